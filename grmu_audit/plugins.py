@@ -1,0 +1,86 @@
+"""A tiny registry of named plug-ins: a duplicate name raises, entry points are looked up on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Generic, TypeVar
+
+from grmu_audit.errors import InputError, NotFoundError
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """Names to plug-ins of one kind.
+
+    Args:
+        kind: what the plug-ins are, for messages (``"method"``).
+        group: entry-point group that third parties add to (``"grmu_audit.methods"``).
+
+    >>> colours = Registry[str]("colour", "example.colours")
+    >>> colours.add("red", "#f00")
+    '#f00'
+    >>> colours.get("red")
+    '#f00'
+    """
+
+    def __init__(self, kind: str, group: str) -> None:
+        self.kind = kind
+        self.group = group
+        self._items: dict[str, T] = {}
+        self._loaded = False
+
+    def add(self, name: str, item: T) -> T:
+        """Register an item.
+
+        Raises:
+            InputError: the name is taken.
+        """
+        if name in self._items:
+            raise InputError(f"{self.kind} {name!r} is registered twice: rename or remove one of the two")
+        self._items[name] = item
+        return item
+
+    def register(self, name: str) -> Callable[[T], T]:
+        """Decorator form of ``add``."""
+        return lambda item: self.add(name, item)
+
+    def get(self, name: str) -> T:
+        """The item of that name.
+
+        Raises:
+            NotFoundError: no such name; the message lists the nearest and all known names.
+        """
+        self._load()
+        if name not in self._items:
+            raise NotFoundError(f"no {self.kind} {name!r}{nearest(name, list(self._items))}; known: {', '.join(sorted(self._items))}")
+        return self._items[name]
+
+    def names(self) -> list[str]:
+        """All names, sorted."""
+        self._load()
+        return sorted(self._items)
+
+    def __iter__(self) -> Iterator[tuple[str, T]]:
+        return iter([(name, self._items[name]) for name in self.names()])
+
+    def _load(self) -> None:
+        if self._loaded:
+            return
+        self._loaded = True
+        from importlib.metadata import entry_points
+
+        for point in entry_points(group=self.group):
+            self.add(point.name, point.load())
+
+
+def nearest(name: str, known: list[str]) -> str:
+    """``" (did you mean 'x'?)"`` or an empty string.
+
+    >>> nearest("EOO", ["EO", "TA"])
+    " (did you mean 'EO'?)"
+    """
+    import difflib
+
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -1,0 +1,63 @@
+"""Per-sample outputs of one model: the one thing that every metric is computed from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+SPLITS = ("retain", "forget", "val", "test")
+"""Split names, in the order of their codes in ``Predictions.split``."""
+
+FloatArray = npt.NDArray[np.float64]
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """n samples of one model on one dataset, all splits together; rows of two models of one audit are aligned by id."""
+
+    ids: npt.NDArray[np.str_]
+    """[n] sample ids (keyed pseudonyms when they come from the registry)."""
+    split: IntArray
+    """[n] index into ``SPLITS``."""
+    target: IntArray
+    """[n] class index in [0, classes)."""
+    attribute: IntArray
+    """[n] attribute index in [0, attributes)."""
+    prediction: IntArray
+    """[n] predicted class."""
+    classes: int
+    """Number of classes."""
+    attributes: int
+    """Number of attribute values (combinations, with several attributes)."""
+    logits: FloatArray | None = None
+    """[n, classes] logits, or log-probabilities where only probabilities were stored; None when only labels are known."""
+    loss: FloatArray | None = None
+    """[n] cross-entropy in nats; derived from logits where they exist."""
+    subject: IntArray | None = None
+    """[n] person index, where several samples may come from one person."""
+    class_names: tuple[str, ...] = ()
+    """Names by index, or empty."""
+    attribute_names: tuple[str, ...] = ()
+    """Names by index, or empty."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def correct(self) -> npt.NDArray[np.bool_]:
+        """[n] prediction == target."""
+        result: npt.NDArray[np.bool_] = self.prediction == self.target
+        return result
+
+    def mask(self, split: str) -> npt.NDArray[np.bool_]:
+        """[n] rows of that split."""
+        result: npt.NDArray[np.bool_] = self.split == SPLITS.index(split)
+        return result
+
+    @property
+    def group(self) -> IntArray:
+        """[n] group code: target * attributes + attribute."""
+        return self.target * self.attributes + self.attribute

@@ -1,0 +1,81 @@
+"""What a policy says of an audit."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+from grmu_audit.errors import ExitCode
+from grmu_audit.records.groups import Group
+
+
+class Decision(enum.StrEnum):
+    """Three states; only PASS promotes."""
+
+    PASS = "PASS"  # noqa: S105  (a verdict, not a password)
+    BREACH = "BREACH"
+    INCONCLUSIVE = "INCONCLUSIVE"
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """0, 1 or 3."""
+        codes = {"PASS": ExitCode.DONE, "BREACH": ExitCode.BREACH, "INCONCLUSIVE": ExitCode.INCONCLUSIVE}
+        return codes[self.value]
+
+
+@dataclass(frozen=True)
+class RuleOutcome:
+    """One rule, judged."""
+
+    id: str
+    """Rule id of the policy."""
+    metric: str
+    """Metric that it bounds."""
+    decision: Decision
+    """What the evidence says."""
+    severity: str
+    """``block`` or ``warn``."""
+    observed: float | None
+    """The value judged: the metric, or its change for a comparing rule."""
+    interval: tuple[float, float] | None
+    """Interval at the policy's family-wise confidence: the one that decided."""
+    bound: dict[str, float | list[float]]
+    """The bound as written, such as ``{"max": 0.25}``."""
+    compare: str
+    """``absolute``, ``baseline`` or ``reference``."""
+    reason: str
+    """One sentence: why this decision."""
+    needed: str | None = None
+    """For INCONCLUSIVE by width: how many test samples (or subjects) of which group would decide."""
+    why: str = ""
+    """The policy's own sentence: why the rule exists."""
+    group: Group | None = None
+    """The group, for a rule on one group."""
+    n: int | None = None
+    """Samples behind the observed value."""
+    waived: bool = False
+    """True when a breach is covered by an unexpired waiver."""
+    applied: bool = True
+    """False when the rule's ``when`` did not hold; it then decides nothing."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The policy's decision with every rule behind it."""
+
+    decision: Decision
+    """BREACH if a blocking rule is breached and not waived, else INCONCLUSIVE if one is, else PASS."""
+    policy: str
+    """Policy name."""
+    policy_sha256: str
+    """Digest of the policy in canonical form."""
+    rules: tuple[RuleOutcome, ...]
+    """All rules, in the policy's order."""
+    confidence: float = 0.95
+    """Family-wise confidence."""
+    multiplicity: str = "bonferroni"
+    """How the confidence is shared among the rules."""
+    minimum_group_size: int = 30
+    """Cells below this decide nothing."""
+    waivers: tuple[dict[str, str], ...] = field(default=())
+    """Waivers of the policy, as written."""
