@@ -21,6 +21,8 @@ class CheckResult:
     """The observed value as text; holds no sample id."""
     severity: str = "error"
     """``error`` stops the command (exit 5), ``warning`` is only reported."""
+    advice: str = ""
+    """What to do when it does not pass."""
 
 
 @dataclass(frozen=True)

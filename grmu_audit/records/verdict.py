@@ -79,3 +79,5 @@ class Verdict:
     """Cells below this decide nothing."""
     waivers: tuple[dict[str, str], ...] = field(default=())
     """Waivers of the policy, as written."""
+    reason: str = ""
+    """One sentence: how the decision follows from the rules."""

@@ -1,0 +1,44 @@
+# Two commands are enough: "make demo" and "make test".
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help install demo test lint format bench clean
+
+help:
+	@echo "make demo     install, then tell the whole story on embedded data (offline, CPU)"
+	@echo "make test     install, lint, run all tests"
+	@echo "make lint     formatting, style, types, import contracts"
+	@echo "make format   format the code"
+	@echo "make bench    measure the effect over seeds (about 10 minutes) and write docs/effect.md"
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 to 3.13 is needed, this is " + sys.version.split()[0] + ": set PYTHON=python3.11") if not (3, 11) <= sys.version_info[:2] <= (3, 13) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	@touch $@
+
+demo: install
+	$(BIN)/grmu-audit demo
+
+lint: install
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	PATH="$(BIN):$$PATH" $(BIN)/lint-imports
+
+test: lint
+	$(BIN)/python -m pytest
+
+format: install
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: install
+	$(BIN)/python -m benchmarks.effect --write docs/effect.md
+
+clean:
+	rm -rf $(VENV) build dist grmu-demo grmu-reports .pytest_cache .mypy_cache .ruff_cache .hypothesis

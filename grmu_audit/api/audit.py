@@ -1,0 +1,242 @@
+"""Use case: audit a version against its parent and the retrained references, from stored predictions."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grmu_audit import __version__
+from grmu_audit.api import judge
+from grmu_audit.api.request import StoredRequest, stored_request
+from grmu_audit.api.session import Session
+from grmu_audit.api.train import PREDICTIONS, QUALITY
+from grmu_audit.errors import InputError, IntegrityError
+from grmu_audit.evidence import canonical_json, pseudonyms, write_atomic
+from grmu_audit.records import (
+    Audit,
+    DataCheckReport,
+    DataRecord,
+    ForgetRecord,
+    GroupCount,
+    ModelRef,
+    NotMeasured,
+    Predictions,
+)
+
+if TYPE_CHECKING:
+    from grmu_audit.data.dataset import Dataset
+    from grmu_audit.evaluation.predict import Outputs
+    from grmu_audit.policy import Policy
+
+NOT_MEASURED = (
+    NotMeasured("strong membership attacks", "RMIA, LiRA and U-LiRA need a pool of shadow models, which this audit did not train"),
+    NotMeasured("robustness", "no adversarial attack (FGSM, PGD) and no fairness-gap by layer was run"),
+    NotMeasured("representations", "CKA, probes and relearn time were not computed: traces inside the features are possible"),
+)
+"""What this level of audit leaves out."""
+
+
+@dataclass(frozen=True)
+class Audited:
+    """A finished audit and where it lies."""
+
+    audit: Audit
+    """Facts and verdict."""
+    ref: ModelRef
+    """The audited version."""
+    folder: Path
+    """Folder with ``audit.json`` and ``report.html``."""
+    forward_passes: int
+    """Passes over the data that this audit had to make; 0 when all predictions were stored."""
+
+
+def audit(
+    session: Session,
+    model: str,
+    *,
+    policy: Policy,
+    out: Path,
+    references: Sequence[str] = (),
+    seed: int = 0,
+    today: date | None = None,
+) -> Audited:
+    """Evaluate, judge, write ``audit.json`` and ``report.html``, log both, and index them by tags of the version.
+
+    Args:
+        session: store, key, device.
+        model: reference of an unlearned or retrained version.
+        policy: what to judge by.
+        out: folder for the files; made if need be.
+        references: retrained versions to compare with; none: all of the same forget set and data, those with REWEIGHT
+            first (they are the yardstick).
+        seed: of the attacks.
+        today: date that waivers are judged at; None: the current day.
+
+    Raises:
+        InputError: the version was not made for a forget request.
+        IntegrityError: a stored file is not what was recorded.
+    """
+    from grmu_audit import report
+
+    ref = session.store.resolve(model)
+    request = stored_request(session, ref)
+    dataset = session.dataset_of(ref)
+    baseline = session.store.resolve(ref.parent) if ref.parent else None
+    chosen = _references(session, ref, references)
+    passes = 0
+    tables: list[tuple[ModelRef, Predictions]] = []
+    for version in [ref, *([baseline] if baseline else []), *chosen]:
+        outputs = outputs_of(session, version, dataset)
+        passes += outputs.forward_passes
+        tables.append((version, predictions_of(outputs, request, dataset)))
+    facts = judge.assemble(
+        tables[0],
+        baseline=tables[1] if baseline else None,
+        references=tables[2 if baseline else 1 :],
+        data=_data_record(dataset, request.groups),
+        forget=ForgetRecord(len(request.names), request.digest, request.dominant, request.made),
+        dominant=request.dominant,
+        confidence=policy.confidence,
+        seed=seed,
+        data_quality=_quality(session, ref),
+        record=_record(session, ref, seed, passes),
+        not_measured=NOT_MEASURED,
+    )
+    _same_manifest(session, ref)
+    judged = judge.judge(facts, policy, today)
+    page = report.render(judged, "html").encode()
+    out.mkdir(parents=True, exist_ok=True)
+    judge.write_audit(judged, out / "audit.json")
+    write_atomic(out / "report.html", page)
+    _log(session, ref, judged, page, policy)
+    return Audited(judged, ref, out, passes)
+
+
+def outputs_of(session: Session, ref: ModelRef, dataset: Dataset) -> Outputs:
+    """Stored predictions of a version, or one forward pass where there are none.
+
+    Raises:
+        IntegrityError: stored predictions are damaged or of other data.
+    """
+    from grmu_audit.evaluation.predict import from_parquet
+
+    stored = session.store.run_artifact(ref.run_id, PREDICTIONS) if ref.run_id else None
+    if stored is None:
+        return _forward(session, ref, dataset)
+    outputs = from_parquet(stored)
+    if len(outputs.ids) != len(dataset):
+        raise IntegrityError(f"stored predictions of {ref.label} have {len(outputs.ids)} rows, the data has {len(dataset)}")
+    return outputs
+
+
+def _forward(session: Session, ref: ModelRef, dataset: Dataset) -> Outputs:
+    from grmu_audit.data.source import BatchSource
+    from grmu_audit.evaluation.predict import forward
+    from grmu_audit.models.weights import load_model
+    from grmu_audit.training.runtime import place
+
+    runtime = session.runtime(0, None)
+    with tempfile.TemporaryDirectory(prefix="grmu-audit-") as folder:
+        model = load_model(session.store.fetch(ref, Path(folder) / "model"))
+    place(model, runtime.device)
+    return forward(model, BatchSource(dataset, runtime.device), runtime, pseudonyms(session.key, dataset.frame["id"].tolist()))
+
+
+def predictions_of(outputs: Outputs, request: StoredRequest, dataset: Dataset) -> Predictions:
+    """A version's predictions under a request."""
+    from grmu_audit.evaluation.predict import with_request
+
+    return with_request(outputs, request.names, dataset.header.class_names, dataset.header.attribute_names)
+
+
+def _references(session: Session, ref: ModelRef, named: Sequence[str]) -> list[ModelRef]:
+    if named:
+        chosen = [session.store.resolve(text) for text in named]
+        for other in chosen:
+            if (other.forget_digest, other.data_digest) != (ref.forget_digest, ref.data_digest):
+                raise InputError(f"reference {other.label} was made without another forget set, or on other data, than {ref.label}")
+        return chosen
+    same = [
+        v
+        for v in session.store.versions(ref.name, "retrain")
+        if (v.forget_digest, v.data_digest) == (ref.forget_digest, ref.data_digest) and v.version != ref.version
+    ]
+    return sorted(same, key=lambda v: not v.reweight)
+
+
+def _data_record(dataset: Dataset, groups: tuple[GroupCount, ...]) -> DataRecord:
+    header = dataset.header
+    return DataRecord(
+        manifest_sha256=dataset.digest,
+        splits={part: sum(getattr(row, part) for row in groups) for part in ("retain", "forget", "val", "test")},
+        name=header.name,
+        groups=groups,
+        class_names=header.class_names,
+        attribute_names=header.attribute_names,
+        source=f"{header.source}. Licence: {header.licence}",
+        attribute_provenance=header.attribute_provenance,
+    )
+
+
+def _quality(session: Session, ref: ModelRef) -> DataCheckReport | None:
+    from pydantic import TypeAdapter, ValidationError
+
+    data = session.store.run_artifact(ref.run_id, QUALITY) if ref.run_id else None
+    try:
+        return TypeAdapter(DataCheckReport).validate_json(data) if data else None
+    except ValidationError as error:
+        raise IntegrityError(f"{QUALITY} of {ref.label} is damaged: {error.error_count()} defects") from None
+
+
+def _record(session: Session, ref: ModelRef, seed: int, passes: int) -> dict[str, Any]:
+    import platform
+    from importlib.metadata import version
+
+    from grmu_audit.tracking.audits import timestamp
+
+    libraries = ("numpy", "scipy", "scikit-learn", "torch", "mlflow", "great-expectations")
+    return {
+        "tool": f"grmu-audit {__version__}",
+        "libraries": {name: version(name) for name in libraries},
+        "python": platform.python_version(),
+        "created": timestamp(source_date()),
+        "attack_seed": seed,
+        "forward_passes": passes,
+    }
+
+
+def source_date() -> datetime | None:
+    """The moment that ``SOURCE_DATE_EPOCH`` fixes, or None for the clock.
+
+    Raises:
+        InputError: the variable is not a number of seconds.
+    """
+    text = os.environ.get("SOURCE_DATE_EPOCH")
+    if text is None:
+        return None
+    try:
+        return datetime.fromtimestamp(int(text), UTC)
+    except (ValueError, OverflowError, OSError):
+        raise InputError(f"SOURCE_DATE_EPOCH is {text!r}: give seconds since 1970, or unset it") from None
+
+
+def _same_manifest(session: Session, ref: ModelRef) -> None:
+    if session.store.manifest_of(ref) != ref.manifest_sha256:
+        raise IntegrityError(f"the stored files of {ref.label} are not the ones that were registered: do not use this version")
+
+
+def _log(session: Session, ref: ModelRef, audited: Audit, page: bytes, policy: Policy) -> None:
+    """Store report, policy and numbers under an audit run, then the audit itself, which ledger and tags point at."""
+    from grmu_audit.tracking.audits import record_audit
+
+    with session.store.run(ref.name, "audit", parent=ref.run_id) as run:
+        run.log_bytes(page, "report.html")
+        run.log_bytes(canonical_json(policy.model_dump(mode="json")), "policy.json")
+        run.log_metrics({m.name: m.value for m in audited.metrics if m.subject == "candidate" and m.group is None})
+        run.set_tags({"grmu.subject": ref.label})
+        record_audit(session.store, ref, run, audited, actor=session.actor)

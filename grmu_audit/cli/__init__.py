@@ -1,0 +1,8 @@
+"""The command line: parse, call one use case, print, exit."""
+
+
+def main() -> None:
+    """Entry point of the ``grmu-audit`` script."""
+    from grmu_audit.cli.app import run
+
+    run()

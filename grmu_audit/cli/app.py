@@ -1,0 +1,112 @@
+"""The root group, lazy loading of commands, and the mapping of failures to exit codes."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from grmu_audit import __version__
+from grmu_audit.errors import ExitCode, GrmuAuditError
+
+COMMANDS = {
+    "demo": "Tell the whole story on embedded real data, offline.",
+    "data": "Known datasets, their groups and splits.",
+    "forget": "Make a forget list, or check one against a dataset.",
+    "pretrain": "Train on all training samples and register the version.",
+    "retrain": "Train again from fresh weights without the forget set.",
+    "unlearn": "Make a version of a model without the forget set.",
+    "audit": "Evaluate a version, judge it, write the report.",
+    "score": "Audit prediction files of any framework.",
+    "gate": "Judge an audit by a policy: exit code 0, 1 or 3.",
+    "promote": "Give a version with a PASS the alias champion.",
+    "rollback": "Make an earlier champion the champion again.",
+    "verify": "Look for edits, moved aliases and changed files.",
+    "history": "Show the ledger of a model.",
+    "report": "Render an audit.json again.",
+    "policy": "Check or show a policy; print its JSON Schema.",
+    "methods": "List the unlearning methods.",
+}
+"""Commands with their one-line help, so that the root help imports none of them."""
+
+
+class LazyGroup(click.Group):
+    """A group whose commands live in ``grmu_audit.cli.commands.<name>`` as ``command``."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of the work."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command's module."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"grmu_audit.cli.commands.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The table above, without importing anything."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "GRMU_AUDIT"})
+@click.version_option(__version__, prog_name="grmu-audit")
+@click.option("--tracking-uri", metavar="URI", help="MLflow tracking server [default: MLFLOW_TRACKING_URI, else mlruns/].")
+@click.option("--registry-uri", metavar="URI", help="MLflow model registry [default: MLFLOW_REGISTRY_URI, else the tracking server].")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
+@click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="auto", show_default=True)
+@click.option("--actor", metavar="NAME", help="Who acts, for the ledger [default: the account name].")
+@click.option("--quiet", is_flag=True, help="No progress on stderr.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.pass_context
+def root(ctx: click.Context, debug: bool, **options: object) -> None:
+    """Audit machine unlearning for group fairness, and gate the promotion of unlearned models.
+
+    Exit codes: 0 done or passed, 1 policy breached, 2 usage or input invalid, 3 inconclusive, 4 environment failure,
+    5 data quality failed, 6 integrity or concurrency.
+    """
+    ctx.obj = options
+    ctx.meta["grmu_audit.debug"] = debug
+
+
+def run(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and leave with its exit code; a traceback appears only with ``--debug``."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(execute(given))
+
+
+def execute(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; every failure becomes one message on stderr."""
+    debug = "--debug" in arguments
+    try:
+        code = root.main(args=list(arguments), prog_name="grmu-audit", standalone_mode=False)
+        return int(code) if isinstance(code, int) else int(ExitCode.DONE)
+    except click.ClickException as error:
+        error.show()
+        return int(ExitCode.USAGE)
+    except click.Abort:
+        return _say("stopped on request; nothing was registered", ExitCode.ENVIRONMENT, debug)
+    except GrmuAuditError as error:
+        return _say(str(error), error.exit_code, debug)
+    except KeyboardInterrupt:
+        return _say("stopped on request; nothing was registered", ExitCode.ENVIRONMENT, debug)
+    except BrokenPipeError:
+        return int(ExitCode.ENVIRONMENT)
+    except OSError as error:
+        return _say(f"{error.strerror or error}: {error.filename or 'no file'}", ExitCode.ENVIRONMENT, debug)
+    except MemoryError:
+        return _say("out of memory: use a smaller batch size or dataset", ExitCode.ENVIRONMENT, debug)
+    except Exception as error:  # noqa: BLE001  (the last line of defence: a traceback would exit 1, which means "breached")
+        return _say(f"internal failure: {type(error).__name__}: {error} (see the traceback with --debug)", ExitCode.ENVIRONMENT, debug)
+
+
+def _say(message: str, code: ExitCode, debug: bool) -> int:
+    if debug:
+        traceback.print_exc()
+    click.echo(f"grmu-audit: {message}", err=True)
+    return int(code)

@@ -1,0 +1,37 @@
+"""``grmu-audit audit``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from grmu_audit.cli.options import FOLDER, json_option, model_option, next_step, open_session, policy_option, seed_option
+
+
+@click.command("audit")
+@model_option
+@policy_option
+@click.option("--reference", multiple=True, metavar="MODEL", help="Retrained version to compare with [default: found by its tags].")
+@click.option("--out", type=FOLDER, help="Folder for audit.json and report.html [default: grmu-reports/NAME-VERSION].")
+@seed_option(0)
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context, model: str, policy: str, reference: tuple[str, ...], out: Path | None, seed: int, as_json: bool
+) -> None:
+    """Evaluate a version against its parent and its references, judge it, write the report.
+
+    Exits 0 whatever the verdict: 'gate' turns the verdict into an exit code.
+    """
+    from grmu_audit import report
+    from grmu_audit.api.audit import audit
+    from grmu_audit.policy import load_named
+
+    session = open_session(ctx)
+    ref = session.store.resolve(model)
+    folder = out or Path("grmu-reports") / f"{ref.name}-{ref.version}"
+    done = audit(session, ref.label, policy=load_named(policy), out=folder, references=reference, seed=seed)
+    click.echo(report.render(done.audit, "json" if as_json else "text"))
+    click.echo(f"report: {done.folder / 'report.html'}", err=True)
+    next_step(f"grmu-audit promote --model {ref.label}")

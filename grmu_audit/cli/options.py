@@ -1,0 +1,129 @@
+"""Options that several commands share, and the session that they open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from grmu_audit.errors import InputError
+
+if TYPE_CHECKING:
+    from grmu_audit.api.session import Session
+    from grmu_audit.records import Audit
+
+F = TypeVar("F", bound=Callable[..., Any])
+FILE = click.Path(dir_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+def model_option(function: F) -> F:
+    """``--model``: which version."""
+    text = "NAME (its champion, else its newest pretrain version), NAME/3, NAME@alias or models:/..."
+    return click.option("--model", required=True, metavar="MODEL", help=text)(function)
+
+
+def forget_option(function: F) -> F:
+    """``--forget``: the forget list."""
+    return click.option("--forget", required=True, type=FILE, help="Forget list: CSV with a column id, one id per line, or parquet.")(
+        function
+    )
+
+
+def policy_option(function: F) -> F:
+    """``--policy``: what to judge by."""
+    return click.option("--policy", default="default", show_default=True, metavar="NAME|FILE", help="Policy by name or file.")(function)
+
+
+def seed_option(default: int | None) -> Callable[[F], F]:
+    """``--seed``: root of all randomness of the run."""
+    text = "Root of every random draw." if default is not None else "Root of every random draw [default: the model's own]."
+    return click.option("--seed", type=click.IntRange(min=0), default=default, show_default=default is not None, help=text)
+
+
+def settings_option(function: F) -> F:
+    """``--set key=value``: settings that differ from the defaults."""
+    return click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Setting that differs from the default; repeatable.")(
+        function
+    )
+
+
+def json_option(function: F) -> F:
+    """``--json``: print what a program would read."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")(function)
+
+
+def parse_settings(pairs: Sequence[str]) -> dict[str, object]:
+    """``("epochs=3", "augment=false")`` to typed values, read as YAML scalars.
+
+    Raises:
+        InputError: a pair without ``=``, or a key twice.
+
+    >>> parse_settings(("epochs=3", "augment=false"))
+    {'epochs': 3, 'augment': False}
+    """
+    import yaml
+
+    settings: dict[str, object] = {}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise InputError(f"{pair!r} is not KEY=VALUE")
+        if key in settings:
+            raise InputError(f"{key!r} is given twice")
+        try:
+            settings[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise InputError(f"the value of {key!r} cannot be read: {value!r}") from None
+    return settings
+
+
+def open_session(ctx: click.Context) -> Session:
+    """The session of this invocation, from the root options."""
+    from grmu_audit.api.session import Session
+
+    root = ctx.find_root()
+    options = root.obj
+    return Session(
+        tracking_uri=options["tracking_uri"],
+        registry_uri=options["registry_uri"],
+        device=options["device"],
+        precision=options["precision"],
+        progress=not options["quiet"],
+        actor=options["actor"] or _account(),
+    )
+
+
+def _account() -> str:
+    """The operating system's account name, or ``unknown``."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"
+
+
+def write_formats(audit: Audit, formats: Sequence[str]) -> None:
+    """Write an audit in each ``FORMAT=FILE``, atomically.
+
+    Raises:
+        InputError: not FORMAT=FILE, or an unknown format; nothing is written then.
+    """
+    from grmu_audit import report
+    from grmu_audit.evidence import write_atomic
+
+    pairs = [text.partition("=") for text in formats]
+    for (kind, equals, name), text in zip(pairs, formats, strict=True):
+        if not (kind and equals and name):
+            raise InputError(f"--format {text!r} is not FORMAT=FILE, such as junit=gate.xml")
+    rendered = [(Path(name), report.render(audit, kind)) for kind, _, name in pairs]
+    for path, text in rendered:
+        write_atomic(path, text.encode())
+
+
+def next_step(text: str) -> None:
+    """Tell the next command to type, on stderr."""
+    click.echo(f"next: {text}", err=True)

@@ -1,0 +1,1 @@
+"""Datasets, forget lists and the batch source."""

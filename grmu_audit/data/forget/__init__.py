@@ -1,0 +1,24 @@
+"""Forget lists: read, check, sample, write, and what they do to the group mix."""
+
+from grmu_audit.data.forget.check import check_forget_list
+from grmu_audit.data.forget.groups import composition, dominant_groups, group_name, reweight_weights, splits
+from grmu_audit.data.forget.parse import REQUEST_COLUMNS, ForgetList, read_forget_list
+from grmu_audit.data.forget.sample import sample_count, sample_forget
+from grmu_audit.data.forget.write import read_sidecar, sidecar_path, write_forget_list
+
+__all__ = [
+    "REQUEST_COLUMNS",
+    "ForgetList",
+    "check_forget_list",
+    "composition",
+    "dominant_groups",
+    "group_name",
+    "read_forget_list",
+    "read_sidecar",
+    "reweight_weights",
+    "sample_count",
+    "sample_forget",
+    "sidecar_path",
+    "splits",
+    "write_forget_list",
+]

@@ -1,0 +1,91 @@
+"""Comparing a forget list with the manifest that it is meant for."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from grmu_audit.data.forget.defects import refuse
+from grmu_audit.data.forget.groups import group_name, train_counts
+from grmu_audit.data.forget.parse import ForgetList
+from grmu_audit.evidence import pseudonym, set_digest
+from grmu_audit.records import ForgetRequest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def check_forget_list(
+    parsed: ForgetList,
+    frame: pd.DataFrame,
+    key: bytes,
+    *,
+    forgotten: Collection[str] = (),
+    class_names: Sequence[str] = (),
+    attribute_names: Sequence[str] = (),
+) -> ForgetRequest:
+    """A request that training may act on, or one error with everything that is wrong with it.
+
+    Args:
+        parsed: result of ``read_forget_list``.
+        frame: manifest with the columns ``id`` (text), ``split``, ``target``, ``attribute``.
+        key: the operator's key (``evidence.load_key``).
+        forgotten: pseudonyms of ids that an earlier request already removed.
+        class_names: names by class index, for messages.
+        attribute_names: names by attribute index, for messages.
+
+    Raises:
+        ForgetListError: ids that are unknown, repeated, of an evaluation split or already forgotten, each with its row; a
+            request that would empty the training set, a class or a group, with its name.  The message shows ids: print it, do not
+            store it.
+    """
+    defects = [*_row_defects(parsed, frame, key, frozenset(forgotten)), *emptied(frame, parsed.ids, class_names, attribute_names)]
+    refuse(parsed.source, defects)
+    return ForgetRequest(ids=parsed.ids, digest=set_digest(key, parsed.ids), columns=dict(parsed.columns))
+
+
+def emptied(
+    frame: pd.DataFrame, ids: Sequence[str], class_names: Sequence[str] = (), attribute_names: Sequence[str] = ()
+) -> Iterator[str]:
+    """What would be left without training samples if the ids went: the training set, else classes, else groups."""
+    before, after = train_counts(frame), train_counts(frame, without=ids)
+    if before and not after:
+        yield f"the request would empty the training set ({sum(before.values())} samples): keep one of every group"
+        return
+    gone = [group for group in before if group not in after]
+    classes = sorted({group.target for group in gone} - {group.target for group in after})
+    for target in classes:
+        count = sum(n for group, n in before.items() if group.target == target)
+        name = repr(class_names[target]) if 0 <= target < len(class_names) else str(target)
+        yield f"the request would empty class {name} ({count} training samples): keep at least one sample of each of its groups"
+    for group in gone:
+        if group.target not in classes:
+            name = group_name(group, class_names, attribute_names)
+            yield f"the request would empty the group {name!r} ({before[group]} training samples): keep at least one"
+
+
+def _row_defects(parsed: ForgetList, frame: pd.DataFrame, key: bytes, forgotten: frozenset[str]) -> Iterator[str]:
+    split_of: dict[str, str] = {}
+    for name, split in zip(frame["id"], frame["split"], strict=True):
+        if split_of.get(name, "train") == "train":  # an id that stands in two splits counts as the one that may not be forgotten
+            split_of[name] = split
+    first: dict[str, int] = {}
+    for row, name in zip(parsed.rows, parsed.ids, strict=True):
+        if name in first:
+            yield f"row {row}: the id {name!r} stands already in row {first[name]}: remove one of the two"
+            continue
+        first[name] = row
+        why = _defect(name, split_of.get(name), forgotten, key)
+        if why:
+            hint = "; if this row is a header, name the column of ids 'id'" if not parsed.header and len(first) == 1 else ""
+            yield f"row {row}: {why}{hint}"
+
+
+def _defect(name: str, split: str | None, forgotten: frozenset[str], key: bytes) -> str | None:
+    if forgotten and pseudonym(key, name) in forgotten:
+        return f"the id {name!r} was already forgotten by an earlier request: remove the row"
+    if split is None:
+        return f"the id {name!r} is not in the dataset: correct or remove the row"
+    if split != "train":
+        return f"the id {name!r} is in the {split} split, which no model was trained on: remove the row"
+    return None

@@ -1,0 +1,153 @@
+"""Splits by role, the group table, and what a request does to the group mix."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from grmu_audit.errors import InputError
+from grmu_audit.records import ForgetRequest, Group, GroupCount, Splits
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MANIFEST_SPLITS = ("train", "val", "test")
+"""Splits that a manifest knows."""
+
+
+def splits(frame: pd.DataFrame, request: ForgetRequest | None) -> Splits:
+    """Row positions of the manifest by role: training rows are forget when the request names them, else retain.
+
+    Args:
+        frame: manifest with the columns ``id`` and ``split``.
+        request: the checked request, or None for none.
+
+    Raises:
+        InputError: a row of an unknown split, or a requested id that is not a training row; the count, no id.
+    """
+    split, ids = frame["split"].to_numpy(dtype=object), frame["id"].to_numpy(dtype=object)
+    odd = sum(value not in MANIFEST_SPLITS for value in split)
+    if odd:
+        raise InputError(
+            f"{odd} of {len(frame)} manifest rows are of no split among {', '.join(MANIFEST_SPLITS)}: correct 'split'"
+        )
+    wanted = set(request.ids) if request else set()
+    train = split == "train"
+    forget = train & np.fromiter((value in wanted for value in ids), dtype=bool, count=len(ids))
+    missing = len(wanted - set(ids[forget].tolist()))
+    if missing:
+        raise InputError(
+            f"{missing} of {len(wanted)} requested ids are not in the training split: run 'forget check' on the list"
+        )
+    return Splits(
+        retain=_positions(train & ~forget),
+        forget=_positions(forget),
+        val=_positions(split == "val"),
+        test=_positions(split == "test"),
+    )
+
+
+def composition(
+    frame: pd.DataFrame, parts: Splits, class_names: Sequence[str], attribute_names: Sequence[str]
+) -> tuple[GroupCount, ...]:
+    """The group table: one row for each declared cell, class by class, also where nothing was found.
+
+    Args:
+        frame: manifest with the columns ``target`` and ``attribute``.
+        parts: result of ``splits``.
+        class_names: names by class index; their number declares the classes.
+        attribute_names: names by attribute index.
+
+    Raises:
+        InputError: a label outside the declared names.
+    """
+    shape = (len(class_names), len(attribute_names))
+    codes = np.stack([_codes(frame, "target", shape[0]), _codes(frame, "attribute", shape[1])])
+    counts = {role: _cells(codes, getattr(parts, role), shape) for role in ("retain", "forget", "val", "test")}
+    table = []
+    for target, attribute in np.ndindex(shape):
+        group = Group(int(target), int(attribute))
+        n = {role: int(cells[target, attribute]) for role, cells in counts.items()}
+        table.append(
+            GroupCount(group=group, name=group_name(group, class_names, attribute_names), train=n["retain"] + n["forget"], **n)
+        )
+    return tuple(table)
+
+
+def group_name(group: Group, class_names: Sequence[str] = (), attribute_names: Sequence[str] = ()) -> str:
+    """A group in words; numbers where no name is known.
+
+    >>> group_name(Group(1, 0), ["other hair", "blond"], ["female", "male"])
+    'blond / female'
+    >>> group_name(Group(1, 0))
+    'class 1 / attribute 0'
+    """
+    target = class_names[group.target] if 0 <= group.target < len(class_names) else f"class {group.target}"
+    attribute = (
+        attribute_names[group.attribute] if 0 <= group.attribute < len(attribute_names) else f"attribute {group.attribute}"
+    )
+    return f"{target} / {attribute}"
+
+
+def dominant_groups(table: Sequence[GroupCount], named: Sequence[Group] = ()) -> tuple[Group, ...]:
+    """The group(s) that give the forget set: those that the request names, else the one with the largest share of it.
+
+    A tie goes to the lowest target, then attribute.  An empty forget set has none.
+
+    >>> rows = [GroupCount(Group(0, 0), "a", 9, 8, 1, 0, 5), GroupCount(Group(1, 0), "b", 9, 5, 4, 0, 5)]
+    >>> dominant_groups(rows)
+    (Group(target=1, attribute=0),)
+    """
+    if named:
+        return tuple(sorted(set(named)))
+    largest = max(table, key=lambda row: (row.forget, -row.group.target, -row.group.attribute), default=None)
+    return (largest.group,) if largest is not None and largest.forget > 0 else ()
+
+
+def reweight_weights(frame: pd.DataFrame, request: ForgetRequest) -> dict[Group, float]:
+    """REWEIGHT: the weight that gives each group its old share of the training mass, w_g = N_train(g) / N_retain(g).
+
+    Range [1, inf); 1 where the request takes nothing.  Only groups with training samples have a weight.
+
+    Raises:
+        InputError: the request leaves a group without samples, so that no weight can restore it; the group is named.
+    """
+    before = train_counts(frame)
+    after = train_counts(frame, without=request.ids)
+    empty = [group_name(group) for group in before if not after.get(group, 0) > 0]
+    if empty:
+        raise InputError(
+            f"no retained sample is left of {'; '.join(empty)}: no weight can restore the group, shorten the request"
+        )
+    return {group: count / after[group] for group, count in before.items()}
+
+
+def train_counts(frame: pd.DataFrame, without: Sequence[str] = ()) -> dict[Group, int]:
+    """Training samples per group that occurs, sorted; rows whose id is in ``without`` are left out."""
+    rows = frame[(frame["split"] == "train") & ~frame["id"].isin(list(without))]
+    sizes = rows.groupby(["target", "attribute"], sort=True).size()
+    cells = sizes.index.to_frame().to_numpy(dtype=np.int64).tolist()
+    return {Group(target, attribute): int(n) for (target, attribute), n in zip(cells, sizes.tolist(), strict=True)}
+
+
+def _positions(mask: npt.NDArray[np.bool_]) -> tuple[int, ...]:
+    return tuple(np.flatnonzero(mask).tolist())
+
+
+def _codes(frame: pd.DataFrame, column: str, count: int) -> npt.NDArray[np.int64]:
+    values = frame[column]
+    bad = int((~values.isin(range(count))).sum())
+    if bad:
+        raise InputError(
+            f"{bad} of {len(frame)} manifest rows have a {column!r} outside 0..{count - 1}: correct them or name the values"
+        )
+    return values.to_numpy(dtype=np.int64)
+
+
+def _cells(codes: npt.NDArray[np.int64], rows: Sequence[int], shape: tuple[int, int]) -> npt.NDArray[np.int64]:
+    """[targets, attributes] rows per cell."""
+    picked = codes[:, np.asarray(rows, dtype=np.int64)]
+    return np.bincount(picked[0] * shape[1] + picked[1], minlength=shape[0] * shape[1]).reshape(shape)

@@ -1,0 +1,1 @@
+"""The forward pass that every number is derived from."""

@@ -1,0 +1,158 @@
+"""THE forward pass: one per version over all samples; every number is derived from what it stores."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from grmu_audit.errors import DivergedError, IntegrityError
+from grmu_audit.records import Predictions
+
+if TYPE_CHECKING:
+    from grmu_audit.data.dataset import Dataset
+    from grmu_audit.data.source import BatchSource
+    from grmu_audit.models.classifier import Classifier
+    from grmu_audit.training.runtime import Runtime
+
+PHASES = ("train", "val", "test")
+"""Split names of a stored table; retain and forget are a mask over ``train``, known only with a request."""
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What one forward pass over a dataset gave: independent of any forget request."""
+
+    ids: npt.NDArray[np.str_]
+    """[n] keyed pseudonyms of the sample ids."""
+    phase: npt.NDArray[np.str_]
+    """[n] ``train``, ``val`` or ``test``."""
+    target: npt.NDArray[np.int64]
+    """[n] class index."""
+    attribute: npt.NDArray[np.int64]
+    """[n] attribute index."""
+    subject: npt.NDArray[np.int64]
+    """[n] person index, numbered in order of first appearance."""
+    logits: npt.NDArray[np.float64]
+    """[n, classes]."""
+    forward_passes: int = 1
+    """Passes over the data that were made to get here: 0 when read from the store."""
+
+
+def forward(model: Classifier, source: BatchSource, runtime: Runtime, pseudonyms: Sequence[str]) -> Outputs:
+    """Run the model once over every sample, without augmentation, in eval mode.
+
+    Args:
+        model: on the runtime's device.
+        source: the data on that device.
+        runtime: precision.
+        pseudonyms: [n] names to store instead of the ids.
+
+    Raises:
+        DivergedError: a logit is not finite.
+    """
+    from grmu_audit.training.loop import infer
+
+    dataset = source.dataset
+    rows = np.arange(len(dataset), dtype=np.int64)
+    logits = infer(model, source, rows, runtime).double().cpu().numpy()
+    if not np.isfinite(logits).all():
+        raise DivergedError("the model gives logits that are not finite; nothing was registered")
+    return Outputs(
+        ids=np.asarray(pseudonyms, dtype=np.str_),
+        phase=dataset.frame["split"].to_numpy().astype(np.str_),
+        target=dataset.frame["target"].to_numpy(dtype=np.int64),
+        attribute=dataset.frame["attribute"].to_numpy(dtype=np.int64),
+        subject=_subjects(dataset),
+        logits=logits,
+    )
+
+
+def _subjects(dataset: Dataset) -> npt.NDArray[np.int64]:
+    import pandas as pd
+
+    codes, _ = pd.factorize(dataset.frame["subject"])
+    return np.asarray(codes, dtype=np.int64)
+
+
+def to_parquet(outputs: Outputs) -> bytes:
+    """The table as parquet, sorted by pseudonym so that the row order tells nothing."""
+    import pandas as pd
+
+    columns: dict[str, object] = {
+        "id": outputs.ids.astype(object),
+        "split": outputs.phase.astype(object),
+        "target": outputs.target,
+        "attribute": outputs.attribute,
+        "subject": outputs.subject,
+    }
+    for index in range(outputs.logits.shape[1]):
+        columns[f"logit_{index}"] = outputs.logits[:, index].astype(np.float32)
+    buffer = io.BytesIO()
+    pd.DataFrame(columns).sort_values("id").to_parquet(buffer, index=False)
+    return buffer.getvalue()
+
+
+def from_parquet(data: bytes) -> Outputs:
+    """Read what ``to_parquet`` wrote.
+
+    Raises:
+        IntegrityError: the bytes are no such table.
+    """
+    import pandas as pd
+
+    try:
+        frame = pd.read_parquet(io.BytesIO(data))
+        names = [f"logit_{i}" for i in range(sum(c.startswith("logit_") for c in frame.columns))]
+        return Outputs(
+            ids=frame["id"].to_numpy().astype(np.str_),
+            phase=frame["split"].to_numpy().astype(np.str_),
+            target=frame["target"].to_numpy(dtype=np.int64),
+            attribute=frame["attribute"].to_numpy(dtype=np.int64),
+            subject=frame["subject"].to_numpy(dtype=np.int64),
+            logits=frame[names].to_numpy(dtype=np.float64),
+            forward_passes=0,
+        )
+    except (OSError, KeyError, ValueError) as error:
+        raise IntegrityError(f"stored predictions cannot be read: {type(error).__name__}: {error}") from None
+
+
+def with_request(
+    outputs: Outputs, forget: frozenset[str], class_names: tuple[str, ...], attribute_names: tuple[str, ...]
+) -> Predictions:
+    """Predictions under one forget request: the training rows split into retain and forget by pseudonym.
+
+    Args:
+        outputs: one model's table.
+        forget: pseudonyms of the forget set; all must be training rows.
+        class_names: names by index.
+        attribute_names: names by index.
+
+    Raises:
+        IntegrityError: a forget pseudonym is not among the training rows.
+    """
+    train = outputs.phase == "train"
+    gone = np.isin(outputs.ids, list(forget)) & train
+    if int(gone.sum()) != len(forget):
+        raise IntegrityError(
+            f"{len(forget) - int(gone.sum())} of {len(forget)} forget samples are not in the stored predictions: "
+            "was the pseudonym key changed?"
+        )
+    split = np.select([gone, train, outputs.phase == "val"], [1, 0, 2], default=3).astype(np.int64)
+    return Predictions(
+        ids=outputs.ids,
+        split=split,
+        target=outputs.target,
+        attribute=outputs.attribute,
+        prediction=outputs.logits.argmax(1).astype(np.int64),
+        classes=len(class_names),
+        attributes=len(attribute_names),
+        logits=outputs.logits,
+        subject=outputs.subject,
+        class_names=class_names,
+        attribute_names=attribute_names,
+    )

@@ -1,0 +1,156 @@
+"""Membership scores per sample, the loss forest of the seed paper, and the area under a weighted ROC curve."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from grmu_audit.metrics.closed_forms import Floats
+from grmu_audit.records import Predictions
+
+ATTACK_SCORES = ("loss", "confidence", "entropy", "modified_entropy", "margin", "correctness")
+"""Scores of a sample, each larger where the sample looks more like a member."""
+
+_LARGEST_LOSS = 1e30
+_TREES = 100
+
+
+def log_softmax(logits: Floats) -> Floats:
+    """[n, classes] log-probabilities, stable for logits of any finite size."""
+    shifted = np.clip(logits - logits.max(axis=1, keepdims=True), -_LARGEST_LOSS, 0.0)
+    result: Floats = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return result
+
+
+def per_sample_loss(p: Predictions) -> Floats | None:
+    """[n] cross-entropy in nats, from the logits where they exist, else as given, else None."""
+    if p.logits is None:
+        return p.loss
+    return -log_softmax(p.logits)[np.arange(len(p)), p.target]
+
+
+def attack_scores(p: Predictions) -> dict[str, Floats]:
+    """Every attack score that the predictions allow.
+
+    ``loss`` = log p_y; ``confidence`` = p_y; ``entropy`` = Σ p log p; ``modified_entropy`` =
+    (1-p_y) log p_y + Σ_{k≠y} p_k log(1-p_k); ``margin`` = log p_y - log(1-p_y); ``correctness`` = 1 or 0.
+
+    Returns:
+        [n] numbers by name; only ``correctness`` (and ``loss``) where there are no logits.
+
+    Source: Song and Mittal (2021) for the modified entropy; Carlini et al. (2022) for the margin.
+    """
+    scores: dict[str, Floats] = {"correctness": p.correct.astype(np.float64)}
+    if p.logits is None:
+        return scores | ({"loss": -p.loss} if p.loss is not None else {})
+    log_p = log_softmax(p.logits)
+    rows = np.arange(len(p))
+    own, others = log_p[rows, p.target], log_p.copy()
+    others[rows, p.target] = -np.inf
+    rest = _log_sum_exp(others)
+    log_not = _log_one_minus(log_p)
+    modified = np.exp(log_p) * log_not
+    modified[rows, p.target] = 0.0
+    scores |= {"loss": own, "confidence": np.exp(own), "entropy": (np.exp(log_p) * log_p).sum(axis=1), "margin": own - rest}
+    scores["modified_entropy"] = np.exp(rest) * own + modified.sum(axis=1)
+    return scores
+
+
+def _log_sum_exp(x: Floats) -> Floats:
+    """[n] log of the sum of exponentials over columns; a lone class leaves a very small number instead of -inf."""
+    top = np.maximum(x.max(axis=1), -_LARGEST_LOSS)
+    result: Floats = top + np.log(np.maximum(np.exp(x - top[:, None]).sum(axis=1), np.finfo(np.float64).tiny))
+    return result
+
+
+def _log_one_minus(log_p: Floats) -> Floats:
+    """log(1 - exp(x)) for x <= 0, finite also at x = 0."""
+    one_minus = np.maximum(-np.expm1(np.minimum(log_p, 0.0)), np.finfo(np.float64).tiny)
+    result: Floats = np.log(one_minus)
+    return result
+
+
+def forest_calls(member: Floats, other: Floats, asked: Floats, *, seed: int, balanced: bool) -> npt.NDArray[np.bool_]:
+    """Which of the asked samples a forest on the loss calls non-member.
+
+    100 trees, gini, ``random_state`` = seed, fitted on the losses of members (1) and non-members (0); one fixed
+    configuration, never the best of several.
+
+    Args:
+        member: [members] losses of retain samples.
+        other: [non-members] losses of validation samples.
+        asked: [k] losses of forget samples.
+        seed: seed of the subsampling and of the forest.
+        balanced: draw the larger class down to the size of the smaller one, without replacement.
+
+    Returns:
+        [k] True for a non-member.
+    """
+    from sklearn.ensemble import RandomForestClassifier
+
+    if balanced:
+        rng, size = np.random.default_rng(seed), min(len(member), len(other))
+        member, other = (_drawn(x, size, rng) for x in (member, other))
+    x = np.clip(np.concatenate([member, other]), -_LARGEST_LOSS, _LARGEST_LOSS)[:, None]
+    y = np.repeat([1, 0], [len(member), len(other)])
+    forest = RandomForestClassifier(n_estimators=_TREES, criterion="gini", random_state=seed, n_jobs=1).fit(x, y)
+    calls: npt.NDArray[np.bool_] = forest.predict(np.clip(asked, -_LARGEST_LOSS, _LARGEST_LOSS)[:, None]) == 0
+    return calls
+
+
+def _drawn(x: Floats, size: int, rng: np.random.Generator) -> Floats:
+    return x if len(x) == size else x[np.sort(rng.choice(len(x), size, replace=False))]
+
+
+@dataclass(frozen=True)
+class Roc:
+    """Area under a ROC curve with its structural components (DeLong)."""
+
+    value: float
+    """P(positive score > negative score) + half the ties, negatives weighted."""
+    positive: Floats
+    """[n1] influence of each positive on the value."""
+    negative: Floats
+    """[n0] influence of each negative on the value."""
+
+    @property
+    def influence(self) -> Floats:
+        """[n1 + n0] influences, positives first."""
+        return np.concatenate([self.positive, self.negative])
+
+
+def roc(positive: Floats, negative: Floats, weight: Floats) -> Roc:
+    """Weighted area under the ROC curve.
+
+    Args:
+        positive: [n1] scores of the positives, n1 > 0.
+        negative: [n0] scores of the negatives, n0 > 0.
+        weight: [n0] weights of the negatives, positive sum.
+
+    Source: DeLong, DeLong and Clarke-Pearson (1988), with weights on the negatives.
+    """
+    share = weight / weight.sum()
+    order = np.argsort(negative, kind="stable")
+    ladder = np.concatenate([[0.0], np.cumsum(share[order])])
+    below = ladder[np.searchsorted(negative[order], positive, side="left")]
+    upto = ladder[np.searchsorted(negative[order], positive, side="right")]
+    wins = (below + upto) / 2
+    ranked = np.sort(positive)
+    beaten = 1 - (np.searchsorted(ranked, negative, "left") + np.searchsorted(ranked, negative, "right")) / (2 * len(ranked))
+    value = min(max(float(wins.mean()), 0.0), 1.0)
+    return Roc(value, _influence(wins - value, np.full(len(wins), 1 / len(wins))), _influence(beaten - value, share))
+
+
+def _influence(deviation: Floats, share: Floats) -> Floats:
+    """Weighted deviations whose squares sum to the variance; m/(m-1) corrects for the estimated mean."""
+    m = len(deviation)
+    return share * deviation * np.sqrt(m / (m - 1)) if m > 1 else share * np.abs(deviation) + share * 0.5
+
+
+def standard_error(influence: Floats, subject: npt.NDArray[np.int64] | None) -> float:
+    """Root of the summed squares of the influences, summed per person first where persons are known."""
+    if subject is not None:
+        influence = np.bincount(np.unique(subject, return_inverse=True)[1], weights=influence)
+    return float(np.sqrt((influence**2).sum()))

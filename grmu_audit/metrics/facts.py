@@ -1,0 +1,160 @@
+"""What several metrics need of one model's predictions, computed once: checks, groups, masks and counts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from grmu_audit.errors import InputError
+from grmu_audit.metrics.attacks import per_sample_loss
+from grmu_audit.records import SPLITS, Group, Predictions
+
+Mask = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+
+_SHOWN_ROWS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """Checked predictions of one model with the choices that its metrics depend on."""
+
+    predictions: Predictions
+    """The per-sample outputs."""
+    dominant: tuple[Group, ...]
+    """Group(s) that give the forget set; empty where there is no forget set."""
+    seed: int
+    """Seed of the attack's subsampling and forest."""
+    positive_class: int = 1
+    """Class that counts as positive where there are two."""
+
+    @cached_property
+    def correct(self) -> Mask:
+        """[n] prediction == target."""
+        return self.predictions.correct
+
+    @cached_property
+    def test(self) -> Mask:
+        """[n] test rows."""
+        return self.predictions.mask("test")
+
+    @cached_property
+    def cells(self) -> tuple[Ints, Ints]:
+        """Codes of the declared cells (class x attribute pairs of any split), sorted, and [n] the cell of each row."""
+        codes, index = np.unique(self.predictions.group, return_inverse=True)
+        return codes, index.astype(np.int64)
+
+    @cached_property
+    def test_counts(self) -> Ints:
+        """[cells] test samples per declared cell."""
+        codes, index = self.cells
+        return np.bincount(index[self.test], minlength=len(codes)).astype(np.int64)
+
+    @cached_property
+    def empty_cells(self) -> tuple[Group, ...]:
+        """Declared cells without a test sample; all cells count as covered where there is no test sample at all."""
+        return tuple(self.group(int(code)) for code in self.cells[0][self.test_counts == 0])
+
+    @cached_property
+    def loss(self) -> npt.NDArray[np.float64] | None:
+        """[n] cross-entropy in nats, or None where neither logits nor losses are known."""
+        return per_sample_loss(self.predictions)
+
+    def group(self, code: int) -> Group:
+        """The group of a code."""
+        return group_of(code, self.predictions.attributes)
+
+    def rows(self, groups: tuple[Group, ...]) -> Mask:
+        """[n] rows of these groups."""
+        codes = [g.target * self.predictions.attributes + g.attribute for g in groups]
+        return np.isin(self.predictions.group, codes)
+
+    def subjects(self, rows: Mask) -> int | None:
+        """Distinct persons among the rows, or None without a subject column."""
+        subject = self.predictions.subject
+        return None if subject is None else len(np.unique(subject[rows]))
+
+    def subject_of(self, rows: Mask) -> Ints | None:
+        """Person index of the rows, or None without a subject column."""
+        return None if self.predictions.subject is None else self.predictions.subject[rows]
+
+
+def facts(
+    source: Predictions | Facts, *, dominant: tuple[Group, ...] | None = None, seed: int = 0, positive_class: int = 1
+) -> Facts:
+    """Check predictions and fix the choices; facts pass through unchanged.
+
+    Args:
+        source: predictions, or facts made before.
+        dominant: dominant group(s); by default those with the largest share of the forget set.
+        seed: seed of the attack.
+        positive_class: the positive class of a two-class task.
+
+    Raises:
+        InputError: the predictions are inconsistent; the message names row numbers, from 1.
+    """
+    if isinstance(source, Facts):
+        return source
+    check(source)
+    if source.classes == 2 and positive_class not in (0, 1):
+        raise InputError(f"positive_class {positive_class} is not a class: use 0 or 1")
+    groups = dominant_groups(source) if dominant is None else tuple(sorted(dominant))
+    return Facts(source, groups, seed, positive_class)
+
+
+def group_of(code: int, attributes: int) -> Group:
+    """The group of a code ``target * attributes + attribute``."""
+    return Group(int(code) // attributes, int(code) % attributes)
+
+
+def dominant_groups(p: Predictions) -> tuple[Group, ...]:
+    """The group with the largest share of the forget set; several where they tie; none without a forget set."""
+    codes, counts = np.unique(p.group[p.mask("forget")], return_counts=True)
+    if not len(codes):
+        return ()
+    return tuple(group_of(int(code), p.attributes) for code in codes[counts == counts.max()])
+
+
+def check(p: Predictions) -> None:
+    """Refuse predictions whose columns do not fit together.
+
+    Raises:
+        InputError: every defect at once, with row numbers from 1 and never an id.
+    """
+    n = len(p)
+    columns = {"split": p.split, "target": p.target, "attribute": p.attribute, "prediction": p.prediction}
+    columns |= {k: v for k, v in (("logits", p.logits), ("loss", p.loss), ("subject", p.subject)) if v is not None}
+    wrong = [f"{name} has {len(column)} rows, ids have {n}" for name, column in columns.items() if len(column) != n]
+    if p.logits is not None and p.logits.ndim == 2 and p.logits.shape[1] != p.classes:
+        wrong.append(f"logits have {p.logits.shape[1]} columns for {p.classes} classes")
+    if n == 0:
+        wrong.append("no rows at all")
+    if not wrong:
+        wrong = _bad_rows(p)
+    if wrong:
+        raise InputError("predictions cannot be used: " + "; ".join(wrong))
+
+
+def _bad_rows(p: Predictions) -> list[str]:
+    limits = {"split": (p.split, len(SPLITS)), "target": (p.target, p.classes), "attribute": (p.attribute, p.attributes)}
+    limits["prediction"] = (p.prediction, p.classes)
+    bad = [(f"{name} outside 0..{top - 1}", (column < 0) | (column >= top)) for name, (column, top) in limits.items()]
+    if p.logits is not None:
+        bad.append(("a logit that is NaN or infinite", ~np.isfinite(p.logits).all(axis=1)))
+    elif p.loss is not None:
+        bad.append(("a loss that is NaN or infinite", ~np.isfinite(p.loss)))
+    return [f"{what} in {listed(rows)}" for what, rows in bad if rows.any()]
+
+
+def listed(rows: Mask) -> str:
+    """The first row numbers (from 1) that are set, and how many more there are.
+
+    >>> listed(np.array([False, True, True]))
+    'rows 2, 3'
+    """
+    numbers = (np.flatnonzero(rows) + 1).tolist()
+    more = f" and {len(numbers) - _SHOWN_ROWS} more" if len(numbers) > _SHOWN_ROWS else ""
+    return f"row{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers[:_SHOWN_ROWS]))}{more}"

@@ -1,0 +1,118 @@
+"""Weights on disk: safetensors and JSON, never pickle.
+
+A version's folder holds ``state.safetensors`` (parameters and buffers), ``model.json`` (the ``ModelSpec``) and
+``model.pt2`` (the exported graph, for serving without this package).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import warnings
+from pathlib import Path
+
+import torch
+
+from grmu_audit.errors import IntegrityError
+from grmu_audit.evidence import canonical_json, write_atomic
+from grmu_audit.models.catalog import build
+from grmu_audit.models.classifier import Classifier, ModelSpec
+
+STATE = "state.safetensors"
+SPEC = "model.json"
+GRAPH = "model.pt2"
+SPEC_LIMIT = 1 << 20
+"""Largest ``model.json`` that is read, in bytes."""
+
+
+def weights_digest(model: Classifier) -> str:
+    """SHA-256 over the spec and the bytes of all parameters and persistent buffers, by name.
+
+    The same weights give the same digest on every device.
+    """
+    state = hashlib.sha256(canonical_json(model.spec.to_json()))
+    for name, tensor in sorted(model.state_dict().items()):
+        value = tensor.detach().cpu().contiguous()
+        state.update(canonical_json([name, str(value.dtype), list(value.shape)]))
+        state.update(value.view(-1).view(torch.uint8).numpy().tobytes() if value.numel() else b"")
+    return state.hexdigest()
+
+
+def save_model(model: Classifier, folder: Path) -> None:
+    """Write the three files of a version into ``folder``, which is made if need be.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    from safetensors.torch import save
+
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
+    write_atomic(folder / STATE, save(tensors))
+    write_atomic(folder / SPEC, canonical_json(model.spec.to_json()))
+    _export(model, folder / GRAPH)
+
+
+def _export(model: Classifier, path: Path) -> None:
+    """The graph for any batch size, traced on zeros, so that no sample travels with it."""
+    import copy
+
+    plain = copy.deepcopy(model).cpu().eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    example = torch.zeros(2, *model.spec.image_size)
+    logging.getLogger("torch.export").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.export.export(plain, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+        temporary = path.with_name(f".{path.name}.partial.pt2")
+        torch.export.save(program, temporary)
+    temporary.replace(path)
+
+
+def load_model(folder: Path) -> Classifier:
+    """Read a network from a version's folder, on the CPU, in eval mode.
+
+    Raises:
+        IntegrityError: a file is missing, damaged, too large, or weights and spec do not belong together.
+        NotFoundError: the architecture is not known here.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    spec = read_spec(folder / SPEC)
+    model = build(spec, seed=0)
+    try:
+        state = load_file(folder / STATE)
+        model.load_state_dict(state)
+    except (OSError, SafetensorError, RuntimeError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise IntegrityError(f"{STATE} does not hold the weights of a {spec.architecture}: {first}") from None
+    return model.eval()
+
+
+def read_spec(path: Path) -> ModelSpec:
+    """Read ``model.json``.
+
+    Raises:
+        IntegrityError: missing, larger than ``SPEC_LIMIT``, or no model spec.
+    """
+    try:
+        if path.stat().st_size > SPEC_LIMIT:
+            raise IntegrityError(f"{path.name} is larger than {SPEC_LIMIT} bytes: it is no model spec")
+        tree = json.loads(path.read_text(encoding="utf-8"))
+        return ModelSpec(
+            architecture=str(tree["architecture"]),
+            classes=int(tree["classes"]),
+            image_size=_three(tree["image_size"]),
+            mean=tuple(float(v) for v in tree["mean"]),
+            std=tuple(float(v) for v in tree["std"]),
+            class_names=tuple(str(v) for v in tree["class_names"]),
+            options=dict(tree["options"]),
+        )
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise IntegrityError(f"{path.name} cannot be read as a model spec: {type(error).__name__}: {error}") from None
+
+
+def _three(values: list[int]) -> tuple[int, int, int]:
+    channels, height, width = (int(v) for v in values)
+    return channels, height, width

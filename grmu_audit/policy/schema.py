@@ -1,0 +1,191 @@
+"""The policy file as a model: what may stand in it, and what contradicts itself."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from datetime import date
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from grmu_audit.config import Problem, Problems
+from grmu_audit.metrics.catalog import CATALOG, MetricSpec
+from grmu_audit.plugins import nearest
+from grmu_audit.records import Group
+
+POLICY_SCHEMA = "grmu-audit/policy/v1"
+
+VALUE_BOUNDS = ("max", "min", "within")
+"""Bounds on the metric itself."""
+
+CHANGE_BOUNDS = ("max_change", "min_change", "max_gap")
+"""Bounds on its change against the baseline or a reference."""
+
+Index = Annotated[int, Field(ge=0)]
+Text = Annotated[str, Field(min_length=1, max_length=2000)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class RuleGroup(_Frozen):
+    """One cell of target x attribute, as a rule names it."""
+
+    target: Index = Field(description="Class index, from 0.")
+    attribute: Index = Field(description="Index of the attribute value, from 0.")
+
+    @property
+    def record(self) -> Group:
+        """The same cell as a record."""
+        return Group(self.target, self.attribute)
+
+
+class Rule(_Frozen):
+    """One bound on one metric."""
+
+    id: Name = Field(description="Unique within the policy; waivers and reports name it.")
+    metric: str = Field(description="A metric of the catalogue.")
+    group: RuleGroup | None = Field(None, description="The group, for a metric that exists per group only.")
+    compare: Literal["absolute", "baseline", "reference"] = Field(
+        "absolute", description="The value itself, or its change against the parent version or the retrained version(s)."
+    )
+    max: float | None = Field(None, description="Largest allowed value.")
+    min: float | None = Field(None, description="Smallest allowed value.")
+    within: Annotated[tuple[float, float], Field(strict=False)] | None = Field(None, description="Smallest and largest allowed value.")
+    max_change: float | None = Field(None, description="Largest allowed change, in points as a fraction.")
+    min_change: float | None = Field(None, description="Smallest allowed change: -0.05 allows a loss of 5 points.")
+    max_gap: float | None = Field(None, description="Largest allowed change in either direction.")
+    evidence: Literal["interval", "point"] = Field("interval", description="Judge the whole interval, or the estimate alone.")
+    when: Literal["always", "reference_available"] = Field("always", description="When the rule applies.")
+    severity: Literal["block", "warn"] = Field("block", description="A warn rule never blocks.")
+    allow_incomplete: bool = Field(False, description="Judge also where declared groups have too few or no test samples.")
+    why: str = Field("", max_length=2000, description="Why the rule exists, for the reader of the report.")
+
+    @field_validator("metric")
+    @classmethod
+    def _known_metric(cls, name: str) -> str:
+        if name not in CATALOG:
+            raise ValueError(f"unknown metric{nearest(name, list(CATALOG))}; known: {', '.join(CATALOG)}")
+        return name
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Rule:
+        found = [*_bound_problems(self), *_compare_problems(self)]
+        if found:
+            raise Problems(found)
+        return self
+
+    @property
+    def bounds(self) -> dict[str, float | list[float]]:
+        """The bounds as written."""
+        named = {name: getattr(self, name) for name in (*VALUE_BOUNDS, *CHANGE_BOUNDS)}
+        return {name: list(b) if isinstance(b, tuple) else b for name, b in named.items() if b is not None}
+
+    @property
+    def region(self) -> tuple[float, float]:
+        """Smallest and largest allowed value of the judged quantity; infinite where it is open."""
+        lows = [b for b in (self.min, self.min_change, self.within and self.within[0], _negative(self.max_gap)) if b is not None]
+        highs = [b for b in (self.max, self.max_change, self.within and self.within[1], self.max_gap) if b is not None]
+        return max(lows, default=-math.inf), min(highs, default=math.inf)
+
+
+def _negative(bound: float | None) -> float | None:
+    return None if bound is None else -bound
+
+
+def _bound_problems(rule: Rule) -> Iterator[Problem]:
+    """Bounds that are missing, out of the metric's range, or in contradiction."""
+    if not rule.bounds:
+        yield Problem((), f"no bound: give one of {', '.join((*VALUE_BOUNDS, *CHANGE_BOUNDS))}")
+        return
+    metric = CATALOG[rule.metric]
+    for name, bound in rule.bounds.items():
+        low, high = _range(metric, name)
+        for number in bound if isinstance(bound, list) else [bound]:
+            if not low <= number <= high:
+                hint = "; bounds are fractions, not per cent" if abs(number) > 1 else ""
+                yield Problem((name,), f"{number:g} is outside the range [{low:g}, {high:g}] of {rule.metric}{hint}")
+    low, high = rule.region
+    if low > high:
+        names = " and ".join(rule.bounds)
+        yield Problem((next(iter(rule.bounds)),), f"{names} contradict each other: no value is at least {low:g} and at most {high:g}")
+
+
+def _range(metric: MetricSpec, bound: str) -> tuple[float, float]:
+    span = metric.high - metric.low
+    if bound in VALUE_BOUNDS:
+        return metric.low, metric.high
+    return (0.0 if bound == "max_gap" else -span), span
+
+
+def _compare_problems(rule: Rule) -> Iterator[Problem]:
+    """Bounds, comparison and group that do not go together."""
+    wrong = CHANGE_BOUNDS if rule.compare == "absolute" else VALUE_BOUNDS
+    for name in wrong:
+        if getattr(rule, name) is not None and rule.compare == "absolute":
+            yield Problem((name,), "bounds a change: add 'compare: baseline' or 'compare: reference'")
+        elif getattr(rule, name) is not None:
+            yield Problem((name,), f"bounds the value itself: use max_change, min_change or max_gap with 'compare: {rule.compare}'")
+    if rule.metric in ("AVG_GAP", "TOW") and rule.compare != "absolute":
+        yield Problem(("compare",), f"{rule.metric} already compares with the reference: leave compare out")
+    if CATALOG[rule.metric].per_group and rule.group is None:
+        yield Problem(("group",), f"{rule.metric} exists per group: add 'group: {{target: ..., attribute: ...}}'")
+    if not CATALOG[rule.metric].per_group and rule.group is not None:
+        yield Problem(("group",), f"{rule.metric} is one value over all groups: leave group out, or use the metric 'accuracy'")
+
+
+class Waiver(_Frozen):
+    """A breach that someone accepted, for a time."""
+
+    rule: str = Field(description="Id of the rule.")
+    reason: Text = Field(description="Why the breach is accepted.")
+    approved_by: Text = Field(description="Who accepted it.")
+    expires: Annotated[date, Field(strict=False)] = Field(description="Last day on which it holds.")
+
+
+class Policy(_Frozen):
+    """A policy file."""
+
+    schema_: Literal["grmu-audit/policy/v1"] = Field(alias="schema", description="Schema name and version.")
+    name: Name = Field(description="Name of the policy.")
+    description: str = Field("", max_length=2000, description="What the policy is for.")
+    confidence: float = Field(0.95, ge=0.5, lt=1.0, description="Family-wise confidence over all rules.")
+    multiplicity: Literal["bonferroni", "holm", "none"] = Field("bonferroni", description="How the confidence is shared among the rules.")
+    minimum_group_size: int = Field(30, ge=1, description="A rule that rests on a smaller cell decides nothing.")
+    positive_class: int = Field(1, ge=0, le=1, description="The positive class of a two-class task.")
+    rules: Annotated[tuple[Rule, ...], Field(strict=False)] = Field(description="The rules; without one nothing passes.")
+    waivers: Annotated[tuple[Waiver, ...], Field(strict=False)] = Field((), description="Accepted breaches.")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Policy:
+        found = list(document_problems({"rules": [{"id": r.id} for r in self.rules], "waivers": [{"rule": w.rule} for w in self.waivers]}))
+        if found:
+            raise Problems(found)
+        return self
+
+
+def document_problems(tree: object) -> Iterator[Problem]:
+    """What only the whole document shows: an id used twice, a waiver for no rule or two for one."""
+    ids = _texts(tree, "rules", "id")
+    for position, name in ids:
+        first = next(p for p, other in ids if other == name)
+        if first < position:
+            yield Problem(("rules", position, "id"), f"{name!r} is already the id of rules[{first}]: ids are unique")
+    waived = _texts(tree, "waivers", "rule")
+    counts = Counter(name for _, name in waived)
+    known = [name for _, name in ids]
+    for position, name in waived:
+        if name not in known:
+            yield Problem(("waivers", position, "rule"), f"no rule has the id {name!r}{nearest(name, known)}")
+        elif counts[name] > 1 and next(p for p, other in waived if other == name) < position:
+            yield Problem(("waivers", position, "rule"), f"{name!r} has a waiver already: keep one")
+
+
+def _texts(tree: object, part: str, key: str) -> list[tuple[int, str]]:
+    items = tree.get(part) if isinstance(tree, dict) else None
+    rows = enumerate(items if isinstance(items, list | tuple) else [])
+    return [(i, item[key]) for i, item in rows if isinstance(item, dict) and isinstance(item.get(key), str)]

@@ -1,0 +1,7 @@
+"""Reports: one audit in, one document out; HTML for people, JUnit, SARIF, GitHub annotations, Markdown, JSON and text for machines."""
+
+from grmu_audit.report.formats import FORMATS, render
+from grmu_audit.report.html import render_html
+from grmu_audit.report.view import build_view
+
+__all__ = ["FORMATS", "build_view", "render", "render_html"]

@@ -1,0 +1,153 @@
+"""The view model: what a template may rely on.
+
+``VIEW_VERSION`` grows when a field is renamed or removed; new fields may come without it.  Every string is formatted already, so a
+template does no arithmetic; every string is plain text, so a template escapes it.
+"""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+VIEW_VERSION = "1"
+"""Version of the fields below."""
+
+
+class Fact(TypedDict):
+    """One recorded fact."""
+
+    label: str
+    """What it is."""
+    value: str
+    """What was recorded."""
+    kind: str
+    """``text``, or ``code`` for digests and identifiers."""
+
+
+class Column(TypedDict):
+    """One column of a table."""
+
+    title: str
+    """Heading."""
+    kind: str
+    """``text``, ``number`` (right-aligned, tabular figures) or ``code``."""
+
+
+class Table(TypedDict):
+    """A table, ready to print; the first cell of each row names the row."""
+
+    caption: str
+    """What it holds."""
+    columns: list[Column]
+    """Headings, left to right."""
+    rows: list[list[str]]
+    """Cells, as many a row as there are columns."""
+
+
+class RuleRow(TypedDict):
+    """One rule of the policy, judged."""
+
+    id: str
+    """Rule id."""
+    metric: str
+    """Metric name, with the group where the rule is on one."""
+    title: str
+    """The metric in words."""
+    says: str
+    """One plain sentence: what the metric measures."""
+    hides: str
+    """What it hides."""
+    good: str
+    """Good direction in words."""
+    word: str
+    """``PASS``, ``BREACH``, ``INCONCLUSIVE``, ``WAIVED`` or ``NOT APPLIED``."""
+    state: str
+    """The same as a style name: ``pass``, ``breach``, ``inconclusive``, ``waived``, ``not-applied``."""
+    severity: str
+    """Whether the rule blocks, in words."""
+    observed: str
+    """The value judged."""
+    interval: str
+    """The interval that decided; empty when there is none."""
+    bound: str
+    """The allowed range in words."""
+    reason: str
+    """One sentence: why this decision."""
+    needed: str
+    """What would decide an undecided rule; empty when nothing is needed."""
+    why: str
+    """Why the rule exists; empty when the policy does not say."""
+    n: str
+    """Samples behind the value."""
+
+
+class Card(TypedDict):
+    """Some facts under a heading."""
+
+    title: str
+    """Heading."""
+    facts: list[Fact]
+    """Facts."""
+
+
+class Block(TypedDict):
+    """One block of the details."""
+
+    id: str
+    """Anchor."""
+    title: str
+    """Heading."""
+    intro: str
+    """One sentence."""
+    facts: list[Fact]
+    """What was recorded."""
+    cards: list[Card]
+    """Groups of facts with a heading of their own, one a model version."""
+    tables: list[Table]
+    """Tables."""
+    notes: list[str]
+    """Sentences below."""
+    missing: list[str]
+    """Labels of what was not recorded."""
+
+
+class View(TypedDict):
+    """Everything that a report shows, but for the drawings."""
+
+    view_version: str
+    """``VIEW_VERSION``."""
+    lang: str
+    """Language tag of the sentences."""
+    title: str
+    """Title of the report."""
+    subject: str
+    """The audited version."""
+    report_id: str
+    """First 12 hex digits of the audit's digest."""
+    created: str
+    """When the audit was made, as recorded."""
+    word: str
+    """The decision: ``PASS``, ``BREACH``, ``INCONCLUSIVE`` or ``NOT JUDGED``."""
+    state: str
+    """The decision as a style name."""
+    headline: str
+    """The verdict as one sentence that names policy, data and n."""
+    because: str
+    """Why, as one sentence."""
+    summary: list[Fact]
+    """What was asked, done, decided, left out, and what comes next."""
+    rules: list[RuleRow]
+    """Rules, worst first."""
+    rule_table: Table
+    """The same in short; the table twin of the drawing."""
+    rules_intro: str
+    """How the rules are judged, or that there are none."""
+    not_measured: Table
+    """What was not measured, and why."""
+    limits: list[str]
+    """What the report cannot say."""
+    group_table: Table
+    """Test accuracy by group; the table twin of its drawing."""
+    composition_table: Table
+    """Training set and forget set by group; the table twin of its drawing."""
+    blocks: list[Block]
+    """The details, in the order of the report."""

@@ -1,0 +1,72 @@
+"""Every output format by name: a function from an audit to text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from grmu_audit.plugins import Registry
+from grmu_audit.records import Audit
+
+Renderer = Callable[[Audit], str]
+"""A format: from an audit, judged or not, to a text with one newline at its end."""
+
+FORMATS: Registry[Renderer] = Registry("report format", "grmu_audit.formats")
+"""Formats that come along; third parties add theirs through the entry-point group ``grmu_audit.formats``."""
+
+
+def render(audit: Audit, format: str) -> str:  # noqa: A002  (the word that users know)
+    """The audit in a format: ``github``, ``html``, ``json``, ``junit``, ``markdown``, ``sarif``, ``text``.
+
+    Raises:
+        NotFoundError: no such format; the message lists the known ones.
+    """
+    return FORMATS.get(format)(audit)
+
+
+@FORMATS.register("html")
+def _html(audit: Audit) -> str:
+    from grmu_audit.report.html import render_html
+
+    return render_html(audit)
+
+
+@FORMATS.register("json")
+def _json(audit: Audit) -> str:
+    from grmu_audit.report.json_ import render_json
+
+    return render_json(audit)
+
+
+@FORMATS.register("text")
+def _text(audit: Audit) -> str:
+    from grmu_audit.report.text import render_text
+
+    return render_text(audit)
+
+
+@FORMATS.register("markdown")
+def _markdown(audit: Audit) -> str:
+    from grmu_audit.report.markdown import render_markdown
+
+    return render_markdown(audit)
+
+
+@FORMATS.register("junit")
+def _junit(audit: Audit) -> str:
+    from grmu_audit.report.junit import render_junit
+
+    return render_junit(audit)
+
+
+@FORMATS.register("sarif")
+def _sarif(audit: Audit) -> str:
+    from grmu_audit.report.sarif import render_sarif
+
+    return render_sarif(audit)
+
+
+@FORMATS.register("github")
+def _github(audit: Audit) -> str:
+    from grmu_audit.report.github import render_github
+
+    return render_github(audit)

@@ -1,0 +1,61 @@
+"""Runs, versions, aliases, ledger and promotion: the only room that knows MLflow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from grmu_audit.tracking.audits import Evidence, read_evidence, record_audit, require_pass
+from grmu_audit.tracking.base import LogEntry, Run, Store
+from grmu_audit.tracking.ledger import Ledger, read_ledger
+from grmu_audit.tracking.memory import MemoryStore
+from grmu_audit.tracking.promotion import Actor, Promotion, promote, resume, rollback
+from grmu_audit.tracking.references import Reference, parse_reference
+from grmu_audit.tracking.tags import lineage_tags
+from grmu_audit.tracking.verification import Finding, verify
+
+__all__ = [
+    "Actor",
+    "Evidence",
+    "Finding",
+    "Ledger",
+    "LogEntry",
+    "MemoryStore",
+    "Promotion",
+    "Reference",
+    "Run",
+    "Store",
+    "lineage_tags",
+    "open_store",
+    "parse_reference",
+    "promote",
+    "read_evidence",
+    "read_ledger",
+    "record_audit",
+    "require_pass",
+    "resume",
+    "rollback",
+    "verify",
+]
+
+
+def open_store(tracking_uri: str | None = None, registry_uri: str | None = None, root: Path = Path("mlruns")) -> Store:
+    """Open the tracking store: the options, else ``MLFLOW_TRACKING_URI`` / ``MLFLOW_REGISTRY_URI``, else SQLite under ``root``.
+
+    MLflow is imported here (2.5 to 5 s), after an unreachable server was ruled out.
+
+    Args:
+        tracking_uri: server or database of the runs.
+        registry_uri: server or database of the registered models; the tracking store when not given.
+        root: folder of the embedded store.
+
+    Raises:
+        InputError: a URI of a kind that cannot hold a registry.
+        EnvironmentFailure: the server does not answer, or the database cannot be opened.
+    """
+    from grmu_audit.tracking import environment
+
+    location = environment.locate(tracking_uri, registry_uri, root)
+    environment.prepare(location)
+    from grmu_audit.tracking.mlflow_store import MlflowStore
+
+    return MlflowStore(location)

@@ -1,0 +1,192 @@
+"""A verdict as a stored document: written once, found again, and believed only after everything about it was checked."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
+
+from grmu_audit.errors import BreachError, InconclusiveError, InputError, IntegrityError
+from grmu_audit.evidence import canonical_json, sha256_hex
+from grmu_audit.records import Audit, Decision, ModelRef, RuleOutcome
+from grmu_audit.tracking import files, ledger, names
+
+if TYPE_CHECKING:
+    from grmu_audit.tracking.base import Run, Store
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """An audit that may be relied on, as far as the store goes."""
+
+    ref: ModelRef
+    """The version that it is about."""
+    audit: Audit
+    """The document."""
+    sha256: str
+    """SHA-256 of its bytes."""
+    run_id: str
+    """Run that holds it."""
+
+
+def record_audit(
+    store: Store, ref: ModelRef, run: Run, audit: Audit, *, actor: str = "unknown", now: datetime | None = None
+) -> str:
+    """Store an audit under its run, index it in the version's tags, and enter its digest in the ledger.
+
+    Args:
+        store: where.
+        ref: the audited version.
+        run: the open audit run.
+        audit: the document.
+        actor: who.
+        now: time of the entry; the clock when not given.
+
+    Returns:
+        SHA-256 of the bytes of ``audit.json``.
+
+    Raises:
+        InputError: the audit is about another version.
+    """
+    if (audit.subject.name, audit.subject.version) != (ref.name, ref.version):
+        raise InputError(f"the audit is about {audit.subject.label}, not about {ref.label}")
+    content = canonical_json(audit.to_json())
+    digest = sha256_hex(content)
+    run.log_bytes(content, names.AUDIT_FILE)
+    verdict = audit.verdict
+    decision, policy = (verdict.decision.value, verdict.policy_sha256) if verdict else (None, None)
+    note = ledger.read_ledger(store, ref.name).note(
+        "audit",
+        version=ref.version,
+        audit_run=run.id,
+        audit_sha256=digest,
+        policy_sha256=policy,
+        manifest_sha256=ref.manifest_sha256,
+        decision=decision,
+        actor=actor,
+        time=timestamp(now),
+    )
+    ledger.append(store, note, ref)
+    index = {
+        names.TAG_AUDIT_RUN: run.id,
+        names.TAG_AUDIT_SHA256: digest,
+        names.TAG_VERDICT: decision,
+        names.TAG_POLICY_SHA256: policy,
+    }
+    store.tag(ref, {key: value or "none" for key, value in index.items()})
+    return digest
+
+
+def timestamp(now: datetime | None = None) -> str:
+    """UTC, ISO 8601, to the second.
+
+    >>> timestamp(datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC))
+    '2026-01-31T12:00:00+00:00'
+    """
+    return (now or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="seconds")
+
+
+def read_evidence(store: Store, ref: ModelRef) -> Evidence:
+    """The newest audit of a version: its bytes read again, their digest, their subject and the version's files compared.
+
+    Raises:
+        InconclusiveError: the version was never audited.
+        IntegrityError: the document, its index, the ledger or the version's files do not agree.
+    """
+    tags = store.tags(ref)
+    run_id, recorded = tags.get(names.TAG_AUDIT_RUN), tags.get(names.TAG_AUDIT_SHA256)
+    entered = ledger.read_ledger(store, ref.name).newest_audit(ref.version)
+    if run_id is None and recorded is None and entered is None:
+        raise InconclusiveError(f"{ref.label} was never audited: run 'grmu-audit audit --model {ref.label}'")
+    if entered is None or (run_id, recorded) != (entered.audit_run, entered.audit_sha256):
+        raise IntegrityError(
+            f"the tags of {ref.label} do not name the audit that the ledger names as its newest: they were edited, or an"
+            f" older audit was put in place of a newer one; run 'grmu-audit audit --model {ref.label}'"
+        )
+    content = store.run_artifact(str(run_id), names.AUDIT_FILE)
+    if content is None:
+        raise IntegrityError(f"{names.AUDIT_FILE} of {ref.label} is gone: run {run_id} or its artifact was deleted")
+    if sha256_hex(content) != recorded:
+        raise IntegrityError(
+            f"{names.AUDIT_FILE} of {ref.label} was changed after the audit: its bytes no longer have the recorded digest"
+        )
+    evidence = Evidence(ref, _parse(content, ref), str(recorded), str(run_id))
+    _check_subject(store, evidence)
+    return evidence
+
+
+def require_pass(evidence: Evidence, now: datetime | None = None) -> None:
+    """Refuse everything but an unexpired PASS that its rules bear out.
+
+    Raises:
+        BreachError: the policy is breached, or a waiver that covered a breach has expired.
+        InconclusiveError: not judged, not decided, or no rule was applied.
+        IntegrityError: the verdict has expired, or says PASS although its rules do not.
+    """
+    audit, label = evidence.audit, evidence.ref.label
+    if audit.verdict is None:
+        raise InconclusiveError(f"{label} was measured but not judged: run 'grmu-audit gate' with a policy, or audit it with one")
+    today = (now or datetime.now(UTC)).astimezone(UTC)
+    verdict = audit.verdict
+    blocking = [rule for rule in verdict.rules if rule.applied and rule.severity == "block"]
+    if verdict.decision is Decision.BREACH:
+        raise BreachError(f"{label} breaches policy {verdict.policy!r}: {_named(blocking, Decision.BREACH)}; it is not promoted")
+    if verdict.decision is not Decision.PASS:
+        undecided = _named(blocking, Decision.INCONCLUSIVE)
+        raise InconclusiveError(f"policy {verdict.policy!r} does not decide {label}: {undecided}; it is not promoted")
+    if not blocking:
+        raise InconclusiveError(
+            f"policy {verdict.policy!r} applied no blocking rule to {label}: a verdict without rules decides nothing"
+        )
+    unmet = [rule for rule in blocking if rule.decision is not Decision.PASS and not rule.waived]
+    if unmet:
+        raise IntegrityError(
+            f"the verdict of {label} says PASS, but {', '.join(rule.id for rule in unmet)} did not pass: it was made up"
+        )
+    _check_dates(evidence, blocking, today)
+
+
+def _parse(content: bytes, ref: ModelRef) -> Audit:
+    try:
+        tree = json.loads(content)
+        if canonical_json(tree) != content:
+            raise IntegrityError(f"{names.AUDIT_FILE} of {ref.label} is not in canonical form: this tool did not write it")
+        return Audit.from_json(tree)
+    except (ValueError, InputError) as error:
+        raise IntegrityError(f"{names.AUDIT_FILE} of {ref.label} cannot be read: {error}") from None
+
+
+def _check_subject(store: Store, evidence: Evidence) -> None:
+    subject, ref = evidence.audit.subject, evidence.ref
+    if (subject.name, subject.version) != (ref.name, ref.version):
+        raise IntegrityError(f"the audit that {ref.label} points at is about {subject.label}")
+    if subject.manifest_sha256 is None or subject.manifest_sha256 != ref.manifest_sha256:
+        raise IntegrityError(f"the audit of {ref.label} was made of other files than the registered ones: audit it again")
+    files.check_digest(ref, store.manifest_of(ref))
+
+
+def _named(rules: list[RuleOutcome], decision: Decision) -> str:
+    found = [f"{rule.id} ({rule.reason})" for rule in rules if rule.decision is decision and not rule.waived]
+    return "; ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "") if found else "no rule is named"
+
+
+def _check_dates(evidence: Evidence, blocking: list[RuleOutcome], today: datetime) -> None:
+    audit, label = evidence.audit, evidence.ref.label
+    expires = audit.record.get("expires")
+    if expires is not None and not (today < _moment(str(expires), label)):
+        raise IntegrityError(f"the verdict of {label} expired on {expires}: run 'grmu-audit audit --model {label}'")
+    waived = {rule.id for rule in blocking if rule.waived}
+    for waiver in audit.verdict.waivers if audit.verdict else ():
+        if waiver.get("rule") in waived and not (today.date() <= _moment(str(waiver.get("expires")), label).date()):
+            raise BreachError(
+                f"the waiver of rule {waiver.get('rule')!r} for {label} expired on {waiver.get('expires')}: the breach counts"
+            )
+
+
+def _moment(text: str, label: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text) if "T" in text else datetime.combine(date.fromisoformat(text), datetime.max.time())
+    except ValueError:
+        raise IntegrityError(f"the audit of {label} holds the date {text[:40]!r}, which is none") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,0 +1,170 @@
+"""The port: what the rest of the tool asks of a tracking store, whoever stands behind it.
+
+Two implementations pass one contract battery (``tests/contract/test_store_contract.py``): ``MemoryStore`` and ``MlflowStore``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from grmu_audit.records import ModelRef
+
+
+@dataclass(frozen=True)
+class LogEntry:
+    """One entry of an append-only log."""
+
+    number: int
+    """Position, from 1; given by the store, unique and without gaps."""
+    tags: dict[str, str]
+    """What was appended."""
+
+
+class Run(Protocol):
+    """One run while it is open: a pretrain, retrain, unlearn or audit."""
+
+    @property
+    def id(self) -> str:
+        """The run's id in the store."""
+        ...
+
+    def log_params(self, params: Mapping[str, object]) -> None:
+        """Write parameters; a text too long for the store becomes its head, its length and its SHA-256."""
+        ...
+
+    def log_metrics(self, metrics: Mapping[str, float | None], step: int = 0) -> None:
+        """Write numbers; one that is missing or not finite is left out and its name goes to the tag ``grmu.nonfinite``."""
+        ...
+
+    def set_tags(self, tags: Mapping[str, object]) -> None:
+        """Write tags; a later value replaces an earlier one."""
+        ...
+
+    def log_file(self, path: Path, folder: str = "") -> None:
+        """Store a copy of a plain file under its own name in ``folder`` of the run's artifacts."""
+        ...
+
+    def log_bytes(self, data: bytes, artifact_path: str) -> None:
+        """Store bytes as the artifact of that relative path."""
+        ...
+
+    def log_dataset(self, name: str, digest: str, context: str = "training", facts: Mapping[str, object] | None = None) -> None:
+        """Record that the run read this dataset: its name, our own SHA-256 over all of it, counts; never rows or paths."""
+        ...
+
+
+class Store(Protocol):
+    """Runs, registered versions, aliases and append-only logs."""
+
+    @property
+    def uri(self) -> str:
+        """Where it is, for messages; holds no secret."""
+        ...
+
+    def run(
+        self, model: str, kind: str, *, parent: str | None = None, tags: Mapping[str, object] | None = None
+    ) -> AbstractContextManager[Run]:
+        """Open a run in the experiment of ``model``: FINISHED at the end, FAILED on an exception, KILLED on an interrupt.
+
+        After an exception or interrupt the versions registered in the run are deleted again.
+
+        Args:
+            model: registered model name.
+            kind: ``request``, ``pretrain``, ``retrain``, ``unlearn``, ``audit``...
+            parent: id of the run that this one belongs to.
+            tags: tags that it has from the start.
+        """
+        ...
+
+    def register(
+        self, run: Run, model: str, folder: Path, *, role: str, tags: Mapping[str, object] | None = None, description: str = ""
+    ) -> ModelRef:
+        """Store the files of a folder under the run, check them by reading them back, and register the version as the last step.
+
+        Raises:
+            InputError: invalid name or role, or an empty folder.
+            IntegrityError: what was stored is not what was given, or the folder holds a symbolic link.
+            EnvironmentFailure: the store cannot be reached or written; no version exists then.
+        """
+        ...
+
+    def resolve(self, text: str) -> ModelRef:
+        """The version that ``name``, ``name/3``, ``name@alias`` or ``models:/...`` means now.
+
+        Raises:
+            InputError: not a reference.
+            NotFoundError: no such model, version or alias; the message lists what exists.
+        """
+        ...
+
+    def models(self) -> list[str]:
+        """Registered model names, sorted, without ledgers."""
+        ...
+
+    def versions(self, name: str, role: str | None = None) -> list[ModelRef]:
+        """The versions of a model, oldest first; empty for an unknown model."""
+        ...
+
+    def aliases(self, name: str) -> dict[str, str]:
+        """Alias to version number; empty for an unknown model."""
+        ...
+
+    def set_alias(self, name: str, alias: str, version: str) -> None:
+        """Point an alias at a version; the last writer wins (``promotion`` adds the turn-taking).
+
+        Raises:
+            InputError: an alias that the registry reserves or does not accept.
+            NotFoundError: no such version.
+        """
+        ...
+
+    def delete_alias(self, name: str, alias: str) -> None:
+        """Remove an alias; nothing happens when there is none."""
+        ...
+
+    def tags(self, ref: ModelRef) -> dict[str, str]:
+        """All tags of a version, read now."""
+        ...
+
+    def tag(self, ref: ModelRef, tags: Mapping[str, object]) -> None:
+        """Write tags of a version."""
+        ...
+
+    def fetch(self, ref: ModelRef, into: Path) -> Path:
+        """Put the version's files into a new or empty folder, checked against its manifest digest, and return the folder.
+
+        Raises:
+            InputError: the folder is not empty.
+            IntegrityError: a link, a name that leads outside, an oversized ``model.json``, or other files than were registered.
+        """
+        ...
+
+    def manifest_of(self, ref: ModelRef) -> str:
+        """SHA-256 over the manifest of the version's files as they are stored now.
+
+        Raises:
+            IntegrityError: a link, a name that leads outside, or no files at all.
+        """
+        ...
+
+    def run_artifact(self, run_id: str, path: str) -> bytes | None:
+        """The bytes of one artifact of a run, or None when there is no such run or artifact."""
+        ...
+
+    def append(self, log: str, tags: Mapping[str, str], subject: ModelRef) -> int:
+        """Append to a log (made on first use); returns the entry's number, unique and without gaps among all writers.
+
+        Args:
+            log: name of the log.
+            tags: the entry.
+            subject: a version that the entry is about (a server wants a stored version behind each entry).
+        """
+        ...
+
+    def entries(self, log: str) -> list[LogEntry]:
+        """All entries by number; empty when the log does not exist."""
+        ...

@@ -1,0 +1,98 @@
+"""Reading a run's artifacts back without trusting whoever stored them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from grmu_audit.errors import EnvironmentFailure, IntegrityError
+from grmu_audit.tracking import files
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_MAX_FILES = 10_000
+
+
+def local_folder(artifact_uri: str) -> Path | None:
+    """The folder behind a local artifact URI; None where artifacts come over a network."""
+    from mlflow.utils.file_utils import local_file_uri_to_path
+    from mlflow.utils.uri import is_local_uri
+
+    return Path(local_file_uri_to_path(artifact_uri)) if is_local_uri(artifact_uri) else None
+
+
+def remote_files(client: MlflowClient, run_id: str, folder: str) -> Iterator[tuple[str, int | None]]:
+    """Path and size of every file below an artifact folder, as the server lists them.
+
+    Raises:
+        IntegrityError: a name that leads outside, or far too many files.
+    """
+    waiting, seen = [folder], 0
+    while waiting:
+        here = waiting.pop()
+        for info in client.list_artifacts(run_id, here):
+            path = files.safe_artifact_path(info.path)
+            seen += 1
+            if PurePosixPath(here) not in PurePosixPath(path).parents or seen > _MAX_FILES:
+                raise IntegrityError(f"the artifact list of run {run_id} is not plausible at {path[:200]!r}: refused")
+            if info.is_dir:
+                waiting.append(path)
+            else:
+                yield path, info.file_size
+
+
+def download_folder(client: MlflowClient, run_id: str, folder: str, target: Path, where: str) -> None:
+    """Copy the files of one artifact folder of a run to ``target``.
+
+    Raises:
+        IntegrityError: a name that leads outside, a link, or an oversized file.
+        EnvironmentFailure: the disk is full or ``target`` cannot be written.
+    """
+    with files.scratch() as temporary:
+        for path, size in remote_files(client, run_id, folder):
+            files.check_size(path, size, where)
+            got = Path(client.download_artifacts(run_id, path, str(temporary)))
+            if got.is_symlink() or not got.is_file():
+                raise IntegrityError(f"{path} of {where} is not a plain file: refused")
+            _move(got, target / PurePosixPath(path).relative_to(folder))
+
+
+def read_artifact(client: MlflowClient, run_id: str, path: str) -> bytes | None:
+    """The bytes of one artifact, or None when the run has none of that name.
+
+    Raises:
+        IntegrityError: a link or an oversized file.
+    """
+    where = f"run {run_id}"
+    root = local_folder(client.get_run(run_id).info.artifact_uri)
+    if root is not None:
+        return _read_local(root, path, where)
+    parent = str(PurePosixPath(path).parent)
+    for info in client.list_artifacts(run_id, None if parent == "." else parent):
+        if info.path == path and not info.is_dir:
+            files.check_size(path, info.file_size, where)
+            with files.scratch() as temporary:
+                return Path(client.download_artifacts(run_id, path, str(temporary))).read_bytes()
+    return None
+
+
+def _read_local(root: Path, path: str, where: str) -> bytes | None:
+    place = root / path
+    if not place.exists() and not place.is_symlink():
+        return None
+    links = [part for part in (place, *place.parents) if part != root and root in part.parents and part.is_symlink()]
+    if links or not place.is_file():
+        raise IntegrityError(f"{path} of {where} is not a plain file: refused")
+    files.check_size(path, place.stat().st_size, where)
+    return place.read_bytes()
+
+
+def _move(source: Path, target: Path) -> None:
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.move(source, target)
+    except OSError as error:
+        raise EnvironmentFailure(f"cannot write {target}: {error.strerror or error}; check permissions and free space") from error

@@ -1,0 +1,105 @@
+"""Device, precision, seeds: where a run happens and what it draws from."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import platform
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from grmu_audit.errors import EnvironmentFailure, InputError
+
+EpochLog = Callable[[int, Mapping[str, float]], None]
+"""Receives the epoch number and its metrics."""
+
+
+def _no_log(epoch: int, metrics: Mapping[str, float]) -> None:
+    """Drop the metrics."""
+
+
+@dataclass
+class Runtime:
+    """What a run needs beside data and model."""
+
+    device: torch.device
+    """Where tensors live."""
+    seed: int
+    """Root of every generator of the run."""
+    precision: str = "fp32"
+    """``fp32`` or ``bf16`` (autocast)."""
+    log: EpochLog = _no_log
+    """Called after each epoch."""
+    progress: str | None = None
+    """Title of the progress display; None for silence."""
+    sample_gradients: int = 0
+    """Samples that a gradient was taken for, counted by the loop."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """Facts of the run that the record should hold (MINE estimates, stop reasons)."""
+
+    def generator(self, *names: object) -> torch.Generator:
+        """A CPU generator for one purpose; the same purpose and seed give the same stream."""
+        return torch.Generator().manual_seed(derive_seed(self.seed, *names))
+
+    @contextlib.contextmanager
+    def autocast(self) -> Iterator[None]:
+        """Mixed precision where the run uses it."""
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.precision == "bf16"):
+            yield
+
+
+def derive_seed(seed: int, *names: object) -> int:
+    """An independent 63-bit seed for a named purpose.
+
+    >>> derive_seed(0, "order", 1) == derive_seed(0, "order", 1) != derive_seed(0, "order", 2)
+    True
+    """
+    text = "\x1f".join([str(seed), *map(str, names)])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """``auto`` takes CUDA where there is one, else the CPU.
+
+    Raises:
+        InputError: the name is no device.
+        EnvironmentFailure: the device is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise InputError(f"--device {name!r} is no device: use auto, cpu, cuda or cuda:0") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise EnvironmentFailure("--device cuda: no CUDA device is available here; use --device cpu or auto")
+    return device
+
+
+def choose_precision(name: str, device: torch.device) -> str:
+    """``auto`` is bf16 on CUDA devices that have it, else fp32 (on CPUs bf16 slows small networks down)."""
+    if name != "auto":
+        return name
+    return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+
+
+def place(model: nn.Module, device: torch.device) -> nn.Module:
+    """Move a network to the device, in channels_last memory format, which convolutions prefer on both kinds."""
+    return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+def hardware(device: torch.device) -> dict[str, str]:
+    """Device, threads and library versions, for the record."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    return {
+        "device": device.type,
+        "device_name": name,
+        "threads": str(torch.get_num_threads()),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "deterministic": "same seed, same bytes on this CPU" if device.type == "cpu" else "not guaranteed on CUDA",
+    }

@@ -1,0 +1,223 @@
+"""Audits by hand, for tests of everything that comes after measuring: small, rich, odd and hostile ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from grmu_audit.records import (
+    Audit,
+    CheckResult,
+    DataCheckReport,
+    DataRecord,
+    Decision,
+    ForgetRecord,
+    Group,
+    GroupCount,
+    MetricValue,
+    ModelRef,
+    NotMeasured,
+    RuleOutcome,
+    Verdict,
+)
+
+HOSTILE = "<script>alert(1)</script>\"'&{{7*7}}]]>%0A::error::\x1b[31m\x00\u202eevil\u2066 🙂 =cmd|' /C calc'!A0 $x_1$ `code` |a|b|\n# h"
+"""One string with what breaks each format."""
+
+DIGEST = "9f2c" * 16
+RATES = {"baseline": (0.952, 0.908, 0.931, 0.874), "reference#1": (0.949, 0.871, 0.925, 0.842)}
+GOOD = (0.944, 0.897, 0.922, 0.861)
+BAD = (0.951, 0.412, 0.903, 0.633)
+TEST_SIZES = (161, 105, 128, 103)
+FORGET_SIZES = (0, 38, 3, 0)
+TRAIN_SIZES = (412, 240, 301, 158)
+GROUPS = tuple(Group(y, s) for y in (0, 1) for s in (0, 1))
+NAMES = ("digit below 5, white paper", "digit below 5, dark paper", "digit from 5, white paper", "digit from 5, dark paper")
+
+
+def proportion(name: str, value: float, n: int, **more: Any) -> MetricValue:
+    half = 1.96 * (value * (1 - value) / max(n, 1)) ** 0.5 + 1 / max(n, 1)
+    bounds = (max(0.0, value - half), min(1.0, value + half))
+    return MetricValue(name, more.pop("subject", "candidate"), value, n, interval=bounds, smallest_cell=n, **more)
+
+
+def subject_values(subject: str, rates: tuple[float, ...], auc: float) -> list[MetricValue]:
+    cells = list(zip(GROUPS, rates, TEST_SIZES, strict=True))
+    values = [proportion("accuracy", rate, n, group=group, subject=subject) for group, rate, n in cells]
+    total = sum(TEST_SIZES)
+    overall = sum(rate * n for _, rate, n in cells) / total
+    whole = {"RA": (0.97, 970), "UA": (rates[1] + 0.01, 41), "TA": (overall, total), "GA": (rates[1], 105), "WG": (min(rates), total)}
+    values += [proportion(name, value, n, subject=subject) for name, (value, n) in whole.items()]
+    gap = (abs(rates[0] - rates[1]) + abs(rates[2] - rates[3])) / 2
+    values += [proportion(name, gap * scale, total, subject=subject) for name, scale in (("EO", 1.0), ("DP", 0.4), ("EP", 1.1))]
+    values += [proportion("MIA_AUC", auc, 146, subject=subject), proportion("MIA", 0.44, 41, subject=subject)]
+    return values
+
+
+def changes(before: tuple[float, ...], after: tuple[float, ...], other: str) -> list[MetricValue]:
+    values = []
+    for group, old, new, n in zip(GROUPS, before, after, TEST_SIZES, strict=True):
+        delta = new - old
+        values.append(MetricValue("accuracy", f"candidate-{other}", delta, n, group=group, interval=(delta - 0.04, delta + 0.04)))
+    delta = after[1] - before[1]
+    return [*values, MetricValue("GA", f"candidate-{other}", delta, 105, interval=(delta - 0.03, delta + 0.03))]
+
+
+def model(name: str, version: str, role: str, **more: Any) -> ModelRef:
+    defaults: dict[str, Any] = {
+        "manifest_sha256": DIGEST,
+        "run_id": "0b9a4f3e5c7d4c1e8f10",
+        "data_digest": "sha256:" + "ab12" * 16,
+        "architecture": "small_cnn",
+        "seed": 3,
+    }
+    return ModelRef(name, version, role, **{**defaults, **more})
+
+
+def rule(identity: str, metric: str, decision: Decision, observed: float | None, bounds: Any, bound: Any, **more: Any) -> RuleOutcome:
+    more = {"severity": "block", "compare": "absolute", "reason": f"{metric} was judged {decision}.", "n": 497, **more}
+    return RuleOutcome(identity, metric, decision, more.pop("severity"), observed, bounds, bound, more.pop("compare"), more.pop("reason"), **more)
+
+
+def rules(decision: Decision) -> tuple[RuleOutcome, ...]:
+    worse = decision is not Decision.PASS
+    kept = decision if worse else Decision.PASS
+    change, bounds = {
+        Decision.PASS: (-0.011, (-0.041, 0.019)),
+        Decision.BREACH: (-0.496, (-0.561, -0.428)),
+        Decision.INCONCLUSIVE: (-0.032, (-0.082, 0.018)),
+    }[decision]
+    return (
+        rule(
+            "dominant-group-accuracy-kept", "GA", kept, change, bounds, {"min_change": -0.05}, compare="baseline", n=105,
+            reason=f"GA changed by {100 * change:.1f} points; the interval {100 * bounds[0]:.1f} to {100 * bounds[1]:.1f} was held against −5.0.",
+            needed="about 310 test samples of the group “digit below 5, dark paper”" if kept is Decision.INCONCLUSIVE else None,
+            why="The people who ask to be forgotten must not pay with worse service for their group.",
+        ),
+        rule("equalized-odds", "EO", Decision.PASS, 0.054, (0.011, 0.149), {"max": 0.25}, reason="The whole interval lies below 25.0 %."),
+        rule("forget-set-looks-unseen", "MIA_AUC", Decision.PASS, 0.512, (0.438, 0.584), {"within": [0.4, 0.6]}, n=146,
+             reason="The whole interval lies between 40.0 % and 60.0 %."),
+        rule("close-to-retraining", "UA", Decision.INCONCLUSIVE, 0.03, (-0.09, 0.15), {"max_gap": 0.1}, compare="reference", severity="warn", n=41,
+             reason="The interval reaches beyond 10.0 points.", needed="about 120 samples of the forget set"),
+    )
+
+
+def checks() -> DataCheckReport:
+    results = (
+        CheckResult("all", "the table holds at least one row", True, True, "1,670 rows"),
+        CheckResult("all", "sample ids are unique", True, True, "1,670 of 1,670"),
+        CheckResult("test", "every group has at least 30 samples", True, True, "smallest: 103"),
+        CheckResult("retain", "no REWEIGHT weight above 5", False, True, "5.2", severity="warning"),
+    )
+    return DataCheckReport(results, "great_expectations 1.24.1", "77aa" * 16)
+
+
+def judged(decision: Decision) -> Audit:
+    """A binary audit with one baseline and one reference, judged so."""
+    rates, auc = (BAD, 0.71) if decision is Decision.BREACH else (GOOD, 0.512)
+    metrics = subject_values("candidate", rates, auc)
+    metrics += [value for subject, before in RATES.items() for value in subject_values(subject, before, 0.53)]
+    metrics += changes(RATES["baseline"], rates, "baseline") + changes(RATES["reference#1"], rates, "reference#1")
+    metrics += [MetricValue("MIA_TPR_01", "candidate", None, 41, why_missing="41 forget samples cannot resolve a false-positive rate of 0.1 %")]
+    counts = tuple(
+        GroupCount(group, name, train, train - forget, forget, 40, test)
+        for group, name, train, forget, test in zip(GROUPS, NAMES, TRAIN_SIZES, FORGET_SIZES, TEST_SIZES, strict=True)
+    )
+    method = "gradient_ascent" if decision is Decision.BREACH else "miu"
+    forget_digest = "hmac-sha256:" + "c0de" * 16
+    config = {"lr": 0.01, "epochs": 5, "lambda": 0.5, "device": "cpu", "seconds": 12.4, "sample_gradients": 5055}
+    return Audit(
+        subject=model("photodigits-v1", "4", "unlearned", parent="photodigits-v1/1", method=method, reweight=True, forget_digest=forget_digest, config=config),
+        data=DataRecord(
+            "5be1" * 16, {"retain": 1070, "forget": 41, "val": 160, "test": 497}, "PhotoDigits", counts,
+            ("digit below 5", "digit from 5"), ("white paper", "dark paper"), "scikit-learn digits, BSD-3-Clause", "drawn by the generator", 0,
+        ),
+        forget=ForgetRecord(41, forget_digest, (Group(0, 1),), {"sampled": "half of the rare group", "ratio": 0.5, "seed": 7, "ids": ["secret-id-1"]}),
+        metrics=tuple(metrics),
+        baseline=model("photodigits-v1", "1", "pretrain", method="pretrain"),
+        references=(model("photodigits-v1", "3", "retrain", method="retrain", reweight=True, config={"sample_gradients": 32100}),),
+        data_quality=checks(),
+        not_measured=(NotMeasured("RELEARN", "not part of the quick profile"),),
+        record={"created": "2026-03-04T05:06:07Z", "tool": "grmu-audit 0.1.0", "python": "3.11.9", "seconds": 3.25},
+        verdict=Verdict(decision, "default", "d00d" * 16, rules(decision)),
+    )
+
+
+def everything_undefined() -> Audit:
+    """Nothing could be measured, nothing is recorded, every rule is undecided."""
+    why = "no sample of the forget set (0 of 0)"
+    names = ("RA", "UA", "TA", "GA", "WG", "EO", "DP", "EP", "MIA", "MIA_AUC")
+    metrics = tuple(MetricValue(name, "candidate", None, 0, why_missing=why) for name in names)
+    outcomes = tuple(rule(f"rule-{name}", name, Decision.INCONCLUSIVE, None, None, {"max": 0.3}, n=0, reason=f"{name} is undefined: {why}.") for name in names)
+    return Audit(
+        subject=ModelRef("predictions.csv", ""),
+        data=DataRecord("00ff" * 16, {"retain": 0, "forget": 0, "val": 0, "test": 0}),
+        forget=ForgetRecord(0, "", ()),
+        metrics=metrics,
+        verdict=Verdict(Decision.INCONCLUSIVE, "default", "d00d" * 16, outcomes),
+    )
+
+
+def multi_class(classes: int = 3, attributes: int = 2, label: str = "class") -> Audit:
+    """Several classes and attribute values, two references, one empty cell."""
+    base = judged(Decision.PASS)
+    groups = [Group(y, s) for y in range(classes) for s in range(attributes)]
+    values: list[MetricValue] = []
+    counts = []
+    for i, group in enumerate(groups):
+        n = 0 if i == 4 else 20 + 7 * i % 90
+        rate = 0.6 + (37 * i % 39) / 100
+        counts.append(GroupCount(group, f"{label} {group.target}, attribute {group.attribute}", 50 + 13 * i, 50 + 13 * i - (i == 1) * 30, (i == 1) * 30, 10, n))
+        for shift, subject in ((0.0, "candidate"), (0.02, "baseline"), (-0.01, "reference#1"), (0.01, "reference#2")):
+            if n:
+                values.append(proportion("accuracy", min(rate + shift, 1.0), n, group=group, subject=subject))
+            else:
+                values.append(MetricValue("accuracy", subject, None, 0, group=group, why_missing="no test sample of this group"))
+    values += [replace(proportion("EO", 0.12, 400), incomplete=True, empty_cells=(groups[4],)), proportion("GA", 0.8, 50)]
+    data = replace(base.data, groups=tuple(counts), class_names=(), attribute_names=(), name="Many groups")
+    plain = replace(base.references[0], version="2", reweight=False)
+    return replace(base, data=data, metrics=tuple(values), references=(plain, *base.references))
+
+
+def many_groups() -> Audit:
+    """9 classes x 7 attribute values: 63 groups."""
+    return multi_class(9, 7, "age band")
+
+
+def hostile(text: str = HOSTILE) -> Audit:
+    """Every name that may come from outside holds the text."""
+    base = judged(Decision.BREACH)
+    outcomes = tuple(replace(o, id=text, reason=text, why=text, needed=text) for o in rules(Decision.BREACH))
+    return replace(
+        base,
+        subject=replace(base.subject, name=text, method=text, parent=text, config={text: text}),
+        baseline=replace(base.subject, name=text, config={}),
+        data=replace(
+            base.data, name=text, source=text, class_names=(text, text), attribute_names=(text, text), attribute_provenance=text,
+            groups=tuple(replace(count, name=text) for count in base.data.groups),
+        ),
+        forget=replace(base.forget, request={"subject": text, text: text, "ground": text}),
+        data_quality=DataCheckReport((CheckResult(text, text, False, True, text),), text, text),
+        not_measured=(NotMeasured(text, text),),
+        record={"created": text, text: text},
+        verdict=Verdict(Decision.BREACH, text, text, outcomes, waivers=({"rule": text, "reason": text},)),
+    )
+
+
+def unjudged() -> Audit:
+    """Measured, no policy applied."""
+    return replace(judged(Decision.PASS), verdict=None)
+
+
+ALL = {
+    "pass": lambda: judged(Decision.PASS),
+    "breach": lambda: judged(Decision.BREACH),
+    "inconclusive": lambda: judged(Decision.INCONCLUSIVE),
+    "undefined": everything_undefined,
+    "multiclass": multi_class,
+    "groups63": many_groups,
+    "hostile": hostile,
+    "long": lambda: hostile("x" * 10_000),
+    "unjudged": unjudged,
+}
+"""Every sample by name."""

@@ -1,0 +1,248 @@
+"""Checking, sampling, splitting: forget lists against a manifest."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grmu_audit.data.forget import (
+    ForgetList,
+    check_forget_list,
+    composition,
+    dominant_groups,
+    reweight_weights,
+    sample_count,
+    sample_forget,
+    splits,
+)
+from grmu_audit.errors import ForgetListError, InputError
+from grmu_audit.evidence import pseudonym, set_digest
+from grmu_audit.records import ForgetRequest, Group, GroupCount
+
+KEY = bytes(range(32))
+CLASSES, PLACES = ("land bird", "water bird"), ("land", "water")
+SIZES = {(0, 0): 12, (0, 1): 4, (1, 0): 3, (1, 1): 9}
+
+
+def manifest() -> pd.DataFrame:
+    rows = [
+        (f"{split}-{t}{a}-{i:02d}", split, t, a, (t + i) % 5)
+        for split in ("train", "val", "test")
+        for (t, a), n in SIZES.items()
+        for i in range(n)
+    ]
+    return pd.DataFrame(rows, columns=["id", "split", "target", "attribute", "subject"])
+
+
+def listed(*ids, header=True, **columns) -> ForgetList:
+    return ForgetList("ids.csv", tuple(ids), tuple(range(2, len(ids) + 2)), columns, header=header)
+
+
+def request(*ids) -> ForgetRequest:
+    return ForgetRequest(tuple(ids), "hmac-sha256:0")
+
+
+def test_a_good_list_becomes_a_request_with_the_keyed_digest():
+    parsed = listed("train-10-01", "train-00-03", request_id=("R1", "R2"))
+    made = check_forget_list(parsed, manifest(), KEY)
+    assert made.ids == parsed.ids
+    assert made.digest == set_digest(KEY, parsed.ids)
+    assert made.columns == {"request_id": ("R1", "R2")}
+
+
+def test_every_kind_of_bad_row_is_reported_at_once_with_its_number():
+    parsed = listed("nobody", "train-00-00", "test-00-01", "train-00-00", "val-11-01", "train-00-05")
+    with pytest.raises(ForgetListError) as caught:
+        check_forget_list(parsed, manifest(), KEY, forgotten={pseudonym(KEY, "train-00-05")})
+    lines = str(caught.value).splitlines()
+    assert lines[0].startswith("forget list ids.csv: 5 problems")
+    assert [re.search(r"row (\d+): (.*)", line).groups() for line in lines[1:]] == [
+        ("2", "the id 'nobody' is not in the dataset: correct or remove the row"),
+        ("4", "the id 'test-00-01' is in the test split, which no model was trained on: remove the row"),
+        ("5", "the id 'train-00-00' stands already in row 3: remove one of the two"),
+        ("6", "the id 'val-11-01' is in the val split, which no model was trained on: remove the row"),
+        ("7", "the id 'train-00-05' was already forgotten by an earlier request: remove the row"),
+    ]
+
+
+def test_a_first_row_that_may_be_a_header_gets_a_hint():
+    with pytest.raises(ForgetListError, match="name the column of ids 'id'"):
+        check_forget_list(listed("image_id", "train-00-00", header=False), manifest(), KEY)
+
+
+def test_an_id_that_stands_in_train_and_test_may_not_be_forgotten():
+    frame = manifest()
+    frame.loc[frame["id"] == "test-00-00", "id"] = "train-00-00"
+    with pytest.raises(ForgetListError, match="in the test split"):
+        check_forget_list(listed("train-00-00"), frame, KEY)
+
+
+@pytest.mark.parametrize(
+    ("doomed", "message", "silent"),
+    [
+        (lambda f: (f.target == 1) & (f.attribute == 0), "the group 'water bird / land' (3 training samples)", "class"),
+        (lambda f: f.target == 1, "empty class 'water bird' (12 training samples)", "the group"),
+        (lambda f: f.target >= 0, "empty the training set (28 samples)", "class"),
+    ],
+)
+def test_a_request_that_would_empty_something_names_it(doomed, message, silent):
+    frame = manifest()
+    ids = frame.loc[doomed(frame) & (frame["split"] == "train"), "id"]
+    with pytest.raises(ForgetListError) as caught:
+        check_forget_list(listed(*ids), frame, KEY, class_names=CLASSES, attribute_names=PLACES)
+    assert message in str(caught.value)
+    assert silent not in str(caught.value)
+    one_left = check_forget_list(listed(*ids[1:]), frame, KEY) if silent == "class" and len(ids) == 3 else None
+    assert one_left is None or len(one_left.ids) == 2
+
+
+@given(st.sampled_from(sorted(SIZES)), st.floats(0.01, 0.9), st.integers(0, 2**32), st.randoms())
+def test_sampling_depends_on_the_seed_and_not_on_the_order_of_rows(cell, ratio, seed, chance):
+    frame, group = manifest(), Group(*cell)
+    if sample_count(SIZES[cell], ratio) == SIZES[cell]:
+        ratio = 0.4
+    order = list(range(len(frame)))
+    chance.shuffle(order)
+    ids = sample_forget(frame, groups=[group], ratio=ratio, seed=seed)
+    assert ids == sample_forget(frame.iloc[order], groups=[group], ratio=ratio, seed=seed)
+    rows = frame[frame["id"].isin(ids)]
+    assert len(ids) == len(set(ids)) == len(rows) == sample_count(SIZES[cell], ratio)
+    assert set(rows["split"]) == {"train"}
+    assert {(t, a) for t, a in zip(rows["target"], rows["attribute"], strict=True)} == {cell}
+
+
+@given(st.integers(1, 10_000), st.floats(0, 1, exclude_min=True))
+def test_counts_are_rounded_half_up_and_never_zero(n, ratio):
+    exact = Fraction(repr(ratio)) * n
+    assert sample_count(n, ratio) == max(1, int(exact + Fraction(1, 2)))
+    assert 1 <= sample_count(n, ratio) <= n
+
+
+def test_half_of_an_odd_count_is_rounded_up():
+    assert [sample_count(n, 0.5) for n in (1, 3, 5, 83)] == [1, 2, 3, 42]
+    assert sample_count(15, 0.1) == 2
+
+
+def test_seeds_differ_and_ratios_nest_and_groups_do_not_disturb_each_other():
+    frame, group, other = manifest(), Group(0, 0), Group(1, 1)
+    draws = {tuple(sample_forget(frame, groups=[group], ratio=0.5, seed=seed)) for seed in range(20)}
+    assert len(draws) > 10
+    small = sample_forget(frame, groups=[group], ratio=0.3, seed=4)
+    assert set(small) < set(sample_forget(frame, groups=[group], ratio=0.7, seed=4))
+    both = sample_forget(frame, groups=[other, group, group], ratio=0.3, seed=4)
+    assert both == sorted(small + sample_forget(frame, groups=[other], ratio=0.3, seed=4))
+
+
+def test_every_sample_of_a_group_is_drawn_equally_often():
+    frame = manifest()
+    counts = pd.Series(
+        [i for seed in range(600) for i in sample_forget(frame, groups=[Group(0, 1)], ratio=0.25, seed=seed)]
+    ).value_counts()
+    assert len(counts) == 4
+    assert counts.min() > 110  # 150 expected, sd 10.6
+
+
+def test_class_subject_and_random_draws():
+    frame = manifest().set_index("id", drop=False)
+    by_class = frame.loc[sample_forget(frame, class_=1, ratio=0.5, seed=0)]
+    assert len(by_class) == 6
+    assert set(by_class["target"]) == {1}
+    by_subject = frame.loc[sample_forget(frame, subject="2", ratio=1.0, seed=0)]
+    assert set(by_subject["subject"]) == {2}
+    assert len(by_subject) == int(((frame["split"] == "train") & (frame["subject"] == 2)).sum())
+    assert len(sample_forget(frame, random=True, ratio=0.1, seed=0)) == 3
+
+
+@pytest.mark.parametrize("ratio", [0.0, -0.5, 1.01, float("nan"), float("inf")])
+def test_ratios_out_of_range_are_refused(ratio):
+    with pytest.raises(InputError, match="ratio"):
+        sample_forget(manifest(), random=True, ratio=ratio, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ({}, "0 ways to draw"),
+        ({"groups": []}, "0 ways to draw"),
+        ({"random": True, "class_": 0}, "2 ways to draw"),
+        ({"random": True, "seed": -1}, "seed is -1"),
+        ({"random": True, "seed": 1.5}, "seed is 1.5"),
+        ({"groups": [Group(2, 0)]}, "target 2, attribute 0"),
+        ({"class_": 7}, "class 7"),
+        ({"subject": "nobody"}, "this subject"),
+    ],
+)
+def test_impossible_draws_are_refused(how, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        sample_forget(manifest(), **{"ratio": 0.5, "seed": 0, **how})
+
+
+def test_a_draw_that_would_empty_a_group_is_refused_with_its_name():
+    with pytest.raises(ForgetListError, match="water bird / land"):
+        sample_forget(manifest(), groups=[Group(1, 0)], ratio=1.0, seed=0, class_names=CLASSES, attribute_names=PLACES)
+    with pytest.raises(InputError, match="no column 'subject'"):
+        sample_forget(manifest().drop(columns="subject"), subject="1", ratio=1.0, seed=0)
+
+
+@given(st.sets(st.integers(0, 27), max_size=28))
+def test_splits_are_disjoint_exhaustive_and_follow_the_request(picked):
+    frame = manifest()
+    ids = tuple(frame["id"].iloc[sorted(picked)])
+    parts = splits(frame, request(*ids))
+    together = [*parts.retain, *parts.forget, *parts.val, *parts.test]
+    assert sorted(together) == list(range(len(frame)))
+    assert set(parts.forget) == picked
+    assert set(frame["split"].iloc[list(parts.retain)]) <= {"train"}
+    assert all(type(row) is int for row in together)
+
+
+def test_splits_refuse_what_they_cannot_place_and_show_no_id():
+    frame = manifest()
+    assert splits(frame, None).forget == ()
+    with pytest.raises(InputError, match="1 of 2 requested ids") as caught:
+        splits(frame, request("train-00-00", "test-00-00"))
+    assert "test-00-00" not in str(caught.value)
+    frame.loc[3, "split"] = "dev"
+    with pytest.raises(InputError, match="1 of 84 manifest rows"):
+        splits(frame, None)
+
+
+def test_composition_counts_every_declared_cell():
+    frame = manifest()
+    parts = splits(frame, request("train-10-00", "train-10-01", "train-00-00"))
+    table = composition(frame, parts, CLASSES, (*PLACES, "sky"))
+    assert [row.group for row in table] == [Group(t, a) for t in (0, 1) for a in (0, 1, 2)]
+    assert table[3] == GroupCount(Group(1, 0), "water bird / land", train=3, retain=1, forget=2, val=3, test=3)
+    assert table[2] == GroupCount(Group(0, 2), "land bird / sky", 0, 0, 0, 0, 0)
+    assert sum(row.forget for row in table) == 3
+    assert dominant_groups(table) == (Group(1, 0),)
+    assert dominant_groups(table, [Group(1, 1), Group(0, 0), Group(1, 1)]) == (Group(0, 0), Group(1, 1))
+    assert dominant_groups(composition(frame, splits(frame, None), CLASSES, PLACES)) == ()
+
+
+def test_composition_refuses_labels_without_a_name():
+    frame = manifest()
+    with pytest.raises(InputError, match=r"36 of 84 manifest rows have a 'target' outside 0\.\.0"):
+        composition(frame, splits(frame, None), CLASSES[:1], PLACES)
+
+
+@given(st.sets(st.integers(0, 27), max_size=20))
+def test_reweight_restores_the_group_mix(picked):
+    frame = manifest()
+    asked = request(*frame["id"].iloc[sorted(picked)])
+    rows = [row for row in splits(frame, asked).retain]
+    kept = frame.iloc[rows]
+    left = {Group(t, a): int(((kept["target"] == t) & (kept["attribute"] == a)).sum()) for t, a in SIZES}
+    if min(left.values()) == 0:
+        with pytest.raises(InputError, match="no retained sample"):
+            reweight_weights(frame, asked)
+        return
+    weights = reweight_weights(frame, asked)
+    assert np.allclose([weights[g] * left[g] for g in weights], [SIZES[g.target, g.attribute] for g in weights])
+    assert min(weights.values()) >= 1.0
