@@ -23,7 +23,7 @@ def resource_dir(kind: str) -> Path:
     found = next((place for place in places if place.is_dir()), None)
     if found is None:
         raise EnvironmentFailure(
-            f"no folder {kind!r} in {places[0].parent} or {places[1].parent}: the installation is incomplete, install grmu-audit again"
+            f"no folder {kind!r} in {places[0].parent} or {places[1].parent}: the installation is incomplete, install it again"
         )
     return found
 
@@ -51,6 +51,8 @@ def policy_file(name: str) -> Path:
     known = policy_names()
     if name not in known:
         listed = ", ".join(known) or "none"
-        raise NotFoundError(f"no policy {name!r}{nearest(name, known)}; known: {listed}; a policy of your own is given by its path")
+        raise NotFoundError(
+            f"no policy {name!r}{nearest(name, known)}; known: {listed}; a policy of your own is given by its path"
+        )
     folder = resource_dir("policies")
     return next(path for path in (folder / f"{name}{suffix}" for suffix in _SUFFIXES) if path.is_file())

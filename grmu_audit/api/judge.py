@@ -90,8 +90,8 @@ def assemble(
     others = [_same_choices(first, side[1]) for side in ([baseline] if baseline else []) + list(references)]
     names = (["baseline"] if baseline else []) + [f"reference#{i + 1}" for i in range(len(references))]
     yardstick = _yardstick([side[0] for side in references])
-    options = {"confidence": confidence, "attack_score": attack_score}
-    metrics = _metrics(first, dict(zip(names, others, strict=True)), yardstick, variant=variant, **options)
+    sides = dict(zip(names, others, strict=True))
+    metrics = _metrics(first, sides, yardstick, confidence=confidence, attack_score=attack_score, variant=variant)
     facts_of_audit = {"seed": seed, "attack_score": attack_score, "variant": variant, "positive_class": positive_class}
     return Audit(
         subject=candidate[0],
@@ -102,7 +102,13 @@ def assemble(
         references=tuple(side[0] for side in references),
         data_quality=data_quality,
         not_measured=tuple(not_measured),
-        record={"created": now(), "tool": f"grmu-audit {__version__}", **facts_of_audit, **(record or {}), "yardstick": [f"reference#{i + 1}" for i in yardstick]},
+        record={
+            "created": now(),
+            "tool": f"grmu-audit {__version__}",
+            **facts_of_audit,
+            **(record or {}),
+            "yardstick": [f"reference#{i + 1}" for i in yardstick],
+        },
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -91,7 +92,7 @@ def read_predictions(path: Path) -> Predictions:
 def _frame(path: Path) -> pd.DataFrame:
     import pandas as pd
 
-    readers = {".csv": _read_csv, ".parquet": pd.read_parquet, ".pq": pd.read_parquet}
+    readers: dict[str, Callable[[Path], pd.DataFrame]] = {".csv": _read_csv, ".parquet": pd.read_parquet, ".pq": pd.read_parquet}
     if path.suffix.lower() not in readers:
         raise InputError(f"{path}: a prediction file ends in .csv or .parquet")
     if not path.is_file():
@@ -110,7 +111,8 @@ def _read_csv(path: Path) -> pd.DataFrame:
 
     header = pd.read_csv(path, nrows=0, dtype=str).columns.tolist()
     text = {name: str for name in header if name in ("id", "split", "subject")}
-    return pd.read_csv(path, dtype=text, keep_default_na=True, na_values=["nan", "NaN"], low_memory=False)
+    frame: pd.DataFrame = pd.read_csv(path, dtype=text, keep_default_na=True, na_values=["nan", "NaN"], low_memory=False)
+    return frame
 
 
 def _check_columns(frame: pd.DataFrame, defects: _Defects) -> None:
@@ -138,8 +140,7 @@ def _check_ids(frame: pd.DataFrame, defects: _Defects) -> None:
 def _splits(frame: pd.DataFrame, defects: _Defects) -> Ints:
     codes = frame["split"].map({name: code for code, name in enumerate(SPLITS)})
     defects.rows(f"split is none of {', '.join(SPLITS)}", codes.isna().to_numpy(), frame["split"])
-    result: Ints = codes.fillna(0).to_numpy(dtype=np.int64)
-    return result
+    return np.asarray(codes.fillna(0).to_numpy(), dtype=np.int64)
 
 
 def _numbers(frame: pd.DataFrame, columns: list[str], defects: _Defects) -> Floats:
@@ -190,8 +191,8 @@ def _scores(frame: pd.DataFrame, defects: _Defects) -> Floats | None:
     known = len(defects.found)
     table = _numbers(frame, found["prob"], defects)
     if len(defects.found) == known:
-        defects.rows("a probability outside [0, 1]", ((table < 0) | (table > 1)).any(axis=1))
-        defects.rows("probabilities that do not sum to 1", ~(np.abs(table.sum(axis=1) - 1) <= _PROBABILITY_SLACK))
+        defects.rows("a probability outside [0, 1]", np.asarray(((table < 0) | (table > 1)).any(axis=1)))
+        defects.rows("probabilities that do not sum to 1", np.asarray(~(np.abs(table.sum(axis=1) - 1) <= _PROBABILITY_SLACK)))
     result: Floats = np.log(np.maximum(table, np.finfo(np.float64).tiny))
     return result
 
@@ -199,7 +200,7 @@ def _scores(frame: pd.DataFrame, defects: _Defects) -> Floats | None:
 def _classes(target: Ints, prediction: Ints, logits: Floats | None, defects: _Defects) -> int:
     if logits is None:
         return max(int(max(target.max(), prediction.max())) + 1, 2)
-    classes = logits.shape[1]
+    classes = int(logits.shape[1])
     if classes < 2:
         defects.found.append("one column of scores only: give one per class, logit_0 and logit_1 for two classes")
     defects.rows(f"target is no class of the {classes} score columns", target >= classes)

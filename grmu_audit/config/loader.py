@@ -36,7 +36,7 @@ class Problem:
     """What is wrong and what to do."""
 
 
-class Problems(ValueError):
+class ProblemsError(ValueError):
     """Several problems that one validator found; ``load_yaml`` reports each on its own line."""
 
     def __init__(self, problems: list[Problem]) -> None:
@@ -71,12 +71,14 @@ def load_yaml(
     root = _compose(path, text, error)
     lines: dict[Loc, int] = {}
     found = list(_structure(root, (), lines))
-    if not found:
-        tree = _construct(root)
-        try:
-            return model.model_validate(tree)
-        except ValidationError as failure:
-            found = [*_problems(failure, model), *(whole(tree) if whole else ())]
+    tree = _construct(root)
+    try:
+        valid = model.model_validate(tree)
+        if not found:
+            return valid
+    except ValidationError as failure:
+        known = {p.loc for p in found}
+        found += [p for p in (*_problems(failure, model), *(whole(tree) if whole else ())) if p.loc not in known]
     unique = dict.fromkeys((_line(lines, p.loc), key_path(p.loc), p.message) for p in found)
     listed = [f"{path}:{line}: {key}: {message}" if key else f"{path}:{line}: {message}" for line, key, message in sorted(unique)]
     raise error("\n".join(listed))
@@ -164,20 +166,29 @@ def _mapping(node: yaml.MappingNode, loc: Loc, lines: dict[Loc, int]) -> Iterato
 def _scalar(node: yaml.Node, loc: Loc) -> Iterator[Problem]:
     """Values that the safe loader itself cannot build, such as the 31st of June."""
     try:
-        _construct(node)
+        _scalar_value(node)
     except (ValueError, OverflowError) as failure:
         yield Problem(loc, f"cannot be read: {failure}")
 
 
 def _construct(node: yaml.Node) -> Any:
-    """Python values of a node; mapping keys are always text."""
+    """Python values of a node; mapping keys are always text, and a scalar that cannot be built stays text."""
     import yaml
 
     if isinstance(node, yaml.MappingNode):
-        return {str(key.value): _construct(value) for key, value in node.value}
+        return {str(key.value): _construct(value) for key, value in reversed(node.value)}
     if isinstance(node, yaml.SequenceNode):
         return [_construct(item) for item in node.value]
-    return yaml.constructor.SafeConstructor().construct_object(node)  # type: ignore[no-untyped-call]
+    try:
+        return _scalar_value(node)
+    except (ValueError, OverflowError, yaml.YAMLError):
+        return node.value
+
+
+def _scalar_value(node: yaml.Node) -> Any:
+    import yaml
+
+    return yaml.constructor.SafeConstructor().construct_object(node)
 
 
 def _line(lines: dict[Loc, int], loc: Loc) -> int:
@@ -190,7 +201,7 @@ def _problems(failure: ValidationError, model: type[BaseModel]) -> Iterator[Prob
     for item in failure.errors(include_url=False):
         loc: Loc = tuple(item["loc"])
         inner = item.get("ctx", {}).get("error")
-        if isinstance(inner, Problems):
+        if isinstance(inner, ProblemsError):
             yield from (Problem((*loc, *p.loc), p.message) for p in inner.problems)
         elif item["type"] == "extra_forbidden":
             known = _keys_at(model, loc[:-1])

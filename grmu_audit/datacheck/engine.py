@@ -97,11 +97,8 @@ def _result(expectation: Expectation, found: Any, table: pd.DataFrame, problem: 
         return _not_evaluated(expectation, f"all {total} values are missing")
     passed = found.success is True and unexpected == 0 and missing == 0
     shown = _shown(expectation, details, table)
-    text = (
-        f"{unexpected} of {total} rows fail"
-        + (f", {missing} values are missing" if missing else "")
-        + (f": {shown}" if shown else "")
-    )
+    noun = "groups" if expectation.show == "names" else "rows"
+    text = f"{unexpected} of {total} {noun} fail" + (f", {missing} missing" if missing else "") + (f": {shown}" if shown else "")
     return _report(expectation, passed, text)
 
 

@@ -105,17 +105,23 @@ def _read_key(path: Path) -> bytes:
         raise
     except OSError as error:
         raise EnvironmentFailure(f"cannot read the key file {path}: {error.strerror or error}") from error
-    with os.fdopen(descriptor, "rb") as stream:
-        found = os.fstat(stream.fileno())
-        if not stat.S_ISREG(found.st_mode):
-            raise EnvironmentFailure(f"the key file {path} is not a plain file: point {KEY_FILE_VARIABLE} at one")
-        if os.name == "posix" and stat.S_IMODE(found.st_mode) & 0o077:
-            raise EnvironmentFailure(
-                f"the key file {path} has mode {stat.S_IMODE(found.st_mode):04o}, open to others than its owner:"
-                f" run 'chmod 600 {path}', and if others may have read it, replace it ({_LOST})"
-            )
-        content = stream.read(1024)
+    try:
+        _refuse_open(os.fstat(descriptor).st_mode, path)
+        content = os.read(descriptor, 1024)
+    finally:
+        os.close(descriptor)
     return _parse_key(content, path)
+
+
+def _refuse_open(mode: int, path: Path) -> None:
+    """Only a plain file that its owner alone can use holds a secret."""
+    if not stat.S_ISREG(mode):
+        raise EnvironmentFailure(f"the key file {path} is not a plain file: point {KEY_FILE_VARIABLE} at one")
+    if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
+        raise EnvironmentFailure(
+            f"the key file {path} has mode {stat.S_IMODE(mode):04o}, open to others than its owner: run 'chmod 600 {path}',"
+            f" and if others may have read it, replace it ({_LOST})"
+        )
 
 
 def _parse_key(content: bytes, path: Path) -> bytes:

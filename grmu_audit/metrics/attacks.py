@@ -152,5 +152,6 @@ def _influence(deviation: Floats, share: Floats) -> Floats:
 def standard_error(influence: Floats, subject: npt.NDArray[np.int64] | None) -> float:
     """Root of the summed squares of the influences, summed per person first where persons are known."""
     if subject is not None:
-        influence = np.bincount(np.unique(subject, return_inverse=True)[1], weights=influence)
+        cluster = np.unique(subject, return_inverse=True)[1]
+        influence = np.bincount(cluster, weights=influence).astype(np.float64)
     return float(np.sqrt((influence**2).sum()))

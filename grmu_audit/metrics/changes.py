@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -59,7 +60,8 @@ def _order(candidate: Predictions, other: Predictions) -> Ints:
 
 def _take(p: Predictions, order: Ints) -> Predictions:
     columns = ("ids", "split", "target", "attribute", "prediction", "logits", "loss", "subject")
-    return replace(p, **{name: None if getattr(p, name) is None else getattr(p, name)[order] for name in columns})
+    moved: dict[str, Any] = {name: None if getattr(p, name) is None else getattr(p, name)[order] for name in columns}
+    return replace(p, **moved)
 
 
 def changes(

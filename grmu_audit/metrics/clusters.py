@@ -8,11 +8,12 @@ import numpy.typing as npt
 from grmu_audit.metrics.closed_forms import Floats
 
 
-def design_effect(values: npt.NDArray[np.number], subject: npt.NDArray[np.int64] | None) -> float:
+def design_effect(values: npt.NDArray[np.number | np.bool_], subject: npt.NDArray[np.int64] | None) -> float:
     """Cluster-robust variance of the mean over its independent-samples variance, at least 1.
 
-    Formula: m/(m-1) · (n-1)/n · Σ_subjects (Σ_samples (v - mean))² / Σ (v - mean)², with m subjects (1 where each has one sample).  Where all values are
-    equal nothing can be learnt about the correlation within a subject, and it is taken as 1: Σ n_subject² / n.
+    Formula: m/(m-1) · (n-1)/n · Σ_subjects (Σ_samples (v - mean))² / Σ (v - mean)², with m subjects; it is 1 where
+    each subject has one sample.  Where all values are equal nothing can be learnt about the correlation within a
+    subject, and it is taken as 1: Σ n_subject² / n.
 
     Args:
         values: [n] one number per sample, such as right (1) or wrong (0), or a paired change in {-1, 0, 1}.
@@ -30,7 +31,7 @@ def design_effect(values: npt.NDArray[np.number], subject: npt.NDArray[np.int64]
 
 
 def design_effects(
-    values: npt.NDArray[np.number], cell: npt.NDArray[np.int64], cells: int, subject: npt.NDArray[np.int64] | None
+    values: npt.NDArray[np.number | np.bool_], cell: npt.NDArray[np.int64], cells: int, subject: npt.NDArray[np.int64] | None
 ) -> Floats:
     """``design_effect`` of every cell.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -125,7 +126,12 @@ def check(p: Predictions) -> None:
         InputError: every defect at once, with row numbers from 1 and never an id.
     """
     n = len(p)
-    columns = {"split": p.split, "target": p.target, "attribute": p.attribute, "prediction": p.prediction}
+    columns: dict[str, npt.NDArray[Any]] = {
+        "split": p.split,
+        "target": p.target,
+        "attribute": p.attribute,
+        "prediction": p.prediction,
+    }
     columns |= {k: v for k, v in (("logits", p.logits), ("loss", p.loss), ("subject", p.subject)) if v is not None}
     wrong = [f"{name} has {len(column)} rows, ids have {n}" for name, column in columns.items() if len(column) != n]
     if p.logits is not None and p.logits.ndim == 2 and p.logits.shape[1] != p.classes:
@@ -141,9 +147,9 @@ def check(p: Predictions) -> None:
 def _bad_rows(p: Predictions) -> list[str]:
     limits = {"split": (p.split, len(SPLITS)), "target": (p.target, p.classes), "attribute": (p.attribute, p.attributes)}
     limits["prediction"] = (p.prediction, p.classes)
-    bad = [(f"{name} outside 0..{top - 1}", (column < 0) | (column >= top)) for name, (column, top) in limits.items()]
+    bad = [(f"{name} outside 0..{top - 1}", np.asarray((column < 0) | (column >= top))) for name, (column, top) in limits.items()]
     if p.logits is not None:
-        bad.append(("a logit that is NaN or infinite", ~np.isfinite(p.logits).all(axis=1)))
+        bad.append(("a logit that is NaN or infinite", np.asarray(~np.isfinite(p.logits).all(axis=1))))
     elif p.loss is not None:
         bad.append(("a loss that is NaN or infinite", ~np.isfinite(p.loss)))
     return [f"{what} in {listed(rows)}" for what, rows in bad if rows.any()]

@@ -9,7 +9,7 @@ import numpy as np
 
 from grmu_audit.metrics.facts import Facts, Ints, Mask
 from grmu_audit.metrics.intervals import Statistic, estimate, proportion
-from grmu_audit.metrics.performance import cell_proportions, test_basis
+from grmu_audit.metrics.performance import cell_proportions, cells_basis
 from grmu_audit.metrics.values import Basis, defined, undefined
 from grmu_audit.records import Group, MetricValue
 
@@ -37,7 +37,7 @@ def fairness(f: Facts, *, subject: str, confidence: float, variant: str = "pairw
 
 def _basis(f: Facts, name: str, variant: str, details: dict[str, object]) -> Basis:
     """All test cells; the smallest one among those of the positive class where only that class counts."""
-    basis = test_basis(f, details=details)
+    basis = cells_basis(f, details=details)
     if name != "EP" or variant != "pairwise" or f.predictions.classes != 2:
         return basis
     cells = f.cells[0] // f.predictions.attributes == f.positive_class

@@ -38,6 +38,7 @@ Limits = tuple[float, float]
 """Lower and upper limit."""
 
 _MOST_PAIRED_CELLS = 64
+_TINY = 1e-9
 
 
 def proportion(k: float, n: float, deff: float = 1.0) -> Statistic:
@@ -55,7 +56,7 @@ def estimate(statistic: Statistic) -> float:
     Raises:
         InputError: the kind is unknown or a key is missing.
     """
-    return _of(_ESTIMATES, statistic)(statistic)
+    return float(_of(_ESTIMATES, statistic)(statistic))
 
 
 def interval(statistic: Statistic, confidence: float) -> Limits | None:
@@ -245,14 +246,14 @@ def _auc_limits(s: Statistic, alpha: float) -> Limits | None:
     value, se, fewer = float(s["value"]), float(s["se"]), min(s["n1"], s["n0"])
     if not fewer > 0:
         return None
-    if 0 < value < 1 and se > 0:
+    if _TINY < value < 1 - _TINY and se > _TINY:
         return logit_limits(value, se, alpha)
     return _proportion_limits(proportion(value * fewer, fewer), alpha)
 
 
 def _auc_change_limits(s: Statistic, alpha: float) -> Limits | None:
     se = float(s["se"])
-    if not se > 0:
+    if not se > _TINY:
         return _difference_limits(s, alpha)
     middle, half = _difference_estimate(s), z_value(alpha) * se
     return max(middle - half, -1.0), min(middle + half, 1.0)

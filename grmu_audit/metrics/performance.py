@@ -71,7 +71,7 @@ def group_proportions(f: Facts) -> list[Statistic]:
     return cell_proportions(f.correct[f.test], index[f.test], len(codes), f.subject_of(f.test))
 
 
-def test_basis(f: Facts, *, details: dict[str, object] | None = None) -> Basis:
+def cells_basis(f: Facts, *, details: dict[str, object] | None = None) -> Basis:
     """What a value over all non-empty test cells rests on."""
     codes, counts = f.cells[0], f.test_counts
     filled = np.flatnonzero(counts)
@@ -93,11 +93,11 @@ def worst_group(f: Facts, *, subject: str, confidence: float) -> MetricValue:
     """
     cells = [c for c in group_proportions(f) if c["n"]]
     if not cells:
-        return undefined("WG", "no test sample (n = 0)", test_basis(f), subject=subject, confidence=confidence)
+        return undefined("WG", "no test sample (n = 0)", cells_basis(f), subject=subject, confidence=confidence)
     codes, counts = f.cells[0], f.test_counts
     worst = min(range(len(cells)), key=lambda i: cells[i]["k"] / cells[i]["n"])
     group = f.group(int(codes[counts > 0][worst]))
-    basis = test_basis(f, details={"worst_group": {"target": group.target, "attribute": group.attribute}})
+    basis = cells_basis(f, details={"worst_group": {"target": group.target, "attribute": group.attribute}})
     return defined("WG", {"kind": "minimum", "cells": cells}, basis, subject=subject, confidence=confidence)
 
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from grmu_audit.errors import InputError
 from grmu_audit.metrics.attacks import ATTACK_SCORES, Roc, attack_scores, forest_calls, roc, standard_error
-from grmu_audit.metrics.clusters import design_effect
 from grmu_audit.metrics.closed_forms import Floats
+from grmu_audit.metrics.clusters import design_effect
 from grmu_audit.metrics.facts import Facts, Mask
 from grmu_audit.metrics.intervals import Statistic, proportion
 from grmu_audit.metrics.values import Basis, defined, undefined

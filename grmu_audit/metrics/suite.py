@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from grmu_audit.errors import InputError
-from grmu_audit.metrics.fairness import VARIANTS, fairness
 from grmu_audit.metrics.facts import Facts, facts
+from grmu_audit.metrics.fairness import VARIANTS, fairness
 from grmu_audit.metrics.performance import performance
 from grmu_audit.metrics.privacy import Attacked, attacked, privacy
 from grmu_audit.records import Group, MetricValue, Predictions

@@ -50,7 +50,7 @@ def evaluate(audit: Audit, policy: Policy, *, today: date) -> Verdict:
     cases = [_case(rule, audit, policy) for rule in policy.rules]
     family = max(1, sum(case.applied for case in cases))
     alpha = level(policy.confidence, policy.multiplicity, family)
-    outcomes = [_judged(case, alpha) for case in cases]
+    outcomes = [_judged(case, alpha, policy.minimum_group_size) for case in cases]
     if policy.multiplicity == "holm":
         outcomes = _stepped_down(cases, outcomes, 1 - policy.confidence, family)
     waivers = {waiver.rule: waiver for waiver in policy.waivers}
@@ -118,22 +118,26 @@ def _obstacle(rule: Rule, value: MetricValue, policy: Policy) -> str | None:
 
 def _cell_words(value: MetricValue) -> str:
     group: Group | None = value.smallest_group
-    return f"{cells((group,))}, which {value.name} rests on," if group else f"the {CATALOG[value.name].part} set behind {value.name}"
+    return (
+        f"{cells((group,))}, which {value.name} rests on," if group else f"the {CATALOG[value.name].part} set behind {value.name}"
+    )
 
 
-def _judged(case: _Case, alpha: float) -> RuleOutcome:
+def _judged(case: _Case, alpha: float, minimum: int) -> RuleOutcome:
     """One rule at its share of the family's error."""
     blank = _blank(case)
     if not case.applied:
         return replace(blank, applied=False, reason="not applied: the audit has no reference")
     if case.value is None or case.obstacle is not None:
-        return replace(blank, reason=f"Not decided: {case.obstacle}.", needed=_needed_cells(case))
+        return replace(blank, reason=f"Not decided: {case.obstacle}.", needed=_needed_cells(case, minimum))
     found = _limits(case.value, alpha)
     if case.rule.evidence == "point" and case.value.value is not None:
         decision = decide(case.value.value, case.value.value, case.rule.region)
         return replace(blank, decision=decision, interval=found, reason=_reason(case, decision, found, by_point=True))
     if found is None:
-        return replace(blank, reason=f"Not decided: {case.value.why_missing or 'the audit records no interval at this confidence'}.")
+        return replace(
+            blank, reason=f"Not decided: {case.value.why_missing or 'the audit records no interval at this confidence'}."
+        )
     decision = decide(*found, case.rule.region)
     more = needed(case.value, case.rule.region, alpha) if decision is Decision.INCONCLUSIVE else None
     return replace(blank, decision=decision, interval=found, reason=_reason(case, decision, found), needed=more)
@@ -167,14 +171,19 @@ def _limits(value: MetricValue, alpha: float) -> tuple[float, float] | None:
     return None
 
 
-def _needed_cells(case: _Case) -> str | None:
-    """What an incomplete or too small cell would need."""
+def _needed_cells(case: _Case, minimum: int) -> str | None:
+    """What an incomplete value, or one that rests on too small a cell, would need before it can be judged."""
     value = case.value
-    if value is None or value.value is None:
+    if value is None or case.rule.allow_incomplete:
         return None
-    if value.incomplete and value.empty_cells:
-        return f"test samples of {cells(value.empty_cells)}"
-    return None
+    part = CATALOG[value.name].part
+    if value.empty_cells:
+        return f"at least {minimum:,} test samples of {cells(value.empty_cells)} instead of none, before the rule can be judged"
+    size = value.n if value.smallest_cell is None else value.smallest_cell
+    if size >= minimum:
+        return None
+    group = f" of {cells((value.smallest_group,))}" if value.smallest_group else ""
+    return f"at least {minimum:,} {part} samples{group} instead of {size:,}, before the rule can be judged"
 
 
 def _reason(case: _Case, decision: Decision, found: tuple[float, float] | None, *, by_point: bool = False) -> str:
@@ -200,13 +209,20 @@ def _stepped_down(cases: Sequence[_Case], outcomes: Sequence[RuleOutcome], alpha
     open_rules = [
         (i, case.value.statistic, case.rule.region)
         for i, case in enumerate(cases)
-        if case.applied and case.obstacle is None and case.value is not None and case.value.statistic and case.rule.evidence == "interval"
+        if case.applied
+        and case.obstacle is None
+        and case.value is not None
+        and case.value.statistic
+        and case.rule.evidence == "interval"
     ]
     decided = holm_decides([(statistic, region) for _, statistic, region in open_rules if statistic], alpha, family)
     result = list(outcomes)
     for (i, _, _), decision in zip(open_rules, decided, strict=True):
         if result[i].decision is Decision.INCONCLUSIVE and decision is not Decision.INCONCLUSIVE:
-            reason = _reason(cases[i], decision, None).rstrip(".") + " by Holm's step-down test, while the shown interval is Bonferroni's."
+            reason = (
+                _reason(cases[i], decision, None).rstrip(".")
+                + " by Holm's step-down test, while the shown interval is Bonferroni's."
+            )
             result[i] = replace(result[i], decision=decision, needed=None, reason=reason)
     return result
 

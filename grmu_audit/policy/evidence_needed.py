@@ -51,7 +51,11 @@ def needed(value: MetricValue, region: tuple[float, float], alpha: float) -> str
         return "no number of samples would decide at the present estimate: it lies on the bound"
     have = value.n if value.smallest_cell is None else value.smallest_cell
     want = max(math.ceil(have * factor), have + 1)
-    people = "" if not value.subjects else f" (all in all about {math.ceil(value.subjects * factor):,} subjects; now {value.subjects:,})"
+    people = (
+        ""
+        if not value.subjects
+        else f" (all in all about {math.ceil(value.subjects * factor):,} subjects; now {value.subjects:,})"
+    )
     return f"about {want:,} {_samples(value)} instead of {have:,}{people} would decide, at the present estimate"
 
 

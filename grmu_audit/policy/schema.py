@@ -6,11 +6,11 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from grmu_audit.config import Problem, Problems
+from grmu_audit.config import Problem, ProblemsError
 from grmu_audit.metrics.catalog import CATALOG, MetricSpec
 from grmu_audit.plugins import nearest
 from grmu_audit.records import Group
@@ -22,6 +22,8 @@ VALUE_BOUNDS = ("max", "min", "within")
 
 CHANGE_BOUNDS = ("max_change", "min_change", "max_gap")
 """Bounds on its change against the baseline or a reference."""
+
+_BOUNDS = (*VALUE_BOUNDS, *CHANGE_BOUNDS)
 
 Index = Annotated[int, Field(ge=0)]
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
@@ -55,7 +57,9 @@ class Rule(_Frozen):
     )
     max: float | None = Field(None, description="Largest allowed value.")
     min: float | None = Field(None, description="Smallest allowed value.")
-    within: Annotated[tuple[float, float], Field(strict=False)] | None = Field(None, description="Smallest and largest allowed value.")
+    within: Annotated[tuple[float, float], Field(strict=False)] | None = Field(
+        None, description="Smallest and largest allowed value."
+    )
     max_change: float | None = Field(None, description="Largest allowed change, in points as a fraction.")
     min_change: float | None = Field(None, description="Smallest allowed change: -0.05 allows a loss of 5 points.")
     max_gap: float | None = Field(None, description="Largest allowed change in either direction.")
@@ -76,7 +80,7 @@ class Rule(_Frozen):
     def _consistent(self) -> Rule:
         found = [*_bound_problems(self), *_compare_problems(self)]
         if found:
-            raise Problems(found)
+            raise ProblemsError(found)
         return self
 
     @property
@@ -112,7 +116,9 @@ def _bound_problems(rule: Rule) -> Iterator[Problem]:
     low, high = rule.region
     if low > high:
         names = " and ".join(rule.bounds)
-        yield Problem((next(iter(rule.bounds)),), f"{names} contradict each other: no value is at least {low:g} and at most {high:g}")
+        yield Problem(
+            (next(iter(rule.bounds)),), f"{names} contradict each other: no value is at least {low:g} and at most {high:g}"
+        )
 
 
 def _range(metric: MetricSpec, bound: str) -> tuple[float, float]:
@@ -129,7 +135,9 @@ def _compare_problems(rule: Rule) -> Iterator[Problem]:
         if getattr(rule, name) is not None and rule.compare == "absolute":
             yield Problem((name,), "bounds a change: add 'compare: baseline' or 'compare: reference'")
         elif getattr(rule, name) is not None:
-            yield Problem((name,), f"bounds the value itself: use max_change, min_change or max_gap with 'compare: {rule.compare}'")
+            yield Problem(
+                (name,), f"bounds the value itself: use max_change, min_change or max_gap with 'compare: {rule.compare}'"
+            )
     if rule.metric in ("AVG_GAP", "TOW") and rule.compare != "absolute":
         yield Problem(("compare",), f"{rule.metric} already compares with the reference: leave compare out")
     if CATALOG[rule.metric].per_group and rule.group is None:
@@ -154,7 +162,9 @@ class Policy(_Frozen):
     name: Name = Field(description="Name of the policy.")
     description: str = Field("", max_length=2000, description="What the policy is for.")
     confidence: float = Field(0.95, ge=0.5, lt=1.0, description="Family-wise confidence over all rules.")
-    multiplicity: Literal["bonferroni", "holm", "none"] = Field("bonferroni", description="How the confidence is shared among the rules.")
+    multiplicity: Literal["bonferroni", "holm", "none"] = Field(
+        "bonferroni", description="How the confidence is shared among the rules."
+    )
     minimum_group_size: int = Field(30, ge=1, description="A rule that rests on a smaller cell decides nothing.")
     positive_class: int = Field(1, ge=0, le=1, description="The positive class of a two-class task.")
     rules: Annotated[tuple[Rule, ...], Field(strict=False)] = Field(description="The rules; without one nothing passes.")
@@ -162,14 +172,20 @@ class Policy(_Frozen):
 
     @model_validator(mode="after")
     def _whole(self) -> Policy:
-        found = list(document_problems({"rules": [{"id": r.id} for r in self.rules], "waivers": [{"rule": w.rule} for w in self.waivers]}))
+        found = list(
+            document_problems({"rules": [{"id": r.id} for r in self.rules], "waivers": [{"rule": w.rule} for w in self.waivers]})
+        )
         if found:
-            raise Problems(found)
+            raise ProblemsError(found)
         return self
 
 
 def document_problems(tree: object) -> Iterator[Problem]:
-    """What only the whole document shows: an id used twice, a waiver for no rule or two for one."""
+    """What only the whole document shows: an id used twice, a waiver for no rule or two for one.
+
+    The bounds of each rule are looked at too, so that they are reported also where another key of the rule is wrong.
+    """
+    yield from _rule_problems(tree)
     ids = _texts(tree, "rules", "id")
     for position, name in ids:
         first = next(p for p, other in ids if other == name)
@@ -183,6 +199,27 @@ def document_problems(tree: object) -> Iterator[Problem]:
             yield Problem(("waivers", position, "rule"), f"no rule has the id {name!r}{nearest(name, known)}")
         elif counts[name] > 1 and next(p for p, other in waived if other == name) < position:
             yield Problem(("waivers", position, "rule"), f"{name!r} has a waiver already: keep one")
+
+
+def _rule_problems(tree: object) -> Iterator[Problem]:
+    """Problems of the bounds of every rule, taken from those keys that are right by themselves."""
+    items = tree.get("rules") if isinstance(tree, dict) else None
+    for position, item in enumerate(items if isinstance(items, list | tuple) else []):
+        if not isinstance(item, dict) or item.get("metric") not in CATALOG:
+            continue
+        raw = {key: item[key] for key in _BOUNDS if _is_bound(key, item.get(key))}
+        if not raw:
+            continue
+        known: dict[str, Any] = {key: tuple(b) if isinstance(b, list) else b for key, b in raw.items()}
+        rule = Rule.model_construct(metric=item["metric"], **known)
+        yield from (Problem(("rules", position, *p.loc), p.message) for p in _bound_problems(rule))
+
+
+def _is_bound(key: str, bound: Any) -> bool:
+    """Whether a raw value is a number, or for ``within`` a pair of numbers."""
+    numbers = bound if key == "within" and isinstance(bound, list | tuple) else [bound]
+    right = all(type(x) in (int, float) and math.isfinite(x) for x in numbers)
+    return right and len(numbers) == (2 if key == "within" else 1)
 
 
 def _texts(tree: object, part: str, key: str) -> list[tuple[int, str]]:

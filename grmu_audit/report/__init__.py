@@ -1,4 +1,4 @@
-"""Reports: one audit in, one document out; HTML for people, JUnit, SARIF, GitHub annotations, Markdown, JSON and text for machines."""
+"""Reports: one audit in, one document out; HTML and text for people, JUnit, SARIF, GitHub, Markdown and JSON for machines."""
 
 from grmu_audit.report.formats import FORMATS, render
 from grmu_audit.report.html import render_html

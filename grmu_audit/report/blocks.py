@@ -159,9 +159,10 @@ def _quality(found: Lookup, strings: Strings) -> Block:
     recorder, report = Recorder(strings), found.audit.data_quality
     if report is None:
         return recorder.block("quality")
-    failed = sum(not check.passed and check.severity != "warning" for check in report.results)
+    unmet = [check for check in report.results if not check.passed]
+    warned = sum(check.severity == "warning" for check in unmet)
     key = "summary_passed" if report.passed else "summary_failed"
-    recorder.add("results", strings.text(f"quality.{key}", count=len(report.results), failed=failed))
+    recorder.add("results", strings.text(f"quality.{key}", count=len(report.results), failed=len(unmet) - warned, warned=warned))
     recorder.add("engine", report.engine)
     recorder.add("suite_sha256", report.suite_sha256)
     return recorder.block("quality", tables=[tables.quality_table(found, strings)])

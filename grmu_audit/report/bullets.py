@@ -115,16 +115,16 @@ def _paint(axes: Axes, base: float, row: Bullet) -> None:
 
     colour, marker = _STATE_LOOK.get(row.state, (svg.MUTED, "o"))
     y = base + 17
-    axes.text(0, base, row.label if len(row.label) <= 36 else row.label[:35] + "…", color=svg.INK, weight="bold")
+    axes.text(0, base, svg.shorten(row.label, 30), color=svg.INK, weight="bold")
     axes.text(svg.WIDTH, base, row.words, color=svg.INK, ha="right")
     axes.plot([left, right], [y, y], color=svg.LINE, lw=1, zorder=0)
     start, end = x(row.allowed[0]), x(row.allowed[1])
     axes.barh([y], [end - start], left=[start], height=14, color=svg.ALLOWED, zorder=1)
     for edge, words in row.edges:
         axes.plot([x(edge)] * 2, [y - 9, y + 9], color=svg.INK, lw=1.5, zorder=2)
-        place = min(max(x(edge), 24.0), svg.WIDTH - 24.0)
-        axes.text(place, y + 23, words, color=svg.MUTED, ha="center", size=11.5)
+        place = min(max(x(edge), 22.0), svg.WIDTH - 22.0)
+        axes.text(place, y + 23, words, color=svg.MUTED, ha="center", size=svg.SMALL)
     if row.interval is not None:
         axes.plot([x(edge) for edge in row.interval], [y, y], color=colour, lw=3, solid_capstyle="round", zorder=3)
     if row.observed is not None:
-        axes.scatter([x(row.observed)], [y], s=80, color=colour, marker=marker, edgecolors=svg.SURFACE, linewidths=1.2, zorder=4)
+        axes.scatter([x(row.observed)], [y], s=64, color=colour, marker=marker, edgecolors=svg.SURFACE, linewidths=1.2, zorder=4)

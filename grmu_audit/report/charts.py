@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 MOST_GROUPS = 12
 """Groups in one drawing; with more, those with the lowest accuracy (or the largest share) are drawn and the table holds all."""
 
-_LABEL = 44
 _MARKERS = ("o", "s", "^", "D")
 
 
@@ -43,13 +42,15 @@ def draw_groups(found: Lookup, strings: Strings) -> Drawing | None:
     height = top + step * len(groups)
     rows = [(found.group_name(group), [found.value("accuracy", subject, group) for subject, *_ in series]) for group in groups]
 
+    scale = _accuracy_scale([value for _, values in rows for value in values])
+
     def paint(axes: Axes) -> None:
-        _grid(axes, top - 8, height)
+        _grid(axes, top - 8, height, scale)
         for index, (label, values) in enumerate(rows):
             base = top + step * index + 13
-            axes.text(0, base, shorten(label), color=svg.INK, weight="bold")
+            axes.text(0, base, svg.shorten(label), color=svg.INK, weight="bold")
             for at, (value, (_, colour, marker, _)) in enumerate(zip(values, series, strict=True)):
-                _interval_mark(axes, base + 10 + lane * at, value, colour, marker)
+                _interval_mark(axes, base + 10 + lane * at, value, (colour, marker), scale)
 
     title, words = strings.text("charts.groups.title"), numbers.confidence(_confidence(rows))
     description = strings.text("charts.groups.description", count=len(groups), confidence=words)
@@ -74,7 +75,7 @@ def draw_composition(found: Lookup, strings: Strings) -> Drawing | None:
     def paint(axes: Axes) -> None:
         for index, (label, train, forget) in enumerate(rows):
             base = top + step * index + 14
-            axes.text(0, base, shorten(label), color=svg.INK, weight="bold")
+            axes.text(0, base, svg.shorten(label), color=svg.INK, weight="bold")
             _bar(axes, base + 13, train, svg.BEFORE, strings)
             _bar(axes, base + 27, forget, svg.AFTER, strings)
 
@@ -84,15 +85,6 @@ def draw_composition(found: Lookup, strings: Strings) -> Drawing | None:
     drawn = svg.draw("chart-composition", height, paint, title=title, description=description)
     legend = (("before bar", strings.text("charts.training")), ("after bar", strings.text("charts.forget")))
     return Drawing("chart-composition", title, description, drawn, legend)
-
-
-def shorten(label: str, limit: int = _LABEL) -> str:
-    """A label that fits; the table twin has the whole.
-
-    >>> shorten("abcdef", 4)
-    'abc…'
-    """
-    return label if len(label) <= limit else label[: limit - 1] + "…"
 
 
 def _series(found: Lookup, strings: Strings) -> list[tuple[str, str, str, tuple[str, str]]]:
@@ -124,24 +116,37 @@ def _confidence(rows: Sequence[tuple[str, list[MetricValue | None]]]) -> float:
     return next((value.confidence for _, values in rows for value in values if value is not None), 0.95)
 
 
-def _x(value: float) -> float:
-    return 8 + (svg.WIDTH - 16) * min(max(value, 0.0), 1.0)
+def _accuracy_scale(values: Sequence[MetricValue | None]) -> tuple[int, int]:
+    """Ends of the axis in per cent: multiples of 20 that hold every point and interval; the upper end is 100."""
+    shown = [value for value in values if value is not None and _shown(value)]
+    lows = [min([value.value or 0.0, *(value.interval or ())]) for value in shown]
+    return min(int(100 * max(min(lows, default=0.0), 0.0) // 20) * 20, 80), 100
 
 
-def _grid(axes: Axes, top: float, height: float) -> None:
-    for tick in (0, 0.25, 0.5, 0.75, 1):
-        axes.plot([_x(tick)] * 2, [top, height], color=svg.LINE, lw=1, zorder=0)
-        align = "left" if tick == 0 else "right" if tick == 1 else "center"
-        place = 0 if tick == 0 else svg.WIDTH if tick == 1 else _x(tick)
-        axes.text(place, top - 6, f"{100 * tick:.0f} %", color=svg.MUTED, ha=align, size=11.5)
+def _x(value: float, scale: tuple[int, int]) -> float:
+    low, high = scale[0] / 100, scale[1] / 100
+    return 8 + (svg.WIDTH - 16) * (min(max(value, low), high) - low) / (high - low)
 
 
-def _interval_mark(axes: Axes, y: float, value: MetricValue | None, colour: str, marker: str) -> None:
+def _grid(axes: Axes, top: float, height: float, scale: tuple[int, int]) -> None:
+    low, high = scale
+    for tick in range(low, high + 1, 5 if high - low <= 20 else 10 if high - low <= 40 else 20):
+        x = _x(tick / 100, scale)
+        axes.plot([x, x], [top, height], color=svg.LINE, lw=1, zorder=0)
+        align = "left" if tick == low else "right" if tick == high else "center"
+        place = 0 if tick == low else svg.WIDTH if tick == high else x
+        axes.text(place, top - 6, f"{tick} %", color=svg.MUTED, ha=align, size=svg.SMALL)
+
+
+def _interval_mark(axes: Axes, y: float, value: MetricValue | None, look: tuple[str, str], scale: tuple[int, int]) -> None:
     if value is None or not _shown(value) or value.value is None:
         return
+    colour, marker = look
     if value.interval is not None:
-        axes.plot([_x(edge) for edge in value.interval], [y, y], color=colour, lw=2, solid_capstyle="round", zorder=2)
-    axes.scatter([_x(value.value)], [y], s=44, color=colour, marker=marker, edgecolors=svg.SURFACE, linewidths=1.2, zorder=3)
+        axes.plot([_x(edge, scale) for edge in value.interval], [y, y], color=colour, lw=2.2, solid_capstyle="round", zorder=2)
+    axes.scatter(
+        [_x(value.value, scale)], [y], s=52, color=colour, marker=marker, edgecolors=svg.SURFACE, linewidths=1.2, zorder=3
+    )
 
 
 def _shares(counts: Sequence[int]) -> list[float | None]:
@@ -151,10 +156,10 @@ def _shares(counts: Sequence[int]) -> list[float | None]:
 
 
 def _bar(axes: Axes, y: float, share: float | None, colour: str, strings: Strings) -> None:
-    room = svg.WIDTH - 70
+    room = svg.WIDTH - 52
     if share is None:
-        axes.text(0, y + 4, strings.text("charts.suppressed"), color=svg.MUTED, size=11.5, style="italic")
+        axes.text(0, y + 4, strings.text("charts.suppressed"), color=svg.MUTED, size=svg.SMALL, style="italic")
         return
     width = max(room * share, 1.5)
     axes.barh([y], [width], height=10, color=colour)
-    axes.text(width + 6, y + 4, numbers.percent(share), color=svg.INK, size=11.5)
+    axes.text(width + 6, y + 4, numbers.percent(share), color=svg.INK, size=svg.SMALL)

@@ -1,12 +1,12 @@
 """The view model: what a template may rely on.
 
-``VIEW_VERSION`` grows when a field is renamed or removed; new fields may come without it.  Every string is formatted already, so a
-template does no arithmetic; every string is plain text, so a template escapes it.
+``VIEW_VERSION`` grows when a field is renamed or removed; new fields may come without it.  Every string is formatted already,
+so a template does no arithmetic; every string is plain text, so a template escapes it.
 """
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 VIEW_VERSION = "1"
 """Version of the fields below."""
@@ -41,6 +41,8 @@ class Table(TypedDict):
     """Headings, left to right."""
     rows: list[list[str]]
     """Cells, as many a row as there are columns."""
+    folded: NotRequired[bool]
+    """True for an explanation that may stay closed until asked for."""
 
 
 class RuleRow(TypedDict):

@@ -25,30 +25,31 @@ def render_html(audit: Audit, *, template_dir: Path | None = None) -> str:
 
     Args:
         audit: facts, with or without a verdict.
-        template_dir: a folder of the user's; its ``report.html.j2``, ``macros.html.j2``, ``style.css`` and ``en.yaml`` go before those
-            that come along, any of them may be absent.
+        template_dir: a folder of the user's; its ``report.html.j2``, ``macros.html.j2``, ``style.css`` and ``en.yaml`` go before
+            those that come along, any of them may be absent.
 
     Returns:
-        One HTML document, the same bytes for the same audit; templates get ``view`` (``fields.View``), ``charts`` and ``t`` (sentences).
+        One HTML document, the same bytes for the same audit.  Templates get ``view`` (``fields.View``), ``charts``
+        (``svg.Drawing`` by name, or None) and ``t`` (a sentence by its key).
 
     Raises:
         InputError: the folder does not exist, or a template is wrong or uses a field that the view model does not have.
     """
     from jinja2 import TemplateError
-    from markupsafe import Markup
 
     if template_dir is not None and not template_dir.is_dir():
         raise InputError(f"no template folder {template_dir}: give a folder, or leave the option out")
     environment = _environment(template_dir)
     strings = load_strings(template_dir)
     charts = build_charts(Lookup.of(audit), strings)
+    view = build_view(audit, strings=strings)
     try:
-        style = _source(environment, STYLE)
         page = environment.get_template(TEMPLATE)
-        return page.render(view=build_view(audit, strings=strings), charts=charts, t=strings.text, style=Markup(style)) + "\n"  # noqa: S704
+        html: str = page.render(view=view, charts=charts, t=strings.text, style=_style(environment))
     except TemplateError as error:
         place = f"{getattr(error, 'filename', None) or TEMPLATE}:{getattr(error, 'lineno', None) or _line(error)}"
         raise InputError(f"the report template cannot be rendered: {place}: {type(error).__name__}: {error}") from error
+    return html + "\n"
 
 
 def _environment(own: Path | None) -> Any:
@@ -64,12 +65,14 @@ def _environment(own: Path | None) -> Any:
     )
 
 
-def _source(environment: Any, template: str) -> str:
-    """The text of a template file; a style sheet is put in as it is, and must not end its own element."""
-    source: str = environment.loader.get_source(environment, template)[0]
+def _style(environment: Any) -> Any:
+    """The style sheet, put in as it is; it comes from a template folder, which is trusted like a template."""
+    from markupsafe import Markup
+
+    source: str = environment.loader.get_source(environment, STYLE)[0]
     if "</style" in source.lower():
-        raise InputError(f"{template} holds '</style', which would end the style sheet: remove it")
-    return source
+        raise InputError(f"{STYLE} holds '</style', which would end the style sheet: remove it")
+    return Markup(source)  # noqa: S704  (a style sheet of the template folder, never data)
 
 
 def _line(error: BaseException) -> int:

@@ -12,6 +12,9 @@ K_ANONYMITY = 5
 MINUS = "\u2212"
 """The typographic minus sign."""
 
+NBSP = "\u00a0"
+"""Keeps a number and its unit on one line."""
+
 
 def suppressed(count: int, k: int = K_ANONYMITY) -> bool:
     """Whether a count of people is too small to be shown; 0 holds nobody and may be."""
@@ -28,43 +31,45 @@ def people(count: int, k: int = K_ANONYMITY) -> str:
 
 
 def percent(value: float, *, signed: bool = False) -> str:
-    """A fraction as per cent with one decimal; a change in points with its sign.
+    r"""A fraction as per cent with one decimal; a change in points with its sign.
 
     >>> percent(0.7143), percent(-0.05, signed=True), percent(0.0, signed=True)
-    ('71.4 %', '−5.0 pts', '0.0 pts')
+    ('71.4\xa0%', '−5.0\xa0pts', '0.0\xa0pts')
     """
     text = f"{100 * value:.1f}"
     bare = text.lstrip("-") if float(text) == 0 else text.replace("-", MINUS)
     if not signed:
-        return f"{bare} %"
+        return f"{bare}{NBSP}%"
     plus = "+" if float(text) > 0 else ""
-    return f"{plus}{bare} pts"
+    return f"{plus}{bare}{NBSP}pts"
 
 
 def number(value: float, unit: str, *, signed: bool = False) -> str:
-    """A value in its unit: fractions as per cent, everything else with four significant digits.
+    r"""A value in its unit: fractions as per cent, everything else with four significant digits.
 
     >>> number(0.5, "fraction"), number(12.34567, "seconds")
-    ('50.0 %', '12.35 seconds')
+    ('50.0\xa0%', '12.35\xa0seconds')
     """
     if not math.isfinite(value):
         return "not a finite number"
     if unit == "fraction":
         return percent(value, signed=signed)
     sign = "+" if signed and value > 0 else ""
-    suffix = f" {unit}" if unit and unit not in ("1", "ratio", "score") else ""
+    suffix = f"{NBSP}{unit}" if unit and unit not in ("1", "ratio", "score") else ""
     return f"{sign}{value:.4g}".replace("-", MINUS) + suffix
 
 
 def interval(bounds: tuple[float, float] | None, unit: str = "fraction", *, signed: bool = False) -> str:
-    """An interval as "62.0 % to 79.0 %"; empty when there is none.
+    r"""An interval with its unit once; empty when there is none.
 
-    >>> interval((0.62, 0.79))
-    '62.0 % to 79.0 %'
+    >>> interval((0.62, 0.79)), interval((-0.05, 0.012), signed=True)
+    ('62.0 to 79.0\xa0%', '−5.0 to +1.2\xa0pts')
     """
     if bounds is None:
         return ""
-    return f"{number(bounds[0], unit, signed=signed)} to {number(bounds[1], unit, signed=signed)}"
+    low, high = (number(edge, unit, signed=signed) for edge in bounds)
+    first, _, low_unit = low.rpartition(NBSP)
+    return f"{first if first and high.endswith(low_unit) else low} to {high}"
 
 
 def is_change(subject: str) -> bool:
@@ -73,12 +78,12 @@ def is_change(subject: str) -> bool:
 
 
 def confidence(value: float) -> str:
-    """A coverage as per cent without needless decimals.
+    r"""A coverage as per cent without needless decimals.
 
     >>> confidence(0.95), confidence(0.9975)
-    ('95 %', '99.75 %')
+    ('95\xa0%', '99.75\xa0%')
     """
-    return f"{100 * value:.6g} %"
+    return f"{100 * value:.6g}{NBSP}%"
 
 
 def hidden(value: MetricValue) -> bool:

@@ -65,12 +65,16 @@ def bound_words(rule: RuleOutcome, unit: str, strings: Strings) -> str:
     parts = []
     for kind, bound in rule.bound.items():
         edges = bound if isinstance(bound, list) else [bound]
-        signed = kind in ("max_change", "min_change")
-        shown = [numbers.number(float(edge), unit, signed=signed) for edge in edges]
-        template = strings.get(f"bounds.{kind}", f"{name(kind)}: " + " ".join("{%d}" % i for i in range(len(shown))))  # noqa: UP031
-        parts.append(template.format(*shown))
+        parts.append(strings.text(f"bounds.{kind}", *(_edge(kind, float(edge), unit) for edge in edges)))
     compared = strings.get(f"compares.{rule.compare}", name(rule.compare))
     return " ".join(part for part in (" and ".join(parts), compared) if part)
+
+
+def _edge(kind: str, edge: float, unit: str) -> str:
+    """A bound in words: of a change or a gap in points, and a change with its sign."""
+    if kind == "max_gap":
+        return numbers.number(edge, unit, signed=True).lstrip("+")
+    return numbers.number(edge, unit, signed=kind in ("max_change", "min_change"))
 
 
 def direction_words(words: MetricWords, strings: Strings) -> str:

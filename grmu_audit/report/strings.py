@@ -34,7 +34,9 @@ class Strings:
         found: Any = self.tree
         for part in key.split("."):
             if not isinstance(found, dict) or part not in found:
-                raise InputError(f"{self.origin}: the sentence {key!r} is missing: add it, or remove the file to use the one that comes along")
+                raise InputError(
+                    f"{self.origin}: the sentence {key!r} is missing: add it, or remove the file to use the one that comes along"
+                )
             found = found[part]
         return found
 

@@ -1,7 +1,7 @@
 """Matplotlib figures as inline SVG: the same bytes for the same drawing, text as text, colours from the page's style.
 
-Figures are drawn with stand-in colours; the finished SVG refers to the page's custom properties instead, so that one drawing serves
-light, dark and print.
+Figures are drawn with stand-in colours; the finished SVG refers to the page's custom properties instead, so that one drawing
+serves light, dark and print.
 """
 
 from __future__ import annotations
@@ -13,16 +13,19 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-WIDTH = 460.0
+WIDTH = 340.0
 """Width of every drawing in its own units; small, so that its text stays readable on a telephone."""
 
-FONT = 12.5
+FONT = 12.0
 """Size of text in a drawing, in the same units."""
+
+SMALL = 10.5
+"""Size of the text of axes and bounds."""
 
 INK, MUTED, LINE = "#010101", "#010102", "#010103"
 BEFORE, REFERENCE, AFTER = "#010104", "#010105", "#010106"
@@ -82,16 +85,28 @@ def draw(identity: str, height: float, paint: Callable[[Axes], None], *, title: 
         axes.set(xlim=(0, WIDTH), ylim=(height, 0), xticks=[], yticks=[])
         paint(axes)
         stream = io.StringIO()
-        figure.savefig(stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+        figure.savefig(
+            stream, format="svg", transparent=True, metadata={"Date": None, "Creator": None, "Format": None, "Type": None}
+        )
     return _finish(stream.getvalue(), identity, height, title, description)
+
+
+def shorten(label: str, limit: int = 40) -> str:
+    """A label that fits; the table twin has the whole.
+
+    >>> shorten("abcdef", 4)
+    'abc…'
+    """
+    return label if len(label) <= limit else label[: limit - 1] + "…"
 
 
 @contextmanager
 def _style(identity: str) -> Iterator[None]:
     import matplotlib as mpl
 
-    defaults = {key: value for key, value in mpl.rcParamsDefault.items() if not key.startswith("backend")}
-    with mpl.rc_context({**defaults, **_RC, "svg.hashsalt": identity}), warnings.catch_warnings():
+    settings: Any = {key: value for key, value in mpl.rcParamsDefault.items() if not key.startswith("backend")}
+    settings |= {**_RC, "svg.hashsalt": identity}
+    with mpl.rc_context(settings), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a glyph that the measuring font lacks; the reader's browser has its own fonts
         yield
 

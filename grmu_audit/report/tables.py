@@ -17,6 +17,10 @@ SHOWN_REFERENCES = 2
 """References with a column of their own; the audit file holds all."""
 
 
+MOST_OPEN = 16
+"""Rows of a table that stands open; a longer one is opened by the reader."""
+
+
 def protected(counts: Sequence[int]) -> list[bool]:
     """Which cells of a column of counts must not be shown.
 
@@ -49,8 +53,8 @@ def count_cells(counts: Sequence[int], hide: Sequence[bool], strings: Strings) -
 
 
 def share(part: int, whole: int) -> str:
-    """Part of a whole as per cent; empty of nothing."""
-    return numbers.percent(part / whole) if whole else "0.0 %"
+    """Part of a whole as per cent; of nothing, none."""
+    return numbers.percent(part / whole if whole else 0.0)
 
 
 def with_interval(value: MetricValue | None, strings: Strings) -> str:
@@ -83,7 +87,7 @@ def composition_table(found: Lookup, strings: Strings) -> Table:
     forget, forget_share = _count_and_share([count.forget for count in counts], strings)
     names = [found.group_name(count.group) for count in counts]
     rows = [list(row) for row in zip(names, train, train_share, forget, forget_share, strict=True)]
-    return Table(caption=strings.text("tables.composition"), columns=columns, rows=rows)
+    return Table(caption=strings.text("tables.composition"), columns=columns, rows=rows, folded=len(rows) > MOST_OPEN)
 
 
 def splits_table(found: Lookup, strings: Strings) -> Table:
@@ -93,7 +97,7 @@ def splits_table(found: Lookup, strings: Strings) -> Table:
     parts = {part: _part_cells(counts, part, secret, strings) for part in ("train", "retain", "forget", "val", "test")}
     columns = [_column(strings, "group"), *(_column(strings, part, "number") for part in parts)]
     rows = [[found.group_name(count.group), *(parts[part][i] for part in parts)] for i, count in enumerate(counts)]
-    return Table(caption=strings.text("tables.splits"), columns=columns, rows=rows)
+    return Table(caption=strings.text("tables.splits"), columns=columns, rows=rows, folded=len(rows) > MOST_OPEN)
 
 
 def metric_table(found: Lookup, metrics: Sequence[str], strings: Strings) -> Table:
@@ -103,11 +107,14 @@ def metric_table(found: Lookup, metrics: Sequence[str], strings: Strings) -> Tab
     for metric in metrics:
         values = [found.value(metric, subject) for subject in subjects]
         after = values[-2]
-        label = f"{name(metric)}\n{metric_words(metric).title}{_incomplete(after, found, strings)}"
+        title = metric_words(metric).title
+        label = name(metric) + (f"\n{title}" if title != name(metric) else "") + _incomplete(after, found, strings)
         rows.append([label, *(with_interval(value, strings) for value in values), _samples(after, strings)])
     columns = [_column(strings, "metric"), *_subject_columns(found, strings), _column(strings, "samples", "number")]
     columns[-1]["title"] = strings.text("rules.n")
-    caption = strings.text("tables.metrics", numbers.confidence(found.audit.metrics[0].confidence if found.audit.metrics else 0.95))
+    caption = strings.text(
+        "tables.metrics", numbers.confidence(found.audit.metrics[0].confidence if found.audit.metrics else 0.95)
+    )
     return Table(caption=caption, columns=columns, rows=rows)
 
 
@@ -119,7 +126,7 @@ def glossary_table(metrics: Sequence[str], strings: Strings) -> Table:
         if words.says:
             rows.append([name(metric), words.says, direction_words(words, strings), words.hides])
     columns = [_column(strings, key) for key in ("metric", "says", "good", "hides")]
-    return Table(caption=strings.text("tables.glossary"), columns=columns, rows=rows)
+    return Table(caption=strings.text("tables.glossary"), columns=columns, rows=rows, folded=True)
 
 
 def quality_table(found: Lookup, strings: Strings) -> Table:
@@ -137,7 +144,10 @@ def quality_table(found: Lookup, strings: Strings) -> Table:
 def rule_table(rows: Sequence[RuleRow], strings: Strings) -> Table:
     """Rules in short: decision, observed value with interval, bound; the table twin of the drawing."""
     columns = [Column(title=strings.text(f"rules.{key}"), kind="text") for key in ("rule", "decision", "observed", "bound")]
-    cells = [[row["id"], row["word"], "\n".join(part for part in (row["observed"], row["interval"]) if part), row["bound"]] for row in rows]
+    cells = [
+        [row["id"], row["word"], "\n".join(part for part in (row["observed"], row["interval"]) if part), row["bound"]]
+        for row in rows
+    ]
     return Table(caption=strings.text("tables.rules"), columns=columns, rows=cells)
 
 

@@ -14,6 +14,8 @@ from grmu_audit.report.lookup import Lookup, model_label
 from grmu_audit.report.rules import rule_row, worst_first
 from grmu_audit.report.strings import Strings, load_strings
 
+_SHOWN_REASONS = 2
+
 _ABSENT_MARKS = {
     "robustness": ("FGSM", "PGD", "AA@"),
     "layers": ("FAIRNESS_GAP",),
@@ -96,6 +98,15 @@ def _because(audit: Audit, strings: Strings) -> str:
     return strings.text(f"because.{key}", **counts)
 
 
+def _deciding_reasons(audit: Audit) -> list[str]:
+    """Reasons of the first blocking rules that made the decision, each with its rule."""
+    verdict = audit.verdict
+    if verdict is None or verdict.decision is Decision.PASS:
+        return []
+    rules = [rule for rule in verdict.rules if rule.applied and rule.severity == "block" and _is(rule, verdict.decision)]
+    return [f"{name(rule.id)}: {clean(rule.reason)}" for rule in rules[:_SHOWN_REASONS]]
+
+
 def _rules_intro(audit: Audit, strings: Strings) -> str:
     if audit.verdict is None:
         return strings.text("rules.none")
@@ -110,7 +121,7 @@ def _summary(found: Lookup, strings: Strings) -> list[Fact]:
     rows = {
         "asked": _asked(found, strings),
         "done": _done(found, strings),
-        "why": _because(audit, strings),
+        "why": " ".join([_because(audit, strings), *_deciding_reasons(audit)]),
         "not_measured": "; ".join(row[0] for row in _not_measured(found, strings)["rows"]),
         "next": strings.text(f"next_steps.{key}"),
     }
@@ -152,5 +163,3 @@ def _undefined(found: Lookup) -> list[MetricValue]:
     listed = {item.name for item in found.audit.not_measured}
     values = [found.value(metric) for metric in found.metric_names]
     return [value for value in values if value is not None and value.value is None and value.name not in listed]
-
-

@@ -92,6 +92,7 @@ def copy_folder(source: Path, target: Path) -> None:
         IntegrityError: a symbolic link or another odd file.
         EnvironmentFailure: the disk is full or the folder cannot be written.
     """
+    _check_sizes(source, str(target))
     try:
         for path in folder_manifest(source):
             place = target / safe_artifact_path(path)

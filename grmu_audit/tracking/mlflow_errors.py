@@ -36,7 +36,9 @@ def translated(uri: str, doing: str) -> Iterator[None]:
     except MlflowException as error:
         raise _mapped(error, uri, doing) from error
     except (SQLAlchemyError, OSError) as error:
-        reason = shown_uri(str(error)).split("\n")[0][:300]
+        reason = _reason(error)
+        if http_status(error) in (401, 403):
+            raise _denied(uri, doing, reason) from error
         raise EnvironmentFailure(f"cannot {doing} in {shown_uri(uri)}: {reason}") from error
 
 
@@ -45,21 +47,40 @@ def is_missing(error: MlflowException) -> bool:
     return error.error_code in ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "ENDPOINT_NOT_FOUND")
 
 
+def is_refused(error: MlflowException) -> bool:
+    """Whether MLflow calls the request itself invalid."""
+    return error.error_code in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
+
+
 def is_taken(error: MlflowException) -> bool:
     """Whether MLflow says that the name exists already."""
     return error.error_code in ("RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS")
 
 
+def http_status(error: BaseException) -> int | None:
+    """The status of an HTTP error that MLflow's artifact client lets through, else None."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    return status if isinstance(status, int) else None
+
+
+def _reason(error: BaseException) -> str:
+    return shown_uri(str(error)).split("\n")[0][:300]
+
+
+def _denied(uri: str, doing: str, reason: str) -> EnvironmentFailure:
+    return EnvironmentFailure(
+        f"{shown_uri(uri)} does not permit to {doing}: the account needs EDIT permission on it, or the credentials"
+        f" (MLFLOW_TRACKING_USERNAME / MLFLOW_TRACKING_PASSWORD) are missing or wrong ({reason})"
+    )
+
+
 def _mapped(error: MlflowException, uri: str, doing: str) -> GrmuAuditError:
-    reason = shown_uri(str(error)).split("\n")[0][:300]
+    reason = _reason(error)
     where = shown_uri(uri)
     if error.error_code in _DENIED:
-        return EnvironmentFailure(
-            f"{where} does not permit to {doing}: the account needs EDIT permission on it, or the credentials"
-            f" (MLFLOW_TRACKING_USERNAME / MLFLOW_TRACKING_PASSWORD) are missing or wrong ({reason})"
-        )
+        return _denied(uri, doing, reason)
     if is_missing(error):
         return NotFoundError(f"cannot {doing} in {where}: {reason}")
-    if error.error_code in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST"):
+    if is_refused(error):
         return InputError(f"cannot {doing} in {where}: {reason}")
     return EnvironmentFailure(f"cannot {doing} in {where}: {reason}")

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 from grmu_audit.errors import EnvironmentFailure, IntegrityError
 from grmu_audit.tracking import files
+from grmu_audit.tracking.mlflow_errors import http_status, is_missing, is_refused
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
 _MAX_FILES = 10_000
 
@@ -24,7 +26,17 @@ def local_folder(artifact_uri: str) -> Path | None:
     return Path(local_file_uri_to_path(artifact_uri)) if is_local_uri(artifact_uri) else None
 
 
-def remote_files(client: MlflowClient, run_id: str, folder: str) -> Iterator[tuple[str, int | None]]:
+def repository(artifact_uri: str, tracking_uri: str) -> ArtifactRepository:
+    """The artifact service behind a URI, asked directly.
+
+    The client's own ``download_artifacts`` mixes in files of logged models and reports every failure as a missing file.
+    """
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    return get_artifact_repository(artifact_uri, tracking_uri)
+
+
+def remote_files(store: ArtifactRepository, folder: str) -> Iterator[tuple[str, int | None]]:
     """Path and size of every file below an artifact folder, as the server lists them.
 
     Raises:
@@ -33,49 +45,66 @@ def remote_files(client: MlflowClient, run_id: str, folder: str) -> Iterator[tup
     waiting, seen = [folder], 0
     while waiting:
         here = waiting.pop()
-        for info in client.list_artifacts(run_id, here):
+        for info in store.list_artifacts(here):
             path = files.safe_artifact_path(info.path)
             seen += 1
             if PurePosixPath(here) not in PurePosixPath(path).parents or seen > _MAX_FILES:
-                raise IntegrityError(f"the artifact list of run {run_id} is not plausible at {path[:200]!r}: refused")
+                raise IntegrityError(f"the artifact list of {folder} is not plausible at {path[:200]!r}: refused")
             if info.is_dir:
                 waiting.append(path)
             else:
                 yield path, info.file_size
 
 
-def download_folder(client: MlflowClient, run_id: str, folder: str, target: Path, where: str) -> None:
+def download_folder(store: ArtifactRepository, folder: str, target: Path, where: str) -> None:
     """Copy the files of one artifact folder of a run to ``target``.
 
     Raises:
-        IntegrityError: a name that leads outside, a link, or an oversized file.
+        IntegrityError: a name that leads outside, a link, an oversized file, or one that is listed and not handed out.
         EnvironmentFailure: the disk is full or ``target`` cannot be written.
     """
     with files.scratch() as temporary:
-        for path, size in remote_files(client, run_id, folder):
+        for path, size in remote_files(store, folder):
             files.check_size(path, size, where)
-            got = Path(client.download_artifacts(run_id, path, str(temporary)))
-            if got.is_symlink() or not got.is_file():
-                raise IntegrityError(f"{path} of {where} is not a plain file: refused")
+            got = _download(store, path, temporary, where)
             _move(got, target / PurePosixPath(path).relative_to(folder))
 
 
-def read_artifact(client: MlflowClient, run_id: str, path: str) -> bytes | None:
+def _download(store: ArtifactRepository, path: str, folder: Path, where: str) -> Path:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        got = Path(store.download_artifacts(path, str(folder)))
+    except (MlflowException, OSError) as error:
+        known = isinstance(error, MlflowException) and (is_missing(error) or is_refused(error))
+        if known or http_status(error) in (400, 404):
+            raise IntegrityError(
+                f"{path} of {where} is listed by the store, but is not a file that it hands out: refused"
+            ) from error
+        raise
+    if got.is_symlink() or not got.is_file():
+        raise IntegrityError(f"{path} of {where} is not a plain file: refused")
+    return got
+
+
+def read_artifact(client: MlflowClient, tracking_uri: str, run_id: str, path: str) -> bytes | None:
     """The bytes of one artifact, or None when the run has none of that name.
 
     Raises:
         IntegrityError: a link or an oversized file.
     """
     where = f"run {run_id}"
-    root = local_folder(client.get_run(run_id).info.artifact_uri)
+    uri = client.get_run(run_id).info.artifact_uri
+    root = local_folder(uri)
     if root is not None:
         return _read_local(root, path, where)
     parent = str(PurePosixPath(path).parent)
-    for info in client.list_artifacts(run_id, None if parent == "." else parent):
+    store = repository(uri, tracking_uri)
+    for info in store.list_artifacts(None if parent == "." else parent):
         if info.path == path and not info.is_dir:
             files.check_size(path, info.file_size, where)
             with files.scratch() as temporary:
-                return Path(client.download_artifacts(run_id, path, str(temporary))).read_bytes()
+                return _download(store, path, temporary, where).read_bytes()
     return None
 
 

@@ -158,7 +158,7 @@ class MlflowStore:
         files.safe_artifact_path(path)
         try:
             with self._doing(f"read {path} of run {run_id}"):
-                return mlflow_files.read_artifact(self._client, run_id, path)
+                return mlflow_files.read_artifact(self._client, self._location.tracking_uri, run_id, path)
         except NotFoundError:
             return None
 
@@ -233,11 +233,14 @@ class MlflowStore:
 
     def _copy(self, run_id: str, local: Path | None, label: str, target: Path) -> None:
         if local is not None:
-            files.folder_digest(local, label)
+            if not local.is_dir():
+                raise IntegrityError(f"the files of {label} are gone from the store")
             files.copy_folder(local, target)
             return
         with self._doing(f"download the files of {label}"):
-            mlflow_files.download_folder(self._client, run_id, names.MODEL_FOLDER, target, label)
+            uri = self._client.get_run(run_id).info.artifact_uri
+            remote = mlflow_files.repository(uri, self._location.tracking_uri)
+            mlflow_files.download_folder(remote, names.MODEL_FOLDER, target, label)
 
     def _digest(self, run_id: str, local: Path | None, label: str) -> str:
         if local is not None:

@@ -40,8 +40,8 @@ def shortened(text: str, limit: int) -> str:
 
     >>> shortened("abc", 6000)
     'abc'
-    >>> shortened("a" * 7000, 6000)[-103:-60]
-    'a... [7000 characters, sha256:9c2e4d8fe97d8'
+    >>> shortened("a" * 7000, 6000)[-94:-59]
+    '... [7000 characters, sha256:e528b0'
     """
     if len(text) <= limit:
         return text

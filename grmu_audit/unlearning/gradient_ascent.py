@@ -18,7 +18,7 @@ class GradientAscentConfig(MethodConfig):
 
     epochs: int = Field(5, ge=1, le=100_000)
     """Passes over the forget set."""
-    learning_rate: float = Field(1e-3, gt=0, allow_inf_nan=False)
+    learning_rate: float = Field(2e-3, gt=0, allow_inf_nan=False)
     """Learning rate of the ascent."""
     schedule: Literal["cosine", "constant"] = "constant"
     """No decay."""

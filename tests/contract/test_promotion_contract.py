@@ -1,9 +1,9 @@
-"""Promotion, rollback, resume and verify on both stores: only a PASS moves the champion, one turn at a time."""
+"""Promotion, rollback, resume and verify on every store: only a PASS moves the champion, one turn at a time."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -16,10 +16,8 @@ from grmu_audit.errors import BreachError, GrmuAuditError, InconclusiveError, In
 from grmu_audit.records import Audit, DataRecord, Decision, ForgetRecord, Group, ModelRef, RuleOutcome, Verdict
 from grmu_audit.tracking import (
     Actor,
-    MemoryStore,
     Store,
     lineage_tags,
-    open_store,
     promote,
     read_ledger,
     record_audit,
@@ -29,17 +27,17 @@ from grmu_audit.tracking import (
 )
 
 _names = itertools.count(1)
+EVERY = ["memory", "mlflow-sqlite", "mlflow-server"]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """The story runs on a server too; the whole battery there would cost a minute and test the same code."""
+    stores = EVERY if metafunc.function is test_a_pass_moves_the_champion_and_is_entered else EVERY[:2]
+    metafunc.parametrize("opened", stores, indirect=True, scope="module")
+
+
 ALICE = Actor("alice", "release 7")
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module", params=["memory", "mlflow-sqlite"])
-def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    root = tmp_path_factory.mktemp("store")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patch.delenv("MLFLOW_REGISTRY_URI", raising=False)
-        yield MemoryStore(root / "artifacts") if request.param == "memory" else open_store(root=root / "mlruns")
 
 
 @pytest.fixture
@@ -83,12 +81,6 @@ def audited(
         chosen = judged if judged is not None else (verdict(decision) if decision else None)
         record_audit(store, ref, run, audit_of(ref, chosen, **record), actor="auditor")
         return run.id
-
-
-def stored(store: Store, run_id: str, path: str) -> Path:
-    if isinstance(store, MemoryStore):
-        return store.folder / run_id / path
-    return next(Path(store.uri.removeprefix("sqlite:///")).parent.glob(f"artifacts/*/*/{run_id}/artifacts")) / path
 
 
 def kinds(store: Store, name: str) -> list[str]:
@@ -146,7 +138,7 @@ def test_a_waived_breach_passes_until_the_waiver_expires(store: Store, name: str
     ref = version()
     waiver = {"rule": "equalized-odds", "reason": "GOV-112", "approved_by": "board", "expires": "2026-06-01"}
     audited(store, ref, judged=verdict(Decision.PASS, rule(Decision.BREACH, waived=True), waivers=(waiver,)))
-    with pytest.raises(BreachError, match="waiver .* expired"):
+    with pytest.raises(BreachError, match=r"waiver .* expired"):
         promote(store, ref.label, ALICE, now=datetime(2026, 6, 2, tzinfo=UTC))
     assert promote(store, ref.label, ALICE, now=NOW).changed
     assert [finding.check for finding in verify(store, name, now=datetime(2026, 6, 2, tzinfo=UTC))] == ["evidence"]
@@ -163,16 +155,16 @@ def test_an_expired_verdict_is_stale(store: Store, name: str, version: Callable[
 
 @pytest.mark.parametrize("deed", ["weights", "audit", "audit-and-tag", "older-audit", "other-subject", "audit-gone"])
 def test_tampering_is_refused_at_promotion_and_found_by_verify(
-    store: Store, name: str, version: Callable[[], ModelRef], deed: str
+    store: Store, stored: Callable[[str, str], Path], name: str, version: Callable[[], ModelRef], deed: str
 ) -> None:
     ref = version()
     audited(store, ref)
     promote(store, ref.label, ALICE)
     assert verify(store, name) == []
     tags = store.tags(ref)
-    document = stored(store, tags["grmu.audit_run"], "audit.json")
+    document = stored(tags["grmu.audit_run"], "audit.json")
     if deed == "weights":
-        stored(store, str(ref.run_id), "model/state.safetensors").write_bytes(b"swapped")
+        stored(str(ref.run_id), "model/state.safetensors").write_bytes(b"swapped")
     elif deed == "audit":
         document.write_bytes(document.read_bytes().replace(b'"retain":90', b'"retain":91'))
     elif deed == "audit-and-tag":
@@ -301,7 +293,7 @@ def test_a_crash_at_any_write_is_finished_by_resume(
 
 @pytest.mark.parametrize("at", [1, 2])
 def test_resume_abandons_a_turn_whose_evidence_no_longer_holds(
-    store: Store, name: str, version: Callable[[], ModelRef], at: int
+    store: Store, stored: Callable[[str, str], Path], name: str, version: Callable[[], ModelRef], at: int
 ) -> None:
     one, two = version(), version()
     for ref in (one, two):
@@ -309,7 +301,7 @@ def test_resume_abandons_a_turn_whose_evidence_no_longer_holds(
     promote(store, one.label, ALICE)
     with pytest.raises(Crash):
         promote(Crashing(store, at, after=True), two.label, ALICE)  # type: ignore[arg-type]
-    stored(store, str(two.run_id), "model/state.safetensors").write_bytes(b"swapped")
+    stored(str(two.run_id), "model/state.safetensors").write_bytes(b"swapped")
     with pytest.raises(IntegrityError, match="not those that were registered"):
         resume(store, name, ALICE)
     assert store.aliases(name) == {"champion": one.version}

@@ -1,28 +1,21 @@
-"""What every tracking store promises, in memory and on MLflow with SQLite."""
+"""What every tracking store promises, in memory, on MLflow with SQLite, and on an MLflow server."""
 
 from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from grmu_audit.errors import InputError, IntegrityError, NotFoundError
-from grmu_audit.tracking import MemoryStore, Store, lineage_tags, open_store
+from grmu_audit.records import ModelRef
+from grmu_audit.tracking import Store, lineage_tags
 
 _names = itertools.count(1)
-
-
-@pytest.fixture(scope="module", params=["memory", "mlflow-sqlite"])
-def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    root = tmp_path_factory.mktemp("store")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        patch.delenv("MLFLOW_REGISTRY_URI", raising=False)
-        yield MemoryStore(root / "artifacts") if request.param == "memory" else open_store(root=root / "mlruns")
+pytestmark = pytest.mark.parametrize("opened", ["memory", "mlflow-sqlite", "mlflow-server"], indirect=True, scope="module")
 
 
 @pytest.fixture
@@ -39,16 +32,9 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-def add(store: Store, name: str, folder: Path, role: str = "pretrain", **lineage: object) -> object:
+def add(store: Store, name: str, folder: Path, role: str = "pretrain", **lineage: object) -> ModelRef:
     with store.run(name, role) as run:
         return store.register(run, name, folder, role=role, tags=lineage_tags(**lineage))  # type: ignore[arg-type]
-
-
-def stored_folder(store: Store, run_id: str) -> Path:
-    if isinstance(store, MemoryStore):
-        return store.folder / run_id / "model"
-    root = Path(store.uri.removeprefix("sqlite:///")).parent
-    return next(root.glob(f"artifacts/*/*/{run_id}/artifacts/model"))
 
 
 def test_a_registered_version_comes_back_as_it_went_in(store: Store, name: str, folder: Path) -> None:
@@ -123,21 +109,23 @@ def test_files_come_back_whole_and_only_into_an_empty_place(store: Store, name: 
 
 
 @pytest.mark.parametrize("deed", ["change", "add", "remove", "link", "huge"])
-def test_tampered_files_are_refused(store: Store, name: str, folder: Path, tmp_path: Path, deed: str) -> None:
+def test_tampered_files_are_refused(
+    store: Store, stored: Callable[[str, str], Path], name: str, folder: Path, tmp_path: Path, deed: str
+) -> None:
     ref = add(store, name, folder)
-    stored = stored_folder(store, ref.run_id)
-    weights = stored / "state.safetensors"
+    place = stored(ref.run_id, "model")
+    weights = place / "state.safetensors"
     if deed == "change":
         weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
     elif deed == "add":
-        (stored / "extra.pkl").write_bytes(b"\x80\x04.")
+        (place / "extra.pkl").write_bytes(b"\x80\x04.")
     elif deed == "remove":
         weights.unlink()
     elif deed == "link":
         weights.unlink()
         weights.symlink_to("/etc/hostname")
     else:
-        with (stored / "model.json").open("wb") as stream:
+        with (place / "model.json").open("wb") as stream:
             stream.truncate(1 << 30)
     with pytest.raises(IntegrityError):
         store.fetch(ref, tmp_path / "got")

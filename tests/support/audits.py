@@ -21,7 +21,10 @@ from grmu_audit.records import (
     Verdict,
 )
 
-HOSTILE = "<script>alert(1)</script>\"'&{{7*7}}]]>%0A::error::\x1b[31m\x00\u202eevil\u2066 🙂 =cmd|' /C calc'!A0 $x_1$ `code` |a|b|\n# h"
+HOSTILE = (
+    "<script>alert(1)</script>\"'&{{7*7}}]]>%0A::error::\x1b[31m\x00\u202eevil\u2066 🙂 "
+    "=cmd|' /C calc'!A0 $x_1$ `code` |a|b|\n# h"
+)
 """One string with what breaks each format."""
 
 DIGEST = "9f2c" * 16
@@ -46,7 +49,13 @@ def subject_values(subject: str, rates: tuple[float, ...], auc: float) -> list[M
     values = [proportion("accuracy", rate, n, group=group, subject=subject) for group, rate, n in cells]
     total = sum(TEST_SIZES)
     overall = sum(rate * n for _, rate, n in cells) / total
-    whole = {"RA": (0.97, 970), "UA": (rates[1] + 0.01, 41), "TA": (overall, total), "GA": (rates[1], 105), "WG": (min(rates), total)}
+    whole = {
+        "RA": (0.97, 970),
+        "UA": (rates[1] + 0.01, 41),
+        "TA": (overall, total),
+        "GA": (rates[1], 105),
+        "WG": (min(rates), total),
+    }
     values += [proportion(name, value, n, subject=subject) for name, (value, n) in whole.items()]
     gap = (abs(rates[0] - rates[1]) + abs(rates[2] - rates[3])) / 2
     values += [proportion(name, gap * scale, total, subject=subject) for name, scale in (("EO", 1.0), ("DP", 0.4), ("EP", 1.1))]
@@ -74,9 +83,13 @@ def model(name: str, version: str, role: str, **more: Any) -> ModelRef:
     return ModelRef(name, version, role, **{**defaults, **more})
 
 
-def rule(identity: str, metric: str, decision: Decision, observed: float | None, bounds: Any, bound: Any, **more: Any) -> RuleOutcome:
+def rule(
+    identity: str, metric: str, decision: Decision, observed: float | None, bounds: Any, bound: Any, **more: Any
+) -> RuleOutcome:
     more = {"severity": "block", "compare": "absolute", "reason": f"{metric} was judged {decision}.", "n": 497, **more}
-    return RuleOutcome(identity, metric, decision, more.pop("severity"), observed, bounds, bound, more.pop("compare"), more.pop("reason"), **more)
+    return RuleOutcome(
+        identity, metric, decision, more.pop("severity"), observed, bounds, bound, more.pop("compare"), more.pop("reason"), **more
+    )
 
 
 def rules(decision: Decision) -> tuple[RuleOutcome, ...]:
@@ -89,16 +102,50 @@ def rules(decision: Decision) -> tuple[RuleOutcome, ...]:
     }[decision]
     return (
         rule(
-            "dominant-group-accuracy-kept", "GA", kept, change, bounds, {"min_change": -0.05}, compare="baseline", n=105,
-            reason=f"GA changed by {100 * change:.1f} points; the interval {100 * bounds[0]:.1f} to {100 * bounds[1]:.1f} was held against −5.0.",
+            "dominant-group-accuracy-kept",
+            "GA",
+            kept,
+            change,
+            bounds,
+            {"min_change": -0.05},
+            compare="baseline",
+            n=105,
+            reason=f"GA changed by {100 * change:.1f} points, {100 * bounds[0]:.1f} to {100 * bounds[1]:.1f}; held against −5.0.",
             needed="about 310 test samples of the group “digit below 5, dark paper”" if kept is Decision.INCONCLUSIVE else None,
             why="The people who ask to be forgotten must not pay with worse service for their group.",
         ),
-        rule("equalized-odds", "EO", Decision.PASS, 0.054, (0.011, 0.149), {"max": 0.25}, reason="The whole interval lies below 25.0 %."),
-        rule("forget-set-looks-unseen", "MIA_AUC", Decision.PASS, 0.512, (0.438, 0.584), {"within": [0.4, 0.6]}, n=146,
-             reason="The whole interval lies between 40.0 % and 60.0 %."),
-        rule("close-to-retraining", "UA", Decision.INCONCLUSIVE, 0.03, (-0.09, 0.15), {"max_gap": 0.1}, compare="reference", severity="warn", n=41,
-             reason="The interval reaches beyond 10.0 points.", needed="about 120 samples of the forget set"),
+        rule(
+            "equalized-odds",
+            "EO",
+            Decision.PASS,
+            0.054,
+            (0.011, 0.149),
+            {"max": 0.25},
+            reason="The whole interval lies below 25.0 %.",
+        ),
+        rule(
+            "forget-set-looks-unseen",
+            "MIA_AUC",
+            Decision.PASS,
+            0.512,
+            (0.438, 0.584),
+            {"within": [0.4, 0.6]},
+            n=146,
+            reason="The whole interval lies between 40.0 % and 60.0 %.",
+        ),
+        rule(
+            "close-to-retraining",
+            "UA",
+            Decision.INCONCLUSIVE,
+            0.03,
+            (-0.09, 0.15),
+            {"max_gap": 0.1},
+            compare="reference",
+            severity="warn",
+            n=41,
+            reason="The interval reaches beyond 10.0 points.",
+            needed="about 120 samples of the forget set",
+        ),
     )
 
 
@@ -118,7 +165,11 @@ def judged(decision: Decision) -> Audit:
     metrics = subject_values("candidate", rates, auc)
     metrics += [value for subject, before in RATES.items() for value in subject_values(subject, before, 0.53)]
     metrics += changes(RATES["baseline"], rates, "baseline") + changes(RATES["reference#1"], rates, "reference#1")
-    metrics += [MetricValue("MIA_TPR_01", "candidate", None, 41, why_missing="41 forget samples cannot resolve a false-positive rate of 0.1 %")]
+    metrics += [
+        MetricValue(
+            "MIA_TPR_01", "candidate", None, 41, why_missing="41 forget samples cannot resolve a false-positive rate of 0.1 %"
+        )
+    ]
     counts = tuple(
         GroupCount(group, name, train, train - forget, forget, 40, test)
         for group, name, train, forget, test in zip(GROUPS, NAMES, TRAIN_SIZES, FORGET_SIZES, TEST_SIZES, strict=True)
@@ -127,15 +178,38 @@ def judged(decision: Decision) -> Audit:
     forget_digest = "hmac-sha256:" + "c0de" * 16
     config = {"lr": 0.01, "epochs": 5, "lambda": 0.5, "device": "cpu", "seconds": 12.4, "sample_gradients": 5055}
     return Audit(
-        subject=model("photodigits-v1", "4", "unlearned", parent="photodigits-v1/1", method=method, reweight=True, forget_digest=forget_digest, config=config),
-        data=DataRecord(
-            "5be1" * 16, {"retain": 1070, "forget": 41, "val": 160, "test": 497}, "PhotoDigits", counts,
-            ("digit below 5", "digit from 5"), ("white paper", "dark paper"), "scikit-learn digits, BSD-3-Clause", "drawn by the generator", 0,
+        subject=model(
+            "photodigits-v1",
+            "4",
+            "unlearned",
+            parent="photodigits-v1/1",
+            method=method,
+            reweight=True,
+            forget_digest=forget_digest,
+            config=config,
         ),
-        forget=ForgetRecord(41, forget_digest, (Group(0, 1),), {"sampled": "half of the rare group", "ratio": 0.5, "seed": 7, "ids": ["secret-id-1"]}),
+        data=DataRecord(
+            "5be1" * 16,
+            {"retain": 1070, "forget": 41, "val": 160, "test": 497},
+            "PhotoDigits",
+            counts,
+            ("digit below 5", "digit from 5"),
+            ("white paper", "dark paper"),
+            "scikit-learn digits, BSD-3-Clause",
+            "drawn by the generator",
+            0,
+        ),
+        forget=ForgetRecord(
+            41,
+            forget_digest,
+            (Group(0, 1),),
+            {"sampled": "half of the rare group", "ratio": 0.5, "seed": 7, "ids": ["secret-id-1"]},
+        ),
         metrics=tuple(metrics),
         baseline=model("photodigits-v1", "1", "pretrain", method="pretrain"),
-        references=(model("photodigits-v1", "3", "retrain", method="retrain", reweight=True, config={"sample_gradients": 32100}),),
+        references=(
+            model("photodigits-v1", "3", "retrain", method="retrain", reweight=True, config={"sample_gradients": 32100}),
+        ),
         data_quality=checks(),
         not_measured=(NotMeasured("RELEARN", "not part of the quick profile"),),
         record={"created": "2026-03-04T05:06:07Z", "tool": "grmu-audit 0.1.0", "python": "3.11.9", "seconds": 3.25},
@@ -148,7 +222,10 @@ def everything_undefined() -> Audit:
     why = "no sample of the forget set (0 of 0)"
     names = ("RA", "UA", "TA", "GA", "WG", "EO", "DP", "EP", "MIA", "MIA_AUC")
     metrics = tuple(MetricValue(name, "candidate", None, 0, why_missing=why) for name in names)
-    outcomes = tuple(rule(f"rule-{name}", name, Decision.INCONCLUSIVE, None, None, {"max": 0.3}, n=0, reason=f"{name} is undefined: {why}.") for name in names)
+    outcomes = tuple(
+        rule(f"rule-{name}", name, Decision.INCONCLUSIVE, None, None, {"max": 0.3}, n=0, reason=f"{name} is undefined: {why}.")
+        for name in names
+    )
     return Audit(
         subject=ModelRef("predictions.csv", ""),
         data=DataRecord("00ff" * 16, {"retain": 0, "forget": 0, "val": 0, "test": 0}),
@@ -167,7 +244,17 @@ def multi_class(classes: int = 3, attributes: int = 2, label: str = "class") -> 
     for i, group in enumerate(groups):
         n = 0 if i == 4 else 20 + 7 * i % 90
         rate = 0.6 + (37 * i % 39) / 100
-        counts.append(GroupCount(group, f"{label} {group.target}, attribute {group.attribute}", 50 + 13 * i, 50 + 13 * i - (i == 1) * 30, (i == 1) * 30, 10, n))
+        counts.append(
+            GroupCount(
+                group,
+                f"{label} {group.target}, attribute {group.attribute}",
+                50 + 13 * i,
+                50 + 13 * i - (i == 1) * 30,
+                (i == 1) * 30,
+                10,
+                n,
+            )
+        )
         for shift, subject in ((0.0, "candidate"), (0.02, "baseline"), (-0.01, "reference#1"), (0.01, "reference#2")):
             if n:
                 values.append(proportion("accuracy", min(rate + shift, 1.0), n, group=group, subject=subject))
@@ -193,7 +280,12 @@ def hostile(text: str = HOSTILE) -> Audit:
         subject=replace(base.subject, name=text, method=text, parent=text, config={text: text}),
         baseline=replace(base.subject, name=text, config={}),
         data=replace(
-            base.data, name=text, source=text, class_names=(text, text), attribute_names=(text, text), attribute_provenance=text,
+            base.data,
+            name=text,
+            source=text,
+            class_names=(text, text),
+            attribute_names=(text, text),
+            attribute_provenance=text,
             groups=tuple(replace(count, name=text) for count in base.data.groups),
         ),
         forget=replace(base.forget, request={"subject": text, text: text, "ground": text}),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import stat
 import tempfile
 from pathlib import Path
@@ -40,11 +41,8 @@ def test_any_bytes_are_parsed_or_refused_cleanly(content):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "ids.csv")
         path.write_bytes(content)
-        try:
+        with contextlib.suppress(ForgetListError):  # any other exception fails the test
             parsed = read_forget_list(path)
-        except ForgetListError as error:
-            assert str(error)
-        else:
             assert len(parsed.ids) == len(parsed.rows) > 0
             assert all(name and name == name.strip() and name.isprintable() for name in parsed.ids)
 

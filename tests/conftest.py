@@ -1,0 +1,19 @@
+"""Shared by all tests: no key, store or environment of the person who runs them is ever touched."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+for name in [n for n in os.environ if n.startswith(("GRMU_AUDIT_", "MLFLOW_")) and n != "GRMU_AUDIT_REQUIRE_SYSTEM"]:
+    del os.environ[name]
+
+
+@pytest.fixture(autouse=True)
+def _own_key(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pseudonyms of the tests are made with a key of the tests."""
+    folder = Path(tmp_path_factory.getbasetemp()) / "key"
+    folder.mkdir(exist_ok=True)
+    monkeypatch.setenv("GRMU_AUDIT_HMAC_KEY_FILE", str(folder / "hmac.key"))

@@ -1,0 +1,129 @@
+"""Policy files: validation, digest, schema, the policies that come with the tool."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+import yaml
+
+from grmu_audit.errors import NotFoundError, PolicyError
+from grmu_audit.policy import Policy, json_schema, load, load_named, policy_sha256
+
+ROOT = Path(__file__).parents[3]
+HEAD = "schema: grmu-audit/policy/v1\nname: x\nrules:\n"
+
+
+def errors(tmp_path: Path, text: str) -> list[str]:
+    path = tmp_path / "p.yaml"
+    path.write_text(text)
+    with pytest.raises(PolicyError) as caught:
+        load(path)
+    return str(caught.value).replace(str(path), "P").splitlines()
+
+
+def test_the_example_of_the_documentation_loads(tmp_path):
+    path = tmp_path / "p.yaml"
+    path.write_text(
+        HEAD
+        + "  - {id: a, metric: GA, compare: baseline, min_change: -0.05, severity: block, why: w}\n"
+        + "  - {id: b, metric: EO, max: 0.25}\n  - {id: c, metric: MIA_AUC, within: [0.40, 0.60]}\n"
+        + "  - {id: d, metric: UA, compare: reference, max_gap: 0.10, when: reference_available}\n"
+        + "  - {id: e, metric: accuracy, group: {target: 1, attribute: 0}, min: 0.5, evidence: point, allow_incomplete: true}\n"
+        + "waivers:\n  - {rule: b, reason: r, approved_by: board, expires: 2027-01-31}\n"
+    )
+    policy = load(path)
+    assert [r.region for r in policy.rules][0] == (-0.05, float("inf"))
+    assert [r.region for r in policy.rules][2:4] == [(0.40, 0.60), (-0.10, 0.10)]
+    assert (policy.confidence, policy.multiplicity, policy.minimum_group_size, policy.positive_class) == (0.95, "bonferroni", 30, 1)
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ("{id: a, metric: EOO, max: 0.1}", "rules[0].metric: unknown metric (did you mean 'EO'?)"),
+        ("{id: a, metric: EO, max: .nan}", "rules[0].max: Input should be a finite number"),
+        ("{id: a, metric: EO, max: 25}", "rules[0].max: 25 is outside the range [0, 1] of EO; bounds are fractions"),
+        ("{id: a, metric: GA, min: 0.9, max: 0.1}", "rules[0].max: max and min contradict each other"),
+        ("{id: a, metric: GA, within: [0.9, 0.1]}", "rules[0].within: within contradict each other"),
+        ("{id: a, metric: GA, compare: baseline, min_change: 0.2, max_gap: 0.1}", "contradict each other"),
+        ("{id: a, metric: GA}", "rules[0]: no bound"),
+        ("{id: a, metric: GA, min_change: -0.1}", "rules[0].min_change: bounds a change: add 'compare: baseline'"),
+        ("{id: a, metric: GA, compare: reference, min: 0.1}", "rules[0].min: bounds the value itself"),
+        ("{id: a, metric: accuracy, min: 0.1}", "rules[0].group: accuracy exists per group"),
+        ("{id: a, metric: GA, group: {target: 0, attribute: 0}, min: 0.1}", "rules[0].group: GA is one value over all groups"),
+        ("{id: a, metric: AVG_GAP, compare: reference, max_gap: 0.1}", "rules[0].compare: AVG_GAP already compares"),
+        ("{id: a, metric: EO, max: 0.1, sevrity: warn}", "rules[0].sevrity: unknown key (did you mean 'severity'?)"),
+        ("{id: a, metric: EO, max: '0.1'}", "rules[0].max: Input should be a valid number"),
+        ("{id: a, metric: EO, max: true}", "rules[0].max: Input should be a valid number"),
+    ],
+)
+def test_a_wrong_rule_is_named_by_line_and_key(tmp_path, rule, message):
+    lines = errors(tmp_path, f"{HEAD}  - {rule}\n")
+    assert len(lines) == 1
+    assert lines[0].startswith("P:4: ")
+    assert message in lines[0]
+
+
+def test_all_errors_come_at_once(tmp_path):
+    lines = errors(
+        tmp_path,
+        HEAD.replace("name: x", "name: x\nconfidnce: 0.9")
+        + "  - {id: a, metric: EO, max: 25, severity: bloc}\n  - {id: a, metric: WGG, min: .inf}\n"
+        + "waivers:\n  - {rule: b, reason: '', approved_by: me, expires: 2027-02-30}\n",
+    )
+    keys = [line.split(": ")[1] for line in lines]
+    assert sorted(keys) == sorted([
+        "confidnce", "rules[0].max", "rules[0].severity", "rules[1].id", "rules[1].metric", "rules[1].min",
+        "waivers[0].expires", "waivers[0].reason", "waivers[0].rule",
+    ])  # fmt: skip
+
+
+def test_a_rule_may_have_one_waiver_and_ids_are_unique(tmp_path):
+    text = HEAD + "  - {id: a, metric: EO, max: 0.2}\nwaivers:\n" + "  - {rule: a, reason: r, approved_by: b, expires: 2027-01-31}\n" * 2
+    assert errors(tmp_path, text) == ["P:7: waivers[1].rule: 'a' has a waiver already: keep one"]
+    assert errors(tmp_path, HEAD + "  - {id: a, metric: EO, max: 0.2}\n" * 2) == [
+        "P:5: rules[1].id: 'a' is already the id of rules[0]: ids are unique"
+    ]
+
+
+def test_digest_depends_on_content_and_not_on_layout(tmp_path):
+    for name, text in (("a", "  - {id: a, metric: EO, max: 0.2}\n"), ("b", "  # note\n  - id: a\n    max: 0.20\n    metric: EO\n")):
+        (tmp_path / f"{name}.yaml").write_text(HEAD + text)
+    (tmp_path / "c.yaml").write_text(HEAD + "  - {id: a, metric: EO, max: 0.21}\n")
+    digests = [policy_sha256(load(tmp_path / f"{name}.yaml")) for name in "abc"]
+    assert digests[0] == digests[1] != digests[2]
+    assert len(digests[0]) == 64
+
+
+def test_the_committed_schema_is_the_generated_one():
+    committed = json.loads((ROOT / "policies" / "policy.schema.json").read_text())
+    assert committed == json_schema()
+    jsonschema.Draft202012Validator.check_schema(committed)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "policies").glob("*.yaml")), ids=lambda p: p.stem)
+def test_policies_that_come_with_the_tool_are_valid_and_say_why(path):
+    policy = load_named(path.stem)
+    assert policy == load(path)
+    assert policy.name == path.stem
+    assert policy.description
+    assert all(rule.why for rule in policy.rules)
+    assert any(rule.severity == "block" for rule in policy.rules)
+    tree = yaml.safe_load(path.read_text())
+    assert not list(jsonschema.Draft202012Validator(json_schema()).iter_errors(tree))
+
+
+def test_unknown_names_are_refused(tmp_path):
+    with pytest.raises(NotFoundError, match="did you mean 'default'"):
+        load_named("defalt")
+    with pytest.raises(NotFoundError, match="no policy file"):
+        load_named(tmp_path / "none.yaml")
+
+
+def test_python_callers_meet_the_same_checks():
+    tree = {"schema": "grmu-audit/policy/v1", "name": "x", "rules": [{"id": "a", "metric": "EO", "max": 0.2}] * 2}
+    with pytest.raises(ValueError, match="already the id"):
+        Policy.model_validate(tree)

@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from support.tiny import CPU, runtime, spec, tiny
+from torch.nn import functional
+
+from grmu_audit.errors import DivergedError, EnvironmentFailure, InputError
+from grmu_audit.models.catalog import build
+from grmu_audit.models.weights import weights_digest
+from grmu_audit.training.config import TrainConfig
+from grmu_audit.training.fit import fit
+from grmu_audit.training.loop import Phase, accuracy, infer, run_epochs
+from grmu_audit.training.runtime import choose_device, choose_precision, derive_seed
+from grmu_audit.training.schedule import factor
+
+
+def trained(seed: int, **settings: object) -> str:
+    problem = tiny()
+    model = build(spec(), derive_seed(seed, "init"))
+    config = TrainConfig(**{"epochs": 2, **settings})  # type: ignore[arg-type]
+    fit(model, problem.source, problem.data.retain, problem.data.val, config, runtime(seed))
+    return weights_digest(model)
+
+
+def test_same_seed_same_weights_other_seed_other_weights() -> None:
+    assert trained(0) == trained(0) != trained(1)
+
+
+def test_training_learns() -> None:
+    problem = tiny()
+    fresh = build(spec(), derive_seed(0, "init"))
+    rows = problem.data.retain
+    assert accuracy(problem.model, problem.source, rows, runtime()) > accuracy(fresh, problem.source, rows, runtime()) + 0.1
+
+
+def test_one_step_is_sgd_by_hand() -> None:
+    problem = tiny()
+    model = build(spec(), 0)
+    twin = build(spec(), 0).train()
+    config = TrainConfig(
+        epochs=1, batch_size=1000, learning_rate=0.1, momentum=0.0, weight_decay=0.01, warmup=0.0, schedule="constant",
+        augment=False, keep_best=False,
+    )  # fmt: skip
+    fit(model, problem.source, problem.data.retain, np.zeros(0, dtype=np.int64), config, runtime())
+    batch = problem.source.take(torch.from_numpy(problem.data.retain))
+    functional.cross_entropy(twin(batch.pixels), batch.target).backward()
+    for before, after in zip(twin.parameters(), model.parameters(), strict=True):
+        expected = before - 0.1 * (before.grad + 0.01 * before)  # type: ignore[operator]
+        assert torch.allclose(after, expected, atol=1e-5)
+
+
+def test_best_validation_epoch_is_returned() -> None:
+    problem = tiny()
+    seen: list[float] = []
+    run = runtime()
+    run.log = lambda epoch, metrics: seen.append(metrics["val_accuracy"])
+    model = fit(
+        build(spec(), 0), problem.source, problem.data.retain, problem.data.val, TrainConfig(epochs=4, learning_rate=0.1), run
+    )
+    assert accuracy(model, problem.source, problem.data.val, run) == max(seen)
+    assert not model.training
+
+
+def test_divergence_stops_with_a_message() -> None:
+    problem = tiny()
+    with pytest.raises(DivergedError, match="not finite in epoch .* nothing was registered"):
+        fit(build(spec(), 0), problem.source, problem.data.retain, problem.data.val, TrainConfig(epochs=5, learning_rate=1e8), runtime())
+
+
+def test_phases_run_in_order_and_gradients_are_counted() -> None:
+    problem = tiny()
+    model = build(spec(), 0)
+    order: list[str] = []
+    run = runtime()
+
+    def phase(name: str) -> Phase:
+        def loss(batch: object) -> torch.Tensor:
+            order.append(name)
+            return model.head.weight.square().sum()
+
+        return Phase(name, lambda: problem.source.batches(problem.data.forget, 10), loss, 2)
+
+    run_epochs(model, lambda epoch: [phase("a"), phase("b")], TrainConfig(epochs=2, keep_best=False), run)
+    assert order == ["a", "a", "b", "b"] * 2
+    assert run.sample_gradients == 2 * 2 * 20
+
+
+def test_inference_restores_the_mode_and_moves_no_statistics() -> None:
+    problem = tiny()
+    model = build(spec(), 0).train()
+    before = weights_digest(model)
+    logits = infer(model, problem.source, problem.data.retain, runtime(), size=7)
+    assert model.training
+    assert weights_digest(model) == before
+    assert torch.allclose(logits, infer(model, problem.source, problem.data.retain, runtime(), size=500), atol=1e-5)
+    assert math.isnan(accuracy(model, problem.source, np.zeros(0, dtype=np.int64), runtime()))
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "constant"])
+def test_schedule_rises_then_never_rises_again(schedule: str) -> None:
+    rates = [factor(step, 50, 0.2, schedule) for step in range(50)]
+    assert all(0 < r <= 1 for r in rates)
+    assert rates[:10] == sorted(rates[:10])
+    assert rates[9] == 1.0
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert (rates[-1] < 0.01) is (schedule == "cosine")
+
+
+def test_device_and_precision_choices() -> None:
+    assert choose_device("cpu") == CPU
+    assert choose_precision("auto", CPU) == "fp32"
+    assert choose_precision("bf16", CPU) == "bf16"
+    with pytest.raises(InputError, match="no device"):
+        choose_device("gpux")
+    if not torch.cuda.is_available():
+        with pytest.raises(EnvironmentFailure, match="no CUDA device"):
+            choose_device("cuda")
+
+
+def test_bf16_runs_and_stays_close() -> None:
+    problem = tiny()
+    low = runtime()
+    low.precision = "bf16"
+    full = infer(problem.model, problem.source, problem.data.val, runtime())
+    half = infer(problem.model, problem.source, problem.data.val, low)
+    assert float((full - half).abs().max()) < 0.1
+    assert half.dtype == torch.float32
