@@ -59,7 +59,7 @@ class InconclusiveError(GrmuAuditError):
     exit_code = ExitCode.INCONCLUSIVE
 
 
-class EnvironmentFailure(GrmuAuditError):
+class EnvironmentFailure(GrmuAuditError):  # noqa: N818  (EnvironmentError is a builtin)
     """Server unreachable, out of memory, disk full, or an internal failure."""
 
 

@@ -53,7 +53,9 @@ class Registry(Generic[T]):
         """
         self._load()
         if name not in self._items:
-            raise NotFoundError(f"no {self.kind} {name!r}{nearest(name, list(self._items))}; known: {', '.join(sorted(self._items))}")
+            raise NotFoundError(
+                f"no {self.kind} {name!r}{nearest(name, list(self._items))}; known: {', '.join(sorted(self._items))}"
+            )
         return self._items[name]
 
     def names(self) -> list[str]:

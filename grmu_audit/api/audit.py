@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,6 @@ from grmu_audit.records import (
     ForgetRecord,
     GroupCount,
     ModelRef,
-    NotMeasured,
     Predictions,
 )
 
@@ -32,13 +30,6 @@ if TYPE_CHECKING:
     from grmu_audit.data.dataset import Dataset
     from grmu_audit.evaluation.predict import Outputs
     from grmu_audit.policy import Policy
-
-NOT_MEASURED = (
-    NotMeasured("strong membership attacks", "RMIA, LiRA and U-LiRA need a pool of shadow models, which this audit did not train"),
-    NotMeasured("robustness", "no adversarial attack (FGSM, PGD) and no fairness-gap by layer was run"),
-    NotMeasured("representations", "CKA, probes and relearn time were not computed: traces inside the features are possible"),
-)
-"""What this level of audit leaves out."""
 
 
 @dataclass(frozen=True)
@@ -102,10 +93,10 @@ def audit(
         forget=ForgetRecord(len(request.names), request.digest, request.dominant, request.made),
         dominant=request.dominant,
         confidence=policy.confidence,
+        positive_class=policy.positive_class,
         seed=seed,
         data_quality=_quality(session, ref),
         record=_record(session, ref, seed, passes),
-        not_measured=NOT_MEASURED,
     )
     _same_manifest(session, ref)
     judged = judge.judge(facts, policy, today)
@@ -159,7 +150,9 @@ def _references(session: Session, ref: ModelRef, named: Sequence[str]) -> list[M
         chosen = [session.store.resolve(text) for text in named]
         for other in chosen:
             if (other.forget_digest, other.data_digest) != (ref.forget_digest, ref.data_digest):
-                raise InputError(f"reference {other.label} was made without another forget set, or on other data, than {ref.label}")
+                raise InputError(
+                    f"reference {other.label} was made without another forget set, or on other data, than {ref.label}"
+                )
         return chosen
     same = [
         v
@@ -197,32 +190,15 @@ def _record(session: Session, ref: ModelRef, seed: int, passes: int) -> dict[str
     import platform
     from importlib.metadata import version
 
-    from grmu_audit.tracking.audits import timestamp
-
     libraries = ("numpy", "scipy", "scikit-learn", "torch", "mlflow", "great-expectations")
     return {
         "tool": f"grmu-audit {__version__}",
         "libraries": {name: version(name) for name in libraries},
         "python": platform.python_version(),
-        "created": timestamp(source_date()),
+        "created": judge.now(),
         "attack_seed": seed,
         "forward_passes": passes,
     }
-
-
-def source_date() -> datetime | None:
-    """The moment that ``SOURCE_DATE_EPOCH`` fixes, or None for the clock.
-
-    Raises:
-        InputError: the variable is not a number of seconds.
-    """
-    text = os.environ.get("SOURCE_DATE_EPOCH")
-    if text is None:
-        return None
-    try:
-        return datetime.fromtimestamp(int(text), UTC)
-    except (ValueError, OverflowError, OSError):
-        raise InputError(f"SOURCE_DATE_EPOCH is {text!r}: give seconds since 1970, or unset it") from None
 
 
 def _same_manifest(session: Session, ref: ModelRef) -> None:

@@ -12,7 +12,7 @@ from grmu_audit.records import Audit
 if TYPE_CHECKING:
     from grmu_audit.policy import Policy
     from grmu_audit.tracking.promotion import Promotion
-    from grmu_audit.tracking.verify import Finding
+    from grmu_audit.tracking import Finding
 
 
 def gate(session: Session, model: str, policy: Policy, today: date | None = None) -> Audit:
@@ -64,7 +64,7 @@ def rollback(session: Session, name: str, reason: str, to: str | None = None) ->
 
 def verify(session: Session, name: str) -> list[Finding]:
     """What is not as it must be: ledger, alias, open turns, the champion's evidence; empty when all is well."""
-    from grmu_audit.tracking.verify import verify as look
+    from grmu_audit.tracking import verify as look
 
     return look(session.store, name)
 

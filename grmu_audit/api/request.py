@@ -88,9 +88,7 @@ def read_request(session: Session, path: Path, dataset: Dataset, parent: ModelRe
     named = [Group(int(t), int(a)) for t, a in made.get("groups", [])]  # type: ignore[attr-defined]
     if {(r.group.target, r.group.attribute) for r in table if r.forget} != {(g.target, g.attribute) for g in named}:
         named = []
-    return Request(
-        request, parts, table, dominant_groups(table, named), tuple(pseudonyms(session.key, request.ids)), made
-    )
+    return Request(request, parts, table, dominant_groups(table, named), tuple(pseudonyms(session.key, request.ids)), made)
 
 
 def _forgotten(session: Session, ref: ModelRef | None) -> frozenset[str]:

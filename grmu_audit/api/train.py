@@ -62,7 +62,13 @@ class Recipe:
 
 
 def pretrain(
-    session: Session, name: str, data: DataSpec, *, architecture: str = "small_resnet", settings: Mapping[str, object], seed: int = 0
+    session: Session,
+    name: str,
+    data: DataSpec,
+    *,
+    architecture: str = "small_resnet",
+    settings: Mapping[str, object],
+    seed: int = 0,
 ) -> ModelRef:
     """Train on all training samples and register the version.
 
@@ -173,7 +179,8 @@ def _unlearning_data(source: BatchSource, request: Request, weighted: bool) -> U
     from grmu_audit.unlearning.base import UnlearningData
 
     parts = request.splits
-    data = UnlearningData(source, *(np.asarray(rows, dtype=np.int64) for rows in (parts.retain, parts.forget, parts.val)))
+    retain, forget, val = (np.asarray(rows, dtype=np.int64) for rows in (parts.retain, parts.forget, parts.val))
+    data = UnlearningData(source, retain, forget, val)
     return data.reweighted() if weighted else data
 
 
@@ -210,9 +217,7 @@ def configured(config: type[BaseModel], settings: Mapping[str, object]) -> Any:
         raise InputError(f"settings: {defects}; known: {', '.join(config.model_fields)}") from None
 
 
-def _make_version(
-    session: Session, name: str, dataset: Dataset, recipe: Recipe, quality: DataCheckReport, make: Any
-) -> ModelRef:
+def _make_version(session: Session, name: str, dataset: Dataset, recipe: Recipe, quality: DataCheckReport, make: Any) -> ModelRef:
     """Open the run, train, predict once, store, and register as the last step."""
     from grmu_audit.data.source import BatchSource
     from grmu_audit.evaluation.predict import forward, to_parquet

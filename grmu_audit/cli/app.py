@@ -57,14 +57,16 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "GRMU_AUDIT"})
 @click.version_option(__version__, prog_name="grmu-audit")
 @click.option("--tracking-uri", metavar="URI", help="MLflow tracking server [default: MLFLOW_TRACKING_URI, else mlruns/].")
-@click.option("--registry-uri", metavar="URI", help="MLflow model registry [default: MLFLOW_REGISTRY_URI, else the tracking server].")
+@click.option(
+    "--registry-uri", metavar="URI", help="MLflow model registry [default: MLFLOW_REGISTRY_URI, else the tracking server]."
+)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="auto", show_default=True)
 @click.option("--actor", metavar="NAME", help="Who acts, for the ledger [default: the account name].")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.pass_context
-def root(ctx: click.Context, debug: bool, **options: object) -> None:
+def root(ctx: click.Context, /, debug: bool, **options: object) -> None:
     """Audit machine unlearning for group fairness, and gate the promotion of unlearned models.
 
     Exit codes: 0 done or passed, 1 policy breached, 2 usage or input invalid, 3 inconclusive, 4 environment failure,
@@ -89,20 +91,21 @@ def execute(arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         error.show()
         return int(ExitCode.USAGE)
-    except click.Abort:
-        return _say("stopped on request; nothing was registered", ExitCode.ENVIRONMENT, debug)
     except GrmuAuditError as error:
         return _say(str(error), error.exit_code, debug)
-    except KeyboardInterrupt:
-        return _say("stopped on request; nothing was registered", ExitCode.ENVIRONMENT, debug)
-    except BrokenPipeError:
-        return int(ExitCode.ENVIRONMENT)
-    except OSError as error:
-        return _say(f"{error.strerror or error}: {error.filename or 'no file'}", ExitCode.ENVIRONMENT, debug)
-    except MemoryError:
-        return _say("out of memory: use a smaller batch size or dataset", ExitCode.ENVIRONMENT, debug)
-    except Exception as error:  # noqa: BLE001  (the last line of defence: a traceback would exit 1, which means "breached")
-        return _say(f"internal failure: {type(error).__name__}: {error} (see the traceback with --debug)", ExitCode.ENVIRONMENT, debug)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  (a traceback would exit 1, which means "breached")
+        return _say(_described(error), ExitCode.ENVIRONMENT, debug)
+
+
+def _described(error: BaseException) -> str:
+    """What an unexpected exception means to the person at the terminal."""
+    if isinstance(error, (click.Abort, KeyboardInterrupt)):
+        return "stopped on request; nothing was registered"
+    if isinstance(error, OSError):
+        return f"{error.strerror or error}: {error.filename or 'no file'}"
+    if isinstance(error, MemoryError):
+        return "out of memory: use a smaller batch size or dataset"
+    return f"internal failure: {type(error).__name__}: {error} (see the traceback with --debug)"
 
 
 def _say(message: str, code: ExitCode, debug: bool) -> int:

@@ -27,14 +27,16 @@ def model_option(function: F) -> F:
 
 def forget_option(function: F) -> F:
     """``--forget``: the forget list."""
-    return click.option("--forget", required=True, type=FILE, help="Forget list: CSV with a column id, one id per line, or parquet.")(
-        function
-    )
+    return click.option(
+        "--forget", required=True, type=FILE, help="Forget list: CSV with a column id, one id per line, or parquet."
+    )(function)
 
 
 def policy_option(function: F) -> F:
     """``--policy``: what to judge by."""
-    return click.option("--policy", default="default", show_default=True, metavar="NAME|FILE", help="Policy by name or file.")(function)
+    return click.option("--policy", default="default", show_default=True, metavar="NAME|FILE", help="Policy by name or file.")(
+        function
+    )
 
 
 def seed_option(default: int | None) -> Callable[[F], F]:
@@ -45,9 +47,9 @@ def seed_option(default: int | None) -> Callable[[F], F]:
 
 def settings_option(function: F) -> F:
     """``--set key=value``: settings that differ from the defaults."""
-    return click.option("--set", "settings", multiple=True, metavar="KEY=VALUE", help="Setting that differs from the default; repeatable.")(
-        function
-    )
+    return click.option(
+        "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Setting that differs from the default; repeatable."
+    )(function)
 
 
 def json_option(function: F) -> F:

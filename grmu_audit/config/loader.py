@@ -92,7 +92,7 @@ def key_path(loc: Loc) -> str:
     """
     text = ""
     for part in loc:
-        text += f"[{part}]" if isinstance(part, int) else f"{'.' if text else ''}{part}"
+        text += f"[{part}]" if isinstance(part, int) else f"{'.' if text and part else ''}{part}"
     return text
 
 
@@ -112,9 +112,13 @@ def _compose(path: Path, text: str, error: type[InputError]) -> yaml.Node:
     import yaml
 
     try:
+        depth = 0
         for event in yaml.parse(text, yaml.SafeLoader):
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST:
+                raise error(f"{path}:{_line_of(event)}: nested more than {_DEEPEST} levels deep")
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-                line = event.start_mark.line + 1 if event.start_mark else 1
+                line = _line_of(event)
                 raise error(f"{path}:{line}: anchors and aliases are not allowed: write the value out")
         root = yaml.compose(text, yaml.SafeLoader)
     except yaml.MarkedYAMLError as failure:
@@ -127,14 +131,16 @@ def _compose(path: Path, text: str, error: type[InputError]) -> yaml.Node:
     return root
 
 
+def _line_of(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark else 1
+
+
 def _structure(node: yaml.Node, loc: Loc, lines: dict[Loc, int]) -> Iterator[Problem]:
-    """Note the line of every key; report duplicate keys, odd tags and bottomless nesting."""
+    """Note the line of every key; report duplicate keys and odd tags."""
     import yaml
 
     lines.setdefault(loc, node.start_mark.line + 1)
-    if len(loc) > _DEEPEST:
-        yield Problem(loc, f"nested more than {_DEEPEST} levels deep")
-    elif node.tag.removeprefix("tag:yaml.org,2002:") not in _TAGS:
+    if node.tag.removeprefix("tag:yaml.org,2002:") not in _TAGS:
         yield Problem(loc, f"the tag {node.tag} is not allowed: write a plain value")
     elif isinstance(node, yaml.MappingNode):
         yield from _mapping(node, loc, lines)

@@ -81,7 +81,7 @@ class BatchSource:
             order = order[torch.multinomial(torch.from_numpy(weights), len(order), replacement=True, generator=generator)]
         elif generator is not None:
             order = order[torch.randperm(len(order), generator=generator)]
-        chunks = list(order.split(size))
+        chunks = list(torch.split(order, size))
         if generator is not None and len(chunks) > 1 and len(chunks[-1]) == 1:
             rest = chunks.pop()
             chunks[-1] = torch.cat([chunks[-1], rest])

@@ -10,10 +10,11 @@ import numpy as np
 
 from grmu_audit.errors import InputError
 from grmu_audit.metrics.attacks import standard_error
-from grmu_audit.metrics.clusters import design_effect, design_effects
+from grmu_audit.metrics.clusters import design_effect
 from grmu_audit.metrics.facts import Facts, Ints, Mask, facts, listed
-from grmu_audit.metrics.intervals import Statistic, estimate
-from grmu_audit.metrics.performance import PAIRED, SPLIT_OF, accuracy_basis, accuracy_rows, group_subjects, group_value
+from grmu_audit.metrics.fairness import gap_change
+from grmu_audit.metrics.intervals import PAIRED, Statistic, estimate, sample_size
+from grmu_audit.metrics.performance import SPLIT_OF, accuracy_basis, accuracy_rows, cell_pairs, group_subjects, group_value
 from grmu_audit.metrics.privacy import FORESTS, Attacked, attacked, auc_basis, auc_statistic, forest_basis, pair_subjects
 from grmu_audit.metrics.values import Basis, defined, undefined
 from grmu_audit.records import Group, MetricValue, Predictions
@@ -24,7 +25,7 @@ AVG_GAP_OF = ("RA", "UA", "TA", "MIA_PAPER", "EO", "GA")
 TOW_OF = ("RA", "UA", "TA")
 """Accuracies that TOW is the product over."""
 
-_BOXES = ("WG", "EO", "DP", "EP")
+_COMPOSED = ("WG", "EO", "DP", "EP")
 
 
 def align(candidate: Predictions, other: Predictions) -> Predictions:
@@ -90,7 +91,7 @@ def changes(
         basis, why = accuracy_basis(candidate, name, rows)
         made = None if why else paired(candidate.correct[rows], other.correct[rows], candidate.subject_of(rows))
         yield _made(name, made, why, basis, subject=subject, confidence=confidence)
-    for name in (*_BOXES, "UA_GA_GAP"):
+    for name in (*_COMPOSED, "UA_GA_GAP"):
         yield _of_values(name, candidate, other, values, subject=subject, confidence=confidence)
     for name in FORESTS:
         yield _forest_change(name, candidate, attacks, subject=subject, confidence=confidence)
@@ -132,9 +133,20 @@ def _of_values(
     if name == "UA_GA_GAP":
         sides = [_paired_rows(candidate, other, part) for part in ("UA", "GA")]
         statistic = {"kind": "difference", "left": sides[0], "right": sides[1]}
+    elif name == "WG":
+        statistic = _worst_change(candidate, other, (left.statistic, right.statistic))
     else:
-        statistic = {"kind": "difference_box", "left": left.statistic, "right": right.statistic}
+        statistic = gap_change(candidate, other, name, str(left.details["variant"]), (left.statistic, right.statistic))
     return defined(name, statistic, basis, subject=subject, confidence=confidence)
+
+
+def _worst_change(candidate: Facts, other: Facts, sides: tuple[Statistic, Statistic]) -> Statistic:
+    """Change of WG with the paired counts of every group that has test samples."""
+    codes, index = candidate.cells
+    rows = candidate.test
+    pairs = cell_pairs(candidate.correct[rows], other.correct[rows], index[rows], len(codes), candidate.subject_of(rows))
+    filled = [cell for cell in pairs if sample_size(cell) > 0]
+    return {"kind": "bounded_change", "left": sides[0], "right": sides[1], "terms": [filled], "aggregate": "min"}
 
 
 def _paired_rows(candidate: Facts, other: Facts, name: str) -> Statistic:
@@ -168,14 +180,9 @@ def _auc_change(
 
 def _group_changes(candidate: Facts, other: Facts, *, subject: str, confidence: float) -> Iterator[MetricValue]:
     codes, index = candidate.cells
-    rows, size = candidate.test, len(codes)
-    first, second, cell = candidate.correct[rows], other.correct[rows], index[candidate.test]
-    parts = (first & second, first & ~second, second & ~first, ~first & ~second)
-    counts = [np.bincount(cell[part], minlength=size).tolist() for part in parts]
-    effects = design_effects(first.astype(np.int64) - second, cell, size, candidate.subject_of(rows)).tolist()
-    persons = group_subjects(candidate)
-    for position, (code, four, effect) in enumerate(zip(codes.tolist(), zip(*counts, strict=True), effects, strict=True)):
-        statistic = {"kind": "paired", **dict(zip(PAIRED, four, strict=True)), "deff": effect}
+    rows, persons = candidate.test, group_subjects(candidate)
+    pairs = cell_pairs(candidate.correct[rows], other.correct[rows], index[rows], len(codes), candidate.subject_of(rows))
+    for position, (code, statistic) in enumerate(zip(codes.tolist(), pairs, strict=True)):
         yield group_value(candidate.group(code), statistic, persons, position, subject=subject, confidence=confidence)
 
 
@@ -192,8 +199,8 @@ def compare(
 ) -> tuple[MetricValue, ...]:
     """Candidate minus other, metric by metric, on the same samples; rows are aligned by id.
 
-    Accuracies and forest attacks are paired sample by sample, MIA_AUC by its influences; WG, EO, DP and EP are boxes
-    of both sides.  Names are the metrics' names; ``subject`` says which change it is.
+    Accuracies and forest attacks are paired sample by sample, MIA_AUC by its influences; WG, EO, DP and EP are bounded
+    by both sides and by the paired changes of their cells.  Names are the metrics' names; ``subject`` says which change it is.
 
     Raises:
         InputError: the two do not hold the same samples, or one cannot be used.

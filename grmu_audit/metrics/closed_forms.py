@@ -114,7 +114,7 @@ def paired_difference(gained: float, lost: float, n: float, alpha: float) -> tup
 
     >>> low, high = paired_difference(10, 2, 100, 0.05)
     >>> round(low, 4), round(high, 4)
-    (0.0089, 0.148)
+    (0.0082, 0.1487)
     """
     z = z_value(alpha)
     c = max(1.0, z * z / 4)

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from grmu_audit.metrics.facts import Facts, Ints, Mask
-from grmu_audit.metrics.intervals import Statistic, estimate, proportion
-from grmu_audit.metrics.performance import cell_proportions, cells_basis
+from grmu_audit.metrics.facts import Facts, Ints
+from grmu_audit.metrics.intervals import Statistic, estimate, sample_size
+from grmu_audit.metrics.performance import cell_statistics, cells_basis
 from grmu_audit.metrics.values import Basis, defined, undefined
-from grmu_audit.records import Group, MetricValue
+from grmu_audit.records import MetricValue
 
 VARIANTS = ("pairwise", "paper")
 """``pairwise``: every attribute value against every other; ``paper``: the dominant group's values against the rest."""
 
 Terms = list[list[Statistic]]
+
+_MANY_CLASSES = 1000
 
 
 def fairness(f: Facts, *, subject: str, confidence: float, variant: str = "pairwise") -> Iterator[MetricValue]:
@@ -58,76 +60,82 @@ def gap_statistic(f: Facts, name: str, variant: str) -> tuple[Statistic | None, 
 
     Source: Hardt, Price and Srebro (2016) for EO and EP; Dwork et al. (2012) for DP.
     """
-    target, attribute, allowed = _columns(f, variant)
     if variant == "paper" and not f.dominant:
         return None, "the paper's variant needs a forget set, whose dominant group it is taken against"
-    terms = _parity(f, attribute, variant) if name == "DP" else _conditional(f, target, attribute)
-    kept = [terms[c] for c in _wanted(f, name, variant, len(terms))]
-    usable = [cells for cells in ([c for c in term if c["n"]] for term in kept) if len(cells) > 1]
-    if not usable:
-        classes = "" if name == "DP" else f" for {_class_words(f, name, variant)}"
-        return (
-            None,
-            f"fewer than two attribute values with test samples{classes} ({allowed} attribute value(s), n = {int(f.test.sum())})",
-        )
-    return {"kind": "gap", "terms": usable, "aggregate": "mean" if name == "EO" else "max"}, ""
+    usable = _terms((f,), name, variant)
+    if usable:
+        return {"kind": "gap", "terms": usable, "aggregate": _aggregate(name)}, ""
+    positive = name == "EP" and variant == "pairwise" and f.predictions.classes == 2
+    classes = "" if name == "DP" else f" for {f'the positive class {f.positive_class}' if positive else 'any class'}"
+    return None, f"fewer than two attribute values with test samples{classes} (n = {int(f.test.sum())})"
 
 
-def _class_words(f: Facts, name: str, variant: str) -> str:
-    if name == "EP" and variant == "pairwise" and f.predictions.classes == 2:
-        return f"the positive class {f.positive_class}"
-    return "any class"
+def gap_change(f: Facts, g: Facts, name: str, variant: str, sides: tuple[Statistic, Statistic]) -> Statistic:
+    """The change of EO, DP or EP from model ``g`` to model ``f`` with the paired counts of every cell."""
+    paired = {"terms": _terms((f, g), name, variant), "aggregate": _aggregate(name)}
+    return {"kind": "bounded_change", "left": sides[0], "right": sides[1], **paired}
 
 
-def _wanted(f: Facts, name: str, variant: str, classes: int) -> list[int]:
-    """Indices of the classes whose gap counts."""
+def _aggregate(name: str) -> str:
+    return "mean" if name == "EO" else "max"
+
+
+def _terms(models: Sequence[Facts], name: str, variant: str) -> Terms:
+    """Per class the cells over attribute values that have test samples; classes with fewer than two are left out.
+
+    With one model a cell is a proportion, with two the paired counts of both.
+    """
+    by_class = _parity(models, variant) if name == "DP" else _conditional(models, variant)
+    wanted = _wanted(models[0], name, variant, list(by_class))
+    filled = [[cell for cell in by_class.get(c, []) if sample_size(cell) > 0] for c in wanted]
+    return [cells for cells in filled if len(cells) > 1]
+
+
+def _wanted(f: Facts, name: str, variant: str, classes: list[int]) -> list[int]:
+    """The classes whose gap counts."""
     if name == "EO":
-        return list(range(classes))
+        return classes
     if variant == "paper":
         return [1]
-    return [f.positive_class] if f.predictions.classes == 2 else list(range(classes))
+    return [f.positive_class] if f.predictions.classes == 2 else classes
 
 
-def _columns(f: Facts, variant: str) -> tuple[Ints, Ints, int]:
-    """Target and attribute of the test rows, binarised against the dominant group(s) for the paper's variant."""
-    p, rows = f.predictions, f.test
-    if variant == "pairwise":
-        return p.target[rows], p.attribute[rows], p.attributes
-    targets, attributes = _sides(f.dominant)
-    return np.isin(p.target[rows], targets).astype(np.int64), np.isin(p.attribute[rows], attributes).astype(np.int64), 2
-
-
-def _sides(groups: tuple[Group, ...]) -> tuple[list[int], list[int]]:
-    return [g.target for g in groups], [g.attribute for g in groups]
-
-
-def _conditional(f: Facts, target: Ints, attribute: Ints) -> Terms:
-    """Per class y the cells P(yhat = y given y, s) over s; right means the true class, also where y is binarised."""
-    right, subject = f.correct[f.test], f.subject_of(f.test)
-    return _table(right, target, attribute, _width(f, target, f.predictions.classes), subject)
-
-
-def _width(f: Facts, target: Ints, classes: int) -> int:
-    return max(2, min(classes, int(target.max()) + 1 if len(target) else 2, len(f.test)))
-
-
-def _table(values: Mask, target: Ints, attribute: Ints, classes: int, subject: Ints | None) -> Terms:
-    names, column = np.unique(attribute, return_inverse=True)
-    width = len(names)
-    cells = cell_proportions(values, target * width + column.astype(np.int64), classes * width, subject)
-    return [cells[c * width : (c + 1) * width] for c in range(classes)]
-
-
-def _parity(f: Facts, attribute: Ints, variant: str) -> Terms:
-    """Per class c the cells P(yhat = c given s) over s; for the paper's variant c = 1 is the dominant target."""
-    predicted, subject = f.predictions.prediction[f.test], f.subject_of(f.test)
+def _attribute(f: Facts, variant: str) -> tuple[Ints, int]:
+    """Attribute column of the test rows from 0 without gaps, and its width; binarised for the paper's variant."""
+    attribute = f.predictions.attribute[f.test]
     if variant == "paper":
-        predicted = np.isin(predicted, _sides(f.dominant)[0]).astype(np.int64)
+        attribute = np.isin(attribute, [g.attribute for g in f.dominant]).astype(np.int64)
     names, column = np.unique(attribute, return_inverse=True)
-    width, classes = len(names), _width(f, predicted, 2 if variant == "paper" else f.predictions.classes)
-    cells = column.astype(np.int64)
-    if subject is not None:
-        return [cell_proportions(predicted == c, cells, width, subject) for c in range(classes)]
-    n = np.bincount(cells, minlength=width).tolist()
-    k = np.bincount(predicted * width + cells, minlength=classes * width).reshape(classes, width).tolist()
-    return [[proportion(a, b) for a, b in zip(row, n, strict=True)] for row in k]
+    return column.astype(np.int64), len(names)
+
+
+def _conditional(models: Sequence[Facts], variant: str) -> dict[int, list[Statistic]]:
+    """Per class y the cells P(yhat = y given y, s) over s; right means the true class, also where y is binarised."""
+    f = models[0]
+    target = f.predictions.target[f.test]
+    if variant == "paper":
+        target = np.isin(target, [g.target for g in f.dominant]).astype(np.int64)
+    classes, row = np.unique(target, return_inverse=True)
+    column, width = _attribute(f, variant)
+    right = [m.correct[f.test] for m in models]
+    cells = cell_statistics(right, row.astype(np.int64) * width + column, len(classes) * width, f.subject_of(f.test))
+    return {c: cells[i * width : (i + 1) * width] for i, c in enumerate(classes.tolist())}
+
+
+def _parity(models: Sequence[Facts], variant: str) -> dict[int, list[Statistic]]:
+    """Per class c the cells P(yhat = c given s) over s; for the paper's variant c = 1 is the dominant target."""
+    f = models[0]
+    column, width = _attribute(f, variant)
+    predicted = [m.predictions.prediction[f.test] for m in models]
+    if variant == "paper":
+        predicted = [np.isin(x, [g.target for g in f.dominant]).astype(np.int64) for x in predicted]
+    wanted = _wanted(f, "DP", variant, _predictable(f, predicted))
+    return {c: cell_statistics([x == c for x in predicted], column, width, f.subject_of(f.test)) for c in wanted}
+
+
+def _predictable(f: Facts, predicted: Sequence[Ints]) -> list[int]:
+    """All classes; only those that are ever predicted where there are very many, since the others have no gap."""
+    if f.predictions.classes <= _MANY_CLASSES:
+        return list(range(f.predictions.classes))
+    found: list[int] = np.unique(np.concatenate(predicted)).tolist()
+    return found

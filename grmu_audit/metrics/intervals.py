@@ -11,6 +11,7 @@ kind                 keys                                                     in
 ``paired``           ``both only_candidate only_other none deff``             Bonett-Price
 ``difference``       ``left right`` (statistics of separate samples)          MOVER
 ``difference_box``   ``left right`` (statistics of shared samples)            each at alpha / 2
+``bounded_change``   ``left right``, ``terms`` [[paired]], ``aggregate``      box and paired changes, each at alpha / 2
 ``auc``              ``value se n1 n0``                                       logit
 ``auc_change``       ``left right se``                                        Wald with the paired standard error
 ``closeness``        ``terms`` (changes), ``aggregate`` mean or product       1 - abs(change), Bonferroni over the terms
@@ -29,25 +30,29 @@ from typing import Any
 import numpy as np
 
 from grmu_audit.errors import InputError
-from grmu_audit.metrics.closed_forms import Floats, logit_limits, newcombe, paired_difference, wilson, z_value
+from grmu_audit.metrics.closed_forms import newcombe, z_value
+from grmu_audit.metrics.leaves import (
+    MOST_PAIRED_CELLS,
+    PAIRED,
+    TINY,
+    Limits,
+    Statistic,
+    aggregate,
+    auc_limits,
+    gap_estimate,
+    gap_limits,
+    minimum_estimate,
+    minimum_limits,
+    paired_estimate,
+    paired_limits,
+    pieces,
+    proportion,
+    proportion_estimate,
+    proportion_limits,
+    sample_size,
+)
 
-Statistic = dict[str, Any]
-"""A sufficient statistic; see the table of this module."""
-
-Limits = tuple[float, float]
-"""Lower and upper limit."""
-
-_MOST_PAIRED_CELLS = 64
-_TINY = 1e-9
-
-
-def proportion(k: float, n: float, deff: float = 1.0) -> Statistic:
-    """``k`` of ``n``, with the design effect of clustered samples.
-
-    >>> estimate(proportion(3, 4))
-    0.75
-    """
-    return {"kind": "proportion", "k": k, "n": n, "deff": deff}
+__all__ = ["PAIRED", "Limits", "Statistic", "estimate", "fold", "interval", "limits", "proportion", "sample_size", "scaled"]
 
 
 def estimate(statistic: Statistic) -> float:
@@ -123,40 +128,7 @@ def _of(table: dict[str, Callable[..., Any]], statistic: Statistic) -> Callable[
     return table[str(kind)]
 
 
-def _arrays(cells: Sequence[dict[str, float]]) -> tuple[Floats, Floats]:
-    """Effective k and n of the cells that hold samples."""
-    table = np.array([(c["k"], c["n"], c.get("deff", 1.0)) for c in cells], dtype=np.float64).reshape(-1, 3)
-    table = table[table[:, 1] > 0]
-    return table[:, 0] / table[:, 2], table[:, 1] / table[:, 2]
-
-
 # estimates ------------------------------------------------------------------------------------------------------------
-
-
-def _proportion_estimate(s: Statistic) -> float:
-    return float(s["k"] / s["n"]) if s["n"] > 0 else math.nan
-
-
-def _minimum_estimate(s: Statistic) -> float:
-    k, n = _arrays(s["cells"])
-    return float((k / n).min()) if len(n) else math.nan
-
-
-def _gap_estimate(s: Statistic) -> float:
-    spans = []
-    for cells in s["terms"]:
-        k, n = _arrays(cells)
-        spans.append(float(np.ptp(k / n)) if len(n) else math.nan)
-    return _aggregate(spans, s["aggregate"])
-
-
-def _paired_total(s: Statistic) -> float:
-    return float(s["both"] + s["only_candidate"] + s["only_other"] + s["none"])
-
-
-def _paired_estimate(s: Statistic) -> float:
-    n = _paired_total(s)
-    return float((s["only_candidate"] - s["only_other"]) / n) if n > 0 else math.nan
 
 
 def _difference_estimate(s: Statistic) -> float:
@@ -164,67 +136,10 @@ def _difference_estimate(s: Statistic) -> float:
 
 
 def _closeness_estimate(s: Statistic) -> float:
-    return _aggregate([1 - abs(estimate(term)) for term in s["terms"]], s["aggregate"])
-
-
-def _aggregate(values: Sequence[float], how: str) -> float:
-    if not values:
-        return math.nan
-    rules: dict[str, Callable[[Sequence[float]], float]] = {"mean": lambda v: sum(v) / len(v), "max": max, "product": math.prod}
-    if how not in rules:
-        raise InputError(f"unknown aggregate {how!r}: known are {', '.join(sorted(rules))}")
-    return float(rules[how](values))
+    return aggregate([1 - abs(estimate(term)) for term in s["terms"]], s["aggregate"])
 
 
 # limits ---------------------------------------------------------------------------------------------------------------
-
-
-def _proportion_limits(s: Statistic, alpha: float) -> Limits | None:
-    k, n = _arrays([s])
-    if not len(n):
-        return None
-    low, high = wilson(k, n, alpha)
-    return float(low[0]), float(high[0])
-
-
-def _minimum_limits(s: Statistic, alpha: float) -> Limits | None:
-    k, n = _arrays(s["cells"])
-    if not len(n):
-        return None
-    low, high = wilson(k, n, alpha / len(n))
-    return float(low.min()), float(high.min())
-
-
-def _gap_limits(s: Statistic, alpha: float) -> Limits | None:
-    terms = [_arrays(cells) for cells in s["terms"]]
-    if not terms or any(len(n) < 2 for _, n in terms):
-        return None
-    share = alpha / sum(_pieces(len(n)) for _, n in terms)
-    bounds = [_span_limits(k, n, share) for k, n in terms]
-    return _aggregate([b[0] for b in bounds], s["aggregate"]), _aggregate([b[1] for b in bounds], s["aggregate"])
-
-
-def _pieces(cells: int) -> int:
-    """How many simultaneous statements one max - min needs: every pair of cells, or every cell where these are many."""
-    return cells * (cells - 1) // 2 if cells <= _MOST_PAIRED_CELLS else cells
-
-
-def _span_limits(k: Floats, n: Floats, alpha: float) -> Limits:
-    """Limits of max - min over cells, each of ``_pieces`` statements at ``alpha``."""
-    low, high = wilson(k, n, alpha)
-    if len(n) > _MOST_PAIRED_CELLS:
-        return max(0.0, float(low.max() - high.min())), float(high.max() - low.min())
-    lower, upper = newcombe(k / n, low, high)
-    np.fill_diagonal(lower, 0.0)
-    np.fill_diagonal(upper, 0.0)
-    return max(0.0, float(lower.max())), min(1.0, float(upper.max()))
-
-
-def _paired_limits(s: Statistic, alpha: float) -> Limits | None:
-    n, deff = _paired_total(s), float(s.get("deff", 1.0))
-    if not n > 0:
-        return None
-    return paired_difference(s["only_candidate"] / deff, s["only_other"] / deff, n / deff, alpha)
 
 
 def _difference_limits(s: Statistic, alpha: float) -> Limits | None:
@@ -242,18 +157,46 @@ def _box_limits(s: Statistic, alpha: float) -> Limits | None:
     return left[0] - right[1], left[1] - right[0]
 
 
-def _auc_limits(s: Statistic, alpha: float) -> Limits | None:
-    value, se, fewer = float(s["value"]), float(s["se"]), min(s["n1"], s["n0"])
-    if not fewer > 0:
+def _bounded_limits(s: Statistic, alpha: float) -> Limits | None:
+    """A composed metric's change lies in the box of both sides, and within what its cells changed by.
+
+    For a minimum over cells: between the smallest and the largest change of a cell.  For a max - min over cells: its
+    change is at most the largest difference between the changes of two cells, in either direction.
+    """
+    box, moved = _box_limits(s, alpha / 2), _moved_limits(s, alpha / 2)
+    if box is None or moved is None:
+        return box
+    return max(box[0], moved[0]), min(box[1], moved[1])
+
+
+def _moved_limits(s: Statistic, alpha: float) -> Limits | None:
+    terms = [term for term in s["terms"] if term]
+    if not terms:
         return None
-    if _TINY < value < 1 - _TINY and se > _TINY:
-        return logit_limits(value, se, alpha)
-    return _proportion_limits(proportion(value * fewer, fewer), alpha)
+    if s["aggregate"] == "min":
+        bounds = [limits(cell, alpha / len(terms[0])) for cell in terms[0]]
+        known = [b for b in bounds if b is not None]
+        return (min(b[0] for b in known), max(b[1] for b in known)) if len(known) == len(bounds) else None
+    share = alpha / sum(pieces(len(term)) for term in terms)
+    most = [_largest_spread(term, share) for term in terms]
+    reach = aggregate(most, s["aggregate"])
+    return -reach, reach
+
+
+def _largest_spread(cells: Sequence[Statistic], alpha: float) -> float:
+    """Upper limit of the largest difference between the paired changes of two cells."""
+    bounds = [b for cell in cells if (b := limits(cell, alpha)) is not None]
+    low, high = np.array([b[0] for b in bounds]), np.array([b[1] for b in bounds])
+    if len(cells) > MOST_PAIRED_CELLS:
+        return float(high.max() - low.min())
+    _, upper = newcombe(np.array([estimate(cell) for cell in cells]), low, high)
+    np.fill_diagonal(upper, 0.0)
+    return float(upper.max())
 
 
 def _auc_change_limits(s: Statistic, alpha: float) -> Limits | None:
     se = float(s["se"])
-    if not se > _TINY:
+    if not se > TINY:
         return _difference_limits(s, alpha)
     middle, half = _difference_estimate(s), z_value(alpha) * se
     return max(middle - half, -1.0), min(middle + half, 1.0)
@@ -265,7 +208,7 @@ def _closeness_limits(s: Statistic, alpha: float) -> Limits | None:
     if not folded or len(folded) < len(bounds):
         return None
     low, high = [max(0.0, 1 - f[1]) for f in folded], [max(0.0, 1 - f[0]) for f in folded]
-    return _aggregate(low, s["aggregate"]), _aggregate(high, s["aggregate"])
+    return aggregate(low, s["aggregate"]), aggregate(high, s["aggregate"])
 
 
 def _mean_limits(s: Statistic, alpha: float) -> Limits | None:
@@ -273,30 +216,32 @@ def _mean_limits(s: Statistic, alpha: float) -> Limits | None:
     known = [b for b in bounds if b is not None]
     if not known or len(known) < len(bounds):
         return None
-    return _aggregate([b[0] for b in known], "mean"), _aggregate([b[1] for b in known], "mean")
+    return aggregate([b[0] for b in known], "mean"), aggregate([b[1] for b in known], "mean")
 
 
 _ESTIMATES: dict[str, Callable[[Statistic], float]] = {
-    "proportion": _proportion_estimate,
-    "minimum": _minimum_estimate,
-    "gap": _gap_estimate,
-    "paired": _paired_estimate,
+    "proportion": proportion_estimate,
+    "minimum": minimum_estimate,
+    "gap": gap_estimate,
+    "paired": paired_estimate,
     "difference": _difference_estimate,
     "difference_box": _difference_estimate,
+    "bounded_change": _difference_estimate,
     "auc": lambda s: float(s["value"]),
     "auc_change": _difference_estimate,
     "closeness": _closeness_estimate,
-    "mean": lambda s: _aggregate([estimate(term) for term in s["terms"]], "mean"),
+    "mean": lambda s: aggregate([estimate(term) for term in s["terms"]], "mean"),
 }
 
 _LIMITS: dict[str, Callable[[Statistic, float], Limits | None]] = {
-    "proportion": _proportion_limits,
-    "minimum": _minimum_limits,
-    "gap": _gap_limits,
-    "paired": _paired_limits,
+    "proportion": proportion_limits,
+    "minimum": minimum_limits,
+    "gap": gap_limits,
+    "paired": paired_limits,
     "difference": _difference_limits,
     "difference_box": _box_limits,
-    "auc": _auc_limits,
+    "bounded_change": _bounded_limits,
+    "auc": auc_limits,
     "auc_change": _auc_change_limits,
     "closeness": _closeness_limits,
     "mean": _mean_limits,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from grmu_audit.metrics.clusters import design_effect, design_effects
 from grmu_audit.metrics.facts import Facts, Ints, Mask
-from grmu_audit.metrics.intervals import Statistic, proportion
+from grmu_audit.metrics.intervals import PAIRED, Statistic, proportion, sample_size
 from grmu_audit.metrics.values import Basis, defined, undefined
 from grmu_audit.records import Group, MetricValue
 
@@ -38,7 +38,8 @@ def accuracy_rows(f: Facts, name: str) -> Mask:
 def accuracy_basis(f: Facts, name: str, rows: Mask) -> tuple[Basis, str | None]:
     """What the accuracy rests on, and why it is undefined, or None."""
     n = int(rows.sum())
-    empty = tuple(g for g in f.dominant if g in f.empty_cells) if name == "GA" else ()
+    uncovered = set(f.empty_cells) if name == "GA" else set()
+    empty = tuple(g for g in f.dominant if g in uncovered)
     only = f.dominant[0] if name == "GA" and len(f.dominant) == 1 else None
     basis = Basis(n, smallest_group=only, empty_cells=empty, subjects=f.subjects(rows))
     if n:
@@ -63,6 +64,22 @@ def cell_proportions(values: Mask, cell: Ints, cells: int, subject: Ints | None)
     k = np.bincount(cell[values], minlength=cells)
     effects = design_effects(values, cell, cells, subject)
     return [proportion(*row) for row in zip(k.tolist(), n.tolist(), effects.tolist(), strict=True)]
+
+
+def cell_pairs(first: Mask, second: Mask, cell: Ints, cells: int, subject: Ints | None) -> list[Statistic]:
+    """The four counts of two models per cell, in the order of the cells."""
+    parts = (first & second, first & ~second, second & ~first, ~first & ~second)
+    counts = [np.bincount(cell[part], minlength=cells).tolist() for part in parts]
+    effects = design_effects(first.astype(np.int64) - second, cell, cells, subject).tolist()
+    rows = zip(zip(*counts, strict=True), effects, strict=True)
+    return [{"kind": "paired", **dict(zip(PAIRED, four, strict=True)), "deff": effect} for four, effect in rows]
+
+
+def cell_statistics(values: Sequence[Mask], cell: Ints, cells: int, subject: Ints | None) -> list[Statistic]:
+    """Proportions per cell of one model's values, or the paired counts of two models' values."""
+    if len(values) == 1:
+        return cell_proportions(values[0], cell, cells, subject)
+    return cell_pairs(values[0], values[1], cell, cells, subject)
 
 
 def group_proportions(f: Facts) -> list[Statistic]:
@@ -125,17 +142,13 @@ def group_value(
     group: Group, statistic: Statistic, persons: list[int] | None, position: int, *, subject: str, confidence: float
 ) -> MetricValue:
     """One group's accuracy, or its change, on the test split."""
-    n = int(statistic["n"]) if "n" in statistic else sum(int(statistic[k]) for k in PAIRED)
+    n = int(sample_size(statistic))
     basis = Basis(n, n, group, () if n else (group,), None if persons is None else persons[position])
     if not n:
         return undefined(
             "accuracy", "the group has no test sample (n = 0)", basis, subject=subject, confidence=confidence, group=group
         )
     return defined("accuracy", statistic, basis, subject=subject, confidence=confidence, group=group)
-
-
-PAIRED = ("both", "only_candidate", "only_other", "none")
-"""Keys of the four counts of a paired comparison."""
 
 
 def group_subjects(f: Facts) -> list[int] | None:

@@ -44,6 +44,8 @@ class Classifier(nn.Module):
 
     def __init__(self, body: nn.Module, head: nn.Linear, spec: ModelSpec) -> None:
         super().__init__()
+        self.mean: torch.Tensor
+        self.std: torch.Tensor
         self.body = body
         self.head = head
         self.spec = spec

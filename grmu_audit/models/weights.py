@@ -58,7 +58,7 @@ def _export(model: Classifier, path: Path) -> None:
     """The graph for any batch size, traced on zeros, so that no sample travels with it."""
     import copy
 
-    plain = copy.deepcopy(model).cpu().eval().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    plain = copy.deepcopy(model).cpu().eval().to(memory_format=torch.contiguous_format)
     example = torch.zeros(2, *model.spec.image_size)
     logging.getLogger("torch.export").setLevel(logging.ERROR)
     with warnings.catch_warnings():

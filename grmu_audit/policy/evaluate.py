@@ -7,9 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
-from grmu_audit.metrics.catalog import CATALOG
 from grmu_audit.metrics.intervals import estimate, limits
-from grmu_audit.policy.evidence_needed import decide, needed
+from grmu_audit.policy.evidence_needed import decide, deciding_part, needed
 from grmu_audit.policy.files import policy_sha256
 from grmu_audit.policy.multiplicity import holm_decides, level
 from grmu_audit.policy.schema import Policy, Rule, Waiver
@@ -118,9 +117,7 @@ def _obstacle(rule: Rule, value: MetricValue, policy: Policy) -> str | None:
 
 def _cell_words(value: MetricValue) -> str:
     group: Group | None = value.smallest_group
-    return (
-        f"{cells((group,))}, which {value.name} rests on," if group else f"the {CATALOG[value.name].part} set behind {value.name}"
-    )
+    return f"{cells((group,))}, which {value.name} rests on," if group else f"the {deciding_part(value)} set behind {value.name}"
 
 
 def _judged(case: _Case, alpha: float, minimum: int) -> RuleOutcome:
@@ -176,7 +173,7 @@ def _needed_cells(case: _Case, minimum: int) -> str | None:
     value = case.value
     if value is None or case.rule.allow_incomplete:
         return None
-    part = CATALOG[value.name].part
+    part = deciding_part(value)
     if value.empty_cells:
         return f"at least {minimum:,} test samples of {cells(value.empty_cells)} instead of none, before the rule can be judged"
     size = value.n if value.smallest_cell is None else value.smallest_cell

@@ -9,6 +9,7 @@ from grmu_audit.metrics.intervals import Statistic, limits, scaled
 from grmu_audit.records import Decision, MetricValue
 
 _MOST = 1e7
+_MIXED = ("MIA_AUC", "UA_GA_GAP", "AVG_GAP")
 
 
 def decide(low: float, high: float, region: tuple[float, float]) -> Decision:
@@ -59,11 +60,18 @@ def needed(value: MetricValue, region: tuple[float, float], alpha: float) -> str
     return f"about {want:,} {_samples(value)} instead of {have:,}{people} would decide, at the present estimate"
 
 
+def deciding_part(value: MetricValue) -> str:
+    """The split that the smallest cell of a value lies in."""
+    if value.name in _MIXED:
+        return "test" if value.smallest_group else "forget"
+    return CATALOG[value.name].part
+
+
 def _samples(value: MetricValue) -> str:
-    part = f"{CATALOG[value.name].part} samples"
+    part = f"{deciding_part(value)} samples"
     if value.smallest_group is None:
         return part
     group = f"group (target {value.smallest_group.target}, attribute {value.smallest_group.attribute})"
-    if value.name in ("WG", "EO", "DP", "EP"):
-        return f"{part} of {group}, the smallest, and as many times more of the others,"
+    if value.name in ("WG", "EO", "DP", "EP", *_MIXED):
+        return f"{part} of {group}, the smallest cell, and as many times more of the others,"
     return f"{part} of {group}"

@@ -165,7 +165,7 @@ def _quality(found: Lookup, strings: Strings) -> Block:
     recorder.add("results", strings.text(f"quality.{key}", count=len(report.results), failed=len(unmet) - warned, warned=warned))
     recorder.add("engine", report.engine)
     recorder.add("suite_sha256", report.suite_sha256)
-    return recorder.block("quality", tables=[tables.quality_table(found, strings)])
+    return recorder.block("quality", tables=[tables.quality_table(found, strings), tables.shift_table(found, strings)])
 
 
 def _decision(found: Lookup, strings: Strings) -> Block:

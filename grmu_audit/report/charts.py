@@ -53,7 +53,8 @@ def draw_groups(found: Lookup, strings: Strings) -> Drawing | None:
                 _interval_mark(axes, base + 10 + lane * at, value, (colour, marker), scale)
 
     title, words = strings.text("charts.groups.title"), numbers.confidence(_confidence(rows))
-    description = strings.text("charts.groups.description", count=len(groups), confidence=words)
+    shown = ", ".join(label for _, _, _, (_, label) in series)
+    description = strings.text("charts.groups.description", count=len(groups), series=shown, confidence=words)
     if len(groups) < len(found.groups):
         description += " " + strings.text("charts.lowest", shown=len(groups), count=len(found.groups))
     drawn = svg.draw("chart-groups", height, paint, title=title, description=description)

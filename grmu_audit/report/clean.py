@@ -16,7 +16,7 @@ MAX_SENTENCE = 1200
 
 _BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 _CONTROL = re.compile(f"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f{_BIDI}\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
-_SPACE = re.compile(r"\s+")
+_SPACE = re.compile(r"[^\S\u00a0]+")  # white space, but for the space that keeps a number and its unit together
 
 
 def clean(text: object, limit: int = MAX_SENTENCE) -> str:

@@ -29,7 +29,7 @@ class Column(TypedDict):
     title: str
     """Heading."""
     kind: str
-    """``text``, ``number`` (right-aligned, tabular figures) or ``code``."""
+    """``text``, ``number`` (tabular figures) or ``word`` (one word, never broken)."""
 
 
 class Table(TypedDict):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 from grmu_audit.records import Group, GroupCount, MetricValue
 from grmu_audit.report import numbers
@@ -75,7 +76,7 @@ def group_table(found: Lookup, strings: Strings) -> Table:
         shown = [with_interval(value, strings) for value in (*cells, after, change)]
         rows.append([found.group_name(group), _samples(after, strings), *shown])
     columns = [_column(strings, "group"), _column(strings, "samples", "number"), *_subject_columns(found, strings)]
-    return Table(caption=strings.text("tables.groups"), columns=columns, rows=rows)
+    return _without_absent(Table(caption=strings.text("tables.groups"), columns=columns, rows=rows), strings)
 
 
 def composition_table(found: Lookup, strings: Strings) -> Table:
@@ -115,7 +116,7 @@ def metric_table(found: Lookup, metrics: Sequence[str], strings: Strings) -> Tab
     caption = strings.text(
         "tables.metrics", numbers.confidence(found.audit.metrics[0].confidence if found.audit.metrics else 0.95)
     )
-    return Table(caption=caption, columns=columns, rows=rows)
+    return _without_absent(Table(caption=caption, columns=columns, rows=rows), strings)
 
 
 def glossary_table(metrics: Sequence[str], strings: Strings) -> Table:
@@ -136,14 +137,41 @@ def quality_table(found: Lookup, strings: Strings) -> Table:
     for check in report.results if report else ():
         result = "passed" if check.passed else "not_evaluated" if not check.evaluated else _failed(check.severity)
         observed = clean(check.observed) or "–"
+        if not check.passed and check.advice:
+            observed += f"\n{clean(check.advice)}"
         rows.append([clean(check.expectation), name(check.part), strings.text(f"quality.{result}"), observed])
     columns = [_column(strings, key) for key in ("check", "part", "result", "observed")]
     return Table(caption=strings.text("quality.table"), columns=columns, rows=rows)
 
 
+def shift_table(found: Lookup, strings: Strings) -> Table:
+    """Group mix before and after the request, with REWEIGHT weights; what would give a hidden count away is hidden with it."""
+    report, secret = found.audit.data_quality, hidden_groups(found)
+    concealed, rows = strings.text("hidden_complement"), []
+    for entry in report.group_shift if report else ():
+        group = _group_of(entry)
+        after, weight = entry.get("share_after"), entry.get("weight")
+        label = found.group_name(group) if group is not None else name(entry.get("name", "?"))
+        shown = [_shift_share(entry.get("share_before")), _shift_share(after), name(numbers.plain(weight))]
+        rows.append([label, shown[0], *([concealed] * 2 if group is None or group in secret else shown[1:])])
+    columns = [_column(strings, "group")]
+    columns += [_column(strings, key, "number") for key in ("share_before", "share_after", "weight")]
+    return Table(caption=strings.text("quality.shift"), columns=columns, rows=rows, folded=len(rows) > MOST_OPEN)
+
+
+def _group_of(entry: Mapping[str, object]) -> Group | None:
+    target, attribute = entry.get("target"), entry.get("attribute")
+    return Group(target, attribute) if isinstance(target, int) and isinstance(attribute, int) else None
+
+
+def _shift_share(value: object) -> str:
+    return numbers.percent(value) if isinstance(value, float) and math.isfinite(value) else name(numbers.plain(value))
+
+
 def rule_table(rows: Sequence[RuleRow], strings: Strings) -> Table:
     """Rules in short: decision, observed value with interval, bound; the table twin of the drawing."""
-    columns = [Column(title=strings.text(f"rules.{key}"), kind="text") for key in ("rule", "decision", "observed", "bound")]
+    kinds = {"rule": "text", "decision": "word", "observed": "text", "bound": "text"}
+    columns = [Column(title=strings.text(f"rules.{key}"), kind=kind) for key, kind in kinds.items()]
     cells = [
         [row["id"], row["word"], "\n".join(part for part in (row["observed"], row["interval"]) if part), row["bound"]]
         for row in rows
@@ -153,6 +181,14 @@ def rule_table(rows: Sequence[RuleRow], strings: Strings) -> Table:
 
 def _failed(severity: str) -> str:
     return "warned" if severity == "warning" else "failed"
+
+
+def _without_absent(table: Table, strings: Strings) -> Table:
+    """The table without the columns in which nothing at all is recorded; the block on models names what is absent."""
+    absent = strings.text("not_recorded")
+    keep = [i for i in range(len(table["columns"])) if i == 0 or any(row[i] != absent for row in table["rows"])]
+    columns, rows = [table["columns"][i] for i in keep], [[row[i] for i in keep] for row in table["rows"]]
+    return Table(caption=table["caption"], columns=columns, rows=rows)
 
 
 def _samples(value: MetricValue | None, strings: Strings) -> str:

@@ -80,7 +80,8 @@ def _explained(row: RuleRow, strings: Strings, width: int) -> list[str]:
     """Reason and remedy of a rule that does not pass."""
     if row["state"] == "pass":
         return []
-    said = [f"{row['severity']}: {row['reason']}", f"{strings.text('rules.needed')}: {row['needed']}" if row["needed"] else ""]
+    lead = "" if row["state"] == "not-applied" else f"{row['severity']}: "
+    said = [f"{lead}{row['reason']}", f"{strings.text('rules.needed')}: {row['needed']}" if row["needed"] else ""]
     return [line for text in said for line in textwrap.wrap(text, width, initial_indent=_INDENT, subsequent_indent=_INDENT)]
 
 

@@ -46,7 +46,7 @@ def build_view(audit: Audit, *, strings: Strings | None = None, template_dir: Pa
         title=text.text("title"),
         subject=model_label(audit.subject),
         report_id=report_id(digest),
-        created=clean(numbers.plain(audit.record.get("created"))),
+        created=name(numbers.plain(audit.record.get("created"))),
         word=text.text(f"decisions.{key}"),
         state=key.lower().replace("_", "-"),
         headline=text.text(f"headlines.{key}", policy=name(verdict.policy) if verdict else "", data=data_phrase(audit, text)),

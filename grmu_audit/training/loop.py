@@ -136,7 +136,13 @@ def steps_of(rows: npt.NDArray[np.int64], size: int) -> int:
 
 @torch.no_grad()
 def infer(
-    model: Classifier, source: BatchSource, rows: npt.NDArray[np.int64], runtime: Runtime, *, size: int = 512, features: bool = False
+    model: Classifier,
+    source: BatchSource,
+    rows: npt.NDArray[np.int64],
+    runtime: Runtime,
+    *,
+    size: int = 512,
+    features: bool = False,
 ) -> torch.Tensor:
     """Logits (or features) of rows in eval mode, in their order; float32 on the device, [len(rows), classes or d].
 

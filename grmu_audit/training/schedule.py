@@ -22,7 +22,7 @@ def factor(step: int, total: int, warmup: float, schedule: str) -> float:
     >>> [round(factor(s, 10, 0.2, "cosine"), 3) for s in (0, 1, 2, 9)]
     [0.5, 1.0, 1.0, 0.038]
     """
-    rise = int(round(warmup * total))
+    rise = round(warmup * total)
     if step < rise:
         return (step + 1) / rise
     if schedule == "constant":

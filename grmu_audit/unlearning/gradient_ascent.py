@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
+import torch
 from pydantic import Field
 from torch.nn import functional
 
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.loop import Phase, infer, run_epochs
 from grmu_audit.training.runtime import Runtime
-from grmu_audit.unlearning.base import Method, MethodConfig, UnlearningData, methods
+from grmu_audit.unlearning.base import Method, MethodConfig, Rows, UnlearningData, methods
 
 
 class GradientAscentConfig(MethodConfig):
@@ -48,10 +49,10 @@ def gradient_ascent(model: Classifier, data: UnlearningData, config: GradientAsc
         DivergedError: the ascent ran to infinity.
     """
 
-    def loss_of(rows: object) -> float:
+    def loss_of(rows: Rows) -> float:
         """Mean cross-entropy of rows in eval mode."""
-        logits = infer(model, data.source, rows, runtime)  # type: ignore[arg-type]
-        return float(functional.cross_entropy(logits, data.source.target[rows]))
+        logits = infer(model, data.source, rows, runtime)
+        return float(functional.cross_entropy(logits, data.source.target[torch.from_numpy(rows).to(data.source.device)]))
 
     def plan(epoch: int) -> list[Phase]:
         """One ascent pass."""

@@ -27,6 +27,8 @@ class Mine(nn.Module):
         self, features: int, groups: int, center: torch.Tensor, scale: torch.Tensor, generator: torch.Generator, hidden: int = 512
     ) -> None:
         super().__init__()
+        self.center: torch.Tensor
+        self.scale: torch.Tensor
         self.groups = groups
         self.first = nn.Linear(features + groups, hidden)
         self.second = nn.Linear(hidden, 1)
@@ -52,7 +54,8 @@ class Mine(nn.Module):
             group: [b] their groups.
             marginal: [b] groups drawn independently of z.
         """
-        return self(z, group).mean() - log_mean_exp(self(z, marginal))
+        bound: torch.Tensor = self(z, group).mean() - log_mean_exp(self(z, marginal))
+        return bound
 
 
 def log_mean_exp(scores: torch.Tensor) -> torch.Tensor:
@@ -90,7 +93,7 @@ class MineTrainer:
         self.log_average = torch.logaddexp(self.log_average + old, now + new)
         loss = torch.exp(current - self.log_average) - joint
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         nn.utils.clip_grad_norm_(self.mine.parameters(), 1.0)
         self.optimiser.step()
 

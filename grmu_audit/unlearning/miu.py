@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 from pydantic import Field
@@ -11,7 +13,7 @@ from grmu_audit.data.source import Batch
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.loop import Phase, infer, run_epochs
 from grmu_audit.training.runtime import Runtime
-from grmu_audit.unlearning.base import Method, MethodConfig, UnlearningData, methods
+from grmu_audit.unlearning.base import Method, MethodConfig, Rows, UnlearningData, methods
 from grmu_audit.unlearning.mine import Mine, MineTrainer
 
 
@@ -94,7 +96,7 @@ class _Information:
 
     def __init__(self, model: Classifier, data: UnlearningData, config: MiuConfig, runtime: Runtime) -> None:
         self.model, self.data, self.config, self.runtime = model, data, config, runtime
-        self.train = np.concatenate([data.retain, data.forget])
+        self.train: Rows = np.concatenate([data.retain, data.forget])
         self.group = data.source.group
         self.original = torch.zeros(0)
         features = infer(model, data.source, self.train, runtime, features=True)
@@ -119,7 +121,7 @@ class _Information:
         groups = self.group[torch.from_numpy(self.train).to(self.group.device)]
         trainer.fit(features, groups, steps, max(64, self.config.batch_size), self.runtime.generator("mine", *names))
 
-    def refitted(self, epoch: int, batches: object) -> object:
+    def refitted(self, epoch: int, batches: Iterable[Batch]) -> Iterable[Batch]:
         """The batches, after phi_u was re-fitted once in this epoch."""
         if epoch != self.fitted_epoch and self.config.mine_steps:
             self.fitted_epoch = epoch
@@ -132,11 +134,12 @@ class _Information:
         self.model.train()
         return batches
 
-    def _sample_rows(self, epoch: int) -> np.ndarray:  # type: ignore[type-arg]
+    def _sample_rows(self, epoch: int) -> Rows:
         """As many training rows as the re-fit can use."""
         wanted = min(len(self.train), self.config.mine_steps * max(64, self.config.batch_size))
         order = torch.randperm(len(self.train), generator=self.runtime.generator("mine rows", epoch))
-        return self.train[order[:wanted].numpy()]
+        rows: Rows = self.train[order[:wanted].numpy()]
+        return rows
 
     def unlearning_loss(self, batch: Batch) -> torch.Tensor:
         """max(I(z; g), 0) of forget samples, g' from the training shares; batch statistics stay as they are."""
@@ -173,7 +176,8 @@ class _Information:
             loss = functional.cross_entropy(self.model(batch.pixels), batch.target)
         gradients = torch.autograd.grad(loss, [p for p in self.model.parameters() if p.requires_grad])
         self.runtime.sample_gradients += len(batch.rows)
-        return torch.stack([g.norm() for g in gradients]).norm()
+        norm: torch.Tensor = torch.stack([g.norm() for g in gradients]).norm()
+        return norm
 
 
 methods.add(

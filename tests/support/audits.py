@@ -156,7 +156,21 @@ def checks() -> DataCheckReport:
         CheckResult("test", "every group has at least 30 samples", True, True, "smallest: 103"),
         CheckResult("retain", "no REWEIGHT weight above 5", False, True, "5.2", severity="warning"),
     )
-    return DataCheckReport(results, "great_expectations 1.24.1", "77aa" * 16)
+    train, retain = sum(TRAIN_SIZES), sum(TRAIN_SIZES) - sum(FORGET_SIZES)
+    shift = tuple(
+        {
+            "target": group.target,
+            "attribute": group.attribute,
+            "name": name,
+            "train": before,
+            "retain": before - gone,
+            "share_before": before / train,
+            "share_after": (before - gone) / retain,
+            "weight": before / (before - gone),
+        }
+        for group, name, before, gone in zip(GROUPS, NAMES, TRAIN_SIZES, FORGET_SIZES, strict=True)
+    )
+    return DataCheckReport(results, "great_expectations 1.24.1", "77aa" * 16, shift)
 
 
 def judged(decision: Decision) -> Audit:

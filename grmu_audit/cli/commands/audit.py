@@ -12,7 +12,9 @@ from grmu_audit.cli.options import FOLDER, json_option, model_option, next_step,
 @click.command("audit")
 @model_option
 @policy_option
-@click.option("--reference", multiple=True, metavar="MODEL", help="Retrained version to compare with [default: found by its tags].")
+@click.option(
+    "--reference", multiple=True, metavar="MODEL", help="Retrained version to compare with [default: found by its tags]."
+)
 @click.option("--out", type=FOLDER, help="Folder for audit.json and report.html [default: grmu-reports/NAME-VERSION].")
 @seed_option(0)
 @json_option

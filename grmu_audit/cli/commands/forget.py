@@ -17,7 +17,9 @@ def command() -> None:
 
 @command.command("sample")
 @model_option
-@click.option("--group", "groups", multiple=True, required=True, metavar="TARGET,ATTRIBUTE", help="Group by its two numbers; repeatable.")
+@click.option(
+    "--group", "groups", multiple=True, required=True, metavar="TARGET,ATTRIBUTE", help="Group by its two numbers; repeatable."
+)
 @click.option("--ratio", type=float, default=0.5, show_default=True, help="Share of each group's training samples.")
 @click.option("--out", type=FILE, default=Path("ids.csv"), show_default=True, help="Forget list to write.")
 @seed_option(0)

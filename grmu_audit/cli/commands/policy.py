@@ -29,7 +29,7 @@ def show(policy: str) -> None:
     found = load_named(policy)
     click.echo(f"{found.name}: {found.description}")
     for rule in found.rules:
-        click.echo(f"  {rule.id} ({rule.severity}): {rule.metric} {rule.compare} {rule.bound()}\n      {rule.why}")
+        click.echo(f"  {rule.id} ({rule.severity}): {rule.metric} {rule.compare} {rule.bounds}\n      {rule.why}")
 
 
 @command.command("schema")

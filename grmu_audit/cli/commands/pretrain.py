@@ -16,7 +16,13 @@ from grmu_audit.cli.options import next_step, open_session, parse_settings, seed
 @seed_option(0)
 @click.pass_context
 def command(
-    ctx: click.Context, name: str, data: str, data_option: tuple[str, ...], architecture: str, settings: tuple[str, ...], seed: int
+    ctx: click.Context,
+    name: str,
+    data: str,
+    data_option: tuple[str, ...],
+    architecture: str,
+    settings: tuple[str, ...],
+    seed: int,
 ) -> None:
     """Train on all training samples and register the version."""
     from grmu_audit.api.train import pretrain

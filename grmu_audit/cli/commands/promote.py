@@ -22,4 +22,6 @@ def command(ctx: click.Context, model: str, reason: str, ci_url: str | None, res
     if done is None:
         click.echo(f"no promotion of {model} is open")
     else:
-        click.echo(f"{done.ref.label} is champion of {done.ref.name} (ledger entry {done.entry}, before: {done.before or 'none'})")
+        click.echo(
+            f"{done.ref.label} is champion of {done.ref.name} (ledger entry {done.entry}, before: {done.before or 'none'})"
+        )

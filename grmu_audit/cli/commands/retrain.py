@@ -24,9 +24,7 @@ from grmu_audit.cli.options import (
 @settings_option
 @seed_option(None)
 @click.pass_context
-def command(
-    ctx: click.Context, model: str, forget: Path, reweight: bool, settings: tuple[str, ...], seed: int | None
-) -> None:
+def command(ctx: click.Context, model: str, forget: Path, reweight: bool, settings: tuple[str, ...], seed: int | None) -> None:
     """Train again from fresh weights without the forget set: the exact reference.
 
     Settings default to those that the model was pretrained with.

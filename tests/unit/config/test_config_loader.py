@@ -41,10 +41,10 @@ def test_every_error_is_listed_with_line_and_key(tmp_path):
     with pytest.raises(PolicyError) as caught:
         read(tmp_path, text, error=PolicyError)
     lines = str(caught.value).replace(str(tmp_path / "file.yaml"), "F").splitlines()
-    assert [line.split(": ")[:2] for line in lines] == [
-        ["F:1", "name"], ["F:1", "nam"], ["F:2", "rate"], ["F:5", "items[0].sise"], ["F:6", "items[1].day"],
-        ["F:6", "items[1].size"], ["F:8", "items[2].size."],
-    ] or {line.split(": ")[0] for line in lines} == {"F:1", "F:2", "F:5", "F:6", "F:8"}  # fmt: skip
+    assert sorted(tuple(line.split(": ")[:2]) for line in lines) == [
+        ("F:1", "nam"), ("F:1", "name"), ("F:2", "rate"), ("F:5", "items[0].sise"), ("F:6", "items[1].day"),
+        ("F:6", "items[1].size"), ("F:8", "items[2].size"),
+    ]  # fmt: skip
     assert "did you mean 'name'?" in str(caught.value)
     assert "did you mean 'size'?" in str(caught.value)
     assert "written twice (first in line 7)" in str(caught.value)
@@ -59,7 +59,7 @@ def test_every_error_is_listed_with_line_and_key(tmp_path):
         ("name: [1, 2\n", "not valid YAML"),
         ("name: !!python/object:os.system x\n", "the tag tag:yaml.org,2002:python/object:os.system is not allowed"),
         ("? [a, b]\n: 1\n", "a key must be a plain word"),
-        ("[" * 3000, "not valid YAML"),
+        ("[" * 100_000, "nested more than 50 levels deep"),
         ("name: x\n---\nname: y\n", "not valid YAML"),
         ("- 1\n", "valid dictionary"),
         ("name: '" + "x" * 1_000_001 + "'\n", "at most 1000000"),

@@ -161,7 +161,9 @@ def test_a_change_is_paired_and_rows_are_aligned_by_id():
 
 def test_swapping_two_models_mirrors_every_change():
     p = made(seed=1)
-    q = replace(p, prediction=np.where(np.arange(len(p)) % 7 == 0, 1 - p.prediction, p.prediction), logits=p.logits[:, ::-1].copy())
+    q = replace(
+        p, prediction=np.where(np.arange(len(p)) % 7 == 0, 1 - p.prediction, p.prediction), logits=p.logits[:, ::-1].copy()
+    )
     for one, two in zip(compare(p, q, subject="x"), compare(q, p, subject="x"), strict=True):
         assert one.value == pytest.approx(-two.value, abs=1e-12)
         assert one.interval == pytest.approx((-two.interval[1], -two.interval[0]), abs=1e-9)
@@ -281,7 +283,14 @@ def test_unknown_choices_are_refused():
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.integers(1, 40), st.integers(2, 3), st.integers(1, 3), st.integers(0, 10**6), st.booleans(), st.sampled_from([0.0, 1.0, 1e30, 1e300]))
+@given(
+    st.integers(1, 40),
+    st.integers(2, 3),
+    st.integers(1, 3),
+    st.integers(0, 10**6),
+    st.booleans(),
+    st.sampled_from([0.0, 1.0, 1e30, 1e300]),
+)
 def test_nothing_crashes_warns_or_becomes_nan(n, classes, attributes, seed, clustered, size):
     rng = np.random.default_rng(seed)
     logits = rng.normal(size=(n, classes)) * size
@@ -306,12 +315,17 @@ def test_nothing_crashes_warns_or_becomes_nan(n, classes, attributes, seed, clus
             assert v.interval[1] - v.interval[0] > 0
 
 
-def test_a_million_groups_of_one_sample_do_not_hang():
+def test_thousands_of_groups_of_one_sample_do_not_hang():
     n = 20_000
     p = Predictions(
-        ids=np.arange(n).astype(str), split=np.arange(n) % 4, target=np.arange(n) % 2, attribute=np.arange(n), prediction=np.zeros(n, np.int64),
-        classes=2, attributes=n,
-    )  # fmt: skip
+        ids=np.arange(n).astype(str),
+        split=np.arange(n) % 4,
+        target=np.arange(n) % 2,
+        attribute=np.arange(n),
+        prediction=np.zeros(n, dtype=np.int64),
+        classes=2,
+        attributes=n,
+    )
     values = measure(p)
     assert named(values, "WG").value == 0.0
     assert named(values, "WG").incomplete

@@ -35,9 +35,14 @@ def test_the_example_of_the_documentation_loads(tmp_path):
         + "waivers:\n  - {rule: b, reason: r, approved_by: board, expires: 2027-01-31}\n"
     )
     policy = load(path)
-    assert [r.region for r in policy.rules][0] == (-0.05, float("inf"))
+    assert policy.rules[0].region == (-0.05, float("inf"))
     assert [r.region for r in policy.rules][2:4] == [(0.40, 0.60), (-0.10, 0.10)]
-    assert (policy.confidence, policy.multiplicity, policy.minimum_group_size, policy.positive_class) == (0.95, "bonferroni", 30, 1)
+    assert (policy.confidence, policy.multiplicity, policy.minimum_group_size, policy.positive_class) == (
+        0.95,
+        "bonferroni",
+        30,
+        1,
+    )
 
 
 @pytest.mark.parametrize(
@@ -82,7 +87,11 @@ def test_all_errors_come_at_once(tmp_path):
 
 
 def test_a_rule_may_have_one_waiver_and_ids_are_unique(tmp_path):
-    text = HEAD + "  - {id: a, metric: EO, max: 0.2}\nwaivers:\n" + "  - {rule: a, reason: r, approved_by: b, expires: 2027-01-31}\n" * 2
+    text = (
+        HEAD
+        + "  - {id: a, metric: EO, max: 0.2}\nwaivers:\n"
+        + "  - {rule: a, reason: r, approved_by: b, expires: 2027-01-31}\n" * 2
+    )
     assert errors(tmp_path, text) == ["P:7: waivers[1].rule: 'a' has a waiver already: keep one"]
     assert errors(tmp_path, HEAD + "  - {id: a, metric: EO, max: 0.2}\n" * 2) == [
         "P:5: rules[1].id: 'a' is already the id of rules[0]: ids are unique"
@@ -90,7 +99,10 @@ def test_a_rule_may_have_one_waiver_and_ids_are_unique(tmp_path):
 
 
 def test_digest_depends_on_content_and_not_on_layout(tmp_path):
-    for name, text in (("a", "  - {id: a, metric: EO, max: 0.2}\n"), ("b", "  # note\n  - id: a\n    max: 0.20\n    metric: EO\n")):
+    for name, text in (
+        ("a", "  - {id: a, metric: EO, max: 0.2}\n"),
+        ("b", "  # note\n  - id: a\n    max: 0.20\n    metric: EO\n"),
+    ):
         (tmp_path / f"{name}.yaml").write_text(HEAD + text)
     (tmp_path / "c.yaml").write_text(HEAD + "  - {id: a, metric: EO, max: 0.21}\n")
     digests = [policy_sha256(load(tmp_path / f"{name}.yaml")) for name in "abc"]

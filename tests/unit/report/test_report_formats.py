@@ -24,10 +24,7 @@ def test_formats_are_known_by_name():
 
 @pytest.mark.parametrize("name", NAMES)
 def test_json_reads_back_to_the_same_audit(name):
-    try:
-        text = render(audits.ALL[name](), "json")
-    except InputError as error:  # only the text that no Unicode file can hold is refused
-        pytest.fail(str(error))
+    text = render(audits.ALL[name](), "json")
     assert Audit.from_json(json.loads(text)).to_json() == audits.ALL[name]().to_json()
 
 
@@ -168,6 +165,6 @@ def test_text_says_verdict_reason_and_remedy():
     assert "✔ PASS" in text
 
 
-@pytest.mark.parametrize("format", ["html", "text", "markdown", "junit", "sarif", "github"])
-def test_people_s_formats_show_no_request_id(format):
-    assert "secret-id-1" not in render(audits.judged(Decision.PASS), format)
+@pytest.mark.parametrize("kind", ["html", "text", "markdown", "junit", "sarif", "github"])
+def test_people_s_formats_show_no_request_id(kind):
+    assert "secret-id-1" not in render(audits.judged(Decision.PASS), kind)

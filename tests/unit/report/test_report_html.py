@@ -13,9 +13,11 @@ from support import audits
 from grmu_audit.errors import InputError
 from grmu_audit.records import Decision
 from grmu_audit.report import render_html
+from grmu_audit.resources import template_dir
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
-BLOCKS = ["request", "forget-set", "systems", "models", "data", "method", "utility", "forgetting", "robustness", "quality", "decision", "sign-off", "record", "not-measured", "limits", "rules"]
+BLOCKS = ["request", "forget-set", "systems", "models", "data", "method", "utility", "forgetting", "robustness", "quality"]
+BLOCKS += ["decision", "sign-off", "record", "not-measured", "limits", "rules"]
 
 
 class Page(HTMLParser):
@@ -36,7 +38,8 @@ class Page(HTMLParser):
         self.attributes += [(tag, key, value) for key, value in attrs]
 
     def handle_endtag(self, tag):
-        assert self.open and self.open.pop() == tag, f"</{tag}> closes nothing"
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
 
     def handle_data(self, data):
         self.words.append(data)
@@ -143,8 +146,8 @@ def test_no_claim_that_was_not_measured():
 
 def test_same_bytes_in_another_process_time_zone_and_hash_seed():
     code = (
-        "import sys, hashlib; sys.path.insert(0, sys.argv[1]); from support import audits; from grmu_audit.report import render_html;"
-        "print(hashlib.sha256(render_html(audits.hostile()).encode()).hexdigest())"
+        "import sys, hashlib; sys.path.insert(0, sys.argv[1]); from support import audits;"
+        "from grmu_audit.report import render_html; print(hashlib.sha256(render_html(audits.hostile()).encode()).hexdigest())"
     )
     tests = str(Path(__file__).resolve().parents[2])
     found = set()
@@ -229,3 +232,36 @@ def test_a_waived_breach_is_shown_as_waived():
     text = render_html(base.with_verdict(replace(base.verdict, decision=Decision.PASS, rules=rules, waivers=(waiver,))))
     assert "state-waived" in text
     assert "Ticket GOV-112" in text
+
+
+def _tokens(css):
+    return dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", css))
+
+
+def _luminance(colour):
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def _contrast(first, second):
+    high, low = sorted((_luminance(first), _luminance(second)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_colours_have_the_contrast_of_wcag_aa(scheme):
+    css = (template_dir() / "style.css").read_text()
+    light, dark = css.split("@media screen and (prefers-color-scheme: dark)")
+    tokens = _tokens(light) if scheme == "light" else _tokens(dark[: dark.index("\n}")])
+    text = [(ink, ground) for ink in ("ink", "muted", "accent") for ground in ("page", "surface")]
+    text += [(state, f"{state}-soft") for state in ("pass", "breach", "inconclusive")]
+    text += [("ink", f"{state}-soft") for state in ("pass", "breach", "inconclusive")] + [("muted", "neutral-soft")]
+    assert {
+        pair: round(_contrast(*(tokens[name] for name in pair)), 2)
+        for pair in text
+        if _contrast(*(tokens[n] for n in pair)) < 4.5
+    } == {}
+    marks = [(mark, "surface") for mark in ("before", "reference", "after", "pass", "breach", "inconclusive")]
+    marks += [(mark, "allowed") for mark in ("pass", "breach", "inconclusive", "ink")]
+    assert {pair for pair in marks if _contrast(*(tokens[name] for name in pair)) < 3} == set()

@@ -13,7 +13,7 @@ from grmu_audit.report.lookup import Lookup
 from grmu_audit.report.rules import bound_words, rule_row
 from grmu_audit.report.strings import load_strings
 from grmu_audit.report.svg import draw
-from grmu_audit.report.tables import protected, splits_table
+from grmu_audit.report.tables import protected, shift_table, splits_table
 
 
 def test_the_view_has_exactly_its_documented_fields():
@@ -75,9 +75,25 @@ def test_retain_counts_do_not_give_a_hidden_forget_count_away():
     assert by_name["digit below 5, white paper"][1:4] == ["412", "412", "0"]
 
 
+def test_the_group_shift_does_not_give_a_hidden_forget_count_away():
+    rows = {row[0]: row[1:] for row in shift_table(Lookup.of(audits.judged(Decision.PASS)), load_strings())["rows"]}
+    assert rows["digit from 5, white paper"] == ["27.1\xa0%", "hidden", "hidden"]
+    assert rows["digit below 5, dark paper"] == ["21.6\xa0%", "hidden", "hidden"]
+    assert rows["digit below 5, white paper"] == ["37.1\xa0%", "38.5\xa0%", "1"]
+
+
+def test_a_failed_check_says_what_to_do():
+    base = audits.judged(Decision.PASS)
+    failed = replace(base.data_quality.results[1], passed=False, advice="remove the double rows")
+    view = build_view(replace(base, data_quality=replace(base.data_quality, results=(failed,))))
+    quality = next(block for block in view["blocks"] if block["id"] == "quality")
+    assert quality["tables"][0]["rows"] == [["sample ids are unique", "all", "FAILED", "1,670 of 1,670\nremove the double rows"]]
+    assert quality["facts"][0]["value"] == "1 checks: 1 failed, 0 with a warning."
+
+
 def test_bounds_in_words():
     strings, rule = load_strings(), audits.rules(Decision.PASS)[0]
-    assert bound_words(rule, "fraction", strings) == "change of at least −5.0\xa0pts against the version before unlearning"
+    assert bound_words(rule, "fraction", strings) == "change of at least −5.0\xa0pts against before unlearning"
     both = replace(rule, bound={"within": [0.4, 0.6]}, compare="absolute")
     assert bound_words(both, "fraction", strings) == "from 40.0\xa0% to 60.0\xa0%"
     gap = replace(rule, bound={"max_gap": 0.1}, compare="reference")
@@ -97,9 +113,19 @@ def test_clean_keeps_one_line_without_control_or_direction_changes():
     assert clean("\ud800x") == "\ufffdx"
 
 
+def test_columns_in_which_nothing_is_recorded_are_left_out():
+    base = audits.judged(Decision.PASS)
+    alone = replace(base, metrics=tuple(v for v in base.metrics if v.subject == "candidate"), baseline=None, references=())
+    view = build_view(alone)
+    assert [column["title"] for column in view["group_table"]["columns"]] == ["Group", "Test samples", "After"]
+    assert all(len(row) == 3 for row in view["group_table"]["rows"])
+    models = next(block for block in view["blocks"] if block["id"] == "models")
+    assert models["missing"] == ["Version before unlearning", "Retrained reference"]
+
+
 def test_two_references_have_headings_that_tell_them_apart():
     titles = [column["title"] for column in build_view(audits.multi_class())["group_table"]["columns"]]
-    assert titles == ["Group", "Test samples", "Before", "Retrained", "Retrained + REWEIGHT", "After", "Change"]
+    assert titles == ["Group", "Test samples", "Before", "Retrained", "Retrained + REWEIGHT", "After"]
 
 
 def test_a_number_that_is_not_finite_is_an_error_not_a_report():

@@ -67,8 +67,15 @@ def test_best_validation_epoch_is_returned() -> None:
 
 def test_divergence_stops_with_a_message() -> None:
     problem = tiny()
-    with pytest.raises(DivergedError, match="not finite in epoch .* nothing was registered"):
-        fit(build(spec(), 0), problem.source, problem.data.retain, problem.data.val, TrainConfig(epochs=5, learning_rate=1e8), runtime())
+    with pytest.raises(DivergedError, match=r"not finite in epoch .* nothing was registered"):
+        fit(
+            build(spec(), 0),
+            problem.source,
+            problem.data.retain,
+            problem.data.val,
+            TrainConfig(epochs=5, learning_rate=1e8),
+            runtime(),
+        )
 
 
 def test_phases_run_in_order_and_gradients_are_counted() -> None:

@@ -118,7 +118,9 @@ def test_miu_without_any_term_moves_nothing_but_its_last_switch_matters() -> Non
     for switch in ("retaining_term", "unlearning_term", "calibration_term"):
         config = MiuConfig(epochs=2, batch_size=32, **{switch: False})  # type: ignore[arg-type]
         digests.add(weights_digest(unlearn(methods.get("miu"), problem.model, problem.data, config, runtime())))
-    digests.add(weights_digest(unlearn(methods.get("miu"), problem.model, problem.data, MiuConfig(epochs=2, batch_size=32), runtime())))
+    digests.add(
+        weights_digest(unlearn(methods.get("miu"), problem.model, problem.data, MiuConfig(epochs=2, batch_size=32), runtime()))
+    )
     assert len(digests) == 4
 
 
