@@ -11,8 +11,8 @@ from grmu_audit.records import Audit
 
 if TYPE_CHECKING:
     from grmu_audit.policy import Policy
-    from grmu_audit.tracking.promotion import Promotion
     from grmu_audit.tracking import Finding
+    from grmu_audit.tracking.promotion import Promotion
 
 
 def gate(session: Session, model: str, policy: Policy, today: date | None = None) -> Audit:
