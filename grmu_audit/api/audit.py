@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from grmu_audit import __version__
 from grmu_audit.api import judge
 from grmu_audit.api.request import StoredRequest, stored_request
 from grmu_audit.api.session import Session
-from grmu_audit.api.train import PREDICTIONS, QUALITY
+from grmu_audit.api.train import PREDICTIONS, QUALITY, TRAINING
 from grmu_audit.errors import InputError, IntegrityError
 from grmu_audit.evidence import canonical_json, pseudonyms, write_atomic
 from grmu_audit.records import (
@@ -97,6 +98,7 @@ def audit(
         seed=seed,
         data_quality=_quality(session, ref),
         record=_record(session, ref, seed, passes),
+        training=_training(session, [version for version, _ in tables], baseline is not None),
     )
     _same_manifest(session, ref)
     judged = judge.judge(facts, policy, today)
@@ -184,6 +186,23 @@ def _quality(session: Session, ref: ModelRef) -> DataCheckReport | None:
         return TypeAdapter(DataCheckReport).validate_json(data) if data else None
     except ValidationError as error:
         raise IntegrityError(f"{QUALITY} of {ref.label} is damaged: {error.error_count()} defects") from None
+
+
+def _training(session: Session, versions: Sequence[ModelRef], has_baseline: bool) -> dict[str, list[dict[str, float]]]:
+    """What each epoch logged, by subject; a version without a stored history has none."""
+    names = ["candidate", *(["baseline"] if has_baseline else [])]
+    names += [f"reference#{i + 1}" for i in range(len(versions) - len(names))]
+    found = {name: _epochs(session, version) for name, version in zip(names, versions, strict=True)}
+    return {name: epochs for name, epochs in found.items() if epochs}
+
+
+def _epochs(session: Session, ref: ModelRef) -> list[dict[str, float]]:
+    data = session.store.run_artifact(ref.run_id, TRAINING) if ref.run_id else None
+    try:
+        rows = json.loads(data) if data else []
+        return [{str(key): float(value) for key, value in row.items()} for row in rows]
+    except (ValueError, TypeError, AttributeError):
+        raise IntegrityError(f"{TRAINING} of {ref.label} is damaged") from None
 
 
 def _record(session: Session, ref: ModelRef, seed: int, passes: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from grmu_audit.errors import InputError
 from grmu_audit.records import Audit
+from grmu_audit.report.branding import load_branding
 from grmu_audit.report.charts import build_charts
 from grmu_audit.report.lookup import Lookup
 from grmu_audit.report.strings import load_strings
@@ -20,13 +21,14 @@ STYLE = "style.css"
 """The style sheet that the page holds."""
 
 
-def render_html(audit: Audit, *, template_dir: Path | None = None) -> str:
+def render_html(audit: Audit, *, template_dir: Path | None = None, branding: Path | None = None) -> str:
     """The report of an audit.
 
     Args:
         audit: facts, with or without a verdict.
         template_dir: a folder of the user's; its ``report.html.j2``, ``macros.html.j2``, ``style.css`` and ``en.yaml`` go before
             those that come along, any of them may be absent.
+        branding: branding file; see ``branding``.
 
     Returns:
         One HTML document, the same bytes for the same audit.  Templates get ``view`` (``fields.View``), ``charts``
@@ -42,7 +44,7 @@ def render_html(audit: Audit, *, template_dir: Path | None = None) -> str:
     environment = _environment(template_dir)
     strings = load_strings(template_dir)
     charts = build_charts(Lookup.of(audit), strings)
-    view = build_view(audit, strings=strings)
+    view = build_view(audit, strings=strings, branding=load_branding(branding) if branding is not None else None)
     try:
         page = environment.get_template(TEMPLATE)
         html: str = page.render(view=view, charts=charts, t=strings.text, style=_style(environment))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from grmu_audit.records import Group, GroupCount, MetricValue
 from grmu_audit.report import numbers
@@ -144,16 +145,43 @@ def quality_table(found: Lookup, strings: Strings) -> Table:
     return Table(caption=strings.text("quality.table"), columns=columns, rows=rows)
 
 
-def shift_table(found: Lookup, strings: Strings) -> Table:
-    """Group mix before and after the request, with REWEIGHT weights; what would give a hidden count away is hidden with it."""
+@dataclass(frozen=True)
+class Shift:
+    """How the request changes the share of one group; None where a number must not be shown or is not recorded."""
+
+    name: str
+    """Group."""
+    before: float | None
+    """Share of the training data before the request."""
+    after: float | None
+    """Share of what stays."""
+    weight: float | None
+    """REWEIGHT weight."""
+    concealed: bool = False
+    """Whether share after and weight are hidden because a count behind them is."""
+
+
+def group_shift(found: Lookup) -> list[Shift]:
+    """The groups whose mix was recorded; what would give a hidden count away is hidden with it."""
     report, secret = found.audit.data_quality, hidden_groups(found)
-    concealed, rows = strings.text("hidden_complement"), []
+    rows = []
     for entry in report.group_shift if report else ():
         group = _group_of(entry)
-        after, weight = entry.get("share_after"), entry.get("weight")
         label = found.group_name(group) if group is not None else name(entry.get("name", "?"))
-        shown = [_shift_share(entry.get("share_before")), _shift_share(after), name(numbers.plain(weight))]
-        rows.append([label, shown[0], *([concealed] * 2 if group is None or group in secret else shown[1:])])
+        before, after, weight = (_finite(entry.get(key)) for key in ("share_before", "share_after", "weight"))
+        concealed = group is None or group in secret
+        rows.append(Shift(label, before, None if concealed else after, None if concealed else weight, concealed))
+    return rows
+
+
+def shift_table(found: Lookup, strings: Strings) -> Table:
+    """Group mix before and after the request, with REWEIGHT weights; the table twin of its drawing."""
+    rows = []
+    for row in group_shift(found):
+        absent = strings.text("hidden_complement") if row.concealed else "–"
+        shares = ["–" if row.before is None else numbers.percent(row.before)]
+        shares.append(absent if row.after is None else numbers.percent(row.after))
+        rows.append([row.name, *shares, absent if row.weight is None else f"{row.weight:.3g}"])
     columns = [_column(strings, "group")]
     columns += [_column(strings, key, "number") for key in ("share_before", "share_after", "weight")]
     return Table(caption=strings.text("quality.shift"), columns=columns, rows=rows, folded=len(rows) > MOST_OPEN)
@@ -164,8 +192,9 @@ def _group_of(entry: Mapping[str, object]) -> Group | None:
     return Group(target, attribute) if isinstance(target, int) and isinstance(attribute, int) else None
 
 
-def _shift_share(value: object) -> str:
-    return numbers.percent(value) if isinstance(value, float) and math.isfinite(value) else name(numbers.plain(value))
+def _finite(value: object) -> float | None:
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if plain and math.isfinite(value) else None  # type: ignore[arg-type]
 
 
 def rule_table(rows: Sequence[RuleRow], strings: Strings) -> Table:
