@@ -90,7 +90,7 @@ def audit(
         tables[0],
         baseline=tables[1] if baseline else None,
         references=tables[2 if baseline else 1 :],
-        data=_data_record(dataset, request.groups),
+        data=data_record(dataset, request.groups),
         forget=ForgetRecord(len(request.names), request.digest, request.dominant, request.made),
         dominant=request.dominant,
         confidence=policy.confidence,
@@ -164,7 +164,8 @@ def _references(session: Session, ref: ModelRef, named: Sequence[str]) -> list[M
     return sorted(same, key=lambda v: not v.reweight)
 
 
-def _data_record(dataset: Dataset, groups: tuple[GroupCount, ...]) -> DataRecord:
+def data_record(dataset: Dataset, groups: tuple[GroupCount, ...]) -> DataRecord:
+    """What an audit says of a dataset under a request."""
     header = dataset.header
     return DataRecord(
         manifest_sha256=dataset.digest,

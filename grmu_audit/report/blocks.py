@@ -120,7 +120,13 @@ def _method(found: Lookup, strings: Strings) -> Block:
     recorder.add("method", model.method)
     recorder.add("reweight", model.reweight if model.method else None)
     recorder.add("seed", model.seed)
-    recorder.add_from(model.config, _METHOD)
+    hardware = _mapping(model.config.get("hardware"))
+    known = {
+        "guarantee": strings.get(f"guarantees.{model.role}", "") if model.method else None,
+        "device": hardware.get("device"),
+        "determinism": hardware.get("deterministic"),
+    }
+    recorder.add_from({**known, **model.config}, _METHOD)
     recorder.add("cost", _cost(found, strings))
     rest = {key: value for key, value in model.config.items() if key not in _METHOD}
     if not rest:

@@ -14,12 +14,22 @@ PAPERS = ("A4", "Letter")
 
 _VARIABLE = re.compile(r"var\(--([\w-]+)\)")
 _TOKEN = re.compile(r"--([\w-]+): (#[0-9a-fA-F]{6})")
-_DRAWING = re.compile(r'<svg class="(?:chart|icon)".*?</svg>', re.S)
+_CHART = re.compile(r'<svg class="chart".*?</svg>', re.S)
+_ICON = re.compile(r'<svg class="icon state-([\w-]+)".*?</svg>', re.S)
+_STATE_COLOURS = {"pass": "pass", "breach": "breach", "inconclusive": "inconclusive", "waived": "inconclusive"}
 _OPEN = re.compile(r"<details>(<summary>.*?</summary>)?", re.S)
 _SHEET = """
 @page {{ size: {paper}; }}
-.rules, .figures, .cards, .limits {{ display: block !important; }}
+.rules, .figures, .cards, .limits, .legend {{ display: block !important; }}
 .rule, .cards > *, figure.panel {{ margin-block-end: 3mm !important; }}
+figure.panel {{ break-inside: auto !important; }}
+.chart {{ break-inside: avoid; }}
+.legend li {{ display: inline-block !important; margin-inline-end: 4mm; white-space: nowrap; }}
+.key {{ display: inline-block !important; margin-inline-end: 1.5mm; }}
+h1 {{ font-size: 18pt !important; }}
+.verdict .word {{ font-size: 16pt !important; }}
+.verdict {{ padding: 5mm !important; }}
+.verdict .icon {{ width: 14mm !important; height: 14mm !important; }}
 """
 
 
@@ -61,17 +71,19 @@ def render_pdf(audit: Audit, *, template_dir: Path | None = None, branding: Path
 def _printable(page: str) -> str:
     """The page with its drawings in fixed colours and nothing folded."""
     tokens = dict(_TOKEN.findall(page[: page.index("prefers-color-scheme")]))
-    fixed = {**tokens, "surface": tokens.get("surface", "#ffffff")}
 
-    def colour(match: re.Match[str]) -> str:
-        return fixed.get(match.group(1), "#17212d")
+    def colour(token: str) -> str:
+        return str(tokens.get(token, "#17212d"))
 
-    def drawing(match: re.Match[str]) -> str:
-        if 'class="icon"' in match.group():
-            return match.group()
-        return _VARIABLE.sub(colour, match.group()).replace("currentColor", fixed.get("ink", "#17212d"))
+    def chart(match: re.Match[str]) -> str:
+        return _VARIABLE.sub(lambda found: colour(found.group(1)), match.group()).replace("currentColor", colour("ink"))
 
-    return _OPEN.sub("<div>", _DRAWING.sub(drawing, page)).replace("</details>", "</div>")
+    def icon(match: re.Match[str]) -> str:
+        cut = 'fill="none" stroke="#ffffff" stroke-width="2.4" stroke-linecap="round"'
+        drawn = match.group().replace('class="cut"', cut)
+        return drawn.replace("currentColor", colour(_STATE_COLOURS.get(match.group(1), "muted")))
+
+    return _OPEN.sub("<div>", _ICON.sub(icon, _CHART.sub(chart, page))).replace("</details>", "</div>")
 
 
 def _identity(page: str) -> bytes:

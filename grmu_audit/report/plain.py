@@ -23,12 +23,11 @@ def rule_sentence(rule: RuleOutcome, found: Lookup, strings: Strings) -> str:
     if rule.observed is None or small or rule.compare not in ("absolute", "baseline", "reference"):
         return sentence(strings.text("hidden_small", k=numbers.K_ANONYMITY) if small else rule.reason)
     unit, change = metric_words(rule.metric).unit, rule.compare != "absolute"
-    bounds = numbers.interval(rule.interval, unit, signed=change)
-    likely = strings.text("plain.likely", interval=bounds) if bounds else ""
+    likely = _likely(rule, unit, strings)
     values = {"what": _what(rule, found, strings), "likely": likely, "asks": _asks(rule, unit, change, strings)}
     if not change:
         return strings.text("plain.absolute", observed=numbers.number(rule.observed, unit), **values)
-    size = numbers.number(abs(rule.observed), unit, signed=True).lstrip("+")
+    size = _size(rule.observed, unit, strings)
     side = "same" if size.startswith("0.0") else "down" if rule.observed < 0 else "up"
     return strings.text(f"plain.{rule.compare}.{side}", size=size, **values)
 
@@ -59,7 +58,7 @@ def effect(found: Lookup, strings: Strings) -> str:
     if worst is not None:
         group, change, low, high = worst
         key = "worst" if change < -0.0005 else "none"
-        size = numbers.percent(abs(change), signed=True).lstrip("+")
+        size = _size(change, "fraction", strings)
         parts.append(strings.text(f"plain.effect.{key}", group=found.group_name(group), before=low, after=high, size=size))
     return " ".join(parts)
 
@@ -81,6 +80,26 @@ def moment(value: object) -> str:
     return f"{when:%Y-%m-%d %H:%M} UTC"
 
 
+def _size(value: float, unit: str, strings: Strings) -> str:
+    """Size of a change without its sign: "4.6 points"."""
+    return numbers.number(abs(value), unit, signed=True).lstrip("+").replace("pts", strings.text("plain.points"))
+
+
+def _likely(rule: RuleOutcome, unit: str, strings: Strings) -> str:
+    """The interval as an aside; of a change without signs, in the words of its direction; empty where there is none."""
+    if rule.interval is None:
+        return ""
+    low, high = rule.interval
+    if rule.compare == "absolute":
+        return strings.text("plain.likely", interval=numbers.interval((low, high), unit))
+    if low < 0 < high:
+        sizes = {"low": _size(low, unit, strings), "high": _size(high, unit, strings)}
+        return strings.text(f"plain.likely_both.{rule.compare}", **sizes)
+    small, large = sorted((abs(low), abs(high)))
+    words = numbers.interval((small, large), unit, signed=True).replace("+", "").replace("pts", strings.text("plain.points"))
+    return strings.text("plain.likely", interval=words)
+
+
 def _what(rule: RuleOutcome, found: Lookup, strings: Strings) -> str:
     phrase = metric_phrase(rule.metric, strings)
     return strings.text("plain.of_group", what=phrase, group=found.group_name(rule.group)) if rule.group else phrase
@@ -95,7 +114,7 @@ def _asks(rule: RuleOutcome, unit: str, change: bool, strings: Strings) -> str:
             shown = [numbers.number(edge, unit, signed=change) for edge in edges]
             parts.append(strings.text(f"bounds.{kind}", *shown))
             continue
-        size = numbers.number(abs(edges[0]), unit, signed=True).lstrip("+")
+        size = _size(edges[0], unit, strings)
         side = "" if kind == "max_gap" else "_down" if edges[0] < 0 else "_up"
         parts.append(strings.text(f"plain.asks.{kind}{side}", size=size))
     return " and ".join(parts)

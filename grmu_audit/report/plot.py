@@ -17,6 +17,9 @@ Ticks = Sequence[tuple[float, str]]
 """Values of an axis and their words."""
 
 
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
 @dataclass(frozen=True)
 class Panel:
     """A rectangle of a drawing with its two scales."""
@@ -85,12 +88,12 @@ def mark(axes: Axes, panel: Panel, points: Sequence[tuple[float, float]], series
 def decades(low: float, high: float, most: int = 5) -> Ticks:
     """Powers of ten in a range, at most ``most`` of them.
 
-    >>> decades(0.001, 1.0)
-    [(0.001, '0.001'), (0.01, '0.01'), (0.1, '0.1'), (1.0, '1')]
+    >>> decades(1e-5, 1.0, most=3)
+    [(1e-05, '10⁻⁵'), (0.001, '0.001'), (0.1, '0.1')]
     """
     first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
     step = max(1, math.ceil((last - first + 1) / most))
-    return [(10.0**power, f"{10.0**power:g}") for power in range(first, last + 1, step)]
+    return [(10.0**power, _power(power)) for power in range(first, last + 1, step)]
 
 
 def even(low: float, high: float, count: int = 4) -> list[float]:
@@ -105,6 +108,11 @@ def even(low: float, high: float, count: int = 4) -> list[float]:
     step = next(unit * factor for factor in (1, 2, 2.5, 5, 10) if raw <= unit * factor * (1 + 1e-9))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [round(index * step, 12) for index in range(first, last + 1)]
+
+
+def _power(exponent: int) -> str:
+    """A power of ten; a small or large one with its exponent raised."""
+    return f"{10.0**exponent:g}" if abs(exponent) <= 3 else "10" + str(exponent).translate(_RAISED)
 
 
 def _inside(share: float) -> float:

@@ -19,6 +19,9 @@ SHOWN_REFERENCES = 2
 """References with a column of their own; the audit file holds all."""
 
 
+ABSENT = "–"
+"""Cell of a number that the audit does not hold; a column of nothing else is left out."""
+
 MOST_OPEN = 16
 """Rows of a table that stands open; a longer one is opened by the reader."""
 
@@ -59,10 +62,10 @@ def share(part: int, whole: int) -> str:
     return numbers.percent(part / whole if whole else 0.0)
 
 
-def with_interval(value: MetricValue | None, strings: Strings) -> str:
+def with_interval(value: MetricValue | None) -> str:
     """Estimate and, on a second line, its interval."""
     if value is None:
-        return strings.text("not_recorded")
+        return ABSENT
     return "\n".join(part for part in (clean(numbers.estimate(value)), numbers.interval_of(value)) if part)
 
 
@@ -74,10 +77,10 @@ def group_table(found: Lookup, strings: Strings) -> Table:
         after = found.value("accuracy", CANDIDATE, group)
         cells = [found.value("accuracy", subject, group) for subject in (BASELINE, *references)]
         change = found.value("accuracy", f"{CANDIDATE}-{BASELINE}", group)
-        shown = [with_interval(value, strings) for value in (*cells, after, change)]
-        rows.append([found.group_name(group), _samples(after, strings), *shown])
+        shown = [with_interval(value) for value in (*cells, after, change)]
+        rows.append([found.group_name(group), _samples(after), *shown])
     columns = [_column(strings, "group"), _column(strings, "samples", "number"), *_subject_columns(found, strings)]
-    return _without_absent(Table(caption=strings.text("tables.groups"), columns=columns, rows=rows), strings)
+    return _without_absent(Table(caption=strings.text("tables.groups"), columns=columns, rows=rows))
 
 
 def composition_table(found: Lookup, strings: Strings) -> Table:
@@ -111,13 +114,13 @@ def metric_table(found: Lookup, metrics: Sequence[str], strings: Strings) -> Tab
         after = values[-2]
         title = metric_words(metric).title
         label = name(metric) + (f"\n{title}" if title != name(metric) else "") + _incomplete(after, found, strings)
-        rows.append([label, *(with_interval(value, strings) for value in values), _samples(after, strings)])
+        rows.append([label, *(with_interval(value) for value in values), _samples(after)])
     columns = [_column(strings, "metric"), *_subject_columns(found, strings), _column(strings, "samples", "number")]
     columns[-1]["title"] = strings.text("rules.n")
     caption = strings.text(
         "tables.metrics", numbers.confidence(found.audit.metrics[0].confidence if found.audit.metrics else 0.95)
     )
-    return _without_absent(Table(caption=caption, columns=columns, rows=rows), strings)
+    return _without_absent(Table(caption=caption, columns=columns, rows=rows))
 
 
 def glossary_table(metrics: Sequence[str], strings: Strings) -> Table:
@@ -212,18 +215,15 @@ def _failed(severity: str) -> str:
     return "warned" if severity == "warning" else "failed"
 
 
-def _without_absent(table: Table, strings: Strings) -> Table:
+def _without_absent(table: Table) -> Table:
     """The table without the columns in which nothing at all is recorded; the block on models names what is absent."""
-    absent = strings.text("not_recorded")
-    keep = [i for i in range(len(table["columns"])) if i == 0 or any(row[i] != absent for row in table["rows"])]
+    keep = [i for i in range(len(table["columns"])) if i == 0 or any(row[i] != ABSENT for row in table["rows"])]
     columns, rows = [table["columns"][i] for i in keep], [[row[i] for i in keep] for row in table["rows"]]
     return Table(caption=table["caption"], columns=columns, rows=rows)
 
 
-def _samples(value: MetricValue | None, strings: Strings) -> str:
-    if value is None:
-        return strings.text("not_recorded")
-    return numbers.people(value.n)
+def _samples(value: MetricValue | None) -> str:
+    return ABSENT if value is None else numbers.people(value.n)
 
 
 def _incomplete(value: MetricValue | None, found: Lookup, strings: Strings) -> str:
