@@ -228,6 +228,7 @@ def _same_manifest(session: Session, ref: ModelRef) -> None:
 
 def _log(session: Session, ref: ModelRef, audited: Audit, page: bytes, policy: Policy) -> None:
     """Store report, policy and numbers under an audit run, then the audit itself, which ledger and tags point at."""
+    from grmu_audit import report
     from grmu_audit.tracking.audits import record_audit
 
     with session.store.run(ref.name, "audit", parent=ref.run_id) as run:
@@ -236,3 +237,4 @@ def _log(session: Session, ref: ModelRef, audited: Audit, page: bytes, policy: P
         run.log_metrics({m.name: m.value for m in audited.metrics if m.subject == "candidate" and m.group is None})
         run.set_tags({"grmu.subject": ref.label})
         record_audit(session.store, ref, run, audited, actor=session.actor)
+        session.store.describe(ref, report.build_view(audited)["headline"], run_id=run.id, artifact="report.html")

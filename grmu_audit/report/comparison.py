@@ -70,15 +70,12 @@ def compared(audits: Sequence[Audit], verdicts: Sequence[Audit | None], strings:
 
 
 def comparison_tables(versions: Sequence[Compared], strings: Strings) -> list[Table]:
-    """Numbers of the whole, then test accuracy by group; after the first each version has its paired change beside it."""
+    """Numbers of the whole, then test accuracy by group; after the first each version has its paired change below its value."""
     metrics = _defined(versions)
     rows = [[_metric_label(metric), *_cells(versions, metric, None)] for metric in metrics]
     groups = sorted({group for version in versions for group in version.found.groups})
     by_group = [[versions[0].found.group_name(group), *_cells(versions, "accuracy", group)] for group in groups]
-    titles = [versions[0].label]
-    for version in versions[1:]:
-        titles += [version.label, strings.text("compare.change", first=versions[0].label)]
-    heads = [Column(title=title, kind="number") for title in titles]
+    heads = [Column(title=version.label, kind="number") for version in versions]
     first = [Column(title=strings.text(f"columns.{key}"), kind="text") for key in ("metric", "group")]
     captions = [strings.text("compare.metrics"), strings.text("tables.groups")]
     tables = [Table(caption=captions[i], columns=[first[i], *heads], rows=part) for i, part in enumerate((rows, by_group))]
@@ -99,8 +96,10 @@ def _metric_label(metric: str) -> str:
 def _cells(versions: Sequence[Compared], metric: str, group: Group | None) -> list[str]:
     cells = [with_interval(versions[0].found.value(metric, CANDIDATE, group))]
     for version in versions[1:]:
+        change = version.found.value(metric, f"{CANDIDATE}-{BASELINE}", group)
         cells.append(with_interval(version.found.value(metric, CANDIDATE, group)))
-        cells.append(with_interval(version.found.value(metric, f"{CANDIDATE}-{BASELINE}", group)))
+        if change is not None and _drawable(change):
+            cells[-1] += f"\nΔ {numbers.estimate(change)} ({numbers.interval_of(change)})"
     return cells
 
 
@@ -147,8 +146,8 @@ def _text(versions: Sequence[Compared], tables: Sequence[Table]) -> str:
 
 
 def _one_line(cell: str) -> str:
-    first, _, rest = cell.partition("\n")
-    return f"{first} ({rest})" if rest and any(char.isdigit() for char in first) else first
+    first, *rest = cell.split("\n")
+    return f"{first} ({'; '.join(rest)})" if rest and any(char.isdigit() for char in first) else first
 
 
 def _drawings(versions: Sequence[Compared], strings: Strings) -> list[Drawing]:
