@@ -151,11 +151,25 @@ def roc_points(positive: Floats, negative: Floats, weight: Floats, k: int = SMAL
         return None
     order = np.argsort(-negative, kind="stable")
     ladder = np.cumsum(weight[order]) / weight.sum()
-    steps = [_at(rate, positive, negative[order], ladder) for rate in _GRID]
-    kept = _anonymous(steps, _Step(n0, n1, 1.0), k)
+    kept = _anonymous(_thresholds(positive, negative[order], ladder), _Step(n0, n1, 1.0), k)
     curve = {"fpr": [_rate(step.rate) for step in kept], "tpr": [_rate(step.true / n1) for step in kept]}
     operating = [_operating(rate, positive, (negative[order], ladder), k) for rate in OPERATING_POINTS]
     return {**curve, "operating": operating, "positives": n1, "negatives": n0}
+
+
+def _thresholds(positive: Floats, ranked: Floats, ladder: Floats) -> list[_Step]:
+    """Steps at thresholds between distinct scores, the first and last of each cell of a logarithmic grid of rates."""
+    ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
+    cells = np.searchsorted(_GRID, ladder[ends] - 1e-12)
+    new = cells[1:] != cells[:-1]
+    chosen = ends[np.append(new, True) | np.append(True, new)]
+    beaten = np.sort(positive)
+    steps = []
+    for end in chosen.tolist():
+        below = ranked[end + 1] if end + 1 < len(ranked) else -np.inf
+        true = len(beaten) - int(np.searchsorted(beaten, below, side="right"))
+        steps.append(_Step(end + 1, true, min(float(ladder[end]), 1.0)))
+    return steps
 
 
 def _at(rate: float, positive: Floats, ranked: Floats, ladder: Floats) -> _Step:

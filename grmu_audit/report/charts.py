@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MOST_GROUPS = 12
 """Groups in one drawing; with more, those with the lowest accuracy (or the largest share) are drawn and the table holds all."""
 
+
 def build_charts(found: Lookup, strings: Strings) -> dict[str, Drawing | None]:
     """All drawings by name, see ``DRAWN``; None where there is nothing to draw."""
     return {name: paint(found, strings) for name, paint in DRAWN.items()}

@@ -49,12 +49,12 @@ def compared(found: Lookup, strings: Strings, having: Collection[str]) -> list[S
 
 def parts(strings: Strings) -> list[Series]:
     """Retain, unseen and forget samples."""
-    looks = (
-        ("retain", "before", svg.BEFORE, "o", DOTTED),
-        ("unseen", "reference reference-1", svg.REFERENCE, "s", DASHED),
-        ("forget", "after", svg.AFTER, "D", SOLID),
-    )
-    return [Series(name, strings.text(f"charts.parts.{name}"), *look) for name, *look in looks]
+    words = {name: strings.text(f"charts.parts.{name}") for name in ("retain", "unseen", "forget")}
+    return [
+        Series("retain", words["retain"], "before", svg.BEFORE, "o", DOTTED),
+        Series("unseen", words["unseen"], "reference reference-1", svg.REFERENCE, "s", DASHED),
+        Series("forget", words["forget"], "after", svg.AFTER, "D", SOLID),
+    ]
 
 
 def strokes(series: list[Series]) -> tuple[tuple[str, str], ...]:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from grmu_audit.records import Audit, Decision, MetricValue, RuleOutcome
 from grmu_audit.report import numbers, tables
-from grmu_audit.report.branding import no_branding
 from grmu_audit.report.blocks import audit_digest, build_blocks, report_id
+from grmu_audit.report.branding import no_branding
 from grmu_audit.report.clean import clean, name
 from grmu_audit.report.facts import fact
 from grmu_audit.report.fields import VIEW_VERSION, Branding, Column, Fact, Figure, Table, View
@@ -15,6 +15,7 @@ from grmu_audit.report.lookup import Lookup, model_label
 from grmu_audit.report.plain import effect, moment, rule_sentence
 from grmu_audit.report.rules import rule_row, worst_first
 from grmu_audit.report.strings import Strings, load_strings
+from grmu_audit.report.words import metric_words
 
 _SHOWN_REASONS = 2
 _SHOWN_MISSING = 6
@@ -144,7 +145,7 @@ def _rules_intro(audit: Audit, strings: Strings) -> str:
 
 def _summary(found: Lookup, strings: Strings) -> list[Fact]:
     audit, key = found.audit, decision_key(found.audit)
-    missing = [row[0] for row in _not_measured(found, strings)["rows"]]
+    missing = [metric_words(row[0]).title for row in _not_measured(found, strings)["rows"]]
     more = strings.text("and_more", count=len(missing) - _SHOWN_MISSING) if len(missing) > _SHOWN_MISSING else ""
     why = [_because(audit, strings), *_deciding_reasons(found, strings), _warnings(audit, strings)]
     rows = {

@@ -109,7 +109,9 @@ def test_no_message_no_request_nothing_sticks_out_and_axe_finds_nothing(visit, a
 
 def test_axe_finds_what_is_wrong(browser, axe):
     page = browser.new_page()
-    page.set_content("<html lang='en'><title>t</title><main><h1>x</h1><p style='color:#ccc;background:#fff'>pale</p></main></html>")
+    page.set_content(
+        "<html lang='en'><title>t</title><main><h1>x</h1><p style='color:#ccc;background:#fff'>pale</p></main></html>"
+    )
     assert [line.split(":")[0] for line in violations(page, axe)] == ["color-contrast"]
     page.close()
 

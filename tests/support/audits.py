@@ -333,7 +333,9 @@ def curves() -> dict[str, Any]:
         for name, rates in (("candidate", (0.05, 0.12, 0.43)), ("baseline", (0.2, 0.35, 0.8)))
     }
     training = {
-        "baseline": [{"epoch": i, "loss_train": 2.0 / i, "val_accuracy": 1 - 0.5 / i, "learning_rate": 0.1} for i in range(1, 13)],
+        "baseline": [
+            {"epoch": i, "loss_train": 2.0 / i, "val_accuracy": 1 - 0.5 / i, "learning_rate": 0.1} for i in range(1, 13)
+        ],
         "candidate": [{"epoch": i, "loss_retain": 0.2 / i, "val_accuracy": 0.9 + 0.01 * i} for i in range(1, 6)],
     }
     losses = {name: {"edges": edges, "counts": cells} for name, cells in counts.items()}

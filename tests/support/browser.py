@@ -92,6 +92,8 @@ def compare_with_golden(name: str, picture: bytes | Image.Image) -> None:
 
 def difference(first: Image.Image, second: Image.Image) -> float:
     """Mean absolute difference of two pictures of one size in levels of 255, after a blur that forgives shifted letters."""
-    blurred = [image.resize((max(1, image.width // 8), max(1, image.height // 8)), Image.Resampling.BOX) for image in (first, second)]
+    blurred = [
+        image.resize((max(1, image.width // 8), max(1, image.height // 8)), Image.Resampling.BOX) for image in (first, second)
+    ]
     one, other = (np.asarray(image, dtype=float) for image in blurred)
     return float(np.abs(one - other).mean())

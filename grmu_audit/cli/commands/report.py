@@ -19,9 +19,7 @@ FORMATS = "html, pdf, markdown, model-card, text, json, junit, sarif or github"
 @click.option("--branding", type=FILE, help="YAML file with organisation, logo, colours and footer (html, pdf).")
 @click.option("--templates", type=FOLDER, help="Folder whose templates, style and sentences go first (html, pdf).")
 @click.option("--paper", type=click.Choice(["A4", "Letter"]), default="A4", show_default=True, help="Paper size (pdf).")
-def command(
-    audit_file: Path, kind: str, out: Path | None, branding: Path | None, templates: Path | None, paper: str
-) -> None:
+def command(audit_file: Path, kind: str, out: Path | None, branding: Path | None, templates: Path | None, paper: str) -> None:
     """Render an audit.json again; needs neither the model nor the registry."""
     from grmu_audit.evidence import write_atomic
 
