@@ -1,4 +1,4 @@
-"""Reports: one audit in, one document out; HTML, PDF and text for people, JUnit, SARIF, GitHub, Markdown and JSON for machines."""
+"""Reports: one audit in, one document out; HTML, PDF and text for people; JUnit, SARIF, GitHub, Markdown, JSON for machines."""
 
 from grmu_audit.report.comparison import render_comparison
 from grmu_audit.report.formats import FORMATS, render
