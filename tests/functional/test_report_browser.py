@@ -1,21 +1,11 @@
 """The report in a real browser: opens from a file, says nothing on the console, asks nobody for anything."""
 
-import os
-import sys
-from pathlib import Path
-
 import pytest
+from support import audits
+from support.browser import chromium
 
-TESTS = Path(__file__).resolve().parents[1]
-if str(TESTS) not in sys.path:
-    sys.path.insert(0, str(TESTS))
+from grmu_audit.report import render_html
 
-from support import audits  # noqa: E402
-
-from grmu_audit.report import render_html  # noqa: E402
-
-CHROMIUM = "/usr/bin/chromium"
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 WIDTHS = (360, 768, 1280)
 
 pytestmark = pytest.mark.browser
@@ -23,16 +13,8 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture(scope="module")
 def browser():
-    if not Path(CHROMIUM).exists():
-        if os.environ.get("GRMU_AUDIT_REQUIRE_SYSTEM") == "1":
-            pytest.fail(f"{CHROMIUM} is missing: install Debian's chromium")
-        pytest.skip(f"{CHROMIUM} is missing: install Debian's chromium to run the browser tests")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+    with chromium() as started:
         yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")
