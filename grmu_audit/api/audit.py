@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from grmu_audit import __version__
 from grmu_audit.api import judge
 from grmu_audit.api.request import StoredRequest, stored_request
 from grmu_audit.api.session import Session
-from grmu_audit.api.train import PREDICTIONS, QUALITY
+from grmu_audit.api.train import PREDICTIONS, QUALITY, TRAINING
 from grmu_audit.errors import InputError, IntegrityError
 from grmu_audit.evidence import canonical_json, pseudonyms, write_atomic
 from grmu_audit.records import (
@@ -89,7 +90,7 @@ def audit(
         tables[0],
         baseline=tables[1] if baseline else None,
         references=tables[2 if baseline else 1 :],
-        data=_data_record(dataset, request.groups),
+        data=data_record(dataset, request.groups),
         forget=ForgetRecord(len(request.names), request.digest, request.dominant, request.made),
         dominant=request.dominant,
         confidence=policy.confidence,
@@ -97,6 +98,7 @@ def audit(
         seed=seed,
         data_quality=_quality(session, ref),
         record=_record(session, ref, seed, passes),
+        training=_training(session, [version for version, _ in tables], baseline is not None),
     )
     _same_manifest(session, ref)
     judged = judge.judge(facts, policy, today)
@@ -162,7 +164,8 @@ def _references(session: Session, ref: ModelRef, named: Sequence[str]) -> list[M
     return sorted(same, key=lambda v: not v.reweight)
 
 
-def _data_record(dataset: Dataset, groups: tuple[GroupCount, ...]) -> DataRecord:
+def data_record(dataset: Dataset, groups: tuple[GroupCount, ...]) -> DataRecord:
+    """What an audit says of a dataset under a request."""
     header = dataset.header
     return DataRecord(
         manifest_sha256=dataset.digest,
@@ -184,6 +187,23 @@ def _quality(session: Session, ref: ModelRef) -> DataCheckReport | None:
         return TypeAdapter(DataCheckReport).validate_json(data) if data else None
     except ValidationError as error:
         raise IntegrityError(f"{QUALITY} of {ref.label} is damaged: {error.error_count()} defects") from None
+
+
+def _training(session: Session, versions: Sequence[ModelRef], has_baseline: bool) -> dict[str, list[dict[str, float]]]:
+    """What each epoch logged, by subject; a version without a stored history has none."""
+    names = ["candidate", *(["baseline"] if has_baseline else [])]
+    names += [f"reference#{i + 1}" for i in range(len(versions) - len(names))]
+    found = {name: _epochs(session, version) for name, version in zip(names, versions, strict=True)}
+    return {name: epochs for name, epochs in found.items() if epochs}
+
+
+def _epochs(session: Session, ref: ModelRef) -> list[dict[str, float]]:
+    data = session.store.run_artifact(ref.run_id, TRAINING) if ref.run_id else None
+    try:
+        rows = json.loads(data) if data else []
+        return [{str(key): float(value) for key, value in row.items()} for row in rows]
+    except (ValueError, TypeError, AttributeError):
+        raise IntegrityError(f"{TRAINING} of {ref.label} is damaged") from None
 
 
 def _record(session: Session, ref: ModelRef, seed: int, passes: int) -> dict[str, Any]:
@@ -208,6 +228,7 @@ def _same_manifest(session: Session, ref: ModelRef) -> None:
 
 def _log(session: Session, ref: ModelRef, audited: Audit, page: bytes, policy: Policy) -> None:
     """Store report, policy and numbers under an audit run, then the audit itself, which ledger and tags point at."""
+    from grmu_audit import report
     from grmu_audit.tracking.audits import record_audit
 
     with session.store.run(ref.name, "audit", parent=ref.run_id) as run:
@@ -216,3 +237,4 @@ def _log(session: Session, ref: ModelRef, audited: Audit, page: bytes, policy: P
         run.log_metrics({m.name: m.value for m in audited.metrics if m.subject == "candidate" and m.group is None})
         run.set_tags({"grmu.subject": ref.label})
         record_audit(session.store, ref, run, audited, actor=session.actor)
+        session.store.describe(ref, report.build_view(audited)["headline"], run_id=run.id, artifact="report.html")

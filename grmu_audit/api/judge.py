@@ -16,8 +16,9 @@ from grmu_audit.api.prediction_file import read_predictions
 from grmu_audit.errors import InputError
 from grmu_audit.evidence import canonical_json, sha256_file, sha256_hex, write_atomic
 from grmu_audit.metrics.changes import align, changes, closeness, mean_changes
+from grmu_audit.metrics.curves import curves_of
 from grmu_audit.metrics.facts import Facts, facts
-from grmu_audit.metrics.privacy import attacked
+from grmu_audit.metrics.privacy import Attacked, attacked
 from grmu_audit.metrics.suite import values_of
 from grmu_audit.records import (
     SPLITS,
@@ -58,6 +59,7 @@ def assemble(
     data_quality: DataCheckReport | None = None,
     record: Mapping[str, Any] | None = None,
     not_measured: Sequence[NotMeasured] = (),
+    training: Mapping[str, Sequence[Mapping[str, float]]] | None = None,
 ) -> Audit:
     """The one place where an audit is made from predictions: every metric of every side, and every change.
 
@@ -78,6 +80,7 @@ def assemble(
         data_quality: the quality checks of the request.
         record: tool and library versions, hardware, created.
         not_measured: what a reader may expect and will not find.
+        training: what each epoch logged, by subject, for the training curves.
 
     Returns:
         An audit without a verdict; it holds no sample id.
@@ -91,7 +94,9 @@ def assemble(
     names = (["baseline"] if baseline else []) + [f"reference#{i + 1}" for i in range(len(references))]
     yardstick = _yardstick([side[0] for side in references])
     sides = dict(zip(names, others, strict=True))
-    metrics = _metrics(first, sides, yardstick, confidence=confidence, attack_score=attack_score, variant=variant)
+    attacks = {name: attacked(side) for name, side in {"candidate": first, **sides}.items()}
+    metrics = _metrics(first, sides, attacks, yardstick, confidence=confidence, attack_score=attack_score, variant=variant)
+    curves = curves_of({"candidate": first, **sides}, attacks, attack_score=attack_score)
     facts_of_audit = {"seed": seed, "attack_score": attack_score, "variant": variant, "positive_class": positive_class}
     return Audit(
         subject=candidate[0],
@@ -102,6 +107,7 @@ def assemble(
         references=tuple(side[0] for side in references),
         data_quality=data_quality,
         not_measured=tuple(not_measured),
+        curves=curves | ({"training": {name: list(epochs) for name, epochs in training.items()}} if training else {}),
         record={
             "created": now(),
             "tool": f"grmu-audit {__version__}",
@@ -124,11 +130,17 @@ def _yardstick(references: Sequence[ModelRef]) -> list[int]:
 
 
 def _metrics(
-    first: Facts, others: Mapping[str, Facts], yardstick: Sequence[int], *, confidence: float, attack_score: str, variant: str
+    first: Facts,
+    others: Mapping[str, Facts],
+    attacks: Mapping[str, Attacked],
+    yardstick: Sequence[int],
+    *,
+    confidence: float,
+    attack_score: str,
+    variant: str,
 ) -> list[MetricValue]:
     """Values of all sides, then all changes, then the closeness to the references."""
     sides = {"candidate": first, **others}
-    attacks = {name: attacked(side) for name, side in sides.items()}
     values = {
         name: values_of(side, attacks[name], subject=name, confidence=confidence, attack_score=attack_score, variant=variant)
         for name, side in sides.items()

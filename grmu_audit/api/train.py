@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from grmu_audit.training.runtime import Runtime
     from grmu_audit.unlearning.base import Method, UnlearningData
 
+TRAINING = "training.json"
+"""Artifact of a run: what each epoch logged, for the training curves of a report."""
 PREDICTIONS = "predictions.parquet"
 """Artifact of a version's run: its forward pass over all samples."""
 QUALITY = "data_quality.json"
@@ -225,8 +227,15 @@ def _make_version(session: Session, name: str, dataset: Dataset, recipe: Recipe,
     from grmu_audit.training.runtime import hardware
 
     kind = "unlearn" if recipe.role == "unlearned" else recipe.role
+    epochs: list[dict[str, float]] = []
+
     with session.store.run(name, kind, parent=recipe.parent.run_id if recipe.parent else None) as run:
-        runtime = session.runtime(recipe.seed, _title(name, recipe), lambda epoch, metrics: run.log_metrics(metrics, epoch))
+
+        def log(epoch: int, metrics: Mapping[str, float]) -> None:
+            run.log_metrics(metrics, epoch)
+            epochs.append({"epoch": epoch + 1, **metrics})
+
+        runtime = session.runtime(recipe.seed, _title(name, recipe), log)
         _log_start(run, dataset, recipe, quality)
         source = BatchSource(dataset, runtime.device)
         start = time.perf_counter()
@@ -234,6 +243,7 @@ def _make_version(session: Session, name: str, dataset: Dataset, recipe: Recipe,
         seconds = time.perf_counter() - start
         outputs = forward(model, source, runtime, pseudonyms(session.key, dataset.frame["id"].tolist()))
         run.log_bytes(to_parquet(outputs), PREDICTIONS)
+        run.log_bytes(canonical_json(epochs), TRAINING)
         facts = {
             "data": asdict(recipe.data),
             "settings": recipe.settings,

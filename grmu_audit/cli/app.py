@@ -26,7 +26,9 @@ COMMANDS = {
     "rollback": "Make an earlier champion the champion again.",
     "verify": "Look for edits, moved aliases and changed files.",
     "history": "Show the ledger of a model.",
-    "report": "Render an audit.json again.",
+    "report": "Render an audit.json again: html, pdf, markdown, ...",
+    "compare": "Show several versions side by side.",
+    "site": "Write a static register of all audits.",
     "policy": "Check or show a policy; print its JSON Schema.",
     "methods": "List the unlearning methods.",
 }

@@ -34,6 +34,8 @@ class Attacked:
     """[n] test rows that the forget set is compared with."""
     matched: Mask
     """[n] forget rows whose group has test rows."""
+    weight: Floats
+    """[unseen] weights that give the unseen rows the forget set's group mix."""
 
 
 def attacked(f: Facts, *, forests: bool = True) -> Attacked:
@@ -43,7 +45,7 @@ def attacked(f: Facts, *, forests: bool = True) -> Attacked:
     rocs: dict[str, Roc] = {}
     if matched.any():
         rocs = {name: roc(score[matched], score[unseen], weight) for name, score in attack_scores(f.predictions).items()}
-    return Attacked(calls, rocs, why, unseen, matched)
+    return Attacked(calls, rocs, why, unseen, matched, weight)
 
 
 def _forests(f: Facts) -> tuple[dict[str, Mask], str]:

@@ -111,6 +111,9 @@ class Audit:
     """Tool and library versions, hardware, seed, created, forward passes."""
     verdict: Verdict | None = None
     """The judgement; None before a policy was applied."""
+    curves: dict[str, Any] = field(default_factory=dict)
+    """Summaries for charts, in which no step stands for fewer than k people (``metrics.curves``); empty where there are none:
+    ``losses`` and ``roc`` per subject, and ``training``: per subject what each epoch logged."""
     schema: str = AUDIT_SCHEMA
     """Schema name and version."""
 

@@ -1,7 +1,22 @@
-"""Reports: one audit in, one document out; HTML and text for people, JUnit, SARIF, GitHub, Markdown and JSON for machines."""
+"""Reports: one audit in, one document out; HTML, PDF and text for people; JUnit, SARIF, GitHub, Markdown, JSON for machines."""
 
+from grmu_audit.report.comparison import render_comparison
 from grmu_audit.report.formats import FORMATS, render
 from grmu_audit.report.html import render_html
+from grmu_audit.report.pdf import PAPERS, render_pdf
+from grmu_audit.report.register import RegisterEntry, RegisterModel, RegisterRequest, render_register
 from grmu_audit.report.view import build_view
 
-__all__ = ["FORMATS", "build_view", "render", "render_html"]
+__all__ = [
+    "FORMATS",
+    "PAPERS",
+    "RegisterEntry",
+    "RegisterModel",
+    "RegisterRequest",
+    "build_view",
+    "render",
+    "render_comparison",
+    "render_html",
+    "render_pdf",
+    "render_register",
+]

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from grmu_audit.records import Audit
-from grmu_audit.report import numbers, tables
+from grmu_audit.report import curve_tables, numbers, tables
 from grmu_audit.report.clean import clean
 from grmu_audit.report.facts import Recorder, model_card
-from grmu_audit.report.fields import VIEW_VERSION, Block, Card, Table
+from grmu_audit.report.fields import VIEW_VERSION, Block, Card, Figure, Table
 from grmu_audit.report.lookup import Lookup, model_label
 from grmu_audit.report.strings import Strings
 
@@ -58,7 +58,7 @@ def _request(found: Lookup, strings: Strings) -> Block:
     recorder = Recorder(strings)
     request = found.audit.forget.request
     recorder.add_from(request, _REQUEST)
-    recorder.add_others(request, (*_REQUEST, *_FORGET, "systems"))
+    recorder.add_others(request, (*_REQUEST, *_FORGET, "systems", "groups"))
     return recorder.block("request")
 
 
@@ -70,7 +70,8 @@ def _forget_set(found: Lookup, strings: Strings) -> Block:
     recorder.add("dominant_groups", found.group_names(forget.dominant_groups))
     recorder.add_from(forget.request, _FORGET)
     note = strings.text("suppression_note", k=numbers.K_ANONYMITY)
-    return recorder.block("forget_set", tables=[tables.composition_table(found, strings)], notes=[note])
+    figures = _figures(recorder, {"composition": tables.composition_table(found, strings)})
+    return recorder.block("forget_set", figures=figures, notes=[note])
 
 
 def _systems(found: Lookup, strings: Strings) -> Block:
@@ -119,13 +120,20 @@ def _method(found: Lookup, strings: Strings) -> Block:
     recorder.add("method", model.method)
     recorder.add("reweight", model.reweight if model.method else None)
     recorder.add("seed", model.seed)
-    recorder.add_from(model.config, _METHOD)
+    hardware = _mapping(model.config.get("hardware"))
+    known = {
+        "guarantee": strings.get(f"guarantees.{model.role}", "") if model.method else None,
+        "device": hardware.get("device"),
+        "determinism": hardware.get("deterministic"),
+    }
+    recorder.add_from({**known, **model.config}, _METHOD)
     recorder.add("cost", _cost(found, strings))
     rest = {key: value for key, value in model.config.items() if key not in _METHOD}
     if not rest:
         recorder.add("hyper_parameters", None)
     recorder.add_others(rest, ())
-    return recorder.block("method")
+    figures = _figures(recorder, {"training": curve_tables.training_table(found, strings)})
+    return recorder.block("method", figures=figures)
 
 
 def _cost(found: Lookup, strings: Strings) -> str | None:
@@ -138,6 +146,13 @@ def _cost(found: Lookup, strings: Strings) -> str | None:
     return None
 
 
+def _figures(recorder: Recorder, twins: dict[str, Table]) -> list[Figure]:
+    """A figure for each twin that holds anything; the others are named as not recorded."""
+    figures = [Figure(chart=key, table=table) for key, table in twins.items() if table["rows"]]
+    recorder.missing += [recorder.strings.text(f"charts.{key}.title") for key, table in twins.items() if not table["rows"]]
+    return figures
+
+
 def _metric_tables(found: Lookup, topic: str, strings: Strings) -> list[Table]:
     metrics = [metric for metric in found.metric_names if metric_topic(metric) == topic]
     return [tables.metric_table(found, metrics, strings), tables.glossary_table(metrics, strings)] if metrics else []
@@ -148,11 +163,17 @@ def _utility(found: Lookup, strings: Strings) -> Block:
 
 
 def _forgetting(found: Lookup, strings: Strings) -> Block:
-    return Recorder(strings).block("forgetting", tables=_metric_tables(found, "forgetting", strings))
+    recorder = Recorder(strings)
+    twins = {"losses": curve_tables.losses_table(found, strings), "roc": curve_tables.roc_table(found, strings)}
+    figures = _figures(recorder, twins)
+    return recorder.block("forgetting", figures=figures, tables=_metric_tables(found, "forgetting", strings))
 
 
 def _robustness(found: Lookup, strings: Strings) -> Block:
-    return Recorder(strings).block("robustness", tables=_metric_tables(found, "robustness", strings))
+    recorder = Recorder(strings)
+    twins = {"layers": curve_tables.layers_table(found, strings), "radius": curve_tables.radius_table(found, strings)}
+    figures = _figures(recorder, twins)
+    return recorder.block("robustness", figures=figures, tables=_metric_tables(found, "robustness", strings))
 
 
 def _quality(found: Lookup, strings: Strings) -> Block:
@@ -165,7 +186,8 @@ def _quality(found: Lookup, strings: Strings) -> Block:
     recorder.add("results", strings.text(f"quality.{key}", count=len(report.results), failed=len(unmet) - warned, warned=warned))
     recorder.add("engine", report.engine)
     recorder.add("suite_sha256", report.suite_sha256)
-    return recorder.block("quality", tables=[tables.quality_table(found, strings), tables.shift_table(found, strings)])
+    figures = _figures(recorder, {"shift": tables.shift_table(found, strings)})
+    return recorder.block("quality", figures=figures, tables=[tables.quality_table(found, strings)])
 
 
 def _decision(found: Lookup, strings: Strings) -> Block:

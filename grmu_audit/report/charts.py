@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from grmu_audit.records import Group, MetricValue
 from grmu_audit.report import numbers, svg
 from grmu_audit.report.bullets import draw_rules
-from grmu_audit.report.lookup import BASELINE, CANDIDATE, Lookup
+from grmu_audit.report.curve_charts import draw_layers, draw_losses, draw_radius, draw_roc, draw_training
+from grmu_audit.report.lookup import CANDIDATE, Lookup
+from grmu_audit.report.series import compared
 from grmu_audit.report.strings import Strings
 from grmu_audit.report.svg import Drawing
-from grmu_audit.report.tables import protected, reference_titles
+from grmu_audit.report.tables import group_shift, protected
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,16 +21,10 @@ if TYPE_CHECKING:
 MOST_GROUPS = 12
 """Groups in one drawing; with more, those with the lowest accuracy (or the largest share) are drawn and the table holds all."""
 
-_MARKERS = ("o", "s", "^", "D")
-
 
 def build_charts(found: Lookup, strings: Strings) -> dict[str, Drawing | None]:
-    """All drawings by name (``groups``, ``rules``, ``composition``); None where there is nothing to draw."""
-    return {
-        "groups": draw_groups(found, strings),
-        "rules": draw_rules(found, strings),
-        "composition": draw_composition(found, strings),
-    }
+    """All drawings by name, see ``DRAWN``; None where there is nothing to draw."""
+    return {name: paint(found, strings) for name, paint in DRAWN.items()}
 
 
 def draw_groups(found: Lookup, strings: Strings) -> Drawing | None:
@@ -36,11 +32,12 @@ def draw_groups(found: Lookup, strings: Strings) -> Drawing | None:
     groups = _lowest(found, [group for group in found.groups if _shown(found.value("accuracy", CANDIDATE, group))])
     if not groups:
         return None
-    series = _series(found, strings)
+    known = {value.subject for value in found.audit.metrics if value.name == "accuracy"}
+    series = compared(found, strings, known)
     lane, top = 11.0, 30.0
     step = 24 + lane * len(series) + 6
     height = top + step * len(groups)
-    rows = [(found.group_name(group), [found.value("accuracy", subject, group) for subject, *_ in series]) for group in groups]
+    rows = [(found.group_name(group), [found.value("accuracy", one.name, group) for one in series]) for group in groups]
 
     scale = _accuracy_scale([value for _, values in rows for value in values])
 
@@ -49,16 +46,16 @@ def draw_groups(found: Lookup, strings: Strings) -> Drawing | None:
         for index, (label, values) in enumerate(rows):
             base = top + step * index + 13
             axes.text(0, base, svg.shorten(label), color=svg.INK, weight="bold")
-            for at, (value, (_, colour, marker, _)) in enumerate(zip(values, series, strict=True)):
-                _interval_mark(axes, base + 10 + lane * at, value, (colour, marker), scale)
+            for at, (value, one) in enumerate(zip(values, series, strict=True)):
+                _interval_mark(axes, base + 10 + lane * at, value, (one.colour, one.marker), scale)
 
     title, words = strings.text("charts.groups.title"), numbers.confidence(_confidence(rows))
-    shown = ", ".join(label for _, _, _, (_, label) in series)
+    shown = ", ".join(one.label for one in series)
     description = strings.text("charts.groups.description", count=len(groups), series=shown, confidence=words)
     if len(groups) < len(found.groups):
         description += " " + strings.text("charts.lowest", shown=len(groups), count=len(found.groups))
     drawn = svg.draw("chart-groups", height, paint, title=title, description=description)
-    legend = tuple((kind, label) for _, _, _, (kind, label) in series)
+    legend = tuple((one.kind, one.label) for one in series)
     return Drawing("chart-groups", title, description, drawn, legend)
 
 
@@ -84,19 +81,36 @@ def draw_composition(found: Lookup, strings: Strings) -> Drawing | None:
     if len(rows) < len(counts):
         description += " " + strings.text("charts.largest", shown=len(rows), count=len(counts))
     drawn = svg.draw("chart-composition", height, paint, title=title, description=description)
-    legend = (("before bar", strings.text("charts.training")), ("after bar", strings.text("charts.forget")))
+    legend = (("before bar", strings.text("charts.training_set")), ("after bar", strings.text("charts.forget_set")))
     return Drawing("chart-composition", title, description, drawn, legend)
 
 
-def _series(found: Lookup, strings: Strings) -> list[tuple[str, str, str, tuple[str, str]]]:
-    """Subject, colour, marker, and legend entry of each series that has a value."""
-    listed = [(BASELINE, svg.BEFORE, "before", strings.text("columns.before"))]
-    for index, (subject, title) in enumerate(zip(found.references, reference_titles(found, strings), strict=False)):
-        listed.append((subject, svg.REFERENCE, f"reference reference-{index + 1}", title))
-    listed.append((CANDIDATE, svg.AFTER, "after", strings.text("columns.after")))
-    known = {value.subject for value in found.audit.metrics if value.name == "accuracy"}
-    markers = dict(zip(("before", "reference reference-1", "reference reference-2", "after"), _MARKERS, strict=True))
-    return [(subject, colour, markers[kind], (kind, label)) for subject, colour, kind, label in listed if subject in known]
+def draw_shift(found: Lookup, strings: Strings) -> Drawing | None:
+    """Share of each group in the training data before and after the request, and the weight that REWEIGHT gives it."""
+    known = group_shift(found)
+    rows = sorted(known, key=lambda row: -(row.before or 0))[:MOST_GROUPS]
+    rows = [row for row in known if row in rows and row.before is not None]
+    if not rows:
+        return None
+    top, step = 4.0, 56.0
+    height = top + step * len(rows)
+
+    def paint(axes: Axes) -> None:
+        for index, row in enumerate(rows):
+            base = top + step * index + 14
+            absent = strings.text("hidden_complement") if row.concealed else "–"
+            weight = absent if row.weight is None else f"× {row.weight:.2f}"
+            axes.text(0, base, svg.shorten(row.name, 32), color=svg.INK, weight="bold")
+            axes.text(svg.WIDTH, base, weight, color=svg.INK, ha="right")
+            _bar(axes, base + 13, row.before, svg.BEFORE, strings)
+            _bar(axes, base + 27, row.after, svg.AFTER, strings)
+
+    title, description = strings.text("charts.shift.title"), strings.text("charts.shift.description")
+    if len(rows) < len(known):
+        description += " " + strings.text("charts.largest", shown=len(rows), count=len(known))
+    drawn = svg.draw("chart-shift", height, paint, title=title, description=description)
+    legend = (("before bar", strings.text("columns.share_before")), ("after bar", strings.text("columns.share_after")))
+    return Drawing("chart-shift", title, description, drawn, legend)
 
 
 def _lowest(found: Lookup, groups: list[Group]) -> list[Group]:
@@ -164,3 +178,17 @@ def _bar(axes: Axes, y: float, share: float | None, colour: str, strings: String
     width = max(room * share, 1.5)
     axes.barh([y], [width], height=10, color=colour)
     axes.text(width + 6, y + 4, numbers.percent(share), color=svg.INK, size=svg.SMALL)
+
+
+DRAWN: dict[str, Callable[[Lookup, Strings], Drawing | None]] = {
+    "groups": draw_groups,
+    "rules": draw_rules,
+    "composition": draw_composition,
+    "shift": draw_shift,
+    "training": draw_training,
+    "losses": draw_losses,
+    "roc": draw_roc,
+    "layers": draw_layers,
+    "radius": draw_radius,
+}
+"""Every drawing by name."""

@@ -62,6 +62,7 @@ class Recorder:
             intro=self.strings.text(f"blocks.{identity}.intro"),
             facts=self.facts,
             cards=parts.get("cards", []),
+            figures=parts.get("figures", []),
             tables=[table for table in parts.get("tables", []) if table["rows"]],
             notes=[note for note in parts.get("notes", []) if note],
             missing=self.missing,

@@ -72,8 +72,10 @@ class RuleRow(TypedDict):
     """The interval that decided; empty when there is none."""
     bound: str
     """The allowed range in words."""
+    plain: str
+    """What was found and what the policy asks for, in plain words."""
     reason: str
-    """One sentence: why this decision."""
+    """The recorded reason of the decision."""
     needed: str
     """What would decide an undecided rule; empty when nothing is needed."""
     why: str
@@ -91,6 +93,28 @@ class Card(TypedDict):
     """Facts."""
 
 
+class Figure(TypedDict):
+    """A drawing by its name, with the numbers behind it."""
+
+    chart: str
+    """Key of the drawing in ``charts``."""
+    table: Table
+    """Its table twin."""
+
+
+class Branding(TypedDict):
+    """Who publishes the report; every text may be empty."""
+
+    organisation: str
+    """Name of the organisation."""
+    logo: str
+    """Logo as a ``data:`` address of an image."""
+    footer: str
+    """Legal footer."""
+    style: str
+    """Style rules for the organisation's colours; made of checked colours only."""
+
+
 class Block(TypedDict):
     """One block of the details."""
 
@@ -104,6 +128,8 @@ class Block(TypedDict):
     """What was recorded."""
     cards: list[Card]
     """Groups of facts with a heading of their own, one a model version."""
+    figures: list[Figure]
+    """Drawings with their table twins."""
     tables: list[Table]
     """Tables."""
     notes: list[str]
@@ -126,7 +152,9 @@ class View(TypedDict):
     report_id: str
     """First 12 hex digits of the audit's digest."""
     created: str
-    """When the audit was made, as recorded."""
+    """When the audit was made: UTC to the minute where a time was recorded."""
+    branding: Branding
+    """Who publishes the report."""
     word: str
     """The decision: ``PASS``, ``BREACH``, ``INCONCLUSIVE`` or ``NOT JUDGED``."""
     state: str
@@ -147,6 +175,8 @@ class View(TypedDict):
     """What was not measured, and why."""
     limits: list[str]
     """What the report cannot say."""
+    figures: list[Figure]
+    """Drawings of page one with their table twins: groups, rules."""
     group_table: Table
     """Test accuracy by group; the table twin of its drawing."""
     composition_table: Table

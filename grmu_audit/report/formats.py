@@ -15,7 +15,7 @@ FORMATS: Registry[Renderer] = Registry("report format", "grmu_audit.formats")
 
 
 def render(audit: Audit, format: str) -> str:  # noqa: A002  (the word that users know)
-    """The audit in a format: ``github``, ``html``, ``json``, ``junit``, ``markdown``, ``sarif``, ``text``.
+    """The audit in a format: ``github``, ``html``, ``json``, ``junit``, ``markdown``, ``model-card``, ``sarif``, ``text``.
 
     Raises:
         NotFoundError: no such format; the message lists the known ones.
@@ -70,3 +70,10 @@ def _github(audit: Audit) -> str:
     from grmu_audit.report.github import render_github
 
     return render_github(audit)
+
+
+@FORMATS.register("model-card")
+def _model_card(audit: Audit) -> str:
+    from grmu_audit.report.model_card import render_model_card
+
+    return render_model_card(audit)

@@ -28,7 +28,7 @@ def render_markdown(audit: Audit) -> str:
     view = build_view(audit, strings=strings)
     text = "\n".join(_head(view))
     for heading, table in _sections(view, strings):
-        text += f"\n\n### {heading}\n\n" + _table(table, MAX_BYTES - _RESERVE - len(text.encode()))
+        text += f"\n\n### {heading}\n\n" + markdown_table(table, MAX_BYTES - _RESERVE - len(text.encode()))
     tail = f"{strings.text('report_id')} `{view['report_id']}` · {strings.text('created')} {defuse(view['created'])}"
     return f"{text}\n\n<sub>{tail}</sub>\n"
 
@@ -62,7 +62,7 @@ def _sections(view: View, strings: Strings) -> Iterator[tuple[str, Table]]:
                 row["id"],
                 _observed(row["observed"], row["interval"]),
                 row["bound"],
-                row["reason"],
+                row["plain"],
             ]
             for row in view["rules"]
         ]
@@ -85,8 +85,8 @@ def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def _table(table: Table, room: int) -> str:
-    """As many rows as there is room for."""
+def markdown_table(table: Table, room: int) -> str:
+    """A table in Markdown, cells defused, with as many rows as there is room for in bytes; what is cut is counted."""
     lines = [_line([defuse(column["title"]) for column in table["columns"]])]
     lines.append(_line(["---:" if column["kind"] == "number" else "---" for column in table["columns"]]))
     used = len("\n".join(lines).encode())

@@ -7,6 +7,7 @@ from grmu_audit.report import numbers
 from grmu_audit.report.clean import clean, name
 from grmu_audit.report.fields import RuleRow
 from grmu_audit.report.lookup import Lookup
+from grmu_audit.report.plain import rule_sentence
 from grmu_audit.report.strings import Strings
 from grmu_audit.report.words import MetricWords, metric_words
 
@@ -53,6 +54,7 @@ def rule_row(rule: RuleOutcome, found: Lookup, strings: Strings) -> RuleRow:
         observed=_observed(rule, words.unit, change, strings),
         interval="" if _small(rule) else numbers.interval(rule.interval, words.unit, signed=change),
         bound=bound_words(rule, words.unit, strings),
+        plain=rule_sentence(rule, found, strings),
         reason=clean(rule.reason),
         needed=clean(rule.needed or ""),
         why=clean(rule.why),

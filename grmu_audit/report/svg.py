@@ -46,6 +46,9 @@ _PROPERTIES = {
     UNDECIDED: "var(--inconclusive)",
 }
 
+Paint = Callable[["Axes"], None]
+"""Draws on axes."""
+
 _RC = {"svg.fonttype": "none", "text.parse_math": False, "font.size": FONT, "path.simplify": False, "axes.unicode_minus": True}
 
 
@@ -65,7 +68,7 @@ class Drawing:
     """Style name and words of each series."""
 
 
-def draw(identity: str, height: float, paint: Callable[[Axes], None], *, title: str, description: str) -> str:
+def draw(identity: str, height: float, paint: Paint, *, title: str, description: str) -> str:
     """One drawing as an ``<svg>`` element.
 
     Args:

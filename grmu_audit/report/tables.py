@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from grmu_audit.records import Group, GroupCount, MetricValue
 from grmu_audit.report import numbers
@@ -17,6 +18,9 @@ from grmu_audit.report.words import metric_words
 SHOWN_REFERENCES = 2
 """References with a column of their own; the audit file holds all."""
 
+
+ABSENT = "–"
+"""Cell of a number that the audit does not hold; a column of nothing else is left out."""
 
 MOST_OPEN = 16
 """Rows of a table that stands open; a longer one is opened by the reader."""
@@ -58,10 +62,10 @@ def share(part: int, whole: int) -> str:
     return numbers.percent(part / whole if whole else 0.0)
 
 
-def with_interval(value: MetricValue | None, strings: Strings) -> str:
+def with_interval(value: MetricValue | None) -> str:
     """Estimate and, on a second line, its interval."""
     if value is None:
-        return strings.text("not_recorded")
+        return ABSENT
     return "\n".join(part for part in (clean(numbers.estimate(value)), numbers.interval_of(value)) if part)
 
 
@@ -73,10 +77,10 @@ def group_table(found: Lookup, strings: Strings) -> Table:
         after = found.value("accuracy", CANDIDATE, group)
         cells = [found.value("accuracy", subject, group) for subject in (BASELINE, *references)]
         change = found.value("accuracy", f"{CANDIDATE}-{BASELINE}", group)
-        shown = [with_interval(value, strings) for value in (*cells, after, change)]
-        rows.append([found.group_name(group), _samples(after, strings), *shown])
+        shown = [with_interval(value) for value in (*cells, after, change)]
+        rows.append([found.group_name(group), _samples(after), *shown])
     columns = [_column(strings, "group"), _column(strings, "samples", "number"), *_subject_columns(found, strings)]
-    return _without_absent(Table(caption=strings.text("tables.groups"), columns=columns, rows=rows), strings)
+    return _without_absent(Table(caption=strings.text("tables.groups"), columns=columns, rows=rows))
 
 
 def composition_table(found: Lookup, strings: Strings) -> Table:
@@ -110,13 +114,13 @@ def metric_table(found: Lookup, metrics: Sequence[str], strings: Strings) -> Tab
         after = values[-2]
         title = metric_words(metric).title
         label = name(metric) + (f"\n{title}" if title != name(metric) else "") + _incomplete(after, found, strings)
-        rows.append([label, *(with_interval(value, strings) for value in values), _samples(after, strings)])
+        rows.append([label, *(with_interval(value) for value in values), _samples(after)])
     columns = [_column(strings, "metric"), *_subject_columns(found, strings), _column(strings, "samples", "number")]
     columns[-1]["title"] = strings.text("rules.n")
     caption = strings.text(
         "tables.metrics", numbers.confidence(found.audit.metrics[0].confidence if found.audit.metrics else 0.95)
     )
-    return _without_absent(Table(caption=caption, columns=columns, rows=rows), strings)
+    return _without_absent(Table(caption=caption, columns=columns, rows=rows))
 
 
 def glossary_table(metrics: Sequence[str], strings: Strings) -> Table:
@@ -144,16 +148,43 @@ def quality_table(found: Lookup, strings: Strings) -> Table:
     return Table(caption=strings.text("quality.table"), columns=columns, rows=rows)
 
 
-def shift_table(found: Lookup, strings: Strings) -> Table:
-    """Group mix before and after the request, with REWEIGHT weights; what would give a hidden count away is hidden with it."""
+@dataclass(frozen=True)
+class Shift:
+    """How the request changes the share of one group; None where a number must not be shown or is not recorded."""
+
+    name: str
+    """Group."""
+    before: float | None
+    """Share of the training data before the request."""
+    after: float | None
+    """Share of what stays."""
+    weight: float | None
+    """REWEIGHT weight."""
+    concealed: bool = False
+    """Whether share after and weight are hidden because a count behind them is."""
+
+
+def group_shift(found: Lookup) -> list[Shift]:
+    """The groups whose mix was recorded; what would give a hidden count away is hidden with it."""
     report, secret = found.audit.data_quality, hidden_groups(found)
-    concealed, rows = strings.text("hidden_complement"), []
+    rows = []
     for entry in report.group_shift if report else ():
         group = _group_of(entry)
-        after, weight = entry.get("share_after"), entry.get("weight")
         label = found.group_name(group) if group is not None else name(entry.get("name", "?"))
-        shown = [_shift_share(entry.get("share_before")), _shift_share(after), name(numbers.plain(weight))]
-        rows.append([label, shown[0], *([concealed] * 2 if group is None or group in secret else shown[1:])])
+        before, after, weight = (_finite(entry.get(key)) for key in ("share_before", "share_after", "weight"))
+        concealed = group is None or group in secret
+        rows.append(Shift(label, before, None if concealed else after, None if concealed else weight, concealed))
+    return rows
+
+
+def shift_table(found: Lookup, strings: Strings) -> Table:
+    """Group mix before and after the request, with REWEIGHT weights; the table twin of its drawing."""
+    rows = []
+    for row in group_shift(found):
+        absent = strings.text("hidden_complement") if row.concealed else "–"
+        shares = ["–" if row.before is None else numbers.percent(row.before)]
+        shares.append(absent if row.after is None else numbers.percent(row.after))
+        rows.append([row.name, *shares, absent if row.weight is None else f"{row.weight:.3g}"])
     columns = [_column(strings, "group")]
     columns += [_column(strings, key, "number") for key in ("share_before", "share_after", "weight")]
     return Table(caption=strings.text("quality.shift"), columns=columns, rows=rows, folded=len(rows) > MOST_OPEN)
@@ -164,8 +195,9 @@ def _group_of(entry: Mapping[str, object]) -> Group | None:
     return Group(target, attribute) if isinstance(target, int) and isinstance(attribute, int) else None
 
 
-def _shift_share(value: object) -> str:
-    return numbers.percent(value) if isinstance(value, float) and math.isfinite(value) else name(numbers.plain(value))
+def _finite(value: object) -> float | None:
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if plain and math.isfinite(value) else None  # type: ignore[arg-type]
 
 
 def rule_table(rows: Sequence[RuleRow], strings: Strings) -> Table:
@@ -183,18 +215,15 @@ def _failed(severity: str) -> str:
     return "warned" if severity == "warning" else "failed"
 
 
-def _without_absent(table: Table, strings: Strings) -> Table:
+def _without_absent(table: Table) -> Table:
     """The table without the columns in which nothing at all is recorded; the block on models names what is absent."""
-    absent = strings.text("not_recorded")
-    keep = [i for i in range(len(table["columns"])) if i == 0 or any(row[i] != absent for row in table["rows"])]
+    keep = [i for i in range(len(table["columns"])) if i == 0 or any(row[i] != ABSENT for row in table["rows"])]
     columns, rows = [table["columns"][i] for i in keep], [[row[i] for i in keep] for row in table["rows"]]
     return Table(caption=table["caption"], columns=columns, rows=rows)
 
 
-def _samples(value: MetricValue | None, strings: Strings) -> str:
-    if value is None:
-        return strings.text("not_recorded")
-    return numbers.people(value.n)
+def _samples(value: MetricValue | None) -> str:
+    return ABSENT if value is None else numbers.people(value.n)
 
 
 def _incomplete(value: MetricValue | None, found: Lookup, strings: Strings) -> str:

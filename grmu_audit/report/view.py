@@ -7,30 +7,38 @@ from pathlib import Path
 from grmu_audit.records import Audit, Decision, MetricValue, RuleOutcome
 from grmu_audit.report import numbers, tables
 from grmu_audit.report.blocks import audit_digest, build_blocks, report_id
+from grmu_audit.report.branding import no_branding
 from grmu_audit.report.clean import clean, name
 from grmu_audit.report.facts import fact
-from grmu_audit.report.fields import VIEW_VERSION, Column, Fact, Table, View
+from grmu_audit.report.fields import VIEW_VERSION, Branding, Column, Fact, Figure, Table, View
 from grmu_audit.report.lookup import Lookup, model_label
+from grmu_audit.report.plain import effect, moment, rule_sentence
 from grmu_audit.report.rules import rule_row, worst_first
 from grmu_audit.report.strings import Strings, load_strings
+from grmu_audit.report.words import metric_words
 
 _SHOWN_REASONS = 2
+_SHOWN_MISSING = 6
 
 _ABSENT_MARKS = {
-    "robustness": ("FGSM", "PGD", "AA@"),
-    "layers": ("FAIRNESS_GAP",),
-    "shadow": ("ULIRA", "RMIA"),
-    "relearn": ("RELEARN",),
+    "robustness": (("FGSM", "PGD", "AA@"), ("fgsm", "pgd", "robust", "adversarial")),
+    "layers": (("FAIRNESS_GAP",), ("fairness_gap", "layer")),
+    "shadow": (("ULIRA", "RMIA", "LIRA"), ("lira", "rmia", "shadow")),
+    "relearn": (("RELEARN",), ("relearn", "learned again")),
 }
+"""Kinds of check that a reader expects: the metrics that are one, and the words by which an audit names it as left out."""
 
 
-def build_view(audit: Audit, *, strings: Strings | None = None, template_dir: Path | None = None) -> View:
+def build_view(
+    audit: Audit, *, strings: Strings | None = None, template_dir: Path | None = None, branding: Branding | None = None
+) -> View:
     """Everything that a report shows, formatted; see ``fields.View`` for each field.
 
     Args:
         audit: facts, with or without a verdict.
         strings: sentences; by default those of ``template_dir``.
         template_dir: template folder of the user's, whose sentences go before those that come along.
+        branding: who publishes the report; see ``branding``.
 
     Raises:
         InputError: a sentence is missing, or the audit holds a number that is not finite.
@@ -40,24 +48,27 @@ def build_view(audit: Audit, *, strings: Strings | None = None, template_dir: Pa
     key = decision_key(audit)
     verdict = audit.verdict
     rules = [rule_row(rule, found, text) for rule in worst_first(verdict.rules)] if verdict else []
+    group_table, rule_table = tables.group_table(found, text), tables.rule_table(rules, text)
     return View(
         view_version=VIEW_VERSION,
         lang=text.text("language"),
         title=text.text("title"),
         subject=model_label(audit.subject),
         report_id=report_id(digest),
-        created=name(numbers.plain(audit.record.get("created"))),
+        created=moment(audit.record.get("created")),
+        branding=branding or no_branding(),
         word=text.text(f"decisions.{key}"),
         state=key.lower().replace("_", "-"),
         headline=text.text(f"headlines.{key}", policy=name(verdict.policy) if verdict else "", data=data_phrase(audit, text)),
         because=_because(audit, text),
         summary=_summary(found, text),
         rules=rules,
-        rule_table=tables.rule_table(rules, text),
+        rule_table=rule_table,
         rules_intro=_rules_intro(audit, text),
         not_measured=_not_measured(found, text),
         limits=[str(item) for item in text.node("limits.items")],
-        group_table=tables.group_table(found, text),
+        figures=[Figure(chart="groups", table=group_table), Figure(chart="rules", table=rule_table)],
+        group_table=group_table,
         composition_table=tables.composition_table(found, text),
         blocks=build_blocks(found, digest, text),
     )
@@ -98,13 +109,29 @@ def _because(audit: Audit, strings: Strings) -> str:
     return strings.text(f"because.{key}", **counts)
 
 
-def _deciding_reasons(audit: Audit) -> list[str]:
-    """Reasons of the first blocking rules that made the decision, each with its rule."""
-    verdict = audit.verdict
+def _deciding_reasons(found: Lookup, strings: Strings) -> list[str]:
+    """The first blocking rules that made the decision, in plain words."""
+    verdict = found.audit.verdict
     if verdict is None or verdict.decision is Decision.PASS:
         return []
     rules = [rule for rule in verdict.rules if rule.applied and rule.severity == "block" and _is(rule, verdict.decision)]
-    return [f"{name(rule.id)}: {clean(rule.reason)}" for rule in rules[:_SHOWN_REASONS]]
+    return [rule_sentence(rule, found, strings) for rule in rules[:_SHOWN_REASONS]]
+
+
+def _warnings(audit: Audit, strings: Strings) -> str:
+    """How many rules that only warn are not met; empty when all are."""
+    rules = audit.verdict.rules if audit.verdict else ()
+    unmet = [rule for rule in rules if rule.applied and rule.severity != "block" and rule.decision is not Decision.PASS]
+    return strings.text("because.warnings", count=len(unmet), rules=", ".join(name(rule.id) for rule in unmet)) if unmet else ""
+
+
+def _waivers(audit: Audit, strings: Strings) -> str:
+    """The waivers that cover a breach, in words; empty when there is none."""
+    covered = {rule.id for rule in audit.verdict.rules if rule.waived} if audit.verdict else set()
+    listed = [waiver for waiver in audit.verdict.waivers if waiver.get("rule") in covered] if audit.verdict else []
+    absent = strings.text("not_recorded")
+    rows = [{key: name(waiver.get(key) or absent) for key in ("rule", "reason", "approved_by", "expires")} for waiver in listed]
+    return " ".join(strings.text("waiver_text", **row) for row in rows)
 
 
 def _rules_intro(audit: Audit, strings: Strings) -> str:
@@ -118,14 +145,19 @@ def _rules_intro(audit: Audit, strings: Strings) -> str:
 
 def _summary(found: Lookup, strings: Strings) -> list[Fact]:
     audit, key = found.audit, decision_key(found.audit)
+    missing = [metric_words(row[0]).title for row in _not_measured(found, strings)["rows"]]
+    more = strings.text("and_more", count=len(missing) - _SHOWN_MISSING) if len(missing) > _SHOWN_MISSING else ""
+    why = [_because(audit, strings), *_deciding_reasons(found, strings), _warnings(audit, strings)]
     rows = {
         "asked": _asked(found, strings),
         "done": _done(found, strings),
-        "why": " ".join([_because(audit, strings), *_deciding_reasons(audit)]),
-        "not_measured": "; ".join(row[0] for row in _not_measured(found, strings)["rows"]),
+        "effect": effect(found, strings),
+        "why": " ".join(part for part in why if part),
+        "waivers": _waivers(audit, strings),
+        "not_measured": "; ".join([part[:1].upper() + part[1:] for part in missing[:_SHOWN_MISSING]]) + more,
         "next": strings.text(f"next_steps.{key}"),
     }
-    return [fact(strings.text(f"summary.{part}"), value) for part, value in rows.items()]
+    return [fact(strings.text(f"summary.{part}"), value) for part, value in rows.items() if value]
 
 
 def _asked(found: Lookup, strings: Strings) -> str:
@@ -134,7 +166,15 @@ def _asked(found: Lookup, strings: Strings) -> str:
         return strings.text("asked_none")
     values = {"model": model_label(audit.baseline or audit.subject), "count": numbers.people(audit.forget.count)}
     groups = found.group_names(audit.forget.dominant_groups)
-    return strings.text("asked_text", groups=groups, **values) if groups else strings.text("asked_text_unknown", **values)
+    if not groups:
+        return strings.text("asked_text_unknown", **values)
+    return strings.text("asked_text_all" if _only_dominant(audit) else "asked_text", groups=groups, **values)
+
+
+def _only_dominant(audit: Audit) -> bool:
+    """Whether every forget sample is of a dominant group, as far as the group table says."""
+    counts = [count for count in audit.data.groups if count.forget]
+    return bool(counts) and all(count.group in audit.forget.dominant_groups for count in counts)
 
 
 def _done(found: Lookup, strings: Strings) -> str:
@@ -142,21 +182,30 @@ def _done(found: Lookup, strings: Strings) -> str:
     if not model.method:
         return strings.text("done_unknown")
     reweight = strings.text("with_reweight") if model.reweight else ""
-    if model.parent:
-        return strings.text("done_text", method=name(model.method), reweight=reweight, parent=name(model.parent))
-    return strings.text("done_scratch", method=name(model.method), reweight=reweight)
+    method = strings.get(f"methods.{model.method}", "") or name(model.method)
+    if model.parent and model.method != "retrain":
+        return strings.text("done_text", method=method, reweight=reweight, parent=name(model.parent))
+    return strings.text("done_scratch", method=method, reweight=reweight)
 
 
 def _not_measured(found: Lookup, strings: Strings) -> Table:
     rows = [[name(item.name), clean(item.reason)] for item in found.audit.not_measured]
     rows += [[name(value.name), clean(value.why_missing or strings.text("not_recorded"))] for value in _undefined(found)]
-    named = " ".join(row[0] for row in rows)
+    named = " ".join(part for row in rows for part in row).lower()
     reason = strings.text("not_measured.absent_reason")
-    for key, marks in _ABSENT_MARKS.items():
-        if not any(metric.startswith(marks) for metric in found.metric_names) and not any(mark in named for mark in marks):
+    for key, (metrics, words) in _ABSENT_MARKS.items():
+        if not any(metric.startswith(metrics) for metric in found.metric_names) and not any(word in named for word in words):
             rows.append([strings.text(f"not_measured.absent.{key}"), reason])
     columns = [Column(title=strings.text(f"columns.{key}"), kind="text") for key in ("what", "reason")]
-    return Table(caption=strings.text("tables.not_measured"), columns=columns, rows=rows)
+    return Table(caption=strings.text("tables.not_measured"), columns=columns, rows=_once(rows))
+
+
+def _once(rows: list[list[str]]) -> list[list[str]]:
+    """The rows without those that were listed before under the same name."""
+    first: dict[str, list[str]] = {}
+    for row in rows:
+        first.setdefault(row[0].casefold(), row)
+    return list(first.values())
 
 
 def _undefined(found: Lookup) -> list[MetricValue]:

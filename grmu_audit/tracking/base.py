@@ -134,6 +134,10 @@ class Store(Protocol):
         """Write tags of a version."""
         ...
 
+    def describe(self, ref: ModelRef, text: str, *, run_id: str, artifact: str) -> None:
+        """Write a version's description: a sentence, made plain, with a link to an artifact of a run behind it."""
+        ...
+
     def fetch(self, ref: ModelRef, into: Path) -> Path:
         """Put the version's files into a new or empty folder, checked against its manifest digest, and return the folder.
 

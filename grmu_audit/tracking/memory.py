@@ -74,6 +74,7 @@ class MemoryRun:
 class _Version:
     run_id: str
     tags: dict[str, str]
+    description: str = ""
 
 
 class MemoryStore:
@@ -175,6 +176,11 @@ class MemoryStore:
     def tag(self, ref: ModelRef, tags: Mapping[str, object]) -> None:
         """See ``base.Store``."""
         self._version(ref.name, ref.version).tags.update(version_tags(tags))
+
+    def describe(self, ref: ModelRef, text: str, *, run_id: str, artifact: str) -> None:
+        """See ``base.Store``."""
+        files.safe_artifact_path(artifact)
+        self._version(ref.name, ref.version).description = f"{text} [{artifact}]({run_id}/{artifact})"
 
     def fetch(self, ref: ModelRef, into: Path) -> Path:
         """See ``base.Store``."""

@@ -17,7 +17,7 @@ from grmu_audit.tracking.environment import Location, shown_uri
 from grmu_audit.tracking.mlflow_errors import is_missing, is_taken, translated
 from grmu_audit.tracking.mlflow_run import MlflowRun
 from grmu_audit.tracking.serving import serving_files
-from grmu_audit.tracking.tags import ref_from_tags, version_tags
+from grmu_audit.tracking.tags import plain_markdown, ref_from_tags, version_tags
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -142,6 +142,14 @@ class MlflowStore:
         for key, value in version_tags(tags).items():
             with self._doing(f"tag {ref.label}"):
                 self._client.set_model_version_tag(ref.name, ref.version, key, value)
+
+    def describe(self, ref: ModelRef, text: str, *, run_id: str, artifact: str) -> None:
+        """See ``base.Store``; the link is relative to the server's own pages, so it works under any address."""
+        files.safe_artifact_path(artifact)
+        with self._doing(f"describe {ref.label}"):
+            experiment = self._client.get_run(run_id).info.experiment_id
+            link = f"#/experiments/{experiment}/runs/{run_id}/artifacts/{artifact}"
+            self._client.update_model_version(ref.name, ref.version, f"{plain_markdown(text)} [{artifact}]({link})")
 
     def fetch(self, ref: ModelRef, into: Path) -> Path:
         """See ``base.Store``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -47,6 +48,16 @@ def shortened(text: str, limit: int) -> str:
         return text
     note = f"... [{len(text)} characters, sha256:{sha256_hex(text.encode('utf-8', 'surrogatepass'))}]"
     return text[: limit - len(note)] + note
+
+
+def plain_markdown(text: str) -> str:
+    r"""A sentence that Markdown and HTML leave alone: what either could obey is escaped, control characters become spaces.
+
+    >>> plain_markdown("<b> [x](y)")
+    '\\<b\\> \\[x\\]\\(y\\)'
+    """
+    line = "".join(char if char.isprintable() else " " for char in text)
+    return re.sub(r"([\\`*_{}\[\]()<>#+!|~&:])", r"\\\1", line)
 
 
 def finite_part(metrics: Mapping[str, float | None]) -> tuple[dict[str, float], list[str]]:

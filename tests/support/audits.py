@@ -306,8 +306,56 @@ def hostile(text: str = HOSTILE) -> Audit:
         data_quality=DataCheckReport((CheckResult(text, text, False, True, text),), text, text),
         not_measured=(NotMeasured(text, text),),
         record={"created": text, text: text},
+        curves={text: text, "training": {"candidate": [{"epoch": 1, text: 0.5}, {"epoch": 2, text: 0.7}]}, "losses": {text: []}},
         verdict=Verdict(Decision.BREACH, text, text, outcomes, waivers=({"rule": text, "reason": text},)),
     )
+
+
+def curves() -> dict[str, Any]:
+    """What an audit stores for charts of curves."""
+    edges = [1e-5, 1e-3, 1e-2, 0.1, 1.0, 20.0]
+    counts = {
+        "candidate": {"retain": [300, 400, 250, 100, 20], "unseen": [20, 25, 22, 23, 15], "forget": [8, 10, 9, 9, 5]},
+        "baseline": {"retain": [400, 400, 200, 60, 10], "unseen": [22, 27, 23, 20, 13], "forget": [15, 16, 10, 0, 0]},
+    }
+    roc = {
+        name: {
+            "score": "margin",
+            "fpr": [0.0, 0.048, 0.1, 0.4, 1.0],
+            "tpr": [0.0, *rates, 1.0],
+            "operating": [
+                {"fpr": 0.001, "tpr": None, "why": "105 unseen samples cannot resolve this rate"},
+                {"fpr": 0.1, "tpr": rates[1], "why": None},
+            ],
+            "positives": 41,
+            "negatives": 105,
+        }
+        for name, rates in (("candidate", (0.05, 0.12, 0.43)), ("baseline", (0.2, 0.35, 0.8)))
+    }
+    training = {
+        "baseline": [
+            {"epoch": i, "loss_train": 2.0 / i, "val_accuracy": 1 - 0.5 / i, "learning_rate": 0.1} for i in range(1, 13)
+        ],
+        "candidate": [{"epoch": i, "loss_retain": 0.2 / i, "val_accuracy": 0.9 + 0.01 * i} for i in range(1, 6)],
+    }
+    losses = {name: {"edges": edges, "counts": cells} for name, cells in counts.items()}
+    return {"schema": "grmu-audit/curves/v1", "losses": losses, "roc": roc, "training": training}
+
+
+def rich() -> Audit:
+    """Everything that a chart is drawn of: losses, ROC, training, layers, radii."""
+    base, values = judged(Decision.PASS), []
+    for shift, subject in ((0.0, "candidate"), (-0.2, "baseline"), (0.05, "reference#1")):
+        layers = {f"stage{i}.norm": round(0.3 * i + 0.2 + shift, 3) for i in range(1, 6)}
+        gap = sum(layers.values()) / 5
+        values.append(MetricValue("FAIRNESS_GAP", subject, gap, 497, unit="score", details={"layers": layers}))
+        for radius, drop in ((0.004, 0.1), (0.016, 0.35), (0.031, 0.6)):
+            values += [proportion(f"{a}@{radius}", 0.92 + shift / 10 - drop * w, 497, subject=subject) for a, w in ATTACKS]
+    return replace(base, metrics=(*base.metrics, *values), curves=curves())
+
+
+ATTACKS = (("FGSM", 0.8), ("PGD", 1.0))
+"""Attacks of the rich sample, and how much stronger the one is than the other."""
 
 
 def unjudged() -> Audit:
@@ -325,5 +373,6 @@ ALL = {
     "hostile": hostile,
     "long": lambda: hostile("x" * 10_000),
     "unjudged": unjudged,
+    "rich": rich,
 }
 """Every sample by name."""

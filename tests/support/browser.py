@@ -1,43 +1,113 @@
-"""A page in Debian's chromium: what it said, what it asked for, what it shows."""
+"""Debian's chromium, axe-core from the npm registry, and tolerant comparison with golden pictures."""
 
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+WIDTHS = (360, 768, 1280)
+AXE_VERSION = "4.14.1"
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "pictures"
+SCALE = 0.2
+"""Goldens are stored at a fifth of their size: letters blur, layout and colour remain."""
+TOLERANCE = 6.0
+"""Largest mean difference of a golden, in levels of 255."""
+STRETCH = 0.03
+"""Largest relative difference in height; fonts differ a little between machines."""
+
+
+def missing(what: str) -> None:
+    """Skip, or fail where the system's programs are required."""
+    if os.environ.get("GRMU_AUDIT_REQUIRE_SYSTEM") == "1":
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    if not Path(CHROMIUM).exists():
+        missing(f"{CHROMIUM} is missing: install Debian's chromium to run the browser tests")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield started
+        started.close()
+
+
+def axe_source(folder: Path) -> str:
+    """axe-core's text, installed by npm into a folder of the tests."""
+    npm = shutil.which("npm")
+    if npm is None:
+        missing("npm is missing: install it to run the accessibility tests with axe-core")
+    command = [str(npm), "install", "--no-audit", "--no-fund", "--no-save", "--prefix", str(folder), f"axe-core@{AXE_VERSION}"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=folder)
+    source = folder / "node_modules" / "axe-core" / "axe.min.js"
+    if done.returncode or not source.is_file():
+        missing(f"npm could not install axe-core {AXE_VERSION}: {done.stderr[-400:]}")
+    return source.read_text(encoding="utf-8")
+
+
+def violations(page: Any, source: str) -> list[str]:
+    """What axe-core finds against WCAG A and AA, one line a rule with the first element."""
+    page.evaluate(source)
+    found = page.evaluate(
+        "rules => axe.run(document, {runOnly: {type: 'tag', values: rules}, preload: false, resultTypes: ['violations']})"
+        ".then(r => r.violations.map(v => `${v.id}: ${v.nodes.length} x, ${v.nodes[0].html.slice(0, 200)}`))",
+        RULES,
+    )
+    return list(found)
+
+
+def compare_with_golden(name: str, picture: bytes | Image.Image) -> None:
+    """Compare a picture with its golden, or write the golden where UPDATE_GOLDEN=1."""
+    image = picture if isinstance(picture, Image.Image) else Image.open(BytesIO(picture))
+    image = image.convert("RGB")
+    small = image.resize((max(1, round(image.width * SCALE)), max(1, round(image.height * SCALE))), Image.Resampling.BOX)
+    path = GOLDEN / f"{name}.png"
+    if os.environ.get("UPDATE_GOLDEN") == "1":
+        path.parent.mkdir(parents=True, exist_ok=True)
+        small.quantize(64).save(path, optimize=True)
+        return
+    assert path.is_file(), f"no golden picture {path.name}: run the test once with UPDATE_GOLDEN=1 and look at it"
+    golden = Image.open(path).convert("RGB")
+    assert small.width == golden.width
+    assert abs(small.height - golden.height) <= STRETCH * golden.height, f"{name}: height {small.height}, golden {golden.height}"
+    same = small.resize(golden.size, Image.Resampling.BOX)
+    assert difference(same, golden) <= TOLERANCE, f"{name}: mean difference {difference(same, golden):.1f}"
+
+
+def difference(first: Image.Image, second: Image.Image) -> float:
+    """Mean absolute difference of two pictures of one size in levels of 255, after a blur that forgives shifted letters."""
+    blurred = [
+        image.resize((max(1, image.width // 8), max(1, image.height // 8)), Image.Resampling.BOX) for image in (first, second)
+    ]
+    one, other = (np.asarray(image, dtype=float) for image in blurred)
+    return float(np.abs(one - other).mean())
 
 
 @dataclass(frozen=True)
 class Seen:
     messages: list[str]
-    """Console messages, page errors and dialogs."""
+    """Console messages and page errors."""
     requests: list[str]
     """Every address asked for, the page's own first."""
     text: str
     """Visible text."""
-
-
-@contextmanager
-def chromium() -> Iterator[Any]:
-    """A running browser; skips where there is none, fails where it was promised."""
-    if not Path(CHROMIUM).exists():
-        if os.environ.get("GRMU_AUDIT_REQUIRE_SYSTEM") == "1":
-            pytest.fail(f"{CHROMIUM} is missing: install Debian's chromium")
-        pytest.skip(f"{CHROMIUM} is missing: install Debian's chromium to run the browser tests")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 def visit(path: Path) -> Seen:

@@ -168,3 +168,27 @@ def test_text_says_verdict_reason_and_remedy():
 @pytest.mark.parametrize("kind", ["html", "text", "markdown", "junit", "sarif", "github"])
 def test_people_s_formats_show_no_request_id(kind):
     assert "secret-id-1" not in render(audits.judged(Decision.PASS), kind)
+
+
+@pytest.mark.parametrize("name", sorted(audits.ALL))
+def test_sarif_and_junit_are_read_by_independent_libraries(name):
+    junitparser, sarif_pydantic = pytest.importorskip("junitparser"), pytest.importorskip("sarif_pydantic")
+    audit = audits.ALL[name]()
+    log = sarif_pydantic.Sarif.model_validate_json(render(audit, "sarif"))
+    assert log.version == "2.1.0"
+    assert len(log.runs[0].results) >= len(audit.verdict.rules if audit.verdict else ())
+    suites = junitparser.JUnitXml.fromstring(render(audit, "junit").encode())
+    assert suites.tests == sum(suite.tests for suite in suites)
+    assert sum(len(list(suite)) for suite in suites) == suites.tests
+
+
+@pytest.mark.parametrize(
+    "text", ["\u202eabc\u202c", "=1+1", "+1", "-1", "@SUM(A1)", "]]>", "'\"`", "🙂" * 50, "<b>&amp;</b>", "%0A::error::"]
+)
+def test_every_format_holds_odd_names_as_text(text):
+    audit = audits.hostile(text)
+    for kind in ("html", "markdown", "model-card", "text", "json", "junit", "sarif", "github"):
+        assert render(audit, kind).endswith("\n")
+    assert "<b>" not in render(audit, "markdown")
+    assert "<b>" not in render(audit, "html")
+    assert len(render(audit, "html").encode()) < 500_000

@@ -23,8 +23,10 @@ def test_the_view_has_exactly_its_documented_fields():
 def test_rules_come_worst_first():
     view = build_view(audits.judged(Decision.BREACH))
     assert [row["state"] for row in view["rules"]] == ["breach", "inconclusive", "pass", "pass"]
-    assert view["because"] == "1 of 3 blocking rules are breached."
-    assert "dominant-group-accuracy-kept: GA changed by" in view["summary"][2]["value"]
+    assert view["because"] == "Rules that block a release and are broken: 1 of 3."
+    why = next(item["value"] for item in view["summary"] if item["label"] == "Why this verdict")
+    assert "Accuracy for the group that asked to be forgotten fell by 49.6\xa0points" in why
+    assert "(likely 42.8 to 56.1\xa0points). The policy allows a fall of at most 5.0\xa0points." in why
 
 
 def test_numbers_travel_with_interval_and_n():

@@ -1,0 +1,129 @@
+"""Use case: a static register of all audits of a store, one folder that any web server or CI pages host can serve."""
+
+from __future__ import annotations
+
+import calendar
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from urllib.parse import quote
+
+from grmu_audit.api.judge import now
+from grmu_audit.api.release import history
+from grmu_audit.api.session import Session
+from grmu_audit.errors import GrmuAuditError, InconclusiveError
+from grmu_audit.evidence import sha256_hex, write_atomic
+from grmu_audit.records import Audit, ModelRef
+from grmu_audit.report import RegisterEntry, RegisterModel, RegisterRequest, render_html, render_register
+from grmu_audit.report.plain import moment
+
+REPORTS = "reports"
+"""Folder of the reports inside the register."""
+
+
+def site(
+    session: Session,
+    out: Path,
+    *,
+    names: Sequence[str] = (),
+    branding: Path | None = None,
+    templates: Path | None = None,
+    today: date | None = None,
+) -> int:
+    """Write ``index.html`` and a report of each audited version.
+
+    Args:
+        session: store.
+        out: folder; made if need be.  Files of an earlier register of the same versions are replaced.
+        names: models to list; none: all.
+        branding: branding file of the reports.
+        templates: folder whose templates go first.
+        today: date by which a request is overdue; None: the current UTC date.
+
+    Returns:
+        How many versions are listed.
+    """
+    models = []
+    for name in names or session.store.models():
+        aliases: dict[str, list[str]] = {}
+        for alias, version in sorted(session.store.aliases(name).items()):
+            aliases.setdefault(version, []).append(alias)
+        versions = list(reversed(session.store.versions(name)))
+        found = [(ref, *_audit(session, ref)) for ref in versions]
+        entries = []
+        for ref, audit, problem in found:
+            page = _write(audit, ref, out, branding, templates) if audit is not None else ""
+            entries.append(_entry(ref, audit, problem, page, tuple(aliases.get(ref.version, ()))))
+        requests = tuple(_requests([(ref, audit) for ref, audit, _ in found if audit is not None]))
+        models.append(RegisterModel(name, tuple(entries), requests, tuple(_ledger(session, name))))
+    moment_of_today = today or date.fromisoformat(now()[:10])
+    write_atomic(out / "index.html", render_register(models, today=moment_of_today, template_dir=templates).encode())
+    return sum(len(model.entries) for model in models)
+
+
+def _audit(session: Session, ref: ModelRef) -> tuple[Audit | None, str]:
+    """The newest audit of a version, or why it cannot be relied on; neither where the version was never audited."""
+    from grmu_audit.tracking.audits import read_evidence
+
+    try:
+        return read_evidence(session.store, ref).audit, ""
+    except InconclusiveError:
+        return None, ""
+    except GrmuAuditError as error:
+        return None, str(error)
+
+
+def _write(audit: Audit, ref: ModelRef, out: Path, branding: Path | None, templates: Path | None) -> str:
+    """Write a report under a name that no model name can bend; returns its address from the register."""
+    name = f"{quote(ref.name, safe='').replace('%', '_')[:80]}-{ref.version}-{sha256_hex(ref.label.encode())[:8]}.html"
+    write_atomic(out / REPORTS / name, render_html(audit, template_dir=templates, branding=branding).encode())
+    return f"{REPORTS}/{quote(name)}"
+
+
+def _entry(ref: ModelRef, audit: Audit | None, problem: str, page: str, aliases: tuple[str, ...]) -> RegisterEntry:
+    verdict = audit.verdict if audit is not None else None
+    state, word = ("breach", "EVIDENCE DAMAGED") if problem else ("not-judged", "NOT JUDGED" if audit else "NOT AUDITED")
+    if verdict is not None:
+        state, word = verdict.decision.value.lower(), verdict.decision.value
+    method = " + ".join(part for part in (ref.method or "", "REWEIGHT" if ref.reweight else "") if part)
+    created = moment(audit.record.get("created")) if audit is not None else ""
+    policy = verdict.policy if verdict is not None else ""
+    return RegisterEntry(ref.label, ref.role, method, state, word, policy, created, aliases, page, problem)
+
+
+def _requests(audited: Sequence[tuple[ModelRef, Audit]]) -> list[RegisterRequest]:
+    """One a request id, or one a forget set where no id is recorded, with the newest version made for it."""
+    found: dict[str, RegisterRequest] = {}
+    for ref, audit in audited:
+        fields = {key: str(value) for key, value in audit.forget.request.items() if value not in (None, "")}
+        if not audit.forget.count:
+            continue
+        identity = fields.get("request_id") or f"forget set of {ref.label}"
+        key = fields.get("request_id") or audit.forget.digest
+        received = fields.get("received_at", "")
+        due = fields.get("due_at") or due_date(received)
+        found.setdefault(key, RegisterRequest(identity, ref.label, received, due, fields.get("answered_at", "")))
+    return list(found.values())
+
+
+def due_date(received: str) -> str:
+    """One month after a request was received (GDPR 12(3)), on the same day or the month's last; empty for no date.
+
+    >>> due_date("2026-01-31"), due_date("2026-03-04T10:00:00Z"), due_date("soon")
+    ('2026-02-28', '2026-04-04', '')
+    """
+    try:
+        day = date.fromisoformat(received[:10])
+    except ValueError:
+        return ""
+    year, month = (day.year + 1, 1) if day.month == 12 else (day.year, day.month + 1)
+    return date(year, month, min(day.day, calendar.monthrange(year, month)[1])).isoformat()
+
+
+def _ledger(session: Session, name: str) -> list[dict[str, str]]:
+    fields = ("number", "time", "kind", "version", "decision", "actor", "reason")
+    try:
+        entries = history(session, name)
+    except GrmuAuditError as error:
+        return [{"kind": "damaged", "reason": str(error)}]
+    return [{key: str(entry.get(key) or "") for key in fields} for entry in reversed(entries)]

@@ -1,0 +1,197 @@
+"""Several versions side by side: every number with its interval, paired differences to the first, small multiples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from grmu_audit.errors import InputError
+from grmu_audit.records import Audit, Group, MetricValue
+from grmu_audit.report import numbers, svg
+from grmu_audit.report.clean import clean, name
+from grmu_audit.report.fields import Column, Table
+from grmu_audit.report.lookup import BASELINE, CANDIDATE, Lookup, model_label
+from grmu_audit.report.pages import render_page
+from grmu_audit.report.plot import Panel, even, frame
+from grmu_audit.report.strings import Strings, load_strings
+from grmu_audit.report.svg import Drawing
+from grmu_audit.report.tables import with_interval
+from grmu_audit.report.text import columns as aligned
+from grmu_audit.report.view import decision_key
+from grmu_audit.report.words import metric_words
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MOST_VERSIONS = 6
+"""Versions in one comparison."""
+
+_LOOKS = ((svg.BEFORE, "o"), (svg.AFTER, "D"), (svg.REFERENCE, "s"), (svg.PASS, "^"), (svg.BREACH, "v"), (svg.UNDECIDED, "P"))
+_ROW = 20.0
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One version of a comparison."""
+
+    label: str
+    """``name/version``."""
+    word: str
+    """Verdict on it, or NOT JUDGED."""
+    state: str
+    """The verdict as a style name."""
+    method: str
+    """How it was made."""
+    found: Lookup
+    """Its numbers; the changes to the first version have the subject ``candidate-baseline``."""
+
+
+def compared(audits: Sequence[Audit], verdicts: Sequence[Audit | None], strings: Strings) -> list[Compared]:
+    """The versions of a comparison.
+
+    Args:
+        audits: one a version, all over the same samples; each after the first has the first as its baseline.
+        verdicts: the judged audit of each version, or None.
+        strings: sentences.
+
+    Raises:
+        InputError: fewer than two or more than ``MOST_VERSIONS`` versions.
+    """
+    if not 2 <= len(audits) <= MOST_VERSIONS:
+        raise InputError(f"{len(audits)} versions to compare: give 2 to {MOST_VERSIONS}")
+    result = []
+    for audit, judged in zip(audits, verdicts, strict=True):
+        key = decision_key(judged) if judged is not None else "NOT_JUDGED"
+        word, state = strings.text(f"decisions.{key}"), key.lower().replace("_", "-")
+        method = name(audit.subject.method or "–") + (" + REWEIGHT" if audit.subject.reweight else "")
+        result.append(Compared(model_label(audit.subject), word, state, method, Lookup.of(audit)))
+    return result
+
+
+def comparison_tables(versions: Sequence[Compared], strings: Strings) -> list[Table]:
+    """Numbers of the whole, then test accuracy by group; after the first each version has its paired change below its value."""
+    metrics = _defined(versions)
+    rows = [[_metric_label(metric), *_cells(versions, metric, None)] for metric in metrics]
+    groups = sorted({group for version in versions for group in version.found.groups})
+    by_group = [[versions[0].found.group_name(group), *_cells(versions, "accuracy", group)] for group in groups]
+    heads = [Column(title=version.label, kind="number") for version in versions]
+    first = [Column(title=strings.text(f"columns.{key}"), kind="text") for key in ("metric", "group")]
+    captions = [strings.text("compare.metrics"), strings.text("tables.groups")]
+    tables = [Table(caption=captions[i], columns=[first[i], *heads], rows=part) for i, part in enumerate((rows, by_group))]
+    return [table for table in tables if table["rows"]]
+
+
+def _defined(versions: Sequence[Compared]) -> list[str]:
+    """Metrics that at least one version has a value of."""
+    values = [value for version in versions for value in version.found.audit.metrics if value.group is None]
+    return list(dict.fromkeys(v.name for v in values if v.subject == CANDIDATE and v.value is not None))
+
+
+def _metric_label(metric: str) -> str:
+    title = metric_words(metric).title
+    return name(metric) if title == name(metric) else f"{name(metric)}\n{title}"
+
+
+def _cells(versions: Sequence[Compared], metric: str, group: Group | None) -> list[str]:
+    cells = [with_interval(versions[0].found.value(metric, CANDIDATE, group))]
+    for version in versions[1:]:
+        change = version.found.value(metric, f"{CANDIDATE}-{BASELINE}", group)
+        cells.append(with_interval(version.found.value(metric, CANDIDATE, group)))
+        if change is not None and _drawable(change):
+            cells[-1] += f"\nΔ {numbers.estimate(change)} ({numbers.interval_of(change)})"
+    return cells
+
+
+def render_comparison(audits: Sequence[Audit], verdicts: Sequence[Audit | None], kind: str = "html") -> str:
+    """A comparison as one self-contained HTML page, or as text.
+
+    Args:
+        audits: see ``compared``.
+        verdicts: see ``compared``.
+        kind: ``html`` or ``text``.
+
+    Raises:
+        InputError: see ``compared``; an unknown kind.
+    """
+    strings = load_strings()
+    versions = compared(audits, verdicts, strings)
+    tables = comparison_tables(versions, strings)
+    if kind == "text":
+        return _text(versions, tables)
+    if kind != "html":
+        raise InputError(f"a comparison has no format {kind!r}: known are html and text")
+    looks = [(version.label, _LOOKS[index]) for index, version in enumerate(versions)]
+    return render_page(
+        "compare.html.j2",
+        None,
+        strings,
+        versions=versions,
+        tables=tables,
+        drawings=_drawings(versions, strings),
+        looks=looks,
+        lang=strings.text("language"),
+        data=clean(versions[0].found.audit.data.name),
+    )
+
+
+def _text(versions: Sequence[Compared], tables: Sequence[Table]) -> str:
+    parts = ["\n".join(aligned([[v.label, v.word, v.method] for v in versions], [False] * 3))]
+    for table in tables:
+        head = [[column["title"] for column in table["columns"]]]
+        rows = [[_one_line(cell) for cell in row] for row in table["rows"]]
+        numeric = [False, *([True] * (len(head[0]) - 1))]
+        parts.append("\n".join([table["caption"], *aligned(head + rows, numeric)]))
+    return "\n\n".join(parts).replace(numbers.NBSP, " ") + "\n"
+
+
+def _one_line(cell: str) -> str:
+    first, *rest = cell.split("\n")
+    return f"{first} ({'; '.join(rest)})" if rest and any(char.isdigit() for char in first) else first
+
+
+def _drawings(versions: Sequence[Compared], strings: Strings) -> list[Drawing]:
+    """One small drawing a metric that is a fraction, and one a group."""
+    metrics = _defined(versions)
+    drawn = [_multiple(f"metric-{i}", name(metric), versions, metric, None, strings) for i, metric in enumerate(metrics)]
+    for i, group in enumerate(versions[0].found.groups[:12]):
+        drawn.append(_multiple(f"group-{i}", versions[0].found.group_name(group), versions, "accuracy", group, strings))
+    return [drawing for drawing in drawn if drawing is not None]
+
+
+def _multiple(
+    key: str, title: str, versions: Sequence[Compared], metric: str, group: Group | None, strings: Strings
+) -> Drawing | None:
+    values = [version.found.value(metric, CANDIDATE, group) for version in versions]
+    shown = [value for value in values if _drawable(value)]
+    if not shown:
+        return None
+    edges = [edge for value in shown for edge in (*(value.interval or ()), value.value or 0.0)]  # type: ignore[union-attr]
+    ticks = even(min(edges), max(edges), 3)
+    ticks = ticks if len(ticks) > 1 else [ticks[0], ticks[0] + 0.1]
+    panel = Panel(6, _ROW * len(versions), (ticks[0], ticks[-1]), (0.0, 1.0), left=110)
+    unit = shown[0].unit  # type: ignore[union-attr]
+
+    def paint(axes: Axes) -> None:
+        frame(axes, panel, [(tick, numbers.number(tick, unit).replace(".0", "")) for tick in ticks], [])
+        for index, (version, value) in enumerate(zip(versions, values, strict=True)):
+            y = panel.top + _ROW * (index + 0.5)
+            axes.text(0, y + 4, svg.shorten(version.label, 17), color=svg.INK, size=svg.SMALL)
+            axes.plot([panel.left, panel.right], [y, y], color=svg.LINE, lw=1, zorder=0)
+            if value is not None and _drawable(value):
+                _point(axes, panel, y, value, _LOOKS[index])
+
+    words = strings.text("compare.description", what=title)
+    drawn = svg.draw(f"chart-{key}", panel.height + 28, paint, title=title, description=words)
+    return Drawing(f"chart-{key}", title, metric_words(metric).title if group is None else "", drawn, ())
+
+
+def _drawable(value: MetricValue | None) -> bool:
+    return value is not None and value.value is not None and not numbers.hidden(value)
+
+
+def _point(axes: Axes, panel: Panel, y: float, value: MetricValue, look: tuple[str, str]) -> None:
+    if value.interval is not None:
+        axes.plot([panel.x(edge) for edge in value.interval], [y, y], color=look[0], lw=2.2, solid_capstyle="round", zorder=2)
+    place = panel.x(value.value or 0.0)
+    axes.scatter([place], [y], s=48, color=look[0], marker=look[1], edgecolors=svg.SURFACE, linewidths=1.1, zorder=3)

@@ -1,0 +1,147 @@
+"""What ``Audit.curves`` and the metrics hold for charts of curves, read carefully: a file may come from anywhere."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+from grmu_audit.report.lookup import Lookup
+
+Points = list[tuple[float, float]]
+"""(x, y), x rising."""
+
+_RADIUS = re.compile(r"^(FGSM|PGD|AA)@([0-9.]+(?:e-?[0-9]+)?)$")
+_LAYER = "FAIRNESS_GAP@"
+_MOST_EPOCHS = 200
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Loss distributions of one version."""
+
+    edges: list[float]
+    """[bins + 1] nats, rising, above 0."""
+    shares: dict[str, list[float]]
+    """By part: [bins + 1] share of its samples with a loss up to the edge, from 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A ROC curve of one version."""
+
+    points: Points
+    """(false-positive rate, true-positive rate)."""
+    operating: list[tuple[float, float | None, str]]
+    """False-positive rate, true-positive rate, and why there is none."""
+
+
+def losses(found: Lookup) -> dict[str, Losses]:
+    """Loss distributions by subject."""
+    read = {str(name): _losses(item) for name, item in _mapping(found.audit.curves.get("losses")).items()}
+    return {name: item for name, item in read.items() if item is not None}
+
+
+def _losses(item: object) -> Losses | None:
+    edges, counts = _numbers(_mapping(item).get("edges")), _mapping(_mapping(item).get("counts"))
+    if len(edges) < 2 or edges != sorted(set(edges)) or edges[0] <= 0:
+        return None
+    shares: dict[str, list[float]] = {}
+    for part in ("retain", "unseen", "forget"):
+        cells = _numbers(counts.get(part))
+        if len(cells) == len(edges) - 1 and min(cells) >= 0 and sum(cells) > 0:
+            shares[part] = [0.0, *(value / sum(cells) for value in accumulate(cells))]
+    return Losses(edges, shares) if shares else None
+
+
+def rocs(found: Lookup) -> dict[str, Curve]:
+    """ROC curves by subject."""
+    read = {str(name): _roc(_mapping(item)) for name, item in _mapping(found.audit.curves.get("roc")).items()}
+    return {name: item for name, item in read.items() if item is not None}
+
+
+def _roc(item: Mapping[str, Any]) -> Curve | None:
+    points = list(zip(_numbers(item.get("fpr")), _numbers(item.get("tpr")), strict=False))
+    if len(points) < 2:
+        return None
+    listed = item.get("operating")
+    entries = [_mapping(entry) for entry in listed] if isinstance(listed, list) else []
+    operating = [(float(e["fpr"]), _number(e.get("tpr")), str(e.get("why") or "")) for e in entries if _number(e.get("fpr"))]
+    return Curve(points, operating)
+
+
+def epochs(found: Lookup) -> dict[str, dict[str, Points]]:
+    """Training curves: by subject, then by logged name, (epoch, value); names in the order in which they were logged."""
+    result: dict[str, dict[str, Points]] = {}
+    for subject, rows in _mapping(found.audit.curves.get("training")).items():
+        lines: dict[str, Points] = {}
+        for row in rows[:_MOST_EPOCHS] if isinstance(rows, list) else []:
+            epoch = _number(_mapping(row).get("epoch"))
+            for name, value in _mapping(row).items():
+                number = _number(value)
+                if epoch is not None and number is not None and name not in ("epoch", "learning_rate"):
+                    lines.setdefault(str(name), []).append((epoch, number))
+        if lines:
+            result[str(subject)] = lines
+    return result
+
+
+def radii(found: Lookup) -> dict[str, dict[str, Points]]:
+    """Accuracy under attack: by attack (``FGSM``, ``PGD``, ``AA``), then by subject, (radius, accuracy), the clean one at 0."""
+    result: dict[str, dict[str, Points]] = {}
+    for value in found.audit.metrics:
+        match = _RADIUS.match(value.name)
+        if match and value.group is None and value.value is not None and not value.subject.startswith("candidate-"):
+            points = result.setdefault(match[1], {}).setdefault(value.subject, [])
+            points.append((float(match[2]), value.value))
+    for subjects in result.values():
+        for subject, points in subjects.items():
+            clean = found.value("TA", subject)
+            points += [(0.0, clean.value)] if clean is not None and clean.value is not None else []
+            points.sort()
+    return result
+
+
+def layers(found: Lookup) -> dict[str, dict[str, float]]:
+    """Fairness-gap by layer: by subject, then by layer in the order of the network.
+
+    Read from ``details["layers"]`` of ``FAIRNESS_GAP``, else from values named ``FAIRNESS_GAP@<layer>``.
+    """
+    result: dict[str, dict[str, float]] = {}
+    for value in found.audit.metrics:
+        if value.group is not None or value.subject.startswith("candidate-"):
+            continue
+        if value.name == "FAIRNESS_GAP":
+            cells = {str(name): _number(gap) for name, gap in _mapping(value.details.get("layers")).items()}
+            result.setdefault(value.subject, {}).update({name: gap for name, gap in cells.items() if gap is not None})
+        elif value.name.startswith(_LAYER) and value.value is not None:
+            result.setdefault(value.subject, {})[value.name.removeprefix(_LAYER)] = value.value
+    return {subject: cells for subject, cells in result.items() if cells}
+
+
+def thinned(points: Sequence[tuple[float, float]], most: int) -> Points:
+    """At most ``most`` of the points, evenly chosen, the first and the last among them.
+
+    >>> thinned([(1, 1.0), (2, 2.0), (3, 3.0)], 2)
+    [(1, 1.0), (3, 3.0)]
+    """
+    if len(points) <= most:
+        return list(points)
+    return [points[round(i * (len(points) - 1) / (most - 1))] for i in range(most)]
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _number(value: object) -> float | None:
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if plain and math.isfinite(value) else None  # type: ignore[arg-type]
+
+
+def _numbers(value: object) -> list[float]:
+    cells = [_number(cell) for cell in value] if isinstance(value, list) else [None]
+    return [cell for cell in cells if cell is not None] if None not in cells else []

@@ -1,0 +1,121 @@
+"""Three real versions of a small problem, compared and listed in the register, from what the store holds."""
+
+import json
+from datetime import date
+
+import pytest
+from support.browser import chromium
+
+from grmu_audit.api.audit import audit
+from grmu_audit.api.compare import compare
+from grmu_audit.api.request import sample
+from grmu_audit.api.session import Session
+from grmu_audit.api.site import due_date, site
+from grmu_audit.api.train import pretrain, unlearn
+from grmu_audit.data.catalog import DataSpec
+from grmu_audit.errors import InputError
+from grmu_audit.policy import load_named
+from grmu_audit.records import Group
+from grmu_audit.report import render_comparison
+
+pytestmark = pytest.mark.slow
+QUICK = {"epochs": 1}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("story")
+    session = Session(root=folder / "mlruns", progress=False, actor="ann")
+    base = pretrain(session, "small", DataSpec("photodigits", {"renders": 1}), settings=QUICK)
+    sample(session, session.dataset_of(base), folder / "ids.csv", groups=[Group(1, 0)], ratio=0.5, seed=0)
+    retrained = unlearn(session, base.label, folder / "ids.csv", method="retrain")
+    unlearned = unlearn(session, base.label, folder / "ids.csv", method="gradient_ascent")
+    audited = audit(session, unlearned.label, policy=load_named("default"), out=folder / "report")
+    return folder, session, (base, retrained, unlearned), audited
+
+
+def test_the_audit_stores_curves_and_no_small_step(made):
+    curves = json.loads((made[0] / "report" / "audit.json").read_text())["curves"]
+    assert {"candidate", "baseline", "reference#1"} <= set(curves["losses"]) & set(curves["roc"]) & set(curves["training"])
+    cells = [count for item in curves["losses"].values() for row in item["counts"].values() for count in row]
+    assert cells
+    assert all(count == 0 or count >= 5 for count in cells)
+    assert curves["training"]["baseline"][0]["epoch"] == 1
+    page = (made[0] / "report" / "report.html").read_text()
+    assert all(f'id="chart-{name}-title"' in page for name in ("losses", "roc", "training", "shift", "composition"))
+
+
+def test_the_version_s_description_links_to_the_logged_report(made):
+    _, session, (_, _, unlearned), audited = made
+    version = session.store._client.get_model_version("small", unlearned.version)
+    run = session.store.tags(unlearned)["grmu.audit_run"]
+    assert f"/runs/{run}/artifacts/report.html)" in version.description
+    assert session.store.run_artifact(run, "report.html") == (audited.folder / "report.html").read_bytes()
+
+
+def test_versions_are_compared_pair_by_pair(made):
+    _, session, (base, retrained, unlearned), audited = made
+    audits, verdicts = compare(session, [base.label, retrained.label, unlearned.label])
+    change = audits[2].metric("TA", "candidate-baseline")
+    assert change.value == pytest.approx(audits[2].metric("TA").value - audits[0].metric("TA").value)
+    assert change.value == pytest.approx(audited.audit.metric("TA", "candidate-baseline").value)
+    assert [verdict and verdict.verdict.decision for verdict in verdicts] == [None, None, audited.audit.verdict.decision]
+    page = render_comparison(audits, verdicts)
+    assert page == render_comparison(audits, verdicts)
+    assert page.count('<svg class="chart"') > 8
+    assert "Δ" in page
+    text = render_comparison(audits, verdicts, "text")
+    assert all(ref.label in text for ref in (base, retrained, unlearned))
+
+
+def test_what_cannot_be_compared_is_refused(made):
+    _, session, (base, _, unlearned), _ = made
+    for models, message in (
+        ([unlearned.label, unlearned.label], "given twice"),
+        ([base.label], "none of these versions"),
+    ):
+        with pytest.raises(InputError, match=message):
+            compare(session, models)
+    audits, verdicts = compare(session, [unlearned.label])
+    with pytest.raises(InputError, match="give 2 to 6"):
+        render_comparison(audits, verdicts)
+
+
+def test_the_register_is_one_folder_of_working_links(made, tmp_path):
+    _, session, (_, _, unlearned), audited = made
+    assert site(session, tmp_path / "a", today=date(2026, 3, 4)) == 3
+    assert site(session, tmp_path / "b", today=date(2026, 3, 4)) == 3
+    files = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*.html"))
+    assert len(files) == 2
+    assert all((tmp_path / "a" / path).read_bytes() == (tmp_path / "b" / path).read_bytes() for path in files)
+    with chromium() as browser:
+        page, said, asked = browser.new_page(), [], []
+        page.on("console", lambda message: said.append(message.text))
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto((tmp_path / "a" / "index.html").as_uri())
+        page.locator("#search").fill("gradient")
+        assert page.locator("tr[data-search]:visible").count() == 1
+        page.get_by_text("Ledger").click()
+        assert page.locator(".timeline li").count() == 1
+        page.get_by_role("link", name=f"Report {unlearned.label}").click()
+        assert page.locator("#verdict-word").inner_text() == audited.audit.verdict.decision
+        page.close()
+    assert said == []
+    assert all(url.startswith(("file://", "data:")) for url in asked)
+
+
+def test_damaged_evidence_is_listed_as_damaged(made, tmp_path):
+    _, session, (_, _, unlearned), _ = made
+    before = session.store.tags(unlearned)["grmu.audit_sha256"]
+    session.store.tag(unlearned, {"grmu.audit_sha256": "0" * 64})
+    try:
+        site(session, tmp_path, today=date(2026, 3, 4))
+    finally:
+        session.store.tag(unlearned, {"grmu.audit_sha256": before})
+    page = (tmp_path / "index.html").read_text()
+    assert "EVIDENCE DAMAGED" in page
+    assert "they were edited" in page
+
+
+def test_due_dates_are_one_month_after_receipt():
+    assert [due_date(day) for day in ("2026-12-15", "2028-01-31", "", "31.1.2026")] == ["2027-01-15", "2028-02-29", "", ""]

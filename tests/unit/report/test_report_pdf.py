@@ -1,0 +1,84 @@
+import io
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+from support import audits
+
+from grmu_audit.errors import EnvironmentFailure, InputError
+from grmu_audit.records import Decision
+from grmu_audit.report import render_pdf
+
+
+@pytest.fixture(scope="module")
+def reader():
+    pypdf = pytest.importorskip("pypdf")
+    return pypdf.PdfReader(io.BytesIO(render_pdf(audits.rich())))
+
+
+def test_a_pdf_is_tagged_and_has_bookmarks(reader):
+    root = reader.trailer["/Root"]
+    assert root["/MarkInfo"]["/Marked"]
+    assert "/StructTreeRoot" in root
+    assert root["/Lang"] == "en"
+    titles = [
+        item.title
+        for entry in reader.outline
+        for item in (entry if isinstance(entry, list) else [entry])
+        if hasattr(item, "title")
+    ]
+    assert {"PASS", "Rules of the policy", "Robustness", "Record"} <= set(titles)
+
+
+def test_a_pdf_holds_all_words_and_the_running_header(reader):
+    words = " ".join(page.extract_text() for page in reader.pages)
+    assert "Met policy" in words
+    assert "Fairness-gap by layer" in words
+    assert words.count("Report ") >= len(reader.pages)
+    assert f"{len(reader.pages)} / {len(reader.pages)}" in words
+
+
+def test_a_pdf_on_letter_paper_is_as_wide_as_letter():
+    pypdf = pytest.importorskip("pypdf")
+    page = pypdf.PdfReader(io.BytesIO(render_pdf(audits.everything_undefined(), paper="Letter"))).pages[0]
+    assert (round(page.mediabox.width), round(page.mediabox.height)) == (612, 792)
+
+
+def test_hostile_names_make_the_same_pdf_twice():
+    audit = replace(audits.everything_undefined(), subject=replace(audits.everything_undefined().subject, name=audits.HOSTILE))
+    assert render_pdf(audit) == render_pdf(audit)
+
+
+def test_unknown_paper_and_missing_library_are_clear_errors(monkeypatch):
+    with pytest.raises(InputError, match="known are A4, Letter"):
+        render_pdf(audits.judged(Decision.PASS), paper="A3")
+    monkeypatch.setitem(sys.modules, "weasyprint", None)
+    with pytest.raises(EnvironmentFailure, match=r"grmu-audit\[pdf\]"):
+        render_pdf(audits.judged(Decision.PASS))
+
+
+def test_the_report_command_writes_pdf_html_and_model_card(tmp_path):
+    from grmu_audit.api.judge import write_audit
+
+    write_audit(audits.everything_undefined(), tmp_path / "audit.json")
+    for kind, start in (("pdf", b"%PDF-"), ("html", b"<!DOCTYPE html>"), ("model-card", b"---\nlanguage: en\n")):
+        command = [
+            sys.executable,
+            "-m",
+            "grmu_audit",
+            "report",
+            "--audit",
+            "audit.json",
+            "--format",
+            kind,
+            "--out",
+            f"out.{kind}",
+        ]
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+        assert (tmp_path / f"out.{kind}").read_bytes().lstrip()[: len(start)] == start
+    refused = subprocess.run(
+        [*command[:7], "json", "--paper", "A4", "--templates", "."], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert refused.returncode == 2
+    assert "belong to html and pdf" in refused.stderr
