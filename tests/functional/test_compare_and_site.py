@@ -1,29 +1,22 @@
 """Three real versions of a small problem, compared and listed in the register, from what the store holds."""
 
 import json
-import sys
 from datetime import date
-from pathlib import Path
 
 import pytest
+from support.browser import chromium
 
-TESTS = Path(__file__).resolve().parents[1]
-if str(TESTS) not in sys.path:
-    sys.path.insert(0, str(TESTS))
-
-from support.browser import chromium  # noqa: E402
-
-from grmu_audit.api.audit import audit  # noqa: E402
-from grmu_audit.api.compare import compare  # noqa: E402
-from grmu_audit.api.request import sample  # noqa: E402
-from grmu_audit.api.session import Session  # noqa: E402
-from grmu_audit.api.site import due_date, site  # noqa: E402
-from grmu_audit.api.train import pretrain, unlearn  # noqa: E402
-from grmu_audit.data.catalog import DataSpec  # noqa: E402
-from grmu_audit.errors import InputError  # noqa: E402
-from grmu_audit.policy import load_named  # noqa: E402
-from grmu_audit.records import Group  # noqa: E402
-from grmu_audit.report import render_comparison  # noqa: E402
+from grmu_audit.api.audit import audit
+from grmu_audit.api.compare import compare
+from grmu_audit.api.request import sample
+from grmu_audit.api.session import Session
+from grmu_audit.api.site import due_date, site
+from grmu_audit.api.train import pretrain, unlearn
+from grmu_audit.data.catalog import DataSpec
+from grmu_audit.errors import InputError
+from grmu_audit.policy import load_named
+from grmu_audit.records import Group
+from grmu_audit.report import render_comparison
 
 pytestmark = pytest.mark.slow
 QUICK = {"epochs": 1}

@@ -1,21 +1,14 @@
 """The report in a real browser: opens from a file, says nothing on the console, asks nobody for anything."""
 
-import sys
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 
 import pytest
+from support import audits
+from support.browser import WIDTHS, axe_source, chromium, compare_with_golden, violations
 
-TESTS = Path(__file__).resolve().parents[1]
-if str(TESTS) not in sys.path:
-    sys.path.insert(0, str(TESTS))
-
-from support import audits  # noqa: E402
-from support.browser import WIDTHS, axe_source, chromium, compare_with_golden, violations  # noqa: E402
-
-from grmu_audit.records import Decision  # noqa: E402
-from grmu_audit.report import (  # noqa: E402
+from grmu_audit.records import Decision
+from grmu_audit.report import (
     RegisterEntry,
     RegisterModel,
     RegisterRequest,

@@ -6,18 +6,12 @@ import subprocess
 import sys
 import time
 import urllib.request
-from pathlib import Path
 
 import pytest
+from support import audits
+from support.browser import chromium
 
-TESTS = Path(__file__).resolve().parents[1]
-if str(TESTS) not in sys.path:
-    sys.path.insert(0, str(TESTS))
-
-from support import audits  # noqa: E402
-from support.browser import chromium  # noqa: E402
-
-from grmu_audit.report import render_html  # noqa: E402
+from grmu_audit.report import render_html
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 SHOWN = ("pass", "breach", "multiclass", "undefined", "groups63", "hostile")

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,7 @@ def compare_with_golden(name: str, picture: bytes | Image.Image) -> None:
 
 
 def difference(first: Image.Image, second: Image.Image) -> float:
-    """Largest mean difference of a band of two pictures of one size, in levels of 255, blurred so that shifted letters are forgiven."""
+    """Largest mean difference of a band of two pictures, in levels of 255, after a blur that forgives shifted letters."""
     blurred = [
         image.resize((max(1, image.width // 8), max(1, image.height // 8)), Image.Resampling.BOX) for image in (first, second)
     ]
@@ -101,3 +102,28 @@ def difference(first: Image.Image, second: Image.Image) -> float:
     changed = np.abs(one - other).max(axis=2)
     bands = np.array_split(changed, max(1, round(len(changed) / BAND)))
     return max(float(band.mean()) for band in bands)
+
+
+@dataclass(frozen=True)
+class Seen:
+    messages: list[str]
+    """Console messages and page errors."""
+    requests: list[str]
+    """Every address asked for, the page's own first."""
+    text: str
+    """Visible text."""
+
+
+def visit(path: Path) -> Seen:
+    """Open a file and look."""
+    messages: list[str] = []
+    requests: list[str] = []
+    with chromium() as browser:
+        page = browser.new_page()
+        page.on("console", lambda message: messages.append(message.text))
+        page.on("pageerror", lambda error: messages.append(str(error)))
+        page.on("request", lambda request: requests.append(request.url))
+        page.goto(path.as_uri())
+        page.wait_for_load_state("networkidle")
+        text = page.inner_text("body")
+    return Seen(messages, requests, text)

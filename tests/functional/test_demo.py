@@ -1,0 +1,102 @@
+"""The story of the demo: what it prints, what it leaves, and what it must not leave."""
+
+from __future__ import annotations
+
+import csv
+import re
+import sqlite3
+from functools import cache
+from pathlib import Path
+
+import pytest
+from support.told import Told
+
+ROWS = ("pretrain", "retrain", "retrain + REWEIGHT", "MIU", "gradient ascent")
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_table_shows_ga_with_interval(demo: Told, row: str) -> None:
+    line = next(line for line in demo.out.splitlines() if re.match(rf"{re.escape(row)}\s+photodigits/\d", line))
+    value, low, high = map(float, re.search(r"photodigits/\d\s+([\d.]+) \[(\d+), (\d+)\]", line).groups())  # type: ignore[union-attr]
+    assert 0 <= low <= value <= high <= 100
+    assert high > low
+
+
+def test_exactly_one_unlearned_version_is_champion_and_not_the_blocked_one(demo: Told) -> None:
+    from mlflow import MlflowClient
+
+    uri = f"sqlite:///{demo.folder}/mlruns/mlflow.db"
+    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    versions = client.search_model_versions("name = 'photodigits'")
+    unlearned = {
+        v.version: client.get_model_version("photodigits", v.version) for v in versions if v.tags["grmu.role"] == "unlearned"
+    }
+    champions = [v for v in unlearned.values() if "champion" in v.aliases]
+    assert len(unlearned) == 2
+    assert [(v.tags["grmu.method"], v.tags["grmu.verdict"]) for v in champions] == [("miu", "PASS")]
+    blocked = next(v for v in unlearned.values() if v.tags["grmu.method"] == "gradient_ascent")
+    assert blocked.tags["grmu.verdict"] == "BREACH"
+    assert "champion" not in blocked.aliases
+
+
+@cache
+def forgotten(folder: Path) -> tuple[bytes, ...]:
+    with (folder / "grmu-demo" / "ids.csv").open(newline="") as stream:
+        return tuple(row["id"].encode() for row in csv.DictReader(stream))
+
+
+def test_forget_ids_are_in_no_file_but_the_list_itself(demo: Told) -> None:
+    ids = forgotten(demo.folder)
+    assert len(ids) == 40
+    assert all(re.fullmatch(rb"digit-\d{4}-0", name) for name in ids)
+    searched = [p for p in demo.folder.rglob("*") if p.is_file() and p.name != "ids.csv"]
+    assert len(searched) > 50
+    for path in searched:
+        content = path.read_bytes()
+        assert not [name for name in ids if name in content], path
+
+
+def test_forget_ids_are_in_no_log_line_and_no_database_cell(demo: Told) -> None:
+    ids = forgotten(demo.folder)
+    said = (demo.out + demo.err).encode()
+    assert not [name for name in ids if name in said]
+    with sqlite3.connect(demo.folder / "mlruns" / "mlflow.db") as database:
+        dump = "\n".join(database.iterdump()).encode()
+    assert b"photodigits" in dump
+    assert not [name for name in ids if name in dump]
+
+
+def test_stored_tables_hold_no_id_of_the_dataset_at_all(demo: Told) -> None:
+    """Parquet compresses, so the columns are read back too."""
+    import pandas as pd
+
+    tables = list((demo.folder / "mlruns").rglob("*.parquet"))
+    assert len(tables) == 5
+    for path in tables:
+        assert not pd.read_parquet(path)["id"].str.startswith("digit-").any()
+
+
+def test_verify_is_clean_and_history_tells_the_refusal(demo: Told) -> None:
+    assert demo.run("verify", "--model", "photodigits").returncode == 0
+    history = demo.run("history", "--model", "photodigits")
+    assert history.returncode == 0
+    assert [line.split()[2] for line in history.stdout.splitlines()[1:]] == ["audit", "promote", "done", "audit", "refusal"]
+
+
+def test_a_second_audit_makes_no_forward_pass(demo: Told) -> None:
+    import json
+
+    done = demo.run("audit", "--model", "photodigits/5", "--json", "--out", "again")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["record"]["forward_passes"] == 0
+
+
+def test_reports_open_in_a_browser_without_message_or_request(demo: Told) -> None:
+    from support.browser import visit
+
+    for name in ("miu", "gradient-ascent"):
+        page = demo.folder / "grmu-demo" / name / "report.html"
+        seen = visit(page)
+        assert seen.messages == []
+        assert seen.requests == [page.as_uri()]
+        assert ("PASS" if name == "miu" else "BREACH") in seen.text
