@@ -37,6 +37,8 @@ class Phase:
     """Number of batches, for the schedule."""
     before_step: Callable[[Batch], None] | None = None
     """Called between backward and step, for example to clip or mask gradients."""
+    after_step: Callable[[Batch], None] | None = None
+    """Called after the step, for example to put masked weights back."""
 
 
 Plan = Callable[[int], Sequence[Phase]]
@@ -112,6 +114,8 @@ def _pass(
         if phase.before_step is not None:
             phase.before_step(batch)
         optimiser.step()
+        if phase.after_step is not None:
+            phase.after_step(batch)
         losses.append(loss.detach())
         runtime.sample_gradients += len(batch.rows)
         step += 1

@@ -118,9 +118,13 @@ class Method:
     exact: bool
     """True when the result never saw the forget set."""
     needs: frozenset[str]
-    """Which of ``retain`` and ``forget`` it reads."""
+    """Which of ``retain``, ``forget`` and ``val`` it reads; validation rows that only watch a run are not meant."""
     reference: str
     """Where it is described."""
+    cost: str = ""
+    """Sample-gradients as a formula: R, F = retain and forget samples, E = epochs."""
+    moves_statistics: frozenset[str] = frozenset({"retain"})
+    """Which of ``retain`` and ``forget`` may move the running statistics of batch normalisation."""
     reweight_default: bool = False
     """Whether REWEIGHT is on unless it is switched off."""
 
@@ -140,6 +144,8 @@ def unlearn(method: Method, model: Classifier, data: UnlearningData, config: Met
         raise InputError("the forget set is empty: there is nothing to unlearn")
     if "retain" in method.needs and not len(data.retain):
         raise InputError(f"method {method.name!r} needs retain data, and the request leaves none")
+    if "val" in method.needs and not len(data.val):
+        raise InputError(f"method {method.name!r} needs held-out rows, and the dataset has no validation split")
     return method.run(duplicate(model), data, config, runtime)
 
 
