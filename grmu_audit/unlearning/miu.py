@@ -193,6 +193,7 @@ methods.add(
         exact=False,
         needs=frozenset({"retain", "forget"}),
         reference="De Min et al., Group-robust Machine Unlearning (MIU)",
+        cost="E R + E_f (F + b), E_f = forget_epochs, b = batch size",
         reweight_default=True,
     ),
 )
