@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import nn
@@ -62,30 +62,3 @@ def last_stages(model: Classifier, count: int) -> list[Stage]:
     if not 1 <= count <= len(every):
         raise InputError(f"last {count} stages: this network has {len(every)}: {', '.join(s.name for s in every)}")
     return every[-count:]
-
-
-def freeze_but(model: Classifier, chosen: Sequence[Stage]) -> Classifier:
-    """Let only the chosen stages take gradients; the rest rests, in place."""
-    for parameter in model.parameters():
-        parameter.requires_grad_(False)
-    for stage in chosen:
-        for module in stage.modules:
-            for parameter in module.parameters():
-                parameter.requires_grad_(True)
-    return model
-
-
-def train_only(model: Classifier, chosen: Sequence[Stage]) -> Classifier:
-    """Chosen stages in training mode, all others in eval mode, so that resting running statistics rest too."""
-    model.eval()
-    for stage in chosen:
-        for module in stage.modules:
-            module.train()
-    return model
-
-
-def unfreeze(model: Classifier) -> Classifier:
-    """Let all parameters take gradients again, in place."""
-    for parameter in model.parameters():
-        parameter.requires_grad_(True)
-    return model
