@@ -1,6 +1,12 @@
-"""Use case: what a dataset holds."""
+"""Use cases: what a dataset holds, and what the methods are."""
 
 from __future__ import annotations
+
+import ast
+import inspect
+import itertools
+import textwrap
+from typing import Any
 
 from grmu_audit.data.catalog import DataSpec, load_dataset
 from grmu_audit.data.dataset import Header
@@ -18,3 +24,75 @@ def describe(spec: DataSpec) -> tuple[Header, str, tuple[GroupCount, ...]]:
     parts = splits(dataset.frame, None)
     names = dataset.header.class_names, dataset.header.attribute_names
     return dataset.header, dataset.digest, composition(dataset.frame, parts, *names)
+
+
+def method_rows() -> tuple[list[str], list[list[str]]]:
+    """Head and rows of the method catalogue, sorted by name."""
+    from grmu_audit.unlearning.catalog import methods
+
+    head = ["name", "kind", "reads", "sample-gradients", "what", "reference"]
+    rows = [[m.name, _kind(m.exact), "+".join(sorted(m.needs)), m.cost or "not stated", m.title, m.reference] for _, m in methods]
+    return head, rows
+
+
+def describe_method(name: str) -> dict[str, Any]:
+    """Everything about one method; ``options`` lists its config.
+
+    Raises:
+        NotFoundError: no such method.
+    """
+    from grmu_audit.unlearning.catalog import methods
+
+    method = methods.get(name)
+    config = method.config
+    meanings = field_sentences(config)
+    options = [
+        {
+            "name": key,
+            "type": _type_name(field.annotation),
+            "default": str(field.get_default(call_default_factory=True)),
+            "meaning": meanings.get(key, ""),
+        }
+        for key, field in config.model_fields.items()
+    ]
+    return {
+        "name": method.name,
+        "what": method.title,
+        "kind": _kind(method.exact),
+        "reads": ", ".join(sorted(method.needs)),
+        "sample-gradients": f"{method.cost or 'not stated'} (R, F: retain and forget samples, E: epochs)",
+        "statistics move on": ", ".join(sorted(method.moves_statistics)) or "nothing",
+        "REWEIGHT by default": "yes" if method.reweight_default else "no",
+        "reference": method.reference,
+        "source": f"{config.__module__}",
+        "options": options,
+    }
+
+
+def _kind(exact: bool) -> str:
+    return "exact" if exact else "approximate"
+
+
+def _type_name(annotation: Any) -> str:
+    """``float`` for a class, ``cosine | constant`` for choices."""
+    from typing import Literal, get_args, get_origin
+
+    if get_origin(annotation) is Literal:
+        return " | ".join(map(str, get_args(annotation)))
+    return annotation.__name__ if inspect.isclass(annotation) and not get_args(annotation) else str(annotation)
+
+
+def field_sentences(config: type) -> dict[str, str]:
+    """The sentence under each field of a config class, a subclass's own before its parents'; empty where the source is gone."""
+    found: dict[str, str] = {}
+    for owner in reversed(config.__mro__):
+        try:
+            body = ast.parse(textwrap.dedent(inspect.getsource(owner))).body[0]
+        except (OSError, TypeError, IndentationError, SyntaxError):
+            continue
+        statements = body.body if isinstance(body, ast.ClassDef) else []
+        for field, below in itertools.pairwise(statements):
+            named = isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+            if named and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
+                found[field.target.id] = str(below.value.value)  # type: ignore[attr-defined]
+    return found

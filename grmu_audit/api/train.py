@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from grmu_audit.api.choose import Choice, announce, choose, configured
 from grmu_audit.api.request import Request, read_request, request_artifact
+from grmu_audit.api.resume import Make, checkpoints, made
 from grmu_audit.api.session import Session, data_spec
 from grmu_audit.data.catalog import DataSpec
 from grmu_audit.datacheck import check, require
-from grmu_audit.errors import InputError
 from grmu_audit.evidence import canonical_json, pseudonyms
 from grmu_audit.records import DataCheckReport, ModelRef
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
+    import torch
 
     from grmu_audit.data.dataset import Dataset
     from grmu_audit.data.source import BatchSource
@@ -61,6 +63,8 @@ class Recipe:
     """REWEIGHT sampling of the retain set."""
     request: Request | None = None
     """The forget request."""
+    chosen: dict[str, Any] = field(default_factory=dict)
+    """How method and options were chosen: router, preset, tuning."""
 
 
 def pretrain(
@@ -71,6 +75,7 @@ def pretrain(
     architecture: str = "small_resnet",
     settings: Mapping[str, object],
     seed: int = 0,
+    resume: bool = False,
 ) -> ModelRef:
     """Train on all training samples and register the version.
 
@@ -81,6 +86,7 @@ def pretrain(
         architecture: name in ``models.catalog.architectures``.
         settings: options of ``TrainConfig`` that differ from the defaults.
         seed: of initialisation, order and augmentation.
+        resume: continue an interrupted run of the same options after its last whole epoch.
 
     Raises:
         DataQualityError: a quality check failed; nothing was trained.
@@ -105,7 +111,7 @@ def pretrain(
         place(model, runtime.device)
         return fit(model, source, dataset.rows("train"), dataset.rows("val"), config, runtime)
 
-    return _make_version(session, name, dataset, recipe, quality, make)
+    return _make_version(session, name, dataset, recipe, quality, make, resume=resume)
 
 
 def unlearn(
@@ -117,6 +123,9 @@ def unlearn(
     settings: Mapping[str, object] | None = None,
     reweight: bool | None = None,
     seed: int | None = None,
+    preset: str | None = None,
+    trials: int = 0,
+    resume: bool = False,
 ) -> ModelRef:
     """Make a version without the forget set and register it: ``unlearned``, or ``retrain`` for the exact method.
 
@@ -124,10 +133,13 @@ def unlearn(
         session: store, key, device.
         model: reference of the version to start from.
         forget: forget list.
-        method: name in ``unlearning.catalog``.
-        settings: options of the method that differ from the defaults.
+        method: name in ``unlearning.catalog``, or ``auto``: by the kind of the request.
+        settings: options of the method that differ from the defaults (and from the preset).
         reweight: REWEIGHT sampling; None: the method's own default.
         seed: None: the parent's seed.
+        preset: ``paper`` or ``paper:DATASET:RATIO:GROUPS``.
+        trials: number of configurations to search; 0 searches none.
+        resume: continue an interrupted run of the same options after its last whole epoch.
 
     Raises:
         ForgetListError: the list is invalid, with row numbers.
@@ -135,25 +147,49 @@ def unlearn(
         IntegrityError: the stored parent is not what was registered, or the data changed since.
         DivergedError: the method ran to a number that is not finite; nothing was registered.
     """
-    from grmu_audit.unlearning.catalog import methods
-
-    chosen = methods.get(method)
     ref = session.store.resolve(model)
-    recipe_of_old = _pretrain_settings(session, ref) if chosen.exact else {}
-    config = configured(chosen.config, {**recipe_of_old, **(settings or {})})
     dataset = session.dataset_of(ref)
     request = read_request(session, forget, dataset, ref)
+    choice = choose(
+        request,
+        dataset,
+        method=method,
+        settings=settings or {},
+        reweight=reweight,
+        preset=preset,
+        recipe=_pretrain_settings(session, ref),
+    )
+    configured(choice.method.config, choice.settings)
     quality = checked(dataset, request)
     seed = seed if seed is not None else ref.seed or 0
-    weighted = chosen.reweight_default if reweight is None else reweight
-    role = "retrain" if chosen.exact else "unlearned"
-    recipe = Recipe(role, method, seed, data_spec(ref), config.model_dump(mode="json"), ref, weighted, request)
+    announce(session, choice.facts)
+    if trials:
+        choice = _tuned(session, choice, ref, dataset, request, seed, trials)
+    config = configured(choice.method.config, choice.settings)
+    role = "retrain" if choice.method.exact else "unlearned"
+    used = config.model_dump(mode="json")
+    recipe = Recipe(role, choice.method.name, seed, data_spec(ref), used, ref, choice.reweight, request, choice.facts)
 
     def make(source: BatchSource, runtime: Runtime) -> Classifier:
         """The method on the parent's weights."""
-        return _run_method(session, chosen, config, ref, _unlearning_data(source, request, weighted), runtime)
+        return _run_method(session, choice.method, config, ref, _unlearning_data(source, request, choice.reweight), runtime)
 
-    return _make_version(session, ref.name, dataset, recipe, quality, make)
+    return _make_version(session, ref.name, dataset, recipe, quality, make, resume=resume)
+
+
+def _tuned(session: Session, choice: Choice, ref: ModelRef, dataset: Dataset, request: Request, seed: int, trials: int) -> Choice:
+    """The choice with the options of its best trial."""
+    from grmu_audit.api.tune import tune, tuned_facts
+    from grmu_audit.data.source import BatchSource
+    from grmu_audit.training.runtime import choose_device
+
+    device = choose_device(session.device)
+    data = _unlearning_data(BatchSource(dataset, device), request, choice.reweight)
+    found = tune(session, ref, _start(session, ref, device), data, choice, seed, trials)
+    if session.progress:
+        best = found.best
+        sys.stderr.write(f"tuned: trial {best.number} of {trials}, accuracy lost {best.lost:.3f}, attack {best.advantage:.3f}\n")
+    return replace(choice, settings=found.best.settings, facts={**choice.facts, "tuned": tuned_facts(found)})
 
 
 def _pretrain_settings(session: Session, ref: ModelRef) -> dict[str, object]:
@@ -167,14 +203,20 @@ def _pretrain_settings(session: Session, ref: ModelRef) -> dict[str, object]:
 def _run_method(
     session: Session, method: Method, config: Any, parent: ModelRef, data: UnlearningData, runtime: Runtime
 ) -> Classifier:
+    from grmu_audit.unlearning.base import unlearn as run
+
+    return run(method, _start(session, parent, runtime.device), data, config, runtime)
+
+
+def _start(session: Session, parent: ModelRef, device: torch.device) -> Classifier:
+    """The parent's network on the device."""
     from grmu_audit.models.weights import load_model
     from grmu_audit.training.runtime import place
-    from grmu_audit.unlearning.base import unlearn as run
 
     with tempfile.TemporaryDirectory(prefix="grmu-audit-") as folder:
         start = load_model(session.store.fetch(parent, Path(folder) / "parent"))
-    place(start, runtime.device)
-    return run(method, start, data, config, runtime)
+    place(start, device)
+    return start
 
 
 def _unlearning_data(source: BatchSource, request: Request, weighted: bool) -> UnlearningData:
@@ -204,22 +246,9 @@ def checked(dataset: Dataset, request: Request | None) -> DataCheckReport:
     return report
 
 
-def configured(config: type[BaseModel], settings: Mapping[str, object]) -> Any:
-    """A typed config from settings.
-
-    Raises:
-        InputError: unknown or invalid settings, all at once, with the known names.
-    """
-    from pydantic import ValidationError
-
-    try:
-        return config.model_validate(dict(settings))
-    except ValidationError as error:
-        defects = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise InputError(f"settings: {defects}; known: {', '.join(config.model_fields)}") from None
-
-
-def _make_version(session: Session, name: str, dataset: Dataset, recipe: Recipe, quality: DataCheckReport, make: Any) -> ModelRef:
+def _make_version(
+    session: Session, name: str, dataset: Dataset, recipe: Recipe, quality: DataCheckReport, make: Make, *, resume: bool = False
+) -> ModelRef:
     """Open the run, train, predict once, store, and register as the last step."""
     from grmu_audit.data.source import BatchSource
     from grmu_audit.evaluation.predict import forward, to_parquet
@@ -237,9 +266,10 @@ def _make_version(session: Session, name: str, dataset: Dataset, recipe: Recipe,
 
         runtime = session.runtime(recipe.seed, _title(name, recipe), log)
         _log_start(run, dataset, recipe, quality)
+        runtime.checkpoints = checkpoints(session, dataset, recipe, runtime, resume)
         source = BatchSource(dataset, runtime.device)
         start = time.perf_counter()
-        model = make(source, runtime)
+        model = made(make, source, runtime)
         seconds = time.perf_counter() - start
         outputs = forward(model, source, runtime, pseudonyms(session.key, dataset.frame["id"].tolist()))
         run.log_bytes(to_parquet(outputs), PREDICTIONS)
@@ -252,6 +282,7 @@ def _make_version(session: Session, name: str, dataset: Dataset, recipe: Recipe,
             "precision": runtime.precision,
             "hardware": hardware(runtime.device),
             "parameters": sum(p.numel() for p in model.parameters()),
+            **recipe.chosen,
             **runtime.facts,
         }
         run.log_metrics({"seconds": seconds, "sample_gradients": float(runtime.sample_gradients)})
@@ -259,6 +290,7 @@ def _make_version(session: Session, name: str, dataset: Dataset, recipe: Recipe,
             save_model(model, Path(folder) / "model")
             tags = _tags(dataset, recipe, model.spec.architecture, facts)
             ref = session.store.register(run, name, Path(folder) / "model", role=recipe.role, tags=tags)
+        runtime.checkpoints.clear()
     alias = ALIASES.get((recipe.role, recipe.reweight)) or ALIASES.get((recipe.role, None))
     if alias is not None:
         session.store.set_alias(name, alias, ref.version)

@@ -52,6 +52,22 @@ def settings_option(function: F) -> F:
     )(function)
 
 
+def search_options(function: F) -> F:
+    """``--preset``, ``--tune`` and ``--resume``: where options come from, and going on after an interruption."""
+    for option in (
+        click.option("--resume", is_flag=True, help="Continue an interrupted run of the same options."),
+        click.option(
+            "--tune", "trials", type=click.IntRange(min=0), default=0, metavar="N",
+            help="Try N configurations; rank by validation groups and a held-out attack.",
+        ),
+        click.option(
+            "--preset", metavar="paper[:DATASET[:RATIO[:GROUPS]]]", help="The seed paper's options for the request; --set wins."
+        ),
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
 def json_option(function: F) -> F:
     """``--json``: print what a program would read."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")(function)

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from grmu_audit.records import GroupCount
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Columns padded to their widest cell; the first is left-aligned, the others right.
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: bool = False) -> str:
+    """Columns padded to their widest cell; the first is left-aligned, the others right (or left where they hold words).
 
     >>> print(table(["group", "n"], [["a", "10"]]))
     group   n
@@ -19,8 +19,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     lines = []
     for row in [head, *rows]:
-        first = row[0].ljust(widths[0])
-        lines.append("  ".join([first, *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]).rstrip())
+        cells = [cell.ljust(width) if left else cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
+        lines.append("  ".join([row[0].ljust(widths[0]), *cells]).rstrip())
     return "\n".join(lines)
 
 

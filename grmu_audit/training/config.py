@@ -16,12 +16,14 @@ class TrainConfig(BaseModel):
     """Passes over the training rows."""
     batch_size: int = Field(64, ge=2)
     """Samples per step."""
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    """SGD with momentum, Adam, or AdamW."""
     learning_rate: float = Field(0.05, gt=0, allow_inf_nan=False)
-    """Peak learning rate of SGD."""
+    """Peak learning rate."""
     momentum: float = Field(0.9, ge=0, lt=1)
-    """SGD momentum."""
+    """SGD momentum, or the first coefficient of Adam."""
     weight_decay: float = Field(5e-4, ge=0, allow_inf_nan=False)
-    """L2 penalty."""
+    """L2 penalty (decoupled with AdamW)."""
     schedule: Literal["cosine", "constant"] = "cosine"
     """Decay after warm-up: cosine to zero, or none."""
     warmup: float = Field(0.2, ge=0, lt=1)

@@ -4,43 +4,32 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
-from grmu_audit.data.source import Batch, BatchSource
-from grmu_audit.errors import DivergedError
+from grmu_audit.data.source import Batch
+from grmu_audit.errors import DivergedError, IntegrityError
 from grmu_audit.models.classifier import Classifier
+from grmu_audit.training.checkpoint import Saved, Stateful, load_optimizer, optimizer_tensors, prefixed
 from grmu_audit.training.config import TrainConfig
+from grmu_audit.training.inference import accuracy, infer
+from grmu_audit.training.mask import MaskGuard, ParameterMask
+from grmu_audit.training.phase import Loss, Phase, Plan
 from grmu_audit.training.progress import Progress
-from grmu_audit.training.runtime import Runtime
+from grmu_audit.training.runtime import Runtime, derive_seed
 from grmu_audit.training.schedule import factor
+from grmu_audit.training.steps import gradient, make_optimizer
 
-Loss = Callable[[Batch], torch.Tensor]
+__all__ = ["Loss", "Phase", "Plan", "accuracy", "endless", "infer", "run_epochs", "steps_of"]
 
-
-@dataclass(frozen=True)
-class Phase:
-    """One pass inside an epoch: where its batches come from and what is minimised on them."""
-
-    name: str
-    """For metrics, such as ``retain`` or ``forget``."""
-    batches: Callable[[], Iterable[Batch]]
-    """Makes the pass's batches."""
-    loss: Loss
-    """Scalar loss of a batch, with gradient."""
-    steps: int
-    """Number of batches, for the schedule."""
-    before_step: Callable[[Batch], None] | None = None
-    """Called between backward and step, for example to clip or mask gradients."""
-
-
-Plan = Callable[[int], Sequence[Phase]]
-"""Epoch number (from 0) to its phases, in order."""
+Rate = Callable[[int, int], float]
+"""Step and number of steps to the share of the peak learning rate."""
 
 
 def run_epochs(
@@ -51,78 +40,198 @@ def run_epochs(
     *,
     validate: Callable[[Classifier], float] | None = None,
     stop: Callable[[int], bool] | None = None,
+    mask: ParameterMask | None = None,
+    state: Stateful | None = None,
+    after_epoch: Callable[[int], None] | None = None,
+    rate: Rate | None = None,
 ) -> Classifier:
     """Train ``model`` in place by the plan and return it (or its best epoch).
 
-    SGD with momentum and weight decay; learning rate by ``schedule.factor`` over all planned steps; metrics of each
-    epoch go to ``runtime.log``.
+    The optimiser of the config; learning rate by ``schedule.factor`` over all planned steps; metrics of each epoch go to
+    ``runtime.log``.  With ``runtime.checkpoints`` every epoch is kept, and an interrupted run continues after its last
+    whole epoch to the same weights: generators are derived from the seed and the epoch, never carried over.
 
     Args:
         model: on the runtime's device; changed in place.
         plan: phases of each epoch.
         config: optimiser and schedule.
-        runtime: device, seed, log.
+        runtime: device, seed, log, checkpoints, penalty.
         validate: validation accuracy after an epoch; with ``config.keep_best`` the best epoch is returned.
         stop: asked before each epoch; True ends the run.
+        mask: entries that may move; all others keep their value bit for bit.
+        state: what the method keeps between epochs; stored and restored with the checkpoint.
+        after_epoch: called after each epoch's last step, before its checkpoint.
+        rate: share of the peak learning rate, instead of the config's schedule.
 
     Raises:
-        DivergedError: a loss or a weight is not finite; the caller registers nothing.
+        DivergedError: a loss, a weight or a running statistic is not finite; the caller registers nothing.
+        EnvironmentFailure: the memory does not hold two samples, or a checkpoint cannot be written.
+        IntegrityError: the checkpoint to resume from is damaged or of another run.
     """
-    total = sum(phase.steps for epoch in range(config.epochs) for phase in plan(epoch))
-    optimiser = torch.optim.SGD(
-        model.parameters(), lr=config.learning_rate, momentum=config.momentum, weight_decay=config.weight_decay
-    )
-    step = 0
-    best: tuple[float, dict[str, torch.Tensor]] | None = None
+    loop = _Loop(model, _with_term(plan, model, runtime), config, runtime, mask, state, rate)
+    loop.restore()
     with Progress(runtime.progress, config.epochs) as bar:
-        for epoch in range(config.epochs):
-            if stop is not None and stop(epoch):
+        while loop.epoch < config.epochs:
+            if stop is not None and stop(loop.epoch):
                 break
-            metrics: dict[str, float] = {}
-            for phase in plan(epoch):
-                model.train()
-                metrics[f"loss_{phase.name}"], step = _pass(model, phase, optimiser, config, runtime, step, total)
-            metrics["learning_rate"] = optimiser.param_groups[0]["lr"]
+            metrics = loop.train_epoch()
+            if after_epoch is not None:
+                after_epoch(loop.epoch)
             if validate is not None:
                 metrics["val_accuracy"] = validate(model)
-            _check_finite(model, metrics, epoch)
-            if validate is not None and config.keep_best and (best is None or metrics["val_accuracy"] > best[0]):
-                best = (metrics["val_accuracy"], copy.deepcopy(model.state_dict()))
-            runtime.log(epoch, metrics)
-            bar.advance(epoch + 1, " ".join(f"{k} {v:.3f}" for k, v in metrics.items() if k != "learning_rate"))
-    if best is not None:
-        model.load_state_dict(best[1])
+            loop.finish_epoch(metrics)
+            bar.advance(loop.epoch, " ".join(f"{k} {v:.3f}" for k, v in metrics.items() if k != "learning_rate"))
+    if loop.best is not None:
+        model.load_state_dict(loop.best)
     model.eval()
     return model
 
 
-def _pass(
-    model: Classifier, phase: Phase, optimiser: torch.optim.SGD, config: TrainConfig, runtime: Runtime, step: int, total: int
-) -> tuple[float, int]:
-    """All steps of one phase; returns its mean loss and the next step number."""
-    losses: list[torch.Tensor] = []
-    for batch in phase.batches():
-        rate = config.learning_rate * factor(min(step, total - 1), total, config.warmup, config.schedule)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        optimiser.zero_grad(set_to_none=True)
-        with runtime.autocast():
-            loss = phase.loss(batch)
-        loss.backward()  # type: ignore[no-untyped-call]
+def _with_term(plan: Plan, model: Classifier, runtime: Runtime) -> Plan:
+    """The plan, followed by the passes that the runtime's penalty adds."""
+    term = runtime.term
+    if term is None:
+        return plan
+    return lambda epoch: [*plan(epoch), *term.phases(model, epoch)]
+
+
+@dataclass
+class _Loop:
+    """The moving parts of one call of ``run_epochs``."""
+
+    model: Classifier
+    plan: Plan
+    config: TrainConfig
+    runtime: Runtime
+    mask: ParameterMask | None
+    state: Stateful | None
+    rate: Rate | None
+    epoch: int = 0
+    """Epochs done."""
+    step: int = 0
+    """Steps done."""
+    best: dict[str, torch.Tensor] | None = None
+    """Weights of the best validation epoch."""
+    best_score: float = -math.inf
+    """Its validation accuracy."""
+    history: list[dict[str, float]] = field(default_factory=list)
+    """Metrics of the epochs done."""
+
+    def __post_init__(self) -> None:
+        self.stage = self.runtime.stage
+        self.runtime.stage += 1
+        self.total = sum(phase.steps for epoch in range(self.config.epochs) for phase in self.plan(epoch))
+        self.optimizer = make_optimizer(self.model, self.config)
+        self.guard = MaskGuard(self.model, self.optimizer, self.mask) if self.mask is not None else None
+
+    def train_epoch(self) -> dict[str, float]:
+        """All phases of the next epoch; the global generator is seeded for it and given back as it was."""
+        metrics: dict[str, float] = {}
+        devices = [self.runtime.device] if self.runtime.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(derive_seed(self.runtime.seed, "global", self.stage, self.epoch))
+            for phase in self.plan(self.epoch):
+                self.model.train()
+                metrics[f"loss_{phase.name}"] = self._pass(phase)
+        metrics["learning_rate"] = self.optimizer.param_groups[0]["lr"]
+        return metrics
+
+    def _pass(self, phase: Phase) -> float:
+        """All steps of one phase; returns its mean loss."""
+        losses = [self._step(phase, batch) for batch in phase.batches()]
+        return float(torch.stack(losses).float().mean()) if losses else math.nan
+
+    def _step(self, phase: Phase, batch: Batch) -> torch.Tensor:
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.learning_rate * self._rate()
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = gradient(self.model, phase, batch, self.runtime)
+        if self.guard is not None:
+            self.guard.before_step()
         if phase.before_step is not None:
             phase.before_step(batch)
-        optimiser.step()
-        losses.append(loss.detach())
-        runtime.sample_gradients += len(batch.rows)
-        step += 1
-    return (float(torch.stack(losses).float().mean()) if losses else math.nan), step
+        self.optimizer.step()
+        if self.guard is not None:
+            self.guard.after_step()
+        if phase.after_step is not None:
+            phase.after_step(batch)
+        self.runtime.sample_gradients += len(batch.rows)
+        self.step += 1
+        return loss
+
+    def _rate(self) -> float:
+        step = min(self.step, self.total - 1)
+        if self.rate is not None:
+            return self.rate(step, self.total)
+        return factor(step, self.total, self.config.warmup, self.config.schedule)
+
+    def finish_epoch(self, metrics: dict[str, float]) -> None:
+        """Check, keep the best, log, store."""
+        _check_finite(self.model, metrics, self.epoch)
+        score = metrics.get("val_accuracy")
+        if score is not None and self.config.keep_best and score > self.best_score:
+            self.best_score, self.best = score, copy.deepcopy(self.model.state_dict())
+        self.runtime.log(self.epoch, metrics)
+        self.history.append(dict(metrics))
+        self.epoch += 1
+        if self.runtime.checkpoints is not None:
+            self.runtime.checkpoints.save(self.stage, self._tensors(), self._progress())
+
+    def _tensors(self) -> dict[str, torch.Tensor]:
+        return {
+            **prefixed("model", self.model.state_dict()),
+            **prefixed("optimizer", optimizer_tensors(self.optimizer)),
+            **prefixed("best", self.best or {}),
+            **prefixed("state", self.state.state_dict() if self.state is not None else {}),
+        }
+
+    def _progress(self) -> dict[str, Any]:
+        return {
+            "epoch": self.epoch,
+            "step": self.step,
+            "best_score": self.best_score if self.best is not None else None,
+            "history": self.history,
+            "sample_gradients": self.runtime.sample_gradients,
+            "micro_batch": self.runtime.micro_batch,
+            "facts": self.runtime.facts,
+        }
+
+    def restore(self) -> None:
+        """Continue from the stage's checkpoint, where the run resumes and has one.
+
+        Raises:
+            IntegrityError: the file does not fit this run.
+        """
+        saved = self.runtime.checkpoints.load(self.stage) if self.runtime.checkpoints is not None else None
+        if saved is None:
+            return
+        try:
+            self._load(saved)
+        except (KeyError, IndexError, RuntimeError, TypeError, ValueError) as error:
+            raise IntegrityError(f"the checkpoint does not fit this run ({error}); start without --resume") from None
+        for epoch, metrics in enumerate(self.history):
+            self.runtime.log(epoch, metrics)
+
+    def _load(self, saved: Saved) -> None:
+        self.model.load_state_dict(saved.part("model"))
+        load_optimizer(self.optimizer, saved.part("optimizer"))
+        if self.state is not None:
+            self.state.load_state_dict(saved.part("state"))
+        told = saved.progress
+        self.epoch, self.step, self.history = int(told["epoch"]), int(told["step"]), list(told["history"])
+        if told["best_score"] is not None:
+            self.best, self.best_score = saved.part("best"), float(told["best_score"])
+        self.runtime.sample_gradients = int(told["sample_gradients"])
+        self.runtime.micro_batch = told["micro_batch"]
+        self.runtime.facts |= dict(told["facts"])
+        self.runtime.facts.setdefault("resumed_after_epoch", []).append(self.epoch)
 
 
 def _check_finite(model: nn.Module, metrics: dict[str, float], epoch: int) -> None:
     bad = [name for name, value in metrics.items() if not math.isfinite(value)]
-    if not bad and all(bool(torch.isfinite(p).all()) for p in model.parameters()):
+    if not bad and all(bool(torch.isfinite(value).all()) for value in model.state_dict().values()):
         return
-    what = bad[0] if bad else "a weight"
+    what = bad[0] if bad else "a weight or running statistic"
     raise DivergedError(
         f"{what} is not finite in epoch {epoch + 1}; nothing was registered. Lower the learning rate or the number of epochs."
     )
@@ -132,41 +241,6 @@ def steps_of(rows: npt.NDArray[np.int64], size: int) -> int:
     """Batches of one shuffled pass, as ``BatchSource.batches`` makes them."""
     full, rest = divmod(len(rows), size)
     return full + int(rest > 1 or (rest == 1 and full == 0))
-
-
-@torch.no_grad()
-def infer(
-    model: Classifier,
-    source: BatchSource,
-    rows: npt.NDArray[np.int64],
-    runtime: Runtime,
-    *,
-    size: int = 512,
-    features: bool = False,
-) -> torch.Tensor:
-    """Logits (or features) of rows in eval mode, in their order; float32 on the device, [len(rows), classes or d].
-
-    The model's mode is restored afterwards; running statistics never move.
-    """
-    was_training = model.training
-    model.eval()
-    out: list[torch.Tensor] = []
-    with runtime.autocast():
-        for batch in source.batches(rows, size):
-            out.append((model.features(batch.pixels) if features else model(batch.pixels)).float())
-    model.train(was_training)
-    return torch.cat(out)
-
-
-def accuracy(model: Classifier, source: BatchSource, rows: npt.NDArray[np.int64], runtime: Runtime) -> float:
-    """Share of rows that the model gets right, in [0, 1]; NaN for no rows or logits that are not finite."""
-    if not len(rows):
-        return math.nan
-    logits = infer(model, source, rows, runtime)
-    if not bool(torch.isfinite(logits).all()):
-        return math.nan
-    index = torch.from_numpy(rows).to(source.device)
-    return float((logits.argmax(1) == source.target[index]).float().mean())
 
 
 def endless(make: Callable[[int], Iterable[Batch]]) -> Iterator[Batch]:

@@ -7,12 +7,16 @@ import hashlib
 import platform
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from grmu_audit.errors import EnvironmentFailure, InputError
+
+if TYPE_CHECKING:
+    from grmu_audit.training.checkpoint import Checkpoints
+    from grmu_audit.training.phase import Term
 
 EpochLog = Callable[[int, Mapping[str, float]], None]
 """Receives the epoch number and its metrics."""
@@ -40,6 +44,14 @@ class Runtime:
     """Samples that a gradient was taken for, counted by the loop."""
     facts: dict[str, Any] = field(default_factory=dict)
     """Facts of the run that the record should hold (MINE estimates, stop reasons)."""
+    checkpoints: Checkpoints | None = None
+    """Where each epoch is kept; None keeps none."""
+    term: Term | None = None
+    """A penalty that is added to the loss of every step."""
+    stage: int = 0
+    """Number of the next ``run_epochs`` call of this run."""
+    micro_batch: int | None = None
+    """Most samples that one backward pass takes; lowered when the GPU's memory is too small."""
 
     def generator(self, *names: object) -> torch.Generator:
         """A CPU generator for one purpose; the same purpose and seed give the same stream."""

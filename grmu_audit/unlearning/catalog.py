@@ -2,7 +2,55 @@
 
 from __future__ import annotations
 
-from grmu_audit.unlearning import gradient_ascent, miu, retrain
+from grmu_audit.unlearning import (
+    amun,
+    bad_teacher,
+    boundary_expansion,
+    boundary_shrink,
+    cf,
+    cf_k,
+    ct,
+    delete,
+    eu_k,
+    ft,
+    gradient_ascent,
+    influence,
+    l1_sparse,
+    miu,
+    msg,
+    neggrad_plus,
+    regun,
+    retrain,
+    rl,
+    salun,
+    scrub,
+    ssd,
+)
 from grmu_audit.unlearning.base import Method, methods
 
-__all__ = ["Method", "gradient_ascent", "methods", "miu", "retrain"]
+__all__ = [
+    "Method",
+    "amun",
+    "bad_teacher",
+    "boundary_expansion",
+    "boundary_shrink",
+    "cf",
+    "cf_k",
+    "ct",
+    "delete",
+    "eu_k",
+    "ft",
+    "gradient_ascent",
+    "influence",
+    "l1_sparse",
+    "methods",
+    "miu",
+    "msg",
+    "neggrad_plus",
+    "regun",
+    "retrain",
+    "rl",
+    "salun",
+    "scrub",
+    "ssd",
+]

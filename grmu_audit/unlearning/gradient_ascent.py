@@ -87,6 +87,8 @@ methods.add(
         config=GradientAscentConfig,
         exact=False,
         needs=frozenset({"forget"}),
+        cost="E F",
+        moves_statistics=frozenset(),
         reference="Golatkar et al. 2020; Thudi et al. 2022",
     ),
 )

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import nn
 from torch.nn import functional
+
+from grmu_audit.training.checkpoint import load_optimizer, optimizer_tensors
 
 
 class Mine(nn.Module):
@@ -96,6 +99,23 @@ class MineTrainer:
         loss.backward()
         nn.utils.clip_grad_norm_(self.mine.parameters(), 1.0)
         self.optimiser.step()
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        """Network, momentum and average, for a checkpoint."""
+        state = {f"mine.{name}": value for name, value in self.mine.state_dict().items()}
+        state |= {f"optimizer.{name}": value for name, value in optimizer_tensors(self.optimiser).items()}
+        return state if self.log_average is None else {**state, "log_average": self.log_average}
+
+    def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
+        """Continue from a checkpoint."""
+        parts: dict[str, dict[str, torch.Tensor]] = {"mine": {}, "optimizer": {}}
+        for name, value in state.items():
+            part, _, key = name.partition(".")
+            if key:
+                parts[part][key] = value
+        self.mine.load_state_dict(parts["mine"])
+        load_optimizer(self.optimiser, parts["optimizer"])
+        self.log_average = state["log_average"].to(self.mine.center.device) if "log_average" in state else None
 
     def fit(self, z: torch.Tensor, group: torch.Tensor, steps: int, size: int, generator: torch.Generator) -> None:
         """Many steps on random batches of [n, d] features; g' is a permutation of each batch's groups."""

@@ -70,7 +70,9 @@ def miu(model: Classifier, data: UnlearningData, config: MiuConfig, runtime: Run
             phases.append(
                 Phase(
                     "forget",
-                    lambda: info.refitted(epoch, data.forget_batches(config.batch_size, generator, augment=config.augment)),
+                    lambda: info.refitted(
+                        "forget", epoch, data.forget_batches(config.batch_size, generator, augment=config.augment)
+                    ),
                     info.unlearning_loss,
                     data.forget_steps(config.batch_size),
                     info.clip_to_retain,
@@ -81,14 +83,14 @@ def miu(model: Classifier, data: UnlearningData, config: MiuConfig, runtime: Run
             phases.append(
                 Phase(
                     "retain",
-                    lambda: info.refitted(epoch, data.retain_batches(config.batch_size, order, augment=config.augment)),
+                    lambda: info.refitted("retain", epoch, data.retain_batches(config.batch_size, order, augment=config.augment)),
                     info.retaining_loss,
                     data.retain_steps(config.batch_size),
                 )
             )
         return phases
 
-    return run_epochs(model, plan, config, runtime, validate=data.validator(runtime))
+    return run_epochs(model, plan, config, runtime, validate=data.validator(runtime), state=info.phi_u)
 
 
 class _Information:
@@ -121,7 +123,7 @@ class _Information:
         groups = self.group[torch.from_numpy(self.train).to(self.group.device)]
         trainer.fit(features, groups, steps, max(64, self.config.batch_size), self.runtime.generator("mine", *names))
 
-    def refitted(self, epoch: int, batches: Iterable[Batch]) -> Iterable[Batch]:
+    def refitted(self, phase: str, epoch: int, batches: Iterable[Batch]) -> Iterable[Batch]:
         """The batches, after phi_u was re-fitted once in this epoch."""
         if epoch != self.fitted_epoch and self.config.mine_steps:
             self.fitted_epoch = epoch
@@ -131,6 +133,7 @@ class _Information:
             generator = self.runtime.generator("mine", epoch)
             self.phi_u.fit(features, groups, self.config.mine_steps, max(64, self.config.batch_size), generator)
         self.retain_norm = None
+        self.draws = self.runtime.generator("marginal", phase, epoch)
         self.model.train()
         return batches
 
@@ -190,6 +193,7 @@ methods.add(
         exact=False,
         needs=frozenset({"retain", "forget"}),
         reference="De Min et al., Group-robust Machine Unlearning (MIU)",
+        cost="E R + E_f (F + b), E_f = forget_epochs, b = batch size",
         reweight_default=True,
     ),
 )

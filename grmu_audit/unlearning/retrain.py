@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from pydantic import Field
+
+from grmu_audit.data.source import Batch
 from grmu_audit.models.catalog import build
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.fit import fit
+from grmu_audit.training.loop import Phase, run_epochs
 from grmu_audit.training.runtime import Runtime, derive_seed, place
 from grmu_audit.unlearning.base import Method, MethodConfig, UnlearningData, methods
+from grmu_audit.unlearning.group_dro import GroupDro, balanced, worst_group_accuracy
 
 
 class RetrainConfig(MethodConfig):
@@ -14,15 +23,25 @@ class RetrainConfig(MethodConfig):
 
     keep_best: bool = True
     """As in pretraining: the best validation epoch."""
+    keep_best_by: Literal["average", "worst_group"] = "average"
+    """Validation accuracy that the best epoch is chosen by."""
+    group_dro: bool = False
+    """Minimise the loss of the groups that are served worst (Group-DRO) instead of the mean."""
+    dro_step_size: float = Field(0.01, gt=0, allow_inf_nan=False)
+    """eta: step size of the group weights."""
+    dro_adjustment: float = Field(0.0, ge=0, allow_inf_nan=False)
+    """C: generalisation adjustment C / sqrt(n_g)."""
+    dro_balanced: bool = True
+    """Draw every group equally often with Group-DRO; REWEIGHT sampling takes its place where it is on."""
 
 
 def retrain(model: Classifier, data: UnlearningData, config: RetrainConfig, runtime: Runtime) -> Classifier:
-    """Fresh weights in every layer, full recipe on D_r.
+    """Fresh weights in every layer, full recipe on D_r: mean cross-entropy, or Group-DRO's worst groups.
 
     Args:
         model: only its architecture is read.
         data: retain and validation rows are read, the forget set never.
-        config: the recipe.
+        config: the recipe; see ``GroupDro`` for its options.
         runtime: device and seed; the initialisation is drawn from ``runtime.seed``.
 
     Raises:
@@ -30,7 +49,48 @@ def retrain(model: Classifier, data: UnlearningData, config: RetrainConfig, runt
     """
     fresh = build(model.spec, derive_seed(runtime.seed, "init"))
     place(fresh, runtime.device)
-    return fit(fresh, data.source, data.retain, data.val, config, runtime, weights=data.retain_weights)
+    if not config.group_dro and config.keep_best_by == "average":
+        return fit(fresh, data.source, data.retain, data.val, config, runtime, weights=data.retain_weights)
+    return _group_wise(fresh, data, config, runtime)
+
+
+def _group_wise(fresh: Classifier, data: UnlearningData, config: RetrainConfig, runtime: Runtime) -> Classifier:
+    """Group-DRO, or the choice of the epoch by the worst group."""
+    counts = torch.bincount(torch.from_numpy(data.groups_of(data.retain)), minlength=data.source.groups)
+    dro = GroupDro(counts.to(runtime.device), config.dro_step_size, config.dro_adjustment) if config.group_dro else None
+    weights = data.retain_weights
+    if weights is None and config.group_dro and config.dro_balanced:
+        weights = balanced(data.groups_of(data.retain))
+
+    def loss(batch: Batch) -> torch.Tensor:
+        """Worst groups, or the mean."""
+        if dro is not None:
+            return dro(fresh, batch)
+        return torch.nn.functional.cross_entropy(fresh(batch.pixels), batch.target)
+
+    def plan(epoch: int) -> list[Phase]:
+        """One pass over the retain set."""
+        order = runtime.generator("train", epoch)
+        return [
+            Phase(
+                "train",
+                lambda: data.source.batches(data.retain, config.batch_size, order, weights=weights, augment=config.augment),
+                loss,
+                data.retain_steps(config.batch_size),
+            )
+        ]
+
+    runtime.facts["epoch_kept_by"] = f"{config.keep_best_by} validation accuracy" if config.keep_best else "last"
+    result = run_epochs(fresh, plan, config, runtime, validate=_validator(data, config, runtime), state=dro)
+    if dro is not None:
+        runtime.facts["group_weights"] = [round(float(q), 6) for q in dro.q]
+    return result
+
+
+def _validator(data: UnlearningData, config: RetrainConfig, runtime: Runtime) -> Callable[[Classifier], float] | None:
+    if config.keep_best_by == "average" or not len(data.val):
+        return data.validator(runtime)
+    return lambda model: worst_group_accuracy(model, data, runtime)
 
 
 methods.add(
@@ -42,6 +102,7 @@ methods.add(
         config=RetrainConfig,
         exact=True,
         needs=frozenset({"retain"}),
-        reference="by definition; with REWEIGHT: De Min et al., Group-robust Machine Unlearning",
+        reference="by definition; REWEIGHT: De Min et al., Group-robust Machine Unlearning; Group-DRO: Sagawa et al. 2020",
+        cost="E R",
     ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,6 +13,7 @@ from grmu_audit.cli.options import (
     next_step,
     open_session,
     parse_settings,
+    search_options,
     seed_option,
     settings_option,
 )
@@ -20,13 +22,22 @@ from grmu_audit.cli.options import (
 @click.command("unlearn")
 @model_option
 @forget_option
-@click.option("--method", default="miu", show_default=True, help="Unlearning method; see 'grmu-audit methods'.")
+@click.option(
+    "--method",
+    default="miu",
+    show_default=True,
+    help="Method by name ('grmu-audit methods'), or auto: by the kind of the request.",
+)
 @click.option("--reweight/--no-reweight", default=None, help="REWEIGHT sampling of the retain set [default: the method's own].")
+@click.option(
+    "--layers", metavar="K|NAME", help="Move only the last K stages (with the head), or a named layer and all after it."
+)
+@search_options
 @settings_option
 @seed_option(None)
 @click.pass_context
 def command(
-    ctx: click.Context, model: str, forget: Path, method: str, reweight: bool | None, settings: tuple[str, ...], seed: int | None
+    ctx: click.Context, /, model: str, forget: Path, layers: str | None, settings: tuple[str, ...], **options: Any
 ) -> None:
     """Make a version of a model without the forget set and register it.
 
@@ -34,7 +45,7 @@ def command(
     """
     from grmu_audit.api.train import unlearn
 
-    session = open_session(ctx)
-    ref = unlearn(session, model, forget, method=method, settings=parse_settings(settings), reweight=reweight, seed=seed)
+    values = parse_settings((*settings, *((f"layers='{layers}'",) if layers else ())))
+    ref = unlearn(open_session(ctx), model, forget, settings=values, **options)
     click.echo(ref.label)
     next_step(f"grmu-audit audit --model {ref.label}")

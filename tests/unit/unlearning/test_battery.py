@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from support.killed import KEY, Counted, killed_run, stored
 from support.tiny import runtime, tiny
+from torch import nn
+from torch.nn.modules.module import register_module_forward_pre_hook
 
 from grmu_audit.data.source import BatchSource
 from grmu_audit.errors import InputError
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.models.weights import weights_digest
+from grmu_audit.training.checkpoint import Checkpoints
 from grmu_audit.training.runtime import place
 from grmu_audit.unlearning.base import Method, MethodConfig, UnlearningData, unlearn
 from grmu_audit.unlearning.catalog import methods
+from grmu_audit.unlearning.layers import leaves, moving
 
 NAMES = methods.names()
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device here"))]
@@ -120,11 +127,96 @@ def test_runs_in_bf16_on_each_device(name: str, device: str) -> None:
     assert all(bool(torch.isfinite(p).all()) for p in result.parameters())
 
 
+APPROXIMATE = [name for name in NAMES if not methods.get(name).exact]
+EAGER: dict[str, dict[str, object]] = {"ssd": {"selection": 0.5}}
+"""Options with which a method that picks weights finds some in the last two stages of the tiny network."""
+THREE = {"epochs": 3, "batch_size": 16}
+
+
+@pytest.fixture(scope="module")
+def start(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny problem's network as files."""
+    return stored(tiny().model, tmp_path_factory.mktemp("start"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_run_killed_at_a_random_step_resumes_to_the_same_weights(name: str, start: Path, tmp_path: Path) -> None:
+    problem, method = tiny(), methods.get(name)
+    whole, counted = runtime(), Counted(problem.source)
+    expected = unlearn(method, problem.model, replace(problem.data, source=counted), method.config(**THREE), whole)
+    last = int(np.random.default_rng(zlib.crc32(name.encode())).integers(counted.count))
+    assert killed_run(name, THREE, start, problem.data, last, tmp_path) == -9
+    again = runtime()
+    again.checkpoints = Checkpoints(tmp_path, KEY, resume=True)
+    result = unlearn(method, problem.model, problem.data, method.config(**THREE), again)
+    assert weights_digest(result) == weights_digest(expected)
+    assert again.sample_gradients == whole.sample_gradients
+
+
+@pytest.mark.parametrize("name", APPROXIMATE)
+def test_frozen_layers_do_not_move_at_all(name: str) -> None:
+    """Neither by gradients, weight decay, momentum, batch statistics nor by writing weights directly."""
+    problem, method = tiny(), methods.get(name)
+    config = method.config(epochs=2, batch_size=16, layers="2", weight_decay=0.1, momentum=0.9, **EAGER.get(name, {}))
+    result = unlearn(method, problem.model, problem.data, config, runtime())
+    free = moving(problem.model, "2")
+    before, after = problem.model.state_dict(), result.state_dict()
+    held = [f"{leaf}.{key}" for leaf, module in leaves(problem.model) if leaf not in free for key in module.state_dict()]
+    assert held
+    assert [key for key in held if not torch.equal(before[key], after[key])] == []
+    assert weights_digest(result) != weights_digest(problem.model)
+
+
+def sample_keys() -> dict[bytes, str]:
+    """Normalised pixels of each sample, as the first layer sees them, to the split that it is in."""
+    problem = tiny()
+    found = {}
+    for part, rows in (("val", problem.data.val), ("retain", problem.data.retain), ("forget", problem.data.forget)):
+        pixels = problem.source.take(torch.from_numpy(rows)).pixels
+        found |= {x.numpy().tobytes(): part for x in (pixels - problem.model.mean) / problem.model.std}
+    return found
+
+
+def splits_of(pixels: torch.Tensor, keys: dict[bytes, str]) -> set[str]:
+    """Splits of a batch; samples that cannot be looked at (mapped per-sample gradients) count as forget samples too."""
+    try:
+        return {keys.get(x.contiguous().numpy().tobytes(), "forget") for x in pixels}
+    except RuntimeError:
+        return {"forget"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_running_statistics_move_on_declared_samples_only(name: str) -> None:
+    """Every sample that passes a normalisation layer in training mode; made-up samples count as forget samples."""
+    problem, method = tiny(), methods.get(name)
+    keys, now, moved = sample_keys(), set[str](), set[str]()
+
+    def watch(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        if isinstance(module, nn.Conv2d) and module.in_channels == 3:
+            now.clear()
+            now.update(splits_of(inputs[0].detach(), keys))
+        elif isinstance(module, nn.BatchNorm2d) and module.training:
+            moved.update(now)
+
+    hook = register_module_forward_pre_hook(watch)
+    try:
+        result = unlearn(method, problem.model, problem.data, method.config(epochs=2, batch_size=16, augment=False), runtime())
+    finally:
+        hook.remove()
+    assert moved == method.moves_statistics
+    if not moved:
+        before, after = dict(problem.model.named_buffers()), dict(result.named_buffers())
+        assert [key for key in before if not torch.equal(before[key], after[key])] == []
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_facts_for_the_catalogue(name: str) -> None:
     method = methods.get(name)
     assert method.name == name
     assert method.title
     assert method.reference
-    assert method.needs <= {"retain", "forget"}
+    assert method.cost
+    assert method.needs <= {"retain", "forget", "val"}
+    assert method.moves_statistics <= {"retain", "forget"}
+    assert set(method.search) <= set(method.config.model_fields)
     assert method.exact is (method.needs == {"retain"} and name.startswith("retrain"))

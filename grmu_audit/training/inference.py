@@ -1,0 +1,69 @@
+"""Forward passes that move nothing: logits, features and accuracy of rows."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from grmu_audit.data.source import BatchSource
+from grmu_audit.errors import EnvironmentFailure
+from grmu_audit.models.classifier import Classifier
+from grmu_audit.training.runtime import Runtime
+
+
+def infer(
+    model: Classifier,
+    source: BatchSource,
+    rows: npt.NDArray[np.int64],
+    runtime: Runtime,
+    *,
+    size: int = 512,
+    features: bool = False,
+) -> torch.Tensor:
+    """Logits (or features) of rows in eval mode, in their order; float32 on the device, [len(rows), classes or d].
+
+    The model's mode is restored afterwards; running statistics never move.  Where the GPU's memory is too small, the
+    pass is repeated with half the batch.
+
+    Raises:
+        EnvironmentFailure: one sample does not fit.
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        while size >= 1:
+            out = _attempt(model, source, rows, runtime, size, features)
+            if out is not None:
+                return out
+            size //= 2
+    finally:
+        model.train(was_training)
+    raise EnvironmentFailure("out of GPU memory with a single sample: free the device, or use --device cpu")
+
+
+@torch.no_grad()
+def _attempt(
+    model: Classifier, source: BatchSource, rows: npt.NDArray[np.int64], runtime: Runtime, size: int, features: bool
+) -> torch.Tensor | None:
+    out: list[torch.Tensor] = []
+    try:
+        with runtime.autocast():
+            for batch in source.batches(rows, size):
+                out.append((model.features(batch.pixels) if features else model(batch.pixels)).float())
+    except torch.OutOfMemoryError:
+        return None
+    return torch.cat(out)
+
+
+def accuracy(model: Classifier, source: BatchSource, rows: npt.NDArray[np.int64], runtime: Runtime) -> float:
+    """Share of rows that the model gets right, in [0, 1]; NaN for no rows or logits that are not finite."""
+    if not len(rows):
+        return math.nan
+    logits = infer(model, source, rows, runtime)
+    if not bool(torch.isfinite(logits).all()):
+        return math.nan
+    index = torch.from_numpy(rows).to(source.device)
+    return float((logits.argmax(1) == source.target[index]).float().mean())

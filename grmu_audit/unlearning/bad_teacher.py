@@ -1,0 +1,108 @@
+"""Bad teaching: learn the forget set from a network that knows nothing, the rest from the original."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch.nn import functional
+
+from grmu_audit.data.source import Batch
+from grmu_audit.models.catalog import build
+from grmu_audit.models.classifier import Classifier
+from grmu_audit.training.loop import Phase, run_epochs, steps_of
+from grmu_audit.training.runtime import Runtime, derive_seed, place
+from grmu_audit.unlearning.base import Method, MethodConfig, Rows, UnlearningData, frozen, methods
+from grmu_audit.unlearning.losses import soft_kl
+
+
+class BadTeacherConfig(MethodConfig):
+    """The mix of samples and the distillation."""
+
+    epochs: int = Field(5, ge=1, le=100_000)
+    """Passes over the mix."""
+    optimizer: Literal["sgd", "adam", "adamw"] = "adam"
+    """Adam, as published."""
+    learning_rate: float = Field(1e-4, gt=0, allow_inf_nan=False)
+    """Peak learning rate."""
+    weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False)
+    """L2 penalty."""
+    retain_share: float = Field(0.3, gt=0, le=1)
+    """Share of the retain set in the mix, drawn once, by REWEIGHT where it is on."""
+    as_published: bool = False
+    """Average the distance over classes too, which weakens it by their number, and distil in training mode."""
+
+
+def bad_teacher(model: Classifier, data: UnlearningData, config: BadTeacherConfig, runtime: Runtime) -> Classifier:
+    """Minimise KL(q || student) over D_f and a part of D_r: q = a random network's output on D_f, the original's on D_r.
+
+    Distance at temperature 1, summed over classes, averaged over samples; one shuffled pass over the mix per epoch, in
+    eval mode, so that running statistics keep what the original had.
+
+    Args:
+        model: a copy that is changed.
+        data: retain and forget rows.
+        config: share of retain samples and recipe.
+        runtime: device and seed; the random network and the part have seeds of their own.
+
+    Raises:
+        DivergedError: see ``run_epochs``.
+    """
+    good = frozen(model)
+    random = build(model.spec, derive_seed(runtime.seed, "bad teacher"))
+    place(random, runtime.device)
+    bad = frozen(random)
+    rows = np.concatenate([data.forget, part_of_retain(data, config.retain_share, runtime)])
+    gone = torch.zeros(len(data.source.target), dtype=torch.bool, device=data.source.device)
+    gone[torch.from_numpy(data.forget).to(data.source.device)] = True
+
+    def imitate(batch: Batch) -> torch.Tensor:
+        """Distance to the teacher of each sample."""
+        with torch.no_grad():
+            target = torch.where(gone[batch.rows][:, None], bad(batch.pixels).float(), good(batch.pixels).float())
+        model.train(config.as_published)
+        distance = soft_kl(functional.softmax(target, 1), model(batch.pixels))
+        return distance / model.spec.classes if config.as_published else distance
+
+    def plan(epoch: int) -> list[Phase]:
+        """One pass over the mix."""
+        order = runtime.generator("mix", epoch)
+        return [
+            Phase(
+                "mix",
+                lambda: data.source.batches(rows, config.batch_size, order, augment=config.augment),
+                imitate,
+                steps_of(rows, config.batch_size),
+            )
+        ]
+
+    return run_epochs(model, plan, config, runtime, validate=data.validator(runtime))
+
+
+def part_of_retain(data: UnlearningData, share: float, runtime: Runtime) -> Rows:
+    """round(share |D_r|) retain rows without repetition, at least one, by the sampling weights where there are any."""
+    count = max(1, round(share * len(data.retain)))
+    weights = torch.ones(len(data.retain), dtype=torch.float64)
+    if data.retain_weights is not None:
+        weights = torch.from_numpy(data.retain_weights)
+    chosen = torch.multinomial(weights, count, replacement=False, generator=runtime.generator("part of retain"))
+    rows: Rows = data.retain[chosen.numpy()]
+    return rows
+
+
+methods.add(
+    "bad_teacher",
+    Method(
+        name="bad_teacher",
+        title="a random network teaches the forget set, the original a part of the retain set",
+        run=bad_teacher,
+        config=BadTeacherConfig,
+        exact=False,
+        needs=frozenset({"retain", "forget"}),
+        reference="Chundawat et al. 2023, Can Bad Teaching Induce Forgetting?",
+        cost="E (0.3 R + F), and twice as many forward passes of the teachers",
+        moves_statistics=frozenset(),
+    ),
+)

@@ -1,0 +1,158 @@
+"""``--preset paper``: the seed paper's hyper-parameters per dataset, ratio and method, from one table.
+
+Source of ``paper_presets.csv``: the published configurations of De Min et al., Group-robust Machine Unlearning.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from grmu_audit.errors import InputError
+
+TABLE = Path(__file__).with_name("paper_presets.csv")
+"""One row per dataset, model, ratio, number of forget groups, method and REWEIGHT; an empty cell holds for all."""
+NAME = "paper"
+"""The only preset."""
+RATIO_TOLERANCE = 0.02
+"""How far a request's ratio may be from a row's."""
+
+
+@dataclass(frozen=True)
+class Query:
+    """Which row is wanted."""
+
+    dataset: str
+    """Dataset, as the table names it."""
+    method: str
+    """Method, or ``retrain+group_dro``."""
+    ratio: float | None
+    """Share of the forget groups that is to be forgotten."""
+    groups: int
+    """Number of groups that give the forget set."""
+    reweight: bool
+    """REWEIGHT or not."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A row as options of a method."""
+
+    label: str
+    """Which row: dataset, ratio, groups, method."""
+    settings: dict[str, object]
+    """Options by name."""
+
+
+@cache
+def rows() -> tuple[dict[str, str], ...]:
+    """The table as text cells."""
+    with TABLE.open(newline="", encoding="utf-8") as stream:
+        return tuple(csv.DictReader(stream))
+
+
+def query(text: str, wanted: Query) -> Query:
+    """Read ``paper``, ``paper:DATASET``, ``paper:DATASET:RATIO`` or ``paper:DATASET:RATIO:GROUPS`` over what the request says.
+
+    Raises:
+        InputError: another name, or a part that is no number.
+
+    >>> query("paper:celeba:0.9", Query("photodigits", "miu", 0.5, 1, True)).ratio
+    0.9
+    """
+    name, *parts = text.split(":")
+    if name != NAME or len(parts) > 3:
+        raise InputError(
+            f"--preset {text!r}: known is paper, or paper:DATASET:RATIO:GROUPS where the request says something else"
+        )
+    try:
+        return Query(
+            dataset=parts[0] if parts else wanted.dataset,
+            method=wanted.method,
+            ratio=float(parts[1]) if len(parts) > 1 else wanted.ratio,
+            groups=int(parts[2]) if len(parts) > 2 else wanted.groups,
+            reweight=wanted.reweight,
+        )
+    except ValueError:
+        raise InputError(f"--preset {text!r}: RATIO and GROUPS are numbers, such as paper:celeba:0.5:1") from None
+
+
+def paper_preset(wanted: Query, known: Collection[str]) -> Preset:
+    """The row for a query, as options.
+
+    Args:
+        wanted: which row.
+        known: options that the method has; a cell that it has no option for is left out.
+
+    Raises:
+        InputError: the table has no such row; the message lists what it has.
+    """
+    mine = [row for row in rows() if row["dataset"] == wanted.dataset]
+    if not mine:
+        datasets = sorted({row["dataset"] for row in rows() if row["method"] != "fallback"})
+        raise InputError(
+            f"--preset paper: the paper has no dataset {wanted.dataset!r} ({', '.join(datasets)}); "
+            "name one of its rows with paper:DATASET:RATIO:GROUPS, or leave the preset out"
+        )
+    mine = [row for row in mine if row["method"] == wanted.method and (row["reweight"] == "yes") is wanted.reweight]
+    if not mine:
+        raise InputError(
+            f"--preset paper: no row for {_words(wanted)}; methods of {wanted.dataset}: {', '.join(_methods(wanted.dataset))}"
+        )
+    row = next((row for row in mine if _fits(row, wanted)), None)
+    if row is None:
+        have = ", ".join(f"{r['unlearning_ratio']} of {r['forget_groups']} group(s)" for r in mine)
+        raise InputError(f"--preset paper: no row for {_words(wanted)}; it has {have}: name one with paper:DATASET:RATIO:GROUPS")
+    ratio, groups = row["unlearning_ratio"] or "any", row["forget_groups"] or "any"
+    label = f"{row['dataset']} {row['model']}, ratio {ratio}, groups {groups}, {row['method']}, REWEIGHT {row['reweight']}"
+    return Preset(label, {name: value for name, value in options(row).items() if name in known})
+
+
+def _words(q: Query) -> str:
+    ratio = "an unknown ratio" if q.ratio is None else f"ratio {q.ratio:g}"
+    return f"{q.method} {'with' if q.reweight else 'without'} REWEIGHT on {q.dataset} ({ratio}, {q.groups} group(s))"
+
+
+def _methods(dataset: str) -> list[str]:
+    return sorted(
+        {row["method"] + (" with REWEIGHT" if row["reweight"] == "yes" else "") for row in rows() if row["dataset"] == dataset}
+    )
+
+
+def _fits(row: Mapping[str, str], q: Query) -> bool:
+    ratio = not row["unlearning_ratio"] or (
+        q.ratio is not None and abs(float(row["unlearning_ratio"]) - q.ratio) <= RATIO_TOLERANCE
+    )
+    return ratio and (not row["forget_groups"] or int(row["forget_groups"]) == q.groups)
+
+
+def options(row: Mapping[str, str]) -> dict[str, object]:
+    """A row's cells under the names of this package's options; empty cells are left out.
+
+    Warm-up is counted in epochs there and as a share of all steps here.
+    """
+    found: dict[str, object] = {
+        "batch_size": int(row["batch_size"]),
+        "epochs": int(row["epochs"]),
+        "learning_rate": float(row["lr"]),
+        "momentum": float(row["momentum"]),
+        "weight_decay": float(row["weight_decay"]),
+        "optimizer": row["optimizer"],
+        "schedule": {"cosine": "cosine", "const": "constant"}[row["scheduler"]],
+        "warmup": int(row["warmup_epochs"]) / int(row["epochs"]),
+        "augment": row["train_augmentation"] == "True",
+    }
+    kinds = {"forgetting_epochs": int, "mine_lr": float, "lambda_mi": float, "dro_lr": float}
+    names = {
+        "forgetting_epochs": "forget_epochs",
+        "mine_lr": "mine_learning_rate",
+        "lambda_mi": "lambda_mi",
+        "dro_lr": "dro_step_size",
+    }
+    found |= {names[cell]: kind(row[cell]) for cell, kind in kinds.items() if row[cell]}
+    if row["method"].endswith("+group_dro"):
+        found["group_dro"] = True
+    return found
