@@ -6,15 +6,18 @@ from pathlib import Path
 
 from grmu_audit.tracking.audits import Evidence, read_evidence, record_audit, require_pass
 from grmu_audit.tracking.base import LogEntry, Run, Store
+from grmu_audit.tracking.demands import Demands
 from grmu_audit.tracking.ledger import Ledger, read_ledger
 from grmu_audit.tracking.memory import MemoryStore
 from grmu_audit.tracking.promotion import Actor, Promotion, promote, resume, rollback
 from grmu_audit.tracking.references import Reference, parse_reference
+from grmu_audit.tracking.signoff import sign_off
 from grmu_audit.tracking.tags import lineage_tags
 from grmu_audit.tracking.verification import Finding, verify
 
 __all__ = [
     "Actor",
+    "Demands",
     "Evidence",
     "Finding",
     "Ledger",
@@ -34,6 +37,7 @@ __all__ = [
     "require_pass",
     "resume",
     "rollback",
+    "sign_off",
     "verify",
 ]
 
