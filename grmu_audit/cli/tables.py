@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from grmu_audit.api.bundle import Checked
     from grmu_audit.records import GroupCount
 
 
@@ -32,3 +33,23 @@ def group_table(groups: Sequence[GroupCount]) -> str:
         counts = [str(n) for n in (row.train, row.forget, row.retain, row.val, row.test)]
         rows.append([f"{row.group.target},{row.group.attribute}  {row.name}", *counts, weight])
     return table(["group", "train", "forget", "retain", "val", "test", "REWEIGHT"], rows)
+
+
+def checked_text(checked: Checked) -> str:
+    """What a check of an evidence bundle found, for people."""
+    from grmu_audit.report.clean import clean
+
+    lines = [f"sha256 {checked.sha256}", *(f"found: {clean(finding)}" for finding in checked.findings)]
+    if checked.subject:
+        decision = checked.decision.value if checked.decision else "none"
+        lines.append(f"{clean(checked.subject)}: verdict {decision}; {checked.compared} numbers computed again")
+    lines += [f"signed by trusted key {keyid}" for keyid in checked.signed] + [f"note: {clean(note)}" for note in checked.notes]
+    return "\n".join([*lines, "does NOT agree" if checked.findings else "everything agrees"])
+
+
+def checked_json(checked: Checked) -> str:
+    """The same for programs."""
+    import json
+    from dataclasses import asdict
+
+    return json.dumps({**asdict(checked), "agrees": not checked.findings})

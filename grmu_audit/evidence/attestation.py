@@ -25,6 +25,12 @@ ATTESTATION_FILE = "attestation.dsse.json"
 POLICY_FILE = "policy.json"
 """The policy as judged, canonical JSON; its SHA-256 is the policy digest."""
 
+REPORT_FILE = "report.html"
+"""The report for people."""
+
+QUALITY_FILE = "data_quality.json"
+"""What the quality checks found, canonical JSON."""
+
 AUDIT_FILE = "audit.json"
 """The verdict document in canonical form."""
 

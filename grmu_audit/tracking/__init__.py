@@ -6,7 +6,7 @@ from pathlib import Path
 
 from grmu_audit.tracking.audits import Evidence, read_evidence, record_audit, require_pass
 from grmu_audit.tracking.base import LogEntry, Run, Store
-from grmu_audit.tracking.demands import Demands
+from grmu_audit.tracking.demands import Demands, check_attestation
 from grmu_audit.tracking.ledger import Ledger, read_ledger
 from grmu_audit.tracking.memory import MemoryStore
 from grmu_audit.tracking.promotion import Actor, Promotion, promote, resume, rollback
@@ -27,6 +27,7 @@ __all__ = [
     "Reference",
     "Run",
     "Store",
+    "check_attestation",
     "lineage_tags",
     "open_store",
     "parse_reference",

@@ -9,8 +9,8 @@ from grmu_audit.errors import IntegrityError
 from grmu_audit.evidence import sha256_hex
 from grmu_audit.evidence.attestation import subjects_of
 from grmu_audit.evidence.signing import open_envelope, signed_by
+from grmu_audit.evidence.signoffs import require_two, sign_offs
 from grmu_audit.tracking import names
-from grmu_audit.tracking.signoff import require_sign_off
 
 if TYPE_CHECKING:
     from securesystemslib.signer import SSlibKey
@@ -47,7 +47,7 @@ class Demands:
             )
         check_attestation(store, evidence, self.keys)
         if self.sign_off:
-            require_sign_off(book, evidence, self.keys)
+            require_two(sign_offs(book, evidence.ref.version, evidence.sha256), evidence.ref.label, self.keys)
 
 
 NOTHING_MORE = Demands()
