@@ -134,7 +134,8 @@ def read_evidence(store: Store, ref: ModelRef) -> Evidence:
     entered = ledger.read_ledger(store, ref.name).newest_audit(ref.version)
     if run_id is None and recorded is None and entered is None:
         raise InconclusiveError(f"{ref.label} was never audited: run 'grmu-audit audit --model {ref.label}'")
-    if entered is None or (run_id, recorded) != (entered.audit_run, entered.audit_sha256):
+    index = (run_id, recorded, tags.get(names.TAG_VERDICT), tags.get(names.TAG_POLICY_SHA256))
+    if entered is None or index != _index(entered):
         raise IntegrityError(
             f"the tags of {ref.label} do not name the audit that the ledger names as its newest: they were edited, or an"
             f" older audit was put in place of a newer one; run 'grmu-audit audit --model {ref.label}'"
@@ -180,6 +181,11 @@ def require_pass(evidence: Evidence, now: datetime | None = None) -> None:
             f"the verdict of {label} says PASS, but {', '.join(rule.id for rule in unmet)} did not pass: it was made up"
         )
     _check_dates(evidence, blocking, today)
+
+
+def _index(entered: ledger.Entry) -> tuple[str | None, ...]:
+    """What the tags of a version must say of its newest audit."""
+    return (entered.audit_run, entered.audit_sha256, entered.decision or "none", entered.policy_sha256 or "none")
 
 
 def _parse(content: bytes, ref: ModelRef) -> Audit:
