@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 
 ACCOUNT = "postgres"
+RUNNING: dict[str, subprocess.Popen[bytes]] = {}
+"""URL of each MLflow server of this process to its process."""
 
 
 def missing(what: str) -> None:
@@ -97,12 +99,21 @@ def mlflow_server(root: Path, backend: str, *options: str, env: Mapping[str, str
             start_new_session=True,
         )
     try:
-        wait_for(f"http://127.0.0.1:{number}", process, root / "log")
-        yield f"http://127.0.0.1:{number}"
+        url = f"http://127.0.0.1:{number}"
+        wait_for(url, process, root / "log")
+        RUNNING[url] = process
+        yield url
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)
             process.wait(30)
+
+
+def kill(url: str) -> None:
+    """End a server of this process without warning, its workers too."""
+    process = RUNNING.pop(url)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(30)
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
