@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from grmu_audit.api.erasure import ERASURE, erasure_artifact, erasure_records, read_systems
 from grmu_audit.api.request import Request, read_request, request_artifact
 from grmu_audit.api.session import Session, data_spec
 from grmu_audit.data.catalog import DataSpec
@@ -18,6 +19,7 @@ from grmu_audit.datacheck import check, require
 from grmu_audit.errors import InputError
 from grmu_audit.evidence import canonical_json, pseudonyms
 from grmu_audit.records import DataCheckReport, ModelRef
+from grmu_audit.records.erasure import ErasureRecord
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -59,6 +61,8 @@ class Recipe:
     """REWEIGHT sampling of the retain set."""
     request: Request | None = None
     """The forget request."""
+    erasure: tuple[ErasureRecord, ...] = ()
+    """One record for each erasure request in it."""
 
 
 def pretrain(
@@ -115,6 +119,7 @@ def unlearn(
     settings: Mapping[str, object] | None = None,
     reweight: bool | None = None,
     seed: int | None = None,
+    systems: Path | None = None,
 ) -> ModelRef:
     """Make a version without the forget set and register it: ``unlearned``, or ``retrain`` for the exact method.
 
@@ -126,6 +131,7 @@ def unlearn(
         settings: options of the method that differ from the defaults.
         reweight: REWEIGHT sampling; None: the method's own default.
         seed: None: the parent's seed.
+        systems: the operator's list of systems that may hold the data, for the erasure records.
 
     Raises:
         ForgetListError: the list is invalid, with row numbers.
@@ -141,11 +147,12 @@ def unlearn(
     config = configured(chosen.config, {**recipe_of_old, **(settings or {})})
     dataset = session.dataset_of(ref)
     request = read_request(session, forget, dataset, ref)
+    erasure = erasure_records(request.forget, session.key, read_systems(systems) if systems else ())
     quality = checked(dataset, request)
     seed = seed if seed is not None else ref.seed or 0
     weighted = chosen.reweight_default if reweight is None else reweight
     role = "retrain" if chosen.exact else "unlearned"
-    recipe = Recipe(role, method, seed, data_spec(ref), config.model_dump(mode="json"), ref, weighted, request)
+    recipe = Recipe(role, method, seed, data_spec(ref), config.model_dump(mode="json"), ref, weighted, request, erasure)
 
     def make(source: BatchSource, runtime: Runtime) -> Classifier:
         """The method on the parent's weights."""
@@ -266,6 +273,8 @@ def _log_start(run: Run, dataset: Dataset, recipe: Recipe, quality: DataCheckRep
     run.log_bytes(canonical_json(asdict(quality)), QUALITY)
     if recipe.request is not None:
         run.log_bytes(canonical_json(request_artifact(recipe.request)), "request.json")
+    if recipe.erasure:
+        run.log_bytes(erasure_artifact(recipe.erasure), ERASURE)
 
 
 def _tags(dataset: Dataset, recipe: Recipe, architecture: str, facts: dict[str, Any]) -> dict[str, str]:

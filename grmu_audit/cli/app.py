@@ -28,6 +28,7 @@ COMMANDS = {
     "history": "Show the ledger of a model.",
     "sign-off": "Put your name under an audit; two persons are needed.",
     "evidence": "Export the evidence for a verdict, or check it offline.",
+    "requests": "Erasure requests: which are open, until when.",
     "keys": "Make the keys that verdicts are signed with.",
     "report": "Render an audit.json again.",
     "policy": "Check or show a policy; print its JSON Schema.",

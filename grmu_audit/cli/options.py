@@ -33,6 +33,12 @@ def forget_option(function: F) -> F:
     )(function)
 
 
+def systems_option(function: F) -> F:
+    """``--systems``: where else the data may lie."""
+    text = "YAML list of the systems that may hold the data, for the erasure record."
+    return click.option("--systems", type=FILE, help=text)(function)
+
+
 def policy_option(function: F) -> F:
     """``--policy``: what to judge by."""
     return click.option("--policy", default="default", show_default=True, metavar="NAME|FILE", help="Policy by name or file.")(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from grmu_audit.api.bundle import Checked
+    from grmu_audit.api.erasure import OpenRequest
     from grmu_audit.records import GroupCount
 
 
@@ -53,3 +54,16 @@ def checked_json(checked: Checked) -> str:
     from dataclasses import asdict
 
     return json.dumps({**asdict(checked), "agrees": not checked.findings})
+
+
+def request_table(found: Sequence[OpenRequest]) -> str:
+    """Erasure requests with their dates; an overdue one says so."""
+    from grmu_audit.report.clean import name
+
+    rows = []
+    for one in found:
+        record = one.record
+        state = f"answered {one.answered_at}" if one.answered_at else "OVERDUE" if one.overdue else "open"
+        dates = [record.received_at or "-", record.due_at or "unknown"]
+        rows.append([name(record.request_id), str(record.rows), *dates, f"{one.model}/{one.version}", state])
+    return table(["request", "rows", "received", "due", "version", "state"], rows) if rows else "no open requests"

@@ -14,6 +14,7 @@ from grmu_audit.cli.options import (
     parse_settings,
     seed_option,
     settings_option,
+    systems_option,
 )
 
 
@@ -23,8 +24,17 @@ from grmu_audit.cli.options import (
 @click.option("--reweight", is_flag=True, help="Sample the retain set so that the group mix stays what it was.")
 @settings_option
 @seed_option(None)
+@systems_option
 @click.pass_context
-def command(ctx: click.Context, model: str, forget: Path, reweight: bool, settings: tuple[str, ...], seed: int | None) -> None:
+def command(
+    ctx: click.Context,
+    model: str,
+    forget: Path,
+    reweight: bool,
+    settings: tuple[str, ...],
+    seed: int | None,
+    systems: Path | None,
+) -> None:
     """Train again from fresh weights without the forget set: the exact reference.
 
     Settings default to those that the model was pretrained with.
@@ -32,6 +42,8 @@ def command(ctx: click.Context, model: str, forget: Path, reweight: bool, settin
     from grmu_audit.api.train import unlearn
 
     session = open_session(ctx)
-    ref = unlearn(session, model, forget, method="retrain", settings=parse_settings(settings), reweight=reweight, seed=seed)
+    ref = unlearn(
+        session, model, forget, method="retrain", settings=parse_settings(settings), reweight=reweight, seed=seed, systems=systems
+    )
     click.echo(ref.label)
     next_step(f"grmu-audit unlearn --model {model} --forget {forget}")

@@ -14,6 +14,7 @@ from grmu_audit.cli.options import (
     parse_settings,
     seed_option,
     settings_option,
+    systems_option,
 )
 
 
@@ -24,9 +25,17 @@ from grmu_audit.cli.options import (
 @click.option("--reweight/--no-reweight", default=None, help="REWEIGHT sampling of the retain set [default: the method's own].")
 @settings_option
 @seed_option(None)
+@systems_option
 @click.pass_context
 def command(
-    ctx: click.Context, model: str, forget: Path, method: str, reweight: bool | None, settings: tuple[str, ...], seed: int | None
+    ctx: click.Context,
+    model: str,
+    forget: Path,
+    method: str,
+    reweight: bool | None,
+    settings: tuple[str, ...],
+    seed: int | None,
+    systems: Path | None,
 ) -> None:
     """Make a version of a model without the forget set and register it.
 
@@ -35,6 +44,8 @@ def command(
     from grmu_audit.api.train import unlearn
 
     session = open_session(ctx)
-    ref = unlearn(session, model, forget, method=method, settings=parse_settings(settings), reweight=reweight, seed=seed)
+    ref = unlearn(
+        session, model, forget, method=method, settings=parse_settings(settings), reweight=reweight, seed=seed, systems=systems
+    )
     click.echo(ref.label)
     next_step(f"grmu-audit audit --model {ref.label}")
