@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from grmu_audit import __version__
 from grmu_audit.api import judge
+from grmu_audit.api.export import evidence_files
 from grmu_audit.api.request import StoredRequest, stored_request
 from grmu_audit.api.session import Session
 from grmu_audit.api.train import PREDICTIONS, QUALITY, TRAINING
 from grmu_audit.errors import InputError, IntegrityError
-from grmu_audit.evidence import canonical_json, pseudonyms, write_atomic
+from grmu_audit.evidence import pseudonyms, write_atomic
+from grmu_audit.evidence.signing import configured_signer
 from grmu_audit.records import (
     Audit,
     DataCheckReport,
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
     from grmu_audit.data.dataset import Dataset
     from grmu_audit.evaluation.predict import Outputs
     from grmu_audit.policy import Policy
+
+
+VALID_DAYS = 90
+"""Days after which a verdict is stale, unless the caller says otherwise."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,7 @@ def audit(
     references: Sequence[str] = (),
     seed: int = 0,
     today: date | None = None,
+    valid_days: int = VALID_DAYS,
 ) -> Audited:
     """Evaluate, judge, write ``audit.json`` and ``report.html``, log both, and index them by tags of the version.
 
@@ -68,6 +75,7 @@ def audit(
             first (they are the yardstick).
         seed: of the attacks.
         today: date that waivers are judged at; None: the current day.
+        valid_days: days after which the verdict expires.
 
     Raises:
         InputError: the version was not made for a forget request.
@@ -97,16 +105,16 @@ def audit(
         positive_class=policy.positive_class,
         seed=seed,
         data_quality=_quality(session, ref),
-        record=_record(session, ref, seed, passes),
+        record=_record(seed, passes, valid_days),
         training=_training(session, [version for version, _ in tables], baseline is not None),
     )
     _same_manifest(session, ref)
-    judged = judge.judge(facts, policy, today)
+    judged = judge.as_stored(judge.judge(facts, policy, today))
     page = report.render(judged, "html").encode()
     out.mkdir(parents=True, exist_ok=True)
     judge.write_audit(judged, out / "audit.json")
     write_atomic(out / "report.html", page)
-    _log(session, ref, judged, page, policy)
+    _log(session, judged, evidence_files(judged, policy, [table for _, table in tables]), ref)
     return Audited(judged, ref, out, passes)
 
 
@@ -206,16 +214,21 @@ def _epochs(session: Session, ref: ModelRef) -> list[dict[str, float]]:
         raise IntegrityError(f"{TRAINING} of {ref.label} is damaged") from None
 
 
-def _record(session: Session, ref: ModelRef, seed: int, passes: int) -> dict[str, Any]:
+def _record(seed: int, passes: int, valid_days: int) -> dict[str, Any]:
     import platform
+    from datetime import datetime, timedelta
     from importlib.metadata import version
+
+    created = judge.now()
+    expires = datetime.fromisoformat(created) + timedelta(days=valid_days)
 
     libraries = ("numpy", "scipy", "scikit-learn", "torch", "mlflow", "great-expectations")
     return {
         "tool": f"grmu-audit {__version__}",
         "libraries": {name: version(name) for name in libraries},
         "python": platform.python_version(),
-        "created": judge.now(),
+        "created": created,
+        "expires": expires.strftime("%Y-%m-%dT%H:%M:%SZ"),
         "attack_seed": seed,
         "forward_passes": passes,
     }
@@ -226,15 +239,14 @@ def _same_manifest(session: Session, ref: ModelRef) -> None:
         raise IntegrityError(f"the stored files of {ref.label} are not the ones that were registered: do not use this version")
 
 
-def _log(session: Session, ref: ModelRef, audited: Audit, page: bytes, policy: Policy) -> None:
-    """Store report, policy and numbers under an audit run, then the audit itself, which ledger and tags point at."""
+def _log(session: Session, audited: Audit, shown: dict[str, bytes], ref: ModelRef) -> None:
+    """Store files and numbers under an audit run, then the audit itself, which ledger and tags point at."""
     from grmu_audit import report
     from grmu_audit.tracking.audits import record_audit
 
+    signer = configured_signer()
     with session.store.run(ref.name, "audit", parent=ref.run_id) as run:
-        run.log_bytes(page, "report.html")
-        run.log_bytes(canonical_json(policy.model_dump(mode="json")), "policy.json")
         run.log_metrics({m.name: m.value for m in audited.metrics if m.subject == "candidate" and m.group is None})
         run.set_tags({"grmu.subject": ref.label})
-        record_audit(session.store, ref, run, audited, actor=session.actor)
+        record_audit(session.store, ref, run, audited, actor=session.actor, shown=shown, signer=signer)
         session.store.describe(ref, report.build_view(audited)["headline"], run_id=run.id, artifact="report.html")

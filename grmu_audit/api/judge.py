@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from grmu_audit import __version__
+from grmu_audit.api.kept_predictions import predictions_sha256
 from grmu_audit.api.prediction_file import read_predictions
-from grmu_audit.errors import InputError
+from grmu_audit.errors import InputError, IntegrityError
 from grmu_audit.evidence import canonical_json, sha256_file, sha256_hex, write_atomic
 from grmu_audit.metrics.changes import align, changes, closeness, mean_changes
 from grmu_audit.metrics.curves import curves_of
@@ -37,7 +38,18 @@ from grmu_audit.records import (
 if TYPE_CHECKING:
     from grmu_audit.policy.schema import Policy
 
-__all__ = ["assemble", "group_table", "judge", "now", "read_audit", "read_predictions", "score", "write_audit"]
+__all__ = [
+    "as_stored",
+    "assemble",
+    "group_table",
+    "judge",
+    "now",
+    "read_audit",
+    "read_predictions",
+    "require_current",
+    "score",
+    "write_audit",
+]
 
 Side = tuple[ModelRef, Predictions]
 """A model and its predictions."""
@@ -114,6 +126,10 @@ def assemble(
             **facts_of_audit,
             **(record or {}),
             "yardstick": [f"reference#{i + 1}" for i in yardstick],
+            "confidence": confidence,
+            "predictions_sha256": {
+                name: predictions_sha256(side.predictions) for name, side in {"candidate": first, **sides}.items()
+            },
         },
     )
 
@@ -262,6 +278,23 @@ def judge(audit: Audit, policy: Policy, today: date | None = None) -> Audit:
     return audit.with_verdict(evaluate(audit, policy, today=today or date.fromisoformat(now()[:10])))
 
 
+def require_current(audit: Audit) -> None:
+    """Refuse an audit whose verdict has expired: what was measured then may no longer hold.
+
+    Raises:
+        IntegrityError: it has.
+    """
+    from datetime import datetime
+
+    expires = audit.record.get("expires")
+    try:
+        stale = expires is not None and not datetime.fromisoformat(now()) < datetime.fromisoformat(str(expires))
+    except (ValueError, TypeError):
+        raise IntegrityError(f"the audit of {audit.subject.label} expires on {str(expires)[:40]!r}, which is no date") from None
+    if stale:
+        raise IntegrityError(f"the audit of {audit.subject.label} expired on {expires}: audit it again")
+
+
 def now() -> str:
     """The current UTC time to the second, ISO 8601; ``SOURCE_DATE_EPOCH`` fixes it for reproducible files.
 
@@ -294,6 +327,11 @@ def read_audit(path: Path) -> Audit:
 
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is no number of an audit file")
+
+
+def as_stored(audit: Audit) -> Audit:
+    """The audit as it comes back from its file: what is rendered from either is then the same, byte for byte."""
+    return Audit.from_json(json.loads(canonical_json(audit.to_json())))
 
 
 def write_audit(audit: Audit, path: Path) -> str:

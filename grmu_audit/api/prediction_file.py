@@ -60,7 +60,15 @@ def read_predictions(path: Path) -> Predictions:
         InputError: the file cannot be read, or rows are wrong: up to 20 defects with row numbers, never an id.
     """
     path = Path(path)
-    frame = _frame(path)
+    return from_frame(_frame(path), path)
+
+
+def from_frame(frame: pd.DataFrame, path: Path) -> Predictions:
+    """A table of that form, checked; ``path`` is its name in messages.
+
+    Raises:
+        InputError: rows are wrong: up to 20 defects with row numbers, never an id.
+    """
     defects = _Defects(path, [])
     _check_columns(frame, defects)
     defects.stop()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from grmu_audit.api.choose import Choice, announce, choose, configured
+from grmu_audit.api.erasure import ERASURE, erasure_artifact, erasure_records, read_systems
 from grmu_audit.api.request import Request, read_request, request_artifact
 from grmu_audit.api.resume import Make, checkpoints, made
 from grmu_audit.api.session import Session, data_spec
@@ -20,6 +21,7 @@ from grmu_audit.data.catalog import DataSpec
 from grmu_audit.datacheck import check, require
 from grmu_audit.evidence import canonical_json, pseudonyms
 from grmu_audit.records import DataCheckReport, ModelRef
+from grmu_audit.records.erasure import ErasureRecord
 
 if TYPE_CHECKING:
     import torch
@@ -65,6 +67,8 @@ class Recipe:
     """The forget request."""
     chosen: dict[str, Any] = field(default_factory=dict)
     """How method and options were chosen: router, preset, tuning."""
+    erasure: tuple[ErasureRecord, ...] = ()
+    """One record for each erasure request in it."""
 
 
 def pretrain(
@@ -126,6 +130,7 @@ def unlearn(
     preset: str | None = None,
     trials: int = 0,
     resume: bool = False,
+    systems: Path | None = None,
 ) -> ModelRef:
     """Make a version without the forget set and register it: ``unlearned``, or ``retrain`` for the exact method.
 
@@ -140,6 +145,7 @@ def unlearn(
         preset: ``paper`` or ``paper:DATASET:RATIO:GROUPS``.
         trials: number of configurations to search; 0 searches none.
         resume: continue an interrupted run of the same options after its last whole epoch.
+        systems: the operator's list of systems that may hold the data, for the erasure records.
 
     Raises:
         ForgetListError: the list is invalid, with row numbers.
@@ -150,6 +156,7 @@ def unlearn(
     ref = session.store.resolve(model)
     dataset = session.dataset_of(ref)
     request = read_request(session, forget, dataset, ref)
+    erasure = erasure_records(request.forget, session.key, read_systems(systems) if systems else ())
     choice = choose(
         request,
         dataset,
@@ -168,7 +175,7 @@ def unlearn(
     config = configured(choice.method.config, choice.settings)
     role = "retrain" if choice.method.exact else "unlearned"
     used = config.model_dump(mode="json")
-    recipe = Recipe(role, choice.method.name, seed, data_spec(ref), used, ref, choice.reweight, request, choice.facts)
+    recipe = Recipe(role, choice.method.name, seed, data_spec(ref), used, ref, choice.reweight, request, choice.facts, erasure)
 
     def make(source: BatchSource, runtime: Runtime) -> Classifier:
         """The method on the parent's weights."""
@@ -308,6 +315,8 @@ def _log_start(run: Run, dataset: Dataset, recipe: Recipe, quality: DataCheckRep
     run.log_bytes(canonical_json(asdict(quality)), QUALITY)
     if recipe.request is not None:
         run.log_bytes(canonical_json(request_artifact(recipe.request)), "request.json")
+    if recipe.erasure:
+        run.log_bytes(erasure_artifact(recipe.erasure), ERASURE)
 
 
 def _tags(dataset: Dataset, recipe: Recipe, architecture: str, facts: dict[str, Any]) -> dict[str, str]:

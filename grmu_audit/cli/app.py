@@ -26,6 +26,10 @@ COMMANDS = {
     "rollback": "Make an earlier champion the champion again.",
     "verify": "Look for edits, moved aliases and changed files.",
     "history": "Show the ledger of a model.",
+    "sign-off": "Put your name under an audit; two persons are needed.",
+    "evidence": "Export the evidence for a verdict, or check it offline.",
+    "requests": "Erasure requests: which are open, until when.",
+    "keys": "Make the keys that verdicts are signed with.",
     "report": "Render an audit.json again: html, pdf, markdown, ...",
     "compare": "Show several versions side by side.",
     "site": "Write a static register of all audits.",
@@ -46,7 +50,7 @@ class LazyGroup(click.Group):
         """Import the command's module."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"grmu_audit.cli.commands.{cmd_name}")
+        module = importlib.import_module(f"grmu_audit.cli.commands.{cmd_name.replace('-', '_')}")
         command: click.Command = module.command
         return command
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -30,6 +31,12 @@ def forget_option(function: F) -> F:
     return click.option(
         "--forget", required=True, type=FILE, help="Forget list: CSV with a column id, one id per line, or parquet."
     )(function)
+
+
+def systems_option(function: F) -> F:
+    """``--systems``: where else the data may lie."""
+    text = "YAML list of the systems that may hold the data, for the erasure record."
+    return click.option("--systems", type=FILE, help=text)(function)
 
 
 def policy_option(function: F) -> F:
@@ -71,6 +78,32 @@ def search_options(function: F) -> F:
 def json_option(function: F) -> F:
     """``--json``: print what a program would read."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")(function)
+
+
+def asked_options(function: F) -> F:
+    """``--policy``, ``--require-sign-off``, ``--public-key``: what is asked beyond a PASS, put together as ``asked``."""
+
+    @functools.wraps(function)
+    def command(*args: Any, policy: str | None, require_sign_off: bool, public_key: tuple[Path, ...], **kwargs: Any) -> Any:
+        from grmu_audit.api.release import Asked
+        from grmu_audit.policy import load_named
+
+        asked = Asked(load_named(policy) if policy else None, require_sign_off, public_key)
+        return function(*args, asked=asked, **kwargs)
+
+    for option in (
+        click.option("--policy", metavar="NAME|FILE", help="Only a verdict by this policy counts."),
+        click.option("--require-sign-off", is_flag=True, help="A preparer and a reviewer must have signed off."),
+        public_key_option,
+    ):
+        command = option(command)
+    return command  # type: ignore[return-value]
+
+
+def public_key_option(function: F) -> F:
+    """``--public-key``: trusted keys."""
+    text = "Trusted public key; repeatable. With any, what is unsigned does not count [default: $GRMU_AUDIT_PUBLIC_KEYS]."
+    return click.option("--public-key", multiple=True, type=FILE, help=text)(function)
 
 
 def parse_settings(pairs: Sequence[str]) -> dict[str, object]:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from grmu_audit.api.bundle import Checked
+    from grmu_audit.api.erasure import OpenRequest
     from grmu_audit.records import GroupCount
 
 
@@ -32,3 +34,36 @@ def group_table(groups: Sequence[GroupCount]) -> str:
         counts = [str(n) for n in (row.train, row.forget, row.retain, row.val, row.test)]
         rows.append([f"{row.group.target},{row.group.attribute}  {row.name}", *counts, weight])
     return table(["group", "train", "forget", "retain", "val", "test", "REWEIGHT"], rows)
+
+
+def checked_text(checked: Checked) -> str:
+    """What a check of an evidence bundle found, for people."""
+    from grmu_audit.report.clean import clean
+
+    lines = [f"sha256 {checked.sha256}", *(f"found: {clean(finding)}" for finding in checked.findings)]
+    if checked.subject:
+        decision = checked.decision.value if checked.decision else "none"
+        lines.append(f"{clean(checked.subject)}: verdict {decision}; {checked.compared} numbers computed again")
+    lines += [f"signed by trusted key {keyid}" for keyid in checked.signed] + [f"note: {clean(note)}" for note in checked.notes]
+    return "\n".join([*lines, "does NOT agree" if checked.findings else "everything agrees"])
+
+
+def checked_json(checked: Checked) -> str:
+    """The same for programs."""
+    import json
+    from dataclasses import asdict
+
+    return json.dumps({**asdict(checked), "agrees": not checked.findings})
+
+
+def request_table(found: Sequence[OpenRequest]) -> str:
+    """Erasure requests with their dates; an overdue one says so."""
+    from grmu_audit.report.clean import name
+
+    rows = []
+    for one in found:
+        record = one.record
+        state = f"answered {one.answered_at}" if one.answered_at else "OVERDUE" if one.overdue else "open"
+        dates = [record.received_at or "-", record.due_at or "unknown"]
+        rows.append([name(record.request_id), str(record.rows), *dates, f"{one.model}/{one.version}", state])
+    return table(["request", "rows", "received", "due", "version", "state"], rows) if rows else "no open requests"

@@ -6,15 +6,18 @@ from pathlib import Path
 
 from grmu_audit.tracking.audits import Evidence, read_evidence, record_audit, require_pass
 from grmu_audit.tracking.base import LogEntry, Run, Store
+from grmu_audit.tracking.demands import Demands, check_attestation
 from grmu_audit.tracking.ledger import Ledger, read_ledger
 from grmu_audit.tracking.memory import MemoryStore
 from grmu_audit.tracking.promotion import Actor, Promotion, promote, resume, rollback
 from grmu_audit.tracking.references import Reference, parse_reference
+from grmu_audit.tracking.signoff import sign_off
 from grmu_audit.tracking.tags import lineage_tags
 from grmu_audit.tracking.verification import Finding, verify
 
 __all__ = [
     "Actor",
+    "Demands",
     "Evidence",
     "Finding",
     "Ledger",
@@ -24,6 +27,7 @@ __all__ = [
     "Reference",
     "Run",
     "Store",
+    "check_attestation",
     "lineage_tags",
     "open_store",
     "parse_reference",
@@ -34,6 +38,7 @@ __all__ = [
     "require_pass",
     "resume",
     "rollback",
+    "sign_off",
     "verify",
 ]
 

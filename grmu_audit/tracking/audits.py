@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from grmu_audit.errors import BreachError, InconclusiveError, InputError, IntegrityError
 from grmu_audit.evidence import canonical_json, sha256_hex
+from grmu_audit.evidence.attestation import verdict_statement
+from grmu_audit.evidence.signing import seal
 from grmu_audit.records import Audit, Decision, ModelRef, RuleOutcome
 from grmu_audit.tracking import files, ledger, names
 
 if TYPE_CHECKING:
+    from securesystemslib.signer import CryptoSigner
+
     from grmu_audit.tracking.base import Run, Store
+
+
+CLOCK_SKEW = timedelta(minutes=5)
+"""How far the clocks of two machines may be apart."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +37,22 @@ class Evidence:
     """SHA-256 of its bytes."""
     run_id: str
     """Run that holds it."""
+    attestation_sha256: str | None = None
+    """SHA-256 of the envelope around its verdict's statement, as the ledger has it; None where none was made."""
 
 
 def record_audit(
-    store: Store, ref: ModelRef, run: Run, audit: Audit, *, actor: str = "unknown", now: datetime | None = None
+    store: Store,
+    ref: ModelRef,
+    run: Run,
+    audit: Audit,
+    *,
+    actor: str = "unknown",
+    now: datetime | None = None,
+    shown: Mapping[str, bytes] | None = None,
+    signer: CryptoSigner | None = None,
 ) -> str:
-    """Store an audit under its run, index it in the version's tags, and enter its digest in the ledger.
+    """Store an audit under its run, attest its verdict, enter its digest in the ledger, and index it in the version's tags.
 
     Args:
         store: where.
@@ -42,6 +61,8 @@ def record_audit(
         audit: the document.
         actor: who.
         now: time of the entry; the clock when not given.
+        shown: further files of the audit by artifact name (report, policy, predictions); the attestation covers them.
+        signer: signs the attestation; without one it is stored unsigned.
 
     Returns:
         SHA-256 of the bytes of ``audit.json``.
@@ -53,7 +74,10 @@ def record_audit(
         raise InputError(f"the audit is about {audit.subject.label}, not about {ref.label}")
     content = canonical_json(audit.to_json())
     digest = sha256_hex(content)
-    run.log_bytes(content, names.AUDIT_FILE)
+    kept = {**(shown or {}), names.AUDIT_FILE: content}
+    for artifact, stored in kept.items():
+        run.log_bytes(stored, artifact)
+    attested = _attest(run, audit, kept, signer)
     verdict = audit.verdict
     decision, policy = (verdict.decision.value, verdict.policy_sha256) if verdict else (None, None)
     note = ledger.read_ledger(store, ref.name).note(
@@ -64,6 +88,7 @@ def record_audit(
         policy_sha256=policy,
         manifest_sha256=ref.manifest_sha256,
         decision=decision,
+        attestation_sha256=attested,
         actor=actor,
         time=timestamp(now),
     )
@@ -76,6 +101,16 @@ def record_audit(
     }
     store.tag(ref, {key: value or "none" for key, value in index.items()})
     return digest
+
+
+def _attest(run: Run, audit: Audit, kept: Mapping[str, bytes], signer: CryptoSigner | None) -> str | None:
+    """Store the envelope around the verdict's statement; its digest, or None without a verdict."""
+    if audit.verdict is None:
+        return None
+    payload = verdict_statement(audit, {name: sha256_hex(content) for name, content in kept.items()})
+    envelope = seal(payload, signer)
+    run.log_bytes(envelope, names.ATTESTATION_FILE)
+    return sha256_hex(envelope)
 
 
 def timestamp(now: datetime | None = None) -> str:
@@ -99,7 +134,8 @@ def read_evidence(store: Store, ref: ModelRef) -> Evidence:
     entered = ledger.read_ledger(store, ref.name).newest_audit(ref.version)
     if run_id is None and recorded is None and entered is None:
         raise InconclusiveError(f"{ref.label} was never audited: run 'grmu-audit audit --model {ref.label}'")
-    if entered is None or (run_id, recorded) != (entered.audit_run, entered.audit_sha256):
+    index = (run_id, recorded, tags.get(names.TAG_VERDICT), tags.get(names.TAG_POLICY_SHA256))
+    if entered is None or index != _index(entered):
         raise IntegrityError(
             f"the tags of {ref.label} do not name the audit that the ledger names as its newest: they were edited, or an"
             f" older audit was put in place of a newer one; run 'grmu-audit audit --model {ref.label}'"
@@ -111,7 +147,7 @@ def read_evidence(store: Store, ref: ModelRef) -> Evidence:
         raise IntegrityError(
             f"{names.AUDIT_FILE} of {ref.label} was changed after the audit: its bytes no longer have the recorded digest"
         )
-    evidence = Evidence(ref, _parse(content, ref), str(recorded), str(run_id))
+    evidence = Evidence(ref, _parse(content, ref), str(recorded), str(run_id), entered.attestation_sha256)
     _check_subject(store, evidence)
     return evidence
 
@@ -147,6 +183,11 @@ def require_pass(evidence: Evidence, now: datetime | None = None) -> None:
     _check_dates(evidence, blocking, today)
 
 
+def _index(entered: ledger.Entry) -> tuple[str | None, ...]:
+    """What the tags of a version must say of its newest audit."""
+    return (entered.audit_run, entered.audit_sha256, entered.decision or "none", entered.policy_sha256 or "none")
+
+
 def _parse(content: bytes, ref: ModelRef) -> Audit:
     try:
         tree = json.loads(content)
@@ -173,6 +214,12 @@ def _named(rules: list[RuleOutcome], decision: Decision) -> str:
 
 def _check_dates(evidence: Evidence, blocking: list[RuleOutcome], today: datetime) -> None:
     audit, label = evidence.audit, evidence.ref.label
+    created = audit.record.get("created")
+    if created is not None and not (_moment(str(created), label) <= today + CLOCK_SKEW):
+        raise IntegrityError(
+            f"the audit of {label} says that it was made at {created}, which is still to come: set the clocks right, then audit"
+            " it again"
+        )
     expires = audit.record.get("expires")
     if expires is not None and not (today < _moment(str(expires), label)):
         raise IntegrityError(f"the verdict of {label} expired on {expires}: run 'grmu-audit audit --model {label}'")

@@ -88,21 +88,24 @@ def _download(store: ArtifactRepository, path: str, folder: Path, where: str) ->
 
 
 def read_artifact(client: MlflowClient, tracking_uri: str, run_id: str, path: str) -> bytes | None:
-    """The bytes of one artifact, or None when the run has none of that name.
+    """The bytes of one artifact, or None when the run was deleted or has none of that name.
 
     Raises:
         IntegrityError: a link or an oversized file.
     """
     where = f"run {run_id}"
-    uri = client.get_run(run_id).info.artifact_uri
+    info = client.get_run(run_id).info
+    if info.lifecycle_stage != "active":
+        return None
+    uri = info.artifact_uri
     root = local_folder(uri)
     if root is not None:
         return _read_local(root, path, where)
     parent = str(PurePosixPath(path).parent)
     store = repository(uri, tracking_uri)
-    for info in store.list_artifacts(None if parent == "." else parent):
-        if info.path == path and not info.is_dir:
-            files.check_size(path, info.file_size, where)
+    for found in store.list_artifacts(None if parent == "." else parent):
+        if found.path == path and not found.is_dir:
+            files.check_size(path, found.file_size, where)
             with files.scratch() as temporary:
                 return _download(store, path, temporary, where).read_bytes()
     return None

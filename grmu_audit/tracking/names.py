@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from grmu_audit.evidence.attestation import ATTESTATION_FILE as ATTESTATION_FILE
+from grmu_audit.evidence.attestation import AUDIT_FILE as AUDIT_FILE
+from grmu_audit.evidence.attestation import POLICY_FILE as POLICY_FILE
+from grmu_audit.evidence.chain import TAG_ENTRY as TAG_ENTRY
+from grmu_audit.evidence.chain import TAG_ENTRY_KIND as TAG_ENTRY_KIND
+from grmu_audit.evidence.chain import TAG_ENTRY_SHA256 as TAG_ENTRY_SHA256
+
 EXPERIMENT_PREFIX = "grmu-audit/"
 """An experiment is one registered model: this, then the model's name."""
 
 MODEL_FOLDER = "model"
 """Artifact folder of the run that holds the files of its version."""
-
-AUDIT_FILE = "audit.json"
-"""Artifact of an audit run: the verdict document in canonical form."""
 
 LEDGER_SUFFIX = "--ledger"
 """``<name>--ledger`` is the registered model whose versions are the ledger entries of ``<name>``."""
@@ -73,9 +77,3 @@ TAG_POLICY_SHA256 = "grmu.policy_sha256"
 
 TAG_NONFINITE = "grmu.nonfinite"
 """Run: names of the metrics whose values were not finite and were therefore not logged."""
-
-TAG_ENTRY = "grmu.ledger.entry"
-"""Ledger entry: its text in canonical JSON."""
-
-TAG_ENTRY_SHA256 = "grmu.ledger.sha256"
-"""Ledger entry: SHA-256 of that text."""

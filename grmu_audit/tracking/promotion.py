@@ -23,6 +23,7 @@ from grmu_audit.records import ModelRef
 from grmu_audit.tracking import ledger, names
 from grmu_audit.tracking.audits import Evidence, read_evidence, require_pass, timestamp
 from grmu_audit.tracking.conflicts import lost, moved_by_hand, unfinished
+from grmu_audit.tracking.demands import NOTHING_MORE, Demands
 
 if TYPE_CHECKING:
     from grmu_audit.tracking.base import Store
@@ -54,7 +55,14 @@ class Promotion:
     """False when the version was champion already."""
 
 
-def promote(store: Store, reference: str | ModelRef, actor: Actor = Actor(), *, now: datetime | None = None) -> Promotion:
+def promote(
+    store: Store,
+    reference: str | ModelRef,
+    actor: Actor = Actor(),
+    *,
+    now: datetime | None = None,
+    demands: Demands = NOTHING_MORE,
+) -> Promotion:
     """Make a version the champion: only on an unexpired PASS whose files and document are still those of the audit.
 
     Args:
@@ -62,6 +70,7 @@ def promote(store: Store, reference: str | ModelRef, actor: Actor = Actor(), *, 
         reference: what to promote; resolved once.
         actor: who, and why.
         now: the time to judge expiry by; the clock when not given.
+        demands: what is asked beyond a PASS.
 
     Returns:
         What happened; a version that is champion already stays it, without a new entry.
@@ -74,13 +83,20 @@ def promote(store: Store, reference: str | ModelRef, actor: Actor = Actor(), *, 
     """
     ref = store.resolve(reference) if isinstance(reference, str) else reference
     book = _at_rest(store, ref.name)
-    evidence = _passed(store, book, ref, actor, now)
+    evidence = _passed(store, book, ref, actor, now, demands)
     if book.state.champion == ref.version:
         return Promotion(ref, ref.version, 0, changed=False)
     return _move(store, book, "promote", evidence, actor, now)
 
 
-def rollback(store: Store, reference: str | ModelRef, actor: Actor, *, now: datetime | None = None) -> Promotion:
+def rollback(
+    store: Store,
+    reference: str | ModelRef,
+    actor: Actor,
+    *,
+    now: datetime | None = None,
+    demands: Demands = NOTHING_MORE,
+) -> Promotion:
     """Make an earlier champion the champion again: a promotion of it, with a reason.
 
     Args:
@@ -88,6 +104,7 @@ def rollback(store: Store, reference: str | ModelRef, actor: Actor, *, now: date
         reference: a version that was champion before, or the model's bare name for the last one before the present.
         actor: who, and why; the reason must not be empty.
         now: the time to judge expiry by; the clock when not given.
+        demands: what is asked beyond a PASS.
 
     Raises:
         InputError: no reason, or the version was never champion.
@@ -108,7 +125,7 @@ def rollback(store: Store, reference: str | ModelRef, actor: Actor, *, now: date
         raise InputError(
             f"{ref.label} is not an earlier champion (those are: {known}): use 'promote' for a version that never was one"
         )
-    evidence = _passed(store, book, ref, actor, now)
+    evidence = _passed(store, book, ref, actor, now, demands)
     return _move(store, book, "rollback", evidence, actor, now)
 
 
@@ -160,10 +177,11 @@ def _at_rest(store: Store, name: str) -> ledger.Ledger:
     return book
 
 
-def _passed(store: Store, book: ledger.Ledger, ref: ModelRef, actor: Actor, now: datetime | None) -> Evidence:
+def _passed(store: Store, book: ledger.Ledger, ref: ModelRef, actor: Actor, now: datetime | None, demands: Demands) -> Evidence:
     try:
         evidence = read_evidence(store, ref)
         require_pass(evidence, now)
+        demands.check(store, book, evidence)
     except (BreachError, InconclusiveError, IntegrityError) as error:
         refusal = book.note("refusal", version=ref.version, reason=str(error)[:2000], **_who(actor, now, reason=False))
         with contextlib.suppress(EnvironmentFailure):

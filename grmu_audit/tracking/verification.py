@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from grmu_audit.errors import EnvironmentFailure, GrmuAuditError, IntegrityError
+from grmu_audit.errors import EnvironmentFailure, GrmuAuditError, IntegrityError, NotFoundError
 from grmu_audit.tracking import ledger, names
 from grmu_audit.tracking.audits import read_evidence, require_pass
 from grmu_audit.tracking.conflicts import moved_by_hand, unfinished
+from grmu_audit.tracking.demands import NOTHING_MORE, Demands, check_attestation
 
 if TYPE_CHECKING:
     from grmu_audit.tracking.base import Store
@@ -27,11 +28,12 @@ class Finding:
     """The same as an exception, with its exit code."""
 
 
-def verify(store: Store, name: str, *, now: datetime | None = None) -> list[Finding]:
+def verify(store: Store, name: str, *, now: datetime | None = None, demands: Demands = NOTHING_MORE) -> list[Finding]:
     """Everything that must hold between promotions; an empty list means that it does.
 
     Checks: the ledger's numbers, digests and chain; no turn left open; the alias points where the ledger says; the champion's
-    audit, its digest, its verdict, its expiry, and the version's files.
+    verdict, its expiry and what is demanded of it; and of every version that was ever audited its files, its newest audit, and
+    the attestation with all that it names.
 
     Raises:
         EnvironmentFailure: the store cannot be reached.
@@ -39,20 +41,36 @@ def verify(store: Store, name: str, *, now: datetime | None = None) -> list[Find
     entries, defects = ledger.inspect_ledger(name, store.entries(ledger.log_name(name)))
     if defects:
         return [_finding("ledger", IntegrityError(f"the ledger of {name} is damaged: {defect}")) for defect in defects]
-    state = ledger.replay(entries)
+    book = ledger.Ledger(name, entries)
+    state = book.state
     findings = [_finding("turn", unfinished(name, state.open))] if state.open is not None else []
     alias = store.aliases(name).get(names.CHAMPION)
     if state.open is None and alias != state.champion:
         findings.append(_finding("alias", moved_by_hand(name, alias, state.champion)))
-    if state.champion is None:
-        return findings
+    audited = [n.entry.version for n in entries if n.entry.kind == "audit"]
+    for version in dict.fromkeys([state.champion, *audited]):
+        if version is not None:
+            findings += _version(store, book, version, now, demands if version == state.champion else None)
+    return findings
+
+
+def _version(store: Store, book: ledger.Ledger, version: str, now: datetime | None, demands: Demands | None) -> list[Finding]:
+    """What is wrong with one audited version; ``demands`` for the champion, which must also still pass."""
     try:
-        require_pass(read_evidence(store, store.resolve(f"{name}/{state.champion}")), now)
+        evidence = read_evidence(store, store.resolve(f"{book.model}/{version}"))
+        if demands is None:
+            check_attestation(store, evidence)
+        else:
+            require_pass(evidence, now)
+            demands.check(store, book, evidence)
     except EnvironmentFailure:
         raise
+    except NotFoundError as error:
+        gone = IntegrityError(f"{book.model}/{version}, which the ledger names, was deleted from the registry ({error})")
+        return [_finding("evidence", gone)]
     except GrmuAuditError as error:
-        findings.append(_finding("evidence", error))
-    return findings
+        return [_finding("evidence", error)]
+    return []
 
 
 def _finding(check: str, error: GrmuAuditError) -> Finding:

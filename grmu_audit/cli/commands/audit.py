@@ -16,11 +16,19 @@ from grmu_audit.cli.options import FOLDER, json_option, model_option, next_step,
     "--reference", multiple=True, metavar="MODEL", help="Retrained version to compare with [default: found by its tags]."
 )
 @click.option("--out", type=FOLDER, help="Folder for audit.json and report.html [default: grmu-reports/NAME-VERSION].")
+@click.option("--valid-days", type=click.IntRange(min=1), default=90, show_default=True, help="Days until the verdict is stale.")
 @seed_option(0)
 @json_option
 @click.pass_context
 def command(
-    ctx: click.Context, model: str, policy: str, reference: tuple[str, ...], out: Path | None, seed: int, as_json: bool
+    ctx: click.Context,
+    model: str,
+    policy: str,
+    reference: tuple[str, ...],
+    out: Path | None,
+    valid_days: int,
+    seed: int,
+    as_json: bool,
 ) -> None:
     """Evaluate a version against its parent and its references, judge it, write the report.
 
@@ -33,7 +41,8 @@ def command(
     session = open_session(ctx)
     ref = session.store.resolve(model)
     folder = out or Path("grmu-reports") / f"{ref.name}-{ref.version}"
-    done = audit(session, ref.label, policy=load_named(policy), out=folder, references=reference, seed=seed)
+    chosen = load_named(policy)
+    done = audit(session, ref.label, policy=chosen, out=folder, references=reference, seed=seed, valid_days=valid_days)
     click.echo(report.render(done.audit, "json" if as_json else "text"))
     click.echo(f"report: {done.folder / 'report.html'}", err=True)
     next_step(f"grmu-audit promote --model {ref.label}")

@@ -18,14 +18,16 @@ from grmu_audit.cli.options import FILE, open_session, policy_option, write_form
 def command(ctx: click.Context, model: str | None, audit_file: Path | None, policy: str, formats: tuple[str, ...]) -> None:
     """Judge an audit by a policy: exit code 0 PASS, 1 BREACH, 3 INCONCLUSIVE."""
     from grmu_audit import report
-    from grmu_audit.api.judge import judge, read_audit
+    from grmu_audit.api.judge import judge, read_audit, require_current
     from grmu_audit.policy import load_named
 
     if (model is None) == (audit_file is None):
         raise click.UsageError("give exactly one of --model and --audit")
     chosen = load_named(policy)
     if audit_file is not None:
-        audit = judge(read_audit(audit_file), chosen)
+        facts = read_audit(audit_file)
+        require_current(facts)
+        audit = judge(facts, chosen)
     else:
         from grmu_audit.api.release import gate
 

@@ -17,10 +17,11 @@ def command(ctx: click.Context, name: str, as_json: bool) -> None:
 
     from grmu_audit.api.release import history
     from grmu_audit.cli.tables import table
+    from grmu_audit.report.clean import name as shown
 
     entries = history(open_session(ctx), name)
     if as_json:
         click.echo(json.dumps(entries))
         return
     fields = ("number", "time", "kind", "version", "decision", "actor")
-    click.echo(table(list(fields), [[str(entry.get(f) or "-") for f in fields] for entry in entries]))
+    click.echo(table(list(fields), [[shown(entry.get(f) or "-") for f in fields] for entry in entries]))

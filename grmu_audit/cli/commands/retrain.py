@@ -16,6 +16,7 @@ from grmu_audit.cli.options import (
     search_options,
     seed_option,
     settings_option,
+    systems_option,
 )
 
 
@@ -27,6 +28,7 @@ from grmu_audit.cli.options import (
 @search_options
 @settings_option
 @seed_option(None)
+@systems_option
 @click.pass_context
 def command(ctx: click.Context, /, model: str, forget: Path, group_dro: bool, settings: tuple[str, ...], **options: Any) -> None:
     """Train again from fresh weights without the forget set: the exact reference.

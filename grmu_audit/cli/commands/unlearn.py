@@ -16,6 +16,7 @@ from grmu_audit.cli.options import (
     search_options,
     seed_option,
     settings_option,
+    systems_option,
 )
 
 
@@ -35,6 +36,7 @@ from grmu_audit.cli.options import (
 @search_options
 @settings_option
 @seed_option(None)
+@systems_option
 @click.pass_context
 def command(
     ctx: click.Context, /, model: str, forget: Path, layers: str | None, settings: tuple[str, ...], **options: Any

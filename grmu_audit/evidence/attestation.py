@@ -1,0 +1,119 @@
+"""A verdict, and a person's signature under it, as in-toto statements: what was judged, by what, and how it came out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from grmu_audit.errors import InputError, IntegrityError
+from grmu_audit.evidence.canonical import canonical_json
+from grmu_audit.records import Audit, Decision, RuleOutcome
+
+STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
+"""Type of every statement."""
+
+TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
+"""Predicate type of a verdict."""
+
+SIGN_OFF = "urn:grmu-audit:sign-off:v1"
+"""Predicate type of a sign-off."""
+
+ATTESTATION_FILE = "attestation.dsse.json"
+"""Artifact of an audit run: the envelope around the verdict's statement."""
+
+POLICY_FILE = "policy.json"
+"""The policy as judged, canonical JSON; its SHA-256 is the policy digest."""
+
+REPORT_FILE = "report.html"
+"""The report for people."""
+
+QUALITY_FILE = "data_quality.json"
+"""What the quality checks found, canonical JSON."""
+
+AUDIT_FILE = "audit.json"
+"""The verdict document in canonical form."""
+
+
+def verdict_statement(audit: Audit, files: Mapping[str, str]) -> bytes:
+    """The verdict of an audit as a test-result statement in canonical JSON.
+
+    Args:
+        audit: judged facts.
+        files: SHA-256 by name of everything that the verdict rests on or that shows it; ``audit.json`` among them.
+
+    Returns:
+        ``result`` is PASSED, WARNED (passed, with a waived breach or an unmet warn rule) or FAILED (breached or undecided).
+
+    Raises:
+        InputError: the audit has no verdict.
+    """
+    verdict = audit.verdict
+    if verdict is None:
+        raise InputError(f"the audit of {audit.subject.label} has no verdict: nothing can be attested")
+    marks = {rule.id: _mark(rule) for rule in verdict.rules if rule.applied}
+    named = {kind: [rule for rule, mark in marks.items() if mark == kind] for kind in ("passed", "warned", "failed")}
+    predicate = {
+        "result": _result(verdict.decision, bool(named["warned"])),
+        "configuration": [{"name": POLICY_FILE, "digest": {"sha256": verdict.policy_sha256}}],
+        **{f"{kind}Tests": rules for kind, rules in named.items()},
+    }
+    return _statement(TEST_RESULT, _subjects(audit, files), predicate)
+
+
+def sign_off_statement(audit: Audit, audit_sha256: str, *, role: str, person: str, time: str, note: str) -> bytes:
+    """A person's signature under an audit, as a statement in canonical JSON."""
+    subjects = _subjects(audit, {AUDIT_FILE: audit_sha256})
+    return _statement(SIGN_OFF, subjects, {"role": role, "person": person, "time": time, "note": note})
+
+
+def subjects_of(payload: bytes) -> dict[str, str]:
+    """SHA-256 by subject name.
+
+    Raises:
+        IntegrityError: not a statement of this tool.
+    """
+    tree = read_statement(payload)
+    try:
+        return {str(subject["name"]): str(subject["digest"]["sha256"]) for subject in tree["subject"]}
+    except (KeyError, TypeError) as error:
+        raise IntegrityError(f"a statement names its subjects in no known form: {error}") from None
+
+
+def read_statement(payload: bytes) -> dict[str, Any]:
+    """A statement as a tree.
+
+    Raises:
+        IntegrityError: not canonical JSON, or not an in-toto statement.
+    """
+    try:
+        tree = json.loads(payload)
+        known = isinstance(tree, dict) and tree.get("_type") == STATEMENT_TYPE and canonical_json(tree) == payload
+    except (ValueError, InputError):
+        known = False
+    if not known:
+        raise IntegrityError("an attestation does not hold an in-toto statement in canonical form")
+    return dict(tree)
+
+
+def _statement(kind: str, subjects: list[dict[str, Any]], predicate: dict[str, Any]) -> bytes:
+    return canonical_json({"_type": STATEMENT_TYPE, "subject": subjects, "predicateType": kind, "predicate": predicate})
+
+
+def _subjects(audit: Audit, files: Mapping[str, str]) -> list[dict[str, Any]]:
+    named = dict(files)
+    if audit.subject.manifest_sha256:
+        named[f"models:/{audit.subject.label}"] = audit.subject.manifest_sha256
+    return [{"name": name, "digest": {"sha256": digest}} for name, digest in sorted(named.items())]
+
+
+def _mark(rule: RuleOutcome) -> str:
+    if rule.decision is Decision.PASS:
+        return "passed"
+    return "failed" if rule.severity == "block" and not rule.waived else "warned"
+
+
+def _result(decision: Decision, warned: bool) -> str:
+    if decision is not Decision.PASS:
+        return "FAILED"
+    return "WARNED" if warned else "PASSED"

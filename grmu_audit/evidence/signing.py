@@ -1,0 +1,222 @@
+"""Signatures: Ed25519 keys on disk, and DSSE envelopes made and checked by securesystemslib; no cryptography of our own."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from grmu_audit.errors import EnvironmentFailure, InputError, IntegrityError, NotFoundError
+from grmu_audit.evidence.canonical import canonical_json
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import CryptoSigner, SSlibKey
+
+SIGNING_KEY_VARIABLE = "GRMU_AUDIT_SIGNING_KEY"
+"""Environment variable that names the private key file; without it nothing is signed."""
+
+PASSPHRASE_VARIABLE = "GRMU_AUDIT_SIGNING_PASSPHRASE"  # noqa: S105  (the name of a variable)
+"""Environment variable that holds the passphrase of the private key, where it has one."""
+
+PUBLIC_KEYS_VARIABLE = "GRMU_AUDIT_PUBLIC_KEYS"
+"""Environment variable that lists trusted public key files, separated like ``PATH``."""
+
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+"""What every envelope of this tool holds."""
+
+_LARGEST_ENVELOPE = 16 << 20
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An envelope, taken apart."""
+
+    payload: bytes
+    """The statement, canonical JSON."""
+    keyids: tuple[str, ...]
+    """Ids of the keys that claim to have signed it, unchecked; empty when it is unsigned."""
+
+
+def generate_keys(private: Path, public: Path, passphrase: str | None = None) -> str:
+    """Make an Ed25519 key pair: the private key in PKCS#8 PEM with mode 0600, the public key in PEM.
+
+    Args:
+        private: new file for the private key.
+        public: new file for the public key.
+        passphrase: encrypts the private key where it is not empty.
+
+    Returns:
+        The key id.
+
+    Raises:
+        InputError: one of the files exists: a key is never overwritten.
+        EnvironmentFailure: a file cannot be written.
+    """
+    from cryptography.hazmat.primitives import serialization as form
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    for path in (private, public):
+        if path.exists() or path.is_symlink():
+            raise InputError(f"{path} exists: a key is never overwritten, give another name or move the file away")
+    key = Ed25519PrivateKey.generate()
+    lock = form.BestAvailableEncryption(passphrase.encode()) if passphrase else form.NoEncryption()
+    _write_new(private, key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, lock), 0o600)
+    shown = key.public_key().public_bytes(form.Encoding.PEM, form.PublicFormat.SubjectPublicKeyInfo)
+    _write_new(public, shown, 0o644)
+    return str(load_public_key(public).keyid)
+
+
+def configured_signer() -> CryptoSigner | None:
+    """The signer of ``$GRMU_AUDIT_SIGNING_KEY``, or None when it is not set.
+
+    Raises:
+        NotFoundError, EnvironmentFailure, InputError: as for ``load_signer``.
+    """
+    path = os.environ.get(SIGNING_KEY_VARIABLE)
+    return load_signer(Path(path)) if path else None
+
+
+def configured_public_keys() -> list[SSlibKey]:
+    """The trusted keys of ``$GRMU_AUDIT_PUBLIC_KEYS``; empty when it is not set."""
+    paths = filter(None, os.environ.get(PUBLIC_KEYS_VARIABLE, "").split(os.pathsep))
+    return [load_public_key(Path(path)) for path in paths]
+
+
+def load_signer(path: Path) -> CryptoSigner:
+    """A private key, ready to sign; its passphrase comes from ``$GRMU_AUDIT_SIGNING_PASSPHRASE``.
+
+    Raises:
+        NotFoundError: no such file.
+        EnvironmentFailure: group or others may read it.
+        InputError: not an Ed25519 key in PEM, or the passphrase is missing or wrong.
+    """
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+    from securesystemslib.signer import CryptoSigner
+
+    content = _read_secret(path)
+    passphrase = os.environ.get(PASSPHRASE_VARIABLE) or None
+    try:
+        key = load_pem_private_key(content, passphrase.encode() if passphrase else None)
+    except TypeError as error:
+        if passphrase is None:
+            raise InputError(f"the private key {path} has a passphrase: set {PASSPHRASE_VARIABLE}") from error
+        raise InputError(f"the private key {path} has no passphrase: unset {PASSPHRASE_VARIABLE}") from error
+    except ValueError as error:
+        raise InputError(f"the private key {path} cannot be read: wrong passphrase, or not a PEM file") from error
+    if not isinstance(key, Ed25519PrivateKey):
+        raise InputError(f"{path} is not an Ed25519 private key: make one with 'grmu-audit keys generate'")
+    return CryptoSigner(key)
+
+
+def load_public_key(path: Path) -> SSlibKey:
+    """A public key to check signatures with.
+
+    Raises:
+        NotFoundError: no such file.
+        InputError: not an Ed25519 public key in PEM.
+    """
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+    from securesystemslib.signer import SSlibKey
+
+    try:
+        key = load_pem_public_key(path.read_bytes()[:65536])
+    except FileNotFoundError:
+        raise NotFoundError(f"no public key file {path}: check the path") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read as a public key in PEM: {type(error).__name__}") from None
+    if not isinstance(key, Ed25519PublicKey):
+        raise InputError(f"{path} is not an Ed25519 public key: give the .pub file of 'grmu-audit keys generate'")
+    return SSlibKey.from_crypto(key)
+
+
+def seal(payload: bytes, signer: CryptoSigner | None) -> bytes:
+    """A DSSE envelope around a statement, signed when there is a signer, in canonical JSON."""
+    from securesystemslib.dsse import Envelope
+
+    envelope = Envelope(payload, PAYLOAD_TYPE, {})
+    if signer is not None:
+        envelope.sign(signer)
+    return canonical_json(envelope.to_dict())
+
+
+def open_envelope(content: bytes) -> Opened:
+    """Take an envelope apart without believing its signatures.
+
+    Raises:
+        IntegrityError: not an envelope, not of the in-toto type, or not in the one byte form that ``seal`` writes.
+    """
+    envelope = _envelope(content)
+    return Opened(envelope.payload, tuple(envelope.signatures))
+
+
+def signed_by(content: bytes, keys: Sequence[SSlibKey]) -> tuple[str, ...]:
+    """Ids of those of the keys whose signature on the envelope holds; empty when none does.
+
+    Raises:
+        IntegrityError: not an envelope, or a signature in the name of one of the keys that does not hold.
+    """
+    from securesystemslib.exceptions import VerificationError
+
+    envelope = _envelope(content)
+    claimed = [key for key in keys if key.keyid in envelope.signatures]
+    for key in claimed:
+        try:
+            envelope.verify([key], 1)
+        except VerificationError:
+            raise IntegrityError(f"the signature of key {key.keyid[:16]}... does not fit: the statement was changed") from None
+    return tuple(key.keyid for key in claimed)
+
+
+def _envelope(content: bytes):  # type: ignore[no-untyped-def]
+    from securesystemslib.dsse import Envelope
+
+    if len(content) > _LARGEST_ENVELOPE:
+        raise IntegrityError(f"an attestation of {len(content)} bytes is larger than one can be: refused")
+    try:
+        tree = json.loads(content)
+        envelope = Envelope.from_dict(tree)
+        same = canonical_json(envelope.to_dict()) == content
+    except Exception as error:  # noqa: BLE001  (whatever a parser of hostile bytes raises)
+        raise IntegrityError(f"an attestation cannot be read: {type(error).__name__}") from None
+    if not same or envelope.payload_type != PAYLOAD_TYPE:
+        raise IntegrityError("an attestation is not in the form in which this tool writes it: it was edited")
+    return envelope
+
+
+def _read_secret(path: Path) -> bytes:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except FileNotFoundError:
+        raise NotFoundError(f"no private key file {path}: make one with 'grmu-audit keys generate'") from None
+    except OSError as error:
+        raise EnvironmentFailure(f"cannot read the private key {path}: {error.strerror or error}") from error
+    try:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            raise EnvironmentFailure(f"the private key {path} is not a plain file")
+        if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
+            raise EnvironmentFailure(
+                f"the private key {path} has mode {stat.S_IMODE(mode):04o}, open to others than its owner: run 'chmod 600"
+                f" {path}', and if others may have read it, make a new key"
+            )
+        return os.read(descriptor, 65536)
+    finally:
+        os.close(descriptor)
+
+
+def _write_new(path: Path, content: bytes, mode: int) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+    except OSError as error:
+        raise EnvironmentFailure(f"cannot write {path}: {error.strerror or error}; give another place") from error

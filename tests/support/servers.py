@@ -1,0 +1,138 @@
+"""Real servers for tests: PostgreSQL from Debian, and ``mlflow server`` in front of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+ACCOUNT = "postgres"
+RUNNING: dict[str, subprocess.Popen[bytes]] = {}
+"""URL of each MLflow server of this process to its process."""
+
+
+def missing(what: str) -> None:
+    """Skip with a reason, or fail where the system packages are required."""
+    if os.environ.get("GRMU_AUDIT_REQUIRE_SYSTEM") == "1":
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def postgres_bin() -> Path | None:
+    """Folder of Debian's PostgreSQL programs, the newest."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[-3]))
+    on_path = shutil.which("initdb")
+    return found[-1].parent if found else Path(on_path).resolve().parent if on_path else None
+
+
+@contextmanager
+def postgres(root: Path) -> Iterator[str]:
+    """A throw-away PostgreSQL cluster on a local port; yields the URI of its database without a database name."""
+    programs = postgres_bin()
+    if programs is None:
+        missing("PostgreSQL is not installed: apt-get install postgresql")
+    account = ACCOUNT if os.geteuid() == 0 else None
+    data, port = root / "data", free_port()
+    root.mkdir(parents=True, exist_ok=True)
+    if account is not None:
+        for folder in (root, *root.parents):
+            if folder != Path("/tmp") and str(folder).startswith("/tmp/"):
+                folder.chmod(0o755)
+        shutil.chown(root, account)
+    base = {"cwd": root, "user": account, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.run([programs / "initdb", "-D", data, "-U", "grmu", "--auth=trust", "-N"], check=True, **base)  # type: ignore[call-overload]
+    command = [programs / "postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1", "-k", root]
+    tuning = ["fsync=off", "max_connections=200", "shared_buffers=32MB"]
+    process = subprocess.Popen([*command, *(part for one in tuning for part in ("-c", one))], **base)  # type: ignore[call-overload]
+    try:
+        _wait_for_port(port, process)
+        yield f"postgresql://grmu@127.0.0.1:{port}"
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(30)
+
+
+def database(base: str, name: str) -> str:
+    """A new, empty database; returns its URI."""
+    import psycopg2
+
+    connection = psycopg2.connect(f"{base}/postgres")
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(f'CREATE DATABASE "{name}"')
+    connection.close()
+    return f"{base}/{name}".replace("postgresql://", "postgresql+psycopg2://")
+
+
+@contextmanager
+def mlflow_server(root: Path, backend: str, *options: str, env: Mapping[str, str] | None = None, port: int = 0) -> Iterator[str]:
+    """A running ``mlflow server``; yields its URL."""
+    root.mkdir(parents=True, exist_ok=True)
+    number = port or free_port()
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(number), "--workers", "1"]
+    command += ["--backend-store-uri", backend, "--artifacts-destination", str(root / "artifacts"), *options]
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW")}
+    with (root / "log").open("ab") as log:
+        process = subprocess.Popen(
+            command,
+            stdout=log,
+            stderr=log,
+            cwd=root,
+            env={**kept, "MLFLOW_DISABLE_TELEMETRY": "true", **(env or {})},
+            start_new_session=True,
+        )
+    try:
+        url = f"http://127.0.0.1:{number}"
+        wait_for(url, process, root / "log")
+        RUNNING[url] = process
+        yield url
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(30)
+
+
+def kill(url: str) -> None:
+    """End a server of this process without warning, its workers too."""
+    process = RUNNING.pop(url)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait(30)
+
+
+def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Until the server answers, at most a minute."""
+    for _ in range(240):
+        try:
+            with urllib.request.urlopen(f"{url}/health", timeout=2):
+                return
+        except OSError:
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.25)
+    raise AssertionError(f"the MLflow server did not start within a minute:\n{log.read_text()}")
+
+
+def _wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:
+    for _ in range(120):
+        with socket.socket() as probe:
+            if probe.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        assert process.poll() is None, "PostgreSQL did not start"
+        time.sleep(0.25)
+    raise AssertionError("PostgreSQL did not start within 30 seconds")
