@@ -125,7 +125,7 @@ def _tree(files: Mapping[str, bytes], name: str) -> Any:
     try:
         tree = json.loads(files[name])
         same = canonical_json(tree) == files[name]
-    except (ValueError, InputError) as error:
+    except (ValueError, InputError, RecursionError) as error:
         raise IntegrityError(f"{name} cannot be read: {type(error).__name__}") from None
     if not same:
         raise IntegrityError(f"{name} is not in canonical form: this tool did not write it")

@@ -179,5 +179,5 @@ def _read(content: bytes, label: str) -> list[ErasureRecord]:
     try:
         rows: list[dict[str, Any]] = json.loads(content)["records"]
         return [ErasureRecord(**{**row, "systems": tuple(SystemRecord(**s) for s in row["systems"])}) for row in rows]
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise IntegrityError(f"{ERASURE} of {label} is damaged ({type(error).__name__})") from None

@@ -320,7 +320,7 @@ def read_audit(path: Path) -> Audit:
     """
     try:
         tree = json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_refuse_constant)
-    except (OSError, UnicodeError, ValueError) as error:
+    except (OSError, UnicodeError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read as an audit file: {error}") from None
     return Audit.from_json(tree)
 

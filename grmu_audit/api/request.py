@@ -137,7 +137,7 @@ def stored_request(session: Session, ref: ModelRef) -> StoredRequest:
             groups=tuple(GroupCount(**{**row, "group": Group(*row["group"])}) for row in tree["groups"]),
             made=dict(tree["made"]),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise IntegrityError(f"{REQUEST} of {ref.label} is missing or damaged ({type(error).__name__})") from None
     if stored.digest != ref.forget_digest:
         raise IntegrityError(f"{REQUEST} of {ref.label} belongs to another forget set than the version's tag says")

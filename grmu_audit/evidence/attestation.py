@@ -89,7 +89,7 @@ def read_statement(payload: bytes) -> dict[str, Any]:
     try:
         tree = json.loads(payload)
         known = isinstance(tree, dict) and tree.get("_type") == STATEMENT_TYPE and canonical_json(tree) == payload
-    except (ValueError, InputError):
+    except (ValueError, InputError, RecursionError):
         known = False
     if not known:
         raise IntegrityError("an attestation does not hold an in-toto statement in canonical form")

@@ -114,7 +114,7 @@ def _manifest_defects(members: Mapping[str, bytes], manifest: bytes) -> list[str
         listed = dict(tree["files"])
         if tree["schema"] != BUNDLE_SCHEMA or canonical_json(tree) != manifest:
             return [f"{MANIFEST_FILE} is not in the form that this version reads"]
-    except (ValueError, KeyError, TypeError, InputError) as error:
+    except (ValueError, KeyError, TypeError, InputError, RecursionError) as error:
         return [f"{MANIFEST_FILE} cannot be read: {type(error).__name__}"]
     defects = [f"{name} is missing" for name in sorted(set(listed) - set(members))]
     defects += [f"{name} is not listed in {MANIFEST_FILE}" for name in sorted(set(members) - set(listed))]

@@ -192,7 +192,7 @@ def _parse(number: int, tags: Mapping[str, str]) -> tuple[Numbered | None, str]:
             return None, "is not an entry of a form that this version reads"
         if tags.get(TAG_ENTRY_KIND, entry.kind) != entry.kind:
             return None, "was edited: its tag names another kind than its text"
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RecursionError):
         return None, "cannot be read"
     return Numbered(number, digest, entry), ""
 

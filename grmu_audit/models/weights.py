@@ -109,7 +109,7 @@ def read_spec(path: Path) -> ModelSpec:
             class_names=tuple(str(v) for v in tree["class_names"]),
             options=dict(tree["options"]),
         )
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise IntegrityError(f"{path.name} cannot be read as a model spec: {type(error).__name__}: {error}") from None
 
 

@@ -194,7 +194,7 @@ def _parse(content: bytes, ref: ModelRef) -> Audit:
         if canonical_json(tree) != content:
             raise IntegrityError(f"{names.AUDIT_FILE} of {ref.label} is not in canonical form: this tool did not write it")
         return Audit.from_json(tree)
-    except (ValueError, InputError) as error:
+    except (ValueError, InputError, RecursionError) as error:
         raise IntegrityError(f"{names.AUDIT_FILE} of {ref.label} cannot be read: {error}") from None
 
 

@@ -16,6 +16,10 @@ SIZE_CAPS = {"model.json": 1 << 20, "MLmodel": 1 << 20, "audit.json": 64 << 20}
 """Largest size in bytes of files that are read whole, by file name."""
 
 
+PICKLES = {".pkl", ".pickle", ".pt", ".pth", ".joblib"}
+"""Endings of files that run code when they are opened."""
+
+
 def safe_artifact_path(path: str) -> str:
     """The relative POSIX path itself, if it stays below the folder it is put in.
 
@@ -47,7 +51,7 @@ def folder_digest(folder: Path, where: str) -> str:
     """Manifest digest of a folder of a version.
 
     Raises:
-        IntegrityError: it is missing or empty, or holds a link.
+        IntegrityError: it is missing or empty, or holds a link or a pickle.
     """
     if folder.is_symlink() or not folder.is_dir():
         raise IntegrityError(f"the files of {where} are gone from the store")
@@ -57,6 +61,8 @@ def folder_digest(folder: Path, where: str) -> str:
         raise IntegrityError(f"the files of {where} are gone from the store")
     for path in entries:
         safe_artifact_path(path)
+        if PurePosixPath(path).suffix.lower() in PICKLES:
+            raise IntegrityError(f"{path} of {where} is a pickle by its name, which could run code when it is opened: refused")
     return manifest_sha256(entries)
 
 
@@ -81,7 +87,7 @@ def check_folder(folder: Path) -> None:
         raise InputError(f"{folder} is empty: a version needs its weights")
     for path in entries:
         safe_artifact_path(path)
-        if PurePosixPath(path).suffix in {".pkl", ".pickle", ".pt", ".pth", ".joblib"}:
+        if PurePosixPath(path).suffix.lower() in PICKLES:
             raise InputError(f"{path} in {folder} is a pickle by its name: store weights as safetensors")
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
 _MAX_FILES = 10_000
+_MAX_DEPTH = 20
 
 
 def local_folder(artifact_uri: str) -> Path | None:
@@ -40,7 +41,7 @@ def remote_files(store: ArtifactRepository, folder: str) -> Iterator[tuple[str, 
     """Path and size of every file below an artifact folder, as the server lists them.
 
     Raises:
-        IntegrityError: a name that leads outside, or far too many files.
+        IntegrityError: a name that leads outside, or far too many files or folders within folders.
     """
     waiting, seen = [folder], 0
     while waiting:
@@ -48,7 +49,8 @@ def remote_files(store: ArtifactRepository, folder: str) -> Iterator[tuple[str, 
         for info in store.list_artifacts(here):
             path = files.safe_artifact_path(info.path)
             seen += 1
-            if PurePosixPath(here) not in PurePosixPath(path).parents or seen > _MAX_FILES:
+            deep = len(PurePosixPath(path).parts) > _MAX_DEPTH
+            if PurePosixPath(here) not in PurePosixPath(path).parents or seen > _MAX_FILES or deep:
                 raise IntegrityError(f"the artifact list of {folder} is not plausible at {path[:200]!r}: refused")
             if info.is_dir:
                 waiting.append(path)

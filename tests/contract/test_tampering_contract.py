@@ -78,8 +78,10 @@ def test_every_file_of_a_version(store: Store, stored: Callable[[str, str], Path
 
 
 def test_a_file_added_to_a_version(store: Store, stored: Callable[[str, str], Path], ref: ModelRef) -> None:
-    stored(str(ref.run_id), "model/evil.pkl").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
+    stored(str(ref.run_id), "model/notes.txt").write_bytes(b"one more")
     assert "not those that were registered" in said(store, ref.name)
+    stored(str(ref.run_id), "model/evil.pkl").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
+    assert "is a pickle" in said(store, ref.name)
 
 
 @pytest.mark.parametrize("tag", ["grmu.audit_run", "grmu.audit_sha256", "grmu.verdict", "grmu.policy_sha256"])
