@@ -155,6 +155,8 @@ class Method:
     """Sample-gradients as a formula: R, F = retain and forget samples, E = epochs."""
     moves_statistics: frozenset[str] = frozenset({"retain"})
     """Which of ``retain`` and ``forget`` may move the running statistics of batch normalisation."""
+    seeded: bool = True
+    """Whether the result depends on the seed when all rows are used as they are."""
     reweight_default: bool = False
     """Whether REWEIGHT is on unless it is switched off."""
     search: Search = field(default_factory=dict)

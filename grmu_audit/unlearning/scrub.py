@@ -44,9 +44,10 @@ def scrub(model: Classifier, data: UnlearningData, config: ScrubConfig, runtime:
     """Epochs 1 to M: minimise -KL_T(teacher || student) over D_f; every epoch: gamma CE + alpha KL_T over D_r.
 
     KL_T(a || b) = T^2 KL(softmax(a / T) || softmax(b / T)), summed over classes, averaged over the batch.  The teacher
-    is a frozen copy of the trained network in eval mode.  With ``rewind`` (SCRUB+R) the original and every epoch are
-    kept, the error of the last one on held-out samples like those to forget is the target, and the one whose error
-    on the forget set is nearest to it is returned.
+    is a frozen copy of the trained network in eval mode; the student passes over D_f in eval mode too, so that running
+    statistics do not see it, and its first forget pass, at distance 0, has no gradient yet.  With ``rewind`` (SCRUB+R)
+    the original and every epoch are kept, the error of the last one on held-out samples like those to forget is the
+    target, and the one whose error on the forget set is nearest to it is returned.
 
     Args:
         model: a copy that is changed.

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import numpy as np
 import torch
 from pydantic import Field
 
 from grmu_audit.data.source import Batch
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.runtime import Runtime
-from grmu_audit.unlearning.base import Method, MethodConfig, Rows, UnlearningData, methods
+from grmu_audit.unlearning.base import Method, MethodConfig, UnlearningData, methods
 from grmu_audit.unlearning.gradients import Tensors, mean_gradient, sample_gradients, trainable
 
 
 class SsdConfig(MethodConfig):
     """Selection, strength, and how importance is measured; the options of training are not used."""
 
-    selection: float = Field(10.0, gt=0, allow_inf_nan=False)
-    """a: a weight is dampened when its importance for the forget set exceeds a times that for all data."""
+    selection: float = Field(3.0, gt=0, allow_inf_nan=False)
+    """a: a weight is dampened when its importance for the forget set exceeds a times that for all data; ten is
+    published for whole classes."""
     strength: float = Field(1.0, gt=0, allow_inf_nan=False)
     """lambda: the larger, the weaker the dampening."""
     exponent: float = Field(1.0, gt=0, allow_inf_nan=False)
@@ -32,17 +32,19 @@ def ssd(model: Classifier, data: UnlearningData, config: SsdConfig, runtime: Run
     """theta_j <- theta_j min((lambda F_j / F^f_j)^p, 1) for every j with F^f_j > a F_j.
 
     F_j = mean over samples of (d CE / d theta_j)^2, the diagonal of the empirical Fisher matrix in eval mode: F over
-    D_r and D_f together, F^f over D_f.  Known to be very sensitive to a for requests that are no whole class.
+    D_r and D_f together, F^f over D_f.  F^f / F is at most n / n_f, so a must lie below that.  Known to be very sensitive
+    to a for requests that are no whole class.
 
     Args:
         model: a copy that is changed.
         data: retain and forget rows.
         config: a, lambda, exponent.
-        runtime: device and seed; the order of samples only matters ``as_published``.
+        runtime: device and seed; nothing is drawn unless REWEIGHT is on or ``as_published``.
     """
-    everything = np.concatenate([data.retain, data.forget])
-    whole = importance(model, batches(data, everything, config, runtime, "all"), runtime, config.as_published)
-    gone = importance(model, batches(data, data.forget, config, runtime, "forget"), runtime, config.as_published)
+    stay = importance(model, retain_samples(data, config, runtime), runtime, config.as_published)
+    gone = importance(model, forget_samples(data, config, runtime), runtime, config.as_published)
+    share = len(data.forget) / (len(data.forget) + len(data.retain))
+    whole = {name: (1.0 - share) * stay[name] + share * gone[name] for name in stay}
     dampened = 0
     with torch.no_grad():
         for name, parameter in trainable(model).items():
@@ -53,9 +55,18 @@ def ssd(model: Classifier, data: UnlearningData, config: SsdConfig, runtime: Run
     return model.eval()
 
 
-def batches(data: UnlearningData, rows: Rows, config: SsdConfig, runtime: Runtime, name: str) -> Iterable[Batch]:
-    """One shuffled pass, without augmentation."""
-    return data.source.batches(rows, config.batch_size, runtime.generator("importance", name))
+def retain_samples(data: UnlearningData, config: SsdConfig, runtime: Runtime) -> Iterable[Batch]:
+    """All retain samples in order; drawn by REWEIGHT where it is on, shuffled ``as_published``."""
+    if data.retain_weights is None and not config.as_published:
+        return data.source.batches(data.retain, config.batch_size)
+    return data.retain_batches(config.batch_size, runtime.generator("importance", "retain"), augment=False)
+
+
+def forget_samples(data: UnlearningData, config: SsdConfig, runtime: Runtime) -> Iterable[Batch]:
+    """All forget samples in order, shuffled ``as_published``."""
+    if not config.as_published:
+        return data.source.batches(data.forget, config.batch_size)
+    return data.forget_batches(config.batch_size, runtime.generator("importance", "forget"), augment=False)
 
 
 def importance(model: Classifier, passes: Iterable[Batch], runtime: Runtime, batch_means: bool) -> Tensors:
@@ -102,7 +113,8 @@ methods.add(
         exact=False,
         needs=frozenset({"retain", "forget"}),
         reference="Foster et al. 2024, Fast Machine Unlearning without Retraining (SSD)",
-        cost="R + 2 F",
+        cost="R + F",
         moves_statistics=frozenset(),
+        seeded=False,
     ),
 )

@@ -91,7 +91,7 @@ def forget_loss(model: object) -> float:
 
 def test_gradient_ascent_raises_the_forget_loss_and_its_rule_stops_it() -> None:
     problem = tiny()
-    free = unlearn(methods.get("gradient_ascent"), problem.model, problem.data, GradientAscentConfig(epochs=2), runtime())
+    free = unlearn(methods.get("gradient_ascent"), problem.model, problem.data, GradientAscentConfig(epochs=4), runtime())
     assert forget_loss(free) > forget_loss(problem.model)
     stopped = runtime()
     config = GradientAscentConfig(epochs=200, learning_rate=2e-3, stop_at_validation_loss=True)
