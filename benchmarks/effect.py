@@ -52,8 +52,8 @@ class Problem:
     runtime: Callable[[], Runtime]
 
 
-def prepare(seed: int, ratio: float, device: torch.device) -> Problem:
-    """Data, forget set and pretrained model of one seed."""
+def prepare(seed: int, ratio: float, device: torch.device, trained: dict[str, torch.Tensor] | None = None) -> Problem:
+    """Data, forget set and pretrained model of one seed; ``trained`` weights stand in for training."""
     dataset = photodigits(PhotoDigitsOptions(seed=seed))
     source = BatchSource(dataset, device)
     gone = set(sample_forget(dataset.frame, groups=[RARE], ratio=ratio, seed=seed))
@@ -69,6 +69,9 @@ def prepare(seed: int, ratio: float, device: torch.device) -> Problem:
     spec = ModelSpec("small_resnet", 2, header.image_size, header.mean, header.std, header.class_names)
     model = build(spec, derive_seed(seed, "init"))
     place(model, device)
+    if trained is not None:
+        model.load_state_dict(trained)
+        return Problem(seed, source, data, model.eval(), runtime)
     return Problem(seed, source, data, fit(model, source, train, data.val, TrainConfig(), runtime()), runtime)
 
 

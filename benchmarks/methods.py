@@ -1,0 +1,222 @@
+"""All unlearning methods on PhotoDigits over several seeds, against one reference; mean and spread.
+
+python -m benchmarks.methods --cache FOLDER [--seeds 5] [--tables plain,reweight] [--write docs]
+
+Every (row, seed) is one JSON file in the cache folder, so that an interrupted run continues where it stopped; the pages
+are made of the files that are there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save
+
+from benchmarks.effect import RARE, Problem, predictions, prepare
+from benchmarks.methods_page import method_pages, published_page
+from grmu_audit.api import judge
+from grmu_audit.errors import DivergedError
+from grmu_audit.evidence import canonical_json, write_atomic
+from grmu_audit.models.classifier import Classifier
+from grmu_audit.records import DataRecord, ModelRef, Predictions
+from grmu_audit.training.runtime import choose_device
+from grmu_audit.unlearning.base import duplicate, unlearn
+from grmu_audit.unlearning.catalog import methods
+from grmu_audit.unlearning.fairness_gap import GapDefinition, gaps, normalisation_layers
+
+METRICS = ("RA", "UA", "TA", "MIA_PAPER", "EO", "GA", "AVG_GAP")
+GAP_METHODS = ("rl", "salun", "scrub")
+GAP_WEIGHT = 1.0
+REFERENCE = "retrain + REWEIGHT"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of a table."""
+
+    title: str
+    """As printed; unique."""
+    table: str
+    """``plain``, ``reweight``, ``published`` or ``gap``."""
+    method: str | None
+    """Method, or None for the model before unlearning."""
+    reweight: bool = False
+    """REWEIGHT sampling of the retain set."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """What differs from the defaults."""
+
+    def key(self, seed: int, ratio: float) -> str:
+        """Digest of everything that the numbers depend on but the code."""
+        config = methods.get(self.method).config(**self.settings).model_dump(mode="json") if self.method else {}
+        named = [self.method, self.reweight, config, seed, ratio]
+        return hashlib.sha256(canonical_json(named)).hexdigest()[:16]
+
+
+def all_rows() -> Iterator[Row]:
+    """Every line of every table."""
+    yield Row("no unlearning", "plain", None)
+    yield Row("retrain", "plain", "retrain")
+    yield Row(REFERENCE, "plain", "retrain", True)
+    yield Row("retrain, Group-DRO", "plain", "retrain", False, {"group_dro": True, "keep_best_by": "worst_group"})
+    yield Row("miu + REWEIGHT", "plain", "miu", True)
+    names = [name for name in methods.names() if name != "retrain"]
+    for name in names:
+        yield Row(name, "plain", name)
+    yield Row("scrub, rewound", "plain", "scrub", False, {"rewind": True})
+    yield Row("gradient_ascent, stopped", "plain", "gradient_ascent", False, {"stop_at_validation_loss": True})
+    for name in GAP_METHODS:
+        yield Row(f"{name}, fairness-gap penalty", "gap", name, False, {"fairness_gap_weight": GAP_WEIGHT})
+    for name in names:
+        if "as_published" in methods.get(name).config.model_fields:
+            yield Row(f"{name}, as published", "published", name, False, {"as_published": True})
+    for name in names:
+        if name != "miu" and "retain" in methods.get(name).needs:
+            yield Row(f"{name} + REWEIGHT", "reweight", name, True)
+
+
+class Seed:
+    """One seed's problem, with its starting model and reference kept in the cache folder.
+
+    Args:
+        seed: of data, forget set, weights and methods.
+        ratio: share of the rare group that is to be forgotten.
+        device: where to compute.
+        cache: folder of the run.
+    """
+
+    def __init__(self, seed: int, ratio: float, device: torch.device, cache: Path) -> None:
+        self.seed, self.ratio, self.cache = seed, ratio, cache
+        start = cache / f"base-{ratio:g}-{seed}.safetensors"
+        self.problem: Problem = prepare(seed, ratio, device, load_file(start) if start.is_file() else None)
+        if not start.is_file():
+            write_atomic(start, state_bytes(self.problem.base))
+        self.reference = self._reference()
+
+    def _reference(self) -> Predictions:
+        path = self.cache / f"reference-{self.ratio:g}-{self.seed}.safetensors"
+        retrain = methods.get("retrain")
+        if path.is_file():
+            model, _, _ = self.run(Row("", "", None))
+            model.load_state_dict(load_file(path))
+        else:
+            model = unlearn(retrain, self.problem.base, self.problem.data.reweighted(), retrain.config(), self.problem.runtime())
+            write_atomic(path, state_bytes(model))
+        return predictions(self.problem, model)
+
+    def run(self, row: Row) -> tuple[Classifier, float, int]:
+        """Model, seconds and sample-gradients of a row."""
+        if row.method is None:
+            return duplicate(self.problem.base), 0.0, 0
+        chosen = methods.get(row.method)
+        data = self.problem.data.reweighted() if row.reweight else self.problem.data
+        runtime = self.problem.runtime()
+        start = time.perf_counter()
+        model = unlearn(chosen, self.problem.base, data, chosen.config(**row.settings), runtime)
+        return model, time.perf_counter() - start, runtime.sample_gradients
+
+    def measure(self, row: Row) -> dict[str, Any]:
+        """All numbers of a row; a run that diverged says so and has none."""
+        head = {"row": asdict(row), "seed": self.seed, "ratio": self.ratio}
+        try:
+            model, seconds, gradients = self.run(row)
+        except DivergedError as error:
+            return {**head, "diverged": str(error), "values": {}}
+        audit = judge.assemble(
+            (ModelRef(row.title, ""), predictions(self.problem, model)),
+            references=[(ModelRef(REFERENCE, "", reweight=True), self.reference)],
+            data=DataRecord("", {}),
+            dominant=(RARE,),
+            seed=self.seed,
+        )
+        found = {name: audit.metric(name) for name in METRICS}
+        values = {name: value.value for name, value in found.items() if value is not None and value.value is not None}
+        values["gap_distance"] = gap_distance(self.problem, model)
+        return {**head, "values": values, "seconds": seconds, "sample_gradients": gradients}
+
+
+def state_bytes(model: Classifier) -> bytes:
+    """Weights and buffers as safetensors."""
+    return save({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()})
+
+
+def gap_distance(problem: Problem, model: Classifier) -> float:
+    """Mean over normalisation layers of |gap - gap of the original| on the test split, gap = spread of class variances."""
+    rows = problem.source.dataset.rows("test")
+    batch = problem.source.take(torch.from_numpy(rows))
+    layers, definition = normalisation_layers(problem.base), GapDefinition()
+    with torch.no_grad():
+        now, then = (gaps(m, batch.pixels, batch.target, layers, definition) for m in (model, problem.base))
+    return float((now - then).abs().mean())
+
+
+def measure_all(cache: Path, seeds: Sequence[int], ratio: float, tables: Sequence[str], device: torch.device) -> None:
+    """Measure what the cache folder does not hold yet, table by table, seed by seed."""
+    cache.mkdir(parents=True, exist_ok=True)
+    for table in tables:
+        for seed in seeds:
+            open_rows = [r for r in all_rows() if r.table == table and not path_of(cache, r, seed, ratio).is_file()]
+            if not open_rows:
+                continue
+            one = Seed(seed, ratio, device, cache)
+            for row in open_rows:
+                result = one.measure(row)
+                write_atomic(path_of(cache, row, seed, ratio), canonical_json(result))
+                shown = {k: round(v, 3) for k, v in result["values"].items()}
+                sys.stderr.write(f"seed {seed}: {row.title}: {shown} {result.get('seconds', 0.0):.1f} s\n")
+                sys.stderr.flush()
+
+
+def path_of(cache: Path, row: Row, seed: int, ratio: float) -> Path:
+    """File of one measurement."""
+    return cache / f"{row.key(seed, ratio)}.json"
+
+
+def results(cache: Path, seeds: Sequence[int], ratio: float) -> dict[str, list[dict[str, Any]]]:
+    """Measurements by row title, in seed order."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for row in all_rows():
+        paths = [path_of(cache, row, seed, ratio) for seed in seeds]
+        found[row.title] = [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.is_file()]
+    return {title: values for title, values in found.items() if values}
+
+
+def main() -> None:
+    """Measure what is missing and print or write the pages."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--ratio", type=float, default=0.5)
+    parser.add_argument("--tables", default="plain,gap,published,reweight")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--only-write", action="store_true", help="make the pages from what is there")
+    parser.add_argument("--write", type=Path, help="folder of the pages")
+    options = parser.parse_args()
+    device = choose_device(options.device)
+    seeds = range(options.first_seed, options.first_seed + options.seeds)
+    if not options.only_write:
+        measure_all(options.cache, seeds, options.ratio, options.tables.split(","), device)
+    found = results(options.cache, seeds, options.ratio)
+    tables = {row.title: row.table for row in all_rows()}
+    pages = {
+        "methods.md": method_pages(found, tables, options.ratio, device),
+        "as-published.md": published_page(found, tables, options.ratio, device),
+    }
+    for name, text in pages.items():
+        if options.write:
+            write_atomic(options.write / name, text.encode())
+        else:
+            sys.stdout.write(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""The command line from training to a checked bundle: signed audit, two sign-offs, promotion, export, erasure record."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from grmu_audit.cli.app import execute
+
+pytestmark = pytest.mark.slow
+
+POLICY = """schema: grmu-audit/policy/v1
+name: story
+minimum_group_size: 1
+rules:
+  - {id: accuracy, metric: TA, min: 0.05, evidence: point}
+"""
+
+
+def run(*arguments: str, code: int = 0) -> None:
+    assert execute(["--quiet", "--device", "cpu", *arguments]) == code, arguments
+
+
+def test_the_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("ours.yaml").write_text(POLICY)
+    Path("systems.yaml").write_text("systems:\n  - {name: backups, state: scheduled, reason: rotated}\n")
+    for person in ("ci", "ana", "ben"):
+        run("keys", "generate", "--out", f"{person}.key")
+    run("pretrain", "--name", "digits", "--data-option", "renders=1", "--set", "epochs=1")
+    run("forget", "sample", "--model", "digits", "--group", "1,0", "--ratio", "0.5", "--out", "drawn.csv")
+    ids = [row["id"] for row in csv.DictReader(Path("drawn.csv").read_text().splitlines())]
+    rows = [f"{name},R-{index % 2},2026-01-31,person-{index}" for index, name in enumerate(ids)]
+    Path("ids.csv").write_text("\n".join(["id,request_id,received_at,subject", *rows]) + "\n")
+    run("unlearn", "--model", "digits", "--forget", "ids.csv", "--method", "gradient_ascent", "--set", "epochs=1",
+        "--systems", "systems.yaml")  # fmt: skip
+    monkeypatch.setenv("GRMU_AUDIT_SIGNING_KEY", "ci.key")
+    run("audit", "--model", "digits/2", "--policy", "./ours.yaml", "--out", "out")
+    for person, role in (("ana", "preparer"), ("ben", "reviewer")):
+        monkeypatch.setenv("GRMU_AUDIT_SIGNING_KEY", f"{person}.key")
+        run("--actor", person, "sign-off", "--model", "digits/2", "--role", role)
+    trusted = [part for name in ("ci", "ana", "ben") for part in ("--public-key", f"{name}.pub")]
+    asked = ["--policy", "./ours.yaml", "--require-sign-off", *trusted]
+    run("promote", "--model", "digits/2", "--policy", "default", code=6)
+    run("promote", "--model", "digits/2", *asked)
+    run("verify", "--model", "digits", *asked)
+    run("gate", "--model", "digits/2", "--policy", "./ours.yaml")
+    run("evidence", "export", "--model", "digits/2", "--out", "b.zip")
+    capsys.readouterr()
+    run("evidence", "verify", "b.zip", "--public-key", "ci.pub", "--json")
+    checked = json.loads(capsys.readouterr().out)
+    assert checked["agrees"]
+    assert checked["findings"] == []
+    assert checked["compared"] > 50
+    run("requests", "list", "--model", "digits", "--json")
+    found = json.loads(capsys.readouterr().out)
+    assert [(r["record"]["request_id"], r["record"]["due_at"], r["overdue"]) for r in found] == [
+        ("R-0", "2026-02-28", True),
+        ("R-1", "2026-02-28", True),
+    ]
+    assert found[0]["record"]["systems"] == [{"name": "backups", "state": "scheduled", "reason": "rotated"}]
+    run("--actor", "dpo", "requests", "answer", "R-0", "--model", "digits")
+    run("requests", "list", "--model", "digits")
+    assert "R-0" not in capsys.readouterr().out.partition("request")[2]
+    run("verify", "--model", "digits", *asked)
+    secrets = [*ids, *(f"person-{index}" for index in range(len(ids)))]
+    stored = b"".join(path.read_bytes() for path in Path("mlruns").rglob("*") if path.is_file()) + Path("b.zip").read_bytes()
+    assert [secret for secret in secrets if secret.encode() in stored and len(secret) > 8] == []
