@@ -108,7 +108,7 @@ def test_files_come_back_whole_and_only_into_an_empty_place(store: Store, name: 
         store.fetch(ref, got)
 
 
-@pytest.mark.parametrize("deed", ["change", "add", "remove", "link", "huge"])
+@pytest.mark.parametrize("deed", ["change", "add", "pickle", "remove", "link", "huge"])
 def test_tampered_files_are_refused(
     store: Store, stored: Callable[[str, str], Path], name: str, folder: Path, tmp_path: Path, deed: str
 ) -> None:
@@ -118,6 +118,8 @@ def test_tampered_files_are_refused(
     if deed == "change":
         weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
     elif deed == "add":
+        (place / "extra.bin").write_bytes(b"more")
+    elif deed == "pickle":
         (place / "extra.pkl").write_bytes(b"\x80\x04.")
     elif deed == "remove":
         weights.unlink()
@@ -130,7 +132,7 @@ def test_tampered_files_are_refused(
     with pytest.raises(IntegrityError):
         store.fetch(ref, tmp_path / "got")
     assert not (tmp_path / "got").exists()
-    if deed in ("link", "huge"):
+    if deed in ("link", "huge", "pickle"):
         with pytest.raises(IntegrityError):
             store.manifest_of(ref)
     else:
