@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
@@ -12,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from grmu_audit import __version__
+from grmu_audit.api.audit_file import as_stored, now, read_audit, require_current, write_audit
 from grmu_audit.api.kept_predictions import predictions_sha256
 from grmu_audit.api.prediction_file import read_predictions
-from grmu_audit.errors import InputError, IntegrityError
-from grmu_audit.evidence import canonical_json, sha256_file, sha256_hex, write_atomic
+from grmu_audit.evidence import canonical_json, sha256_file, sha256_hex
 from grmu_audit.metrics.changes import align, changes, closeness, mean_changes
 from grmu_audit.metrics.curves import curves_of
 from grmu_audit.metrics.facts import Facts, facts
@@ -276,70 +275,3 @@ def judge(audit: Audit, policy: Policy, today: date | None = None) -> Audit:
     from grmu_audit.policy.evaluate import evaluate
 
     return audit.with_verdict(evaluate(audit, policy, today=today or date.fromisoformat(now()[:10])))
-
-
-def require_current(audit: Audit) -> None:
-    """Refuse an audit whose verdict has expired: what was measured then may no longer hold.
-
-    Raises:
-        IntegrityError: it has.
-    """
-    from datetime import datetime
-
-    expires = audit.record.get("expires")
-    try:
-        stale = expires is not None and not datetime.fromisoformat(now()) < datetime.fromisoformat(str(expires))
-    except (ValueError, TypeError):
-        raise IntegrityError(f"the audit of {audit.subject.label} expires on {str(expires)[:40]!r}, which is no date") from None
-    if stale:
-        raise IntegrityError(f"the audit of {audit.subject.label} expired on {expires}: audit it again")
-
-
-def now() -> str:
-    """The current UTC time to the second, ISO 8601; ``SOURCE_DATE_EPOCH`` fixes it for reproducible files.
-
-    Raises:
-        InputError: ``SOURCE_DATE_EPOCH`` is no whole number of seconds.
-    """
-    import os
-    from datetime import UTC, datetime
-
-    fixed = os.environ.get("SOURCE_DATE_EPOCH")
-    try:
-        moment = datetime.now(UTC) if fixed is None else datetime.fromtimestamp(int(fixed), UTC)
-    except (ValueError, OverflowError, OSError):
-        raise InputError(f"SOURCE_DATE_EPOCH is {fixed!r}: give whole seconds since 1970 or unset it") from None
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def read_audit(path: Path) -> Audit:
-    """Read an audit file.
-
-    Raises:
-        InputError: no such file, not JSON, or not an audit that this version reads.
-    """
-    try:
-        tree = json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_refuse_constant)
-    except (OSError, UnicodeError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: cannot be read as an audit file: {error}") from None
-    return Audit.from_json(tree)
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is no number of an audit file")
-
-
-def as_stored(audit: Audit) -> Audit:
-    """The audit as it comes back from its file: what is rendered from either is then the same, byte for byte."""
-    return Audit.from_json(json.loads(canonical_json(audit.to_json())))
-
-
-def write_audit(audit: Audit, path: Path) -> str:
-    """Write an audit in canonical JSON, to a temporary name first.
-
-    Returns:
-        SHA-256 of the file's bytes.
-    """
-    document = canonical_json(audit.to_json())
-    write_atomic(Path(path), document)
-    return sha256_hex(document)

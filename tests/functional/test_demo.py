@@ -71,7 +71,7 @@ def test_stored_tables_hold_no_id_of_the_dataset_at_all(demo: Told) -> None:
     import pandas as pd
 
     tables = list((demo.folder / "mlruns").rglob("*.parquet"))
-    assert len(tables) == 5
+    assert len(tables) >= 5
     for path in tables:
         assert not pd.read_parquet(path)["id"].str.startswith("digit-").any()
 
