@@ -118,13 +118,9 @@ def test_tampered_files_are_refused(
     if deed == "change":
         weights.write_bytes(weights.read_bytes()[:-1] + b"\x01")
     elif deed == "add":
-<<<<<<< HEAD
         (place / "extra.bin").write_bytes(b"more")
     elif deed == "pickle":
         (place / "extra.pkl").write_bytes(b"\x80\x04.")
-=======
-        (place / "extra.txt").write_bytes(b"\x80\x04.")
->>>>>>> issue6
     elif deed == "remove":
         weights.unlink()
     elif deed == "link":
