@@ -145,7 +145,8 @@ class Seed:
 
 def state_bytes(model: Classifier) -> bytes:
     """Weights and buffers as safetensors."""
-    return save({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()})
+    packed: bytes = save({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()})
+    return packed
 
 
 def gap_distance(problem: Problem, model: Classifier) -> float:

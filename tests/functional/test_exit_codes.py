@@ -94,7 +94,7 @@ TABLE = [
     ("unknown command", plain("gat"), 2, "No such command"),
     ("unknown model", plain("gate", "--model", "photodgits"), 2, "photodigits"),
     ("unknown version", plain("gate", "--model", "photodigits/99"), 2, "99"),
-    ("unknown method", plain("unlearn", "--model", GOOD, "--forget", "grmu-demo/ids.csv", "--method", "muu"), 2, "'miu'"),
+    ("unknown method", plain("unlearn", "--model", "photodigits/1", "--forget", "grmu-demo/ids.csv", "--method", "muu"), 2, "'miu'"),
     ("unknown setting", plain("pretrain", "--name", "x", "--set", "epoch=3"), 2, "epochs"),
     ("setting without value", plain("pretrain", "--name", "x", "--set", "epochs"), 2, "KEY=VALUE"),
     ("forget id that does not exist", unknown_id, 2, "row 4"),
