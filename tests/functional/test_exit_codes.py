@@ -22,7 +22,7 @@ from grmu_audit.data.catalog import datasets
 from grmu_audit.data.photodigits import PhotoDigitsOptions, photodigits
 from grmu_audit.errors import ExitCode
 
-GOOD, BAD = "photodigits/4", "photodigits/5"
+FIRST, GOOD, BAD = "photodigits/1", "photodigits/4", "photodigits/5"
 POLICY = """
 schema: grmu-audit/policy/v1
 name: test
@@ -94,7 +94,7 @@ TABLE = [
     ("unknown command", plain("gat"), 2, "No such command"),
     ("unknown model", plain("gate", "--model", "photodgits"), 2, "photodigits"),
     ("unknown version", plain("gate", "--model", "photodigits/99"), 2, "99"),
-    ("unknown method", plain("unlearn", "--model", "photodigits/1", "--forget", "grmu-demo/ids.csv", "--method", "muu"), 2, "'miu'"),
+    ("unknown method", plain("unlearn", "--model", FIRST, "--forget", "grmu-demo/ids.csv", "--method", "muu"), 2, "'miu'"),
     ("unknown setting", plain("pretrain", "--name", "x", "--set", "epoch=3"), 2, "epochs"),
     ("setting without value", plain("pretrain", "--name", "x", "--set", "epochs"), 2, "KEY=VALUE"),
     ("forget id that does not exist", unknown_id, 2, "row 4"),
