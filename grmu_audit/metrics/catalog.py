@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from grmu_audit.errors import NotFoundError
+from grmu_audit.metrics.deep_specs import DEEP_SPECS
 from grmu_audit.plugins import nearest
 
 
@@ -214,7 +215,7 @@ _SPECS = (
     ),
 )
 
-CATALOG: dict[str, MetricSpec] = {s.name: s for s in _SPECS}
+CATALOG: dict[str, MetricSpec] = {s.name: s for s in (*_SPECS, *(MetricSpec(**entry) for entry in DEEP_SPECS))}
 """Every metric by name, in the order of reports."""
 
 

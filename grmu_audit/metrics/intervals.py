@@ -16,6 +16,7 @@ kind                 keys                                                     in
 ``auc_change``       ``left right se``                                        Wald with the paired standard error
 ``closeness``        ``terms`` (changes), ``aggregate`` mean or product       1 - abs(change), Bonferroni over the terms
 ``mean``             ``terms`` (statistics)                                   Bonferroni over the terms
+``student``          ``value se df low high``                                 Student's t, cut to the range
 ===================  =======================================================  ===========================================
 
 ``deff`` >= 1 is the design effect of several samples per person (``metrics.clusters``).
@@ -51,6 +52,7 @@ from grmu_audit.metrics.leaves import (
     proportion_limits,
     sample_size,
 )
+from grmu_audit.metrics.replicates import student_limits
 
 __all__ = ["PAIRED", "Limits", "Statistic", "estimate", "fold", "interval", "limits", "proportion", "sample_size", "scaled"]
 
@@ -118,7 +120,7 @@ def _scaled(key: str, item: Any, factor: float) -> Any:
         return [_scaled(key, inner, factor) for inner in item]
     if key in _COUNTS:
         return item * factor
-    return item / math.sqrt(factor) if key == "se" else item
+    return item / math.sqrt(factor) if key == "se" and item is not None else item
 
 
 def _of(table: dict[str, Callable[..., Any]], statistic: Statistic) -> Callable[..., Any]:
@@ -231,6 +233,7 @@ _ESTIMATES: dict[str, Callable[[Statistic], float]] = {
     "auc_change": _difference_estimate,
     "closeness": _closeness_estimate,
     "mean": lambda s: aggregate([estimate(term) for term in s["terms"]], "mean"),
+    "student": lambda s: float(s["value"]),
 }
 
 _LIMITS: dict[str, Callable[[Statistic, float], Limits | None]] = {
@@ -245,4 +248,5 @@ _LIMITS: dict[str, Callable[[Statistic, float], Limits | None]] = {
     "auc_change": _auc_change_limits,
     "closeness": _closeness_limits,
     "mean": _mean_limits,
+    "student": student_limits,
 }

@@ -17,6 +17,13 @@ from grmu_audit.cli.options import FOLDER, json_option, model_option, next_step,
 )
 @click.option("--out", type=FOLDER, help="Folder for audit.json and report.html [default: grmu-reports/NAME-VERSION].")
 @click.option("--valid-days", type=click.IntRange(min=1), default=90, show_default=True, help="Days until the verdict is stale.")
+@click.option(
+    "--level",
+    type=click.Choice(["quick", "standard", "deep"]),
+    default="quick",
+    show_default=True,
+    help="Predictions only; + layers, FGSM, PGD, features; + AutoAttack, learning again, shadow models.",
+)
 @seed_option(0)
 @json_option
 @click.pass_context
@@ -27,6 +34,7 @@ def command(
     reference: tuple[str, ...],
     out: Path | None,
     valid_days: int,
+    level: str,
     seed: int,
     as_json: bool,
 ) -> None:
@@ -42,7 +50,9 @@ def command(
     ref = session.store.resolve(model)
     folder = out or Path("grmu-reports") / f"{ref.name}-{ref.version}"
     chosen = load_named(policy)
-    done = audit(session, ref.label, policy=chosen, out=folder, references=reference, seed=seed, valid_days=valid_days)
+    done = audit(
+        session, ref.label, policy=chosen, out=folder, references=reference, seed=seed, valid_days=valid_days, level=level
+    )
     click.echo(report.render(done.audit, "json" if as_json else "text"))
     click.echo(f"report: {done.folder / 'report.html'}", err=True)
     next_step(f"grmu-audit promote --model {ref.label}")
