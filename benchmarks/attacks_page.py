@@ -1,0 +1,6 @@
+"""The page of the attacks."""
+
+
+def attack_page(*given: object) -> str:
+    """Nothing yet."""
+    return ""
