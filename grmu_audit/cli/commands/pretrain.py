@@ -14,6 +14,7 @@ from grmu_audit.cli.options import next_step, open_session, parse_settings, seed
 @click.option("--architecture", default="small_resnet", show_default=True)
 @settings_option
 @seed_option(0)
+@click.option("--resume", is_flag=True, help="Continue an interrupted run of the same options after its last whole epoch.")
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -23,12 +24,15 @@ def command(
     architecture: str,
     settings: tuple[str, ...],
     seed: int,
+    resume: bool,
 ) -> None:
     """Train on all training samples and register the version."""
     from grmu_audit.api.train import pretrain
     from grmu_audit.data.catalog import DataSpec
 
     spec = DataSpec(data, parse_settings(data_option))
-    ref = pretrain(open_session(ctx), name, spec, architecture=architecture, settings=parse_settings(settings), seed=seed)
+    ref = pretrain(
+        open_session(ctx), name, spec, architecture=architecture, settings=parse_settings(settings), seed=seed, resume=resume
+    )
     click.echo(ref.label)
     next_step(f"grmu-audit forget sample --model {ref.label} --group TARGET,ATTRIBUTE --ratio 0.5 --out ids.csv")
