@@ -35,6 +35,10 @@ def read_listing(spec: DataSpec) -> Dataset | Listing:
         NotFoundError: no dataset of that name.
         InputError: an option is unknown or out of range, or tables are missing or damaged.
     """
+    if spec.name.endswith(MANIFEST_ENDINGS):
+        from grmu_audit.data.readers.manifest import read_manifest
+
+        return read_manifest({**spec.options, "manifest": spec.name})
     return datasets.get(spec.name)(spec.options)
 
 
@@ -80,3 +84,27 @@ def _celeba(options: Mapping[str, object]) -> Dataset | Listing:
     from grmu_audit.data.readers.celeba import read_celeba
 
     return read_celeba(options)
+
+
+@datasets.register("waterbirds")
+def _waterbirds(options: Mapping[str, object]) -> Dataset | Listing:
+    """Waterbirds: land or water bird as target, background as attribute."""
+    from grmu_audit.data.readers.waterbirds import read_waterbirds
+
+    return read_waterbirds(options)
+
+
+@datasets.register("fairface")
+def _fairface(options: Mapping[str, object]) -> Dataset | Listing:
+    """FairFace: age band as target, race as attribute (gender too by option)."""
+    from grmu_audit.data.readers.fairface import read_fairface
+
+    return read_fairface(options)
+
+
+@datasets.register("cifar10")
+def _cifar10(options: Mapping[str, object]) -> Dataset | Listing:
+    """CIFAR-10: ten classes; the groups are the classes, or those of an attribute file."""
+    from grmu_audit.data.readers.cifar10 import read_cifar10
+
+    return read_cifar10(options)

@@ -93,6 +93,8 @@ class Header:
     """Longest input in tokens; only for text."""
     view: View = field(default_factory=View)
     """How an image becomes an input in validation and test."""
+    stated_size: tuple[int, int] | None = None
+    """Height and width that every image file is said to have, where the data says so."""
     target_name: str = ""
     """Name of the target column."""
     attributes: tuple[Attribute, ...] = ()

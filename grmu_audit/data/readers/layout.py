@@ -83,13 +83,25 @@ def _names(folder: Path) -> set[str]:
         raise EnvironmentFailure(f"{folder} cannot be read: {error.strerror or error}") from None
 
 
-def codes(source: str, column: str, rows: Sequence[int], cells: Sequence[str], known: Mapping[str, int]) -> list[int | None]:
+def shorter_side(size: int) -> int:
+    """Shorter side that an image is resized to before its centre is cut out: 256 for inputs of 224.
+
+    >>> shorter_side(224), shorter_side(32)
+    (256, 37)
+    """
+    return round(size * 256 / 224)
+
+
+def codes(
+    source: str, column: str, rows: Sequence[int], cells: Sequence[str], known: Mapping[str, int], *, required: bool = False
+) -> list[int | None]:
     """Label codes of cells; None where a cell is empty.
 
     Raises:
-        InputError: a cell is none of the known labels; the first such row is named, the others are counted.
+        InputError: a cell is none of the known labels, or empty where one is required; the first such row is named, the others
+            are counted.
     """
-    bad = [(row, cell) for row, cell in zip(rows, cells, strict=True) if cell and cell not in known]
+    bad = [(row, cell) for row, cell in zip(rows, cells, strict=True) if cell not in known and (cell or required)]
     if bad:
         more = f" (and {len(bad) - 1} more rows)" if len(bad) > 1 else ""
         few = ", ".join(list(known)[:20])
