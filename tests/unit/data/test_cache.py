@@ -81,7 +81,7 @@ def test_interrupted_build_is_continued(listing: Listing, tmp_path: Path, monkey
     with pytest.raises(KeyboardInterrupt):
         decoded(listing)
     assert [p.suffix for p in caches(tmp_path)] == [".partial"]
-    done = np.fromfile(caches(tmp_path)[0] / "done.bin", dtype=np.uint8).reshape(-1, 32).any(1)
+    done = np.fromfile(caches(tmp_path)[0] / "done.bin", dtype=np.uint8).reshape(-1, 48).any(1)
     assert 0 < done.sum() < 76
     damaged = int(np.flatnonzero(done)[0])  # as after a power failure: said to be done, but not written
     with (caches(tmp_path)[0] / "pixels.bin").open("r+b") as stream:
