@@ -59,6 +59,34 @@ def settings_option(function: F) -> F:
     )(function)
 
 
+def data_options(function: F) -> F:
+    """``--data`` and ``--data-option``, put together as ``data``."""
+
+    @functools.wraps(function)
+    def command(*args: Any, data: str, data_option: tuple[str, ...], **kwargs: Any) -> Any:
+        from grmu_audit.data.catalog import DataSpec
+
+        return function(*args, data=DataSpec(data, parse_settings(data_option)), **kwargs)
+
+    for option in (
+        click.option("--data-option", multiple=True, metavar="KEY=VALUE", help="Option of the dataset; repeatable."),
+        click.option("--data", default="photodigits", show_default=True, help="Dataset by name."),
+    ):
+        command = option(command)
+    return command  # type: ignore[return-value]
+
+
+def architecture_options(function: F) -> F:
+    """``--architecture`` and ``--architecture-option``."""
+    text = "small_resnet, small_vit, mlp, bert, a classifier of torchvision, or package.module:function if allowed."
+    for option in (
+        click.option("--architecture-option", multiple=True, metavar="KEY=VALUE", help="Option of the architecture; repeatable."),
+        click.option("--architecture", default="small_resnet", show_default=True, metavar="NAME", help=text),
+    ):
+        function = option(function)
+    return function
+
+
 def search_options(function: F) -> F:
     """``--preset``, ``--tune`` and ``--resume``: where options come from, and going on after an interruption."""
     for option in (
