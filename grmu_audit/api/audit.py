@@ -180,6 +180,7 @@ def data_record(dataset: Dataset, groups: tuple[GroupCount, ...]) -> DataRecord:
         attribute_names=header.attribute_names,
         source=f"{header.source}. Licence: {header.licence}",
         attribute_provenance=header.attribute_provenance,
+        excluded=sum(dataset.excluded.values()),
     )
 
 

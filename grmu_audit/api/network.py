@@ -47,7 +47,7 @@ def spec_of(dataset: Dataset, network: Network) -> ModelSpec:
     return ModelSpec(
         network.architecture,
         len(header.class_names),
-        tuple(header.image_size),
+        header.input_shape,
         header.mean,
         header.std,
         header.class_names,

@@ -1,4 +1,4 @@
-"""The one batch source: pixels held once (on the device where they fit), sampled and augmented there, per sample."""
+"""The one batch source: inputs held once (on the device where they fit), sampled and augmented there, per sample."""
 
 from __future__ import annotations
 
@@ -9,10 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from grmu_audit.data.augment import transform
+from grmu_audit.data.inputs import device_inputs
+
 if TYPE_CHECKING:
     import torch
 
-    from grmu_audit.data.dataset import Augmentation, Dataset
+    from grmu_audit.data.dataset import Dataset
+
+__all__ = ["Batch", "BatchSource", "transform"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +25,7 @@ class Batch:
     """Samples of one step, on the device."""
 
     pixels: torch.Tensor
-    """[b, channels, height, width] float in [0, 1], augmented where asked for."""
+    """[b, *input_shape] inputs of whatever kind; images are float in [0, 1], augmented where asked for."""
     target: torch.Tensor
     """[b] class index."""
     group: torch.Tensor
@@ -44,16 +49,17 @@ class BatchSource:
         self.classes = len(dataset.header.class_names)
         self.attributes = len(dataset.header.attribute_names)
         self.groups = self.classes * self.attributes
-        self._pixels = torch.from_numpy(dataset.pixels).to(device)
+        self.inputs = device_inputs(dataset, device)
         target = torch.from_numpy(dataset.frame["target"].to_numpy(dtype=np.int64, copy=True))
         attribute = torch.from_numpy(dataset.frame["attribute"].to_numpy(dtype=np.int64, copy=True))
         self.target = target.to(device)
         self.group = (target * self.attributes + attribute).to(device)
 
-    def take(self, rows: torch.Tensor) -> Batch:
-        """These rows as they are, without augmentation."""
+    def take(self, rows: torch.Tensor, generator: torch.Generator | None = None) -> Batch:
+        """These rows as they are; with a CPU generator, with the dataset's augmentation."""
         index = rows.to(self.device)
-        return Batch(self._pixels[index].float().div_(255.0), self.target[index], self.group[index], index)
+        inputs = self.inputs.take(rows) if generator is None else self.inputs.augmented(rows, generator)
+        return Batch(inputs, self.target[index], self.group[index], index)
 
     def batches(
         self,
@@ -86,38 +92,4 @@ class BatchSource:
             rest = chunks.pop()
             chunks[-1] = torch.cat([chunks[-1], rest])
         for chunk in chunks:
-            batch = self.take(chunk)
-            if augment and generator is not None:
-                pixels = transform(batch.pixels, self.dataset.header.augmentation, generator)
-                batch = Batch(pixels, batch.target, batch.group, batch.rows)
-            yield batch
-
-
-def transform(pixels: torch.Tensor, augmentation: Augmentation, generator: torch.Generator) -> torch.Tensor:
-    """Random zoom, shift and mirror, drawn for each sample by itself.
-
-    Args:
-        pixels: [b, c, h, w] in [0, 1].
-        augmentation: ranges; with the neutral ones the pixels come back unchanged.
-        generator: CPU generator.
-
-    Returns:
-        [b, c, h, w]; bilinear, borders reflected.
-    """
-    import torch
-    from torch.nn import functional
-
-    n = len(pixels)
-    low, high = augmentation.scale
-    draws = torch.rand(4, n, generator=generator)
-    if (low, high, augmentation.shift, augmentation.flip) == (1.0, 1.0, 0.0, False):
-        return pixels
-    zoom = 1.0 / (low + (high - low) * draws[0])
-    mirror = torch.where(draws[3] < 0.5, -1.0, 1.0) if augmentation.flip else torch.ones(n)
-    theta = torch.zeros(n, 2, 3)
-    theta[:, 0, 0] = zoom * mirror
-    theta[:, 1, 1] = zoom
-    theta[:, 0, 2] = (draws[1] * 2 - 1) * augmentation.shift
-    theta[:, 1, 2] = (draws[2] * 2 - 1) * augmentation.shift
-    grid = functional.affine_grid(theta.to(pixels.device), list(pixels.shape), align_corners=False)
-    return functional.grid_sample(pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+            yield self.take(chunk, generator if augment else None)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
-from grmu_audit.cli.options import parse_settings
+from grmu_audit.cli.options import data_option_option, data_root_option, data_spec
 
 
 @click.group("data")
@@ -22,14 +24,14 @@ def names() -> None:
 
 @command.command("describe")
 @click.argument("name")
-@click.option("--data-option", multiple=True, metavar="KEY=VALUE", help="Option of the dataset; repeatable.")
-def describe(name: str, data_option: tuple[str, ...]) -> None:
+@data_root_option
+@data_option_option
+def describe(name: str, data_root: Path | None, data_option: tuple[str, ...]) -> None:
     """Show groups by split, sizes, names and the digest of a dataset."""
     from grmu_audit.api.describe import describe as facts
     from grmu_audit.cli.tables import group_table
-    from grmu_audit.data.catalog import DataSpec
 
-    header, digest, groups = facts(DataSpec(name, parse_settings(data_option)))
+    header, digest, groups = facts(data_spec(name, data_root, data_option))
     click.echo(f"{header.name} {header.version}, images {header.image_size}, sha256 {digest}")
     click.echo(f"source: {header.source}")
     click.echo(f"attribute: {header.attribute_provenance}")
