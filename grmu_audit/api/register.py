@@ -72,14 +72,14 @@ def register(
 
     config = configured(TrainConfig, settings)
     dataset = session.dataset(data)
-    quality = checked(dataset, None)
     spec, start = started(session, spec_of(dataset, network), network)
     model = build(spec, seed=0)
     found = fit_state(model, read_state(weights), weights.name, need_head=True)
     tell(session, found)
     model.load_state_dict({**model.state_dict(), **found.tensors})
+    quality = checked(dataset, None)
     origin = {"checkpoint": {"file": weights.name, "sha256": sha256_file(weights), "notes": list(found.notes)}}
-    used = {**config.model_dump(mode="json")} if settings else {}
+    used = config.model_dump(mode="json") if settings else {}
     chosen = {**network_facts(spec, start), **origin}
     recipe = Recipe("pretrain", METHOD, seed, data, used, chosen=chosen, start=start, network=spec.to_json())
 

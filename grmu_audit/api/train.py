@@ -60,15 +60,15 @@ def pretrain(
 
     config = configured(TrainConfig, settings)
     dataset = session.dataset(data)
-    quality = checked(dataset, None)
     spec, start = started(session, spec_of(dataset, network), network)
+    model = build(spec, derive_seed(seed, "init"), start)
+    quality = checked(dataset, None)
     used = config.model_dump(mode="json")
     facts = network_facts(spec, start)
     recipe = Recipe("pretrain", "train", seed, data, used, chosen=facts, start=start, network=spec.to_json())
 
     def make(source: BatchSource, runtime: Runtime) -> Classifier:
         """Fresh weights (or those to start from), full recipe."""
-        model = build(spec, derive_seed(seed, "init"), start)
         place(model, runtime.device)
         return fit(model, source, dataset.rows("train"), dataset.rows("val"), config, runtime)
 

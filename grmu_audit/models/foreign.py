@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -60,7 +61,9 @@ def _safetensors(path: Path) -> Any:
 
 def _pickled(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         asked = str(error).strip().splitlines()
         detail = next((line.strip() for line in asked if "GLOBAL" in line or "Unsupported" in line), asked[0] if asked else "")
