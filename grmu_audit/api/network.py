@@ -51,8 +51,16 @@ def spec_of(dataset: Dataset, network: Network) -> ModelSpec:
         header.mean,
         header.std,
         header.class_names,
-        dict(network.options),
+        {**_known_to(dataset, network.architecture), **network.options},
     )
+
+
+def _known_to(dataset: Dataset, architecture: str) -> dict[str, object]:
+    """Options that follow from the data: a text model's vocabulary."""
+    vocabulary = dataset.header.vocabulary
+    if vocabulary is None or architecture != "bert":
+        return {}
+    return {"vocabulary": vocabulary.size, "pad": vocabulary.pad, "sep": vocabulary.sep}
 
 
 def started(session: Session, spec: ModelSpec, network: Network) -> tuple[ModelSpec, Start | None]:
