@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from grmu_audit import __version__
 from grmu_audit.api import judge
+from grmu_audit.api.erasure import request_fields
 from grmu_audit.api.export import evidence_files
 from grmu_audit.api.network import stored_network
 from grmu_audit.api.request import StoredRequest, stored_request
@@ -99,7 +100,9 @@ def audit(
         baseline=tables[1] if baseline else None,
         references=tables[2 if baseline else 1 :],
         data=data_record(dataset, request.groups),
-        forget=ForgetRecord(len(request.names), request.digest, request.dominant, request.made),
+        forget=ForgetRecord(
+            len(request.names), request.digest, request.dominant, {**request.made, **request_fields(session.store, ref)}
+        ),
         dominant=request.dominant,
         confidence=policy.confidence,
         positive_class=policy.positive_class,

@@ -21,7 +21,7 @@ class InfluenceConfig(MethodConfig):
 
     step: float = Field(1.0, gt=0, allow_inf_nan=False)
     """alpha: factor of the step."""
-    damping: float = Field(1e-2, gt=0, allow_inf_nan=False)
+    damping: float = Field(1.0, gt=0, allow_inf_nan=False)
     """lambda: added to the diagonal of the Fisher matrix."""
     samples: int = Field(128, ge=1, le=1000)
     """m: retain samples that the Fisher matrix is made of; memory is m times the parameters."""

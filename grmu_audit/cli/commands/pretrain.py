@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 @click.option("--pretrained", metavar="imagenet|NAME", help="Start from torchvision's published weights.")
 @settings_option
 @seed_option(0)
+@click.option("--resume", is_flag=True, help="Continue an interrupted run of the same options after its last whole epoch.")
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -42,12 +43,14 @@ def command(
     pretrained: str | None,
     settings: tuple[str, ...],
     seed: int,
+    resume: bool,
 ) -> None:
     """Train on all training samples and register the version."""
     from grmu_audit.api.network import Network
     from grmu_audit.api.train import pretrain
 
     network = Network(architecture, parse_settings(architecture_option), weights, pretrained)
-    ref = pretrain(open_session(ctx), name, data, network=network, settings=parse_settings(settings), seed=seed)
+    values = parse_settings(settings)
+    ref = pretrain(open_session(ctx), name, data, network=network, settings=values, seed=seed, resume=resume)
     click.echo(ref.label)
     next_step(f"grmu-audit forget sample --model {ref.label} --group TARGET,ATTRIBUTE --ratio 0.5 --out ids.csv")
