@@ -60,6 +60,17 @@ def settings_option(function: F) -> F:
     )(function)
 
 
+def architecture_options(function: F) -> F:
+    """``--architecture`` and ``--architecture-option``."""
+    text = "small_resnet, small_vit, mlp, bert, a classifier of torchvision, or package.module:function if allowed."
+    for option in (
+        click.option("--architecture-option", multiple=True, metavar="KEY=VALUE", help="Option of the architecture; repeatable."),
+        click.option("--architecture", default="small_resnet", show_default=True, metavar="NAME", help=text),
+    ):
+        function = option(function)
+    return function
+
+
 def search_options(function: F) -> F:
     """``--preset``, ``--tune`` and ``--resume``: where options come from, and going on after an interruption."""
     for option in (

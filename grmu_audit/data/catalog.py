@@ -108,3 +108,11 @@ def _cifar10(options: Mapping[str, object]) -> Dataset | Listing:
     from grmu_audit.data.readers.cifar10 import read_cifar10
 
     return read_cifar10(options)
+
+
+@datasets.register("multinli")
+def _multinli(options: Mapping[str, object]) -> Dataset | Listing:
+    """MultiNLI: entailment as target, negation as attribute; texts."""
+    from grmu_audit.data.readers.multinli import read_multinli
+
+    return read_multinli(options)

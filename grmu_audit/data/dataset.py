@@ -58,6 +58,20 @@ class Attribute:
 
 
 @dataclass(frozen=True)
+class Vocabulary:
+    """What a model must know of the tokenizer that made its inputs."""
+
+    size: int
+    """Tokens that it knows."""
+    pad: int
+    """Number of the token that fills short texts up."""
+    sep: int
+    """Number of the token that ends each sentence of a pair."""
+    sha256: str
+    """Digest of the tokenizer's file."""
+
+
+@dataclass(frozen=True)
 class Header:
     """What a manifest says about itself; with it a model knows its input and its output."""
 
@@ -91,6 +105,8 @@ class Header:
     """Names of the features, in the order of the input; only for tables."""
     length: int = 0
     """Longest input in tokens; only for text."""
+    vocabulary: Vocabulary | None = None
+    """The tokenizer's; only for text."""
     view: View = field(default_factory=View)
     """How an image becomes an input in validation and test."""
     stated_size: tuple[int, int] | None = None

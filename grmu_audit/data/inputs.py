@@ -11,6 +11,7 @@ import numpy.typing as npt
 from grmu_audit.data.augment import transform
 from grmu_audit.data.cache.store import ImageStore
 from grmu_audit.data.resample import Windows, crop_windows, cut_batch, cut_each, still_windows
+from grmu_audit.data.tokens import TokenInputs
 from grmu_audit.errors import InputError
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def device_inputs(dataset: Dataset, device: torch.device) -> DeviceInputs:
         InputError: nothing is known that serves this kind.
     """
     images: Builder = ImageFiles if isinstance(dataset.pixels, ImageStore) else ImageArray
-    builders: dict[str, Builder] = {"image": images, "table": Table}
+    builders: dict[str, Builder] = {"image": images, "table": Table, "text": TokenInputs}
     if dataset.header.kind not in builders:
         raise InputError(f"dataset {dataset.header.name!r} is of kind {dataset.header.kind!r}; known: {', '.join(builders)}")
     return builders[dataset.header.kind](dataset, device)

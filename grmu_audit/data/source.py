@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from grmu_audit.data.augment import transform
 from grmu_audit.data.inputs import device_inputs
+from grmu_audit.data.tokens import pooled
 
 if TYPE_CHECKING:
     import torch
@@ -61,6 +62,18 @@ class BatchSource:
         inputs = self.inputs.take(rows) if generator is None else self.inputs.augmented(rows, generator)
         return Batch(inputs, self.target[index], self.group[index], index)
 
+    @property
+    def lengths(self) -> torch.Tensor | None:
+        """[n] tokens of every text, on the CPU; None where all inputs have the same size."""
+        found: torch.Tensor | None = getattr(self.inputs, "lengths", None)
+        return found
+
+    def by_length(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64] | None:
+        """Order of the rows from short to long, ties in their order; None where all inputs have the same size."""
+        if self.lengths is None:
+            return None
+        return np.argsort(self.lengths.numpy()[rows], kind="stable").astype(np.int64)
+
     def batches(
         self,
         rows: npt.NDArray[np.int64],
@@ -74,9 +87,10 @@ class BatchSource:
 
         Args:
             rows: [n] row numbers.
-            size: batch size; the last batch holds the rest (a rest of one joins the batch before it when
-                training, since batch statistics of one sample are undefined).
-            generator: shuffles (and augments); None keeps the order and forbids augmentation.
+            size: batch size; one batch (the last one, except of shuffled texts) holds the rest (when training, a rest of one
+                joins the batch before it, since batch statistics of one sample are undefined).
+            generator: shuffles (and augments); None keeps the order and forbids augmentation.  Texts of like length are
+                shuffled into the same batch.
             weights: [n] sampling weights; then n rows are drawn with replacement.
             augment: apply the dataset's augmentation, per sample.
         """
@@ -87,9 +101,14 @@ class BatchSource:
             order = order[torch.multinomial(torch.from_numpy(weights), len(order), replacement=True, generator=generator)]
         elif generator is not None:
             order = order[torch.randperm(len(order), generator=generator)]
+        lengths = self.lengths
+        if lengths is not None and generator is not None:
+            order = pooled(order, lengths, size)
         chunks = list(torch.split(order, size))
         if generator is not None and len(chunks) > 1 and len(chunks[-1]) == 1:
             rest = chunks.pop()
             chunks[-1] = torch.cat([chunks[-1], rest])
+        if lengths is not None and generator is not None:
+            chunks = [chunks[i] for i in torch.randperm(len(chunks), generator=generator).tolist()]
         for chunk in chunks:
             yield self.take(chunk, generator if augment else None)

@@ -59,7 +59,7 @@ def sample(ctx: click.Context, /, model: str, ratio: float | None, out: Path, **
 def check(ctx: click.Context, model: str, forget: Path) -> None:
     """Check a forget list against the model's training data, and the data's quality under the request."""
     from grmu_audit.api.request import read_request
-    from grmu_audit.api.train import checked
+    from grmu_audit.api.version import checked
     from grmu_audit.cli.tables import group_table
 
     session = open_session(ctx)
