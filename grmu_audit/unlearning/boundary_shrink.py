@@ -23,7 +23,7 @@ class BoundaryShrinkConfig(MethodConfig):
     learning_rate: float = Field(3e-5, gt=0, allow_inf_nan=False)
     """Peak learning rate; there is no retain pass that would repair a rate too high."""
     radius: float = Field(0.1, gt=0, le=1)
-    """L-infinity radius of the step in pixel units, [0, 1]."""
+    """L-infinity radius of the step in pixel units, [0, 1] (tables: standard deviations)."""
     weight_decay: float = Field(0.0, ge=0)
     """None: the fit is the only force."""
     augment: bool = False

@@ -82,7 +82,7 @@ def flat(tensors: Tensors) -> torch.Tensor:
 
 def flat_each(tensors: Tensors) -> torch.Tensor:
     """[b, P] all entries of each sample in a row."""
-    return torch.cat([value.flatten(1) for value in tensors.values()], 1)
+    return torch.cat([value.reshape(len(value), -1) for value in tensors.values()], 1)
 
 
 def woodbury(G: torch.Tensor, v: torch.Tensor, damping: float) -> torch.Tensor:

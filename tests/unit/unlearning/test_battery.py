@@ -73,9 +73,9 @@ class Spy(BatchSource):
         super().__init__(source.dataset, source.device)
         self.seen: set[int] = set()
 
-    def take(self, rows: torch.Tensor):  # type: ignore[no-untyped-def]
+    def take(self, rows: torch.Tensor, generator: torch.Generator | None = None):  # type: ignore[no-untyped-def]
         self.seen |= set(rows.tolist())
-        return super().take(rows)
+        return super().take(rows, generator)
 
 
 @pytest.mark.parametrize("name", NAMES)
