@@ -14,6 +14,7 @@ from grmu_audit.api.request import Request, request_artifact
 from grmu_audit.api.resume import Make, checkpoints, made
 from grmu_audit.api.session import Session
 from grmu_audit.data.catalog import DataSpec
+from grmu_audit.data.quality import near_copies, sizes_ok
 from grmu_audit.datacheck import check, require
 from grmu_audit.evidence import canonical_json, pseudonyms
 from grmu_audit.records import DataCheckReport, ModelRef
@@ -82,6 +83,9 @@ def checked(dataset: Dataset, request: Request | None) -> DataCheckReport:
         class_names=dataset.header.class_names,
         attribute_names=dataset.header.attribute_names,
         content_hashes=dataset.content,
+        image_shape_ok=sizes_ok(dataset),
+        near_copies=near_copies(dataset),
+        excluded=dataset.excluded,
         minimum_group_size=MINIMUM_GROUP,
     )
     require(report)

@@ -119,6 +119,11 @@ class Header:
     """Name of the column that keeps samples of one person together; empty where there is none."""
 
     @property
+    def longest_short_side(self) -> int:
+        """Shorter side beyond which decoded images are stored reduced: twice the input's, so that crops lose little."""
+        return 2 * max(self.view.shorter, *self.image_size[1:])
+
+    @property
     def input_shape(self) -> tuple[int, ...]:
         """Shape of one input, without the batch: (channels, height, width), (features,) or (tokens,)."""
         shapes: dict[str, tuple[int, ...]] = {"image": self.image_size, "table": (len(self.features),), "text": (self.length,)}

@@ -199,7 +199,7 @@ def test_unexpected_exceptions_exit_4_and_hide_the_traceback(
 ) -> None:
     from grmu_audit.api import describe
 
-    def explode(spec: object) -> None:
+    def explode(*_: object, **__: object) -> None:
         raise ZeroDivisionError("planted")
 
     monkeypatch.setattr(describe, "describe", explode)

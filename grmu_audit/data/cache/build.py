@@ -23,6 +23,7 @@ from grmu_audit.data.cache.files import Found, fingerprint, look, parallel, refu
 from grmu_audit.data.cache.store import INDEX, META, PIXELS, SCHEMA, ImageStore, image_digest, offsets, open_store
 from grmu_audit.data.dataset import Dataset
 from grmu_audit.data.decode import UndecodableError, decode, stored_size
+from grmu_audit.data.likeness import difference_hash
 from grmu_audit.data.listing import Listing
 from grmu_audit.errors import EnvironmentFailure, IntegrityError
 from grmu_audit.evidence import canonical_json, write_atomic
@@ -30,7 +31,9 @@ from grmu_audit.evidence import canonical_json, write_atomic
 CACHE_VARIABLE = "GRMU_AUDIT_CACHE"
 """Environment variable with the folder of caches."""
 DONE = "done.bin"
-"""Digests of the images that a build has finished, [n, 32] bytes; zeros where it has not."""
+"""Digest and likeness of the images that a build has finished, [n, 48] bytes; zeros where it has not."""
+RECORD = 48
+"""Bytes of one image in it."""
 VERIFIED = "verified.json"
 """Size and time of change that the pixels had when all digests were last compared."""
 
@@ -61,13 +64,8 @@ def decoded(listing: Listing, *, progress: bool = False) -> Dataset:
     return Dataset(listing.header, listing.frame, store, listing.excluded)
 
 
-def longest_short_side(listing: Listing) -> int:
-    """Shorter side beyond which stored images are reduced: twice the input's, so that crops lose nothing to speak of."""
-    return 2 * max(listing.header.view.shorter, *listing.header.image_size[1:])
-
-
 def _store(listing: Listing, progress: bool) -> ImageStore:
-    folder, limit = cache_folder() / "images", longest_short_side(listing)
+    folder, limit = cache_folder() / "images", listing.header.longest_short_side
     salt = [SCHEMA, limit]
     quick = folder / "by-stat" / f"{fingerprint(listing, salt)}.json"
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
@@ -96,8 +94,9 @@ def _build(listing: Listing, found: list[Found], limit: int, made: Path, progres
         partial.mkdir(exist_ok=True, mode=0o700)
         sizes = np.array([stored_size(one.outline, limit) for one in found], dtype=np.int64)
         heights, widths = sizes[:, 0], sizes[:, 1]
-        digests = _fill(listing, partial, heights, widths, progress)
-        np.savez(partial / INDEX, heights=heights, widths=widths, digests=digests)
+        records = _fill(listing, partial, heights, widths, progress)
+        digests, hashes = records[:, :32], np.ascontiguousarray(records[:, 32:]).view(np.uint64)
+        np.savez(partial / INDEX, heights=heights, widths=widths, digests=digests, hashes=hashes)
         index = hashlib.sha256((partial / INDEX).read_bytes()).hexdigest()
         write_atomic(partial / META, canonical_json({"schema": SCHEMA, "images": len(found), "index_sha256": index}))
         (partial / DONE).unlink()
@@ -108,17 +107,17 @@ def _build(listing: Listing, found: list[Found], limit: int, made: Path, progres
 def _fill(
     listing: Listing, partial: Path, heights: npt.NDArray[np.int64], widths: npt.NDArray[np.int64], progress: bool
 ) -> npt.NDArray[np.uint8]:
-    """Decode what is not there yet; returns the digests, [n, 32] bytes."""
+    """Decode what is not there yet; returns the records of ``DONE``."""
     starts = offsets(heights, widths)
     pixels = _opened(partial / PIXELS, int(starts[-1]))
-    done = _opened(partial / DONE, 32 * len(heights))
+    done = _opened(partial / DONE, RECORD * len(heights))
     defects: list[str] = []
 
     def one(item: str) -> str | None:
         index = int(item)
         shape = (int(heights[index]), int(widths[index]))
         start, size = int(starts[index]), int(starts[index + 1] - starts[index])
-        before = os.pread(done, 32, 32 * index)
+        before = os.pread(done, 32, RECORD * index)
         if any(before) and _digest(os.pread(pixels, size, start), shape) == before:
             return None
         try:
@@ -126,7 +125,7 @@ def _fill(
         except (UndecodableError, OSError) as error:
             return f"{listing.paths[index]}: {error}"
         _write(pixels, np.ascontiguousarray(image).tobytes(), start)
-        _write(done, bytes.fromhex(image_digest(image)), 32 * index)
+        _write(done, bytes.fromhex(image_digest(image)) + difference_hash(image).tobytes(), RECORD * index)
         return None
 
     try:
@@ -139,7 +138,7 @@ def _fill(
     if defects:
         shutil.rmtree(partial, ignore_errors=True)  # mended files will have another name
         refuse_images(listing, defects)
-    return np.frombuffer((partial / DONE).read_bytes(), dtype=np.uint8).reshape(-1, 32)
+    return np.frombuffer((partial / DONE).read_bytes(), dtype=np.uint8).reshape(-1, RECORD)
 
 
 def _digest(content: bytes, shape: tuple[int, int]) -> bytes:
@@ -213,9 +212,11 @@ def _locked(path: Path) -> Iterator[None]:
 def _bar(listing: Listing, what: str, progress: bool) -> Iterator[Tick]:
     from tqdm import tqdm
 
-    with tqdm(
-        total=len(listing.paths), desc=f"{what} {listing.header.name}", unit="img", disable=not progress, file=sys.stderr
-    ) as bar:
+    title, count = f"{what} {listing.header.name}", len(listing.paths)
+    on_terminal = sys.stderr.isatty()
+    if progress and not on_terminal:
+        sys.stderr.write(f"{title}: {count} images\n")
+    with tqdm(total=count, desc=title, unit="img", disable=not (progress and on_terminal), file=sys.stderr, leave=False) as bar:
 
         def tick(done: int) -> None:
             bar.update(done)

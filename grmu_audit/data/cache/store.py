@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from grmu_audit.data.likeness import Hashes
 from grmu_audit.errors import IntegrityError
 
 SCHEMA = "grmu-audit/decoded-images/v1"
@@ -27,6 +28,7 @@ class ImageStore:
         heights: [n] rows of each image.
         widths: [n] columns of each image.
         digests: [n] SHA-256 of each image (``image_digest``).
+        hashes: [n, 2] what each image looks like (``likeness.difference_hash``).
         folder: where the file lies; None for a store in memory.
     """
 
@@ -38,11 +40,13 @@ class ImageStore:
         heights: npt.NDArray[np.int64],
         widths: npt.NDArray[np.int64],
         digests: tuple[str, ...],
+        hashes: Hashes,
         folder: Path | None = None,
     ) -> None:
         self.data = data
         self.heights, self.widths = heights, widths
         self.digests = digests
+        self.hashes = hashes
         self.folder = folder
         self.offsets = offsets(heights, widths)
 
@@ -98,11 +102,11 @@ def open_store(folder: Path) -> ImageStore:
         if meta["schema"] != SCHEMA or hashlib.sha256(index).hexdigest() != meta["index_sha256"]:
             raise IntegrityError(f"the image cache {folder} is damaged: remove the folder, it is made again")
         with np.load(folder / INDEX, allow_pickle=False) as tables:
-            heights, widths, digests = tables["heights"], tables["widths"], tables["digests"]
+            heights, widths, digests, hashes = (tables[name] for name in ("heights", "widths", "digests", "hashes"))
         size = int((heights * widths * 3).sum())
         if (folder / PIXELS).stat().st_size != size:
             raise IntegrityError(f"the image cache {folder} has another size than it was written with: remove the folder")
         data: npt.NDArray[np.uint8] = np.memmap(folder / PIXELS, dtype=np.uint8, mode="c", shape=(size,))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise IntegrityError(f"the image cache {folder} cannot be read ({type(error).__name__}): remove the folder") from None
-    return ImageStore(data, heights, widths, tuple(row.tobytes().hex() for row in digests), folder)
+    return ImageStore(data, heights, widths, tuple(row.tobytes().hex() for row in digests), hashes, folder)
