@@ -13,8 +13,16 @@ from grmu_audit.metrics.attacks import standard_error
 from grmu_audit.metrics.clusters import design_effect
 from grmu_audit.metrics.facts import Facts, Ints, Mask, facts, listed
 from grmu_audit.metrics.fairness import gap_change
-from grmu_audit.metrics.intervals import PAIRED, Statistic, estimate, sample_size
-from grmu_audit.metrics.performance import SPLIT_OF, accuracy_basis, accuracy_rows, cell_pairs, group_subjects, group_value
+from grmu_audit.metrics.intervals import Statistic, estimate, sample_size
+from grmu_audit.metrics.performance import (
+    SPLIT_OF,
+    accuracy_basis,
+    accuracy_rows,
+    cell_pairs,
+    group_subjects,
+    group_value,
+    paired_counts,
+)
 from grmu_audit.metrics.privacy import FORESTS, Attacked, attacked, auc_basis, auc_statistic, forest_basis, pair_subjects
 from grmu_audit.metrics.values import Basis, defined, undefined
 from grmu_audit.records import Group, MetricValue, Predictions
@@ -104,7 +112,8 @@ def paired(first: Mask, second: Mask, person: Ints | None) -> Statistic:
     only, lost = first & ~second, second & ~first
     both, none = int((first & second).sum()), int((~first & ~second).sum())
     effect = design_effect(only.astype(np.int64) - lost, person)
-    return {"kind": "paired", **dict(zip(PAIRED, (both, int(only.sum()), int(lost.sum()), none), strict=True)), "deff": effect}
+    persons = None if person is None else len(np.unique(person))
+    return paired_counts((both, int(only.sum()), int(lost.sum()), none), effect, persons)
 
 
 def _made(
@@ -175,7 +184,8 @@ def _auc_change(
     left, right = attacks[0].rocs[score].influence, attacks[1].rocs[score].influence
     sides = {"left": auc_statistic(candidate, attacks[0], score), "right": auc_statistic(other, attacks[1], score)}
     se = standard_error(left - right, pair_subjects(candidate, attacks[0]))
-    return defined("MIA_AUC", {"kind": "auc_change", **sides, "se": se}, basis, subject=subject, confidence=confidence)
+    persons = {key: side for key, side in sides["left"].items() if key == "persons"}
+    return defined("MIA_AUC", {"kind": "auc_change", **sides, "se": se, **persons}, basis, subject=subject, confidence=confidence)
 
 
 def _group_changes(candidate: Facts, other: Facts, *, subject: str, confidence: float) -> Iterator[MetricValue]:

@@ -63,6 +63,16 @@ def design_effects(
     return np.maximum(ratio, 1.0)
 
 
+def persons_per_cell(cell: npt.NDArray[np.int64], cells: int, subject: npt.NDArray[np.int64] | None) -> list[int | None]:
+    """Distinct persons of every cell, or None where samples are not clustered."""
+    if subject is None:
+        return [None] * cells
+    if not len(subject):
+        return [0] * cells
+    found: list[int | None] = np.bincount(_clusters(cell, subject)[1], minlength=cells).tolist()
+    return found
+
+
 def _clusters(cell: npt.NDArray[np.int64], subject: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """[n] index of the (cell, subject) pair of each sample, and [pairs] the cell of each pair."""
     dense = np.unique(subject, return_inverse=True)[1].astype(np.int64)

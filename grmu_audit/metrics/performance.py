@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from grmu_audit.metrics.clusters import design_effect, design_effects
+from grmu_audit.metrics.clusters import design_effect, design_effects, persons_per_cell
 from grmu_audit.metrics.facts import Facts, Ints, Mask
 from grmu_audit.metrics.intervals import PAIRED, Statistic, proportion, sample_size
 from grmu_audit.metrics.values import Basis, defined, undefined
@@ -55,7 +55,7 @@ def accuracy_basis(f: Facts, name: str, rows: Mask) -> tuple[Basis, str | None]:
 def rows_proportion(f: Facts, rows: Mask) -> Statistic:
     """Accuracy on the rows as a proportion with its design effect."""
     right = f.correct[rows]
-    return proportion(int(right.sum()), len(right), design_effect(right, f.subject_of(rows)))
+    return proportion(int(right.sum()), len(right), design_effect(right, f.subject_of(rows)), f.subjects(rows))
 
 
 def cell_proportions(values: Mask, cell: Ints, cells: int, subject: Ints | None) -> list[Statistic]:
@@ -63,7 +63,8 @@ def cell_proportions(values: Mask, cell: Ints, cells: int, subject: Ints | None)
     n = np.bincount(cell, minlength=cells)
     k = np.bincount(cell[values], minlength=cells)
     effects = design_effects(values, cell, cells, subject)
-    return [proportion(*row) for row in zip(k.tolist(), n.tolist(), effects.tolist(), strict=True)]
+    persons = persons_per_cell(cell, cells, subject)
+    return [proportion(*row) for row in zip(k.tolist(), n.tolist(), effects.tolist(), persons, strict=True)]
 
 
 def cell_pairs(first: Mask, second: Mask, cell: Ints, cells: int, subject: Ints | None) -> list[Statistic]:
@@ -71,8 +72,14 @@ def cell_pairs(first: Mask, second: Mask, cell: Ints, cells: int, subject: Ints 
     parts = (first & second, first & ~second, second & ~first, ~first & ~second)
     counts = [np.bincount(cell[part], minlength=cells).tolist() for part in parts]
     effects = design_effects(first.astype(np.int64) - second, cell, cells, subject).tolist()
-    rows = zip(zip(*counts, strict=True), effects, strict=True)
-    return [{"kind": "paired", **dict(zip(PAIRED, four, strict=True)), "deff": effect} for four, effect in rows]
+    rows = zip(zip(*counts, strict=True), effects, persons_per_cell(cell, cells, subject), strict=True)
+    return [paired_counts(four, effect, persons) for four, effect, persons in rows]
+
+
+def paired_counts(four: tuple[int, ...], effect: float, persons: int | None) -> Statistic:
+    """Both right, only the first, only the second, none; the design effect of their difference and its persons."""
+    known = {} if persons is None else {"persons": persons}
+    return {"kind": "paired", **dict(zip(PAIRED, four, strict=True)), "deff": effect, **known}
 
 
 def cell_statistics(values: Sequence[Mask], cell: Ints, cells: int, subject: Ints | None) -> list[Statistic]:

@@ -100,7 +100,8 @@ def _forest_value(f: Facts, a: Attacked, name: str, *, subject: str, confidence:
         return undefined(name, a.why, basis, subject=subject, confidence=confidence)
     called = a.calls[name]
     effect = design_effect(called, f.subject_of(f.predictions.mask("forget")))
-    return defined(name, proportion(int(called.sum()), len(called), effect), basis, subject=subject, confidence=confidence)
+    made = proportion(int(called.sum()), len(called), effect, basis.subjects)
+    return defined(name, made, basis, subject=subject, confidence=confidence)
 
 
 def auc_basis(f: Facts, a: Attacked, attack_score: str) -> tuple[Basis, str | None]:
@@ -144,7 +145,9 @@ def auc_statistic(f: Facts, a: Attacked, attack_score: str) -> Statistic:
     """Area, standard error and sizes of one attack score's curve."""
     curve = a.rocs[attack_score]
     counts = {"n1": int(a.matched.sum()), "n0": int(a.unseen.sum())}
-    return {"kind": "auc", "value": curve.value, "se": standard_error(curve.influence, pair_subjects(f, a)), **counts}
+    person = pair_subjects(f, a)
+    known = {} if person is None else {"persons": len(np.unique(person))}
+    return {"kind": "auc", "value": curve.value, "se": standard_error(curve.influence, person), **counts, **known}
 
 
 def pair_subjects(f: Facts, a: Attacked) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]] | None:
