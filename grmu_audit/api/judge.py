@@ -19,6 +19,7 @@ from grmu_audit.metrics.changes import align, changes, closeness, mean_changes
 from grmu_audit.metrics.curves import curves_of
 from grmu_audit.metrics.facts import Facts, facts
 from grmu_audit.metrics.privacy import Attacked, attacked
+from grmu_audit.metrics.redistribution import redistribution
 from grmu_audit.metrics.suite import values_of
 from grmu_audit.records import (
     SPLITS,
@@ -178,6 +179,7 @@ def _metrics(
     several = len([name for name in others if name != "baseline"]) > 1
     found = [v for side in values.values() for v in side]
     found += closeness(rows, subject="candidate", confidence=confidence)
+    found.append(redistribution(first, others.get("baseline"), subject="candidate", confidence=confidence))
     found += [v for side in compared.values() for v in side]
     return found + (list(mean_changes(rows, subject="candidate-reference", confidence=confidence)) if several else [])
 

@@ -140,6 +140,23 @@ def roc(positive: Floats, negative: Floats, weight: Floats) -> Roc:
     return Roc(value, _influence(wins - value, np.full(len(wins), 1 / len(wins))), _influence(beaten - value, share))
 
 
+def operating_threshold(negative: Floats, weight: Floats, rate: float) -> tuple[float, float]:
+    """The lowest threshold that at most ``rate`` of the weighted negatives lie above, and the share that does.
+
+    Equal scores are called together or not at all.
+
+    >>> operating_threshold(np.array([0.1, 0.2, 0.3, 0.4]), np.ones(4), 0.25)
+    (0.3, 0.25)
+    """
+    order = np.argsort(-negative, kind="stable")
+    ranked, ladder = negative[order], np.cumsum(weight[order]) / weight.sum()
+    above = int(np.searchsorted(ladder, rate + 1e-12, side="right"))
+    if above < len(ranked):
+        above = int(np.searchsorted(-ranked, -ranked[above], side="left"))
+    threshold = float(ranked[above]) if above < len(ranked) else -np.inf
+    return threshold, float(ladder[above - 1]) if above else 0.0
+
+
 def _influence(deviation: Floats, share: Floats) -> Floats:
     """Weighted deviations whose squares sum to the variance; m/(m-1) corrects for the estimated mean."""
     m = len(deviation)

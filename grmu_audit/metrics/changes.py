@@ -10,7 +10,9 @@ import numpy as np
 
 from grmu_audit.errors import InputError
 from grmu_audit.metrics.attacks import standard_error
+from grmu_audit.metrics.catalog import PLUGINS
 from grmu_audit.metrics.clusters import design_effect
+from grmu_audit.metrics.equivalence import retrain_distribution
 from grmu_audit.metrics.facts import Facts, Ints, Mask, facts, listed
 from grmu_audit.metrics.fairness import gap_change
 from grmu_audit.metrics.intervals import Statistic, estimate, sample_size
@@ -34,6 +36,7 @@ TOW_OF = ("RA", "UA", "TA")
 """Accuracies that TOW is the product over."""
 
 _COMPOSED = ("WG", "EO", "DP", "EP")
+_BOXED = ("MIA_TPR_1", "MIA_TPR_01", "RETAIN_AUC", "MIA_DISPARITY")
 
 
 def align(candidate: Predictions, other: Predictions) -> Predictions:
@@ -104,6 +107,8 @@ def changes(
     for name in FORESTS:
         yield _forest_change(name, candidate, attacks, subject=subject, confidence=confidence)
     yield _auc_change(candidate, other, attacks, attack_score, subject=subject, confidence=confidence)
+    for name in (*_BOXED, *(name for name, _ in PLUGINS)):
+        yield _of_values(name, candidate, other, values, subject=subject, confidence=confidence)
     yield from _group_changes(candidate, other, subject=subject, confidence=confidence)
 
 
@@ -142,6 +147,8 @@ def _of_values(
     if name == "UA_GA_GAP":
         sides = [_paired_rows(candidate, other, part) for part in ("UA", "GA")]
         statistic = {"kind": "difference", "left": sides[0], "right": sides[1]}
+    elif name not in _COMPOSED:
+        statistic = {"kind": "difference_box", "left": left.statistic, "right": right.statistic}
     elif name == "WG":
         statistic = _worst_change(candidate, other, (left.statistic, right.statistic))
     else:
@@ -239,8 +246,15 @@ def mean_changes(per_reference: Sequence[Sequence[MetricValue]], *, subject: str
             yield undefined(first.name, why, basis, subject=subject, confidence=confidence, group=first.group)
             continue
         terms = [v.statistic for v in row if v.statistic is not None]
+        basis.details.update(_among_retrained(row))
         statistic = terms[0] if len(terms) == 1 else {"kind": "mean", "terms": terms}
         yield defined(first.name, statistic, basis, subject=subject, confidence=confidence, group=first.group)
+
+
+def _among_retrained(row: Sequence[MetricValue]) -> dict[str, object]:
+    """Where no change would lie among the changes to each retrained model: the candidate among the retrained ones."""
+    found = [v.value for v in row if v.value is not None]
+    return {"retrain_distribution": retrain_distribution(0.0, [-x for x in found])} if len(found) > 1 else {}
 
 
 def closeness(

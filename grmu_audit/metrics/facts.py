@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grmu_audit.errors import InputError
-from grmu_audit.metrics.attacks import per_sample_loss
+from grmu_audit.metrics.attacks import attack_scores, per_sample_loss
 from grmu_audit.records import SPLITS, Group, Predictions
 
 Mask = npt.NDArray[np.bool_]
@@ -58,6 +58,11 @@ class Facts:
     def empty_cells(self) -> tuple[Group, ...]:
         """Declared cells without a test sample; all cells count as covered where there is no test sample at all."""
         return tuple(self.group(int(code)) for code in self.cells[0][self.test_counts == 0])
+
+    @cached_property
+    def scores(self) -> dict[str, npt.NDArray[np.float64]]:
+        """[n] every attack score that the predictions allow, by name."""
+        return attack_scores(self.predictions)
 
     @cached_property
     def loss(self) -> npt.NDArray[np.float64] | None:

@@ -16,6 +16,10 @@ SPLIT_OF = {"RA": "retain", "UA": "forget", "TA": "test", "VA": "val"}
 """The split that each plain accuracy is taken on."""
 
 
+FEWEST = 5
+"""Fewest forget samples of a group whose results on them are told: fewer would speak of single people."""
+
+
 def performance(f: Facts, *, subject: str, confidence: float) -> Iterator[MetricValue]:
     """RA, UA, TA, VA, GA, WG, UA_GA_GAP and ``accuracy`` of every declared group on the test split."""
     for name in (*SPLIT_OF, "GA"):
@@ -28,6 +32,7 @@ def performance(f: Facts, *, subject: str, confidence: float) -> Iterator[Metric
     yield worst_group(f, subject=subject, confidence=confidence)
     yield unlearned_minus_group(f, subject=subject, confidence=confidence)
     yield from group_accuracies(f, subject=subject, confidence=confidence)
+    yield from training_accuracies(f, subject=subject, confidence=confidence)
 
 
 def accuracy_rows(f: Facts, name: str) -> Mask:
@@ -143,6 +148,26 @@ def group_accuracies(f: Facts, *, subject: str, confidence: float) -> Iterator[M
     persons = group_subjects(f)
     for position, (code, statistic) in enumerate(zip(f.cells[0].tolist(), group_proportions(f), strict=True)):
         yield group_value(f.group(code), statistic, persons, position, subject=subject, confidence=confidence)
+
+
+def training_accuracies(f: Facts, *, subject: str, confidence: float) -> Iterator[MetricValue]:
+    """RA and UA of every group of the forget set; not told where it has fewer than ``FEWEST`` forget rows."""
+    codes, index = f.cells
+    forget = f.predictions.mask("forget")
+    forgotten = np.bincount(index[forget], minlength=len(codes))
+    for name in ("RA", "UA"):
+        rows = f.predictions.mask(SPLIT_OF[name])
+        cells = cell_proportions(f.correct[rows], index[rows], len(codes), f.subject_of(rows))
+        for i in np.flatnonzero(forgotten).tolist():
+            n, group = int(cells[i]["n"]), f.group(int(codes[i]))
+            basis = Basis(n, n, group, (), cells[i].get("persons"))
+            why = f"the group has no {SPLIT_OF[name]} sample (n = 0)" if not n else None
+            if name == "UA" and n < FEWEST:
+                why = f"fewer than {FEWEST} forget samples of the group: not told"
+            if why is None:
+                yield defined(name, cells[i], basis, subject=subject, confidence=confidence, group=group)
+            else:
+                yield undefined(name, why, basis, subject=subject, confidence=confidence, group=group)
 
 
 def group_value(

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from grmu_audit.errors import InputError
-from grmu_audit.metrics.attacks import ATTACK_SCORES, Roc, attack_scores, forest_calls, roc, standard_error
+from grmu_audit.metrics.attacks import ATTACK_SCORES, Roc, forest_calls, roc, standard_error
 from grmu_audit.metrics.closed_forms import Floats
 from grmu_audit.metrics.clusters import design_effect
+from grmu_audit.metrics.exposure import matched_sides
 from grmu_audit.metrics.facts import Facts, Mask
 from grmu_audit.metrics.intervals import Statistic, proportion
 from grmu_audit.metrics.values import Basis, defined, undefined
@@ -41,10 +42,11 @@ class Attacked:
 def attacked(f: Facts, *, forests: bool = True) -> Attacked:
     """Run every attack that the predictions allow."""
     calls, why = _forests(f) if forests else ({}, "the forest attacks were left out")
-    matched, unseen, weight = _matched(f)
+    sides = matched_sides(f, "forget")
+    matched, unseen, weight = sides.member, sides.unseen, sides.weight
     rocs: dict[str, Roc] = {}
     if matched.any():
-        rocs = {name: roc(score[matched], score[unseen], weight) for name, score in attack_scores(f.predictions).items()}
+        rocs = {name: roc(score[matched], score[unseen], weight) for name, score in f.scores.items()}
     return Attacked(calls, rocs, why, unseen, matched, weight)
 
 
@@ -58,17 +60,6 @@ def _forests(f: Facts) -> tuple[dict[str, Mask], str]:
         return {}, "needs logits, probabilities or losses; only predicted classes are given"
     member, other, asked = f.loss[rows["retain"]], f.loss[rows["val"]], f.loss[rows["forget"]]
     return {name: forest_calls(member, other, asked, seed=f.seed, balanced=name == "MIA") for name in FORESTS}, ""
-
-
-def _matched(f: Facts) -> tuple[Mask, Mask, Floats]:
-    """Forget rows with unseen counterparts, those test rows, and weights that give them the forget set's group mix."""
-    codes, index = f.cells
-    forget = f.predictions.mask("forget")
-    asked, seen = np.bincount(index[forget], minlength=len(codes)), f.test_counts
-    shared = (asked > 0) & (seen > 0)
-    matched, unseen = forget & shared[index], f.test & shared[index]
-    ratio = np.where(shared, asked / np.maximum(seen, 1), 0.0)
-    return matched, unseen, ratio[index[unseen]]
 
 
 def privacy(f: Facts, a: Attacked, *, subject: str, confidence: float, attack_score: str = "margin") -> Iterator[MetricValue]:
