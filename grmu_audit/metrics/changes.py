@@ -23,6 +23,7 @@ from grmu_audit.metrics.performance import (
     cell_pairs,
     group_subjects,
     group_value,
+    only_cell,
     paired_counts,
 )
 from grmu_audit.metrics.privacy import FORESTS, Attacked, attacked, auc_basis, auc_statistic, forest_basis, pair_subjects
@@ -100,7 +101,7 @@ def changes(
     for name in (*SPLIT_OF, "GA"):
         rows = accuracy_rows(candidate, name)
         basis, why = accuracy_basis(candidate, name, rows)
-        made = None if why else paired(candidate.correct[rows], other.correct[rows], candidate.subject_of(rows))
+        made = None if why else _paired_accuracy(candidate, other, name, rows)
         yield _made(name, made, why, basis, subject=subject, confidence=confidence)
     for name in (*_COMPOSED, "UA_GA_GAP"):
         yield _of_values(name, candidate, other, values, subject=subject, confidence=confidence)
@@ -110,6 +111,16 @@ def changes(
     for name in (*_BOXED, *(name for name, _ in PLUGINS)):
         yield _of_values(name, candidate, other, values, subject=subject, confidence=confidence)
     yield from _group_changes(candidate, other, subject=subject, confidence=confidence)
+
+
+def _paired_accuracy(candidate: Facts, other: Facts, name: str, rows: Mask) -> Statistic:
+    cell = only_cell(candidate) if name == "GA" else None
+    if cell is None:
+        return paired(candidate.correct[rows], other.correct[rows], candidate.subject_of(rows))
+    codes, index = candidate.cells
+    test = candidate.test
+    both = candidate.correct[test], other.correct[test]
+    return cell_pairs(*both, index[test], len(codes), candidate.subject_of(test))[cell]
 
 
 def paired(first: Mask, second: Mask, person: Ints | None) -> Statistic:

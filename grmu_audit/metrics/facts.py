@@ -16,6 +16,9 @@ from grmu_audit.records import SPLITS, Group, Predictions
 Mask = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 
+MOST_GROUPS = 50_000
+"""Groups that an audit can hold."""
+
 _SHOWN_ROWS = 5
 
 
@@ -144,9 +147,16 @@ def check(p: Predictions) -> None:
     if n == 0:
         wrong.append("no rows at all")
     if not wrong:
-        wrong = _bad_rows(p)
+        wrong = _bad_rows(p) or _too_many_groups(p)
     if wrong:
         raise InputError("predictions cannot be used: " + "; ".join(wrong))
+
+
+def _too_many_groups(p: Predictions) -> list[str]:
+    found = len(np.unique(p.group)) if len(p) > MOST_GROUPS else 0
+    if found <= MOST_GROUPS:
+        return []
+    return [f"{found:,} groups (class x attribute value) occur, at most {MOST_GROUPS:,} can be audited: merge attribute values"]
 
 
 def _bad_rows(p: Predictions) -> list[str]:

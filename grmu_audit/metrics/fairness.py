@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from grmu_audit.metrics.facts import Facts, Ints
-from grmu_audit.metrics.intervals import Statistic, estimate, sample_size
+from grmu_audit.metrics.grouping import regroup
+from grmu_audit.metrics.intervals import Statistic, estimate, interval, sample_size
 from grmu_audit.metrics.performance import cell_statistics, cells_basis
 from grmu_audit.metrics.values import Basis, defined, undefined
 from grmu_audit.records import MetricValue
@@ -30,11 +31,23 @@ def fairness(f: Facts, *, subject: str, confidence: float, variant: str = "pairw
         details: dict[str, object] = {"variant": variant, "positive_class": f.positive_class}
         if second is not None:
             details[other] = estimate(second)
+        if len(f.predictions.factors) > 1:
+            details["by_attribute"] = _each_attribute(f, name, confidence)
         basis = _basis(f, name, variant, details)
         if made is None:
             yield undefined(name, why, basis, subject=subject, confidence=confidence)
         else:
             yield defined(name, made, basis, subject=subject, confidence=confidence)
+
+
+def _each_attribute(f: Facts, name: str, confidence: float) -> dict[str, object]:
+    """The pairwise gap over each attribute alone, where ``attribute`` is crossed from several."""
+    found: dict[str, object] = {}
+    for factor, _ in f.predictions.factors:
+        alone = Facts(regroup(f.predictions, [factor]), (), f.seed, f.positive_class)
+        made, why = gap_statistic(alone, name, "pairwise")
+        found[factor] = {"value": estimate(made), "interval": interval(made, confidence)} if made else {"why_missing": why}
+    return found
 
 
 def _basis(f: Facts, name: str, variant: str, details: dict[str, object]) -> Basis:

@@ -139,6 +139,7 @@ def fold(low: float, high: float) -> Limits:
     return inside, max(abs(low), abs(high))
 
 
+_MOVED = 0.8
 _COUNTS = frozenset({"k", "n", "n1", "n0", "both", "only_candidate", "only_other", "none", "persons"})
 
 
@@ -192,7 +193,7 @@ def _bounded_limits(s: Statistic, alpha: float) -> Limits | None:
     """Change of a minimum (``metrics.spans``); change of a gap: in the box of both sides, and within what its cells moved by."""
     if s["aggregate"] == "min":
         return minimum_change_limits(s, alpha)
-    box, moved = _box_limits(s, alpha / 2), gap_moved_limits(s, alpha / 2)
+    box, moved = _box_limits(s, alpha * (1 - _MOVED)), gap_moved_limits(s, alpha * _MOVED)
     if box is None or moved is None:
         return box
     return max(box[0], moved[0]), min(box[1], moved[1])

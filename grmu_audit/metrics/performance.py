@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from grmu_audit.metrics.clusters import design_effect, design_effects, persons_per_cell
+from grmu_audit.metrics.clusters import clustered_cells, design_effect
 from grmu_audit.metrics.facts import Facts, Ints, Mask
 from grmu_audit.metrics.intervals import PAIRED, Statistic, proportion, sample_size
 from grmu_audit.metrics.values import Basis, defined, undefined
@@ -26,7 +26,7 @@ def performance(f: Facts, *, subject: str, confidence: float) -> Iterator[Metric
         rows = accuracy_rows(f, name)
         basis, why = accuracy_basis(f, name, rows)
         if why is None:
-            yield defined(name, rows_proportion(f, rows), basis, subject=subject, confidence=confidence)
+            yield defined(name, accuracy_statistic(f, name, rows), basis, subject=subject, confidence=confidence)
         else:
             yield undefined(name, why, basis, subject=subject, confidence=confidence)
     yield worst_group(f, subject=subject, confidence=confidence)
@@ -57,6 +57,21 @@ def accuracy_basis(f: Facts, name: str, rows: Mask) -> tuple[Basis, str | None]:
     )
 
 
+def accuracy_statistic(f: Facts, name: str, rows: Mask) -> Statistic:
+    """Accuracy on the rows; GA of one group is that group's cell, whose design effect knows the other cells too."""
+    cell = only_cell(f) if name == "GA" else None
+    return rows_proportion(f, rows) if cell is None else group_proportions(f)[cell]
+
+
+def only_cell(f: Facts) -> int | None:
+    """Position of the dominant group among the cells, where it is one and samples of one person occur."""
+    if len(f.dominant) != 1 or f.predictions.subject is None:
+        return None
+    code = f.dominant[0].target * f.predictions.attributes + f.dominant[0].attribute
+    found = np.flatnonzero(f.cells[0] == code)
+    return int(found[0]) if len(found) else None
+
+
 def rows_proportion(f: Facts, rows: Mask) -> Statistic:
     """Accuracy on the rows as a proportion with its design effect."""
     right = f.correct[rows]
@@ -67,8 +82,7 @@ def cell_proportions(values: Mask, cell: Ints, cells: int, subject: Ints | None)
     """One proportion of ``values`` per cell, in the order of the cells; n = 0 for an empty one."""
     n = np.bincount(cell, minlength=cells)
     k = np.bincount(cell[values], minlength=cells)
-    effects = design_effects(values, cell, cells, subject)
-    persons = persons_per_cell(cell, cells, subject)
+    effects, persons = clustered_cells(values, cell, cells, subject)
     return [proportion(*row) for row in zip(k.tolist(), n.tolist(), effects.tolist(), persons, strict=True)]
 
 
@@ -76,9 +90,9 @@ def cell_pairs(first: Mask, second: Mask, cell: Ints, cells: int, subject: Ints 
     """The four counts of two models per cell, in the order of the cells."""
     parts = (first & second, first & ~second, second & ~first, ~first & ~second)
     counts = [np.bincount(cell[part], minlength=cells).tolist() for part in parts]
-    effects = design_effects(first.astype(np.int64) - second, cell, cells, subject).tolist()
-    rows = zip(zip(*counts, strict=True), effects, persons_per_cell(cell, cells, subject), strict=True)
-    return [paired_counts(four, effect, persons) for four, effect, persons in rows]
+    effects, persons = clustered_cells(first.astype(np.int64) - second, cell, cells, subject)
+    rows = zip(zip(*counts, strict=True), effects.tolist(), persons, strict=True)
+    return [paired_counts(four, effect, known) for four, effect, known in rows]
 
 
 def paired_counts(four: tuple[int, ...], effect: float, persons: int | None) -> Statistic:
