@@ -21,8 +21,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from grmu_audit.metrics.bootstrap import count_bootstrap
+from grmu_audit.metrics.closed_forms import newcombe
 from grmu_audit.metrics.clusters import clustered_cells
 from grmu_audit.metrics.intervals import Statistic, estimate, interval, proportion
+from grmu_audit.metrics.leaves import cell_limits, shares
 from grmu_audit.metrics.performance import paired_counts
 
 GROUPS, SIZES, TRUTHS = (2, 4, 8), (50, 200, 1000), ("equal", "unequal")
@@ -53,6 +56,8 @@ class Tally:
 
     truth: float
     covered: list[bool] = field(default_factory=list)
+    plain_covered: list[bool] = field(default_factory=list)
+    plain_widths: list[float] = field(default_factory=list)
     widths: list[float] = field(default_factory=list)
     estimates: list[float] = field(default_factory=list)
     above: list[bool] = field(default_factory=list)
@@ -66,6 +71,10 @@ class Tally:
         self.below.append(high < self.truth - 1e-12)
         self.widths.append(high - low)
         self.estimates.append(estimate(statistic))
+        before = plain_limits(statistic)
+        if before is not None:
+            self.plain_covered.append(before[0] <= self.truth + 1e-12 and before[1] >= self.truth - 1e-12)
+            self.plain_widths.append(before[1] - before[0])
 
     @property
     def coverage(self) -> float:
@@ -138,9 +147,22 @@ def _effects(counts: Ints) -> dict[str, Any]:
     person, outcome = np.repeat(block, rows), np.repeat(np.tile(np.arange(4), audits * cells * subjects), rows)
     cell = person // subjects
     signs = {"candidate": np.array([1, 1, 0, 0]), "baseline": np.array([1, 0, 1, 0]), "change": np.array([0, 1, -1, 0])}
-    pool = np.repeat(np.arange(audits), cells)
-    made = {k: clustered_cells(v[outcome], cell, audits * cells, person, pool) for k, v in signs.items()}
-    return {k: np.stack([effects, persons], axis=-1).reshape(audits, 2, cells // 2, 2) for k, (effects, persons) in made.items()}
+    groups = cells // 2
+    one, value = (cell % cells) // groups, cell // cells * groups + cell % groups
+    made = {}
+    for name, sign in signs.items():
+        hit = sign[outcome]
+        made[name] = _shaped(clustered_cells(hit, cell, audits * cells, person, np.repeat(np.arange(audits), cells)), audits, 2)
+        called = np.where(one == 1, hit, -hit if name == "change" else 1 - hit)
+        parity = clustered_cells(called, value, audits * groups, person, np.repeat(np.arange(audits), groups))
+        made[f"called {name}"] = _shaped(parity, audits, 1)
+    return made
+
+
+def _shaped(found: tuple[Floats, list[int] | list[None]], audits: int, classes: int) -> Floats:
+    """[audits, classes, S, 2] design effects and persons."""
+    table = np.stack([found[0], np.array(found[1], dtype=np.float64)], axis=-1)
+    return table.reshape(audits, classes, -1, 2)
 
 
 def statistics(table: list[Any], effects: dict[str, Any] | None) -> dict[str, Statistic]:
@@ -167,8 +189,7 @@ def statistics(table: list[Any], effects: dict[str, Any] | None) -> dict[str, St
         }
     pairs = [[pair(y, s) for s in groups] for y in (0, 1)]
     terms = {"WG": ([pairs[0] + pairs[1]], "min"), "EO": (pairs, "mean"), "EP": ([pairs[1]], "max")}
-    if effects is None:
-        sides["candidate"]["DP"], sides["baseline"]["DP"], terms["DP"] = _parity(table)
+    sides["candidate"]["DP"], sides["baseline"]["DP"], terms["DP"] = _parity(table, effects)
     made |= sides["candidate"]
     for name, (cells, how) in terms.items():
         both = {"left": sides["candidate"][name], "right": sides["baseline"][name]}
@@ -176,17 +197,21 @@ def statistics(table: list[Any], effects: dict[str, Any] | None) -> dict[str, St
     return made
 
 
-def _parity(table: list[Any]) -> tuple[Statistic, Statistic, tuple[list[list[Statistic]], str]]:
+def _parity(table: list[Any], effects: dict[str, Any] | None) -> tuple[Statistic, Statistic, tuple[list[list[Statistic]], str]]:
     """Rates of predicting class 1: right in class 1, wrong in class 0."""
-    cells = []
-    for zero, one in zip(table[0], table[1], strict=True):
-        four = [one[0] + zero[3], one[1] + zero[2], one[2] + zero[1], one[3] + zero[0]]
-        cells.append({"kind": "paired", **dict(zip(FOUR, four, strict=True)), "deff": 1.0})
-    sides = []
-    for alone in ("only_candidate", "only_other"):
-        terms = [[proportion(c["both"] + c[alone], sum(c[k] for k in FOUR)) for c in cells]]
-        sides.append({"kind": "gap", "terms": terms, "aggregate": "max"})
-    return sides[0], sides[1], ([cells], "max")
+
+    def known(name: str, s: int) -> list[Any]:
+        return [1.0, None] if effects is None else effects[f"called {name}"][0, s].tolist()
+
+    pairs = []
+    for s, (zero, one) in enumerate(zip(table[0], table[1], strict=True)):
+        four = (one[0] + zero[3], one[1] + zero[2], one[2] + zero[1], one[3] + zero[0])
+        pairs.append(paired_counts(four, *known("change", s)))
+    sides: list[Statistic] = []
+    for name, alone in (("candidate", "only_candidate"), ("baseline", "only_other")):
+        cells = [proportion(c["both"] + c[alone], sum(c[k] for k in FOUR), *known(name, s)) for s, c in enumerate(pairs)]
+        sides.append({"kind": "gap", "terms": [cells], "aggregate": "max"})
+    return sides[0], sides[1], ([pairs], "max")
 
 
 def truths(setting: Setting) -> dict[str, float]:
@@ -217,11 +242,55 @@ def simulate(setting: Setting, audits: int, seed: int) -> list[dict[str, Tally]]
     return tallies
 
 
-def plain(statistic: Statistic) -> Statistic:
-    """The construction that the sharper one replaced: every cell's Wilson limit at alpha / cells, combined as a box."""
-    if statistic["kind"] == "bounded_change":
-        return {"kind": "difference_box", "left": statistic["left"], "right": statistic["right"]}
-    return statistic
+def plain_limits(statistic: Statistic) -> tuple[float, float] | None:
+    """The construction before it was sharpened: Bonferroni in both directions, terms and models joined as boxes."""
+    if statistic["kind"] == "minimum":
+        low, high = cell_limits(statistic["cells"], 0.05 / len(statistic["cells"]))
+        return float(low.min()), float(high.min())
+    if statistic["kind"] == "gap":
+        return plain_gap(statistic, 0.05)
+    if statistic["kind"] == "bounded_change" and statistic["left"]["kind"] == "gap":
+        left, right = (plain_gap(statistic[side], 0.025) for side in ("left", "right"))
+        return left[0] - right[1], left[1] - right[0]
+    return None
+
+
+def plain_gap(statistic: Statistic, alpha: float) -> tuple[float, float]:
+    """Every pair of cells at alpha / pairs, terms averaged or the largest taken."""
+    share = alpha / sum(len(cells) * (len(cells) - 1) / 2 for cells in statistic["terms"])
+    bounds = []
+    for cells in statistic["terms"]:
+        lower, upper = newcombe(shares(cells), *cell_limits(cells, share))
+        np.fill_diagonal(upper, -1.0)
+        bounds.append((max(0.0, float(lower.max())), float(upper.max())))
+    joined = np.mean if statistic["aggregate"] == "mean" else np.max
+    return float(joined([b[0] for b in bounds])), float(joined([b[1] for b in bounds]))
+
+
+def percentile_bootstrap(setting: Setting, audits: int, seed: int, replicates: int = 500) -> dict[str, float]:
+    """Coverage of the 2.5 and 97.5 percentiles of the count bootstrap, which a max - min of nearly equal cells defeats."""
+    rng, truth, p = np.random.default_rng([seed, 1, setting.groups]), truths(setting), rates(setting)
+    hits = dict.fromkeys(("WG", "EO", "EP"), 0)
+    for counts in _independent(setting, p, audits, rng):
+        right = counts[..., 0] + counts[..., 1]
+        cells = np.stack([right, counts.sum(axis=-1) - right], axis=-1)
+        drawn = count_bootstrap(cells.reshape(-1), replicates, rng).reshape(replicates, *cells.shape)
+        a = drawn[..., 0] / np.maximum(drawn.sum(axis=-1), 1)
+        made = {"WG": a.min(axis=(1, 2)), "EO": np.ptp(a, axis=2).mean(axis=1), "EP": np.ptp(a[:, 1], axis=1)}
+        for name, values in made.items():
+            low, high = np.quantile(values, [0.025, 0.975])
+            hits[name] += bool(low <= truth[name] <= high)
+    return {name: hit / audits for name, hit in hits.items()}
+
+
+def false_blocks(groups: int, audits: int, seed: int) -> tuple[float, float]:
+    """How often "gap <= 0.05" blocks by the estimate and by the interval, for equal true accuracy 0.8, groups of 200."""
+    rng = np.random.default_rng([seed, 2, groups])
+    right = rng.binomial(200, 0.8, size=(audits, groups))
+    point = float((np.ptp(right, axis=1) / 200 > 0.05).mean())
+    audited = [[[proportion(k, 200) for k in row]] for row in right.tolist()]
+    limits = [interval({"kind": "gap", "terms": terms, "aggregate": "max"}, 0.95) for terms in audited]
+    return point, float(np.mean([found is not None and found[0] > 0.05 for found in limits]))
 
 
 def settings(clustered: bool) -> list[Setting]:
@@ -241,7 +310,7 @@ def main(arguments: list[str] | None = None) -> int:
     for setting in [*settings(False), *settings(True)]:
         results[setting] = simulate(setting, options.audits, options.seed)
         print(f"{setting} {time.process_time() - start:.0f} s", file=sys.stderr)
-    text = page(results, options.audits, options.seed, time.process_time() - start)
+    text = page(results, options.audits, options.seed, lambda: time.process_time() - start)
     if options.write:
         options.write.write_text(text)
     else:

@@ -47,6 +47,8 @@ class MetricSpec:
     """When there is no value."""
     also_per_group: bool = False
     """True when it exists for the whole and for each group, so that a rule may name one."""
+    example: str = ""
+    """Code of the example on its page, which prints something; by default its value on ``metrics.example``."""
     cost: str = "predictions"
     """What it costs beside reading the predictions: ``predictions`` (no forward pass), or in words."""
 

@@ -13,9 +13,7 @@ from grmu_audit.cli.options import FILE, json_option, policy_option, seed_option
 @click.option("--predictions", required=True, type=FILE, help="Prediction file (csv or parquet) of the model to audit.")
 @click.option("--baseline", type=FILE, help="Prediction file of the model before unlearning.")
 @click.option("--reference", multiple=True, type=FILE, help="Prediction file of a retrained model; repeatable.")
-@click.option(
-    "--by", multiple=True, metavar="ATTRIBUTE", help="Group by attribute_NAME only; repeatable [default: all, crossed]."
-)
+@click.option("--by", multiple=True, metavar="ATTRIBUTE", help="Group by attribute_NAME; repeatable [default: all, crossed].")
 @policy_option
 @click.option("--name", help="Label of the model in the report [default: the file's name].")
 @click.option("--out", type=FILE, help="Also write audit.json here.")
