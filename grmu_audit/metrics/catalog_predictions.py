@@ -84,7 +84,7 @@ FROM_PREDICTIONS = (
         "Hardt, Price and Srebro (2016)",
         "test rows of two or more attribute values",
         direction="lower",
-        undefined="fewer than two attribute values with test rows in every class; classes with fewer are left out",
+        undefined="fewer than two attribute values with test rows in every class, or one class only in test or predicted",
     ),
     MetricSpec(
         "DP",
@@ -95,7 +95,7 @@ FROM_PREDICTIONS = (
         "Dwork et al. (2012)",
         "test rows of two or more attribute values",
         direction="lower",
-        undefined="fewer than two attribute values with test rows",
+        undefined="fewer than two attribute values with test rows, or all test rows are predicted as one class",
     ),
     MetricSpec(
         "EP",
@@ -106,7 +106,7 @@ FROM_PREDICTIONS = (
         "Hardt, Price and Srebro (2016)",
         "test rows of the positive class of two or more attribute values",
         direction="lower",
-        undefined="fewer than two attribute values with test rows of the positive class",
+        undefined="fewer than two attribute values with test rows of the positive class, or all are predicted as one class",
     ),
     MetricSpec(
         "MIA",
@@ -118,7 +118,7 @@ FROM_PREDICTIONS = (
         "losses on retain, val and forget",
         direction="reference",
         part="forget",
-        undefined="no retain, val or forget row, or neither scores nor losses",
+        undefined="no retain, val or forget row, or neither scores nor losses, or all scores are equal",
     ),
     MetricSpec(
         "MIA_PAPER",
@@ -143,7 +143,7 @@ FROM_PREDICTIONS = (
         direction="target",
         target=0.5,
         part="forget",
-        undefined="no forget row, no test row of its groups, or no scores; per group also fewer than five forget rows",
+        undefined="no forget row, no test row of its groups, no scores or all equal; per group also fewer than five forget rows",
         also_per_group=True,
     ),
     MetricSpec(

@@ -21,6 +21,9 @@ from grmu_audit.records import Group, MetricValue
 RATES = {"MIA_TPR_1": 0.01, "MIA_TPR_01": 0.001}
 """False-positive rate of each operating point."""
 
+SCORELESS = "all samples have the same scores: an attack has nothing to go by"
+"""Why attacks on a constant model are undefined."""
+
 MOST_GROUPS = 256
 """Groups of the forget set up to which each gets attack results of its own."""
 
@@ -69,6 +72,8 @@ def exposure(f: Facts, *, subject: str, confidence: float, attack_score: str = "
 
 
 def _why(f: Facts, attack_score: str) -> str | None:
+    if f.scoreless:
+        return SCORELESS
     if attack_score in f.scores:
         return None
     return f"the score {attack_score!r} needs logits or probabilities; they are not given"

@@ -68,6 +68,13 @@ class Facts:
         return attack_scores(self.predictions)
 
     @cached_property
+    def scoreless(self) -> bool:
+        """Whether all samples have the same outputs, so that no attack has anything to go by."""
+        p = self.predictions
+        outputs = p.logits if p.logits is not None else p.loss
+        return outputs is not None and len(p) > 1 and bool((outputs == outputs[0]).all())
+
+    @cached_property
     def loss(self) -> npt.NDArray[np.float64] | None:
         """[n] cross-entropy in nats, or None where neither logits nor losses are known."""
         return per_sample_loss(self.predictions)

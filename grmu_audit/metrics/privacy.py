@@ -11,7 +11,7 @@ from grmu_audit.errors import InputError
 from grmu_audit.metrics.attacks import ATTACK_SCORES, Roc, forest_calls, roc, standard_error
 from grmu_audit.metrics.closed_forms import Floats
 from grmu_audit.metrics.clusters import design_effect
-from grmu_audit.metrics.exposure import matched_sides
+from grmu_audit.metrics.exposure import SCORELESS, matched_sides
 from grmu_audit.metrics.facts import Facts, Mask
 from grmu_audit.metrics.intervals import Statistic, proportion
 from grmu_audit.metrics.values import Basis, defined, undefined
@@ -58,6 +58,8 @@ def _forests(f: Facts) -> tuple[dict[str, Mask], str]:
         return {}, f"no {' and no '.join(missing)} sample (n = 0)"
     if f.loss is None:
         return {}, "needs logits, probabilities or losses; only predicted classes are given"
+    if f.scoreless:
+        return {}, SCORELESS
     member, other, asked = f.loss[rows["retain"]], f.loss[rows["val"]], f.loss[rows["forget"]]
     return {name: forest_calls(member, other, asked, seed=f.seed, balanced=name == "MIA") for name in FORESTS}, ""
 
@@ -127,6 +129,8 @@ def _why_no_auc(f: Facts, a: Attacked, attack_score: str) -> str | None:
         return "no forget sample (n = 0)"
     if not a.matched.any():
         return f"no test sample of the forget set's groups (forget n = {forget}, unseen n = 0)"
+    if f.scoreless:
+        return SCORELESS
     if attack_score not in a.rocs:
         return f"the score {attack_score!r} needs logits or probabilities; they are not given"
     return None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 
 from grmu_audit.errors import GrmuAuditError
 from grmu_audit.metrics.catalog import CATALOG, PLUGINS
 from grmu_audit.metrics.facts import Facts
+from grmu_audit.metrics.intervals import estimate
 from grmu_audit.metrics.spec import MetricPlugin
 from grmu_audit.metrics.values import Basis, defined, undefined
 from grmu_audit.records import MetricValue
@@ -29,9 +31,10 @@ def _value(f: Facts, plugin: MetricPlugin, *, subject: str, confidence: float) -
         if found.statistic is None:
             why = found.why or "no reason given"
             return replace(undefined(spec.name, why, found.basis, subject=subject, confidence=confidence), unit=spec.unit)
+        point = estimate(found.statistic)
+        if math.isfinite(point) and not spec.low <= point <= spec.high:
+            return replace(nothing, why_missing=f"its code gave {point!r}, outside its range [{spec.low:g}, {spec.high:g}]")
         value = defined(spec.name, found.statistic, found.basis, subject=subject, confidence=confidence)
     except _FAILURES as error:
         return replace(nothing, why_missing=f"its code failed: {type(error).__name__}: {str(error)[:200]}")
-    if value.value is not None and not spec.low <= value.value <= spec.high:
-        return replace(nothing, why_missing=f"its code gave {value.value!r}, outside its range [{spec.low:g}, {spec.high:g}]")
     return replace(value, unit=spec.unit)
