@@ -5,13 +5,14 @@ PROCESSES ?= 2
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help install demo test lint format bench clean
+.PHONY: help install demo test lint format docs bench clean
 
 help:
 	@echo "make demo     install, then tell the whole story on embedded data (offline, CPU)"
 	@echo "make test     install, lint, run all tests"
 	@echo "make lint     formatting, style, types, import contracts"
 	@echo "make format   format the code"
+	@echo "make docs     write docs/metrics from the metric catalogue"
 	@echo "make bench    measure the effect over seeds (about 10 minutes) and write docs/effect.md"
 
 install: $(STAMP)
@@ -38,6 +39,9 @@ test: lint
 format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: install
+	$(BIN)/python -m benchmarks.metric_pages --write docs/metrics
 
 bench: install
 	$(BIN)/python -m benchmarks.effect --write docs/effect.md
