@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from grmu_audit.api import judge
 from grmu_audit.api.kept_predictions import from_parquet, predictions_sha256, table_name
 from grmu_audit.errors import GrmuAuditError
-from grmu_audit.metrics.deep_specs import DEEP_NAMES
+from grmu_audit.metrics.catalog_deep import DEEP_NAMES
 from grmu_audit.metrics.privacy import FORESTS
 from grmu_audit.records import Audit, MetricValue, ModelRef, Predictions
 

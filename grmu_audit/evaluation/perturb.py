@@ -13,7 +13,7 @@ from grmu_audit.data.source import Batch, BatchSource
 from grmu_audit.errors import InputError, NotFoundError
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.models.normalisation import evaluating
-from grmu_audit.models.perturb import fgsm, input_gradient
+from grmu_audit.models.perturb import fgsm, input_gradient, inside, unit
 from grmu_audit.records.probes import attack_name
 from grmu_audit.training.runtime import Runtime
 
@@ -88,12 +88,13 @@ def _pgd(
 ) -> torch.Tensor:
     """The first wrong answer on the way, or the label; samples that fell take no further step."""
     noise = torch.rand(pixels.shape, generator=generator).to(pixels.device)
-    moved = (pixels + radius * (2 * noise - 1)).clamp(0.0, 1.0)
+    reach = radius * unit(model)
+    moved = inside(model, pixels + reach * (2 * noise - 1))
     answer, rest = target.clone(), torch.arange(len(target), device=target.device)
     for _ in range(STEPS):
-        step = STEP_SHARE * radius / STEPS * input_gradient(model, moved[rest], target[rest]).sign()
-        offset = (moved[rest] + step - pixels[rest]).clamp(-radius, radius)
-        moved[rest] = (pixels[rest] + offset).clamp(0.0, 1.0)
+        step = STEP_SHARE / STEPS * reach * input_gradient(model, moved[rest], target[rest]).sign()
+        offset = ((moved[rest] + step - pixels[rest]) / reach).clamp(-1.0, 1.0) * reach
+        moved[rest] = inside(model, pixels[rest] + offset)
         answer[rest] = _clean(model, moved[rest])
         rest = torch.nonzero(answer == target).flatten()
         if not len(rest):

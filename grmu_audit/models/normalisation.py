@@ -41,8 +41,8 @@ def normalisation_layers(model: nn.Module) -> list[str]:
 
 
 def channel_dimension(layer: nn.Module) -> int:
-    """Dimension of the channels or features in what a normalisation layer takes and gives."""
-    return 1 if isinstance(layer, _CHANNELS_FIRST) else -1
+    """Dimension of a normalisation layer's channels; torchvision's ``LayerNorm2d`` is one that has them first."""
+    return 1 if isinstance(layer, _CHANNELS_FIRST) or type(layer).__name__ == "LayerNorm2d" else -1
 
 
 def choose_layers(model: nn.Module, chosen: Sequence[str]) -> list[str]:

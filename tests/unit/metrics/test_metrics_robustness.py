@@ -10,7 +10,7 @@ from scipy.stats import spearmanr
 
 from grmu_audit.errors import InputError
 from grmu_audit.metrics.catalog import CATALOG
-from grmu_audit.metrics.deep_specs import DEEP_NAMES
+from grmu_audit.metrics.catalog_deep import DEEP_NAMES
 from grmu_audit.metrics.facts import Facts, facts
 from grmu_audit.metrics.representation import distances, recovered, recoveries, recovery_changes, relearn
 from grmu_audit.metrics.robustness import correlation, in_order, under_attack, under_attack_changes
