@@ -59,7 +59,7 @@ class Study:
         gone = np.random.default_rng([0, 41]).permutation(len(self.train)) < SHARE * len(self.train)
         self.forget, self.retain = self.train[gone], self.train[~gone]
         self.names = np.array([f"s{i:05d}" for i in range(len(self.dataset))])
-        self.pool = Pool(cache / "pools", self.source, self.spec, RECIPE, 0, self.runtime(0))
+        self.pool = Pool(cache / "pools", self.source, build(self.spec, 0), RECIPE, 0, self.runtime(0))
 
     def runtime(self, seed: int) -> Runtime:
         """A fresh one."""

@@ -19,6 +19,7 @@ from grmu_audit.api.levels import check_level, left_out
 from grmu_audit.api.network import stored_network
 from grmu_audit.api.request import StoredRequest, stored_request
 from grmu_audit.api.session import Session
+from grmu_audit.api.shadow import Asking
 from grmu_audit.api.version import PREDICTIONS, QUALITY, TRAINING
 from grmu_audit.errors import InputError, IntegrityError
 from grmu_audit.evidence import pseudonyms, write_atomic
@@ -38,7 +39,8 @@ if TYPE_CHECKING:
     from grmu_audit.evaluation.predict import Outputs
     from grmu_audit.policy import Policy
 
-
+ASKING = Asking()
+"""Shadow models of level deep unless the caller says otherwise."""
 VALID_DAYS = 90
 """Days after which a verdict is stale, unless the caller says otherwise."""
 
@@ -68,6 +70,7 @@ def audit(
     today: date | None = None,
     valid_days: int = VALID_DAYS,
     level: str = "quick",
+    shadows: Asking = ASKING,
 ) -> Audited:
     """Evaluate, judge, write ``audit.json`` and ``report.html``, log both, and index them by tags of the version.
 
@@ -82,6 +85,7 @@ def audit(
         today: date that waivers are judged at; None: the current day.
         valid_days: days after which the verdict expires.
         level: ``quick`` (predictions only), ``standard`` or ``deep``; see ``levels``.
+        shadows: how many shadow models level deep trains, and within which time.
 
     Raises:
         InputError: the version was not made for a forget request, or there is no such level.
@@ -101,7 +105,7 @@ def audit(
         outputs = outputs_of(session, version, dataset)
         made += outputs.forward_passes
         tables.append((version, predictions_of(outputs, request, dataset)))
-    setting = Setting(session, dataset, request.names, request.digest, seed, Asked())
+    setting = Setting(session, dataset, request.names, request.digest, seed, Asked(), shadows)
     named = dict(zip(_names(len(tables), baseline is not None), tables, strict=True))
     depth = deepen(
         setting, named, level, dominant=request.dominant, confidence=policy.confidence, positive_class=policy.positive_class

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from grmu_audit.api.kept_probes import Shelf, address
+from grmu_audit.api.network import stored_network
+from grmu_audit.api.shadow import Asking, shadow_table
 from grmu_audit.errors import InputError
 from grmu_audit.evidence import pseudonyms
+from grmu_audit.metrics.catalog import BUILT_IN
 from grmu_audit.metrics.changes import align, mean_changes
 from grmu_audit.metrics.facts import Facts, facts
 from grmu_audit.metrics.representation import distances, recovered, recoveries, recovery_changes, relearn
@@ -26,6 +27,7 @@ from grmu_audit.metrics.robustness import (
     under_attack,
     under_attack_changes,
 )
+from grmu_audit.metrics.shadow_values import OF_METHOD, attack_method, attack_model
 from grmu_audit.records import Group, MetricValue, ModelRef, NotMeasured, Predictions
 from grmu_audit.records.probes import Probes
 
@@ -77,6 +79,8 @@ class Setting:
     """Seed of starting points and samples."""
     asked: Asked
     """Counts what was asked."""
+    shadows: Asking = field(default_factory=Asking)
+    """Shadow models of level deep."""
 
     @property
     def shelf(self) -> Shelf:
@@ -127,12 +131,8 @@ def _measured(setting: Setting, ref: ModelRef, kind: str, ask: Ask, more: Mappin
 def _asked(setting: Setting, ref: ModelRef, ask: Ask, ids: npt.NDArray[np.str_], runtime: Runtime) -> Probes:
     """Load the network, ask it, and count what went through it."""
     from grmu_audit.data.source import BatchSource
-    from grmu_audit.models.weights import load_model
-    from grmu_audit.training.runtime import place
 
-    with tempfile.TemporaryDirectory(prefix="grmu-audit-") as folder:
-        model = load_model(setting.session.store.fetch(ref, Path(folder) / "model"))
-    place(model, runtime.device)
+    model = stored_network(setting.session, ref, runtime.device)
     setting.asked.models += 1
 
     def count(module: object, inputs: tuple[Any, ...], output: object) -> None:
@@ -175,7 +175,27 @@ def deepen(
     probes = {name: probes_of(setting, ref, level) for name, (ref, _) in sides.items()}
     values = list(_values(known, probes, _references(sides), level, confidence))
     record = {"measured": dict(probes["candidate"].facts), "gap_against_robustness": _correlation(values)}
-    return Depth(tuple(values), (), {**record, "evaluations": setting.asked.evaluations})
+    missing: tuple[NotMeasured, ...] = ()
+    if level == "deep":
+        found = _shadows(setting, sides["candidate"][0], known, confidence)
+        values, missing, record = [*values, *found.values], found.not_measured, {**record, **found.record}
+    units = [replace(value, unit=BUILT_IN[value.name].unit) for value in values]
+    return Depth(tuple(units), missing, {**record, "evaluations": setting.asked.evaluations})
+
+
+def _shadows(setting: Setting, ref: ModelRef, known: Mapping[str, Facts], confidence: float) -> Depth:
+    """What the shadow models find of every side, and of the method."""
+    found = shadow_table(setting.session, ref, setting.dataset, setting.forget, setting.forget_digest, setting.shadows)
+    setting.asked.evaluations += found.evaluations
+    if found.table is None:
+        return Depth((), (NotMeasured("shadow models", found.why),), {"shadow": found.facts})
+    values = [v for name, f in known.items() for v in attack_model(f, found.table, subject=name, confidence=confidence)]
+    missing: tuple[NotMeasured, ...] = ()
+    if found.table.unlearned is None:
+        missing = tuple(NotMeasured(name, found.why) for name in OF_METHOD)
+    else:
+        values += attack_method(known["candidate"], found.table, subject="candidate", confidence=confidence)
+    return Depth(tuple(values), missing, {"shadow": found.facts})
 
 
 def _references(sides: Mapping[str, tuple[ModelRef, Predictions]]) -> list[str]:

@@ -18,8 +18,8 @@ from grmu_audit.data.source import BatchSource
 from grmu_audit.errors import IntegrityError
 from grmu_audit.evidence import canonical_json, sha256_hex, write_atomic
 from grmu_audit.metrics.attacks import margins
-from grmu_audit.models.catalog import build
-from grmu_audit.models.classifier import Classifier, ModelSpec
+from grmu_audit.models.catalog import fresh
+from grmu_audit.models.classifier import Classifier
 from grmu_audit.records.shadows import ShadowTable
 from grmu_audit.training.config import TrainConfig
 from grmu_audit.training.fit import fit
@@ -78,21 +78,21 @@ class Pool:
     Args:
         folder: parent of all pools; this one lies under the digest of what it is made from.
         source: the data.
-        spec: architecture.
+        like: a network of the architecture, with the weights that its lineage started from where it has any.
         recipe: training recipe; the last epoch is kept, since a shadow model has no validation rows of its own.
         seed: root of halves and weights.
         runtime: device and precision.
     """
 
     def __init__(
-        self, folder: Path, source: BatchSource, spec: ModelSpec, recipe: TrainConfig, seed: int, runtime: Runtime
+        self, folder: Path, source: BatchSource, like: Classifier, recipe: TrainConfig, seed: int, runtime: Runtime
     ) -> None:
-        self.source, self.spec, self.seed, self.runtime = source, spec, seed, runtime
+        self.source, self.like, self.seed, self.runtime = source, like, seed, runtime
         self.recipe = recipe.model_copy(update={"keep_best": False})
         self.population = population_of(source)
         made_from = {
             "format": FORMAT,
-            "spec": spec.to_json(),
+            "spec": like.spec.to_json(),
             "recipe": self.recipe.model_dump(mode="json"),
             "data": source.dataset.digest,
             "seed": seed,
@@ -145,7 +145,7 @@ class Pool:
     def _train(self, number: int) -> None:
         start = time.perf_counter()
         runtime = Runtime(self.runtime.device, derive_seed(self.seed, "shadow", number), self.runtime.precision)
-        model = build(self.spec, derive_seed(runtime.seed, "init"))
+        model = fresh(self.like, derive_seed(runtime.seed, "init"))
         place(model, runtime.device)
         member = self.member(number)
         fit(model, self.source, np.flatnonzero(member), np.zeros(0, dtype=np.int64), self.recipe, runtime)
@@ -164,7 +164,7 @@ class Pool:
         """One shadow model, on the device."""
         from safetensors.torch import load
 
-        model = build(self.spec, 0)
+        model = fresh(self.like, 0)
         model.load_state_dict(load(_array(self._path(number), "state").tobytes()))
         place(model, self.runtime.device)
         return model.eval()

@@ -129,7 +129,7 @@ def _groups(f: Facts, rows: Mask) -> list[Group]:
 def _share(f: Facts, name: str, rows: Mask, right: Mask, group: Group | None, *, subject: str, confidence: float) -> MetricValue:
     n = int(rows.sum())
     basis = Basis(n, smallest_group=group, subjects=f.subjects(rows))
-    statistic = proportion(int(right[rows].sum()), n, design_effect(right[rows], f.subject_of(rows)))
+    statistic = proportion(int(right[rows].sum()), n, design_effect(right[rows], f.subject_of(rows)), f.subjects(rows))
     return defined(name, statistic, basis, subject=subject, confidence=confidence, group=group)
 
 

@@ -19,6 +19,7 @@ from grmu_audit.metrics.replicates import jackknife
 from grmu_audit.metrics.values import Basis, defined, undefined
 from grmu_audit.records import Group, MetricValue
 from grmu_audit.records.probes import ATTACKS, LayerTable, Probes
+from grmu_audit.records.shadows import ShadowTable
 
 GAPS = {"FAIRNESS_GAP": "class", "FAIRNESS_GAP_GROUP": "group"}
 """Fairness-gap metrics and what they compare."""
@@ -30,7 +31,7 @@ ENOUGH = 200
 """Samples per class below which the estimator is rough; stated in the details."""
 
 
-def in_order(ids: npt.NDArray[np.str_], probes: Probes) -> Ints:
+def in_order(ids: npt.NDArray[np.str_], probes: Probes | ShadowTable) -> Ints:
     """[len(ids)] position of each id among the probes.
 
     Raises:
@@ -83,7 +84,7 @@ def _accuracy(
     clean = float(f.correct[rows].mean())
     details = {"clean": clean, "drop": clean - float(right[rows].mean()), "drop_interval": interval(drop, confidence)}
     basis = Basis(n, smallest_group=group, subjects=f.subjects(rows), details=details)
-    statistic = proportion(int(right[rows].sum()), n, design_effect(right[rows], f.subject_of(rows)))
+    statistic = proportion(int(right[rows].sum()), n, design_effect(right[rows], f.subject_of(rows)), f.subjects(rows))
     return defined(name, statistic, basis, subject=subject, confidence=confidence, group=group)
 
 

@@ -24,6 +24,8 @@ from grmu_audit.cli.options import FOLDER, json_option, model_option, next_step,
     show_default=True,
     help="Predictions only; + layers, FGSM, PGD, features; + AutoAttack, learning again, shadow models.",
 )
+@click.option("--shadows", type=click.IntRange(min=4), default=16, show_default=True, help="Shadow models of level deep.")
+@click.option("--budget", type=click.FloatRange(min=0), metavar="MINUTES", help="Most time for training them; the rest waits.")
 @seed_option(0)
 @json_option
 @click.pass_context
@@ -35,6 +37,8 @@ def command(
     out: Path | None,
     valid_days: int,
     level: str,
+    shadows: int,
+    budget: float | None,
     seed: int,
     as_json: bool,
 ) -> None:
@@ -44,6 +48,7 @@ def command(
     """
     from grmu_audit import report
     from grmu_audit.api.audit import audit
+    from grmu_audit.api.shadow import Asking
     from grmu_audit.policy import load_named
 
     session = open_session(ctx)
@@ -51,7 +56,15 @@ def command(
     folder = out or Path("grmu-reports") / f"{ref.name}-{ref.version}"
     chosen = load_named(policy)
     done = audit(
-        session, ref.label, policy=chosen, out=folder, references=reference, seed=seed, valid_days=valid_days, level=level
+        session,
+        ref.label,
+        policy=chosen,
+        out=folder,
+        references=reference,
+        seed=seed,
+        valid_days=valid_days,
+        level=level,
+        shadows=Asking(shadows, None if budget is None else 60 * budget),
     )
     click.echo(report.render(done.audit, "json" if as_json else "text"))
     click.echo(f"report: {done.folder / 'report.html'}", err=True)
