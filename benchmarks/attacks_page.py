@@ -135,11 +135,10 @@ def _methods(made: Mapping[str, Facts], banks: Mapping[str, ShadowTable]) -> lis
 
 def _notes(method: str, simple: float, values: Mapping[str, MetricValue]) -> list[str]:
     ulira, epsilon, klom = values["ULIRA_AUC"], values["FORGET_EPS"].details, values["KLOM_95"].details
-    more = "more" if (ulira.value or 0.0) > simple else "no more"
-    sure = "and its lower bound is above it" if _low(ulira) > simple else "but its interval reaches down to it"
+    low, high = ulira.details["more_interval"]
+    more = "more" if low > 0 else "less" if high < 0 else "neither surely more nor surely less"
     return [
-        f"- {method}: U-LiRA finds {more} than the population attack ({ulira.value or 0.0:.3f} against {simple:.3f})"
-        + (f", {sure}" if more == "more" else "")
-        + f". Mean lower bound of the epsilon {epsilon['lower_bound']:.2f}, forgetting quality {epsilon['quality']:.2f}, resolution "
+        f"- {method}: U-LiRA finds {more} than the population attack: {ulira.value or 0.0:.3f} against {simple:.3f}, "
+        f"difference {ulira.details['more_than_population']:+.3f} [{low:+.3f}, {high:+.3f}]. Mean lower bound of the epsilon {epsilon['lower_bound']:.2f}, forgetting quality {epsilon['quality']:.2f}, resolution "
         f"{epsilon['resolution']:.2f}; KLOM between models that never saw the images {klom['never_seen_against_never_seen']:.2f}."
     ]

@@ -153,10 +153,10 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
     MetricSpec(
         name="LIRA_AUC",
         title="Membership attack LiRA",
-        says="How well the likelihood ratio of a sample's margin with and without it tells the forget set from unseen samples.",
+        says="How well a sample's margin, compared with models without it, tells the forget set from unseen samples.",
         hides="An average over samples; with few shadow models the attack is weaker than it can be.",
-        formula="area under the curve of log N(phi; in) - log N(phi; out), phi = log p_y / (1 - p_y); "
-        "forget against group-matched test",
+        formula="area under the curve of (phi - mean_out) / sd_out, phi = log p_y / (1 - p_y); from 64 shadow models on of "
+        "log N(phi; in) - log N(phi; out); forget against group-matched test",
         source="Carlini et al. (2022)",
         needs="shadow models; logits on forget and test",
         direction="target",

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from grmu_audit.errors import InputError
-from grmu_audit.metrics.attacks import attack_scores, operating_threshold, roc, standard_error
-from grmu_audit.metrics.closed_forms import Floats
+from grmu_audit.metrics.attacks import Roc, attack_scores, operating_threshold, roc, standard_error
+from grmu_audit.metrics.closed_forms import Floats, z_value
 from grmu_audit.metrics.facts import Facts, Mask
 from grmu_audit.metrics.forgetting import forgetting_epsilon, forgetting_score, klom
 from grmu_audit.metrics.intervals import Statistic
@@ -141,21 +141,41 @@ def attack_method(f: Facts, table: ShadowTable, *, subject: str, confidence: flo
     rows = order[forget]
     margin, gone, never = table.unlearned[:, rows], table.forgotten[:, rows], ~table.member[:, rows]
     shown = {"shadow_models": len(margin), "forget": len(rows)}
-    simple = _game_area(population_attack(margin, gone, never))["value"]
+    simple = population_attack(margin, gone, never)
     for name, attack in (("ULIRA_AUC", ulira), ("RULI_AUC", ruli)):
         game = attack(margin, gone, never)
-        basis = Basis(len(game.score), details={**shown, "population_auc": simple})
+        basis = Basis(len(game.score), details={**shown, **_against(game, simple, confidence)})
         yield defined(name, _game_area(game), basis, subject=subject, confidence=confidence)
     for name, made in _distances(margin, gone, never).items():
         basis = Basis(len(rows), details={**shown, **made[1]})
         yield defined(name, made[0], basis, subject=subject, confidence=confidence)
 
 
-def _game_area(game: Game) -> Statistic:
-    """AUC of the pairs; the standard error by sample or by model, whichever is larger."""
-    curve = roc(game.score[game.forgotten], game.score[~game.forgotten], np.ones(int((~game.forgotten).sum())))
+def _against(game: Game, simple: Game, confidence: float) -> dict[str, object]:
+    """Area of the population attack, and how much larger the game's is, with a paired interval."""
+    one, other = _curve(game), _curve(simple)
+    more = one.value - other.value
+    details: dict[str, object] = {"population_auc": other.value, "more_than_population": more}
+    if len(game.score) == len(simple.score):
+        half = z_value(1 - confidence) * _error(game, one.influence - other.influence)
+        details["more_interval"] = [more - half, more + half]
+    return details
+
+
+def _curve(game: Game) -> Roc:
+    return roc(game.score[game.forgotten], game.score[~game.forgotten], np.ones(int((~game.forgotten).sum())))
+
+
+def _error(game: Game, influence: Floats) -> float:
+    """Standard error by sample or by model, whichever is larger; influences of the forgotten pairs first."""
     order = np.concatenate([np.flatnonzero(game.forgotten), np.flatnonzero(~game.forgotten)])
-    se = max(standard_error(curve.influence, cluster[order]) for cluster in (game.sample, game.model))
+    return max(standard_error(influence, cluster[order]) for cluster in (game.sample, game.model))
+
+
+def _game_area(game: Game) -> Statistic:
+    """AUC of the pairs."""
+    curve = _curve(game)
+    se = _error(game, curve.influence)
     counts = {"n1": int(game.forgotten.sum()), "n0": int((~game.forgotten).sum())}
     return {"kind": "auc", "value": curve.value, "se": se, **counts}
 
