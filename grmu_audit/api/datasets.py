@@ -64,14 +64,26 @@ def check_data(spec: DataSpec, forget: Path | None, minimum: int, *, progress: b
         IntegrityError: the image cache is not what was written.
     """
     from grmu_audit.data.cache import ImageStore
-    from grmu_audit.data.quality import near_copies, sizes_ok
 
     dataset = load_dataset(spec, progress=progress)
     if isinstance(dataset.pixels, ImageStore) and (damaged := dataset.pixels.damaged()):
         raise IntegrityError(f"{len(damaged)} decoded images are not what was written: remove {dataset.pixels.folder}")
+    return quality_report(dataset, _request(dataset, forget), minimum)
+
+
+def quality_report(dataset: Dataset, request: ForgetRequest | None, minimum: int) -> DataCheckReport:
+    """All quality checks of a dataset, under a request where there is one.
+
+    Args:
+        dataset: what is checked.
+        request: the forget request, or None.
+        minimum: test samples that every group needs.
+    """
+    from grmu_audit.data.quality import near_copies, sizes_ok
+
     return check(
         dataset.frame,
-        _request(dataset, forget),
+        request,
         class_names=dataset.header.class_names,
         attribute_names=dataset.header.attribute_names,
         content_hashes=dataset.content,

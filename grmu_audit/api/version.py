@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from grmu_audit.api.datasets import quality_report
 from grmu_audit.api.erasure import ERASURE, erasure_artifact
 from grmu_audit.api.request import Request, request_artifact
 from grmu_audit.api.resume import Make, checkpoints, made
 from grmu_audit.api.session import Session
 from grmu_audit.data.catalog import DataSpec
-from grmu_audit.data.quality import near_copies, sizes_ok
-from grmu_audit.datacheck import check, require
+from grmu_audit.datacheck import require
 from grmu_audit.evidence import canonical_json, pseudonyms
 from grmu_audit.records import DataCheckReport, ModelRef
 from grmu_audit.records.erasure import ErasureRecord
@@ -77,17 +77,7 @@ def checked(dataset: Dataset, request: Request | None) -> DataCheckReport:
     Raises:
         DataQualityError: one failed, each named with what was observed.
     """
-    report = check(
-        dataset.frame,
-        request.forget if request else None,
-        class_names=dataset.header.class_names,
-        attribute_names=dataset.header.attribute_names,
-        content_hashes=dataset.content,
-        image_shape_ok=sizes_ok(dataset),
-        near_copies=near_copies(dataset),
-        excluded=dataset.excluded,
-        minimum_group_size=MINIMUM_GROUP,
-    )
+    report = quality_report(dataset, request.forget if request else None, MINIMUM_GROUP)
     require(report)
     return report
 

@@ -36,19 +36,6 @@ def group_table(groups: Sequence[GroupCount]) -> str:
     return table(["group", "train", "forget", "retain", "val", "test", "REWEIGHT"], rows)
 
 
-def baseline_table(metrics: Sequence[MetricValue], groups: Sequence[GroupCount]) -> str:
-    """A network's numbers on its test split, with 95 % intervals, then its test accuracy group by group."""
-    names = {row.group: row.name for row in groups}
-    rows = []
-    for m in metrics:
-        if m.value is None or (m.group is not None and m.name != "accuracy"):
-            continue
-        label = m.name if m.group is None else f"  {names.get(m.group, m.group)}"
-        bounds = f"[{100 * m.interval[0]:.1f}, {100 * m.interval[1]:.1f}]" if m.interval else "-"
-        rows.append([label, f"{100 * m.value:.1f}", bounds, str(m.n)])
-    return table(["metric", "%", "interval", "n"], rows)
-
-
 def check_text(report: DataCheckReport, *, as_json: bool) -> str:
     """Quality checks for people, or the report for programs; what did not pass comes with advice."""
     import json
@@ -68,6 +55,19 @@ def check_text(report: DataCheckReport, *, as_json: bool) -> str:
     shift = [f"{row['name']}: {row['share_before']:.3f} -> {row['share_after']:.3f}, REWEIGHT {row['weight']:.2f}"
              for row in report.group_shift if not isinstance(row["weight"], str)]  # fmt: skip
     return "\n".join([*lines, *(["share of training before and after the list:", *shift] if shift else [])])
+
+
+def baseline_table(metrics: Sequence[MetricValue], groups: Sequence[GroupCount]) -> str:
+    """A network's numbers on its test split, with 95 % intervals, then its test accuracy group by group."""
+    names = {row.group: row.name for row in groups}
+    rows = []
+    for m in metrics:
+        if m.value is None or (m.group is not None and m.name != "accuracy"):
+            continue
+        label = m.name if m.group is None else f"  {names.get(m.group, m.group)}"
+        bounds = f"[{100 * m.interval[0]:.1f}, {100 * m.interval[1]:.1f}]" if m.interval else "-"
+        rows.append([label, f"{100 * m.value:.1f}", bounds, str(m.n)])
+    return table(["metric", "%", "interval", "n"], rows)
 
 
 def checked_text(checked: Checked) -> str:
