@@ -91,6 +91,7 @@ def quality_report(dataset: Dataset, request: ForgetRequest | None, minimum: int
         near_copies=near_copies(dataset),
         excluded=dataset.excluded,
         minimum_group_size=minimum,
+        copies="error" if dataset.header.kind == "image" else "warning",
     )
 
 

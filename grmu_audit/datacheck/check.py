@@ -43,6 +43,7 @@ def check(
     excluded: Mapping[str, int] | None = None,
     splits: Splits | None = None,
     minimum_group_size: int = 30,
+    copies: str = "error",
 ) -> DataCheckReport:
     """Check a dataset, and a forget request where there is one.
 
@@ -63,6 +64,8 @@ def check(
         excluded: samples that the reader left out, by the label that they lack: a warning.
         splits: the splits that will be used, to be checked as they are; None to derive them from the request.
         minimum_group_size: samples that a group needs in test.
+        copies: severity of content of train again in val or test: ``error`` for images; ``warning`` where different people can
+            have the same content (rows of a table, short texts).
 
     Raises:
         InputError: a column is missing, or an argument is not one per row.
@@ -73,7 +76,7 @@ def check(
     rows = tables.roles(frame, request, splits)
     manifest = tables.manifest_table(frame, rows, content_hashes, image_shape_ok, near_copies)
     groups = tables.group_table(manifest, rows, class_names, attribute_names)
-    asked = _suites(request, len(class_names), len(attribute_names), set(manifest.columns), minimum_group_size)
+    asked = _suites(request, len(class_names), len(attribute_names), set(manifest.columns), minimum_group_size, copies)
     parts = {split: manifest[manifest["split"] == split] for split in _SPLITS}
     parts |= {role: manifest.iloc[positions] for role, positions in rows.items()}
     named = {"all": manifest, **parts, "groups": groups, "train groups": groups[groups["train"] > 0]}
@@ -103,7 +106,7 @@ def require(report: DataCheckReport) -> None:
 
 
 def _suites(
-    request: ForgetRequest | None, classes: int, attributes: int, columns: set[str], minimum_group_size: int
+    request: ForgetRequest | None, classes: int, attributes: int, columns: set[str], minimum_group_size: int, copies: str
 ) -> list[Suite]:
     def labels(part: str) -> list[Expectation]:
         return [*_labels(part, "target", classes), *_labels(part, "attribute", attributes)]
@@ -112,7 +115,7 @@ def _suites(
     expected = {"train": "train", "val": "val", "test": "test"} | ({"retain": "train", "forget": "train"} if request else {})
     for part in ("train", "retain", "forget", "val", "test"):
         if part in expected:
-            suites.append(Suite(part, (*_part(part, expected[part], columns, request), *labels(part))))
+            suites.append(Suite(part, (*_part(part, expected[part], columns, request, copies), *labels(part))))
     suites.append(Suite("train groups", tuple(_train_groups(request, minimum_group_size))))
     suites.append(Suite("groups", tuple(_declared_groups())))
     return suites
@@ -137,7 +140,7 @@ def _whole(columns: set[str]) -> Iterator[Expectation]:
         )
 
 
-def _part(part: str, split: str, columns: set[str], request: ForgetRequest | None) -> Iterator[Expectation]:
+def _part(part: str, split: str, columns: set[str], request: ForgetRequest | None, copies: str) -> Iterator[Expectation]:
     yield not_empty(part, f"put samples into {part}")
     yield in_set(part, "split", (split,), f"take samples of the {split} split only")
     if part == "train":
@@ -149,9 +152,8 @@ def _part(part: str, split: str, columns: set[str], request: ForgetRequest | Non
         advice = "add the copies to the request, else the model goes on learning from them"
         yield always(part, "no content of forget again in retain", "retain_copies", 0, advice, "warning")
     if split != "train" and "train_copies" in columns:
-        yield always(
-            part, f"no content of train again in {part}", "train_copies", 0, f"remove the copies from train or from {part}"
-        )
+        advice = f"remove the copies from train or from {part}"
+        yield always(part, f"no content of train again in {part}", "train_copies", 0, advice, copies)
     if split != "train" and "near_copies" in columns:
         advice = f"look at them: if they show the same scene, remove them from train or from {part}"
         yield always(part, f"no near-duplicate of train in {part}", "near_copies", 0, advice, "warning")
