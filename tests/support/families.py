@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from sklearn.datasets import load_breast_cancer
+from support import multinli
 from support.tiny import CPU, dataset
 
+from grmu_audit.data.catalog import DataSpec, load_dataset
 from grmu_audit.data.dataset import COLUMNS, Dataset, Header
 from grmu_audit.data.source import BatchSource
 from grmu_audit.models.catalog import build
@@ -31,6 +35,9 @@ class Family:
 
 def spec(name: str) -> ModelSpec:
     image = dataset().header
+    if name == "bert":
+        header = texts().header
+        return ModelSpec("bert", 3, header.input_shape, (), (), header.class_names, {**BERT, "vocabulary": 700, "positions": 64})
     if name == "mlp":
         header = table().header
         return ModelSpec("mlp", 2, header.input_shape, header.mean, header.std, header.class_names, {"hidden": [8, 8]})
@@ -63,9 +70,17 @@ def table() -> Dataset:
 
 
 @cache
+def texts() -> Dataset:
+    """Pairs of sentences."""
+    with TemporaryDirectory() as folder:
+        multinli.write(Path(folder), 120)
+        return load_dataset(DataSpec("multinli", {"root": folder}))
+
+
+@cache
 def family(name: str, rows: int = 24) -> Family:
     """A few rows of the family's data; a third of the training rows is to be forgotten; fresh weights."""
-    found = table() if name == "mlp" else dataset()
+    found = {"mlp": table, "bert": texts}.get(name, dataset)()
     source = BatchSource(found, CPU)
     train = found.rows("train")[:rows]
     data = UnlearningData(source, train[rows // 3 :], train[: rows // 3], found.rows("val")[:8])

@@ -7,6 +7,7 @@ import torch
 from support.families import family
 from support.tiny import runtime
 
+from grmu_audit.errors import InputError
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.models.weights import weights_digest
 from grmu_audit.unlearning.base import unlearn
@@ -26,7 +27,11 @@ def run(name: str, method: str, **settings: object) -> Classifier:
     return unlearn(chosen, problem.model, problem.data, config, runtime())
 
 
-CASES = [(name, method) for name in ("mlp", "small_vit") for method in NAMES] + [("resnet18", method) for method in SLOW]
+MOVE_INPUTS = {"amun", "boundary_shrink"}
+CASES = [
+    (name, method) for name in ("mlp", "small_vit", "bert") for method in NAMES if name != "bert" or method not in MOVE_INPUTS
+]
+CASES += [("resnet18", method) for method in SLOW]
 
 
 @pytest.mark.parametrize(("name", "method"), CASES)
@@ -35,17 +40,23 @@ def test_every_method_runs(name: str, method: str) -> None:
     result = run(name, method)
     assert weights_digest(result) != before
     assert all(bool(torch.isfinite(p).all()) for p in result.parameters())
-    assert result.head.out_features == 2
+    assert result.head.out_features == result.spec.classes
 
 
-@pytest.mark.parametrize("name", ["mlp", "small_vit"])
+@pytest.mark.parametrize("method", sorted(MOVE_INPUTS))
+def test_methods_that_move_inputs_refuse_texts(method: str) -> None:
+    with pytest.raises(InputError, match="moves inputs by small steps, and token numbers have none"):
+        run("bert", method)
+
+
+@pytest.mark.parametrize("name", ["mlp", "small_vit", "bert"])
 def test_the_fairness_gap_penalty_acts_at_its_normalisation_layers(name: str) -> None:
     plain, penalised = run(name, "ft"), run(name, "ft", fairness_gap_weight=5.0)
     assert weights_digest(plain) != weights_digest(penalised)
 
 
 @pytest.mark.parametrize(
-    ("name", "layers"), [("mlp", "1"), ("mlp", "body.4"), ("small_vit", "2"), ("small_vit", "body.blocks.1")]
+    ("name", "layers"), [("mlp", "1"), ("mlp", "body.4"), ("small_vit", "2"), ("small_vit", "body.blocks.1"), ("bert", "2")]
 )
 def test_a_restriction_to_layers_holds_all_others_still(name: str, layers: str) -> None:
     start = family(name).model
