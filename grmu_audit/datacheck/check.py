@@ -41,6 +41,7 @@ def check(
     image_shape_ok: Sequence[bool] | None = None,
     near_copies: Sequence[int] | None = None,
     excluded: Mapping[str, int] | None = None,
+    unanswered: Mapping[str, str] | None = None,
     splits: Splits | None = None,
     minimum_group_size: int = 30,
     copies: str = "error",
@@ -62,6 +63,7 @@ def check(
         image_shape_ok: [n] whether each sample could be decoded to the stated size.
         near_copies: [n] training samples that look almost the same as each sample (``data.likeness``).
         excluded: samples that the reader left out, by the label that they lack: a warning.
+        unanswered: questions that could not be put, with the reason: warnings that have not passed.
         splits: the splits that will be used, to be checked as they are; None to derive them from the request.
         minimum_group_size: samples that a group needs in test.
         copies: severity of content of train again in val or test: ``error`` for images; ``warning`` where different people can
@@ -82,7 +84,7 @@ def check(
     named = {"all": manifest, **parts, "groups": groups, "train groups": groups[groups["train"] > 0]}
     results, engine = evaluate({name: table.reset_index(drop=True) for name, table in named.items()}, asked)
     return DataCheckReport(
-        results=(*results, *_not_asked(content_hashes), *_left_out(excluded or {})),
+        results=(*results, *_not_asked(content_hashes), *_left_out(excluded or {}), *_unanswered(unanswered or {})),
         engine=engine,
         suite_sha256=suites_sha256(asked),
         group_shift=tables.group_shift(groups) if request else (),
@@ -195,6 +197,14 @@ def _left_out(excluded: Mapping[str, int]) -> list[CheckResult]:
     observed = f"{sum(excluded.values())} samples left out ({counts})"
     advice = "fill in the labels: whoever is left out is neither trained on nor protected by the audit"
     return [CheckResult("all", words, False, True, observed, "warning", advice)] if excluded else []
+
+
+def _unanswered(questions: Mapping[str, str]) -> list[CheckResult]:
+    """What could not be evaluated."""
+    return [
+        CheckResult("all", words, False, False, f"not evaluated: {why}", "warning", "look at the data yourself")
+        for words, why in questions.items()
+    ]
 
 
 def _not_asked(content_hashes: Sequence[str] | None) -> list[CheckResult]:
