@@ -1,16 +1,18 @@
 # Two commands are enough: "make demo" and "make test".
 PYTHON ?= python3
 VENV := .venv
+PROCESSES ?= 2
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help install demo test lint format bench clean
+.PHONY: help install demo test lint format docs bench clean
 
 help:
 	@echo "make demo     install, then tell the whole story on embedded data (offline, CPU)"
 	@echo "make test     install, lint, run all tests"
 	@echo "make lint     formatting, style, types, import contracts"
 	@echo "make format   format the code"
+	@echo "make docs     write docs/metrics from the metric catalogue"
 	@echo "make bench    measure the effect over seeds (about 10 minutes) and write docs/effect.md"
 
 install: $(STAMP)
@@ -30,12 +32,16 @@ lint: install
 	$(BIN)/mypy
 	PATH="$(BIN):$$PATH" $(BIN)/lint-imports
 
+# single-threaded processes: two of them are faster than one of two threads, since most tests are small
 test: lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist loadgroup
 
 format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs: install
+	$(BIN)/python -m benchmarks.metric_pages --write docs/metrics
 
 bench: install
 	$(BIN)/python -m benchmarks.effect --write docs/effect.md

@@ -18,7 +18,9 @@ from grmu_audit.evidence import canonical_json, sha256_file, sha256_hex
 from grmu_audit.metrics.changes import align, changes, closeness, mean_changes
 from grmu_audit.metrics.curves import curves_of
 from grmu_audit.metrics.facts import Facts, facts
+from grmu_audit.metrics.grouping import regroup
 from grmu_audit.metrics.privacy import Attacked, attacked
+from grmu_audit.metrics.redistribution import redistribution
 from grmu_audit.metrics.suite import values_of
 from grmu_audit.records import (
     SPLITS,
@@ -178,6 +180,7 @@ def _metrics(
     several = len([name for name in others if name != "baseline"]) > 1
     found = [v for side in values.values() for v in side]
     found += closeness(rows, subject="candidate", confidence=confidence)
+    found.append(redistribution(first, others.get("baseline"), subject="candidate", confidence=confidence))
     found += [v for side in compared.values() for v in side]
     return found + (list(mean_changes(rows, subject="candidate-reference", confidence=confidence)) if several else [])
 
@@ -219,6 +222,7 @@ def score(
     today: date | None = None,
     attack_score: str = "margin",
     variant: str = "pairwise",
+    by: Sequence[str] = (),
 ) -> Audit:
     """Audit prediction files of any framework.
 
@@ -232,17 +236,18 @@ def score(
         today: date that waivers are judged on; by default the current UTC date.
         attack_score: score of MIA_AUC.
         variant: ``pairwise`` or ``paper`` for EO, DP, EP.
+        by: attributes (columns ``attribute_NAME``) that make the groups; by default all of them, crossed.
 
     Raises:
         InputError: a file that cannot be used, with row numbers; files that do not hold the same samples.
     """
-    candidate = _side(predictions, name)
+    candidate = _side(predictions, name, by)
     table = candidate[1]
     splits = {split: int(table.mask(split).sum()) for split in SPLITS}
     audit = assemble(
         candidate,
-        baseline=_side(baseline) if baseline else None,
-        references=[_side(path) for path in references],
+        baseline=_side(baseline, by=by) if baseline else None,
+        references=[_side(path, by=by) for path in references],
         data=DataRecord(manifest_sha256=sha256_file(Path(predictions)), splits=splits, name=Path(predictions).name),
         confidence=policy.confidence if policy else 0.95,
         seed=seed,
@@ -254,9 +259,11 @@ def score(
     return audit if policy is None else judge(audit, policy, today)
 
 
-def _side(path: Path, name: str | None = None) -> Side:
+def _side(path: Path, name: str | None = None, by: Sequence[str] = ()) -> Side:
     path = Path(path)
-    return ModelRef(name=name or path.stem, version="", manifest_sha256=sha256_file(path)), read_predictions(path)
+    found = read_predictions(path)
+    model = ModelRef(name=name or path.stem, version="", manifest_sha256=sha256_file(path))
+    return model, regroup(found, by) if by else found
 
 
 def _not_measured_by_score() -> tuple[NotMeasured, ...]:

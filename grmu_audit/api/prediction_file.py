@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grmu_audit.errors import InputError
+from grmu_audit.metrics.grouping import crossed_names
 from grmu_audit.plugins import nearest
 from grmu_audit.records import SPLITS, Predictions
 
@@ -75,7 +76,8 @@ def from_frame(frame: pd.DataFrame, path: Path) -> Predictions:
     _check_ids(frame, defects)
     split = _splits(frame, defects)
     target = _whole(frame, "target", defects)
-    attribute, names = _attributes(frame, defects)
+    attribute, factors = _attributes(frame, defects)
+    names = crossed_names(factors) if factors else ()
     logits = _scores(frame, defects)
     given = _whole(frame, "prediction", defects) if "prediction" in frame else None
     loss = _numbers(frame, ["loss"], defects)[:, 0] if "loss" in frame else None
@@ -94,6 +96,7 @@ def from_frame(frame: pd.DataFrame, path: Path) -> Predictions:
         loss=loss,
         subject=_subjects(frame, defects),
         attribute_names=names,
+        factors=factors,
     )
 
 
@@ -171,8 +174,8 @@ def _whole(frame: pd.DataFrame, name: str, defects: _Defects) -> Ints:
     return np.where(bad, 0, values).astype(np.int64)
 
 
-def _attributes(frame: pd.DataFrame, defects: _Defects) -> tuple[Ints, tuple[str, ...]]:
-    """Attribute index; several columns are crossed, and the names of the combinations come with them."""
+def _attributes(frame: pd.DataFrame, defects: _Defects) -> tuple[Ints, tuple[tuple[str, int], ...]]:
+    """Attribute index; several columns are crossed, and their names and numbers of values come with them."""
     if "attribute" in frame:
         return _whole(frame, "attribute", defects), ()
     columns = sorted(str(c) for c in frame.columns if str(c).startswith("attribute_"))
@@ -184,9 +187,7 @@ def _attributes(frame: pd.DataFrame, defects: _Defects) -> tuple[Ints, tuple[str
         )
         return np.zeros(len(frame), dtype=np.int64), ()
     code: Ints = np.ravel_multi_index(tuple(table.T), sizes).astype(np.int64)
-    labels = [c.removeprefix("attribute_") for c in columns]
-    cells = np.stack(np.unravel_index(np.arange(int(np.prod(sizes))), sizes), axis=1).tolist()
-    return code, tuple(", ".join(f"{label}={value}" for label, value in zip(labels, cell, strict=True)) for cell in cells)
+    return code, tuple((name.removeprefix("attribute_"), size) for name, size in zip(columns, sizes, strict=True))
 
 
 def _scores(frame: pd.DataFrame, defects: _Defects) -> Floats | None:

@@ -8,13 +8,13 @@ import numpy as np
 import numpy.typing as npt
 
 from grmu_audit.metrics.closed_forms import Floats
+from grmu_audit.metrics.forest import forest_probabilities
 from grmu_audit.records import Predictions
 
 ATTACK_SCORES = ("loss", "confidence", "entropy", "modified_entropy", "margin", "correctness")
 """Scores of a sample, each larger where the sample looks more like a member."""
 
 _LARGEST_LOSS = 1e30
-_TREES = 100
 
 
 def log_softmax(logits: Floats) -> Floats:
@@ -76,7 +76,7 @@ def forest_calls(member: Floats, other: Floats, asked: Floats, *, seed: int, bal
     """Which of the asked samples a forest on the loss calls non-member.
 
     100 trees, gini, ``random_state`` = seed, fitted on the losses of members (1) and non-members (0); one fixed
-    configuration, never the best of several.
+    configuration, never the best of several.  A tie of the two probabilities counts as non-member, as in scikit-learn.
 
     Args:
         member: [members] losses of retain samples.
@@ -88,15 +88,12 @@ def forest_calls(member: Floats, other: Floats, asked: Floats, *, seed: int, bal
     Returns:
         [k] True for a non-member.
     """
-    from sklearn.ensemble import RandomForestClassifier
-
     if balanced:
         rng, size = np.random.default_rng(seed), min(len(member), len(other))
         member, other = (_drawn(x, size, rng) for x in (member, other))
-    x = np.clip(np.concatenate([member, other]), -_LARGEST_LOSS, _LARGEST_LOSS)[:, None]
-    y = np.repeat([1, 0], [len(member), len(other)])
-    forest = RandomForestClassifier(n_estimators=_TREES, criterion="gini", random_state=seed, n_jobs=1).fit(x, y)
-    calls: npt.NDArray[np.bool_] = forest.predict(np.clip(asked, -_LARGEST_LOSS, _LARGEST_LOSS)[:, None]) == 0
+    labels = np.repeat([1, 0], [len(member), len(other)])
+    shares = forest_probabilities(np.concatenate([member, other]), labels, asked, seed=seed)
+    calls: npt.NDArray[np.bool_] = shares[:, 0] >= shares[:, 1]
     return calls
 
 
@@ -141,6 +138,23 @@ def roc(positive: Floats, negative: Floats, weight: Floats) -> Roc:
     beaten = 1 - (np.searchsorted(ranked, negative, "left") + np.searchsorted(ranked, negative, "right")) / (2 * len(ranked))
     value = min(max(float(wins.mean()), 0.0), 1.0)
     return Roc(value, _influence(wins - value, np.full(len(wins), 1 / len(wins))), _influence(beaten - value, share))
+
+
+def operating_threshold(negative: Floats, weight: Floats, rate: float) -> tuple[float, float]:
+    """The lowest threshold that at most ``rate`` of the weighted negatives lie above, and the share that does.
+
+    Equal scores are called together or not at all.
+
+    >>> operating_threshold(np.array([0.1, 0.2, 0.3, 0.4]), np.ones(4), 0.25)
+    (0.3, 0.25)
+    """
+    order = np.argsort(-negative, kind="stable")
+    ranked, ladder = negative[order], np.cumsum(weight[order]) / weight.sum()
+    above = int(np.searchsorted(ladder, rate + 1e-12, side="right"))
+    if above < len(ranked):
+        above = int(np.searchsorted(-ranked, -ranked[above], side="left"))
+    threshold = float(ranked[above]) if above < len(ranked) else -np.inf
+    return threshold, float(ladder[above - 1]) if above else 0.0
 
 
 def _influence(deviation: Floats, share: Floats) -> Floats:

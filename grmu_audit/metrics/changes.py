@@ -10,11 +10,22 @@ import numpy as np
 
 from grmu_audit.errors import InputError
 from grmu_audit.metrics.attacks import standard_error
+from grmu_audit.metrics.catalog import PLUGINS
 from grmu_audit.metrics.clusters import design_effect
+from grmu_audit.metrics.equivalence import retrain_distribution
 from grmu_audit.metrics.facts import Facts, Ints, Mask, facts, listed
 from grmu_audit.metrics.fairness import gap_change
-from grmu_audit.metrics.intervals import PAIRED, Statistic, estimate, sample_size
-from grmu_audit.metrics.performance import SPLIT_OF, accuracy_basis, accuracy_rows, cell_pairs, group_subjects, group_value
+from grmu_audit.metrics.intervals import Statistic, estimate, sample_size
+from grmu_audit.metrics.performance import (
+    SPLIT_OF,
+    accuracy_basis,
+    accuracy_rows,
+    cell_pairs,
+    group_subjects,
+    group_value,
+    only_cell,
+    paired_counts,
+)
 from grmu_audit.metrics.privacy import FORESTS, Attacked, attacked, auc_basis, auc_statistic, forest_basis, pair_subjects
 from grmu_audit.metrics.values import Basis, defined, undefined
 from grmu_audit.records import Group, MetricValue, Predictions
@@ -26,6 +37,7 @@ TOW_OF = ("RA", "UA", "TA")
 """Accuracies that TOW is the product over."""
 
 _COMPOSED = ("WG", "EO", "DP", "EP")
+_BOXED = ("MIA_TPR_1", "MIA_TPR_01", "RETAIN_AUC", "MIA_DISPARITY")
 
 
 def align(candidate: Predictions, other: Predictions) -> Predictions:
@@ -89,14 +101,26 @@ def changes(
     for name in (*SPLIT_OF, "GA"):
         rows = accuracy_rows(candidate, name)
         basis, why = accuracy_basis(candidate, name, rows)
-        made = None if why else paired(candidate.correct[rows], other.correct[rows], candidate.subject_of(rows))
+        made = None if why else _paired_accuracy(candidate, other, name, rows)
         yield _made(name, made, why, basis, subject=subject, confidence=confidence)
     for name in (*_COMPOSED, "UA_GA_GAP"):
         yield _of_values(name, candidate, other, values, subject=subject, confidence=confidence)
     for name in FORESTS:
         yield _forest_change(name, candidate, attacks, subject=subject, confidence=confidence)
     yield _auc_change(candidate, other, attacks, attack_score, subject=subject, confidence=confidence)
+    for name in (*_BOXED, *(name for name, _ in PLUGINS)):
+        yield _of_values(name, candidate, other, values, subject=subject, confidence=confidence)
     yield from _group_changes(candidate, other, subject=subject, confidence=confidence)
+
+
+def _paired_accuracy(candidate: Facts, other: Facts, name: str, rows: Mask) -> Statistic:
+    cell = only_cell(candidate) if name == "GA" else None
+    if cell is None:
+        return paired(candidate.correct[rows], other.correct[rows], candidate.subject_of(rows))
+    codes, index = candidate.cells
+    test = candidate.test
+    both = candidate.correct[test], other.correct[test]
+    return cell_pairs(*both, index[test], len(codes), candidate.subject_of(test))[cell]
 
 
 def paired(first: Mask, second: Mask, person: Ints | None) -> Statistic:
@@ -104,7 +128,8 @@ def paired(first: Mask, second: Mask, person: Ints | None) -> Statistic:
     only, lost = first & ~second, second & ~first
     both, none = int((first & second).sum()), int((~first & ~second).sum())
     effect = design_effect(only.astype(np.int64) - lost, person)
-    return {"kind": "paired", **dict(zip(PAIRED, (both, int(only.sum()), int(lost.sum()), none), strict=True)), "deff": effect}
+    persons = None if person is None else len(np.unique(person))
+    return paired_counts((both, int(only.sum()), int(lost.sum()), none), effect, persons)
 
 
 def _made(
@@ -133,6 +158,8 @@ def _of_values(
     if name == "UA_GA_GAP":
         sides = [_paired_rows(candidate, other, part) for part in ("UA", "GA")]
         statistic = {"kind": "difference", "left": sides[0], "right": sides[1]}
+    elif name not in _COMPOSED:
+        statistic = {"kind": "difference_box", "left": left.statistic, "right": right.statistic}
     elif name == "WG":
         statistic = _worst_change(candidate, other, (left.statistic, right.statistic))
     else:
@@ -175,7 +202,8 @@ def _auc_change(
     left, right = attacks[0].rocs[score].influence, attacks[1].rocs[score].influence
     sides = {"left": auc_statistic(candidate, attacks[0], score), "right": auc_statistic(other, attacks[1], score)}
     se = standard_error(left - right, pair_subjects(candidate, attacks[0]))
-    return defined("MIA_AUC", {"kind": "auc_change", **sides, "se": se}, basis, subject=subject, confidence=confidence)
+    persons = {key: side for key, side in sides["left"].items() if key == "persons"}
+    return defined("MIA_AUC", {"kind": "auc_change", **sides, "se": se, **persons}, basis, subject=subject, confidence=confidence)
 
 
 def _group_changes(candidate: Facts, other: Facts, *, subject: str, confidence: float) -> Iterator[MetricValue]:
@@ -229,8 +257,15 @@ def mean_changes(per_reference: Sequence[Sequence[MetricValue]], *, subject: str
             yield undefined(first.name, why, basis, subject=subject, confidence=confidence, group=first.group)
             continue
         terms = [v.statistic for v in row if v.statistic is not None]
+        basis.details.update(_among_retrained(row))
         statistic = terms[0] if len(terms) == 1 else {"kind": "mean", "terms": terms}
         yield defined(first.name, statistic, basis, subject=subject, confidence=confidence, group=first.group)
+
+
+def _among_retrained(row: Sequence[MetricValue]) -> dict[str, object]:
+    """Where no change would lie among the changes to each retrained model: the candidate among the retrained ones."""
+    found = [v.value for v in row if v.value is not None]
+    return {"retrain_distribution": retrain_distribution(0.0, [-x for x in found])} if len(found) > 1 else {}
 
 
 def closeness(

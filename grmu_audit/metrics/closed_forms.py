@@ -52,6 +52,54 @@ def wilson(k: Floats, n: Floats, alpha: float) -> tuple[Floats, Floats]:
     return low, high
 
 
+def exact(k: Floats, n: Floats, alpha: float) -> tuple[Floats, Floats]:
+    """Clopper-Pearson's limits of proportions k / n; counts need not be whole (Korn and Graubard's form for surveys).
+
+    Args:
+        k: [cells] successes, effective.
+        n: [cells] samples, effective, each > 0.
+        alpha: 1 - confidence.
+
+    Source: Clopper and Pearson (1934); Korn and Graubard (1998).
+
+    >>> low, high = exact(np.array([0.0]), np.array([10.0]), 0.05)
+    >>> float(low[0]), round(float(high[0]), 4)
+    (0.0, 0.3085)
+    """
+    from scipy.special import betaincinv
+
+    least = max(alpha, _SMALLEST_ALPHA) / 2
+    rest = np.maximum(n - k, 0.0)
+    low = np.where(k > 0, betaincinv(np.maximum(k, 1e-12), rest + 1, least), 0.0)
+    high = np.where(rest > 0, 1 - betaincinv(np.maximum(rest, 1e-12), k + 1, least), 1.0)
+    return np.minimum(low, k / n), np.maximum(high, k / n)
+
+
+def student_factor(alpha: float, degrees: Floats) -> Floats:
+    """(z / t)²: what is left of an effective sample whose variance rests on few persons.
+
+    Args:
+        alpha: 1 - confidence, two-sided.
+        degrees: [cells] persons minus one; infinite where every sample is its own person.
+
+    Returns:
+        [cells] factors in (0, 1]; near 0 with one person, from whom no variance can be learnt.
+
+    Source: Korn and Graubard (1998), degrees-of-freedom correction.
+
+    >>> student_factor(0.05, np.array([9.0, np.inf])).round(3).tolist()
+    [0.751, 1.0]
+    """
+    if np.isinf(degrees).all():
+        return np.ones(len(degrees))
+    from scipy.special import stdtrit
+
+    level = max(min(alpha, 1.0), _SMALLEST_ALPHA) / 2
+    known = np.where(np.isfinite(degrees), np.maximum(degrees, 1e-3), 1.0)
+    t = np.where(np.isfinite(degrees), -stdtrit(known, level), z_value(alpha))
+    return np.clip((z_value(alpha) / np.maximum(t, 1e-12)) ** 2, 1e-9, 1.0)
+
+
 def clopper_pearson(k: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
     """Exact (Clopper-Pearson) limits of a proportion: conservative, never below the nominal coverage.
 

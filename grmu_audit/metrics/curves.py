@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from grmu_audit.metrics.attacks import attack_scores
 from grmu_audit.metrics.closed_forms import Floats
 from grmu_audit.metrics.facts import Facts
 from grmu_audit.metrics.privacy import Attacked
@@ -81,7 +80,7 @@ def _losses(f: Facts, a: Attacked) -> dict[str, Any] | None:
 def _roc(f: Facts, a: Attacked, attack_score: str) -> dict[str, Any] | None:
     if attack_score not in a.rocs:
         return None
-    score = attack_scores(f.predictions)[attack_score]
+    score = f.scores[attack_score]
     return roc_points(score[a.matched], score[a.unseen], a.weight)
 
 

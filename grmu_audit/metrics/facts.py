@@ -10,11 +10,14 @@ import numpy as np
 import numpy.typing as npt
 
 from grmu_audit.errors import InputError
-from grmu_audit.metrics.attacks import per_sample_loss
+from grmu_audit.metrics.attacks import attack_scores, per_sample_loss
 from grmu_audit.records import SPLITS, Group, Predictions
 
 Mask = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
+
+MOST_GROUPS = 50_000
+"""Groups that an audit can hold."""
 
 _SHOWN_ROWS = 5
 
@@ -58,6 +61,18 @@ class Facts:
     def empty_cells(self) -> tuple[Group, ...]:
         """Declared cells without a test sample; all cells count as covered where there is no test sample at all."""
         return tuple(self.group(int(code)) for code in self.cells[0][self.test_counts == 0])
+
+    @cached_property
+    def scores(self) -> dict[str, npt.NDArray[np.float64]]:
+        """[n] every attack score that the predictions allow, by name."""
+        return attack_scores(self.predictions)
+
+    @cached_property
+    def scoreless(self) -> bool:
+        """Whether all samples have the same outputs, so that no attack has anything to go by."""
+        p = self.predictions
+        outputs = p.logits if p.logits is not None else p.loss
+        return outputs is not None and len(p) > 1 and bool((outputs == outputs[0]).all())
 
     @cached_property
     def loss(self) -> npt.NDArray[np.float64] | None:
@@ -139,9 +154,16 @@ def check(p: Predictions) -> None:
     if n == 0:
         wrong.append("no rows at all")
     if not wrong:
-        wrong = _bad_rows(p)
+        wrong = _bad_rows(p) or _too_many_groups(p)
     if wrong:
         raise InputError("predictions cannot be used: " + "; ".join(wrong))
+
+
+def _too_many_groups(p: Predictions) -> list[str]:
+    found = len(np.unique(p.group)) if len(p) > MOST_GROUPS else 0
+    if found <= MOST_GROUPS:
+        return []
+    return [f"{found:,} groups (class x attribute value) occur, at most {MOST_GROUPS:,} can be audited: merge attribute values"]
 
 
 def _bad_rows(p: Predictions) -> list[str]:

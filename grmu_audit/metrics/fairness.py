@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from grmu_audit.metrics.facts import Facts, Ints
-from grmu_audit.metrics.intervals import Statistic, estimate, sample_size
+from grmu_audit.metrics.grouping import regroup
+from grmu_audit.metrics.intervals import Statistic, estimate, interval, sample_size
 from grmu_audit.metrics.performance import cell_statistics, cells_basis
 from grmu_audit.metrics.values import Basis, defined, undefined
 from grmu_audit.records import MetricValue
@@ -30,11 +31,23 @@ def fairness(f: Facts, *, subject: str, confidence: float, variant: str = "pairw
         details: dict[str, object] = {"variant": variant, "positive_class": f.positive_class}
         if second is not None:
             details[other] = estimate(second)
+        if len(f.predictions.factors) > 1:
+            details["by_attribute"] = _each_attribute(f, name, confidence)
         basis = _basis(f, name, variant, details)
         if made is None:
             yield undefined(name, why, basis, subject=subject, confidence=confidence)
         else:
             yield defined(name, made, basis, subject=subject, confidence=confidence)
+
+
+def _each_attribute(f: Facts, name: str, confidence: float) -> dict[str, object]:
+    """The pairwise gap over each attribute alone, where ``attribute`` is crossed from several."""
+    found: dict[str, object] = {}
+    for factor, _ in f.predictions.factors:
+        alone = Facts(regroup(f.predictions, [factor]), (), f.seed, f.positive_class)
+        made, why = gap_statistic(alone, name, "pairwise")
+        found[factor] = {"value": estimate(made), "interval": interval(made, confidence)} if made else {"why_missing": why}
+    return found
 
 
 def _basis(f: Facts, name: str, variant: str, details: dict[str, object]) -> Basis:
@@ -56,18 +69,32 @@ def gap_statistic(f: Facts, name: str, variant: str) -> tuple[Statistic | None, 
     EO = mean over y of max_s - min_s of P(yhat = y given y, s); EP = the same gap at y = 1, or its maximum over y
     with more than two classes; DP = max_s - min_s of P(yhat = 1 given s), or its maximum over classes.  Range
     [0, 1], lower is better.  A class that fewer than two attribute values have test samples of has no gap: it is
-    left out of a mean or maximum, and the value is undefined where none is left.
+    left out of a mean or maximum, and the value is undefined where none is left; also where every test sample gets the
+    same prediction, or (EO) has the same class, since a gap of 0 would then say nothing.
 
     Source: Hardt, Price and Srebro (2016) for EO and EP; Dwork et al. (2012) for DP.
     """
     if variant == "paper" and not f.dominant:
         return None, "the paper's variant needs a forget set, whose dominant group it is taken against"
+    collapsed = _collapsed(f, name)
+    if collapsed:
+        return None, collapsed
     usable = _terms((f,), name, variant)
     if usable:
         return {"kind": "gap", "terms": usable, "aggregate": _aggregate(name)}, ""
     positive = name == "EP" and variant == "pairwise" and f.predictions.classes == 2
     classes = "" if name == "DP" else f" for {f'the positive class {f.positive_class}' if positive else 'any class'}"
     return None, f"fewer than two attribute values with test samples{classes} (n = {int(f.test.sum())})"
+
+
+def _collapsed(f: Facts, name: str) -> str:
+    """Why a gap would be 0 by construction, or an empty string."""
+    predicted, target = f.predictions.prediction[f.test], f.predictions.target[f.test]
+    if len(predicted) > 1 and predicted.min() == predicted.max():
+        return f"every test sample is predicted as class {int(predicted[0])}: a gap of 0 would say nothing (n = {len(predicted)})"
+    if name == "EO" and len(target) and target.min() == target.max():
+        return f"only class {int(target[0])} occurs among the test samples (n = {len(target)})"
+    return ""
 
 
 def gap_change(f: Facts, g: Facts, name: str, variant: str, sides: tuple[Statistic, Statistic]) -> Statistic:

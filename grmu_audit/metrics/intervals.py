@@ -6,19 +6,22 @@ A statistic is a dict with a ``kind``:
 kind                 keys                                                     interval
 ===================  =======================================================  ===========================================
 ``proportion``       ``k n deff``                                             Wilson with n / deff
-``minimum``          ``cells`` [{k n deff}]                                   simultaneous Wilson (Bonferroni over cells)
-``gap``              ``terms`` [[{k n deff}]], ``aggregate`` mean or max      simultaneous Newcombe over pairs of cells
+``minimum``          ``cells`` [{k n deff}]                                   Wilson, upper limit simultaneous over cells
+``gap``              ``terms`` [[{k n deff}]], ``aggregate`` mean or max      Newcombe, lower limit simultaneous over pairs
 ``paired``           ``both only_candidate only_other none deff``             Bonett-Price
 ``difference``       ``left right`` (statistics of separate samples)          MOVER
 ``difference_box``   ``left right`` (statistics of shared samples)            each at alpha / 2
-``bounded_change``   ``left right``, ``terms`` [[paired]], ``aggregate``      box and paired changes, each at alpha / 2
+``bounded_change``   ``left right``, ``terms`` [[paired]], ``aggregate``      ``metrics.spans``
 ``auc``              ``value se n1 n0``                                       logit
+``auc_gap``          ``cells`` [auc]                                          MOVER, lower limit simultaneous over pairs
 ``auc_change``       ``left right se``                                        Wald with the paired standard error
 ``closeness``        ``terms`` (changes), ``aggregate`` mean or product       1 - abs(change), Bonferroni over the terms
 ``mean``             ``terms`` (statistics)                                   Bonferroni over the terms
+``share_of_gain``    ``cells`` [paired], ``chosen`` (index)                   simultaneous over cells
 ===================  =======================================================  ===========================================
 
-``deff`` >= 1 is the design effect of several samples per person (``metrics.clusters``).
+``deff`` >= 1 is the design effect of several samples per person (``metrics.clusters``), ``persons`` the number of persons
+that it was estimated from; ``method`` is ``wilson`` (default) or ``clopper-pearson``.
 """
 
 from __future__ import annotations
@@ -30,9 +33,8 @@ from typing import Any
 import numpy as np
 
 from grmu_audit.errors import InputError
-from grmu_audit.metrics.closed_forms import newcombe, z_value
+from grmu_audit.metrics.closed_forms import Floats, newcombe, z_value
 from grmu_audit.metrics.leaves import (
-    MOST_PAIRED_CELLS,
     PAIRED,
     TINY,
     Limits,
@@ -40,19 +42,31 @@ from grmu_audit.metrics.leaves import (
     aggregate,
     auc_limits,
     gap_estimate,
-    gap_limits,
     minimum_estimate,
     minimum_limits,
     paired_estimate,
     paired_limits,
-    pieces,
     proportion,
     proportion_estimate,
     proportion_limits,
     sample_size,
+    widened,
 )
+from grmu_audit.metrics.spans import gap_limits, gap_moved_limits, minimum_change_limits, pieces
 
-__all__ = ["PAIRED", "Limits", "Statistic", "estimate", "fold", "interval", "limits", "proportion", "sample_size", "scaled"]
+__all__ = [
+    "PAIRED",
+    "Limits",
+    "Statistic",
+    "estimate",
+    "fold",
+    "interval",
+    "limits",
+    "proportion",
+    "sample_size",
+    "scaled",
+    "with_method",
+]
 
 
 def estimate(statistic: Statistic) -> float:
@@ -98,6 +112,23 @@ def scaled(statistic: Statistic, factor: float) -> Statistic:
     return {key: _scaled(key, item, factor) for key, item in statistic.items()}
 
 
+def with_method(statistic: Statistic, method: str) -> Statistic:
+    """The same statistic with limits of its proportions by another method.
+
+    >>> low, high = interval(with_method(proportion(0, 10), "clopper-pearson"), 0.95)
+    >>> low, round(high, 4)
+    (0.0, 0.3085)
+    """
+    if method == "wilson":
+        return statistic
+    inner = {
+        key: with_method(item, method) if isinstance(item, dict) and "kind" in item else item for key, item in statistic.items()
+    }
+    if statistic["kind"] in ("closeness", "mean"):
+        inner["terms"] = [with_method(term, method) for term in statistic["terms"]]
+    return {**inner, "method": method} if statistic["kind"] in ("proportion", "minimum", "gap") else inner
+
+
 def fold(low: float, high: float) -> Limits:
     """Limits of abs(x) for x in [low, high].
 
@@ -108,7 +139,8 @@ def fold(low: float, high: float) -> Limits:
     return inside, max(abs(low), abs(high))
 
 
-_COUNTS = frozenset({"k", "n", "n1", "n0", "both", "only_candidate", "only_other", "none"})
+_MOVED = 0.8
+_COUNTS = frozenset({"k", "n", "n1", "n0", "both", "only_candidate", "only_other", "none", "persons"})
 
 
 def _scaled(key: str, item: Any, factor: float) -> Any:
@@ -158,44 +190,48 @@ def _box_limits(s: Statistic, alpha: float) -> Limits | None:
 
 
 def _bounded_limits(s: Statistic, alpha: float) -> Limits | None:
-    """A composed metric's change lies in the box of both sides, and within what its cells changed by.
-
-    For a minimum over cells: between the smallest and the largest change of a cell.  For a max - min over cells: its
-    change is at most the largest difference between the changes of two cells, in either direction.
-    """
-    box, moved = _box_limits(s, alpha / 2), _moved_limits(s, alpha / 2)
+    """Change of a minimum (``metrics.spans``); change of a gap: in the box of both sides, and within what its cells moved by."""
+    if s["aggregate"] == "min":
+        return minimum_change_limits(s, alpha)
+    box, moved = _box_limits(s, alpha * (1 - _MOVED)), gap_moved_limits(s, alpha * _MOVED)
     if box is None or moved is None:
         return box
     return max(box[0], moved[0]), min(box[1], moved[1])
 
 
-def _moved_limits(s: Statistic, alpha: float) -> Limits | None:
-    terms = [term for term in s["terms"] if term]
-    if not terms:
+def _auc_gap_limits(s: Statistic, alpha: float) -> Limits | None:
+    """Largest minus smallest of several independent areas, by the argument of ``metrics.spans``."""
+    cells = s["cells"]
+    values = np.array([cell["value"] for cell in cells], dtype=np.float64)
+    if len(cells) < 2:
         return None
-    if s["aggregate"] == "min":
-        bounds = [limits(cell, alpha / len(terms[0])) for cell in terms[0]]
-        known = [b for b in bounds if b is not None]
-        return (min(b[0] for b in known), max(b[1] for b in known)) if len(known) == len(bounds) else None
-    share = alpha / sum(pieces(len(term)) for term in terms)
-    most = [_largest_spread(term, share) for term in terms]
-    reach = aggregate(most, s["aggregate"])
-    return -reach, reach
+    lower = _auc_pairs(cells, values, alpha / pieces(len(cells)))[0]
+    upper = _auc_pairs(cells, values, alpha)[1]
+    return max(0.0, float(lower.max())), min(1.0, float(upper.max()))
 
 
-def _largest_spread(cells: Sequence[Statistic], alpha: float) -> float:
-    """Upper limit of the largest difference between the paired changes of two cells."""
-    bounds = [b for cell in cells if (b := limits(cell, alpha)) is not None]
-    low, high = np.array([b[0] for b in bounds]), np.array([b[1] for b in bounds])
-    if len(cells) > MOST_PAIRED_CELLS:
-        return float(high.max() - low.min())
-    _, upper = newcombe(np.array([estimate(cell) for cell in cells]), low, high)
-    np.fill_diagonal(upper, 0.0)
-    return float(upper.max())
+def _auc_pairs(cells: Sequence[Statistic], values: Floats, alpha: float) -> tuple[Floats, Floats]:
+    bounds = np.array([auc_limits(cell, alpha) or (0.0, 1.0) for cell in cells])
+    return newcombe(values, np.minimum(bounds[:, 0], values), np.maximum(bounds[:, 1], values))
+
+
+def _gain_estimate(s: Statistic) -> float:
+    gains = np.maximum([estimate(cell) for cell in s["cells"]], 0.0)
+    total = float(gains.sum())
+    return float(gains[s["chosen"]]) / total if total > 0 else math.nan
+
+
+def _gain_limits(s: Statistic, alpha: float) -> Limits | None:
+    """From simultaneous limits of every cell's change: least of the chosen one with most of the others, and the reverse."""
+    bounds = np.array([limits(cell, alpha / len(s["cells"])) or (-1.0, 1.0) for cell in s["cells"]])
+    low, high = np.maximum(bounds[:, 0], 0.0), np.maximum(bounds[:, 1], 0.0)
+    i = s["chosen"]
+    least, most = low[i] + high.sum() - high[i], high[i] + low.sum() - low[i]
+    return float(low[i] / least) if least > 0 else 0.0, float(high[i] / most) if most > 0 else 1.0
 
 
 def _auc_change_limits(s: Statistic, alpha: float) -> Limits | None:
-    se = float(s["se"])
+    se = widened(s, alpha)
     if not se > TINY:
         return _difference_limits(s, alpha)
     middle, half = _difference_estimate(s), z_value(alpha) * se
@@ -229,6 +265,8 @@ _ESTIMATES: dict[str, Callable[[Statistic], float]] = {
     "bounded_change": _difference_estimate,
     "auc": lambda s: float(s["value"]),
     "auc_change": _difference_estimate,
+    "auc_gap": lambda s: float(np.ptp([cell["value"] for cell in s["cells"]])) if s["cells"] else math.nan,
+    "share_of_gain": _gain_estimate,
     "closeness": _closeness_estimate,
     "mean": lambda s: aggregate([estimate(term) for term in s["terms"]], "mean"),
 }
@@ -243,6 +281,8 @@ _LIMITS: dict[str, Callable[[Statistic, float], Limits | None]] = {
     "bounded_change": _bounded_limits,
     "auc": auc_limits,
     "auc_change": _auc_change_limits,
+    "auc_gap": _auc_gap_limits,
+    "share_of_gain": _gain_limits,
     "closeness": _closeness_limits,
     "mean": _mean_limits,
 }

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from grmu_audit.errors import InputError
-from grmu_audit.metrics.closed_forms import Floats, logit_limits, newcombe, paired_difference, wilson
+from grmu_audit.metrics.closed_forms import Floats, exact, logit_limits, paired_difference, student_factor, wilson
 
 Statistic = dict[str, Any]
 """A sufficient statistic; see the table of this module."""
@@ -20,18 +20,20 @@ Limits = tuple[float, float]
 PAIRED = ("both", "only_candidate", "only_other", "none")
 """Keys of the four counts of a paired comparison."""
 
-MOST_PAIRED_CELLS = 64
+METHODS = ("wilson", "clopper-pearson")
+"""How the limits of a proportion are made; a statistic names the second under ``method``."""
 
 TINY = 1e-9
 
 
-def proportion(k: float, n: float, deff: float = 1.0) -> Statistic:
-    """``k`` of ``n``, with the design effect of clustered samples.
+def proportion(k: float, n: float, deff: float = 1.0, persons: float | None = None) -> Statistic:
+    """``k`` of ``n``, with the design effect of clustered samples and the number of persons that it was estimated from.
 
     >>> proportion(3, 4)
     {'kind': 'proportion', 'k': 3, 'n': 4, 'deff': 1.0}
     """
-    return {"kind": "proportion", "k": k, "n": n, "deff": deff}
+    known = {} if persons is None else {"persons": persons}
+    return {"kind": "proportion", "k": k, "n": n, "deff": deff, **known}
 
 
 def sample_size(statistic: Statistic) -> float:
@@ -43,11 +45,32 @@ def sample_size(statistic: Statistic) -> float:
     return float(statistic["n"] if "n" in statistic else sum(statistic[key] for key in PAIRED))
 
 
-def _arrays(cells: Sequence[dict[str, float]]) -> tuple[Floats, Floats]:
-    """Effective k and n of the cells that hold samples."""
-    table = np.array([(c["k"], c["n"], c.get("deff", 1.0)) for c in cells], dtype=np.float64).reshape(-1, 3)
+def filled(cells: Sequence[Statistic]) -> list[Statistic]:
+    """The cells that hold samples."""
+    return [c for c in cells if sample_size(c) > 0]
+
+
+def shares(cells: Sequence[Statistic]) -> Floats:
+    """Shares of the cells that hold samples."""
+    table = np.array([(c["k"], c["n"]) for c in cells], dtype=np.float64).reshape(-1, 2)
     table = table[table[:, 1] > 0]
-    return table[:, 0] / table[:, 2], table[:, 1] / table[:, 2]
+    return table[:, 0] / table[:, 1]
+
+
+def effective(cells: Sequence[Statistic], alpha: float) -> tuple[Floats, Floats]:
+    """Counts of cells as if their samples were independent: over the design effect, times ``student_factor``."""
+    table = np.array([(c["k"], c["n"], c.get("deff", 1.0), c.get("persons", math.inf)) for c in cells], dtype=np.float64)
+    table = table.reshape(-1, 4)[table.reshape(-1, 4)[:, 1] > 0]
+    scale = student_factor(alpha, table[:, 3] - 1) / table[:, 2]
+    return table[:, 0] * scale, table[:, 1] * scale
+
+
+def cell_limits(cells: Sequence[Statistic], alpha: float, method: str = "wilson") -> tuple[Floats, Floats]:
+    """Lower and upper limits of the cells that hold samples, each at ``alpha``."""
+    rule = {"wilson": wilson, "clopper-pearson": exact}
+    if method not in rule:
+        raise InputError(f"unknown method {method!r} for a proportion: known are {', '.join(METHODS)}")
+    return rule[method](*effective(cells, alpha), alpha)
 
 
 def proportion_estimate(s: Statistic) -> float:
@@ -57,16 +80,16 @@ def proportion_estimate(s: Statistic) -> float:
 
 def minimum_estimate(s: Statistic) -> float:
     """Smallest k / n over the cells that hold samples; NaN without any."""
-    k, n = _arrays(s["cells"])
-    return float((k / n).min()) if len(n) else math.nan
+    found = shares(s["cells"])
+    return float(found.min()) if len(found) else math.nan
 
 
 def gap_estimate(s: Statistic) -> float:
     """Span (max - min) of k / n over the cells of each term, aggregated; NaN where a term holds no sample."""
     spans = []
     for cells in s["terms"]:
-        k, n = _arrays(cells)
-        spans.append(float(np.ptp(k / n)) if len(n) else math.nan)
+        found = shares(cells)
+        spans.append(float(np.ptp(found)) if len(found) else math.nan)
     return aggregate(spans, s["aggregate"])
 
 
@@ -99,62 +122,47 @@ def aggregate(values: Sequence[float], how: str) -> float:
 
 
 def proportion_limits(s: Statistic, alpha: float) -> Limits | None:
-    """Wilson limits with n over the design effect."""
-    k, n = _arrays([s])
-    if not len(n):
+    """Wilson's limits, or Clopper-Pearson's, with n over the design effect."""
+    if not s["n"] > 0:
         return None
-    low, high = wilson(k, n, alpha)
+    low, high = cell_limits([s], alpha, s.get("method", "wilson"))
     return float(low[0]), float(high[0])
 
 
 def minimum_limits(s: Statistic, alpha: float) -> Limits | None:
-    """Smallest of the simultaneous lower limits and of the upper limits."""
-    k, n = _arrays(s["cells"])
-    if not len(n):
+    """Limits of the smallest proportion of several cells.
+
+    Upper: the smallest upper limit, simultaneous over the G cells (``alpha / G``).  Lower: the smallest lower limit
+    at ``alpha`` itself, since it can only be missed if the limit of the one cell that is truly the smallest is.
+    """
+    cells, method = filled(s["cells"]), s.get("method", "wilson")
+    if not cells:
         return None
-    low, high = wilson(k, n, alpha / len(n))
+    low, _ = cell_limits(cells, alpha, method)
+    _, high = cell_limits(cells, alpha / len(cells), method)
     return float(low.min()), float(high.min())
-
-
-def gap_limits(s: Statistic, alpha: float) -> Limits | None:
-    """Simultaneous limits of every term's max - min, aggregated; None where a term has fewer than two cells."""
-    terms = [_arrays(cells) for cells in s["terms"]]
-    if not terms or any(len(n) < 2 for _, n in terms):
-        return None
-    share = alpha / sum(pieces(len(n)) for _, n in terms)
-    bounds = [_span_limits(k, n, share) for k, n in terms]
-    return aggregate([b[0] for b in bounds], s["aggregate"]), aggregate([b[1] for b in bounds], s["aggregate"])
-
-
-def pieces(cells: int) -> int:
-    """How many simultaneous statements one max - min needs: every pair of cells, or every cell where these are many."""
-    return cells * (cells - 1) // 2 if cells <= MOST_PAIRED_CELLS else cells
-
-
-def _span_limits(k: Floats, n: Floats, alpha: float) -> Limits:
-    """Limits of max - min over cells, each of ``pieces`` statements at ``alpha``."""
-    low, high = wilson(k, n, alpha)
-    if len(n) > MOST_PAIRED_CELLS:
-        return max(0.0, float(low.max() - high.min())), float(high.max() - low.min())
-    lower, upper = newcombe(k / n, low, high)
-    np.fill_diagonal(lower, 0.0)
-    np.fill_diagonal(upper, 0.0)
-    return max(0.0, float(lower.max())), min(1.0, float(upper.max()))
 
 
 def paired_limits(s: Statistic, alpha: float) -> Limits | None:
     """Bonett-Price limits with all counts over the design effect."""
-    n, deff = sample_size(s), float(s.get("deff", 1.0))
+    n = sample_size(s)
     if not n > 0:
         return None
-    return paired_difference(s["only_candidate"] / deff, s["only_other"] / deff, n / deff, alpha)
+    scale = float(student_factor(alpha, np.array([s.get("persons", math.inf) - 1.0]))[0]) / float(s.get("deff", 1.0))
+    return paired_difference(s["only_candidate"] * scale, s["only_other"] * scale, n * scale, alpha)
 
 
 def auc_limits(s: Statistic, alpha: float) -> Limits | None:
     """Logit limits; where the curve is degenerate, Wilson limits with the smaller side's samples, so that it keeps a width."""
-    value, se, fewer = float(s["value"]), float(s["se"]), min(s["n1"], s["n0"])
+    value, fewer = float(s["value"]), min(s["n1"], s["n0"])
     if not fewer > 0:
         return None
+    se = widened(s, alpha)
     if TINY < value < 1 - TINY and se > TINY:
         return logit_limits(value, se, alpha)
     return proportion_limits(proportion(value * fewer, fewer), alpha)
+
+
+def widened(s: Statistic, alpha: float) -> float:
+    """Standard error, times t / z where it was estimated from few persons."""
+    return float(s["se"]) / math.sqrt(float(student_factor(alpha, np.array([s.get("persons", math.inf) - 1.0]))[0]))

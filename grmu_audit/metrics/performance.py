@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from grmu_audit.metrics.clusters import design_effect, design_effects
+from grmu_audit.metrics.clusters import clustered_cells, design_effect
 from grmu_audit.metrics.facts import Facts, Ints, Mask
 from grmu_audit.metrics.intervals import PAIRED, Statistic, proportion, sample_size
 from grmu_audit.metrics.values import Basis, defined, undefined
@@ -16,18 +16,23 @@ SPLIT_OF = {"RA": "retain", "UA": "forget", "TA": "test", "VA": "val"}
 """The split that each plain accuracy is taken on."""
 
 
+FEWEST = 5
+"""Fewest forget samples of a group whose results on them are told: fewer would speak of single people."""
+
+
 def performance(f: Facts, *, subject: str, confidence: float) -> Iterator[MetricValue]:
     """RA, UA, TA, VA, GA, WG, UA_GA_GAP and ``accuracy`` of every declared group on the test split."""
     for name in (*SPLIT_OF, "GA"):
         rows = accuracy_rows(f, name)
         basis, why = accuracy_basis(f, name, rows)
         if why is None:
-            yield defined(name, rows_proportion(f, rows), basis, subject=subject, confidence=confidence)
+            yield defined(name, accuracy_statistic(f, name, rows), basis, subject=subject, confidence=confidence)
         else:
             yield undefined(name, why, basis, subject=subject, confidence=confidence)
     yield worst_group(f, subject=subject, confidence=confidence)
     yield unlearned_minus_group(f, subject=subject, confidence=confidence)
     yield from group_accuracies(f, subject=subject, confidence=confidence)
+    yield from training_accuracies(f, subject=subject, confidence=confidence)
 
 
 def accuracy_rows(f: Facts, name: str) -> Mask:
@@ -52,27 +57,48 @@ def accuracy_basis(f: Facts, name: str, rows: Mask) -> tuple[Basis, str | None]:
     )
 
 
+def accuracy_statistic(f: Facts, name: str, rows: Mask) -> Statistic:
+    """Accuracy on the rows; GA of one group is that group's cell, whose design effect knows the other cells too."""
+    cell = only_cell(f) if name == "GA" else None
+    return rows_proportion(f, rows) if cell is None else group_proportions(f)[cell]
+
+
+def only_cell(f: Facts) -> int | None:
+    """Position of the dominant group among the cells, where it is one and samples of one person occur."""
+    if len(f.dominant) != 1 or f.predictions.subject is None:
+        return None
+    code = f.dominant[0].target * f.predictions.attributes + f.dominant[0].attribute
+    found = np.flatnonzero(f.cells[0] == code)
+    return int(found[0]) if len(found) else None
+
+
 def rows_proportion(f: Facts, rows: Mask) -> Statistic:
     """Accuracy on the rows as a proportion with its design effect."""
     right = f.correct[rows]
-    return proportion(int(right.sum()), len(right), design_effect(right, f.subject_of(rows)))
+    return proportion(int(right.sum()), len(right), design_effect(right, f.subject_of(rows)), f.subjects(rows))
 
 
 def cell_proportions(values: Mask, cell: Ints, cells: int, subject: Ints | None) -> list[Statistic]:
     """One proportion of ``values`` per cell, in the order of the cells; n = 0 for an empty one."""
     n = np.bincount(cell, minlength=cells)
     k = np.bincount(cell[values], minlength=cells)
-    effects = design_effects(values, cell, cells, subject)
-    return [proportion(*row) for row in zip(k.tolist(), n.tolist(), effects.tolist(), strict=True)]
+    effects, persons = clustered_cells(values, cell, cells, subject)
+    return [proportion(*row) for row in zip(k.tolist(), n.tolist(), effects.tolist(), persons, strict=True)]
 
 
 def cell_pairs(first: Mask, second: Mask, cell: Ints, cells: int, subject: Ints | None) -> list[Statistic]:
     """The four counts of two models per cell, in the order of the cells."""
     parts = (first & second, first & ~second, second & ~first, ~first & ~second)
     counts = [np.bincount(cell[part], minlength=cells).tolist() for part in parts]
-    effects = design_effects(first.astype(np.int64) - second, cell, cells, subject).tolist()
-    rows = zip(zip(*counts, strict=True), effects, strict=True)
-    return [{"kind": "paired", **dict(zip(PAIRED, four, strict=True)), "deff": effect} for four, effect in rows]
+    effects, persons = clustered_cells(first.astype(np.int64) - second, cell, cells, subject)
+    rows = zip(zip(*counts, strict=True), effects.tolist(), persons, strict=True)
+    return [paired_counts(four, effect, known) for four, effect, known in rows]
+
+
+def paired_counts(four: tuple[int, ...], effect: float, persons: int | None) -> Statistic:
+    """Both right, only the first, only the second, none; the design effect of their difference and its persons."""
+    known = {} if persons is None else {"persons": persons}
+    return {"kind": "paired", **dict(zip(PAIRED, four, strict=True)), "deff": effect, **known}
 
 
 def cell_statistics(values: Sequence[Mask], cell: Ints, cells: int, subject: Ints | None) -> list[Statistic]:
@@ -136,6 +162,26 @@ def group_accuracies(f: Facts, *, subject: str, confidence: float) -> Iterator[M
     persons = group_subjects(f)
     for position, (code, statistic) in enumerate(zip(f.cells[0].tolist(), group_proportions(f), strict=True)):
         yield group_value(f.group(code), statistic, persons, position, subject=subject, confidence=confidence)
+
+
+def training_accuracies(f: Facts, *, subject: str, confidence: float) -> Iterator[MetricValue]:
+    """RA and UA of every group of the forget set; not told where it has fewer than ``FEWEST`` forget rows."""
+    codes, index = f.cells
+    forget = f.predictions.mask("forget")
+    forgotten = np.bincount(index[forget], minlength=len(codes))
+    for name in ("RA", "UA"):
+        rows = f.predictions.mask(SPLIT_OF[name])
+        cells = cell_proportions(f.correct[rows], index[rows], len(codes), f.subject_of(rows))
+        for i in np.flatnonzero(forgotten).tolist():
+            n, group = int(cells[i]["n"]), f.group(int(codes[i]))
+            basis = Basis(n, n, group, (), cells[i].get("persons"))
+            why = f"the group has no {SPLIT_OF[name]} sample (n = 0)" if not n else None
+            if name == "UA" and n < FEWEST:
+                why = f"fewer than {FEWEST} forget samples of the group: not told"
+            if why is None:
+                yield defined(name, cells[i], basis, subject=subject, confidence=confidence, group=group)
+            else:
+                yield undefined(name, why, basis, subject=subject, confidence=confidence, group=group)
 
 
 def group_value(

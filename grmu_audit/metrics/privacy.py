@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from grmu_audit.errors import InputError
-from grmu_audit.metrics.attacks import ATTACK_SCORES, Roc, attack_scores, forest_calls, roc, standard_error
+from grmu_audit.metrics.attacks import ATTACK_SCORES, Roc, forest_calls, roc, standard_error
 from grmu_audit.metrics.closed_forms import Floats
 from grmu_audit.metrics.clusters import design_effect
+from grmu_audit.metrics.exposure import SCORELESS, matched_sides
 from grmu_audit.metrics.facts import Facts, Mask
 from grmu_audit.metrics.intervals import Statistic, proportion
 from grmu_audit.metrics.values import Basis, defined, undefined
@@ -41,10 +42,11 @@ class Attacked:
 def attacked(f: Facts, *, forests: bool = True) -> Attacked:
     """Run every attack that the predictions allow."""
     calls, why = _forests(f) if forests else ({}, "the forest attacks were left out")
-    matched, unseen, weight = _matched(f)
+    sides = matched_sides(f, "forget")
+    matched, unseen, weight = sides.member, sides.unseen, sides.weight
     rocs: dict[str, Roc] = {}
     if matched.any():
-        rocs = {name: roc(score[matched], score[unseen], weight) for name, score in attack_scores(f.predictions).items()}
+        rocs = {name: roc(score[matched], score[unseen], weight) for name, score in f.scores.items()}
     return Attacked(calls, rocs, why, unseen, matched, weight)
 
 
@@ -56,19 +58,10 @@ def _forests(f: Facts) -> tuple[dict[str, Mask], str]:
         return {}, f"no {' and no '.join(missing)} sample (n = 0)"
     if f.loss is None:
         return {}, "needs logits, probabilities or losses; only predicted classes are given"
+    if f.scoreless:
+        return {}, SCORELESS
     member, other, asked = f.loss[rows["retain"]], f.loss[rows["val"]], f.loss[rows["forget"]]
     return {name: forest_calls(member, other, asked, seed=f.seed, balanced=name == "MIA") for name in FORESTS}, ""
-
-
-def _matched(f: Facts) -> tuple[Mask, Mask, Floats]:
-    """Forget rows with unseen counterparts, those test rows, and weights that give them the forget set's group mix."""
-    codes, index = f.cells
-    forget = f.predictions.mask("forget")
-    asked, seen = np.bincount(index[forget], minlength=len(codes)), f.test_counts
-    shared = (asked > 0) & (seen > 0)
-    matched, unseen = forget & shared[index], f.test & shared[index]
-    ratio = np.where(shared, asked / np.maximum(seen, 1), 0.0)
-    return matched, unseen, ratio[index[unseen]]
 
 
 def privacy(f: Facts, a: Attacked, *, subject: str, confidence: float, attack_score: str = "margin") -> Iterator[MetricValue]:
@@ -100,7 +93,8 @@ def _forest_value(f: Facts, a: Attacked, name: str, *, subject: str, confidence:
         return undefined(name, a.why, basis, subject=subject, confidence=confidence)
     called = a.calls[name]
     effect = design_effect(called, f.subject_of(f.predictions.mask("forget")))
-    return defined(name, proportion(int(called.sum()), len(called), effect), basis, subject=subject, confidence=confidence)
+    made = proportion(int(called.sum()), len(called), effect, basis.subjects)
+    return defined(name, made, basis, subject=subject, confidence=confidence)
 
 
 def auc_basis(f: Facts, a: Attacked, attack_score: str) -> tuple[Basis, str | None]:
@@ -135,6 +129,8 @@ def _why_no_auc(f: Facts, a: Attacked, attack_score: str) -> str | None:
         return "no forget sample (n = 0)"
     if not a.matched.any():
         return f"no test sample of the forget set's groups (forget n = {forget}, unseen n = 0)"
+    if f.scoreless:
+        return SCORELESS
     if attack_score not in a.rocs:
         return f"the score {attack_score!r} needs logits or probabilities; they are not given"
     return None
@@ -144,7 +140,9 @@ def auc_statistic(f: Facts, a: Attacked, attack_score: str) -> Statistic:
     """Area, standard error and sizes of one attack score's curve."""
     curve = a.rocs[attack_score]
     counts = {"n1": int(a.matched.sum()), "n0": int(a.unseen.sum())}
-    return {"kind": "auc", "value": curve.value, "se": standard_error(curve.influence, pair_subjects(f, a)), **counts}
+    person = pair_subjects(f, a)
+    known = {} if person is None else {"persons": len(np.unique(person))}
+    return {"kind": "auc", "value": curve.value, "se": standard_error(curve.influence, person), **counts, **known}
 
 
 def pair_subjects(f: Facts, a: Attacked) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]] | None:

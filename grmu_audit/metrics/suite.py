@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from grmu_audit.errors import InputError
+from grmu_audit.metrics.exposure import exposure
 from grmu_audit.metrics.facts import Facts, facts
 from grmu_audit.metrics.fairness import VARIANTS, fairness
 from grmu_audit.metrics.performance import performance
 from grmu_audit.metrics.privacy import Attacked, attacked, privacy
+from grmu_audit.metrics.thirdparty import added
 from grmu_audit.records import Group, MetricValue, Predictions
 
 
@@ -23,7 +25,10 @@ def measure(
     variant: str = "pairwise",
     positive_class: int = 1,
 ) -> tuple[MetricValue, ...]:
-    """RA UA TA VA GA WG EO DP EP MIA MIA_PAPER MIA_AUC UA_GA_GAP and every group's ``accuracy`` of one model.
+    """Every metric of one model that predictions alone give, those of installed packages included.
+
+    RA UA TA VA GA WG UA_GA_GAP EO DP EP MIA MIA_PAPER MIA_AUC MIA_TPR_1 MIA_TPR_01 RETAIN_AUC MIA_DISPARITY, then by group
+    ``accuracy`` RA UA MIA_AUC MIA_TPR_1 RETAIN_AUC.
 
     Args:
         p: n samples of one model, all splits together.
@@ -55,8 +60,12 @@ def values_of(
 
 
 def _values(f: Facts, attack: Attacked, subject: str, confidence: float, score: str, variant: str) -> Iterator[MetricValue]:
-    found = list(performance(f, subject=subject, confidence=confidence))
+    found = [
+        *performance(f, subject=subject, confidence=confidence),
+        *fairness(f, subject=subject, confidence=confidence, variant=variant),
+        *privacy(f, attack, subject=subject, confidence=confidence, attack_score=score),
+        *exposure(f, subject=subject, confidence=confidence, attack_score=score),
+        *added(f, subject=subject, confidence=confidence),
+    ]
     yield from (v for v in found if v.group is None)
-    yield from fairness(f, subject=subject, confidence=confidence, variant=variant)
-    yield from privacy(f, attack, subject=subject, confidence=confidence, attack_score=score)
     yield from (v for v in found if v.group is not None)

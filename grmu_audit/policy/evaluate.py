@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
-from grmu_audit.metrics.intervals import estimate, limits
+from grmu_audit.metrics.intervals import estimate, limits, with_method
 from grmu_audit.policy.evidence_needed import decide, deciding_part, needed
 from grmu_audit.policy.files import policy_sha256
 from grmu_audit.policy.multiplicity import holm_decides, level
@@ -46,7 +46,7 @@ def evaluate(audit: Audit, policy: Policy, *, today: date) -> Verdict:
     Returns:
         A verdict with one outcome per rule, in the policy's order.
     """
-    cases = [_case(rule, audit, policy) for rule in policy.rules]
+    cases = [_by_method(_case(rule, audit, policy), policy.intervals) for rule in policy.rules]
     family = max(1, sum(case.applied for case in cases))
     alpha = level(policy.confidence, policy.multiplicity, family)
     outcomes = [_judged(case, alpha, policy.minimum_group_size) for case in cases]
@@ -73,6 +73,13 @@ def _case(rule: Rule, audit: Audit, policy: Policy) -> _Case:
     value = _find(rule, audit)
     obstacle = _missing(rule, audit, value) or (_obstacle(rule, value, policy) if value is not None else None)
     return _Case(rule, applied, value, obstacle)
+
+
+def _by_method(case: _Case, method: str) -> _Case:
+    """The same case with the policy's limits of proportions."""
+    if case.value is None or case.value.statistic is None:
+        return case
+    return replace(case, value=replace(case.value, statistic=with_method(case.value.statistic, method)))
 
 
 def _find(rule: Rule, audit: Audit) -> MetricValue | None:

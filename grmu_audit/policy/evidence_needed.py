@@ -9,7 +9,7 @@ from grmu_audit.metrics.intervals import Statistic, limits, scaled
 from grmu_audit.records import Decision, MetricValue
 
 _MOST = 1e7
-_MIXED = ("MIA_AUC", "UA_GA_GAP", "AVG_GAP")
+_MIXED = ("MIA_AUC", "UA_GA_GAP", "AVG_GAP", "RETAIN_AUC")
 
 
 def decide(low: float, high: float, region: tuple[float, float]) -> Decision:

@@ -10,6 +10,8 @@ from grmu_audit.errors import NotFoundError, PolicyError
 from grmu_audit.evidence import canonical_json, sha256_hex
 from grmu_audit.policy.schema import Policy, document_problems
 
+_LATER = {"intervals": "wilson"}
+
 
 def load(path: Path) -> Policy:
     """Read a policy file.
@@ -38,8 +40,12 @@ def load_named(name_or_path: str | Path) -> Policy:
 
 
 def policy_sha256(policy: Policy) -> str:
-    """SHA-256 of the policy in canonical JSON, defaults filled in: layout and comments of the file do not matter."""
-    return sha256_hex(canonical_json(policy.model_dump(mode="json", by_alias=True)))
+    """SHA-256 of the policy in canonical JSON, defaults filled in: layout and comments of the file do not matter.
+
+    Keys that came after the first release are left out where they have their default, so that digests stay what they were.
+    """
+    tree = policy.model_dump(mode="json", by_alias=True)
+    return sha256_hex(canonical_json({key: value for key, value in tree.items() if _LATER.get(key, _LATER) != value}))
 
 
 def json_schema() -> dict[str, Any]:

@@ -51,7 +51,7 @@ class Rule(_Frozen):
 
     id: Name = Field(description="Unique within the policy; waivers and reports name it.")
     metric: str = Field(description="A metric of the catalogue.")
-    group: RuleGroup | None = Field(None, description="The group, for a metric that exists per group only.")
+    group: RuleGroup | None = Field(None, description="The group, for a metric that exists per group.")
     compare: Literal["absolute", "baseline", "reference"] = Field(
         "absolute", description="The value itself, or its change against the parent version or the retrained version(s)."
     )
@@ -142,7 +142,7 @@ def _compare_problems(rule: Rule) -> Iterator[Problem]:
         yield Problem(("compare",), f"{rule.metric} already compares with the reference: leave compare out")
     if CATALOG[rule.metric].per_group and rule.group is None:
         yield Problem(("group",), f"{rule.metric} exists per group: add 'group: {{target: ..., attribute: ...}}'")
-    if not CATALOG[rule.metric].per_group and rule.group is not None:
+    if not (CATALOG[rule.metric].per_group or CATALOG[rule.metric].also_per_group) and rule.group is not None:
         yield Problem(("group",), f"{rule.metric} is one value over all groups: leave group out, or use the metric 'accuracy'")
 
 
@@ -164,6 +164,9 @@ class Policy(_Frozen):
     confidence: float = Field(0.95, ge=0.5, lt=1.0, description="Family-wise confidence over all rules.")
     multiplicity: Literal["bonferroni", "holm", "none"] = Field(
         "bonferroni", description="How the confidence is shared among the rules."
+    )
+    intervals: Literal["wilson", "clopper-pearson"] = Field(
+        "wilson", description="How the limits of a proportion are made; clopper-pearson is exact and wider."
     )
     minimum_group_size: int = Field(30, ge=1, description="A rule that rests on a smaller cell decides nothing.")
     positive_class: int = Field(1, ge=0, le=1, description="The positive class of a two-class task.")

@@ -43,6 +43,9 @@ class Predictions:
     attribute_names: tuple[str, ...] = ()
     """Names by index, or empty."""
 
+    factors: tuple[tuple[str, int], ...] = ()
+    """Name and number of values of each attribute that ``attribute`` is crossed from, the last one running fastest; or empty."""
+
     def __len__(self) -> int:
         return len(self.ids)
 

@@ -52,6 +52,7 @@ def boundary_shrink(model: Classifier, data: UnlearningData, config: BoundaryShr
     def shrink(batch: Batch) -> torch.Tensor:
         """Cross-entropy to the nearest class."""
         stepped = fgsm(original, batch.pixels, batch.target, config.radius)
+        runtime.sample_gradients += len(batch.rows)
         with torch.no_grad():
             nearest = nearest_class(original(stepped), batch.target, fallback=not config.as_published)
         model.train(config.as_published)

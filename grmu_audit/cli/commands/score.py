@@ -13,6 +13,7 @@ from grmu_audit.cli.options import FILE, json_option, policy_option, seed_option
 @click.option("--predictions", required=True, type=FILE, help="Prediction file (csv or parquet) of the model to audit.")
 @click.option("--baseline", type=FILE, help="Prediction file of the model before unlearning.")
 @click.option("--reference", multiple=True, type=FILE, help="Prediction file of a retrained model; repeatable.")
+@click.option("--by", multiple=True, metavar="ATTRIBUTE", help="Group by attribute_NAME; repeatable [default: all, crossed].")
 @policy_option
 @click.option("--name", help="Label of the model in the report [default: the file's name].")
 @click.option("--out", type=FILE, help="Also write audit.json here.")
@@ -25,6 +26,7 @@ def command(
     predictions: Path,
     baseline: Path | None,
     reference: tuple[Path, ...],
+    by: tuple[str, ...],
     policy: str,
     name: str | None,
     out: Path | None,
@@ -39,7 +41,8 @@ def command(
     from grmu_audit.policy import load_named
 
     chosen = load_named(policy)
-    audit = score(predictions, baseline=baseline, references=reference, policy=chosen, name=name or predictions.stem, seed=seed)
+    label = name or predictions.stem
+    audit = score(predictions, baseline=baseline, references=reference, policy=chosen, name=label, seed=seed, by=by)
     if out is not None:
         write_audit(audit, out)
     if page is not None:

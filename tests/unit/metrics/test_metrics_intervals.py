@@ -74,6 +74,11 @@ def test_gap_covers_simultaneously_by_simulation():
         assert hits >= 0.93 * 500
 
 
+def one_side(pair, alone):
+    n = sum(pair[key] for key in ("both", "only_candidate", "only_other", "none"))
+    return proportion(pair["both"] + pair[alone], n, pair["deff"])
+
+
 cells = (
     st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n), st.floats(1, 5))).map(lambda t: proportion(*t))
 )
@@ -96,22 +101,38 @@ near = st.tuples(st.lists(paired | differences, min_size=1, max_size=4), st.samp
 curve_changes = st.tuples(curves, curves, st.floats(0, 0.4)).map(
     lambda t: {"kind": "auc_change", "left": t[0], "right": t[1], "se": t[2]}
 )
-moves = st.tuples(
-    gaps,
-    gaps,
-    st.lists(st.lists(paired, min_size=2, max_size=3), min_size=1, max_size=2),
-    st.sampled_from(["mean", "max", "min"]),
-).map(
-    lambda t: {
+several = st.lists(paired, min_size=2, max_size=3)
+moves = st.tuples(gaps, gaps, st.lists(several, min_size=1, max_size=2), st.sampled_from(["mean", "max"])).map(
+    lambda t: {"kind": "bounded_change", "left": t[0], "right": t[1], "terms": t[2], "aggregate": t[3]}
+)
+minimum_moves = several.map(
+    lambda pairs: {
         "kind": "bounded_change",
-        "left": t[0],
-        "right": t[1],
-        "terms": t[2][:1] if t[3] == "min" else t[2],
-        "aggregate": t[3],
+        "left": {"kind": "minimum", "cells": [one_side(pair, "only_candidate") for pair in pairs]},
+        "right": {"kind": "minimum", "cells": [one_side(pair, "only_other") for pair in pairs]},
+        "terms": [pairs],
+        "aggregate": "min",
     }
 )
+curve_gaps = st.lists(curves, min_size=2, max_size=4).map(lambda c: {"kind": "auc_gap", "cells": c})
+gains = st.tuples(several, st.integers(0, 1)).map(lambda t: {"kind": "share_of_gain", "cells": t[0], "chosen": t[1]})
+gains = gains.filter(lambda s: math.isfinite(estimate(s)))
 means = st.lists(paired | near, min_size=1, max_size=3).map(lambda t: {"kind": "mean", "terms": t})
-statistics = cells | paired | curves | gaps | minima | differences | near | curve_changes | moves | means
+statistics = (
+    cells
+    | paired
+    | curves
+    | gaps
+    | minima
+    | differences
+    | near
+    | curve_changes
+    | moves
+    | minimum_moves
+    | means
+    | curve_gaps
+    | gains
+)
 
 
 @settings(max_examples=200, deadline=None)

@@ -149,6 +149,9 @@ def test_a_change_is_paired_and_rows_are_aligned_by_id():
     assert straight == compare(p, shuffled, subject="candidate-baseline")
     a, b = measure(p), measure(q)
     for value in straight:
+        if value.value is None:
+            assert named(a, value.name, group=value.group).value is None
+            continue
         expected = named(a, value.name, group=value.group).value - named(b, value.name, group=value.group).value
         assert value.value == pytest.approx(expected, abs=1e-9)
         assert value.subject == "candidate-baseline"
@@ -165,6 +168,9 @@ def test_swapping_two_models_mirrors_every_change():
         p, prediction=np.where(np.arange(len(p)) % 7 == 0, 1 - p.prediction, p.prediction), logits=p.logits[:, ::-1].copy()
     )
     for one, two in zip(compare(p, q, subject="x"), compare(q, p, subject="x"), strict=True):
+        if one.value is None or two.value is None:
+            assert one.value is two.value
+            continue
         assert one.value == pytest.approx(-two.value, abs=1e-12)
         assert one.interval == pytest.approx((-two.interval[1], -two.interval[0]), abs=1e-9)
 
@@ -224,7 +230,7 @@ def test_a_subject_column_widens_the_interval():
         assert named(honest, name).value == pytest.approx(named(naive, name).value)
         width = [np.diff(named(v, name).interval)[0] for v in (naive, honest, single)]
         assert width[0] * 1.5 < width[1]
-        assert width[1] == pytest.approx(width[2], rel=0.1)
+        assert width[1] == pytest.approx(width[2], rel=0.2)  # few persons: Student's quantile
 
 
 def test_what_is_missing_makes_values_undefined_with_a_reason():

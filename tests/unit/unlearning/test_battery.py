@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -230,6 +231,31 @@ def test_running_statistics_move_on_declared_samples_only(name: str) -> None:
     if not moved:
         before, after = dict(problem.model.named_buffers()), dict(result.named_buffers())
         assert [key for key in before if not torch.equal(before[key], after[key])] == []
+
+
+FORMULAS: dict[str, Callable[[int, int, int], int]] = {
+    "E R": lambda e, r, f: e * r,
+    "E F": lambda e, r, f: e * f,
+    "2 E F": lambda e, r, f: 2 * e * f,
+    "E (R + F)": lambda e, r, f: e * (r + f),
+    "F + E (R + F)": lambda e, r, f: f + e * (r + f),
+    "2 F + E R": lambda e, r, f: 2 * f + e * r,
+    "R + F": lambda e, r, f: r + f,
+}
+"""Costs that are exact, as the catalogue writes them."""
+
+
+def formula(name: str) -> str:
+    return methods.get(name).cost.partition(",")[0]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if formula(name) in FORMULAS])
+def test_the_stated_cost_is_what_the_run_counts(name: str) -> None:
+    problem, method, counted = tiny(), methods.get(name), runtime()
+    config = short(method)
+    unlearn(method, problem.model, problem.data, config, counted)
+    expected = FORMULAS[formula(name)](config.epochs, len(problem.data.retain), len(problem.data.forget))
+    assert counted.sample_gradients == expected
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,0 +1,75 @@
+"""What a catalogue entry says of a metric, and what a package that adds one must provide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from grmu_audit.metrics.facts import Facts
+    from grmu_audit.metrics.values import Basis
+
+
+@dataclass(frozen=True)
+class MetricSpec:
+    """One metric in words."""
+
+    name: str
+    """Name in policies, JSON and reports."""
+    title: str
+    """Name for a reader."""
+    says: str
+    """One plain sentence: what the number says."""
+    hides: str
+    """One plain sentence: what it does not say."""
+    formula: str
+    """Definition."""
+    source: str
+    """Where the definition comes from."""
+    needs: str
+    """What must be in the prediction file."""
+    unit: str = "fraction"
+    """Unit of the stored value."""
+    low: float = 0.0
+    """Smallest possible value."""
+    high: float = 1.0
+    """Largest possible value."""
+    direction: str = "higher"
+    """``higher``, ``lower``, ``reference`` (towards a retrained model) or ``target`` (towards ``target``)."""
+    target: float | None = None
+    """The value to be near to, for direction ``target``."""
+    part: str = "test"
+    """Split whose samples decide: more of them make the interval narrower."""
+    per_group: bool = False
+    """True when a value belongs to one group, which a rule must then name."""
+    undefined: str = ""
+    """When there is no value."""
+    also_per_group: bool = False
+    """True when it exists for the whole and for each group, so that a rule may name one."""
+    example: str = ""
+    """Code of the example on its page, which prints something; by default its value on ``metrics.example``."""
+    cost: str = "predictions"
+    """What it costs beside reading the predictions: ``predictions`` (no forward pass), or in words."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a metric found in one model's predictions."""
+
+    basis: Basis
+    """What the value rests on: samples, smallest cell, empty cells."""
+    statistic: dict[str, Any] | None = None
+    """Sufficient statistic (``metrics.intervals``), from which value and interval follow; None where it is undefined."""
+    why: str = ""
+    """Why it is undefined."""
+
+
+@dataclass(frozen=True)
+class MetricPlugin:
+    """A metric that another package adds under the entry-point group ``grmu_audit.metrics``."""
+
+    spec: MetricSpec
+    """Its catalogue entry; the entry point has the same name."""
+    measure: Callable[[Facts], Outcome]
+    """A pure function of one model's checked predictions."""
