@@ -12,24 +12,24 @@ from pathlib import Path
 
 from grmu_audit.metrics.catalog import BUILT_IN, MetricSpec
 
-_IMPORTS = "from grmu_audit.metrics import measure\nfrom grmu_audit.metrics.example import example\n"
+_IMPORTS = "from grmu_audit.metrics import measure\nfrom grmu_audit.metrics.example import example\n\n"
 _WHOLE = _IMPORTS + 'found = next(v for v in measure(example()) if v.name == "{name}" and v.group is None)\n'
 _GROUP = (
     "from grmu_audit.metrics import measure\n"
     "from grmu_audit.metrics.example import example\n"
-    "from grmu_audit.records import Group\n"
+    "from grmu_audit.records import Group\n\n"
     'found = next(v for v in measure(example()) if v.name == "{name}" and v.group == Group(1, 0))\n'
 )
 _NEAR = (
     "from grmu_audit.metrics import closeness, compare\n"
-    "from grmu_audit.metrics.example import example\n"
+    "from grmu_audit.metrics.example import example\n\n"
     'changes = compare(example(), example("retrained"), subject="candidate-reference#1")\n'
     'found = next(v for v in closeness([changes], subject="candidate", confidence=0.95) if v.name == "{name}")\n'
 )
 _GAIN = (
     "from grmu_audit.metrics import facts\n"
     "from grmu_audit.metrics.example import example\n"
-    "from grmu_audit.metrics.redistribution import redistribution\n"
+    "from grmu_audit.metrics.redistribution import redistribution\n\n"
     'sides = facts(example()), facts(example("baseline"))\n'
     'found = redistribution(*sides, subject="candidate", confidence=0.95)\n'
 )
