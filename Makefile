@@ -1,6 +1,7 @@
 # Two commands are enough: "make demo" and "make test".
 PYTHON ?= python3
 VENV := .venv
+PROCESSES ?= 2
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
@@ -31,8 +32,9 @@ lint: install
 	$(BIN)/mypy
 	PATH="$(BIN):$$PATH" $(BIN)/lint-imports
 
+# single-threaded processes: two of them are faster than one of two threads, since most tests are small
 test: lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist loadgroup
 
 format: install
 	$(BIN)/ruff format .

@@ -113,15 +113,15 @@ class Seed:
         return predictions(self.problem, model)
 
     def run(self, row: Row) -> tuple[Classifier, float, int]:
-        """Model, seconds and sample-gradients of a row."""
+        """Model, CPU-seconds of the process and sample-gradients of a row."""
         if row.method is None:
             return duplicate(self.problem.base), 0.0, 0
         chosen = methods.get(row.method)
         data = self.problem.data.reweighted() if row.reweight else self.problem.data
         runtime = self.problem.runtime()
-        start = time.perf_counter()
+        start = time.process_time()
         model = unlearn(chosen, self.problem.base, data, chosen.config(**row.settings), runtime)
-        return model, time.perf_counter() - start, runtime.sample_gradients
+        return model, time.process_time() - start, runtime.sample_gradients
 
     def measure(self, row: Row) -> dict[str, Any]:
         """All numbers of a row; a run that diverged says so and has none."""

@@ -31,8 +31,9 @@ def method_pages(found: Results, tables: Mapping[str, str], ratio: float, device
         "",
         "Numbers are per cent, mean (standard deviation) over the seeds. AVG_GAP is against retrain + REWEIGHT of the same",
         "seed, one reference for all rows, which is therefore 100; higher is nearer. MIA is the share of the forget set",
-        "that a forest fitted on retain (member) and validation (non-member) outputs calls a non-member. Seconds are wall",
-        "clock on a machine that did other work at the same time: compare sample-gradients instead.",
+        "that a forest fitted on retain (member) and validation (non-member) outputs calls a non-member. Seconds are CPU time",
+        "of one thread, without the measurement itself. The row `no unlearning` is the model that has forgotten nothing: a",
+        "method whose AVG_GAP lies below it is farther from retraining than doing nothing.",
         "",
         *_table(found, plain),
         "",
@@ -90,7 +91,7 @@ def _setup(found: Results, ratio: float, device: torch.device) -> list[str]:
         f"PhotoDigits with correlation 0.85; forget set: {ratio:g} of the group digit 5-9 on the temple photograph (rare in",
         f"training). Up to {len(seeds)} seeds ({', '.join(map(str, seeds))}); each draws its own data, forget set and initial",
         "weights; the column `seeds` says how many a row rests on. Test split: 497 digits, each drawn 4 times. All methods",
-        "run with their default settings.",
+        "run with their default settings, which were chosen on seed 100.",
         f"grmu-audit {__version__}, torch {facts['torch']}, {facts['device']}, {facts['threads']} threads.",
     ]
 

@@ -15,6 +15,13 @@ for name in [n for n in os.environ if n.startswith(("GRMU_AUDIT_", "MLFLOW_")) a
     del os.environ[name]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What shares something expensive runs in one process: the tests of a file, and all that look at the demo."""
+    for item in items:
+        shared = "demo" if "demo" in getattr(item, "fixturenames", ()) else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(shared))
+
+
 @pytest.fixture(autouse=True)
 def _own_key(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pseudonyms of the tests are made with a key of the tests."""

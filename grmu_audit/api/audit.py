@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -12,10 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from grmu_audit import __version__
 from grmu_audit.api import judge
+from grmu_audit.api.erasure import request_fields
 from grmu_audit.api.export import evidence_files
+from grmu_audit.api.network import stored_network
 from grmu_audit.api.request import StoredRequest, stored_request
 from grmu_audit.api.session import Session
-from grmu_audit.api.train import PREDICTIONS, QUALITY, TRAINING
+from grmu_audit.api.version import PREDICTIONS, QUALITY, TRAINING
 from grmu_audit.errors import InputError, IntegrityError
 from grmu_audit.evidence import pseudonyms, write_atomic
 from grmu_audit.evidence.signing import configured_signer
@@ -99,7 +100,9 @@ def audit(
         baseline=tables[1] if baseline else None,
         references=tables[2 if baseline else 1 :],
         data=data_record(dataset, request.groups),
-        forget=ForgetRecord(len(request.names), request.digest, request.dominant, request.made),
+        forget=ForgetRecord(
+            len(request.names), request.digest, request.dominant, {**request.made, **request_fields(session.store, ref)}
+        ),
         dominant=request.dominant,
         confidence=policy.confidence,
         positive_class=policy.positive_class,
@@ -138,13 +141,9 @@ def outputs_of(session: Session, ref: ModelRef, dataset: Dataset) -> Outputs:
 def _forward(session: Session, ref: ModelRef, dataset: Dataset) -> Outputs:
     from grmu_audit.data.source import BatchSource
     from grmu_audit.evaluation.predict import forward
-    from grmu_audit.models.weights import load_model
-    from grmu_audit.training.runtime import place
 
     runtime = session.runtime(0, None)
-    with tempfile.TemporaryDirectory(prefix="grmu-audit-") as folder:
-        model = load_model(session.store.fetch(ref, Path(folder) / "model"))
-    place(model, runtime.device)
+    model = stored_network(session, ref, runtime.device)
     return forward(model, BatchSource(dataset, runtime.device), runtime, pseudonyms(session.key, dataset.frame["id"].tolist()))
 
 
@@ -184,6 +183,7 @@ def data_record(dataset: Dataset, groups: tuple[GroupCount, ...]) -> DataRecord:
         attribute_names=header.attribute_names,
         source=f"{header.source}. Licence: {header.licence}",
         attribute_provenance=header.attribute_provenance,
+        excluded=sum(dataset.excluded.values()),
     )
 
 

@@ -60,7 +60,7 @@ def choose(
 
     Raises:
         NotFoundError: no such method.
-        InputError: the preset has no row for the request, or a setting is unknown.
+        InputError: the preset has no row for the request, a setting is unknown, or REWEIGHT has nothing to act on.
     """
     from grmu_audit.unlearning.catalog import methods
 
@@ -72,6 +72,8 @@ def choose(
         facts["router"] = {"kind": routed.kind, "method": routed.method, "reweight": routed.reweight, "why": routed.why}
     chosen = methods.get(method)
     weighted = chosen.reweight_default if reweight is None else reweight
+    if weighted and "retain" not in chosen.needs:
+        raise InputError(f"method {chosen.name!r} reads no retain data, which is what REWEIGHT samples: use --no-reweight")
     base: dict[str, object] = dict(recipe or {}) if chosen.exact else {}
     if preset is not None:
         label, values = _preset(preset, chosen, request, dataset, weighted, settings)

@@ -10,7 +10,8 @@ from grmu_audit.api.audit import Audited, audit
 from grmu_audit.api.release import promote
 from grmu_audit.api.request import read_request, sample
 from grmu_audit.api.session import Session
-from grmu_audit.api.train import checked, pretrain, unlearn
+from grmu_audit.api.train import pretrain, unlearn
+from grmu_audit.api.version import checked
 from grmu_audit.data.catalog import DataSpec
 from grmu_audit.errors import BreachError, InconclusiveError
 from grmu_audit.policy import load_named

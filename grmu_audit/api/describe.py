@@ -6,24 +6,20 @@ import ast
 import inspect
 import itertools
 import textwrap
+from pathlib import Path
 from typing import Any
 
-from grmu_audit.data.catalog import DataSpec, load_dataset
-from grmu_audit.data.dataset import Header
-from grmu_audit.data.forget import composition, splits
-from grmu_audit.records import GroupCount
+from grmu_audit.api.datasets import Described, describe_data
+from grmu_audit.data.catalog import DataSpec
 
 
-def describe(spec: DataSpec) -> tuple[Header, str, tuple[GroupCount, ...]]:
-    """Header, digest and group table of a dataset.
+def describe(spec: DataSpec, forget: Path | None = None, *, progress: bool = False) -> Described:
+    """Header, digest and group table of a dataset, under a forget list where there is one.
 
     Raises:
         NotFoundError: no such dataset.
     """
-    dataset = load_dataset(spec)
-    parts = splits(dataset.frame, None)
-    names = dataset.header.class_names, dataset.header.attribute_names
-    return dataset.header, dataset.digest, composition(dataset.frame, parts, *names)
+    return describe_data(spec, forget, progress=progress)
 
 
 def method_rows() -> tuple[list[str], list[list[str]]]:

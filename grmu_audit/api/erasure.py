@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from grmu_audit.errors import ForgetListError, InputError, IntegrityError, NotFoundError
 from grmu_audit.evidence import canonical_json, pseudonym, set_digest
-from grmu_audit.records import ForgetRequest
+from grmu_audit.records import ForgetRequest, ModelRef
 from grmu_audit.records.erasure import ErasureRecord, SystemRecord
 
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 ERASURE = "erasure.json"
 """Artifact of a run that serves a forget list: its erasure records."""
+
+SHOWN_REQUESTS = 5
+"""Request ids that a report names; it counts the others."""
 
 UNNAMED = "unnamed"
 """Request id of rows that have none."""
@@ -117,6 +120,30 @@ def open_requests(store: Store, name: str, *, today: date | None = None) -> list
     return sorted(
         found.values(), key=lambda r: (r.record.due_at is None, r.record.due_at or "", r.record.request_id, int(r.version))
     )
+
+
+def request_fields(store: Store, ref: ModelRef) -> dict[str, object]:
+    """What the erasure records of a version's run say, for the Request and Systems blocks of its report; empty without records.
+
+    Several requests are shown together: all their ids, the earliest receipt and the earliest due date.
+
+    Raises:
+        IntegrityError: a stored record is damaged.
+    """
+    content = store.run_artifact(ref.run_id, ERASURE) if ref.run_id else None
+    records = _read(content, ref.label) if content else []
+    names = [record.request_id for record in records if record.request_id != UNNAMED]
+    more = f" and {len(names) - SHOWN_REQUESTS} more" if len(names) > SHOWN_REQUESTS else ""
+    fields: dict[str, object] = {
+        "request_id": ", ".join(names[:SHOWN_REQUESTS]) + more,
+        "request_ids": names,
+        "subject": records[0].subject if len(records) == 1 else None,
+        "received_at": min((r.received_at for r in records if r.received_at), default=None),
+        "due_at": min((r.due_at for r in records if r.due_at), default=None),
+        "ground": "; ".join(dict.fromkeys(r.ground for r in records if r.ground)),
+        "systems": {s.name: f"{s.state}: {s.reason}" if s.reason else s.state for r in records[:1] for s in r.systems},
+    }
+    return {key: value for key, value in fields.items() if value}
 
 
 def answer(session: Session, name: str, request_id: str, note: str = "") -> int:

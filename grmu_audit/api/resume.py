@@ -11,7 +11,7 @@ from grmu_audit.errors import DivergedError
 from grmu_audit.evidence import canonical_json, sha256_hex
 
 if TYPE_CHECKING:
-    from grmu_audit.api.train import Recipe
+    from grmu_audit.api.version import Recipe
     from grmu_audit.data.dataset import Dataset
     from grmu_audit.data.source import BatchSource
     from grmu_audit.models.classifier import Classifier
@@ -38,6 +38,7 @@ def checkpoints(session: Session, dataset: Dataset, recipe: Recipe, runtime: Run
     key = sha256_hex(
         canonical_json(
             {
+                "network": recipe.network or None,
                 "parent": [parent.label, parent.manifest_sha256] if parent else None,
                 "data": dataset.digest,
                 "request": request.forget.digest if request else None,

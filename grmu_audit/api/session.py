@@ -63,7 +63,7 @@ class Session:
 
         name = canonical_json([spec.name, spec.options]).decode()
         if name not in self._datasets:
-            self._datasets[name] = load_dataset(spec)
+            self._datasets[name] = load_dataset(spec, progress=self.progress)
         return self._datasets[name]
 
     def dataset_of(self, ref: ModelRef) -> Dataset:

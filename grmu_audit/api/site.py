@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import calendar
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from urllib.parse import quote
 
+from grmu_audit.api.after import after_audit
+from grmu_audit.api.erasure import UNNAMED, open_requests
 from grmu_audit.api.judge import now
 from grmu_audit.api.release import history
 from grmu_audit.api.session import Session
 from grmu_audit.errors import GrmuAuditError, InconclusiveError
-from grmu_audit.evidence import sha256_hex, write_atomic
+from grmu_audit.evidence import canonical_json, sha256_hex, write_atomic
 from grmu_audit.records import Audit, ModelRef
 from grmu_audit.report import RegisterEntry, RegisterModel, RegisterRequest, render_html, render_register
 from grmu_audit.report.plain import moment
@@ -52,10 +53,9 @@ def site(
         found = [(ref, *_audit(session, ref)) for ref in versions]
         entries = []
         for ref, audit, problem in found:
-            page = _write(audit, ref, out, branding, templates) if audit is not None else ""
+            page = _write(session, audit, ref, out, branding, templates) if audit is not None else ""
             entries.append(_entry(ref, audit, problem, page, tuple(aliases.get(ref.version, ()))))
-        requests = tuple(_requests([(ref, audit) for ref, audit, _ in found if audit is not None]))
-        models.append(RegisterModel(name, tuple(entries), requests, tuple(_ledger(session, name))))
+        models.append(RegisterModel(name, tuple(entries), tuple(_requests(session, name)), tuple(_ledger(session, name))))
     moment_of_today = today or date.fromisoformat(now()[:10])
     write_atomic(out / "index.html", render_register(models, today=moment_of_today, template_dir=templates).encode())
     return sum(len(model.entries) for model in models)
@@ -73,10 +73,11 @@ def _audit(session: Session, ref: ModelRef) -> tuple[Audit | None, str]:
         return None, str(error)
 
 
-def _write(audit: Audit, ref: ModelRef, out: Path, branding: Path | None, templates: Path | None) -> str:
+def _write(session: Session, audit: Audit, ref: ModelRef, out: Path, branding: Path | None, templates: Path | None) -> str:
     """Write a report under a name that no model name can bend; returns its address from the register."""
     name = f"{quote(ref.name, safe='').replace('%', '_')[:80]}-{ref.version}-{sha256_hex(ref.label.encode())[:8]}.html"
-    write_atomic(out / REPORTS / name, render_html(audit, template_dir=templates, branding=branding).encode())
+    after = after_audit(session.store, audit, sha256_hex(canonical_json(audit.to_json())))
+    write_atomic(out / REPORTS / name, render_html(audit, template_dir=templates, branding=branding, after=after).encode())
     return f"{REPORTS}/{quote(name)}"
 
 
@@ -91,33 +92,18 @@ def _entry(ref: ModelRef, audit: Audit | None, problem: str, page: str, aliases:
     return RegisterEntry(ref.label, ref.role, method, state, word, policy, created, aliases, page, problem)
 
 
-def _requests(audited: Sequence[tuple[ModelRef, Audit]]) -> list[RegisterRequest]:
-    """One a request id, or one a forget set where no id is recorded, with the newest version made for it."""
-    found: dict[str, RegisterRequest] = {}
-    for ref, audit in audited:
-        fields = {key: str(value) for key, value in audit.forget.request.items() if value not in (None, "")}
-        if not audit.forget.count:
-            continue
-        identity = fields.get("request_id") or f"forget set of {ref.label}"
-        key = fields.get("request_id") or audit.forget.digest
-        received = fields.get("received_at", "")
-        due = fields.get("due_at") or due_date(received)
-        found.setdefault(key, RegisterRequest(identity, ref.label, received, due, fields.get("answered_at", "")))
-    return list(found.values())
-
-
-def due_date(received: str) -> str:
-    """One month after a request was received (GDPR 12(3)), on the same day or the month's last; empty for no date.
-
-    >>> due_date("2026-01-31"), due_date("2026-03-04T10:00:00Z"), due_date("soon")
-    ('2026-02-28', '2026-04-04', '')
-    """
+def _requests(session: Session, name: str) -> list[RegisterRequest]:
+    """The erasure requests of a model, by due date; rows of a forget list without an id stand as one forget set."""
     try:
-        day = date.fromisoformat(received[:10])
-    except ValueError:
-        return ""
-    year, month = (day.year + 1, 1) if day.month == 12 else (day.year, day.month + 1)
-    return date(year, month, min(day.day, calendar.monthrange(year, month)[1])).isoformat()
+        found = open_requests(session.store, name)
+    except GrmuAuditError as error:
+        return [RegisterRequest(f"damaged: {error}", name, "", "", "")]
+    shown = []
+    for request in found:
+        record, label = request.record, f"{name}/{request.version}"
+        identity = f"forget set of {label}" if record.request_id == UNNAMED else record.request_id
+        shown.append(RegisterRequest(identity, label, record.received_at or "", record.due_at or "", request.answered_at or ""))
+    return shown
 
 
 def _ledger(session: Session, name: str) -> list[dict[str, str]]:

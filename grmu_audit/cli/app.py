@@ -17,6 +17,7 @@ COMMANDS = {
     "data": "Known datasets, their groups and splits.",
     "forget": "Make a forget list, or check one against a dataset.",
     "pretrain": "Train on all training samples and register the version.",
+    "register": "Make an existing checkpoint a version, and evaluate it.",
     "retrain": "Train again from fresh weights without the forget set.",
     "unlearn": "Make a version of a model without the forget set.",
     "audit": "Evaluate a version, judge it, write the report.",

@@ -13,6 +13,7 @@ from grmu_audit.errors import InputError
 
 if TYPE_CHECKING:
     from grmu_audit.api.session import Session
+    from grmu_audit.data.catalog import DataSpec
     from grmu_audit.records import Audit
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -59,6 +60,17 @@ def settings_option(function: F) -> F:
     )(function)
 
 
+def architecture_options(function: F) -> F:
+    """``--architecture`` and ``--architecture-option``."""
+    text = "small_resnet, small_vit, mlp, bert, a classifier of torchvision, or package.module:function if allowed."
+    for option in (
+        click.option("--architecture-option", multiple=True, metavar="KEY=VALUE", help="Option of the architecture; repeatable."),
+        click.option("--architecture", default="small_resnet", show_default=True, metavar="NAME", help=text),
+    ):
+        function = option(function)
+    return function
+
+
 def search_options(function: F) -> F:
     """``--preset``, ``--tune`` and ``--resume``: where options come from, and going on after an interruption."""
     for option in (
@@ -73,6 +85,52 @@ def search_options(function: F) -> F:
     ):  # fmt: skip
         function = option(function)
     return function
+
+
+def data_options(function: F) -> F:
+    """``--data``, ``--data-root`` and ``--data-option``, put together as ``data``, a ``DataSpec``."""
+
+    @functools.wraps(function)
+    def command(*args: Any, data: str, data_root: Path | None, data_option: tuple[str, ...], **kwargs: Any) -> Any:
+        return function(*args, data=data_spec(data, data_root, data_option), **kwargs)
+
+    known = "Dataset by name ('grmu-audit data list'), or a manifest file (*.yaml)."
+    for option in (
+        click.option("--data", default="photodigits", show_default=True, metavar="NAME|FILE", help=known),
+        data_root_option,
+        data_option_option,
+    ):
+        command = option(command)
+    return command  # type: ignore[return-value]
+
+
+def data_root_option(function: F) -> F:
+    """``--data-root``: where a published dataset lies."""
+    text = "Folder that holds the dataset [default: $GRMU_AUDIT_DATA_ROOT]."
+    return click.option("--data-root", type=FOLDER, help=text)(function)
+
+
+def data_option_option(function: F) -> F:
+    """``--data-option key=value``: options of the reader."""
+    return click.option("--data-option", multiple=True, metavar="KEY=VALUE", help="Option of the dataset; repeatable.")(function)
+
+
+def data_spec(name: str, root: Path | None, pairs: Sequence[str]) -> DataSpec:
+    """A dataset as a version's tags keep it: paths absolute, so that it is found from any folder.
+
+    Raises:
+        InputError: an option is malformed, or the root is given twice.
+    """
+    from grmu_audit.data.catalog import MANIFEST_ENDINGS, DataSpec
+
+    options = parse_settings(pairs)
+    if root is not None:
+        if "root" in options:
+            raise InputError("the data root is given twice: with --data-root and with --data-option root=")
+        options["root"] = str(root.absolute())
+    elif "root" in options:
+        options["root"] = str(Path(str(options["root"])).absolute())
+    return DataSpec(str(Path(name).absolute()) if name.endswith(MANIFEST_ENDINGS) else name, options)
 
 
 def json_option(function: F) -> F:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from grmu_audit.api.bundle import Checked
     from grmu_audit.api.erasure import OpenRequest
-    from grmu_audit.records import GroupCount
+    from grmu_audit.records import DataCheckReport, GroupCount, MetricValue
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: bool = False) -> str:
@@ -34,6 +34,40 @@ def group_table(groups: Sequence[GroupCount]) -> str:
         counts = [str(n) for n in (row.train, row.forget, row.retain, row.val, row.test)]
         rows.append([f"{row.group.target},{row.group.attribute}  {row.name}", *counts, weight])
     return table(["group", "train", "forget", "retain", "val", "test", "REWEIGHT"], rows)
+
+
+def check_text(report: DataCheckReport, *, as_json: bool) -> str:
+    """Quality checks for people, or the report for programs; what did not pass comes with advice."""
+    import json
+    from dataclasses import asdict
+
+    if as_json:
+        return json.dumps(asdict(report))
+    rows = []
+    for one in report.results:
+        word = "ok" if one.passed else "WARNING" if one.severity == "warning" else "FAILED"
+        rows.append([word, one.part, one.expectation, one.observed if one.passed else f"{one.observed}; {one.advice}"])
+    passed = sum(result.passed for result in report.results)
+    lines = [
+        table(["", "part", "expected", "found"], rows, left=True),
+        f"{passed} of {len(rows)} checks passed ({report.engine})",
+    ]
+    shift = [f"{row['name']}: {row['share_before']:.3f} -> {row['share_after']:.3f}, REWEIGHT {row['weight']:.2f}"
+             for row in report.group_shift if not isinstance(row["weight"], str)]  # fmt: skip
+    return "\n".join([*lines, *(["share of training before and after the list:", *shift] if shift else [])])
+
+
+def baseline_table(metrics: Sequence[MetricValue], groups: Sequence[GroupCount]) -> str:
+    """A network's numbers on its test split, with 95 % intervals, then its test accuracy group by group."""
+    names = {row.group: row.name for row in groups}
+    rows = []
+    for m in metrics:
+        if m.value is None or (m.group is not None and m.name != "accuracy"):
+            continue
+        label = m.name if m.group is None else f"  {names.get(m.group, m.group)}"
+        bounds = f"[{100 * m.interval[0]:.1f}, {100 * m.interval[1]:.1f}]" if m.interval else "-"
+        rows.append([label, f"{100 * m.value:.1f}", bounds, str(m.n)])
+    return table(["metric", "%", "interval", "n"], rows)
 
 
 def checked_text(checked: Checked) -> str:

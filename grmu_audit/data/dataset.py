@@ -1,10 +1,12 @@
-"""A dataset inside the tool: a header, one table row per sample, and decoded pixels."""
+"""A dataset inside the tool: a header, one table row per sample, and the inputs as a model gets them."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +15,10 @@ import pandas as pd
 from grmu_audit.evidence import canonical_json
 
 COLUMNS = ("id", "split", "target", "attribute", "subject")
-"""Columns of every manifest table, in this order."""
+"""Columns of every manifest table, in this order; the columns of single attributes follow where there are several."""
+
+KINDS = ("image", "table", "text")
+"""What an input can be."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +31,49 @@ class Augmentation:
     """Largest shift, as a fraction of the half-width."""
     flip: bool = False
     """Whether half of the images are mirrored."""
+    area: tuple[float, float] | None = None
+    """Random resized crop: smallest and largest share of the image's area; None for no crop."""
+    aspect: tuple[float, float] = (3 / 4, 4 / 3)
+    """Smallest and largest width / height of a random resized crop."""
+
+
+@dataclass(frozen=True)
+class View:
+    """How a decoded image becomes an input without randomness."""
+
+    mode: str = "as-is"
+    """``as-is``: images have the size; ``stretch``: resized to it; ``crop``: resized by the shorter side, then its centre."""
+    shorter: int = 0
+    """Length of the shorter side before the centre is cut out; only with ``crop``."""
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One attribute column and what its codes mean."""
+
+    name: str
+    """Column name."""
+    values: tuple[str, ...]
+    """Names of the values, by code."""
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """What a model must know of the tokenizer that made its inputs."""
+
+    size: int
+    """Tokens that it knows."""
+    pad: int
+    """Number of the token that fills short texts up."""
+    sep: int
+    """Number of the token that ends each sentence of a pair."""
+    sha256: str
+    """Digest of the tokenizer's file."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """What a manifest says about itself."""
+    """What a manifest says about itself; with it a model knows its input and its output."""
 
     name: str
     """Dataset name."""
@@ -39,15 +82,15 @@ class Header:
     class_names: tuple[str, ...]
     """Names of the classes, by index."""
     attribute_names: tuple[str, ...]
-    """Names of the attribute values, by index."""
+    """Names of the attribute values, by index; of their combinations where there are several attributes."""
     positive_class: int = 1
     """Class that counts as the positive outcome."""
     image_size: tuple[int, int, int] = (3, 32, 32)
-    """Channels, height, width."""
+    """Channels, height, width of an input; only for images."""
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
-    """Normalisation mean per channel, for pixels in [0, 1]."""
+    """Normalisation mean: per channel for pixels in [0, 1], per feature for tables (of the training rows)."""
     std: tuple[float, ...] = (0.5, 0.5, 0.5)
-    """Normalisation standard deviation per channel."""
+    """Normalisation standard deviation, likewise."""
     augmentation: Augmentation = field(default_factory=Augmentation)
     """Training-time augmentation that suits the data."""
     source: str = ""
@@ -56,6 +99,51 @@ class Header:
     """Licence of the samples."""
     attribute_provenance: str = ""
     """How the attribute labels came about."""
+    kind: str = "image"
+    """``image``, ``table`` or ``text``."""
+    features: tuple[str, ...] = ()
+    """Names of the features, in the order of the input; only for tables."""
+    length: int = 0
+    """Longest input in tokens; only for text."""
+    vocabulary: Vocabulary | None = None
+    """The tokenizer's; only for text."""
+    view: View = field(default_factory=View)
+    """How an image becomes an input in validation and test."""
+    stated_size: tuple[int, int] | None = None
+    """Height and width that every image file is said to have, where the data says so."""
+    target_name: str = ""
+    """Name of the target column."""
+    attributes: tuple[Attribute, ...] = ()
+    """The single attributes whose combinations are the groups; empty for one attribute without a name."""
+    subject_name: str = ""
+    """Name of the column that keeps samples of one person together; empty where there is none."""
+
+    @property
+    def longest_short_side(self) -> int:
+        """Shorter side beyond which decoded images are stored reduced: twice the input's, so that crops lose little."""
+        return 2 * max(self.view.shorter, *self.image_size[1:])
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of one input, without the batch: (channels, height, width), (features,) or (tokens,)."""
+        shapes: dict[str, tuple[int, ...]] = {"image": self.image_size, "table": (len(self.features),), "text": (self.length,)}
+        return shapes[self.kind]
+
+
+class Inputs(Protocol):
+    """The inputs of n samples as they are kept: an array, or something that gives one array per sample."""
+
+    def __len__(self) -> int:
+        """Number of samples."""
+        ...
+
+    def __getitem__(self, index: Any, /) -> Any:
+        """One sample's array."""
+        ...
+
+    def __iter__(self) -> Iterator[Any]:
+        """All samples' arrays, in order."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -70,8 +158,11 @@ class Dataset:
     """Names, sizes and provenance."""
     frame: pd.DataFrame
     """n rows with the columns of ``COLUMNS``; the row number is the sample's index everywhere."""
-    pixels: npt.NDArray[np.uint8]
-    """[n, channels, height, width] decoded images, 0 to 255."""
+    pixels: npt.NDArray[Any] | Inputs
+    """The inputs, whatever their kind.  Images: uint8 [n, channels, height, width], or a ``cache.store.ImageStore`` of uint8
+    [height, width, channels] of any size.  Tables: float32 [n, features].  Text: what its source keeps."""
+    excluded: Mapping[str, int] = field(default_factory=dict)
+    """Samples that were left out, by the column whose label they lack."""
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -82,17 +173,22 @@ class Dataset:
 
     @cached_property
     def content(self) -> tuple[str, ...]:
-        """[n] SHA-256 of each sample's decoded pixels."""
+        """[n] SHA-256 of each sample's decoded input; taken from the inputs where they know it (attribute ``digests``)."""
+        known = getattr(self.pixels, "digests", None)
+        if known is not None:
+            return tuple(known)
         return tuple(hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest() for image in self.pixels)
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 over header, columns, dtypes, all rows and all decoded pixels."""
+        """SHA-256 over header, columns, dtypes, all rows and all decoded inputs."""
         state = hashlib.sha256(canonical_json(asdict(self.header)))
-        for column in COLUMNS:
+        state.update(canonical_json(dict(self.excluded)))
+        for column in self.frame.columns:
             values = self.frame[column].tolist()
             state.update(canonical_json([column, type(values[0]).__name__ if values else "empty", values]))
-        state.update(canonical_json([str(self.pixels.dtype), list(self.pixels.shape)]))
+        kind, shape = getattr(self.pixels, "dtype", "object"), getattr(self.pixels, "shape", (len(self.pixels),))
+        state.update(canonical_json([str(kind), list(shape)]))
         for content in self.content:
             state.update(content.encode())
         return state.hexdigest()

@@ -1,4 +1,4 @@
-"""The one batch source: pixels held once (on the device where they fit), sampled and augmented there, per sample."""
+"""The one batch source: inputs held once (on the device where they fit), sampled and augmented there, per sample."""
 
 from __future__ import annotations
 
@@ -9,10 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from grmu_audit.data.augment import transform
+from grmu_audit.data.inputs import device_inputs
+from grmu_audit.data.tokens import pooled
+
 if TYPE_CHECKING:
     import torch
 
-    from grmu_audit.data.dataset import Augmentation, Dataset
+    from grmu_audit.data.dataset import Dataset
+
+__all__ = ["Batch", "BatchSource", "transform"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +26,7 @@ class Batch:
     """Samples of one step, on the device."""
 
     pixels: torch.Tensor
-    """[b, channels, height, width] float in [0, 1], augmented where asked for."""
+    """[b, *input_shape] inputs of whatever kind; images are float in [0, 1], augmented where asked for."""
     target: torch.Tensor
     """[b] class index."""
     group: torch.Tensor
@@ -44,16 +50,29 @@ class BatchSource:
         self.classes = len(dataset.header.class_names)
         self.attributes = len(dataset.header.attribute_names)
         self.groups = self.classes * self.attributes
-        self._pixels = torch.from_numpy(dataset.pixels).to(device)
+        self.inputs = device_inputs(dataset, device)
         target = torch.from_numpy(dataset.frame["target"].to_numpy(dtype=np.int64, copy=True))
         attribute = torch.from_numpy(dataset.frame["attribute"].to_numpy(dtype=np.int64, copy=True))
         self.target = target.to(device)
         self.group = (target * self.attributes + attribute).to(device)
 
-    def take(self, rows: torch.Tensor) -> Batch:
-        """These rows as they are, without augmentation."""
+    def take(self, rows: torch.Tensor, generator: torch.Generator | None = None) -> Batch:
+        """These rows as they are; with a CPU generator, with the dataset's augmentation."""
         index = rows.to(self.device)
-        return Batch(self._pixels[index].float().div_(255.0), self.target[index], self.group[index], index)
+        inputs = self.inputs.take(rows) if generator is None else self.inputs.augmented(rows, generator)
+        return Batch(inputs, self.target[index], self.group[index], index)
+
+    @property
+    def lengths(self) -> torch.Tensor | None:
+        """[n] tokens of every text, on the CPU; None where all inputs have the same size."""
+        found: torch.Tensor | None = getattr(self.inputs, "lengths", None)
+        return found
+
+    def by_length(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64] | None:
+        """Order of the rows from short to long, ties in their order; None where all inputs have the same size."""
+        if self.lengths is None:
+            return None
+        return np.argsort(self.lengths.numpy()[rows], kind="stable").astype(np.int64)
 
     def batches(
         self,
@@ -68,9 +87,10 @@ class BatchSource:
 
         Args:
             rows: [n] row numbers.
-            size: batch size; the last batch holds the rest (a rest of one joins the batch before it when
-                training, since batch statistics of one sample are undefined).
-            generator: shuffles (and augments); None keeps the order and forbids augmentation.
+            size: batch size; one batch (the last one, except of shuffled texts) holds the rest (when training, a rest of one
+                joins the batch before it, since batch statistics of one sample are undefined).
+            generator: shuffles (and augments); None keeps the order and forbids augmentation.  Texts of like length are
+                shuffled into the same batch.
             weights: [n] sampling weights; then n rows are drawn with replacement.
             augment: apply the dataset's augmentation, per sample.
         """
@@ -81,43 +101,14 @@ class BatchSource:
             order = order[torch.multinomial(torch.from_numpy(weights), len(order), replacement=True, generator=generator)]
         elif generator is not None:
             order = order[torch.randperm(len(order), generator=generator)]
+        lengths = self.lengths
+        if lengths is not None and generator is not None:
+            order = pooled(order, lengths, size)
         chunks = list(torch.split(order, size))
         if generator is not None and len(chunks) > 1 and len(chunks[-1]) == 1:
             rest = chunks.pop()
             chunks[-1] = torch.cat([chunks[-1], rest])
+        if lengths is not None and generator is not None:
+            chunks = [chunks[i] for i in torch.randperm(len(chunks), generator=generator).tolist()]
         for chunk in chunks:
-            batch = self.take(chunk)
-            if augment and generator is not None:
-                pixels = transform(batch.pixels, self.dataset.header.augmentation, generator)
-                batch = Batch(pixels, batch.target, batch.group, batch.rows)
-            yield batch
-
-
-def transform(pixels: torch.Tensor, augmentation: Augmentation, generator: torch.Generator) -> torch.Tensor:
-    """Random zoom, shift and mirror, drawn for each sample by itself.
-
-    Args:
-        pixels: [b, c, h, w] in [0, 1].
-        augmentation: ranges; with the neutral ones the pixels come back unchanged.
-        generator: CPU generator.
-
-    Returns:
-        [b, c, h, w]; bilinear, borders reflected.
-    """
-    import torch
-    from torch.nn import functional
-
-    n = len(pixels)
-    low, high = augmentation.scale
-    draws = torch.rand(4, n, generator=generator)
-    if (low, high, augmentation.shift, augmentation.flip) == (1.0, 1.0, 0.0, False):
-        return pixels
-    zoom = 1.0 / (low + (high - low) * draws[0])
-    mirror = torch.where(draws[3] < 0.5, -1.0, 1.0) if augmentation.flip else torch.ones(n)
-    theta = torch.zeros(n, 2, 3)
-    theta[:, 0, 0] = zoom * mirror
-    theta[:, 1, 1] = zoom
-    theta[:, 0, 2] = (draws[1] * 2 - 1) * augmentation.shift
-    theta[:, 1, 2] = (draws[2] * 2 - 1) * augmentation.shift
-    grid = functional.affine_grid(theta.to(pixels.device), list(pixels.shape), align_corners=False)
-    return functional.grid_sample(pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+            yield self.take(chunk, generator if augment else None)

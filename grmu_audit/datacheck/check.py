@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from grmu_audit.datacheck import tables
@@ -39,6 +39,8 @@ def check(
     attribute_names: Sequence[str],
     content_hashes: Sequence[str] | None = None,
     image_shape_ok: Sequence[bool] | None = None,
+    near_copies: Sequence[int] | None = None,
+    excluded: Mapping[str, int] | None = None,
     splits: Splits | None = None,
     minimum_group_size: int = 30,
 ) -> DataCheckReport:
@@ -46,8 +48,8 @@ def check(
 
     Per part (all, train, retain, forget, val, test): rows exist; ids unique and never missing; split, target and attribute in
     their sets; retain and forget partition train and are disjoint from val and test; no image of train again in val or test;
-    every group of train in test with at least ``minimum_group_size`` samples and still in retain; REWEIGHT weights (a warning
-    above 5).
+    every group of train in test with at least ``minimum_group_size`` samples and still in retain.  Warnings: an image that looks
+    almost like one of train, a subject in two splits, a REWEIGHT weight above 5, samples without labels.
     A check that could not be evaluated has not passed.  The report holds counts, labels and group names, never a sample id.
 
     Args:
@@ -57,6 +59,8 @@ def check(
         attribute_names: names by attribute index.
         content_hashes: [n] digest of each sample's decoded content; without it the look for copies is a warning that says so.
         image_shape_ok: [n] whether each sample could be decoded to the stated size.
+        near_copies: [n] training samples that look almost the same as each sample (``data.likeness``).
+        excluded: samples that the reader left out, by the label that they lack: a warning.
         splits: the splits that will be used, to be checked as they are; None to derive them from the request.
         minimum_group_size: samples that a group needs in test.
 
@@ -67,7 +71,7 @@ def check(
         raise InputError(f"minimum_group_size is {minimum_group_size}: give a whole number from 1")
     tables.require_columns(frame)
     rows = tables.roles(frame, request, splits)
-    manifest = tables.manifest_table(frame, rows, content_hashes, image_shape_ok)
+    manifest = tables.manifest_table(frame, rows, content_hashes, image_shape_ok, near_copies)
     groups = tables.group_table(manifest, rows, class_names, attribute_names)
     asked = _suites(request, len(class_names), len(attribute_names), set(manifest.columns), minimum_group_size)
     parts = {split: manifest[manifest["split"] == split] for split in _SPLITS}
@@ -75,7 +79,7 @@ def check(
     named = {"all": manifest, **parts, "groups": groups, "train groups": groups[groups["train"] > 0]}
     results, engine = evaluate({name: table.reset_index(drop=True) for name, table in named.items()}, asked)
     return DataCheckReport(
-        results=(*results, *_not_asked(content_hashes)),
+        results=(*results, *_not_asked(content_hashes), *_left_out(excluded or {})),
         engine=engine,
         suite_sha256=suites_sha256(asked),
         group_shift=tables.group_shift(groups) if request else (),
@@ -148,9 +152,21 @@ def _part(part: str, split: str, columns: set[str], request: ForgetRequest | Non
         yield always(
             part, f"no content of train again in {part}", "train_copies", 0, f"remove the copies from train or from {part}"
         )
-    if split != "train" and "train_subject" in columns:
-        advice = f"keep each subject in one split, else {part} is easier than new subjects are"
-        yield always(part, f"no subject of train again in {part}", "train_subject", 0, advice, "warning")
+    if split != "train" and "near_copies" in columns:
+        advice = f"look at them: if they show the same scene, remove them from train or from {part}"
+        yield always(part, f"no near-duplicate of train in {part}", "near_copies", 0, advice, "warning")
+    yield from _between_splits(part, split, columns)
+
+
+def _between_splits(part: str, split: str, columns: set[str]) -> Iterator[Expectation]:
+    """What should not be in two splits."""
+    for other in ("train", "val") if split == "test" else ("train",) if split == "val" else ():
+        if f"{other}_subject" in columns:
+            advice = f"keep each subject in one split, else {part} is easier than new subjects are"
+            yield always(part, f"no subject of {other} again in {part}", f"{other}_subject", 0, advice, "warning")
+    if split == "test" and "val_copies" in columns:
+        advice = "remove the copies from val or from test: the chosen epoch has seen them"
+        yield always(part, "no content of val again in test", "val_copies", 0, advice, "warning")
 
 
 def _train_groups(request: ForgetRequest | None, minimum: int) -> Iterator[Expectation]:
@@ -168,6 +184,15 @@ def _declared_groups() -> Iterator[Expectation]:
     yield not_empty("all", "name the classes and attribute values in the header", "at least one group is declared")
     advice = "nothing, where the combination cannot exist; else add samples"
     yield bounded("train", "every declared group has training samples", "train", (1, None), advice, "warning")
+
+
+def _left_out(excluded: Mapping[str, int]) -> list[CheckResult]:
+    """Samples without a label, counted by column."""
+    words = "every sample has all of its labels"
+    counts = ", ".join(f"{column}: {count}" for column, count in excluded.items())
+    observed = f"{sum(excluded.values())} samples left out ({counts})"
+    advice = "fill in the labels: whoever is left out is neither trained on nor protected by the audit"
+    return [CheckResult("all", words, False, True, observed, "warning", advice)] if excluded else []
 
 
 def _not_asked(content_hashes: Sequence[str] | None) -> list[CheckResult]:

@@ -56,13 +56,18 @@ def roles(frame: pd.DataFrame, request: ForgetRequest | None, splits: Splits | N
 
 
 def manifest_table(
-    frame: pd.DataFrame, rows: Rows, content_hashes: Sequence[str] | None, image_shape_ok: Sequence[bool] | None
+    frame: pd.DataFrame,
+    rows: Rows,
+    content_hashes: Sequence[str] | None,
+    image_shape_ok: Sequence[bool] | None,
+    near_copies: Sequence[int] | None = None,
 ) -> pd.DataFrame:
     """The manifest in plain Python types with the derived counts, one row per sample.
 
     Columns added: ``parts`` (roles that hold the row), ``training_parts`` (of retain and forget), ``parts_of_id`` (roles that
-    hold a row of this id), ``train_copies`` and ``retain_copies`` (rows there with the same content), ``train_subject`` (1 when
-    the subject is in train), ``shape_ok``.
+    hold a row of this id), ``train_copies``, ``retain_copies`` and ``val_copies`` (rows there with the same content),
+    ``train_subject`` and ``val_subject`` (1 when the subject is there too), ``near_copies`` (training rows that look almost the
+    same), ``shape_ok``.
 
     Raises:
         InputError: hashes or flags are not one per row.
@@ -72,17 +77,21 @@ def manifest_table(
     table["parts"] = sum(held.values(), np.zeros(len(table), dtype=np.int64))
     table["training_parts"] = held["retain"] + held["forget"]
     table["parts_of_id"] = _parts_of_id(table, rows)
-    train = np.flatnonzero(table["split"].to_numpy() == "train")
+    train, val = (np.flatnonzero(table["split"].to_numpy() == split) for split in ("train", "val"))
     if content_hashes is not None:
         hashes = np.asarray(_per_row(content_hashes, table, "content hashes"), dtype=object)
         table["train_copies"] = _copies(hashes, train)
         table["retain_copies"] = _copies(hashes, rows["retain"])
+        table["val_copies"] = _copies(hashes, val)
+    if near_copies is not None:
+        table["near_copies"] = np.asarray(_per_row(near_copies, table, "counts of near-duplicates"), dtype=np.int64)
     if image_shape_ok is not None:
         table["shape_ok"] = np.asarray(_per_row(image_shape_ok, table, "shape flags"), dtype=bool).astype(np.int64)
     if "subject" in frame.columns:
         subject = frame["subject"].astype(object).where(frame["subject"].notna(), None).to_numpy(dtype=object)
-        known = {subject[i] for i in train} - {None}
-        table["train_subject"] = [int(value in known) for value in subject]
+        for split, members in (("train", train), ("val", val)):
+            known = {subject[i] for i in members} - {None}
+            table[f"{split}_subject"] = [int(value in known) for value in subject]
     return table
 
 

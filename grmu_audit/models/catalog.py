@@ -1,42 +1,132 @@
-"""Architectures by name."""
+"""Architectures by name: this project's, torchvision's, and those of the operator's allow-list."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import torch
+from pydantic import Field, PositiveInt
 from torch import nn
 
-from grmu_audit.errors import InputError
-from grmu_audit.models.classifier import Classifier, ModelSpec
-from grmu_audit.plugins import Registry
+from grmu_audit.errors import InputError, NotFoundError
+from grmu_audit.models.classifier import Classifier, ModelSpec, Start
+from grmu_audit.models.options import Options, options_of
+from grmu_audit.plugins import Registry, nearest
 
 Builder = Callable[[ModelSpec], tuple[nn.Module, int]]
 architectures: Registry[Builder] = Registry("architecture", "grmu_audit.architectures")
-"""Builders by name; each returns the body and the width of its features."""
+"""Builders by name; each returns the body and the width of its features.  torchvision's are not listed here."""
 
 
-def build(spec: ModelSpec, seed: int) -> Classifier:
+def build(spec: ModelSpec, seed: int, start: Start | None = None) -> Classifier:
     """A freshly initialised network; the same weights for the same seed, whatever ran before.
+
+    Args:
+        spec: what to build.
+        seed: of everything that ``start`` does not hold.
+        start: weights to begin with, by the network's own names.
 
     Raises:
         NotFoundError: no architecture of that name.
-        InputError: an option is unknown or impossible.
+        InputError: an option is unknown or impossible, or the architecture is not allowed here.
     """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        body, width = architectures.get(spec.architecture)(spec)
-        return Classifier(body, nn.Linear(width, spec.classes), spec)
+        body, width = builder_of(spec.architecture)(spec)
+        model = Classifier(body, nn.Linear(width, spec.classes), spec, start)
+    if start is not None:
+        model.load_state_dict({**model.state_dict(), **start.tensors})
+    return model
+
+
+def fresh(model: Classifier, seed: int) -> Classifier:
+    """The network as it was before any training, with another seed: its start weights where it had some.
+
+    Raises:
+        InputError: it started from weights that are not at hand.
+    """
+    if model.spec.start and model.start is None:
+        raise InputError(
+            f"this {model.spec.architecture} started from weights of SHA-256 {model.spec.start}, which are not at hand: they are "
+            "an artifact of the run that pretrained it; without them nothing can be trained as it was"
+        )
+    return build(model.spec, seed, model.start)
+
+
+def builder_of(name: str) -> Builder:
+    """The builder of an architecture.
+
+    Raises:
+        NotFoundError: no architecture of that name.
+        InputError: ``package.module:function`` that is not on the allow-list, or cannot be loaded.
+    """
+    if ":" in name:
+        from grmu_audit.models.own import own_builder
+
+        return own_builder(name)
+    own = architectures.names()
+    if name in own:
+        return architectures.get(name)
+    from grmu_audit.models.vision import vision_builder, vision_names
+
+    known = [*own, *vision_names()]
+    if name not in known:
+        raise NotFoundError(
+            f"no architecture {name!r}{nearest(name, known)}; known: {', '.join(own)}, torchvision's classifiers, and "
+            "package.module:function"
+        )
+    return vision_builder(name)
+
+
+class SmallResnetOptions(Options):
+    """Options of ``small_resnet``."""
+
+    widths: tuple[PositiveInt, ...] = Field((24, 48, 96), min_length=1)
+    """Channels of each block."""
 
 
 @architectures.register("small_resnet")
 def _small_resnet(spec: ModelSpec) -> tuple[nn.Module, int]:
     from grmu_audit.models.small import small_resnet_body
 
-    unknown = sorted(set(spec.options) - {"widths"})
-    if unknown:
-        raise InputError(f"small_resnet: unknown option(s) {', '.join(unknown)}; known: widths")
-    widths = tuple(int(w) for w in spec.options.get("widths", (24, 48, 96)))
-    if not widths or min(widths) < 1:
-        raise InputError(f"small_resnet: widths is {widths}, needs at least one positive number")
-    return small_resnet_body(spec.image_size[0], widths), widths[-1]
+    widths = options_of(SmallResnetOptions, spec).widths
+    return small_resnet_body(image(spec)[0], widths), widths[-1]
+
+
+@architectures.register("small_vit")
+def _small_vit(spec: ModelSpec) -> tuple[nn.Module, int]:
+    from grmu_audit.models.small_vit import SmallVit, SmallVitOptions
+
+    options = options_of(SmallVitOptions, spec)
+    return SmallVit(image(spec), options), options.dim
+
+
+@architectures.register("mlp")
+def _mlp(spec: ModelSpec) -> tuple[nn.Module, int]:
+    from grmu_audit.models.table import MlpOptions, mlp_body
+
+    options = options_of(MlpOptions, spec)
+    return mlp_body(spec.image_size, options), options.hidden[-1]
+
+
+@architectures.register("bert")
+def _bert(spec: ModelSpec) -> tuple[nn.Module, int]:
+    from grmu_audit.models.text import BertOptions, bert_body
+
+    options = options_of(BertOptions, spec)
+    return bert_body(spec, options), options.hidden
+
+
+def image(spec: ModelSpec) -> tuple[int, int, int]:
+    """Channels, height and width.
+
+    Raises:
+        InputError: the inputs are no images.
+    """
+    if len(spec.image_size) != 3:
+        raise InputError(
+            f"{spec.architecture} is for images, but one input of this data has the shape {list(spec.image_size)}: "
+            "take mlp for tables, bert for texts"
+        )
+    channels, height, width = spec.image_size
+    return channels, height, width

@@ -6,7 +6,6 @@ A version's folder holds ``state.safetensors`` (parameters and buffers), ``model
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import warnings
@@ -15,9 +14,10 @@ from pathlib import Path
 import torch
 
 from grmu_audit.errors import IntegrityError
-from grmu_audit.evidence import canonical_json, write_atomic
+from grmu_audit.evidence import canonical_json, sha256_hex, write_atomic
 from grmu_audit.models.catalog import build
 from grmu_audit.models.classifier import Classifier, ModelSpec
+from grmu_audit.models.foreign import state_digest
 
 STATE = "state.safetensors"
 SPEC = "model.json"
@@ -31,12 +31,7 @@ def weights_digest(model: Classifier) -> str:
 
     The same weights give the same digest on every device.
     """
-    state = hashlib.sha256(canonical_json(model.spec.to_json()))
-    for name, tensor in sorted(model.state_dict().items()):
-        value = tensor.detach().cpu().contiguous()
-        state.update(canonical_json([name, str(value.dtype), list(value.shape)]))
-        state.update(value.view(-1).view(torch.uint8).numpy().tobytes() if value.numel() else b"")
-    return state.hexdigest()
+    return sha256_hex(canonical_json([model.spec.to_json(), state_digest(model.state_dict())]))
 
 
 def save_model(model: Classifier, folder: Path) -> None:
@@ -59,14 +54,28 @@ def _export(model: Classifier, path: Path) -> None:
     import copy
 
     plain = copy.deepcopy(model).cpu().eval().to(memory_format=torch.contiguous_format)
-    example = torch.zeros(2, *model.spec.image_size)
+    example = torch.zeros(2, *model.spec.image_size, dtype=torch.int64 if model.spec.kind == "text" else torch.float32)
     logging.getLogger("torch.export").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        program = torch.export.export(plain, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+        program = _traced(plain, example)
+        if program is None:
+            return
         temporary = path.with_name(f".{path.name}.partial.pt2")
         torch.export.save(program, temporary)
     temporary.replace(path)
+
+
+def _traced(plain: Classifier, example: torch.Tensor) -> torch.export.ExportedProgram | None:
+    """The exported program; None, and a warning, for an operator's own architecture that cannot be traced."""
+    try:
+        return torch.export.export(plain, (example,), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    except (RuntimeError, TypeError, ValueError, AssertionError, NotImplementedError) as error:
+        if ":" not in plain.spec.architecture:
+            raise
+        told = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        logging.getLogger(__name__).warning("%s cannot be served from a graph: %s", plain.spec.architecture, told)
+        return None
 
 
 def load_model(folder: Path) -> Classifier:
@@ -103,16 +112,19 @@ def read_spec(path: Path) -> ModelSpec:
         return ModelSpec(
             architecture=str(tree["architecture"]),
             classes=int(tree["classes"]),
-            image_size=_three(tree["image_size"]),
+            image_size=_shape(tree["image_size"]),
             mean=tuple(float(v) for v in tree["mean"]),
             std=tuple(float(v) for v in tree["std"]),
             class_names=tuple(str(v) for v in tree["class_names"]),
             options=dict(tree["options"]),
+            start=str(tree.get("start", "")),
         )
     except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise IntegrityError(f"{path.name} cannot be read as a model spec: {type(error).__name__}: {error}") from None
 
 
-def _three(values: list[int]) -> tuple[int, int, int]:
-    channels, height, width = (int(v) for v in values)
-    return channels, height, width
+def _shape(values: list[int]) -> tuple[int, ...]:
+    shape = tuple(int(v) for v in values)
+    if len(shape) not in (1, 3) or min(shape) < 1:
+        raise ValueError(f"image_size is {list(shape)}")
+    return shape

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from grmu_audit.records import Audit
@@ -56,9 +56,9 @@ def build_blocks(found: Lookup, digest: str, strings: Strings) -> list[Block]:
 
 def _request(found: Lookup, strings: Strings) -> Block:
     recorder = Recorder(strings)
-    request = found.audit.forget.request
+    request = {**found.audit.forget.request, **_picked(found.after, ("answered_at",))}
     recorder.add_from(request, _REQUEST)
-    recorder.add_others(request, (*_REQUEST, *_FORGET, "systems", "groups"))
+    recorder.add_others(request, (*_REQUEST, *_FORGET, "systems", "groups", "request_ids"))
     return recorder.block("request")
 
 
@@ -77,6 +77,7 @@ def _forget_set(found: Lookup, strings: Strings) -> Block:
 def _systems(found: Lookup, strings: Strings) -> Block:
     recorder = Recorder(strings)
     systems = _mapping(found.audit.forget.request.get("systems")) or _mapping(found.audit.record.get("systems"))
+    systems = {key.strip().lower().replace(" ", "_"): value for key, value in systems.items()}
     recorder.add_from(systems, _SYSTEMS)
     recorder.add_others(systems, _SYSTEMS)
     origin = found.audit.baseline
@@ -198,13 +199,13 @@ def _decision(found: Lookup, strings: Strings) -> Block:
     recorder.add("multiplicity", verdict.multiplicity if verdict else None)
     recorder.add("minimum_group_size", verdict.minimum_group_size if verdict else None)
     recorder.add("waivers", [clean(numbers.plain(waiver)) for waiver in verdict.waivers] if verdict else None)
-    recorder.add_from(found.audit.record, _DECISION)
+    recorder.add_from({**found.audit.record, **_picked(found.after, _DECISION)}, _DECISION)
     return recorder.block("decision")
 
 
 def _sign_off(found: Lookup, strings: Strings) -> Block:
     recorder = Recorder(strings)
-    recorder.add_from(_mapping(found.audit.record.get("sign_off")), _SIGN_OFF)
+    recorder.add_from(_mapping(found.after.get("sign_off")) or _mapping(found.audit.record.get("sign_off")), _SIGN_OFF)
     return recorder.block("sign_off")
 
 
@@ -230,6 +231,10 @@ def audit_digest(audit: Audit) -> str:
     from grmu_audit.evidence import canonical_json, sha256_hex
 
     return sha256_hex(canonical_json(audit.to_json()))
+
+
+def _picked(source: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    return {key: source[key] for key in keys if key in source}
 
 
 def _mapping(value: object) -> dict[str, Any]:

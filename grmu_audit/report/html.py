@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from grmu_audit.records import Audit
 from grmu_audit.report.branding import load_branding
@@ -16,7 +18,13 @@ TEMPLATE = "report.html.j2"
 """The page."""
 
 
-def render_html(audit: Audit, *, template_dir: Path | None = None, branding: Path | None = None) -> str:
+def render_html(
+    audit: Audit,
+    *,
+    template_dir: Path | None = None,
+    branding: Path | None = None,
+    after: Mapping[str, Any] | None = None,
+) -> str:
     """The report of an audit.
 
     Args:
@@ -24,6 +32,7 @@ def render_html(audit: Audit, *, template_dir: Path | None = None, branding: Pat
         template_dir: a folder of the user's; its ``report.html.j2``, ``macros.html.j2``, ``style.css`` and ``en.yaml`` go before
             those that come along, any of them may be absent.
         branding: branding file; see ``branding``.
+        after: what the ledger says since the audit was recorded; see ``Lookup.after``.
 
     Returns:
         One HTML document, the same bytes for the same audit.  Templates get ``view`` (``fields.View``), ``charts``
@@ -33,6 +42,7 @@ def render_html(audit: Audit, *, template_dir: Path | None = None, branding: Pat
         InputError: the folder does not exist, or a template is wrong or uses a field that the view model does not have.
     """
     strings = load_strings(template_dir)
-    view = build_view(audit, strings=strings, branding=load_branding(branding) if branding is not None else None)
+    shown = load_branding(branding) if branding is not None else None
+    view = build_view(audit, strings=strings, branding=shown, after=after)
     charts = build_charts(Lookup.of(audit), strings)
     return render_page(TEMPLATE, template_dir, strings, view=view, charts=charts)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from grmu_audit.records import Audit, Group, MetricValue, ModelRef
 from grmu_audit.report.clean import name as clean_name
@@ -20,14 +22,16 @@ class Lookup:
     """First value of each name, subject and group."""
     names: dict[Group, str] = field(repr=False)
     """Group names as recorded."""
+    after: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """What was entered in the ledger after the audit: ``sign_off``, ``answered_at``, ``current_champion``..."""
 
     @classmethod
-    def of(cls, audit: Audit) -> Lookup:
+    def of(cls, audit: Audit, after: Mapping[str, Any] | None = None) -> Lookup:
         """Index an audit."""
         values: dict[tuple[str, str, Group | None], MetricValue] = {}
         for value in audit.metrics:
             values.setdefault((value.name, value.subject, value.group), value)
-        return cls(audit, values, {count.group: count.name for count in audit.data.groups})
+        return cls(audit, values, {count.group: count.name for count in audit.data.groups}, after or {})
 
     def value(self, metric: str, subject: str = CANDIDATE, group: Group | None = None) -> MetricValue | None:
         """One value, or None when it was not recorded."""

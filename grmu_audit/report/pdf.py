@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from grmu_audit.errors import EnvironmentFailure, InputError
 from grmu_audit.records import Audit
@@ -33,7 +35,14 @@ h1 {{ font-size: 18pt !important; }}
 """
 
 
-def render_pdf(audit: Audit, *, template_dir: Path | None = None, branding: Path | None = None, paper: str = "A4") -> bytes:
+def render_pdf(
+    audit: Audit,
+    *,
+    template_dir: Path | None = None,
+    branding: Path | None = None,
+    paper: str = "A4",
+    after: Mapping[str, Any] | None = None,
+) -> bytes:
     """The report as PDF: headings as bookmarks, structure as tags, light colours, every table open.
 
     Args:
@@ -41,6 +50,7 @@ def render_pdf(audit: Audit, *, template_dir: Path | None = None, branding: Path
         template_dir: as for ``render_html``.
         branding: as for ``render_html``.
         paper: one of ``PAPERS``.
+        after: as for ``render_html``.
 
     Returns:
         The bytes of the file; the same for the same audit with the same fonts and WeasyPrint.
@@ -51,7 +61,7 @@ def render_pdf(audit: Audit, *, template_dir: Path | None = None, branding: Path
     """
     if paper not in PAPERS:
         raise InputError(f"unknown paper {paper!r}: known are {', '.join(PAPERS)}")
-    page = render_html(audit, template_dir=template_dir, branding=branding)
+    page = render_html(audit, template_dir=template_dir, branding=branding, after=after)
     try:
         from weasyprint import CSS, HTML
         from weasyprint.urls import URLFetcher

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from grmu_audit.records import Audit, Decision, MetricValue, RuleOutcome
 from grmu_audit.report import numbers, tables
@@ -30,7 +32,12 @@ _ABSENT_MARKS = {
 
 
 def build_view(
-    audit: Audit, *, strings: Strings | None = None, template_dir: Path | None = None, branding: Branding | None = None
+    audit: Audit,
+    *,
+    strings: Strings | None = None,
+    template_dir: Path | None = None,
+    branding: Branding | None = None,
+    after: Mapping[str, Any] | None = None,
 ) -> View:
     """Everything that a report shows, formatted; see ``fields.View`` for each field.
 
@@ -39,12 +46,13 @@ def build_view(
         strings: sentences; by default those of ``template_dir``.
         template_dir: template folder of the user's, whose sentences go before those that come along.
         branding: who publishes the report; see ``branding``.
+        after: what the ledger says since the audit was recorded; see ``Lookup.after``.
 
     Raises:
         InputError: a sentence is missing, or the audit holds a number that is not finite.
     """
     text = strings or load_strings(template_dir)
-    found, digest = Lookup.of(audit), audit_digest(audit)
+    found, digest = Lookup.of(audit, after), audit_digest(audit)
     key = decision_key(audit)
     verdict = audit.verdict
     rules = [rule_row(rule, found, text) for rule in worst_first(verdict.rules)] if verdict else []

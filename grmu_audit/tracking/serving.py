@@ -70,12 +70,13 @@ def _mlmodel(spec: dict[str, Any]) -> dict[str, Any]:
     }
     shape, classes = spec.get("image_size"), spec.get("classes")
     if isinstance(shape, list) and isinstance(classes, int):
-        tree["signature"] = {"inputs": _tensor(shape), "outputs": _tensor([classes]), "params": None}
+        inputs = "int64" if len(shape) == 1 and not spec.get("mean") else "float32"
+        tree["signature"] = {"inputs": _tensor(shape, inputs), "outputs": _tensor([classes]), "params": None}
     return tree
 
 
-def _tensor(shape: list[Any]) -> str:
-    spec = [{"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, *(int(side) for side in shape)]}}]
+def _tensor(shape: list[Any], dtype: str = "float32") -> str:
+    spec = [{"type": "tensor", "tensor-spec": {"dtype": dtype, "shape": [-1, *(int(side) for side in shape)]}}]
     return canonical_json(spec).decode().rstrip("\n")
 
 

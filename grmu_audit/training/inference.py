@@ -49,13 +49,19 @@ def _attempt(
     model: Classifier, source: BatchSource, rows: npt.NDArray[np.int64], runtime: Runtime, size: int, features: bool
 ) -> torch.Tensor | None:
     out: list[torch.Tensor] = []
+    order = source.by_length(rows)
     try:
         with runtime.autocast():
-            for batch in source.batches(rows, size):
+            for batch in source.batches(rows if order is None else rows[order], size):
                 out.append((model.features(batch.pixels) if features else model(batch.pixels)).float())
     except torch.OutOfMemoryError:
         return None
-    return torch.cat(out)
+    found = torch.cat(out)
+    if order is None:
+        return found
+    placed = torch.empty_like(found)
+    placed[torch.from_numpy(order).to(found.device)] = found
+    return placed
 
 
 def accuracy(model: Classifier, source: BatchSource, rows: npt.NDArray[np.int64], runtime: Runtime) -> float:

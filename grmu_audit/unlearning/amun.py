@@ -25,7 +25,7 @@ class AmunConfig(MethodConfig):
     learning_rate: float = Field(0.02, gt=0, allow_inf_nan=False)
     """Peak learning rate."""
     radius: float = Field(0.04, gt=0, allow_inf_nan=False)
-    """First L2 radius of the search in pixel units; doubled until the label changes."""
+    """First L2 radius of the search in pixel units (tables: standard deviations); doubled until the label changes."""
     doublings: int = Field(9, ge=0, le=20)
     """Most doublings; a sample whose label never changes gets no neighbour."""
     attack_steps: int = Field(50, ge=1)

@@ -16,6 +16,7 @@ from grmu_audit.training.loop import Phase, run_epochs, steps_of
 from grmu_audit.training.runtime import Runtime, derive_seed, place
 from grmu_audit.unlearning.base import Method, MethodConfig, Rows, UnlearningData, frozen, methods
 from grmu_audit.unlearning.losses import soft_kl
+from grmu_audit.unlearning.passes import at_rest
 
 
 class BadTeacherConfig(MethodConfig):
@@ -39,7 +40,7 @@ def bad_teacher(model: Classifier, data: UnlearningData, config: BadTeacherConfi
     """Minimise KL(q || student) over D_f and a part of D_r: q = a random network's output on D_f, the original's on D_r.
 
     Distance at temperature 1, summed over classes, averaged over samples; one shuffled pass over the mix per epoch, in
-    eval mode, so that running statistics keep what the original had.
+    training mode with resting statistics, which keep what the original had.
 
     Args:
         model: a copy that is changed.
@@ -62,8 +63,8 @@ def bad_teacher(model: Classifier, data: UnlearningData, config: BadTeacherConfi
         """Distance to the teacher of each sample."""
         with torch.no_grad():
             target = torch.where(gone[batch.rows][:, None], bad(batch.pixels).float(), good(batch.pixels).float())
-        model.train(config.as_published)
-        distance = soft_kl(functional.softmax(target, 1), model(batch.pixels))
+        logits = at_rest(model, batch.pixels, published=config.as_published)
+        distance = soft_kl(functional.softmax(target, 1), logits)
         return distance / model.spec.classes if config.as_published else distance
 
     def plan(epoch: int) -> list[Phase]:

@@ -196,6 +196,8 @@ def _require_sets(method: Method, data: UnlearningData) -> None:
 
 
 def _require_composable(method: Method, data: UnlearningData, config: MethodConfig) -> None:
+    if data.retain_weights is not None and "retain" not in method.needs:
+        raise InputError(f"method {method.name!r} reads no retain data, which is what REWEIGHT samples: leave REWEIGHT off")
     if method.exact and config.layers != ALL:
         raise InputError(f"method {method.name!r} is exact: it takes fresh weights in every layer, so layers must be 'all'")
     if method.exact and config.fairness_gap_weight:

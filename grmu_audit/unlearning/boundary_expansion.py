@@ -23,7 +23,7 @@ class BoundaryExpansionConfig(MethodConfig):
 
     epochs: int = Field(10, ge=1, le=100_000)
     """Passes over the forget set."""
-    learning_rate: float = Field(1e-3, gt=0, allow_inf_nan=False)
+    learning_rate: float = Field(5e-5, gt=0, allow_inf_nan=False)
     """Peak learning rate; there is no retain pass that would repair a rate too high."""
     weight_decay: float = Field(0.0, ge=0)
     """None: the fit is the only force."""

@@ -20,10 +20,10 @@ class BoundaryShrinkConfig(MethodConfig):
 
     epochs: int = Field(10, ge=1, le=100_000)
     """Passes over the forget set."""
-    learning_rate: float = Field(1e-3, gt=0, allow_inf_nan=False)
+    learning_rate: float = Field(3e-5, gt=0, allow_inf_nan=False)
     """Peak learning rate; there is no retain pass that would repair a rate too high."""
     radius: float = Field(0.1, gt=0, le=1)
-    """L-infinity radius of the step in pixel units, [0, 1]."""
+    """L-infinity radius of the step in pixel units, [0, 1] (tables: standard deviations)."""
     weight_decay: float = Field(0.0, ge=0)
     """None: the fit is the only force."""
     augment: bool = False
@@ -52,6 +52,7 @@ def boundary_shrink(model: Classifier, data: UnlearningData, config: BoundaryShr
     def shrink(batch: Batch) -> torch.Tensor:
         """Cross-entropy to the nearest class."""
         stepped = fgsm(original, batch.pixels, batch.target, config.radius)
+        runtime.sample_gradients += len(batch.rows)
         with torch.no_grad():
             nearest = nearest_class(original(stepped), batch.target, fallback=not config.as_published)
         model.train(config.as_published)

@@ -7,10 +7,9 @@ from typing import Literal
 from pydantic import Field
 
 from grmu_audit.models.classifier import Classifier
-from grmu_audit.training.loop import run_epochs
 from grmu_audit.training.runtime import Runtime
 from grmu_audit.unlearning.base import Method, MethodConfig, UnlearningData, methods
-from grmu_audit.unlearning.passes import classify, retain_pass
+from grmu_audit.unlearning.passes import fine_tuned
 
 
 class CfConfig(MethodConfig):
@@ -38,16 +37,9 @@ def catastrophic_forgetting(model: Classifier, data: UnlearningData, config: CfC
         runtime: device and seed.
 
     Raises:
-        DivergedError: see ``run_epochs``.
+        DivergedError: see ``fine_tuned``.
     """
-    loss = classify(model)
-    return run_epochs(
-        model,
-        lambda epoch: [retain_pass(data, config, runtime, epoch, loss)],
-        config,
-        runtime,
-        validate=data.validator(runtime),
-    )
+    return fine_tuned(model, data, config, runtime)
 
 
 methods.add(

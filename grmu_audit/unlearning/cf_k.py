@@ -7,11 +7,10 @@ from typing import Literal
 from pydantic import Field
 
 from grmu_audit.models.classifier import Classifier
-from grmu_audit.training.loop import run_epochs
 from grmu_audit.training.runtime import Runtime
 from grmu_audit.unlearning.base import Method, MethodConfig, UnlearningData, methods
 from grmu_audit.unlearning.layers import restricted
-from grmu_audit.unlearning.passes import classify, retain_pass
+from grmu_audit.unlearning.passes import fine_tuned
 
 
 class CfKConfig(MethodConfig):
@@ -43,17 +42,10 @@ def cf_k(model: Classifier, data: UnlearningData, config: CfKConfig, runtime: Ru
 
     Raises:
         InputError: the network has fewer than k stages.
-        DivergedError: see ``run_epochs``.
+        DivergedError: see ``fine_tuned``.
     """
     with restricted(model, str(config.last)):
-        loss = classify(model)
-        return run_epochs(
-            model,
-            lambda epoch: [retain_pass(data, config, runtime, epoch, loss)],
-            config,
-            runtime,
-            validate=data.validator(runtime),
-        )
+        return fine_tuned(model, data, config, runtime)
 
 
 methods.add(

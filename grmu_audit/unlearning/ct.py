@@ -7,16 +7,15 @@ from pydantic import Field
 from torch import nn
 
 from grmu_audit.models.classifier import Classifier
-from grmu_audit.training.loop import run_epochs
 from grmu_audit.training.runtime import Runtime
 from grmu_audit.unlearning.base import Method, MethodConfig, UnlearningData, methods
-from grmu_audit.unlearning.passes import classify, retain_pass
+from grmu_audit.unlearning.passes import fine_tuned
 
 
 class CtConfig(MethodConfig):
     """The fine-tuning after the transposition."""
 
-    epochs: int = Field(10, ge=1, le=100_000)
+    epochs: int = Field(15, ge=1, le=100_000)
     """Passes over the retain set; three are published for far larger data."""
     learning_rate: float = Field(0.05, gt=0, allow_inf_nan=False)
     """Peak learning rate."""
@@ -34,17 +33,10 @@ def ct(model: Classifier, data: UnlearningData, config: CtConfig, runtime: Runti
         runtime: device and seed.
 
     Raises:
-        DivergedError: see ``run_epochs``.
+        DivergedError: see ``fine_tuned``.
     """
     runtime.facts["transposed_kernels"] = transpose_kernels(model)
-    loss = classify(model)
-    return run_epochs(
-        model,
-        lambda epoch: [retain_pass(data, config, runtime, epoch, loss)],
-        config,
-        runtime,
-        validate=data.validator(runtime),
-    )
+    return fine_tuned(model, data, config, runtime)
 
 
 def transpose_kernels(model: nn.Module) -> int:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import torch
 from pydantic import Field
 
-from grmu_audit.models.catalog import build
+from grmu_audit.models.catalog import fresh
 from grmu_audit.models.classifier import Classifier
-from grmu_audit.training.loop import run_epochs
 from grmu_audit.training.runtime import Runtime, derive_seed
 from grmu_audit.unlearning.base import Method, MethodConfig, UnlearningData, methods
 from grmu_audit.unlearning.layers import restricted
-from grmu_audit.unlearning.passes import classify, retain_pass
+from grmu_audit.unlearning.passes import fine_tuned
 from grmu_audit.unlearning.stages import last_stages
 
 
@@ -27,7 +26,7 @@ class EuKConfig(MethodConfig):
 
 
 def eu_k(model: Classifier, data: UnlearningData, config: EuKConfig, runtime: Runtime) -> Classifier:
-    """Draw the last k stages anew by the architecture's own initialisation, then minimise CE on D_r over them alone.
+    """Give the last k stages what pretraining started with (drawn anew, or start weights), then minimise CE on D_r over them.
 
     Every parameter and running statistic of the k stages is drawn again, in nested layers too; the head is among
     them.  The other stages rest, their running statistics too, and still know the forget set: the method is not exact.
@@ -40,30 +39,25 @@ def eu_k(model: Classifier, data: UnlearningData, config: EuKConfig, runtime: Ru
 
     Raises:
         InputError: the network has fewer than k stages.
-        DivergedError: see ``run_epochs``.
+        DivergedError: see ``fine_tuned``.
     """
     with restricted(model, str(config.last)):
         reset(model, config.last, derive_seed(runtime.seed, "init"))
-        loss = classify(model)
-        return run_epochs(
-            model,
-            lambda epoch: [retain_pass(data, config, runtime, epoch, loss)],
-            config,
-            runtime,
-            validate=data.validator(runtime),
-        )
+        return fine_tuned(model, data, config, runtime)
 
 
 def reset(model: Classifier, last: int, seed: int) -> None:
     """Give the last stages, in place, what the architecture starts with; modules that are frozen keep what they have."""
-    fresh = build(model.spec, seed).state_dict()
+    initial = fresh(model, seed).state_dict()
     inside = {id(module) for stage in last_stages(model, last) for root in stage.modules for module in root.modules()}
     with torch.no_grad():
         for path, module in model.named_modules():
             own = dict(module.named_parameters(recurse=False))
             if id(module) in inside and all(p.requires_grad for p in own.values()):
                 for name, value in (*own.items(), *module.named_buffers(recurse=False)):
-                    value.copy_(fresh[f"{path}.{name}"])
+                    key = f"{path}.{name}"
+                    if key in initial:
+                        value.copy_(initial[key])
 
 
 methods.add(

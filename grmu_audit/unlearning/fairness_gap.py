@@ -110,7 +110,7 @@ def gaps(
         def hook(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
             """Measure at once, so that no activation is kept by name."""
             z = inputs[0] if definition.point == "input" else output
-            found[name] = spread(z, labels, 1 if isinstance(module, _CHANNELS_FIRST) else -1, definition.stat)
+            found[name] = spread(z, labels, _channel(module), definition.stat)
 
         return hook
 
@@ -122,6 +122,11 @@ def gaps(
         for handle in hooks:
             handle.remove()
     return torch.stack([found[name] for name in layers])
+
+
+def _channel(module: nn.Module) -> int:
+    """Dimension of a normalisation layer's channels; torchvision's ``LayerNorm2d`` is one that has them first."""
+    return 1 if isinstance(module, _CHANNELS_FIRST) or type(module).__name__ == "LayerNorm2d" else -1
 
 
 @contextmanager

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pydantic import Field
 
 from grmu_audit.models.classifier import Classifier
-from grmu_audit.training.loop import run_epochs
 from grmu_audit.training.runtime import Runtime
 from grmu_audit.unlearning.base import Method, MethodConfig, UnlearningData, methods
-from grmu_audit.unlearning.passes import classify, retain_pass
+from grmu_audit.unlearning.passes import fine_tuned
 
 
 class FineTuneConfig(MethodConfig):
@@ -30,16 +29,9 @@ def fine_tune(model: Classifier, data: UnlearningData, config: FineTuneConfig, r
         runtime: device and seed.
 
     Raises:
-        DivergedError: see ``run_epochs``.
+        DivergedError: see ``fine_tuned``.
     """
-    loss = classify(model)
-    return run_epochs(
-        model,
-        lambda epoch: [retain_pass(data, config, runtime, epoch, loss)],
-        config,
-        runtime,
-        validate=data.validator(runtime),
-    )
+    return fine_tuned(model, data, config, runtime)
 
 
 methods.add(

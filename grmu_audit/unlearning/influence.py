@@ -21,7 +21,7 @@ class InfluenceConfig(MethodConfig):
 
     step: float = Field(1.0, gt=0, allow_inf_nan=False)
     """alpha: factor of the step."""
-    damping: float = Field(1e-2, gt=0, allow_inf_nan=False)
+    damping: float = Field(1.0, gt=0, allow_inf_nan=False)
     """lambda: added to the diagonal of the Fisher matrix."""
     samples: int = Field(128, ge=1, le=1000)
     """m: retain samples that the Fisher matrix is made of; memory is m times the parameters."""
@@ -82,7 +82,7 @@ def flat(tensors: Tensors) -> torch.Tensor:
 
 def flat_each(tensors: Tensors) -> torch.Tensor:
     """[b, P] all entries of each sample in a row."""
-    return torch.cat([value.flatten(1) for value in tensors.values()], 1)
+    return torch.cat([value.reshape(len(value), -1) for value in tensors.values()], 1)
 
 
 def woodbury(G: torch.Tensor, v: torch.Tensor, damping: float) -> torch.Tensor:

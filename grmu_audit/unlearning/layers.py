@@ -79,8 +79,8 @@ def restricted(model: Classifier, layers: str) -> Iterator[frozenset[str]]:
 
 
 def _rest(module: nn.Module, inputs: tuple[Any, ...]) -> None:
-    """Before each forward pass of a frozen module: eval mode."""
-    module.eval()
+    """Before each forward pass of a frozen module: eval mode, of itself alone, since what it contains may move."""
+    module.training = False
 
 
 def release(model: Classifier) -> Classifier:

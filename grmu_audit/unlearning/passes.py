@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+import torch
+from torch import nn
 from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.config import TrainConfig
-from grmu_audit.training.loop import Loss, Phase
+from grmu_audit.training.loop import Loss, Phase, run_epochs
 from grmu_audit.training.runtime import Runtime
 from grmu_audit.unlearning.base import UnlearningData
 
@@ -38,7 +44,7 @@ def forget_pass(data: UnlearningData, config: TrainConfig, runtime: Runtime, epo
         config: batch size and augmentation.
         runtime: root of the generator.
         epoch: from 0.
-        loss: minimised on each batch; it calls ``model.eval()`` first where running statistics must not move.
+        loss: minimised on each batch; see ``at_rest`` where running statistics must not see the forget set.
     """
     generator = runtime.generator("forget", epoch)
     return Phase(
@@ -52,3 +58,51 @@ def forget_pass(data: UnlearningData, config: TrainConfig, runtime: Runtime, epo
 def classify(model: Classifier) -> Loss:
     """Mean cross-entropy of a batch, in whatever mode the model is."""
     return lambda batch: functional.cross_entropy(model(batch.pixels), batch.target)
+
+
+def fine_tuned(model: Classifier, data: UnlearningData, config: TrainConfig, runtime: Runtime) -> Classifier:
+    """Minimise CE on D_r for the config's epochs, in place: what many methods end with.
+
+    Raises:
+        DivergedError: see ``run_epochs``.
+    """
+    loss = classify(model)
+    return run_epochs(
+        model,
+        lambda epoch: [retain_pass(data, config, runtime, epoch, loss)],
+        config,
+        runtime,
+        validate=data.validator(runtime),
+    )
+
+
+def at_rest(model: Classifier, pixels: torch.Tensor, *, published: bool = False) -> torch.Tensor:
+    """[b, c] logits in training mode while running statistics rest: for passes over the forget set.
+
+    Batch normalisation takes the statistics of the batch, as in training, but does not write them down.  Evaluation
+    mode would not write either, but its gradients are not those of a normalised network: a step that raises the loss
+    then moves the scale of whole layers, and retain passes do not repair it.  A batch of one sample has no statistics
+    of its own and is passed in evaluation mode.
+
+    Args:
+        model: the student.
+        pixels: [b, ...] inputs.
+        published: write the statistics down too, as the authors' code of several methods does.
+    """
+    model.train(published or len(pixels) > 1)
+    with nullcontext() if published or not model.training else resting_statistics(model):
+        logits: torch.Tensor = model(pixels)
+    return logits
+
+
+@contextmanager
+def resting_statistics(model: nn.Module) -> Iterator[None]:
+    """No running statistic of batch normalisation is read or written while the context lasts."""
+    tracking = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    for module in tracking:
+        module.track_running_stats = False
+    try:
+        yield
+    finally:
+        for module in tracking:
+            module.track_running_stats = True

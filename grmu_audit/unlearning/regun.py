@@ -15,7 +15,7 @@ from grmu_audit.training.loop import Phase, endless, infer, run_epochs
 from grmu_audit.training.runtime import Runtime
 from grmu_audit.unlearning.base import Method, MethodConfig, Rows, UnlearningData, methods
 from grmu_audit.unlearning.losses import soft_kl
-from grmu_audit.unlearning.passes import forget_pass
+from grmu_audit.unlearning.passes import at_rest, forget_pass
 
 
 class RegunConfig(MethodConfig):
@@ -69,8 +69,8 @@ def regun(model: Classifier, data: UnlearningData, config: RegunConfig, runtime:
             runtime.sample_gradients += len(other.rows)
             model.train()
             stay = functional.cross_entropy(model(other.pixels), other.target)
-            model.train(config.as_published)
-            return 0.5 * soft_kl(aim(batch), model(batch.pixels)) + 0.5 * stay
+            leave = soft_kl(aim(batch), at_rest(model, batch.pixels, published=config.as_published))
+            return 0.5 * leave + 0.5 * stay
 
         return [forget_pass(data, config, runtime, epoch, both)]
 

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 
 from grmu_audit.data.source import Batch
-from grmu_audit.models.catalog import build
+from grmu_audit.models.catalog import fresh
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.fit import fit
 from grmu_audit.training.loop import Phase, run_epochs
@@ -38,23 +38,26 @@ class RetrainConfig(MethodConfig):
 def retrain(model: Classifier, data: UnlearningData, config: RetrainConfig, runtime: Runtime) -> Classifier:
     """Fresh weights in every layer, full recipe on D_r: mean cross-entropy, or Group-DRO's worst groups.
 
+    Where pretraining started from given weights, this training starts from them again.
+
     Args:
-        model: only its architecture is read.
+        model: only its architecture and start weights are read.
         data: retain and validation rows are read, the forget set never.
         config: the recipe; see ``GroupDro`` for its options.
         runtime: device and seed; the initialisation is drawn from ``runtime.seed``.
 
     Raises:
+        InputError: pretraining started from weights that are not at hand.
         DivergedError: see ``run_epochs``.
     """
-    fresh = build(model.spec, derive_seed(runtime.seed, "init"))
-    place(fresh, runtime.device)
+    start = fresh(model, derive_seed(runtime.seed, "init"))
+    place(start, runtime.device)
     if not config.group_dro and config.keep_best_by == "average":
-        return fit(fresh, data.source, data.retain, data.val, config, runtime, weights=data.retain_weights)
-    return _group_wise(fresh, data, config, runtime)
+        return fit(start, data.source, data.retain, data.val, config, runtime, weights=data.retain_weights)
+    return _group_wise(start, data, config, runtime)
 
 
-def _group_wise(fresh: Classifier, data: UnlearningData, config: RetrainConfig, runtime: Runtime) -> Classifier:
+def _group_wise(start: Classifier, data: UnlearningData, config: RetrainConfig, runtime: Runtime) -> Classifier:
     """Group-DRO, or the choice of the epoch by the worst group."""
     counts = torch.bincount(torch.from_numpy(data.groups_of(data.retain)), minlength=data.source.groups)
     dro = GroupDro(counts.to(runtime.device), config.dro_step_size, config.dro_adjustment) if config.group_dro else None
@@ -65,8 +68,8 @@ def _group_wise(fresh: Classifier, data: UnlearningData, config: RetrainConfig, 
     def loss(batch: Batch) -> torch.Tensor:
         """Worst groups, or the mean."""
         if dro is not None:
-            return dro(fresh, batch)
-        return torch.nn.functional.cross_entropy(fresh(batch.pixels), batch.target)
+            return dro(start, batch)
+        return torch.nn.functional.cross_entropy(start(batch.pixels), batch.target)
 
     def plan(epoch: int) -> list[Phase]:
         """One pass over the retain set."""
@@ -81,7 +84,7 @@ def _group_wise(fresh: Classifier, data: UnlearningData, config: RetrainConfig, 
         ]
 
     runtime.facts["epoch_kept_by"] = f"{config.keep_best_by} validation accuracy" if config.keep_best else "last"
-    result = run_epochs(fresh, plan, config, runtime, validate=_validator(data, config, runtime), state=dro)
+    result = run_epochs(start, plan, config, runtime, validate=_validator(data, config, runtime), state=dro)
     if dro is not None:
         runtime.facts["group_weights"] = [round(float(q), 6) for q in dro.q]
     return result

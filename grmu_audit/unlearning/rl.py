@@ -11,7 +11,7 @@ from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.loop import Phase, run_epochs
 from grmu_audit.training.runtime import Runtime
 from grmu_audit.unlearning.base import Method, MethodConfig, UnlearningData, methods
-from grmu_audit.unlearning.passes import classify, forget_pass, retain_pass
+from grmu_audit.unlearning.passes import at_rest, classify, forget_pass, retain_pass
 from grmu_audit.unlearning.random_labels import random_labels
 
 
@@ -49,9 +49,8 @@ def rl(model: Classifier, data: UnlearningData, config: RlConfig, runtime: Runti
 
         def confuse(batch: Batch) -> torch.Tensor:
             """Cross-entropy to random labels."""
-            model.train(config.as_published)
             labels = random_labels(len(batch.rows), model.spec.classes, draws).to(batch.target.device)
-            return functional.cross_entropy(model(batch.pixels), labels)
+            return functional.cross_entropy(at_rest(model, batch.pixels, published=config.as_published), labels)
 
         return [forget_pass(data, config, runtime, epoch, confuse), retain_pass(data, config, runtime, epoch, keep)]
 

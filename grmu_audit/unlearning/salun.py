@@ -14,7 +14,7 @@ from grmu_audit.training.loop import Phase, run_epochs
 from grmu_audit.training.runtime import Runtime
 from grmu_audit.unlearning.base import Method, MethodConfig, UnlearningData, methods
 from grmu_audit.unlearning.gradients import Tensors, mean_gradient
-from grmu_audit.unlearning.passes import classify, forget_pass, retain_pass
+from grmu_audit.unlearning.passes import at_rest, classify, forget_pass, retain_pass
 from grmu_audit.unlearning.random_labels import random_labels
 
 
@@ -65,9 +65,9 @@ def salun(model: Classifier, data: UnlearningData, config: SalUnConfig, runtime:
 
         def confuse(batch: Batch) -> torch.Tensor:
             """Cross-entropy to random labels."""
-            model.train(config.as_published)
             labels = random_labels(len(batch.rows), model.spec.classes, draws).to(batch.target.device)
-            return config.forget_weight * functional.cross_entropy(model(batch.pixels), labels)
+            logits = at_rest(model, batch.pixels, published=config.as_published)
+            return config.forget_weight * functional.cross_entropy(logits, labels)
 
         phases = [forget_pass(data, config, runtime, epoch, confuse), retain_pass(data, config, runtime, epoch, keep)]
         return [replace(phase, before_step=silence) for phase in phases] if config.as_published else phases

@@ -16,7 +16,7 @@ from grmu_audit.training.loop import Phase, accuracy, run_epochs
 from grmu_audit.training.runtime import Runtime
 from grmu_audit.unlearning.base import Method, MethodConfig, Rows, UnlearningData, frozen, methods
 from grmu_audit.unlearning.losses import distillation
-from grmu_audit.unlearning.passes import forget_pass, retain_pass
+from grmu_audit.unlearning.passes import at_rest, forget_pass, retain_pass
 
 
 class ScrubConfig(MethodConfig):
@@ -44,8 +44,8 @@ def scrub(model: Classifier, data: UnlearningData, config: ScrubConfig, runtime:
     """Epochs 1 to M: minimise -KL_T(teacher || student) over D_f; every epoch: gamma CE + alpha KL_T over D_r.
 
     KL_T(a || b) = T^2 KL(softmax(a / T) || softmax(b / T)), summed over classes, averaged over the batch.  The teacher
-    is a frozen copy of the trained network in eval mode; the student passes over D_f in eval mode too, so that running
-    statistics do not see it, and its first forget pass, at distance 0, has no gradient yet.  With ``rewind`` (SCRUB+R)
+    is a frozen copy of the trained network in eval mode; the student's running statistics rest while it passes
+    over D_f.  With ``rewind`` (SCRUB+R)
     the original and every epoch are kept, the error of the last one on held-out samples like those to forget is the
     target, and the one whose error on the forget set is nearest to it is returned.
 
@@ -62,16 +62,11 @@ def scrub(model: Classifier, data: UnlearningData, config: ScrubConfig, runtime:
     teacher = frozen(model)
     rewind = Rewind(model, data, config.as_published, runtime) if config.rewind else None
 
-    def distance(batch: Batch) -> torch.Tensor:
-        """KL_T of student from teacher, in the student's mode; the teacher's logits need no gradient."""
+    def leave(batch: Batch) -> torch.Tensor:
+        """Away from the teacher, whose logits need no gradient."""
         with torch.no_grad():
             target = teacher(batch.pixels)
-        return distillation(target, model(batch.pixels), config.temperature)
-
-    def leave(batch: Batch) -> torch.Tensor:
-        """Away from the teacher."""
-        model.train(config.as_published)
-        return -distance(batch)
+        return -distillation(target, at_rest(model, batch.pixels, published=config.as_published), config.temperature)
 
     def stay(batch: Batch) -> torch.Tensor:
         """Right labels, near the teacher."""

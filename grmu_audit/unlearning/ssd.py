@@ -17,9 +17,9 @@ from grmu_audit.unlearning.gradients import Tensors, mean_gradient, sample_gradi
 class SsdConfig(MethodConfig):
     """Selection, strength, and how importance is measured; the options of training are not used."""
 
-    selection: float = Field(3.0, gt=0, allow_inf_nan=False)
-    """a: a weight is dampened when its importance for the forget set exceeds a times that for all data; ten is
-    published for whole classes."""
+    selection: float | None = Field(None, gt=0, allow_inf_nan=False)
+    """a: a weight is dampened when its importance for the forget set exceeds a times that for all data; None: 0.6 n / n_f,
+    since the ratio of importances cannot exceed n / n_f; ten is published for whole classes."""
     strength: float = Field(1.0, gt=0, allow_inf_nan=False)
     """lambda: the larger, the weaker the dampening."""
     exponent: float = Field(1.0, gt=0, allow_inf_nan=False)
@@ -45,10 +45,12 @@ def ssd(model: Classifier, data: UnlearningData, config: SsdConfig, runtime: Run
     gone = importance(model, forget_samples(data, config, runtime), runtime, config.as_published)
     share = len(data.forget) / (len(data.forget) + len(data.retain))
     whole = {name: (1.0 - share) * stay[name] + share * gone[name] for name in stay}
+    selection = config.selection or 0.6 / share
+    runtime.facts["selection"] = selection
     dampened = 0
     with torch.no_grad():
         for name, parameter in trainable(model).items():
-            factor = dampening(whole[name], gone[name], config)
+            factor = dampening(whole[name], gone[name], selection, config)
             dampened += int((factor < 1).sum())
             parameter.mul_(factor)
     runtime.facts["dampened_share"] = dampened / sum(p.numel() for p in model.parameters())
@@ -93,14 +95,14 @@ def importance(model: Classifier, passes: Iterable[Batch], runtime: Runtime, bat
     return {name: value / max(1, count) for name, value in total.items()}
 
 
-def dampening(whole: torch.Tensor, gone: torch.Tensor, config: SsdConfig) -> torch.Tensor:
+def dampening(whole: torch.Tensor, gone: torch.Tensor, selection: float, config: SsdConfig) -> torch.Tensor:
     """Factor of each weight: min((lambda F / F^f)^p, 1) where F^f > a F, else 1.
 
-    >>> dampening(torch.tensor([1.0, 1.0]), torch.tensor([5.0, 20.0]), SsdConfig(selection=10.0)).tolist()
+    >>> dampening(torch.tensor([1.0, 1.0]), torch.tensor([5.0, 20.0]), 10.0, SsdConfig()).tolist()
     [1.0, 0.05000000074505806]
     """
     ratio = (config.strength * whole / gone.clamp_min(torch.finfo(gone.dtype).tiny)) ** config.exponent
-    return torch.where(gone > config.selection * whole, ratio.clamp_max(1.0), torch.ones_like(ratio))
+    return torch.where(gone > selection * whole, ratio.clamp_max(1.0), torch.ones_like(ratio))
 
 
 methods.add(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from grmu_audit.errors import InputError
-from grmu_audit.models.classifier import Classifier
+from grmu_audit.models.classifier import CONTAINERS, Classifier
 
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 
@@ -26,13 +26,15 @@ class Stage:
 def stages(model: Classifier) -> list[Stage]:
     """All stages with parameters, input to output, the head last.
 
-    A stage is a child of the body, where sequences and lists are opened; a normalisation layer joins the stage before it.
+    A stage is a child of the body, where sequences, lists and what the body names in ``containers`` are opened; a
+    normalisation layer joins the stage before it.
 
     Args:
         model: any classifier; ``body`` lists its children in the order in which they run.
     """
     found: list[Stage] = []
-    for name, module in _children("body", model.body):
+    containers = frozenset(f"body.{path}" for path in getattr(model.body, CONTAINERS, ()))
+    for name, module in _children("body", model.body, containers):
         if not any(True for _ in module.parameters()):
             continue
         if found and isinstance(module, _NORMS):
@@ -42,12 +44,12 @@ def stages(model: Classifier) -> list[Stage]:
     return [*found, Stage("head", (model.head,))]
 
 
-def _children(prefix: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Children in order; sequences and lists, and a body that is neither, are opened."""
+def _children(prefix: str, module: nn.Module, containers: frozenset[str]) -> Iterator[tuple[str, nn.Module]]:
+    """Children in order; sequences, lists and containers, and a body that is none of these, are opened."""
     for name, child in module.named_children():
         path = f"{prefix}.{name}"
-        if isinstance(child, (nn.Sequential, nn.ModuleList)):
-            yield from _children(path, child)
+        if isinstance(child, (nn.Sequential, nn.ModuleList)) or path in containers:
+            yield from _children(path, child, containers)
         else:
             yield path, child
 

@@ -10,7 +10,7 @@ from grmu_audit.api.audit import audit
 from grmu_audit.api.compare import compare
 from grmu_audit.api.request import sample
 from grmu_audit.api.session import Session
-from grmu_audit.api.site import due_date, site
+from grmu_audit.api.site import site
 from grmu_audit.api.train import pretrain, unlearn
 from grmu_audit.data.catalog import DataSpec
 from grmu_audit.errors import InputError
@@ -115,7 +115,3 @@ def test_damaged_evidence_is_listed_as_damaged(made, tmp_path):
     page = (tmp_path / "index.html").read_text()
     assert "EVIDENCE DAMAGED" in page
     assert "they were edited" in page
-
-
-def test_due_dates_are_one_month_after_receipt():
-    assert [due_date(day) for day in ("2026-12-15", "2028-01-31", "", "31.1.2026")] == ["2027-01-15", "2028-02-29", "", ""]

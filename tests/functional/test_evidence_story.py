@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,19 @@ def test_the_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     run("--actor", "dpo", "requests", "answer", "R-0", "--model", "digits")
     run("requests", "list", "--model", "digits")
     assert "R-0" not in capsys.readouterr().out.partition("request")[2]
+    run("--actor", "dpo", "requests", "answer", "R-1", "--model", "digits")
     run("verify", "--model", "digits", *asked)
+    run("report", "--model", "digits/2", "--format", "html", "--out", "after.html")
+    page = " ".join(re.sub(r"<[^>]+>", " ", Path("after.html").read_text()).split())
+    assert all(text in page for text in ("R-0, R-1", "2026-01-31", "2026-02-28", "Backups scheduled: rotated", "hmac-sha256:"))
+    assert re.search(r"Preparer +ana, 20\d\d-", page)
+    assert re.search(r"Reviewer +ben, 20\d\d-", page)
+    assert re.search(r"Signature +preparer: Ed25519 key [0-9a-f]{16}; reviewer: Ed25519 key", page)
+    assert re.search(r"Answered +20\d\d-", page)
+    run("report", "--format", "html", code=2)
+    run("site", "--out", "register")
+    assert "Answered requests: 2" in Path("register/index.html").read_text()
     secrets = [*ids, *(f"person-{index}" for index in range(len(ids)))]
     stored = b"".join(path.read_bytes() for path in Path("mlruns").rglob("*") if path.is_file()) + Path("b.zip").read_bytes()
+    stored += Path("after.html").read_bytes() + b"".join(path.read_bytes() for path in Path("register").rglob("*.html"))
     assert [secret for secret in secrets if secret.encode() in stored and len(secret) > 8] == []

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from support.servers import kill, mlflow_server
 from support.told import Told
 
 from grmu_audit.cli.app import execute
@@ -146,50 +142,13 @@ def test_altered_weights_are_refused_at_promotion(here: Told, capsys: pytest.Cap
     assert execute(["verify", "--model", "photodigits"]) == ExitCode.DONE
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """A real ``mlflow server`` and its process."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = ["mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    store = ["--backend-store-uri", f"sqlite:///{tmp_path}/server.db", "--artifacts-destination", str(tmp_path / "artifacts")]
-    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
-    with subprocess.Popen(
-        [sys.executable, "-m", *command, *store],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    ) as process:
-        url = f"http://127.0.0.1:{port}"
-        for _ in range(240):
-            try:
-                urllib.request.urlopen(f"{url}/health", timeout=2).close()
-                break
-            except OSError:
-                time.sleep(0.25)
-        yield url, process
-        stop(process)
-
-
-def stop(process: subprocess.Popen[bytes]) -> None:
-    import signal
-
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def test_stopped_server_is_an_environment_failure(
-    server: tuple[str, subprocess.Popen[bytes]], capsys: pytest.CaptureFixture[str]
-) -> None:
-    url, process = server
-    line = ["--tracking-uri", url, "gate", "--model", "photodigits"]
-    assert execute(line) == ExitCode.USAGE, "the server runs and has no such model"
-    stop(process)
-    start = time.monotonic()
-    assert execute(line) == ExitCode.ENVIRONMENT
+def test_stopped_server_is_an_environment_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with mlflow_server(tmp_path, f"sqlite:///{tmp_path}/server.db") as url:
+        line = ["--tracking-uri", url, "gate", "--model", "photodigits"]
+        assert execute(line) == ExitCode.USAGE, "the server runs and has no such model"
+        kill(url)
+        start = time.monotonic()
+        assert execute(line) == ExitCode.ENVIRONMENT
     assert time.monotonic() - start < 30
     assert url in capsys.readouterr().err
 
@@ -199,7 +158,7 @@ def test_unexpected_exceptions_exit_4_and_hide_the_traceback(
 ) -> None:
     from grmu_audit.api import describe
 
-    def explode(spec: object) -> None:
+    def explode(*_: object, **__: object) -> None:
         raise ZeroDivisionError("planted")
 
     monkeypatch.setattr(describe, "describe", explode)

@@ -1,15 +1,9 @@
 """The report where most people will meet it: in the artifact view of a running MLflow server, and behind a version's link."""
 
-import os
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-
 import pytest
 from support import audits
 from support.browser import chromium
+from support.servers import mlflow_server
 
 from grmu_audit.report import render_html
 
@@ -20,34 +14,8 @@ SHOWN = ("pass", "breach", "multiclass", "undefined", "groups63", "hostile")
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     folder = tmp_path_factory.mktemp("server")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
-    command += ["--backend-store-uri", f"sqlite:///{folder}/mlflow.db", "--artifacts-destination", str(folder / "artifacts")]
-    environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
-    log = (folder / "log").open("w")
-    process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment, cwd=folder)
-    try:
-        deadline = time.monotonic() + 120
-        while not _answers(address):
-            assert process.poll() is None, (folder / "log").read_text()[-2000:]
-            assert time.monotonic() < deadline, "mlflow server did not start within two minutes"
-            time.sleep(0.5)
+    with mlflow_server(folder, f"sqlite:///{folder}/mlflow.db") as address:
         yield address
-    finally:
-        process.terminate()
-        process.wait(30)
-        log.close()
-
-
-def _answers(address):
-    try:
-        with urllib.request.urlopen(f"{address}/health", timeout=2) as answer:
-            return answer.status == 200
-    except OSError:
-        return False
 
 
 @pytest.fixture(scope="module")
@@ -71,22 +39,43 @@ def browser():
         yield started
 
 
-def test_every_report_shows_in_the_artifact_view_without_a_message_or_a_request(browser, server, logged):
+def shown(browser, server, pages):
+    """Open reports inside the artifact view; returns the word of each, what the pages said, and what they asked for elsewhere."""
     page = browser.new_page(viewport={"width": 1400, "height": 1000})
-    said, asked = [], []
+    words, said, asked = [], [], []
     page.on("console", lambda message: None if message.location["url"].startswith(server) else said.append(message.text))
     page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
     page.on("request", lambda request: asked.append(request.url) if not request.url.startswith(server) else None)
-    for name in SHOWN:
-        page.goto(f"{server}/#/experiments/1/runs/{logged[0]}/artifacts/{name}.html")
+    for experiment, run, name in pages:
+        page.goto(f"{server}/#/experiments/{experiment}/runs/{run}/artifacts/{name}")
         frame = page.frame_locator("iframe")
         frame.locator("#verdict-word").wait_for(timeout=60_000)
+        words.append(frame.locator("#verdict-word").inner_text())
         inside = next(f for f in page.frames if f != page.main_frame)
         assert inside.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert inside.evaluate("performance.getEntriesByType('resource').length") == 0
     page.close()
-    assert said == []
-    assert [url for url in asked if not url.startswith(("data:", "blob:"))] == []
+    return words, said, [url for url in asked if not url.startswith(("data:", "blob:"))]
+
+
+def test_every_report_shows_in_the_artifact_view_without_a_message_or_a_request(browser, server, logged):
+    words, said, asked = shown(browser, server, [(1, logged[0], f"{name}.html") for name in SHOWN])
+    assert len(words) == len(SHOWN)
+    assert said == asked == []
+
+
+def test_the_demo_s_own_reports_show_in_the_artifact_view(browser, demo, tmp_path):
+    """As a user finds them: ``mlflow server`` over the folder that the demo left, and the run that each version names."""
+    from mlflow import MlflowClient
+
+    backend = f"sqlite:///{demo.folder}/mlruns/mlflow.db"
+    client = MlflowClient(backend, backend)
+    runs = [client.get_model_version("photodigits", version).tags["grmu.audit_run"] for version in ("4", "5")]
+    pages = [(client.get_run(run).info.experiment_id, run, "report.html") for run in runs]
+    with mlflow_server(tmp_path, backend) as address:
+        words, said, asked = shown(browser, address, pages)
+    assert words == ["PASS", "BREACH"]
+    assert said == asked == []
 
 
 def test_the_version_s_description_links_to_the_report(browser, server, logged):

@@ -29,12 +29,12 @@ class Counted(BatchSource):
         self.count = 0
         self.last, self.at_last = last, at_last
 
-    def take(self, rows: torch.Tensor) -> Batch:
+    def take(self, rows: torch.Tensor, generator: torch.Generator | None = None) -> Batch:
         """Count, and end the world when the time has come."""
         self.count += 1
         if self.count > self.last:
             self.at_last()
-        return super().take(rows)
+        return super().take(rows, generator)
 
 
 @cache

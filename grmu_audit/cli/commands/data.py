@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import click
 
-from grmu_audit.cli.options import parse_settings
+from grmu_audit.cli.options import FILE, FOLDER, data_option_option, data_root_option, data_spec, json_option, next_step
+
+ROW_OPTIONS = (
+    ("--id", "id", "Column of sample ids [default: id, else the column of paths]."),
+    ("--path", "path", "Column of image files, relative to --images [default: path]."),
+    ("--split", "split", "Column with train, val, test [default: split, else drawn]."),
+    ("--subject", "subject", "Column that keeps one person's samples together."),
+    ("--name", "name", "Dataset name [default: the table's]."),
+)
 
 
 @click.group("data")
@@ -15,22 +26,96 @@ def command() -> None:
 @command.command("list")
 def names() -> None:
     """List the datasets that this installation can read or make."""
-    from grmu_audit.data.catalog import datasets
+    from grmu_audit.api.datasets import known
+    from grmu_audit.cli.tables import table
 
-    click.echo("\n".join(datasets.names()))
+    click.echo(
+        table(["name", "what"], [*known(), ["FILE.yaml", "Your own images or table: 'grmu-audit data import'."]], left=True)
+    )
 
 
 @command.command("describe")
-@click.argument("name")
-@click.option("--data-option", multiple=True, metavar="KEY=VALUE", help="Option of the dataset; repeatable.")
-def describe(name: str, data_option: tuple[str, ...]) -> None:
-    """Show groups by split, sizes, names and the digest of a dataset."""
+@click.argument("name", metavar="NAME|FILE")
+@data_root_option
+@data_option_option
+@click.option("--forget", type=FILE, help="Forget list whose effect on the group mix is shown.")
+@click.option("--svg", type=FILE, help="Write the group mix as a drawing.")
+@click.pass_context
+def describe(
+    ctx: click.Context, name: str, data_root: Path | None, data_option: tuple[str, ...], forget: Path | None, svg: Path | None
+) -> None:
+    """Show groups by split, sizes, names and the digest of a dataset; with a forget list, the mix after it."""
     from grmu_audit.api.describe import describe as facts
     from grmu_audit.cli.tables import group_table
-    from grmu_audit.data.catalog import DataSpec
 
-    header, digest, groups = facts(DataSpec(name, parse_settings(data_option)))
-    click.echo(f"{header.name} {header.version}, images {header.image_size}, sha256 {digest}")
-    click.echo(f"source: {header.source}")
-    click.echo(f"attribute: {header.attribute_provenance}")
-    click.echo(group_table(groups))
+    found = facts(data_spec(name, data_root, data_option), forget, progress=not ctx.find_root().obj["quiet"])
+    click.echo("\n".join([*found.facts, group_table(found.groups)]))
+    if svg is not None:
+        from grmu_audit.evidence import write_atomic
+        from grmu_audit.report.mix import group_mix_svg
+
+        write_atomic(svg, group_mix_svg(found.groups, f"Groups of {found.dataset.header.name}").encode())
+        click.echo(f"drawing: {svg}", err=True)
+
+
+@command.command("check")
+@click.argument("name", metavar="NAME|FILE")
+@data_root_option
+@data_option_option
+@click.option("--forget", type=FILE, help="Forget list to check the data under.")
+@click.option("--minimum-group", type=click.IntRange(min=1), default=1, show_default=True, help="Test samples of every group.")
+@json_option
+@click.pass_context
+def check(
+    ctx: click.Context, /, name: str, data_root: Path | None, data_option: tuple[str, ...], forget: Path | None, **how: Any
+) -> None:
+    """Run all quality checks on a dataset: exit code 5 when one fails."""
+    from grmu_audit.api.datasets import check_data
+    from grmu_audit.cli.tables import check_text
+    from grmu_audit.datacheck import require
+
+    spec = data_spec(name, data_root, data_option)
+    report = check_data(spec, forget, how["minimum_group"], progress=not ctx.find_root().obj["quiet"])
+    click.echo(check_text(report, as_json=how["as_json"]))
+    require(report)
+
+
+@command.command("import")
+@click.argument("dataset", required=False, metavar="[NAME]")
+@data_root_option
+@click.option("--download", is_flag=True, help="Let torchvision download NAME (celeba, cifar10) into --data-root.")
+@click.option("--table", type=FILE, help="Table of labels (CSV or parquet) of your own data.")
+@click.option("--images", type=FOLDER, help="Folder of images; without it the table's columns are the features.")
+@click.option("--target", help="Column to predict.")
+@click.option("--attribute", "attributes", multiple=True, help="Column whose values make the groups; repeatable.")
+@click.option("--feature", "features", multiple=True, help="Feature column; repeatable [default: all others].")
+@click.option("--size", type=click.IntRange(8, 1024), default=224, show_default=True, help="Side of an image input.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of drawn splits.")
+@click.option("--out", type=FILE, default=Path("manifest.yaml"), show_default=True, help="Manifest to write.")
+@click.pass_context
+def import_(ctx: click.Context, /, dataset: str | None, data_root: Path | None, download: bool, out: Path, **own: Any) -> None:
+    """Make a manifest for your own data, or get a published dataset ready."""
+    if dataset is None:
+        _own(out, own)
+        return
+    from grmu_audit.api.datasets import download as get
+
+    if download:
+        get(dataset, data_root or Path())
+    ctx.invoke(describe, name=dataset, data_root=data_root, data_option=(), forget=None, svg=None)
+    next_step(f"grmu-audit pretrain --name {dataset} --data {dataset}" + (f" --data-root {data_root}" if data_root else ""))
+
+
+for flag, parameter, text in ROW_OPTIONS:
+    import_.params.append(click.Option([flag, parameter], metavar="COLUMN" if parameter != "name" else "NAME", help=text))
+
+
+def _own(out: Path, own: dict[str, Any]) -> None:
+    from grmu_audit.api.importing import Import, import_data
+    from grmu_audit.errors import InputError
+
+    if own["table"] is None or own["target"] is None:
+        raise InputError("give the name of a published dataset, or --table FILE --target COLUMN --attribute COLUMN")
+    manifest = import_data(Import(**{**own, "path": own["path"] or "path"}), out)
+    click.echo(f"{out}: {manifest.kind}, target {manifest.target.column} ({', '.join(manifest.target.words)})")
+    next_step(f"grmu-audit data describe {out}")

@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from grmu_audit.cli.options import FILE, forget_option, model_option, next_step, open_session, seed_option
-from grmu_audit.errors import InputError
+
+NAMES = (
+    "celeba-blond-male",
+    "celeba-attractive-male",
+    "waterbirds-waterbird-land",
+    "waterbirds-landbird-water",
+    "fairface-1",
+    "fairface-9",
+    "fairface-25",
+    "multinli-negation",
+)
+"""Names of ``data.forget.PRESETS``, so that the help imports nothing; a test keeps the two equal."""
 
 
 @click.group("forget")
@@ -17,22 +29,25 @@ def command() -> None:
 
 @command.command("sample")
 @model_option
+@click.option("--group", "groups", multiple=True, metavar="GROUP", help="As 1,0 or 'blond / male'; repeatable.")
 @click.option(
-    "--group", "groups", multiple=True, required=True, metavar="TARGET,ATTRIBUTE", help="Group by its two numbers; repeatable."
+    "--preset", type=click.Choice(list(NAMES)), metavar="NAME", help="A forget set of the papers: " + ", ".join(NAMES) + "."
 )
-@click.option("--ratio", type=float, default=0.5, show_default=True, help="Share of each group's training samples.")
+@click.option("--class", "class_", metavar="CLASS", help="From one class, by name or number.")
+@click.option("--subject", metavar="SUBJECT", help="All samples of one subject.")
+@click.option("--random", is_flag=True, help="From all training samples.")
+@click.option("--ratio", type=float, help="Share of the training samples drawn from [default: 0.5; 1 for a subject].")
 @click.option("--out", type=FILE, default=Path("ids.csv"), show_default=True, help="Forget list to write.")
 @seed_option(0)
 @click.pass_context
-def sample(ctx: click.Context, model: str, groups: tuple[str, ...], ratio: float, out: Path, seed: int) -> None:
-    """Draw a forget set from groups of the model's training data, as in the papers."""
-    from grmu_audit.api.request import sample as draw
-    from grmu_audit.records import Group
+def sample(ctx: click.Context, /, model: str, ratio: float | None, out: Path, **how: Any) -> None:
+    """Draw a forget set from the model's training data, as in the papers: from groups, a class, a subject, or at random."""
+    from grmu_audit.api.request import Draw, draw_list
 
     session = open_session(ctx)
     ref = session.store.resolve(model)
-    chosen = [Group(*pair) for pair in map(_pair, groups)]
-    count = draw(session, session.dataset_of(ref), out, groups=chosen, ratio=ratio, seed=seed)
+    share = ratio if ratio is not None else 1.0 if how["subject"] is not None else 0.5
+    count = draw_list(session.dataset_of(ref), out, Draw(ratio=share, **how))
     click.echo(f"{count} ids in {out}")
     next_step(f"grmu-audit forget check --model {ref.label} --forget {out}")
 
@@ -44,7 +59,7 @@ def sample(ctx: click.Context, model: str, groups: tuple[str, ...], ratio: float
 def check(ctx: click.Context, model: str, forget: Path) -> None:
     """Check a forget list against the model's training data, and the data's quality under the request."""
     from grmu_audit.api.request import read_request
-    from grmu_audit.api.train import checked
+    from grmu_audit.api.version import checked
     from grmu_audit.cli.tables import group_table
 
     session = open_session(ctx)
@@ -56,11 +71,3 @@ def check(ctx: click.Context, model: str, forget: Path) -> None:
     passed = sum(result.passed for result in report.results)
     click.echo(f"{len(request.names)} ids; {passed} of {len(report.results)} quality checks passed")
     next_step(f"grmu-audit unlearn --model {model} --forget {forget}")
-
-
-def _pair(text: str) -> tuple[int, int]:
-    try:
-        target, attribute = (int(part) for part in text.split(","))
-    except ValueError:
-        raise InputError(f"--group {text!r} is not TARGET,ATTRIBUTE with two whole numbers, such as 1,0") from None
-    return target, attribute

@@ -3,16 +3,21 @@
 from grmu_audit.data.forget.check import check_forget_list
 from grmu_audit.data.forget.groups import composition, dominant_groups, group_name, reweight_weights, splits
 from grmu_audit.data.forget.parse import REQUEST_COLUMNS, ForgetList, read_forget_list
+from grmu_audit.data.forget.presets import PRESETS, class_of_text, group_of_text, preset_groups
 from grmu_audit.data.forget.sample import sample_count, sample_forget
 from grmu_audit.data.forget.write import read_sidecar, sidecar_path, write_forget_list
 
 __all__ = [
+    "PRESETS",
     "REQUEST_COLUMNS",
     "ForgetList",
     "check_forget_list",
+    "class_of_text",
     "composition",
     "dominant_groups",
     "group_name",
+    "group_of_text",
+    "preset_groups",
     "read_forget_list",
     "read_sidecar",
     "reweight_weights",

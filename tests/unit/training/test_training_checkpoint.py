@@ -32,11 +32,11 @@ class Fragile(BatchSource):
         super().__init__(source.dataset, source.device)
         self.left = last
 
-    def take(self, rows: torch.Tensor):  # type: ignore[no-untyped-def]
+    def take(self, rows: torch.Tensor, generator: torch.Generator | None = None):  # type: ignore[no-untyped-def]
         self.left -= 1
         if self.left < 0:
             raise InterruptedRunError
-        return super().take(rows)
+        return super().take(rows, generator)
 
 
 def train(source: BatchSource, run: Runtime, **settings: object) -> Classifier:

@@ -54,7 +54,7 @@ def confidence(model: object) -> float:
 def test_it_does_what_the_page_says(quiet: Method) -> None:
     problem = tiny()
     digest = weights_digest(problem.model)
-    config = quiet.config(epochs=4, batch_size=16, pull=1.0, learning_rate=0.02)  # type: ignore[call-arg]
+    config = quiet.config(epochs=8, batch_size=16, pull=10.0, learning_rate=0.02)  # type: ignore[call-arg]
     results = [unlearn(quiet, problem.model, problem.data, config, runtime(seed)) for seed in (0, 0, 1)]
     assert weights_digest(problem.model) == digest
     digests = [weights_digest(model) for model in results]

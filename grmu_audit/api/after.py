@@ -1,0 +1,91 @@
+"""What the ledger says of an audit since it was recorded: sign-offs, answers, champion; audit.json cannot hold its own future."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from grmu_audit.records import Audit, Decision
+
+if TYPE_CHECKING:
+    from grmu_audit.api.session import Session
+    from grmu_audit.evidence.chain import Entry, Ledger
+    from grmu_audit.tracking import Store
+
+
+def newest(session: Session, model: str) -> tuple[Audit, dict[str, Any]]:
+    """The newest audit of a version, and what the ledger says since.
+
+    Raises:
+        InconclusiveError: the version was never audited.
+        IntegrityError: the stored audit, its index, the ledger, or the version's files were changed.
+    """
+    from grmu_audit.tracking.audits import read_evidence
+
+    evidence = read_evidence(session.store, session.store.resolve(model))
+    return evidence.audit, after_audit(session.store, evidence.audit, evidence.sha256)
+
+
+def after_audit(store: Store, audit: Audit, audit_sha256: str) -> dict[str, Any]:
+    """Fields for the Request, Decision and Sign-off blocks of a report; what has not happened is left out.
+
+    Args:
+        store: whose ledger is read.
+        audit: the newest audit of a version.
+        audit_sha256: digest of its bytes, which sign-offs cover.
+
+    Returns:
+        ``sign_off`` (person, date and note by role, and who signed with a key), ``answered_at``, ``current_champion``,
+        ``next_champion`` and ``rollback_target``.
+
+    Raises:
+        IntegrityError: the ledger or a sign-off in it was changed.
+    """
+    from grmu_audit.tracking import read_ledger
+
+    book, ref = read_ledger(store, audit.subject.name), audit.subject
+    found: dict[str, Any] = {"sign_off": _sign_off(book, ref.version, ref.label, audit_sha256)}
+    found["answered_at"] = _answered(book, audit)
+    champion = book.state.champion
+    found["current_champion"] = f"{ref.name}/{champion}" if champion else None
+    passed = audit.verdict is not None and audit.verdict.decision is Decision.PASS
+    found["next_champion"] = ref.label if passed and champion != ref.version else None
+    target = champion if champion != ref.version else _champion_before(book, ref.version)
+    found["rollback_target"] = f"{ref.name}/{target}" if target else None
+    return {key: value for key, value in found.items() if value}
+
+
+def _sign_off(book: Ledger, version: str, label: str, audit_sha256: str) -> dict[str, str]:
+    from grmu_audit.evidence.signing import open_envelope
+    from grmu_audit.evidence.signoffs import check_statement, sign_offs
+
+    shown: dict[str, str] = {}
+    signatures = []
+    for role, entry in sign_offs(book, version, audit_sha256).items():
+        check_statement(entry, label)
+        shown[role] = _named(entry)
+        keys = open_envelope(str(entry.envelope).encode()).keyids
+        signatures.append(f"{role}: {'Ed25519 key ' + keys[0][:16] if keys else 'unsigned'}")
+    if signatures:
+        shown["signature"] = "; ".join(signatures)
+    return shown
+
+
+def _named(entry: Entry) -> str:
+    note = f": {entry.reason}" if entry.reason else ""
+    return f"{entry.actor}, {entry.time[:10]}{note}"
+
+
+def _answered(book: Ledger, audit: Audit) -> str | None:
+    """Date of the last answer, once all requests of the audit are answered."""
+    wanted = audit.forget.request.get("request_ids")
+    if not isinstance(wanted, list) or not wanted:
+        return None
+    answered = {n.entry.request: n.entry.time for n in book.entries if n.entry.kind == "answer"}
+    return max(answered[name] for name in wanted)[:10] if all(name in answered for name in wanted) else None
+
+
+def _champion_before(book: Ledger, version: str) -> str | None:
+    """The champion that the version took the place of, by its newest turn that took place."""
+    state = book.state
+    turns = [n.entry for n in book.entries if n.sha256 in state.owners and n.number in state.ended and n.entry.version == version]
+    return turns[-1].champion_before if turns else None

@@ -1,0 +1,234 @@
+"""How a version comes to be: one run that makes the network, predicts once, stores everything, and registers as its last step."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grmu_audit.api.datasets import quality_report
+from grmu_audit.api.erasure import ERASURE, erasure_artifact
+from grmu_audit.api.request import Request, request_artifact
+from grmu_audit.api.resume import Make, checkpoints, made
+from grmu_audit.api.session import Session
+from grmu_audit.data.catalog import DataSpec
+from grmu_audit.datacheck import require
+from grmu_audit.evidence import canonical_json, pseudonyms
+from grmu_audit.records import DataCheckReport, ModelRef
+from grmu_audit.records.erasure import ErasureRecord
+
+if TYPE_CHECKING:
+    from grmu_audit.data.dataset import Dataset
+    from grmu_audit.evaluation.predict import Outputs
+    from grmu_audit.models.classifier import Classifier, Start
+    from grmu_audit.tracking import Run
+    from grmu_audit.training.runtime import Runtime
+
+TRAINING = "training.json"
+"""Artifact of a run: what each epoch logged, for the training curves of a report."""
+PREDICTIONS = "predictions.parquet"
+"""Artifact of a version's run: its forward pass over all samples."""
+QUALITY = "data_quality.json"
+"""Artifact of a run: what the quality checks found."""
+START = "start.safetensors"
+"""Artifact of a pretraining run: the weights that it started from."""
+ALIASES = {("unlearned", None): "candidate", ("retrain", True): "reference"}
+"""Alias that a new version gets, by role and REWEIGHT; ``champion`` is only ever moved by a promotion."""
+MINIMUM_GROUP = 1
+"""Test samples that every group needs before anything is trained; policies ask for more."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a version is made of, as its run and tags record it."""
+
+    role: str
+    """``pretrain``, ``retrain`` or ``unlearned``."""
+    method: str
+    """Training or unlearning method."""
+    seed: int
+    """Seed of the run."""
+    data: DataSpec
+    """How to get the data again."""
+    settings: dict[str, Any]
+    """Every option that was used."""
+    parent: ModelRef | None = None
+    """The version it was made from."""
+    reweight: bool = False
+    """REWEIGHT sampling of the retain set."""
+    request: Request | None = None
+    """The forget request."""
+    chosen: dict[str, Any] = field(default_factory=dict)
+    """How method, network and options were chosen: architecture options, start weights, router, preset, tuning."""
+    erasure: tuple[ErasureRecord, ...] = ()
+    """One record for each erasure request in it."""
+    start: Start | None = None
+    """The weights that pretraining starts from, to be kept for exact methods."""
+    network: dict[str, Any] = field(default_factory=dict)
+    """The model spec of a fresh network; empty for one that has a parent."""
+
+
+def checked(dataset: Dataset, request: Request | None) -> DataCheckReport:
+    """Run the quality checks and insist on them.
+
+    Raises:
+        DataQualityError: one failed, each named with what was observed.
+    """
+    report = quality_report(dataset, request.forget if request else None, MINIMUM_GROUP)
+    require(report)
+    return report
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered version and the forward pass that was made for it."""
+
+    ref: ModelRef
+    """Name and number."""
+    outputs: Outputs
+    """Logits of all samples."""
+
+
+def make_version(
+    session: Session, name: str, dataset: Dataset, recipe: Recipe, quality: DataCheckReport, make: Make, *, resume: bool = False
+) -> ModelRef:
+    """Open the run, train, predict once, store, and register as the last step.
+
+    Args:
+        session: store, key, device.
+        name: model name to register under.
+        dataset: what is trained on.
+        recipe: what the record says.
+        quality: what the checks found.
+        make: makes the network.
+        resume: continue an interrupted run.
+    """
+    return make_evaluated(session, name, dataset, recipe, quality, make, resume=resume).ref
+
+
+def make_evaluated(
+    session: Session, name: str, dataset: Dataset, recipe: Recipe, quality: DataCheckReport, make: Make, *, resume: bool = False
+) -> Version:
+    """As ``make_version``, with the predictions that were made."""
+    kind = "unlearn" if recipe.role == "unlearned" else recipe.role
+    with session.store.run(name, kind, parent=recipe.parent.run_id if recipe.parent else None) as run:
+        runtime, model, seconds = _made(session, name, dataset, recipe, quality, make, run, resume)
+        outputs = _predicted(session, dataset, model, runtime)
+        _log_end(run, recipe, outputs, runtime, seconds)
+        ref = _registered(session, run, name, dataset, recipe, model, _facts(recipe, model, runtime, seconds))
+        if runtime.checkpoints is not None:
+            runtime.checkpoints.clear()
+    alias = ALIASES.get((recipe.role, recipe.reweight)) or ALIASES.get((recipe.role, None))
+    if alias is not None:
+        session.store.set_alias(name, alias, ref.version)
+    return Version(ref, outputs)
+
+
+def _made(
+    session: Session,
+    name: str,
+    dataset: Dataset,
+    recipe: Recipe,
+    quality: DataCheckReport,
+    make: Make,
+    run: Run,
+    resume: bool,
+) -> tuple[Runtime, Classifier, float]:
+    """The network, and the seconds that it took."""
+    from grmu_audit.data.source import BatchSource
+
+    epochs: list[dict[str, float]] = []
+
+    def log(epoch: int, metrics: Mapping[str, float]) -> None:
+        """To the run now, and as a table at the end."""
+        run.log_metrics(metrics, epoch)
+        epochs.append({"epoch": epoch + 1, **metrics})
+
+    runtime = session.runtime(recipe.seed, _title(name, recipe), log)
+    _log_start(run, dataset, recipe, quality)
+    runtime.checkpoints = checkpoints(session, dataset, recipe, runtime, resume)
+    source = BatchSource(dataset, runtime.device)
+    start = time.perf_counter()
+    model = made(make, source, runtime)
+    seconds = time.perf_counter() - start
+    run.log_bytes(canonical_json(epochs), TRAINING)
+    return runtime, model, seconds
+
+
+def _predicted(session: Session, dataset: Dataset, model: Classifier, runtime: Runtime) -> Outputs:
+    from grmu_audit.data.source import BatchSource
+    from grmu_audit.evaluation.predict import forward
+
+    return forward(model, BatchSource(dataset, runtime.device), runtime, pseudonyms(session.key, dataset.frame["id"].tolist()))
+
+
+def _facts(recipe: Recipe, model: Classifier, runtime: Runtime, seconds: float) -> dict[str, Any]:
+    """What the version's tags say of how it was made."""
+    from grmu_audit.training.runtime import hardware
+
+    return {
+        "data": asdict(recipe.data),
+        "settings": recipe.settings,
+        "seconds": round(seconds, 3),
+        "sample_gradients": runtime.sample_gradients,
+        "precision": runtime.precision,
+        "hardware": hardware(runtime.device),
+        "parameters": sum(p.numel() for p in model.parameters()),
+        **recipe.chosen,
+        **runtime.facts,
+    }
+
+
+def _registered(
+    session: Session, run: Run, name: str, dataset: Dataset, recipe: Recipe, model: Classifier, facts: dict[str, Any]
+) -> ModelRef:
+    from grmu_audit.models.weights import save_model
+
+    with tempfile.TemporaryDirectory(prefix="grmu-audit-") as folder:
+        save_model(model, Path(folder) / "model")
+        tags = _tags(dataset, recipe, model.spec.architecture, facts)
+        return session.store.register(run, name, Path(folder) / "model", role=recipe.role, tags=tags)
+
+
+def _title(name: str, recipe: Recipe) -> str:
+    plus = " + REWEIGHT" if recipe.reweight else ""
+    return f"{recipe.role if recipe.role == 'pretrain' else recipe.method}{plus} {name}"
+
+
+def _log_start(run: Run, dataset: Dataset, recipe: Recipe, quality: DataCheckReport) -> None:
+    run.log_params({"method": recipe.method, "seed": recipe.seed, "reweight": recipe.reweight, **recipe.settings})
+    run.log_dataset(dataset.header.name, dataset.digest, facts={s: len(dataset.rows(s)) for s in ("train", "val", "test")})
+    run.log_bytes(canonical_json(asdict(quality)), QUALITY)
+    if recipe.request is not None:
+        run.log_bytes(canonical_json(request_artifact(recipe.request)), "request.json")
+    if recipe.erasure:
+        run.log_bytes(erasure_artifact(recipe.erasure), ERASURE)
+
+
+def _log_end(run: Run, recipe: Recipe, outputs: Outputs, runtime: Runtime, seconds: float) -> None:
+    from grmu_audit.evaluation.predict import to_parquet
+
+    run.log_bytes(to_parquet(outputs), PREDICTIONS)
+    run.log_metrics({"seconds": seconds, "sample_gradients": float(runtime.sample_gradients)})
+    if recipe.start is not None:
+        from safetensors.torch import save
+
+        run.log_bytes(save(dict(recipe.start.tensors)), START)
+
+
+def _tags(dataset: Dataset, recipe: Recipe, architecture: str, facts: dict[str, Any]) -> dict[str, str]:
+    from grmu_audit.tracking import lineage_tags
+
+    return lineage_tags(
+        method=recipe.method,
+        reweight=recipe.reweight,
+        parent=recipe.parent.label if recipe.parent else None,
+        seed=recipe.seed,
+        data_digest=dataset.digest,
+        forget_digest=recipe.request.forget.digest if recipe.request else None,
+        architecture=architecture,
+        config=facts,
+    )

@@ -1,0 +1,151 @@
+"""Inputs on the device: what a batch is taken from, by the kind of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from grmu_audit.data.augment import transform
+from grmu_audit.data.cache.store import ImageStore
+from grmu_audit.data.resample import Windows, crop_windows, cut_batch, cut_each, still_windows
+from grmu_audit.data.tokens import TokenInputs
+from grmu_audit.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+    from grmu_audit.data.dataset import Dataset
+
+GPU_SHARE = 0.6
+"""Share of the GPU's free memory that decoded images may take."""
+PIECE = 256 << 20
+"""Bytes that are copied to the GPU at a time."""
+
+
+class DeviceInputs(Protocol):
+    """Gives the inputs of rows on the device; order and sampling are the batch source's business.
+
+    ``rows`` may lie on the CPU or on the device.
+    """
+
+    def take(self, rows: torch.Tensor) -> torch.Tensor:
+        """[b, *input_shape] as a model wants them: images float in [0, 1], tables raw floats (a model normalises inside)."""
+        ...
+
+    def augmented(self, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """The same with the training randomness, drawn for each sample by itself from a CPU generator."""
+        ...
+
+
+class ImageArray:
+    """Images of one size in one uint8 array, held on the device."""
+
+    def __init__(self, dataset: Dataset, device: torch.device) -> None:
+        import torch
+
+        self._augmentation = dataset.header.augmentation
+        self._pixels = torch.from_numpy(np.asarray(dataset.pixels)).to(device)
+
+    def take(self, rows: torch.Tensor) -> torch.Tensor:
+        """[b, channels, height, width] in [0, 1]."""
+        return self._pixels[rows.to(self._pixels.device)].float().div_(255.0)
+
+    def augmented(self, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """Random zoom, shift and mirror, or a random resized crop."""
+        return transform(self.take(rows), self._augmentation, generator)
+
+
+class Table:
+    """Rows of floats, held on the device; there is nothing to augment."""
+
+    def __init__(self, dataset: Dataset, device: torch.device) -> None:
+        import torch
+
+        self._values = torch.from_numpy(np.asarray(dataset.pixels, dtype=np.float32)).to(device)
+
+    def take(self, rows: torch.Tensor) -> torch.Tensor:
+        """[b, features]."""
+        return self._values[rows.to(self._values.device)]
+
+    def augmented(self, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """[b, features], unchanged."""
+        return self.take(rows)
+
+
+class ImageFiles:
+    """Images of any size in an ``ImageStore``: cut and resized per sample, held on a GPU where they fit."""
+
+    def __init__(self, dataset: Dataset, device: torch.device) -> None:
+        header = dataset.header
+        self._store: ImageStore = dataset.pixels  # type: ignore[assignment]
+        self._device = device
+        self._header = header
+        self._out = (header.image_size[1], header.image_size[2])
+        self._sizes = np.stack([self._store.heights, self._store.widths], 1)
+        self._held = _on_gpu(self._store, device)
+
+    def take(self, rows: torch.Tensor) -> torch.Tensor:
+        """[b, 3, height, width] in [0, 1], as in validation and test."""
+        index = rows.cpu().numpy()
+        return self._cut(index, still_windows(self._sizes[index], self._header.view, self._out))
+
+    def augmented(self, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        """A random resized crop of each image, mirrored where the augmentation says so; without a crop, zoom and shift."""
+        augmentation = self._header.augmentation
+        if augmentation.area is None:
+            return transform(self.take(rows), augmentation, generator)
+        index = rows.cpu().numpy()
+        return self._cut(index, crop_windows(self._sizes[index], augmentation, generator))
+
+    def _cut(self, index: npt.NDArray[np.int64], windows: Windows) -> torch.Tensor:
+        if self._device.type == "cpu":
+            return cut_each([self._store[int(i)] for i in index], windows, self._out).float().div_(255.0)
+        return cut_batch(self._padded(index), windows, self._out)
+
+    def _padded(self, index: npt.NDArray[np.int64]) -> torch.Tensor:
+        """[b, height, width, 3] uint8 on the device, each image in the upper left corner."""
+        import torch
+
+        if self._held is not None and self._store.uniform is not None:
+            height, width = self._sizes[0].tolist()
+            return self._held.view(-1, height, width, 3)[torch.from_numpy(index).to(self._device)]
+        height, width = self._sizes[index].max(0).tolist()
+        where = self._device if self._held is not None else torch.device("cpu")
+        batch = torch.zeros(len(index), height, width, 3, dtype=torch.uint8, device=where)
+        for place, i in enumerate(index.tolist()):
+            h, w = self._sizes[i].tolist()
+            start, stop = int(self._store.offsets[i]), int(self._store.offsets[i + 1])
+            image = torch.from_numpy(self._store[i]) if self._held is None else self._held[start:stop].view(h, w, 3)
+            batch[place, :h, :w] = image
+        return batch if self._held is not None else batch.pin_memory().to(self._device, non_blocking=True)
+
+
+def _on_gpu(store: ImageStore, device: torch.device) -> torch.Tensor | None:
+    """All pixels on the GPU where they take at most ``GPU_SHARE`` of its free memory, else None."""
+    import torch
+
+    if device.type != "cuda" or len(store.data) > GPU_SHARE * torch.cuda.mem_get_info(device)[0]:
+        return None
+    held = torch.empty(len(store.data), dtype=torch.uint8, device=device)
+    for start in range(0, len(store.data), PIECE):
+        held[start : start + PIECE] = torch.from_numpy(store.data[start : start + PIECE]).to(device)
+    return held
+
+
+Builder = Callable[["Dataset", "torch.device"], DeviceInputs]
+
+
+def device_inputs(dataset: Dataset, device: torch.device) -> DeviceInputs:
+    """The inputs of a dataset on a device, by its kind and by how it keeps them.
+
+    Raises:
+        InputError: nothing is known that serves this kind.
+    """
+    images: Builder = ImageFiles if isinstance(dataset.pixels, ImageStore) else ImageArray
+    builders: dict[str, Builder] = {"image": images, "table": Table, "text": TokenInputs}
+    if dataset.header.kind not in builders:
+        raise InputError(f"dataset {dataset.header.name!r} is of kind {dataset.header.kind!r}; known: {', '.join(builders)}")
+    return builders[dataset.header.kind](dataset, device)

@@ -1,0 +1,1 @@
+"""Readers of published layouts and of users' own data, one file each."""

@@ -1,0 +1,153 @@
+"""CelebA (Liu et al., 2015) as it is published: text tables with -1/1, or their CSV twins, and aligned images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from grmu_audit.data.csvfile import Cells, read_csv, read_words
+from grmu_audit.data.dataset import Attribute, Header, View
+from grmu_audit.data.listing import Labels, Listing, combine
+from grmu_audit.data.options import ImageOptions, Names, data_root, parse_options
+from grmu_audit.data.readers.layout import CROP_AND_FLIP, SPLIT_CODES, Part, codes, find, require_images, unique_ids
+from grmu_audit.errors import InputError
+
+HOW = (
+    "accept the licence at https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html and unpack Img/img_align_celeba.zip and Anno/*.txt "
+    "into celeba/, or let torchvision download it: grmu-audit data import celeba --data-root DIR --download"
+)
+BINARY = {"-1": 0, "1": 1}
+"""Codes of all 40 attributes."""
+WORDS = {
+    "Male": ("female", "male"),
+    "Blond_Hair": ("other hair", "blond"),
+    "Attractive": ("not attractive", "attractive"),
+    "Young": ("old", "young"),
+}
+"""Names of values; others are ``no X`` and ``X``."""
+
+
+class CelebaOptions(ImageOptions):
+    """What is read from CelebA."""
+
+    target: str = "Blond_Hair"
+    """Column to predict; the papers use ``Blond_Hair`` and ``Attractive``."""
+    attributes: Names = ("Male",)
+    """Columns whose combinations are the groups."""
+
+
+def read_celeba(options: Mapping[str, object]) -> Listing:
+    """Names, labels and files of CelebA.
+
+    ``celeba/img_align_celeba/*.jpg``, ``list_attr_celeba.txt`` (number of images, names of the columns, then -1 and 1),
+    ``list_eval_partition.txt``, or their ``.csv`` twins; ``identity_CelebA.txt`` gives the subjects where it is there.
+
+    Raises:
+        InputError: an option, a missing part, or a damaged row.
+    """
+    chosen = parse_options("celeba", CelebaOptions, options)
+    root = data_root("celeba", chosen.root)
+    base = root / "celeba" if (root / "celeba").is_dir() else root
+    parts = [
+        Part(("img_align_celeba",), "images"),
+        Part(("list_attr_celeba.txt", "list_attr_celeba.csv"), "attributes"),
+        Part(("list_eval_partition.txt", "list_eval_partition.csv"), "splits"),
+    ]
+    images, attributes, partition = find("celeba", base, parts, HOW)
+    if (images / "img_align_celeba").is_dir():  # as one archive unpacks it
+        images = images / "img_align_celeba"
+    table = _attributes(attributes)
+    ids = table.column(table.header[0])
+    unique_ids(table.source, table.rows, ids)
+    split = _aligned(ids, _pairs(partition), partition.name, SPLIT_CODES)
+    identity = base / "identity_CelebA.txt"
+    subject = _aligned(ids, _pairs(identity), identity.name, None) if identity.exists() else None
+    require_images("celeba", images, ids, HOW)
+    labels = Labels(
+        ids,
+        split,
+        codes(table.source, chosen.target, table.rows, table.column(chosen.target), BINARY),
+        [(Attribute(n, words(n)), codes(table.source, n, table.rows, table.column(n), BINARY)) for n in chosen.attributes],
+        subject,
+        chosen.target,
+    )
+    frame, names, excluded, _ = combine(labels)
+    return Listing(_header(chosen, labels, names, subject is not None), frame, images, tuple(frame["id"]), excluded)
+
+
+def words(column: str) -> tuple[str, str]:
+    """Names of the two values of a column.
+
+    >>> words("Male"), words("Wearing_Hat")
+    (('female', 'male'), ('no wearing hat', 'wearing hat'))
+    """
+    plain = column.replace("_", " ").lower()
+    return WORDS.get(column, (f"no {plain}", plain))
+
+
+def _header(chosen: CelebaOptions, labels: Labels, names: tuple[str, ...], subjects: bool) -> Header:
+    return Header(
+        name="celeba",
+        version="2015 aligned",
+        class_names=words(chosen.target),
+        attribute_names=names,
+        image_size=(3, chosen.size, chosen.size),
+        augmentation=CROP_AND_FLIP,
+        view=View("stretch"),
+        target_name=chosen.target,
+        attributes=tuple(attribute for attribute, _ in labels.attributes),
+        subject_name="identity" if subjects else "",
+        source="CelebA, Liu et al., Deep Learning Face Attributes in the Wild, ICCV 2015; aligned and cropped images",
+        licence="non-commercial research only",
+        attribute_provenance="labels by a professional labelling company, as published with the data",
+    )
+
+
+def _attributes(path: Path) -> Cells:
+    """The attribute table from either form; the first column holds the file names."""
+    if path.suffix == ".csv":
+        return read_csv(path)
+    lines = read_words(path, 0)
+    stated, names = next(lines, (1, [""]))[1], next(lines, (2, []))[1]
+    if len(stated) != 1 or not stated[0].isdigit() or not names:
+        raise InputError(f"{path.name}: row 1 must be the number of images and row 2 the names of the columns: restore the file")
+    columns: dict[str, list[str]] = {"image_id": [], **{name: [] for name in names}}
+    stores, rows = list(columns.values()), []
+    for row, cells in lines:
+        if len(cells) != len(stores):
+            raise InputError(f"{path.name}: row {row} has {len(cells)} words where {len(stores)} are expected: restore the file")
+        rows.append(row)
+        for store, cell in zip(stores, cells, strict=True):
+            store.append(cell)
+    if len(rows) != int(stated[0]):
+        raise InputError(f"{path.name}: row 1 says {stated[0]} images, but {len(rows)} follow: restore the file")
+    return Cells(path.name, tuple(columns), tuple(rows), columns)
+
+
+def _pairs(path: Path) -> dict[str, tuple[int, str]]:
+    """File name to row and value."""
+    if path.suffix == ".csv":
+        table = read_csv(path)
+        if len(table.header) != 2:
+            raise InputError(f"{path.name}: {len(table.header)} columns where image_id and partition are expected")
+        names, values = table.columns.values()
+        return {name: (row, value) for row, name, value in zip(table.rows, names, values, strict=True)}
+    pairs = {}
+    for row, cells in read_words(path, 0):
+        if len(cells) != 2:
+            raise InputError(f"{path.name}: row {row} has {len(cells)} words where 2 are expected: restore the file")
+        pairs[cells[0]] = (row, cells[1])
+    return pairs
+
+
+def _aligned(ids: list[str], pairs: dict[str, tuple[int, str]], source: str, known: Mapping[str, str] | None) -> list[str]:
+    """The value of each id, in words where they are known."""
+    lost = [name for name in ids if name not in pairs]
+    if lost:
+        raise InputError(f"{source}: {len(lost)} of {len(ids)} images have no row (first: {lost[0]}): restore the file")
+    if known is None:
+        return [pairs[name][1] for name in ids]
+    bad = [pairs[name] for name in ids if pairs[name][1] not in known]
+    if bad:
+        raise InputError(f"{source}: row {bad[0][0]}: split is {bad[0][1][:60]!r}, must be one of {', '.join(known)}: correct it")
+    return [known[pairs[name][1]] for name in ids]

@@ -1,0 +1,155 @@
+"""CIFAR-10 (Krizhevsky, 2009) as it is published: the batches for Python, or the binary ones."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import Field
+
+from grmu_audit.data.csvfile import read_csv
+from grmu_audit.data.dataset import Attribute, Augmentation, Dataset, Header
+from grmu_audit.data.listing import Labels, combine
+from grmu_audit.data.options import ReaderOptions, data_root, parse_options
+from grmu_audit.data.readers.layout import Part, find, held_out
+from grmu_audit.errors import InputError
+
+HOW = (
+    "unpack cifar-10-python.tar.gz of https://www.cs.toronto.edu/~kriz/cifar.html under the data root, or let torchvision "
+    "download it: grmu-audit data import cifar10 --data-root DIR --download"
+)
+CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+TRAIN = tuple(f"data_batch_{i}" for i in range(1, 6))
+VALIDATION = 0.1
+"""Share of the training images that is drawn as validation; CIFAR-10 has none of its own."""
+PIXELS = 3 * 32 * 32
+LARGEST_BATCH = 64 << 20
+"""Bytes that a batch file may have; the published ones have 31 million."""
+
+ALLOWED = frozenset(
+    (module, name)
+    for module in ("numpy", "numpy.core.multiarray", "numpy._core.multiarray", "_codecs")
+    for name in ("ndarray", "dtype", "_reconstruct", "encode")
+    if (module == "_codecs") == (name == "encode") and ("multiarray" in module) == (name == "_reconstruct")
+)
+"""What the published batches are built of; a pickle that names anything else is refused."""
+
+
+class CifarOptions(ReaderOptions):
+    """What is read from CIFAR-10."""
+
+    attribute_file: str = ""
+    """CSV with the columns ``id`` and one attribute; empty: one attribute value for all, so that groups are the classes."""
+    seed: int = Field(0, ge=0)
+    """Seed of the draw of validation images."""
+
+
+def read_cifar10(options: Mapping[str, object]) -> Dataset:
+    """CIFAR-10 in memory (184 MB for all 60,000 images).
+
+    Ids are ``train-00000`` (in the order of the five batches) and ``test-00000``.
+
+    Raises:
+        InputError: an option, a missing part, or a damaged batch.
+    """
+    chosen = parse_options("cifar10", CifarOptions, options)
+    root = data_root("cifar10", chosen.root)
+    binary = (root / "cifar-10-batches-bin").is_dir() and not (root / "cifar-10-batches-py").is_dir()
+    folder, ending = ("cifar-10-batches-bin", ".bin") if binary else ("cifar-10-batches-py", "")
+    parts = [Part((f"{folder}/{name}{ending}",), "training images") for name in TRAIN]
+    paths = find("cifar10", root, [*parts, Part((f"{folder}/test_batch{ending}",), "test images")], HOW)
+    batches = [_binary(path) if binary else _batch(path) for path in paths]
+    pixels = np.concatenate([images for images, _ in batches])
+    targets = np.concatenate([labels for _, labels in batches])
+    test = len(batches[-1][1])
+    ids = [f"train-{i:05d}" for i in range(len(targets) - test)] + [f"test-{i:05d}" for i in range(test)]
+    val = held_out(ids[:-test], VALIDATION, chosen.seed, "cifar10 val")
+    split = ["val" if name in val else name.partition("-")[0] for name in ids]
+    attribute, values, provenance = _attribute(chosen.attribute_file, ids)
+    labels = Labels(ids, split, targets.tolist(), [(attribute, values)], target_name="class")
+    frame, names, excluded, kept = combine(labels)
+    header = Header(
+        name="cifar10",
+        version="python batches" if not binary else "binary batches",
+        class_names=CLASSES,
+        attribute_names=names,
+        image_size=(3, 32, 32),
+        augmentation=Augmentation(shift=0.25, flip=True),
+        target_name="class",
+        attributes=(attribute,),
+        source="CIFAR-10, Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
+        licence="not stated by the authors",
+        attribute_provenance=provenance,
+    )
+    return Dataset(header, frame, np.ascontiguousarray(pixels[kept]), excluded)
+
+
+def _attribute(path: str, ids: list[str]) -> tuple[Attribute, list[int | None], str]:
+    """The attribute column of all images."""
+    if not path:
+        return Attribute("all", ("all images",)), [0] * len(ids), "one value for all: the groups are the classes"
+    table = read_csv(Path(path))
+    names = [name for name in table.header if name != "id"]
+    if len(names) != 1:
+        raise InputError(f"{table.source}: needs the column id and exactly one other, has {', '.join(table.header)}")
+    found = dict(zip(table.column("id"), table.column(names[0]), strict=True))
+    values = sorted({value for value in found.values() if value})
+    code = {value: index for index, value in enumerate(values)}
+    cells: list[int | None] = [code.get(found.get(name, "")) for name in ids]
+    return Attribute(names[0], tuple(values)), cells, f"column {names[0]} of {table.source}"
+
+
+class _Unpickler(pickle.Unpickler):
+    """Builds arrays, bytes, lists and dicts, and nothing else."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Refuse whatever the published batches do not use."""
+        if (module, name) not in ALLOWED:
+            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        return super().find_class(module, name)
+
+
+def _batch(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Images [n, 3, 32, 32] and classes of one batch for Python."""
+    content = _content(path)
+    try:
+        tree = _Unpickler(io.BytesIO(content), encoding="bytes").load()
+        found = {key.decode() if isinstance(key, bytes) else key: value for key, value in tree.items()}
+        return _checked(path, np.asarray(found["data"]), np.asarray(found["labels"]))
+    except InputError:
+        raise
+    except pickle.UnpicklingError as error:
+        raise InputError(f"{path}: refused, a batch of images does not need that: {error}; unpack the archive again") from None
+    except Exception as error:  # noqa: BLE001  (a damaged pickle raises anything)
+        raise InputError(f"{path}: no batch of CIFAR-10 ({type(error).__name__}): unpack the archive again") from None
+
+
+def _binary(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """Images and classes of one binary batch: records of a label and 3,072 pixels."""
+    content = np.frombuffer(_content(path), dtype=np.uint8)
+    if not len(content) or len(content) % (PIXELS + 1):
+        raise InputError(f"{path}: {len(content)} bytes are no whole number of records of {PIXELS + 1}: unpack the archive again")
+    records = content.reshape(-1, PIXELS + 1)
+    return _checked(path, records[:, 1:], records[:, 0])
+
+
+def _content(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > LARGEST_BATCH:
+            raise InputError(f"{path}: larger than {LARGEST_BATCH >> 20} MiB: it is no batch of CIFAR-10")
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}") from None
+
+
+def _checked(path: Path, data: npt.NDArray[Any], labels: npt.NDArray[Any]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    if data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != PIXELS or labels.shape != (len(data),):
+        raise InputError(f"{path}: holds {data.dtype} {data.shape}, expected uint8 (n, {PIXELS}) and n labels")
+    if labels.dtype.kind not in "iu" or not len(labels) or labels.min() < 0 or labels.max() >= len(CLASSES):
+        raise InputError(f"{path}: a label lies outside 0..{len(CLASSES) - 1}: unpack the archive again")
+    return data.reshape(-1, 3, 32, 32), labels.astype(np.int64)

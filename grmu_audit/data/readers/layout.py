@@ -1,0 +1,139 @@
+"""What the readers of published layouts share: finding files, saying what is missing, reading codes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from grmu_audit.data.dataset import Augmentation
+from grmu_audit.errors import EnvironmentFailure, InputError
+
+CROP_AND_FLIP = Augmentation(area=(0.08, 1.0), flip=True)
+"""Random resized crop and mirror image, as in the papers."""
+SPLIT_CODES = {"0": "train", "1": "val", "2": "test"}
+"""Split codes of CelebA and Waterbirds."""
+SHOWN = 5
+"""Files that a message names."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Something that a layout needs."""
+
+    names: tuple[str, ...]
+    """Paths relative to the root; any one of them will do."""
+    what: str
+    """What it is."""
+
+
+def find(name: str, root: Path, parts: Sequence[Part], how: str) -> list[Path]:
+    """The first existing path of each part.
+
+    Args:
+        name: dataset, for messages.
+        root: data root.
+        parts: what is needed.
+        how: how to get the data.
+
+    Raises:
+        InputError: anything is missing; one message lists all of it, where it was looked for, and how to get it.
+    """
+    found = [next((root / path for path in part.names if (root / path).exists()), None) for part in parts]
+    missing = [part for part, path in zip(parts, found, strict=True) if path is None]
+    if missing:
+        lines = [f"  {part.what}: {' or '.join(str(root / path) for path in part.names)}" for part in missing]
+        here = f"{len(parts) - len(missing)} of {len(parts)} parts are there"
+        raise InputError("\n".join([f"{name}: not complete under {root} ({here}); missing:", *lines, f"To get it: {how}"]))
+    return [path for path in found if path is not None]
+
+
+def require_images(name: str, folder: Path, paths: Sequence[str], how: str) -> None:
+    """Return when every image of a table is there.
+
+    Raises:
+        InputError: some are missing (half-unpacked, an interrupted download); counted, the first few named.
+    """
+    there: dict[str, set[str]] = {}
+    missing = []
+    for path in paths:
+        parent, _, file = path.rpartition("/")
+        if parent not in there:
+            there[parent] = _names(folder / parent)
+        if file not in there[parent]:
+            missing.append(path)
+    if missing:
+        shown = ", ".join(missing[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
+        raise InputError(
+            f"{name}: {len(missing)} of {len(paths)} images are missing under {folder} ({shown}): unpack the images again. "
+            f"To get them: {how}"
+        )
+
+
+def _names(folder: Path) -> set[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return {entry.name for entry in entries}
+    except FileNotFoundError:
+        return set()
+    except OSError as error:
+        raise EnvironmentFailure(f"{folder} cannot be read: {error.strerror or error}") from None
+
+
+def shorter_side(size: int) -> int:
+    """Shorter side that an image is resized to before its centre is cut out: 256 for inputs of 224.
+
+    >>> shorter_side(224), shorter_side(32)
+    (256, 37)
+    """
+    return round(size * 256 / 224)
+
+
+def codes(
+    source: str, column: str, rows: Sequence[int], cells: Sequence[str], known: Mapping[str, int], *, required: bool = False
+) -> list[int | None]:
+    """Label codes of cells; None where a cell is empty.
+
+    Raises:
+        InputError: a cell is none of the known labels, or empty where one is required; the first such row is named, the others
+            are counted.
+    """
+    bad = [(row, cell) for row, cell in zip(rows, cells, strict=True) if cell not in known and (cell or required)]
+    if bad:
+        more = f" (and {len(bad) - 1} more rows)" if len(bad) > 1 else ""
+        few = ", ".join(list(known)[:20])
+        raise InputError(f"{source}: row {bad[0][0]}: {column} is {bad[0][1][:60]!r}, must be one of {few}{more}: correct it")
+    return [known[cell] if cell else None for cell in cells]
+
+
+def unique_ids(source: str, rows: Sequence[int], ids: Sequence[str]) -> None:
+    """Return when no id repeats and none is empty.
+
+    Raises:
+        InputError: the first offence with its rows; the others are counted.
+    """
+    first: dict[str, int] = {}
+    bad = []
+    for row, name in zip(rows, ids, strict=True):
+        if not name:
+            bad.append(f"row {row}: the id is empty")
+        elif name in first:
+            bad.append(f"row {row}: the id {name[:80]!a} stands already in row {first[name]}")
+        first.setdefault(name, row)
+    if bad:
+        more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
+        raise InputError(f"{source}: {bad[0]}{more}: give every sample an id of its own")
+
+
+def held_out(ids: Sequence[str], share: float, seed: int, purpose: str) -> set[str]:
+    """A share of the ids, rounded half up, drawn with a seed; the draw depends on the ids alone, not on their order.
+
+    >>> len(held_out([f"{i}.jpg" for i in range(95)], 0.1, 0, "val"))
+    10
+    """
+    ordered = sorted(ids)
+    generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=tuple(purpose.encode())))
+    return {ordered[int(i)] for i in generator.permutation(len(ordered))[: int(len(ordered) * share + 0.5)]}

@@ -1,0 +1,221 @@
+"""MultiNLI (Williams et al., 2018) with the groups of Sagawa et al. (2020): entailment label and negation."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from pydantic import Field
+
+from grmu_audit.data.csvfile import Cells, read_csv
+from grmu_audit.data.dataset import Attribute, Augmentation, Dataset, Header
+from grmu_audit.data.listing import Labels, combine
+from grmu_audit.data.options import ReaderOptions, data_root, parse_options
+from grmu_audit.data.readers.layout import SPLIT_CODES, Part, codes, find
+from grmu_audit.data.tokenizer import Tokenizer
+from grmu_audit.data.tokens import Tokens
+from grmu_audit.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FOLDER = "multinli_1.0"
+PARTS = ("train", "dev_matched", "dev_mismatched")
+"""Sentence files, in the order in which ``metadata_random.csv`` counts their lines."""
+METADATA = "metadata_random.csv"
+CLASSES = ("contradiction", "entailment", "neutral")
+NEGATION = Attribute("negation", ("no negation", "negation"))
+HOW = (
+    f"unpack {FOLDER}.zip of https://cims.nyu.edu/~sbowman/multinli/ under the data root, and put {METADATA} of "
+    f"https://github.com/kohpangwei/group_DRO into {FOLDER}"
+)
+TOKENIZERS = (f"{FOLDER}/tokenizer.json", f"{FOLDER}/vocab.txt")
+"""Where a tokenizer is looked for."""
+COPY = "copy of a training pair"
+"""What samples that were left out as copies are counted under."""
+LONGEST_LINE = 1 << 20
+"""Characters that a line of a sentence file may have."""
+
+
+class MultinliOptions(ReaderOptions):
+    """What is read from MultiNLI."""
+
+    tokenizer: str = ""
+    """tokenizer.json, or vocab.txt of a lowercased BERT; relative to the data root; empty: looked for in ``multinli_1.0``."""
+    length: int = Field(128, ge=8, le=512)
+    """Longest pair in tokens; a longer one loses the ends of its longer sentence."""
+    copies: Literal["drop", "keep"] = "drop"
+    """Whether validation and test pairs that stand in training too, word for word, are left out (and counted)."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One line of a sentence file."""
+
+    name: str
+    """Sentence file and line, such as ``train-000001``."""
+    label: str
+    """One of ``CLASSES``, or ``-`` where the annotators did not agree."""
+    first: str
+    """Premise."""
+    second: str
+    """Hypothesis."""
+
+
+def read_multinli(options: Mapping[str, object]) -> Dataset:
+    """MultiNLI as token numbers.
+
+    ``metadata_random.csv`` counts the lines of the three sentence files together, from 0, in its first column; the others are
+    gold_label (0 contradiction, 1 entailment, 2 neutral), sentence2_has_negation and split (0 train, 1 val, 2 test).  Pairs
+    that it leaves out have no agreed label.  The id is the sentence file and its line, from 1.
+
+    Raises:
+        InputError: an option, a missing part, a damaged line, or metadata that do not belong to the sentence files.
+    """
+    chosen = parse_options("multinli", MultinliOptions, options)
+    root = data_root("multinli", chosen.root)
+    base = root / FOLDER if (root / FOLDER).is_dir() else root
+    sentences = [Part(tuple(f"multinli_1.0_{part}.{end}" for end in ("jsonl", "txt")), "sentences") for part in PARTS]
+    metadata, *files = find("multinli", base, [Part((METADATA, f"../{METADATA}"), "labels, groups and splits"), *sentences], HOW)
+    tokenizer = Tokenizer.read(_tokenizer(root, chosen.tokenizer), chosen.length)
+    table = read_csv(metadata)
+    pairs = [pair for part, path in zip(PARTS, files, strict=True) for pair in _pairs(part, path)]
+    picked = _picked(table, pairs)
+    frame, names, excluded, kept = combine(_labels(table, picked))
+    known = [(pair.first, pair.second) for pair, keep in zip(picked, kept.tolist(), strict=True) if keep]
+    numbers = tokenizer.pairs(known)
+    if chosen.copies == "drop":
+        frame, numbers, dropped = _without_copies(frame, numbers)
+        excluded |= {COPY: dropped} if dropped else {}
+    texts = Tokens.of(numbers)
+    return Dataset(_header(names, texts, tokenizer), frame, texts, excluded)
+
+
+def _without_copies(frame: pd.DataFrame, numbers: list[list[int]]) -> tuple[pd.DataFrame, list[list[int]], int]:
+    """The samples without those of validation and test that stand in training too, and how many these are."""
+    train = (frame["split"] == "train").tolist()
+    known = {tuple(text) for text, learnt in zip(numbers, train, strict=True) if learnt}
+    keep = [learnt or tuple(text) not in known for text, learnt in zip(numbers, train, strict=True)]
+    left = [text for text, stays in zip(numbers, keep, strict=True) if stays]
+    return frame[keep].reset_index(drop=True), left, len(numbers) - len(left)
+
+
+def _tokenizer(root: Path, text: str) -> Path:
+    """The tokenizer's file.
+
+    Raises:
+        InputError: none is named and none is found.
+    """
+    found = [root / text] if text else [root / name for name in TOKENIZERS]
+    path = next((path for path in found if path.is_file()), None)
+    if path is None:
+        wanted = " or ".join(str(path) for path in found)
+        raise InputError(
+            f"multinli: no tokenizer at {wanted}: put vocab.txt or tokenizer.json of the BERT that is to be trained there (for "
+            "example of bert-base-uncased), or name it with --data-option tokenizer=FILE"
+        )
+    return path
+
+
+def _pairs(part: str, path: Path) -> Iterator[Pair]:
+    """The pairs of one sentence file, JSON lines or tab-separated.
+
+    Raises:
+        InputError: a line that is no pair, with its number.
+    """
+    try:
+        with path.open(encoding="utf-8", newline="\n") as stream:
+            if path.suffix == ".jsonl":
+                rows: Iterator[Mapping[str, object]] = (_object(path, n, line) for n, line in enumerate(stream, 1))
+            else:
+                rows = csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)
+            for number, row in enumerate(rows, 1):
+                yield _pair(path, number, f"{part}-{number:06d}", row)
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: is not UTF-8: unpack the archive again") from None
+    except (OSError, csv.Error) as error:
+        raise InputError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+
+
+def _object(path: Path, number: int, line: str) -> Mapping[str, object]:
+    try:
+        tree = json.loads(line) if len(line) <= LONGEST_LINE else None
+    except (ValueError, RecursionError):
+        tree = None
+    if not isinstance(tree, dict):
+        raise InputError(f"{path}: line {number} is no JSON object: unpack the archive again")
+    return tree
+
+
+def _pair(path: Path, number: int, name: str, row: Mapping[str, object]) -> Pair:
+    cells = [row.get(key) for key in ("gold_label", "sentence1", "sentence2")]
+    if not all(isinstance(cell, str) for cell in cells) or cells[0] not in (*CLASSES, "-"):
+        raise InputError(
+            f"{path}: record {number} has no gold_label, sentence1 and sentence2 of a pair: unpack the archive again"
+        )
+    label, first, second = (str(cell) for cell in cells)
+    return Pair(name, label, first, second)
+
+
+def _picked(table: Cells, pairs: list[Pair]) -> list[Pair]:
+    """The pair of each metadata row.
+
+    Raises:
+        InputError: a row that counts no pair, or whose label is not the pair's: the metadata belong to other files.
+    """
+    first = table.header[0]
+    found: list[Pair] = []
+    seen: set[int] = set()
+    for row, cell, label in zip(table.rows, table.column(first), table.column("gold_label"), strict=True):
+        index = int(cell) if cell.isascii() and cell.isdecimal() else -1
+        if not 0 <= index < len(pairs) or index in seen:
+            raise InputError(f"{table.source}: row {row}: {cell[:40]!r} counts none of the {len(pairs)} pairs, or one twice")
+        pair = pairs[index]
+        if label not in ("0", "1", "2") or CLASSES[int(label)] != pair.label:
+            raise InputError(
+                f"{table.source}: row {row}: gold_label is {label[:40]!r}, but pair {pair.name} is {pair.label!r}: the metadata "
+                "belong to other sentence files"
+            )
+        seen.add(index)
+        found.append(pair)
+    return found
+
+
+def _labels(table: Cells, picked: list[Pair]) -> Labels:
+    split_codes = {code: index for index, code in enumerate(SPLIT_CODES)}
+    splits = codes(table.source, "split", table.rows, table.column("split"), split_codes, required=True)
+    negation = codes(table.source, "sentence2_has_negation", table.rows, table.column("sentence2_has_negation"), {"0": 0, "1": 1})
+    return Labels(
+        [pair.name for pair in picked],
+        [list(SPLIT_CODES.values())[code or 0] for code in splits],
+        [CLASSES.index(pair.label) for pair in picked],
+        [(NEGATION, negation)],
+        target_name="gold_label",
+    )
+
+
+def _header(names: tuple[str, ...], texts: Tokens, tokenizer: Tokenizer) -> Header:
+    return Header(
+        name="multinli",
+        version="1.0 (random split)",
+        class_names=CLASSES,
+        attribute_names=names,
+        positive_class=1,
+        image_size=(0, 0, 0),
+        mean=(),
+        std=(),
+        augmentation=Augmentation(),
+        kind="text",
+        length=int(np.max([texts.longest, 1])),
+        vocabulary=tokenizer.vocabulary,
+        target_name="entailment",
+        attributes=(NEGATION,),
+        source="MultiNLI 1.0, Williams et al. 2018; groups and random split: Sagawa et al., ICLR 2020",
+        licence="OANC, and CC BY-SA or CC BY for parts (see the paper)",
+        attribute_provenance="whether the second sentence holds nobody, no, never or nothing (Gururangan et al. 2018)",
+    )

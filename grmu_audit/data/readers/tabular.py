@@ -1,0 +1,148 @@
+"""A table of numeric and categorical features."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from grmu_audit.data.csvfile import Cells
+from grmu_audit.data.dataset import Dataset, Header
+from grmu_audit.data.listing import Labels, combine
+from grmu_audit.data.readers.manifest import Manifest
+from grmu_audit.errors import InputError
+
+MOST_CATEGORIES = 256
+"""Categories that one feature may have."""
+
+
+def read_tabular(manifest: Manifest, table: Cells, labels: Labels) -> Dataset:
+    """Features of a table: numbers as they are, categories as one column each (1 or 0).
+
+    A feature whose cells are all numbers is numeric, unless the manifest calls it categorical.  The header's mean and standard
+    deviation are those of the training rows, for numeric features; a model normalises with them.  Categories are those of the
+    training rows; one that only occurs elsewhere is all zeros.  A row without a feature's value is left out and counted.
+
+    Raises:
+        InputError: a feature is missing, has too many categories, or is constant in training.
+    """
+    names = _features(manifest, table)
+    columns = {name: _parsed(table.column(name), name in manifest.categorical) for name in names}
+    missing = {name: _lacking(values) for name, values in columns.items()}
+    whole, short = np.ones(len(table), dtype=bool), {}
+    for name, lacks in missing.items():
+        if (whole & lacks).any():
+            short[name] = int((whole & lacks).sum())
+        whole &= ~lacks
+    frame, groups, excluded, kept = combine(_only(labels, np.flatnonzero(whole).tolist()))
+    rows = np.flatnonzero(whole)[kept]
+    train = frame["split"].to_numpy() == "train"
+    if not train.any():
+        raise InputError(f"{table.source}: no complete row is in the training split: correct the split or the labels")
+    blocks = [_block(table.source, name, values, rows, train) for name, values in columns.items()]
+    values = np.ascontiguousarray(np.concatenate([block for _, block, _ in blocks], axis=1))
+    numeric = np.concatenate([np.full(block.shape[1], scaled) for _, block, scaled in blocks])
+    mean, std = _statistics(values[train], numeric)
+    header = Header(
+        name=manifest.name,
+        version=manifest.version,
+        class_names=manifest.target.words,
+        attribute_names=groups,
+        positive_class=manifest.positive_class,
+        image_size=(0, 0, 0),
+        mean=mean,
+        std=std,
+        kind="table",
+        features=tuple(name for names, _, _ in blocks for name in names),
+        target_name=manifest.target.column,
+        attributes=tuple(attribute for attribute, _ in labels.attributes),
+        subject_name=manifest.subject or "",
+        source=manifest.source,
+        licence=manifest.licence,
+        attribute_provenance=manifest.attribute_provenance,
+    )
+    return Dataset(header, frame, values, {**short, **excluded})
+
+
+def _features(manifest: Manifest, table: Cells) -> list[str]:
+    """The chosen columns, or all without another role; the target is never among them."""
+    taken = {manifest.id, manifest.split, manifest.subject, manifest.target.column}
+    names = list(manifest.features) or [name for name in table.header if name not in taken]
+    unknown = [name for name in (*names, *manifest.categorical) if name not in table.header]
+    if unknown:
+        table.column(unknown[0])
+    if manifest.target.column in names:
+        raise InputError(f"{table.source}: the target {manifest.target.column!r} is among the features: remove it there")
+    if not names:
+        raise InputError(f"{table.source}: no column is left as a feature: name them under 'features'")
+    return names
+
+
+Parsed = npt.NDArray[np.float32] | list[str]
+
+
+def _parsed(cells: Sequence[str], categorical: bool) -> Parsed:
+    """Numbers where all cells are (NaN for an empty one), else the cells."""
+    if categorical:
+        return list(cells)
+    try:
+        numbers = np.array([float(cell) if cell else math.nan for cell in cells], dtype=np.float64)
+    except ValueError:
+        return list(cells)
+    return numbers.astype(np.float32)
+
+
+def _lacking(values: Parsed) -> npt.NDArray[np.bool_]:
+    if isinstance(values, list):
+        return np.fromiter((not value for value in values), dtype=bool, count=len(values))
+    return ~np.isfinite(values)
+
+
+T = TypeVar("T")
+
+
+def _some(values: Sequence[T], rows: list[int]) -> list[T]:
+    return [values[i] for i in rows]
+
+
+def _only(labels: Labels, rows: list[int]) -> Labels:
+    return replace(
+        labels,
+        ids=_some(labels.ids, rows),
+        split=_some(labels.split, rows),
+        target=_some(labels.target, rows),
+        attributes=[(attribute, _some(values, rows)) for attribute, values in labels.attributes],
+        subject=_some(labels.subject, rows) if labels.subject is not None else None,
+    )
+
+
+def _block(
+    source: str, name: str, values: Parsed, rows: npt.NDArray[np.int64], train: npt.NDArray[np.bool_]
+) -> tuple[list[str], npt.NDArray[np.float32], bool]:
+    """Feature names, [n, k] values, and whether they are to be standardised."""
+    if not isinstance(values, list):
+        return [name], values[rows][:, None], True
+    cells = [values[int(i)] for i in rows]
+    categories = sorted({cell for cell, learnt in zip(cells, train.tolist(), strict=True) if learnt})
+    if len(categories) > MOST_CATEGORIES:
+        raise InputError(
+            f"{source}: column {name!r} has {len(categories)} categories, more than {MOST_CATEGORIES}: leave it out of 'features'"
+        )
+    code = {category: index for index, category in enumerate(categories)}
+    block = np.zeros((len(cells), len(categories)), dtype=np.float32)
+    for row, cell in enumerate(cells):
+        if cell in code:
+            block[row, code[cell]] = 1.0
+    return [f"{name}={category}" for category in categories], block, False
+
+
+def _statistics(train: npt.NDArray[np.float32], numeric: npt.NDArray[np.bool_]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of numeric features over training rows; 0 and 1 for the others, 1 for a constant one."""
+    mean = np.where(numeric, train.mean(0, dtype=np.float64), 0.0)
+    std = np.where(numeric, train.std(0, dtype=np.float64), 1.0)
+    std = np.where(std > 0, std, 1.0)
+    return tuple(mean.tolist()), tuple(std.tolist())

@@ -1,0 +1,62 @@
+"""Waterbirds (Sagawa et al., 2020) as it is published: ``metadata.csv`` and species folders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from grmu_audit.data.cache.files import relative
+from grmu_audit.data.csvfile import read_csv
+from grmu_audit.data.dataset import Attribute, Header, View
+from grmu_audit.data.listing import Labels, Listing, combine
+from grmu_audit.data.options import ImageOptions, data_root, parse_options
+from grmu_audit.data.readers.layout import CROP_AND_FLIP, SPLIT_CODES, Part, codes, find, require_images, shorter_side, unique_ids
+
+FOLDER = "waterbird_complete95_forest2water2"
+HOW = f"unpack {FOLDER}.tar.gz of https://github.com/kohpangwei/group_DRO under the data root"
+CLASSES = ("landbird", "waterbird")
+PLACES = Attribute("place", ("land", "water"))
+
+
+def read_waterbirds(options: Mapping[str, object]) -> Listing:
+    """Names, labels and files of Waterbirds.
+
+    ``metadata.csv``: img_id, img_filename, y, split (0 train, 1 val, 2 test), place (0 land, 1 water), place_filename.  The id
+    is the file name with its species folder.
+
+    Raises:
+        InputError: an option, a missing part, or a damaged row.
+    """
+    chosen = parse_options("waterbirds", ImageOptions, options)
+    root = data_root("waterbirds", chosen.root)
+    base = root / FOLDER if (root / FOLDER).is_dir() else root
+    (metadata,) = find("waterbirds", base, [Part(("metadata.csv",), "labels and splits")], HOW)
+    table = read_csv(metadata)
+    ids = [relative(path, row, table.source) for row, path in zip(table.rows, table.column("img_filename"), strict=True)]
+    unique_ids(table.source, table.rows, ids)
+    split_codes = {code: index for index, code in enumerate(SPLIT_CODES)}
+    splits = codes(table.source, "split", table.rows, table.column("split"), split_codes, required=True)
+    require_images("waterbirds", base, ids, HOW)
+    binary = {"0": 0, "1": 1}
+    labels = Labels(
+        ids,
+        [list(SPLIT_CODES.values())[code or 0] for code in splits],
+        codes(table.source, "y", table.rows, table.column("y"), binary),
+        [(PLACES, codes(table.source, "place", table.rows, table.column("place"), binary))],
+        target_name="y",
+    )
+    frame, names, excluded, _ = combine(labels)
+    header = Header(
+        name="waterbirds",
+        version="1.0 (95 %, forest2water2)",
+        class_names=CLASSES,
+        attribute_names=names,
+        image_size=(3, chosen.size, chosen.size),
+        augmentation=CROP_AND_FLIP,
+        view=View("crop", shorter_side(chosen.size)),
+        target_name="bird",
+        attributes=(PLACES,),
+        source="Waterbirds, Sagawa et al., Distributionally Robust Neural Networks, ICLR 2020 (CUB birds on Places backgrounds)",
+        licence="images of CUB-200-2011 and Places: non-commercial research",
+        attribute_provenance="the background that each bird was pasted on, so exact by construction",
+    )
+    return Listing(header, frame, base, tuple(frame["id"]), excluded)

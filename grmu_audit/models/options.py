@@ -1,0 +1,35 @@
+"""Options of an architecture, typed: every unknown or impossible one is reported at once, with the known names."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from grmu_audit.errors import InputError
+from grmu_audit.models.classifier import ModelSpec
+
+
+class Options(BaseModel):
+    """Base of all options; frozen, unknown names are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+T = TypeVar("T", bound=Options)
+
+
+def options_of(kind: type[T], spec: ModelSpec) -> T:
+    """The options of a spec as ``kind``.
+
+    Raises:
+        InputError: unknown or impossible options, each named.
+    """
+    try:
+        return kind.model_validate(spec.options)
+    except ValidationError as error:
+        known = ", ".join(kind.model_fields) or "none"
+        unknown = [str(e["loc"][0]) for e in error.errors() if e["type"] == "extra_forbidden"]
+        wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors() if e["type"] != "extra_forbidden"]
+        told = ([f"unknown option(s) {', '.join(sorted(unknown))}"] if unknown else []) + wrong
+        raise InputError(f"{spec.architecture}: {'; '.join(told)}; known: {known}") from None
