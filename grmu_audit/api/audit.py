@@ -106,6 +106,7 @@ def audit(
         dominant=request.dominant,
         confidence=policy.confidence,
         positive_class=policy.positive_class,
+        intervals=policy.intervals,
         seed=seed,
         data_quality=_quality(session, ref),
         record=_record(seed, passes, valid_days),
