@@ -122,6 +122,7 @@ def audit(
         dominant=request.dominant,
         confidence=policy.confidence,
         positive_class=policy.positive_class,
+        intervals=policy.intervals,
         seed=seed,
         data_quality=_quality(session, ref),
         record=_record(seed, made, valid_days) | {"level": level, **depth.record},

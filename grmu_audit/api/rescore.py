@@ -83,6 +83,7 @@ def _assembled(audit: Audit, tables: Mapping[str, Predictions]) -> Audit:
         attack_score=str(record["attack_score"]),
         variant=str(record["variant"]),
         positive_class=int(record["positive_class"]),
+        intervals=str(record.get("intervals", "wilson")),
         data_quality=audit.data_quality,
         not_measured=audit.not_measured,
         record={"created": record["created"]},
