@@ -118,8 +118,8 @@ def _methods(made: Mapping[str, Facts], banks: Mapping[str, ShadowTable]) -> lis
     names = [*OF_METHOD]
     lines = [
         "Every shadow model forgot those images of the forget set that it was trained on; the others it never saw.  The",
-        "population attack on the same pairs uses one threshold for all images.  The challenge's epsilon is a maximum over rules:",
-        "its plug-in value is biased upwards; its lower bound holds with 95 % confidence per sample.",
+        "population attack on the same pairs uses one threshold for all images.  The challenge's epsilon is a maximum over",
+        "rules: its plug-in value is biased upwards; its lower bound holds with 95 % confidence per sample.",
         "",
         "| method | population | " + " | ".join(names) + " |",
         "|---|---|" + "---|" * len(names),
@@ -139,6 +139,7 @@ def _notes(method: str, simple: float, values: Mapping[str, MetricValue]) -> lis
     more = "more" if low > 0 else "less" if high < 0 else "neither surely more nor surely less"
     return [
         f"- {method}: U-LiRA finds {more} than the population attack: {ulira.value or 0.0:.3f} against {simple:.3f}, "
-        f"difference {ulira.details['more_than_population']:+.3f} [{low:+.3f}, {high:+.3f}]. Mean lower bound of the epsilon {epsilon['lower_bound']:.2f}, forgetting quality {epsilon['quality']:.2f}, resolution "
+        f"difference {ulira.details['more_than_population']:+.3f} [{low:+.3f}, {high:+.3f}]. Mean lower bound of the epsilon "
+        f"{epsilon['lower_bound']:.2f}, forgetting quality {epsilon['quality']:.2f}, resolution "
         f"{epsilon['resolution']:.2f}; KLOM between models that never saw the images {klom['never_seen_against_never_seen']:.2f}."
     ]

@@ -28,6 +28,8 @@ OF_METHOD = ("ULIRA_AUC", "RULI_AUC", "FORGET_EPS", "KLOM_95", "SWAP")
 
 LEAST = 4
 """Shadow models that the attacks need: two pairs of halves."""
+LEAST_DISTANCE = 8
+"""Shadow models that distances of distributions need."""
 _LOW_RATE = 0.01
 
 
@@ -146,6 +148,10 @@ def attack_method(f: Facts, table: ShadowTable, *, subject: str, confidence: flo
         game = attack(margin, gone, never)
         basis = Basis(len(game.score), details={**shown, **_against(game, simple, confidence)})
         yield defined(name, _game_area(game), basis, subject=subject, confidence=confidence)
+    if len(margin) < LEAST_DISTANCE:
+        for name in ("FORGET_EPS", "KLOM_95"):
+            why = f"{len(margin)} shadow models are too few to compare distributions; {LEAST_DISTANCE} are needed"
+            yield undefined(name, why, Basis(len(rows), details=shown), subject=subject, confidence=confidence)
     for name, made in _distances(margin, gone, never).items():
         basis = Basis(len(rows), details={**shown, **made[1]})
         yield defined(name, made[0], basis, subject=subject, confidence=confidence)
@@ -181,6 +187,12 @@ def _game_area(game: Game) -> Statistic:
 
 
 def _distances(margin: Floats, gone: Mask, never: Mask) -> dict[str, tuple[Statistic, dict[str, object]]]:
+    advantages = swap_advantages(margin, gone, never)
+    se = float(advantages.std(ddof=1) / np.sqrt(len(advantages)))
+    swap = student(float(advantages.mean()), se, len(advantages) - 1, low=-1.0, high=1.0)
+    found: dict[str, tuple[Statistic, dict[str, object]]] = {"SWAP": (swap, {"pairs": advantages.tolist()})}
+    if len(margin) < LEAST_DISTANCE:
+        return found
     epsilon, lower = _epsilons(margin, gone, never)
     pairs = len(margin) // 2
     keep = [np.arange(len(margin)) // 2 != pair for pair in range(pairs)]
@@ -189,18 +201,17 @@ def _distances(margin: Floats, gone: Mask, never: Mask) -> dict[str, tuple[Stati
     left_klom = np.array([_klom(margin[k], gone[k], never[k]) for k in keep])
     half = np.arange(len(margin)) % 4 < 2
     null = _klom(margin, never & half[:, None], never & ~half[:, None])
-    advantages = swap_advantages(margin, gone, never)
-    se = float(advantages.std(ddof=1) / np.sqrt(len(advantages)))
     models = int(min(gone.sum(0).min(), never.sum(0).min()))
     quality = {
         "lower_bound": float(lower.mean()),
         "quality": forgetting_score(epsilon, models),
         "resolution": float(np.log(max(models - 1, 1))),
     }
+    eps = jackknife(float(epsilon.mean()), left_eps, low=0.0, high=50.0)
     return {
-        "FORGET_EPS": (jackknife(float(epsilon.mean()), left_eps, low=0.0, high=50.0), quality),
+        "FORGET_EPS": (eps, quality),
         "KLOM_95": (jackknife(percentile, left_klom, low=0.0), {"never_seen_against_never_seen": null}),
-        "SWAP": (student(float(advantages.mean()), se, len(advantages) - 1, low=-1.0, high=1.0), {"pairs": advantages.tolist()}),
+        **found,
     }
 
 
