@@ -202,7 +202,7 @@ def _distances(margin: Floats, gone: Mask, never: Mask) -> dict[str, tuple[Stati
     half = np.arange(len(margin)) % 4 < 2
     null = _klom(margin, never & half[:, None], never & ~half[:, None])
     models = int(min(gone.sum(0).min(), never.sum(0).min()))
-    quality = {
+    quality: dict[str, object] = {
         "lower_bound": float(lower.mean()),
         "quality": forgetting_score(epsilon, models),
         "resolution": float(np.log(max(models - 1, 1))),
