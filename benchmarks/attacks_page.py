@@ -141,5 +141,6 @@ def _notes(method: str, simple: float, values: Mapping[str, MetricValue]) -> lis
         f"- {method}: U-LiRA finds {more} than the population attack: {ulira.value or 0.0:.3f} against {simple:.3f}, "
         f"difference {ulira.details['more_than_population']:+.3f} [{low:+.3f}, {high:+.3f}]. Mean lower bound of the epsilon "
         f"{epsilon['lower_bound']:.2f}, forgetting quality {epsilon['quality']:.2f}, resolution "
-        f"{epsilon['resolution']:.2f}; KLOM between models that never saw the images {klom['never_seen_against_never_seen']:.2f}."
+        f"{epsilon['resolution']:.2f}; KLOM between two quarters of the models, "
+        f"neither of which saw the images, {klom['never_seen_against_never_seen']:.2f}."
     ]

@@ -307,8 +307,8 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
     MetricSpec(
         name="KLOM_95",
         title="KL divergence of margins, 95th percentile",
-        says="How differently unlearned models, and models that never saw it, answer for the worst twentieth of the forget set.",
-        hides="Histograms of few models differ by chance alone: compare with the value between models that never saw the samples.",
+        says="How far apart unlearned models and models without them are on the worst twentieth of the forget set.",
+        hides="Histograms of few models differ by chance alone; the details hold the value between models without the samples.",
         formula="95th percentile over forget of KL(margins unlearned || margins never seen), 20 bins",
         source="Georgiev et al. (2024)",
         needs="shadow models that the method was run on",
