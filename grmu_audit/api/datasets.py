@@ -141,7 +141,7 @@ def _facts(dataset: Dataset) -> list[str]:
     ]
     if header.subject_name:
         lines.append(f"subjects: {dataset.frame['subject'].nunique()} ({header.subject_name})")
-    lines += [f"left out: {count} samples without {column}" for column, count in dataset.excluded.items()]
+    lines += [f"left out: {count} samples ({column})" for column, count in dataset.excluded.items()]
     return [*lines, *_sizes(dataset)]
 
 

@@ -10,4 +10,5 @@ MOST_WORKERS = 16
 
 def workers() -> int:
     """One thread for each processor that this process may use."""
-    return min(MOST_WORKERS, len(os.sched_getaffinity(0)))
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(MOST_WORKERS, count)

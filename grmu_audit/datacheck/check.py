@@ -62,7 +62,7 @@ def check(
         content_hashes: [n] digest of each sample's decoded content; without it the look for copies is a warning that says so.
         image_shape_ok: [n] whether each sample could be decoded to the stated size.
         near_copies: [n] training samples that look almost the same as each sample (``data.likeness``).
-        excluded: samples that the reader left out, by the label that they lack: a warning.
+        excluded: samples that the reader left out, by the label that they lack or another reason: a warning.
         unanswered: questions that could not be put, with the reason: warnings that have not passed.
         splits: the splits that will be used, to be checked as they are; None to derive them from the request.
         minimum_group_size: samples that a group needs in test.
@@ -191,11 +191,11 @@ def _declared_groups() -> Iterator[Expectation]:
 
 
 def _left_out(excluded: Mapping[str, int]) -> list[CheckResult]:
-    """Samples without a label, counted by column."""
-    words = "every sample has all of its labels"
+    """Samples that the reader left out, counted by the label that they lack or another reason."""
+    words = "no sample is left out"
     counts = ", ".join(f"{column}: {count}" for column, count in excluded.items())
     observed = f"{sum(excluded.values())} samples left out ({counts})"
-    advice = "fill in the labels: whoever is left out is neither trained on nor protected by the audit"
+    advice = "fill in what is missing: whoever is left out is neither trained on nor protected by the audit"
     return [CheckResult("all", words, False, True, observed, "warning", advice)] if excluded else []
 
 
