@@ -11,25 +11,26 @@ import io
 from pathlib import Path
 
 from grmu_audit.metrics.catalog import BUILT_IN, MetricSpec
+from grmu_audit.metrics.catalog_predictions import FROM_PREDICTIONS
 
-_IMPORTS = "from grmu_audit.metrics import measure\nfrom grmu_audit.metrics.example import example\n"
+_IMPORTS = "from grmu_audit.metrics import measure\nfrom grmu_audit.metrics.example import example\n\n"
 _WHOLE = _IMPORTS + 'found = next(v for v in measure(example()) if v.name == "{name}" and v.group is None)\n'
 _GROUP = (
     "from grmu_audit.metrics import measure\n"
     "from grmu_audit.metrics.example import example\n"
-    "from grmu_audit.records import Group\n"
+    "from grmu_audit.records import Group\n\n"
     'found = next(v for v in measure(example()) if v.name == "{name}" and v.group == Group(1, 0))\n'
 )
 _NEAR = (
     "from grmu_audit.metrics import closeness, compare\n"
-    "from grmu_audit.metrics.example import example\n"
+    "from grmu_audit.metrics.example import example\n\n"
     'changes = compare(example(), example("retrained"), subject="candidate-reference#1")\n'
     'found = next(v for v in closeness([changes], subject="candidate", confidence=0.95) if v.name == "{name}")\n'
 )
 _GAIN = (
     "from grmu_audit.metrics import facts\n"
     "from grmu_audit.metrics.example import example\n"
-    "from grmu_audit.metrics.redistribution import redistribution\n"
+    "from grmu_audit.metrics.redistribution import redistribution\n\n"
     'sides = facts(example()), facts(example("baseline"))\n'
     'found = redistribution(*sides, subject="candidate", confidence=0.95)\n'
 )
@@ -110,7 +111,9 @@ def direction(spec: MetricSpec) -> str:
 
 
 def example_block(spec: MetricSpec) -> str:
-    """The example's code and what it printed."""
+    """The example's code and what it printed; a metric that needs the model shows the command that measures it."""
+    if not spec.example and spec.name not in {known.name for known in FROM_PREDICTIONS}:
+        return "```console\n$ grmu-audit audit --model NAME --level deep\n```\n\nmeasures it."
     code = spec.example or (_EXAMPLES.get(spec.name, _WHOLE) + _PRINT).replace("{name}", spec.name, 1)
     return f"```python\n{code}\n```\n\nprints\n\n```text\n{run(code)}\n```"
 

@@ -17,6 +17,7 @@ from grmu_audit.evidence.attestation import ATTESTATION_FILE, POLICY_FILE, QUALI
 from grmu_audit.evidence.bundle import pack
 from grmu_audit.evidence.signing import open_envelope
 from grmu_audit.metrics.changes import align
+from grmu_audit.policy.files import policy_tree
 
 if TYPE_CHECKING:
     from grmu_audit.policy import Policy
@@ -36,7 +37,7 @@ def evidence_files(audited: Audit, policy: Policy, tables: Sequence[Predictions]
 
     files = {
         REPORT_FILE: report.render(judge.as_stored(audited), "html").encode(),
-        POLICY_FILE: canonical_json(policy.model_dump(mode="json", by_alias=True)),
+        POLICY_FILE: canonical_json(policy_tree(policy)),
     }
     named = zip(sides(audited), tables, strict=True)
     files |= {table_name(name): to_parquet(align(tables[0], table)) for name, table in named}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -22,6 +22,7 @@ from grmu_audit.metrics.grouping import regroup
 from grmu_audit.metrics.privacy import Attacked, attacked
 from grmu_audit.metrics.redistribution import redistribution
 from grmu_audit.metrics.suite import values_of
+from grmu_audit.metrics.values import by_method
 from grmu_audit.records import (
     SPLITS,
     Audit,
@@ -69,10 +70,12 @@ def assemble(
     attack_score: str = "margin",
     variant: str = "pairwise",
     positive_class: int = 1,
+    intervals: str = "wilson",
     data_quality: DataCheckReport | None = None,
     record: Mapping[str, Any] | None = None,
     not_measured: Sequence[NotMeasured] = (),
     training: Mapping[str, Sequence[Mapping[str, float]]] | None = None,
+    measured: Sequence[MetricValue] = (),
 ) -> Audit:
     """The one place where an audit is made from predictions: every metric of every side, and every change.
 
@@ -90,10 +93,12 @@ def assemble(
         attack_score: score of MIA_AUC.
         variant: ``pairwise`` or ``paper`` for EO, DP, EP.
         positive_class: the positive class of a two-class task.
+        intervals: limits of proportions, ``wilson`` or ``clopper-pearson``.
         data_quality: the quality checks of the request.
         record: tool and library versions, hardware, created.
         not_measured: what a reader may expect and will not find.
         training: what each epoch logged, by subject, for the training curves.
+        measured: values that were measured with the models themselves; they follow those of the predictions.
 
     Returns:
         An audit without a verdict; it holds no sample id.
@@ -110,12 +115,19 @@ def assemble(
     attacks = {name: attacked(side) for name, side in {"candidate": first, **sides}.items()}
     metrics = _metrics(first, sides, attacks, yardstick, confidence=confidence, attack_score=attack_score, variant=variant)
     curves = curves_of({"candidate": first, **sides}, attacks, attack_score=attack_score)
-    facts_of_audit = {"seed": seed, "attack_score": attack_score, "variant": variant, "positive_class": positive_class}
+    facts_of_audit: dict[str, object] = {
+        "seed": seed,
+        "attack_score": attack_score,
+        "variant": variant,
+        "positive_class": positive_class,
+    }
+    if intervals != "wilson":
+        facts_of_audit["intervals"] = intervals
     return Audit(
         subject=candidate[0],
         data=data if data.groups else replace(data, groups=group_table(candidate[1])),
         forget=forget or _forget_record(first),
-        metrics=tuple(metrics),
+        metrics=tuple(by_method(value, intervals) for value in (*metrics, *measured)),
         baseline=baseline[0] if baseline else None,
         references=tuple(side[0] for side in references),
         data_quality=data_quality,
@@ -182,7 +194,11 @@ def _metrics(
     found += closeness(rows, subject="candidate", confidence=confidence)
     found.append(redistribution(first, others.get("baseline"), subject="candidate", confidence=confidence))
     found += [v for side in compared.values() for v in side]
-    return found + (list(mean_changes(rows, subject="candidate-reference", confidence=confidence)) if several else [])
+    return found + (list(_mean(rows, values["candidate"], confidence)) if several else [])
+
+
+def _mean(rows: Sequence[Sequence[MetricValue]], own: Sequence[MetricValue], confidence: float) -> Iterator[MetricValue]:
+    return mean_changes(rows, subject="candidate-reference", confidence=confidence, own=own)
 
 
 def group_table(p: Predictions) -> tuple[GroupCount, ...]:
@@ -254,6 +270,7 @@ def score(
         attack_score=attack_score,
         variant=variant,
         positive_class=policy.positive_class if policy else 1,
+        intervals=policy.intervals if policy else "wilson",
         not_measured=_not_measured_by_score(),
     )
     return audit if policy is None else judge(audit, policy, today)

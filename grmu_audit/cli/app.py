@@ -36,6 +36,7 @@ COMMANDS = {
     "site": "Write a static register of all audits.",
     "policy": "Check or show a policy; print its JSON Schema.",
     "methods": "List the unlearning methods.",
+    "metrics": "List the metrics.",
 }
 """Commands with their one-line help, so that the root help imports none of them."""
 

@@ -247,8 +247,15 @@ def compare(
     return tuple(found)
 
 
-def mean_changes(per_reference: Sequence[Sequence[MetricValue]], *, subject: str, confidence: float) -> Iterator[MetricValue]:
-    """Mean over references of every change; the spread over references stands in ``details``, apart from the interval."""
+def mean_changes(
+    per_reference: Sequence[Sequence[MetricValue]], *, subject: str, confidence: float, own: Sequence[MetricValue] = ()
+) -> Iterator[MetricValue]:
+    """Mean over references of every change.
+
+    ``details`` holds, apart from the interval, the spread over references and, where ``own`` gives the candidate's values,
+    where these lie in the distribution of retrained models (``metrics.equivalence``).
+    """
+    values = {(v.name, v.group): v.value for v in own}
     for row in zip(*per_reference, strict=True):
         first, missing = row[0], [v for v in row if v.statistic is None]
         basis = _shared_basis(row)
@@ -257,15 +264,17 @@ def mean_changes(per_reference: Sequence[Sequence[MetricValue]], *, subject: str
             yield undefined(first.name, why, basis, subject=subject, confidence=confidence, group=first.group)
             continue
         terms = [v.statistic for v in row if v.statistic is not None]
-        basis.details.update(_among_retrained(row))
+        basis.details.update(_among_retrained(row, values.get((first.name, first.group))))
         statistic = terms[0] if len(terms) == 1 else {"kind": "mean", "terms": terms}
         yield defined(first.name, statistic, basis, subject=subject, confidence=confidence, group=first.group)
 
 
-def _among_retrained(row: Sequence[MetricValue]) -> dict[str, object]:
-    """Where no change would lie among the changes to each retrained model: the candidate among the retrained ones."""
+def _among_retrained(row: Sequence[MetricValue], own: float | None) -> dict[str, object]:
+    """The candidate's value among those of the retrained models, which are it minus the change to each."""
     found = [v.value for v in row if v.value is not None]
-    return {"retrain_distribution": retrain_distribution(0.0, [-x for x in found])} if len(found) > 1 else {}
+    if own is None or len(found) < 2:
+        return {}
+    return {"retrain_distribution": retrain_distribution(own, [own - change for change in found])}
 
 
 def closeness(

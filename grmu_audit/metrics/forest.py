@@ -45,9 +45,10 @@ def forest_probabilities(x: Floats, y: npt.NDArray[np.int64], asked: Floats, *, 
     table[: len(x)] = code + y * len(values)
     distinct, place = np.unique(_single(asked), return_inverse=True)
     total = np.zeros((2, len(distinct)))
-    seeds = np.random.RandomState(seed)
+    seeds, words = np.random.RandomState(seed), np.random.MT19937()
     for _ in range(trees):
-        counts = _bootstrap(table, (len(x), refused), seeds.randint(_MOST_SEED))
+        np.random.RandomState(words).seed(seeds.randint(_MOST_SEED))
+        counts = _bootstrap(table, (len(x), refused), words)
         total += _tree(values, counts.reshape(2, -1), distinct)
     result: Floats = total.T[place] / trees
     return result
@@ -57,21 +58,21 @@ def _single(x: Floats) -> npt.NDArray[np.float32]:
     return np.clip(x, -_LARGEST, _LARGEST).astype(np.float32)
 
 
-def _bootstrap(table: npt.NDArray[np.intp], sizes: tuple[int, int], seed: int) -> npt.NDArray[np.intp]:
-    """How often each cell occurs in ``table[RandomState(seed).randint(0, n, n)]``.
+def _bootstrap(table: npt.NDArray[np.intp], sizes: tuple[int, int], words: np.random.MT19937) -> npt.NDArray[np.intp]:
+    """How often each cell occurs in ``table[RandomState(words).randint(0, n, n)]``.
 
     NumPy draws an integer below n from 32-bit words by masking and refusing; the same words are taken here all at once.
 
     Args:
         table: [power of two >= n] cell of each sample; from n on the cell that stands for a refused word.
         sizes: n, and the cell of the refused words.
-        seed: the tree's seed.
+        words: the tree's source of 32-bit words.
     """
     missing, refused = sizes
-    words, mask = np.random.RandomState(seed), np.uint32(len(table) - 1)
+    source, mask = np.random.Generator(words), np.uint32(len(table) - 1)
     drawn: list[npt.NDArray[np.intp]] = []
     while missing:
-        drawn.append(table[np.frombuffer(words.bytes(4 * missing), dtype="<u4") & mask])
+        drawn.append(table[source.integers(0, 1 << 32, missing, dtype=np.uint32) & mask])
         missing = int(np.count_nonzero(drawn[-1] == refused))
     counts: npt.NDArray[np.intp] = np.bincount(np.concatenate(drawn), minlength=refused + 1)[:-1]
     return counts

@@ -50,6 +50,12 @@ def attacked(f: Facts, *, forests: bool = True) -> Attacked:
     return Attacked(calls, rocs, why, unseen, matched, weight)
 
 
+def area_of(f: Facts, score: str) -> Roc:
+    """Area of one attack score, forget against unseen samples of the same groups; both must have rows."""
+    sides = matched_sides(f, "forget")
+    return roc(f.scores[score][sides.member], f.scores[score][sides.unseen], sides.weight)
+
+
 def _forests(f: Facts) -> tuple[dict[str, Mask], str]:
     """Calls of both forests, or the reason why there are none."""
     rows = {name: f.predictions.mask(name) for name in ("retain", "val", "forget")}

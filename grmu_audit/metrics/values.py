@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from grmu_audit.metrics.intervals import Statistic, estimate, interval
+from grmu_audit.metrics.intervals import Statistic, estimate, interval, with_method
 from grmu_audit.records import Group, MetricValue
 
 
@@ -58,3 +58,11 @@ def undefined(name: str, why: str, basis: Basis, *, subject: str, confidence: fl
         subjects=basis.subjects,
         details=basis.details,
     )
+
+
+def by_method(value: MetricValue, method: str) -> MetricValue:
+    """The same value with limits of its proportions by another method (``wilson`` or ``clopper-pearson``)."""
+    if method == "wilson" or value.statistic is None:
+        return value
+    statistic = with_method(value.statistic, method)
+    return replace(value, statistic=statistic, interval=interval(statistic, value.confidence))

@@ -39,13 +39,18 @@ def load_named(name_or_path: str | Path) -> Policy:
     return load(policy_file(str(name_or_path)))
 
 
-def policy_sha256(policy: Policy) -> str:
-    """SHA-256 of the policy in canonical JSON, defaults filled in: layout and comments of the file do not matter.
+def policy_tree(policy: Policy) -> dict[str, Any]:
+    """A policy as plain JSON types, defaults filled in, as it is digested and stored.
 
     Keys that came after the first release are left out where they have their default, so that digests stay what they were.
     """
-    tree = policy.model_dump(mode="json", by_alias=True)
-    return sha256_hex(canonical_json({key: value for key, value in tree.items() if _LATER.get(key, _LATER) != value}))
+    tree: dict[str, Any] = policy.model_dump(mode="json", by_alias=True)
+    return {key: value for key, value in tree.items() if key not in _LATER or value != _LATER[key]}
+
+
+def policy_sha256(policy: Policy) -> str:
+    """SHA-256 of the policy in canonical JSON: layout and comments of the file do not matter."""
+    return sha256_hex(canonical_json(policy_tree(policy)))
 
 
 def json_schema() -> dict[str, Any]:

@@ -98,6 +98,8 @@ def test_several_references_give_mean_spread_and_equivalence():
     found = change.details["retrain_distribution"]
     direct = retrain_distribution(own, each)
     assert found["p_value"] == pytest.approx(direct["p_value"])
+    assert found["mean"] == pytest.approx(np.mean(each))
+    assert found["prediction_interval"] == pytest.approx(direct["prediction_interval"])
     assert found["inside"] == direct["inside"]
     same = assemble((ref, example("retrained", seed=9)), references=[(ref, p) for p in retrained], data=DataRecord("d", {}))
     assert same.metric("TA", "candidate-reference").details["retrain_distribution"]["inside"] is True
