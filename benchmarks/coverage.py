@@ -55,6 +55,7 @@ class Tally:
     """What happened to one metric over the audits of a setting."""
 
     truth: float
+    compare: bool = True
     covered: list[bool] = field(default_factory=list)
     plain_covered: list[bool] = field(default_factory=list)
     plain_widths: list[float] = field(default_factory=list)
@@ -71,7 +72,7 @@ class Tally:
         self.below.append(high < self.truth - 1e-12)
         self.widths.append(high - low)
         self.estimates.append(estimate(statistic))
-        before = plain_limits(statistic)
+        before = plain_limits(statistic) if self.compare else None
         if before is not None:
             self.plain_covered.append(before[0] <= self.truth + 1e-12 and before[1] >= self.truth - 1e-12)
             self.plain_widths.append(before[1] - before[0])
@@ -229,16 +230,17 @@ def truths(setting: Setting) -> dict[str, float]:
     return values | {f"{name} change": values[name] - rule(right["baseline"]) for name, rule in rules.items()}
 
 
-def simulate(setting: Setting, audits: int, seed: int) -> list[dict[str, Tally]]:
-    """Tallies of every metric; with clusters the naive ones second."""
+def simulate(setting: Setting, audits: int, seed: int, only: str = "") -> list[dict[str, Tally]]:
+    """Tallies of every metric, or of one; with clusters the naive ones second."""
     rng = np.random.default_rng([seed, setting.groups, setting.size, TRUTHS.index(setting.truth), setting.clustered])
     truth = truths(setting)
     tallies: list[dict[str, Tally]] = []
     for variants in draw(setting, audits, rng):
-        tallies = tallies or [{name: Tally(truth[name]) for name in made} for made in variants]
+        names = [only] if only else list(variants[0])
+        tallies = tallies or [{n: Tally(truth[n], not (setting.clustered or only)) for n in names} for _ in variants]
         for made, tally in zip(variants, tallies, strict=True):
-            for name, statistic in made.items():
-                tally[name].add(statistic)
+            for name in names:
+                tally[name].add(made[name])
     return tallies
 
 
