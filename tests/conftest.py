@@ -15,6 +15,12 @@ for name in [n for n in os.environ if n.startswith(("GRMU_AUDIT_", "MLFLOW_")) a
     del os.environ[name]
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What the tests decode and tokenise goes nowhere near the person's cache."""
+    os.environ["GRMU_AUDIT_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What shares something expensive runs in one process: the tests of a file, and all that look at the demo."""
     for item in items:

@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from grmu_audit import __version__
 from grmu_audit.api import judge
+from grmu_audit.api.deep import Asked, Setting, deepen, passes
 from grmu_audit.api.erasure import request_fields
 from grmu_audit.api.export import evidence_files
+from grmu_audit.api.kept_probes import Shelf, address
+from grmu_audit.api.levels import check_level, left_out
 from grmu_audit.api.network import stored_network
 from grmu_audit.api.request import StoredRequest, stored_request
 from grmu_audit.api.session import Session
+from grmu_audit.api.shadow import Asking
 from grmu_audit.api.version import PREDICTIONS, QUALITY, TRAINING
 from grmu_audit.errors import InputError, IntegrityError
 from grmu_audit.evidence import pseudonyms, write_atomic
@@ -35,7 +39,8 @@ if TYPE_CHECKING:
     from grmu_audit.evaluation.predict import Outputs
     from grmu_audit.policy import Policy
 
-
+ASKING = Asking()
+"""Shadow models of level deep unless the caller says otherwise."""
 VALID_DAYS = 90
 """Days after which a verdict is stale, unless the caller says otherwise."""
 
@@ -64,6 +69,8 @@ def audit(
     seed: int = 0,
     today: date | None = None,
     valid_days: int = VALID_DAYS,
+    level: str = "quick",
+    shadows: Asking = ASKING,
 ) -> Audited:
     """Evaluate, judge, write ``audit.json`` and ``report.html``, log both, and index them by tags of the version.
 
@@ -77,24 +84,33 @@ def audit(
         seed: of the attacks.
         today: date that waivers are judged at; None: the current day.
         valid_days: days after which the verdict expires.
+        level: ``quick`` (predictions only), ``standard`` or ``deep``; see ``levels``.
+        shadows: how many shadow models level deep trains, and within which time.
 
     Raises:
-        InputError: the version was not made for a forget request.
+        InputError: the version was not made for a forget request, or there is no such level.
         IntegrityError: a stored file is not what was recorded.
     """
     from grmu_audit import report
 
+    check_level(level)
     ref = session.store.resolve(model)
     request = stored_request(session, ref)
     dataset = session.dataset_of(ref)
     baseline = session.store.resolve(ref.parent) if ref.parent else None
     chosen = _references(session, ref, references)
-    passes = 0
+    made = 0
     tables: list[tuple[ModelRef, Predictions]] = []
     for version in [ref, *([baseline] if baseline else []), *chosen]:
         outputs = outputs_of(session, version, dataset)
-        passes += outputs.forward_passes
+        made += outputs.forward_passes
         tables.append((version, predictions_of(outputs, request, dataset)))
+    setting = Setting(session, dataset, request.names, request.digest, seed, Asked(), shadows)
+    named = dict(zip(_names(len(tables), baseline is not None), tables, strict=True))
+    depth = deepen(
+        setting, named, level, dominant=request.dominant, confidence=policy.confidence, positive_class=policy.positive_class
+    )
+    made += passes(setting.asked, dataset)
     facts = judge.assemble(
         tables[0],
         baseline=tables[1] if baseline else None,
@@ -109,7 +125,9 @@ def audit(
         intervals=policy.intervals,
         seed=seed,
         data_quality=_quality(session, ref),
-        record=_record(seed, passes, valid_days),
+        record=_record(seed, made, valid_days) | {"level": level, **depth.record},
+        not_measured=(*left_out(level), *depth.not_measured),
+        measured=depth.values,
         training=_training(session, [version for version, _ in tables], baseline is not None),
     )
     _same_manifest(session, ref)
@@ -119,7 +137,13 @@ def audit(
     judge.write_audit(judged, out / "audit.json")
     write_atomic(out / "report.html", page)
     _log(session, judged, evidence_files(judged, policy, [table for _, table in tables]), ref)
-    return Audited(judged, ref, out, passes)
+    return Audited(judged, ref, out, made)
+
+
+def _names(count: int, has_baseline: bool) -> list[str]:
+    """Subject names of the sides of an audit, in order."""
+    names = ["candidate", *(["baseline"] if has_baseline else [])]
+    return names + [f"reference#{i + 1}" for i in range(count - len(names))]
 
 
 def outputs_of(session: Session, ref: ModelRef, dataset: Dataset) -> Outputs:
@@ -132,10 +156,24 @@ def outputs_of(session: Session, ref: ModelRef, dataset: Dataset) -> Outputs:
 
     stored = session.store.run_artifact(ref.run_id, PREDICTIONS) if ref.run_id else None
     if stored is None:
-        return _forward(session, ref, dataset)
+        return _kept_forward(session, ref, dataset)
     outputs = from_parquet(stored)
     if len(outputs.ids) != len(dataset):
         raise IntegrityError(f"stored predictions of {ref.label} have {len(outputs.ids)} rows, the data has {len(dataset)}")
+    return outputs
+
+
+def _kept_forward(session: Session, ref: ModelRef, dataset: Dataset) -> Outputs:
+    """The forward pass of a version that came without one: made once and kept, under the operator's pseudonyms."""
+    from grmu_audit.evaluation.predict import from_parquet, to_parquet
+
+    shelf, mark = Shelf(session.root / "measured"), pseudonyms(session.key, ["predictions"])[0]
+    key = address({"kind": "predictions", "model": ref.manifest_sha256, "data": dataset.digest, "names": mark})
+    path = shelf.path(key, "parquet")
+    if path.is_file():
+        return from_parquet(path.read_bytes())
+    outputs = _forward(session, ref, dataset)
+    write_atomic(path, to_parquet(outputs), mode=0o600)
     return outputs
 
 
@@ -200,8 +238,7 @@ def _quality(session: Session, ref: ModelRef) -> DataCheckReport | None:
 
 def _training(session: Session, versions: Sequence[ModelRef], has_baseline: bool) -> dict[str, list[dict[str, float]]]:
     """What each epoch logged, by subject; a version without a stored history has none."""
-    names = ["candidate", *(["baseline"] if has_baseline else [])]
-    names += [f"reference#{i + 1}" for i in range(len(versions) - len(names))]
+    names = _names(len(versions), has_baseline)
     found = {name: _epochs(session, version) for name, version in zip(names, versions, strict=True)}
     return {name: epochs for name, epochs in found.items() if epochs}
 

@@ -79,8 +79,10 @@ def quality_report(dataset: Dataset, request: ForgetRequest | None, minimum: int
         request: the forget request, or None.
         minimum: test samples that every group needs.
     """
-    from grmu_audit.data.quality import near_copies, sizes_ok
+    from grmu_audit.data.quality import looks, near_copies, sizes_ok
 
+    alike = near_copies(dataset)
+    plain = {"no near-duplicate of train in val or test": "too many images look alike to compare all pairs"}
     return check(
         dataset.frame,
         request,
@@ -88,9 +90,11 @@ def quality_report(dataset: Dataset, request: ForgetRequest | None, minimum: int
         attribute_names=dataset.header.attribute_names,
         content_hashes=dataset.content,
         image_shape_ok=sizes_ok(dataset),
-        near_copies=near_copies(dataset),
+        near_copies=alike,
+        unanswered=plain if alike is None and looks(dataset) else None,
         excluded=dataset.excluded,
         minimum_group_size=minimum,
+        copies="error" if dataset.header.kind == "image" else "warning",
     )
 
 
@@ -137,7 +141,7 @@ def _facts(dataset: Dataset) -> list[str]:
     ]
     if header.subject_name:
         lines.append(f"subjects: {dataset.frame['subject'].nunique()} ({header.subject_name})")
-    lines += [f"left out: {count} samples without {column}" for column, count in dataset.excluded.items()]
+    lines += [f"left out: {count} samples ({column})" for column, count in dataset.excluded.items()]
     return [*lines, *_sizes(dataset)]
 
 

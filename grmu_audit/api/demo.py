@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,8 +85,8 @@ def demo(session: Session, out: Path, say: Say, seed: int = 0) -> Story:
     weighted = unlearn(session, base.label, ids, method="retrain", reweight=True, seed=seed)
     say("5. unlearn with MIU, audit, promote")
     good, promoted = _try(session, base, ids, "miu", out, seed)
-    say("6. unlearn with gradient ascent, audit, try to promote")
-    bad, through = _try(session, base, ids, "gradient_ascent", out, seed)
+    say("6. unlearn with gradient ascent at a careless rate, audit, try to promote")
+    bad, through = _try(session, base, ids, "gradient_ascent", out, seed, {"learning_rate": 2e-3})
     rows = (
         Row("pretrain", base, good, "baseline", ""),
         Row("retrain", plain, good, "reference#2", ""),
@@ -97,9 +97,11 @@ def demo(session: Session, out: Path, say: Say, seed: int = 0) -> Story:
     return Story(rows, good, bad, promoted, not through)
 
 
-def _try(session: Session, base: ModelRef, ids: Path, method: str, out: Path, seed: int) -> tuple[Audited, bool]:
+def _try(
+    session: Session, base: ModelRef, ids: Path, method: str, out: Path, seed: int, settings: Mapping[str, object] | None = None
+) -> tuple[Audited, bool]:
     """Unlearn, audit, and promote if the policy lets it through."""
-    ref = unlearn(session, base.label, ids, method=method, seed=seed)
+    ref = unlearn(session, base.label, ids, method=method, seed=seed, settings=settings)
     audited = audit(session, ref.label, policy=load_named("default"), out=out / method.replace("_", "-"))
     try:
         promote(session, ref.label, reason="demo")

@@ -75,6 +75,7 @@ def assemble(
     record: Mapping[str, Any] | None = None,
     not_measured: Sequence[NotMeasured] = (),
     training: Mapping[str, Sequence[Mapping[str, float]]] | None = None,
+    measured: Sequence[MetricValue] = (),
 ) -> Audit:
     """The one place where an audit is made from predictions: every metric of every side, and every change.
 
@@ -97,6 +98,7 @@ def assemble(
         record: tool and library versions, hardware, created.
         not_measured: what a reader may expect and will not find.
         training: what each epoch logged, by subject, for the training curves.
+        measured: values that were measured with the models themselves; they follow those of the predictions.
 
     Returns:
         An audit without a verdict; it holds no sample id.
@@ -125,7 +127,7 @@ def assemble(
         subject=candidate[0],
         data=data if data.groups else replace(data, groups=group_table(candidate[1])),
         forget=forget or _forget_record(first),
-        metrics=tuple(by_method(value, intervals) for value in metrics),
+        metrics=tuple(by_method(value, intervals) for value in (*metrics, *measured)),
         baseline=baseline[0] if baseline else None,
         references=tuple(side[0] for side in references),
         data_quality=data_quality,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from grmu_audit.api import judge
 from grmu_audit.api.kept_predictions import from_parquet, predictions_sha256, table_name
 from grmu_audit.errors import GrmuAuditError
+from grmu_audit.metrics.catalog_deep import DEEP_NAMES
 from grmu_audit.metrics.privacy import FORESTS
 from grmu_audit.records import Audit, MetricValue, ModelRef, Predictions
 
@@ -51,8 +52,11 @@ def rescore(audit: Audit, policy: Policy, files: Mapping[str, bytes]) -> Rescore
     found = {name: predictions_sha256(table) for name, table in tables.items()}
     findings = [f"predictions of {name} are not those that were audited" for name in _differing(recorded, found)]
     numbers, notes = _numbers(audit, again)
+    carried = sorted({value.name for value in _measured(audit)})
+    if carried:
+        notes.append(f"{', '.join(carried)} were measured with the models themselves and are taken over as recorded")
     findings += [*numbers, *_rules(audit, judged)]
-    return Rescored(tuple(findings), tuple(notes), len(again.metrics))
+    return Rescored(tuple(findings), tuple(notes), len(again.metrics) - len(_measured(audit)))
 
 
 def sides(audit: Audit) -> dict[str, ModelRef]:
@@ -83,7 +87,13 @@ def _assembled(audit: Audit, tables: Mapping[str, Predictions]) -> Audit:
         data_quality=audit.data_quality,
         not_measured=audit.not_measured,
         record={"created": record["created"]},
+        measured=_measured(audit),
     )
+
+
+def _measured(audit: Audit) -> tuple[MetricValue, ...]:
+    """Values that were measured with the models themselves: predictions cannot give them again."""
+    return tuple(value for value in audit.metrics if value.name in DEEP_NAMES)
 
 
 def _numbers(audit: Audit, again: Audit) -> tuple[list[str], list[str]]:

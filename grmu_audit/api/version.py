@@ -113,10 +113,18 @@ def make_evaluated(
     session: Session, name: str, dataset: Dataset, recipe: Recipe, quality: DataCheckReport, make: Make, *, resume: bool = False
 ) -> Version:
     """As ``make_version``, with the predictions that were made."""
+    from grmu_audit.data.source import BatchSource
+    from grmu_audit.evaluation.predict import forward
+
     kind = "unlearn" if recipe.role == "unlearned" else recipe.role
     with session.store.run(name, kind, parent=recipe.parent.run_id if recipe.parent else None) as run:
-        runtime, model, seconds = _made(session, name, dataset, recipe, quality, make, run, resume)
-        outputs = _predicted(session, dataset, model, runtime)
+        runtime, epochs = _opened(session, name, dataset, recipe, quality, run, resume)
+        source = BatchSource(dataset, runtime.device)
+        start = time.perf_counter()
+        model = made(make, source, runtime)
+        seconds = time.perf_counter() - start
+        run.log_bytes(canonical_json(epochs), TRAINING)
+        outputs = forward(model, source, runtime, pseudonyms(session.key, dataset.frame["id"].tolist()))
         _log_end(run, recipe, outputs, runtime, seconds)
         ref = _registered(session, run, name, dataset, recipe, model, _facts(recipe, model, runtime, seconds))
         if runtime.checkpoints is not None:
@@ -127,19 +135,10 @@ def make_evaluated(
     return Version(ref, outputs)
 
 
-def _made(
-    session: Session,
-    name: str,
-    dataset: Dataset,
-    recipe: Recipe,
-    quality: DataCheckReport,
-    make: Make,
-    run: Run,
-    resume: bool,
-) -> tuple[Runtime, Classifier, float]:
-    """The network, and the seconds that it took."""
-    from grmu_audit.data.source import BatchSource
-
+def _opened(
+    session: Session, name: str, dataset: Dataset, recipe: Recipe, quality: DataCheckReport, run: Run, resume: bool
+) -> tuple[Runtime, list[dict[str, float]]]:
+    """Where the network is made, and what its epochs will log."""
     epochs: list[dict[str, float]] = []
 
     def log(epoch: int, metrics: Mapping[str, float]) -> None:
@@ -150,19 +149,7 @@ def _made(
     runtime = session.runtime(recipe.seed, _title(name, recipe), log)
     _log_start(run, dataset, recipe, quality)
     runtime.checkpoints = checkpoints(session, dataset, recipe, runtime, resume)
-    source = BatchSource(dataset, runtime.device)
-    start = time.perf_counter()
-    model = made(make, source, runtime)
-    seconds = time.perf_counter() - start
-    run.log_bytes(canonical_json(epochs), TRAINING)
-    return runtime, model, seconds
-
-
-def _predicted(session: Session, dataset: Dataset, model: Classifier, runtime: Runtime) -> Outputs:
-    from grmu_audit.data.source import BatchSource
-    from grmu_audit.evaluation.predict import forward
-
-    return forward(model, BatchSource(dataset, runtime.device), runtime, pseudonyms(session.key, dataset.frame["id"].tolist()))
+    return runtime, epochs
 
 
 def _facts(recipe: Recipe, model: Classifier, runtime: Runtime, seconds: float) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -119,13 +119,29 @@ def _table(records: Iterator[tuple[int, list[str]]], name: str, header: Sequence
         raise InputError(f"{name}: column {repeated[0]!r} stands twice in the header: rename one of the two")
     columns: dict[str, list[str]] = {column: [] for column in header}
     stores, rows = list(columns.values()), []
+    one = shared()
     for line, cells in records:
         if len(cells) != len(stores):
             raise InputError(f"{name}: row {line} has {len(cells)} cells where {len(stores)} are expected: mend it")
         rows.append(line)
         for store, cell in zip(stores, cells, strict=True):
-            store.append(cell)
+            store.append(one(cell))
     return Cells(name, tuple(header), tuple(rows), columns)
+
+
+def shared(most: int = 10_000) -> Callable[[str], str]:
+    """A function that gives the same object for equal cells, so that a column of labels takes a pointer a row.
+
+    >>> one = shared()
+    >>> one("".join(["-", "1"])) is one("-1")
+    True
+    """
+    known: dict[str, str] = {}
+
+    def one(cell: str) -> str:
+        return known.setdefault(cell, cell) if len(known) < most else known.get(cell, cell)
+
+    return one
 
 
 def read_parquet(path: Path) -> Cells:

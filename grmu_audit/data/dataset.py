@@ -162,7 +162,7 @@ class Dataset:
     """The inputs, whatever their kind.  Images: uint8 [n, channels, height, width], or a ``cache.store.ImageStore`` of uint8
     [height, width, channels] of any size.  Tables: float32 [n, features].  Text: what its source keeps."""
     excluded: Mapping[str, int] = field(default_factory=dict)
-    """Samples that were left out, by the column whose label they lack."""
+    """Samples that were left out, by the column whose label they lack or another reason."""
 
     def __len__(self) -> int:
         return len(self.frame)

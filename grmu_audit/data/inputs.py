@@ -120,7 +120,9 @@ class ImageFiles:
             start, stop = int(self._store.offsets[i]), int(self._store.offsets[i + 1])
             image = torch.from_numpy(self._store[i]) if self._held is None else self._held[start:stop].view(h, w, 3)
             batch[place, :h, :w] = image
-        return batch if self._held is not None else batch.pin_memory().to(self._device, non_blocking=True)
+        if self._held is None and self._device.type == "cuda":
+            batch = batch.pin_memory()
+        return batch.to(self._device, non_blocking=True)
 
 
 def _on_gpu(store: ImageStore, device: torch.device) -> torch.Tensor | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +12,9 @@ BANDS = 8
 """Pieces of 16 bits that a hash is looked up by; two hashes with fewer differing bits than pieces share one."""
 NEAR = 6
 """Differing bits of 128 up to which two images count as near-duplicates."""
-MOST_PAIRS = 50_000_000
+AT_ONCE = 2_000_000
+"""Pairs that are held in memory at a time."""
+MOST_PAIRS = 200_000_000
 """Pairs that are compared; with more (plain images) the question is not answered."""
 
 
@@ -40,11 +42,10 @@ def hashes_of(images: Iterable[npt.NDArray[np.uint8]]) -> Hashes:
 def near_copies(found: Hashes, among: Hashes) -> npt.NDArray[np.int64] | None:
     """[n] how many of ``among`` [m, 2] are within ``NEAR`` bits of each of ``found`` [n, 2]; None with too many pairs.
 
-    Exact: whatever is that near shares at least one of the ``BANDS`` pieces.
+    Exact: whatever is that near shares at least one of the ``BANDS`` pieces.  Memory is bounded by ``AT_ONCE`` pairs.
     """
-    counts = np.zeros(len(found), dtype=np.int64)
     pieces, others = found.view(np.uint16).reshape(len(found), -1), among.view(np.uint16).reshape(len(among), -1)
-    pairs, total = [], 0
+    pairs, total = [np.zeros((0, 2), dtype=np.int64)], 0
     for band in range(BANDS):
         order = np.argsort(others[:, band], kind="stable")
         keys = others[order, band]
@@ -52,11 +53,26 @@ def near_copies(found: Hashes, among: Hashes) -> npt.NDArray[np.int64] | None:
         total += int((high - low).sum())
         if total > MOST_PAIRS:
             return None
-        rows = np.repeat(np.arange(len(found)), high - low)
-        inside = np.arange(len(rows)) - np.repeat(np.cumsum(high - low) - (high - low), high - low)
-        mates = order[np.repeat(low, high - low) + inside]
-        near = np.bitwise_count(found[rows] ^ among[mates]).sum(1) <= NEAR
-        pairs.append(np.stack([rows[near], mates[near]], 1))
-    distinct = np.unique(np.concatenate(pairs), axis=0) if pairs else np.zeros((0, 2), dtype=np.int64)
-    np.add.at(counts, distinct[:, 0], 1)
-    return counts
+        for block in _blocks(high - low):
+            rows, mates = _pairs(block, low, high, order)
+            near = np.bitwise_count(found[rows] ^ among[mates]).sum(1) <= NEAR
+            pairs.append(np.stack([rows[near], mates[near]], 1))
+    distinct = np.unique(np.concatenate(pairs), axis=0)
+    return np.bincount(distinct[:, 0], minlength=len(found)).astype(np.int64)
+
+
+def _blocks(sizes: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:
+    """Rows in blocks of about ``AT_ONCE`` pairs."""
+    number = np.cumsum(sizes) // AT_ONCE
+    for block in np.unique(number):
+        yield np.flatnonzero(number == block)
+
+
+def _pairs(
+    block: npt.NDArray[np.int64], low: npt.NDArray[np.int64], high: npt.NDArray[np.int64], order: npt.NDArray[np.int64]
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """Every row of the block with every candidate between its ``low`` and ``high`` in ``order``."""
+    sizes = (high - low)[block]
+    rows = np.repeat(block, sizes)
+    inside = np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return rows, order[np.repeat(low[block], sizes) + inside]

@@ -40,7 +40,7 @@ class ImageOptions(ReaderOptions):
     """Height and width of an input in pixels."""
 
 
-O = TypeVar("O", bound=ReaderOptions)  # noqa: E741
+O = TypeVar("O", bound=BaseModel)  # noqa: E741
 
 
 def parse_options(name: str, model: type[O], options: Mapping[str, object]) -> O:

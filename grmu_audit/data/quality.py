@@ -31,7 +31,7 @@ def sizes_ok(dataset: Dataset) -> list[bool] | None:
 def near_copies(dataset: Dataset) -> list[int] | None:
     """[n] training images that look almost the same as each validation and test image (0 for training images themselves).
 
-    None for inputs that are no images, and where the images are too plain for the question (too many alike).
+    None for inputs that are no images (``looks`` is False then), and where too many images are alike to compare all pairs.
     """
     from grmu_audit.data.likeness import near_copies as alike
 
@@ -46,6 +46,11 @@ def near_copies(dataset: Dataset) -> list[int] | None:
     counts = np.zeros(len(dataset), dtype=np.int64)
     counts[others] = found
     return [int(count) for count in counts]
+
+
+def looks(dataset: Dataset) -> bool:
+    """Whether the inputs are images, which can look alike."""
+    return _hashes(dataset) is not None
 
 
 def _hashes(dataset: Dataset) -> Hashes | None:

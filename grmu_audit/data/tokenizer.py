@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import zipfile
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from grmu_audit.data.cache import cache_folder
 from grmu_audit.data.dataset import Vocabulary
+from grmu_audit.data.tokens import Tokens
 from grmu_audit.errors import EnvironmentFailure, InputError
-from grmu_audit.evidence import sha256_file
+from grmu_audit.evidence import canonical_json, sha256_file, write_atomic
 
 START, SEPARATOR, PADDING = "[CLS]", "[SEP]", "[PAD]"
+CHUNK = 8192
+"""Pairs that are read at a time."""
 LARGEST_FILE = 64 << 20
 """Bytes that a tokenizer's file may have."""
 
@@ -22,6 +34,8 @@ class Tokenizer:
 
     vocabulary: Vocabulary
     """What a model must know."""
+    length: int
+    """Longest pair in tokens."""
     _encoder: Any
     """The tokenizer of the ``tokenizers`` package."""
 
@@ -52,11 +66,45 @@ class Tokenizer:
         encoder.enable_truncation(length, strategy="longest_first")
         encoder.post_processor = tokenizers.processors.BertProcessing((SEPARATOR, numbers[SEPARATOR]), (START, numbers[START]))
         vocabulary = Vocabulary(encoder.get_vocab_size(), numbers[PADDING], numbers[SEPARATOR], sha256_file(path))
-        return cls(vocabulary, encoder)
+        return cls(vocabulary, length, encoder)
 
-    def pairs(self, texts: Sequence[tuple[str, str]]) -> list[list[int]]:
-        """Token numbers of each pair."""
-        return [list(found.ids) for found in self._encoder.encode_batch(list(texts))]
+    def pairs(self, texts: Sequence[tuple[str, str]]) -> Tokens:
+        """Token numbers of each pair; the same texts with the same tokenizer and length come from the cache."""
+        state = hashlib.sha256(canonical_json([self.vocabulary.sha256, self.length, metadata.version("tokenizers")]))
+        for pair in texts:
+            state.update(canonical_json(pair))
+        path = cache_folder() / "tokens" / f"{state.hexdigest()}.npz"
+        found = _kept(path, len(texts))
+        if found is None:
+            found = self._encoded(texts)
+            _keep(path, found)
+        return found
+
+    def _encoded(self, texts: Sequence[tuple[str, str]]) -> Tokens:
+        parts: list[npt.NDArray[np.int32]] = []
+        for start in range(0, len(texts), CHUNK):
+            chunk = self._encoder.encode_batch_fast(list(texts[start : start + CHUNK]))
+            parts += [np.array(one.ids, dtype=np.int32) for one in chunk]
+        return Tokens.of(parts)
+
+
+def _kept(path: Path, count: int) -> Tokens | None:
+    """What the cache holds; None where it has nothing, or something damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            values, lengths = stored["values"], stored["lengths"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    fits = len(lengths) == count and int(lengths.sum()) == len(values) and values.dtype == np.int32
+    return Tokens(values, lengths) if fits else None
+
+
+def _keep(path: Path, tokens: Tokens) -> None:
+    buffer = io.BytesIO()
+    np.savez(buffer, values=tokens.values, lengths=tokens.lengths)
+    with suppress(OSError, EnvironmentFailure):  # without a cache the texts are read again the next time
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, buffer.getvalue())
 
 
 def _loaded(tokenizers: Any, path: Path) -> Any:

@@ -37,11 +37,15 @@ class Tokens:
         self.offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(lengths)])
 
     @classmethod
-    def of(cls, texts: Sequence[Sequence[int]]) -> Tokens:
+    def of(cls, texts: Sequence[Sequence[int] | npt.NDArray[np.int32]]) -> Tokens:
         """From one sequence of numbers per text."""
         lengths = np.array([len(text) for text in texts], dtype=np.int64)
-        values = np.fromiter((token for text in texts for token in text), dtype=np.int32, count=int(lengths.sum()))
-        return cls(values, lengths)
+        parts = [np.asarray(text, dtype=np.int32) for text in texts]
+        return cls(np.concatenate(parts) if parts else np.zeros(0, dtype=np.int32), lengths)
+
+    def only(self, keep: npt.NDArray[np.bool_]) -> Tokens:
+        """The texts that are kept, in order."""
+        return Tokens(self.values[np.repeat(keep, self.lengths)], self.lengths[keep])
 
     @property
     def longest(self) -> int:

@@ -41,8 +41,10 @@ def check(
     image_shape_ok: Sequence[bool] | None = None,
     near_copies: Sequence[int] | None = None,
     excluded: Mapping[str, int] | None = None,
+    unanswered: Mapping[str, str] | None = None,
     splits: Splits | None = None,
     minimum_group_size: int = 30,
+    copies: str = "error",
 ) -> DataCheckReport:
     """Check a dataset, and a forget request where there is one.
 
@@ -60,9 +62,12 @@ def check(
         content_hashes: [n] digest of each sample's decoded content; without it the look for copies is a warning that says so.
         image_shape_ok: [n] whether each sample could be decoded to the stated size.
         near_copies: [n] training samples that look almost the same as each sample (``data.likeness``).
-        excluded: samples that the reader left out, by the label that they lack: a warning.
+        excluded: samples that the reader left out, by the label that they lack or another reason: a warning.
+        unanswered: questions that could not be put, with the reason: warnings that have not passed.
         splits: the splits that will be used, to be checked as they are; None to derive them from the request.
         minimum_group_size: samples that a group needs in test.
+        copies: severity of content of train again in val or test: ``error`` for images; ``warning`` where different people can
+            have the same content (rows of a table, short texts).
 
     Raises:
         InputError: a column is missing, or an argument is not one per row.
@@ -73,13 +78,13 @@ def check(
     rows = tables.roles(frame, request, splits)
     manifest = tables.manifest_table(frame, rows, content_hashes, image_shape_ok, near_copies)
     groups = tables.group_table(manifest, rows, class_names, attribute_names)
-    asked = _suites(request, len(class_names), len(attribute_names), set(manifest.columns), minimum_group_size)
+    asked = _suites(request, len(class_names), len(attribute_names), set(manifest.columns), minimum_group_size, copies)
     parts = {split: manifest[manifest["split"] == split] for split in _SPLITS}
     parts |= {role: manifest.iloc[positions] for role, positions in rows.items()}
     named = {"all": manifest, **parts, "groups": groups, "train groups": groups[groups["train"] > 0]}
     results, engine = evaluate({name: table.reset_index(drop=True) for name, table in named.items()}, asked)
     return DataCheckReport(
-        results=(*results, *_not_asked(content_hashes), *_left_out(excluded or {})),
+        results=(*results, *_not_asked(content_hashes), *_left_out(excluded or {}), *_unanswered(unanswered or {})),
         engine=engine,
         suite_sha256=suites_sha256(asked),
         group_shift=tables.group_shift(groups) if request else (),
@@ -103,7 +108,7 @@ def require(report: DataCheckReport) -> None:
 
 
 def _suites(
-    request: ForgetRequest | None, classes: int, attributes: int, columns: set[str], minimum_group_size: int
+    request: ForgetRequest | None, classes: int, attributes: int, columns: set[str], minimum_group_size: int, copies: str
 ) -> list[Suite]:
     def labels(part: str) -> list[Expectation]:
         return [*_labels(part, "target", classes), *_labels(part, "attribute", attributes)]
@@ -112,7 +117,7 @@ def _suites(
     expected = {"train": "train", "val": "val", "test": "test"} | ({"retain": "train", "forget": "train"} if request else {})
     for part in ("train", "retain", "forget", "val", "test"):
         if part in expected:
-            suites.append(Suite(part, (*_part(part, expected[part], columns, request), *labels(part))))
+            suites.append(Suite(part, (*_part(part, expected[part], columns, request, copies), *labels(part))))
     suites.append(Suite("train groups", tuple(_train_groups(request, minimum_group_size))))
     suites.append(Suite("groups", tuple(_declared_groups())))
     return suites
@@ -137,7 +142,7 @@ def _whole(columns: set[str]) -> Iterator[Expectation]:
         )
 
 
-def _part(part: str, split: str, columns: set[str], request: ForgetRequest | None) -> Iterator[Expectation]:
+def _part(part: str, split: str, columns: set[str], request: ForgetRequest | None, copies: str) -> Iterator[Expectation]:
     yield not_empty(part, f"put samples into {part}")
     yield in_set(part, "split", (split,), f"take samples of the {split} split only")
     if part == "train":
@@ -149,9 +154,8 @@ def _part(part: str, split: str, columns: set[str], request: ForgetRequest | Non
         advice = "add the copies to the request, else the model goes on learning from them"
         yield always(part, "no content of forget again in retain", "retain_copies", 0, advice, "warning")
     if split != "train" and "train_copies" in columns:
-        yield always(
-            part, f"no content of train again in {part}", "train_copies", 0, f"remove the copies from train or from {part}"
-        )
+        advice = f"remove the copies from train or from {part}"
+        yield always(part, f"no content of train again in {part}", "train_copies", 0, advice, copies)
     if split != "train" and "near_copies" in columns:
         advice = f"look at them: if they show the same scene, remove them from train or from {part}"
         yield always(part, f"no near-duplicate of train in {part}", "near_copies", 0, advice, "warning")
@@ -187,12 +191,20 @@ def _declared_groups() -> Iterator[Expectation]:
 
 
 def _left_out(excluded: Mapping[str, int]) -> list[CheckResult]:
-    """Samples without a label, counted by column."""
-    words = "every sample has all of its labels"
+    """Samples that the reader left out, counted by the label that they lack or another reason."""
+    words = "no sample is left out"
     counts = ", ".join(f"{column}: {count}" for column, count in excluded.items())
     observed = f"{sum(excluded.values())} samples left out ({counts})"
-    advice = "fill in the labels: whoever is left out is neither trained on nor protected by the audit"
+    advice = "fill in what is missing: whoever is left out is neither trained on nor protected by the audit"
     return [CheckResult("all", words, False, True, observed, "warning", advice)] if excluded else []
+
+
+def _unanswered(questions: Mapping[str, str]) -> list[CheckResult]:
+    """What could not be evaluated."""
+    return [
+        CheckResult("all", words, False, False, f"not evaluated: {why}", "warning", "look at the data yourself")
+        for words, why in questions.items()
+    ]
 
 
 def _not_asked(content_hashes: Sequence[str] | None) -> list[CheckResult]:

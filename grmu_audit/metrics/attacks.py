@@ -58,6 +58,19 @@ def attack_scores(p: Predictions) -> dict[str, Floats]:
     return scores
 
 
+def margins(logits: Floats, target: npt.NDArray[np.int64]) -> Floats:
+    """[n] log(p_y / (1 - p_y)) from logits, stable: z_y - log sum_{k != y} exp z_k.
+
+    >>> margins(np.array([[0.0, 0.0]]), np.array([1])).tolist()
+    [0.0]
+    """
+    log_p, rows = log_softmax(logits), np.arange(len(logits))
+    others = log_p.copy()
+    others[rows, target] = -np.inf
+    result: Floats = log_p[rows, target] - _log_sum_exp(others)
+    return result
+
+
 def _log_sum_exp(x: Floats) -> Floats:
     """[n] log of the sum of exponentials over columns; a lone class leaves a very small number instead of -inf."""
     top = np.maximum(x.max(axis=1), -_LARGEST_LOSS)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from grmu_audit.errors import InputError, NotFoundError
+from grmu_audit.metrics.catalog_deep import FROM_MODELS
 from grmu_audit.metrics.catalog_predictions import FROM_PREDICTIONS
 from grmu_audit.metrics.spec import MetricPlugin, MetricSpec
 from grmu_audit.plugins import Registry, nearest
 
 __all__ = ["BUILT_IN", "CATALOG", "PLUGINS", "MetricSpec", "spec"]
 
-_SPECS = FROM_PREDICTIONS
+_SPECS = (*FROM_PREDICTIONS, *FROM_MODELS)
 
 BUILT_IN: dict[str, MetricSpec] = {s.name: s for s in _SPECS}
 """Every metric that comes with the tool, in the order of reports."""

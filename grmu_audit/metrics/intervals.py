@@ -17,6 +17,7 @@ kind                 keys                                                     in
 ``auc_change``       ``left right se``                                        Wald with the paired standard error
 ``closeness``        ``terms`` (changes), ``aggregate`` mean or product       1 - abs(change), Bonferroni over the terms
 ``mean``             ``terms`` (statistics)                                   Bonferroni over the terms
+``student``          ``value se df low high``                                 Student's t, cut to the range
 ``share_of_gain``    ``cells`` [paired], ``chosen`` (index)                   simultaneous over cells
 ===================  =======================================================  ===========================================
 
@@ -52,6 +53,7 @@ from grmu_audit.metrics.leaves import (
     sample_size,
     widened,
 )
+from grmu_audit.metrics.replicates import student_limits
 from grmu_audit.metrics.spans import BELOW, gap_limits, gap_moved_limits, minimum_change_limits, pieces
 
 __all__ = [
@@ -150,7 +152,7 @@ def _scaled(key: str, item: Any, factor: float) -> Any:
         return [_scaled(key, inner, factor) for inner in item]
     if key in _COUNTS:
         return item * factor
-    return item / math.sqrt(factor) if key == "se" else item
+    return item / math.sqrt(factor) if key == "se" and item is not None else item
 
 
 def _of(table: dict[str, Callable[..., Any]], statistic: Statistic) -> Callable[..., Any]:
@@ -269,6 +271,7 @@ _ESTIMATES: dict[str, Callable[[Statistic], float]] = {
     "share_of_gain": _gain_estimate,
     "closeness": _closeness_estimate,
     "mean": lambda s: aggregate([estimate(term) for term in s["terms"]], "mean"),
+    "student": lambda s: float(s["value"]),
 }
 
 _LIMITS: dict[str, Callable[[Statistic, float], Limits | None]] = {
@@ -285,4 +288,5 @@ _LIMITS: dict[str, Callable[[Statistic, float], Limits | None]] = {
     "share_of_gain": _gain_limits,
     "closeness": _closeness_limits,
     "mean": _mean_limits,
+    "student": student_limits,
 }

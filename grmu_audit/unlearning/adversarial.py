@@ -6,51 +6,11 @@ Token numbers have no small steps: methods that need them refuse texts.
 from __future__ import annotations
 
 import torch
-from torch.nn import functional
 
-from grmu_audit.errors import InputError
 from grmu_audit.models.classifier import Classifier
+from grmu_audit.models.perturb import fgsm, input_gradient, inside, unit
 
-
-def input_gradient(model: Classifier, pixels: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    """Gradient of each sample's cross-entropy with respect to its input; of the input's shape.
-
-    Args:
-        model: in eval mode, so that samples do not depend on each other.
-        pixels: [b, ...] pixels in [0, 1], or columns.
-        target: [b] class index.
-
-    Raises:
-        InputError: the inputs are texts.
-    """
-    if model.spec.kind == "text":
-        raise InputError("this method moves inputs by small steps, and token numbers have none: choose another one for texts")
-    with torch.enable_grad():
-        inputs = pixels.detach().clone().requires_grad_(True)
-        loss = functional.cross_entropy(model(inputs).float(), target, reduction="sum")
-        return torch.autograd.grad(loss, inputs)[0]
-
-
-def fgsm(model: Classifier, pixels: torch.Tensor, target: torch.Tensor, radius: float) -> torch.Tensor:
-    """One step of the fast gradient sign method: clip(x + radius sign(grad_x CE), 0, 1) (Goodfellow et al. 2015).
-
-    Args:
-        model: in eval mode.
-        pixels: [b, ...] pixels in [0, 1]; or columns, which have no bounds.
-        target: [b] labels to move away from.
-        radius: L-infinity radius in units (see ``unit``).
-    """
-    return inside(model, pixels + radius * unit(model) * input_gradient(model, pixels, target).sign())
-
-
-def unit(model: Classifier) -> torch.Tensor | float:
-    """Length of a step of one: 1 for pixels, a column's standard deviation for tables."""
-    return model.std if model.spec.kind == "table" else 1.0
-
-
-def inside(model: Classifier, inputs: torch.Tensor) -> torch.Tensor:
-    """Pixels cut to [0, 1]; columns as they are."""
-    return inputs.clamp(0.0, 1.0) if model.spec.kind == "image" else inputs
+__all__ = ["fgsm", "input_gradient", "inside", "pgd_l2", "unit"]
 
 
 def pgd_l2(model: Classifier, pixels: torch.Tensor, target: torch.Tensor, radius: torch.Tensor, steps: int) -> torch.Tensor:

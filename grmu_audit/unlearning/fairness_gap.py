@@ -5,140 +5,17 @@ Fairness-gap at a normalisation layer (Tran & Woo, arXiv 2504.13610): spread ove
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
 
 import torch
-from torch import nn
 
 from grmu_audit.data.source import Batch
-from grmu_audit.errors import InputError
 from grmu_audit.models.classifier import Classifier
-from grmu_audit.plugins import nearest
+from grmu_audit.models.normalisation import LEAST, GapDefinition, choose_layers, gaps, normalisation_layers, spread
 from grmu_audit.training.phase import Phase
 from grmu_audit.training.runtime import Runtime
 
-_CHANNELS_FIRST = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.modules.instancenorm._InstanceNorm)
-_NORMS = (*_CHANNELS_FIRST, nn.LayerNorm)
-LEAST = 2
-"""Samples that a class needs in a batch to have a variance."""
-
-
-@dataclass(frozen=True)
-class GapDefinition:
-    """Which of the readings of the definition is used."""
-
-    stat: Literal["var", "std"] = "var"
-    """Variance or standard deviation per channel."""
-    point: Literal["input", "output"] = "input"
-    """Activations before or after the layer."""
-    by: Literal["class", "group"] = "class"
-    """Whether spread is over classes or over (target, attribute) groups."""
-
-
-def normalisation_layers(model: nn.Module) -> list[str]:
-    """Names of all batch, layer, group and instance normalisations, input to output."""
-    return [name for name, module in model.named_modules() if isinstance(module, _NORMS)]
-
-
-def choose_layers(model: nn.Module, chosen: Sequence[str]) -> list[str]:
-    """The chosen normalisation layers; none chosen means all.
-
-    Raises:
-        InputError: one is not a normalisation layer of this network, or the network has none.
-    """
-    known = normalisation_layers(model)
-    if not known:
-        raise InputError("fairness_gap_weight: this network has no normalisation layer to measure a fairness-gap at")
-    wrong = next((name for name in chosen if name not in known), None)
-    if wrong is not None:
-        raise InputError(
-            f"fairness_gap_layers: no normalisation layer {wrong!r}{nearest(wrong, known)}; known: {', '.join(known)}"
-        )
-    return list(chosen) or known
-
-
-def spread(activations: torch.Tensor, labels: torch.Tensor, channel: int, stat: str = "var") -> torch.Tensor:
-    """max_c s_c - min_c s_c, where s_c is the mean over channels of the variance within class c.
-
-    Args:
-        activations: [n, ...] of any shape; the variance runs over samples and all positions of the class.
-        labels: [n] class or group codes; codes with fewer than 2 samples do not count.
-        channel: dimension that holds the channels or features.
-        stat: ``var`` (population variance) or ``std``.
-
-    Returns:
-        Scalar in float32; NaN where fewer than two codes have two samples.
-
-    >>> z = torch.tensor([[0.0], [2.0], [0.0], [6.0]])
-    >>> spread(z, torch.tensor([0, 0, 1, 1]), 1).item()
-    8.0
-    """
-    rows = activations.movedim(channel, -1).float()
-    found = []
-    for code in torch.unique(labels):
-        mine = rows[labels == code]
-        if len(mine) >= LEAST:
-            variance = mine.reshape(-1, rows.shape[-1]).var(0, correction=0)
-            found.append((variance if stat == "var" else (variance + 1e-12).sqrt()).mean())
-    if len(found) < LEAST:
-        return rows.new_tensor(float("nan"))
-    values = torch.stack(found)
-    return values.max() - values.min()
-
-
-def gaps(
-    model: Classifier, pixels: torch.Tensor, labels: torch.Tensor, layers: Sequence[str], definition: GapDefinition
-) -> torch.Tensor:
-    """Fairness-gap of a batch at each layer, in eval mode, with gradient; [len(layers)], NaN where undefined.
-
-    Args:
-        model: its modes come back as they were.
-        pixels: [n, c, h, w].
-        labels: [n] classes or groups.
-        layers: names from ``normalisation_layers``.
-        definition: statistic and point.
-    """
-    found: dict[str, torch.Tensor] = {}
-    modules = dict(model.named_modules())
-
-    def watch(name: str) -> Any:
-        """A hook that keeps the layer's gap."""
-
-        def hook(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-            """Measure at once, so that no activation is kept by name."""
-            z = inputs[0] if definition.point == "input" else output
-            found[name] = spread(z, labels, _channel(module), definition.stat)
-
-        return hook
-
-    hooks = [modules[name].register_forward_hook(watch(name)) for name in layers]
-    try:
-        with _evaluating(model):
-            model.features(pixels)
-    finally:
-        for handle in hooks:
-            handle.remove()
-    return torch.stack([found[name] for name in layers])
-
-
-def _channel(module: nn.Module) -> int:
-    """Dimension of a normalisation layer's channels; torchvision's ``LayerNorm2d`` is one that has them first."""
-    return 1 if isinstance(module, _CHANNELS_FIRST) or type(module).__name__ == "LayerNorm2d" else -1
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Eval mode, then each module's own mode again."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
+__all__ = ["LEAST", "FairnessGapPenalty", "GapDefinition", "choose_layers", "gaps", "normalisation_layers", "spread"]
 
 
 class FairnessGapPenalty:

@@ -17,6 +17,15 @@ from grmu_audit.cli.options import FOLDER, json_option, model_option, next_step,
 )
 @click.option("--out", type=FOLDER, help="Folder for audit.json and report.html [default: grmu-reports/NAME-VERSION].")
 @click.option("--valid-days", type=click.IntRange(min=1), default=90, show_default=True, help="Days until the verdict is stale.")
+@click.option(
+    "--level",
+    type=click.Choice(["quick", "standard", "deep"]),
+    default="quick",
+    show_default=True,
+    help="Predictions only; + layers, FGSM, PGD, features; + AutoAttack, learning again, shadow models.",
+)
+@click.option("--shadows", type=click.IntRange(min=4), default=16, show_default=True, help="Shadow models of level deep.")
+@click.option("--budget", type=click.FloatRange(min=0), metavar="MINUTES", help="Most time for training them; the rest waits.")
 @seed_option(0)
 @json_option
 @click.pass_context
@@ -27,6 +36,9 @@ def command(
     reference: tuple[str, ...],
     out: Path | None,
     valid_days: int,
+    level: str,
+    shadows: int,
+    budget: float | None,
     seed: int,
     as_json: bool,
 ) -> None:
@@ -36,13 +48,24 @@ def command(
     """
     from grmu_audit import report
     from grmu_audit.api.audit import audit
+    from grmu_audit.api.shadow import Asking
     from grmu_audit.policy import load_named
 
     session = open_session(ctx)
     ref = session.store.resolve(model)
     folder = out or Path("grmu-reports") / f"{ref.name}-{ref.version}"
     chosen = load_named(policy)
-    done = audit(session, ref.label, policy=chosen, out=folder, references=reference, seed=seed, valid_days=valid_days)
+    done = audit(
+        session,
+        ref.label,
+        policy=chosen,
+        out=folder,
+        references=reference,
+        seed=seed,
+        valid_days=valid_days,
+        level=level,
+        shadows=Asking(shadows, None if budget is None else 60 * budget),
+    )
     click.echo(report.render(done.audit, "json" if as_json else "text"))
     click.echo(f"report: {done.folder / 'report.html'}", err=True)
     next_step(f"grmu-audit promote --model {ref.label}")

@@ -160,7 +160,9 @@ def _opened(path: Path, size: int) -> int:
     try:
         if os.fstat(descriptor).st_size != size:
             os.ftruncate(descriptor, 0)
-            os.posix_fallocate(descriptor, 0, size)
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(descriptor, 0, size)
+            os.ftruncate(descriptor, size)
     except OSError:
         os.close(descriptor)
         raise

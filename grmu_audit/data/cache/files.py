@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ from typing import TypeVar
 
 from grmu_audit.data.decode import Outline, UndecodableError, outline
 from grmu_audit.data.listing import Listing
+from grmu_audit.data.threads import workers
 from grmu_audit.errors import DataQualityError, InputError
 from grmu_audit.evidence import canonical_json
 
@@ -23,8 +23,6 @@ SHOWN = 20
 """Files that a message names; the rest is counted."""
 CHUNK = 32
 """Files that a worker takes at a time."""
-MOST_WORKERS = 16
-"""Threads that decode."""
 
 
 @dataclass(frozen=True)
@@ -104,11 +102,6 @@ def parallel(work: Callable[[str], T], items: Sequence[str], tick: Callable[[int
         for results in pool.map(lambda chunk: [work(item) for item in chunk], chunks):
             tick(len(results))
             yield from results
-
-
-def workers() -> int:
-    """Threads that decode: one for each processor that this process may use."""
-    return min(MOST_WORKERS, len(os.sched_getaffinity(0)))
 
 
 def relative(text: str, row: int, source: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from grmu_audit.data.csvfile import Cells, read_csv, read_words
+from grmu_audit.data.csvfile import Cells, read_csv, read_words, shared
 from grmu_audit.data.dataset import Attribute, Header, View
 from grmu_audit.data.listing import Labels, Listing, combine
 from grmu_audit.data.options import ImageOptions, Names, data_root, parse_options
@@ -112,13 +112,13 @@ def _attributes(path: Path) -> Cells:
     if len(stated) != 1 or not stated[0].isdigit() or not names:
         raise InputError(f"{path.name}: row 1 must be the number of images and row 2 the names of the columns: restore the file")
     columns: dict[str, list[str]] = {"image_id": [], **{name: [] for name in names}}
-    stores, rows = list(columns.values()), []
+    stores, rows, one = list(columns.values()), [], shared()
     for row, cells in lines:
         if len(cells) != len(stores):
             raise InputError(f"{path.name}: row {row} has {len(cells)} words where {len(stores)} are expected: restore the file")
         rows.append(row)
         for store, cell in zip(stores, cells, strict=True):
-            store.append(cell)
+            store.append(one(cell))
     if len(rows) != int(stated[0]):
         raise InputError(f"{path.name}: row 1 says {stated[0]} images, but {len(rows)} follow: restore the file")
     return Cells(path.name, tuple(columns), tuple(rows), columns)

@@ -12,7 +12,6 @@ from grmu_audit.config.loader import load_yaml
 from grmu_audit.data.csvfile import Cells, read_table
 from grmu_audit.data.dataset import Attribute, Dataset
 from grmu_audit.data.listing import Labels, Listing
-from grmu_audit.data.options import ReaderOptions as _ReaderOptions
 from grmu_audit.data.options import parse_options
 from grmu_audit.data.readers.layout import codes, held_out, unique_ids
 from grmu_audit.errors import InputError
@@ -143,8 +142,8 @@ class Manifest(Strict):
         return self
 
 
-class ManifestOptions(_ReaderOptions):
-    """What may be said on the command line."""
+class ManifestOptions(Strict):
+    """What may be said on the command line: nothing but the file, which says the rest."""
 
     manifest: str
     """The manifest file."""

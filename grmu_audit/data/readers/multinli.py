@@ -7,9 +7,10 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 from pydantic import Field
 
 from grmu_audit.data.csvfile import Cells, read_csv
@@ -20,9 +21,6 @@ from grmu_audit.data.readers.layout import SPLIT_CODES, Part, codes, find
 from grmu_audit.data.tokenizer import Tokenizer
 from grmu_audit.data.tokens import Tokens
 from grmu_audit.errors import InputError
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 FOLDER = "multinli_1.0"
 PARTS = ("train", "dev_matched", "dev_mismatched")
@@ -87,22 +85,20 @@ def read_multinli(options: Mapping[str, object]) -> Dataset:
     pairs = [pair for part, path in zip(PARTS, files, strict=True) for pair in _pairs(part, path)]
     picked = _picked(table, pairs)
     frame, names, excluded, kept = combine(_labels(table, picked))
-    known = [(pair.first, pair.second) for pair, keep in zip(picked, kept.tolist(), strict=True) if keep]
-    numbers = tokenizer.pairs(known)
+    texts = tokenizer.pairs([(pair.first, pair.second) for pair, keep in zip(picked, kept.tolist(), strict=True) if keep])
     if chosen.copies == "drop":
-        frame, numbers, dropped = _without_copies(frame, numbers)
-        excluded |= {COPY: dropped} if dropped else {}
-    texts = Tokens.of(numbers)
+        keep = _no_copies(frame["split"].to_numpy() == "train", texts)
+        excluded |= {} if keep.all() else {COPY: int((~keep).sum())}
+        frame, texts = frame[keep].reset_index(drop=True), texts.only(keep)
     return Dataset(_header(names, texts, tokenizer), frame, texts, excluded)
 
 
-def _without_copies(frame: pd.DataFrame, numbers: list[list[int]]) -> tuple[pd.DataFrame, list[list[int]], int]:
-    """The samples without those of validation and test that stand in training too, and how many these are."""
-    train = (frame["split"] == "train").tolist()
-    known = {tuple(text) for text, learnt in zip(numbers, train, strict=True) if learnt}
-    keep = [learnt or tuple(text) not in known for text, learnt in zip(numbers, train, strict=True)]
-    left = [text for text, stays in zip(numbers, keep, strict=True) if stays]
-    return frame[keep].reset_index(drop=True), left, len(numbers) - len(left)
+def _no_copies(train: npt.NDArray[np.bool_], texts: Tokens) -> npt.NDArray[np.bool_]:
+    """[n] False for the validation and test samples that stand in training too."""
+    content = [text.tobytes() for text in texts]
+    known = {one for one, learnt in zip(content, train.tolist(), strict=True) if learnt}
+    fresh = np.array([one not in known for one in content], dtype=np.bool_)
+    return np.logical_or(train, fresh)
 
 
 def _tokenizer(root: Path, text: str) -> Path:

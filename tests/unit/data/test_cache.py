@@ -183,3 +183,25 @@ def test_zoom_and_shift_work_on_files_too(listing: Listing) -> None:
     batch = BatchSource(data, torch.device("cpu")).take(torch.zeros(3, dtype=torch.long), torch.Generator().manual_seed(0))
     assert batch.pixels.shape == (3, 3, 16, 16)
     assert not torch.equal(batch.pixels[0], batch.pixels[1])
+
+
+@pytest.mark.parametrize("kept", ["on the device", "on the host"])
+@pytest.mark.parametrize("name", ["celeba", "waterbirds"])
+def test_way_of_the_gpu_gives_the_batches_of_the_cpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, kept: str
+) -> None:
+    """One size and several sizes, pixels kept on the device or on the host: the padded, batched way on the CPU."""
+    from grmu_audit.data.inputs import ImageFiles
+    from grmu_audit.data.resample import crop_windows, cut_batch
+
+    monkeypatch.setenv("GRMU_AUDIT_CACHE", str(tmp_path / "cache"))
+    getattr(layouts, name)(tmp_path)
+    data = load_dataset(DataSpec(name, {"root": str(tmp_path), "size": 32}))
+    inputs = ImageFiles(data, torch.device("cpu"))
+    rows = torch.tensor([5, 0, 61, 7])
+    expected = inputs.augmented(rows, torch.Generator().manual_seed(4))
+    if kept == "on the device":
+        inputs._held = torch.from_numpy(np.array(inputs._store.data))
+    windows = crop_windows(inputs._sizes[rows.numpy()], data.header.augmentation, torch.Generator().manual_seed(4))
+    found = cut_batch(inputs._padded(rows.numpy()), windows, (32, 32))
+    assert float((found - expected).abs().mean()) * 255 <= 0.6

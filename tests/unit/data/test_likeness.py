@@ -45,6 +45,24 @@ def test_counts_are_those_of_all_pairs() -> None:
     assert 0 < (expected > 0).sum() < 40
 
 
+def test_blocks_bound_the_memory_and_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = np.random.default_rng(1).integers(0, 4, (60, 2)).astype(np.uint64)
+    whole = near_copies(found, found)
+    monkeypatch.setattr(likeness, "AT_ONCE", 7)
+    parts = near_copies(found, found)
+    assert whole is not None
+    assert parts is not None
+    assert parts.tolist() == whole.tolist() == [60] * 60
+
+
+def test_an_unanswered_question_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
+    from grmu_audit.api.datasets import quality_report
+
+    monkeypatch.setattr(likeness, "MOST_PAIRS", 10)
+    told = [r for r in quality_report(dataset(), None, 1).results if "near-duplicate" in r.expectation]
+    assert [(r.passed, r.evaluated, r.severity) for r in told] == [(False, False, "warning")]
+
+
 def test_too_many_alike_are_not_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(likeness, "MOST_PAIRS", 100)
     plain = np.zeros((50, 2), dtype=np.uint64)

@@ -94,7 +94,7 @@ def test_missing_labels_reach_the_quality_report_and_the_audit(tmp_path: Path) -
     data = tabular(tmp_path, rows)
     assert data_record(data, ()).excluded == 1
     report = check_data(DataSpec(str(tmp_path / "m.yaml")), None, 1)
-    told = next(r for r in report.results if r.expectation == "every sample has all of its labels")
+    told = next(r for r in report.results if r.expectation == "no sample is left out")
     assert (told.passed, told.severity) == (False, "warning")
     assert "1 samples left out (sex: 1)" in told.observed
 

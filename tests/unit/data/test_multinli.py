@@ -73,6 +73,20 @@ def test_a_longer_limit_or_another_tokenizer_is_other_data(root: Path, texts: Da
     assert all(t[-1] == 3 and Counter(t.tolist())[3] == 2 for t in short.pixels), "both sentences keep their end"
 
 
+def test_token_numbers_are_kept_and_a_damaged_file_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRMU_AUDIT_CACHE", str(tmp_path / "cache"))
+    root = multinli.write(tmp_path / "data").parent
+    digest = load(root).digest
+    (kept,) = (tmp_path / "cache" / "tokens").iterdir()
+    first = kept.stat().st_mtime_ns
+    assert load(root).digest == digest
+    assert kept.stat().st_mtime_ns == first, "the second time they are read"
+    kept.write_bytes(kept.read_bytes()[:-40])
+    assert load(root).digest == digest
+    load(root, length=20)
+    assert len(list(kept.parent.iterdir())) == 2
+
+
 def test_copies_of_training_pairs_are_left_out_and_counted(tmp_path: Path) -> None:
     root = multinli.write(tmp_path, copies=True).parent
     every, without = load(root, copies="keep"), load(root)

@@ -1,0 +1,54 @@
+"""docs/models.md lists every option with its default and meaning, and its commands exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+import pytest
+
+from grmu_audit.api.describe import field_sentences
+from grmu_audit.cli.app import root
+from grmu_audit.models.catalog import SmallResnetOptions, architectures
+from grmu_audit.models.options import Options
+from grmu_audit.models.small_vit import SmallVitOptions
+from grmu_audit.models.table import MlpOptions
+from grmu_audit.models.text import BertOptions
+from grmu_audit.models.vision import VisionOptions
+
+PAGE = (Path(__file__).parents[3] / "docs" / "models.md").read_text()
+KINDS: dict[str, type[Options]] = {
+    "`small_resnet`": SmallResnetOptions,
+    "torchvision's": VisionOptions,
+    "`small_vit`": SmallVitOptions,
+    "`mlp`": MlpOptions,
+    "`bert`": BertOptions,
+}
+
+
+def rows() -> list[str]:
+    found = []
+    for name, kind in KINDS.items():
+        meanings = field_sentences(kind)
+        for option, field in kind.model_fields.items():
+            meaning = meanings[option].replace("``", "`")
+            found.append(f"| {name} | `{option}` | `{field.default}` | {meaning} |")
+    return found
+
+
+def test_the_table_of_options_is_the_code() -> None:
+    table = PAGE.partition("## Options")[2].partition("`vocabulary`, `pad`")[0]
+    assert [line for line in table.splitlines() if line.startswith("|")][2:] == rows()
+
+
+def test_every_registered_architecture_is_described() -> None:
+    assert all(f"| `{name}` |" in PAGE for name in architectures.names())
+
+
+@pytest.mark.parametrize("line", re.findall(r"^(?:\w+=\S+ )?grmu-audit (.*?)(?<!\\)$", PAGE, re.M | re.S))
+def test_commands_of_the_page_are_understood(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = line.replace("\\\n", " ").split()
+    command = root.get_command(click.Context(root), words[0])
+    assert command is not None
+    command.make_context(words[0], words[1:])
