@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from benchmarks.coverage import GROUPS, SIZES, TRUTHS, Setting, Tally, false_blocks, percentile_bootstrap, simulate
+from benchmarks.coverage import COMPARED, GROUPS, SIZES, TRUTHS, Setting, Tally, false_blocks, percentile_bootstrap, simulate
 
 Results = Mapping[Setting, list[dict[str, Tally]]]
 
@@ -27,8 +27,8 @@ _CONSTRUCTION = """
 
 `least` is the width of the shortest interval that holds 95 % of the estimates, which only somebody who knows the law of the
 estimate could give. `plain` is the construction used before: Bonferroni over all pairs in both directions, classes and
-models joined as boxes. Two arguments sharpened it. A max - min is the largest of many contrasts, so its upper limit can only
-be missed together with that of the one contrast that is truly the largest: no correction for their number is needed above,
+models joined as boxes (the first 500 audits). Two arguments sharpened it. A max - min is the largest of many contrasts, so
+its upper limit can only be missed together with that of the one contrast that is truly the largest: no correction for their number is needed above,
 only below (at four fifths of the error, since Newcombe's limits are a little short). And the terms of a mean are independent,
 so their margins add as squares (MOVER). For changes only cells that
 may truly be extreme are looked at. Widths are means, in points; 2 and 8 attribute values are shown.
@@ -69,7 +69,7 @@ _CLUSTERS = """
 Every person gives 20 test samples (the last one of a cell fewer) with intra-class correlation 0.3, so that cells of 50, 200
 and 1,000 samples hold 3, 10 and 50 persons. `robust` knows the subject column: Wilson, Newcombe and Bonett-Price limits with
 the design effect, never below what the correlation pooled over all cells gives, and Student's quantile for few persons.
-`naive` takes the same samples as independent. Coverage in per cent.
+`naive` takes the same samples as independent ({compared} audits). Coverage in per cent.
 
 {table}
 """
@@ -116,7 +116,7 @@ def page(results: Results, audits: int, seed: int, clock: Callable[[], float]) -
         _CONSTRUCTION.format(table=width_table(plain)),
         _bootstrap(audits, seed),
         _BREACH.format(table=breach_table(plain), blocks=_blocks(audits, seed)),
-        _CLUSTERS.format(table=cluster_table(clustered)),
+        _CLUSTERS.format(compared=min(COMPARED, audits), table=cluster_table(clustered)),
     ]
     error = 100 * (0.95 * 0.05 / audits) ** 0.5
     return _HEAD.format(audits=audits, seed=seed, error=error, summary=summary(results), seconds=clock()) + "".join(parts)

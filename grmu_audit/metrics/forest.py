@@ -42,7 +42,7 @@ def forest_probabilities(x: Floats, y: npt.NDArray[np.int64], asked: Floats, *, 
 
     >>> x, y = np.array([0.1, 0.2, 3.0, 4.0]), np.array([1, 1, 0, 0])
     >>> forest_probabilities(x, y, np.array([0.0, 5.0]), seed=0).round(2).tolist()
-    [[0.03, 0.97], [0.94, 0.06]]
+    [[0.04, 0.96], [0.91, 0.09]]
     """
     values, code = np.unique(_single(x), return_inverse=True)
     refused = 2 * len(values)
