@@ -28,9 +28,9 @@ _CONSTRUCTION = """
 `least` is the width of the shortest interval that holds 95 % of the estimates, which only somebody who knows the law of the
 estimate could give. `plain` is the construction used before: Bonferroni over all pairs in both directions, classes and
 models joined as boxes (the first 500 audits). Two arguments sharpened it. A max - min is the largest of many contrasts, so
-its upper limit can only be missed together with that of the one contrast that is truly the largest: no correction for their number is needed above,
-only below (at four fifths of the error, since Newcombe's limits are a little short). And the terms of a mean are independent,
-so their margins add as squares (MOVER). For changes only cells that
+its upper limit can only be missed together with that of the one contrast that is truly the largest: no correction for their
+number is needed above, only below (at four fifths of the error, since Newcombe's limits are a little short). And the terms
+of a mean are independent, so their margins add as squares (MOVER). For changes only cells that
 may truly be extreme are looked at. Widths are means, in points; 2 and 8 attribute values are shown.
 
 {table}
