@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,7 +36,8 @@ from grmu_audit.unlearning.catalog import methods
 
 SHARE = 0.2
 RECIPE = TrainConfig(augment=False, keep_best=False)
-WEAK = ("gradient_ascent", "ft")
+SETTINGS: dict[str, dict[str, Any]] = {"gradient_ascent": {"epochs": 2, "learning_rate": 0.002}, "ft": {"epochs": 2}}
+"""Weak methods, short enough that none diverges on a shadow model."""
 NONE = np.zeros(0, dtype=np.int64)
 
 
@@ -84,7 +86,7 @@ class Study:
         """One unlearning run with the method's defaults, without augmentation."""
         chosen = methods.get(method)
         data = UnlearningData(self.source, stay, gone, self.dataset.rows("val"))
-        return unlearn(chosen, model, data, chosen.config(augment=False), runtime)
+        return unlearn(chosen, model, data, chosen.config(augment=False, **SETTINGS[method]), runtime)
 
     def unlearned(self, name: str, method: str, original: Classifier) -> Classifier:
         """The original after a method."""
@@ -103,7 +105,12 @@ class Study:
         table = self.pool.table(shadows, self.names)
         if method is None:
             return table
-        bank = Unlearned(self.pool, {"method": method, "share": SHARE}, self.forget, lambda *given: self.run(method, *given))
+        bank = Unlearned(
+            self.pool,
+            {"method": method, "share": SHARE, **SETTINGS[method]},
+            self.forget,
+            lambda *given: self.run(method, *given),
+        )
         bank.fill(shadows)
         return bank.joined(table, shadows)
 
@@ -122,8 +129,8 @@ def main() -> None:
     retrained = {
         seed: study.facts(study.trained(f"retrain-{seed}", study.retain, 1 + seed), study.forget) for seed in range(options.seeds)
     }
-    banks = {method: study.table(options.shadows, method) for method in WEAK}
-    made = {method: study.facts(study.unlearned(method, method, original), study.forget) for method in WEAK}
+    banks = {method: study.table(options.shadows, method) for method in SETTINGS}
+    made = {method: study.facts(study.unlearned(method, method, original), study.forget) for method in SETTINGS}
     sys.stderr.write(f"models made in {time.perf_counter() - start:.0f} s\n")
     everyone = study.facts(original, study.train[study.train != study.train[0]])
     page = attack_page(

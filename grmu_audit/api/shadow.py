@@ -12,6 +12,7 @@ import numpy as np
 from grmu_audit.api.choose import configured
 from grmu_audit.api.network import lineage_root, stored_network
 from grmu_audit.api.session import Session
+from grmu_audit.errors import DivergedError
 from grmu_audit.evidence import pseudonyms
 from grmu_audit.records import ModelRef
 from grmu_audit.records.shadows import ShadowTable
@@ -118,7 +119,10 @@ def _with_method(
         return unlearn(method, model, data.reweighted() if ref.reweight else data, configured(method.config, settings), runtime)
 
     bank = Unlearned(pool, made_from, forget, run)
-    there = _filled(session, bank, len(table.margin), asking, ref)
+    try:
+        there = _filled(session, bank, len(table.margin), asking, ref)
+    except DivergedError as error:
+        return Shadows(table, f"the method diverged on a shadow model: {error}", trained, facts)
     facts |= {"unlearned_models": there, "method": ref.method}
     if there < LEAST:
         return Shadows(

@@ -19,6 +19,8 @@ from grmu_audit.training.runtime import Runtime
 
 Ids = npt.NDArray[np.str_]
 
+NO_STEPS = "the inputs are texts: token numbers have no small steps"
+"""Why a text model is not attacked."""
 MOST_AA = 256
 """Test samples that AutoAttack is run on: it asks a model some ten thousand times per sample that withstands."""
 
@@ -38,10 +40,13 @@ def standard_probes(model: Classifier, source: BatchSource, ids: Ids, runtime: R
     subject = source.dataset.frame["subject"].to_numpy()
     codes = np.unique(subject, return_inverse=True)[1]
     layers = layer_table(model, source, rows, folds_of(codes[rows])) if len(rows) else None
+    missing = {} if layers else {"layers": "the network has no normalisation layer, or there is no test sample"}
     attacked: dict[str, npt.NDArray[np.int64]] = {}
     for kind in ("FGSM", "PGD"):
-        attacked |= _attacked(model, source, rows, kind, runtime)
-    missing = {} if layers else {"layers": "the network has no normalisation layer, or there is no test sample"}
+        if model.spec.kind == "text":
+            missing |= {attack_name(kind, radius): NO_STEPS for radius in RADII_OF[kind]}
+        else:
+            attacked |= _attacked(model, source, rows, kind, runtime)
     facts: dict[str, Any] = {"seed": runtime.seed, "pgd_steps": STEPS, "pgd_step_share": STEP_SHARE, "samples": len(rows)}
     return Probes(ids, attacked, features, layers, None, missing, facts)
 
@@ -49,6 +54,8 @@ def standard_probes(model: Classifier, source: BatchSource, ids: Ids, runtime: R
 def auto_attack(model: Classifier, source: BatchSource, ids: Ids, runtime: Runtime) -> Probes:
     """AutoAttack on at most ``MOST_AA`` random test samples, the same for every model, or the reason why it was not run."""
     rows = source.dataset.rows("test")
+    if model.spec.kind == "text":
+        return Probes(ids, missing={attack_name("AA", radius): NO_STEPS for radius in RADII_OF["AA"]})
     chosen = np.sort(np.random.default_rng([runtime.seed, 23]).permutation(rows)[:MOST_AA])
     try:
         return Probes(ids, _attacked(model, source, chosen, "AA", runtime), facts={"autoattack_samples": len(chosen)})

@@ -6,6 +6,51 @@ from grmu_audit.metrics.spec import MetricSpec
 from grmu_audit.records.probes import RADII_OF, attack_name
 
 _OPEN = 1e9
+_FROM = "from grmu_audit.metrics import facts\nfrom grmu_audit.metrics.example import example\n"
+_PROBES = _FROM + "from grmu_audit.metrics.example_models import example_probes\n"
+_PRINT = (
+    'found = next(v for v in values if v.name == "{name}")\n'
+    "low, high = found.interval\n"
+    'print(f"{found.name} = {found.value:.3f}, 95 % interval {low:.3f} to {high:.3f}, n = {found.n}")'
+)
+_WORDS = 'subject="candidate", confidence=0.95)\n'
+_ATTACK = (
+    _PROBES
+    + "from grmu_audit.metrics.robustness import under_attack\n\nvalues = under_attack(facts(example()), example_probes(), "
+    + _WORDS
+)
+_GAP = (
+    "from grmu_audit.metrics.example_models import example_probes\nfrom grmu_audit.metrics.robustness import fairness_gaps\n\n"
+    "values = fairness_gaps(example_probes(), " + _WORDS
+)
+_READ = (
+    _PROBES + "from grmu_audit.metrics.representation import recovered, recoveries\n\nf = facts(example())\n"
+    "values = recoveries(f, recovered(f, example_probes()), " + _WORDS
+)
+_FAR = (
+    _PROBES + "from grmu_audit.metrics.representation import distances\n\n"
+    'reference = facts(example("retrained")), example_probes("retrained")\n'
+    'values = distances(facts(example()), example_probes(), {"reference#1": reference}, ' + _WORDS
+)
+_AGAIN = (
+    "from grmu_audit.metrics.example_models import example_probes\nfrom grmu_audit.metrics.representation import relearn\n\n"
+    "values = [relearn(example_probes(), 228, " + _WORDS.replace(")\n", ")]\n")
+)
+_SHADOW = _FROM + "from grmu_audit.metrics.example_models import example_shadows\n"
+_MODEL = (
+    _SHADOW + "from grmu_audit.metrics.shadow_values import attack_model\n\n"
+    "values = attack_model(facts(example()), example_shadows(), " + _WORDS
+)
+_METHOD = (
+    _SHADOW + "from grmu_audit.metrics.shadow_values import attack_method\n\n"
+    "values = attack_method(facts(example()), example_shadows(), " + _WORDS
+)
+_STANDARD = "level standard: asks each model once, then kept"
+_DEEP = "level deep: asks each model once, then kept"
+_POOL = "level deep: trains shadow models once (16 by default, on half of the data), shared with all later audits"
+_RUNS = _POOL + ", and runs the method on each of them"
+
+
 _ATTACKS = {
     "FGSM": ("one gradient step", "Goodfellow et al. (2015)", "A weak attack: what withstands it may fall to a stronger one."),
     "PGD": (
@@ -19,6 +64,11 @@ _ATTACKS = {
         "An upper bound; costly, so that only one radius is measured. With two or three classes its targeted parts do not run.",
     ),
 }
+
+
+def _shown(code: str, name: str) -> str:
+    """The example of one metric."""
+    return (code + _PRINT).replace("{name}", name, 1)
 
 
 def _attack_entries() -> list[MetricSpec]:
@@ -36,6 +86,11 @@ def _attack_entries() -> list[MetricSpec]:
                     source=source,
                     needs="the model, test rows",
                     direction="reference",
+                    undefined="no test row; texts, whose inputs have no small steps"
+                    + ("; the library is not installed" if kind == "AA" else ""),
+                    also_per_group=True,
+                    example=_shown(_ATTACK, attack_name(kind, radius)),
+                    cost=_DEEP if kind == "AA" else _STANDARD,
                 )
             )
     return entries
@@ -55,6 +110,9 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
         unit="squared activation",
         high=_OPEN,
         direction="reference",
+        undefined="the network has no normalisation layer; fewer than two classes have two test rows",
+        example=_shown(_GAP, "FAIRNESS_GAP"),
+        cost=_STANDARD,
     ),
     MetricSpec(
         name="FAIRNESS_GAP_GROUP",
@@ -67,6 +125,9 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
         unit="squared activation",
         high=_OPEN,
         direction="reference",
+        undefined="the network has no normalisation layer; fewer than two groups have two test rows",
+        example=_shown(_GAP, "FAIRNESS_GAP_GROUP"),
+        cost=_STANDARD,
     ),
     MetricSpec(
         name="CKA",
@@ -79,6 +140,11 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
         low=-1.0,
         direction="reference",
         part="forget",
+        undefined="no reference; fewer than eight forget rows",
+        example=_shown(_FAR, "CKA"),
+        cost=_STANDARD,
+        also_per_group=True,
+        unit="score",
     ),
     MetricSpec(
         name="KNN",
@@ -90,6 +156,10 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
         needs="the model, retain and forget rows",
         direction="reference",
         part="forget",
+        undefined="no forget row; fewer than five retain rows",
+        example=_shown(_READ, "KNN"),
+        cost=_STANDARD,
+        also_per_group=True,
     ),
     MetricSpec(
         name="PROBE",
@@ -101,6 +171,10 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
         needs="the model, val and forget rows",
         direction="reference",
         part="forget",
+        undefined="no forget row; validation rows of fewer than two classes",
+        example=_shown(_READ, "PROBE"),
+        cost=_STANDARD,
+        also_per_group=True,
     ),
     MetricSpec(
         name="PROTO",
@@ -112,6 +186,10 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
         needs="the model, forget and val rows",
         direction="reference",
         part="forget",
+        undefined="no forget row beside those that make the prototypes",
+        example=_shown(_READ, "PROTO"),
+        cost=_STANDARD,
+        also_per_group=True,
     ),
     MetricSpec(
         name="ACTIVATION_DISTANCE",
@@ -124,6 +202,10 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
         high=2**0.5,
         direction="lower",
         part="forget",
+        undefined="no reference; no forget row; no logits",
+        example=_shown(_FAR, "ACTIVATION_DISTANCE"),
+        cost=_STANDARD,
+        also_per_group=True,
     ),
     MetricSpec(
         name="JS",
@@ -136,6 +218,10 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
         unit="bits",
         direction="lower",
         part="forget",
+        undefined="no reference; no forget row; no logits",
+        example=_shown(_FAR, "JS"),
+        cost=_STANDARD,
+        also_per_group=True,
     ),
     MetricSpec(
         name="RMIA_AUC",
@@ -149,19 +235,27 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
         direction="target",
         target=0.5,
         part="forget",
+        undefined="fewer than four shadow models; no forget row with test rows of its group; no val row; no logits",
+        example=_shown(_MODEL, "RMIA_AUC"),
+        cost=_POOL,
+        also_per_group=True,
     ),
     MetricSpec(
         name="LIRA_AUC",
         title="Membership attack LiRA",
-        says="How well the likelihood ratio of a sample's margin with and without it tells the forget set from unseen samples.",
+        says="How well a sample's margin, compared with models without it, tells the forget set from unseen samples.",
         hides="An average over samples; with few shadow models the attack is weaker than it can be.",
-        formula="area under the curve of log N(phi; in) - log N(phi; out), phi = log p_y / (1 - p_y); "
-        "forget against group-matched test",
+        formula="area under the curve of (phi - mean_out) / sd_out, phi = log p_y / (1 - p_y); from 64 shadow models on of "
+        "log N(phi; in) - log N(phi; out); forget against group-matched test",
         source="Carlini et al. (2022)",
         needs="shadow models; logits on forget and test",
         direction="target",
         target=0.5,
         part="forget",
+        undefined="fewer than four shadow models; no forget row with test rows of its group; no logits",
+        example=_shown(_MODEL, "LIRA_AUC"),
+        cost=_POOL,
+        also_per_group=True,
     ),
     MetricSpec(
         name="ULIRA_AUC",
@@ -174,6 +268,9 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
         direction="target",
         target=0.5,
         part="forget",
+        undefined="fewer than four shadow models that the method was run on; the version was retrained; no forget row",
+        example=_shown(_METHOD, "ULIRA_AUC"),
+        cost=_RUNS,
     ),
     MetricSpec(
         name="RULI_AUC",
@@ -186,6 +283,9 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
         direction="target",
         target=0.5,
         part="forget",
+        undefined="fewer than four shadow models that the method was run on; the version was retrained; no forget row",
+        example=_shown(_METHOD, "RULI_AUC"),
+        cost=_RUNS,
     ),
     MetricSpec(
         name="FORGET_EPS",
@@ -200,6 +300,9 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
         high=50.0,
         direction="lower",
         part="forget",
+        undefined="fewer than eight shadow models that the method was run on; the version was retrained; no forget row",
+        example=_shown(_METHOD, "FORGET_EPS"),
+        cost=_RUNS,
     ),
     MetricSpec(
         name="KLOM_95",
@@ -213,6 +316,9 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
         high=_OPEN,
         direction="lower",
         part="forget",
+        undefined="fewer than eight shadow models that the method was run on; the version was retrained; no forget row",
+        example=_shown(_METHOD, "KLOM_95"),
+        cost=_RUNS,
     ),
     MetricSpec(
         name="SWAP",
@@ -226,6 +332,9 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
         direction="target",
         target=0.0,
         part="forget",
+        undefined="fewer than four shadow models that the method was run on; the version was retrained; no forget row",
+        example=_shown(_METHOD, "SWAP"),
+        cost=_RUNS,
     ),
     MetricSpec(
         name="RELEARN",
@@ -239,6 +348,9 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
         high=_OPEN,
         direction="reference",
         part="forget",
+        undefined="no forget row; a run that does not get there in 20 epochs",
+        example=_shown(_AGAIN, "RELEARN"),
+        cost=_DEEP,
     ),
 )
 """Entries in the order of reports."""

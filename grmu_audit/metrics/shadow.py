@@ -14,7 +14,7 @@ from grmu_audit.metrics.closed_forms import Floats
 Mask = npt.NDArray[np.bool_]
 
 SHARED_BELOW = 64
-"""Models below which LiRA takes one variance for all samples instead of one for each."""
+"""Models below which one variance is taken for all samples instead of one for each, and LiRA is offline."""
 
 GAMMA = 1.0
 """How much more likely than a population sample a sample must be for RMIA to count that comparison."""
@@ -62,9 +62,11 @@ def normal(margin: Floats, chosen: Mask, *, shared: bool) -> Normal:
 
 
 def lira(margin: Floats, member: Mask, target: Floats) -> Floats:
-    """LiRA: log of the ratio of the target's margin's densities under models with and without the sample (Carlini et al. 2022).
+    """LiRA in one of its two published forms (Carlini et al. 2022).
 
-    score = log N(phi; mu_in, var_in) - log N(phi; mu_out, var_out); with fewer than 64 models the variances are shared.
+    From 64 models on the online form: log N(phi; mu_in, var_in) - log N(phi; mu_out, var_out), variances per sample.  With fewer
+    the offline form: (phi - mu_out) / sigma_out with one sigma_out for all samples, since means and variances of a handful of
+    models with the sample add more noise than they tell.
 
     Args:
         margin: [K, n] log(p_y / (1 - p_y)) of the shadow models.
@@ -74,9 +76,12 @@ def lira(margin: Floats, member: Mask, target: Floats) -> Floats:
     Returns:
         [n] larger where the sample looks like a member.
     """
-    shared = len(margin) < SHARED_BELOW
-    inside, outside = (normal(margin, chosen, shared=shared) for chosen in (member, ~member))
-    return inside.log_density(target) - outside.log_density(target)
+    few = len(margin) < SHARED_BELOW
+    outside = normal(margin, ~member, shared=few)
+    if few:
+        result: Floats = (target - outside.mean) / np.sqrt(outside.variance)
+        return result
+    return normal(margin, member, shared=False).log_density(target) - outside.log_density(target)
 
 
 def rmia(margin: Floats, member: Mask, target: Floats, population: Mask, gamma: float = GAMMA) -> Floats:

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from grmu_audit.errors import InputError
-from grmu_audit.metrics.attacks import attack_scores, operating_threshold, roc, standard_error
-from grmu_audit.metrics.closed_forms import Floats
+from grmu_audit.metrics.attacks import Roc, attack_scores, operating_threshold, roc, standard_error
+from grmu_audit.metrics.closed_forms import Floats, z_value
 from grmu_audit.metrics.facts import Facts, Mask
 from grmu_audit.metrics.forgetting import forgetting_epsilon, forgetting_score, klom
 from grmu_audit.metrics.intervals import Statistic
@@ -28,6 +28,8 @@ OF_METHOD = ("ULIRA_AUC", "RULI_AUC", "FORGET_EPS", "KLOM_95", "SWAP")
 
 LEAST = 4
 """Shadow models that the attacks need: two pairs of halves."""
+LEAST_DISTANCE = 8
+"""Shadow models that distances of distributions need."""
 _LOW_RATE = 0.01
 
 
@@ -141,26 +143,56 @@ def attack_method(f: Facts, table: ShadowTable, *, subject: str, confidence: flo
     rows = order[forget]
     margin, gone, never = table.unlearned[:, rows], table.forgotten[:, rows], ~table.member[:, rows]
     shown = {"shadow_models": len(margin), "forget": len(rows)}
-    simple = _game_area(population_attack(margin, gone, never))["value"]
+    simple = population_attack(margin, gone, never)
     for name, attack in (("ULIRA_AUC", ulira), ("RULI_AUC", ruli)):
         game = attack(margin, gone, never)
-        basis = Basis(len(game.score), details={**shown, "population_auc": simple})
+        basis = Basis(len(game.score), details={**shown, **_against(game, simple, confidence)})
         yield defined(name, _game_area(game), basis, subject=subject, confidence=confidence)
+    if len(margin) < LEAST_DISTANCE:
+        for name in ("FORGET_EPS", "KLOM_95"):
+            why = f"{len(margin)} shadow models are too few to compare distributions; {LEAST_DISTANCE} are needed"
+            yield undefined(name, why, Basis(len(rows), details=shown), subject=subject, confidence=confidence)
     for name, made in _distances(margin, gone, never).items():
         basis = Basis(len(rows), details={**shown, **made[1]})
         yield defined(name, made[0], basis, subject=subject, confidence=confidence)
 
 
-def _game_area(game: Game) -> Statistic:
-    """AUC of the pairs; the standard error by sample or by model, whichever is larger."""
-    curve = roc(game.score[game.forgotten], game.score[~game.forgotten], np.ones(int((~game.forgotten).sum())))
+def _against(game: Game, simple: Game, confidence: float) -> dict[str, object]:
+    """Area of the population attack, and how much larger the game's is, with a paired interval."""
+    one, other = _curve(game), _curve(simple)
+    more = one.value - other.value
+    details: dict[str, object] = {"population_auc": other.value, "more_than_population": more}
+    if len(game.score) == len(simple.score):
+        half = z_value(1 - confidence) * _error(game, one.influence - other.influence)
+        details["more_interval"] = [more - half, more + half]
+    return details
+
+
+def _curve(game: Game) -> Roc:
+    return roc(game.score[game.forgotten], game.score[~game.forgotten], np.ones(int((~game.forgotten).sum())))
+
+
+def _error(game: Game, influence: Floats) -> float:
+    """Standard error by sample or by model, whichever is larger; influences of the forgotten pairs first."""
     order = np.concatenate([np.flatnonzero(game.forgotten), np.flatnonzero(~game.forgotten)])
-    se = max(standard_error(curve.influence, cluster[order]) for cluster in (game.sample, game.model))
+    return max(standard_error(influence, cluster[order]) for cluster in (game.sample, game.model))
+
+
+def _game_area(game: Game) -> Statistic:
+    """AUC of the pairs."""
+    curve = _curve(game)
+    se = _error(game, curve.influence)
     counts = {"n1": int(game.forgotten.sum()), "n0": int((~game.forgotten).sum())}
     return {"kind": "auc", "value": curve.value, "se": se, **counts}
 
 
 def _distances(margin: Floats, gone: Mask, never: Mask) -> dict[str, tuple[Statistic, dict[str, object]]]:
+    advantages = swap_advantages(margin, gone, never)
+    se = float(advantages.std(ddof=1) / np.sqrt(len(advantages)))
+    swap = student(float(advantages.mean()), se, len(advantages) - 1, low=-1.0, high=1.0)
+    found: dict[str, tuple[Statistic, dict[str, object]]] = {"SWAP": (swap, {"pairs": advantages.tolist()})}
+    if len(margin) < LEAST_DISTANCE:
+        return found
     epsilon, lower = _epsilons(margin, gone, never)
     pairs = len(margin) // 2
     keep = [np.arange(len(margin)) // 2 != pair for pair in range(pairs)]
@@ -169,18 +201,17 @@ def _distances(margin: Floats, gone: Mask, never: Mask) -> dict[str, tuple[Stati
     left_klom = np.array([_klom(margin[k], gone[k], never[k]) for k in keep])
     half = np.arange(len(margin)) % 4 < 2
     null = _klom(margin, never & half[:, None], never & ~half[:, None])
-    advantages = swap_advantages(margin, gone, never)
-    se = float(advantages.std(ddof=1) / np.sqrt(len(advantages)))
     models = int(min(gone.sum(0).min(), never.sum(0).min()))
-    quality = {
+    quality: dict[str, object] = {
         "lower_bound": float(lower.mean()),
         "quality": forgetting_score(epsilon, models),
         "resolution": float(np.log(max(models - 1, 1))),
     }
+    eps = jackknife(float(epsilon.mean()), left_eps, low=0.0, high=50.0)
     return {
-        "FORGET_EPS": (jackknife(float(epsilon.mean()), left_eps, low=0.0, high=50.0), quality),
+        "FORGET_EPS": (eps, quality),
         "KLOM_95": (jackknife(percentile, left_klom, low=0.0), {"never_seen_against_never_seen": null}),
-        "SWAP": (student(float(advantages.mean()), se, len(advantages) - 1, low=-1.0, high=1.0), {"pairs": advantages.tolist()}),
+        **found,
     }
 
 

@@ -18,6 +18,7 @@ from grmu_audit.api.kept_probes import Shelf, from_bytes, to_bytes
 from grmu_audit.api.request import sample
 from grmu_audit.api.rescore import rescore
 from grmu_audit.api.session import Session
+from grmu_audit.api.shadow import Asking
 from grmu_audit.api.train import pretrain, unlearn
 from grmu_audit.data.catalog import DataSpec
 from grmu_audit.errors import InputError, IntegrityError
@@ -165,21 +166,38 @@ def test_rescoring_takes_measured_values_over_and_says_so_but_no_others(
     )
 
 
-def test_deep_adds_learning_again_and_auto_attack(
-    lineage: tuple[Session, ModelRef, Path], monkeypatch: pytest.MonkeyPatch
+def test_deep_adds_learning_again_auto_attack_and_shadow_models_and_a_second_one_asks_nothing(
+    lineage: tuple[Session, ModelRef, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     session, ref, root = lineage
     monkeypatch.setattr(relearn, "RECIPE", relearn.Recipe(runs=2, epochs=1, samples=100))
     monkeypatch.setattr("grmu_audit.evaluation.probe.MOST_AA", 0)
     monkeypatch.setattr(perturb, "STEPS", 3)
-    done = audit(session, ref.label, policy=load_named("default"), out=root / "deep", level="deep")
-    value = done.audit.metric("AA@0.03137")
-    assert value is not None
-    assert value.why_missing == "no test sample was attacked (n = 0)"
-    again = done.audit.metric("RELEARN")
+    monkeypatch.setattr(session, "progress", True)
+    policy = load_named("default")
+    none = audit(session, ref.label, policy=policy, out=root / "none", level="deep", shadows=Asking(4, budget=0.0))
+    assert "shadow models: 4 wanted, 0 kept, 4 to train, about 0." in capsys.readouterr().err
+    (missing,) = none.audit.not_measured
+    assert "0 of 4 shadow models fitted into the budget" in missing.reason
+    done = audit(session, ref.label, policy=policy, out=root / "deep", level="deep", shadows=Asking(4))
+    assert done.audit.not_measured == ()
+    for name in ("RMIA_AUC", "LIRA_AUC", "ULIRA_AUC", "RULI_AUC", "FORGET_EPS", "KLOM_95", "SWAP"):
+        value = done.audit.metric(name)
+        assert value is not None, name
+        assert (value.interval is None) == (name in ("FORGET_EPS", "KLOM_95")), (name, value.why_missing)
+    assert done.audit.metric("RMIA_AUC", "baseline") is not None
+    attacked, again = done.audit.metric("AA@0.03137"), done.audit.metric("RELEARN")
+    assert attacked is not None
+    assert attacked.why_missing == "no test sample was attacked (n = 0)"
     assert again is not None
     assert len(again.details["curves"]) == 2
-    json.dumps(done.audit.to_json())
+    assert again.unit == "epochs"
+    report.render(done.audit, "html")
+    with evaluations() as seen:
+        repeated = audit(session, ref.label, policy=policy, out=root / "deeper", level="deep", shadows=Asking(4))
+    assert seen == []
+    assert repeated.audit.record["evaluations"] == 0
+    assert repeated.audit.metrics == done.audit.metrics
 
 
 def test_an_unknown_level_is_named(lineage: tuple[Session, ModelRef, Path]) -> None:

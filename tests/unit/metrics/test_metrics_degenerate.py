@@ -30,7 +30,7 @@ def generous() -> Policy:
     """A rule on every metric that any defined value meets; groups of one sample are enough."""
     rules = []
     for spec in BUILT_IN.values():
-        if not spec.per_group:
+        if not spec.per_group and spec.cost == "predictions":
             rules.append({"id": spec.name, "metric": spec.name, "within": [spec.low, spec.high], "allow_incomplete": True})
     return Policy.model_validate({"schema": "grmu-audit/policy/v1", "name": "generous", "rules": rules, "minimum_group_size": 1})
 
