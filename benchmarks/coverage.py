@@ -14,6 +14,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ from grmu_audit.metrics.leaves import cell_limits, shares
 from grmu_audit.metrics.performance import paired_counts
 
 GROUPS, SIZES, TRUTHS = (2, 4, 8), (50, 200, 1000), ("equal", "unequal")
+COMPARED = 500
+"""Audits of a setting on which the naive intervals and the plain construction are computed too."""
 SUBJECT_SIZE, ICC, CORRELATION = 20, 0.3, 0.6
 FOUR = ("both", "only_candidate", "only_other", "none")
 
@@ -55,6 +58,7 @@ class Tally:
     """What happened to one metric over the audits of a setting."""
 
     truth: float
+    compare: bool = True
     covered: list[bool] = field(default_factory=list)
     plain_covered: list[bool] = field(default_factory=list)
     plain_widths: list[float] = field(default_factory=list)
@@ -71,7 +75,7 @@ class Tally:
         self.below.append(high < self.truth - 1e-12)
         self.widths.append(high - low)
         self.estimates.append(estimate(statistic))
-        before = plain_limits(statistic)
+        before = plain_limits(statistic) if self.compare and len(self.widths) <= COMPARED else None
         if before is not None:
             self.plain_covered.append(before[0] <= self.truth + 1e-12 and before[1] >= self.truth - 1e-12)
             self.plain_widths.append(before[1] - before[0])
@@ -229,16 +233,17 @@ def truths(setting: Setting) -> dict[str, float]:
     return values | {f"{name} change": values[name] - rule(right["baseline"]) for name, rule in rules.items()}
 
 
-def simulate(setting: Setting, audits: int, seed: int) -> list[dict[str, Tally]]:
-    """Tallies of every metric; with clusters the naive ones second."""
+def simulate(setting: Setting, audits: int, seed: int, only: str = "") -> list[dict[str, Tally]]:
+    """Tallies of every metric, or of one; with clusters the naive ones second."""
     rng = np.random.default_rng([seed, setting.groups, setting.size, TRUTHS.index(setting.truth), setting.clustered])
     truth = truths(setting)
     tallies: list[dict[str, Tally]] = []
-    for variants in draw(setting, audits, rng):
-        tallies = tallies or [{name: Tally(truth[name]) for name in made} for made in variants]
-        for made, tally in zip(variants, tallies, strict=True):
-            for name, statistic in made.items():
-                tally[name].add(statistic)
+    for audit, variants in enumerate(draw(setting, audits, rng)):
+        names = [only] if only else list(variants[0])
+        tallies = tallies or [{n: Tally(truth[n], not (setting.clustered or only)) for n in names} for _ in variants]
+        for made, tally in zip(variants[: 1 if audit >= COMPARED else None], tallies, strict=False):
+            for name in names:
+                tally[name].add(made[name])
     return tallies
 
 
@@ -293,6 +298,11 @@ def false_blocks(groups: int, audits: int, seed: int) -> tuple[float, float]:
     return point, float(np.mean([found is not None and found[0] > 0.05 for found in limits]))
 
 
+def _timed(setting: Setting, audits: int, seed: int) -> tuple[Setting, list[dict[str, Tally]], float]:
+    start = time.process_time()
+    return setting, simulate(setting, audits, seed), time.process_time() - start
+
+
 def settings(clustered: bool) -> list[Setting]:
     return [Setting(g, n, t, clustered) for t in TRUTHS for g in GROUPS for n in SIZES]
 
@@ -300,17 +310,21 @@ def settings(clustered: bool) -> list[Setting]:
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Coverage of the intervals by simulation.")
     parser.add_argument("--audits", type=int, default=2000)
+    parser.add_argument("--jobs", type=int, default=1, help="Processes; the page counts the seconds of all.")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--write", type=Path)
     options = parser.parse_args(arguments)
     from benchmarks.coverage_page import page
 
     start = time.process_time()
+    todo = [*settings(False), *settings(True)]
     results: dict[Setting, list[dict[str, Tally]]] = {}
-    for setting in [*settings(False), *settings(True)]:
-        results[setting] = simulate(setting, options.audits, options.seed)
-        print(f"{setting} {time.process_time() - start:.0f} s", file=sys.stderr)
-    text = page(results, options.audits, options.seed, lambda: time.process_time() - start)
+    spent = 0.0
+    with ProcessPoolExecutor(options.jobs) as pool:
+        for setting, found, seconds in pool.map(_timed, todo, [options.audits] * len(todo), [options.seed] * len(todo)):
+            results[setting], spent = found, spent + seconds
+            print(f"{setting} {spent:.0f} s", file=sys.stderr)
+    text = page(results, options.audits, options.seed, lambda: spent + time.process_time() - start)
     if options.write:
         options.write.write_text(text)
     else:

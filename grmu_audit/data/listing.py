@@ -69,18 +69,8 @@ def combine(labels: Labels) -> tuple[pd.DataFrame, tuple[str, ...], dict[str, in
     """
     import pandas as pd
 
-    if not labels.attributes:
-        raise InputError("no attribute column is chosen: name at least one")
-    size = int(np.prod([len(attribute.values) for attribute, _ in labels.attributes]))
-    if not 1 <= size <= MOST_VALUES:
-        raise InputError(f"the attributes have {size} combinations, more than {MOST_VALUES}: choose fewer columns")
-    kept = np.ones(len(labels.ids), dtype=bool)
-    excluded: dict[str, int] = {}
-    for name, values in [(labels.target_name, labels.target), *((a.name, codes) for a, codes in labels.attributes)]:
-        missing = kept & np.fromiter((value is None for value in values), dtype=bool, count=len(values))
-        if missing.any():
-            excluded[name] = int(missing.sum())
-        kept &= ~missing
+    _check_attributes(labels)
+    kept, excluded = _labelled(labels)
     rows: list[int] = np.flatnonzero(kept).tolist()
     if not rows:
         raise InputError(f"no sample has all of its labels ({', '.join(excluded) or 'the table is empty'}): correct the labels")
@@ -99,6 +89,29 @@ def combine(labels: Labels) -> tuple[pd.DataFrame, tuple[str, ...], dict[str, in
     if len(codes) > 1:
         columns |= {name: values for name, values in codes.items() if name not in COLUMNS}
     return pd.DataFrame(columns), combination_names([a for a, _ in labels.attributes]), excluded, kept
+
+
+def _check_attributes(labels: Labels) -> None:
+    names = [attribute.name for attribute, _ in labels.attributes]
+    if not names:
+        raise InputError("no attribute column is chosen: name at least one")
+    if len(set(names)) != len(names):
+        raise InputError(f"an attribute column is chosen twice ({', '.join(names)}): name each once")
+    size = int(np.prod([len(attribute.values) for attribute, _ in labels.attributes]))
+    if not 1 <= size <= MOST_VALUES:
+        raise InputError(f"the attributes have {size} combinations, more than {MOST_VALUES}: choose fewer columns")
+
+
+def _labelled(labels: Labels) -> tuple[npt.NDArray[np.bool_], dict[str, int]]:
+    """[n] samples with all labels, and how many lack which (the first that they lack)."""
+    kept = np.ones(len(labels.ids), dtype=bool)
+    excluded: dict[str, int] = {}
+    for name, values in [(labels.target_name, labels.target), *((a.name, codes) for a, codes in labels.attributes)]:
+        missing = kept & np.fromiter((value is None for value in values), dtype=bool, count=len(values))
+        if missing.any():
+            excluded[name] = excluded.get(name, 0) + int(missing.sum())
+        kept &= ~missing
+    return kept, excluded
 
 
 def combination_names(attributes: Sequence[Attribute]) -> tuple[str, ...]:

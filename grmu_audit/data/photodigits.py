@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from grmu_audit.data.dataset import COLUMNS, Augmentation, Dataset, Header
+from grmu_audit.data.dataset import COLUMNS, Attribute, Augmentation, Dataset, Header
 from grmu_audit.errors import InputError
 
 SIZES = {"train": 1100, "val": 200, "test": 497}
@@ -20,6 +20,8 @@ SIDE = 32
 """Height and width of an image in pixels."""
 DIGIT_SIDE = 24
 """Height and width of the drawn digit: 75 % of the side."""
+PHOTOGRAPHS = ("temple photograph", "flower photograph")
+"""Names of the attribute values."""
 DIM = 0.6
 """Factor on the photograph's brightness."""
 
@@ -115,9 +117,12 @@ def _header() -> Header:
         name="photodigits",
         version="1",
         class_names=("digit 0-4", "digit 5-9"),
-        attribute_names=("temple photograph", "flower photograph"),
+        attribute_names=PHOTOGRAPHS,
         image_size=(3, SIDE, SIDE),
         augmentation=Augmentation(scale=(0.8, 1.15), shift=0.25),
+        target_name="digit",
+        attributes=(Attribute("photograph", PHOTOGRAPHS),),
+        subject_name="digit drawn",
         source="scikit-learn: 1,797 handwritten digits (UCI optical recognition, test part) and two sample photographs",
         licence="digits: CC BY 4.0; photographs: CC BY (china.jpg, flower.jpg, as shipped with scikit-learn)",
         attribute_provenance="drawn at random when the image is made, so exact by construction",

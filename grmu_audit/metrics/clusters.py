@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 from grmu_audit.metrics.closed_forms import Floats
 
+_BORROWED = 8
+
 
 def design_effect(values: npt.NDArray[np.number | np.bool_], subject: npt.NDArray[np.int64] | None) -> float:
     """Cluster-robust variance of the mean over its independent-samples variance, at least 1.
@@ -73,8 +75,8 @@ def clustered_cells(
         pool: [cells] cells with the same number are taken together; by default all.
 
     Returns:
-        [cells] design effects, and per cell the persons that they rest on (degrees of freedom plus one); Nones without
-        a subject column.
+        [cells] design effects, and per cell the persons that they rest on (degrees of freedom plus one, at most eight times
+        the cell's own degrees: the mean of very few persons is far from normal); Nones without a subject column.
     """
     if subject is None:
         return np.ones(cells), [None] * cells
@@ -87,8 +89,9 @@ def clustered_cells(
     rho = np.clip(excess / np.where(room > 0, room, 1.0), 0.0, 1.0) * (room > 0)
     own = s.between / np.where(s.known, s.within, 1.0)
     effects = np.where(s.known, np.maximum(own, 1 + (s.together - 1) * rho[pool]), s.together)
-    degrees = np.bincount(pool, weights=np.where(s.known, s.persons - 1, 0.0))[pool]
-    persons = 1 + np.where(degrees > 0, degrees, np.maximum(s.persons - 1, 0))
+    own_degrees = np.maximum(s.persons - 1, 0)
+    degrees = np.bincount(pool, weights=np.where(s.known, own_degrees, 0.0))[pool]
+    persons = 1 + np.where(degrees > 0, np.minimum(degrees, _BORROWED * own_degrees), own_degrees)
     return np.maximum(effects, 1.0), persons.astype(np.int64).tolist()
 
 

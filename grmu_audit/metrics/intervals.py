@@ -54,7 +54,7 @@ from grmu_audit.metrics.leaves import (
     widened,
 )
 from grmu_audit.metrics.replicates import student_limits
-from grmu_audit.metrics.spans import gap_limits, gap_moved_limits, minimum_change_limits, pieces
+from grmu_audit.metrics.spans import BELOW, gap_limits, gap_moved_limits, minimum_change_limits, pieces
 
 __all__ = [
     "PAIRED",
@@ -207,7 +207,7 @@ def _auc_gap_limits(s: Statistic, alpha: float) -> Limits | None:
     values = np.array([cell["value"] for cell in cells], dtype=np.float64)
     if len(cells) < 2:
         return None
-    lower = _auc_pairs(cells, values, alpha / pieces(len(cells)))[0]
+    lower = _auc_pairs(cells, values, alpha * BELOW / pieces(len(cells)))[0]
     upper = _auc_pairs(cells, values, alpha)[1]
     return max(0.0, float(lower.max())), min(1.0, float(upper.max()))
 

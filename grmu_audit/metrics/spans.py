@@ -2,8 +2,9 @@
 
 All rest on one argument.  A max - min, or a mean of several, is the largest of many contrasts.  Its upper limit can only be
 missed if the limit of the one contrast that is truly the largest is, so it needs no correction for their number; its
-lower limit does (Bonferroni).  Near zero the upper limit cannot be missed at all and the whole ``alpha`` serves the
-lower one; far from zero each unordered pair can be missed in one direction only: ``alpha / 2`` below and above.
+lower limit does (Bonferroni).  Near zero the upper limit cannot be missed at all and the lower one may use nearly all of
+``alpha`` (four fifths, since Newcombe's limits are a little short); far from zero each unordered pair can be missed in one
+direction only, so that less than ``alpha / 2`` is lost below and ``alpha / 2`` above.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from grmu_audit.metrics.leaves import Limits, Statistic, aggregate, cell_limits,
 
 MOST_PAIRED_CELLS = 64
 """Cells up to which every pair is looked at; more are bounded by their largest and smallest limits."""
+
+BELOW = 0.8
+"""Share of the error that the lower limit of a max - min may use at zero."""
 
 _FINEST = 1e-10
 _SEARCH = 0.2
@@ -38,7 +42,7 @@ def gap_limits(s: Statistic, alpha: float) -> Limits | None:
         return None
     tops = np.array([_top(cells, alpha, method) for cells in terms])
     spans = np.array([np.ptp(shares(cells)) for cells in terms])
-    low = _lower(terms, alpha, s["aggregate"], method)
+    low = _lower(terms, alpha * BELOW, s["aggregate"], method)
     return max(0.0, low), min(1.0, _joined(spans, tops, s["aggregate"]))
 
 

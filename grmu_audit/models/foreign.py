@@ -15,7 +15,7 @@ import torch
 from grmu_audit.errors import InputError
 from grmu_audit.evidence import canonical_json
 from grmu_audit.models.classifier import Classifier, Start
-from grmu_audit.models.heads import FOREIGN_HEAD
+from grmu_audit.models.heads import FOREIGN_HEAD, FOREIGN_ROOT
 
 Tensors = dict[str, torch.Tensor]
 _NESTED = ("state_dict", "model_state_dict", "model_state", "model", "net", "weights")
@@ -119,14 +119,17 @@ def fit_state(model: Classifier, state: Mapping[str, torch.Tensor], source: str,
 
 def _own_name(model: Classifier, name: str) -> str | None:
     """The name here; None for what only training used."""
-    if name.startswith(_AUXILIARY):
+    if name.startswith(_AUXILIARY) or name.endswith(".position_ids"):
         return None
     if name.startswith(("body.", "head.")):
         return name
     head = getattr(model.body, FOREIGN_HEAD, None)
     if head and name.startswith(f"{head}."):
         return f"head.{name.removeprefix(f'{head}.')}"
-    return "body." + name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
+    root = getattr(model.body, FOREIGN_ROOT, None)
+    inside = dict(model.body.get_submodule(root).named_children()) if root else {}
+    path = f"{root}.{name}" if name.partition(".")[0] in inside else name
+    return "body." + path.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
 
 
 def _fit_head(state: Tensors, model: Classifier, notes: list[str], need_head: bool) -> None:

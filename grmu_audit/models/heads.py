@@ -9,6 +9,9 @@ from grmu_audit.errors import InputError
 FOREIGN_HEAD = "foreign_head"
 """Attribute of a body: the path that the head had in the network it was taken from, such as ``fc``."""
 
+FOREIGN_ROOT = "foreign_root"
+"""Attribute of a body: its one part that others also save alone, without this name before theirs, such as ``bert``."""
+
 
 def detach_head(network: nn.Module, name: str) -> tuple[nn.Module, int]:
     """Replace the last layer of a network, in place, by the identity.

@@ -58,6 +58,7 @@ class Bert(nn.Module):
 
     containers = ("bert", "bert.encoder")
     foreign_head = "classifier"
+    foreign_root = "bert"
 
     def __init__(self, options: BertOptions) -> None:
         super().__init__()

@@ -84,6 +84,7 @@ def load_model(folder: Path) -> Classifier:
     Raises:
         IntegrityError: a file is missing, damaged, too large, or weights and spec do not belong together.
         NotFoundError: the architecture is not known here.
+        InputError: it is the operator's own, and not allowed here.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file

@@ -9,6 +9,7 @@ import pytest
 import torch
 from support import multinli
 
+from grmu_audit.api.session import Session
 from grmu_audit.cli.app import execute
 
 TINY = {"hidden": 32, "layers": 2, "heads": 2, "intermediate": 64, "positions": 64}
@@ -46,6 +47,18 @@ def test_the_report_names_the_groups(line: Path) -> None:
     value = {m["name"]: m["value"] for m in audit["metrics"] if m["subject"] == "candidate" and m["group"] is None}
     assert 0 <= value["TA"] <= 1
     assert audit["forget"]["dominant_groups"] == [{"target": 2, "attribute": 1}]
+
+
+def test_every_version_ran_in_bf16(line: Path) -> None:
+    store = Session(root=line / "mlruns").store
+    told = [store.resolve(f"nli/{number}").config for number in (1, 2, 3)]
+    assert [config["precision"] for config in told] == ["bf16"] * 3
+    assert told[0]["architecture_options"] == {
+        **TINY,
+        "vocabulary": told[0]["architecture_options"]["vocabulary"],
+        "pad": 0,
+        "sep": 3,
+    }  # type: ignore[index]
 
 
 def test_methods_that_move_inputs_refuse_texts(

@@ -14,6 +14,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -104,6 +105,37 @@ def _build(listing: Listing, found: list[Found], limit: int, made: Path, progres
         partial.rename(made)
 
 
+@dataclass(frozen=True)
+class _Writer:
+    """Decodes single images into the open files of a build; used by several threads, each at its own place."""
+
+    listing: Listing
+    heights: npt.NDArray[np.int64]
+    widths: npt.NDArray[np.int64]
+    starts: npt.NDArray[np.int64]
+    pixels: int
+    """Descriptor of ``PIXELS``."""
+    done: int
+    """Descriptor of ``DONE``."""
+
+    def __call__(self, item: str) -> str | None:
+        """Write image number ``item`` unless it is there; returns why not."""
+        index = int(item)
+        shape = (int(self.heights[index]), int(self.widths[index]))
+        start, size = int(self.starts[index]), shape[0] * shape[1] * 3
+        before = os.pread(self.done, 32, RECORD * index)
+        if any(before) and _digest(os.pread(self.pixels, size, start), shape) == before:
+            return None
+        path = self.listing.paths[index]
+        try:
+            image = decode((self.listing.root / path).read_bytes(), shape)
+        except (UndecodableError, OSError) as error:
+            return f"{path}: {error}"
+        _write(self.pixels, np.ascontiguousarray(image).tobytes(), start)
+        _write(self.done, bytes.fromhex(image_digest(image)) + difference_hash(image).tobytes(), RECORD * index)
+        return None
+
+
 def _fill(
     listing: Listing, partial: Path, heights: npt.NDArray[np.int64], widths: npt.NDArray[np.int64], progress: bool
 ) -> npt.NDArray[np.uint8]:
@@ -111,26 +143,10 @@ def _fill(
     starts = offsets(heights, widths)
     pixels = _opened(partial / PIXELS, int(starts[-1]))
     done = _opened(partial / DONE, RECORD * len(heights))
-    defects: list[str] = []
-
-    def one(item: str) -> str | None:
-        index = int(item)
-        shape = (int(heights[index]), int(widths[index]))
-        start, size = int(starts[index]), int(starts[index + 1] - starts[index])
-        before = os.pread(done, 32, RECORD * index)
-        if any(before) and _digest(os.pread(pixels, size, start), shape) == before:
-            return None
-        try:
-            image = decode((listing.root / listing.paths[index]).read_bytes(), shape)
-        except (UndecodableError, OSError) as error:
-            return f"{listing.paths[index]}: {error}"
-        _write(pixels, np.ascontiguousarray(image).tobytes(), start)
-        _write(done, bytes.fromhex(image_digest(image)) + difference_hash(image).tobytes(), RECORD * index)
-        return None
-
+    write = _Writer(listing, heights, widths, starts, pixels, done)
     try:
         with _bar(listing, "decoding", progress) as tick:
-            defects += [d for d in parallel(one, [str(i) for i in range(len(heights))], tick) if d]
+            defects = [defect for defect in parallel(write, [str(i) for i in range(len(heights))], tick) if defect]
         os.fsync(pixels)
     finally:
         os.close(pixels)

@@ -98,10 +98,13 @@ def _told(listing: Listing, defects: Sequence[str], what: str, advice: str) -> s
 def parallel(work: Callable[[str], T], items: Sequence[str], tick: Callable[[int], None]) -> Iterator[T]:
     """Results in order, made by threads (decoding lets go of the interpreter lock); ``tick`` gets how many more are done."""
     chunks = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
-    with ThreadPoolExecutor(workers()) as pool:
+    pool = ThreadPoolExecutor(workers())
+    try:
         for results in pool.map(lambda chunk: [work(item) for item in chunk], chunks):
             tick(len(results))
             yield from results
+    finally:
+        pool.shutdown(cancel_futures=True)  # an interruption waits for the chunks at work only
 
 
 def relative(text: str, row: int, source: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
@@ -18,6 +18,8 @@ from grmu_audit.errors import InputError
 
 MOST_CATEGORIES = 256
 """Categories that one feature may have."""
+Parsed = npt.NDArray[np.float32] | list[str]
+"""Numbers, or the cells of a category."""
 
 
 def read_tabular(manifest: Manifest, table: Cells, labels: Labels) -> Dataset:
@@ -32,12 +34,7 @@ def read_tabular(manifest: Manifest, table: Cells, labels: Labels) -> Dataset:
     """
     names = _features(manifest, table)
     columns = {name: _parsed(table.column(name), name in manifest.categorical) for name in names}
-    missing = {name: _lacking(values) for name, values in columns.items()}
-    whole, short = np.ones(len(table), dtype=bool), {}
-    for name, lacks in missing.items():
-        if (whole & lacks).any():
-            short[name] = int((whole & lacks).sum())
-        whole &= ~lacks
+    whole, short = _whole(columns, len(table))
     frame, groups, excluded, kept = combine(_only(labels, np.flatnonzero(whole).tolist()))
     rows = np.flatnonzero(whole)[kept]
     train = frame["split"].to_numpy() == "train"
@@ -46,18 +43,29 @@ def read_tabular(manifest: Manifest, table: Cells, labels: Labels) -> Dataset:
     blocks = [_block(table.source, name, values, rows, train) for name, values in columns.items()]
     values = np.ascontiguousarray(np.concatenate([block for _, block, _ in blocks], axis=1))
     numeric = np.concatenate([np.full(block.shape[1], scaled) for _, block, scaled in blocks])
-    mean, std = _statistics(values[train], numeric)
-    header = Header(
+    features = tuple(name for names, _, _ in blocks for name in names)
+    header = _header(manifest, labels, groups, features, _statistics(values[train], numeric))
+    return Dataset(header, frame, values, {**short, **excluded})
+
+
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
+"""Mean and standard deviation by feature."""
+
+
+def _header(
+    manifest: Manifest, labels: Labels, groups: tuple[str, ...], features: tuple[str, ...], statistics: Statistics
+) -> Header:
+    return Header(
         name=manifest.name,
         version=manifest.version,
         class_names=manifest.target.words,
         attribute_names=groups,
         positive_class=manifest.positive_class,
         image_size=(0, 0, 0),
-        mean=mean,
-        std=std,
+        mean=statistics[0],
+        std=statistics[1],
         kind="table",
-        features=tuple(name for names, _, _ in blocks for name in names),
+        features=features,
         target_name=manifest.target.column,
         attributes=tuple(attribute for attribute, _ in labels.attributes),
         subject_name=manifest.subject or "",
@@ -65,7 +73,17 @@ def read_tabular(manifest: Manifest, table: Cells, labels: Labels) -> Dataset:
         licence=manifest.licence,
         attribute_provenance=manifest.attribute_provenance,
     )
-    return Dataset(header, frame, values, {**short, **excluded})
+
+
+def _whole(columns: Mapping[str, Parsed], n: int) -> tuple[npt.NDArray[np.bool_], dict[str, int]]:
+    """[n] rows with a value for every feature, and how many lack which (the first that they lack)."""
+    whole, short = np.ones(n, dtype=bool), {}
+    for name, values in columns.items():
+        lacks = whole & _lacking(values)
+        if lacks.any():
+            short[name] = int(lacks.sum())
+        whole &= ~lacks
+    return whole, short
 
 
 def _features(manifest: Manifest, table: Cells) -> list[str]:
@@ -80,9 +98,6 @@ def _features(manifest: Manifest, table: Cells) -> list[str]:
     if not names:
         raise InputError(f"{table.source}: no column is left as a feature: name them under 'features'")
     return names
-
-
-Parsed = npt.NDArray[np.float32] | list[str]
 
 
 def _parsed(cells: Sequence[str], categorical: bool) -> Parsed:
@@ -140,7 +155,7 @@ def _block(
     return [f"{name}={category}" for category in categories], block, False
 
 
-def _statistics(train: npt.NDArray[np.float32], numeric: npt.NDArray[np.bool_]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def _statistics(train: npt.NDArray[np.float32], numeric: npt.NDArray[np.bool_]) -> Statistics:
     """Mean and standard deviation of numeric features over training rows; 0 and 1 for the others, 1 for a constant one."""
     mean = np.where(numeric, train.mean(0, dtype=np.float64), 0.0)
     std = np.where(numeric, train.std(0, dtype=np.float64), 1.0)

@@ -45,18 +45,21 @@ def read_waterbirds(options: Mapping[str, object]) -> Listing:
         target_name="y",
     )
     frame, names, excluded, _ = combine(labels)
-    header = Header(
+    return Listing(_header(chosen.size, names), frame, base, tuple(frame["id"]), excluded)
+
+
+def _header(size: int, names: tuple[str, ...]) -> Header:
+    return Header(
         name="waterbirds",
         version="1.0 (95 %, forest2water2)",
         class_names=CLASSES,
         attribute_names=names,
-        image_size=(3, chosen.size, chosen.size),
+        image_size=(3, size, size),
         augmentation=CROP_AND_FLIP,
-        view=View("crop", shorter_side(chosen.size)),
+        view=View("crop", shorter_side(size)),
         target_name="bird",
         attributes=(PLACES,),
         source="Waterbirds, Sagawa et al., Distributionally Robust Neural Networks, ICLR 2020 (CUB birds on Places backgrounds)",
         licence="images of CUB-200-2011 and Places: non-commercial research",
         attribute_provenance="the background that each bird was pasted on, so exact by construction",
     )
-    return Listing(header, frame, base, tuple(frame["id"]), excluded)

@@ -51,6 +51,12 @@ def test_celeba_several_attributes_are_combined_last_one_fastest(tmp_path: Path)
     assert data.header.subject_name == ""
 
 
+def test_an_attribute_chosen_twice_is_refused(tmp_path: Path) -> None:
+    layouts.celeba(tmp_path, size=(20, 16))
+    with pytest.raises(InputError, match=r"chosen twice \(Male, Male\)"):
+        read_listing(DataSpec("celeba", {"root": str(tmp_path), "attributes": "Male,Male"}))
+
+
 def test_celeba_other_target(tmp_path: Path) -> None:
     layouts.celeba(tmp_path, size=(20, 16))
     data = read_listing(DataSpec("celeba", {"root": str(tmp_path), "target": "Young"}))

@@ -56,7 +56,9 @@ def test_pooled_correlation_protects_a_cell_that_looks_good_by_luck():
     pooled, persons = clustered_cells(lucky, cell, 4, person)
     assert own[0] < 2 < pooled[0]
     assert (pooled >= own).all()
-    assert persons == [77] * 4
+    assert persons == [77] * 4  # 4 cells of 20 persons, 76 degrees of freedom
+    few = clustered_cells(lucky[::20], np.repeat([0, 1], [78, 2]), 2, np.repeat(np.arange(40), 2))[1]
+    assert few == [39, 1]
     apart, by_pool = clustered_cells(lucky, cell, 4, person, np.arange(4))
     assert apart == pytest.approx(own)
     assert by_pool == [20] * 4

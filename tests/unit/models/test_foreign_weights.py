@@ -172,7 +172,7 @@ def test_published_names_of_bert_are_understood() -> None:
     )  # fmt: skip
     theirs = BertForSequenceClassification(config).eval()
     state = {k.replace("LayerNorm.weight", "LayerNorm.gamma"): v for k, v in theirs.state_dict().items()}
-    state["cls.predictions.bias"] = torch.zeros(40)
+    state |= {"cls.predictions.bias": torch.zeros(40), "bert.embeddings.position_ids": torch.arange(16)[None]}
     one = ModelSpec("bert", 3, (12,), (), (), ("a", "b", "c"), BERT)
     start = fit_state(build(one, 0), state, "pytorch_model.bin", need_head=True)
     model = build(one, 0, start).eval()
@@ -181,6 +181,9 @@ def test_published_names_of_bert_are_understood() -> None:
     segments = ((ends.cumsum(1) - ends) > 0).long() * (pairs != 0)
     expected = theirs(input_ids=pairs, attention_mask=(pairs != 0).long(), token_type_ids=segments).logits
     assert torch.allclose(model(pairs), expected, atol=1e-5)
+    alone = fit_state(build(one, 0), theirs.bert.state_dict(), "model.safetensors")
+    assert alone.notes == ("no head: a fresh one for 3 classes takes its place",)
+    assert all(torch.equal(value, start.tensors[name]) for name, value in alone.tensors.items())
 
 
 def test_packaged_imagenet_weights_load_into_an_allowed_architecture(monkeypatch: pytest.MonkeyPatch) -> None:
