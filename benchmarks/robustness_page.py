@@ -152,9 +152,10 @@ def heights(run: Run, runs: Sequence[Run], reading: str) -> float | None:
 def _explained() -> list[str]:
     return [
         "Spearman's rank correlation of the quantity with accuracy under FGSM 8/255, over all methods, ranks taken within each",
-        "seed; both conjectures predict a negative one.  In brackets the two-sided p-value of a permutation within seeds, and the",
-        f"number of runs.  **holds**: negative with p <= {LEVEL:g}; *the opposite*: positive with p <= {LEVEL:g}; else undecided.",
-        "The p-values are not corrected for the 16 cells of a table, and the four readings of one row are not independent.",
+        "seed; both conjectures predict a negative one.  In brackets the two-sided p-value of a permutation within seeds, and",
+        f"the number of runs.  **holds**: negative with p <= {LEVEL:g}; *the opposite*: positive with p <= {LEVEL:g}; else",
+        "undecided.  The p-values are not corrected for the 16 cells of a table, and the four readings of one row are not",
+        "independent.",
     ]
 
 

@@ -98,7 +98,7 @@ def assemble(
         record: tool and library versions, hardware, created.
         not_measured: what a reader may expect and will not find.
         training: what each epoch logged, by subject, for the training curves.
-        measured: values that were measured with the models themselves; they follow those of the predictions.
+        measured: values that were measured with the models themselves.
 
     Returns:
         An audit without a verdict; it holds no sample id.

@@ -58,7 +58,7 @@ def predictions_under(
     found: dict[str, list[torch.Tensor]] = {attack_name(kind, radius): [] for radius in ordered}
     generator = runtime.generator("attack", kind)
     with _still(model), evaluating(model):
-        for batch in source.batches(rows, size):
+        for batch in source.batches(rows, size) if len(rows) else ():
             answer = _clean(model, batch.pixels)
             for radius in ordered:
                 answer = _attack(model, batch, kind, radius, answer, generator, runtime.seed)

@@ -1,54 +1,37 @@
-"""The catalogue's entries of metrics that need the model itself, or shadow models."""
+"""The catalogue's entries of metrics that need the model itself; those of ``catalog_shadow`` follow them."""
 
 from __future__ import annotations
 
+from grmu_audit.metrics.catalog_shadow import FROM_SHADOWS
+from grmu_audit.metrics.catalog_words import FROM, OPEN, WORDS, shown
 from grmu_audit.metrics.spec import MetricSpec
 from grmu_audit.records.probes import RADII_OF, attack_name
 
-_OPEN = 1e9
-_FROM = "from grmu_audit.metrics import facts\nfrom grmu_audit.metrics.example import example\n"
-_PROBES = _FROM + "from grmu_audit.metrics.example_models import example_probes\n"
-_PRINT = (
-    'found = next(v for v in values if v.name == "{name}")\n'
-    "low, high = found.interval\n"
-    'print(f"{found.name} = {found.value:.3f}, 95 % interval {low:.3f} to {high:.3f}, n = {found.n}")'
-)
-_WORDS = 'subject="candidate", confidence=0.95)\n'
+_PROBES = FROM + "from grmu_audit.metrics.example_models import example_probes\n"
 _ATTACK = (
     _PROBES
     + "from grmu_audit.metrics.robustness import under_attack\n\nvalues = under_attack(facts(example()), example_probes(), "
-    + _WORDS
+    + WORDS
 )
 _GAP = (
     "from grmu_audit.metrics.example_models import example_probes\nfrom grmu_audit.metrics.robustness import fairness_gaps\n\n"
-    "values = fairness_gaps(example_probes(), " + _WORDS
+    "values = fairness_gaps(example_probes(), " + WORDS
 )
 _READ = (
     _PROBES + "from grmu_audit.metrics.representation import recovered, recoveries\n\nf = facts(example())\n"
-    "values = recoveries(f, recovered(f, example_probes()), " + _WORDS
+    "values = recoveries(f, recovered(f, example_probes()), " + WORDS
 )
 _FAR = (
     _PROBES + "from grmu_audit.metrics.representation import distances\n\n"
     'reference = facts(example("retrained")), example_probes("retrained")\n'
-    'values = distances(facts(example()), example_probes(), {"reference#1": reference}, ' + _WORDS
+    'values = distances(facts(example()), example_probes(), {"reference#1": reference}, ' + WORDS
 )
 _AGAIN = (
     "from grmu_audit.metrics.example_models import example_probes\nfrom grmu_audit.metrics.representation import relearn\n\n"
-    "values = [relearn(example_probes(), 228, " + _WORDS.replace(")\n", ")]\n")
-)
-_SHADOW = _FROM + "from grmu_audit.metrics.example_models import example_shadows\n"
-_MODEL = (
-    _SHADOW + "from grmu_audit.metrics.shadow_values import attack_model\n\n"
-    "values = attack_model(facts(example()), example_shadows(), " + _WORDS
-)
-_METHOD = (
-    _SHADOW + "from grmu_audit.metrics.shadow_values import attack_method\n\n"
-    "values = attack_method(facts(example()), example_shadows(), " + _WORDS
+    "values = [relearn(example_probes(), 228, " + WORDS.replace(")\n", ")]\n")
 )
 _STANDARD = "level standard: asks each model once, then kept"
 _DEEP = "level deep: asks each model once, then kept"
-_POOL = "level deep: trains shadow models once (16 by default, on half of the data), shared with all later audits"
-_RUNS = _POOL + ", and runs the method on each of them"
 
 
 _ATTACKS = {
@@ -64,11 +47,6 @@ _ATTACKS = {
         "An upper bound; costly, so that only one radius is measured. With two or three classes its targeted parts do not run.",
     ),
 }
-
-
-def _shown(code: str, name: str) -> str:
-    """The example of one metric."""
-    return (code + _PRINT).replace("{name}", name, 1)
 
 
 def _attack_entries() -> list[MetricSpec]:
@@ -89,7 +67,7 @@ def _attack_entries() -> list[MetricSpec]:
                     undefined="no test row; texts, whose inputs have no small steps"
                     + ("; the library is not installed" if kind == "AA" else ""),
                     also_per_group=True,
-                    example=_shown(_ATTACK, attack_name(kind, radius)),
+                    example=shown(_ATTACK, attack_name(kind, radius)),
                     cost=_DEEP if kind == "AA" else _STANDARD,
                 )
             )
@@ -108,10 +86,10 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
         source="Tran and Woo (2025)",
         needs="the model, test rows of two or more classes",
         unit="squared activation",
-        high=_OPEN,
+        high=OPEN,
         direction="reference",
         undefined="the network has no normalisation layer; fewer than two classes have two test rows",
-        example=_shown(_GAP, "FAIRNESS_GAP"),
+        example=shown(_GAP, "FAIRNESS_GAP"),
         cost=_STANDARD,
     ),
     MetricSpec(
@@ -123,10 +101,10 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
         source="after Tran and Woo (2025), with groups for classes",
         needs="the model, test rows of two or more groups",
         unit="squared activation",
-        high=_OPEN,
+        high=OPEN,
         direction="reference",
         undefined="the network has no normalisation layer; fewer than two groups have two test rows",
-        example=_shown(_GAP, "FAIRNESS_GAP_GROUP"),
+        example=shown(_GAP, "FAIRNESS_GAP_GROUP"),
         cost=_STANDARD,
     ),
     MetricSpec(
@@ -141,7 +119,7 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
         direction="reference",
         part="forget",
         undefined="no reference; fewer than eight forget rows",
-        example=_shown(_FAR, "CKA"),
+        example=shown(_FAR, "CKA"),
         cost=_STANDARD,
         also_per_group=True,
         unit="score",
@@ -157,7 +135,7 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
         direction="reference",
         part="forget",
         undefined="no forget row; fewer than five retain rows",
-        example=_shown(_READ, "KNN"),
+        example=shown(_READ, "KNN"),
         cost=_STANDARD,
         also_per_group=True,
     ),
@@ -172,7 +150,7 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
         direction="reference",
         part="forget",
         undefined="no forget row; validation rows of fewer than two classes",
-        example=_shown(_READ, "PROBE"),
+        example=shown(_READ, "PROBE"),
         cost=_STANDARD,
         also_per_group=True,
     ),
@@ -187,7 +165,7 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
         direction="reference",
         part="forget",
         undefined="no forget row beside those that make the prototypes",
-        example=_shown(_READ, "PROTO"),
+        example=shown(_READ, "PROTO"),
         cost=_STANDARD,
         also_per_group=True,
     ),
@@ -203,7 +181,7 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
         direction="lower",
         part="forget",
         undefined="no reference; no forget row; no logits",
-        example=_shown(_FAR, "ACTIVATION_DISTANCE"),
+        example=shown(_FAR, "ACTIVATION_DISTANCE"),
         cost=_STANDARD,
         also_per_group=True,
     ),
@@ -219,122 +197,9 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
         direction="lower",
         part="forget",
         undefined="no reference; no forget row; no logits",
-        example=_shown(_FAR, "JS"),
+        example=shown(_FAR, "JS"),
         cost=_STANDARD,
         also_per_group=True,
-    ),
-    MetricSpec(
-        name="RMIA_AUC",
-        title="Membership attack RMIA",
-        says="How well an attack that compares the model with shadow models tells the forget set from unseen samples.",
-        hides="An average over samples: a few people may be exposed although the area is near one half.",
-        formula="area under the curve of the share of validation samples z with ratio(x) > ratio(z), "
-        "ratio = p_model / mean of p over shadow models; forget against group-matched test",
-        source="Zarifzadeh et al. (2024)",
-        needs="shadow models; logits on forget, val and test",
-        direction="target",
-        target=0.5,
-        part="forget",
-        undefined="fewer than four shadow models; no forget row with test rows of its group; no val row; no logits",
-        example=_shown(_MODEL, "RMIA_AUC"),
-        cost=_POOL,
-        also_per_group=True,
-    ),
-    MetricSpec(
-        name="LIRA_AUC",
-        title="Membership attack LiRA",
-        says="How well a sample's margin, compared with models without it, tells the forget set from unseen samples.",
-        hides="An average over samples; with few shadow models the attack is weaker than it can be.",
-        formula="area under the curve of (phi - mean_out) / sd_out, phi = log p_y / (1 - p_y); from 64 shadow models on of "
-        "log N(phi; in) - log N(phi; out); forget against group-matched test",
-        source="Carlini et al. (2022)",
-        needs="shadow models; logits on forget and test",
-        direction="target",
-        target=0.5,
-        part="forget",
-        undefined="fewer than four shadow models; no forget row with test rows of its group; no logits",
-        example=_shown(_MODEL, "LIRA_AUC"),
-        cost=_POOL,
-        also_per_group=True,
-    ),
-    MetricSpec(
-        name="ULIRA_AUC",
-        title="Unlearning attack U-LiRA",
-        says="How well an attack tells, in models whose truth is known, what the method unlearned from what was never seen.",
-        hides="It judges the method on models of half the data, not this one version.",
-        formula="area under the curve of log N(phi; unlearned) - log N(phi; never seen), each model attacked with the others",
-        source="Hayes et al. (2024, arXiv 2403.01218)",
-        needs="shadow models that the method was run on",
-        direction="target",
-        target=0.5,
-        part="forget",
-        undefined="fewer than four shadow models that the method was run on; the version was retrained; no forget row",
-        example=_shown(_METHOD, "ULIRA_AUC"),
-        cost=_RUNS,
-    ),
-    MetricSpec(
-        name="RULI_AUC",
-        title="Unlearning attack RULI",
-        says="The same with kernel densities for each sample.",
-        hides="Kernel densities of a handful of models are rough.",
-        formula="area under the curve of log kde(phi; unlearned) - log kde(phi; never seen), Silverman's bandwidth",
-        source="Naderloui et al. (2025, arXiv 2506.13009)",
-        needs="shadow models that the method was run on",
-        direction="target",
-        target=0.5,
-        part="forget",
-        undefined="fewer than four shadow models that the method was run on; the version was retrained; no forget row",
-        example=_shown(_METHOD, "RULI_AUC"),
-        cost=_RUNS,
-    ),
-    MetricSpec(
-        name="FORGET_EPS",
-        title="Forgetting epsilon",
-        says="How far apart a forget sample's answers are in models that unlearned it and in models that never saw it.",
-        hides="The plug-in value is a maximum over rules, biased upwards, and cannot exceed what few models resolve; "
-        "its lower bound stands in the details.",
-        formula="mean over forget of max over rules of log((1 - delta - FPR) / FNR) or its mirror, 50 for perfect separation",
-        source="Triantafillou et al. (2024, arXiv 2406.09073)",
-        needs="shadow models that the method was run on",
-        unit="nats",
-        high=50.0,
-        direction="lower",
-        part="forget",
-        undefined="fewer than eight shadow models that the method was run on; the version was retrained; no forget row",
-        example=_shown(_METHOD, "FORGET_EPS"),
-        cost=_RUNS,
-    ),
-    MetricSpec(
-        name="KLOM_95",
-        title="KL divergence of margins, 95th percentile",
-        says="How differently unlearned models, and models that never saw it, answer for the worst twentieth of the forget set.",
-        hides="Histograms of few models differ by chance alone: compare with the value between models that never saw the samples.",
-        formula="95th percentile over forget of KL(margins unlearned || margins never seen), 20 bins",
-        source="Georgiev et al. (2024)",
-        needs="shadow models that the method was run on",
-        unit="nats",
-        high=_OPEN,
-        direction="lower",
-        part="forget",
-        undefined="fewer than eight shadow models that the method was run on; the version was retrained; no forget row",
-        example=_shown(_METHOD, "KLOM_95"),
-        cost=_RUNS,
-    ),
-    MetricSpec(
-        name="SWAP",
-        title="Advantage in the SWAP test",
-        says="How much oftener an adversary says 'forgotten' of what was forgotten than of what was never seen, splits swapped.",
-        hides="It tests one threshold on the margin.",
-        formula="mean over pairs of complementary models of P(says forgotten | forgotten) - P(says forgotten | never seen)",
-        source="Tu et al. (2024, arXiv 2404.11577)",
-        needs="shadow models that the method was run on",
-        low=-1.0,
-        direction="target",
-        target=0.0,
-        part="forget",
-        undefined="fewer than four shadow models that the method was run on; the version was retrained; no forget row",
-        example=_shown(_METHOD, "SWAP"),
-        cost=_RUNS,
     ),
     MetricSpec(
         name="RELEARN",
@@ -345,13 +210,14 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
         source="Golatkar et al. (2020)",
         needs="the model, training rows",
         unit="epochs",
-        high=_OPEN,
+        high=OPEN,
         direction="reference",
         part="forget",
         undefined="no forget row; a run that does not get there in 20 epochs",
-        example=_shown(_AGAIN, "RELEARN"),
+        example=shown(_AGAIN, "RELEARN"),
         cost=_DEEP,
     ),
+    *FROM_SHADOWS,
 )
 """Entries in the order of reports."""
 
