@@ -53,8 +53,10 @@ not (never by looking at the test split or at a retrained model).  **Gap.** Mean
 the smallest class variance of the layer's input, divided by the original model's of the same seed; *distance* is the mean over
 layers of abs(gap - gap of the original), divided by the same.  FGSM: one step, radius 8/255 in pixels of [0, 1].
 
-The tables do not say that a method forgot: UA of the class requests shows that CF, BS and SCRUB left much of the class on the
-ResNet, and BS on the ViT (rate scaled to its recipe) changes next to nothing.
+The tables do not say that a method forgot: UA of the class requests shows that RL, SalUn, CF and BS left most of the class on
+the ResNet, and BS on the ViT (rate scaled to its recipe) changes next to nothing.  RL and SalUn pass over the forget set in
+batches of its own, normalised by the batch; where a batch is one class, the normalisation may take back much of the push: the
+ViT, whose normalisation does not look at the batch, forgot the class.
 
 Mean (standard deviation) over {seeds} seeds; each draws its own data, request and weights.
 grmu-audit {version}, torch {torch}, {device}.

@@ -47,15 +47,17 @@ def percent(value: float, *, signed: bool = False) -> str:
 def number(value: float, unit: str, *, signed: bool = False) -> str:
     r"""A value in its unit: fractions as per cent, everything else with four significant digits.
 
-    >>> number(0.5, "fraction"), number(12.34567, "seconds")
-    ('50.0\xa0%', '12.35\xa0seconds')
+    A unit of several words does not fit into a cell; the metric's explanation names it.
+
+    >>> number(0.5, "fraction"), number(12.34567, "seconds"), number(0.25, "squared activation")
+    ('50.0\xa0%', '12.35\xa0seconds', '0.25')
     """
     if not math.isfinite(value):
         return "not a finite number"
     if unit == "fraction":
         return percent(value, signed=signed)
     sign = "+" if signed and value > 0 else ""
-    suffix = f"{NBSP}{unit}" if unit and unit not in ("1", "ratio", "score") else ""
+    suffix = f"{NBSP}{unit}" if unit and unit not in ("1", "ratio", "score") and " " not in unit else ""
     return f"{sign}{value:.4g}".replace("-", MINUS) + suffix
 
 

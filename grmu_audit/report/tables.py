@@ -114,13 +114,23 @@ def metric_table(found: Lookup, metrics: Sequence[str], strings: Strings) -> Tab
         after = values[-2]
         title = metric_words(metric).title
         label = name(metric) + (f"\n{title}" if title != name(metric) else "") + _incomplete(after, found, strings)
-        rows.append([label, *(with_interval(value) for value in values), _samples(after)])
+        rows.append([label, *_told_once([with_interval(value) for value in values]), _samples(after)])
     columns = [_column(strings, "metric"), *_subject_columns(found, strings), _column(strings, "samples", "number")]
     columns[-1]["title"] = strings.text("rules.n")
     caption = strings.text(
         "tables.metrics", numbers.confidence(found.audit.metrics[0].confidence if found.audit.metrics else 0.95)
     )
     return _without_absent(Table(caption=caption, columns=columns, rows=rows))
+
+
+def _told_once(cells: list[str]) -> list[str]:
+    """The cells of a row; a reason that stands in the first of them is not repeated.
+
+    >>> _told_once(["undefined: too few", "undefined: too few", "50 %"])
+    ['undefined: too few', 'undefined', '50 %']
+    """
+    word, found, _ = cells[0].partition(": ")
+    return [cells[0], *(word if found and cell == cells[0] else cell for cell in cells[1:])]
 
 
 def glossary_table(metrics: Sequence[str], strings: Strings) -> Table:

@@ -197,7 +197,8 @@ def _done(found: Lookup, strings: Strings) -> str:
 
 
 def _not_measured(found: Lookup, strings: Strings) -> Table:
-    rows = [[name(item.name), clean(item.reason)] for item in found.audit.not_measured]
+    known = {str(key).lower(): str(text) for key, text in strings.node("not_measured.names").items()}
+    rows = [[known.get(item.name.lower()) or name(item.name), clean(item.reason)] for item in found.audit.not_measured]
     rows += [[name(value.name), clean(value.why_missing or strings.text("not_recorded"))] for value in _undefined(found)]
     named = " ".join(part for row in rows for part in row).lower()
     reason = strings.text("not_measured.absent_reason")

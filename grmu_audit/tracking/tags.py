@@ -63,11 +63,23 @@ def plain_markdown(text: str) -> str:
 def finite_part(metrics: Mapping[str, float | None]) -> tuple[dict[str, float], list[str]]:
     """The numbers that may be logged, and the names of those that may not (missing, NaN or infinite), sorted.
 
-    >>> finite_part({"GA": 0.5, "EO": float("nan"), "DP": None})
-    ({'GA': 0.5}, ['DP', 'EO'])
+    Names are written as a registry takes them: ``FGSM@0.03`` as ``FGSM/0.03``, any other character that MLflow refuses as ``_``.
+
+    >>> finite_part({"GA": 0.5, "FGSM@0.03": 0.25, "EO": float("nan"), "DP": None})
+    ({'GA': 0.5, 'FGSM/0.03': 0.25}, ['DP', 'EO'])
     """
     finite = {name: float(value) for name, value in metrics.items() if value is not None and math.isfinite(value)}
-    return finite, sorted(set(metrics) - set(finite))
+    dropped = sorted(metric_key(name) for name in set(metrics) - set(finite))
+    return {metric_key(name): value for name, value in finite.items()}, dropped
+
+
+def metric_key(name: str) -> str:
+    """The name of a metric in the registry.
+
+    >>> metric_key("PGD@0.03137"), metric_key("my metric (%)")
+    ('PGD/0.03137', 'my metric ___')
+    """
+    return re.sub(r"[^\w\-. :/]", "_", name.replace("@", "/"), flags=re.ASCII)
 
 
 def lineage_tags(

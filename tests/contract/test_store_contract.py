@@ -192,6 +192,13 @@ def test_artifacts_of_a_run_are_found_or_none(store: Store, name: str, tmp_path:
         store.run_artifact(run.id, "../../x")
 
 
+def test_every_metric_of_an_audit_can_be_logged(store: Store, name: str) -> None:
+    from grmu_audit.metrics.catalog import CATALOG
+
+    with store.run(name, "audit") as run:
+        run.log_metrics({**dict.fromkeys(CATALOG, 0.5), "FGSM@0.03137": 0.25, "theirs (%)": 1.0, "EO@x": float("nan")})
+
+
 def test_logs_are_numbered_without_gaps_under_concurrent_writers(store: Store, name: str, folder: Path) -> None:
     ref = add(store, name, folder)
     log = f"{name}--ledger"

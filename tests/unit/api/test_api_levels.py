@@ -29,7 +29,6 @@ from grmu_audit.records.probes import Probes
 from grmu_audit.report.charts import build_charts
 from grmu_audit.report.lookup import Lookup
 from grmu_audit.report.strings import load_strings
-from grmu_audit.tracking import MemoryStore
 
 SHORT = {"epochs": 1, "batch_size": 128}
 
@@ -55,7 +54,6 @@ def lineage(tmp_path_factory: pytest.TempPathFactory) -> tuple[Session, ModelRef
     """A pretrained, a retrained and a fine-tuned version of a short training, and a folder."""
     root = tmp_path_factory.mktemp("levels")
     session = Session(root=root, device="cpu", progress=False)
-    session.store = MemoryStore(root / "store")  # type: ignore[misc]
     base = pretrain(session, "m", DataSpec("photodigits", {"renders": 1}), settings=SHORT)
     sample(session, session.dataset_of(base), root / "ids.csv", groups=[Group(1, 0)], ratio=0.5, seed=0)
     unlearn(session, base.label, root / "ids.csv", method="retrain", settings=SHORT)
@@ -175,7 +173,7 @@ def test_deep_adds_learning_again_auto_attack_and_shadow_models_and_a_second_one
     monkeypatch.setattr(session, "progress", True)
     policy = load_named("default")
     none = audit(session, ref.label, policy=policy, out=root / "none", level="deep", shadows=Asking(4, budget=0.0))
-    assert "shadow models: 4 wanted, 0 kept, 4 to train, about 0." in capsys.readouterr().err
+    assert "shadow models: 4 wanted, 0 kept, 4 to train, about " in capsys.readouterr().err
     (missing,) = none.audit.not_measured
     assert "0 of 4 shadow models fitted into the budget" in missing.reason
     done = audit(session, ref.label, policy=policy, out=root / "deep", level="deep", shadows=Asking(4))

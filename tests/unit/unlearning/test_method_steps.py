@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -268,6 +269,8 @@ def test_msg_draws_again_the_smallest_and_keeps_the_rest() -> None:
 
 class Line(nn.Module):
     """Logit 0 = -x, logit 1 = x, of the mean pixel about one half."""
+
+    spec = SimpleNamespace(kind="image")
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         x = (pixels - 0.5).mean((1, 2, 3))
