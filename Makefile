@@ -34,7 +34,7 @@ lint: install
 
 # single-threaded processes: two of them are faster than one of two threads, since most tests are small
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile
 
 format: install
 	$(BIN)/ruff format .
