@@ -25,9 +25,10 @@ random half of {population} images (training images, and one image of every vali
 complementary halves.  `MIA_AUC` is the population attack on the margin, without shadow models.  In brackets 95 % intervals;
 those of RMIA and LiRA hold the shadow models fixed.
 
-**One form was chosen after a look.** LiRA with both distributions (online) gave 0.520 [0.484, 0.556] for the memorised model.
-Below 64 shadow models LiRA therefore fits the distribution without the sample only (offline). Leaving one shadow model out at
-a time, offline had 0.576 and online 0.560; but pool and target are the same, so the row LIRA_AUC is no independent confirmation.
+**One form was chosen after a look** (run of 2026-11-21, 32 models). LiRA with both distributions (online) gave 0.520 [0.484,
+0.556] for the memorised model. Below 64 shadow models LiRA therefore fits the distribution without the sample only
+(offline). Leaving one shadow model out at a time, offline had 0.576 and online 0.560; but pool and target are the same, so
+the row LIRA_AUC is no independent confirmation.
 
 grmu-audit {version}, torch {torch}, {device}. One shadow model took {seconds:.1f} s of wall time on a busy two-core machine.
 

@@ -53,10 +53,8 @@ not (never by looking at the test split or at a retrained model).  **Gap.** Mean
 the smallest class variance of the layer's input, divided by the original model's of the same seed; *distance* is the mean over
 layers of abs(gap - gap of the original), divided by the same.  FGSM: one step, radius 8/255 in pixels of [0, 1].
 
-The tables do not say that a method forgot: UA of the class requests shows that RL, SalUn, CF and BS left most of the class on
-the ResNet, and BS on the ViT (rate scaled to its recipe) changes next to nothing.  RL and SalUn pass over the forget set in
-batches of its own, normalised by the batch; where a batch is one class, the normalisation may take back much of the push: the
-ViT, whose normalisation does not look at the batch, forgot the class.
+The tables do not say that a method forgot.  {left}  RL and SalUn pass over the forget set in batches of its own, normalised by
+the batch; where a batch is one class, batch normalisation may take back much of the push, which layer normalisation cannot.
 
 Mean (standard deviation) over {seeds} seeds; each draws its own data, request and weights.
 grmu-audit {version}, torch {torch}, {device}.
@@ -77,7 +75,8 @@ def page(found: list[Run], device: torch.device) -> str:
     """The page as Markdown."""
     facts = hardware(device)
     seeds = len({run["seed"] for run in found})
-    lines = [_HEAD.format(seeds=seeds, version=__version__, torch=facts["torch"], device=facts["device"])]
+    head = _HEAD.format(seeds=seeds, version=__version__, torch=facts["torch"], device=facts["device"], left=_left(found))
+    lines = [head]
     lines += ["![Gap against accuracy under FGSM](pictures/robustness.svg)", ""]
     for network, request in panels(found):
         chosen = [run for run in found if (run["network"], run["request"]) == (network, request)]
@@ -87,6 +86,19 @@ def page(found: list[Run], device: torch.device) -> str:
         lines += [f"### Conjecture {title}, against accuracy under FGSM", "", *_correlations(found, rows), ""]
     lines += ["## Retraining against the approximate methods", "", *_against_retraining(found), ""]
     return "\n".join(lines)
+
+
+def _left(found: Sequence[Run]) -> str:
+    """Which methods left more than half of the class after a class request, by network."""
+    told = []
+    for network in dict.fromkeys(run["network"] for run in found):
+        share: dict[str, list[float]] = {}
+        for run in found:
+            if (run["network"], run["request"]) == (network, "class") and run["method"] != "original":
+                share.setdefault(run["method"], []).append(run["accuracy"]["UA"])
+        names = [f"{method} ({100 * np.mean(values):.0f} %)" for method, values in share.items() if np.mean(values) > 0.5]
+        told.append(f"{network}: {', '.join(names) or 'none'}")
+    return f"More than half of the class was still right after class requests (UA): {'; '.join(told)}."
 
 
 def panels(found: Sequence[Run]) -> list[tuple[str, str]]:

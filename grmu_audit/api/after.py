@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 from grmu_audit.records import Audit, Decision
 
 if TYPE_CHECKING:
-    from grmu_audit.api.session import Session
     from grmu_audit.evidence.chain import Entry, Ledger
+    from grmu_audit.records import ModelRef
     from grmu_audit.tracking import Store
 
 
-def newest(session: Session, model: str) -> tuple[Audit, dict[str, Any]]:
+def newest(store: Store, ref: ModelRef) -> tuple[Audit, dict[str, Any]]:
     """The newest audit of a version, and what the ledger says since.
 
     Raises:
@@ -21,8 +21,8 @@ def newest(session: Session, model: str) -> tuple[Audit, dict[str, Any]]:
     """
     from grmu_audit.tracking.audits import read_evidence
 
-    evidence = read_evidence(session.store, session.store.resolve(model))
-    return evidence.audit, after_audit(session.store, evidence.audit, evidence.sha256)
+    evidence = read_evidence(store, ref)
+    return evidence.audit, after_audit(store, evidence.audit, evidence.sha256)
 
 
 def after_audit(store: Store, audit: Audit, audit_sha256: str) -> dict[str, Any]:

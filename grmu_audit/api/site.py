@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
-from grmu_audit.api.after import after_audit
+from grmu_audit.api.after import newest
 from grmu_audit.api.erasure import UNNAMED, open_requests
 from grmu_audit.api.judge import now
 from grmu_audit.api.release import history
 from grmu_audit.api.session import Session
 from grmu_audit.errors import GrmuAuditError, InconclusiveError
-from grmu_audit.evidence import canonical_json, sha256_hex, write_atomic
+from grmu_audit.evidence import sha256_hex, write_atomic
 from grmu_audit.records import Audit, ModelRef
 from grmu_audit.report import RegisterEntry, RegisterModel, RegisterRequest, render_html, render_register
 from grmu_audit.report.plain import moment
@@ -52,8 +53,8 @@ def site(
         versions = list(reversed(session.store.versions(name)))
         found = [(ref, *_audit(session, ref)) for ref in versions]
         entries = []
-        for ref, audit, problem in found:
-            page = _write(session, audit, ref, out, branding, templates) if audit is not None else ""
+        for ref, audit, after, problem in found:
+            page = _write(audit, after, ref, out, branding, templates) if audit is not None else ""
             entries.append(_entry(ref, audit, problem, page, tuple(aliases.get(ref.version, ()))))
         models.append(RegisterModel(name, tuple(entries), tuple(_requests(session, name)), tuple(_ledger(session, name))))
     moment_of_today = today or date.fromisoformat(now()[:10])
@@ -61,22 +62,19 @@ def site(
     return sum(len(model.entries) for model in models)
 
 
-def _audit(session: Session, ref: ModelRef) -> tuple[Audit | None, str]:
-    """The newest audit of a version, or why it cannot be relied on; neither where the version was never audited."""
-    from grmu_audit.tracking.audits import read_evidence
-
+def _audit(session: Session, ref: ModelRef) -> tuple[Audit | None, dict[str, Any], str]:
+    """The newest audit with what came after it, or why it cannot be relied on; neither where there never was one."""
     try:
-        return read_evidence(session.store, ref).audit, ""
+        return *newest(session.store, ref), ""
     except InconclusiveError:
-        return None, ""
+        return None, {}, ""
     except GrmuAuditError as error:
-        return None, str(error)
+        return None, {}, str(error)
 
 
-def _write(session: Session, audit: Audit, ref: ModelRef, out: Path, branding: Path | None, templates: Path | None) -> str:
+def _write(audit: Audit, after: dict[str, Any], ref: ModelRef, out: Path, branding: Path | None, templates: Path | None) -> str:
     """Write a report under a name that no model name can bend; returns its address from the register."""
     name = f"{quote(ref.name, safe='').replace('%', '_')[:80]}-{ref.version}-{sha256_hex(ref.label.encode())[:8]}.html"
-    after = after_audit(session.store, audit, sha256_hex(canonical_json(audit.to_json())))
     write_atomic(out / REPORTS / name, render_html(audit, template_dir=templates, branding=branding, after=after).encode())
     return f"{REPORTS}/{quote(name)}"
 

@@ -143,6 +143,7 @@ def asked_options(function: F) -> F:
 
     @functools.wraps(function)
     def command(*args: Any, policy: str | None, require_sign_off: bool, public_key: tuple[Path, ...], **kwargs: Any) -> Any:
+        """The command with ``asked`` in place of the three options."""
         from grmu_audit.api.release import Asked
         from grmu_audit.policy import load_named
 

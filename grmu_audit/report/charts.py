@@ -42,6 +42,7 @@ def draw_groups(found: Lookup, strings: Strings) -> Drawing | None:
     scale = _accuracy_scale([value for _, values in rows for value in values])
 
     def paint(axes: Axes) -> None:
+        """All marks of the drawing."""
         _grid(axes, top - 8, height, scale)
         for index, (label, values) in enumerate(rows):
             base = top + step * index + 13
@@ -71,6 +72,7 @@ def draw_composition(found: Lookup, strings: Strings) -> Drawing | None:
     height = top + step * len(rows)
 
     def paint(axes: Axes) -> None:
+        """All marks of the drawing."""
         for index, (label, train, forget) in enumerate(rows):
             base = top + step * index + 14
             axes.text(0, base, svg.shorten(label), color=svg.INK, weight="bold")
@@ -96,6 +98,7 @@ def draw_shift(found: Lookup, strings: Strings) -> Drawing | None:
     height = top + step * len(rows)
 
     def paint(axes: Axes) -> None:
+        """All marks of the drawing."""
         for index, row in enumerate(rows):
             base = top + step * index + 14
             absent = strings.text("hidden_complement") if row.concealed else "–"

@@ -173,6 +173,7 @@ def _multiple(
     unit = shown[0].unit  # type: ignore[union-attr]
 
     def paint(axes: Axes) -> None:
+        """All marks of the drawing."""
         frame(axes, panel, [(tick, numbers.number(tick, unit).replace(".0", "")) for tick in ticks], [])
         for index, (version, value) in enumerate(zip(versions, values, strict=True)):
             y = panel.top + _ROW * (index + 0.5)

@@ -37,6 +37,7 @@ def draw_losses(found: Lookup, strings: Strings) -> Drawing | None:
     step = 150.0
 
     def paint(axes: Axes) -> None:
+        """All marks of the drawing."""
         for index, version in enumerate(versions):
             panel = Panel(26 + step * index, 92, (low, high), (0.0, 1.0), log=True)
             last = index == len(versions) - 1
@@ -60,6 +61,7 @@ def draw_roc(found: Lookup, strings: Strings) -> Drawing | None:
     chance = Series("chance", strings.text("charts.roc.chance"), "chance", svg.MUTED, "o", DOTTED)
 
     def paint(axes: Axes) -> None:
+        """All marks of the drawing."""
         ticks = [(rate, f"{100 * rate:g} %") for rate, _ in decades(_LOWEST_RATE, 1.0)]
         frame(axes, panel, ticks, _PER_CENT, x_label=strings.text("charts.roc.axis"))
         grid = [10 ** (-3 + 3 * i / 40) for i in range(41)]
@@ -84,6 +86,7 @@ def draw_training(found: Lookup, strings: Strings) -> Drawing | None:
     last = max(points[-1][0] for version in versions for points in held[version.name].values())
 
     def paint(axes: Axes) -> None:
+        """All marks of the drawing."""
         for index, key in enumerate(logged):
             lines = {version: held[version.name][key] for version in versions if key in held[version.name]}
             values = [value for points in lines.values() for _, value in points]
@@ -119,6 +122,7 @@ def draw_layers(found: Lookup, strings: Strings) -> Drawing | None:
     panel = Panel(top, height, (0.0, ticks[-1]), (0.0, 1.0), left=112)
 
     def paint(axes: Axes) -> None:
+        """All marks of the drawing."""
         frame(axes, panel, [(tick, f"{tick:.4g}") for tick in ticks], [], x_label=strings.text("charts.layers.axis"))
         for index, layer in enumerate(shown):
             y = 1 - (index + 0.5) / len(shown)
@@ -144,6 +148,7 @@ def draw_radius(found: Lookup, strings: Strings) -> Drawing | None:
     largest = max(points[-1][0] for attack in held.values() for points in attack.values()) or 1.0
 
     def paint(axes: Axes) -> None:
+        """All marks of the drawing."""
         for index, (attack, lines) in enumerate(sorted(held.items())):
             panel = Panel(26 + step * index, 92, (0.0, largest), (0.0, 1.0))
             ticks = [(tick, f"{tick:.4g}") for tick in even(0.0, largest, 4) if tick <= largest]

@@ -12,7 +12,7 @@ import pytest
 
 from grmu_audit.errors import InputError, IntegrityError, NotFoundError
 from grmu_audit.records import ModelRef
-from grmu_audit.tracking import Store, lineage_tags
+from grmu_audit.tracking import MemoryStore, Store, lineage_tags
 
 _names = itertools.count(1)
 pytestmark = pytest.mark.parametrize("opened", ["memory", "mlflow-sqlite", "mlflow-server"], indirect=True, scope="module")
@@ -197,6 +197,13 @@ def test_every_metric_of_an_audit_can_be_logged(store: Store, name: str) -> None
 
     with store.run(name, "audit") as run:
         run.log_metrics({**dict.fromkeys(CATALOG, 0.5), "FGSM@0.03137": 0.25, "theirs (%)": 1.0, "EO@x": float("nan")})
+    if isinstance(store, MemoryStore):
+        found = {key: values[-1][1] for key, values in run.metrics.items()}  # type: ignore[attr-defined]
+    else:
+        found = store._client.get_run(run.id).data.metrics  # type: ignore[attr-defined]
+    assert found["FGSM/0.03137"] == 0.25
+    assert found["theirs ___"] == 1.0
+    assert len(found) == len(CATALOG) + 1
 
 
 def test_logs_are_numbered_without_gaps_under_concurrent_writers(store: Store, name: str, folder: Path) -> None:

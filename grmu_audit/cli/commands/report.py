@@ -57,7 +57,8 @@ def _found(ctx: click.Context, audit_file: Path | None, model: str | None) -> tu
         return read_audit(audit_file), {}
     from grmu_audit.api.after import newest
 
-    return newest(open_session(ctx), str(model))
+    store = open_session(ctx).store
+    return newest(store, store.resolve(str(model)))
 
 
 def _rendered(audit: Audit, after: dict[str, Any], kind: str, branding: Path | None, templates: Path | None, paper: str) -> bytes:

@@ -68,6 +68,7 @@ def look(listing: Listing, tick: Callable[[int], None]) -> list[Found]:
     """
 
     def one(path: str) -> Found | str:
+        """What one file is, or what is wrong with it."""
         try:
             content = (listing.root / path).read_bytes()
             return Found(hashlib.sha256(content).digest(), outline(content))
