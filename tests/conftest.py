@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from hypothesis import settings
 settings.register_profile("grmu", deadline=None)  # a busy machine is no failure
 settings.load_profile("grmu")
 
-for name in [n for n in os.environ if n.startswith(("GRMU_AUDIT_", "MLFLOW_")) and n != "GRMU_AUDIT_REQUIRE_SYSTEM"]:
+OURS = ("GRMU_AUDIT_", "MLFLOW_", "_MLFLOW_")
+
+for name in [n for n in os.environ if n.startswith(OURS) and n != "GRMU_AUDIT_REQUIRE_SYSTEM"]:
     del os.environ[name]
 
 
@@ -19,6 +22,19 @@ for name in [n for n in os.environ if n.startswith(("GRMU_AUDIT_", "MLFLOW_")) a
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     """What the tests decode and tokenise goes nowhere near the person's cache."""
     os.environ["GRMU_AUDIT_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(autouse=True)
+def _no_trace_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A test that leaves a setting behind fails itself, rather than the tests that happen to follow it."""
+    before = {name: value for name, value in os.environ.items() if name.startswith(OURS)}
+    yield
+    monkeypatch.undo()
+    after = {name: value for name, value in os.environ.items() if name.startswith(OURS)}
+    for name in after.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
+    assert after == before, "this test changed the environment for those that follow"
 
 
 @pytest.fixture(autouse=True)

@@ -72,7 +72,6 @@ def test_plain_mlflow_serves_the_version_without_pickle(
 
     monkeypatch.delenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", raising=False)
     pixels = np.random.default_rng(0).random((5, 3, 2, 2), dtype=np.float32)
-    before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(f"sqlite:///{root}/mlflow.db")
     try:
         served = mlflow.pyfunc.load_model(f"models:/{ref.label}")
@@ -81,7 +80,7 @@ def test_plain_mlflow_serves_the_version_without_pickle(
         with pytest.raises(mlflow.exceptions.MlflowException):
             served.predict(pixels[:, :2])
     finally:
-        mlflow.set_tracking_uri(before)
+        mlflow.set_tracking_uri(None)  # MLflow keeps the URI in the environment: a store put back would outlive this test
     with torch.no_grad():
         np.testing.assert_allclose(logits, network(torch.from_numpy(pixels)).numpy(), atol=1e-6)
 
