@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from grmu_audit.tracking.environment import DEFAULTS, FORCED
+
 settings.register_profile("grmu", deadline=None)  # a busy machine is no failure
 settings.load_profile("grmu")
 
@@ -16,6 +18,7 @@ OURS = ("GRMU_AUDIT_", "MLFLOW_", "_MLFLOW_")
 
 for name in [n for n in os.environ if n.startswith(OURS) and n != "GRMU_AUDIT_REQUIRE_SYSTEM"]:
     del os.environ[name]
+os.environ.update(DEFAULTS | FORCED)  # what the first test that opens a store would leave behind
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -66,8 +66,9 @@ def decode(content: bytes, stored: tuple[int, int]) -> npt.NDArray[np.uint8]:
     Raises:
         UndecodableError: truncated or damaged.
     """
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageFile, ImageOps
 
+    ImageFile.LOAD_TRUNCATED_IMAGES = False  # WeasyPrint sets it for the whole process: damaged files would turn grey
     try:
         image = ImageOps.exif_transpose(_open(content)).convert("RGB")
         if image.size != stored[::-1]:

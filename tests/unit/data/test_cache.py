@@ -128,7 +128,11 @@ def test_folder_that_cannot_be_written(listing: Listing, tmp_path: Path, monkeyp
         decoded(listing)
 
 
-def test_undecodable_files_are_all_named(listing: Listing, tmp_path: Path) -> None:
+@pytest.mark.parametrize("lenient", [False, True])
+def test_undecodable_files_are_all_named(
+    listing: Listing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lenient: bool
+) -> None:
+    monkeypatch.setattr("PIL.ImageFile.LOAD_TRUNCATED_IMAGES", lenient)  # as WeasyPrint does for the whole process
     whole = (listing.root / listing.paths[4]).read_bytes()
     (listing.root / listing.paths[4]).write_bytes(whole[:-60])
     with pytest.raises(DataQualityError, match=r"(?s)1 of 76 files .*000005.jpg: truncated or damaged"):
