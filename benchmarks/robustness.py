@@ -69,7 +69,7 @@ class Network:
         return {**own, "learning_rate": rate}
 
 
-VIT = {"patch": 8, "dim": 64, "depth": 3, "heads": 4, "head_dim": 16, "mlp": 128}
+VIT = {"patch": 8, "dim": 64, "depth": 3, "heads": 4, "head_dim": 16, "mlp": 128, "dropout": 0.0}
 NETWORKS = (
     Network("ResNet", "small_resnet", {"widths": [12, 24, 48]}),
     Network("ViT", "small_vit", VIT, {"epochs": 100, "optimizer": "adamw", "learning_rate": 2e-3, "weight_decay": 0.05}),
