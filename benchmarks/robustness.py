@@ -25,7 +25,6 @@ import torch
 from safetensors.torch import load_file, save
 
 from benchmarks.robustness_page import write_page
-from benchmarks.small_vit import NAME as VIT
 from grmu_audit.data.dataset import Dataset
 from grmu_audit.data.photodigits import PhotoDigitsOptions, photodigits
 from grmu_audit.data.source import BatchSource
@@ -70,9 +69,10 @@ class Network:
         return {**own, "learning_rate": rate}
 
 
+VIT = {"patch": 8, "dim": 64, "depth": 3, "heads": 4, "head_dim": 16, "mlp": 128, "dropout": 0.0}
 NETWORKS = (
     Network("ResNet", "small_resnet", {"widths": [12, 24, 48]}),
-    Network("ViT", VIT, {}, {"epochs": 100, "optimizer": "adamw", "learning_rate": 2e-3, "weight_decay": 0.05}),
+    Network("ViT", "small_vit", VIT, {"epochs": 100, "optimizer": "adamw", "learning_rate": 2e-3, "weight_decay": 0.05}),
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
 import torch
@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.config import TrainConfig
-from grmu_audit.training.loop import Loss, Phase, run_epochs
+from grmu_audit.training.loop import Loss, Phase, endless, run_epochs
 from grmu_audit.training.runtime import Runtime
 from grmu_audit.unlearning.base import UnlearningData
 
@@ -92,6 +92,40 @@ def at_rest(model: Classifier, pixels: torch.Tensor, *, published: bool = False)
     model.train(published or len(pixels) > 1)
     with nullcontext() if published or not model.training else resting_statistics(model):
         logits: torch.Tensor = model(pixels)
+    return logits
+
+
+def among_retain(
+    model: Classifier, data: UnlearningData, config: TrainConfig, runtime: Runtime, epoch: int
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Logits of forget batches that batch normalisation sees in the company of as many retain samples.
+
+    A forget batch of one class has statistics of its own: normalised by them, a push that all its samples share is
+    taken back, and little is forgotten.  The company lends its statistics alone; no loss is taken on it.  Networks
+    without batch normalisation need none, and the batch goes alone.
+
+    Args:
+        model: the student.
+        data: where the company comes from, by REWEIGHT where it is on.
+        config: batch size and augmentation.
+        runtime: root of the generators; the company is counted in its sample-gradients.
+        epoch: from 0.
+
+    Returns:
+        [b, ...] inputs -> [b, c] logits, see ``at_rest``.
+    """
+    if not any(isinstance(module, _BatchNorm) for module in model.modules()):
+        return lambda pixels: at_rest(model, pixels)
+    retain = endless(
+        lambda turn: data.retain_batches(config.batch_size, runtime.generator("company", epoch, turn), augment=config.augment)
+    )
+
+    def logits(pixels: torch.Tensor) -> torch.Tensor:
+        """Those of the forget batch alone."""
+        company = next(retain).pixels[: len(pixels)]
+        runtime.sample_gradients += len(company)
+        return at_rest(model, torch.cat([pixels, company]))[: len(pixels)]
+
     return logits
 
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import torch
 from pydantic import Field
-from torch.nn import functional
 
-from grmu_audit.data.source import Batch
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.loop import Phase, run_epochs
 from grmu_audit.training.runtime import Runtime
 from grmu_audit.unlearning.base import Method, MethodConfig, UnlearningData, methods
-from grmu_audit.unlearning.passes import at_rest, classify, forget_pass, retain_pass
-from grmu_audit.unlearning.random_labels import random_labels
+from grmu_audit.unlearning.passes import classify, retain_pass
+from grmu_audit.unlearning.random_labels import confusing_pass
 
 
 class RlConfig(MethodConfig):
@@ -23,14 +20,15 @@ class RlConfig(MethodConfig):
     learning_rate: float = Field(0.02, gt=0, allow_inf_nan=False)
     """Peak learning rate."""
     as_published: bool = False
-    """Train-mode forget passes, as the authors' code: running statistics then see the forget set."""
+    """Forget batches alone and in training mode, as the authors' code: running statistics then see the forget set."""
 
 
 def rl(model: Classifier, data: UnlearningData, config: RlConfig, runtime: Runtime) -> Classifier:
     """Each epoch: minimise CE(f(x), random label) over D_f, labels redrawn per batch; then CE over D_r.
 
-    Labels are uniform over all classes, the true one included (Fan et al. 2024).  Running statistics do not see the
-    forget pass, unless ``as_published``.
+    Labels are uniform over all classes, the true one included (Fan et al. 2024).  Where there is batch normalisation,
+    each forget batch is normalised together with as many retain samples, and running statistics do not see it;
+    ``as_published`` passes it alone, in training mode.
 
     Args:
         model: a copy that is changed.
@@ -45,14 +43,8 @@ def rl(model: Classifier, data: UnlearningData, config: RlConfig, runtime: Runti
 
     def plan(epoch: int) -> list[Phase]:
         """Forget pass, then retain pass."""
-        draws = runtime.generator("labels", epoch)
-
-        def confuse(batch: Batch) -> torch.Tensor:
-            """Cross-entropy to random labels."""
-            labels = random_labels(len(batch.rows), model.spec.classes, draws).to(batch.target.device)
-            return functional.cross_entropy(at_rest(model, batch.pixels, published=config.as_published), labels)
-
-        return [forget_pass(data, config, runtime, epoch, confuse), retain_pass(data, config, runtime, epoch, keep)]
+        forget = confusing_pass(model, data, config, runtime, epoch, published=config.as_published)
+        return [forget, retain_pass(data, config, runtime, epoch, keep)]
 
     return run_epochs(model, plan, config, runtime, validate=data.validator(runtime))
 
@@ -67,6 +59,6 @@ methods.add(
         exact=False,
         needs=frozenset({"retain", "forget"}),
         reference="Golatkar et al. 2020; Fan et al. 2024, SalUn",
-        cost="E (R + F)",
+        cost="E (R + F), with batch normalisation E (R + 2 F)",
     ),
 )

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import torch
 from pydantic import Field
-from torch.nn import functional
 
 from grmu_audit.data.source import Batch
 from grmu_audit.models.classifier import Classifier
@@ -14,8 +13,8 @@ from grmu_audit.training.loop import Phase, run_epochs
 from grmu_audit.training.runtime import Runtime
 from grmu_audit.unlearning.base import Method, MethodConfig, UnlearningData, methods
 from grmu_audit.unlearning.gradients import Tensors, mean_gradient
-from grmu_audit.unlearning.passes import at_rest, classify, forget_pass, retain_pass
-from grmu_audit.unlearning.random_labels import random_labels
+from grmu_audit.unlearning.passes import classify, retain_pass
+from grmu_audit.unlearning.random_labels import confusing_pass
 
 
 class SalUnConfig(MethodConfig):
@@ -30,7 +29,7 @@ class SalUnConfig(MethodConfig):
     forget_weight: float = Field(1.0, ge=0, allow_inf_nan=False)
     """alpha of the paper's loss."""
     as_published: bool = False
-    """Mask gradients only and pass over the forget set in training mode, as the authors' code: weight decay,
+    """Mask gradients only and pass over the forget set alone and in training mode, as the authors' code: weight decay,
     momentum and running statistics then move what the mask holds."""
 
 
@@ -38,7 +37,7 @@ def salun(model: Classifier, data: UnlearningData, config: SalUnConfig, runtime:
     """Random labelling of the rho N weights with the largest |grad of CE over D_f| at the trained weights.
 
     Each epoch: alpha CE(f(x), random label) over D_f, then CE over D_r; weights outside the mask are put back after
-    each step, so they keep their bits.
+    each step, so they keep their bits.  Forget batches have company as in ``rl``.
 
     Args:
         model: a copy that is changed.
@@ -61,15 +60,8 @@ def salun(model: Classifier, data: UnlearningData, config: SalUnConfig, runtime:
 
     def plan(epoch: int) -> list[Phase]:
         """Forget pass, then retain pass."""
-        draws = runtime.generator("labels", epoch)
-
-        def confuse(batch: Batch) -> torch.Tensor:
-            """Cross-entropy to random labels."""
-            labels = random_labels(len(batch.rows), model.spec.classes, draws).to(batch.target.device)
-            logits = at_rest(model, batch.pixels, published=config.as_published)
-            return config.forget_weight * functional.cross_entropy(logits, labels)
-
-        phases = [forget_pass(data, config, runtime, epoch, confuse), retain_pass(data, config, runtime, epoch, keep)]
+        forget = confusing_pass(model, data, config, runtime, epoch, weight=config.forget_weight, published=config.as_published)
+        phases = [forget, retain_pass(data, config, runtime, epoch, keep)]
         return [replace(phase, before_step=silence) for phase in phases] if config.as_published else phases
 
     held = None if config.as_published else mask
@@ -101,6 +93,6 @@ methods.add(
         exact=False,
         needs=frozenset({"retain", "forget"}),
         reference="Fan et al. 2024, SalUn (arXiv 2310.12508)",
-        cost="F + E (R + F)",
+        cost="F + E (R + F), with batch normalisation F + E (R + 2 F)",
     ),
 )

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from support import families
 from support.tiny import runtime, tiny
 from torch import nn
 from torch.nn import functional
@@ -33,7 +34,7 @@ from grmu_audit.unlearning.influence import flat_each, published, woodbury
 from grmu_audit.unlearning.l1_sparse import penalty
 from grmu_audit.unlearning.losses import distillation, soft_kl
 from grmu_audit.unlearning.msg import redraw
-from grmu_audit.unlearning.passes import at_rest
+from grmu_audit.unlearning.passes import among_retain, at_rest
 from grmu_audit.unlearning.random_labels import random_labels
 from grmu_audit.unlearning.regun import targets_by_group
 from grmu_audit.unlearning.retrain import RetrainConfig, retrain
@@ -153,6 +154,33 @@ def test_salun_holds_what_its_mask_holds_and_the_published_form_does_not(as_publ
     same = [torch.equal(after[name][~mask[name]], p[~mask[name]]) for name, p in problem.model.named_parameters()]
     assert all(same) is not as_published
     assert any(not torch.equal(after[name][mask[name]], p[mask[name]]) for name, p in problem.model.named_parameters())
+
+
+def test_forget_batches_are_normalised_together_with_as_many_retain_samples() -> None:
+    problem, counted = tiny(), runtime()
+    config = methods.get("rl").config(batch_size=16, augment=False)
+    model = copy.deepcopy(problem.model)
+    kept = {name: value.clone() for name, value in model.named_buffers()}
+    pixels = problem.source.take(torch.from_numpy(problem.data.forget[:5])).pixels
+    found = among_retain(model, problem.data, config, counted, 0)(pixels)
+    company = next(problem.data.retain_batches(16, runtime().generator("company", 0, 0), augment=False))
+    assert not set(company.rows.tolist()) & set(problem.data.forget.tolist())
+    together = copy.deepcopy(model).train()(torch.cat([pixels, company.pixels[:5]]))[:5]
+    assert torch.allclose(found, together)
+    assert counted.sample_gradients == 5
+    assert all(torch.equal(value, kept[name]) for name, value in model.named_buffers())
+    assert not torch.allclose(found, at_rest(model, pixels))
+
+
+def test_forget_batches_go_alone_where_there_is_no_batch_normalisation() -> None:
+    problem = families.family("small_vit")
+    counted, config = runtime(), methods.get("rl").config(batch_size=16, augment=False)
+    pixels = problem.source.take(torch.from_numpy(problem.data.forget[:5])).pixels
+    torch.manual_seed(0)  # of dropout
+    alone = copy.deepcopy(problem.model).train()(pixels)
+    torch.manual_seed(0)
+    assert torch.equal(among_retain(copy.deepcopy(problem.model), problem.data, config, counted, 0)(pixels), alone)
+    assert counted.sample_gradients == 0
 
 
 def test_random_labels_are_uniform_over_all_classes() -> None:
