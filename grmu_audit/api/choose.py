@@ -60,7 +60,8 @@ def choose(
 
     Raises:
         NotFoundError: no such method.
-        InputError: the preset has no row for the request, a setting is unknown, or REWEIGHT has nothing to act on.
+        InputError: the preset has no row for the request, a setting is unknown or has no effect, or REWEIGHT has
+            nothing to act on.
     """
     from grmu_audit.unlearning.catalog import methods
 
@@ -74,6 +75,9 @@ def choose(
     weighted = chosen.reweight_default if reweight is None else reweight
     if weighted and "retain" not in chosen.needs:
         raise InputError(f"method {chosen.name!r} reads no retain data, which is what REWEIGHT samples: use --no-reweight")
+    idle = sorted(chosen.idle & set(settings))
+    if idle:
+        raise InputError(f"method {chosen.name!r} does not train: {', '.join(idle)} would have no effect; leave it out")
     base: dict[str, object] = dict(recipe or {}) if chosen.exact else {}
     if preset is not None:
         label, values = _preset(preset, chosen, request, dataset, weighted, settings)

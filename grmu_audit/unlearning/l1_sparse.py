@@ -9,7 +9,7 @@ from grmu_audit.data.source import Batch
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.loop import Phase, run_epochs
 from grmu_audit.training.runtime import Runtime
-from grmu_audit.unlearning.base import Method, MethodConfig, UnlearningData, methods
+from grmu_audit.unlearning.base import Log, Method, MethodConfig, UnlearningData, methods
 from grmu_audit.unlearning.passes import classify, retain_pass
 
 
@@ -79,5 +79,6 @@ methods.add(
         needs=frozenset({"retain"}),
         reference="Jia et al. 2023, Model Sparsity Can Simplify Machine Unlearning",
         cost="E R",
+        search={"alpha": Log(1e-5, 1e-2)},
     ),
 )
