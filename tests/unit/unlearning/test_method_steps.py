@@ -194,6 +194,20 @@ def test_ssd_importance_is_the_mean_squared_gradient_of_samples_or_of_batch_mean
     assert torch.allclose(means, torch.stack(pairs).mean(0), rtol=1e-4, atol=1e-8)
 
 
+def test_ssd_as_published_measures_all_data_on_mixed_batches() -> None:
+    """One batch holds all eight samples: F is the square of their mean gradient, F^f that of the forget samples' own."""
+    problem = tiny()
+    few = replace(problem.data, retain=problem.data.retain[:6], forget=problem.data.forget[:2])
+    model = copy.deepcopy(problem.model)
+    every = np.concatenate([few.retain, few.forget])
+    whole, gone = (mean_gradient(model, problem.source.batches(rows, 8), runtime()) for rows in (every, few.forget))
+    config = SsdConfig(selection=1.0)
+    after = result("ssd", few, selection=1.0, batch_size=8, as_published=True)
+    for name, before in problem.model.named_parameters():
+        factor = dampening(whole[name].square(), gone[name].square(), 1.0, config)
+        assert torch.allclose(after.get_parameter(name), before * factor, rtol=1e-3, atol=1e-6), name
+
+
 def test_woodbury_is_the_dense_inverse() -> None:
     generator = torch.Generator().manual_seed(0)
     G, v = torch.randn(30, 7, generator=generator), torch.randn(30, generator=generator)
@@ -357,12 +371,14 @@ def test_amun_neighbours_are_wrong_for_the_original_and_near() -> None:
     config = AmunConfig(attack_steps=10, with_forget=False)
     original = frozen(problem.model)
     found = neighbours(original, problem.data, config, runtime())
-    assert len(found.target) + found.failed == len(problem.data.forget)
+    beside = found.batch
+    assert len(beside.target) + found.failed == len(problem.data.forget)
+    assert set(beside.rows.tolist()) <= set(problem.data.forget.tolist())
     with torch.no_grad():
-        assert torch.equal(original(found.pixels).argmax(1), found.target)
-    assert bool((found.target == 0).all())  # the forget set is of class 1
-    assert float(found.pixels.min()) >= 0.0
-    assert float(found.pixels.max()) <= 1.0
+        assert torch.equal(original(beside.pixels).argmax(1), beside.target)
+    assert bool((beside.target == 0).all())  # the forget set is of class 1
+    assert float(beside.pixels.min()) >= 0.0
+    assert float(beside.pixels.max()) <= 1.0
 
 
 def test_neggrad_plus_is_the_weighted_difference_of_two_gradients() -> None:
@@ -413,6 +429,9 @@ def test_retrain_with_group_dro_records_weights_and_starts_fresh() -> None:
     model = retrain(copy.deepcopy(tiny().model), tiny().data, config, facts)
     assert sum(facts.facts["group_weights"]) == pytest.approx(1.0, abs=1e-4)
     assert facts.facts["epoch_kept_by"] == "worst_group validation accuracy"
+    blind = runtime()
+    retrain(copy.deepcopy(tiny().model), replace(tiny().data, val=tiny().data.val[:0]), config, blind)
+    assert blind.facts["epoch_kept_by"] == "last"
     plain = retrain(copy.deepcopy(tiny().model), tiny().data, RetrainConfig(epochs=2), runtime())
     assert weights_digest(model) != weights_digest(plain)
     assert balanced(np.array([0, 1, 1])).tolist() == [3.0, 1.5, 1.5]
