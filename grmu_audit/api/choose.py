@@ -67,7 +67,7 @@ def choose(
 
     facts: dict[str, Any] = {}
     if method == "auto":
-        routed = route_of(request)
+        routed = route_of(request, dataset.header.kind)
         method = routed.method
         reweight = routed.reweight if reweight is None else reweight
         facts["router"] = {"kind": routed.kind, "method": routed.method, "reweight": routed.reweight, "why": routed.why}
@@ -86,8 +86,8 @@ def choose(
     return Choice(chosen, {**base, **settings}, frozenset(settings), weighted, facts)
 
 
-def route_of(request: Request) -> Route:
-    """What the router says about a request."""
+def route_of(request: Request, kind: str) -> Route:
+    """What the router says about a request on inputs of a kind."""
     from grmu_audit.unlearning.router import route
 
     groups = [row.group for row in request.groups]
@@ -96,7 +96,7 @@ def route_of(request: Request) -> Route:
     for row in request.groups:
         train[row.group.target, row.group.attribute] = row.train
         forget[row.group.target, row.group.attribute] = row.forget
-    return route(train, forget)
+    return route(train, forget, kind)
 
 
 def _preset(

@@ -176,6 +176,6 @@ methods.add(
         exact=False,
         needs=frozenset({"retain", "forget"}),
         reference="AMUN, ICML 2025",
-        cost="E (R + F) + 50 to 500 F for the search",
+        cost="E (R + 2 F) + 50 to 500 F for the search",
     ),
 )

@@ -236,6 +236,11 @@ def test_l1_penalty_falls_linearly_and_ends() -> None:
     assert [penalty(1.0, e, 4, 2) for e in range(4)] == [1.0, 0.5, 0.0, 0.0]
 
 
+def test_l1_sparse_without_an_epoch_for_its_penalty_is_refused() -> None:
+    with pytest.raises(InputError, match="epochs_without: 2 leaves none of 2"):
+        result("l1_sparse", epochs=2, epochs_without=2)
+
+
 def test_l1_sparse_shrinks_the_norm() -> None:
     def norm(model: nn.Module) -> float:
         return float(sum(p.abs().sum() for p in model.parameters()))
@@ -379,6 +384,15 @@ def test_amun_neighbours_are_wrong_for_the_original_and_near() -> None:
     assert bool((beside.target == 0).all())  # the forget set is of class 1
     assert float(beside.pixels.min()) >= 0.0
     assert float(beside.pixels.max()) <= 1.0
+
+
+def test_amun_costs_the_retain_set_the_forget_set_and_its_neighbours_in_every_epoch() -> None:
+    problem, method = tiny(), methods.get("amun")
+    counted = [runtime(), runtime()]
+    for epochs, run in zip((1, 2), counted, strict=True):
+        unlearn(method, problem.model, problem.data, method.config(epochs=epochs, attack_steps=6), run)
+    expected = len(problem.data.retain) + 2 * len(problem.data.forget) - counted[0].facts["forget_samples_without_neighbour"]
+    assert counted[1].sample_gradients - counted[0].sample_gradients == expected
 
 
 def test_neggrad_plus_is_the_weighted_difference_of_two_gradients() -> None:
