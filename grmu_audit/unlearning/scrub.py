@@ -129,6 +129,7 @@ class Rewind:
 
     def apply(self) -> Classifier:
         """Put the nearest state into the student; ties go to the earlier one."""
+        self.model.load_state_dict(self.kept[max(self.kept)])
         target = 1.0 - accuracy(self.model, self.data.source, self.like, self.runtime)
         errors = {}
         for number, state in self.kept.items():

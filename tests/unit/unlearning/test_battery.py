@@ -276,6 +276,21 @@ def test_frozen_layers_do_not_move_at_all(name: str) -> None:
     assert weights_digest(result) != weights_digest(problem.model)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_the_fairness_gap_penalty_acts_or_is_refused(name: str) -> None:
+    problem, method = tiny(), methods.get(name)
+    slow = {"learning_rate": 0.01} if name == "miu" else {}  # at its default rate the penalty of so small a batch diverges
+    config = method.config(epochs=2, batch_size=16, fairness_gap_weight=1.0, **slow, **OPTIONS.get(name, {}))
+    if method.exact or not method.trains:
+        with pytest.raises(InputError, match=r"fairness_gap_weight|is exact"):
+            unlearn(method, problem.model, problem.data, config, runtime())
+        return
+    counted = runtime()
+    result = unlearn(method, problem.model, problem.data, config, counted)
+    assert counted.facts["fairness_gap_steps"] > 0
+    assert weights_digest(result) != usual(name)
+
+
 def sample_keys() -> dict[bytes, str]:
     """Normalised pixels of each sample, as the first layer sees them, to the split that it is in."""
     problem = tiny()

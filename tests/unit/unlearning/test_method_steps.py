@@ -123,6 +123,20 @@ def test_scrub_rewinds_to_the_nearest_error_and_the_original_can_win() -> None:
     assert weights_digest(alone.apply()) == kept
 
 
+def test_scrub_rewinds_by_the_error_of_its_last_epoch_whatever_state_it_is_left_in() -> None:
+    problem = tiny()
+    model = copy.deepcopy(problem.model)
+    rewind, run = Rewind(model, problem.data, False, runtime()), runtime()
+    rewind.runtime = run
+    first = copy.deepcopy(model.state_dict())
+    with torch.no_grad():
+        model.head.bias[0] += 100.0
+    rewind.keep(1)
+    model.load_state_dict(first)  # as keep_best does
+    rewind.apply()
+    assert run.facts["rewind_target_error"] == 1.0  # the last epoch calls all of class 1 wrong
+
+
 def test_scrub_rewind_needs_validation_samples_of_the_group() -> None:
     problem = tiny()
     groups = problem.source.group.numpy()
