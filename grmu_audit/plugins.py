@@ -73,7 +73,14 @@ class Registry(Generic[T]):
         from importlib.metadata import entry_points
 
         for point in entry_points(group=self.group):
-            self.add(point.name, point.load())
+            try:
+                item = point.load()
+            except Exception as error:
+                raise InputError(
+                    f"{self.kind} {point.name!r} of an installed package cannot be loaded from {point.value} "
+                    f"({type(error).__name__}: {error}): mend that package or uninstall it"
+                ) from error
+            self.add(point.name, item)
 
 
 def nearest(name: str, known: list[str]) -> str:

@@ -60,13 +60,14 @@ def choose(
 
     Raises:
         NotFoundError: no such method.
-        InputError: the preset has no row for the request, a setting is unknown, or REWEIGHT has nothing to act on.
+        InputError: the preset has no row for the request, a setting is unknown or has no effect, or REWEIGHT has
+            nothing to act on.
     """
     from grmu_audit.unlearning.catalog import methods
 
     facts: dict[str, Any] = {}
     if method == "auto":
-        routed = route_of(request)
+        routed = route_of(request, dataset.header.kind)
         method = routed.method
         reweight = routed.reweight if reweight is None else reweight
         facts["router"] = {"kind": routed.kind, "method": routed.method, "reweight": routed.reweight, "why": routed.why}
@@ -74,6 +75,9 @@ def choose(
     weighted = chosen.reweight_default if reweight is None else reweight
     if weighted and "retain" not in chosen.needs:
         raise InputError(f"method {chosen.name!r} reads no retain data, which is what REWEIGHT samples: use --no-reweight")
+    idle = sorted(chosen.idle & set(settings))
+    if idle:
+        raise InputError(f"method {chosen.name!r} does not train: {', '.join(idle)} would have no effect; leave it out")
     base: dict[str, object] = dict(recipe or {}) if chosen.exact else {}
     if preset is not None:
         label, values = _preset(preset, chosen, request, dataset, weighted, settings)
@@ -82,8 +86,8 @@ def choose(
     return Choice(chosen, {**base, **settings}, frozenset(settings), weighted, facts)
 
 
-def route_of(request: Request) -> Route:
-    """What the router says about a request."""
+def route_of(request: Request, kind: str) -> Route:
+    """What the router says about a request on inputs of a kind."""
     from grmu_audit.unlearning.router import route
 
     groups = [row.group for row in request.groups]
@@ -92,7 +96,7 @@ def route_of(request: Request) -> Route:
     for row in request.groups:
         train[row.group.target, row.group.attribute] = row.train
         forget[row.group.target, row.group.attribute] = row.forget
-    return route(train, forget)
+    return route(train, forget, kind)
 
 
 def _preset(

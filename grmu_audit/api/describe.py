@@ -47,9 +47,10 @@ def describe_method(name: str) -> dict[str, Any]:
             "name": key,
             "type": _type_name(field.annotation),
             "default": str(field.get_default(call_default_factory=True)),
-            "meaning": meanings.get(key, ""),
+            "meaning": " ".join(meanings.get(key, "").split()),
         }
         for key, field in config.model_fields.items()
+        if key not in method.idle
     ]
     return {
         "name": method.name,

@@ -131,7 +131,7 @@ def unlearn(
         choice = _tuned(session, choice, ref, dataset, request, seed, trials)
     config = configured(choice.method.config, choice.settings)
     role = "retrain" if choice.method.exact else "unlearned"
-    used = config.model_dump(mode="json")
+    used = config.model_dump(mode="json", exclude=set(choice.method.idle))
     recipe = Recipe(role, choice.method.name, seed, data_spec(ref), used, ref, choice.reweight, request, choice.facts, erasure)
 
     def make(source: BatchSource, runtime: Runtime) -> Classifier:

@@ -142,9 +142,11 @@ def candidates(choice: Choice, seed: int, count: int) -> list[dict[str, object]]
 
 
 def search_space(method: Method, start: Any) -> dict[str, Log | tuple[object, ...]]:
-    """Learning rate within a factor 10, epochs within a factor 2, and what the method names itself."""
+    """Learning rate within a factor 10 and epochs within a factor 2 where the method trains, and what it names itself."""
     from grmu_audit.unlearning.base import Log
 
+    if not method.trains:
+        return dict(method.search)
     epochs = tuple(sorted({max(1, start.epochs // 2), start.epochs, 2 * start.epochs}))
     return {"learning_rate": Log(start.learning_rate / 10, start.learning_rate * 10), "epochs": epochs, **method.search}
 
@@ -212,13 +214,13 @@ def _try(
 
     config = configured(choice.method.config, {**choice.settings, **trial.settings})
     runtime = session.runtime(seed, f"trial {trial.number} {choice.method.name}")
+    trial = replace(trial, settings=config.model_dump(mode="json", exclude=set(choice.method.idle)))
     start = time.perf_counter()
     try:
         lost, advantage = judge.score(unlearn(choice.method, model, data, config, runtime))
     except DivergedError as error:
-        return replace(trial, settings=config.model_dump(mode="json"), failure=str(error), seconds=time.perf_counter() - start)
-    seconds = time.perf_counter() - start
-    return replace(trial, settings=config.model_dump(mode="json"), lost=lost, advantage=advantage, seconds=seconds)
+        return replace(trial, failure=str(error), seconds=time.perf_counter() - start)
+    return replace(trial, lost=lost, advantage=advantage, seconds=time.perf_counter() - start)
 
 
 def _record(session: Session, parent: ModelRef, tuning: str, choice: Choice, trial: Trial) -> None:

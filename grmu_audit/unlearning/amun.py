@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from pydantic import Field
@@ -56,64 +57,88 @@ def amun(model: Classifier, data: UnlearningData, config: AmunConfig, runtime: R
     beside = neighbours(frozen(model), data, config, runtime)
     runtime.facts["forget_samples_without_neighbour"] = beside.failed
 
+    gone = torch.zeros(len(data.source.target), dtype=torch.bool, device=data.source.device)
+    gone[torch.from_numpy(data.forget).to(data.source.device)] = True
+
+    def together(batch: Batch) -> torch.Tensor:
+        """Mean cross-entropy over retain samples and this step's neighbours."""
+        return joint_loss(model, batch, gone[batch.rows], mixed=config.as_published)
+
     def plan(epoch: int) -> list[Phase]:
         """One retain pass, the neighbours spread over its batches."""
-        order = torch.randperm(len(beside.target), generator=runtime.generator("neighbours", epoch))
-        steps = data.retain_steps(config.batch_size)
-        pieces = iter([order[number::steps] for number in range(steps)])
-
-        def together(batch: Batch) -> torch.Tensor:
-            """Mean cross-entropy over retain samples and this step's neighbours."""
-            piece = next(pieces).to(beside.target.device)
-            runtime.sample_gradients += len(piece)
-            return joint_loss(model, batch, beside.pixels[piece], beside.target[piece], mixed=config.as_published)
-
-        return [retain_pass(data, config, runtime, epoch, together)]
+        phase = retain_pass(data, config, runtime, epoch, together)
+        order = torch.randperm(len(beside.batch.rows), generator=runtime.generator("neighbours", epoch))
+        return [replace(phase, batches=lambda: spread(phase, beside.batch, order))]
 
     return run_epochs(model, plan, config, runtime, validate=data.validator(runtime))
 
 
-def joint_loss(model: Classifier, batch: Batch, pixels: torch.Tensor, target: torch.Tensor, *, mixed: bool) -> torch.Tensor:
-    """Mean cross-entropy over a retain batch and extra samples.
+def spread(phase: Phase, extra: Batch, order: torch.Tensor) -> Iterator[Batch]:
+    """The batches of a pass, each followed by its part of the extra samples.
 
-    With ``mixed`` both go through the network as one batch in training mode; otherwise the extra samples go through in
-    eval mode, so that running statistics do not see them.
+    Args:
+        phase: n batches.
+        extra: [k] samples.
+        order: [k] permutation of them; batch i gets the entries i, i + n, i + 2 n and so on.
     """
-    model.train()
-    if not len(target):
-        return functional.cross_entropy(model(batch.pixels), batch.target)
-    if mixed:
-        return functional.cross_entropy(model(torch.cat([batch.pixels, pixels])), torch.cat([batch.target, target]))
-    stay = functional.cross_entropy(model(batch.pixels), batch.target, reduction="sum")
-    beside = functional.cross_entropy(model.eval()(pixels), target, reduction="sum")
-    return (stay + beside) / (len(batch.target) + len(target))
+    for number, batch in enumerate(phase.batches()):
+        piece = order[number :: phase.steps].to(extra.rows.device)
+        yield joined([batch, Batch(extra.pixels[piece], extra.target[piece], extra.group[piece], extra.rows[piece])])
+
+
+def joint_loss(model: Classifier, batch: Batch, extra: torch.Tensor, *, mixed: bool) -> torch.Tensor:
+    """Mean cross-entropy over a batch of retain samples and extra samples.
+
+    With ``mixed`` all go through the network as one batch in training mode; otherwise the extra samples go through in
+    eval mode, so that running statistics do not see them.
+
+    Args:
+        model: the student.
+        batch: [b] samples, the extra ones last.
+        extra: [b] True for the extra samples.
+        mixed: see above.
+    """
+    if mixed or not bool(extra.any()):
+        return functional.cross_entropy(model.train()(batch.pixels), batch.target)
+    stay = int((~extra).sum())
+    total = torch.zeros((), device=batch.pixels.device)
+    if stay:
+        model.train(stay > 1)
+        total = functional.cross_entropy(model(batch.pixels[:stay]), batch.target[:stay], reduction="sum")
+    beside = functional.cross_entropy(model.eval()(batch.pixels[stay:]), batch.target[stay:], reduction="sum")
+    return (total + beside) / len(batch.target)
 
 
 @dataclass(frozen=True)
 class Neighbours:
     """Samples that are trained on beside the retain set."""
 
-    pixels: torch.Tensor
-    """[k, c, h, w] in [0, 1]."""
-    target: torch.Tensor
-    """[k] labels."""
+    batch: Batch
+    """[k] samples with the labels to fit; ``rows`` and ``group`` are those of the forget sample that each belongs to."""
     failed: int
     """Forget samples whose label no radius changed."""
 
 
 def neighbours(original: Classifier, data: UnlearningData, config: AmunConfig, runtime: Runtime) -> Neighbours:
     """Adversarial neighbours of all forget samples, and the samples themselves where the config asks for them."""
-    pixels, target = [], []
-    failed = 0
+    found, failed = [], 0
     for batch in data.source.batches(data.forget, config.batch_size):
-        found, label, changed = search(original, batch, config, runtime)
+        moved, label, changed = search(original, batch, config, runtime)
         failed += int((~changed).sum())
-        pixels.append(found[changed])
-        target.append(label[changed])
+        found.append(Batch(moved[changed], label[changed], batch.group[changed], batch.rows[changed]))
         if config.with_forget:
-            pixels.append(batch.pixels)
-            target.append(batch.target)
-    return Neighbours(torch.cat(pixels), torch.cat(target), failed)
+            found.append(batch)
+    return Neighbours(joined(found), failed)
+
+
+def joined(batches: Sequence[Batch]) -> Batch:
+    """All samples of the batches as one."""
+    return Batch(
+        torch.cat([batch.pixels for batch in batches]),
+        torch.cat([batch.target for batch in batches]),
+        torch.cat([batch.group for batch in batches]),
+        torch.cat([batch.rows for batch in batches]),
+    )
 
 
 def search(
@@ -151,6 +176,6 @@ methods.add(
         exact=False,
         needs=frozenset({"retain", "forget"}),
         reference="AMUN, ICML 2025",
-        cost="E (R + F) + 50 to 500 F for the search",
+        cost="E (R + 2 F) + 50 to 500 F for the search",
     ),
 )

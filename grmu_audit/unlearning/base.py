@@ -15,7 +15,7 @@ import torch
 from pydantic import Field
 
 from grmu_audit.data.source import Batch, BatchSource
-from grmu_audit.errors import DivergedError, InputError
+from grmu_audit.errors import DivergedError, EnvironmentFailure, InputError
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.plugins import Registry
 from grmu_audit.training.config import TrainConfig
@@ -160,7 +160,14 @@ class Method:
     reweight_default: bool = False
     """Whether REWEIGHT is on unless it is switched off."""
     search: Search = field(default_factory=dict)
-    """What ``--tune`` varies beside the learning rate and the number of epochs."""
+    """What ``--tune`` varies, beside the learning rate and the number of epochs where the method trains."""
+    trains: bool = True
+    """Whether it takes steps by the options of training; where it does not, only ``batch_size`` of them has an effect."""
+
+    @property
+    def idle(self) -> frozenset[str]:
+        """Options that have no effect: those of training, batch size apart, in a method that does not train."""
+        return frozenset() if self.trains else frozenset(TrainConfig.model_fields) - {"batch_size"}
 
 
 methods: Registry[Method] = Registry("method", "grmu_audit.methods")
@@ -173,13 +180,20 @@ def unlearn(method: Method, model: Classifier, data: UnlearningData, config: Met
     Raises:
         InputError: the forget set or a set that the method needs is empty, or an option does not fit method or network.
         DivergedError: the method produced a number that is not finite.
+        EnvironmentFailure: a pass outside of training steps, which is not split, does not fit into the GPU's memory.
     """
     _require_sets(method, data)
     _require_composable(method, data, config)
     runtime.stage = 0
     student = duplicate(model)
     with restricted(student, config.layers) as held, _penalised(method, model, data, config, runtime):
-        result = method.run(student, data, config, runtime)
+        try:
+            result = method.run(student, data, config, runtime)
+        except torch.OutOfMemoryError:
+            raise EnvironmentFailure(
+                f"out of GPU memory in a pass of method {method.name!r} that is not split: set batch_size below "
+                f"{config.batch_size}, free the device, or use --device cpu; nothing was registered"
+            ) from None
     if not all(bool(torch.isfinite(value).all()) for value in result.state_dict().values()):
         raise DivergedError(f"method {method.name!r} produced a weight that is not finite; nothing was registered")
     require_unmoved(model, result, held, method.name)

@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch.nn import functional
 
+from grmu_audit.errors import InputError
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.loop import Phase, infer, run_epochs
 from grmu_audit.training.runtime import Runtime
@@ -15,7 +16,7 @@ from grmu_audit.unlearning.base import Method, MethodConfig, Rows, UnlearningDat
 
 
 class GradientAscentConfig(MethodConfig):
-    """Ascent that stops by itself unless told otherwise."""
+    """Ascent, and a rule that stops it where it is asked for."""
 
     epochs: int = Field(5, ge=1, le=100_000)
     """Passes over the forget set."""
@@ -46,8 +47,11 @@ def gradient_ascent(model: Classifier, data: UnlearningData, config: GradientAsc
         runtime: device and seed.
 
     Raises:
+        InputError: the stop rule is on and there are no validation rows to stop by.
         DivergedError: the ascent ran to infinity.
     """
+    if config.stop_at_validation_loss and not len(data.val):
+        raise InputError("stop_at_validation_loss: the dataset has no validation split to stop by; leave the option out")
 
     def loss_of(rows: Rows) -> float:
         """Mean cross-entropy of rows in eval mode."""
@@ -68,7 +72,7 @@ def gradient_ascent(model: Classifier, data: UnlearningData, config: GradientAsc
 
     def stop(epoch: int) -> bool:
         """Whether the forget loss has reached the validation loss."""
-        if not config.stop_at_validation_loss or not len(data.val):
+        if not config.stop_at_validation_loss:
             return False
         reached = loss_of(data.forget) >= loss_of(data.val)
         if reached:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.runtime import Runtime
-from grmu_audit.unlearning.base import Method, MethodConfig, UnlearningData, methods
+from grmu_audit.unlearning.base import Log, Method, MethodConfig, UnlearningData, methods
 from grmu_audit.unlearning.gradients import Tensors, mean_gradient, sample_gradients, trainable
 
 PUBLISHED_N = 1000.0
@@ -135,5 +135,7 @@ methods.add(
         reference="Koh and Liang 2017; Izzo et al. 2021; Woodbury identity in place of the published recursion",
         cost="R + F + m",
         moves_statistics=frozenset(),
+        search={"step": Log(0.1, 10.0), "damping": Log(0.1, 10.0)},
+        trains=False,
     ),
 )

@@ -6,10 +6,11 @@ import torch
 from pydantic import Field
 
 from grmu_audit.data.source import Batch
+from grmu_audit.errors import InputError
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.loop import Phase, run_epochs
 from grmu_audit.training.runtime import Runtime
-from grmu_audit.unlearning.base import Method, MethodConfig, UnlearningData, methods
+from grmu_audit.unlearning.base import Log, Method, MethodConfig, UnlearningData, methods
 from grmu_audit.unlearning.passes import classify, retain_pass
 
 
@@ -36,8 +37,14 @@ def l1_sparse(model: Classifier, data: UnlearningData, config: L1SparseConfig, r
         runtime: device and seed.
 
     Raises:
+        InputError: no epoch is left for the penalty.
         DivergedError: see ``run_epochs``.
     """
+    if config.alpha and config.epochs_without >= config.epochs:
+        raise InputError(
+            f"epochs_without: {config.epochs_without} leaves none of {config.epochs} epoch(s) for the penalty: "
+            "lower it, or fine-tune with method 'ft'"
+        )
     loss = classify(model)
 
     def plan(epoch: int) -> list[Phase]:
@@ -79,5 +86,6 @@ methods.add(
         needs=frozenset({"retain"}),
         reference="Jia et al. 2023, Model Sparsity Can Simplify Machine Unlearning",
         cost="E R",
+        search={"alpha": Log(1e-5, 1e-2)},
     ),
 )

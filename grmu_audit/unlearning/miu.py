@@ -13,7 +13,8 @@ from grmu_audit.data.source import Batch
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.loop import Phase, infer, run_epochs
 from grmu_audit.training.runtime import Runtime
-from grmu_audit.unlearning.base import Method, MethodConfig, Rows, UnlearningData, methods
+from grmu_audit.training.steps import parts
+from grmu_audit.unlearning.base import Log, Method, MethodConfig, Rows, UnlearningData, methods
 from grmu_audit.unlearning.mine import Mine, MineTrainer
 
 
@@ -175,9 +176,13 @@ class _Information:
     def _retain_gradient_norm(self) -> torch.Tensor:
         generator = self.runtime.generator("clip", self.fitted_epoch)
         batch = next(iter(self.data.retain_batches(self.config.batch_size, generator, augment=self.config.augment)))
-        with self.runtime.autocast():
-            loss = functional.cross_entropy(self.model(batch.pixels), batch.target)
-        gradients = torch.autograd.grad(loss, [p for p in self.model.parameters() if p.requires_grad])
+        parameters = [p for p in self.model.parameters() if p.requires_grad]
+        gradients = [torch.zeros_like(p) for p in parameters]
+        for piece in parts(batch, self.runtime.micro_batch):
+            with self.runtime.autocast():
+                loss = functional.cross_entropy(self.model(piece.pixels), piece.target) * (len(piece.rows) / len(batch.rows))
+            for total, gradient in zip(gradients, torch.autograd.grad(loss, parameters), strict=True):
+                total += gradient
         self.runtime.sample_gradients += len(batch.rows)
         norm: torch.Tensor = torch.stack([g.norm() for g in gradients]).norm()
         return norm
@@ -195,5 +200,6 @@ methods.add(
         reference="De Min et al., Group-robust Machine Unlearning (MIU)",
         cost="E R + E_f (F + b), E_f = forget_epochs, b = batch size",
         reweight_default=True,
+        search={"lambda_mi": Log(0.1, 10.0), "forget_epochs": (2, 5, 8)},
     ),
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from pydantic import Field
 from torch.nn import functional
@@ -10,6 +12,7 @@ from grmu_audit.data.source import Batch
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.loop import Phase, endless, run_epochs
 from grmu_audit.training.runtime import Runtime
+from grmu_audit.training.steps import parts
 from grmu_audit.unlearning.base import Method, MethodConfig, UnlearningData, methods
 from grmu_audit.unlearning.passes import at_rest, retain_pass
 
@@ -42,9 +45,7 @@ def neggrad_plus(model: Classifier, data: UnlearningData, config: NegGradPlusCon
 
     def plan(epoch: int) -> list[Phase]:
         """One retain pass with forget batches beside it."""
-        forget = endless(
-            lambda turn: data.forget_batches(config.batch_size, runtime.generator("forget", epoch, turn), augment=config.augment)
-        )
+        forget = endless(lambda turn: forget_parts(data, config, runtime, (epoch, turn)))
 
         def both(batch: Batch) -> torch.Tensor:
             """Descent and ascent."""
@@ -60,6 +61,12 @@ def neggrad_plus(model: Classifier, data: UnlearningData, config: NegGradPlusCon
     return run_epochs(model, plan, config, runtime, validate=data.validator(runtime))
 
 
+def forget_parts(data: UnlearningData, config: NegGradPlusConfig, runtime: Runtime, names: tuple[int, int]) -> Iterator[Batch]:
+    """One shuffled forget pass; where memory is short, in parts as small as those of the retain batches beside them."""
+    for batch in data.forget_batches(config.batch_size, runtime.generator("forget", *names), augment=config.augment):
+        yield from parts(batch, runtime.micro_batch)
+
+
 methods.add(
     "neggrad_plus",
     Method(
@@ -71,5 +78,6 @@ methods.add(
         needs=frozenset({"retain", "forget"}),
         reference="Kurmanji et al. 2023, Towards Unbounded Machine Unlearning",
         cost="E (R + b ceil(R / b)), b = batch size, at most F",
+        search={"balance": (0.95, 0.99, 0.995, 0.999)},
     ),
 )

@@ -70,7 +70,8 @@ def regun(model: Classifier, data: UnlearningData, config: RegunConfig, runtime:
             model.train()
             stay = functional.cross_entropy(model(other.pixels), other.target)
             leave = soft_kl(aim(batch), at_rest(model, batch.pixels, published=config.as_published))
-            return 0.5 * leave + 0.5 * stay
+            held = runtime.term.loss(model, other) if runtime.term is not None else None
+            return 0.5 * leave + 0.5 * stay + (0.0 if held is None else held)
 
         return [forget_pass(data, config, runtime, epoch, both)]
 

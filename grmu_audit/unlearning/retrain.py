@@ -83,7 +83,8 @@ def _group_wise(start: Classifier, data: UnlearningData, config: RetrainConfig, 
             )
         ]
 
-    runtime.facts["epoch_kept_by"] = f"{config.keep_best_by} validation accuracy" if config.keep_best else "last"
+    chosen = config.keep_best and len(data.val) > 0
+    runtime.facts["epoch_kept_by"] = f"{config.keep_best_by} validation accuracy" if chosen else "last"
     result = run_epochs(start, plan, config, runtime, validate=_validator(data, config, runtime), state=dro)
     if dro is not None:
         runtime.facts["group_weights"] = [round(float(q), 6) for q in dro.q]

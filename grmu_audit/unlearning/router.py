@@ -36,12 +36,12 @@ class Route:
     """One sentence with the numbers."""
 
 
-def route(train: Counts, forget: Counts) -> Route:
+def route(train: Counts, forget: Counts, kind: str = "image") -> Route:
     """Choose by the request's group counts alone: no model is run and no evaluation read.
 
     - class: whole classes (at least 95 % of each) make up at least 95 % of the request: DELETE;
     - group: the request's group mix is further from the training set's than a random draw explains: MIU with REWEIGHT;
-    - random: the mix is what a random draw gives: AMUN.
+    - random: the mix is what a random draw gives: AMUN; NegGrad+ for texts, whose inputs AMUN cannot move.
 
     The distance is the total variation, half the sum of |share in the request - share in training|; a random draw of n
     samples has a distance of about half the sum of sqrt(2 p (1 - p) / (pi n)).
@@ -49,6 +49,7 @@ def route(train: Counts, forget: Counts) -> Route:
     Args:
         train: [classes, attributes] training samples.
         forget: [classes, attributes] samples to forget.
+        kind: of the inputs: ``image``, ``table`` or ``text``.
 
     Raises:
         InputError: the request is empty or larger than the training set in some group.
@@ -76,6 +77,9 @@ def route(train: Counts, forget: Counts) -> Route:
         return Route(
             "group", "miu", True, f"group request: {numbers}; MIU with REWEIGHT is made for requests that change the group mix"
         )
+    if kind == "text":
+        why = "NegGrad+ weighs them against the retain set in every step; AMUN would need inputs that can be moved a little"
+        return Route("random", "neggrad_plus", False, f"random request: {numbers}; {why}")
     return Route("random", "amun", False, f"random request: {numbers}; AMUN moves the boundary only near the forgotten samples")
 
 

@@ -14,7 +14,7 @@ from grmu_audit.errors import InputError
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.loop import Phase, accuracy, run_epochs
 from grmu_audit.training.runtime import Runtime
-from grmu_audit.unlearning.base import Method, MethodConfig, Rows, UnlearningData, frozen, methods
+from grmu_audit.unlearning.base import Log, Method, MethodConfig, Rows, UnlearningData, frozen, methods
 from grmu_audit.unlearning.losses import distillation
 from grmu_audit.unlearning.passes import at_rest, forget_pass, retain_pass
 
@@ -129,6 +129,7 @@ class Rewind:
 
     def apply(self) -> Classifier:
         """Put the nearest state into the student; ties go to the earlier one."""
+        self.model.load_state_dict(self.kept[max(self.kept)])
         target = 1.0 - accuracy(self.model, self.data.source, self.like, self.runtime)
         errors = {}
         for number, state in self.kept.items():
@@ -175,5 +176,6 @@ methods.add(
         needs=frozenset({"retain", "forget"}),
         reference="Kurmanji et al. 2023, Towards Unbounded Machine Unlearning (SCRUB, SCRUB+R)",
         cost="E R + M F, and as many forward passes of the teacher",
+        search={"alpha": Log(0.01, 1.0), "forget_epochs": (1, 2, 3, 5)},
     ),
 )

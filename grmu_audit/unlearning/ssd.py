@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
 import torch
 from pydantic import Field
 
 from grmu_audit.data.source import Batch
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.runtime import Runtime
-from grmu_audit.unlearning.base import Method, MethodConfig, UnlearningData, methods
+from grmu_audit.unlearning.base import Log, Method, MethodConfig, UnlearningData, methods
 from grmu_audit.unlearning.gradients import Tensors, mean_gradient, sample_gradients, trainable
 
 
@@ -25,7 +26,8 @@ class SsdConfig(MethodConfig):
     exponent: float = Field(1.0, gt=0, allow_inf_nan=False)
     """Power of the ratio of importances."""
     as_published: bool = False
-    """Square gradients of batch means, so that importance depends on the batch size, instead of single samples'."""
+    """Square gradients of batch means instead of single samples', so that importance depends on the batch size; that of
+    all data is measured on shuffled batches of retain and forget samples together."""
 
 
 def ssd(model: Classifier, data: UnlearningData, config: SsdConfig, runtime: Runtime) -> Classifier:
@@ -41,10 +43,13 @@ def ssd(model: Classifier, data: UnlearningData, config: SsdConfig, runtime: Run
         config: a, lambda, exponent.
         runtime: device and seed; nothing is drawn unless REWEIGHT is on or ``as_published``.
     """
-    stay = importance(model, retain_samples(data, config, runtime), runtime, config.as_published)
-    gone = importance(model, forget_samples(data, config, runtime), runtime, config.as_published)
     share = len(data.forget) / (len(data.forget) + len(data.retain))
-    whole = {name: (1.0 - share) * stay[name] + share * gone[name] for name in stay}
+    gone = importance(model, forget_samples(data, config, runtime), runtime, config.as_published)
+    if config.as_published:
+        whole = importance(model, all_samples(data, config, runtime), runtime, True)
+    else:
+        stay = importance(model, retain_samples(data, config, runtime), runtime, False)
+        whole = {name: (1.0 - share) * stay[name] + share * gone[name] for name in stay}
     selection = config.selection or 0.6 / share
     runtime.facts["selection"] = selection
     dampened = 0
@@ -58,10 +63,19 @@ def ssd(model: Classifier, data: UnlearningData, config: SsdConfig, runtime: Run
 
 
 def retain_samples(data: UnlearningData, config: SsdConfig, runtime: Runtime) -> Iterable[Batch]:
-    """All retain samples in order; drawn by REWEIGHT where it is on, shuffled ``as_published``."""
-    if data.retain_weights is None and not config.as_published:
+    """All retain samples in order; drawn by REWEIGHT where it is on."""
+    if data.retain_weights is None:
         return data.source.batches(data.retain, config.batch_size)
     return data.retain_batches(config.batch_size, runtime.generator("importance", "retain"), augment=False)
+
+
+def all_samples(data: UnlearningData, config: SsdConfig, runtime: Runtime) -> Iterable[Batch]:
+    """Retain and forget samples shuffled into the same batches, as published; retain samples by REWEIGHT where it is on."""
+    weights = data.retain_weights
+    if weights is not None:
+        weights = np.concatenate([weights, np.ones(len(data.forget))])
+    rows = np.concatenate([data.retain, data.forget])
+    return data.source.batches(rows, config.batch_size, runtime.generator("importance", "all"), weights=weights)
 
 
 def forget_samples(data: UnlearningData, config: SsdConfig, runtime: Runtime) -> Iterable[Batch]:
@@ -118,5 +132,7 @@ methods.add(
         cost="R + F",
         moves_statistics=frozenset(),
         seeded=False,
+        search={"selection": Log(1.5, 30.0), "strength": Log(0.1, 1.0)},
+        trains=False,
     ),
 )

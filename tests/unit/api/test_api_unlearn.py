@@ -118,6 +118,26 @@ def test_candidates_start_with_the_defaults_and_leave_fixed_options_alone() -> N
     assert not any("epochs" in trial for trial in drawn)
 
 
+@pytest.mark.parametrize("name", methods.names())
+def test_candidates_vary_only_what_has_an_effect(name: str) -> None:
+    method = methods.get(name)
+    drawn = candidates(Choice(method, {}, frozenset(), False), 0, 6)[1:]
+    assert all(trial and not method.idle & set(trial) for trial in drawn)
+    assert len({tuple(trial.items()) for trial in drawn}) == 5
+    for trial in drawn:
+        method.config.model_validate(trial)
+
+
+def test_options_without_effect_are_refused_and_not_recorded(session: Session, base: tuple[MemoryStore, ModelRef, Path]) -> None:
+    with pytest.raises(InputError, match="'ssd' does not train: epochs, learning_rate would have no effect"):
+        chosen(session, base, method="ssd", settings={"epochs": 2, "learning_rate": 0.1, "batch_size": 32})
+    ref = unlearn(session, base[1].label, base[2], method="ssd", settings={"batch_size": 32})
+    settings = ref.config["settings"]
+    assert isinstance(settings, dict)
+    assert settings["batch_size"] == 32
+    assert set(settings) == set(methods.get("ssd").config.model_fields) - methods.get("ssd").idle
+
+
 def test_nothing_left_to_vary_is_an_error() -> None:
     every = frozenset(methods.get("cf").config.model_fields)
     with pytest.raises(InputError, match="nothing to search"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import sys
 import zlib
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,12 +19,14 @@ from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from grmu_audit.data.source import BatchSource
-from grmu_audit.errors import InputError
+from grmu_audit.errors import EnvironmentFailure, InputError
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.models.weights import weights_digest
 from grmu_audit.training.checkpoint import Checkpoints
 from grmu_audit.training.runtime import place
-from grmu_audit.unlearning.base import Method, MethodConfig, UnlearningData, unlearn
+from grmu_audit.training.steps import parts
+from grmu_audit.unlearning.amun import joint_loss
+from grmu_audit.unlearning.base import Method, MethodConfig, UnlearningData, frozen, unlearn
 from grmu_audit.unlearning.catalog import methods
 from grmu_audit.unlearning.layers import leaves, moving
 
@@ -32,6 +36,20 @@ DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.i
 
 OPTIONS: dict[str, dict[str, object]] = {"ssd": {"selection": 0.5}, "amun": {"attack_steps": 6}}
 """Options with which a method finds weights to change in the tiny network, or searches for a shorter time."""
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if methods.get(name).idle])
+def test_idle_options_have_no_effect_and_the_others_of_training_do(name: str) -> None:
+    problem, method = tiny(), methods.get(name)
+    told = {**OPTIONS.get(name, {}), "as_published": True}
+    other = {"epochs": 7, "learning_rate": 3.0, "optimizer": "adam", "momentum": 0.1, "weight_decay": 0.3, "schedule": "constant"}
+    more = {"warmup": 0.7, "augment": False, "keep_best": True}
+    assert {*other, *more} == method.idle
+    digests = [
+        weights_digest(unlearn(method, problem.model, problem.data, method.config(**told, **changed), runtime()))
+        for changed in ({}, {**other, **more}, {"batch_size": 7})
+    ]
+    assert digests[0] == digests[1] != digests[2]
 
 
 def short(method: Method) -> MethodConfig:
@@ -138,13 +156,86 @@ def test_runs_in_bf16_on_each_device(name: str, device: str) -> None:
     low = runtime(device=where)
     low.precision = "bf16"
     data = replace(problem.data, source=BatchSource(problem.dataset, where))
-    import copy
-
     method = methods.get(name)
     model = copy.deepcopy(problem.model)
     place(model, where)
     result = unlearn(method, model, data, short(method), low)
     assert all(bool(torch.isfinite(p).all()) for p in result.parameters())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_steps_split_where_memory_is_short_use_every_sample(name: str) -> None:
+    """Parts of at most six samples in place of batches of sixteen: no pass in training mode holds more than seven."""
+    problem, method, split = tiny(), methods.get(name), runtime()
+    split.micro_batch = 6
+    spy, largest = Spy(problem.source), 0
+
+    def watch(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        nonlocal largest
+        if isinstance(module, nn.Conv2d) and module.in_channels == 3 and module.weight.requires_grad and torch.is_grad_enabled():
+            largest = max(largest, len(inputs[0])) if module.training else largest
+
+    hook = register_module_forward_pre_hook(watch)
+    try:
+        result = unlearn(method, problem.model, replace(problem.data, source=spy), short(method), split)
+    finally:
+        hook.remove()
+    assert all(bool(torch.isfinite(value).all()) for value in result.state_dict().values())
+    assert largest <= 7
+    if "forget" in method.needs:
+        assert set(problem.data.forget.tolist()) <= spy.seen
+
+
+def test_memory_that_is_short_outside_of_steps_is_an_environment_failure() -> None:
+    def greedy(*_: object) -> Classifier:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    method = replace(methods.get("ssd"), run=greedy)
+    with pytest.raises(EnvironmentFailure, match="method 'ssd' that is not split: set batch_size below 64"):
+        unlearn(method, tiny().model, tiny().data, method.config(), runtime())
+
+
+def test_split_steps_of_amun_add_up_to_the_whole_steps() -> None:
+    """The network has no statistics of a batch in evaluation mode, so that the two differ by rounding alone."""
+    problem = tiny()
+    rows = torch.from_numpy(np.concatenate([problem.data.retain[:9], problem.data.forget[:5]]))
+    batch, extra = problem.source.take(rows), torch.arange(14) >= 9
+    model = copy.deepcopy(problem.model)
+    model.train = lambda mode=True: nn.Module.train(model, False)  # type: ignore[assignment, method-assign]
+    whole = joint_loss(model, batch, extra, mixed=False)
+    by_row = dict(zip(batch.rows.tolist(), extra.tolist(), strict=True))
+    pieces = [
+        joint_loss(model, piece, torch.tensor([by_row[r] for r in piece.rows.tolist()]), mixed=False) * (len(piece.rows) / 14)
+        for piece in parts(batch, 4)
+    ]
+    assert len(pieces) > 2
+    assert torch.stack(pieces).sum().item() == pytest.approx(whole.item(), rel=1e-5)
+
+
+TEACHERS = [name for name in NAMES if hasattr(sys.modules[methods.get(name).run.__module__], "frozen")]
+
+
+def test_methods_with_a_teacher_are_known() -> None:
+    assert TEACHERS == ["amun", "bad_teacher", "boundary_shrink", "delete", "scrub"]
+
+
+@pytest.mark.parametrize("name", TEACHERS)
+def test_teacher_is_not_student_and_does_not_move(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither in its weights nor in its running statistics, although the student beside it does."""
+    kept: list[tuple[Classifier, str]] = []
+
+    def watched(model: Classifier) -> Classifier:
+        teacher = frozen(model)
+        kept.append((teacher, weights_digest(teacher)))
+        return teacher
+
+    monkeypatch.setattr(sys.modules[methods.get(name).run.__module__], "frozen", watched)
+    result = run(name)
+    assert weights_digest(tiny().model) in {digest for _, digest in kept}
+    for teacher, digest in kept:
+        assert weights_digest(teacher) == digest != weights_digest(result)
+        assert not any(module.training for module in teacher.modules())
+        assert not {p.data_ptr() for p in teacher.state_dict().values()} & {p.data_ptr() for p in result.state_dict().values()}
 
 
 APPROXIMATE = [name for name in NAMES if not methods.get(name).exact]
@@ -183,6 +274,21 @@ def test_frozen_layers_do_not_move_at_all(name: str) -> None:
     assert held
     assert [key for key in held if not torch.equal(before[key], after[key])] == []
     assert weights_digest(result) != weights_digest(problem.model)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_fairness_gap_penalty_acts_or_is_refused(name: str) -> None:
+    problem, method = tiny(), methods.get(name)
+    slow = {"learning_rate": 0.01} if name == "miu" else {}  # at its default rate the penalty of so small a batch diverges
+    config = method.config(epochs=2, batch_size=16, fairness_gap_weight=1.0, **slow, **OPTIONS.get(name, {}))
+    if method.exact or not method.trains:
+        with pytest.raises(InputError, match=r"fairness_gap_weight|is exact"):
+            unlearn(method, problem.model, problem.data, config, runtime())
+        return
+    counted = runtime()
+    result = unlearn(method, problem.model, problem.data, config, counted)
+    assert counted.facts["fairness_gap_steps"] > 0
+    assert weights_digest(result) != usual(name)
 
 
 def sample_keys() -> dict[bytes, str]:
@@ -270,5 +376,5 @@ def test_facts_for_the_catalogue(name: str) -> None:
     assert method.cost
     assert method.needs <= {"retain", "forget", "val"}
     assert method.moves_statistics <= {"retain", "forget"}
-    assert set(method.search) <= set(method.config.model_fields)
+    assert set(method.search) <= set(method.config.model_fields) - method.idle
     assert method.exact is (method.needs == {"retain"} and name.startswith("retrain"))

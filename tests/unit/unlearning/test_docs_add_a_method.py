@@ -11,6 +11,7 @@ import torch
 from support.tiny import runtime, tiny
 from torch.nn import functional
 
+from grmu_audit.errors import InputError
 from grmu_audit.models.weights import weights_digest
 from grmu_audit.plugins import Registry
 from grmu_audit.training.loop import infer
@@ -43,6 +44,16 @@ def quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Method:
     yield registry.get("quiet")  # type: ignore[misc]
     for name in [name for name in sys.modules if name.startswith("your_package")]:
         del sys.modules[name]
+
+
+def test_a_package_that_cannot_be_loaded_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = tmp_path / "broken-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1\n")
+    (info / "entry_points.txt").write_text("[grmu_audit.methods]\nbroken = nowhere.to_be_found:METHOD\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(InputError, match=r"'broken' of an installed package cannot be loaded from nowhere\.to_be_found"):
+        Registry[Method]("method", "grmu_audit.methods").names()
 
 
 def confidence(model: object) -> float:

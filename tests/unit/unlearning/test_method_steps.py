@@ -124,6 +124,20 @@ def test_scrub_rewinds_to_the_nearest_error_and_the_original_can_win() -> None:
     assert weights_digest(alone.apply()) == kept
 
 
+def test_scrub_rewinds_by_the_error_of_its_last_epoch_whatever_state_it_is_left_in() -> None:
+    problem = tiny()
+    model = copy.deepcopy(problem.model)
+    rewind, run = Rewind(model, problem.data, False, runtime()), runtime()
+    rewind.runtime = run
+    first = copy.deepcopy(model.state_dict())
+    with torch.no_grad():
+        model.head.bias[0] += 100.0
+    rewind.keep(1)
+    model.load_state_dict(first)  # as keep_best does
+    rewind.apply()
+    assert run.facts["rewind_target_error"] == 1.0  # the last epoch calls all of class 1 wrong
+
+
 def test_scrub_rewind_needs_validation_samples_of_the_group() -> None:
     problem = tiny()
     groups = problem.source.group.numpy()
@@ -222,6 +236,20 @@ def test_ssd_importance_is_the_mean_squared_gradient_of_samples_or_of_batch_mean
     assert torch.allclose(means, torch.stack(pairs).mean(0), rtol=1e-4, atol=1e-8)
 
 
+def test_ssd_as_published_measures_all_data_on_mixed_batches() -> None:
+    """One batch holds all eight samples: F is the square of their mean gradient, F^f that of the forget samples' own."""
+    problem = tiny()
+    few = replace(problem.data, retain=problem.data.retain[:6], forget=problem.data.forget[:2])
+    model = copy.deepcopy(problem.model)
+    every = np.concatenate([few.retain, few.forget])
+    whole, gone = (mean_gradient(model, problem.source.batches(rows, 8), runtime()) for rows in (every, few.forget))
+    config = SsdConfig(selection=1.0)
+    after = result("ssd", few, selection=1.0, batch_size=8, as_published=True)
+    for name, before in problem.model.named_parameters():
+        factor = dampening(whole[name].square(), gone[name].square(), 1.0, config)
+        assert torch.allclose(after.get_parameter(name), before * factor, rtol=1e-3, atol=1e-6), name
+
+
 def test_woodbury_is_the_dense_inverse() -> None:
     generator = torch.Generator().manual_seed(0)
     G, v = torch.randn(30, 7, generator=generator), torch.randn(30, generator=generator)
@@ -248,6 +276,11 @@ def test_influence_moves_so_that_the_forget_loss_rises() -> None:
 def test_l1_penalty_falls_linearly_and_ends() -> None:
     assert [round(penalty(0.2, e, 4, 0), 3) for e in range(4)] == [0.2, 0.15, 0.1, 0.05]
     assert [penalty(1.0, e, 4, 2) for e in range(4)] == [1.0, 0.5, 0.0, 0.0]
+
+
+def test_l1_sparse_without_an_epoch_for_its_penalty_is_refused() -> None:
+    with pytest.raises(InputError, match="epochs_without: 2 leaves none of 2"):
+        result("l1_sparse", epochs=2, epochs_without=2)
 
 
 def test_l1_sparse_shrinks_the_norm() -> None:
@@ -385,12 +418,23 @@ def test_amun_neighbours_are_wrong_for_the_original_and_near() -> None:
     config = AmunConfig(attack_steps=10, with_forget=False)
     original = frozen(problem.model)
     found = neighbours(original, problem.data, config, runtime())
-    assert len(found.target) + found.failed == len(problem.data.forget)
+    beside = found.batch
+    assert len(beside.target) + found.failed == len(problem.data.forget)
+    assert set(beside.rows.tolist()) <= set(problem.data.forget.tolist())
     with torch.no_grad():
-        assert torch.equal(original(found.pixels).argmax(1), found.target)
-    assert bool((found.target == 0).all())  # the forget set is of class 1
-    assert float(found.pixels.min()) >= 0.0
-    assert float(found.pixels.max()) <= 1.0
+        assert torch.equal(original(beside.pixels).argmax(1), beside.target)
+    assert bool((beside.target == 0).all())  # the forget set is of class 1
+    assert float(beside.pixels.min()) >= 0.0
+    assert float(beside.pixels.max()) <= 1.0
+
+
+def test_amun_costs_the_retain_set_the_forget_set_and_its_neighbours_in_every_epoch() -> None:
+    problem, method = tiny(), methods.get("amun")
+    counted = [runtime(), runtime()]
+    for epochs, run in zip((1, 2), counted, strict=True):
+        unlearn(method, problem.model, problem.data, method.config(epochs=epochs, attack_steps=6), run)
+    expected = len(problem.data.retain) + 2 * len(problem.data.forget) - counted[0].facts["forget_samples_without_neighbour"]
+    assert counted[1].sample_gradients - counted[0].sample_gradients == expected
 
 
 def test_neggrad_plus_is_the_weighted_difference_of_two_gradients() -> None:
@@ -441,6 +485,9 @@ def test_retrain_with_group_dro_records_weights_and_starts_fresh() -> None:
     model = retrain(copy.deepcopy(tiny().model), tiny().data, config, facts)
     assert sum(facts.facts["group_weights"]) == pytest.approx(1.0, abs=1e-4)
     assert facts.facts["epoch_kept_by"] == "worst_group validation accuracy"
+    blind = runtime()
+    retrain(copy.deepcopy(tiny().model), replace(tiny().data, val=tiny().data.val[:0]), config, blind)
+    assert blind.facts["epoch_kept_by"] == "last"
     plain = retrain(copy.deepcopy(tiny().model), tiny().data, RetrainConfig(epochs=2), runtime())
     assert weights_digest(model) != weights_digest(plain)
     assert balanced(np.array([0, 1, 1])).tolist() == [3.0, 1.5, 1.5]

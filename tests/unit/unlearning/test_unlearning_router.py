@@ -38,6 +38,13 @@ def test_random_draws_are_random_requests(size: int) -> None:
     assert kinds.count("random") >= (190 if size > 1 else 160)
 
 
+def test_texts_get_a_method_that_moves_no_inputs() -> None:
+    found = route(TRAIN, np.array([[40, 10], [8, 42]]), "text")
+    assert (found.kind, found.method, found.reweight) == ("random", "neggrad_plus", False)
+    assert "inputs that can be moved" in found.why
+    assert route(TRAIN, np.array([[0, 0], [40, 0]]), "text").method == "miu"
+
+
 def test_the_routed_methods_exist() -> None:
     routed = {route(TRAIN, np.array(f)).method for f in ([[0, 0], [80, 410]], [[0, 0], [40, 0]], [[40, 10], [8, 42]])}
     assert routed == {"delete", "miu", "amun"}
