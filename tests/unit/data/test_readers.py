@@ -117,6 +117,20 @@ def test_cifar10_attribute_file_counts_what_it_lacks(tmp_path: Path) -> None:
     assert len(data) == 230 == len(data.pixels)
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (["train-00000", "night"], "row 3: the id 'train-00000' stands already in row 2"),
+        (["train-0", "night"], "no image 'train-0': ids are train-00000 to test-00039"),
+    ],
+)
+def test_cifar10_attribute_file_with_a_doubtful_id_is_refused(tmp_path: Path, line: list[str], message: str) -> None:
+    layouts.cifar10(tmp_path)
+    layouts.table(tmp_path / "light.csv", ["id", "light"], [["train-00000", "day"], line])
+    with pytest.raises(InputError, match=message):
+        load_dataset(DataSpec("cifar10", {"root": str(tmp_path), "attribute_file": str(tmp_path / "light.csv")}))
+
+
 class Evil:
     def __reduce__(self):  # type: ignore[no-untyped-def]
         return (print, ("code of the pickle ran",))
