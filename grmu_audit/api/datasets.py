@@ -102,9 +102,11 @@ def download(name: str, root: Path) -> None:
     """Let torchvision download a dataset into its published layout.
 
     Raises:
+        NotFoundError: no dataset of that name.
         InputError: torchvision cannot download it.
         EnvironmentFailure: the download failed.
     """
+    datasets.get(name)
     if name not in DOWNLOADS:
         raise InputError(f"{name}: cannot be downloaded; can: {', '.join(DOWNLOADS)}. 'data describe {name}' says how to get it")
     from torchvision import datasets as published

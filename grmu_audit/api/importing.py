@@ -14,6 +14,8 @@ from grmu_audit.evidence import write_atomic
 
 MOST_LABELS = 200
 """Values that a label column may have; more means that it is no label."""
+MISSING = frozenset({"nan", "na", "n/a", "#n/a", "<na>", "nat", "null"})
+"""Cells, in small letters, by which other programs say that a value is missing."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,11 @@ def import_data(wanted: Import, out: Path) -> Manifest:
     Label values are those that occur, in order (numbers as numbers); names can be given in the file afterwards.
 
     Raises:
-        InputError: a column is missing, or holds too many values to be a label.
+        InputError: a column is missing, holds too many values to be a label, or cells that may mean a missing one; or the
+            manifest would replace the table.
     """
+    if out.exists() and wanted.table.exists() and out.samefile(wanted.table):
+        raise InputError(f"--out {out} is the table itself: give the manifest a name of its own")
     table = read_table(wanted.table)
     if not len(table):
         raise InputError(f"{table.source}: the table has a header and no rows: add samples")
@@ -109,6 +114,13 @@ def _column(table: Cells, name: str) -> dict[str, Any]:
     if not 1 <= len(values) <= MOST_LABELS:
         raise InputError(
             f"{table.source}: column {name!r} holds {len(values)} values, a label has 1 to {MOST_LABELS}: choose another"
+        )
+    unclear = sorted(value for value in values if value.lower() in MISSING)
+    if unclear:
+        row = table.rows[table.column(name).index(unclear[0])]
+        raise InputError(
+            f"{table.source}: row {row}: {name} is {unclear[0]!r}: leave the cell empty if the label is missing (the sample is "
+            "then left out and counted), or write it in another way if it is a value"
         )
     return {"column": name, "values": sorted(values, key=_order)}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,10 @@ LONGEST_LINE = 1 << 20
 """Bytes that a line may have."""
 LONGEST_FIELD = 1 << 17
 """Characters that a field may have (the csv module's own limit)."""
+MOST_CELLS = 100_000_000
+"""Cells that a parquet file may have (CelebA's table: 8 million); compressed, a small file can hold any number."""
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+"""What other programs put between cells instead of commas."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ def read_csv(path: Path, header: Sequence[str] | None = None) -> Cells:
 
     Raises:
         InputError: the file is missing or empty, not UTF-8, not well-formed, a column repeats, a row has too many or too few
-            cells, or a line or field is too long; with the row.
+            cells, other signs than commas stand between them, or a line or field is too long; with the row.
     """
     try:
         with path.open("rb") as stream:
@@ -114,9 +119,8 @@ def _table(records: Iterator[tuple[int, list[str]]], name: str, header: Sequence
         if first is None:
             raise InputError(f"{name}: the file is empty: it needs a header line and rows")
         header = first[1]
-    repeated = sorted({column for column in header if list(header).count(column) > 1})
-    if repeated:
-        raise InputError(f"{name}: column {repeated[0]!r} stands twice in the header: rename one of the two")
+        _check_separator(name, header)
+    _check_header(name, header)
     columns: dict[str, list[str]] = {column: [] for column in header}
     stores, rows = list(columns.values()), []
     one = shared()
@@ -127,6 +131,23 @@ def _table(records: Iterator[tuple[int, list[str]]], name: str, header: Sequence
         for store, cell in zip(stores, cells, strict=True):
             store.append(one(cell))
     return Cells(name, tuple(header), tuple(rows), columns)
+
+
+def _check_header(name: str, header: Sequence[str]) -> None:
+    repeated = sorted(column for column, count in Counter(header).items() if count > 1)
+    if repeated:
+        raise InputError(f"{name}: column {repeated[0]!r} stands twice in the header: rename one of the two")
+
+
+def _check_separator(name: str, header: Sequence[str]) -> None:
+    """Return unless the one column that a header has is several, between which no comma stands.
+
+    Raises:
+        InputError: they are separated by semicolons, tabs or bars.
+    """
+    found = next((words for sign, words in SEPARATORS.items() if len(header) == 1 and sign in header[0]), None)
+    if found is not None:
+        raise InputError(f"{name}: the cells are separated by {found}: save the table as CSV with commas")
 
 
 def shared(most: int = 10_000) -> Callable[[str], str]:
@@ -154,16 +175,28 @@ def read_parquet(path: Path) -> Cells:
     import pyarrow.parquet as pq  # type: ignore[import-untyped]
 
     try:
-        table = pq.read_table(io.BytesIO(path.read_bytes()))
+        file = pq.ParquetFile(io.BytesIO(path.read_bytes()))
+        _check_size(path.name, file.metadata.num_rows, file.metadata.num_columns)
+        _check_header(path.name, file.schema_arrow.names)
+        table = file.read()
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}: correct the path") from None
     except (pa.ArrowException, ValueError) as error:
         raise InputError(f"{path.name}: not a readable parquet file ({type(error).__name__}): write it again") from None
-    nested = [field.name for field in table.schema if pa.types.is_nested(field.type) or pa.types.is_binary(field.type)]
-    if nested:
-        raise InputError(f"{path.name}: column {nested[0]!r} holds no plain values: store text or numbers")
-    columns = {name: [_text(value) for value in table.column(name).to_pylist()] for name in table.column_names}
+    kinds = (pa.types.is_nested, pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
+    odd = [field.name for field in table.schema if any(kind(field.type) for kind in kinds)]
+    if odd:
+        raise InputError(f"{path.name}: column {odd[0]!r} holds no plain values: store text or numbers")
+    one = shared()
+    columns = {name: [one(_text(value)) for value in table.column(name).to_pylist()] for name in table.column_names}
     return Cells(path.name, tuple(columns), tuple(range(1, table.num_rows + 1)), columns)
+
+
+def _check_size(name: str, rows: int, columns: int) -> None:
+    if rows * columns > MOST_CELLS:
+        raise InputError(
+            f"{name}: {rows:,} rows of {columns} columns are more than {MOST_CELLS:,} cells: is this a table of labels?"
+        )
 
 
 def _text(value: object) -> str:

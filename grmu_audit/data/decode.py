@@ -26,6 +26,8 @@ LARGEST_SIDE = 16_384
 """Pixels that a side may have."""
 LARGEST_AREA = 100_000_000
 """Pixels that an image may have; more is a decompression bomb."""
+LARGEST_ASPECT = 50
+"""Longer side in shorter ones; resizing a thread of pixels by its shorter side would take gigabytes."""
 _WIDE = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 _ORIENTATION = 0x0112
 _TURNED = (5, 6, 7, 8)
@@ -111,6 +113,8 @@ def _open(content: bytes) -> Image:
         raise UndecodableError(
             f"{width} x {height} pixels, more than {LARGEST_AREA // 1_000_000} million or {LARGEST_SIDE} a side"
         )
+    if max(width, height) > LARGEST_ASPECT * min(width, height):
+        raise UndecodableError(f"{width} x {height} pixels, a side more than {LARGEST_ASPECT} times the other")
     if image.mode in _WIDE or _png_depth(content) > 8:
         raise UndecodableError("more than 8 bits a channel: convert it to 8 bits first")
     if getattr(image, "n_frames", 1) > 1:

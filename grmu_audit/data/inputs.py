@@ -118,7 +118,7 @@ class ImageFiles:
         for place, i in enumerate(index.tolist()):
             h, w = self._sizes[i].tolist()
             start, stop = int(self._store.offsets[i]), int(self._store.offsets[i + 1])
-            image = torch.from_numpy(self._store[i]) if self._held is None else self._held[start:stop].view(h, w, 3)
+            image = torch.from_numpy(self._store[i].copy()) if self._held is None else self._held[start:stop].view(h, w, 3)
             batch[place, :h, :w] = image
         if self._held is None and self._device.type == "cuda":
             batch = batch.pin_memory()
@@ -133,7 +133,7 @@ def _on_gpu(store: ImageStore, device: torch.device) -> torch.Tensor | None:
         return None
     held = torch.empty(len(store.data), dtype=torch.uint8, device=device)
     for start in range(0, len(store.data), PIECE):
-        held[start : start + PIECE] = torch.from_numpy(store.data[start : start + PIECE]).to(device)
+        held[start : start + PIECE] = torch.from_numpy(store.data[start : start + PIECE].copy()).to(device)
     return held
 
 

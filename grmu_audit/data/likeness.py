@@ -42,10 +42,11 @@ def hashes_of(images: Iterable[npt.NDArray[np.uint8]]) -> Hashes:
 def near_copies(found: Hashes, among: Hashes) -> npt.NDArray[np.int64] | None:
     """[n] how many of ``among`` [m, 2] are within ``NEAR`` bits of each of ``found`` [n, 2]; None with too many pairs.
 
-    Exact: whatever is that near shares at least one of the ``BANDS`` pieces.  Memory is bounded by ``AT_ONCE`` pairs.
+    Exact: whatever is that near shares at least one of the ``BANDS`` pieces, and a pair counts at the first that it shares.
+    Memory is bounded by ``AT_ONCE`` pairs.
     """
     pieces, others = found.view(np.uint16).reshape(len(found), -1), among.view(np.uint16).reshape(len(among), -1)
-    pairs, total = [np.zeros((0, 2), dtype=np.int64)], 0
+    counts, total = np.zeros(len(found), dtype=np.int64), 0
     for band in range(BANDS):
         order = np.argsort(others[:, band], kind="stable")
         keys = others[order, band]
@@ -56,9 +57,10 @@ def near_copies(found: Hashes, among: Hashes) -> npt.NDArray[np.int64] | None:
         for block in _blocks(high - low):
             rows, mates = _pairs(block, low, high, order)
             near = np.bitwise_count(found[rows] ^ among[mates]).sum(1) <= NEAR
-            pairs.append(np.stack([rows[near], mates[near]], 1))
-    distinct = np.unique(np.concatenate(pairs), axis=0)
-    return np.bincount(distinct[:, 0], minlength=len(found)).astype(np.int64)
+            rows, mates = rows[near], mates[near]
+            counted = (pieces[rows, :band] == others[mates, :band]).any(1)
+            counts += np.bincount(rows[~counted], minlength=len(found))
+    return counts
 
 
 def _blocks(sizes: npt.NDArray[np.int64]) -> Iterator[npt.NDArray[np.int64]]:

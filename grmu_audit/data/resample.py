@@ -143,11 +143,11 @@ def _cut(image: npt.NDArray[np.uint8], windows: Windows, index: int, out: tuple[
     """[3, *out] of one image."""
     import torch
 
-    pixels = torch.from_numpy(image).permute(2, 0, 1)[None]
     low, high = windows.low[index], windows.high[index]
     (y0, x0), (y1, x1) = low.astype(int), high.astype(int)
+    pixels = torch.from_numpy(image[y0:y1, x0:x1].copy()).permute(2, 0, 1)[None]
     size = (high - low) * np.array(out) / (windows.stop[index] - windows.start[index])
-    resized = _resize(pixels[:, :, y0:y1, x0:x1], (round(size[0]), round(size[1])))
+    resized = _resize(pixels, (round(size[0]), round(size[1])))
     factor = np.array(resized.shape[2:]) / (high - low)
     top, left = np.round((windows.start[index] - low) * factor).astype(int)
     piece = resized[0, :, top : top + out[0], left : left + out[1]]

@@ -72,7 +72,7 @@ def _pickled(path: Path) -> Any:
             "Save the state dict alone (torch.save(model.state_dict(), ...)), or as safetensors"
         ) from None
     except _DAMAGED as error:
-        told = (str(error).strip() or type(error).__name__).splitlines()[0]
+        told = f"{type(error).__name__}: {error}".splitlines()[0]
         raise InputError(f"weights {path} cannot be read: {told}") from None
 
 
@@ -102,11 +102,13 @@ def fit_state(model: Classifier, state: Mapping[str, torch.Tensor], source: str,
         need_head: whether the head must fit too; otherwise a head of another size is left out, and said so.
 
     Raises:
-        InputError: a tensor is missing, unknown, of another shape or not finite.
+        InputError: a tensor is missing, unknown, of another shape or kind of numbers, not plain (sparse, quantised, without
+            data), or not finite.
     """
     expected = model.state_dict()
     notes: list[str] = []
     renamed = {own: value for name, value in state.items() if (own := _own_name(model, name)) is not None}
+    _require_plain(renamed, expected, source)
     _fit_head(renamed, model, notes, need_head)
     _fit_positions(renamed, expected, notes)
     _require_same(renamed, expected, model, source)
@@ -158,6 +160,16 @@ def _fit_positions(state: Tensors, expected: Mapping[str, torch.Tensor], notes: 
             grid = torch.nn.functional.interpolate(grid, size=(new, new), mode="bicubic", align_corners=True)
             state[name] = torch.cat([value[:, :1].float(), grid.flatten(2).transpose(1, 2)], 1)
             notes.append(f"position embedding resampled from {old} x {old} to {new} x {new} patches")
+
+
+def _require_plain(state: Tensors, expected: Mapping[str, torch.Tensor], source: str) -> None:
+    """Return unless a tensor holds something else than plain numbers of the kind that is expected: a cast would change them."""
+    for name, value in state.items():
+        plain = value.layout == torch.strided and not value.is_quantized and not value.is_meta
+        kind = expected.get(name)
+        if not plain or (kind is not None and value.is_floating_point() != kind.is_floating_point()):
+            what = str(value.dtype).removeprefix("torch.") if plain else "sparse, quantised or without data"
+            raise InputError(f"weights {source}: {name} is {what}: save plain floating-point weights (integers for counters)")
 
 
 def _require_same(state: Tensors, expected: Mapping[str, torch.Tensor], model: Classifier, source: str) -> None:

@@ -30,6 +30,11 @@ def options_of(kind: type[T], spec: ModelSpec) -> T:
     except ValidationError as error:
         known = ", ".join(kind.model_fields) or "none"
         unknown = [str(e["loc"][0]) for e in error.errors() if e["type"] == "extra_forbidden"]
-        wrong = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors() if e["type"] != "extra_forbidden"]
+        wrong = [_wrong(e["loc"], e["msg"], e["input"]) for e in error.errors() if e["type"] != "extra_forbidden"]
         told = ([f"unknown option(s) {', '.join(sorted(unknown))}"] if unknown else []) + wrong
         raise InputError(f"{spec.architecture}: {'; '.join(told)}; known: {known}") from None
+
+
+def _wrong(place: tuple[int | str, ...], message: str, value: object) -> str:
+    hint = ", written as [24, 48, 96]" if message == "Input should be a valid tuple" else ""
+    return f"{'.'.join(map(str, place))}: {message}{hint} (found {str(value)[:60]!r})"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from torch import nn
@@ -32,7 +33,7 @@ def own_builder(name: str) -> Builder:
     may come from a registry that others write to.
 
     Raises:
-        InputError: not on the allow-list, not importable, or no such function.
+        InputError: not on the allow-list, not importable, no such function, or it fails.
     """
     module, _, function = name.partition(":")
     listed = allowed()
@@ -44,9 +45,23 @@ def own_builder(name: str) -> Builder:
         )
     try:
         make = getattr(importlib.import_module(module), function)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise InputError(f"architecture {name!r} cannot be loaded: {error}") from None
-    return lambda spec: _parts(name, make(spec), spec)
+    except Exception as error:  # the operator's module may raise anything
+        raise InputError(f"architecture {name!r} cannot be loaded: {type(error).__name__}: {error}") from error
+    return lambda spec: _parts(name, _made(name, make, spec), spec)
+
+
+def _made(name: str, make: Callable[[ModelSpec], object], spec: ModelSpec) -> object:
+    """What the function returns.
+
+    Raises:
+        InputError: it raised anything.
+    """
+    try:
+        return make(spec)
+    except InputError:
+        raise
+    except Exception as error:  # the operator's function may raise anything
+        raise InputError(f"architecture {name!r} fails: {type(error).__name__}: {error}") from error
 
 
 def _parts(name: str, made: object, spec: ModelSpec) -> tuple[nn.Module, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -64,6 +65,24 @@ def pipe() -> None:
     os.mkfifo(FIRST)
 
 
+def a_file_for_a_folder() -> None:
+    shutil.rmtree("images")
+    Path("images").write_text("images.zip was not unpacked\n")
+
+
+def folder_in_circles() -> None:
+    shutil.rmtree("images/train")
+    Path("images/train").symlink_to("train")
+
+
+def thread() -> None:
+    Image.new("L", (1, 16_000)).save(FIRST, format="PNG")
+
+
+def semicolons() -> None:
+    Path("labels.csv").write_text(Path("labels.csv").read_text().replace(",", ";"))
+
+
 def bomb() -> None:
     Image.new("L", (17_000, 10)).save(FIRST, format="PNG")
 
@@ -113,9 +132,12 @@ CASES = [
     ("zero-byte file", zero_bytes, 5, "train/000.jpg: the file has zero bytes"),
     ("16-bit image", sixteen_bits, 5, "train/000.jpg: more than 8 bits a channel: convert it"),
     ("decompression bomb", bomb, 5, "train/000.jpg: 17000 x 10 pixels"),
+    ("a thread of pixels", thread, 5, "train/000.jpg: 1 x 16000 pixels, a side more than 50 times the other"),
     ("no image at all", no_image, 5, "train/000.jpg: not an image in JPEG, PNG, WEBP, BMP"),
     ("symbolic link loop", link_loop, 2, "train/000.jpg: Too many levels of symbolic links"),
     ("named pipe", pipe, 2, "train/000.jpg: no plain file"),
+    ("a folder that is a link to itself", folder_in_circles, 2, "images/train is no folder of images (Too many levels"),
+    ("a folder that is a file", a_file_for_a_folder, 2, "images/train is no folder of images (Not a directory)"),
     ("missing file", FIRST.unlink, 2, "1 of 76 images are missing"),
     ("path traversal", labels("train/000.jpg", "../../etc/passwd"), 2, "row 2: the path '../../etc/passwd' leads out of"),
     ("absolute path", labels("train/000.jpg", "/etc/passwd"), 2, "row 2: the path '/etc/passwd' is not relative"),
@@ -127,6 +149,7 @@ CASES = [
     ("label out of range", labels(",no,f,", ",7,f,"), 2, "row 2: hired is '7', must be one of no, yes"),
     ("split that is none", labels(",train,", ",trian,"), 2, "row 2: split is 'trian', must be one of train, val, test"),
     ("a row with too few cells", labels(",no,f,p0", ",no"), 2, "row 2 has 4 cells where 6 are expected"),
+    ("semicolons for commas", semicolons, 2, "labels.csv: the cells are separated by semicolons: save the table as CSV"),
     ("an unclosed quote", labels("s000", '"s000'), 2, "is not well-formed CSV"),
     ("a split without a group", group_only_in_train, 5, "'yes / m': 0"),
     ("the same image in train and test", copy_into_test, 5, "no content of train again in test"),

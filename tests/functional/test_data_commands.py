@@ -94,6 +94,12 @@ def test_import_of_published_data_says_what_is_missing(here: Path, capsys: pytes
     code, _, err = run(capsys, "data", "import", "waterbirds", "--data-root", ".", "--download")
     assert code == ExitCode.USAGE
     assert "waterbirds: cannot be downloaded; can: celeba, cifar10" in err
+    code, _, err = run(capsys, "data", "import", "waterbird", "--data-root", ".", "--download")
+    assert code == ExitCode.USAGE
+    assert "no dataset 'waterbird' (did you mean 'waterbirds'?)" in err
+    code, _, err = run(capsys, "data", "import", "celeba", "--table", "labels.csv", "--target", "hired", "--attribute", "sex")
+    assert code == ExitCode.USAGE
+    assert "celeba and --table exclude each other" in err
     code, _, err = run(capsys, "data", "import")
     assert code == ExitCode.USAGE
     assert "--table FILE --target COLUMN --attribute COLUMN" in err

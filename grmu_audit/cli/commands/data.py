@@ -98,6 +98,8 @@ def import_(ctx: click.Context, /, dataset: str | None, data_root: Path | None, 
     if dataset is None:
         _own(out, own)
         return
+    if own["table"] is not None:
+        raise click.UsageError(f"{dataset} and --table exclude each other: the name of your own data goes into --name")
     from grmu_audit.api.datasets import download as get
 
     if download:

@@ -59,7 +59,7 @@ class ImageStore:
         return (len(self), int(self.offsets[-1]))
 
     def __getitem__(self, index: int) -> npt.NDArray[np.uint8]:
-        """[height, width, 3] of one image, a view."""
+        """[height, width, 3] of one image, a view that cannot be written to."""
         start, stop = self.offsets[index], self.offsets[index + 1]
         return self.data[start:stop].reshape(int(self.heights[index]), int(self.widths[index]), 3)
 
@@ -106,7 +106,8 @@ def open_store(folder: Path) -> ImageStore:
         size = int((heights * widths * 3).sum())
         if (folder / PIXELS).stat().st_size != size:
             raise IntegrityError(f"the image cache {folder} has another size than it was written with: remove the folder")
-        data: npt.NDArray[np.uint8] = np.memmap(folder / PIXELS, dtype=np.uint8, mode="c", shape=(size,))
+        # Read-only: a private writable mapping ("c") counts as memory, and the system refuses one larger than the machine's.
+        data: npt.NDArray[np.uint8] = np.memmap(folder / PIXELS, dtype=np.uint8, mode="r", shape=(size,))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise IntegrityError(f"the image cache {folder} cannot be read ({type(error).__name__}): remove the folder") from None
     return ImageStore(data, heights, widths, tuple(row.tobytes().hex() for row in digests), hashes, folder)

@@ -125,17 +125,26 @@ def _attributes(path: Path) -> Cells:
 
 
 def _pairs(path: Path) -> dict[str, tuple[int, str]]:
-    """File name to row and value."""
+    """File name to row and value.
+
+    Raises:
+        InputError: the file is damaged, or a name stands twice.
+    """
     if path.suffix == ".csv":
         table = read_csv(path)
         if len(table.header) != 2:
             raise InputError(f"{path.name}: {len(table.header)} columns where image_id and partition are expected")
         names, values = table.columns.values()
+        unique_ids(path.name, table.rows, names)
         return {name: (row, value) for row, name, value in zip(table.rows, names, values, strict=True)}
-    pairs = {}
+    pairs: dict[str, tuple[int, str]] = {}
     for row, cells in read_words(path, 0):
         if len(cells) != 2:
             raise InputError(f"{path.name}: row {row} has {len(cells)} words where 2 are expected: restore the file")
+        if cells[0] in pairs:
+            raise InputError(
+                f"{path.name}: row {row}: {cells[0][:80]!a} stands already in row {pairs[cells[0]][0]}: restore the file"
+            )
         pairs[cells[0]] = (row, cells[1])
     return pairs
 

@@ -16,7 +16,7 @@ from grmu_audit.data.csvfile import read_csv
 from grmu_audit.data.dataset import Attribute, Augmentation, Dataset, Header
 from grmu_audit.data.listing import Labels, combine
 from grmu_audit.data.options import ReaderOptions, data_root, parse_options
-from grmu_audit.data.readers.layout import Part, find, held_out
+from grmu_audit.data.readers.layout import Part, find, held_out, unique_ids
 from grmu_audit.errors import InputError
 
 HOW = (
@@ -97,7 +97,12 @@ def _attribute(path: str, ids: list[str]) -> tuple[Attribute, list[int | None], 
     names = [name for name in table.header if name != "id"]
     if len(names) != 1:
         raise InputError(f"{table.source}: needs the column id and exactly one other, has {', '.join(table.header)}")
+    unique_ids(table.source, table.rows, table.column("id"))
     found = dict(zip(table.column("id"), table.column(names[0]), strict=True))
+    unknown = sorted(found.keys() - set(ids))
+    if unknown:
+        more = f" (and {len(unknown) - 1} more)" if len(unknown) > 1 else ""
+        raise InputError(f"{table.source}: no image {unknown[0][:80]!a}{more}: ids are {ids[0]} to {ids[-1]}")
     values = sorted({value for value in found.values() if value})
     code = {value: index for index, value in enumerate(values)}
     cells: list[int | None] = [code.get(found.get(name, "")) for name in ids]

@@ -81,7 +81,9 @@ def _labels(path: Path, chosen: FairfaceOptions) -> Labels:
     table = read_csv(path)
     split = "train" if path.name == "fairface_label_train.csv" else "test"
     if chosen.service_test:
-        flags = codes(table.source, "service_test", table.rows, table.column("service_test"), {"False": 0, "True": 1})
+        flags = codes(
+            table.source, "service_test", table.rows, table.column("service_test"), {"False": 0, "True": 1}, required=True
+        )
         table = _only(table, [i for i, flag in enumerate(flags) if flag == 1])
     ids = [relative(text, row, table.source) for row, text in zip(table.rows, table.column("file"), strict=True)]
     unique_ids(table.source, table.rows, ids)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -80,6 +81,10 @@ def _names(folder: Path) -> set[str]:
     except FileNotFoundError:
         return set()
     except OSError as error:
+        if error.errno in (errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
+            raise InputError(
+                f"{str(folder)[:300]} is no folder of images ({error.strerror}): correct the path, or restore the folder"
+            ) from None
         raise EnvironmentFailure(f"{folder} cannot be read: {error.strerror or error}") from None
 
 

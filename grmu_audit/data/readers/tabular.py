@@ -35,6 +35,11 @@ def read_tabular(manifest: Manifest, table: Cells, labels: Labels) -> Dataset:
     names = _features(manifest, table)
     columns = {name: _parsed(table.column(name), name in manifest.categorical) for name in names}
     whole, short = _whole(columns, len(table))
+    if not whole.any():
+        lacking = ", ".join(f"{name} in {count}" for name, count in short.items())
+        raise InputError(
+            f"{table.source}: no row has a value for every feature (lacking: {lacking}): leave columns out of 'features'"
+        )
     frame, groups, excluded, kept = combine(_only(labels, np.flatnonzero(whole).tolist()))
     rows = np.flatnonzero(whole)[kept]
     train = frame["split"].to_numpy() == "train"
@@ -108,7 +113,8 @@ def _parsed(cells: Sequence[str], categorical: bool) -> Parsed:
         numbers = np.array([float(cell) if cell else math.nan for cell in cells], dtype=np.float64)
     except ValueError:
         return list(cells)
-    return numbers.astype(np.float32)
+    with np.errstate(over="ignore"):  # becomes infinite, and such a row is left out and counted
+        return numbers.astype(np.float32)
 
 
 def _lacking(values: Parsed) -> npt.NDArray[np.bool_]:

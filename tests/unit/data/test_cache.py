@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import threading
 from dataclasses import replace
@@ -12,7 +14,7 @@ from PIL import Image
 from support import layouts
 
 from grmu_audit.data.cache import build, decoded
-from grmu_audit.data.cache.store import image_digest
+from grmu_audit.data.cache.store import INDEX, META, PIXELS, SCHEMA, image_digest, open_store
 from grmu_audit.data.catalog import DataSpec, load_dataset, read_listing
 from grmu_audit.data.dataset import Dataset
 from grmu_audit.data.listing import Listing
@@ -209,3 +211,16 @@ def test_way_of_the_gpu_gives_the_batches_of_the_cpu(
     windows = crop_windows(inputs._sizes[rows.numpy()], data.header.augmentation, torch.Generator().manual_seed(4))
     found = cut_batch(inputs._padded(rows.numpy()), windows, (32, 32))
     assert float((found - expected).abs().mean()) * 255 <= 0.6
+
+
+def test_a_cache_larger_than_the_memory_is_mapped(tmp_path: Path) -> None:
+    height = 2 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 3000
+    tables = {"heights": np.array([height]), "widths": np.array([1000])}
+    np.savez(tmp_path / INDEX, **tables, digests=np.zeros((1, 32), np.uint8), hashes=np.zeros((1, 2), np.uint64))
+    index = hashlib.sha256((tmp_path / INDEX).read_bytes()).hexdigest()
+    (tmp_path / META).write_text(json.dumps({"schema": SCHEMA, "images": 1, "index_sha256": index}))
+    with (tmp_path / PIXELS).open("wb") as stream:
+        stream.truncate(height * 3000)  # a hole: takes no disk
+    store = open_store(tmp_path)
+    assert store[0].shape == (height, 1000, 3)
+    assert not store[0].flags.writeable

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -53,6 +54,20 @@ def test_blocks_bound_the_memory_and_change_nothing(monkeypatch: pytest.MonkeyPa
     assert whole is not None
     assert parts is not None
     assert parts.tolist() == whole.tolist() == [60] * 60
+
+
+def test_many_alike_take_no_more_memory_than_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(likeness, "AT_ONCE", 20_000)
+    alike = np.zeros((700, 2), dtype=np.uint64)
+    tracemalloc.start()
+    try:
+        found = near_copies(alike, alike)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found is not None
+    assert found.tolist() == [700] * 700
+    assert peak < 10 << 20  # 490,000 pairs of two row numbers have 8 MB, and every one is met in each of the 8 pieces
 
 
 def test_an_unanswered_question_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from support import layouts
 
 from grmu_audit.api.importing import Import, import_data
 from grmu_audit.data.catalog import DataSpec, load_dataset, read_listing
+from grmu_audit.data.csvfile import read_table
 from grmu_audit.data.dataset import Dataset
 from grmu_audit.data.source import BatchSource
 from grmu_audit.errors import InputError
@@ -83,6 +87,59 @@ def test_missing_labels_and_features_are_counted_never_guessed(tmp_path: Path) -
     data = tabular(tmp_path, rows)
     assert data.excluded == {"age": 1, "income": 1, "sex": 1}
     assert data.frame["id"].tolist() == ["d", "e", "f"]
+
+
+@pytest.mark.parametrize("cell", ["NaN", "nan", "NA", "null", "<NA>"])
+@pytest.mark.parametrize("column", [4, 5])
+def test_a_label_that_may_mean_missing_is_no_class(tmp_path: Path, cell: str, column: int) -> None:
+    rows = [row.copy() for row in ROWS]
+    rows[3][column] = cell
+    with pytest.raises(InputError, match=f"people.csv: row 5: {HEADER[column]} is '{cell}': leave the cell empty"):
+        tabular(tmp_path, rows)
+
+
+def test_a_manifest_never_replaces_its_table(tmp_path: Path) -> None:
+    layouts.table(tmp_path / "people.csv", HEADER, ROWS)
+    before = (tmp_path / "people.csv").read_bytes()
+    with pytest.raises(InputError, match="is the table itself: give the manifest a name of its own"):
+        import_data(Import(tmp_path / "people.csv", "income", ("sex",)), tmp_path / "." / "people.csv")
+    assert (tmp_path / "people.csv").read_bytes() == before
+
+
+def test_a_column_without_any_value_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no row has a value for every feature \(lacking: age in 6\)"):
+        tabular(tmp_path, [[*row[:2], "", *row[3:]] for row in ROWS])
+
+
+def test_a_number_beyond_single_precision_is_left_out_and_counted(tmp_path: Path) -> None:
+    rows = [row.copy() for row in ROWS]
+    rows[0][2] = "1e300"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert tabular(tmp_path, rows).excluded == {"age": 1}
+
+
+@pytest.mark.parametrize(
+    ("value", "kind"), [(b"abc", pa.binary()), (b"abc", pa.large_binary()), (b"abc", pa.binary(3)), ([1], None), ({"x": 1}, None)]
+)
+def test_parquet_columns_that_are_no_plain_values_are_refused(tmp_path: Path, value: object, kind: pa.DataType | None) -> None:
+    column = pa.array([value], kind)
+    pq.write_table(pa.table({"id": ["a"], "photo": column}), tmp_path / "t.parquet")
+    with pytest.raises(InputError, match="column 'photo' holds no plain values"):
+        read_table(tmp_path / "t.parquet")
+
+
+def test_parquet_columns_of_one_name_are_refused(tmp_path: Path) -> None:
+    pq.write_table(pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["age", "age"]), tmp_path / "t.parquet")
+    with pytest.raises(InputError, match="column 'age' stands twice in the header"):
+        read_table(tmp_path / "t.parquet")
+
+
+def test_a_small_parquet_file_of_endless_rows_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    column = pa.array(np.zeros(1_000_000, dtype=np.int8))
+    pq.write_table(pa.Table.from_arrays([column] * 101, names=[f"c{i}" for i in range(101)]), tmp_path / "t.parquet")
+    with pytest.raises(InputError, match=r"1,000,000 rows of 101 columns are more than 100,000,000 cells"):
+        read_table(tmp_path / "t.parquet")
 
 
 def test_missing_labels_reach_the_quality_report_and_the_audit(tmp_path: Path) -> None:

@@ -57,6 +57,23 @@ def test_an_attribute_chosen_twice_is_refused(tmp_path: Path) -> None:
         read_listing(DataSpec("celeba", {"root": str(tmp_path), "attributes": "Male,Male"}))
 
 
+@pytest.mark.parametrize(("form", "line"), [("txt", "000001.jpg 2"), ("csv", "000001.jpg,2")])
+def test_celeba_image_in_two_splits_is_refused(tmp_path: Path, form: str, line: str) -> None:
+    layouts.celeba(tmp_path, form=form, size=(20, 16))
+    with (tmp_path / "celeba" / f"list_eval_partition.{form}").open("a") as stream:
+        stream.write(line + "\n")
+    with pytest.raises(InputError, match=r"list_eval_partition.*000001.jpg' stands already in row [12]"):
+        read_listing(DataSpec("celeba", {"root": str(tmp_path)}))
+
+
+def test_fairface_row_without_its_flag_is_refused_not_dropped(tmp_path: Path) -> None:
+    layouts.fairface(tmp_path)
+    table = tmp_path / "fairface" / "fairface_label_train.csv"
+    table.write_text(table.read_text().replace(",True", ",", 1))
+    with pytest.raises(InputError, match="row 2: service_test is '', must be one of False, True"):
+        read_listing(DataSpec("fairface", {"root": str(tmp_path)}))
+
+
 def test_celeba_other_target(tmp_path: Path) -> None:
     layouts.celeba(tmp_path, size=(20, 16))
     data = read_listing(DataSpec("celeba", {"root": str(tmp_path), "target": "Young"}))
@@ -115,6 +132,20 @@ def test_cifar10_attribute_file_counts_what_it_lacks(tmp_path: Path) -> None:
     assert data.header.attribute_names == ("day", "night")
     assert data.excluded == {"light": 10}
     assert len(data) == 230 == len(data.pixels)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (["train-00000", "night"], "row 3: the id 'train-00000' stands already in row 2"),
+        (["train-0", "night"], "no image 'train-0': ids are train-00000 to test-00039"),
+    ],
+)
+def test_cifar10_attribute_file_with_a_doubtful_id_is_refused(tmp_path: Path, line: list[str], message: str) -> None:
+    layouts.cifar10(tmp_path)
+    layouts.table(tmp_path / "light.csv", ["id", "light"], [["train-00000", "day"], line])
+    with pytest.raises(InputError, match=message):
+        load_dataset(DataSpec("cifar10", {"root": str(tmp_path), "attribute_file": str(tmp_path / "light.csv")}))
 
 
 class Evil:

@@ -143,13 +143,17 @@ def test_guarded_shortcuts_survive_odd_batches() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (image_spec("resnet18", stem="tiny"), "resnet18: stem: Input should be 'imagenet' or 'cifar'; known: stem"),
+        (
+            image_spec("resnet18", stem="tiny"),
+            "resnet18: stem: Input should be 'imagenet' or 'cifar' \\(found 'tiny'\\); known: stem",
+        ),
         (image_spec("resnet18", depth=3), "resnet18: unknown option\\(s\\) depth; known: stem"),
         (image_spec("efficientnet_b0", stem="cifar"), "stem=cifar is for ResNets, not for efficientnet_b0"),
         (image_spec("squeezenet1_0"), "squeezenet1_0 ends in Conv2d, not in a linear layer"),
         (image_spec("vit_b_32", (3, 64, 32)), "vit_b_32 needs square images, these are 64 x 32"),
         (image_spec("vit_b_32", (3, 50, 50)), "vit_b_32 cannot be built for inputs of 3 x 50 x 50"),
         (image_spec("small_vit", patch=5), "patch is 5, which does not divide images of 32 x 32"),
+        (image_spec("small_resnet", widths="8,16"), r"valid tuple, written as \[24, 48, 96\] \(found '8,16'\)"),
         (image_spec("small_resnet", widths=[]), "small_resnet: widths: Tuple should have at least 1 item"),
         (ModelSpec("resnet18", 2, (7,), (0.0,) * 7, (1.0,) * 7), "resnet18 is for images, .* shape \\[7\\]: take mlp for tables"),
         (image_spec("bert"), "bert is for texts"),
@@ -177,6 +181,8 @@ def network(spec):
     return nn.Sequential(nn.Flatten(), nn.Linear(3 * 32 * 32, 7), nn.ReLU(), nn.Linear(7, 99))
 def nothing(spec):
     return "nothing"
+def broken(spec):
+    raise TypeError("this network wants another shape")
 """
 
 
@@ -213,8 +219,9 @@ def test_a_whole_module_can_be_allowed_and_faults_are_named(own: str, monkeypatc
     assert build(image_spec(f"{own}:pair"), 0).head.in_features == 5
     for name, message in (
         (f"{own}:absent", "cannot be loaded: .*absent"),
+        (f"{own}:broken", "fails: TypeError: this network wants another shape"),
         (f"{own}:nothing", "returned str: it must return a network"),
-        ("absent_package.module:make", "cannot be loaded: No module named 'absent_package'"),
+        ("absent_package.module:make", "cannot be loaded: ModuleNotFoundError: No module named 'absent_package'"),
     ):
         with pytest.raises(InputError, match=message):
             build(image_spec(name), 0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -160,6 +160,25 @@ def test_what_does_not_fit_is_listed() -> None:
         assert part in str(caught.value)
     with pytest.raises(InputError, match=r"body.norm.bias holds values that are not finite"):
         fit_state(model, {**good, "body.norm.bias": torch.full((16,), float("nan"))}, "w.pth")
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (lambda value: value.to(torch.int64), "int64"),
+        (lambda value: value.to(torch.complex64), "complex64"),
+        (lambda value: value.to_sparse(), "sparse, quantised or without data"),
+        (lambda value: value.to("meta"), "sparse, quantised or without data"),
+    ],
+    ids=["whole numbers", "complex", "sparse", "meta"],
+)
+def test_numbers_that_a_cast_would_change_are_refused(change: Callable[[torch.Tensor], torch.Tensor], what: str) -> None:
+    model = build(spec("small_resnet"), 0)
+    state = model.state_dict()
+    with pytest.raises(InputError, match=f"weights w.pth: head.weight is {what}: save plain"):
+        fit_state(model, {**state, "head.weight": change(state["head.weight"])}, "w.pth", need_head=True)
+    half = {name: value.half() if value.is_floating_point() else value for name, value in state.items()}
+    assert fit_state(model, half, "w.pth", need_head=True).tensors["head.weight"].dtype == torch.float32
 
 
 def test_published_names_of_bert_are_understood() -> None:
