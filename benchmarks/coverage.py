@@ -1,6 +1,8 @@
 """Do the intervals cover the truth?  Simulated audits, judged by the code that judges real ones.
 
-    python -m benchmarks.coverage --write docs/coverage.md     # 2,000 audits a setting, some minutes on one core
+    python -m benchmarks.coverage --keep build/coverage --write docs/coverage.md     # 20,000 audits a setting, about an hour
+
+Each setting's tallies are kept in the folder as soon as they are there, so that a stopped run goes on.
 
 An audit has S attribute groups and two classes; every cell (class x attribute value) holds ``n`` test samples.  Baseline and
 candidate are right or wrong together (correlation 0.6).  ``equal``: both models are right with probability 0.8 everywhere.
@@ -13,6 +15,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from array import array
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
@@ -30,10 +33,17 @@ from grmu_audit.metrics.leaves import cell_limits, shares
 from grmu_audit.metrics.performance import paired_counts
 
 GROUPS, SIZES, TRUTHS = (2, 4, 8), (50, 200, 1000), ("equal", "unequal")
+FIRST = 2000
+"""Audits of a setting that are counted apart too: what a simulation of that size alone would have said."""
 COMPARED = 500
 """Audits of a setting on which the naive intervals and the plain construction are computed too."""
 SUBJECT_SIZE, ICC, CORRELATION = 20, 0.3, 0.6
 FOUR = ("both", "only_candidate", "only_other", "none")
+
+EVERY = ("covered", "widths", "estimates", "above", "below")
+"""What a tally holds of every audit."""
+RECORDED = (*EVERY, "plain_covered", "plain_widths")
+"""All that it holds."""
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -59,13 +69,13 @@ class Tally:
 
     truth: float
     compare: bool = True
-    covered: list[bool] = field(default_factory=list)
-    plain_covered: list[bool] = field(default_factory=list)
-    plain_widths: list[float] = field(default_factory=list)
-    widths: list[float] = field(default_factory=list)
-    estimates: list[float] = field(default_factory=list)
-    above: list[bool] = field(default_factory=list)
-    below: list[bool] = field(default_factory=list)
+    covered: array[int] = field(default_factory=lambda: array("b"))
+    plain_covered: array[int] = field(default_factory=lambda: array("b"))
+    plain_widths: array[float] = field(default_factory=lambda: array("d"))
+    widths: array[float] = field(default_factory=lambda: array("d"))
+    estimates: array[float] = field(default_factory=lambda: array("d"))
+    above: array[int] = field(default_factory=lambda: array("b"))
+    below: array[int] = field(default_factory=lambda: array("b"))
 
     def add(self, statistic: Statistic) -> None:
         found = interval(statistic, 0.95)
@@ -83,6 +93,10 @@ class Tally:
     @property
     def coverage(self) -> float:
         return float(np.mean(self.covered))
+
+    def part(self, start: int, end: int) -> Tally:
+        """Audits ``start`` to ``end`` alone, without what was compared."""
+        return Tally(self.truth, False, **{name: getattr(self, name)[start:end] for name in EVERY})
 
     @property
     def width(self) -> float:
@@ -233,14 +247,14 @@ def truths(setting: Setting) -> dict[str, float]:
     return values | {f"{name} change": values[name] - rule(right["baseline"]) for name, rule in rules.items()}
 
 
-def simulate(setting: Setting, audits: int, seed: int, only: str = "") -> list[dict[str, Tally]]:
-    """Tallies of every metric, or of one; with clusters the naive ones second."""
+def simulate(setting: Setting, audits: int, seed: int) -> list[dict[str, Tally]]:
+    """Tallies of every metric; with clusters the naive ones second.  More audits begin with the same ones."""
     rng = np.random.default_rng([seed, setting.groups, setting.size, TRUTHS.index(setting.truth), setting.clustered])
     truth = truths(setting)
     tallies: list[dict[str, Tally]] = []
     for audit, variants in enumerate(draw(setting, audits, rng)):
-        names = [only] if only else list(variants[0])
-        tallies = tallies or [{n: Tally(truth[n], not (setting.clustered or only)) for n in names} for _ in variants]
+        names = list(variants[0])
+        tallies = tallies or [{n: Tally(truth[n], not setting.clustered) for n in names} for _ in variants]
         for made, tally in zip(variants[: 1 if audit >= COMPARED else None], tallies, strict=False):
             for name in names:
                 tally[name].add(made[name])
@@ -298,9 +312,45 @@ def false_blocks(groups: int, audits: int, seed: int) -> tuple[float, float]:
     return point, float(np.mean([found is not None and found[0] > 0.05 for found in limits]))
 
 
-def _timed(setting: Setting, audits: int, seed: int) -> tuple[Setting, list[dict[str, Tally]], float]:
+def _timed(setting: Setting, audits: int, seed: int, keep: Path | None) -> tuple[Setting, list[dict[str, Tally]], float]:
+    """The setting's tallies and what they cost in seconds, from the folder if they are there."""
+    kind = "persons" if setting.clustered else "samples"
+    path = None if keep is None else keep / f"{setting.groups}-{setting.size}-{setting.truth}-{kind}-{audits}-{seed}.npz"
+    if path is not None and path.is_file():
+        return setting, *_read(path, setting)
     start = time.process_time()
-    return setting, simulate(setting, audits, seed), time.process_time() - start
+    tallies = simulate(setting, audits, seed)
+    seconds = time.process_time() - start
+    if path is not None:
+        _write(path, tallies, seconds)
+    return setting, tallies, seconds
+
+
+def _write(path: Path, tallies: list[dict[str, Tally]], seconds: float) -> None:
+    columns = {
+        f"{variant}/{name}/{column}": np.array(getattr(tally, column))
+        for variant, found in enumerate(tallies)
+        for name, tally in found.items()
+        for column in RECORDED
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part")
+    with part.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, seconds=np.array(seconds), **columns)
+    part.replace(path)
+
+
+def _read(path: Path, setting: Setting) -> tuple[list[dict[str, Tally]], float]:
+    tallies: list[dict[str, Tally]] = []
+    truth = truths(setting)
+    with np.load(path, allow_pickle=False) as held:
+        for key in held.files:
+            if key != "seconds":
+                variant, name, column = key.split("/")
+                tallies.extend({} for _ in range(int(variant) + 1 - len(tallies)))
+                tally = tallies[int(variant)].setdefault(name, Tally(truth[name], not setting.clustered))
+                getattr(tally, column).extend(held[key].tolist())
+        return tallies, float(held["seconds"])
 
 
 def settings(clustered: bool) -> list[Setting]:
@@ -309,9 +359,12 @@ def settings(clustered: bool) -> list[Setting]:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Coverage of the intervals by simulation.")
-    parser.add_argument("--audits", type=int, default=2000)
+    parser.add_argument("--audits", type=int, default=20_000)
     parser.add_argument("--jobs", type=int, default=1, help="Processes; the page counts the seconds of all.")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--keep", type=Path, help="Folder for the tallies of each setting; what lies there is not simulated again."
+    )
     parser.add_argument("--write", type=Path)
     options = parser.parse_args(arguments)
     from benchmarks.coverage_page import page
@@ -321,7 +374,8 @@ def main(arguments: list[str] | None = None) -> int:
     results: dict[Setting, list[dict[str, Tally]]] = {}
     spent = 0.0
     with ProcessPoolExecutor(options.jobs) as pool:
-        for setting, found, seconds in pool.map(_timed, todo, [options.audits] * len(todo), [options.seed] * len(todo)):
+        same = [[x] * len(todo) for x in (options.audits, options.seed, options.keep)]
+        for setting, found, seconds in pool.map(_timed, todo, *same):
             results[setting], spent = found, spent + seconds
             print(f"{setting} {spent:.0f} s", file=sys.stderr)
     text = page(results, options.audits, options.seed, lambda: spent + time.process_time() - start)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -122,10 +125,35 @@ def _measured(setting: Setting, ref: ModelRef, kind: str, ask: Ask, more: Mappin
     key = address(made_from)
     kept = setting.shelf.read(key, ids)
     if kept is None:
-        kept = _asked(setting, ref, ask, ids, runtime)
+        with _told(session, ref, _what(kind, len(dataset.rows("test")))):
+            kept = _asked(setting, ref, ask, ids, runtime)
         if not any("not installed" in why for why in kept.missing.values()):
             setting.shelf.write(key, kept)
     return kept
+
+
+def _what(kind: str, tests: int) -> str:
+    """What a kind of measurement asks, in words."""
+    from grmu_audit.evaluation import probe, relearn
+
+    return {
+        "standard": f"features, layers, FGSM and PGD on {tests} test samples",
+        "autoattack": f"AutoAttack on {min(probe.MOST_AA, tests)} test samples, the slowest where many withstand",
+        "relearn": f"learning the forget set again, {relearn.RECIPE.runs} runs of at most {relearn.RECIPE.epochs} short epochs",
+    }[kind]
+
+
+@contextmanager
+def _told(session: Session, ref: ModelRef, what: str) -> Iterator[None]:
+    """Say what a model is asked before it is asked, and how long it took."""
+    start = time.perf_counter()
+    if session.progress:
+        sys.stderr.write(f"asking {ref.label}: {what}\n")
+        sys.stderr.flush()
+    yield
+    if session.progress:
+        sys.stderr.write(f"asking {ref.label}: done in {time.perf_counter() - start:.0f} s\n")
+        sys.stderr.flush()
 
 
 def _asked(setting: Setting, ref: ModelRef, ask: Ask, ids: npt.NDArray[np.str_], runtime: Runtime) -> Probes:

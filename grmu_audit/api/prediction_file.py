@@ -38,7 +38,7 @@ class _Defects:
     def rows(self, what: str, bad: npt.NDArray[np.bool_], values: pd.Series | None = None) -> None:
         """Note every bad row, by its number from 1 (the header is not counted)."""
         for index in np.flatnonzero(bad)[: _MOST_DEFECTS + 1].tolist():
-            shown = "" if values is None else f" ({values.iloc[index]!r})"
+            shown = "" if values is None else f" ({_shown(values.iloc[index])})"
             self.found.append(f"row {index + 1}: {what}{shown}")
 
     def stop(self) -> None:
@@ -48,6 +48,11 @@ class _Defects:
         more = len(self.found) - _MOST_DEFECTS
         lines = self.found[:_MOST_DEFECTS] + ([f"... and {more} or more others"] if more > 0 else [])
         raise InputError(f"{self.path}: prediction file cannot be used:\n  " + "\n  ".join(lines))
+
+
+def _shown(value: object) -> str:
+    """A cell of the file as a person would write it."""
+    return "empty" if value is None or value != value else repr(value) if isinstance(value, str) else str(value)
 
 
 def read_predictions(path: Path) -> Predictions:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,7 +35,7 @@ class Asking:
     models: int = 16
     """How many; more make the attacks stronger."""
     budget: float | None = None
-    """Seconds that training them may take in this audit; None: as long as it takes."""
+    """Seconds that training them and running the method on them may take in this audit; None: as long as it takes."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def shadow_table(
 ) -> Shadows:
     """The pool of a version's lineage, and the audited method on each of its models.
 
-    Half of the budget's rest after the pool goes to the method.  What does not fit is left for a later audit.
+    What the pool leaves of the budget goes to the method.  What does not fit is left for a later audit.
 
     Args:
         session: store, key, device.
@@ -77,9 +78,11 @@ def shadow_table(
     recipe = configured(TrainConfig, _settings(root))
     pool = Pool(session.root / "shadow", source, stored_network(session, ref, runtime.device), recipe, 0, runtime)
     before = pool.kept(asking.models)
-    cost = pool.cost(asking.models, _guess(root, len(pool.population) / 2, len(dataset.rows("train"))))
-    _tell(session, cost, "shadow models", asking.budget)
-    there = pool.fill(asking.models, asking.budget)
+    guess = _guess(root, len(pool.population) / 2, len(dataset.rows("train")))
+    _tell(session, pool.cost(asking.models, guess), "shadow models", asking.budget)
+    start = time.perf_counter()
+    there = pool.fill(asking.models, asking.budget, guess)
+    asking = _after(asking, time.perf_counter() - start)
     names = np.asarray(pseudonyms(session.key, dataset.frame["id"].tolist()), dtype=np.str_)
     facts: dict[str, Any] = {"pool": pool.key, "models": there, "trained_now": pool.kept(asking.models) - before}
     evaluations = facts["trained_now"] * len(dataset)
@@ -88,6 +91,11 @@ def shadow_table(
         return Shadows(None, why, evaluations, facts)
     table = pool.table(there, names)
     return _with_method(session, ref, pool, table, np.flatnonzero(np.isin(names, list(forget))), forget_digest, asking, facts)
+
+
+def _after(asking: Asking, seconds: float) -> Asking:
+    """What is wanted once so much time has gone."""
+    return asking if asking.budget is None else replace(asking, budget=max(asking.budget - seconds, 0.0))
 
 
 def _with_method(
@@ -104,7 +112,8 @@ def _with_method(
     from grmu_audit.evaluation.shadow import Unlearned
     from grmu_audit.unlearning.catalog import methods
 
-    trained = facts["trained_now"] * len(pool.source.dataset)
+    samples = len(pool.source.dataset)
+    trained = facts["trained_now"] * samples
     if ref.role != "unlearned" or ref.method not in methods.names():
         return Shadows(table, "the version was retrained, so that there is no method to attack", trained, facts)
     settings = _settings(ref)
@@ -119,11 +128,13 @@ def _with_method(
         return unlearn(method, model, data.reweighted() if ref.reweight else data, configured(method.config, settings), runtime)
 
     bank = Unlearned(pool, made_from, forget, run)
+    before = bank.kept(len(table.margin))
     try:
         there = _filled(session, bank, len(table.margin), asking, ref)
     except DivergedError as error:
         return Shadows(table, f"the method diverged on a shadow model: {error}", trained, facts)
     facts |= {"unlearned_models": there, "method": ref.method}
+    trained += (bank.kept(len(table.margin)) - before) * samples
     if there < LEAST:
         return Shadows(
             table, f"the method was run on {there} shadow models within the budget; {LEAST} are needed", trained, facts
@@ -137,7 +148,7 @@ def _filled(session: Session, bank: Unlearned, count: int, asking: Asking, ref: 
     seconds = ref.config.get("seconds")
     guess = float(seconds) if isinstance(seconds, int | float) else None
     _tell(session, Cost(count, bank.kept(count), guess), f"{ref.method} on shadow models", asking.budget)
-    return bank.fill(count, asking.budget)
+    return bank.fill(count, asking.budget, guess)
 
 
 def _tell(session: Session, cost: Cost, what: str, budget: float | None) -> None:

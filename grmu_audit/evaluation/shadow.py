@@ -123,12 +123,13 @@ class Pool:
         times = [json.loads(_read(self._path(k), "facts.json"))["seconds"] for k in range(wanted) if self._path(k).is_file()]
         return Cost(wanted, len(times), float(np.mean(times)) if times else guess)
 
-    def fill(self, wanted: int, budget: float | None = None) -> int:
+    def fill(self, wanted: int, budget: float | None = None, guess: float | None = None) -> int:
         """Train what is missing, one after the other, each kept at once; a killed run goes on where it stopped.
 
         Args:
             wanted: models.
-            budget: seconds; no model is begun that would not end within it.
+            budget: seconds; no model is begun that would not end within it, as far as is known.
+            guess: seconds per model while none is there.
 
         Returns:
             Number of leading models that are there, rounded down to whole pairs of halves.
@@ -136,7 +137,7 @@ class Pool:
         start = time.perf_counter()
         for number in range(wanted):
             if not self._path(number).is_file():
-                each = self.cost(wanted).seconds_each or 0.0
+                each = self.cost(wanted, guess).seconds_each or 0.0
                 if budget is not None and not time.perf_counter() - start + each <= budget:
                     return number - number % 2
                 self._train(number)
@@ -202,13 +203,13 @@ class Unlearned:
         mask[self.forget] = True
         return mask & self.pool.member(number)
 
-    def fill(self, count: int, budget: float | None = None) -> int:
+    def fill(self, count: int, budget: float | None = None, guess: float | None = None) -> int:
         """As ``Pool.fill`` for the first ``count`` models of the pool."""
-        start, times = time.perf_counter(), [0.0]
+        start, times = time.perf_counter(), list[float]()
         for number in range(count):
             if not self._path(number).is_file():
                 begun = time.perf_counter()
-                if budget is not None and not begun - start + max(times) <= budget:
+                if budget is not None and not begun - start + max(times, default=guess or 0.0) <= budget:
                     return number - number % 2
                 self._run(number)
                 times.append(time.perf_counter() - begun)

@@ -10,6 +10,8 @@ import numpy as np
 from grmu_audit.metrics.closed_forms import Floats, clopper_pearson
 
 DELTA = 1e-5
+Rule = tuple[float, float, bool]
+"""An open interval, and whether a margin inside of it is called "unlearned" (True) or "retrained" (False)."""
 CAP = 50.0
 """Largest epsilon per sample."""
 _BINS = 20
@@ -28,8 +30,9 @@ class Epsilon:
 def forgetting_epsilon(unlearned: Floats, retrained: Floats, *, delta: float = DELTA, confidence: float = 0.95) -> Epsilon:
     """Epsilon of the NeurIPS 2023 unlearning challenge for one sample (Triantafillou et al. 2024, arXiv 2406.09073).
 
-    For every rule that calls a margin "unlearned" by one threshold (from either side) or by an interval of the narrower
-    side, with error rates FPR and FNR: epsilon = max(0, log(1 - delta - FPR) - log FNR, log(1 - delta - FNR) - log FPR).  Rules
+    For every rule that tells the two apart by one threshold (from either side), or by an interval around the median of one
+    side, inside of which it names that side, with error rates FPR and FNR:
+    epsilon = max(0, log(1 - delta - FPR) - log FNR, log(1 - delta - FNR) - log FPR).  Rules
     with one rate of 0 are left out; perfect separation counts as 50.
 
     Args:
@@ -43,22 +46,23 @@ def forgetting_epsilon(unlearned: Floats, retrained: Floats, *, delta: float = D
     return Epsilon(plug_in, _lower(unlearned, retrained, delta, confidence))
 
 
-def _rules(unlearned: Floats, retrained: Floats) -> list[tuple[float, float]]:
-    """Open intervals in which a margin is called "unlearned": half-lines at every midpoint, and spans around each side."""
+def _rules(unlearned: Floats, retrained: Floats) -> list[Rule]:
+    """Half-lines at every midpoint, and spans around the median of each side, with edges between the margins."""
     values = np.unique(np.concatenate([unlearned, retrained]))
     cuts = (values[1:] + values[:-1]) / 2
-    lines = [(float(cut), math.inf) for cut in cuts] + [(-math.inf, float(cut)) for cut in cuts]
-    middle = float(np.median(unlearned))
-    spans = [
-        (middle - float(r), middle + float(r)) for r in np.unique(np.abs(np.concatenate([unlearned, retrained]) - middle))[1:]
-    ]
-    return lines + spans
+    rules = [(float(cut), math.inf, True) for cut in cuts] + [(-math.inf, float(cut), True) for cut in cuts]
+    for side, says in ((unlearned, True), (retrained, False)):
+        middle = float(np.median(side))
+        away = np.unique(np.abs(values - middle))
+        rules += [(middle - float(r), middle + float(r), says) for r in (away[1:] + away[:-1]) / 2]
+    return rules
 
 
-def _errors(rule: tuple[float, float], unlearned: Floats, retrained: Floats) -> tuple[float, float]:
+def _errors(rule: Rule, unlearned: Floats, retrained: Floats) -> tuple[float, float]:
     """False positives among the retrained, false negatives among the unlearned, as rates."""
-    low, high = rule
-    return float(((retrained > low) & (retrained < high)).mean()), float(((unlearned <= low) | (unlearned >= high)).mean())
+    low, high, says = rule
+    inside = [float(((x > low) & (x < high)).mean()) for x in (unlearned, retrained)]
+    return (inside[1], 1 - inside[0]) if says else (1 - inside[1], inside[0])
 
 
 def _epsilon(fpr: float, fnr: float, delta: float) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
+from grmu_audit.metrics.catalog import BUILT_IN
 from grmu_audit.metrics.intervals import estimate, limits, with_method
 from grmu_audit.policy.evidence_needed import decide, deciding_part, needed
 from grmu_audit.policy.files import policy_sha256
@@ -16,6 +17,8 @@ from grmu_audit.policy.words import bound_words, cells, percent, quantity
 from grmu_audit.records import Audit, Decision, Group, MetricValue, RuleOutcome, Verdict
 
 _SLACK = 1e-6
+_DEEPER = {"quick": ("level standard", "level deep"), "standard": ("level deep",)}
+"""Levels that measure more than the one that an audit was made at, as the catalogue's costs begin."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +103,15 @@ def _missing(rule: Rule, audit: Audit, value: MetricValue | None) -> str | None:
         return "the audit has no reference (a retrained version) to compare with"
     if value is None:
         where = f" for {cells((rule.group.record,))}" if rule.group else ""
-        return f"{rule.metric} was not measured{where}"
+        return f"{rule.metric} was not measured{where}{_deeper(rule, audit)}"
     return None
+
+
+def _deeper(rule: Rule, audit: Audit) -> str:
+    """Which level of audit would measure a metric that a shallower audit left out, in words, or an empty string."""
+    known = BUILT_IN.get(rule.metric)
+    asks = known.cost.partition(":")[0] if known else ""
+    return f": it needs an audit at {asks}" if asks in _DEEPER.get(str(audit.record.get("level")), ()) else ""
 
 
 def _obstacle(rule: Rule, value: MetricValue, policy: Policy) -> str | None:

@@ -25,7 +25,12 @@ from grmu_audit.cli.options import FOLDER, json_option, model_option, next_step,
     help="Predictions only; + layers, FGSM, PGD, features; + AutoAttack, learning again, shadow models.",
 )
 @click.option("--shadows", type=click.IntRange(min=4), default=16, show_default=True, help="Shadow models of level deep.")
-@click.option("--budget", type=click.FloatRange(min=0), metavar="MINUTES", help="Most time for training them; the rest waits.")
+@click.option(
+    "--budget",
+    type=click.FloatRange(min=0),
+    metavar="MINUTES",
+    help="Most time for training them and running the method on them; the rest waits.",
+)
 @seed_option(0)
 @json_option
 @click.pass_context

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,6 +23,7 @@ from grmu_audit.api.train import pretrain, unlearn
 from grmu_audit.data.catalog import DataSpec
 from grmu_audit.errors import InputError, IntegrityError
 from grmu_audit.evaluation import perturb, relearn
+from grmu_audit.evaluation.shadow import Pool, Unlearned
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.policy import load_named
 from grmu_audit.records import Audit, Group, ModelRef
@@ -173,7 +175,11 @@ def test_deep_adds_learning_again_auto_attack_and_shadow_models_and_a_second_one
     monkeypatch.setattr(session, "progress", True)
     policy = load_named("default")
     none = audit(session, ref.label, policy=policy, out=root / "none", level="deep", shadows=Asking(4, budget=0.0))
-    assert "shadow models: 4 wanted, 0 kept, 4 to train, about " in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert "shadow models: 4 wanted, 0 kept, 4 to train, about " in told
+    assert f"asking {ref.label}: AutoAttack on 0 test samples" in told
+    assert f"asking {ref.label}: learning the forget set again, 2 runs of at most 1 short epochs" in told
+    assert f"asking {ref.label}: done in " in told
     (missing,) = none.audit.not_measured
     assert "0 of 4 shadow models fitted into the budget" in missing.reason
     done = audit(session, ref.label, policy=policy, out=root / "deep", level="deep", shadows=Asking(4))
@@ -190,11 +196,20 @@ def test_deep_adds_learning_again_auto_attack_and_shadow_models_and_a_second_one
     assert len(again.details["curves"]) == 2
     assert again.unit == "epochs"
     report.render(done.audit, "html")
+    capsys.readouterr()
     with evaluations() as seen:
         repeated = audit(session, ref.label, policy=policy, out=root / "deeper", level="deep", shadows=Asking(4))
     assert seen == []
     assert repeated.audit.record["evaluations"] == 0
     assert repeated.audit.metrics == done.audit.metrics
+    assert "asking" not in capsys.readouterr().err
+    left: list[float | None] = []
+    monkeypatch.setattr(Unlearned, "fill", lambda bank, count, budget, guess: left.append(budget) or 0)
+    filled = Pool.fill
+    monkeypatch.setattr(Pool, "fill", lambda *given: time.sleep(0.2) or filled(*given))
+    audit(session, ref.label, policy=policy, out=root / "capped", level="deep", shadows=Asking(4, budget=100.0))
+    assert left[0] is not None
+    assert 50 < left[0] <= 99.8
 
 
 def test_an_unknown_level_is_named(lineage: tuple[Session, ModelRef, Path]) -> None:

@@ -145,6 +145,10 @@ def test_a_budget_is_told_and_kept(source: BatchSource, pool: Pool, tmp_path: Pa
     assert Cost(4, 0, None).words("shadow models", None) == "shadow models: 4 wanted, 0 kept, 4 to train, at an unknown cost"
     assert pool.fill(12, budget=0.0) == 8
     assert pool.kept(12) == 8
+    empty = Pool(tmp_path, source, network(), RECIPE, 0, runtime())
+    assert empty.fill(4, budget=60.0, guess=61.0) == 0
+    none = Unlearned(pool, {}, np.arange(3), lambda *_: pytest.fail("the method was begun"))
+    assert none.fill(4, budget=60.0, guess=61.0) == 0
 
 
 def test_a_damaged_model_is_named(source: BatchSource, tmp_path: Path) -> None:

@@ -174,6 +174,15 @@ def test_epsilon_of_a_known_pair_of_error_rates() -> None:
     assert found.plug_in >= np.log((1 - 0.25) / 0.25) - 1e-9
 
 
+def test_epsilon_sees_a_side_that_is_narrower_whichever_it_is() -> None:
+    """The narrow side lies in the middle of the wide one: one threshold finds little, the interval errs on 1 of 10 alone."""
+    narrow = np.array([-0.2, -0.1, -0.05, 0.0, 0.0, 0.05, 0.1, 0.15, 0.2, 8.0])
+    wide = np.array([-9.0, -7.0, -6.0, -5.0, 0.01, 5.0, 6.0, 7.0, 9.0, 10.0])
+    expected = np.log((1 - 1e-5 - 0.1) / 0.1)
+    assert forgetting_epsilon(narrow, wide).plug_in == pytest.approx(expected)
+    assert forgetting_epsilon(wide, narrow).plug_in == pytest.approx(expected)
+
+
 def test_the_lower_bound_is_below_the_truth_in_nineteen_of_twenty() -> None:
     """Two normal laws half a unit apart: the largest true epsilon of a half-line is known, the bound must rarely pass it."""
     rng = np.random.default_rng(6)

@@ -111,6 +111,33 @@ def test_the_page_of_the_simulation_is_made_of_its_results():
     text = page(results, 3, 0, lambda: 1.0)
     assert text.count("| 8 | 1,000 |") >= 2
     assert text.count("naive |") == 18
+    assert "The first" not in text
+
+
+def test_more_simulated_audits_begin_with_the_same_ones_and_the_first_are_counted_apart(monkeypatch, tmp_path):
+    from benchmarks import coverage_page
+
+    few = simulation.Setting(2, 50, "unequal", True)
+    whole, half = simulation.simulate(few, 300, 4), simulation.simulate(few, 200, 4)
+    for name, tally in whole[0].items():
+        assert list(tally.part(0, 200).estimates) == list(half[0][name].estimates)
+        assert list(tally.part(0, 200).covered) == list(half[0][name].covered)
+        assert len(tally.part(200, 300).below) == 100
+    monkeypatch.setattr(coverage_page, "FIRST", 200)
+    missed = whole[0]["GA"].covered
+    missed[:20] = type(missed)("b", [0] * 20)
+    text = coverage_page.first_section({few: whole}, 300)
+    early = [t.part(0, 200).coverage for t in whole[0].values()]
+    assert f"{sum(c < 0.94 for c in early)} of them are below 94 %; the least is\n{100 * min(early):.1f} % (GA, 2 values" in text
+    later = 100 * whole[0]["GA"].part(200, 300).coverage
+    assert f"| GA | 2 | 50 | unequal | 20 per person | {100 * whole[0]['GA'].part(0, 200).coverage:.1f} | {later:.1f} |" in text
+
+
+def test_a_stopped_simulation_goes_on_from_what_it_kept(monkeypatch, tmp_path):
+    setting = simulation.Setting(2, 50, "equal", True)
+    made = simulation._timed(setting, 5, 0, tmp_path / "kept")
+    monkeypatch.setattr(simulation, "simulate", lambda *_: pytest.fail("simulated again"))
+    assert simulation._timed(setting, 5, 0, tmp_path / "kept") == made
 
 
 def test_clopper_pearson_on_request_in_a_policy_and_the_digest_of_old_policies_stays():

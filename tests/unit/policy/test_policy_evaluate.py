@@ -180,6 +180,22 @@ def test_what_cannot_be_judged_never_passes(metric, rule, reason, evidence):
     assert reason in found.rules[0].reason
 
 
+@pytest.mark.parametrize(
+    ("made_at", "metric", "ends"),
+    [
+        ("quick", "PGD@0.03137", "not measured: it needs an audit at level standard"),
+        ("quick", "RMIA_AUC", "not measured: it needs an audit at level deep"),
+        ("standard", "AA@0.03137", "not measured: it needs an audit at level deep"),
+        ("deep", "RMIA_AUC", "not measured"),
+        ("standard", "GA", "not measured"),
+    ],
+)
+def test_a_rule_on_a_metric_of_a_deeper_level_says_which(made_at, metric, ends):
+    found = evaluate(replace(audit(), record={"level": made_at}), policy({"metric": metric, "min": 0.1}), today=TODAY)
+    assert found.decision is Decision.INCONCLUSIVE
+    assert found.rules[0].reason.rstrip(".").endswith(ends)
+
+
 def test_allow_incomplete_judges_what_is_there():
     small = replace(value("GA", good), incomplete=True, empty_cells=(Group(0, 1),), smallest_cell=5)
     assert (
