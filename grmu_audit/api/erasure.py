@@ -133,17 +133,21 @@ def request_fields(store: Store, ref: ModelRef) -> dict[str, object]:
     content = store.run_artifact(ref.run_id, ERASURE) if ref.run_id else None
     records = _read(content, ref.label) if content else []
     names = [record.request_id for record in records if record.request_id != UNNAMED]
-    more = f" and {len(names) - SHOWN_REQUESTS} more" if len(names) > SHOWN_REQUESTS else ""
     fields: dict[str, object] = {
-        "request_id": ", ".join(names[:SHOWN_REQUESTS]) + more,
+        "request_id": _first_few(names),
         "request_ids": names,
-        "subject": records[0].subject if len(records) == 1 else None,
+        "subject": _first_few(list(dict.fromkeys(r.subject for r in records if r.subject))),
         "received_at": min((r.received_at for r in records if r.received_at), default=None),
         "due_at": min((r.due_at for r in records if r.due_at), default=None),
         "ground": "; ".join(dict.fromkeys(r.ground for r in records if r.ground)),
         "systems": {s.name: f"{s.state}: {s.reason}" if s.reason else s.state for r in records[:1] for s in r.systems},
     }
     return {key: value for key, value in fields.items() if value}
+
+
+def _first_few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN_REQUESTS} more" if len(names) > SHOWN_REQUESTS else ""
+    return ", ".join(names[:SHOWN_REQUESTS]) + more
 
 
 def answer(session: Session, name: str, request_id: str, note: str = "") -> int:

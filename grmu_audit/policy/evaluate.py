@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
-from grmu_audit.metrics.catalog import BUILT_IN
+from grmu_audit.metrics.catalog import BUILT_IN, spec
 from grmu_audit.metrics.intervals import estimate, limits, with_method
+from grmu_audit.metrics.performance import FEWEST
 from grmu_audit.policy.evidence_needed import decide, deciding_part, needed
 from grmu_audit.policy.files import policy_sha256
 from grmu_audit.policy.multiplicity import holm_decides, level
 from grmu_audit.policy.schema import Policy, Rule, Waiver
-from grmu_audit.policy.words import bound_words, cells, percent, quantity
+from grmu_audit.policy.words import amount, bound_words, cells, few, quantity
 from grmu_audit.records import Audit, Decision, Group, MetricValue, RuleOutcome, Verdict
 
 _SLACK = 1e-6
@@ -33,6 +34,8 @@ class _Case:
     """The value or change; None where the audit has none."""
     obstacle: str | None
     """Why the value cannot be judged, or None."""
+    counted: str
+    """The number of samples as an aside; empty where it would give a very small forget set away."""
 
 
 def evaluate(audit: Audit, policy: Policy, *, today: date) -> Verdict:
@@ -75,7 +78,14 @@ def _case(rule: Rule, audit: Audit, policy: Policy) -> _Case:
     applied = rule.when == "always" or bool(audit.references)
     value = _find(rule, audit)
     obstacle = _missing(rule, audit, value) or (_obstacle(rule, value, policy) if value is not None else None)
-    return _Case(rule, applied, value, obstacle)
+    return _Case(rule, applied, value, obstacle, _counted(value, audit))
+
+
+def _counted(value: MetricValue | None, audit: Audit) -> str:
+    """``, n = 1,988``; empty for a metric of retain or forget samples where the forget set is too small to be counted."""
+    if value is None or (0 < audit.forget.count < FEWEST and spec(value.name).part in ("retain", "forget")):
+        return ""
+    return f", n = {few(value.n)}"
 
 
 def _by_method(case: _Case, method: str) -> _Case:
@@ -128,7 +138,7 @@ def _obstacle(rule: Rule, value: MetricValue, policy: Policy) -> str | None:
         return f"{rule.metric} is incomplete: no test sample of {cells(value.empty_cells) or 'a declared group'}"
     size = value.n if value.smallest_cell is None else value.smallest_cell
     if not size >= policy.minimum_group_size:
-        return f"{_cell_words(value)} has {size} samples; the policy asks for at least {policy.minimum_group_size}"
+        return f"{_cell_words(value)} has {few(size)} samples; the policy asks for at least {policy.minimum_group_size}"
     return None
 
 
@@ -197,7 +207,7 @@ def _needed_cells(case: _Case, minimum: int) -> str | None:
     if size >= minimum:
         return None
     group = f" of {cells((value.smallest_group,))}" if value.smallest_group else ""
-    return f"at least {minimum:,} {part} samples{group} instead of {size:,}, before the rule can be judged"
+    return f"at least {minimum:,} {part} samples{group} instead of {few(size)}, before the rule can be judged"
 
 
 def _reason(case: _Case, decision: Decision, found: tuple[float, float] | None, *, by_point: bool = False) -> str:
@@ -206,9 +216,10 @@ def _reason(case: _Case, decision: Decision, found: tuple[float, float] | None, 
     assert value.value is not None
     what = quantity(rule.metric, rule.compare, rule.group.record if rule.group else None)
     signed = rule.compare != "absolute"
-    seen = f"{what} is {percent(value.value, signed)}"
+    seen = f"{what} is {amount(value.value, value.unit, signed)}"
     if found is not None:
-        seen += f" (interval {percent(found[0], signed)} to {percent(found[1], signed)}, n = {value.n:,})"
+        low, high = (amount(edge, value.unit, signed) for edge in found)
+        seen += f" (interval {low} to {high}{case.counted})"
     bound = bound_words(rule)
     basis = "the estimate" if by_point else "the whole interval"
     if decision is Decision.PASS:

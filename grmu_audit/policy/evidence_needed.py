@@ -6,6 +6,7 @@ import math
 
 from grmu_audit.metrics.catalog import CATALOG
 from grmu_audit.metrics.intervals import Statistic, limits, scaled
+from grmu_audit.policy.words import few
 from grmu_audit.records import Decision, MetricValue
 
 _MOST = 1e7
@@ -55,9 +56,9 @@ def needed(value: MetricValue, region: tuple[float, float], alpha: float) -> str
     people = (
         ""
         if not value.subjects
-        else f" (all in all about {math.ceil(value.subjects * factor):,} subjects; now {value.subjects:,})"
+        else f" (all in all about {math.ceil(value.subjects * factor):,} subjects; now {few(value.subjects)})"
     )
-    return f"about {want:,} {_samples(value)} instead of {have:,}{people} would decide, at the present estimate"
+    return f"about {want:,} {_samples(value)} instead of {few(have)}{people} would decide, at the present estimate"
 
 
 def deciding_part(value: MetricValue) -> str:

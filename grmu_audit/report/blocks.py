@@ -106,7 +106,7 @@ def _data(found: Lookup, strings: Strings) -> Block:
     recorder.add("name", data.name)
     recorder.add("source", data.source)
     recorder.add("data_manifest", data.manifest_sha256)
-    recorder.add("split_sizes", {part: numbers.people(count) for part, count in data.splits.items()})
+    recorder.add("split_sizes", _split_sizes(found, strings))
     recorder.add("classes", list(data.class_names))
     recorder.add("attributes", list(data.attribute_names))
     recorder.add("attribute_provenance", data.attribute_provenance)
@@ -114,6 +114,11 @@ def _data(found: Lookup, strings: Strings) -> Block:
     recorder.add("special_category", found.audit.record.get("special_category"))
     left_out = strings.text("people_left_out", count=numbers.people(data.excluded)) if data.excluded else ""
     return recorder.block("data", tables=[tables.splits_table(found, strings)], notes=[left_out])
+
+
+def _split_sizes(found: Lookup, strings: Strings) -> dict[str, str]:
+    hidden = strings.text("hidden_complement")
+    return {part: found.people(part, count, hidden) for part, count in found.audit.data.splits.items()}
 
 
 def _method(found: Lookup, strings: Strings) -> Block:
@@ -127,8 +132,9 @@ def _method(found: Lookup, strings: Strings) -> Block:
         "device": hardware.get("device"),
         "determinism": hardware.get("deterministic"),
     }
-    recorder.add_from({**known, **model.config}, _METHOD)
-    recorder.add("cost", _cost(found, strings))
+    secret = {} if found.counts_tell("forget") else {"sample_gradients": strings.text("hidden_complement")}
+    recorder.add_from({**known, **model.config, **secret}, _METHOD)
+    recorder.add("cost", secret.get("sample_gradients") or _cost(found, strings))
     rest = {key: value for key, value in model.config.items() if key not in _METHOD}
     if not rest:
         recorder.add("hyper_parameters", None)

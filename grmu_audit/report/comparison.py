@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 MOST_VERSIONS = 6
 """Versions in one comparison."""
 
-_LOOKS = ((svg.BEFORE, "o"), (svg.AFTER, "D"), (svg.REFERENCE, "s"), (svg.PASS, "^"), (svg.BREACH, "v"), (svg.UNDECIDED, "P"))
+_LOOKS = {"pass": (svg.PASS, "o"), "breach": (svg.BREACH, "X"), "inconclusive": (svg.UNDECIDED, "^")}
+_NOT_JUDGED = (svg.BEFORE, "s")
 _ROW = 20.0
 
 
@@ -121,7 +122,6 @@ def render_comparison(audits: Sequence[Audit], verdicts: Sequence[Audit | None],
         return _text(versions, tables)
     if kind != "html":
         raise InputError(f"a comparison has no format {kind!r}: known are html and text")
-    looks = [(version.label, _LOOKS[index]) for index, version in enumerate(versions)]
     return render_page(
         "compare.html.j2",
         None,
@@ -129,7 +129,6 @@ def render_comparison(audits: Sequence[Audit], verdicts: Sequence[Audit | None],
         versions=versions,
         tables=tables,
         drawings=_drawings(versions, strings),
-        looks=looks,
         lang=strings.text("language"),
         data=clean(versions[0].found.audit.data.name),
     )
@@ -180,7 +179,7 @@ def _multiple(
             axes.text(0, y + 4, svg.shorten(version.label, 17), color=svg.INK, size=svg.SMALL)
             axes.plot([panel.left, panel.right], [y, y], color=svg.LINE, lw=1, zorder=0)
             if value is not None and _drawable(value):
-                _point(axes, panel, y, value, _LOOKS[index])
+                _point(axes, panel, y, value, _LOOKS.get(version.state, _NOT_JUDGED))
 
     words = strings.text("compare.description", what=title)
     drawn = svg.draw(f"chart-{key}", panel.height + 28, paint, title=title, description=words)

@@ -25,6 +25,16 @@ def kind_of(key: str) -> str:
     return "code" if key.endswith(_CODE_ENDINGS) else "text"
 
 
+def sentence_case(key: str) -> str:
+    """The key of a record as a label.
+
+    >>> sentence_case("forward_passes")
+    'Forward passes'
+    """
+    words = key.replace("_", " ")
+    return words[:1].upper() + words[1:]
+
+
 class Recorder:
     """Collects the facts of one block and the labels of what is missing."""
 
@@ -51,7 +61,7 @@ class Recorder:
         skip = {*known, *_SECRET}
         for key, value in source.items():
             if key not in skip and value not in (None, ""):
-                label = self.strings.get(f"fields.{key}", "") or str(key).replace("_", " ")
+                label = self.strings.get(f"fields.{key}", "") or sentence_case(str(key))
                 self.facts.append(fact(label, value, kind_of(str(key))))
 
     def block(self, identity: str, **parts: Any) -> Block:

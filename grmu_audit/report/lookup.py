@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from grmu_audit.records import Audit, Group, MetricValue, ModelRef
+from grmu_audit.report import numbers
 from grmu_audit.report.clean import name as clean_name
 
 CANDIDATE, BASELINE = "candidate", "baseline"
@@ -59,6 +60,15 @@ class Lookup:
     def metric_names(self) -> list[str]:
         """Names of all values of the whole, in the order of the audit."""
         return list(dict.fromkeys(value.name for value in self.audit.metrics if value.group is None))
+
+    def counts_tell(self, part: str) -> bool:
+        """Whether a count of samples of that part may be shown: beside the other counts it must not give away a forget set too
+        small to be counted itself."""
+        return part not in ("retain", "forget") or not numbers.suppressed(self.audit.forget.count)
+
+    def people(self, part: str, count: int, hidden: str) -> str:
+        """A count of samples of that part in words, or ``hidden``."""
+        return numbers.people(count) if numbers.suppressed(count) or self.counts_tell(part) else hidden
 
     def group_name(self, group: Group) -> str:
         """A group's name in words, as recorded or put together from class and attribute."""

@@ -114,11 +114,13 @@ def interval_of(value: MetricValue | None) -> str:
 def plain(value: object) -> str:
     """A recorded fact of any plain type as text: numbers grouped, lists joined, dictionaries as "key: value".
 
-    >>> plain([1, 2.5, "a"]), plain({"lr": 0.01}), plain(True), plain(None)
-    ('1, 2.5, a', 'lr: 0.01', 'yes', 'not recorded')
+    >>> plain([1, 2.5, "a"]), plain({"lr": 0.01, "layers": []}), plain(True), plain(None)
+    ('1, 2.5, a', 'lr: 0.01; layers: none', 'yes', 'not recorded')
     """
     if value is None or value == "":
         return "not recorded"
+    if value in ([], (), {}):
+        return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
-from grmu_audit.records import Group, RuleOutcome
+from grmu_audit.records import Decision, Group, RuleOutcome
 from grmu_audit.report import numbers
 from grmu_audit.report.clean import clean, name
 from grmu_audit.report.lookup import BASELINE, CANDIDATE, Lookup
@@ -23,13 +23,27 @@ def rule_sentence(rule: RuleOutcome, found: Lookup, strings: Strings) -> str:
     if rule.observed is None or small or rule.compare not in ("absolute", "baseline", "reference"):
         return sentence(strings.text("hidden_small", k=numbers.K_ANONYMITY) if small else rule.reason)
     unit, change = metric_words(rule.metric).unit, rule.compare != "absolute"
+    return f"{_found(rule, found, unit, change, strings)}{_open(rule, strings)}"
+
+
+def _found(rule: RuleOutcome, found: Lookup, unit: str, change: bool, strings: Strings) -> str:
+    """What was found and what the policy asks for."""
+    assert rule.observed is not None
     likely = _likely(rule, unit, strings)
     values = {"what": _what(rule, found, strings), "likely": likely, "asks": _asks(rule, unit, change, strings)}
     if not change:
         return strings.text("plain.absolute", observed=numbers.number(rule.observed, unit), **values)
     size = _size(rule.observed, unit, strings)
-    side = "same" if size.startswith("0.0") else "down" if rule.observed < 0 else "up"
+    none = abs(rule.observed) < 0.0005 if unit == "fraction" else rule.observed == 0
+    side = "same" if none else "down" if rule.observed < 0 else "up"
     return strings.text(f"plain.{rule.compare}.{side}", size=size, **values)
+
+
+def _open(rule: RuleOutcome, strings: Strings) -> str:
+    """Why a rule with a value is undecided all the same; empty for one that is decided."""
+    if rule.decision is not Decision.INCONCLUSIVE:
+        return ""
+    return " " + (sentence(rule.reason) if rule.interval is None else strings.text("plain.undecided"))
 
 
 def sentence(text: str) -> str:
@@ -112,7 +126,7 @@ def _asks(rule: RuleOutcome, unit: str, change: bool, strings: Strings) -> str:
         edges = [float(edge) for edge in bound] if isinstance(bound, list) else [float(bound)]
         if not change or len(edges) > 1:
             shown = [numbers.number(edge, unit, signed=change) for edge in edges]
-            parts.append(strings.text(f"bounds.{kind}", *shown))
+            parts.append(strings.text("plain.asks.within" if len(shown) > 1 else f"bounds.{kind}", *shown))
             continue
         size = _size(edges[0], unit, strings)
         side = "" if kind == "max_gap" else "_down" if edges[0] < 0 else "_up"

@@ -58,7 +58,7 @@ def rule_row(rule: RuleOutcome, found: Lookup, strings: Strings) -> RuleRow:
         reason=clean(rule.reason),
         needed=clean(rule.needed or ""),
         why=clean(rule.why),
-        n=numbers.people(rule.n) if rule.n is not None else strings.text("not_recorded"),
+        n=strings.text("not_recorded") if rule.n is None else found.people(words.part, rule.n, strings.text("hidden_complement")),
     )
 
 

@@ -112,9 +112,13 @@ def metric_table(found: Lookup, metrics: Sequence[str], strings: Strings) -> Tab
     for metric in metrics:
         values = [found.value(metric, subject) for subject in subjects]
         after = values[-2]
-        title = metric_words(metric).title
-        label = name(metric) + (f"\n{title}" if title != name(metric) else "") + _incomplete(after, found, strings)
-        rows.append([label, *_told_once([with_interval(value) for value in values]), _samples(after)])
+        words = metric_words(metric)
+        why, cells = _told_once([with_interval(value) for value in values])
+        label = (
+            name(metric) + (f"\n{words.title}" if words.title != name(metric) else "") + why + _incomplete(after, found, strings)
+        )
+        size = found.people(words.part, after.n, strings.text("hidden_complement")) if after else ABSENT
+        rows.append([label, *cells, size])
     columns = [_column(strings, "metric"), *_subject_columns(found, strings), _column(strings, "samples", "number")]
     columns[-1]["title"] = strings.text("rules.n")
     caption = strings.text(
@@ -123,14 +127,20 @@ def metric_table(found: Lookup, metrics: Sequence[str], strings: Strings) -> Tab
     return _without_absent(Table(caption=caption, columns=columns, rows=rows))
 
 
-def _told_once(cells: list[str]) -> list[str]:
-    """The cells of a row; a reason that stands in the first of them is not repeated.
+def _told_once(cells: list[str]) -> tuple[str, list[str]]:
+    r"""A reason that all cells without a number share, as a line for the row's name, and the cells without it.
 
-    >>> _told_once(["undefined: too few", "undefined: too few", "50 %"])
-    ['undefined: too few', 'undefined', '50 %']
+    A column of numbers is too narrow for a sentence.
+
+    >>> _told_once(["50 %", "undefined: too few", "undefined: too few"])
+    ('\nundefined: too few', ['50 %', 'undefined', 'undefined'])
+    >>> _told_once(["undefined: too few", "undefined: none at all"])
+    ('', ['undefined: too few', 'undefined: none at all'])
     """
-    word, found, _ = cells[0].partition(": ")
-    return [cells[0], *(word if found and cell == cells[0] else cell for cell in cells[1:])]
+    reasons = {cell for cell in cells if ": " in cell}
+    if len(reasons) != 1:
+        return "", cells
+    return f"\n{reasons.pop()}", [cell.partition(": ")[0] for cell in cells]
 
 
 def glossary_table(metrics: Sequence[str], strings: Strings) -> Table:
@@ -148,14 +158,17 @@ def quality_table(found: Lookup, strings: Strings) -> Table:
     """Checks in the order of the suite."""
     report = found.audit.data_quality
     rows = []
+    hidden = strings.text("hidden_complement")
     for check in report.results if report else ():
         result = "passed" if check.passed else "not_evaluated" if not check.evaluated else _failed(check.severity)
         observed = clean(check.observed) or "–"
+        observed = observed if found.counts_tell(check.part) else hidden
         if not check.passed and check.advice:
             observed += f"\n{clean(check.advice)}"
         rows.append([clean(check.expectation), name(check.part), strings.text(f"quality.{result}"), observed])
     columns = [_column(strings, key) for key in ("check", "part", "result", "observed")]
-    return Table(caption=strings.text("quality.table"), columns=columns, rows=rows)
+    unmet = any(not check.passed for check in report.results) if report else False
+    return Table(caption=strings.text("quality.table"), columns=columns, rows=rows, folded=len(rows) > MOST_OPEN and not unmet)
 
 
 @dataclass(frozen=True)

@@ -101,7 +101,7 @@ def _table(table: Table, width: int) -> str:
 
 
 def _left_out(view: View, strings: Strings, width: int) -> str:
-    lines = [f"{what}: {why}" for what, why in view["not_measured"]["rows"]]
+    lines = [f"{_one_line(what)}: {why}" for what, why in view["not_measured"]["rows"]]
     wrapped = [part for line in lines for part in textwrap.wrap(line, width, initial_indent="  ", subsequent_indent=_INDENT)]
     return "\n".join([strings.text("not_measured.heading"), *wrapped])
 

@@ -148,12 +148,13 @@ def _rules_intro(audit: Audit, strings: Strings) -> str:
     if not audit.verdict.rules:
         return strings.text("rules.empty")
     verdict = audit.verdict
-    return strings.text("rules.intro", confidence=numbers.confidence(verdict.confidence), multiplicity=name(verdict.multiplicity))
+    jointly = strings.get(f"rules.joint.{verdict.multiplicity}", f" ({name(verdict.multiplicity)})")
+    return strings.text("rules.intro", confidence=numbers.confidence(verdict.confidence), jointly=jointly)
 
 
 def _summary(found: Lookup, strings: Strings) -> list[Fact]:
     audit, key = found.audit, decision_key(found.audit)
-    missing = [metric_words(row[0]).title for row in _not_measured(found, strings)["rows"]]
+    missing = [row[0].partition("\n")[0] for row in _not_measured(found, strings)["rows"]]
     more = strings.text("and_more", count=len(missing) - _SHOWN_MISSING) if len(missing) > _SHOWN_MISSING else ""
     why = [_because(audit, strings), *_deciding_reasons(found, strings), _warnings(audit, strings)]
     rows = {
@@ -163,16 +164,23 @@ def _summary(found: Lookup, strings: Strings) -> list[Fact]:
         "why": " ".join(part for part in why if part),
         "waivers": _waivers(audit, strings),
         "not_measured": "; ".join([part[:1].upper() + part[1:] for part in missing[:_SHOWN_MISSING]]) + more,
-        "next": strings.text(f"next_steps.{key}"),
+        "next": strings.text("next_steps.RELEASED" if _released(found) else f"next_steps.{key}"),
     }
     return [fact(strings.text(f"summary.{part}"), value) for part, value in rows.items() if value]
+
+
+def _released(found: Lookup) -> bool:
+    """Whether the ledger names the audited version as the one in use."""
+    return decision_key(found.audit) == "PASS" and found.after.get("current_champion") == found.audit.subject.label
 
 
 def _asked(found: Lookup, strings: Strings) -> str:
     audit = found.audit
     if audit.forget.count == 0:
         return strings.text("asked_none")
-    values = {"model": model_label(audit.baseline or audit.subject), "count": numbers.people(audit.forget.count)}
+    few = numbers.suppressed(audit.forget.count)
+    count = strings.text("fewer", k=numbers.K_ANONYMITY) if few else numbers.people(audit.forget.count)
+    values = {"model": model_label(audit.baseline or audit.subject), "count": count}
     groups = found.group_names(audit.forget.dominant_groups)
     if not groups:
         return strings.text("asked_text_unknown", **values)
@@ -198,8 +206,8 @@ def _done(found: Lookup, strings: Strings) -> str:
 
 def _not_measured(found: Lookup, strings: Strings) -> Table:
     known = {str(key).lower(): str(text) for key, text in strings.node("not_measured.names").items()}
-    rows = [[known.get(item.name.lower()) or name(item.name), clean(item.reason)] for item in found.audit.not_measured]
-    rows += [[name(value.name), clean(value.why_missing or strings.text("not_recorded"))] for value in _undefined(found)]
+    rows = [[known.get(item.name.lower()) or _titled(item.name), clean(item.reason)] for item in found.audit.not_measured]
+    rows += [[_titled(value.name), clean(value.why_missing or strings.text("not_recorded"))] for value in _undefined(found)]
     named = " ".join(part for row in rows for part in row).lower()
     reason = strings.text("not_measured.absent_reason")
     for key, (metrics, words) in _ABSENT_MARKS.items():
@@ -207,6 +215,12 @@ def _not_measured(found: Lookup, strings: Strings) -> Table:
             rows.append([strings.text(f"not_measured.absent.{key}"), reason])
     columns = [Column(title=strings.text(f"columns.{key}"), kind="text") for key in ("what", "reason")]
     return Table(caption=strings.text("tables.not_measured"), columns=columns, rows=_once(rows))
+
+
+def _titled(metric: str) -> str:
+    """A metric in words, its name on a second line."""
+    title, short = metric_words(metric).title, name(metric)
+    return title if title == short else f"{title}\n{short}"
 
 
 def _once(rows: list[list[str]]) -> list[list[str]]:

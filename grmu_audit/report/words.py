@@ -25,6 +25,8 @@ class MetricWords:
     """The value to be near to, for direction ``target``."""
     unit: str
     """Unit of its values."""
+    part: str = ""
+    """Part of the data that it speaks of: ``retain``, ``forget``, ``val`` or ``test``; empty when unknown."""
 
 
 def metric_words(metric: str) -> MetricWords:
@@ -37,4 +39,6 @@ def metric_words(metric: str) -> MetricWords:
         known = spec(metric)
     except NotFoundError:
         return MetricWords(name(metric), "", "", "", None, "fraction")
-    return MetricWords(clean(known.title), clean(known.says), clean(known.hides), known.direction, known.target, known.unit)
+    return MetricWords(
+        clean(known.title), clean(known.says), clean(known.hides), known.direction, known.target, known.unit, known.part
+    )

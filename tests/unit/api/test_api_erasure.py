@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 from support.judged import version
 
-from grmu_audit.api.erasure import ERASURE, answer, due, erasure_artifact, erasure_records, open_requests, read_systems
+from grmu_audit.api.erasure import (
+    ERASURE,
+    answer,
+    due,
+    erasure_artifact,
+    erasure_records,
+    open_requests,
+    read_systems,
+    request_fields,
+)
 from grmu_audit.api.session import Session
 from grmu_audit.errors import ForgetListError, InputError, NotFoundError
 from grmu_audit.records import ForgetRequest, ModelRef
@@ -93,3 +102,11 @@ def test_open_requests_by_due_date_until_they_are_answered(tmp_path: Path) -> No
         answer(session, "faces", "R-1")
     with pytest.raises(NotFoundError):
         answer(session, "faces", "R-9")
+
+
+def test_a_report_names_the_pseudonym_of_each_person_once(tmp_path: Path) -> None:
+    store = MemoryStore(tmp_path)
+    fields = request_fields(store, made(store, tmp_path, 1))
+    one, two, _ = erasure_records(BATCH, KEY)
+    assert fields["subject"] == f"{one.subject}, {two.subject}"
+    assert fields["request_id"] == "R-1, R-2"

@@ -288,3 +288,31 @@ def test_needed_names_the_split_of_the_smallest_cell():
     assert "forget samples instead of 35" in by_forget.rules[0].needed
     few = evaluate(audit(value("MIA_AUC", curve, n=90, smallest_cell=20)), rule, today=TODAY)
     assert few.rules[0].needed == "at least 30 forget samples instead of 20, before the rule can be judged"
+
+
+def test_a_reason_tells_a_value_in_the_unit_of_its_metric():
+    slow = MetricValue("RELEARN", "candidate", 3.0, 40, unit="epochs", interval=(2.0, 4.0), confidence=0.99)
+    reason = evaluate(audit(slow), policy({"metric": "RELEARN", "compare": "absolute", "min": 5}), today=TODAY).rules[0].reason
+    assert (
+        reason
+        == "RELEARN is 3 epochs (interval 2 epochs to 4 epochs): the whole interval lies beyond the bound at least 5 epochs."
+    )
+    gap = {"kind": "difference", "left": proportion(50, 100), "right": proportion(99, 100)}
+    found = evaluate(
+        audit(value("TA", gap, "candidate-reference#1")),
+        policy({"metric": "TA", "compare": "reference", "max_gap": 0.2}),
+        today=TODAY,
+    )
+    assert found.rules[0].reason.endswith("beyond the bound at most 20.0 points in either direction.")
+
+
+def test_a_reason_never_counts_a_handful_of_people():
+    few = value("UA", proportion(2, 3), smallest_cell=3)
+    found = evaluate(audit(few), policy({"metric": "UA", "max": 0.9}), today=TODAY).rules[0]
+    assert "has fewer than 5 samples" in found.reason
+    assert found.needed == "at least 30 forget samples instead of fewer than 5, before the rule can be judged"
+    kept = value("RA", proportion(990, 1097))
+    reason = evaluate(audit(kept), policy({"metric": "RA", "compare": "absolute", "min": 0.5}), today=TODAY).rules[0].reason
+    assert "1,097" not in reason
+    many = replace(audit(kept), forget=ForgetRecord(40, "h", ()))
+    assert "n = 1,097" in evaluate(many, policy({"metric": "RA", "min": 0.5}), today=TODAY).rules[0].reason

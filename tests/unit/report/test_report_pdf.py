@@ -39,6 +39,22 @@ def test_a_pdf_holds_all_words_and_the_running_header(reader):
     assert f"{len(reader.pages)} / {len(reader.pages)}" in words
 
 
+@pytest.mark.parametrize("paper", ["A4", "Letter"])
+def test_no_chart_is_parted_from_its_title_and_no_heading_stands_alone(paper):
+    pypdf = pytest.importorskip("pypdf")
+    pages = [page.extract_text() for page in pypdf.PdfReader(io.BytesIO(render_pdf(audits.rich(), paper=paper))).pages]
+    drawn = {
+        "Losses of forget, retain and unseen samples": "loss, nats",
+        "ROC of the membership attack": "false alarms, per cent",
+        "Training curves": "epoch",
+        "Accuracy under attack by radius": "radius (pixel",
+        "How the audited version was made.": "gradient",
+        "Which versions were compared": "Audited version",
+    }
+    for title, axis in drawn.items():
+        assert any(title in words and axis in words for words in pages), title
+
+
 def test_a_pdf_on_letter_paper_is_as_wide_as_letter():
     pypdf = pytest.importorskip("pypdf")
     page = pypdf.PdfReader(io.BytesIO(render_pdf(audits.everything_undefined(), paper="Letter"))).pages[0]

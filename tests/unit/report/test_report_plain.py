@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 from support import audits
 
-from grmu_audit.records import Decision, NotMeasured
+from grmu_audit.records import CheckResult, DataCheckReport, Decision, NotMeasured
 from grmu_audit.report import build_view
 from grmu_audit.report.lookup import Lookup
 from grmu_audit.report.plain import moment, rule_sentence
@@ -80,7 +80,11 @@ def test_what_was_not_measured_is_said_once():
     )
     rows = build_view(replace(audits.judged(Decision.PASS), not_measured=named))["not_measured"]["rows"]
     words = ["Robustness to adversarial inputs", "What the features still hold of the forgotten"]
-    assert [row[0] for row in rows] == ["strong membership attacks", *words, "MIA_TPR_01"]
+    assert [row[0] for row in rows] == [
+        "strong membership attacks",
+        *words,
+        "Membership attack at 0.1 % false alarms\nMIA_TPR_01",
+    ]
 
 
 def test_times_are_told_in_utc_whatever_their_zone():
@@ -88,3 +92,67 @@ def test_times_are_told_in_utc_whatever_their_zone():
     assert moment("2026-03-04T00:30:00+05:45") == "2026-03-03 18:45 UTC"
     assert moment("2026-03-04T99:99") == "2026-03-04T99:99"
     assert moment(None) == "not recorded"
+
+
+def test_a_change_of_a_metric_that_is_no_fraction_is_never_called_the_same():
+    gap = said(metric="FAIRNESS_GAP", compare="reference", observed=0.031, interval=None, bound={"max_gap": 0.5})
+    assert "is 0.031 above that of the retrained model" in gap
+    assert "is the same as that of the retrained model" in said(
+        metric="FAIRNESS_GAP", compare="reference", observed=0.0, interval=None, bound={"max_gap": 0.5}
+    )
+
+
+def test_an_undecided_rule_says_why_even_where_its_value_lies_in_the_allowed_range():
+    within = {"metric": "MIA_AUC", "compare": "absolute", "bound": {"within": [0.3, 0.7]}, "observed": 0.678}
+    reason = "Not decided: the forget set behind MIA_AUC has fewer than 5 samples; the policy asks for at least 30."
+    words = said(**within, interval=None, decision=Decision.INCONCLUSIVE, reason=reason)
+    assert words.endswith(f"The policy asks for a value between 30.0 % and 70.0 %. {reason}")
+    crossing = said(**within, interval=(0.6, 0.75), decision=Decision.INCONCLUSIVE)
+    assert crossing.endswith("Part of that range is allowed and part is not, so the samples do not decide.")
+    assert said(**within, interval=(0.6, 0.69)).endswith("between 30.0 % and 70.0 %.")
+
+
+@pytest.mark.parametrize(
+    ("multiplicity", "words"),
+    [("bonferroni", " for all rules together."), ("none", " for each rule on its own."), ("other.way", " (other.way).")],
+)
+def test_the_confidence_is_joint_only_where_the_policy_makes_it_so(multiplicity, words):
+    base = audits.judged(Decision.PASS)
+    intro = build_view(base.with_verdict(replace(base.verdict, multiplicity=multiplicity)))["rules_intro"]
+    assert f"95 % confidence{words}" in intro.replace("\xa0", " ")
+
+
+def test_a_released_version_is_not_said_to_wait_for_its_release():
+    audit = audits.judged(Decision.PASS)
+    told = {
+        fact["label"]: fact["value"] for fact in build_view(audit, after={"current_champion": audit.subject.label})["summary"]
+    }
+    assert told["What happens next"].startswith("The version was released")
+    assert "may be released" in summary(audit)["What happens next"]
+
+
+def test_a_forget_set_too_small_to_be_counted_is_not_given_away_by_other_counts():
+    base = audits.judged(Decision.PASS)
+    counts = tuple(replace(c, forget=3 * (c.forget == 38), retain=c.train - 3 * (c.forget == 38)) for c in base.data.groups)
+    total = sum(c.train for c in counts)
+    data = replace(base.data, groups=counts, splits={**base.data.splits, "retain": total - 3, "forget": 3})
+    metrics = tuple(replace(v, n={"RA": total - 3, "UA": 3, "MIA_AUC": 108}.get(v.name, v.n)) for v in base.metrics)
+    checks = DataCheckReport(
+        (
+            CheckResult("forget", "at least one row", True, True, "3 rows"),
+            CheckResult("retain", "at least one row", True, True, f"{total - 3} rows"),
+        ),
+        "gx",
+        "77aa",
+    )
+    subject = replace(base.subject, config={**base.subject.config, "sample_gradients": 3})
+    small = replace(base, subject=subject, data=data, metrics=metrics, data_quality=checks, forget=replace(base.forget, count=3))
+    view = build_view(small)
+    assert "learned from fewer than 5 training samples" in summary(small)["What was asked"]
+    shown = str(list(view["blocks"])) + str(view["rules"])
+    assert str(total - 3) not in shown.replace(",", "")
+    assert "'108'" not in shown
+    assert "3 rows" not in shown
+    facts = {fact["label"]: fact["value"] for block in view["blocks"] for fact in block["facts"]}
+    assert facts["Sample-gradients"] == facts["Cost against retraining"] == "hidden"
+    assert facts["Samples to forget"] == "< 5"
