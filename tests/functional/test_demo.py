@@ -89,6 +89,8 @@ def test_a_second_audit_makes_no_forward_pass(demo: Told) -> None:
     done = demo.run("audit", "--model", "photodigits/5", "--json", "--out", "again")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["record"]["forward_passes"] == 0
+    assert "next: read the reasons" in done.stderr
+    assert "promote" not in done.stderr
 
 
 def test_reports_open_in_a_browser_without_message_or_request(demo: Told) -> None:

@@ -55,6 +55,7 @@ def command(
     from grmu_audit.api.audit import audit
     from grmu_audit.api.shadow import Asking
     from grmu_audit.policy import load_named
+    from grmu_audit.records.verdict import Decision
 
     session = open_session(ctx)
     ref = session.store.resolve(model)
@@ -73,4 +74,5 @@ def command(
     )
     click.echo(report.render(done.audit, "json" if as_json else "text"))
     click.echo(f"report: {done.folder / 'report.html'}", err=True)
-    next_step(f"grmu-audit promote --model {ref.label}")
+    passed = done.audit.verdict is not None and done.audit.verdict.decision is Decision.PASS
+    next_step(f"grmu-audit promote --model {ref.label}" if passed else "read the reasons in the report; grmu-audit methods")
