@@ -268,10 +268,12 @@ def drawing(found: Sequence[Run]) -> bytes:
                     s=34,
                     label=run["method"] if run["seed"] == runs[0]["seed"] else None,
                 )
-            axes.set_xscale("log")
+            axes.margins(0.08)
+            axes.set_axisbelow(True)
             axes.set(title=f"{network}, {request}", xlabel="fairness-gap / the original's", ylabel="accuracy under FGSM 8/255, %")
             axes.grid(color="#dddddd", linewidth=0.6)
-        grid.flat[0].legend(fontsize=7, title="one mark a seed", title_fontsize=7)
+        handles, labels = grid.flat[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, title="one mark a seed")
         buffer = io.BytesIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Title": "Fairness-gap and accuracy under FGSM"})
     return buffer.getvalue()
