@@ -31,6 +31,8 @@ class Phase:
     """Called between backward and step, for example to clip or mask gradients."""
     after_step: Callable[[Batch], None] | None = None
     """Called after the step, for example to put masked weights back."""
+    width: int = 1
+    """Samples that the loss passes through the network at once for each sample of the batch."""
 
 
 Plan = Callable[[int], Sequence[Phase]]

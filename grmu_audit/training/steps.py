@@ -46,7 +46,8 @@ def gradient(model: Classifier, phase: Phase, batch: Batch, runtime: Runtime) ->
 def _attempt(model: Classifier, phase: Phase, batch: Batch, runtime: Runtime) -> torch.Tensor | None:
     """The loss, or None where the memory was too small."""
     try:
-        return _accumulate(model, phase, parts(batch, runtime.micro_batch), len(batch.rows), runtime)
+        most = None if runtime.micro_batch is None else max(1, runtime.micro_batch // phase.width)
+        return _accumulate(model, phase, parts(batch, most), len(batch.rows), runtime)
     except torch.OutOfMemoryError:
         return None
 

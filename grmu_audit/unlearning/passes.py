@@ -114,7 +114,7 @@ def among_retain(
     Returns:
         [b, ...] inputs -> [b, c] logits, see ``at_rest``.
     """
-    if not any(isinstance(module, _BatchNorm) for module in model.modules()):
+    if not normalises_by_batch(model):
         return lambda pixels: at_rest(model, pixels)
     retain = endless(
         lambda turn: data.retain_batches(config.batch_size, runtime.generator("company", epoch, turn), augment=config.augment)
@@ -127,6 +127,11 @@ def among_retain(
         return at_rest(model, torch.cat([pixels, company]))[: len(pixels)]
 
     return logits
+
+
+def normalises_by_batch(model: nn.Module) -> bool:
+    """Whether the answer to a sample depends, in training mode, on the others of its batch."""
+    return any(isinstance(module, _BatchNorm) for module in model.modules())
 
 
 @contextmanager

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch.nn import functional
 
@@ -11,7 +13,7 @@ from grmu_audit.training.config import TrainConfig
 from grmu_audit.training.loop import Phase
 from grmu_audit.training.runtime import Runtime
 from grmu_audit.unlearning.base import UnlearningData
-from grmu_audit.unlearning.passes import among_retain, at_rest, forget_pass
+from grmu_audit.unlearning.passes import among_retain, at_rest, forget_pass, normalises_by_batch
 
 
 def random_labels(count: int, classes: int, generator: torch.Generator) -> torch.Tensor:
@@ -57,4 +59,5 @@ def confusing_pass(
         labels = random_labels(len(batch.rows), model.spec.classes, draws).to(batch.target.device)
         return weight * functional.cross_entropy(answer(batch.pixels), labels)
 
-    return forget_pass(data, config, runtime, epoch, confuse)
+    alone = published or not normalises_by_batch(model)
+    return replace(forget_pass(data, config, runtime, epoch, confuse), width=1 if alone else 2)

@@ -165,7 +165,7 @@ def test_runs_in_bf16_on_each_device(name: str, device: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_steps_split_where_memory_is_short_use_every_sample(name: str) -> None:
-    """Parts of at most six samples in place of batches of sixteen: no pass in training mode holds more than seven."""
+    """Parts of at most six samples in place of batches of sixteen; a rest of one joins a part, with its company."""
     problem, method, split = tiny(), methods.get(name), runtime()
     split.micro_batch = 6
     spy, largest = Spy(problem.source), 0
@@ -181,7 +181,7 @@ def test_steps_split_where_memory_is_short_use_every_sample(name: str) -> None:
     finally:
         hook.remove()
     assert all(bool(torch.isfinite(value).all()) for value in result.state_dict().values())
-    assert largest <= 7
+    assert largest <= 8
     if "forget" in method.needs:
         assert set(problem.data.forget.tolist()) <= spy.seen
 
