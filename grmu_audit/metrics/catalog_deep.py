@@ -57,7 +57,7 @@ def _attack_entries() -> list[MetricSpec]:
             entries.append(
                 MetricSpec(
                     name=attack_name(kind, radius),
-                    title=f"Accuracy under {kind}, radius {words}",
+                    title=f"Accuracy under {'AutoAttack' if kind == 'AA' else kind}, radius {words}",
                     says=f"Share of unseen samples still right after {how} that moves no pixel by more than {words}.",
                     hides=hides,
                     formula=f"P(f(x') = y) on test, |x' - x| <= {radius:.4g} per pixel in [0, 1]",

@@ -20,8 +20,9 @@ _METHOD = ("guarantee", "device", "determinism", "seconds", "sample_gradients", 
 _DECISION = ("residual_risk", "current_champion", "next_champion", "rollback_target")
 _SIGN_OFF = ("preparer", "reviewer", "approver", "signature")
 _RECORD = ("supersedes", "keep_until", "lock_sha256")
-_FORGETTING = ("MIA", "RETAIN_AUC", "UA_GA_GAP", "ULIRA", "RMIA", "FORGET_EPS", "KLOM", "SWAP")
-_ROBUSTNESS = ("FAIRNESS_GAP", "FGSM", "PGD", "AA@", "CKA", "KNN", "PROBE", "RELEARN")
+_LEFT = ("CKA", "KNN", "PROBE", "PROTO", "RELEARN", "ACTIVATION_DISTANCE", "JS")
+_FORGETTING = ("MIA", "RETAIN_AUC", "UA_GA_GAP", "ULIRA", "LIRA", "RULI", "RMIA", "FORGET_EPS", "KLOM", "SWAP", *_LEFT)
+_ROBUSTNESS = ("FAIRNESS_GAP", "FGSM", "PGD", "AA@")
 
 
 def metric_topic(metric: str) -> str:

@@ -4,8 +4,10 @@ import pytest
 from support import audits
 
 from grmu_audit.errors import InputError
+from grmu_audit.metrics.catalog import BUILT_IN
 from grmu_audit.records import Decision, Group, MetricValue
 from grmu_audit.report import build_view, numbers
+from grmu_audit.report.blocks import metric_topic
 from grmu_audit.report.bullets import allowed_range
 from grmu_audit.report.clean import clean
 from grmu_audit.report.fields import View
@@ -157,3 +159,11 @@ def test_a_drawing_is_reproducible_titled_and_without_addresses():
     assert "$x_1$ &lt;b&gt;" in first
     assert "currentColor" in first
     assert "purl.org" not in first
+
+
+def test_every_number_of_deeper_levels_stands_with_forgetting_or_robustness() -> None:
+    deeper = [name for name, metric in BUILT_IN.items() if metric.cost.startswith("level")]
+    assert len(deeper) > 10
+    assert [name for name in deeper if metric_topic(name) == "utility"] == []
+    assert {metric_topic(name) for name in ("AA@0.03137", "FAIRNESS_GAP_GROUP")} == {"robustness"}
+    assert {metric_topic(name) for name in ("LIRA_AUC", "RULI_AUC", "PROTO", "JS")} == {"forgetting"}
