@@ -39,6 +39,7 @@ def group_mix_svg(groups: Sequence[GroupCount], title: str) -> str:
     )
 
     def paint(axes: Axes) -> None:
+        """All marks of the drawing."""
         axes.text(0, 14, svg.shorten(name(title) + more, 52), color=svg.INK, weight="bold")
         legend = "grey: training set, orange: what stays, right: REWEIGHT weight" if forgetting else "share of the training set"
         axes.text(0, 29, legend, color=svg.MUTED, size=svg.SMALL)

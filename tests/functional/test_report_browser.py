@@ -5,7 +5,7 @@ from datetime import date
 
 import pytest
 from support import audits
-from support.browser import WIDTHS, axe_source, chromium, compare_with_golden, violations
+from support.browser import WIDTHS, axe_source, chromium, unlike_golden, violations
 
 from grmu_audit.records import Decision
 from grmu_audit.report import (
@@ -113,12 +113,12 @@ def test_axe_finds_what_is_wrong(browser, axe):
 @pytest.mark.parametrize("width", WIDTHS)
 def test_looks_as_it_was_looked_at(visit, name, width):
     page = visit(name, width)
-    compare_with_golden(f"{name}-{width}", page.screenshot(full_page=True))
+    assert unlike_golden(f"{name}-{width}", page.screenshot(full_page=True)) == ""
 
 
 @pytest.mark.parametrize("name", ["register", "compare"])
 def test_register_and_comparison_look_as_they_were_looked_at(visit, name):
-    compare_with_golden(f"{name}-dark", visit(name, 1280, "dark").screenshot(full_page=True))
+    assert unlike_golden(f"{name}-dark", visit(name, 1280, "dark").screenshot(full_page=True)) == ""
 
 
 @pytest.mark.parametrize("paper", ["A4", "Letter"])
@@ -130,12 +130,12 @@ def test_prints_as_it_was_looked_at(visit, paper):
     assert words.count("Report ") >= len(document)
     assert f"1 / {len(document)}" in words
     for index in (0, 2):
-        compare_with_golden(f"print-{paper.lower()}-{index + 1}", document[index].render(scale=1.5).to_pil())
+        assert unlike_golden(f"print-{paper.lower()}-{index + 1}", document[index].render(scale=1.5).to_pil()) == ""
 
 
 def test_the_golden_comparison_finds_a_change(visit):
-    with pytest.raises(AssertionError, match=r"a band differs|height"):
-        compare_with_golden("pass-1280", visit("breach").screenshot(full_page=True))
+    found = unlike_golden("pass-1280", visit("breach").screenshot(full_page=True))
+    assert "a band differs" in found or "height" in found
 
 
 def test_the_register_is_searched_by_keyboard(visit):

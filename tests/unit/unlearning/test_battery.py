@@ -181,7 +181,7 @@ def test_steps_split_where_memory_is_short_use_every_sample(name: str) -> None:
     finally:
         hook.remove()
     assert all(bool(torch.isfinite(value).all()) for value in result.state_dict().values())
-    assert largest <= 8
+    assert largest <= (8 if name in ("rl", "salun") else 7)  # four of forget set and company, or six and the rest of one
     if "forget" in method.needs:
         assert set(problem.data.forget.tolist()) <= spy.seen
 
