@@ -13,12 +13,12 @@ from grmu_audit.data.forget import (
     check_forget_list,
     class_of_text,
     composition,
-    dominant_groups,
     group_name,
     group_of_text,
     preset_groups,
     read_forget_list,
     read_sidecar,
+    request_groups,
     sample_forget,
     splits,
     write_forget_list,
@@ -91,7 +91,7 @@ def read_request(session: Session, path: Path, dataset: Dataset, parent: ModelRe
     named = [Group(int(t), int(a)) for t, a in made.get("groups", [])]  # type: ignore[attr-defined]
     if {(r.group.target, r.group.attribute) for r in table if r.forget} != {(g.target, g.attribute) for g in named}:
         named = []
-    return Request(request, parts, table, dominant_groups(table, named), tuple(pseudonyms(session.key, request.ids)), made)
+    return Request(request, parts, table, request_groups(table, named), tuple(pseudonyms(session.key, request.ids)), made)
 
 
 def _forgotten(session: Session, ref: ModelRef | None) -> frozenset[str]:

@@ -2,7 +2,7 @@
 
 from grmu_audit.metrics.catalog import CATALOG, MetricSpec, spec
 from grmu_audit.metrics.changes import align, closeness, compare, mean_changes
-from grmu_audit.metrics.facts import Facts, dominant_groups, facts
+from grmu_audit.metrics.facts import Facts, facts
 from grmu_audit.metrics.intervals import estimate, interval
 from grmu_audit.metrics.suite import measure
 
@@ -13,7 +13,6 @@ __all__ = [
     "align",
     "closeness",
     "compare",
-    "dominant_groups",
     "estimate",
     "facts",
     "interval",

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from grmu_audit.errors import InputError
 from grmu_audit.metrics.attacks import attack_scores, per_sample_loss
-from grmu_audit.records import SPLITS, Group, Predictions
+from grmu_audit.records import SPLITS, Group, Predictions, dominant_groups
 
 Mask = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
@@ -105,7 +105,7 @@ def facts(
 
     Args:
         source: predictions, or facts made before.
-        dominant: dominant group(s); by default those with the largest share of the forget set.
+        dominant: dominant group(s); by default those with the largest share of the forget set (``records.dominant_groups``).
         seed: seed of the attack.
         positive_class: the positive class of a two-class task.
 
@@ -117,7 +117,7 @@ def facts(
     check(source)
     if source.classes == 2 and positive_class not in (0, 1):
         raise InputError(f"positive_class {positive_class} is not a class: use 0 or 1")
-    groups = dominant_groups(source) if dominant is None else tuple(sorted(dominant))
+    groups = dominant_groups(_forget_counts(source)) if dominant is None else tuple(sorted(dominant))
     return Facts(source, groups, seed, positive_class)
 
 
@@ -126,12 +126,9 @@ def group_of(code: int, attributes: int) -> Group:
     return Group(int(code) // attributes, int(code) % attributes)
 
 
-def dominant_groups(p: Predictions) -> tuple[Group, ...]:
-    """The group with the largest share of the forget set; several where they tie; none without a forget set."""
+def _forget_counts(p: Predictions) -> dict[Group, int]:
     codes, counts = np.unique(p.group[p.mask("forget")], return_counts=True)
-    if not len(codes):
-        return ()
-    return tuple(group_of(int(code), p.attributes) for code in codes[counts == counts.max()])
+    return {group_of(code, p.attributes): count for code, count in zip(codes.tolist(), counts.tolist(), strict=True)}
 
 
 def check(p: Predictions) -> None:

@@ -7,6 +7,7 @@ from grmu_audit.records.audit import (
     ForgetRecord,
     GroupCount,
     NotMeasured,
+    dominant_groups,
 )
 from grmu_audit.records.groups import Group
 from grmu_audit.records.lineage import ForgetRequest, ModelRef, Splits
@@ -34,4 +35,5 @@ __all__ = [
     "RuleOutcome",
     "Splits",
     "Verdict",
+    "dominant_groups",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,21 @@ class GroupCount:
     """Validation samples."""
     test: int
     """Test samples."""
+
+
+def dominant_groups(counts: Mapping[Group, int]) -> tuple[Group, ...]:
+    """The group(s) with the largest share of the forget set: all of them on a tie, sorted; none without a forget set.
+
+    Every path to an audit takes its dominant groups from here, so that GA is the same number on each.
+
+    Args:
+        counts: forget samples by group.
+
+    >>> dominant_groups({Group(1, 0): 4, Group(0, 0): 4, Group(0, 1): 2})
+    (Group(target=0, attribute=0), Group(target=1, attribute=0))
+    """
+    most = max(counts.values(), default=0)
+    return tuple(sorted(group for group, count in counts.items() if count == most)) if most > 0 else ()
 
 
 @dataclass(frozen=True)

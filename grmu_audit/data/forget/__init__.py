@@ -1,7 +1,7 @@
 """Forget lists: read, check, sample, write, and what they do to the group mix."""
 
 from grmu_audit.data.forget.check import check_forget_list
-from grmu_audit.data.forget.groups import composition, dominant_groups, group_name, reweight_weights, splits
+from grmu_audit.data.forget.groups import composition, group_name, request_groups, reweight_weights, splits
 from grmu_audit.data.forget.parse import REQUEST_COLUMNS, ForgetList, read_forget_list
 from grmu_audit.data.forget.presets import PRESETS, class_of_text, group_of_text, preset_groups
 from grmu_audit.data.forget.sample import sample_count, sample_forget
@@ -14,12 +14,12 @@ __all__ = [
     "check_forget_list",
     "class_of_text",
     "composition",
-    "dominant_groups",
     "group_name",
     "group_of_text",
     "preset_groups",
     "read_forget_list",
     "read_sidecar",
+    "request_groups",
     "reweight_weights",
     "sample_count",
     "sample_forget",

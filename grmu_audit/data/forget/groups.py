@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grmu_audit.errors import InputError
-from grmu_audit.records import ForgetRequest, Group, GroupCount, Splits
+from grmu_audit.records import ForgetRequest, Group, GroupCount, Splits, dominant_groups
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -92,19 +92,14 @@ def group_name(group: Group, class_names: Sequence[str] = (), attribute_names: S
     return f"{target} / {attribute}"
 
 
-def dominant_groups(table: Sequence[GroupCount], named: Sequence[Group] = ()) -> tuple[Group, ...]:
-    """The group(s) that give the forget set: those that the request names, else the one with the largest share of it.
-
-    A tie goes to the lowest target, then attribute.  An empty forget set has none.
+def request_groups(table: Sequence[GroupCount], named: Sequence[Group] = ()) -> tuple[Group, ...]:
+    """The group(s) that give the forget set: those that the request names, else its dominant groups.
 
     >>> rows = [GroupCount(Group(0, 0), "a", 9, 8, 1, 0, 5), GroupCount(Group(1, 0), "b", 9, 5, 4, 0, 5)]
-    >>> dominant_groups(rows)
+    >>> request_groups(rows)
     (Group(target=1, attribute=0),)
     """
-    if named:
-        return tuple(sorted(set(named)))
-    largest = max(table, key=lambda row: (row.forget, -row.group.target, -row.group.attribute), default=None)
-    return (largest.group,) if largest is not None and largest.forget > 0 else ()
+    return tuple(sorted(set(named))) if named else dominant_groups({row.group: row.forget for row in table})
 
 
 def reweight_weights(frame: pd.DataFrame, request: ForgetRequest) -> dict[Group, float]:

@@ -54,6 +54,36 @@ def test_logits_probabilities_and_labels_are_read(tmp_path):
     assert [SPLITS[c] for c in p.split] == frame["split"].tolist()
 
 
+def test_ga_of_a_tie_is_the_same_from_a_prediction_file_and_from_a_manifest(tmp_path):
+    """Two groups with 6 forget samples each: the registry path takes its groups from the manifest's group table."""
+    from grmu_audit.data.forget import composition, request_groups
+    from grmu_audit.records import Splits
+
+    frame = table(400, seed=3)
+    groups = frame["target"] * 2 + frame["attribute"]
+    frame.loc[frame["split"] == "forget", "split"] = "retain"
+    for group in (1, 2):
+        frame.loc[frame.index[(groups == group) & (frame["split"] == "retain")][:6], "split"] = "forget"
+    scored = score(written(tmp_path, frame))
+    manifest = frame.assign(split=frame["split"].replace({"retain": "train", "forget": "train"}))
+    parts = Splits(**{split: tuple(np.flatnonzero(frame["split"] == split).tolist()) for split in SPLITS})
+    dominant = request_groups(composition(manifest, parts, ["no", "yes"], ["f", "m"]))
+    registered = assemble(
+        registered_side(tmp_path),
+        data=DataRecord("d", {}),
+        forget=ForgetRecord(12, "hmac-sha256:x", dominant),
+        dominant=dominant,
+    )
+    assert scored.forget.dominant_groups == dominant == (Group(0, 1), Group(1, 0))
+    assert scored.metric("GA").value == registered.metric("GA").value
+    of_one = assemble(registered_side(tmp_path), data=DataRecord("d", {}), dominant=dominant[:1])
+    assert of_one.metric("GA").value != scored.metric("GA").value
+
+
+def registered_side(tmp_path: Path) -> tuple[ModelRef, Predictions]:
+    return ModelRef("m", "1"), read_predictions(tmp_path / "p.csv")
+
+
 def test_several_attributes_are_crossed_and_subjects_are_numbered(tmp_path):
     frame = (
         table()

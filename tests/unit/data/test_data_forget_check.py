@@ -15,7 +15,7 @@ from grmu_audit.data.forget import (
     ForgetList,
     check_forget_list,
     composition,
-    dominant_groups,
+    request_groups,
     reweight_weights,
     sample_count,
     sample_forget,
@@ -226,9 +226,11 @@ def test_composition_counts_every_declared_cell():
     assert table[3] == GroupCount(Group(1, 0), "water bird / land", train=3, retain=1, forget=2, val=3, test=3)
     assert table[2] == GroupCount(Group(0, 2), "land bird / sky", 0, 0, 0, 0, 0)
     assert sum(row.forget for row in table) == 3
-    assert dominant_groups(table) == (Group(1, 0),)
-    assert dominant_groups(table, [Group(1, 1), Group(0, 0), Group(1, 1)]) == (Group(0, 0), Group(1, 1))
-    assert dominant_groups(composition(frame, splits(frame, None), CLASSES, PLACES)) == ()
+    assert request_groups(table) == (Group(1, 0),)
+    tied = composition(frame, splits(frame, request("train-11-00", "train-01-00")), CLASSES, PLACES)
+    assert request_groups(tied) == (Group(0, 1), Group(1, 1))
+    assert request_groups(table, [Group(1, 1), Group(0, 0), Group(1, 1)]) == (Group(0, 0), Group(1, 1))
+    assert request_groups(composition(frame, splits(frame, None), CLASSES, PLACES)) == ()
 
 
 def test_composition_refuses_labels_without_a_name():

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, roc_auc_score
 
 from grmu_audit.errors import InputError
-from grmu_audit.metrics import compare, dominant_groups, estimate, facts, measure
+from grmu_audit.metrics import compare, estimate, facts, measure
 from grmu_audit.metrics.attacks import attack_scores, forest_calls, roc, standard_error
 from grmu_audit.metrics.clusters import design_effect, design_effects
 from grmu_audit.metrics.privacy import attacked
@@ -199,9 +199,9 @@ def test_dominant_groups_are_the_largest_share_with_ties():
     p = made()
     forget = p.mask("forget")
     counts = np.bincount(p.group[forget], minlength=4)
-    assert dominant_groups(p) == tuple(Group(int(c) // 2, int(c) % 2) for c in np.flatnonzero(counts == counts.max()))
+    assert facts(p).dominant == tuple(Group(int(c) // 2, int(c) % 2) for c in np.flatnonzero(counts == counts.max()))
     few = replace(p, split=np.where(np.arange(len(p)) < 2, 1, 0), target=np.where(np.arange(len(p)) == 0, 1, 0))
-    assert len(dominant_groups(replace(few, attribute=np.zeros(len(p), dtype=np.int64)))) == 2
+    assert len(facts(replace(few, attribute=np.zeros(len(p), dtype=np.int64))).dominant) == 2
 
 
 def test_design_effect_of_repeated_samples_and_of_independent_ones():
