@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from grmu_audit.api import judge
+from grmu_audit.api.after import newest
 from grmu_audit.api.audit import data_record, outputs_of, predictions_of
 from grmu_audit.api.request import StoredRequest, stored_request
 from grmu_audit.api.session import Session
-from grmu_audit.errors import GrmuAuditError, InputError
+from grmu_audit.errors import InconclusiveError, InputError, IntegrityError, NotFoundError
 from grmu_audit.records import Audit, ForgetRecord, ModelRef
 
 
-def compare(session: Session, models: Sequence[str], *, seed: int = 0) -> tuple[list[Audit], list[Audit | None]]:
+def compare(session: Session, models: Sequence[str], *, seed: int = 0) -> tuple[list[Audit], list[Audit | IntegrityError | None]]:
     """Measure each version over the same samples; each after the first has the first as its baseline.
 
     Args:
@@ -21,7 +22,8 @@ def compare(session: Session, models: Sequence[str], *, seed: int = 0) -> tuple[
         seed: of the attacks.
 
     Returns:
-        One audit a version, and beside it the judged audit that is stored for it, or None.
+        One audit a version, and beside it the judged audit that is stored for it: None where it was never audited, the
+        error where the stored audit cannot be relied on.
 
     Raises:
         InputError: other data or another forget set among the versions; none of them was made for a request.
@@ -60,11 +62,11 @@ def _request(session: Session, refs: Sequence[ModelRef]) -> StoredRequest:
     return stored_request(session, next(iter(made.values())))
 
 
-def _judged(session: Session, ref: ModelRef) -> Audit | None:
-    """The stored audit, if it can be relied on."""
-    from grmu_audit.tracking.audits import read_evidence
-
+def _judged(session: Session, ref: ModelRef) -> Audit | IntegrityError | None:
+    """The stored audit, why it cannot be relied on, or None where the version was never audited."""
     try:
-        return read_evidence(session.store, ref).audit
-    except GrmuAuditError:
+        return newest(session.store, ref)[0]
+    except InconclusiveError:
         return None
+    except (IntegrityError, NotFoundError) as error:
+        return IntegrityError(str(error))

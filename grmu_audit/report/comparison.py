@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from grmu_audit.errors import InputError
+from grmu_audit.errors import InputError, IntegrityError
 from grmu_audit.records import Audit, Group, MetricValue
 from grmu_audit.report import numbers, svg
 from grmu_audit.report.clean import clean, name
@@ -39,21 +39,27 @@ class Compared:
     label: str
     """``name/version``."""
     word: str
-    """Verdict on it, or NOT JUDGED."""
+    """Verdict on it, NOT JUDGED, or EVIDENCE DAMAGED."""
     state: str
-    """The verdict as a style name."""
+    """The verdict as a style name; ``breach`` for damaged evidence."""
     method: str
     """How it was made."""
     found: Lookup
     """Its numbers; the changes to the first version have the subject ``candidate-baseline``."""
+    problem: str = ""
+    """Why its stored audit cannot be relied on."""
 
 
-def compared(audits: Sequence[Audit], verdicts: Sequence[Audit | None], strings: Strings) -> list[Compared]:
+Judged = Audit | IntegrityError | None
+"""The stored audit of a version, why it cannot be relied on, or None where the version was never audited."""
+
+
+def compared(audits: Sequence[Audit], verdicts: Sequence[Judged], strings: Strings) -> list[Compared]:
     """The versions of a comparison.
 
     Args:
         audits: one a version, all over the same samples; each after the first has the first as its baseline.
-        verdicts: the judged audit of each version, or None.
+        verdicts: the judged audit of each version, None, or the error by which it cannot be relied on.
         strings: sentences.
 
     Raises:
@@ -63,11 +69,19 @@ def compared(audits: Sequence[Audit], verdicts: Sequence[Audit | None], strings:
         raise InputError(f"{len(audits)} versions to compare: give 2 to {MOST_VERSIONS}")
     result = []
     for audit, judged in zip(audits, verdicts, strict=True):
-        key = decision_key(judged) if judged is not None else "NOT_JUDGED"
-        word, state = strings.text(f"decisions.{key}"), key.lower().replace("_", "-")
+        key, state, problem = _standing(judged)
         method = name(audit.subject.method or "–") + (" + REWEIGHT" if audit.subject.reweight else "")
-        result.append(Compared(model_label(audit.subject), word, state, method, Lookup.of(audit)))
+        word = strings.text(f"decisions.{key}")
+        result.append(Compared(model_label(audit.subject), word, state, method, Lookup.of(audit), problem))
     return result
+
+
+def _standing(judged: Judged) -> tuple[str, str, str]:
+    """Key of the decision's word, style name, and what is wrong with the evidence."""
+    if isinstance(judged, IntegrityError):
+        return "EVIDENCE_DAMAGED", "breach", clean(str(judged))
+    key = decision_key(judged) if judged is not None else "NOT_JUDGED"
+    return key, key.lower().replace("_", "-"), ""
 
 
 def comparison_tables(versions: Sequence[Compared], strings: Strings) -> list[Table]:
@@ -104,7 +118,7 @@ def _cells(versions: Sequence[Compared], metric: str, group: Group | None) -> li
     return cells
 
 
-def render_comparison(audits: Sequence[Audit], verdicts: Sequence[Audit | None], kind: str = "html") -> str:
+def render_comparison(audits: Sequence[Audit], verdicts: Sequence[Judged], kind: str = "html") -> str:
     """A comparison as one self-contained HTML page, or as text.
 
     Args:

@@ -12,6 +12,7 @@ from grmu_audit.api.request import sample
 from grmu_audit.api.session import Session
 from grmu_audit.api.site import site
 from grmu_audit.api.train import pretrain, unlearn
+from grmu_audit.cli.app import execute
 from grmu_audit.data.catalog import DataSpec
 from grmu_audit.errors import InputError
 from grmu_audit.policy import load_named
@@ -114,4 +115,28 @@ def test_damaged_evidence_is_listed_as_damaged(made, tmp_path):
         session.store.tag(unlearned, {"grmu.audit_sha256": before})
     page = (tmp_path / "index.html").read_text()
     assert "EVIDENCE DAMAGED" in page
+    assert "they were edited" in page
+
+
+def test_compare_shows_damaged_evidence_beside_the_other_versions_and_exits_with_6(made, tmp_path, monkeypatch, capsys):
+    folder, session, (base, retrained, unlearned), _ = made
+    monkeypatch.chdir(folder)
+    line = ["compare", base.label, retrained.label, unlearned.label, "--out", str(tmp_path / "compare.html")]
+    assert execute(line) == 0
+    assert "EVIDENCE DAMAGED" not in capsys.readouterr().out
+    before = session.store.tags(unlearned)["grmu.audit_sha256"]
+    session.store.tag(unlearned, {"grmu.audit_sha256": "0" * 64})
+    try:
+        code = execute(line)
+    finally:
+        session.store.tag(unlearned, {"grmu.audit_sha256": before})
+    said = capsys.readouterr()
+    assert code == 6
+    words = {row.split()[0]: row for row in said.out.split("\n\n")[0].splitlines()}
+    assert "EVIDENCE DAMAGED" in words[unlearned.label]
+    assert all("NOT JUDGED" in words[ref.label] for ref in (base, retrained))
+    assert f"evidence damaged: {unlearned.label}: " in said.err
+    page = (tmp_path / "compare.html").read_text()
+    assert page.count("EVIDENCE DAMAGED") == 1
+    assert page.count("NOT JUDGED") == 2
     assert "they were edited" in page

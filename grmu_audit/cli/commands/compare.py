@@ -15,9 +15,13 @@ from grmu_audit.cli.options import FILE, open_session, seed_option
 @seed_option(0)
 @click.pass_context
 def command(ctx: click.Context, models: tuple[str, ...], out: Path | None, seed: int) -> None:
-    """Show versions side by side, with paired differences to the first: numbers, groups, small multiples."""
+    """Show versions side by side, with paired differences to the first: numbers, groups, small multiples.
+
+    Exit code 6 where the stored audit of a version was changed; all versions are shown first.
+    """
     from grmu_audit import report
     from grmu_audit.api.compare import compare
+    from grmu_audit.errors import IntegrityError
     from grmu_audit.evidence import write_atomic
 
     audits, verdicts = compare(open_session(ctx), models, seed=seed)
@@ -25,3 +29,8 @@ def command(ctx: click.Context, models: tuple[str, ...], out: Path | None, seed:
     if out is not None:
         write_atomic(out, report.render_comparison(audits, verdicts).encode())
         click.echo(f"comparison: {out}", err=True)
+    damaged = [
+        f"{audit.subject.label}: {found}" for audit, found in zip(audits, verdicts, strict=True) if isinstance(found, Exception)
+    ]
+    if damaged:
+        raise IntegrityError(f"evidence damaged: {'; '.join(damaged)}")
