@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from grmu_audit.errors import EnvironmentFailure, InputError
@@ -14,6 +18,9 @@ from grmu_audit.report.html import render_html
 PAPERS = ("A4", "Letter")
 """Paper sizes."""
 
+_SOURCE_DATE = "SOURCE_DATE_EPOCH"
+_WRITING = Lock()
+"""Held while a PDF is written: the environment belongs to the whole process."""
 _VARIABLE = re.compile(r"var\(--([\w-]+)\)")
 _TOKEN = re.compile(r"--([\w-]+): (#[0-9a-fA-F]{6})")
 _CHART = re.compile(r'<svg class="chart".*?</svg>', re.S)
@@ -72,10 +79,41 @@ def render_pdf(
         ) from None
     fetcher = URLFetcher(allowed_protocols=["data"])
     document = HTML(string=_printable(page), url_fetcher=fetcher)
-    content: bytes = document.write_pdf(
-        stylesheets=[CSS(string=_SHEET.format(paper=paper), url_fetcher=fetcher)], pdf_tags=True, pdf_identifier=_identity(page)
-    )
+    sheet = CSS(string=_SHEET.format(paper=paper), url_fetcher=fetcher)
+    with _font_date(audit):
+        content: bytes = document.write_pdf(stylesheets=[sheet], pdf_tags=True, pdf_identifier=_identity(page))
     return content
+
+
+@contextmanager
+def _font_date(audit: Audit) -> Iterator[None]:
+    """While it holds, fontTools writes the date of the audit into the fonts instead of the current time.
+
+    WeasyPrint subsets fonts with fontTools where the library HarfBuzz-Subset is missing.
+    """
+    with _WRITING:
+        before = os.environ.get(_SOURCE_DATE)
+        os.environ[_SOURCE_DATE] = str(_seconds(audit.record.get("created")))
+        try:
+            yield
+        finally:
+            if before is None:
+                del os.environ[_SOURCE_DATE]
+            else:
+                os.environ[_SOURCE_DATE] = before
+
+
+def _seconds(created: object) -> int:
+    """Seconds since 1970 of an ISO 8601 date, which is of UTC where it names no zone; 0 for what is no date.
+
+    >>> _seconds("1970-01-01T00:01:00+00:00"), _seconds("1970-01-02"), _seconds(None)
+    (60, 86400, 0)
+    """
+    try:
+        moment = datetime.fromisoformat(str(created))
+    except ValueError:
+        return 0
+    return max(0, int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()))
 
 
 def _printable(page: str) -> str:

@@ -1,7 +1,9 @@
 import io
+import os
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from support import audits
@@ -64,6 +66,26 @@ def test_a_pdf_on_letter_paper_is_as_wide_as_letter():
 def test_hostile_names_make_the_same_pdf_twice():
     audit = replace(audits.everything_undefined(), subject=replace(audits.everything_undefined().subject, name=audits.HOSTILE))
     assert render_pdf(audit) == render_pdf(audit)
+
+
+@pytest.mark.parametrize("set_before", [None, "12345"])
+def test_a_pdf_is_the_same_later_where_fonttools_subsets_the_fonts(monkeypatch, set_before):
+    """HarfBuzz-Subset writes no time; without it fontTools writes the current one into each font, unless told another."""
+    from fontTools.misc import timeTools
+    from weasyprint.pdf import fonts
+
+    asked = []
+    monkeypatch.setattr(fonts, "harfbuzz_subset", None)
+    monkeypatch.setattr(timeTools, "time", SimpleNamespace(time=lambda: asked.append(1) or 2e9 + 86400 * len(asked)))
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    if set_before is not None:
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", set_before)
+    first = render_pdf(audits.everything_undefined())
+    assert os.environ.get("SOURCE_DATE_EPOCH") == set_before
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1")
+    assert render_pdf(audits.everything_undefined()) == first
+    monkeypatch.delenv("SOURCE_DATE_EPOCH")
+    assert render_pdf(audits.everything_undefined()) == first
 
 
 def test_unknown_paper_and_missing_library_are_clear_errors(monkeypatch):
