@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from grmu_audit.data.csvfile import Cells, Kind, number_text, read_table
 from grmu_audit.errors import InputError
 from grmu_audit.metrics.grouping import crossed_names
 from grmu_audit.plugins import nearest
@@ -47,12 +49,20 @@ class _Defects:
             return
         more = len(self.found) - _MOST_DEFECTS
         lines = self.found[:_MOST_DEFECTS] + ([f"... and {more} or more others"] if more > 0 else [])
-        raise InputError(f"{self.path}: prediction file cannot be used:\n  " + "\n  ".join(lines))
+        raise InputError(
+            f"{self.path}: prediction file cannot be used (rows counted from 1 below the header):\n  " + "\n  ".join(lines)
+        )
 
 
 def _shown(value: object) -> str:
     """A cell of the file as a person would write it."""
-    return "empty" if value is None or value != value else repr(value) if isinstance(value, str) else str(value)
+    import pandas as pd
+
+    if isinstance(value, str):
+        return repr(value) if math.isnan(float(pd.to_numeric(value, errors="coerce"))) else value
+    if pd.isna(value):  # type: ignore[call-overload]
+        return "empty"
+    return number_text(float(value)) if isinstance(value, float) else str(value)
 
 
 def read_predictions(path: Path) -> Predictions:
@@ -60,23 +70,30 @@ def read_predictions(path: Path) -> Predictions:
 
     Columns: ``id``, ``split`` (retain, forget, val, test), ``target`` (class index from 0), ``attribute`` or several
     ``attribute_*`` (index from 0; several are crossed into one), and ``logit_0..`` or ``prob_0..`` or ``prediction``;
-    optional ``subject`` (any label of a person) and ``loss`` (nats).  Probabilities become log-probabilities.
+    optional ``subject`` (any label of a person) and ``loss`` (nats).  Probabilities become log-probabilities.  The table is
+    read by the rules of ``data import``: only an empty cell is a missing value, and no column may stand twice.
 
     Raises:
         InputError: the file cannot be read, or rows are wrong: up to 20 defects with row numbers, never an id.
     """
     path = Path(path)
-    return from_frame(_frame(path), path)
+    frame, header = _frame(path)
+    return from_frame(frame, path, header)
 
 
-def from_frame(frame: pd.DataFrame, path: Path) -> Predictions:
-    """A table of that form, checked; ``path`` is its name in messages.
+def from_frame(frame: pd.DataFrame, path: Path, header: Sequence[str] = ()) -> Predictions:
+    """A table of that form, checked.
+
+    Args:
+        frame: its columns; those that are not used may be absent.
+        path: its name in messages.
+        header: names of all columns of the file, among which a misspelt one is looked for; by default the frame's.
 
     Raises:
         InputError: rows are wrong: up to 20 defects with row numbers, never an id.
     """
     defects = _Defects(path, [])
-    _check_columns(frame, defects)
+    _check_columns([str(name) for name in header or frame.columns], defects)
     defects.stop()
     _check_ids(frame, defects)
     split = _splits(frame, defects)
@@ -105,34 +122,41 @@ def from_frame(frame: pd.DataFrame, path: Path) -> Predictions:
     )
 
 
-def _frame(path: Path) -> pd.DataFrame:
+def _frame(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """The columns that are used, and the names of all."""
     import pandas as pd
 
-    readers: dict[str, Callable[[Path], pd.DataFrame]] = {".csv": _read_csv, ".parquet": pd.read_parquet, ".pq": pd.read_parquet}
-    if path.suffix.lower() not in readers:
+    if path.suffix.lower() not in (".csv", ".parquet", ".pq"):
         raise InputError(f"{path}: a prediction file ends in .csv or .parquet")
     if not path.is_file():
         raise InputError(f"{path}: no such file")
-    try:
-        frame = readers[path.suffix.lower()](path)
-    except (ValueError, OSError, UnicodeError) as error:
-        raise InputError(f"{path}: cannot be read as {path.suffix[1:]}: {str(error).splitlines()[0]}") from None
-    if not len(frame):
+    table = read_table(path, _kind)
+    if not len(table):
         raise InputError(f"{path}: no rows at all")
-    return frame.reset_index(drop=True)
+    columns = {name: _cells(table, name) for name in table.header if _kind(name) != "skip"}
+    return pd.DataFrame(columns), table.header
 
 
-def _read_csv(path: Path) -> pd.DataFrame:
+def _kind(name: str) -> Kind:
+    """How a column of that name is read."""
+    if name in ("id", "split", "subject"):
+        return "text"
+    return "number" if name in _KNOWN or name.startswith("attribute_") or _NUMBERED.fullmatch(name) else "skip"
+
+
+def _cells(table: Cells, name: str) -> pd.Series:
+    """A column as numbers, or as text with None where a cell is empty; ``True`` and ``False`` alone are 1 and 0."""
     import pandas as pd
 
-    header = pd.read_csv(path, nrows=0, dtype=str).columns.tolist()
-    text = {name: str for name in header if name in ("id", "split", "subject")}
-    frame: pd.DataFrame = pd.read_csv(path, dtype=text, keep_default_na=True, na_values=["nan", "NaN"], low_memory=False)
-    return frame
+    if name in table.numbers:
+        return pd.Series(table.numbers[name])
+    cells = table.column(name)
+    if _kind(name) == "number" and {cell.lower() for cell in cells} <= {"true", "false"}:
+        return pd.Series([float(cell.lower() == "true") for cell in cells])
+    return pd.Series([cell or None for cell in cells], dtype=object)
 
 
-def _check_columns(frame: pd.DataFrame, defects: _Defects) -> None:
-    columns = [str(c) for c in frame.columns]
+def _check_columns(columns: Sequence[str], defects: _Defects) -> None:
     if not any(c == "attribute" or c.startswith("attribute_") for c in columns):
         defects.found.append("no column 'attribute' (or several 'attribute_*')")
     for name in ("id", "split", "target"):

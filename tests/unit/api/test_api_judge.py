@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from grmu_audit.api.judge import assemble, group_table, judge, now, read_audit, read_predictions, score, write_audit
@@ -102,6 +104,92 @@ def test_ids_that_look_like_numbers_stay_text(tmp_path):
     assert read_predictions(written(tmp_path, frame)).ids.tolist() == ["007", "7", "7.0"]
 
 
+@pytest.mark.parametrize("column", ["target", "attribute_sex", "logit_0", "note"])
+def test_a_column_that_stands_twice_is_refused(tmp_path, column):
+    frame = table().rename(columns={"attribute": "attribute_sex"}).assign(note="x")
+    twice = pd.concat([frame, frame[[column]]], axis=1)
+    arrays = [pa.array(twice.iloc[:, i]) for i in range(twice.shape[1])]
+    pq.write_table(pa.Table.from_arrays(arrays, names=list(twice.columns)), tmp_path / "p.parquet")
+    for path in (written(tmp_path, twice), tmp_path / "p.parquet"):
+        with pytest.raises(InputError, match=f"column '{column}' stands twice in the header"):
+            score(path)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_ids_and_subjects_that_other_programs_write_for_missing_ones_are_text(tmp_path, suffix):
+    odd = ["NA", "null", "nan", "None", "N/A", "-"]
+    frame = table(6, id=odd, split=["test"] * 6, subject=[*odd[:5], "NA"])
+    path = written(tmp_path, frame)
+    if suffix == "parquet":
+        path = tmp_path / "p.parquet"
+        frame.to_parquet(path)
+    p = read_predictions(path)
+    assert p.ids.tolist() == odd
+    assert p.subject.tolist() == [0, 1, 2, 3, 4, 0]
+
+
+def test_a_row_of_too_few_cells_and_cells_between_semicolons_are_refused(tmp_path):
+    lines = written(tmp_path, table(9)).read_text().splitlines()
+    (tmp_path / "p.csv").write_text("\n".join([*lines[:4], lines[4].rsplit(",", 1)[0], *lines[5:]]))
+    with pytest.raises(InputError, match="row 5 has 5 cells where 6 are expected"):
+        read_predictions(tmp_path / "p.csv")
+    (tmp_path / "p.csv").write_text("\n".join(lines).replace(",", ";"))
+    with pytest.raises(InputError, match="the cells are separated by semicolons"):
+        read_predictions(tmp_path / "p.csv")
+
+
+def test_csv_and_parquet_give_the_same_predictions(tmp_path):
+    frame = table().assign(loss=0.25, attribute=lambda f: f["attribute"] == 1, embedding=[[1.0, 2.0]] * 120)
+    frame.to_parquet(tmp_path / "p.parquet")
+    narrow = frame.astype({"target": "int8", "logit_0": "float32", "logit_1": "float64", "split": "category"})
+    narrow.to_parquet(tmp_path / "q.parquet")
+    first = read_predictions(written(tmp_path, frame))
+    for name in ("p.parquet", "q.parquet"):
+        other = read_predictions(tmp_path / name)
+        for part in ("ids", "split", "target", "attribute", "prediction", "logits", "loss"):
+            assert np.array_equal(getattr(first, part), getattr(other, part)), part
+    assert first.attributes == 2
+
+
+@pytest.mark.parametrize(
+    ("column", "kind", "message"),
+    [
+        ("target", "Int64", "row 6: target is not a finite number (empty)"),
+        ("attribute", "boolean", "row 6: attribute is not a finite number (empty)"),
+        ("logit_1", "Float64", "row 6: logit_1 is not a finite number (empty)"),
+        ("id", "string", "row 6: no id"),
+        ("split", "string", "row 6: split is none of retain, forget, val, test (empty)"),
+        ("subject", "string", "row 6: no subject"),
+    ],
+)
+def test_a_missing_cell_of_a_nullable_column_is_refused_with_its_row(tmp_path, column, kind, message):
+    frame = table(subject="x").astype({column: kind})
+    frame.loc[5, column] = pd.NA
+    frame.to_parquet(tmp_path / "p.parquet")
+    with pytest.raises(InputError) as caught:
+        read_predictions(tmp_path / "p.parquet")
+    assert message in str(caught.value)
+
+
+def test_a_small_parquet_file_that_unpacks_to_too_much_is_refused(tmp_path, monkeypatch):
+    ones = pa.array(np.zeros(1_000_000, dtype=np.int8))
+    names = ["id", "split", "target", "attribute", *(f"logit_{i}" for i in range(97))]
+    pq.write_table(pa.Table.from_arrays([ones] * 101, names=names), tmp_path / "p.parquet")
+    with pytest.raises(InputError, match="1,000,000 rows of 101 columns are more than 100,000,000 cells"):
+        read_predictions(tmp_path / "p.parquet")
+    long = table(300, split="x" * 200_000)
+    long.to_parquet(tmp_path / "p.parquet")
+    assert (tmp_path / "p.parquet").stat().st_size < 50_000
+    with pytest.raises(InputError, match="column 'split' holds a text of 200,000 characters"):
+        read_predictions(tmp_path / "p.parquet")
+    monkeypatch.setattr("grmu_audit.data.csvfile.MOST_BYTES", 1 << 17)
+    with pytest.raises(InputError, match=r"its columns unpacked are 2\d\d,\d{3} bytes"):
+        read_predictions(tmp_path / "p.parquet")
+    monkeypatch.setattr("grmu_audit.data.csvfile.MOST_BYTES", 100)
+    with pytest.raises(InputError, match=r"its columns are \d+,\d{3} bytes"):
+        read_predictions(tmp_path / "p.parquet")
+
+
 def test_every_defect_is_listed_with_its_row_and_never_an_id(tmp_path):
     frame = table().astype({"target": object, "attribute": object})
     frame.loc[3, "split"] = "tset"
@@ -172,7 +260,7 @@ def test_missing_and_odd_files_are_refused(tmp_path):
         with pytest.raises(InputError):
             read_predictions(tmp_path / name)
     (tmp_path / "empty.csv").write_text("")
-    with pytest.raises(InputError, match="cannot be read as csv"):
+    with pytest.raises(InputError, match="the file is empty: it needs a header line and rows"):
         read_predictions(tmp_path / "empty.csv")
 
 
