@@ -1,6 +1,6 @@
 """Forget lists: read, check, sample, write, and what they do to the group mix."""
 
-from grmu_audit.data.forget.check import check_forget_list
+from grmu_audit.data.forget.check import check_forget_list, earlier_ids
 from grmu_audit.data.forget.groups import composition, dominant_groups, group_name, reweight_weights, splits
 from grmu_audit.data.forget.parse import REQUEST_COLUMNS, ForgetList, read_forget_list
 from grmu_audit.data.forget.presets import PRESETS, class_of_text, group_of_text, preset_groups
@@ -15,6 +15,7 @@ __all__ = [
     "class_of_text",
     "composition",
     "dominant_groups",
+    "earlier_ids",
     "group_name",
     "group_of_text",
     "preset_groups",
