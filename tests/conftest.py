@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -22,9 +21,10 @@ os.environ.update(DEFAULTS | FORCED)  # what the first test that opens a store w
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """What the tests decode and tokenise goes nowhere near the person's cache."""
+def _own_places(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Neither the person's cache nor the person's key is touched, in fixtures of any scope."""
     os.environ["GRMU_AUDIT_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    os.environ["GRMU_AUDIT_HMAC_KEY_FILE"] = str(tmp_path_factory.mktemp("key") / "hmac.key")
 
 
 @pytest.fixture(autouse=True)
@@ -38,11 +38,3 @@ def _no_trace_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[No
         del os.environ[name]
     os.environ.update(before)
     assert after == before, "this test changed the environment for those that follow"
-
-
-@pytest.fixture(autouse=True)
-def _own_key(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pseudonyms of the tests are made with a key of the tests."""
-    folder = Path(tmp_path_factory.getbasetemp()) / "key"
-    folder.mkdir(exist_ok=True)
-    monkeypatch.setenv("GRMU_AUDIT_HMAC_KEY_FILE", str(folder / "hmac.key"))

@@ -95,6 +95,7 @@ def audit(
 
     check_level(level)
     ref = session.store.resolve(model)
+    session.require_key(ref)
     request = stored_request(session, ref)
     dataset = session.dataset_of(ref)
     baseline = session.store.resolve(ref.parent) if ref.parent else None

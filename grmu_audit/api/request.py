@@ -13,6 +13,7 @@ from grmu_audit.data.forget import (
     check_forget_list,
     class_of_text,
     composition,
+    earlier_ids,
     group_name,
     group_of_text,
     preset_groups,
@@ -49,7 +50,7 @@ class Request:
     dominant: tuple[Group, ...]
     """Group(s) that give the forget set."""
     names: tuple[str, ...]
-    """Pseudonyms of the ids."""
+    """Pseudonyms of the forget set: of this request and of all earlier ones of the lineage."""
     made: dict[str, object]
     """How the list was made, from its sidecar."""
 
@@ -59,7 +60,7 @@ class StoredRequest:
     """A request as read back from a run: no id in it."""
 
     digest: str
-    """Keyed digest of the forget set."""
+    """Keyed digest of the forget set, the union of all requests of the lineage."""
     names: frozenset[str]
     """Pseudonyms of the forget set."""
     dominant: tuple[Group, ...]
@@ -71,17 +72,19 @@ class StoredRequest:
 
 
 def read_request(session: Session, path: Path, dataset: Dataset, parent: ModelRef | None = None) -> Request:
-    """Read and check a forget list against a dataset and against what the lineage has already forgotten.
+    """Read and check a forget list against a dataset; what earlier requests of the lineage named stays in the forget set.
 
     Raises:
+        InputError: the operator's key is not the one that the lineage's pseudonyms were made with.
         ForgetListError: every defect with its row number.
     """
     header = dataset.header
+    parsed = read_forget_list(path)
     request = check_forget_list(
-        read_forget_list(path),
+        parsed,
         dataset.frame,
         session.key,
-        forgotten=_forgotten(session, parent),
+        earlier=earlier_ids(dataset.frame, session.key, _forgotten(session, parent)),
         class_names=header.class_names,
         attribute_names=header.attribute_names,
     )
@@ -91,13 +94,30 @@ def read_request(session: Session, path: Path, dataset: Dataset, parent: ModelRe
     named = [Group(int(t), int(a)) for t, a in made.get("groups", [])]  # type: ignore[attr-defined]
     if {(r.group.target, r.group.attribute) for r in table if r.forget} != {(g.target, g.attribute) for g in named}:
         named = []
-    return Request(request, parts, table, request_groups(table, named), tuple(pseudonyms(session.key, request.ids)), made)
+    return Request(request, parts, table, request_groups(table, named), tuple(pseudonyms(session.key, request.forget_set)), made)
+
+
+def require_key_of_model(session: Session, name: str) -> None:
+    """Return when the versions of a model, if there are any, were made with the operator's key.
+
+    Raises:
+        InputError: the newest was made with another key.
+    """
+    versions = session.store.versions(name)
+    if versions:
+        session.require_key(versions[-1])
 
 
 def _forgotten(session: Session, ref: ModelRef | None) -> frozenset[str]:
-    """Pseudonyms that the version and its ancestors have already forgotten."""
+    """Pseudonyms of all requests that the version and its ancestors were made for.
+
+    Raises:
+        InputError: one of them was made with another key.
+        IntegrityError: a stored request is missing or damaged.
+    """
     gone: set[str] = set()
     while ref is not None:
+        session.require_key(ref)
         if ref.forget_digest:
             gone |= stored_request(session, ref).names
         ref = session.store.resolve(ref.parent) if ref.parent else None
@@ -108,8 +128,9 @@ def request_artifact(request: Request) -> dict[str, Any]:
     """What a run stores of a request."""
     return {
         "schema": "grmu-audit/request/v1",
-        "digest": request.forget.digest,
+        "digest": request.forget.forget_digest,
         "count": len(request.names),
+        "request": {"digest": request.forget.digest, "count": len(request.forget.ids), "repeated": request.forget.repeated},
         "pseudonyms": sorted(request.names),
         "dominant_groups": [[g.target, g.attribute] for g in request.dominant],
         "groups": [

@@ -41,7 +41,7 @@ def checkpoints(session: Session, dataset: Dataset, recipe: Recipe, runtime: Run
                 "network": recipe.network or None,
                 "parent": [parent.label, parent.manifest_sha256] if parent else None,
                 "data": dataset.digest,
-                "request": request.forget.digest if request else None,
+                "request": request.forget.forget_digest if request else None,
                 "method": recipe.method,
                 "settings": recipe.settings,
                 "reweight": recipe.reweight,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from grmu_audit.data.catalog import DataSpec
 from grmu_audit.errors import InputError, IntegrityError
-from grmu_audit.evidence import load_key
+from grmu_audit.evidence import KEY_FILE_VARIABLE, key_check, key_path, load_key
 from grmu_audit.records import ModelRef
 
 if TYPE_CHECKING:
@@ -80,6 +80,18 @@ class Session:
                 f"{dataset.digest}: restore the data, or train a new version on it"
             )
         return dataset
+
+    def require_key(self, ref: ModelRef) -> None:
+        """Return when the operator's key is the one that the version's pseudonyms were made with, or it does not say.
+
+        Raises:
+            InputError: it is another key: no forgotten id would be recognised.
+        """
+        if ref.key_check is not None and ref.key_check != key_check(self.key):
+            raise InputError(
+                f"the pseudonyms of {ref.label} were made with another key than the one in {key_path()}: "
+                f"point {KEY_FILE_VARIABLE} at the key that they were made with"
+            )
 
     def runtime(self, seed: int, title: str | None, log: EpochLog | None = None) -> Runtime:
         """Device, precision and seed of one run."""

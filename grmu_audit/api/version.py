@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from grmu_audit.api.datasets import quality_report
 from grmu_audit.api.erasure import ERASURE, erasure_artifact
-from grmu_audit.api.request import Request, request_artifact
+from grmu_audit.api.request import Request, request_artifact, require_key_of_model
 from grmu_audit.api.resume import Make, checkpoints, made
 from grmu_audit.api.session import Session
 from grmu_audit.data.catalog import DataSpec
 from grmu_audit.datacheck import require
-from grmu_audit.evidence import canonical_json, pseudonyms
+from grmu_audit.evidence import canonical_json, key_check, pseudonyms
 from grmu_audit.records import DataCheckReport, ModelRef
 from grmu_audit.records.erasure import ErasureRecord
 
@@ -116,6 +116,7 @@ def make_evaluated(
     from grmu_audit.data.source import BatchSource
     from grmu_audit.evaluation.predict import forward
 
+    require_key_of_model(session, name)
     kind = "unlearn" if recipe.role == "unlearned" else recipe.role
     with session.store.run(name, kind, parent=recipe.parent.run_id if recipe.parent else None) as run:
         runtime, epochs = _opened(session, name, dataset, recipe, quality, run, resume)
@@ -176,7 +177,7 @@ def _registered(
 
     with tempfile.TemporaryDirectory(prefix="grmu-audit-") as folder:
         save_model(model, Path(folder) / "model")
-        tags = _tags(dataset, recipe, model.spec.architecture, facts)
+        tags = _tags(dataset, recipe, session.key, model.spec.architecture, facts)
         return session.store.register(run, name, Path(folder) / "model", role=recipe.role, tags=tags)
 
 
@@ -206,7 +207,7 @@ def _log_end(run: Run, recipe: Recipe, outputs: Outputs, runtime: Runtime, secon
         run.log_bytes(save(dict(recipe.start.tensors)), START)
 
 
-def _tags(dataset: Dataset, recipe: Recipe, architecture: str, facts: dict[str, Any]) -> dict[str, str]:
+def _tags(dataset: Dataset, recipe: Recipe, key: bytes, architecture: str, facts: dict[str, Any]) -> dict[str, str]:
     from grmu_audit.tracking import lineage_tags
 
     return lineage_tags(
@@ -215,7 +216,9 @@ def _tags(dataset: Dataset, recipe: Recipe, architecture: str, facts: dict[str, 
         parent=recipe.parent.label if recipe.parent else None,
         seed=recipe.seed,
         data_digest=dataset.digest,
-        forget_digest=recipe.request.forget.digest if recipe.request else None,
+        forget_digest=recipe.request.forget.forget_digest if recipe.request else None,
+        request_digest=recipe.request.forget.digest if recipe.request else None,
+        key_check=key_check(key),
         architecture=architecture,
         config=facts,
     )

@@ -149,7 +149,7 @@ def _part(part: str, split: str, columns: set[str], request: ForgetRequest | Non
         advice = "make the splits again from the manifest and the request"
         yield always(part, "retain and forget partition train", "training_parts", 1, advice)
     if part == "forget" and request:
-        yield row_count(part, "one row for each requested id", len(request.ids), "run 'forget check'")
+        yield row_count(part, "one row for each requested id", len(request.forget_set), "run 'forget check'")
     if part == "forget" and "retain_copies" in columns:
         advice = "add the copies to the request, else the model goes on learning from them"
         yield always(part, "no content of forget again in retain", "retain_copies", 0, advice, "warning")

@@ -49,7 +49,7 @@ def roles(frame: pd.DataFrame, request: ForgetRequest | None, splits: Splits | N
                 raise InputError(f"split {role!r} names row {rows.max()}, the manifest has {len(frame)}: make the splits again")
         return given
     split = frame["split"].to_numpy(dtype=object)
-    wanted = set(request.ids) if request else set()
+    wanted = set(request.forget_set) if request else set()
     forget = np.fromiter((name in wanted for name in frame["id"]), dtype=bool, count=len(frame))
     masks = {"retain": (split == "train") & ~forget, "forget": forget, "val": split == "val", "test": split == "test"}
     return {role: np.flatnonzero(mask).astype(np.int64) for role, mask in masks.items()}

@@ -26,6 +26,7 @@ DIGEST_PREFIX = "hmac-sha256:"
 
 _PSEUDONYM_DOMAIN = b"grmu-audit/pseudonym/v1\0"
 _SET_DOMAIN = b"grmu-audit/id-set/v1\0"
+_CHECK_DOMAIN = b"grmu-audit/key-check/v1\0"
 _KEY_BYTES = 32
 _PSEUDONYM_DIGITS = 32
 _LOST = "digests made with the old key can then no longer be recomputed"
@@ -77,6 +78,15 @@ def pseudonym(key: bytes, text: str) -> str:
 def pseudonyms(key: bytes, texts: Sequence[str]) -> list[str]:
     """``pseudonym`` of each, in order."""
     return [pseudonym(key, text) for text in texts]
+
+
+def key_check(key: bytes) -> str:
+    """HMAC-SHA256 of a fixed text, as its first 32 hex digits: tells whether two records were made with one key, and no more.
+
+    >>> key_check(bytes(32)) == key_check(bytes(32)) != key_check(bytes(31) + b"1")
+    True
+    """
+    return _mac(key, _CHECK_DOMAIN, b"").hexdigest()[:_PSEUDONYM_DIGITS]
 
 
 def set_digest(key: bytes, ids: Iterable[str]) -> str:

@@ -30,7 +30,11 @@ class ModelRef:
     data_digest: str | None = None
     """Digest of the dataset manifest that it was trained on."""
     forget_digest: str | None = None
-    """Keyed HMAC of the forget set that it was made without; None for a pretrain version."""
+    """Keyed HMAC of the forget set, the union of all requests of its lineage; None for a pretrain version."""
+    request_digest: str | None = None
+    """Keyed HMAC of the ids of its own request; None for a pretrain version, and where it was not recorded."""
+    key_check: str | None = None
+    """Check value of the key that its pseudonyms were made with (``evidence.key_check``); None where it was not recorded."""
     architecture: str | None = None
     """Architecture name."""
     config: dict[str, object] = field(default_factory=dict)
@@ -47,11 +51,27 @@ class ForgetRequest:
     """A validated forget list."""
 
     ids: tuple[str, ...]
-    """Sample ids, in file order, unique; never written to any artifact, log or report."""
+    """Sample ids that the list names, in file order, unique; never written to any artifact, log or report."""
     digest: str
     """``hmac-sha256:`` over the sorted ids with the operator's key."""
     columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Optional request fields (``request_id``, ``received_at``, ``subject``, ``ground``), aligned with ``ids``."""
+    earlier: tuple[str, ...] = ()
+    """Ids that earlier requests of the lineage named and this list does not."""
+    repeated: int = 0
+    """Ids of the list that an earlier request of the lineage named too."""
+    union_digest: str = ""
+    """``hmac-sha256:`` over ``ids`` and ``earlier``; empty where there is no earlier request."""
+
+    @property
+    def forget_set(self) -> tuple[str, ...]:
+        """Everything that may no longer be trained on: the union of all requests of the lineage."""
+        return (*self.ids, *self.earlier)
+
+    @property
+    def forget_digest(self) -> str:
+        """Digest of the forget set."""
+        return self.union_digest or self.digest
 
 
 @dataclass(frozen=True)
@@ -59,9 +79,9 @@ class Splits:
     """Row indices of the manifest by role: disjoint, and together exhaustive."""
 
     retain: tuple[int, ...]
-    """Training rows that stay."""
+    """Training rows that no request of the lineage names."""
     forget: tuple[int, ...]
-    """Training rows that must go."""
+    """Training rows that this request or an earlier one of the lineage names."""
     val: tuple[int, ...]
     """Validation rows."""
     test: tuple[int, ...]

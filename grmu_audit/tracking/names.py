@@ -52,7 +52,13 @@ TAG_DATA = "grmu.data_sha256"
 """Version: digest of the dataset manifest."""
 
 TAG_FORGET = "grmu.forget_digest"
-"""Version: keyed HMAC of the forget set."""
+"""Version: keyed HMAC of the forget set, the union of all requests of its lineage."""
+
+TAG_REQUEST = "grmu.request_digest"
+"""Version: keyed HMAC of the ids of its own request."""
+
+TAG_KEY_CHECK = "grmu.key_check"
+"""Version: check value of the key that its pseudonyms were made with."""
 
 TAG_ARCHITECTURE = "grmu.architecture"
 """Version: architecture name."""

@@ -90,6 +90,8 @@ def lineage_tags(
     seed: int | None = None,
     data_digest: str | None = None,
     forget_digest: str | None = None,
+    request_digest: str | None = None,
+    key_check: str | None = None,
     architecture: str | None = None,
     config: Mapping[str, object] | None = None,
 ) -> dict[str, str]:
@@ -102,6 +104,8 @@ def lineage_tags(
         seed: seed of the run.
         data_digest: digest of the dataset manifest.
         forget_digest: keyed HMAC of the forget set.
+        request_digest: keyed HMAC of the ids of its own request.
+        key_check: check value of the key of its pseudonyms.
         architecture: architecture name.
         config: hyper-parameters and facts of the run; plain JSON types.
 
@@ -118,6 +122,8 @@ def lineage_tags(
         names.TAG_SEED: seed,
         names.TAG_DATA: data_digest,
         names.TAG_FORGET: forget_digest,
+        names.TAG_REQUEST: request_digest,
+        names.TAG_KEY_CHECK: key_check,
         names.TAG_ARCHITECTURE: architecture,
         names.TAG_CONFIG: dict(config or {}),
     }
@@ -155,6 +161,8 @@ def ref_from_tags(name: str, version: str, run_id: str | None, tags: Mapping[str
         seed=_seed(name, version, tags),
         data_digest=tags.get(names.TAG_DATA),
         forget_digest=tags.get(names.TAG_FORGET),
+        request_digest=tags.get(names.TAG_REQUEST),
+        key_check=tags.get(names.TAG_KEY_CHECK),
         architecture=tags.get(names.TAG_ARCHITECTURE),
         config=_config(name, version, tags),
     )

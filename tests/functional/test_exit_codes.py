@@ -95,7 +95,7 @@ TABLE = [
     ("setting without value", plain("pretrain", "--name", "x", "--set", "epochs"), 2, "KEY=VALUE"),
     ("forget id that does not exist", unknown_id, 2, "row 4"),
     ("forget list that does not exist", plain("unlearn", "--model", GOOD, "--forget", "none.csv"), 2, "none.csv"),
-    ("ids already forgotten", plain("unlearn", "--model", GOOD, "--forget", "grmu-demo/ids.csv"), 2, "already forgotten"),
+    ("ids already forgotten", plain("unlearn", "--model", GOOD, "--forget", "grmu-demo/ids.csv"), 2, "already named all"),
     ("group that does not exist", plain("forget", "sample", "--model", GOOD, "--group", "7,7", "--out", "no.csv"), 2, "7"),
     ("policy that does not exist", plain("gate", "--model", GOOD, "--policy", "strictest"), 2, "default"),
     ("audit file that is none", plain("gate", "--audit", "mlruns/mlflow.db"), 2, "audit"),

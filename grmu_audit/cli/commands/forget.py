@@ -69,5 +69,9 @@ def check(ctx: click.Context, model: str, forget: Path) -> None:
     report = checked(dataset, request)
     click.echo(group_table(request.groups))
     passed = sum(result.passed for result in report.results)
-    click.echo(f"{len(request.names)} ids; {passed} of {len(report.results)} quality checks passed")
+    if request.forget.repeated:
+        click.echo(f"{request.forget.repeated} of {len(request.forget.ids)} ids were named by an earlier request already")
+    if request.forget.earlier:
+        click.echo(f"{len(request.forget.earlier)} more ids of earlier requests of the lineage stay in the forget set")
+    click.echo(f"{len(request.forget.ids)} ids; {passed} of {len(report.results)} quality checks passed")
     next_step(f"grmu-audit unlearn --model {model} --forget {forget}")

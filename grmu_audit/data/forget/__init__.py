@@ -1,6 +1,6 @@
 """Forget lists: read, check, sample, write, and what they do to the group mix."""
 
-from grmu_audit.data.forget.check import check_forget_list
+from grmu_audit.data.forget.check import check_forget_list, earlier_ids
 from grmu_audit.data.forget.groups import composition, group_name, request_groups, reweight_weights, splits
 from grmu_audit.data.forget.parse import REQUEST_COLUMNS, ForgetList, read_forget_list
 from grmu_audit.data.forget.presets import PRESETS, class_of_text, group_of_text, preset_groups
@@ -14,6 +14,7 @@ __all__ = [
     "check_forget_list",
     "class_of_text",
     "composition",
+    "earlier_ids",
     "group_name",
     "group_of_text",
     "preset_groups",

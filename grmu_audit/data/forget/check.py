@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from grmu_audit.data.forget.defects import refuse
 from grmu_audit.data.forget.groups import group_name, train_counts
 from grmu_audit.data.forget.parse import ForgetList
-from grmu_audit.evidence import pseudonym, set_digest
+from grmu_audit.errors import InputError
+from grmu_audit.evidence import KEY_FILE_VARIABLE, key_path, pseudonym, set_digest
 from grmu_audit.records import ForgetRequest
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ def check_forget_list(
     frame: pd.DataFrame,
     key: bytes,
     *,
-    forgotten: Collection[str] = (),
+    earlier: Collection[str] = (),
     class_names: Sequence[str] = (),
     attribute_names: Sequence[str] = (),
 ) -> ForgetRequest:
@@ -30,18 +31,47 @@ def check_forget_list(
         parsed: result of ``read_forget_list``.
         frame: manifest with the columns ``id`` (text), ``split``, ``target``, ``attribute``.
         key: the operator's key (``evidence.load_key``).
-        forgotten: pseudonyms of ids that an earlier request already removed.
+        earlier: ids that earlier requests of the lineage named (``earlier_ids``); the list may repeat them.
         class_names: names by class index, for messages.
         attribute_names: names by attribute index, for messages.
 
     Raises:
-        ForgetListError: ids that are unknown, repeated, of an evaluation split or already forgotten, each with its row; a
-            request that would empty the training set, a class or a group, with its name.  The message shows ids: print it, do not
-            store it.
+        ForgetListError: ids that are unknown, repeated or of an evaluation split, each with its row; a request that, together
+            with the earlier ones, would empty the training set, a class or a group, with its name; a list that names nothing
+            new.  The message shows ids: print it, do not store it.
     """
-    defects = [*_row_defects(parsed, frame, key, frozenset(forgotten)), *emptied(frame, parsed.ids, class_names, attribute_names)]
+    named = set(parsed.ids)
+    others = tuple(sorted(set(earlier) - named))
+    defects = [*_row_defects(parsed, frame), *emptied(frame, (*parsed.ids, *others), class_names, attribute_names)]
+    repeated = len(named & set(earlier))
+    if not defects and repeated == len(named):
+        defects.append(f"earlier requests already named all {repeated} ids: there is nothing left to unlearn")
     refuse(parsed.source, defects)
-    return ForgetRequest(ids=parsed.ids, digest=set_digest(key, parsed.ids), columns=dict(parsed.columns))
+    return ForgetRequest(
+        ids=parsed.ids,
+        digest=set_digest(key, parsed.ids),
+        columns=dict(parsed.columns),
+        earlier=others,
+        repeated=repeated,
+        union_digest=set_digest(key, (*parsed.ids, *others)) if others else "",
+    )
+
+
+def earlier_ids(frame: pd.DataFrame, key: bytes, forgotten: Collection[str]) -> tuple[str, ...]:
+    """The ids behind pseudonyms of earlier requests, in manifest order.
+
+    Raises:
+        InputError: some pseudonyms match no row under this key: whatever is trained next would read those rows again.
+    """
+    wanted = frozenset(forgotten)
+    found = tuple(name for name in frame["id"] if pseudonym(key, name) in wanted) if wanted else ()
+    missing = len(wanted) - len(set(found))
+    if missing:
+        raise InputError(
+            f"{missing} of {len(wanted)} ids of earlier requests match no row of the data under the key in {key_path()}: "
+            f"point {KEY_FILE_VARIABLE} at the key that they were made with"
+        )
+    return found
 
 
 def emptied(
@@ -64,7 +94,7 @@ def emptied(
             yield f"the request would empty the group {name!r} ({before[group]} training samples): keep at least one"
 
 
-def _row_defects(parsed: ForgetList, frame: pd.DataFrame, key: bytes, forgotten: frozenset[str]) -> Iterator[str]:
+def _row_defects(parsed: ForgetList, frame: pd.DataFrame) -> Iterator[str]:
     split_of: dict[str, str] = {}
     for name, split in zip(frame["id"], frame["split"], strict=True):
         if split_of.get(name, "train") == "train":  # an id that stands in two splits counts as the one that may not be forgotten
@@ -75,15 +105,13 @@ def _row_defects(parsed: ForgetList, frame: pd.DataFrame, key: bytes, forgotten:
             yield f"row {row}: the id {name!r} stands already in row {first[name]}: remove one of the two"
             continue
         first[name] = row
-        why = _defect(name, split_of.get(name), forgotten, key)
+        why = _defect(name, split_of.get(name))
         if why:
             hint = "; if this row is a header, name the column of ids 'id'" if not parsed.header and len(first) == 1 else ""
             yield f"row {row}: {why}{hint}"
 
 
-def _defect(name: str, split: str | None, forgotten: frozenset[str], key: bytes) -> str | None:
-    if forgotten and pseudonym(key, name) in forgotten:
-        return f"the id {name!r} was already forgotten by an earlier request: remove the row"
+def _defect(name: str, split: str | None) -> str | None:
     if split is None:
         return f"the id {name!r} is not in the dataset: correct or remove the row"
     if split != "train":

@@ -19,7 +19,8 @@ MANIFEST_SPLITS = ("train", "val", "test")
 
 
 def splits(frame: pd.DataFrame, request: ForgetRequest | None) -> Splits:
-    """Row positions of the manifest by role: training rows are forget when the request names them, else retain.
+    """Row positions of the manifest by role: training rows of the forget set (the union of all requests of the lineage) are
+    forget, all others retain.
 
     Args:
         frame: manifest with the columns ``id`` and ``split``.
@@ -34,7 +35,7 @@ def splits(frame: pd.DataFrame, request: ForgetRequest | None) -> Splits:
         raise InputError(
             f"{odd} of {len(frame)} manifest rows are of no split among {', '.join(MANIFEST_SPLITS)}: correct 'split'"
         )
-    wanted = set(request.ids) if request else set()
+    wanted = set(request.forget_set) if request else set()
     train = split == "train"
     forget = train & np.fromiter((value in wanted for value in ids), dtype=bool, count=len(ids))
     missing = len(wanted - set(ids[forget].tolist()))
@@ -111,7 +112,7 @@ def reweight_weights(frame: pd.DataFrame, request: ForgetRequest) -> dict[Group,
         InputError: the request leaves a group without samples, so that no weight can restore it; the group is named.
     """
     before = train_counts(frame)
-    after = train_counts(frame, without=request.ids)
+    after = train_counts(frame, without=request.forget_set)
     empty = [group_name(group) for group in before if not after.get(group, 0) > 0]
     if empty:
         raise InputError(

@@ -15,6 +15,7 @@ from grmu_audit.data.forget import (
     ForgetList,
     check_forget_list,
     composition,
+    earlier_ids,
     request_groups,
     reweight_weights,
     sample_count,
@@ -57,18 +58,37 @@ def test_a_good_list_becomes_a_request_with_the_keyed_digest():
 
 
 def test_every_kind_of_bad_row_is_reported_at_once_with_its_number():
-    parsed = listed("nobody", "train-00-00", "test-00-01", "train-00-00", "val-11-01", "train-00-05")
+    parsed = listed("nobody", "train-00-00", "test-00-01", "train-00-00", "val-11-01")
     with pytest.raises(ForgetListError) as caught:
-        check_forget_list(parsed, manifest(), KEY, forgotten={pseudonym(KEY, "train-00-05")})
+        check_forget_list(parsed, manifest(), KEY)
     lines = str(caught.value).splitlines()
-    assert lines[0].startswith("forget list ids.csv: 5 problems")
+    assert lines[0].startswith("forget list ids.csv: 4 problems")
     assert [re.search(r"row (\d+): (.*)", line).groups() for line in lines[1:]] == [
         ("2", "the id 'nobody' is not in the dataset: correct or remove the row"),
         ("4", "the id 'test-00-01' is in the test split, which no model was trained on: remove the row"),
         ("5", "the id 'train-00-00' stands already in row 3: remove one of the two"),
         ("6", "the id 'val-11-01' is in the val split, which no model was trained on: remove the row"),
-        ("7", "the id 'train-00-05' was already forgotten by an earlier request: remove the row"),
     ]
+
+
+def test_ids_of_earlier_requests_may_be_repeated_and_stay_in_the_forget_set():
+    earlier = earlier_ids(manifest(), KEY, {pseudonym(KEY, name) for name in ("train-00-05", "train-11-00")})
+    assert earlier == ("train-00-05", "train-11-00")
+    made = check_forget_list(listed("train-00-05", "train-00-06"), manifest(), KEY, earlier=earlier)
+    assert (made.ids, made.earlier, made.repeated) == (("train-00-05", "train-00-06"), ("train-11-00",), 1)
+    assert made.forget_digest == set_digest(KEY, ["train-00-05", "train-00-06", "train-11-00"]) != made.digest
+    parts = splits(manifest(), made)
+    assert len(parts.forget) == 3
+    assert len(parts.retain) == 28 - 3
+    with pytest.raises(ForgetListError, match="already named all 2 ids"):
+        check_forget_list(listed(*earlier), manifest(), KEY, earlier=earlier)
+    with pytest.raises(InputError, match="1 of 1 ids of earlier requests match no row"):
+        earlier_ids(manifest(), bytes(32), {pseudonym(KEY, "train-00-05")})
+
+
+def test_earlier_requests_and_a_new_one_may_not_empty_a_group_together():
+    with pytest.raises(ForgetListError, match="empty the group"):
+        check_forget_list(listed("train-10-02"), manifest(), KEY, earlier=("train-10-00", "train-10-01"))
 
 
 def test_a_first_row_that_may_be_a_header_gets_a_hint():

@@ -1,0 +1,143 @@
+"""Requests add up: no row that an earlier request of the lineage named is ever trained on again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from grmu_audit.api.audit import audit
+from grmu_audit.api.request import REQUEST, stored_request
+from grmu_audit.api.session import Session
+from grmu_audit.api.train import pretrain, unlearn
+from grmu_audit.data.catalog import DataSpec
+from grmu_audit.data.source import BatchSource
+from grmu_audit.errors import ForgetListError, InputError
+from grmu_audit.evidence import key_check, pseudonyms, set_digest
+from grmu_audit.policy import load_named
+from grmu_audit.records import ModelRef
+from grmu_audit.tracking import MemoryStore
+
+DATA = DataSpec("photodigits", {"renders": 1})
+SHORT = {"epochs": 1, "batch_size": 128}
+
+
+def open_session(store: MemoryStore, root: Path) -> Session:
+    session = Session(root=root, device="cpu", progress=False)
+    session.store = store  # type: ignore[misc]
+    return session
+
+
+@pytest.fixture(scope="module")
+def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[MemoryStore, ModelRef]:
+    """A pretrained version, and one that was retrained without a request of ten rows."""
+    root = tmp_path_factory.mktemp("first")
+    session = open_session(MemoryStore(root / "store"), root)
+    base = pretrain(session, "m", DATA, settings=SHORT)
+    listed(session, root / "a.csv", slice(0, 10))
+    return session.store, unlearn(session, base.label, root / "a.csv", method="retrain", settings=SHORT)  # type: ignore[return-value]
+
+
+@pytest.fixture
+def session(first: tuple[MemoryStore, ModelRef], tmp_path: Path) -> Session:
+    return open_session(first[0], tmp_path)
+
+
+@pytest.fixture
+def one(first: tuple[MemoryStore, ModelRef]) -> ModelRef:
+    return first[1]
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> set[int]:
+    """Rows that were handed out in training batches, counted where batches are made."""
+    seen: set[int] = set()
+    batches = BatchSource.batches
+
+    def counted(self: BatchSource, rows, size, generator=None, **more):  # type: ignore[no-untyped-def]
+        for batch in batches(self, rows, size, generator, **more):
+            if generator is not None:  # without one the batches are for evaluation
+                seen.update(batch.rows.tolist())
+            yield batch
+
+    monkeypatch.setattr(BatchSource, "batches", counted)
+    return seen
+
+
+def listed(session: Session, path: Path, rows: slice) -> list[str]:
+    """A forget list of some training rows of the rare group."""
+    frame = session.dataset(DATA).frame
+    rare = frame[(frame["split"] == "train") & (frame["target"] == 1) & (frame["attribute"] == 0)]
+    ids = rare["id"].tolist()[rows]
+    path.write_text("id\n" + "\n".join(ids) + "\n")
+    return ids
+
+
+def rows_of(session: Session, ids: list[str]) -> set[int]:
+    return set(np.flatnonzero(session.dataset(DATA).frame["id"].isin(ids)).tolist())
+
+
+@pytest.mark.parametrize("second", ["retrain", "cf"])
+def test_a_second_request_never_trains_on_what_the_first_erased(
+    session: Session, one: ModelRef, read: set[int], tmp_path: Path, second: str
+) -> None:
+    erased = listed(session, tmp_path / "a.csv", slice(0, 10))
+    then = listed(session, tmp_path / "b.csv", slice(10, 14))
+    two = unlearn(session, one.label, tmp_path / "b.csv", method=second, settings=SHORT)
+    train = set(session.dataset(DATA).rows("train").tolist())
+    assert read == train - rows_of(session, [*erased, *then])
+    assert two.forget_digest == set_digest(session.key, [*erased, *then])
+    assert two.request_digest == set_digest(session.key, then)
+    stored = stored_request(session, two)
+    assert stored.names == frozenset(pseudonyms(session.key, [*erased, *then]))
+    assert sum(row.forget for row in stored.groups) == 14
+    assert sum(row.retain for row in stored.groups) == len(train) - 14
+    done = audit(session, two.label, policy=load_named("default"), out=tmp_path / "out")
+    assert done.audit.data.splits["forget"] == 14
+    assert done.audit.forget is not None
+    assert done.audit.forget.count == 14
+
+
+def test_a_cumulative_list_is_accepted_and_its_repeated_rows_are_counted(session: Session, one: ModelRef, tmp_path: Path) -> None:
+    listed(session, tmp_path / "a.csv", slice(0, 10))
+    both = listed(session, tmp_path / "ab.csv", slice(0, 14))
+    two = unlearn(session, one.label, tmp_path / "ab.csv", method="retrain", settings=SHORT)
+    assert two.forget_digest == two.request_digest == set_digest(session.key, both)
+    assert two.run_id is not None
+    tree = json.loads(session.store.run_artifact(two.run_id, REQUEST) or b"")
+    assert tree["request"]["repeated"] == 10
+    with pytest.raises(ForgetListError, match="already named all 10 ids"):
+        unlearn(session, two.label, tmp_path / "a.csv", method="retrain", settings=SHORT)
+
+
+def test_another_key_ends_before_anything_is_trained(
+    session: Session, one: ModelRef, read: set[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert one.key_check == key_check(session.key)
+    count = len(session.store.versions("m"))
+    monkeypatch.setenv("GRMU_AUDIT_HMAC_KEY_FILE", str(tmp_path / "other.key"))
+    other = open_session(session.store, tmp_path)  # type: ignore[arg-type]
+    listed(other, tmp_path / "b.csv", slice(10, 14))
+    for call in (
+        lambda: unlearn(other, one.label, tmp_path / "b.csv", method="retrain", settings=SHORT),
+        lambda: audit(other, one.label, policy=load_named("default"), out=tmp_path / "out"),
+        lambda: pretrain(other, "m", DATA, settings=SHORT),
+    ):
+        with pytest.raises(InputError, match=r"another key than the one in .*other\.key"):
+            call()
+    assert not read
+    assert len(session.store.versions("m")) == count
+
+
+def test_a_lineage_without_a_key_check_is_matched_by_its_pseudonyms(
+    session: Session, one: ModelRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Versions of before the check value was recorded: a key that matches no earlier id is found all the same."""
+    monkeypatch.setattr("grmu_audit.api.session.key_check", lambda key: one.key_check)
+    monkeypatch.setenv("GRMU_AUDIT_HMAC_KEY_FILE", str(tmp_path / "other.key"))
+    other = open_session(session.store, tmp_path)  # type: ignore[arg-type]
+    listed(other, tmp_path / "b.csv", slice(10, 14))
+    with pytest.raises(InputError, match=r"10 of 10 ids of earlier requests match no row .*other\.key"):
+        unlearn(other, one.label, tmp_path / "b.csv", method="retrain", settings=SHORT)
