@@ -41,10 +41,10 @@ format: install
 	$(BIN)/ruff check --fix .
 
 docs: install
-	$(BIN)/python -m benchmarks.metric_pages --write docs/metrics
+	$(BIN)/python -m benchmarks.pages.metrics --write docs/metrics
 
 bench: install
-	$(BIN)/python -m benchmarks.effect --write docs/effect.md
+	$(BIN)/python -m benchmarks.pages.effect --write docs/effect.md
 
 clean:
 	rm -rf $(VENV) build dist grmu-demo grmu-reports .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from grmu_audit.tracking.environment import DEFAULTS, FORCED
+from grmu_audit.tracking.mlflow.environment import DEFAULTS, FORCED
 
 settings.register_profile("grmu", deadline=None)  # a busy machine is no failure
 settings.load_profile("grmu")

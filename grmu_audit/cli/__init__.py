@@ -1,5 +1,7 @@
 """The command line: parse, call one use case, print, exit."""
 
+from __future__ import annotations
+
 
 def main() -> None:
     """Entry point of the ``grmu-audit`` script."""

@@ -13,36 +13,36 @@ from grmu_audit import __version__
 from grmu_audit.errors import ExitCode, GrmuAuditError
 
 COMMANDS = {
-    "demo": "Tell the whole story on embedded real data, offline.",
-    "data": "Known datasets, their groups and splits.",
-    "forget": "Make a forget list, or check one against a dataset.",
-    "pretrain": "Train on all training samples and register the version.",
-    "register": "Make an existing checkpoint a version, and evaluate it.",
-    "retrain": "Train again from fresh weights without the forget set.",
-    "unlearn": "Make a version of a model without the forget set.",
-    "audit": "Evaluate a version, judge it, write the report.",
-    "score": "Audit prediction files of any framework.",
-    "gate": "Judge an audit by a policy: exit code 0, 1 or 3.",
-    "promote": "Give a version with a PASS the alias champion.",
-    "rollback": "Make an earlier champion the champion again.",
-    "verify": "Look for edits, moved aliases and changed files.",
-    "history": "Show the ledger of a model.",
-    "sign-off": "Put your name under an audit; two persons are needed.",
-    "evidence": "Export the evidence for a verdict, or check it offline.",
-    "requests": "Erasure requests: which are open, until when.",
-    "keys": "Make the keys that verdicts are signed with.",
-    "report": "Render an audit.json again: html, pdf, markdown, ...",
-    "compare": "Show several versions side by side.",
-    "site": "Write a static register of all audits.",
-    "policy": "Check or show a policy; print its JSON Schema.",
-    "methods": "List the unlearning methods.",
-    "metrics": "List the metrics.",
+    "demo": ("demo", "Tell the whole story on embedded real data, offline."),
+    "data": ("data", "Known datasets, their groups and splits."),
+    "forget": ("requests", "Make a forget list, or check one against a dataset."),
+    "pretrain": ("versions", "Train on all training samples and register the version."),
+    "register": ("versions", "Make an existing checkpoint a version, and evaluate it."),
+    "retrain": ("versions", "Train again from fresh weights without the forget set."),
+    "unlearn": ("versions", "Make a version of a model without the forget set."),
+    "audit": ("audit", "Evaluate a version, judge it, write the report."),
+    "score": ("audit", "Audit prediction files of any framework."),
+    "gate": ("release", "Judge an audit by a policy: exit code 0, 1 or 3."),
+    "promote": ("release", "Give a version with a PASS the alias champion."),
+    "rollback": ("release", "Make an earlier champion the champion again."),
+    "verify": ("release", "Look for edits, moved aliases and changed files."),
+    "history": ("release", "Show the ledger of a model."),
+    "sign-off": ("release", "Put your name under an audit; two persons are needed."),
+    "evidence": ("evidence", "Export the evidence for a verdict, or check it offline."),
+    "requests": ("requests", "Erasure requests: which are open, until when."),
+    "keys": ("evidence", "Make the keys that verdicts are signed with."),
+    "report": ("reports", "Render an audit.json again: html, pdf, markdown, ..."),
+    "compare": ("audit", "Show several versions side by side."),
+    "site": ("reports", "Write a static register of all audits."),
+    "policy": ("catalogs", "Check or show a policy; print its JSON Schema."),
+    "methods": ("catalogs", "List the unlearning methods."),
+    "metrics": ("catalogs", "List the metrics."),
 }
-"""Commands with their one-line help, so that the root help imports none of them."""
+"""Commands with the module that holds each and their one-line help, so that the root help imports none of them."""
 
 
 class LazyGroup(click.Group):
-    """A group whose commands live in ``grmu_audit.cli.commands.<name>`` as ``command``."""
+    """A group whose commands live in ``grmu_audit.cli.commands`` as ``<name>_command``."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names in the order of the work."""
@@ -52,14 +52,14 @@ class LazyGroup(click.Group):
         """Import the command's module."""
         if cmd_name not in COMMANDS:
             return None
-        module = importlib.import_module(f"grmu_audit.cli.commands.{cmd_name.replace('-', '_')}")
-        command: click.Command = module.command
+        module = importlib.import_module(f"grmu_audit.cli.commands.{COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The table above, without importing anything."""
         with formatter.section("Commands"):
-            formatter.write_dl(list(COMMANDS.items()))
+            formatter.write_dl([(name, help_) for name, (_, help_) in COMMANDS.items()])
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "GRMU_AUDIT"})

@@ -12,9 +12,9 @@ import click
 from grmu_audit.errors import InputError
 
 if TYPE_CHECKING:
-    from grmu_audit.api.session import Session
     from grmu_audit.data.catalog import DataSpec
     from grmu_audit.records import Audit
+    from grmu_audit.workflows.session import Session
 
 F = TypeVar("F", bound=Callable[..., Any])
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -144,8 +144,8 @@ def asked_options(function: F) -> F:
     @functools.wraps(function)
     def command(*args: Any, policy: str | None, require_sign_off: bool, public_key: tuple[Path, ...], **kwargs: Any) -> Any:
         """The command with ``asked`` in place of the three options."""
-        from grmu_audit.api.release import Asked
         from grmu_audit.policy import load_named
+        from grmu_audit.workflows.release import Asked
 
         asked = Asked(load_named(policy) if policy else None, require_sign_off, public_key)
         return function(*args, asked=asked, **kwargs)
@@ -192,7 +192,7 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, object]:
 
 def open_session(ctx: click.Context) -> Session:
     """The session of this invocation, from the root options."""
-    from grmu_audit.api.session import Session
+    from grmu_audit.workflows.session import Session
 
     root = ctx.find_root()
     options = root.obj
@@ -223,7 +223,7 @@ def write_formats(audit: Audit, formats: Sequence[str]) -> None:
         InputError: not FORMAT=FILE, or an unknown format; nothing is written then.
     """
     from grmu_audit import report
-    from grmu_audit.evidence import write_atomic
+    from grmu_audit.utils import write_atomic
 
     pairs = [text.partition("=") for text in formats]
     for (kind, equals, name), text in zip(pairs, formats, strict=True):

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from grmu_audit.api.bundle import Checked
-    from grmu_audit.api.erasure import OpenRequest
+    from grmu_audit.auditing.bundle_check import Checked
     from grmu_audit.records import DataCheckReport, GroupCount, MetricValue
+    from grmu_audit.workflows.erasure import OpenRequest
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: bool = False) -> str:
@@ -72,7 +72,7 @@ def baseline_table(metrics: Sequence[MetricValue], groups: Sequence[GroupCount])
 
 def checked_text(checked: Checked) -> str:
     """What a check of an evidence bundle found, for people."""
-    from grmu_audit.report.clean import clean
+    from grmu_audit.report.wording.names import clean
 
     lines = [f"sha256 {checked.sha256}", *(f"found: {clean(finding)}" for finding in checked.findings)]
     if checked.subject:
@@ -92,7 +92,7 @@ def checked_json(checked: Checked) -> str:
 
 def request_table(found: Sequence[OpenRequest]) -> str:
     """Erasure requests with their dates; an overdue one says so."""
-    from grmu_audit.report.clean import name
+    from grmu_audit.report.wording.names import name
 
     rows = []
     for one in found:

@@ -8,12 +8,11 @@ from dataclasses import dataclass, field, fields
 from grmu_audit.data.dataset import Dataset
 from grmu_audit.data.listing import Listing
 from grmu_audit.errors import InputError
-from grmu_audit.plugins import Registry
+from grmu_audit.utils.plugins import Registry
 
 Reader = Callable[[Mapping[str, object]], Dataset | Listing]
 datasets: Registry[Reader] = Registry("dataset", "grmu_audit.datasets")
 """Readers by dataset name; each takes its options and returns a ``Dataset``, or a ``Listing`` of files still to be decoded."""
-
 MANIFEST_ENDINGS = (".yaml", ".yml")
 """How the name of a manifest file ends; such a name is a path, not a name of ``datasets``."""
 
@@ -36,7 +35,7 @@ def read_listing(spec: DataSpec) -> Dataset | Listing:
         InputError: an option is unknown or out of range, or tables are missing or damaged.
     """
     if spec.name.endswith(MANIFEST_ENDINGS):
-        from grmu_audit.data.readers.manifest import read_manifest
+        from grmu_audit.data.readers.user_data import read_manifest
 
         return read_manifest({**spec.options, "manifest": spec.name})
     return datasets.get(spec.name)(spec.options)
@@ -57,7 +56,7 @@ def load_dataset(spec: DataSpec, *, progress: bool = False) -> Dataset:
     found = read_listing(spec)
     if isinstance(found, Dataset):
         return found
-    from grmu_audit.data.cache import decoded
+    from grmu_audit.data.images import decoded
 
     return decoded(found, progress=progress)
 
@@ -65,7 +64,7 @@ def load_dataset(spec: DataSpec, *, progress: bool = False) -> Dataset:
 @datasets.register("photodigits")
 def _photodigits(options: Mapping[str, object]) -> Dataset:
     """Handwritten digits over two photographs, made on the spot (no files needed)."""
-    from grmu_audit.data.photodigits import PhotoDigitsOptions, photodigits
+    from grmu_audit.data.readers.photodigits import PhotoDigitsOptions, photodigits
 
     known = {f.name: f.type for f in fields(PhotoDigitsOptions)}
     unknown = sorted(set(options) - set(known))

@@ -12,11 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from grmu_audit.evidence import canonical_json
+from grmu_audit.utils import canonical_json
 
 COLUMNS = ("id", "split", "target", "attribute", "subject")
 """Columns of every manifest table, in this order; the columns of single attributes follow where there are several."""
-
 KINDS = ("image", "table", "text")
 """What an input can be."""
 

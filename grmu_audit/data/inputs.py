@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from grmu_audit.data.augment import transform
-from grmu_audit.data.cache.store import ImageStore
-from grmu_audit.data.resample import Windows, crop_windows, cut_batch, cut_each, still_windows
-from grmu_audit.data.tokens import TokenInputs
+from grmu_audit.data.images.store import ImageStore
+from grmu_audit.data.images.transforms import Windows, crop_windows, cut_batch, cut_each, still_windows, transform
+from grmu_audit.data.text import TokenInputs
 from grmu_audit.errors import InputError
 
 if TYPE_CHECKING:

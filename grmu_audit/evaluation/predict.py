@@ -14,8 +14,8 @@ from grmu_audit.errors import DivergedError, IntegrityError
 from grmu_audit.records import Predictions
 
 if TYPE_CHECKING:
+    from grmu_audit.data.batches import BatchSource
     from grmu_audit.data.dataset import Dataset
-    from grmu_audit.data.source import BatchSource
     from grmu_audit.models.classifier import Classifier
     from grmu_audit.training.runtime import Runtime
 
@@ -55,7 +55,7 @@ def forward(model: Classifier, source: BatchSource, runtime: Runtime, pseudonyms
     Raises:
         DivergedError: a logit is not finite.
     """
-    from grmu_audit.training.loop import infer
+    from grmu_audit.training.inference import infer
 
     dataset = source.dataset
     rows = np.arange(len(dataset), dtype=np.int64)

@@ -7,30 +7,23 @@ from collections.abc import Mapping
 from typing import Any
 
 from grmu_audit.errors import InputError, IntegrityError
-from grmu_audit.evidence.canonical import canonical_json
 from grmu_audit.records import Audit, Decision, RuleOutcome
+from grmu_audit.utils.digests import canonical_json
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 """Type of every statement."""
-
 TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
 """Predicate type of a verdict."""
-
 SIGN_OFF = "urn:grmu-audit:sign-off:v1"
 """Predicate type of a sign-off."""
-
 ATTESTATION_FILE = "attestation.dsse.json"
 """Artifact of an audit run: the envelope around the verdict's statement."""
-
 POLICY_FILE = "policy.json"
 """The policy as judged, canonical JSON; its SHA-256 is the policy digest."""
-
 REPORT_FILE = "report.html"
 """The report for people."""
-
 QUALITY_FILE = "data_quality.json"
 """What the quality checks found, canonical JSON."""
-
 AUDIT_FILE = "audit.json"
 """The verdict document in canonical form."""
 

@@ -11,23 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grmu_audit.errors import EnvironmentFailure, InputError, IntegrityError, NotFoundError
-from grmu_audit.evidence.canonical import canonical_json
+from grmu_audit.utils.digests import canonical_json
 
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner, SSlibKey
 
 SIGNING_KEY_VARIABLE = "GRMU_AUDIT_SIGNING_KEY"
 """Environment variable that names the private key file; without it nothing is signed."""
-
 PASSPHRASE_VARIABLE = "GRMU_AUDIT_SIGNING_PASSPHRASE"  # noqa: S105  (the name of a variable)
 """Environment variable that holds the passphrase of the private key, where it has one."""
-
 PUBLIC_KEYS_VARIABLE = "GRMU_AUDIT_PUBLIC_KEYS"
 """Environment variable that lists trusted public key files, separated like ``PATH``."""
-
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 """What every envelope of this tool holds."""
-
 _LARGEST_ENVELOPE = 16 << 20
 
 

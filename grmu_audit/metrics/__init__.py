@@ -1,10 +1,10 @@
 """Metrics: pure functions from stored predictions to values that know their interval, or why they are undefined."""
 
-from grmu_audit.metrics.catalog import CATALOG, MetricSpec, spec
-from grmu_audit.metrics.changes import align, closeness, compare, mean_changes
-from grmu_audit.metrics.facts import Facts, facts
-from grmu_audit.metrics.intervals import estimate, interval
-from grmu_audit.metrics.suite import measure
+from grmu_audit.metrics.catalog import CATALOG, spec
+from grmu_audit.metrics.catalog.spec import MetricSpec
+from grmu_audit.metrics.checked_predictions import Facts, align, facts
+from grmu_audit.metrics.measure import compare, measure
+from grmu_audit.metrics.references import closeness, mean_changes
 
 __all__ = [
     "CATALOG",
@@ -13,9 +13,7 @@ __all__ = [
     "align",
     "closeness",
     "compare",
-    "estimate",
     "facts",
-    "interval",
     "mean_changes",
     "measure",
     "spec",

@@ -7,18 +7,17 @@ from dataclasses import replace
 
 import numpy as np
 
-from grmu_audit.metrics.facts import Facts, Ints
-from grmu_audit.metrics.grouping import regroup
-from grmu_audit.metrics.intervals import Statistic, estimate, interval, sample_size
-from grmu_audit.metrics.performance import cell_statistics, cells_basis
-from grmu_audit.metrics.values import Basis, defined, undefined
+from grmu_audit.intervals.combined import estimate, interval
+from grmu_audit.intervals.proportions import sample_size
+from grmu_audit.intervals.statistic import Statistic
+from grmu_audit.metrics.accuracy import cell_statistics, cells_basis
+from grmu_audit.metrics.checked_predictions import Facts, Ints, regroup
+from grmu_audit.metrics.outcome import Basis, defined, undefined
 from grmu_audit.records import MetricValue
 
 VARIANTS = ("pairwise", "paper")
 """``pairwise``: every attribute value against every other; ``paper``: the dominant group's values against the rest."""
-
 Terms = list[list[Statistic]]
-
 _MANY_CLASSES = 1000
 
 

@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from grmu_audit.metrics.attacks import log_softmax
-from grmu_audit.metrics.closed_forms import Floats
-from grmu_audit.metrics.facts import Facts
-from grmu_audit.metrics.intervals import Statistic, estimate, sample_size
-from grmu_audit.metrics.performance import cell_pairs, cells_basis
-from grmu_audit.metrics.values import Basis, defined, undefined
+from grmu_audit.intervals.closed_forms import Floats
+from grmu_audit.intervals.combined import estimate
+from grmu_audit.intervals.proportions import sample_size
+from grmu_audit.intervals.statistic import Statistic
+from grmu_audit.metrics.accuracy import cell_pairs, cells_basis
+from grmu_audit.metrics.checked_predictions import Facts
+from grmu_audit.metrics.outcome import Basis, defined, undefined
+from grmu_audit.metrics.scores import log_softmax
 from grmu_audit.records import MetricValue
 
 _LISTED = 64

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
-from pydantic import Field, PositiveInt
 from torch import nn
 
 from grmu_audit.errors import InputError, NotFoundError
+from grmu_audit.models.architecture import image, options_of
 from grmu_audit.models.classifier import Classifier, ModelSpec, Start
-from grmu_audit.models.options import Options, options_of
-from grmu_audit.plugins import Registry, nearest
+from grmu_audit.models.small_networks import SmallResnetOptions
+from grmu_audit.utils.plugins import Registry, nearest
 
-Builder = Callable[[ModelSpec], tuple[nn.Module, int]]
+if TYPE_CHECKING:
+    from grmu_audit.models.architecture import Builder
+
 architectures: Registry[Builder] = Registry("architecture", "grmu_audit.architectures")
 """Builders by name; each returns the body and the width of its features.  torchvision's are not listed here."""
 
@@ -61,13 +63,13 @@ def builder_of(name: str) -> Builder:
         InputError: ``package.module:function`` that is not on the allow-list, or cannot be loaded.
     """
     if ":" in name:
-        from grmu_audit.models.own import own_builder
+        from grmu_audit.models.custom import own_builder
 
         return own_builder(name)
     own = architectures.names()
     if name in own:
         return architectures.get(name)
-    from grmu_audit.models.vision import vision_builder, vision_names
+    from grmu_audit.models.torchvision_models import vision_builder, vision_names
 
     known = [*own, *vision_names()]
     if name not in known:
@@ -78,16 +80,9 @@ def builder_of(name: str) -> Builder:
     return vision_builder(name)
 
 
-class SmallResnetOptions(Options):
-    """Options of ``small_resnet``."""
-
-    widths: tuple[PositiveInt, ...] = Field((24, 48, 96), min_length=1)
-    """Channels of each block."""
-
-
 @architectures.register("small_resnet")
 def _small_resnet(spec: ModelSpec) -> tuple[nn.Module, int]:
-    from grmu_audit.models.small import small_resnet_body
+    from grmu_audit.models.small_networks import small_resnet_body
 
     widths = options_of(SmallResnetOptions, spec).widths
     return small_resnet_body(image(spec)[0], widths), widths[-1]
@@ -95,7 +90,7 @@ def _small_resnet(spec: ModelSpec) -> tuple[nn.Module, int]:
 
 @architectures.register("small_vit")
 def _small_vit(spec: ModelSpec) -> tuple[nn.Module, int]:
-    from grmu_audit.models.small_vit import SmallVit, SmallVitOptions
+    from grmu_audit.models.small_networks import SmallVit, SmallVitOptions
 
     options = options_of(SmallVitOptions, spec)
     return SmallVit(image(spec), options), options.dim
@@ -103,7 +98,7 @@ def _small_vit(spec: ModelSpec) -> tuple[nn.Module, int]:
 
 @architectures.register("mlp")
 def _mlp(spec: ModelSpec) -> tuple[nn.Module, int]:
-    from grmu_audit.models.table import MlpOptions, mlp_body
+    from grmu_audit.models.small_networks import MlpOptions, mlp_body
 
     options = options_of(MlpOptions, spec)
     return mlp_body(spec.image_size, options), options.hidden[-1]
@@ -111,22 +106,7 @@ def _mlp(spec: ModelSpec) -> tuple[nn.Module, int]:
 
 @architectures.register("bert")
 def _bert(spec: ModelSpec) -> tuple[nn.Module, int]:
-    from grmu_audit.models.text import BertOptions, bert_body
+    from grmu_audit.models.bert import BertOptions, bert_body
 
     options = options_of(BertOptions, spec)
     return bert_body(spec, options), options.hidden
-
-
-def image(spec: ModelSpec) -> tuple[int, int, int]:
-    """Channels, height and width.
-
-    Raises:
-        InputError: the inputs are no images.
-    """
-    if len(spec.image_size) != 3:
-        raise InputError(
-            f"{spec.architecture} is for images, but one input of this data has the shape {list(spec.image_size)}: "
-            "take mlp for tables, bert for texts"
-        )
-    channels, height, width = spec.image_size
-    return channels, height, width

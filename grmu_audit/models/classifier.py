@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 import torch
 from torch import nn
+
+from grmu_audit.errors import InputError
 
 CONTAINERS = "containers"
 """Attribute of a body: paths of those of its modules that only hold other blocks, such as ``("encoder",)``."""
@@ -97,3 +100,45 @@ class Classifier(nn.Module):
         """[b, ...] inputs -> [b, classes] logits."""
         result: torch.Tensor = self.head(self.features(pixels))
         return result
+
+
+FOREIGN_HEAD = "foreign_head"
+"""Attribute of a body: the path that the head had in the network it was taken from, such as ``fc``."""
+FOREIGN_ROOT = "foreign_root"
+"""Attribute of a body: its one part that others also save alone, without this name before theirs, such as ``bert``."""
+
+
+def detach_head(network: nn.Module, name: str) -> tuple[nn.Module, int]:
+    """Replace the last layer of a network, in place, by the identity.
+
+    Args:
+        network: its last layer with parameters, in order of definition, is linear.
+        name: what to call it in messages.
+
+    Returns:
+        The network, which now returns its penultimate features, and their width.
+
+    Raises:
+        InputError: the last layer is not linear.
+    """
+    owners = [(path, module) for path, module in network.named_modules() if any(True for _ in module.parameters(recurse=False))]
+    path, last = owners[-1] if owners else ("", network)
+    if not path or not isinstance(last, nn.Linear):
+        raise InputError(f"{name} ends in {type(last).__name__}, not in a linear layer: no other head can be put there")
+    parent, _, leaf = path.rpartition(".")
+    setattr(network.get_submodule(parent), leaf, nn.Identity())
+    setattr(network, FOREIGN_HEAD, path)
+    return network, last.in_features
+
+
+def duplicate(model: Classifier) -> Classifier:
+    """A deep copy: no parameter or buffer is shared."""
+    return copy.deepcopy(model)
+
+
+def frozen(model: Classifier) -> Classifier:
+    """A deep copy in eval mode whose parameters take no gradient: a teacher that cannot move."""
+    teacher = duplicate(model).eval()
+    for parameter in teacher.parameters():
+        parameter.requires_grad_(False)
+    return teacher

@@ -15,7 +15,7 @@ from torch import nn
 
 from grmu_audit.errors import InputError
 from grmu_audit.models.classifier import Classifier
-from grmu_audit.plugins import nearest
+from grmu_audit.utils.plugins import nearest
 
 _CHANNELS_FIRST = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.modules.instancenorm._InstanceNorm)
 _NORMS = (*_CHANNELS_FIRST, nn.LayerNorm)

@@ -14,10 +14,10 @@ from pathlib import Path
 import torch
 
 from grmu_audit.errors import IntegrityError
-from grmu_audit.evidence import canonical_json, sha256_hex, write_atomic
 from grmu_audit.models.catalog import build
 from grmu_audit.models.classifier import Classifier, ModelSpec
-from grmu_audit.models.foreign import state_digest
+from grmu_audit.models.foreign_weights import state_digest
+from grmu_audit.utils import canonical_json, sha256_hex, write_atomic
 
 STATE = "state.safetensors"
 SPEC = "model.json"

@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from grmu_audit.config import load_yaml
 from grmu_audit.errors import NotFoundError, PolicyError
-from grmu_audit.evidence import canonical_json, sha256_hex
 from grmu_audit.policy.schema import Policy, document_problems
+from grmu_audit.utils import canonical_json, load_yaml, sha256_hex
 
 _LATER = {"intervals": "wilson"}
 
@@ -29,7 +28,7 @@ def load_named(name_or_path: str | Path) -> Policy:
         NotFoundError: neither a file nor a known name.
         PolicyError: the file is invalid.
     """
-    from grmu_audit.resources import policy_file
+    from grmu_audit.utils.resources import policy_file
 
     path = Path(name_or_path)
     if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from grmu_audit.metrics.intervals import Statistic, limits
-from grmu_audit.policy.evidence_needed import decide
+from grmu_audit.intervals.combined import limits
+from grmu_audit.intervals.statistic import Statistic
+from grmu_audit.policy.sample_size import decide
 from grmu_audit.records import Decision
 
 _SMALLEST = 1e-12

@@ -10,21 +10,18 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from grmu_audit.config import Problem, ProblemsError
-from grmu_audit.metrics.catalog import CATALOG, MetricSpec
-from grmu_audit.plugins import nearest
+from grmu_audit.metrics.catalog import CATALOG
+from grmu_audit.metrics.catalog.spec import MetricSpec
 from grmu_audit.records import Group
+from grmu_audit.utils import Problem, ProblemsError
+from grmu_audit.utils.plugins import nearest
 
 POLICY_SCHEMA = "grmu-audit/policy/v1"
-
 VALUE_BOUNDS = ("max", "min", "within")
 """Bounds on the metric itself."""
-
 CHANGE_BOUNDS = ("max_change", "min_change", "max_gap")
 """Bounds on its change against the baseline or a reference."""
-
 _BOUNDS = (*VALUE_BOUNDS, *CHANGE_BOUNDS)
-
 Index = Annotated[int, Field(ge=0)]
 Text = Annotated[str, Field(min_length=1, max_length=2000)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=100)]

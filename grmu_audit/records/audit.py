@@ -2,95 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from grmu_audit.errors import InputError
-from grmu_audit.records.groups import Group
+from grmu_audit.records.data import DataCheckReport, DataRecord, ForgetRecord
 from grmu_audit.records.lineage import ModelRef
-from grmu_audit.records.measure import MetricValue
-from grmu_audit.records.quality import DataCheckReport
+from grmu_audit.records.metric_value import Group, MetricValue
 from grmu_audit.records.verdict import Verdict
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 AUDIT_SCHEMA = "grmu-audit/audit/v1"
-
-
-@dataclass(frozen=True)
-class GroupCount:
-    """How many samples a group has, part by part."""
-
-    group: Group
-    """The group."""
-    name: str
-    """Its name in words, from the manifest's class and attribute names; hostile text, escape it."""
-    train: int
-    """Training samples before the request."""
-    retain: int
-    """Training samples that stay."""
-    forget: int
-    """Training samples that must go."""
-    val: int
-    """Validation samples."""
-    test: int
-    """Test samples."""
-
-
-def dominant_groups(counts: Mapping[Group, int]) -> tuple[Group, ...]:
-    """The group(s) with the largest share of the forget set: all of them on a tie, sorted; none without a forget set.
-
-    Every path to an audit takes its dominant groups from here, so that GA is the same number on each.
-
-    Args:
-        counts: forget samples by group.
-
-    >>> dominant_groups({Group(1, 0): 4, Group(0, 0): 4, Group(0, 1): 2})
-    (Group(target=0, attribute=0), Group(target=1, attribute=0))
-    """
-    most = max(counts.values(), default=0)
-    return tuple(sorted(group for group, count in counts.items() if count == most)) if most > 0 else ()
-
-
-@dataclass(frozen=True)
-class DataRecord:
-    """The data that the audit rests on."""
-
-    manifest_sha256: str
-    """Digest over rows, columns and decoded pixels; for ``score`` the digest of the prediction file."""
-    splits: dict[str, int]
-    """Samples per split: retain, forget, val, test."""
-    name: str = ""
-    """Dataset name."""
-    groups: tuple[GroupCount, ...] = ()
-    """Group table."""
-    class_names: tuple[str, ...] = ()
-    """Names of the classes, by index."""
-    attribute_names: tuple[str, ...] = ()
-    """Names of the attribute values, by index."""
-    source: str = ""
-    """Where the data comes from, and under what licence."""
-    attribute_provenance: str = ""
-    """How the attribute labels were made."""
-    excluded: int = 0
-    """Samples left out because a label is missing."""
-
-
-@dataclass(frozen=True)
-class ForgetRecord:
-    """The forget set without the forgotten: counts and a keyed digest, never an id."""
-
-    count: int
-    """Samples."""
-    digest: str
-    """``hmac-sha256:...`` over the ids."""
-    dominant_groups: tuple[Group, ...]
-    """The group(s) that give the forget set."""
-    request: dict[str, object] = field(default_factory=dict)
-    """Request fields that may be shown (how sampled, ratio, seed, received, ground)."""
 
 
 @dataclass(frozen=True)
@@ -128,8 +53,8 @@ class Audit:
     verdict: Verdict | None = None
     """The judgement; None before a policy was applied."""
     curves: dict[str, Any] = field(default_factory=dict)
-    """Summaries for charts, in which no step stands for fewer than k people (``metrics.curves``); empty where there are none:
-    ``losses`` and ``roc`` per subject, and ``training``: per subject what each epoch logged."""
+    """Summaries for charts, in which no step stands for fewer than k people (``metrics.membership.curves``); empty where there
+    are none: ``losses`` and ``roc`` per subject, and ``training``: per subject what each epoch logged."""
     schema: str = AUDIT_SCHEMA
     """Schema name and version."""
 
@@ -171,3 +96,9 @@ def _adapter() -> TypeAdapter[Audit]:
     from pydantic import TypeAdapter
 
     return TypeAdapter(Audit)
+
+
+def sides(audit: Audit) -> dict[str, ModelRef]:
+    """Subject name to model, in the order of the audit."""
+    named = {"candidate": audit.subject} | ({"baseline": audit.baseline} if audit.baseline else {})
+    return named | {f"reference#{i + 1}": model for i, model in enumerate(audit.references)}

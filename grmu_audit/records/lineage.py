@@ -16,7 +16,7 @@ class ModelRef:
     role: str = "unknown"
     """``pretrain``, ``retrain``, ``unlearned`` or ``unknown``."""
     manifest_sha256: str | None = None
-    """SHA-256 over the version's files (see ``evidence.digests``), or None where there is no registry."""
+    """SHA-256 over the version's files (see ``utils.digests``), or None where there is no registry."""
     run_id: str | None = None
     """Tracking run that made the version."""
     parent: str | None = None
@@ -86,3 +86,37 @@ class Splits:
     """Validation rows."""
     test: tuple[int, ...]
     """Test rows."""
+
+
+@dataclass(frozen=True)
+class SystemRecord:
+    """One place where the data of a request may lie."""
+
+    name: str
+    """Its name, such as ``training store`` or ``backups``."""
+    state: str
+    """``erased``, ``scheduled`` or ``retained``."""
+    reason: str = ""
+    """Why it is retained, or when it is scheduled."""
+
+
+@dataclass(frozen=True)
+class ErasureRecord:
+    """One request among those that a run serves; it holds no sample id."""
+
+    request_id: str
+    """Id of the request, as the operator gave it; ``unnamed`` for rows without one."""
+    rows: int
+    """Samples that it names."""
+    digest: str
+    """Keyed digest of those samples."""
+    subject: str | None = None
+    """Keyed pseudonym of the person; None where the list does not say."""
+    received_at: str | None = None
+    """Date of receipt, ISO 8601; the earliest of its rows."""
+    due_at: str | None = None
+    """One month after receipt; None where the date of receipt is unknown."""
+    ground: str | None = None
+    """Ground as the operator gave it."""
+    systems: tuple[SystemRecord, ...] = ()
+    """Where else the data lies, from the operator's list."""

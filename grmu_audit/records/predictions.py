@@ -9,7 +9,6 @@ import numpy.typing as npt
 
 SPLITS = ("retain", "forget", "val", "test")
 """Split names, in the order of their codes in ``Predictions.split``."""
-
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 

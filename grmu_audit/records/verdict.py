@@ -6,7 +6,7 @@ import enum
 from dataclasses import dataclass, field
 
 from grmu_audit.errors import ExitCode
-from grmu_audit.records.groups import Group
+from grmu_audit.records.metric_value import Group
 
 
 class Decision(enum.StrEnum):

@@ -1,11 +1,11 @@
 """Reports: one audit in, one document out; HTML, PDF and text for people; JUnit, SARIF, GitHub, Markdown, JSON for machines."""
 
 from grmu_audit.report.comparison import render_comparison
+from grmu_audit.report.content.view import build_view
 from grmu_audit.report.formats import FORMATS, render
-from grmu_audit.report.html import render_html
-from grmu_audit.report.pdf import PAPERS, render_pdf
-from grmu_audit.report.register import RegisterEntry, RegisterModel, RegisterRequest, render_register
-from grmu_audit.report.view import build_view
+from grmu_audit.report.formats.html import render_html
+from grmu_audit.report.formats.pdf import PAPERS, render_pdf
+from grmu_audit.report.site import RegisterEntry, RegisterModel, RegisterRequest, render_register
 
 __all__ = [
     "FORMATS",

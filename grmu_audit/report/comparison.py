@@ -8,27 +8,27 @@ from typing import TYPE_CHECKING
 
 from grmu_audit.errors import InputError, IntegrityError
 from grmu_audit.records import Audit, Group, MetricValue
-from grmu_audit.report import numbers, svg
-from grmu_audit.report.clean import clean, name
-from grmu_audit.report.fields import Column, Table
-from grmu_audit.report.lookup import BASELINE, CANDIDATE, Lookup, model_label
-from grmu_audit.report.pages import render_page
-from grmu_audit.report.plot import Panel, even, frame
-from grmu_audit.report.strings import Strings, load_strings
-from grmu_audit.report.svg import Drawing
-from grmu_audit.report.tables import with_interval
-from grmu_audit.report.text import columns as aligned
-from grmu_audit.report.view import decision_key
-from grmu_audit.report.words import metric_words
+from grmu_audit.report.charts import svg
+from grmu_audit.report.charts.axes import Panel, even, frame
+from grmu_audit.report.charts.svg import Drawing
+from grmu_audit.report.content.lookup import BASELINE, CANDIDATE, Lookup, model_label
+from grmu_audit.report.content.series import BEFORE, BREACH, INK, LINE, PASS, SURFACE, UNDECIDED
+from grmu_audit.report.content.tables import with_interval
+from grmu_audit.report.content.view import decision_key
+from grmu_audit.report.content.view_model import Column, Table
+from grmu_audit.report.formats.html import render_page
+from grmu_audit.report.formats.text import columns as aligned
+from grmu_audit.report.wording import numbers
+from grmu_audit.report.wording.names import clean, metric_words, name
+from grmu_audit.report.wording.strings import Strings, load_strings
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MOST_VERSIONS = 6
 """Versions in one comparison."""
-
-_LOOKS = {"pass": (svg.PASS, "o"), "breach": (svg.BREACH, "X"), "inconclusive": (svg.UNDECIDED, "^")}
-_NOT_JUDGED = (svg.BEFORE, "s")
+_LOOKS = {"pass": (PASS, "o"), "breach": (BREACH, "X"), "inconclusive": (UNDECIDED, "^")}
+_NOT_JUDGED = (BEFORE, "s")
 _ROW = 20.0
 
 
@@ -190,8 +190,8 @@ def _multiple(
         frame(axes, panel, [(tick, numbers.number(tick, unit).replace(".0", "")) for tick in ticks], [])
         for index, (version, value) in enumerate(zip(versions, values, strict=True)):
             y = panel.top + _ROW * (index + 0.5)
-            axes.text(0, y + 4, svg.shorten(version.label, 17), color=svg.INK, size=svg.SMALL)
-            axes.plot([panel.left, panel.right], [y, y], color=svg.LINE, lw=1, zorder=0)
+            axes.text(0, y + 4, svg.shorten(version.label, 17), color=INK, size=svg.SMALL)
+            axes.plot([panel.left, panel.right], [y, y], color=LINE, lw=1, zorder=0)
             if value is not None and _drawable(value):
                 _point(axes, panel, y, value, _LOOKS.get(version.state, _NOT_JUDGED))
 
@@ -208,4 +208,4 @@ def _point(axes: Axes, panel: Panel, y: float, value: MetricValue, look: tuple[s
     if value.interval is not None:
         axes.plot([panel.x(edge) for edge in value.interval], [y, y], color=look[0], lw=2.2, solid_capstyle="round", zorder=2)
     place = panel.x(value.value or 0.0)
-    axes.scatter([place], [y], s=48, color=look[0], marker=look[1], edgecolors=svg.SURFACE, linewidths=1.1, zorder=3)
+    axes.scatter([place], [y], s=48, color=look[0], marker=look[1], edgecolors=SURFACE, linewidths=1.1, zorder=3)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from grmu_audit.tracking.audits import Evidence, read_evidence, record_audit, require_pass
-from grmu_audit.tracking.base import LogEntry, Run, Store
-from grmu_audit.tracking.demands import Demands, check_attestation
-from grmu_audit.tracking.ledger import Ledger, read_ledger
-from grmu_audit.tracking.memory import MemoryStore
+from grmu_audit.tracking.ledger import read_ledger
+from grmu_audit.tracking.names import lineage_tags
 from grmu_audit.tracking.promotion import Actor, Promotion, promote, resume, rollback
 from grmu_audit.tracking.references import Reference, parse_reference
-from grmu_audit.tracking.signoff import sign_off
-from grmu_audit.tracking.tags import lineage_tags
+from grmu_audit.tracking.requirements import Demands, check_attestation
+from grmu_audit.tracking.sign_off import sign_off
+from grmu_audit.tracking.store import LogEntry, Run, Store
 from grmu_audit.tracking.verification import Finding, verify
 
 __all__ = [
@@ -20,9 +19,7 @@ __all__ = [
     "Demands",
     "Evidence",
     "Finding",
-    "Ledger",
     "LogEntry",
-    "MemoryStore",
     "Promotion",
     "Reference",
     "Run",
@@ -57,10 +54,10 @@ def open_store(tracking_uri: str | None = None, registry_uri: str | None = None,
         InputError: a URI of a kind that cannot hold a registry.
         EnvironmentFailure: the server does not answer, or the database cannot be opened.
     """
-    from grmu_audit.tracking import environment
+    from grmu_audit.tracking.mlflow import environment
 
     location = environment.locate(tracking_uri, registry_uri, root)
     environment.prepare(location)
-    from grmu_audit.tracking.mlflow_store import MlflowStore
+    from grmu_audit.tracking.mlflow.store import MlflowStore
 
     return MlflowStore(location)

@@ -9,17 +9,19 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from grmu_audit.errors import BreachError, InconclusiveError, InputError, IntegrityError
-from grmu_audit.evidence import canonical_json, sha256_hex
+from grmu_audit.evidence import attestation
 from grmu_audit.evidence.attestation import verdict_statement
+from grmu_audit.evidence.ledger import Entry
 from grmu_audit.evidence.signing import seal
 from grmu_audit.records import Audit, Decision, ModelRef, RuleOutcome
-from grmu_audit.tracking import files, ledger, names
+from grmu_audit.tracking import artifacts, ledger, names
+from grmu_audit.utils import canonical_json, sha256_hex
+from grmu_audit.utils.clock import timestamp
 
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner
 
-    from grmu_audit.tracking.base import Run, Store
-
+    from grmu_audit.tracking.store import Run, Store
 
 CLOCK_SKEW = timedelta(minutes=5)
 """How far the clocks of two machines may be apart."""
@@ -74,7 +76,7 @@ def record_audit(
         raise InputError(f"the audit is about {audit.subject.label}, not about {ref.label}")
     content = canonical_json(audit.to_json())
     digest = sha256_hex(content)
-    kept = {**(shown or {}), names.AUDIT_FILE: content}
+    kept = {**(shown or {}), attestation.AUDIT_FILE: content}
     for artifact, stored in kept.items():
         run.log_bytes(stored, artifact)
     attested = _attest(run, audit, kept, signer)
@@ -109,17 +111,8 @@ def _attest(run: Run, audit: Audit, kept: Mapping[str, bytes], signer: CryptoSig
         return None
     payload = verdict_statement(audit, {name: sha256_hex(content) for name, content in kept.items()})
     envelope = seal(payload, signer)
-    run.log_bytes(envelope, names.ATTESTATION_FILE)
+    run.log_bytes(envelope, attestation.ATTESTATION_FILE)
     return sha256_hex(envelope)
-
-
-def timestamp(now: datetime | None = None) -> str:
-    """UTC, ISO 8601, to the second.
-
-    >>> timestamp(datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC))
-    '2026-01-31T12:00:00+00:00'
-    """
-    return (now or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="seconds")
 
 
 def read_evidence(store: Store, ref: ModelRef) -> Evidence:
@@ -140,12 +133,12 @@ def read_evidence(store: Store, ref: ModelRef) -> Evidence:
             f"the tags of {ref.label} do not name the audit that the ledger names as its newest: they were edited, or an"
             f" older audit was put in place of a newer one; run 'grmu-audit audit --model {ref.label}'"
         )
-    content = store.run_artifact(str(run_id), names.AUDIT_FILE)
+    content = store.run_artifact(str(run_id), attestation.AUDIT_FILE)
     if content is None:
-        raise IntegrityError(f"{names.AUDIT_FILE} of {ref.label} is gone: run {run_id} or its artifact was deleted")
+        raise IntegrityError(f"{attestation.AUDIT_FILE} of {ref.label} is gone: run {run_id} or its artifact was deleted")
     if sha256_hex(content) != recorded:
         raise IntegrityError(
-            f"{names.AUDIT_FILE} of {ref.label} was changed after the audit: its bytes no longer have the recorded digest"
+            f"{attestation.AUDIT_FILE} of {ref.label} was changed after the audit: its bytes no longer have the recorded digest"
         )
     evidence = Evidence(ref, _parse(content, ref), str(recorded), str(run_id), entered.attestation_sha256)
     _check_subject(store, evidence)
@@ -183,7 +176,7 @@ def require_pass(evidence: Evidence, now: datetime | None = None) -> None:
     _check_dates(evidence, blocking, today)
 
 
-def _index(entered: ledger.Entry) -> tuple[str | None, ...]:
+def _index(entered: Entry) -> tuple[str | None, ...]:
     """What the tags of a version must say of its newest audit."""
     return (entered.audit_run, entered.audit_sha256, entered.decision or "none", entered.policy_sha256 or "none")
 
@@ -192,10 +185,10 @@ def _parse(content: bytes, ref: ModelRef) -> Audit:
     try:
         tree = json.loads(content)
         if canonical_json(tree) != content:
-            raise IntegrityError(f"{names.AUDIT_FILE} of {ref.label} is not in canonical form: this tool did not write it")
+            raise IntegrityError(f"{attestation.AUDIT_FILE} of {ref.label} is not in canonical form: this tool did not write it")
         return Audit.from_json(tree)
     except (ValueError, InputError, RecursionError) as error:
-        raise IntegrityError(f"{names.AUDIT_FILE} of {ref.label} cannot be read: {error}") from None
+        raise IntegrityError(f"{attestation.AUDIT_FILE} of {ref.label} cannot be read: {error}") from None
 
 
 def _check_subject(store: Store, evidence: Evidence) -> None:
@@ -204,7 +197,7 @@ def _check_subject(store: Store, evidence: Evidence) -> None:
         raise IntegrityError(f"the audit that {ref.label} points at is about {subject.label}")
     if subject.manifest_sha256 is None or subject.manifest_sha256 != ref.manifest_sha256:
         raise IntegrityError(f"the audit of {ref.label} was made of other files than the registered ones: audit it again")
-    files.check_digest(ref, store.manifest_of(ref))
+    artifacts.check_digest(ref, store.manifest_of(ref))
 
 
 def _named(rules: list[RuleOutcome], decision: Decision) -> str:

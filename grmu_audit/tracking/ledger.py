@@ -1,44 +1,18 @@
-"""The promotion ledger in a store: the entries of ``evidence.chain`` as versions of the registered model ``<name>--ledger``."""
+"""The promotion ledger in a store: the entries of ``evidence.ledger`` as versions of the registered model ``<name>--ledger``."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from grmu_audit.errors import IntegrityError
-from grmu_audit.evidence.chain import (
-    KINDS,
-    LEDGER_SCHEMA,
-    TURNS,
-    Entry,
-    Ledger,
-    Numbered,
-    State,
-    inspect_chain,
-    replay,
-    running_hash,
-)
+from grmu_audit.evidence import ledger
+from grmu_audit.evidence.ledger import Entry, Ledger, Numbered, inspect_chain
 from grmu_audit.records import ModelRef
 from grmu_audit.tracking import names
 from grmu_audit.tracking.references import check_name
 
 if TYPE_CHECKING:
-    from grmu_audit.tracking.base import LogEntry, Store
-
-__all__ = [
-    "KINDS",
-    "LEDGER_SCHEMA",
-    "TURNS",
-    "Entry",
-    "Ledger",
-    "Numbered",
-    "State",
-    "append",
-    "inspect_ledger",
-    "log_name",
-    "read_ledger",
-    "replay",
-    "running_hash",
-]
+    from grmu_audit.tracking.store import LogEntry, Store
 
 
 def log_name(model: str) -> str:
@@ -70,4 +44,4 @@ def inspect_ledger(model: str, stored: list[LogEntry]) -> tuple[tuple[Numbered, 
 def append(store: Store, entry: Entry, subject: ModelRef) -> Numbered:
     """Write an entry to the store."""
     tags = entry.to_tags()
-    return Numbered(store.append(log_name(entry.model), tags, subject), tags[names.TAG_ENTRY_SHA256], entry)
+    return Numbered(store.append(log_name(entry.model), tags, subject), tags[ledger.TAG_ENTRY_SHA256], entry)

@@ -19,14 +19,43 @@ from grmu_audit.errors import (
     IntegrityError,
     NotFoundError,
 )
+from grmu_audit.evidence.ledger import Ledger, Numbered
 from grmu_audit.records import ModelRef
 from grmu_audit.tracking import ledger, names
-from grmu_audit.tracking.audits import Evidence, read_evidence, require_pass, timestamp
-from grmu_audit.tracking.conflicts import lost, moved_by_hand, unfinished
-from grmu_audit.tracking.demands import NOTHING_MORE, Demands
+from grmu_audit.tracking.audits import Evidence, read_evidence, require_pass
+from grmu_audit.tracking.requirements import NOTHING_MORE, Demands
+from grmu_audit.utils.clock import timestamp
 
 if TYPE_CHECKING:
-    from grmu_audit.tracking.base import Store
+    from grmu_audit.tracking.store import Store
+
+
+def unfinished(name: str, turn: Numbered) -> IntegrityError:
+    """A turn is open."""
+    entry = turn.entry
+    return IntegrityError(
+        f"{entry.kind} of {name}/{entry.version} (ledger entry {turn.number}, {entry.actor}, {entry.time}) has begun and not"
+        f" ended: wait for it, or if it crashed run 'grmu-audit promote --resume {name}'"
+    )
+
+
+def moved_by_hand(name: str, alias: str | None, champion: str | None) -> IntegrityError:
+    """The alias is not where the ledger says."""
+    return IntegrityError(
+        f"the alias {names.CHAMPION!r} of {name} points at {_shown(name, alias)}, the ledger says {_shown(name, champion)}: it"
+        " was moved by hand; put it back, then promote"
+    )
+
+
+def _shown(name: str, version: str | None) -> str:
+    return f"{name}/{version}" if version is not None else "nothing"
+
+
+def lost(name: str) -> IntegrityError:
+    """Another process has, or had, the turn."""
+    return IntegrityError(
+        f"another promotion of {name} took the turn: nothing was changed; look at 'grmu-audit history {name}', then try again"
+    )
 
 
 @dataclass(frozen=True)
@@ -156,7 +185,7 @@ def resume(store: Store, name: str, actor: Actor = Actor(), *, now: datetime | N
     return _finish(store, turn, ref, actor, now)
 
 
-def earlier_champions(book: ledger.Ledger) -> list[str]:
+def earlier_champions(book: Ledger) -> list[str]:
     """Versions that were champion before the present one, oldest first; the last is where a rollback leads."""
     state = book.state
     line = [n.entry.version for n in book.entries if n.number in state.ended and n.entry.version is not None]
@@ -164,7 +193,7 @@ def earlier_champions(book: ledger.Ledger) -> list[str]:
     return [version for version in reversed(seen) if version != state.champion]
 
 
-def _at_rest(store: Store, name: str) -> ledger.Ledger:
+def _at_rest(store: Store, name: str) -> Ledger:
     book = ledger.read_ledger(store, name)
     state = book.state
     if state.open is not None:
@@ -177,7 +206,7 @@ def _at_rest(store: Store, name: str) -> ledger.Ledger:
     return book
 
 
-def _passed(store: Store, book: ledger.Ledger, ref: ModelRef, actor: Actor, now: datetime | None, demands: Demands) -> Evidence:
+def _passed(store: Store, book: Ledger, ref: ModelRef, actor: Actor, now: datetime | None, demands: Demands) -> Evidence:
     try:
         evidence = read_evidence(store, ref)
         require_pass(evidence, now)
@@ -195,7 +224,7 @@ def _who(actor: Actor, now: datetime | None, *, reason: bool = True) -> dict[str
     return {"actor": actor.name, "ci_url": actor.ci_url, "time": timestamp(now), **said}
 
 
-def _move(store: Store, book: ledger.Ledger, kind: str, evidence: Evidence, actor: Actor, now: datetime | None) -> Promotion:
+def _move(store: Store, book: Ledger, kind: str, evidence: Evidence, actor: Actor, now: datetime | None) -> Promotion:
     ref, verdict = evidence.ref, evidence.audit.verdict
     wish = book.note(
         kind,
@@ -215,7 +244,7 @@ def _move(store: Store, book: ledger.Ledger, kind: str, evidence: Evidence, acto
     return _finish(store, turn, ref, actor, now)
 
 
-def _finish(store: Store, turn: ledger.Numbered, ref: ModelRef, actor: Actor, now: datetime | None) -> Promotion:
+def _finish(store: Store, turn: Numbered, ref: ModelRef, actor: Actor, now: datetime | None) -> Promotion:
     """Move the alias of an owned turn and end the turn; every step may have been done already."""
     result = Promotion(ref, turn.entry.champion_before, turn.number, changed=True)
     alias = store.aliases(ref.name).get(names.CHAMPION)
@@ -236,9 +265,7 @@ def _finish(store: Store, turn: ledger.Numbered, ref: ModelRef, actor: Actor, no
     return result
 
 
-def _abandon(
-    store: Store, turn: ledger.Numbered, ref: ModelRef, error: GrmuAuditError, actor: Actor, now: datetime | None
-) -> None:
+def _abandon(store: Store, turn: Numbered, ref: ModelRef, error: GrmuAuditError, actor: Actor, now: datetime | None) -> None:
     """Put the alias back where the turn found it, and end the turn without a new champion."""
     before = turn.entry.champion_before
     if store.aliases(ref.name).get(names.CHAMPION) == ref.version:

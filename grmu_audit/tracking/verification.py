@@ -7,13 +7,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from grmu_audit.errors import EnvironmentFailure, GrmuAuditError, IntegrityError, NotFoundError
+from grmu_audit.evidence.ledger import Ledger
 from grmu_audit.tracking import ledger, names
 from grmu_audit.tracking.audits import read_evidence, require_pass
-from grmu_audit.tracking.conflicts import moved_by_hand, unfinished
-from grmu_audit.tracking.demands import NOTHING_MORE, Demands, check_attestation
+from grmu_audit.tracking.promotion import moved_by_hand, unfinished
+from grmu_audit.tracking.requirements import NOTHING_MORE, Demands, check_attestation
 
 if TYPE_CHECKING:
-    from grmu_audit.tracking.base import Store
+    from grmu_audit.tracking.store import Store
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ def verify(store: Store, name: str, *, now: datetime | None = None, demands: Dem
     entries, defects = ledger.inspect_ledger(name, store.entries(ledger.log_name(name)))
     if defects:
         return [_finding("ledger", IntegrityError(f"the ledger of {name} is damaged: {defect}")) for defect in defects]
-    book = ledger.Ledger(name, entries)
+    book = Ledger(name, entries)
     state = book.state
     findings = [_finding("turn", unfinished(name, state.open))] if state.open is not None else []
     alias = store.aliases(name).get(names.CHAMPION)
@@ -54,7 +55,7 @@ def verify(store: Store, name: str, *, now: datetime | None = None, demands: Dem
     return findings
 
 
-def _version(store: Store, book: ledger.Ledger, version: str, now: datetime | None, demands: Demands | None) -> list[Finding]:
+def _version(store: Store, book: Ledger, version: str, now: datetime | None, demands: Demands | None) -> list[Finding]:
     """What is wrong with one audited version; ``demands`` for the champion, which must also still pass."""
     try:
         evidence = read_evidence(store, store.resolve(f"{book.model}/{version}"))

@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from grmu_audit.errors import IntegrityError
-from grmu_audit.evidence import canonical_json, write_atomic
+from grmu_audit.utils import canonical_json, write_atomic
 
 Tensors = dict[str, torch.Tensor]
 _META = "progress"

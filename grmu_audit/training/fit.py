@@ -6,10 +6,12 @@ import numpy as np
 import numpy.typing as npt
 from torch.nn import functional
 
-from grmu_audit.data.source import BatchSource
+from grmu_audit.data.batches import BatchSource
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.config import TrainConfig
-from grmu_audit.training.loop import Phase, accuracy, run_epochs, steps_of
+from grmu_audit.training.inference import accuracy
+from grmu_audit.training.loop import run_epochs, steps_of
+from grmu_audit.training.plan import Phase
 from grmu_audit.training.runtime import Runtime
 
 

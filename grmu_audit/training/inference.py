@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from grmu_audit.data.source import BatchSource
+from grmu_audit.data.batches import BatchSource
 from grmu_audit.errors import EnvironmentFailure
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.runtime import Runtime

@@ -13,20 +13,15 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from grmu_audit.data.source import Batch
+from grmu_audit.data.batches import Batch
 from grmu_audit.errors import DivergedError, IntegrityError
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.checkpoint import Saved, Stateful, load_optimizer, optimizer_tensors, prefixed
-from grmu_audit.training.config import TrainConfig
-from grmu_audit.training.inference import accuracy, infer
-from grmu_audit.training.mask import MaskGuard, ParameterMask
-from grmu_audit.training.phase import Loss, Phase, Plan
-from grmu_audit.training.progress import Progress
+from grmu_audit.training.config import TrainConfig, factor
+from grmu_audit.training.plan import MaskGuard, ParameterMask, Phase, Plan
 from grmu_audit.training.runtime import Runtime, derive_seed
-from grmu_audit.training.schedule import factor
 from grmu_audit.training.steps import gradient, make_optimizer
-
-__all__ = ["Loss", "Phase", "Plan", "accuracy", "endless", "infer", "run_epochs", "steps_of"]
+from grmu_audit.utils.progress import Progress
 
 Rate = Callable[[int, int], float]
 """Step and number of steps to the share of the peak learning rate."""

@@ -16,7 +16,7 @@ from grmu_audit.errors import EnvironmentFailure, InputError
 
 if TYPE_CHECKING:
     from grmu_audit.training.checkpoint import Checkpoints
-    from grmu_audit.training.phase import Term
+    from grmu_audit.training.plan import Term
 
 EpochLog = Callable[[int, Mapping[str, float]], None]
 """Receives the epoch number and its metrics."""

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 
 import torch
 
-from grmu_audit.data.source import Batch
+from grmu_audit.data.batches import Batch
 from grmu_audit.errors import EnvironmentFailure
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.config import TrainConfig
-from grmu_audit.training.phase import Phase
+from grmu_audit.training.plan import Phase
 from grmu_audit.training.runtime import Runtime
 
 

@@ -9,13 +9,11 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from grmu_audit.data.source import Batch
+from grmu_audit.data.batches import Batch
 from grmu_audit.models.classifier import Classifier
-from grmu_audit.models.normalisation import LEAST, GapDefinition, choose_layers, gaps, normalisation_layers, spread
-from grmu_audit.training.phase import Phase
+from grmu_audit.models.normalisation import LEAST, GapDefinition, gaps
+from grmu_audit.training.plan import Phase
 from grmu_audit.training.runtime import Runtime
-
-__all__ = ["LEAST", "FairnessGapPenalty", "GapDefinition", "choose_layers", "gaps", "normalisation_layers", "spread"]
 
 
 class FairnessGapPenalty:

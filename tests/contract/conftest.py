@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from support.memory_store import MemoryStore
 from support.servers import mlflow_server
 
-from grmu_audit.tracking import MemoryStore, Store, open_store
+from grmu_audit.tracking import Store, open_store
 
 
 @pytest.fixture(scope="session")

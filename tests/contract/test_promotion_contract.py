@@ -14,17 +14,7 @@ import pytest
 
 from grmu_audit.errors import BreachError, GrmuAuditError, InconclusiveError, InputError, IntegrityError, NotFoundError
 from grmu_audit.records import Audit, DataRecord, Decision, ForgetRecord, Group, ModelRef, RuleOutcome, Verdict
-from grmu_audit.tracking import (
-    Actor,
-    Store,
-    lineage_tags,
-    promote,
-    read_ledger,
-    record_audit,
-    resume,
-    rollback,
-    verify,
-)
+from grmu_audit.tracking import Actor, Store, lineage_tags, promote, read_ledger, record_audit, resume, rollback, verify
 
 _names = itertools.count(1)
 EVERY = ["memory", "mlflow-sqlite", "mlflow-server"]
@@ -168,7 +158,7 @@ def test_tampering_is_refused_at_promotion_and_found_by_verify(
     elif deed == "audit":
         document.write_bytes(document.read_bytes().replace(b'"retain":90', b'"retain":91'))
     elif deed == "audit-and-tag":
-        from grmu_audit.evidence import sha256_hex
+        from grmu_audit.utils import sha256_hex
 
         document.write_bytes(document.read_bytes().replace(b'"retain":90', b'"retain":91'))
         store.tag(ref, {"grmu.audit_sha256": sha256_hex(document.read_bytes())})
@@ -333,7 +323,7 @@ def test_of_eight_promotions_at_once_only_owners_move_the_champion(
 
 
 def edited(tags: Mapping[str, str], number: int) -> dict[str, str]:
-    from grmu_audit.evidence import sha256_hex
+    from grmu_audit.utils import sha256_hex
 
     text = tags["grmu.ledger.entry"].replace('"actor":"alice"', '"actor":"mallory"')
     assert text != tags["grmu.ledger.entry"], number

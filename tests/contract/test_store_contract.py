@@ -9,10 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from support.memory_store import MemoryStore
 
 from grmu_audit.errors import InputError, IntegrityError, NotFoundError
 from grmu_audit.records import ModelRef
-from grmu_audit.tracking import MemoryStore, Store, lineage_tags
+from grmu_audit.tracking import Store, lineage_tags
 
 _names = itertools.count(1)
 pytestmark = pytest.mark.parametrize("opened", ["memory", "mlflow-sqlite", "mlflow-server"], indirect=True, scope="module")

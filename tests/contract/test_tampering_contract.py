@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.judged import audited, key_pair, policy, predictions, version
+from support.judged_audits import audited, key_pair, policy, predictions, version
 
 from grmu_audit.errors import GrmuAuditError, InconclusiveError, InputError, IntegrityError
 from grmu_audit.evidence.signing import load_public_key, load_signer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.told import Told, told
+from support.progress_lines import Told, told
 
 
 @pytest.fixture(scope="session")

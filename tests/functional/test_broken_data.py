@@ -12,7 +12,7 @@ from PIL import Image
 from support import layouts
 
 from grmu_audit.cli.app import execute
-from grmu_audit.data.decode import UndecodableError, decode, outline
+from grmu_audit.data.images.decode import UndecodableError, decode, outline
 
 FIRST = Path("images/train/000.jpg")
 

@@ -16,9 +16,9 @@ import yaml
 from jsonschema import Draft4Validator
 from support.audits import ALL
 
-from grmu_audit.api import judge
+from grmu_audit.auditing import audit_files
 from grmu_audit.records import Audit
-from grmu_audit.report import render
+from grmu_audit.report.formats import render
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMAS = ROOT / "tests" / "schemas"
@@ -69,7 +69,7 @@ def gate(folder: Path, name: str) -> tuple[int, dict[str, str], str]:
     program = folder / "bin" / "grmu-audit"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m grmu_audit "$@"\n')
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    judge.write_audit(ALL[name](), folder / "audit.json")
+    audit_files.write_audit(ALL[name](), folder / "audit.json")
     rules = [{"id": "a", "metric": "GA", "min": 0.5, "evidence": "point"}]
     chosen = {"schema": "grmu-audit/policy/v1", "name": "ours", "minimum_group_size": 1, "rules": rules}
     (folder / "our policy.yaml").write_text(yaml.safe_dump(chosen))

@@ -6,18 +6,19 @@ from datetime import date
 import pytest
 from support.browser import chromium
 
-from grmu_audit.api.audit import audit
-from grmu_audit.api.compare import compare
-from grmu_audit.api.request import sample
-from grmu_audit.api.session import Session
-from grmu_audit.api.site import site
-from grmu_audit.api.train import pretrain, unlearn
 from grmu_audit.cli.app import execute
 from grmu_audit.data.catalog import DataSpec
 from grmu_audit.errors import InputError
 from grmu_audit.policy import load_named
 from grmu_audit.records import Group
 from grmu_audit.report import render_comparison
+from grmu_audit.workflows.audits.comparison import compare
+from grmu_audit.workflows.audits.pipeline import audit
+from grmu_audit.workflows.forget_requests import sample
+from grmu_audit.workflows.session import Session
+from grmu_audit.workflows.site import site
+from grmu_audit.workflows.versions.pretraining import pretrain
+from grmu_audit.workflows.versions.unlearning import unlearn
 
 pytestmark = pytest.mark.slow
 QUICK = {"epochs": 1}

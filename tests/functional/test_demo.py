@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from support.told import Told
+from support.progress_lines import Told
 
 ROWS = ("pretrain", "retrain", "retrain + REWEIGHT", "MIU", "gradient ascent")
 

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.progress_lines import Told
 from support.servers import kill, mlflow_server
-from support.told import Told
 
 from grmu_audit.cli.app import execute
 from grmu_audit.data.catalog import datasets
-from grmu_audit.data.photodigits import PhotoDigitsOptions, photodigits
+from grmu_audit.data.readers.photodigits import PhotoDigitsOptions, photodigits
 from grmu_audit.errors import ExitCode
 
 FIRST, GOOD, BAD = "photodigits/1", "photodigits/4", "photodigits/5"
@@ -120,14 +120,14 @@ def test_every_code_of_the_table_is_used() -> None:
 
 
 def test_failures_register_nothing(here: Told) -> None:
-    from grmu_audit.api.session import Session
+    from grmu_audit.workflows.session import Session
 
     assert Session().store.models() == ["photodigits"]
     assert [v.version for v in Session().store.versions("photodigits")] == ["1", "2", "3", "4", "5"]
 
 
 def test_altered_weights_are_refused_at_promotion(here: Told, capsys: pytest.CaptureFixture[str]) -> None:
-    from grmu_audit.api.session import Session
+    from grmu_audit.workflows.session import Session
 
     run = Session().store.resolve(GOOD).run_id
     path = next((here.folder / "mlruns").rglob(f"{run}/artifacts/model/state.safetensors"))
@@ -156,12 +156,12 @@ def test_stopped_server_is_an_environment_failure(tmp_path: Path, capsys: pytest
 def test_unexpected_exceptions_exit_4_and_hide_the_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from grmu_audit.api import describe
+    from grmu_audit.workflows import catalogs
 
     def explode(*_: object, **__: object) -> None:
         raise ZeroDivisionError("planted")
 
-    monkeypatch.setattr(describe, "describe", explode)
+    monkeypatch.setattr(catalogs, "describe", explode)
     assert execute(["data", "describe", "photodigits"]) == ExitCode.ENVIRONMENT
     hidden = capsys.readouterr().err
     assert "internal failure: ZeroDivisionError: planted" in hidden

@@ -55,7 +55,7 @@ def test_wheel_works_from_another_directory(wheel: Path, tmp_path: Path) -> None
 
 
 def test_judgement_core_loads_nothing_heavy(tmp_path: Path) -> None:
-    code = f"import sys, grmu_audit.api.judge; print([m for m in {HEAVY} if m in sys.modules])"
+    code = f"import sys, grmu_audit.auditing.scoring; print([m for m in {HEAVY} if m in sys.modules])"
     assert python("-c", code, cwd=tmp_path).stdout.strip() == "[]"
 
 

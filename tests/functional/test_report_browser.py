@@ -8,14 +8,7 @@ from support import audits
 from support.browser import WIDTHS, axe_source, chromium, unlike_golden, violations
 
 from grmu_audit.records import Decision
-from grmu_audit.report import (
-    RegisterEntry,
-    RegisterModel,
-    RegisterRequest,
-    render_comparison,
-    render_html,
-    render_register,
-)
+from grmu_audit.report import RegisterEntry, RegisterModel, RegisterRequest, render_comparison, render_html, render_register
 
 pytestmark = pytest.mark.browser
 

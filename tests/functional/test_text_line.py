@@ -9,8 +9,8 @@ import pytest
 import torch
 from support import multinli
 
-from grmu_audit.api.session import Session
 from grmu_audit.cli.app import execute
+from grmu_audit.workflows.session import Session
 
 TINY = {"hidden": 32, "layers": 2, "heads": 2, "intermediate": 64, "positions": 64}
 

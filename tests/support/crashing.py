@@ -18,8 +18,8 @@ PRELOAD = [
     "mlflow",
     "mlflow.store.tracking.sqlalchemy_store",
     "great_expectations",
-    "grmu_audit.api.train",
-    "grmu_audit.api.release",
+    "grmu_audit.workflows.versions.unlearning",
+    "grmu_audit.workflows.release",
     "grmu_audit.tracking.mlflow_store",
     "grmu_audit.models.catalog",
     "grmu_audit.unlearning.catalog",
@@ -103,7 +103,7 @@ def _hook(fatal: int | None, pipe: Any) -> None:
 
 def session(root: Path) -> Any:
     """A quiet session on the embedded store."""
-    from grmu_audit.api.session import Session
+    from grmu_audit.workflows.session import Session
 
     return Session(root=root, tracking_uri=f"sqlite:///{root}/mlflow.db", progress=False, device="cpu", actor="tester")
 
@@ -111,10 +111,10 @@ def session(root: Path) -> Any:
 def _pretrain(task: Task) -> None:
     import torch
 
-    from grmu_audit.api.request import sample
-    from grmu_audit.api.train import pretrain
     from grmu_audit.data.catalog import DataSpec
     from grmu_audit.records import Group
+    from grmu_audit.workflows.forget_requests import sample
+    from grmu_audit.workflows.versions.pretraining import pretrain
 
     torch.set_num_threads(1)
     own = session(task.root)
@@ -126,20 +126,20 @@ def _pretrain(task: Task) -> None:
 def _unlearn(task: Task) -> None:
     import torch
 
-    from grmu_audit.api.train import unlearn
+    from grmu_audit.workflows.versions.unlearning import unlearn
 
     torch.set_num_threads(1)
     unlearn(session(task.root), task.model, task.root / "ids.csv", method="gradient_ascent", settings={"epochs": 1})
 
 
 def _promote(task: Task) -> None:
-    from grmu_audit.api.release import promote
+    from grmu_audit.workflows.release import promote
 
     promote(session(task.root), task.model, "test")
 
 
 def _rollback(task: Task) -> None:
-    from grmu_audit.api.release import rollback
+    from grmu_audit.workflows.release import rollback
 
     name, _, to = task.model.partition("/")
     rollback(session(task.root), name, "test", to)

@@ -13,10 +13,11 @@ from typing import Any
 
 import torch
 
-from grmu_audit.data.source import Batch, BatchSource
+from grmu_audit.data.batches import Batch, BatchSource
 from grmu_audit.models.weights import load_model, save_model
 from grmu_audit.training.checkpoint import Checkpoints
-from grmu_audit.unlearning.base import UnlearningData, unlearn
+from grmu_audit.unlearning.apply import unlearn
+from grmu_audit.unlearning.data import UnlearningData
 
 KEY = "battery"
 
@@ -58,7 +59,7 @@ def _die(name: str, settings: dict[str, Any], model: Path, parts: list[list[int]
     import numpy as np
     from support.tiny import CPU, dataset, runtime
 
-    from grmu_audit.unlearning.catalog import methods
+    from grmu_audit.unlearning.methods import methods
 
     torch.set_num_threads(threads)
     source = Counted(BatchSource(dataset(), CPU), last, lambda: os.kill(os.getpid(), signal.SIGKILL))

@@ -8,15 +8,15 @@ from functools import cache
 import numpy as np
 import torch
 
+from grmu_audit.data.batches import BatchSource
 from grmu_audit.data.dataset import Dataset
-from grmu_audit.data.photodigits import PhotoDigitsOptions, photodigits
-from grmu_audit.data.source import BatchSource
+from grmu_audit.data.readers.photodigits import PhotoDigitsOptions, photodigits
 from grmu_audit.models.catalog import build
 from grmu_audit.models.classifier import Classifier, ModelSpec
 from grmu_audit.training.config import TrainConfig
 from grmu_audit.training.fit import fit
 from grmu_audit.training.runtime import Runtime, derive_seed
-from grmu_audit.unlearning.base import UnlearningData
+from grmu_audit.unlearning.data import UnlearningData
 
 CPU = torch.device("cpu")
 

@@ -10,10 +10,9 @@ from pathlib import Path
 
 import pytest
 from support.crashing import Doomed, End, Task, moments
-from support.judged import audit_of, policy, predictions, version
+from support.judged_audits import audit_of, policy, predictions, version
 
 from grmu_audit.errors import InconclusiveError
-from grmu_audit.evidence import folder_manifest, manifest_sha256
 from grmu_audit.records import Decision, ModelRef
 from grmu_audit.tracking import (
     Actor,
@@ -27,6 +26,7 @@ from grmu_audit.tracking import (
     rollback,
     verify,
 )
+from grmu_audit.utils import folder_manifest, manifest_sha256
 
 KILLS: dict[str, int] = {}
 RANDOM = {"promote": 14, "rollback": 14, "unlearn": 4}

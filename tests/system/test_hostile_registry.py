@@ -14,12 +14,13 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from support.judged import version
+from support.judged_audits import version
+from support.memory_store import MemoryStore
 
 from grmu_audit.errors import GrmuAuditError, IntegrityError
-from grmu_audit.evidence import folder_manifest, manifest_sha256
 from grmu_audit.records import ModelRef
-from grmu_audit.tracking import MemoryStore, Store, files, open_store
+from grmu_audit.tracking import Store, artifacts, open_store
+from grmu_audit.utils import folder_manifest, manifest_sha256
 
 RUN = "0" * 32
 HTML = "<script>alert(1)</script>\x1b[31m"
@@ -219,9 +220,9 @@ def test_links_and_a_gigabyte_of_model_json_in_the_artifact_folder(tmp_path: Pat
 
 
 def test_markup_in_tags_and_names_reaches_no_terminal_and_no_page(tmp_path: Path) -> None:
-    from support.judged import audited, policy, predictions
+    from support.judged_audits import audited, policy, predictions
 
-    from grmu_audit.report.clean import name
+    from grmu_audit.report.wording.names import name
 
     store = MemoryStore(tmp_path / "store")
     ref = version(store, "faces", tmp_path / "v")
@@ -252,4 +253,4 @@ def test_the_disk_is_full_and_nothing_is_half_there(tmp_path: Path) -> None:
     assert int(caught.value.exit_code) == 4
     assert not (tmp_path / "model").exists()
     assert [path.name for path in tmp_path.glob(".grmu-audit-*")] == []
-    assert files.folder_digest(store.fetch(ref, tmp_path / "model"), "x") == ref.manifest_sha256
+    assert artifacts.folder_digest(store.fetch(ref, tmp_path / "model"), "x") == ref.manifest_sha256

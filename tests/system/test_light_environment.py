@@ -10,11 +10,11 @@ from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
 import pytest
-from support.judged import audited, key_pair, policy, predictions, version
+from support.judged_audits import audited, key_pair, policy, predictions, version
+from support.memory_store import MemoryStore
 
-from grmu_audit.api import judge
-from grmu_audit.api.export import export_bundle
-from grmu_audit.tracking import MemoryStore
+from grmu_audit.auditing import audit_files
+from grmu_audit.workflows.audits.stored import export_bundle
 
 ROOT = Path(__file__).resolve().parents[2]
 LIGHT = ROOT / "requirements-gate.txt"
@@ -74,7 +74,7 @@ def test_the_gate_judges_there(site: Path, tmp_path: Path) -> None:
     store = MemoryStore(tmp_path / "store")
     ref = version(store, "faces", tmp_path / "v")
     audit = audited(store, ref, [predictions(100)], policy())
-    judge.write_audit(audit, tmp_path / "audit.json")
+    audit_files.write_audit(audit, tmp_path / "audit.json")
     for bound, code in ((0.3, 0), (0.9999, 1)):
         text = json.dumps(policy(bound).model_dump(mode="json", by_alias=True))
         (tmp_path / "policy.yaml").write_text(text)

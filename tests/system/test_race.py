@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.judged import audit_of, policy, predictions, version
+from support.judged_audits import audit_of, policy, predictions, version
 from support.racing import Outcome, Racers
 
 from grmu_audit.records import Audit, ModelRef

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support.judged import audited, policy, predictions, version
+from support.judged_audits import audited, policy, predictions, version
 from support.servers import database, free_port, kill, mlflow_server
 
 from grmu_audit.cli.app import execute
@@ -122,12 +122,12 @@ def test_a_bundle_comes_over_the_network_too(served: Served, monkeypatch: pytest
 
 
 def test_a_server_that_dies_in_the_middle_registers_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from grmu_audit.tracking import files
+    from grmu_audit.tracking import artifacts
 
     backend, port = f"sqlite:///{tmp_path}/dying.db", free_port()
     for name, value in (("MAX_RETRIES", "2"), ("BACKOFF_FACTOR", "0")):
         monkeypatch.setenv(f"MLFLOW_HTTP_REQUEST_{name}", value)
-    real = files.check_digest
+    real = artifacts.check_digest
     with mlflow_server(tmp_path / "one", backend, port=port) as url:
         store = open_store(url)
 
@@ -136,10 +136,10 @@ def test_a_server_that_dies_in_the_middle_registers_nothing(tmp_path: Path, monk
             real(ref, found)
             kill(url)
 
-        monkeypatch.setattr(files, "check_digest", die)
+        monkeypatch.setattr(artifacts, "check_digest", die)
         with pytest.raises(EnvironmentFailure, match="cannot"):
             version(store, "lost", tmp_path / "v")
-    monkeypatch.setattr(files, "check_digest", real)
+    monkeypatch.setattr(artifacts, "check_digest", real)
     with mlflow_server(tmp_path / "one", backend, port=port) as url:
         assert open_store(url).versions("lost") == []
         assert version(open_store(url), "lost", tmp_path / "again").version == "1"

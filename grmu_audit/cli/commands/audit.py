@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from grmu_audit.cli.options import FOLDER, json_option, model_option, next_step, open_session, policy_option, seed_option
+from grmu_audit.cli.options import FILE, FOLDER, json_option, model_option, next_step, open_session, policy_option, seed_option
 
 
 @click.command("audit")
@@ -34,7 +34,7 @@ from grmu_audit.cli.options import FOLDER, json_option, model_option, next_step,
 @seed_option(0)
 @json_option
 @click.pass_context
-def command(
+def audit_command(
     ctx: click.Context,
     model: str,
     policy: str,
@@ -52,10 +52,10 @@ def command(
     Exits 0 whatever the verdict: 'gate' turns the verdict into an exit code.
     """
     from grmu_audit import report
-    from grmu_audit.api.audit import audit
-    from grmu_audit.api.shadow import Asking
     from grmu_audit.policy import load_named
     from grmu_audit.records.verdict import Decision
+    from grmu_audit.workflows.audits.pipeline import audit
+    from grmu_audit.workflows.audits.shadow import Asking
 
     session = open_session(ctx)
     ref = session.store.resolve(model)
@@ -76,3 +76,73 @@ def command(
     click.echo(f"report: {done.folder / 'report.html'}", err=True)
     passed = done.audit.verdict is not None and done.audit.verdict.decision is Decision.PASS
     next_step(f"grmu-audit promote --model {ref.label}" if passed else "read the reasons in the report; grmu-audit methods")
+
+
+@click.command("compare")
+@click.argument("models", nargs=-1, required=True, metavar="MODEL MODEL...")
+@click.option("--out", type=FILE, help="Write the comparison as an HTML page here.")
+@seed_option(0)
+@click.pass_context
+def compare_command(ctx: click.Context, models: tuple[str, ...], out: Path | None, seed: int) -> None:
+    """Show versions side by side, with paired differences to the first: numbers, groups, small multiples.
+
+    Exit code 6 where the stored audit of a version was changed; all versions are shown first.
+    """
+    from grmu_audit import report
+    from grmu_audit.errors import IntegrityError
+    from grmu_audit.utils import write_atomic
+    from grmu_audit.workflows.audits.comparison import compare
+
+    audits, verdicts = compare(open_session(ctx), models, seed=seed)
+    click.echo(report.render_comparison(audits, verdicts, "text"))
+    if out is not None:
+        write_atomic(out, report.render_comparison(audits, verdicts).encode())
+        click.echo(f"comparison: {out}", err=True)
+    damaged = [
+        f"{audit.subject.label}: {found}" for audit, found in zip(audits, verdicts, strict=True) if isinstance(found, Exception)
+    ]
+    if damaged:
+        raise IntegrityError(f"evidence damaged: {'; '.join(damaged)}")
+
+
+@click.command("score")
+@click.option("--predictions", required=True, type=FILE, help="Prediction file (csv or parquet) of the model to audit.")
+@click.option("--baseline", type=FILE, help="Prediction file of the model before unlearning.")
+@click.option("--reference", multiple=True, type=FILE, help="Prediction file of a retrained model; repeatable.")
+@click.option("--by", multiple=True, metavar="ATTRIBUTE", help="Group by attribute_NAME; repeatable [default: all, crossed].")
+@policy_option
+@click.option("--name", help="Label of the model in the report [default: the file's name].")
+@click.option("--out", type=FILE, help="Also write audit.json here.")
+@click.option("--report", "page", type=FILE, help="Also write the HTML report here.")
+@seed_option(0)
+@json_option
+@click.pass_context
+def score_command(
+    ctx: click.Context,
+    predictions: Path,
+    baseline: Path | None,
+    reference: tuple[Path, ...],
+    by: tuple[str, ...],
+    policy: str,
+    name: str | None,
+    out: Path | None,
+    page: Path | None,
+    seed: int,
+    as_json: bool,
+) -> None:
+    """Audit prediction files of any framework: exit code 0 PASS, 1 BREACH, 3 INCONCLUSIVE."""
+    from grmu_audit import report
+    from grmu_audit.auditing.audit_files import write_audit
+    from grmu_audit.auditing.scoring import score
+    from grmu_audit.policy import load_named
+    from grmu_audit.utils import write_atomic
+
+    chosen = load_named(policy)
+    label = name or predictions.stem
+    audit = score(predictions, baseline=baseline, references=reference, policy=chosen, name=label, seed=seed, by=by)
+    if out is not None:
+        write_audit(audit, out)
+    if page is not None:
+        write_atomic(page, report.render(audit, "html").encode())
+    click.echo(report.render(audit, "json" if as_json else "text"))
+    ctx.exit(audit.verdict.decision.exit_code if audit.verdict else 3)

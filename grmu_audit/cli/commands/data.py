@@ -19,22 +19,22 @@ ROW_OPTIONS = (
 
 
 @click.group("data")
-def command() -> None:
+def data_command() -> None:
     """Known datasets, their groups and splits."""
 
 
-@command.command("list")
+@data_command.command("list")
 def names() -> None:
     """List the datasets that this installation can read or make."""
-    from grmu_audit.api.datasets import known
     from grmu_audit.cli.tables import table
+    from grmu_audit.workflows.datasets import known
 
     click.echo(
         table(["name", "what"], [*known(), ["FILE.yaml", "Your own images or table: 'grmu-audit data import'."]], left=True)
     )
 
 
-@command.command("describe")
+@data_command.command("describe")
 @click.argument("name", metavar="NAME|FILE")
 @data_root_option
 @data_option_option
@@ -45,20 +45,20 @@ def describe(
     ctx: click.Context, name: str, data_root: Path | None, data_option: tuple[str, ...], forget: Path | None, svg: Path | None
 ) -> None:
     """Show groups by split, sizes, names and the digest of a dataset; with a forget list, the mix after it."""
-    from grmu_audit.api.describe import describe as facts
     from grmu_audit.cli.tables import group_table
+    from grmu_audit.workflows.catalogs import describe as facts
 
     found = facts(data_spec(name, data_root, data_option), forget, progress=not ctx.find_root().obj["quiet"])
     click.echo("\n".join([*found.facts, group_table(found.groups)]))
     if svg is not None:
-        from grmu_audit.evidence import write_atomic
-        from grmu_audit.report.mix import group_mix_svg
+        from grmu_audit.report.charts.group_charts import group_mix_svg
+        from grmu_audit.utils import write_atomic
 
         write_atomic(svg, group_mix_svg(found.groups, f"Groups of {found.dataset.header.name}").encode())
         click.echo(f"drawing: {svg}", err=True)
 
 
-@command.command("check")
+@data_command.command("check")
 @click.argument("name", metavar="NAME|FILE")
 @data_root_option
 @data_option_option
@@ -70,9 +70,9 @@ def check(
     ctx: click.Context, /, name: str, data_root: Path | None, data_option: tuple[str, ...], forget: Path | None, **how: Any
 ) -> None:
     """Run all quality checks on a dataset: exit code 5 when one fails."""
-    from grmu_audit.api.datasets import check_data
     from grmu_audit.cli.tables import check_text
-    from grmu_audit.datacheck import require
+    from grmu_audit.data.quality import require
+    from grmu_audit.workflows.datasets import check_data
 
     spec = data_spec(name, data_root, data_option)
     report = check_data(spec, forget, how["minimum_group"], progress=not ctx.find_root().obj["quiet"])
@@ -80,7 +80,7 @@ def check(
     require(report)
 
 
-@command.command("import")
+@data_command.command("import")
 @click.argument("dataset", required=False, metavar="[NAME]")
 @data_root_option
 @click.option("--download", is_flag=True, help="Let torchvision download NAME (celeba, cifar10) into --data-root.")
@@ -100,7 +100,7 @@ def import_(ctx: click.Context, /, dataset: str | None, data_root: Path | None, 
         return
     if own["table"] is not None:
         raise click.UsageError(f"{dataset} and --table exclude each other: the name of your own data goes into --name")
-    from grmu_audit.api.datasets import download as get
+    from grmu_audit.workflows.datasets import download as get
 
     if download:
         get(dataset, data_root or Path())
@@ -113,7 +113,7 @@ for flag, parameter, text in ROW_OPTIONS:
 
 
 def _own(out: Path, own: dict[str, Any]) -> None:
-    from grmu_audit.api.importing import Import, import_data
+    from grmu_audit.data.import_table import Import, import_data
     from grmu_audit.errors import InputError
 
     if own["table"] is None or own["target"] is None:

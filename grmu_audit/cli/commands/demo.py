@@ -10,7 +10,7 @@ import click
 from grmu_audit.cli.options import FOLDER, open_session, seed_option
 
 if TYPE_CHECKING:
-    from grmu_audit.api.demo import Story
+    from grmu_audit.workflows.demo import Story
 
 COLUMNS = ("GA", "WG", "UA", "TA", "EO", "MIA_AUC")
 
@@ -19,12 +19,12 @@ COLUMNS = ("GA", "WG", "UA", "TA", "EO", "MIA_AUC")
 @click.option("--out", type=FOLDER, default=Path("grmu-demo"), show_default=True, help="Folder for forget list and reports.")
 @seed_option(0)
 @click.pass_context
-def command(ctx: click.Context, out: Path, seed: int) -> None:
+def demo_command(ctx: click.Context, out: Path, seed: int) -> None:
     """Tell the whole story on embedded real data, offline, in a few minutes on two cores.
 
     Exits 0 when MIU was promoted and gradient ascent was blocked, else 3.
     """
-    from grmu_audit.api.demo import demo
+    from grmu_audit.workflows.demo import demo
 
     session = open_session(ctx)
     story = demo(session, out, click.echo, seed)

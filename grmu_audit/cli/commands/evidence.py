@@ -10,17 +10,17 @@ from grmu_audit.cli.options import FILE, json_option, model_option, next_step, o
 
 
 @click.group("evidence")
-def command() -> None:
+def evidence_command() -> None:
     """Export the evidence for a verdict as one archive, or check such an archive."""
 
 
-@command.command("export")
+@evidence_command.command("export")
 @model_option
 @click.option("--out", type=FILE, help="Archive to write [default: NAME-VERSION.evidence.zip].")
 @click.pass_context
 def export(ctx: click.Context, model: str, out: Path | None) -> None:
     """Write audit, report, policy, predictions, attestation and ledger of a version's newest audit into one archive."""
-    from grmu_audit.api.export import export_bundle
+    from grmu_audit.workflows.audits.stored import export_bundle
 
     store = open_session(ctx).store
     ref = store.resolve(model)
@@ -29,7 +29,7 @@ def export(ctx: click.Context, model: str, out: Path | None) -> None:
     next_step(f"grmu-audit evidence verify {path}")
 
 
-@command.command("verify")
+@evidence_command.command("verify")
 @click.argument("bundle", type=FILE)
 @public_key_option
 @click.option("--sha256", "expected", metavar="HEX", help="Digest that the archive must have, where known from elsewhere.")
@@ -37,7 +37,7 @@ def export(ctx: click.Context, model: str, out: Path | None) -> None:
 @click.pass_context
 def verify(ctx: click.Context, bundle: Path, public_key: tuple[Path, ...], expected: str | None, as_json: bool) -> None:
     """Check a bundle offline and compute its verdict again: exit code 0 when all agrees, 6 when not."""
-    from grmu_audit.api.bundle import verify_bundle
+    from grmu_audit.auditing.bundle_check import verify_bundle
     from grmu_audit.cli.tables import checked_json, checked_text
     from grmu_audit.evidence.signing import configured_public_keys, load_public_key
 
@@ -45,3 +45,26 @@ def verify(ctx: click.Context, bundle: Path, public_key: tuple[Path, ...], expec
     checked = verify_bundle(bundle, keys, expected)
     click.echo(checked_json(checked) if as_json else checked_text(checked))
     ctx.exit(6 if checked.findings else 0)
+
+
+@click.group("keys")
+def keys_command() -> None:
+    """Keys that verdicts and sign-offs are signed with."""
+
+
+@keys_command.command("generate")
+@click.option(
+    "--out", type=FILE, default=Path("grmu-audit.key"), show_default=True, help="Private key; the public one gets .pub."
+)
+@click.option("--passphrase", is_flag=True, help="Ask for a passphrase [default: $GRMU_AUDIT_SIGNING_PASSPHRASE, else none].")
+def generate(out: Path, passphrase: bool) -> None:
+    """Make an Ed25519 key pair: the private key readable by its owner alone, the public key to hand out."""
+    import os
+
+    from grmu_audit.evidence.signing import PASSPHRASE_VARIABLE, SIGNING_KEY_VARIABLE, generate_keys
+
+    secret = click.prompt("Passphrase", hide_input=True, confirmation_prompt=True) if passphrase else None
+    public = out.with_suffix(".pub")
+    keyid = generate_keys(out, public, secret or os.environ.get(PASSPHRASE_VARIABLE))
+    click.echo(f"private key: {out}\npublic key:  {public}\nkey id:      {keyid}")
+    next_step(f"export {SIGNING_KEY_VARIABLE}={out}")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import click
 
-from grmu_audit.cli.options import json_option, open_session
+from grmu_audit.cli.options import FILE, forget_option, json_option, model_option, next_step, open_session, seed_option
 
 
 @click.group("requests")
-def command() -> None:
+def requests_command() -> None:
     """Erasure requests that versions were made for: which are open, until when."""
 
 
-@command.command("list")
+@requests_command.command("list")
 @click.option("--model", "name", required=True, metavar="NAME", help="Model name.")
 @click.option("--all", "everything", is_flag=True, help="Answered requests too.")
 @json_option
@@ -22,20 +25,88 @@ def show(ctx: click.Context, name: str, everything: bool, as_json: bool) -> None
     import json
     from dataclasses import asdict
 
-    from grmu_audit.api.erasure import open_requests
     from grmu_audit.cli.tables import request_table
+    from grmu_audit.workflows.erasure import open_requests
 
     found = [r for r in open_requests(open_session(ctx).store, name) if everything or r.answered_at is None]
     click.echo(json.dumps([asdict(r) for r in found]) if as_json else request_table(found))
 
 
-@command.command("answer")
+@requests_command.command("answer")
 @click.argument("request_id")
 @click.option("--model", "name", required=True, metavar="NAME", help="Model name.")
 @click.option("--note", default="", help="How it was answered, for the ledger.")
 @click.pass_context
 def answered(ctx: click.Context, request_id: str, name: str, note: str) -> None:
     """Enter in the ledger that a request was answered now."""
-    from grmu_audit.api.erasure import answer
+    from grmu_audit.workflows.erasure import answer
 
     click.echo(f"{request_id}: answered (ledger entry {answer(open_session(ctx), name, request_id, note)})")
+
+
+NAMES = (
+    "celeba-blond-male",
+    "celeba-attractive-male",
+    "waterbirds-waterbird-land",
+    "waterbirds-landbird-water",
+    "fairface-1",
+    "fairface-9",
+    "fairface-25",
+    "multinli-negation",
+)
+"""Names of ``data.forget.PRESETS``, so that the help imports nothing; a test keeps the two equal."""
+
+
+@click.group("forget")
+def forget_command() -> None:
+    """Make a forget list, or check one against a dataset."""
+
+
+@forget_command.command("sample")
+@model_option
+@click.option("--group", "groups", multiple=True, metavar="GROUP", help="As 1,0 or 'blond / male'; repeatable.")
+@click.option(
+    "--preset", type=click.Choice(list(NAMES)), metavar="NAME", help="A forget set of the papers: " + ", ".join(NAMES) + "."
+)
+@click.option("--class", "class_", metavar="CLASS", help="From one class, by name or number.")
+@click.option("--subject", metavar="SUBJECT", help="All samples of one subject.")
+@click.option("--random", is_flag=True, help="From all training samples.")
+@click.option("--ratio", type=float, help="Share of the training samples drawn from [default: 0.5; 1 for a subject].")
+@click.option("--out", type=FILE, default=Path("ids.csv"), show_default=True, help="Forget list to write.")
+@seed_option(0)
+@click.pass_context
+def sample(ctx: click.Context, /, model: str, ratio: float | None, out: Path, **how: Any) -> None:
+    """Draw a forget set from the model's training data, as in the papers: from groups, a class, a subject, or at random."""
+    from grmu_audit.workflows.forget_requests import Draw, draw_list
+
+    session = open_session(ctx)
+    ref = session.store.resolve(model)
+    share = ratio if ratio is not None else 1.0 if how["subject"] is not None else 0.5
+    count = draw_list(session.dataset_of(ref), out, Draw(ratio=share, **how))
+    click.echo(f"{count} ids in {out}")
+    next_step(f"grmu-audit forget check --model {ref.label} --forget {out}")
+
+
+@forget_command.command("check")
+@model_option
+@forget_option
+@click.pass_context
+def check(ctx: click.Context, model: str, forget: Path) -> None:
+    """Check a forget list against the model's training data, and the data's quality under the request."""
+    from grmu_audit.cli.tables import group_table
+    from grmu_audit.workflows.forget_requests import read_request
+    from grmu_audit.workflows.versions.creation import checked
+
+    session = open_session(ctx)
+    ref = session.store.resolve(model)
+    dataset = session.dataset_of(ref)
+    request = read_request(session, forget, dataset, ref)
+    report = checked(dataset, request)
+    click.echo(group_table(request.groups))
+    passed = sum(result.passed for result in report.results)
+    if request.forget.repeated:
+        click.echo(f"{request.forget.repeated} of {len(request.forget.ids)} ids were named by an earlier request already")
+    if request.forget.earlier:
+        click.echo(f"{len(request.forget.earlier)} more ids of earlier requests of the lineage stay in the forget set")
+    click.echo(f"{len(request.forget.ids)} ids; {passed} of {len(report.results)} quality checks passed")
+    next_step(f"grmu-audit unlearn --model {model} --forget {forget}")

@@ -1,11 +1,10 @@
 """Forget lists: read, check, sample, write, and what they do to the group mix."""
 
 from grmu_audit.data.forget.check import check_forget_list, earlier_ids
+from grmu_audit.data.forget.forget_list import REQUEST_COLUMNS, ForgetList, read_forget_list
 from grmu_audit.data.forget.groups import composition, group_name, request_groups, reweight_weights, splits
-from grmu_audit.data.forget.parse import REQUEST_COLUMNS, ForgetList, read_forget_list
 from grmu_audit.data.forget.presets import PRESETS, class_of_text, group_of_text, preset_groups
-from grmu_audit.data.forget.sample import sample_count, sample_forget
-from grmu_audit.data.forget.write import read_sidecar, sidecar_path, write_forget_list
+from grmu_audit.data.forget.sampling import read_sidecar, sample_count, sample_forget, sidecar_path, write_forget_list
 
 __all__ = [
     "PRESETS",

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from grmu_audit.data.forget.defects import refuse
+from grmu_audit.data.forget.forget_list import ForgetList, refuse
 from grmu_audit.data.forget.groups import group_name, train_counts
-from grmu_audit.data.forget.parse import ForgetList
 from grmu_audit.errors import InputError
 from grmu_audit.evidence import KEY_FILE_VARIABLE, key_path, pseudonym, set_digest
 from grmu_audit.records import ForgetRequest

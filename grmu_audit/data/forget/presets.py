@@ -7,8 +7,8 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from grmu_audit.errors import InputError, NotFoundError
-from grmu_audit.plugins import nearest
 from grmu_audit.records import Group
+from grmu_audit.utils.plugins import nearest
 
 if TYPE_CHECKING:
     from grmu_audit.data.dataset import Header

@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from grmu_audit.data.csvfile import Cells, read_csv, read_words, shared
 from grmu_audit.data.dataset import Attribute, Header, View
 from grmu_audit.data.listing import Labels, Listing, combine
-from grmu_audit.data.options import ImageOptions, Names, data_root, parse_options
-from grmu_audit.data.readers.layout import CROP_AND_FLIP, SPLIT_CODES, Part, codes, find, require_images, unique_ids
+from grmu_audit.data.readers.layout import (
+    CROP_AND_FLIP,
+    SPLIT_CODES,
+    ImageOptions,
+    Names,
+    Part,
+    codes,
+    data_root,
+    find,
+    parse_options,
+    require_images,
+    unique_ids,
+)
 from grmu_audit.errors import InputError
+from grmu_audit.utils.tables import Cells, read_csv, read_words, shared
 
 HOW = (
     "accept the licence at https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html and unpack Img/img_align_celeba.zip and Anno/*.txt "

@@ -12,12 +12,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from grmu_audit.data.csvfile import read_csv
 from grmu_audit.data.dataset import Attribute, Augmentation, Dataset, Header
 from grmu_audit.data.listing import Labels, combine
-from grmu_audit.data.options import ReaderOptions, data_root, parse_options
-from grmu_audit.data.readers.layout import Part, find, held_out, unique_ids
+from grmu_audit.data.readers.layout import Part, ReaderOptions, data_root, find, held_out, parse_options, unique_ids
 from grmu_audit.errors import InputError
+from grmu_audit.utils.tables import read_csv
 
 HOW = (
     "unpack cifar-10-python.tar.gz of https://www.cs.toronto.edu/~kriz/cifar.html under the data root, or let torchvision "
@@ -30,7 +29,6 @@ VALIDATION = 0.1
 PIXELS = 3 * 32 * 32
 LARGEST_BATCH = 64 << 20
 """Bytes that a batch file may have; the published ones have 31 million."""
-
 ALLOWED = frozenset(
     (module, name)
     for module in ("numpy", "numpy.core.multiarray", "numpy._core.multiarray", "_codecs")

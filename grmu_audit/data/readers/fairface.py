@@ -7,13 +7,25 @@ from pathlib import Path
 
 from pydantic import Field
 
-from grmu_audit.data.cache.files import relative
-from grmu_audit.data.csvfile import Cells, read_csv
 from grmu_audit.data.dataset import Attribute, Header, View
+from grmu_audit.data.images.files import relative
 from grmu_audit.data.listing import Labels, Listing, combine
-from grmu_audit.data.options import ImageOptions, Names, data_root, parse_options
-from grmu_audit.data.readers.layout import CROP_AND_FLIP, Part, codes, find, held_out, require_images, shorter_side, unique_ids
+from grmu_audit.data.readers.layout import (
+    CROP_AND_FLIP,
+    ImageOptions,
+    Names,
+    Part,
+    codes,
+    data_root,
+    find,
+    held_out,
+    parse_options,
+    require_images,
+    shorter_side,
+    unique_ids,
+)
 from grmu_audit.errors import InputError
+from grmu_audit.utils.tables import Cells, read_csv
 
 HOW = "unpack fairface-img-margin025-trainval.zip and the two label tables of https://github.com/joojs/fairface into fairface/"
 VALUES = {

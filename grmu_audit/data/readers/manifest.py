@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from grmu_audit.config.loader import load_yaml
-from grmu_audit.data.csvfile import Cells, read_table
-from grmu_audit.data.dataset import Attribute, Dataset
-from grmu_audit.data.listing import Labels, Listing
-from grmu_audit.data.options import parse_options
+from grmu_audit.data.dataset import Attribute
+from grmu_audit.data.listing import Labels
 from grmu_audit.data.readers.layout import codes, held_out, unique_ids
 from grmu_audit.errors import InputError
+from grmu_audit.utils.tables import Cells
 
 SCHEMA = "grmu-audit/manifest/v1"
 """Schema name and version of a manifest file."""
@@ -140,34 +136,6 @@ class Manifest(Strict):
         if len(self.mean) != 3 or len(self.std) != 3 or not min(self.std) > 0:
             raise ValueError("mean and std need three numbers each, std above 0")
         return self
-
-
-class ManifestOptions(Strict):
-    """What may be said on the command line: nothing but the file, which says the rest."""
-
-    manifest: str
-    """The manifest file."""
-
-
-def read_manifest(options: Mapping[str, object]) -> Dataset | Listing:
-    """The dataset of a manifest file.
-
-    Raises:
-        InputError: the manifest, its table or an option is wrong.
-    """
-    from grmu_audit.data.readers.folder import read_folder
-    from grmu_audit.data.readers.tabular import read_tabular
-
-    chosen = parse_options("manifest", ManifestOptions, options)
-    path = Path(chosen.manifest)
-    if not path.is_file():
-        raise InputError(f"{path}: no such manifest: make one with 'grmu-audit data import', or correct the path")
-    manifest = load_yaml(path, Manifest)
-    table = read_table(path.parent / manifest.rows)
-    labels = labels_of(manifest, table)
-    return (
-        read_tabular(manifest, table, labels) if manifest.kind == "table" else read_folder(manifest, table, labels, path.parent)
-    )
 
 
 def labels_of(manifest: Manifest, table: Cells) -> Labels:

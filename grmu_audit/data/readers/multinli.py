@@ -13,14 +13,12 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
-from grmu_audit.data.csvfile import Cells, read_csv
 from grmu_audit.data.dataset import Attribute, Augmentation, Dataset, Header
 from grmu_audit.data.listing import Labels, combine
-from grmu_audit.data.options import ReaderOptions, data_root, parse_options
-from grmu_audit.data.readers.layout import SPLIT_CODES, Part, codes, find
-from grmu_audit.data.tokenizer import Tokenizer
-from grmu_audit.data.tokens import Tokens
+from grmu_audit.data.readers.layout import SPLIT_CODES, Part, ReaderOptions, codes, data_root, find, parse_options
+from grmu_audit.data.text import Tokenizer, Tokens
 from grmu_audit.errors import InputError
+from grmu_audit.utils.tables import Cells, read_csv
 
 FOLDER = "multinli_1.0"
 PARTS = ("train", "dev_matched", "dev_mismatched")

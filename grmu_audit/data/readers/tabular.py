@@ -10,11 +10,11 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from grmu_audit.data.csvfile import Cells
 from grmu_audit.data.dataset import Dataset, Header
 from grmu_audit.data.listing import Labels, combine
 from grmu_audit.data.readers.manifest import Manifest
 from grmu_audit.errors import InputError
+from grmu_audit.utils.tables import Cells
 
 MOST_CATEGORIES = 256
 """Categories that one feature may have."""

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from grmu_audit.data.cache.files import relative
-from grmu_audit.data.csvfile import read_csv
 from grmu_audit.data.dataset import Attribute, Header, View
+from grmu_audit.data.images.files import relative
 from grmu_audit.data.listing import Labels, Listing, combine
-from grmu_audit.data.options import ImageOptions, data_root, parse_options
-from grmu_audit.data.readers.layout import CROP_AND_FLIP, SPLIT_CODES, Part, codes, find, require_images, shorter_side, unique_ids
+from grmu_audit.data.readers.layout import (
+    CROP_AND_FLIP,
+    SPLIT_CODES,
+    ImageOptions,
+    Part,
+    codes,
+    data_root,
+    find,
+    parse_options,
+    require_images,
+    shorter_side,
+    unique_ids,
+)
+from grmu_audit.utils.tables import read_csv
 
 FOLDER = "waterbird_complete95_forest2water2"
 HOW = f"unpack {FOLDER}.tar.gz of https://github.com/kohpangwei/group_DRO under the data root"

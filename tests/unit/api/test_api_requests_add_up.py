@@ -7,18 +7,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.memory_store import MemoryStore
 
-from grmu_audit.api.audit import audit
-from grmu_audit.api.request import REQUEST, stored_request
-from grmu_audit.api.session import Session
-from grmu_audit.api.train import pretrain, unlearn
+from grmu_audit.data.batches import BatchSource
 from grmu_audit.data.catalog import DataSpec
-from grmu_audit.data.source import BatchSource
 from grmu_audit.errors import ForgetListError, InputError
 from grmu_audit.evidence import key_check, pseudonyms, set_digest
 from grmu_audit.policy import load_named
 from grmu_audit.records import ModelRef
-from grmu_audit.tracking import MemoryStore
+from grmu_audit.tracking.names import REQUEST
+from grmu_audit.workflows.audits.pipeline import audit
+from grmu_audit.workflows.forget_requests import stored_request
+from grmu_audit.workflows.session import Session
+from grmu_audit.workflows.versions.pretraining import pretrain
+from grmu_audit.workflows.versions.unlearning import unlearn
 
 DATA = DataSpec("photodigits", {"renders": 1})
 SHORT = {"epochs": 1, "batch_size": 128}
@@ -135,7 +137,7 @@ def test_a_lineage_without_a_key_check_is_matched_by_its_pseudonyms(
     session: Session, one: ModelRef, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Versions of before the check value was recorded: a key that matches no earlier id is found all the same."""
-    monkeypatch.setattr("grmu_audit.api.session.key_check", lambda key: one.key_check)
+    monkeypatch.setattr("grmu_audit.workflows.session.key_check", lambda key: one.key_check)
     monkeypatch.setenv("GRMU_AUDIT_HMAC_KEY_FILE", str(tmp_path / "other.key"))
     other = open_session(session.store, tmp_path)  # type: ignore[arg-type]
     listed(other, tmp_path / "b.csv", slice(10, 14))

@@ -8,14 +8,13 @@ from pathlib import Path
 import click
 import pytest
 
-from grmu_audit.api.describe import field_sentences
 from grmu_audit.cli.app import root
-from grmu_audit.models.catalog import SmallResnetOptions, architectures
-from grmu_audit.models.options import Options
-from grmu_audit.models.small_vit import SmallVitOptions
-from grmu_audit.models.table import MlpOptions
-from grmu_audit.models.text import BertOptions
-from grmu_audit.models.vision import VisionOptions
+from grmu_audit.models.architecture import Options
+from grmu_audit.models.bert import BertOptions
+from grmu_audit.models.catalog import architectures
+from grmu_audit.models.small_networks import MlpOptions, SmallResnetOptions, SmallVitOptions
+from grmu_audit.models.torchvision_models import VisionOptions
+from grmu_audit.workflows.catalogs import field_sentences
 
 PAGE = (Path(__file__).parents[3] / "docs" / "models.md").read_text()
 KINDS: dict[str, type[Options]] = {

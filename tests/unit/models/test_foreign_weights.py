@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import save_file
-from support.families import BERT, VIT, inputs, spec
+from support.data_kinds import BERT, VIT, inputs, spec
 
 from grmu_audit.errors import EnvironmentFailure, InputError, IntegrityError
-from grmu_audit.evidence import sha256_hex
 from grmu_audit.models.catalog import build, fresh
 from grmu_audit.models.classifier import ModelSpec
-from grmu_audit.models.foreign import fit_state, read_state, state_digest
-from grmu_audit.models.own import VARIABLE
-from grmu_audit.models.pretrained import fetch, pretrained_file, weights_url
+from grmu_audit.models.custom import VARIABLE
+from grmu_audit.models.foreign_weights import fit_state, read_state, state_digest
+from grmu_audit.models.torchvision_models import fetch, pretrained_file, weights_url
+from grmu_audit.utils import sha256_hex
 
 STATE = {"a.weight": torch.arange(6.0).view(2, 3), "a.bias": torch.zeros(2)}
 

@@ -11,11 +11,12 @@ from torch.nn import functional
 from grmu_audit.errors import DivergedError, EnvironmentFailure, InputError
 from grmu_audit.models.catalog import build
 from grmu_audit.models.weights import weights_digest
-from grmu_audit.training.config import TrainConfig
+from grmu_audit.training.config import TrainConfig, factor
 from grmu_audit.training.fit import fit
-from grmu_audit.training.loop import Phase, accuracy, infer, run_epochs
+from grmu_audit.training.inference import accuracy, infer
+from grmu_audit.training.loop import run_epochs
+from grmu_audit.training.plan import Phase
 from grmu_audit.training.runtime import choose_device, choose_precision, derive_seed
-from grmu_audit.training.schedule import factor
 
 
 def trained(seed: int, **settings: object) -> str:

@@ -14,14 +14,16 @@ from torch.nn import functional
 
 from grmu_audit.errors import InputError
 from grmu_audit.models.catalog import build
+from grmu_audit.models.classifier import frozen
 from grmu_audit.models.weights import weights_digest
-from grmu_audit.training.loop import infer
-from grmu_audit.unlearning.base import frozen, reweight, unlearn
-from grmu_audit.unlearning.catalog import methods
-from grmu_audit.unlearning.gradient_ascent import GradientAscentConfig
-from grmu_audit.unlearning.mine import Mine, MineTrainer, log_mean_exp
-from grmu_audit.unlearning.miu import MiuConfig
-from grmu_audit.unlearning.retrain import RetrainConfig
+from grmu_audit.training.inference import infer
+from grmu_audit.unlearning.apply import unlearn
+from grmu_audit.unlearning.blocks.mine import Mine, MineTrainer, log_mean_exp
+from grmu_audit.unlearning.data import reweight
+from grmu_audit.unlearning.methods import methods
+from grmu_audit.unlearning.methods.gradient_ascent import GradientAscentConfig
+from grmu_audit.unlearning.methods.miu import MiuConfig
+from grmu_audit.unlearning.methods.retraining import RetrainConfig
 
 
 @settings(max_examples=60, deadline=None)

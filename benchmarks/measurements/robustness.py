@@ -1,0 +1,213 @@
+"""Fairness-gap and accuracy under FGSM after unlearning: ten classes of digits, a ResNet and a small ViT, several seeds.
+
+python -m benchmarks.pages.robustness --cache FOLDER [--seeds 3] [--requests random,class] [--write docs]
+
+Every (network, request, method, seed) is one JSON file in the cache folder, so that an interrupted run continues where it
+stopped; the page is made of the files that are there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.torch import load_file, save
+
+from grmu_audit.data.batches import BatchSource
+from grmu_audit.data.dataset import Dataset
+from grmu_audit.data.readers.photodigits import PhotoDigitsOptions, photodigits
+from grmu_audit.evaluation.adversarial import predictions_under
+from grmu_audit.evaluation.layer_statistics import folds_of, layer_table
+from grmu_audit.models.catalog import build
+from grmu_audit.models.classifier import Classifier, ModelSpec
+from grmu_audit.training.config import TrainConfig
+from grmu_audit.training.fit import fit
+from grmu_audit.training.inference import accuracy
+from grmu_audit.training.runtime import Runtime, derive_seed, place
+from grmu_audit.unlearning.apply import unlearn
+from grmu_audit.unlearning.data import UnlearningData
+from grmu_audit.unlearning.methods import methods
+from grmu_audit.utils import canonical_json, write_atomic
+
+METHODS = ("retrain", "rl", "salun", "scrub", "cf", "boundary_shrink")
+ORIGINAL = "original"
+RADII = (2 / 255, 4 / 255, 8 / 255, 0.1)
+FORGOTTEN_CLASS = 3
+SHARE = 0.1
+SCALES = (1.0, 0.3, 0.1, 0.03, 0.01)
+MOST_LOST = 0.05
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Network:
+    """An architecture with its training recipe."""
+
+    title: str
+    architecture: str
+    options: dict[str, Any] = field(default_factory=dict)
+    recipe: dict[str, Any] = field(default_factory=dict)
+
+    def settings(self, method: str, scale: float = 1.0) -> dict[str, Any]:
+        """The method's defaults on this recipe: its learning rate keeps its ratio to the one of the usual recipe."""
+        if method == "retrain":
+            return dict(self.recipe)
+        ratio = TrainConfig(**self.recipe).learning_rate / TrainConfig().learning_rate
+        own = {key: value for key, value in self.recipe.items() if key != "epochs"}
+        rate = methods.get(method).config().learning_rate * ratio * scale
+        return {**own, "learning_rate": rate}
+
+
+VIT = {"patch": 8, "dim": 64, "depth": 3, "heads": 4, "head_dim": 16, "mlp": 128, "dropout": 0.0}
+NETWORKS = (
+    Network("ResNet", "small_resnet", {"widths": [12, 24, 48]}),
+    Network("ViT", "small_vit", VIT, {"epochs": 100, "optimizer": "adamw", "learning_rate": 2e-3, "weight_decay": 0.05}),
+)
+
+
+@cache
+def ten_digits(seed: int) -> Dataset:
+    """PhotoDigits with the digit itself as the target: ten classes on two photographs."""
+    from sklearn.datasets import load_digits
+
+    data = photodigits(PhotoDigitsOptions(seed=seed))
+    frame = data.frame.copy()
+    frame["target"] = load_digits().target[frame["subject"].to_numpy()].astype(np.int64)
+    header = replace(data.header, name="photodigits-10", class_names=tuple(f"digit {digit}" for digit in range(10)))
+    return Dataset(header, frame, data.pixels)
+
+
+class Problem:
+    """One seed's data, request and original network, which is kept in the cache folder."""
+
+    def __init__(self, network: Network, request: str, seed: int, device: torch.device, folder: Path) -> None:
+        self.network, self.request, self.seed, self.device = network, request, seed, device
+        self.source = BatchSource(ten_digits(seed), device)
+        dataset = self.source.dataset
+        train = dataset.rows("train")
+        target = dataset.frame["target"].to_numpy()
+        gone = target[train] == FORGOTTEN_CLASS
+        if request == "random":
+            gone = np.zeros(len(train), dtype=bool)
+            gone[np.random.default_rng([seed, 5]).permutation(len(train))[: round(SHARE * len(train))]] = True
+        self.data = UnlearningData(self.source, train[~gone], train[gone], dataset.rows("val"))
+        test = dataset.rows("test")
+        self.test: Rows = test if request == "random" else test[target[test] != FORGOTTEN_CLASS]
+        self.original = self._original(folder / f"original-{network.title}-{seed}.safetensors")
+
+    def runtime(self) -> Runtime:
+        """A fresh one."""
+        return Runtime(self.device, self.seed)
+
+    def _original(self, path: Path) -> Classifier:
+        header = self.source.dataset.header
+        spec = ModelSpec(
+            self.network.architecture, 10, header.image_size, header.mean, header.std, header.class_names, self.network.options
+        )
+        model = build(spec, derive_seed(self.seed, "init"))
+        place(model, self.device)
+        if path.is_file():
+            model.load_state_dict(load_file(path))
+            return model.eval()
+        dataset = self.source.dataset
+        fit(model, self.source, dataset.rows("train"), dataset.rows("val"), TrainConfig(**self.network.recipe), self.runtime())
+        write_atomic(path, save({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}))
+        return model
+
+    def model(self, method: str) -> tuple[Classifier, float]:
+        """The original, or what a method makes of it, and the scale of its learning rate.
+
+        The scale is the largest of ``SCALES`` at which validation accuracy on the classes that stay falls by at most
+        ``MOST_LOST``: chosen without the test split and without a retrained model.
+        """
+        if method == ORIGINAL:
+            return self.original, 1.0
+        chosen, before = methods.get(method), self._validation(self.original)
+        for scale in SCALES[:1] if chosen.exact else SCALES:
+            config = chosen.config(**self.network.settings(method, scale))
+            model = unlearn(chosen, self.original, self.data, config, self.runtime())
+            if self._validation(model) >= before - MOST_LOST:
+                break
+        return model, scale
+
+    def _validation(self, model: Classifier) -> float:
+        val = self.data.val
+        if self.request == "class":
+            val = val[self.source.target.cpu().numpy()[val] != FORGOTTEN_CLASS]
+        return accuracy(model, self.source, val, self.runtime())
+
+    def measure(self, method: str) -> dict[str, Any]:
+        """All numbers of one run."""
+        start = time.perf_counter()
+        model, scale = self.model(method)
+        seconds = time.perf_counter() - start
+        under = predictions_under(model, self.source, self.test, "FGSM", RADII, self.runtime())
+        truth = self.source.target.cpu().numpy()[self.test]
+        subject = self.source.dataset.frame["subject"].to_numpy()[self.test]
+        table = layer_table(model, self.source, self.test, folds_of(subject))
+        if table is None:
+            raise ValueError(f"{self.network.title} has no normalisation layer")
+        runtime = self.runtime()
+        parts = {"RA": self.data.retain, "UA": self.data.forget, "TA": self.test}
+        return {
+            "network": self.network.title,
+            "request": self.request,
+            "method": method,
+            "seed": self.seed,
+            "seconds": seconds,
+            "scale": scale,
+            "accuracy": {name: accuracy(model, self.source, rows, runtime) for name, rows in parts.items()},
+            "attacked": {name: float((answer == truth).mean()) for name, answer in under.items()},
+            "layers": list(table.layers),
+            "gaps": {key: np.ptp(values[:, 0], axis=1).tolist() for key, values in table.values.items()},
+            "means": {key: values[:, 0].mean(axis=1).tolist() for key, values in table.values.items()},
+            "smallest_class": int(np.bincount(truth)[np.unique(truth)].min()),
+        }
+
+
+def path_of(folder: Path, network: Network, request: str, method: str, seed: int) -> Path:
+    """File of one run; its name is a digest of what the numbers depend on but the code."""
+    settings = None if method == ORIGINAL else methods.get(method).config(**network.settings(method)).model_dump(mode="json")
+    named = [asdict(network), request, method, settings, seed, list(RADII), SHARE, FORGOTTEN_CLASS, list(SCALES), MOST_LOST]
+    return folder / f"{hashlib.sha256(canonical_json(named)).hexdigest()[:16]}.json"
+
+
+def runs(seeds: int, requests: list[str]) -> Iterator[tuple[int, Network, str, str]]:
+    """Every run: seed, network, request, method."""
+    for seed in range(seeds):
+        for request in requests:
+            for network in NETWORKS:
+                for method in (ORIGINAL, *METHODS):
+                    yield seed, network, request, method
+
+
+def measure_all(folder: Path, seeds: int, requests: list[str], device: torch.device) -> None:
+    """Measure what the cache folder does not hold yet."""
+    folder.mkdir(parents=True, exist_ok=True)
+
+    @cache
+    def problem(title: str, request: str, seed: int) -> Problem:
+        """Made once for all methods."""
+        return Problem(next(n for n in NETWORKS if n.title == title), request, seed, device, folder)
+
+    for seed, network, request, method in runs(seeds, requests):
+        path = path_of(folder, network, request, method, seed)
+        if path.is_file():
+            continue
+        result = problem(network.title, request, seed).measure(method)
+        write_atomic(path, canonical_json(result))
+        shown = {**result["accuracy"], **result["attacked"]}
+        text = " ".join(f"{name} {value:.3f}" for name, value in shown.items())
+        sys.stderr.write(
+            f"seed {seed} {network.title} {request} {method}: {text} scale {result['scale']} {result['seconds']:.1f} s\n"
+        )
+        sys.stderr.flush()

@@ -1,0 +1,97 @@
+"""Take the pictures of ``docs/report.md`` again, from a finished demo.
+
+grmu-audit demo && python -m benchmarks.pages.pictures --demo . --write docs/pictures
+
+Needs Debian's chromium and Playwright (extra ``dev``).  Look at each picture before you commit it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from grmu_audit.utils import write_atomic
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+CHROMIUM = "/usr/bin/chromium"
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+VERSIONS = {"promoted": "miu", "blocked": "gradient-ascent"}
+"""Word in the pictures' names to folder of the demo."""
+
+
+def commanded(folder: Path, *arguments: str) -> None:
+    """One command line in the demo's folder."""
+    subprocess.run([sys.executable, "-m", "grmu_audit", "--quiet", *arguments], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+
+
+def page_one(browser: Browser, page: Path, size: tuple[int, int], *, dark: bool = False) -> bytes:
+    """The top of a page."""
+    view = browser.new_page(viewport={"width": size[0], "height": size[1]}, color_scheme="dark" if dark else "light")
+    view.goto(page.as_uri())
+    picture = view.screenshot()
+    view.close()
+    return picture
+
+
+def part(browser: Browser, page: Path, selector: str) -> bytes:
+    """One element of a page."""
+    view = browser.new_page(viewport={"width": 1100, "height": 1000}, color_scheme="light")
+    view.goto(page.as_uri())
+    picture = view.locator(selector).first.screenshot()
+    view.close()
+    return picture
+
+
+def small(picture: bytes) -> bytes:
+    """The picture with 128 colours."""
+    buffer = BytesIO()
+    with Image.open(BytesIO(picture)) as image:
+        image.convert("RGB").quantize(128, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def pictures(browser: Browser, demo: Path, folder: Path) -> dict[str, bytes]:
+    """All pictures by name."""
+    commanded(demo, "compare", "photodigits/1", "photodigits/3", "photodigits/4", "--out", str(folder / "compare.html"))
+    commanded(demo, "site", "--out", str(folder / "site"))
+    found = {
+        "compare": page_one(browser, folder / "compare.html", (1100, 1100)),
+        "register": page_one(browser, folder / "site" / "index.html", (1100, 960)),
+    }
+    for word, name in VERSIONS.items():
+        page = demo / "grmu-demo" / name / "report.html"
+        found[f"report-{word}"] = page_one(browser, page, (1100, 1180))
+        found[f"report-{word}-charts"] = part(browser, page, "#charts")
+    found["report-promoted-forgetting"] = part(browser, demo / "grmu-demo" / "miu" / "report.html", "#forgetting .figures")
+    blocked = demo / "grmu-demo" / "gradient-ascent" / "report.html"
+    found["report-blocked-phone"] = page_one(browser, blocked, (390, 1100), dark=True)
+    return found
+
+
+def main() -> None:
+    """Write the pictures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--demo", type=Path, required=True, help="folder in which the demo was run")
+    parser.add_argument("--write", type=Path, required=True, help="folder of the pictures")
+    options = parser.parse_args()
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        for name, picture in pictures(browser, options.demo.resolve(), Path(folder)).items():
+            write_atomic(options.write / f"{name}.png", small(picture))
+            sys.stdout.write(f"{options.write / name}.png\n")
+        browser.close()
+
+
+if __name__ == "__main__":
+    main()

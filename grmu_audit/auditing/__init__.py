@@ -1,0 +1,1 @@
+"""Audits from files alone: measure, score, recompute, check a bundle; neither torch nor MLflow is needed."""

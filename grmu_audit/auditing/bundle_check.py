@@ -1,0 +1,248 @@
+"""Checking an evidence bundle: offline, from its bytes alone, without MLflow, torch or Great Expectations."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grmu_audit import __version__
+from grmu_audit.auditing.evidence_files import LEDGER_FILE, README_FILE, readme
+from grmu_audit.auditing.recomputation import rescore
+from grmu_audit.errors import GrmuAuditError, InputError, IntegrityError
+from grmu_audit.evidence.archive import LARGEST_BUNDLE, unpack
+from grmu_audit.evidence.attestation import (
+    ATTESTATION_FILE,
+    AUDIT_FILE,
+    POLICY_FILE,
+    QUALITY_FILE,
+    REPORT_FILE,
+    subjects_of,
+    verdict_statement,
+)
+from grmu_audit.evidence.ledger import Ledger, inspect_chain
+from grmu_audit.evidence.sign_offs import check_statement, sign_offs
+from grmu_audit.evidence.signing import open_envelope, signed_by
+from grmu_audit.records import Audit, Decision
+from grmu_audit.records.audit import sides
+from grmu_audit.utils import canonical_json, sha256_hex
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import SSlibKey
+
+    from grmu_audit.policy import Policy
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a check of a bundle found."""
+
+    sha256: str
+    """SHA-256 of the archive."""
+    findings: tuple[str, ...] = ()
+    """What is not as it must be; empty when all is well."""
+    notes: tuple[str, ...] = ()
+    """What was not checked, and what a reader must know."""
+    subject: str = ""
+    """The audited version."""
+    decision: Decision | None = None
+    """The verdict, where it could be read."""
+    signed: tuple[str, ...] = ()
+    """Ids of the trusted keys that signed the verdict."""
+    compared: int = 0
+    """Numbers that were computed again from the predictions."""
+
+
+def verify_bundle(path: Path, keys: Sequence[SSlibKey] = (), expected: str | None = None) -> Checked:
+    """Check a bundle: archive, ledger, attestation, signatures, policy, report, and every number from the predictions.
+
+    Args:
+        path: the archive.
+        keys: trusted public keys; with any, what is unsigned is a finding.
+        expected: SHA-256 that the archive must have, where it is known from elsewhere.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    return check_bundle(_read(path), keys, expected)
+
+
+def check_bundle(content: bytes, keys: Sequence[SSlibKey] = (), expected: str | None = None) -> Checked:
+    """``verify_bundle`` for an archive in memory."""
+    checked = Checked(sha256_hex(content))
+    if expected is not None and expected.lower() != checked.sha256:
+        checked = _with(checked, f"the archive has the SHA-256 {checked.sha256}, not the expected {expected}")
+    try:
+        files, defects = unpack(content)
+    except IntegrityError as error:
+        return _with(checked, str(error))
+    return _with(checked, *defects) if defects else _check_files(checked, files, keys)
+
+
+def _check_files(checked: Checked, files: dict[str, bytes], keys: Sequence[SSlibKey]) -> Checked:
+    try:
+        audit = _audit(files)
+        policy = _policy(files, audit)
+        book = _ledger(files, audit)
+        signed = _attested(files, audit, keys)
+        findings = [*_ledger_findings(book, files, audit, keys), *_shown(files, audit)]
+    except GrmuAuditError as error:
+        return _with(checked, str(error))
+    decision = audit.verdict.decision if audit.verdict else None
+    checked = replace(
+        checked,
+        subject=audit.subject.label,
+        decision=decision,
+        signed=signed,
+        notes=(*_notes(files, audit, keys), *_people(book, files, audit, keys)),
+    )
+    if findings:
+        return _with(checked, *findings)
+    again = rescore(audit, policy, files)
+    return replace(_with(checked, *again.findings), notes=(*checked.notes, *again.notes), compared=again.compared)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        if path.stat().st_size > LARGEST_BUNDLE:
+            raise InputError(f"{path} has more than {LARGEST_BUNDLE >> 30} GiB: no bundle is as large")
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _with(checked: Checked, *findings: str) -> Checked:
+    return replace(checked, findings=(*checked.findings, *findings))
+
+
+def _tree(files: Mapping[str, bytes], name: str) -> Any:
+    if name not in files:
+        raise IntegrityError(f"the bundle holds no {name}")
+    try:
+        tree = json.loads(files[name])
+        same = canonical_json(tree) == files[name]
+    except (ValueError, InputError, RecursionError) as error:
+        raise IntegrityError(f"{name} cannot be read: {type(error).__name__}") from None
+    if not same:
+        raise IntegrityError(f"{name} is not in canonical form: this tool did not write it")
+    return tree
+
+
+def _audit(files: Mapping[str, bytes]) -> Audit:
+    try:
+        audit = Audit.from_json(_tree(files, AUDIT_FILE))
+    except InputError as error:
+        raise IntegrityError(f"{AUDIT_FILE}: {error}") from None
+    if audit.to_json() != json.loads(files[AUDIT_FILE]):
+        raise IntegrityError(f"{AUDIT_FILE} holds fields that an audit does not have")
+    return audit
+
+
+def _policy(files: Mapping[str, bytes], audit: Audit) -> Policy:
+    from pydantic import ValidationError
+
+    from grmu_audit.policy import Policy, policy_sha256
+
+    try:
+        policy = Policy.model_validate(_tree(files, POLICY_FILE))
+    except ValidationError as error:
+        raise IntegrityError(f"{POLICY_FILE} is no policy that this version reads: {error.error_count()} defects") from None
+    if audit.verdict is None or policy_sha256(policy) != audit.verdict.policy_sha256 or policy.name != audit.verdict.policy:
+        raise IntegrityError(f"{POLICY_FILE} is not the policy that the verdict names")
+    return policy
+
+
+def _ledger(files: Mapping[str, bytes], audit: Audit) -> Ledger:
+    try:
+        stored = [(int(row["number"]), {str(k): str(v) for k, v in row["tags"].items()}) for row in _tree(files, LEDGER_FILE)]
+    except (KeyError, TypeError, AttributeError) as error:
+        raise IntegrityError(f"{LEDGER_FILE} cannot be read: {type(error).__name__}") from None
+    entries, defects = inspect_chain(audit.subject.name, stored)
+    if defects:
+        raise IntegrityError(f"{LEDGER_FILE}: {'; '.join(defects)}")
+    return Ledger(audit.subject.name, entries)
+
+
+def _attested(files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -> tuple[str, ...]:
+    """Ids of the trusted keys that signed, after the statement was found to fit every file."""
+    if ATTESTATION_FILE not in files:
+        raise IntegrityError(f"the bundle holds no {ATTESTATION_FILE}")
+    payload = open_envelope(files[ATTESTATION_FILE]).payload
+    named = {name: digest for name, digest in subjects_of(payload).items() if not name.startswith("models:/")}
+    outside = (ATTESTATION_FILE, LEDGER_FILE, README_FILE)
+    found = {name: sha256_hex(content) for name, content in files.items() if name not in outside}
+    wrong = sorted(name for name in named.keys() | found.keys() if named.get(name) != found.get(name))
+    if wrong:
+        raise IntegrityError(f"the attestation does not cover {', '.join(wrong)} as they are in the bundle")
+    if payload != verdict_statement(audit, found):
+        raise IntegrityError("the attestation does not say what the audit says: result, rules or subject differ")
+    signed = signed_by(files[ATTESTATION_FILE], keys)
+    if keys and not signed:
+        raise IntegrityError(f"the verdict is not signed by any of the {len(keys)} trusted keys")
+    return signed
+
+
+def _ledger_findings(book: Ledger, files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -> Iterator[str]:
+    version, digest = audit.subject.version, sha256_hex(files[AUDIT_FILE])
+    newest = book.newest_audit(version)
+    verdict = audit.verdict
+    expected = (digest, sha256_hex(files[ATTESTATION_FILE]), audit.subject.manifest_sha256, verdict and verdict.decision.value)
+    if newest is None:
+        yield f"{LEDGER_FILE} knows no audit of {audit.subject.label}"
+        return
+    found = (newest.audit_sha256, newest.attestation_sha256, newest.manifest_sha256, newest.decision)
+    if found != expected or newest.policy_sha256 != (verdict and verdict.policy_sha256):
+        yield f"the newest audit of {audit.subject.label} in {LEDGER_FILE} is another one than {AUDIT_FILE}"
+    for entry in sign_offs(book, version, digest).values():
+        try:
+            check_statement(entry, audit.subject.label)
+            signed_by(str(entry.envelope).encode(), keys)
+        except IntegrityError as error:
+            yield str(error)
+
+
+def _shown(files: Mapping[str, bytes], audit: Audit) -> Iterator[str]:
+    """What is derived from the audit must be what this tool derives from it."""
+    from grmu_audit import report
+
+    tables = {name for name in files if name.startswith("predictions/")}
+    if len(tables) != len(sides(audit)):
+        yield f"the bundle holds {len(tables)} tables of predictions, the audit names {len(sides(audit))} models"
+    quality = canonical_json(audit.to_json()["data_quality"]) if audit.data_quality else None
+    if files.get(QUALITY_FILE) != quality:
+        yield f"{QUALITY_FILE} is not what {AUDIT_FILE} holds"
+    if not _same_tool(audit):
+        return
+    if files.get(REPORT_FILE) != report.render(audit, "html").encode():
+        yield f"{REPORT_FILE} is not the report of {AUDIT_FILE}: rendered again it has other bytes"
+    if files.get(README_FILE) != readme(audit):
+        yield f"{README_FILE} is not the one that this tool writes for {AUDIT_FILE}"
+
+
+def _same_tool(audit: Audit) -> bool:
+    return audit.record.get("tool") == f"grmu-audit {__version__}"
+
+
+def _notes(files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -> Iterator[str]:
+    keyids = open_envelope(files[ATTESTATION_FILE]).keyids
+    if not keyids:
+        yield "unsigned: the bundle agrees with itself, but whoever could rewrite all of it could have made it"
+    elif not keys:
+        yield f"signed by key {', '.join(keyids)}, not checked: give --public-key"
+    if not _same_tool(audit):
+        yield f"made by {audit.record.get('tool')}, read by grmu-audit {__version__}: the report was not rendered again"
+    if expires := audit.record.get("expires"):
+        yield f"the verdict holds until {expires}"
+
+
+def _people(book: Ledger, files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -> Iterator[str]:
+    """Who signed off, and whether a trusted key says so."""
+    for role, entry in sign_offs(book, audit.subject.version, sha256_hex(files[AUDIT_FILE])).items():
+        try:
+            trusted = bool(signed_by(str(entry.envelope).encode(), keys))
+        except IntegrityError:
+            trusted = False
+        how = "signed by a trusted key" if trusted else "not signed by a trusted key"
+        yield f"signed off as {role} by {entry.actor} on {entry.time}, {how}"

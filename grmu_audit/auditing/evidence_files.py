@@ -1,0 +1,105 @@
+"""Files that let a third party check a verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from grmu_audit.auditing import audit_files
+from grmu_audit.auditing.stored_predictions import table_name, to_parquet
+from grmu_audit.evidence.attestation import POLICY_FILE, QUALITY_FILE, REPORT_FILE
+from grmu_audit.metrics.checked_predictions import align
+from grmu_audit.policy.files import policy_tree
+from grmu_audit.records import Audit
+from grmu_audit.records.audit import sides
+from grmu_audit.utils import canonical_json
+
+if TYPE_CHECKING:
+    from grmu_audit.policy import Policy
+    from grmu_audit.records import Predictions
+
+README_FILE = "README.md"
+"""Name of the page in the bundle."""
+_TEXT = """# Evidence for one verdict
+
+Subject: {subject}
+Verdict: {decision} by policy `{policy}` (digest {policy_sha256})
+Made: {created} by {tool}
+
+## What is here
+
+| file | what it is |
+|---|---|
+| `audit.json` | everything that was measured, and the verdict; canonical JSON |
+| `report.html` | the same for people; open it in a browser, it needs no network |
+| `policy.json` | the policy as judged; its SHA-256 is the policy digest |
+| `predictions/*.parquet` | outputs of each compared model, one row per sample; ids are keyed pseudonyms |
+| `data_quality.json` | results of the data checks, where there were any |
+| `attestation.dsse.json` | in-toto statement (test-result v0.1) over all of these, in a DSSE envelope |
+| `ledger.json` | the model's promotion ledger up to its last entry about this version, a hash chain |
+| `manifest.json` | size and SHA-256 of every other file |
+
+## How to check it
+
+Offline, on any machine with Python 3.11 or later; neither MLflow nor PyTorch nor a GPU is needed:
+
+    grmu-audit evidence verify BUNDLE --public-key KEY.pub
+
+Get the public key from its owner, not from where you got this bundle. The command checks every digest, the signature and the
+ledger's chain, computes every number and the verdict again from the predictions, and names whatever does not agree. Exit code 0
+means that everything agrees (whatever the verdict is), 6 that something was changed. Without a key it shows that the bundle
+agrees with itself, not who made it.
+
+By hand: `sha256sum` of each file stands in `manifest.json`; the payload of the envelope is base64.
+
+## What it does not show
+
+It shows that these predictions give this verdict under this policy. It does not show that the predictions came from the model
+that is served (compare its files with the manifest digest {manifest}), nor that the
+entries of the ledger after the last one here are absent (ask the registry: `grmu-audit verify`).
+"""
+
+
+def readme(audit: Audit) -> bytes:
+    """The page for one audit."""
+    verdict = audit.verdict
+    facts = {
+        "subject": audit.subject.label,
+        "decision": verdict.decision.value if verdict else "none",
+        "policy": verdict.policy if verdict else "none",
+        "policy_sha256": verdict.policy_sha256 if verdict else "none",
+        "created": audit.record.get("created", "unknown"),
+        "tool": audit.record.get("tool", "unknown"),
+        "manifest": audit.subject.manifest_sha256 or "none",
+    }
+    return _TEXT.format(**{key: _plain(value) for key, value in facts.items()}).encode()
+
+
+def _plain(value: object) -> str:
+    """Names come from a registry: no markup, no control characters."""
+    return "".join(char if char.isalnum() or char in " ._-/:+" else "?" for char in str(value))[:200]
+
+
+LEDGER_FILE = "ledger.json"
+"""Entries 1 to n of the ledger as the registry has them, up to the last one about the version."""
+
+
+def evidence_files(audited: Audit, policy: Policy, tables: Sequence[Predictions]) -> dict[str, bytes]:
+    """Everything that lets a stranger check a verdict, by artifact name, without the audit itself.
+
+    Args:
+        audited: a judged audit.
+        policy: the policy that judged it.
+        tables: predictions of its models, in the order of ``rescore.sides``; ids must be pseudonyms.
+    """
+    from grmu_audit import report
+
+    files = {
+        REPORT_FILE: report.render(audit_files.as_stored(audited), "html").encode(),
+        POLICY_FILE: canonical_json(policy_tree(policy)),
+    }
+    named = zip(sides(audited), tables, strict=True)
+    files |= {table_name(name): to_parquet(align(tables[0], table)) for name, table in named}
+    if audited.data_quality is not None:
+        files[QUALITY_FILE] = canonical_json(audited.to_json()["data_quality"])
+    return files

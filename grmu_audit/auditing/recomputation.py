@@ -1,0 +1,173 @@
+"""Computing a verdict again from what was kept with it, and naming every number that comes out otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from grmu_audit.auditing import measurement
+from grmu_audit.auditing.stored_predictions import from_parquet, predictions_sha256, table_name
+from grmu_audit.errors import GrmuAuditError
+from grmu_audit.metrics.catalog.white_box import DEEP_NAMES
+from grmu_audit.metrics.membership.attacks import FORESTS
+from grmu_audit.policy import judgement
+from grmu_audit.records import Audit, MetricValue, Predictions
+from grmu_audit.records.audit import sides
+
+if TYPE_CHECKING:
+    from grmu_audit.policy import Policy
+
+TOLERANCE = 1e-6
+"""How far a number computed again may be from the recorded one: other libraries add up in another order."""
+
+
+@dataclass(frozen=True)
+class Rescored:
+    """What the second computation gave."""
+
+    findings: tuple[str, ...] = ()
+    """What does not agree."""
+    notes: tuple[str, ...] = ()
+    """What could not be compared, and why that is no finding."""
+    compared: int = 0
+    """Numbers that were computed again."""
+
+
+def rescore(audit: Audit, policy: Policy, files: Mapping[str, bytes]) -> Rescored:
+    """Every metric and every rule again, from the kept predictions.
+
+    Args:
+        audit: the recorded facts and verdict.
+        policy: the policy as judged.
+        files: the kept tables by name.
+    """
+    try:
+        tables = _tables(audit, files)
+        again = _assembled(audit, tables)
+        judged = judgement.judge(again, policy, datetime.fromisoformat(str(audit.record["created"])).date())
+    except (GrmuAuditError, KeyError, ValueError) as error:
+        return Rescored((f"the verdict cannot be computed from the predictions: {error}",))
+    recorded = audit.record.get("predictions_sha256")
+    found = {name: predictions_sha256(table) for name, table in tables.items()}
+    findings = [f"predictions of {name} are not those that were audited" for name in _differing(recorded, found)]
+    numbers, notes = _numbers(audit, again)
+    carried = sorted({value.name for value in _measured(audit)})
+    if carried:
+        notes.append(f"{', '.join(carried)} were measured with the models themselves and are taken over as recorded")
+    findings += [*numbers, *_rules(audit, judged)]
+    return Rescored(tuple(findings), tuple(notes), len(again.metrics) - len(_measured(audit)))
+
+
+def _tables(audit: Audit, files: Mapping[str, bytes]) -> dict[str, Predictions]:
+    return {name: from_parquet(files[table_name(name)], table_name(name), audit.data) for name in sides(audit)}
+
+
+def _assembled(audit: Audit, tables: Mapping[str, Predictions]) -> Audit:
+    record, models = audit.record, sides(audit)
+    return measurement.assemble(
+        (models["candidate"], tables["candidate"]),
+        baseline=(models["baseline"], tables["baseline"]) if "baseline" in models else None,
+        references=[(model, tables[name]) for name, model in models.items() if name.startswith("reference#")],
+        data=audit.data,
+        forget=audit.forget,
+        dominant=audit.forget.dominant_groups or None,
+        confidence=float(record.get("confidence", 0.95)),
+        seed=int(record["seed"]),
+        attack_score=str(record["attack_score"]),
+        variant=str(record["variant"]),
+        positive_class=int(record["positive_class"]),
+        intervals=str(record.get("intervals", "wilson")),
+        data_quality=audit.data_quality,
+        not_measured=audit.not_measured,
+        record={"created": record["created"]},
+        measured=_measured(audit),
+    )
+
+
+def _measured(audit: Audit) -> tuple[MetricValue, ...]:
+    """Values that were measured with the models themselves: predictions cannot give them again."""
+    return tuple(value for value in audit.metrics if value.name in DEEP_NAMES)
+
+
+def _numbers(audit: Audit, again: Audit) -> tuple[list[str], list[str]]:
+    """Findings and notes, metric by metric."""
+    recorded, computed = _indexed(audit), _indexed(again)
+    findings = [f"{_named(key)} is recorded, but the predictions do not give it" for key in recorded if key not in computed]
+    findings += [f"{_named(key)} follows from the predictions, but is not recorded" for key in computed if key not in recorded]
+    other = _other_library(audit)
+    notes: list[str] = []
+    for key in recorded.keys() & computed.keys():
+        defect = next(_differences(recorded[key], computed[key]), None)
+        if defect is not None and other and _rests_on_forest(key):
+            notes.append(f"{_named(key)}: {defect}; it rests on a random forest, and {other}")
+        elif defect is not None:
+            findings.append(f"{_named(key)}: {defect}")
+    return sorted(findings), sorted(notes)
+
+
+def _indexed(audit: Audit) -> dict[tuple[str, str, str], MetricValue]:
+    return {(m.name, m.subject, str(m.group or "")): m for m in audit.metrics}
+
+
+def _named(key: tuple[str, str, str]) -> str:
+    return " ".join(part for part in key if part)
+
+
+def _differences(recorded: MetricValue, computed: MetricValue) -> Iterator[str]:
+    if not _close(recorded.value, computed.value):
+        yield f"recorded {recorded.value}, computed again {computed.value}"
+    if not _close(recorded.interval, computed.interval):
+        yield f"recorded interval {recorded.interval}, computed again {computed.interval}"
+    if not _close(recorded.statistic, computed.statistic):
+        yield "the recorded sufficient statistic is not what the predictions give"
+    if (recorded.n, recorded.incomplete, recorded.smallest_cell) != (computed.n, computed.incomplete, computed.smallest_cell):
+        yield f"recorded n = {recorded.n}, computed again {computed.n}"
+
+
+def _close(one: Any, other: Any) -> bool:
+    """Equal up to the tolerance, whatever the containers."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(_close(one[key], other[key]) for key in one)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return len(one) == len(other) and all(_close(a, b) for a, b in zip(one, other, strict=True))
+    if isinstance(one, int | float) and isinstance(other, int | float):
+        return abs(one - other) <= TOLERANCE * max(1.0, abs(one))
+    return bool(one == other)
+
+
+def _rests_on_forest(key: tuple[str, str, str]) -> bool:
+    return key[0] in (*FORESTS, "AVG_GAP")
+
+
+def _other_library(audit: Audit) -> str:
+    """Where this machine's forest is another than the audit's, how."""
+    made = audit.record.get("libraries")
+    recorded = made.get("scikit-learn") if isinstance(made, dict) else None
+    try:
+        here = version("scikit-learn")
+    except PackageNotFoundError:
+        here = "unknown"
+    return "" if recorded in (None, here) else f"the audit used scikit-learn {recorded}, this machine has {here}"
+
+
+def _rules(audit: Audit, again: Audit) -> list[str]:
+    if audit.verdict is None or again.verdict is None:
+        return ["the audit has no verdict"]
+    recorded, computed = audit.verdict, again.verdict
+    findings = []
+    if recorded.decision is not computed.decision:
+        findings.append(f"the verdict is recorded as {recorded.decision}, computed again it is {computed.decision}")
+    if [rule.id for rule in recorded.rules] != [rule.id for rule in computed.rules]:
+        return [*findings, "the verdict does not hold the rules of the policy"]
+    for one, other in zip(recorded.rules, computed.rules, strict=True):
+        if (one.decision, one.severity, one.waived, one.applied) != (other.decision, other.severity, other.waived, other.applied):
+            findings.append(f"rule {one.id} is recorded as {one.decision}, computed again it is {other.decision}")
+    return findings
+
+
+def _differing(recorded: object, found: Mapping[str, str]) -> list[str]:
+    known = recorded if isinstance(recorded, dict) else {}
+    return [name for name, digest in found.items() if known.get(name) != digest]

@@ -1,0 +1,102 @@
+"""The predictions behind an audit, kept with it: what a verdict can be computed from again, and the digest that binds them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from grmu_audit.auditing.prediction_files import from_frame
+from grmu_audit.errors import InputError, IntegrityError
+from grmu_audit.records import SPLITS, DataRecord, Predictions
+from grmu_audit.records.predictions import IntArray
+
+FOLDER = "predictions"
+"""Folder of the kept tables."""
+_DOMAIN = b"grmu-audit/predictions/v1"
+_LARGEST = 4 << 30
+
+
+def table_name(subject: str) -> str:
+    """File of one side.
+
+    >>> table_name("reference#1")
+    'predictions/reference-1.parquet'
+    """
+    return f"{FOLDER}/{subject.replace('#', '-')}.parquet"
+
+
+def predictions_sha256(p: Predictions) -> str:
+    """SHA-256 over ids, splits, labels and outputs, row by row as they stand: independent of the file format."""
+    digest = hashlib.sha256(_DOMAIN)
+    subject = None if p.subject is None else _by_appearance(p.subject)
+    whole = {"split": p.split, "target": p.target, "attribute": p.attribute, "prediction": p.prediction, "subject": subject}
+    columns = {name: None if values is None else values.astype("<i8") for name, values in whole.items()}
+    scores = {"logits": p.logits, "loss": p.loss}
+    columns |= {name: None if values is None else values.astype("<f8") for name, values in scores.items()}
+    names = "\n".join(p.ids.tolist()).encode("utf-8", "surrogatepass")
+    digest.update(len(p).to_bytes(8, "big") + len(names).to_bytes(8, "big") + names)
+    for name, values in columns.items():
+        content = b"" if values is None else np.ascontiguousarray(values).tobytes()
+        digest.update(name.encode() + bytes([values is not None]) + len(content).to_bytes(8, "big") + content)
+    return digest.hexdigest()
+
+
+def _by_appearance(codes: IntArray) -> IntArray:
+    """The same persons, numbered in the order in which they first appear."""
+    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
+    order = np.empty(len(first), dtype=np.int64)
+    order[np.argsort(first)] = np.arange(len(first))
+    result: IntArray = order[inverse]
+    return result
+
+
+def to_parquet(p: Predictions) -> bytes:
+    """One side as a prediction file that ``score`` reads too, rows in order; ids must be pseudonyms already."""
+    import pandas as pd
+
+    columns: dict[str, object] = {
+        "id": p.ids.astype(object),
+        "split": np.asarray(SPLITS, dtype=object)[p.split],
+        "target": p.target,
+        "attribute": p.attribute,
+        "prediction": p.prediction,
+    }
+    if p.subject is not None:
+        columns["subject"] = p.subject
+    if p.loss is not None:
+        columns["loss"] = p.loss
+    for index in range(p.logits.shape[1] if p.logits is not None else 0):
+        columns[f"logit_{index}"] = p.logits[:, index]  # type: ignore[index]
+    buffer = io.BytesIO()
+    pd.DataFrame(columns).to_parquet(buffer, index=False)
+    return buffer.getvalue()
+
+
+def from_parquet(content: bytes, name: str, data: DataRecord) -> Predictions:
+    """Read what ``to_parquet`` wrote, with the names and the number of attribute values that the audit records.
+
+    Raises:
+        IntegrityError: not such a table, or far larger unpacked than packed files of that kind are.
+    """
+    import pandas as pd
+    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+    try:
+        file = pq.ParquetFile(pa.BufferReader(content))
+        groups = range(file.metadata.num_row_groups)
+        if sum(file.metadata.row_group(i).total_byte_size for i in groups) > _LARGEST:
+            raise IntegrityError(f"{name} unpacks to more than {_LARGEST >> 30} GiB: refused")
+        table = from_frame(pd.read_parquet(io.BytesIO(content)), Path(name))
+    except (pa.ArrowException, OSError, ValueError, KeyError, InputError) as error:
+        raise IntegrityError(f"{name} cannot be read as predictions: {str(error)[:300]}") from None
+    return replace(
+        table,
+        attributes=max(table.attributes, len(data.attribute_names)),
+        class_names=data.class_names,
+        attribute_names=data.attribute_names or table.attribute_names,
+    )

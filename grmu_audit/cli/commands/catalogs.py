@@ -1,0 +1,108 @@
+"""``grmu-audit methods``."""
+
+from __future__ import annotations
+
+import click
+
+from grmu_audit.cli.options import json_option
+
+
+@click.group("methods", invoke_without_command=True)
+@json_option
+@click.pass_context
+def methods_command(ctx: click.Context, as_json: bool) -> None:
+    """List the unlearning methods: exact or not, what data each reads, what it costs, where it is described."""
+    import json
+
+    from grmu_audit.cli.tables import table
+    from grmu_audit.workflows.catalogs import method_rows
+
+    if ctx.invoked_subcommand is not None:
+        return
+    head, rows = method_rows()
+    click.echo(json.dumps([dict(zip(head, row, strict=True)) for row in rows]) if as_json else table(head, rows, left=True))
+
+
+@methods_command.command("show")
+@click.argument("name")
+@json_option
+def show_method(name: str, as_json: bool) -> None:
+    """Show a method: every option with its type, default and meaning, and where the method is described."""
+    import json
+
+    from grmu_audit.cli.tables import table
+    from grmu_audit.workflows.catalogs import describe_method
+
+    card = describe_method(name)
+    if as_json:
+        click.echo(json.dumps(card))
+        return
+    click.echo("\n".join(f"{key}: {value}" for key, value in card.items() if key != "options"))
+    rows = [[o["name"], o["type"], o["default"], o["meaning"]] for o in card["options"]]
+    click.echo("\n" + table(["option", "type", "default", "meaning"], rows, left=True))
+
+
+@click.group("metrics", invoke_without_command=True)
+@json_option
+@click.pass_context
+def metrics_command(ctx: click.Context, as_json: bool) -> None:
+    """List the metrics: what each says, how to read it, what it needs and costs; those of installed packages included."""
+    import json
+
+    from grmu_audit.cli.tables import table
+    from grmu_audit.workflows.catalogs import metric_rows
+
+    if ctx.invoked_subcommand is not None:
+        return
+    head, rows = metric_rows()
+    click.echo(json.dumps([dict(zip(head, row, strict=True)) for row in rows]) if as_json else table(head, rows, left=True))
+
+
+@metrics_command.command("show")
+@click.argument("name")
+@json_option
+def show_metric(name: str, as_json: bool) -> None:
+    """Show a metric: definition, range, what it hides, when it is undefined, and its source."""
+    import json
+
+    from grmu_audit.workflows.catalogs import describe_metric
+
+    card = describe_metric(name)
+    click.echo(json.dumps(card) if as_json else "\n".join(f"{key}: {value}" for key, value in card.items()))
+
+
+@click.group("policy")
+def policy_command() -> None:
+    """Check or show a policy; print its JSON Schema."""
+
+
+@policy_command.command("check")
+@click.argument("policy")
+def check(policy: str) -> None:
+    """Read a policy (name or file) and report every error in it at once."""
+    from grmu_audit.policy import load_named
+
+    found = load_named(policy)
+    click.echo(f"{found.name}: {len(found.rules)} rules, valid")
+
+
+@policy_command.command("show")
+@click.argument("policy", default="default")
+def show_policy(policy: str) -> None:
+    """Print the rules of a policy with the reason for each."""
+    from grmu_audit.policy import load_named
+
+    found = load_named(policy)
+    click.echo(f"{found.name}: {found.description}")
+    for rule in found.rules:
+        click.echo(f"  {rule.id} ({rule.severity}): {rule.metric} {rule.compare} {rule.bounds}\n      {rule.why}")
+
+
+@policy_command.command("schema")
+def schema() -> None:
+    """Print the JSON Schema of policy files."""
+    import json
+
+    from grmu_audit.policy import json_schema
+
+    click.echo(json.dumps(json_schema(), indent=2))

@@ -1,0 +1,127 @@
+"""``grmu-audit gate``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from grmu_audit.cli.options import FILE, asked_options, json_option, model_option, open_session, policy_option, write_formats
+
+if TYPE_CHECKING:
+    from grmu_audit.workflows.release import Asked
+
+
+@click.command("gate")
+@click.option("--model", metavar="MODEL", help="Judge the stored audit of this version.")
+@click.option("--audit", "audit_file", type=FILE, help="Judge this audit.json, without a registry.")
+@policy_option
+@click.option("--format", "formats", multiple=True, metavar="FORMAT=FILE", help="Also write json, junit, sarif, ...; repeatable.")
+@click.pass_context
+def gate_command(ctx: click.Context, model: str | None, audit_file: Path | None, policy: str, formats: tuple[str, ...]) -> None:
+    """Judge an audit by a policy: exit code 0 PASS, 1 BREACH, 3 INCONCLUSIVE."""
+    from grmu_audit import report
+    from grmu_audit.auditing.audit_files import read_audit, require_current
+    from grmu_audit.policy import load_named
+    from grmu_audit.policy.judgement import judge
+
+    if (model is None) == (audit_file is None):
+        raise click.UsageError("give exactly one of --model and --audit")
+    chosen = load_named(policy)
+    if audit_file is not None:
+        facts = read_audit(audit_file)
+        require_current(facts)
+        audit = judge(facts, chosen)
+    else:
+        from grmu_audit.workflows.release import gate
+
+        audit = gate(open_session(ctx), str(model), chosen)
+    write_formats(audit, formats)
+    click.echo(report.render(audit, "text"))
+    ctx.exit(audit.verdict.decision.exit_code if audit.verdict else 3)
+
+
+@click.command("history")
+@click.option("--model", "name", required=True, metavar="NAME", help="Model name.")
+@json_option
+@click.pass_context
+def history_command(ctx: click.Context, name: str, as_json: bool) -> None:
+    """Show the ledger of a model: every audit, promotion, refusal and rollback, oldest first."""
+    import json
+
+    from grmu_audit.cli.tables import table
+    from grmu_audit.report.wording.names import name as shown
+    from grmu_audit.workflows.release import history
+
+    entries = history(open_session(ctx), name)
+    if as_json:
+        click.echo(json.dumps(entries))
+        return
+    fields = ("number", "time", "kind", "version", "decision", "actor")
+    click.echo(table(list(fields), [[shown(entry.get(f) or "-") for f in fields] for entry in entries]))
+
+
+@click.command("promote")
+@model_option
+@click.option("--reason", default="", help="Why, for the ledger.")
+@click.option("--ci-url", help="Address of the CI run, for the ledger.")
+@click.option("--resume", is_flag=True, help="Finish the promotion of this model that a crash left open.")
+@asked_options
+@click.pass_context
+def promote_command(ctx: click.Context, model: str, reason: str, ci_url: str | None, resume: bool, asked: Asked) -> None:
+    """Give a version the alias champion, if its audit says PASS and its files are the audited ones."""
+    from grmu_audit.workflows import release
+
+    session = open_session(ctx)
+    done = release.resume(session, model) if resume else release.promote(session, model, reason, ci_url, asked)
+    if done is None:
+        click.echo(f"no promotion of {model} is open")
+    else:
+        click.echo(
+            f"{done.ref.label} is champion of {done.ref.name} (ledger entry {done.entry}, before: {done.before or 'none'})"
+        )
+
+
+@click.command("rollback")
+@click.option("--model", "name", required=True, metavar="NAME", help="Model name.")
+@click.option("--reason", required=True, help="Why, for the ledger.")
+@click.option("--to", metavar="VERSION", help="Version to go back to [default: the champion before the present one].")
+@asked_options
+@click.pass_context
+def rollback_command(ctx: click.Context, name: str, reason: str, to: str | None, asked: Asked) -> None:
+    """Make an earlier champion the champion again; it needs a PASS like any other."""
+    from grmu_audit.workflows.release import rollback
+
+    done = rollback(open_session(ctx), name, reason, to, asked)
+    click.echo(f"{done.ref.label} is champion of {done.ref.name} (ledger entry {done.entry}, before: {done.before or 'none'})")
+
+
+@click.command("sign-off")
+@model_option
+@click.option("--role", required=True, type=click.Choice(["preparer", "reviewer", "approver"]), help="In which role.")
+@click.option("--note", default="", help="In your own words.")
+@click.pass_context
+def sign_off_command(ctx: click.Context, model: str, role: str, note: str) -> None:
+    """Put your name (--actor) under the newest audit of a version; preparer and reviewer must be two persons."""
+    from grmu_audit.workflows.release import sign_off
+
+    session = open_session(ctx)
+    number = sign_off(session, model, role, note)
+    click.echo(f"{session.actor} signed off {model} as {role} (ledger entry {number})")
+
+
+@click.command("verify")
+@click.option("--model", "name", required=True, metavar="NAME", help="Model name.")
+@asked_options
+@click.pass_context
+def verify_command(ctx: click.Context, name: str, asked: Asked) -> None:
+    """Look for edits, moved aliases and changed files: exit code 0 when all is as recorded, else that of the finding."""
+    from grmu_audit.workflows.release import verify
+
+    findings = verify(open_session(ctx), name, asked)
+    for finding in findings:
+        click.echo(f"{finding.check}: {finding.message}")
+    if not findings:
+        click.echo(f"{name}: ledger, alias and evidence are as recorded")
+    ctx.exit(max((f.error.exit_code for f in findings), default=0))

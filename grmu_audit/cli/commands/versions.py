@@ -1,0 +1,154 @@
+"""``grmu-audit register``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from grmu_audit.cli.options import (
+    FILE,
+    architecture_options,
+    data_options,
+    forget_option,
+    model_option,
+    next_step,
+    open_session,
+    parse_settings,
+    search_options,
+    seed_option,
+    settings_option,
+    systems_option,
+)
+
+if TYPE_CHECKING:
+    from grmu_audit.data.catalog import DataSpec
+
+
+@click.command("register")
+@click.option("--name", required=True, metavar="NAME", help="Model name to register under.")
+@click.option("--weights", required=True, type=FILE, help="The checkpoint: safetensors, or a .pth that holds tensors alone.")
+@data_options
+@architecture_options
+@click.option("--started-from", type=FILE, help="Weights that its training started from, for retraining.")
+@settings_option
+@seed_option(0)
+@click.pass_context
+def register_command(
+    ctx: click.Context,
+    /,
+    name: str,
+    weights: Path,
+    data: DataSpec,
+    architecture: str,
+    architecture_option: tuple[str, ...],
+    started_from: Path | None,
+    settings: tuple[str, ...],
+    seed: int,
+) -> None:
+    """Make an existing checkpoint a pretrain version, and evaluate it at once.
+
+    --set states the recipe that it was trained with: 'retrain' repeats it.
+    """
+    from grmu_audit.cli.tables import baseline_table
+    from grmu_audit.workflows.versions.network import Network
+    from grmu_audit.workflows.versions.pretraining import register
+
+    network = Network(architecture, parse_settings(architecture_option), started_from)
+    done = register(open_session(ctx), name, weights, data, network=network, settings=parse_settings(settings), seed=seed)
+    click.echo(done.ref.label)
+    click.echo(baseline_table(done.metrics, done.groups))
+    next_step(f"grmu-audit forget sample --model {done.ref.label} --group TARGET,ATTRIBUTE --ratio 0.5 --out ids.csv")
+
+
+@click.command("pretrain")
+@click.option("--name", required=True, metavar="NAME", help="Model name to register under.")
+@data_options
+@architecture_options
+@click.option("--weights", type=FILE, help="Weights to start from: safetensors, or a .pth that holds tensors alone.")
+@click.option("--pretrained", metavar="imagenet|NAME", help="Start from torchvision's published weights.")
+@settings_option
+@seed_option(0)
+@click.option("--resume", is_flag=True, help="Continue an interrupted run of the same options after its last whole epoch.")
+@click.pass_context
+def pretrain_command(
+    ctx: click.Context,
+    /,
+    name: str,
+    data: DataSpec,
+    architecture: str,
+    architecture_option: tuple[str, ...],
+    weights: Path | None,
+    pretrained: str | None,
+    settings: tuple[str, ...],
+    seed: int,
+    resume: bool,
+) -> None:
+    """Train on all training samples and register the version."""
+    from grmu_audit.workflows.versions.network import Network
+    from grmu_audit.workflows.versions.pretraining import pretrain
+
+    network = Network(architecture, parse_settings(architecture_option), weights, pretrained)
+    values = parse_settings(settings)
+    ref = pretrain(open_session(ctx), name, data, network=network, settings=values, seed=seed, resume=resume)
+    click.echo(ref.label)
+    next_step(f"grmu-audit forget sample --model {ref.label} --group TARGET,ATTRIBUTE --ratio 0.5 --out ids.csv")
+
+
+@click.command("retrain")
+@model_option
+@forget_option
+@click.option("--reweight", is_flag=True, help="Sample the retain set so that the group mix stays what it was.")
+@click.option("--group-dro", is_flag=True, help="Minimise the worst group's loss (group-balanced batches).")
+@search_options
+@settings_option
+@seed_option(None)
+@systems_option
+@click.pass_context
+def retrain_command(
+    ctx: click.Context, /, model: str, forget: Path, group_dro: bool, settings: tuple[str, ...], **options: Any
+) -> None:
+    """Train again from fresh weights without the forget set: the exact reference.
+
+    Settings default to those that the model was pretrained with.
+    """
+    from grmu_audit.workflows.versions.unlearning import unlearn
+
+    values = parse_settings((*settings, *(("group_dro=true",) if group_dro else ())))
+    ref = unlearn(open_session(ctx), model, forget, method="retrain", settings=values, **options)
+    click.echo(ref.label)
+    next_step(f"grmu-audit unlearn --model {model} --forget {forget}")
+
+
+@click.command("unlearn")
+@model_option
+@forget_option
+@click.option(
+    "--method",
+    default="miu",
+    show_default=True,
+    help="Method by name ('grmu-audit methods'), or auto: by the kind of the request.",
+)
+@click.option("--reweight/--no-reweight", default=None, help="REWEIGHT sampling of the retain set [default: the method's own].")
+@click.option(
+    "--layers", metavar="K|NAME", help="Move only the last K stages (with the head), or a named layer and all after it."
+)
+@search_options
+@settings_option
+@seed_option(None)
+@systems_option
+@click.pass_context
+def unlearn_command(
+    ctx: click.Context, /, model: str, forget: Path, layers: str | None, settings: tuple[str, ...], **options: Any
+) -> None:
+    """Make a version of a model without the forget set and register it.
+
+    The data is found through the model's registry tags.
+    """
+    from grmu_audit.workflows.versions.unlearning import unlearn
+
+    values = parse_settings((*settings, *((f"layers='{layers}'",) if layers else ())))
+    ref = unlearn(open_session(ctx), model, forget, settings=values, **options)
+    click.echo(ref.label)
+    next_step(f"grmu-audit audit --model {ref.label}")

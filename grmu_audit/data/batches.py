@@ -1,0 +1,111 @@
+"""The one batch source: inputs held once (on the device where they fit), sampled and augmented there, per sample."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from grmu_audit.data.inputs import device_inputs
+from grmu_audit.data.text import pooled
+
+if TYPE_CHECKING:
+    import torch
+
+    from grmu_audit.data.dataset import Dataset
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples of one step, on the device."""
+
+    pixels: torch.Tensor
+    """[b, *input_shape] inputs of whatever kind; images are float in [0, 1], augmented where asked for."""
+    target: torch.Tensor
+    """[b] class index."""
+    group: torch.Tensor
+    """[b] group code: target * attributes + attribute."""
+    rows: torch.Tensor
+    """[b] row numbers in the manifest."""
+
+
+class BatchSource:
+    """Serves batches of one dataset on one device.
+
+    Order, sampling and augmentation come from a generator on the CPU that the caller seeds, so that the same seed
+    gives the same batches on every device.
+    """
+
+    def __init__(self, dataset: Dataset, device: torch.device) -> None:
+        import torch
+
+        self.device = device
+        self.dataset = dataset
+        self.classes = len(dataset.header.class_names)
+        self.attributes = len(dataset.header.attribute_names)
+        self.groups = self.classes * self.attributes
+        self.inputs = device_inputs(dataset, device)
+        target = torch.from_numpy(dataset.frame["target"].to_numpy(dtype=np.int64, copy=True))
+        attribute = torch.from_numpy(dataset.frame["attribute"].to_numpy(dtype=np.int64, copy=True))
+        self.target = target.to(device)
+        self.group = (target * self.attributes + attribute).to(device)
+
+    def take(self, rows: torch.Tensor, generator: torch.Generator | None = None) -> Batch:
+        """These rows as they are; with a CPU generator, with the dataset's augmentation."""
+        index = rows.to(self.device)
+        inputs = self.inputs.take(rows) if generator is None else self.inputs.augmented(rows, generator)
+        return Batch(inputs, self.target[index], self.group[index], index)
+
+    @property
+    def lengths(self) -> torch.Tensor | None:
+        """[n] tokens of every text, on the CPU; None where all inputs have the same size."""
+        found: torch.Tensor | None = getattr(self.inputs, "lengths", None)
+        return found
+
+    def by_length(self, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.int64] | None:
+        """Order of the rows from short to long, ties in their order; None where all inputs have the same size."""
+        if self.lengths is None:
+            return None
+        return np.argsort(self.lengths.numpy()[rows], kind="stable").astype(np.int64)
+
+    def batches(
+        self,
+        rows: npt.NDArray[np.int64],
+        size: int,
+        generator: torch.Generator | None = None,
+        *,
+        weights: npt.NDArray[np.float64] | None = None,
+        augment: bool = False,
+    ) -> Iterator[Batch]:
+        """One pass over ``rows``.
+
+        Args:
+            rows: [n] row numbers.
+            size: batch size; one batch (the last one, except of shuffled texts) holds the rest (when training, a rest of one
+                joins the batch before it, since batch statistics of one sample are undefined).
+            generator: shuffles (and augments); None keeps the order and forbids augmentation.  Texts of like length are
+                shuffled into the same batch.
+            weights: [n] sampling weights; then n rows are drawn with replacement.
+            augment: apply the dataset's augmentation, per sample.
+        """
+        import torch
+
+        order = torch.from_numpy(np.asarray(rows, dtype=np.int64))
+        if weights is not None:
+            order = order[torch.multinomial(torch.from_numpy(weights), len(order), replacement=True, generator=generator)]
+        elif generator is not None:
+            order = order[torch.randperm(len(order), generator=generator)]
+        lengths = self.lengths
+        if lengths is not None and generator is not None:
+            order = pooled(order, lengths, size)
+        chunks = list(torch.split(order, size))
+        if generator is not None and len(chunks) > 1 and len(chunks[-1]) == 1:
+            rest = chunks.pop()
+            chunks[-1] = torch.cat([chunks[-1], rest])
+        if lengths is not None and generator is not None:
+            chunks = [chunks[i] for i in torch.randperm(len(chunks), generator=generator).tolist()]
+        for chunk in chunks:
+            yield self.take(chunk, generator if augment else None)

@@ -1,0 +1,234 @@
+"""Reading a forget list from disk: CSV with a header, one id per line, or parquet."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from grmu_audit.errors import ForgetListError
+
+SHOWN = 20
+"""Defects that a message spells out; the rest is counted."""
+
+
+def refuse(where: str, defects: Sequence[str]) -> None:
+    """Raise when there are defects: the first twenty, then how many more.
+
+    Raises:
+        ForgetListError: there is at least one defect.
+
+    >>> refuse("ids.csv", [])
+    """
+    if not defects:
+        return
+    more = len(defects) - SHOWN
+    tail = [f"and {more} more"] if more > 0 else []
+    problems = "1 problem" if len(defects) == 1 else f"{len(defects)} problems"
+    raise ForgetListError(f"forget list {where}: {problems}\n" + "\n".join(f"  {line}" for line in [*defects[:SHOWN], *tail]))
+
+
+def id_defect(text: str) -> str | None:
+    """Why the text cannot be a sample id, or None.
+
+    >>> id_defect("000001.jpg")
+    >>> id_defect(" ")
+    'the id is empty'
+    """
+    if not text.strip():
+        return "the id is empty"
+    if len(text) > LONGEST_ID:
+        return f"the id has {len(text)} characters, more than {LONGEST_ID}"
+    if not text.isprintable():
+        return f"the id {text[:80]!a} holds a character that cannot be printed"
+    return None
+
+
+LONGEST_ID = 1024
+"""Characters that an id or a request field may have."""
+REQUEST_COLUMNS = ("request_id", "received_at", "subject", "ground")
+"""Optional columns, which go to the erasure record."""
+LARGEST_FILE = 256 << 20
+"""Bytes that a list may have, packed or unpacked."""
+_MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\x1f\x8b": "gzip", b"PK": "a zip archive (a spreadsheet?)"}
+
+
+@dataclass(frozen=True)
+class ForgetList:
+    """The rows of a forget list as they stand in the file, not yet compared with any dataset."""
+
+    source: str
+    """File name without its folder, for messages."""
+    ids: tuple[str, ...]
+    """One id per row, in file order, without white space around it; may repeat."""
+    rows: tuple[int, ...]
+    """Where each stands: the line of a text file (header = 1), the record of a parquet file (from 1)."""
+    columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """Those of ``REQUEST_COLUMNS`` that the file has, aligned with ``ids``; empty text where a value is missing."""
+    ignored: tuple[str, ...] = ()
+    """Further columns of the file, which nothing reads."""
+    header: bool = True
+    """False for one id per line without a header."""
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Cells as text with the row number of each record."""
+
+    header: list[str] | None
+    records: list[tuple[int, list[str]]]
+
+
+def read_forget_list(path: str | os.PathLike[str]) -> ForgetList:
+    """Parse a forget list: CSV with a column ``id``, one id per line without a header, or parquet with a column ``id``.
+
+    Text is UTF-8, a byte order mark is accepted, blank lines are skipped, white space around a value is dropped.  Optional
+    columns: ``REQUEST_COLUMNS``.  In parquet, ids are text or whole numbers.
+
+    Raises:
+        ForgetListError: the file is missing, unreadable, empty, too large, not UTF-8, not well-formed, or rows have no usable id;
+            every bad row with its number (the first 20, then a count).
+    """
+    source = Path(path)
+    content = _content(source)
+    table = _parquet(content, source.name) if content[:4] == b"PAR1" else _text(content, source.name)
+    return _forget_list(table, source.name)
+
+
+def _content(path: Path) -> bytes:
+    try:
+        if path.is_dir():
+            raise ForgetListError(f"forget list {path}: it is a folder: give a file")
+        with path.open("rb") as stream:
+            content = stream.read(LARGEST_FILE + 1)
+    except FileNotFoundError:
+        raise ForgetListError(f"forget list {path}: no such file: check the path, or make one with 'forget sample'") from None
+    except OSError as error:
+        raise ForgetListError(f"forget list {path}: cannot be read: {error.strerror or error}") from error
+    if len(content) > LARGEST_FILE:
+        raise ForgetListError(f"forget list {path}: larger than {LARGEST_FILE >> 20} MiB: split the request")
+    return content
+
+
+def _text(content: bytes, name: str) -> _Table:
+    for mark, kind in _MARKS.items():
+        if content.startswith(mark):
+            raise ForgetListError(f"forget list {name}: looks like {kind}: save it as CSV in UTF-8")
+    if b"\0" in content:
+        line = content.count(b"\n", 0, content.index(b"\0")) + 1
+        raise ForgetListError(f"forget list {name}: row {line} holds a NUL byte: save the list as plain CSV in UTF-8")
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ForgetListError(f"forget list {name}: row {line} is not UTF-8: save the list as CSV in UTF-8") from None
+    records = list(_csv_records(text, name))
+    if not records:
+        raise ForgetListError(f"forget list {name}: the file is empty: it needs at least one id")
+    first = [cell.casefold() for cell in records[0][1]]
+    if "id" in first:
+        return _Table(first, records[1:])
+    _refuse_headerless(records[0][1], name)
+    return _Table(None, records)
+
+
+def _csv_records(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
+    """Records that are not blank, each with the line that it starts on."""
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    line = 1
+    try:
+        for cells in reader:
+            if cells:
+                yield line, [cell.strip() for cell in cells]
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise ForgetListError(f"forget list {name}: row {line} is not well-formed CSV ({error}): mend it") from None
+
+
+def _refuse_headerless(first: Sequence[str], name: str) -> None:
+    """A first row that was meant as a header, or as several columns, is not an id."""
+    for delimiter, word in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+        cells = [cell.strip().casefold() for cell in first[0].split(delimiter)[:50]]
+        if len(first) == 1 and len(cells) > 1 and "id" in cells:
+            raise ForgetListError(f"forget list {name}: columns are separated by {word}: use commas")
+    if len(first) > 1:
+        shown = ", ".join(repr(cell[:40]) for cell in first[:10])
+        raise ForgetListError(f"forget list {name}: no column 'id' in the header ({shown}): name the column of sample ids 'id'")
+
+
+def _parquet(content: bytes, name: str) -> _Table:
+    import pyarrow as pa  # type: ignore[import-untyped]
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+    try:
+        file = pq.ParquetFile(pa.BufferReader(content))
+        groups = range(file.metadata.num_row_groups)
+        if sum(file.metadata.row_group(i).total_byte_size for i in groups) > LARGEST_FILE:
+            raise ForgetListError(f"forget list {name}: larger than {LARGEST_FILE >> 20} MiB unpacked: split the request")
+        header = [str(column) for column in file.schema_arrow.names]
+        wanted = [i for i, column in enumerate(header) if column.strip().casefold() in {"id", *REQUEST_COLUMNS}]
+        table = file.read(columns=[header[i] for i in wanted])
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise ForgetListError(
+            f"forget list {name}: not a readable parquet file ({type(error).__name__}): write it again"
+        ) from None
+    columns = [_cells(table, column, name) for column in table.column_names]
+    records = [(row, list(cells)) for row, cells in enumerate(zip(*columns, strict=True), start=1)]
+    extra = [column for i, column in enumerate(header) if i not in wanted]
+    return _Table(
+        [*(c.strip().casefold() for c in table.column_names), *extra], [(row, [*c, *([""] * len(extra))]) for row, c in records]
+    )
+
+
+def _cells(table: Any, column: str, name: str) -> list[str]:
+    """One parquet column as text; nulls become empty text."""
+    import pyarrow.types as pt  # type: ignore[import-untyped]
+
+    kind = table.schema.field(column).type
+    plain = kind.value_type if pt.is_dictionary(kind) else kind
+    allowed = (
+        pt.is_string(plain) or pt.is_large_string(plain) or pt.is_string_view(plain) or pt.is_integer(plain) or pt.is_null(plain)
+    )
+    if not (allowed or (column.strip().casefold() != "id" and (pt.is_temporal(plain) or pt.is_boolean(plain)))):
+        raise ForgetListError(
+            f"forget list {name}: column {column!r} is of type {kind}: store it as text (ids: text or whole numbers)"
+        )
+    return ["" if value is None else str(value).strip() for value in table.column(column).to_pylist()]
+
+
+def _forget_list(table: _Table, name: str) -> ForgetList:
+    header = ["id"] if table.header is None else table.header
+    repeated = sorted({column for column in header if header.count(column) > 1 and column in {"id", *REQUEST_COLUMNS}})
+    if repeated or "id" not in header:
+        what = f"several columns {repeated[0]!r}" if repeated else "no column 'id'"
+        raise ForgetListError(f"forget list {name}: {what}: keep exactly one column 'id'")
+    if not table.records:
+        raise ForgetListError(f"forget list {name}: the file holds no id: it needs at least one")
+    known = {column: header.index(column) for column in ("id", *REQUEST_COLUMNS) if column in header}
+    refuse(name, [f"row {row}: {why}" for row, cells in table.records for why in _row_defects(cells, known, len(header))])
+    values = {column: tuple(cells[index] for _, cells in table.records) for column, index in known.items()}
+    return ForgetList(
+        source=name,
+        ids=values.pop("id"),
+        rows=tuple(row for row, _ in table.records),
+        columns=values,
+        ignored=tuple(column for column in header if column not in known),
+        header=table.header is not None,
+    )
+
+
+def _row_defects(cells: Sequence[str], known: dict[str, int], width: int) -> Iterator[str]:
+    if len(cells) != width:
+        yield f"{len(cells)} cells where {width} are expected: quote values that hold a comma"
+        return
+    why = id_defect(cells[known["id"]])
+    if why:
+        yield f"{why}: correct or remove the row"
+    for column, index in known.items():
+        cell = cells[index]
+        if column != "id" and (len(cell) > LONGEST_ID or not cell.isprintable()):
+            yield f"column {column!r} is longer than {LONGEST_ID} characters or holds one that cannot be printed"

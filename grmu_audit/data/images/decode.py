@@ -1,0 +1,140 @@
+"""One image file to pixels, or the reason why not.
+
+What is done, and why: JPEG, PNG, WebP and BMP are read by Pillow, which is also what the reference pipelines of the
+published datasets use.  Grey images get three equal channels and CMYK is converted as Pillow does it (``convert("RGB")``); a
+palette or an alpha channel is resolved the same way, transparency is dropped.  An EXIF orientation is applied, so that
+pixels stand as viewers show them.  Images of more than 8 bits are refused: Pillow would clip them to white without a word.
+A truncated file is refused.  Animations are refused.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+"""Formats that are read."""
+LARGEST_SIDE = 16_384
+"""Pixels that a side may have."""
+LARGEST_AREA = 100_000_000
+"""Pixels that an image may have; more is a decompression bomb."""
+LARGEST_ASPECT = 50
+"""Longer side in shorter ones; resizing a thread of pixels by its shorter side would take gigabytes."""
+_WIDE = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+_ORIENTATION = 0x0112
+_TURNED = (5, 6, 7, 8)
+
+
+class UndecodableError(Exception):
+    """The reason why a file gives no image; readers collect them."""
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What the head of a file says."""
+
+    height: int
+    """Rows after the EXIF orientation was applied."""
+    width: int
+    """Columns, likewise."""
+
+
+def outline(content: bytes) -> Outline:
+    """Size of an image by its head, without decoding it.
+
+    Raises:
+        UndecodableError: it is none of the known formats, or of a kind that is refused.
+    """
+    image = _open(content)
+    try:
+        turned = image.getexif().get(_ORIENTATION) in _TURNED
+    except Exception as error:  # noqa: BLE001  (Pillow raises many types on damaged EXIF)
+        raise UndecodableError(f"damaged EXIF data ({type(error).__name__})") from None
+    width, height = image.size[::-1] if turned else image.size
+    return Outline(height, width)
+
+
+def decode(content: bytes, stored: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    """Pixels [height, width, 3] of an image, upright, reduced to ``stored`` (height, width) where it is larger.
+
+    Raises:
+        UndecodableError: truncated or damaged.
+    """
+    from PIL import Image, ImageFile, ImageOps
+
+    ImageFile.LOAD_TRUNCATED_IMAGES = False  # WeasyPrint sets it for the whole process: damaged files would turn grey
+    try:
+        image = ImageOps.exif_transpose(_open(content)).convert("RGB")
+        if image.size != stored[::-1]:
+            image = image.resize(stored[::-1], Image.Resampling.BILINEAR)
+        return np.asarray(image, dtype=np.uint8)
+    except UndecodableError:
+        raise
+    except Exception as error:  # noqa: BLE001  (Pillow raises many types on damaged files)
+        raise UndecodableError(f"truncated or damaged ({str(error)[:80] or type(error).__name__})") from None
+
+
+def stored_size(found: Outline, longest_short_side: int) -> tuple[int, int]:
+    """(height, width) to keep: the image's own, or with its shorter side reduced to ``longest_short_side``.
+
+    >>> stored_size(Outline(3000, 4000), 512), stored_size(Outline(218, 178), 512)
+    ((512, 683), (218, 178))
+    """
+    short = min(found.height, found.width)
+    if short <= longest_short_side:
+        return found.height, found.width
+    factor = longest_short_side / short
+    return max(1, round(found.height * factor)), max(1, round(found.width * factor))
+
+
+def _open(content: bytes) -> Image:
+    import warnings
+
+    from PIL import Image
+
+    if not content:
+        raise UndecodableError("the file has zero bytes")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = Image.open(io.BytesIO(content), formats=FORMATS)
+    except Exception:  # noqa: BLE001  (Pillow raises many types on damaged files)
+        raise UndecodableError(f"not an image in {', '.join(FORMATS)}") from None
+    width, height = image.size
+    if not (0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE and width * height <= LARGEST_AREA):
+        raise UndecodableError(
+            f"{width} x {height} pixels, more than {LARGEST_AREA // 1_000_000} million or {LARGEST_SIDE} a side"
+        )
+    if max(width, height) > LARGEST_ASPECT * min(width, height):
+        raise UndecodableError(f"{width} x {height} pixels, a side more than {LARGEST_ASPECT} times the other")
+    if image.mode in _WIDE or _png_depth(content) > 8:
+        raise UndecodableError("more than 8 bits a channel: convert it to 8 bits first")
+    if getattr(image, "n_frames", 1) > 1:
+        raise UndecodableError("an animation: store single images")
+    return image
+
+
+def _png_depth(content: bytes) -> int:
+    """Bits a channel of a PNG (Pillow reads 16-bit colour as 8 bits without saying so); 8 for anything else."""
+    if content[:8] != b"\x89PNG\r\n\x1a\n" or len(content) < 26:
+        return 8
+    return int(struct.unpack(">B", content[24:25])[0])
+
+
+MOST_WORKERS = 16
+"""Threads at most; with more, the disk or the memory decides."""
+
+
+def workers() -> int:
+    """One thread for each processor that this process may use."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(MOST_WORKERS, count)

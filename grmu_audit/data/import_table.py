@@ -1,0 +1,152 @@
+"""Use case: a manifest for one's own images or table, from what the table of labels holds."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from grmu_audit.data.readers.manifest import SPLITS, Manifest
+from grmu_audit.errors import InputError
+from grmu_audit.utils import write_atomic
+from grmu_audit.utils.tables import Cells, read_table
+
+MOST_LABELS = 200
+"""Values that a label column may have; more means that it is no label."""
+MISSING = frozenset({"nan", "na", "n/a", "#n/a", "<na>", "nat", "null"})
+"""Cells, in small letters, by which other programs say that a value is missing."""
+
+
+@dataclass(frozen=True)
+class Import:
+    """What the person said; the rest is read from the table."""
+
+    table: Path
+    """Table of labels."""
+    target: str
+    """Column to predict."""
+    attributes: tuple[str, ...]
+    """Columns whose combinations are the groups."""
+    images: Path | None = None
+    """Folder of the images; None for a table of features."""
+    name: str | None = None
+    """Dataset name; None: the table's."""
+    id: str | None = None
+    """Column of ids; None: ``id`` where there is one, else the column of paths."""
+    path: str = "path"
+    """Column of image files."""
+    split: str | None = None
+    """Column of splits; None: ``split`` where there is one, else drawn."""
+    subject: str | None = None
+    """Column of subjects."""
+    features: tuple[str, ...] = ()
+    """Feature columns; empty: all others."""
+    size: int = 224
+    """Side of an image input."""
+    seed: int = 0
+    """Seed of the draw of validation and test rows."""
+
+
+def import_data(wanted: Import, out: Path) -> Manifest:
+    """Write the manifest of a table; nothing is copied or moved.
+
+    Label values are those that occur, in order (numbers as numbers); names can be given in the file afterwards.
+
+    Raises:
+        InputError: a column is missing, holds too many values to be a label, or cells that may mean a missing one; or the
+            manifest would replace the table.
+    """
+    if out.exists() and wanted.table.exists() and out.samefile(wanted.table):
+        raise InputError(f"--out {out} is the table itself: give the manifest a name of its own")
+    table = read_table(wanted.table)
+    if not len(table):
+        raise InputError(f"{table.source}: the table has a header and no rows: add samples")
+    if not wanted.attributes:
+        raise InputError("name at least one attribute column with --attribute")
+    split = wanted.split or ("split" if "split" in table.header else None)
+    tree: dict[str, Any] = {
+        "schema": "grmu-audit/manifest/v1",
+        "name": wanted.name or wanted.table.stem,
+        "kind": "image" if wanted.images else "table",
+        "rows": _relative(wanted.table, out),
+        **({"images": _relative(wanted.images, out), "path": wanted.path, "size": wanted.size} if wanted.images else {}),
+        "id": _id_column(wanted, table),
+        "split": split,
+        **({"held_out": {"val": 0.1, "test": 0.2, "seed": wanted.seed}} if split is None else {}),
+        "target": _column(table, wanted.target),
+        "attributes": [_column(table, name) for name in wanted.attributes],
+        **({"subject": wanted.subject} if wanted.subject else {}),
+        **({"features": list(wanted.features)} if wanted.features else {}),
+        "source": "",
+        "licence": "",
+        "attribute_provenance": "",
+    }
+    _check_columns(table, tree, wanted)
+    manifest = Manifest.model_validate(tree)
+    _write(tree, out)
+    return manifest
+
+
+def _write(tree: dict[str, Any], out: Path) -> None:
+    import yaml
+
+    head = "# Made by 'grmu-audit data import'; names, source, licence and provenance are yours to fill in.\n"
+    write_atomic(out, (head + yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)).encode())
+
+
+def _relative(path: Path, out: Path) -> str:
+    return os.path.relpath(path.absolute(), out.absolute().parent)
+
+
+def _id_column(wanted: Import, table: Cells) -> str:
+    if wanted.id is not None:
+        return wanted.id
+    if "id" in table.header:
+        return "id"
+    if wanted.images is not None:
+        return wanted.path
+    raise InputError(f"{table.source}: no column 'id': name the column of sample ids with --id")
+
+
+def _column(table: Cells, name: str) -> dict[str, Any]:
+    values = {cell for cell in table.column(name) if cell}
+    if not 1 <= len(values) <= MOST_LABELS:
+        raise InputError(
+            f"{table.source}: column {name!r} holds {len(values)} values, a label has 1 to {MOST_LABELS}: choose another"
+        )
+    unclear = sorted(value for value in values if value.lower() in MISSING)
+    if unclear:
+        row = table.rows[table.column(name).index(unclear[0])]
+        raise InputError(
+            f"{table.source}: row {row}: {name} is {unclear[0]!r}: leave the cell empty if the label is missing (the sample is "
+            "then left out and counted), or write it in another way if it is a value"
+        )
+    return {"column": name, "values": sorted(values, key=_order)}
+
+
+def _order(cell: str) -> tuple[int, float, str]:
+    try:
+        return 0, float(cell), cell
+    except ValueError:
+        return 1, 0.0, cell
+
+
+def _check_columns(table: Cells, tree: dict[str, Any], wanted: Import) -> None:
+    """Every named column exists, and a split column holds splits."""
+    named = [
+        tree["id"],
+        *([tree["path"]] if wanted.images else []),
+        *([wanted.subject] if wanted.subject else []),
+        *wanted.features,
+    ]
+    for name in named:
+        table.column(name)
+    if len(tree["target"]["values"]) < 2:
+        raise InputError(f"{table.source}: the target {wanted.target!r} has one value only: there is nothing to predict")
+    if tree["split"]:
+        odd = sorted(set(table.column(tree["split"])) - set(SPLITS))
+        if odd:
+            raise InputError(
+                f"{table.source}: column {tree['split']!r} holds {odd[0][:60]!r}; splits are {', '.join(SPLITS)}: correct it"
+            )

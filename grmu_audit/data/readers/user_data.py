@@ -1,0 +1,90 @@
+"""Data that a manifest describes: a table of rows, or image files with a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from grmu_audit.data.dataset import Augmentation, Dataset, Header, View
+from grmu_audit.data.images.files import relative
+from grmu_audit.data.listing import Labels, Listing, combine
+from grmu_audit.data.readers.layout import parse_options, require_images, shorter_side
+from grmu_audit.data.readers.manifest import Manifest, Strict, labels_of
+from grmu_audit.errors import InputError
+from grmu_audit.utils.tables import Cells, read_table
+from grmu_audit.utils.yaml_files import load_yaml
+
+
+class ManifestOptions(Strict):
+    """What may be said on the command line: nothing but the file, which says the rest."""
+
+    manifest: str
+    """The manifest file."""
+
+
+def read_manifest(options: Mapping[str, object]) -> Dataset | Listing:
+    """The dataset of a manifest file.
+
+    Raises:
+        InputError: the manifest, its table or an option is wrong.
+    """
+    from grmu_audit.data.readers.tabular import read_tabular
+
+    chosen = parse_options("manifest", ManifestOptions, options)
+    path = Path(chosen.manifest)
+    if not path.is_file():
+        raise InputError(f"{path}: no such manifest: make one with 'grmu-audit data import', or correct the path")
+    manifest = load_yaml(path, Manifest)
+    table = read_table(path.parent / manifest.rows)
+    labels = labels_of(manifest, table)
+    return (
+        read_tabular(manifest, table, labels) if manifest.kind == "table" else read_folder(manifest, table, labels, path.parent)
+    )
+
+
+AREA = (0.08, 1.0)
+"""Share of the image's area that a random resized crop takes."""
+HOW = "correct the column of paths or the folder 'images' of the manifest"
+
+
+def read_folder(manifest: Manifest, table: Cells, labels: Labels, base: Path) -> Listing:
+    """Names, labels and files of an image folder.
+
+    Raises:
+        InputError: a path leads out of the folder, a file is missing, or a label is damaged.
+    """
+    folder = base / manifest.images
+    paths = [relative(path, row, table.source) for row, path in zip(table.rows, table.column(manifest.path), strict=True)]
+    require_images(manifest.name, folder, paths, HOW)
+    frame, names, excluded, kept = combine(labels)
+    header = Header(
+        name=manifest.name,
+        version=manifest.version,
+        class_names=manifest.target.words,
+        attribute_names=names,
+        positive_class=manifest.positive_class,
+        image_size=(3, manifest.size, manifest.size),
+        mean=manifest.mean,
+        std=manifest.std,
+        augmentation=augmentation(manifest.augmentation),
+        view=View("crop", shorter_side(manifest.size)) if manifest.view == "crop" else View("stretch"),
+        target_name=manifest.target.column,
+        attributes=tuple(attribute for attribute, _ in labels.attributes),
+        subject_name=manifest.subject or "",
+        stated_size=manifest.stated_size,
+        source=manifest.source,
+        licence=manifest.licence,
+        attribute_provenance=manifest.attribute_provenance,
+    )
+    return Listing(header, frame, folder, tuple(paths[int(i)] for i in np.flatnonzero(kept)), excluded)
+
+
+def augmentation(words: str) -> Augmentation:
+    """Training geometry by its words in a manifest.
+
+    >>> augmentation("flip")
+    Augmentation(scale=(1.0, 1.0), shift=0.0, flip=True, area=None, aspect=(0.75, 1.3333333333333333))
+    """
+    return Augmentation(area=AREA if "crop" in words else None, flip="flip" in words)

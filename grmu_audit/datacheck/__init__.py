@@ -1,5 +1,0 @@
-"""Quality checks of a dataset and a forget request, evaluated by Great Expectations before anything is trained."""
-
-from grmu_audit.datacheck.check import check, require
-
-__all__ = ["check", "require"]

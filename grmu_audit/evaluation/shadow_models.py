@@ -1,0 +1,268 @@
+"""A pool of shadow models: trained once on random halves, kept, and shared by every attack and every later audit."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+import zipfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from grmu_audit.data.batches import BatchSource
+from grmu_audit.errors import IntegrityError
+from grmu_audit.metrics.scores import margins
+from grmu_audit.models.catalog import fresh
+from grmu_audit.models.classifier import Classifier
+from grmu_audit.records.white_box import ShadowTable
+from grmu_audit.training.config import TrainConfig
+from grmu_audit.training.fit import fit
+from grmu_audit.training.inference import infer
+from grmu_audit.training.runtime import Runtime, derive_seed, place
+from grmu_audit.utils import canonical_json, sha256_hex, write_atomic
+
+Rows = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+FORMAT = "grmu-audit/shadow/v1"
+MODELS = 16
+"""Models of a pool unless the caller wants more."""
+Unlearner = Callable[[Classifier, Rows, Rows, Runtime], Classifier]
+"""The audited method: model, rows that stay, rows that must go, runtime -> new model."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a pool would cost before it is made."""
+
+    wanted: int
+    """Models asked for."""
+    kept: int
+    """Models that are there already."""
+    seconds_each: float | None
+    """Seconds per model, from those that are there or as the caller guesses; None when unknown."""
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds for the models that are missing."""
+        missing = self.wanted - self.kept
+        return 0.0 if not missing else None if self.seconds_each is None else missing * self.seconds_each
+
+    def words(self, what: str, budget: float | None) -> str:
+        """One line to print before it starts.
+
+        >>> Cost(16, 12, 30.0).words("shadow models", 60.0)
+        'shadow models: 16 wanted, 12 kept, 4 to train, about 2.0 min; budget 1.0 min'
+        """
+        about = "at an unknown cost" if self.seconds is None else f"about {self.seconds / 60:.1f} min"
+        cap = "" if budget is None else f"; budget {budget / 60:.1f} min"
+        return f"{what}: {self.wanted} wanted, {self.kept} kept, {self.wanted - self.kept} to train, {about}{cap}"
+
+
+def population_of(source: BatchSource) -> Rows:
+    """Training rows, and the first row of every person in validation and test: what the halves are drawn from."""
+    frame = source.dataset.frame
+    unseen = frame[frame["split"] != "train"]
+    first = unseen.index[~unseen["subject"].duplicated().to_numpy()].to_numpy(dtype=np.int64)
+    return np.sort(np.concatenate([source.dataset.rows("train"), first]))
+
+
+class Pool:
+    """Shadow models of one architecture, recipe and dataset.
+
+    Args:
+        folder: parent of all pools; this one lies under the digest of what it is made from.
+        source: the data.
+        like: a network of the architecture, with the weights that its lineage started from where it has any.
+        recipe: training recipe; the last epoch is kept, since a shadow model has no validation rows of its own.
+        seed: root of halves and weights.
+        runtime: device and precision.
+    """
+
+    def __init__(
+        self, folder: Path, source: BatchSource, like: Classifier, recipe: TrainConfig, seed: int, runtime: Runtime
+    ) -> None:
+        self.source, self.like, self.seed, self.runtime = source, like, seed, runtime
+        self.recipe = recipe.model_copy(update={"keep_best": False})
+        self.population = population_of(source)
+        made_from = {
+            "format": FORMAT,
+            "spec": like.spec.to_json(),
+            "recipe": self.recipe.model_dump(mode="json"),
+            "data": source.dataset.digest,
+            "seed": seed,
+            "precision": runtime.precision,
+        }
+        self.key = sha256_hex(canonical_json(made_from))
+        self.folder = folder / self.key[:24]
+
+    def member(self, number: int) -> Mask:
+        """[n] training rows of one model: a random half of the population, or for odd numbers the other half."""
+        rng = np.random.default_rng([self.seed, number // 2, 29])
+        half = rng.permutation(len(self.population)) < len(self.population) // 2
+        mask = np.zeros(len(self.source.dataset), dtype=bool)
+        mask[self.population[half if number % 2 == 0 else ~half]] = True
+        return mask
+
+    def kept(self, wanted: int) -> int:
+        """How many of the first ``wanted`` models are there."""
+        return sum(self._path(number).is_file() for number in range(wanted))
+
+    def cost(self, wanted: int, guess: float | None = None) -> Cost:
+        """What the missing ones cost.
+
+        Args:
+            wanted: models.
+            guess: seconds per model while none is there.
+        """
+        times = [json.loads(_read(self._path(k), "facts.json"))["seconds"] for k in range(wanted) if self._path(k).is_file()]
+        return Cost(wanted, len(times), float(np.mean(times)) if times else guess)
+
+    def fill(self, wanted: int, budget: float | None = None, guess: float | None = None) -> int:
+        """Train what is missing, one after the other, each kept at once; a killed run goes on where it stopped.
+
+        Args:
+            wanted: models.
+            budget: seconds; no model is begun that would not end within it, as far as is known.
+            guess: seconds per model while none is there.
+
+        Returns:
+            Number of leading models that are there, rounded down to whole pairs of halves.
+        """
+        start = time.perf_counter()
+        for number in range(wanted):
+            if not self._path(number).is_file():
+                each = self.cost(wanted, guess).seconds_each or 0.0
+                if budget is not None and not time.perf_counter() - start + each <= budget:
+                    return number - number % 2
+                self._train(number)
+        return wanted - wanted % 2
+
+    def _train(self, number: int) -> None:
+        start = time.perf_counter()
+        runtime = Runtime(self.runtime.device, derive_seed(self.seed, "shadow", number), self.runtime.precision)
+        model = fresh(self.like, derive_seed(runtime.seed, "init"))
+        place(model, runtime.device)
+        member = self.member(number)
+        fit(model, self.source, np.flatnonzero(member), np.zeros(0, dtype=np.int64), self.recipe, runtime)
+        facts = {"number": number, "seconds": time.perf_counter() - start}
+        write_atomic(self._path(number), _packed(facts, {"margin": self._margins(model), "state": _state(model)}), mode=0o600)
+
+    def _margins(self, model: Classifier) -> npt.NDArray[np.float32]:
+        rows = np.arange(len(self.source.dataset), dtype=np.int64)
+        logits = infer(model, self.source, rows, self.runtime).double().cpu().numpy()
+        return margins(logits, self.source.target.cpu().numpy()).astype(np.float32)
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{number:04d}.zip"
+
+    def model(self, number: int) -> Classifier:
+        """One shadow model, on the device."""
+        from safetensors.torch import load
+
+        model = fresh(self.like, 0)
+        model.load_state_dict(load(_array(self._path(number), "state").tobytes()))
+        place(model, self.runtime.device)
+        return model.eval()
+
+    def table(self, count: int, ids: npt.NDArray[np.str_]) -> ShadowTable:
+        """The first ``count`` models' margins for all samples.
+
+        Args:
+            count: models that are there.
+            ids: [n] names of the samples, in the order of the dataset.
+        """
+        margin = np.stack([_array(self._path(number), "margin") for number in range(count)]).astype(np.float64)
+        population = np.zeros(len(ids), dtype=bool)
+        population[self.population] = True
+        return ShadowTable(ids, margin, np.stack([self.member(number) for number in range(count)]), population)
+
+
+class Unlearned:
+    """What the audited method makes of each model of a pool, when the pool's members of the forget set ask to go.
+
+    Args:
+        pool: the shadow models.
+        made_from: method, options and keyed digest of the forget set.
+        forget: rows of the forget set.
+        unlearn: the method.
+    """
+
+    def __init__(self, pool: Pool, made_from: dict[str, object], forget: Rows, unlearn: Unlearner) -> None:
+        self.pool, self.forget, self.unlearn = pool, forget, unlearn
+        self.folder = pool.folder / f"unlearned-{sha256_hex(canonical_json(made_from))[:24]}"
+
+    def forgotten(self, number: int) -> Mask:
+        """[n] members of a model that are in the forget set."""
+        mask = np.zeros(len(self.pool.source.dataset), dtype=bool)
+        mask[self.forget] = True
+        return mask & self.pool.member(number)
+
+    def fill(self, count: int, budget: float | None = None, guess: float | None = None) -> int:
+        """As ``Pool.fill`` for the first ``count`` models of the pool."""
+        start, times = time.perf_counter(), list[float]()
+        for number in range(count):
+            if not self._path(number).is_file():
+                begun = time.perf_counter()
+                if budget is not None and not begun - start + max(times, default=guess or 0.0) <= budget:
+                    return number - number % 2
+                self._run(number)
+                times.append(time.perf_counter() - begun)
+        return count - count % 2
+
+    def kept(self, wanted: int) -> int:
+        """How many are there."""
+        return sum(self._path(number).is_file() for number in range(wanted))
+
+    def _run(self, number: int) -> None:
+        start, gone = time.perf_counter(), self.forgotten(number)
+        stay = self.pool.member(number) & ~gone
+        runtime = Runtime(self.pool.runtime.device, derive_seed(self.pool.seed, "unlearn", number), self.pool.runtime.precision)
+        model = self.unlearn(self.pool.model(number), np.flatnonzero(stay), np.flatnonzero(gone), runtime)
+        facts = {"number": number, "seconds": time.perf_counter() - start}
+        write_atomic(self._path(number), _packed(facts, {"margin": self.pool._margins(model)}), mode=0o600)
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{number:04d}.zip"
+
+    def joined(self, table: ShadowTable, count: int) -> ShadowTable:
+        """The first ``count`` models of a pool's table with their margins after unlearning."""
+        after = np.stack([_array(self._path(number), "margin") for number in range(count)]).astype(np.float64)
+        gone = np.stack([self.forgotten(number) for number in range(count)])
+        return ShadowTable(table.ids, table.margin[:count], table.member[:count], table.population, after, gone)
+
+
+def _state(model: Classifier) -> npt.NDArray[np.uint8]:
+    from safetensors.torch import save
+
+    packed = save({name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()})
+    return np.frombuffer(packed, dtype=np.uint8)
+
+
+def _packed(facts: Mapping[str, object], arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
+    """Facts and arrays in one zip; nothing in it is pickled."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("facts.json", canonical_json(facts))
+        for name, array in arrays.items():
+            part = io.BytesIO()
+            np.lib.format.write_array(part, array, allow_pickle=False)
+            archive.writestr(f"{name}.npy", part.getvalue())
+    return buffer.getvalue()
+
+
+def _read(path: Path, name: str) -> bytes:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.read(name)
+    except (zipfile.BadZipFile, OSError, KeyError) as error:
+        raise IntegrityError(f"{path} is damaged ({error}): delete it, and it is trained again") from None
+
+
+def _array(path: Path, name: str) -> npt.NDArray[Any]:
+    array: npt.NDArray[Any] = np.lib.format.read_array(io.BytesIO(_read(path, f"{name}.npy")), allow_pickle=False)
+    return array

@@ -1,0 +1,222 @@
+"""The promotion ledger of a model: who moved the champion, when, on what evidence, in an order that nobody can rewrite unseen.
+
+The entries are the versions of the registered model ``<name>--ledger``: the registry numbers them without gaps, however many
+processes append at once.  Turn-taking is compare-and-set: a ``promote`` or ``rollback`` entry says which number it saw last, and
+it owns the turn only if no turn was open there and no other such entry came in between; whoever lost changed nothing.  The owner
+then moves the alias and appends ``done``.  Each entry carries the running hash over all entries up to the one it saw:
+``H(0) = sha256(model)``, ``H(k) = sha256(H(k-1) + sha256(entry k))``.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from grmu_audit.utils.digests import canonical_json, sha256_hex
+
+TAG_ENTRY = "grmu.ledger.entry"
+"""Ledger entry: its text in canonical JSON."""
+TAG_ENTRY_SHA256 = "grmu.ledger.sha256"
+"""Ledger entry: SHA-256 of that text."""
+TAG_ENTRY_KIND = "grmu.ledger.kind"
+"""Ledger entry: its kind, for people who look at the registry."""
+LEDGER_SCHEMA = "grmu-audit/ledger/v1"
+"""Schema name and version of an entry."""
+TURNS = ("promote", "rollback")
+"""Entries that ask for the turn; all others are notes or end a turn."""
+KINDS = (*TURNS, "done", "abandoned", "refusal", "audit", "waiver", "sign-off", "answer")
+"""Every kind of entry."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry, as its writer made it."""
+
+    kind: str
+    """One of ``KINDS``."""
+    model: str
+    """Registered model."""
+    previous: int
+    """Number of the last entry that the writer had seen; 0 for none."""
+    chain_sha256: str
+    """Running hash over entries 1 to ``previous``."""
+    version: str | None = None
+    """The version that it is about: where the champion shall point, or what was audited or refused."""
+    champion_before: str | None = None
+    """Version that the champion alias pointed at; None for no champion."""
+    turn: int | None = None
+    """For ``done`` and ``abandoned``: number of the turn that it ends."""
+    audit_run: str | None = None
+    """Run that holds the audit."""
+    audit_sha256: str | None = None
+    """SHA-256 of the bytes of the audit."""
+    policy_sha256: str | None = None
+    """Digest of the policy that judged it."""
+    manifest_sha256: str | None = None
+    """Manifest digest of the version's files."""
+    decision: str | None = None
+    """PASS, BREACH or INCONCLUSIVE, where there was a verdict."""
+    actor: str = "unknown"
+    """Who."""
+    time: str = ""
+    """When, UTC, ISO 8601."""
+    ci_url: str | None = None
+    """The CI run, where there was one."""
+    reason: str = ""
+    """Why, in the words of the actor or of the refusal."""
+    role: str | None = None
+    """For ``sign-off``: ``preparer``, ``reviewer`` or ``approver``."""
+    request: str | None = None
+    """For ``answer``: id of the erasure request that was answered."""
+    attestation_sha256: str | None = None
+    """For ``audit``: SHA-256 of the envelope around the verdict's statement."""
+    envelope: str | None = None
+    """For ``sign-off``: the envelope around the person's statement."""
+    nonce: str = field(default_factory=lambda: secrets.token_hex(8))
+    """Makes every entry unlike any other."""
+    schema: str = LEDGER_SCHEMA
+    """Schema name and version."""
+
+    def to_tags(self) -> dict[str, str]:
+        """The entry as the tags of a ledger version; what has no value is left out."""
+        text = canonical_json({key: value for key, value in asdict(self).items() if value is not None})
+        return {TAG_ENTRY: text.decode(), TAG_ENTRY_SHA256: sha256_hex(text), TAG_ENTRY_KIND: self.kind}
+
+
+@dataclass(frozen=True)
+class Numbered:
+    """An entry at its place."""
+
+    number: int
+    """From 1, without gaps."""
+    sha256: str
+    """SHA-256 of its canonical JSON."""
+    entry: Entry
+    """What it says."""
+
+
+@dataclass(frozen=True)
+class State:
+    """What all entries together say."""
+
+    champion: str | None = None
+    """Version that the champion alias must point at; None for no champion."""
+    open: Numbered | None = None
+    """The turn that has begun and not ended."""
+    owners: frozenset[str] = frozenset()
+    """Digests of the ``promote`` and ``rollback`` entries that owned their turn; the others changed nothing."""
+    ended: frozenset[int] = frozenset()
+    """Numbers of the turns that ended with ``done``."""
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """All entries of a model, checked."""
+
+    model: str
+    """Registered model."""
+    entries: tuple[Numbered, ...]
+    """In order."""
+
+    @property
+    def state(self) -> State:
+        """The entries, replayed."""
+        return replay(self.entries)
+
+    @property
+    def last(self) -> int:
+        """Number of the last entry; 0 for none."""
+        return len(self.entries)
+
+    def note(self, kind: str, **fields: Any) -> Entry:
+        """A new entry that has seen all of these."""
+        return Entry(
+            kind=kind, model=self.model, previous=self.last, chain_sha256=running_hash(self.model, self.entries), **fields
+        )
+
+    def newest_audit(self, version: str) -> Entry | None:
+        """The last ``audit`` entry of a version."""
+        found = [n.entry for n in self.entries if n.entry.kind == "audit" and n.entry.version == version]
+        return found[-1] if found else None
+
+
+def running_hash(model: str, entries: tuple[Numbered, ...]) -> str:
+    """``H(k)`` over these entries."""
+    digest = sha256_hex(model.encode())
+    for numbered in entries:
+        digest = sha256_hex((digest + numbered.sha256).encode())
+    return digest
+
+
+def inspect_chain(model: str, stored: Sequence[tuple[int, Mapping[str, str]]]) -> tuple[tuple[Numbered, ...], list[str]]:
+    """The readable entries, and every defect found.
+
+    Args:
+        model: whose ledger it is.
+        stored: number and tags of each entry, in order.
+    """
+    entries: list[Numbered] = []
+    defects: list[str] = []
+    hashes = [running_hash(model, ())]
+    for position, (number, tags) in enumerate(stored, 1):
+        if number != position:
+            return tuple(entries), [*defects, f"entry {position} is missing"]
+        numbered, defect = _parse(number, tags)
+        if numbered is None:
+            return tuple(entries), [*defects, f"entry {position} {defect}"]
+        if wrong := _misplaced(model, numbered, hashes):
+            defects.append(f"entry {position} {wrong}")
+        entries.append(numbered)
+        hashes.append(sha256_hex((hashes[-1] + numbered.sha256).encode()))
+    return tuple(entries), defects
+
+
+def _parse(number: int, tags: Mapping[str, str]) -> tuple[Numbered | None, str]:
+    text = tags.get(TAG_ENTRY, "")
+    digest = sha256_hex(text.encode("utf-8", "surrogatepass"))
+    if digest != tags.get(TAG_ENTRY_SHA256):
+        return None, "was edited: its text does not have its digest"
+    try:
+        tree = json.loads(text)
+        entry = Entry(**tree)
+        if canonical_json(tree).decode() != text or entry.schema != LEDGER_SCHEMA or entry.kind not in KINDS:
+            return None, "is not an entry of a form that this version reads"
+        if tags.get(TAG_ENTRY_KIND, entry.kind) != entry.kind:
+            return None, "was edited: its tag names another kind than its text"
+    except (TypeError, ValueError, RecursionError):
+        return None, "cannot be read"
+    return Numbered(number, digest, entry), ""
+
+
+def _misplaced(model: str, numbered: Numbered, hashes: list[str]) -> str:
+    entry = numbered.entry
+    if entry.model != model:
+        return f"belongs to the model {entry.model!r}"
+    if type(entry.previous) is not int or not 0 <= entry.previous < numbered.number:
+        return f"says that it follows entry {entry.previous}"
+    if entry.chain_sha256 != hashes[entry.previous]:
+        return f"does not fit entries 1 to {entry.previous}: one of them was changed after it was written"
+    return ""
+
+
+def replay(entries: tuple[Numbered, ...]) -> State:
+    """Walk through the entries: which turns were owned, which is open, who is champion."""
+    champion: str | None = None
+    open_turn: Numbered | None = None
+    last_turn, owners, ended = 0, set[str](), set[int]()
+    for numbered in entries:
+        entry = numbered.entry
+        if entry.kind in TURNS:
+            if open_turn is None and last_turn <= entry.previous:
+                open_turn = numbered
+                owners.add(numbered.sha256)
+            last_turn = numbered.number
+        elif open_turn is not None and entry.turn == open_turn.number and entry.kind in ("done", "abandoned"):
+            if entry.kind == "done":
+                champion = open_turn.entry.version
+                ended.add(open_turn.number)
+            open_turn = None
+    return State(champion, open_turn, frozenset(owners), frozenset(ended))

@@ -1,0 +1,162 @@
+"""The operator's key, and what it makes: pseudonyms of sample ids and digests of sets of them.
+
+A bare hash of a small id space can be guessed by hashing every candidate; an HMAC cannot, as long as the key stays outside the
+tracking store.  Whoever holds the key can test whether an id was forgotten; whoever does not, cannot.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import hmac
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from grmu_audit.errors import EnvironmentFailure
+
+KEY_FILE_VARIABLE = "GRMU_AUDIT_HMAC_KEY_FILE"
+"""Environment variable that names another key file."""
+DIGEST_PREFIX = "hmac-sha256:"
+"""What ``set_digest`` starts with."""
+_PSEUDONYM_DOMAIN = b"grmu-audit/pseudonym/v1\0"
+_SET_DOMAIN = b"grmu-audit/id-set/v1\0"
+_CHECK_DOMAIN = b"grmu-audit/key-check/v1\0"
+_KEY_BYTES = 32
+_PSEUDONYM_DIGITS = 32
+_LOST = "digests made with the old key can then no longer be recomputed"
+
+
+def key_path() -> Path:
+    """Where the key lies.
+
+    ``$GRMU_AUDIT_HMAC_KEY_FILE``, else ``$XDG_CONFIG_HOME/grmu-audit/hmac.key``, else ``~/.config/grmu-audit/hmac.key``; a
+    relative ``XDG_CONFIG_HOME`` is ignored, as its specification asks.
+    """
+    chosen = os.environ.get(KEY_FILE_VARIABLE)
+    if chosen:
+        return Path(chosen).expanduser()
+    base = os.environ.get("XDG_CONFIG_HOME", "")
+    return (Path(base) if os.path.isabs(base) else Path("~/.config").expanduser()) / "grmu-audit" / "hmac.key"  # noqa: PTH117
+
+
+def load_key() -> bytes:
+    """The operator's 32-byte key; made on first use (64 hex digits, mode 0600).
+
+    Several processes that start at once agree on one key: each writes a complete file of its own and links it to the name, which
+    only one can do; the others read the winner's.
+
+    Raises:
+        EnvironmentFailure: the file can be read or written by group or others, is not a plain file, does not hold 64 hex
+            digits, or cannot be made.
+    """
+    path = key_path()
+    try:
+        return _read_key(path)
+    except FileNotFoundError:
+        _create_key(path)
+    try:
+        return _read_key(path)
+    except FileNotFoundError:
+        raise EnvironmentFailure(f"the key file {path} vanished while it was made: start again") from None
+
+
+def pseudonym(key: bytes, text: str) -> str:
+    """HMAC-SHA256 of one id, as its first 32 hex digits (128 bits).
+
+    >>> pseudonym(bytes(32), "000001.jpg") == pseudonym(bytes(32), "000001.jpg") != pseudonym(bytes(32), "000002.jpg")
+    True
+    """
+    return _mac(key, _PSEUDONYM_DOMAIN, text.encode("utf-8", "surrogatepass")).hexdigest()[:_PSEUDONYM_DIGITS]
+
+
+def pseudonyms(key: bytes, texts: Sequence[str]) -> list[str]:
+    """``pseudonym`` of each, in order."""
+    return [pseudonym(key, text) for text in texts]
+
+
+def key_check(key: bytes) -> str:
+    """HMAC-SHA256 of a fixed text, as its first 32 hex digits: tells whether two records were made with one key, and no more.
+
+    >>> key_check(bytes(32)) == key_check(bytes(32)) != key_check(bytes(31) + b"1")
+    True
+    """
+    return _mac(key, _CHECK_DOMAIN, b"").hexdigest()[:_PSEUDONYM_DIGITS]
+
+
+def set_digest(key: bytes, ids: Iterable[str]) -> str:
+    """HMAC-SHA256 of a set of ids: ``hmac-sha256:`` and 64 hex digits.
+
+    The unique ids, sorted by code point, each behind its length in bytes (8 bytes, big-endian): order and repetition do not
+    matter, and no two sets share an encoding.
+
+    >>> set_digest(bytes(32), ["b", "a", "b"]) == set_digest(bytes(32), ["a", "b"])
+    True
+    >>> set_digest(bytes(32), ["ab", "c"]) == set_digest(bytes(32), ["a", "bc"])
+    False
+    """
+    encoded = (text.encode("utf-8", "surrogatepass") for text in sorted(set(ids)))
+    return DIGEST_PREFIX + _mac(key, _SET_DOMAIN, b"".join(len(e).to_bytes(8, "big") + e for e in encoded)).hexdigest()
+
+
+def _mac(key: bytes, domain: bytes, message: bytes) -> hmac.HMAC:
+    return hmac.new(key, domain + message, hashlib.sha256)
+
+
+def _read_key(path: Path) -> bytes:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise EnvironmentFailure(f"cannot read the key file {path}: {error.strerror or error}") from error
+    try:
+        _refuse_open(os.fstat(descriptor).st_mode, path)
+        content = os.read(descriptor, 1024)
+    finally:
+        os.close(descriptor)
+    return _parse_key(content, path)
+
+
+def _refuse_open(mode: int, path: Path) -> None:
+    """Only a plain file that its owner alone can use holds a secret."""
+    if not stat.S_ISREG(mode):
+        raise EnvironmentFailure(f"the key file {path} is not a plain file: point {KEY_FILE_VARIABLE} at one")
+    if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
+        raise EnvironmentFailure(
+            f"the key file {path} has mode {stat.S_IMODE(mode):04o}, open to others than its owner: run 'chmod 600 {path}',"
+            f" and if others may have read it, replace it ({_LOST})"
+        )
+
+
+def _parse_key(content: bytes, path: Path) -> bytes:
+    match = re.fullmatch(rb"([0-9a-fA-F]{64})\s*", content)
+    if match is None:
+        raise EnvironmentFailure(
+            f"the key file {path} does not hold {2 * _KEY_BYTES} hex digits: restore it from a backup, or remove it"
+            f" to have a new key made ({_LOST})"
+        )
+    return bytes.fromhex(match.group(1).decode("ascii"))
+
+
+def _create_key(path: Path) -> None:
+    temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(6)}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as stream:
+            stream.write(secrets.token_hex(_KEY_BYTES).encode("ascii") + b"\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        with contextlib.suppress(FileExistsError):  # another process was first: its key is the key
+            os.link(temporary, path)
+    except OSError as error:
+        raise EnvironmentFailure(
+            f"cannot make the key file {path}: {error.strerror or error}; point {KEY_FILE_VARIABLE} at a writable place"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink()

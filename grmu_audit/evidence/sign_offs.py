@@ -1,0 +1,90 @@
+"""Who put their name under an audit, as the ledger has it; preparer and reviewer must be two persons with two keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from grmu_audit.errors import InconclusiveError, InputError, IntegrityError
+from grmu_audit.evidence.attestation import AUDIT_FILE, read_statement, subjects_of
+from grmu_audit.evidence.ledger import Entry, Ledger
+from grmu_audit.evidence.signing import open_envelope, signed_by
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import SSlibKey
+
+PEOPLE = ("preparer", "reviewer", "approver")
+"""Roles of a sign-off; the first two are asked for, and must be two persons."""
+
+
+def sign_offs(book: Ledger, version: str, audit_sha256: str) -> dict[str, Entry]:
+    """Sign-offs of exactly this audit by role; the first of each role counts."""
+    found: dict[str, Entry] = {}
+    for numbered in book.entries:
+        entry = numbered.entry
+        same = (entry.version, entry.audit_sha256) == (version, audit_sha256)
+        if entry.kind == "sign-off" and same and entry.role in PEOPLE:
+            found.setdefault(str(entry.role), entry)
+    return found
+
+
+def require_two(found: dict[str, Entry], label: str, keys: Sequence[SSlibKey] = ()) -> None:
+    """Insist on a preparer and a reviewer who are two persons, and with trusted keys on their signatures.
+
+    Raises:
+        InconclusiveError: one is missing.
+        IntegrityError: both are the same person or key, or a statement does not fit its entry.
+    """
+    for role in PEOPLE[:2]:
+        if role not in found:
+            raise InconclusiveError(
+                f"the audit of {label} was not signed off by a {role}: run 'grmu-audit sign-off --model {label} --role {role}'"
+            )
+        check_statement(found[role], label, keys)
+    preparer, reviewer = (found[role] for role in PEOPLE[:2])
+    if _same(preparer.actor, reviewer.actor) or set(_keyids(preparer)) & set(_keyids(reviewer)):
+        raise IntegrityError(f"preparer and reviewer of {label} are the same person or key ({preparer.actor}): two are needed")
+
+
+def refuse_conflict(found: dict[str, Entry], wish: Entry, label: str) -> None:
+    """Refuse a sign-off whose role is taken, or whose person or key holds the role that must be another's.
+
+    Raises:
+        InputError: it is so.
+    """
+    role = str(wish.role)
+    if role in found:
+        raise InputError(f"{found[role].actor} has signed off {label} as {role} already, on {found[role].time}")
+    for other in PEOPLE[:2] if role in PEOPLE[:2] else ():
+        entry = found.get(other)
+        if entry is None:
+            continue
+        if _same(entry.actor, wish.actor):
+            raise InputError(f"{wish.actor} has signed off {label} as {other}: preparer and reviewer must be two persons")
+        if set(_keyids(entry)) & set(_keyids(wish)):
+            raise InputError(f"the {other} of {label}, {entry.actor}, signed with the same key: each person needs an own one")
+
+
+def check_statement(entry: Entry, label: str, keys: Sequence[SSlibKey] = ()) -> None:
+    """Compare a sign-off with the statement in its envelope.
+
+    Raises:
+        IntegrityError: they do not say the same, or no trusted key signed it.
+    """
+    content = str(entry.envelope).encode()
+    payload = open_envelope(content).payload
+    said = read_statement(payload).get("predicate")
+    said = said if isinstance(said, dict) else {}
+    fits = (said.get("role"), said.get("person"), said.get("time")) == (entry.role, entry.actor, entry.time)
+    if not fits or said.get("note") != entry.reason or subjects_of(payload).get(AUDIT_FILE) != entry.audit_sha256:
+        raise IntegrityError(f"the sign-off of {label} as {entry.role} does not say what the ledger says of it")
+    if keys and not signed_by(content, keys):
+        raise IntegrityError(f"the sign-off of {label} as {entry.role} by {entry.actor} is not signed by a trusted key")
+
+
+def _keyids(entry: Entry) -> tuple[str, ...]:
+    return open_envelope(str(entry.envelope).encode()).keyids
+
+
+def _same(one: str, other: str) -> bool:
+    return one.strip().casefold() == other.strip().casefold()

@@ -1,0 +1,136 @@
+"""Design effects: how much less several samples of one person say than as many samples of different persons."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from grmu_audit.intervals.closed_forms import Floats
+
+_BORROWED = 8
+
+
+def design_effect(values: npt.NDArray[np.number | np.bool_], subject: npt.NDArray[np.int64] | None) -> float:
+    """Cluster-robust variance of the mean over its independent-samples variance, at least 1.
+
+    Formula: m/(m-1) · (n-1)/n · Σ_subjects (Σ_samples (v - mean))² / Σ (v - mean)², with m subjects; it is 1 where
+    each subject has one sample.  Where all values are equal nothing can be learnt about the correlation within a
+    subject, and it is taken as 1: Σ n_subject² / n.
+
+    Args:
+        values: [n] one number per sample, such as right (1) or wrong (0), or a paired change in {-1, 0, 1}.
+        subject: [n] person index, or None where every sample is its own.
+
+    Returns:
+        A finite number >= 1; 1.0 without a subject column or without samples.
+
+    >>> design_effect(np.array([1, 1, 0, 0]), np.array([7, 7, 8, 8]))
+    3.0
+    """
+    if subject is None or not len(values):
+        return 1.0
+    return float(design_effects(values, np.zeros(len(values), dtype=np.int64), 1, subject)[0])
+
+
+def design_effects(
+    values: npt.NDArray[np.number | np.bool_], cell: npt.NDArray[np.int64], cells: int, subject: npt.NDArray[np.int64] | None
+) -> Floats:
+    """``design_effect`` of every cell by itself.
+
+    Args:
+        values: [n] one number per sample.
+        cell: [n] cell index in [0, cells).
+        cells: number of cells.
+        subject: [n] person index, or None.
+
+    Returns:
+        [cells] numbers >= 1; 1.0 for an empty cell.
+    """
+    if subject is None or not len(values):
+        return np.ones(cells)
+    sums = _sums(values, cell, cells, subject)
+    return np.maximum(np.where(sums.known, sums.between / np.where(sums.known, sums.within, 1.0), sums.together), 1.0)
+
+
+def clustered_cells(
+    values: npt.NDArray[np.number | np.bool_],
+    cell: npt.NDArray[np.int64],
+    cells: int,
+    subject: npt.NDArray[np.int64] | None,
+    pool: npt.NDArray[np.int64] | None = None,
+) -> tuple[Floats, list[int] | list[None]]:
+    """Design effect of every cell, never below what the correlation within persons over all cells together gives.
+
+    In a cell of few persons the own estimate is small just where the cell looks good by luck.  The correlation over all
+    cells, rho = sum(between - within) / sum(within (b - 1)) with b the cell's mean number of samples of a sample's person,
+    rests on many more persons: the effect is max(own, 1 + (b - 1) rho).
+
+    Args:
+        values: [n] one number per sample.
+        cell: [n] cell index.
+        cells: number of cells.
+        subject: [n] person index, or None.
+        pool: [cells] cells with the same number are taken together; by default all.
+
+    Returns:
+        [cells] design effects, and per cell the persons that they rest on (degrees of freedom plus one, at most eight times
+        the cell's own degrees: the mean of very few persons is far from normal); Nones without a subject column.
+    """
+    if subject is None:
+        return np.ones(cells), [None] * cells
+    if not len(values):
+        return np.ones(cells), [1] * cells
+    s = _sums(values, cell, cells, subject)
+    pool = np.zeros(cells, dtype=np.int64) if pool is None else pool
+    excess = np.bincount(pool, weights=np.where(s.known, s.between - s.within, 0.0))
+    room = np.bincount(pool, weights=np.where(s.known, s.within * (s.together - 1), 0.0))
+    rho = np.clip(excess / np.where(room > 0, room, 1.0), 0.0, 1.0) * (room > 0)
+    own = s.between / np.where(s.known, s.within, 1.0)
+    effects = np.where(s.known, np.maximum(own, 1 + (s.together - 1) * rho[pool]), s.together)
+    own_degrees = np.maximum(s.persons - 1, 0)
+    degrees = np.bincount(pool, weights=np.where(s.known, own_degrees, 0.0))[pool]
+    persons = 1 + np.where(degrees > 0, np.minimum(degrees, _BORROWED * own_degrees), own_degrees)
+    return np.maximum(effects, 1.0), persons.astype(np.int64).tolist()
+
+
+class _Sums(NamedTuple):
+    """Sums of squares per cell."""
+
+    between: Floats
+    """Between persons, with the correction for few of them."""
+    within: Floats
+    """Of single samples."""
+    together: Floats
+    """Mean number of samples of a sample's person."""
+    persons: Floats
+    """Distinct persons."""
+    known: npt.NDArray[np.bool_]
+    """Whether a correlation can be estimated: values differ and there are two persons."""
+
+
+def _sums(
+    values: npt.NDArray[np.number | np.bool_], cell: npt.NDArray[np.int64], cells: int, subject: npt.NDArray[np.int64]
+) -> _Sums:
+    numbers = values.astype(np.float64)
+    n = np.bincount(cell, minlength=cells).astype(np.float64)
+    mean = np.bincount(cell, weights=numbers, minlength=cells) / np.maximum(n, 1)
+    residual = numbers - mean[cell]
+    cluster, owner = _clusters(cell, subject)
+    sums, sizes = np.bincount(cluster, weights=residual), np.bincount(cluster).astype(np.float64)
+    between = np.bincount(owner, weights=sums**2, minlength=cells)
+    within = np.bincount(cell, weights=residual**2, minlength=cells)
+    together = np.bincount(owner, weights=sizes**2, minlength=cells) / np.maximum(n, 1)
+    m: Floats = np.bincount(owner, minlength=cells).astype(np.float64)
+    known = (within > 1e-12 * np.maximum(n, 1)) & (m > 1)
+    corrected = between * m / np.maximum(m - 1, 1) * (n - 1) / np.maximum(n, 1)
+    return _Sums(corrected, within.astype(np.float64), together, m, known)
+
+
+def _clusters(cell: npt.NDArray[np.int64], subject: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """[n] index of the (cell, subject) pair of each sample, and [pairs] the cell of each pair."""
+    dense = np.unique(subject, return_inverse=True)[1].astype(np.int64)
+    width = int(dense.max()) + 1
+    pairs, index = np.unique(cell * width + dense, return_inverse=True)
+    return index.astype(np.int64), pairs // width

@@ -1,0 +1,115 @@
+"""Made-up measurements of the example's models, for the pages of metrics that need the model itself or shadow models."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from grmu_audit.errors import InputError
+from grmu_audit.records import Predictions
+from grmu_audit.records.predictions import FloatArray, IntArray
+from grmu_audit.records.white_box import ATTACKS, LayerTable, Probes, ShadowTable
+
+KINDS = ("unlearned", "baseline", "retrained")
+"""The three models of the example."""
+
+
+def example(kind: str = "unlearned", *, seed: int = 0) -> Predictions:
+    """Predictions of one of three models on the same 12,000 samples: two classes, two attribute values, one rare group.
+
+    The rare group (1, 0) gives most of the forget set, group (0, 1) the rest.  ``baseline`` knows its training samples best,
+    ``unlearned`` knows the forget set a little better than unseen samples and serves the rare group worse, ``retrained`` has
+    never seen it.
+
+    Raises:
+        InputError: another kind.
+
+    >>> p = example()
+    >>> len(p), int(p.mask("forget").sum())
+    (12000, 228)
+    """
+    if kind not in KINDS:
+        raise InputError(f"no example model {kind!r}: known are {', '.join(KINDS)}")
+    rng, n = np.random.default_rng(20), 12_000
+    target = rng.integers(0, 2, n)
+    attribute = (rng.random(n) < np.where(target == 1, 0.75, 0.5)).astype(np.int64)
+    rare = (target == 1) & (attribute == 0)
+    split = rng.choice([0, 2, 3], n, p=[0.4, 0.1, 0.5])
+    asked = np.where(rare, 0.3, np.where((target == 0) & (attribute == 1), 0.05, 0.0))
+    split[(split == 0) & (rng.random(n) < asked)] = 1
+    knows = {"unlearned": (0.6, 0.35, -0.5), "baseline": (0.8, 0.8, 0.0), "retrained": (0.8, 0.0, -0.2)}[kind]
+    shift = np.select([split == 0, split == 1], knows[:2], 0.0) + np.where(rare, knows[2], 0.0)
+    margin = rng.normal(1.5, 1.0, n) + shift + np.random.default_rng([seed, KINDS.index(kind)]).normal(0, 0.3, n)
+    logits = np.zeros((n, 2))
+    logits[np.arange(n), target] = margin
+    return Predictions(
+        ids=np.array([f"sample-{i}" for i in range(n)]),
+        split=split.astype(np.int64),
+        target=target,
+        attribute=attribute,
+        prediction=logits.argmax(axis=1),
+        classes=2,
+        attributes=2,
+        logits=logits,
+    )
+
+
+_FOLDS = 20
+_SHADOWS = 16
+
+
+def example_probes(kind: str = "unlearned") -> Probes:
+    """Features, answers under attack, variances of two layers, and curves of learning again of one of the example's models.
+
+    >>> sorted(example_probes().missing)
+    []
+    """
+    p = example(kind)
+    rng = np.random.default_rng([5, KINDS.index(kind)])
+    test = p.mask("test")
+    attacked = {}
+    for strength, name in enumerate(ATTACKS):
+        answer = np.where(rng.random(len(p)) < 0.05 * (1 + strength), 1 - p.target, p.prediction)
+        attacked[name] = np.where(test, answer, -1).astype(np.int64)
+    centre = np.eye(4)[p.target] * 2 + 0.5 * np.random.default_rng(6).normal(size=(4, 4))[p.group]
+    features = (centre + rng.normal(0, 1.0, (len(p), 4))).astype(np.float32)
+    start = {"unlearned": 0.6, "baseline": 0.3, "retrained": 1.2}[kind]
+    curves = start * 0.7 ** np.arange(13) * np.array([[1.0], [0.9], [1.1]])
+    return Probes(p.ids, attacked, features, _layers(p.group[test], kind), curves)
+
+
+def _layers(group: IntArray, kind: str) -> LayerTable:
+    """Variances that differ by class more at the second layer; leaving out a fold moves them a little."""
+    rng = np.random.default_rng([7, KINDS.index(kind)])
+    spread = {"unlearned": 0.5, "baseline": 0.3, "retrained": 0.35}[kind]
+    noise = rng.normal(0, 0.002, (2, 1 + _FOLDS, 4))
+    by_group: FloatArray = 1 + spread * np.array([[0.2], [1.0]])[:, :, None] * np.array([0.0, 0.1, 1.0, 0.9]) + noise
+    by_class = by_group.reshape(2, 1 + _FOLDS, 2, 2).mean(axis=3)
+    points = {"var/input": 1.0, "std/input": 0.5, "var/output": 0.8, "std/output": 0.4}
+    values = {f"{key}/class": scale * by_class for key, scale in points.items()}
+    values |= {f"{key}/group": scale * by_group for key, scale in points.items()}
+    counts = np.stack([np.bincount(group[fold::_FOLDS], minlength=4) for fold in range(_FOLDS)])
+    return LayerTable(("norm1", "norm2"), np.array([0, 1]), np.arange(4), 2, counts.astype(np.int64), values)
+
+
+def example_shadows() -> ShadowTable:
+    """Margins of 16 shadow models of the example's samples, before and after they unlearned their part of the forget set.
+
+    >>> example_shadows().margin.shape
+    (16, 12000)
+    """
+    p = example()
+    rng = np.random.default_rng(8)
+    member = _halves(rng, len(p))
+    own: npt.NDArray[np.float64] = np.asarray(p.logits, dtype=np.float64)
+    hardness = own[np.arange(len(p)), p.target] - own[np.arange(len(p)), 1 - p.target] - 0.5 * (p.split < 2)
+    margin = hardness + 0.6 * member + rng.normal(0, 0.7, member.shape)
+    forgotten = member & p.mask("forget")
+    after = margin - 0.3 * forgotten
+    return ShadowTable(p.ids, margin, member, np.ones(len(p), dtype=bool), after, forgotten)
+
+
+def _halves(rng: np.random.Generator, n: int) -> npt.NDArray[np.bool_]:
+    """[models, n] memberships; two models in turn share a cut."""
+    first = np.stack([rng.permutation(n) < n // 2 for _ in range(_SHADOWS // 2)])
+    return np.stack([first, ~first], axis=1).reshape(_SHADOWS, n)

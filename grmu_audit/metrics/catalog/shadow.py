@@ -1,0 +1,151 @@
+"""The catalogue's entries of metrics that need shadow models."""
+
+from __future__ import annotations
+
+from grmu_audit.metrics.catalog.spec import MetricSpec
+
+OPEN = 1e9
+"""Upper end of a range that is open."""
+FROM = "from grmu_audit.metrics import facts\nfrom grmu_audit.metrics.example import example\n"
+"""First lines of an example."""
+WORDS = 'subject="candidate", confidence=0.95)\n'
+"""Last arguments of a call that makes values."""
+_PRINT = (
+    'found = next(v for v in values if v.name == "{name}")\n'
+    "low, high = found.interval\n"
+    'print(f"{found.name} = {found.value:.3f}, 95 % interval {low:.3f} to {high:.3f}, n = {found.n}")'
+)
+
+
+def shown(code: str, name: str) -> str:
+    """The example of one metric."""
+    return (code + _PRINT).replace("{name}", name, 1)
+
+
+_SHADOW = FROM + "from grmu_audit.metrics.example_models import example_shadows\n"
+_MODEL = (
+    _SHADOW + "from grmu_audit.metrics.shadow_values import attack_model\n\n"
+    "values = attack_model(facts(example()), example_shadows(), " + WORDS
+)
+_METHOD = (
+    _SHADOW + "from grmu_audit.metrics.shadow_values import attack_method\n\n"
+    "values = attack_method(facts(example()), example_shadows(), " + WORDS
+)
+_POOL = "level deep: trains shadow models once (16 by default, on half of the data), shared with all later audits"
+_RUNS = _POOL + ", and runs the method on each of them"
+FROM_SHADOWS: tuple[MetricSpec, ...] = (
+    MetricSpec(
+        name="RMIA_AUC",
+        title="Membership attack RMIA",
+        says="How well an attack that compares the model with shadow models tells the forget set from unseen samples.",
+        hides="An average over samples: a few people may be exposed although the area is near one half.",
+        formula="area under the curve of the share of validation samples z with ratio(x) > ratio(z), "
+        "ratio = p_model / mean of p over shadow models; forget against group-matched test",
+        source="Zarifzadeh et al. (2024)",
+        needs="shadow models; logits on forget, val and test",
+        direction="target",
+        target=0.5,
+        part="forget",
+        undefined="fewer than four shadow models; no forget row with test rows of its group; no val row; no logits",
+        example=shown(_MODEL, "RMIA_AUC"),
+        cost=_POOL,
+        also_per_group=True,
+    ),
+    MetricSpec(
+        name="LIRA_AUC",
+        title="Membership attack LiRA",
+        says="How well a sample's margin, compared with models without it, tells the forget set from unseen samples.",
+        hides="An average over samples; with few shadow models the attack is weaker than it can be.",
+        formula="area under the curve of (phi - mean_out) / sd_out, phi = log p_y / (1 - p_y); from 64 shadow models on of "
+        "log N(phi; in) - log N(phi; out); forget against group-matched test",
+        source="Carlini et al. (2022)",
+        needs="shadow models; logits on forget and test",
+        direction="target",
+        target=0.5,
+        part="forget",
+        undefined="fewer than four shadow models; no forget row with test rows of its group; no logits",
+        example=shown(_MODEL, "LIRA_AUC"),
+        cost=_POOL,
+        also_per_group=True,
+    ),
+    MetricSpec(
+        name="ULIRA_AUC",
+        title="Unlearning attack U-LiRA",
+        says="How well an attack tells, in models whose truth is known, what the method unlearned from what was never seen.",
+        hides="It judges the method on models of half the data, not this one version.",
+        formula="area under the curve of log N(phi; unlearned) - log N(phi; never seen), each model attacked with the others",
+        source="Hayes et al. (2024, arXiv 2403.01218)",
+        needs="shadow models that the method was run on",
+        direction="target",
+        target=0.5,
+        part="forget",
+        undefined="fewer than four shadow models that the method was run on; the version was retrained; no forget row",
+        example=shown(_METHOD, "ULIRA_AUC"),
+        cost=_RUNS,
+    ),
+    MetricSpec(
+        name="RULI_AUC",
+        title="Unlearning attack RULI",
+        says="The same with kernel densities for each sample.",
+        hides="Kernel densities of a handful of models are rough.",
+        formula="area under the curve of log kde(phi; unlearned) - log kde(phi; never seen), Silverman's bandwidth",
+        source="Naderloui et al. (2025, arXiv 2506.13009)",
+        needs="shadow models that the method was run on",
+        direction="target",
+        target=0.5,
+        part="forget",
+        undefined="fewer than four shadow models that the method was run on; the version was retrained; no forget row",
+        example=shown(_METHOD, "RULI_AUC"),
+        cost=_RUNS,
+    ),
+    MetricSpec(
+        name="FORGET_EPS",
+        title="Forgetting epsilon",
+        says="How far apart a forget sample's answers are in models that unlearned it and in models that never saw it.",
+        hides="The plug-in value is a maximum over rules, biased upwards, and cannot exceed what few models resolve; "
+        "its lower bound stands in the details.",
+        formula="mean over forget of max over rules of log((1 - delta - FPR) / FNR) or its mirror, 50 for perfect separation",
+        source="Triantafillou et al. (2024, arXiv 2406.09073)",
+        needs="shadow models that the method was run on",
+        unit="nats",
+        high=50.0,
+        direction="lower",
+        part="forget",
+        undefined="fewer than eight shadow models that the method was run on; the version was retrained; no forget row",
+        example=shown(_METHOD, "FORGET_EPS"),
+        cost=_RUNS,
+    ),
+    MetricSpec(
+        name="KLOM_95",
+        title="KL divergence of margins, 95th percentile",
+        says="How far apart unlearned models and models without them are on the worst twentieth of the forget set.",
+        hides="Histograms of few models differ by chance alone; the details hold the value between models without the samples.",
+        formula="95th percentile over forget of KL(margins unlearned || margins never seen), 20 bins",
+        source="Georgiev et al. (2024)",
+        needs="shadow models that the method was run on",
+        unit="nats",
+        high=OPEN,
+        direction="lower",
+        part="forget",
+        undefined="fewer than eight shadow models that the method was run on; the version was retrained; no forget row",
+        example=shown(_METHOD, "KLOM_95"),
+        cost=_RUNS,
+    ),
+    MetricSpec(
+        name="SWAP",
+        title="Advantage in the SWAP test",
+        says="How much oftener an adversary says 'forgotten' of what was forgotten than of what was never seen, splits swapped.",
+        hides="It tests one threshold on the margin.",
+        formula="mean over pairs of complementary models of P(says forgotten | forgotten) - P(says forgotten | never seen)",
+        source="Tu et al. (2024, arXiv 2404.11577)",
+        needs="shadow models that the method was run on",
+        low=-1.0,
+        direction="target",
+        target=0.0,
+        part="forget",
+        undefined="fewer than four shadow models that the method was run on; the version was retrained; no forget row",
+        example=shown(_METHOD, "SWAP"),
+        cost=_RUNS,
+    ),
+)
+"""Entries in the order of reports."""

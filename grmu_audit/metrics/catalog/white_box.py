@@ -1,0 +1,221 @@
+"""The catalogue's entries of metrics that need the model itself; those of ``catalog_shadow`` follow them."""
+
+from __future__ import annotations
+
+from grmu_audit.metrics.catalog.shadow import FROM, FROM_SHADOWS, OPEN, WORDS, shown
+from grmu_audit.metrics.catalog.spec import MetricSpec
+from grmu_audit.records.white_box import RADII_OF, attack_name
+
+_PROBES = FROM + "from grmu_audit.metrics.example_models import example_probes\n"
+_ATTACK = (
+    _PROBES
+    + "from grmu_audit.metrics.robustness import under_attack\n\nvalues = under_attack(facts(example()), example_probes(), "
+    + WORDS
+)
+_GAP = (
+    "from grmu_audit.metrics.example_models import example_probes\nfrom grmu_audit.metrics.robustness import fairness_gaps\n\n"
+    "values = fairness_gaps(example_probes(), " + WORDS
+)
+_READ = (
+    _PROBES + "from grmu_audit.metrics.representation import recovered, recoveries\n\nf = facts(example())\n"
+    "values = recoveries(f, recovered(f, example_probes()), " + WORDS
+)
+_FAR = (
+    _PROBES + "from grmu_audit.metrics.representation import distances\n\n"
+    'reference = facts(example("retrained")), example_probes("retrained")\n'
+    'values = distances(facts(example()), example_probes(), {"reference#1": reference}, ' + WORDS
+)
+_AGAIN = (
+    "from grmu_audit.metrics.example_models import example_probes\nfrom grmu_audit.metrics.representation import relearn\n\n"
+    "values = [relearn(example_probes(), 228, " + WORDS.replace(")\n", ")]\n")
+)
+_STANDARD = "level standard: asks each model once, then kept"
+_DEEP = "level deep: asks each model once, then kept"
+_ATTACKS = {
+    "FGSM": ("one gradient step", "Goodfellow et al. (2015)", "A weak attack: what withstands it may fall to a stronger one."),
+    "PGD": (
+        "20 projected gradient steps from a random start",
+        "Madry et al. (2018)",
+        "An upper bound on the true accuracy under attack: a stronger attack may find more.",
+    ),
+    "AA": (
+        "AutoAttack, an ensemble without parameters",
+        "Croce and Hein (2020)",
+        "An upper bound; costly, so that only one radius is measured. With two or three classes its targeted parts do not run.",
+    ),
+}
+
+
+def _attack_entries() -> list[MetricSpec]:
+    entries = []
+    for kind, (how, source, hides) in _ATTACKS.items():
+        for radius in RADII_OF[kind]:
+            words = f"{radius * 255:.3g}/255" if radius < 0.05 else f"{radius:g}"
+            entries.append(
+                MetricSpec(
+                    name=attack_name(kind, radius),
+                    title=f"Accuracy under {'AutoAttack' if kind == 'AA' else kind}, radius {words}",
+                    says=f"Share of unseen samples still right after {how} that moves no pixel by more than {words}.",
+                    hides=hides,
+                    formula=f"P(f(x') = y) on test, |x' - x| <= {radius:.4g} per pixel in [0, 1]",
+                    source=source,
+                    needs="the model, test rows",
+                    direction="reference",
+                    undefined="no test row; texts, whose inputs have no small steps"
+                    + ("; the library is not installed" if kind == "AA" else ""),
+                    also_per_group=True,
+                    example=shown(_ATTACK, attack_name(kind, radius)),
+                    cost=_DEEP if kind == "AA" else _STANDARD,
+                )
+            )
+    return entries
+
+
+FROM_MODELS: tuple[MetricSpec, ...] = (
+    *_attack_entries(),
+    MetricSpec(
+        name="FAIRNESS_GAP",
+        title="Fairness-gap over classes",
+        says="How differently the classes spread inside the network, averaged over its normalisation layers.",
+        hides="It has the unit of squared activations, so that it compares models of one architecture only; "
+        "a span of noisy numbers is biased upwards.",
+        formula="mean over layers l of max_c - min_c of the variance of the activations of class c at l",
+        source="Tran and Woo (2025)",
+        needs="the model, test rows of two or more classes",
+        unit="squared activation",
+        high=OPEN,
+        direction="reference",
+        undefined="the network has no normalisation layer; fewer than two classes have two test rows",
+        example=shown(_GAP, "FAIRNESS_GAP"),
+        cost=_STANDARD,
+    ),
+    MetricSpec(
+        name="FAIRNESS_GAP_GROUP",
+        title="Fairness-gap over groups",
+        says="How differently the groups spread inside the network, averaged over its normalisation layers.",
+        hides="Groups of different classes differ for good reasons: read it against a retrained model.",
+        formula="mean over layers l of max_g - min_g of the variance of the activations of group g at l",
+        source="after Tran and Woo (2025), with groups for classes",
+        needs="the model, test rows of two or more groups",
+        unit="squared activation",
+        high=OPEN,
+        direction="reference",
+        undefined="the network has no normalisation layer; fewer than two groups have two test rows",
+        example=shown(_GAP, "FAIRNESS_GAP_GROUP"),
+        cost=_STANDARD,
+    ),
+    MetricSpec(
+        name="CKA",
+        title="Alike features (CKA)",
+        says="How alike the model's features of the forget set are to a retrained model's.",
+        hides="Features may be alike as a whole and differ where it matters; two retrained models also differ.",
+        formula="HSIC(K, L) / sqrt(HSIC(K, K) HSIC(L, L)), linear kernels, unbiased, on forget",
+        source="Kornblith et al. (2019); Song et al. (2012)",
+        needs="the model, a retrained model, forget rows",
+        low=-1.0,
+        direction="reference",
+        part="forget",
+        undefined="no reference; fewer than eight forget rows",
+        example=shown(_FAR, "CKA"),
+        cost=_STANDARD,
+        also_per_group=True,
+        unit="score",
+    ),
+    MetricSpec(
+        name="KNN",
+        title="Label found by nearest neighbours",
+        says="Share of the forget set whose label follows from the 5 nearest retain samples in feature space.",
+        hides="Alike samples that stay give the label away also in a retrained model.",
+        formula="P(majority label of the 5 nearest retain features = y) on forget",
+        source="Fan et al. (2025, arXiv 2503.06991)",
+        needs="the model, retain and forget rows",
+        direction="reference",
+        part="forget",
+        undefined="no forget row; fewer than five retain rows",
+        example=shown(_READ, "KNN"),
+        cost=_STANDARD,
+        also_per_group=True,
+    ),
+    MetricSpec(
+        name="PROBE",
+        title="Label found by a linear probe",
+        says="Share of the forget set whose label a linear classifier reads from the features.",
+        hides="Good features give labels of unseen samples too: only the difference to a retrained model is left knowledge.",
+        formula="P(logistic regression on validation features says y) on forget",
+        source="Alain and Bengio (2017)",
+        needs="the model, val and forget rows",
+        direction="reference",
+        part="forget",
+        undefined="no forget row; validation rows of fewer than two classes",
+        example=shown(_READ, "PROBE"),
+        cost=_STANDARD,
+        also_per_group=True,
+    ),
+    MetricSpec(
+        name="PROTO",
+        title="Label found by prototypes",
+        says="Share of the forget set that lies nearest to the mean feature of its class, from 5 forget samples per class.",
+        hides="It rests on a handful of samples.",
+        formula="P(nearest class mean = y) on the other forget rows",
+        source="Snell et al. (2017)",
+        needs="the model, forget and val rows",
+        direction="reference",
+        part="forget",
+        undefined="no forget row beside those that make the prototypes",
+        example=shown(_READ, "PROTO"),
+        cost=_STANDARD,
+        also_per_group=True,
+    ),
+    MetricSpec(
+        name="ACTIVATION_DISTANCE",
+        title="Distance of the answers",
+        says="How far the model's probabilities for the forget set are from a retrained model's.",
+        hides="Two retrained models also differ.",
+        formula="mean over forget of the Euclidean distance of the two softmax vectors",
+        source="Golatkar et al. (2021)",
+        needs="logits of the model and a retrained model, forget rows",
+        high=2**0.5,
+        direction="lower",
+        part="forget",
+        undefined="no reference; no forget row; no logits",
+        example=shown(_FAR, "ACTIVATION_DISTANCE"),
+        cost=_STANDARD,
+        also_per_group=True,
+    ),
+    MetricSpec(
+        name="JS",
+        title="Divergence of the answers",
+        says="How differently the model and a retrained model answer for the forget set, in bits.",
+        hides="Two retrained models also differ.",
+        formula="mean over forget of the Jensen-Shannon divergence of the two softmax vectors",
+        source="Lin (1991)",
+        needs="logits of the model and a retrained model, forget rows",
+        unit="bits",
+        direction="lower",
+        part="forget",
+        undefined="no reference; no forget row; no logits",
+        example=shown(_FAR, "JS"),
+        cost=_STANDARD,
+        also_per_group=True,
+    ),
+    MetricSpec(
+        name="RELEARN",
+        title="Epochs to learn it again",
+        says="How many short epochs of ordinary training the model needs to know the forget set again.",
+        hides="It depends on the learning rate: compare it with a retrained model under the same seeds only.",
+        formula="first epoch with mean cross-entropy on forget < 0.1 nats; 500 random training samples an epoch, rate 0.01",
+        source="Golatkar et al. (2020)",
+        needs="the model, training rows",
+        unit="epochs",
+        high=OPEN,
+        direction="reference",
+        part="forget",
+        undefined="no forget row; a run that does not get there in 20 epochs",
+        example=shown(_AGAIN, "RELEARN"),
+        cost=_DEEP,
+    ),
+    *FROM_SHADOWS,
+)
+"""Entries in the order of reports."""
+DEEP_NAMES = frozenset(entry.name for entry in FROM_MODELS)
+"""Names of the metrics that do not follow from predictions alone."""

@@ -1,0 +1,288 @@
+"""What several metrics need of one model's predictions, computed once: checks, groups, masks and counts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from grmu_audit.errors import InputError
+from grmu_audit.metrics.scores import attack_scores, per_sample_loss
+from grmu_audit.records import SPLITS, Group, Predictions, dominant_groups
+from grmu_audit.records.white_box import Probes, ShadowTable
+from grmu_audit.utils.plugins import nearest
+
+Mask = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+MOST_GROUPS = 50_000
+"""Groups that an audit can hold."""
+_SHOWN_ROWS = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """Checked predictions of one model with the choices that its metrics depend on."""
+
+    predictions: Predictions
+    """The per-sample outputs."""
+    dominant: tuple[Group, ...]
+    """Group(s) that give the forget set; empty where there is no forget set."""
+    seed: int
+    """Seed of the attack's subsampling and forest."""
+    positive_class: int = 1
+    """Class that counts as positive where there are two."""
+
+    @cached_property
+    def correct(self) -> Mask:
+        """[n] prediction == target."""
+        return self.predictions.correct
+
+    @cached_property
+    def test(self) -> Mask:
+        """[n] test rows."""
+        return self.predictions.mask("test")
+
+    @cached_property
+    def cells(self) -> tuple[Ints, Ints]:
+        """Codes of the declared cells (class x attribute pairs of any split), sorted, and [n] the cell of each row."""
+        codes, index = np.unique(self.predictions.group, return_inverse=True)
+        return codes, index.astype(np.int64)
+
+    @cached_property
+    def test_counts(self) -> Ints:
+        """[cells] test samples per declared cell."""
+        codes, index = self.cells
+        return np.bincount(index[self.test], minlength=len(codes)).astype(np.int64)
+
+    @cached_property
+    def empty_cells(self) -> tuple[Group, ...]:
+        """Declared cells without a test sample; all cells count as covered where there is no test sample at all."""
+        return tuple(self.group(int(code)) for code in self.cells[0][self.test_counts == 0])
+
+    @cached_property
+    def scores(self) -> dict[str, npt.NDArray[np.float64]]:
+        """[n] every attack score that the predictions allow, by name."""
+        return attack_scores(self.predictions)
+
+    @cached_property
+    def scoreless(self) -> bool:
+        """Whether all samples have the same outputs, so that no attack has anything to go by."""
+        p = self.predictions
+        outputs = p.logits if p.logits is not None else p.loss
+        return outputs is not None and len(p) > 1 and bool((outputs == outputs[0]).all())
+
+    @cached_property
+    def loss(self) -> npt.NDArray[np.float64] | None:
+        """[n] cross-entropy in nats, or None where neither logits nor losses are known."""
+        return per_sample_loss(self.predictions)
+
+    def group(self, code: int) -> Group:
+        """The group of a code."""
+        return group_of(code, self.predictions.attributes)
+
+    def rows(self, groups: tuple[Group, ...]) -> Mask:
+        """[n] rows of these groups."""
+        codes = [g.target * self.predictions.attributes + g.attribute for g in groups]
+        return np.isin(self.predictions.group, codes)
+
+    def subjects(self, rows: Mask) -> int | None:
+        """Distinct persons among the rows, or None without a subject column."""
+        subject = self.predictions.subject
+        return None if subject is None else len(np.unique(subject[rows]))
+
+    def subject_of(self, rows: Mask) -> Ints | None:
+        """Person index of the rows, or None without a subject column."""
+        return None if self.predictions.subject is None else self.predictions.subject[rows]
+
+
+def facts(
+    source: Predictions | Facts, *, dominant: tuple[Group, ...] | None = None, seed: int = 0, positive_class: int = 1
+) -> Facts:
+    """Check predictions and fix the choices; facts pass through unchanged.
+
+    Args:
+        source: predictions, or facts made before.
+        dominant: dominant group(s); by default those with the largest share of the forget set (``records.dominant_groups``).
+        seed: seed of the attack.
+        positive_class: the positive class of a two-class task.
+
+    Raises:
+        InputError: the predictions are inconsistent; the message names row numbers, from 1.
+    """
+    if isinstance(source, Facts):
+        return source
+    check(source)
+    if source.classes == 2 and positive_class not in (0, 1):
+        raise InputError(f"positive_class {positive_class} is not a class: use 0 or 1")
+    groups = dominant_groups(_forget_counts(source)) if dominant is None else tuple(sorted(dominant))
+    return Facts(source, groups, seed, positive_class)
+
+
+def group_of(code: int, attributes: int) -> Group:
+    """The group of a code ``target * attributes + attribute``."""
+    return Group(int(code) // attributes, int(code) % attributes)
+
+
+def _forget_counts(p: Predictions) -> dict[Group, int]:
+    codes, counts = np.unique(p.group[p.mask("forget")], return_counts=True)
+    return {group_of(code, p.attributes): count for code, count in zip(codes.tolist(), counts.tolist(), strict=True)}
+
+
+def check(p: Predictions) -> None:
+    """Refuse predictions whose columns do not fit together.
+
+    Raises:
+        InputError: every defect at once, with row numbers from 1 and never an id.
+    """
+    n = len(p)
+    columns: dict[str, npt.NDArray[Any]] = {
+        "split": p.split,
+        "target": p.target,
+        "attribute": p.attribute,
+        "prediction": p.prediction,
+    }
+    columns |= {k: v for k, v in (("logits", p.logits), ("loss", p.loss), ("subject", p.subject)) if v is not None}
+    wrong = [f"{name} has {len(column)} rows, ids have {n}" for name, column in columns.items() if len(column) != n]
+    if p.logits is not None and p.logits.ndim == 2 and p.logits.shape[1] != p.classes:
+        wrong.append(f"logits have {p.logits.shape[1]} columns for {p.classes} classes")
+    if n == 0:
+        wrong.append("no rows at all")
+    if not wrong:
+        wrong = _bad_rows(p) or _too_many_groups(p)
+    if wrong:
+        raise InputError("predictions cannot be used: " + "; ".join(wrong))
+
+
+def _too_many_groups(p: Predictions) -> list[str]:
+    found = len(np.unique(p.group)) if len(p) > MOST_GROUPS else 0
+    if found <= MOST_GROUPS:
+        return []
+    return [f"{found:,} groups (class x attribute value) occur, at most {MOST_GROUPS:,} can be audited: merge attribute values"]
+
+
+def _bad_rows(p: Predictions) -> list[str]:
+    limits = {"split": (p.split, len(SPLITS)), "target": (p.target, p.classes), "attribute": (p.attribute, p.attributes)}
+    limits["prediction"] = (p.prediction, p.classes)
+    bad = [(f"{name} outside 0..{top - 1}", np.asarray((column < 0) | (column >= top))) for name, (column, top) in limits.items()]
+    if p.logits is not None:
+        bad.append(("a logit that is NaN or infinite", np.asarray(~np.isfinite(p.logits).all(axis=1))))
+    elif p.loss is not None:
+        bad.append(("a loss that is NaN or infinite", ~np.isfinite(p.loss)))
+    return [f"{what} in {listed(rows)}" for what, rows in bad if rows.any()]
+
+
+def listed(rows: Mask) -> str:
+    """The first row numbers (from 1) that are set, and how many more there are.
+
+    >>> listed(np.array([False, True, True]))
+    'rows 2, 3'
+    """
+    numbers = (np.flatnonzero(rows) + 1).tolist()
+    more = f" and {len(numbers) - _SHOWN_ROWS} more" if len(numbers) > _SHOWN_ROWS else ""
+    return f"row{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers[:_SHOWN_ROWS]))}{more}"
+
+
+def regroup(p: Predictions, by: Sequence[str]) -> Predictions:
+    """The same predictions, grouped by some of the attributes that ``attribute`` is crossed from.
+
+    Args:
+        p: predictions whose ``factors`` name the attributes.
+        by: names, in the order of the new crossing; one name gives that attribute alone.
+
+    Returns:
+        Predictions with new ``attribute``, ``attributes``, ``attribute_names`` and ``factors``; no forward pass is needed.
+
+    Raises:
+        InputError: no such attribute, the same twice, or none.
+    """
+    known = [name for name, _ in p.factors]
+    wrong = [name for name in by if name not in known]
+    if wrong:
+        raise InputError(f"no attribute {wrong[0]!r}{nearest(wrong[0], known)}; known: {', '.join(known) or 'none by name'}")
+    if not by or len(set(by)) < len(by):
+        raise InputError("name one or more attributes to group by, each once")
+    sizes = [size for _, size in p.factors]
+    columns = dict(zip(known, np.unravel_index(p.attribute, sizes), strict=True))
+    chosen = tuple((name, sizes[known.index(name)]) for name in by)
+    widths = tuple(size for _, size in chosen)
+    code = np.ravel_multi_index(tuple(columns[name] for name in by), widths).astype(np.int64)
+    return replace(p, attribute=code, attributes=int(np.prod(widths)), attribute_names=crossed_names(chosen), factors=chosen)
+
+
+def crossed_names(factors: Sequence[tuple[str, int]]) -> tuple[str, ...]:
+    """Names of all combinations of attribute values.
+
+    >>> crossed_names([("sex", 2), ("age", 1)])
+    ('sex=0, age=0', 'sex=1, age=0')
+    """
+    sizes = tuple(size for _, size in factors)
+    cells = np.stack(np.unravel_index(np.arange(int(np.prod(sizes))), sizes), axis=1).tolist()
+    return tuple(", ".join(f"{name}={value}" for (name, _), value in zip(factors, cell, strict=True)) for cell in cells)
+
+
+def with_groups(p: Predictions, attribute: npt.NDArray[np.int64], names: tuple[str, ...] = ()) -> Predictions:
+    """The same predictions with another attribute column, such as labels that became known later.
+
+    Raises:
+        InputError: not one whole number from 0 per sample.
+    """
+    column = np.asarray(attribute)
+    if column.shape != (len(p),) or not np.issubdtype(column.dtype, np.integer) or (len(column) and int(column.min()) < 0):
+        raise InputError(f"groups must be one whole number from 0 for each of the {len(p)} samples")
+    width = max(int(column.max()) + 1 if len(column) else 1, len(names))
+    return replace(p, attribute=column.astype(np.int64), attributes=width, attribute_names=names, factors=())
+
+
+def align(candidate: Predictions, other: Predictions) -> Predictions:
+    """The rows of ``other`` in the order of ``candidate``.
+
+    Raises:
+        InputError: the two do not hold the same samples with the same split, target and attribute; the message names
+            the first differing row, never an id.
+    """
+    if len(candidate) != len(other):
+        raise InputError(f"the two prediction files hold {len(candidate)} and {len(other)} rows: both must hold the same samples")
+    if (candidate.classes, candidate.attributes) != (other.classes, other.attributes):
+        sizes = f"{candidate.classes} classes x {candidate.attributes} attribute values and {other.classes} x {other.attributes}"
+        raise InputError(f"the two prediction files know {sizes}: both must describe the same task")
+    moved = other if np.array_equal(candidate.ids, other.ids) else _take(other, _order(candidate, other))
+    for name in ("split", "target", "attribute"):
+        differs = getattr(candidate, name) != getattr(moved, name)
+        if differs.any():
+            raise InputError(f"the two prediction files give another {name} for the same sample: first in {listed(differs)}")
+    return moved
+
+
+def _order(candidate: Predictions, other: Predictions) -> Ints:
+    first, second = np.argsort(candidate.ids, kind="stable"), np.argsort(other.ids, kind="stable")
+    if not np.array_equal(candidate.ids[first], other.ids[second]):
+        missing = ~np.isin(candidate.ids, other.ids)
+        where = f"{listed(missing)} of the first is not in the second" if missing.any() else "an id occurs more than once"
+        raise InputError(f"the two prediction files do not hold the same samples: {where}")
+    order = np.empty(len(first), dtype=np.int64)
+    order[first] = second
+    return order
+
+
+def _take(p: Predictions, order: Ints) -> Predictions:
+    columns = ("ids", "split", "target", "attribute", "prediction", "logits", "loss", "subject")
+    moved: dict[str, Any] = {name: None if getattr(p, name) is None else getattr(p, name)[order] for name in columns}
+    return replace(p, **moved)
+
+
+def in_order(ids: npt.NDArray[np.str_], probes: Probes | ShadowTable) -> Ints:
+    """[len(ids)] position of each id among the probes.
+
+    Raises:
+        InputError: one is not there.
+    """
+    order = np.argsort(probes.ids, kind="stable")
+    place = np.searchsorted(probes.ids[order], ids)
+    found = order[np.minimum(place, len(order) - 1)] if len(order) else place
+    if not len(order) or (probes.ids[found] != ids).any():
+        raise InputError("the probes of a model do not hold the samples of its predictions: measure them again")
+    return found.astype(np.int64)

@@ -1,0 +1,1 @@
+"""Membership inference: attacks on predictions, exposure, curves, and attacks with shadow models."""

@@ -1,0 +1,204 @@
+"""Compact summaries behind the report's curves: loss histograms and ROC points in which nobody can be singled out.
+
+An audit must not hold per-sample numbers.  What it stores instead is binned so that every step stands for no one or for at least
+k people: neighbouring histogram bins are merged, and points of a ROC curve are left out, until that holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from grmu_audit.intervals.closed_forms import Floats
+from grmu_audit.metrics.checked_predictions import Facts
+from grmu_audit.metrics.membership.attacks import Attacked
+
+CURVES_SCHEMA = "grmu-audit/curves/v1"
+"""Schema name and version of ``Audit.curves``."""
+SMALLEST_CELL = 5
+"""People that a bin or a step of a curve stands for at least, when it stands for anybody."""
+OPERATING_POINTS = (0.001, 0.01, 0.1)
+"""False-positive rates at which an attack's true-positive rate is given."""
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One threshold: who is called a member above it."""
+
+    false: int
+    """Unseen samples."""
+    true: int
+    """Forget samples."""
+    rate: float
+    """Weighted share of the unseen samples."""
+
+    @property
+    def people(self) -> npt.NDArray[np.int64]:
+        """Both counts."""
+        return np.array([self.false, self.true])
+
+
+_FLOOR, _CEILING = 1e-7, 1e2
+_PER_DECADE = 3
+_GRID = np.unique(np.concatenate([[0.0], np.logspace(-3, 0, 25)]))
+
+
+def curves_of(sides: Mapping[str, Facts], attacks: Mapping[str, Attacked], *, attack_score: str = "margin") -> dict[str, Any]:
+    """Everything that ``Audit.curves`` holds of predictions.
+
+    Args:
+        sides: checked predictions by subject (``candidate``, ``baseline``, ``reference#1``...).
+        attacks: what the attacks said of each side.
+        attack_score: score whose ROC curve is kept.
+
+    Returns:
+        ``schema``; ``losses``: per subject what ``loss_histogram`` returns; ``roc``: per subject what ``roc_points``
+        returns.  A subject without losses, or too small for its people to stay unseen, is absent.
+    """
+    losses = {name: _losses(side, attacks[name]) for name, side in sides.items()}
+    rocs = {name: _roc(side, attacks[name], attack_score) for name, side in sides.items()}
+    return {
+        "schema": CURVES_SCHEMA,
+        "losses": {name: found for name, found in losses.items() if found},
+        "roc": {name: {"score": attack_score, **found} for name, found in rocs.items() if found},
+    }
+
+
+def _losses(f: Facts, a: Attacked) -> dict[str, Any] | None:
+    if f.loss is None or not a.matched.any():
+        return None
+    parts = {"retain": f.predictions.mask("retain"), "forget": f.predictions.mask("forget"), "unseen": a.unseen}
+    return loss_histogram({name: f.loss[rows] for name, rows in parts.items() if rows.any()})
+
+
+def _roc(f: Facts, a: Attacked, attack_score: str) -> dict[str, Any] | None:
+    if attack_score not in a.rocs:
+        return None
+    score = f.scores[attack_score]
+    return roc_points(score[a.matched], score[a.unseen], a.weight)
+
+
+def loss_histogram(series: Mapping[str, Floats], k: int = SMALLEST_CELL) -> dict[str, Any] | None:
+    """Counts of losses in bins of the logarithm, merged until each count is 0 or at least ``k``.
+
+    Args:
+        series: [n] losses in nats by name, each with at least one sample.
+        k: smallest count above 0 that may be told.
+
+    Returns:
+        ``edges``: [bins + 1] nats; ``counts``: by name [bins].  None when even one single bin would tell less than ``k``.
+
+    >>> loss_histogram({"forget": np.array([0.01] * 6 + [1.0] * 5), "unseen": np.array([0.01] * 5 + [1.0])})
+    {'edges': [0.01, 1.0], 'counts': {'forget': [11], 'unseen': [6]}}
+    """
+    logs = {name: np.log10(np.clip(values, _FLOOR, _CEILING)) for name, values in series.items()}
+    pooled = np.concatenate(list(logs.values()))
+    low, high = np.floor(pooled.min() * _PER_DECADE), np.ceil(pooled.max() * _PER_DECADE)
+    edges = np.arange(low, max(high, low + 1) + 1) / _PER_DECADE
+    counts = np.stack([np.histogram(values, edges)[0] for values in logs.values()])
+    starts = _merged(counts, k)
+    if starts is None:
+        return None
+    merged = np.add.reduceat(counts, starts, axis=1)
+    kept = [float(f"{10**edge:.6g}") for edge in (*edges[starts], edges[-1])]
+    return {"edges": kept, "counts": {name: row.tolist() for name, row in zip(logs, merged, strict=True)}}
+
+
+def _merged(counts: npt.NDArray[np.int64], k: int) -> list[int] | None:
+    """First fine bins of the merged bins, left to right; what is left over at the right joins its neighbour."""
+    if _tells(counts.sum(axis=1), k):
+        return None
+    starts, held = [0], np.zeros(len(counts), dtype=np.int64)
+    for i in range(counts.shape[1]):
+        held = held + counts[:, i]
+        if held.any() and not _tells(held, k):
+            starts.append(i + 1)
+            held = np.zeros_like(held)
+    starts = [start for start in starts if start < counts.shape[1]]
+    while len(starts) > 1 and _tells(counts[:, starts[-1] :].sum(axis=1), k):
+        starts.pop()
+    return starts
+
+
+def _tells(cells: npt.NDArray[np.int64], k: int) -> bool:
+    """Whether a cell speaks of fewer than k people."""
+    return bool(((cells > 0) & (cells < k)).any())
+
+
+def roc_points(positive: Floats, negative: Floats, weight: Floats, k: int = SMALLEST_CELL) -> dict[str, Any] | None:
+    """A ROC curve at few false-positive rates, with steps of no one or at least ``k`` people on both sides.
+
+    Args:
+        positive: [n1] scores of the forget set, n1 > 0.
+        negative: [n0] scores of unseen samples, n0 > 0.
+        weight: [n0] weights of the negatives, positive sum.
+        k: smallest number of people above 0 that a step may tell.
+
+    Returns:
+        ``fpr`` and ``tpr``: from (0, 0) to (1, 1), rising; ``operating``: ``{"fpr", "tpr", "why"}`` for each of
+        ``OPERATING_POINTS``, ``tpr`` None with the reason where it cannot be told; ``positives`` and ``negatives``.
+        None with fewer than ``k`` on a side.
+    """
+    n1, n0 = len(positive), len(negative)
+    if min(n1, n0) < k:
+        return None
+    order = np.argsort(-negative, kind="stable")
+    ladder = np.cumsum(weight[order]) / weight.sum()
+    kept = _anonymous(_thresholds(positive, negative[order], ladder), _Step(n0, n1, 1.0), k)
+    curve = {"fpr": [_rate(step.rate) for step in kept], "tpr": [_rate(step.true / n1) for step in kept]}
+    operating = [_operating(rate, positive, (negative[order], ladder), k) for rate in OPERATING_POINTS]
+    return {**curve, "operating": operating, "positives": n1, "negatives": n0}
+
+
+def _thresholds(positive: Floats, ranked: Floats, ladder: Floats) -> list[_Step]:
+    """Steps at thresholds between distinct scores, the first and last of each cell of a logarithmic grid of rates."""
+    ends = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
+    cells = np.searchsorted(_GRID, ladder[ends] - 1e-12)
+    new = cells[1:] != cells[:-1]
+    chosen = ends[np.append(new, True) | np.append(True, new)]
+    beaten = np.sort(positive)
+    steps = []
+    for end in chosen.tolist():
+        below = ranked[end + 1] if end + 1 < len(ranked) else -np.inf
+        true = len(beaten) - int(np.searchsorted(beaten, below, side="right"))
+        steps.append(_Step(end + 1, true, min(float(ladder[end]), 1.0)))
+    return steps
+
+
+def _at(rate: float, positive: Floats, ranked: Floats, ladder: Floats) -> _Step:
+    """What is called a member at the lowest threshold that keeps the false-positive rate."""
+    false = int(np.searchsorted(ladder, rate + 1e-12, side="right"))
+    while 0 < false < len(ranked) and ranked[false - 1] == ranked[false]:
+        false -= 1  # equal scores are called together or not at all
+    threshold = ranked[false] if false < len(ranked) else -np.inf
+    return _Step(false, int((positive > threshold).sum()), float(ladder[false - 1]) if false else 0.0)
+
+
+def _anonymous(steps: Sequence[_Step], last: _Step, k: int) -> list[_Step]:
+    """The steps that add no one or at least k people on both sides, from none to all."""
+    kept = [_Step(0, 0, 0.0)]
+    for step in steps:
+        gained = step.people - kept[-1].people
+        if gained.any() and not _tells(gained, k):
+            kept.append(step)
+    while len(kept) > 1 and _tells(last.people - kept[-1].people, k):
+        kept.pop()
+    return [*kept, last] if kept[-1].people.tolist() != last.people.tolist() else kept
+
+
+def _operating(rate: float, positive: Floats, negatives: tuple[Floats, Floats], k: int) -> dict[str, Any]:
+    ranked, ladder = negatives
+    if rate * len(ranked) < 1:
+        return {"fpr": rate, "tpr": None, "why": f"{len(ranked)} unseen samples cannot resolve this rate"}
+    true = _at(rate, positive, ranked, ladder).true
+    if 0 < true < k or 0 < len(positive) - true < k:
+        return {"fpr": rate, "tpr": None, "why": f"would speak of fewer than {k} people"}
+    return {"fpr": rate, "tpr": _rate(true / len(positive)), "why": None}
+
+
+def _rate(value: float) -> float:
+    return float(f"{value:.6g}")

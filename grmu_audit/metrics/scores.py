@@ -1,0 +1,153 @@
+"""Per-sample scores that membership attacks rest on, and ROC curves of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from grmu_audit.intervals.closed_forms import Floats
+from grmu_audit.records import Predictions
+
+ATTACK_SCORES = ("loss", "confidence", "entropy", "modified_entropy", "margin", "correctness")
+"""Scores of a sample, each larger where the sample looks more like a member."""
+_LARGEST_LOSS = 1e30
+
+
+def log_softmax(logits: Floats) -> Floats:
+    """[n, classes] log-probabilities, stable for logits of any finite size."""
+    shifted = np.clip(logits - logits.max(axis=1, keepdims=True), -_LARGEST_LOSS, 0.0)
+    result: Floats = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    return result
+
+
+def per_sample_loss(p: Predictions) -> Floats | None:
+    """[n] cross-entropy in nats, from the logits where they exist, else as given, else None."""
+    if p.logits is None:
+        return p.loss
+    return -log_softmax(p.logits)[np.arange(len(p)), p.target]
+
+
+def attack_scores(p: Predictions) -> dict[str, Floats]:
+    """Every attack score that the predictions allow.
+
+    ``loss`` = log p_y; ``confidence`` = p_y; ``entropy`` = Σ p log p; ``modified_entropy`` =
+    (1-p_y) log p_y + Σ_{k≠y} p_k log(1-p_k); ``margin`` = log p_y - log(1-p_y); ``correctness`` = 1 or 0.
+
+    Returns:
+        [n] numbers by name; only ``correctness`` (and ``loss``) where there are no logits.
+
+    Source: Song and Mittal (2021) for the modified entropy; Carlini et al. (2022) for the margin.
+    """
+    scores: dict[str, Floats] = {"correctness": p.correct.astype(np.float64)}
+    if p.logits is None:
+        return scores | ({"loss": -p.loss} if p.loss is not None else {})
+    log_p = log_softmax(p.logits)
+    rows = np.arange(len(p))
+    own, others = log_p[rows, p.target], log_p.copy()
+    others[rows, p.target] = -np.inf
+    rest = _log_sum_exp(others)
+    log_not = _log_one_minus(log_p)
+    modified = np.exp(log_p) * log_not
+    modified[rows, p.target] = 0.0
+    scores |= {"loss": own, "confidence": np.exp(own), "entropy": (np.exp(log_p) * log_p).sum(axis=1), "margin": own - rest}
+    scores["modified_entropy"] = np.exp(rest) * own + modified.sum(axis=1)
+    return scores
+
+
+def margins(logits: Floats, target: npt.NDArray[np.int64]) -> Floats:
+    """[n] log(p_y / (1 - p_y)) from logits, stable: z_y - log sum_{k != y} exp z_k.
+
+    >>> margins(np.array([[0.0, 0.0]]), np.array([1])).tolist()
+    [0.0]
+    """
+    log_p, rows = log_softmax(logits), np.arange(len(logits))
+    others = log_p.copy()
+    others[rows, target] = -np.inf
+    result: Floats = log_p[rows, target] - _log_sum_exp(others)
+    return result
+
+
+def _log_sum_exp(x: Floats) -> Floats:
+    """[n] log of the sum of exponentials over columns; a lone class leaves a very small number instead of -inf."""
+    top = np.maximum(x.max(axis=1), -_LARGEST_LOSS)
+    result: Floats = top + np.log(np.maximum(np.exp(x - top[:, None]).sum(axis=1), np.finfo(np.float64).tiny))
+    return result
+
+
+def _log_one_minus(log_p: Floats) -> Floats:
+    """log(1 - exp(x)) for x <= 0, finite also at x = 0."""
+    one_minus = np.maximum(-np.expm1(np.minimum(log_p, 0.0)), np.finfo(np.float64).tiny)
+    result: Floats = np.log(one_minus)
+    return result
+
+
+@dataclass(frozen=True)
+class Roc:
+    """Area under a ROC curve with its structural components (DeLong)."""
+
+    value: float
+    """P(positive score > negative score) + half the ties, negatives weighted."""
+    positive: Floats
+    """[n1] influence of each positive on the value."""
+    negative: Floats
+    """[n0] influence of each negative on the value."""
+
+    @property
+    def influence(self) -> Floats:
+        """[n1 + n0] influences, positives first."""
+        return np.concatenate([self.positive, self.negative])
+
+
+def roc(positive: Floats, negative: Floats, weight: Floats) -> Roc:
+    """Weighted area under the ROC curve.
+
+    Args:
+        positive: [n1] scores of the positives, n1 > 0.
+        negative: [n0] scores of the negatives, n0 > 0.
+        weight: [n0] weights of the negatives, positive sum.
+
+    Source: DeLong, DeLong and Clarke-Pearson (1988), with weights on the negatives.
+    """
+    share = weight / weight.sum()
+    order = np.argsort(negative, kind="stable")
+    ladder = np.concatenate([[0.0], np.cumsum(share[order])])
+    below = ladder[np.searchsorted(negative[order], positive, side="left")]
+    upto = ladder[np.searchsorted(negative[order], positive, side="right")]
+    wins = (below + upto) / 2
+    ranked = np.sort(positive)
+    beaten = 1 - (np.searchsorted(ranked, negative, "left") + np.searchsorted(ranked, negative, "right")) / (2 * len(ranked))
+    value = min(max(float(wins.mean()), 0.0), 1.0)
+    return Roc(value, _influence(wins - value, np.full(len(wins), 1 / len(wins))), _influence(beaten - value, share))
+
+
+def operating_threshold(negative: Floats, weight: Floats, rate: float) -> tuple[float, float]:
+    """The lowest threshold that at most ``rate`` of the weighted negatives lie above, and the share that does.
+
+    Equal scores are called together or not at all.
+
+    >>> operating_threshold(np.array([0.1, 0.2, 0.3, 0.4]), np.ones(4), 0.25)
+    (0.3, 0.25)
+    """
+    order = np.argsort(-negative, kind="stable")
+    ranked, ladder = negative[order], np.cumsum(weight[order]) / weight.sum()
+    above = int(np.searchsorted(ladder, rate + 1e-12, side="right"))
+    if above < len(ranked):
+        above = int(np.searchsorted(-ranked, -ranked[above], side="left"))
+    threshold = float(ranked[above]) if above < len(ranked) else -np.inf
+    return threshold, float(ladder[above - 1]) if above else 0.0
+
+
+def _influence(deviation: Floats, share: Floats) -> Floats:
+    """Weighted deviations whose squares sum to the variance; m/(m-1) corrects for the estimated mean."""
+    m = len(deviation)
+    return share * deviation * np.sqrt(m / (m - 1)) if m > 1 else share * np.abs(deviation) + share * 0.5
+
+
+def standard_error(influence: Floats, subject: npt.NDArray[np.int64] | None) -> float:
+    """Root of the summed squares of the influences, summed per person first where persons are known."""
+    if subject is not None:
+        cluster = np.unique(subject, return_inverse=True)[1]
+        influence = np.bincount(cluster, weights=influence).astype(np.float64)
+    return float(np.sqrt((influence**2).sum()))

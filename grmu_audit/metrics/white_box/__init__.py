@@ -1,0 +1,1 @@
+"""Metrics that need the network itself: robustness, layers, representations."""

@@ -1,0 +1,297 @@
+"""Whether the numbers of an audit show that a policy is met: one outcome a rule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+from grmu_audit.intervals.combined import estimate, limits, with_method
+from grmu_audit.metrics.accuracy import FEWEST
+from grmu_audit.metrics.catalog import BUILT_IN, spec
+from grmu_audit.policy.files import policy_sha256
+from grmu_audit.policy.multiplicity import holm_decides, level
+from grmu_audit.policy.sample_size import decide, deciding_part, needed
+from grmu_audit.policy.schema import Policy, Rule, Waiver
+from grmu_audit.policy.wording import amount, bound_words, cells, few, quantity
+from grmu_audit.records import Audit, Decision, Group, MetricValue, RuleOutcome, Verdict
+from grmu_audit.utils.clock import now
+
+_SLACK = 1e-6
+_DEEPER = {"quick": ("level standard", "level deep"), "standard": ("level deep",)}
+"""Levels that measure more than the one that an audit was made at, as the catalogue's costs begin."""
+
+
+@dataclass(frozen=True)
+class _Case:
+    """One rule with the value that it judges."""
+
+    rule: Rule
+    """The rule."""
+    applied: bool
+    """Whether its ``when`` holds."""
+    value: MetricValue | None
+    """The value or change; None where the audit has none."""
+    obstacle: str | None
+    """Why the value cannot be judged, or None."""
+    counted: str
+    """The number of samples as an aside; empty where it would give a very small forget set away."""
+
+
+def evaluate(audit: Audit, policy: Policy, *, today: date) -> Verdict:
+    """Judge an audit by a policy.
+
+    Every rule's interval is recomputed from the recorded sufficient statistic at the policy's family-wise confidence.
+    Undefined, missing, incomplete, too small: INCONCLUSIVE with the reason, never PASS.
+
+    Args:
+        audit: facts; a verdict that is already there is ignored.
+        policy: the policy.
+        today: date that waivers are judged on.
+
+    Returns:
+        A verdict with one outcome per rule, in the policy's order.
+    """
+    cases = [_by_method(_case(rule, audit, policy), policy.intervals) for rule in policy.rules]
+    family = max(1, sum(case.applied for case in cases))
+    alpha = level(policy.confidence, policy.multiplicity, family)
+    outcomes = [_judged(case, alpha, policy.minimum_group_size) for case in cases]
+    if policy.multiplicity == "holm":
+        outcomes = _stepped_down(cases, outcomes, 1 - policy.confidence, family)
+    waivers = {waiver.rule: waiver for waiver in policy.waivers}
+    outcomes = [_waived(outcome, waivers.get(outcome.id), today) for outcome in outcomes]
+    decision, reason = _overall(outcomes)
+    return Verdict(
+        decision=decision,
+        policy=policy.name,
+        policy_sha256=policy_sha256(policy),
+        rules=tuple(outcomes),
+        confidence=policy.confidence,
+        multiplicity=policy.multiplicity,
+        minimum_group_size=policy.minimum_group_size,
+        waivers=tuple({**waiver.model_dump(mode="json")} for waiver in policy.waivers),
+        reason=reason,
+    )
+
+
+def _case(rule: Rule, audit: Audit, policy: Policy) -> _Case:
+    applied = rule.when == "always" or bool(audit.references)
+    value = _find(rule, audit)
+    obstacle = _missing(rule, audit, value) or (_obstacle(rule, value, policy) if value is not None else None)
+    return _Case(rule, applied, value, obstacle, _counted(value, audit))
+
+
+def _counted(value: MetricValue | None, audit: Audit) -> str:
+    """``, n = 1,988``; empty for a metric of retain or forget samples where the forget set is too small to be counted."""
+    if value is None or (0 < audit.forget.count < FEWEST and spec(value.name).part in ("retain", "forget")):
+        return ""
+    return f", n = {few(value.n)}"
+
+
+def _by_method(case: _Case, method: str) -> _Case:
+    """The same case with the policy's limits of proportions."""
+    if case.value is None or case.value.statistic is None:
+        return case
+    return replace(case, value=replace(case.value, statistic=with_method(case.value.statistic, method)))
+
+
+def _find(rule: Rule, audit: Audit) -> MetricValue | None:
+    group = rule.group.record if rule.group else None
+    subjects = {
+        "absolute": ["candidate"],
+        "baseline": ["candidate-baseline"],
+        "reference": ["candidate-reference", "candidate-reference#1"],
+    }[rule.compare]
+    found = (audit.metric(rule.metric, subject, group) for subject in subjects)
+    return next((value for value in found if value is not None), None)
+
+
+def _missing(rule: Rule, audit: Audit, value: MetricValue | None) -> str | None:
+    if rule.compare == "baseline" and audit.baseline is None:
+        return "the audit has no baseline (the version before unlearning) to compare with"
+    if rule.compare == "reference" and not audit.references:
+        return "the audit has no reference (a retrained version) to compare with"
+    if value is None:
+        where = f" for {cells((rule.group.record,))}" if rule.group else ""
+        return f"{rule.metric} was not measured{where}{_deeper(rule, audit)}"
+    return None
+
+
+def _deeper(rule: Rule, audit: Audit) -> str:
+    """Which level of audit would measure a metric that a shallower audit left out, in words, or an empty string."""
+    known = BUILT_IN.get(rule.metric)
+    asks = known.cost.partition(":")[0] if known else ""
+    return f": it needs an audit at {asks}" if asks in _DEEPER.get(str(audit.record.get("level")), ()) else ""
+
+
+def _obstacle(rule: Rule, value: MetricValue, policy: Policy) -> str | None:
+    """Why a recorded value cannot be judged, or None."""
+    if value.value is None or not math.isfinite(value.value):
+        return f"{rule.metric} is undefined: {value.why_missing or 'no reason recorded'}"
+    if value.statistic is not None and not abs(estimate(value.statistic) - value.value) <= _SLACK:
+        return f"the recorded {rule.metric} is not what its own sufficient statistic gives: the audit file was altered"
+    if rule.metric == "EP" and value.details.get("positive_class", policy.positive_class) != policy.positive_class:
+        return f"EP was measured with another positive class than the policy's {policy.positive_class}"
+    if rule.allow_incomplete:
+        return None
+    if value.incomplete:
+        return f"{rule.metric} is incomplete: no test sample of {cells(value.empty_cells) or 'a declared group'}"
+    size = value.n if value.smallest_cell is None else value.smallest_cell
+    if not size >= policy.minimum_group_size:
+        return f"{_cell_words(value)} has {few(size)} samples; the policy asks for at least {policy.minimum_group_size}"
+    return None
+
+
+def _cell_words(value: MetricValue) -> str:
+    group: Group | None = value.smallest_group
+    return f"{cells((group,))}, which {value.name} rests on," if group else f"the {deciding_part(value)} set behind {value.name}"
+
+
+def _judged(case: _Case, alpha: float, minimum: int) -> RuleOutcome:
+    """One rule at its share of the family's error."""
+    blank = _blank(case)
+    if not case.applied:
+        return replace(blank, applied=False, reason="not applied: the audit has no reference")
+    if case.value is None or case.obstacle is not None:
+        return replace(blank, reason=f"Not decided: {case.obstacle}.", needed=_needed_cells(case, minimum))
+    found = _limits(case.value, alpha)
+    if case.rule.evidence == "point" and case.value.value is not None:
+        decision = decide(case.value.value, case.value.value, case.rule.region)
+        return replace(blank, decision=decision, interval=found, reason=_reason(case, decision, found, by_point=True))
+    if found is None:
+        return replace(
+            blank, reason=f"Not decided: {case.value.why_missing or 'the audit records no interval at this confidence'}."
+        )
+    decision = decide(*found, case.rule.region)
+    more = needed(case.value, case.rule.region, alpha) if decision is Decision.INCONCLUSIVE else None
+    return replace(blank, decision=decision, interval=found, reason=_reason(case, decision, found), needed=more)
+
+
+def _blank(case: _Case) -> RuleOutcome:
+    rule, value = case.rule, case.value
+    usable = value is not None and value.value is not None and math.isfinite(value.value)
+    return RuleOutcome(
+        id=rule.id,
+        metric=rule.metric,
+        decision=Decision.INCONCLUSIVE,
+        severity=rule.severity,
+        observed=value.value if value is not None and usable else None,
+        interval=None,
+        bound=rule.bounds,
+        compare=rule.compare,
+        reason="",
+        why=rule.why,
+        group=rule.group.record if rule.group else None,
+        n=value.n if value is not None else None,
+    )
+
+
+def _limits(value: MetricValue, alpha: float) -> tuple[float, float] | None:
+    """Interval at ``alpha``: recomputed, or the recorded one where it is at least as wide as asked for."""
+    if value.statistic is not None:
+        return limits(value.statistic, alpha)
+    if value.interval is not None and value.confidence >= 1 - alpha:
+        return value.interval
+    return None
+
+
+def _needed_cells(case: _Case, minimum: int) -> str | None:
+    """What an incomplete value, or one that rests on too small a cell, would need before it can be judged."""
+    value = case.value
+    if value is None or case.rule.allow_incomplete:
+        return None
+    part = deciding_part(value)
+    if value.empty_cells:
+        return f"at least {minimum:,} test samples of {cells(value.empty_cells)} instead of none, before the rule can be judged"
+    size = value.n if value.smallest_cell is None else value.smallest_cell
+    if size >= minimum:
+        return None
+    group = f" of {cells((value.smallest_group,))}" if value.smallest_group else ""
+    return f"at least {minimum:,} {part} samples{group} instead of {few(size)}, before the rule can be judged"
+
+
+def _reason(case: _Case, decision: Decision, found: tuple[float, float] | None, *, by_point: bool = False) -> str:
+    rule, value = case.rule, case.value
+    assert value is not None
+    assert value.value is not None
+    what = quantity(rule.metric, rule.compare, rule.group.record if rule.group else None)
+    signed = rule.compare != "absolute"
+    seen = f"{what} is {amount(value.value, value.unit, signed)}"
+    if found is not None:
+        low, high = (amount(edge, value.unit, signed) for edge in found)
+        seen += f" (interval {low} to {high}{case.counted})"
+    bound = bound_words(rule)
+    basis = "the estimate" if by_point else "the whole interval"
+    if decision is Decision.PASS:
+        return f"{seen}: {basis} meets the bound {bound}."
+    if decision is Decision.BREACH:
+        return f"{seen}: {basis} lies beyond the bound {bound}."
+    return f"{seen}: the interval reaches over the bound {bound}, so that the samples do not decide."
+
+
+def _stepped_down(cases: Sequence[_Case], outcomes: Sequence[RuleOutcome], alpha: float, family: int) -> list[RuleOutcome]:
+    """Holm's step-down: rules that Bonferroni leaves open may still be decided; shown intervals stay Bonferroni's."""
+    open_rules = [
+        (i, case.value.statistic, case.rule.region)
+        for i, case in enumerate(cases)
+        if case.applied
+        and case.obstacle is None
+        and case.value is not None
+        and case.value.statistic
+        and case.rule.evidence == "interval"
+    ]
+    decided = holm_decides([(statistic, region) for _, statistic, region in open_rules if statistic], alpha, family)
+    result = list(outcomes)
+    for (i, _, _), decision in zip(open_rules, decided, strict=True):
+        if result[i].decision is Decision.INCONCLUSIVE and decision is not Decision.INCONCLUSIVE:
+            reason = (
+                _reason(cases[i], decision, None).rstrip(".")
+                + " by Holm's step-down test, while the shown interval is Bonferroni's."
+            )
+            result[i] = replace(result[i], decision=decision, needed=None, reason=reason)
+    return result
+
+
+def _waived(outcome: RuleOutcome, waiver: Waiver | None, today: date) -> RuleOutcome:
+    """A breach under an unexpired waiver is marked; an expired waiver on a rule that is not met is a breach."""
+    if waiver is None or not outcome.applied or outcome.decision is Decision.PASS:
+        return outcome
+    until = waiver.expires.isoformat()
+    if waiver.expires < today:
+        reason = f"{outcome.reason} The waiver by {waiver.approved_by} expired on {until}."
+        return replace(outcome, decision=Decision.BREACH, reason=reason)
+    if outcome.decision is not Decision.BREACH:
+        return outcome
+    reason = f"{outcome.reason} Waived until {until} by {waiver.approved_by}: {waiver.reason}"
+    return replace(outcome, waived=True, reason=reason)
+
+
+def _overall(outcomes: Sequence[RuleOutcome]) -> tuple[Decision, str]:
+    blocking = [o for o in outcomes if o.applied and o.severity == "block"]
+    breached = [o.id for o in blocking if o.decision is Decision.BREACH and not o.waived]
+    undecided = [o.id for o in blocking if o.decision is Decision.INCONCLUSIVE]
+    waived = [o.id for o in blocking if o.waived]
+    if not outcomes:
+        return Decision.INCONCLUSIVE, "The policy has no rule, so that nothing was shown."
+    if not blocking:
+        return Decision.INCONCLUSIVE, "No blocking rule of the policy applies, so that nothing was shown."
+    if breached:
+        return Decision.BREACH, f"{len(breached)} of {len(blocking)} blocking rules breached: {', '.join(breached)}."
+    if undecided:
+        return Decision.INCONCLUSIVE, f"{len(undecided)} of {len(blocking)} blocking rules not decided: {', '.join(undecided)}."
+    met = len(blocking) - len(waived)
+    note = f"; waived: {', '.join(waived)}" if waived else ""
+    return Decision.PASS, f"{met} of {len(blocking)} blocking rules met{note}."
+
+
+def judge(audit: Audit, policy: Policy, today: date | None = None) -> Audit:
+    """The same facts with this policy's verdict; a verdict that was there before is replaced.
+
+    Args:
+        audit: facts.
+        policy: policy.
+        today: date that waivers are judged on; by default the current UTC date.
+    """
+
+    return audit.with_verdict(evaluate(audit, policy, today=today or date.fromisoformat(now()[:10])))

@@ -1,0 +1,79 @@
+"""How many samples would decide a rule that the present ones leave open."""
+
+from __future__ import annotations
+
+import math
+
+from grmu_audit.intervals.combined import limits, scaled
+from grmu_audit.intervals.statistic import Statistic
+from grmu_audit.metrics.catalog import CATALOG
+from grmu_audit.policy.wording import few
+from grmu_audit.records import Decision, MetricValue
+
+_MOST = 1e7
+_MIXED = ("MIA_AUC", "UA_GA_GAP", "AVG_GAP", "RETAIN_AUC")
+
+
+def decide(low: float, high: float, region: tuple[float, float]) -> Decision:
+    """PASS if [low, high] lies inside the region, BREACH if it lies outside, else INCONCLUSIVE.
+
+    >>> decide(0.1, 0.2, (0.0, 0.25)).value, decide(0.3, 0.4, (0.0, 0.25)).value, decide(0.2, 0.3, (0.0, 0.25)).value
+    ('PASS', 'BREACH', 'INCONCLUSIVE')
+    """
+    if low >= region[0] and high <= region[1]:
+        return Decision.PASS
+    if low > region[1] or high < region[0]:
+        return Decision.BREACH
+    return Decision.INCONCLUSIVE
+
+
+def factor_needed(statistic: Statistic, region: tuple[float, float], alpha: float) -> float | None:
+    """The smallest factor on all counts that decides at the present estimate; None where ten million times do not."""
+    if not _decides(statistic, region, alpha, _MOST):
+        return None
+    low, high = 1.0, 2.0
+    while not _decides(statistic, region, alpha, high):
+        low, high = high, high * 2
+    while high / low > 1.001:
+        middle = math.sqrt(low * high)
+        low, high = (low, middle) if _decides(statistic, region, alpha, middle) else (middle, high)
+    return high
+
+
+def _decides(statistic: Statistic, region: tuple[float, float], alpha: float, factor: float) -> bool:
+    found = limits(scaled(statistic, factor), alpha)
+    return found is not None and decide(*found, region) is not Decision.INCONCLUSIVE
+
+
+def needed(value: MetricValue, region: tuple[float, float], alpha: float) -> str:
+    """In words: how many samples of which part and group would decide, at the present estimate."""
+    if value.statistic is None:
+        return "the sufficient statistic is not recorded, so that the number of samples cannot be computed"
+    factor = factor_needed(value.statistic, region, alpha)
+    if factor is None:
+        return "no number of samples would decide at the present estimate: it lies on the bound"
+    have = value.n if value.smallest_cell is None else value.smallest_cell
+    want = max(math.ceil(have * factor), have + 1)
+    people = (
+        ""
+        if not value.subjects
+        else f" (all in all about {math.ceil(value.subjects * factor):,} subjects; now {few(value.subjects)})"
+    )
+    return f"about {want:,} {_samples(value)} instead of {few(have)}{people} would decide, at the present estimate"
+
+
+def deciding_part(value: MetricValue) -> str:
+    """The split that the smallest cell of a value lies in."""
+    if value.name in _MIXED:
+        return "test" if value.smallest_group else "forget"
+    return CATALOG[value.name].part
+
+
+def _samples(value: MetricValue) -> str:
+    part = f"{deciding_part(value)} samples"
+    if value.smallest_group is None:
+        return part
+    group = f"group (target {value.smallest_group.target}, attribute {value.smallest_group.attribute})"
+    if value.name in ("WG", "EO", "DP", "EP", *_MIXED):
+        return f"{part} of {group}, the smallest cell, and as many times more of the others,"
+    return f"{part} of {group}"

@@ -1,0 +1,92 @@
+"""What a model gave beyond its plain outputs: answers under attack, variances per layer, features.
+
+Like predictions these are plain arrays that pure metric functions read; no torch is needed from here on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from grmu_audit.records.predictions import FloatArray, IntArray
+
+RADII = (2 / 255, 4 / 255, 8 / 255, 0.1)
+"""L-infinity radii in pixel units, [0, 1]: three of the robustness literature, and the one of boundary shrink."""
+RADII_OF = {"FGSM": RADII, "PGD": RADII[:3], "AA": RADII[2:3]}
+"""Radii that an audit measures each attack at."""
+
+
+def attack_name(kind: str, radius: float) -> str:
+    """Name of the accuracy under an attack.
+
+    >>> attack_name("FGSM", 8 / 255)
+    'FGSM@0.03137'
+    """
+    return f"{kind}@{radius:.4g}"
+
+
+ATTACKS = tuple(attack_name(kind, radius) for kind, radii in RADII_OF.items() for radius in radii)
+"""Names of all attacks that an audit may measure."""
+
+
+@dataclass(frozen=True)
+class LayerTable:
+    """Variance of the activations of each class and each group at every normalisation layer."""
+
+    layers: tuple[str, ...]
+    """Names of the layers, input to output."""
+    classes: IntArray
+    """[C] class indices that the columns by class stand for."""
+    groups: IntArray
+    """[G] group codes (target * attributes + attribute) that the columns by group stand for."""
+    attributes: int
+    """Number of attribute values that the codes were made with."""
+    counts: IntArray
+    """[folds, G] samples of each fold and group; a person is in one fold only."""
+    values: dict[str, FloatArray]
+    """``STAT/POINT/BY`` (such as ``var/input/class``) to [layers, 1 + folds, C or G]: row 0 rests on all folds, row
+    1 + f on all but fold f; NaN where a class or group has fewer than two samples."""
+
+
+@dataclass(frozen=True)
+class Probes:
+    """Measurements of one model on one dataset, rows named like its predictions."""
+
+    ids: npt.NDArray[np.str_]
+    """[n] sample names (keyed pseudonyms) of the rows below."""
+    attacked: dict[str, IntArray] = field(default_factory=dict)
+    """Attack (``FGSM@0.03137``) to [n] the class predicted under it; -1 for rows that were not attacked."""
+    features: npt.NDArray[np.float32] | None = None
+    """[n, d] penultimate features."""
+    layers: LayerTable | None = None
+    """Variances per layer on the test split; None for a network without normalisation layers."""
+    relearn: FloatArray | None = None
+    """[runs, 1 + epochs] mean cross-entropy of the forget set while the model learns again, before and after each epoch."""
+    missing: dict[str, str] = field(default_factory=dict)
+    """What could not be measured, and why."""
+    facts: dict[str, Any] = field(default_factory=dict)
+    """How it was measured: steps, radii, seed, precision, passes over the data."""
+
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class ShadowTable:
+    """Margins of K shadow models for n samples; models 2i and 2i + 1 were trained on complementary halves."""
+
+    ids: npt.NDArray[np.str_]
+    """[n] sample names (keyed pseudonyms)."""
+    margin: FloatArray
+    """[K, n] log(p_y / (1 - p_y)) of the true class."""
+    member: Mask
+    """[K, n] whether the model was trained on the sample."""
+    population: Mask
+    """[n] samples that the halves were drawn from; the others are no member of any model."""
+    unlearned: FloatArray | None = None
+    """[K, n] margins after each model has unlearned its members of the forget set, by the audited method."""
+    forgotten: Mask | None = None
+    """[K, n] whether the model was trained on the sample and then unlearned it."""

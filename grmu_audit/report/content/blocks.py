@@ -1,0 +1,249 @@
+"""The blocks of details: one small function each, in the order of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from grmu_audit.records import Audit
+from grmu_audit.report.content import curve_data, tables
+from grmu_audit.report.content.fact_lists import Recorder, model_card
+from grmu_audit.report.content.lookup import Lookup, model_label
+from grmu_audit.report.content.view_model import VIEW_VERSION, Block, Card, Figure, Table
+from grmu_audit.report.wording import numbers
+from grmu_audit.report.wording.names import clean
+from grmu_audit.report.wording.strings import Strings
+
+_REQUEST = ("request_id", "subject", "received_at", "identity_check", "ground", "scope", "due_at", "answered_at")
+_FORGET = ("found", "not_found", "duplicates", "already_absent", "overlap")
+_SYSTEMS = ("training_store", "caches", "checkpoints", "backups", "derived_models")
+_METHOD = ("guarantee", "device", "determinism", "seconds", "sample_gradients", "known_limits")
+_DECISION = ("residual_risk", "current_champion", "next_champion", "rollback_target")
+_SIGN_OFF = ("preparer", "reviewer", "approver", "signature")
+_RECORD = ("supersedes", "keep_until", "lock_sha256")
+_LEFT = ("CKA", "KNN", "PROBE", "PROTO", "RELEARN", "ACTIVATION_DISTANCE", "JS")
+_FORGETTING = ("MIA", "RETAIN_AUC", "UA_GA_GAP", "ULIRA", "LIRA", "RULI", "RMIA", "FORGET_EPS", "KLOM", "SWAP", *_LEFT)
+_ROBUSTNESS = ("FAIRNESS_GAP", "FGSM", "PGD", "AA@")
+
+
+def metric_topic(metric: str) -> str:
+    """The block that a metric belongs to: ``forgetting``, ``robustness`` or ``utility``.
+
+    >>> metric_topic("MIA_AUC"), metric_topic("PGD@0.01"), metric_topic("EO")
+    ('forgetting', 'robustness', 'utility')
+    """
+    if metric.startswith(_FORGETTING):
+        return "forgetting"
+    return "robustness" if metric.startswith(_ROBUSTNESS) else "utility"
+
+
+def build_blocks(found: Lookup, digest: str, strings: Strings) -> list[Block]:
+    """All blocks; ``digest`` is the SHA-256 of the audit in canonical form."""
+    makers: tuple[Callable[[Lookup, Strings], Block], ...] = (
+        _request,
+        _forget_set,
+        _systems,
+        _models,
+        _data,
+        _method,
+        _utility,
+        _forgetting,
+        _robustness,
+        _quality,
+        _decision,
+        _sign_off,
+    )
+    return [*(maker(found, strings) for maker in makers), _record(found, digest, strings)]
+
+
+def _request(found: Lookup, strings: Strings) -> Block:
+    recorder = Recorder(strings)
+    request = {**found.audit.forget.request, **_picked(found.after, ("answered_at",))}
+    recorder.add_from(request, _REQUEST)
+    recorder.add_others(request, (*_REQUEST, *_FORGET, "systems", "groups", "request_ids"))
+    return recorder.block("request")
+
+
+def _forget_set(found: Lookup, strings: Strings) -> Block:
+    recorder, forget = Recorder(strings), found.audit.forget
+    recorder.add("rows", numbers.people(forget.count))
+    recorder.add("digest", forget.digest)
+    recorder.facts[-1:] = [{**recorder.facts[-1], "kind": "code"}] if forget.digest else recorder.facts[-1:]
+    recorder.add("dominant_groups", found.group_names(forget.dominant_groups))
+    recorder.add_from(forget.request, _FORGET)
+    note = strings.text("suppression_note", k=numbers.K_ANONYMITY)
+    figures = _figures(recorder, {"composition": tables.composition_table(found, strings)})
+    return recorder.block("forget_set", figures=figures, notes=[note])
+
+
+def _systems(found: Lookup, strings: Strings) -> Block:
+    recorder = Recorder(strings)
+    systems = _mapping(found.audit.forget.request.get("systems")) or _mapping(found.audit.record.get("systems"))
+    systems = {key.strip().lower().replace(" ", "_"): value for key, value in systems.items()}
+    recorder.add_from(systems, _SYSTEMS)
+    recorder.add_others(systems, _SYSTEMS)
+    origin = found.audit.baseline
+    recorder.add("pretrain", strings.text("pretrain_text", model=model_label(origin)) if origin else None)
+    return recorder.block("systems")
+
+
+def _models(found: Lookup, strings: Strings) -> Block:
+    audit = found.audit
+    cards: list[Card] = [model_card(strings.text("models.candidate"), audit.subject, strings)]
+    if audit.baseline is not None:
+        cards.append(model_card(strings.text("models.baseline"), audit.baseline, strings))
+    for index, model in enumerate(audit.references):
+        suffix = f" #{index + 1}" if len(audit.references) > 1 else ""
+        cards.append(model_card(strings.text("models.reference") + suffix, model, strings))
+    recorder = Recorder(strings)
+    if audit.baseline is None:
+        recorder.missing.append(strings.text("models.baseline"))
+    if not audit.references:
+        recorder.missing.append(strings.text("models.reference"))
+    return recorder.block("models", cards=cards)
+
+
+def _data(found: Lookup, strings: Strings) -> Block:
+    recorder, data = Recorder(strings), found.audit.data
+    recorder.add("name", data.name)
+    recorder.add("source", data.source)
+    recorder.add("data_manifest", data.manifest_sha256)
+    recorder.add("split_sizes", _split_sizes(found, strings))
+    recorder.add("classes", list(data.class_names))
+    recorder.add("attributes", list(data.attribute_names))
+    recorder.add("attribute_provenance", data.attribute_provenance)
+    recorder.add("excluded", numbers.people(data.excluded))
+    recorder.add("special_category", found.audit.record.get("special_category"))
+    left_out = strings.text("people_left_out", count=numbers.people(data.excluded)) if data.excluded else ""
+    return recorder.block("data", tables=[tables.splits_table(found, strings)], notes=[left_out])
+
+
+def _split_sizes(found: Lookup, strings: Strings) -> dict[str, str]:
+    hidden = strings.text("hidden_complement")
+    return {part: found.people(part, count, hidden) for part, count in found.audit.data.splits.items()}
+
+
+def _method(found: Lookup, strings: Strings) -> Block:
+    recorder, model = Recorder(strings), found.audit.subject
+    recorder.add("method", model.method)
+    recorder.add("reweight", model.reweight if model.method else None)
+    recorder.add("seed", model.seed)
+    hardware = _mapping(model.config.get("hardware"))
+    known = {
+        "guarantee": strings.get(f"guarantees.{model.role}", "") if model.method else None,
+        "device": hardware.get("device"),
+        "determinism": hardware.get("deterministic"),
+    }
+    secret = {} if found.counts_tell("forget") else {"sample_gradients": strings.text("hidden_complement")}
+    recorder.add_from({**known, **model.config, **secret}, _METHOD)
+    recorder.add("cost", secret.get("sample_gradients") or _cost(found, strings))
+    rest = {key: value for key, value in model.config.items() if key not in _METHOD}
+    if not rest:
+        recorder.add("hyper_parameters", None)
+    recorder.add_others(rest, ())
+    figures = _figures(recorder, {"training": curve_data.training_table(found, strings)})
+    return recorder.block("method", figures=figures)
+
+
+def _cost(found: Lookup, strings: Strings) -> str | None:
+    """Sample-gradients of the version as a share of those of the first reference that recorded them."""
+    own = found.audit.subject.config.get("sample_gradients")
+    for model in found.audit.references:
+        theirs = model.config.get("sample_gradients")
+        if isinstance(own, int | float) and isinstance(theirs, int | float) and theirs > 0:
+            return strings.text("cost_text", share=numbers.percent(own / theirs), reference=model_label(model))
+    return None
+
+
+def _figures(recorder: Recorder, twins: dict[str, Table]) -> list[Figure]:
+    """A figure for each twin that holds anything; the others are named as not recorded."""
+    figures = [Figure(chart=key, table=table) for key, table in twins.items() if table["rows"]]
+    recorder.missing += [recorder.strings.text(f"charts.{key}.title") for key, table in twins.items() if not table["rows"]]
+    return figures
+
+
+def _metric_tables(found: Lookup, topic: str, strings: Strings) -> list[Table]:
+    metrics = [metric for metric in found.metric_names if metric_topic(metric) == topic]
+    return [tables.metric_table(found, metrics, strings), tables.glossary_table(metrics, strings)] if metrics else []
+
+
+def _utility(found: Lookup, strings: Strings) -> Block:
+    return Recorder(strings).block("utility", tables=_metric_tables(found, "utility", strings))
+
+
+def _forgetting(found: Lookup, strings: Strings) -> Block:
+    recorder = Recorder(strings)
+    twins = {"losses": curve_data.losses_table(found, strings), "roc": curve_data.roc_table(found, strings)}
+    figures = _figures(recorder, twins)
+    return recorder.block("forgetting", figures=figures, tables=_metric_tables(found, "forgetting", strings))
+
+
+def _robustness(found: Lookup, strings: Strings) -> Block:
+    recorder = Recorder(strings)
+    twins = {"layers": curve_data.layers_table(found, strings), "radius": curve_data.radius_table(found, strings)}
+    figures = _figures(recorder, twins)
+    return recorder.block("robustness", figures=figures, tables=_metric_tables(found, "robustness", strings))
+
+
+def _quality(found: Lookup, strings: Strings) -> Block:
+    recorder, report = Recorder(strings), found.audit.data_quality
+    if report is None:
+        return recorder.block("quality")
+    unmet = [check for check in report.results if not check.passed]
+    warned = sum(check.severity == "warning" for check in unmet)
+    key = "summary_passed" if report.passed else "summary_failed"
+    recorder.add("results", strings.text(f"quality.{key}", count=len(report.results), failed=len(unmet) - warned, warned=warned))
+    recorder.add("engine", report.engine)
+    recorder.add("suite_sha256", report.suite_sha256)
+    figures = _figures(recorder, {"shift": tables.shift_table(found, strings)})
+    return recorder.block("quality", figures=figures, tables=[tables.quality_table(found, strings)])
+
+
+def _decision(found: Lookup, strings: Strings) -> Block:
+    recorder, verdict = Recorder(strings), found.audit.verdict
+    recorder.add("policy", verdict.policy if verdict else None)
+    recorder.add("policy_sha256", verdict.policy_sha256 if verdict else None)
+    recorder.add("confidence", numbers.confidence(verdict.confidence) if verdict else None)
+    recorder.add("multiplicity", verdict.multiplicity if verdict else None)
+    recorder.add("minimum_group_size", verdict.minimum_group_size if verdict else None)
+    recorder.add("waivers", [clean(numbers.plain(waiver)) for waiver in verdict.waivers] if verdict else None)
+    recorder.add_from({**found.audit.record, **_picked(found.after, _DECISION)}, _DECISION)
+    return recorder.block("decision")
+
+
+def _sign_off(found: Lookup, strings: Strings) -> Block:
+    recorder = Recorder(strings)
+    recorder.add_from(_mapping(found.after.get("sign_off")) or _mapping(found.audit.record.get("sign_off")), _SIGN_OFF)
+    return recorder.block("sign_off")
+
+
+def _record(found: Lookup, digest: str, strings: Strings) -> Block:
+    recorder, audit = Recorder(strings), found.audit
+    recorder.add("report_id", report_id(digest))
+    recorder.add("audit_sha256", digest)
+    recorder.add("verify", strings.text("verify_text"))
+    recorder.add("schema", audit.schema)
+    recorder.add("view_version", VIEW_VERSION)
+    recorder.add_from(audit.record, ("created", *_RECORD))
+    recorder.add_others(audit.record, ("created", *_RECORD, *_DECISION, "sign_off", "systems", "special_category"))
+    return recorder.block("record")
+
+
+def report_id(digest: str) -> str:
+    """Name of a report: the first 12 hex digits of its audit's digest."""
+    return digest[:12]
+
+
+def audit_digest(audit: Audit) -> str:
+    """SHA-256 of the audit in canonical form."""
+    from grmu_audit.utils import canonical_json, sha256_hex
+
+    return sha256_hex(canonical_json(audit.to_json()))
+
+
+def _picked(source: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    return {key: source[key] for key in keys if key in source}
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return dict(value) if isinstance(value, dict) else {}

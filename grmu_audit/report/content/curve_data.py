@@ -1,0 +1,232 @@
+"""What ``Audit.curves`` and the metrics hold for charts of curves, read carefully: a file may come from anywhere."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+from grmu_audit.report.content.lookup import Lookup
+from grmu_audit.report.content.series import compared, parts
+from grmu_audit.report.content.view_model import Column, Table
+from grmu_audit.report.wording import numbers
+from grmu_audit.report.wording.names import name
+from grmu_audit.report.wording.strings import Strings
+
+Points = list[tuple[float, float]]
+"""(x, y), x rising."""
+_RADIUS = re.compile(r"^(FGSM|PGD|AA)@([0-9.]+(?:e-?[0-9]+)?)$")
+_LAYER = "FAIRNESS_GAP@"
+_MOST_EPOCHS = 200
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Loss distributions of one version."""
+
+    edges: list[float]
+    """[bins + 1] nats, rising, above 0."""
+    shares: dict[str, list[float]]
+    """By part: [bins + 1] share of its samples with a loss up to the edge, from 0 to 1."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A ROC curve of one version."""
+
+    points: Points
+    """(false-positive rate, true-positive rate)."""
+    operating: list[tuple[float, float | None, str]]
+    """False-positive rate, true-positive rate, and why there is none."""
+
+
+def losses(found: Lookup) -> dict[str, Losses]:
+    """Loss distributions by subject."""
+    read = {str(name): _losses(item) for name, item in _mapping(found.audit.curves.get("losses")).items()}
+    return {name: item for name, item in read.items() if item is not None}
+
+
+def _losses(item: object) -> Losses | None:
+    edges, counts = _numbers(_mapping(item).get("edges")), _mapping(_mapping(item).get("counts"))
+    if len(edges) < 2 or edges != sorted(set(edges)) or edges[0] <= 0:
+        return None
+    shares: dict[str, list[float]] = {}
+    for part in ("retain", "unseen", "forget"):
+        cells = _numbers(counts.get(part))
+        if len(cells) == len(edges) - 1 and min(cells) >= 0 and sum(cells) > 0:
+            shares[part] = [0.0, *(value / sum(cells) for value in accumulate(cells))]
+    return Losses(edges, shares) if shares else None
+
+
+def rocs(found: Lookup) -> dict[str, Curve]:
+    """ROC curves by subject."""
+    read = {str(name): _roc(_mapping(item)) for name, item in _mapping(found.audit.curves.get("roc")).items()}
+    return {name: item for name, item in read.items() if item is not None}
+
+
+def _roc(item: Mapping[str, Any]) -> Curve | None:
+    points = list(zip(_numbers(item.get("fpr")), _numbers(item.get("tpr")), strict=False))
+    if len(points) < 2:
+        return None
+    listed = item.get("operating")
+    entries = [_mapping(entry) for entry in listed] if isinstance(listed, list) else []
+    operating = [(float(e["fpr"]), _number(e.get("tpr")), str(e.get("why") or "")) for e in entries if _number(e.get("fpr"))]
+    return Curve(points, operating)
+
+
+def epochs(found: Lookup) -> dict[str, dict[str, Points]]:
+    """Training curves: by subject, then by logged name, (epoch, value); names in the order in which they were logged."""
+    result: dict[str, dict[str, Points]] = {}
+    for subject, rows in _mapping(found.audit.curves.get("training")).items():
+        lines: dict[str, Points] = {}
+        for row in rows[:_MOST_EPOCHS] if isinstance(rows, list) else []:
+            epoch = _number(_mapping(row).get("epoch"))
+            for key, value in _mapping(row).items():
+                number = _number(value)
+                if epoch is not None and number is not None and key not in ("epoch", "learning_rate"):
+                    lines.setdefault(str(key), []).append((epoch, number))
+        if lines:
+            result[str(subject)] = lines
+    return result
+
+
+def radii(found: Lookup) -> dict[str, dict[str, Points]]:
+    """Accuracy under attack: by attack (``FGSM``, ``PGD``, ``AA``), then by subject, (radius, accuracy), the clean one at 0."""
+    result: dict[str, dict[str, Points]] = {}
+    for value in found.audit.metrics:
+        match = _RADIUS.match(value.name)
+        if match and value.group is None and value.value is not None and not value.subject.startswith("candidate-"):
+            points = result.setdefault(match[1], {}).setdefault(value.subject, [])
+            points.append((float(match[2]), value.value))
+    for subjects in result.values():
+        for subject, points in subjects.items():
+            clean = found.value("TA", subject)
+            points += [(0.0, clean.value)] if clean is not None and clean.value is not None else []
+            points.sort()
+    return result
+
+
+def layers(found: Lookup) -> dict[str, dict[str, float]]:
+    """Fairness-gap by layer: by subject, then by layer in the order of the network.
+
+    Read from ``details["layers"]`` of ``FAIRNESS_GAP``, else from values named ``FAIRNESS_GAP@<layer>``.
+    """
+    result: dict[str, dict[str, float]] = {}
+    for value in found.audit.metrics:
+        if value.group is not None or value.subject.startswith("candidate-"):
+            continue
+        if value.name == "FAIRNESS_GAP":
+            cells = {str(name): _number(gap) for name, gap in _mapping(value.details.get("layers")).items()}
+            result.setdefault(value.subject, {}).update({name: gap for name, gap in cells.items() if gap is not None})
+        elif value.name.startswith(_LAYER) and value.value is not None:
+            result.setdefault(value.subject, {})[value.name.removeprefix(_LAYER)] = value.value
+    return {subject: cells for subject, cells in result.items() if cells}
+
+
+def thinned(points: Sequence[tuple[float, float]], most: int) -> Points:
+    """At most ``most`` of the points, evenly chosen, the first and the last among them.
+
+    >>> thinned([(1, 1.0), (2, 2.0), (3, 3.0)], 2)
+    [(1, 1.0), (3, 3.0)]
+    """
+    if len(points) <= most:
+        return list(points)
+    return [points[round(i * (len(points) - 1) / (most - 1))] for i in range(most)]
+
+
+def _mapping(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _number(value: object) -> float | None:
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if plain and math.isfinite(value) else None  # type: ignore[arg-type]
+
+
+def _numbers(value: object) -> list[float]:
+    cells = [_number(cell) for cell in value] if isinstance(value, list) else [None]
+    return [cell for cell in cells if cell is not None] if None not in cells else []
+
+
+def logged_words(key: str, strings: Strings) -> str:
+    """A logged number in words."""
+    return strings.get(f"charts.training.logged.{key}", "") or name(key.replace("_", " "))
+
+
+MOST_EPOCHS = 12
+"""Epochs of a version in the table; the audit file holds all."""
+_NONE = "–"
+
+
+def losses_table(found: Lookup, strings: Strings) -> Table:
+    """Share of retain, unseen and forget samples with a loss up to each edge."""
+    held, rows = losses(found), []
+    for version in compared(found, strings, held):
+        item = held[version.name]
+        for index, edge in enumerate(item.edges[1:], start=1):
+            cells = [item.shares[part.name][index] if part.name in item.shares else None for part in parts(strings)]
+            rows.append([version.label, f"{edge:.3g}", *(_NONE if cell is None else numbers.percent(cell) for cell in cells)])
+    titles = [strings.text("columns.version"), strings.text("columns.loss_up_to"), *(part.label for part in parts(strings))]
+    return _table("losses", titles, rows, strings)
+
+
+def roc_table(found: Lookup, strings: Strings) -> Table:
+    """Operating points and points of the curve of each version."""
+    held, rows = rocs(found), []
+    for version in compared(found, strings, held):
+        curve = held[version.name]
+        for rate, true, why in curve.operating:
+            cell = numbers.percent(true) if true is not None else f"{_NONE} ({name(why)})"
+            rows.append([version.label, strings.text("charts.roc.operating"), numbers.percent(rate), cell])
+        for rate, true in curve.points[1:]:
+            rows.append([version.label, strings.text("charts.roc.point"), numbers.percent(rate), numbers.percent(true)])
+    return _table("roc", [strings.text(f"columns.{key}") for key in ("version", "kind", "false_alarms", "found")], rows, strings)
+
+
+def training_table(found: Lookup, strings: Strings) -> Table:
+    """What each epoch logged."""
+    held, rows = epochs(found), []
+    versions = compared(found, strings, held)
+    logged = list(dict.fromkeys(key for version in reversed(versions) for key in held[version.name]))
+    for version in versions:
+        lines = {key: dict(points) for key, points in held[version.name].items()}
+        known = sorted({epoch for points in lines.values() for epoch in points})
+        for epoch, _ in thinned([(epoch, 0.0) for epoch in known], MOST_EPOCHS):
+            cells = [lines.get(key, {}).get(epoch) for key in logged]
+            rows.append([version.label, f"{epoch:g}", *(_NONE if cell is None else f"{cell:.4g}" for cell in cells)])
+    titles = [strings.text("columns.version"), strings.text("columns.epoch")]
+    return _table("training", [*titles, *(logged_words(key, strings) for key in logged)], rows, strings)
+
+
+def layers_table(found: Lookup, strings: Strings) -> Table:
+    """Fairness-gap of each layer."""
+    held = layers(found)
+    versions = compared(found, strings, held)
+    names = list(dict.fromkeys(layer for version in reversed(versions) for layer in held[version.name]))
+    rows = []
+    for layer in names:
+        cells = [held[version.name].get(layer) for version in versions]
+        rows.append([name(layer), *(_NONE if cell is None else f"{cell:.4g}" for cell in cells)])
+    return _table("layers", [strings.text("columns.layer"), *(version.label for version in versions)], rows, strings, 1)
+
+
+def radius_table(found: Lookup, strings: Strings) -> Table:
+    """Accuracy under each attack at each radius."""
+    held = radii(found)
+    versions = compared(found, strings, {subject for attack in held.values() for subject in attack})
+    rows = []
+    for attack, lines in sorted(held.items()):
+        for radius in sorted({x for points in lines.values() for x, _ in points}):
+            cells = [dict(lines.get(version.name, [])).get(radius) for version in versions]
+            shown = [_NONE if cell is None else numbers.percent(cell) for cell in cells]
+            rows.append([attack, f"{radius:.4g}", *shown])
+    titles = [strings.text("columns.attack"), strings.text("columns.radius"), *(version.label for version in versions)]
+    return _table("radius", titles, rows, strings)
+
+
+def _table(key: str, titles: list[str], rows: list[list[str]], strings: Strings, text_columns: int = 2) -> Table:
+    columns = [Column(title=title, kind="text" if i < text_columns else "number") for i, title in enumerate(titles)]
+    return Table(caption=strings.text(f"tables.{key}"), columns=columns, rows=rows)

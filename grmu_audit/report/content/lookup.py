@@ -1,0 +1,105 @@
+"""Finding things in an audit: values by name, subject and group; names of groups and versions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from grmu_audit.records import Audit, Group, MetricValue, ModelRef
+from grmu_audit.report.wording import numbers
+from grmu_audit.report.wording.names import name as clean_name
+
+CANDIDATE, BASELINE = "candidate", "baseline"
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """An audit with its values indexed once."""
+
+    audit: Audit
+    """The audit."""
+    values: dict[tuple[str, str, Group | None], MetricValue] = field(repr=False)
+    """First value of each name, subject and group."""
+    names: dict[Group, str] = field(repr=False)
+    """Group names as recorded."""
+    after: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """What was entered in the ledger after the audit: ``sign_off``, ``answered_at``, ``current_champion``..."""
+
+    @classmethod
+    def of(cls, audit: Audit, after: Mapping[str, Any] | None = None) -> Lookup:
+        """Index an audit."""
+        values: dict[tuple[str, str, Group | None], MetricValue] = {}
+        for value in audit.metrics:
+            values.setdefault((value.name, value.subject, value.group), value)
+        return cls(audit, values, {count.group: count.name for count in audit.data.groups}, after or {})
+
+    def value(self, metric: str, subject: str = CANDIDATE, group: Group | None = None) -> MetricValue | None:
+        """One value, or None when it was not recorded."""
+        return self.values.get((metric, subject, group))
+
+    def first(self, metric: str, subjects: tuple[str, ...], group: Group | None = None) -> MetricValue | None:
+        """The value of the first of these subjects that has one."""
+        found = (self.value(metric, subject, group) for subject in subjects)
+        return next((value for value in found if value is not None), None)
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Subjects of the references, in order: ``reference#1``... or ``reference``."""
+        known = {value.subject for value in self.audit.metrics if value.subject.startswith("reference")}
+        listed = {f"reference#{i + 1}" for i in range(len(self.audit.references))}
+        numbered = sorted((known | listed) - {"reference"}, key=_reference_order)
+        return ("reference",) if "reference" in known and not (known - {"reference"}) else tuple(numbered)
+
+    @property
+    def groups(self) -> list[Group]:
+        """All groups of the data table or of the group values, sorted."""
+        return sorted(set(self.names) | {value.group for value in self.audit.metrics if value.group is not None})
+
+    @property
+    def metric_names(self) -> list[str]:
+        """Names of all values of the whole, in the order of the audit."""
+        return list(dict.fromkeys(value.name for value in self.audit.metrics if value.group is None))
+
+    def counts_tell(self, part: str) -> bool:
+        """Whether a count of samples of that part may be shown: beside the other counts it must not give away a forget set too
+        small to be counted itself."""
+        return part not in ("retain", "forget") or not numbers.suppressed(self.audit.forget.count)
+
+    def people(self, part: str, count: int, hidden: str) -> str:
+        """A count of samples of that part in words, or ``hidden``."""
+        return numbers.people(count) if numbers.suppressed(count) or self.counts_tell(part) else hidden
+
+    def group_name(self, group: Group) -> str:
+        """A group's name in words, as recorded or put together from class and attribute."""
+        known = clean_name(self.names.get(group, ""))
+        if known:
+            return known
+        data = self.audit.data
+        target = _at(data.class_names, group.target, f"class {group.target}")
+        return f"{target}, {_at(data.attribute_names, group.attribute, f'attribute {group.attribute}')}"
+
+    def group_names(self, groups: tuple[Group, ...]) -> str:
+        """Several groups, joined; the first few when there are many."""
+        shown = [self.group_name(group) for group in groups[:4]]
+        rest = len(groups) - len(shown)
+        return "; ".join(shown) + (f" and {rest} more" if rest > 0 else "")
+
+    def reference_model(self, subject: str) -> ModelRef | None:
+        """The version behind ``reference#2``."""
+        index = _reference_order(subject) - 1
+        return self.audit.references[index] if 0 <= index < len(self.audit.references) else None
+
+
+def model_label(model: ModelRef) -> str:
+    """``name/version``, cleaned."""
+    return clean_name(model.label)
+
+
+def _reference_order(subject: str) -> int:
+    _, _, tail = subject.partition("#")
+    return int(tail) if tail.isdigit() else 1
+
+
+def _at(names: tuple[str, ...], index: int, default: str) -> str:
+    return clean_name(names[index]) if 0 <= index < len(names) and names[index] else default

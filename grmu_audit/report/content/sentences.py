@@ -1,0 +1,148 @@
+"""Sentences for a reader who knows no machine learning: one for each rule, one on what unlearning did to the groups."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+from grmu_audit.records import Decision, Group, RuleOutcome
+from grmu_audit.report.content.lookup import BASELINE, CANDIDATE, Lookup
+from grmu_audit.report.wording import numbers
+from grmu_audit.report.wording.names import clean, metric_words, name
+from grmu_audit.report.wording.strings import Strings
+
+_MOMENT = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d")
+
+
+def rule_sentence(rule: RuleOutcome, found: Lookup, strings: Strings) -> str:
+    """What was found and what the policy asks for; the recorded reason where there is no value to speak of."""
+    if not rule.applied:
+        return strings.text("rules.not_applied").capitalize() + "."
+    small = rule.n is not None and numbers.suppressed(rule.n)
+    if rule.observed is None or small or rule.compare not in ("absolute", "baseline", "reference"):
+        return sentence(strings.text("hidden_small", k=numbers.K_ANONYMITY) if small else rule.reason)
+    unit, change = metric_words(rule.metric).unit, rule.compare != "absolute"
+    return f"{_found(rule, found, unit, change, strings)}{_open(rule, strings)}"
+
+
+def _found(rule: RuleOutcome, found: Lookup, unit: str, change: bool, strings: Strings) -> str:
+    """What was found and what the policy asks for."""
+    assert rule.observed is not None
+    likely = _likely(rule, unit, strings)
+    values = {"what": _what(rule, found, strings), "likely": likely, "asks": _asks(rule, unit, change, strings)}
+    if not change:
+        return strings.text("plain.absolute", observed=numbers.number(rule.observed, unit), **values)
+    size = _size(rule.observed, unit, strings)
+    none = abs(rule.observed) < 0.0005 if unit == "fraction" else rule.observed == 0
+    side = "same" if none else "down" if rule.observed < 0 else "up"
+    return strings.text(f"plain.{rule.compare}.{side}", size=size, **values)
+
+
+def _open(rule: RuleOutcome, strings: Strings) -> str:
+    """Why a rule with a value is undecided all the same; empty for one that is decided."""
+    if rule.decision is not Decision.INCONCLUSIVE:
+        return ""
+    return " " + (sentence(rule.reason) if rule.interval is None else strings.text("plain.undecided"))
+
+
+def sentence(text: str) -> str:
+    """One cleaned sentence: first letter large, a full stop at the end.
+
+    >>> sentence("GA is undefined: no sample")
+    'GA is undefined: no sample.'
+    """
+    line = clean(text)
+    line = line[:1].upper() + line[1:]
+    return line if not line or line[-1] in ".!?…)" else f"{line}."
+
+
+def metric_phrase(metric: str, strings: Strings) -> str:
+    """A metric as the subject of a sentence."""
+    return strings.get(f"plain.names.{metric}", "") or metric_words(metric).title
+
+
+def effect(found: Lookup, strings: Strings) -> str:
+    """Accuracy of everybody before and after, and the group whose accuracy fell most; empty without a version before."""
+    parts = []
+    before, after = found.value("TA", BASELINE), found.value("TA", CANDIDATE)
+    if before is not None and after is not None and before.value is not None and after.value is not None:
+        parts.append(strings.text("plain.effect.all", before=numbers.estimate(before), after=numbers.estimate(after)))
+    worst = _worst(found)
+    if worst is not None:
+        group, change, low, high = worst
+        key = "worst" if change < -0.0005 else "none"
+        size = _size(change, "fraction", strings)
+        parts.append(strings.text(f"plain.effect.{key}", group=found.group_name(group), before=low, after=high, size=size))
+    return " ".join(parts)
+
+
+def moment(value: object) -> str:
+    """A recorded time in UTC to the minute; anything else as it is.
+
+    >>> moment("2026-03-04T05:06:07+01:00"), moment("spring")
+    ('2026-03-04 04:06 UTC', 'spring')
+    """
+    text = name(numbers.plain(value))
+    if not _MOMENT.match(text):
+        return text
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    when = when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
+    return f"{when:%Y-%m-%d %H:%M} UTC"
+
+
+def _size(value: float, unit: str, strings: Strings) -> str:
+    """Size of a change without its sign: "4.6 points"."""
+    return numbers.number(abs(value), unit, signed=True).lstrip("+").replace("pts", strings.text("plain.points"))
+
+
+def _likely(rule: RuleOutcome, unit: str, strings: Strings) -> str:
+    """The interval as an aside; of a change without signs, in the words of its direction; empty where there is none."""
+    if rule.interval is None:
+        return ""
+    low, high = rule.interval
+    if rule.compare == "absolute":
+        return strings.text("plain.likely", interval=numbers.interval((low, high), unit))
+    if low < 0 < high:
+        sizes = {"low": _size(low, unit, strings), "high": _size(high, unit, strings)}
+        return strings.text(f"plain.likely_both.{rule.compare}", **sizes)
+    small, large = sorted((abs(low), abs(high)))
+    words = numbers.interval((small, large), unit, signed=True).replace("+", "").replace("pts", strings.text("plain.points"))
+    return strings.text("plain.likely", interval=words)
+
+
+def _what(rule: RuleOutcome, found: Lookup, strings: Strings) -> str:
+    phrase = metric_phrase(rule.metric, strings)
+    return strings.text("plain.of_group", what=phrase, group=found.group_name(rule.group)) if rule.group else phrase
+
+
+def _asks(rule: RuleOutcome, unit: str, change: bool, strings: Strings) -> str:
+    """The allowed range: "at most 25 %", "a fall of at most 5 points"."""
+    parts = []
+    for kind, bound in rule.bound.items():
+        edges = [float(edge) for edge in bound] if isinstance(bound, list) else [float(bound)]
+        if not change or len(edges) > 1:
+            shown = [numbers.number(edge, unit, signed=change) for edge in edges]
+            parts.append(strings.text("plain.asks.within" if len(shown) > 1 else f"bounds.{kind}", *shown))
+            continue
+        size = _size(edges[0], unit, strings)
+        side = "" if kind == "max_gap" else "_down" if edges[0] < 0 else "_up"
+        parts.append(strings.text(f"plain.asks.{kind}{side}", size=size))
+    return " and ".join(parts)
+
+
+def _worst(found: Lookup) -> tuple[Group, float, str, str] | None:
+    """The group with the largest fall from before to after, the change, and both accuracies in words."""
+    best: tuple[Group, float, str, str] | None = None
+    for group in found.groups:
+        before, after = found.value("accuracy", BASELINE, group), found.value("accuracy", CANDIDATE, group)
+        if before is None or after is None or before.value is None or after.value is None:
+            continue
+        if numbers.hidden(before) or numbers.hidden(after):
+            continue
+        change = after.value - before.value
+        if best is None or change < best[1]:
+            best = (group, change, numbers.estimate(before), numbers.estimate(after))
+    return best

@@ -1,0 +1,286 @@
+"""Tables of a report: groups, composition, splits, metrics, checks.  Small cells are suppressed here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from grmu_audit.records import Group, GroupCount, MetricValue
+from grmu_audit.report.content.lookup import BASELINE, CANDIDATE, Lookup
+from grmu_audit.report.content.rules import direction_words
+from grmu_audit.report.content.view_model import Column, RuleRow, Table
+from grmu_audit.report.wording import numbers
+from grmu_audit.report.wording.names import clean, metric_words, name
+from grmu_audit.report.wording.strings import Strings
+
+SHOWN_REFERENCES = 2
+"""References with a column of their own; the audit file holds all."""
+ABSENT = "–"
+"""Cell of a number that the audit does not hold; a column of nothing else is left out."""
+MOST_OPEN = 16
+"""Rows of a table that stands open; a longer one is opened by the reader."""
+
+
+def protected(counts: Sequence[int]) -> list[bool]:
+    """Which cells of a column of counts must not be shown.
+
+    Every cell with fewer than k people; and where that is one cell alone, which its total would give away, the next smallest too.
+
+    >>> protected([41, 3, 0, 9])
+    [False, True, False, True]
+    """
+    hide = [numbers.suppressed(count) for count in counts]
+    if sum(hide) == 1:
+        others = [i for i, count in enumerate(counts) if count > 0 and not hide[i]]
+        if others:
+            hide[min(others, key=lambda i: counts[i])] = True
+    return hide
+
+
+def hidden_groups(found: Lookup) -> set[Group]:
+    """Groups whose forget count must not be shown, nor anything that it could be worked out from."""
+    counts = found.audit.data.groups
+    return {count.group for count, hide in zip(counts, protected([c.forget for c in counts]), strict=True) if hide}
+
+
+def count_cells(counts: Sequence[int], hide: Sequence[bool], strings: Strings) -> list[str]:
+    """Counts as text, hidden cells by their reason."""
+    concealed = strings.text("hidden_complement")
+    return [
+        numbers.people(count) if not secret or numbers.suppressed(count) else concealed
+        for count, secret in zip(counts, hide, strict=True)
+    ]
+
+
+def share(part: int, whole: int) -> str:
+    """Part of a whole as per cent; of nothing, none."""
+    return numbers.percent(part / whole if whole else 0.0)
+
+
+def with_interval(value: MetricValue | None) -> str:
+    """Estimate and, on a second line, its interval."""
+    if value is None:
+        return ABSENT
+    return "\n".join(part for part in (clean(numbers.estimate(value)), numbers.interval_of(value)) if part)
+
+
+def group_table(found: Lookup, strings: Strings) -> Table:
+    """Test accuracy by group: before, retrained, after, change; the table twin of the drawing."""
+    references = found.references[:SHOWN_REFERENCES]
+    rows = []
+    for group in found.groups:
+        after = found.value("accuracy", CANDIDATE, group)
+        cells = [found.value("accuracy", subject, group) for subject in (BASELINE, *references)]
+        change = found.value("accuracy", f"{CANDIDATE}-{BASELINE}", group)
+        shown = [with_interval(value) for value in (*cells, after, change)]
+        rows.append([found.group_name(group), _samples(after), *shown])
+    columns = [_column(strings, "group"), _column(strings, "samples", "number"), *_subject_columns(found, strings)]
+    return _without_absent(Table(caption=strings.text("tables.groups"), columns=columns, rows=rows))
+
+
+def composition_table(found: Lookup, strings: Strings) -> Table:
+    """Groups in the training set and in the forget set; the table twin of the drawing."""
+    counts = found.audit.data.groups
+    columns = [_column(strings, "group")]
+    columns += [_column(strings, key, "number") for key in ("train", "train_share", "forget", "forget_share")]
+    train, train_share = _count_and_share([count.train for count in counts], strings)
+    forget, forget_share = _count_and_share([count.forget for count in counts], strings)
+    names = [found.group_name(count.group) for count in counts]
+    rows = [list(row) for row in zip(names, train, train_share, forget, forget_share, strict=True)]
+    return Table(caption=strings.text("tables.composition"), columns=columns, rows=rows, folded=len(rows) > MOST_OPEN)
+
+
+def splits_table(found: Lookup, strings: Strings) -> Table:
+    """Samples by group and part; what would give a hidden forget count away is hidden with it."""
+    counts = found.audit.data.groups
+    secret = hidden_groups(found)
+    parts = {part: _part_cells(counts, part, secret, strings) for part in ("train", "retain", "forget", "val", "test")}
+    columns = [_column(strings, "group"), *(_column(strings, part, "number") for part in parts)]
+    rows = [[found.group_name(count.group), *(parts[part][i] for part in parts)] for i, count in enumerate(counts)]
+    return Table(caption=strings.text("tables.splits"), columns=columns, rows=rows, folded=len(rows) > MOST_OPEN)
+
+
+def metric_table(found: Lookup, metrics: Sequence[str], strings: Strings) -> Table:
+    """Numbers of the whole: before, retrained, after, change, samples."""
+    subjects = (BASELINE, *found.references[:SHOWN_REFERENCES], CANDIDATE, f"{CANDIDATE}-{BASELINE}")
+    rows = []
+    for metric in metrics:
+        values = [found.value(metric, subject) for subject in subjects]
+        after = values[-2]
+        words = metric_words(metric)
+        why, cells = _told_once([with_interval(value) for value in values])
+        label = (
+            name(metric) + (f"\n{words.title}" if words.title != name(metric) else "") + why + _incomplete(after, found, strings)
+        )
+        size = found.people(words.part, after.n, strings.text("hidden_complement")) if after else ABSENT
+        rows.append([label, *cells, size])
+    columns = [_column(strings, "metric"), *_subject_columns(found, strings), _column(strings, "samples", "number")]
+    columns[-1]["title"] = strings.text("rules.n")
+    caption = strings.text(
+        "tables.metrics", numbers.confidence(found.audit.metrics[0].confidence if found.audit.metrics else 0.95)
+    )
+    return _without_absent(Table(caption=caption, columns=columns, rows=rows))
+
+
+def _told_once(cells: list[str]) -> tuple[str, list[str]]:
+    r"""A reason that all cells without a number share, as a line for the row's name, and the cells without it.
+
+    A column of numbers is too narrow for a sentence.
+
+    >>> _told_once(["50 %", "undefined: too few", "undefined: too few"])
+    ('\nundefined: too few', ['50 %', 'undefined', 'undefined'])
+    >>> _told_once(["undefined: too few", "undefined: none at all"])
+    ('', ['undefined: too few', 'undefined: none at all'])
+    """
+    reasons = {cell for cell in cells if ": " in cell}
+    if len(reasons) != 1:
+        return "", cells
+    return f"\n{reasons.pop()}", [cell.partition(": ")[0] for cell in cells]
+
+
+def glossary_table(metrics: Sequence[str], strings: Strings) -> Table:
+    """What each number says, what it hides and which direction is good."""
+    rows = []
+    for metric in metrics:
+        words = metric_words(metric)
+        if words.says:
+            rows.append([name(metric), words.says, direction_words(words, strings), words.hides])
+    columns = [_column(strings, key) for key in ("metric", "says", "good", "hides")]
+    return Table(caption=strings.text("tables.glossary"), columns=columns, rows=rows, folded=True)
+
+
+def quality_table(found: Lookup, strings: Strings) -> Table:
+    """Checks in the order of the suite."""
+    report = found.audit.data_quality
+    rows = []
+    hidden = strings.text("hidden_complement")
+    for check in report.results if report else ():
+        result = "passed" if check.passed else "not_evaluated" if not check.evaluated else _failed(check.severity)
+        observed = clean(check.observed) or "–"
+        observed = observed if found.counts_tell(check.part) else hidden
+        if not check.passed and check.advice:
+            observed += f"\n{clean(check.advice)}"
+        rows.append([clean(check.expectation), name(check.part), strings.text(f"quality.{result}"), observed])
+    columns = [_column(strings, key) for key in ("check", "part", "result", "observed")]
+    unmet = any(not check.passed for check in report.results) if report else False
+    return Table(caption=strings.text("quality.table"), columns=columns, rows=rows, folded=len(rows) > MOST_OPEN and not unmet)
+
+
+@dataclass(frozen=True)
+class Shift:
+    """How the request changes the share of one group; None where a number must not be shown or is not recorded."""
+
+    name: str
+    """Group."""
+    before: float | None
+    """Share of the training data before the request."""
+    after: float | None
+    """Share of what stays."""
+    weight: float | None
+    """REWEIGHT weight."""
+    concealed: bool = False
+    """Whether share after and weight are hidden because a count behind them is."""
+
+
+def group_shift(found: Lookup) -> list[Shift]:
+    """The groups whose mix was recorded; what would give a hidden count away is hidden with it."""
+    report, secret = found.audit.data_quality, hidden_groups(found)
+    rows = []
+    for entry in report.group_shift if report else ():
+        group = _group_of(entry)
+        label = found.group_name(group) if group is not None else name(entry.get("name", "?"))
+        before, after, weight = (_finite(entry.get(key)) for key in ("share_before", "share_after", "weight"))
+        concealed = group is None or group in secret
+        rows.append(Shift(label, before, None if concealed else after, None if concealed else weight, concealed))
+    return rows
+
+
+def shift_table(found: Lookup, strings: Strings) -> Table:
+    """Group mix before and after the request, with REWEIGHT weights; the table twin of its drawing."""
+    rows = []
+    for row in group_shift(found):
+        absent = strings.text("hidden_complement") if row.concealed else "–"
+        shares = ["–" if row.before is None else numbers.percent(row.before)]
+        shares.append(absent if row.after is None else numbers.percent(row.after))
+        rows.append([row.name, *shares, absent if row.weight is None else f"{row.weight:.3g}"])
+    columns = [_column(strings, "group")]
+    columns += [_column(strings, key, "number") for key in ("share_before", "share_after", "weight")]
+    return Table(caption=strings.text("quality.shift"), columns=columns, rows=rows, folded=len(rows) > MOST_OPEN)
+
+
+def _group_of(entry: Mapping[str, object]) -> Group | None:
+    target, attribute = entry.get("target"), entry.get("attribute")
+    return Group(target, attribute) if isinstance(target, int) and isinstance(attribute, int) else None
+
+
+def _finite(value: object) -> float | None:
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if plain and math.isfinite(value) else None  # type: ignore[arg-type]
+
+
+def rule_table(rows: Sequence[RuleRow], strings: Strings) -> Table:
+    """Rules in short: decision, observed value with interval, bound; the table twin of the drawing."""
+    kinds = {"rule": "text", "decision": "word", "observed": "text", "bound": "text"}
+    columns = [Column(title=strings.text(f"rules.{key}"), kind=kind) for key, kind in kinds.items()]
+    cells = [
+        [row["id"], row["word"], "\n".join(part for part in (row["observed"], row["interval"]) if part), row["bound"]]
+        for row in rows
+    ]
+    return Table(caption=strings.text("tables.rules"), columns=columns, rows=cells)
+
+
+def _failed(severity: str) -> str:
+    return "warned" if severity == "warning" else "failed"
+
+
+def _without_absent(table: Table) -> Table:
+    """The table without the columns in which nothing at all is recorded; the block on models names what is absent."""
+    keep = [i for i in range(len(table["columns"])) if i == 0 or any(row[i] != ABSENT for row in table["rows"])]
+    columns, rows = [table["columns"][i] for i in keep], [[row[i] for i in keep] for row in table["rows"]]
+    return Table(caption=table["caption"], columns=columns, rows=rows)
+
+
+def _samples(value: MetricValue | None) -> str:
+    return ABSENT if value is None else numbers.people(value.n)
+
+
+def _incomplete(value: MetricValue | None, found: Lookup, strings: Strings) -> str:
+    if value is None or not value.incomplete:
+        return ""
+    return "\n" + strings.text("incomplete_mark", groups=found.group_names(value.empty_cells) or "?")
+
+
+def _count_and_share(counts: Sequence[int], strings: Strings) -> tuple[list[str], list[str]]:
+    hide, total = protected(counts), sum(counts)
+    shares = ["–" if secret else share(count, total) for count, secret in zip(counts, hide, strict=True)]
+    return count_cells(counts, hide, strings), shares
+
+
+def _part_cells(counts: Sequence[GroupCount], part: str, secret: set[Group], strings: Strings) -> list[str]:
+    values = [int(getattr(count, part)) for count in counts]
+    hide = protected(values)
+    if part in ("retain", "forget"):
+        hide = [flag or count.group in secret for flag, count in zip(hide, counts, strict=True)]
+    return count_cells(values, hide, strings)
+
+
+def _subject_columns(found: Lookup, strings: Strings) -> list[Column]:
+    titles = [strings.text("columns.before"), *reference_titles(found, strings)]
+    titles += [strings.text("columns.after"), strings.text("columns.change")]
+    return [Column(title=title, kind="number") for title in titles]
+
+
+def reference_titles(found: Lookup, strings: Strings) -> list[str]:
+    """Headings of the reference columns: how each was made when there are several."""
+    titles = []
+    for subject in found.references[:SHOWN_REFERENCES]:
+        model = found.reference_model(subject)
+        suffix = " + REWEIGHT" if model is not None and model.reweight else ""
+        titles.append(strings.text("columns.retrained") + suffix)
+    repeated = len(set(titles)) < len(titles)
+    return [f"{title} #{i + 1}" for i, title in enumerate(titles)] if repeated else titles
+
+
+def _column(strings: Strings, key: str, kind: str = "text") -> Column:
+    return Column(title=strings.text(f"columns.{key}"), kind=kind)

@@ -1,0 +1,108 @@
+"""JUnit XML: one test case a rule, one a quality check, so that any CI server shows the verdict.
+
+BREACH is a failure; INCONCLUSIVE is a failure of type ``inconclusive``; a rule that did not apply and a waived breach are
+skipped; a rule that only warns passes and says so in its output; a check that was not evaluated is an error.
+"""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree as ET
+
+from grmu_audit.records import Audit, CheckResult, Decision, RuleOutcome
+from grmu_audit.report.content.lookup import Lookup, model_label
+from grmu_audit.report.content.rules import state_of
+from grmu_audit.report.content.view import build_view
+from grmu_audit.report.wording.names import clean, name
+from grmu_audit.report.wording.strings import load_strings
+
+
+def render_junit(audit: Audit) -> str:
+    """The audit as JUnit XML; a decision other than PASS always shows as at least one failure or error."""
+    root = ET.Element("testsuites", name="grmu-audit")
+    _policy_suite(root, audit)
+    if audit.data_quality is not None:
+        suite = _suite(root, "data-quality")
+        for check in audit.data_quality.results:
+            _check_case(suite, check)
+    for suite in root:
+        _count(suite)
+    _count(root)
+    del root.attrib["skipped"]  # the schema that CI servers share has it on each suite only
+    seconds = audit.record.get("seconds")
+    if isinstance(seconds, int | float) and not isinstance(seconds, bool):
+        root.set("time", f"{seconds:.3f}")
+    ET.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def _policy_suite(root: ET.Element, audit: Audit) -> None:
+    verdict = audit.verdict
+    policy = name(verdict.policy) if verdict else "none"
+    suite = _suite(root, f"policy {policy}")
+    properties = ET.SubElement(suite, "properties")
+    view = build_view(audit)
+    facts = {
+        "subject": model_label(audit.subject),
+        "decision": view["word"],
+        "report_id": view["report_id"],
+        "created": view["created"],
+    }
+    for key, value in facts.items():
+        ET.SubElement(properties, "property", name=key, value=value)
+    found = Lookup.of(audit)
+    for rule in verdict.rules if verdict else ():
+        _rule_case(suite, rule, f"{model_label(audit.subject)}.{policy}", found)
+    failed = suite.find("testcase/failure") is not None
+    if verdict is None or (verdict.decision is not Decision.PASS and not failed):
+        case = ET.SubElement(suite, "testcase", classname=f"{model_label(audit.subject)}.{policy}", name="decision")
+        kind = "error" if verdict is None else "failure"
+        _said(
+            case,
+            kind,
+            "not-judged" if verdict is None else verdict.decision.value.lower(),
+            f"{view['headline']} {view['because']}",
+        )
+
+
+def _suite(root: ET.Element, title: str) -> ET.Element:
+    return ET.SubElement(root, "testsuite", name=title)
+
+
+def _rule_case(suite: ET.Element, rule: RuleOutcome, owner: str, found: Lookup) -> None:
+    group = f" [{found.group_name(rule.group)}]" if rule.group is not None else ""
+    case = ET.SubElement(suite, "testcase", classname=owner, name=f"{name(rule.id)}{group}")
+    message = clean(f"{rule.decision}: {rule.reason}" + (f" Needed: {rule.needed}" if rule.needed else ""))
+    state = state_of(rule)
+    if state == "not-applied":
+        ET.SubElement(case, "skipped", message=load_strings().text("rules.not_applied"))
+    elif state == "waived":
+        ET.SubElement(case, "skipped", message=clean(f"waived: {message}"))
+    elif rule.decision is Decision.PASS:
+        return
+    elif rule.severity == "block":
+        _said(case, "failure", rule.decision.value.lower(), message)
+    else:
+        ET.SubElement(case, "system-out").text = f"warning only: {message}"
+
+
+def _check_case(suite: ET.Element, check: CheckResult) -> None:
+    case = ET.SubElement(suite, "testcase", classname=f"data-quality.{name(check.part)}", name=clean(check.expectation))
+    message = clean(f"observed: {check.observed}")
+    if not check.evaluated:
+        _said(case, "error", "not-evaluated", message)
+    elif check.passed:
+        return
+    elif check.severity == "warning":
+        ET.SubElement(case, "system-out").text = f"warning only: {message}"
+    else:
+        _said(case, "failure", "data-quality", message)
+
+
+def _said(case: ET.Element, tag: str, kind: str, message: str) -> None:
+    ET.SubElement(case, tag, type=kind, message=message).text = message
+
+
+def _count(element: ET.Element) -> None:
+    element.set("tests", str(len(element.findall(".//testcase"))))
+    for tag, key in (("failure", "failures"), ("error", "errors"), ("skipped", "skipped")):
+        element.set(key, str(len(element.findall(f".//{tag}"))))

@@ -1,0 +1,181 @@
+"""A comment on a pull request: Markdown under 64 KB, worst first, every name defused."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from grmu_audit.records import Audit, MetricValue
+from grmu_audit.report.content.lookup import CANDIDATE, Lookup
+from grmu_audit.report.content.view import build_view
+from grmu_audit.report.content.view_model import Table, View
+from grmu_audit.report.formats.text import SHAPES
+from grmu_audit.report.wording import numbers
+from grmu_audit.report.wording.names import metric_words, name
+from grmu_audit.report.wording.strings import Strings, load_strings
+
+MAX_BYTES = 60_000
+"""Size that is never passed; the hosts' limit is 65,536 characters."""
+_RESERVE = 2_000
+_CELL = 240
+_SPECIAL = re.compile(r"[\\`*_{}\[\]()<>&|~!:$=+#\"']")
+
+
+def render_markdown(audit: Audit) -> str:
+    """The verdict as a comment: headline, rules, groups, what was not measured.
+
+    Tables that would pass the size limit are cut, and say by how many rows.
+    """
+    strings = load_strings()
+    view = build_view(audit, strings=strings)
+    text = "\n".join(_head(view))
+    for heading, table in _sections(view, strings):
+        text += f"\n\n### {heading}\n\n" + markdown_table(table, MAX_BYTES - _RESERVE - len(text.encode()))
+    tail = f"{strings.text('report_id')} `{view['report_id']}` · {strings.text('created')} {defuse(view['created'])}"
+    return f"{text}\n\n<sub>{tail}</sub>\n"
+
+
+def defuse(text: str, limit: int = _CELL) -> str:
+    r"""Plain text that Markdown, HTML, mentions and issue references leave alone.
+
+    >>> defuse("<b> a|b @you")
+    '&#60;b&#62; a&#124;b @\u200byou'
+    """
+    short = text if len(text) <= limit else text[: limit - 1] + "…"
+    coded = _SPECIAL.sub(lambda match: f"&#{ord(match.group())};", short)
+    return coded.replace("@", "@\u200b").replace("&#35;", "&#35;\u200b").replace("\n", "<br>")
+
+
+def _head(view: View) -> Iterator[str]:
+    yield f"## {SHAPES[view['state']]} {view['word']}: {defuse(view['subject'])}"
+    yield ""
+    yield f"**{defuse(view['headline'])}** {defuse(view['because'])}"
+    for item in view["summary"][-1:]:
+        yield ""
+        yield f"**{defuse(item['label'])}:** {defuse(item['value'], 400)}"
+
+
+def _sections(view: View, strings: Strings) -> Iterator[tuple[str, Table]]:
+    if view["rules"]:
+        keys = ("decision", "rule", "observed", "bound", "reason")
+        rows = [
+            [
+                _decision(row["state"], row["word"]),
+                row["id"],
+                _observed(row["observed"], row["interval"]),
+                row["bound"],
+                row["plain"],
+            ]
+            for row in view["rules"]
+        ]
+        columns = [{"title": strings.text(f"rules.{key}"), "kind": "text"} for key in keys]
+        yield strings.text("rules.heading"), Table(caption="", columns=columns, rows=rows)  # type: ignore[typeddict-item]
+    if view["group_table"]["rows"]:
+        yield strings.text("charts.groups.title"), view["group_table"]
+    yield strings.text("not_measured.heading"), view["not_measured"]
+
+
+def _decision(state: str, word: str) -> str:
+    return f"{SHAPES[state]} {word}"
+
+
+def _observed(value: str, interval: str) -> str:
+    return f"{value}\n{interval}" if interval else value
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def markdown_table(table: Table, room: int) -> str:
+    """A table in Markdown, cells defused, with as many rows as there is room for in bytes; what is cut is counted."""
+    lines = [_line([defuse(column["title"]) for column in table["columns"]])]
+    lines.append(_line(["---:" if column["kind"] == "number" else "---" for column in table["columns"]]))
+    used = len("\n".join(lines).encode())
+    for index, row in enumerate(table["rows"]):
+        line = _line([defuse(cell) for cell in row])
+        used += len(line.encode()) + 1
+        if used > room:
+            return "\n".join(lines) + f"\n\n… {len(table['rows']) - index} more"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+MAX_CARD_BYTES = 200_000
+"""Size that is never passed."""
+_TASK = {"task": {"type": "image-classification", "name": "Classification"}}
+
+
+def render_model_card(audit: Audit) -> str:
+    """The audit as ``README.md``: YAML metadata (tags, ``model-index`` with one entry a metric), then the report in Markdown.
+
+    The metadata holds only what was measured: a metric that is undefined or rests on too few people is not in it.
+    """
+    import yaml
+
+    strings, found = load_strings(), Lookup.of(audit)
+    view = build_view(audit, strings=strings)
+    head = yaml.safe_dump(_metadata(found, view), sort_keys=False, allow_unicode=True, width=1000)
+    text = f"---\n{head}---\n\n" + "\n".join(_card_head(view))
+    for heading, body in _card_sections(view, strings):
+        text += f"\n\n## {heading}\n\n{body}"
+    tail = f"{strings.text('report_id')} `{view['report_id']}` · {strings.text('created')} {defuse(view['created'])}"
+    return f"{text}\n\n{tail}\n"
+
+
+def _metadata(found: Lookup, view: View) -> dict[str, Any]:
+    data = found.audit.data
+    dataset = {"type": name(data.name) or "unnamed", "name": name(data.name) or "unnamed", "split": "test"}
+    metrics = [value for value in found.audit.metrics if _shown(value)]
+    results = [_TASK | {"dataset": dataset, "metrics": [_metric(value) for value in metrics]}] if metrics else []
+    architecture = name(found.audit.subject.architecture or "")
+    return {
+        "language": "en",
+        "tags": ["machine-unlearning", "fairness", "audit", *([architecture] if architecture else [])],
+        "model_name": view["subject"],
+        **({"base_model": name(found.audit.subject.parent)} if found.audit.subject.parent else {}),
+        **({"model-index": [{"name": view["subject"], "results": results}]} if results else {}),
+    }
+
+
+def _shown(value: MetricValue) -> bool:
+    return value.subject == CANDIDATE and value.group is None and value.value is not None and not numbers.hidden(value)
+
+
+def _metric(value: MetricValue) -> dict[str, Any]:
+    assert value.value is not None
+    entry: dict[str, Any] = {"type": name(value.name), "name": metric_words(value.name).title, "value": round(value.value, 6)}
+    if value.interval is not None:
+        entry["args"] = {"interval": [round(edge, 6) for edge in value.interval], "confidence": value.confidence, "n": value.n}
+    return entry
+
+
+def _card_head(view: View) -> Iterator[str]:
+    yield f"# {defuse(view['subject'])}"
+    yield ""
+    yield f"**{view['word']}.** {defuse(view['headline'])} {defuse(view['because'])}"
+
+
+def _card_sections(view: View, strings: Strings) -> Iterator[tuple[str, str]]:
+    yield strings.text("summary.heading"), _facts([(fact["label"], fact["value"]) for fact in view["summary"]])
+    if view["rules"]:
+        yield strings.text("rules.heading"), _table(view["rule_table"])
+    if view["group_table"]["rows"]:
+        yield strings.text("tables.groups"), _table(view["group_table"])
+    yield strings.text("not_measured.heading"), _table(view["not_measured"])
+    yield strings.text("limits.heading"), "\n".join(f"- {defuse(limit, 1000)}" for limit in view["limits"])
+    for block in view["blocks"]:
+        parts = [_facts([(fact["label"], fact["value"]) for fact in block["facts"]])] if block["facts"] else []
+        parts += [_table(table) for table in block["tables"] if not table.get("folded")]
+        if block["missing"]:
+            parts.append(f"{strings.text('not_recorded_list')} {defuse(', '.join(block['missing']), 1000)}.")
+        yield block["title"], "\n\n".join([f"_{defuse(block['intro'])}_", *parts])
+
+
+def _facts(items: list[tuple[str, str]]) -> str:
+    return "\n".join(f"- **{defuse(label)}:** {defuse(value, 1000)}" for label, value in items)
+
+
+def _table(table: Table) -> str:
+    return markdown_table(table, MAX_CARD_BYTES // 20)

@@ -1,0 +1,128 @@
+"""The verdict on a terminal: plain text, no colour codes, nothing that a terminal obeys."""
+
+from __future__ import annotations
+
+import textwrap
+import unicodedata
+from collections.abc import Sequence
+
+from grmu_audit.records import Audit
+from grmu_audit.report.content.view import build_view
+from grmu_audit.report.content.view_model import RuleRow, Table, View
+from grmu_audit.report.wording.numbers import NBSP
+from grmu_audit.report.wording.strings import Strings, load_strings
+
+SHAPES = {"pass": "✔", "breach": "✖", "inconclusive": "?", "waived": "◆", "not-applied": "–", "not-judged": "–"}
+"""One shape for each state, beside its word."""
+MOST_ROWS = 24
+"""Groups that are listed."""
+_INDENT = "    "
+
+
+def render_text(audit: Audit, *, width: int = 100) -> str:
+    """The verdict, the rules with their reasons, the groups, and what was not measured.
+
+    Args:
+        audit: facts, with or without a verdict.
+        width: columns of the terminal, at least 60.
+    """
+    strings, width = load_strings(), max(width, 60)
+    view = build_view(audit, strings=strings)
+    parts = [_head(view, width), _rules(view, strings, width), *_groups(view, width), _left_out(view, strings, width)]
+    tail = f"{strings.text('report_id')} {view['report_id']} · {strings.text('created')} {view['created']}"
+    return "\n\n".join(part for part in (*parts, tail) if part).replace(NBSP, " ") + "\n"
+
+
+def columns(rows: Sequence[Sequence[str]], numeric: Sequence[bool]) -> list[str]:
+    """Rows as lines of aligned columns, two spaces apart.
+
+    >>> columns([["a", "1"], ["bb", "22"]], [False, True])
+    ['a    1', 'bb  22']
+    """
+    widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(_pad(cell, width, right) for cell, width, right in zip(row, widths, numeric, strict=True)).rstrip()
+        for row in rows
+    ]
+
+
+def _head(view: View, width: int) -> str:
+    lines = [f"{SHAPES[view['state']]} {view['word']}  {view['subject']}"]
+    lines += textwrap.wrap(f"{view['headline']} {view['because']}", width)
+    return "\n".join(lines)
+
+
+def _rules(view: View, strings: Strings, width: int) -> str:
+    if not view["rules"]:
+        return view["rules_intro"]
+    rows = [[strings.text(f"rules.{key}") for key in ("decision", "rule", "observed", "interval", "bound")]]
+    rows += [_rule_cells(row) for row in view["rules"]]
+    heading, *lines = columns(rows, [False, False, True, False, False])
+    shown = [heading]
+    for line, row in zip(lines, view["rules"], strict=True):
+        shown += [line, *_explained(row, strings, width)]
+    return "\n".join(shown)
+
+
+def _rule_cells(row: RuleRow) -> list[str]:
+    return [
+        f"{SHAPES[row['state']]} {row['word']}",
+        _clip(row["id"], 40),
+        _clip(row["observed"], 24),
+        row["interval"],
+        row["bound"],
+    ]
+
+
+def _explained(row: RuleRow, strings: Strings, width: int) -> list[str]:
+    """Reason and remedy of a rule that does not pass."""
+    if row["state"] == "pass":
+        return []
+    lead = "" if row["state"] == "not-applied" else f"{row['severity']}: "
+    said = [f"{lead}{row['reason']}", f"{strings.text('rules.needed')}: {row['needed']}" if row["needed"] else ""]
+    return [line for text in said for line in textwrap.wrap(text, width, initial_indent=_INDENT, subsequent_indent=_INDENT)]
+
+
+def _groups(view: View, width: int) -> list[str]:
+    table = view["group_table"]
+    return [_table(table, width)] if table["rows"] else []
+
+
+def _table(table: Table, width: int) -> str:
+    shown = table["rows"][:MOST_ROWS]
+    rows = [[column["title"] for column in table["columns"]], *([_clip(_one_line(cell), 34) for cell in row] for row in shown)]
+    rest = len(table["rows"]) - len(shown)
+    more = [f"{_INDENT}… {rest} more"] if rest else []
+    return "\n".join(
+        [*textwrap.wrap(table["caption"], width), *columns(rows, [c["kind"] == "number" for c in table["columns"]]), *more]
+    )
+
+
+def _left_out(view: View, strings: Strings, width: int) -> str:
+    lines = [f"{_one_line(what)}: {why}" for what, why in view["not_measured"]["rows"]]
+    wrapped = [part for line in lines for part in textwrap.wrap(line, width, initial_indent="  ", subsequent_indent=_INDENT)]
+    return "\n".join([strings.text("not_measured.heading"), *wrapped])
+
+
+def _one_line(cell: str) -> str:
+    first, *rest = cell.split("\n")
+    return f"{first} ({'; '.join(rest)})" if rest else first
+
+
+def _clip(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _width(text: str) -> int:
+    return sum(_cells(char) for char in text)
+
+
+def _cells(char: str) -> int:
+    if unicodedata.combining(char) or char == "\u200d":
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def _pad(text: str, width: int, right: bool) -> str:
+    gap = " " * (width - _width(text))
+    return gap + text if right else text + gap

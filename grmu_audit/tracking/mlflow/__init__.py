@@ -1,0 +1,1 @@
+"""The tracking store on MLflow: the only package that imports it."""

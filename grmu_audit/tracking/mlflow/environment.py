@@ -1,0 +1,120 @@
+"""Where the store is, and an MLflow that is quiet, private and quick to fail."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import socket
+import urllib.request
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from grmu_audit.errors import EnvironmentFailure, InputError
+
+CONNECT_SECONDS = 3.0
+"""How long an unreachable server may keep a command waiting before anything is tried."""
+FORCED = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+"""Set whatever the caller's environment says: this tool sends no telemetry."""
+DEFAULTS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+"""Set only where the caller did not: MLflow's own defaults keep retrying a dead server for minutes."""
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where runs and versions are kept."""
+
+    tracking_uri: str
+    """Runs and artifacts."""
+    registry_uri: str
+    """Registered models."""
+    artifacts: Path | None
+    """Folder for artifacts of new experiments; None where the server decides."""
+
+
+def locate(tracking_uri: str | None = None, registry_uri: str | None = None, root: Path = Path("mlruns")) -> Location:
+    """The store meant by the options, else by ``MLFLOW_TRACKING_URI`` / ``MLFLOW_REGISTRY_URI``, else the embedded one.
+
+    Args:
+        tracking_uri: option of the caller; a server, or a database that this process opens itself.
+        registry_uri: option of the caller; the tracking store when not given.
+        root: folder of the embedded store: ``mlflow.db`` and ``artifacts/``.
+
+    Raises:
+        InputError: a URI of a kind that cannot hold a registry.
+    """
+    tracking = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(root / 'mlflow.db').absolute()}"
+    registry = registry_uri or os.environ.get("MLFLOW_REGISTRY_URI") or tracking
+    for uri in (tracking, registry):
+        _check_scheme(uri)
+    remote = urlsplit(tracking).scheme in ("http", "https")
+    return Location(tracking, registry, None if remote else (root / "artifacts").absolute())
+
+
+def _check_scheme(uri: str) -> None:
+    scheme = urlsplit(uri).scheme.partition("+")[0]
+    if scheme not in ("http", "https", "sqlite", "postgresql", "mysql", "mssql"):
+        raise InputError(
+            f"tracking URI {shown_uri(uri)!r} cannot be used: give http(s)://HOST:PORT of an MLflow server or a database such as"
+            " sqlite:///FILE (MLflow's file store is deprecated and keeps no dependable order of versions)"
+        )
+
+
+def shown_uri(uri: str) -> str:
+    """A URI, or a text that holds one, without user names and passwords.
+
+    >>> shown_uri("postgresql://ci:secret@db/mlflow")
+    'postgresql://***@db/mlflow'
+    """
+    return re.sub(r"://[^/@\s]+@", "://***@", uri)
+
+
+def prepare(location: Location) -> None:
+    """Set MLflow's switches, make the embedded folder, and find an unreachable server fast; call before importing mlflow.
+
+    Raises:
+        EnvironmentFailure: no server answers, or the embedded folder cannot be made.
+    """
+    os.environ.update(FORCED)
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    for name in ("alembic", "mlflow.store.db.utils", "sqlalchemy"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for uri in dict.fromkeys((location.tracking_uri, location.registry_uri)):
+        _check_server(uri)
+        _make_database_folder(uri)
+
+
+def _check_server(uri: str) -> None:
+    parts = urlsplit(uri)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return
+    if parts.scheme in urllib.request.getproxies() and not urllib.request.proxy_bypass(parts.hostname):
+        return
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        socket.create_connection((parts.hostname, port), CONNECT_SECONDS).close()
+    except OSError as error:
+        raise EnvironmentFailure(
+            f"no MLflow server answers at {shown_uri(uri)} ({error.strerror or error}): start it, or correct --tracking-uri /"
+            " MLFLOW_TRACKING_URI"
+        ) from error
+
+
+def _make_database_folder(uri: str) -> None:
+    if not uri.startswith("sqlite:///"):
+        return
+    folder = Path(uri.removeprefix("sqlite:///").partition("?")[0]).absolute().parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EnvironmentFailure(f"cannot make {folder} for the embedded store: {error.strerror or error}") from error

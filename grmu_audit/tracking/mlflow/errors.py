@@ -1,0 +1,86 @@
+"""MLflow's exceptions, told in this tool's words and exit codes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from grmu_audit.errors import EnvironmentFailure, GrmuAuditError, InputError, NotFoundError
+from grmu_audit.tracking.mlflow.environment import shown_uri
+
+if TYPE_CHECKING:
+    from mlflow.exceptions import MlflowException
+
+_DENIED = {"PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"}
+
+
+@contextmanager
+def translated(uri: str, doing: str) -> Iterator[None]:
+    """Turn what MLflow, its database or the disk raise into one clear error.
+
+    Args:
+        uri: the store, for the message.
+        doing: what was tried, such as ``"register celeba-v3"``.
+
+    Raises:
+        NotFoundError: the thing does not exist.
+        InputError: MLflow does not accept a value.
+        EnvironmentFailure: permission, network, database, disk, or anything else that MLflow reports.
+    """
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except MlflowException as error:
+        raise _mapped(error, uri, doing) from error
+    except (SQLAlchemyError, OSError) as error:
+        reason = _reason(error)
+        if http_status(error) in (401, 403):
+            raise _denied(uri, doing, reason) from error
+        raise EnvironmentFailure(f"cannot {doing} in {shown_uri(uri)}: {reason}") from error
+
+
+def is_missing(error: MlflowException) -> bool:
+    """Whether MLflow says that the thing does not exist."""
+    return error.error_code in ("RESOURCE_DOES_NOT_EXIST", "NOT_FOUND", "ENDPOINT_NOT_FOUND")
+
+
+def is_refused(error: MlflowException) -> bool:
+    """Whether MLflow calls the request itself invalid."""
+    return error.error_code in ("INVALID_PARAMETER_VALUE", "BAD_REQUEST")
+
+
+def is_taken(error: MlflowException) -> bool:
+    """Whether MLflow says that the name exists already."""
+    return error.error_code in ("RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS")
+
+
+def http_status(error: BaseException) -> int | None:
+    """The status of an HTTP error that MLflow's artifact client lets through, else None."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    return status if isinstance(status, int) else None
+
+
+def _reason(error: BaseException) -> str:
+    return shown_uri(str(error)).split("\n")[0][:300]
+
+
+def _denied(uri: str, doing: str, reason: str) -> EnvironmentFailure:
+    return EnvironmentFailure(
+        f"{shown_uri(uri)} does not permit to {doing}: the account needs EDIT permission on it, or the credentials"
+        f" (MLFLOW_TRACKING_USERNAME / MLFLOW_TRACKING_PASSWORD) are missing or wrong ({reason})"
+    )
+
+
+def _mapped(error: MlflowException, uri: str, doing: str) -> GrmuAuditError:
+    reason = _reason(error)
+    where = shown_uri(uri)
+    if error.error_code in _DENIED:
+        return _denied(uri, doing, reason)
+    if is_missing(error):
+        return NotFoundError(f"cannot {doing} in {where}: {reason}")
+    if is_refused(error):
+        return InputError(f"cannot {doing} in {where}: {reason}")
+    return EnvironmentFailure(f"cannot {doing} in {where}: {reason}")

@@ -1,0 +1,118 @@
+"""One open MLflow run.
+
+Written through the plain client, never the fluent API, so that a run carries only what the caller gives: MLflow adds no user
+name, no command line, no git state and no environment.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grmu_audit.errors import InputError
+from grmu_audit.tracking import artifacts, names
+from grmu_audit.tracking.mlflow.errors import translated
+from grmu_audit.tracking.names import MAX_PARAM, MAX_TAG, as_text, finite_part, shortened
+from grmu_audit.utils import sha256_hex
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_BATCH = 90
+_DATASET_DIGEST = 36
+
+
+class MlflowRun:
+    """See ``base.Run``.
+
+    Args:
+        client: connected client.
+        uri: the store, for messages.
+        run_id: the open run.
+    """
+
+    def __init__(self, client: MlflowClient, uri: str, run_id: str) -> None:
+        self._client = client
+        self._uri = uri
+        self._id = run_id
+        self._nonfinite: set[str] = set()
+        self.made: list[tuple[str, str]] = []
+
+    @property
+    def id(self) -> str:
+        """See ``base.Run``."""
+        return self._id
+
+    def log_params(self, params: Mapping[str, object]) -> None:
+        """See ``base.Run``."""
+        from mlflow.entities import Param
+
+        rows = [Param(key, shortened(as_text(value), MAX_PARAM)) for key, value in params.items()]
+        self._batches("params", rows)
+
+    def log_metrics(self, metrics: Mapping[str, float | None], step: int = 0) -> None:
+        """See ``base.Run``."""
+        from mlflow.entities import Metric
+
+        finite, dropped = finite_part(metrics)
+        now = int(time.time() * 1000)
+        self._batches("metrics", [Metric(name, value, now, step) for name, value in finite.items()])
+        if not set(dropped) <= self._nonfinite:
+            self._nonfinite |= set(dropped)
+            self.set_tags({names.TAG_NONFINITE: ",".join(sorted(self._nonfinite))})
+
+    def set_tags(self, tags: Mapping[str, object]) -> None:
+        """See ``base.Run``."""
+        from mlflow.entities import RunTag
+
+        self._batches("tags", [RunTag(key, shortened(as_text(value), MAX_TAG)) for key, value in tags.items()])
+
+    def log_file(self, path: Path, folder: str = "") -> None:
+        """See ``base.Run``."""
+        if path.is_symlink() or not path.is_file():
+            raise InputError(f"{path} is not a plain file")
+        artifacts.safe_artifact_path(f"{folder}/{path.name}" if folder else path.name)
+        with translated(self._uri, f"store {path.name}"):
+            self._client.log_artifact(self._id, str(path), folder or None)
+
+    def log_bytes(self, data: bytes, artifact_path: str) -> None:
+        """See ``base.Run``."""
+        folder, _, name = artifacts.safe_artifact_path(artifact_path).rpartition("/")
+        with artifacts.scratch() as temporary:
+            (temporary / name).write_bytes(data)
+            self.log_file(temporary / name, folder)
+
+    def log_folder(self, path: Path, folder: str) -> None:
+        """Store the files of a folder below ``folder`` of the run's artifacts."""
+        with translated(self._uri, f"store {folder}"):
+            self._client.log_artifacts(self._id, str(path), folder)
+
+    def log_dataset(self, name: str, digest: str, context: str = "training", facts: Mapping[str, object] | None = None) -> None:
+        """See ``base.Run``."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        short = sha256_hex(digest.encode())[:_DATASET_DIGEST] if len(digest) > _DATASET_DIGEST else digest
+        dataset = Dataset(
+            name=name[:500],
+            digest=short,
+            source_type="grmu-audit",
+            source=as_text({"name": name, "digest": digest}),
+            profile=as_text(dict(facts or {})),
+        )
+        tags = [InputTag("mlflow.data.context", context), InputTag(names.TAG_DATA, digest)]
+        with translated(self._uri, f"record the dataset {name}"):
+            self._client.log_inputs(self._id, [DatasetInput(dataset, tags)])
+
+    def _batches(self, kind: str, rows: list[Any]) -> None:
+        for part in _chunks(rows, _BATCH):
+            with translated(self._uri, f"log {kind} of run {self._id}"):
+                self._client.log_batch(self._id, **{kind: part})
+
+
+def _chunks(rows: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    iterator = iter(rows)
+    while part := list(itertools.islice(iterator, size)):
+        yield part

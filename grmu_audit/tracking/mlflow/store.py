@@ -1,0 +1,282 @@
+"""The store on MLflow: embedded SQLite, or any server; the same code for both."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grmu_audit.errors import InputError, IntegrityError, NotFoundError
+from grmu_audit.records import ModelRef
+from grmu_audit.tracking import artifacts, names, references
+from grmu_audit.tracking.mlflow.artifacts import download_folder, local_folder, read_artifact, repository
+from grmu_audit.tracking.mlflow.environment import Location, shown_uri
+from grmu_audit.tracking.mlflow.errors import is_missing, is_taken, translated
+from grmu_audit.tracking.mlflow.run import MlflowRun
+from grmu_audit.tracking.mlflow.serving import serving_files
+from grmu_audit.tracking.names import plain_markdown, ref_from_tags, version_tags
+from grmu_audit.tracking.store import LogEntry, Run
+from grmu_audit.utils import folder_manifest, manifest_sha256
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+_PAGE = 200
+
+
+class MlflowStore:
+    """See ``base.Store``; made by ``open_store``.
+
+    Args:
+        location: where it is; ``environment.prepare`` was called for it.
+
+    Raises:
+        EnvironmentFailure: the database or server cannot be opened.
+    """
+
+    def __init__(self, location: Location) -> None:
+        from mlflow import MlflowClient
+
+        self._location = location
+        with translated(location.tracking_uri, "open the tracking store"):
+            self._client: MlflowClient = MlflowClient(location.tracking_uri, location.registry_uri)
+            self._client.search_experiments(max_results=1)
+
+    @property
+    def uri(self) -> str:
+        """See ``base.Store``."""
+        return shown_uri(self._location.tracking_uri)
+
+    @contextmanager
+    def run(self, model: str, kind: str, *, parent: str | None = None, tags: Mapping[str, object] | None = None) -> Iterator[Run]:
+        """See ``base.Store``."""
+        references.check_name(model)
+        start = {names.TAG_KIND: kind, "mlflow.source.name": "grmu-audit", "mlflow.source.type": "LOCAL"}
+        with self._doing(f"open a run of {model}"):
+            experiment = self._experiment(names.EXPERIMENT_PREFIX + model)
+            opened = self._client.create_run(
+                experiment, tags=start | ({"mlflow.parentRunId": parent} if parent else {}), run_name=kind
+            )
+        run = MlflowRun(self._client, self.uri, opened.info.run_id)
+        status = "KILLED"
+        try:
+            run.set_tags(tags or {})
+            yield run
+            status = "FINISHED"
+        except Exception:
+            status = "FAILED"
+            raise
+        finally:
+            with self._doing(f"close run {run.id}"):
+                for model_version in run.made if status != "FINISHED" else ():
+                    self._client.delete_model_version(*model_version)
+                self._client.set_terminated(run.id, status)
+
+    def register(
+        self, run: Run, model: str, folder: Path, *, role: str, tags: Mapping[str, object] | None = None, description: str = ""
+    ) -> ModelRef:
+        """See ``base.Store``; an exported graph ``model.pt2`` gets the files with which plain MLflow serves it."""
+        references.check_name(model)
+        references.check_role(role)
+        artifacts.check_folder(folder)
+        source, local = self._model_folder(run.id)
+        if self._client.list_artifacts(run.id, names.MODEL_FOLDER):
+            raise InputError(f"run {run.id} already made a version: open a new run for each")
+        digest = self._upload(MlflowRun(self._client, self.uri, run.id), folder)
+        texts = version_tags({**(tags or {}), names.TAG_ROLE: role, names.TAG_MANIFEST: digest})
+        artifacts.check_digest(ref_from_tags(model, "", run.id, texts), self._digest(run.id, local, model))
+        version = self._create_version(model, source, run.id, texts, description)
+        if isinstance(run, MlflowRun):
+            run.made.append((model, version))
+        return ref_from_tags(model, version, run.id, texts)
+
+    def resolve(self, text: str) -> ModelRef:
+        """See ``base.Store``."""
+        return references.resolve(self, text)
+
+    def models(self) -> list[str]:
+        """See ``base.Store``."""
+        with self._doing("list the registered models"):
+            found = _pages(self._client.search_registered_models)
+            return sorted(model.name for model in found if not model.name.endswith(names.LEDGER_SUFFIX))
+
+    def versions(self, name: str, role: str | None = None) -> list[ModelRef]:
+        """See ``base.Store``."""
+        references.check_name(name)
+        refs = [ref_from_tags(name, str(v.version), v.run_id, v.tags) for v in self._versions_of(name)]
+        return [ref for ref in refs if role is None or ref.role == role]
+
+    def aliases(self, name: str) -> dict[str, str]:
+        """See ``base.Store``."""
+        from mlflow.exceptions import MlflowException
+
+        with self._doing(f"read the aliases of {name}"):
+            try:
+                found = self._client.get_registered_model(references.check_name(name)).aliases
+            except MlflowException as error:
+                if is_missing(error):
+                    return {}
+                raise
+            return {alias: str(version) for alias, version in found.items()}
+
+    def set_alias(self, name: str, alias: str, version: str) -> None:
+        """See ``base.Store``."""
+        references.check_alias(alias)
+        with self._doing(f"set the alias {alias} of {name} to version {version}"):
+            self._client.set_registered_model_alias(references.check_name(name), alias, version)
+
+    def delete_alias(self, name: str, alias: str) -> None:
+        """See ``base.Store``."""
+        if alias in self.aliases(name):
+            with self._doing(f"delete the alias {alias} of {name}"):
+                self._client.delete_registered_model_alias(name, alias)
+
+    def tags(self, ref: ModelRef) -> dict[str, str]:
+        """See ``base.Store``."""
+        with self._doing(f"read the tags of {ref.label}"):
+            return dict(self._client.get_model_version(ref.name, ref.version).tags)
+
+    def tag(self, ref: ModelRef, tags: Mapping[str, object]) -> None:
+        """See ``base.Store``."""
+        for key, value in version_tags(tags).items():
+            with self._doing(f"tag {ref.label}"):
+                self._client.set_model_version_tag(ref.name, ref.version, key, value)
+
+    def describe(self, ref: ModelRef, text: str, *, run_id: str, artifact: str) -> None:
+        """See ``base.Store``; the link is relative to the server's own pages, so it works under any address."""
+        artifacts.safe_artifact_path(artifact)
+        with self._doing(f"describe {ref.label}"):
+            experiment = self._client.get_run(run_id).info.experiment_id
+            link = f"#/experiments/{experiment}/runs/{run_id}/artifacts/{artifact}"
+            self._client.update_model_version(ref.name, ref.version, f"{plain_markdown(text)} [{artifact}]({link})")
+
+    def fetch(self, ref: ModelRef, into: Path) -> Path:
+        """See ``base.Store``."""
+        run_id, local = self._files_of(ref)
+        return artifacts.place_checked(ref, into, partial(self._copy, run_id, local, ref.label))
+
+    def manifest_of(self, ref: ModelRef) -> str:
+        """See ``base.Store``."""
+        run_id, local = self._files_of(ref)
+        return self._digest(run_id, local, ref.label)
+
+    def run_artifact(self, run_id: str, path: str) -> bytes | None:
+        """See ``base.Store``."""
+        artifacts.safe_artifact_path(path)
+        try:
+            with self._doing(f"read {path} of run {run_id}"):
+                return read_artifact(self._client, self._location.tracking_uri, run_id, path)
+        except NotFoundError:
+            return None
+
+    def append(self, log: str, tags: Mapping[str, str], subject: ModelRef) -> int:
+        """See ``base.Store``."""
+        with self._doing(f"read {subject.label}"):
+            version = self._client.get_model_version(subject.name, subject.version)
+        return int(self._create_version(log, version.source, version.run_id, version_tags(tags), ""))
+
+    def entries(self, log: str) -> list[LogEntry]:
+        """See ``base.Store``."""
+        return [LogEntry(int(v.version), dict(v.tags)) for v in self._versions_of(log)]
+
+    def _doing(self, what: str) -> Any:
+        return translated(self._location.tracking_uri, what)
+
+    def _experiment(self, name: str) -> str:
+        from mlflow.exceptions import MlflowException
+
+        found = self._client.get_experiment_by_name(name)
+        if found is None:
+            root = self._location.artifacts
+            place = (root / name).as_uri() if root is not None else None
+            try:
+                return str(self._client.create_experiment(name, place))
+            except MlflowException as error:
+                if not is_taken(error):
+                    raise
+                found = self._client.get_experiment_by_name(name)
+        if found is None or found.lifecycle_stage != "active":
+            raise InputError(
+                f"the experiment {name!r} is deleted: restore it with 'mlflow experiments restore', or use another name"
+            )
+        return str(found.experiment_id)
+
+    def _versions_of(self, name: str) -> list[Any]:
+        with self._doing(f"list the versions of {name}"):
+            found = _pages(partial(self._client.search_model_versions, f"name='{name}'"))
+            return sorted(found, key=lambda version: int(version.version))
+
+    def _model_folder(self, run_id: str) -> tuple[str, Path | None]:
+        """URI of the run's model folder, and the folder itself where it is local."""
+        with self._doing(f"read run {run_id}"):
+            info = self._client.get_run(run_id).info
+        if info.lifecycle_stage != "active":
+            raise IntegrityError(f"run {run_id} was deleted: restore it with 'mlflow runs restore'")
+        uri = f"{info.artifact_uri.rstrip('/')}/{names.MODEL_FOLDER}"
+        return uri, local_folder(uri)
+
+    def _files_of(self, ref: ModelRef) -> tuple[str, Path | None]:
+        with self._doing(f"read {ref.label}"):
+            version = self._client.get_model_version(ref.name, ref.version)
+        if not version.run_id:
+            raise IntegrityError(f"{ref.label} names no run: it was not registered by this tool")
+        uri, local = self._model_folder(version.run_id)
+        if version.source != uri:
+            raise IntegrityError(
+                f"{ref.label} points at {shown_uri(str(version.source))[:200]!r}, which are not the files of its run: refused"
+            )
+        return version.run_id, local
+
+    def _upload(self, run: MlflowRun, folder: Path) -> str:
+        extra = serving_files(folder)
+        with artifacts.scratch() as temporary:
+            for name, content in extra.items():
+                (temporary / name).write_bytes(content)
+            expected = folder_manifest(folder) | folder_manifest(temporary)
+            run.log_folder(folder, names.MODEL_FOLDER)
+            if extra:
+                run.log_folder(temporary, names.MODEL_FOLDER)
+        return manifest_sha256(expected)
+
+    def _copy(self, run_id: str, local: Path | None, label: str, target: Path) -> None:
+        if local is not None:
+            if not local.is_dir():
+                raise IntegrityError(f"the files of {label} are gone from the store")
+            artifacts.copy_folder(local, target)
+            return
+        with self._doing(f"download the files of {label}"):
+            uri = self._client.get_run(run_id).info.artifact_uri
+            remote = repository(uri, self._location.tracking_uri)
+            download_folder(remote, names.MODEL_FOLDER, target, label)
+
+    def _digest(self, run_id: str, local: Path | None, label: str) -> str:
+        if local is not None:
+            return artifacts.folder_digest(local, label)
+        with artifacts.scratch() as temporary:
+            self._copy(run_id, None, label, temporary / "files")
+            return artifacts.folder_digest(temporary / "files", label)
+
+    def _create_version(self, model: str, source: str, run_id: str, tags: Mapping[str, str], description: str) -> str:
+        from mlflow.exceptions import MlflowException
+
+        with self._doing(f"register a version of {model}"):
+            try:
+                self._client.create_registered_model(model)
+            except MlflowException as error:
+                if not is_taken(error):
+                    raise
+            made = self._client.create_model_version(model, source, run_id, tags=dict(tags), description=description or None)
+            return str(made.version)
+
+
+def _pages(search: Any) -> list[Any]:
+    found: list[Any] = []
+    token: str | None = None
+    while True:
+        page = search(max_results=_PAGE, page_token=token)
+        found.extend(page)
+        token = page.token
+        if not token:
+            return found

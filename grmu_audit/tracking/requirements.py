@@ -1,0 +1,89 @@
+"""What an operator may ask beyond a PASS: a certain policy, signatures by trusted keys, two persons who signed off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from grmu_audit.errors import IntegrityError
+from grmu_audit.evidence import attestation
+from grmu_audit.evidence.attestation import subjects_of
+from grmu_audit.evidence.sign_offs import require_two, sign_offs
+from grmu_audit.evidence.signing import open_envelope, signed_by
+from grmu_audit.utils import sha256_hex
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import SSlibKey
+
+    from grmu_audit.evidence.ledger import Ledger
+    from grmu_audit.tracking.audits import Evidence
+    from grmu_audit.tracking.store import Store
+
+
+@dataclass(frozen=True)
+class Demands:
+    """Conditions on a verdict; none by default."""
+
+    policy_sha256: str | None = None
+    """Digest of the only policy whose verdict counts."""
+    sign_off: bool = False
+    """Whether a preparer and a reviewer, two persons, must have signed off the audit."""
+    keys: tuple[SSlibKey, ...] = ()
+    """Trusted public keys; with any, unsigned attestations and sign-offs do not count."""
+
+    def check(self, store: Store, book: Ledger, evidence: Evidence) -> None:
+        """Insist on them, and on an attestation that fits what is stored.
+
+        Raises:
+            InconclusiveError: a sign-off is missing.
+            IntegrityError: another policy, an attestation that does not fit, or no signature of a trusted key.
+        """
+        verdict = evidence.audit.verdict
+        if self.policy_sha256 is not None and (verdict is None or verdict.policy_sha256 != self.policy_sha256):
+            found = f"{verdict.policy!r} ({verdict.policy_sha256[:16]}...)" if verdict else "none"
+            raise IntegrityError(
+                f"{evidence.ref.label} was judged by another policy than the one asked for ({self.policy_sha256[:16]}...):"
+                f" {found}; audit it again with that policy"
+            )
+        check_attestation(store, evidence, self.keys)
+        if self.sign_off:
+            require_two(sign_offs(book, evidence.ref.version, evidence.sha256), evidence.ref.label, self.keys)
+
+
+NOTHING_MORE = Demands()
+"""A PASS is enough."""
+
+
+def check_attestation(store: Store, evidence: Evidence, keys: tuple[SSlibKey, ...] = ()) -> None:
+    """Compare the attestation with the ledger, and every file that it names with what is stored.
+
+    Raises:
+        IntegrityError: missing, edited, about other files, or not signed by one of the keys.
+    """
+    label = evidence.ref.label
+    if evidence.attestation_sha256 is None:
+        if keys:
+            raise IntegrityError(f"the verdict of {label} was never attested, but a signature is asked for: audit it again")
+        return
+    content = store.run_artifact(evidence.run_id, attestation.ATTESTATION_FILE)
+    if content is None or sha256_hex(content) != evidence.attestation_sha256:
+        raise IntegrityError(f"the attestation of {label} is gone or was changed: it does not have the digest in the ledger")
+    _check_files(store, evidence, subjects_of(open_envelope(content).payload))
+    if keys and not signed_by(content, keys):
+        raise IntegrityError(f"the verdict of {label} is not signed by any of the {len(keys)} trusted keys")
+
+
+def _check_files(store: Store, evidence: Evidence, subjects: dict[str, str]) -> None:
+    label = evidence.ref.label
+    version = subjects.pop(f"models:/{label}", None)
+    if version != evidence.ref.manifest_sha256 or subjects.get(attestation.AUDIT_FILE) != evidence.sha256:
+        raise IntegrityError(f"the attestation of {label} is about other files or another audit")
+    for name, digest in subjects.items():
+        content = store.run_artifact(evidence.run_id, name)
+        if content is None:
+            raise IntegrityError(f"{name} of the audit of {label} is gone from the store")
+        if sha256_hex(content) != digest:
+            raise IntegrityError(f"{name} of the audit of {label} was changed: it does not have the attested digest")
+    verdict = evidence.audit.verdict
+    if verdict is not None and subjects.get(attestation.POLICY_FILE, verdict.policy_sha256) != verdict.policy_sha256:
+        raise IntegrityError(f"{attestation.POLICY_FILE} of the audit of {label} is not the policy that the verdict names")

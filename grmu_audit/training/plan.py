@@ -1,0 +1,87 @@
+"""What an epoch is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import nn
+
+from grmu_audit.data.batches import Batch
+from grmu_audit.models.classifier import Classifier
+
+Loss = Callable[[Batch], torch.Tensor]
+"""Scalar mean loss of a batch, with gradient."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One pass inside an epoch: where its batches come from and what is minimised on them."""
+
+    name: str
+    """For metrics, such as ``retain`` or ``forget``."""
+    batches: Callable[[], Iterable[Batch]]
+    """Makes the pass's batches."""
+    loss: Loss
+    """Scalar loss of a batch, with gradient: a mean over samples, since a batch may be split where memory is short."""
+    steps: int
+    """Number of batches, for the schedule."""
+    before_step: Callable[[Batch], None] | None = None
+    """Called between backward and step, for example to clip or mask gradients."""
+    after_step: Callable[[Batch], None] | None = None
+    """Called after the step, for example to put masked weights back."""
+    width: int = 1
+    """Samples that the loss passes through the network at once for each sample of the batch."""
+
+
+Plan = Callable[[int], Sequence[Phase]]
+"""Epoch number (from 0) to its phases, in order."""
+
+
+class Term(Protocol):
+    """A penalty that composes around any method."""
+
+    def loss(self, model: Classifier, batch: Batch) -> torch.Tensor | None:
+        """Weighted penalty on the batch, or None where it says nothing about these samples."""
+        ...
+
+    def phases(self, model: Classifier, epoch: int) -> Sequence[Phase]:
+        """Passes that the penalty adds to each epoch, for methods that read none of its samples."""
+        ...
+
+
+ParameterMask = Mapping[str, torch.Tensor]
+"""Parameter name to a boolean tensor of its shape, True where it may move; a name left out moves freely."""
+
+
+class MaskGuard:
+    """Holds masked weights still through any optimiser.
+
+    Args:
+        model: its weights at this moment are what masked entries keep.
+        optimizer: whose state is silenced where the mask is False.
+        mask: which entries may move.
+    """
+
+    def __init__(self, model: nn.Module, optimizer: torch.optim.Optimizer, mask: ParameterMask) -> None:
+        named = dict(model.named_parameters())
+        self.optimizer = optimizer
+        self.held = [(named[name], moves.bool(), named[name].detach().clone()) for name, moves in mask.items()]
+
+    @torch.no_grad()
+    def before_step(self) -> None:
+        """Zero the gradients that must not act."""
+        for parameter, moves, _ in self.held:
+            if parameter.grad is not None:
+                parameter.grad.mul_(moves)
+
+    @torch.no_grad()
+    def after_step(self) -> None:
+        """Put masked weights back bit for bit and zero what the optimiser gathered for them."""
+        for parameter, moves, start in self.held:
+            parameter.copy_(torch.where(moves, parameter, start))
+            for slot in self.optimizer.state.get(parameter, {}).values():
+                if isinstance(slot, torch.Tensor) and slot.shape == parameter.shape:
+                    slot.mul_(moves)

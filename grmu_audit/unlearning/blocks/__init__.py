@@ -1,0 +1,1 @@
+"""What unlearning methods are built from: passes over the data, gradients, estimators."""

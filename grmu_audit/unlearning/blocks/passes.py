@@ -1,0 +1,179 @@
+"""The two passes that most methods are made of: over the retain set and over the forget set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from grmu_audit.models.classifier import Classifier
+from grmu_audit.training.config import TrainConfig
+from grmu_audit.training.loop import endless, run_epochs
+from grmu_audit.training.plan import Loss, Phase
+from grmu_audit.training.runtime import Runtime
+from grmu_audit.unlearning.data import UnlearningData
+
+
+def retain_pass(data: UnlearningData, config: TrainConfig, runtime: Runtime, epoch: int, loss: Loss) -> Phase:
+    """One pass over D_r, by REWEIGHT where it is on, with its own generator per epoch.
+
+    Args:
+        data: where the retain rows come from.
+        config: batch size and augmentation.
+        runtime: root of the generator.
+        epoch: from 0.
+        loss: minimised on each batch; the model is in training mode.
+    """
+    generator = runtime.generator("retain", epoch)
+    return Phase(
+        "retain",
+        lambda: data.retain_batches(config.batch_size, generator, augment=config.augment),
+        loss,
+        data.retain_steps(config.batch_size),
+    )
+
+
+def forget_pass(data: UnlearningData, config: TrainConfig, runtime: Runtime, epoch: int, loss: Loss) -> Phase:
+    """One shuffled pass over D_f, with its own generator per epoch.
+
+    Args:
+        data: where the forget rows come from.
+        config: batch size and augmentation.
+        runtime: root of the generator.
+        epoch: from 0.
+        loss: minimised on each batch; see ``at_rest`` where running statistics must not see the forget set.
+    """
+    generator = runtime.generator("forget", epoch)
+    return Phase(
+        "forget",
+        lambda: data.forget_batches(config.batch_size, generator, augment=config.augment),
+        loss,
+        data.forget_steps(config.batch_size),
+    )
+
+
+def classify(model: Classifier) -> Loss:
+    """Mean cross-entropy of a batch, in whatever mode the model is."""
+    return lambda batch: functional.cross_entropy(model(batch.pixels), batch.target)
+
+
+def fine_tuned(model: Classifier, data: UnlearningData, config: TrainConfig, runtime: Runtime) -> Classifier:
+    """Minimise CE on D_r for the config's epochs, in place: what many methods end with.
+
+    Raises:
+        DivergedError: see ``run_epochs``.
+    """
+    loss = classify(model)
+    return run_epochs(
+        model,
+        lambda epoch: [retain_pass(data, config, runtime, epoch, loss)],
+        config,
+        runtime,
+        validate=data.validator(runtime),
+    )
+
+
+def at_rest(model: Classifier, pixels: torch.Tensor, *, published: bool = False) -> torch.Tensor:
+    """[b, c] logits in training mode while running statistics rest: for passes over the forget set.
+
+    Batch normalisation takes the statistics of the batch, as in training, but does not write them down.  Evaluation
+    mode would not write either, but its gradients are not those of a normalised network: a step that raises the loss
+    then moves the scale of whole layers, and retain passes do not repair it.  A batch of one sample has no statistics
+    of its own and is passed in evaluation mode.
+
+    Args:
+        model: the student.
+        pixels: [b, ...] inputs.
+        published: write the statistics down too, as the authors' code of several methods does.
+    """
+    model.train(published or len(pixels) > 1)
+    with nullcontext() if published or not model.training else resting_statistics(model):
+        logits: torch.Tensor = model(pixels)
+    return logits
+
+
+def among_retain(
+    model: Classifier, data: UnlearningData, config: TrainConfig, runtime: Runtime, epoch: int
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Logits of forget batches that batch normalisation sees in the company of as many retain samples.
+
+    A forget batch of one class has statistics of its own: normalised by them, a push that all its samples share is
+    taken back, and little is forgotten.  The company lends its statistics alone; no loss is taken on it.  Networks
+    without batch normalisation need none, and the batch goes alone.
+
+    Args:
+        model: the student.
+        data: where the company comes from, by REWEIGHT where it is on.
+        config: batch size and augmentation.
+        runtime: root of the generators; the company is counted in its sample-gradients.
+        epoch: from 0.
+
+    Returns:
+        [b, ...] inputs -> [b, c] logits, see ``at_rest``.
+    """
+    if not normalises_by_batch(model):
+        return lambda pixels: at_rest(model, pixels)
+    retain = endless(
+        lambda turn: data.retain_batches(config.batch_size, runtime.generator("company", epoch, turn), augment=config.augment)
+    )
+
+    def logits(pixels: torch.Tensor) -> torch.Tensor:
+        """Those of the forget batch alone."""
+        company = next(retain).pixels[: len(pixels)]
+        runtime.sample_gradients += len(company)
+        return at_rest(model, torch.cat([pixels, company]))[: len(pixels)]
+
+    return logits
+
+
+def normalises_by_batch(model: nn.Module) -> bool:
+    """Whether the answer to a sample depends, in training mode, on the others of its batch."""
+    return any(isinstance(module, _BatchNorm) for module in model.modules())
+
+
+@contextmanager
+def resting_statistics(model: nn.Module) -> Iterator[None]:
+    """No running statistic of batch normalisation is read or written while the context lasts."""
+    tracking = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    for module in tracking:
+        module.track_running_stats = False
+    try:
+        yield
+    finally:
+        for module in tracking:
+            module.track_running_stats = True
+
+
+def distillation(teacher: torch.Tensor, student: torch.Tensor, temperature: float = 1.0) -> torch.Tensor:
+    """T^2 KL(softmax(teacher / T) || softmax(student / T)): summed over classes, averaged over the batch.
+
+    Args:
+        teacher: [b, c] logits.
+        student: [b, c] logits.
+        temperature: T, above 0.
+
+    Returns:
+        Scalar in nats, at least 0 up to rounding; its gradient with respect to ``student`` is T (p_student - p_teacher) / b.
+
+    >>> a, b = torch.tensor([[0.0, 0.0]]), torch.tensor([[2.0, 0.0]])
+    >>> round(float(distillation(a, b)), 4), float(distillation(a, a))
+    (0.4338, 0.0)
+    """
+    return temperature**2 * soft_kl(functional.softmax(teacher.float() / temperature, 1), student.float() / temperature)
+
+
+def soft_kl(target: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
+    """KL(target || softmax(logits)): summed over classes, averaged over the batch.
+
+    Args:
+        target: [b, c] probabilities.
+        logits: [b, c].
+
+    Returns:
+        Scalar in nats; classes with target 0 add nothing.
+    """
+    return functional.kl_div(functional.log_softmax(logits.float(), 1), target, reduction="batchmean")

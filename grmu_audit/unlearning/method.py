@@ -1,0 +1,91 @@
+"""What an unlearning method is, and the registry of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from pydantic import Field
+
+from grmu_audit.models.classifier import Classifier
+from grmu_audit.training.config import TrainConfig
+from grmu_audit.training.runtime import Runtime
+from grmu_audit.unlearning.data import UnlearningData
+from grmu_audit.unlearning.layers import ALL
+from grmu_audit.utils.plugins import Registry
+
+
+class MethodConfig(TrainConfig):
+    """Options that every method has; a method adds its own."""
+
+    keep_best: bool = False
+    """Unlearning returns its last epoch: the best validation epoch may be one that has not forgotten yet."""
+    layers: str = Field(ALL, coerce_numbers_to_str=True)
+    """Which layers move: ``all``, a number (the last k stages with the head), or a layer's name (it and all after it)."""
+    fairness_gap_weight: float = Field(0.0, ge=0, allow_inf_nan=False)
+    """Weight of the penalty on the change of the fairness-gap against the original; 0 leaves it out."""
+    fairness_gap_layers: tuple[str, ...] = ()
+    """Names of the normalisation layers that it is measured at; empty: all of them."""
+    fairness_gap_stat: Literal["var", "std"] = "var"
+    """Whether spread is of variances or of standard deviations."""
+    fairness_gap_point: Literal["input", "output"] = "input"
+    """Activations before or after the normalisation layer."""
+    fairness_gap_by: Literal["class", "group"] = "class"
+    """Whether spread is over classes or over groups."""
+
+
+@dataclass(frozen=True)
+class Log:
+    """A range to be searched with equal chances for each order of magnitude."""
+
+    low: float
+    """Smallest value, above 0."""
+    high: float
+    """Largest value."""
+
+
+Search = Mapping[str, Log | tuple[object, ...]]
+"""Option to the range or the choices that ``--tune`` draws from."""
+Run = Callable[[Classifier, UnlearningData, Any, Runtime], Classifier]
+
+
+@dataclass(frozen=True)
+class Method:
+    """One unlearning method as the catalogue lists it."""
+
+    name: str
+    """Name on the command line."""
+    title: str
+    """What it does, in one line."""
+    run: Run
+    """method(model, data, config, runtime) -> new model; the input model is never changed."""
+    config: type[MethodConfig]
+    """Typed options with defaults that work."""
+    exact: bool
+    """True when the result never saw the forget set."""
+    needs: frozenset[str]
+    """Which of ``retain``, ``forget`` and ``val`` it reads; validation rows that only watch a run are not meant."""
+    reference: str
+    """Where it is described."""
+    cost: str = ""
+    """Sample-gradients as a formula: R, F = retain and forget samples, E = epochs."""
+    moves_statistics: frozenset[str] = frozenset({"retain"})
+    """Which of ``retain`` and ``forget`` may move the running statistics of batch normalisation."""
+    seeded: bool = True
+    """Whether the result depends on the seed when all rows are used as they are."""
+    reweight_default: bool = False
+    """Whether REWEIGHT is on unless it is switched off."""
+    search: Search = field(default_factory=dict)
+    """What ``--tune`` varies, beside the learning rate and the number of epochs where the method trains."""
+    trains: bool = True
+    """Whether it takes steps by the options of training; where it does not, only ``batch_size`` of them has an effect."""
+
+    @property
+    def idle(self) -> frozenset[str]:
+        """Options that have no effect: those of training, batch size apart, in a method that does not train."""
+        return frozenset() if self.trains else frozenset(TrainConfig.model_fields) - {"batch_size"}
+
+
+methods: Registry[Method] = Registry("method", "grmu_audit.methods")
+"""All methods by name."""

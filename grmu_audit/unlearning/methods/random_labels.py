@@ -1,0 +1,200 @@
+"""SalUn: random labels, but only the weights that matter to the forget set may move."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from pydantic import Field
+from torch.nn import functional
+
+from grmu_audit.data.batches import Batch
+from grmu_audit.models.classifier import Classifier
+from grmu_audit.training.config import TrainConfig
+from grmu_audit.training.loop import run_epochs
+from grmu_audit.training.plan import Phase
+from grmu_audit.training.runtime import Runtime
+from grmu_audit.unlearning.blocks.gradients import Tensors, mean_gradient
+from grmu_audit.unlearning.blocks.passes import among_retain, at_rest, classify, forget_pass, normalises_by_batch, retain_pass
+from grmu_audit.unlearning.data import UnlearningData
+from grmu_audit.unlearning.method import Method, MethodConfig, methods
+
+
+def random_labels(count: int, classes: int, generator: torch.Generator) -> torch.Tensor:
+    """[count] labels drawn uniformly from all classes, the true one included, so that P(true) = 1 / classes.
+
+    >>> labels = random_labels(1000, 4, torch.Generator().manual_seed(0))
+    >>> labels.shape, int(labels.min()), int(labels.max())
+    (torch.Size([1000]), 0, 3)
+    """
+    return torch.randint(classes, (count,), generator=generator)
+
+
+def confusing_pass(
+    model: Classifier,
+    data: UnlearningData,
+    config: TrainConfig,
+    runtime: Runtime,
+    epoch: int,
+    *,
+    weight: float = 1.0,
+    published: bool = False,
+) -> Phase:
+    """One pass over D_f that minimises weight x CE(f(x), random label); labels are redrawn per batch.
+
+    Args:
+        model: the student.
+        data: the forget rows, and the retain rows that stand beside them (see ``among_retain``).
+        config: batch size and augmentation.
+        runtime: root of the generators; labels have one of their own.
+        epoch: from 0.
+        weight: of the loss, from 0.
+        published: forget batches alone, in training mode, as the authors' code: running statistics see the forget set.
+    """
+    draws = runtime.generator("labels", epoch)
+    answer = (
+        (lambda pixels: at_rest(model, pixels, published=True))
+        if published
+        else among_retain(model, data, config, runtime, epoch)
+    )
+
+    def confuse(batch: Batch) -> torch.Tensor:
+        """Cross-entropy to random labels."""
+        labels = random_labels(len(batch.rows), model.spec.classes, draws).to(batch.target.device)
+        return weight * functional.cross_entropy(answer(batch.pixels), labels)
+
+    alone = published or not normalises_by_batch(model)
+    return replace(forget_pass(data, config, runtime, epoch, confuse), width=1 if alone else 2)
+
+
+class SalUnConfig(MethodConfig):
+    """Random labelling under a saliency mask."""
+
+    epochs: int = Field(10, ge=1, le=100_000)
+    """Pairs of a forget and a retain pass."""
+    learning_rate: float = Field(0.02, gt=0, allow_inf_nan=False)
+    """Peak learning rate."""
+    density: float = Field(0.5, gt=0, le=1)
+    """rho: share of all weights that may move."""
+    forget_weight: float = Field(1.0, ge=0, allow_inf_nan=False)
+    """alpha of the paper's loss."""
+    as_published: bool = False
+    """Mask gradients only and pass over the forget set alone and in training mode, as the authors' code: weight decay,
+    momentum and running statistics then move what the mask holds."""
+
+
+def salun(model: Classifier, data: UnlearningData, config: SalUnConfig, runtime: Runtime) -> Classifier:
+    """Random labelling of the rho N weights with the largest |grad of CE over D_f| at the trained weights.
+
+    Each epoch: alpha CE(f(x), random label) over D_f, then CE over D_r; weights outside the mask are put back after
+    each step, so they keep their bits.  Forget batches have company as in ``rl``.
+
+    Args:
+        model: a copy that is changed.
+        data: retain and forget rows.
+        config: rho, alpha and the recipe.
+        runtime: device and seed.
+
+    Raises:
+        DivergedError: see ``run_epochs``.
+    """
+    batches = data.source.batches(data.forget, config.batch_size)
+    mask = top_mask(mean_gradient(model, batches, runtime), config.density)
+    keep = classify(model)
+
+    def silence(batch: Batch) -> None:
+        """Zero the gradients outside the mask, which is all that the authors' code does."""
+        for name, parameter in model.named_parameters():
+            if parameter.grad is not None:
+                parameter.grad.mul_(mask[name])
+
+    def plan(epoch: int) -> list[Phase]:
+        """Forget pass, then retain pass."""
+        forget = confusing_pass(model, data, config, runtime, epoch, weight=config.forget_weight, published=config.as_published)
+        phases = [forget, retain_pass(data, config, runtime, epoch, keep)]
+        return [replace(phase, before_step=silence) for phase in phases] if config.as_published else phases
+
+    held = None if config.as_published else mask
+    return run_epochs(model, plan, config, runtime, validate=data.validator(runtime), mask=held)
+
+
+def top_mask(values: Tensors, density: float) -> dict[str, torch.Tensor]:
+    """True for exactly round(density N) of all N entries: those of largest magnitude, the earlier one on a tie.
+
+    >>> values = {"a": torch.tensor([3.0, -1.0]), "b": torch.tensor([[2.0, 0.5]])}
+    >>> {name: mask.tolist() for name, mask in top_mask(values, 0.5).items()}
+    {'a': [True, False], 'b': [[True, False]]}
+    """
+    flat = torch.cat([value.abs().flatten() for value in values.values()])
+    order = torch.sort(flat, descending=True, stable=True).indices
+    mask = torch.zeros(len(flat), dtype=torch.bool, device=flat.device)
+    mask[order[: round(density * len(flat))]] = True
+    parts = torch.split(mask, [value.numel() for value in values.values()])
+    return {name: part.view_as(value) for (name, value), part in zip(values.items(), parts, strict=True)}
+
+
+methods.add(
+    "salun",
+    Method(
+        name="salun",
+        title="random labels on the forget set, restricted to the weights salient for it",
+        run=salun,
+        config=SalUnConfig,
+        exact=False,
+        needs=frozenset({"retain", "forget"}),
+        reference="Fan et al. 2024, SalUn (arXiv 2310.12508)",
+        cost="F + E (R + F), with batch normalisation F + E (R + 2 F)",
+    ),
+)
+
+
+class RlConfig(MethodConfig):
+    """Random labelling."""
+
+    epochs: int = Field(10, ge=1, le=100_000)
+    """Pairs of a forget and a retain pass."""
+    learning_rate: float = Field(0.02, gt=0, allow_inf_nan=False)
+    """Peak learning rate."""
+    as_published: bool = False
+    """Forget batches alone and in training mode, as the authors' code: running statistics then see the forget set."""
+
+
+def rl(model: Classifier, data: UnlearningData, config: RlConfig, runtime: Runtime) -> Classifier:
+    """Each epoch: minimise CE(f(x), random label) over D_f, labels redrawn per batch; then CE over D_r.
+
+    Labels are uniform over all classes, the true one included (Fan et al. 2024).  Where there is batch normalisation,
+    each forget batch is normalised together with as many retain samples, and running statistics do not see it;
+    ``as_published`` passes it alone, in training mode.
+
+    Args:
+        model: a copy that is changed.
+        data: retain and forget rows.
+        config: the recipe.
+        runtime: device and seed; labels have a generator of their own.
+
+    Raises:
+        DivergedError: see ``run_epochs``.
+    """
+    keep = classify(model)
+
+    def plan(epoch: int) -> list[Phase]:
+        """Forget pass, then retain pass."""
+        forget = confusing_pass(model, data, config, runtime, epoch, published=config.as_published)
+        return [forget, retain_pass(data, config, runtime, epoch, keep)]
+
+    return run_epochs(model, plan, config, runtime, validate=data.validator(runtime))
+
+
+methods.add(
+    "rl",
+    Method(
+        name="rl",
+        title="random labels on the forget set, then the retain set",
+        run=rl,
+        config=RlConfig,
+        exact=False,
+        needs=frozenset({"retain", "forget"}),
+        reference="Golatkar et al. 2020; Fan et al. 2024, SalUn",
+        cost="E (R + F), with batch normalisation E (R + 2 F)",
+    ),
+)

@@ -1,0 +1,177 @@
+"""Exact unlearning: train again from fresh weights, without the forget set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from pydantic import Field
+
+from grmu_audit.data.batches import Batch
+from grmu_audit.models.catalog import fresh
+from grmu_audit.models.classifier import Classifier
+from grmu_audit.training.fit import fit
+from grmu_audit.training.loop import run_epochs
+from grmu_audit.training.plan import Phase
+from grmu_audit.training.runtime import Runtime, derive_seed, place
+from grmu_audit.unlearning.blocks.group_dro import GroupDro, balanced, worst_group_accuracy
+from grmu_audit.unlearning.blocks.passes import fine_tuned
+from grmu_audit.unlearning.data import UnlearningData
+from grmu_audit.unlearning.layers import last_stages, restricted
+from grmu_audit.unlearning.method import Method, MethodConfig, methods
+
+
+class RetrainConfig(MethodConfig):
+    """The training recipe, on the retain set."""
+
+    keep_best: bool = True
+    """As in pretraining: the best validation epoch."""
+    keep_best_by: Literal["average", "worst_group"] = "average"
+    """Validation accuracy that the best epoch is chosen by."""
+    group_dro: bool = False
+    """Minimise the loss of the groups that are served worst (Group-DRO) instead of the mean."""
+    dro_step_size: float = Field(0.01, gt=0, allow_inf_nan=False)
+    """eta: step size of the group weights."""
+    dro_adjustment: float = Field(0.0, ge=0, allow_inf_nan=False)
+    """C: generalisation adjustment C / sqrt(n_g)."""
+    dro_balanced: bool = True
+    """Draw every group equally often with Group-DRO; REWEIGHT sampling takes its place where it is on."""
+
+
+def retrain(model: Classifier, data: UnlearningData, config: RetrainConfig, runtime: Runtime) -> Classifier:
+    """Fresh weights in every layer, full recipe on D_r: mean cross-entropy, or Group-DRO's worst groups.
+
+    Where pretraining started from given weights, this training starts from them again.
+
+    Args:
+        model: only its architecture and start weights are read.
+        data: retain and validation rows are read, the forget set never.
+        config: the recipe; see ``GroupDro`` for its options.
+        runtime: device and seed; the initialisation is drawn from ``runtime.seed``.
+
+    Raises:
+        InputError: pretraining started from weights that are not at hand.
+        DivergedError: see ``run_epochs``.
+    """
+    start = fresh(model, derive_seed(runtime.seed, "init"))
+    place(start, runtime.device)
+    if not config.group_dro and config.keep_best_by == "average":
+        return fit(start, data.source, data.retain, data.val, config, runtime, weights=data.retain_weights)
+    return _group_wise(start, data, config, runtime)
+
+
+def _group_wise(start: Classifier, data: UnlearningData, config: RetrainConfig, runtime: Runtime) -> Classifier:
+    """Group-DRO, or the choice of the epoch by the worst group."""
+    counts = torch.bincount(torch.from_numpy(data.groups_of(data.retain)), minlength=data.source.groups)
+    dro = GroupDro(counts.to(runtime.device), config.dro_step_size, config.dro_adjustment) if config.group_dro else None
+    weights = data.retain_weights
+    if weights is None and config.group_dro and config.dro_balanced:
+        weights = balanced(data.groups_of(data.retain))
+
+    def loss(batch: Batch) -> torch.Tensor:
+        """Worst groups, or the mean."""
+        if dro is not None:
+            return dro(start, batch)
+        return torch.nn.functional.cross_entropy(start(batch.pixels), batch.target)
+
+    def plan(epoch: int) -> list[Phase]:
+        """One pass over the retain set."""
+        order = runtime.generator("train", epoch)
+        return [
+            Phase(
+                "train",
+                lambda: data.source.batches(data.retain, config.batch_size, order, weights=weights, augment=config.augment),
+                loss,
+                data.retain_steps(config.batch_size),
+            )
+        ]
+
+    chosen = config.keep_best and len(data.val) > 0
+    runtime.facts["epoch_kept_by"] = f"{config.keep_best_by} validation accuracy" if chosen else "last"
+    result = run_epochs(start, plan, config, runtime, validate=_validator(data, config, runtime), state=dro)
+    if dro is not None:
+        runtime.facts["group_weights"] = [round(float(q), 6) for q in dro.q]
+    return result
+
+
+def _validator(data: UnlearningData, config: RetrainConfig, runtime: Runtime) -> Callable[[Classifier], float] | None:
+    if config.keep_best_by == "average" or not len(data.val):
+        return data.validator(runtime)
+    return lambda model: worst_group_accuracy(model, data, runtime)
+
+
+methods.add(
+    "retrain",
+    Method(
+        name="retrain",
+        title="train again from fresh weights without the forget set",
+        run=retrain,
+        config=RetrainConfig,
+        exact=True,
+        needs=frozenset({"retain"}),
+        reference="by definition; REWEIGHT: De Min et al., Group-robust Machine Unlearning; Group-DRO: Sagawa et al. 2020",
+        cost="E R",
+    ),
+)
+
+
+class EuKConfig(MethodConfig):
+    """How many stages move, and the recipe for them."""
+
+    last: int = Field(2, ge=1)
+    """k: how many of the last stages move, the head among them."""
+    epochs: int = Field(15, ge=1, le=100_000)
+    """Passes over the retain set."""
+    learning_rate: float = Field(0.05, gt=0, allow_inf_nan=False)
+    """Peak learning rate, that of training."""
+
+
+def eu_k(model: Classifier, data: UnlearningData, config: EuKConfig, runtime: Runtime) -> Classifier:
+    """Give the last k stages what pretraining started with (drawn anew, or start weights), then minimise CE on D_r over them.
+
+    Every parameter and running statistic of the k stages is drawn again, in nested layers too; the head is among
+    them.  The other stages rest, their running statistics too, and still know the forget set: the method is not exact.
+
+    Args:
+        model: a copy that is changed.
+        data: only retain rows are trained on.
+        config: k and the recipe.
+        runtime: device and seed.
+
+    Raises:
+        InputError: the network has fewer than k stages.
+        DivergedError: see ``fine_tuned``.
+    """
+    with restricted(model, str(config.last)):
+        reset(model, config.last, derive_seed(runtime.seed, "init"))
+        return fine_tuned(model, data, config, runtime)
+
+
+def reset(model: Classifier, last: int, seed: int) -> None:
+    """Give the last stages, in place, what the architecture starts with; modules that are frozen keep what they have."""
+    initial = fresh(model, seed).state_dict()
+    inside = {id(module) for stage in last_stages(model, last) for root in stage.modules for module in root.modules()}
+    with torch.no_grad():
+        for path, module in model.named_modules():
+            own = dict(module.named_parameters(recurse=False))
+            if id(module) in inside and all(p.requires_grad for p in own.values()):
+                for name, value in (*own.items(), *module.named_buffers(recurse=False)):
+                    key = f"{path}.{name}"
+                    if key in initial:
+                        value.copy_(initial[key])
+
+
+methods.add(
+    "eu_k",
+    Method(
+        name="eu_k",
+        title="the last k stages trained again from fresh weights",
+        run=eu_k,
+        config=EuKConfig,
+        exact=False,
+        needs=frozenset({"retain"}),
+        reference="Goel et al. 2022 (arXiv 2201.06640)",
+        cost="E R, backward through k stages only",
+    ),
+)

@@ -1,0 +1,116 @@
+"""Use case: the whole story on real images, offline, in a few minutes on two cores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from grmu_audit.data.catalog import DataSpec
+from grmu_audit.errors import BreachError, InconclusiveError
+from grmu_audit.policy import load_named
+from grmu_audit.records import Group, ModelRef
+from grmu_audit.workflows.audits.pipeline import audit
+from grmu_audit.workflows.audits.publication import Audited
+from grmu_audit.workflows.forget_requests import read_request, sample
+from grmu_audit.workflows.release import promote
+from grmu_audit.workflows.session import Session
+from grmu_audit.workflows.versions.creation import checked
+from grmu_audit.workflows.versions.pretraining import pretrain
+from grmu_audit.workflows.versions.unlearning import unlearn
+
+NAME = "photodigits"
+"""Model name of the demo."""
+RARE = Group(1, 0)
+"""Digits 5-9 on the photograph that is rare for them."""
+Say = Callable[[str], None]
+"""Receives one line of the story."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One version in the summary."""
+
+    what: str
+    """In words."""
+    version: ModelRef
+    """The version."""
+    audited: Audited
+    """An audit that holds its numbers."""
+    subject: str
+    """Its subject name in that audit."""
+    verdict: str
+    """Verdict and what became of it, or empty."""
+
+
+@dataclass(frozen=True)
+class Story:
+    """What the demo did."""
+
+    rows: tuple[Row, ...]
+    """Versions in order."""
+    good: Audited
+    """Audit of MIU."""
+    bad: Audited
+    """Audit of gradient ascent."""
+    promoted: bool
+    """Whether MIU became champion."""
+    blocked: bool
+    """Whether gradient ascent was refused."""
+
+
+def demo(session: Session, out: Path, say: Say, seed: int = 0) -> Story:
+    """Pretrain, sample a forget set, retrain twice, unlearn twice, audit, promote one, block one.
+
+    Args:
+        session: store, key, device.
+        out: folder for the forget list and the reports.
+        say: receives the story line by line.
+        seed: of data, training and sampling.
+
+    Raises:
+        GrmuAuditError: any failure of a step.
+    """
+    say("1. pretrain a classifier (digits 5-9 against 0-4) on all training images")
+    base = pretrain(session, NAME, DataSpec("photodigits", {"seed": seed}), settings={}, seed=seed)
+    ids = out / "ids.csv"
+    out.mkdir(parents=True, exist_ok=True)
+    dataset = session.dataset_of(base)
+    count = sample(session, dataset, ids, groups=[RARE], ratio=0.5, seed=seed)
+    say(f"2. half of the rare group asks to be forgotten: {count} ids in {ids}")
+    request = read_request(session, ids, dataset, base)
+    passed = len(checked(dataset, request).results)
+    say(f"3. check the data under the request: {passed} quality checks passed")
+    say("4. retrain without them, plain and with REWEIGHT: the exact references")
+    plain = unlearn(session, base.label, ids, method="retrain", reweight=False, seed=seed)
+    weighted = unlearn(session, base.label, ids, method="retrain", reweight=True, seed=seed)
+    say("5. unlearn with MIU, audit, promote")
+    good, promoted = _try(session, base, ids, "miu", out, seed)
+    say("6. unlearn with gradient ascent at a careless rate, audit, try to promote")
+    bad, through = _try(session, base, ids, "gradient_ascent", out, seed, {"learning_rate": 2e-3})
+    rows = (
+        Row("pretrain", base, good, "baseline", ""),
+        Row("retrain", plain, good, "reference#2", ""),
+        Row("retrain + REWEIGHT", weighted, good, "reference#1", "reference"),
+        Row("MIU", good.ref, good, "candidate", _outcome(good, promoted)),
+        Row("gradient ascent", bad.ref, bad, "candidate", _outcome(bad, through)),
+    )
+    return Story(rows, good, bad, promoted, not through)
+
+
+def _try(
+    session: Session, base: ModelRef, ids: Path, method: str, out: Path, seed: int, settings: Mapping[str, object] | None = None
+) -> tuple[Audited, bool]:
+    """Unlearn, audit, and promote if the policy lets it through."""
+    ref = unlearn(session, base.label, ids, method=method, seed=seed, settings=settings)
+    audited = audit(session, ref.label, policy=load_named("default"), out=out / method.replace("_", "-"))
+    try:
+        promote(session, ref.label, reason="demo")
+    except (BreachError, InconclusiveError):
+        return audited, False
+    return audited, True
+
+
+def _outcome(audited: Audited, promoted: bool) -> str:
+    verdict = audited.audit.verdict
+    return f"{verdict.decision if verdict else 'not judged'}, {'champion' if promoted else 'blocked'}"

@@ -1,0 +1,212 @@
+"""Erasure records: one for each request of a forget list, kept with the run that serves them; which are still open."""
+
+from __future__ import annotations
+
+import calendar
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from grmu_audit.errors import ForgetListError, InputError, IntegrityError, NotFoundError
+from grmu_audit.evidence import pseudonym, set_digest
+from grmu_audit.records import ForgetRequest, ModelRef
+from grmu_audit.records.lineage import ErasureRecord, SystemRecord
+from grmu_audit.tracking.names import ERASURE
+from grmu_audit.utils import canonical_json
+
+if TYPE_CHECKING:
+    from grmu_audit.tracking import Store
+    from grmu_audit.workflows.session import Session
+
+SHOWN_REQUESTS = 5
+"""Request ids that a report names; it counts the others."""
+UNNAMED = "unnamed"
+"""Request id of rows that have none."""
+
+
+class _System(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    name: str = Field(min_length=1, max_length=200)
+    state: Literal["erased", "scheduled", "retained"]
+    reason: str = Field("", max_length=2000)
+
+
+class _Systems(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    systems: list[_System]
+
+
+@dataclass(frozen=True)
+class OpenRequest:
+    """One request as ``requests list`` shows it."""
+
+    model: str
+    """Registered model."""
+    version: str
+    """Version that was made without the data."""
+    record: ErasureRecord
+    """The record."""
+    answered_at: str | None
+    """Date of the answer, from the ledger; None while it is open."""
+    overdue: bool
+    """Whether it is open and its due date has passed."""
+
+
+def read_systems(path: Path) -> tuple[SystemRecord, ...]:
+    """The operator's list of systems: ``systems:`` with ``name``, ``state`` and ``reason`` each.
+
+    Raises:
+        InputError: every error of the file with its line.
+    """
+    from grmu_audit.utils import load_yaml
+
+    return tuple(SystemRecord(s.name, s.state, s.reason) for s in load_yaml(path, _Systems, InputError).systems)
+
+
+def due(received: date) -> date:
+    """One month later, on the same day or the last of a shorter month (GDPR 12(3) as recorded, without its extension).
+
+    >>> due(date(2026, 1, 31))
+    datetime.date(2026, 2, 28)
+    """
+    year, month = received.year + received.month // 12, received.month % 12 + 1
+    return date(year, month, min(received.day, calendar.monthrange(year, month)[1]))
+
+
+def erasure_records(request: ForgetRequest, key: bytes, systems: Sequence[SystemRecord] = ()) -> tuple[ErasureRecord, ...]:
+    """One record for each request id of a list, in order of first appearance.
+
+    Raises:
+        ForgetListError: a date of receipt that is none.
+    """
+    rows: dict[str, list[int]] = {}
+    for index, name in enumerate(_column(request, "request_id")):
+        rows.setdefault(name or UNNAMED, []).append(index)
+    return tuple(_record(request, name, found, key, tuple(systems)) for name, found in rows.items())
+
+
+def erasure_artifact(records: Sequence[ErasureRecord]) -> bytes:
+    """The records as the artifact of a run."""
+    return canonical_json({"schema": "grmu-audit/erasure/v1", "records": [asdict(record) for record in records]})
+
+
+def open_requests(store: Store, name: str, *, today: date | None = None) -> list[OpenRequest]:
+    """All requests that versions of a model were made for, each with its newest version, by due date; those without one last.
+
+    Raises:
+        IntegrityError: a stored record is damaged, or the ledger is.
+    """
+    from grmu_audit.tracking import read_ledger
+
+    when = today or datetime.now(UTC).date()
+    answers = [n.entry for n in read_ledger(store, name).entries if n.entry.kind == "answer"]
+    answered = {str(entry.request): entry.time for entry in answers}
+    found: dict[tuple[str, str], OpenRequest] = {}
+    for ref in store.versions(name):
+        content = store.run_artifact(ref.run_id, ERASURE) if ref.run_id else None
+        for record in _read(content, ref.label) if content else ():
+            time = answered.get(record.request_id)
+            late = time is None and record.due_at is not None and not when.isoformat() <= record.due_at
+            found[record.request_id, record.digest] = OpenRequest(name, ref.version, record, time, late)
+    return sorted(
+        found.values(), key=lambda r: (r.record.due_at is None, r.record.due_at or "", r.record.request_id, int(r.version))
+    )
+
+
+def request_fields(store: Store, ref: ModelRef) -> dict[str, object]:
+    """What the erasure records of a version's run say, for the Request and Systems blocks of its report; empty without records.
+
+    Several requests are shown together: all their ids, the earliest receipt and the earliest due date.
+
+    Raises:
+        IntegrityError: a stored record is damaged.
+    """
+    content = store.run_artifact(ref.run_id, ERASURE) if ref.run_id else None
+    records = _read(content, ref.label) if content else []
+    names = [record.request_id for record in records if record.request_id != UNNAMED]
+    fields: dict[str, object] = {
+        "request_id": _first_few(names),
+        "request_ids": names,
+        "subject": _first_few(list(dict.fromkeys(r.subject for r in records if r.subject))),
+        "received_at": min((r.received_at for r in records if r.received_at), default=None),
+        "due_at": min((r.due_at for r in records if r.due_at), default=None),
+        "ground": "; ".join(dict.fromkeys(r.ground for r in records if r.ground)),
+        "systems": {s.name: f"{s.state}: {s.reason}" if s.reason else s.state for r in records[:1] for s in r.systems},
+    }
+    return {key: value for key, value in fields.items() if value}
+
+
+def _first_few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN_REQUESTS} more" if len(names) > SHOWN_REQUESTS else ""
+    return ", ".join(names[:SHOWN_REQUESTS]) + more
+
+
+def answer(session: Session, name: str, request_id: str, note: str = "") -> int:
+    """Enter in the ledger that a request was answered now; returns the entry's number.
+
+    Raises:
+        NotFoundError: no version of the model was made for that request.
+        InputError: it was answered already.
+    """
+    from grmu_audit.tracking import read_ledger
+    from grmu_audit.tracking.ledger import append
+    from grmu_audit.utils.clock import timestamp
+
+    known = [r for r in open_requests(session.store, name) if r.record.request_id == request_id]
+    if not known:
+        raise NotFoundError(f"no version of {name} was made for the request {request_id[:80]!r}: see 'grmu-audit requests list'")
+    if known[0].answered_at is not None:
+        raise InputError(f"the request {request_id[:80]!r} of {name} was answered on {known[0].answered_at}")
+    ref = session.store.resolve(f"{name}/{known[-1].version}")
+    entry = read_ledger(session.store, name).note(
+        "answer", version=ref.version, request=request_id, actor=session.actor, time=timestamp(), reason=note
+    )
+    return append(session.store, entry, ref).number
+
+
+def _column(request: ForgetRequest, name: str) -> tuple[str, ...]:
+    return request.columns.get(name) or ("",) * len(request.ids)
+
+
+def _record(
+    request: ForgetRequest, name: str, rows: Sequence[int], key: bytes, systems: tuple[SystemRecord, ...]
+) -> ErasureRecord:
+    def first(column: str) -> str | None:
+        values = [_column(request, column)[i] for i in rows]
+        return next((value for value in values if value), None)
+
+    dates = [_date(value) for i in rows if (value := _column(request, "received_at")[i])]
+    received = min(dates, default=None)
+    subject = first("subject")
+    return ErasureRecord(
+        request_id=name,
+        rows=len(rows),
+        digest=set_digest(key, [request.ids[i] for i in rows]),
+        subject=pseudonym(key, subject) if subject else None,
+        received_at=received.isoformat() if received else None,
+        due_at=due(received).isoformat() if received else None,
+        ground=first("ground"),
+        systems=systems,
+    )
+
+
+def _date(text: str) -> date:
+    try:
+        return datetime.fromisoformat(text).date()
+    except ValueError:
+        raise ForgetListError(f"received_at {text[:40]!r} is no date: write it as YYYY-MM-DD") from None
+
+
+def _read(content: bytes, label: str) -> list[ErasureRecord]:
+    try:
+        rows: list[dict[str, Any]] = json.loads(content)["records"]
+        return [ErasureRecord(**{**row, "systems": tuple(SystemRecord(**s) for s in row["systems"])}) for row in rows]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise IntegrityError(f"{ERASURE} of {label} is damaged ({type(error).__name__})") from None

@@ -1,0 +1,241 @@
+"""Forget requests: sampled, read, checked, and stored without a single id."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grmu_audit.data.forget import (
+    check_forget_list,
+    class_of_text,
+    composition,
+    earlier_ids,
+    group_name,
+    group_of_text,
+    preset_groups,
+    read_forget_list,
+    read_sidecar,
+    request_groups,
+    sample_forget,
+    splits,
+    write_forget_list,
+)
+from grmu_audit.errors import InputError, IntegrityError
+from grmu_audit.evidence import pseudonyms
+from grmu_audit.records import ForgetRequest, Group, GroupCount, ModelRef, Splits
+from grmu_audit.tracking.names import REQUEST
+from grmu_audit.workflows.session import Session
+
+if TYPE_CHECKING:
+    from grmu_audit.data.dataset import Dataset
+
+SIDECAR_FIELDS = ("how", "groups", "ratio", "seed", "dataset")
+"""Fields of a sidecar that may be shown."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A checked request with what follows from it."""
+
+    forget: ForgetRequest
+    """Ids and digest; stays in memory."""
+    splits: Splits
+    """Row numbers by role."""
+    groups: tuple[GroupCount, ...]
+    """Group table."""
+    dominant: tuple[Group, ...]
+    """Group(s) that give the forget set."""
+    names: tuple[str, ...]
+    """Pseudonyms of the forget set: of this request and of all earlier ones of the lineage."""
+    made: dict[str, object]
+    """How the list was made, from its sidecar."""
+
+
+@dataclass(frozen=True)
+class StoredRequest:
+    """A request as read back from a run: no id in it."""
+
+    digest: str
+    """Keyed digest of the forget set, the union of all requests of the lineage."""
+    names: frozenset[str]
+    """Pseudonyms of the forget set."""
+    dominant: tuple[Group, ...]
+    """Group(s) that give the forget set."""
+    groups: tuple[GroupCount, ...]
+    """Group table."""
+    made: dict[str, object]
+    """How the list was made."""
+
+
+def read_request(session: Session, path: Path, dataset: Dataset, parent: ModelRef | None = None) -> Request:
+    """Read and check a forget list against a dataset; what earlier requests of the lineage named stays in the forget set.
+
+    Raises:
+        InputError: the operator's key is not the one that the lineage's pseudonyms were made with.
+        ForgetListError: every defect with its row number.
+    """
+    header = dataset.header
+    parsed = read_forget_list(path)
+    request = check_forget_list(
+        parsed,
+        dataset.frame,
+        session.key,
+        earlier=earlier_ids(dataset.frame, session.key, _forgotten(session, parent)),
+        class_names=header.class_names,
+        attribute_names=header.attribute_names,
+    )
+    parts = splits(dataset.frame, request)
+    table = composition(dataset.frame, parts, header.class_names, header.attribute_names)
+    made = {k: v for k, v in (read_sidecar(path) or {}).items() if k in SIDECAR_FIELDS}
+    named = [Group(int(t), int(a)) for t, a in made.get("groups", [])]  # type: ignore[attr-defined]
+    if {(r.group.target, r.group.attribute) for r in table if r.forget} != {(g.target, g.attribute) for g in named}:
+        named = []
+    return Request(request, parts, table, request_groups(table, named), tuple(pseudonyms(session.key, request.forget_set)), made)
+
+
+def require_key_of_model(session: Session, name: str) -> None:
+    """Return when the versions of a model, if there are any, were made with the operator's key.
+
+    Raises:
+        InputError: the newest was made with another key.
+    """
+    versions = session.store.versions(name)
+    if versions:
+        session.require_key(versions[-1])
+
+
+def _forgotten(session: Session, ref: ModelRef | None) -> frozenset[str]:
+    """Pseudonyms of all requests that the version and its ancestors were made for.
+
+    Raises:
+        InputError: one of them was made with another key.
+        IntegrityError: a stored request is missing or damaged.
+    """
+    gone: set[str] = set()
+    while ref is not None:
+        session.require_key(ref)
+        if ref.forget_digest:
+            gone |= stored_request(session, ref).names
+        ref = session.store.resolve(ref.parent) if ref.parent else None
+    return frozenset(gone)
+
+
+def request_artifact(request: Request) -> dict[str, Any]:
+    """What a run stores of a request."""
+    return {
+        "schema": "grmu-audit/request/v1",
+        "digest": request.forget.forget_digest,
+        "count": len(request.names),
+        "request": {"digest": request.forget.digest, "count": len(request.forget.ids), "repeated": request.forget.repeated},
+        "pseudonyms": sorted(request.names),
+        "dominant_groups": [[g.target, g.attribute] for g in request.dominant],
+        "groups": [
+            {"group": [r.group.target, r.group.attribute], "name": r.name}
+            | {part: getattr(r, part) for part in ("train", "retain", "forget", "val", "test")}
+            for r in request.groups
+        ],
+        "made": request.made,
+    }
+
+
+def stored_request(session: Session, ref: ModelRef) -> StoredRequest:
+    """The request that a version was made for.
+
+    Raises:
+        InputError: the version was not made for a request.
+        IntegrityError: what is stored is missing or damaged.
+    """
+    if not ref.forget_digest or not ref.run_id:
+        raise InputError(f"{ref.label} was made without a forget request")
+    data = session.store.run_artifact(ref.run_id, REQUEST)
+    try:
+        tree = json.loads(data or b"")
+        stored = StoredRequest(
+            digest=str(tree["digest"]),
+            names=frozenset(map(str, tree["pseudonyms"])),
+            dominant=tuple(Group(int(t), int(a)) for t, a in tree["dominant_groups"]),
+            groups=tuple(GroupCount(**{**row, "group": Group(*row["group"])}) for row in tree["groups"]),
+            made=dict(tree["made"]),
+        )
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise IntegrityError(f"{REQUEST} of {ref.label} is missing or damaged ({type(error).__name__})") from None
+    if stored.digest != ref.forget_digest:
+        raise IntegrityError(f"{REQUEST} of {ref.label} belongs to another forget set than the version's tag says")
+    return stored
+
+
+@dataclass(frozen=True)
+class Draw:
+    """How a forget set is drawn: exactly one of groups, a class, a subject, a preset, or random."""
+
+    groups: tuple[str, ...] = ()
+    """Groups as ``1,0`` or ``blond / male``."""
+    class_: str | None = None
+    """Class by name or number."""
+    subject: str | None = None
+    """Subject whose samples are drawn."""
+    random: bool = False
+    """From all training samples."""
+    preset: str | None = None
+    """Name in ``data.forget.PRESETS``."""
+    ratio: float = 0.5
+    """Share of the samples, in (0, 1]."""
+    seed: int = 0
+    """Seed of the draw."""
+
+
+def sample(session: Session, dataset: Dataset, out: Path, *, groups: Sequence[Group], ratio: float, seed: int) -> int:
+    """``draw_list`` for groups by their codes; returns the size of the forget set."""
+    return draw_list(dataset, out, Draw(tuple(f"{g.target},{g.attribute}" for g in groups), ratio=ratio, seed=seed))
+
+
+def draw_list(dataset: Dataset, out: Path, draw: Draw) -> int:
+    """Draw a forget set from the training split and write it with its sidecar; returns its size.
+
+    Raises:
+        InputError: none or several ways to draw, nothing to draw from, or a ratio outside (0, 1].
+        ForgetListError: the draw would empty the training set, a class or a group.
+    """
+    header = dataset.header
+    if sum(map(bool, (draw.groups, draw.class_, draw.subject, draw.random, draw.preset))) != 1:
+        raise InputError("choose exactly one of a group, a class, a subject, a preset, or random")
+    if draw.subject is not None and not header.subject_name:
+        raise InputError(f"{header.name} has no subjects: draw from groups, a class, or at random")
+    named = preset_groups(draw.preset, header) if draw.preset else [group_of_text(text, header) for text in draw.groups]
+    groups = tuple(sorted(set(named)))
+    class_ = class_of_text(draw.class_, header) if draw.class_ is not None else None
+    ids = sample_forget(
+        dataset.frame,
+        groups=groups,
+        class_=class_,
+        subject=draw.subject,
+        random=draw.random,
+        ratio=draw.ratio,
+        seed=draw.seed,
+        class_names=header.class_names,
+        attribute_names=header.attribute_names,
+    )
+    write_forget_list(out, ids, _sidecar(dataset, draw, groups, class_))
+    return len(ids)
+
+
+def _sidecar(dataset: Dataset, draw: Draw, groups: Sequence[Group], class_: int | None) -> dict[str, object]:
+    """How the list was made; a subject is not named."""
+    header = dataset.header
+    if groups:
+        what = "; ".join(group_name(group, header.class_names, header.attribute_names) for group in groups)
+    elif class_ is not None:
+        what = f"class {header.class_names[class_]}"
+    else:
+        what = "one subject" if draw.subject is not None else "all groups, at random"
+    return {
+        "how": f"{draw.ratio:g} of the training samples of: {what}" + (f" (preset {draw.preset})" if draw.preset else ""),
+        **({"groups": [[g.target, g.attribute] for g in groups]} if groups else {}),
+        "ratio": draw.ratio,
+        "seed": draw.seed,
+        "dataset": header.name,
+        "dataset_sha256": dataset.digest,
+    }

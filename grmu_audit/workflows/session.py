@@ -1,0 +1,117 @@
+"""What every use case with a registry needs: the store, the operator's key, and where to compute."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from grmu_audit.data.catalog import DataSpec
+from grmu_audit.errors import InputError, IntegrityError
+from grmu_audit.evidence import KEY_FILE_VARIABLE, key_check, key_path, load_key
+from grmu_audit.records import ModelRef
+
+if TYPE_CHECKING:
+    import torch
+
+    from grmu_audit.data.dataset import Dataset
+    from grmu_audit.tracking import Store
+    from grmu_audit.training.runtime import EpochLog, Runtime
+
+
+@dataclass
+class Session:
+    """One invocation; nothing is opened before it is used."""
+
+    tracking_uri: str | None = None
+    """MLflow tracking server; None: ``MLFLOW_TRACKING_URI``, else SQLite under ``root``."""
+    registry_uri: str | None = None
+    """MLflow model registry; None: ``MLFLOW_REGISTRY_URI``, else the tracking server."""
+    root: Path = Path("mlruns")
+    """Folder of the embedded store."""
+    device: str = "auto"
+    """``auto``, ``cpu``, ``cuda``, ``cuda:1``."""
+    precision: str = "auto"
+    """``auto``, ``fp32``, ``bf16``."""
+    progress: bool = True
+    """Whether long work shows its progress on stderr."""
+    actor: str = "unknown"
+    """Who acts, for the ledger."""
+    _datasets: dict[str, Dataset] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def store(self) -> Store:
+        """The tracking store.
+
+        Raises:
+            EnvironmentFailure: it cannot be reached.
+        """
+        from grmu_audit.tracking import open_store
+
+        return open_store(self.tracking_uri, self.registry_uri, root=self.root)
+
+    @cached_property
+    def key(self) -> bytes:
+        """The operator's key for pseudonyms."""
+        return load_key()
+
+    def dataset(self, spec: DataSpec) -> Dataset:
+        """The dataset of a spec, read once per session."""
+        from grmu_audit.data.catalog import load_dataset
+        from grmu_audit.utils import canonical_json
+
+        name = canonical_json([spec.name, spec.options]).decode()
+        if name not in self._datasets:
+            self._datasets[name] = load_dataset(spec, progress=self.progress)
+        return self._datasets[name]
+
+    def dataset_of(self, ref: ModelRef) -> Dataset:
+        """The dataset that a version was trained on, found through its tags.
+
+        Raises:
+            InputError: the version names no dataset.
+            IntegrityError: the dataset is not what it was at training time.
+        """
+        dataset = self.dataset(data_spec(ref))
+        if ref.data_digest != dataset.digest:
+            raise IntegrityError(
+                f"{ref.label} was trained on data of digest {ref.data_digest}, but {dataset.header.name!r} now has "
+                f"{dataset.digest}: restore the data, or train a new version on it"
+            )
+        return dataset
+
+    def require_key(self, ref: ModelRef) -> None:
+        """Return when the operator's key is the one that the version's pseudonyms were made with, or it does not say.
+
+        Raises:
+            InputError: it is another key: no forgotten id would be recognised.
+        """
+        if ref.key_check is not None and ref.key_check != key_check(self.key):
+            raise InputError(
+                f"the pseudonyms of {ref.label} were made with another key than the one in {key_path()}: "
+                f"point {KEY_FILE_VARIABLE} at the key that they were made with"
+            )
+
+    def runtime(self, seed: int, title: str | None, log: EpochLog | None = None) -> Runtime:
+        """Device, precision and seed of one run."""
+        from grmu_audit.training.runtime import Runtime, choose_device, choose_precision
+
+        device: torch.device = choose_device(self.device)
+        runtime = Runtime(device=device, seed=seed, precision=choose_precision(self.precision, device))
+        if log is not None:
+            runtime.log = log
+        runtime.progress = title if self.progress else None
+        return runtime
+
+
+def data_spec(ref: ModelRef) -> DataSpec:
+    """The data spec in a version's configuration.
+
+    Raises:
+        InputError: there is none.
+    """
+    tree = ref.config.get("data")
+    if not isinstance(tree, dict) or "name" not in tree:
+        raise InputError(f"{ref.label} does not say which dataset it was trained on: it was not registered by this tool")
+    return DataSpec(name=str(tree["name"]), options=dict(tree.get("options", {})))

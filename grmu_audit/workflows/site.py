@@ -1,0 +1,113 @@
+"""Use case: a static register of all audits of a store, one folder that any web server or CI pages host can serve."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from grmu_audit.errors import GrmuAuditError, InconclusiveError
+from grmu_audit.records import Audit, ModelRef
+from grmu_audit.report import RegisterEntry, RegisterModel, RegisterRequest, render_html, render_register
+from grmu_audit.report.content.sentences import moment
+from grmu_audit.utils import sha256_hex, write_atomic
+from grmu_audit.utils.clock import now
+from grmu_audit.workflows.audits.stored import newest
+from grmu_audit.workflows.erasure import UNNAMED, open_requests
+from grmu_audit.workflows.release import history
+from grmu_audit.workflows.session import Session
+
+REPORTS = "reports"
+"""Folder of the reports inside the register."""
+
+
+def site(
+    session: Session,
+    out: Path,
+    *,
+    names: Sequence[str] = (),
+    branding: Path | None = None,
+    templates: Path | None = None,
+    today: date | None = None,
+) -> int:
+    """Write ``index.html`` and a report of each audited version.
+
+    Args:
+        session: store.
+        out: folder; made if need be.  Files of an earlier register of the same versions are replaced.
+        names: models to list; none: all.
+        branding: branding file of the reports.
+        templates: folder whose templates go first.
+        today: date by which a request is overdue; None: the current UTC date.
+
+    Returns:
+        How many versions are listed.
+    """
+    models = []
+    for name in names or session.store.models():
+        aliases: dict[str, list[str]] = {}
+        for alias, version in sorted(session.store.aliases(name).items()):
+            aliases.setdefault(version, []).append(alias)
+        versions = list(reversed(session.store.versions(name)))
+        found = [(ref, *_audit(session, ref)) for ref in versions]
+        entries = []
+        for ref, audit, after, problem in found:
+            page = _write(audit, after, ref, out, branding, templates) if audit is not None else ""
+            entries.append(_entry(ref, audit, problem, page, tuple(aliases.get(ref.version, ()))))
+        models.append(RegisterModel(name, tuple(entries), tuple(_requests(session, name)), tuple(_ledger(session, name))))
+    moment_of_today = today or date.fromisoformat(now()[:10])
+    write_atomic(out / "index.html", render_register(models, today=moment_of_today, template_dir=templates).encode())
+    return sum(len(model.entries) for model in models)
+
+
+def _audit(session: Session, ref: ModelRef) -> tuple[Audit | None, dict[str, Any], str]:
+    """The newest audit with what came after it, or why it cannot be relied on; neither where there never was one."""
+    try:
+        return *newest(session.store, ref), ""
+    except InconclusiveError:
+        return None, {}, ""
+    except GrmuAuditError as error:
+        return None, {}, str(error)
+
+
+def _write(audit: Audit, after: dict[str, Any], ref: ModelRef, out: Path, branding: Path | None, templates: Path | None) -> str:
+    """Write a report under a name that no model name can bend; returns its address from the register."""
+    name = f"{quote(ref.name, safe='').replace('%', '_')[:80]}-{ref.version}-{sha256_hex(ref.label.encode())[:8]}.html"
+    write_atomic(out / REPORTS / name, render_html(audit, template_dir=templates, branding=branding, after=after).encode())
+    return f"{REPORTS}/{quote(name)}"
+
+
+def _entry(ref: ModelRef, audit: Audit | None, problem: str, page: str, aliases: tuple[str, ...]) -> RegisterEntry:
+    verdict = audit.verdict if audit is not None else None
+    state, word = ("breach", "EVIDENCE DAMAGED") if problem else ("not-judged", "NOT JUDGED" if audit else "NOT AUDITED")
+    if verdict is not None:
+        state, word = verdict.decision.value.lower(), verdict.decision.value
+    method = " + ".join(part for part in (ref.method or "", "REWEIGHT" if ref.reweight else "") if part)
+    created = moment(audit.record.get("created")) if audit is not None else ""
+    policy = verdict.policy if verdict is not None else ""
+    return RegisterEntry(ref.label, ref.role, method, state, word, policy, created, aliases, page, problem)
+
+
+def _requests(session: Session, name: str) -> list[RegisterRequest]:
+    """The erasure requests of a model, by due date; rows of a forget list without an id stand as one forget set."""
+    try:
+        found = open_requests(session.store, name)
+    except GrmuAuditError as error:
+        return [RegisterRequest(f"damaged: {error}", name, "", "", "")]
+    shown = []
+    for request in found:
+        record, label = request.record, f"{name}/{request.version}"
+        identity = f"forget set of {label}" if record.request_id == UNNAMED else record.request_id
+        shown.append(RegisterRequest(identity, label, record.received_at or "", record.due_at or "", request.answered_at or ""))
+    return shown
+
+
+def _ledger(session: Session, name: str) -> list[dict[str, str]]:
+    fields = ("number", "time", "kind", "version", "decision", "actor", "reason")
+    try:
+        entries = history(session, name)
+    except GrmuAuditError as error:
+        return [{"kind": "damaged", "reason": str(error)}]
+    return [{key: str(entry.get(key) or "") for key in fields} for entry in reversed(entries)]

@@ -1,0 +1,1 @@
+"""Use cases that make registered versions: pretraining, registration of checkpoints, retraining, unlearning."""

@@ -1,0 +1,156 @@
+"""Which network a version is: its spec from the data, the weights that it starts from, and a stored version's network."""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grmu_audit.errors import InputError, IntegrityError
+from grmu_audit.records import ModelRef
+from grmu_audit.tracking.names import START
+from grmu_audit.workflows.session import Session
+
+if TYPE_CHECKING:
+    import torch
+
+    from grmu_audit.data.dataset import Dataset
+    from grmu_audit.models.classifier import Classifier, ModelSpec, Start
+
+
+@dataclass(frozen=True)
+class Network:
+    """What the operator asks for; input shape, classes and normalisation come from the data."""
+
+    architecture: str = "small_resnet"
+    """Name in ``models.catalog``, of torchvision, or ``package.module:function``."""
+    options: Mapping[str, object] = field(default_factory=dict)
+    """Options of the architecture."""
+    weights: Path | None = None
+    """File of weights to start from."""
+    pretrained: str | None = None
+    """torchvision's weights to start from: ``imagenet``, or a name such as ``IMAGENET1K_V2``."""
+
+
+SMALL_RESNET = Network()
+"""What the demo trains."""
+
+
+def spec_of(dataset: Dataset, network: Network) -> ModelSpec:
+    """The spec of a fresh network for a dataset."""
+    from grmu_audit.models.classifier import ModelSpec
+
+    header = dataset.header
+    return ModelSpec(
+        network.architecture,
+        len(header.class_names),
+        header.input_shape,
+        header.mean,
+        header.std,
+        header.class_names,
+        {**_known_to(dataset, network.architecture), **network.options},
+    )
+
+
+def _known_to(dataset: Dataset, architecture: str) -> dict[str, object]:
+    """Options that follow from the data: a text model's vocabulary."""
+    vocabulary = dataset.header.vocabulary
+    if vocabulary is None or architecture != "bert":
+        return {}
+    return {"vocabulary": vocabulary.size, "pad": vocabulary.pad, "sep": vocabulary.sep}
+
+
+def started(session: Session, spec: ModelSpec, network: Network) -> tuple[ModelSpec, Start | None]:
+    """The spec with the digest of its start weights, and these; what was left out of them is said on stderr.
+
+    Raises:
+        InputError: the weights cannot be read safely or do not fit, or two sources are named.
+        EnvironmentFailure: published weights are neither here nor can they be downloaded; the message names the file.
+    """
+    path = start_file(network)
+    if path is None:
+        return spec, None
+    from grmu_audit.models.catalog import build
+    from grmu_audit.models.foreign_weights import fit_state, read_state
+
+    start = fit_state(build(spec, seed=0), read_state(path), path.name)
+    tell(session, start)
+    return replace(spec, start=start.digest), start
+
+
+def start_file(network: Network) -> Path | None:
+    """The file that the network starts from, if any.
+
+    Raises:
+        InputError: two are named.
+    """
+    if network.weights is not None and network.pretrained is not None:
+        raise InputError("--weights and --pretrained exclude each other: a network starts from one set of weights")
+    if network.pretrained is not None:
+        from grmu_audit.models.torchvision_models import pretrained_file
+
+        return pretrained_file(network.architecture, network.pretrained)
+    return network.weights
+
+
+def tell(session: Session, start: Start) -> None:
+    """What was left out or changed, on stderr."""
+    for note in start.notes if session.progress else ():
+        sys.stderr.write(f"{start.source}: {note}\n")
+
+
+def network_facts(spec: ModelSpec, start: Start | None) -> dict[str, Any]:
+    """What the record says of a network."""
+    facts: dict[str, Any] = {"architecture_options": dict(spec.options)} if spec.options else {}
+    if start is not None:
+        facts["start"] = {"source": start.source, "sha256": start.digest, "notes": list(start.notes)}
+    return facts
+
+
+def stored_network(session: Session, ref: ModelRef, device: torch.device) -> Classifier:
+    """A version's network on the device, with the weights that its lineage started from where it has any.
+
+    Raises:
+        IntegrityError: a stored file is not what was registered.
+        InputError: the architecture is not allowed here.
+    """
+    from grmu_audit.models.weights import load_model
+    from grmu_audit.training.runtime import place
+
+    with tempfile.TemporaryDirectory(prefix="grmu-audit-") as folder:
+        model = load_model(session.store.fetch(ref, Path(folder) / "model"))
+    if model.spec.start:
+        model.start = _stored_start(session, ref, model.spec.start)
+    place(model, device)
+    return model
+
+
+def lineage_root(session: Session, ref: ModelRef) -> ModelRef:
+    """The version that a lineage started with."""
+    while ref.role != "pretrain" and ref.parent:
+        ref = session.store.resolve(ref.parent)
+    return ref
+
+
+def _stored_start(session: Session, ref: ModelRef, digest: str) -> Start | None:
+    """The weights that a lineage started from; None where its run did not keep them."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    from grmu_audit.models.classifier import Start
+    from grmu_audit.models.foreign_weights import state_digest
+
+    root = lineage_root(session, ref)
+    data = session.store.run_artifact(root.run_id, START) if root.run_id else None
+    if data is None:
+        return None
+    try:
+        tensors = load(data)
+    except SafetensorError as error:
+        raise IntegrityError(f"{START} of {root.label} is damaged: {error}") from None
+    if state_digest(tensors) != digest:
+        raise IntegrityError(f"{START} of {root.label} is not what training started from: do not train on it")
+    return Start(tensors, digest, f"{START} of {root.label}")

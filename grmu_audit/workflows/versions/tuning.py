@@ -1,0 +1,254 @@
+"""``--tune N``: the best of N configurations by validation groups and a held-out attack, never by a retrained model."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from grmu_audit.errors import DivergedError, InputError
+from grmu_audit.records import ModelRef
+from grmu_audit.utils.yaml_files import configured
+from grmu_audit.workflows.session import Session
+from grmu_audit.workflows.versions.method_choice import Choice
+
+if TYPE_CHECKING:
+    from grmu_audit.models.classifier import Classifier
+    from grmu_audit.training.runtime import Runtime
+    from grmu_audit.unlearning.data import UnlearningData
+    from grmu_audit.unlearning.method import Log, Method
+
+Rows = npt.NDArray[np.int64]
+SCORE = "mean over groups of the accuracy lost on held-out validation rows + 2 |AUC - 0.5| of the loss attack on them"
+"""What a trial is ranked by; smaller is better."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One configuration that was tried."""
+
+    number: int
+    """From 0; trial 0 is the starting configuration."""
+    settings: dict[str, object]
+    """What it changed."""
+    lost: float = math.nan
+    """Mean over groups of max(0, accuracy of the original - accuracy now) on the held-out rows, in [0, 1]."""
+    advantage: float = math.nan
+    """2 |AUC - 0.5| of the loss attack between forget rows and held-out rows of the same group mix, in [0, 1]."""
+    seconds: float = 0.0
+    """Time taken."""
+    failure: str = ""
+    """Why there is no score."""
+
+    @property
+    def distance(self) -> float:
+        """``lost + advantage``, or NaN for a failed trial."""
+        return self.lost + self.advantage
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """The best trial and all of them."""
+
+    best: Trial
+    """Smallest distance."""
+    trials: tuple[Trial, ...]
+    """In order."""
+    run_id: str
+    """Tracking run that holds them."""
+
+
+def tune(
+    session: Session, parent: ModelRef, model: Classifier, data: UnlearningData, choice: Choice, seed: int, count: int
+) -> Tuned:
+    """Try configurations and record each as a run under one tuning run.
+
+    Half of the validation rows of each group goes to the method (for stop rules and held-out references), the other half
+    ranks the trials, so that no trial is ranked on rows that it used.  The test split and retrained models are not read.
+
+    Args:
+        session: store and device.
+        parent: version to start from.
+        model: its network, on the device; never changed.
+        data: the request's rows.
+        choice: method and starting options; options that the caller fixed are not varied.
+        seed: of the draws and of each trial.
+        count: number of trials, at least 1.
+
+    Raises:
+        InputError: there are no validation rows to rank by, or nothing to vary.
+        DivergedError: every trial failed.
+    """
+    own, ranked = halves(data.val, data.groups_of(data.val), seed)
+    if not len(ranked):
+        raise InputError("--tune: ranking needs at least two validation rows of a group, and the dataset has none")
+    judge = Judge(model, data, ranked, session.runtime(seed, None))
+    trials = []
+    with session.store.run(parent.name, "tune", parent=parent.run_id) as run:
+        run.log_params({"method": choice.method.name, "trials": count, "seed": seed, "score": SCORE})
+        for number, settings in enumerate(candidates(choice, seed, count)):
+            trial = _try(session, model, replace(data, val=own), choice, judge, Trial(number, settings), seed)
+            trials.append(trial)
+            _record(session, parent, run.id, choice, trial)
+        best = best_of(trials)
+        run.log_metrics({"distance": best.distance, "best_trial": float(best.number)})
+    return Tuned(best, tuple(trials), run.id)
+
+
+def best_of(trials: list[Trial]) -> Trial:
+    """The trial with the smallest distance, the earlier one of equals; failed trials never win.
+
+    Raises:
+        DivergedError: all failed.
+    """
+    scored = [trial for trial in trials if math.isfinite(trial.distance)]
+    if not scored:
+        raise DivergedError(
+            f"--tune: all {len(trials)} trials failed, the last with: {trials[-1].failure}; nothing was registered"
+        )
+    return min(scored, key=lambda trial: trial.distance)
+
+
+def halves(rows: Rows, groups: npt.NDArray[np.int64], seed: int) -> tuple[Rows, Rows]:
+    """Split rows into two halves by group at random; the second gets the odd one out.
+
+    >>> [len(half) for half in halves(np.arange(10), np.array([0] * 7 + [1] * 3), 0)]
+    [4, 6]
+    """
+    rng = np.random.default_rng([seed, 7919])
+    first: list[int] = []
+    for code in np.unique(groups):
+        mine = rng.permutation(rows[groups == code])
+        first += mine[: len(mine) // 2].tolist()
+    taken = np.isin(rows, first)
+    return rows[taken], rows[~taken]
+
+
+def candidates(choice: Choice, seed: int, count: int) -> list[dict[str, object]]:
+    """Starting options first, then random draws from the method's ranges.
+
+    Raises:
+        InputError: more than one trial is asked for and every option is fixed.
+    """
+    start = configured(choice.method.config, choice.settings)
+    space = {name: span for name, span in search_space(choice.method, start).items() if name not in choice.fixed}
+    if count > 1 and not space:
+        raise InputError(f"--tune: every option that method {choice.method.name!r} would vary is set: there is nothing to search")
+    rng = np.random.default_rng([seed, 104729])
+    return [{}, *({name: _draw(rng, span) for name, span in space.items()} for _ in range(count - 1))]
+
+
+def search_space(method: Method, start: Any) -> dict[str, Log | tuple[object, ...]]:
+    """Learning rate within a factor 10 and epochs within a factor 2 where the method trains, and what it names itself."""
+    from grmu_audit.unlearning.method import Log
+
+    if not method.trains:
+        return dict(method.search)
+    epochs = tuple(sorted({max(1, start.epochs // 2), start.epochs, 2 * start.epochs}))
+    return {"learning_rate": Log(start.learning_rate / 10, start.learning_rate * 10), "epochs": epochs, **method.search}
+
+
+def _draw(rng: np.random.Generator, span: Log | tuple[object, ...]) -> object:
+    if isinstance(span, tuple):
+        return span[int(rng.integers(len(span)))]
+    return float(f"{math.exp(rng.uniform(math.log(span.low), math.log(span.high))):.3g}")
+
+
+class Judge:
+    """Ranks a model by held-out validation rows and the forget rows, against the original model alone."""
+
+    def __init__(self, original: Classifier, data: UnlearningData, rows: Rows, runtime: Runtime) -> None:
+        self.data, self.rows, self.runtime = data, rows, runtime
+        self.groups = data.groups_of(rows)
+        self.before = self._accuracies(original)
+
+    def score(self, model: Classifier) -> tuple[float, float]:
+        """Accuracy lost and attack advantage, see ``Trial``."""
+        now = self._accuracies(model)
+        lost = float(np.mean([max(0.0, self.before[code] - now[code]) for code in self.before]))
+        return lost, self._advantage(model)
+
+    def _accuracies(self, model: Classifier) -> dict[int, float]:
+        from grmu_audit.training.inference import accuracy
+
+        codes = [int(code) for code in np.unique(self.groups)]
+        return {code: accuracy(model, self.data.source, self.rows[self.groups == code], self.runtime) for code in codes}
+
+    def _advantage(self, model: Classifier) -> float:
+        """2 |AUC - 0.5|: can the loss tell forget rows from held-out rows of the same groups?"""
+        from grmu_audit.metrics.scores import roc
+
+        asked = self.data.groups_of(self.data.forget)
+        forget = self.data.forget[np.isin(asked, self.groups)]
+        shared = np.isin(self.groups, asked)
+        if not len(forget):
+            return math.nan
+        codes = self.groups[shared]
+        size = np.bincount(codes)
+        weight = np.bincount(asked, minlength=len(size))[codes] / size[codes]
+        area = roc(-self._losses(model, forget), -self._losses(model, self.rows[shared]), weight.astype(np.float64))
+        return 2 * abs(area.value - 0.5)
+
+    def _losses(self, model: Classifier, rows: Rows) -> npt.NDArray[np.float64]:
+        import torch
+        from torch.nn import functional
+
+        from grmu_audit.training.inference import infer
+
+        index = torch.from_numpy(rows).to(self.data.source.device)
+        logits = infer(model, self.data.source, rows, self.runtime)
+        found: npt.NDArray[np.float64] = (
+            functional.cross_entropy(logits, self.data.source.target[index], reduction="none").double().cpu().numpy()
+        )
+        return found
+
+
+def _try(
+    session: Session, model: Classifier, data: UnlearningData, choice: Choice, judge: Judge, trial: Trial, seed: int
+) -> Trial:
+    """Run one configuration; one that diverges is kept as a failure."""
+    from grmu_audit.unlearning.apply import unlearn
+
+    config = configured(choice.method.config, {**choice.settings, **trial.settings})
+    runtime = session.runtime(seed, f"trial {trial.number} {choice.method.name}")
+    trial = replace(trial, settings=config.model_dump(mode="json", exclude=set(choice.method.idle)))
+    start = time.perf_counter()
+    try:
+        lost, advantage = judge.score(unlearn(choice.method, model, data, config, runtime))
+    except DivergedError as error:
+        return replace(trial, failure=str(error), seconds=time.perf_counter() - start)
+    return replace(trial, lost=lost, advantage=advantage, seconds=time.perf_counter() - start)
+
+
+def _record(session: Session, parent: ModelRef, tuning: str, choice: Choice, trial: Trial) -> None:
+    """A run of its own for the trial, under the tuning run."""
+    with session.store.run(parent.name, "trial", parent=tuning, tags={"grmu.trial": trial.number}) as run:
+        run.log_params({"method": choice.method.name, "reweight": choice.reweight, **trial.settings})
+        numbers: Mapping[str, float] = {
+            "lost": trial.lost,
+            "advantage": trial.advantage,
+            "distance": trial.distance,
+            "seconds": trial.seconds,
+        }
+        run.log_metrics(numbers)
+        if trial.failure:
+            run.set_tags({"grmu.failure": trial.failure})
+
+
+def tuned_facts(tuned: Tuned) -> dict[str, Any]:
+    """What the version's record says about the search."""
+    return {
+        "trials": len(tuned.trials),
+        "failed": sum(1 for trial in tuned.trials if trial.failure),
+        "best_trial": tuned.best.number,
+        "lost": tuned.best.lost,
+        "advantage": tuned.best.advantage,
+        "score": SCORE,
+        "oracle": False,
+        "run": tuned.run_id,
+    }

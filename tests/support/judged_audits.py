@@ -1,0 +1,97 @@
+"""Small audits with real predictions behind them: what bundles, ledgers and gates are tested with; no torch, no training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from grmu_audit.auditing import measurement
+from grmu_audit.auditing.evidence_files import evidence_files
+from grmu_audit.errors import GrmuAuditError
+from grmu_audit.evidence.signing import generate_keys, load_signer
+from grmu_audit.policy import Policy, judgement
+from grmu_audit.records import Audit, CheckResult, DataCheckReport, DataRecord, ModelRef, Predictions
+from grmu_audit.tracking import Store, lineage_tags, record_audit
+
+CLASSES, ATTRIBUTES = 2, 2
+QUALITY = DataCheckReport((CheckResult("all", "ids are unique", True, True, "200 of 200"),), "engine 1.0", "5" * 64)
+
+
+def policy(bound: float = 0.3, **more: object) -> Policy:
+    """Accuracy of at least so much, by the estimate, and a warning on the gap."""
+    rules = [
+        {"id": "accuracy", "metric": "TA", "min": bound, "evidence": "point"},
+        {"id": "gap", "metric": "EO", "max": 0.0, "evidence": "point", "severity": "warn"},
+    ]
+    return Policy.model_validate(
+        {"schema": "grmu-audit/policy/v1", "name": "test", "minimum_group_size": 1, "rules": rules, **more}
+    )
+
+
+def predictions(seed: int, n: int = 120, skill: float = 2.0) -> Predictions:
+    """Outputs of an imagined model on the samples of ``seed // 100``; ids look like pseudonyms."""
+    world, own = np.random.default_rng(seed // 100), np.random.default_rng(seed)
+    target, attribute = world.integers(0, CLASSES, n), world.integers(0, ATTRIBUTES, n)
+    split = np.concatenate([np.arange(4).repeat(4), world.integers(0, 4, n - 16)])
+    logits = own.normal(size=(n, CLASSES)) + skill * np.eye(CLASSES)[target]
+    ids = np.asarray([f"{i:032x}" for i in world.permutation(n)], dtype=np.str_)
+    return Predictions(
+        ids, split, target, attribute, logits.argmax(1), CLASSES, ATTRIBUTES, logits, subject=world.integers(0, 60, n)
+    )
+
+
+def audit_of(ref: ModelRef, tables: Sequence[Predictions], chosen: Policy, **record: object) -> Audit:
+    """Candidate, baseline and references, judged."""
+    others = [replace(ref, version=str(900 + i), role="retrain") for i in range(len(tables) - 1)]
+    data = DataRecord("d" * 64, {}, "imagined", class_names=("no", "yes"), attribute_names=("a", "b"))
+    named = [replace(table, class_names=data.class_names, attribute_names=data.attribute_names) for table in tables]
+    facts = measurement.assemble(
+        (ref, named[0]),
+        baseline=(others[0], named[1]) if len(tables) > 1 else None,
+        references=[(other, table) for other, table in zip(others[1:], named[2:], strict=True)],
+        data=data,
+        data_quality=QUALITY,
+        record=record,
+    )
+    return judgement.judge(facts, chosen)
+
+
+def version(store: Store, name: str, folder: Path, content: bytes = b"weights") -> ModelRef:
+    """A registered version with a few bytes of weights."""
+    folder.mkdir(parents=True)
+    (folder / "state.safetensors").write_bytes(content)
+    (folder / "model.json").write_text('{"architecture":"imagined"}')
+    with store.run(name, "unlearn") as run:
+        return store.register(run, name, folder, role="unlearned", tags=lineage_tags(method="miu"))
+
+
+def audited(
+    store: Store, ref: ModelRef, tables: Sequence[Predictions], chosen: Policy, key: Path | None = None, **record: object
+) -> Audit:
+    """Audit a version and record it, signed when there is a key."""
+    made = audit_of(ref, tables, chosen, **record)
+    with store.run(ref.name, "audit") as run:
+        files = evidence_files(made, chosen, tables)
+        signer = load_signer(key) if key else None
+        record_audit(store, ref, run, made, actor="auditor", shown=files, signer=signer)
+    return made
+
+
+def key_pair(folder: Path, name: str = "ci") -> tuple[Path, Path]:
+    """A fresh key pair."""
+    private, public = folder / f"{name}.key", folder / f"{name}.pub"
+    generate_keys(private, public)
+    return private, public
+
+
+def code_of(error: GrmuAuditError) -> int:
+    """Exit code that the command line leaves with."""
+    return int(error.exit_code)
+
+
+__all__ = [
+    "audit_of", "audited", "code_of", "key_pair", "policy", "predictions", "version",
+]  # fmt: skip

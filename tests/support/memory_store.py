@@ -1,0 +1,224 @@
+"""The in-memory twin of the MLflow store: same promises, no server; artifacts lie in a folder."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from grmu_audit.errors import InputError, IntegrityError, NotFoundError
+from grmu_audit.records import ModelRef
+from grmu_audit.tracking import artifacts, names, references
+from grmu_audit.tracking.names import MAX_PARAM, MAX_TAG, as_text, finite_part, ref_from_tags, shortened, version_tags
+from grmu_audit.tracking.store import LogEntry, Run
+from grmu_audit.utils import write_atomic
+
+
+@dataclass
+class MemoryRun:
+    """One run, kept as plain dictionaries for tests to read."""
+
+    id: str
+    """Its id."""
+    root: Path
+    """Folder of its artifacts."""
+    params: dict[str, str] = field(default_factory=dict)
+    """Parameters."""
+    metrics: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
+    """Metric name to (step, value)."""
+    tags: dict[str, str] = field(default_factory=dict)
+    """Tags."""
+    datasets: list[dict[str, str]] = field(default_factory=list)
+    """Datasets read."""
+    status: str = "RUNNING"
+    """RUNNING, FINISHED, FAILED or KILLED."""
+    made: list[tuple[str, str]] = field(default_factory=list)
+    """Model and number of the versions registered in it."""
+
+    def log_params(self, params: Mapping[str, object]) -> None:
+        """See ``base.Run``."""
+        self.params.update({key: shortened(as_text(value), MAX_PARAM) for key, value in params.items()})
+
+    def log_metrics(self, metrics: Mapping[str, float | None], step: int = 0) -> None:
+        """See ``base.Run``."""
+        finite, dropped = finite_part(metrics)
+        for name, value in finite.items():
+            self.metrics.setdefault(name, []).append((step, value))
+        if dropped:
+            known = set(filter(None, self.tags.get(names.TAG_NONFINITE, "").split(",")))
+            self.set_tags({names.TAG_NONFINITE: ",".join(sorted(known | set(dropped)))})
+
+    def set_tags(self, tags: Mapping[str, object]) -> None:
+        """See ``base.Run``."""
+        self.tags.update({key: shortened(as_text(value), MAX_TAG) for key, value in tags.items()})
+
+    def log_file(self, path: Path, folder: str = "") -> None:
+        """See ``base.Run``."""
+        if path.is_symlink() or not path.is_file():
+            raise InputError(f"{path} is not a plain file")
+        self.log_bytes(path.read_bytes(), f"{folder}/{path.name}" if folder else path.name)
+
+    def log_bytes(self, data: bytes, artifact_path: str) -> None:
+        """See ``base.Run``."""
+        write_atomic(self.root / artifacts.safe_artifact_path(artifact_path), data)
+
+    def log_dataset(self, name: str, digest: str, context: str = "training", facts: Mapping[str, object] | None = None) -> None:
+        """See ``base.Run``."""
+        self.datasets.append({"name": name, "digest": digest, "context": context, "facts": as_text(dict(facts or {}))})
+
+
+@dataclass
+class _Version:
+    run_id: str
+    tags: dict[str, str]
+    description: str = ""
+
+
+class MemoryStore:
+    """A store that forgets everything but its artifact folder when the process ends.
+
+    Args:
+        folder: where artifacts are put.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.runs: dict[str, MemoryRun] = {}
+        self._models: dict[str, dict[str, _Version]] = {}
+        self._last: dict[str, int] = {}
+        self._aliases: dict[str, dict[str, str]] = {}
+        self._logs: dict[str, list[LogEntry]] = {}
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+
+    @property
+    def uri(self) -> str:
+        """See ``base.Store``."""
+        return "memory"
+
+    @contextmanager
+    def run(self, model: str, kind: str, *, parent: str | None = None, tags: Mapping[str, object] | None = None) -> Iterator[Run]:
+        """See ``base.Store``."""
+        references.check_name(model)
+        run_id = f"{next(self._numbers):032x}"
+        run = self.runs[run_id] = MemoryRun(run_id, self.folder / run_id)
+        run.set_tags({**(tags or {}), names.TAG_KIND: kind, **({"mlflow.parentRunId": parent} if parent else {})})
+        status = "KILLED"
+        try:
+            yield run
+            status = "FINISHED"
+        except Exception:
+            status = "FAILED"
+            raise
+        finally:
+            run.status = status
+            for made in run.made if status != "FINISHED" else ():
+                self._models[made[0]].pop(made[1], None)
+
+    def register(
+        self, run: Run, model: str, folder: Path, *, role: str, tags: Mapping[str, object] | None = None, description: str = ""
+    ) -> ModelRef:
+        """See ``base.Store``."""
+        references.check_name(model)
+        references.check_role(role)
+        artifacts.check_folder(folder)
+        place = self.folder / run.id / names.MODEL_FOLDER
+        if place.exists():
+            raise InputError(f"run {run.id} already made a version: open a new run for each")
+        artifacts.copy_folder(folder, place)
+        stored = artifacts.folder_digest(place, model)
+        if stored != artifacts.folder_digest(folder, str(folder)):
+            raise IntegrityError(f"what was stored for {model} is not what was given: register again")
+        texts = version_tags({**(tags or {}), names.TAG_ROLE: role, names.TAG_MANIFEST: stored})
+        with self._lock:
+            versions = self._models.setdefault(model, {})
+            self._last[model] = self._last.get(model, 0) + 1
+            number = str(self._last[model])
+            versions[number] = _Version(run.id, texts)
+            self.runs[run.id].made.append((model, number))
+        return ref_from_tags(model, number, run.id, texts)
+
+    def resolve(self, text: str) -> ModelRef:
+        """See ``base.Store``."""
+        return references.resolve(self, text)
+
+    def models(self) -> list[str]:
+        """See ``base.Store``."""
+        return sorted(self._models)
+
+    def versions(self, name: str, role: str | None = None) -> list[ModelRef]:
+        """See ``base.Store``."""
+        found = self._models.get(name, {})
+        refs = [ref_from_tags(name, number, version.run_id, version.tags) for number, version in found.items()]
+        return [ref for ref in refs if role is None or ref.role == role]
+
+    def aliases(self, name: str) -> dict[str, str]:
+        """See ``base.Store``."""
+        return dict(self._aliases.get(name, {}))
+
+    def set_alias(self, name: str, alias: str, version: str) -> None:
+        """See ``base.Store``."""
+        references.check_alias(alias)
+        self._version(name, version)
+        self._aliases.setdefault(name, {})[alias] = version
+
+    def delete_alias(self, name: str, alias: str) -> None:
+        """See ``base.Store``."""
+        self._aliases.get(name, {}).pop(alias, None)
+
+    def tags(self, ref: ModelRef) -> dict[str, str]:
+        """See ``base.Store``."""
+        return dict(self._version(ref.name, ref.version).tags)
+
+    def tag(self, ref: ModelRef, tags: Mapping[str, object]) -> None:
+        """See ``base.Store``."""
+        self._version(ref.name, ref.version).tags.update(version_tags(tags))
+
+    def describe(self, ref: ModelRef, text: str, *, run_id: str, artifact: str) -> None:
+        """See ``base.Store``."""
+        artifacts.safe_artifact_path(artifact)
+        self._version(ref.name, ref.version).description = f"{text} [{artifact}]({run_id}/{artifact})"
+
+    def fetch(self, ref: ModelRef, into: Path) -> Path:
+        """See ``base.Store``."""
+        return artifacts.place_checked(ref, into, lambda target: artifacts.copy_folder(self._place(ref), target))
+
+    def manifest_of(self, ref: ModelRef) -> str:
+        """See ``base.Store``."""
+        return artifacts.folder_digest(self._place(ref), ref.label)
+
+    def run_artifact(self, run_id: str, path: str) -> bytes | None:
+        """See ``base.Store``."""
+        run = self.runs.get(run_id)
+        place = run.root / artifacts.safe_artifact_path(path) if run else None
+        if place is None or place.is_symlink() or not place.is_file():
+            return None
+        artifacts.check_size(path, place.stat().st_size, f"run {run_id}")
+        return place.read_bytes()
+
+    def append(self, log: str, tags: Mapping[str, str], subject: ModelRef) -> int:
+        """See ``base.Store``."""
+        self._version(subject.name, subject.version)
+        with self._lock:
+            entries = self._logs.setdefault(log, [])
+            entries.append(LogEntry(len(entries) + 1, version_tags(tags)))
+            return len(entries)
+
+    def entries(self, log: str) -> list[LogEntry]:
+        """See ``base.Store``."""
+        return list(self._logs.get(log, []))
+
+    def _version(self, name: str, version: str) -> _Version:
+        found = self._models.get(name, {}).get(version)
+        if found is None:
+            raise NotFoundError(f"no version {name}/{version} in {self.uri}")
+        return found
+
+    def _place(self, ref: ModelRef) -> Path:
+        place = self.folder / self._version(ref.name, ref.version).run_id / names.MODEL_FOLDER
+        if not place.is_dir():
+            raise IntegrityError(f"the files of {ref.label} are gone from the store")
+        return place

@@ -1,0 +1,71 @@
+"""The bootstrap on counts has the law of the bootstrap on rows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from benchmarks.measurements.bootstrap import bootstrap, count_bootstrap
+from grmu_audit.errors import InputError
+from grmu_audit.metrics import facts, measure
+from grmu_audit.metrics.catalog.examples import example
+from grmu_audit.records import Group, Predictions
+
+NAMES = ("TA", "GA", "WG", "EO", "EP", "DP")
+
+
+def _rows(p, chosen):
+    columns = ("ids", "split", "target", "attribute", "prediction", "logits")
+    return replace(p, **{name: getattr(p, name)[chosen] for name in columns})
+
+
+@pytest.fixture(scope="module")
+def small() -> Predictions:
+    p = example()
+    return _rows(p, np.arange(1500))
+
+
+def test_spread_agrees_with_resampled_rows(small):
+    f = facts(small, dominant=(Group(1, 0),))
+    made = bootstrap(f, replicates=4000)
+    rng, test = np.random.default_rng(0), np.flatnonzero(f.test)
+    from grmu_audit.metrics.accuracy import accuracy_rows, rows_proportion, worst_group
+    from grmu_audit.metrics.fairness import fairness
+
+    plain = []
+    for _ in range(600):
+        g = facts(_rows(small, rng.choice(test, len(test))), dominant=(Group(1, 0),))
+        choice = {"subject": "candidate", "confidence": 0.95}
+        row = {v.name: v.value for v in fairness(g, **choice)} | {"WG": worst_group(g, **choice).value}
+        for name in ("TA", "GA"):
+            counts = rows_proportion(g, accuracy_rows(g, name))
+            row[name] = counts["k"] / counts["n"]
+        plain.append([row[name] for name in NAMES])
+    table = np.array(plain)
+    for column, name in enumerate(NAMES):
+        assert made[name].std() == pytest.approx(table[:, column].std(), rel=0.12)
+        assert made[name].mean() == pytest.approx(table[:, column].mean(), abs=0.004)
+
+
+def test_every_replicate_centres_on_the_estimate_and_subjects_widen_it(small):
+    f = facts(small)
+    values = {v.name: v.value for v in measure(f) if v.group is None}
+    made = bootstrap(f)
+    assert made["TA"].mean() == pytest.approx(values["TA"], abs=0.003)
+    assert made["GA"].mean() == pytest.approx(values["GA"], abs=0.01)
+    doubled = _rows(small, np.repeat(np.arange(1500), 4))
+    wide = bootstrap(facts(replace(doubled, subject=np.repeat(np.arange(1500), 4))))
+    assert wide["TA"].std() == pytest.approx(made["TA"].std(), rel=0.15)
+    assert bootstrap(facts(doubled))["TA"].std() == pytest.approx(made["TA"].std() / 2, rel=0.15)
+
+
+def test_counts_keep_their_sum_and_nothing_to_resample_is_refused():
+    drawn = count_bootstrap(np.array([3, 0, 7]), 50, np.random.default_rng(1))
+    assert (drawn.sum(axis=1) == 10).all()
+    assert (drawn[:, 1] == 0).all()
+    with pytest.raises(InputError, match="needs samples and replicates"):
+        count_bootstrap(np.zeros(3, dtype=np.int64), 5, np.random.default_rng(1))
+    p = example()
+    assert bootstrap(facts(replace(p, split=np.where(p.split == 3, 2, p.split)))) == {}

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from grmu_audit.cli.app import execute
+from grmu_audit.unlearning.methods import methods
+from grmu_audit.workflows.catalogs import describe_method, method_rows
+
+
+def test_the_list_says_kind_data_cost_and_reference(capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(["methods"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[:4] == ["name", "kind", "reads", "sample-gradients"]
+    assert [line.split()[0] for line in lines[1:]] == methods.names()
+    assert execute(["methods", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    found = next(row for row in rows if row["name"] == "retrain")
+    assert (found["kind"], found["reads"]) == ("exact", "retain")
+    assert all(row["reference"] and row["sample-gradients"] for row in rows)
+
+
+def test_a_card_shows_options_defaults_and_source(capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(["methods", "show", "miu"]) == 0
+    text = capsys.readouterr().out
+    assert "reference: De Min et al., Group-robust Machine Unlearning (MIU)" in text
+    assert "source: grmu_audit.unlearning.miu" in text
+    row = next(line for line in text.splitlines() if line.startswith("lambda_mi "))
+    assert row.split()[1:3] == ["float", "1.0"]
+    assert row.endswith("Weight of the calibration term.")
+    assert execute(["methods", "show", "miu", "--json"]) == 0
+    card = json.loads(capsys.readouterr().out)
+    assert {o["name"] for o in card["options"]} == set(methods.get("miu").config.model_fields)
+
+
+def test_an_unknown_method_exits_with_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(["methods", "show", "mio"]) == 2
+    assert "did you mean 'miu'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", methods.names())
+def test_every_option_of_every_method_has_a_sentence(name: str) -> None:
+    for option in describe_method(name)["options"]:
+        assert option["meaning"], option["name"]
+        assert option["default"] != "PydanticUndefined", option["name"]
+
+
+def test_rows_and_head_agree() -> None:
+    head, rows = method_rows()
+    assert {len(row) for row in rows} == {len(head)}
+
+
+@pytest.mark.parametrize("command", ["unlearn", "retrain"])
+def test_options_are_told_and_checked(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute([command, "--help"]) == 0
+    told = capsys.readouterr().out
+    assert all(option in told for option in ("--preset", "--tune", "--resume"))
+    assert ("--layers" in told) is (command == "unlearn")
+    assert ("--group-dro" in told) is (command == "retrain")
+    assert execute([command, "--model", "m", "--forget", "x.csv", "--tune", "-1"]) == 2

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+import yaml
+from support import layouts
+
+from grmu_audit.cli.commands.requests import NAMES
+from grmu_audit.data.catalog import DataSpec, read_listing
+from grmu_audit.data.dataset import Dataset, Header
+from grmu_audit.data.forget import PRESETS, class_of_text, group_of_text, preset_groups
+from grmu_audit.data.listing import Listing
+from grmu_audit.data.readers.fairface import VALUES
+from grmu_audit.errors import ForgetListError, InputError, NotFoundError
+from grmu_audit.records import Group
+from grmu_audit.workflows.forget_requests import Draw, draw_list
+
+
+def dataset(found: Dataset | Listing) -> Dataset:
+    import numpy as np
+
+    return Dataset(found.header, found.frame, np.zeros((len(found.frame), 1), dtype=np.uint8))
+
+
+@pytest.fixture
+def fairface(tmp_path: Path) -> Dataset:
+    layouts.fairface(tmp_path)
+    return dataset(read_listing(DataSpec("fairface", {"root": str(tmp_path)})))
+
+
+@pytest.fixture
+def celeba(tmp_path: Path) -> Dataset:
+    layouts.celeba(tmp_path, size=(20, 16))
+    return dataset(read_listing(DataSpec("celeba", {"root": str(tmp_path)})))
+
+
+def ids(path: Path) -> list[str]:
+    with path.open(newline="") as stream:
+        return [row["id"] for row in csv.DictReader(stream)]
+
+
+def test_command_line_and_table_have_the_same_names() -> None:
+    assert tuple(PRESETS) == NAMES
+
+
+@pytest.mark.parametrize(("name", "count", "pairs"), [("fairface-1", 1, 1), ("fairface-9", 9, 3), ("fairface-25", 25, 5)])
+def test_fairface_groups_are_products(fairface: Dataset, name: str, count: int, pairs: int) -> None:
+    groups = preset_groups(name, fairface.header)
+    assert len(set(groups)) == count
+    assert Group(VALUES["age"].index("20-29"), VALUES["race"].index("Black")) in groups
+    assert len({g.target for g in groups}) == len({g.attribute for g in groups}) == pairs
+
+
+def test_nine_groups_are_drawn_each_with_the_ratio(fairface: Dataset, tmp_path: Path) -> None:
+    count = draw_list(fairface, tmp_path / "ids.csv", Draw(preset="fairface-9", ratio=0.5, seed=4))
+    frame = fairface.frame[fairface.frame["id"].isin(ids(tmp_path / "ids.csv"))]
+    train = fairface.frame[fairface.frame["split"] == "train"]
+    for (target, attribute), size in train.groupby(["target", "attribute"]).size().items():
+        gone = ((frame["target"] == target) & (frame["attribute"] == attribute)).sum()
+        assert gone == int(size / 2 + 0.5)
+    assert count == len(frame)
+    told = yaml.safe_load((tmp_path / "ids.csv.meta.yaml").read_text())
+    assert (told["ratio"], told["seed"], told["count"], len(told["groups"])) == (0.5, 4, count, 9)
+    assert told["how"].endswith("(preset fairface-9)")
+
+
+def test_blond_men(celeba: Dataset, tmp_path: Path) -> None:
+    draw_list(celeba, tmp_path / "ids.csv", Draw(preset="celeba-blond-male", ratio=0.5))
+    gone = celeba.frame[celeba.frame["id"].isin(ids(tmp_path / "ids.csv"))]
+    assert len(gone) == 4
+    assert set(zip(gone["split"], gone["target"], gone["attribute"], strict=True)) == {("train", 1, 1)}
+
+
+def test_a_subject_goes_whole_and_is_not_named(celeba: Dataset, tmp_path: Path) -> None:
+    person = celeba.frame["subject"].iloc[0]
+    draw_list(celeba, tmp_path / "ids.csv", Draw(subject=str(person), ratio=1.0))
+    assert ids(tmp_path / "ids.csv") == ["000001.jpg", "000002.jpg"]
+    assert str(person) not in (tmp_path / "ids.csv.meta.yaml").read_text()
+
+
+def test_class_and_random(celeba: Dataset, tmp_path: Path) -> None:
+    assert draw_list(celeba, tmp_path / "a.csv", Draw(class_="blond", ratio=0.1)) == 2
+    assert draw_list(celeba, tmp_path / "b.csv", Draw(random=True, ratio=0.1)) == 4
+    with pytest.raises(ForgetListError, match="empty class 'blond'"):
+        draw_list(celeba, tmp_path / "c.csv", Draw(class_="1", ratio=1.0))
+
+
+@pytest.mark.parametrize("draw", [Draw(), Draw(random=True, class_="1"), Draw(preset="fairface-1", groups=("1,0",))])
+def test_exactly_one_way_to_draw(celeba: Dataset, tmp_path: Path, draw: Draw) -> None:
+    with pytest.raises(InputError, match="exactly one"):
+        draw_list(celeba, tmp_path / "ids.csv", draw)
+
+
+def test_presets_of_other_data_or_columns_are_refused(celeba: Dataset) -> None:
+    with pytest.raises(InputError, match="defined for waterbirds with target bird"):
+        preset_groups("waterbirds-waterbird-land", celeba.header)
+    with pytest.raises(InputError, match="defined for celeba with target Attractive and attribute Male"):
+        preset_groups("celeba-attractive-male", celeba.header)
+    with pytest.raises(NotFoundError, match="did you mean 'celeba-blond-male'"):
+        preset_groups("celeba-blond-men", celeba.header)
+
+
+def test_groups_and_classes_by_name() -> None:
+    header = Header("x", "1", ("a", "b / c"), ("d, e", "f"))
+    assert group_of_text("1,0", header) == Group(1, 0)
+    assert group_of_text("b / c / d, e", header) == Group(1, 0)
+    assert group_of_text("a / f", header) == Group(0, 1)
+    assert class_of_text("b / c", header) == class_of_text("1", header) == 1
+    for text in ("a", "a / g", "z,f"):
+        with pytest.raises(InputError):
+            group_of_text(text, header)
+
+
+def test_data_without_subjects_says_so(tmp_path: Path) -> None:
+    layouts.waterbirds(tmp_path)
+    data = dataset(read_listing(DataSpec("waterbirds", {"root": str(tmp_path)})))
+    with pytest.raises(InputError, match="waterbirds has no subjects"):
+        draw_list(data, tmp_path / "ids.csv", Draw(subject="1"))

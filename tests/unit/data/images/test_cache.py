@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from support import layouts
+
+from grmu_audit.data.batches import BatchSource
+from grmu_audit.data.catalog import DataSpec, load_dataset, read_listing
+from grmu_audit.data.dataset import Dataset
+from grmu_audit.data.images import cache, decode, decoded, store
+from grmu_audit.data.images.store import INDEX, META, PIXELS, SCHEMA, image_digest, open_store
+from grmu_audit.data.listing import Listing
+from grmu_audit.errors import DataQualityError, EnvironmentFailure, InputError, IntegrityError
+
+SIZE = (30, 24)
+
+
+@pytest.fixture
+def listing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Listing:
+    monkeypatch.setenv("GRMU_AUDIT_CACHE", str(tmp_path / "cache"))
+    layouts.celeba(tmp_path, size=SIZE)
+    found = read_listing(DataSpec("celeba", {"root": str(tmp_path), "size": 16}))
+    assert isinstance(found, Listing)
+    return found
+
+
+def caches(tmp_path: Path) -> list[Path]:
+    return [p for p in (tmp_path / "cache" / "images").iterdir() if p.is_dir() and p.name != "by-stat"]
+
+
+def test_stored_pixels_are_pillows(listing: Listing) -> None:
+    data = decoded(listing)
+    assert len(data.pixels) == len(data) == 76
+    for index in (0, 33, 75):
+        expected = np.asarray(Image.open(listing.root / listing.paths[index]).convert("RGB"))
+        assert (data.pixels[index] == expected).all()
+        assert data.content[index] == image_digest(expected)
+
+
+def test_second_load_decodes_nothing_and_a_copy_elsewhere_neither(
+    listing: Listing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = decoded(listing)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "celeba").rename(tmp_path / "other" / "celeba")
+    for path in (tmp_path / "other" / "celeba" / "img_align_celeba").iterdir():
+        os.utime(path, (1, 1))
+    monkeypatch.setattr(cache, "decode", lambda *_: pytest.fail("decoded again"))
+    copy = load_dataset(DataSpec("celeba", {"root": str(tmp_path / "other"), "size": 16}))
+    assert copy.digest == first.digest
+    assert len(caches(tmp_path)) == 1
+
+
+def test_changed_file_gives_another_digest(listing: Listing, tmp_path: Path) -> None:
+    before = decoded(listing).digest
+    layouts.save(layouts.piece(1, 999, SIZE), listing.root / listing.paths[5])
+    assert decoded(listing).digest != before
+    assert len(caches(tmp_path)) == 2
+
+
+def test_interrupted_build_is_continued(listing: Listing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    lock = threading.Lock()
+    real = decode.decode
+
+    def fragile(content: bytes, stored: tuple[int, int]) -> np.ndarray:
+        with lock:
+            calls.append(1)
+            if len(calls) == 40:
+                raise KeyboardInterrupt
+        return real(content, stored)
+
+    monkeypatch.setattr(cache, "decode", fragile)
+    with pytest.raises(KeyboardInterrupt):
+        decoded(listing)
+    assert [p.suffix for p in caches(tmp_path)] == [".partial"]
+    done = np.fromfile(caches(tmp_path)[0] / "done.bin", dtype=np.uint8).reshape(-1, 48).any(1)
+    assert 0 < done.sum() < 76
+    damaged = int(np.flatnonzero(done)[0])  # as after a power failure: said to be done, but not written
+    with (caches(tmp_path)[0] / "pixels.bin").open("r+b") as stream:
+        stream.seek(damaged * SIZE[0] * SIZE[1] * 3)
+        stream.write(b"\0" * 50)
+    calls.clear()
+    calls.extend([1] * 100)
+    data = decoded(listing)
+    assert len(calls) - 100 == 76 - done.sum() + 1
+    assert isinstance(data.pixels, store.ImageStore)
+    assert data.pixels.damaged() == []
+    assert [p.suffix for p in caches(tmp_path)] == [""]
+
+
+def test_altered_cache_is_noticed(listing: Listing, tmp_path: Path) -> None:
+    decoded(listing)
+    path = caches(tmp_path)[0] / "pixels.bin"
+    with path.open("r+b") as stream:
+        stream.seek(1000)
+        stream.write(b"\xff\x00\xff")
+    with pytest.raises(IntegrityError, match=r"1 of 76 images in the cache .* are not what was written"):
+        decoded(listing)
+    path.write_bytes(b"short")
+    with pytest.raises(IntegrityError, match="another size"):
+        decoded(listing)
+
+
+def test_two_builders_at_once_give_one_cache(listing: Listing, tmp_path: Path) -> None:
+    found: list[Dataset] = []
+    threads = [threading.Thread(target=lambda: found.append(decoded(listing))) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({data.digest for data in found}) == 1
+    assert len(found) == 3
+    assert len(caches(tmp_path)) == 1
+
+
+def test_folder_that_cannot_be_written(listing: Listing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("GRMU_AUDIT_CACHE", str(tmp_path / "file"))
+    with pytest.raises(EnvironmentFailure, match="GRMU_AUDIT_CACHE"):
+        decoded(listing)
+
+
+@pytest.mark.parametrize("lenient", [False, True])
+def test_undecodable_files_are_all_named(
+    listing: Listing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lenient: bool
+) -> None:
+    monkeypatch.setattr("PIL.ImageFile.LOAD_TRUNCATED_IMAGES", lenient)  # as WeasyPrint does for the whole process
+    whole = (listing.root / listing.paths[4]).read_bytes()
+    (listing.root / listing.paths[4]).write_bytes(whole[:-60])
+    with pytest.raises(DataQualityError, match=r"(?s)1 of 76 files .*000005.jpg: truncated or damaged"):
+        decoded(listing)
+    assert caches(tmp_path) == []
+    (listing.root / listing.paths[4]).write_bytes(b"")
+    (listing.root / listing.paths[6]).write_bytes(b"GIF89a no image")
+    with pytest.raises(DataQualityError, match=r"(?s)2 of 76 .*000005.jpg: the file has zero bytes\n.*000007.jpg: not an image"):
+        decoded(listing)
+
+
+def test_missing_file_and_link_loop_are_input_errors(listing: Listing) -> None:
+    (listing.root / listing.paths[0]).unlink()
+    (listing.root / listing.paths[0]).symlink_to(listing.paths[0])
+    (listing.root / listing.paths[1]).unlink()
+    with pytest.raises(InputError, match=r"(?s)2 of 76 files .*000001.jpg: Too many levels.*000002.jpg: No such file"):
+        decoded(listing)
+
+
+def test_large_images_are_reduced_and_small_ones_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRMU_AUDIT_CACHE", str(tmp_path / "cache"))
+    layouts.waterbirds(tmp_path)
+    data = load_dataset(DataSpec("waterbirds", {"root": str(tmp_path), "size": 16}))
+    store = data.pixels
+    assert isinstance(store, store.ImageStore)
+    assert store.heights.max() == 2 * 18
+    assert data.header.view.shorter == 18
+    assert store.uniform is None
+    untouched = load_dataset(DataSpec("waterbirds", {"root": str(tmp_path), "size": 64})).pixels
+    assert isinstance(untouched, store.ImageStore)
+    assert (untouched.heights.min(), untouched.heights.max()) == (60, 79)
+
+
+def test_batches_of_files_are_inputs_of_the_stated_shape(listing: Listing) -> None:
+    data = decoded(listing)
+    source = BatchSource(data, torch.device("cpu"))
+    plain = source.take(torch.arange(4))
+    assert plain.pixels.shape == (4, *data.header.input_shape)
+    assert 0.0 <= float(plain.pixels.min()) < float(plain.pixels.max()) <= 1.0
+    expected = Image.open(listing.root / listing.paths[2]).convert("RGB").resize((16, 16), Image.Resampling.BILINEAR)
+    assert np.abs(plain.pixels[2].numpy() * 255 - np.asarray(expected).transpose(2, 0, 1)).mean() <= 1.0
+    rows = np.zeros(6, dtype=np.int64)
+    (first,), (again,) = (list(source.batches(rows, 6, torch.Generator().manual_seed(s), augment=True)) for s in (5, 5))
+    assert torch.equal(first.pixels, again.pixels)
+    assert all(not torch.equal(first.pixels[0], first.pixels[i]) for i in range(1, 6))
+
+
+def test_zoom_and_shift_work_on_files_too(listing: Listing) -> None:
+    from grmu_audit.data.dataset import Augmentation
+
+    data = decoded(replace(listing, header=replace(listing.header, augmentation=Augmentation(scale=(0.8, 1.1), shift=0.2))))
+    batch = BatchSource(data, torch.device("cpu")).take(torch.zeros(3, dtype=torch.long), torch.Generator().manual_seed(0))
+    assert batch.pixels.shape == (3, 3, 16, 16)
+    assert not torch.equal(batch.pixels[0], batch.pixels[1])
+
+
+@pytest.mark.parametrize("kept", ["on the device", "on the host"])
+@pytest.mark.parametrize("name", ["celeba", "waterbirds"])
+def test_way_of_the_gpu_gives_the_batches_of_the_cpu(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, kept: str
+) -> None:
+    """One size and several sizes, pixels kept on the device or on the host: the padded, batched way on the CPU."""
+    from grmu_audit.data.images.transforms import crop_windows, cut_batch
+    from grmu_audit.data.inputs import ImageFiles
+
+    monkeypatch.setenv("GRMU_AUDIT_CACHE", str(tmp_path / "cache"))
+    getattr(layouts, name)(tmp_path)
+    data = load_dataset(DataSpec(name, {"root": str(tmp_path), "size": 32}))
+    inputs = ImageFiles(data, torch.device("cpu"))
+    rows = torch.tensor([5, 0, 61, 7])
+    expected = inputs.augmented(rows, torch.Generator().manual_seed(4))
+    if kept == "on the device":
+        inputs._held = torch.from_numpy(np.array(inputs._store.data))
+    windows = crop_windows(inputs._sizes[rows.numpy()], data.header.augmentation, torch.Generator().manual_seed(4))
+    found = cut_batch(inputs._padded(rows.numpy()), windows, (32, 32))
+    assert float((found - expected).abs().mean()) * 255 <= 0.6
+
+
+def test_a_cache_larger_than_the_memory_is_mapped(tmp_path: Path) -> None:
+    height = 2 * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 3000
+    tables = {"heights": np.array([height]), "widths": np.array([1000])}
+    np.savez(tmp_path / INDEX, **tables, digests=np.zeros((1, 32), np.uint8), hashes=np.zeros((1, 2), np.uint64))
+    index = hashlib.sha256((tmp_path / INDEX).read_bytes()).hexdigest()
+    (tmp_path / META).write_text(json.dumps({"schema": SCHEMA, "images": 1, "index_sha256": index}))
+    with (tmp_path / PIXELS).open("wb") as stream:
+        stream.truncate(height * 3000)  # a hole: takes no disk
+    store = open_store(tmp_path)
+    assert store[0].shape == (height, 1000, 3)
+    assert not store[0].flags.writeable

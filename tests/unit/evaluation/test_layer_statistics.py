@@ -1,0 +1,142 @@
+"""Variances per layer, class and group: against two passes of numpy, and found where they were planted."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from support.tiny import tiny
+
+from grmu_audit.evaluation.layer_statistics import Moments, folds_of, layer_table
+from grmu_audit.metrics.white_box.layer_gaps import fairness_gap_changes, fairness_gaps, layer_gaps
+from grmu_audit.models.classifier import Classifier, ModelSpec
+from grmu_audit.models.normalisation import GapDefinition, gaps, normalisation_layers
+from grmu_audit.models.weights import weights_digest
+from grmu_audit.records.white_box import LayerTable, Probes
+
+
+@pytest.mark.parametrize("shape", [(5, 4, 3), (7, 5), (6,)], ids=["image", "tokens", "vector"])
+def test_batch_by_batch_equals_two_passes(shape: tuple[int, ...]) -> None:
+    rng = np.random.default_rng(0)
+    z = 1000 + rng.normal(size=(90, *shape)) * rng.uniform(0.1, 5, size=(90, *[1] * len(shape)))
+    cell = rng.integers(0, 3, 90)
+    channel = 1 if len(shape) == 3 else -1
+    moments = Moments(4)
+    for start in range(0, 90, 17):
+        part = slice(start, start + 17)
+        moments.add(torch.from_numpy(z[part]), torch.from_numpy(cell[part]), channel)
+    count, mean, squares = moments.arrays()
+    for code in range(3):
+        rows = np.moveaxis(z[cell == code], channel, -1).reshape(-1, z.shape[channel])
+        assert count[code] == len(rows)
+        assert mean[code] == pytest.approx(rows.mean(0), rel=1e-12)
+        assert squares[code] == pytest.approx(((rows - rows.mean(0)) ** 2).sum(0), rel=1e-9)
+    assert count[3] == 0
+
+
+def table(model: Classifier | None = None) -> LayerTable:
+    problem = tiny()
+    rows = problem.dataset.rows("test")
+    found = layer_table(model or problem.model, problem.source, rows, folds_of(np.arange(len(rows)), 5), size=100)
+    assert found is not None
+    return found
+
+
+def test_the_table_agrees_with_the_gap_that_the_penalty_uses() -> None:
+    problem = tiny()
+    found = table()
+    batch = problem.source.take(torch.from_numpy(problem.dataset.rows("test")))
+    layers = normalisation_layers(problem.model)
+    assert list(found.layers) == layers
+    for stat in ("var", "std"):
+        for point in ("input", "output"):
+            for by, labels in (("class", batch.target), ("group", batch.group)):
+                with torch.no_grad():
+                    expected = gaps(problem.model, batch.pixels, labels, layers, GapDefinition(stat, point)).numpy()  # type: ignore[arg-type]
+                assert layer_gaps(found, by, (stat, point))[:, 0] == pytest.approx(expected, rel=1e-3, abs=1e-6)
+
+
+def test_measuring_changes_neither_weights_nor_statistics_nor_modes() -> None:
+    model = copy.deepcopy(tiny().model).train()
+    digest = weights_digest(model)
+    table(model)
+    assert weights_digest(model) == digest
+    assert model.training
+    assert model.body[1].training
+
+
+def test_leaving_out_a_fold_equals_measuring_without_it() -> None:
+    problem = tiny()
+    rows = problem.dataset.rows("test")
+    fold = folds_of(np.arange(len(rows)), 5)
+    without = layer_table(problem.model, problem.source, rows[fold != 2], np.zeros(int((fold != 2).sum()), np.int64))
+    assert without is not None
+    for key, values in table().values.items():
+        assert values[:, 3] == pytest.approx(without.values[key][:, 0], rel=1e-9)
+
+
+def test_a_planted_difference_is_found_in_its_layer() -> None:
+    """Class 1 gets its first channel widened at one layer's input only; that layer's gap grows, those before it stay."""
+    problem = tiny()
+    rows = problem.dataset.rows("test")
+    target = problem.source.target.numpy()[rows]
+    model = copy.deepcopy(problem.model)
+    block = model.body[4]
+    plain = block.conv1.forward
+    position = {"at": 0}
+
+    def widened(x: torch.Tensor) -> torch.Tensor:
+        """Scale what class 1 gives the layer after this convolution."""
+        y = plain(x)
+        labels = torch.from_numpy(target[position["at"] : position["at"] + len(x)])
+        position["at"] += len(x)
+        return torch.where((labels == 1).view(-1, 1, 1, 1), 30 * y, y)
+
+    block.conv1.forward = widened
+    before, after = table(), table(model)
+    change = (layer_gaps(after, "class") - layer_gaps(before, "class"))[:, 0]
+    planted = before.layers.index("body.4.norm1")
+    assert change[:planted] == pytest.approx(0, abs=1e-9)
+    assert int(np.argmax(change)) == planted
+
+
+def test_identical_classes_have_no_gap_and_one_class_is_undefined() -> None:
+    values = {
+        f"{s}/{p}/{by}": np.full((2, 4, 2), 3.0) for s in ("var", "std") for p in ("input", "output") for by in ("class", "group")
+    }
+    same = LayerTable(("a", "b"), np.array([0, 1]), np.array([0, 1]), 1, np.full((3, 2), 70), values)
+    found = {v.name: v for v in fairness_gaps(Probes(np.array(["x"]), layers=same), subject="candidate", confidence=0.95)}
+    assert found["FAIRNESS_GAP"].value == 0.0
+    assert found["FAIRNESS_GAP"].interval == (0.0, 0.0)
+    assert found["FAIRNESS_GAP"].details["enough_samples"] is True
+    lone = {key: np.where(np.arange(2) == 1, np.nan, array) for key, array in values.items()}
+    one = LayerTable(("a", "b"), np.array([0, 1]), np.array([0, 1]), 1, np.array([[70, 0]] * 3), lone)
+    why = next(fairness_gaps(Probes(np.array(["x"]), layers=one), subject="candidate", confidence=0.95)).why_missing
+    assert why is not None
+    assert "fewer than two classes" in why
+
+
+def test_the_interval_holds_the_value_and_a_change_with_itself_is_zero() -> None:
+    probes = Probes(np.array(["x"]), layers=table())
+    gap, by_group = fairness_gaps(probes, subject="candidate", confidence=0.95)
+    assert gap.interval is not None
+    assert gap.interval[0] <= gap.value <= gap.interval[1]  # type: ignore[operator]
+    assert list(gap.details["layers"]) == list(table().layers)
+    assert set(gap.details["readings"]) == {"var/input", "var/output", "std/input", "std/output"}
+    assert by_group.smallest_group is not None
+    for change in fairness_gap_changes((probes, probes), subject="candidate-baseline", confidence=0.95):
+        assert (change.value, change.interval, change.details["distance"]) == (0.0, (0.0, 0.0), 0.0)
+
+
+def test_a_network_without_normalisation_is_undefined_not_zero() -> None:
+    problem = tiny()
+    model = Classifier(
+        torch.nn.Flatten(), torch.nn.Linear(3 * 32 * 32, 2), ModelSpec("none", 2, (3, 32, 32), (0.5,) * 3, (0.5,) * 3)
+    )
+    rows = problem.dataset.rows("test")
+    assert layer_table(model, problem.source, rows, np.zeros(len(rows), np.int64)) is None
+    value = next(fairness_gaps(Probes(np.array(["x"])), subject="candidate", confidence=0.95))
+    assert value.value is None
+    assert value.why_missing == "the network has no normalisation layer"

@@ -1,0 +1,60 @@
+"""Every family of networks is measured, or it is said why not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from support.data_kinds import family
+from support.tiny import runtime
+
+from grmu_audit.evaluation import adversarial
+from grmu_audit.evaluation.relearning import Recipe, relearn_curves
+from grmu_audit.evaluation.white_box import auto_attack, joined, standard_probes
+from grmu_audit.models.weights import weights_digest
+from grmu_audit.records.white_box import RADII_OF, attack_name
+
+STEPPING = [attack_name(kind, radius) for kind in ("FGSM", "PGD") for radius in RADII_OF[kind]]
+
+
+@pytest.mark.parametrize("name", ["small_vit", "mlp", "bert"])
+def test_every_family_is_measured_or_says_why_not(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if name == "bert":
+        pytest.importorskip("transformers")
+    monkeypatch.setattr(adversarial, "STEPS", 2)
+    monkeypatch.setattr("grmu_audit.evaluation.probe.MOST_AA", 0)
+    problem = family(name)
+    source = problem.source
+    ids = np.array([str(i) for i in range(len(source.dataset))])
+    digest = weights_digest(problem.model)
+    found = joined(standard_probes(problem.model, source, ids, runtime()), auto_attack(problem.model, source, ids, runtime()))
+    assert weights_digest(problem.model) == digest
+    assert found.features is not None
+    assert found.features.shape[0] == len(ids)
+    assert np.isfinite(found.features).all()
+    test = source.dataset.rows("test")
+    if name == "bert":
+        assert set(found.missing) == {*STEPPING, "AA@0.03137"}
+        assert all("no small steps" in why for why in found.missing.values())
+    else:
+        assert set(STEPPING) <= set(found.attacked)
+        assert all((found.attacked[attack][test] >= 0).all() for attack in STEPPING)
+        assert all((np.delete(found.attacked[attack], test) == -1).all() for attack in STEPPING)
+    assert found.layers is not None
+    assert len(found.layers.layers) >= 2
+    assert all(np.isfinite(values[:, 0]).all() for key, values in found.layers.values.items() if key.endswith("class"))
+
+
+def test_learning_again_moves_a_copy_and_its_loss_falls() -> None:
+    problem = family("mlp")
+    train = problem.source.dataset.rows("train")
+    digest = weights_digest(problem.model)
+    curves = relearn_curves(
+        problem.model, problem.source, train, problem.data.forget, runtime(), Recipe(runs=2, epochs=3, samples=200)
+    )
+    assert weights_digest(problem.model) == digest
+    assert curves.shape == (2, 4)
+    assert (curves[:, -1] < curves[:, 0]).all()
+    again = relearn_curves(
+        problem.model, problem.source, train, problem.data.forget, runtime(), Recipe(runs=2, epochs=3, samples=200)
+    )
+    assert (curves == again).all()

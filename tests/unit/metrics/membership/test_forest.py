@@ -1,0 +1,69 @@
+"""The forest without trees against scikit-learn's forest: the difference is 0, not small."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.ensemble import RandomForestClassifier
+
+from grmu_audit.metrics.membership.forest import forest_calls, forest_probabilities
+
+
+def bf16(x):
+    bits = x.astype(np.float32).view(np.uint32)
+    rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000
+    return rounded.astype(np.uint32).view(np.float32).astype(np.float64)
+
+
+def oracle(x, y, asked, seed, **options):
+    forest = RandomForestClassifier(n_estimators=options.pop("trees", 100), random_state=seed, **options)
+    return forest.fit(x[:, None], y).predict_proba(asked[:, None])
+
+
+def losses(members, others, asked, seed):
+    rng = np.random.default_rng(seed)
+    scale = rng.choice([1e-8, 1e-4, 1.0, 10.0], members)
+    return rng.exponential(0.1, members) * scale, rng.exponential(0.4, others), rng.exponential(0.2, asked)
+
+
+@pytest.mark.parametrize("rounded", [True, False], ids=["bf16", "full"])
+@pytest.mark.parametrize(("members", "others"), [(1, 1), (40, 9), (900, 700), (6000, 500)])
+def test_probabilities_are_scikit_learns_bit_for_bit(members, others, rounded):
+    member, other, asked = losses(members, others, 300, members)
+    if rounded:
+        member, other, asked = bf16(member), bf16(other), bf16(asked)
+    x, y = np.concatenate([member, other]), np.repeat([1, 0], [members, others])
+    made = forest_probabilities(x, y, asked, seed=7)
+    assert np.array_equal(made, oracle(x, y, asked, 7))
+    assert np.array_equal(made.argmax(axis=1) == 0, made[:, 0] >= made[:, 1])
+
+
+def test_entropy_gives_the_same_forest_and_fewer_trees_a_prefix():
+    member, other, asked = losses(400, 300, 100, 3)
+    x, y = np.concatenate([member, other]), np.repeat([1, 0], [400, 300])
+    assert np.array_equal(forest_probabilities(x, y, asked, seed=1), oracle(x, y, asked, 1, criterion="entropy"))
+    assert np.array_equal(forest_probabilities(x, y, asked, seed=1, trees=20), oracle(x, y, asked, 1, trees=20))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(st.sampled_from([0.0, 1e-8, 5e-8, 1e-7, 3e-7, 0.5, 0.50000003, 1.0, 2.0, 1e30, 1e300]), min_size=2, max_size=30),
+    st.lists(st.booleans(), min_size=30, max_size=30),
+    st.integers(0, 10**6),
+)
+def test_ties_and_nearly_equal_values_are_treated_alike(values, labels, seed):
+    x = np.clip(np.array(values), None, 1e30)
+    y = np.array(labels[: len(values)]).astype(np.int64)
+    y[:2] = 0, 1
+    asked = np.unique(np.concatenate([x, x * 1.0000001, (x[:-1] + x[1:]) / 2]))
+    assert np.array_equal(forest_probabilities(x, y, asked, seed=seed, trees=10), oracle(x, y, asked, seed, trees=10))
+
+
+def test_calls_are_the_forests_and_balance_draws_without_replacement():
+    member, other, asked = losses(500, 80, 200, 5)
+    x, y = np.concatenate([member, other]), np.repeat([1, 0], [500, 80])
+    wanted = oracle(x, y, asked, 3).argmax(axis=1) == 0
+    assert np.array_equal(forest_calls(member, other, asked, seed=3, balanced=False), wanted)
+    assert forest_calls(member, other, asked, seed=3, balanced=True).mean() > wanted.mean()

@@ -1,0 +1,152 @@
+"""Who gained from the forgetting, other groups on the same predictions, and the distribution of retrained models."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy.stats import t as student
+
+from grmu_audit.auditing.measurement import assemble
+from grmu_audit.auditing.scoring import score
+from grmu_audit.errors import InputError
+from grmu_audit.metrics import facts, measure
+from grmu_audit.metrics.catalog.examples import example
+from grmu_audit.metrics.checked_predictions import regroup, with_groups
+from grmu_audit.metrics.redistribution import redistribution
+from grmu_audit.metrics.references import retrain_distribution
+from grmu_audit.records import DataRecord, Group, ModelRef, Predictions
+
+CHOICE = {"subject": "candidate", "confidence": 0.95}
+
+
+def three_classes(seed=0):
+    """Baseline and candidate on three classes x two attribute values; (0, 0) asks to be forgotten, (0, 1) gains most."""
+    rng, n = np.random.default_rng(seed), 9000
+    target, attribute = rng.integers(0, 3, n), rng.integers(0, 2, n)
+    split = rng.choice([0, 2, 3], n, p=[0.4, 0.1, 0.5])
+    split[(target == 0) & (attribute == 0) & (split == 0)] = 1
+    logits = rng.normal(size=(n, 3)) + 1.5 * np.eye(3)[target]
+    before = Predictions(np.arange(n).astype(str), split.astype(np.int64), target, attribute, logits.argmax(axis=1), 3, 2, logits)
+    gains = {(0, 1): 0.6, (1, 0): 0.2, (0, 0): -1.5, (2, 1): -0.3}
+    shift = np.array([gains.get((int(y), int(s)), 0.0) for y, s in zip(target, attribute, strict=True)])
+    changed = logits + shift[:, None] * np.eye(3)[target]
+    return before, replace(before, logits=changed, prediction=changed.argmax(axis=1))
+
+
+def test_share_of_the_gain_follows_its_definition():
+    before, after = three_classes()
+    found = redistribution(facts(after), facts(before), **CHOICE)
+    rows = before.mask("test")
+    change = {}
+    for y in range(3):
+        for s in range(2):
+            mine = rows & (before.target == y) & (before.attribute == s)
+            change[y, s] = after.correct[mine].mean() - before.correct[mine].mean()
+    others = {g: d for g, d in change.items() if g != (0, 0)}
+    total = sum(max(d, 0) for d in others.values())
+    assert found.details["nearest"] == {"target": 0, "attribute": 1}
+    assert found.value == pytest.approx(max(change[0, 1], 0) / total)
+    assert found.details["total_gain"] == pytest.approx(total)
+    assert found.details["most_gained"] == {"target": 0, "attribute": 1}
+    assert found.details["most_lost"] == {"target": 2, "attribute": 1}
+    assert found.interval[0] <= found.value <= found.interval[1]
+    assert sum(row["share"] for row in found.details["groups"]) == pytest.approx(1)
+
+
+def test_the_interval_narrows_with_samples():
+    before, after = three_classes()
+    columns = ("split", "target", "attribute", "prediction", "logits")
+    big = [
+        replace(p, ids=np.arange(8 * len(p)).astype(str), **{c: np.repeat(getattr(p, c), 8, axis=0) for c in columns})
+        for p in (before, after)
+    ]
+    narrow = redistribution(facts(big[1]), facts(big[0]), **CHOICE).interval
+    wide = redistribution(facts(after), facts(before), **CHOICE).interval
+    assert narrow[1] - narrow[0] < 0.6 * (wide[1] - wide[0])
+
+
+def test_undefined_without_a_baseline_a_forget_set_or_a_gain():
+    before, after = three_classes()
+    assert "no baseline" in redistribution(facts(after), None, **CHOICE).why_missing
+    none = [replace(p, split=np.where(p.split == 1, 0, p.split)) for p in (before, after)]
+    assert "no forget sample" in redistribution(facts(none[1]), facts(none[0]), **CHOICE).why_missing
+    assert redistribution(facts(before), facts(before), **CHOICE).why_missing == "no other group gained"
+    made = assemble((ModelRef("m", "1"), after), baseline=(ModelRef("m", "0"), before), data=DataRecord("d", {}))
+    assert made.metric("GAIN_SHARE").value == pytest.approx(redistribution(facts(after), facts(before), **CHOICE).value)
+
+
+def test_retrain_distribution_agrees_with_scipy():
+    found = retrain_distribution(0.9, [0.80, 0.82, 0.81, 0.79])
+    sd = np.std([0.80, 0.82, 0.81, 0.79], ddof=1)
+    assert found["prediction_interval"] == pytest.approx(student.interval(0.95, 3, 0.805, sd * np.sqrt(1.25)))
+    assert found["p_value"] == pytest.approx(2 * student.sf((0.9 - 0.805) / (sd * np.sqrt(1.25)), 3))
+    assert found["inside"] is False
+    assert retrain_distribution(0.5, [0.5, 0.6])["inside"] is None
+    assert retrain_distribution(0.5, [0.5, 0.5, 0.5])["p_value"] is None
+
+
+def test_several_references_give_mean_spread_and_equivalence():
+    ref = ModelRef("m", "1")
+    retrained = [example("retrained", seed=i) for i in range(4)]
+    made = assemble((ref, example()), references=[(ref, p) for p in retrained], data=DataRecord("d", {}))
+    change = made.metric("TA", "candidate-reference")
+    each = [p.correct[p.mask("test")].mean() for p in retrained]
+    own = example().correct[example().mask("test")].mean()
+    assert change.value == pytest.approx(own - np.mean(each))
+    assert change.details["sd_over_references"] == pytest.approx(np.std(each, ddof=1))
+    found = change.details["retrain_distribution"]
+    direct = retrain_distribution(own, each)
+    assert found["p_value"] == pytest.approx(direct["p_value"])
+    assert found["mean"] == pytest.approx(np.mean(each))
+    assert found["prediction_interval"] == pytest.approx(direct["prediction_interval"])
+    assert found["inside"] == direct["inside"]
+    same = assemble((ref, example("retrained", seed=9)), references=[(ref, p) for p in retrained], data=DataRecord("d", {}))
+    assert same.metric("TA", "candidate-reference").details["retrain_distribution"]["inside"] is True
+
+
+@pytest.fixture
+def two_attributes(tmp_path):
+    rng, n = np.random.default_rng(3), 1200
+    table = {
+        "id": [f"s{i}" for i in range(n)],
+        "split": rng.choice(["retain", "forget", "val", "test"], n, p=[0.4, 0.1, 0.1, 0.4]),
+        "target": rng.integers(0, 2, n),
+        "attribute_age": rng.integers(0, 3, n),
+        "attribute_sex": rng.integers(0, 2, n),
+    }
+    table["prediction"] = np.where(rng.random(n) < 0.7 + 0.1 * table["attribute_sex"], table["target"], 1 - table["target"])
+    import pandas as pd
+
+    path = tmp_path / "p.csv"
+    pd.DataFrame(table).to_csv(path, index=False)
+    return path, table
+
+
+def test_intersections_and_each_attribute_alone(two_attributes):
+    path, table = two_attributes
+    crossed = score(path)
+    alone = score(path, by=["sex"])
+    assert crossed.metric("EO").details["by_attribute"]["sex"]["value"] == pytest.approx(alone.metric("EO").value)
+    assert crossed.metric("EO").details["by_attribute"]["age"]["interval"] == pytest.approx(
+        score(path, by=["age"]).metric("EO").interval
+    )
+    rows = (table["split"] == "test") & (table["target"] == 1) & (table["attribute_age"] == 2) & (table["attribute_sex"] == 1)
+    right = (table["prediction"] == table["target"])[rows]
+    assert crossed.metric("accuracy", group=Group(1, 5)).value == pytest.approx(right.mean())
+    assert crossed.data.groups[5].name == "class 0 / age=2, sex=1"
+    swapped = score(path, by=["sex", "age"])
+    assert swapped.metric("EO").value == pytest.approx(crossed.metric("EO").value)
+    with pytest.raises(InputError, match="no attribute 'sax' \\(did you mean 'sex'\\?\\)"):
+        score(path, by=["sax"])
+
+
+def test_labels_that_became_known_later():
+    p = example()
+    new = with_groups(p, (np.arange(len(p)) % 3).astype(np.int64), ("a", "b", "c"))
+    assert {v.group.attribute for v in measure(new) if v.group} == {0, 1, 2}
+    with pytest.raises(InputError, match="one whole number from 0"):
+        with_groups(p, np.full(len(p), -1))
+    with pytest.raises(InputError, match="none by name"):
+        regroup(p, ["sex"])

@@ -1,0 +1,70 @@
+from dataclasses import replace
+
+import pytest
+from support import audits
+
+from grmu_audit.records import Audit, Decision
+from grmu_audit.report import build_view, render_html
+from grmu_audit.report.charts import build_charts
+from grmu_audit.report.content.curve_data import epochs, layers, losses, radii, rocs
+from grmu_audit.report.content.lookup import Lookup
+from grmu_audit.report.wording.strings import load_strings
+
+
+def test_a_rich_audit_draws_every_chart_with_its_twin():
+    audit = audits.rich()
+    drawn = build_charts(Lookup.of(audit), load_strings())
+    assert [name for name, drawing in drawn.items() if drawing is None] == []
+    view = build_view(audit)
+    twins = view["figures"] + [figure for block in view["blocks"] for figure in block["figures"]]
+    assert {figure["chart"] for figure in twins} == set(drawn)
+    for figure in twins:
+        assert all(len(row) == len(figure["table"]["columns"]) for row in figure["table"]["rows"])
+    page = render_html(audit)
+    assert page.count('<svg class="chart"') == len(drawn)
+    assert page.count("<title id=") == page.count("<desc id=") == len(drawn)
+
+
+def test_what_is_not_recorded_is_said_in_its_block():
+    view = build_view(audits.judged(Decision.PASS))
+    missing = {block["id"]: block["missing"] for block in view["blocks"]}
+    assert missing["forgetting"] == ["Losses of forget, retain and unseen samples", "ROC of the membership attack"]
+    assert missing["robustness"] == ["Fairness-gap by layer", "Accuracy under attack by radius"]
+    assert "Training curves" in missing["method"]
+
+
+def test_curves_are_read_by_subject():
+    found = Lookup.of(audits.rich())
+    assert losses(found)["candidate"].shares["forget"][:2] == [0.0, 8 / 41]
+    assert rocs(found)["baseline"].operating[1] == (0.1, 0.35, "")
+    assert epochs(found)["candidate"]["loss_retain"][1] == (2.0, 0.1)
+    assert "learning_rate" not in epochs(found)["baseline"]
+    assert radii(found)["PGD"]["candidate"][0][0] == 0.0
+    assert [radius for radius, _ in radii(found)["FGSM"]["baseline"]] == [0.0, 0.004, 0.016, 0.031]
+    assert list(layers(found)["candidate"]) == [f"stage{i}.norm" for i in range(1, 6)]
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"losses": 3, "roc": [], "training": "x"},
+        {"losses": {"candidate": {"edges": [1, 1], "counts": {}}}, "roc": {"candidate": {"fpr": [0], "tpr": [0]}}},
+        {"losses": {"candidate": {"edges": [0.1, 1.0], "counts": {"forget": ["x"], "retain": [-5], "unseen": None}}}},
+        {
+            "roc": {"candidate": {"fpr": ["a", "b"], "tpr": [0, 1], "operating": 5}},
+            "training": {"candidate": [3, {"epoch": "x"}]},
+        },
+    ],
+)
+def test_odd_curves_are_left_out_and_break_nothing(odd):
+    page = render_html(replace(audits.judged(Decision.PASS), curves=odd))
+    assert "chart-losses" not in page
+    assert "chart-roc" not in page
+    assert "chart-training" not in page
+
+
+def test_an_audit_without_curves_still_reads():
+    tree = audits.rich().to_json()
+    assert Audit.from_json(tree) == audits.rich()
+    del tree["curves"]
+    assert Audit.from_json(tree).curves == {}

@@ -1,0 +1,194 @@
+import json
+import re
+from dataclasses import replace
+from xml.etree import ElementTree as ET
+
+import pytest
+from support import audits
+
+from grmu_audit.errors import InputError, NotFoundError
+from grmu_audit.records import Audit, CheckResult, Decision, Group
+from grmu_audit.report.formats import FORMATS, render
+from grmu_audit.report.formats.github import escape_message, escape_property
+from grmu_audit.report.formats.markdown import defuse
+from grmu_audit.report.formats.text import render_text
+
+NAMES = sorted(audits.ALL)
+
+
+def test_formats_are_known_by_name():
+    assert {"html", "json", "text", "markdown", "junit", "sarif", "github"} <= set(FORMATS.names())
+    with pytest.raises(NotFoundError, match="did you mean 'junit'"):
+        render(audits.unjudged(), "junt")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_json_reads_back_to_the_same_audit(name):
+    text = render(audits.ALL[name](), "json")
+    assert Audit.from_json(json.loads(text)).to_json() == audits.ALL[name]().to_json()
+
+
+def test_json_refuses_nan():
+    base = audits.unjudged()
+    with pytest.raises(InputError, match=r"metrics\[0\].value is nan"):
+        render(replace(base, metrics=(replace(base.metrics[0], value=float("nan")),)), "json")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_junit_is_xml_and_fails_exactly_when_the_gate_does(name):
+    audit = audits.ALL[name]()
+    root = ET.fromstring(render(audit, "junit"))
+    cases = root.findall(".//testcase")
+    assert int(root.get("tests")) == len(cases) > 0
+    policy = root.find("testsuite")
+    passed = audit.verdict is not None and audit.verdict.decision is Decision.PASS
+    assert (int(policy.get("failures")) + int(policy.get("errors")) == 0) is passed
+
+
+def test_junit_kinds():
+    base = audits.judged(Decision.BREACH)
+    odd = [
+        replace(base.verdict.rules[0], id="waived", waived=True),
+        replace(base.verdict.rules[0], id="off", applied=False),
+        replace(base.verdict.rules[0], id="undecided", decision=Decision.INCONCLUSIVE, group=Group(0, 1)),
+        replace(base.verdict.rules[0], id="warns", severity="warn"),
+    ]
+    checks = replace(
+        base.data_quality, results=(CheckResult("test", "x", False, False, "–"), CheckResult("test", "y", False, True, "7"))
+    )
+    audit = replace(base, data_quality=checks).with_verdict(replace(base.verdict, rules=(*base.verdict.rules, *odd)))
+    cases = {case.get("name"): case for case in ET.fromstring(render(audit, "junit")).iter("testcase")}
+    assert cases["dominant-group-accuracy-kept"].find("failure").get("type") == "breach"
+    assert cases["undecided [digit below 5, dark paper]"].find("failure").get("type") == "inconclusive"
+    assert cases["waived"].find("skipped") is not None
+    assert cases["off"].find("skipped") is not None
+    assert cases["warns"].find("failure") is None
+    assert "warning only" in cases["warns"].findtext("system-out")
+    assert cases["x"].find("error").get("type") == "not-evaluated"
+    assert cases["y"].find("failure").get("type") == "data-quality"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sarif_structure(name):
+    audit = audits.ALL[name]()
+    document = json.loads(render(audit, "sarif"))
+    assert document["version"] == "2.1.0"
+    (run,) = document["runs"]
+    rules = run["tool"]["driver"]["rules"]
+    assert len({rule["id"] for rule in rules}) == len(rules)
+    for result in run["results"]:
+        assert rules[result["ruleIndex"]]["id"] == result["ruleId"]
+        assert result["message"]["text"]
+        assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "audit.json"
+        assert (result["level"] == "none") is (result["kind"] != "fail")
+    passed = audit.verdict is not None and audit.verdict.decision is Decision.PASS
+    blocking = [result for result in run["results"] if result["kind"] == "fail" and result["level"] in ("error", "warning")]
+    assert (blocking == []) is passed
+
+
+def test_sarif_levels_and_fingerprints():
+    document = json.loads(render(audits.judged(Decision.BREACH), "sarif"))
+    results = {result["ruleId"]: result for result in document["runs"][0]["results"]}
+    assert results["dominant-group-accuracy-kept"]["level"] == "error"
+    assert results["close-to-retraining"]["level"] == "note"
+    assert results["equalized-odds"]["kind"] == "pass"
+    prints = [result["partialFingerprints"]["grmuAuditRule/v1"] for result in results.values()]
+    assert len(set(prints)) == len(prints)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_github_lines_are_commands_and_nothing_else(name):
+    lines = render(audits.ALL[name](), "github").splitlines()
+    assert lines
+    for line in lines:
+        assert re.fullmatch(r"::(error|warning|notice) title=[^:,]*::.*", line), line
+        message = line.split("::", 2)[2]
+        assert not re.search(r"%(?!25|0A|0D)", message)
+
+
+def test_github_shows_at_most_ten_of_a_kind_worst_first():
+    base = audits.judged(Decision.BREACH)
+    many = tuple(replace(base.verdict.rules[0], id=f"rule-{i}") for i in range(30))
+    lines = render(base.with_verdict(replace(base.verdict, rules=many)), "github").splitlines()
+    errors = [line for line in lines if line.startswith("::error")]
+    assert len(errors) == 10
+    assert "Did not meet policy" in errors[0]
+    assert "22 more of this kind" in errors[-1]
+
+
+def test_github_escapes():
+    assert escape_message("a%b\r\n") == "a%25b%0D%0A"
+    assert escape_property("x:y,z\n") == "x%3Ay%2Cz%0A"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_markdown_is_small_and_its_tables_hold_together(name):
+    text = render(audits.ALL[name](), "markdown")
+    assert len(text.encode()) < 64_000
+    widths = {}
+    for number, line in enumerate(text.splitlines()):
+        if line.startswith("|"):
+            widths.setdefault(number - sum(n < number for n in widths), set())
+            assert line.count("|") == line.replace("\\|", "").count("|")
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.M):
+        assert len({line.count("|") for line in table.splitlines()}) == 1
+
+
+def test_markdown_defuses_names():
+    text = defuse("<img src=x> [a](javascript:x) @team #12 **b** `c`")
+    assert "<" not in text
+    assert "](" not in text
+    assert "@team" not in text
+    assert "`" not in text
+    assert "**" not in text
+
+
+def test_markdown_cuts_what_does_not_fit_and_says_so():
+    base = audits.judged(Decision.BREACH)
+    many = tuple(replace(base.verdict.rules[0], id=f"rule-{i}-" + "<" * 200, reason="<" * 1000) for i in range(200))
+    text = render(base.with_verdict(replace(base.verdict, rules=many)), "markdown")
+    assert len(text.encode()) < 64_000
+    assert re.search(r"… \d+ more", text)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_text_holds_nothing_that_a_terminal_obeys(name):
+    text = render(audits.ALL[name](), "text")
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", text)
+    assert "What was not measured" in text
+
+
+def test_text_says_verdict_reason_and_remedy():
+    text = render_text(audits.judged(Decision.INCONCLUSIVE), width=80)
+    assert text.startswith("? INCONCLUSIVE  photodigits-v1/4\n")
+    assert "about 310 test samples" in text
+    assert "✔ PASS" in text
+
+
+@pytest.mark.parametrize("kind", ["html", "text", "markdown", "junit", "sarif", "github"])
+def test_people_s_formats_show_no_request_id(kind):
+    assert "secret-id-1" not in render(audits.judged(Decision.PASS), kind)
+
+
+@pytest.mark.parametrize("name", sorted(audits.ALL))
+def test_sarif_and_junit_are_read_by_independent_libraries(name):
+    junitparser, sarif_pydantic = pytest.importorskip("junitparser"), pytest.importorskip("sarif_pydantic")
+    audit = audits.ALL[name]()
+    log = sarif_pydantic.Sarif.model_validate_json(render(audit, "sarif"))
+    assert log.version == "2.1.0"
+    assert len(log.runs[0].results) >= len(audit.verdict.rules if audit.verdict else ())
+    suites = junitparser.JUnitXml.fromstring(render(audit, "junit").encode())
+    assert suites.tests == sum(suite.tests for suite in suites)
+    assert sum(len(list(suite)) for suite in suites) == suites.tests
+
+
+@pytest.mark.parametrize(
+    "text", ["\u202eabc\u202c", "=1+1", "+1", "-1", "@SUM(A1)", "]]>", "'\"`", "🙂" * 50, "<b>&amp;</b>", "%0A::error::"]
+)
+def test_every_format_holds_odd_names_as_text(text):
+    audit = audits.hostile(text)
+    for kind in ("html", "markdown", "model-card", "text", "json", "junit", "sarif", "github"):
+        assert render(audit, kind).endswith("\n")
+    assert "<b>" not in render(audit, "markdown")
+    assert "<b>" not in render(audit, "html")
+    assert len(render(audit, "html").encode()) < 500_000

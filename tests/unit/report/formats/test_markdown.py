@@ -1,0 +1,39 @@
+import yaml
+from support import audits
+
+from grmu_audit.records import Decision
+from grmu_audit.report.formats import render
+
+
+def parts(audit):
+    head, _, body = render(audit, "model-card").removeprefix("---\n").partition("\n---\n")
+    return yaml.safe_load(head), body
+
+
+def test_the_metadata_has_the_form_that_hubs_read():
+    meta, body = parts(audits.judged(Decision.PASS))
+    assert meta["language"] == "en"
+    assert meta["base_model"] == "photodigits-v1/1"
+    result = meta["model-index"][0]["results"][0]
+    assert result["task"]["type"] == "image-classification"
+    assert result["dataset"] == {"type": "PhotoDigits", "name": "PhotoDigits", "split": "test"}
+    metrics = {metric["type"]: metric for metric in result["metrics"]}
+    assert metrics["TA"]["value"] == round(next(v.value for v in audits.judged(Decision.PASS).metrics if v.name == "TA"), 6)
+    assert "MIA_TPR_01" not in metrics
+    assert "# photodigits-v1/4" in body
+    assert "## What was not measured" in body
+
+
+def test_nothing_measured_is_no_model_index():
+    meta, body = parts(audits.everything_undefined())
+    assert "model-index" not in meta
+    assert "**INCONCLUSIVE.**" in body
+
+
+def test_hostile_names_stay_text():
+    for text in (audits.HOSTILE, "x" * 10_000, "---\nlicense: mit\n---"):
+        meta, body = parts(audits.hostile(text))
+        assert "license" not in meta
+        assert "<script" not in body
+        assert meta["tags"][:3] == ["machine-unlearning", "fairness", "audit"]
+        assert len(body.encode()) < 200_000

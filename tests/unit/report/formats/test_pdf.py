@@ -1,0 +1,122 @@
+import io
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from types import SimpleNamespace
+
+import pytest
+from support import audits
+
+from grmu_audit.errors import EnvironmentFailure, InputError
+from grmu_audit.records import Decision
+from grmu_audit.report import render_pdf
+
+
+@pytest.fixture(scope="module")
+def reader():
+    pypdf = pytest.importorskip("pypdf")
+    return pypdf.PdfReader(io.BytesIO(render_pdf(audits.rich())))
+
+
+def test_a_pdf_is_tagged_and_has_bookmarks(reader):
+    root = reader.trailer["/Root"]
+    assert root["/MarkInfo"]["/Marked"]
+    assert "/StructTreeRoot" in root
+    assert root["/Lang"] == "en"
+    titles = [
+        item.title
+        for entry in reader.outline
+        for item in (entry if isinstance(entry, list) else [entry])
+        if hasattr(item, "title")
+    ]
+    assert {"PASS", "Rules of the policy", "Robustness", "Record"} <= set(titles)
+
+
+def test_a_pdf_holds_all_words_and_the_running_header(reader):
+    words = " ".join(page.extract_text() for page in reader.pages)
+    assert "Met policy" in words
+    assert "Fairness-gap by layer" in words
+    assert words.count("Report ") >= len(reader.pages)
+    assert f"{len(reader.pages)} / {len(reader.pages)}" in words
+
+
+@pytest.mark.parametrize("paper", ["A4", "Letter"])
+def test_no_chart_is_parted_from_its_title_and_no_heading_stands_alone(paper):
+    pypdf = pytest.importorskip("pypdf")
+    pages = [page.extract_text() for page in pypdf.PdfReader(io.BytesIO(render_pdf(audits.rich(), paper=paper))).pages]
+    drawn = {
+        "Losses of forget, retain and unseen samples": "loss, nats",
+        "ROC of the membership attack": "false alarms, per cent",
+        "Training curves": "epoch",
+        "Accuracy under attack by radius": "radius (pixel",
+        "How the audited version was made.": "gradient",
+        "Which versions were compared": "Audited version",
+    }
+    for title, axis in drawn.items():
+        assert any(title in words and axis in words for words in pages), title
+
+
+def test_a_pdf_on_letter_paper_is_as_wide_as_letter():
+    pypdf = pytest.importorskip("pypdf")
+    page = pypdf.PdfReader(io.BytesIO(render_pdf(audits.everything_undefined(), paper="Letter"))).pages[0]
+    assert (round(page.mediabox.width), round(page.mediabox.height)) == (612, 792)
+
+
+def test_hostile_names_make_the_same_pdf_twice():
+    audit = replace(audits.everything_undefined(), subject=replace(audits.everything_undefined().subject, name=audits.HOSTILE))
+    assert render_pdf(audit) == render_pdf(audit)
+
+
+@pytest.mark.parametrize("set_before", [None, "12345"])
+def test_a_pdf_is_the_same_later_where_fonttools_subsets_the_fonts(monkeypatch, set_before):
+    """HarfBuzz-Subset writes no time; without it fontTools writes the current one into each font, unless told another."""
+    from fontTools.misc import timeTools
+    from weasyprint.pdf import fonts
+
+    asked = []
+    monkeypatch.setattr(fonts, "harfbuzz_subset", None)
+    monkeypatch.setattr(timeTools, "time", SimpleNamespace(time=lambda: asked.append(1) or 2e9 + 86400 * len(asked)))
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    if set_before is not None:
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", set_before)
+    first = render_pdf(audits.everything_undefined())
+    assert os.environ.get("SOURCE_DATE_EPOCH") == set_before
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1")
+    assert render_pdf(audits.everything_undefined()) == first
+    monkeypatch.delenv("SOURCE_DATE_EPOCH")
+    assert render_pdf(audits.everything_undefined()) == first
+
+
+def test_unknown_paper_and_missing_library_are_clear_errors(monkeypatch):
+    with pytest.raises(InputError, match="known are A4, Letter"):
+        render_pdf(audits.judged(Decision.PASS), paper="A3")
+    monkeypatch.setitem(sys.modules, "weasyprint", None)
+    with pytest.raises(EnvironmentFailure, match=r"grmu-audit\[pdf\]"):
+        render_pdf(audits.judged(Decision.PASS))
+
+
+def test_the_report_command_writes_pdf_html_and_model_card(tmp_path):
+    from grmu_audit.auditing.audit_files import write_audit
+
+    write_audit(audits.everything_undefined(), tmp_path / "audit.json")
+    for kind, start in (("pdf", b"%PDF-"), ("html", b"<!DOCTYPE html>"), ("model-card", b"---\nlanguage: en\n")):
+        command = [
+            sys.executable,
+            "-m",
+            "grmu_audit",
+            "report",
+            "--audit",
+            "audit.json",
+            "--format",
+            kind,
+            "--out",
+            f"out.{kind}",
+        ]
+        subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
+        assert (tmp_path / f"out.{kind}").read_bytes().lstrip()[: len(start)] == start
+    refused = subprocess.run(
+        [*command[:7], "json", "--paper", "A4", "--templates", "."], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert refused.returncode == 2
+    assert "belong to html and pdf" in refused.stderr

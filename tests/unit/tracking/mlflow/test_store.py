@@ -1,0 +1,174 @@
+"""What only the MLflow store does: served by plain MLflow, private, quiet, and quick to fail."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from grmu_audit.errors import EnvironmentFailure, IntegrityError
+from grmu_audit.records import ModelRef
+from grmu_audit.tracking import lineage_tags, open_store
+from grmu_audit.tracking.mlflow.serving import serving_files
+from grmu_audit.tracking.mlflow.store import MlflowStore
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("embedded") / "mlruns"
+
+
+@pytest.fixture(scope="module")
+def store(root: Path) -> MlflowStore:
+    opened = open_store(f"sqlite:///{root}/mlflow.db", root=root)
+    assert isinstance(opened, MlflowStore)
+    return opened
+
+
+@pytest.fixture(scope="module")
+def network() -> torch.nn.Module:
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 3)).eval()
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory, network: torch.nn.Module) -> Path:
+    from safetensors.torch import save_file
+
+    made = tmp_path_factory.mktemp("version")
+    save_file(network.state_dict(), made / "state.safetensors")
+    (made / "model.json").write_text(json.dumps({"architecture": "linear", "classes": 3, "image_size": [3, 2, 2]}))
+    graph = torch.export.export(network, (torch.zeros(2, 3, 2, 2),), dynamic_shapes=({0: torch.export.Dim("batch")},))
+    torch.export.save(graph, made / "model.pt2")
+    return made
+
+
+@pytest.fixture(scope="module")
+def ref(store: MlflowStore, folder: Path) -> ModelRef:
+    with store.run("served", "pretrain", tags={"grmu.request_id": "r-1"}) as run:
+        run.log_params({"lr": 0.1, "long": "x" * 7000, **{f"p{i}": i for i in range(150)}})
+        run.log_metrics({"loss": 0.5, "EO": float("nan"), "DP": None}, step=1)
+        run.log_metrics({"loss": 0.25, "GA": float("inf")}, step=2)
+        run.log_dataset("photodigits", "d" * 64, "training", {"rows": 1797})
+        return store.register(
+            run, "served", folder, role="pretrain", tags=lineage_tags(method="erm", seed=0), description="first"
+        )
+
+
+def test_plain_mlflow_serves_the_version_without_pickle(
+    store: MlflowStore, root: Path, ref: ModelRef, network: torch.nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+
+    monkeypatch.delenv("MLFLOW_ALLOW_PICKLE_DESERIALIZATION", raising=False)
+    pixels = np.random.default_rng(0).random((5, 3, 2, 2), dtype=np.float32)
+    mlflow.set_tracking_uri(f"sqlite:///{root}/mlflow.db")
+    try:
+        served = mlflow.pyfunc.load_model(f"models:/{ref.label}")
+        logits = served.predict(pixels)
+        assert str(served.metadata.get_input_schema()) == "[Tensor('float32', (-1, 3, 2, 2))]"
+        with pytest.raises(mlflow.exceptions.MlflowException):
+            served.predict(pixels[:, :2])
+    finally:
+        mlflow.set_tracking_uri(None)  # MLflow keeps the URI in the environment: a store put back would outlive this test
+    with torch.no_grad():
+        np.testing.assert_allclose(logits, network(torch.from_numpy(pixels)).numpy(), atol=1e-6)
+
+
+def test_serving_files_are_pinned_and_the_same_each_time(folder: Path, tmp_path: Path) -> None:
+    made = serving_files(folder)
+    assert made == serving_files(folder)
+    assert all("==" in line for line in made["requirements.txt"].decode().splitlines())
+    assert serving_files(tmp_path) == {}
+
+
+def test_a_run_holds_what_was_given(store: MlflowStore, ref: ModelRef) -> None:
+    import mlflow
+
+    found = mlflow.MlflowClient(store.uri).get_run(str(ref.run_id))
+    assert found.info.status == "FINISHED"
+    assert len(found.data.params) == 152
+    assert "[7000 characters, sha256:" in found.data.params["long"]
+    assert found.data.metrics == {"loss": 0.25}
+    assert found.data.tags["grmu.nonfinite"] == "DP,EO,GA"
+    assert found.data.tags["grmu.request_id"] == "r-1"
+    assert found.inputs.dataset_inputs[0].dataset.name == "photodigits"
+    assert json.loads(found.inputs.dataset_inputs[0].dataset.source)["digest"] == "d" * 64
+
+
+def test_nothing_about_the_operator_or_the_command_line_is_stored(root: Path, ref: ModelRef) -> None:
+    database = sqlite3.connect(root / "mlflow.db")
+    names = [row[0] for row in database.execute("select name from sqlite_master where type = 'table'")]
+    texts = {str(value) for name in names for row in database.execute(f'select * from "{name}"') for value in row}
+    database.close()
+    assert any(str(ref.run_id) in text for text in texts)
+    assert getpass.getuser() not in texts
+    assert not {sys.argv[0], Path(sys.argv[0]).name, " ".join(sys.argv), socket.gethostname(), str(Path.cwd())} & texts
+    keys = {row[0] for row in sqlite3.connect(root / "mlflow.db").execute("select key from tags where key like 'mlflow.%'")}
+    assert keys <= {"mlflow.runName", "mlflow.source.name", "mlflow.source.type"}
+
+
+def test_a_version_pointed_elsewhere_is_refused(store: MlflowStore, root: Path, folder: Path, tmp_path: Path) -> None:
+    with store.run("redirected", "pretrain") as run:
+        ref = store.register(run, "redirected", folder, role="pretrain")
+    with sqlite3.connect(root / "mlflow.db") as database:
+        database.execute("update model_versions set source = ? where name = 'redirected'", (tmp_path.as_uri(),))
+    with pytest.raises(IntegrityError, match="not the files of its run"):
+        store.fetch(ref, tmp_path / "got")
+
+
+def test_a_deleted_run_is_noticed(store: MlflowStore, folder: Path) -> None:
+    import mlflow
+
+    with store.run("orphan", "pretrain") as run:
+        ref = store.register(run, "orphan", folder, role="pretrain")
+    mlflow.MlflowClient(store.uri).delete_run(run.id)
+    with pytest.raises(IntegrityError, match="was deleted"):
+        store.manifest_of(ref)
+
+
+def closed_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def test_a_stopped_server_is_an_environment_failure_within_seconds() -> None:
+    started = time.monotonic()
+    with pytest.raises(EnvironmentFailure, match="no MLflow server answers at http:") as caught:
+        open_store(f"http://127.0.0.1:{closed_port()}")
+    assert caught.value.exit_code == 4
+    assert time.monotonic() - started < 5
+
+
+def test_a_damaged_database_is_an_environment_failure(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_bytes(b"this is no database" * 100)
+    with pytest.raises(EnvironmentFailure, match="open the tracking store") as caught:
+        open_store(f"sqlite:///{tmp_path}/mlflow.db")
+    assert caught.value.exit_code == 4
+
+
+def test_first_use_says_nothing_and_telemetry_is_off(tmp_path: Path) -> None:
+    code = (
+        "from pathlib import Path; from grmu_audit.tracking import open_store\n"
+        f"store = open_store(root=Path({str(tmp_path)!r}) / 'mlruns')\n"
+        "with store.run('quiet', 'pretrain') as run: run.log_bytes(b'x', 'x.txt')\n"
+        "from mlflow.telemetry.client import get_telemetry_client\n"
+        "from mlflow.telemetry.utils import is_telemetry_disabled\n"
+        "assert is_telemetry_disabled() and get_telemetry_client() is None\n"
+    )
+    left_out = ("MLFLOW", "CI", "DO_NOT_TRACK", "PYTEST", "GITHUB", "GITLAB")
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(left_out)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=kept, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (tmp_path / "mlruns" / "mlflow.db").is_file()

@@ -1,0 +1,167 @@
+"""Canonical JSON, digests, folder manifests, atomic writes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grmu_audit.errors import EnvironmentFailure, InputError, IntegrityError, NotFoundError
+from grmu_audit.utils import canonical_json, folder_manifest, manifest_sha256, sha256_file, sha256_hex, write_atomic
+
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT
+TREES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4), max_leaves=12)
+
+
+@given(TREES)
+def test_canonical_json_reads_back_to_the_same_tree(tree):
+    content = canonical_json(tree)
+    assert content.endswith(b"\n")
+    assert json.loads(content) == tree
+    assert canonical_json(json.loads(content)) == content
+
+
+@given(st.dictionaries(TEXT, LEAVES, max_size=6))
+def test_canonical_json_does_not_depend_on_the_order_of_keys(tree):
+    assert canonical_json(dict(reversed(tree.items()))) == canonical_json(tree)
+
+
+def test_canonical_json_has_no_spaces_and_keeps_utf8():
+    assert canonical_json({"b": (1, 2), "a": {"é": 1e-7}}) == '{"a":{"é":1e-07},"b":[1,2]}\n'.encode()
+
+
+@pytest.mark.parametrize(
+    ("tree", "path"),
+    [
+        ({"a": [0, math.nan]}, "$.a[1] is nan"),
+        ({"a": {"b": math.inf}}, "$.a.b is inf"),
+        ([-math.inf], "$[0] is -inf"),
+        ({1: 2}, "$ has the key 1 of type int"),
+        ({"a": {1, 2}}, "$.a is of type set"),
+        ({"a": b"x"}, "$.a is of type bytes"),
+        ({"a": Path("x")}, "$.a is of type"),
+        ({"a": "\ud800"}, "lone surrogate"),
+        ({"\udfff": 1}, "lone surrogate"),
+    ],
+)
+def test_canonical_json_names_the_path_of_what_it_refuses(tree, path):
+    with pytest.raises(InputError) as caught:
+        canonical_json(tree)
+    assert path in str(caught.value)
+
+
+def test_canonical_json_names_all_defects_at_once_and_refuses_loops():
+    with pytest.raises(InputError, match=r"\$\.a is nan.*\$\.b is inf"):
+        canonical_json({"a": math.nan, "b": math.inf})
+    loop: list[object] = []
+    loop.append(loop)
+    with pytest.raises(InputError, match="holds itself"):
+        canonical_json(loop)
+
+
+def test_sha256_of_bytes_and_of_a_file_larger_than_a_chunk(tmp_path):
+    content = os.urandom((1 << 20) + 17)
+    (tmp_path / "f").write_bytes(content)
+    assert sha256_hex(b"") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    assert sha256_file(tmp_path / "f") == hashlib.sha256(content).hexdigest()
+
+
+def test_sha256_of_a_missing_file_or_a_folder_is_an_input_error(tmp_path):
+    with pytest.raises(NotFoundError, match="no file"):
+        sha256_file(tmp_path / "none")
+    with pytest.raises(InputError, match="cannot read"):
+        sha256_file(tmp_path)
+
+
+def test_folder_manifest_lists_every_file_by_posix_path(tmp_path):
+    (tmp_path / "b" / "empty").mkdir(parents=True)
+    (tmp_path / "b" / "x.txt").write_bytes(b"abc")
+    (tmp_path / "a.txt").write_bytes(b"")
+    found = folder_manifest(tmp_path)
+    assert list(found) == ["a.txt", "b/x.txt"]
+    assert found["b/x.txt"] == {"size": 3, "sha256": sha256_hex(b"abc")}
+
+
+def test_manifest_digest_follows_content_and_name_and_not_order(tmp_path):
+    (tmp_path / "a").write_bytes(b"1")
+    (tmp_path / "b").write_bytes(b"2")
+    first = folder_manifest(tmp_path)
+    digest = manifest_sha256(first)
+    assert manifest_sha256(dict(reversed(first.items()))) == digest
+    (tmp_path / "b").write_bytes(b"3")
+    assert manifest_sha256(folder_manifest(tmp_path)) != digest
+    (tmp_path / "b").write_bytes(b"2")
+    assert manifest_sha256(folder_manifest(tmp_path)) == digest
+    (tmp_path / "b").rename(tmp_path / "c")
+    assert manifest_sha256(folder_manifest(tmp_path)) != digest
+
+
+def test_folder_manifest_refuses_links_pipes_and_odd_names(tmp_path):
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret").write_text("x")
+    for number, make in enumerate(
+        (
+            lambda at: at.symlink_to(outside / "secret"),
+            lambda at: at.symlink_to(outside, target_is_directory=True),
+            lambda at: at.symlink_to(tmp_path / "nowhere"),
+            os.mkfifo,
+            lambda at: Path(os.fsdecode(os.fsencode(at) + b"\xff")).write_text("x"),
+        )
+    ):
+        folder = tmp_path / f"case{number}"
+        folder.mkdir()
+        make(folder / "odd")
+        with pytest.raises(IntegrityError, match="odd"):
+            folder_manifest(folder)
+
+
+def test_folder_manifest_needs_a_real_folder(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path, target_is_directory=True)
+    for path in (tmp_path / "none", tmp_path / "link"):
+        with pytest.raises(NotFoundError, match="no folder"):
+            folder_manifest(path)
+
+
+def test_write_atomic_replaces_makes_folders_and_leaves_no_temporary(tmp_path):
+    target = tmp_path / "new" / "file.json"
+    assert write_atomic(target, b"one") == target
+    write_atomic(target, b"two", mode=0o600)
+    assert target.read_bytes() == b"two"
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert [p.name for p in target.parent.iterdir()] == ["file.json"]
+
+
+def test_write_atomic_replaces_a_link_and_not_what_it_points_to(tmp_path):
+    (tmp_path / "real").write_bytes(b"kept")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    write_atomic(tmp_path / "link", b"new")
+    assert (tmp_path / "real").read_bytes() == b"kept"
+    assert not (tmp_path / "link").is_symlink()
+
+
+def test_write_atomic_that_fails_keeps_the_old_content_and_cleans_up(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "inside").write_text("x")
+    with pytest.raises(EnvironmentFailure, match="cannot write"):
+        write_atomic(tmp_path / "folder", b"a file cannot replace a folder")
+    assert [p.name for p in tmp_path.iterdir()] == ["folder"]
+    with pytest.raises(EnvironmentFailure, match="cannot write"):
+        write_atomic(tmp_path / "folder" / "inside" / "below", b"a file has no children")
+
+
+def test_importing_evidence_loads_nothing_heavy():
+    code = (
+        "import sys, grmu_audit.evidence; print([m for m in ('numpy','pandas','torch','mlflow','pydantic') if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

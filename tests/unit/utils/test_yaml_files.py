@@ -1,0 +1,80 @@
+"""The YAML loader: every error at once, with its line."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel, ConfigDict, Field
+
+from grmu_audit.errors import InputError, PolicyError
+from grmu_audit.utils import load_yaml
+
+
+class Inner(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    size: int
+    day: date | None = None
+
+
+class Outer(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    name: str
+    items: list[Inner] = Field(default_factory=list)
+    rate: float = 0.5
+
+
+def read(tmp_path: Path, text: str, **options) -> Outer:
+    path = tmp_path / "file.yaml"
+    path.write_text(text)
+    return load_yaml(path, Outer, **options)
+
+
+def test_a_valid_file_becomes_a_frozen_model(tmp_path):
+    made = read(tmp_path, "name: x\nrate: 1\nitems:\n  - size: 3\n    day: 2027-01-31\n")
+    assert made == Outer(name="x", rate=1.0, items=[Inner(size=3, day=date(2027, 1, 31))])
+
+
+def test_every_error_is_listed_with_line_and_key(tmp_path):
+    text = "nam: x\nrate: fast\nitems:\n  - size: 3\n    sise: 4\n  - day: 2027-02-30\n  - size: 1\n    size: 2\n"
+    with pytest.raises(PolicyError) as caught:
+        read(tmp_path, text, error=PolicyError)
+    lines = str(caught.value).replace(str(tmp_path / "file.yaml"), "F").splitlines()
+    assert sorted(tuple(line.split(": ")[:2]) for line in lines) == [
+        ("F:1", "nam"), ("F:1", "name"), ("F:2", "rate"), ("F:5", "items[0].sise"), ("F:6", "items[1].day"),
+        ("F:6", "items[1].size"), ("F:8", "items[2].size"),
+    ]  # fmt: skip
+    assert "did you mean 'name'?" in str(caught.value)
+    assert "did you mean 'size'?" in str(caught.value)
+    assert "written twice (first in line 7)" in str(caught.value)
+    assert "valid number (found 'fast')" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", ":1: the file is empty"),
+        ("a: &x 1\nb: *x\n", ":1: anchors and aliases are not allowed"),
+        ("name: [1, 2\n", "not valid YAML"),
+        ("name: !!python/object:os.system x\n", "the tag tag:yaml.org,2002:python/object:os.system is not allowed"),
+        ("? [a, b]\n: 1\n", "a key must be a plain word"),
+        ("[" * 100_000, "nested more than 50 levels deep"),
+        ("name: x\n---\nname: y\n", "not valid YAML"),
+        ("- 1\n", "valid dictionary"),
+        ("name: '" + "x" * 1_000_001 + "'\n", "at most 1000000"),
+    ],
+)
+def test_odd_files_are_refused(tmp_path, text, message):
+    with pytest.raises(InputError) as caught:
+        read(tmp_path, text)
+    assert message in str(caught.value)
+    assert "file.yaml" in str(caught.value)
+
+
+def test_a_missing_or_binary_file_is_refused(tmp_path):
+    with pytest.raises(InputError, match="cannot be read: No such file"):
+        load_yaml(tmp_path / "none.yaml", Outer)
+    (tmp_path / "b.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="not UTF-8"):
+        load_yaml(tmp_path / "b.yaml", Outer)

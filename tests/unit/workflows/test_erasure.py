@@ -1,0 +1,113 @@
+"""Erasure records: many requests in one list, one record each, no id in any of them; open ones by their due dates."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+from support.judged_audits import version
+from support.memory_store import MemoryStore
+
+from grmu_audit.errors import ForgetListError, InputError, NotFoundError
+from grmu_audit.records import ForgetRequest, ModelRef
+from grmu_audit.tracking import read_ledger
+from grmu_audit.tracking.names import ERASURE
+from grmu_audit.workflows.erasure import (
+    answer,
+    due,
+    erasure_artifact,
+    erasure_records,
+    open_requests,
+    read_systems,
+    request_fields,
+)
+from grmu_audit.workflows.session import Session
+
+KEY = bytes(32)
+BATCH = ForgetRequest(
+    ("person-1-a", "person-1-b", "person-2-a", "nobody"),
+    "hmac-sha256:" + "0" * 64,
+    {
+        "request_id": ("R-1", "R-1", "R-2", ""),
+        "received_at": ("2026-01-31", "2026-01-30", "2026-03-15T10:00:00", ""),
+        "subject": ("ann", "ann", "bob", ""),
+        "ground": ("17(1)(b)", "", "17(1)(a)", ""),
+    },
+)
+
+
+def test_each_request_of_a_batch_gets_its_own_record() -> None:
+    one, two, rest = erasure_records(BATCH, KEY)
+    assert (one.request_id, one.rows, one.received_at, one.due_at, one.ground) == (
+        "R-1",
+        2,
+        "2026-01-30",
+        "2026-02-28",
+        "17(1)(b)",
+    )
+    assert (two.request_id, two.rows, two.due_at) == ("R-2", 1, "2026-04-15")
+    assert (rest.request_id, rest.due_at, rest.subject) == ("unnamed", None, None)
+    assert len({one.digest, two.digest, rest.digest}) == 3
+    text = erasure_artifact([one, two, rest]).decode()
+    assert not any(secret in text for secret in ("person-1", "ann", "bob", "nobody"))
+
+
+@pytest.mark.parametrize(
+    ("received", "wanted"),
+    [("2026-01-31", "2026-02-28"), ("2028-01-31", "2028-02-29"), ("2026-12-31", "2027-01-31"), ("2026-03-15", "2026-04-15")],
+)
+def test_a_request_is_due_one_month_later(received: str, wanted: str) -> None:
+    assert due(date.fromisoformat(received)).isoformat() == wanted
+
+
+def test_a_date_that_is_none_is_refused() -> None:
+    with pytest.raises(ForgetListError, match="no date"):
+        erasure_records(ForgetRequest(("a",), "d", {"received_at": ("soon",)}), KEY)
+
+
+def test_the_operators_list_of_systems(tmp_path: Path) -> None:
+    path = tmp_path / "systems.yaml"
+    path.write_text("systems:\n  - {name: backups, state: scheduled, reason: rotated within 30 days}\n")
+    assert read_systems(path)[0].reason == "rotated within 30 days"
+    path.write_text("systems:\n  - {name: backups, state: gone}\n")
+    with pytest.raises(InputError, match="state"):
+        read_systems(path)
+
+
+def made(store: MemoryStore, folder: Path, number: int) -> ModelRef:
+    (folder / f"v{number}").mkdir()
+    (folder / f"v{number}" / "w").write_bytes(bytes([number]))
+    with store.run("faces", "unlearn") as run:
+        run.log_bytes(erasure_artifact(erasure_records(BATCH, KEY)), ERASURE)
+        return store.register(run, "faces", folder / f"v{number}", role="unlearned")
+
+
+def test_open_requests_by_due_date_until_they_are_answered(tmp_path: Path) -> None:
+    store = MemoryStore(tmp_path / "store")
+    version(store, "faces", tmp_path / "base")
+    for number in (1, 2):
+        made(store, tmp_path, number)
+    found = open_requests(store, "faces", today=date(2026, 3, 1))
+    assert [(r.record.request_id, r.version, r.overdue) for r in found] == [
+        ("R-1", "3", True),
+        ("R-2", "3", False),
+        ("unnamed", "3", False),
+    ]
+    session = Session(actor="dpo")
+    session.__dict__["store"] = store
+    answer(session, "faces", "R-1", "letter of 1 March")
+    assert [r.overdue for r in open_requests(store, "faces", today=date(2026, 3, 1))] == [False, False, False]
+    assert read_ledger(store, "faces").entries[-1].entry.actor == "dpo"
+    with pytest.raises(InputError, match="was answered on"):
+        answer(session, "faces", "R-1")
+    with pytest.raises(NotFoundError):
+        answer(session, "faces", "R-9")
+
+
+def test_a_report_names_the_pseudonym_of_each_person_once(tmp_path: Path) -> None:
+    store = MemoryStore(tmp_path)
+    fields = request_fields(store, made(store, tmp_path, 1))
+    one, two, _ = erasure_records(BATCH, KEY)
+    assert fields["subject"] == f"{one.subject}, {two.subject}"
+    assert fields["request_id"] == "R-1, R-2"

@@ -1,0 +1,180 @@
+"""Start weights and foreign checkpoints in the registry: what exact methods go back to, and the first evaluation."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from support.data_kinds import VIT
+from support.memory_store import MemoryStore
+
+from grmu_audit.cli.app import execute
+from grmu_audit.data.catalog import DataSpec
+from grmu_audit.errors import InputError, IntegrityError
+from grmu_audit.models.catalog import build
+from grmu_audit.models.classifier import ModelSpec
+from grmu_audit.records import Group, ModelRef
+from grmu_audit.tracking.names import BASELINE, START
+from grmu_audit.workflows.forget_requests import sample
+from grmu_audit.workflows.session import Session
+from grmu_audit.workflows.versions.network import Network, stored_network
+from grmu_audit.workflows.versions.pretraining import pretrain, register
+from grmu_audit.workflows.versions.unlearning import unlearn
+
+DATA = DataSpec("photodigits", {"renders": 1})
+SHORT = {"epochs": 1, "batch_size": 128}
+
+
+def open_session(root: Path) -> Session:
+    session = Session(root=root, device="cpu", progress=False)
+    session.store = MemoryStore(root / "store")  # type: ignore[misc]
+    return session
+
+
+@pytest.fixture(scope="module")
+def lineage(tmp_path_factory: pytest.TempPathFactory) -> tuple[Session, ModelRef, Path]:
+    """A version that started from a checkpoint with a head of ten classes, and a forget list."""
+    root = tmp_path_factory.mktemp("lineage")
+    session = open_session(root)
+    theirs = build(ModelSpec("small_vit", 10, (3, 32, 32), (0.5,) * 3, (0.5,) * 3, (), VIT), 77)
+    torch.save({"state_dict": theirs.state_dict()}, root / "theirs.pth")
+    network = Network("small_vit", VIT, weights=root / "theirs.pth")
+    ref = pretrain(session, "vit", DATA, network=network, settings=SHORT)
+    sample(session, session.dataset_of(ref), root / "ids.csv", groups=[Group(1, 0)], ratio=0.5, seed=0)
+    return session, ref, root
+
+
+def test_a_lineage_keeps_the_weights_that_it_started_from(lineage: tuple[Session, ModelRef, Path]) -> None:
+    session, ref, root = lineage
+    told = ref.config["start"]
+    assert isinstance(told, dict)
+    assert told["source"] == "theirs.pth"
+    assert told["notes"] == ["a head of 10 classes: a fresh one for 2 classes takes its place"]
+    assert ref.config["architecture_options"] == VIT
+    model = stored_network(session, ref, torch.device("cpu"))
+    assert model.spec.start == told["sha256"]
+    assert model.start is not None
+    theirs = torch.load(root / "theirs.pth", weights_only=True)["state_dict"]
+    assert all(torch.equal(value, theirs[name]) for name, value in model.start.tensors.items())
+
+
+def test_retraining_starts_from_them_again(lineage: tuple[Session, ModelRef, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a rate of nearly nothing the retrained network is the start, not a fresh draw."""
+    session, ref, root = lineage
+    settings = {"epochs": 1, "batch_size": 512, "learning_rate": 1e-12, "weight_decay": 0.0, "keep_best": False}
+    again = unlearn(session, ref.label, root / "ids.csv", method="retrain", settings=settings)
+    start = torch.load(root / "theirs.pth", weights_only=True)["state_dict"]
+    model = stored_network(session, again, torch.device("cpu"))
+    body = {k: v for k, v in model.state_dict().items() if k.startswith("body.")}
+    assert all(torch.allclose(v, start[k], atol=1e-6) for k, v in body.items())
+    assert model.start is not None, "a retrained version can be retrained again"
+
+
+def test_without_them_exact_methods_refuse(lineage: tuple[Session, ModelRef, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    session, ref, root = lineage
+    kept = session.store.run_artifact
+
+    def lost(run_id: str, path: str) -> bytes | None:
+        return None if path == START else kept(run_id, path)
+
+    monkeypatch.setattr(session.store, "run_artifact", lost)
+    with pytest.raises(InputError, match=r"started from weights of SHA-256 .* not at hand"):
+        unlearn(session, ref.label, root / "ids.csv", method="retrain", settings=SHORT)
+    assert unlearn(session, ref.label, root / "ids.csv", method="gradient_ascent", settings=SHORT).method == "gradient_ascent"
+    monkeypatch.setattr(session.store, "run_artifact", lambda run_id, path: b"x" if path == START else kept(run_id, path))
+    with pytest.raises(IntegrityError, match=r"start.safetensors of vit/1 is damaged"):
+        unlearn(session, ref.label, root / "ids.csv", method="retrain", settings=SHORT)
+
+
+def test_a_checkpoint_becomes_a_version_and_is_evaluated(lineage: tuple[Session, ModelRef, Path], tmp_path: Path) -> None:
+    session, ref, root = lineage
+    model = stored_network(session, ref, torch.device("cpu"))
+    torch.save({"model": {f"module.{k}": v for k, v in model.state_dict().items()}}, tmp_path / "trained.pth")
+    network = Network("small_vit", VIT, weights=root / "theirs.pth")
+    done = register(session, "taken", tmp_path / "trained.pth", DATA, network=network, settings=SHORT, seed=3)
+    assert (done.ref.role, done.ref.method, done.ref.seed) == ("pretrain", "registered", 3)
+    again = stored_network(session, done.ref, torch.device("cpu"))
+    assert all(torch.equal(v, again.state_dict()[k]) for k, v in model.state_dict().items())
+    value = {m.name: m for m in done.metrics if m.group is None}
+    dataset = session.dataset(DATA)
+    rows = dataset.rows("test")
+    pixels = torch.from_numpy(dataset.pixels[rows]).float() / 255  # type: ignore[call-overload]
+    right = again(pixels).argmax(1).numpy() == dataset.frame["target"].to_numpy()[rows]
+    assert value["TA"].value == pytest.approx(right.mean())
+    assert value["UA"].value is None
+    assert value["UA"].why_missing
+    logged = [session.store.run_artifact(run, BASELINE) for run in session.store.runs]  # type: ignore[attr-defined]
+    assert [json.loads(tree)["subject"] for tree in logged if tree] == ["taken/1"]
+    sample(session, session.dataset_of(done.ref), tmp_path / "ids.csv", groups=[Group(1, 0)], ratio=0.5, seed=0)
+    assert unlearn(session, "taken", tmp_path / "ids.csv", method="retrain").config["settings"]["epochs"] == 1  # type: ignore[index]
+
+
+def test_two_sources_exclude_each_other(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--weights and --pretrained exclude each other"):
+        pretrain(
+            open_session(tmp_path), "m", DATA, network=Network("resnet18", {}, tmp_path / "w.pth", "imagenet"), settings=SHORT
+        )
+
+
+class Bomb:
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Path("exploded").touch, ())
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "message"),
+    [
+        (["--weights", "bomb.pth"], 2, "bomb.pth are refused: the pickle holds more than tensors"),
+        (["--weights", "absent.pth"], 2, "weights absent.pth: no such file"),
+        (["--architecture", "resnet181"], 2, "did you mean 'resnet18'?"),
+        (["--architecture", "os:system"], 2, "GRMU_AUDIT_ALLOWED_ARCHITECTURES=os:system"),
+        (
+            ["--architecture", "mlp", "--architecture-option", "depth=3"],
+            2,
+            "mlp: unknown option(s) depth; known: hidden, dropout, norm",
+        ),
+        (
+            ["--architecture", "resnet18", "--pretrained", "imagenet"],
+            4,
+            "resnet18-f37072fd.pth is not here and cannot be downloaded",
+        ),
+    ],
+)
+def test_the_command_line_says_one_thing(
+    options: list[str],
+    code: int,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    torch.save({"state_dict": Bomb()}, tmp_path / "bomb.pth")
+    data = ["--name", "m", "--data-option", "renders=1"]
+    assert execute(["pretrain", *data, *options]) == code
+    if "--weights" in options:
+        assert execute(["register", *data, *options]) == code
+    told = capsys.readouterr().err
+    assert message in told
+    assert "Traceback" not in told
+    assert not Path("exploded").exists()
+
+
+def test_register_by_command_line(
+    lineage: tuple[Session, ModelRef, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session, ref, _ = lineage
+    monkeypatch.chdir(tmp_path)
+    model = stored_network(session, ref, torch.device("cpu"))
+    torch.save(model.state_dict(), tmp_path / "trained.pth")
+    options = [f"--architecture-option={key}={value}" for key, value in VIT.items()]
+    command = ["--quiet", "register", "--name", "taken", "--weights", "trained.pth", "--data-option", "renders=1"]
+    assert execute([*command, "--architecture", "small_vit", *options]) == 0
+    told = capsys.readouterr()
+    assert told.out.startswith("taken/1\nmetric")
+    assert "digit 5-9" in told.out
+    assert "grmu-audit forget sample --model taken/1" in told.err
