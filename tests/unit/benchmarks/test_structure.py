@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.structure import find_functions, find_imports, folder_files, read_modules, report
+from benchmarks.pages.structure import find_functions, find_imports, folder_files, read_modules, report
 
 FILES = {
     "__init__.py": "",
@@ -107,7 +107,7 @@ def test_the_report_names_what_is_over_a_limit(root):
 
 
 def test_the_command_line_measures_any_root_and_refuses_one_without_the_package(root):
-    start = [sys.executable, "-m", "benchmarks.structure", "--root", str(root)]
+    start = [sys.executable, "-m", "benchmarks.pages.structure", "--root", str(root)]
     where = Path(__file__).parents[3]
     done = subprocess.run([*start, "--package", "house"], cwd=where, capture_output=True, text=True, check=True)
     assert done.stdout == report(root, "house") + "\n"

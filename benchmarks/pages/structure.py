@@ -1,6 +1,6 @@
 """How is the package laid out?  Folder sizes, circles of imports, long parameter lists, long functions and long modules.
 
-python -m benchmarks.structure --root .
+python -m benchmarks.pages.structure --root .
 """
 
 from __future__ import annotations
