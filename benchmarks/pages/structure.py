@@ -321,7 +321,7 @@ def spread(lengths: Sequence[int], ninety: bool = False) -> str:
 def main() -> None:
     """Print the report of one checkout."""
     parser = argparse.ArgumentParser(description="Structure of the package: folders, circles, parameters, lengths.")
-    parser.add_argument("--root", type=Path, default=Path(__file__).parents[1], help="Top of a checkout.")
+    parser.add_argument("--root", type=Path, default=Path(__file__).parents[2], help="Top of a checkout.")
     parser.add_argument("--package", default=PACKAGE, help="Name of the package.")
     options = parser.parse_args()
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,51 @@ class NotMeasured:
     """Metric or check."""
     reason: str
     """Why it is absent."""
+
+
+@dataclass(frozen=True)
+class MeasureOptions:
+    """Choices that the numbers of an audit depend on; part of audit.json."""
+
+    confidence: float = 0.95
+    """Coverage of each interval taken alone."""
+    seed: int = 0
+    """Seed of the attacks."""
+    attack_score: str = "margin"
+    """The score that MIA_AUC is taken on."""
+    gap_variant: str = "pairwise"
+    """``pairwise`` or ``paper``, for EO, DP and EP."""
+    positive_class: int = 1
+    """Positive class of a two-class task."""
+    interval_method: str = "wilson"
+    """Limits of proportions: ``wilson`` or ``clopper-pearson``."""
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> MeasureOptions:
+        """The options that an audit's record states; what it does not state has the default.
+
+        Raises:
+            InputError: a value of the wrong kind.
+        """
+        known = {name: record[key] for name, key in _OPTION_KEYS.items() if key in record}
+        try:
+            return cls(**{name: type(getattr(cls, name))(value) for name, value in known.items()})
+        except (TypeError, ValueError) as error:
+            raise InputError(f"the record of the audit holds an option of the wrong kind: {error}") from None
+
+    def to_record(self) -> dict[str, Any]:
+        """The options under the keys of audit.json."""
+        return {key: getattr(self, name) for name, key in _OPTION_KEYS.items()}
+
+
+_OPTION_KEYS = {
+    "seed": "seed",
+    "attack_score": "attack_score",
+    "gap_variant": "variant",
+    "positive_class": "positive_class",
+    "interval_method": "intervals",
+    "confidence": "confidence",
+}
 
 
 @dataclass(frozen=True)
@@ -57,6 +103,11 @@ class Audit:
     are none: ``losses`` and ``roc`` per subject, and ``training``: per subject what each epoch logged."""
     schema: str = AUDIT_SCHEMA
     """Schema name and version."""
+
+    @property
+    def options(self) -> MeasureOptions:
+        """The options that the numbers were made with."""
+        return MeasureOptions.from_record(self.record)
 
     def with_verdict(self, verdict: Verdict) -> Audit:
         """The same facts with this verdict."""

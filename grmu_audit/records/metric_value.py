@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import enum
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from grmu_audit.errors import InputError
 
 
 @dataclass(frozen=True, order=True)
@@ -18,6 +21,84 @@ class Group:
     """Class index, from 0."""
     attribute: int
     """Index of the attribute value (or of the combination of several attributes), from 0."""
+
+
+class Role(enum.StrEnum):
+    """What a model is to an audit."""
+
+    CANDIDATE = "candidate"
+    """The audited model."""
+    BASELINE = "baseline"
+    """The model before unlearning."""
+    REFERENCE = "reference"
+    """A retrained model."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Whose value it is: a model of the audit, or the change from that model to the candidate.
+
+    >>> str(reference(2)), str(BASELINE.as_change()), Subject.parse("candidate-reference")
+    ('reference#2', 'candidate-baseline', Subject(role=<Role.REFERENCE: 'reference'>, number=0, change=True))
+    """
+
+    role: Role
+    """The model's role."""
+    number: int = 0
+    """Number of a reference, from 1; 0 for the mean over the primary references, and for all other roles."""
+    change: bool = False
+    """True for the candidate minus that model."""
+
+    def __str__(self) -> str:
+        name = f"{self.role}#{self.number}" if self.number else str(self.role)
+        return f"{Role.CANDIDATE}-{name}" if self.change else name
+
+    @classmethod
+    def parse(cls, text: str) -> Subject:
+        """The inverse of ``str``; for readers of stored audits alone.
+
+        Raises:
+            InputError: no such subject.
+        """
+        name = text.removeprefix(f"{Role.CANDIDATE}-")
+        role, _, number = name.partition("#")
+        try:
+            found = cls(Role(role), int(number or 0), change=name != text)
+        except ValueError:
+            found = None
+        if found is None or str(found) != text:
+            raise InputError(f"no subject {text[:80]!r}: known are candidate, baseline, reference#N and candidate-SUBJECT")
+        return found
+
+    def as_change(self) -> Subject:
+        """The change from this model to the candidate."""
+        return replace(self, change=True)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> Any:
+        """Text in JSON, as ``str`` writes it."""
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_plain_validator_function(
+            lambda value: value if isinstance(value, cls) else cls._from_json(value),
+            serialization=core_schema.to_string_ser_schema(),
+        )
+
+    @classmethod
+    def _from_json(cls, value: object) -> Subject:
+        try:
+            return cls.parse(value if isinstance(value, str) else repr(value))
+        except InputError as error:
+            raise ValueError(str(error)) from None
+
+
+CANDIDATE = Subject(Role.CANDIDATE)
+BASELINE = Subject(Role.BASELINE)
+
+
+def reference(number: int) -> Subject:
+    """The reference of that number, from 1."""
+    return Subject(Role.REFERENCE, number)
 
 
 @dataclass(frozen=True)

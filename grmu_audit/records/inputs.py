@@ -1,0 +1,74 @@
+"""What an audit is measured from: models with everything that was collected of them, and what it says beside its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from grmu_audit.records.audit import NotMeasured
+from grmu_audit.records.data import DataCheckReport, DataRecord, ForgetRecord
+from grmu_audit.records.lineage import ModelRef
+from grmu_audit.records.metric_value import BASELINE, CANDIDATE, MetricValue, Subject, reference
+from grmu_audit.records.predictions import Predictions
+from grmu_audit.records.white_box import Probes, ShadowTable
+
+
+@dataclass(frozen=True)
+class AuditedModel:
+    """One model of an audit with everything that was collected of it."""
+
+    ref: ModelRef
+    """The version."""
+    predictions: Predictions
+    """Its predictions under the request."""
+    white_box: Probes | None = None
+    """What needed the network itself; levels standard and deep."""
+    epochs: tuple[Mapping[str, float], ...] = ()
+    """What each training epoch logged."""
+
+
+@dataclass(frozen=True)
+class AuditInputs:
+    """Everything that an audit is measured from."""
+
+    candidate: AuditedModel
+    """The audited model."""
+    baseline: AuditedModel | None = None
+    """The model before unlearning."""
+    references: tuple[AuditedModel, ...] = ()
+    """Retrained models."""
+    shadows: ShadowTable | None = None
+    """Margins of shadow models; level deep."""
+
+    @property
+    def models(self) -> dict[Subject, AuditedModel]:
+        """Every model by subject: candidate, baseline, references, in this order."""
+        found = {CANDIDATE: self.candidate}
+        if self.baseline is not None:
+            found[BASELINE] = self.baseline
+        return found | {reference(number): model for number, model in enumerate(self.references, 1)}
+
+    @property
+    def primary_references(self) -> tuple[Subject, ...]:
+        """The references that means and closeness rest on: those with REWEIGHT where there are any, else all."""
+        numbered = [(reference(number), model.ref.reweight) for number, model in enumerate(self.references, 1)]
+        return tuple(s for s, reweight in numbered if reweight) or tuple(s for s, _ in numbered)
+
+
+@dataclass(frozen=True)
+class AuditContext:
+    """What an audit says beside its numbers."""
+
+    data: DataRecord
+    """Data and splits."""
+    forget: ForgetRecord | None = None
+    """Forget set; None: counted from the predictions."""
+    data_quality: DataCheckReport | None = None
+    """Quality checks of the request."""
+    not_measured: tuple[NotMeasured, ...] = ()
+    """What was not measured, and why."""
+    record: Mapping[str, Any] = field(default_factory=dict)
+    """Versions, hardware, dates, costs."""
+    carried_over: tuple[MetricValue, ...] = ()
+    """Values that files alone cannot give again."""
