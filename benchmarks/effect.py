@@ -1,191 +1,210 @@
-"""Does PhotoDigits show the seed paper's effect?  Pretrain, retrain, unlearn over several seeds; mean and spread.
+"""The demo over several seeds: does PhotoDigits show the seed paper's effect, and how far do its numbers spread?
 
-python -m benchmarks.effect [--seeds 5] [--ratio 0.5] [--write docs/effect.md]
+python -m benchmarks.effect [--seeds 5] [--cache FOLDER] [--write docs] [--readme README.md] [--only-write]
+
+Each seed is the demo itself (``grmu_audit.api.demo``) in a registry of its own, and two more versions.  What a seed gave is
+one line of ``effect.jsonl`` in the cache folder, under a digest of the seed, the code and the machine: a run that was killed
+continues where it stopped.  ``--write`` writes ``effect.json`` (the measurements) and ``effect.md`` (made from them),
+``--readme`` the table in the README; ``--only-write`` makes both again from ``effect.json`` without measuring.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
+import os
+import platform
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
-import numpy as np
 import torch
 
+from benchmarks.effect_page import METRICS, page, readme
 from grmu_audit import __version__
 from grmu_audit.api import judge
-from grmu_audit.data.forget import sample_forget
-from grmu_audit.data.photodigits import PhotoDigitsOptions, photodigits
-from grmu_audit.data.source import BatchSource
-from grmu_audit.evaluation.predict import forward, with_request
-from grmu_audit.models.catalog import build
-from grmu_audit.models.classifier import Classifier, ModelSpec
-from grmu_audit.records import Audit, DataRecord, Group, ModelRef, Predictions
-from grmu_audit.training.config import TrainConfig
-from grmu_audit.training.fit import fit
-from grmu_audit.training.runtime import Runtime, choose_device, choose_precision, derive_seed, hardware, place
-from grmu_audit.unlearning.base import UnlearningData, unlearn
-from grmu_audit.unlearning.catalog import methods
+from grmu_audit.api.audit import outputs_of, predictions_of
+from grmu_audit.api.demo import Story, demo
+from grmu_audit.api.request import stored_request
+from grmu_audit.api.session import Session
+from grmu_audit.api.train import unlearn
+from grmu_audit.data.cache import cache_folder
+from grmu_audit.evidence import canonical_json, write_atomic
+from grmu_audit.records import Audit, DataRecord, ModelRef
+from grmu_audit.training.runtime import choose_device, hardware
 
-RARE = Group(1, 0)
-METRICS = ("RA", "UA", "TA", "GA", "WG", "EO", "MIA_AUC", "AVG_GAP")
-VARIANTS = (
-    ("retrain", "retrain", False),
-    ("retrain + REWEIGHT", "retrain", True),
-    ("MIU + REWEIGHT", "miu", True),
-    ("MIU", "miu", False),
-    ("gradient ascent", "gradient_ascent", False),
-)
+ROOT = Path(__file__).parents[1]
+EXTRA = (("MIU", "miu"), ("gradient ascent", "gradient_ascent"))
+"""Versions beside the demo's, without REWEIGHT and with default settings."""
+Result = dict[str, Any]
+"""``seed``, ``seconds`` of the demo; by row: ``demo`` (numbers), ``verdicts``, ``effect`` (numbers and seconds)."""
 
 
-@dataclass(frozen=True)
-class Problem:
-    """One seed's data and pretrained model."""
-
-    seed: int
-    source: BatchSource
-    data: UnlearningData
-    base: Classifier
-    runtime: Callable[[], Runtime]
-
-
-def prepare(seed: int, ratio: float, device: torch.device, trained: dict[str, torch.Tensor] | None = None) -> Problem:
-    """Data, forget set and pretrained model of one seed; ``trained`` weights stand in for training."""
-    dataset = photodigits(PhotoDigitsOptions(seed=seed))
-    source = BatchSource(dataset, device)
-    gone = set(sample_forget(dataset.frame, groups=[RARE], ratio=ratio, seed=seed))
-    train = dataset.rows("train")
-    is_gone = dataset.frame["id"].isin(gone).to_numpy()[train]
-    data = UnlearningData(source, train[~is_gone], train[is_gone], dataset.rows("val"))
-
-    def runtime() -> Runtime:
-        """A fresh runtime, so that counters start at zero."""
-        return Runtime(device, seed, choose_precision("auto", device))
-
-    header = dataset.header
-    spec = ModelSpec("small_resnet", 2, header.image_size, header.mean, header.std, header.class_names)
-    model = build(spec, derive_seed(seed, "init"))
-    place(model, device)
-    if trained is not None:
-        model.load_state_dict(trained)
-        return Problem(seed, source, data, model.eval(), runtime)
-    return Problem(seed, source, data, fit(model, source, train, data.val, TrainConfig(), runtime()), runtime)
+def run_seed(seed: int, device: str, folder: Path) -> Result:
+    """The demo of one seed in an empty folder, and what the page of the effect needs beside it."""
+    session = Session(tracking_uri=f"sqlite:///{folder}/mlflow.db", root=folder, device=device, progress=False)
+    start = time.perf_counter()
+    story = demo(session, folder / "demo", lambda line: None, seed)
+    seconds = time.perf_counter() - start
+    return {
+        "seed": seed,
+        "seconds": round(seconds, 1),
+        "demo": {row.what: numbers(row.audited.audit, row.subject) for row in story.rows},
+        "verdicts": {row.what: row.verdict for row in story.rows if row.subject == "candidate"},
+        "effect": effect(session, story, folder / "demo" / "ids.csv", seed),
+    }
 
 
-def predictions(problem: Problem, model: Classifier) -> Predictions:
-    """One forward pass, under the request."""
-    frame = problem.source.dataset.frame
-    names = [f"s{i:05d}" for i in range(len(frame))]
-    header = problem.source.dataset.header
-    gone = frozenset(names[i] for i in problem.data.forget)
-    outputs = forward(model, problem.source, problem.runtime(), names)
-    return with_request(outputs, gone, header.class_names, header.attribute_names)
+def effect(session: Session, story: Story, ids: Path, seed: int) -> dict[str, dict[str, Any]]:
+    """Numbers and seconds of the versions on the page; AVG_GAP is against retrain + REWEIGHT."""
+    base, plain, weighted, good = (row.version for row in story.rows[:4])
+    versions = {"pretrain": base, "retrain": plain, "retrain + REWEIGHT": weighted, "MIU + REWEIGHT": good}
+    for title, method in EXTRA:
+        versions[title] = unlearn(session, base.label, ids, method=method, reweight=False, seed=seed)
+    dataset, request = session.dataset_of(base), stored_request(session, good)
+    sides = {title: (ref, predictions_of(outputs_of(session, ref, dataset), request, dataset)) for title, ref in versions.items()}
+    reference = [sides["retrain + REWEIGHT"]]
+    found = {}
+    for title, side in sides.items():
+        audit = judge.assemble(side, references=reference, data=DataRecord("", {}), dominant=request.dominant, seed=seed)
+        found[title] = {"values": numbers(audit, "candidate"), "seconds": seconds_of(side[0])}
+    return found
 
 
-def run_seed(seed: int, ratio: float, device: torch.device) -> dict[str, tuple[dict[str, float], float]]:
-    """Numbers and seconds of every variant of one seed."""
-    problem = prepare(seed, ratio, device)
-    made: dict[str, tuple[Predictions, float]] = {"pretrain": (predictions(problem, problem.base), 0.0)}
-    for name, method, weighted in VARIANTS:
-        data = problem.data.reweighted() if weighted else problem.data
-        start = time.perf_counter()
-        chosen = methods.get(method)
-        model = unlearn(chosen, problem.base, data, chosen.config(), problem.runtime())
-        made[name] = predictions(problem, model), time.perf_counter() - start
-    reference = ModelRef("retrain + REWEIGHT", "", reweight=True), made["retrain + REWEIGHT"][0]
-    record = DataRecord("", {})
-    result = {}
-    for name, (outputs, seconds) in made.items():
-        audit = judge.assemble((ModelRef(name, ""), outputs), references=[reference], data=record, dominant=(RARE,), seed=seed)
-        result[name] = numbers(audit), seconds
-    return result
-
-
-def numbers(audit: Audit) -> dict[str, float]:
-    """The metrics of the table."""
-    found = {name: audit.metric(name) for name in METRICS}
+def numbers(audit: Audit, subject: str) -> dict[str, float]:
+    """The metrics of the tables that are defined for a subject of an audit."""
+    found = {name: audit.metric(name, subject) for name in METRICS}
     return {name: value.value for name, value in found.items() if value is not None and value.value is not None}
 
 
-def table(results: Sequence[dict[str, tuple[dict[str, float], float]]]) -> list[str]:
-    """Markdown rows: mean (standard deviation) over seeds, in per cent."""
-    lines = ["| | " + " | ".join(f"{m} %" for m in METRICS) + " | seconds |", "|---|" + "---:|" * (len(METRICS) + 1)]
-    for name in results[0]:
-        cells = []
-        for metric in METRICS:
-            values = np.array([r[name][0][metric] for r in results if metric in r[name][0]])
-            cells.append(f"{100 * values.mean():.1f} ({100 * values.std(ddof=1):.1f})" if len(values) > 1 else "undefined")
-        cells.append(f"{np.mean([r[name][1] for r in results]):.1f}")
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    return lines
+def seconds_of(ref: ModelRef) -> float:
+    """How long the training of a version took."""
+    value = ref.config["seconds"]
+    assert isinstance(value, int | float)
+    return float(value)
 
 
-def claim(text: str, differences: Sequence[float]) -> str:
-    """One claim with mean, spread and sign count of its per-seed differences; it holds when the mean passes 2 standard errors."""
-    values = 100 * np.array(differences)
-    error = values.std(ddof=1) / np.sqrt(len(values))
-    holds = "holds" if values.mean() > 2 * error else "points this way" if values.mean() > 0 else "does not hold"
-    return (
-        f"- {text}: **{holds}**; mean difference {values.mean():+.1f} points, sd {values.std(ddof=1):.1f} over seeds, "
-        f"standard error {error:.1f}, in {int((values > 0).sum())} of {len(values)} seeds"
-    )
+def machine(device: torch.device) -> dict[str, Any]:
+    """What the numbers depend on beside the code and the seed."""
+    facts = hardware(device)
+    return {
+        "version": __version__,
+        "torch": facts["torch"],
+        "device": device.type,
+        "processor": processor() if device.type == "cpu" else facts["device_name"],
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+    }
 
 
-def claims(results: Sequence[dict[str, tuple[dict[str, float], float]]]) -> list[str]:
-    """The effect that the seed paper describes, tested per seed."""
+def processor(path: Path = Path("/proc/cpuinfo")) -> str:
+    """Model name of the processor, with family and model number where the system tells them."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    facts = {key.strip(): value.strip() for key, colon, value in (line.partition(":") for line in reversed(lines)) if colon}
+    if "model name" not in facts:
+        return platform.processor() or platform.machine()
+    numbered = f" (family {facts['cpu family']}, model {facts['model']})" if {"cpu family", "model"} <= facts.keys() else ""
+    return facts["model name"] + numbered
 
-    def get(name: str, metric: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        return np.array([r[name][0][metric] for r in results])
 
-    return [
-        claim("GA drops from pretrain to plain retrain", list(get("pretrain", "GA") - get("retrain", "GA"))),
-        claim("REWEIGHT wins back part of it", list(get("retrain + REWEIGHT", "GA") - get("retrain", "GA"))),
-        claim(
-            "MIU + REWEIGHT is nearer to retrain + REWEIGHT (AVG_GAP) than gradient ascent",
-            list(get("MIU + REWEIGHT", "AVG_GAP") - get("gradient ascent", "AVG_GAP")),
-        ),
-    ]
+def code_digest(root: Path = ROOT) -> str:
+    """SHA-256 over everything that the numbers of a seed are computed by; the pages may change without a new measurement."""
+    files = [*(root / "grmu_audit").rglob("*.py"), *(root / "policies").rglob("*.yaml"), root / "benchmarks" / "effect.py"]
+    listed = sorted((file.relative_to(root).as_posix(), hashlib.sha256(file.read_bytes()).hexdigest()) for file in files)
+    return hashlib.sha256(canonical_json(listed)).hexdigest()
+
+
+class Cache:
+    """Results in a file of JSON lines, each with the digest of what it was made from.
+
+    Args:
+        path: the file; made on first use.
+        made_from: code and machine.
+    """
+
+    def __init__(self, path: Path, made_from: Any) -> None:
+        self.path, self.made_from = path, made_from
+
+    def key(self, seed: int) -> str:
+        """Digest of seed, code and machine."""
+        return hashlib.sha256(canonical_json([seed, self.made_from])).hexdigest()
+
+    def get(self, seed: int) -> Result | None:
+        """The result of a seed, or None; a line that was cut off counts as absent."""
+        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.is_file() else []
+        for line in lines:
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue
+            if entry["key"] == self.key(seed):
+                result: Result = entry["result"]
+                return result
+        return None
+
+    def put(self, seed: int, result: Result) -> None:
+        """Append a result; the line feed before it closes a line that was cut off."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with self.path.open("ab") as file:
+            file.write(b"\n" + canonical_json({"key": self.key(seed), "result": result}) + b"\n")
+
+
+def measured(seeds: Iterable[int], cache: Cache, run: Callable[[int], Result]) -> list[Result]:
+    """Results in the order of the seeds; what the cache does not hold is measured and kept."""
+    results = []
+    for seed in seeds:
+        result = cache.get(seed)
+        if result is None:
+            result = run(seed)
+            cache.put(seed, result)
+            sys.stderr.write(f"seed {seed}: {result['seconds']:.0f} s, {result['verdicts']}\n")
+            sys.stderr.flush()
+        results.append(result)
+    return results
+
+
+def measure(seeds: int, cache: Path, device: str) -> dict[str, Any]:
+    """The content of ``effect.json``: machine and results; the operator's key and registry are left alone."""
+    facts = machine(choose_device(device))
+    kept = Cache(cache / "effect.jsonl", [code_digest(), facts])
+
+    def run(seed: int) -> Result:
+        with tempfile.TemporaryDirectory(prefix="grmu-audit-") as folder:
+            os.environ["GRMU_AUDIT_HMAC_KEY_FILE"] = str(Path(folder) / "hmac.key")
+            return run_seed(seed, device, Path(folder))
+
+    return {"machine": facts, "results": measured(range(seeds), kept, run)}
 
 
 def main() -> None:
-    """Run all seeds and print or write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Measure what is missing and print or write the pages."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--ratio", type=float, default=0.5)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--write", type=Path)
+    parser.add_argument("--cache", type=Path, default=cache_folder() / "effect", help="folder of measured seeds")
+    parser.add_argument("--write", type=Path, help="folder of effect.json and effect.md")
+    parser.add_argument("--readme", type=Path, help="file whose table of the demo is replaced")
+    parser.add_argument("--only-write", action="store_true", help="make the pages from effect.json under --write")
     options = parser.parse_args()
-    device = choose_device(options.device)
-    results = []
-    for seed in range(options.seeds):
-        results.append(run_seed(seed, options.ratio, device))
-        sys.stderr.write(f"seed {seed + 1}/{options.seeds} done\n")
-    facts = hardware(device)
-    page = [
-        "# Does PhotoDigits show the effect?",
-        "",
-        "Generated by `make bench` (`benchmarks/effect.py`); do not edit.",
-        "",
-        f"PhotoDigits with correlation 0.85; forget set: {options.ratio:g} of the group digit 5-9 on the temple photograph",
-        f"(rare in training). Mean (standard deviation) over {options.seeds} seeds: each draws its own data, forget set and",
-        "initial weights. Test split: 497 digits, each drawn 4 times. AVG_GAP is against retrain + REWEIGHT of the same seed,",
-        "which is therefore 100.",
-        f"grmu-audit {__version__}, torch {facts['torch']}, {facts['device']}, {facts['threads']} threads.",
-        "",
-        *table(results),
-        "",
-        "A claim holds when the mean of its per-seed differences is above 0 by more than two standard errors.",
-        "",
-        *claims(results),
-        "",
-    ]
-    text = "\n".join(page)
+    if options.only_write:
+        if options.write is None:
+            parser.error("--only-write needs --write, the folder of effect.json")
+        found = json.loads((options.write / "effect.json").read_bytes())
+    else:
+        found = measure(options.seeds, options.cache, options.device)
     if options.write:
-        options.write.write_text(text, encoding="utf-8")
-    sys.stdout.write(text)
+        stored = json.dumps(found, indent=1, sort_keys=True) + "\n"
+        write_atomic(options.write / "effect.json", stored.encode())
+        write_atomic(options.write / "effect.md", page(found).encode())
+    else:
+        sys.stdout.write(page(found))
+    if options.readme:
+        write_atomic(options.readme, readme(options.readme.read_text(encoding="utf-8"), found).encode())
 
 
 if __name__ == "__main__":

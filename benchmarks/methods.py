@@ -21,8 +21,8 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save
 
-from benchmarks.effect import RARE, Problem, predictions, prepare
 from benchmarks.methods_page import method_pages, published_page
+from benchmarks.problem import RARE, Problem, predictions, prepare
 from grmu_audit.api import judge
 from grmu_audit.api.choose import Choice
 from grmu_audit.api.tune import candidates
