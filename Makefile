@@ -13,7 +13,7 @@ help:
 	@echo "make lint     formatting, style, types, import contracts"
 	@echo "make format   format the code"
 	@echo "make docs     write docs/metrics from the metric catalogue"
-	@echo "make bench    measure the demo over 5 seeds (10 minutes of CPU and more), write docs/effect.md and the README's table"
+	@echo "make bench    measure the demo over 5 seeds (about 14 minutes of CPU time), write docs/effect.md and the README's table"
 
 install: $(STAMP)
 
