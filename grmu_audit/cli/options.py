@@ -14,6 +14,7 @@ from grmu_audit.errors import InputError
 if TYPE_CHECKING:
     from grmu_audit.data.catalog import DataSpec
     from grmu_audit.records import Audit
+    from grmu_audit.utils.progress import Observer
     from grmu_audit.workflows.session import Session
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -190,6 +191,14 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, object]:
     return settings
 
 
+def observer(ctx: click.Context) -> Observer:
+    """Who is told notes and progress: stderr, or nobody with ``--quiet``."""
+    from grmu_audit.cli.observer import ConsoleObserver
+    from grmu_audit.utils.progress import SILENT
+
+    return SILENT if ctx.find_root().obj["quiet"] else ConsoleObserver()
+
+
 def open_session(ctx: click.Context) -> Session:
     """The session of this invocation, from the root options."""
     from grmu_audit.workflows.session import Session
@@ -201,7 +210,7 @@ def open_session(ctx: click.Context) -> Session:
         registry_uri=options["registry_uri"],
         device=options["device"],
         precision=options["precision"],
-        progress=not options["quiet"],
+        observer=observer(ctx),
         actor=options["actor"] or _account(),
     )
 

@@ -13,16 +13,17 @@ from typing import Any
 from grmu_audit.data.catalog import DataSpec
 from grmu_audit.metrics.catalog import CATALOG, spec
 from grmu_audit.metrics.catalog.spec import MetricSpec
+from grmu_audit.utils.progress import SILENT, Observer
 from grmu_audit.workflows.datasets import Described, describe_data
 
 
-def describe(spec: DataSpec, forget: Path | None = None, *, progress: bool = False) -> Described:
+def describe(spec: DataSpec, forget: Path | None = None, observer: Observer = SILENT) -> Described:
     """Header, digest and group table of a dataset, under a forget list where there is one.
 
     Raises:
         NotFoundError: no such dataset.
     """
-    return describe_data(spec, forget, progress=progress)
+    return describe_data(spec, forget, observer)
 
 
 def method_rows() -> tuple[list[str], list[list[str]]]:

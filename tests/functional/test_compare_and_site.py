@@ -27,7 +27,7 @@ QUICK = {"epochs": 1}
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("story")
-    session = Session(root=folder / "mlruns", progress=False, actor="ann")
+    session = Session(root=folder / "mlruns", actor="ann")
     base = pretrain(session, "small", DataSpec("photodigits", {"renders": 1}), settings=QUICK)
     sample(session, session.dataset_of(base), folder / "ids.csv", groups=[Group(1, 0)], ratio=0.5, seed=0)
     retrained = unlearn(session, base.label, folder / "ids.csv", method="retrain")

@@ -105,7 +105,7 @@ def session(root: Path) -> Any:
     """A quiet session on the embedded store."""
     from grmu_audit.workflows.session import Session
 
-    return Session(root=root, tracking_uri=f"sqlite:///{root}/mlflow.db", progress=False, device="cpu", actor="tester")
+    return Session(root=root, tracking_uri=f"sqlite:///{root}/mlflow.db", device="cpu", actor="tester")
 
 
 def _pretrain(task: Task) -> None:

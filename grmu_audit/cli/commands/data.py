@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from grmu_audit.cli.options import FILE, FOLDER, data_option_option, data_root_option, data_spec, json_option, next_step
+from grmu_audit.cli.options import FILE, FOLDER, data_option_option, data_root_option, data_spec, json_option, next_step, observer
 
 ROW_OPTIONS = (
     ("--id", "id", "Column of sample ids [default: id, else the column of paths]."),
@@ -48,7 +48,7 @@ def describe(
     from grmu_audit.cli.tables import group_table
     from grmu_audit.workflows.catalogs import describe as facts
 
-    found = facts(data_spec(name, data_root, data_option), forget, progress=not ctx.find_root().obj["quiet"])
+    found = facts(data_spec(name, data_root, data_option), forget, observer(ctx))
     click.echo("\n".join([*found.facts, group_table(found.groups)]))
     if svg is not None:
         from grmu_audit.report.charts.group_charts import group_mix_svg
@@ -75,7 +75,7 @@ def check(
     from grmu_audit.workflows.datasets import check_data
 
     spec = data_spec(name, data_root, data_option)
-    report = check_data(spec, forget, how["minimum_group"], progress=not ctx.find_root().obj["quiet"])
+    report = check_data(spec, forget, how["minimum_group"], observer(ctx))
     click.echo(check_text(report, as_json=how["as_json"]))
     require(report)
 

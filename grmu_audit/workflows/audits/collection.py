@@ -141,7 +141,7 @@ def _forward(session: Session, ref: ModelRef, dataset: Dataset) -> Outputs:
     from grmu_audit.data.batches import BatchSource
     from grmu_audit.evaluation.predict import forward
 
-    runtime = session.runtime(0, None)
+    runtime = session.runtime(0)
     model = stored_network(session, ref, runtime.device)
     return forward(model, BatchSource(dataset, runtime.device), runtime, pseudonyms(session.key, dataset.frame["id"].tolist()))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -73,7 +72,7 @@ def shadow_table(
 
     if asking.models < LEAST:
         return Shadows(None, f"{asking.models} shadow models were asked for; {LEAST} are needed")
-    runtime = session.runtime(0, None)
+    runtime = session.runtime(0)
     source, root = BatchSource(dataset, runtime.device), lineage_root(session, ref)
     recipe = configured(TrainConfig, _settings(root))
     pool = Pool(session.root / "shadow", source, stored_network(session, ref, runtime.device), recipe, 0, runtime)
@@ -154,9 +153,8 @@ def _filled(session: Session, bank: Unlearned, count: int, asking: Asking, ref: 
 
 def _tell(session: Session, cost: Cost, what: str, budget: float | None) -> None:
     """Say what it costs before it starts."""
-    if session.progress and cost.kept < cost.wanted:
-        sys.stderr.write(cost.words(what, budget) + "\n")
-        sys.stderr.flush()
+    if cost.kept < cost.wanted:
+        session.observer.note(cost.words(what, budget))
 
 
 def _settings(ref: ModelRef) -> Mapping[str, object]:

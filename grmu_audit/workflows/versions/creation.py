@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -68,8 +67,8 @@ def checkpoints(session: Session, dataset: Dataset, recipe: Recipe, runtime: Run
     kept = Checkpoints(session.root / "checkpoints" / key[:32], key, resume)
     if not resume:
         kept.clear()
-    elif session.progress and not kept.found():
-        sys.stderr.write("--resume: no interrupted run with these options; starting from the first epoch\n")
+    elif not kept.found():
+        session.observer.note("--resume: no interrupted run with these options; starting from the first epoch")
     return kept
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -112,7 +111,7 @@ def _preset(
 
 def announce(session: Session, facts: Mapping[str, Any]) -> None:
     """Tell the person why this method and these options."""
-    if session.progress and "router" in facts:
-        sys.stderr.write(f"method {facts['router']['method']}: {facts['router']['why']}\n")
-    if session.progress and "preset" in facts:
-        sys.stderr.write(f"preset: {facts['preset']}\n")
+    if "router" in facts:
+        session.observer.note(f"method {facts['router']['method']}: {facts['router']['why']}")
+    if "preset" in facts:
+        session.observer.note(f"preset: {facts['preset']}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -64,7 +63,7 @@ def _known_to(dataset: Dataset, architecture: str) -> dict[str, object]:
 
 
 def started(session: Session, spec: ModelSpec, network: Network) -> tuple[ModelSpec, Start | None]:
-    """The spec with the digest of its start weights, and these; what was left out of them is said on stderr.
+    """The spec with the digest of its start weights, and these; the observer is told what was left out of them.
 
     Raises:
         InputError: the weights cannot be read safely or do not fit, or two sources are named.
@@ -97,9 +96,9 @@ def start_file(network: Network) -> Path | None:
 
 
 def tell(session: Session, start: Start) -> None:
-    """What was left out or changed, on stderr."""
-    for note in start.notes if session.progress else ():
-        sys.stderr.write(f"{start.source}: {note}\n")
+    """What was left out or changed, to the observer."""
+    for note in start.notes:
+        session.observer.note(f"{start.source}: {note}")
 
 
 def network_facts(spec: ModelSpec, start: Start | None) -> dict[str, Any]:

@@ -87,7 +87,7 @@ def tune(
     own, ranked = halves(data.val, data.groups_of(data.val), seed)
     if not len(ranked):
         raise InputError("--tune: ranking needs at least two validation rows of a group, and the dataset has none")
-    judge = Judge(model, data, ranked, session.runtime(seed, None))
+    judge = Judge(model, data, ranked, session.runtime(seed))
     trials = []
     with session.store.run(parent.name, "tune", parent=parent.run_id) as run:
         run.log_params({"method": choice.method.name, "trials": count, "seed": seed, "score": SCORE})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -103,9 +102,8 @@ def _tuned(session: Session, choice: Choice, ref: ModelRef, dataset: Dataset, re
     device = choose_device(session.device)
     data = _unlearning_data(BatchSource(dataset, device), request, choice.reweight)
     found = tune(session, ref, stored_network(session, ref, device), data, choice, seed, trials)
-    if session.progress:
-        best = found.best
-        sys.stderr.write(f"tuned: trial {best.number} of {trials}, accuracy lost {best.lost:.3f}, attack {best.advantage:.3f}\n")
+    best = found.best
+    session.observer.note(f"tuned: trial {best.number} of {trials}, accuracy lost {best.lost:.3f}, attack {best.advantage:.3f}")
     return replace(choice, settings=found.best.settings, facts={**choice.facts, "tuned": tuned_facts(found)})
 
 

@@ -27,7 +27,7 @@ SHORT = {"epochs": 1, "batch_size": 128}
 
 
 def open_session(store: MemoryStore, root: Path) -> Session:
-    session = Session(root=root, device="cpu", progress=False)
+    session = Session(root=root, device="cpu")
     session.store = store  # type: ignore[misc]
     return session
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from support.notes import Notes
 
 from grmu_audit import report
 from grmu_audit.auditing.recomputation import rescore
@@ -56,7 +57,7 @@ def evaluations() -> Iterator[list[int]]:
 def lineage(tmp_path_factory: pytest.TempPathFactory) -> tuple[Session, ModelRef, Path]:
     """A pretrained, a retrained and a fine-tuned version of a short training, and a folder."""
     root = tmp_path_factory.mktemp("levels")
-    session = Session(root=root, device="cpu", progress=False)
+    session = Session(root=root, device="cpu")
     base = pretrain(session, "m", DataSpec("photodigits", {"renders": 1}), settings=SHORT)
     sample(session, session.dataset_of(base), root / "ids.csv", groups=[Group(1, 0)], ratio=0.5, seed=0)
     unlearn(session, base.label, root / "ids.csv", method="retrain", settings=SHORT)
@@ -167,16 +168,17 @@ def test_rescoring_takes_measured_values_over_and_says_so_but_no_others(
 
 
 def test_deep_adds_learning_again_auto_attack_and_shadow_models_and_a_second_one_asks_nothing(
-    lineage: tuple[Session, ModelRef, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    lineage: tuple[Session, ModelRef, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session, ref, root = lineage
+    notes = Notes()
     monkeypatch.setattr(relearning, "RECIPE", relearning.Recipe(runs=2, epochs=1, samples=100))
-    monkeypatch.setattr("grmu_audit.evaluation.probe.MOST_AA", 0)
+    monkeypatch.setattr("grmu_audit.evaluation.white_box.MOST_AA", 0)
     monkeypatch.setattr(adversarial, "STEPS", 3)
-    monkeypatch.setattr(session, "progress", True)
+    monkeypatch.setattr(session, "observer", notes)
     policy = load_named("default")
     none = audit(session, ref.label, policy=policy, out=root / "none", level="deep", shadows=Asking(4, budget=0.0))
-    told = capsys.readouterr().err
+    told = "\n".join(notes.lines)
     assert "shadow models: 4 wanted, 0 kept, 4 to train, about " in told
     assert f"asking {ref.label}: AutoAttack on 0 test samples" in told
     assert f"asking {ref.label}: learning the forget set again, 2 runs of at most 1 short epochs" in told
@@ -197,13 +199,13 @@ def test_deep_adds_learning_again_auto_attack_and_shadow_models_and_a_second_one
     assert len(again.details["curves"]) == 2
     assert again.unit == "epochs"
     report.render(done.audit, "html")
-    capsys.readouterr()
+    notes.lines.clear()
     with evaluations() as seen:
         repeated = audit(session, ref.label, policy=policy, out=root / "deeper", level="deep", shadows=Asking(4))
     assert seen == []
     assert repeated.audit.record["evaluations"] == 0
     assert repeated.audit.metrics == done.audit.metrics
-    assert "asking" not in capsys.readouterr().err
+    assert notes.lines == []
     left: list[float | None] = []
     monkeypatch.setattr(Unlearned, "fill", lambda bank, count, budget, guess: left.append(budget) or 0)
     filled = Pool.fill

@@ -28,7 +28,7 @@ SHORT = {"epochs": 1, "batch_size": 128}
 
 
 def open_session(root: Path) -> Session:
-    session = Session(root=root, device="cpu", progress=False)
+    session = Session(root=root, device="cpu")
     session.store = MemoryStore(root / "store")  # type: ignore[misc]
     return session
 

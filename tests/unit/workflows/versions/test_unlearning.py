@@ -36,7 +36,7 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> tuple[MemoryStore, ModelRe
 
 
 def open_session(store: MemoryStore, root: Path) -> Session:
-    session = Session(root=root, device="cpu", progress=False)
+    session = Session(root=root, device="cpu")
     session.store = store  # type: ignore[misc]
     return session
 
