@@ -42,7 +42,7 @@ Result = dict[str, Any]
 
 def run_seed(seed: int, device: str, folder: Path) -> Result:
     """The demo of one seed in an empty folder, and what the page of the effect needs beside it."""
-    session = Session(tracking_uri=f"sqlite:///{folder}/mlflow.db", root=folder, device=device, progress=False)
+    session = Session(tracking_uri=f"sqlite:///{folder}/mlflow.db", root=folder, device=device)
     start = time.perf_counter()
     story = demo(session, folder / "demo", lambda line: None, seed)
     seconds = time.perf_counter() - start
