@@ -139,17 +139,17 @@ def json_option(function: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")(function)
 
 
-def asked_options(function: F) -> F:
-    """``--policy``, ``--require-sign-off``, ``--public-key``: what is asked beyond a PASS, put together as ``asked``."""
+def requirement_options(function: F) -> F:
+    """``--policy``, ``--require-sign-off``, ``--public-key``: what is required beyond a PASS, as ``requirements``."""
 
     @functools.wraps(function)
     def command(*args: Any, policy: str | None, require_sign_off: bool, public_key: tuple[Path, ...], **kwargs: Any) -> Any:
-        """The command with ``asked`` in place of the three options."""
+        """The command with ``requirements`` in place of the three options."""
         from grmu_audit.policy import load_named
-        from grmu_audit.workflows.release import Asked
+        from grmu_audit.tracking import Requirements
 
-        asked = Asked(load_named(policy) if policy else None, require_sign_off, public_key)
-        return function(*args, asked=asked, **kwargs)
+        named = load_named(policy) if policy else None
+        return function(*args, requirements=Requirements.read(named, require_sign_off, public_key), **kwargs)
 
     for option in (
         click.option("--policy", metavar="NAME|FILE", help="Only a verdict by this policy counts."),

@@ -70,7 +70,7 @@ def baseline_table(metrics: Sequence[MetricValue], groups: Sequence[GroupCount])
     return table(["metric", "%", "interval", "n"], rows)
 
 
-def checked_text(checked: Checked) -> str:
+def bundle_check_text(checked: Checked) -> str:
     """What a check of an evidence bundle found, for people."""
     from grmu_audit.report.wording.names import clean
 
@@ -82,7 +82,7 @@ def checked_text(checked: Checked) -> str:
     return "\n".join([*lines, "does NOT agree" if checked.findings else "everything agrees"])
 
 
-def checked_json(checked: Checked) -> str:
+def bundle_check_json(checked: Checked) -> str:
     """The same for programs."""
     import json
     from dataclasses import asdict

@@ -11,7 +11,7 @@ from grmu_audit.errors import InputError, NotFoundError
 from grmu_audit.models.architecture import image, options_of
 from grmu_audit.models.classifier import Classifier, ModelSpec, Start
 from grmu_audit.models.small_networks import SmallResnetOptions
-from grmu_audit.utils.plugins import Registry, nearest
+from grmu_audit.utils.plugins import Registry, did_you_mean
 
 if TYPE_CHECKING:
     from grmu_audit.models.architecture import Builder
@@ -74,7 +74,7 @@ def builder_of(name: str) -> Builder:
     known = [*own, *vision_names()]
     if name not in known:
         raise NotFoundError(
-            f"no architecture {name!r}{nearest(name, known)}; known: {', '.join(own)}, torchvision's classifiers, and "
+            f"no architecture {name!r}{did_you_mean(name, known)}; known: {', '.join(own)}, torchvision's classifiers, and "
             "package.module:function"
         )
     return vision_builder(name)

@@ -129,50 +129,28 @@ def metric_key(name: str) -> str:
     return re.sub(r"[^\w\-. :/]", "_", name.replace("@", "/"), flags=re.ASCII)
 
 
-def lineage_tags(
-    *,
-    method: str | None = None,
-    reweight: bool = False,
-    parent: str | None = None,
-    seed: int | None = None,
-    data_digest: str | None = None,
-    forget_digest: str | None = None,
-    request_digest: str | None = None,
-    key_check: str | None = None,
-    architecture: str | None = None,
-    config: Mapping[str, object] | None = None,
-) -> dict[str, str]:
-    """The tags from which ``ModelRef`` is rebuilt; what is None gets no tag.
+def lineage_tags(ref: ModelRef) -> dict[str, str]:
+    """The tags from which a ``ModelRef`` is rebuilt, of a version that is still to be registered; what is None gets no tag.
 
-    Args:
-        method: training or unlearning method.
-        reweight: whether the retain sampler was REWEIGHT.
-        parent: ``name/version`` of the version it was made from.
-        seed: seed of the run.
-        data_digest: digest of the dataset manifest.
-        forget_digest: keyed HMAC of the forget set.
-        request_digest: keyed HMAC of the ids of its own request.
-        key_check: check value of the key of its pseudonyms.
-        architecture: architecture name.
-        config: hyper-parameters and facts of the run; plain JSON types.
+    Role, manifest digest and run are tagged by the store itself.
 
     Raises:
         InputError: the configuration is not plain JSON, or longer than a version tag may be.
 
-    >>> lineage_tags(method="miu", reweight=True, seed=0)["grmu.method"]
+    >>> lineage_tags(ModelRef("m", "", method="miu", reweight=True, seed=0))["grmu.method"]
     'miu'
     """
     known: dict[str, object] = {
-        TAG_METHOD: method,
-        TAG_REWEIGHT: reweight,
-        TAG_PARENT: parent,
-        TAG_SEED: seed,
-        TAG_DATA: data_digest,
-        TAG_FORGET: forget_digest,
-        TAG_REQUEST: request_digest,
-        TAG_KEY_CHECK: key_check,
-        TAG_ARCHITECTURE: architecture,
-        TAG_CONFIG: dict(config or {}),
+        TAG_METHOD: ref.method,
+        TAG_REWEIGHT: ref.reweight,
+        TAG_PARENT: ref.parent,
+        TAG_SEED: ref.seed,
+        TAG_DATA: ref.data_digest,
+        TAG_FORGET: ref.forget_digest,
+        TAG_REQUEST: ref.request_digest,
+        TAG_KEY_CHECK: ref.key_check,
+        TAG_ARCHITECTURE: ref.architecture,
+        TAG_CONFIG: dict(ref.config),
     }
     return version_tags({key: value for key, value in known.items() if value is not None})
 

@@ -156,7 +156,7 @@ def answer(session: Session, name: str, request_id: str, note: str = "") -> int:
         InputError: it was answered already.
     """
     from grmu_audit.tracking import read_ledger
-    from grmu_audit.tracking.ledger import append
+    from grmu_audit.tracking.ledger import append_entry
     from grmu_audit.utils.clock import timestamp
 
     known = [r for r in open_requests(session.store, name) if r.record.request_id == request_id]
@@ -165,10 +165,10 @@ def answer(session: Session, name: str, request_id: str, note: str = "") -> int:
     if known[0].answered_at is not None:
         raise InputError(f"the request {request_id[:80]!r} of {name} was answered on {known[0].answered_at}")
     ref = session.store.resolve(f"{name}/{known[-1].version}")
-    entry = read_ledger(session.store, name).note(
+    entry = read_ledger(session.store, name).new_entry(
         "answer", version=ref.version, request=request_id, actor=session.actor, time=timestamp(), reason=note
     )
-    return append(session.store, entry, ref).number
+    return append_entry(session.store, entry, ref).number
 
 
 def _column(request: ForgetRequest, name: str) -> tuple[str, ...]:

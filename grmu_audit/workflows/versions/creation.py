@@ -228,7 +228,7 @@ def _registered(
 
     with tempfile.TemporaryDirectory(prefix="grmu-audit-") as folder:
         save_model(model, Path(folder) / "model")
-        tags = _tags(dataset, recipe, session.key, model.spec.architecture, facts)
+        tags = _tags(name, dataset, recipe, session.key, model.spec.architecture, facts)
         return session.store.register(run, name, Path(folder) / "model", role=recipe.role, tags=tags)
 
 
@@ -258,10 +258,12 @@ def _log_end(run: Run, recipe: Recipe, outputs: Outputs, runtime: Runtime, secon
         run.log_bytes(save(dict(recipe.start.tensors)), START)
 
 
-def _tags(dataset: Dataset, recipe: Recipe, key: bytes, architecture: str, facts: dict[str, Any]) -> dict[str, str]:
+def _tags(name: str, dataset: Dataset, recipe: Recipe, key: bytes, architecture: str, facts: dict[str, Any]) -> dict[str, str]:
     from grmu_audit.tracking import lineage_tags
 
-    return lineage_tags(
+    ref = ModelRef(
+        name,
+        "",
         method=recipe.method,
         reweight=recipe.reweight,
         parent=recipe.parent.label if recipe.parent else None,
@@ -273,3 +275,4 @@ def _tags(dataset: Dataset, recipe: Recipe, key: bytes, architecture: str, facts
         architecture=architecture,
         config=facts,
     )
+    return lineage_tags(ref)

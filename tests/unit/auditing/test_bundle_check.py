@@ -18,10 +18,10 @@ from grmu_audit.auditing.bundle_check import Checked, check_bundle, verify_bundl
 from grmu_audit.errors import InconclusiveError, InputError, IntegrityError
 from grmu_audit.evidence.archive import MANIFEST_FILE, pack, unpack
 from grmu_audit.evidence.attestation import verdict_statement
-from grmu_audit.evidence.ledger import inspect_chain
-from grmu_audit.evidence.signing import load_public_key, seal
+from grmu_audit.evidence.ledger import check_ledger
+from grmu_audit.evidence.signing import load_public_key, sign_envelope
 from grmu_audit.records import Audit
-from grmu_audit.tracking import promote, record_audit, sign_off
+from grmu_audit.tracking import Author, promote, record_audit, sign_off
 from grmu_audit.utils import canonical_json, sha256_hex
 from grmu_audit.workflows.audits.stored import export_bundle
 
@@ -45,7 +45,7 @@ def made(folder: Path, name: str, seeds: list[int], key: Path | None, bound: flo
     audited(store, ref, [predictions(seed, 100 + seed // 100) for seed in seeds], policy(bound), key)
     if bound < 0.9:
         promote(store, ref.label)
-    sign_off(store, ref, role="preparer", person="ana", note="read it")
+    sign_off(store, ref, "preparer", Author("ana"), "read it")
     export_bundle(store, ref.label, folder / f"{name}.zip")
     return (folder / f"{name}.zip").read_bytes()
 
@@ -230,7 +230,7 @@ def rewritten(files: Files, change: Callable[[dict[str, Any]], None]) -> Files:
     audit = Audit.from_json(tree)
     made = {**files, "audit.json": canonical_json(audit.to_json()), "report.html": report.render(audit, "html").encode()}
     kept = {k: sha256_hex(v) for k, v in made.items() if k not in ("attestation.dsse.json", "ledger.json", "README.md")}
-    made["attestation.dsse.json"] = seal(verdict_statement(audit, kept), None)
+    made["attestation.dsse.json"] = sign_envelope(verdict_statement(audit, kept), None)
     rows = json.loads(files["ledger.json"])
     entry = json.loads(rows[0]["tags"]["grmu.ledger.entry"])
     assert entry["kind"] == "audit"
@@ -239,7 +239,7 @@ def rewritten(files: Files, change: Callable[[dict[str, Any]], None]) -> Files:
     rows = [
         {"number": 1, "tags": {**rows[0]["tags"], "grmu.ledger.entry": text.decode(), "grmu.ledger.sha256": sha256_hex(text)}}
     ]
-    assert inspect_chain(audit.subject.name, [(row["number"], row["tags"]) for row in rows])[1] == []
+    assert check_ledger(audit.subject.name, [(row["number"], row["tags"]) for row in rows])[1] == []
     return {**made, "ledger.json": canonical_json(rows)}
 
 
@@ -357,5 +357,5 @@ def test_recording_an_audit_without_a_verdict_makes_no_attestation(folder: Path)
     ref = version(store, "plain", folder / "plain-v1")
     audit = audited(store, ref, [predictions(600)], policy())
     with store.run("plain", "audit") as run:
-        record_audit(store, ref, run, replace(audit, verdict=None))
+        record_audit(store, run, replace(audit, verdict=None))
         assert store.run_artifact(run.id, "attestation.dsse.json") is None
