@@ -9,7 +9,7 @@ from torch import nn
 
 from grmu_audit.errors import InputError, NotFoundError
 from grmu_audit.models.architecture import image, options_of
-from grmu_audit.models.classifier import Classifier, ModelSpec, Start
+from grmu_audit.models.classifier import Classifier, ModelSpec, StartWeights
 from grmu_audit.models.small_networks import SmallResnetOptions
 from grmu_audit.utils.plugins import Registry, did_you_mean
 
@@ -20,7 +20,7 @@ architectures: Registry[Builder] = Registry("architecture", "grmu_audit.architec
 """Builders by name; each returns the body and the width of its features.  torchvision's are not listed here."""
 
 
-def build(spec: ModelSpec, seed: int, start: Start | None = None) -> Classifier:
+def build(spec: ModelSpec, seed: int, start: StartWeights | None = None) -> Classifier:
     """A freshly initialised network; the same weights for the same seed, whatever ran before.
 
     Args:

@@ -250,7 +250,7 @@ def _model_of(annotation: Any) -> Any:
     return annotation
 
 
-def configured(config: type[BaseModel], settings: Mapping[str, object]) -> Any:
+def typed_config(config: type[BaseModel], settings: Mapping[str, object]) -> Any:
     """A typed config from settings.
 
     Raises:

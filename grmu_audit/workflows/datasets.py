@@ -26,7 +26,7 @@ LINES = 12
 
 
 @dataclass(frozen=True)
-class Described:
+class DatasetDescription:
     """What a dataset holds, under a forget list where there is one."""
 
     dataset: Dataset
@@ -37,12 +37,12 @@ class Described:
     """Lines for people: names, sizes, provenance, what was left out."""
 
 
-def known() -> list[list[str]]:
+def dataset_rows() -> list[list[str]]:
     """Name and one line of every dataset that can be read, sorted."""
     return [[name, (inspect.getdoc(reader) or "").split("\n")[0]] for name, reader in datasets]
 
 
-def describe_data(spec: DataSpec, forget: Path | None = None, observer: Observer = SILENT) -> Described:
+def describe_data(spec: DataSpec, forget: Path | None = None, observer: Observer = SILENT) -> DatasetDescription:
     """Read a dataset and say what it holds.
 
     Raises:
@@ -53,7 +53,7 @@ def describe_data(spec: DataSpec, forget: Path | None = None, observer: Observer
     header = dataset.header
     parts = splits(dataset.frame, _request(dataset, forget))
     groups = composition(dataset.frame, parts, header.class_names, header.attribute_names)
-    return Described(dataset, groups, tuple(_facts(dataset)))
+    return DatasetDescription(dataset, groups, tuple(_facts(dataset)))
 
 
 def check_data(spec: DataSpec, forget: Path | None, minimum: int, observer: Observer = SILENT) -> DataCheckReport:

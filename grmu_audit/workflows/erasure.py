@@ -1,4 +1,4 @@
-"""Erasure records: one for each request of a forget list, kept with the run that serves them; which are still open."""
+"""Erasure records: one for each request of a forget list, stored with the run that serves them; which are still open."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class OpenRequest:
     model: str
     """Registered model."""
     version: str
-    """Version that was made without the data."""
+    """Version that was created without the data."""
     record: ErasureRecord
     """The record."""
     answered_at: str | None
@@ -70,10 +70,10 @@ def read_systems(path: Path) -> tuple[SystemRecord, ...]:
     return tuple(SystemRecord(s.name, s.state, s.reason) for s in load_yaml(path, _Systems, InputError).systems)
 
 
-def due(received: date) -> date:
+def due_date(received: date) -> date:
     """One month later, on the same day or the last of a shorter month (GDPR 12(3) as recorded, without its extension).
 
-    >>> due(date(2026, 1, 31))
+    >>> due_date(date(2026, 1, 31))
     datetime.date(2026, 2, 28)
     """
     year, month = received.year + received.month // 12, received.month % 12 + 1
@@ -120,7 +120,7 @@ def open_requests(store: Store, name: str, *, today: date | None = None) -> list
     )
 
 
-def request_fields(store: Store, ref: ModelRef) -> dict[str, object]:
+def erasure_summary(store: Store, ref: ModelRef) -> dict[str, object]:
     """What the erasure records of a version's run say, for the Request and Systems blocks of its report; empty without records.
 
     Several requests are shown together: all their ids, the earliest receipt and the earliest due date.
@@ -148,7 +148,7 @@ def _first_few(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN_REQUESTS]) + more
 
 
-def answer(session: Session, name: str, request_id: str, note: str = "") -> int:
+def record_answer(session: Session, name: str, request_id: str, note: str = "") -> int:
     """Enter in the ledger that a request was answered now; returns the entry's number.
 
     Raises:
@@ -191,7 +191,7 @@ def _record(
         digest=set_digest(key, [request.ids[i] for i in rows]),
         subject=pseudonym(key, subject) if subject else None,
         received_at=received.isoformat() if received else None,
-        due_at=due(received).isoformat() if received else None,
+        due_at=due_date(received).isoformat() if received else None,
         ground=first("ground"),
         systems=systems,
     )

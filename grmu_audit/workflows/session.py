@@ -74,7 +74,7 @@ class Session:
             InputError: the version names no dataset.
             IntegrityError: the dataset is not what it was at training time.
         """
-        dataset = self.dataset(data_spec(ref))
+        dataset = self.dataset(dataset_spec_of(ref))
         if ref.data_digest != dataset.digest:
             raise IntegrityError(
                 f"{ref.label} was trained on data of digest {ref.data_digest}, but {dataset.header.name!r} now has "
@@ -105,7 +105,7 @@ class Session:
         return runtime
 
 
-def data_spec(ref: ModelRef) -> DataSpec:
+def dataset_spec_of(ref: ModelRef) -> DataSpec:
     """The data spec in a version's configuration.
 
     Raises:

@@ -23,7 +23,7 @@ REPORTS = "reports"
 """Folder of the reports inside the register."""
 
 
-def site(
+def write_site(
     session: Session,
     out: Path,
     *,

@@ -26,11 +26,13 @@ def data_command() -> None:
 @data_command.command("list")
 def names() -> None:
     """List the datasets that this installation can read or make."""
-    from grmu_audit.cli.tables import table
-    from grmu_audit.workflows.datasets import known
+    from grmu_audit.cli.tables import text_table
+    from grmu_audit.workflows.datasets import dataset_rows
 
     click.echo(
-        table(["name", "what"], [*known(), ["FILE.yaml", "Your own images or table: 'grmu-audit data import'."]], left=True)
+        text_table(
+            ["name", "what"], [*dataset_rows(), ["FILE.yaml", "Your own images or table: 'grmu-audit data import'."]], left=True
+        )
     )
 
 
@@ -46,9 +48,9 @@ def describe(
 ) -> None:
     """Show groups by split, sizes, names and the digest of a dataset; with a forget list, the mix after it."""
     from grmu_audit.cli.tables import group_table
-    from grmu_audit.workflows.catalogs import describe as facts
+    from grmu_audit.workflows.datasets import describe_data
 
-    found = facts(data_spec(name, data_root, data_option), forget, observer(ctx))
+    found = describe_data(data_spec(name, data_root, data_option), forget, observer(ctx))
     click.echo("\n".join([*found.facts, group_table(found.groups)]))
     if svg is not None:
         from grmu_audit.report.charts.group_charts import group_mix_svg

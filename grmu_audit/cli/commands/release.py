@@ -58,7 +58,7 @@ def history_command(ctx: click.Context, name: str, as_json: bool) -> None:
     """Show the ledger of a model: every audit, promotion, refusal and rollback, oldest first."""
     import json
 
-    from grmu_audit.cli.tables import table
+    from grmu_audit.cli.tables import text_table
     from grmu_audit.report.wording.names import name as shown
     from grmu_audit.workflows.release import history
 
@@ -67,7 +67,7 @@ def history_command(ctx: click.Context, name: str, as_json: bool) -> None:
         click.echo(json.dumps(entries))
         return
     fields = ("number", "time", "kind", "version", "decision", "actor")
-    click.echo(table(list(fields), [[shown(entry.get(f) or "-") for f in fields] for entry in entries]))
+    click.echo(text_table(list(fields), [[shown(entry.get(f) or "-") for f in fields] for entry in entries]))
 
 
 @click.command("promote")

@@ -18,7 +18,7 @@ from grmu_audit.evidence import pseudonyms
 from grmu_audit.records import ModelRef
 from grmu_audit.records.white_box import Probes
 from grmu_audit.workflows.audits.shadow import Asking
-from grmu_audit.workflows.versions.network import stored_network
+from grmu_audit.workflows.versions.network import load_network
 
 if TYPE_CHECKING:
     from grmu_audit.data.batches import BatchSource
@@ -132,7 +132,7 @@ def _asked(setting: Setting, ref: ModelRef, ask: Ask, ids: npt.NDArray[np.str_],
     """Load the network, ask it, and count what went through it."""
     from grmu_audit.data.batches import BatchSource
 
-    model = stored_network(setting.session, ref, runtime.device)
+    model = load_network(setting.session, ref, runtime.device)
     setting.asked.models += 1
 
     def count(module: object, inputs: tuple[Any, ...], output: object) -> None:

@@ -25,7 +25,7 @@ def test_a_card_shows_options_defaults_and_source(capsys: pytest.CaptureFixture[
     assert execute(["methods", "show", "miu"]) == 0
     text = capsys.readouterr().out
     assert "reference: De Min et al., Group-robust Machine Unlearning (MIU)" in text
-    assert "source: grmu_audit.unlearning.miu" in text
+    assert "source: grmu_audit.unlearning.methods.miu" in text
     row = next(line for line in text.splitlines() if line.startswith("lambda_mi "))
     assert row.split()[1:3] == ["float", "1.0"]
     assert row.endswith("Weight of the calibration term.")

@@ -14,7 +14,7 @@ from grmu_audit.models.bert import BertOptions
 from grmu_audit.models.catalog import architectures
 from grmu_audit.models.small_networks import MlpOptions, SmallResnetOptions, SmallVitOptions
 from grmu_audit.models.torchvision_models import VisionOptions
-from grmu_audit.workflows.catalogs import field_sentences
+from grmu_audit.workflows.catalogs import field_docs
 
 PAGE = (Path(__file__).parents[3] / "docs" / "models.md").read_text()
 KINDS: dict[str, type[Options]] = {
@@ -29,7 +29,7 @@ KINDS: dict[str, type[Options]] = {
 def rows() -> list[str]:
     found = []
     for name, kind in KINDS.items():
-        meanings = field_sentences(kind)
+        meanings = field_docs(kind)
         for option, field in kind.model_fields.items():
             meaning = meanings[option].replace("``", "`")
             found.append(f"| {name} | `{option}` | `{field.default}` | {meaning} |")

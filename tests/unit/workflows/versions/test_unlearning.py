@@ -11,14 +11,14 @@ from support.memory_store import MemoryStore
 
 from grmu_audit.data.catalog import DataSpec
 from grmu_audit.errors import DivergedError, EnvironmentFailure, InputError, NotFoundError
-from grmu_audit.records import Group, ModelRef
+from grmu_audit.records import ModelRef
 from grmu_audit.training.checkpoint import Checkpoints
 from grmu_audit.unlearning.methods import methods
-from grmu_audit.workflows.forget_requests import read_request, sample
+from grmu_audit.workflows.forget_requests import ForgetSampling, read_request, sample_forget_list
 from grmu_audit.workflows.session import Session
-from grmu_audit.workflows.versions.method_choice import Choice, choose
-from grmu_audit.workflows.versions.pretraining import pretrain
-from grmu_audit.workflows.versions.tuning import Trial, best_of, candidates, halves
+from grmu_audit.workflows.versions.method_choice import MethodChoice, UnlearnOptions, choose_method
+from grmu_audit.workflows.versions.pretraining import TrainingOptions, pretrain
+from grmu_audit.workflows.versions.tuning import Trial, best_of, split_validation, trial_settings
 from grmu_audit.workflows.versions.unlearning import unlearn
 
 SHORT = {"epochs": 2, "batch_size": 128}
@@ -30,8 +30,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> tuple[MemoryStore, ModelRe
     root = tmp_path_factory.mktemp("base")
     store = MemoryStore(root / "store")
     session = open_session(store, root)
-    ref = pretrain(session, "m", DataSpec("photodigits", {"renders": 1}), settings={"epochs": 2})
-    sample(session, session.dataset_of(ref), root / "ids.csv", groups=[Group(1, 0)], ratio=0.5, seed=0)
+    ref = pretrain(session, "m", DataSpec("photodigits", {"renders": 1}), options=TrainingOptions({"epochs": 2}))
+    sample_forget_list(session.dataset_of(ref), root / "ids.csv", ForgetSampling(("1,0",)))
     return store, ref, root / "ids.csv"
 
 
@@ -46,14 +46,19 @@ def session(base: tuple[MemoryStore, ModelRef, Path], tmp_path: Path) -> Session
     return open_session(base[0], tmp_path)
 
 
-def chosen(session: Session, base: tuple[MemoryStore, ModelRef, Path], **options: object) -> Choice:
+def chosen(
+    session: Session,
+    base: tuple[MemoryStore, ModelRef, Path],
+    pretrained_with: dict[str, object] | None = None,
+    **options: object,
+) -> MethodChoice:
     dataset = session.dataset_of(base[1])
     request = read_request(session, base[2], dataset, base[1])
-    return choose(request, dataset, **{"method": "miu", "settings": {}, "reweight": None, **options})  # type: ignore[arg-type]
+    return choose_method(request, dataset, UnlearnOptions(**options), pretrained_with or {})  # type: ignore[arg-type]
 
 
 def test_auto_picks_by_the_request_and_the_record_says_why(session: Session, base: tuple[MemoryStore, ModelRef, Path]) -> None:
-    ref = unlearn(session, base[1].label, base[2], method="auto", settings={**SHORT, "layers": 1})
+    ref = unlearn(session, base[1].label, base[2], UnlearnOptions("auto", {**SHORT, "layers": 1}))
     assert (ref.method, ref.reweight) == ("miu", True)
     told = ref.config["router"]
     assert isinstance(told, dict)
@@ -79,9 +84,9 @@ def test_a_preset_is_taken_by_row_and_settings_win(session: Session, base: tuple
 
 def test_an_exact_method_repeats_the_recipe_and_others_do_not(session: Session, base: tuple[MemoryStore, ModelRef, Path]) -> None:
     recipe = {"epochs": 7}
-    assert chosen(session, base, method="retrain", recipe=recipe).settings == recipe
-    assert chosen(session, base, recipe=recipe).settings == {}
-    assert chosen(session, base, method="retrain", recipe=recipe, settings={"epochs": 1}).settings == {"epochs": 1}
+    assert chosen(session, base, method="retrain", pretrained_with=recipe).settings == recipe
+    assert chosen(session, base, pretrained_with=recipe).settings == {}
+    assert chosen(session, base, method="retrain", pretrained_with=recipe, settings={"epochs": 1}).settings == {"epochs": 1}
 
 
 def test_tuning_records_every_trial_and_never_reads_a_retrained_model(
@@ -95,7 +100,7 @@ def test_tuning_records_every_trial_and_never_reads_a_retrained_model(
     monkeypatch.setattr(
         session.store, "run", lambda model, kind, **more: (kinds.append((kind, more.get("parent"))), run(model, kind, **more))[1]
     )
-    ref = unlearn(session, base[1].label, base[2], method="cf", settings={"batch_size": 128, "epochs": 1}, trials=3)
+    ref = unlearn(session, base[1].label, base[2], UnlearnOptions("cf", {"batch_size": 128, "epochs": 1}, trials=3))
     told = ref.config["tuned"]
     assert isinstance(told, dict)
     assert (told["trials"], told["oracle"]) == (3, False)
@@ -110,10 +115,10 @@ def test_tuning_records_every_trial_and_never_reads_a_retrained_model(
 
 
 def test_candidates_start_with_the_defaults_and_leave_fixed_options_alone() -> None:
-    choice = Choice(methods.get("miu"), {"epochs": 4}, frozenset({"epochs"}), True)
-    drawn = candidates(choice, 0, 30)
+    choice = MethodChoice(methods.get("miu"), {"epochs": 4}, frozenset({"epochs"}), True)
+    drawn = trial_settings(choice, 30)
     assert drawn[0] == {}
-    assert drawn == candidates(choice, 0, 30) != candidates(choice, 1, 30)
+    assert drawn == trial_settings(choice, 30) != trial_settings(replace(choice, seed=1), 30)
     rates = [float(str(trial["learning_rate"])) for trial in drawn[1:]]
     assert 0.005 <= min(rates) < 0.02 < 0.1 < max(rates) <= 0.5
     assert not any("epochs" in trial for trial in drawn)
@@ -122,7 +127,7 @@ def test_candidates_start_with_the_defaults_and_leave_fixed_options_alone() -> N
 @pytest.mark.parametrize("name", methods.names())
 def test_candidates_vary_only_what_has_an_effect(name: str) -> None:
     method = methods.get(name)
-    drawn = candidates(Choice(method, {}, frozenset(), False), 0, 6)[1:]
+    drawn = trial_settings(MethodChoice(method, {}, frozenset(), False), 6)[1:]
     assert all(trial and not method.idle & set(trial) for trial in drawn)
     assert len({tuple(trial.items()) for trial in drawn}) == 5
     for trial in drawn:
@@ -132,7 +137,7 @@ def test_candidates_vary_only_what_has_an_effect(name: str) -> None:
 def test_options_without_effect_are_refused_and_not_recorded(session: Session, base: tuple[MemoryStore, ModelRef, Path]) -> None:
     with pytest.raises(InputError, match="'ssd' does not train: epochs, learning_rate would have no effect"):
         chosen(session, base, method="ssd", settings={"epochs": 2, "learning_rate": 0.1, "batch_size": 32})
-    ref = unlearn(session, base[1].label, base[2], method="ssd", settings={"batch_size": 32})
+    ref = unlearn(session, base[1].label, base[2], UnlearnOptions("ssd", {"batch_size": 32}))
     settings = ref.config["settings"]
     assert isinstance(settings, dict)
     assert settings["batch_size"] == 32
@@ -142,8 +147,8 @@ def test_options_without_effect_are_refused_and_not_recorded(session: Session, b
 def test_nothing_left_to_vary_is_an_error() -> None:
     every = frozenset(methods.get("cf").config.model_fields)
     with pytest.raises(InputError, match="nothing to search"):
-        candidates(Choice(methods.get("cf"), {}, every, True), 0, 2)
-    assert candidates(Choice(methods.get("cf"), {}, every, True), 0, 1) == [{}]
+        trial_settings(MethodChoice(methods.get("cf"), {}, every, True), 2)
+    assert trial_settings(MethodChoice(methods.get("cf"), {}, every, True), 1) == [{}]
 
 
 def test_failed_trials_never_win() -> None:
@@ -156,7 +161,7 @@ def test_failed_trials_never_win() -> None:
 
 def test_halves_are_disjoint_and_keep_each_group() -> None:
     rows, groups = np.arange(100, 161), np.repeat([0, 1, 3], [40, 20, 1])
-    first, second = halves(rows, groups, 0)
+    first, second = split_validation(rows, groups, 0)
     assert sorted([*first, *second]) == rows.tolist()
     assert np.bincount(groups[second - 100], minlength=4).tolist() == [20, 10, 0, 1]
 
@@ -165,7 +170,7 @@ def test_an_interrupted_run_is_found_again_by_its_options(
     session: Session, base: tuple[MemoryStore, ModelRef, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The disk fills up after the first epoch; the second attempt goes on and makes the same weights as a whole run."""
-    whole = unlearn(session, base[1].label, base[2], settings=SHORT)
+    whole = unlearn(session, base[1].label, base[2], UnlearnOptions(settings=SHORT))
     folder = session.root / "checkpoints"
     assert not list(folder.glob("*/*"))
     save, saved = Checkpoints.save, []
@@ -180,12 +185,12 @@ def test_an_interrupted_run_is_found_again_by_its_options(
     with monkeypatch.context() as patch:
         patch.setattr(Checkpoints, "save", full)
         with pytest.raises(EnvironmentFailure, match="disk full"):
-            unlearn(session, base[1].label, base[2], settings=SHORT)
+            unlearn(session, base[1].label, base[2], UnlearnOptions(settings=SHORT))
     assert len(session.store.versions("m")) == count
     assert len(list(folder.glob("*/*.safetensors"))) == 1
-    other = unlearn(session, base[1].label, base[2], settings={**SHORT, "lambda_mi": 2.0}, resume=True)
+    other = unlearn(session, base[1].label, base[2], UnlearnOptions(settings={**SHORT, "lambda_mi": 2.0}, resume=True))
     assert "resumed_after_epoch" not in other.config
-    again = unlearn(session, base[1].label, base[2], settings=SHORT, resume=True)
+    again = unlearn(session, base[1].label, base[2], UnlearnOptions(settings=SHORT, resume=True))
     assert again.config["resumed_after_epoch"] == [1]
     assert state(session, again) == state(session, whole) != state(session, other)
     assert not list(folder.glob("*/*"))
@@ -202,6 +207,6 @@ def test_divergence_registers_nothing_and_leaves_no_checkpoint(
 ) -> None:
     count = len(session.store.versions("m"))
     with pytest.raises(DivergedError, match="nothing was registered"):
-        unlearn(session, base[1].label, base[2], method="cf", settings={**SHORT, "learning_rate": 1e9, "warmup": 0.0})
+        unlearn(session, base[1].label, base[2], UnlearnOptions("cf", {**SHORT, "learning_rate": 1e9, "warmup": 0.0}))
     assert len(session.store.versions("m")) == count
     assert not list((session.root / "checkpoints").glob("*/*"))
