@@ -117,7 +117,7 @@ def data_option_option(function: F) -> F:
 
 
 def data_spec(name: str, root: Path | None, pairs: Sequence[str]) -> DataSpec:
-    """A dataset as a version's tags keep it: paths absolute, so that it is found from any folder.
+    """A dataset as a version's tags store it: paths absolute, so that it is found from any folder.
 
     Raises:
         InputError: an option is malformed, or the root is given twice.

@@ -34,7 +34,7 @@ KINDS = (*PROMOTIONS, "done", "abandoned", "refusal", "audit", "waiver", "sign-o
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry, as its writer made it."""
+    """One entry, as it was written."""
 
     kind: str
     """One of ``KINDS``."""

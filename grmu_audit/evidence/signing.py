@@ -1,4 +1,4 @@
-"""Signatures: Ed25519 keys on disk, and DSSE envelopes made and checked by securesystemslib; no cryptography of our own."""
+"""Signatures: Ed25519 keys on disk, and DSSE envelopes created and checked by securesystemslib; no cryptography of our own."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class Evidence:
     run_id: str
     """Run that holds it."""
     attestation_sha256: str | None = None
-    """SHA-256 of the envelope around its verdict's statement, as the ledger has it; None where none was made."""
+    """SHA-256 of the envelope around its verdict's statement, as the ledger has it; None where there is none."""
 
 
 @dataclass(frozen=True)

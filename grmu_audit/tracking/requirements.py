@@ -59,7 +59,7 @@ class Requirements:
         if self.policy_sha256 is not None and (verdict is None or verdict.policy_sha256 != self.policy_sha256):
             found = f"{verdict.policy!r} ({verdict.policy_sha256[:16]}...)" if verdict else "none"
             raise IntegrityError(
-                f"{evidence.ref.label} was judged by another policy than the one asked for ({self.policy_sha256[:16]}...):"
+                f"{evidence.ref.label} was judged by another policy than the one required ({self.policy_sha256[:16]}...):"
                 f" {found}; audit it again with that policy"
             )
         check_attestation(store, evidence, self.keys)
@@ -80,7 +80,7 @@ def check_attestation(store: Store, evidence: Evidence, keys: tuple[SSlibKey, ..
     label = evidence.ref.label
     if evidence.attestation_sha256 is None:
         if keys:
-            raise IntegrityError(f"the verdict of {label} was never attested, but a signature is asked for: audit it again")
+            raise IntegrityError(f"the verdict of {label} was never attested, but a signature is required: audit it again")
         return
     content = store.run_artifact(evidence.run_id, attestation.ATTESTATION_FILE)
     if content is None or sha256_hex(content) != evidence.attestation_sha256:

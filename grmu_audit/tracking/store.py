@@ -132,7 +132,7 @@ class Store(Protocol):
         ...
 
     def describe(self, ref: ModelRef, text: str, *, run_id: str, artifact: str) -> None:
-        """Write a version's description: a sentence, made plain, with a link to an artifact of a run behind it."""
+        """Write a version's description: a sentence without markup, with a link to an artifact of a run behind it."""
         ...
 
     def fetch(self, ref: ModelRef, into: Path) -> Path:
@@ -157,7 +157,7 @@ class Store(Protocol):
         ...
 
     def append(self, log: str, tags: Mapping[str, str], subject: ModelRef) -> int:
-        """Append to a log (made on first use); returns the entry's number, unique and without gaps among all writers.
+        """Append to a log (created on first use); returns the entry's number, unique and without gaps among all writers.
 
         Args:
             log: name of the log.

@@ -1,4 +1,4 @@
-"""Use cases of the data commands: what there is, what it holds, whether it is sound, and bringing in one's own."""
+"""Datasets: which there are, what one holds, whether it passes the quality checks, and downloads."""
 
 from __future__ import annotations
 

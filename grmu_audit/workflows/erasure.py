@@ -98,7 +98,7 @@ def erasure_artifact(records: Sequence[ErasureRecord]) -> bytes:
 
 
 def open_requests(store: Store, name: str, *, today: date | None = None) -> list[OpenRequest]:
-    """All requests that versions of a model were made for, each with its newest version, by due date; those without one last.
+    """All requests that versions of a model were created for, each with its newest version, by due date; those without one last.
 
     Raises:
         IntegrityError: a stored record is damaged, or the ledger is.
@@ -152,7 +152,7 @@ def record_answer(session: Session, name: str, request_id: str, note: str = "") 
     """Enter in the ledger that a request was answered now; returns the entry's number.
 
     Raises:
-        NotFoundError: no version of the model was made for that request.
+        NotFoundError: no version of the model was created for that request.
         InputError: it was answered already.
     """
     from grmu_audit.tracking import read_ledger

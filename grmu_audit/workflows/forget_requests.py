@@ -74,7 +74,7 @@ def read_request(session: Session, path: Path, dataset: Dataset, parent: ModelRe
     """Read and check a forget list against a dataset; what earlier requests of the lineage named stays in the forget set.
 
     Raises:
-        InputError: the operator's key is not the one that the lineage's pseudonyms were made with.
+        InputError: the operator's key is not the one that the lineage's pseudonyms were created with.
         ForgetListError: every defect with its row number.
     """
     header = dataset.header
@@ -98,10 +98,10 @@ def read_request(session: Session, path: Path, dataset: Dataset, parent: ModelRe
 
 
 def require_key_of_model(session: Session, name: str) -> None:
-    """Return when the versions of a model, if there are any, were made with the operator's key.
+    """Return when the versions of a model, if there are any, were created with the operator's key.
 
     Raises:
-        InputError: the newest was made with another key.
+        InputError: the newest was created with another key.
     """
     versions = session.store.versions(name)
     if versions:
@@ -109,10 +109,10 @@ def require_key_of_model(session: Session, name: str) -> None:
 
 
 def _forgotten(session: Session, ref: ModelRef | None) -> frozenset[str]:
-    """Pseudonyms of all requests that the version and its ancestors were made for.
+    """Pseudonyms of all requests that the version and its ancestors were created for.
 
     Raises:
-        InputError: one of them was made with another key.
+        InputError: one of them was created with another key.
         IntegrityError: a stored request is missing or damaged.
     """
     forgotten: set[str] = set()
@@ -143,10 +143,10 @@ def request_artifact(request: CheckedRequest) -> dict[str, Any]:
 
 
 def stored_request(session: Session, ref: ModelRef) -> StoredRequest:
-    """The request that a version was made for.
+    """The request that a version was created for.
 
     Raises:
-        InputError: the version was not made for a request.
+        InputError: the version was not created for a request.
         IntegrityError: what is stored is missing or damaged.
     """
     if not ref.forget_digest or not ref.run_id:

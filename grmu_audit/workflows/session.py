@@ -1,4 +1,4 @@
-"""What every use case with a registry needs: the store, the operator's key, and where to compute."""
+"""What every workflow with a registry needs: the store, the operator's key, and where to compute."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class Session:
         return dataset
 
     def require_key(self, ref: ModelRef) -> None:
-        """Return when the operator's key is the one that the version's pseudonyms were made with, or it does not say.
+        """Return when the operator's key is the one that the version's pseudonyms were created with, or it does not say.
 
         Raises:
             InputError: it is another key: no forgotten id would be recognised.

@@ -1,4 +1,4 @@
-"""``grmu-audit methods``."""
+"""Commands that show what there is to choose from: ``methods``, ``metrics`` and ``policy``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``grmu-audit data``."""
+"""The command ``data``: list, describe, check and import datasets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``grmu-audit demo``."""
+"""The command ``demo`` and the table that it prints."""
 
 from __future__ import annotations
 

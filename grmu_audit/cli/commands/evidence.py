@@ -1,4 +1,4 @@
-"""``grmu-audit evidence``."""
+"""Commands for what a verdict is proved by: ``evidence`` (export and verify a bundle) and ``keys``."""
 
 from __future__ import annotations
 

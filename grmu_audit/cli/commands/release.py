@@ -1,4 +1,4 @@
-"""``grmu-audit gate``."""
+"""Commands for a version that was audited: ``gate``, ``promote``, ``rollback``, ``sign-off``, ``verify`` and ``history``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``grmu-audit report``."""
+"""Commands that write documents: ``report`` and ``site``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``grmu-audit requests``."""
+"""Commands for forget lists and erasure requests: ``forget`` (sample, check) and ``requests`` (list, answer)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``grmu-audit register``."""
+"""Commands that register versions: ``register``, ``pretrain``, ``retrain`` and ``unlearn``."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class UnlearnOptions:
-    """How a version without the forget set is made."""
+    """How a version without the forget set is created."""
 
     method: str = "miu"
     """Name in ``unlearning.methods``, or ``auto``: by the kind of the request."""

@@ -135,7 +135,7 @@ def lineage_root(session: Session, ref: ModelRef) -> ModelRef:
 
 
 def _stored_start(session: Session, ref: ModelRef, digest: str) -> StartWeights | None:
-    """The weights that a lineage started from; None where its run did not keep them."""
+    """The weights that a lineage started from; None where its run did not store them."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 

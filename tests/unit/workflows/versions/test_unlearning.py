@@ -75,7 +75,7 @@ def test_a_preset_is_taken_by_row_and_settings_win(session: Session, base: tuple
     assert found.settings["batch_size"] == 256
     assert found.settings["learning_rate"] == 0.1
     assert found.settings["epochs"] == 3
-    assert found.facts["preset"] == "waterbirds resnet18, ratio 0.5, groups 1, miu, REWEIGHT yes"
+    assert found.reasons["preset"] == "waterbirds resnet18, ratio 0.5, groups 1, miu, REWEIGHT yes"
     with pytest.raises(InputError, match="has no dataset 'photodigits'"):
         chosen(session, base, preset="paper")
     with pytest.raises(NotFoundError, match="did you mean 'miu'"):
