@@ -16,7 +16,7 @@ from grmu_audit.errors import InputError
 from grmu_audit.metrics.checked_predictions import crossed_names
 from grmu_audit.records import SPLITS, Predictions
 from grmu_audit.utils.plugins import nearest
-from grmu_audit.utils.tables import Cells, Kind, number_text, read_table
+from grmu_audit.utils.tables import Kind, TextTable, number_text, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -143,7 +143,7 @@ def _kind(name: str) -> Kind:
     return "number" if name in _KNOWN or name.startswith("attribute_") or _NUMBERED.fullmatch(name) else "skip"
 
 
-def _cells(table: Cells, name: str) -> pd.Series:
+def _cells(table: TextTable, name: str) -> pd.Series:
     """A column as numbers, or as text with None where a cell is empty; ``True`` and ``False`` alone are 1 and 0."""
     import pandas as pd
 

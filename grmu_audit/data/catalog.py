@@ -56,9 +56,9 @@ def load_dataset(spec: DataSpec, *, progress: bool = False) -> Dataset:
     found = read_listing(spec)
     if isinstance(found, Dataset):
         return found
-    from grmu_audit.data.images import decoded
+    from grmu_audit.data.images import decode_listing
 
-    return decoded(found, progress=progress)
+    return decode_listing(found, progress=progress)
 
 
 @datasets.register("photodigits")

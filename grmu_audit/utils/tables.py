@@ -32,7 +32,7 @@ SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 
 
 @dataclass(frozen=True)
-class Cells:
+class TextTable:
     """A table as it stands in the file."""
 
     source: str
@@ -69,7 +69,7 @@ def all_text(name: str) -> Kind:
     return "text"
 
 
-def read_csv(path: Path, header: Sequence[str] | None = None, kind_of: Callable[[str], Kind] = all_text) -> Cells:
+def read_csv(path: Path, header: Sequence[str] | None = None, kind_of: Callable[[str], Kind] = all_text) -> TextTable:
     """Read a CSV file with a header line.
 
     Args:
@@ -88,7 +88,7 @@ def read_csv(path: Path, header: Sequence[str] | None = None, kind_of: Callable[
         raise InputError(f"{path}: {error.strerror or error}: correct the path") from None
 
 
-def read_words(path: Path, skip: int) -> Iterator[tuple[int, list[str]]]:
+def read_whitespace_table(path: Path, skip: int) -> Iterator[tuple[int, list[str]]]:
     """Lines of words separated by blanks, each with its number, after ``skip`` lines; blank lines are left out.
 
     Raises:
@@ -132,7 +132,7 @@ def _records(stream: IO[bytes], name: str) -> Iterator[tuple[int, list[str]]]:
 
 def _table(
     records: Iterator[tuple[int, list[str]]], name: str, header: Sequence[str] | None, kind_of: Callable[[str], Kind]
-) -> Cells:
+) -> TextTable:
     if header is None:
         first = next(records, None)
         if first is None:
@@ -153,7 +153,7 @@ def _table(
             values.append(cells[i])
     found = {header[i]: values for i, values in numbers.items()}
     columns = {header[i]: store for i, store in texts.items()} | {k: v.texts() for k, v in found.items() if v.odd}
-    return Cells(name, tuple(header), tuple(rows), columns, {k: v.array() for k, v in found.items() if not v.odd})
+    return TextTable(name, tuple(header), tuple(rows), columns, {k: v.array() for k, v in found.items() if not v.odd})
 
 
 class _Numbers:
@@ -233,7 +233,7 @@ def shared(most: int = 10_000) -> Callable[[str], str]:
     return one
 
 
-def read_parquet(path: Path, kind_of: Callable[[str], Kind] = all_text) -> Cells:
+def read_parquet(path: Path, kind_of: Callable[[str], Kind] = all_text) -> TextTable:
     """Read a parquet file; a missing value is empty text, numbers as text are written as Python writes them.
 
     Its footer is checked before any column is read.
@@ -264,7 +264,7 @@ def read_parquet(path: Path, kind_of: Callable[[str], Kind] = all_text) -> Cells
             columns[name] = texts
         else:
             numbers[name] = values
-    return Cells(path.name, header, tuple(range(1, rows + 1)), columns, numbers)
+    return TextTable(path.name, header, tuple(range(1, rows + 1)), columns, numbers)
 
 
 def _checked_columns(name: str, footer: Any, kind_of: Callable[[str], Kind]) -> list[str]:
@@ -354,7 +354,7 @@ def _text(value: object) -> str:
     return "" if value is None or value != value else str(value).strip()
 
 
-def read_table(path: Path, kind_of: Callable[[str], Kind] = all_text) -> Cells:
+def read_table(path: Path, kind_of: Callable[[str], Kind] = all_text) -> TextTable:
     """Read CSV or, by its first bytes, parquet.
 
     Args:

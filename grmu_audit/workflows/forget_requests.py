@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from grmu_audit.data.forget import (
     check_forget_list,
-    class_of_text,
-    composition,
     earlier_ids,
     group_name,
-    group_of_text,
+    group_table,
+    parse_class,
+    parse_group,
     preset_groups,
     read_forget_list,
     read_sidecar,
     request_groups,
     sample_forget,
-    splits,
+    split_rows,
     write_forget_list,
 )
 from grmu_audit.errors import InputError, IntegrityError
@@ -87,8 +87,8 @@ def read_request(session: Session, path: Path, dataset: Dataset, parent: ModelRe
         class_names=header.class_names,
         attribute_names=header.attribute_names,
     )
-    parts = splits(dataset.frame, request)
-    table = composition(dataset.frame, parts, header.class_names, header.attribute_names)
+    parts = split_rows(dataset.frame, request)
+    table = group_table(dataset.frame, parts, header.class_names, header.attribute_names)
     made = {k: v for k, v in (read_sidecar(path) or {}).items() if k in SIDECAR_FIELDS}
     named = [Group(int(t), int(a)) for t, a in made.get("groups", [])]  # type: ignore[attr-defined]
     if {(r.group.target, r.group.attribute) for r in table if r.forget} != {(g.target, g.attribute) for g in named}:
@@ -204,9 +204,9 @@ def draw_list(dataset: Dataset, out: Path, draw: Draw) -> int:
         raise InputError("choose exactly one of a group, a class, a subject, a preset, or random")
     if draw.subject is not None and not header.subject_name:
         raise InputError(f"{header.name} has no subjects: draw from groups, a class, or at random")
-    named = preset_groups(draw.preset, header) if draw.preset else [group_of_text(text, header) for text in draw.groups]
+    named = preset_groups(draw.preset, header) if draw.preset else [parse_group(text, header) for text in draw.groups]
     groups = tuple(sorted(set(named)))
-    class_ = class_of_text(draw.class_, header) if draw.class_ is not None else None
+    class_ = parse_class(draw.class_, header) if draw.class_ is not None else None
     ids = sample_forget(
         dataset.frame,
         groups=groups,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from grmu_audit.data.forget.forget_list import ForgetList, refuse
+from grmu_audit.data.forget.forget_list import ForgetList, raise_defects
 from grmu_audit.data.forget.groups import group_name, train_counts
 from grmu_audit.errors import InputError
 from grmu_audit.evidence import KEY_FILE_VARIABLE, key_path, pseudonym, set_digest
@@ -45,7 +45,7 @@ def check_forget_list(
     repeated = len(named & set(earlier))
     if not defects and repeated == len(named):
         defects.append(f"earlier requests already named all {repeated} ids: there is nothing left to unlearn")
-    refuse(parsed.source, defects)
+    raise_defects(parsed.source, defects)
     return ForgetRequest(
         ids=parsed.ids,
         digest=set_digest(key, parsed.ids),

@@ -16,13 +16,13 @@ SHOWN = 20
 """Defects that a message spells out; the rest is counted."""
 
 
-def refuse(where: str, defects: Sequence[str]) -> None:
+def raise_defects(where: str, defects: Sequence[str]) -> None:
     """Raise when there are defects: the first twenty, then how many more.
 
     Raises:
         ForgetListError: there is at least one defect.
 
-    >>> refuse("ids.csv", [])
+    >>> raise_defects("ids.csv", [])
     """
     if not defects:
         return
@@ -209,7 +209,7 @@ def _forget_list(table: _Table, name: str) -> ForgetList:
     if not table.records:
         raise ForgetListError(f"forget list {name}: the file holds no id: it needs at least one")
     known = {column: header.index(column) for column in ("id", *REQUEST_COLUMNS) if column in header}
-    refuse(name, [f"row {row}: {why}" for row, cells in table.records for why in _row_defects(cells, known, len(header))])
+    raise_defects(name, [f"row {row}: {why}" for row, cells in table.records for why in _row_defects(cells, known, len(header))])
     values = {column: tuple(cells[index] for _, cells in table.records) for column, index in known.items()}
     return ForgetList(
         source=name,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grmu_audit.data.forget.check import emptied
-from grmu_audit.data.forget.forget_list import id_defect, refuse
+from grmu_audit.data.forget.forget_list import id_defect, raise_defects
 from grmu_audit.data.forget.groups import group_name, train_counts
 from grmu_audit.errors import InputError
 from grmu_audit.records import Group
@@ -73,7 +73,7 @@ def sample_forget(
     else:
         strata = [((3,), _found(train, "the training split"))]
     ids = sorted(name for path, names in strata for name in _draw(names, ratio, seed, path))
-    refuse("(sampled)", list(emptied(frame, ids, class_names, attribute_names)))
+    raise_defects("(sampled)", list(emptied(frame, ids, class_names, attribute_names)))
     return ids
 
 
@@ -152,7 +152,7 @@ def write_forget_list(path: str | os.PathLike[str], ids: Sequence[str], sidecar:
     bad = [
         id_defect(name) or f"the id {name!r} has white space around it" for name in ids if id_defect(name) or name != name.strip()
     ]
-    refuse(target.name, [*(() if ids else ("there is no id to write",)), *repeated, *bad])
+    raise_defects(target.name, [*(() if ids else ("there is no id to write",)), *repeated, *bad])
     meta = _yaml({"schema": SIDECAR_SCHEMA, **sidecar, "count": len(ids)})
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([("id",), *((name,) for name in ids)])

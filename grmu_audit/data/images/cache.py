@@ -13,7 +13,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from grmu_audit.data.dataset import Dataset
 from grmu_audit.data.images.decode import UndecodableError, decode, stored_size
-from grmu_audit.data.images.files import Found, fingerprint, look, parallel, refuse_images
+from grmu_audit.data.images.files import FileInfo, OnProgress, fingerprint, inspect_files, parallel, refuse_images
 from grmu_audit.data.images.near_duplicates import difference_hash
 from grmu_audit.data.images.store import INDEX, META, PIXELS, SCHEMA, ImageStore, image_digest, offsets, open_store
 from grmu_audit.data.listing import Listing
@@ -31,15 +31,14 @@ from grmu_audit.utils import canonical_json, write_atomic
 from grmu_audit.utils.files import CACHE_VARIABLE, cache_folder
 
 DONE = "done.bin"
-"""Digest and likeness of the images that a build has finished, [n, 48] bytes; zeros where it has not."""
+"""Digest and difference hash of the images that a build has finished, [n, 48] bytes; zeros where it has not."""
 RECORD = 48
 """Bytes of one image in it."""
 VERIFIED = "verified.json"
 """Size and time of change that the pixels had when all digests were last compared."""
-Tick = Callable[[int], None]
 
 
-def decoded(listing: Listing, *, progress: bool = False) -> Dataset:
+def decode_listing(listing: Listing, *, progress: bool = False) -> Dataset:
     """The dataset of a listing, with its images decoded once and mapped from the cache.
 
     Raises:
@@ -65,8 +64,8 @@ def _store(listing: Listing, progress: bool) -> ImageStore:
         made = folder / str(json.loads(quick.read_bytes())["key"])
         if made.is_dir():
             return _verified(made)
-    with _bar(listing, "reading", progress) as tick:
-        found = look(listing, tick)
+    with _bar(listing, "reading", progress) as on_progress:
+        found = inspect_files(listing, on_progress)
     state = hashlib.sha256(canonical_json(salt))
     for one in found:
         state.update(one.sha256)
@@ -77,7 +76,7 @@ def _store(listing: Listing, progress: bool) -> ImageStore:
     return _verified(made)
 
 
-def _build(listing: Listing, found: list[Found], limit: int, made: Path, progress: bool) -> None:
+def _build(listing: Listing, found: list[FileInfo], limit: int, made: Path, progress: bool) -> None:
     """Write the folder under another name, then rename it; a build that was interrupted is continued."""
     partial = made.with_name(made.name + ".partial")
     partial.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -85,7 +84,7 @@ def _build(listing: Listing, found: list[Found], limit: int, made: Path, progres
         if made.is_dir():  # another process was faster
             return
         partial.mkdir(exist_ok=True, mode=0o700)
-        sizes = np.array([stored_size(one.outline, limit) for one in found], dtype=np.int64)
+        sizes = np.array([stored_size(one.size, limit) for one in found], dtype=np.int64)
         heights, widths = sizes[:, 0], sizes[:, 1]
         records = _fill(listing, partial, heights, widths, progress)
         digests, hashes = records[:, :32], np.ascontiguousarray(records[:, 32:]).view(np.uint64)
@@ -137,8 +136,8 @@ def _fill(
     done = _opened(partial / DONE, RECORD * len(heights))
     write = _Writer(listing, heights, widths, starts, pixels, done)
     try:
-        with _bar(listing, "decoding", progress) as tick:
-            defects = [defect for defect in parallel(write, [str(i) for i in range(len(heights))], tick) if defect]
+        with _bar(listing, "decoding", progress) as on_progress:
+            defects = [defect for defect in parallel(write, [str(i) for i in range(len(heights))], on_progress) if defect]
         os.fsync(pixels)
     finally:
         os.close(pixels)
@@ -219,7 +218,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _bar(listing: Listing, what: str, progress: bool) -> Iterator[Tick]:
+def _bar(listing: Listing, what: str, progress: bool) -> Iterator[OnProgress]:
     from tqdm import tqdm
 
     title, count = f"{what} {listing.header.name}", len(listing.paths)
@@ -228,7 +227,7 @@ def _bar(listing: Listing, what: str, progress: bool) -> Iterator[Tick]:
         sys.stderr.write(f"{title}: {count} images\n")
     with tqdm(total=count, desc=title, unit="img", disable=not (progress and on_terminal), file=sys.stderr, leave=False) as bar:
 
-        def tick(done: int) -> None:
+        def advance(done: int) -> None:
             bar.update(done)
 
-        yield tick
+        yield advance

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grmu_audit.data.catalog import DataSpec
-from grmu_audit.data.quality import require
-from grmu_audit.data.quality.checks import quality_report
+from grmu_audit.data.quality import check_quality, require_passed
 from grmu_audit.errors import DivergedError
 from grmu_audit.evidence import key_check, pseudonyms
 from grmu_audit.records import DataCheckReport, ModelRef
@@ -129,8 +128,8 @@ def checked(dataset: Dataset, request: Request | None) -> DataCheckReport:
     Raises:
         DataQualityError: one failed, each named with what was observed.
     """
-    report = quality_report(dataset, request.forget if request else None, MINIMUM_GROUP)
-    require(report)
+    report = check_quality(dataset, request.forget if request else None, MINIMUM_GROUP)
+    require_passed(report)
     return report
 
 

@@ -93,7 +93,7 @@ def register(
 
 def _evaluated(session: Session, ref: ModelRef, outputs: Outputs, dataset: Dataset) -> Registered:
     """Every metric from the stored predictions, logged under a run of its own."""
-    from grmu_audit.data.forget import composition, splits
+    from grmu_audit.data.forget import group_table, split_rows
     from grmu_audit.evaluation.predict import with_request
     from grmu_audit.metrics.measure import measure
 
@@ -101,7 +101,7 @@ def _evaluated(session: Session, ref: ModelRef, outputs: Outputs, dataset: Datas
     predictions = with_request(outputs, frozenset(), *names)
     positive = dataset.header.positive_class if len(names[0]) == 2 else 1
     metrics = measure(predictions, subject="baseline", positive_class=positive)
-    groups = composition(dataset.frame, splits(dataset.frame, None), *names)
+    groups = group_table(dataset.frame, split_rows(dataset.frame, None), *names)
     with session.store.run(ref.name, "evaluate", parent=ref.run_id) as run:
         run.log_metrics({m.name: m.value for m in metrics if m.group is None and m.value is not None})
         run.set_tags({"grmu.subject": ref.label})

@@ -63,7 +63,7 @@ def test_logits_probabilities_and_labels_are_read(tmp_path):
 
 def test_ga_of_a_tie_is_the_same_from_a_prediction_file_and_from_a_manifest(tmp_path):
     """Two groups with 6 forget samples each: the registry path takes its groups from the manifest's group table."""
-    from grmu_audit.data.forget import composition, request_groups
+    from grmu_audit.data.forget import group_table, request_groups
     from grmu_audit.records import Splits
 
     frame = table(400, seed=3)
@@ -74,7 +74,7 @@ def test_ga_of_a_tie_is_the_same_from_a_prediction_file_and_from_a_manifest(tmp_
     scored = score(written(tmp_path, frame))
     manifest = frame.assign(split=frame["split"].replace({"retain": "train", "forget": "train"}))
     parts = Splits(**{split: tuple(np.flatnonzero(frame["split"] == split).tolist()) for split in SPLITS})
-    dominant = request_groups(composition(manifest, parts, ["no", "yes"], ["f", "m"]))
+    dominant = request_groups(group_table(manifest, parts, ["no", "yes"], ["f", "m"]))
     registered = assemble(
         registered_side(tmp_path),
         data=DataRecord("d", {}),

@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from grmu_audit.data.forget import (
     ForgetList,
     check_forget_list,
-    composition,
     earlier_ids,
+    group_table,
     request_groups,
     reweight_weights,
     sample_count,
     sample_forget,
-    splits,
+    split_rows,
 )
 from grmu_audit.errors import ForgetListError, InputError
 from grmu_audit.evidence import pseudonym, set_digest
@@ -77,7 +77,7 @@ def test_ids_of_earlier_requests_may_be_repeated_and_stay_in_the_forget_set():
     made = check_forget_list(listed("train-00-05", "train-00-06"), manifest(), KEY, earlier=earlier)
     assert (made.ids, made.earlier, made.repeated) == (("train-00-05", "train-00-06"), ("train-11-00",), 1)
     assert made.forget_digest == set_digest(KEY, ["train-00-05", "train-00-06", "train-11-00"]) != made.digest
-    parts = splits(manifest(), made)
+    parts = split_rows(manifest(), made)
     assert len(parts.forget) == 3
     assert len(parts.retain) == 28 - 3
     with pytest.raises(ForgetListError, match="already named all 2 ids"):
@@ -219,7 +219,7 @@ def test_a_draw_that_would_empty_a_group_is_refused_with_its_name():
 def test_splits_are_disjoint_exhaustive_and_follow_the_request(picked):
     frame = manifest()
     ids = tuple(frame["id"].iloc[sorted(picked)])
-    parts = splits(frame, request(*ids))
+    parts = split_rows(frame, request(*ids))
     together = [*parts.retain, *parts.forget, *parts.val, *parts.test]
     assert sorted(together) == list(range(len(frame)))
     assert set(parts.forget) == picked
@@ -229,41 +229,41 @@ def test_splits_are_disjoint_exhaustive_and_follow_the_request(picked):
 
 def test_splits_refuse_what_they_cannot_place_and_show_no_id():
     frame = manifest()
-    assert splits(frame, None).forget == ()
+    assert split_rows(frame, None).forget == ()
     with pytest.raises(InputError, match="1 of 2 requested ids") as caught:
-        splits(frame, request("train-00-00", "test-00-00"))
+        split_rows(frame, request("train-00-00", "test-00-00"))
     assert "test-00-00" not in str(caught.value)
     frame.loc[3, "split"] = "dev"
     with pytest.raises(InputError, match="1 of 84 manifest rows"):
-        splits(frame, None)
+        split_rows(frame, None)
 
 
 def test_composition_counts_every_declared_cell():
     frame = manifest()
-    parts = splits(frame, request("train-10-00", "train-10-01", "train-00-00"))
-    table = composition(frame, parts, CLASSES, (*PLACES, "sky"))
+    parts = split_rows(frame, request("train-10-00", "train-10-01", "train-00-00"))
+    table = group_table(frame, parts, CLASSES, (*PLACES, "sky"))
     assert [row.group for row in table] == [Group(t, a) for t in (0, 1) for a in (0, 1, 2)]
     assert table[3] == GroupCount(Group(1, 0), "water bird / land", train=3, retain=1, forget=2, val=3, test=3)
     assert table[2] == GroupCount(Group(0, 2), "land bird / sky", 0, 0, 0, 0, 0)
     assert sum(row.forget for row in table) == 3
     assert request_groups(table) == (Group(1, 0),)
-    tied = composition(frame, splits(frame, request("train-11-00", "train-01-00")), CLASSES, PLACES)
+    tied = group_table(frame, split_rows(frame, request("train-11-00", "train-01-00")), CLASSES, PLACES)
     assert request_groups(tied) == (Group(0, 1), Group(1, 1))
     assert request_groups(table, [Group(1, 1), Group(0, 0), Group(1, 1)]) == (Group(0, 0), Group(1, 1))
-    assert request_groups(composition(frame, splits(frame, None), CLASSES, PLACES)) == ()
+    assert request_groups(group_table(frame, split_rows(frame, None), CLASSES, PLACES)) == ()
 
 
 def test_composition_refuses_labels_without_a_name():
     frame = manifest()
     with pytest.raises(InputError, match=r"36 of 84 manifest rows have a 'target' outside 0\.\.0"):
-        composition(frame, splits(frame, None), CLASSES[:1], PLACES)
+        group_table(frame, split_rows(frame, None), CLASSES[:1], PLACES)
 
 
 @given(st.sets(st.integers(0, 27), max_size=20))
 def test_reweight_restores_the_group_mix(picked):
     frame = manifest()
     asked = request(*frame["id"].iloc[sorted(picked)])
-    kept = frame.iloc[list(splits(frame, asked).retain)]
+    kept = frame.iloc[list(split_rows(frame, asked).retain)]
     left = {Group(t, a): int(((kept["target"] == t) & (kept["attribute"] == a)).sum()) for t, a in SIZES}
     if min(left.values()) == 0:
         with pytest.raises(InputError, match="no retained sample"):

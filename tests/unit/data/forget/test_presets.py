@@ -10,7 +10,7 @@ from support import layouts
 from grmu_audit.cli.commands.requests import NAMES
 from grmu_audit.data.catalog import DataSpec, read_listing
 from grmu_audit.data.dataset import Dataset, Header
-from grmu_audit.data.forget import PRESETS, class_of_text, group_of_text, preset_groups
+from grmu_audit.data.forget import PRESETS, parse_class, parse_group, preset_groups
 from grmu_audit.data.listing import Listing
 from grmu_audit.data.readers.fairface import VALUES
 from grmu_audit.errors import ForgetListError, InputError, NotFoundError
@@ -104,13 +104,13 @@ def test_presets_of_other_data_or_columns_are_refused(celeba: Dataset) -> None:
 
 def test_groups_and_classes_by_name() -> None:
     header = Header("x", "1", ("a", "b / c"), ("d, e", "f"))
-    assert group_of_text("1,0", header) == Group(1, 0)
-    assert group_of_text("b / c / d, e", header) == Group(1, 0)
-    assert group_of_text("a / f", header) == Group(0, 1)
-    assert class_of_text("b / c", header) == class_of_text("1", header) == 1
+    assert parse_group("1,0", header) == Group(1, 0)
+    assert parse_group("b / c / d, e", header) == Group(1, 0)
+    assert parse_group("a / f", header) == Group(0, 1)
+    assert parse_class("b / c", header) == parse_class("1", header) == 1
     for text in ("a", "a / g", "z,f"):
         with pytest.raises(InputError):
-            group_of_text(text, header)
+            parse_group(text, header)
 
 
 def test_data_without_subjects_says_so(tmp_path: Path) -> None:
