@@ -81,13 +81,13 @@ def emptied(
     if before and not after:
         yield f"the request would empty the training set ({sum(before.values())} samples): keep one of every group"
         return
-    gone = [group for group in before if group not in after]
-    classes = sorted({group.target for group in gone} - {group.target for group in after})
+    emptied_groups = [group for group in before if group not in after]
+    classes = sorted({group.target for group in emptied_groups} - {group.target for group in after})
     for target in classes:
         count = sum(n for group, n in before.items() if group.target == target)
         name = repr(class_names[target]) if 0 <= target < len(class_names) else str(target)
         yield f"the request would empty class {name} ({count} training samples): keep at least one sample of each of its groups"
-    for group in gone:
+    for group in emptied_groups:
         if group.target not in classes:
             name = group_name(group, class_names, attribute_names)
             yield f"the request would empty the group {name!r} ({before[group]} training samples): keep at least one"

@@ -25,8 +25,8 @@ from grmu_audit.workflows.session import Session
 if TYPE_CHECKING:
     from grmu_audit.data.batches import BatchSource
     from grmu_audit.data.dataset import Dataset
-    from grmu_audit.evaluation.predict import Outputs
-    from grmu_audit.models.classifier import Classifier, Start
+    from grmu_audit.evaluation.predict import ModelOutputs
+    from grmu_audit.models.classifier import Classifier, StartWeights
     from grmu_audit.tracking import Run
     from grmu_audit.training.checkpoint import Checkpoints
     from grmu_audit.training.runtime import Runtime
@@ -116,7 +116,7 @@ class Recipe:
     """How method, network and options were chosen: architecture options, start weights, router, preset, tuning."""
     erasure: tuple[ErasureRecord, ...] = ()
     """One record for each erasure request in it."""
-    start: Start | None = None
+    start: StartWeights | None = None
     """The weights that pretraining starts from, to be kept for exact methods."""
     network: dict[str, Any] = field(default_factory=dict)
     """The model spec of a fresh network; empty for one that has a parent."""
@@ -139,7 +139,7 @@ class Version:
 
     ref: ModelRef
     """Name and number."""
-    outputs: Outputs
+    outputs: ModelOutputs
     """Logits of all samples."""
 
 
@@ -165,7 +165,7 @@ def make_evaluated(
 ) -> Version:
     """As ``make_version``, with the predictions that were made."""
     from grmu_audit.data.batches import BatchSource
-    from grmu_audit.evaluation.predict import forward
+    from grmu_audit.evaluation.predict import predict_all
 
     require_key_of_model(session, name)
     kind = "unlearn" if recipe.role == "unlearned" else recipe.role
@@ -176,7 +176,7 @@ def make_evaluated(
         model = made(make, source, runtime)
         seconds = time.perf_counter() - start
         run.log_bytes(canonical_json(epochs), TRAINING)
-        outputs = forward(model, source, runtime, pseudonyms(session.key, dataset.frame["id"].tolist()))
+        outputs = predict_all(model, source, runtime, pseudonyms(session.key, dataset.frame["id"].tolist()))
         _log_end(run, recipe, outputs, runtime, seconds)
         ref = _registered(session, run, name, dataset, recipe, model, _facts(recipe, model, runtime, seconds))
         if runtime.checkpoints is not None:
@@ -217,7 +217,7 @@ def _facts(recipe: Recipe, model: Classifier, runtime: Runtime, seconds: float) 
         "hardware": hardware(runtime.device),
         "parameters": sum(p.numel() for p in model.parameters()),
         **recipe.chosen,
-        **runtime.facts,
+        **runtime.notes,
     }
 
 
@@ -247,7 +247,7 @@ def _log_start(run: Run, dataset: Dataset, recipe: Recipe, quality: DataCheckRep
         run.log_bytes(erasure_artifact(recipe.erasure), ERASURE)
 
 
-def _log_end(run: Run, recipe: Recipe, outputs: Outputs, runtime: Runtime, seconds: float) -> None:
+def _log_end(run: Run, recipe: Recipe, outputs: ModelOutputs, runtime: Runtime, seconds: float) -> None:
     from grmu_audit.evaluation.predict import to_parquet
 
     run.log_bytes(to_parquet(outputs), PREDICTIONS)

@@ -73,7 +73,7 @@ def choose(
     weighted = chosen.reweight_default if reweight is None else reweight
     if weighted and "retain" not in chosen.needs:
         raise InputError(f"method {chosen.name!r} reads no retain data, which is what REWEIGHT samples: use --no-reweight")
-    idle = sorted(chosen.idle & set(settings))
+    idle = sorted(chosen.unused_options & set(settings))
     if idle:
         raise InputError(f"method {chosen.name!r} does not train: {', '.join(idle)} would have no effect; leave it out")
     base: dict[str, object] = dict(recipe or {}) if chosen.exact else {}

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from grmu_audit.data.dataset import Dataset
-    from grmu_audit.models.classifier import Classifier, ModelSpec, Start
+    from grmu_audit.models.classifier import Classifier, ModelSpec, StartWeights
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def _known_to(dataset: Dataset, architecture: str) -> dict[str, object]:
     return {"vocabulary": vocabulary.size, "pad": vocabulary.pad, "sep": vocabulary.sep}
 
 
-def started(session: Session, spec: ModelSpec, network: Network) -> tuple[ModelSpec, Start | None]:
+def started(session: Session, spec: ModelSpec, network: Network) -> tuple[ModelSpec, StartWeights | None]:
     """The spec with the digest of its start weights, and these; what was left out of them is said on stderr.
 
     Raises:
@@ -96,13 +96,13 @@ def start_file(network: Network) -> Path | None:
     return network.weights
 
 
-def tell(session: Session, start: Start) -> None:
+def tell(session: Session, start: StartWeights) -> None:
     """What was left out or changed, on stderr."""
     for note in start.notes if session.progress else ():
         sys.stderr.write(f"{start.source}: {note}\n")
 
 
-def network_facts(spec: ModelSpec, start: Start | None) -> dict[str, Any]:
+def network_facts(spec: ModelSpec, start: StartWeights | None) -> dict[str, Any]:
     """What the record says of a network."""
     facts: dict[str, Any] = {"architecture_options": dict(spec.options)} if spec.options else {}
     if start is not None:
@@ -118,13 +118,13 @@ def stored_network(session: Session, ref: ModelRef, device: torch.device) -> Cla
         InputError: the architecture is not allowed here.
     """
     from grmu_audit.models.weights import load_model
-    from grmu_audit.training.runtime import place
+    from grmu_audit.training.runtime import move_to
 
     with tempfile.TemporaryDirectory(prefix="grmu-audit-") as folder:
         model = load_model(session.store.fetch(ref, Path(folder) / "model"))
     if model.spec.start:
         model.start = _stored_start(session, ref, model.spec.start)
-    place(model, device)
+    move_to(model, device)
     return model
 
 
@@ -135,12 +135,12 @@ def lineage_root(session: Session, ref: ModelRef) -> ModelRef:
     return ref
 
 
-def _stored_start(session: Session, ref: ModelRef, digest: str) -> Start | None:
+def _stored_start(session: Session, ref: ModelRef, digest: str) -> StartWeights | None:
     """The weights that a lineage started from; None where its run did not keep them."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    from grmu_audit.models.classifier import Start
+    from grmu_audit.models.classifier import StartWeights
     from grmu_audit.models.foreign_weights import state_digest
 
     root = lineage_root(session, ref)
@@ -153,4 +153,4 @@ def _stored_start(session: Session, ref: ModelRef, digest: str) -> Start | None:
         raise IntegrityError(f"{START} of {root.label} is damaged: {error}") from None
     if state_digest(tensors) != digest:
         raise IntegrityError(f"{START} of {root.label} is not what training started from: do not train on it")
-    return Start(tensors, digest, f"{START} of {root.label}")
+    return StartWeights(tensors, digest, f"{START} of {root.label}")

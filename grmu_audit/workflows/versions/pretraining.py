@@ -19,7 +19,7 @@ from grmu_audit.workflows.versions.network import SMALL_RESNET, Network, network
 if TYPE_CHECKING:
     from grmu_audit.data.batches import BatchSource
     from grmu_audit.data.dataset import Dataset
-    from grmu_audit.evaluation.predict import Outputs
+    from grmu_audit.evaluation.predict import ModelOutputs
     from grmu_audit.models.classifier import Classifier
     from grmu_audit.training.runtime import Runtime
 
@@ -67,7 +67,7 @@ def register(
     from grmu_audit.models.catalog import build
     from grmu_audit.models.foreign_weights import fit_state, read_state
     from grmu_audit.training.config import TrainConfig
-    from grmu_audit.training.runtime import place
+    from grmu_audit.training.runtime import move_to
 
     config = configured(TrainConfig, settings)
     dataset = session.dataset(data)
@@ -84,21 +84,21 @@ def register(
 
     def make(source: BatchSource, runtime: Runtime) -> Classifier:
         """Nothing is trained."""
-        place(model, runtime.device)
+        move_to(model, runtime.device)
         return model.eval()
 
     done = make_evaluated(session, name, dataset, recipe, quality, make)
     return _evaluated(session, done.ref, done.outputs, dataset)
 
 
-def _evaluated(session: Session, ref: ModelRef, outputs: Outputs, dataset: Dataset) -> Registered:
+def _evaluated(session: Session, ref: ModelRef, outputs: ModelOutputs, dataset: Dataset) -> Registered:
     """Every metric from the stored predictions, logged under a run of its own."""
     from grmu_audit.data.forget import group_table, split_rows
-    from grmu_audit.evaluation.predict import with_request
+    from grmu_audit.evaluation.predict import apply_request
     from grmu_audit.metrics.measure import measure
 
     names = dataset.header.class_names, dataset.header.attribute_names
-    predictions = with_request(outputs, frozenset(), *names)
+    predictions = apply_request(outputs, frozenset(), *names)
     positive = dataset.header.positive_class if len(names[0]) == 2 else 1
     metrics = measure(predictions, subject="baseline", positive_class=positive)
     groups = group_table(dataset.frame, split_rows(dataset.frame, None), *names)
@@ -138,8 +138,8 @@ def pretrain(
     """
     from grmu_audit.models.catalog import build
     from grmu_audit.training.config import TrainConfig
-    from grmu_audit.training.fit import fit
-    from grmu_audit.training.runtime import derive_seed, place
+    from grmu_audit.training.fit import TrainingRows, fit
+    from grmu_audit.training.runtime import derive_seed, move_to
 
     config = configured(TrainConfig, settings)
     dataset = session.dataset(data)
@@ -152,7 +152,7 @@ def pretrain(
 
     def make(source: BatchSource, runtime: Runtime) -> Classifier:
         """Fresh weights (or those to start from), full recipe."""
-        place(model, runtime.device)
-        return fit(model, source, dataset.rows("train"), dataset.rows("val"), config, runtime)
+        move_to(model, runtime.device)
+        return fit(model, source, TrainingRows(dataset.rows("train"), dataset.rows("val")), config, runtime)
 
     return make_version(session, name, dataset, recipe, quality, make, resume=resume)

@@ -84,7 +84,7 @@ def unlearn(
         choice = _tuned(session, choice, ref, dataset, request, seed, trials)
     config = configured(choice.method.config, choice.settings)
     role = "retrain" if choice.method.exact else "unlearned"
-    used = config.model_dump(mode="json", exclude=set(choice.method.idle))
+    used = config.model_dump(mode="json", exclude=set(choice.method.unused_options))
     recipe = Recipe(role, choice.method.name, seed, data_spec(ref), used, ref, choice.reweight, request, choice.facts, erasure)
 
     def make(source: BatchSource, runtime: Runtime) -> Classifier:
@@ -119,7 +119,7 @@ def _pretrain_settings(session: Session, ref: ModelRef) -> dict[str, object]:
 def _run_method(
     session: Session, method: Method, config: Any, parent: ModelRef, data: UnlearningData, runtime: Runtime
 ) -> Classifier:
-    from grmu_audit.unlearning.apply import unlearn as run
+    from grmu_audit.unlearning.apply import apply_method as run
 
     return run(method, stored_network(session, parent, runtime.device), data, config, runtime)
 

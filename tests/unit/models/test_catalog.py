@@ -13,7 +13,7 @@ from support.data_kinds import BERT, inputs, spec
 from torch import nn
 
 from grmu_audit.errors import InputError, NotFoundError
-from grmu_audit.models.catalog import build, fresh
+from grmu_audit.models.catalog import build, reinitialised
 from grmu_audit.models.classifier import Classifier, ModelSpec
 from grmu_audit.models.custom import VARIABLE
 from grmu_audit.models.torchvision_models import SlicedConv2d
@@ -81,7 +81,7 @@ def test_stages_run_from_the_input_to_the_head_and_hold_every_block_once(name: s
 @pytest.mark.parametrize("name", FAMILIES)
 def test_fresh_weights_follow_the_seed(name: str) -> None:
     model = made(name)
-    assert weights_digest(fresh(model, 0)) == weights_digest(model) != weights_digest(fresh(model, 1))
+    assert weights_digest(reinitialised(model, 0)) == weights_digest(model) != weights_digest(reinitialised(model, 1))
 
 
 def test_vision_transformers_open_into_blocks() -> None:

@@ -14,10 +14,10 @@ from torch.nn import functional
 
 from grmu_audit.errors import InputError
 from grmu_audit.models.catalog import build
-from grmu_audit.models.classifier import frozen
+from grmu_audit.models.classifier import frozen_copy
 from grmu_audit.models.weights import weights_digest
 from grmu_audit.training.inference import infer
-from grmu_audit.unlearning.apply import unlearn
+from grmu_audit.unlearning.apply import apply_method
 from grmu_audit.unlearning.blocks.mine import Mine, MineTrainer, log_mean_exp
 from grmu_audit.unlearning.data import reweight
 from grmu_audit.unlearning.methods import methods
@@ -77,7 +77,7 @@ def test_log_mean_exp_survives_large_scores() -> None:
 def test_gradient_ascent_is_one_ascent_step_by_hand() -> None:
     problem = tiny()
     config = GradientAscentConfig(epochs=1, batch_size=100, learning_rate=0.01, momentum=0.0)
-    result = unlearn(methods.get("gradient_ascent"), problem.model, problem.data, config, runtime())
+    result = apply_method(methods.get("gradient_ascent"), problem.model, problem.data, config, runtime())
     twin = copy.deepcopy(problem.model).eval()
     batch = problem.source.take(torch.from_numpy(problem.data.forget))
     functional.cross_entropy(twin(batch.pixels), batch.target).backward()
@@ -91,7 +91,7 @@ def test_the_stop_rule_of_gradient_ascent_needs_validation_rows() -> None:
     problem = tiny()
     data = replace(problem.data, val=problem.data.val[:0])
     with pytest.raises(InputError, match="stop_at_validation_loss: the dataset has no validation split"):
-        unlearn(
+        apply_method(
             methods.get("gradient_ascent"), problem.model, data, GradientAscentConfig(stop_at_validation_loss=True), runtime()
         )
 
@@ -104,12 +104,12 @@ def forget_loss(model: object) -> float:
 
 def test_gradient_ascent_raises_the_forget_loss_and_its_rule_stops_it() -> None:
     problem = tiny()
-    free = unlearn(methods.get("gradient_ascent"), problem.model, problem.data, GradientAscentConfig(epochs=4), runtime())
+    free = apply_method(methods.get("gradient_ascent"), problem.model, problem.data, GradientAscentConfig(epochs=4), runtime())
     assert forget_loss(free) > forget_loss(problem.model)
     stopped = runtime()
     config = GradientAscentConfig(epochs=200, learning_rate=2e-3, stop_at_validation_loss=True)
-    unlearn(methods.get("gradient_ascent"), problem.model, problem.data, config, stopped)
-    assert 1 <= stopped.facts["stopped_before_epoch"] <= 200
+    apply_method(methods.get("gradient_ascent"), problem.model, problem.data, config, stopped)
+    assert 1 <= stopped.notes["stopped_before_epoch"] <= 200
 
 
 @pytest.mark.parametrize("group_dro", [False, True])
@@ -121,7 +121,7 @@ def test_retrain_starts_from_fresh_weights_in_every_layer(group_dro: bool) -> No
         for value in (*other.parameters(), *other.body.buffers()):
             value.add_(3)
     config = RetrainConfig(epochs=1, group_dro=group_dro)
-    results = [unlearn(methods.get("retrain"), model, problem.data, config, runtime(7)) for model in (problem.model, other)]
+    results = [apply_method(methods.get("retrain"), model, problem.data, config, runtime(7)) for model in (problem.model, other)]
     assert weights_digest(results[0]) == weights_digest(results[1])
     assert weights_digest(problem.model) != weights_digest(other)
 
@@ -129,14 +129,16 @@ def test_retrain_starts_from_fresh_weights_in_every_layer(group_dro: bool) -> No
 def test_miu_without_any_term_moves_nothing_but_its_last_switch_matters() -> None:
     problem = tiny()
     still = MiuConfig(epochs=1, retaining_term=False, unlearning_term=False, calibration_term=False)
-    result = unlearn(methods.get("miu"), problem.model, problem.data, still, runtime())
+    result = apply_method(methods.get("miu"), problem.model, problem.data, still, runtime())
     assert weights_digest(result) == weights_digest(problem.model)
     digests = set()
     for switch in ("retaining_term", "unlearning_term", "calibration_term"):
         config = MiuConfig(epochs=2, batch_size=32, **{switch: False})  # type: ignore[arg-type]
-        digests.add(weights_digest(unlearn(methods.get("miu"), problem.model, problem.data, config, runtime())))
+        digests.add(weights_digest(apply_method(methods.get("miu"), problem.model, problem.data, config, runtime())))
     digests.add(
-        weights_digest(unlearn(methods.get("miu"), problem.model, problem.data, MiuConfig(epochs=2, batch_size=32), runtime()))
+        weights_digest(
+            apply_method(methods.get("miu"), problem.model, problem.data, MiuConfig(epochs=2, batch_size=32), runtime())
+        )
     )
     assert len(digests) == 4
 
@@ -151,14 +153,14 @@ def test_miu_forget_pass_lowers_the_information_it_sees() -> None:
         epochs=6, forget_epochs=6, batch_size=20, learning_rate=0.05, warmup=0.0, schedule="constant", mine_steps=0,
         retaining_term=False, calibration_term=False, augment=False,
     )  # fmt: skip
-    unlearn(methods.get("miu"), problem.model, problem.data, config, run)
+    apply_method(methods.get("miu"), problem.model, problem.data, config, run)
     assert losses[-1] < losses[0]
     assert min(losses) >= 0.0
 
 
 def test_a_frozen_teacher_is_not_the_student() -> None:
     model = build(spec(), 0)
-    teacher = frozen(model)
+    teacher = frozen_copy(model)
     with torch.no_grad():
         model.head.weight += 1.0
     assert not torch.equal(teacher.head.weight, model.head.weight)

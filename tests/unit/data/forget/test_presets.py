@@ -58,8 +58,8 @@ def test_nine_groups_are_drawn_each_with_the_ratio(fairface: Dataset, tmp_path: 
     frame = fairface.frame[fairface.frame["id"].isin(ids(tmp_path / "ids.csv"))]
     train = fairface.frame[fairface.frame["split"] == "train"]
     for (target, attribute), size in train.groupby(["target", "attribute"]).size().items():
-        gone = ((frame["target"] == target) & (frame["attribute"] == attribute)).sum()
-        assert gone == int(size / 2 + 0.5)
+        forget = ((frame["target"] == target) & (frame["attribute"] == attribute)).sum()
+        assert forget == int(size / 2 + 0.5)
     assert count == len(frame)
     told = yaml.safe_load((tmp_path / "ids.csv.meta.yaml").read_text())
     assert (told["ratio"], told["seed"], told["count"], len(told["groups"])) == (0.5, 4, count, 9)
@@ -68,9 +68,9 @@ def test_nine_groups_are_drawn_each_with_the_ratio(fairface: Dataset, tmp_path: 
 
 def test_blond_men(celeba: Dataset, tmp_path: Path) -> None:
     draw_list(celeba, tmp_path / "ids.csv", Draw(preset="celeba-blond-male", ratio=0.5))
-    gone = celeba.frame[celeba.frame["id"].isin(ids(tmp_path / "ids.csv"))]
-    assert len(gone) == 4
-    assert set(zip(gone["split"], gone["target"], gone["attribute"], strict=True)) == {("train", 1, 1)}
+    forget = celeba.frame[celeba.frame["id"].isin(ids(tmp_path / "ids.csv"))]
+    assert len(forget) == 4
+    assert set(zip(forget["split"], forget["target"], forget["attribute"], strict=True)) == {("train", 1, 1)}
 
 
 def test_a_subject_goes_whole_and_is_not_named(celeba: Dataset, tmp_path: Path) -> None:

@@ -18,20 +18,20 @@ from torch.nn import functional
 from grmu_audit.data.batches import Batch
 from grmu_audit.errors import InputError
 from grmu_audit.models.adversarial import fgsm, pgd_l2
-from grmu_audit.models.classifier import frozen
+from grmu_audit.models.classifier import frozen_copy
 from grmu_audit.models.weights import weights_digest
 from grmu_audit.training.inference import infer
-from grmu_audit.unlearning.apply import unlearn
+from grmu_audit.unlearning.apply import apply_method
 from grmu_audit.unlearning.blocks.gradients import mean_gradient, sample_gradients
 from grmu_audit.unlearning.blocks.group_dro import GroupDro, balanced
-from grmu_audit.unlearning.blocks.passes import among_retain, at_rest, distillation, soft_kl
+from grmu_audit.unlearning.blocks.passes import distillation, forward_frozen_batchnorm, forward_mixed_with_retain, soft_kl
 from grmu_audit.unlearning.data import UnlearningData
 from grmu_audit.unlearning.methods import methods
 from grmu_audit.unlearning.methods.amun import AmunConfig, neighbours
 from grmu_audit.unlearning.methods.boundary import expanded, nearest_class, pruned
-from grmu_audit.unlearning.methods.distillation import part_of_retain, without_class
+from grmu_audit.unlearning.methods.distillation import retain_subset, without_class
 from grmu_audit.unlearning.methods.fine_tuning import penalty, transpose_kernels
-from grmu_audit.unlearning.methods.msg import redraw
+from grmu_audit.unlearning.methods.msg import reinitialise_weights
 from grmu_audit.unlearning.methods.random_labels import SalUnConfig, random_labels, top_mask
 from grmu_audit.unlearning.methods.regun import targets_by_group
 from grmu_audit.unlearning.methods.retraining import RetrainConfig, retrain
@@ -41,7 +41,7 @@ from grmu_audit.unlearning.methods.weight_editing import SsdConfig, dampening, f
 
 def result(name: str, data: UnlearningData | None = None, **settings: object):  # type: ignore[no-untyped-def]
     problem, method = tiny(), methods.get(name)
-    return unlearn(method, problem.model, data or problem.data, method.config(**settings), runtime())
+    return apply_method(method, problem.model, data or problem.data, method.config(**settings), runtime())
 
 
 # --- SCRUB -----------------------------------------------------------------------------------------------------------
@@ -79,7 +79,7 @@ def test_scrub_forget_step_climbs_the_distance_to_the_teacher() -> None:
     twin = copy.deepcopy(problem.model)
     batch = problem.source.take(torch.from_numpy(problem.data.forget))
     p = torch.softmax(problem.model.eval()(batch.pixels).detach() / t, 1)
-    q = torch.softmax(at_rest(twin, batch.pixels) / t, 1)
+    q = torch.softmax(forward_frozen_batchnorm(twin, batch.pixels) / t, 1)
     (t * t * (p * (p / q).log()).sum(1).mean()).backward()
     for name, weight in twin.named_parameters():
         assert weight.grad is not None
@@ -91,12 +91,12 @@ def test_at_rest_normalises_by_the_batch_and_writes_nothing_down() -> None:
     model = copy.deepcopy(tiny().model)
     pixels = tiny().source.take(torch.arange(8)).pixels
     kept = {name: value.clone() for name, value in model.named_buffers()}
-    rested = at_rest(model, pixels)
+    rested = forward_frozen_batchnorm(model, pixels)
     assert all(torch.equal(value, kept[name]) for name, value in model.named_buffers())
-    assert torch.equal(at_rest(model, pixels[:1]), model.eval()(pixels[:1]))
+    assert torch.equal(forward_frozen_batchnorm(model, pixels[:1]), model.eval()(pixels[:1]))
     assert torch.allclose(rested, copy.deepcopy(model).train()(pixels))
     assert not torch.allclose(rested, model.eval()(pixels))
-    at_rest(model, pixels, published=True)
+    forward_frozen_batchnorm(model, pixels, published=True)
     assert any(not torch.equal(value, kept[name]) for name, value in model.named_buffers())
 
 
@@ -131,7 +131,7 @@ def test_scrub_rewinds_by_the_error_of_its_last_epoch_whatever_state_it_is_left_
     rewind.keep(1)
     model.load_state_dict(first)  # as keep_best does
     rewind.apply()
-    assert run.facts["rewind_target_error"] == 1.0  # the last epoch calls all of class 1 wrong
+    assert run.notes["rewind_target_error"] == 1.0  # the last epoch calls all of class 1 wrong
 
 
 def test_scrub_rewind_needs_validation_samples_of_the_group() -> None:
@@ -172,14 +172,14 @@ def test_forget_batches_are_normalised_together_with_as_many_retain_samples() ->
     model = copy.deepcopy(problem.model)
     kept = {name: value.clone() for name, value in model.named_buffers()}
     pixels = problem.source.take(torch.from_numpy(problem.data.forget[:5])).pixels
-    found = among_retain(model, problem.data, config, counted, 0)(pixels)
-    company = next(problem.data.retain_batches(16, runtime().generator("company", 0, 0), augment=False))
-    assert not set(company.rows.tolist()) & set(problem.data.forget.tolist())
-    together = copy.deepcopy(model).train()(torch.cat([pixels, company.pixels[:5]]))[:5]
+    found = forward_mixed_with_retain(model, problem.data, config, counted, 0)(pixels)
+    mixed = next(problem.data.retain_batches(16, runtime().generator("company", 0, 0), augment=False))
+    assert not set(mixed.rows.tolist()) & set(problem.data.forget.tolist())
+    together = copy.deepcopy(model).train()(torch.cat([pixels, mixed.pixels[:5]]))[:5]
     assert torch.allclose(found, together)
     assert counted.sample_gradients == 5
     assert all(torch.equal(value, kept[name]) for name, value in model.named_buffers())
-    assert not torch.allclose(found, at_rest(model, pixels))
+    assert not torch.allclose(found, forward_frozen_batchnorm(model, pixels))
 
 
 def test_forget_batches_go_alone_where_there_is_no_batch_normalisation() -> None:
@@ -189,7 +189,7 @@ def test_forget_batches_go_alone_where_there_is_no_batch_normalisation() -> None
     torch.manual_seed(0)  # of dropout
     alone = copy.deepcopy(problem.model).train()(pixels)
     torch.manual_seed(0)
-    assert torch.equal(among_retain(copy.deepcopy(problem.model), problem.data, config, counted, 0)(pixels), alone)
+    assert torch.equal(forward_mixed_with_retain(copy.deepcopy(problem.model), problem.data, config, counted, 0)(pixels), alone)
     assert counted.sample_gradients == 0
 
 
@@ -215,10 +215,10 @@ def test_sample_gradients_average_to_the_mean_gradient() -> None:
 
 def test_ssd_dampens_by_its_rule_only() -> None:
     config = SsdConfig(strength=0.5)
-    whole, gone = torch.tensor([1.0, 1.0, 0.0, 0.0]), torch.tensor([2.0, 4.0, 3.0, 0.0])
-    assert dampening(whole, gone, 2.0, config).tolist() == [1.0, 0.125, 0.0, 1.0]
+    whole, forget = torch.tensor([1.0, 1.0, 0.0, 0.0]), torch.tensor([2.0, 4.0, 3.0, 0.0])
+    assert dampening(whole, forget, 2.0, config).tolist() == [1.0, 0.125, 0.0, 1.0]
     strong = SsdConfig(strength=100.0)
-    assert dampening(whole, gone, 2.0, strong).tolist() == [1.0, 1.0, 0.0, 1.0]
+    assert dampening(whole, forget, 2.0, strong).tolist() == [1.0, 1.0, 0.0, 1.0]
 
 
 def test_ssd_importance_is_the_mean_squared_gradient_of_samples_or_of_batch_means() -> None:
@@ -238,11 +238,11 @@ def test_ssd_as_published_measures_all_data_on_mixed_batches() -> None:
     few = replace(problem.data, retain=problem.data.retain[:6], forget=problem.data.forget[:2])
     model = copy.deepcopy(problem.model)
     every = np.concatenate([few.retain, few.forget])
-    whole, gone = (mean_gradient(model, problem.source.batches(rows, 8), runtime()) for rows in (every, few.forget))
+    whole, forget = (mean_gradient(model, problem.source.batches(rows, 8), runtime()) for rows in (every, few.forget))
     config = SsdConfig(selection=1.0)
     after = result("ssd", few, selection=1.0, batch_size=8, as_published=True)
     for name, before in problem.model.named_parameters():
-        factor = dampening(whole[name].square(), gone[name].square(), 1.0, config)
+        factor = dampening(whole[name].square(), forget[name].square(), 1.0, config)
         assert torch.allclose(after.get_parameter(name), before * factor, rtol=1e-3, atol=1e-6), name
 
 
@@ -315,7 +315,7 @@ def test_msg_draws_again_the_smallest_and_keeps_the_rest() -> None:
     net = nn.Sequential(nn.Conv2d(1, 2, 2))
     before = net[0].weight.detach().clone()
     values = {"0.weight": torch.tensor([0.1, 5.0, -0.2, 4.0, 3.0, -6.0, 7.0, 8.0]).view(2, 1, 2, 2)}
-    mask = redraw(net, values, 0.25, torch.Generator().manual_seed(0))["0.weight"]
+    mask = reinitialise_weights(net, values, 0.25, torch.Generator().manual_seed(0))["0.weight"]
     assert mask.flatten().tolist() == [True, False, True, False, False, False, False, False]
     assert torch.equal(net[0].weight[~mask], before[~mask])
     assert not torch.equal(net[0].weight[mask], before[mask])
@@ -387,7 +387,7 @@ def test_delete_and_boundary_shrink_change_answers_on_the_forget_set() -> None:
 
 
 def test_bad_teacher_takes_its_share_of_the_retain_set_once() -> None:
-    rows = part_of_retain(tiny().data, 0.3, runtime())
+    rows = retain_subset(tiny().data, 0.3, runtime())
     assert len(rows) == len(set(rows.tolist())) == round(0.3 * len(tiny().data.retain))
     assert set(rows) <= set(tiny().data.retain)
 
@@ -412,7 +412,7 @@ def test_regun_targets_are_means_of_the_same_group_then_class_then_all() -> None
 def test_amun_neighbours_are_wrong_for_the_original_and_near() -> None:
     problem = tiny()
     config = AmunConfig(attack_steps=10, with_forget=False)
-    original = frozen(problem.model)
+    original = frozen_copy(problem.model)
     found = neighbours(original, problem.data, config, runtime())
     beside = found.batch
     assert len(beside.target) + found.failed == len(problem.data.forget)
@@ -428,8 +428,8 @@ def test_amun_costs_the_retain_set_the_forget_set_and_its_neighbours_in_every_ep
     problem, method = tiny(), methods.get("amun")
     counted = [runtime(), runtime()]
     for epochs, run in zip((1, 2), counted, strict=True):
-        unlearn(method, problem.model, problem.data, method.config(epochs=epochs, attack_steps=6), run)
-    expected = len(problem.data.retain) + 2 * len(problem.data.forget) - counted[0].facts["forget_samples_without_neighbour"]
+        apply_method(method, problem.model, problem.data, method.config(epochs=epochs, attack_steps=6), run)
+    expected = len(problem.data.retain) + 2 * len(problem.data.forget) - counted[0].notes["forget_samples_without_neighbour"]
     assert counted[1].sample_gradients - counted[0].sample_gradients == expected
 
 
@@ -439,9 +439,9 @@ def test_neggrad_plus_is_the_weighted_difference_of_two_gradients() -> None:
     plain = {"momentum": 0.0, "weight_decay": 0.0, "schedule": "constant", "warmup": 0.0, "augment": False}
     after = result("neggrad_plus", small, epochs=1, batch_size=12, learning_rate=0.01, balance=0.9, **plain)
     twin = copy.deepcopy(problem.model).train()
-    stay, leave = (problem.source.take(torch.from_numpy(rows)) for rows in (small.retain, small.forget))
-    (0.9 * functional.cross_entropy(twin(stay.pixels), stay.target)).backward()
-    (-0.1 * functional.cross_entropy(at_rest(twin, leave.pixels), leave.target)).backward()
+    retain, forget = (problem.source.take(torch.from_numpy(rows)) for rows in (small.retain, small.forget))
+    (0.9 * functional.cross_entropy(twin(retain.pixels), retain.target)).backward()
+    (-0.1 * functional.cross_entropy(forward_frozen_batchnorm(twin, forget.pixels), forget.target)).backward()
     for (name, old), new in zip(twin.named_parameters(), after.parameters(), strict=True):
         assert torch.allclose(new, old - 0.01 * old.grad, atol=1e-5), name  # type: ignore[operator]
 
@@ -476,14 +476,14 @@ def test_group_dro_gradient_does_not_pass_through_the_weights_and_absent_groups_
 
 
 def test_retrain_with_group_dro_records_weights_and_starts_fresh() -> None:
-    facts = runtime()
+    used = runtime()
     config = RetrainConfig(epochs=2, group_dro=True, keep_best_by="worst_group")
-    model = retrain(copy.deepcopy(tiny().model), tiny().data, config, facts)
-    assert sum(facts.facts["group_weights"]) == pytest.approx(1.0, abs=1e-4)
-    assert facts.facts["epoch_kept_by"] == "worst_group validation accuracy"
+    model = retrain(copy.deepcopy(tiny().model), tiny().data, config, used)
+    assert sum(used.notes["group_weights"]) == pytest.approx(1.0, abs=1e-4)
+    assert used.notes["epoch_kept_by"] == "worst_group validation accuracy"
     blind = runtime()
     retrain(copy.deepcopy(tiny().model), replace(tiny().data, val=tiny().data.val[:0]), config, blind)
-    assert blind.facts["epoch_kept_by"] == "last"
+    assert blind.notes["epoch_kept_by"] == "last"
     plain = retrain(copy.deepcopy(tiny().model), tiny().data, RetrainConfig(epochs=2), runtime())
     assert weights_digest(model) != weights_digest(plain)
     assert balanced(np.array([0, 1, 1])).tolist() == [3.0, 1.5, 1.5]

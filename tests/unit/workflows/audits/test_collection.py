@@ -17,8 +17,8 @@ from grmu_audit.auditing.recomputation import rescore
 from grmu_audit.data.catalog import DataSpec
 from grmu_audit.errors import InputError, IntegrityError
 from grmu_audit.evaluation import adversarial, relearning
-from grmu_audit.evaluation.output_cache import Shelf, from_bytes, to_bytes
-from grmu_audit.evaluation.shadow_models import Pool, Unlearned
+from grmu_audit.evaluation.output_cache import OutputCache, from_bytes, to_bytes
+from grmu_audit.evaluation.shadow_models import ShadowPool, UnlearnedPool
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.policy import load_named
 from grmu_audit.records import Audit, Group, ModelRef
@@ -170,8 +170,8 @@ def test_deep_adds_learning_again_auto_attack_and_shadow_models_and_a_second_one
     lineage: tuple[Session, ModelRef, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     session, ref, root = lineage
-    monkeypatch.setattr(relearning, "RECIPE", relearning.Recipe(runs=2, epochs=1, samples=100))
-    monkeypatch.setattr("grmu_audit.evaluation.probe.MOST_AA", 0)
+    monkeypatch.setattr(relearning, "RELEARNING", relearning.RelearningConfig(runs=2, epochs=1, samples=100))
+    monkeypatch.setattr("grmu_audit.evaluation.white_box.MOST_AA", 0)
     monkeypatch.setattr(adversarial, "STEPS", 3)
     monkeypatch.setattr(session, "progress", True)
     policy = load_named("default")
@@ -205,9 +205,9 @@ def test_deep_adds_learning_again_auto_attack_and_shadow_models_and_a_second_one
     assert repeated.audit.metrics == done.audit.metrics
     assert "asking" not in capsys.readouterr().err
     left: list[float | None] = []
-    monkeypatch.setattr(Unlearned, "fill", lambda bank, count, budget, guess: left.append(budget) or 0)
-    filled = Pool.fill
-    monkeypatch.setattr(Pool, "fill", lambda *given: time.sleep(0.2) or filled(*given))
+    monkeypatch.setattr(UnlearnedPool, "train_missing", lambda bank, count, budget, guess: left.append(budget) or 0)
+    filled = ShadowPool.train_missing
+    monkeypatch.setattr(ShadowPool, "train_missing", lambda *given: time.sleep(0.2) or filled(*given))
     audit(session, ref.label, policy=policy, out=root / "capped", level="deep", shadows=Asking(4, budget=100.0))
     assert left[0] is not None
     assert 50 < left[0] <= 99.8
@@ -230,7 +230,7 @@ def test_a_damaged_measurement_is_made_again_and_never_read(tmp_path: Path) -> N
             from_bytes(damaged, ids)
     with pytest.raises(IntegrityError, match="not of 1 samples"):
         from_bytes(content, ids[:1])
-    shelf = Shelf(tmp_path)
+    shelf = OutputCache(tmp_path)
     shelf.write("ab" * 32, probes)
     shelf.path("ab" * 32).write_bytes(b"broken")
     assert shelf.read("ab" * 32, ids) is None

@@ -123,7 +123,7 @@ def test_candidates_start_with_the_defaults_and_leave_fixed_options_alone() -> N
 def test_candidates_vary_only_what_has_an_effect(name: str) -> None:
     method = methods.get(name)
     drawn = candidates(Choice(method, {}, frozenset(), False), 0, 6)[1:]
-    assert all(trial and not method.idle & set(trial) for trial in drawn)
+    assert all(trial and not method.unused_options & set(trial) for trial in drawn)
     assert len({tuple(trial.items()) for trial in drawn}) == 5
     for trial in drawn:
         method.config.model_validate(trial)
@@ -136,7 +136,7 @@ def test_options_without_effect_are_refused_and_not_recorded(session: Session, b
     settings = ref.config["settings"]
     assert isinstance(settings, dict)
     assert settings["batch_size"] == 32
-    assert set(settings) == set(methods.get("ssd").config.model_fields) - methods.get("ssd").idle
+    assert set(settings) == set(methods.get("ssd").config.model_fields) - methods.get("ssd").unused_options
 
 
 def test_nothing_left_to_vary_is_an_error() -> None:
