@@ -18,7 +18,7 @@ import torch
 from grmu_audit import __version__
 from grmu_audit.auditing import measurement
 from grmu_audit.data.batches import BatchSource
-from grmu_audit.data.forget import sample_forget
+from grmu_audit.data.forget import ForgetSampling, sample_forget
 from grmu_audit.data.readers.photodigits import PhotoDigitsOptions, photodigits
 from grmu_audit.evaluation.predict import apply_request, predict_all
 from grmu_audit.models.catalog import build
@@ -57,7 +57,7 @@ def prepare(seed: int, ratio: float, device: torch.device, trained: dict[str, to
     """Data, forget set and pretrained model of one seed; ``trained`` weights stand in for training."""
     dataset = photodigits(PhotoDigitsOptions(seed=seed))
     source = BatchSource(dataset, device)
-    forget = set(sample_forget(dataset.frame, groups=[RARE], ratio=ratio, seed=seed))
+    forget = set(sample_forget(dataset, ForgetSampling((RARE,), ratio=ratio, seed=seed)))
     train = dataset.rows("train")
     is_forget = dataset.frame["id"].isin(forget).to_numpy()[train]
     data = UnlearningData(source, train[~is_forget], train[is_forget], dataset.rows("val"))

@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grmu_audit.data.forget import (
+    ForgetSampling,
     check_forget_list,
+    describe_sampling,
     earlier_ids,
-    group_name,
     group_table,
-    parse_class,
-    parse_group,
-    preset_groups,
     read_forget_list,
     read_sidecar,
     request_groups,
@@ -167,75 +165,18 @@ def stored_request(session: Session, ref: ModelRef) -> StoredRequest:
     return stored
 
 
-@dataclass(frozen=True)
-class Draw:
-    """How a forget set is drawn: exactly one of groups, a class, a subject, a preset, or random."""
-
-    groups: tuple[str, ...] = ()
-    """Groups as ``1,0`` or ``blond / male``."""
-    class_: str | None = None
-    """Class by name or number."""
-    subject: str | None = None
-    """Subject whose samples are drawn."""
-    random: bool = False
-    """From all training samples."""
-    preset: str | None = None
-    """Name in ``data.forget.PRESETS``."""
-    ratio: float = 0.5
-    """Share of the samples, in (0, 1]."""
-    seed: int = 0
-    """Seed of the draw."""
-
-
 def sample(session: Session, dataset: Dataset, out: Path, *, groups: Sequence[Group], ratio: float, seed: int) -> int:
-    """``draw_list`` for groups by their codes; returns the size of the forget set."""
-    return draw_list(dataset, out, Draw(tuple(f"{g.target},{g.attribute}" for g in groups), ratio=ratio, seed=seed))
+    """``sample_forget_list`` for groups by their codes; returns the size of the forget set."""
+    return sample_forget_list(dataset, out, ForgetSampling(tuple(groups), ratio=ratio, seed=seed))
 
 
-def draw_list(dataset: Dataset, out: Path, draw: Draw) -> int:
-    """Draw a forget set from the training split and write it with its sidecar; returns its size.
+def sample_forget_list(dataset: Dataset, out: Path, sampling: ForgetSampling) -> int:
+    """Sample a forget set from the training split and write it with its sidecar; returns its size.
 
     Raises:
-        InputError: none or several ways to draw, nothing to draw from, or a ratio outside (0, 1].
-        ForgetListError: the draw would empty the training set, a class or a group.
+        InputError: none or several ways to sample, nothing to sample from, or a ratio outside (0, 1].
+        ForgetListError: the sample would empty the training set, a class or a group.
     """
-    header = dataset.header
-    if sum(map(bool, (draw.groups, draw.class_, draw.subject, draw.random, draw.preset))) != 1:
-        raise InputError("choose exactly one of a group, a class, a subject, a preset, or random")
-    if draw.subject is not None and not header.subject_name:
-        raise InputError(f"{header.name} has no subjects: draw from groups, a class, or at random")
-    named = preset_groups(draw.preset, header) if draw.preset else [parse_group(text, header) for text in draw.groups]
-    groups = tuple(sorted(set(named)))
-    class_ = parse_class(draw.class_, header) if draw.class_ is not None else None
-    ids = sample_forget(
-        dataset.frame,
-        groups=groups,
-        class_=class_,
-        subject=draw.subject,
-        random=draw.random,
-        ratio=draw.ratio,
-        seed=draw.seed,
-        class_names=header.class_names,
-        attribute_names=header.attribute_names,
-    )
-    write_forget_list(out, ids, _sidecar(dataset, draw, groups, class_))
+    ids = sample_forget(dataset, sampling)
+    write_forget_list(out, ids, describe_sampling(dataset, sampling))
     return len(ids)
-
-
-def _sidecar(dataset: Dataset, draw: Draw, groups: Sequence[Group], class_: int | None) -> dict[str, object]:
-    """How the list was made; a subject is not named."""
-    header = dataset.header
-    if groups:
-        what = "; ".join(group_name(group, header.class_names, header.attribute_names) for group in groups)
-    elif class_ is not None:
-        what = f"class {header.class_names[class_]}"
-    else:
-        what = "one subject" if draw.subject is not None else "all groups, at random"
-    return {
-        "how": f"{draw.ratio:g} of the training samples of: {what}" + (f" (preset {draw.preset})" if draw.preset else ""),
-        **({"groups": [[g.target, g.attribute] for g in groups]} if groups else {}),
-        "ratio": draw.ratio,
-        "seed": draw.seed,
-        "dataset": header.name,
-        "dataset_sha256": dataset.digest,
-    }

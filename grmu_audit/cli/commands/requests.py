@@ -77,12 +77,13 @@ def forget_command() -> None:
 @click.pass_context
 def sample(ctx: click.Context, /, model: str, ratio: float | None, out: Path, **how: Any) -> None:
     """Draw a forget set from the model's training data, as in the papers: from groups, a class, a subject, or at random."""
-    from grmu_audit.workflows.forget_requests import Draw, draw_list
+    from grmu_audit.data.forget import ForgetSampling
+    from grmu_audit.workflows.forget_requests import sample_forget_list
 
     session = open_session(ctx)
     ref = session.store.resolve(model)
     share = ratio if ratio is not None else 1.0 if how["subject"] is not None else 0.5
-    count = draw_list(session.dataset_of(ref), out, Draw(ratio=share, **how))
+    count = sample_forget_list(session.dataset_of(ref), out, ForgetSampling(ratio=share, **how))
     click.echo(f"{count} ids in {out}")
     next_step(f"grmu-audit forget check --model {ref.label} --forget {out}")
 

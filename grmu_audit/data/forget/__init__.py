@@ -4,13 +4,23 @@ from grmu_audit.data.forget.check import check_forget_list, earlier_ids
 from grmu_audit.data.forget.forget_list import REQUEST_COLUMNS, ForgetList, read_forget_list
 from grmu_audit.data.forget.groups import group_name, group_table, request_groups, reweight_weights, split_rows
 from grmu_audit.data.forget.presets import PRESETS, parse_class, parse_group, preset_groups
-from grmu_audit.data.forget.sampling import read_sidecar, sample_count, sample_forget, sidecar_path, write_forget_list
+from grmu_audit.data.forget.sampling import (
+    ForgetSampling,
+    describe_sampling,
+    read_sidecar,
+    sample_count,
+    sample_forget,
+    sidecar_path,
+    write_forget_list,
+)
 
 __all__ = [
     "PRESETS",
     "REQUEST_COLUMNS",
     "ForgetList",
+    "ForgetSampling",
     "check_forget_list",
+    "describe_sampling",
     "earlier_ids",
     "group_name",
     "group_table",

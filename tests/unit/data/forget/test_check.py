@@ -11,8 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from grmu_audit.data.dataset import Dataset, Header
 from grmu_audit.data.forget import (
     ForgetList,
+    ForgetSampling,
     check_forget_list,
     earlier_ids,
     group_table,
@@ -39,6 +41,11 @@ def manifest() -> pd.DataFrame:
         for i in range(n)
     ]
     return pd.DataFrame(rows, columns=["id", "split", "target", "attribute", "subject"])
+
+
+def dataset(frame: pd.DataFrame) -> Dataset:
+    header = Header("birds", "1", CLASSES, PLACES, kind="table", features=("x",), subject_name="subject")
+    return Dataset(header, frame, np.zeros((len(frame), 1), dtype=np.float32))
 
 
 def listed(*ids, header=True, **columns) -> ForgetList:
@@ -134,8 +141,8 @@ def test_sampling_depends_on_the_seed_and_not_on_the_order_of_rows(cell, ratio, 
         ratio = 0.4
     order = list(range(len(frame)))
     chance.shuffle(order)
-    ids = sample_forget(frame, groups=[group], ratio=ratio, seed=seed)
-    assert ids == sample_forget(frame.iloc[order], groups=[group], ratio=ratio, seed=seed)
+    ids = sample_forget(dataset(frame), ForgetSampling((group,), ratio=ratio, seed=seed))
+    assert ids == sample_forget(dataset(frame.iloc[order]), ForgetSampling((group,), ratio=ratio, seed=seed))
     rows = frame[frame["id"].isin(ids)]
     assert len(ids) == len(set(ids)) == len(rows) == sample_count(SIZES[cell], ratio)
     assert set(rows["split"]) == {"train"}
@@ -156,18 +163,29 @@ def test_half_of_an_odd_count_is_rounded_up():
 
 def test_seeds_differ_and_ratios_nest_and_groups_do_not_disturb_each_other():
     frame, group, other = manifest(), Group(0, 0), Group(1, 1)
-    draws = {tuple(sample_forget(frame, groups=[group], ratio=0.5, seed=seed)) for seed in range(20)}
+    draws = {tuple(sample_forget(dataset(frame), ForgetSampling((group,), ratio=0.5, seed=seed))) for seed in range(20)}
     assert len(draws) > 10
-    small = sample_forget(frame, groups=[group], ratio=0.3, seed=4)
-    assert set(small) < set(sample_forget(frame, groups=[group], ratio=0.7, seed=4))
-    both = sample_forget(frame, groups=[other, group, group], ratio=0.3, seed=4)
-    assert both == sorted(small + sample_forget(frame, groups=[other], ratio=0.3, seed=4))
+    small = sample_forget(dataset(frame), ForgetSampling((group,), ratio=0.3, seed=4))
+    assert set(small) < set(sample_forget(dataset(frame), ForgetSampling((group,), ratio=0.7, seed=4)))
+    both = sample_forget(
+        dataset(frame),
+        ForgetSampling(
+            (
+                other,
+                group,
+                group,
+            ),
+            ratio=0.3,
+            seed=4,
+        ),
+    )
+    assert both == sorted(small + sample_forget(dataset(frame), ForgetSampling((other,), ratio=0.3, seed=4)))
 
 
 def test_every_sample_of_a_group_is_drawn_equally_often():
     frame = manifest()
     counts = pd.Series(
-        [i for seed in range(400) for i in sample_forget(frame, groups=[Group(0, 1)], ratio=0.25, seed=seed)]
+        [i for seed in range(400) for i in sample_forget(dataset(frame), ForgetSampling((Group(0, 1),), ratio=0.25, seed=seed))]
     ).value_counts()
     assert len(counts) == 4
     assert counts.min() > 60  # 100 expected, sd 8.7
@@ -175,44 +193,42 @@ def test_every_sample_of_a_group_is_drawn_equally_often():
 
 def test_class_subject_and_random_draws():
     frame = manifest().set_index("id", drop=False)
-    by_class = frame.loc[sample_forget(frame, class_=1, ratio=0.5, seed=0)]
+    by_class = frame.loc[sample_forget(dataset(frame), ForgetSampling(class_="1", ratio=0.5, seed=0))]
     assert len(by_class) == 6
     assert set(by_class["target"]) == {1}
-    by_subject = frame.loc[sample_forget(frame, subject="2", ratio=1.0, seed=0)]
+    by_subject = frame.loc[sample_forget(dataset(frame), ForgetSampling(subject="2", ratio=1.0, seed=0))]
     assert set(by_subject["subject"]) == {2}
     assert len(by_subject) == int(((frame["split"] == "train") & (frame["subject"] == 2)).sum())
-    assert len(sample_forget(frame, random=True, ratio=0.1, seed=0)) == 3
+    assert len(sample_forget(dataset(frame), ForgetSampling(random=True, ratio=0.1, seed=0))) == 3
 
 
 @pytest.mark.parametrize("ratio", [0.0, -0.5, 1.01, float("nan"), float("inf")])
 def test_ratios_out_of_range_are_refused(ratio):
     with pytest.raises(InputError, match="ratio"):
-        sample_forget(manifest(), random=True, ratio=ratio, seed=0)
+        sample_forget(dataset(manifest()), ForgetSampling(random=True, ratio=ratio))
 
 
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ({}, "0 ways to draw"),
-        ({"groups": []}, "0 ways to draw"),
-        ({"random": True, "class_": 0}, "2 ways to draw"),
+        ({}, "exactly one of a group"),
+        ({"groups": ()}, "exactly one of a group"),
+        ({"random": True, "class_": "0"}, "exactly one of a group"),
         ({"random": True, "seed": -1}, "seed is -1"),
         ({"random": True, "seed": 1.5}, "seed is 1.5"),
-        ({"groups": [Group(2, 0)]}, "target 2, attribute 0"),
-        ({"class_": 7}, "class 7"),
+        ({"groups": (Group(2, 0),)}, "target 2, attribute 0"),
+        ({"class_": "7"}, "no class 7"),
         ({"subject": "nobody"}, "this subject"),
     ],
 )
-def test_impossible_draws_are_refused(how, message):
+def test_impossible_samples_are_refused(how, message):
     with pytest.raises(InputError, match=re.escape(message)):
-        sample_forget(manifest(), **{"ratio": 0.5, "seed": 0, **how})
+        sample_forget(dataset(manifest()), ForgetSampling(**how))
 
 
-def test_a_draw_that_would_empty_a_group_is_refused_with_its_name():
+def test_a_sample_that_would_empty_a_group_is_refused_with_its_name():
     with pytest.raises(ForgetListError, match="water bird / land"):
-        sample_forget(manifest(), groups=[Group(1, 0)], ratio=1.0, seed=0, class_names=CLASSES, attribute_names=PLACES)
-    with pytest.raises(InputError, match="no column 'subject'"):
-        sample_forget(manifest().drop(columns="subject"), subject="1", ratio=1.0, seed=0)
+        sample_forget(dataset(manifest()), ForgetSampling((Group(1, 0),), ratio=1.0))
 
 
 @given(st.sets(st.integers(0, 27), max_size=28))
