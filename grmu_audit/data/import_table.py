@@ -10,7 +10,8 @@ from typing import Any
 from grmu_audit.data.readers.manifest import SPLITS, Manifest
 from grmu_audit.errors import InputError
 from grmu_audit.utils import write_atomic
-from grmu_audit.utils.tables import TextTable, read_table
+from grmu_audit.utils.columns import TextTable
+from grmu_audit.utils.tables import read_table
 
 MOST_LABELS = 200
 """Values that a label column may have; more means that it is no label."""

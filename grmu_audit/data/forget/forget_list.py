@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from grmu_audit.errors import ForgetListError
-
-SHOWN = 20
-"""Defects that a message spells out; the rest is counted."""
+from grmu_audit.utils.tables import Defects
 
 
-def raise_defects(where: str, defects: Sequence[str]) -> None:
+def raise_defects(where: str, texts: Sequence[str]) -> None:
     """Raise when there are defects: the first twenty, then how many more.
 
     Raises:
@@ -24,12 +22,11 @@ def raise_defects(where: str, defects: Sequence[str]) -> None:
 
     >>> raise_defects("ids.csv", [])
     """
-    if not defects:
-        return
-    more = len(defects) - SHOWN
-    tail = [f"and {more} more"] if more > 0 else []
-    problems = "1 problem" if len(defects) == 1 else f"{len(defects)} problems"
-    raise ForgetListError(f"forget list {where}: {problems}\n" + "\n".join(f"  {line}" for line in [*defects[:SHOWN], *tail]))
+    if texts:
+        defects = Defects()
+        defects.add(*texts)
+        problems = "1 problem" if len(texts) == 1 else f"{len(texts)} problems"
+        raise ForgetListError(f"forget list {where}: {problems}\n" + "\n".join(f"  {line}" for line in defects.lines()))
 
 
 def id_defect(text: str) -> str | None:

@@ -14,14 +14,13 @@ from grmu_audit.data.images.decode import ImageSize, UndecodableError, read_imag
 from grmu_audit.data.listing import Listing
 from grmu_audit.errors import DataQualityError, InputError
 from grmu_audit.utils import canonical_json
+from grmu_audit.utils.tables import Defects
 
 T = TypeVar("T")
 OnProgress = Callable[[int], None]
 """Receives how many more items are done."""
 LARGEST_FILE = 256 << 20
 """Bytes that an image file may have."""
-SHOWN = 20
-"""Files that a message names; the rest is counted."""
 CHUNK = 32
 """Files that a worker takes at a time."""
 
@@ -92,9 +91,10 @@ def refuse_images(listing: Listing, defects: Sequence[str]) -> None:
 
 
 def _told(listing: Listing, defects: Sequence[str], what: str, advice: str) -> str:
-    more = [f"  and {len(defects) - SHOWN} more"] if len(defects) > SHOWN else []
+    listed = Defects()
+    listed.add(*(ascii(text)[1:-1] if not text.isprintable() else text for text in defects))
     head = f"{listing.header.name}: {len(defects)} of {len(listing.paths)} files {what}; {advice}"
-    return "\n".join([head, *(f"  {ascii(d)[1:-1] if not d.isprintable() else d}" for d in defects[:SHOWN]), *more])
+    return "\n".join([head, *(f"  {line}" for line in listed.lines())])
 
 
 def parallel(work: Callable[[str], T], items: Sequence[str], on_progress: OnProgress) -> Iterator[T]:

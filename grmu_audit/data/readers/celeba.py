@@ -21,7 +21,8 @@ from grmu_audit.data.readers.layout import (
     unique_ids,
 )
 from grmu_audit.errors import InputError
-from grmu_audit.utils.tables import TextTable, read_csv, read_whitespace_table, shared
+from grmu_audit.utils.columns import TextTable, shared
+from grmu_audit.utils.tables import read_csv, read_whitespace_table
 
 HELP = (
     "accept the licence at https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html and unpack Img/img_align_celeba.zip and Anno/*.txt "

@@ -10,7 +10,7 @@ from grmu_audit.data.dataset import Attribute
 from grmu_audit.data.listing import Labels
 from grmu_audit.data.readers.layout import codes, held_out, unique_ids
 from grmu_audit.errors import InputError
-from grmu_audit.utils.tables import TextTable
+from grmu_audit.utils.columns import TextTable
 
 SCHEMA = "grmu-audit/manifest/v1"
 """Schema name and version of a manifest file."""

@@ -18,7 +18,8 @@ from grmu_audit.data.listing import Labels, listing_frame
 from grmu_audit.data.readers.layout import SPLIT_CODES, ReaderOptions, RequiredFile, codes, data_root, find_files, parse_options
 from grmu_audit.data.text import Tokenizer, Tokens
 from grmu_audit.errors import InputError
-from grmu_audit.utils.tables import TextTable, read_csv
+from grmu_audit.utils.columns import TextTable
+from grmu_audit.utils.tables import read_csv
 
 FOLDER = "multinli_1.0"
 PARTS = ("train", "dev_matched", "dev_mismatched")

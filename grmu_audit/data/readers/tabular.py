@@ -14,7 +14,7 @@ from grmu_audit.data.dataset import Dataset, Header
 from grmu_audit.data.listing import Labels, listing_frame
 from grmu_audit.data.readers.manifest import Manifest
 from grmu_audit.errors import InputError
-from grmu_audit.utils.tables import TextTable
+from grmu_audit.utils.columns import TextTable
 
 MOST_CATEGORIES = 256
 """Categories that one feature may have."""

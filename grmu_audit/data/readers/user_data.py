@@ -13,7 +13,8 @@ from grmu_audit.data.listing import Labels, Listing, listing_frame
 from grmu_audit.data.readers.layout import parse_options, require_images, shorter_side
 from grmu_audit.data.readers.manifest import Manifest, Strict, labels_of
 from grmu_audit.errors import InputError
-from grmu_audit.utils.tables import TextTable, read_table
+from grmu_audit.utils.columns import TextTable
+from grmu_audit.utils.tables import read_table
 from grmu_audit.utils.yaml_files import load_yaml
 
 
