@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from grmu_audit.models.architecture import Builder
 
 
-class VisionOptions(Options):
+class TorchvisionOptions(Options):
     """Options of torchvision's classifiers."""
 
     stem: Literal["imagenet", "cifar"] = "imagenet"
@@ -52,7 +52,7 @@ def torchvision_body(name: str, spec: ModelSpec) -> tuple[nn.Module, int]:
     from grmu_audit.models.architecture import image_shape
 
     channels, height, width = image_shape(spec)
-    options = options_of(VisionOptions, spec)
+    options = options_of(TorchvisionOptions, spec)
     try:
         network = models.get_model(name, weights=None, **_arguments(name, height, width))
     except (ValueError, AssertionError, RuntimeError) as error:
