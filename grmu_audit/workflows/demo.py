@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grmu_audit.data.catalog import DataSpec
+from grmu_audit.data.forget import ForgetSampling
 from grmu_audit.errors import BreachError, InconclusiveError
 from grmu_audit.policy import load_named
 from grmu_audit.records import Group, ModelRef
 from grmu_audit.workflows.audits.pipeline import audit
 from grmu_audit.workflows.audits.publication import Audited
-from grmu_audit.workflows.forget_requests import ForgetSampling, read_request, sample_forget_list
+from grmu_audit.workflows.forget_requests import read_request, sample_forget_list
 from grmu_audit.workflows.release import promote
 from grmu_audit.workflows.session import Session
 from grmu_audit.workflows.versions.creation import require_quality

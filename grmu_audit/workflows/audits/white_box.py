@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from grmu_audit.evaluation.output_cache import Shelf, address
+from grmu_audit.evaluation.output_cache import OutputCache, cache_key
 from grmu_audit.evidence import pseudonyms
 from grmu_audit.records import ModelRef
 from grmu_audit.records.white_box import Probes
@@ -60,19 +60,19 @@ class Setting:
     """Shadow models of level deep."""
 
     @property
-    def shelf(self) -> Shelf:
+    def shelf(self) -> OutputCache:
         """Where measurements are kept."""
-        return Shelf(self.session.root / "measured")
+        return OutputCache(self.session.root / "measured")
 
 
 def probes_of(setting: Setting, ref: ModelRef, level: str) -> Probes:
     """All measurements of a version at a level, each read from the shelf or made and kept."""
-    from grmu_audit.evaluation.white_box import auto_attack, joined, standard_probes
+    from grmu_audit.evaluation.white_box import auto_attack, collect_white_box, merge
 
-    found = _measured(setting, ref, "standard", standard_probes, {})
+    found = _measured(setting, ref, "standard", collect_white_box, {})
     if level == "deep":
-        found = joined(found, _measured(setting, ref, "autoattack", auto_attack, {}))
-        found = joined(found, _measured(setting, ref, "relearn", partial(_relearn, setting), {"forget": setting.forget_digest}))
+        found = merge(found, _measured(setting, ref, "autoattack", auto_attack, {}))
+        found = merge(found, _measured(setting, ref, "relearn", partial(_relearn, setting), {"forget": setting.forget_digest}))
     return found
 
 
@@ -80,8 +80,8 @@ def _relearn(setting: Setting, model: Classifier, source: BatchSource, ids: npt.
     from grmu_audit.evaluation import relearning as again
 
     forget = np.flatnonzero(np.isin(ids, list(setting.forget)))
-    curves = again.relearn_curves(model, source, source.dataset.rows("train"), forget, runtime, again.RECIPE)
-    return Probes(ids, relearn=curves, facts={"relearn": asdict(again.RECIPE)})
+    curves = again.relearn_curves(model, source, forget, runtime, again.RELEARNING)
+    return Probes(ids, relearn=curves, facts={"relearn": asdict(again.RELEARNING)})
 
 
 def _measured(setting: Setting, ref: ModelRef, kind: str, ask: Ask, more: Mapping[str, object]) -> Probes:
@@ -96,7 +96,7 @@ def _measured(setting: Setting, ref: ModelRef, kind: str, ask: Ask, more: Mappin
         "precision": runtime.precision,
         **more,
     }
-    key = address(made_from)
+    key = cache_key(made_from)
     kept = setting.shelf.read(key, ids)
     if kept is None:
         with _told(session, ref, _what(kind, len(dataset.rows("test")))):
@@ -110,12 +110,12 @@ def _what(kind: str, tests: int) -> str:
     """What a kind of measurement asks, in words."""
     from grmu_audit.evaluation import relearning, white_box
 
+    again = relearning.RELEARNING
+
     return {
         "standard": f"features, layers, FGSM and PGD on {tests} test samples",
         "autoattack": f"AutoAttack on {min(white_box.MOST_AA, tests)} test samples, the slowest where many withstand",
-        "relearn": (
-            f"learning the forget set again, {relearning.RECIPE.runs} runs of at most {relearning.RECIPE.epochs} short epochs"
-        ),
+        "relearn": f"relearning the forget set, {again.runs} runs of at most {again.epochs} short epochs",
     }[kind]
 
 

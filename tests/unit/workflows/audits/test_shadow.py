@@ -11,7 +11,7 @@ from support.notes import Notes
 
 from grmu_audit import report
 from grmu_audit.evaluation import adversarial, relearning
-from grmu_audit.evaluation.shadow_models import Pool, Unlearned
+from grmu_audit.evaluation.shadow_models import ShadowPool, UnlearnedPool
 from grmu_audit.policy import load_named
 from grmu_audit.records import ModelRef
 from grmu_audit.workflows.audits.pipeline import audit
@@ -24,7 +24,7 @@ def test_deep_adds_learning_again_auto_attack_and_shadow_models_and_a_second_one
 ) -> None:
     session, ref, root = lineage
     notes = Notes()
-    monkeypatch.setattr(relearning, "RECIPE", relearning.Recipe(runs=2, epochs=1, samples=100))
+    monkeypatch.setattr(relearning, "RECIPE", relearning.RelearningConfig(runs=2, epochs=1, samples=100))
     monkeypatch.setattr("grmu_audit.evaluation.white_box.MOST_AA", 0)
     monkeypatch.setattr(adversarial, "STEPS", 3)
     monkeypatch.setattr(session, "observer", notes)
@@ -59,9 +59,9 @@ def test_deep_adds_learning_again_auto_attack_and_shadow_models_and_a_second_one
     assert repeated.audit.metrics == done.audit.metrics
     assert notes.lines == []
     left: list[float | None] = []
-    monkeypatch.setattr(Unlearned, "fill", lambda bank, count, budget, guess: left.append(budget) or 0)
-    filled = Pool.fill
-    monkeypatch.setattr(Pool, "fill", lambda *given: time.sleep(0.2) or filled(*given))
+    monkeypatch.setattr(UnlearnedPool, "train_missing", lambda bank, count, budget, guess: left.append(budget) or 0)
+    filled = ShadowPool.train_missing
+    monkeypatch.setattr(ShadowPool, "train_missing", lambda *given: time.sleep(0.2) or filled(*given))
     audit(session, ref.label, policy=policy, out=root / "capped", level="deep", shadows=Asking(4, budget=100.0))
     assert left[0] is not None
     assert 50 < left[0] <= 99.8
