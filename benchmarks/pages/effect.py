@@ -16,14 +16,25 @@ import numpy as np
 import torch
 
 from grmu_audit import __version__
-from grmu_audit.auditing import measurement
+from grmu_audit.auditing.measurement import measure
 from grmu_audit.data.batches import BatchSource
 from grmu_audit.data.forget import sample_forget
 from grmu_audit.data.readers.photodigits import PhotoDigitsOptions, photodigits
 from grmu_audit.evaluation.predict import forward, with_request
 from grmu_audit.models.catalog import build
 from grmu_audit.models.classifier import Classifier, ModelSpec
-from grmu_audit.records import Audit, DataRecord, Group, ModelRef, Predictions
+from grmu_audit.records import (
+    Audit,
+    AuditContext,
+    AuditedModel,
+    AuditInputs,
+    DataRecord,
+    ForgetRecord,
+    Group,
+    MeasureOptions,
+    ModelRef,
+    Predictions,
+)
 from grmu_audit.training.config import TrainConfig
 from grmu_audit.training.fit import fit
 from grmu_audit.training.runtime import Runtime, choose_device, choose_precision, derive_seed, hardware, place
@@ -96,13 +107,12 @@ def run_seed(seed: int, ratio: float, device: torch.device) -> dict[str, tuple[d
         chosen = methods.get(method)
         model = unlearn(chosen, problem.base, data, chosen.config(), problem.runtime())
         made[name] = predictions(problem, model), time.perf_counter() - start
-    reference = ModelRef("retrain + REWEIGHT", "", reweight=True), made["retrain + REWEIGHT"][0]
-    record = DataRecord("", {})
+    reference = AuditedModel(ModelRef("retrain + REWEIGHT", "", reweight=True), made["retrain + REWEIGHT"][0])
+    context = AuditContext(DataRecord("", {}), ForgetRecord(0, "", (RARE,)))
     result = {}
     for name, (outputs, seconds) in made.items():
-        audit = measurement.assemble(
-            (ModelRef(name, ""), outputs), references=[reference], data=record, dominant=(RARE,), seed=seed
-        )
+        inputs = AuditInputs(AuditedModel(ModelRef(name, ""), outputs), references=(reference,))
+        audit = measure(inputs, context, MeasureOptions(seed=seed))
         result[name] = numbers(audit), seconds
     return result
 

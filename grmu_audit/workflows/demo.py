@@ -9,9 +9,9 @@ from pathlib import Path
 from grmu_audit.data.catalog import DataSpec
 from grmu_audit.errors import BreachError, InconclusiveError
 from grmu_audit.policy import load_named
-from grmu_audit.records import Group, ModelRef
+from grmu_audit.records import BASELINE, CANDIDATE, Group, ModelRef, Subject, reference
 from grmu_audit.workflows.audits.pipeline import audit
-from grmu_audit.workflows.audits.publication import Audited
+from grmu_audit.workflows.audits.publication import AuditResult
 from grmu_audit.workflows.forget_requests import read_request, sample
 from grmu_audit.workflows.release import promote
 from grmu_audit.workflows.session import Session
@@ -35,10 +35,10 @@ class Row:
     """In words."""
     version: ModelRef
     """The version."""
-    audited: Audited
+    audited: AuditResult
     """An audit that holds its numbers."""
-    subject: str
-    """Its subject name in that audit."""
+    subject: Subject
+    """What it is to that audit."""
     verdict: str
     """Verdict and what became of it, or empty."""
 
@@ -49,9 +49,9 @@ class Story:
 
     rows: tuple[Row, ...]
     """Versions in order."""
-    good: Audited
+    good: AuditResult
     """Audit of MIU."""
-    bad: Audited
+    bad: AuditResult
     """Audit of gradient ascent."""
     promoted: bool
     """Whether MIU became champion."""
@@ -89,21 +89,21 @@ def demo(session: Session, out: Path, say: Say, seed: int = 0) -> Story:
     say("6. unlearn with gradient ascent at a careless rate, audit, try to promote")
     bad, through = _try(session, base, ids, "gradient_ascent", out, seed, {"learning_rate": 2e-3})
     rows = (
-        Row("pretrain", base, good, "baseline", ""),
-        Row("retrain", plain, good, "reference#2", ""),
-        Row("retrain + REWEIGHT", weighted, good, "reference#1", "reference"),
-        Row("MIU", good.ref, good, "candidate", _outcome(good, promoted)),
-        Row("gradient ascent", bad.ref, bad, "candidate", _outcome(bad, through)),
+        Row("pretrain", base, good, BASELINE, ""),
+        Row("retrain", plain, good, reference(2), ""),
+        Row("retrain + REWEIGHT", weighted, good, reference(1), "reference"),
+        Row("MIU", good.ref, good, CANDIDATE, _outcome(good, promoted)),
+        Row("gradient ascent", bad.ref, bad, CANDIDATE, _outcome(bad, through)),
     )
     return Story(rows, good, bad, promoted, not through)
 
 
 def _try(
     session: Session, base: ModelRef, ids: Path, method: str, out: Path, seed: int, settings: Mapping[str, object] | None = None
-) -> tuple[Audited, bool]:
+) -> tuple[AuditResult, bool]:
     """Unlearn, audit, and promote if the policy lets it through."""
     ref = unlearn(session, base.label, ids, method=method, seed=seed, settings=settings)
-    audited = audit(session, ref.label, policy=load_named("default"), out=out / method.replace("_", "-"))
+    audited = audit(session, ref.label, load_named("default"), out / method.replace("_", "-"))
     try:
         promote(session, ref.label, reason="demo")
     except (BreachError, InconclusiveError):
@@ -111,6 +111,6 @@ def _try(
     return audited, True
 
 
-def _outcome(audited: Audited, promoted: bool) -> str:
+def _outcome(audited: AuditResult, promoted: bool) -> str:
     verdict = audited.audit.verdict
     return f"{verdict.decision if verdict else 'not judged'}, {'champion' if promoted else 'blocked'}"

@@ -28,7 +28,7 @@ def gate(session: Session, model: str, policy: Policy, today: date | None = None
     from grmu_audit.tracking.audits import read_evidence
 
     evidence = read_evidence(session.store, session.store.resolve(model))
-    audit_files.require_current(evidence.audit)
+    audit_files.require_not_expired(evidence.audit)
     return judgement.judge(evidence.audit, policy, today)
 
 

@@ -15,15 +15,27 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from support.measured_audits import measured, model
 
 from grmu_audit.auditing.audit_files import read_audit, write_audit
-from grmu_audit.auditing.measurement import assemble, group_table
+from grmu_audit.auditing.measurement import measure
 from grmu_audit.auditing.prediction_files import read_predictions
-from grmu_audit.auditing.scoring import score
+from grmu_audit.auditing.scoring import PredictionFiles, score
 from grmu_audit.errors import InputError
 from grmu_audit.policy import Policy, load_named
 from grmu_audit.policy.judgement import judge
-from grmu_audit.records import SPLITS, DataRecord, Decision, ForgetRecord, Group, ModelRef, Predictions
+from grmu_audit.records import (
+    CANDIDATE,
+    SPLITS,
+    AuditContext,
+    AuditInputs,
+    DataRecord,
+    Decision,
+    ForgetRecord,
+    Group,
+    Predictions,
+    reference,
+)
 from grmu_audit.utils.clock import now
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -75,20 +87,12 @@ def test_ga_of_a_tie_is_the_same_from_a_prediction_file_and_from_a_manifest(tmp_
     manifest = frame.assign(split=frame["split"].replace({"retain": "train", "forget": "train"}))
     parts = Splits(**{split: tuple(np.flatnonzero(frame["split"] == split).tolist()) for split in SPLITS})
     dominant = request_groups(composition(manifest, parts, ["no", "yes"], ["f", "m"]))
-    registered = assemble(
-        registered_side(tmp_path),
-        data=DataRecord("d", {}),
-        forget=ForgetRecord(12, "hmac-sha256:x", dominant),
-        dominant=dominant,
-    )
+    predictions = read_predictions(tmp_path / "p.csv")
+    registered = measured(predictions, forget=ForgetRecord(12, "hmac-sha256:x", dominant))
     assert scored.forget.dominant_groups == dominant == (Group(0, 1), Group(1, 0))
     assert scored.metric("GA").value == registered.metric("GA").value
-    of_one = assemble(registered_side(tmp_path), data=DataRecord("d", {}), dominant=dominant[:1])
+    of_one = measured(predictions, forget=ForgetRecord(12, "hmac-sha256:x", dominant[:1]))
     assert of_one.metric("GA").value != scored.metric("GA").value
-
-
-def registered_side(tmp_path: Path) -> tuple[ModelRef, Predictions]:
-    return ModelRef("m", "1"), read_predictions(tmp_path / "p.csv")
 
 
 def test_several_attributes_are_crossed_and_subjects_are_numbered(tmp_path):
@@ -273,14 +277,13 @@ def test_missing_and_odd_files_are_refused(tmp_path):
 def full(tmp_path_factory):
     folder = tmp_path_factory.mktemp("full")
     paths = [written(folder, table(400, seed=1, logit_1=table(400, seed=s)["logit_1"]), f"m{s}.csv") for s in range(4)]
-    return score(
-        paths[0], baseline=paths[1], references=paths[2:], policy=load_named("default"), name="mine", today=date(2026, 6, 1)
-    ), paths
+    files = PredictionFiles(paths[0], paths[1], tuple(paths[2:]), name="mine")
+    return score(files, load_named("default"), today=date(2026, 6, 1)), paths
 
 
 def test_score_fills_every_part_of_the_audit(full):
     audit, _ = full
-    subjects = {m.subject for m in audit.metrics}
+    subjects = {str(m.subject) for m in audit.metrics}
     assert subjects == {
         "candidate", "baseline", "reference#1", "reference#2", "candidate-baseline", "candidate-reference#1",
         "candidate-reference#2", "candidate-reference",
@@ -290,7 +293,7 @@ def test_score_fills_every_part_of_the_audit(full):
     assert len(audit.data.groups) == 4
     assert sum(g.forget for g in audit.data.groups) == audit.forget.count == audit.data.splits["forget"]
     assert audit.record["yardstick"] == ["reference#1", "reference#2"]
-    first, second, mean = (audit.metric("TA", f"candidate-reference{x}").value for x in ("#1", "#2", ""))
+    first, second, mean = (audit.metric("TA", reference(number).as_change()).value for number in (1, 2, 0))
     assert mean == pytest.approx((first + second) / 2)
     assert {"data quality", "robustness"} <= {m.name for m in audit.not_measured}
     assert len(audit.verdict.rules) == len(load_named("default").rules)
@@ -300,7 +303,7 @@ def test_avg_gap_and_tow_follow_their_definitions(full):
     audit, _ = full
 
     def near(name, i):
-        return 1 - abs(audit.metric(name).value - audit.metric(name, f"reference#{i}").value)
+        return 1 - abs(audit.metric(name).value - audit.metric(name, reference(i)).value)
 
     wanted = np.mean([np.mean([near(name, i) for name in ("RA", "UA", "TA", "MIA_PAPER", "EO", "GA")]) for i in (1, 2)])
     assert audit.metric("AVG_GAP").value == pytest.approx(wanted, abs=1e-9)
@@ -333,14 +336,11 @@ def test_judging_again_gives_the_same_verdict_and_another_policy_another(full, t
 
 def test_references_with_reweight_are_the_yardstick(tmp_path):
     sides = [read_predictions(written(tmp_path, table(400, seed=1, logit_1=table(400, seed=s)["logit_1"]))) for s in range(3)]
-    refs = [
-        (ModelRef("plain", "1", role="retrain"), sides[1]),
-        (ModelRef("weighted", "2", role="retrain", reweight=True), sides[2]),
-    ]
-    audit = assemble((ModelRef("c", "3"), sides[0]), references=refs, data=DataRecord("d", {}))
+    references = (model(sides[1]), model(sides[2], "2", reweight=True))
+    audit = measure(AuditInputs(model(sides[0], "3"), references=references), AuditContext(DataRecord("d", {})))
     assert audit.record["yardstick"] == ["reference#2"]
-    assert audit.metric("TA", "candidate-reference").value == audit.metric("TA", "candidate-reference#2").value
-    assert audit.metric("TA", "candidate-reference").value != audit.metric("TA", "candidate-reference#1").value
+    assert audit.metric("TA", reference(0).as_change()).value == audit.metric("TA", reference(2).as_change()).value
+    assert audit.metric("TA", reference(0).as_change()).value != audit.metric("TA", reference(1).as_change()).value
 
 
 def test_without_a_reference_closeness_is_undefined_with_a_reason():
@@ -354,19 +354,18 @@ def test_given_records_are_kept_and_names_are_used():
     p = read_predictions(GOLDEN / "group_without_positives.csv")
     named = replace(p, class_names=("no", "yes"), attribute_names=("a", "b"))
     forget = ForgetRecord(25, "hmac-sha256:1", (Group(1, 0),), {"ratio": 0.5})
-    audit = assemble(
-        (ModelRef("c", "3"), named), data=DataRecord("d", {}), forget=forget, record={"created": "then", "tool": "t"}
-    )
+    context = AuditContext(DataRecord("d", {}), forget, record={"created": "then", "tool": "t"})
+    audit = measure(AuditInputs(model(named)), context)
     assert audit.forget == forget
     assert (audit.record["created"], audit.record["tool"]) == ("then", "t")
-    assert [g.name for g in group_table(named)] == ["no / a", "no / b", "yes / a", "yes / b"]
+    assert [g.name for g in audit.data.groups] == ["no / a", "no / b", "yes / a", "yes / b"]
     assert audit.data.groups[3].test == 0
 
 
 def test_files_of_other_samples_are_refused(tmp_path):
     one, other = written(tmp_path, table(), "a.csv"), written(tmp_path, table(60), "b.csv")
     with pytest.raises(InputError, match="120 and 60 rows"):
-        score(one, baseline=other)
+        score(PredictionFiles(one, other))
 
 
 def test_damaged_audit_files_are_refused(tmp_path):
@@ -425,10 +424,10 @@ def test_two_hundred_thousand_samples_and_twenty_rules_are_fast():
     from grmu_audit.metrics.measure import values_of
     from grmu_audit.metrics.membership.attacks import attacked
 
-    audit = assemble((ModelRef("c", "1"), read_predictions(GOLDEN / "group_without_positives.csv")), data=DataRecord("d", {}))
+    audit = measured(read_predictions(GOLDEN / "group_without_positives.csv"))
     began = time.perf_counter()
     f = facts(p)
-    values = values_of(f, attacked(f, forests=False), subject="candidate", confidence=0.95)
+    values = values_of(f, attacked(f, forests=False), subject=CANDIDATE, confidence=0.95)
     verdict = judge(replace(audit, metrics=values), policy).verdict
     assert time.perf_counter() - began < 4.0  # about 0.5 s on a quiet machine
     assert verdict.decision is Decision.PASS

@@ -19,7 +19,7 @@ from grmu_audit.metrics import compare, facts, measure
 from grmu_audit.metrics.membership.attacks import attacked
 from grmu_audit.metrics.membership.forest import forest_calls
 from grmu_audit.metrics.scores import attack_scores, roc, standard_error
-from grmu_audit.records import Group, Predictions
+from grmu_audit.records import BASELINE, CANDIDATE, Group, Predictions
 
 
 def made(n=600, classes=2, attributes=2, seed=0, subjects=None, scores=True) -> Predictions:
@@ -39,7 +39,7 @@ def made(n=600, classes=2, attributes=2, seed=0, subjects=None, scores=True) -> 
     )
 
 
-def named(values, name, subject="candidate", group=None):
+def named(values, name, subject=CANDIDATE, group=None):
     return next(v for v in values if (v.name, v.subject, v.group) == (name, subject, group))
 
 
@@ -147,8 +147,8 @@ def test_a_change_is_paired_and_rows_are_aligned_by_id():
     order = np.random.default_rng(2).permutation(len(p))
     fields = ("ids", "split", "target", "attribute", "prediction", "logits")
     shuffled = replace(q, **{f: getattr(q, f)[order] for f in fields})
-    straight = compare(p, q, subject="candidate-baseline")
-    assert straight == compare(p, shuffled, subject="candidate-baseline")
+    straight = compare(p, q, subject=BASELINE.as_change())
+    assert straight == compare(p, shuffled, subject=BASELINE.as_change())
     a, b = measure(p), measure(q)
     for value in straight:
         if value.value is None:
@@ -156,8 +156,8 @@ def test_a_change_is_paired_and_rows_are_aligned_by_id():
             continue
         expected = named(a, value.name, group=value.group).value - named(b, value.name, group=value.group).value
         assert value.value == pytest.approx(expected, abs=1e-9)
-        assert value.subject == "candidate-baseline"
-    ta = named(straight, "TA", "candidate-baseline")
+        assert value.subject == BASELINE.as_change()
+    ta = named(straight, "TA", BASELINE.as_change())
     rows = p.mask("test")
     assert ta.statistic["only_candidate"] == (p.correct & ~q.correct)[rows].sum()
     apart = named(a, "TA").interval[1] - named(b, "TA").interval[0]
@@ -313,7 +313,7 @@ def test_nothing_crashes_warns_or_becomes_nan(n, classes, attributes, seed, clus
         attack = attacked(f, forests=False)
         from grmu_audit.metrics.measure import values_of
 
-        values = values_of(f, attack, subject="candidate", confidence=0.95)
+        values = values_of(f, attack, subject=CANDIDATE, confidence=0.95)
     for v in values:
         assert (v.value is None) <= (v.why_missing is not None)
         if v.value is not None:

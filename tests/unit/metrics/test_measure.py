@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from fairlearn.metrics import MetricFrame, false_positive_rate, selection_rate, true_positive_rate
 from sklearn.metrics import accuracy_score
+from support.measured_audits import measured
 
-from grmu_audit.auditing.measurement import assemble
 from grmu_audit.metrics import measure
 from grmu_audit.metrics.catalog.examples import example
 from grmu_audit.policy import Policy, evaluate
-from grmu_audit.records import DataRecord, Decision, Group, ModelRef
+from grmu_audit.records import Decision, Group
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 
@@ -58,7 +58,7 @@ def test_a_rule_may_name_a_group_of_a_metric_that_has_them():
         {"id": "none", "metric": "RETAIN_AUC", "group": {"target": 1, "attribute": 1}, "min": 0.0},
     ]
     policy = Policy.model_validate({"schema": "grmu-audit/policy/v1", "name": "p", "rules": rules})
-    audit = assemble((ModelRef("m", "1"), example()), data=DataRecord("d", {}))
+    audit = measured(example())
     found = {r.id: r for r in evaluate(audit, policy, today=date(2026, 6, 1)).rules}
     assert found["ua"].decision is found["auc"].decision is Decision.PASS
     assert found["auc"].observed == audit.metric("MIA_AUC", group=Group(1, 0)).value

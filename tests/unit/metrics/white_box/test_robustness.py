@@ -15,7 +15,7 @@ from grmu_audit.metrics.checked_predictions import Facts, facts, in_order
 from grmu_audit.metrics.white_box.layer_gaps import correlation
 from grmu_audit.metrics.white_box.representation import distances, recovered, recoveries, recovery_changes, relearn
 from grmu_audit.metrics.white_box.robustness import under_attack, under_attack_changes
-from grmu_audit.records import Predictions
+from grmu_audit.records import BASELINE, CANDIDATE, Predictions
 from grmu_audit.records.white_box import ATTACKS, Probes
 
 N = 400
@@ -41,7 +41,7 @@ def problem(seed: int = 0) -> tuple[Facts, Probes]:
 
 def test_accuracy_under_attack_is_counted_on_the_attacked_test_rows_whatever_their_order() -> None:
     f, probes = problem()
-    values = {(v.name, v.group): v for v in under_attack(f, probes, subject="candidate", confidence=0.95)}
+    values = {(v.name, v.group): v for v in under_attack(f, probes, subject=CANDIDATE, confidence=0.95)}
     answer = probes.attacked["FGSM@0.03137"][np.argsort(probes.ids)][np.argsort(np.argsort(f.predictions.ids))]
     test = f.predictions.split == 3
     right = (answer == f.predictions.target)[test]
@@ -58,7 +58,7 @@ def test_accuracy_under_attack_is_counted_on_the_attacked_test_rows_whatever_the
 
 def test_changes_are_paired_and_zero_against_itself() -> None:
     f, probes = problem()
-    (change,) = under_attack_changes(f, (probes, probes), subject="candidate-baseline", confidence=0.95)
+    (change,) = under_attack_changes(f, (probes, probes), subject=BASELINE.as_change(), confidence=0.95)
     assert (change.name, change.value, change.n) == ("FGSM@0.03137", 0.0, 130)
     assert change.statistic is not None
     assert change.statistic["kind"] == "paired"
@@ -72,14 +72,14 @@ def test_probes_of_other_samples_are_refused() -> None:
 
 def test_labels_are_found_where_features_hold_them_and_not_where_they_do_not() -> None:
     f, probes = problem()
-    found = {v.name: v for v in recoveries(f, recovered(f, probes), subject="candidate", confidence=0.95) if v.group is None}
+    found = {v.name: v for v in recoveries(f, recovered(f, probes), subject=CANDIDATE, confidence=0.95) if v.group is None}
     assert all(v.value is not None and v.value > 0.9 for v in found.values())
     assert found["KNN"].n == 60
     assert found["PROTO"].n == 50
     rng = np.random.default_rng(1)
     assert probes.features is not None
     noise = replace(probes, features=rng.normal(size=probes.features.shape).astype(np.float32))
-    lost = {v.name: v for v in recoveries(f, recovered(f, noise), subject="candidate", confidence=0.95) if v.group is None}
+    lost = {v.name: v for v in recoveries(f, recovered(f, noise), subject=CANDIDATE, confidence=0.95) if v.group is None}
     assert all(v.value is not None and 0.25 < v.value < 0.75 for v in lost.values())
     changes = list(recovery_changes(f, (recovered(f, probes), recovered(f, noise)), subject="c", confidence=0.95))
     assert all(c.interval is not None and c.interval[0] > 0 for c in changes)
@@ -88,25 +88,25 @@ def test_labels_are_found_where_features_hold_them_and_not_where_they_do_not() -
 def test_distances_to_itself_are_none_and_missing_sides_say_why() -> None:
     f, probes = problem()
     same = {
-        v.name: v for v in distances(f, probes, {"reference#1": (f, probes)}, subject="candidate", confidence=0.95) if not v.group
+        v.name: v for v in distances(f, probes, {"reference#1": (f, probes)}, subject=CANDIDATE, confidence=0.95) if not v.group
     }
     assert same["CKA"].value == pytest.approx(1.0)
     assert same["JS"].value == pytest.approx(0.0, abs=1e-12)
     assert same["ACTIVATION_DISTANCE"].value == pytest.approx(0.0, abs=1e-12)
     other = problem(7)
-    far = {v.name: v for v in distances(f, probes, {"reference#1": other}, subject="candidate", confidence=0.95) if not v.group}
+    far = {v.name: v for v in distances(f, probes, {"reference#1": other}, subject=CANDIDATE, confidence=0.95) if not v.group}
     assert far["CKA"].interval is not None
     assert far["CKA"].interval[1] < 0.7
-    alone = list(distances(f, probes, {}, subject="candidate", confidence=0.95))
+    alone = list(distances(f, probes, {}, subject=CANDIDATE, confidence=0.95))
     assert {v.why_missing for v in alone} == {"no reference model was given"}
 
 
 def test_learning_again_counts_epochs_and_a_run_that_never_gets_there_is_undefined() -> None:
     _, probes = problem()
     curves = np.array([[2.0, 0.5, 0.09, 0.01], [2.0, 0.05, 0.01, 0.01]])
-    value = relearn(replace(probes, relearn=curves), 60, subject="candidate", confidence=0.95)
+    value = relearn(replace(probes, relearn=curves), 60, subject=CANDIDATE, confidence=0.95)
     assert value.value == 1.5
-    never = relearn(replace(probes, relearn=curves + 1), 60, subject="candidate", confidence=0.95)
+    never = relearn(replace(probes, relearn=curves + 1), 60, subject=CANDIDATE, confidence=0.95)
     assert never.value is None
     assert "did not fall below 0.1 in 3 epochs" in (never.why_missing or "")
 

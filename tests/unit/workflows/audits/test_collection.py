@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from grmu_audit import report
-from grmu_audit.auditing.recomputation import rescore
+from grmu_audit.auditing.recomputation import recompute
 from grmu_audit.data.catalog import DataSpec
 from grmu_audit.errors import InputError, IntegrityError
 from grmu_audit.evaluation import adversarial, relearning
@@ -21,13 +21,14 @@ from grmu_audit.evaluation.output_cache import Shelf, from_bytes, to_bytes
 from grmu_audit.evaluation.shadow_models import Pool, Unlearned
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.policy import load_named
-from grmu_audit.records import Audit, Group, ModelRef
+from grmu_audit.records import BASELINE, CANDIDATE, Audit, Group, ModelRef, reference
 from grmu_audit.records.white_box import Probes
 from grmu_audit.report.charts import build_charts
 from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.wording.strings import load_strings
+from grmu_audit.workflows.audits.collection import AuditSettings
 from grmu_audit.workflows.audits.pipeline import audit
-from grmu_audit.workflows.audits.shadow import Asking
+from grmu_audit.workflows.audits.shadow import ShadowOptions
 from grmu_audit.workflows.forget_requests import sample
 from grmu_audit.workflows.session import Session
 from grmu_audit.workflows.versions.pretraining import pretrain
@@ -69,7 +70,7 @@ def standard(lineage: tuple[Session, ModelRef, Path]) -> tuple[Audit, int]:
     before = adversarial.STEPS
     adversarial.STEPS = 3  # an audit of three models in seconds
     try:
-        done = audit(session, ref.label, policy=load_named("default"), out=root / "standard", level="standard")
+        done = audit(session, ref.label, load_named("default"), root / "standard", AuditSettings(level="standard"))
     finally:
         adversarial.STEPS = before
     return done.audit, done.forward_passes
@@ -78,7 +79,7 @@ def standard(lineage: tuple[Session, ModelRef, Path]) -> tuple[Audit, int]:
 def test_quick_asks_no_model_and_says_what_it_leaves_out(lineage: tuple[Session, ModelRef, Path]) -> None:
     session, ref, root = lineage
     with evaluations() as seen:
-        done = audit(session, ref.label, policy=load_named("default"), out=root / "quick")
+        done = audit(session, ref.label, load_named("default"), root / "quick")
     assert seen == []
     assert done.forward_passes == 0
     assert [n.name for n in done.audit.not_measured] == [
@@ -94,13 +95,13 @@ def test_standard_adds_values_of_every_side_and_their_changes(standard: tuple[Au
     assert found.record["level"] == "standard"
     assert found.record["evaluations"] > 0
     for name in ("FGSM@0.03137", "PGD@0.03137", "FAIRNESS_GAP", "FAIRNESS_GAP_GROUP", "KNN", "PROBE", "PROTO"):
-        for subject in ("candidate", "baseline", "reference#1", "candidate-baseline", "candidate-reference#1"):
+        for subject in (CANDIDATE, BASELINE, reference(1), BASELINE.as_change(), reference(1).as_change()):
             value = found.metric(name, subject)
             assert value is not None, (name, subject)
             assert value.value is not None, (name, subject, value.why_missing)
     for name in ("CKA", "JS", "ACTIVATION_DISTANCE"):
         assert found.metric(name) is not None
-    assert found.metric("FGSM@0.03137", "candidate", Group(1, 0)) is not None
+    assert found.metric("FGSM@0.03137", CANDIDATE, Group(1, 0)) is not None
     assert [n.name for n in found.not_measured] == ["AutoAttack", "relearn", "shadow models"]
 
 
@@ -118,9 +119,9 @@ def test_a_repeated_audit_makes_no_forward_pass(lineage: tuple[Session, ModelRef
         again = audit(
             session,
             ref.label,
-            policy=load_named("default").model_copy(update={"name": "another"}),
-            out=root / "again",
-            level="standard",
+            load_named("default").model_copy(update={"name": "another"}),
+            root / "again",
+            AuditSettings(level="standard"),
         )
     assert seen == []
     assert (again.forward_passes, again.audit.record["evaluations"]) == (0, 0)
@@ -157,12 +158,12 @@ def test_rescoring_takes_measured_values_over_and_says_so_but_no_others(
     evidence = read_evidence(session.store, ref)
     names = [f"predictions/{side}.parquet" for side in ("candidate", "baseline", "reference-1")]
     files = {name: session.store.run_artifact(evidence.run_id, name) or b"" for name in names}
-    result = rescore(found, load_named("default"), files)
+    result = recompute(found, load_named("default"), files)
     assert result.findings == ()
     assert any("FGSM@0.03137" in note and "taken over as recorded" in note for note in result.notes)
     forged = tuple(replace(m, value=0.99, details={"measured_with": "model"}) if m.name == "TA" else m for m in found.metrics)
     assert any(
-        finding.startswith("TA") for finding in rescore(replace(found, metrics=forged), load_named("default"), files).findings
+        finding.startswith("TA") for finding in recompute(replace(found, metrics=forged), load_named("default"), files).findings
     )
 
 
@@ -175,7 +176,7 @@ def test_deep_adds_learning_again_auto_attack_and_shadow_models_and_a_second_one
     monkeypatch.setattr(adversarial, "STEPS", 3)
     monkeypatch.setattr(session, "progress", True)
     policy = load_named("default")
-    none = audit(session, ref.label, policy=policy, out=root / "none", level="deep", shadows=Asking(4, budget=0.0))
+    none = audit(session, ref.label, policy, root / "none", AuditSettings(level="deep", shadows=ShadowOptions(4, budget=0.0)))
     told = capsys.readouterr().err
     assert "shadow models: 4 wanted, 0 kept, 4 to train, about " in told
     assert f"asking {ref.label}: AutoAttack on 0 test samples" in told
@@ -183,13 +184,14 @@ def test_deep_adds_learning_again_auto_attack_and_shadow_models_and_a_second_one
     assert f"asking {ref.label}: done in " in told
     (missing,) = none.audit.not_measured
     assert "0 of 4 shadow models fitted into the budget" in missing.reason
-    done = audit(session, ref.label, policy=policy, out=root / "deep", level="deep", shadows=Asking(4))
+    four = AuditSettings(level="deep", shadows=ShadowOptions(4))
+    done = audit(session, ref.label, policy, root / "deep", four)
     assert done.audit.not_measured == ()
     for name in ("RMIA_AUC", "LIRA_AUC", "ULIRA_AUC", "RULI_AUC", "FORGET_EPS", "KLOM_95", "SWAP"):
         value = done.audit.metric(name)
         assert value is not None, name
         assert (value.interval is None) == (name in ("FORGET_EPS", "KLOM_95")), (name, value.why_missing)
-    assert done.audit.metric("RMIA_AUC", "baseline") is not None
+    assert done.audit.metric("RMIA_AUC", BASELINE) is not None
     attacked, again = done.audit.metric("AA@0.03137"), done.audit.metric("RELEARN")
     assert attacked is not None
     assert attacked.why_missing == "no test sample was attacked (n = 0)"
@@ -199,7 +201,7 @@ def test_deep_adds_learning_again_auto_attack_and_shadow_models_and_a_second_one
     report.render(done.audit, "html")
     capsys.readouterr()
     with evaluations() as seen:
-        repeated = audit(session, ref.label, policy=policy, out=root / "deeper", level="deep", shadows=Asking(4))
+        repeated = audit(session, ref.label, policy, root / "deeper", four)
     assert seen == []
     assert repeated.audit.record["evaluations"] == 0
     assert repeated.audit.metrics == done.audit.metrics
@@ -208,7 +210,7 @@ def test_deep_adds_learning_again_auto_attack_and_shadow_models_and_a_second_one
     monkeypatch.setattr(Unlearned, "fill", lambda bank, count, budget, guess: left.append(budget) or 0)
     filled = Pool.fill
     monkeypatch.setattr(Pool, "fill", lambda *given: time.sleep(0.2) or filled(*given))
-    audit(session, ref.label, policy=policy, out=root / "capped", level="deep", shadows=Asking(4, budget=100.0))
+    audit(session, ref.label, policy, root / "capped", AuditSettings(level="deep", shadows=ShadowOptions(4, budget=100.0)))
     assert left[0] is not None
     assert 50 < left[0] <= 99.8
 
@@ -216,7 +218,7 @@ def test_deep_adds_learning_again_auto_attack_and_shadow_models_and_a_second_one
 def test_an_unknown_level_is_named(lineage: tuple[Session, ModelRef, Path]) -> None:
     session, ref, root = lineage
     with pytest.raises(InputError, match=r"no level 'standart' \(did you mean 'standard'\?\)"):
-        audit(session, ref.label, policy=load_named("default"), out=root / "no", level="standart")
+        audit(session, ref.label, load_named("default"), root / "no", AuditSettings(level="standart"))
 
 
 def test_a_damaged_measurement_is_made_again_and_never_read(tmp_path: Path) -> None:
