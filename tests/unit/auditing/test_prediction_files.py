@@ -191,10 +191,10 @@ def test_a_small_parquet_file_that_unpacks_to_too_much_is_refused(tmp_path, monk
     assert (tmp_path / "p.parquet").stat().st_size < 50_000
     with pytest.raises(InputError, match="column 'split' holds a text of 200,000 characters"):
         read_predictions(tmp_path / "p.parquet")
-    monkeypatch.setattr("grmu_audit.data.csvfile.MOST_BYTES", 1 << 17)
+    monkeypatch.setattr("grmu_audit.utils.tables.MOST_BYTES", 1 << 17)
     with pytest.raises(InputError, match=r"its columns unpacked are 2\d\d,\d{3} bytes"):
         read_predictions(tmp_path / "p.parquet")
-    monkeypatch.setattr("grmu_audit.data.csvfile.MOST_BYTES", 100)
+    monkeypatch.setattr("grmu_audit.utils.tables.MOST_BYTES", 100)
     with pytest.raises(InputError, match=r"its columns are \d+,\d{3} bytes"):
         read_predictions(tmp_path / "p.parquet")
 
@@ -395,7 +395,8 @@ def test_importing_and_using_the_light_path_loads_no_heavy_library(full, tmp_pat
     code = (
         "import sys, json; import grmu_audit.auditing.scoring as j; first = sorted(sys.modules)\n"
         "from pathlib import Path; from grmu_audit.policy import load_named\n"
-        f"j.judge(j.read_audit(Path({str(tmp_path / 'audit.json')!r})), load_named('default'))\n"
+        "from grmu_audit.auditing.audit_files import read_audit\n"
+        f"j.judge(read_audit(Path({str(tmp_path / 'audit.json')!r})), load_named('default'))\n"
         "print(json.dumps([first, sorted(sys.modules)]))"
     )
     root = Path(__file__).parents[3]

@@ -172,7 +172,7 @@ def test_deep_adds_learning_again_auto_attack_and_shadow_models_and_a_second_one
 ) -> None:
     session, ref, root = lineage
     monkeypatch.setattr(relearning, "RECIPE", relearning.Recipe(runs=2, epochs=1, samples=100))
-    monkeypatch.setattr("grmu_audit.evaluation.probe.MOST_AA", 0)
+    monkeypatch.setattr("grmu_audit.evaluation.white_box.MOST_AA", 0)
     monkeypatch.setattr(adversarial, "STEPS", 3)
     monkeypatch.setattr(session, "progress", True)
     policy = load_named("default")
