@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from grmu_audit.auditing.measurement import measure
 from grmu_audit.auditing.prediction_files import read_predictions
 from grmu_audit.metrics.checked_predictions import regroup
-from grmu_audit.policy.judgement import judge
 from grmu_audit.records import (
     SPLITS,
     Audit,
@@ -85,7 +84,11 @@ def score(
     if options is None:
         options = policy.measure_options() if policy else MeasureOptions()
     audit = measure(inputs, AuditContext(data, not_measured=_NOT_MEASURED), options)
-    return audit if policy is None else judge(audit, policy, today)
+    if policy is None:
+        return audit
+    from grmu_audit.policy.judgement import judge
+
+    return judge(audit, policy, today)
 
 
 _NOT_MEASURED = (
