@@ -156,13 +156,13 @@ def distances(
 
     ``CKA``: unbiased linear CKA of penultimate features (see ``similarity.cka``), jackknifed over 20 folds of persons.
     ``ACTIVATION_DISTANCE``: mean Euclidean distance of the two softmax vectors, in [0, sqrt 2].  ``JS``: mean
-    Jensen-Shannon divergence in bits, in [0, 1].  The first reference is the yardstick; details hold every reference's value.
+    Jensen-Shannon divergence in bits, in [0, 1].  The value is against the first reference; details hold every reference's value.
     Undefined without forget samples or a reference.
 
     Args:
         f: facts of the model.
         probes: its measurements.
-        references: facts (rows in the same order) and measurements of the retrained models by name, the yardstick first.
+        references: facts (rows in the same order) and measurements of the retrained models by name, the primary ones first.
         subject: whose values these are.
         confidence: coverage of the intervals.
     """

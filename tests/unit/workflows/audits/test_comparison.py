@@ -45,7 +45,7 @@ def test_another_positive_class_than_the_dataset_s_is_refused_before_anything_is
 def test_the_command_takes_a_policy_and_exits_2_for_another_positive_class(
     lineage: Lineage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    session, ref, root = lineage
+    session, ref, _ = lineage
     text = "schema: grmu-audit/policy/v1\nname: other\npositive_class: 0\nrules:\n  - {id: ta, metric: TA, min: 0.1}\n"
     (tmp_path / "other.yaml").write_text(text)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", session.store.uri)
