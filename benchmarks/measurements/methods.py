@@ -21,11 +21,20 @@ import torch
 from safetensors.torch import load_file, save
 
 from benchmarks.measurements.problem import RARE, Problem, predictions, prepare
-from grmu_audit.auditing import measurement
+from grmu_audit.auditing.measurement import measure
 from grmu_audit.errors import DivergedError
 from grmu_audit.models.classifier import Classifier, copy_model
 from grmu_audit.models.normalisation import GapDefinition, gaps, normalisation_layers
-from grmu_audit.records import DataRecord, ModelRef, Predictions
+from grmu_audit.records import (
+    AuditContext,
+    AuditedModel,
+    AuditInputs,
+    DataRecord,
+    ForgetRecord,
+    MeasureOptions,
+    ModelRef,
+    Predictions,
+)
 from grmu_audit.unlearning.apply import apply_method
 from grmu_audit.unlearning.methods import methods
 from grmu_audit.utils import canonical_json, write_atomic
@@ -137,13 +146,12 @@ class Seed:
             model, seconds, gradients = self.run(row)
         except DivergedError as error:
             return {**head, "diverged": str(error), "values": {}}
-        audit = measurement.assemble(
-            (ModelRef(row.title, ""), predictions(self.problem, model)),
-            references=[(ModelRef(REFERENCE, "", reweight=True), self.reference)],
-            data=DataRecord("", {}),
-            dominant=(RARE,),
-            seed=self.seed,
+        inputs = AuditInputs(
+            AuditedModel(ModelRef(row.title, ""), predictions(self.problem, model)),
+            references=(AuditedModel(ModelRef(REFERENCE, "", reweight=True), self.reference),),
         )
+        context = AuditContext(DataRecord("", {}), ForgetRecord(0, "", (RARE,)))
+        audit = measure(inputs, context, MeasureOptions(seed=self.seed))
         found = {name: audit.metric(name) for name in METRICS}
         values = {name: value.value for name, value in found.items() if value is not None and value.value is not None}
         values["gap_distance"] = gap_distance(self.problem, model)

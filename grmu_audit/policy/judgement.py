@@ -15,12 +15,32 @@ from grmu_audit.policy.multiplicity import holm_decides, level
 from grmu_audit.policy.sample_size import decide, deciding_part, needed
 from grmu_audit.policy.schema import Policy, Rule, Waiver
 from grmu_audit.policy.wording import amount, bound_words, cells, few, quantity
-from grmu_audit.records import Audit, Decision, Group, MetricValue, RuleOutcome, Verdict
+from grmu_audit.records import (
+    BASELINE,
+    CANDIDATE,
+    Audit,
+    Decision,
+    Group,
+    MetricValue,
+    Role,
+    RuleOutcome,
+    Subject,
+    Verdict,
+    reference,
+)
 from grmu_audit.utils.clock import now
 
 _SLACK = 1e-6
 _DEEPER = {"quick": ("level standard", "level deep"), "standard": ("level deep",)}
 """Levels that measure more than the one that an audit was made at, as the catalogue's costs begin."""
+
+
+_JUDGED = {
+    "absolute": (CANDIDATE,),
+    "baseline": (BASELINE.as_change(),),
+    "reference": (Subject(Role.REFERENCE).as_change(), reference(1).as_change()),
+}
+"""Whose value a rule judges, by what it compares with: the first that the audit has."""
 
 
 @dataclass(frozen=True)
@@ -98,12 +118,7 @@ def _by_method(case: _Case, method: str) -> _Case:
 
 def _find(rule: Rule, audit: Audit) -> MetricValue | None:
     group = rule.group.record if rule.group else None
-    subjects = {
-        "absolute": ["candidate"],
-        "baseline": ["candidate-baseline"],
-        "reference": ["candidate-reference", "candidate-reference#1"],
-    }[rule.compare]
-    found = (audit.metric(rule.metric, subject, group) for subject in subjects)
+    found = (audit.metric(rule.metric, subject, group) for subject in _JUDGED[rule.compare])
     return next((value for value in found if value is not None), None)
 
 

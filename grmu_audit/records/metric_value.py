@@ -107,8 +107,8 @@ class MetricValue:
 
     name: str
     """Name in the metric catalogue, such as ``GA``; ``accuracy`` for a group's test accuracy."""
-    subject: str
-    """``candidate``, ``baseline``, ``reference#1``..., or a paired change ``candidate-baseline``, ``candidate-reference#1``."""
+    subject: Subject
+    """Whose value it is: a model's, or a paired change."""
     value: float | None
     """The estimate; None when undefined."""
     n: int

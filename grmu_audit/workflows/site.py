@@ -14,7 +14,7 @@ from grmu_audit.report import RegisterEntry, RegisterModel, RegisterRequest, ren
 from grmu_audit.report.content.sentences import moment
 from grmu_audit.utils import sha256_hex, write_atomic
 from grmu_audit.utils.clock import now
-from grmu_audit.workflows.audits.stored import newest
+from grmu_audit.workflows.audits.stored import newest_audit
 from grmu_audit.workflows.erasure import UNNAMED, open_requests
 from grmu_audit.workflows.release import history
 from grmu_audit.workflows.session import Session
@@ -65,7 +65,7 @@ def write_site(
 def _audit(session: Session, ref: ModelRef) -> tuple[Audit | None, dict[str, Any], str]:
     """The newest audit with what came after it, or why it cannot be relied on; neither where there never was one."""
     try:
-        return *newest(session.store, ref), ""
+        return *newest_audit(session.store, ref), ""
     except InconclusiveError:
         return None, {}, ""
     except GrmuAuditError as error:

@@ -90,10 +90,10 @@ def check_level(level: str) -> str:
     return level
 
 
-def left_out(level: str) -> tuple[NotMeasured, ...]:
+def not_measured_at(level: str) -> tuple[NotMeasured, ...]:
     """What an audit of that level does not measure.
 
-    >>> [item.name for item in left_out("standard")]
+    >>> [item.name for item in not_measured_at("standard")]
     ['AutoAttack', 'relearn', 'shadow models']
     """
     rank = LEVELS.index(level)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from grmu_audit.intervals.closed_forms import Floats
 from grmu_audit.metrics.checked_predictions import Facts
 from grmu_audit.metrics.membership.attacks import Attacked
+from grmu_audit.records import Subject
 
 CURVES_SCHEMA = "grmu-audit/curves/v1"
 """Schema name and version of ``Audit.curves``."""
@@ -47,11 +48,13 @@ _PER_DECADE = 3
 _GRID = np.unique(np.concatenate([[0.0], np.logspace(-3, 0, 25)]))
 
 
-def curves_of(sides: Mapping[str, Facts], attacks: Mapping[str, Attacked], *, attack_score: str = "margin") -> dict[str, Any]:
+def curves_of(
+    sides: Mapping[Subject, Facts], attacks: Mapping[Subject, Attacked], *, attack_score: str = "margin"
+) -> dict[str, Any]:
     """Everything that ``Audit.curves`` holds of predictions.
 
     Args:
-        sides: checked predictions by subject (``candidate``, ``baseline``, ``reference#1``...).
+        sides: checked predictions by subject.
         attacks: what the attacks said of each side.
         attack_score: score whose ROC curve is kept.
 
@@ -63,8 +66,8 @@ def curves_of(sides: Mapping[str, Facts], attacks: Mapping[str, Attacked], *, at
     rocs = {name: _roc(side, attacks[name], attack_score) for name, side in sides.items()}
     return {
         "schema": CURVES_SCHEMA,
-        "losses": {name: found for name, found in losses.items() if found},
-        "roc": {name: {"score": attack_score, **found} for name, found in rocs.items() if found},
+        "losses": {str(name): found for name, found in losses.items() if found},
+        "roc": {str(name): {"score": attack_score, **found} for name, found in rocs.items() if found},
     }
 
 

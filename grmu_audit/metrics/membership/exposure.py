@@ -18,7 +18,7 @@ from grmu_audit.metrics.checked_predictions import Facts, Mask
 from grmu_audit.metrics.membership.disparity import disparity
 from grmu_audit.metrics.outcome import Basis, defined, undefined
 from grmu_audit.metrics.scores import operating_threshold, roc, standard_error
-from grmu_audit.records import Group, MetricValue
+from grmu_audit.records import Group, MetricValue, Subject
 
 RATES = {"MIA_TPR_1": 0.01, "MIA_TPR_01": 0.001}
 """False-positive rate of each operating point."""
@@ -29,7 +29,7 @@ MOST_GROUPS = 256
 
 
 class _Choice(TypedDict):
-    subject: str
+    subject: Subject
     confidence: float
 
 
@@ -56,7 +56,7 @@ def matched_sides(f: Facts, split: str) -> Sides:
     return Sides(rows & shared[index], unseen, ratio[index[unseen]])
 
 
-def exposure(f: Facts, *, subject: str, confidence: float, attack_score: str = "margin") -> Iterator[MetricValue]:
+def exposure(f: Facts, *, subject: Subject, confidence: float, attack_score: str = "margin") -> Iterator[MetricValue]:
     """MIA_TPR_1, MIA_TPR_01, RETAIN_AUC and MIA_DISPARITY, then MIA_AUC, MIA_TPR_1 and RETAIN_AUC of every group.
 
     A group's values are undefined where it has no row on a side, and not told where it has fewer than five forget rows.
@@ -95,7 +95,7 @@ def _basis(f: Facts, sides: Sides, group: Group | None, details: dict[str, objec
 
 
 def _rate_value(
-    f: Facts, s: Sides, name: str, why: str | None, score: str, group: Group | None, *, subject: str, confidence: float
+    f: Facts, s: Sides, name: str, why: str | None, score: str, group: Group | None, *, subject: Subject, confidence: float
 ) -> MetricValue:
     """Share of the forget rows above the lowest threshold that at most RATES[name] of the unseen rows reach."""
     rate = RATES[name]
@@ -116,7 +116,7 @@ def _rate_value(
 
 
 def _area_value(
-    f: Facts, s: Sides, name: str, why: str | None, score: str, group: Group | None, *, subject: str, confidence: float
+    f: Facts, s: Sides, name: str, why: str | None, score: str, group: Group | None, *, subject: Subject, confidence: float
 ) -> MetricValue:
     basis = _basis(f, s, group, {"attack_score": score})
     if why is not None:
@@ -138,7 +138,7 @@ def area_statistic(f: Facts, s: Sides, score: str) -> Statistic:
 
 
 def _per_group(
-    f: Facts, asked: Sides, kept: Sides, why: str | None, score: str, *, subject: str, confidence: float
+    f: Facts, asked: Sides, kept: Sides, why: str | None, score: str, *, subject: Subject, confidence: float
 ) -> Iterator[MetricValue]:
     codes, index = f.cells
     forgotten = np.bincount(index[f.predictions.mask("forget")], minlength=len(codes))

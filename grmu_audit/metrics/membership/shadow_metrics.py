@@ -16,7 +16,7 @@ from grmu_audit.metrics.membership.distances import forgetting_epsilon, forgetti
 from grmu_audit.metrics.membership.shadow_attacks import Game, lira, population_attack, rmia, ruli, swap_advantages, ulira
 from grmu_audit.metrics.outcome import Basis, defined, undefined
 from grmu_audit.metrics.scores import Roc, attack_scores, operating_threshold, roc, standard_error
-from grmu_audit.records import Group, MetricValue
+from grmu_audit.records import Group, MetricValue, Subject
 from grmu_audit.records.white_box import MIN_SHADOW_MODELS, ShadowTable
 
 OF_MODEL = ("RMIA_AUC", "LIRA_AUC")
@@ -28,7 +28,7 @@ LEAST_DISTANCE = 8
 _LOW_RATE = 0.01
 
 
-def attack_model(f: Facts, table: ShadowTable, *, subject: str, confidence: float) -> Iterator[MetricValue]:
+def attack_model(f: Facts, table: ShadowTable, *, subject: Subject, confidence: float) -> Iterator[MetricValue]:
     """``RMIA_AUC`` and ``LIRA_AUC``: does a sample of the forget set look like a member, compared with itself?
 
     Area under the ROC curve of the attack's score (see ``shadow.rmia``, ``shadow.lira``), forget set against unseen test samples
@@ -64,7 +64,7 @@ def _target(f: Facts) -> Floats:
 
 
 def _areas(
-    f: Facts, name: str, score: Floats, population: Mask, models: int, *, subject: str, confidence: float
+    f: Facts, name: str, score: Floats, population: Mask, models: int, *, subject: Subject, confidence: float
 ) -> Iterator[MetricValue]:
     if models < MIN_SHADOW_MODELS:
         raise InputError(f"{models} shadow models; {MIN_SHADOW_MODELS} are needed")
@@ -84,7 +84,7 @@ def _area(
     group: Group | None,
     models: int,
     *,
-    subject: str,
+    subject: Subject,
     confidence: float,
 ) -> MetricValue:
     positive, negative, weight = _matched(f, *sides)
@@ -113,7 +113,7 @@ def _matched(f: Facts, forget: Mask, unseen: Mask) -> tuple[Mask, Mask, Floats]:
     return positive, negative, (asked / np.maximum(seen, 1))[group[negative]]
 
 
-def attack_method(f: Facts, table: ShadowTable, *, subject: str, confidence: float) -> Iterator[MetricValue]:
+def attack_method(f: Facts, table: ShadowTable, *, subject: Subject, confidence: float) -> Iterator[MetricValue]:
     """``ULIRA_AUC``, ``RULI_AUC``, ``FORGET_EPS``, ``KLOM_95``, ``SWAP``: what the method leaves, in models whose truth is known.
 
     Every shadow model forgot those samples of the forget set that it was trained on, by the audited method; the others it

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
-from grmu_audit.records import Decision, Group, RuleOutcome
-from grmu_audit.report.content.lookup import BASELINE, CANDIDATE, Lookup
+from grmu_audit.records import BASELINE, CANDIDATE, Decision, Group, RuleOutcome
+from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.wording import numbers
 from grmu_audit.report.wording.names import clean, metric_words, name
 from grmu_audit.report.wording.strings import Strings

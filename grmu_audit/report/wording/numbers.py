@@ -72,11 +72,6 @@ def interval(bounds: tuple[float, float] | None, unit: str = "fraction", *, sign
     return f"{first if first and high.endswith(low_unit) else low} to {high}"
 
 
-def is_change(subject: str) -> bool:
-    """Whether a metric's subject is a paired change such as ``candidate-baseline``."""
-    return subject.startswith("candidate-")
-
-
 def confidence(value: float) -> str:
     r"""A coverage as per cent without needless decimals.
 
@@ -99,14 +94,14 @@ def estimate(value: MetricValue | None) -> str:
         return f"hidden: rests on fewer than {K_ANONYMITY} samples"
     if value.value is None or not math.isfinite(value.value):
         return f"undefined: {value.why_missing or 'no reason was recorded'}"
-    return number(value.value, value.unit, signed=is_change(value.subject))
+    return number(value.value, value.unit, signed=value.subject.change)
 
 
 def interval_of(value: MetricValue | None) -> str:
     """The interval of a value in words; empty when there is none to show."""
     if value is None or value.value is None or hidden(value):
         return ""
-    return interval(value.interval, value.unit, signed=is_change(value.subject))
+    return interval(value.interval, value.unit, signed=value.subject.change)
 
 
 def plain(value: object) -> str:

@@ -14,12 +14,23 @@ from grmu_audit.intervals.combined import estimate, interval
 from grmu_audit.intervals.proportions import proportion
 from grmu_audit.policy import Policy, evaluate
 from grmu_audit.policy.multiplicity import holm_decides, p_value
-from grmu_audit.records import Audit, DataRecord, Decision, ForgetRecord, Group, MetricValue, ModelRef
+from grmu_audit.records import (
+    BASELINE,
+    CANDIDATE,
+    Audit,
+    DataRecord,
+    Decision,
+    ForgetRecord,
+    Group,
+    MetricValue,
+    ModelRef,
+    reference,
+)
 
 TODAY = date(2026, 6, 1)
 
 
-def value(name, statistic, subject="candidate", **more) -> MetricValue:
+def value(name, statistic, subject=CANDIDATE, **more) -> MetricValue:
     n = more.pop("n", statistic.get("n", 100))
     return MetricValue(name, subject, estimate(statistic), n, interval=interval(statistic, 0.95), statistic=statistic, **more)
 
@@ -78,7 +89,7 @@ def test_changes_against_baseline_and_reference(counts, bound, wanted):
         **dict(zip(("both", "only_candidate", "only_other", "none"), counts, strict=True)),
         "deff": 1.0,
     }
-    for compare, subject in (("baseline", "candidate-baseline"), ("reference", "candidate-reference#1")):
+    for compare, subject in (("baseline", BASELINE.as_change()), ("reference", reference(1).as_change())):
         found = evaluate(
             audit(value("GA", statistic, subject, n=sum(counts))),
             policy({"metric": "GA", "compare": compare, **bound}),
@@ -93,7 +104,7 @@ def test_the_mean_over_references_is_judged_where_there_are_several():
     same = {"kind": "difference", "left": good, "right": good}
     worse = {"kind": "difference", "left": bad, "right": good}
     found = evaluate(
-        audit(value("TA", worse, "candidate-reference#1"), value("TA", same, "candidate-reference"), references=2),
+        audit(value("TA", worse, reference(1).as_change()), value("TA", same, reference(0).as_change()), references=2),
         policy({"metric": "TA", "compare": "reference", "max_gap": 0.2}),
         today=TODAY,
     )
@@ -292,7 +303,7 @@ def test_needed_names_the_split_of_the_smallest_cell():
 
 
 def test_a_reason_tells_a_value_in_the_unit_of_its_metric():
-    slow = MetricValue("RELEARN", "candidate", 3.0, 40, unit="epochs", interval=(2.0, 4.0), confidence=0.99)
+    slow = MetricValue("RELEARN", CANDIDATE, 3.0, 40, unit="epochs", interval=(2.0, 4.0), confidence=0.99)
     reason = evaluate(audit(slow), policy({"metric": "RELEARN", "compare": "absolute", "min": 5}), today=TODAY).rules[0].reason
     assert (
         reason
@@ -300,7 +311,7 @@ def test_a_reason_tells_a_value_in_the_unit_of_its_metric():
     )
     gap = {"kind": "difference", "left": proportion(50, 100), "right": proportion(99, 100)}
     found = evaluate(
-        audit(value("TA", gap, "candidate-reference#1")),
+        audit(value("TA", gap, reference(1).as_change())),
         policy({"metric": "TA", "compare": "reference", "max_gap": 0.2}),
         today=TODAY,
     )

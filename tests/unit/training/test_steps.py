@@ -104,9 +104,8 @@ def test_a_batch_too_large_for_memory_is_split_into_the_same_gradient() -> None:
         assert b.grad is not None
         assert torch.allclose(a.grad, b.grad, atol=1e-6)
     assert run.micro_batch == run.notes["micro_batch"] == 12
-    told = capsys.readouterr().err
-    assert "steps of 50 samples are now taken in parts of 25" in told
-    assert "in parts of 12 with accumulated gradients" in told
+    assert "steps of 50 samples are now taken in parts of 25" in notes.lines[0]
+    assert "in parts of 12 with accumulated gradients" in notes.lines[1]
 
 
 def test_memory_that_holds_not_even_two_samples_is_an_environment_failure() -> None:
