@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from grmu_audit.auditing import measurement
 from grmu_audit.auditing.stored_predictions import from_parquet, predictions_sha256, table_name
 from grmu_audit.errors import GrmuAuditError
-from grmu_audit.metrics.catalog.white_box import DEEP_NAMES
+from grmu_audit.metrics.catalog import BUILT_IN, Level
 from grmu_audit.metrics.membership.attacks import FORESTS
 from grmu_audit.policy import judgement
 from grmu_audit.records import Audit, MetricValue, Predictions
@@ -89,7 +89,8 @@ def _assembled(audit: Audit, tables: Mapping[str, Predictions]) -> Audit:
 
 def _measured(audit: Audit) -> tuple[MetricValue, ...]:
     """Values that were measured with the models themselves: predictions cannot give them again."""
-    return tuple(value for value in audit.metrics if value.name in DEEP_NAMES)
+    deeper = {name for name, spec in BUILT_IN.items() if spec.level is not Level.QUICK}
+    return tuple(value for value in audit.metrics if value.name in deeper)
 
 
 def _numbers(audit: Audit, again: Audit) -> tuple[list[str], list[str]]:

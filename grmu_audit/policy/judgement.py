@@ -9,7 +9,7 @@ from datetime import date
 
 from grmu_audit.intervals.combined import estimate, limits, with_method
 from grmu_audit.metrics.accuracy import FEWEST
-from grmu_audit.metrics.catalog import BUILT_IN, spec
+from grmu_audit.metrics.catalog import level_needed, spec
 from grmu_audit.policy.files import policy_sha256
 from grmu_audit.policy.multiplicity import holm_decides, level
 from grmu_audit.policy.sample_size import decide, deciding_part, needed
@@ -19,8 +19,6 @@ from grmu_audit.records import Audit, Decision, Group, MetricValue, RuleOutcome,
 from grmu_audit.utils.clock import now
 
 _SLACK = 1e-6
-_DEEPER = {"quick": ("level standard", "level deep"), "standard": ("level deep",)}
-"""Levels that measure more than the one that an audit was made at, as the catalogue's costs begin."""
 
 
 @dataclass(frozen=True)
@@ -120,9 +118,8 @@ def _missing(rule: Rule, audit: Audit, value: MetricValue | None) -> str | None:
 
 def _deeper(rule: Rule, audit: Audit) -> str:
     """Which level of audit would measure a metric that a shallower audit left out, in words, or an empty string."""
-    known = BUILT_IN.get(rule.metric)
-    asks = known.cost.partition(":")[0] if known else ""
-    return f": it needs an audit at {asks}" if asks in _DEEPER.get(str(audit.record.get("level")), ()) else ""
+    level = level_needed(rule.metric, audit.record.get("level"))
+    return f": it needs an audit at level {level}" if level else ""
 
 
 def _obstacle(rule: Rule, value: MetricValue, policy: Policy) -> str | None:

@@ -1,4 +1,4 @@
-"""Made-up measurements of the example's models, for the pages of metrics that need the model itself or shadow models."""
+"""Made-up measurements of three models, and the code of the examples on the pages of metrics."""
 
 from __future__ import annotations
 
@@ -12,6 +12,20 @@ from grmu_audit.records.white_box import ATTACKS, LayerTable, Probes, ShadowTabl
 
 KINDS = ("unlearned", "baseline", "retrained")
 """The three models of the example."""
+FACTS = "from grmu_audit.metrics import facts\n"
+EXAMPLE = "from grmu_audit.metrics.catalog.examples import example\n"
+PROBES = "from grmu_audit.metrics.catalog.examples import example_probes\n"
+"""Lines that examples begin with."""
+_PRINT = (
+    'found = next(v for v in values if v.name == "{name}")\n'
+    "low, high = found.interval\n"
+    'print(f"{found.name} = {found.value:.3f}, 95 % interval {low:.3f} to {high:.3f}, n = {found.n}")'
+)
+
+
+def example_code(code: str, name: str) -> str:
+    """The example on the page of a metric: code that makes ``values``, then lines that print the metric of that name."""
+    return (code + _PRINT).replace("{name}", name, 1)
 
 
 def example(kind: str = "unlearned", *, seed: int = 0) -> Predictions:
@@ -59,7 +73,7 @@ _SHADOWS = 16
 
 
 def example_probes(kind: str = "unlearned") -> Probes:
-    """Features, answers under attack, variances of two layers, and curves of learning again of one of the example's models.
+    """Features, predictions under attack, variances of two layers, and relearning curves of one of the example's models.
 
     >>> sorted(example_probes().missing)
     []

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from grmu_audit.metrics.catalog.spec import MetricSpec
+from grmu_audit.metrics.catalog.spec import MetricSpec, Topic
 
 _SEED = "Seed paper of group-robust unlearning"
-FROM_PREDICTIONS = (
+PREDICTION_METRICS: tuple[MetricSpec, ...] = (
     MetricSpec(
         "RA",
         "Retain accuracy",
@@ -18,6 +18,7 @@ FROM_PREDICTIONS = (
         part="retain",
         undefined="no retain row",
         also_per_group=True,
+        topic=Topic.UTILITY,
     ),
     MetricSpec(
         "UA",
@@ -31,6 +32,7 @@ FROM_PREDICTIONS = (
         part="forget",
         undefined="no forget row; per group also fewer than five forget rows",
         also_per_group=True,
+        topic=Topic.UTILITY,
     ),
     MetricSpec(
         "TA",
@@ -42,6 +44,7 @@ FROM_PREDICTIONS = (
         "test rows",
         direction="reference",
         undefined="no test row",
+        topic=Topic.UTILITY,
     ),
     MetricSpec(
         "VA",
@@ -54,6 +57,7 @@ FROM_PREDICTIONS = (
         direction="reference",
         part="val",
         undefined="no val row",
+        topic=Topic.UTILITY,
     ),
     MetricSpec(
         "GA",
@@ -64,6 +68,7 @@ FROM_PREDICTIONS = (
         _SEED,
         "forget rows, test rows of their group",
         undefined="no forget row, or no test row of the dominant group(s)",
+        topic=Topic.UTILITY,
     ),
     MetricSpec(
         "WG",
@@ -74,6 +79,7 @@ FROM_PREDICTIONS = (
         "Sagawa et al. (2020)",
         "test rows of every group",
         undefined="no test row; incomplete where a declared group has none",
+        topic=Topic.UTILITY,
     ),
     MetricSpec(
         "EO",
@@ -85,6 +91,7 @@ FROM_PREDICTIONS = (
         "test rows of two or more attribute values",
         direction="lower",
         undefined="fewer than two attribute values with test rows in every class, or one class only in test or predicted",
+        topic=Topic.UTILITY,
     ),
     MetricSpec(
         "DP",
@@ -96,6 +103,7 @@ FROM_PREDICTIONS = (
         "test rows of two or more attribute values",
         direction="lower",
         undefined="fewer than two attribute values with test rows, or all test rows are predicted as one class",
+        topic=Topic.UTILITY,
     ),
     MetricSpec(
         "EP",
@@ -107,6 +115,7 @@ FROM_PREDICTIONS = (
         "test rows of the positive class of two or more attribute values",
         direction="lower",
         undefined="fewer than two attribute values with test rows of the positive class, or all are predicted as one class",
+        topic=Topic.UTILITY,
     ),
     MetricSpec(
         "MIA",
@@ -119,6 +128,7 @@ FROM_PREDICTIONS = (
         direction="reference",
         part="forget",
         undefined="no retain, val or forget row, or neither scores nor losses, or all scores are equal",
+        topic=Topic.FORGETTING,
     ),
     MetricSpec(
         "MIA_PAPER",
@@ -131,6 +141,7 @@ FROM_PREDICTIONS = (
         direction="reference",
         part="forget",
         undefined="as MIA",
+        topic=Topic.FORGETTING,
     ),
     MetricSpec(
         "MIA_AUC",
@@ -145,6 +156,7 @@ FROM_PREDICTIONS = (
         part="forget",
         undefined="no forget row, no test row of its groups, no scores or all equal; per group also fewer than five forget rows",
         also_per_group=True,
+        topic=Topic.FORGETTING,
     ),
     MetricSpec(
         "UA_GA_GAP",
@@ -159,6 +171,7 @@ FROM_PREDICTIONS = (
         target=0.0,
         part="forget",
         undefined="UA or GA is undefined",
+        topic=Topic.FORGETTING,
     ),
     MetricSpec(
         "AVG_GAP",
@@ -170,6 +183,7 @@ FROM_PREDICTIONS = (
         "a reference's predictions",
         part="forget",
         undefined="no reference, or one of the six is undefined",
+        topic=Topic.UTILITY,
     ),
     MetricSpec(
         "TOW",
@@ -181,6 +195,7 @@ FROM_PREDICTIONS = (
         "a reference's predictions",
         part="forget",
         undefined="no reference, or one of the three is undefined",
+        topic=Topic.UTILITY,
     ),
     MetricSpec(
         "accuracy",
@@ -192,6 +207,7 @@ FROM_PREDICTIONS = (
         "test rows of the group",
         per_group=True,
         undefined="no test row of the group",
+        topic=Topic.UTILITY,
     ),
     MetricSpec(
         "MIA_TPR_1",
@@ -206,6 +222,7 @@ FROM_PREDICTIONS = (
         part="forget",
         undefined="fewer than 100 effective unseen rows, or MIA_AUC is undefined",
         also_per_group=True,
+        topic=Topic.FORGETTING,
     ),
     MetricSpec(
         "MIA_TPR_01",
@@ -219,6 +236,7 @@ FROM_PREDICTIONS = (
         target=0.001,
         part="forget",
         undefined="fewer than 1,000 effective unseen rows, or MIA_AUC is undefined",
+        topic=Topic.FORGETTING,
     ),
     MetricSpec(
         "RETAIN_AUC",
@@ -233,6 +251,7 @@ FROM_PREDICTIONS = (
         part="retain",
         undefined="no retain row, no test row of its groups, or no scores",
         also_per_group=True,
+        topic=Topic.FORGETTING,
     ),
     MetricSpec(
         "MIA_DISPARITY",
@@ -245,6 +264,7 @@ FROM_PREDICTIONS = (
         direction="lower",
         part="forget",
         undefined="fewer than two groups with five forget rows and five test rows each",
+        topic=Topic.FORGETTING,
     ),
     MetricSpec(
         "GAIN_SHARE",
@@ -256,6 +276,7 @@ FROM_PREDICTIONS = (
         "a baseline's predictions, test rows of two other groups",
         direction="reference",
         undefined="no baseline, fewer than two other groups with test rows, or no group gained",
+        topic=Topic.UTILITY,
     ),
 )
 """Every metric from predictions, in the order of reports."""

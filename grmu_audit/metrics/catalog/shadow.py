@@ -2,38 +2,19 @@
 
 from __future__ import annotations
 
-from grmu_audit.metrics.catalog.spec import MetricSpec
+from grmu_audit.metrics.catalog.examples import EXAMPLE, FACTS, example_code
+from grmu_audit.metrics.catalog.spec import OPEN, Level, MetricSpec, Topic
 
-OPEN = 1e9
-"""Upper end of a range that is open."""
-FROM = "from grmu_audit.metrics import facts\nfrom grmu_audit.metrics.example import example\n"
-"""First lines of an example."""
-WORDS = 'subject="candidate", confidence=0.95)\n'
-"""Last arguments of a call that makes values."""
-_PRINT = (
-    'found = next(v for v in values if v.name == "{name}")\n'
-    "low, high = found.interval\n"
-    'print(f"{found.name} = {found.value:.3f}, 95 % interval {low:.3f} to {high:.3f}, n = {found.n}")'
+_IMPORTS = (
+    f"{FACTS}{EXAMPLE}from grmu_audit.metrics.catalog.examples import example_shadows\n"
+    "from grmu_audit.metrics.membership.shadow_metrics import "
 )
-
-
-def shown(code: str, name: str) -> str:
-    """The example of one metric."""
-    return (code + _PRINT).replace("{name}", name, 1)
-
-
-_SHADOW = FROM + "from grmu_audit.metrics.example_models import example_shadows\n"
-_MODEL = (
-    _SHADOW + "from grmu_audit.metrics.shadow_values import attack_model\n\n"
-    "values = attack_model(facts(example()), example_shadows(), " + WORDS
-)
-_METHOD = (
-    _SHADOW + "from grmu_audit.metrics.shadow_values import attack_method\n\n"
-    "values = attack_method(facts(example()), example_shadows(), " + WORDS
-)
+_CALL = '(facts(example()), example_shadows(), subject="candidate", confidence=0.95)\n'
+_MODEL = f"{_IMPORTS}attack_model\n\nvalues = attack_model{_CALL}"
+_METHOD = f"{_IMPORTS}attack_method\n\nvalues = attack_method{_CALL}"
 _POOL = "level deep: trains shadow models once (16 by default, on half of the data), shared with all later audits"
 _RUNS = _POOL + ", and runs the method on each of them"
-FROM_SHADOWS: tuple[MetricSpec, ...] = (
+SHADOW_METRICS: tuple[MetricSpec, ...] = (
     MetricSpec(
         name="RMIA_AUC",
         title="Membership attack RMIA",
@@ -47,9 +28,11 @@ FROM_SHADOWS: tuple[MetricSpec, ...] = (
         target=0.5,
         part="forget",
         undefined="fewer than four shadow models; no forget row with test rows of its group; no val row; no logits",
-        example=shown(_MODEL, "RMIA_AUC"),
+        example=example_code(_MODEL, "RMIA_AUC"),
         cost=_POOL,
         also_per_group=True,
+        level=Level.DEEP,
+        topic=Topic.FORGETTING,
     ),
     MetricSpec(
         name="LIRA_AUC",
@@ -64,9 +47,11 @@ FROM_SHADOWS: tuple[MetricSpec, ...] = (
         target=0.5,
         part="forget",
         undefined="fewer than four shadow models; no forget row with test rows of its group; no logits",
-        example=shown(_MODEL, "LIRA_AUC"),
+        example=example_code(_MODEL, "LIRA_AUC"),
         cost=_POOL,
         also_per_group=True,
+        level=Level.DEEP,
+        topic=Topic.FORGETTING,
     ),
     MetricSpec(
         name="ULIRA_AUC",
@@ -80,8 +65,10 @@ FROM_SHADOWS: tuple[MetricSpec, ...] = (
         target=0.5,
         part="forget",
         undefined="fewer than four shadow models that the method was run on; the version was retrained; no forget row",
-        example=shown(_METHOD, "ULIRA_AUC"),
+        example=example_code(_METHOD, "ULIRA_AUC"),
         cost=_RUNS,
+        level=Level.DEEP,
+        topic=Topic.FORGETTING,
     ),
     MetricSpec(
         name="RULI_AUC",
@@ -95,8 +82,10 @@ FROM_SHADOWS: tuple[MetricSpec, ...] = (
         target=0.5,
         part="forget",
         undefined="fewer than four shadow models that the method was run on; the version was retrained; no forget row",
-        example=shown(_METHOD, "RULI_AUC"),
+        example=example_code(_METHOD, "RULI_AUC"),
         cost=_RUNS,
+        level=Level.DEEP,
+        topic=Topic.FORGETTING,
     ),
     MetricSpec(
         name="FORGET_EPS",
@@ -112,8 +101,10 @@ FROM_SHADOWS: tuple[MetricSpec, ...] = (
         direction="lower",
         part="forget",
         undefined="fewer than eight shadow models that the method was run on; the version was retrained; no forget row",
-        example=shown(_METHOD, "FORGET_EPS"),
+        example=example_code(_METHOD, "FORGET_EPS"),
         cost=_RUNS,
+        level=Level.DEEP,
+        topic=Topic.FORGETTING,
     ),
     MetricSpec(
         name="KLOM_95",
@@ -128,8 +119,10 @@ FROM_SHADOWS: tuple[MetricSpec, ...] = (
         direction="lower",
         part="forget",
         undefined="fewer than eight shadow models that the method was run on; the version was retrained; no forget row",
-        example=shown(_METHOD, "KLOM_95"),
+        example=example_code(_METHOD, "KLOM_95"),
         cost=_RUNS,
+        level=Level.DEEP,
+        topic=Topic.FORGETTING,
     ),
     MetricSpec(
         name="SWAP",
@@ -144,8 +137,10 @@ FROM_SHADOWS: tuple[MetricSpec, ...] = (
         target=0.0,
         part="forget",
         undefined="fewer than four shadow models that the method was run on; the version was retrained; no forget row",
-        example=shown(_METHOD, "SWAP"),
+        example=example_code(_METHOD, "SWAP"),
         cost=_RUNS,
+        level=Level.DEEP,
+        topic=Topic.FORGETTING,
     ),
 )
 """Entries in the order of reports."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from grmu_audit.metrics.catalog import Topic, topic
 from grmu_audit.records import Audit
 from grmu_audit.report.content import curve_data, tables
 from grmu_audit.report.content.fact_lists import Recorder, model_card
@@ -21,25 +22,11 @@ _METHOD = ("guarantee", "device", "determinism", "seconds", "sample_gradients", 
 _DECISION = ("residual_risk", "current_champion", "next_champion", "rollback_target")
 _SIGN_OFF = ("preparer", "reviewer", "approver", "signature")
 _RECORD = ("supersedes", "keep_until", "lock_sha256")
-_LEFT = ("CKA", "KNN", "PROBE", "PROTO", "RELEARN", "ACTIVATION_DISTANCE", "JS")
-_FORGETTING = ("MIA", "RETAIN_AUC", "UA_GA_GAP", "ULIRA", "LIRA", "RULI", "RMIA", "FORGET_EPS", "KLOM", "SWAP", *_LEFT)
-_ROBUSTNESS = ("FAIRNESS_GAP", "FGSM", "PGD", "AA@")
-
-
-def metric_topic(metric: str) -> str:
-    """The block that a metric belongs to: ``forgetting``, ``robustness`` or ``utility``.
-
-    >>> metric_topic("MIA_AUC"), metric_topic("PGD@0.01"), metric_topic("EO")
-    ('forgetting', 'robustness', 'utility')
-    """
-    if metric.startswith(_FORGETTING):
-        return "forgetting"
-    return "robustness" if metric.startswith(_ROBUSTNESS) else "utility"
 
 
 def build_blocks(found: Lookup, digest: str, strings: Strings) -> list[Block]:
     """All blocks; ``digest`` is the SHA-256 of the audit in canonical form."""
-    makers: tuple[Callable[[Lookup, Strings], Block], ...] = (
+    makers: tuple[Callable[[Lookup, Strings], Block | None], ...] = (
         _request,
         _forget_set,
         _systems,
@@ -49,11 +36,13 @@ def build_blocks(found: Lookup, digest: str, strings: Strings) -> list[Block]:
         _utility,
         _forgetting,
         _robustness,
+        _other,
         _quality,
         _decision,
         _sign_off,
     )
-    return [*(maker(found, strings) for maker in makers), _record(found, digest, strings)]
+    made = (maker(found, strings) for maker in makers)
+    return [*(block for block in made if block is not None), _record(found, digest, strings)]
 
 
 def _request(found: Lookup, strings: Strings) -> Block:
@@ -162,27 +151,33 @@ def _figures(recorder: Recorder, twins: dict[str, Table]) -> list[Figure]:
     return figures
 
 
-def _metric_tables(found: Lookup, topic: str, strings: Strings) -> list[Table]:
-    metrics = [metric for metric in found.metric_names if metric_topic(metric) == topic]
+def _metric_tables(found: Lookup, about: Topic, strings: Strings) -> list[Table]:
+    metrics = [metric for metric in found.metric_names if topic(metric) is about]
     return [tables.metric_table(found, metrics, strings), tables.glossary_table(metrics, strings)] if metrics else []
 
 
 def _utility(found: Lookup, strings: Strings) -> Block:
-    return Recorder(strings).block("utility", tables=_metric_tables(found, "utility", strings))
+    return Recorder(strings).block("utility", tables=_metric_tables(found, Topic.UTILITY, strings))
 
 
 def _forgetting(found: Lookup, strings: Strings) -> Block:
     recorder = Recorder(strings)
     twins = {"losses": curve_data.losses_table(found, strings), "roc": curve_data.roc_table(found, strings)}
     figures = _figures(recorder, twins)
-    return recorder.block("forgetting", figures=figures, tables=_metric_tables(found, "forgetting", strings))
+    return recorder.block("forgetting", figures=figures, tables=_metric_tables(found, Topic.FORGETTING, strings))
 
 
 def _robustness(found: Lookup, strings: Strings) -> Block:
     recorder = Recorder(strings)
     twins = {"layers": curve_data.layers_table(found, strings), "radius": curve_data.radius_table(found, strings)}
     figures = _figures(recorder, twins)
-    return recorder.block("robustness", figures=figures, tables=_metric_tables(found, "robustness", strings))
+    return recorder.block("robustness", figures=figures, tables=_metric_tables(found, Topic.ROBUSTNESS, strings))
+
+
+def _other(found: Lookup, strings: Strings) -> Block | None:
+    """Metrics of no topic above; None where there is none."""
+    listed = _metric_tables(found, Topic.OTHER, strings)
+    return Recorder(strings).block("other", tables=listed) if listed else None
 
 
 def _quality(found: Lookup, strings: Strings) -> Block:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from grmu_audit.auditing import audit_files, measurement
 from grmu_audit.auditing.evidence_files import evidence_files
-from grmu_audit.metrics.catalog.spec import check_level, left_out
+from grmu_audit.metrics.catalog import check_level, not_measured_at
 from grmu_audit.policy import judgement
 from grmu_audit.records import ForgetRecord, ModelRef, Predictions
 from grmu_audit.utils import write_atomic
@@ -108,7 +108,7 @@ def audit(
         seed=seed,
         data_quality=_quality(session, ref),
         record=_record(seed, made, valid_days) | {"level": level, **depth.record},
-        not_measured=(*left_out(level), *depth.not_measured),
+        not_measured=(*not_measured_at(level), *depth.not_measured),
         measured=depth.values,
         training=_training(session, [version for version, _ in tables], baseline is not None),
     )

@@ -12,9 +12,12 @@ from statsmodels.stats.proportion import proportion_confint
 
 from grmu_audit.intervals.combined import estimate, interval
 from grmu_audit.intervals.proportions import proportion
+from grmu_audit.metrics import catalog
+from grmu_audit.metrics.catalog.spec import MetricPlugin, MetricSpec
 from grmu_audit.policy import Policy, evaluate
 from grmu_audit.policy.multiplicity import holm_decides, p_value
 from grmu_audit.records import Audit, DataRecord, Decision, ForgetRecord, Group, MetricValue, ModelRef
+from grmu_audit.utils.plugins import Registry
 
 TODAY = date(2026, 6, 1)
 
@@ -195,6 +198,20 @@ def test_a_rule_on_a_metric_of_a_deeper_level_says_which(made_at, metric, ends):
     found = evaluate(replace(audit(), record={"level": made_at}), policy({"metric": metric, "min": 0.1}), today=TODAY)
     assert found.decision is Decision.INCONCLUSIVE
     assert found.rules[0].reason.rstrip(".").endswith(ends)
+
+
+def test_a_rule_on_a_third_party_metric_of_a_deeper_level_says_which(monkeypatch):
+    plugins = Registry("metric", "grmu_audit.none")
+    spec = MetricSpec("NEW", "t", "s", "h", "f", "s", "n", level="standard")
+    plugins.add("NEW", MetricPlugin(spec, measure=lambda checked: None))
+    monkeypatch.setattr(catalog, "PLUGINS", plugins)
+    reasons = []
+    for made_at in ("quick", "standard", "unknown"):
+        found = evaluate(replace(audit(), record={"level": made_at}), policy({"metric": "NEW", "min": 0.1}), today=TODAY)
+        reasons.append(found.rules[0].reason)
+    shallow, *deep = reasons
+    assert shallow == "Not decided: NEW was not measured: it needs an audit at level standard."
+    assert deep == ["Not decided: NEW was not measured."] * 2
 
 
 def test_allow_incomplete_judges_what_is_there():

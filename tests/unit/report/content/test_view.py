@@ -1,15 +1,16 @@
+import sys
 from dataclasses import replace
 
 import pytest
 from support import audits
 
 from grmu_audit.errors import InputError
-from grmu_audit.metrics.catalog import BUILT_IN
+from grmu_audit.metrics.catalog import BUILT_IN, Level, Topic, topic
+from grmu_audit.metrics.catalog.spec import MetricPlugin, MetricSpec
 from grmu_audit.records import Decision, Group, MetricValue
 from grmu_audit.report import build_view
 from grmu_audit.report.charts.rule_charts import allowed_range
 from grmu_audit.report.charts.svg import draw
-from grmu_audit.report.content.blocks import metric_topic
 from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.content.rules import bound_words, rule_row
 from grmu_audit.report.content.tables import protected, shift_table, splits_table
@@ -17,6 +18,7 @@ from grmu_audit.report.content.view_model import View
 from grmu_audit.report.wording import numbers
 from grmu_audit.report.wording.names import clean
 from grmu_audit.report.wording.strings import load_strings
+from grmu_audit.utils.plugins import Registry
 
 
 def test_the_view_has_exactly_its_documented_fields():
@@ -163,8 +165,56 @@ def test_a_drawing_is_reproducible_titled_and_without_addresses():
 
 
 def test_every_number_of_deeper_levels_stands_with_forgetting_or_robustness() -> None:
-    deeper = [name for name, metric in BUILT_IN.items() if metric.cost.startswith("level")]
+    deeper = [metric for metric in BUILT_IN.values() if metric.level is not Level.QUICK]
     assert len(deeper) > 10
-    assert [name for name in deeper if metric_topic(name) == "utility"] == []
-    assert {metric_topic(name) for name in ("AA@0.03137", "FAIRNESS_GAP_GROUP")} == {"robustness"}
-    assert {metric_topic(name) for name in ("LIRA_AUC", "RULI_AUC", "PROTO", "JS")} == {"forgetting"}
+    assert {metric.topic for metric in deeper} == {Topic.FORGETTING, Topic.ROBUSTNESS}
+    assert {topic(name) for name in ("AA@0.03137", "FAIRNESS_GAP_GROUP", "FGSM@0.004")} == {Topic.ROBUSTNESS}
+    assert {topic(name) for name in ("LIRA_AUC", "RULI_AUC", "PROTO", "JS")} == {Topic.FORGETTING}
+    assert Topic.OTHER not in {metric.topic for metric in BUILT_IN.values()}
+
+
+@pytest.fixture
+def third_party(monkeypatch):
+    """Third-party metrics of these fields, and the blocks of a report that holds a value of each."""
+
+    def blocks(*fields):
+        plugins = Registry("metric", "grmu_audit.none")
+        monkeypatch.setattr(sys.modules["grmu_audit.metrics.catalog"], "PLUGINS", plugins)
+        base = audits.judged(Decision.PASS)
+        values = []
+        for more in fields:
+            spec = MetricSpec(**{"title": "T", "says": "S.", "hides": "H.", "formula": "f", "source": "s", "needs": "n"} | more)
+            plugins.add(spec.name, MetricPlugin(spec, measure=lambda checked: None))
+            values.append(audits.proportion(spec.name, 0.4, 100))
+        view = build_view(replace(base, metrics=(*base.metrics, *values)))
+        return {b["id"]: [row[0].partition("\n")[0] for table in b["tables"] for row in table["rows"]] for b in view["blocks"]}
+
+    return blocks
+
+
+def test_a_third_party_metric_stands_in_the_section_of_its_topic(third_party):
+    # the name begins like an attack's, which is no matter
+    blocks = third_party({"name": "PGD_FREE_LEAK", "topic": "forgetting"}, {"name": "MIA_LIKE_GAP", "topic": Topic.UTILITY})
+    assert "PGD_FREE_LEAK" in blocks["forgetting"]
+    assert "MIA_LIKE_GAP" in blocks["utility"]
+    assert "PGD_FREE_LEAK" not in blocks["robustness"] + blocks["utility"]
+    assert "other" not in blocks
+
+
+def test_a_third_party_metric_without_a_topic_stands_in_a_section_of_its_own(third_party):
+    blocks = third_party({"name": "CARBON"})
+    assert blocks["other"] == ["CARBON", "CARBON"]  # its value, and what it says
+    assert "CARBON" not in blocks["utility"]
+
+
+@pytest.mark.parametrize("more", [{"topic": "robustnes"}, {"level": "deeep"}])
+def test_a_level_or_topic_that_does_not_exist_is_refused(third_party, more):
+    with pytest.raises(InputError, match="did you mean"):
+        third_party({"name": "NEW", **more})
+
+
+def test_a_metric_that_no_catalogue_knows_stands_with_the_other_metrics():
+    base = audits.judged(Decision.PASS)
+    view = build_view(replace(base, metrics=(*base.metrics, audits.proportion("UNKNOWN", 0.4, 100))))
+    (other,) = (block for block in view["blocks"] if block["id"] == "other")
+    assert [row[0] for row in other["tables"][0]["rows"]] == ["UNKNOWN"]
