@@ -1,7 +1,16 @@
-"""Frozen records that cross room borders, with a JSON form where they are stored."""
+"""Frozen records that packages hand to each other, with a JSON form where they are stored."""
 
 from grmu_audit.records.audit import AUDIT_SCHEMA, Audit, NotMeasured
-from grmu_audit.records.data import CheckResult, DataCheckReport, DataRecord, ForgetRecord, GroupCount, dominant_groups
+from grmu_audit.records.data import (
+    SUPPRESSED_BELOW,
+    CheckResult,
+    DataCheckReport,
+    DataRecord,
+    ForgetRecord,
+    GroupCount,
+    dominant_groups,
+    suppressed,
+)
 from grmu_audit.records.lineage import ForgetRequest, ModelRef, Splits
 from grmu_audit.records.metric_value import Group, MetricValue
 from grmu_audit.records.predictions import SPLITS, Predictions
@@ -10,6 +19,7 @@ from grmu_audit.records.verdict import Decision, RuleOutcome, Verdict
 __all__ = [
     "AUDIT_SCHEMA",
     "SPLITS",
+    "SUPPRESSED_BELOW",
     "Audit",
     "CheckResult",
     "DataCheckReport",
@@ -27,4 +37,5 @@ __all__ = [
     "Splits",
     "Verdict",
     "dominant_groups",
+    "suppressed",
 ]

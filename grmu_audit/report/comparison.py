@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from grmu_audit.errors import InputError, IntegrityError
+from grmu_audit.metrics.catalog.wording import NBSP, REPORT_STYLE
 from grmu_audit.records import Audit, Group, MetricValue
 from grmu_audit.report.charts import svg
 from grmu_audit.report.charts.axes import Panel, even, frame
@@ -155,7 +156,7 @@ def _text(versions: Sequence[Compared], tables: Sequence[Table]) -> str:
         rows = [[_one_line(cell) for cell in row] for row in table["rows"]]
         numeric = [False, *([True] * (len(head[0]) - 1))]
         parts.append("\n".join([table["caption"], *aligned(head + rows, numeric)]))
-    return "\n\n".join(parts).replace(numbers.NBSP, " ") + "\n"
+    return "\n\n".join(parts).replace(NBSP, " ") + "\n"
 
 
 def _one_line(cell: str) -> str:
@@ -187,7 +188,7 @@ def _multiple(
 
     def paint(axes: Axes) -> None:
         """All marks of the drawing."""
-        frame(axes, panel, [(tick, numbers.number(tick, unit).replace(".0", "")) for tick in ticks], [])
+        frame(axes, panel, [(tick, REPORT_STYLE.number(tick, unit).replace(".0", "")) for tick in ticks], [])
         for index, (version, value) in enumerate(zip(versions, values, strict=True)):
             y = panel.top + _ROW * (index + 0.5)
             axes.text(0, y + 4, svg.shorten(version.label, 17), color=INK, size=svg.SMALL)
@@ -201,7 +202,7 @@ def _multiple(
 
 
 def _drawable(value: MetricValue | None) -> bool:
-    return value is not None and value.value is not None and not numbers.hidden(value)
+    return value is not None and value.value is not None and not numbers.is_suppressed(value)
 
 
 def _point(axes: Axes, panel: Panel, y: float, value: MetricValue, look: tuple[str, str]) -> None:

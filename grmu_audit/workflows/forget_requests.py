@@ -13,7 +13,6 @@ from grmu_audit.data.forget import (
     class_of_text,
     composition,
     earlier_ids,
-    group_name,
     group_of_text,
     preset_groups,
     read_forget_list,
@@ -226,7 +225,7 @@ def _sidecar(dataset: Dataset, draw: Draw, groups: Sequence[Group], class_: int 
     """How the list was made; a subject is not named."""
     header = dataset.header
     if groups:
-        what = "; ".join(group_name(group, header.class_names, header.attribute_names) for group in groups)
+        what = "; ".join(group.label(header.class_names, header.attribute_names) for group in groups)
     elif class_ is not None:
         what = f"class {header.class_names[class_]}"
     else:

@@ -2,7 +2,7 @@
 
 from grmu_audit.data.forget.check import check_forget_list, earlier_ids
 from grmu_audit.data.forget.forget_list import REQUEST_COLUMNS, ForgetList, read_forget_list
-from grmu_audit.data.forget.groups import composition, group_name, request_groups, reweight_weights, splits
+from grmu_audit.data.forget.groups import composition, request_groups, reweight_weights, splits
 from grmu_audit.data.forget.presets import PRESETS, class_of_text, group_of_text, preset_groups
 from grmu_audit.data.forget.sampling import read_sidecar, sample_count, sample_forget, sidecar_path, write_forget_list
 
@@ -14,7 +14,6 @@ __all__ = [
     "class_of_text",
     "composition",
     "earlier_ids",
-    "group_name",
     "group_of_text",
     "preset_groups",
     "read_forget_list",

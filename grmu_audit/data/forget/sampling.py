@@ -15,7 +15,7 @@ import numpy as np
 
 from grmu_audit.data.forget.check import emptied
 from grmu_audit.data.forget.forget_list import id_defect, refuse
-from grmu_audit.data.forget.groups import group_name, train_counts
+from grmu_audit.data.forget.groups import train_counts
 from grmu_audit.errors import InputError
 from grmu_audit.records import Group
 from grmu_audit.utils import write_atomic
@@ -102,7 +102,7 @@ def _of_group(
     train: pd.DataFrame, group: Group, known: dict[Group, int], class_names: Sequence[str], attribute_names: Sequence[str]
 ) -> list[str]:
     if group not in known:
-        have = "; ".join(f"({g.target}, {g.attribute}) {group_name(g, class_names, attribute_names)}" for g in list(known)[:20])
+        have = "; ".join(f"({g.target}, {g.attribute}) {g.label(class_names, attribute_names)}" for g in list(known)[:20])
         raise InputError(f"no training sample of the group (target {group.target}, attribute {group.attribute}); groups: {have}")
     return [*train.loc[(train["target"] == group.target) & (train["attribute"] == group.attribute), "id"]]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from grmu_audit.records import SUPPRESSED_BELOW
 from grmu_audit.report.charts import svg
 from grmu_audit.report.charts.axes import Panel, Ticks, decades, even, frame, line, mark
 from grmu_audit.report.charts.svg import Drawing
@@ -11,7 +12,6 @@ from grmu_audit.report.content import curve_data
 from grmu_audit.report.content.curve_data import logged_words
 from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.content.series import DOTTED, INK, LINE, MUTED, Series, compared, parts, strokes
-from grmu_audit.report.wording import numbers
 from grmu_audit.report.wording.names import name
 from grmu_audit.report.wording.strings import Strings
 
@@ -166,6 +166,6 @@ def _drawing(
     key: str, height: float, paint: svg.Paint, strings: Strings, legend: tuple[tuple[str, str], ...], more: str = ""
 ) -> Drawing:
     title = strings.text(f"charts.{key}.title")
-    description = strings.text(f"charts.{key}.description", k=numbers.K_ANONYMITY) + more
+    description = strings.text(f"charts.{key}.description", k=SUPPRESSED_BELOW) + more
     identity = f"chart-{key}"
     return Drawing(identity, title, description, svg.draw(identity, height, paint, title=title, description=description), legend)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from grmu_audit.metrics.catalog.wording import REPORT_STYLE, confidence_text
 from grmu_audit.records import Group, GroupCount, MetricValue
 from grmu_audit.report.charts import svg
 from grmu_audit.report.charts.svg import Drawing
@@ -45,7 +46,7 @@ def draw_groups(found: Lookup, strings: Strings) -> Drawing | None:
             for at, (value, one) in enumerate(zip(values, series, strict=True)):
                 _interval_mark(axes, base + 10 + lane * at, value, (one.colour, one.marker), scale)
 
-    title, words = strings.text("charts.groups.title"), numbers.confidence(_confidence(rows))
+    title, words = strings.text("charts.groups.title"), confidence_text(_confidence(rows))
     shown = ", ".join(one.label for one in series)
     description = strings.text("charts.groups.description", count=len(groups), series=shown, confidence=words)
     if len(groups) < len(found.groups):
@@ -122,7 +123,7 @@ def _lowest(found: Lookup, groups: list[Group]) -> list[Group]:
 
 
 def _shown(value: MetricValue | None) -> bool:
-    return value is not None and value.value is not None and not numbers.hidden(value)
+    return value is not None and value.value is not None and not numbers.is_suppressed(value)
 
 
 def _confidence(rows: Sequence[tuple[str, list[MetricValue | None]]]) -> float:
@@ -173,7 +174,7 @@ def _bar(axes: Axes, y: float, share: float | None, colour: str, strings: String
         return
     width = max(room * share, 1.5)
     axes.barh([y], [width], height=10, color=colour)
-    axes.text(width + 6, y + 4, numbers.percent(share), color=INK, size=svg.SMALL)
+    axes.text(width + 6, y + 4, REPORT_STYLE.percent(share), color=INK, size=svg.SMALL)
 
 
 MOST_MIX_GROUPS = 60

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from grmu_audit.records import RuleOutcome
+from grmu_audit.metrics.catalog.wording import REPORT_STYLE
+from grmu_audit.records import RuleOutcome, suppressed
 from grmu_audit.report.charts import svg
 from grmu_audit.report.charts.svg import Drawing
 from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.content.rules import state_of, worst_first
 from grmu_audit.report.content.series import ALLOWED, BREACH, INK, LINE, MUTED, PASS, SURFACE, UNDECIDED
-from grmu_audit.report.wording import numbers
 from grmu_audit.report.wording.names import metric_words, name
 from grmu_audit.report.wording.strings import Strings
 
@@ -69,13 +69,13 @@ def draw_rules(found: Lookup, strings: Strings) -> Drawing | None:
 
 def bullet(rule: RuleOutcome, strings: Strings) -> Bullet:
     """One rule as numbers for its row."""
-    small = rule.n is not None and numbers.suppressed(rule.n)
+    small = rule.n is not None and suppressed(rule.n)
     observed, interval = (None, None) if small else (rule.observed, rule.interval)
     unit, change = metric_words(rule.metric).unit, rule.compare != "absolute"
     allowed = allowed_range(rule.bound)
     finite = [edge for edge in allowed if abs(edge) != float("inf")]
-    edges = tuple((edge, numbers.number(edge, unit, signed=change)) for edge in finite)
-    words = strings.text("charts.no_value") if observed is None else numbers.number(observed, unit, signed=change)
+    edges = tuple((edge, REPORT_STYLE.number(edge, unit, signed=change)) for edge in finite)
+    words = strings.text("charts.no_value") if observed is None else REPORT_STYLE.number(observed, unit, signed=change)
     points = [*finite, *(interval or ()), *([] if observed is None else [observed])]
     return Bullet(name(rule.id), words, state_of(rule), observed, interval, allowed, edges, _scale(points, change))
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from grmu_audit.metrics.catalog import Topic, topic
-from grmu_audit.records import Audit
+from grmu_audit.metrics.catalog.wording import REPORT_STYLE, confidence_text
+from grmu_audit.records import SUPPRESSED_BELOW, Audit
 from grmu_audit.report.content import curve_data, tables
 from grmu_audit.report.content.fact_lists import Recorder, model_card
 from grmu_audit.report.content.lookup import Lookup, model_label
@@ -55,12 +56,12 @@ def _request(found: Lookup, strings: Strings) -> Block:
 
 def _forget_set(found: Lookup, strings: Strings) -> Block:
     recorder, forget = Recorder(strings), found.audit.forget
-    recorder.add("rows", numbers.people(forget.count))
+    recorder.add("rows", numbers.count_text(forget.count))
     recorder.add("digest", forget.digest)
     recorder.facts[-1:] = [{**recorder.facts[-1], "kind": "code"}] if forget.digest else recorder.facts[-1:]
     recorder.add("dominant_groups", found.group_names(forget.dominant_groups))
     recorder.add_from(forget.request, _FORGET)
-    note = strings.text("suppression_note", k=numbers.K_ANONYMITY)
+    note = strings.text("suppression_note", k=SUPPRESSED_BELOW)
     figures = _figures(recorder, {"composition": tables.composition_table(found, strings)})
     return recorder.block("forget_set", figures=figures, notes=[note])
 
@@ -101,15 +102,15 @@ def _data(found: Lookup, strings: Strings) -> Block:
     recorder.add("classes", list(data.class_names))
     recorder.add("attributes", list(data.attribute_names))
     recorder.add("attribute_provenance", data.attribute_provenance)
-    recorder.add("excluded", numbers.people(data.excluded))
+    recorder.add("excluded", numbers.count_text(data.excluded))
     recorder.add("special_category", found.audit.record.get("special_category"))
-    left_out = strings.text("people_left_out", count=numbers.people(data.excluded)) if data.excluded else ""
+    left_out = strings.text("people_left_out", count=numbers.count_text(data.excluded)) if data.excluded else ""
     return recorder.block("data", tables=[tables.splits_table(found, strings)], notes=[left_out])
 
 
 def _split_sizes(found: Lookup, strings: Strings) -> dict[str, str]:
     hidden = strings.text("hidden_complement")
-    return {part: found.people(part, count, hidden) for part, count in found.audit.data.splits.items()}
+    return {part: found.count_text(part, count, hidden) for part, count in found.audit.data.splits.items()}
 
 
 def _method(found: Lookup, strings: Strings) -> Block:
@@ -140,7 +141,7 @@ def _cost(found: Lookup, strings: Strings) -> str | None:
     for model in found.audit.references:
         theirs = model.config.get("sample_gradients")
         if isinstance(own, int | float) and isinstance(theirs, int | float) and theirs > 0:
-            return strings.text("cost_text", share=numbers.percent(own / theirs), reference=model_label(model))
+            return strings.text("cost_text", share=REPORT_STYLE.percent(own / theirs), reference=model_label(model))
     return None
 
 
@@ -198,10 +199,10 @@ def _decision(found: Lookup, strings: Strings) -> Block:
     recorder, verdict = Recorder(strings), found.audit.verdict
     recorder.add("policy", verdict.policy if verdict else None)
     recorder.add("policy_sha256", verdict.policy_sha256 if verdict else None)
-    recorder.add("confidence", numbers.confidence(verdict.confidence) if verdict else None)
+    recorder.add("confidence", confidence_text(verdict.confidence) if verdict else None)
     recorder.add("multiplicity", verdict.multiplicity if verdict else None)
     recorder.add("minimum_group_size", verdict.minimum_group_size if verdict else None)
-    recorder.add("waivers", [clean(numbers.plain(waiver)) for waiver in verdict.waivers] if verdict else None)
+    recorder.add("waivers", [clean(numbers.value_text(waiver)) for waiver in verdict.waivers] if verdict else None)
     recorder.add_from({**found.audit.record, **_picked(found.after, _DECISION)}, _DECISION)
     return recorder.block("decision")
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
+from grmu_audit.metrics.catalog.wording import REPORT_STYLE
 from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.content.series import compared, parts
 from grmu_audit.report.content.view_model import Column, Table
-from grmu_audit.report.wording import numbers
 from grmu_audit.report.wording.names import name
 from grmu_audit.report.wording.strings import Strings
 
@@ -168,7 +168,9 @@ def losses_table(found: Lookup, strings: Strings) -> Table:
         item = held[version.name]
         for index, edge in enumerate(item.edges[1:], start=1):
             cells = [item.shares[part.name][index] if part.name in item.shares else None for part in parts(strings)]
-            rows.append([version.label, f"{edge:.3g}", *(_NONE if cell is None else numbers.percent(cell) for cell in cells)])
+            rows.append(
+                [version.label, f"{edge:.3g}", *(_NONE if cell is None else REPORT_STYLE.percent(cell) for cell in cells)]
+            )
     titles = [strings.text("columns.version"), strings.text("columns.loss_up_to"), *(part.label for part in parts(strings))]
     return _table("losses", titles, rows, strings)
 
@@ -179,10 +181,10 @@ def roc_table(found: Lookup, strings: Strings) -> Table:
     for version in compared(found, strings, held):
         curve = held[version.name]
         for rate, true, why in curve.operating:
-            cell = numbers.percent(true) if true is not None else f"{_NONE} ({name(why)})"
-            rows.append([version.label, strings.text("charts.roc.operating"), numbers.percent(rate), cell])
+            cell = REPORT_STYLE.percent(true) if true is not None else f"{_NONE} ({name(why)})"
+            rows.append([version.label, strings.text("charts.roc.operating"), REPORT_STYLE.percent(rate), cell])
         for rate, true in curve.points[1:]:
-            rows.append([version.label, strings.text("charts.roc.point"), numbers.percent(rate), numbers.percent(true)])
+            rows.append([version.label, strings.text("charts.roc.point"), REPORT_STYLE.percent(rate), REPORT_STYLE.percent(true)])
     return _table("roc", [strings.text(f"columns.{key}") for key in ("version", "kind", "false_alarms", "found")], rows, strings)
 
 
@@ -221,7 +223,7 @@ def radius_table(found: Lookup, strings: Strings) -> Table:
     for attack, lines in sorted(held.items()):
         for radius in sorted({x for points in lines.values() for x, _ in points}):
             cells = [dict(lines.get(version.name, [])).get(radius) for version in versions]
-            shown = [_NONE if cell is None else numbers.percent(cell) for cell in cells]
+            shown = [_NONE if cell is None else REPORT_STYLE.percent(cell) for cell in cells]
             rows.append([attack, f"{radius:.4g}", *shown])
     titles = [strings.text("columns.attack"), strings.text("columns.radius"), *(version.label for version in versions)]
     return _table("radius", titles, rows, strings)

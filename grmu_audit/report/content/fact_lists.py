@@ -8,7 +8,7 @@ from typing import Any
 from grmu_audit.records import ModelRef
 from grmu_audit.report.content.view_model import Block, Card, Fact
 from grmu_audit.report.wording.names import clean, name
-from grmu_audit.report.wording.numbers import plain
+from grmu_audit.report.wording.numbers import value_text
 from grmu_audit.report.wording.strings import Strings
 
 _CODE_ENDINGS = ("sha256", "digest", "_id", "data_manifest", "report_id")
@@ -17,7 +17,7 @@ _SECRET = frozenset({"ids", "id", "key", "hmac_key", "token", "password", "subje
 
 def fact(label: str, value: object, kind: str = "text") -> Fact:
     """One fact, cleaned."""
-    return Fact(label=name(label), value=clean(plain(value)), kind=kind)
+    return Fact(label=name(label), value=clean(value_text(value)), kind=kind)
 
 
 def kind_of(key: str) -> str:

@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from grmu_audit.records import Group, GroupCount, MetricValue
+from grmu_audit.metrics.catalog.wording import REPORT_STYLE, confidence_text
+from grmu_audit.records import Group, GroupCount, MetricValue, suppressed
 from grmu_audit.report.content.lookup import BASELINE, CANDIDATE, Lookup
 from grmu_audit.report.content.rules import direction_words
 from grmu_audit.report.content.view_model import Column, RuleRow, Table
@@ -30,7 +31,7 @@ def protected(counts: Sequence[int]) -> list[bool]:
     >>> protected([41, 3, 0, 9])
     [False, True, False, True]
     """
-    hide = [numbers.suppressed(count) for count in counts]
+    hide = [suppressed(count) for count in counts]
     if sum(hide) == 1:
         others = [i for i, count in enumerate(counts) if count > 0 and not hide[i]]
         if others:
@@ -48,14 +49,14 @@ def count_cells(counts: Sequence[int], hide: Sequence[bool], strings: Strings) -
     """Counts as text, hidden cells by their reason."""
     concealed = strings.text("hidden_complement")
     return [
-        numbers.people(count) if not secret or numbers.suppressed(count) else concealed
+        numbers.count_text(count) if not secret or suppressed(count) else concealed
         for count, secret in zip(counts, hide, strict=True)
     ]
 
 
 def share(part: int, whole: int) -> str:
     """Part of a whole as per cent; of nothing, none."""
-    return numbers.percent(part / whole if whole else 0.0)
+    return REPORT_STYLE.percent(part / whole if whole else 0.0)
 
 
 def with_interval(value: MetricValue | None) -> str:
@@ -113,13 +114,11 @@ def metric_table(found: Lookup, metrics: Sequence[str], strings: Strings) -> Tab
         label = (
             name(metric) + (f"\n{words.title}" if words.title != name(metric) else "") + why + _incomplete(after, found, strings)
         )
-        size = found.people(words.part, after.n, strings.text("hidden_complement")) if after else ABSENT
+        size = found.count_text(words.part, after.n, strings.text("hidden_complement")) if after else ABSENT
         rows.append([label, *cells, size])
     columns = [_column(strings, "metric"), *_subject_columns(found, strings), _column(strings, "samples", "number")]
     columns[-1]["title"] = strings.text("rules.n")
-    caption = strings.text(
-        "tables.metrics", numbers.confidence(found.audit.metrics[0].confidence if found.audit.metrics else 0.95)
-    )
+    caption = strings.text("tables.metrics", confidence_text(found.audit.metrics[0].confidence if found.audit.metrics else 0.95))
     return _without_absent(Table(caption=caption, columns=columns, rows=rows))
 
 
@@ -201,8 +200,8 @@ def shift_table(found: Lookup, strings: Strings) -> Table:
     rows = []
     for row in group_shift(found):
         absent = strings.text("hidden_complement") if row.concealed else "–"
-        shares = ["–" if row.before is None else numbers.percent(row.before)]
-        shares.append(absent if row.after is None else numbers.percent(row.after))
+        shares = ["–" if row.before is None else REPORT_STYLE.percent(row.before)]
+        shares.append(absent if row.after is None else REPORT_STYLE.percent(row.after))
         rows.append([row.name, *shares, absent if row.weight is None else f"{row.weight:.3g}"])
     columns = [_column(strings, "group")]
     columns += [_column(strings, key, "number") for key in ("share_before", "share_after", "weight")]
@@ -242,7 +241,7 @@ def _without_absent(table: Table) -> Table:
 
 
 def _samples(value: MetricValue | None) -> str:
-    return ABSENT if value is None else numbers.people(value.n)
+    return ABSENT if value is None else numbers.count_text(value.n)
 
 
 def _incomplete(value: MetricValue | None, found: Lookup, strings: Strings) -> str:

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from grmu_audit.records import Audit, Decision, MetricValue, RuleOutcome
+from grmu_audit.metrics.catalog.wording import confidence_text
+from grmu_audit.records import SUPPRESSED_BELOW, Audit, Decision, MetricValue, RuleOutcome, suppressed
 from grmu_audit.report.content import tables
 from grmu_audit.report.content.blocks import audit_digest, build_blocks, report_id
 from grmu_audit.report.content.branding import no_branding
@@ -90,7 +91,7 @@ def data_phrase(audit: Audit, strings: Strings) -> str:
     """The data and its size: "PhotoDigits (n = 497 test samples)"."""
     data = audit.data
     label = name(data.name) or f"sha256:{name(data.manifest_sha256)[:12]}"
-    return strings.text("data_phrase", name=label, n=numbers.people(int(data.splits.get("test", 0))))
+    return strings.text("data_phrase", name=label, n=numbers.count_text(int(data.splits.get("test", 0))))
 
 
 def counted_rules(audit: Audit) -> dict[str, int]:
@@ -148,7 +149,7 @@ def _rules_intro(audit: Audit, strings: Strings) -> str:
         return strings.text("rules.empty")
     verdict = audit.verdict
     jointly = strings.get(f"rules.joint.{verdict.multiplicity}", f" ({name(verdict.multiplicity)})")
-    return strings.text("rules.intro", confidence=numbers.confidence(verdict.confidence), jointly=jointly)
+    return strings.text("rules.intro", confidence=confidence_text(verdict.confidence), jointly=jointly)
 
 
 def _summary(found: Lookup, strings: Strings) -> list[Fact]:
@@ -177,8 +178,8 @@ def _asked(found: Lookup, strings: Strings) -> str:
     audit = found.audit
     if audit.forget.count == 0:
         return strings.text("asked_none")
-    few = numbers.suppressed(audit.forget.count)
-    count = strings.text("fewer", k=numbers.K_ANONYMITY) if few else numbers.people(audit.forget.count)
+    few = suppressed(audit.forget.count)
+    count = strings.text("fewer", k=SUPPRESSED_BELOW) if few else numbers.count_text(audit.forget.count)
     values = {"model": model_label(audit.baseline or audit.subject), "count": count}
     groups = found.group_names(audit.forget.dominant_groups)
     if not groups:

@@ -140,7 +140,7 @@ def _metadata(found: Lookup, view: View) -> dict[str, Any]:
 
 
 def _shown(value: MetricValue) -> bool:
-    return value.subject == CANDIDATE and value.group is None and value.value is not None and not numbers.hidden(value)
+    return value.subject == CANDIDATE and value.group is None and value.value is not None and not numbers.is_suppressed(value)
 
 
 def _metric(value: MetricValue) -> dict[str, Any]:
