@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from grmu_audit.metrics.catalog.wording import REPORT_STYLE, confidence_text
 from grmu_audit.records import Group, GroupCount, MetricValue
 from grmu_audit.report.charts import svg
-from grmu_audit.report.charts.svg import Drawing
+from grmu_audit.report.charts.svg import Caption, Drawing, make_drawing
 from grmu_audit.report.content.lookup import CANDIDATE, Lookup
-from grmu_audit.report.content.series import AFTER, BEFORE, INK, LINE, MUTED, SURFACE, compared
-from grmu_audit.report.content.tables import group_shift, protected
+from grmu_audit.report.content.series import AFTER, BEFORE, INK, LINE, MUTED, SURFACE, version_series
+from grmu_audit.report.content.tables import group_shift, suppressed_cells
 from grmu_audit.report.wording import numbers
-from grmu_audit.report.wording.names import name
+from grmu_audit.report.wording.names import safe_name
 from grmu_audit.report.wording.strings import Strings
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def draw_groups(found: Lookup, strings: Strings) -> Drawing | None:
     if not groups:
         return None
     known = {value.subject for value in found.audit.metrics if value.name == "accuracy"}
-    series = compared(found, strings, known)
+    series = version_series(found, strings, known)
     lane, top = 11.0, 30.0
     step = 24 + lane * len(series) + 6
     height = top + step * len(groups)
@@ -51,9 +51,8 @@ def draw_groups(found: Lookup, strings: Strings) -> Drawing | None:
     description = strings.text("charts.groups.description", count=len(groups), series=shown, confidence=words)
     if len(groups) < len(found.groups):
         description += " " + strings.text("charts.lowest", shown=len(groups), count=len(found.groups))
-    drawn = svg.draw("chart-groups", height, paint, title=title, description=description)
     legend = tuple((one.kind, one.label) for one in series)
-    return Drawing("chart-groups", title, description, drawn, legend)
+    return make_drawing("chart-groups", height, paint, Caption(title, description), legend)
 
 
 def draw_composition(found: Lookup, strings: Strings) -> Drawing | None:
@@ -78,9 +77,8 @@ def draw_composition(found: Lookup, strings: Strings) -> Drawing | None:
     title, description = strings.text("charts.composition.title"), strings.text("charts.composition.description")
     if len(rows) < len(counts):
         description += " " + strings.text("charts.largest", shown=len(rows), count=len(counts))
-    drawn = svg.draw("chart-composition", height, paint, title=title, description=description)
     legend = (("before bar", strings.text("charts.training_set")), ("after bar", strings.text("charts.forget_set")))
-    return Drawing("chart-composition", title, description, drawn, legend)
+    return make_drawing("chart-composition", height, paint, Caption(title, description), legend)
 
 
 def draw_shift(found: Lookup, strings: Strings) -> Drawing | None:
@@ -107,9 +105,8 @@ def draw_shift(found: Lookup, strings: Strings) -> Drawing | None:
     title, description = strings.text("charts.shift.title"), strings.text("charts.shift.description")
     if len(rows) < len(known):
         description += " " + strings.text("charts.largest", shown=len(rows), count=len(known))
-    drawn = svg.draw("chart-shift", height, paint, title=title, description=description)
     legend = (("before bar", strings.text("columns.share_before")), ("after bar", strings.text("columns.share_after")))
-    return Drawing("chart-shift", title, description, drawn, legend)
+    return make_drawing("chart-shift", height, paint, Caption(title, description), legend)
 
 
 def _lowest(found: Lookup, groups: list[Group]) -> list[Group]:
@@ -164,7 +161,10 @@ def _interval_mark(axes: Axes, y: float, value: MetricValue | None, look: tuple[
 def _shares(counts: Sequence[int]) -> list[float | None]:
     """Share of each cell in its column; None where it must not be shown."""
     total = sum(counts)
-    return [None if secret else count / total if total else 0.0 for count, secret in zip(counts, protected(counts), strict=True)]
+    return [
+        None if secret else count / total if total else 0.0
+        for count, secret in zip(counts, suppressed_cells(counts), strict=True)
+    ]
 
 
 def _bar(axes: Axes, y: float, share: float | None, colour: str, strings: Strings) -> None:
@@ -205,12 +205,12 @@ def group_mix_svg(groups: Sequence[GroupCount], title: str) -> str:
 
     def paint(axes: Axes) -> None:
         """All marks of the drawing."""
-        axes.text(0, 14, svg.shorten(name(title) + more, 52), color=INK, weight="bold")
+        axes.text(0, 14, svg.shorten(safe_name(title) + more, 52), color=INK, weight="bold")
         legend = "grey: training set, orange: what stays, right: REWEIGHT weight" if forgetting else "share of the training set"
         axes.text(0, 29, legend, color=MUTED, size=svg.SMALL)
         for index, row in enumerate(shown):
             base = top + step * index + 12
-            axes.text(0, base, svg.shorten(name(row.name), 46), color=INK, size=svg.SMALL)
+            axes.text(0, base, svg.shorten(safe_name(row.name), 46), color=INK, size=svg.SMALL)
             if forgetting:
                 weight = f"× {row.train / row.retain:.2f}" if row.retain else "none left" if row.train else "no samples"
                 axes.text(svg.WIDTH, base, weight, color=INK, ha="right", size=svg.SMALL)
@@ -218,7 +218,7 @@ def group_mix_svg(groups: Sequence[GroupCount], title: str) -> str:
             if forgetting:
                 _mix_bar(axes, base + 20, row.retain / retain if retain else 0.0, AFTER)
 
-    drawn = svg.draw("group-mix", top + step * len(shown) + 8, paint, title=name(title), description=described)
+    drawn = svg.draw("group-mix", top + step * len(shown) + 8, paint, title=safe_name(title), description=described)
     end = drawn.index("</desc>") + len("</desc>")
     return drawn[:end] + _STYLE + drawn[end:] + "\n"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from grmu_audit.records import Audit, Group, MetricValue, ModelRef, suppressed
 from grmu_audit.report.wording import numbers
-from grmu_audit.report.wording.names import name as clean_name
+from grmu_audit.report.wording.names import safe_name
 
 CANDIDATE, BASELINE = "candidate", "baseline"
 
@@ -73,7 +73,7 @@ class Lookup:
     def group_name(self, group: Group) -> str:
         """A group's name in words, as recorded or put together from class and attribute."""
         data = self.audit.data
-        return clean_name(self.names.get(group, "")) or clean_name(group.label(data.class_names, data.attribute_names))
+        return safe_name(self.names.get(group, "")) or safe_name(group.label(data.class_names, data.attribute_names))
 
     def group_names(self, groups: tuple[Group, ...]) -> str:
         """Several groups, joined; the first few when there are many."""
@@ -89,7 +89,7 @@ class Lookup:
 
 def model_label(model: ModelRef) -> str:
     """``name/version``, cleaned."""
-    return clean_name(model.label)
+    return safe_name(model.label)
 
 
 def _reference_order(subject: str) -> int:

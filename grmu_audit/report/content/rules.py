@@ -7,7 +7,7 @@ from grmu_audit.records import SUPPRESSED_BELOW, Decision, RuleOutcome, suppress
 from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.content.sentences import rule_sentence
 from grmu_audit.report.content.view_model import RuleRow
-from grmu_audit.report.wording.names import MetricWords, clean, metric_words, name
+from grmu_audit.report.wording.names import MetricWords, metric_words, safe_name, safe_sentence
 from grmu_audit.report.wording.strings import Strings
 
 _ORDER = {Decision.BREACH: 0, Decision.INCONCLUSIVE: 1, Decision.PASS: 4}
@@ -41,8 +41,8 @@ def rule_row(rule: RuleOutcome, found: Lookup, strings: Strings) -> RuleRow:
     change = rule.compare != "absolute"
     group = f" · {found.group_name(rule.group)}" if rule.group is not None else ""
     return RuleRow(
-        id=name(rule.id),
-        metric=f"{name(rule.metric)}{group}",
+        id=safe_name(rule.id),
+        metric=f"{safe_name(rule.metric)}{group}",
         title=words.title,
         says=words.says,
         hides=words.hides,
@@ -54,9 +54,9 @@ def rule_row(rule: RuleOutcome, found: Lookup, strings: Strings) -> RuleRow:
         interval="" if _small(rule) else REPORT_STYLE.interval(rule.interval, words.unit, signed=change),
         bound=bound_words(rule, words.unit, strings),
         plain=rule_sentence(rule, found, strings),
-        reason=clean(rule.reason),
-        needed=clean(rule.needed or ""),
-        why=clean(rule.why),
+        reason=safe_sentence(rule.reason),
+        needed=safe_sentence(rule.needed or ""),
+        why=safe_sentence(rule.why),
         n=strings.text("not_recorded")
         if rule.n is None
         else found.count_text(words.part, rule.n, strings.text("hidden_complement")),
@@ -72,7 +72,7 @@ def _samples(rule: RuleOutcome, part: str, found: Lookup, strings: Strings) -> s
 def bound_words(rule: RuleOutcome, unit: str, strings: Strings) -> str:
     """The allowed range in words, such as "at most 25.0 %"; several bounds are joined by "and"."""
     parts = [strings.text(f"bounds.{kind}", *REPORT_STYLE.bound(kind, bound, unit)) for kind, bound in rule.bound.items()]
-    compared = strings.get(f"compares.{rule.compare}", name(rule.compare))
+    compared = strings.get(f"compares.{rule.compare}", safe_name(rule.compare))
     return " ".join(part for part in (" and ".join(parts), compared) if part)
 
 

@@ -9,7 +9,7 @@ from grmu_audit.metrics.catalog.wording import REPORT_STYLE
 from grmu_audit.records import SUPPRESSED_BELOW, Decision, Group, RuleOutcome, suppressed
 from grmu_audit.report.content.lookup import BASELINE, CANDIDATE, Lookup
 from grmu_audit.report.wording import numbers
-from grmu_audit.report.wording.names import clean, metric_words, name
+from grmu_audit.report.wording.names import metric_words, safe_name, safe_sentence
 from grmu_audit.report.wording.strings import Strings
 
 _MOMENT = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d")
@@ -52,7 +52,7 @@ def sentence(text: str) -> str:
     >>> sentence("GA is undefined: no sample")
     'GA is undefined: no sample.'
     """
-    line = clean(text)
+    line = safe_sentence(text)
     line = line[:1].upper() + line[1:]
     return line if not line or line[-1] in ".!?…)" else f"{line}."
 
@@ -62,7 +62,7 @@ def metric_phrase(metric: str, strings: Strings) -> str:
     return strings.get(f"plain.names.{metric}", "") or metric_words(metric).title
 
 
-def effect(found: Lookup, strings: Strings) -> str:
+def effect_on_groups(found: Lookup, strings: Strings) -> str:
     """Accuracy of everybody before and after, and the group whose accuracy fell most; empty without a version before."""
     parts = []
     before, after = found.value("TA", BASELINE), found.value("TA", CANDIDATE)
@@ -77,13 +77,13 @@ def effect(found: Lookup, strings: Strings) -> str:
     return " ".join(parts)
 
 
-def moment(value: object) -> str:
+def short_time(value: object) -> str:
     """A recorded time in UTC to the minute; anything else as it is.
 
-    >>> moment("2026-03-04T05:06:07+01:00"), moment("spring")
+    >>> short_time("2026-03-04T05:06:07+01:00"), short_time("spring")
     ('2026-03-04 04:06 UTC', 'spring')
     """
-    text = name(numbers.value_text(value))
+    text = safe_name(numbers.value_text(value))
     if not _MOMENT.match(text):
         return text
     try:

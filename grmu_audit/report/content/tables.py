@@ -12,7 +12,7 @@ from grmu_audit.report.content.lookup import BASELINE, CANDIDATE, Lookup
 from grmu_audit.report.content.rules import direction_words
 from grmu_audit.report.content.view_model import Column, RuleRow, Table
 from grmu_audit.report.wording import numbers
-from grmu_audit.report.wording.names import clean, metric_words, name
+from grmu_audit.report.wording.names import metric_words, safe_name, safe_sentence
 from grmu_audit.report.wording.strings import Strings
 
 SHOWN_REFERENCES = 2
@@ -23,12 +23,12 @@ MOST_OPEN = 16
 """Rows of a table that stands open; a longer one is opened by the reader."""
 
 
-def protected(counts: Sequence[int]) -> list[bool]:
+def suppressed_cells(counts: Sequence[int]) -> list[bool]:
     """Which cells of a column of counts must not be shown.
 
     Every cell with fewer than k people; and where that is one cell alone, which its total would give away, the next smallest too.
 
-    >>> protected([41, 3, 0, 9])
+    >>> suppressed_cells([41, 3, 0, 9])
     [False, True, False, True]
     """
     hide = [suppressed(count) for count in counts]
@@ -42,7 +42,7 @@ def protected(counts: Sequence[int]) -> list[bool]:
 def hidden_groups(found: Lookup) -> set[Group]:
     """Groups whose forget count must not be shown, nor anything that it could be worked out from."""
     counts = found.audit.data.groups
-    return {count.group for count, hide in zip(counts, protected([c.forget for c in counts]), strict=True) if hide}
+    return {count.group for count, hide in zip(counts, suppressed_cells([c.forget for c in counts]), strict=True) if hide}
 
 
 def count_cells(counts: Sequence[int], hide: Sequence[bool], strings: Strings) -> list[str]:
@@ -63,7 +63,7 @@ def with_interval(value: MetricValue | None) -> str:
     """Estimate and, on a second line, its interval."""
     if value is None:
         return ABSENT
-    return "\n".join(part for part in (clean(numbers.estimate(value)), numbers.interval_of(value)) if part)
+    return "\n".join(part for part in (safe_sentence(numbers.estimate(value)), numbers.interval_of(value)) if part)
 
 
 def group_table(found: Lookup, strings: Strings) -> Table:
@@ -110,10 +110,9 @@ def metric_table(found: Lookup, metrics: Sequence[str], strings: Strings) -> Tab
         values = [found.value(metric, subject) for subject in subjects]
         after = values[-2]
         words = metric_words(metric)
-        why, cells = _told_once([with_interval(value) for value in values])
-        label = (
-            name(metric) + (f"\n{words.title}" if words.title != name(metric) else "") + why + _incomplete(after, found, strings)
-        )
+        why, cells = repeated_once([with_interval(value) for value in values])
+        title = f"\n{words.title}" if words.title != safe_name(metric) else ""
+        label = f"{safe_name(metric)}{title}{why}{_incomplete(after, found, strings)}"
         size = found.count_text(words.part, after.n, strings.text("hidden_complement")) if after else ABSENT
         rows.append([label, *cells, size])
     columns = [_column(strings, "metric"), *_subject_columns(found, strings), _column(strings, "samples", "number")]
@@ -122,14 +121,14 @@ def metric_table(found: Lookup, metrics: Sequence[str], strings: Strings) -> Tab
     return _without_absent(Table(caption=caption, columns=columns, rows=rows))
 
 
-def _told_once(cells: list[str]) -> tuple[str, list[str]]:
+def repeated_once(cells: list[str]) -> tuple[str, list[str]]:
     r"""A reason that all cells without a number share, as a line for the row's name, and the cells without it.
 
     A column of numbers is too narrow for a sentence.
 
-    >>> _told_once(["50 %", "undefined: too few", "undefined: too few"])
+    >>> repeated_once(["50 %", "undefined: too few", "undefined: too few"])
     ('\nundefined: too few', ['50 %', 'undefined', 'undefined'])
-    >>> _told_once(["undefined: too few", "undefined: none at all"])
+    >>> repeated_once(["undefined: too few", "undefined: none at all"])
     ('', ['undefined: too few', 'undefined: none at all'])
     """
     reasons = {cell for cell in cells if ": " in cell}
@@ -144,7 +143,7 @@ def glossary_table(metrics: Sequence[str], strings: Strings) -> Table:
     for metric in metrics:
         words = metric_words(metric)
         if words.says:
-            rows.append([name(metric), words.says, direction_words(words, strings), words.hides])
+            rows.append([safe_name(metric), words.says, direction_words(words, strings), words.hides])
     columns = [_column(strings, key) for key in ("metric", "says", "good", "hides")]
     return Table(caption=strings.text("tables.glossary"), columns=columns, rows=rows, folded=True)
 
@@ -156,11 +155,11 @@ def quality_table(found: Lookup, strings: Strings) -> Table:
     hidden = strings.text("hidden_complement")
     for check in report.results if report else ():
         result = "passed" if check.passed else "not_evaluated" if not check.evaluated else _failed(check.severity)
-        observed = clean(check.observed) or "–"
+        observed = safe_sentence(check.observed) or "–"
         observed = observed if found.counts_tell(check.part) else hidden
         if not check.passed and check.advice:
-            observed += f"\n{clean(check.advice)}"
-        rows.append([clean(check.expectation), name(check.part), strings.text(f"quality.{result}"), observed])
+            observed += f"\n{safe_sentence(check.advice)}"
+        rows.append([safe_sentence(check.expectation), safe_name(check.part), strings.text(f"quality.{result}"), observed])
     columns = [_column(strings, key) for key in ("check", "part", "result", "observed")]
     unmet = any(not check.passed for check in report.results) if report else False
     return Table(caption=strings.text("quality.table"), columns=columns, rows=rows, folded=len(rows) > MOST_OPEN and not unmet)
@@ -188,7 +187,7 @@ def group_shift(found: Lookup) -> list[Shift]:
     rows = []
     for entry in report.group_shift if report else ():
         group = _group_of(entry)
-        label = found.group_name(group) if group is not None else name(entry.get("name", "?"))
+        label = found.group_name(group) if group is not None else safe_name(entry.get("name", "?"))
         before, after, weight = (_finite(entry.get(key)) for key in ("share_before", "share_after", "weight"))
         concealed = group is None or group in secret
         rows.append(Shift(label, before, None if concealed else after, None if concealed else weight, concealed))
@@ -251,14 +250,14 @@ def _incomplete(value: MetricValue | None, found: Lookup, strings: Strings) -> s
 
 
 def _count_and_share(counts: Sequence[int], strings: Strings) -> tuple[list[str], list[str]]:
-    hide, total = protected(counts), sum(counts)
+    hide, total = suppressed_cells(counts), sum(counts)
     shares = ["–" if secret else share(count, total) for count, secret in zip(counts, hide, strict=True)]
     return count_cells(counts, hide, strings), shares
 
 
 def _part_cells(counts: Sequence[GroupCount], part: str, secret: set[Group], strings: Strings) -> list[str]:
     values = [int(getattr(count, part)) for count in counts]
-    hide = protected(values)
+    hide = suppressed_cells(values)
     if part in ("retain", "forget"):
         hide = [flag or count.group in secret for flag, count in zip(hide, counts, strict=True)]
     return count_cells(values, hide, strings)

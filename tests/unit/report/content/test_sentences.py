@@ -6,7 +6,7 @@ from support import audits
 from grmu_audit.records import CheckResult, DataCheckReport, Decision, NotMeasured
 from grmu_audit.report import build_view
 from grmu_audit.report.content.lookup import Lookup
-from grmu_audit.report.content.sentences import moment, rule_sentence
+from grmu_audit.report.content.sentences import rule_sentence, short_time
 from grmu_audit.report.wording.strings import load_strings
 
 
@@ -88,10 +88,10 @@ def test_what_was_not_measured_is_said_once():
 
 
 def test_times_are_told_in_utc_whatever_their_zone():
-    assert moment("2026-03-04T05:06:07Z") == "2026-03-04 05:06 UTC"
-    assert moment("2026-03-04T00:30:00+05:45") == "2026-03-03 18:45 UTC"
-    assert moment("2026-03-04T99:99") == "2026-03-04T99:99"
-    assert moment(None) == "not recorded"
+    assert short_time("2026-03-04T05:06:07Z") == "2026-03-04 05:06 UTC"
+    assert short_time("2026-03-04T00:30:00+05:45") == "2026-03-03 18:45 UTC"
+    assert short_time("2026-03-04T99:99") == "2026-03-04T99:99"
+    assert short_time(None) == "not recorded"
 
 
 def test_a_change_of_a_metric_that_is_no_fraction_is_never_called_the_same():

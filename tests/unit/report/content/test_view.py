@@ -13,10 +13,10 @@ from grmu_audit.report.charts.rule_charts import allowed_range
 from grmu_audit.report.charts.svg import draw
 from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.content.rules import bound_words, rule_row
-from grmu_audit.report.content.tables import protected, shift_table, splits_table
+from grmu_audit.report.content.tables import shift_table, splits_table, suppressed_cells
 from grmu_audit.report.content.view_model import View
 from grmu_audit.report.wording import numbers
-from grmu_audit.report.wording.names import clean
+from grmu_audit.report.wording.names import safe_sentence
 from grmu_audit.report.wording.strings import load_strings
 from grmu_audit.utils.plugins import Registry
 
@@ -71,7 +71,7 @@ def test_values_on_few_samples_are_hidden():
     ],
 )
 def test_one_small_cell_cannot_be_worked_out_from_its_total(counts, hidden):
-    assert [i for i, flag in enumerate(protected(counts)) if flag] == hidden
+    assert [i for i, flag in enumerate(suppressed_cells(counts)) if flag] == hidden
 
 
 def test_retain_counts_do_not_give_a_hidden_forget_count_away():
@@ -114,10 +114,10 @@ def test_allowed_ranges():
 
 
 def test_clean_keeps_one_line_without_control_or_direction_changes():
-    cleaned = clean(audits.HOSTILE)
+    cleaned = safe_sentence(audits.HOSTILE)
     assert not set(cleaned) & set("\x00\x1b\n\u202e\u2066")
     assert "🙂" in cleaned
-    assert clean("\ud800x") == "\ufffdx"
+    assert safe_sentence("\ud800x") == "\ufffdx"
 
 
 def test_columns_in_which_nothing_is_recorded_are_left_out():
