@@ -104,7 +104,6 @@ def page(spec: MetricSpec) -> str:
     cost = "no forward pass: computed from stored predictions" if spec.cost == "predictions" else spec.cost
     undefined = spec.undefined[:1].upper() + spec.undefined[1:]
     more = {
-        "level": spec.level,
         "direction": direction(spec),
         "groups": groups,
         "cost": cost,

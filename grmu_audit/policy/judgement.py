@@ -137,7 +137,7 @@ def _obstacle(rule: Rule, value: MetricValue, policy: Policy) -> str | None:
     size = value.n if value.smallest_cell is None else value.smallest_cell
     if not size >= policy.minimum_group_size:
         return (
-            f"{_cell_words(value)} has {suppressed_count(size)} samples; the policy asks for at least {policy.minimum_group_size}"
+            f"{_cell_words(value)} has {suppressed_count(size)} samples; the policy requires at least {policy.minimum_group_size}"
         )
     return None
 

@@ -57,7 +57,7 @@ def samples_needed(value: MetricValue, region: tuple[float, float], alpha: float
     people = (
         ""
         if not value.subjects
-        else f" (all in all about {math.ceil(value.subjects * factor):,} subjects; now {suppressed_count(value.subjects)})"
+        else f" (about {math.ceil(value.subjects * factor):,} people in all; now {suppressed_count(value.subjects)})"
     )
     return f"about {want:,} {_samples(value)} instead of {suppressed_count(have)}{people} would decide, at the present estimate"
 

@@ -49,8 +49,8 @@ def example(kind: str = "unlearned", *, seed: int = 0) -> Predictions:
     attribute = (rng.random(n) < np.where(target == 1, 0.75, 0.5)).astype(np.int64)
     rare = (target == 1) & (attribute == 0)
     split = rng.choice([0, 2, 3], n, p=[0.4, 0.1, 0.5])
-    asked = np.where(rare, 0.3, np.where((target == 0) & (attribute == 1), 0.05, 0.0))
-    split[(split == 0) & (rng.random(n) < asked)] = 1
+    requested = np.where(rare, 0.3, np.where((target == 0) & (attribute == 1), 0.05, 0.0))
+    split[(split == 0) & (rng.random(n) < requested)] = 1
     knows = {"unlearned": (0.6, 0.35, -0.5), "baseline": (0.8, 0.8, 0.0), "retrained": (0.8, 0.0, -0.2)}[kind]
     shift = np.select([split == 0, split == 1], knows[:2], 0.0) + np.where(rare, knows[2], 0.0)
     margin = rng.normal(1.5, 1.0, n) + shift + np.random.default_rng([seed, KINDS.index(kind)]).normal(0, 0.3, n)

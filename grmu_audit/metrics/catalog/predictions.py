@@ -9,7 +9,7 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
     MetricSpec(
         "RA",
         "Retain accuracy",
-        "Share of the training samples that stay which the model gets right.",
+        "Share of the retain samples that the model gets right.",
         "It is measured on training data and says little about new people.",
         "P(yhat = y) on retain",
         _SEED,
@@ -84,7 +84,7 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
     MetricSpec(
         "EO",
         "Equalized-odds gap",
-        "How far apart the attribute values are in being classified rightly, averaged over the classes.",
+        "How far apart the attribute values are in being classified correctly, averaged over the classes.",
         "An average over classes hides one large gap beside a small one.",
         "mean over y of max_s - min_s of P(yhat = y given y, s) on test",
         "Hardt, Price and Srebro (2016)",
@@ -109,7 +109,7 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
         "EP",
         "Equal-opportunity gap",
         "How far apart the attribute values are in how often the positive class is found.",
-        "It says nothing of wrong alarms in the other class.",
+        "It says nothing of false positives in the other class.",
         "max_s - min_s of P(yhat = 1 given y = 1, s) on test; with more classes the maximum over classes",
         "Hardt, Price and Srebro (2016)",
         "test rows of the positive class of two or more attribute values",
@@ -133,7 +133,7 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
     MetricSpec(
         "MIA_PAPER",
         "Membership attack, forest as published",
-        "The same attack without balancing, kept to compare with published tables.",
+        "The same attack without balancing, for comparison with published tables.",
         "With many more members than non-members the forest says member nearly everywhere, so all models look alike.",
         "share of forget rows called non-member by a forest fitted on all retain and val losses",
         _SEED,
@@ -146,7 +146,7 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
     MetricSpec(
         "MIA_AUC",
         "Membership attack, area under the curve",
-        "How well an attack tells the forget set from unseen samples of the same groups; one half means not at all.",
+        "How well an attack distinguishes the forget set from unseen samples of the same groups; one half means not at all.",
         "An average over samples: a few people may be exposed although the area is near one half.",
         "P(score of a forget row > score of a group-matched test row) + half the ties",
         "DeLong et al. (1988); Carlini et al. (2022)",
@@ -211,7 +211,7 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
     ),
     MetricSpec(
         "MIA_TPR_1",
-        "Membership attack at 1 % false alarms",
+        "Membership attack at 1 % false positives",
         "Share of the forget set that an attack is sure of, when it may be wrong on one unseen sample in a hundred.",
         "The threshold is taken from the same unseen samples; its own uncertainty stands beside the value, not in it.",
         "P(score of a forget row > t), t the lowest threshold with P(score of a group-matched test row > t) <= 0.01",
@@ -226,7 +226,7 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
     ),
     MetricSpec(
         "MIA_TPR_01",
-        "Membership attack at 0.1 % false alarms",
+        "Membership attack at 0.1 % false positives",
         "Share of the forget set that an attack is sure of, when it may be wrong on one unseen sample in a thousand.",
         "The threshold is taken from the same unseen samples; its own uncertainty stands beside the value, not in it.",
         "P(score of a forget row > t), t the lowest threshold with P(score of a group-matched test row > t) <= 0.001",
@@ -240,8 +240,8 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
     ),
     MetricSpec(
         "RETAIN_AUC",
-        "Membership attack on those who stay",
-        "How well the same attack tells retained samples from unseen samples of the same groups; one half means not at all.",
+        "Membership attack on the retain set",
+        "How well the same attack distinguishes retain from unseen samples of the same groups; one half means not at all.",
         "A model that fits its training data well is above one half without any unlearning: compare with the baseline.",
         "P(score of a retain row > score of a group-matched test row) + half the ties",
         "Hayes et al. (2024); DeLong et al. (1988)",

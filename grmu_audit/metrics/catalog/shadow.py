@@ -18,7 +18,7 @@ SHADOW_METRICS: tuple[MetricSpec, ...] = (
     MetricSpec(
         name="RMIA_AUC",
         title="Membership attack RMIA",
-        says="How well an attack that compares the model with shadow models tells the forget set from unseen samples.",
+        says="How well an attack that compares the model with shadow models distinguishes the forget set from unseen samples.",
         hides="An average over samples: a few people may be exposed although the area is near one half.",
         formula="area under the curve of the share of validation samples z with ratio(x) > ratio(z), "
         "ratio = p_model / mean of p over shadow models; forget against group-matched test",
@@ -37,7 +37,7 @@ SHADOW_METRICS: tuple[MetricSpec, ...] = (
     MetricSpec(
         name="LIRA_AUC",
         title="Membership attack LiRA",
-        says="How well a sample's margin, compared with models without it, tells the forget set from unseen samples.",
+        says="How well a sample's margin, compared with models without it, distinguishes the forget set from unseen samples.",
         hides="An average over samples; with few shadow models the attack is weaker than it can be.",
         formula="area under the curve of (phi - mean_out) / sd_out, phi = log p_y / (1 - p_y); from 64 shadow models on of "
         "log N(phi; in) - log N(phi; out); forget against group-matched test",
@@ -56,7 +56,7 @@ SHADOW_METRICS: tuple[MetricSpec, ...] = (
     MetricSpec(
         name="ULIRA_AUC",
         title="Unlearning attack U-LiRA",
-        says="How well an attack tells, in models whose truth is known, what the method unlearned from what was never seen.",
+        says="How well an attack distinguishes what the method unlearned from what was never seen, on models of known truth.",
         hides="It judges the method on models of half the data, not this one version.",
         formula="area under the curve of log N(phi; unlearned) - log N(phi; never seen), each model attacked with the others",
         source="Hayes et al. (2024, arXiv 2403.01218)",

@@ -188,7 +188,7 @@ _STYLE = (
 
 
 def group_mix_svg(groups: Sequence[GroupCount], title: str) -> str:
-    """Share of each group in the training set, in what stays, and the REWEIGHT weight that gives it its old share.
+    """Share of each group in the training set, in the retain set, and the REWEIGHT weight that gives it its old share.
 
     Args:
         groups: group table; without a forget set the two bars are equal and only one is drawn.
@@ -200,13 +200,13 @@ def group_mix_svg(groups: Sequence[GroupCount], title: str) -> str:
     step, top = (44.0, 44.0) if forgetting else (32.0, 44.0)
     more = f" ({len(groups) - len(shown)} more groups)" if len(shown) < len(groups) else ""
     described = f"Share of each of {len(shown)} groups in {train} training samples" + (
-        f" and in the {retain} that stay, with REWEIGHT weights." if forgetting else "."
+        f" and in the {retain} of the retain set, with REWEIGHT weights." if forgetting else "."
     )
 
     def paint(axes: Axes) -> None:
         """All marks of the drawing."""
         axes.text(0, 14, svg.shorten(safe_name(title) + more, 52), color=INK, weight="bold")
-        legend = "grey: training set, orange: what stays, right: REWEIGHT weight" if forgetting else "share of the training set"
+        legend = "grey: training set, orange: retain set, right: REWEIGHT weight" if forgetting else "share of the training set"
         axes.text(0, 29, legend, color=MUTED, size=svg.SMALL)
         for index, row in enumerate(shown):
             base = top + step * index + 12

@@ -145,10 +145,10 @@ def _cost(found: Lookup, strings: Strings) -> str | None:
     return None
 
 
-def _figures(recorded: FactList, twins: dict[str, Table]) -> list[Figure]:
-    """A figure for each twin that holds anything; the others are named as not recorded."""
-    figures = [Figure(chart=key, table=table) for key, table in twins.items() if table["rows"]]
-    recorded.missing += [recorded.strings.text(f"charts.{key}.title") for key, table in twins.items() if not table["rows"]]
+def _figures(recorded: FactList, numbered: dict[str, Table]) -> list[Figure]:
+    """A figure for each table that holds anything; the others are named as not recorded."""
+    figures = [Figure(chart=key, table=table) for key, table in numbered.items() if table["rows"]]
+    recorded.missing += [recorded.strings.text(f"charts.{key}.title") for key, table in numbered.items() if not table["rows"]]
     return figures
 
 
@@ -163,15 +163,15 @@ def _utility(found: Lookup, strings: Strings) -> Block:
 
 def _forgetting(found: Lookup, strings: Strings) -> Block:
     recorded = FactList(strings)
-    twins = {"losses": curve_data.losses_table(found, strings), "roc": curve_data.roc_table(found, strings)}
-    figures = _figures(recorded, twins)
+    numbered = {"losses": curve_data.losses_table(found, strings), "roc": curve_data.roc_table(found, strings)}
+    figures = _figures(recorded, numbered)
     return recorded.block("forgetting", figures=figures, tables=_metric_tables(found, Topic.FORGETTING, strings))
 
 
 def _robustness(found: Lookup, strings: Strings) -> Block:
     recorded = FactList(strings)
-    twins = {"layers": curve_data.layers_table(found, strings), "radius": curve_data.radius_table(found, strings)}
-    figures = _figures(recorded, twins)
+    numbered = {"layers": curve_data.layers_table(found, strings), "radius": curve_data.radius_table(found, strings)}
+    figures = _figures(recorded, numbered)
     return recorded.block("robustness", figures=figures, tables=_metric_tables(found, Topic.ROBUSTNESS, strings))
 
 

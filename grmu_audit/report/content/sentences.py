@@ -16,7 +16,7 @@ _MOMENT = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d")
 
 
 def rule_sentence(rule: RuleOutcome, found: Lookup, strings: Strings) -> str:
-    """What was found and what the policy asks for; the recorded reason where there is no value to speak of."""
+    """What was found and what the policy requires; the recorded reason where there is no value to speak of."""
     if not rule.applied:
         return strings.text("rules.not_applied").capitalize() + "."
     small = rule.n is not None and suppressed(rule.n)
@@ -27,7 +27,7 @@ def rule_sentence(rule: RuleOutcome, found: Lookup, strings: Strings) -> str:
 
 
 def _found(rule: RuleOutcome, found: Lookup, unit: str, change: bool, strings: Strings) -> str:
-    """What was found and what the policy asks for."""
+    """What was found and what the policy requires."""
     assert rule.observed is not None
     likely = _likely(rule, unit, strings)
     values = {"what": _what(rule, found, strings), "likely": likely, "asks": _asks(rule, unit, change, strings)}

@@ -67,7 +67,7 @@ def with_interval(value: MetricValue | None) -> str:
 
 
 def group_table(found: Lookup, strings: Strings) -> Table:
-    """Test accuracy by group: before, retrained, after, change; the table twin of the drawing."""
+    """Test accuracy by group: before, retrained, after, change; the table of the drawing's numbers."""
     references = found.references[:SHOWN_REFERENCES]
     rows = []
     for group in found.groups:
@@ -81,7 +81,7 @@ def group_table(found: Lookup, strings: Strings) -> Table:
 
 
 def composition_table(found: Lookup, strings: Strings) -> Table:
-    """Groups in the training set and in the forget set; the table twin of the drawing."""
+    """Groups in the training set and in the forget set; the table of the drawing's numbers."""
     counts = found.audit.data.groups
     columns = [_column(strings, "group")]
     columns += [_column(strings, key, "number") for key in ("train", "train_share", "forget", "forget_share")]
@@ -174,7 +174,7 @@ class Shift:
     before: float | None
     """Share of the training data before the request."""
     after: float | None
-    """Share of what stays."""
+    """Share of the retain set."""
     weight: float | None
     """REWEIGHT weight."""
     concealed: bool = False
@@ -195,7 +195,7 @@ def group_shift(found: Lookup) -> list[Shift]:
 
 
 def shift_table(found: Lookup, strings: Strings) -> Table:
-    """Group mix before and after the request, with REWEIGHT weights; the table twin of its drawing."""
+    """Group mix before and after the request, with REWEIGHT weights; the table of its drawing's numbers."""
     rows = []
     for row in group_shift(found):
         absent = strings.text("hidden_complement") if row.concealed else "–"
@@ -218,7 +218,7 @@ def _finite(value: object) -> float | None:
 
 
 def rule_table(rows: Sequence[RuleRow], strings: Strings) -> Table:
-    """Rules in short: decision, observed value with interval, bound; the table twin of the drawing."""
+    """Rules in short: decision, observed value with interval, bound; the table of the drawing's numbers."""
     kinds = {"rule": "text", "decision": "word", "observed": "text", "bound": "text"}
     columns = [Column(title=strings.text(f"rules.{key}"), kind=kind) for key, kind in kinds.items()]
     cells = [

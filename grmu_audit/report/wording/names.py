@@ -39,7 +39,7 @@ def safe_name(text: object) -> str:
 
 @dataclass(frozen=True)
 class MetricWords:
-    """What a reader is told of a metric."""
+    """A metric in words for a reader."""
 
     title: str
     """Name in words."""

@@ -28,11 +28,11 @@ def is_suppressed(value: MetricValue) -> bool:
 
 
 def estimate(value: MetricValue | None) -> str:
-    """The estimate in words: a number, "undefined: why", "hidden ..." or "not recorded"."""
+    """The estimate in words: a number, "undefined: why", "suppressed ..." or "not recorded"."""
     if value is None:
         return "not recorded"
     if is_suppressed(value):
-        return f"hidden: rests on fewer than {SUPPRESSED_BELOW} samples"
+        return f"suppressed: rests on fewer than {SUPPRESSED_BELOW} samples"
     if value.value is None or not math.isfinite(value.value):
         return f"undefined: {value.why_missing or 'no reason was recorded'}"
     return REPORT_STYLE.number(value.value, value.unit, signed=is_change(value.subject))

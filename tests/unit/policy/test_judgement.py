@@ -150,7 +150,7 @@ def test_needed_says_how_many_samples_would_decide_and_they_do():
     on_it = evaluate(audit(value("GA", proportion(50, 100))), policy({"metric": "GA", "min": 0.5}), today=TODAY)
     assert "no number of samples" in on_it.rules[0].needed
     people = evaluate(audit(value("GA", proportion(55, 100), subjects=20)), policy({"metric": "GA", "min": 0.5}), today=TODAY)
-    assert "subjects; now 20" in people.rules[0].needed
+    assert "people in all; now 20" in people.rules[0].needed
 
 
 good = proportion(99, 100)
@@ -167,7 +167,7 @@ good = proportion(99, 100)
             {"min": 0.1},
             "no test sample of group (target 0, attribute 1)",
         ),
-        (replace(value("GA", good), smallest_cell=29), {"min": 0.1}, "has 29 samples; the policy asks for at least 30"),
+        (replace(value("GA", good), smallest_cell=29), {"min": 0.1}, "has 29 samples; the policy requires at least 30"),
         (replace(value("GA", good), statistic=None, interval=None), {"min": 0.1}, "no interval"),
         (replace(value("GA", good), value=0.5), {"min": 0.1}, "the audit file was altered"),
         (value("GA", good), {"min_change": -0.1, "compare": "baseline"}, "has no baseline"),

@@ -52,11 +52,11 @@ def test_a_policy_without_rules_passes_nothing():
 
 def test_values_on_few_samples_are_hidden():
     few = MetricValue("accuracy", "candidate", 1.0, 3, group=Group(0, 0), interval=(0.4, 1.0))
-    assert numbers.estimate(few) == "hidden: rests on fewer than 5 samples"
+    assert numbers.estimate(few) == "suppressed: rests on fewer than 5 samples"
     assert numbers.interval_of(few) == ""
     rule = replace(audits.rules(Decision.PASS)[0], n=4)
     row = rule_row(rule, Lookup.of(audits.unjudged()), load_strings())
-    assert (row["observed"], row["interval"], row["n"]) == ("hidden: rests on fewer than 5 samples", "", "< 5")
+    assert (row["observed"], row["interval"], row["n"]) == ("suppressed: rests on fewer than 5 samples", "", "< 5")
 
 
 @pytest.mark.parametrize(
@@ -77,15 +77,15 @@ def test_one_small_cell_cannot_be_worked_out_from_its_total(counts, hidden):
 def test_retain_counts_do_not_give_a_hidden_forget_count_away():
     table = splits_table(Lookup.of(audits.judged(Decision.PASS)), load_strings())
     by_name = {row[0]: row for row in table["rows"]}
-    assert by_name["digit from 5, white paper"][1:4] == ["301", "hidden", "< 5"]
-    assert by_name["digit below 5, dark paper"][1:4] == ["240", "hidden", "hidden"]
+    assert by_name["digit from 5, white paper"][1:4] == ["301", "suppressed", "< 5"]
+    assert by_name["digit below 5, dark paper"][1:4] == ["240", "suppressed", "suppressed"]
     assert by_name["digit below 5, white paper"][1:4] == ["412", "412", "0"]
 
 
 def test_the_group_shift_does_not_give_a_hidden_forget_count_away():
     rows = {row[0]: row[1:] for row in shift_table(Lookup.of(audits.judged(Decision.PASS)), load_strings())["rows"]}
-    assert rows["digit from 5, white paper"] == ["27.1\xa0%", "hidden", "hidden"]
-    assert rows["digit below 5, dark paper"] == ["21.6\xa0%", "hidden", "hidden"]
+    assert rows["digit from 5, white paper"] == ["27.1\xa0%", "suppressed", "suppressed"]
+    assert rows["digit below 5, dark paper"] == ["21.6\xa0%", "suppressed", "suppressed"]
     assert rows["digit below 5, white paper"] == ["37.1\xa0%", "38.5\xa0%", "1"]
 
 
@@ -145,10 +145,10 @@ def test_a_number_that_is_not_finite_is_an_error_not_a_report():
 def test_undefined_values_are_named_as_not_measured():
     rows = build_view(audits.judged(Decision.PASS))["not_measured"]["rows"]
     assert [
-        "Membership attack at 0.1 % false alarms\nMIA_TPR_01",
+        "Membership attack at 0.1 % false positives\nMIA_TPR_01",
         "41 forget samples cannot resolve a false-positive rate of 0.1 %",
     ] in rows
-    assert ["How fast the forgotten can be learned again", "not part of the quick profile"] in rows
+    assert ["How fast the forget set can be relearned", "not part of the quick profile"] in rows
 
 
 def test_a_drawing_is_reproducible_titled_and_without_addresses():
