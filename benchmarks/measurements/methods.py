@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save
 
-from benchmarks.pages.effect import RARE, Problem, predictions, prepare
+from benchmarks.measurements.problem import RARE, Problem, predictions, prepare
 from grmu_audit.auditing import measurement
 from grmu_audit.errors import DivergedError
 from grmu_audit.models.classifier import Classifier, duplicate
@@ -29,8 +29,8 @@ from grmu_audit.records import DataRecord, ModelRef, Predictions
 from grmu_audit.unlearning.apply import unlearn
 from grmu_audit.unlearning.methods import methods
 from grmu_audit.utils import canonical_json, write_atomic
-from grmu_audit.workflows.versions.method_choice import Choice
-from grmu_audit.workflows.versions.tuning import candidates
+from grmu_audit.workflows.versions.method_choice import MethodChoice
+from grmu_audit.workflows.versions.tuning import trial_settings
 
 METRICS = ("RA", "UA", "TA", "MIA_PAPER", "EO", "GA", "AVG_GAP")
 GAP_METHODS = ("rl", "salun", "scrub")
@@ -150,7 +150,7 @@ class Seed:
     def _oracle(self, row: Row) -> dict[str, Any]:
         """The trial with the highest AVG_GAP, which nobody can choose who has no retrained model."""
         chosen = methods.get(str(row.method))
-        tried = candidates(Choice(chosen, {}, frozenset(), row.reweight), self.seed, row.trials)
+        tried = trial_settings(MethodChoice(chosen, {}, frozenset(), row.reweight, self.seed), row.trials)
         found = [self.measure(replace(row, trials=0, settings=settings)) for settings in tried]
         best = max(found, key=lambda result: result["values"].get("AVG_GAP", -1.0))
         return {

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from grmu_audit.errors import InputError
 from grmu_audit.metrics.checked_predictions import crossed_names
 from grmu_audit.records import SPLITS, Predictions
-from grmu_audit.utils.plugins import nearest
+from grmu_audit.utils.plugins import did_you_mean
 from grmu_audit.utils.tables import Cells, Kind, number_text, read_table
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def _check_columns(columns: Sequence[str], defects: _Defects) -> None:
         defects.found.append("no column 'attribute' (or several 'attribute_*')")
     for name in ("id", "split", "target"):
         if name not in columns:
-            close = nearest(name, [c for c in columns if c not in _KNOWN])
+            close = did_you_mean(name, [c for c in columns if c not in _KNOWN])
             defects.found.append(f"no column {name!r}{close}")
     for kind in ("logit", "prob"):
         numbers = sorted(int(m[2]) for c in columns if (m := _NUMBERED.fullmatch(c)) and m[1] == kind)

@@ -9,9 +9,9 @@ from torch import nn
 
 from grmu_audit.errors import InputError, NotFoundError
 from grmu_audit.models.architecture import image, options_of
-from grmu_audit.models.classifier import Classifier, ModelSpec, Start
+from grmu_audit.models.classifier import Classifier, ModelSpec, StartWeights
 from grmu_audit.models.small_networks import SmallResnetOptions
-from grmu_audit.utils.plugins import Registry, nearest
+from grmu_audit.utils.plugins import Registry, did_you_mean
 
 if TYPE_CHECKING:
     from grmu_audit.models.architecture import Builder
@@ -20,7 +20,7 @@ architectures: Registry[Builder] = Registry("architecture", "grmu_audit.architec
 """Builders by name; each returns the body and the width of its features.  torchvision's are not listed here."""
 
 
-def build(spec: ModelSpec, seed: int, start: Start | None = None) -> Classifier:
+def build(spec: ModelSpec, seed: int, start: StartWeights | None = None) -> Classifier:
     """A freshly initialised network; the same weights for the same seed, whatever ran before.
 
     Args:
@@ -74,7 +74,7 @@ def builder_of(name: str) -> Builder:
     known = [*own, *vision_names()]
     if name not in known:
         raise NotFoundError(
-            f"no architecture {name!r}{nearest(name, known)}; known: {', '.join(own)}, torchvision's classifiers, and "
+            f"no architecture {name!r}{did_you_mean(name, known)}; known: {', '.join(own)}, torchvision's classifiers, and "
             "package.module:function"
         )
     return vision_builder(name)

@@ -15,7 +15,7 @@ from torch import nn
 
 from grmu_audit.errors import InputError
 from grmu_audit.models.classifier import Classifier
-from grmu_audit.utils.plugins import nearest
+from grmu_audit.utils.plugins import did_you_mean
 
 _CHANNELS_FIRST = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.modules.instancenorm._InstanceNorm)
 _NORMS = (*_CHANNELS_FIRST, nn.LayerNorm)
@@ -57,7 +57,7 @@ def choose_layers(model: nn.Module, chosen: Sequence[str]) -> list[str]:
     wrong = next((name for name in chosen if name not in known), None)
     if wrong is not None:
         raise InputError(
-            f"fairness_gap_layers: no normalisation layer {wrong!r}{nearest(wrong, known)}; known: {', '.join(known)}"
+            f"fairness_gap_layers: no normalisation layer {wrong!r}{did_you_mean(wrong, known)}; known: {', '.join(known)}"
         )
     return list(chosen) or known
 

@@ -21,7 +21,7 @@ from grmu_audit.training.config import TrainConfig, factor
 from grmu_audit.training.plan import MaskGuard, ParameterMask, Phase, Plan
 from grmu_audit.training.runtime import Runtime, derive_seed
 from grmu_audit.training.steps import gradient, make_optimizer
-from grmu_audit.utils.progress import Progress
+from grmu_audit.utils.progress import SILENT
 
 Rate = Callable[[int, int], float]
 """Step and number of steps to the share of the peak learning rate."""
@@ -65,7 +65,8 @@ def run_epochs(
     """
     loop = _Loop(model, _with_term(plan, model, runtime), config, runtime, mask, state, rate)
     loop.restore()
-    with Progress(runtime.progress, config.epochs) as bar:
+    observer = runtime.observer if runtime.title else SILENT
+    with observer.progress(runtime.title, config.epochs, done=loop.epoch) as advance:
         while loop.epoch < config.epochs:
             if stop is not None and stop(loop.epoch):
                 break
@@ -75,7 +76,7 @@ def run_epochs(
             if validate is not None:
                 metrics["val_accuracy"] = validate(model)
             loop.finish_epoch(metrics)
-            bar.advance(loop.epoch, " ".join(f"{k} {v:.3f}" for k, v in metrics.items() if k != "learning_rate"))
+            advance(1, " ".join(f"{k} {v:.3f}" for k, v in metrics.items() if k != "learning_rate"))
     if loop.best is not None:
         model.load_state_dict(loop.best)
     model.eval()

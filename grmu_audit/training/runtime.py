@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from grmu_audit.errors import EnvironmentFailure, InputError
+from grmu_audit.utils.progress import SILENT, Observer
 
 if TYPE_CHECKING:
     from grmu_audit.training.checkpoint import Checkpoints
@@ -38,8 +39,10 @@ class Runtime:
     """``fp32`` or ``bf16`` (autocast)."""
     log: EpochLog = _no_log
     """Called after each epoch."""
-    progress: str | None = None
-    """Title of the progress display; None for silence."""
+    title: str = ""
+    """Title of the progress of its epochs; empty: they show none."""
+    observer: Observer = SILENT
+    """Who is told notes and progress."""
     sample_gradients: int = 0
     """Samples that a gradient was taken for, counted by the loop."""
     facts: dict[str, Any] = field(default_factory=dict)

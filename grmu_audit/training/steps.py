@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 
 import torch
@@ -92,7 +91,7 @@ def _shrink(runtime: Runtime, size: int) -> None:
     runtime.facts["micro_batch"] = smaller
     if runtime.device.type == "cuda":
         torch.cuda.empty_cache()
-    sys.stderr.write(
+    runtime.observer.note(
         f"out of GPU memory: steps of {size} samples are now taken in parts of {smaller} with accumulated gradients; "
-        "batch statistics are those of the parts\n"
+        "batch statistics are those of the parts"
     )

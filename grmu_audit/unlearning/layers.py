@@ -12,7 +12,7 @@ from torch import nn
 
 from grmu_audit.errors import InputError
 from grmu_audit.models.classifier import CONTAINERS, Classifier
-from grmu_audit.utils.plugins import nearest
+from grmu_audit.utils.plugins import did_you_mean
 
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 
@@ -107,7 +107,9 @@ def moving(model: Classifier, layers: str) -> set[str]:
     names = [name for name, _ in every]
     first = next((i for i, name in enumerate(names) if name == layers or name.startswith(f"{layers}.")), None)
     if first is None:
-        raise InputError(f"layers: no layer {layers!r}{nearest(layers, names)}; known: {', '.join(names)}; or a number, or all")
+        raise InputError(
+            f"layers: no layer {layers!r}{did_you_mean(layers, names)}; known: {', '.join(names)}; or a number, or all"
+        )
     return set(names[first:])
 
 

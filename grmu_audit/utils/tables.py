@@ -56,9 +56,9 @@ class Cells:
             InputError: there is none of that name; the message lists those that there are.
         """
         if name not in self.columns:
-            from grmu_audit.utils.plugins import nearest
+            from grmu_audit.utils.plugins import did_you_mean
 
-            near = nearest(name, list(self.header))
+            near = did_you_mean(name, list(self.header))
             shown = ", ".join(self.header[:50])
             raise InputError(f"{self.source}: no column {name!r}{near}; columns: {shown}")
         return self.columns[name]

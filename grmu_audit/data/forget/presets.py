@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from grmu_audit.errors import InputError, NotFoundError
 from grmu_audit.records import Group
-from grmu_audit.utils.plugins import nearest
+from grmu_audit.utils.plugins import did_you_mean
 
 if TYPE_CHECKING:
     from grmu_audit.data.dataset import Header
@@ -65,7 +65,7 @@ def preset_groups(name: str, header: Header) -> tuple[Group, ...]:
         InputError: it is defined for another dataset, target or attribute.
     """
     if name not in PRESETS:
-        raise NotFoundError(f"no forget set {name!r}{nearest(name, list(PRESETS))}; known: {', '.join(PRESETS)}")
+        raise NotFoundError(f"no forget set {name!r}{did_you_mean(name, list(PRESETS))}; known: {', '.join(PRESETS)}")
     preset = PRESETS[name]
     columns = tuple(attribute.name for attribute in header.attributes)
     named = (header.name, header.target_name, columns)

@@ -10,7 +10,7 @@ from grmu_audit.metrics.catalog.shadow import SHADOW_METRICS
 from grmu_audit.metrics.catalog.spec import Level, MetricPlugin, MetricSpec, Topic, check_level
 from grmu_audit.metrics.catalog.white_box import WHITE_BOX_METRICS
 from grmu_audit.records import NotMeasured
-from grmu_audit.utils.plugins import Registry, nearest
+from grmu_audit.utils.plugins import Registry, did_you_mean
 
 __all__ = [
     "BUILT_IN",
@@ -75,7 +75,7 @@ def spec(name: str) -> MetricSpec:
     'lower'
     """
     if name not in CATALOG:
-        raise NotFoundError(f"no metric {name!r}{nearest(name, list(CATALOG))}; known: {', '.join(CATALOG)}")
+        raise NotFoundError(f"no metric {name!r}{did_you_mean(name, list(CATALOG))}; known: {', '.join(CATALOG)}")
     return CATALOG[name]
 
 

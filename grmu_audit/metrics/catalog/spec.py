@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
 from grmu_audit.errors import InputError
-from grmu_audit.utils.plugins import nearest
+from grmu_audit.utils.plugins import did_you_mean
 
 if TYPE_CHECKING:
     from grmu_audit.metrics.checked_predictions import Facts
@@ -129,5 +129,5 @@ def check_level(level: str) -> Level:
 def _member(kind: type[_Member], word: str, name: str) -> _Member:
     known = [str(member) for member in kind]
     if name not in known:
-        raise InputError(f"no {word} {name!r}{nearest(name, known)}; known: {', '.join(known)}")
+        raise InputError(f"no {word} {name!r}{did_you_mean(name, known)}; known: {', '.join(known)}")
     return kind(name)

@@ -22,7 +22,7 @@ from grmu_audit.workflows.audits.shadow import shadow_table
 from grmu_audit.workflows.audits.white_box import probes_of
 from grmu_audit.workflows.forget_requests import StoredRequest
 from grmu_audit.workflows.session import Session
-from grmu_audit.workflows.versions.network import stored_network
+from grmu_audit.workflows.versions.network import load_network
 
 if TYPE_CHECKING:
     from grmu_audit.data.dataset import Dataset
@@ -56,7 +56,7 @@ def deepen(
     Args:
         setting: what the models have in common.
         sides: ``candidate``, ``baseline``, ``reference#1``... to version and predictions, the candidate first.
-        level: of ``levels.LEVELS``; ``quick`` adds nothing.
+        level: of ``metrics.catalog.Level``; ``quick`` adds nothing.
         dominant: group(s) that give the forget set.
         confidence: coverage of each interval taken alone.
         positive_class: the positive class of a two-class task.
@@ -141,8 +141,8 @@ def _forward(session: Session, ref: ModelRef, dataset: Dataset) -> Outputs:
     from grmu_audit.data.batches import BatchSource
     from grmu_audit.evaluation.predict import forward
 
-    runtime = session.runtime(0, None)
-    model = stored_network(session, ref, runtime.device)
+    runtime = session.runtime(0)
+    model = load_network(session, ref, runtime.device)
     return forward(model, BatchSource(dataset, runtime.device), runtime, pseudonyms(session.key, dataset.frame["id"].tolist()))
 
 
@@ -150,7 +150,7 @@ def predictions_of(outputs: Outputs, request: StoredRequest, dataset: Dataset) -
     """A version's predictions under a request."""
     from grmu_audit.evaluation.predict import with_request
 
-    return with_request(outputs, request.names, dataset.header.class_names, dataset.header.attribute_names)
+    return with_request(outputs, request.pseudonyms, dataset.header.class_names, dataset.header.attribute_names)
 
 
 def _references(session: Session, ref: ModelRef, named: Sequence[str]) -> list[ModelRef]:

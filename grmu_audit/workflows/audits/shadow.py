@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -14,9 +13,9 @@ from grmu_audit.errors import DivergedError
 from grmu_audit.evidence import pseudonyms
 from grmu_audit.records import ModelRef
 from grmu_audit.records.white_box import ShadowTable
-from grmu_audit.utils.yaml_files import configured
+from grmu_audit.utils.yaml_files import typed_config
 from grmu_audit.workflows.session import Session
-from grmu_audit.workflows.versions.network import lineage_root, stored_network
+from grmu_audit.workflows.versions.network import lineage_root, load_network
 
 if TYPE_CHECKING:
     from grmu_audit.data.dataset import Dataset
@@ -73,10 +72,10 @@ def shadow_table(
 
     if asking.models < LEAST:
         return Shadows(None, f"{asking.models} shadow models were asked for; {LEAST} are needed")
-    runtime = session.runtime(0, None)
+    runtime = session.runtime(0)
     source, root = BatchSource(dataset, runtime.device), lineage_root(session, ref)
-    recipe = configured(TrainConfig, _settings(root))
-    pool = Pool(session.root / "shadow", source, stored_network(session, ref, runtime.device), recipe, 0, runtime)
+    recipe = typed_config(TrainConfig, _settings(root))
+    pool = Pool(session.root / "shadow", source, load_network(session, ref, runtime.device), recipe, 0, runtime)
     before = pool.kept(asking.models)
     guess = _guess(root, len(pool.population) / 2, len(dataset.rows("train")))
     _tell(session, pool.cost(asking.models, guess), "shadow models", asking.budget)
@@ -126,7 +125,7 @@ def _with_method(
 
         method = methods.get(str(ref.method))
         data = UnlearningData(pool.source, stay, gone, pool.source.dataset.rows("val"))
-        return unlearn(method, model, data.reweighted() if ref.reweight else data, configured(method.config, settings), runtime)
+        return unlearn(method, model, data.reweighted() if ref.reweight else data, typed_config(method.config, settings), runtime)
 
     bank = Unlearned(pool, made_from, forget, run)
     before = bank.kept(len(table.margin))
@@ -154,9 +153,8 @@ def _filled(session: Session, bank: Unlearned, count: int, asking: Asking, ref: 
 
 def _tell(session: Session, cost: Cost, what: str, budget: float | None) -> None:
     """Say what it costs before it starts."""
-    if session.progress and cost.kept < cost.wanted:
-        sys.stderr.write(cost.words(what, budget) + "\n")
-        sys.stderr.flush()
+    if cost.kept < cost.wanted:
+        session.observer.note(cost.words(what, budget))
 
 
 def _settings(ref: ModelRef) -> Mapping[str, object]:

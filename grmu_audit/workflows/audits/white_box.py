@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -19,7 +18,7 @@ from grmu_audit.evidence import pseudonyms
 from grmu_audit.records import ModelRef
 from grmu_audit.records.white_box import Probes
 from grmu_audit.workflows.audits.shadow import Asking
-from grmu_audit.workflows.versions.network import stored_network
+from grmu_audit.workflows.versions.network import load_network
 
 if TYPE_CHECKING:
     from grmu_audit.data.batches import BatchSource
@@ -88,7 +87,7 @@ def _relearn(setting: Setting, model: Classifier, source: BatchSource, ids: npt.
 def _measured(setting: Setting, ref: ModelRef, kind: str, ask: Ask, more: Mapping[str, object]) -> Probes:
     session, dataset = setting.session, setting.dataset
     ids = np.asarray(pseudonyms(session.key, dataset.frame["id"].tolist()), dtype=np.str_)
-    runtime = session.runtime(setting.seed, None)
+    runtime = session.runtime(setting.seed)
     made_from = {
         "kind": kind,
         "model": ref.manifest_sha256,
@@ -124,20 +123,16 @@ def _what(kind: str, tests: int) -> str:
 def _told(session: Session, ref: ModelRef, what: str) -> Iterator[None]:
     """Say what a model is asked before it is asked, and how long it took."""
     start = time.perf_counter()
-    if session.progress:
-        sys.stderr.write(f"asking {ref.label}: {what}\n")
-        sys.stderr.flush()
+    session.observer.note(f"asking {ref.label}: {what}")
     yield
-    if session.progress:
-        sys.stderr.write(f"asking {ref.label}: done in {time.perf_counter() - start:.0f} s\n")
-        sys.stderr.flush()
+    session.observer.note(f"asking {ref.label}: done in {time.perf_counter() - start:.0f} s")
 
 
 def _asked(setting: Setting, ref: ModelRef, ask: Ask, ids: npt.NDArray[np.str_], runtime: Runtime) -> Probes:
     """Load the network, ask it, and count what went through it."""
     from grmu_audit.data.batches import BatchSource
 
-    model = stored_network(setting.session, ref, runtime.device)
+    model = load_network(setting.session, ref, runtime.device)
     setting.asked.models += 1
 
     def count(module: object, inputs: tuple[Any, ...], output: object) -> None:

@@ -6,6 +6,7 @@ import copy
 
 import pytest
 import torch
+from support.notes import Notes
 from support.tiny import runtime, spec, tiny
 from torch.nn import functional
 
@@ -91,10 +92,11 @@ def test_adamw_takes_its_first_step_by_hand() -> None:
         assert torch.allclose(after, expected, atol=1e-6)
 
 
-def test_a_batch_too_large_for_memory_is_split_into_the_same_gradient(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_batch_too_large_for_memory_is_split_into_the_same_gradient() -> None:
     whole, split = build(spec(), 2), build(spec(), 2)
     batch = next(iter(phase(whole, 50).batches()))
-    run = runtime()
+    run, notes = runtime(), Notes()
+    run.observer = notes
     loss = gradient(whole, phase(whole), batch, runtime())
     assert torch.allclose(gradient(split, phase(split, most=13), batch, run), loss, atol=1e-6)
     for a, b in zip(whole.parameters(), split.parameters(), strict=True):
@@ -102,9 +104,8 @@ def test_a_batch_too_large_for_memory_is_split_into_the_same_gradient(capsys: py
         assert b.grad is not None
         assert torch.allclose(a.grad, b.grad, atol=1e-6)
     assert run.micro_batch == run.facts["micro_batch"] == 12
-    told = capsys.readouterr().err
-    assert "steps of 50 samples are now taken in parts of 25" in told
-    assert "in parts of 12 with accumulated gradients" in told
+    assert "steps of 50 samples are now taken in parts of 25" in notes.lines[0]
+    assert "in parts of 12 with accumulated gradients" in notes.lines[1]
 
 
 def test_memory_that_holds_not_even_two_samples_is_an_environment_failure() -> None:

@@ -15,7 +15,7 @@ from grmu_audit.data.listing import Listing
 from grmu_audit.data.readers.fairface import VALUES
 from grmu_audit.errors import ForgetListError, InputError, NotFoundError
 from grmu_audit.records import Group
-from grmu_audit.workflows.forget_requests import Draw, draw_list
+from grmu_audit.workflows.forget_requests import ForgetSampling, sample_forget_list
 
 
 def dataset(found: Dataset | Listing) -> Dataset:
@@ -54,7 +54,7 @@ def test_fairface_groups_are_products(fairface: Dataset, name: str, count: int, 
 
 
 def test_nine_groups_are_drawn_each_with_the_ratio(fairface: Dataset, tmp_path: Path) -> None:
-    count = draw_list(fairface, tmp_path / "ids.csv", Draw(preset="fairface-9", ratio=0.5, seed=4))
+    count = sample_forget_list(fairface, tmp_path / "ids.csv", ForgetSampling(preset="fairface-9", ratio=0.5, seed=4))
     frame = fairface.frame[fairface.frame["id"].isin(ids(tmp_path / "ids.csv"))]
     train = fairface.frame[fairface.frame["split"] == "train"]
     for (target, attribute), size in train.groupby(["target", "attribute"]).size().items():
@@ -67,7 +67,7 @@ def test_nine_groups_are_drawn_each_with_the_ratio(fairface: Dataset, tmp_path: 
 
 
 def test_blond_men(celeba: Dataset, tmp_path: Path) -> None:
-    draw_list(celeba, tmp_path / "ids.csv", Draw(preset="celeba-blond-male", ratio=0.5))
+    sample_forget_list(celeba, tmp_path / "ids.csv", ForgetSampling(preset="celeba-blond-male", ratio=0.5))
     gone = celeba.frame[celeba.frame["id"].isin(ids(tmp_path / "ids.csv"))]
     assert len(gone) == 4
     assert set(zip(gone["split"], gone["target"], gone["attribute"], strict=True)) == {("train", 1, 1)}
@@ -75,22 +75,24 @@ def test_blond_men(celeba: Dataset, tmp_path: Path) -> None:
 
 def test_a_subject_goes_whole_and_is_not_named(celeba: Dataset, tmp_path: Path) -> None:
     person = celeba.frame["subject"].iloc[0]
-    draw_list(celeba, tmp_path / "ids.csv", Draw(subject=str(person), ratio=1.0))
+    sample_forget_list(celeba, tmp_path / "ids.csv", ForgetSampling(subject=str(person), ratio=1.0))
     assert ids(tmp_path / "ids.csv") == ["000001.jpg", "000002.jpg"]
     assert str(person) not in (tmp_path / "ids.csv.meta.yaml").read_text()
 
 
 def test_class_and_random(celeba: Dataset, tmp_path: Path) -> None:
-    assert draw_list(celeba, tmp_path / "a.csv", Draw(class_="blond", ratio=0.1)) == 2
-    assert draw_list(celeba, tmp_path / "b.csv", Draw(random=True, ratio=0.1)) == 4
+    assert sample_forget_list(celeba, tmp_path / "a.csv", ForgetSampling(class_="blond", ratio=0.1)) == 2
+    assert sample_forget_list(celeba, tmp_path / "b.csv", ForgetSampling(random=True, ratio=0.1)) == 4
     with pytest.raises(ForgetListError, match="empty class 'blond'"):
-        draw_list(celeba, tmp_path / "c.csv", Draw(class_="1", ratio=1.0))
+        sample_forget_list(celeba, tmp_path / "c.csv", ForgetSampling(class_="1", ratio=1.0))
 
 
-@pytest.mark.parametrize("draw", [Draw(), Draw(random=True, class_="1"), Draw(preset="fairface-1", groups=("1,0",))])
-def test_exactly_one_way_to_draw(celeba: Dataset, tmp_path: Path, draw: Draw) -> None:
+@pytest.mark.parametrize(
+    "draw", [ForgetSampling(), ForgetSampling(random=True, class_="1"), ForgetSampling(preset="fairface-1", groups=("1,0",))]
+)
+def test_exactly_one_way_to_draw(celeba: Dataset, tmp_path: Path, draw: ForgetSampling) -> None:
     with pytest.raises(InputError, match="exactly one"):
-        draw_list(celeba, tmp_path / "ids.csv", draw)
+        sample_forget_list(celeba, tmp_path / "ids.csv", draw)
 
 
 def test_presets_of_other_data_or_columns_are_refused(celeba: Dataset) -> None:
@@ -117,4 +119,4 @@ def test_data_without_subjects_says_so(tmp_path: Path) -> None:
     layouts.waterbirds(tmp_path)
     data = dataset(read_listing(DataSpec("waterbirds", {"root": str(tmp_path)})))
     with pytest.raises(InputError, match="waterbirds has no subjects"):
-        draw_list(data, tmp_path / "ids.csv", Draw(subject="1"))
+        sample_forget_list(data, tmp_path / "ids.csv", ForgetSampling(subject="1"))
