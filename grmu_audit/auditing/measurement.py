@@ -86,15 +86,9 @@ def _group_table(p: Predictions) -> tuple[GroupCount, ...]:
     counts = np.bincount(index * len(SPLITS) + p.split, minlength=len(codes) * len(SPLITS)).reshape(-1, len(SPLITS)).tolist()
     groups = [Group(code // p.attributes, code % p.attributes) for code in codes.tolist()]
     return tuple(
-        GroupCount(group, _group_name(p, group), retain + forget, retain, forget, val, test)
+        GroupCount(group, group.label(p.class_names, p.attribute_names), retain + forget, retain, forget, val, test)
         for group, (retain, forget, val, test) in zip(groups, counts, strict=True)
     )
-
-
-def _group_name(p: Predictions, group: Group) -> str:
-    target = p.class_names[group.target] if group.target < len(p.class_names) else f"class {group.target}"
-    value = p.attribute_names[group.attribute] if group.attribute < len(p.attribute_names) else f"attribute {group.attribute}"
-    return f"{target} / {value}"
 
 
 def _forget_record(p: Predictions, dominant_groups: tuple[Group, ...]) -> ForgetRecord:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from grmu_audit.auditing.measurement import measure
 from grmu_audit.auditing.stored_predictions import predictions_sha256, stored_inputs
 from grmu_audit.errors import GrmuAuditError
-from grmu_audit.metrics.catalog.white_box import DEEP_NAMES
+from grmu_audit.metrics.catalog import BUILT_IN, Level
 from grmu_audit.metrics.membership.attacks import FORESTS
 from grmu_audit.policy.judgement import judge
 from grmu_audit.records import Audit, AuditContext, AuditInputs, MetricValue
@@ -43,7 +43,7 @@ def recompute(audit: Audit, policy: Policy, files: Mapping[str, bytes]) -> Recom
         policy: the policy as judged.
         files: the stored tables by name.
     """
-    carried = tuple(value for value in audit.metrics if value.name in DEEP_NAMES)
+    carried = tuple(value for value in audit.metrics if value.name in BUILT_IN and BUILT_IN[value.name].level is not Level.QUICK)
     try:
         inputs, created = stored_inputs(audit, files), str(audit.record["created"])
         context = AuditContext(audit.data, audit.forget, audit.data_quality, audit.not_measured, {"created": created}, carried)

@@ -11,12 +11,10 @@ from grmu_audit.intervals.proportions import PAIRED, proportion, sample_size
 from grmu_audit.intervals.statistic import Statistic
 from grmu_audit.metrics.checked_predictions import Facts, Ints, Mask
 from grmu_audit.metrics.outcome import Basis, defined, undefined
-from grmu_audit.records import Group, MetricValue, Subject
+from grmu_audit.records import SUPPRESSED_BELOW, Group, MetricValue, Subject
 
 SPLIT_OF = {"RA": "retain", "UA": "forget", "TA": "test", "VA": "val"}
 """The split that each plain accuracy is taken on."""
-FEWEST = 5
-"""Fewest forget samples of a group whose results on them are told: fewer would speak of single people."""
 
 
 def performance(f: Facts, *, subject: Subject, confidence: float) -> Iterator[MetricValue]:
@@ -164,7 +162,7 @@ def group_accuracies(f: Facts, *, subject: Subject, confidence: float) -> Iterat
 
 
 def training_accuracies(f: Facts, *, subject: Subject, confidence: float) -> Iterator[MetricValue]:
-    """RA and UA of every group of the forget set; not told where it has fewer than ``FEWEST`` forget rows."""
+    """RA and UA of every group of the forget set; suppressed where it has fewer than ``SUPPRESSED_BELOW`` forget rows."""
     codes, index = f.cells
     forget = f.predictions.mask("forget")
     forgotten = np.bincount(index[forget], minlength=len(codes))
@@ -175,8 +173,8 @@ def training_accuracies(f: Facts, *, subject: Subject, confidence: float) -> Ite
             n, group = int(cells[i]["n"]), f.group(int(codes[i]))
             basis = Basis(n, n, group, (), cells[i].get("persons"))
             why = f"the group has no {SPLIT_OF[name]} sample (n = 0)" if not n else None
-            if name == "UA" and n < FEWEST:
-                why = f"fewer than {FEWEST} forget samples of the group: not told"
+            if name == "UA" and n < SUPPRESSED_BELOW:
+                why = f"fewer than {SUPPRESSED_BELOW} forget samples of the group: suppressed"
             if why is None:
                 yield defined(name, cells[i], basis, subject=subject, confidence=confidence, group=group)
             else:

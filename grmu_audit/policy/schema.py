@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from grmu_audit.metrics.catalog import CATALOG
 from grmu_audit.metrics.catalog.spec import MetricSpec
+from grmu_audit.metrics.catalog.wording import CHANGE_BOUNDS
 from grmu_audit.records import Group, MeasureOptions
 from grmu_audit.utils import Problem, ProblemsError
 from grmu_audit.utils.plugins import did_you_mean
@@ -19,8 +20,6 @@ from grmu_audit.utils.plugins import did_you_mean
 POLICY_SCHEMA = "grmu-audit/policy/v1"
 VALUE_BOUNDS = ("max", "min", "within")
 """Bounds on the metric itself."""
-CHANGE_BOUNDS = ("max_change", "min_change", "max_gap")
-"""Bounds on its change against the baseline or a reference."""
 _BOUNDS = (*VALUE_BOUNDS, *CHANGE_BOUNDS)
 Index = Annotated[int, Field(ge=0)]
 Text = Annotated[str, Field(min_length=1, max_length=2000)]

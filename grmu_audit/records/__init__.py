@@ -1,7 +1,16 @@
-"""Frozen records that cross room borders, with a JSON form where they are stored."""
+"""Frozen records that packages hand to each other, with a JSON form where they are stored."""
 
 from grmu_audit.records.audit import AUDIT_SCHEMA, Audit, MeasureOptions, NotMeasured
-from grmu_audit.records.data import CheckResult, DataCheckReport, DataRecord, ForgetRecord, GroupCount, dominant_groups
+from grmu_audit.records.data import (
+    SUPPRESSED_BELOW,
+    CheckResult,
+    DataCheckReport,
+    DataRecord,
+    ForgetRecord,
+    GroupCount,
+    dominant_groups,
+    suppressed,
+)
 from grmu_audit.records.inputs import AuditContext, AuditedModel, AuditInputs
 from grmu_audit.records.lineage import ForgetRequest, ModelRef, Splits
 from grmu_audit.records.metric_value import BASELINE, CANDIDATE, Group, MetricValue, Role, Subject, reference
@@ -13,6 +22,7 @@ __all__ = [
     "BASELINE",
     "CANDIDATE",
     "SPLITS",
+    "SUPPRESSED_BELOW",
     "Audit",
     "AuditContext",
     "AuditInputs",
@@ -37,4 +47,5 @@ __all__ = [
     "Verdict",
     "dominant_groups",
     "reference",
+    "suppressed",
 ]

@@ -59,7 +59,7 @@ def history_command(ctx: click.Context, name: str, as_json: bool) -> None:
     import json
 
     from grmu_audit.cli.tables import text_table
-    from grmu_audit.report.wording.names import name as shown
+    from grmu_audit.report.wording.names import safe_name as shown
     from grmu_audit.workflows.release import history
 
     entries = history(open_session(ctx), name)

@@ -2,7 +2,7 @@
 
 from grmu_audit.data.forget.check import check_forget_list, earlier_ids
 from grmu_audit.data.forget.forget_list import REQUEST_COLUMNS, ForgetList, read_forget_list
-from grmu_audit.data.forget.groups import group_name, group_table, request_groups, reweight_weights, split_rows
+from grmu_audit.data.forget.groups import group_table, request_groups, reweight_weights, split_rows
 from grmu_audit.data.forget.presets import PRESETS, parse_class, parse_group, preset_groups
 from grmu_audit.data.forget.sampling import (
     ForgetSampling,
@@ -22,7 +22,6 @@ __all__ = [
     "check_forget_list",
     "describe_sampling",
     "earlier_ids",
-    "group_name",
     "group_table",
     "parse_class",
     "parse_group",

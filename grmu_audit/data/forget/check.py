@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from grmu_audit.data.forget.forget_list import ForgetList, raise_defects
-from grmu_audit.data.forget.groups import group_name, train_counts
+from grmu_audit.data.forget.groups import train_counts
 from grmu_audit.errors import InputError
 from grmu_audit.evidence import KEY_FILE_VARIABLE, key_path, pseudonym, set_digest
 from grmu_audit.records import ForgetRequest
@@ -89,7 +89,7 @@ def emptied(
         yield f"the request would empty class {name} ({count} training samples): keep at least one sample of each of its groups"
     for group in emptied_groups:
         if group.target not in classes:
-            name = group_name(group, class_names, attribute_names)
+            name = group.label(class_names, attribute_names)
             yield f"the request would empty the group {name!r} ({before[group]} training samples): keep at least one"
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from grmu_audit.data.forget.check import emptied
 from grmu_audit.data.forget.forget_list import id_defect, raise_defects
-from grmu_audit.data.forget.groups import group_name, train_counts
+from grmu_audit.data.forget.groups import train_counts
 from grmu_audit.data.forget.presets import parse_class, parse_group, preset_groups
 from grmu_audit.errors import InputError
 from grmu_audit.records import Group
@@ -117,7 +117,7 @@ def _check_sampling(sampling: ForgetSampling, header: Header) -> None:
 def _of_group(train: pd.DataFrame, group: Group, known: Mapping[Group, int], header: Header) -> list[str]:
     if group not in known:
         names = header.class_names, header.attribute_names
-        have = "; ".join(f"({g.target}, {g.attribute}) {group_name(g, *names)}" for g in list(known)[:20])
+        have = "; ".join(f"({g.target}, {g.attribute}) {g.label(*names)}" for g in list(known)[:20])
         raise InputError(f"no training sample of the group (target {group.target}, attribute {group.attribute}); groups: {have}")
     return [*train.loc[(train["target"] == group.target) & (train["attribute"] == group.attribute), "id"]]
 
@@ -140,7 +140,7 @@ def describe_sampling(dataset: Dataset, sampling: ForgetSampling) -> dict[str, o
     """How a list was sampled, for its sidecar; a subject is not named."""
     header, groups = dataset.header, sampled_groups(sampling, dataset.header)
     if groups:
-        what = "; ".join(group_name(group, header.class_names, header.attribute_names) for group in groups)
+        what = "; ".join(group.label(header.class_names, header.attribute_names) for group in groups)
     elif sampling.class_ is not None:
         what = f"class {header.class_names[parse_class(sampling.class_, header)]}"
     else:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from grmu_audit.data.forget import group_name
 from grmu_audit.data.quality.input_checks import MANIFEST_COLUMNS, QualityInputs
 from grmu_audit.errors import InputError
 from grmu_audit.records import ForgetRequest, Group
@@ -83,7 +82,7 @@ def group_table(table: pd.DataFrame, rows: Rows, class_names: Sequence[str], att
         found = Counter(zip(part["target"], part["attribute"], strict=True))
         columns[role] = [found[(cell.target, cell.attribute)] for cell in cells]
     groups = pd.DataFrame({"target": [c.target for c in cells], "attribute": [c.attribute for c in cells], **columns})
-    groups["name"] = [group_name(cell, class_names, attribute_names) for cell in cells]
+    groups["name"] = [cell.label(class_names, attribute_names) for cell in cells]
     pairs = zip(columns["train"], columns["retain"], strict=True)
     groups["weight"] = [1.0 if not train else train / retain if retain else float("inf") for train, retain in pairs]
     return groups

@@ -13,12 +13,11 @@ from grmu_audit.intervals.combined import with_method
 from grmu_audit.intervals.design_effects import design_effect
 from grmu_audit.intervals.proportions import proportion
 from grmu_audit.intervals.statistic import Statistic
-from grmu_audit.metrics.accuracy import FEWEST
 from grmu_audit.metrics.checked_predictions import Facts, Mask
 from grmu_audit.metrics.membership.disparity import disparity
 from grmu_audit.metrics.outcome import Basis, defined, undefined
 from grmu_audit.metrics.scores import operating_threshold, roc, standard_error
-from grmu_audit.records import Group, MetricValue, Subject
+from grmu_audit.records import SUPPRESSED_BELOW, Group, MetricValue, Subject
 
 RATES = {"MIA_TPR_1": 0.01, "MIA_TPR_01": 0.001}
 """False-positive rate of each operating point."""
@@ -67,7 +66,7 @@ def exposure(f: Facts, *, subject: Subject, confidence: float, attack_score: str
     for name in RATES:
         yield _rate_value(f, asked, name, why or _none(f, "forget"), attack_score, None, **choice)
     yield _area_value(f, kept, "RETAIN_AUC", why or _none(f, "retain"), attack_score, None, **choice)
-    yield disparity(f, asked.member, asked.unseen, why or _none(f, "forget"), attack_score, fewest=FEWEST, **choice)
+    yield disparity(f, asked.member, asked.unseen, why or _none(f, "forget"), attack_score, fewest=SUPPRESSED_BELOW, **choice)
     yield from _per_group(f, asked, kept, why, attack_score, **choice)
 
 
@@ -146,7 +145,8 @@ def _per_group(
     for position in found if len(found) <= MOST_GROUPS else []:
         group = f.group(int(codes[position]))
         rows = index == position
-        few = f"fewer than {FEWEST} forget samples of the group: not told" if forgotten[position] < FEWEST else None
+        small = forgotten[position] < SUPPRESSED_BELOW
+        few = f"fewer than {SUPPRESSED_BELOW} forget samples of the group: suppressed" if small else None
         choice: _Choice = {"subject": subject, "confidence": confidence}
         mine, others = _within(asked, rows), _within(kept, rows)
         yield _area_value(f, mine, "MIA_AUC", why or few or _empty(mine), score, group, **choice)

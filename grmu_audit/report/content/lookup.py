@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from grmu_audit.records import CANDIDATE, Audit, Group, MetricValue, ModelRef, Role, Subject, reference
+from grmu_audit.records import CANDIDATE, Audit, Group, MetricValue, ModelRef, Role, Subject, reference, suppressed
 from grmu_audit.report.wording import numbers
-from grmu_audit.report.wording.names import name as clean_name
+from grmu_audit.report.wording.names import safe_name
 
 
 @dataclass(frozen=True)
@@ -62,20 +62,16 @@ class Lookup:
     def counts_tell(self, part: str) -> bool:
         """Whether a count of samples of that part may be shown: beside the other counts it must not give away a forget set too
         small to be counted itself."""
-        return part not in ("retain", "forget") or not numbers.suppressed(self.audit.forget.count)
+        return part not in ("retain", "forget") or not suppressed(self.audit.forget.count)
 
-    def people(self, part: str, count: int, hidden: str) -> str:
+    def count_text(self, part: str, count: int, hidden: str) -> str:
         """A count of samples of that part in words, or ``hidden``."""
-        return numbers.people(count) if numbers.suppressed(count) or self.counts_tell(part) else hidden
+        return numbers.count_text(count) if suppressed(count) or self.counts_tell(part) else hidden
 
     def group_name(self, group: Group) -> str:
         """A group's name in words, as recorded or put together from class and attribute."""
-        known = clean_name(self.names.get(group, ""))
-        if known:
-            return known
         data = self.audit.data
-        target = _at(data.class_names, group.target, f"class {group.target}")
-        return f"{target}, {_at(data.attribute_names, group.attribute, f'attribute {group.attribute}')}"
+        return safe_name(self.names.get(group, "")) or safe_name(group.label(data.class_names, data.attribute_names))
 
     def group_names(self, groups: tuple[Group, ...]) -> str:
         """Several groups, joined; the first few when there are many."""
@@ -90,8 +86,4 @@ class Lookup:
 
 def model_label(model: ModelRef) -> str:
     """``name/version``, cleaned."""
-    return clean_name(model.label)
-
-
-def _at(names: tuple[str, ...], index: int, default: str) -> str:
-    return clean_name(names[index]) if 0 <= index < len(names) and names[index] else default
+    return safe_name(model.label)

@@ -40,7 +40,7 @@ class Series:
     """Stroke of lines."""
 
 
-def compared(found: Lookup, strings: Strings, having: Collection[str]) -> list[Series]:
+def version_series(found: Lookup, strings: Strings, having: Collection[str]) -> list[Series]:
     """The version before unlearning, up to two references, and the audited version, as far as ``having`` names them."""
     listed = [Series(str(BASELINE), strings.text("columns.before"), "before", BEFORE, "o", DOTTED)]
     looks = (("reference reference-1", "s", DASHED), ("reference reference-2", "^", DASH_DOTTED))
@@ -50,7 +50,7 @@ def compared(found: Lookup, strings: Strings, having: Collection[str]) -> list[S
     return [series for series in listed if series.name in having]
 
 
-def parts(strings: Strings) -> list[Series]:
+def split_series(strings: Strings) -> list[Series]:
     """Retain, unseen and forget samples."""
     words = {name: strings.text(f"charts.parts.{name}") for name in ("retain", "unseen", "forget")}
     return [

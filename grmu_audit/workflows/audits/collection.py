@@ -11,7 +11,7 @@ from grmu_audit import __version__
 from grmu_audit.errors import IntegrityError
 from grmu_audit.evaluation.output_cache import OutputCache, cache_key
 from grmu_audit.evidence import pseudonyms
-from grmu_audit.metrics.catalog.spec import check_level, not_measured_at
+from grmu_audit.metrics.catalog import check_level, not_measured_at
 from grmu_audit.metrics.membership.shadow_metrics import OF_METHOD
 from grmu_audit.records import (
     AuditContext,

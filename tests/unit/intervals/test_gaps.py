@@ -174,8 +174,8 @@ def test_number_of_subjects_needed_decides_when_it_is_reached():
     audit = Audit(ref, DataRecord("d", {}), ForgetRecord(3, "h", ()), (value,))
     (outcome,) = evaluate(audit, policy, today=date(2026, 6, 1)).rules
     assert outcome.decision.value == "INCONCLUSIVE"
-    assert "subjects; now 20" in outcome.needed
-    needed = int(outcome.needed.split("all in all about ")[1].split(" ")[0].replace(",", ""))
+    assert "people in all; now 20" in outcome.needed
+    needed = int(outcome.needed.split("(about ")[1].split(" ")[0].replace(",", ""))
     factor = needed / 20
     enough = interval(proportion(330 * factor, 400 * factor, 6.0, needed), 0.95)
     assert enough[0] >= 0.75

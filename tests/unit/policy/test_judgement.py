@@ -12,6 +12,8 @@ from statsmodels.stats.proportion import proportion_confint
 
 from grmu_audit.intervals.combined import estimate, interval
 from grmu_audit.intervals.proportions import proportion
+from grmu_audit.metrics import catalog
+from grmu_audit.metrics.catalog.spec import MetricPlugin, MetricSpec
 from grmu_audit.policy import Policy, evaluate
 from grmu_audit.policy.multiplicity import holm_decides, p_value
 from grmu_audit.records import (
@@ -26,6 +28,7 @@ from grmu_audit.records import (
     ModelRef,
     reference,
 )
+from grmu_audit.utils.plugins import Registry
 
 TODAY = date(2026, 6, 1)
 
@@ -158,7 +161,7 @@ def test_needed_says_how_many_samples_would_decide_and_they_do():
     on_it = evaluate(audit(value("GA", proportion(50, 100))), policy({"metric": "GA", "min": 0.5}), today=TODAY)
     assert "no number of samples" in on_it.rules[0].needed
     people = evaluate(audit(value("GA", proportion(55, 100), subjects=20)), policy({"metric": "GA", "min": 0.5}), today=TODAY)
-    assert "subjects; now 20" in people.rules[0].needed
+    assert "people in all; now 20" in people.rules[0].needed
 
 
 good = proportion(99, 100)
@@ -175,7 +178,7 @@ good = proportion(99, 100)
             {"min": 0.1},
             "no test sample of group (target 0, attribute 1)",
         ),
-        (replace(value("GA", good), smallest_cell=29), {"min": 0.1}, "has 29 samples; the policy asks for at least 30"),
+        (replace(value("GA", good), smallest_cell=29), {"min": 0.1}, "has 29 samples; the policy requires at least 30"),
         (replace(value("GA", good), statistic=None, interval=None), {"min": 0.1}, "no interval"),
         (replace(value("GA", good), value=0.5), {"min": 0.1}, "the audit file was altered"),
         (value("GA", good), {"min_change": -0.1, "compare": "baseline"}, "has no baseline"),
@@ -206,6 +209,20 @@ def test_a_rule_on_a_metric_of_a_deeper_level_says_which(made_at, metric, ends):
     found = evaluate(replace(audit(), record={"level": made_at}), policy({"metric": metric, "min": 0.1}), today=TODAY)
     assert found.decision is Decision.INCONCLUSIVE
     assert found.rules[0].reason.rstrip(".").endswith(ends)
+
+
+def test_a_rule_on_a_third_party_metric_of_a_deeper_level_says_which(monkeypatch):
+    plugins = Registry("metric", "grmu_audit.none")
+    spec = MetricSpec("NEW", "t", "s", "h", "f", "s", "n", level="standard")
+    plugins.add("NEW", MetricPlugin(spec, measure=lambda checked: None))
+    monkeypatch.setattr(catalog, "PLUGINS", plugins)
+    reasons = []
+    for made_at in ("quick", "standard", "unknown"):
+        found = evaluate(replace(audit(), record={"level": made_at}), policy({"metric": "NEW", "min": 0.1}), today=TODAY)
+        reasons.append(found.rules[0].reason)
+    shallow, *deep = reasons
+    assert shallow == "Not decided: NEW was not measured: it needs an audit at level standard."
+    assert deep == ["Not decided: NEW was not measured."] * 2
 
 
 def test_allow_incomplete_judges_what_is_there():
