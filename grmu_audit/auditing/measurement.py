@@ -10,11 +10,8 @@ import numpy as np
 
 from grmu_audit import __version__
 from grmu_audit.auditing.stored_predictions import predictions_sha256
-from grmu_audit.metrics.checked_predictions import Facts, facts
-from grmu_audit.metrics.measure import _metrics, _same_choices
-from grmu_audit.metrics.membership.attacks import attacked
-from grmu_audit.metrics.membership.curves import curves_of
-from grmu_audit.metrics.outcome import by_method
+from grmu_audit.metrics import align, measure_models
+from grmu_audit.metrics.outcome import with_interval_method
 from grmu_audit.records import (
     SPLITS,
     Audit,
@@ -28,6 +25,8 @@ from grmu_audit.records import (
     NotMeasured,
     Predictions,
 )
+from grmu_audit.records.audit import MeasureOptions
+from grmu_audit.records.inputs import AuditedModel, AuditInputs
 from grmu_audit.utils import canonical_json, sha256_hex
 from grmu_audit.utils.clock import now
 
@@ -85,14 +84,12 @@ def assemble(
         InputError: predictions that do not fit together; a side that does not hold the candidate's samples.
     """
     chosen = dominant if dominant is not None else (forget.dominant_groups if forget and forget.dominant_groups else None)
-    first = facts(candidate[1], dominant=chosen, seed=seed, positive_class=positive_class)
-    others = [_same_choices(first, side[1]) for side in ([baseline] if baseline else []) + list(references)]
-    names = (["baseline"] if baseline else []) + [f"reference#{i + 1}" for i in range(len(references))]
-    yardstick = _yardstick([side[0] for side in references])
-    sides = dict(zip(names, others, strict=True))
-    attacks = {name: attacked(side) for name, side in {"candidate": first, **sides}.items()}
-    metrics = _metrics(first, sides, attacks, yardstick, confidence=confidence, attack_score=attack_score, variant=variant)
-    curves = curves_of({"candidate": first, **sides}, attacks, attack_score=attack_score)
+    inputs = AuditInputs(
+        AuditedModel(*candidate), AuditedModel(*baseline) if baseline else None, tuple(AuditedModel(*side) for side in references)
+    )
+    options = MeasureOptions(confidence, seed, attack_score, variant, positive_class, intervals)
+    found = measure_models(inputs, options, chosen)
+    tables = {str(s): align(candidate[1], model.predictions) for s, model in inputs.models.items()}
     facts_of_audit: dict[str, object] = {
         "seed": seed,
         "attack_score": attack_score,
@@ -104,31 +101,23 @@ def assemble(
     return Audit(
         subject=candidate[0],
         data=data if data.groups else replace(data, groups=group_table(candidate[1])),
-        forget=forget or _forget_record(first),
-        metrics=tuple(by_method(value, intervals) for value in (*metrics, *measured)),
+        forget=forget or _forget_record(candidate[1], found.dominant_groups),
+        metrics=(*found.values, *(with_interval_method(value, intervals) for value in measured)),
         baseline=baseline[0] if baseline else None,
         references=tuple(side[0] for side in references),
         data_quality=data_quality,
         not_measured=tuple(not_measured),
-        curves=curves | ({"training": {name: list(epochs) for name, epochs in training.items()}} if training else {}),
+        curves=found.curves | ({"training": {name: list(epochs) for name, epochs in training.items()}} if training else {}),
         record={
             "created": now(),
             "tool": f"grmu-audit {__version__}",
             **facts_of_audit,
             **(record or {}),
-            "yardstick": [f"reference#{i + 1}" for i in yardstick],
+            "yardstick": [str(subject) for subject in inputs.primary_references],
             "confidence": confidence,
-            "predictions_sha256": {
-                name: predictions_sha256(side.predictions) for name, side in {"candidate": first, **sides}.items()
-            },
+            "predictions_sha256": {name: predictions_sha256(table) for name, table in tables.items()},
         },
     )
-
-
-def _yardstick(references: Sequence[ModelRef]) -> list[int]:
-    """Which references the mean, AVG_GAP and TOW rest on: those with REWEIGHT where there are any, else all."""
-    reweighted = [i for i, reference in enumerate(references) if reference.reweight]
-    return reweighted or list(range(len(references)))
 
 
 def group_table(p: Predictions) -> tuple[GroupCount, ...]:
@@ -148,10 +137,9 @@ def _group_name(p: Predictions, group: Group) -> str:
     return f"{target} / {value}"
 
 
-def _forget_record(first: Facts) -> ForgetRecord:
+def _forget_record(p: Predictions, dominant: tuple[Group, ...]) -> ForgetRecord:
     """Counts and groups; the digest covers how many forget samples each group has, since there is no keyed id."""
-    p = first.predictions
     codes, counts = np.unique(p.group[p.mask("forget")], return_counts=True)
     composition = [[int(c) // p.attributes, int(c) % p.attributes, int(k)] for c, k in zip(codes, counts, strict=True)]
     digest = f"counts-sha256:{sha256_hex(canonical_json(composition))}"
-    return ForgetRecord(count=int(counts.sum()), digest=digest, dominant_groups=first.dominant)
+    return ForgetRecord(count=int(counts.sum()), digest=digest, dominant_groups=dominant)

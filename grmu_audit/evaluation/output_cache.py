@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grmu_audit.errors import IntegrityError
-from grmu_audit.records.white_box import LayerTable, Probes
+from grmu_audit.records.white_box import LayerTable, Missing, MissingCode, WhiteBoxOutputs
 from grmu_audit.utils import canonical_json, sha256_hex, write_atomic
 
 FORMAT = "grmu-audit/probes/v1"
@@ -42,7 +42,7 @@ class Shelf:
         """File of one measurement."""
         return self.folder / key[:2] / f"{key}.{suffix}"
 
-    def read(self, key: str, ids: npt.NDArray[np.str_]) -> Probes | None:
+    def read(self, key: str, ids: npt.NDArray[np.str_]) -> WhiteBoxOutputs | None:
         """The measurement of that address, or None; a damaged file counts as none, since it can be measured again."""
         path = self.path(key)
         if not path.is_file():
@@ -53,21 +53,23 @@ class Shelf:
             return None
         return found
 
-    def write(self, key: str, probes: Probes) -> None:
+    def write(self, key: str, outputs: WhiteBoxOutputs) -> None:
         """Keep a measurement, whole or not at all."""
-        write_atomic(self.path(key), to_bytes(probes), mode=0o600)
+        write_atomic(self.path(key), to_bytes(outputs), mode=0o600)
 
 
-def to_bytes(probes: Probes) -> bytes:
+def to_bytes(outputs: WhiteBoxOutputs) -> bytes:
     """Arrays and facts in one zip of ``.npy`` files and JSON; nothing in it is pickled."""
-    arrays: dict[str, npt.NDArray[Any]] = {f"attacked/{name}": answers for name, answers in probes.attacked.items()}
-    table = probes.layers
-    plain: dict[str, object] = {"missing": probes.missing, "facts": probes.facts, "layers": None}
+    arrays: dict[str, npt.NDArray[Any]] = {
+        f"attacked/{name}": answers for name, answers in outputs.adversarial_predictions.items()
+    }
+    table = outputs.layers
+    plain: dict[str, object] = {"missing": _plain_missing(outputs), "facts": outputs.settings, "layers": None}
     if table is not None:
         plain["layers"] = {"names": list(table.layers), "attributes": table.attributes}
         arrays |= {"classes": table.classes, "groups": table.groups, "counts": table.counts}
         arrays |= {f"values/{name}": values for name, values in table.values.items()}
-    optional = {"features": probes.features, "relearn": probes.relearn}
+    optional = {"features": outputs.features, "relearn": outputs.relearn}
     arrays |= {name: array for name, array in optional.items() if array is not None}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
@@ -79,7 +81,7 @@ def to_bytes(probes: Probes) -> bytes:
     return buffer.getvalue()
 
 
-def from_bytes(content: bytes, ids: npt.NDArray[np.str_]) -> Probes:
+def from_bytes(content: bytes, ids: npt.NDArray[np.str_]) -> WhiteBoxOutputs:
     """Read what ``to_bytes`` wrote.
 
     Args:
@@ -94,22 +96,33 @@ def from_bytes(content: bytes, ids: npt.NDArray[np.str_]) -> Probes:
             plain = json.loads(archive.read(_PLAIN))
             names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
             arrays = {name: _array(archive.read(f"{name}.npy")) for name in names}
-        attacked = {name.removeprefix("attacked/"): array for name, array in arrays.items() if name.startswith("attacked/")}
-        probes = Probes(
+        adversarial = {name.removeprefix("attacked/"): array for name, array in arrays.items() if name.startswith("attacked/")}
+        outputs = WhiteBoxOutputs(
             ids=ids,
-            attacked=attacked,
+            adversarial_predictions=adversarial,
             features=arrays.get("features"),
             layers=_table(plain["layers"], arrays),
             relearn=arrays.get("relearn"),
-            missing=dict(plain["missing"]),
-            facts=dict(plain["facts"]),
+            missing={name: _missing(item) for name, item in plain["missing"].items()},
+            settings=dict(plain["facts"]),
         )
-    except (zipfile.BadZipFile, OSError, ValueError, KeyError, TypeError) as error:
+    except (zipfile.BadZipFile, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise IntegrityError(f"stored measurements cannot be read: {type(error).__name__}: {error}") from None
-    columns = [*attacked.values(), *([] if probes.features is None else [probes.features])]
+    columns = [*adversarial.values(), *([] if outputs.features is None else [outputs.features])]
     if any(len(column) != len(ids) for column in columns):
         raise IntegrityError(f"stored measurements are not of {len(ids)} samples")
-    return probes
+    return outputs
+
+
+def _plain_missing(outputs: WhiteBoxOutputs) -> dict[str, dict[str, str]]:
+    return {name: {"code": str(missing.code), "text": missing.text} for name, missing in outputs.missing.items()}
+
+
+def _missing(plain: Any) -> Missing:
+    """A reason; files of earlier versions hold its text alone, and none for want of an installed package."""
+    if isinstance(plain, str):
+        return Missing(MissingCode.NOT_APPLICABLE, plain)
+    return Missing(MissingCode(plain["code"]), str(plain["text"]))
 
 
 def _array(content: bytes) -> npt.NDArray[Any]:

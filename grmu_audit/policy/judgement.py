@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
-from grmu_audit.intervals.combined import estimate, limits, with_method
-from grmu_audit.metrics.accuracy import FEWEST
+from grmu_audit.intervals import Limits
 from grmu_audit.metrics.catalog import BUILT_IN, spec
 from grmu_audit.policy.files import policy_sha256
 from grmu_audit.policy.multiplicity import holm_decides, level
@@ -16,6 +15,7 @@ from grmu_audit.policy.sample_size import decide, deciding_part, needed
 from grmu_audit.policy.schema import Policy, Rule, Waiver
 from grmu_audit.policy.wording import amount, bound_words, cells, few, quantity
 from grmu_audit.records import Audit, Decision, Group, MetricValue, RuleOutcome, Verdict
+from grmu_audit.records.data import SUPPRESSED_BELOW
 from grmu_audit.utils.clock import now
 
 _SLACK = 1e-6
@@ -84,7 +84,7 @@ def _case(rule: Rule, audit: Audit, policy: Policy) -> _Case:
 
 def _counted(value: MetricValue | None, audit: Audit) -> str:
     """``, n = 1,988``; empty for a metric of retain or forget samples where the forget set is too small to be counted."""
-    if value is None or (0 < audit.forget.count < FEWEST and spec(value.name).part in ("retain", "forget")):
+    if value is None or (0 < audit.forget.count < SUPPRESSED_BELOW and spec(value.name).part in ("retain", "forget")):
         return ""
     return f", n = {few(value.n)}"
 
@@ -93,7 +93,7 @@ def _by_method(case: _Case, method: str) -> _Case:
     """The same case with the policy's limits of proportions."""
     if case.value is None or case.value.statistic is None:
         return case
-    return replace(case, value=replace(case.value, statistic=with_method(case.value.statistic, method)))
+    return replace(case, value=replace(case.value, statistic=case.value.statistic.by_method(method)))
 
 
 def _find(rule: Rule, audit: Audit) -> MetricValue | None:
@@ -129,7 +129,7 @@ def _obstacle(rule: Rule, value: MetricValue, policy: Policy) -> str | None:
     """Why a recorded value cannot be judged, or None."""
     if value.value is None or not math.isfinite(value.value):
         return f"{rule.metric} is undefined: {value.why_missing or 'no reason recorded'}"
-    if value.statistic is not None and not abs(estimate(value.statistic) - value.value) <= _SLACK:
+    if value.statistic is not None and not abs(value.statistic.estimate - value.value) <= _SLACK:
         return f"the recorded {rule.metric} is not what its own sufficient statistic gives: the audit file was altered"
     if rule.metric == "EP" and value.details.get("positive_class", policy.positive_class) != policy.positive_class:
         return f"EP was measured with another positive class than the policy's {policy.positive_class}"
@@ -187,10 +187,10 @@ def _blank(case: _Case) -> RuleOutcome:
     )
 
 
-def _limits(value: MetricValue, alpha: float) -> tuple[float, float] | None:
+def _limits(value: MetricValue, alpha: float) -> Limits | None:
     """Interval at ``alpha``: recomputed, or the recorded one where it is at least as wide as asked for."""
     if value.statistic is not None:
-        return limits(value.statistic, alpha)
+        return value.statistic.limits(alpha)
     if value.interval is not None and value.confidence >= 1 - alpha:
         return value.interval
     return None

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from grmu_audit.metrics.accuracy import FEWEST
 from grmu_audit.metrics.catalog import spec
 from grmu_audit.records import Group
+from grmu_audit.records.data import SUPPRESSED_BELOW
 
 if TYPE_CHECKING:
     from grmu_audit.policy.schema import Rule
@@ -44,7 +44,7 @@ def few(count: int) -> str:
     >>> few(3), few(0), few(1234)
     ('fewer than 5', '0', '1,234')
     """
-    return f"fewer than {FEWEST}" if 0 < count < FEWEST else f"{count:,}"
+    return f"fewer than {SUPPRESSED_BELOW}" if 0 < count < SUPPRESSED_BELOW else f"{count:,}"
 
 
 def quantity(metric: str, compare: str, group: Group | None) -> str:

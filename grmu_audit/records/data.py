@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 
 from grmu_audit.records.metric_value import Group
 
+SUPPRESSED_BELOW = 5
+"""The smallest count of people that is shown."""
+
 
 @dataclass(frozen=True)
 class CheckResult:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from grmu_audit.errors import InputError
+from grmu_audit.intervals import Statistic
 
 
 @dataclass(frozen=True, order=True)
@@ -21,6 +22,11 @@ class Group:
     """Class index, from 0."""
     attribute: int
     """Index of the attribute value (or of the combination of several attributes), from 0."""
+
+    @classmethod
+    def from_code(cls, code: int, attributes: int) -> Group:
+        """The group of a code ``target * attributes + attribute``."""
+        return cls(int(code) // attributes, int(code) % attributes)
 
 
 class Role(enum.StrEnum):
@@ -133,7 +139,12 @@ class MetricValue:
     """Which cell that is, where it is one group."""
     subjects: int | None = None
     """Distinct persons behind the n samples, where the data has a subject column."""
-    statistic: dict[str, Any] | None = None
-    """Sufficient statistic (``intervals.combined``): the interval at any other confidence follows from it alone."""
+    statistic: Statistic | None = None
+    """Sufficient statistic: the interval at any other confidence follows from it alone."""
     details: dict[str, Any] = field(default_factory=dict)
     """More numbers side by side, such as the AUC of every attack score."""
+
+    def to_json(self) -> dict[str, Any]:
+        """A tree of plain JSON types."""
+        statistic = None if self.statistic is None else self.statistic.to_json()
+        return {**asdict(replace(self, statistic=None)), "subject": str(self.subject), "statistic": statistic}

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from grmu_audit.errors import InputError
 from grmu_audit.records import Predictions
 from grmu_audit.records.predictions import FloatArray, IntArray
-from grmu_audit.records.white_box import ATTACKS, LayerTable, Probes, ShadowTable
+from grmu_audit.records.white_box import ATTACKS, LayerTable, ShadowTable, WhiteBoxOutputs
 
 KINDS = ("unlearned", "baseline", "retrained")
 """The three models of the example."""
@@ -58,10 +58,10 @@ _FOLDS = 20
 _SHADOWS = 16
 
 
-def example_probes(kind: str = "unlearned") -> Probes:
+def example_white_box(kind: str = "unlearned") -> WhiteBoxOutputs:
     """Features, answers under attack, variances of two layers, and curves of learning again of one of the example's models.
 
-    >>> sorted(example_probes().missing)
+    >>> sorted(example_white_box().missing)
     []
     """
     p = example(kind)
@@ -75,7 +75,7 @@ def example_probes(kind: str = "unlearned") -> Probes:
     features = (centre + rng.normal(0, 1.0, (len(p), 4))).astype(np.float32)
     start = {"unlearned": 0.6, "baseline": 0.3, "retrained": 1.2}[kind]
     curves = start * 0.7 ** np.arange(13) * np.array([[1.0], [0.9], [1.1]])
-    return Probes(p.ids, attacked, features, _layers(p.group[test], kind), curves)
+    return WhiteBoxOutputs(p.ids, attacked, features, _layers(p.group[test], kind), curves)
 
 
 def _layers(group: IntArray, kind: str) -> LayerTable:

@@ -11,7 +11,7 @@ from grmu_audit.records import NotMeasured
 from grmu_audit.utils.plugins import nearest
 
 if TYPE_CHECKING:
-    from grmu_audit.metrics.checked_predictions import Facts
+    from grmu_audit.metrics.checked_predictions import CheckedPredictions
     from grmu_audit.metrics.outcome import Outcome
 
 
@@ -63,7 +63,7 @@ class MetricPlugin:
 
     spec: MetricSpec
     """Its catalogue entry; the entry point has the same name."""
-    measure: Callable[[Facts], Outcome]
+    measure: Callable[[CheckedPredictions], Outcome]
     """A pure function of one model's checked predictions."""
 
 

@@ -14,13 +14,13 @@ import numpy as np
 import numpy.typing as npt
 
 from grmu_audit.intervals.closed_forms import Floats
-from grmu_audit.metrics.checked_predictions import Facts
-from grmu_audit.metrics.membership.attacks import Attacked
+from grmu_audit.metrics.checked_predictions import CheckedPredictions
+from grmu_audit.metrics.membership.attacks import AttackResults
+from grmu_audit.records.data import SUPPRESSED_BELOW
+from grmu_audit.records.metric_value import Subject
 
 CURVES_SCHEMA = "grmu-audit/curves/v1"
 """Schema name and version of ``Audit.curves``."""
-SMALLEST_CELL = 5
-"""People that a bin or a step of a curve stands for at least, when it stands for anybody."""
 OPERATING_POINTS = (0.001, 0.01, 0.1)
 """False-positive rates at which an attack's true-positive rate is given."""
 
@@ -47,42 +47,42 @@ _PER_DECADE = 3
 _GRID = np.unique(np.concatenate([[0.0], np.logspace(-3, 0, 25)]))
 
 
-def curves_of(sides: Mapping[str, Facts], attacks: Mapping[str, Attacked], *, attack_score: str = "margin") -> dict[str, Any]:
+def summarise_curves(models: Mapping[Subject, tuple[CheckedPredictions, AttackResults]]) -> dict[str, Any]:
     """Everything that ``Audit.curves`` holds of predictions.
 
     Args:
-        sides: checked predictions by subject (``candidate``, ``baseline``, ``reference#1``...).
-        attacks: what the attacks said of each side.
-        attack_score: score whose ROC curve is kept.
+        models: checked predictions and what the attacks found, by subject.
 
     Returns:
         ``schema``; ``losses``: per subject what ``loss_histogram`` returns; ``roc``: per subject what ``roc_points``
         returns.  A subject without losses, or too small for its people to stay unseen, is absent.
     """
-    losses = {name: _losses(side, attacks[name]) for name, side in sides.items()}
-    rocs = {name: _roc(side, attacks[name], attack_score) for name, side in sides.items()}
+    losses = {str(subject): _losses(*model) for subject, model in models.items()}
+    rocs = {str(subject): _roc(*model) for subject, model in models.items()}
     return {
         "schema": CURVES_SCHEMA,
         "losses": {name: found for name, found in losses.items() if found},
-        "roc": {name: {"score": attack_score, **found} for name, found in rocs.items() if found},
+        "roc": {name: found for name, found in rocs.items() if found},
     }
 
 
-def _losses(f: Facts, a: Attacked) -> dict[str, Any] | None:
-    if f.loss is None or not a.matched.any():
+def _losses(checked: CheckedPredictions, attacks: AttackResults) -> dict[str, Any] | None:
+    if checked.loss is None or not attacks.matched.any():
         return None
-    parts = {"retain": f.predictions.mask("retain"), "forget": f.predictions.mask("forget"), "unseen": a.unseen}
-    return loss_histogram({name: f.loss[rows] for name, rows in parts.items() if rows.any()})
+    parts = {name: checked.predictions.mask(name) for name in ("retain", "forget")} | {"unseen": attacks.unseen}
+    return loss_histogram({name: checked.loss[rows] for name, rows in parts.items() if rows.any()})
 
 
-def _roc(f: Facts, a: Attacked, attack_score: str) -> dict[str, Any] | None:
-    if attack_score not in a.rocs:
+def _roc(checked: CheckedPredictions, attacks: AttackResults) -> dict[str, Any] | None:
+    name = checked.options.attack_score
+    if name not in attacks.rocs:
         return None
-    score = f.scores[attack_score]
-    return roc_points(score[a.matched], score[a.unseen], a.weight)
+    score = checked.scores[name]
+    points = roc_points(score[attacks.matched], score[attacks.unseen], attacks.weight)
+    return {"score": name, **points} if points else None
 
 
-def loss_histogram(series: Mapping[str, Floats], k: int = SMALLEST_CELL) -> dict[str, Any] | None:
+def loss_histogram(series: Mapping[str, Floats], k: int = SUPPRESSED_BELOW) -> dict[str, Any] | None:
     """Counts of losses in bins of the logarithm, merged until each count is 0 or at least ``k``.
 
     Args:
@@ -129,7 +129,7 @@ def _tells(cells: npt.NDArray[np.int64], k: int) -> bool:
     return bool(((cells > 0) & (cells < k)).any())
 
 
-def roc_points(positive: Floats, negative: Floats, weight: Floats, k: int = SMALLEST_CELL) -> dict[str, Any] | None:
+def roc_points(positive: Floats, negative: Floats, weight: Floats, k: int = SUPPRESSED_BELOW) -> dict[str, Any] | None:
     """A ROC curve at few false-positive rates, with steps of no one or at least ``k`` people on both sides.
 
     Args:

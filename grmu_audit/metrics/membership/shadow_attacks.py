@@ -119,7 +119,7 @@ def sigmoid(x: Floats) -> Floats:
 
 
 @dataclass(frozen=True)
-class Game:
+class MembershipGame:
     """Samples of the forget set in shadow models: unlearned or never seen."""
 
     score: Floats
@@ -132,7 +132,7 @@ class Game:
     """[pairs] model of each pair."""
 
 
-def ulira(margin: Floats, forgotten: Mask, unseen: Mask) -> Game:
+def ulira(margin: Floats, forgotten: Mask, unseen: Mask) -> MembershipGame:
     """U-LiRA: each model is attacked with the others (Hayes et al. 2024).
 
     score = log N(phi; unlearned) - log N(phi; never seen), normal densities per sample from all other models.
@@ -150,7 +150,7 @@ def ulira(margin: Floats, forgotten: Mask, unseen: Mask) -> Game:
     return _left_out(margin, forgotten, unseen, density)
 
 
-def ruli(margin: Floats, forgotten: Mask, unseen: Mask) -> Game:
+def ruli(margin: Floats, forgotten: Mask, unseen: Mask) -> MembershipGame:
     """RULI's efficacy attack: as U-LiRA, with kernel densities per sample (Naderloui et al. 2025).
 
     The bandwidth is Silverman's for the pooled spread of the sample's margins (the authors' fixed 1.0 is coarse).
@@ -158,12 +158,12 @@ def ruli(margin: Floats, forgotten: Mask, unseen: Mask) -> Game:
     return _left_out(margin, forgotten, unseen, _kernel)
 
 
-def population_attack(margin: Floats, forgotten: Mask, unseen: Mask) -> Game:
+def population_attack(margin: Floats, forgotten: Mask, unseen: Mask) -> MembershipGame:
     """The same pairs attacked with one threshold on the margin for all samples: what needs no shadow model."""
     return _left_out(margin, forgotten, unseen, None)
 
 
-def _left_out(margin: Floats, forgotten: Mask, unseen: Mask, density: Any) -> Game:
+def _left_out(margin: Floats, forgotten: Mask, unseen: Mask, density: Any) -> MembershipGame:
     scores, truth, samples, models = [], [], [], []
     for k in range(len(margin)):
         rest = np.arange(len(margin)) != k
@@ -177,7 +177,7 @@ def _left_out(margin: Floats, forgotten: Mask, unseen: Mask, density: Any) -> Ga
         truth.append(forgotten[k, asked][known])
         samples.append(asked[known])
         models.append(np.full(int(known.sum()), k))
-    return Game(np.concatenate(scores), np.concatenate(truth), np.concatenate(samples), np.concatenate(models))
+    return MembershipGame(np.concatenate(scores), np.concatenate(truth), np.concatenate(samples), np.concatenate(models))
 
 
 def _kernel(rest: Floats, kind: Mask, value: Floats) -> Floats:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from grmu_audit import __version__
 from grmu_audit.errors import InputError, IntegrityError
 from grmu_audit.evaluation.output_cache import Shelf, address
 from grmu_audit.evidence import pseudonyms
-from grmu_audit.metrics.catalog import BUILT_IN
-from grmu_audit.metrics.checked_predictions import Facts, align, facts
-from grmu_audit.metrics.measure import _correlation, _white_box_values
-from grmu_audit.metrics.membership.shadow_metrics import OF_METHOD, attack_method, attack_model
+from grmu_audit.metrics import measure_models
+from grmu_audit.metrics.catalog.white_box import DEEP_NAMES
+from grmu_audit.metrics.membership.shadow_metrics import METHOD_ATTACKS
 from grmu_audit.records import DataCheckReport, DataRecord, Group, GroupCount, MetricValue, ModelRef, NotMeasured, Predictions
+from grmu_audit.records.audit import MeasureOptions
+from grmu_audit.records.inputs import AuditedModel, AuditInputs
 from grmu_audit.tracking.names import PREDICTIONS, QUALITY, TRAINING
 from grmu_audit.utils import clock, write_atomic
 from grmu_audit.workflows.audits.shadow import shadow_table
@@ -63,41 +64,26 @@ def deepen(
     """
     if level == "quick":
         return Depth()
-    first = sides["candidate"][1]
-    known = {
-        name: facts(align(first, table), dominant=dominant, seed=setting.seed, positive_class=positive_class)
-        for name, (_, table) in sides.items()
-    }
-    probes = {name: probes_of(setting, ref, level) for name, (ref, _) in sides.items()}
-    values = list(_white_box_values(known, probes, _reference_names(sides), level, confidence))
-    record = {"measured": dict(probes["candidate"].facts), "gap_against_robustness": _correlation(values)}
-    missing: tuple[NotMeasured, ...] = ()
+    outputs = {name: probes_of(setting, ref, level) for name, (ref, _) in sides.items()}
+    record = {"measured": dict(outputs["candidate"].settings)}
+    table, missing = None, list[NotMeasured]()
     if level == "deep":
-        found = _shadows(setting, sides["candidate"][0], known, confidence)
-        values, missing, record = [*values, *found.values], found.not_measured, {**record, **found.record}
-    units = [replace(value, unit=BUILT_IN[value.name].unit) for value in values]
-    return Depth(tuple(units), missing, {**record, "evaluations": setting.asked.evaluations})
-
-
-def _shadows(setting: Setting, ref: ModelRef, known: Mapping[str, Facts], confidence: float) -> Depth:
-    """What the shadow models find of every side, and of the method."""
-    found = shadow_table(setting.session, ref, setting.dataset, setting.forget, setting.forget_digest, setting.shadows)
-    setting.asked.evaluations += found.evaluations
-    if found.table is None:
-        return Depth((), (NotMeasured("shadow models", found.why),), {"shadow": found.facts})
-    values = [v for name, f in known.items() for v in attack_model(f, found.table, subject=name, confidence=confidence)]
-    missing: tuple[NotMeasured, ...] = ()
-    if found.table.unlearned is None:
-        missing = tuple(NotMeasured(name, found.why) for name in OF_METHOD)
-    else:
-        values += attack_method(known["candidate"], found.table, subject="candidate", confidence=confidence)
-    return Depth(tuple(values), missing, {"shadow": found.facts})
-
-
-def _reference_names(sides: Mapping[str, tuple[ModelRef, Predictions]]) -> list[str]:
-    """Names of the references, those with REWEIGHT first."""
-    names = [name for name in sides if name.startswith("reference#")]
-    return sorted(names, key=lambda name: not sides[name][0].reweight)
+        found = shadow_table(
+            setting.session, sides["candidate"][0], setting.dataset, setting.forget, setting.forget_digest, setting.shadows
+        )
+        setting.asked.evaluations += found.evaluations
+        table, record["shadow"] = found.table, found.facts
+        if table is None:
+            missing = [NotMeasured("shadow models", found.why)]
+        elif table.unlearned is None:
+            missing = [NotMeasured(name, found.why) for name in METHOD_ATTACKS]
+    models = {name: AuditedModel(ref, predictions, outputs[name]) for name, (ref, predictions) in sides.items()}
+    references = tuple(model for name, model in models.items() if name.startswith("reference#"))
+    inputs = AuditInputs(models["candidate"], models.get("baseline"), references, table)
+    options = MeasureOptions(confidence=confidence, seed=setting.seed, positive_class=positive_class)
+    measured = measure_models(inputs, options, dominant)
+    values = tuple(value for value in measured.values if value.name in DEEP_NAMES)
+    return Depth(values, tuple(missing), {**record, **measured.notes, "evaluations": setting.asked.evaluations})
 
 
 def _names(count: int, has_baseline: bool) -> list[str]:

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from grmu_audit.evaluation.output_cache import Shelf, address
 from grmu_audit.evidence import pseudonyms
 from grmu_audit.records import ModelRef
-from grmu_audit.records.white_box import Probes
+from grmu_audit.records.white_box import WhiteBoxOutputs
 from grmu_audit.workflows.audits.shadow import Asking
 from grmu_audit.workflows.versions.network import stored_network
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from grmu_audit.training.runtime import Runtime
     from grmu_audit.workflows.session import Session
 
-Ask = Callable[["Classifier", "BatchSource", npt.NDArray[np.str_], "Runtime"], Probes]
+Ask = Callable[["Classifier", "BatchSource", npt.NDArray[np.str_], "Runtime"], WhiteBoxOutputs]
 
 
 @dataclass
@@ -66,7 +66,7 @@ class Setting:
         return Shelf(self.session.root / "measured")
 
 
-def probes_of(setting: Setting, ref: ModelRef, level: str) -> Probes:
+def probes_of(setting: Setting, ref: ModelRef, level: str) -> WhiteBoxOutputs:
     """All measurements of a version at a level, each read from the shelf or made and kept."""
     from grmu_audit.evaluation.white_box import auto_attack, joined, standard_probes
 
@@ -77,15 +77,17 @@ def probes_of(setting: Setting, ref: ModelRef, level: str) -> Probes:
     return found
 
 
-def _relearn(setting: Setting, model: Classifier, source: BatchSource, ids: npt.NDArray[np.str_], runtime: Runtime) -> Probes:
+def _relearn(
+    setting: Setting, model: Classifier, source: BatchSource, ids: npt.NDArray[np.str_], runtime: Runtime
+) -> WhiteBoxOutputs:
     from grmu_audit.evaluation import relearning as again
 
     forget = np.flatnonzero(np.isin(ids, list(setting.forget)))
     curves = again.relearn_curves(model, source, source.dataset.rows("train"), forget, runtime, again.RECIPE)
-    return Probes(ids, relearn=curves, facts={"relearn": asdict(again.RECIPE)})
+    return WhiteBoxOutputs(ids, relearn=curves, settings={"relearn": asdict(again.RECIPE)})
 
 
-def _measured(setting: Setting, ref: ModelRef, kind: str, ask: Ask, more: Mapping[str, object]) -> Probes:
+def _measured(setting: Setting, ref: ModelRef, kind: str, ask: Ask, more: Mapping[str, object]) -> WhiteBoxOutputs:
     session, dataset = setting.session, setting.dataset
     ids = np.asarray(pseudonyms(session.key, dataset.frame["id"].tolist()), dtype=np.str_)
     runtime = session.runtime(setting.seed, None)
@@ -102,7 +104,7 @@ def _measured(setting: Setting, ref: ModelRef, kind: str, ask: Ask, more: Mappin
     if kept is None:
         with _told(session, ref, _what(kind, len(dataset.rows("test")))):
             kept = _asked(setting, ref, ask, ids, runtime)
-        if not any("not installed" in why for why in kept.missing.values()):
+        if kept.complete:
             setting.shelf.write(key, kept)
     return kept
 
@@ -133,7 +135,7 @@ def _told(session: Session, ref: ModelRef, what: str) -> Iterator[None]:
         sys.stderr.flush()
 
 
-def _asked(setting: Setting, ref: ModelRef, ask: Ask, ids: npt.NDArray[np.str_], runtime: Runtime) -> Probes:
+def _asked(setting: Setting, ref: ModelRef, ask: Ask, ids: npt.NDArray[np.str_], runtime: Runtime) -> WhiteBoxOutputs:
     """Load the network, ask it, and count what went through it."""
     from grmu_audit.data.batches import BatchSource
 

@@ -95,17 +95,19 @@ def _evaluated(session: Session, ref: ModelRef, outputs: Outputs, dataset: Datas
     """Every metric from the stored predictions, logged under a run of its own."""
     from grmu_audit.data.forget import composition, splits
     from grmu_audit.evaluation.predict import with_request
-    from grmu_audit.metrics.measure import measure
+    from grmu_audit.metrics import measure_predictions
+    from grmu_audit.records.audit import MeasureOptions
+    from grmu_audit.records.metric_value import BASELINE as BASELINE_SUBJECT
 
     names = dataset.header.class_names, dataset.header.attribute_names
     predictions = with_request(outputs, frozenset(), *names)
     positive = dataset.header.positive_class if len(names[0]) == 2 else 1
-    metrics = measure(predictions, subject="baseline", positive_class=positive)
+    metrics = measure_predictions(predictions, MeasureOptions(positive_class=positive), subject=BASELINE_SUBJECT)
     groups = composition(dataset.frame, splits(dataset.frame, None), *names)
     with session.store.run(ref.name, "evaluate", parent=ref.run_id) as run:
         run.log_metrics({m.name: m.value for m in metrics if m.group is None and m.value is not None})
         run.set_tags({"grmu.subject": ref.label})
-        tree = {"subject": ref.label, "metrics": [asdict(m) for m in metrics], "groups": [asdict(g) for g in groups]}
+        tree = {"subject": ref.label, "metrics": [m.to_json() for m in metrics], "groups": [asdict(g) for g in groups]}
         run.log_bytes(canonical_json(tree), BASELINE)
     return Registered(ref, metrics, groups)
 
