@@ -6,30 +6,28 @@ from grmu_audit.metrics.catalog.spec import MetricSpec
 
 OPEN = 1e9
 """Upper end of a range that is open."""
-FROM = "from grmu_audit.metrics import facts\nfrom grmu_audit.metrics.example import example\n"
+IMPORTS = "from grmu_audit.metrics import check_predictions\nfrom grmu_audit.metrics.catalog.examples import example\n"
 """First lines of an example."""
-WORDS = 'subject="candidate", confidence=0.95)\n'
-"""Last arguments of a call that makes values."""
 _PRINT = (
-    'found = next(v for v in values if v.name == "{name}")\n'
-    "low, high = found.interval\n"
-    'print(f"{found.name} = {found.value:.3f}, 95 % interval {low:.3f} to {high:.3f}, n = {found.n}")'
+    'found = next(outcome for outcome in outcomes if outcome.metric == "{name}")\n'
+    "low, high = found.statistic.interval(0.95)\n"
+    'print(f"{found.metric} = {found.estimate:.3f}, 95 % interval {low:.3f} to {high:.3f}, n = {found.basis.n}")'
 )
 
 
-def shown(code: str, name: str) -> str:
-    """The example of one metric."""
+def example_code(code: str, name: str) -> str:
+    """The example of one metric, from code that gives its ``outcomes``."""
     return (code + _PRINT).replace("{name}", name, 1)
 
 
-_SHADOW = FROM + "from grmu_audit.metrics.example_models import example_shadows\n"
+_SHADOW = IMPORTS + "from grmu_audit.metrics.catalog.examples import example_shadows\n"
 _MODEL = (
-    _SHADOW + "from grmu_audit.metrics.shadow_values import attack_model\n\n"
-    "values = attack_model(facts(example()), example_shadows(), " + WORDS
+    _SHADOW + "from grmu_audit.metrics.membership.shadow_metrics import attack_audited_model\n\n"
+    "outcomes = attack_audited_model(check_predictions(example()), example_shadows())\n"
 )
 _METHOD = (
-    _SHADOW + "from grmu_audit.metrics.shadow_values import attack_method\n\n"
-    "values = attack_method(facts(example()), example_shadows(), " + WORDS
+    _SHADOW + "from grmu_audit.metrics.membership.shadow_metrics import attack_method_on_shadows\n\n"
+    "outcomes = attack_method_on_shadows(check_predictions(example()), example_shadows())\n"
 )
 _POOL = "level deep: trains shadow models once (16 by default, on half of the data), shared with all later audits"
 _RUNS = _POOL + ", and runs the method on each of them"
@@ -47,7 +45,7 @@ FROM_SHADOWS: tuple[MetricSpec, ...] = (
         target=0.5,
         part="forget",
         undefined="fewer than four shadow models; no forget row with test rows of its group; no val row; no logits",
-        example=shown(_MODEL, "RMIA_AUC"),
+        example=example_code(_MODEL, "RMIA_AUC"),
         cost=_POOL,
         also_per_group=True,
     ),
@@ -64,7 +62,7 @@ FROM_SHADOWS: tuple[MetricSpec, ...] = (
         target=0.5,
         part="forget",
         undefined="fewer than four shadow models; no forget row with test rows of its group; no logits",
-        example=shown(_MODEL, "LIRA_AUC"),
+        example=example_code(_MODEL, "LIRA_AUC"),
         cost=_POOL,
         also_per_group=True,
     ),
@@ -80,7 +78,7 @@ FROM_SHADOWS: tuple[MetricSpec, ...] = (
         target=0.5,
         part="forget",
         undefined="fewer than four shadow models that the method was run on; the version was retrained; no forget row",
-        example=shown(_METHOD, "ULIRA_AUC"),
+        example=example_code(_METHOD, "ULIRA_AUC"),
         cost=_RUNS,
     ),
     MetricSpec(
@@ -95,7 +93,7 @@ FROM_SHADOWS: tuple[MetricSpec, ...] = (
         target=0.5,
         part="forget",
         undefined="fewer than four shadow models that the method was run on; the version was retrained; no forget row",
-        example=shown(_METHOD, "RULI_AUC"),
+        example=example_code(_METHOD, "RULI_AUC"),
         cost=_RUNS,
     ),
     MetricSpec(
@@ -112,7 +110,7 @@ FROM_SHADOWS: tuple[MetricSpec, ...] = (
         direction="lower",
         part="forget",
         undefined="fewer than eight shadow models that the method was run on; the version was retrained; no forget row",
-        example=shown(_METHOD, "FORGET_EPS"),
+        example=example_code(_METHOD, "FORGET_EPS"),
         cost=_RUNS,
     ),
     MetricSpec(
@@ -128,7 +126,7 @@ FROM_SHADOWS: tuple[MetricSpec, ...] = (
         direction="lower",
         part="forget",
         undefined="fewer than eight shadow models that the method was run on; the version was retrained; no forget row",
-        example=shown(_METHOD, "KLOM_95"),
+        example=example_code(_METHOD, "KLOM_95"),
         cost=_RUNS,
     ),
     MetricSpec(
@@ -144,7 +142,7 @@ FROM_SHADOWS: tuple[MetricSpec, ...] = (
         target=0.0,
         part="forget",
         undefined="fewer than four shadow models that the method was run on; the version was retrained; no forget row",
-        example=shown(_METHOD, "SWAP"),
+        example=example_code(_METHOD, "SWAP"),
         cost=_RUNS,
     ),
 )

@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-from grmu_audit.metrics.catalog.shadow import FROM, FROM_SHADOWS, OPEN, WORDS, shown
+from grmu_audit.metrics.catalog.shadow import FROM_SHADOWS, IMPORTS, OPEN, example_code
 from grmu_audit.metrics.catalog.spec import MetricSpec
 from grmu_audit.records.white_box import RADII_OF, attack_name
 
-_PROBES = FROM + "from grmu_audit.metrics.example_models import example_probes\n"
+_WHITE_BOX = IMPORTS + "from grmu_audit.metrics.catalog.examples import example_white_box\n"
 _ATTACK = (
-    _PROBES
-    + "from grmu_audit.metrics.robustness import under_attack\n\nvalues = under_attack(facts(example()), example_probes(), "
-    + WORDS
+    _WHITE_BOX + "from grmu_audit.metrics.white_box.robustness import measure_robustness\n\n"
+    "outcomes = measure_robustness(check_predictions(example()), example_white_box())\n"
 )
 _GAP = (
-    "from grmu_audit.metrics.example_models import example_probes\nfrom grmu_audit.metrics.robustness import fairness_gaps\n\n"
-    "values = fairness_gaps(example_probes(), " + WORDS
+    "from grmu_audit.metrics.catalog.examples import example_white_box\n"
+    "from grmu_audit.metrics.white_box.layer_gaps import measure_layer_gaps\n\n"
+    "outcomes = measure_layer_gaps(example_white_box())\n"
 )
 _READ = (
-    _PROBES + "from grmu_audit.metrics.representation import recovered, recoveries\n\nf = facts(example())\n"
-    "values = recoveries(f, recovered(f, example_probes()), " + WORDS
+    _WHITE_BOX + "from grmu_audit.metrics.white_box.representation import measure_label_recovery, recover_labels\n\n"
+    "checked = check_predictions(example())\n"
+    "outcomes = measure_label_recovery(checked, recover_labels(checked, example_white_box()))\n"
 )
 _FAR = (
-    _PROBES + "from grmu_audit.metrics.representation import distances\n\n"
-    'reference = facts(example("retrained")), example_probes("retrained")\n'
-    'values = distances(facts(example()), example_probes(), {"reference#1": reference}, ' + WORDS
+    _WHITE_BOX + "from grmu_audit.metrics.white_box.representation import measure_distances\n"
+    "from grmu_audit.records.metric_value import reference\n\n"
+    "model = check_predictions(example()), example_white_box()\n"
+    'retrained = check_predictions(example("retrained")), example_white_box("retrained")\n'
+    "outcomes = measure_distances(model, {reference(1): retrained})\n"
 )
 _AGAIN = (
-    "from grmu_audit.metrics.example_models import example_probes\nfrom grmu_audit.metrics.representation import relearn\n\n"
-    "values = [relearn(example_probes(), 228, " + WORDS.replace(")\n", ")]\n")
+    _WHITE_BOX + "from grmu_audit.metrics.white_box.representation import measure_relearning\n\n"
+    "outcomes = measure_relearning(check_predictions(example()), example_white_box())\n"
 )
 _STANDARD = "level standard: asks each model once, then kept"
 _DEEP = "level deep: asks each model once, then kept"
@@ -64,7 +67,7 @@ def _attack_entries() -> list[MetricSpec]:
                     undefined="no test row; texts, whose inputs have no small steps"
                     + ("; the library is not installed" if kind == "AA" else ""),
                     also_per_group=True,
-                    example=shown(_ATTACK, attack_name(kind, radius)),
+                    example=example_code(_ATTACK, attack_name(kind, radius)),
                     cost=_DEEP if kind == "AA" else _STANDARD,
                 )
             )
@@ -86,7 +89,7 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
         high=OPEN,
         direction="reference",
         undefined="the network has no normalisation layer; fewer than two classes have two test rows",
-        example=shown(_GAP, "FAIRNESS_GAP"),
+        example=example_code(_GAP, "FAIRNESS_GAP"),
         cost=_STANDARD,
     ),
     MetricSpec(
@@ -101,7 +104,7 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
         high=OPEN,
         direction="reference",
         undefined="the network has no normalisation layer; fewer than two groups have two test rows",
-        example=shown(_GAP, "FAIRNESS_GAP_GROUP"),
+        example=example_code(_GAP, "FAIRNESS_GAP_GROUP"),
         cost=_STANDARD,
     ),
     MetricSpec(
@@ -116,7 +119,7 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
         direction="reference",
         part="forget",
         undefined="no reference; fewer than eight forget rows",
-        example=shown(_FAR, "CKA"),
+        example=example_code(_FAR, "CKA"),
         cost=_STANDARD,
         also_per_group=True,
         unit="score",
@@ -132,7 +135,7 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
         direction="reference",
         part="forget",
         undefined="no forget row; fewer than five retain rows",
-        example=shown(_READ, "KNN"),
+        example=example_code(_READ, "KNN"),
         cost=_STANDARD,
         also_per_group=True,
     ),
@@ -147,7 +150,7 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
         direction="reference",
         part="forget",
         undefined="no forget row; validation rows of fewer than two classes",
-        example=shown(_READ, "PROBE"),
+        example=example_code(_READ, "PROBE"),
         cost=_STANDARD,
         also_per_group=True,
     ),
@@ -162,7 +165,7 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
         direction="reference",
         part="forget",
         undefined="no forget row beside those that make the prototypes",
-        example=shown(_READ, "PROTO"),
+        example=example_code(_READ, "PROTO"),
         cost=_STANDARD,
         also_per_group=True,
     ),
@@ -178,7 +181,7 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
         direction="lower",
         part="forget",
         undefined="no reference; no forget row; no logits",
-        example=shown(_FAR, "ACTIVATION_DISTANCE"),
+        example=example_code(_FAR, "ACTIVATION_DISTANCE"),
         cost=_STANDARD,
         also_per_group=True,
     ),
@@ -194,7 +197,7 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
         direction="lower",
         part="forget",
         undefined="no reference; no forget row; no logits",
-        example=shown(_FAR, "JS"),
+        example=example_code(_FAR, "JS"),
         cost=_STANDARD,
         also_per_group=True,
     ),
@@ -211,7 +214,7 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
         direction="reference",
         part="forget",
         undefined="no forget row; a run that does not get there in 20 epochs",
-        example=shown(_AGAIN, "RELEARN"),
+        example=example_code(_AGAIN, "RELEARN"),
         cost=_DEEP,
     ),
     *FROM_SHADOWS,
