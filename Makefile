@@ -13,7 +13,7 @@ help:
 	@echo "make lint     formatting, style, types, import contracts"
 	@echo "make format   format the code"
 	@echo "make docs     write docs/metrics from the metric catalogue"
-	@echo "make bench    measure the effect over seeds (about 10 minutes) and write docs/effect.md"
+	@echo "make bench    measure the demo over 5 seeds (about 14 minutes of CPU time), write docs/effect.md and the README's table"
 
 install: $(STAMP)
 
@@ -44,7 +44,7 @@ docs: install
 	$(BIN)/python -m benchmarks.pages.metrics --write docs/metrics
 
 bench: install
-	$(BIN)/python -m benchmarks.pages.effect --write docs/effect.md
+	$(BIN)/python -m benchmarks.pages.effect --write docs --readme README.md
 
 clean:
 	rm -rf $(VENV) build dist grmu-demo grmu-reports .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save
 
-from benchmarks.pages.effect import RARE, Problem, predictions, prepare
+from benchmarks.measurements.problem import RARE, Problem, predictions, prepare
 from grmu_audit.auditing import measurement
 from grmu_audit.errors import DivergedError
 from grmu_audit.models.classifier import Classifier, duplicate

@@ -1,128 +1,138 @@
-"""Does PhotoDigits show the seed paper's effect?  Pretrain, retrain, unlearn over several seeds; mean and spread.
+"""``docs/effect.md`` and the table of the demo in the README, made from ``docs/effect.json``.
 
-python -m benchmarks.pages.effect [--seeds 5] [--ratio 0.5] [--write docs/effect.md]
+python -m benchmarks.pages.effect [--seeds 5] [--cache FOLDER] [--write docs] [--readme README.md] [--only-write]
+
+``--write`` writes ``effect.json`` (the measurements) and ``effect.md`` (from them), ``--readme`` the table in the README;
+``--only-write`` makes both again from ``effect.json`` without measuring.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 
-from grmu_audit import __version__
-from grmu_audit.auditing import measurement
-from grmu_audit.data.batches import BatchSource
-from grmu_audit.data.forget import sample_forget
-from grmu_audit.data.readers.photodigits import PhotoDigitsOptions, photodigits
-from grmu_audit.evaluation.predict import forward, with_request
-from grmu_audit.models.catalog import build
-from grmu_audit.models.classifier import Classifier, ModelSpec
-from grmu_audit.records import Audit, DataRecord, Group, ModelRef, Predictions
-from grmu_audit.training.config import TrainConfig
-from grmu_audit.training.fit import fit
-from grmu_audit.training.runtime import Runtime, choose_device, choose_precision, derive_seed, hardware, place
-from grmu_audit.unlearning.apply import unlearn
-from grmu_audit.unlearning.data import UnlearningData
-from grmu_audit.unlearning.methods import methods
+from benchmarks.measurements.effect import METRICS, measure
+from grmu_audit.utils import cache_folder, write_atomic
 
-RARE = Group(1, 0)
-METRICS = ("RA", "UA", "TA", "GA", "WG", "EO", "MIA_AUC", "AVG_GAP")
-VARIANTS = (
-    ("retrain", "retrain", False),
-    ("retrain + REWEIGHT", "retrain", True),
-    ("MIU + REWEIGHT", "miu", True),
-    ("MIU", "miu", False),
-    ("gradient ascent", "gradient_ascent", False),
-)
+SHOWN = ("GA", "WG", "UA", "TA", "EO", "MIA_AUC")
+"""Columns of the README, as the demo prints them."""
+DEMO_ROWS = ("pretrain", "retrain", "retrain + REWEIGHT", "MIU", "gradient ascent")
+JUDGED = ("MIU", "gradient ascent")
+"""Rows of the demo that have a verdict."""
+EFFECT_ROWS = ("pretrain", "retrain", "retrain + REWEIGHT", "MIU + REWEIGHT", "MIU", "gradient ascent")
+BEGIN = "<!-- demo table: begin, written by python -m benchmarks.pages.effect -->"
+END = "<!-- demo table: end -->"
+
+Found = Mapping[str, Any]
+"""``machine`` and ``results``; see ``benchmarks.measurements.effect``."""
 
 
-@dataclass(frozen=True)
-class Problem:
-    """One seed's data and pretrained model."""
+def readme(text: str, found: Found) -> str:
+    """The text with what stands between the two markers replaced by the table.
 
-    seed: int
-    source: BatchSource
-    data: UnlearningData
-    base: Classifier
-    runtime: Callable[[], Runtime]
-
-
-def prepare(seed: int, ratio: float, device: torch.device, trained: dict[str, torch.Tensor] | None = None) -> Problem:
-    """Data, forget set and pretrained model of one seed; ``trained`` weights stand in for training."""
-    dataset = photodigits(PhotoDigitsOptions(seed=seed))
-    source = BatchSource(dataset, device)
-    gone = set(sample_forget(dataset.frame, groups=[RARE], ratio=ratio, seed=seed))
-    train = dataset.rows("train")
-    is_gone = dataset.frame["id"].isin(gone).to_numpy()[train]
-    data = UnlearningData(source, train[~is_gone], train[is_gone], dataset.rows("val"))
-
-    def runtime() -> Runtime:
-        """A fresh runtime, so that counters start at zero."""
-        return Runtime(device, seed, choose_precision("auto", device))
-
-    header = dataset.header
-    spec = ModelSpec("small_resnet", 2, header.image_size, header.mean, header.std, header.class_names)
-    model = build(spec, derive_seed(seed, "init"))
-    place(model, device)
-    if trained is not None:
-        model.load_state_dict(trained)
-        return Problem(seed, source, data, model.eval(), runtime)
-    return Problem(seed, source, data, fit(model, source, train, data.val, TrainConfig(), runtime()), runtime)
+    Raises:
+        ValueError: the markers are not there exactly once, in order.
+    """
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+        raise ValueError(f"the file needs one line {BEGIN!r} and after it one line {END!r}")
+    before, _, rest = text.partition(BEGIN)
+    return f"{before}{block(found)}{rest.partition(END)[2]}"
 
 
-def predictions(problem: Problem, model: Classifier) -> Predictions:
-    """One forward pass, under the request."""
-    frame = problem.source.dataset.frame
-    names = [f"s{i:05d}" for i in range(len(frame))]
-    header = problem.source.dataset.header
-    gone = frozenset(names[i] for i in problem.data.forget)
-    outputs = forward(model, problem.source, problem.runtime(), names)
-    return with_request(outputs, gone, header.class_names, header.attribute_names)
+def block(found: Found) -> str:
+    """Markers, sentence and table of the README."""
+    results = found["results"]
+    lines = [
+        BEGIN,
+        "",
+        f"Mean (lowest to highest) over {_seeds(results)}, made on",
+        f"{hardware_line(found)}.",
+        "Each seed draws its own data, forget set and initial weights. The numbers of a seed depend on the processor and on the",
+        "version of PyTorch: rounding differs, training amplifies it, and the same seed may give other numbers elsewhere. EO is",
+        "undefined where a model predicts one class only; `in k of n` counts the seeds in which a metric is defined.",
+        "",
+        "| | " + " | ".join(f"{name} %" for name in SHOWN) + " | verdict |",
+        "|---|" + "---:|" * len(SHOWN) + "---|",
+    ]
+    for title in DEMO_ROWS:
+        cells = [_range([r["demo"][title].get(name) for r in results]) for name in SHOWN]
+        lines.append(f"| {title} | " + " | ".join([*cells, verdicts(results, title)]) + " |")
+    return "\n".join([*lines, "", END])
 
 
-def run_seed(seed: int, ratio: float, device: torch.device) -> dict[str, tuple[dict[str, float], float]]:
-    """Numbers and seconds of every variant of one seed."""
-    problem = prepare(seed, ratio, device)
-    made: dict[str, tuple[Predictions, float]] = {"pretrain": (predictions(problem, problem.base), 0.0)}
-    for name, method, weighted in VARIANTS:
-        data = problem.data.reweighted() if weighted else problem.data
-        start = time.perf_counter()
-        chosen = methods.get(method)
-        model = unlearn(chosen, problem.base, data, chosen.config(), problem.runtime())
-        made[name] = predictions(problem, model), time.perf_counter() - start
-    reference = ModelRef("retrain + REWEIGHT", "", reweight=True), made["retrain + REWEIGHT"][0]
-    record = DataRecord("", {})
-    result = {}
-    for name, (outputs, seconds) in made.items():
-        audit = measurement.assemble(
-            (ModelRef(name, ""), outputs), references=[reference], data=record, dominant=(RARE,), seed=seed
-        )
-        result[name] = numbers(audit), seconds
-    return result
+def verdicts(results: Sequence[Mapping[str, Any]], title: str) -> str:
+    """Each verdict of a row with the number of seeds that it came out in."""
+    counts = Counter(r["verdicts"][title] for r in results if title in r["verdicts"])
+    return "; ".join(f"{verdict}: {count} of {len(results)}" for verdict, count in counts.most_common())
 
 
-def numbers(audit: Audit) -> dict[str, float]:
-    """The metrics of the table."""
-    found = {name: audit.metric(name) for name in METRICS}
-    return {name: value.value for name, value in found.items() if value is not None and value.value is not None}
+def page(found: Found) -> str:
+    """``docs/effect.md``."""
+    results = found["results"]
+    return "\n".join(
+        [
+            "# Does PhotoDigits show the effect?",
+            "",
+            "Generated by `make bench` (`benchmarks/pages/effect.py`) from `effect.json`; do not edit.",
+            "",
+            "PhotoDigits with correlation 0.85; forget set: half of the group digit 5-9 on the temple photograph",
+            f"(rare in training). Mean (standard deviation) over {_seeds(results)}: each draws its own data, forget set and",
+            "initial weights. Test split: 497 digits, each drawn 4 times. AVG_GAP is against retrain + REWEIGHT of the same",
+            "seed, which is therefore 100. Methods run with their default settings; the demo's gradient ascent has a higher",
+            f"learning rate. Made on {hardware_line(found)},",
+            f"grmu-audit {found['machine']['version']}; another processor may give other numbers for the same seed.",
+            "Seconds are wall-clock time, whatever else the machine ran; [methods.md](methods.md) has CPU time.",
+            "",
+            *table(results),
+            "",
+            "A claim holds when the mean of its per-seed differences is above 0 by more than two standard errors.",
+            "",
+            *claims(results),
+            "",
+            "## The demo",
+            "",
+            "Verdicts of `grmu-audit demo` under the default policy, and GA of each seed in per cent:",
+            "",
+            *demo_table(results),
+            "",
+        ]
+    )
 
 
-def table(results: Sequence[dict[str, tuple[dict[str, float], float]]]) -> list[str]:
+def hardware_line(found: Found) -> str:
+    """Processor, cores, threads and PyTorch in words."""
+    m = found["machine"]
+    threads = "1 thread" if m["threads"] == 1 else f"{m['threads']} threads"
+    cores = "1 core" if m["cores"] == 1 else f"{m['cores']} cores"
+    return f"{m['device'].upper()} {m['processor']}, {cores}, {threads}, {m['instructions']} instructions, torch {m['torch']}"
+
+
+def table(results: Sequence[Mapping[str, Any]]) -> list[str]:
     """Markdown rows: mean (standard deviation) over seeds, in per cent."""
     lines = ["| | " + " | ".join(f"{m} %" for m in METRICS) + " | seconds |", "|---|" + "---:|" * (len(METRICS) + 1)]
-    for name in results[0]:
-        cells = []
-        for metric in METRICS:
-            values = np.array([r[name][0][metric] for r in results if metric in r[name][0]])
-            cells.append(f"{100 * values.mean():.1f} ({100 * values.std(ddof=1):.1f})" if len(values) > 1 else "undefined")
-        cells.append(f"{np.mean([r[name][1] for r in results]):.1f}")
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    for title in EFFECT_ROWS:
+        rows = [r["effect"][title] for r in results]
+        cells = [_spread([row["values"].get(metric) for row in rows]) for metric in METRICS]
+        lines.append(f"| {title} | " + " | ".join([*cells, f"{np.mean([row['seconds'] for row in rows]):.1f}"]) + " |")
+    return lines
+
+
+def demo_table(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Markdown rows: GA of every version and the verdicts, seed by seed."""
+    lines = [
+        "| seed | " + " | ".join([*DEMO_ROWS, *(f"verdict on {title}" for title in JUDGED), "seconds"]) + " |",
+        "|---:|" + "---:|" * len(DEMO_ROWS) + "---|" * len(JUDGED) + "---:|",
+    ]
+    for r in results:
+        cells = [f"{100 * r['demo'][title]['GA']:.1f}" for title in DEMO_ROWS] + [r["verdicts"][title] for title in JUDGED]
+        lines.append(f"| {r['seed']} | " + " | ".join([*cells, f"{r['seconds']:.0f}"]) + " |")
     return lines
 
 
@@ -137,58 +147,73 @@ def claim(text: str, differences: Sequence[float]) -> str:
     )
 
 
-def claims(results: Sequence[dict[str, tuple[dict[str, float], float]]]) -> list[str]:
+def claims(results: Sequence[Mapping[str, Any]]) -> list[str]:
     """The effect that the seed paper describes, tested per seed."""
 
-    def get(name: str, metric: str) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-        return np.array([r[name][0][metric] for r in results])
+    def less(better: str, worse: str, metric: str) -> list[float]:
+        return [r["effect"][better]["values"][metric] - r["effect"][worse]["values"][metric] for r in results]
 
     return [
-        claim("GA drops from pretrain to plain retrain", list(get("pretrain", "GA") - get("retrain", "GA"))),
-        claim("REWEIGHT wins back part of it", list(get("retrain + REWEIGHT", "GA") - get("retrain", "GA"))),
+        claim("GA drops from pretrain to plain retrain", less("pretrain", "retrain", "GA")),
+        claim("REWEIGHT wins back part of it", less("retrain + REWEIGHT", "retrain", "GA")),
         claim(
             "MIU + REWEIGHT is nearer to retrain + REWEIGHT (AVG_GAP) than gradient ascent",
-            list(get("MIU + REWEIGHT", "AVG_GAP") - get("gradient ascent", "AVG_GAP")),
+            less("MIU + REWEIGHT", "gradient ascent", "AVG_GAP"),
         ),
     ]
 
 
+def _seeds(results: Sequence[Mapping[str, Any]]) -> str:
+    numbers = [r["seed"] for r in results]
+    return f"{len(numbers)} seeds ({', '.join(map(str, numbers))})"
+
+
+def _range(found: Sequence[float | None]) -> str:
+    """Mean, lowest and highest in per cent."""
+    values = _defined(found)
+    return f"{values.mean():.1f} ({values.min():.1f} to {values.max():.1f}){_rest(found)}" if len(values) else "undefined"
+
+
+def _spread(found: Sequence[float | None]) -> str:
+    """Mean and standard deviation in per cent."""
+    values = _defined(found)
+    return f"{values.mean():.1f} ({values.std(ddof=1):.1f}){_rest(found)}" if len(values) > 1 else "undefined"
+
+
+def _defined(found: Sequence[float | None]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    return 100 * np.array([value for value in found if value is not None])
+
+
+def _rest(found: Sequence[float | None]) -> str:
+    """In how many seeds a metric is defined where it is not in all."""
+    count = len(_defined(found))
+    return f" in {count} of {len(found)}" if count < len(found) else ""
+
+
 def main() -> None:
-    """Run all seeds and print or write the page."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Measure what is missing and print or write the pages."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--ratio", type=float, default=0.5)
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--write", type=Path)
+    parser.add_argument("--cache", type=Path, default=cache_folder() / "effect", help="folder of measured seeds")
+    parser.add_argument("--write", type=Path, help="folder of effect.json and effect.md")
+    parser.add_argument("--readme", type=Path, help="file whose table of the demo is replaced")
+    parser.add_argument("--only-write", action="store_true", help="make the pages from effect.json under --write")
     options = parser.parse_args()
-    device = choose_device(options.device)
-    results = []
-    for seed in range(options.seeds):
-        results.append(run_seed(seed, options.ratio, device))
-        sys.stderr.write(f"seed {seed + 1}/{options.seeds} done\n")
-    facts = hardware(device)
-    page = [
-        "# Does PhotoDigits show the effect?",
-        "",
-        "Generated by `make bench` (`benchmarks/pages/effect.py`); do not edit.",
-        "",
-        f"PhotoDigits with correlation 0.85; forget set: {options.ratio:g} of the group digit 5-9 on the temple photograph",
-        f"(rare in training). Mean (standard deviation) over {options.seeds} seeds: each draws its own data, forget set and",
-        "initial weights. Test split: 497 digits, each drawn 4 times. AVG_GAP is against retrain + REWEIGHT of the same seed,",
-        "which is therefore 100.",
-        f"grmu-audit {__version__}, torch {facts['torch']}, {facts['device']}, {facts['threads']} threads.",
-        "",
-        *table(results),
-        "",
-        "A claim holds when the mean of its per-seed differences is above 0 by more than two standard errors.",
-        "",
-        *claims(results),
-        "",
-    ]
-    text = "\n".join(page)
+    if options.only_write:
+        if options.write is None:
+            parser.error("--only-write needs --write, the folder of effect.json")
+        found = json.loads((options.write / "effect.json").read_bytes())
+    else:
+        found = measure(options.seeds, options.cache, options.device)
     if options.write:
-        options.write.write_text(text, encoding="utf-8")
-    sys.stdout.write(text)
+        stored = json.dumps(found, indent=1, sort_keys=True) + "\n"
+        write_atomic(options.write / "effect.json", stored.encode())
+        write_atomic(options.write / "effect.md", page(found).encode())
+    else:
+        sys.stdout.write(page(found))
+    if options.readme:
+        write_atomic(options.readme, readme(options.readme.read_text(encoding="utf-8"), found).encode())
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -147,9 +146,7 @@ def test_stopped_server_is_an_environment_failure(tmp_path: Path, capsys: pytest
         line = ["--tracking-uri", url, "gate", "--model", "photodigits"]
         assert execute(line) == ExitCode.USAGE, "the server runs and has no such model"
         kill(url)
-        start = time.monotonic()
         assert execute(line) == ExitCode.ENVIRONMENT
-    assert time.monotonic() - start < 30
     assert url in capsys.readouterr().err
 
 

@@ -20,9 +20,9 @@ PRELOAD = [
     "great_expectations",
     "grmu_audit.workflows.versions.unlearning",
     "grmu_audit.workflows.release",
-    "grmu_audit.tracking.mlflow_store",
+    "grmu_audit.tracking.mlflow.store",
     "grmu_audit.models.catalog",
-    "grmu_audit.unlearning.catalog",
+    "grmu_audit.unlearning.methods",
     "sklearn.ensemble",
 ]
 WRITES = (

@@ -42,7 +42,7 @@ class Counted(BatchSource):
 def context() -> ForkServerContext:
     """Processes that are forked from a clean server which has imported everything."""
     made = multiprocessing.get_context("forkserver")
-    made.set_forkserver_preload(["torch", "support.tiny", "support.killed", "grmu_audit.unlearning.catalog"])
+    made.set_forkserver_preload(["torch", "support.tiny", "support.killed", "grmu_audit.unlearning.methods"])
     return made
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
-PRELOAD = ["mlflow", "mlflow.store.tracking.sqlalchemy_store", "grmu_audit.workflows.release", "grmu_audit.tracking.mlflow_store"]
+PRELOAD = ["mlflow", "mlflow.store.tracking.sqlalchemy_store", "grmu_audit.workflows.release", "grmu_audit.tracking.mlflow.store"]
 PATIENCE = 120.0
 
 

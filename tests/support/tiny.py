@@ -16,7 +16,9 @@ from grmu_audit.models.classifier import Classifier, ModelSpec
 from grmu_audit.training.config import TrainConfig
 from grmu_audit.training.fit import fit
 from grmu_audit.training.runtime import Runtime, derive_seed
+from grmu_audit.unlearning.apply import unlearn
 from grmu_audit.unlearning.data import UnlearningData
+from grmu_audit.unlearning.methods import methods
 
 CPU = torch.device("cpu")
 
@@ -57,3 +59,8 @@ def tiny() -> Tiny:
     everything = np.sort(np.concatenate([split.retain, split.forget]))
     fit(model, source, everything, split.val, TrainConfig(epochs=12, augment=False, batch_size=32), runtime())
     return Tiny(data, source, split, model)
+
+
+def result(name: str, data: UnlearningData | None = None, **settings: object):  # type: ignore[no-untyped-def]
+    problem, method = tiny(), methods.get(name)
+    return unlearn(method, problem.model, data or problem.data, method.config(**settings), runtime())

@@ -1,46 +1,18 @@
-"""The light path: prediction files, assembling an audit, judging it again."""
+"""Prediction files: what is read, and what is refused with its row."""
 
 from __future__ import annotations
-
-import json
-import subprocess
-import sys
-import time
-from dataclasses import replace
-from datetime import date
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from support.prediction_tables import table, written
 
-from grmu_audit.auditing.audit_files import read_audit, write_audit
-from grmu_audit.auditing.measurement import assemble, group_table
 from grmu_audit.auditing.prediction_files import read_predictions
 from grmu_audit.auditing.scoring import score
 from grmu_audit.errors import InputError
-from grmu_audit.policy import Policy, load_named
-from grmu_audit.policy.judgement import judge
-from grmu_audit.records import SPLITS, DataRecord, Decision, ForgetRecord, Group, ModelRef, Predictions
-from grmu_audit.utils.clock import now
-
-GOLDEN = Path(__file__).parents[2] / "golden"
-
-
-def table(n=120, seed=0, **columns) -> pd.DataFrame:
-    rng = np.random.default_rng(seed)
-    frame = pd.DataFrame({"id": [f"person-{i:04d}" for i in range(n)], "split": rng.choice(SPLITS, n, p=[0.5, 0.1, 0.1, 0.3])})
-    frame["target"], frame["attribute"] = rng.integers(0, 2, n), rng.integers(0, 2, n)
-    scores = np.stack([np.zeros(n), rng.normal(size=n) + frame["target"] - 0.5], axis=1)
-    frame["logit_0"], frame["logit_1"] = scores[:, 0], scores[:, 1]
-    return frame.assign(**columns)
-
-
-def written(tmp_path: Path, frame: pd.DataFrame, name: str = "p.csv") -> Path:
-    frame.to_csv(tmp_path / name, index=False)
-    return tmp_path / name
+from grmu_audit.records import SPLITS
 
 
 def test_logits_probabilities_and_labels_are_read(tmp_path):
@@ -59,36 +31,6 @@ def test_logits_probabilities_and_labels_are_read(tmp_path):
     assert np.array_equal(p.prediction, q.prediction)
     assert np.array_equal(p.prediction, r.prediction)
     assert [SPLITS[c] for c in p.split] == frame["split"].tolist()
-
-
-def test_ga_of_a_tie_is_the_same_from_a_prediction_file_and_from_a_manifest(tmp_path):
-    """Two groups with 6 forget samples each: the registry path takes its groups from the manifest's group table."""
-    from grmu_audit.data.forget import composition, request_groups
-    from grmu_audit.records import Splits
-
-    frame = table(400, seed=3)
-    groups = frame["target"] * 2 + frame["attribute"]
-    frame.loc[frame["split"] == "forget", "split"] = "retain"
-    for group in (1, 2):
-        frame.loc[frame.index[(groups == group) & (frame["split"] == "retain")][:6], "split"] = "forget"
-    scored = score(written(tmp_path, frame))
-    manifest = frame.assign(split=frame["split"].replace({"retain": "train", "forget": "train"}))
-    parts = Splits(**{split: tuple(np.flatnonzero(frame["split"] == split).tolist()) for split in SPLITS})
-    dominant = request_groups(composition(manifest, parts, ["no", "yes"], ["f", "m"]))
-    registered = assemble(
-        registered_side(tmp_path),
-        data=DataRecord("d", {}),
-        forget=ForgetRecord(12, "hmac-sha256:x", dominant),
-        dominant=dominant,
-    )
-    assert scored.forget.dominant_groups == dominant == (Group(0, 1), Group(1, 0))
-    assert scored.metric("GA").value == registered.metric("GA").value
-    of_one = assemble(registered_side(tmp_path), data=DataRecord("d", {}), dominant=dominant[:1])
-    assert of_one.metric("GA").value != scored.metric("GA").value
-
-
-def registered_side(tmp_path: Path) -> tuple[ModelRef, Predictions]:
-    return ModelRef("m", "1"), read_predictions(tmp_path / "p.csv")
 
 
 def test_several_attributes_are_crossed_and_subjects_are_numbered(tmp_path):
@@ -187,10 +129,10 @@ def test_a_small_parquet_file_that_unpacks_to_too_much_is_refused(tmp_path, monk
     assert (tmp_path / "p.parquet").stat().st_size < 50_000
     with pytest.raises(InputError, match="column 'split' holds a text of 200,000 characters"):
         read_predictions(tmp_path / "p.parquet")
-    monkeypatch.setattr("grmu_audit.data.csvfile.MOST_BYTES", 1 << 17)
+    monkeypatch.setattr("grmu_audit.utils.tables.MOST_BYTES", 1 << 17)
     with pytest.raises(InputError, match=r"its columns unpacked are 2\d\d,\d{3} bytes"):
         read_predictions(tmp_path / "p.parquet")
-    monkeypatch.setattr("grmu_audit.data.csvfile.MOST_BYTES", 100)
+    monkeypatch.setattr("grmu_audit.utils.tables.MOST_BYTES", 100)
     with pytest.raises(InputError, match=r"its columns are \d+,\d{3} bytes"):
         read_predictions(tmp_path / "p.parquet")
 
@@ -267,168 +209,3 @@ def test_missing_and_odd_files_are_refused(tmp_path):
     (tmp_path / "empty.csv").write_text("")
     with pytest.raises(InputError, match="the file is empty: it needs a header line and rows"):
         read_predictions(tmp_path / "empty.csv")
-
-
-@pytest.fixture(scope="module")
-def full(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("full")
-    paths = [written(folder, table(400, seed=1, logit_1=table(400, seed=s)["logit_1"]), f"m{s}.csv") for s in range(4)]
-    return score(
-        paths[0], baseline=paths[1], references=paths[2:], policy=load_named("default"), name="mine", today=date(2026, 6, 1)
-    ), paths
-
-
-def test_score_fills_every_part_of_the_audit(full):
-    audit, _ = full
-    subjects = {m.subject for m in audit.metrics}
-    assert subjects == {
-        "candidate", "baseline", "reference#1", "reference#2", "candidate-baseline", "candidate-reference#1",
-        "candidate-reference#2", "candidate-reference",
-    }  # fmt: skip
-    assert audit.subject.label == "mine"
-    assert sum(audit.data.splits.values()) == 400
-    assert len(audit.data.groups) == 4
-    assert sum(g.forget for g in audit.data.groups) == audit.forget.count == audit.data.splits["forget"]
-    assert audit.record["yardstick"] == ["reference#1", "reference#2"]
-    first, second, mean = (audit.metric("TA", f"candidate-reference{x}").value for x in ("#1", "#2", ""))
-    assert mean == pytest.approx((first + second) / 2)
-    assert {"data quality", "robustness"} <= {m.name for m in audit.not_measured}
-    assert len(audit.verdict.rules) == len(load_named("default").rules)
-
-
-def test_avg_gap_and_tow_follow_their_definitions(full):
-    audit, _ = full
-
-    def near(name, i):
-        return 1 - abs(audit.metric(name).value - audit.metric(name, f"reference#{i}").value)
-
-    wanted = np.mean([np.mean([near(name, i) for name in ("RA", "UA", "TA", "MIA_PAPER", "EO", "GA")]) for i in (1, 2)])
-    assert audit.metric("AVG_GAP").value == pytest.approx(wanted, abs=1e-9)
-    assert audit.metric("TOW").value == pytest.approx(
-        np.mean([near("RA", i) * near("UA", i) * near("TA", i) for i in (1, 2)]), abs=1e-9
-    )
-    assert set(audit.metric("AVG_GAP").details["per_reference"]) == {"candidate-reference#1", "candidate-reference#2"}
-
-
-def test_the_audit_holds_no_id_and_reads_back(full, tmp_path):
-    audit, _ = full
-    write_audit(audit, tmp_path / "audit.json")
-    text = (tmp_path / "audit.json").read_text()
-    assert "person-" not in text
-    assert read_audit(tmp_path / "audit.json") == audit
-    assert "NaN" not in text
-
-
-def test_judging_again_gives_the_same_verdict_and_another_policy_another(full, tmp_path):
-    audit, _ = full
-    write_audit(audit, tmp_path / "audit.json")
-    again = read_audit(tmp_path / "audit.json")
-    assert judge(again, load_named("default"), date(2026, 6, 1)).verdict == audit.verdict
-    strict = Policy.model_validate(
-        {"schema": "grmu-audit/policy/v1", "name": "s", "rules": [{"id": "a", "metric": "TA", "min": 1.0}]}
-    )
-    assert judge(again, strict).verdict.decision is Decision.BREACH
-    assert replace(judge(again, strict), verdict=None) == replace(audit, verdict=None)
-
-
-def test_references_with_reweight_are_the_yardstick(tmp_path):
-    sides = [read_predictions(written(tmp_path, table(400, seed=1, logit_1=table(400, seed=s)["logit_1"]))) for s in range(3)]
-    refs = [
-        (ModelRef("plain", "1", role="retrain"), sides[1]),
-        (ModelRef("weighted", "2", role="retrain", reweight=True), sides[2]),
-    ]
-    audit = assemble((ModelRef("c", "3"), sides[0]), references=refs, data=DataRecord("d", {}))
-    assert audit.record["yardstick"] == ["reference#2"]
-    assert audit.metric("TA", "candidate-reference").value == audit.metric("TA", "candidate-reference#2").value
-    assert audit.metric("TA", "candidate-reference").value != audit.metric("TA", "candidate-reference#1").value
-
-
-def test_without_a_reference_closeness_is_undefined_with_a_reason():
-    audit = score(GOLDEN / "group_without_positives.csv")
-    for name in ("AVG_GAP", "TOW"):
-        assert audit.metric(name).value is None
-        assert audit.metric(name).why_missing == "no reference model was given"
-
-
-def test_given_records_are_kept_and_names_are_used():
-    p = read_predictions(GOLDEN / "group_without_positives.csv")
-    named = replace(p, class_names=("no", "yes"), attribute_names=("a", "b"))
-    forget = ForgetRecord(25, "hmac-sha256:1", (Group(1, 0),), {"ratio": 0.5})
-    audit = assemble(
-        (ModelRef("c", "3"), named), data=DataRecord("d", {}), forget=forget, record={"created": "then", "tool": "t"}
-    )
-    assert audit.forget == forget
-    assert (audit.record["created"], audit.record["tool"]) == ("then", "t")
-    assert [g.name for g in group_table(named)] == ["no / a", "no / b", "yes / a", "yes / b"]
-    assert audit.data.groups[3].test == 0
-
-
-def test_files_of_other_samples_are_refused(tmp_path):
-    one, other = written(tmp_path, table(), "a.csv"), written(tmp_path, table(60), "b.csv")
-    with pytest.raises(InputError, match="120 and 60 rows"):
-        score(one, baseline=other)
-
-
-def test_damaged_audit_files_are_refused(tmp_path):
-    for text, message in (
-        ("{", "cannot be read as an audit file"),
-        ('{"schema": "x"}', "not an audit file"),
-        ('{"a": NaN}', "NaN is no number"),
-    ):
-        (tmp_path / "a.json").write_text(text)
-        with pytest.raises(InputError, match=message):
-            read_audit(tmp_path / "a.json")
-    with pytest.raises(InputError, match="cannot be read"):
-        read_audit(tmp_path / "none.json")
-
-
-def test_the_clock_can_be_fixed(monkeypatch):
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
-    assert now() == "1970-01-01T00:00:00Z"
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", "soon")
-    with pytest.raises(InputError, match="SOURCE_DATE_EPOCH"):
-        now()
-
-
-def test_importing_and_using_the_light_path_loads_no_heavy_library(full, tmp_path):
-    audit, _ = full
-    write_audit(audit, tmp_path / "audit.json")
-    code = (
-        "import sys, json; import grmu_audit.auditing.scoring as j; first = sorted(sys.modules)\n"
-        "from pathlib import Path; from grmu_audit.policy import load_named\n"
-        f"j.judge(j.read_audit(Path({str(tmp_path / 'audit.json')!r})), load_named('default'))\n"
-        "print(json.dumps([first, sorted(sys.modules)]))"
-    )
-    root = Path(__file__).parents[3]
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=root)
-    imported, used = (set(names) for names in json.loads(result.stdout))
-    assert (
-        not {"torch", "torchvision", "mlflow", "great_expectations", "safetensors", "sklearn", "scipy", "pandas", "pydantic"}
-        & imported
-    )
-    assert not {"torch", "torchvision", "mlflow", "great_expectations", "safetensors", "sklearn", "scipy", "pandas"} & used
-
-
-def test_two_hundred_thousand_samples_and_twenty_rules_are_fast():
-    n, rng = 200_000, np.random.default_rng(0)
-    target, attribute = rng.integers(0, 2, n), rng.integers(0, 2, n)
-    logits = rng.normal(size=(n, 2)) + np.eye(2)[target]
-    split = np.where(np.arange(n) < 160_000, 0, rng.integers(2, 4, n))
-    split[:200] = 1
-    p = Predictions(np.arange(n).astype(str), split, target, attribute, logits.argmax(axis=1), 2, 2, logits=logits)
-    rules = [
-        {"id": f"r{i}", "metric": m, "min": 0.0}
-        for i, m in enumerate(["RA", "TA", "GA", "WG", "EO", "DP", "EP", "UA", "VA", "MIA_AUC"] * 2)
-    ]
-    policy = Policy.model_validate({"schema": "grmu-audit/policy/v1", "name": "p", "rules": rules})
-    from grmu_audit.metrics.checked_predictions import facts
-    from grmu_audit.metrics.measure import values_of
-    from grmu_audit.metrics.membership.attacks import attacked
-
-    audit = assemble((ModelRef("c", "1"), read_predictions(GOLDEN / "group_without_positives.csv")), data=DataRecord("d", {}))
-    began = time.perf_counter()
-    f = facts(p)
-    values = values_of(f, attacked(f, forests=False), subject="candidate", confidence=0.95)
-    verdict = judge(replace(audit, metrics=values), policy).verdict
-    assert time.perf_counter() - began < 4.0  # about 0.5 s on a quiet machine
-    assert verdict.decision is Decision.PASS

@@ -1,10 +1,19 @@
+"""Commands about methods, metrics and data speak from the catalogues, as the pages show them."""
+
 from __future__ import annotations
 
 import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
 
+import click
 import pytest
 
-from grmu_audit.cli.app import execute
+from grmu_audit.cli.app import execute, root
+from grmu_audit.data.forget import PRESETS
+from grmu_audit.metrics.catalog import BUILT_IN
 from grmu_audit.unlearning.methods import methods
 from grmu_audit.workflows.catalogs import describe_method, method_rows
 
@@ -25,7 +34,7 @@ def test_a_card_shows_options_defaults_and_source(capsys: pytest.CaptureFixture[
     assert execute(["methods", "show", "miu"]) == 0
     text = capsys.readouterr().out
     assert "reference: De Min et al., Group-robust Machine Unlearning (MIU)" in text
-    assert "source: grmu_audit.unlearning.miu" in text
+    assert "source: grmu_audit.unlearning.methods.miu" in text
     row = next(line for line in text.splitlines() if line.startswith("lambda_mi "))
     assert row.split()[1:3] == ["float", "1.0"]
     assert row.endswith("Weight of the calibration term.")
@@ -59,3 +68,49 @@ def test_options_are_told_and_checked(command: str, capsys: pytest.CaptureFixtur
     assert ("--layers" in told) is (command == "unlearn")
     assert ("--group-dro" in told) is (command == "retrain")
     assert execute([command, "--model", "m", "--forget", "x.csv", "--tune", "-1"]) == 2
+
+
+PAGE = (Path(__file__).parents[3] / "docs" / "data.md").read_text(encoding="utf-8")
+
+LINES = [line.removeprefix("$ grmu-audit ") for line in PAGE.splitlines() if line.startswith("$ grmu-audit ")]
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_command_of_the_page_parses(line: str) -> None:
+    command: click.Command = root
+    words = shlex.split(line)
+    context = click.Context(root)
+    while isinstance(command, click.Group):
+        found = command.get_command(context, words.pop(0))
+        assert found is not None
+        command = found
+    parsed = command.make_context("x", words)
+    assert parsed.command is command
+
+
+def test_page_has_commands_and_every_preset() -> None:
+    assert len(LINES) >= 12
+    assert all(f"`{name}`" in PAGE for name in PRESETS)
+
+
+def test_list_and_show(capsys):
+    assert execute(["metrics", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["metric"] for row in rows] == list(BUILT_IN)
+    assert {row["read it"] for row in rows} >= {"higher", "lower", "as reference", "near 0.5"}
+    assert execute(["metrics"]) == 0
+    assert "Equalized-odds gap" not in capsys.readouterr().err
+    assert execute(["metrics", "show", "EO", "--json"]) == 0
+    card = json.loads(capsys.readouterr().out)
+    assert card["direction"] == "lower"
+    assert card["undefined"]
+    assert execute(["metrics", "show", "EOO"]) == 2
+    assert "did you mean 'EO'" in capsys.readouterr().err
+
+
+def test_listing_metrics_loads_no_heavy_library():
+    code = (
+        "import sys; from grmu_audit.cli.app import execute; code = execute(['metrics', 'show', 'GA']);"
+        "sys.exit(code or bool({'torch', 'mlflow', 'great_expectations', 'sklearn'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0

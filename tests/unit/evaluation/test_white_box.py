@@ -21,7 +21,7 @@ def test_every_family_is_measured_or_says_why_not(name: str, monkeypatch: pytest
     if name == "bert":
         pytest.importorskip("transformers")
     monkeypatch.setattr(adversarial, "STEPS", 2)
-    monkeypatch.setattr("grmu_audit.evaluation.probe.MOST_AA", 0)
+    monkeypatch.setattr("grmu_audit.evaluation.white_box.MOST_AA", 0)
     problem = family(name)
     source = problem.source
     ids = np.array([str(i) for i in range(len(source.dataset))])

@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import warnings
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pytest
-from fairlearn.metrics import MetricFrame, false_positive_rate, selection_rate, true_positive_rate
+from fairlearn.metrics import (
+    MetricFrame,
+    false_positive_rate,
+    selection_rate,
+    true_positive_rate,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score
+from support.random_predictions import made, named
 
 from grmu_audit.auditing.measurement import assemble
+from grmu_audit.errors import InputError
+from grmu_audit.intervals import estimate
 from grmu_audit.metrics import measure
 from grmu_audit.metrics.catalog.examples import example
+from grmu_audit.metrics.checked_predictions import facts
+from grmu_audit.metrics.membership.attacks import attacked
 from grmu_audit.policy import Policy, evaluate
-from grmu_audit.records import DataRecord, Decision, Group, ModelRef
+from grmu_audit.records import DataRecord, Decision, Group, ModelRef, Predictions
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 
@@ -100,3 +114,83 @@ sys.exit(len(heavy & set(sys.modules)))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_is_missing_makes_values_undefined_with_a_reason():
+    p = made(scores=False)
+    values = measure(p)
+    for name in ("MIA", "MIA_PAPER", "MIA_AUC"):
+        assert named(values, name).value is None
+        assert "needs logits" in named(values, name).why_missing
+    no_forget = replace(made(), split=np.where(made().split == 1, 0, made().split))
+    values = measure(no_forget)
+    for name in ("UA", "GA", "UA_GA_GAP", "MIA", "MIA_PAPER", "MIA_AUC"):
+        assert named(values, name).value is None
+        assert "no forget sample" in named(values, name).why_missing
+    one_value = replace(made(), attribute=np.zeros(600, dtype=np.int64), attributes=1)
+    for name in ("EO", "DP", "EP"):
+        assert "fewer than two attribute values" in named(measure(one_value), name).why_missing
+    no_test = replace(made(), split=np.where(made().split == 3, 0, made().split))
+    for name in ("TA", "GA", "WG", "EO", "MIA_AUC"):
+        assert named(measure(no_test), name).value is None
+        assert named(measure(no_test), name).why_missing
+    losses = replace(made(scores=False), loss=np.random.default_rng(0).exponential(size=600))
+    assert named(measure(losses), "MIA").value is not None
+    assert "loss" in named(measure(losses), "MIA_AUC").details["scores"]
+    assert named(measure(losses, attack_score="loss"), "MIA_AUC").value is not None
+
+
+def test_unknown_choices_are_refused():
+    with pytest.raises(InputError, match="unknown variant 'papr'"):
+        measure(made(), variant="papr")
+    with pytest.raises(InputError, match="unknown attack score 'margn'"):
+        measure(made(), attack_score="margn")
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.integers(1, 40),
+    st.integers(2, 3),
+    st.integers(1, 3),
+    st.integers(0, 10**6),
+    st.booleans(),
+    st.sampled_from([0.0, 1.0, 1e30, 1e300]),
+)
+def test_nothing_crashes_warns_or_becomes_nan(n, classes, attributes, seed, clustered, size):
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(n, classes)) * size
+    p = Predictions(
+        ids=np.array([str(i) for i in range(n)]), split=rng.integers(0, 4, n), target=rng.integers(0, classes, n),
+        attribute=rng.integers(0, attributes, n), prediction=logits.argmax(axis=1), classes=classes, attributes=attributes,
+        logits=logits, subject=rng.integers(0, 3, n) if clustered else None,
+    )  # fmt: skip
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        f = facts(p)
+        attack = attacked(f, forests=False)
+        from grmu_audit.metrics.measure import values_of
+
+        values = values_of(f, attack, subject="candidate", confidence=0.95)
+    for v in values:
+        assert (v.value is None) <= (v.why_missing is not None)
+        if v.value is not None:
+            assert np.isfinite(v.value)
+            assert v.interval[0] <= v.value <= v.interval[1]
+            assert estimate(v.statistic) == pytest.approx(v.value)
+            assert v.interval[1] - v.interval[0] > 0
+
+
+def test_thousands_of_groups_of_one_sample_do_not_hang():
+    n = 20_000
+    p = Predictions(
+        ids=np.arange(n).astype(str),
+        split=np.arange(n) % 4,
+        target=np.arange(n) % 2,
+        attribute=np.arange(n),
+        prediction=np.zeros(n, dtype=np.int64),
+        classes=2,
+        attributes=n,
+    )
+    values = measure(p)
+    assert named(values, "WG").value == 0.0
+    assert named(values, "WG").incomplete

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 import torch
 from support.data_kinds import BERT, inputs, spec
 from torch import nn
 
+from grmu_audit.cli.app import root
 from grmu_audit.errors import InputError, NotFoundError
-from grmu_audit.models.catalog import build, fresh
+from grmu_audit.models.architecture import Options
+from grmu_audit.models.bert import BertOptions
+from grmu_audit.models.catalog import architectures, build, fresh
 from grmu_audit.models.classifier import Classifier, ModelSpec
 from grmu_audit.models.custom import VARIABLE
-from grmu_audit.models.torchvision_models import SlicedConv2d
+from grmu_audit.models.small_networks import MlpOptions, SmallResnetOptions, SmallVitOptions
+from grmu_audit.models.torchvision_models import SlicedConv2d, VisionOptions
 from grmu_audit.models.weights import GRAPH, SPEC, load_model, save_model, weights_digest
 from grmu_audit.unlearning.layers import last_stages, stages
+from grmu_audit.workflows.catalogs import field_sentences
 
 HALF = (0.5, 0.5, 0.5)
+
 TEXT = ModelSpec("bert", 3, (12,), (), (), ("a", "b", "c"), BERT)
+
 FAMILIES = ["small_resnet", "resnet18", "small_vit", "mlp", "bert"]
 
 
@@ -236,3 +245,41 @@ def test_a_stored_version_of_a_forbidden_architecture_is_not_loaded(
     monkeypatch.delenv(VARIABLE)
     with pytest.raises(InputError, match="not allowed here"):
         load_model(tmp_path / "version")
+
+
+PAGE = (Path(__file__).parents[3] / "docs" / "models.md").read_text()
+
+KINDS: dict[str, type[Options]] = {
+    "`small_resnet`": SmallResnetOptions,
+    "torchvision's": VisionOptions,
+    "`small_vit`": SmallVitOptions,
+    "`mlp`": MlpOptions,
+    "`bert`": BertOptions,
+}
+
+
+def rows() -> list[str]:
+    found = []
+    for name, kind in KINDS.items():
+        meanings = field_sentences(kind)
+        for option, field in kind.model_fields.items():
+            meaning = meanings[option].replace("``", "`")
+            found.append(f"| {name} | `{option}` | `{field.default}` | {meaning} |")
+    return found
+
+
+def test_the_table_of_options_is_the_code() -> None:
+    table = PAGE.partition("## Options")[2].partition("`vocabulary`, `pad`")[0]
+    assert [line for line in table.splitlines() if line.startswith("|")][2:] == rows()
+
+
+def test_every_registered_architecture_is_described() -> None:
+    assert all(f"| `{name}` |" in PAGE for name in architectures.names())
+
+
+@pytest.mark.parametrize("line", re.findall(r"^(?:\w+=\S+ )?grmu-audit (.*?)(?<!\\)$", PAGE, re.M | re.S))
+def test_commands_of_the_page_are_understood(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = line.replace("\\\n", " ").split()
+    command = root.get_command(click.Context(root), words[0])
+    assert command is not None
+    command.make_context(words[0], words[1:])

@@ -1,4 +1,4 @@
-"""Canonical JSON, digests, folder manifests, atomic writes."""
+"""Canonical JSON, digests, folder manifests."""
 
 from __future__ import annotations
 
@@ -6,20 +6,19 @@ import hashlib
 import json
 import math
 import os
-import stat
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grmu_audit.errors import EnvironmentFailure, InputError, IntegrityError, NotFoundError
-from grmu_audit.utils import canonical_json, folder_manifest, manifest_sha256, sha256_file, sha256_hex, write_atomic
+from grmu_audit.errors import InputError, IntegrityError, NotFoundError
+from grmu_audit.utils import canonical_json, folder_manifest, manifest_sha256, sha256_file, sha256_hex
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+
 LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXT
+
 TREES = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4), max_leaves=12)
 
 
@@ -131,37 +130,3 @@ def test_folder_manifest_needs_a_real_folder(tmp_path):
     for path in (tmp_path / "none", tmp_path / "link"):
         with pytest.raises(NotFoundError, match="no folder"):
             folder_manifest(path)
-
-
-def test_write_atomic_replaces_makes_folders_and_leaves_no_temporary(tmp_path):
-    target = tmp_path / "new" / "file.json"
-    assert write_atomic(target, b"one") == target
-    write_atomic(target, b"two", mode=0o600)
-    assert target.read_bytes() == b"two"
-    assert stat.S_IMODE(target.stat().st_mode) == 0o600
-    assert [p.name for p in target.parent.iterdir()] == ["file.json"]
-
-
-def test_write_atomic_replaces_a_link_and_not_what_it_points_to(tmp_path):
-    (tmp_path / "real").write_bytes(b"kept")
-    (tmp_path / "link").symlink_to(tmp_path / "real")
-    write_atomic(tmp_path / "link", b"new")
-    assert (tmp_path / "real").read_bytes() == b"kept"
-    assert not (tmp_path / "link").is_symlink()
-
-
-def test_write_atomic_that_fails_keeps_the_old_content_and_cleans_up(tmp_path):
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "folder" / "inside").write_text("x")
-    with pytest.raises(EnvironmentFailure, match="cannot write"):
-        write_atomic(tmp_path / "folder", b"a file cannot replace a folder")
-    assert [p.name for p in tmp_path.iterdir()] == ["folder"]
-    with pytest.raises(EnvironmentFailure, match="cannot write"):
-        write_atomic(tmp_path / "folder" / "inside" / "below", b"a file has no children")
-
-
-def test_importing_evidence_loads_nothing_heavy():
-    code = (
-        "import sys, grmu_audit.evidence; print([m for m in ('numpy','pandas','torch','mlflow','pydantic') if m in sys.modules])"
-    )
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

@@ -67,3 +67,11 @@ def test_calls_are_the_forests_and_balance_draws_without_replacement():
     wanted = oracle(x, y, asked, 3).argmax(axis=1) == 0
     assert np.array_equal(forest_calls(member, other, asked, seed=3, balanced=False), wanted)
     assert forest_calls(member, other, asked, seed=3, balanced=True).mean() > wanted.mean()
+
+
+def test_forest_is_seeded_and_balanced_draws_members_down():
+    rng = np.random.default_rng(1)
+    member, other, asked = rng.exponential(1, 400), rng.exponential(1, 60), rng.exponential(1, 200)
+    balanced = forest_calls(member, other, asked, seed=3, balanced=True)
+    assert np.array_equal(balanced, forest_calls(member, other, asked, seed=3, balanced=True))
+    assert balanced.mean() > forest_calls(member, other, asked, seed=3, balanced=False).mean() + 0.1

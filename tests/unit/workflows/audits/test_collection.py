@@ -2,65 +2,26 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
+from support.model_inputs import evaluations
 
 from grmu_audit import report
 from grmu_audit.auditing.recomputation import rescore
 from grmu_audit.data.catalog import DataSpec
-from grmu_audit.errors import InputError, IntegrityError
-from grmu_audit.evaluation import adversarial, relearning
-from grmu_audit.evaluation.output_cache import Shelf, from_bytes, to_bytes
-from grmu_audit.evaluation.shadow_models import Pool, Unlearned
+from grmu_audit.errors import InputError
+from grmu_audit.evaluation import adversarial
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.policy import load_named
 from grmu_audit.records import Audit, Group, ModelRef
-from grmu_audit.records.white_box import Probes
 from grmu_audit.report.charts import build_charts
 from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.wording.strings import load_strings
 from grmu_audit.workflows.audits.pipeline import audit
-from grmu_audit.workflows.audits.shadow import Asking
-from grmu_audit.workflows.forget_requests import sample
 from grmu_audit.workflows.session import Session
-from grmu_audit.workflows.versions.pretraining import pretrain
-from grmu_audit.workflows.versions.unlearning import unlearn
-
-SHORT = {"epochs": 1, "batch_size": 128}
-
-
-@contextmanager
-def evaluations() -> Iterator[list[int]]:
-    """Sizes of all batches that any classifier takes meanwhile, whoever asks it."""
-    seen: list[int] = []
-
-    def count(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: object) -> None:
-        if isinstance(module, torch.nn.Sequential) and inputs and inputs[0].dim() == 4:
-            seen.append(len(inputs[0]))
-
-    handle = torch.nn.modules.module.register_module_forward_hook(count)  # type: ignore[arg-type]
-    try:
-        yield seen
-    finally:
-        handle.remove()
-
-
-@pytest.fixture(scope="module")
-def lineage(tmp_path_factory: pytest.TempPathFactory) -> tuple[Session, ModelRef, Path]:
-    """A pretrained, a retrained and a fine-tuned version of a short training, and a folder."""
-    root = tmp_path_factory.mktemp("levels")
-    session = Session(root=root, device="cpu", progress=False)
-    base = pretrain(session, "m", DataSpec("photodigits", {"renders": 1}), settings=SHORT)
-    sample(session, session.dataset_of(base), root / "ids.csv", groups=[Group(1, 0)], ratio=0.5, seed=0)
-    unlearn(session, base.label, root / "ids.csv", method="retrain", settings=SHORT)
-    return session, unlearn(session, base.label, root / "ids.csv", method="cf", settings=SHORT), root
 
 
 @pytest.fixture(scope="module")
@@ -166,71 +127,7 @@ def test_rescoring_takes_measured_values_over_and_says_so_but_no_others(
     )
 
 
-def test_deep_adds_learning_again_auto_attack_and_shadow_models_and_a_second_one_asks_nothing(
-    lineage: tuple[Session, ModelRef, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    session, ref, root = lineage
-    monkeypatch.setattr(relearning, "RECIPE", relearning.Recipe(runs=2, epochs=1, samples=100))
-    monkeypatch.setattr("grmu_audit.evaluation.probe.MOST_AA", 0)
-    monkeypatch.setattr(adversarial, "STEPS", 3)
-    monkeypatch.setattr(session, "progress", True)
-    policy = load_named("default")
-    none = audit(session, ref.label, policy=policy, out=root / "none", level="deep", shadows=Asking(4, budget=0.0))
-    told = capsys.readouterr().err
-    assert "shadow models: 4 wanted, 0 kept, 4 to train, about " in told
-    assert f"asking {ref.label}: AutoAttack on 0 test samples" in told
-    assert f"asking {ref.label}: learning the forget set again, 2 runs of at most 1 short epochs" in told
-    assert f"asking {ref.label}: done in " in told
-    (missing,) = none.audit.not_measured
-    assert "0 of 4 shadow models fitted into the budget" in missing.reason
-    done = audit(session, ref.label, policy=policy, out=root / "deep", level="deep", shadows=Asking(4))
-    assert done.audit.not_measured == ()
-    for name in ("RMIA_AUC", "LIRA_AUC", "ULIRA_AUC", "RULI_AUC", "FORGET_EPS", "KLOM_95", "SWAP"):
-        value = done.audit.metric(name)
-        assert value is not None, name
-        assert (value.interval is None) == (name in ("FORGET_EPS", "KLOM_95")), (name, value.why_missing)
-    assert done.audit.metric("RMIA_AUC", "baseline") is not None
-    attacked, again = done.audit.metric("AA@0.03137"), done.audit.metric("RELEARN")
-    assert attacked is not None
-    assert attacked.why_missing == "no test sample was attacked (n = 0)"
-    assert again is not None
-    assert len(again.details["curves"]) == 2
-    assert again.unit == "epochs"
-    report.render(done.audit, "html")
-    capsys.readouterr()
-    with evaluations() as seen:
-        repeated = audit(session, ref.label, policy=policy, out=root / "deeper", level="deep", shadows=Asking(4))
-    assert seen == []
-    assert repeated.audit.record["evaluations"] == 0
-    assert repeated.audit.metrics == done.audit.metrics
-    assert "asking" not in capsys.readouterr().err
-    left: list[float | None] = []
-    monkeypatch.setattr(Unlearned, "fill", lambda bank, count, budget, guess: left.append(budget) or 0)
-    filled = Pool.fill
-    monkeypatch.setattr(Pool, "fill", lambda *given: time.sleep(0.2) or filled(*given))
-    audit(session, ref.label, policy=policy, out=root / "capped", level="deep", shadows=Asking(4, budget=100.0))
-    assert left[0] is not None
-    assert 50 < left[0] <= 99.8
-
-
 def test_an_unknown_level_is_named(lineage: tuple[Session, ModelRef, Path]) -> None:
     session, ref, root = lineage
     with pytest.raises(InputError, match=r"no level 'standart' \(did you mean 'standard'\?\)"):
         audit(session, ref.label, policy=load_named("default"), out=root / "no", level="standart")
-
-
-def test_a_damaged_measurement_is_made_again_and_never_read(tmp_path: Path) -> None:
-    ids = np.array(["a", "b"])
-    probes = Probes(ids, {"FGSM@0.1": np.array([1, -1])}, np.zeros((2, 3), np.float32), facts={"seed": 0})
-    content = to_bytes(probes)
-    assert from_bytes(content, ids).attacked["FGSM@0.1"].tolist() == [1, -1]
-    assert to_bytes(from_bytes(content, ids)) == content
-    for damaged in (b"", content[:-40], content.replace(b"facts", b"fakts")):
-        with pytest.raises(IntegrityError, match="cannot be read"):
-            from_bytes(damaged, ids)
-    with pytest.raises(IntegrityError, match="not of 1 samples"):
-        from_bytes(content, ids[:1])
-    shelf = Shelf(tmp_path)
-    shelf.write("ab" * 32, probes)
-    shelf.path("ab" * 32).write_bytes(b"broken")
-    assert shelf.read("ab" * 32, ids) is None

@@ -9,6 +9,7 @@ import pytest
 import torch
 from support.data_kinds import VIT
 from support.memory_store import MemoryStore
+from support.sessions import open_session
 
 from grmu_audit.cli.app import execute
 from grmu_audit.data.catalog import DataSpec
@@ -27,17 +28,11 @@ DATA = DataSpec("photodigits", {"renders": 1})
 SHORT = {"epochs": 1, "batch_size": 128}
 
 
-def open_session(root: Path) -> Session:
-    session = Session(root=root, device="cpu", progress=False)
-    session.store = MemoryStore(root / "store")  # type: ignore[misc]
-    return session
-
-
 @pytest.fixture(scope="module")
 def lineage(tmp_path_factory: pytest.TempPathFactory) -> tuple[Session, ModelRef, Path]:
     """A version that started from a checkpoint with a head of ten classes, and a forget list."""
     root = tmp_path_factory.mktemp("lineage")
-    session = open_session(root)
+    session = open_session(MemoryStore(root / "store"), root)
     theirs = build(ModelSpec("small_vit", 10, (3, 32, 32), (0.5,) * 3, (0.5,) * 3, (), VIT), 77)
     torch.save({"state_dict": theirs.state_dict()}, root / "theirs.pth")
     network = Network("small_vit", VIT, weights=root / "theirs.pth")
@@ -114,7 +109,11 @@ def test_a_checkpoint_becomes_a_version_and_is_evaluated(lineage: tuple[Session,
 def test_two_sources_exclude_each_other(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--weights and --pretrained exclude each other"):
         pretrain(
-            open_session(tmp_path), "m", DATA, network=Network("resnet18", {}, tmp_path / "w.pth", "imagenet"), settings=SHORT
+            open_session(MemoryStore(tmp_path / "store"), tmp_path),
+            "m",
+            DATA,
+            network=Network("resnet18", {}, tmp_path / "w.pth", "imagenet"),
+            settings=SHORT,
         )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.memory_store import MemoryStore
+from support.sessions import open_session
 
 from grmu_audit.data.batches import BatchSource
 from grmu_audit.data.catalog import DataSpec
@@ -23,13 +24,8 @@ from grmu_audit.workflows.versions.pretraining import pretrain
 from grmu_audit.workflows.versions.unlearning import unlearn
 
 DATA = DataSpec("photodigits", {"renders": 1})
+
 SHORT = {"epochs": 1, "batch_size": 128}
-
-
-def open_session(store: MemoryStore, root: Path) -> Session:
-    session = Session(root=root, device="cpu", progress=False)
-    session.store = store  # type: ignore[misc]
-    return session
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,96 @@
+"""Audits assembled from predictions and records."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from support.prediction_tables import table, written
+
+from grmu_audit.auditing.measurement import assemble, group_table
+from grmu_audit.auditing.prediction_files import read_predictions
+from grmu_audit.auditing.scoring import score
+from grmu_audit.policy import Policy
+from grmu_audit.policy.judgement import judge
+from grmu_audit.records import SPLITS, DataRecord, Decision, ForgetRecord, Group, ModelRef, Predictions
+
+GOLDEN = Path(__file__).parents[2] / "golden"
+
+
+def test_ga_of_a_tie_is_the_same_from_a_prediction_file_and_from_a_manifest(tmp_path):
+    """Two groups with 6 forget samples each: the registry path takes its groups from the manifest's group table."""
+    from grmu_audit.data.forget import composition, request_groups
+    from grmu_audit.records import Splits
+
+    frame = table(400, seed=3)
+    groups = frame["target"] * 2 + frame["attribute"]
+    frame.loc[frame["split"] == "forget", "split"] = "retain"
+    for group in (1, 2):
+        frame.loc[frame.index[(groups == group) & (frame["split"] == "retain")][:6], "split"] = "forget"
+    scored = score(written(tmp_path, frame))
+    manifest = frame.assign(split=frame["split"].replace({"retain": "train", "forget": "train"}))
+    parts = Splits(**{split: tuple(np.flatnonzero(frame["split"] == split).tolist()) for split in SPLITS})
+    dominant = request_groups(composition(manifest, parts, ["no", "yes"], ["f", "m"]))
+    registered = assemble(
+        registered_side(tmp_path),
+        data=DataRecord("d", {}),
+        forget=ForgetRecord(12, "hmac-sha256:x", dominant),
+        dominant=dominant,
+    )
+    assert scored.forget.dominant_groups == dominant == (Group(0, 1), Group(1, 0))
+    assert scored.metric("GA").value == registered.metric("GA").value
+    of_one = assemble(registered_side(tmp_path), data=DataRecord("d", {}), dominant=dominant[:1])
+    assert of_one.metric("GA").value != scored.metric("GA").value
+
+
+def registered_side(tmp_path: Path) -> tuple[ModelRef, Predictions]:
+    return ModelRef("m", "1"), read_predictions(tmp_path / "p.csv")
+
+
+def test_references_with_reweight_are_the_yardstick(tmp_path):
+    sides = [read_predictions(written(tmp_path, table(400, seed=1, logit_1=table(400, seed=s)["logit_1"]))) for s in range(3)]
+    refs = [
+        (ModelRef("plain", "1", role="retrain"), sides[1]),
+        (ModelRef("weighted", "2", role="retrain", reweight=True), sides[2]),
+    ]
+    audit = assemble((ModelRef("c", "3"), sides[0]), references=refs, data=DataRecord("d", {}))
+    assert audit.record["yardstick"] == ["reference#2"]
+    assert audit.metric("TA", "candidate-reference").value == audit.metric("TA", "candidate-reference#2").value
+    assert audit.metric("TA", "candidate-reference").value != audit.metric("TA", "candidate-reference#1").value
+
+
+def test_given_records_are_kept_and_names_are_used():
+    p = read_predictions(GOLDEN / "group_without_positives.csv")
+    named = replace(p, class_names=("no", "yes"), attribute_names=("a", "b"))
+    forget = ForgetRecord(25, "hmac-sha256:1", (Group(1, 0),), {"ratio": 0.5})
+    audit = assemble(
+        (ModelRef("c", "3"), named), data=DataRecord("d", {}), forget=forget, record={"created": "then", "tool": "t"}
+    )
+    assert audit.forget == forget
+    assert (audit.record["created"], audit.record["tool"]) == ("then", "t")
+    assert [g.name for g in group_table(named)] == ["no / a", "no / b", "yes / a", "yes / b"]
+    assert audit.data.groups[3].test == 0
+
+
+def test_two_hundred_thousand_samples_are_judged_by_twenty_rules():
+    n, rng = 200_000, np.random.default_rng(0)
+    target, attribute = rng.integers(0, 2, n), rng.integers(0, 2, n)
+    logits = rng.normal(size=(n, 2)) + np.eye(2)[target]
+    split = np.where(np.arange(n) < 160_000, 0, rng.integers(2, 4, n))
+    split[:200] = 1
+    p = Predictions(np.arange(n).astype(str), split, target, attribute, logits.argmax(axis=1), 2, 2, logits=logits)
+    rules = [
+        {"id": f"r{i}", "metric": m, "min": 0.0}
+        for i, m in enumerate(["RA", "TA", "GA", "WG", "EO", "DP", "EP", "UA", "VA", "MIA_AUC"] * 2)
+    ]
+    policy = Policy.model_validate({"schema": "grmu-audit/policy/v1", "name": "p", "rules": rules})
+    from grmu_audit.metrics.checked_predictions import facts
+    from grmu_audit.metrics.measure import values_of
+    from grmu_audit.metrics.membership.attacks import attacked
+
+    audit = assemble((ModelRef("c", "1"), read_predictions(GOLDEN / "group_without_positives.csv")), data=DataRecord("d", {}))
+    f = facts(p)
+    values = values_of(f, attacked(f, forests=False), subject="candidate", confidence=0.95)
+    verdict = judge(replace(audit, metrics=values), policy).verdict
+    assert verdict.decision is Decision.PASS

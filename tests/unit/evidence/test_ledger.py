@@ -1,0 +1,82 @@
+"""The ledger: whose turn it is, and every changed entry is named."""
+
+from __future__ import annotations
+
+import pytest
+
+from grmu_audit.evidence import ledger
+from grmu_audit.tracking.ledger import inspect_ledger
+from grmu_audit.tracking.store import LogEntry
+
+
+def entries_of(*wishes: tuple[str, int, str | None, int | None]) -> tuple[ledger.Numbered, ...]:
+    made: tuple[ledger.Numbered, ...] = ()
+    for number, (kind, previous, version, turn) in enumerate(wishes, 1):
+        entry = ledger.Entry(kind, "a", previous, ledger.running_hash("a", made[:previous]), version=version, turn=turn)
+        made = (*made, ledger.Numbered(number, entry.to_tags()[ledger.TAG_ENTRY_SHA256], entry))
+    return made
+
+
+def stored(*entries: ledger.Numbered) -> list[LogEntry]:
+    return [LogEntry(numbered.number, numbered.entry.to_tags()) for numbered in entries]
+
+
+def test_of_two_wishes_that_saw_the_same_state_the_first_owns_the_turn() -> None:
+    entries = entries_of(("promote", 0, "1", None), ("promote", 0, "2", None), ("done", 2, "1", 1), ("promote", 0, "3", None))
+    state = ledger.replay(entries)
+    assert state.champion == "1"
+    assert state.open is None
+    assert state.owners == {entries[0].sha256}
+
+
+def test_notes_in_between_do_not_cost_the_turn() -> None:
+    entries = entries_of(("audit", 0, "1", None), ("refusal", 1, "2", None), ("promote", 1, "1", None))
+    state = ledger.replay(entries)
+    assert state.open is not None
+    assert state.open.number == 3
+    assert state.champion is None
+
+
+def test_an_abandoned_turn_changes_nothing_and_a_stray_done_neither() -> None:
+    entries = entries_of(
+        ("promote", 0, "1", None), ("done", 1, "1", 1), ("promote", 2, "2", None), ("abandoned", 3, "2", 3), ("done", 4, "2", 3)
+    )
+    state = ledger.replay(entries)
+    assert (state.champion, state.open, state.ended) == ("1", None, {1})
+
+
+def test_an_untouched_ledger_has_no_defect() -> None:
+    entries = entries_of(("promote", 0, "1", None), ("promote", 0, "2", None), ("done", 2, "1", 1))
+    assert inspect_ledger("a", stored(*entries)) == (entries, [])
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_every_entry_that_has_a_successor_is_covered_by_the_chain(victim: int) -> None:
+    entries = entries_of(("promote", 0, "1", None), ("promote", 0, "2", None), ("done", 2, "1", 1))
+    log = stored(*entries)
+    other = ledger.Entry("promote", "a", 0, ledger.running_hash("a", ()), version="9")
+    log[victim] = LogEntry(victim + 1, other.to_tags())
+    _, defects = inspect_ledger("a", log)
+    assert defects == ["entry 3 does not fit entries 1 to 2: one of them was changed after it was written"]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({ledger.TAG_ENTRY: "{}"}, "does not have its digest"),
+        ({ledger.TAG_ENTRY: "", ledger.TAG_ENTRY_SHA256: ""}, "does not have its digest"),
+    ],
+)
+def test_an_edited_entry_is_named(change: dict[str, str], said: str) -> None:
+    log = stored(*entries_of(("audit", 0, "1", None), ("promote", 1, "1", None)))
+    log[1] = LogEntry(2, {**log[1].tags, **change})
+    _, defects = inspect_ledger("a", log)
+    assert len(defects) == 1
+    assert "entry 2" in defects[0]
+    assert said in defects[0]
+
+
+def test_an_entry_of_another_model_and_a_gap_are_named() -> None:
+    entries = entries_of(("audit", 0, "1", None), ("audit", 1, "1", None))
+    assert "belongs to the model 'a'" in inspect_ledger("b", stored(*entries))[1][0]
+    assert inspect_ledger("a", stored(*entries)[1:])[1] == ["entry 1 is missing"]

@@ -1,0 +1,61 @@
+"""Metrics of shadow attacks on margins whose truth is known."""
+
+from __future__ import annotations
+
+import pytest
+from support.shadow_margins import K, problem
+
+from grmu_audit.errors import InputError
+from grmu_audit.metrics.membership.shadow_attacks import swap_advantages
+from grmu_audit.metrics.membership.shadow_metrics import OF_METHOD, OF_MODEL, attack_method, attack_model
+from grmu_audit.records.white_box import ShadowTable
+
+
+def test_attacks_find_members_and_nothing_where_there_is_nothing() -> None:
+    f, table = problem(0, 2.0)
+    found = {v.name: v for v in attack_model(f, table, subject="c", confidence=0.95) if v.group is None}  # type: ignore[arg-type]
+    assert set(found) == set(OF_MODEL)
+    assert all(v.interval is not None and v.interval[0] > 0.55 for v in found.values())
+    assert found["LIRA_AUC"].details["shadow_models"] == K
+    covered = 0
+    for seed in range(20):
+        f, table = problem(100 + seed, 0.0)
+        for v in attack_model(f, table, subject="c", confidence=0.95):  # type: ignore[arg-type]
+            if v.group is None and v.interval is not None:
+                covered += v.interval[0] <= 0.5 <= v.interval[1]
+    assert covered >= 34  # of 40, where 38 are expected
+
+
+def test_per_sample_attacks_find_what_one_threshold_misses() -> None:
+    f, table = problem(1, 3.0, left=1.5)
+    found = {v.name: v for v in attack_method(f, table, subject="c", confidence=0.95)}  # type: ignore[arg-type]
+    assert set(found) == set(OF_METHOD)
+    simple = found["ULIRA_AUC"].details["population_auc"]
+    for name in ("ULIRA_AUC", "RULI_AUC"):
+        assert found[name].interval is not None
+        assert found[name].interval[0] > simple > 0.5  # type: ignore[index]
+    assert found["SWAP"].interval is not None
+    assert found["SWAP"].interval[0] > 0
+    assert found["FORGET_EPS"].value is not None
+    assert found["FORGET_EPS"].value >= found["FORGET_EPS"].details["lower_bound"] >= 0
+    f, table = problem(2, 3.0, left=0.0)
+    clean = {v.name: v for v in attack_method(f, table, subject="c", confidence=0.95)}  # type: ignore[arg-type]
+    for name, middle in (("ULIRA_AUC", 0.5), ("RULI_AUC", 0.5), ("SWAP", 0.0)):
+        low, high = clean[name].interval  # type: ignore[misc]
+        assert low <= middle <= high
+    assert clean["KLOM_95"].value < found["KLOM_95"].value  # type: ignore[operator]
+
+
+def test_what_cannot_be_attacked_says_why() -> None:
+    f, table = problem(3, 1.0)
+    few = ShadowTable(table.ids, table.margin[:2], table.member[:2], table.population)
+    reasons = {v.why_missing for v in attack_model(f, few, subject="c", confidence=0.95)}  # type: ignore[arg-type]
+    assert reasons == {
+        "2 shadow models; 4 are needed",
+        "shadow attacks need two models with and two without each sample: train more shadow models",
+    }
+    for value in attack_method(f, few, subject="c", confidence=0.95):  # type: ignore[arg-type]
+        assert value.value is None
+        assert value.why_missing == "no 4 shadow models that the method was run on"
+    with pytest.raises(InputError, match="two pairs"):
+        swap_advantages(table.margin[:2], table.member[:2], ~table.member[:2])

@@ -1,0 +1,53 @@
+"""Retraining of the network and of its last stages."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from support.tiny import result, runtime, tiny
+
+from grmu_audit.models.weights import weights_digest
+from grmu_audit.unlearning.apply import unlearn
+from grmu_audit.unlearning.blocks.group_dro import balanced
+from grmu_audit.unlearning.methods import methods
+from grmu_audit.unlearning.methods.retraining import RetrainConfig, retrain
+
+
+def test_eu_k_draws_the_stages_again_and_respects_frozen_layers() -> None:
+    still = {"epochs": 1, "learning_rate": 1e-12, "weight_decay": 0.0}
+    after = result("eu_k", last=1, **still)
+    assert not torch.allclose(after.head.weight, tiny().model.head.weight, atol=1e-3)
+    both = result("eu_k", last=2, layers="1", **still)
+    assert torch.equal(both.body[4].conv1.weight, tiny().model.body[4].conv1.weight)
+
+
+def test_retrain_with_group_dro_records_weights_and_starts_fresh() -> None:
+    facts = runtime()
+    config = RetrainConfig(epochs=2, group_dro=True, keep_best_by="worst_group")
+    model = retrain(copy.deepcopy(tiny().model), tiny().data, config, facts)
+    assert sum(facts.facts["group_weights"]) == pytest.approx(1.0, abs=1e-4)
+    assert facts.facts["epoch_kept_by"] == "worst_group validation accuracy"
+    blind = runtime()
+    retrain(copy.deepcopy(tiny().model), replace(tiny().data, val=tiny().data.val[:0]), config, blind)
+    assert blind.facts["epoch_kept_by"] == "last"
+    plain = retrain(copy.deepcopy(tiny().model), tiny().data, RetrainConfig(epochs=2), runtime())
+    assert weights_digest(model) != weights_digest(plain)
+    assert balanced(np.array([0, 1, 1])).tolist() == [3.0, 1.5, 1.5]
+
+
+@pytest.mark.parametrize("group_dro", [False, True])
+def test_retrain_starts_from_fresh_weights_in_every_layer(group_dro: bool) -> None:
+    """Not one parameter or running statistic of the trained network has an influence on the result."""
+    problem = tiny()
+    other = copy.deepcopy(problem.model)
+    with torch.no_grad():
+        for value in (*other.parameters(), *other.body.buffers()):
+            value.add_(3)
+    config = RetrainConfig(epochs=1, group_dro=group_dro)
+    results = [unlearn(methods.get("retrain"), model, problem.data, config, runtime(7)) for model in (problem.model, other)]
+    assert weights_digest(results[0]) == weights_digest(results[1])
+    assert weights_digest(problem.model) != weights_digest(other)

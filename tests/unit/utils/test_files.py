@@ -1,0 +1,37 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import stat
+
+import pytest
+
+from grmu_audit.errors import EnvironmentFailure
+from grmu_audit.utils import write_atomic
+
+
+def test_write_atomic_replaces_makes_folders_and_leaves_no_temporary(tmp_path):
+    target = tmp_path / "new" / "file.json"
+    assert write_atomic(target, b"one") == target
+    write_atomic(target, b"two", mode=0o600)
+    assert target.read_bytes() == b"two"
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert [p.name for p in target.parent.iterdir()] == ["file.json"]
+
+
+def test_write_atomic_replaces_a_link_and_not_what_it_points_to(tmp_path):
+    (tmp_path / "real").write_bytes(b"kept")
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    write_atomic(tmp_path / "link", b"new")
+    assert (tmp_path / "real").read_bytes() == b"kept"
+    assert not (tmp_path / "link").is_symlink()
+
+
+def test_write_atomic_that_fails_keeps_the_old_content_and_cleans_up(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "inside").write_text("x")
+    with pytest.raises(EnvironmentFailure, match="cannot write"):
+        write_atomic(tmp_path / "folder", b"a file cannot replace a folder")
+    assert [p.name for p in tmp_path.iterdir()] == ["folder"]
+    with pytest.raises(EnvironmentFailure, match="cannot write"):
+        write_atomic(tmp_path / "folder" / "inside" / "below", b"a file has no children")
