@@ -14,10 +14,12 @@ from grmu_audit.data.dataset import Dataset
 from grmu_audit.errors import IntegrityError
 from grmu_audit.evaluation.predict import forward, with_request
 from grmu_audit.evaluation.shadow_models import Cost, Pool, Unlearned, population_of
-from grmu_audit.metrics.checked_predictions import Facts, facts
-from grmu_audit.metrics.membership.shadow_metrics import attack_method, attack_model
+from grmu_audit.metrics import CheckedPredictions, check_predictions
+from grmu_audit.metrics.membership.shadow_metrics import attack_audited_model, attack_method_on_shadows
 from grmu_audit.models.catalog import build
 from grmu_audit.models.classifier import Classifier, ModelSpec
+from grmu_audit.records.audit import MeasureOptions
+from grmu_audit.records.metric_value import CANDIDATE
 from grmu_audit.training.config import TrainConfig
 from grmu_audit.training.fit import fit
 from grmu_audit.unlearning.apply import unlearn
@@ -50,10 +52,10 @@ def pool(source: BatchSource, tmp_path_factory: pytest.TempPathFactory) -> Pool:
     return made
 
 
-def attacked(source: BatchSource, model: Classifier, forget: np.ndarray) -> Facts:
+def attacked(source: BatchSource, model: Classifier, forget: np.ndarray) -> CheckedPredictions:
     names = [f"s{i}" for i in range(len(source.dataset))]
     outputs = forward(model, source, runtime(), names)
-    return facts(with_request(outputs, frozenset(names[i] for i in forget), ("a", "b"), ("c", "d")))
+    return check_predictions(with_request(outputs, frozenset(names[i] for i in forget), ("a", "b"), ("c", "d")))
 
 
 def test_attacks_find_a_model_that_memorised_and_not_one_that_never_saw_the_samples(source: BatchSource, pool: Pool) -> None:
@@ -63,8 +65,8 @@ def test_attacks_find_a_model_that_memorised_and_not_one_that_never_saw_the_samp
     found = {}
     for name, rows, seed in (("memorised", train, 0), ("retrained", retain, 1)):
         model = fit(build(network().spec, seed), source, rows, NONE, RECIPE, runtime(seed))
-        values = attack_model(attacked(source, model, forget), table, subject="c", confidence=0.95)
-        found[name] = {v.name: v for v in values if v.group is None}
+        values = attack_audited_model(attacked(source, model, forget), table)
+        found[name] = {v.metric: v.value(CANDIDATE, MeasureOptions()) for v in values if v.group is None}
     for name in ("RMIA_AUC", "LIRA_AUC"):
         memorised, retrained = found["memorised"][name].interval, found["retrained"][name].interval
         assert memorised is not None
@@ -89,7 +91,7 @@ def test_what_a_weak_method_leaves_is_found_in_models_whose_truth_is_known(sourc
     assert table.forgotten is not None
     assert (table.forgotten <= table.member).all()
     f = attacked(source, pool.model(0), forget)
-    found = {v.name: v for v in attack_method(f, table, subject="c", confidence=0.95)}
+    found = {v.metric: v.value(CANDIDATE, MeasureOptions()) for v in attack_method_on_shadows(f, table)}
     assert found["ULIRA_AUC"].interval is not None
     assert found["ULIRA_AUC"].interval[0] > 0.5
 
