@@ -8,6 +8,7 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from grmu_audit.errors import InputError
 from grmu_audit.intervals.proportions import PairedCounts
 from grmu_audit.intervals.statistic import Limits, Statistic, aggregate, difference_limits, simultaneous_limits
 
@@ -99,6 +100,10 @@ class ShareOfGain(Statistic):
     """Changes of every cell."""
     chosen: int
     """Position of the cell whose share it is."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.chosen < len(self.cells):
+            raise InputError(f"share_of_gain.chosen is {self.chosen}, which is none of {len(self.cells)} cells")
 
     @property
     def estimate(self) -> float:

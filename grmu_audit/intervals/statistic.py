@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from functools import cache
 from types import UnionType
 from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
@@ -19,7 +19,7 @@ Aggregate = Literal["mean", "max", "min", "product"]
 _COUNTS = frozenset({"k", "n", "n1", "n0", "both", "only_candidate", "only_other", "none", "persons"})
 _LEFT_OUT: Mapping[str, object] = {"persons": None, "method": "wilson"}
 _LARGEST = 1e300
-_NUMBERS: dict[Any, Any] = {float: (int, float), int: int}
+_NUMBERS: dict[Any, tuple[type, ...]] = {float: (float, int), int: (int,)}
 _KINDS: dict[str, list[type[Statistic]]] = {}
 
 
@@ -186,15 +186,16 @@ def _built(kind: type[Statistic], tree: Mapping[str, object]) -> Statistic:
     odd = [str(key) for key in tree if key not in hints]
     if odd:
         raise InputError(f"a statistic of kind {kind.kind!r} has no {odd[0][:80]!r}: known are {', '.join(hints)}")
-    try:
-        return kind(**{name: _read(hints[name], item, f"{kind.kind}.{name}") for name, item in tree.items()})
-    except TypeError:
-        missing = [name for name in hints if name not in tree]
-        raise InputError(f"a statistic of kind {kind.kind!r} needs {', '.join(missing)}") from None
+    missing = [item.name for item in fields(kind) if item.default is MISSING and item.name not in tree]  # type: ignore[arg-type]
+    if missing:
+        raise InputError(f"a statistic of kind {kind.kind!r} needs {', '.join(missing)}")
+    return kind(**{name: _read(hints[name], item, f"{kind.kind}.{name}") for name, item in tree.items()})
 
 
 def _read(hint: Any, item: object, where: str) -> Any:
     """``item`` as a value of the annotated type; whole numbers stay whole."""
+    if hint is float and _fits(hint, item):
+        return item
     origin, parts = get_origin(hint), get_args(hint)
     if origin is UnionType:
         return None if item is None else _read(parts[0], item, where)
@@ -202,17 +203,18 @@ def _read(hint: Any, item: object, where: str) -> Any:
         return tuple(_read(parts[0], inner, where) for inner in item)
     if isinstance(hint, type) and issubclass(hint, Statistic):
         item = Statistic.from_json(item)
-    if isinstance(item, hint) if hint not in _NUMBERS and origin is None else _fits(hint, item):
+    if _fits(hint, item):
         return item
     raise InputError(f"{where} is {str(item)[:80]!r}, not {_name(hint)}")
 
 
 def _fits(hint: Any, item: object) -> bool:
-    """Whether ``item`` is one of the literals, or a number of that kind within the range of floats."""
+    """Whether ``item`` is of the class, one of the literals, or a number of that kind within the range of floats."""
+    if hint in _NUMBERS:
+        return type(item) in _NUMBERS[hint] and -_LARGEST < item < _LARGEST  # type: ignore[operator]
     if get_origin(hint) is Literal:
         return item in get_args(hint)
-    known = hint in _NUMBERS and isinstance(item, _NUMBERS[hint]) and not isinstance(item, bool)
-    return bool(known and -_LARGEST < item < _LARGEST)  # type: ignore[operator]
+    return isinstance(hint, type) and isinstance(item, hint)
 
 
 def _name(hint: Any) -> str:

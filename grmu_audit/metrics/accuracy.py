@@ -187,4 +187,4 @@ def _forget_group(name: str, cell: Proportion, group: Group) -> Outcome:
 
 def suppressed_reason() -> str:
     """Why a result on the forget samples of a small group is not reported."""
-    return f"fewer than {SUPPRESSED_BELOW} forget samples of the group: not told"
+    return f"fewer than {SUPPRESSED_BELOW} forget samples of the group: suppressed"

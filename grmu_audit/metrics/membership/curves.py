@@ -87,10 +87,10 @@ def loss_histogram(series: Mapping[str, Floats], k: int = SUPPRESSED_BELOW) -> d
 
     Args:
         series: [n] losses in nats by name, each with at least one sample.
-        k: smallest count above 0 that may be told.
+        k: smallest count above 0 that may be shown.
 
     Returns:
-        ``edges``: [bins + 1] nats; ``counts``: by name [bins].  None when even one single bin would tell less than ``k``.
+        ``edges``: [bins + 1] nats; ``counts``: by name [bins].  None when even one single bin would show less than ``k``.
 
     >>> loss_histogram({"forget": np.array([0.01] * 6 + [1.0] * 5), "unseen": np.array([0.01] * 5 + [1.0])})
     {'edges': [0.01, 1.0], 'counts': {'forget': [11], 'unseen': [6]}}
@@ -110,21 +110,21 @@ def loss_histogram(series: Mapping[str, Floats], k: int = SUPPRESSED_BELOW) -> d
 
 def _merged(counts: npt.NDArray[np.int64], k: int) -> list[int] | None:
     """First fine bins of the merged bins, left to right; what is left over at the right joins its neighbour."""
-    if _tells(counts.sum(axis=1), k):
+    if _shows_few(counts.sum(axis=1), k):
         return None
     starts, held = [0], np.zeros(len(counts), dtype=np.int64)
     for i in range(counts.shape[1]):
         held = held + counts[:, i]
-        if held.any() and not _tells(held, k):
+        if held.any() and not _shows_few(held, k):
             starts.append(i + 1)
             held = np.zeros_like(held)
     starts = [start for start in starts if start < counts.shape[1]]
-    while len(starts) > 1 and _tells(counts[:, starts[-1] :].sum(axis=1), k):
+    while len(starts) > 1 and _shows_few(counts[:, starts[-1] :].sum(axis=1), k):
         starts.pop()
     return starts
 
 
-def _tells(cells: npt.NDArray[np.int64], k: int) -> bool:
+def _shows_few(cells: npt.NDArray[np.int64], k: int) -> bool:
     """Whether a cell speaks of fewer than k people."""
     return bool(((cells > 0) & (cells < k)).any())
 
@@ -136,11 +136,11 @@ def roc_points(positive: Floats, negative: Floats, weight: Floats, k: int = SUPP
         positive: [n1] scores of the forget set, n1 > 0.
         negative: [n0] scores of unseen samples, n0 > 0.
         weight: [n0] weights of the negatives, positive sum.
-        k: smallest number of people above 0 that a step may tell.
+        k: smallest number of people above 0 that a step may show.
 
     Returns:
         ``fpr`` and ``tpr``: from (0, 0) to (1, 1), rising; ``operating``: ``{"fpr", "tpr", "why"}`` for each of
-        ``OPERATING_POINTS``, ``tpr`` None with the reason where it cannot be told; ``positives`` and ``negatives``.
+        ``OPERATING_POINTS``, ``tpr`` None with the reason where it is suppressed; ``positives`` and ``negatives``.
         None with fewer than ``k`` on a side.
     """
     n1, n0 = len(positive), len(negative)
@@ -183,9 +183,9 @@ def _anonymous(steps: Sequence[_Step], last: _Step, k: int) -> list[_Step]:
     kept = [_Step(0, 0, 0.0)]
     for step in steps:
         gained = step.people - kept[-1].people
-        if gained.any() and not _tells(gained, k):
+        if gained.any() and not _shows_few(gained, k):
             kept.append(step)
-    while len(kept) > 1 and _tells(last.people - kept[-1].people, k):
+    while len(kept) > 1 and _shows_few(last.people - kept[-1].people, k):
         kept.pop()
     return [*kept, last] if kept[-1].people.tolist() != last.people.tolist() else kept
 

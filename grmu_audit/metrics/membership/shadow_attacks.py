@@ -1,4 +1,4 @@
-"""Attacks that compare a sample with itself in shadow models: RMIA, LiRA, U-LiRA, RULI.  Scores only; see ``shadow_values``."""
+"""Attacks that compare a sample with itself in shadow models: RMIA, LiRA, U-LiRA, RULI.  Scores only; see ``shadow_metrics``."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def lira(margin: Floats, member: Mask, target: Floats) -> Floats:
 
     From 64 models on the online form: log N(phi; mu_in, var_in) - log N(phi; mu_out, var_out), variances per sample.  With fewer
     the offline form: (phi - mu_out) / sigma_out with one sigma_out for all samples, since means and variances of a handful of
-    models with the sample add more noise than they tell.
+    models with the sample add more noise than information.
 
     Args:
         margin: [K, n] log(p_y / (1 - p_y)) of the shadow models.
@@ -92,7 +92,7 @@ def rmia(margin: Floats, member: Mask, target: Floats, population: Mask, gamma: 
         margin: [K, n] margins of the shadow models.
         member: [K, n] whether a model was trained on the sample.
         target: [n] the attacked model's margins.
-        population: [n] the samples z: neither asked about nor members of the target.
+        population: [n] the samples z: neither judged nor members of the target.
         gamma: how much more likely.
 
     Returns:
@@ -167,15 +167,15 @@ def _left_out(margin: Floats, forgotten: Mask, unseen: Mask, density: Any) -> Me
     scores, truth, samples, models = [], [], [], []
     for k in range(len(margin)):
         rest = np.arange(len(margin)) != k
-        asked = np.flatnonzero(forgotten[k] | unseen[k])
-        score = margin[k, asked]
+        queried = np.flatnonzero(forgotten[k] | unseen[k])
+        score = margin[k, queried]
         if density is not None:
-            sides = [density(margin[rest][:, asked], kind[rest][:, asked], score) for kind in (forgotten, unseen)]
+            sides = [density(margin[rest][:, queried], kind[rest][:, queried], score) for kind in (forgotten, unseen)]
             score = sides[0] - sides[1]
         known = np.isfinite(score)
         scores.append(score[known])
-        truth.append(forgotten[k, asked][known])
-        samples.append(asked[known])
+        truth.append(forgotten[k, queried][known])
+        samples.append(queried[known])
         models.append(np.full(int(known.sum()), k))
     return MembershipGame(np.concatenate(scores), np.concatenate(truth), np.concatenate(samples), np.concatenate(models))
 

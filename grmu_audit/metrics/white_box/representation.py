@@ -62,13 +62,13 @@ def recover_labels(checked: CheckedPredictions, outputs: WhiteBoxOutputs) -> Rec
 
 
 def _knn(checked: CheckedPredictions, features: Features) -> tuple[Mask, Ints]:
-    bank, asked = checked.predictions.mask("retain"), checked.predictions.mask("forget")
-    return asked, nearest_neighbours(features[bank], checked.predictions.target[bank], features[asked], NEIGHBOURS)
+    bank, queried = checked.predictions.mask("retain"), checked.predictions.mask("forget")
+    return queried, nearest_neighbours(features[bank], checked.predictions.target[bank], features[queried], NEIGHBOURS)
 
 
 def _probe(checked: CheckedPredictions, features: Features) -> tuple[Mask, Ints]:
-    known, asked = checked.predictions.mask("val"), checked.predictions.mask("forget")
-    return asked, linear_probe(features[known], checked.predictions.target[known], features[asked])
+    known, queried = checked.predictions.mask("val"), checked.predictions.mask("forget")
+    return queried, linear_probe(features[known], checked.predictions.target[known], features[queried])
 
 
 def _prototypes(checked: CheckedPredictions, features: Features) -> tuple[Mask, Ints]:
@@ -81,10 +81,10 @@ def _prototypes(checked: CheckedPredictions, features: Features) -> tuple[Mask, 
         if not len(pool):
             pool = np.flatnonzero(val & (target == code))
         shown[rng.permutation(pool)[:SHOTS]] = True
-    asked = forget & ~shown
+    queried = forget & ~shown
     if len(np.unique(target[shown])) < 2:
         raise InputError("prototypes of two classes are needed")
-    return asked, nearest_prototype(features[shown], target[shown], features[asked])
+    return queried, nearest_prototype(features[shown], target[shown], features[queried])
 
 
 def measure_label_recovery(checked: CheckedPredictions, recovered: Recovered) -> Iterator[Outcome]:

@@ -224,6 +224,7 @@ def nested(depth):
         ({"kind": "minimum", "cells": [{"kind": "auc", "value": 1, "se": 0, "n1": 1, "n0": 1}]}, "not a Proportion"),
         ({"kind": "gap", "terms": [], "aggregate": "min"}, "gap.aggregate is 'min', not 'mean' or 'max'"),
         ({"kind": "share_of_gain", "cells": [], "chosen": 0.5}, "share_of_gain.chosen is '0.5', not a whole number"),
+        ({"kind": "share_of_gain", "cells": [], "chosen": 0}, "share_of_gain.chosen is 0, which is none of 0 cells"),
         (nested(100_000), "nested too deeply"),
     ],
 )
