@@ -95,9 +95,9 @@ class WhiteBoxOutputs:
         return all(missing.code is not MissingCode.NOT_INSTALLED for missing in self.missing.values())
 
 
+Mask = npt.NDArray[np.bool_]
 MIN_SHADOW_MODELS = 4
 """Shadow models below which nothing is estimated from them."""
-Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
