@@ -12,7 +12,7 @@ from grmu_audit import __version__
 from grmu_audit.auditing.stored_predictions import predictions_sha256
 from grmu_audit.metrics.checked_predictions import align
 from grmu_audit.metrics.measure import Measurements, measure_models
-from grmu_audit.metrics.outcome import by_method
+from grmu_audit.metrics.outcome import with_interval_method
 from grmu_audit.records import (
     SPLITS,
     Audit,
@@ -52,7 +52,7 @@ def measure(inputs: AuditInputs, context: AuditContext, options: MeasureOptions 
         subject=inputs.candidate.ref,
         data=context.data if context.data.groups else replace(context.data, groups=_group_table(predictions)),
         forget=forget or _forget_record(predictions, found.dominant_groups),
-        metrics=(*found.values, *(by_method(value, options.interval_method) for value in context.carried_over)),
+        metrics=(*found.values, *(with_interval_method(value, options.interval_method) for value in context.carried_over)),
         baseline=inputs.baseline.ref if inputs.baseline else None,
         references=tuple(model.ref for model in inputs.references),
         data_quality=context.data_quality,

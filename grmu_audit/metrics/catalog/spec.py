@@ -11,7 +11,7 @@ from grmu_audit.errors import InputError
 from grmu_audit.utils.plugins import did_you_mean
 
 if TYPE_CHECKING:
-    from grmu_audit.metrics.checked_predictions import Facts
+    from grmu_audit.metrics.checked_predictions import CheckedPredictions
     from grmu_audit.metrics.outcome import Outcome
 
 OPEN = 1e9
@@ -113,7 +113,7 @@ class MetricPlugin:
 
     spec: MetricSpec
     """Its catalogue entry; the entry point has the same name."""
-    measure: Callable[[Facts], Outcome]
+    measure: Callable[[CheckedPredictions], Outcome]
     """A pure function of one model's checked predictions."""
 
 

@@ -7,18 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.stats import t as student
-from support.measured_audits import measured
+from support.outcomes import values_of
 
-from grmu_audit.auditing.scoring import PredictionFiles, score
+from grmu_audit.auditing.measurement import assemble
+from grmu_audit.auditing.scoring import score
 from grmu_audit.errors import InputError
-from grmu_audit.metrics import facts, measure
+from grmu_audit.metrics import check_predictions, measure_predictions
 from grmu_audit.metrics.catalog.examples import example
 from grmu_audit.metrics.checked_predictions import regroup, with_groups
-from grmu_audit.metrics.redistribution import redistribution
+from grmu_audit.metrics.redistribution import measure_redistribution
 from grmu_audit.metrics.references import retrain_distribution
-from grmu_audit.records import CANDIDATE, Group, Predictions, reference
-
-CHOICE = {"subject": CANDIDATE, "confidence": 0.95}
+from grmu_audit.records import DataRecord, Group, ModelRef, Predictions
 
 
 def three_classes(seed=0):
@@ -37,7 +36,7 @@ def three_classes(seed=0):
 
 def test_share_of_the_gain_follows_its_definition():
     before, after = three_classes()
-    found = redistribution(facts(after), facts(before), **CHOICE)
+    (found,) = values_of([measure_redistribution(check_predictions(after), check_predictions(before))])
     rows = before.mask("test")
     change = {}
     for y in range(3):
@@ -62,19 +61,21 @@ def test_the_interval_narrows_with_samples():
         replace(p, ids=np.arange(8 * len(p)).astype(str), **{c: np.repeat(getattr(p, c), 8, axis=0) for c in columns})
         for p in (before, after)
     ]
-    narrow = redistribution(facts(big[1]), facts(big[0]), **CHOICE).interval
-    wide = redistribution(facts(after), facts(before), **CHOICE).interval
+    narrow = measure_redistribution(check_predictions(big[1]), check_predictions(big[0])).statistic.interval(0.95)
+    wide = measure_redistribution(check_predictions(after), check_predictions(before)).statistic.interval(0.95)
     assert narrow[1] - narrow[0] < 0.6 * (wide[1] - wide[0])
 
 
 def test_undefined_without_a_baseline_a_forget_set_or_a_gain():
     before, after = three_classes()
-    assert "no baseline" in redistribution(facts(after), None, **CHOICE).why_missing
+    assert "no baseline" in measure_redistribution(check_predictions(after), None).reason
     none = [replace(p, split=np.where(p.split == 1, 0, p.split)) for p in (before, after)]
-    assert "no forget sample" in redistribution(facts(none[1]), facts(none[0]), **CHOICE).why_missing
-    assert redistribution(facts(before), facts(before), **CHOICE).why_missing == "no other group gained"
-    made = measured(after, before)
-    assert made.metric("GAIN_SHARE").value == pytest.approx(redistribution(facts(after), facts(before), **CHOICE).value)
+    assert "no forget sample" in measure_redistribution(check_predictions(none[1]), check_predictions(none[0])).reason
+    assert measure_redistribution(check_predictions(before), check_predictions(before)).reason == "no other group gained"
+    made = assemble((ModelRef("m", "1"), after), baseline=(ModelRef("m", "0"), before), data=DataRecord("d", {}))
+    assert made.metric("GAIN_SHARE").value == pytest.approx(
+        measure_redistribution(check_predictions(after), check_predictions(before)).estimate
+    )
 
 
 def test_retrain_distribution_agrees_with_scipy():
@@ -88,9 +89,10 @@ def test_retrain_distribution_agrees_with_scipy():
 
 
 def test_several_references_give_mean_spread_and_equivalence():
+    ref = ModelRef("m", "1")
     retrained = [example("retrained", seed=i) for i in range(4)]
-    made = measured(example(), references=retrained)
-    change = made.metric("TA", reference(0).as_change())
+    made = assemble((ref, example()), references=[(ref, p) for p in retrained], data=DataRecord("d", {}))
+    change = made.metric("TA", "candidate-reference")
     each = [p.correct[p.mask("test")].mean() for p in retrained]
     own = example().correct[example().mask("test")].mean()
     assert change.value == pytest.approx(own - np.mean(each))
@@ -101,8 +103,8 @@ def test_several_references_give_mean_spread_and_equivalence():
     assert found["mean"] == pytest.approx(np.mean(each))
     assert found["prediction_interval"] == pytest.approx(direct["prediction_interval"])
     assert found["inside"] == direct["inside"]
-    same = measured(example("retrained", seed=9), references=retrained)
-    assert same.metric("TA", reference(0).as_change()).details["retrain_distribution"]["inside"] is True
+    same = assemble((ref, example("retrained", seed=9)), references=[(ref, p) for p in retrained], data=DataRecord("d", {}))
+    assert same.metric("TA", "candidate-reference").details["retrain_distribution"]["inside"] is True
 
 
 @pytest.fixture
@@ -126,25 +128,25 @@ def two_attributes(tmp_path):
 def test_intersections_and_each_attribute_alone(two_attributes):
     path, table = two_attributes
     crossed = score(path)
-    alone = score(PredictionFiles(path, by=("sex",)))
+    alone = score(path, by=["sex"])
     assert crossed.metric("EO").details["by_attribute"]["sex"]["value"] == pytest.approx(alone.metric("EO").value)
     assert crossed.metric("EO").details["by_attribute"]["age"]["interval"] == pytest.approx(
-        score(PredictionFiles(path, by=("age",))).metric("EO").interval
+        score(path, by=["age"]).metric("EO").interval
     )
     rows = (table["split"] == "test") & (table["target"] == 1) & (table["attribute_age"] == 2) & (table["attribute_sex"] == 1)
     right = (table["prediction"] == table["target"])[rows]
     assert crossed.metric("accuracy", group=Group(1, 5)).value == pytest.approx(right.mean())
     assert crossed.data.groups[5].name == "class 0 / age=2, sex=1"
-    swapped = score(PredictionFiles(path, by=("sex", "age")))
+    swapped = score(path, by=["sex", "age"])
     assert swapped.metric("EO").value == pytest.approx(crossed.metric("EO").value)
     with pytest.raises(InputError, match="no attribute 'sax' \\(did you mean 'sex'\\?\\)"):
-        score(PredictionFiles(path, by=("sax",)))
+        score(path, by=["sax"])
 
 
 def test_labels_that_became_known_later():
     p = example()
     new = with_groups(p, (np.arange(len(p)) % 3).astype(np.int64), ("a", "b", "c"))
-    assert {v.group.attribute for v in measure(new) if v.group} == {0, 1, 2}
+    assert {v.group.attribute for v in measure_predictions(new) if v.group} == {0, 1, 2}
     with pytest.raises(InputError, match="one whole number from 0"):
         with_groups(p, np.full(len(p), -1))
     with pytest.raises(InputError, match="none by name"):
