@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.measurements.attacks import SETTINGS, Study
-from grmu_audit import __version__
 from grmu_audit.evaluation.shadow_models import DEFAULT_MODELS, ShadowPool
 from grmu_audit.metrics import CheckedPredictions
 from grmu_audit.metrics.membership.attacks import measure_membership, run_attacks
@@ -18,6 +17,7 @@ from grmu_audit.records import CANDIDATE, MetricValue
 from grmu_audit.records.white_box import ShadowTable
 from grmu_audit.training.runtime import choose_device, hardware
 from grmu_audit.utils import write_atomic
+from grmu_audit.utils.resources import VERSION
 
 AREAS = ("MIA_AUC", "RMIA_AUC", "LIRA_AUC")
 _HEAD = """# Do the attacks find what is there?
@@ -65,7 +65,7 @@ def attack_page(
         forget=int(original.predictions.mask("forget").sum()),
         shadows=len(table.margin),
         population=len(pool.population),
-        version=__version__,
+        version=VERSION,
         torch=facts["torch"],
         device=facts["device"],
         seconds=pool.cost(len(table.margin)).seconds_each or 0.0,

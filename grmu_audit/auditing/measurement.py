@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from grmu_audit import __version__
 from grmu_audit.auditing.stored_predictions import predictions_sha256
 from grmu_audit.metrics.checked_predictions import align
 from grmu_audit.metrics.measure import Measurements, measure_models
@@ -26,6 +25,7 @@ from grmu_audit.records import (
 )
 from grmu_audit.utils import canonical_json, sha256_hex
 from grmu_audit.utils.clock import now
+from grmu_audit.utils.resources import VERSION
 
 _DEFAULT = MeasureOptions()
 
@@ -66,7 +66,7 @@ def _record(inputs: AuditInputs, given: Mapping[str, Any], options: MeasureOptio
     tables = {str(subject): align(inputs.candidate.predictions, model.predictions) for subject, model in inputs.models.items()}
     return {
         "created": now(),
-        "tool": f"grmu-audit {__version__}",
+        "tool": f"grmu-audit {VERSION}",
         **given,
         **options.to_record(),
         **found.notes,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from grmu_audit.errors import GrmuAuditError, InputError
 from grmu_audit.metrics.accuracy import measure_accuracy
 from grmu_audit.metrics.catalog import CATALOG, PLUGINS
-from grmu_audit.metrics.catalog.spec import MetricPlugin
+from grmu_audit.metrics.catalog.spec import ThirdPartyMetric
 from grmu_audit.metrics.changes import ModelResult, changes
 from grmu_audit.metrics.checked_predictions import DEFAULTS, CheckedPredictions, check_predictions, check_same
 from grmu_audit.metrics.fairness import measure_fairness
@@ -139,12 +139,13 @@ def measure_plugins(checked: CheckedPredictions) -> Iterator[Outcome]:
         yield _measure_plugin(checked, PLUGINS.get(name))
 
 
-def _measure_plugin(checked: CheckedPredictions, plugin: MetricPlugin) -> Outcome:
+def _measure_plugin(checked: CheckedPredictions, plugin: ThirdPartyMetric) -> Outcome:
     spec = plugin.spec
     try:
         found = plugin.measure(checked)
-        if found.metric != spec.name:
-            return Outcome.missing(spec.name, f"its code gave an outcome of {found.metric!r}", Basis(0))
+        if not isinstance(found, Outcome) or found.metric != spec.name:
+            given = f"an outcome of {found.metric!r}" if isinstance(found, Outcome) else f"a {type(found).__name__}"
+            return Outcome.missing(spec.name, f"its code gave {given}", Basis(0))
         if found.estimate is not None and not spec.low <= found.estimate <= spec.high:
             reason = f"its code gave {found.estimate!r}, outside its range [{spec.low:g}, {spec.high:g}]"
             return Outcome.missing(spec.name, reason, Basis(0))

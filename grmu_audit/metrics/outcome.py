@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from grmu_audit.intervals import Statistic
 from grmu_audit.metrics.catalog import CATALOG
-from grmu_audit.records import Group, MetricValue
-
-if TYPE_CHECKING:
-    from grmu_audit.records.audit import MeasureOptions
-    from grmu_audit.records.metric_value import Subject
+from grmu_audit.metrics.catalog.spec import MetricSpec
+from grmu_audit.metrics.checked_predictions import CheckedPredictions
+from grmu_audit.records import Group, MeasureOptions, MetricValue, Subject
 
 
 @dataclass(frozen=True)
@@ -104,3 +103,13 @@ def with_interval_method(value: MetricValue, method: str) -> MetricValue:
         if statistic is value.statistic
         else replace(value, statistic=statistic, interval=statistic.interval(value.confidence))
     )
+
+
+@dataclass(frozen=True)
+class MetricPlugin:
+    """A metric that another package adds under the entry-point group ``grmu_audit.metrics``."""
+
+    spec: MetricSpec
+    """Its catalogue entry; the entry point has the same name."""
+    measure: Callable[[CheckedPredictions], Outcome]
+    """A pure function of one model's checked predictions."""

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from grmu_audit import __version__
 from grmu_audit.errors import IntegrityError
 from grmu_audit.evaluation.output_cache import OutputCache, cache_key
 from grmu_audit.evidence import pseudonyms
@@ -27,6 +26,7 @@ from grmu_audit.records import (
 )
 from grmu_audit.tracking.names import PREDICTIONS, QUALITY, TRAINING
 from grmu_audit.utils import clock, write_atomic
+from grmu_audit.utils.resources import VERSION
 from grmu_audit.workflows.audits.shadow import ShadowOptions, collect_shadows
 from grmu_audit.workflows.audits.white_box import ForwardPassCount, WhiteBoxCollector
 from grmu_audit.workflows.erasure import erasure_summary
@@ -227,7 +227,7 @@ def _environment(settings: AuditSettings) -> dict[str, Any]:
 
     libraries = ("numpy", "scipy", "scikit-learn", "torch", "mlflow", "great-expectations")
     return {
-        "tool": f"grmu-audit {__version__}",
+        "tool": f"grmu-audit {VERSION}",
         "libraries": {name: version(name) for name in libraries},
         "python": platform.python_version(),
         "created": created,

@@ -93,7 +93,7 @@ from grmu_audit.metrics.catalog import PLUGINS
 from grmu_audit.metrics.catalog.spec import MetricSpec
 from grmu_audit.metrics.checked_predictions import with_groups
 from grmu_audit.intervals import Proportion
-from grmu_audit.metrics.catalog.spec import MetricPlugin
+from grmu_audit.metrics.outcome import MetricPlugin
 from grmu_audit.metrics.outcome import Outcome
 from grmu_audit.metrics.outcome import Basis
 from grmu_audit.policy import load, load_named

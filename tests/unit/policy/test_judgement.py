@@ -12,7 +12,8 @@ from statsmodels.stats.proportion import proportion_confint
 
 from grmu_audit.intervals import Area, Difference, Gap, PairedCounts, Proportion
 from grmu_audit.metrics import catalog
-from grmu_audit.metrics.catalog.spec import MetricPlugin, MetricSpec
+from grmu_audit.metrics.catalog.spec import MetricSpec
+from grmu_audit.metrics.outcome import MetricPlugin
 from grmu_audit.policy import Policy, evaluate
 from grmu_audit.policy.multiplicity import holm_decides, p_value
 from grmu_audit.records import (
