@@ -1,4 +1,4 @@
-"""Everything that an audit asks of a model beyond its plain outputs, as arrays that outlive it."""
+"""What an audit collects of a model beyond its predictions, as arrays that outlive it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Ids = npt.NDArray[np.str_]
 NO_STEPS = Missing(MissingCode.NOT_APPLICABLE, "the inputs are texts: token numbers have no small steps")
 """Why a text model is not attacked."""
 MOST_AA = 256
-"""Test samples that AutoAttack is run on: it asks a model some ten thousand times per sample that withstands."""
+"""Test samples that AutoAttack is run on: it queries a model some ten thousand times per sample that withstands."""
 
 
 def collect_white_box(model: Classifier, source: BatchSource, ids: Ids, runtime: Runtime) -> WhiteBoxOutputs:

@@ -53,7 +53,7 @@ def boundary_expansion(model: Classifier, data: UnlearningData, config: Boundary
     model.head = expanded(model.head, runtime.generator("extra logit"))
 
     def expand(batch: Batch) -> torch.Tensor:
-        """Cross-entropy to the extra class; running statistics rest."""
+        """Cross-entropy to the extra class; running statistics are frozen."""
         return functional.cross_entropy(model.eval()(batch.pixels), torch.full_like(batch.target, classes))
 
     run_epochs(

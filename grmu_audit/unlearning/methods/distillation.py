@@ -41,7 +41,7 @@ def bad_teacher(model: Classifier, data: UnlearningData, config: BadTeacherConfi
     """Minimise KL(q || student) over D_f and a part of D_r: q = a random network's output on D_f, the original's on D_r.
 
     Distance at temperature 1, summed over classes, averaged over samples; one shuffled pass over the mix per epoch, in
-    training mode with resting statistics, which keep what the original had.
+    training mode with frozen running statistics, which keep what the original had.
 
     Args:
         model: a copy that is changed.
@@ -126,7 +126,7 @@ class DeleteConfig(MethodConfig):
 def delete(model: Classifier, data: UnlearningData, config: DeleteConfig, runtime: Runtime) -> Classifier:
     """Minimise KL(q || p_theta) over D_f, q = softmax of the original's logits without the true class.
 
-    Made for whole classes; with two classes q is the other class for certain.  Running statistics rest.
+    Made for whole classes; with two classes q is the other class for certain.  Running statistics are frozen.
 
     Args:
         model: a copy that is changed.

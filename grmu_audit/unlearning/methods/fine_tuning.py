@@ -158,10 +158,10 @@ class CfKConfig(MethodConfig):
 
 
 def cf_k(model: Classifier, data: UnlearningData, config: CfKConfig, runtime: Runtime) -> Classifier:
-    """Minimise CE on D_r over the last k stages; all other stages rest, their running statistics too.
+    """Minimise CE on D_r over the last k stages; all other stages are frozen, their running statistics too.
 
-    Published code leaves the whole network in training mode, so that the statistics of resting stages move, and
-    rests the classifier in one of its networks; here the head is always among the k.
+    Published code leaves the whole network in training mode, so that the statistics of frozen stages are updated, and
+    freezes the classifier in one of its networks; here the head is always among the k.
 
     Args:
         model: a copy that is changed.

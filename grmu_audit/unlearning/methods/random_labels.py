@@ -87,7 +87,7 @@ class SalUnConfig(MethodConfig):
     """alpha of the paper's loss."""
     as_published: bool = False
     """Mask gradients only and pass over the forget set alone and in training mode, as the authors' code: weight decay,
-    momentum and running statistics then move what the mask holds."""
+    momentum and running statistics then change what the mask holds."""
 
 
 def salun(model: Classifier, data: UnlearningData, config: SalUnConfig, runtime: Runtime) -> Classifier:

@@ -130,8 +130,8 @@ class EuKConfig(MethodConfig):
 def eu_k(model: Classifier, data: UnlearningData, config: EuKConfig, runtime: Runtime) -> Classifier:
     """Give the last k stages what pretraining started with (drawn anew, or start weights), then minimise CE on D_r over them.
 
-    Every parameter and running statistic of the k stages is drawn again, in nested layers too; the head is among
-    them.  The other stages rest, their running statistics too, and still know the forget set: the method is not exact.
+    Every parameter and running statistic of the k stages is reinitialised, in nested layers too; the head is among
+    them.  The other stages are frozen, their running statistics too, and still know the forget set: the method is not exact.
 
     Args:
         model: a copy that is changed.
