@@ -29,7 +29,7 @@ from grmu_audit.records import (
     Predictions,
 )
 from grmu_audit.utils import canonical_json, sha256_hex
-from grmu_audit.utils.clock import now
+from grmu_audit.utils.clock import utc_now
 
 Side = tuple[ModelRef, Predictions]
 """A model and its predictions."""
@@ -112,7 +112,7 @@ def assemble(
         not_measured=tuple(not_measured),
         curves=curves | ({"training": {name: list(epochs) for name, epochs in training.items()}} if training else {}),
         record={
-            "created": now(),
+            "created": utc_now(),
             "tool": f"grmu-audit {__version__}",
             **facts_of_audit,
             **(record or {}),

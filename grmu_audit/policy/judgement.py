@@ -16,7 +16,7 @@ from grmu_audit.policy.sample_size import decide, deciding_part, needed
 from grmu_audit.policy.schema import Policy, Rule, Waiver
 from grmu_audit.policy.wording import amount, bound_words, cells, few, quantity
 from grmu_audit.records import Audit, Decision, Group, MetricValue, RuleOutcome, Verdict
-from grmu_audit.utils.clock import now
+from grmu_audit.utils.clock import utc_now
 
 _SLACK = 1e-6
 _DEEPER = {"quick": ("level standard", "level deep"), "standard": ("level deep",)}
@@ -294,4 +294,4 @@ def judge(audit: Audit, policy: Policy, today: date | None = None) -> Audit:
         today: date that waivers are judged on; by default the current UTC date.
     """
 
-    return audit.with_verdict(evaluate(audit, policy, today=today or date.fromisoformat(now()[:10])))
+    return audit.with_verdict(evaluate(audit, policy, today=today or date.fromisoformat(utc_now()[:10])))

@@ -11,7 +11,7 @@ from grmu_audit.errors import BreachError, InconclusiveError
 from grmu_audit.policy import load_named
 from grmu_audit.records import Group, ModelRef
 from grmu_audit.workflows.audits.pipeline import audit
-from grmu_audit.workflows.audits.publication import Audited
+from grmu_audit.workflows.audits.publication import AuditResult
 from grmu_audit.workflows.forget_requests import ForgetSampling, read_request, sample_forget_list
 from grmu_audit.workflows.release import promote
 from grmu_audit.workflows.session import Session
@@ -34,7 +34,7 @@ class Row:
     """In words."""
     version: ModelRef
     """The version."""
-    audited: Audited
+    audited: AuditResult
     """An audit that holds its numbers."""
     subject: str
     """Its subject name in that audit."""
@@ -48,9 +48,9 @@ class DemoResult:
 
     rows: tuple[Row, ...]
     """Versions in order."""
-    promoted_audit: Audited
+    promoted_audit: AuditResult
     """Audit of MIU."""
-    blocked_audit: Audited
+    blocked_audit: AuditResult
     """Audit of gradient ascent."""
     promoted: bool
     """Whether MIU became champion."""
@@ -99,7 +99,7 @@ def demo(session: Session, out: Path, note: Callable[[str], None], seed: int = 0
     return DemoResult(rows, good, bad, promoted, not through)
 
 
-def _try(session: Session, base: ModelRef, ids: Path, options: UnlearnOptions, out: Path) -> tuple[Audited, bool]:
+def _try(session: Session, base: ModelRef, ids: Path, options: UnlearnOptions, out: Path) -> tuple[AuditResult, bool]:
     """Unlearn, audit, and promote if the policy lets it through."""
     ref = unlearn(session, base.label, ids, options)
     audited = audit(session, ref.label, policy=load_named("default"), out=out / options.method.replace("_", "-"))
@@ -110,6 +110,6 @@ def _try(session: Session, base: ModelRef, ids: Path, options: UnlearnOptions, o
     return audited, True
 
 
-def _outcome(audited: Audited, promoted: bool) -> str:
+def _outcome(audited: AuditResult, promoted: bool) -> str:
     verdict = audited.audit.verdict
     return f"{verdict.decision if verdict else 'not judged'}, {'champion' if promoted else 'blocked'}"

@@ -217,7 +217,7 @@ def _record(seed: int, passes: int, valid_days: int) -> dict[str, Any]:
     from datetime import datetime, timedelta
     from importlib.metadata import version
 
-    created = clock.now()
+    created = clock.utc_now()
     expires = datetime.fromisoformat(created) + timedelta(days=valid_days)
 
     libraries = ("numpy", "scipy", "scikit-learn", "torch", "mlflow", "great-expectations")

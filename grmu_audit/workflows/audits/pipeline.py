@@ -24,7 +24,7 @@ from grmu_audit.workflows.audits.collection import (
     outputs_of,
     predictions_of,
 )
-from grmu_audit.workflows.audits.publication import Audited, _log, _same_manifest
+from grmu_audit.workflows.audits.publication import AuditResult, _log, _same_manifest
 from grmu_audit.workflows.audits.shadow import Asking
 from grmu_audit.workflows.audits.white_box import Asked, Setting, passes
 from grmu_audit.workflows.erasure import erasure_summary
@@ -52,7 +52,7 @@ def audit(
     valid_days: int = VALID_DAYS,
     level: str = "quick",
     shadows: Asking = ASKING,
-) -> Audited:
+) -> AuditResult:
     """Evaluate, judge, write ``audit.json`` and ``report.formats.html``, log both, and index them by tags of the version.
 
     Args:
@@ -127,4 +127,4 @@ def audit(
     audit_files.write_audit(judged, out / "audit.json")
     write_atomic(out / "report.html", page)
     _log(session, judged, evidence_files(judged, policy, [table for _, table in tables]), ref)
-    return Audited(judged, ref, out, made)
+    return AuditResult(judged, ref, out, made)

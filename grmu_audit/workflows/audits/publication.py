@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 
 from grmu_audit.errors import IntegrityError
@@ -12,7 +13,7 @@ from grmu_audit.workflows.session import Session
 
 
 @dataclass(frozen=True)
-class Audited:
+class AuditResult:
     """A finished audit and where it lies."""
 
     audit: Audit
@@ -23,6 +24,16 @@ class Audited:
     """Folder with ``audit.json`` and ``report.formats.html``."""
     forward_passes: int
     """Passes over the data that this audit had to make; 0 when all predictions were stored."""
+
+    def __repr__(self) -> str:
+        """Version, decision and folder."""
+        decision = self.audit.verdict.decision if self.audit.verdict else "not judged"
+        return f"<AuditResult of {self.ref.label}: {decision}, report in {self.folder}>"
+
+    def _repr_html_(self) -> str:
+        """The report, for notebooks."""
+        page = (self.folder / "report.html").read_text(encoding="utf-8")
+        return f'<iframe srcdoc="{escape(page)}" style="width: 100%; height: 50em; border: 0"></iframe>'
 
 
 def _same_manifest(session: Session, ref: ModelRef) -> None:
