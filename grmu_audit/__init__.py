@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from grmu_audit.data.catalog import DataSpec
     from grmu_audit.policy import load_named as load_policy
     from grmu_audit.report import render
+    from grmu_audit.workflows.audits.collection import AuditSettings
     from grmu_audit.workflows.audits.comparison import compare
     from grmu_audit.workflows.audits.pipeline import audit
     from grmu_audit.workflows.release import gate, promote, verify
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 __all__ = [
+    "AuditSettings",
     "DataSpec",
     "Session",
     "TrainingOptions",
@@ -40,6 +42,7 @@ __all__ = [
     "verify",
 ]
 _HOMES = {
+    "AuditSettings": "workflows.audits.collection",
     "DataSpec": "data.catalog",
     "Session": "workflows.session",
     "TrainingOptions": "workflows.versions.pretraining",

@@ -10,11 +10,11 @@ from pathlib import Path
 
 from benchmarks.measurements.attacks import SETTINGS, Study
 from grmu_audit import __version__
-from grmu_audit.evaluation.shadow_models import MODELS, Pool
+from grmu_audit.evaluation.shadow_models import DEFAULT_MODELS, ShadowPool
 from grmu_audit.metrics.checked_predictions import Facts
 from grmu_audit.metrics.membership.attacks import attacked, privacy
 from grmu_audit.metrics.membership.shadow_metrics import OF_METHOD, attack_method, attack_model
-from grmu_audit.records import MetricValue
+from grmu_audit.records import CANDIDATE, MetricValue
 from grmu_audit.records.white_box import ShadowTable
 from grmu_audit.training.runtime import choose_device, hardware
 from grmu_audit.utils import write_atomic
@@ -47,7 +47,7 @@ def attack_page(
     retrained: Mapping[int, Facts],
     made: Mapping[str, Facts],
     banks: Mapping[str, ShadowTable],
-    pool: Pool,
+    pool: ShadowPool,
 ) -> str:
     """The page as Markdown.
 
@@ -89,8 +89,8 @@ def attack_page(
 
 def areas(f: Facts, table: ShadowTable) -> dict[str, MetricValue]:
     """The three areas of one model, over all groups."""
-    simple = [v for v in privacy(f, attacked(f, forests=False), subject="candidate", confidence=0.95) if v.name == "MIA_AUC"]
-    values = [*simple, *attack_model(f, table, subject="candidate", confidence=0.95)]
+    simple = [v for v in privacy(f, attacked(f, forests=False), subject=CANDIDATE, confidence=0.95) if v.name == "MIA_AUC"]
+    values = [*simple, *attack_model(f, table, subject=CANDIDATE, confidence=0.95)]
     return {value.name: value for value in values if value.group is None}
 
 
@@ -137,7 +137,7 @@ def _methods(made: Mapping[str, Facts], banks: Mapping[str, ShadowTable]) -> lis
     ]
     notes = []
     for method, f in made.items():
-        values = {v.name: v for v in attack_method(f, banks[method], subject="candidate", confidence=0.95)}
+        values = {v.name: v for v in attack_method(f, banks[method], subject=CANDIDATE, confidence=0.95)}
         simple = values["ULIRA_AUC"].details["population_auc"]
         lines.append(f"| {method} | {simple:.3f} | " + " | ".join(words(values[name]) for name in names) + " |")
         notes += _notes(method, simple, values)
@@ -161,7 +161,7 @@ def main() -> None:
     """Make what is missing and print or write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--shadows", type=int, default=MODELS)
+    parser.add_argument("--shadows", type=int, default=DEFAULT_MODELS)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--write", type=Path)

@@ -11,26 +11,26 @@ import io
 from pathlib import Path
 
 from grmu_audit.metrics.catalog import BUILT_IN
-from grmu_audit.metrics.catalog.predictions import FROM_PREDICTIONS
+from grmu_audit.metrics.catalog.predictions import PREDICTION_METRICS
 from grmu_audit.metrics.catalog.spec import MetricSpec
 
-_IMPORTS = "from grmu_audit.metrics import measure\nfrom grmu_audit.metrics.example import example\n\n"
+_IMPORTS = "from grmu_audit.metrics import measure\nfrom grmu_audit.metrics.catalog.examples import example\n\n"
 _WHOLE = _IMPORTS + 'found = next(v for v in measure(example()) if v.name == "{name}" and v.group is None)\n'
 _GROUP = (
     "from grmu_audit.metrics import measure\n"
-    "from grmu_audit.metrics.example import example\n"
+    "from grmu_audit.metrics.catalog.examples import example\n"
     "from grmu_audit.records import Group\n\n"
     'found = next(v for v in measure(example()) if v.name == "{name}" and v.group == Group(1, 0))\n'
 )
 _NEAR = (
     "from grmu_audit.metrics import closeness, compare\n"
-    "from grmu_audit.metrics.example import example\n\n"
+    "from grmu_audit.metrics.catalog.examples import example\n\n"
     'changes = compare(example(), example("retrained"), subject="candidate-reference#1")\n'
     'found = next(v for v in closeness([changes], subject="candidate", confidence=0.95) if v.name == "{name}")\n'
 )
 _GAIN = (
     "from grmu_audit.metrics import facts\n"
-    "from grmu_audit.metrics.example import example\n"
+    "from grmu_audit.metrics.catalog.examples import example\n"
     "from grmu_audit.metrics.redistribution import redistribution\n\n"
     'sides = facts(example()), facts(example("baseline"))\n'
     'found = redistribution(*sides, subject="candidate", confidence=0.95)\n'
@@ -55,6 +55,7 @@ _PAGE = """# {name}: {title}
 | read it | {direction} |
 | per group | {groups} |
 | needs | {needs} |
+| level | {level} |
 | cost | {cost} |
 
 ## Definition
@@ -97,10 +98,18 @@ def pages() -> dict[str, str]:
 def page(spec: MetricSpec) -> str:
     """The page of one metric."""
     groups = "each value belongs to one group" if spec.per_group else "also" if spec.also_per_group else "one value over all"
-    words = {key: getattr(spec, key) for key in ("name", "title", "says", "low", "high", "unit", "needs", "formula", "hides")}
+    words = {
+        key: getattr(spec, key) for key in ("name", "title", "says", "low", "high", "unit", "level", "needs", "formula", "hides")
+    }
     cost = "no forward pass: computed from stored predictions" if spec.cost == "predictions" else spec.cost
     undefined = spec.undefined[:1].upper() + spec.undefined[1:]
-    more = {"direction": direction(spec), "groups": groups, "cost": cost, "source": spec.source, "undefined": undefined}
+    more = {
+        "direction": direction(spec),
+        "groups": groups,
+        "cost": cost,
+        "source": spec.source,
+        "undefined": undefined,
+    }
     return _PAGE.format(**words, **more, example=example_block(spec))
 
 
@@ -111,7 +120,7 @@ def direction(spec: MetricSpec) -> str:
 
 def example_block(spec: MetricSpec) -> str:
     """The example's code and what it printed; a metric that needs the model shows the command that measures it."""
-    if not spec.example and spec.name not in {known.name for known in FROM_PREDICTIONS}:
+    if not spec.example and spec.name not in {known.name for known in PREDICTION_METRICS}:
         return "```console\n$ grmu-audit audit --model NAME --level deep\n```\n\nmeasures it."
     code = spec.example or (_EXAMPLES.get(spec.name, _WHOLE) + _PRINT).replace("{name}", spec.name, 1)
     return f"```python\n{code}\n```\n\nprints\n\n```text\n{run(code)}\n```"

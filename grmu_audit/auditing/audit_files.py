@@ -11,7 +11,7 @@ from grmu_audit.utils import canonical_json, sha256_hex, write_atomic
 from grmu_audit.utils.clock import utc_now
 
 
-def require_current(audit: Audit) -> None:
+def require_not_expired(audit: Audit) -> None:
     """Refuse an audit whose verdict has expired: what was measured then may no longer hold.
 
     Raises:
@@ -45,7 +45,7 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is no number of an audit file")
 
 
-def as_stored(audit: Audit) -> Audit:
+def as_read_back(audit: Audit) -> Audit:
     """The audit as it comes back from its file: what is rendered from either is then the same, byte for byte."""
     return Audit.from_json(json.loads(canonical_json(audit.to_json())))
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from grmu_audit.auditing.bundle_check import Checked
+    from grmu_audit.auditing.bundle_check import BundleCheck
     from grmu_audit.records import DataCheckReport, GroupCount, MetricValue
     from grmu_audit.workflows.erasure import OpenRequest
 
@@ -70,19 +70,21 @@ def baseline_table(metrics: Sequence[MetricValue], groups: Sequence[GroupCount])
     return text_table(["metric", "%", "interval", "n"], rows)
 
 
-def bundle_check_text(checked: Checked) -> str:
+def bundle_check_text(checked: BundleCheck) -> str:
     """What a check of an evidence bundle found, for people."""
-    from grmu_audit.report.wording.names import clean
+    from grmu_audit.report.wording.names import safe_sentence
 
-    lines = [f"sha256 {checked.sha256}", *(f"found: {clean(finding)}" for finding in checked.findings)]
+    lines = [f"sha256 {checked.sha256}", *(f"found: {safe_sentence(finding)}" for finding in checked.findings)]
     if checked.subject:
         decision = checked.decision.value if checked.decision else "none"
-        lines.append(f"{clean(checked.subject)}: verdict {decision}; {checked.compared} numbers computed again")
-    lines += [f"signed by trusted key {keyid}" for keyid in checked.signed] + [f"note: {clean(note)}" for note in checked.notes]
+        lines.append(f"{safe_sentence(checked.subject)}: verdict {decision}; {checked.compared} numbers computed again")
+    lines += [f"signed by trusted key {keyid}" for keyid in checked.signed] + [
+        f"note: {safe_sentence(note)}" for note in checked.notes
+    ]
     return "\n".join([*lines, "does NOT agree" if checked.findings else "everything agrees"])
 
 
-def bundle_check_json(checked: Checked) -> str:
+def bundle_check_json(checked: BundleCheck) -> str:
     """The same for programs."""
     import json
     from dataclasses import asdict
@@ -92,12 +94,12 @@ def bundle_check_json(checked: Checked) -> str:
 
 def request_table(found: Sequence[OpenRequest]) -> str:
     """Erasure requests with their dates; an overdue one says so."""
-    from grmu_audit.report.wording.names import name
+    from grmu_audit.report.wording.names import safe_name
 
     rows = []
     for one in found:
         record = one.record
         state = f"answered {one.answered_at}" if one.answered_at else "OVERDUE" if one.overdue else "open"
         dates = [record.received_at or "-", record.due_at or "unknown"]
-        rows.append([name(record.request_id), str(record.rows), *dates, f"{one.model}/{one.version}", state])
+        rows.append([safe_name(record.request_id), str(record.rows), *dates, f"{one.model}/{one.version}", state])
     return text_table(["request", "rows", "received", "due", "version", "state"], rows) if rows else "no open requests"

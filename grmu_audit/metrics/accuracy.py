@@ -11,15 +11,13 @@ from grmu_audit.intervals.proportions import PAIRED, proportion, sample_size
 from grmu_audit.intervals.statistic import Statistic
 from grmu_audit.metrics.checked_predictions import Facts, Ints, Mask
 from grmu_audit.metrics.outcome import Basis, defined, undefined
-from grmu_audit.records import Group, MetricValue
+from grmu_audit.records import SUPPRESSED_BELOW, Group, MetricValue, Subject
 
 SPLIT_OF = {"RA": "retain", "UA": "forget", "TA": "test", "VA": "val"}
 """The split that each plain accuracy is taken on."""
-FEWEST = 5
-"""Fewest forget samples of a group whose results on them are told: fewer would speak of single people."""
 
 
-def performance(f: Facts, *, subject: str, confidence: float) -> Iterator[MetricValue]:
+def performance(f: Facts, *, subject: Subject, confidence: float) -> Iterator[MetricValue]:
     """RA, UA, TA, VA, GA, WG, UA_GA_GAP and ``accuracy`` of every declared group on the test split."""
     for name in (*SPLIT_OF, "GA"):
         rows = accuracy_rows(f, name)
@@ -128,7 +126,7 @@ def cells_basis(f: Facts, *, details: dict[str, object] | None = None) -> Basis:
     )
 
 
-def worst_group(f: Facts, *, subject: str, confidence: float) -> MetricValue:
+def worst_group(f: Facts, *, subject: Subject, confidence: float) -> MetricValue:
     """WG: the smallest test accuracy over the declared cells that have test samples.
 
     Formula: min over (y, s) of P(yhat = y given y, s).  Range [0, 1], higher is better.  Undefined without test samples.
@@ -143,7 +141,7 @@ def worst_group(f: Facts, *, subject: str, confidence: float) -> MetricValue:
     return defined("WG", {"kind": "minimum", "cells": cells}, basis, subject=subject, confidence=confidence)
 
 
-def unlearned_minus_group(f: Facts, *, subject: str, confidence: float) -> MetricValue:
+def unlearned_minus_group(f: Facts, *, subject: Subject, confidence: float) -> MetricValue:
     """UA_GA_GAP: accuracy on the forget set minus test accuracy of its dominant group(s); separate samples, MOVER."""
     forget, group = accuracy_rows(f, "UA"), accuracy_rows(f, "GA")
     (ua, why_ua), (ga, why_ga) = accuracy_basis(f, "UA", forget), accuracy_basis(f, "GA", group)
@@ -156,15 +154,15 @@ def unlearned_minus_group(f: Facts, *, subject: str, confidence: float) -> Metri
     return defined("UA_GA_GAP", statistic, basis, subject=subject, confidence=confidence)
 
 
-def group_accuracies(f: Facts, *, subject: str, confidence: float) -> Iterator[MetricValue]:
+def group_accuracies(f: Facts, *, subject: Subject, confidence: float) -> Iterator[MetricValue]:
     """``accuracy`` of every declared group on the test split; undefined where the group has no test sample."""
     persons = group_subjects(f)
     for position, (code, statistic) in enumerate(zip(f.cells[0].tolist(), group_proportions(f), strict=True)):
         yield group_value(f.group(code), statistic, persons, position, subject=subject, confidence=confidence)
 
 
-def training_accuracies(f: Facts, *, subject: str, confidence: float) -> Iterator[MetricValue]:
-    """RA and UA of every group of the forget set; not told where it has fewer than ``FEWEST`` forget rows."""
+def training_accuracies(f: Facts, *, subject: Subject, confidence: float) -> Iterator[MetricValue]:
+    """RA and UA of every group of the forget set; suppressed where it has fewer than ``SUPPRESSED_BELOW`` forget rows."""
     codes, index = f.cells
     forget = f.predictions.mask("forget")
     forgotten = np.bincount(index[forget], minlength=len(codes))
@@ -175,8 +173,8 @@ def training_accuracies(f: Facts, *, subject: str, confidence: float) -> Iterato
             n, group = int(cells[i]["n"]), f.group(int(codes[i]))
             basis = Basis(n, n, group, (), cells[i].get("persons"))
             why = f"the group has no {SPLIT_OF[name]} sample (n = 0)" if not n else None
-            if name == "UA" and n < FEWEST:
-                why = f"fewer than {FEWEST} forget samples of the group: not told"
+            if name == "UA" and n < SUPPRESSED_BELOW:
+                why = f"fewer than {SUPPRESSED_BELOW} forget samples of the group: suppressed"
             if why is None:
                 yield defined(name, cells[i], basis, subject=subject, confidence=confidence, group=group)
             else:
@@ -184,7 +182,7 @@ def training_accuracies(f: Facts, *, subject: str, confidence: float) -> Iterato
 
 
 def group_value(
-    group: Group, statistic: Statistic, persons: list[int] | None, position: int, *, subject: str, confidence: float
+    group: Group, statistic: Statistic, persons: list[int] | None, position: int, *, subject: Subject, confidence: float
 ) -> MetricValue:
     """One group's accuracy, or its change, on the test split."""
     n = int(sample_size(statistic))

@@ -23,7 +23,7 @@ from grmu_audit.metrics.fairness import gap_change
 from grmu_audit.metrics.membership.attacks import FORESTS, Attacked, auc_basis, auc_statistic, forest_basis, pair_subjects
 from grmu_audit.metrics.outcome import Basis, defined, undefined
 from grmu_audit.metrics.scores import standard_error
-from grmu_audit.records import MetricValue
+from grmu_audit.records import MetricValue, Subject
 
 _COMPOSED = ("WG", "EO", "DP", "EP")
 _BOXED = ("MIA_TPR_1", "MIA_TPR_01", "RETAIN_AUC", "MIA_DISPARITY")
@@ -35,7 +35,7 @@ def changes(
     values: tuple[Sequence[MetricValue], Sequence[MetricValue]],
     attacks: tuple[Attacked, Attacked],
     *,
-    subject: str,
+    subject: Subject,
     confidence: float,
     attack_score: str,
 ) -> Iterator[MetricValue]:
@@ -46,7 +46,7 @@ def changes(
         other: facts of the model that it is compared with.
         values: metric values of both, as ``measure`` gives them.
         attacks: attack results of both.
-        subject: name of the change, such as ``candidate-baseline``.
+        subject: which change it is.
         confidence: coverage of the intervals.
         attack_score: score of MIA_AUC.
     """
@@ -76,7 +76,7 @@ def _paired_accuracy(candidate: Facts, other: Facts, name: str, rows: Mask) -> S
 
 
 def _made(
-    name: str, statistic: Statistic | None, why: str | None, basis: Basis, *, subject: str, confidence: float
+    name: str, statistic: Statistic | None, why: str | None, basis: Basis, *, subject: Subject, confidence: float
 ) -> MetricValue:
     if statistic is None:
         return undefined(name, why or "undefined", basis, subject=subject, confidence=confidence)
@@ -89,7 +89,7 @@ def _of_values(
     other: Facts,
     values: tuple[Sequence[MetricValue], Sequence[MetricValue]],
     *,
-    subject: str,
+    subject: Subject,
     confidence: float,
 ) -> MetricValue:
     """Change of a composed metric from the statistics of both sides."""
@@ -124,7 +124,9 @@ def _paired_rows(candidate: Facts, other: Facts, name: str) -> Statistic:
     return paired(candidate.correct[rows], other.correct[rows], candidate.subject_of(rows))
 
 
-def _forest_change(name: str, f: Facts, attacks: tuple[Attacked, Attacked], *, subject: str, confidence: float) -> MetricValue:
+def _forest_change(
+    name: str, f: Facts, attacks: tuple[Attacked, Attacked], *, subject: Subject, confidence: float
+) -> MetricValue:
     basis = forest_basis(f)
     why = next((a.why for a in attacks if name not in a.calls), None)
     statistic = None
@@ -134,7 +136,7 @@ def _forest_change(name: str, f: Facts, attacks: tuple[Attacked, Attacked], *, s
 
 
 def _auc_change(
-    candidate: Facts, other: Facts, attacks: tuple[Attacked, Attacked], score: str, *, subject: str, confidence: float
+    candidate: Facts, other: Facts, attacks: tuple[Attacked, Attacked], score: str, *, subject: Subject, confidence: float
 ) -> MetricValue:
     """Difference of two correlated areas; the standard error is that of the paired influences (DeLong)."""
     basis, why_left = auc_basis(candidate, attacks[0], score)
@@ -149,7 +151,7 @@ def _auc_change(
     return defined("MIA_AUC", {"kind": "auc_change", **sides, "se": se, **persons}, basis, subject=subject, confidence=confidence)
 
 
-def _group_changes(candidate: Facts, other: Facts, *, subject: str, confidence: float) -> Iterator[MetricValue]:
+def _group_changes(candidate: Facts, other: Facts, *, subject: Subject, confidence: float) -> Iterator[MetricValue]:
     codes, index = candidate.cells
     rows, persons = candidate.test, group_subjects(candidate)
     pairs = cell_pairs(candidate.correct[rows], other.correct[rows], index[rows], len(codes), candidate.subject_of(rows))

@@ -13,7 +13,7 @@ from grmu_audit.intervals.statistic import Statistic
 from grmu_audit.metrics.accuracy import cell_statistics, cells_basis
 from grmu_audit.metrics.checked_predictions import Facts, Ints, regroup
 from grmu_audit.metrics.outcome import Basis, defined, undefined
-from grmu_audit.records import MetricValue
+from grmu_audit.records import MetricValue, Subject
 
 VARIANTS = ("pairwise", "paper")
 """``pairwise``: every attribute value against every other; ``paper``: the dominant group's values against the rest."""
@@ -21,7 +21,7 @@ Terms = list[list[Statistic]]
 _MANY_CLASSES = 1000
 
 
-def fairness(f: Facts, *, subject: str, confidence: float, variant: str = "pairwise") -> Iterator[MetricValue]:
+def fairness(f: Facts, *, subject: Subject, confidence: float, variant: str = "pairwise") -> Iterator[MetricValue]:
     """EO, DP and EP of the variant; the other variant's value stands in ``details`` where it is defined."""
     other = VARIANTS[1 - VARIANTS.index(variant)]
     for name in ("EO", "DP", "EP"):

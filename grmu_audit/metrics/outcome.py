@@ -8,7 +8,7 @@ from typing import Any
 
 from grmu_audit.intervals.combined import estimate, interval, with_method
 from grmu_audit.intervals.statistic import Statistic
-from grmu_audit.records import Group, MetricValue
+from grmu_audit.records import Group, MetricValue, Subject
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Basis:
 
 
 def defined(
-    name: str, statistic: Statistic, basis: Basis, *, subject: str, confidence: float, group: Group | None = None
+    name: str, statistic: Statistic, basis: Basis, *, subject: Subject, confidence: float, group: Group | None = None
 ) -> MetricValue:
     """The value of ``statistic`` with its interval; a statistic without an estimate becomes an undefined value."""
     value = estimate(statistic)
@@ -42,7 +42,9 @@ def defined(
     return replace(made, value=value, interval=limits, why_missing=why, statistic=statistic)
 
 
-def undefined(name: str, why: str, basis: Basis, *, subject: str, confidence: float, group: Group | None = None) -> MetricValue:
+def undefined(
+    name: str, why: str, basis: Basis, *, subject: Subject, confidence: float, group: Group | None = None
+) -> MetricValue:
     """A value that does not exist, with the reason and the denominators."""
     return MetricValue(
         name=name,

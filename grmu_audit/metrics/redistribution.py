@@ -14,12 +14,12 @@ from grmu_audit.metrics.accuracy import cell_pairs, cells_basis
 from grmu_audit.metrics.checked_predictions import Facts
 from grmu_audit.metrics.outcome import Basis, defined, undefined
 from grmu_audit.metrics.scores import log_softmax
-from grmu_audit.records import MetricValue
+from grmu_audit.records import MetricValue, Subject
 
 _LISTED = 64
 
 
-def redistribution(candidate: Facts, baseline: Facts | None, *, subject: str, confidence: float) -> MetricValue:
+def redistribution(candidate: Facts, baseline: Facts | None, *, subject: Subject, confidence: float) -> MetricValue:
     """GAIN_SHARE: share of the other groups' total gain that went to the group nearest to the forgotten one.
 
     Formula: max(d_b*, 0) / sum over b of max(d_b, 0), with d_b the paired change of group b's test accuracy from the

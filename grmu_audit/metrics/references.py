@@ -12,7 +12,7 @@ import numpy as np
 from grmu_audit.intervals.combined import estimate
 from grmu_audit.intervals.statistic import Statistic
 from grmu_audit.metrics.outcome import Basis, defined, undefined
-from grmu_audit.records import MetricValue
+from grmu_audit.records import MetricValue, Subject
 
 CONFIDENCE = 0.95
 """Coverage of the prediction interval."""
@@ -62,7 +62,7 @@ TOW_OF = ("RA", "UA", "TA")
 
 
 def mean_changes(
-    per_reference: Sequence[Sequence[MetricValue]], *, subject: str, confidence: float, own: Sequence[MetricValue] = ()
+    per_reference: Sequence[Sequence[MetricValue]], *, subject: Subject, confidence: float, own: Sequence[MetricValue] = ()
 ) -> Iterator[MetricValue]:
     """Mean over references of every change.
 
@@ -92,7 +92,7 @@ def _among_retrained(row: Sequence[MetricValue], own: float | None) -> dict[str,
 
 
 def closeness(
-    per_reference: Sequence[Sequence[MetricValue]], *, subject: str, confidence: float, why: str = ""
+    per_reference: Sequence[Sequence[MetricValue]], *, subject: Subject, confidence: float, why: str = ""
 ) -> Iterator[MetricValue]:
     """AVG_GAP and TOW: 1 - abs(candidate - reference), averaged or multiplied, per reference and then averaged.
 
@@ -110,7 +110,7 @@ def closeness(
             yield undefined(name, reason, replace(basis, details={}), subject=subject, confidence=confidence)
             continue
         terms: list[Statistic] = [{"kind": "closeness", "aggregate": how, "terms": [v.statistic for v in row]} for row in rows]
-        spread = {"per_reference": {row[0].subject: estimate(term) for row, term in zip(rows, terms, strict=True)}}
+        spread = {"per_reference": {str(row[0].subject): estimate(term) for row, term in zip(rows, terms, strict=True)}}
         statistic = terms[0] if len(terms) == 1 else {"kind": "mean", "terms": terms}
         yield defined(name, statistic, replace(basis, details=spread), subject=subject, confidence=confidence)
 
@@ -123,7 +123,7 @@ def _shared_basis(row: Sequence[MetricValue]) -> Basis:
     """The least of the parts: what a rule on their mean must be judged by."""
     least = min(row, key=lambda v: v.n if v.smallest_cell is None else v.smallest_cell)
     empty = tuple(sorted({cell for v in row for cell in v.empty_cells}))
-    each = {v.subject: v.value for v in row}
+    each = {str(v.subject): v.value for v in row}
     details: dict[str, object] = {}
     if all(isinstance(x, float) for x in each.values()) and len(each) == len(row) > 1:
         numbers = np.array([x for x in each.values() if x is not None])

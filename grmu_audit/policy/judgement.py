@@ -8,23 +8,42 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from grmu_audit.intervals.combined import estimate, limits, with_method
-from grmu_audit.metrics.accuracy import FEWEST
-from grmu_audit.metrics.catalog import BUILT_IN, spec
+from grmu_audit.metrics.catalog import level_needed, spec
+from grmu_audit.metrics.catalog.wording import VERDICT_STYLE
 from grmu_audit.policy.files import policy_sha256
-from grmu_audit.policy.multiplicity import holm_decides, level
-from grmu_audit.policy.sample_size import decide, deciding_part, needed
+from grmu_audit.policy.multiplicity import holm_decides, rule_alpha
+from grmu_audit.policy.sample_size import decide, deciding_split, samples_needed
 from grmu_audit.policy.schema import Policy, Rule, Waiver
-from grmu_audit.policy.wording import amount, bound_words, cells, few, quantity
-from grmu_audit.records import Audit, Decision, Group, MetricValue, RuleOutcome, Verdict
+from grmu_audit.policy.wording import bound_words, group_list, metric_phrase, suppressed_count
+from grmu_audit.records import (
+    BASELINE,
+    CANDIDATE,
+    Audit,
+    Decision,
+    Group,
+    MetricValue,
+    Role,
+    RuleOutcome,
+    Subject,
+    Verdict,
+    reference,
+    suppressed,
+)
 from grmu_audit.utils.clock import utc_now
 
 _SLACK = 1e-6
-_DEEPER = {"quick": ("level standard", "level deep"), "standard": ("level deep",)}
-"""Levels that measure more than the one that an audit was made at, as the catalogue's costs begin."""
+
+
+_JUDGED = {
+    "absolute": (CANDIDATE,),
+    "baseline": (BASELINE.as_change(),),
+    "reference": (Subject(Role.REFERENCE).as_change(), reference(1).as_change()),
+}
+"""Whose value a rule judges, by what it compares with: the first that the audit has."""
 
 
 @dataclass(frozen=True)
-class _Case:
+class RuleCase:
     """One rule with the value that it judges."""
 
     rule: Rule
@@ -55,7 +74,7 @@ def evaluate(audit: Audit, policy: Policy, *, today: date) -> Verdict:
     """
     cases = [_by_method(_case(rule, audit, policy), policy.intervals) for rule in policy.rules]
     family = max(1, sum(case.applied for case in cases))
-    alpha = level(policy.confidence, policy.multiplicity, family)
+    alpha = rule_alpha(policy.confidence, policy.multiplicity, family)
     outcomes = [_judged(case, alpha, policy.minimum_group_size) for case in cases]
     if policy.multiplicity == "holm":
         outcomes = _stepped_down(cases, outcomes, 1 - policy.confidence, family)
@@ -75,21 +94,21 @@ def evaluate(audit: Audit, policy: Policy, *, today: date) -> Verdict:
     )
 
 
-def _case(rule: Rule, audit: Audit, policy: Policy) -> _Case:
+def _case(rule: Rule, audit: Audit, policy: Policy) -> RuleCase:
     applied = rule.when == "always" or bool(audit.references)
     value = _find(rule, audit)
     obstacle = _missing(rule, audit, value) or (_obstacle(rule, value, policy) if value is not None else None)
-    return _Case(rule, applied, value, obstacle, _counted(value, audit))
+    return RuleCase(rule, applied, value, obstacle, _counted(value, audit))
 
 
 def _counted(value: MetricValue | None, audit: Audit) -> str:
     """``, n = 1,988``; empty for a metric of retain or forget samples where the forget set is too small to be counted."""
-    if value is None or (0 < audit.forget.count < FEWEST and spec(value.name).part in ("retain", "forget")):
+    if value is None or (suppressed(audit.forget.count) and spec(value.name).part in ("retain", "forget")):
         return ""
-    return f", n = {few(value.n)}"
+    return f", n = {suppressed_count(value.n)}"
 
 
-def _by_method(case: _Case, method: str) -> _Case:
+def _by_method(case: RuleCase, method: str) -> RuleCase:
     """The same case with the policy's limits of proportions."""
     if case.value is None or case.value.statistic is None:
         return case
@@ -98,12 +117,7 @@ def _by_method(case: _Case, method: str) -> _Case:
 
 def _find(rule: Rule, audit: Audit) -> MetricValue | None:
     group = rule.group.record if rule.group else None
-    subjects = {
-        "absolute": ["candidate"],
-        "baseline": ["candidate-baseline"],
-        "reference": ["candidate-reference", "candidate-reference#1"],
-    }[rule.compare]
-    found = (audit.metric(rule.metric, subject, group) for subject in subjects)
+    found = (audit.metric(rule.metric, subject, group) for subject in _JUDGED[rule.compare])
     return next((value for value in found if value is not None), None)
 
 
@@ -113,16 +127,15 @@ def _missing(rule: Rule, audit: Audit, value: MetricValue | None) -> str | None:
     if rule.compare == "reference" and not audit.references:
         return "the audit has no reference (a retrained version) to compare with"
     if value is None:
-        where = f" for {cells((rule.group.record,))}" if rule.group else ""
+        where = f" for {group_list((rule.group.record,))}" if rule.group else ""
         return f"{rule.metric} was not measured{where}{_deeper(rule, audit)}"
     return None
 
 
 def _deeper(rule: Rule, audit: Audit) -> str:
     """Which level of audit would measure a metric that a shallower audit left out, in words, or an empty string."""
-    known = BUILT_IN.get(rule.metric)
-    asks = known.cost.partition(":")[0] if known else ""
-    return f": it needs an audit at {asks}" if asks in _DEEPER.get(str(audit.record.get("level")), ()) else ""
+    level = level_needed(rule.metric, audit.record.get("level"))
+    return f": it needs an audit at level {level}" if level else ""
 
 
 def _obstacle(rule: Rule, value: MetricValue, policy: Policy) -> str | None:
@@ -136,19 +149,25 @@ def _obstacle(rule: Rule, value: MetricValue, policy: Policy) -> str | None:
     if rule.allow_incomplete:
         return None
     if value.incomplete:
-        return f"{rule.metric} is incomplete: no test sample of {cells(value.empty_cells) or 'a declared group'}"
+        return f"{rule.metric} is incomplete: no test sample of {group_list(value.empty_cells) or 'a declared group'}"
     size = value.n if value.smallest_cell is None else value.smallest_cell
     if not size >= policy.minimum_group_size:
-        return f"{_cell_words(value)} has {few(size)} samples; the policy asks for at least {policy.minimum_group_size}"
+        return (
+            f"{_cell_words(value)} has {suppressed_count(size)} samples; the policy requires at least {policy.minimum_group_size}"
+        )
     return None
 
 
 def _cell_words(value: MetricValue) -> str:
     group: Group | None = value.smallest_group
-    return f"{cells((group,))}, which {value.name} rests on," if group else f"the {deciding_part(value)} set behind {value.name}"
+    return (
+        f"{group_list((group,))}, which {value.name} rests on,"
+        if group
+        else f"the {deciding_split(value)} set behind {value.name}"
+    )
 
 
-def _judged(case: _Case, alpha: float, minimum: int) -> RuleOutcome:
+def _judged(case: RuleCase, alpha: float, minimum: int) -> RuleOutcome:
     """One rule at its share of the family's error."""
     blank = _blank(case)
     if not case.applied:
@@ -164,11 +183,11 @@ def _judged(case: _Case, alpha: float, minimum: int) -> RuleOutcome:
             blank, reason=f"Not decided: {case.value.why_missing or 'the audit records no interval at this confidence'}."
         )
     decision = decide(*found, case.rule.region)
-    more = needed(case.value, case.rule.region, alpha) if decision is Decision.INCONCLUSIVE else None
+    more = samples_needed(case.value, case.rule.region, alpha) if decision is Decision.INCONCLUSIVE else None
     return replace(blank, decision=decision, interval=found, reason=_reason(case, decision, found), needed=more)
 
 
-def _blank(case: _Case) -> RuleOutcome:
+def _blank(case: RuleCase) -> RuleOutcome:
     rule, value = case.rule, case.value
     usable = value is not None and value.value is not None and math.isfinite(value.value)
     return RuleOutcome(
@@ -196,30 +215,32 @@ def _limits(value: MetricValue, alpha: float) -> tuple[float, float] | None:
     return None
 
 
-def _needed_cells(case: _Case, minimum: int) -> str | None:
+def _needed_cells(case: RuleCase, minimum: int) -> str | None:
     """What an incomplete value, or one that rests on too small a cell, would need before it can be judged."""
     value = case.value
     if value is None or case.rule.allow_incomplete:
         return None
-    part = deciding_part(value)
+    part = deciding_split(value)
     if value.empty_cells:
-        return f"at least {minimum:,} test samples of {cells(value.empty_cells)} instead of none, before the rule can be judged"
+        return (
+            f"at least {minimum:,} test samples of {group_list(value.empty_cells)} instead of none, before the rule can be judged"
+        )
     size = value.n if value.smallest_cell is None else value.smallest_cell
     if size >= minimum:
         return None
-    group = f" of {cells((value.smallest_group,))}" if value.smallest_group else ""
-    return f"at least {minimum:,} {part} samples{group} instead of {few(size)}, before the rule can be judged"
+    group = f" of {group_list((value.smallest_group,))}" if value.smallest_group else ""
+    return f"at least {minimum:,} {part} samples{group} instead of {suppressed_count(size)}, before the rule can be judged"
 
 
-def _reason(case: _Case, decision: Decision, found: tuple[float, float] | None, *, by_point: bool = False) -> str:
+def _reason(case: RuleCase, decision: Decision, found: tuple[float, float] | None, *, by_point: bool = False) -> str:
     rule, value = case.rule, case.value
     assert value is not None
     assert value.value is not None
-    what = quantity(rule.metric, rule.compare, rule.group.record if rule.group else None)
+    what = metric_phrase(rule.metric, rule.compare, rule.group.record if rule.group else None)
     signed = rule.compare != "absolute"
-    seen = f"{what} is {amount(value.value, value.unit, signed)}"
+    seen = f"{what} is {VERDICT_STYLE.number(value.value, value.unit, signed=signed)}"
     if found is not None:
-        low, high = (amount(edge, value.unit, signed) for edge in found)
+        low, high = (VERDICT_STYLE.number(edge, value.unit, signed=signed) for edge in found)
         seen += f" (interval {low} to {high}{case.counted})"
     bound = bound_words(rule)
     basis = "the estimate" if by_point else "the whole interval"
@@ -230,7 +251,7 @@ def _reason(case: _Case, decision: Decision, found: tuple[float, float] | None, 
     return f"{seen}: the interval reaches over the bound {bound}, so that the samples do not decide."
 
 
-def _stepped_down(cases: Sequence[_Case], outcomes: Sequence[RuleOutcome], alpha: float, family: int) -> list[RuleOutcome]:
+def _stepped_down(cases: Sequence[RuleCase], outcomes: Sequence[RuleOutcome], alpha: float, family: int) -> list[RuleOutcome]:
     """Holm's step-down: rules that Bonferroni leaves open may still be decided; shown intervals stay Bonferroni's."""
     open_rules = [
         (i, case.value.statistic, case.rule.region)

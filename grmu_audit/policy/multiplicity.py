@@ -12,7 +12,7 @@ from grmu_audit.records import Decision
 _SMALLEST = 1e-12
 
 
-def level(confidence: float, multiplicity: str, family: int) -> float:
+def rule_alpha(confidence: float, multiplicity: str, family: int) -> float:
     """Alpha of each shown interval: (1 - confidence) / family, or 1 - confidence alone for ``none``."""
     return (1 - confidence) / (1 if multiplicity == "none" else family)
 

@@ -7,7 +7,7 @@ import math
 from grmu_audit.intervals.combined import limits, scaled
 from grmu_audit.intervals.statistic import Statistic
 from grmu_audit.metrics.catalog import CATALOG
-from grmu_audit.policy.wording import few
+from grmu_audit.policy.wording import suppressed_count
 from grmu_audit.records import Decision, MetricValue
 
 _MOST = 1e7
@@ -27,7 +27,7 @@ def decide(low: float, high: float, region: tuple[float, float]) -> Decision:
     return Decision.INCONCLUSIVE
 
 
-def factor_needed(statistic: Statistic, region: tuple[float, float], alpha: float) -> float | None:
+def sample_factor(statistic: Statistic, region: tuple[float, float], alpha: float) -> float | None:
     """The smallest factor on all counts that decides at the present estimate; None where ten million times do not."""
     if not _decides(statistic, region, alpha, _MOST):
         return None
@@ -45,11 +45,11 @@ def _decides(statistic: Statistic, region: tuple[float, float], alpha: float, fa
     return found is not None and decide(*found, region) is not Decision.INCONCLUSIVE
 
 
-def needed(value: MetricValue, region: tuple[float, float], alpha: float) -> str:
+def samples_needed(value: MetricValue, region: tuple[float, float], alpha: float) -> str:
     """In words: how many samples of which part and group would decide, at the present estimate."""
     if value.statistic is None:
         return "the sufficient statistic is not recorded, so that the number of samples cannot be computed"
-    factor = factor_needed(value.statistic, region, alpha)
+    factor = sample_factor(value.statistic, region, alpha)
     if factor is None:
         return "no number of samples would decide at the present estimate: it lies on the bound"
     have = value.n if value.smallest_cell is None else value.smallest_cell
@@ -57,12 +57,12 @@ def needed(value: MetricValue, region: tuple[float, float], alpha: float) -> str
     people = (
         ""
         if not value.subjects
-        else f" (all in all about {math.ceil(value.subjects * factor):,} subjects; now {few(value.subjects)})"
+        else f" (about {math.ceil(value.subjects * factor):,} people in all; now {suppressed_count(value.subjects)})"
     )
-    return f"about {want:,} {_samples(value)} instead of {few(have)}{people} would decide, at the present estimate"
+    return f"about {want:,} {_samples(value)} instead of {suppressed_count(have)}{people} would decide, at the present estimate"
 
 
-def deciding_part(value: MetricValue) -> str:
+def deciding_split(value: MetricValue) -> str:
     """The split that the smallest cell of a value lies in."""
     if value.name in _MIXED:
         return "test" if value.smallest_group else "forget"
@@ -70,7 +70,7 @@ def deciding_part(value: MetricValue) -> str:
 
 
 def _samples(value: MetricValue) -> str:
-    part = f"{deciding_part(value)} samples"
+    part = f"{deciding_split(value)} samples"
     if value.smallest_group is None:
         return part
     group = f"group (target {value.smallest_group.target}, attribute {value.smallest_group.attribute})"

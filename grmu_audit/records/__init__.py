@@ -1,16 +1,32 @@
-"""Frozen records that cross room borders, with a JSON form where they are stored."""
+"""Frozen records that packages hand to each other, with a JSON form where they are stored."""
 
-from grmu_audit.records.audit import AUDIT_SCHEMA, Audit, NotMeasured
-from grmu_audit.records.data import CheckResult, DataCheckReport, DataRecord, ForgetRecord, GroupCount, dominant_groups
+from grmu_audit.records.audit import AUDIT_SCHEMA, Audit, MeasureOptions, NotMeasured
+from grmu_audit.records.data import (
+    SUPPRESSED_BELOW,
+    CheckResult,
+    DataCheckReport,
+    DataRecord,
+    ForgetRecord,
+    GroupCount,
+    dominant_groups,
+    suppressed,
+)
+from grmu_audit.records.inputs import AuditContext, AuditedModel, AuditInputs
 from grmu_audit.records.lineage import ForgetRequest, ModelRef, Splits
-from grmu_audit.records.metric_value import Group, MetricValue
+from grmu_audit.records.metric_value import BASELINE, CANDIDATE, Group, MetricValue, Role, Subject, reference
 from grmu_audit.records.predictions import SPLITS, Predictions
 from grmu_audit.records.verdict import Decision, RuleOutcome, Verdict
 
 __all__ = [
     "AUDIT_SCHEMA",
+    "BASELINE",
+    "CANDIDATE",
     "SPLITS",
+    "SUPPRESSED_BELOW",
     "Audit",
+    "AuditContext",
+    "AuditInputs",
+    "AuditedModel",
     "CheckResult",
     "DataCheckReport",
     "DataRecord",
@@ -19,12 +35,17 @@ __all__ = [
     "ForgetRequest",
     "Group",
     "GroupCount",
+    "MeasureOptions",
     "MetricValue",
     "ModelRef",
     "NotMeasured",
     "Predictions",
+    "Role",
     "RuleOutcome",
     "Splits",
+    "Subject",
     "Verdict",
     "dominant_groups",
+    "reference",
+    "suppressed",
 ]

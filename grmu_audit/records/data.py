@@ -7,6 +7,18 @@ from dataclasses import dataclass, field
 
 from grmu_audit.records.metric_value import Group
 
+SUPPRESSED_BELOW = 5
+"""The smallest count of people that is shown."""
+
+
+def suppressed(count: int) -> bool:
+    """Whether a count is so small that it would speak of single people; 0 holds nobody and is shown.
+
+    >>> suppressed(4), suppressed(5), suppressed(0)
+    (True, False, False)
+    """
+    return 0 < count < SUPPRESSED_BELOW
+
 
 @dataclass(frozen=True)
 class CheckResult:
@@ -58,9 +70,9 @@ class GroupCount:
     train: int
     """Training samples before the request."""
     retain: int
-    """Training samples that stay."""
+    """Training samples of the retain set."""
     forget: int
-    """Training samples that must go."""
+    """Training samples of the forget set."""
     val: int
     """Validation samples."""
     test: int
@@ -115,6 +127,6 @@ class ForgetRecord:
     digest: str
     """``hmac-sha256:...`` over the ids."""
     dominant_groups: tuple[Group, ...]
-    """The group(s) that give the forget set."""
+    """The dominant forget group(s): the largest share of the forget set."""
     request: dict[str, object] = field(default_factory=dict)
     """Request fields that may be shown (how sampled, ratio, seed, received, ground)."""

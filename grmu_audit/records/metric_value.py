@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,6 +22,16 @@ class Group:
     """Class index, from 0."""
     attribute: int
     """Index of the attribute value (or of the combination of several attributes), from 0."""
+
+    def label(self, class_names: Sequence[str] = (), attribute_names: Sequence[str] = ()) -> str:
+        """The group in words; numbers where no name is known.
+
+        >>> Group(1, 0).label(["other hair", "blond"], ["female", "male"]), Group(1, 0).label()
+        ('blond / female', 'class 1 / attribute 0')
+        """
+        target = class_names[self.target] if 0 <= self.target < len(class_names) else ""
+        attribute = attribute_names[self.attribute] if 0 <= self.attribute < len(attribute_names) else ""
+        return f"{target or f'class {self.target}'} / {attribute or f'attribute {self.attribute}'}"
 
 
 class Role(enum.StrEnum):
@@ -107,8 +118,8 @@ class MetricValue:
 
     name: str
     """Name in the metric catalogue, such as ``GA``; ``accuracy`` for a group's test accuracy."""
-    subject: str
-    """``candidate``, ``baseline``, ``reference#1``..., or a paired change ``candidate-baseline``, ``candidate-reference#1``."""
+    subject: Subject
+    """Whose value it is: a model's, or a paired change."""
     value: float | None
     """The estimate; None when undefined."""
     n: int

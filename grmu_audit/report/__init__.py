@@ -5,18 +5,18 @@ from grmu_audit.report.content.view import build_view
 from grmu_audit.report.formats import FORMATS, render
 from grmu_audit.report.formats.html import render_html
 from grmu_audit.report.formats.pdf import PAPERS, render_pdf
-from grmu_audit.report.site import RegisterEntry, RegisterModel, RegisterRequest, render_register
+from grmu_audit.report.site import SiteEntry, SiteModel, SiteRequest, render_site
 
 __all__ = [
     "FORMATS",
     "PAPERS",
-    "RegisterEntry",
-    "RegisterModel",
-    "RegisterRequest",
+    "SiteEntry",
+    "SiteModel",
+    "SiteRequest",
     "build_view",
     "render",
     "render_comparison",
     "render_html",
     "render_pdf",
-    "render_register",
+    "render_site",
 ]

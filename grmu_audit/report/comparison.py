@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from grmu_audit.errors import InputError, IntegrityError
-from grmu_audit.records import Audit, Group, MetricValue
+from grmu_audit.metrics.catalog.wording import NBSP, REPORT_STYLE
+from grmu_audit.records import BASELINE, CANDIDATE, Audit, Group, MetricValue
 from grmu_audit.report.charts import svg
 from grmu_audit.report.charts.axes import Panel, even, frame
 from grmu_audit.report.charts.svg import Drawing
-from grmu_audit.report.content.lookup import BASELINE, CANDIDATE, Lookup, model_label
+from grmu_audit.report.content.lookup import Lookup, model_label
 from grmu_audit.report.content.series import BEFORE, BREACH, INK, LINE, PASS, SURFACE, UNDECIDED
 from grmu_audit.report.content.tables import with_interval
 from grmu_audit.report.content.view import decision_key
@@ -19,7 +20,7 @@ from grmu_audit.report.content.view_model import Column, Table
 from grmu_audit.report.formats.html import render_page
 from grmu_audit.report.formats.text import columns as aligned
 from grmu_audit.report.wording import numbers
-from grmu_audit.report.wording.names import clean, metric_words, name
+from grmu_audit.report.wording.names import metric_words, safe_name, safe_sentence
 from grmu_audit.report.wording.strings import Strings, load_strings
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class Compared:
     method: str
     """How it was made."""
     found: Lookup
-    """Its numbers; the changes to the first version have the subject ``candidate-baseline``."""
+    """Its numbers; the first version is the baseline of all others."""
     problem: str = ""
     """Why its stored audit cannot be relied on."""
 
@@ -70,7 +71,7 @@ def compared(audits: Sequence[Audit], verdicts: Sequence[Judged], strings: Strin
     result = []
     for audit, judged in zip(audits, verdicts, strict=True):
         key, state, problem = _standing(judged)
-        method = name(audit.subject.method or "–") + (" + REWEIGHT" if audit.subject.reweight else "")
+        method = safe_name(audit.subject.method or "–") + (" + REWEIGHT" if audit.subject.reweight else "")
         word = strings.text(f"decisions.{key}")
         result.append(Compared(model_label(audit.subject), word, state, method, Lookup.of(audit), problem))
     return result
@@ -79,7 +80,7 @@ def compared(audits: Sequence[Audit], verdicts: Sequence[Judged], strings: Strin
 def _standing(judged: Judged) -> tuple[str, str, str]:
     """Key of the decision's word, style name, and what is wrong with the evidence."""
     if isinstance(judged, IntegrityError):
-        return "EVIDENCE_DAMAGED", "breach", clean(str(judged))
+        return "EVIDENCE_DAMAGED", "breach", safe_sentence(str(judged))
     key = decision_key(judged) if judged is not None else "NOT_JUDGED"
     return key, key.lower().replace("_", "-"), ""
 
@@ -105,13 +106,13 @@ def _defined(versions: Sequence[Compared]) -> list[str]:
 
 def _metric_label(metric: str) -> str:
     title = metric_words(metric).title
-    return name(metric) if title == name(metric) else f"{name(metric)}\n{title}"
+    return safe_name(metric) if title == safe_name(metric) else f"{safe_name(metric)}\n{title}"
 
 
 def _cells(versions: Sequence[Compared], metric: str, group: Group | None) -> list[str]:
     cells = [with_interval(versions[0].found.value(metric, CANDIDATE, group))]
     for version in versions[1:]:
-        change = version.found.value(metric, f"{CANDIDATE}-{BASELINE}", group)
+        change = version.found.value(metric, BASELINE.as_change(), group)
         cells.append(with_interval(version.found.value(metric, CANDIDATE, group)))
         if change is not None and _drawable(change):
             cells[-1] += f"\nΔ {numbers.estimate(change)} ({numbers.interval_of(change)})"
@@ -144,7 +145,7 @@ def render_comparison(audits: Sequence[Audit], verdicts: Sequence[Judged], kind:
         tables=tables,
         drawings=_drawings(versions, strings),
         lang=strings.text("language"),
-        data=clean(versions[0].found.audit.data.name),
+        data=safe_sentence(versions[0].found.audit.data.name),
     )
 
 
@@ -155,7 +156,7 @@ def _text(versions: Sequence[Compared], tables: Sequence[Table]) -> str:
         rows = [[_one_line(cell) for cell in row] for row in table["rows"]]
         numeric = [False, *([True] * (len(head[0]) - 1))]
         parts.append("\n".join([table["caption"], *aligned(head + rows, numeric)]))
-    return "\n\n".join(parts).replace(numbers.NBSP, " ") + "\n"
+    return "\n\n".join(parts).replace(NBSP, " ") + "\n"
 
 
 def _one_line(cell: str) -> str:
@@ -165,16 +166,16 @@ def _one_line(cell: str) -> str:
 
 def _drawings(versions: Sequence[Compared], strings: Strings) -> list[Drawing]:
     """One small drawing a metric that is a fraction, and one a group."""
-    metrics = _defined(versions)
-    drawn = [_multiple(f"metric-{i}", name(metric), versions, metric, None, strings) for i, metric in enumerate(metrics)]
+    drawn = [_multiple(f"metric-{i}", versions, (metric, None), strings) for i, metric in enumerate(_defined(versions))]
     for i, group in enumerate(versions[0].found.groups[:12]):
-        drawn.append(_multiple(f"group-{i}", versions[0].found.group_name(group), versions, "accuracy", group, strings))
+        drawn.append(_multiple(f"group-{i}", versions, ("accuracy", group), strings))
     return [drawing for drawing in drawn if drawing is not None]
 
 
-def _multiple(
-    key: str, title: str, versions: Sequence[Compared], metric: str, group: Group | None, strings: Strings
-) -> Drawing | None:
+def _multiple(key: str, versions: Sequence[Compared], what: tuple[str, Group | None], strings: Strings) -> Drawing | None:
+    """One number of every version: a metric of the whole, or of one group."""
+    metric, group = what
+    title = safe_name(metric) if group is None else versions[0].found.group_name(group)
     values = [version.found.value(metric, CANDIDATE, group) for version in versions]
     shown = [value for value in values if _drawable(value)]
     if not shown:
@@ -187,7 +188,7 @@ def _multiple(
 
     def paint(axes: Axes) -> None:
         """All marks of the drawing."""
-        frame(axes, panel, [(tick, numbers.number(tick, unit).replace(".0", "")) for tick in ticks], [])
+        frame(axes, panel, [(tick, REPORT_STYLE.number(tick, unit).replace(".0", "")) for tick in ticks], [])
         for index, (version, value) in enumerate(zip(versions, values, strict=True)):
             y = panel.top + _ROW * (index + 0.5)
             axes.text(0, y + 4, svg.shorten(version.label, 17), color=INK, size=svg.SMALL)
@@ -201,7 +202,7 @@ def _multiple(
 
 
 def _drawable(value: MetricValue | None) -> bool:
-    return value is not None and value.value is not None and not numbers.hidden(value)
+    return value is not None and value.value is not None and not numbers.is_suppressed(value)
 
 
 def _point(axes: Axes, panel: Panel, y: float, value: MetricValue, look: tuple[str, str]) -> None:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from grmu_audit.report.content.sentences import moment
+from grmu_audit.report.content.sentences import short_time
 from grmu_audit.report.formats.html import render_page
-from grmu_audit.report.wording.names import clean, name
+from grmu_audit.report.wording.names import safe_name, safe_sentence
 from grmu_audit.report.wording.strings import load_strings
 
 SCRIPT = """\
@@ -33,7 +33,7 @@ field.addEventListener("input", () => {
 
 
 @dataclass(frozen=True)
-class RegisterEntry:
+class SiteEntry:
     """One version."""
 
     label: str
@@ -59,7 +59,7 @@ class RegisterEntry:
 
 
 @dataclass(frozen=True)
-class RegisterRequest:
+class SiteRequest:
     """One request to be forgotten."""
 
     identity: str
@@ -75,20 +75,20 @@ class RegisterRequest:
 
 
 @dataclass(frozen=True)
-class RegisterModel:
+class SiteModel:
     """One registered model."""
 
     name: str
     """Its name."""
-    entries: tuple[RegisterEntry, ...]
+    entries: tuple[SiteEntry, ...]
     """Its versions, newest first."""
-    requests: tuple[RegisterRequest, ...] = ()
+    requests: tuple[SiteRequest, ...] = ()
     """Requests that its audits record."""
     ledger: tuple[dict[str, str], ...] = ()
     """Ledger entries, newest first: ``number``, ``time``, ``kind``, ``version``, ``decision``, ``actor``, ``reason``."""
 
 
-def render_register(models: Sequence[RegisterModel], *, today: date, template_dir: Path | None = None) -> str:
+def render_site(models: Sequence[SiteModel], *, today: date, template_dir: Path | None = None) -> str:
     """The register as one HTML page.
 
     Args:
@@ -105,7 +105,7 @@ def render_register(models: Sequence[RegisterModel], *, today: date, template_di
         "site.html.j2",
         template_dir,
         strings,
-        models=[{"name": name(model.name), "rows": rows, "ledger": _ledger(model)} for model, rows in listed],
+        models=[{"name": safe_name(model.name), "rows": rows, "ledger": _ledger(model)} for model, rows in listed],
         open_requests=sorted((r for r in requests if not r.answered), key=lambda r: (r.due or "9999", r.identity)),
         answered=sum(bool(request.answered) for request in requests),
         counts={state: sum(entry.state == state for entry in versions) for state in ("pass", "breach", "inconclusive")},
@@ -114,17 +114,17 @@ def render_register(models: Sequence[RegisterModel], *, today: date, template_di
         script=SCRIPT,
         script_digest=digest,
         lang=strings.text("language"),
-        clean=clean,
+        clean=safe_sentence,
     )
 
 
-def _text(model: RegisterModel, entry: RegisterEntry) -> str:
+def _text(model: SiteModel, entry: SiteEntry) -> str:
     """What the search looks in."""
     parts = (model.name, entry.label, entry.role, entry.method, entry.word, entry.policy, entry.created, *entry.aliases)
-    return clean(" ".join(parts)).lower()
+    return safe_sentence(" ".join(parts)).lower()
 
 
-def _ledger(model: RegisterModel) -> list[dict[str, str]]:
+def _ledger(model: SiteModel) -> list[dict[str, str]]:
     fields = ("number", "time", "kind", "version", "decision", "actor", "reason")
-    rows = [{key: clean(entry.get(key) or "") for key in fields} for entry in model.ledger]
-    return [row | {"time": moment(row["time"])} for row in rows]
+    rows = [{key: safe_sentence(entry.get(key) or "") for key in fields} for entry in model.ledger]
+    return [row | {"time": short_time(row["time"])} for row in rows]

@@ -10,11 +10,11 @@ from urllib.parse import quote
 
 from grmu_audit.errors import GrmuAuditError, InconclusiveError
 from grmu_audit.records import Audit, ModelRef
-from grmu_audit.report import RegisterEntry, RegisterModel, RegisterRequest, render_html, render_register
-from grmu_audit.report.content.sentences import moment
+from grmu_audit.report import SiteEntry, SiteModel, SiteRequest, render_html, render_site
+from grmu_audit.report.content.sentences import short_time
 from grmu_audit.utils import sha256_hex, write_atomic
 from grmu_audit.utils.clock import utc_now
-from grmu_audit.workflows.audits.stored import newest
+from grmu_audit.workflows.audits.stored import newest_audit
 from grmu_audit.workflows.erasure import UNNAMED, open_requests
 from grmu_audit.workflows.release import history
 from grmu_audit.workflows.session import Session
@@ -56,16 +56,16 @@ def write_site(
         for ref, audit, after, problem in found:
             page = _write(audit, after, ref, out, branding, templates) if audit is not None else ""
             entries.append(_entry(ref, audit, problem, page, tuple(aliases.get(ref.version, ()))))
-        models.append(RegisterModel(name, tuple(entries), tuple(_requests(session, name)), tuple(_ledger(session, name))))
+        models.append(SiteModel(name, tuple(entries), tuple(_requests(session, name)), tuple(_ledger(session, name))))
     when = today or date.fromisoformat(utc_now()[:10])
-    write_atomic(out / "index.html", render_register(models, today=when, template_dir=templates).encode())
+    write_atomic(out / "index.html", render_site(models, today=when, template_dir=templates).encode())
     return sum(len(model.entries) for model in models)
 
 
 def _audit(session: Session, ref: ModelRef) -> tuple[Audit | None, dict[str, Any], str]:
     """The newest audit with what came after it, or why it cannot be relied on; neither where there never was one."""
     try:
-        return *newest(session.store, ref), ""
+        return *newest_audit(session.store, ref), ""
     except InconclusiveError:
         return None, {}, ""
     except GrmuAuditError as error:
@@ -79,28 +79,28 @@ def _write(audit: Audit, after: dict[str, Any], ref: ModelRef, out: Path, brandi
     return f"{REPORTS}/{quote(name)}"
 
 
-def _entry(ref: ModelRef, audit: Audit | None, problem: str, page: str, aliases: tuple[str, ...]) -> RegisterEntry:
+def _entry(ref: ModelRef, audit: Audit | None, problem: str, page: str, aliases: tuple[str, ...]) -> SiteEntry:
     verdict = audit.verdict if audit is not None else None
     state, word = ("breach", "EVIDENCE DAMAGED") if problem else ("not-judged", "NOT JUDGED" if audit else "NOT AUDITED")
     if verdict is not None:
         state, word = verdict.decision.value.lower(), verdict.decision.value
     method = " + ".join(part for part in (ref.method or "", "REWEIGHT" if ref.reweight else "") if part)
-    created = moment(audit.record.get("created")) if audit is not None else ""
+    created = short_time(audit.record.get("created")) if audit is not None else ""
     policy = verdict.policy if verdict is not None else ""
-    return RegisterEntry(ref.label, ref.role, method, state, word, policy, created, aliases, page, problem)
+    return SiteEntry(ref.label, ref.role, method, state, word, policy, created, aliases, page, problem)
 
 
-def _requests(session: Session, name: str) -> list[RegisterRequest]:
+def _requests(session: Session, name: str) -> list[SiteRequest]:
     """The erasure requests of a model, by due date; rows of a forget list without an id stand as one forget set."""
     try:
         found = open_requests(session.store, name)
     except GrmuAuditError as error:
-        return [RegisterRequest(f"damaged: {error}", name, "", "", "")]
+        return [SiteRequest(f"damaged: {error}", name, "", "", "")]
     shown = []
     for request in found:
         record, label = request.record, f"{name}/{request.version}"
         identity = f"forget set of {label}" if record.request_id == UNNAMED else record.request_id
-        shown.append(RegisterRequest(identity, label, record.received_at or "", record.due_at or "", request.answered_at or ""))
+        shown.append(SiteRequest(identity, label, record.received_at or "", record.due_at or "", request.answered_at or ""))
     return shown
 
 

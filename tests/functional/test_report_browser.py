@@ -8,7 +8,7 @@ from support import audits
 from support.browser import WIDTHS, axe_source, chromium, unlike_golden, violations
 
 from grmu_audit.records import Decision
-from grmu_audit.report import RegisterEntry, RegisterModel, RegisterRequest, render_comparison, render_html, render_register
+from grmu_audit.report import SiteEntry, SiteModel, SiteRequest, render_comparison, render_html, render_site
 
 pytestmark = pytest.mark.browser
 
@@ -29,13 +29,13 @@ def axe(tmp_path_factory):
 
 def register(text=""):
     entries = (
-        RegisterEntry("m/3", "unlearned", "miu + REWEIGHT", "pass", "PASS", "default", "2026-03-04 05:06 UTC", ("champion",)),
-        RegisterEntry("m/2", "unlearned", text or "ga", "breach", "BREACH", text or "strict", "2026-03-03 05:06 UTC", (), "#x"),
-        RegisterEntry("m/1", "pretrain", "", "not-judged", "NOT AUDITED", "", "", (), "", text),
+        SiteEntry("m/3", "unlearned", "miu + REWEIGHT", "pass", "PASS", "default", "2026-03-04 05:06 UTC", ("champion",)),
+        SiteEntry("m/2", "unlearned", text or "ga", "breach", "BREACH", text or "strict", "2026-03-03 05:06 UTC", (), "#x"),
+        SiteEntry("m/1", "pretrain", "", "not-judged", "NOT AUDITED", "", "", (), "", text),
     )
-    requests = (RegisterRequest(text or "R-1", "m/3", "2026-02-01", "2026-03-01", ""),)
+    requests = (SiteRequest(text or "R-1", "m/3", "2026-02-01", "2026-03-01", ""),)
     line = {"number": "1", "time": "2026-03-04T05:06:07+00:00", "kind": "promote", "version": "3", "actor": text or "ann"}
-    return render_register([RegisterModel(text or "m", entries, requests, (line,))], today=TODAY)
+    return render_site([SiteModel(text or "m", entries, requests, (line,))], today=TODAY)
 
 
 def comparison(text=""):

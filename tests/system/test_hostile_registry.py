@@ -222,7 +222,7 @@ def test_links_and_a_gigabyte_of_model_json_in_the_artifact_folder(tmp_path: Pat
 def test_markup_in_tags_and_names_reaches_no_terminal_and_no_page(tmp_path: Path) -> None:
     from support.judged_audits import audited, policy, predictions
 
-    from grmu_audit.report.wording.names import name
+    from grmu_audit.report.wording.names import safe_name
 
     store = MemoryStore(tmp_path / "store")
     ref = version(store, "faces", tmp_path / "v")
@@ -232,7 +232,7 @@ def test_markup_in_tags_and_names_reaches_no_terminal_and_no_page(tmp_path: Path
     assert page is not None
     assert b"<script" not in page
     assert b"\x1b" not in page
-    assert "\x1b" not in name(HTML)
+    assert "\x1b" not in safe_name(HTML)
 
 
 def test_the_disk_is_full_and_nothing_is_half_there(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ MANIFEST_SPLITS = ("train", "val", "test")
 """Splits that a manifest knows."""
 
 
-def splits(frame: pd.DataFrame, request: ForgetRequest | None) -> Splits:
+def split_rows(frame: pd.DataFrame, request: ForgetRequest | None) -> Splits:
     """Row positions of the manifest by role: training rows of the forget set (the union of all requests of the lineage) are
     forget, all others retain.
 
@@ -51,14 +51,14 @@ def splits(frame: pd.DataFrame, request: ForgetRequest | None) -> Splits:
     )
 
 
-def composition(
+def group_table(
     frame: pd.DataFrame, parts: Splits, class_names: Sequence[str], attribute_names: Sequence[str]
 ) -> tuple[GroupCount, ...]:
     """The group table: one row for each declared cell, class by class, also where nothing was found.
 
     Args:
         frame: manifest with the columns ``target`` and ``attribute``.
-        parts: result of ``splits``.
+        parts: result of ``split_rows``.
         class_names: names by class index; their number declares the classes.
         attribute_names: names by attribute index.
 
@@ -73,28 +73,13 @@ def composition(
         group = Group(int(target), int(attribute))
         n = {role: int(cells[target, attribute]) for role, cells in counts.items()}
         table.append(
-            GroupCount(group=group, name=group_name(group, class_names, attribute_names), train=n["retain"] + n["forget"], **n)
+            GroupCount(group=group, name=group.label(class_names, attribute_names), train=n["retain"] + n["forget"], **n)
         )
     return tuple(table)
 
 
-def group_name(group: Group, class_names: Sequence[str] = (), attribute_names: Sequence[str] = ()) -> str:
-    """A group in words; numbers where no name is known.
-
-    >>> group_name(Group(1, 0), ["other hair", "blond"], ["female", "male"])
-    'blond / female'
-    >>> group_name(Group(1, 0))
-    'class 1 / attribute 0'
-    """
-    target = class_names[group.target] if 0 <= group.target < len(class_names) else f"class {group.target}"
-    attribute = (
-        attribute_names[group.attribute] if 0 <= group.attribute < len(attribute_names) else f"attribute {group.attribute}"
-    )
-    return f"{target} / {attribute}"
-
-
 def request_groups(table: Sequence[GroupCount], named: Sequence[Group] = ()) -> tuple[Group, ...]:
-    """The group(s) that give the forget set: those that the request names, else its dominant groups.
+    """The dominant forget group(s): those that the request names, else those with the largest share.
 
     >>> rows = [GroupCount(Group(0, 0), "a", 9, 8, 1, 0, 5), GroupCount(Group(1, 0), "b", 9, 5, 4, 0, 5)]
     >>> request_groups(rows)
@@ -113,7 +98,7 @@ def reweight_weights(frame: pd.DataFrame, request: ForgetRequest) -> dict[Group,
     """
     before = train_counts(frame)
     after = train_counts(frame, without=request.forget_set)
-    empty = [group_name(group) for group in before if not after.get(group, 0) > 0]
+    empty = [group.label() for group in before if not after.get(group, 0) > 0]
     if empty:
         raise InputError(
             f"no retained sample is left of {'; '.join(empty)}: no weight can restore the group, shorten the request"

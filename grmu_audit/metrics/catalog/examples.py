@@ -1,4 +1,4 @@
-"""Made-up measurements of the example's models, for the pages of metrics that need the model itself or shadow models."""
+"""Made-up measurements of three models, and the code of the examples on the pages of metrics."""
 
 from __future__ import annotations
 
@@ -12,6 +12,20 @@ from grmu_audit.records.white_box import ATTACKS, LayerTable, Probes, ShadowTabl
 
 KINDS = ("unlearned", "baseline", "retrained")
 """The three models of the example."""
+FACTS = "from grmu_audit.metrics import facts\n"
+EXAMPLE = "from grmu_audit.metrics.catalog.examples import example\n"
+PROBES = "from grmu_audit.metrics.catalog.examples import example_probes\n"
+"""Lines that examples begin with."""
+_PRINT = (
+    'found = next(v for v in values if v.name == "{name}")\n'
+    "low, high = found.interval\n"
+    'print(f"{found.name} = {found.value:.3f}, 95 % interval {low:.3f} to {high:.3f}, n = {found.n}")'
+)
+
+
+def example_code(code: str, name: str) -> str:
+    """The example on the page of a metric: code that makes ``values``, then lines that print the metric of that name."""
+    return (code + _PRINT).replace("{name}", name, 1)
 
 
 def example(kind: str = "unlearned", *, seed: int = 0) -> Predictions:
@@ -35,8 +49,8 @@ def example(kind: str = "unlearned", *, seed: int = 0) -> Predictions:
     attribute = (rng.random(n) < np.where(target == 1, 0.75, 0.5)).astype(np.int64)
     rare = (target == 1) & (attribute == 0)
     split = rng.choice([0, 2, 3], n, p=[0.4, 0.1, 0.5])
-    asked = np.where(rare, 0.3, np.where((target == 0) & (attribute == 1), 0.05, 0.0))
-    split[(split == 0) & (rng.random(n) < asked)] = 1
+    requested = np.where(rare, 0.3, np.where((target == 0) & (attribute == 1), 0.05, 0.0))
+    split[(split == 0) & (rng.random(n) < requested)] = 1
     knows = {"unlearned": (0.6, 0.35, -0.5), "baseline": (0.8, 0.8, 0.0), "retrained": (0.8, 0.0, -0.2)}[kind]
     shift = np.select([split == 0, split == 1], knows[:2], 0.0) + np.where(rare, knows[2], 0.0)
     margin = rng.normal(1.5, 1.0, n) + shift + np.random.default_rng([seed, KINDS.index(kind)]).normal(0, 0.3, n)
@@ -59,7 +73,7 @@ _SHADOWS = 16
 
 
 def example_probes(kind: str = "unlearned") -> Probes:
-    """Features, answers under attack, variances of two layers, and curves of learning again of one of the example's models.
+    """Features, predictions under attack, variances of two layers, and relearning curves of one of the example's models.
 
     >>> sorted(example_probes().missing)
     []

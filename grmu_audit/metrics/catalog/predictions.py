@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from grmu_audit.metrics.catalog.spec import MetricSpec
+from grmu_audit.metrics.catalog.spec import MetricSpec, Topic
 
 _SEED = "Seed paper of group-robust unlearning"
-FROM_PREDICTIONS = (
+PREDICTION_METRICS: tuple[MetricSpec, ...] = (
     MetricSpec(
         "RA",
         "Retain accuracy",
-        "Share of the training samples that stay which the model gets right.",
+        "Share of the retain samples that the model gets right.",
         "It is measured on training data and says little about new people.",
         "P(yhat = y) on retain",
         _SEED,
@@ -18,6 +18,7 @@ FROM_PREDICTIONS = (
         part="retain",
         undefined="no retain row",
         also_per_group=True,
+        topic=Topic.UTILITY,
     ),
     MetricSpec(
         "UA",
@@ -31,6 +32,7 @@ FROM_PREDICTIONS = (
         part="forget",
         undefined="no forget row; per group also fewer than five forget rows",
         also_per_group=True,
+        topic=Topic.UTILITY,
     ),
     MetricSpec(
         "TA",
@@ -42,6 +44,7 @@ FROM_PREDICTIONS = (
         "test rows",
         direction="reference",
         undefined="no test row",
+        topic=Topic.UTILITY,
     ),
     MetricSpec(
         "VA",
@@ -54,6 +57,7 @@ FROM_PREDICTIONS = (
         direction="reference",
         part="val",
         undefined="no val row",
+        topic=Topic.UTILITY,
     ),
     MetricSpec(
         "GA",
@@ -64,6 +68,7 @@ FROM_PREDICTIONS = (
         _SEED,
         "forget rows, test rows of their group",
         undefined="no forget row, or no test row of the dominant group(s)",
+        topic=Topic.UTILITY,
     ),
     MetricSpec(
         "WG",
@@ -74,17 +79,19 @@ FROM_PREDICTIONS = (
         "Sagawa et al. (2020)",
         "test rows of every group",
         undefined="no test row; incomplete where a declared group has none",
+        topic=Topic.UTILITY,
     ),
     MetricSpec(
         "EO",
         "Equalized-odds gap",
-        "How far apart the attribute values are in being classified rightly, averaged over the classes.",
+        "How far apart the attribute values are in being classified correctly, averaged over the classes.",
         "An average over classes hides one large gap beside a small one.",
         "mean over y of max_s - min_s of P(yhat = y given y, s) on test",
         "Hardt, Price and Srebro (2016)",
         "test rows of two or more attribute values",
         direction="lower",
         undefined="fewer than two attribute values with test rows in every class, or one class only in test or predicted",
+        topic=Topic.UTILITY,
     ),
     MetricSpec(
         "DP",
@@ -96,17 +103,19 @@ FROM_PREDICTIONS = (
         "test rows of two or more attribute values",
         direction="lower",
         undefined="fewer than two attribute values with test rows, or all test rows are predicted as one class",
+        topic=Topic.UTILITY,
     ),
     MetricSpec(
         "EP",
         "Equal-opportunity gap",
         "How far apart the attribute values are in how often the positive class is found.",
-        "It says nothing of wrong alarms in the other class.",
+        "It says nothing of false positives in the other class.",
         "max_s - min_s of P(yhat = 1 given y = 1, s) on test; with more classes the maximum over classes",
         "Hardt, Price and Srebro (2016)",
         "test rows of the positive class of two or more attribute values",
         direction="lower",
         undefined="fewer than two attribute values with test rows of the positive class, or all are predicted as one class",
+        topic=Topic.UTILITY,
     ),
     MetricSpec(
         "MIA",
@@ -119,11 +128,12 @@ FROM_PREDICTIONS = (
         direction="reference",
         part="forget",
         undefined="no retain, val or forget row, or neither scores nor losses, or all scores are equal",
+        topic=Topic.FORGETTING,
     ),
     MetricSpec(
         "MIA_PAPER",
         "Membership attack, forest as published",
-        "The same attack without balancing, kept to compare with published tables.",
+        "The same attack without balancing, for comparison with published tables.",
         "With many more members than non-members the forest says member nearly everywhere, so all models look alike.",
         "share of forget rows called non-member by a forest fitted on all retain and val losses",
         _SEED,
@@ -131,11 +141,12 @@ FROM_PREDICTIONS = (
         direction="reference",
         part="forget",
         undefined="as MIA",
+        topic=Topic.FORGETTING,
     ),
     MetricSpec(
         "MIA_AUC",
         "Membership attack, area under the curve",
-        "How well an attack tells the forget set from unseen samples of the same groups; one half means not at all.",
+        "How well an attack distinguishes the forget set from unseen samples of the same groups; one half means not at all.",
         "An average over samples: a few people may be exposed although the area is near one half.",
         "P(score of a forget row > score of a group-matched test row) + half the ties",
         "DeLong et al. (1988); Carlini et al. (2022)",
@@ -145,6 +156,7 @@ FROM_PREDICTIONS = (
         part="forget",
         undefined="no forget row, no test row of its groups, no scores or all equal; per group also fewer than five forget rows",
         also_per_group=True,
+        topic=Topic.FORGETTING,
     ),
     MetricSpec(
         "UA_GA_GAP",
@@ -159,6 +171,7 @@ FROM_PREDICTIONS = (
         target=0.0,
         part="forget",
         undefined="UA or GA is undefined",
+        topic=Topic.FORGETTING,
     ),
     MetricSpec(
         "AVG_GAP",
@@ -170,6 +183,7 @@ FROM_PREDICTIONS = (
         "a reference's predictions",
         part="forget",
         undefined="no reference, or one of the six is undefined",
+        topic=Topic.UTILITY,
     ),
     MetricSpec(
         "TOW",
@@ -181,6 +195,7 @@ FROM_PREDICTIONS = (
         "a reference's predictions",
         part="forget",
         undefined="no reference, or one of the three is undefined",
+        topic=Topic.UTILITY,
     ),
     MetricSpec(
         "accuracy",
@@ -192,10 +207,11 @@ FROM_PREDICTIONS = (
         "test rows of the group",
         per_group=True,
         undefined="no test row of the group",
+        topic=Topic.UTILITY,
     ),
     MetricSpec(
         "MIA_TPR_1",
-        "Membership attack at 1 % false alarms",
+        "Membership attack at 1 % false positives",
         "Share of the forget set that an attack is sure of, when it may be wrong on one unseen sample in a hundred.",
         "The threshold is taken from the same unseen samples; its own uncertainty stands beside the value, not in it.",
         "P(score of a forget row > t), t the lowest threshold with P(score of a group-matched test row > t) <= 0.01",
@@ -206,10 +222,11 @@ FROM_PREDICTIONS = (
         part="forget",
         undefined="fewer than 100 effective unseen rows, or MIA_AUC is undefined",
         also_per_group=True,
+        topic=Topic.FORGETTING,
     ),
     MetricSpec(
         "MIA_TPR_01",
-        "Membership attack at 0.1 % false alarms",
+        "Membership attack at 0.1 % false positives",
         "Share of the forget set that an attack is sure of, when it may be wrong on one unseen sample in a thousand.",
         "The threshold is taken from the same unseen samples; its own uncertainty stands beside the value, not in it.",
         "P(score of a forget row > t), t the lowest threshold with P(score of a group-matched test row > t) <= 0.001",
@@ -219,11 +236,12 @@ FROM_PREDICTIONS = (
         target=0.001,
         part="forget",
         undefined="fewer than 1,000 effective unseen rows, or MIA_AUC is undefined",
+        topic=Topic.FORGETTING,
     ),
     MetricSpec(
         "RETAIN_AUC",
-        "Membership attack on those who stay",
-        "How well the same attack tells retained samples from unseen samples of the same groups; one half means not at all.",
+        "Membership attack on the retain set",
+        "How well the same attack distinguishes retain from unseen samples of the same groups; one half means not at all.",
         "A model that fits its training data well is above one half without any unlearning: compare with the baseline.",
         "P(score of a retain row > score of a group-matched test row) + half the ties",
         "Hayes et al. (2024); DeLong et al. (1988)",
@@ -233,6 +251,7 @@ FROM_PREDICTIONS = (
         part="retain",
         undefined="no retain row, no test row of its groups, or no scores",
         also_per_group=True,
+        topic=Topic.FORGETTING,
     ),
     MetricSpec(
         "MIA_DISPARITY",
@@ -245,6 +264,7 @@ FROM_PREDICTIONS = (
         direction="lower",
         part="forget",
         undefined="fewer than two groups with five forget rows and five test rows each",
+        topic=Topic.FORGETTING,
     ),
     MetricSpec(
         "GAIN_SHARE",
@@ -256,6 +276,7 @@ FROM_PREDICTIONS = (
         "a baseline's predictions, test rows of two other groups",
         direction="reference",
         undefined="no baseline, fewer than two other groups with test rows, or no group gained",
+        topic=Topic.UTILITY,
     ),
 )
 """Every metric from predictions, in the order of reports."""

@@ -2,42 +2,23 @@
 
 from __future__ import annotations
 
-from grmu_audit.metrics.catalog.spec import MetricSpec
+from grmu_audit.metrics.catalog.examples import EXAMPLE, FACTS, example_code
+from grmu_audit.metrics.catalog.spec import OPEN, Level, MetricSpec, Topic
 
-OPEN = 1e9
-"""Upper end of a range that is open."""
-FROM = "from grmu_audit.metrics import facts\nfrom grmu_audit.metrics.example import example\n"
-"""First lines of an example."""
-WORDS = 'subject="candidate", confidence=0.95)\n'
-"""Last arguments of a call that makes values."""
-_PRINT = (
-    'found = next(v for v in values if v.name == "{name}")\n'
-    "low, high = found.interval\n"
-    'print(f"{found.name} = {found.value:.3f}, 95 % interval {low:.3f} to {high:.3f}, n = {found.n}")'
+_IMPORTS = (
+    f"{FACTS}{EXAMPLE}from grmu_audit.metrics.catalog.examples import example_shadows\n"
+    "from grmu_audit.metrics.membership.shadow_metrics import "
 )
-
-
-def shown(code: str, name: str) -> str:
-    """The example of one metric."""
-    return (code + _PRINT).replace("{name}", name, 1)
-
-
-_SHADOW = FROM + "from grmu_audit.metrics.example_models import example_shadows\n"
-_MODEL = (
-    _SHADOW + "from grmu_audit.metrics.shadow_values import attack_model\n\n"
-    "values = attack_model(facts(example()), example_shadows(), " + WORDS
-)
-_METHOD = (
-    _SHADOW + "from grmu_audit.metrics.shadow_values import attack_method\n\n"
-    "values = attack_method(facts(example()), example_shadows(), " + WORDS
-)
+_CALL = '(facts(example()), example_shadows(), subject="candidate", confidence=0.95)\n'
+_MODEL = f"{_IMPORTS}attack_model\n\nvalues = attack_model{_CALL}"
+_METHOD = f"{_IMPORTS}attack_method\n\nvalues = attack_method{_CALL}"
 _POOL = "level deep: trains shadow models once (16 by default, on half of the data), shared with all later audits"
 _RUNS = _POOL + ", and runs the method on each of them"
-FROM_SHADOWS: tuple[MetricSpec, ...] = (
+SHADOW_METRICS: tuple[MetricSpec, ...] = (
     MetricSpec(
         name="RMIA_AUC",
         title="Membership attack RMIA",
-        says="How well an attack that compares the model with shadow models tells the forget set from unseen samples.",
+        says="How well an attack that compares the model with shadow models distinguishes the forget set from unseen samples.",
         hides="An average over samples: a few people may be exposed although the area is near one half.",
         formula="area under the curve of the share of validation samples z with ratio(x) > ratio(z), "
         "ratio = p_model / mean of p over shadow models; forget against group-matched test",
@@ -47,14 +28,16 @@ FROM_SHADOWS: tuple[MetricSpec, ...] = (
         target=0.5,
         part="forget",
         undefined="fewer than four shadow models; no forget row with test rows of its group; no val row; no logits",
-        example=shown(_MODEL, "RMIA_AUC"),
+        example=example_code(_MODEL, "RMIA_AUC"),
         cost=_POOL,
         also_per_group=True,
+        level=Level.DEEP,
+        topic=Topic.FORGETTING,
     ),
     MetricSpec(
         name="LIRA_AUC",
         title="Membership attack LiRA",
-        says="How well a sample's margin, compared with models without it, tells the forget set from unseen samples.",
+        says="How well a sample's margin, compared with models without it, distinguishes the forget set from unseen samples.",
         hides="An average over samples; with few shadow models the attack is weaker than it can be.",
         formula="area under the curve of (phi - mean_out) / sd_out, phi = log p_y / (1 - p_y); from 64 shadow models on of "
         "log N(phi; in) - log N(phi; out); forget against group-matched test",
@@ -64,14 +47,16 @@ FROM_SHADOWS: tuple[MetricSpec, ...] = (
         target=0.5,
         part="forget",
         undefined="fewer than four shadow models; no forget row with test rows of its group; no logits",
-        example=shown(_MODEL, "LIRA_AUC"),
+        example=example_code(_MODEL, "LIRA_AUC"),
         cost=_POOL,
         also_per_group=True,
+        level=Level.DEEP,
+        topic=Topic.FORGETTING,
     ),
     MetricSpec(
         name="ULIRA_AUC",
         title="Unlearning attack U-LiRA",
-        says="How well an attack tells, in models whose truth is known, what the method unlearned from what was never seen.",
+        says="How well an attack distinguishes what the method unlearned from what was never seen, on models of known truth.",
         hides="It judges the method on models of half the data, not this one version.",
         formula="area under the curve of log N(phi; unlearned) - log N(phi; never seen), each model attacked with the others",
         source="Hayes et al. (2024, arXiv 2403.01218)",
@@ -80,8 +65,10 @@ FROM_SHADOWS: tuple[MetricSpec, ...] = (
         target=0.5,
         part="forget",
         undefined="fewer than four shadow models that the method was run on; the version was retrained; no forget row",
-        example=shown(_METHOD, "ULIRA_AUC"),
+        example=example_code(_METHOD, "ULIRA_AUC"),
         cost=_RUNS,
+        level=Level.DEEP,
+        topic=Topic.FORGETTING,
     ),
     MetricSpec(
         name="RULI_AUC",
@@ -95,8 +82,10 @@ FROM_SHADOWS: tuple[MetricSpec, ...] = (
         target=0.5,
         part="forget",
         undefined="fewer than four shadow models that the method was run on; the version was retrained; no forget row",
-        example=shown(_METHOD, "RULI_AUC"),
+        example=example_code(_METHOD, "RULI_AUC"),
         cost=_RUNS,
+        level=Level.DEEP,
+        topic=Topic.FORGETTING,
     ),
     MetricSpec(
         name="FORGET_EPS",
@@ -112,8 +101,10 @@ FROM_SHADOWS: tuple[MetricSpec, ...] = (
         direction="lower",
         part="forget",
         undefined="fewer than eight shadow models that the method was run on; the version was retrained; no forget row",
-        example=shown(_METHOD, "FORGET_EPS"),
+        example=example_code(_METHOD, "FORGET_EPS"),
         cost=_RUNS,
+        level=Level.DEEP,
+        topic=Topic.FORGETTING,
     ),
     MetricSpec(
         name="KLOM_95",
@@ -128,8 +119,10 @@ FROM_SHADOWS: tuple[MetricSpec, ...] = (
         direction="lower",
         part="forget",
         undefined="fewer than eight shadow models that the method was run on; the version was retrained; no forget row",
-        example=shown(_METHOD, "KLOM_95"),
+        example=example_code(_METHOD, "KLOM_95"),
         cost=_RUNS,
+        level=Level.DEEP,
+        topic=Topic.FORGETTING,
     ),
     MetricSpec(
         name="SWAP",
@@ -144,8 +137,10 @@ FROM_SHADOWS: tuple[MetricSpec, ...] = (
         target=0.0,
         part="forget",
         undefined="fewer than four shadow models that the method was run on; the version was retrained; no forget row",
-        example=shown(_METHOD, "SWAP"),
+        example=example_code(_METHOD, "SWAP"),
         cost=_RUNS,
+        level=Level.DEEP,
+        topic=Topic.FORGETTING,
     ),
 )
 """Entries in the order of reports."""

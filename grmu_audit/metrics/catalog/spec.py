@@ -2,17 +2,54 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from grmu_audit.errors import InputError
-from grmu_audit.records import NotMeasured
 from grmu_audit.utils.plugins import did_you_mean
 
 if TYPE_CHECKING:
     from grmu_audit.metrics.checked_predictions import Facts
     from grmu_audit.metrics.outcome import Outcome
+
+OPEN = 1e9
+"""Upper end of a range that is open."""
+_Member = TypeVar("_Member", bound=enum.StrEnum)
+
+
+class Level(enum.StrEnum):
+    """How deep an audit goes; each level measures what the one before it does, and more."""
+
+    QUICK = "quick"
+    """What follows from stored predictions."""
+    STANDARD = "standard"
+    """What needs the network itself: layers, attacks on inputs, representations."""
+    DEEP = "deep"
+    """AutoAttack, relearning, shadow models."""
+
+    def includes(self, other: Level) -> bool:
+        """Whether an audit of this level measures what belongs to the other.
+
+        >>> Level.DEEP.includes(Level.STANDARD), Level.QUICK.includes(Level.STANDARD)
+        (True, False)
+        """
+        ordered = list(Level)
+        return ordered.index(other) <= ordered.index(self)
+
+
+class Topic(enum.StrEnum):
+    """The section of the report that shows a metric."""
+
+    UTILITY = "utility"
+    """Performance and fairness."""
+    FORGETTING = "forgetting"
+    """Forgetting and privacy."""
+    ROBUSTNESS = "robustness"
+    """Robustness, and fairness inside the network."""
+    OTHER = "other"
+    """None of these."""
 
 
 @dataclass(frozen=True)
@@ -55,6 +92,19 @@ class MetricSpec:
     """Code of the example on its page, which prints something; by default its value on ``metrics.catalog.examples``."""
     cost: str = "predictions"
     """What it costs beside reading the predictions: ``predictions`` (no forward pass), or in words."""
+    level: Level = Level.QUICK
+    """Level of audit from which on it is measured."""
+    topic: Topic = Topic.OTHER
+    """Section of the report that shows it."""
+
+    def __post_init__(self) -> None:
+        """Level and topic may be given by their names.
+
+        Raises:
+            InputError: no such level or topic.
+        """
+        object.__setattr__(self, "level", check_level(self.level))
+        object.__setattr__(self, "topic", _member(Topic, "topic", self.topic))
 
 
 @dataclass(frozen=True)
@@ -67,38 +117,17 @@ class MetricPlugin:
     """A pure function of one model's checked predictions."""
 
 
-LEVELS = ("quick", "standard", "deep")
-"""Predictions only; + layers, attacks on inputs, representations; + AutoAttack, learning again, shadow models."""
-_FROM = {
-    "robustness": ("standard", "accuracy under FGSM and PGD"),
-    "layers": ("standard", "fairness-gap of the layers"),
-    "representations": ("standard", "CKA, nearest neighbours, probes, prototypes"),
-    "AutoAttack": ("deep", "accuracy under AutoAttack"),
-    "relearn": ("deep", "epochs until the forget set is learned again"),
-    "shadow models": ("deep", "RMIA, LiRA, U-LiRA, RULI, forgetting epsilon, KLOM, SWAP"),
-}
-
-
-def check_level(level: str) -> str:
-    """The level, if there is one of that name.
+def check_level(level: str) -> Level:
+    """The level of that name.
 
     Raises:
         InputError: there is none.
     """
-    if level not in LEVELS:
-        raise InputError(f"no level {level!r}{did_you_mean(level, list(LEVELS))}; known: {', '.join(LEVELS)}")
-    return level
+    return _member(Level, "level", level)
 
 
-def left_out(level: str) -> tuple[NotMeasured, ...]:
-    """What an audit of that level does not measure.
-
-    >>> [item.name for item in left_out("standard")]
-    ['AutoAttack', 'relearn', 'shadow models']
-    """
-    rank = LEVELS.index(level)
-    return tuple(
-        NotMeasured(name, f"the audit was made at level {level}; level {least} measures {what}")
-        for name, (least, what) in _FROM.items()
-        if LEVELS.index(least) > rank
-    )
+def _member(kind: type[_Member], word: str, name: str) -> _Member:
+    known = [str(member) for member in kind]
+    if name not in known:
+        raise InputError(f"no {word} {name!r}{did_you_mean(name, known)}; known: {', '.join(known)}")
+    return kind(name)

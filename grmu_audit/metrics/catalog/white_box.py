@@ -1,36 +1,36 @@
-"""The catalogue's entries of metrics that need the model itself; those of ``catalog_shadow`` follow them."""
+"""The catalogue's entries of metrics that need the network itself."""
 
 from __future__ import annotations
 
-from grmu_audit.metrics.catalog.shadow import FROM, FROM_SHADOWS, OPEN, WORDS, shown
-from grmu_audit.metrics.catalog.spec import MetricSpec
+from grmu_audit.metrics.catalog.examples import EXAMPLE, FACTS, PROBES, example_code
+from grmu_audit.metrics.catalog.spec import OPEN, Level, MetricSpec, Topic
 from grmu_audit.records.white_box import RADII_OF, attack_name
 
-_PROBES = FROM + "from grmu_audit.metrics.example_models import example_probes\n"
+_WHITE_BOX = "from grmu_audit.metrics.white_box"
 _ATTACK = (
-    _PROBES
-    + "from grmu_audit.metrics.robustness import under_attack\n\nvalues = under_attack(facts(example()), example_probes(), "
-    + WORDS
+    f"{FACTS}{EXAMPLE}{PROBES}{_WHITE_BOX}.robustness import under_attack\n\n"
+    'values = under_attack(facts(example()), example_probes(), subject="candidate", confidence=0.95)\n'
 )
 _GAP = (
-    "from grmu_audit.metrics.example_models import example_probes\nfrom grmu_audit.metrics.robustness import fairness_gaps\n\n"
-    "values = fairness_gaps(example_probes(), " + WORDS
+    f"{PROBES}{_WHITE_BOX}.layer_gaps import fairness_gaps\n\n"
+    'values = fairness_gaps(example_probes(), subject="candidate", confidence=0.95)\n'
 )
 _READ = (
-    _PROBES + "from grmu_audit.metrics.representation import recovered, recoveries\n\nf = facts(example())\n"
-    "values = recoveries(f, recovered(f, example_probes()), " + WORDS
+    f"{FACTS}{EXAMPLE}{PROBES}{_WHITE_BOX}.representation import recovered, recoveries\n\n"
+    'f = facts(example())\nvalues = recoveries(f, recovered(f, example_probes()), subject="candidate", confidence=0.95)\n'
 )
 _FAR = (
-    _PROBES + "from grmu_audit.metrics.representation import distances\n\n"
-    'reference = facts(example("retrained")), example_probes("retrained")\n'
-    'values = distances(facts(example()), example_probes(), {"reference#1": reference}, ' + WORDS
+    f"{FACTS}{EXAMPLE}{PROBES}{_WHITE_BOX}.representation import distances\n\n"
+    'reference = facts(example("retrained")), example_probes("retrained")\nvalues = distances(facts(example()), '
+    'example_probes(), {"reference#1": reference}, subject="candidate", confidence=0.95)\n'
 )
 _AGAIN = (
-    "from grmu_audit.metrics.example_models import example_probes\nfrom grmu_audit.metrics.representation import relearn\n\n"
-    "values = [relearn(example_probes(), 228, " + WORDS.replace(")\n", ")]\n")
+    f"{PROBES}{_WHITE_BOX}.representation import relearn\n\n"
+    'values = [relearn(example_probes(), 228, subject="candidate", confidence=0.95)]\n'
 )
-_STANDARD = "level standard: asks each model once, then kept"
-_DEEP = "level deep: asks each model once, then kept"
+_QUERIED = "each model is queried once, then its outputs are cached"
+_STANDARD = f"level standard: {_QUERIED}"
+_DEEP = f"level deep: {_QUERIED}"
 _ATTACKS = {
     "FGSM": ("one gradient step", "Goodfellow et al. (2015)", "A weak attack: what withstands it may fall to a stronger one."),
     "PGD": (
@@ -64,14 +64,16 @@ def _attack_entries() -> list[MetricSpec]:
                     undefined="no test row; texts, whose inputs have no small steps"
                     + ("; the library is not installed" if kind == "AA" else ""),
                     also_per_group=True,
-                    example=shown(_ATTACK, attack_name(kind, radius)),
+                    example=example_code(_ATTACK, attack_name(kind, radius)),
                     cost=_DEEP if kind == "AA" else _STANDARD,
+                    level=Level.DEEP if kind == "AA" else Level.STANDARD,
+                    topic=Topic.ROBUSTNESS,
                 )
             )
     return entries
 
 
-FROM_MODELS: tuple[MetricSpec, ...] = (
+WHITE_BOX_METRICS: tuple[MetricSpec, ...] = (
     *_attack_entries(),
     MetricSpec(
         name="FAIRNESS_GAP",
@@ -86,8 +88,10 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
         high=OPEN,
         direction="reference",
         undefined="the network has no normalisation layer; fewer than two classes have two test rows",
-        example=shown(_GAP, "FAIRNESS_GAP"),
+        example=example_code(_GAP, "FAIRNESS_GAP"),
         cost=_STANDARD,
+        level=Level.STANDARD,
+        topic=Topic.ROBUSTNESS,
     ),
     MetricSpec(
         name="FAIRNESS_GAP_GROUP",
@@ -101,8 +105,10 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
         high=OPEN,
         direction="reference",
         undefined="the network has no normalisation layer; fewer than two groups have two test rows",
-        example=shown(_GAP, "FAIRNESS_GAP_GROUP"),
+        example=example_code(_GAP, "FAIRNESS_GAP_GROUP"),
         cost=_STANDARD,
+        level=Level.STANDARD,
+        topic=Topic.ROBUSTNESS,
     ),
     MetricSpec(
         name="CKA",
@@ -116,25 +122,29 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
         direction="reference",
         part="forget",
         undefined="no reference; fewer than eight forget rows",
-        example=shown(_FAR, "CKA"),
+        example=example_code(_FAR, "CKA"),
         cost=_STANDARD,
         also_per_group=True,
         unit="score",
+        level=Level.STANDARD,
+        topic=Topic.FORGETTING,
     ),
     MetricSpec(
         name="KNN",
         title="Label found by nearest neighbours",
         says="Share of the forget set whose label follows from the 5 nearest retain samples in feature space.",
-        hides="Alike samples that stay give the label away also in a retrained model.",
+        hides="Similar retain samples give the label away in a retrained model too.",
         formula="P(majority label of the 5 nearest retain features = y) on forget",
         source="Fan et al. (2025, arXiv 2503.06991)",
         needs="the model, retain and forget rows",
         direction="reference",
         part="forget",
         undefined="no forget row; fewer than five retain rows",
-        example=shown(_READ, "KNN"),
+        example=example_code(_READ, "KNN"),
         cost=_STANDARD,
         also_per_group=True,
+        level=Level.STANDARD,
+        topic=Topic.FORGETTING,
     ),
     MetricSpec(
         name="PROBE",
@@ -147,9 +157,11 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
         direction="reference",
         part="forget",
         undefined="no forget row; validation rows of fewer than two classes",
-        example=shown(_READ, "PROBE"),
+        example=example_code(_READ, "PROBE"),
         cost=_STANDARD,
         also_per_group=True,
+        level=Level.STANDARD,
+        topic=Topic.FORGETTING,
     ),
     MetricSpec(
         name="PROTO",
@@ -162,9 +174,11 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
         direction="reference",
         part="forget",
         undefined="no forget row beside those that make the prototypes",
-        example=shown(_READ, "PROTO"),
+        example=example_code(_READ, "PROTO"),
         cost=_STANDARD,
         also_per_group=True,
+        level=Level.STANDARD,
+        topic=Topic.FORGETTING,
     ),
     MetricSpec(
         name="ACTIVATION_DISTANCE",
@@ -178,9 +192,11 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
         direction="lower",
         part="forget",
         undefined="no reference; no forget row; no logits",
-        example=shown(_FAR, "ACTIVATION_DISTANCE"),
+        example=example_code(_FAR, "ACTIVATION_DISTANCE"),
         cost=_STANDARD,
         also_per_group=True,
+        level=Level.STANDARD,
+        topic=Topic.FORGETTING,
     ),
     MetricSpec(
         name="JS",
@@ -194,14 +210,16 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
         direction="lower",
         part="forget",
         undefined="no reference; no forget row; no logits",
-        example=shown(_FAR, "JS"),
+        example=example_code(_FAR, "JS"),
         cost=_STANDARD,
         also_per_group=True,
+        level=Level.STANDARD,
+        topic=Topic.FORGETTING,
     ),
     MetricSpec(
         name="RELEARN",
-        title="Epochs to learn it again",
-        says="How many short epochs of ordinary training the model needs to know the forget set again.",
+        title="Epochs to relearn",
+        says="How many short epochs of ordinary training the model needs to relearn the forget set.",
         hides="It depends on the learning rate: compare it with a retrained model under the same seeds only.",
         formula="first epoch with mean cross-entropy on forget < 0.1 nats; 500 random training samples an epoch, rate 0.01",
         source="Golatkar et al. (2020)",
@@ -211,11 +229,10 @@ FROM_MODELS: tuple[MetricSpec, ...] = (
         direction="reference",
         part="forget",
         undefined="no forget row; a run that does not get there in 20 epochs",
-        example=shown(_AGAIN, "RELEARN"),
+        example=example_code(_AGAIN, "RELEARN"),
         cost=_DEEP,
+        level=Level.DEEP,
+        topic=Topic.FORGETTING,
     ),
-    *FROM_SHADOWS,
 )
 """Entries in the order of reports."""
-DEEP_NAMES = frozenset(entry.name for entry in FROM_MODELS)
-"""Names of the metrics that do not follow from predictions alone."""

@@ -17,7 +17,7 @@ from grmu_audit.metrics.membership.exposure import SCORELESS, matched_sides
 from grmu_audit.metrics.membership.forest import forest_calls
 from grmu_audit.metrics.outcome import Basis, defined, undefined
 from grmu_audit.metrics.scores import ATTACK_SCORES, Roc, roc, standard_error
-from grmu_audit.records import Group, MetricValue
+from grmu_audit.records import Group, MetricValue, Subject
 
 FORESTS = ("MIA", "MIA_PAPER")
 """Forest attacks: balanced by subsampling, and unbalanced as published."""
@@ -72,7 +72,7 @@ def _forests(f: Facts) -> tuple[dict[str, Mask], str]:
     return {name: forest_calls(member, other, asked, seed=f.seed, balanced=name == "MIA") for name in FORESTS}, ""
 
 
-def privacy(f: Facts, a: Attacked, *, subject: str, confidence: float, attack_score: str = "margin") -> Iterator[MetricValue]:
+def privacy(f: Facts, a: Attacked, *, subject: Subject, confidence: float, attack_score: str = "margin") -> Iterator[MetricValue]:
     """MIA, MIA_PAPER and MIA_AUC.
 
     ``MIA`` and ``MIA_PAPER``: share of the forget set that a forest fitted on retain (member) and validation
@@ -95,7 +95,7 @@ def forest_basis(f: Facts) -> Basis:
     return Basis(int(forget.sum()), smallest_group=only, subjects=f.subjects(forget), details=details)
 
 
-def _forest_value(f: Facts, a: Attacked, name: str, *, subject: str, confidence: float) -> MetricValue:
+def _forest_value(f: Facts, a: Attacked, name: str, *, subject: Subject, confidence: float) -> MetricValue:
     basis = forest_basis(f)
     if name not in a.calls:
         return undefined(name, a.why, basis, subject=subject, confidence=confidence)
@@ -160,7 +160,7 @@ def pair_subjects(f: Facts, a: Attacked) -> np.ndarray[tuple[int, ...], np.dtype
     return np.concatenate([f.predictions.subject[a.matched], f.predictions.subject[a.unseen]])
 
 
-def _auc_value(f: Facts, a: Attacked, attack_score: str, *, subject: str, confidence: float) -> MetricValue:
+def _auc_value(f: Facts, a: Attacked, attack_score: str, *, subject: Subject, confidence: float) -> MetricValue:
     if attack_score not in ATTACK_SCORES:
         raise InputError(f"unknown attack score {attack_score!r}: known are {', '.join(ATTACK_SCORES)}")
     basis, why = auc_basis(f, a, attack_score)

@@ -16,11 +16,10 @@ import numpy.typing as npt
 from grmu_audit.intervals.closed_forms import Floats
 from grmu_audit.metrics.checked_predictions import Facts
 from grmu_audit.metrics.membership.attacks import Attacked
+from grmu_audit.records import SUPPRESSED_BELOW, Subject
 
 CURVES_SCHEMA = "grmu-audit/curves/v1"
 """Schema name and version of ``Audit.curves``."""
-SMALLEST_CELL = 5
-"""People that a bin or a step of a curve stands for at least, when it stands for anybody."""
 OPERATING_POINTS = (0.001, 0.01, 0.1)
 """False-positive rates at which an attack's true-positive rate is given."""
 
@@ -47,11 +46,13 @@ _PER_DECADE = 3
 _GRID = np.unique(np.concatenate([[0.0], np.logspace(-3, 0, 25)]))
 
 
-def curves_of(sides: Mapping[str, Facts], attacks: Mapping[str, Attacked], *, attack_score: str = "margin") -> dict[str, Any]:
+def curves_of(
+    sides: Mapping[Subject, Facts], attacks: Mapping[Subject, Attacked], *, attack_score: str = "margin"
+) -> dict[str, Any]:
     """Everything that ``Audit.curves`` holds of predictions.
 
     Args:
-        sides: checked predictions by subject (``candidate``, ``baseline``, ``reference#1``...).
+        sides: checked predictions by subject.
         attacks: what the attacks said of each side.
         attack_score: score whose ROC curve is kept.
 
@@ -63,8 +64,8 @@ def curves_of(sides: Mapping[str, Facts], attacks: Mapping[str, Attacked], *, at
     rocs = {name: _roc(side, attacks[name], attack_score) for name, side in sides.items()}
     return {
         "schema": CURVES_SCHEMA,
-        "losses": {name: found for name, found in losses.items() if found},
-        "roc": {name: {"score": attack_score, **found} for name, found in rocs.items() if found},
+        "losses": {str(name): found for name, found in losses.items() if found},
+        "roc": {str(name): {"score": attack_score, **found} for name, found in rocs.items() if found},
     }
 
 
@@ -82,15 +83,15 @@ def _roc(f: Facts, a: Attacked, attack_score: str) -> dict[str, Any] | None:
     return roc_points(score[a.matched], score[a.unseen], a.weight)
 
 
-def loss_histogram(series: Mapping[str, Floats], k: int = SMALLEST_CELL) -> dict[str, Any] | None:
+def loss_histogram(series: Mapping[str, Floats], k: int = SUPPRESSED_BELOW) -> dict[str, Any] | None:
     """Counts of losses in bins of the logarithm, merged until each count is 0 or at least ``k``.
 
     Args:
         series: [n] losses in nats by name, each with at least one sample.
-        k: smallest count above 0 that may be told.
+        k: smallest count above 0 that may be shown.
 
     Returns:
-        ``edges``: [bins + 1] nats; ``counts``: by name [bins].  None when even one single bin would tell less than ``k``.
+        ``edges``: [bins + 1] nats; ``counts``: by name [bins].  None when even one single bin would show less than ``k``.
 
     >>> loss_histogram({"forget": np.array([0.01] * 6 + [1.0] * 5), "unseen": np.array([0.01] * 5 + [1.0])})
     {'edges': [0.01, 1.0], 'counts': {'forget': [11], 'unseen': [6]}}
@@ -129,7 +130,7 @@ def _tells(cells: npt.NDArray[np.int64], k: int) -> bool:
     return bool(((cells > 0) & (cells < k)).any())
 
 
-def roc_points(positive: Floats, negative: Floats, weight: Floats, k: int = SMALLEST_CELL) -> dict[str, Any] | None:
+def roc_points(positive: Floats, negative: Floats, weight: Floats, k: int = SUPPRESSED_BELOW) -> dict[str, Any] | None:
     """A ROC curve at few false-positive rates, with steps of no one or at least ``k`` people on both sides.
 
     Args:

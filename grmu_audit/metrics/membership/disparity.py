@@ -9,7 +9,7 @@ from grmu_audit.intervals.statistic import Statistic
 from grmu_audit.metrics.checked_predictions import Facts, Ints, Mask
 from grmu_audit.metrics.outcome import Basis, defined, undefined
 from grmu_audit.metrics.scores import roc, standard_error
-from grmu_audit.records import MetricValue
+from grmu_audit.records import MetricValue, Subject
 
 PERMUTATIONS = 999
 """Permutations of the test; fewer where there are very many samples."""
@@ -17,7 +17,7 @@ _MOST_DRAWS = 5_000_000
 
 
 def disparity(
-    f: Facts, member: Mask, unseen: Mask, why: str | None, score: str, *, fewest: int, subject: str, confidence: float
+    f: Facts, member: Mask, unseen: Mask, why: str | None, score: str, *, fewest: int, subject: Subject, confidence: float
 ) -> MetricValue:
     """MIA_DISPARITY: largest minus smallest area under the attack's curve over the groups of the forget set.
 

@@ -13,12 +13,11 @@ from grmu_audit.intervals.combined import with_method
 from grmu_audit.intervals.design_effects import design_effect
 from grmu_audit.intervals.proportions import proportion
 from grmu_audit.intervals.statistic import Statistic
-from grmu_audit.metrics.accuracy import FEWEST
 from grmu_audit.metrics.checked_predictions import Facts, Mask
 from grmu_audit.metrics.membership.disparity import disparity
 from grmu_audit.metrics.outcome import Basis, defined, undefined
 from grmu_audit.metrics.scores import operating_threshold, roc, standard_error
-from grmu_audit.records import Group, MetricValue
+from grmu_audit.records import SUPPRESSED_BELOW, Group, MetricValue, Subject
 
 RATES = {"MIA_TPR_1": 0.01, "MIA_TPR_01": 0.001}
 """False-positive rate of each operating point."""
@@ -29,7 +28,7 @@ MOST_GROUPS = 256
 
 
 class _Choice(TypedDict):
-    subject: str
+    subject: Subject
     confidence: float
 
 
@@ -56,7 +55,7 @@ def matched_sides(f: Facts, split: str) -> Sides:
     return Sides(rows & shared[index], unseen, ratio[index[unseen]])
 
 
-def exposure(f: Facts, *, subject: str, confidence: float, attack_score: str = "margin") -> Iterator[MetricValue]:
+def exposure(f: Facts, *, subject: Subject, confidence: float, attack_score: str = "margin") -> Iterator[MetricValue]:
     """MIA_TPR_1, MIA_TPR_01, RETAIN_AUC and MIA_DISPARITY, then MIA_AUC, MIA_TPR_1 and RETAIN_AUC of every group.
 
     A group's values are undefined where it has no row on a side, and not told where it has fewer than five forget rows.
@@ -67,7 +66,7 @@ def exposure(f: Facts, *, subject: str, confidence: float, attack_score: str = "
     for name in RATES:
         yield _rate_value(f, asked, name, why or _none(f, "forget"), attack_score, None, **choice)
     yield _area_value(f, kept, "RETAIN_AUC", why or _none(f, "retain"), attack_score, None, **choice)
-    yield disparity(f, asked.member, asked.unseen, why or _none(f, "forget"), attack_score, fewest=FEWEST, **choice)
+    yield disparity(f, asked.member, asked.unseen, why or _none(f, "forget"), attack_score, fewest=SUPPRESSED_BELOW, **choice)
     yield from _per_group(f, asked, kept, why, attack_score, **choice)
 
 
@@ -95,7 +94,7 @@ def _basis(f: Facts, sides: Sides, group: Group | None, details: dict[str, objec
 
 
 def _rate_value(
-    f: Facts, s: Sides, name: str, why: str | None, score: str, group: Group | None, *, subject: str, confidence: float
+    f: Facts, s: Sides, name: str, why: str | None, score: str, group: Group | None, *, subject: Subject, confidence: float
 ) -> MetricValue:
     """Share of the forget rows above the lowest threshold that at most RATES[name] of the unseen rows reach."""
     rate = RATES[name]
@@ -116,7 +115,7 @@ def _rate_value(
 
 
 def _area_value(
-    f: Facts, s: Sides, name: str, why: str | None, score: str, group: Group | None, *, subject: str, confidence: float
+    f: Facts, s: Sides, name: str, why: str | None, score: str, group: Group | None, *, subject: Subject, confidence: float
 ) -> MetricValue:
     basis = _basis(f, s, group, {"attack_score": score})
     if why is not None:
@@ -138,7 +137,7 @@ def area_statistic(f: Facts, s: Sides, score: str) -> Statistic:
 
 
 def _per_group(
-    f: Facts, asked: Sides, kept: Sides, why: str | None, score: str, *, subject: str, confidence: float
+    f: Facts, asked: Sides, kept: Sides, why: str | None, score: str, *, subject: Subject, confidence: float
 ) -> Iterator[MetricValue]:
     codes, index = f.cells
     forgotten = np.bincount(index[f.predictions.mask("forget")], minlength=len(codes))
@@ -146,7 +145,8 @@ def _per_group(
     for position in found if len(found) <= MOST_GROUPS else []:
         group = f.group(int(codes[position]))
         rows = index == position
-        few = f"fewer than {FEWEST} forget samples of the group: not told" if forgotten[position] < FEWEST else None
+        small = forgotten[position] < SUPPRESSED_BELOW
+        few = f"fewer than {SUPPRESSED_BELOW} forget samples of the group: suppressed" if small else None
         choice: _Choice = {"subject": subject, "confidence": confidence}
         mine, others = _within(asked, rows), _within(kept, rows)
         yield _area_value(f, mine, "MIA_AUC", why or few or _empty(mine), score, group, **choice)

@@ -13,7 +13,7 @@ from grmu_audit.intervals.closed_forms import Floats
 from grmu_audit.intervals.replicates import jackknife
 from grmu_audit.metrics.checked_predictions import Ints
 from grmu_audit.metrics.outcome import Basis, defined, undefined
-from grmu_audit.records import Group, MetricValue
+from grmu_audit.records import Group, MetricValue, Subject
 from grmu_audit.records.white_box import LayerTable, Probes
 
 GAPS = {"FAIRNESS_GAP": "class", "FAIRNESS_GAP_GROUP": "group"}
@@ -25,7 +25,7 @@ ENOUGH = 200
 
 
 def fairness_gaps(
-    probes: Probes, *, subject: str, confidence: float, definition: tuple[str, str] = DEFINITION
+    probes: Probes, *, subject: Subject, confidence: float, definition: tuple[str, str] = DEFINITION
 ) -> Iterator[MetricValue]:
     """``FAIRNESS_GAP`` over classes and ``FAIRNESS_GAP_GROUP`` over groups.
 
@@ -53,7 +53,7 @@ def fairness_gaps(
 
 
 def _gap_value(
-    name: str, table: LayerTable, by: str, definition: tuple[str, str], *, subject: str, confidence: float
+    name: str, table: LayerTable, by: str, definition: tuple[str, str], *, subject: Subject, confidence: float
 ) -> MetricValue:
     layers = layer_gaps(table, by, definition)
     basis = _gap_basis(table, by, _gap_details(table, by, definition))
@@ -115,7 +115,7 @@ def _gap_basis(table: LayerTable, by: str, details: dict[str, Any]) -> Basis:
 
 
 def fairness_gap_changes(
-    sides: tuple[Probes, Probes], *, subject: str, confidence: float, definition: tuple[str, str] = DEFINITION
+    sides: tuple[Probes, Probes], *, subject: Subject, confidence: float, definition: tuple[str, str] = DEFINITION
 ) -> Iterator[MetricValue]:
     """Candidate minus other of both fairness-gaps, jackknifed on the same folds; details: mean over layers of abs(change)."""
     first, second = sides[0].layers, sides[1].layers

@@ -27,7 +27,7 @@ from grmu_audit.metrics.white_box.similarity import (
     nearest_neighbours,
     nearest_prototype,
 )
-from grmu_audit.records import Group, MetricValue
+from grmu_audit.records import Group, MetricValue, Subject
 from grmu_audit.records.white_box import Probes
 
 RECOVERIES = ("KNN", "PROBE", "PROTO")
@@ -87,7 +87,7 @@ def _prototypes(f: Facts, features: Features) -> tuple[Mask, Ints]:
     return asked, nearest_prototype(features[shown], target[shown], features[asked])
 
 
-def recoveries(f: Facts, found: Mapping[str, tuple[Mask, Mask]], *, subject: str, confidence: float) -> Iterator[MetricValue]:
+def recoveries(f: Facts, found: Mapping[str, tuple[Mask, Mask]], *, subject: Subject, confidence: float) -> Iterator[MetricValue]:
     """``KNN``, ``PROBE``, ``PROTO``: share of the forget set whose label can be read out of the penultimate features.
 
     ``KNN``: majority of the 5 nearest retain samples.  ``PROBE``: a logistic regression fitted on validation features.
@@ -124,7 +124,9 @@ def _groups(f: Facts, rows: Mask) -> list[Group]:
     return [f.group(int(code)) for code in codes] if len(codes) > 1 else []
 
 
-def _share(f: Facts, name: str, rows: Mask, right: Mask, group: Group | None, *, subject: str, confidence: float) -> MetricValue:
+def _share(
+    f: Facts, name: str, rows: Mask, right: Mask, group: Group | None, *, subject: Subject, confidence: float
+) -> MetricValue:
     n = int(rows.sum())
     basis = Basis(n, smallest_group=group, subjects=f.subjects(rows))
     statistic = proportion(int(right[rows].sum()), n, design_effect(right[rows], f.subject_of(rows)), f.subjects(rows))
@@ -135,7 +137,7 @@ def recovery_changes(
     f: Facts,
     sides: tuple[Mapping[str, tuple[Mask, Mask]], Mapping[str, tuple[Mask, Mask]]],
     *,
-    subject: str,
+    subject: Subject,
     confidence: float,
 ) -> Iterator[MetricValue]:
     """Candidate minus other of every recovery, paired on the same forget samples."""
@@ -148,19 +150,19 @@ def recovery_changes(
 
 
 def distances(
-    f: Facts, probes: Probes, references: Mapping[str, tuple[Facts, Probes]], *, subject: str, confidence: float
+    f: Facts, probes: Probes, references: Mapping[str, tuple[Facts, Probes]], *, subject: Subject, confidence: float
 ) -> Iterator[MetricValue]:
     """``CKA``, ``ACTIVATION_DISTANCE``, ``JS`` between a model and a retrained one on the forget set.
 
     ``CKA``: unbiased linear CKA of penultimate features (see ``similarity.cka``), jackknifed over 20 folds of persons.
     ``ACTIVATION_DISTANCE``: mean Euclidean distance of the two softmax vectors, in [0, sqrt 2].  ``JS``: mean
-    Jensen-Shannon divergence in bits, in [0, 1].  The first reference is the yardstick; details hold every reference's value.
+    Jensen-Shannon divergence in bits, in [0, 1].  The value is against the first reference; details hold every reference's value.
     Undefined without forget samples or a reference.
 
     Args:
         f: facts of the model.
         probes: its measurements.
-        references: facts (rows in the same order) and measurements of the retrained models by name, the yardstick first.
+        references: facts (rows in the same order) and measurements of the retrained models by name, the primary ones first.
         subject: whose values these are.
         confidence: coverage of the intervals.
     """
@@ -219,7 +221,7 @@ def _cka(one: tuple[Facts, Probes], other: tuple[Facts, Probes], rows: Mask) -> 
     return jackknife(value, np.array(left_out), low=-1.0, high=1.0) if np.isfinite(value) else None
 
 
-def relearn(probes: Probes, n: int, *, subject: str, confidence: float) -> MetricValue:
+def relearn(probes: Probes, n: int, *, subject: Subject, confidence: float) -> MetricValue:
     """``RELEARN``: epochs of ordinary training until the forget set's mean cross-entropy is below 0.1 nats.
 
     Each epoch takes 500 random training samples, the forget set among them, at learning rate 0.01, over several seeds; the

@@ -10,11 +10,11 @@ from grmu_audit.intervals.proportions import proportion
 from grmu_audit.metrics.accuracy import paired
 from grmu_audit.metrics.checked_predictions import Facts, Ints, Mask, in_order
 from grmu_audit.metrics.outcome import Basis, defined, undefined
-from grmu_audit.records import Group, MetricValue
+from grmu_audit.records import Group, MetricValue, Subject
 from grmu_audit.records.white_box import ATTACKS, Probes
 
 
-def under_attack(f: Facts, probes: Probes, *, subject: str, confidence: float) -> Iterator[MetricValue]:
+def under_attack(f: Facts, probes: Probes, *, subject: Subject, confidence: float) -> Iterator[MetricValue]:
     """``FGSM@r``, ``PGD@r``, ``AA@r``: test accuracy under attack at L-infinity radius r, overall and per group.
 
     Formula: P(f(x') = y) with ``|x' - x|_inf <= r`` in pixels of [0, 1].  Range [0, 1].  The drop from clean accuracy on
@@ -32,7 +32,7 @@ def under_attack(f: Facts, probes: Probes, *, subject: str, confidence: float) -
             yield undefined(name, probes.missing[name], Basis(0), subject=subject, confidence=confidence)
 
 
-def _accuracies(f: Facts, name: str, answer: Ints, *, subject: str, confidence: float) -> Iterator[MetricValue]:
+def _accuracies(f: Facts, name: str, answer: Ints, *, subject: Subject, confidence: float) -> Iterator[MetricValue]:
     right = answer == f.predictions.target
     rows = f.test & (answer >= 0)
     yield _accuracy(f, name, right, rows, None, subject=subject, confidence=confidence)
@@ -43,7 +43,7 @@ def _accuracies(f: Facts, name: str, answer: Ints, *, subject: str, confidence: 
 
 
 def _accuracy(
-    f: Facts, name: str, right: Mask, rows: Mask, group: Group | None, *, subject: str, confidence: float
+    f: Facts, name: str, right: Mask, rows: Mask, group: Group | None, *, subject: Subject, confidence: float
 ) -> MetricValue:
     n = int(rows.sum())
     if not n:
@@ -57,7 +57,7 @@ def _accuracy(
     return defined(name, statistic, basis, subject=subject, confidence=confidence, group=group)
 
 
-def under_attack_changes(f: Facts, sides: tuple[Probes, Probes], *, subject: str, confidence: float) -> Iterator[MetricValue]:
+def under_attack_changes(f: Facts, sides: tuple[Probes, Probes], *, subject: Subject, confidence: float) -> Iterator[MetricValue]:
     """Candidate minus other of every accuracy under attack, paired on the same test samples, overall."""
     orders = [in_order(f.predictions.ids, side) for side in sides]
     for name in ATTACKS:

@@ -20,7 +20,7 @@ _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 @dataclass(frozen=True)
 class Panel:
-    """A rectangle of a drawing with its two scales."""
+    """A rectangle of a drawing with its two scales and its words."""
 
     top: float
     """Upper edge of the plot."""
@@ -36,6 +36,10 @@ class Panel:
     """Left edge of the plot, right of the words of its vertical axis."""
     right: float = svg.WIDTH - 10.0
     """Right edge of the plot."""
+    title: str = ""
+    """Words above."""
+    x_label: str = ""
+    """Words of its horizontal axis, below."""
 
     def x(self, value: float) -> float:
         """Place of a value, kept inside."""
@@ -49,7 +53,7 @@ class Panel:
         return self.top + self.height * (1 - _inside((value - low) / (high - low)))
 
 
-def frame(axes: Axes, panel: Panel, x_ticks: Ticks, y_ticks: Ticks, *, title: str = "", x_label: str = "") -> None:
+def frame(axes: Axes, panel: Panel, x_ticks: Ticks, y_ticks: Ticks) -> None:
     """Grid lines with their words, the panel's title above and the words of its horizontal axis below."""
     bottom = panel.top + panel.height
     for value, words in y_ticks:
@@ -61,10 +65,10 @@ def frame(axes: Axes, panel: Panel, x_ticks: Ticks, y_ticks: Ticks, *, title: st
         axes.plot([x, x], [bottom, bottom + 4], color=MUTED, lw=1, zorder=0)
         align = "right" if x > panel.right - 12 else "center"
         axes.text(x if align == "center" else panel.right, bottom + 15, words, color=MUTED, ha=align, size=svg.SMALL)
-    if title:
-        axes.text(0, panel.top - 10, svg.shorten(title, 44), color=INK, weight="bold")
-    if x_label:
-        axes.text((panel.left + panel.right) / 2, bottom + 30, x_label, color=MUTED, ha="center", size=svg.SMALL)
+    if panel.title:
+        axes.text(0, panel.top - 10, svg.shorten(panel.title, 44), color=INK, weight="bold")
+    if panel.x_label:
+        axes.text((panel.left + panel.right) / 2, bottom + 30, panel.x_label, color=MUTED, ha="center", size=svg.SMALL)
 
 
 def line(axes: Axes, panel: Panel, points: Sequence[tuple[float, float]], series: Series, *, marks: bool = False) -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from grmu_audit.records import SUPPRESSED_BELOW
 from grmu_audit.report.charts import svg
 from grmu_audit.report.charts.axes import Panel, Ticks, decades, even, frame, line, mark
-from grmu_audit.report.charts.svg import Drawing
+from grmu_audit.report.charts.svg import Caption, Drawing, make_drawing
 from grmu_audit.report.content import curve_data
 from grmu_audit.report.content.curve_data import logged_words
 from grmu_audit.report.content.lookup import Lookup
-from grmu_audit.report.content.series import DOTTED, INK, LINE, MUTED, Series, compared, parts, strokes
-from grmu_audit.report.wording import numbers
-from grmu_audit.report.wording.names import name
+from grmu_audit.report.content.series import DOTTED, INK, LINE, MUTED, Series, split_series, strokes, version_series
+from grmu_audit.report.wording.names import safe_name
 from grmu_audit.report.wording.strings import Strings
 
 if TYPE_CHECKING:
@@ -29,42 +29,41 @@ _LOWEST_RATE = 0.001
 def draw_losses(found: Lookup, strings: Strings) -> Drawing | None:
     """Share of retain, unseen and forget samples with a loss up to a value, one panel a version."""
     held = curve_data.losses(found)
-    versions = compared(found, strings, held)
+    versions = version_series(found, strings, held)
     if not versions:
         return None
     edges = [edge for version in versions for edge in held[version.name].edges]
     low, high = min(edges), max(edges)
-    shown = [part for part in parts(strings) if any(part.name in held[version.name].shares for version in versions)]
+    shown = [part for part in split_series(strings) if any(part.name in held[version.name].shares for version in versions)]
     step = 150.0
 
     def paint(axes: Axes) -> None:
         """All marks of the drawing."""
         for index, version in enumerate(versions):
-            panel = Panel(26 + step * index, 92, (low, high), (0.0, 1.0), log=True)
-            last = index == len(versions) - 1
-            label = strings.text("charts.losses.axis") if last else ""
-            frame(axes, panel, decades(low, high), _PER_CENT[::2], title=version.label, x_label=label)
+            label = strings.text("charts.losses.axis") if index == len(versions) - 1 else ""
+            panel = Panel(26 + step * index, 92, (low, high), (0.0, 1.0), log=True, title=version.label, x_label=label)
+            frame(axes, panel, decades(low, high), _PER_CENT[::2])
             item = held[version.name]
             for part in shown:
                 if part.name in item.shares:
                     line(axes, panel, list(zip(item.edges, item.shares[part.name], strict=True)), part)
 
-    return _drawing("losses", step * len(versions) + 8, paint, strings, strokes(shown))
+    return make_drawing("chart-losses", step * len(versions) + 8, paint, _caption("losses", strings), strokes(shown))
 
 
 def draw_roc(found: Lookup, strings: Strings) -> Drawing | None:
     """True-positive against false-positive rate of the attack on a logarithmic axis, with its operating points."""
     held = curve_data.rocs(found)
-    versions = compared(found, strings, held)
+    versions = version_series(found, strings, held)
     if not versions:
         return None
-    panel = Panel(18, 220, (_LOWEST_RATE, 1.0), (0.0, 1.0), log=True)
+    panel = Panel(18, 220, (_LOWEST_RATE, 1.0), (0.0, 1.0), log=True, x_label=strings.text("charts.roc.axis"))
     chance = Series("chance", strings.text("charts.roc.chance"), "chance", MUTED, "o", DOTTED)
 
     def paint(axes: Axes) -> None:
         """All marks of the drawing."""
         ticks = [(rate, f"{100 * rate:g} %") for rate, _ in decades(_LOWEST_RATE, 1.0)]
-        frame(axes, panel, ticks, _PER_CENT, x_label=strings.text("charts.roc.axis"))
+        frame(axes, panel, ticks, _PER_CENT)
         grid = [10 ** (-3 + 3 * i / 40) for i in range(41)]
         xs, ys = [panel.x(x) for x in grid], [panel.y(x) for x in grid]
         axes.plot(xs, ys, color=MUTED, lw=1, linestyle=(0, (2, 3)), zorder=1)
@@ -73,13 +72,14 @@ def draw_roc(found: Lookup, strings: Strings) -> Drawing | None:
             line(axes, panel, points, version)
             mark(axes, panel, [(x, y) for x, y, _ in held[version.name].operating if y is not None], version)
 
-    return _drawing("roc", 282, paint, strings, (*strokes(versions), ("chance stroke", chance.label)))
+    legend = (*strokes(versions), ("chance stroke", chance.label))
+    return make_drawing("chart-roc", 282, paint, _caption("roc", strings), legend)
 
 
 def draw_training(found: Lookup, strings: Strings) -> Drawing | None:
     """What each epoch logged, one panel a number, one line a version."""
     held = curve_data.epochs(found)
-    versions = compared(found, strings, held)
+    versions = version_series(found, strings, held)
     logged = list(dict.fromkeys(key for version in reversed(versions) for key in held[version.name]))[:MOST_PANELS]
     if not logged:
         return None
@@ -93,56 +93,50 @@ def draw_training(found: Lookup, strings: Strings) -> Drawing | None:
             values = [value for points in lines.values() for _, value in points]
             ticks = even(min(values), max(values), 2)
             ticks = ticks if len(ticks) > 1 else [ticks[0], ticks[0] + 1]
-            panel = Panel(26 + step * index, 62, (1, max(last, 2)), (ticks[0], ticks[-1]))
-            x_ticks = [(epoch, f"{epoch:g}") for epoch in even(1, last, 4) if 1 < epoch <= last and epoch == int(epoch)]
             label = strings.text("charts.training.axis") if index == len(logged) - 1 else ""
-            frame(
-                axes,
-                panel,
-                [(1, "1"), *x_ticks],
-                [(tick, f"{tick:.4g}") for tick in ticks],
-                title=logged_words(key, strings),
-                x_label=label,
-            )
+            scales = (1, max(last, 2)), (ticks[0], ticks[-1])
+            panel = Panel(26 + step * index, 62, *scales, title=logged_words(key, strings), x_label=label)
+            x_ticks = [(epoch, f"{epoch:g}") for epoch in even(1, last, 4) if 1 < epoch <= last and epoch == int(epoch)]
+            frame(axes, panel, [(1, "1"), *x_ticks], [(tick, f"{tick:.4g}") for tick in ticks])
             for version, points in lines.items():
                 line(axes, panel, points, version)
 
-    return _drawing("training", step * len(logged) + 12, paint, strings, strokes(versions))
+    return make_drawing("chart-training", step * len(logged) + 12, paint, _caption("training", strings), strokes(versions))
 
 
 def draw_layers(found: Lookup, strings: Strings) -> Drawing | None:
     """Fairness-gap of each layer, from the input down to the output."""
     held = curve_data.layers(found)
-    versions = compared(found, strings, held)
+    versions = version_series(found, strings, held)
     names = list(dict.fromkeys(layer for version in reversed(versions) for layer in held[version.name]))
     if not names:
         return None
     shown, step, top = names[:MOST_LAYERS], 26.0, 26.0
     ticks = even(0.0, max(max(held[version.name].values()) for version in versions) or 1.0, 4)
     height = step * len(shown)
-    panel = Panel(top, height, (0.0, ticks[-1]), (0.0, 1.0), left=112)
+    panel = Panel(top, height, (0.0, ticks[-1]), (0.0, 1.0), left=112, x_label=strings.text("charts.layers.axis"))
 
     def paint(axes: Axes) -> None:
         """All marks of the drawing."""
-        frame(axes, panel, [(tick, f"{tick:.4g}") for tick in ticks], [], x_label=strings.text("charts.layers.axis"))
+        frame(axes, panel, [(tick, f"{tick:.4g}") for tick in ticks], [])
         for index, layer in enumerate(shown):
             y = 1 - (index + 0.5) / len(shown)
             axes.plot([panel.left, panel.right], [panel.y(y)] * 2, color=LINE, lw=1, zorder=0)
-            axes.text(0, panel.y(y) + 4, svg.shorten(name(layer), 16), color=INK, size=svg.SMALL)
+            axes.text(0, panel.y(y) + 4, svg.shorten(safe_name(layer), 16), color=INK, size=svg.SMALL)
             for version in versions:
                 if layer in held[version.name]:
                     mark(axes, panel, [(held[version.name][layer], y)], version)
 
     more = " " + strings.text("charts.layers.more", shown=len(shown), count=len(names)) if len(shown) < len(names) else ""
     legend = tuple((version.kind, version.label) for version in versions)
-    return _drawing("layers", top + height + 40, paint, strings, legend, more)
+    return make_drawing("chart-layers", top + height + 40, paint, _caption("layers", strings, more), legend)
 
 
 def draw_radius(found: Lookup, strings: Strings) -> Drawing | None:
     """Accuracy under attack by radius, one panel an attack."""
     held = curve_data.radii(found)
     subjects = {subject for attack in held.values() for subject in attack}
-    versions = compared(found, strings, subjects)
+    versions = version_series(found, strings, subjects)
     if not versions:
         return None
     step = 150.0
@@ -151,21 +145,17 @@ def draw_radius(found: Lookup, strings: Strings) -> Drawing | None:
     def paint(axes: Axes) -> None:
         """All marks of the drawing."""
         for index, (attack, lines) in enumerate(sorted(held.items())):
-            panel = Panel(26 + step * index, 92, (0.0, largest), (0.0, 1.0))
-            ticks = [(tick, f"{tick:.4g}") for tick in even(0.0, largest, 4) if tick <= largest]
             label = strings.text("charts.radius.axis") if index == len(held) - 1 else ""
-            frame(axes, panel, ticks, _PER_CENT[::2], title=attack, x_label=label)
+            panel = Panel(26 + step * index, 92, (0.0, largest), (0.0, 1.0), title=attack, x_label=label)
+            ticks = [(tick, f"{tick:.4g}") for tick in even(0.0, largest, 4) if tick <= largest]
+            frame(axes, panel, ticks, _PER_CENT[::2])
             for version in versions:
                 if version.name in lines:
                     line(axes, panel, lines[version.name], version, marks=True)
 
-    return _drawing("radius", step * len(held) + 8, paint, strings, strokes(versions))
+    return make_drawing("chart-radius", step * len(held) + 8, paint, _caption("radius", strings), strokes(versions))
 
 
-def _drawing(
-    key: str, height: float, paint: svg.Paint, strings: Strings, legend: tuple[tuple[str, str], ...], more: str = ""
-) -> Drawing:
-    title = strings.text(f"charts.{key}.title")
-    description = strings.text(f"charts.{key}.description", k=numbers.K_ANONYMITY) + more
-    identity = f"chart-{key}"
-    return Drawing(identity, title, description, svg.draw(identity, height, paint, title=title, description=description), legend)
+def _caption(key: str, strings: Strings, more: str = "") -> Caption:
+    description = strings.text(f"charts.{key}.description", k=SUPPRESSED_BELOW) + more
+    return Caption(strings.text(f"charts.{key}.title"), description)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from grmu_audit.records import Group, GroupCount, MetricValue
+from grmu_audit.metrics.catalog.wording import REPORT_STYLE, confidence_text
+from grmu_audit.records import CANDIDATE, Group, GroupCount, MetricValue
 from grmu_audit.report.charts import svg
-from grmu_audit.report.charts.svg import Drawing
-from grmu_audit.report.content.lookup import CANDIDATE, Lookup
-from grmu_audit.report.content.series import AFTER, BEFORE, INK, LINE, MUTED, SURFACE, compared
-from grmu_audit.report.content.tables import group_shift, protected
+from grmu_audit.report.charts.svg import Caption, Drawing, make_drawing
+from grmu_audit.report.content.lookup import Lookup
+from grmu_audit.report.content.series import AFTER, BEFORE, INK, LINE, MUTED, SURFACE, version_series
+from grmu_audit.report.content.tables import group_shift, suppressed_cells
 from grmu_audit.report.wording import numbers
-from grmu_audit.report.wording.names import name
+from grmu_audit.report.wording.names import safe_name
 from grmu_audit.report.wording.strings import Strings
 
 if TYPE_CHECKING:
@@ -27,12 +28,12 @@ def draw_groups(found: Lookup, strings: Strings) -> Drawing | None:
     groups = _lowest(found, [group for group in found.groups if _shown(found.value("accuracy", CANDIDATE, group))])
     if not groups:
         return None
-    known = {value.subject for value in found.audit.metrics if value.name == "accuracy"}
-    series = compared(found, strings, known)
+    known = {str(value.subject): value.subject for value in found.audit.metrics if value.name == "accuracy"}
+    series = version_series(found, strings, known)
     lane, top = 11.0, 30.0
     step = 24 + lane * len(series) + 6
     height = top + step * len(groups)
-    rows = [(found.group_name(group), [found.value("accuracy", one.name, group) for one in series]) for group in groups]
+    rows = [(found.group_name(group), [found.value("accuracy", known[one.name], group) for one in series]) for group in groups]
 
     scale = _accuracy_scale([value for _, values in rows for value in values])
 
@@ -45,14 +46,13 @@ def draw_groups(found: Lookup, strings: Strings) -> Drawing | None:
             for at, (value, one) in enumerate(zip(values, series, strict=True)):
                 _interval_mark(axes, base + 10 + lane * at, value, (one.colour, one.marker), scale)
 
-    title, words = strings.text("charts.groups.title"), numbers.confidence(_confidence(rows))
+    title, words = strings.text("charts.groups.title"), confidence_text(_confidence(rows))
     shown = ", ".join(one.label for one in series)
     description = strings.text("charts.groups.description", count=len(groups), series=shown, confidence=words)
     if len(groups) < len(found.groups):
         description += " " + strings.text("charts.lowest", shown=len(groups), count=len(found.groups))
-    drawn = svg.draw("chart-groups", height, paint, title=title, description=description)
     legend = tuple((one.kind, one.label) for one in series)
-    return Drawing("chart-groups", title, description, drawn, legend)
+    return make_drawing("chart-groups", height, paint, Caption(title, description), legend)
 
 
 def draw_composition(found: Lookup, strings: Strings) -> Drawing | None:
@@ -77,9 +77,8 @@ def draw_composition(found: Lookup, strings: Strings) -> Drawing | None:
     title, description = strings.text("charts.composition.title"), strings.text("charts.composition.description")
     if len(rows) < len(counts):
         description += " " + strings.text("charts.largest", shown=len(rows), count=len(counts))
-    drawn = svg.draw("chart-composition", height, paint, title=title, description=description)
     legend = (("before bar", strings.text("charts.training_set")), ("after bar", strings.text("charts.forget_set")))
-    return Drawing("chart-composition", title, description, drawn, legend)
+    return make_drawing("chart-composition", height, paint, Caption(title, description), legend)
 
 
 def draw_shift(found: Lookup, strings: Strings) -> Drawing | None:
@@ -106,9 +105,8 @@ def draw_shift(found: Lookup, strings: Strings) -> Drawing | None:
     title, description = strings.text("charts.shift.title"), strings.text("charts.shift.description")
     if len(rows) < len(known):
         description += " " + strings.text("charts.largest", shown=len(rows), count=len(known))
-    drawn = svg.draw("chart-shift", height, paint, title=title, description=description)
     legend = (("before bar", strings.text("columns.share_before")), ("after bar", strings.text("columns.share_after")))
-    return Drawing("chart-shift", title, description, drawn, legend)
+    return make_drawing("chart-shift", height, paint, Caption(title, description), legend)
 
 
 def _lowest(found: Lookup, groups: list[Group]) -> list[Group]:
@@ -122,7 +120,7 @@ def _lowest(found: Lookup, groups: list[Group]) -> list[Group]:
 
 
 def _shown(value: MetricValue | None) -> bool:
-    return value is not None and value.value is not None and not numbers.hidden(value)
+    return value is not None and value.value is not None and not numbers.is_suppressed(value)
 
 
 def _confidence(rows: Sequence[tuple[str, list[MetricValue | None]]]) -> float:
@@ -163,7 +161,10 @@ def _interval_mark(axes: Axes, y: float, value: MetricValue | None, look: tuple[
 def _shares(counts: Sequence[int]) -> list[float | None]:
     """Share of each cell in its column; None where it must not be shown."""
     total = sum(counts)
-    return [None if secret else count / total if total else 0.0 for count, secret in zip(counts, protected(counts), strict=True)]
+    return [
+        None if secret else count / total if total else 0.0
+        for count, secret in zip(counts, suppressed_cells(counts), strict=True)
+    ]
 
 
 def _bar(axes: Axes, y: float, share: float | None, colour: str, strings: Strings) -> None:
@@ -173,7 +174,7 @@ def _bar(axes: Axes, y: float, share: float | None, colour: str, strings: String
         return
     width = max(room * share, 1.5)
     axes.barh([y], [width], height=10, color=colour)
-    axes.text(width + 6, y + 4, numbers.percent(share), color=INK, size=svg.SMALL)
+    axes.text(width + 6, y + 4, REPORT_STYLE.percent(share), color=INK, size=svg.SMALL)
 
 
 MOST_MIX_GROUPS = 60
@@ -187,7 +188,7 @@ _STYLE = (
 
 
 def group_mix_svg(groups: Sequence[GroupCount], title: str) -> str:
-    """Share of each group in the training set, in what stays, and the REWEIGHT weight that gives it its old share.
+    """Share of each group in the training set, in the retain set, and the REWEIGHT weight that gives it its old share.
 
     Args:
         groups: group table; without a forget set the two bars are equal and only one is drawn.
@@ -199,17 +200,17 @@ def group_mix_svg(groups: Sequence[GroupCount], title: str) -> str:
     step, top = (44.0, 44.0) if forgetting else (32.0, 44.0)
     more = f" ({len(groups) - len(shown)} more groups)" if len(shown) < len(groups) else ""
     described = f"Share of each of {len(shown)} groups in {train} training samples" + (
-        f" and in the {retain} that stay, with REWEIGHT weights." if forgetting else "."
+        f" and in the {retain} of the retain set, with REWEIGHT weights." if forgetting else "."
     )
 
     def paint(axes: Axes) -> None:
         """All marks of the drawing."""
-        axes.text(0, 14, svg.shorten(name(title) + more, 52), color=INK, weight="bold")
-        legend = "grey: training set, orange: what stays, right: REWEIGHT weight" if forgetting else "share of the training set"
+        axes.text(0, 14, svg.shorten(safe_name(title) + more, 52), color=INK, weight="bold")
+        legend = "grey: training set, orange: retain set, right: REWEIGHT weight" if forgetting else "share of the training set"
         axes.text(0, 29, legend, color=MUTED, size=svg.SMALL)
         for index, row in enumerate(shown):
             base = top + step * index + 12
-            axes.text(0, base, svg.shorten(name(row.name), 46), color=INK, size=svg.SMALL)
+            axes.text(0, base, svg.shorten(safe_name(row.name), 46), color=INK, size=svg.SMALL)
             if forgetting:
                 weight = f"× {row.train / row.retain:.2f}" if row.retain else "none left" if row.train else "no samples"
                 axes.text(svg.WIDTH, base, weight, color=INK, ha="right", size=svg.SMALL)
@@ -217,7 +218,7 @@ def group_mix_svg(groups: Sequence[GroupCount], title: str) -> str:
             if forgetting:
                 _mix_bar(axes, base + 20, row.retain / retain if retain else 0.0, AFTER)
 
-    drawn = svg.draw("group-mix", top + step * len(shown) + 8, paint, title=name(title), description=described)
+    drawn = svg.draw("group-mix", top + step * len(shown) + 8, paint, title=safe_name(title), description=described)
     end = drawn.index("</desc>") + len("</desc>")
     return drawn[:end] + _STYLE + drawn[end:] + "\n"
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from grmu_audit.records import RuleOutcome
+from grmu_audit.metrics.catalog.wording import REPORT_STYLE
+from grmu_audit.records import RuleOutcome, suppressed
 from grmu_audit.report.charts import svg
-from grmu_audit.report.charts.svg import Drawing
+from grmu_audit.report.charts.svg import Caption, Drawing, make_drawing
 from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.content.rules import state_of, worst_first
 from grmu_audit.report.content.series import ALLOWED, BREACH, INK, LINE, MUTED, PASS, SURFACE, UNDECIDED
-from grmu_audit.report.wording import numbers
-from grmu_audit.report.wording.names import metric_words, name
+from grmu_audit.report.wording.names import metric_words, safe_name
 from grmu_audit.report.wording.strings import Strings
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ _STEP, _TOP = 64.0, 4.0
 
 
 @dataclass(frozen=True)
-class Bullet:
+class RuleRange:
     """One row in numbers."""
 
     label: str
@@ -52,7 +52,7 @@ class Bullet:
 def draw_rules(found: Lookup, strings: Strings) -> Drawing | None:
     """Policy bullets of the rules that applied, worst first; None without a verdict."""
     rules = found.audit.verdict.rules if found.audit.verdict else ()
-    rows = [bullet(rule, strings) for rule in worst_first(rules) if rule.applied and rule.bound]
+    rows = [rule_range(rule, strings) for rule in worst_first(rules) if rule.applied and rule.bound]
     if not rows:
         return None
     height = _TOP + _STEP * len(rows)
@@ -62,22 +62,21 @@ def draw_rules(found: Lookup, strings: Strings) -> Drawing | None:
             _paint(axes, _TOP + _STEP * index + 14, row)
 
     title, description = strings.text("charts.rules.title"), strings.text("charts.rules.description")
-    drawn = svg.draw("chart-rules", height, paint, title=title, description=description)
     legend = (("allowed bar", strings.text("charts.allowed")), ("line", strings.text("charts.interval")))
-    return Drawing("chart-rules", title, description, drawn, legend)
+    return make_drawing("chart-rules", height, paint, Caption(title, description), legend)
 
 
-def bullet(rule: RuleOutcome, strings: Strings) -> Bullet:
+def rule_range(rule: RuleOutcome, strings: Strings) -> RuleRange:
     """One rule as numbers for its row."""
-    small = rule.n is not None and numbers.suppressed(rule.n)
+    small = rule.n is not None and suppressed(rule.n)
     observed, interval = (None, None) if small else (rule.observed, rule.interval)
     unit, change = metric_words(rule.metric).unit, rule.compare != "absolute"
     allowed = allowed_range(rule.bound)
     finite = [edge for edge in allowed if abs(edge) != float("inf")]
-    edges = tuple((edge, numbers.number(edge, unit, signed=change)) for edge in finite)
-    words = strings.text("charts.no_value") if observed is None else numbers.number(observed, unit, signed=change)
+    edges = tuple((edge, REPORT_STYLE.number(edge, unit, signed=change)) for edge in finite)
+    words = strings.text("charts.no_value") if observed is None else REPORT_STYLE.number(observed, unit, signed=change)
     points = [*finite, *(interval or ()), *([] if observed is None else [observed])]
-    return Bullet(name(rule.id), words, state_of(rule), observed, interval, allowed, edges, _scale(points, change))
+    return RuleRange(safe_name(rule.id), words, state_of(rule), observed, interval, allowed, edges, _scale(points, change))
 
 
 def allowed_range(bound: dict[str, float | list[float]]) -> tuple[float, float]:
@@ -107,7 +106,7 @@ def _scale(points: list[float], change: bool) -> tuple[float, float]:
     return (low - room if change or low < 0 else 0.0), high + room
 
 
-def _paint(axes: Axes, base: float, row: Bullet) -> None:
+def _paint(axes: Axes, base: float, row: RuleRange) -> None:
     left, right = 6.0, svg.WIDTH - 6.0
     low, high = row.scale
 

@@ -72,6 +72,22 @@ class Drawing:
     """Style name and words of each series."""
 
 
+@dataclass(frozen=True)
+class Caption:
+    """Words of a drawing, in the page and as its text alternative."""
+
+    title: str
+    """Heading."""
+    description: str
+    """What is to be seen."""
+
+
+def make_drawing(identity: str, height: float, paint: Paint, caption: Caption, legend: tuple[tuple[str, str], ...]) -> Drawing:
+    """A drawing with its words; see ``draw``."""
+    drawn = draw(identity, height, paint, title=caption.title, description=caption.description)
+    return Drawing(identity, caption.title, caption.description, drawn, legend)
+
+
 def draw(identity: str, height: float, paint: Paint, *, title: str, description: str) -> str:
     """One drawing as an ``<svg>`` element.
 
@@ -99,7 +115,7 @@ def draw(identity: str, height: float, paint: Paint, *, title: str, description:
 
 
 def shorten(label: str, limit: int = 40) -> str:
-    """A label that fits; the table twin has the whole.
+    """A label that fits; the table of the same numbers has the whole.
 
     >>> shorten("abcdef", 4)
     'abc…'

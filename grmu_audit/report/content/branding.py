@@ -21,7 +21,7 @@ from typing import Any
 
 from grmu_audit.errors import InputError
 from grmu_audit.report.content.view_model import Branding
-from grmu_audit.report.wording.names import MAX_SENTENCE, clean, name
+from grmu_audit.report.wording.names import MAX_SENTENCE, safe_name, safe_sentence
 
 LARGEST_LOGO = 100_000
 """Largest logo in bytes; a report stays under 500 KB."""
@@ -51,9 +51,9 @@ def load_branding(path: Path) -> Branding:
     if not isinstance(colours, dict):
         raise InputError(f"{path}: 'colours' holds {type(colours).__name__} instead of a mapping of colours")
     return Branding(
-        organisation=name(tree.get("organisation") or ""),
+        organisation=safe_name(tree.get("organisation") or ""),
         logo=_logo(path.parent / str(tree["logo"])) if tree.get("logo") else "",
-        footer=clean(tree.get("footer") or "", MAX_SENTENCE),
+        footer=safe_sentence(tree.get("footer") or "", MAX_SENTENCE),
         style=_style(path, colours),
     )
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
+from grmu_audit.metrics.catalog.wording import REPORT_STYLE
 from grmu_audit.report.content.lookup import Lookup
-from grmu_audit.report.content.series import compared, parts
+from grmu_audit.report.content.series import split_series, version_series
 from grmu_audit.report.content.view_model import Column, Table
-from grmu_audit.report.wording import numbers
-from grmu_audit.report.wording.names import name
+from grmu_audit.report.wording.names import safe_name
 from grmu_audit.report.wording.strings import Strings
 
 Points = list[tuple[float, float]]
@@ -98,13 +98,11 @@ def radii(found: Lookup) -> dict[str, dict[str, Points]]:
     result: dict[str, dict[str, Points]] = {}
     for value in found.audit.metrics:
         match = _RADIUS.match(value.name)
-        if match and value.group is None and value.value is not None and not value.subject.startswith("candidate-"):
-            points = result.setdefault(match[1], {}).setdefault(value.subject, [])
+        if match and value.group is None and value.value is not None and not value.subject.change:
+            clean = found.value("TA", value.subject)
+            start = [(0.0, clean.value)] if clean is not None and clean.value is not None else []
+            points = result.setdefault(match[1], {}).setdefault(str(value.subject), start)
             points.append((float(match[2]), value.value))
-    for subjects in result.values():
-        for subject, points in subjects.items():
-            clean = found.value("TA", subject)
-            points += [(0.0, clean.value)] if clean is not None and clean.value is not None else []
             points.sort()
     return result
 
@@ -116,13 +114,13 @@ def layers(found: Lookup) -> dict[str, dict[str, float]]:
     """
     result: dict[str, dict[str, float]] = {}
     for value in found.audit.metrics:
-        if value.group is not None or value.subject.startswith("candidate-"):
+        if value.group is not None or value.subject.change:
             continue
         if value.name == "FAIRNESS_GAP":
             cells = {str(name): _number(gap) for name, gap in _mapping(value.details.get("layers")).items()}
-            result.setdefault(value.subject, {}).update({name: gap for name, gap in cells.items() if gap is not None})
+            result.setdefault(str(value.subject), {}).update({name: gap for name, gap in cells.items() if gap is not None})
         elif value.name.startswith(_LAYER) and value.value is not None:
-            result.setdefault(value.subject, {})[value.name.removeprefix(_LAYER)] = value.value
+            result.setdefault(str(value.subject), {})[value.name.removeprefix(_LAYER)] = value.value
     return {subject: cells for subject, cells in result.items() if cells}
 
 
@@ -153,7 +151,7 @@ def _numbers(value: object) -> list[float]:
 
 def logged_words(key: str, strings: Strings) -> str:
     """A logged number in words."""
-    return strings.get(f"charts.training.logged.{key}", "") or name(key.replace("_", " "))
+    return strings.get(f"charts.training.logged.{key}", "") or safe_name(key.replace("_", " "))
 
 
 MOST_EPOCHS = 12
@@ -164,32 +162,37 @@ _NONE = "–"
 def losses_table(found: Lookup, strings: Strings) -> Table:
     """Share of retain, unseen and forget samples with a loss up to each edge."""
     held, rows = losses(found), []
-    for version in compared(found, strings, held):
+    for version in version_series(found, strings, held):
         item = held[version.name]
         for index, edge in enumerate(item.edges[1:], start=1):
-            cells = [item.shares[part.name][index] if part.name in item.shares else None for part in parts(strings)]
-            rows.append([version.label, f"{edge:.3g}", *(_NONE if cell is None else numbers.percent(cell) for cell in cells)])
-    titles = [strings.text("columns.version"), strings.text("columns.loss_up_to"), *(part.label for part in parts(strings))]
+            cells = [item.shares[part.name][index] if part.name in item.shares else None for part in split_series(strings)]
+            shown = [_NONE if cell is None else REPORT_STYLE.percent(cell) for cell in cells]
+            rows.append([version.label, f"{edge:.3g}", *shown])
+    titles = [
+        strings.text("columns.version"),
+        strings.text("columns.loss_up_to"),
+        *(part.label for part in split_series(strings)),
+    ]
     return _table("losses", titles, rows, strings)
 
 
 def roc_table(found: Lookup, strings: Strings) -> Table:
     """Operating points and points of the curve of each version."""
     held, rows = rocs(found), []
-    for version in compared(found, strings, held):
+    for version in version_series(found, strings, held):
         curve = held[version.name]
         for rate, true, why in curve.operating:
-            cell = numbers.percent(true) if true is not None else f"{_NONE} ({name(why)})"
-            rows.append([version.label, strings.text("charts.roc.operating"), numbers.percent(rate), cell])
+            cell = REPORT_STYLE.percent(true) if true is not None else f"{_NONE} ({safe_name(why)})"
+            rows.append([version.label, strings.text("charts.roc.operating"), REPORT_STYLE.percent(rate), cell])
         for rate, true in curve.points[1:]:
-            rows.append([version.label, strings.text("charts.roc.point"), numbers.percent(rate), numbers.percent(true)])
+            rows.append([version.label, strings.text("charts.roc.point"), REPORT_STYLE.percent(rate), REPORT_STYLE.percent(true)])
     return _table("roc", [strings.text(f"columns.{key}") for key in ("version", "kind", "false_alarms", "found")], rows, strings)
 
 
 def training_table(found: Lookup, strings: Strings) -> Table:
     """What each epoch logged."""
     held, rows = epochs(found), []
-    versions = compared(found, strings, held)
+    versions = version_series(found, strings, held)
     logged = list(dict.fromkeys(key for version in reversed(versions) for key in held[version.name]))
     for version in versions:
         lines = {key: dict(points) for key, points in held[version.name].items()}
@@ -204,24 +207,24 @@ def training_table(found: Lookup, strings: Strings) -> Table:
 def layers_table(found: Lookup, strings: Strings) -> Table:
     """Fairness-gap of each layer."""
     held = layers(found)
-    versions = compared(found, strings, held)
+    versions = version_series(found, strings, held)
     names = list(dict.fromkeys(layer for version in reversed(versions) for layer in held[version.name]))
     rows = []
     for layer in names:
         cells = [held[version.name].get(layer) for version in versions]
-        rows.append([name(layer), *(_NONE if cell is None else f"{cell:.4g}" for cell in cells)])
+        rows.append([safe_name(layer), *(_NONE if cell is None else f"{cell:.4g}" for cell in cells)])
     return _table("layers", [strings.text("columns.layer"), *(version.label for version in versions)], rows, strings, 1)
 
 
 def radius_table(found: Lookup, strings: Strings) -> Table:
     """Accuracy under each attack at each radius."""
     held = radii(found)
-    versions = compared(found, strings, {subject for attack in held.values() for subject in attack})
+    versions = version_series(found, strings, {subject for attack in held.values() for subject in attack})
     rows = []
     for attack, lines in sorted(held.items()):
         for radius in sorted({x for points in lines.values() for x, _ in points}):
             cells = [dict(lines.get(version.name, [])).get(radius) for version in versions]
-            shown = [_NONE if cell is None else numbers.percent(cell) for cell in cells]
+            shown = [_NONE if cell is None else REPORT_STYLE.percent(cell) for cell in cells]
             rows.append([attack, f"{radius:.4g}", *shown])
     titles = [strings.text("columns.attack"), strings.text("columns.radius"), *(version.label for version in versions)]
     return _table("radius", titles, rows, strings)

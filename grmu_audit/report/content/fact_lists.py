@@ -7,20 +7,20 @@ from typing import Any
 
 from grmu_audit.records import ModelRef
 from grmu_audit.report.content.view_model import Block, Card, Fact
-from grmu_audit.report.wording.names import clean, name
-from grmu_audit.report.wording.numbers import plain
+from grmu_audit.report.wording.names import safe_name, safe_sentence
+from grmu_audit.report.wording.numbers import value_text
 from grmu_audit.report.wording.strings import Strings
 
 _CODE_ENDINGS = ("sha256", "digest", "_id", "data_manifest", "report_id")
 _SECRET = frozenset({"ids", "id", "key", "hmac_key", "token", "password", "subjects"})
 
 
-def fact(label: str, value: object, kind: str = "text") -> Fact:
+def make_fact(label: str, value: object, kind: str = "text") -> Fact:
     """One fact, cleaned."""
-    return Fact(label=name(label), value=clean(plain(value)), kind=kind)
+    return Fact(label=safe_name(label), value=safe_sentence(value_text(value)), kind=kind)
 
 
-def kind_of(key: str) -> str:
+def fact_kind(key: str) -> str:
     """``code`` for digests and identifiers, else ``text``."""
     return "code" if key.endswith(_CODE_ENDINGS) else "text"
 
@@ -35,7 +35,7 @@ def sentence_case(key: str) -> str:
     return words[:1].upper() + words[1:]
 
 
-class Recorder:
+class FactList:
     """Collects the facts of one block and the labels of what is missing."""
 
     def __init__(self, strings: Strings) -> None:
@@ -49,7 +49,7 @@ class Recorder:
         if value is None or value == "" or value == () or value == [] or value == {}:
             self.missing.append(label)
         else:
-            self.facts.append(fact(label, value, kind_of(key)))
+            self.facts.append(make_fact(label, value, fact_kind(key)))
 
     def add_from(self, source: Mapping[str, Any], keys: Iterable[str]) -> None:
         """Several fields out of a mapping."""
@@ -62,7 +62,7 @@ class Recorder:
         for key, value in source.items():
             if key not in skip and value not in (None, ""):
                 label = self.strings.get(f"fields.{key}", "") or sentence_case(str(key))
-                self.facts.append(fact(label, value, kind_of(str(key))))
+                self.facts.append(make_fact(label, value, fact_kind(str(key))))
 
     def block(self, identity: str, **parts: Any) -> Block:
         """The block, with its heading."""
@@ -81,13 +81,13 @@ class Recorder:
 
 def model_card(title: str, model: ModelRef, strings: Strings) -> Card:
     """One version with its lineage."""
-    recorder = Recorder(strings)
-    recorder.add("name", model.label)
+    recorded = FactList(strings)
+    recorded.add("name", model.label)
     for key in ("role", "method", "parent", "architecture"):
-        recorder.add(key, getattr(model, key))
-    recorder.add("reweight", model.reweight)
+        recorded.add(key, getattr(model, key))
+    recorded.add("reweight", model.reweight)
     for key in ("seed", "manifest_sha256", "run_id", "data_digest", "forget_digest"):
-        recorder.add(key, getattr(model, key))
+        recorded.add(key, getattr(model, key))
     absent = strings.text("not_recorded")
-    facts = recorder.facts + [Fact(label=label, value=absent, kind="text") for label in recorder.missing]
+    facts = recorded.facts + [Fact(label=label, value=absent, kind="text") for label in recorded.missing]
     return Card(title=title, facts=facts)

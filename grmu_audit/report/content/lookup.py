@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from grmu_audit.records import Audit, Group, MetricValue, ModelRef
+from grmu_audit.records import CANDIDATE, Audit, Group, MetricValue, ModelRef, Role, Subject, reference, suppressed
 from grmu_audit.report.wording import numbers
-from grmu_audit.report.wording.names import name as clean_name
-
-CANDIDATE, BASELINE = "candidate", "baseline"
+from grmu_audit.report.wording.names import safe_name
 
 
 @dataclass(frozen=True)
@@ -19,7 +17,7 @@ class Lookup:
 
     audit: Audit
     """The audit."""
-    values: dict[tuple[str, str, Group | None], MetricValue] = field(repr=False)
+    values: dict[tuple[str, Subject, Group | None], MetricValue] = field(repr=False)
     """First value of each name, subject and group."""
     names: dict[Group, str] = field(repr=False)
     """Group names as recorded."""
@@ -29,27 +27,27 @@ class Lookup:
     @classmethod
     def of(cls, audit: Audit, after: Mapping[str, Any] | None = None) -> Lookup:
         """Index an audit."""
-        values: dict[tuple[str, str, Group | None], MetricValue] = {}
+        values: dict[tuple[str, Subject, Group | None], MetricValue] = {}
         for value in audit.metrics:
             values.setdefault((value.name, value.subject, value.group), value)
         return cls(audit, values, {count.group: count.name for count in audit.data.groups}, after or {})
 
-    def value(self, metric: str, subject: str = CANDIDATE, group: Group | None = None) -> MetricValue | None:
+    def value(self, metric: str, subject: Subject = CANDIDATE, group: Group | None = None) -> MetricValue | None:
         """One value, or None when it was not recorded."""
         return self.values.get((metric, subject, group))
 
-    def first(self, metric: str, subjects: tuple[str, ...], group: Group | None = None) -> MetricValue | None:
+    def first(self, metric: str, subjects: tuple[Subject, ...], group: Group | None = None) -> MetricValue | None:
         """The value of the first of these subjects that has one."""
         found = (self.value(metric, subject, group) for subject in subjects)
         return next((value for value in found if value is not None), None)
 
     @property
-    def references(self) -> tuple[str, ...]:
-        """Subjects of the references, in order: ``reference#1``... or ``reference``."""
-        known = {value.subject for value in self.audit.metrics if value.subject.startswith("reference")}
-        listed = {f"reference#{i + 1}" for i in range(len(self.audit.references))}
-        numbered = sorted((known | listed) - {"reference"}, key=_reference_order)
-        return ("reference",) if "reference" in known and not (known - {"reference"}) else tuple(numbered)
+    def references(self) -> tuple[Subject, ...]:
+        """Subjects of the references in order, or their mean where the audit has values of that alone."""
+        values = {value.subject for value in self.audit.metrics}
+        known = {subject.number for subject in values if subject.role is Role.REFERENCE and not subject.change}
+        numbers = sorted(known - {0} | set(range(1, len(self.audit.references) + 1)))
+        return (Subject(Role.REFERENCE),) if known == {0} else tuple(reference(number) for number in numbers)
 
     @property
     def groups(self) -> list[Group]:
@@ -64,20 +62,16 @@ class Lookup:
     def counts_tell(self, part: str) -> bool:
         """Whether a count of samples of that part may be shown: beside the other counts it must not give away a forget set too
         small to be counted itself."""
-        return part not in ("retain", "forget") or not numbers.suppressed(self.audit.forget.count)
+        return part not in ("retain", "forget") or not suppressed(self.audit.forget.count)
 
-    def people(self, part: str, count: int, hidden: str) -> str:
+    def count_text(self, part: str, count: int, hidden: str) -> str:
         """A count of samples of that part in words, or ``hidden``."""
-        return numbers.people(count) if numbers.suppressed(count) or self.counts_tell(part) else hidden
+        return numbers.count_text(count) if suppressed(count) or self.counts_tell(part) else hidden
 
     def group_name(self, group: Group) -> str:
         """A group's name in words, as recorded or put together from class and attribute."""
-        known = clean_name(self.names.get(group, ""))
-        if known:
-            return known
         data = self.audit.data
-        target = _at(data.class_names, group.target, f"class {group.target}")
-        return f"{target}, {_at(data.attribute_names, group.attribute, f'attribute {group.attribute}')}"
+        return safe_name(self.names.get(group, "")) or safe_name(group.label(data.class_names, data.attribute_names))
 
     def group_names(self, groups: tuple[Group, ...]) -> str:
         """Several groups, joined; the first few when there are many."""
@@ -85,21 +79,11 @@ class Lookup:
         rest = len(groups) - len(shown)
         return "; ".join(shown) + (f" and {rest} more" if rest > 0 else "")
 
-    def reference_model(self, subject: str) -> ModelRef | None:
-        """The version behind ``reference#2``."""
-        index = _reference_order(subject) - 1
-        return self.audit.references[index] if 0 <= index < len(self.audit.references) else None
+    def reference_model(self, subject: Subject) -> ModelRef | None:
+        """The version behind a reference; the first one's behind their mean."""
+        return next(iter(self.audit.references[max(subject.number, 1) - 1 :]), None)
 
 
 def model_label(model: ModelRef) -> str:
     """``name/version``, cleaned."""
-    return clean_name(model.label)
-
-
-def _reference_order(subject: str) -> int:
-    _, _, tail = subject.partition("#")
-    return int(tail) if tail.isdigit() else 1
-
-
-def _at(names: tuple[str, ...], index: int, default: str) -> str:
-    return clean_name(names[index]) if 0 <= index < len(names) and names[index] else default
+    return safe_name(model.label)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from grmu_audit.records import Decision, RuleOutcome
+from grmu_audit.metrics.catalog.wording import REPORT_STYLE
+from grmu_audit.records import SUPPRESSED_BELOW, Decision, RuleOutcome, suppressed
 from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.content.sentences import rule_sentence
 from grmu_audit.report.content.view_model import RuleRow
-from grmu_audit.report.wording import numbers
-from grmu_audit.report.wording.names import MetricWords, clean, metric_words, name
+from grmu_audit.report.wording.names import MetricWords, metric_words, safe_name, safe_sentence
 from grmu_audit.report.wording.strings import Strings
 
 _ORDER = {Decision.BREACH: 0, Decision.INCONCLUSIVE: 1, Decision.PASS: 4}
@@ -41,8 +41,8 @@ def rule_row(rule: RuleOutcome, found: Lookup, strings: Strings) -> RuleRow:
     change = rule.compare != "absolute"
     group = f" · {found.group_name(rule.group)}" if rule.group is not None else ""
     return RuleRow(
-        id=name(rule.id),
-        metric=f"{name(rule.metric)}{group}",
+        id=safe_name(rule.id),
+        metric=f"{safe_name(rule.metric)}{group}",
         title=words.title,
         says=words.says,
         hides=words.hides,
@@ -51,51 +51,49 @@ def rule_row(rule: RuleOutcome, found: Lookup, strings: Strings) -> RuleRow:
         state=state,
         severity=_severity(rule, strings),
         observed=_observed(rule, words.unit, change, strings),
-        interval="" if _small(rule) else numbers.interval(rule.interval, words.unit, signed=change),
+        interval="" if _small(rule) else REPORT_STYLE.interval(rule.interval, words.unit, signed=change),
         bound=bound_words(rule, words.unit, strings),
         plain=rule_sentence(rule, found, strings),
-        reason=clean(rule.reason),
-        needed=clean(rule.needed or ""),
-        why=clean(rule.why),
-        n=strings.text("not_recorded") if rule.n is None else found.people(words.part, rule.n, strings.text("hidden_complement")),
+        reason=safe_sentence(rule.reason),
+        needed=safe_sentence(rule.needed or ""),
+        why=safe_sentence(rule.why),
+        n=strings.text("not_recorded")
+        if rule.n is None
+        else found.count_text(words.part, rule.n, strings.text("hidden_complement")),
     )
+
+
+def _samples(rule: RuleOutcome, part: str, found: Lookup, strings: Strings) -> str:
+    if rule.n is None:
+        return strings.text("not_recorded")
+    return found.count_text(part, rule.n, strings.text("hidden_complement"))
 
 
 def bound_words(rule: RuleOutcome, unit: str, strings: Strings) -> str:
     """The allowed range in words, such as "at most 25.0 %"; several bounds are joined by "and"."""
-    parts = []
-    for kind, bound in rule.bound.items():
-        edges = bound if isinstance(bound, list) else [bound]
-        parts.append(strings.text(f"bounds.{kind}", *(_edge(kind, float(edge), unit) for edge in edges)))
-    compared = strings.get(f"compares.{rule.compare}", name(rule.compare))
+    parts = [strings.text(f"bounds.{kind}", *REPORT_STYLE.bound(kind, bound, unit)) for kind, bound in rule.bound.items()]
+    compared = strings.get(f"compares.{rule.compare}", safe_name(rule.compare))
     return " ".join(part for part in (" and ".join(parts), compared) if part)
-
-
-def _edge(kind: str, edge: float, unit: str) -> str:
-    """A bound in words: of a change or a gap in points, and a change with its sign."""
-    if kind == "max_gap":
-        return numbers.number(edge, unit, signed=True).lstrip("+")
-    return numbers.number(edge, unit, signed=kind in ("max_change", "min_change"))
 
 
 def direction_words(words: MetricWords, strings: Strings) -> str:
     """A good direction in words; empty when the catalogue does not know the metric."""
     if not words.direction:
         return ""
-    target = numbers.number(words.target, words.unit) if words.target is not None else ""
+    target = REPORT_STYLE.number(words.target, words.unit) if words.target is not None else ""
     return strings.text(f"directions.{words.direction}", target)
 
 
 def _observed(rule: RuleOutcome, unit: str, change: bool, strings: Strings) -> str:
     if _small(rule):
-        return strings.text("hidden_small", k=numbers.K_ANONYMITY)
+        return strings.text("hidden_small", k=SUPPRESSED_BELOW)
     if rule.observed is None:
         return strings.text("charts.no_value")
-    return numbers.number(rule.observed, unit, signed=change)
+    return REPORT_STYLE.number(rule.observed, unit, signed=change)
 
 
 def _small(rule: RuleOutcome) -> bool:
-    return rule.n is not None and numbers.suppressed(rule.n)
+    return rule.n is not None and suppressed(rule.n)
 
 
 def _severity(rule: RuleOutcome, strings: Strings) -> str:

@@ -5,33 +5,34 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
-from grmu_audit.records import Decision, Group, RuleOutcome
-from grmu_audit.report.content.lookup import BASELINE, CANDIDATE, Lookup
+from grmu_audit.metrics.catalog.wording import REPORT_STYLE
+from grmu_audit.records import BASELINE, CANDIDATE, SUPPRESSED_BELOW, Decision, Group, RuleOutcome, suppressed
+from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.wording import numbers
-from grmu_audit.report.wording.names import clean, metric_words, name
+from grmu_audit.report.wording.names import metric_words, safe_name, safe_sentence
 from grmu_audit.report.wording.strings import Strings
 
 _MOMENT = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d")
 
 
 def rule_sentence(rule: RuleOutcome, found: Lookup, strings: Strings) -> str:
-    """What was found and what the policy asks for; the recorded reason where there is no value to speak of."""
+    """What was found and what the policy requires; the recorded reason where there is no value to speak of."""
     if not rule.applied:
         return strings.text("rules.not_applied").capitalize() + "."
-    small = rule.n is not None and numbers.suppressed(rule.n)
+    small = rule.n is not None and suppressed(rule.n)
     if rule.observed is None or small or rule.compare not in ("absolute", "baseline", "reference"):
-        return sentence(strings.text("hidden_small", k=numbers.K_ANONYMITY) if small else rule.reason)
+        return sentence(strings.text("hidden_small", k=SUPPRESSED_BELOW) if small else rule.reason)
     unit, change = metric_words(rule.metric).unit, rule.compare != "absolute"
     return f"{_found(rule, found, unit, change, strings)}{_open(rule, strings)}"
 
 
 def _found(rule: RuleOutcome, found: Lookup, unit: str, change: bool, strings: Strings) -> str:
-    """What was found and what the policy asks for."""
+    """What was found and what the policy requires."""
     assert rule.observed is not None
     likely = _likely(rule, unit, strings)
     values = {"what": _what(rule, found, strings), "likely": likely, "asks": _asks(rule, unit, change, strings)}
     if not change:
-        return strings.text("plain.absolute", observed=numbers.number(rule.observed, unit), **values)
+        return strings.text("plain.absolute", observed=REPORT_STYLE.number(rule.observed, unit), **values)
     size = _size(rule.observed, unit, strings)
     none = abs(rule.observed) < 0.0005 if unit == "fraction" else rule.observed == 0
     side = "same" if none else "down" if rule.observed < 0 else "up"
@@ -51,7 +52,7 @@ def sentence(text: str) -> str:
     >>> sentence("GA is undefined: no sample")
     'GA is undefined: no sample.'
     """
-    line = clean(text)
+    line = safe_sentence(text)
     line = line[:1].upper() + line[1:]
     return line if not line or line[-1] in ".!?…)" else f"{line}."
 
@@ -61,7 +62,7 @@ def metric_phrase(metric: str, strings: Strings) -> str:
     return strings.get(f"plain.names.{metric}", "") or metric_words(metric).title
 
 
-def effect(found: Lookup, strings: Strings) -> str:
+def effect_on_groups(found: Lookup, strings: Strings) -> str:
     """Accuracy of everybody before and after, and the group whose accuracy fell most; empty without a version before."""
     parts = []
     before, after = found.value("TA", BASELINE), found.value("TA", CANDIDATE)
@@ -76,13 +77,13 @@ def effect(found: Lookup, strings: Strings) -> str:
     return " ".join(parts)
 
 
-def moment(value: object) -> str:
+def short_time(value: object) -> str:
     """A recorded time in UTC to the minute; anything else as it is.
 
-    >>> moment("2026-03-04T05:06:07+01:00"), moment("spring")
+    >>> short_time("2026-03-04T05:06:07+01:00"), short_time("spring")
     ('2026-03-04 04:06 UTC', 'spring')
     """
-    text = name(numbers.plain(value))
+    text = safe_name(numbers.value_text(value))
     if not _MOMENT.match(text):
         return text
     try:
@@ -95,7 +96,7 @@ def moment(value: object) -> str:
 
 def _size(value: float, unit: str, strings: Strings) -> str:
     """Size of a change without its sign: "4.6 points"."""
-    return numbers.number(abs(value), unit, signed=True).lstrip("+").replace("pts", strings.text("plain.points"))
+    return REPORT_STYLE.number(abs(value), unit, signed=True).lstrip("+").replace("pts", strings.text("plain.points"))
 
 
 def _likely(rule: RuleOutcome, unit: str, strings: Strings) -> str:
@@ -104,12 +105,12 @@ def _likely(rule: RuleOutcome, unit: str, strings: Strings) -> str:
         return ""
     low, high = rule.interval
     if rule.compare == "absolute":
-        return strings.text("plain.likely", interval=numbers.interval((low, high), unit))
+        return strings.text("plain.likely", interval=REPORT_STYLE.interval((low, high), unit))
     if low < 0 < high:
         sizes = {"low": _size(low, unit, strings), "high": _size(high, unit, strings)}
         return strings.text(f"plain.likely_both.{rule.compare}", **sizes)
     small, large = sorted((abs(low), abs(high)))
-    words = numbers.interval((small, large), unit, signed=True).replace("+", "").replace("pts", strings.text("plain.points"))
+    words = REPORT_STYLE.interval((small, large), unit, signed=True).replace("+", "").replace("pts", strings.text("plain.points"))
     return strings.text("plain.likely", interval=words)
 
 
@@ -124,7 +125,7 @@ def _asks(rule: RuleOutcome, unit: str, change: bool, strings: Strings) -> str:
     for kind, bound in rule.bound.items():
         edges = [float(edge) for edge in bound] if isinstance(bound, list) else [float(bound)]
         if not change or len(edges) > 1:
-            shown = [numbers.number(edge, unit, signed=change) for edge in edges]
+            shown = [REPORT_STYLE.number(edge, unit, signed=change) for edge in edges]
             parts.append(strings.text("plain.asks.within" if len(shown) > 1 else f"bounds.{kind}", *shown))
             continue
         size = _size(edges[0], unit, strings)
@@ -140,7 +141,7 @@ def _worst(found: Lookup) -> tuple[Group, float, str, str] | None:
         before, after = found.value("accuracy", BASELINE, group), found.value("accuracy", CANDIDATE, group)
         if before is None or after is None or before.value is None or after.value is None:
             continue
-        if numbers.hidden(before) or numbers.hidden(after):
+        if numbers.is_suppressed(before) or numbers.is_suppressed(after):
             continue
         change = after.value - before.value
         if best is None or change < best[1]:

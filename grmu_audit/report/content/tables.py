@@ -6,12 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from grmu_audit.records import Group, GroupCount, MetricValue
-from grmu_audit.report.content.lookup import BASELINE, CANDIDATE, Lookup
+from grmu_audit.metrics.catalog.wording import REPORT_STYLE, confidence_text
+from grmu_audit.records import BASELINE, CANDIDATE, Group, GroupCount, MetricValue, suppressed
+from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.content.rules import direction_words
 from grmu_audit.report.content.view_model import Column, RuleRow, Table
 from grmu_audit.report.wording import numbers
-from grmu_audit.report.wording.names import clean, metric_words, name
+from grmu_audit.report.wording.names import metric_words, safe_name, safe_sentence
 from grmu_audit.report.wording.strings import Strings
 
 SHOWN_REFERENCES = 2
@@ -22,15 +23,15 @@ MOST_OPEN = 16
 """Rows of a table that stands open; a longer one is opened by the reader."""
 
 
-def protected(counts: Sequence[int]) -> list[bool]:
+def suppressed_cells(counts: Sequence[int]) -> list[bool]:
     """Which cells of a column of counts must not be shown.
 
     Every cell with fewer than k people; and where that is one cell alone, which its total would give away, the next smallest too.
 
-    >>> protected([41, 3, 0, 9])
+    >>> suppressed_cells([41, 3, 0, 9])
     [False, True, False, True]
     """
-    hide = [numbers.suppressed(count) for count in counts]
+    hide = [suppressed(count) for count in counts]
     if sum(hide) == 1:
         others = [i for i, count in enumerate(counts) if count > 0 and not hide[i]]
         if others:
@@ -41,38 +42,38 @@ def protected(counts: Sequence[int]) -> list[bool]:
 def hidden_groups(found: Lookup) -> set[Group]:
     """Groups whose forget count must not be shown, nor anything that it could be worked out from."""
     counts = found.audit.data.groups
-    return {count.group for count, hide in zip(counts, protected([c.forget for c in counts]), strict=True) if hide}
+    return {count.group for count, hide in zip(counts, suppressed_cells([c.forget for c in counts]), strict=True) if hide}
 
 
 def count_cells(counts: Sequence[int], hide: Sequence[bool], strings: Strings) -> list[str]:
     """Counts as text, hidden cells by their reason."""
     concealed = strings.text("hidden_complement")
     return [
-        numbers.people(count) if not secret or numbers.suppressed(count) else concealed
+        numbers.count_text(count) if not secret or suppressed(count) else concealed
         for count, secret in zip(counts, hide, strict=True)
     ]
 
 
 def share(part: int, whole: int) -> str:
     """Part of a whole as per cent; of nothing, none."""
-    return numbers.percent(part / whole if whole else 0.0)
+    return REPORT_STYLE.percent(part / whole if whole else 0.0)
 
 
 def with_interval(value: MetricValue | None) -> str:
     """Estimate and, on a second line, its interval."""
     if value is None:
         return ABSENT
-    return "\n".join(part for part in (clean(numbers.estimate(value)), numbers.interval_of(value)) if part)
+    return "\n".join(part for part in (safe_sentence(numbers.estimate(value)), numbers.interval_of(value)) if part)
 
 
 def group_table(found: Lookup, strings: Strings) -> Table:
-    """Test accuracy by group: before, retrained, after, change; the table twin of the drawing."""
+    """Test accuracy by group: before, retrained, after, change; the table of the drawing's numbers."""
     references = found.references[:SHOWN_REFERENCES]
     rows = []
     for group in found.groups:
         after = found.value("accuracy", CANDIDATE, group)
         cells = [found.value("accuracy", subject, group) for subject in (BASELINE, *references)]
-        change = found.value("accuracy", f"{CANDIDATE}-{BASELINE}", group)
+        change = found.value("accuracy", BASELINE.as_change(), group)
         shown = [with_interval(value) for value in (*cells, after, change)]
         rows.append([found.group_name(group), _samples(after), *shown])
     columns = [_column(strings, "group"), _column(strings, "samples", "number"), *_subject_columns(found, strings)]
@@ -80,7 +81,7 @@ def group_table(found: Lookup, strings: Strings) -> Table:
 
 
 def composition_table(found: Lookup, strings: Strings) -> Table:
-    """Groups in the training set and in the forget set; the table twin of the drawing."""
+    """Groups in the training set and in the forget set; the table of the drawing's numbers."""
     counts = found.audit.data.groups
     columns = [_column(strings, "group")]
     columns += [_column(strings, key, "number") for key in ("train", "train_share", "forget", "forget_share")]
@@ -103,34 +104,31 @@ def splits_table(found: Lookup, strings: Strings) -> Table:
 
 def metric_table(found: Lookup, metrics: Sequence[str], strings: Strings) -> Table:
     """Numbers of the whole: before, retrained, after, change, samples."""
-    subjects = (BASELINE, *found.references[:SHOWN_REFERENCES], CANDIDATE, f"{CANDIDATE}-{BASELINE}")
+    subjects = (BASELINE, *found.references[:SHOWN_REFERENCES], CANDIDATE, BASELINE.as_change())
     rows = []
     for metric in metrics:
         values = [found.value(metric, subject) for subject in subjects]
         after = values[-2]
         words = metric_words(metric)
-        why, cells = _told_once([with_interval(value) for value in values])
-        label = (
-            name(metric) + (f"\n{words.title}" if words.title != name(metric) else "") + why + _incomplete(after, found, strings)
-        )
-        size = found.people(words.part, after.n, strings.text("hidden_complement")) if after else ABSENT
+        why, cells = repeated_once([with_interval(value) for value in values])
+        title = f"\n{words.title}" if words.title != safe_name(metric) else ""
+        label = f"{safe_name(metric)}{title}{why}{_incomplete(after, found, strings)}"
+        size = found.count_text(words.part, after.n, strings.text("hidden_complement")) if after else ABSENT
         rows.append([label, *cells, size])
     columns = [_column(strings, "metric"), *_subject_columns(found, strings), _column(strings, "samples", "number")]
     columns[-1]["title"] = strings.text("rules.n")
-    caption = strings.text(
-        "tables.metrics", numbers.confidence(found.audit.metrics[0].confidence if found.audit.metrics else 0.95)
-    )
+    caption = strings.text("tables.metrics", confidence_text(found.audit.metrics[0].confidence if found.audit.metrics else 0.95))
     return _without_absent(Table(caption=caption, columns=columns, rows=rows))
 
 
-def _told_once(cells: list[str]) -> tuple[str, list[str]]:
+def repeated_once(cells: list[str]) -> tuple[str, list[str]]:
     r"""A reason that all cells without a number share, as a line for the row's name, and the cells without it.
 
     A column of numbers is too narrow for a sentence.
 
-    >>> _told_once(["50 %", "undefined: too few", "undefined: too few"])
+    >>> repeated_once(["50 %", "undefined: too few", "undefined: too few"])
     ('\nundefined: too few', ['50 %', 'undefined', 'undefined'])
-    >>> _told_once(["undefined: too few", "undefined: none at all"])
+    >>> repeated_once(["undefined: too few", "undefined: none at all"])
     ('', ['undefined: too few', 'undefined: none at all'])
     """
     reasons = {cell for cell in cells if ": " in cell}
@@ -145,7 +143,7 @@ def glossary_table(metrics: Sequence[str], strings: Strings) -> Table:
     for metric in metrics:
         words = metric_words(metric)
         if words.says:
-            rows.append([name(metric), words.says, direction_words(words, strings), words.hides])
+            rows.append([safe_name(metric), words.says, direction_words(words, strings), words.hides])
     columns = [_column(strings, key) for key in ("metric", "says", "good", "hides")]
     return Table(caption=strings.text("tables.glossary"), columns=columns, rows=rows, folded=True)
 
@@ -157,11 +155,11 @@ def quality_table(found: Lookup, strings: Strings) -> Table:
     hidden = strings.text("hidden_complement")
     for check in report.results if report else ():
         result = "passed" if check.passed else "not_evaluated" if not check.evaluated else _failed(check.severity)
-        observed = clean(check.observed) or "–"
+        observed = safe_sentence(check.observed) or "–"
         observed = observed if found.counts_tell(check.part) else hidden
         if not check.passed and check.advice:
-            observed += f"\n{clean(check.advice)}"
-        rows.append([clean(check.expectation), name(check.part), strings.text(f"quality.{result}"), observed])
+            observed += f"\n{safe_sentence(check.advice)}"
+        rows.append([safe_sentence(check.expectation), safe_name(check.part), strings.text(f"quality.{result}"), observed])
     columns = [_column(strings, key) for key in ("check", "part", "result", "observed")]
     unmet = any(not check.passed for check in report.results) if report else False
     return Table(caption=strings.text("quality.table"), columns=columns, rows=rows, folded=len(rows) > MOST_OPEN and not unmet)
@@ -176,7 +174,7 @@ class Shift:
     before: float | None
     """Share of the training data before the request."""
     after: float | None
-    """Share of what stays."""
+    """Share of the retain set."""
     weight: float | None
     """REWEIGHT weight."""
     concealed: bool = False
@@ -189,7 +187,7 @@ def group_shift(found: Lookup) -> list[Shift]:
     rows = []
     for entry in report.group_shift if report else ():
         group = _group_of(entry)
-        label = found.group_name(group) if group is not None else name(entry.get("name", "?"))
+        label = found.group_name(group) if group is not None else safe_name(entry.get("name", "?"))
         before, after, weight = (_finite(entry.get(key)) for key in ("share_before", "share_after", "weight"))
         concealed = group is None or group in secret
         rows.append(Shift(label, before, None if concealed else after, None if concealed else weight, concealed))
@@ -197,12 +195,12 @@ def group_shift(found: Lookup) -> list[Shift]:
 
 
 def shift_table(found: Lookup, strings: Strings) -> Table:
-    """Group mix before and after the request, with REWEIGHT weights; the table twin of its drawing."""
+    """Group mix before and after the request, with REWEIGHT weights; the table of its drawing's numbers."""
     rows = []
     for row in group_shift(found):
         absent = strings.text("hidden_complement") if row.concealed else "–"
-        shares = ["–" if row.before is None else numbers.percent(row.before)]
-        shares.append(absent if row.after is None else numbers.percent(row.after))
+        shares = ["–" if row.before is None else REPORT_STYLE.percent(row.before)]
+        shares.append(absent if row.after is None else REPORT_STYLE.percent(row.after))
         rows.append([row.name, *shares, absent if row.weight is None else f"{row.weight:.3g}"])
     columns = [_column(strings, "group")]
     columns += [_column(strings, key, "number") for key in ("share_before", "share_after", "weight")]
@@ -220,7 +218,7 @@ def _finite(value: object) -> float | None:
 
 
 def rule_table(rows: Sequence[RuleRow], strings: Strings) -> Table:
-    """Rules in short: decision, observed value with interval, bound; the table twin of the drawing."""
+    """Rules in short: decision, observed value with interval, bound; the table of the drawing's numbers."""
     kinds = {"rule": "text", "decision": "word", "observed": "text", "bound": "text"}
     columns = [Column(title=strings.text(f"rules.{key}"), kind=kind) for key, kind in kinds.items()]
     cells = [
@@ -242,7 +240,7 @@ def _without_absent(table: Table) -> Table:
 
 
 def _samples(value: MetricValue | None) -> str:
-    return ABSENT if value is None else numbers.people(value.n)
+    return ABSENT if value is None else numbers.count_text(value.n)
 
 
 def _incomplete(value: MetricValue | None, found: Lookup, strings: Strings) -> str:
@@ -252,14 +250,14 @@ def _incomplete(value: MetricValue | None, found: Lookup, strings: Strings) -> s
 
 
 def _count_and_share(counts: Sequence[int], strings: Strings) -> tuple[list[str], list[str]]:
-    hide, total = protected(counts), sum(counts)
+    hide, total = suppressed_cells(counts), sum(counts)
     shares = ["–" if secret else share(count, total) for count, secret in zip(counts, hide, strict=True)]
     return count_cells(counts, hide, strings), shares
 
 
 def _part_cells(counts: Sequence[GroupCount], part: str, secret: set[Group], strings: Strings) -> list[str]:
     values = [int(getattr(count, part)) for count in counts]
-    hide = protected(values)
+    hide = suppressed_cells(values)
     if part in ("retain", "forget"):
         hide = [flag or count.group in secret for flag, count in zip(hide, counts, strict=True)]
     return count_cells(values, hide, strings)

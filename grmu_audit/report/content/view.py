@@ -6,17 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from grmu_audit.records import Audit, Decision, MetricValue, RuleOutcome
+from grmu_audit.metrics.catalog.wording import confidence_text
+from grmu_audit.records import SUPPRESSED_BELOW, Audit, Decision, MetricValue, RuleOutcome, suppressed
 from grmu_audit.report.content import tables
 from grmu_audit.report.content.blocks import audit_digest, build_blocks, report_id
 from grmu_audit.report.content.branding import no_branding
-from grmu_audit.report.content.fact_lists import fact
+from grmu_audit.report.content.fact_lists import make_fact
 from grmu_audit.report.content.lookup import Lookup, model_label
 from grmu_audit.report.content.rules import rule_row, worst_first
-from grmu_audit.report.content.sentences import effect, moment, rule_sentence
+from grmu_audit.report.content.sentences import effect_on_groups, rule_sentence, short_time
 from grmu_audit.report.content.view_model import VIEW_VERSION, Branding, Column, Fact, Figure, Table, View
 from grmu_audit.report.wording import numbers
-from grmu_audit.report.wording.names import clean, metric_words, name
+from grmu_audit.report.wording.names import metric_words, safe_name, safe_sentence
 from grmu_audit.report.wording.strings import Strings, load_strings
 
 _SHOWN_REASONS = 2
@@ -62,11 +63,13 @@ def build_view(
         title=text.text("title"),
         subject=model_label(audit.subject),
         report_id=report_id(digest),
-        created=moment(audit.record.get("created")),
+        created=short_time(audit.record.get("created")),
         branding=branding or no_branding(),
         word=text.text(f"decisions.{key}"),
         state=key.lower().replace("_", "-"),
-        headline=text.text(f"headlines.{key}", policy=name(verdict.policy) if verdict else "", data=data_phrase(audit, text)),
+        headline=text.text(
+            f"headlines.{key}", policy=safe_name(verdict.policy) if verdict else "", data=data_phrase(audit, text)
+        ),
         because=_because(audit, text),
         summary=_summary(found, text),
         rules=rules,
@@ -89,8 +92,8 @@ def decision_key(audit: Audit) -> str:
 def data_phrase(audit: Audit, strings: Strings) -> str:
     """The data and its size: "PhotoDigits (n = 497 test samples)"."""
     data = audit.data
-    label = name(data.name) or f"sha256:{name(data.manifest_sha256)[:12]}"
-    return strings.text("data_phrase", name=label, n=numbers.people(int(data.splits.get("test", 0))))
+    label = safe_name(data.name) or f"sha256:{safe_name(data.manifest_sha256)[:12]}"
+    return strings.text("data_phrase", name=label, n=numbers.count_text(int(data.splits.get("test", 0))))
 
 
 def counted_rules(audit: Audit) -> dict[str, int]:
@@ -129,7 +132,9 @@ def _warnings(audit: Audit, strings: Strings) -> str:
     """How many rules that only warn are not met; empty when all are."""
     rules = audit.verdict.rules if audit.verdict else ()
     unmet = [rule for rule in rules if rule.applied and rule.severity != "block" and rule.decision is not Decision.PASS]
-    return strings.text("because.warnings", count=len(unmet), rules=", ".join(name(rule.id) for rule in unmet)) if unmet else ""
+    return (
+        strings.text("because.warnings", count=len(unmet), rules=", ".join(safe_name(rule.id) for rule in unmet)) if unmet else ""
+    )
 
 
 def _waivers(audit: Audit, strings: Strings) -> str:
@@ -137,7 +142,9 @@ def _waivers(audit: Audit, strings: Strings) -> str:
     covered = {rule.id for rule in audit.verdict.rules if rule.waived} if audit.verdict else set()
     listed = [waiver for waiver in audit.verdict.waivers if waiver.get("rule") in covered] if audit.verdict else []
     absent = strings.text("not_recorded")
-    rows = [{key: name(waiver.get(key) or absent) for key in ("rule", "reason", "approved_by", "expires")} for waiver in listed]
+    rows = [
+        {key: safe_name(waiver.get(key) or absent) for key in ("rule", "reason", "approved_by", "expires")} for waiver in listed
+    ]
     return " ".join(strings.text("waiver_text", **row) for row in rows)
 
 
@@ -147,8 +154,8 @@ def _rules_intro(audit: Audit, strings: Strings) -> str:
     if not audit.verdict.rules:
         return strings.text("rules.empty")
     verdict = audit.verdict
-    jointly = strings.get(f"rules.joint.{verdict.multiplicity}", f" ({name(verdict.multiplicity)})")
-    return strings.text("rules.intro", confidence=numbers.confidence(verdict.confidence), jointly=jointly)
+    jointly = strings.get(f"rules.joint.{verdict.multiplicity}", f" ({safe_name(verdict.multiplicity)})")
+    return strings.text("rules.intro", confidence=confidence_text(verdict.confidence), jointly=jointly)
 
 
 def _summary(found: Lookup, strings: Strings) -> list[Fact]:
@@ -159,13 +166,13 @@ def _summary(found: Lookup, strings: Strings) -> list[Fact]:
     rows = {
         "asked": _asked(found, strings),
         "done": _done(found, strings),
-        "effect": effect(found, strings),
+        "effect": effect_on_groups(found, strings),
         "why": " ".join(part for part in why if part),
         "waivers": _waivers(audit, strings),
         "not_measured": "; ".join([part[:1].upper() + part[1:] for part in missing[:_SHOWN_MISSING]]) + more,
         "next": strings.text("next_steps.RELEASED" if _released(found) else f"next_steps.{key}"),
     }
-    return [fact(strings.text(f"summary.{part}"), value) for part, value in rows.items() if value]
+    return [make_fact(strings.text(f"summary.{part}"), value) for part, value in rows.items() if value]
 
 
 def _released(found: Lookup) -> bool:
@@ -177,8 +184,8 @@ def _asked(found: Lookup, strings: Strings) -> str:
     audit = found.audit
     if audit.forget.count == 0:
         return strings.text("asked_none")
-    few = numbers.suppressed(audit.forget.count)
-    count = strings.text("fewer", k=numbers.K_ANONYMITY) if few else numbers.people(audit.forget.count)
+    few = suppressed(audit.forget.count)
+    count = strings.text("fewer", k=SUPPRESSED_BELOW) if few else numbers.count_text(audit.forget.count)
     values = {"model": model_label(audit.baseline or audit.subject), "count": count}
     groups = found.group_names(audit.forget.dominant_groups)
     if not groups:
@@ -197,16 +204,18 @@ def _done(found: Lookup, strings: Strings) -> str:
     if not model.method:
         return strings.text("done_unknown")
     reweight = strings.text("with_reweight") if model.reweight else ""
-    method = strings.get(f"methods.{model.method}", "") or name(model.method)
+    method = strings.get(f"methods.{model.method}", "") or safe_name(model.method)
     if model.parent and model.method != "retrain":
-        return strings.text("done_text", method=method, reweight=reweight, parent=name(model.parent))
+        return strings.text("done_text", method=method, reweight=reweight, parent=safe_name(model.parent))
     return strings.text("done_scratch", method=method, reweight=reweight)
 
 
 def _not_measured(found: Lookup, strings: Strings) -> Table:
     known = {str(key).lower(): str(text) for key, text in strings.node("not_measured.names").items()}
-    rows = [[known.get(item.name.lower()) or _titled(item.name), clean(item.reason)] for item in found.audit.not_measured]
-    rows += [[_titled(value.name), clean(value.why_missing or strings.text("not_recorded"))] for value in _undefined(found)]
+    rows = [[known.get(item.name.lower()) or _titled(item.name), safe_sentence(item.reason)] for item in found.audit.not_measured]
+    rows += [
+        [_titled(value.name), safe_sentence(value.why_missing or strings.text("not_recorded"))] for value in _undefined(found)
+    ]
     named = " ".join(part for row in rows for part in row).lower()
     reason = strings.text("not_measured.absent_reason")
     for key, (metrics, words) in _ABSENT_MARKS.items():
@@ -218,7 +227,7 @@ def _not_measured(found: Lookup, strings: Strings) -> Table:
 
 def _titled(metric: str) -> str:
     """A metric in words, its name on a second line."""
-    title, short = metric_words(metric).title, name(metric)
+    title, short = metric_words(metric).title, safe_name(metric)
     return title if title == short else f"{title}\n{short}"
 
 

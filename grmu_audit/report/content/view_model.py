@@ -42,7 +42,7 @@ class Table(TypedDict):
     rows: list[list[str]]
     """Cells, as many a row as there are columns."""
     folded: NotRequired[bool]
-    """True for an explanation that may stay closed until asked for."""
+    """True for an explanation that may stay closed until a reader opens it."""
 
 
 class RuleRow(TypedDict):
@@ -73,7 +73,7 @@ class RuleRow(TypedDict):
     bound: str
     """The allowed range in words."""
     plain: str
-    """What was found and what the policy asks for, in plain words."""
+    """What was found and what the policy requires, in plain words."""
     reason: str
     """The recorded reason of the decision."""
     needed: str
@@ -99,7 +99,7 @@ class Figure(TypedDict):
     chart: str
     """Key of the drawing in ``charts``."""
     table: Table
-    """Its table twin."""
+    """The same numbers as a table."""
 
 
 class Branding(TypedDict):
@@ -129,7 +129,7 @@ class Block(TypedDict):
     cards: list[Card]
     """Groups of facts with a heading of their own, one a model version."""
     figures: list[Figure]
-    """Drawings with their table twins."""
+    """Drawings with tables of the same numbers."""
     tables: list[Table]
     """Tables."""
     notes: list[str]
@@ -164,11 +164,11 @@ class View(TypedDict):
     because: str
     """Why, as one sentence."""
     summary: list[Fact]
-    """What was asked, done, decided, left out, and what comes next."""
+    """What was requested, done, decided, left out, and what comes next."""
     rules: list[RuleRow]
     """Rules, worst first."""
     rule_table: Table
-    """The same in short; the table twin of the drawing."""
+    """The same in short; the table of the drawing's numbers."""
     rules_intro: str
     """How the rules are judged, or that there are none."""
     not_measured: Table
@@ -176,10 +176,10 @@ class View(TypedDict):
     limits: list[str]
     """What the report cannot say."""
     figures: list[Figure]
-    """Drawings of page one with their table twins: groups, rules."""
+    """Drawings of page one with tables of the same numbers: groups, rules."""
     group_table: Table
-    """Test accuracy by group; the table twin of its drawing."""
+    """Test accuracy by group; the table of its drawing's numbers."""
     composition_table: Table
-    """Training set and forget set by group; the table twin of its drawing."""
+    """Training set and forget set by group; the table of its drawing's numbers."""
     blocks: list[Block]
     """The details, in the order of the report."""

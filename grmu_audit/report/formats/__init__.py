@@ -6,6 +6,12 @@ import json
 from collections.abc import Callable
 
 from grmu_audit.records import Audit
+from grmu_audit.report.formats.github import render_github
+from grmu_audit.report.formats.html import render_html
+from grmu_audit.report.formats.junit import render_junit
+from grmu_audit.report.formats.markdown import render_markdown, render_model_card
+from grmu_audit.report.formats.sarif import render_sarif
+from grmu_audit.report.formats.text import render_text
 from grmu_audit.utils import canonical_json
 from grmu_audit.utils.plugins import Registry
 
@@ -20,7 +26,7 @@ __all__ = [
 Renderer = Callable[[Audit], str]
 """A format: from an audit, judged or not, to a text with one newline at its end."""
 FORMATS: Registry[Renderer] = Registry("report format", "grmu_audit.formats")
-"""Formats that come along; third parties add theirs through the entry-point group ``grmu_audit.formats``."""
+"""Built-in formats; third parties add theirs through the entry-point group ``grmu_audit.formats``."""
 
 
 def render(audit: Audit, format: str) -> str:  # noqa: A002  (the word that users know)
@@ -32,61 +38,7 @@ def render(audit: Audit, format: str) -> str:  # noqa: A002  (the word that user
     return FORMATS.get(format)(audit)
 
 
-@FORMATS.register("html")
-def _html(audit: Audit) -> str:
-    from grmu_audit.report.formats.html import render_html
-
-    return render_html(audit)
-
-
 @FORMATS.register("json")
-def _json(audit: Audit) -> str:
-
-    return render_json(audit)
-
-
-@FORMATS.register("text")
-def _text(audit: Audit) -> str:
-    from grmu_audit.report.formats.text import render_text
-
-    return render_text(audit)
-
-
-@FORMATS.register("markdown")
-def _markdown(audit: Audit) -> str:
-    from grmu_audit.report.formats.markdown import render_markdown
-
-    return render_markdown(audit)
-
-
-@FORMATS.register("junit")
-def _junit(audit: Audit) -> str:
-    from grmu_audit.report.formats.junit import render_junit
-
-    return render_junit(audit)
-
-
-@FORMATS.register("sarif")
-def _sarif(audit: Audit) -> str:
-    from grmu_audit.report.formats.sarif import render_sarif
-
-    return render_sarif(audit)
-
-
-@FORMATS.register("github")
-def _github(audit: Audit) -> str:
-    from grmu_audit.report.formats.github import render_github
-
-    return render_github(audit)
-
-
-@FORMATS.register("model-card")
-def _model_card(audit: Audit) -> str:
-    from grmu_audit.report.formats.markdown import render_model_card
-
-    return render_model_card(audit)
-
-
 def render_json(audit: Audit) -> str:
     """The audit, indented, keys sorted; holds no NaN, and hides nothing that the audit file holds.
 
@@ -95,3 +47,12 @@ def render_json(audit: Audit) -> str:
     """
     tree = json.loads(canonical_json(audit.to_json()))
     return json.dumps(tree, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+FORMATS.add("github", render_github)
+FORMATS.add("html", render_html)
+FORMATS.add("junit", render_junit)
+FORMATS.add("markdown", render_markdown)
+FORMATS.add("model-card", render_model_card)
+FORMATS.add("sarif", render_sarif)
+FORMATS.add("text", render_text)

@@ -7,7 +7,7 @@ from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.content.rules import worst_first
 from grmu_audit.report.content.view import build_view
 from grmu_audit.report.content.view_model import View
-from grmu_audit.report.wording.names import clean, name
+from grmu_audit.report.wording.names import safe_name, safe_sentence
 
 MOST = 10
 """Annotations of one kind that a step shows."""
@@ -21,12 +21,22 @@ def render_github(audit: Audit) -> str:
     for check in audit.data_quality.results if audit.data_quality else ():
         if not check.passed:
             kind = "warning" if check.severity == "warning" else "error"
-            _add(listed, kind, f"Data quality: {name(check.part)}", clean(f"{check.expectation}; observed: {check.observed}"))
+            _add(
+                listed,
+                kind,
+                f"Data quality: {safe_name(check.part)}",
+                safe_sentence(f"{check.expectation}; observed: {check.observed}"),
+            )
     for rule in worst_first(audit.verdict.rules) if audit.verdict else []:
         level = _kind(rule)
         if level is not None:
             group = f" [{found.group_name(rule.group)}]" if rule.group is not None else ""
-            _add(listed, level, f"{rule.decision}: {name(rule.id)}{group}", clean(f"{rule.reason} {rule.needed or ''}"))
+            _add(
+                listed,
+                level,
+                f"{rule.decision}: {safe_name(rule.id)}{group}",
+                safe_sentence(f"{rule.reason} {rule.needed or ''}"),
+            )
     return "".join(line + "\n" for kind, lines in listed.items() for line in _at_most(kind, lines))
 
 

@@ -12,7 +12,7 @@ from grmu_audit.records import Audit, CheckResult, Decision, RuleOutcome
 from grmu_audit.report.content.lookup import Lookup, model_label
 from grmu_audit.report.content.rules import state_of
 from grmu_audit.report.content.view import build_view
-from grmu_audit.report.wording.names import clean, name
+from grmu_audit.report.wording.names import safe_name, safe_sentence
 from grmu_audit.report.wording.strings import load_strings
 
 
@@ -37,7 +37,7 @@ def render_junit(audit: Audit) -> str:
 
 def _policy_suite(root: ET.Element, audit: Audit) -> None:
     verdict = audit.verdict
-    policy = name(verdict.policy) if verdict else "none"
+    policy = safe_name(verdict.policy) if verdict else "none"
     suite = _suite(root, f"policy {policy}")
     properties = ET.SubElement(suite, "properties")
     view = build_view(audit)
@@ -70,13 +70,13 @@ def _suite(root: ET.Element, title: str) -> ET.Element:
 
 def _rule_case(suite: ET.Element, rule: RuleOutcome, owner: str, found: Lookup) -> None:
     group = f" [{found.group_name(rule.group)}]" if rule.group is not None else ""
-    case = ET.SubElement(suite, "testcase", classname=owner, name=f"{name(rule.id)}{group}")
-    message = clean(f"{rule.decision}: {rule.reason}" + (f" Needed: {rule.needed}" if rule.needed else ""))
+    case = ET.SubElement(suite, "testcase", classname=owner, name=f"{safe_name(rule.id)}{group}")
+    message = safe_sentence(f"{rule.decision}: {rule.reason}" + (f" Needed: {rule.needed}" if rule.needed else ""))
     state = state_of(rule)
     if state == "not-applied":
         ET.SubElement(case, "skipped", message=load_strings().text("rules.not_applied"))
     elif state == "waived":
-        ET.SubElement(case, "skipped", message=clean(f"waived: {message}"))
+        ET.SubElement(case, "skipped", message=safe_sentence(f"waived: {message}"))
     elif rule.decision is Decision.PASS:
         return
     elif rule.severity == "block":
@@ -86,8 +86,10 @@ def _rule_case(suite: ET.Element, rule: RuleOutcome, owner: str, found: Lookup) 
 
 
 def _check_case(suite: ET.Element, check: CheckResult) -> None:
-    case = ET.SubElement(suite, "testcase", classname=f"data-quality.{name(check.part)}", name=clean(check.expectation))
-    message = clean(f"observed: {check.observed}")
+    case = ET.SubElement(
+        suite, "testcase", classname=f"data-quality.{safe_name(check.part)}", name=safe_sentence(check.expectation)
+    )
+    message = safe_sentence(f"observed: {check.observed}")
     if not check.evaluated:
         _said(case, "error", "not-evaluated", message)
     elif check.passed:

@@ -6,13 +6,13 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from grmu_audit.records import Audit, MetricValue
-from grmu_audit.report.content.lookup import CANDIDATE, Lookup
+from grmu_audit.records import CANDIDATE, Audit, MetricValue
+from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.content.view import build_view
 from grmu_audit.report.content.view_model import Table, View
 from grmu_audit.report.formats.text import SHAPES
 from grmu_audit.report.wording import numbers
-from grmu_audit.report.wording.names import metric_words, name
+from grmu_audit.report.wording.names import metric_words, safe_name
 from grmu_audit.report.wording.strings import Strings, load_strings
 
 MAX_BYTES = 60_000
@@ -126,26 +126,30 @@ def render_model_card(audit: Audit) -> str:
 
 def _metadata(found: Lookup, view: View) -> dict[str, Any]:
     data = found.audit.data
-    dataset = {"type": name(data.name) or "unnamed", "name": name(data.name) or "unnamed", "split": "test"}
+    dataset = {"type": safe_name(data.name) or "unnamed", "name": safe_name(data.name) or "unnamed", "split": "test"}
     metrics = [value for value in found.audit.metrics if _shown(value)]
     results = [_TASK | {"dataset": dataset, "metrics": [_metric(value) for value in metrics]}] if metrics else []
-    architecture = name(found.audit.subject.architecture or "")
+    architecture = safe_name(found.audit.subject.architecture or "")
     return {
         "language": "en",
         "tags": ["machine-unlearning", "fairness", "audit", *([architecture] if architecture else [])],
         "model_name": view["subject"],
-        **({"base_model": name(found.audit.subject.parent)} if found.audit.subject.parent else {}),
+        **({"base_model": safe_name(found.audit.subject.parent)} if found.audit.subject.parent else {}),
         **({"model-index": [{"name": view["subject"], "results": results}]} if results else {}),
     }
 
 
 def _shown(value: MetricValue) -> bool:
-    return value.subject == CANDIDATE and value.group is None and value.value is not None and not numbers.hidden(value)
+    return value.subject == CANDIDATE and value.group is None and value.value is not None and not numbers.is_suppressed(value)
 
 
 def _metric(value: MetricValue) -> dict[str, Any]:
     assert value.value is not None
-    entry: dict[str, Any] = {"type": name(value.name), "name": metric_words(value.name).title, "value": round(value.value, 6)}
+    entry: dict[str, Any] = {
+        "type": safe_name(value.name),
+        "name": metric_words(value.name).title,
+        "value": round(value.value, 6),
+    }
     if value.interval is not None:
         entry["args"] = {"interval": [round(edge, 6) for edge in value.interval], "confidence": value.confidence, "n": value.n}
     return entry

@@ -15,7 +15,7 @@ from grmu_audit.records import Audit, Decision, RuleOutcome
 from grmu_audit.report.content.lookup import Lookup, model_label
 from grmu_audit.report.content.rules import worst_first
 from grmu_audit.report.content.view import build_view
-from grmu_audit.report.wording.names import clean, metric_words, name
+from grmu_audit.report.wording.names import metric_words, safe_name, safe_sentence
 from grmu_audit.utils import canonical_json, sha256_hex
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
@@ -32,12 +32,12 @@ def render_sarif(audit: Audit) -> str:
     """The audit as one SARIF run; a decision other than PASS always shows as at least one result of kind ``fail``."""
     found, view = Lookup.of(audit), build_view(audit)
     outcomes = worst_first(audit.verdict.rules) if audit.verdict else []
-    identities = list(dict.fromkeys(name(rule.id) for rule in outcomes))
-    results = [_result(rule, identities.index(name(rule.id)), found) for rule in outcomes]
+    identities = list(dict.fromkeys(safe_name(rule.id) for rule in outcomes))
+    results = [_result(rule, identities.index(safe_name(rule.id)), found) for rule in outcomes]
     if view["word"] != "PASS" and not any(result["kind"] == "fail" for result in results):
         identities.append("decision")
         results.append(_decision(f"{view['headline']} {view['because']}", len(identities) - 1, found))
-    described = {name(rule.id): rule for rule in reversed(outcomes)}
+    described = {safe_name(rule.id): rule for rule in reversed(outcomes)}
     rules = [_descriptor(identity, described.get(identity)) for identity in identities]
     driver = {"name": "grmu-audit", "semanticVersion": __version__, "rules": rules}
     properties = {"decision": view["word"], "reportId": view["report_id"], "created": view["created"]}
@@ -50,7 +50,7 @@ def _descriptor(identity: str, rule: RuleOutcome | None) -> dict[str, Any]:
     if rule is None:
         return {"id": identity, "shortDescription": {"text": identity}}
     words = metric_words(rule.metric)
-    full = " ".join(part for part in (clean(rule.why), words.says, words.hides) if part)
+    full = " ".join(part for part in (safe_sentence(rule.why), words.says, words.hides) if part)
     return {
         "id": identity,
         "shortDescription": {"text": f"{identity}: {words.title}"},
@@ -61,8 +61,12 @@ def _descriptor(identity: str, rule: RuleOutcome | None) -> dict[str, Any]:
 
 def _result(rule: RuleOutcome, index: int, found: Lookup) -> dict[str, Any]:
     group = found.group_name(rule.group) if rule.group is not None else ""
-    words = [clean(rule.reason), f"Group: {group}." if group else "", f"Needed: {clean(rule.needed)}." if rule.needed else ""]
-    result = _located(name(rule.id), index, group, found)
+    words = [
+        safe_sentence(rule.reason),
+        f"Group: {group}." if group else "",
+        f"Needed: {safe_sentence(rule.needed)}." if rule.needed else "",
+    ]
+    result = _located(safe_name(rule.id), index, group, found)
     result |= {"message": {"text": " ".join(word for word in words if word)}, **_kind_and_level(rule)}
     if rule.applied and rule.waived:
         result["suppressions"] = [{"kind": "external", "status": "accepted", "justification": "waived by the policy"}]
@@ -85,7 +89,7 @@ def _located(identity: str, index: int, group: str, found: Lookup) -> dict[str, 
     subject = model_label(found.audit.subject)
     place = {"fullyQualifiedName": f"{subject}/{group}" if group else subject, "kind": "object"}
     # the version number stays out of the fingerprint, so that the same finding is recognised in the next version
-    fingerprint = sha256_hex(canonical_json([name(found.audit.subject.name), identity, group]))
+    fingerprint = sha256_hex(canonical_json([safe_name(found.audit.subject.name), identity, group]))
     return {
         "ruleId": identity,
         "ruleIndex": index,

@@ -6,10 +6,10 @@ import textwrap
 import unicodedata
 from collections.abc import Sequence
 
+from grmu_audit.metrics.catalog.wording import NBSP
 from grmu_audit.records import Audit
 from grmu_audit.report.content.view import build_view
 from grmu_audit.report.content.view_model import RuleRow, Table, View
-from grmu_audit.report.wording.numbers import NBSP
 from grmu_audit.report.wording.strings import Strings, load_strings
 
 SHAPES = {"pass": "✔", "breach": "✖", "inconclusive": "?", "waived": "◆", "not-applied": "–", "not-judged": "–"}

@@ -17,14 +17,14 @@ _CONTROL = re.compile(f"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f{_BIDI}\u2028\u2029\
 _SPACE = re.compile(r"[^\S\u00a0]+")  # white space, but for the space that keeps a number and its unit together
 
 
-def clean(text: object, limit: int = MAX_SENTENCE) -> str:
+def safe_sentence(text: object, limit: int = MAX_SENTENCE) -> str:
     r"""One line of plain text: control and direction-changing characters become U+FFFD, white space one space, long text is cut.
 
     The cut says how long the text was, so that nothing is shortened silently.
 
-    >>> clean("a\x1b[31m\nb")
+    >>> safe_sentence("a\x1b[31m\nb")
     'a�[31m b'
-    >>> clean("x" * 30, limit=8)
+    >>> safe_sentence("x" * 30, limit=8)
     'xxxxxxxx… (30 characters)'
     """
     raw = str(text)
@@ -32,14 +32,14 @@ def clean(text: object, limit: int = MAX_SENTENCE) -> str:
     return line if len(raw) <= limit else f"{line[:limit]}… ({len(raw):,} characters)"
 
 
-def name(text: object) -> str:
+def safe_name(text: object) -> str:
     """``clean`` at the length of a name."""
-    return clean(text, MAX_NAME)
+    return safe_sentence(text, MAX_NAME)
 
 
 @dataclass(frozen=True)
 class MetricWords:
-    """What a reader is told of a metric."""
+    """A metric in words for a reader."""
 
     title: str
     """Name in words."""
@@ -66,7 +66,13 @@ def metric_words(metric: str) -> MetricWords:
     try:
         known = spec(metric)
     except NotFoundError:
-        return MetricWords(name(metric), "", "", "", None, "fraction")
+        return MetricWords(safe_name(metric), "", "", "", None, "fraction")
     return MetricWords(
-        clean(known.title), clean(known.says), clean(known.hides), known.direction, known.target, known.unit, known.part
+        safe_sentence(known.title),
+        safe_sentence(known.says),
+        safe_sentence(known.hides),
+        known.direction,
+        known.target,
+        known.unit,
+        known.part,
     )

@@ -11,7 +11,7 @@ from benchmarks.measurements.bootstrap import bootstrap, count_bootstrap
 from grmu_audit.errors import InputError
 from grmu_audit.metrics import facts, measure
 from grmu_audit.metrics.catalog.examples import example
-from grmu_audit.records import Group, Predictions
+from grmu_audit.records import CANDIDATE, Group, Predictions
 
 NAMES = ("TA", "GA", "WG", "EO", "EP", "DP")
 
@@ -37,7 +37,7 @@ def test_spread_agrees_with_resampled_rows(small):
     plain = []
     for _ in range(600):
         g = facts(_rows(small, rng.choice(test, len(test))), dominant=(Group(1, 0),))
-        choice = {"subject": "candidate", "confidence": 0.95}
+        choice = {"subject": CANDIDATE, "confidence": 0.95}
         row = {v.name: v.value for v in fairness(g, **choice)} | {"WG": worst_group(g, **choice).value}
         for name in ("TA", "GA"):
             counts = rows_proportion(g, accuracy_rows(g, name))

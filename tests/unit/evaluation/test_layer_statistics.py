@@ -14,6 +14,7 @@ from grmu_audit.metrics.white_box.layer_gaps import fairness_gap_changes, fairne
 from grmu_audit.models.classifier import Classifier, ModelSpec
 from grmu_audit.models.normalisation import GapDefinition, gaps, normalisation_layers
 from grmu_audit.models.weights import weights_digest
+from grmu_audit.records import BASELINE, CANDIDATE
 from grmu_audit.records.white_box import LayerTable, Probes
 
 
@@ -107,26 +108,26 @@ def test_identical_classes_have_no_gap_and_one_class_is_undefined() -> None:
         f"{s}/{p}/{by}": np.full((2, 4, 2), 3.0) for s in ("var", "std") for p in ("input", "output") for by in ("class", "group")
     }
     same = LayerTable(("a", "b"), np.array([0, 1]), np.array([0, 1]), 1, np.full((3, 2), 70), values)
-    found = {v.name: v for v in fairness_gaps(Probes(np.array(["x"]), layers=same), subject="candidate", confidence=0.95)}
+    found = {v.name: v for v in fairness_gaps(Probes(np.array(["x"]), layers=same), subject=CANDIDATE, confidence=0.95)}
     assert found["FAIRNESS_GAP"].value == 0.0
     assert found["FAIRNESS_GAP"].interval == (0.0, 0.0)
     assert found["FAIRNESS_GAP"].details["enough_samples"] is True
     lone = {key: np.where(np.arange(2) == 1, np.nan, array) for key, array in values.items()}
     one = LayerTable(("a", "b"), np.array([0, 1]), np.array([0, 1]), 1, np.array([[70, 0]] * 3), lone)
-    why = next(fairness_gaps(Probes(np.array(["x"]), layers=one), subject="candidate", confidence=0.95)).why_missing
+    why = next(fairness_gaps(Probes(np.array(["x"]), layers=one), subject=CANDIDATE, confidence=0.95)).why_missing
     assert why is not None
     assert "fewer than two classes" in why
 
 
 def test_the_interval_holds_the_value_and_a_change_with_itself_is_zero() -> None:
     probes = Probes(np.array(["x"]), layers=table())
-    gap, by_group = fairness_gaps(probes, subject="candidate", confidence=0.95)
+    gap, by_group = fairness_gaps(probes, subject=CANDIDATE, confidence=0.95)
     assert gap.interval is not None
     assert gap.interval[0] <= gap.value <= gap.interval[1]  # type: ignore[operator]
     assert list(gap.details["layers"]) == list(table().layers)
     assert set(gap.details["readings"]) == {"var/input", "var/output", "std/input", "std/output"}
     assert by_group.smallest_group is not None
-    for change in fairness_gap_changes((probes, probes), subject="candidate-baseline", confidence=0.95):
+    for change in fairness_gap_changes((probes, probes), subject=BASELINE.as_change(), confidence=0.95):
         assert (change.value, change.interval, change.details["distance"]) == (0.0, (0.0, 0.0), 0.0)
 
 
@@ -137,6 +138,6 @@ def test_a_network_without_normalisation_is_undefined_not_zero() -> None:
     )
     rows = problem.dataset.rows("test")
     assert layer_table(model, problem.source, rows, np.zeros(len(rows), np.int64)) is None
-    value = next(fairness_gaps(Probes(np.array(["x"])), subject="candidate", confidence=0.95))
+    value = next(fairness_gaps(Probes(np.array(["x"])), subject=CANDIDATE, confidence=0.95))
     assert value.value is None
     assert value.why_missing == "the network has no normalisation layer"

@@ -15,7 +15,7 @@ from grmu_audit.intervals.design_effects import clustered_cells, design_effects
 from grmu_audit.intervals.gaps import plausible
 from grmu_audit.intervals.proportions import proportion
 from grmu_audit.policy import Policy, evaluate
-from grmu_audit.records import Audit, DataRecord, ForgetRecord, MetricValue, ModelRef
+from grmu_audit.records import CANDIDATE, Audit, DataRecord, ForgetRecord, MetricValue, ModelRef
 
 
 def test_exact_limits_agree_with_statsmodels_for_many_cells_at_once():
@@ -143,7 +143,7 @@ def test_a_stopped_simulation_goes_on_from_what_it_kept(monkeypatch, tmp_path):
 
 def test_clopper_pearson_on_request_in_a_policy_and_the_digest_of_old_policies_stays():
     plain = {"schema": "grmu-audit/policy/v1", "name": "p", "rules": [{"id": "r", "metric": "GA", "min": 0.5}]}
-    value = MetricValue("GA", "candidate", 0.9, 40, statistic=proportion(36, 40), interval=(0.7, 0.97))
+    value = MetricValue("GA", CANDIDATE, 0.9, 40, statistic=proportion(36, 40), interval=(0.7, 0.97))
     ref = ModelRef("m", "1")
     audit = Audit(ref, DataRecord("d", {}), ForgetRecord(3, "h", ()), (value,))
     from datetime import date
@@ -165,7 +165,7 @@ def test_clopper_pearson_on_request_in_a_policy_and_the_digest_of_old_policies_s
 def test_number_of_subjects_needed_decides_when_it_is_reached():
     ref = ModelRef("m", "1")
     statistic = proportion(330, 400, 6.0, 20)
-    value = MetricValue("GA", "candidate", estimate(statistic), 400, statistic=statistic, subjects=20)
+    value = MetricValue("GA", CANDIDATE, estimate(statistic), 400, statistic=statistic, subjects=20)
     policy = Policy.model_validate(
         {"schema": "grmu-audit/policy/v1", "name": "p", "rules": [{"id": "r", "metric": "GA", "min": 0.75}]}
     )
@@ -174,8 +174,8 @@ def test_number_of_subjects_needed_decides_when_it_is_reached():
     audit = Audit(ref, DataRecord("d", {}), ForgetRecord(3, "h", ()), (value,))
     (outcome,) = evaluate(audit, policy, today=date(2026, 6, 1)).rules
     assert outcome.decision.value == "INCONCLUSIVE"
-    assert "subjects; now 20" in outcome.needed
-    needed = int(outcome.needed.split("all in all about ")[1].split(" ")[0].replace(",", ""))
+    assert "people in all; now 20" in outcome.needed
+    needed = int(outcome.needed.split("(about ")[1].split(" ")[0].replace(",", ""))
     factor = needed / 20
     enough = interval(proportion(330 * factor, 400 * factor, 6.0, needed), 0.95)
     assert enough[0] >= 0.75

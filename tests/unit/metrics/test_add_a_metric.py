@@ -10,13 +10,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from support.measured_audits import measured
 
-from grmu_audit.auditing.measurement import assemble
 from grmu_audit.errors import GrmuAuditError, InputError
 from grmu_audit.metrics import catalog
 from grmu_audit.metrics.catalog.examples import example
 from grmu_audit.policy import Policy, evaluate
-from grmu_audit.records import DataRecord, ModelRef
 from grmu_audit.utils.plugins import Registry
 
 PAGE = Path(__file__).parents[3] / "docs" / "add-a-metric.md"
@@ -52,8 +51,7 @@ def install(tmp_path, monkeypatch):
 
 
 def audit():
-    ref = ModelRef("m", "1")
-    return assemble((ref, example()), baseline=(ref, example("baseline")), data=DataRecord("d", {}))
+    return measured(example(), example("baseline"))
 
 
 def rules(*found):

@@ -10,7 +10,7 @@ from support.random_predictions import made, named
 
 from grmu_audit.errors import InputError
 from grmu_audit.metrics import compare, measure
-from grmu_audit.records import Predictions
+from grmu_audit.records import BASELINE, Predictions
 
 
 def test_a_change_is_paired_and_rows_are_aligned_by_id():
@@ -20,8 +20,8 @@ def test_a_change_is_paired_and_rows_are_aligned_by_id():
     order = np.random.default_rng(2).permutation(len(p))
     fields = ("ids", "split", "target", "attribute", "prediction", "logits")
     shuffled = replace(q, **{f: getattr(q, f)[order] for f in fields})
-    straight = compare(p, q, subject="candidate-baseline")
-    assert straight == compare(p, shuffled, subject="candidate-baseline")
+    straight = compare(p, q, subject=BASELINE.as_change())
+    assert straight == compare(p, shuffled, subject=BASELINE.as_change())
     a, b = measure(p), measure(q)
     for value in straight:
         if value.value is None:
@@ -29,8 +29,8 @@ def test_a_change_is_paired_and_rows_are_aligned_by_id():
             continue
         expected = named(a, value.name, group=value.group).value - named(b, value.name, group=value.group).value
         assert value.value == pytest.approx(expected, abs=1e-9)
-        assert value.subject == "candidate-baseline"
-    ta = named(straight, "TA", "candidate-baseline")
+        assert value.subject == BASELINE.as_change()
+    ta = named(straight, "TA", BASELINE.as_change())
     rows = p.mask("test")
     assert ta.statistic["only_candidate"] == (p.correct & ~q.correct)[rows].sum()
     apart = named(a, "TA").interval[1] - named(b, "TA").interval[0]

@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.measured_audits import measured
 
-from grmu_audit.auditing.measurement import assemble
 from grmu_audit.auditing.scoring import score
 from grmu_audit.cli.app import execute
 from grmu_audit.errors import InputError
@@ -22,7 +22,7 @@ from grmu_audit.metrics import measure
 from grmu_audit.metrics.catalog import BUILT_IN
 from grmu_audit.metrics.catalog.examples import example
 from grmu_audit.policy import Policy, evaluate
-from grmu_audit.records import DataRecord, Decision, ModelRef
+from grmu_audit.records import Decision
 
 SPLITS = ["retain", "forget", "val", "test"]
 
@@ -140,7 +140,7 @@ def test_twenty_thousand_groups_are_judged_without_a_flood():
     )
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        audit = assemble((ModelRef("m", "1"), p), data=DataRecord("d", {}))
+        audit = measured(p)
         verdict = evaluate(audit, POLICY, today=date(2026, 6, 1))
     assert verdict.decision is not Decision.PASS
     assert audit.metric("WG").incomplete

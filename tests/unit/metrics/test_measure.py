@@ -20,9 +20,9 @@ from fairlearn.metrics import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score
+from support.measured_audits import measured
 from support.random_predictions import made, named
 
-from grmu_audit.auditing.measurement import assemble
 from grmu_audit.errors import InputError
 from grmu_audit.intervals import estimate
 from grmu_audit.metrics import measure
@@ -30,7 +30,7 @@ from grmu_audit.metrics.catalog.examples import example
 from grmu_audit.metrics.checked_predictions import facts
 from grmu_audit.metrics.membership.attacks import attacked
 from grmu_audit.policy import Policy, evaluate
-from grmu_audit.records import DataRecord, Decision, Group, ModelRef, Predictions
+from grmu_audit.records import CANDIDATE, Decision, Group, Predictions
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 
@@ -72,7 +72,7 @@ def test_a_rule_may_name_a_group_of_a_metric_that_has_them():
         {"id": "none", "metric": "RETAIN_AUC", "group": {"target": 1, "attribute": 1}, "min": 0.0},
     ]
     policy = Policy.model_validate({"schema": "grmu-audit/policy/v1", "name": "p", "rules": rules})
-    audit = assemble((ModelRef("m", "1"), example()), data=DataRecord("d", {}))
+    audit = measured(example())
     found = {r.id: r for r in evaluate(audit, policy, today=date(2026, 6, 1)).rules}
     assert found["ua"].decision is found["auc"].decision is Decision.PASS
     assert found["auc"].observed == audit.metric("MIA_AUC", group=Group(1, 0)).value
@@ -170,7 +170,7 @@ def test_nothing_crashes_warns_or_becomes_nan(n, classes, attributes, seed, clus
         attack = attacked(f, forests=False)
         from grmu_audit.metrics.measure import values_of
 
-        values = values_of(f, attack, subject="candidate", confidence=0.95)
+        values = values_of(f, attack, subject=CANDIDATE, confidence=0.95)
     for v in values:
         assert (v.value is None) <= (v.why_missing is not None)
         if v.value is not None:

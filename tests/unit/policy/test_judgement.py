@@ -12,14 +12,28 @@ from statsmodels.stats.proportion import proportion_confint
 
 from grmu_audit.intervals.combined import estimate, interval
 from grmu_audit.intervals.proportions import proportion
+from grmu_audit.metrics import catalog
+from grmu_audit.metrics.catalog.spec import MetricPlugin, MetricSpec
 from grmu_audit.policy import Policy, evaluate
 from grmu_audit.policy.multiplicity import holm_decides, p_value
-from grmu_audit.records import Audit, DataRecord, Decision, ForgetRecord, Group, MetricValue, ModelRef
+from grmu_audit.records import (
+    BASELINE,
+    CANDIDATE,
+    Audit,
+    DataRecord,
+    Decision,
+    ForgetRecord,
+    Group,
+    MetricValue,
+    ModelRef,
+    reference,
+)
+from grmu_audit.utils.plugins import Registry
 
 TODAY = date(2026, 6, 1)
 
 
-def value(name, statistic, subject="candidate", **more) -> MetricValue:
+def value(name, statistic, subject=CANDIDATE, **more) -> MetricValue:
     n = more.pop("n", statistic.get("n", 100))
     return MetricValue(name, subject, estimate(statistic), n, interval=interval(statistic, 0.95), statistic=statistic, **more)
 
@@ -78,7 +92,7 @@ def test_changes_against_baseline_and_reference(counts, bound, wanted):
         **dict(zip(("both", "only_candidate", "only_other", "none"), counts, strict=True)),
         "deff": 1.0,
     }
-    for compare, subject in (("baseline", "candidate-baseline"), ("reference", "candidate-reference#1")):
+    for compare, subject in (("baseline", BASELINE.as_change()), ("reference", reference(1).as_change())):
         found = evaluate(
             audit(value("GA", statistic, subject, n=sum(counts))),
             policy({"metric": "GA", "compare": compare, **bound}),
@@ -93,7 +107,7 @@ def test_the_mean_over_references_is_judged_where_there_are_several():
     same = {"kind": "difference", "left": good, "right": good}
     worse = {"kind": "difference", "left": bad, "right": good}
     found = evaluate(
-        audit(value("TA", worse, "candidate-reference#1"), value("TA", same, "candidate-reference"), references=2),
+        audit(value("TA", worse, reference(1).as_change()), value("TA", same, reference(0).as_change()), references=2),
         policy({"metric": "TA", "compare": "reference", "max_gap": 0.2}),
         today=TODAY,
     )
@@ -147,7 +161,7 @@ def test_needed_says_how_many_samples_would_decide_and_they_do():
     on_it = evaluate(audit(value("GA", proportion(50, 100))), policy({"metric": "GA", "min": 0.5}), today=TODAY)
     assert "no number of samples" in on_it.rules[0].needed
     people = evaluate(audit(value("GA", proportion(55, 100), subjects=20)), policy({"metric": "GA", "min": 0.5}), today=TODAY)
-    assert "subjects; now 20" in people.rules[0].needed
+    assert "people in all; now 20" in people.rules[0].needed
 
 
 good = proportion(99, 100)
@@ -164,7 +178,7 @@ good = proportion(99, 100)
             {"min": 0.1},
             "no test sample of group (target 0, attribute 1)",
         ),
-        (replace(value("GA", good), smallest_cell=29), {"min": 0.1}, "has 29 samples; the policy asks for at least 30"),
+        (replace(value("GA", good), smallest_cell=29), {"min": 0.1}, "has 29 samples; the policy requires at least 30"),
         (replace(value("GA", good), statistic=None, interval=None), {"min": 0.1}, "no interval"),
         (replace(value("GA", good), value=0.5), {"min": 0.1}, "the audit file was altered"),
         (value("GA", good), {"min_change": -0.1, "compare": "baseline"}, "has no baseline"),
@@ -195,6 +209,20 @@ def test_a_rule_on_a_metric_of_a_deeper_level_says_which(made_at, metric, ends):
     found = evaluate(replace(audit(), record={"level": made_at}), policy({"metric": metric, "min": 0.1}), today=TODAY)
     assert found.decision is Decision.INCONCLUSIVE
     assert found.rules[0].reason.rstrip(".").endswith(ends)
+
+
+def test_a_rule_on_a_third_party_metric_of_a_deeper_level_says_which(monkeypatch):
+    plugins = Registry("metric", "grmu_audit.none")
+    spec = MetricSpec("NEW", "t", "s", "h", "f", "s", "n", level="standard")
+    plugins.add("NEW", MetricPlugin(spec, measure=lambda checked: None))
+    monkeypatch.setattr(catalog, "PLUGINS", plugins)
+    reasons = []
+    for made_at in ("quick", "standard", "unknown"):
+        found = evaluate(replace(audit(), record={"level": made_at}), policy({"metric": "NEW", "min": 0.1}), today=TODAY)
+        reasons.append(found.rules[0].reason)
+    shallow, *deep = reasons
+    assert shallow == "Not decided: NEW was not measured: it needs an audit at level standard."
+    assert deep == ["Not decided: NEW was not measured."] * 2
 
 
 def test_allow_incomplete_judges_what_is_there():
@@ -292,7 +320,7 @@ def test_needed_names_the_split_of_the_smallest_cell():
 
 
 def test_a_reason_tells_a_value_in_the_unit_of_its_metric():
-    slow = MetricValue("RELEARN", "candidate", 3.0, 40, unit="epochs", interval=(2.0, 4.0), confidence=0.99)
+    slow = MetricValue("RELEARN", CANDIDATE, 3.0, 40, unit="epochs", interval=(2.0, 4.0), confidence=0.99)
     reason = evaluate(audit(slow), policy({"metric": "RELEARN", "compare": "absolute", "min": 5}), today=TODAY).rules[0].reason
     assert (
         reason
@@ -300,7 +328,7 @@ def test_a_reason_tells_a_value_in_the_unit_of_its_metric():
     )
     gap = {"kind": "difference", "left": proportion(50, 100), "right": proportion(99, 100)}
     found = evaluate(
-        audit(value("TA", gap, "candidate-reference#1")),
+        audit(value("TA", gap, reference(1).as_change())),
         policy({"metric": "TA", "compare": "reference", "max_gap": 0.2}),
         today=TODAY,
     )

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grmu_audit.metrics.membership.curves import SMALLEST_CELL, loss_histogram, roc_points
+from grmu_audit.metrics.membership.curves import loss_histogram, roc_points
+from grmu_audit.records import SUPPRESSED_BELOW
 
 SIZES = st.integers(1, 300)
 
@@ -17,12 +18,12 @@ def test_no_bin_speaks_of_few_people(seed, sizes):
     series = {name: rng.lognormal(rng.normal(), 2, n) for name, n in zip(("retain", "forget", "unseen"), sizes, strict=True)}
     found = loss_histogram(series)
     if found is None:
-        assert min(sizes) < SMALLEST_CELL
+        assert min(sizes) < SUPPRESSED_BELOW
         return
     for name, counts in found["counts"].items():
         assert len(counts) == len(found["edges"]) - 1
         assert sum(counts) == len(series[name])
-        assert all(count == 0 or count >= SMALLEST_CELL for count in counts)
+        assert all(count == 0 or count >= SUPPRESSED_BELOW for count in counts)
     assert found["edges"] == sorted(set(found["edges"]))
 
 
@@ -40,17 +41,17 @@ def test_no_step_of_a_roc_speaks_of_few_people(seed, n1, n0, levels):
     positive, negative = rng.integers(0, levels, n1) / 1.0, rng.integers(0, levels, n0) / 1.0
     found = roc_points(positive, negative, np.ones(n0))
     if found is None:
-        assert min(n1, n0) < SMALLEST_CELL
+        assert min(n1, n0) < SUPPRESSED_BELOW
         return
     for rates, n in ((found["tpr"], n1), (found["fpr"], n0)):
         gained = np.rint(np.diff(np.array(rates) * n))
         assert rates[0] == 0.0
         assert rates[-1] == 1.0
-        assert ((gained == 0) | (gained >= SMALLEST_CELL)).all()
+        assert ((gained == 0) | (gained >= SUPPRESSED_BELOW)).all()
     for point in found["operating"]:
         assert (point["tpr"] is None) == (point["why"] is not None)
         if point["tpr"] is not None:
-            assert not 0 < round(point["tpr"] * n1) < SMALLEST_CELL
+            assert not 0 < round(point["tpr"] * n1) < SUPPRESSED_BELOW
     json.dumps(found, allow_nan=False)
 
 

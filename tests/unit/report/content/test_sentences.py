@@ -6,7 +6,7 @@ from support import audits
 from grmu_audit.records import CheckResult, DataCheckReport, Decision, NotMeasured
 from grmu_audit.report import build_view
 from grmu_audit.report.content.lookup import Lookup
-from grmu_audit.report.content.sentences import moment, rule_sentence
+from grmu_audit.report.content.sentences import rule_sentence, short_time
 from grmu_audit.report.wording.strings import load_strings
 
 
@@ -33,7 +33,7 @@ def said(**changes):
             "is 90.0 % (likely 85.0 to 93.0 %).",
         ),
         ({"observed": None, "reason": "GA is undefined: no sample"}, "GA is undefined: no sample."),
-        ({"n": 3}, "Hidden: rests on fewer than 5 samples."),
+        ({"n": 3}, "Suppressed: rests on fewer than 5 samples."),
         ({"applied": False}, "it decides nothing."),
         ({"compare": "elsewhere", "reason": "because"}, "Because."),
     ],
@@ -49,7 +49,7 @@ def summary(audit):
 def test_page_one_says_what_was_asked_done_and_what_it_did_to_people():
     told = summary(audits.judged(Decision.BREACH))
     assert list(told) == [
-        "What was asked",
+        "What was requested",
         "What was done",
         "What it did to people",
         "Why this verdict",
@@ -79,19 +79,19 @@ def test_what_was_not_measured_is_said_once():
         NotMeasured("Robustness", "said twice"),
     )
     rows = build_view(replace(audits.judged(Decision.PASS), not_measured=named))["not_measured"]["rows"]
-    words = ["Robustness to adversarial inputs", "What the features still hold of the forgotten"]
+    words = ["Robustness to adversarial inputs", "What the features still hold of the forget set"]
     assert [row[0] for row in rows] == [
         "strong membership attacks",
         *words,
-        "Membership attack at 0.1 % false alarms\nMIA_TPR_01",
+        "Membership attack at 0.1 % false positives\nMIA_TPR_01",
     ]
 
 
 def test_times_are_told_in_utc_whatever_their_zone():
-    assert moment("2026-03-04T05:06:07Z") == "2026-03-04 05:06 UTC"
-    assert moment("2026-03-04T00:30:00+05:45") == "2026-03-03 18:45 UTC"
-    assert moment("2026-03-04T99:99") == "2026-03-04T99:99"
-    assert moment(None) == "not recorded"
+    assert short_time("2026-03-04T05:06:07Z") == "2026-03-04 05:06 UTC"
+    assert short_time("2026-03-04T00:30:00+05:45") == "2026-03-03 18:45 UTC"
+    assert short_time("2026-03-04T99:99") == "2026-03-04T99:99"
+    assert short_time(None) == "not recorded"
 
 
 def test_a_change_of_a_metric_that_is_no_fraction_is_never_called_the_same():
@@ -104,9 +104,9 @@ def test_a_change_of_a_metric_that_is_no_fraction_is_never_called_the_same():
 
 def test_an_undecided_rule_says_why_even_where_its_value_lies_in_the_allowed_range():
     within = {"metric": "MIA_AUC", "compare": "absolute", "bound": {"within": [0.3, 0.7]}, "observed": 0.678}
-    reason = "Not decided: the forget set behind MIA_AUC has fewer than 5 samples; the policy asks for at least 30."
+    reason = "Not decided: the forget set behind MIA_AUC has fewer than 5 samples; the policy requires at least 30."
     words = said(**within, interval=None, decision=Decision.INCONCLUSIVE, reason=reason)
-    assert words.endswith(f"The policy asks for a value between 30.0 % and 70.0 %. {reason}")
+    assert words.endswith(f"The policy requires a value between 30.0 % and 70.0 %. {reason}")
     crossing = said(**within, interval=(0.6, 0.75), decision=Decision.INCONCLUSIVE)
     assert crossing.endswith("Part of that range is allowed and part is not, so the samples do not decide.")
     assert said(**within, interval=(0.6, 0.69)).endswith("between 30.0 % and 70.0 %.")
@@ -148,11 +148,11 @@ def test_a_forget_set_too_small_to_be_counted_is_not_given_away_by_other_counts(
     subject = replace(base.subject, config={**base.subject.config, "sample_gradients": 3})
     small = replace(base, subject=subject, data=data, metrics=metrics, data_quality=checks, forget=replace(base.forget, count=3))
     view = build_view(small)
-    assert "learned from fewer than 5 training samples" in summary(small)["What was asked"]
+    assert "learned from fewer than 5 training samples" in summary(small)["What was requested"]
     shown = str(list(view["blocks"])) + str(view["rules"])
     assert str(total - 3) not in shown.replace(",", "")
     assert "'108'" not in shown
     assert "3 rows" not in shown
     facts = {fact["label"]: fact["value"] for block in view["blocks"] for fact in block["facts"]}
-    assert facts["Sample-gradients"] == facts["Cost against retraining"] == "hidden"
+    assert facts["Sample-gradients"] == facts["Cost against retraining"] == "suppressed"
     assert facts["Samples to forget"] == "< 5"

@@ -1,22 +1,24 @@
+import sys
 from dataclasses import replace
 
 import pytest
 from support import audits
 
 from grmu_audit.errors import InputError
-from grmu_audit.metrics.catalog import BUILT_IN
-from grmu_audit.records import Decision, Group, MetricValue
+from grmu_audit.metrics.catalog import BUILT_IN, Level, Topic, topic
+from grmu_audit.metrics.catalog.spec import MetricPlugin, MetricSpec
+from grmu_audit.records import CANDIDATE, Decision, Group, MetricValue
 from grmu_audit.report import build_view
 from grmu_audit.report.charts.rule_charts import allowed_range
 from grmu_audit.report.charts.svg import draw
-from grmu_audit.report.content.blocks import metric_topic
 from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.content.rules import bound_words, rule_row
-from grmu_audit.report.content.tables import protected, shift_table, splits_table
+from grmu_audit.report.content.tables import shift_table, splits_table, suppressed_cells
 from grmu_audit.report.content.view_model import View
 from grmu_audit.report.wording import numbers
-from grmu_audit.report.wording.names import clean
+from grmu_audit.report.wording.names import safe_sentence
 from grmu_audit.report.wording.strings import load_strings
+from grmu_audit.utils.plugins import Registry
 
 
 def test_the_view_has_exactly_its_documented_fields():
@@ -49,12 +51,12 @@ def test_a_policy_without_rules_passes_nothing():
 
 
 def test_values_on_few_samples_are_hidden():
-    few = MetricValue("accuracy", "candidate", 1.0, 3, group=Group(0, 0), interval=(0.4, 1.0))
-    assert numbers.estimate(few) == "hidden: rests on fewer than 5 samples"
+    few = MetricValue("accuracy", CANDIDATE, 1.0, 3, group=Group(0, 0), interval=(0.4, 1.0))
+    assert numbers.estimate(few) == "suppressed: rests on fewer than 5 samples"
     assert numbers.interval_of(few) == ""
     rule = replace(audits.rules(Decision.PASS)[0], n=4)
     row = rule_row(rule, Lookup.of(audits.unjudged()), load_strings())
-    assert (row["observed"], row["interval"], row["n"]) == ("hidden: rests on fewer than 5 samples", "", "< 5")
+    assert (row["observed"], row["interval"], row["n"]) == ("suppressed: rests on fewer than 5 samples", "", "< 5")
 
 
 @pytest.mark.parametrize(
@@ -69,21 +71,21 @@ def test_values_on_few_samples_are_hidden():
     ],
 )
 def test_one_small_cell_cannot_be_worked_out_from_its_total(counts, hidden):
-    assert [i for i, flag in enumerate(protected(counts)) if flag] == hidden
+    assert [i for i, flag in enumerate(suppressed_cells(counts)) if flag] == hidden
 
 
 def test_retain_counts_do_not_give_a_hidden_forget_count_away():
     table = splits_table(Lookup.of(audits.judged(Decision.PASS)), load_strings())
     by_name = {row[0]: row for row in table["rows"]}
-    assert by_name["digit from 5, white paper"][1:4] == ["301", "hidden", "< 5"]
-    assert by_name["digit below 5, dark paper"][1:4] == ["240", "hidden", "hidden"]
+    assert by_name["digit from 5, white paper"][1:4] == ["301", "suppressed", "< 5"]
+    assert by_name["digit below 5, dark paper"][1:4] == ["240", "suppressed", "suppressed"]
     assert by_name["digit below 5, white paper"][1:4] == ["412", "412", "0"]
 
 
 def test_the_group_shift_does_not_give_a_hidden_forget_count_away():
     rows = {row[0]: row[1:] for row in shift_table(Lookup.of(audits.judged(Decision.PASS)), load_strings())["rows"]}
-    assert rows["digit from 5, white paper"] == ["27.1\xa0%", "hidden", "hidden"]
-    assert rows["digit below 5, dark paper"] == ["21.6\xa0%", "hidden", "hidden"]
+    assert rows["digit from 5, white paper"] == ["27.1\xa0%", "suppressed", "suppressed"]
+    assert rows["digit below 5, dark paper"] == ["21.6\xa0%", "suppressed", "suppressed"]
     assert rows["digit below 5, white paper"] == ["37.1\xa0%", "38.5\xa0%", "1"]
 
 
@@ -112,15 +114,15 @@ def test_allowed_ranges():
 
 
 def test_clean_keeps_one_line_without_control_or_direction_changes():
-    cleaned = clean(audits.HOSTILE)
+    cleaned = safe_sentence(audits.HOSTILE)
     assert not set(cleaned) & set("\x00\x1b\n\u202e\u2066")
     assert "🙂" in cleaned
-    assert clean("\ud800x") == "\ufffdx"
+    assert safe_sentence("\ud800x") == "\ufffdx"
 
 
 def test_columns_in_which_nothing_is_recorded_are_left_out():
     base = audits.judged(Decision.PASS)
-    alone = replace(base, metrics=tuple(v for v in base.metrics if v.subject == "candidate"), baseline=None, references=())
+    alone = replace(base, metrics=tuple(v for v in base.metrics if v.subject == CANDIDATE), baseline=None, references=())
     view = build_view(alone)
     assert [column["title"] for column in view["group_table"]["columns"]] == ["Group", "Test samples", "After"]
     assert all(len(row) == 3 for row in view["group_table"]["rows"])
@@ -143,10 +145,10 @@ def test_a_number_that_is_not_finite_is_an_error_not_a_report():
 def test_undefined_values_are_named_as_not_measured():
     rows = build_view(audits.judged(Decision.PASS))["not_measured"]["rows"]
     assert [
-        "Membership attack at 0.1 % false alarms\nMIA_TPR_01",
+        "Membership attack at 0.1 % false positives\nMIA_TPR_01",
         "41 forget samples cannot resolve a false-positive rate of 0.1 %",
     ] in rows
-    assert ["How fast the forgotten can be learned again", "not part of the quick profile"] in rows
+    assert ["How fast the forget set can be relearned", "not part of the quick profile"] in rows
 
 
 def test_a_drawing_is_reproducible_titled_and_without_addresses():
@@ -163,8 +165,56 @@ def test_a_drawing_is_reproducible_titled_and_without_addresses():
 
 
 def test_every_number_of_deeper_levels_stands_with_forgetting_or_robustness() -> None:
-    deeper = [name for name, metric in BUILT_IN.items() if metric.cost.startswith("level")]
+    deeper = [metric for metric in BUILT_IN.values() if metric.level is not Level.QUICK]
     assert len(deeper) > 10
-    assert [name for name in deeper if metric_topic(name) == "utility"] == []
-    assert {metric_topic(name) for name in ("AA@0.03137", "FAIRNESS_GAP_GROUP")} == {"robustness"}
-    assert {metric_topic(name) for name in ("LIRA_AUC", "RULI_AUC", "PROTO", "JS")} == {"forgetting"}
+    assert {metric.topic for metric in deeper} == {Topic.FORGETTING, Topic.ROBUSTNESS}
+    assert {topic(name) for name in ("AA@0.03137", "FAIRNESS_GAP_GROUP", "FGSM@0.004")} == {Topic.ROBUSTNESS}
+    assert {topic(name) for name in ("LIRA_AUC", "RULI_AUC", "PROTO", "JS")} == {Topic.FORGETTING}
+    assert Topic.OTHER not in {metric.topic for metric in BUILT_IN.values()}
+
+
+@pytest.fixture
+def third_party(monkeypatch):
+    """Third-party metrics of these fields, and the blocks of a report that holds a value of each."""
+
+    def blocks(*fields):
+        plugins = Registry("metric", "grmu_audit.none")
+        monkeypatch.setattr(sys.modules["grmu_audit.metrics.catalog"], "PLUGINS", plugins)
+        base = audits.judged(Decision.PASS)
+        values = []
+        for more in fields:
+            spec = MetricSpec(**{"title": "T", "says": "S.", "hides": "H.", "formula": "f", "source": "s", "needs": "n"} | more)
+            plugins.add(spec.name, MetricPlugin(spec, measure=lambda checked: None))
+            values.append(audits.proportion(spec.name, 0.4, 100))
+        view = build_view(replace(base, metrics=(*base.metrics, *values)))
+        return {b["id"]: [row[0].partition("\n")[0] for table in b["tables"] for row in table["rows"]] for b in view["blocks"]}
+
+    return blocks
+
+
+def test_a_third_party_metric_stands_in_the_section_of_its_topic(third_party):
+    # the name begins like an attack's, which is no matter
+    blocks = third_party({"name": "PGD_FREE_LEAK", "topic": "forgetting"}, {"name": "MIA_LIKE_GAP", "topic": Topic.UTILITY})
+    assert "PGD_FREE_LEAK" in blocks["forgetting"]
+    assert "MIA_LIKE_GAP" in blocks["utility"]
+    assert "PGD_FREE_LEAK" not in blocks["robustness"] + blocks["utility"]
+    assert "other" not in blocks
+
+
+def test_a_third_party_metric_without_a_topic_stands_in_a_section_of_its_own(third_party):
+    blocks = third_party({"name": "CARBON"})
+    assert blocks["other"] == ["CARBON", "CARBON"]  # its value, and what it says
+    assert "CARBON" not in blocks["utility"]
+
+
+@pytest.mark.parametrize("more", [{"topic": "robustnes"}, {"level": "deeep"}])
+def test_a_level_or_topic_that_does_not_exist_is_refused(third_party, more):
+    with pytest.raises(InputError, match="did you mean"):
+        third_party({"name": "NEW", **more})
+
+
+def test_a_metric_that_no_catalogue_knows_stands_with_the_other_metrics():
+    base = audits.judged(Decision.PASS)
+    view = build_view(replace(base, metrics=(*base.metrics, audits.proportion("UNKNOWN", 0.4, 100))))
+    (other,) = (block for block in view["blocks"] if block["id"] == "other")
+    assert [row[0] for row in other["tables"][0]["rows"]] == ["UNKNOWN"]

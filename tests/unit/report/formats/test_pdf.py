@@ -47,7 +47,7 @@ def test_no_chart_is_parted_from_its_title_and_no_heading_stands_alone(paper):
     pages = [page.extract_text() for page in pypdf.PdfReader(io.BytesIO(render_pdf(audits.rich(), paper=paper))).pages]
     drawn = {
         "Losses of forget, retain and unseen samples": "loss, nats",
-        "ROC of the membership attack": "false alarms, per cent",
+        "ROC of the membership attack": "false positives, per cent",
         "Training curves": "epoch",
         "Accuracy under attack by radius": "radius (pixel",
         "How the audited version was made.": "gradient",
