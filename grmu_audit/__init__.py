@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from grmu_audit.policy import load_named as load_policy
     from grmu_audit.report import render
     from grmu_audit.utils.resources import VERSION as __version__  # noqa: N811
+    from grmu_audit.workflows.audits.collection import AuditSettings
     from grmu_audit.workflows.audits.comparison import compare
     from grmu_audit.workflows.audits.pipeline import audit
     from grmu_audit.workflows.release import gate, promote, verify
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from grmu_audit.workflows.versions.unlearning import retrain, unlearn
 
 __all__ = [
+    "AuditSettings",
     "DataSpec",
     "Session",
     "TrainingOptions",
@@ -42,6 +44,7 @@ __all__ = [
 ]
 _HOMES = {
     "__version__": "utils.resources:VERSION",
+    "AuditSettings": "workflows.audits.collection",
     "DataSpec": "data.catalog",
     "Session": "workflows.session",
     "TrainingOptions": "workflows.versions.pretraining",

@@ -8,7 +8,7 @@ from pathlib import Path
 from grmu_audit.errors import InputError, IntegrityError
 from grmu_audit.records import Audit
 from grmu_audit.utils import canonical_json, sha256_hex, write_atomic
-from grmu_audit.utils.clock import now
+from grmu_audit.utils.clock import utc_now
 
 
 def require_not_expired(audit: Audit) -> None:
@@ -21,7 +21,7 @@ def require_not_expired(audit: Audit) -> None:
 
     expires = audit.record.get("expires")
     try:
-        stale = expires is not None and not datetime.fromisoformat(now()) < datetime.fromisoformat(str(expires))
+        stale = expires is not None and not datetime.fromisoformat(utc_now()) < datetime.fromisoformat(str(expires))
     except (ValueError, TypeError):
         raise IntegrityError(f"the audit of {audit.subject.label} expires on {str(expires)[:40]!r}, which is no date") from None
     if stale:

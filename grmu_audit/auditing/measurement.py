@@ -24,7 +24,7 @@ from grmu_audit.records import (
     Predictions,
 )
 from grmu_audit.utils import canonical_json, sha256_hex
-from grmu_audit.utils.clock import now
+from grmu_audit.utils.clock import utc_now
 from grmu_audit.utils.resources import VERSION
 
 _DEFAULT = MeasureOptions()
@@ -65,7 +65,7 @@ def measure(inputs: AuditInputs, context: AuditContext, options: MeasureOptions 
 def _record(inputs: AuditInputs, given: Mapping[str, Any], options: MeasureOptions, found: Measurements) -> dict[str, Any]:
     tables = {str(subject): align(inputs.candidate.predictions, model.predictions) for subject, model in inputs.models.items()}
     return {
-        "created": now(),
+        "created": utc_now(),
         "tool": f"grmu-audit {VERSION}",
         **given,
         **options.to_record(),

@@ -29,7 +29,7 @@ from grmu_audit.records import (
     reference,
     suppressed,
 )
-from grmu_audit.utils.clock import now
+from grmu_audit.utils.clock import utc_now
 
 _SLACK = 1e-6
 
@@ -315,4 +315,4 @@ def judge(audit: Audit, policy: Policy, today: date | None = None) -> Audit:
         today: date that waivers are judged on; by default the current UTC date.
     """
 
-    return audit.with_verdict(evaluate(audit, policy, today=today or date.fromisoformat(now()[:10])))
+    return audit.with_verdict(evaluate(audit, policy, today=today or date.fromisoformat(utc_now()[:10])))

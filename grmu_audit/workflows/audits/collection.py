@@ -222,7 +222,7 @@ def _environment(settings: AuditSettings) -> dict[str, Any]:
     from datetime import datetime, timedelta
     from importlib.metadata import version
 
-    created = clock.now()
+    created = clock.utc_now()
     expires = datetime.fromisoformat(created) + timedelta(days=settings.valid_days)
 
     libraries = ("numpy", "scipy", "scikit-learn", "torch", "mlflow", "great-expectations")

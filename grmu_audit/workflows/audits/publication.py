@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,6 +38,16 @@ class AuditResult:
     def forward_passes(self) -> int:
         """Passes over the data that this audit had to make; 0 when everything was stored."""
         return int(self.audit.record["forward_passes"])
+
+    def __repr__(self) -> str:
+        """Version, decision and folder."""
+        decision = self.audit.verdict.decision if self.audit.verdict else "not judged"
+        return f"<AuditResult of {self.ref.label}: {decision}, report in {self.folder}>"
+
+    def _repr_html_(self) -> str:
+        """The report, for notebooks."""
+        page = (self.folder / "report.html").read_text(encoding="utf-8")
+        return f'<iframe srcdoc="{escape(page)}" style="width: 100%; height: 50em; border: 0"></iframe>'
 
 
 def publish(session: Session, audit: Audit, policy: Policy, inputs: AuditInputs, out: Path) -> AuditResult:
