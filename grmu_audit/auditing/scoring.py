@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from grmu_audit.auditing.measurement import assemble
 from grmu_audit.auditing.prediction_files import read_predictions
 from grmu_audit.metrics.checked_predictions import regroup
-from grmu_audit.policy.judgement import judge
 from grmu_audit.records import SPLITS, Audit, DataRecord, ModelRef, NotMeasured
 from grmu_audit.utils import sha256_file
 
@@ -65,7 +64,11 @@ def score(
         intervals=policy.intervals if policy else "wilson",
         not_measured=_not_measured_by_score(),
     )
-    return audit if policy is None else judge(audit, policy, today)
+    if policy is None:
+        return audit
+    from grmu_audit.policy.judgement import judge  # loads pydantic, which measuring does not need
+
+    return judge(audit, policy, today)
 
 
 def _side(path: Path, name: str | None = None, by: Sequence[str] = ()) -> Side:

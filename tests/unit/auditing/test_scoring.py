@@ -68,9 +68,10 @@ def test_importing_and_using_the_light_path_loads_no_heavy_library(full, tmp_pat
     audit, _ = full
     write_audit(audit, tmp_path / "audit.json")
     code = (
-        "import sys, json; import grmu_audit.auditing.scoring as j; first = sorted(sys.modules)\n"
-        "from pathlib import Path; from grmu_audit.policy import load_named\n"
-        f"j.judge(j.read_audit(Path({str(tmp_path / 'audit.json')!r})), load_named('default'))\n"
+        "import sys, json; import grmu_audit.auditing.scoring; first = sorted(sys.modules)\n"
+        "from pathlib import Path; from grmu_audit.auditing.audit_files import read_audit\n"
+        "from grmu_audit.policy import load_named; from grmu_audit.policy.judgement import judge\n"
+        f"judge(read_audit(Path({str(tmp_path / 'audit.json')!r})), load_named('default'))\n"
         "print(json.dumps([first, sorted(sys.modules)]))"
     )
     root = Path(__file__).parents[3]

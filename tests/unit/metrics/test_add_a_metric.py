@@ -44,7 +44,7 @@ def install(tmp_path, monkeypatch):
 
     monkeypatch.syspath_prepend(str(tmp_path))
     fresh = Registry("metric", "grmu_audit.metrics")
-    for name in ("grmu_audit.metrics.catalog", "grmu_audit.metrics.thirdparty", "grmu_audit.metrics.changes"):
+    for name in ("grmu_audit.metrics.catalog", "grmu_audit.metrics.measure", "grmu_audit.metrics.changes"):
         monkeypatch.setattr(sys.modules[name], "PLUGINS", fresh)
     yield installed
     for name in [name for name in sys.modules if name.startswith("your_package")]:

@@ -25,10 +25,10 @@ def test_a_version_survives_its_tags() -> None:
         "miu",
         True,
         7,
-        "d" * 64,
-        "hmac-sha256:x",
-        "resnet18",
-        {"lr": 0.1, "n": [1, 2]},
+        data_digest="d" * 64,
+        forget_digest="hmac-sha256:x",
+        architecture="resnet18",
+        config={"lr": 0.1, "n": [1, 2]},
     )
     written = names.lineage_tags(
         method=ref.method, reweight=ref.reweight, parent=ref.parent, seed=ref.seed, data_digest=ref.data_digest,
