@@ -30,9 +30,7 @@ def definition(module: str, name: str) -> ast.AST:
     found: ast.AST = tree(module)
     for part in name.split("."):
         found = next(
-            node
-            for node in ast.iter_child_nodes(found)
-            if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == part
+            node for node in ast.iter_child_nodes(found) if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == part
         )
     return found
 
