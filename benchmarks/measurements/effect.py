@@ -26,9 +26,10 @@ from grmu_audit.records import Audit, DataRecord, ModelRef
 from grmu_audit.training.runtime import choose_device, hardware
 from grmu_audit.utils import canonical_json
 from grmu_audit.workflows.audits.collection import outputs_of, predictions_of
-from grmu_audit.workflows.demo import Story, demo
+from grmu_audit.workflows.demo import DemoResult, demo
 from grmu_audit.workflows.forget_requests import stored_request
 from grmu_audit.workflows.session import Session
+from grmu_audit.workflows.versions.method_choice import UnlearnOptions
 from grmu_audit.workflows.versions.unlearning import unlearn
 
 ROOT = Path(__file__).parents[2]
@@ -42,7 +43,7 @@ Result = dict[str, Any]
 
 def run_seed(seed: int, device: str, folder: Path) -> Result:
     """The demo of one seed in an empty folder, and what the page of the effect needs beside it."""
-    session = Session(tracking_uri=f"sqlite:///{folder}/mlflow.db", root=folder, device=device, progress=False)
+    session = Session(tracking_uri=f"sqlite:///{folder}/mlflow.db", root=folder, device=device)
     start = time.perf_counter()
     story = demo(session, folder / "demo", lambda line: None, seed)
     seconds = time.perf_counter() - start
@@ -55,18 +56,20 @@ def run_seed(seed: int, device: str, folder: Path) -> Result:
     }
 
 
-def effect(session: Session, story: Story, ids: Path, seed: int) -> dict[str, dict[str, Any]]:
+def effect(session: Session, story: DemoResult, ids: Path, seed: int) -> dict[str, dict[str, Any]]:
     """Numbers and seconds of the versions on the page; AVG_GAP is against retrain + REWEIGHT."""
     base, plain, weighted, good = (row.version for row in story.rows[:4])
     versions = {"pretrain": base, "retrain": plain, "retrain + REWEIGHT": weighted, "MIU + REWEIGHT": good}
     for title, method in EXTRA:
-        versions[title] = unlearn(session, base.label, ids, method=method, reweight=False, seed=seed)
+        versions[title] = unlearn(session, base.label, ids, UnlearnOptions(method, reweight=False, seed=seed))
     dataset, request = session.dataset_of(base), stored_request(session, good)
     sides = {title: (ref, predictions_of(outputs_of(session, ref, dataset), request, dataset)) for title, ref in versions.items()}
     reference = [sides["retrain + REWEIGHT"]]
     found = {}
     for title, side in sides.items():
-        audit = measurement.assemble(side, references=reference, data=DataRecord("", {}), dominant=request.dominant, seed=seed)
+        audit = measurement.assemble(
+            side, references=reference, data=DataRecord("", {}), dominant=request.dominant_groups, seed=seed
+        )
         found[title] = {"values": numbers(audit, "candidate"), "seconds": seconds_of(side[0])}
     return found
 

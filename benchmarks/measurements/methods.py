@@ -23,14 +23,14 @@ from safetensors.torch import load_file, save
 from benchmarks.measurements.problem import RARE, Problem, predictions, prepare
 from grmu_audit.auditing import measurement
 from grmu_audit.errors import DivergedError
-from grmu_audit.models.classifier import Classifier, duplicate
+from grmu_audit.models.classifier import Classifier, copy_model
 from grmu_audit.models.normalisation import GapDefinition, gaps, normalisation_layers
 from grmu_audit.records import DataRecord, ModelRef, Predictions
-from grmu_audit.unlearning.apply import unlearn
+from grmu_audit.unlearning.apply import apply_method
 from grmu_audit.unlearning.methods import methods
 from grmu_audit.utils import canonical_json, write_atomic
-from grmu_audit.workflows.versions.method_choice import Choice
-from grmu_audit.workflows.versions.tuning import candidates
+from grmu_audit.workflows.versions.method_choice import MethodChoice
+from grmu_audit.workflows.versions.tuning import trial_settings
 
 METRICS = ("RA", "UA", "TA", "MIA_PAPER", "EO", "GA", "AVG_GAP")
 GAP_METHODS = ("rl", "salun", "scrub")
@@ -111,19 +111,21 @@ class Seed:
             model, _, _ = self.run(Row("", "", None))
             model.load_state_dict(load_file(path))
         else:
-            model = unlearn(retrain, self.problem.base, self.problem.data.reweighted(), retrain.config(), self.problem.runtime())
+            model = apply_method(
+                retrain, self.problem.base, self.problem.data.reweighted(), retrain.config(), self.problem.runtime()
+            )
             write_atomic(path, state_bytes(model))
         return predictions(self.problem, model)
 
     def run(self, row: Row) -> tuple[Classifier, float, int]:
         """Model, CPU-seconds of the process and sample-gradients of a row."""
         if row.method is None:
-            return duplicate(self.problem.base), 0.0, 0
+            return copy_model(self.problem.base), 0.0, 0
         chosen = methods.get(row.method)
         data = self.problem.data.reweighted() if row.reweight else self.problem.data
         runtime = self.problem.runtime()
         start = time.process_time()
-        model = unlearn(chosen, self.problem.base, data, chosen.config(**row.settings), runtime)
+        model = apply_method(chosen, self.problem.base, data, chosen.config(**row.settings), runtime)
         return model, time.process_time() - start, runtime.sample_gradients
 
     def measure(self, row: Row) -> dict[str, Any]:
@@ -150,7 +152,7 @@ class Seed:
     def _oracle(self, row: Row) -> dict[str, Any]:
         """The trial with the highest AVG_GAP, which nobody can choose who has no retrained model."""
         chosen = methods.get(str(row.method))
-        tried = candidates(Choice(chosen, {}, frozenset(), row.reweight), self.seed, row.trials)
+        tried = trial_settings(MethodChoice(chosen, {}, frozenset(), row.reweight, self.seed), row.trials)
         found = [self.measure(replace(row, trials=0, settings=settings)) for settings in tried]
         best = max(found, key=lambda result: result["values"].get("AVG_GAP", -1.0))
         return {

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benchmarks.measurements.attacks import SETTINGS, Study
 from grmu_audit import __version__
-from grmu_audit.evaluation.shadow_models import MODELS, Pool
+from grmu_audit.evaluation.shadow_models import DEFAULT_MODELS, ShadowPool
 from grmu_audit.metrics.checked_predictions import Facts
 from grmu_audit.metrics.membership.attacks import attacked, privacy
 from grmu_audit.metrics.membership.shadow_metrics import OF_METHOD, attack_method, attack_model
@@ -47,7 +47,7 @@ def attack_page(
     retrained: Mapping[int, Facts],
     made: Mapping[str, Facts],
     banks: Mapping[str, ShadowTable],
-    pool: Pool,
+    pool: ShadowPool,
 ) -> str:
     """The page as Markdown.
 
@@ -161,7 +161,7 @@ def main() -> None:
     """Make what is missing and print or write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cache", type=Path, required=True)
-    parser.add_argument("--shadows", type=int, default=MODELS)
+    parser.add_argument("--shadows", type=int, default=DEFAULT_MODELS)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--write", type=Path)

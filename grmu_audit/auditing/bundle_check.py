@@ -22,7 +22,7 @@ from grmu_audit.evidence.attestation import (
     subjects_of,
     verdict_statement,
 )
-from grmu_audit.evidence.ledger import Ledger, inspect_chain
+from grmu_audit.evidence.ledger import Ledger, check_ledger
 from grmu_audit.evidence.sign_offs import check_statement, sign_offs
 from grmu_audit.evidence.signing import open_envelope, signed_by
 from grmu_audit.records import Audit, Decision
@@ -85,9 +85,9 @@ def _check_files(checked: Checked, files: dict[str, bytes], keys: Sequence[SSlib
     try:
         audit = _audit(files)
         policy = _policy(files, audit)
-        book = _ledger(files, audit)
+        ledger = _ledger(files, audit)
         signed = _attested(files, audit, keys)
-        findings = [*_ledger_findings(book, files, audit, keys), *_shown(files, audit)]
+        findings = [*_ledger_findings(ledger, files, audit, keys), *_shown(files, audit)]
     except GrmuAuditError as error:
         return _with(checked, str(error))
     decision = audit.verdict.decision if audit.verdict else None
@@ -96,7 +96,7 @@ def _check_files(checked: Checked, files: dict[str, bytes], keys: Sequence[SSlib
         subject=audit.subject.label,
         decision=decision,
         signed=signed,
-        notes=(*_notes(files, audit, keys), *_people(book, files, audit, keys)),
+        notes=(*_notes(files, audit, keys), *_people(ledger, files, audit, keys)),
     )
     if findings:
         return _with(checked, *findings)
@@ -159,7 +159,7 @@ def _ledger(files: Mapping[str, bytes], audit: Audit) -> Ledger:
         stored = [(int(row["number"]), {str(k): str(v) for k, v in row["tags"].items()}) for row in _tree(files, LEDGER_FILE)]
     except (KeyError, TypeError, AttributeError) as error:
         raise IntegrityError(f"{LEDGER_FILE} cannot be read: {type(error).__name__}") from None
-    entries, defects = inspect_chain(audit.subject.name, stored)
+    entries, defects = check_ledger(audit.subject.name, stored)
     if defects:
         raise IntegrityError(f"{LEDGER_FILE}: {'; '.join(defects)}")
     return Ledger(audit.subject.name, entries)
@@ -184,9 +184,9 @@ def _attested(files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]
     return signed
 
 
-def _ledger_findings(book: Ledger, files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -> Iterator[str]:
+def _ledger_findings(ledger: Ledger, files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -> Iterator[str]:
     version, digest = audit.subject.version, sha256_hex(files[AUDIT_FILE])
-    newest = book.newest_audit(version)
+    newest = ledger.newest_audit(version)
     verdict = audit.verdict
     expected = (digest, sha256_hex(files[ATTESTATION_FILE]), audit.subject.manifest_sha256, verdict and verdict.decision.value)
     if newest is None:
@@ -195,7 +195,7 @@ def _ledger_findings(book: Ledger, files: Mapping[str, bytes], audit: Audit, key
     found = (newest.audit_sha256, newest.attestation_sha256, newest.manifest_sha256, newest.decision)
     if found != expected or newest.policy_sha256 != (verdict and verdict.policy_sha256):
         yield f"the newest audit of {audit.subject.label} in {LEDGER_FILE} is another one than {AUDIT_FILE}"
-    for entry in sign_offs(book, version, digest).values():
+    for entry in sign_offs(ledger, version, digest).values():
         try:
             check_statement(entry, audit.subject.label)
             signed_by(str(entry.envelope).encode(), keys)
@@ -237,9 +237,9 @@ def _notes(files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -
         yield f"the verdict holds until {expires}"
 
 
-def _people(book: Ledger, files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -> Iterator[str]:
+def _people(ledger: Ledger, files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -> Iterator[str]:
     """Who signed off, and whether a trusted key says so."""
-    for role, entry in sign_offs(book, audit.subject.version, sha256_hex(files[AUDIT_FILE])).items():
+    for role, entry in sign_offs(ledger, audit.subject.version, sha256_hex(files[AUDIT_FILE])).items():
         try:
             trusted = bool(signed_by(str(entry.envelope).encode(), keys))
         except IntegrityError:

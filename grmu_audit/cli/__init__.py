@@ -1,4 +1,4 @@
-"""The command line: parse, call one use case, print, exit."""
+"""The command line: parse, call one workflow, print, exit."""
 
 from __future__ import annotations
 

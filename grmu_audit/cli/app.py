@@ -27,7 +27,7 @@ COMMANDS = {
     "rollback": ("release", "Make an earlier champion the champion again."),
     "verify": ("release", "Look for edits, moved aliases and changed files."),
     "history": ("release", "Show the ledger of a model."),
-    "sign-off": ("release", "Put your name under an audit; two persons are needed."),
+    "sign-off": ("release", "Put your name under an audit; two people are needed."),
     "evidence": ("evidence", "Export the evidence for a verdict, or check it offline."),
     "requests": ("requests", "Erasure requests: which are open, until when."),
     "keys": ("evidence", "Make the keys that verdicts are signed with."),

@@ -14,6 +14,7 @@ from grmu_audit.errors import InputError
 if TYPE_CHECKING:
     from grmu_audit.data.catalog import DataSpec
     from grmu_audit.records import Audit
+    from grmu_audit.utils.progress import Observer
     from grmu_audit.workflows.session import Session
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -116,7 +117,7 @@ def data_option_option(function: F) -> F:
 
 
 def data_spec(name: str, root: Path | None, pairs: Sequence[str]) -> DataSpec:
-    """A dataset as a version's tags keep it: paths absolute, so that it is found from any folder.
+    """A dataset as a version's tags store it: paths absolute, so that it is found from any folder.
 
     Raises:
         InputError: an option is malformed, or the root is given twice.
@@ -138,17 +139,17 @@ def json_option(function: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")(function)
 
 
-def asked_options(function: F) -> F:
-    """``--policy``, ``--require-sign-off``, ``--public-key``: what is asked beyond a PASS, put together as ``asked``."""
+def requirement_options(function: F) -> F:
+    """``--policy``, ``--require-sign-off``, ``--public-key``: what is required beyond a PASS, as ``requirements``."""
 
     @functools.wraps(function)
     def command(*args: Any, policy: str | None, require_sign_off: bool, public_key: tuple[Path, ...], **kwargs: Any) -> Any:
-        """The command with ``asked`` in place of the three options."""
+        """The command with ``requirements`` in place of the three options."""
         from grmu_audit.policy import load_named
-        from grmu_audit.workflows.release import Asked
+        from grmu_audit.tracking import Requirements
 
-        asked = Asked(load_named(policy) if policy else None, require_sign_off, public_key)
-        return function(*args, asked=asked, **kwargs)
+        named = load_named(policy) if policy else None
+        return function(*args, requirements=Requirements.read(named, require_sign_off, public_key), **kwargs)
 
     for option in (
         click.option("--policy", metavar="NAME|FILE", help="Only a verdict by this policy counts."),
@@ -190,6 +191,14 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, object]:
     return settings
 
 
+def observer(ctx: click.Context) -> Observer:
+    """Who is told notes and progress: stderr, or nobody with ``--quiet``."""
+    from grmu_audit.cli.observer import ConsoleObserver
+    from grmu_audit.utils.progress import SILENT
+
+    return SILENT if ctx.find_root().obj["quiet"] else ConsoleObserver()
+
+
 def open_session(ctx: click.Context) -> Session:
     """The session of this invocation, from the root options."""
     from grmu_audit.workflows.session import Session
@@ -201,7 +210,7 @@ def open_session(ctx: click.Context) -> Session:
         registry_uri=options["registry_uri"],
         device=options["device"],
         precision=options["precision"],
-        progress=not options["quiet"],
+        observer=observer(ctx),
         actor=options["actor"] or _account(),
     )
 

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     from grmu_audit.workflows.erasure import OpenRequest
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: bool = False) -> str:
+def text_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: bool = False) -> str:
     """Columns padded to their widest cell; the first is left-aligned, the others right (or left where they hold words).
 
-    >>> print(table(["group", "n"], [["a", "10"]]))
+    >>> print(text_table(["group", "n"], [["a", "10"]]))
     group   n
     a      10
     """
@@ -33,7 +33,7 @@ def group_table(groups: Sequence[GroupCount]) -> str:
         weight = f"{row.train / row.retain:.2f}" if row.retain else "-"
         counts = [str(n) for n in (row.train, row.forget, row.retain, row.val, row.test)]
         rows.append([f"{row.group.target},{row.group.attribute}  {row.name}", *counts, weight])
-    return table(["group", "train", "forget", "retain", "val", "test", "REWEIGHT"], rows)
+    return text_table(["group", "train", "forget", "retain", "val", "test", "REWEIGHT"], rows)
 
 
 def check_text(report: DataCheckReport, *, as_json: bool) -> str:
@@ -49,7 +49,7 @@ def check_text(report: DataCheckReport, *, as_json: bool) -> str:
         rows.append([word, one.part, one.expectation, one.observed if one.passed else f"{one.observed}; {one.advice}"])
     passed = sum(result.passed for result in report.results)
     lines = [
-        table(["", "part", "expected", "found"], rows, left=True),
+        text_table(["", "part", "expected", "found"], rows, left=True),
         f"{passed} of {len(rows)} checks passed ({report.engine})",
     ]
     shift = [f"{row['name']}: {row['share_before']:.3f} -> {row['share_after']:.3f}, REWEIGHT {row['weight']:.2f}"
@@ -67,10 +67,10 @@ def baseline_table(metrics: Sequence[MetricValue], groups: Sequence[GroupCount])
         label = m.name if m.group is None else f"  {names.get(m.group, m.group)}"
         bounds = f"[{100 * m.interval[0]:.1f}, {100 * m.interval[1]:.1f}]" if m.interval else "-"
         rows.append([label, f"{100 * m.value:.1f}", bounds, str(m.n)])
-    return table(["metric", "%", "interval", "n"], rows)
+    return text_table(["metric", "%", "interval", "n"], rows)
 
 
-def checked_text(checked: Checked) -> str:
+def bundle_check_text(checked: Checked) -> str:
     """What a check of an evidence bundle found, for people."""
     from grmu_audit.report.wording.names import clean
 
@@ -82,7 +82,7 @@ def checked_text(checked: Checked) -> str:
     return "\n".join([*lines, "does NOT agree" if checked.findings else "everything agrees"])
 
 
-def checked_json(checked: Checked) -> str:
+def bundle_check_json(checked: Checked) -> str:
     """The same for programs."""
     import json
     from dataclasses import asdict
@@ -100,4 +100,4 @@ def request_table(found: Sequence[OpenRequest]) -> str:
         state = f"answered {one.answered_at}" if one.answered_at else "OVERDUE" if one.overdue else "open"
         dates = [record.received_at or "-", record.due_at or "unknown"]
         rows.append([name(record.request_id), str(record.rows), *dates, f"{one.model}/{one.version}", state])
-    return table(["request", "rows", "received", "due", "version", "state"], rows) if rows else "no open requests"
+    return text_table(["request", "rows", "received", "due", "version", "state"], rows) if rows else "no open requests"

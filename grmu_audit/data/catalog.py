@@ -9,6 +9,7 @@ from grmu_audit.data.dataset import Dataset
 from grmu_audit.data.listing import Listing
 from grmu_audit.errors import InputError
 from grmu_audit.utils.plugins import Registry
+from grmu_audit.utils.progress import SILENT, Observer
 
 Reader = Callable[[Mapping[str, object]], Dataset | Listing]
 datasets: Registry[Reader] = Registry("dataset", "grmu_audit.datasets")
@@ -41,12 +42,12 @@ def read_listing(spec: DataSpec) -> Dataset | Listing:
     return datasets.get(spec.name)(spec.options)
 
 
-def load_dataset(spec: DataSpec, *, progress: bool = False) -> Dataset:
+def load_dataset(spec: DataSpec, observer: Observer = SILENT) -> Dataset:
     """Read or make the dataset; images are decoded once and kept in the cache.
 
     Args:
         spec: name and options.
-        progress: whether decoding shows its progress on stderr.
+        observer: who is told the progress of decoding.
 
     Raises:
         NotFoundError: no dataset of that name.
@@ -56,9 +57,9 @@ def load_dataset(spec: DataSpec, *, progress: bool = False) -> Dataset:
     found = read_listing(spec)
     if isinstance(found, Dataset):
         return found
-    from grmu_audit.data.images import decoded
+    from grmu_audit.data.images import decode_listing
 
-    return decoded(found, progress=progress)
+    return decode_listing(found, observer)
 
 
 @datasets.register("photodigits")

@@ -13,7 +13,7 @@ from torch import nn
 
 from grmu_audit.data.batches import BatchSource
 from grmu_audit.models.classifier import Classifier
-from grmu_audit.models.normalisation import LEAST, channel_dimension, evaluating, normalisation_layers
+from grmu_audit.models.normalisation import MIN_SAMPLES, channel_dimension, evaluating, normalisation_layers
 from grmu_audit.records.white_box import LayerTable
 
 Ints = npt.NDArray[np.int64]
@@ -166,7 +166,7 @@ def _columns(count: Floats, mean: Floats, squares: Floats, people: Ints, of_clas
     for left_out in range(-1, folds):
         kept = np.arange(folds) != left_out
         for by, index in groupings.items():
-            enough = np.bincount(index, weights=people[kept].sum(0)) >= LEAST
+            enough = np.bincount(index, weights=people[kept].sum(0)) >= MIN_SAMPLES
             variance = _pooled(count[kept], mean[kept], squares[kept], index)
             for stat in STATS:
                 shown = (np.sqrt(variance) if stat == "std" else variance).mean(-1)

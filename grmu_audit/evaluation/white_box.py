@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from grmu_audit.data.batches import BatchSource
 from grmu_audit.errors import NotFoundError
-from grmu_audit.evaluation.adversarial import STEP_SHARE, STEPS, predictions_under
+from grmu_audit.evaluation.adversarial import STEP_SHARE, STEPS, Attack, predict_adversarial
 from grmu_audit.evaluation.layer_statistics import folds_of, layer_table
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.records.white_box import RADII_OF, Probes, attack_name
@@ -24,7 +24,7 @@ MOST_AA = 256
 """Test samples that AutoAttack is run on: it asks a model some ten thousand times per sample that withstands."""
 
 
-def standard_probes(model: Classifier, source: BatchSource, ids: Ids, runtime: Runtime) -> Probes:
+def collect_white_box(model: Classifier, source: BatchSource, ids: Ids, runtime: Runtime) -> Probes:
     """Features of all samples; layers, FGSM and PGD on the test split.
 
     Args:
@@ -65,7 +65,7 @@ def auto_attack(model: Classifier, source: BatchSource, ids: Ids, runtime: Runti
 def _attacked(
     model: Classifier, source: BatchSource, rows: npt.NDArray[np.int64], kind: str, runtime: Runtime
 ) -> dict[str, npt.NDArray[np.int64]]:
-    found = predictions_under(model, source, rows, kind, RADII_OF[kind], runtime)
+    found = predict_adversarial(model, source, rows, Attack(kind, RADII_OF[kind]), runtime)
     out = {}
     for name, answers in found.items():
         out[name] = np.full(len(source.dataset), -1, dtype=np.int64)
@@ -73,7 +73,7 @@ def _attacked(
     return out
 
 
-def joined(one: Probes, other: Probes) -> Probes:
+def merge(one: Probes, other: Probes) -> Probes:
     """The measurements of both, rows alike."""
     return replace(
         one,

@@ -1,9 +1,10 @@
 """The promotion ledger of a model: who moved the champion, when, on what evidence, in an order that nobody can rewrite unseen.
 
 The entries are the versions of the registered model ``<name>--ledger``: the registry numbers them without gaps, however many
-processes append at once.  Turn-taking is compare-and-set: a ``promote`` or ``rollback`` entry says which number it saw last, and
-it owns the turn only if no turn was open there and no other such entry came in between; whoever lost changed nothing.  The owner
-then moves the alias and appends ``done``.  Each entry carries the running hash over all entries up to the one it saw:
+processes append at once.  Concurrent promotions are settled by compare-and-set: a ``promote`` or ``rollback`` entry says which
+number it saw last, and it takes effect only if no promotion was open there and no other such entry came in between; an entry that
+lost changes nothing.  The winner then moves the alias and appends ``done``.  Each entry carries the running hash over all entries
+up to the one it saw:
 ``H(0) = sha256(model)``, ``H(k) = sha256(H(k-1) + sha256(entry k))``.
 """
 
@@ -25,15 +26,15 @@ TAG_ENTRY_KIND = "grmu.ledger.kind"
 """Ledger entry: its kind, for people who look at the registry."""
 LEDGER_SCHEMA = "grmu-audit/ledger/v1"
 """Schema name and version of an entry."""
-TURNS = ("promote", "rollback")
-"""Entries that ask for the turn; all others are notes or end a turn."""
-KINDS = (*TURNS, "done", "abandoned", "refusal", "audit", "waiver", "sign-off", "answer")
+PROMOTIONS = ("promote", "rollback")
+"""Entries that begin a promotion step; all others end one or record an event."""
+KINDS = (*PROMOTIONS, "done", "abandoned", "refusal", "audit", "waiver", "sign-off", "answer")
 """Every kind of entry."""
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One entry, as its writer made it."""
+    """One entry, as it was written."""
 
     kind: str
     """One of ``KINDS``."""
@@ -48,7 +49,7 @@ class Entry:
     champion_before: str | None = None
     """Version that the champion alias pointed at; None for no champion."""
     turn: int | None = None
-    """For ``done`` and ``abandoned``: number of the turn that it ends."""
+    """For ``done`` and ``abandoned``: number of the entry whose promotion step it ends."""
     audit_run: str | None = None
     """Run that holds the audit."""
     audit_sha256: str | None = None
@@ -87,7 +88,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Numbered:
+class LedgerEntry:
     """An entry at its place."""
 
     number: int
@@ -104,12 +105,12 @@ class State:
 
     champion: str | None = None
     """Version that the champion alias must point at; None for no champion."""
-    open: Numbered | None = None
-    """The turn that has begun and not ended."""
+    open: LedgerEntry | None = None
+    """The promotion step that has begun and not ended."""
     owners: frozenset[str] = frozenset()
-    """Digests of the ``promote`` and ``rollback`` entries that owned their turn; the others changed nothing."""
+    """Digests of the ``promote`` and ``rollback`` entries that took effect; the others changed nothing."""
     ended: frozenset[int] = frozenset()
-    """Numbers of the turns that ended with ``done``."""
+    """Numbers of the promotion steps that ended with ``done``."""
 
 
 @dataclass(frozen=True)
@@ -118,20 +119,20 @@ class Ledger:
 
     model: str
     """Registered model."""
-    entries: tuple[Numbered, ...]
+    entries: tuple[LedgerEntry, ...]
     """In order."""
 
     @property
     def state(self) -> State:
-        """The entries, replayed."""
-        return replay(self.entries)
+        """What the entries together say."""
+        return ledger_state(self.entries)
 
     @property
     def last(self) -> int:
         """Number of the last entry; 0 for none."""
         return len(self.entries)
 
-    def note(self, kind: str, **fields: Any) -> Entry:
+    def new_entry(self, kind: str, **fields: Any) -> Entry:
         """A new entry that has seen all of these."""
         return Entry(
             kind=kind, model=self.model, previous=self.last, chain_sha256=running_hash(self.model, self.entries), **fields
@@ -143,7 +144,7 @@ class Ledger:
         return found[-1] if found else None
 
 
-def running_hash(model: str, entries: tuple[Numbered, ...]) -> str:
+def running_hash(model: str, entries: tuple[LedgerEntry, ...]) -> str:
     """``H(k)`` over these entries."""
     digest = sha256_hex(model.encode())
     for numbered in entries:
@@ -151,14 +152,14 @@ def running_hash(model: str, entries: tuple[Numbered, ...]) -> str:
     return digest
 
 
-def inspect_chain(model: str, stored: Sequence[tuple[int, Mapping[str, str]]]) -> tuple[tuple[Numbered, ...], list[str]]:
+def check_ledger(model: str, stored: Sequence[tuple[int, Mapping[str, str]]]) -> tuple[tuple[LedgerEntry, ...], list[str]]:
     """The readable entries, and every defect found.
 
     Args:
         model: whose ledger it is.
         stored: number and tags of each entry, in order.
     """
-    entries: list[Numbered] = []
+    entries: list[LedgerEntry] = []
     defects: list[str] = []
     hashes = [running_hash(model, ())]
     for position, (number, tags) in enumerate(stored, 1):
@@ -174,7 +175,7 @@ def inspect_chain(model: str, stored: Sequence[tuple[int, Mapping[str, str]]]) -
     return tuple(entries), defects
 
 
-def _parse(number: int, tags: Mapping[str, str]) -> tuple[Numbered | None, str]:
+def _parse(number: int, tags: Mapping[str, str]) -> tuple[LedgerEntry | None, str]:
     text = tags.get(TAG_ENTRY, "")
     digest = sha256_hex(text.encode("utf-8", "surrogatepass"))
     if digest != tags.get(TAG_ENTRY_SHA256):
@@ -188,10 +189,10 @@ def _parse(number: int, tags: Mapping[str, str]) -> tuple[Numbered | None, str]:
             return None, "was edited: its tag names another kind than its text"
     except (TypeError, ValueError, RecursionError):
         return None, "cannot be read"
-    return Numbered(number, digest, entry), ""
+    return LedgerEntry(number, digest, entry), ""
 
 
-def _misplaced(model: str, numbered: Numbered, hashes: list[str]) -> str:
+def _misplaced(model: str, numbered: LedgerEntry, hashes: list[str]) -> str:
     entry = numbered.entry
     if entry.model != model:
         return f"belongs to the model {entry.model!r}"
@@ -202,21 +203,21 @@ def _misplaced(model: str, numbered: Numbered, hashes: list[str]) -> str:
     return ""
 
 
-def replay(entries: tuple[Numbered, ...]) -> State:
-    """Walk through the entries: which turns were owned, which is open, who is champion."""
+def ledger_state(entries: tuple[LedgerEntry, ...]) -> State:
+    """Walk through the entries: which promotions took effect, which is open, who is champion."""
     champion: str | None = None
-    open_turn: Numbered | None = None
-    last_turn, owners, ended = 0, set[str](), set[int]()
+    open_step: LedgerEntry | None = None
+    last_promotion, owners, ended = 0, set[str](), set[int]()
     for numbered in entries:
         entry = numbered.entry
-        if entry.kind in TURNS:
-            if open_turn is None and last_turn <= entry.previous:
-                open_turn = numbered
+        if entry.kind in PROMOTIONS:
+            if open_step is None and last_promotion <= entry.previous:
+                open_step = numbered
                 owners.add(numbered.sha256)
-            last_turn = numbered.number
-        elif open_turn is not None and entry.turn == open_turn.number and entry.kind in ("done", "abandoned"):
+            last_promotion = numbered.number
+        elif open_step is not None and entry.turn == open_step.number and entry.kind in ("done", "abandoned"):
             if entry.kind == "done":
-                champion = open_turn.entry.version
-                ended.add(open_turn.number)
-            open_turn = None
-    return State(champion, open_turn, frozenset(owners), frozenset(ended))
+                champion = open_step.entry.version
+                ended.add(open_step.number)
+            open_step = None
+    return State(champion, open_step, frozenset(owners), frozenset(ended))

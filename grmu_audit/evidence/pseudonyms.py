@@ -1,4 +1,4 @@
-"""The operator's key, and what it makes: pseudonyms of sample ids and digests of sets of them.
+"""The operator's key, and what is computed with it: pseudonyms of sample ids and digests of sets of them.
 
 A bare hash of a small id space can be guessed by hashing every candidate; an HMAC cannot, as long as the key stays outside the
 tracking store.  Whoever holds the key can test whether an id was forgotten; whoever does not, cannot.
@@ -44,7 +44,7 @@ def key_path() -> Path:
 
 
 def load_key() -> bytes:
-    """The operator's 32-byte key; made on first use (64 hex digits, mode 0600).
+    """The operator's 32-byte key; created on first use (64 hex digits, mode 0600).
 
     Several processes that start at once agree on one key: each writes a complete file of its own and links it to the name, which
     only one can do; the others read the winner's.
@@ -79,7 +79,7 @@ def pseudonyms(key: bytes, texts: Sequence[str]) -> list[str]:
 
 
 def key_check(key: bytes) -> str:
-    """HMAC-SHA256 of a fixed text, as its first 32 hex digits: tells whether two records were made with one key, and no more.
+    """HMAC-SHA256 of a fixed text, as its first 32 hex digits: shows whether two records were created with one key, and no more.
 
     >>> key_check(bytes(32)) == key_check(bytes(32)) != key_check(bytes(31) + b"1")
     True

@@ -1,4 +1,4 @@
-"""Who put their name under an audit, as the ledger has it; preparer and reviewer must be two persons with two keys."""
+"""Who signed off an audit, as the ledger has it; preparer and reviewer must be two people with two keys."""
 
 from __future__ import annotations
 
@@ -13,56 +13,56 @@ from grmu_audit.evidence.signing import open_envelope, signed_by
 if TYPE_CHECKING:
     from securesystemslib.signer import SSlibKey
 
-PEOPLE = ("preparer", "reviewer", "approver")
-"""Roles of a sign-off; the first two are asked for, and must be two persons."""
+SIGN_OFF_ROLES = ("preparer", "reviewer", "approver")
+"""Roles of a sign-off; the first two can be required, and must be two people."""
 
 
-def sign_offs(book: Ledger, version: str, audit_sha256: str) -> dict[str, Entry]:
+def sign_offs(ledger: Ledger, version: str, audit_sha256: str) -> dict[str, Entry]:
     """Sign-offs of exactly this audit by role; the first of each role counts."""
     found: dict[str, Entry] = {}
-    for numbered in book.entries:
+    for numbered in ledger.entries:
         entry = numbered.entry
         same = (entry.version, entry.audit_sha256) == (version, audit_sha256)
-        if entry.kind == "sign-off" and same and entry.role in PEOPLE:
+        if entry.kind == "sign-off" and same and entry.role in SIGN_OFF_ROLES:
             found.setdefault(str(entry.role), entry)
     return found
 
 
-def require_two(found: dict[str, Entry], label: str, keys: Sequence[SSlibKey] = ()) -> None:
-    """Insist on a preparer and a reviewer who are two persons, and with trusted keys on their signatures.
+def require_two_people(found: dict[str, Entry], label: str, keys: Sequence[SSlibKey] = ()) -> None:
+    """Require a preparer and a reviewer who are two people, and with trusted keys their signatures.
 
     Raises:
         InconclusiveError: one is missing.
         IntegrityError: both are the same person or key, or a statement does not fit its entry.
     """
-    for role in PEOPLE[:2]:
+    for role in SIGN_OFF_ROLES[:2]:
         if role not in found:
             raise InconclusiveError(
                 f"the audit of {label} was not signed off by a {role}: run 'grmu-audit sign-off --model {label} --role {role}'"
             )
         check_statement(found[role], label, keys)
-    preparer, reviewer = (found[role] for role in PEOPLE[:2])
+    preparer, reviewer = (found[role] for role in SIGN_OFF_ROLES[:2])
     if _same(preparer.actor, reviewer.actor) or set(_keyids(preparer)) & set(_keyids(reviewer)):
         raise IntegrityError(f"preparer and reviewer of {label} are the same person or key ({preparer.actor}): two are needed")
 
 
-def refuse_conflict(found: dict[str, Entry], wish: Entry, label: str) -> None:
+def refuse_conflict(found: dict[str, Entry], entry: Entry, label: str) -> None:
     """Refuse a sign-off whose role is taken, or whose person or key holds the role that must be another's.
 
     Raises:
         InputError: it is so.
     """
-    role = str(wish.role)
+    role = str(entry.role)
     if role in found:
         raise InputError(f"{found[role].actor} has signed off {label} as {role} already, on {found[role].time}")
-    for other in PEOPLE[:2] if role in PEOPLE[:2] else ():
-        entry = found.get(other)
-        if entry is None:
+    for other in SIGN_OFF_ROLES[:2] if role in SIGN_OFF_ROLES[:2] else ():
+        earlier = found.get(other)
+        if earlier is None:
             continue
-        if _same(entry.actor, wish.actor):
-            raise InputError(f"{wish.actor} has signed off {label} as {other}: preparer and reviewer must be two persons")
-        if set(_keyids(entry)) & set(_keyids(wish)):
-            raise InputError(f"the {other} of {label}, {entry.actor}, signed with the same key: each person needs an own one")
+        if _same(earlier.actor, entry.actor):
+            raise InputError(f"{entry.actor} has signed off {label} as {other}: preparer and reviewer must be two people")
+        if set(_keyids(earlier)) & set(_keyids(entry)):
+            raise InputError(f"the {other} of {label}, {earlier.actor}, signed with the same key: each person needs an own one")
 
 
 def check_statement(entry: Entry, label: str, keys: Sequence[SSlibKey] = ()) -> None:

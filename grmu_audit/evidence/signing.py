@@ -1,4 +1,4 @@
-"""Signatures: Ed25519 keys on disk, and DSSE envelopes made and checked by securesystemslib; no cryptography of our own."""
+"""Signatures: Ed25519 keys on disk, and DSSE envelopes created and checked by securesystemslib; no cryptography of our own."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ _LARGEST_ENVELOPE = 16 << 20
 
 
 @dataclass(frozen=True)
-class Opened:
-    """An envelope, taken apart."""
+class Envelope:
+    """What an envelope holds; its signatures are not checked yet."""
 
     payload: bytes
     """The statement, canonical JSON."""
@@ -76,10 +76,14 @@ def configured_signer() -> CryptoSigner | None:
     return load_signer(Path(path)) if path else None
 
 
-def configured_public_keys() -> list[SSlibKey]:
-    """The trusted keys of ``$GRMU_AUDIT_PUBLIC_KEYS``; empty when it is not set."""
-    paths = filter(None, os.environ.get(PUBLIC_KEYS_VARIABLE, "").split(os.pathsep))
-    return [load_public_key(Path(path)) for path in paths]
+def trusted_keys(paths: Sequence[Path] = ()) -> tuple[SSlibKey, ...]:
+    """The public keys in these files; without any, those of ``$GRMU_AUDIT_PUBLIC_KEYS``, which may be empty.
+
+    Raises:
+        NotFoundError, InputError: as for ``load_public_key``.
+    """
+    listed = filter(None, os.environ.get(PUBLIC_KEYS_VARIABLE, "").split(os.pathsep))
+    return tuple(load_public_key(path) for path in paths or map(Path, listed))
 
 
 def load_signer(path: Path) -> CryptoSigner:
@@ -131,24 +135,24 @@ def load_public_key(path: Path) -> SSlibKey:
     return SSlibKey.from_crypto(key)
 
 
-def seal(payload: bytes, signer: CryptoSigner | None) -> bytes:
+def sign_envelope(payload: bytes, signer: CryptoSigner | None) -> bytes:
     """A DSSE envelope around a statement, signed when there is a signer, in canonical JSON."""
-    from securesystemslib.dsse import Envelope
+    from securesystemslib import dsse
 
-    envelope = Envelope(payload, PAYLOAD_TYPE, {})
+    envelope = dsse.Envelope(payload, PAYLOAD_TYPE, {})
     if signer is not None:
         envelope.sign(signer)
     return canonical_json(envelope.to_dict())
 
 
-def open_envelope(content: bytes) -> Opened:
-    """Take an envelope apart without believing its signatures.
+def open_envelope(content: bytes) -> Envelope:
+    """Read an envelope without checking its signatures.
 
     Raises:
-        IntegrityError: not an envelope, not of the in-toto type, or not in the one byte form that ``seal`` writes.
+        IntegrityError: not an envelope, not of the in-toto type, or not in the one byte form that ``sign_envelope`` writes.
     """
     envelope = _envelope(content)
-    return Opened(envelope.payload, tuple(envelope.signatures))
+    return Envelope(envelope.payload, tuple(envelope.signatures))
 
 
 def signed_by(content: bytes, keys: Sequence[SSlibKey]) -> tuple[str, ...]:
@@ -170,13 +174,13 @@ def signed_by(content: bytes, keys: Sequence[SSlibKey]) -> tuple[str, ...]:
 
 
 def _envelope(content: bytes):  # type: ignore[no-untyped-def]
-    from securesystemslib.dsse import Envelope
+    from securesystemslib import dsse
 
     if len(content) > _LARGEST_ENVELOPE:
         raise IntegrityError(f"an attestation of {len(content)} bytes is larger than one can be: refused")
     try:
         tree = json.loads(content)
-        envelope = Envelope.from_dict(tree)
+        envelope = dsse.Envelope.from_dict(tree)
         same = canonical_json(envelope.to_dict()) == content
     except Exception as error:  # noqa: BLE001  (whatever a parser of hostile bytes raises)
         raise IntegrityError(f"an attestation cannot be read: {type(error).__name__}") from None

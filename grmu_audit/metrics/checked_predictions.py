@@ -14,7 +14,7 @@ from grmu_audit.errors import InputError
 from grmu_audit.metrics.scores import attack_scores, per_sample_loss
 from grmu_audit.records import SPLITS, Group, Predictions, dominant_groups
 from grmu_audit.records.white_box import Probes, ShadowTable
-from grmu_audit.utils.plugins import nearest
+from grmu_audit.utils.plugins import did_you_mean
 
 Mask = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
@@ -202,7 +202,7 @@ def regroup(p: Predictions, by: Sequence[str]) -> Predictions:
     known = [name for name, _ in p.factors]
     wrong = [name for name in by if name not in known]
     if wrong:
-        raise InputError(f"no attribute {wrong[0]!r}{nearest(wrong[0], known)}; known: {', '.join(known) or 'none by name'}")
+        raise InputError(f"no attribute {wrong[0]!r}{did_you_mean(wrong[0], known)}; known: {', '.join(known) or 'none by name'}")
     if not by or len(set(by)) < len(by):
         raise InputError("name one or more attributes to group by, each once")
     sizes = [size for _, size in p.factors]

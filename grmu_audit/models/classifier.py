@@ -51,7 +51,7 @@ class ModelSpec:
 
 
 @dataclass(frozen=True)
-class Start:
+class StartWeights:
     """The weights that training started from; exact methods go back to them."""
 
     tensors: Mapping[str, torch.Tensor]
@@ -63,7 +63,7 @@ class Start:
     notes: tuple[str, ...] = ()
     """What was left out or changed to make them fit."""
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Start:
+    def __deepcopy__(self, memo: dict[int, Any]) -> StartWeights:
         """Nobody writes to them: a copy of a network shares them."""
         return self
 
@@ -79,7 +79,7 @@ class Classifier(nn.Module):
         start: the weights that training started from, where they are at hand.
     """
 
-    def __init__(self, body: nn.Module, head: nn.Linear, spec: ModelSpec, start: Start | None = None) -> None:
+    def __init__(self, body: nn.Module, head: nn.Linear, spec: ModelSpec, start: StartWeights | None = None) -> None:
         super().__init__()
         self.mean: torch.Tensor
         self.std: torch.Tensor
@@ -131,14 +131,14 @@ def detach_head(network: nn.Module, name: str) -> tuple[nn.Module, int]:
     return network, last.in_features
 
 
-def duplicate(model: Classifier) -> Classifier:
+def copy_model(model: Classifier) -> Classifier:
     """A deep copy: no parameter or buffer is shared."""
     return copy.deepcopy(model)
 
 
-def frozen(model: Classifier) -> Classifier:
+def frozen_copy(model: Classifier) -> Classifier:
     """A deep copy in eval mode whose parameters take no gradient: a teacher that cannot move."""
-    teacher = duplicate(model).eval()
+    teacher = copy_model(model).eval()
     for parameter in teacher.parameters():
         parameter.requires_grad_(False)
     return teacher

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from grmu_audit.errors import InputError
-from grmu_audit.models.classifier import FOREIGN_HEAD, FOREIGN_ROOT, Classifier, Start
+from grmu_audit.models.classifier import FOREIGN_HEAD, FOREIGN_ROOT, Classifier, StartWeights
 from grmu_audit.utils import canonical_json
 
 Tensors = dict[str, torch.Tensor]
@@ -90,7 +90,7 @@ def _unwrapped(path: Path, tree: Any) -> Tensors:
     raise InputError(f"weights {path} hold no weights: looked for tensors under {', '.join(_NESTED)}, found {found}")
 
 
-def fit_state(model: Classifier, state: Mapping[str, torch.Tensor], source: str, *, need_head: bool = False) -> Start:
+def fit_state(model: Classifier, state: Mapping[str, torch.Tensor], source: str, *, need_head: bool = False) -> StartWeights:
     """Fit foreign weights to a network: names, head, type of numbers.
 
     Args:
@@ -115,7 +115,7 @@ def fit_state(model: Classifier, state: Mapping[str, torch.Tensor], source: str,
     bad = next((name for name, value in tensors.items() if not bool(torch.isfinite(value).all())), None)
     if bad is not None:
         raise InputError(f"weights {source}: {bad} holds values that are not finite")
-    return Start(tensors, state_digest(tensors), source, tuple(notes))
+    return StartWeights(tensors, state_digest(tensors), source, tuple(notes))
 
 
 def _own_name(model: Classifier, name: str) -> str | None:

@@ -14,7 +14,7 @@ from grmu_audit.metrics.catalog import CATALOG
 from grmu_audit.metrics.catalog.spec import MetricSpec
 from grmu_audit.records import Group
 from grmu_audit.utils import Problem, ProblemsError
-from grmu_audit.utils.plugins import nearest
+from grmu_audit.utils.plugins import did_you_mean
 
 POLICY_SCHEMA = "grmu-audit/policy/v1"
 VALUE_BOUNDS = ("max", "min", "within")
@@ -70,7 +70,7 @@ class Rule(_Frozen):
     @classmethod
     def _known_metric(cls, name: str) -> str:
         if name not in CATALOG:
-            raise ValueError(f"unknown metric{nearest(name, list(CATALOG))}; known: {', '.join(CATALOG)}")
+            raise ValueError(f"unknown metric{did_you_mean(name, list(CATALOG))}; known: {', '.join(CATALOG)}")
         return name
 
     @model_validator(mode="after")
@@ -196,7 +196,7 @@ def document_problems(tree: object) -> Iterator[Problem]:
     known = [name for _, name in ids]
     for position, name in waived:
         if name not in known:
-            yield Problem(("waivers", position, "rule"), f"no rule has the id {name!r}{nearest(name, known)}")
+            yield Problem(("waivers", position, "rule"), f"no rule has the id {name!r}{did_you_mean(name, known)}")
         elif counts[name] > 1 and next(p for p, other in waived if other == name) < position:
             yield Problem(("waivers", position, "rule"), f"{name!r} has a waiver already: keep one")
 

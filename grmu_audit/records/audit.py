@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from grmu_audit.errors import InputError
@@ -103,6 +104,19 @@ class Audit:
     are none: ``losses`` and ``roc`` per subject, and ``training``: per subject what each epoch logged."""
     schema: str = AUDIT_SCHEMA
     """Schema name and version."""
+
+    def __repr__(self) -> str:
+        """Version, number of values and decision."""
+        return f"<Audit of {self.subject.label}: {len(self.metrics)} values, {self._decision}>"
+
+    def _repr_html_(self) -> str:
+        """The version and the verdict as a short table, for notebooks."""
+        table = self.verdict._repr_html_() if self.verdict else ""
+        return f"<p>{escape(self.subject.label)}: {len(self.metrics)} values, {self._decision}</p>{table}"
+
+    @property
+    def _decision(self) -> str:
+        return self.verdict.decision.value if self.verdict else "not judged"
 
     @property
     def options(self) -> MeasureOptions:

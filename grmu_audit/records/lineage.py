@@ -1,4 +1,4 @@
-"""Who came from whom: model versions, forget requests and splits."""
+"""Lineage: model versions, forget requests, splits and erasure records."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class ModelRef:
     manifest_sha256: str | None = None
     """SHA-256 over the version's files (see ``utils.digests``), or None where there is no registry."""
     run_id: str | None = None
-    """Tracking run that made the version."""
+    """Tracking run that created the version."""
     parent: str | None = None
-    """``name/version`` of the version it was made from; None for a fresh start."""
+    """``name/version`` of the version it was derived from; None for a fresh start."""
     method: str | None = None
     """Training or unlearning method."""
     reweight: bool = False
     """Whether the retain sampler was REWEIGHT."""
     seed: int | None = None
-    """Seed of the run that made it."""
+    """Seed of the run that created it."""
     data_digest: str | None = None
     """Digest of the dataset manifest that it was trained on."""
     forget_digest: str | None = None
@@ -34,7 +34,7 @@ class ModelRef:
     request_digest: str | None = None
     """Keyed HMAC of the ids of its own request; None for a pretrain version, and where it was not recorded."""
     key_check: str | None = None
-    """Check value of the key that its pseudonyms were made with (``evidence.key_check``); None where it was not recorded."""
+    """Check value of the key that its pseudonyms were created with (``evidence.key_check``); None where it was not recorded."""
     architecture: str | None = None
     """Architecture name."""
     config: dict[str, object] = field(default_factory=dict)

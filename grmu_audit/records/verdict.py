@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
+from html import escape
 
 from grmu_audit.errors import ExitCode
 from grmu_audit.records.metric_value import Group
@@ -81,3 +82,15 @@ class Verdict:
     """Waivers of the policy, as written."""
     reason: str = ""
     """One sentence: how the decision follows from the rules."""
+
+    def __repr__(self) -> str:
+        """Decision, policy and number of rules."""
+        applied = sum(rule.applied for rule in self.rules)
+        return f"<Verdict {self.decision}: policy {self.policy!r}, {applied} of {len(self.rules)} rules applied>"
+
+    def _repr_html_(self) -> str:
+        """The verdict and its rules as a short table, for notebooks."""
+        rows = [(rule.id, rule.decision if rule.applied else "not applied", rule.reason) for rule in self.rules]
+        body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+        caption = f"<caption><b>{self.decision}</b> by policy {escape(self.policy)}</caption>"
+        return f"<table>{caption}<tr><th>rule</th><th>decision</th><th>reason</th></tr>{body}</table>"

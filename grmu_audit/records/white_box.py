@@ -72,6 +72,8 @@ class Probes:
 
 
 Mask = npt.NDArray[np.bool_]
+MIN_SHADOW_MODELS = 4
+"""Shadow models below which nothing is estimated from them."""
 
 
 @dataclass(frozen=True)

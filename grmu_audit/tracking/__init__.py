@@ -1,27 +1,29 @@
-"""Runs, versions, aliases, ledger and promotion: the only room that knows MLflow."""
+"""Runs, versions, aliases, ledger and promotion; the package ``mlflow`` inside is the only one that imports MLflow."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from grmu_audit.tracking.audits import Evidence, read_evidence, record_audit, require_pass
+from grmu_audit.tracking.audits import Author, Evidence, read_evidence, record_audit, require_pass
 from grmu_audit.tracking.ledger import read_ledger
 from grmu_audit.tracking.names import lineage_tags
 from grmu_audit.tracking.promotion import Actor, Promotion, promote, resume, rollback
 from grmu_audit.tracking.references import Reference, parse_reference
-from grmu_audit.tracking.requirements import Demands, check_attestation
+from grmu_audit.tracking.requirements import NO_REQUIREMENTS, Requirements, check_attestation
 from grmu_audit.tracking.sign_off import sign_off
 from grmu_audit.tracking.store import LogEntry, Run, Store
 from grmu_audit.tracking.verification import Finding, verify
 
 __all__ = [
+    "NO_REQUIREMENTS",
     "Actor",
-    "Demands",
+    "Author",
     "Evidence",
     "Finding",
     "LogEntry",
     "Promotion",
     "Reference",
+    "Requirements",
     "Run",
     "Store",
     "check_attestation",

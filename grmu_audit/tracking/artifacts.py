@@ -126,7 +126,7 @@ def check_digest(ref: ModelRef, found: str) -> None:
 
 
 @contextmanager
-def scratch(parent: Path | None = None) -> Iterator[Path]:
+def temporary_folder(parent: Path | None = None) -> Iterator[Path]:
     """A temporary folder, removed at the end whatever happens."""
     folder = Path(tempfile.mkdtemp(prefix=".grmu-audit-", dir=parent))
     try:
@@ -135,7 +135,7 @@ def scratch(parent: Path | None = None) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def place_checked(ref: ModelRef, into: Path, download: Callable[[Path], None]) -> Path:
+def copy_checked(ref: ModelRef, into: Path, download: Callable[[Path], None]) -> Path:
     """Download beside ``into``, check the digest, then rename: the folder has all the right files or none.
 
     Raises:
@@ -147,7 +147,7 @@ def place_checked(ref: ModelRef, into: Path, download: Callable[[Path], None]) -
         raise InputError(f"{into} exists and is not an empty folder: give a new one")
     try:
         into.parent.mkdir(parents=True, exist_ok=True)
-        with scratch(into.parent) as temporary:
+        with temporary_folder(into.parent) as temporary:
             files = temporary / "files"
             download(files)
             check_digest(ref, folder_digest(files, ref.label))

@@ -1,4 +1,4 @@
-"""A verdict as a stored document: written once, found again, and believed only after everything about it was checked."""
+"""A verdict as a stored document: written once, found again, and relied on only after everything about it was checked."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from grmu_audit.errors import BreachError, InconclusiveError, InputError, Integr
 from grmu_audit.evidence import attestation
 from grmu_audit.evidence.attestation import verdict_statement
 from grmu_audit.evidence.ledger import Entry
-from grmu_audit.evidence.signing import seal
+from grmu_audit.evidence.signing import sign_envelope
 from grmu_audit.records import Audit, Decision, ModelRef, RuleOutcome
-from grmu_audit.tracking import artifacts, ledger, names
+from grmu_audit.tracking import artifacts, names
+from grmu_audit.tracking.ledger import append_entry, read_ledger
 from grmu_audit.utils import canonical_json, sha256_hex
 from grmu_audit.utils.clock import timestamp
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 CLOCK_SKEW = timedelta(minutes=5)
 """How far the clocks of two machines may be apart."""
+INDEX_TAGS = (names.TAG_AUDIT_RUN, names.TAG_AUDIT_SHA256, names.TAG_VERDICT, names.TAG_POLICY_SHA256)
+"""Tags of a version that name its newest audit."""
 
 
 @dataclass(frozen=True)
@@ -40,49 +43,46 @@ class Evidence:
     run_id: str
     """Run that holds it."""
     attestation_sha256: str | None = None
-    """SHA-256 of the envelope around its verdict's statement, as the ledger has it; None where none was made."""
+    """SHA-256 of the envelope around its verdict's statement, as the ledger has it; None where there is none."""
 
 
-def record_audit(
-    store: Store,
-    ref: ModelRef,
-    run: Run,
-    audit: Audit,
-    *,
-    actor: str = "unknown",
-    now: datetime | None = None,
-    shown: Mapping[str, bytes] | None = None,
-    signer: CryptoSigner | None = None,
-) -> str:
+@dataclass(frozen=True)
+class Author:
+    """Who makes a ledger entry."""
+
+    name: str = "unknown"
+    """Account or person."""
+    signer: CryptoSigner | None = None
+    """Signs the statement that the entry is about; None: it is stored unsigned."""
+    now: datetime | None = None
+    """Time of the entry; None: the clock."""
+
+
+def record_audit(store: Store, run: Run, audit: Audit, files: Mapping[str, bytes] = {}, author: Author = Author()) -> str:
     """Store an audit under its run, attest its verdict, enter its digest in the ledger, and index it in the version's tags.
 
     Args:
         store: where.
-        ref: the audited version.
         run: the open audit run.
         audit: the document.
-        actor: who.
-        now: time of the entry; the clock when not given.
-        shown: further files of the audit by artifact name (report, policy, predictions); the attestation covers them.
-        signer: signs the attestation; without one it is stored unsigned.
+        files: further files of the audit by artifact name (report, policy, predictions); the attestation covers them.
+        author: who, and what signs the attestation.
 
     Returns:
         SHA-256 of the bytes of ``audit.json``.
 
     Raises:
-        InputError: the audit is about another version.
+        InputError, NotFoundError: the audited version is not registered; nothing is stored.
     """
-    if (audit.subject.name, audit.subject.version) != (ref.name, ref.version):
-        raise InputError(f"the audit is about {audit.subject.label}, not about {ref.label}")
+    ref = store.resolve(f"{audit.subject.name}/{audit.subject.version}")
     content = canonical_json(audit.to_json())
     digest = sha256_hex(content)
-    kept = {**(shown or {}), attestation.AUDIT_FILE: content}
-    for artifact, stored in kept.items():
-        run.log_bytes(stored, artifact)
-    attested = _attest(run, audit, kept, signer)
+    stored = {**files, attestation.AUDIT_FILE: content}
+    for artifact, data in stored.items():
+        run.log_bytes(data, artifact)
     verdict = audit.verdict
     decision, policy = (verdict.decision.value, verdict.policy_sha256) if verdict else (None, None)
-    note = ledger.read_ledger(store, ref.name).note(
+    entry = read_ledger(store, ref.name).new_entry(
         "audit",
         version=ref.version,
         audit_run=run.id,
@@ -90,27 +90,21 @@ def record_audit(
         policy_sha256=policy,
         manifest_sha256=ref.manifest_sha256,
         decision=decision,
-        attestation_sha256=attested,
-        actor=actor,
-        time=timestamp(now),
+        attestation_sha256=_attest(run, audit, stored, author.signer),
+        actor=author.name,
+        time=timestamp(author.now),
     )
-    ledger.append(store, note, ref)
-    index = {
-        names.TAG_AUDIT_RUN: run.id,
-        names.TAG_AUDIT_SHA256: digest,
-        names.TAG_VERDICT: decision,
-        names.TAG_POLICY_SHA256: policy,
-    }
-    store.tag(ref, {key: value or "none" for key, value in index.items()})
+    append_entry(store, entry, ref)
+    store.tag(ref, dict(zip(INDEX_TAGS, _index(entry), strict=True)))
     return digest
 
 
-def _attest(run: Run, audit: Audit, kept: Mapping[str, bytes], signer: CryptoSigner | None) -> str | None:
+def _attest(run: Run, audit: Audit, files: Mapping[str, bytes], signer: CryptoSigner | None) -> str | None:
     """Store the envelope around the verdict's statement; its digest, or None without a verdict."""
     if audit.verdict is None:
         return None
-    payload = verdict_statement(audit, {name: sha256_hex(content) for name, content in kept.items()})
-    envelope = seal(payload, signer)
+    payload = verdict_statement(audit, {name: sha256_hex(content) for name, content in files.items()})
+    envelope = sign_envelope(payload, signer)
     run.log_bytes(envelope, attestation.ATTESTATION_FILE)
     return sha256_hex(envelope)
 
@@ -123,11 +117,11 @@ def read_evidence(store: Store, ref: ModelRef) -> Evidence:
         IntegrityError: the document, its index, the ledger or the version's files do not agree.
     """
     tags = store.tags(ref)
-    run_id, recorded = tags.get(names.TAG_AUDIT_RUN), tags.get(names.TAG_AUDIT_SHA256)
-    entered = ledger.read_ledger(store, ref.name).newest_audit(ref.version)
+    index = tuple(tags.get(name) for name in INDEX_TAGS)
+    run_id, recorded = index[:2]
+    entered = read_ledger(store, ref.name).newest_audit(ref.version)
     if run_id is None and recorded is None and entered is None:
         raise InconclusiveError(f"{ref.label} was never audited: run 'grmu-audit audit --model {ref.label}'")
-    index = (run_id, recorded, tags.get(names.TAG_VERDICT), tags.get(names.TAG_POLICY_SHA256))
     if entered is None or index != _index(entered):
         raise IntegrityError(
             f"the tags of {ref.label} do not name the audit that the ledger names as its newest: they were edited, or an"

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grmu_audit.errors import IntegrityError
-from grmu_audit.evidence import ledger
-from grmu_audit.evidence.ledger import Entry, Ledger, Numbered, inspect_chain
+from grmu_audit.evidence.ledger import TAG_ENTRY_SHA256, Entry, Ledger, LedgerEntry, check_ledger
 from grmu_audit.records import ModelRef
 from grmu_audit.tracking import names
 from grmu_audit.tracking.references import check_name
@@ -36,12 +35,12 @@ def read_ledger(store: Store, model: str) -> Ledger:
     return Ledger(model, entries)
 
 
-def inspect_ledger(model: str, stored: list[LogEntry]) -> tuple[tuple[Numbered, ...], list[str]]:
+def inspect_ledger(model: str, stored: list[LogEntry]) -> tuple[tuple[LedgerEntry, ...], list[str]]:
     """The readable entries, and every defect found."""
-    return inspect_chain(model, [(item.number, item.tags) for item in stored])
+    return check_ledger(model, [(item.number, item.tags) for item in stored])
 
 
-def append(store: Store, entry: Entry, subject: ModelRef) -> Numbered:
+def append_entry(store: Store, entry: Entry, subject: ModelRef) -> LedgerEntry:
     """Write an entry to the store."""
     tags = entry.to_tags()
-    return Numbered(store.append(log_name(entry.model), tags, subject), tags[ledger.TAG_ENTRY_SHA256], entry)
+    return LedgerEntry(store.append(log_name(entry.model), tags, subject), tags[TAG_ENTRY_SHA256], entry)

@@ -35,9 +35,9 @@ TAG_METHOD = "grmu.method"
 TAG_REWEIGHT = "grmu.reweight"
 """Version: ``true`` when the retain sampler was REWEIGHT, else ``false``."""
 TAG_PARENT = "grmu.parent"
-"""Version: ``name/version`` of the version it was made from."""
+"""Version: ``name/version`` of the version it was derived from."""
 TAG_SEED = "grmu.seed"
-"""Version: seed of the run that made it."""
+"""Version: seed of the run that created it."""
 TAG_DATA = "grmu.data_sha256"
 """Version: digest of the dataset manifest."""
 TAG_FORGET = "grmu.forget_digest"
@@ -45,7 +45,7 @@ TAG_FORGET = "grmu.forget_digest"
 TAG_REQUEST = "grmu.request_digest"
 """Version: keyed HMAC of the ids of its own request."""
 TAG_KEY_CHECK = "grmu.key_check"
-"""Version: check value of the key that its pseudonyms were made with."""
+"""Version: check value of the key that its pseudonyms were created with."""
 TAG_ARCHITECTURE = "grmu.architecture"
 """Version: architecture name."""
 TAG_CONFIG = "grmu.config"
@@ -129,50 +129,28 @@ def metric_key(name: str) -> str:
     return re.sub(r"[^\w\-. :/]", "_", name.replace("@", "/"), flags=re.ASCII)
 
 
-def lineage_tags(
-    *,
-    method: str | None = None,
-    reweight: bool = False,
-    parent: str | None = None,
-    seed: int | None = None,
-    data_digest: str | None = None,
-    forget_digest: str | None = None,
-    request_digest: str | None = None,
-    key_check: str | None = None,
-    architecture: str | None = None,
-    config: Mapping[str, object] | None = None,
-) -> dict[str, str]:
-    """The tags from which ``ModelRef`` is rebuilt; what is None gets no tag.
+def lineage_tags(ref: ModelRef) -> dict[str, str]:
+    """The tags from which a ``ModelRef`` is rebuilt, of a version that is still to be registered; what is None gets no tag.
 
-    Args:
-        method: training or unlearning method.
-        reweight: whether the retain sampler was REWEIGHT.
-        parent: ``name/version`` of the version it was made from.
-        seed: seed of the run.
-        data_digest: digest of the dataset manifest.
-        forget_digest: keyed HMAC of the forget set.
-        request_digest: keyed HMAC of the ids of its own request.
-        key_check: check value of the key of its pseudonyms.
-        architecture: architecture name.
-        config: hyper-parameters and facts of the run; plain JSON types.
+    Role, manifest digest and run are tagged by the store itself.
 
     Raises:
         InputError: the configuration is not plain JSON, or longer than a version tag may be.
 
-    >>> lineage_tags(method="miu", reweight=True, seed=0)["grmu.method"]
+    >>> lineage_tags(ModelRef("m", "", method="miu", reweight=True, seed=0))["grmu.method"]
     'miu'
     """
     known: dict[str, object] = {
-        TAG_METHOD: method,
-        TAG_REWEIGHT: reweight,
-        TAG_PARENT: parent,
-        TAG_SEED: seed,
-        TAG_DATA: data_digest,
-        TAG_FORGET: forget_digest,
-        TAG_REQUEST: request_digest,
-        TAG_KEY_CHECK: key_check,
-        TAG_ARCHITECTURE: architecture,
-        TAG_CONFIG: dict(config or {}),
+        TAG_METHOD: ref.method,
+        TAG_REWEIGHT: ref.reweight,
+        TAG_PARENT: ref.parent,
+        TAG_SEED: ref.seed,
+        TAG_DATA: ref.data_digest,
+        TAG_FORGET: ref.forget_digest,
+        TAG_REQUEST: ref.request_digest,
+        TAG_KEY_CHECK: ref.key_check,
+        TAG_ARCHITECTURE: ref.architecture,
+        TAG_CONFIG: dict(ref.config),
     }
     return version_tags({key: value for key, value in known.items() if value is not None})
 
@@ -245,7 +223,7 @@ def _damaged(name: str, version: str, key: str, text: str) -> IntegrityError:
 ERASURE = "erasure.json"
 """Artifact of a run that serves a forget list: its erasure records."""
 REQUEST = "request.json"
-"""Artifact of a run: the request as pseudonyms, counts and how it was made."""
+"""Artifact of a run: the request as pseudonyms, counts and how the list was created."""
 TRAINING = "training.json"
 """Artifact of a run: what each epoch logged, for the training curves of a report."""
 PREDICTIONS = "predictions.parquet"

@@ -1,4 +1,4 @@
-"""Moving the champion: promote, rollback, resume after a crash; one turn at a time, only on a PASS.
+"""Moving the champion: promote, rollback, resume after a crash; one promotion at a time, only on a PASS.
 
 Honest limit: whoever may edit the model or the database can move the alias without asking.  ``verify`` then finds it.
 """
@@ -19,27 +19,28 @@ from grmu_audit.errors import (
     IntegrityError,
     NotFoundError,
 )
-from grmu_audit.evidence.ledger import Ledger, Numbered
+from grmu_audit.evidence.ledger import Ledger, LedgerEntry
 from grmu_audit.records import ModelRef
-from grmu_audit.tracking import ledger, names
+from grmu_audit.tracking import names
 from grmu_audit.tracking.audits import Evidence, read_evidence, require_pass
-from grmu_audit.tracking.requirements import NOTHING_MORE, Demands
+from grmu_audit.tracking.ledger import append_entry, read_ledger
+from grmu_audit.tracking.requirements import NO_REQUIREMENTS, Requirements
 from grmu_audit.utils.clock import timestamp
 
 if TYPE_CHECKING:
     from grmu_audit.tracking.store import Store
 
 
-def unfinished(name: str, turn: Numbered) -> IntegrityError:
-    """A turn is open."""
-    entry = turn.entry
+def unfinished_promotion(name: str, step: LedgerEntry) -> IntegrityError:
+    """A promotion step is open."""
+    entry = step.entry
     return IntegrityError(
-        f"{entry.kind} of {name}/{entry.version} (ledger entry {turn.number}, {entry.actor}, {entry.time}) has begun and not"
+        f"{entry.kind} of {name}/{entry.version} (ledger entry {step.number}, {entry.actor}, {entry.time}) has begun and not"
         f" ended: wait for it, or if it crashed run 'grmu-audit promote --resume {name}'"
     )
 
 
-def moved_by_hand(name: str, alias: str | None, champion: str | None) -> IntegrityError:
+def alias_moved(name: str, alias: str | None, champion: str | None) -> IntegrityError:
     """The alias is not where the ledger says."""
     return IntegrityError(
         f"the alias {names.CHAMPION!r} of {name} points at {_shown(name, alias)}, the ledger says {_shown(name, champion)}: it"
@@ -51,10 +52,10 @@ def _shown(name: str, version: str | None) -> str:
     return f"{name}/{version}" if version is not None else "nothing"
 
 
-def lost(name: str) -> IntegrityError:
-    """Another process has, or had, the turn."""
+def promotion_lost(name: str) -> IntegrityError:
+    """Another promotion took effect first."""
     return IntegrityError(
-        f"another promotion of {name} took the turn: nothing was changed; look at 'grmu-audit history {name}', then try again"
+        f"another promotion of {name} came first: nothing was changed; look at 'grmu-audit history {name}', then try again"
     )
 
 
@@ -79,7 +80,7 @@ class Promotion:
     before: str | None
     """Version that was champion before; None for none."""
     entry: int
-    """Number of the ledger entry that owns the move; 0 when nothing had to move."""
+    """Number of the ledger entry of the move; 0 when nothing had to move."""
     changed: bool
     """False when the version was champion already."""
 
@@ -90,7 +91,7 @@ def promote(
     actor: Actor = Actor(),
     *,
     now: datetime | None = None,
-    demands: Demands = NOTHING_MORE,
+    requirements: Requirements = NO_REQUIREMENTS,
 ) -> Promotion:
     """Make a version the champion: only on an unexpired PASS whose files and document are still those of the audit.
 
@@ -99,7 +100,7 @@ def promote(
         reference: what to promote; resolved once.
         actor: who, and why.
         now: the time to judge expiry by; the clock when not given.
-        demands: what is asked beyond a PASS.
+        requirements: what must hold beyond a PASS.
 
     Returns:
         What happened; a version that is champion already stays it, without a new entry.
@@ -107,15 +108,15 @@ def promote(
     Raises:
         BreachError: the policy is breached.
         InconclusiveError: not audited, not judged or not decided.
-        IntegrityError: something was changed, has expired, or another promotion has the turn; nothing was changed then.
+        IntegrityError: something was changed, has expired, or another promotion is open; nothing was changed then.
         EnvironmentFailure: the store cannot be reached; ``resume`` finishes what was begun.
     """
     ref = store.resolve(reference) if isinstance(reference, str) else reference
-    book = _at_rest(store, ref.name)
-    evidence = _passed(store, book, ref, actor, now, demands)
-    if book.state.champion == ref.version:
+    ledger = _no_open_promotion(store, ref.name)
+    evidence = _passed(store, ledger, ref, actor, now, requirements)
+    if ledger.state.champion == ref.version:
         return Promotion(ref, ref.version, 0, changed=False)
-    return _move(store, book, "promote", evidence, actor, now)
+    return _move(store, ledger, "promote", evidence, actor, now)
 
 
 def rollback(
@@ -124,7 +125,7 @@ def rollback(
     actor: Actor,
     *,
     now: datetime | None = None,
-    demands: Demands = NOTHING_MORE,
+    requirements: Requirements = NO_REQUIREMENTS,
 ) -> Promotion:
     """Make an earlier champion the champion again: a promotion of it, with a reason.
 
@@ -133,7 +134,7 @@ def rollback(
         reference: a version that was champion before, or the model's bare name for the last one before the present.
         actor: who, and why; the reason must not be empty.
         now: the time to judge expiry by; the clock when not given.
-        demands: what is asked beyond a PASS.
+        requirements: what must hold beyond a PASS.
 
     Raises:
         InputError: no reason, or the version was never champion.
@@ -143,8 +144,8 @@ def rollback(
     if not actor.reason.strip():
         raise InputError("a rollback needs a reason: give --reason")
     ref = store.resolve(reference) if isinstance(reference, str) else reference
-    book = _at_rest(store, ref.name)
-    earlier = earlier_champions(book)
+    ledger = _no_open_promotion(store, ref.name)
+    earlier = earlier_champions(ledger)
     if isinstance(reference, str) and reference == ref.name:
         if not earlier:
             raise NotFoundError(f"{ref.name} has no earlier champion to roll back to")
@@ -154,67 +155,69 @@ def rollback(
         raise InputError(
             f"{ref.label} is not an earlier champion (those are: {known}): use 'promote' for a version that never was one"
         )
-    evidence = _passed(store, book, ref, actor, now, demands)
-    return _move(store, book, "rollback", evidence, actor, now)
+    evidence = _passed(store, ledger, ref, actor, now, requirements)
+    return _move(store, ledger, "rollback", evidence, actor, now)
 
 
 def resume(store: Store, name: str, actor: Actor = Actor(), *, now: datetime | None = None) -> Promotion | None:
-    """Finish the turn that a crash left open; doing it twice, or at the same time as another, is harmless.
+    """Finish the promotion that a crash left open; doing it twice, or at the same time as another, is harmless.
 
     Returns:
-        What happened, or None when no turn is open.
+        What happened, or None when no promotion is open.
 
     Raises:
-        BreachError, InconclusiveError, IntegrityError: the evidence no longer holds; the turn is then abandoned and the
+        BreachError, InconclusiveError, IntegrityError: the evidence no longer holds; the promotion is then abandoned and the
             champion is the one before.  IntegrityError also when the alias was moved by hand.
         EnvironmentFailure: the store cannot be reached; resume again.
     """
-    book = ledger.read_ledger(store, name)
-    turn = book.state.open
-    if turn is None:
+    ledger = read_ledger(store, name)
+    step = ledger.state.open
+    if step is None:
         return None
-    ref = store.resolve(f"{name}/{turn.entry.version}")
+    ref = store.resolve(f"{name}/{step.entry.version}")
     try:
         evidence = read_evidence(store, ref)
-        if evidence.sha256 != turn.entry.audit_sha256:
-            raise IntegrityError(f"{ref.label} was audited again since the turn began: abandon it and promote again")
+        if evidence.sha256 != step.entry.audit_sha256:
+            raise IntegrityError(f"{ref.label} was audited again since the promotion began: abandon it and promote again")
         require_pass(evidence, now)
     except (BreachError, InconclusiveError, IntegrityError) as error:
-        _abandon(store, turn, ref, error, actor, now)
+        _abandon(store, step, ref, error, actor, now)
         raise
-    return _finish(store, turn, ref, actor, now)
+    return _finish(store, step, ref, actor, now)
 
 
-def earlier_champions(book: Ledger) -> list[str]:
+def earlier_champions(ledger: Ledger) -> list[str]:
     """Versions that were champion before the present one, oldest first; the last is where a rollback leads."""
-    state = book.state
-    line = [n.entry.version for n in book.entries if n.number in state.ended and n.entry.version is not None]
+    state = ledger.state
+    line = [n.entry.version for n in ledger.entries if n.number in state.ended and n.entry.version is not None]
     seen = list(dict.fromkeys(reversed(line)))
     return [version for version in reversed(seen) if version != state.champion]
 
 
-def _at_rest(store: Store, name: str) -> Ledger:
-    book = ledger.read_ledger(store, name)
-    state = book.state
+def _no_open_promotion(store: Store, name: str) -> Ledger:
+    ledger = read_ledger(store, name)
+    state = ledger.state
     if state.open is not None:
-        raise unfinished(name, state.open)
+        raise unfinished_promotion(name, state.open)
     alias = store.aliases(name).get(names.CHAMPION)
     if alias != state.champion:
-        if ledger.read_ledger(store, name).last != book.last:
-            raise lost(name)
-        raise moved_by_hand(name, alias, state.champion)
-    return book
+        if read_ledger(store, name).last != ledger.last:
+            raise promotion_lost(name)
+        raise alias_moved(name, alias, state.champion)
+    return ledger
 
 
-def _passed(store: Store, book: Ledger, ref: ModelRef, actor: Actor, now: datetime | None, demands: Demands) -> Evidence:
+def _passed(
+    store: Store, ledger: Ledger, ref: ModelRef, actor: Actor, now: datetime | None, requirements: Requirements
+) -> Evidence:
     try:
         evidence = read_evidence(store, ref)
         require_pass(evidence, now)
-        demands.check(store, book, evidence)
+        requirements.check(store, ledger, evidence)
     except (BreachError, InconclusiveError, IntegrityError) as error:
-        refusal = book.note("refusal", version=ref.version, reason=str(error)[:2000], **_who(actor, now, reason=False))
+        refusal = ledger.new_entry("refusal", version=ref.version, reason=str(error)[:2000], **_who(actor, now, reason=False))
         with contextlib.suppress(EnvironmentFailure):
-            ledger.append(store, refusal, ref)
+            append_entry(store, refusal, ref)
         raise
     return evidence
 
@@ -224,12 +227,12 @@ def _who(actor: Actor, now: datetime | None, *, reason: bool = True) -> dict[str
     return {"actor": actor.name, "ci_url": actor.ci_url, "time": timestamp(now), **said}
 
 
-def _move(store: Store, book: Ledger, kind: str, evidence: Evidence, actor: Actor, now: datetime | None) -> Promotion:
+def _move(store: Store, ledger: Ledger, kind: str, evidence: Evidence, actor: Actor, now: datetime | None) -> Promotion:
     ref, verdict = evidence.ref, evidence.audit.verdict
-    wish = book.note(
+    entry = ledger.new_entry(
         kind,
         version=ref.version,
-        champion_before=book.state.champion,
+        champion_before=ledger.state.champion,
         audit_run=evidence.run_id,
         audit_sha256=evidence.sha256,
         policy_sha256=verdict.policy_sha256 if verdict else None,
@@ -237,44 +240,44 @@ def _move(store: Store, book: Ledger, kind: str, evidence: Evidence, actor: Acto
         decision=verdict.decision.value if verdict else None,
         **_who(actor, now),
     )
-    turn = ledger.append(store, wish, ref)
-    state = ledger.read_ledger(store, ref.name).state
-    if turn.sha256 not in state.owners:
-        raise lost(ref.name)
-    return _finish(store, turn, ref, actor, now)
+    step = append_entry(store, entry, ref)
+    state = read_ledger(store, ref.name).state
+    if step.sha256 not in state.owners:
+        raise promotion_lost(ref.name)
+    return _finish(store, step, ref, actor, now)
 
 
-def _finish(store: Store, turn: Numbered, ref: ModelRef, actor: Actor, now: datetime | None) -> Promotion:
-    """Move the alias of an owned turn and end the turn; every step may have been done already."""
-    result = Promotion(ref, turn.entry.champion_before, turn.number, changed=True)
+def _finish(store: Store, step: LedgerEntry, ref: ModelRef, actor: Actor, now: datetime | None) -> Promotion:
+    """Move the alias and end the promotion step; each part may have been done already."""
+    result = Promotion(ref, step.entry.champion_before, step.number, changed=True)
     alias = store.aliases(ref.name).get(names.CHAMPION)
-    book = ledger.read_ledger(store, ref.name)
-    state = book.state
-    if state.open is None or state.open.sha256 != turn.sha256:
-        if turn.number in state.ended:
+    ledger = read_ledger(store, ref.name)
+    state = ledger.state
+    if state.open is None or state.open.sha256 != step.sha256:
+        if step.number in state.ended:
             return result
-        raise lost(ref.name)
-    if alias not in (ref.version, turn.entry.champion_before):
-        raise moved_by_hand(ref.name, alias, turn.entry.champion_before)
+        raise promotion_lost(ref.name)
+    if alias not in (ref.version, step.entry.champion_before):
+        raise alias_moved(ref.name, alias, step.entry.champion_before)
     if alias != ref.version:
         store.set_alias(ref.name, names.CHAMPION, ref.version)
     found = store.aliases(ref.name).get(names.CHAMPION)
     if found != ref.version:
-        raise moved_by_hand(ref.name, found, ref.version)
-    ledger.append(store, book.note("done", version=ref.version, turn=turn.number, **_who(actor, now)), ref)
+        raise alias_moved(ref.name, found, ref.version)
+    append_entry(store, ledger.new_entry("done", version=ref.version, turn=step.number, **_who(actor, now)), ref)
     return result
 
 
-def _abandon(store: Store, turn: Numbered, ref: ModelRef, error: GrmuAuditError, actor: Actor, now: datetime | None) -> None:
-    """Put the alias back where the turn found it, and end the turn without a new champion."""
-    before = turn.entry.champion_before
+def _abandon(store: Store, step: LedgerEntry, ref: ModelRef, error: GrmuAuditError, actor: Actor, now: datetime | None) -> None:
+    """Put the alias back where it was before the promotion step, and end the step without a new champion."""
+    before = step.entry.champion_before
     if store.aliases(ref.name).get(names.CHAMPION) == ref.version:
         if before is None:
             store.delete_alias(ref.name, names.CHAMPION)
         else:
             store.set_alias(ref.name, names.CHAMPION, before)
-    book = ledger.read_ledger(store, ref.name)
-    note = book.note(
-        "abandoned", version=ref.version, turn=turn.number, reason=str(error)[:2000], **_who(actor, now, reason=False)
+    ledger = read_ledger(store, ref.name)
+    entry = ledger.new_entry(
+        "abandoned", version=ref.version, turn=step.number, reason=str(error)[:2000], **_who(actor, now, reason=False)
     )
-    ledger.append(store, note, ref)
+    append_entry(store, entry, ref)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from grmu_audit.errors import InputError, NotFoundError
 from grmu_audit.tracking.names import CHAMPION, LEDGER_SUFFIX, ROLES
-from grmu_audit.utils.plugins import nearest
+from grmu_audit.utils.plugins import did_you_mean
 
 if TYPE_CHECKING:
     from grmu_audit.records import ModelRef
@@ -149,4 +149,4 @@ def _no_model(name: str, store: Store) -> str:
     listed = (
         ", ".join(known[:20]) + (" ..." if len(known) > 20 else "") if known else "none yet: make one with 'grmu-audit pretrain'"
     )
-    return f"no model {name!r} in {store.uri}{nearest(name, known)}; registered: {listed}"
+    return f"no model {name!r} in {store.uri}{did_you_mean(name, known)}; registered: {listed}"

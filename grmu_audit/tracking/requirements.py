@@ -1,15 +1,18 @@
-"""What an operator may ask beyond a PASS: a certain policy, signatures by trusted keys, two persons who signed off."""
+"""What an operator may require beyond a PASS: a certain policy, signatures by trusted keys, two people who signed off."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grmu_audit.errors import IntegrityError
 from grmu_audit.evidence import attestation
 from grmu_audit.evidence.attestation import subjects_of
-from grmu_audit.evidence.sign_offs import require_two, sign_offs
-from grmu_audit.evidence.signing import open_envelope, signed_by
+from grmu_audit.evidence.sign_offs import require_two_people, sign_offs
+from grmu_audit.evidence.signing import open_envelope, signed_by, trusted_keys
+from grmu_audit.policy import Policy, policy_sha256
 from grmu_audit.utils import sha256_hex
 
 if TYPE_CHECKING:
@@ -21,18 +24,32 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Demands:
+class Requirements:
     """Conditions on a verdict; none by default."""
 
     policy_sha256: str | None = None
     """Digest of the only policy whose verdict counts."""
     sign_off: bool = False
-    """Whether a preparer and a reviewer, two persons, must have signed off the audit."""
+    """Whether a preparer and a reviewer, two people, must have signed off the audit."""
     keys: tuple[SSlibKey, ...] = ()
     """Trusted public keys; with any, unsigned attestations and sign-offs do not count."""
 
-    def check(self, store: Store, book: Ledger, evidence: Evidence) -> None:
-        """Insist on them, and on an attestation that fits what is stored.
+    @classmethod
+    def read(cls, policy: Policy | None = None, sign_off: bool = False, key_files: Sequence[Path] = ()) -> Requirements:
+        """The requirements as an operator states them.
+
+        Args:
+            policy: the only policy whose verdict counts; None: any.
+            sign_off: whether two people must have signed off.
+            key_files: trusted public key files; none: those of ``$GRMU_AUDIT_PUBLIC_KEYS``.
+
+        Raises:
+            NotFoundError, InputError: a key file that cannot be used.
+        """
+        return cls(policy_sha256(policy) if policy else None, sign_off, trusted_keys(key_files))
+
+    def check(self, store: Store, ledger: Ledger, evidence: Evidence) -> None:
+        """Check them, and that the attestation fits what is stored.
 
         Raises:
             InconclusiveError: a sign-off is missing.
@@ -42,15 +59,15 @@ class Demands:
         if self.policy_sha256 is not None and (verdict is None or verdict.policy_sha256 != self.policy_sha256):
             found = f"{verdict.policy!r} ({verdict.policy_sha256[:16]}...)" if verdict else "none"
             raise IntegrityError(
-                f"{evidence.ref.label} was judged by another policy than the one asked for ({self.policy_sha256[:16]}...):"
+                f"{evidence.ref.label} was judged by another policy than the one required ({self.policy_sha256[:16]}...):"
                 f" {found}; audit it again with that policy"
             )
         check_attestation(store, evidence, self.keys)
         if self.sign_off:
-            require_two(sign_offs(book, evidence.ref.version, evidence.sha256), evidence.ref.label, self.keys)
+            require_two_people(sign_offs(ledger, evidence.ref.version, evidence.sha256), evidence.ref.label, self.keys)
 
 
-NOTHING_MORE = Demands()
+NO_REQUIREMENTS = Requirements()
 """A PASS is enough."""
 
 
@@ -63,7 +80,7 @@ def check_attestation(store: Store, evidence: Evidence, keys: tuple[SSlibKey, ..
     label = evidence.ref.label
     if evidence.attestation_sha256 is None:
         if keys:
-            raise IntegrityError(f"the verdict of {label} was never attested, but a signature is asked for: audit it again")
+            raise IntegrityError(f"the verdict of {label} was never attested, but a signature is required: audit it again")
         return
     content = store.run_artifact(evidence.run_id, attestation.ATTESTATION_FILE)
     if content is None or sha256_hex(content) != evidence.attestation_sha256:

@@ -1,73 +1,58 @@
-"""Sign-off: persons who put their names under an audit; preparer and reviewer must be two."""
+"""Sign-off: people who sign an audit; preparer and reviewer must be two."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 from grmu_audit.errors import InconclusiveError, InputError
 from grmu_audit.evidence.attestation import sign_off_statement
-from grmu_audit.evidence.ledger import Numbered
-from grmu_audit.evidence.sign_offs import PEOPLE, refuse_conflict, sign_offs
-from grmu_audit.evidence.signing import seal
-from grmu_audit.tracking import ledger
-from grmu_audit.tracking.audits import read_evidence
+from grmu_audit.evidence.ledger import LedgerEntry
+from grmu_audit.evidence.sign_offs import SIGN_OFF_ROLES, refuse_conflict, sign_offs
+from grmu_audit.evidence.signing import sign_envelope
+from grmu_audit.tracking.audits import Author, read_evidence
+from grmu_audit.tracking.ledger import append_entry, read_ledger
 from grmu_audit.utils.clock import timestamp
 
 if TYPE_CHECKING:
-    from securesystemslib.signer import CryptoSigner
-
     from grmu_audit.records import ModelRef
     from grmu_audit.tracking.store import Store
 
 
-def sign_off(
-    store: Store,
-    ref: ModelRef,
-    *,
-    role: str,
-    person: str,
-    note: str = "",
-    signer: CryptoSigner | None = None,
-    now: datetime | None = None,
-) -> Numbered:
+def sign_off(store: Store, ref: ModelRef, role: str, author: Author, note: str = "") -> LedgerEntry:
     """Enter a dated sign-off of the newest audit of a version, covering the digest of that audit.
 
     Args:
         store: the tracking store.
         ref: the audited version.
-        role: one of ``PEOPLE``.
-        person: who signs.
+        role: one of ``SIGN_OFF_ROLES``.
+        author: the person, and what signs the statement.
         note: in that person's words.
-        signer: signs the statement; without one it is unsigned.
-        now: when; the clock when not given.
 
     Raises:
         InputError: another role, no name, a role that is taken, or a person or key that holds the other role.
         InconclusiveError: never audited, or not judged.
         IntegrityError: the audit is not what was recorded.
     """
-    if role not in PEOPLE:
-        raise InputError(f"role {role!r} is not one of {', '.join(PEOPLE)}")
-    if not person.strip() or person == "unknown":
+    if role not in SIGN_OFF_ROLES:
+        raise InputError(f"role {role!r} is not one of {', '.join(SIGN_OFF_ROLES)}")
+    if not author.name.strip() or author.name == "unknown":
         raise InputError("a sign-off needs the name of a person: give --actor")
     evidence = read_evidence(store, ref)
     if evidence.audit.verdict is None:
         raise InconclusiveError(f"{ref.label} was measured but not judged: there is no verdict to sign off")
-    book = ledger.read_ledger(store, ref.name)
-    when = timestamp(now)
-    payload = sign_off_statement(evidence.audit, evidence.sha256, role=role, person=person, time=when, note=note)
-    envelope = seal(payload, signer).decode()
-    wish = book.note(
+    ledger = read_ledger(store, ref.name)
+    time = timestamp(author.now)
+    payload = sign_off_statement(evidence.audit, evidence.sha256, role=role, person=author.name, time=time, note=note)
+    entry = ledger.new_entry(
         "sign-off",
         version=ref.version,
         audit_run=evidence.run_id,
         audit_sha256=evidence.sha256,
         role=role,
-        actor=person,
-        time=when,
+        actor=author.name,
+        time=time,
         reason=note,
-        envelope=envelope,
+        envelope=sign_envelope(payload, author.signer).decode(),
     )
-    refuse_conflict(sign_offs(book, ref.version, evidence.sha256), wish, ref.label)
-    return ledger.append(store, wish, ref)
+    refuse_conflict(sign_offs(ledger, ref.version, evidence.sha256), entry, ref.label)
+    return append_entry(store, entry, ref)

@@ -1,7 +1,4 @@
-"""The port: what the rest of the tool asks of a tracking store, whoever stands behind it.
-
-Two implementations pass one contract battery (``tests/contract/test_store_contract.py``): ``MemoryStore`` and ``MlflowStore``.
-"""
+"""The protocol of a tracking store: what the rest of the package needs of one; ``tests/contract`` checks each implementation."""
 
 from __future__ import annotations
 
@@ -114,7 +111,7 @@ class Store(Protocol):
         ...
 
     def set_alias(self, name: str, alias: str, version: str) -> None:
-        """Point an alias at a version; the last writer wins (``promotion`` adds the turn-taking).
+        """Point an alias at a version; the last writer wins (``promotion`` orders concurrent promotions).
 
         Raises:
             InputError: an alias that the registry reserves or does not accept.
@@ -135,7 +132,7 @@ class Store(Protocol):
         ...
 
     def describe(self, ref: ModelRef, text: str, *, run_id: str, artifact: str) -> None:
-        """Write a version's description: a sentence, made plain, with a link to an artifact of a run behind it."""
+        """Write a version's description: a sentence without markup, with a link to an artifact of a run behind it."""
         ...
 
     def fetch(self, ref: ModelRef, into: Path) -> Path:
@@ -160,7 +157,7 @@ class Store(Protocol):
         ...
 
     def append(self, log: str, tags: Mapping[str, str], subject: ModelRef) -> int:
-        """Append to a log (made on first use); returns the entry's number, unique and without gaps among all writers.
+        """Append to a log (created on first use); returns the entry's number, unique and without gaps among all writers.
 
         Args:
             log: name of the log.

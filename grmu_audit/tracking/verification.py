@@ -1,4 +1,4 @@
-"""Looking for what should not be: made for cron, and for the moment before a model is loaded."""
+"""Whether everything is as recorded: for a scheduled job, and before a model is loaded."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from grmu_audit.errors import EnvironmentFailure, GrmuAuditError, IntegrityError, NotFoundError
 from grmu_audit.evidence.ledger import Ledger
-from grmu_audit.tracking import ledger, names
+from grmu_audit.tracking import names
 from grmu_audit.tracking.audits import read_evidence, require_pass
-from grmu_audit.tracking.promotion import moved_by_hand, unfinished
-from grmu_audit.tracking.requirements import NOTHING_MORE, Demands, check_attestation
+from grmu_audit.tracking.ledger import inspect_ledger, log_name
+from grmu_audit.tracking.promotion import alias_moved, unfinished_promotion
+from grmu_audit.tracking.requirements import NO_REQUIREMENTS, Requirements, check_attestation
 
 if TYPE_CHECKING:
     from grmu_audit.tracking.store import Store
@@ -22,52 +23,56 @@ class Finding:
     """One thing that ``verify`` found."""
 
     check: str
-    """``ledger``, ``alias``, ``turn`` or ``evidence``."""
+    """``ledger``, ``alias``, ``promotion`` or ``evidence``."""
     message: str
     """What is wrong, and what to do."""
     error: GrmuAuditError
     """The same as an exception, with its exit code."""
 
 
-def verify(store: Store, name: str, *, now: datetime | None = None, demands: Demands = NOTHING_MORE) -> list[Finding]:
+def verify(
+    store: Store, name: str, *, now: datetime | None = None, requirements: Requirements = NO_REQUIREMENTS
+) -> list[Finding]:
     """Everything that must hold between promotions; an empty list means that it does.
 
-    Checks: the ledger's numbers, digests and chain; no turn left open; the alias points where the ledger says; the champion's
-    verdict, its expiry and what is demanded of it; and of every version that was ever audited its files, its newest audit, and
-    the attestation with all that it names.
+    Checks: the ledger's numbers, digests and chain; no promotion left open; the alias points where the ledger says; the
+    champion's verdict, its expiry and the requirements; and of every version that was ever audited its files, its newest
+    audit, and the attestation with all that it names.
 
     Raises:
         EnvironmentFailure: the store cannot be reached.
     """
-    entries, defects = ledger.inspect_ledger(name, store.entries(ledger.log_name(name)))
+    entries, defects = inspect_ledger(name, store.entries(log_name(name)))
     if defects:
         return [_finding("ledger", IntegrityError(f"the ledger of {name} is damaged: {defect}")) for defect in defects]
-    book = Ledger(name, entries)
-    state = book.state
-    findings = [_finding("turn", unfinished(name, state.open))] if state.open is not None else []
+    ledger = Ledger(name, entries)
+    state = ledger.state
+    findings = [_finding("promotion", unfinished_promotion(name, state.open))] if state.open is not None else []
     alias = store.aliases(name).get(names.CHAMPION)
     if state.open is None and alias != state.champion:
-        findings.append(_finding("alias", moved_by_hand(name, alias, state.champion)))
+        findings.append(_finding("alias", alias_moved(name, alias, state.champion)))
     audited = [n.entry.version for n in entries if n.entry.kind == "audit"]
     for version in dict.fromkeys([state.champion, *audited]):
         if version is not None:
-            findings += _version(store, book, version, now, demands if version == state.champion else None)
+            findings += _version(store, ledger, version, now, requirements if version == state.champion else None)
     return findings
 
 
-def _version(store: Store, book: Ledger, version: str, now: datetime | None, demands: Demands | None) -> list[Finding]:
-    """What is wrong with one audited version; ``demands`` for the champion, which must also still pass."""
+def _version(
+    store: Store, ledger: Ledger, version: str, now: datetime | None, requirements: Requirements | None
+) -> list[Finding]:
+    """What is wrong with one audited version; ``requirements`` for the champion, which must also still pass."""
     try:
-        evidence = read_evidence(store, store.resolve(f"{book.model}/{version}"))
-        if demands is None:
+        evidence = read_evidence(store, store.resolve(f"{ledger.model}/{version}"))
+        if requirements is None:
             check_attestation(store, evidence)
         else:
             require_pass(evidence, now)
-            demands.check(store, book, evidence)
+            requirements.check(store, ledger, evidence)
     except EnvironmentFailure:
         raise
     except NotFoundError as error:
-        gone = IntegrityError(f"{book.model}/{version}, which the ledger names, was deleted from the registry ({error})")
+        gone = IntegrityError(f"{ledger.model}/{version}, which the ledger names, was deleted from the registry ({error})")
         return [_finding("evidence", gone)]
     except GrmuAuditError as error:
         return [_finding("evidence", error)]

@@ -12,7 +12,7 @@ from torch import nn
 
 from grmu_audit.errors import InputError
 from grmu_audit.models.classifier import CONTAINERS, Classifier
-from grmu_audit.utils.plugins import nearest
+from grmu_audit.utils.plugins import did_you_mean
 
 _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 
@@ -74,7 +74,7 @@ ALL = "all"
 """Every layer may move."""
 
 
-def leaves(model: Classifier) -> list[tuple[str, nn.Module]]:
+def leaf_modules(model: Classifier) -> list[tuple[str, nn.Module]]:
     """Modules that hold parameters or buffers of their own, input to output, the head last.
 
     Normalisation constants of the input belong to no layer.
@@ -87,7 +87,7 @@ def _own(module: nn.Module) -> bool:
     return any(True for _ in module.parameters(recurse=False)) or any(True for _ in module.buffers(recurse=False))
 
 
-def moving(model: Classifier, layers: str) -> set[str]:
+def trainable_layers(model: Classifier, layers: str) -> set[str]:
     """Names of the leaf layers that may move.
 
     Args:
@@ -98,7 +98,7 @@ def moving(model: Classifier, layers: str) -> set[str]:
     Raises:
         InputError: no such layer, or fewer stages than k.
     """
-    every = leaves(model)
+    every = leaf_modules(model)
     if layers == ALL:
         return {name for name, _ in every}
     if layers.isdecimal():
@@ -107,22 +107,24 @@ def moving(model: Classifier, layers: str) -> set[str]:
     names = [name for name, _ in every]
     first = next((i for i, name in enumerate(names) if name == layers or name.startswith(f"{layers}.")), None)
     if first is None:
-        raise InputError(f"layers: no layer {layers!r}{nearest(layers, names)}; known: {', '.join(names)}; or a number, or all")
+        raise InputError(
+            f"layers: no layer {layers!r}{did_you_mean(layers, names)}; known: {', '.join(names)}; or a number, or all"
+        )
     return set(names[first:])
 
 
 @contextmanager
-def restricted(model: Classifier, layers: str) -> Iterator[frozenset[str]]:
+def train_only(model: Classifier, layers: str) -> Iterator[frozenset[str]]:
     """Freeze all but the chosen layers while the context lasts; yields the names of frozen tensors.
 
     Frozen parameters take no gradient and frozen modules run in eval mode whatever mode the network is in, so that
     neither weight decay nor momentum nor batch statistics move them.
 
     Raises:
-        InputError: see ``moving``.
+        InputError: see ``trainable_layers``.
     """
-    free = moving(model, layers)
-    held = [(name, module) for name, module in leaves(model) if name not in free]
+    free = trainable_layers(model, layers)
+    held = [(name, module) for name, module in leaf_modules(model) if name not in free]
     body = [parameter for name, parameter in model.body.named_parameters(recurse=False)] if held else []
     for parameter in [p for _, module in held for p in module.parameters(recurse=False)] + body:
         parameter.requires_grad_(False)
@@ -139,7 +141,7 @@ def _rest(module: nn.Module, inputs: tuple[Any, ...]) -> None:
     module.training = False
 
 
-def release(model: Classifier) -> Classifier:
+def unfreeze(model: Classifier) -> Classifier:
     """Take every trace of a restriction off a network, in place: it came from a copy as much as from the original."""
     for module in model.modules():
         for key in [key for key, hook in module._forward_pre_hooks.items() if hook is _rest]:
@@ -149,7 +151,7 @@ def release(model: Classifier) -> Classifier:
     return model
 
 
-def require_unmoved(start: Classifier, result: Classifier, held: frozenset[str], method: str) -> None:
+def require_unchanged(start: Classifier, result: Classifier, held: frozenset[str], method: str) -> None:
     """Fail when a method wrote to a frozen tensor.
 
     Raises:

@@ -36,7 +36,7 @@ class MethodConfig(TrainConfig):
 
 
 @dataclass(frozen=True)
-class Log:
+class LogRange:
     """A range to be searched with equal chances for each order of magnitude."""
 
     low: float
@@ -45,7 +45,7 @@ class Log:
     """Largest value."""
 
 
-Search = Mapping[str, Log | tuple[object, ...]]
+Search = Mapping[str, LogRange | tuple[object, ...]]
 """Option to the range or the choices that ``--tune`` draws from."""
 Run = Callable[[Classifier, UnlearningData, Any, Runtime], Classifier]
 
@@ -82,7 +82,7 @@ class Method:
     """Whether it takes steps by the options of training; where it does not, only ``batch_size`` of them has an effect."""
 
     @property
-    def idle(self) -> frozenset[str]:
+    def unused_options(self) -> frozenset[str]:
         """Options that have no effect: those of training, batch size apart, in a method that does not train."""
         return frozenset() if self.trains else frozenset(TrainConfig.model_fields) - {"batch_size"}
 

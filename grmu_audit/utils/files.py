@@ -11,7 +11,7 @@ from grmu_audit.errors import EnvironmentFailure
 
 
 def write_atomic(path: str | os.PathLike[str], content: bytes, mode: int = 0o644) -> Path:
-    """Write to a temporary name in the same folder, sync, rename; missing folders are made.
+    """Write to a temporary name in the same folder, sync, rename; missing folders are created.
 
     Args:
         path: where to; an existing file is replaced, a symbolic link is replaced by the file itself.

@@ -54,7 +54,7 @@ class Registry(Generic[T]):
         self._load()
         if name not in self._items:
             raise NotFoundError(
-                f"no {self.kind} {name!r}{nearest(name, list(self._items))}; known: {', '.join(sorted(self._items))}"
+                f"no {self.kind} {name!r}{did_you_mean(name, list(self._items))}; known: {', '.join(sorted(self._items))}"
             )
         return self._items[name]
 
@@ -83,10 +83,10 @@ class Registry(Generic[T]):
             self.add(point.name, item)
 
 
-def nearest(name: str, known: list[str]) -> str:
+def did_you_mean(name: str, known: list[str]) -> str:
     """``" (did you mean 'x'?)"`` or an empty string.
 
-    >>> nearest("EOO", ["EO", "TA"])
+    >>> did_you_mean("EOO", ["EO", "TA"])
     " (did you mean 'EO'?)"
     """
     import difflib

@@ -1,44 +1,52 @@
-"""Progress for people: a bar on a terminal, plain lines elsewhere, both on stderr."""
+"""Notes and progress for people: work reports to an observer, which is silent unless the caller passes another one."""
 
 from __future__ import annotations
 
-import sys
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from typing import Self
+import contextlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from typing import Protocol
 
 
-class Progress:
-    """Counts epochs of one task.
+class Advance(Protocol):
+    """Called when a part of the work is done."""
 
-    Args:
-        title: what is going on; None for silence.
-        total: number of epochs.
-    """
+    def __call__(self, count: int, note: str = "") -> None:
+        """``count`` more units are done; ``note`` says how they went."""
 
-    def __init__(self, title: str | None, total: int) -> None:
-        self.title = title
-        self.total = total
-        self._bar: Any = None
 
-    def __enter__(self) -> Self:
-        if self.title is not None and sys.stderr.isatty():
-            from tqdm import tqdm
+class Observer(Protocol):
+    """Who is told what long work does; the command line writes it to stderr."""
 
-            self._bar = tqdm(total=self.total, desc=self.title, unit="epoch", file=sys.stderr, leave=False)
-        return self
+    def note(self, text: str) -> None:
+        """One line for people."""
 
-    def advance(self, done: int, note: str) -> None:
-        """One epoch is done; ``note`` says how it went."""
-        if self._bar is not None:
-            self._bar.set_postfix_str(note, refresh=False)
-            self._bar.update(1)
-        elif self.title is not None and (done == self.total or done % max(1, self.total // 4) == 0):
-            sys.stderr.write(f"{self.title}: epoch {done}/{self.total} {note}\n")
-            sys.stderr.flush()
+    def progress(self, title: str, total: int, unit: str = "epoch", done: int = 0) -> AbstractContextManager[Advance]:
+        """Progress of one task.
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self._bar is not None:
-            self._bar.close()
+        Args:
+            title: what is done.
+            total: number of units.
+            unit: what is counted.
+            done: units that were done before.
+        """
+
+
+class Silent:
+    """An observer that shows nothing."""
+
+    def note(self, text: str) -> None:
+        """Drop the line."""
+
+    @contextlib.contextmanager
+    def progress(self, title: str, total: int, unit: str = "epoch", done: int = 0) -> Iterator[Advance]:
+        """Drop the progress."""
+        yield _drop
+
+
+def _drop(count: int, note: str = "") -> None:
+    """Drop a step."""
+
+
+SILENT = Silent()
+"""The default observer."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from grmu_audit.errors import EnvironmentFailure, NotFoundError
-from grmu_audit.utils.plugins import nearest
+from grmu_audit.utils.plugins import did_you_mean
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _SUFFIXES = (".yaml", ".yml")
@@ -52,7 +52,7 @@ def policy_file(name: str) -> Path:
     if name not in known:
         listed = ", ".join(known) or "none"
         raise NotFoundError(
-            f"no policy {name!r}{nearest(name, known)}; known: {listed}; a policy of your own is given by its path"
+            f"no policy {name!r}{did_you_mean(name, known)}; known: {listed}; a policy of your own is given by its path"
         )
     folder = resource_dir("policies")
     return next(path for path in (folder / f"{name}{suffix}" for suffix in _SUFFIXES) if path.is_file())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin
 
 from grmu_audit.errors import InputError
-from grmu_audit.utils.plugins import nearest
+from grmu_audit.utils.plugins import did_you_mean
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -212,7 +212,7 @@ def _problems(failure: ValidationError, model: type[BaseModel]) -> Iterator[Prob
             yield from (Problem((*loc, *p.loc), p.message) for p in inner.problems)
         elif item["type"] == "extra_forbidden":
             known = _keys_at(model, loc[:-1])
-            yield Problem(loc, f"unknown key{nearest(str(loc[-1]), known)}; known: {', '.join(known)}")
+            yield Problem(loc, f"unknown key{did_you_mean(str(loc[-1]), known)}; known: {', '.join(known)}")
         elif item["type"] == "missing":
             yield Problem(loc, "is missing")
         else:
@@ -250,7 +250,7 @@ def _model_of(annotation: Any) -> Any:
     return annotation
 
 
-def configured(config: type[BaseModel], settings: Mapping[str, object]) -> Any:
+def typed_config(config: type[BaseModel], settings: Mapping[str, object]) -> Any:
     """A typed config from settings.
 
     Raises:

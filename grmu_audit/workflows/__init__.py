@@ -1,1 +1,1 @@
-"""Use cases of an operator: one function per task, with a session that holds the store, the key and the device."""
+"""Workflows of an operator: one function per task, with a session that holds the store, the key and the device."""

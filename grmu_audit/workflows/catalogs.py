@@ -1,4 +1,4 @@
-"""What there is to choose from: datasets, methods, metrics."""
+"""What there is to choose from: methods and metrics."""
 
 from __future__ import annotations
 
@@ -7,22 +7,10 @@ import inspect
 import itertools
 import textwrap
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-from grmu_audit.data.catalog import DataSpec
 from grmu_audit.metrics.catalog import CATALOG, spec
 from grmu_audit.metrics.catalog.spec import MetricSpec
-from grmu_audit.workflows.datasets import Described, describe_data
-
-
-def describe(spec: DataSpec, forget: Path | None = None, *, progress: bool = False) -> Described:
-    """Header, digest and group table of a dataset, under a forget list where there is one.
-
-    Raises:
-        NotFoundError: no such dataset.
-    """
-    return describe_data(spec, forget, progress=progress)
 
 
 def method_rows() -> tuple[list[str], list[list[str]]]:
@@ -44,7 +32,7 @@ def describe_method(name: str) -> dict[str, Any]:
 
     method = methods.get(name)
     config = method.config
-    meanings = field_sentences(config)
+    meanings = field_docs(config)
     options = [
         {
             "name": key,
@@ -53,7 +41,7 @@ def describe_method(name: str) -> dict[str, Any]:
             "meaning": " ".join(meanings.get(key, "").split()),
         }
         for key, field in config.model_fields.items()
-        if key not in method.idle
+        if key not in method.unused_options
     ]
     return {
         "name": method.name,
@@ -82,7 +70,7 @@ def _type_name(annotation: Any) -> str:
     return annotation.__name__ if inspect.isclass(annotation) and not get_args(annotation) else str(annotation)
 
 
-def field_sentences(config: type) -> dict[str, str]:
+def field_docs(config: type) -> dict[str, str]:
     """The sentence under each field of a config class, a subclass's own before its parents'; empty where the source is gone."""
     found: dict[str, str] = {}
     for owner in reversed(config.__mro__):
@@ -101,10 +89,10 @@ def field_sentences(config: type) -> dict[str, str]:
 def metric_rows() -> tuple[list[str], list[list[str]]]:
     """Head and rows of the metric list."""
     head = ["metric", "says", "read it", "needs", "cost"]
-    return head, [[name, spec.title, read_it(spec), spec.needs, spec.cost] for name, spec in CATALOG.items()]
+    return head, [[name, spec.title, reading_direction(spec), spec.needs, spec.cost] for name, spec in CATALOG.items()]
 
 
-def read_it(spec: MetricSpec) -> str:
+def reading_direction(spec: MetricSpec) -> str:
     """How to read a value: ``higher``, ``lower``, ``as reference`` or ``near 0.5``."""
     words = {"reference": "as reference", "target": f"near {spec.target:g}" if spec.target is not None else ""}
     return words.get(spec.direction, spec.direction)

@@ -1,4 +1,4 @@
-"""Use cases of the data commands: what there is, what it holds, whether it is sound, and bringing in one's own."""
+"""Datasets: which there are, what one holds, whether it passes the quality checks, and downloads."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grmu_audit.data.catalog import DataSpec, datasets, load_dataset
-from grmu_audit.data.forget import check_forget_list, composition, read_forget_list, splits
-from grmu_audit.data.quality.checks import quality_report
+from grmu_audit.data.forget import check_forget_list, group_table, read_forget_list, split_rows
+from grmu_audit.data.quality import check_quality
 from grmu_audit.errors import EnvironmentFailure, InputError, IntegrityError
 from grmu_audit.evidence import load_key
 from grmu_audit.records import DataCheckReport, ForgetRequest, GroupCount
+from grmu_audit.utils.progress import SILENT, Observer
 
 if TYPE_CHECKING:
     from grmu_audit.data.dataset import Dataset
@@ -25,7 +26,7 @@ LINES = 12
 
 
 @dataclass(frozen=True)
-class Described:
+class DatasetDescription:
     """What a dataset holds, under a forget list where there is one."""
 
     dataset: Dataset
@@ -36,26 +37,26 @@ class Described:
     """Lines for people: names, sizes, provenance, what was left out."""
 
 
-def known() -> list[list[str]]:
+def dataset_rows() -> list[list[str]]:
     """Name and one line of every dataset that can be read, sorted."""
     return [[name, (inspect.getdoc(reader) or "").split("\n")[0]] for name, reader in datasets]
 
 
-def describe_data(spec: DataSpec, forget: Path | None = None, *, progress: bool = False) -> Described:
+def describe_data(spec: DataSpec, forget: Path | None = None, observer: Observer = SILENT) -> DatasetDescription:
     """Read a dataset and say what it holds.
 
     Raises:
         InputError: the dataset or the list is wrong.
         DataQualityError: image files that cannot be used.
     """
-    dataset = load_dataset(spec, progress=progress)
+    dataset = load_dataset(spec, observer)
     header = dataset.header
-    parts = splits(dataset.frame, _request(dataset, forget))
-    groups = composition(dataset.frame, parts, header.class_names, header.attribute_names)
-    return Described(dataset, groups, tuple(_facts(dataset)))
+    parts = split_rows(dataset.frame, _request(dataset, forget))
+    groups = group_table(dataset.frame, parts, header.class_names, header.attribute_names)
+    return DatasetDescription(dataset, groups, tuple(_facts(dataset)))
 
 
-def check_data(spec: DataSpec, forget: Path | None, minimum: int, *, progress: bool = False) -> DataCheckReport:
+def check_data(spec: DataSpec, forget: Path | None, minimum: int, observer: Observer = SILENT) -> DataCheckReport:
     """All quality checks, with every decoded image compared with its digest again.
 
     Raises:
@@ -65,10 +66,10 @@ def check_data(spec: DataSpec, forget: Path | None, minimum: int, *, progress: b
     """
     from grmu_audit.data.images import ImageStore
 
-    dataset = load_dataset(spec, progress=progress)
+    dataset = load_dataset(spec, observer)
     if isinstance(dataset.pixels, ImageStore) and (damaged := dataset.pixels.damaged()):
         raise IntegrityError(f"{len(damaged)} decoded images are not what was written: remove {dataset.pixels.folder}")
-    return quality_report(dataset, _request(dataset, forget), minimum)
+    return check_quality(dataset, _request(dataset, forget), minimum)
 
 
 def download(name: str, root: Path) -> None:

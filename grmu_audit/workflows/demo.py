@@ -1,30 +1,30 @@
-"""Use case: the whole story on real images, offline, in a few minutes on two cores."""
+"""The whole life of a request on real images, offline, in a few minutes on two cores."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from grmu_audit.data.catalog import DataSpec
+from grmu_audit.data.forget import ForgetSampling
 from grmu_audit.errors import BreachError, InconclusiveError
 from grmu_audit.policy import load_named
 from grmu_audit.records import Group, ModelRef
 from grmu_audit.workflows.audits.pipeline import audit
 from grmu_audit.workflows.audits.publication import Audited
-from grmu_audit.workflows.forget_requests import read_request, sample
+from grmu_audit.workflows.forget_requests import read_request, sample_forget_list
 from grmu_audit.workflows.release import promote
 from grmu_audit.workflows.session import Session
-from grmu_audit.workflows.versions.creation import checked
-from grmu_audit.workflows.versions.pretraining import pretrain
+from grmu_audit.workflows.versions.creation import require_quality
+from grmu_audit.workflows.versions.method_choice import UnlearnOptions
+from grmu_audit.workflows.versions.pretraining import TrainingOptions, pretrain
 from grmu_audit.workflows.versions.unlearning import unlearn
 
 NAME = "photodigits"
 """Model name of the demo."""
-RARE = Group(1, 0)
+RARE_GROUP = Group(1, 0)
 """Digits 5-9 on the photograph that is rare for them."""
-Say = Callable[[str], None]
-"""Receives one line of the story."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +44,14 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Story:
+class DemoResult:
     """What the demo did."""
 
     rows: tuple[Row, ...]
     """Versions in order."""
-    good: Audited
+    promoted_audit: Audited
     """Audit of MIU."""
-    bad: Audited
+    blocked_audit: Audited
     """Audit of gradient ascent."""
     promoted: bool
     """Whether MIU became champion."""
@@ -59,35 +59,37 @@ class Story:
     """Whether gradient ascent was refused."""
 
 
-def demo(session: Session, out: Path, say: Say, seed: int = 0) -> Story:
+def demo(session: Session, out: Path, note: Callable[[str], None], seed: int = 0) -> DemoResult:
     """Pretrain, sample a forget set, retrain twice, unlearn twice, audit, promote one, block one.
 
     Args:
         session: store, key, device.
         out: folder for the forget list and the reports.
-        say: receives the story line by line.
+        note: receives one line for each step.
         seed: of data, training and sampling.
 
     Raises:
         GrmuAuditError: any failure of a step.
     """
-    say("1. pretrain a classifier (digits 5-9 against 0-4) on all training images")
-    base = pretrain(session, NAME, DataSpec("photodigits", {"seed": seed}), settings={}, seed=seed)
+    note("1. pretrain a classifier (digits 5-9 against 0-4) on all training images")
+    base = pretrain(session, NAME, DataSpec("photodigits", {"seed": seed}), options=TrainingOptions(seed=seed))
     ids = out / "ids.csv"
     out.mkdir(parents=True, exist_ok=True)
     dataset = session.dataset_of(base)
-    count = sample(session, dataset, ids, groups=[RARE], ratio=0.5, seed=seed)
-    say(f"2. half of the rare group asks to be forgotten: {count} ids in {ids}")
+    rare = f"{RARE_GROUP.target},{RARE_GROUP.attribute}"
+    count = sample_forget_list(dataset, ids, ForgetSampling((rare,), ratio=0.5, seed=seed))
+    note(f"2. half of the rare group asks to be forgotten: {count} ids in {ids}")
     request = read_request(session, ids, dataset, base)
-    passed = len(checked(dataset, request).results)
-    say(f"3. check the data under the request: {passed} quality checks passed")
-    say("4. retrain without them, plain and with REWEIGHT: the exact references")
-    plain = unlearn(session, base.label, ids, method="retrain", reweight=False, seed=seed)
-    weighted = unlearn(session, base.label, ids, method="retrain", reweight=True, seed=seed)
-    say("5. unlearn with MIU, audit, promote")
-    good, promoted = _try(session, base, ids, "miu", out, seed)
-    say("6. unlearn with gradient ascent at a careless rate, audit, try to promote")
-    bad, through = _try(session, base, ids, "gradient_ascent", out, seed, {"learning_rate": 2e-3})
+    passed = len(require_quality(dataset, request).results)
+    note(f"3. check the data under the request: {passed} quality checks passed")
+    note("4. retrain without them, plain and with REWEIGHT: the exact references")
+    plain = unlearn(session, base.label, ids, UnlearnOptions("retrain", reweight=False, seed=seed))
+    weighted = unlearn(session, base.label, ids, UnlearnOptions("retrain", reweight=True, seed=seed))
+    note("5. unlearn with MIU, audit, promote")
+    good, promoted = _try(session, base, ids, UnlearnOptions("miu", seed=seed), out)
+    note("6. unlearn with gradient ascent at a careless rate, audit, try to promote")
+    careless = UnlearnOptions("gradient_ascent", {"learning_rate": 2e-3}, seed=seed)
+    bad, through = _try(session, base, ids, careless, out)
     rows = (
         Row("pretrain", base, good, "baseline", ""),
         Row("retrain", plain, good, "reference#2", ""),
@@ -95,15 +97,13 @@ def demo(session: Session, out: Path, say: Say, seed: int = 0) -> Story:
         Row("MIU", good.ref, good, "candidate", _outcome(good, promoted)),
         Row("gradient ascent", bad.ref, bad, "candidate", _outcome(bad, through)),
     )
-    return Story(rows, good, bad, promoted, not through)
+    return DemoResult(rows, good, bad, promoted, not through)
 
 
-def _try(
-    session: Session, base: ModelRef, ids: Path, method: str, out: Path, seed: int, settings: Mapping[str, object] | None = None
-) -> tuple[Audited, bool]:
+def _try(session: Session, base: ModelRef, ids: Path, options: UnlearnOptions, out: Path) -> tuple[Audited, bool]:
     """Unlearn, audit, and promote if the policy lets it through."""
-    ref = unlearn(session, base.label, ids, method=method, seed=seed, settings=settings)
-    audited = audit(session, ref.label, policy=load_named("default"), out=out / method.replace("_", "-"))
+    ref = unlearn(session, base.label, ids, options)
+    audited = audit(session, ref.label, policy=load_named("default"), out=out / options.method.replace("_", "-"))
     try:
         promote(session, ref.label, reason="demo")
     except (BreachError, InconclusiveError):

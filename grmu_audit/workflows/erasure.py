@@ -1,4 +1,4 @@
-"""Erasure records: one for each request of a forget list, kept with the run that serves them; which are still open."""
+"""Erasure records: one for each request of a forget list, stored with the run that serves them; which are still open."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class OpenRequest:
     model: str
     """Registered model."""
     version: str
-    """Version that was made without the data."""
+    """Version that was created without the data."""
     record: ErasureRecord
     """The record."""
     answered_at: str | None
@@ -70,10 +70,10 @@ def read_systems(path: Path) -> tuple[SystemRecord, ...]:
     return tuple(SystemRecord(s.name, s.state, s.reason) for s in load_yaml(path, _Systems, InputError).systems)
 
 
-def due(received: date) -> date:
+def due_date(received: date) -> date:
     """One month later, on the same day or the last of a shorter month (GDPR 12(3) as recorded, without its extension).
 
-    >>> due(date(2026, 1, 31))
+    >>> due_date(date(2026, 1, 31))
     datetime.date(2026, 2, 28)
     """
     year, month = received.year + received.month // 12, received.month % 12 + 1
@@ -98,7 +98,7 @@ def erasure_artifact(records: Sequence[ErasureRecord]) -> bytes:
 
 
 def open_requests(store: Store, name: str, *, today: date | None = None) -> list[OpenRequest]:
-    """All requests that versions of a model were made for, each with its newest version, by due date; those without one last.
+    """All requests that versions of a model were created for, each with its newest version, by due date; those without one last.
 
     Raises:
         IntegrityError: a stored record is damaged, or the ledger is.
@@ -120,7 +120,7 @@ def open_requests(store: Store, name: str, *, today: date | None = None) -> list
     )
 
 
-def request_fields(store: Store, ref: ModelRef) -> dict[str, object]:
+def erasure_summary(store: Store, ref: ModelRef) -> dict[str, object]:
     """What the erasure records of a version's run say, for the Request and Systems blocks of its report; empty without records.
 
     Several requests are shown together: all their ids, the earliest receipt and the earliest due date.
@@ -148,15 +148,15 @@ def _first_few(names: Sequence[str]) -> str:
     return ", ".join(names[:SHOWN_REQUESTS]) + more
 
 
-def answer(session: Session, name: str, request_id: str, note: str = "") -> int:
+def record_answer(session: Session, name: str, request_id: str, note: str = "") -> int:
     """Enter in the ledger that a request was answered now; returns the entry's number.
 
     Raises:
-        NotFoundError: no version of the model was made for that request.
+        NotFoundError: no version of the model was created for that request.
         InputError: it was answered already.
     """
     from grmu_audit.tracking import read_ledger
-    from grmu_audit.tracking.ledger import append
+    from grmu_audit.tracking.ledger import append_entry
     from grmu_audit.utils.clock import timestamp
 
     known = [r for r in open_requests(session.store, name) if r.record.request_id == request_id]
@@ -165,10 +165,10 @@ def answer(session: Session, name: str, request_id: str, note: str = "") -> int:
     if known[0].answered_at is not None:
         raise InputError(f"the request {request_id[:80]!r} of {name} was answered on {known[0].answered_at}")
     ref = session.store.resolve(f"{name}/{known[-1].version}")
-    entry = read_ledger(session.store, name).note(
+    entry = read_ledger(session.store, name).new_entry(
         "answer", version=ref.version, request=request_id, actor=session.actor, time=timestamp(), reason=note
     )
-    return append(session.store, entry, ref).number
+    return append_entry(session.store, entry, ref).number
 
 
 def _column(request: ForgetRequest, name: str) -> tuple[str, ...]:
@@ -191,7 +191,7 @@ def _record(
         digest=set_digest(key, [request.ids[i] for i in rows]),
         subject=pseudonym(key, subject) if subject else None,
         received_at=received.isoformat() if received else None,
-        due_at=due(received).isoformat() if received else None,
+        due_at=due_date(received).isoformat() if received else None,
         ground=first("ground"),
         systems=systems,
     )

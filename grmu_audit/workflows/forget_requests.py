@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grmu_audit.data.forget import (
+    ForgetSampling,
     check_forget_list,
-    class_of_text,
-    composition,
+    describe_sampling,
     earlier_ids,
-    group_name,
-    group_of_text,
-    preset_groups,
+    group_table,
     read_forget_list,
     read_sidecar,
     request_groups,
     sample_forget,
-    splits,
+    split_rows,
     write_forget_list,
 )
 from grmu_audit.errors import InputError, IntegrityError
@@ -37,8 +34,8 @@ SIDECAR_FIELDS = ("how", "groups", "ratio", "seed", "dataset")
 
 
 @dataclass(frozen=True)
-class Request:
-    """A checked request with what follows from it."""
+class CheckedRequest:
+    """A forget list that fits its dataset, with what follows from it."""
 
     forget: ForgetRequest
     """Ids and digest; stays in memory."""
@@ -46,12 +43,12 @@ class Request:
     """Row numbers by role."""
     groups: tuple[GroupCount, ...]
     """Group table."""
-    dominant: tuple[Group, ...]
-    """Group(s) that give the forget set."""
-    names: tuple[str, ...]
+    dominant_groups: tuple[Group, ...]
+    """Dominant forget group(s): those with the largest share of the forget set."""
+    pseudonyms: tuple[str, ...]
     """Pseudonyms of the forget set: of this request and of all earlier ones of the lineage."""
-    made: dict[str, object]
-    """How the list was made, from its sidecar."""
+    provenance: dict[str, object]
+    """How the list was created, from its sidecar."""
 
 
 @dataclass(frozen=True)
@@ -60,21 +57,21 @@ class StoredRequest:
 
     digest: str
     """Keyed digest of the forget set, the union of all requests of the lineage."""
-    names: frozenset[str]
+    pseudonyms: frozenset[str]
     """Pseudonyms of the forget set."""
-    dominant: tuple[Group, ...]
-    """Group(s) that give the forget set."""
+    dominant_groups: tuple[Group, ...]
+    """Dominant forget group(s): those with the largest share of the forget set."""
     groups: tuple[GroupCount, ...]
     """Group table."""
-    made: dict[str, object]
-    """How the list was made."""
+    provenance: dict[str, object]
+    """How the list was created."""
 
 
-def read_request(session: Session, path: Path, dataset: Dataset, parent: ModelRef | None = None) -> Request:
+def read_request(session: Session, path: Path, dataset: Dataset, parent: ModelRef | None = None) -> CheckedRequest:
     """Read and check a forget list against a dataset; what earlier requests of the lineage named stays in the forget set.
 
     Raises:
-        InputError: the operator's key is not the one that the lineage's pseudonyms were made with.
+        InputError: the operator's key is not the one that the lineage's pseudonyms were created with.
         ForgetListError: every defect with its row number.
     """
     header = dataset.header
@@ -87,20 +84,21 @@ def read_request(session: Session, path: Path, dataset: Dataset, parent: ModelRe
         class_names=header.class_names,
         attribute_names=header.attribute_names,
     )
-    parts = splits(dataset.frame, request)
-    table = composition(dataset.frame, parts, header.class_names, header.attribute_names)
-    made = {k: v for k, v in (read_sidecar(path) or {}).items() if k in SIDECAR_FIELDS}
-    named = [Group(int(t), int(a)) for t, a in made.get("groups", [])]  # type: ignore[attr-defined]
+    parts = split_rows(dataset.frame, request)
+    table = group_table(dataset.frame, parts, header.class_names, header.attribute_names)
+    provenance = {k: v for k, v in (read_sidecar(path) or {}).items() if k in SIDECAR_FIELDS}
+    named = [Group(int(t), int(a)) for t, a in provenance.get("groups", [])]  # type: ignore[attr-defined]
     if {(r.group.target, r.group.attribute) for r in table if r.forget} != {(g.target, g.attribute) for g in named}:
         named = []
-    return Request(request, parts, table, request_groups(table, named), tuple(pseudonyms(session.key, request.forget_set)), made)
+    names = tuple(pseudonyms(session.key, request.forget_set))
+    return CheckedRequest(request, parts, table, request_groups(table, named), names, provenance)
 
 
 def require_key_of_model(session: Session, name: str) -> None:
-    """Return when the versions of a model, if there are any, were made with the operator's key.
+    """Return when the versions of a model, if there are any, were created with the operator's key.
 
     Raises:
-        InputError: the newest was made with another key.
+        InputError: the newest was created with another key.
     """
     versions = session.store.versions(name)
     if versions:
@@ -108,44 +106,44 @@ def require_key_of_model(session: Session, name: str) -> None:
 
 
 def _forgotten(session: Session, ref: ModelRef | None) -> frozenset[str]:
-    """Pseudonyms of all requests that the version and its ancestors were made for.
+    """Pseudonyms of all requests that the version and its ancestors were created for.
 
     Raises:
-        InputError: one of them was made with another key.
+        InputError: one of them was created with another key.
         IntegrityError: a stored request is missing or damaged.
     """
-    gone: set[str] = set()
+    forgotten: set[str] = set()
     while ref is not None:
         session.require_key(ref)
         if ref.forget_digest:
-            gone |= stored_request(session, ref).names
+            forgotten |= stored_request(session, ref).pseudonyms
         ref = session.store.resolve(ref.parent) if ref.parent else None
-    return frozenset(gone)
+    return frozenset(forgotten)
 
 
-def request_artifact(request: Request) -> dict[str, Any]:
+def request_artifact(request: CheckedRequest) -> dict[str, Any]:
     """What a run stores of a request."""
     return {
         "schema": "grmu-audit/request/v1",
         "digest": request.forget.forget_digest,
-        "count": len(request.names),
+        "count": len(request.pseudonyms),
         "request": {"digest": request.forget.digest, "count": len(request.forget.ids), "repeated": request.forget.repeated},
-        "pseudonyms": sorted(request.names),
-        "dominant_groups": [[g.target, g.attribute] for g in request.dominant],
+        "pseudonyms": sorted(request.pseudonyms),
+        "dominant_groups": [[g.target, g.attribute] for g in request.dominant_groups],
         "groups": [
             {"group": [r.group.target, r.group.attribute], "name": r.name}
             | {part: getattr(r, part) for part in ("train", "retain", "forget", "val", "test")}
             for r in request.groups
         ],
-        "made": request.made,
+        "made": request.provenance,
     }
 
 
 def stored_request(session: Session, ref: ModelRef) -> StoredRequest:
-    """The request that a version was made for.
+    """The request that a version was created for.
 
     Raises:
-        InputError: the version was not made for a request.
+        InputError: the version was not created for a request.
         IntegrityError: what is stored is missing or damaged.
     """
     if not ref.forget_digest or not ref.run_id:
@@ -155,10 +153,10 @@ def stored_request(session: Session, ref: ModelRef) -> StoredRequest:
         tree = json.loads(data or b"")
         stored = StoredRequest(
             digest=str(tree["digest"]),
-            names=frozenset(map(str, tree["pseudonyms"])),
-            dominant=tuple(Group(int(t), int(a)) for t, a in tree["dominant_groups"]),
+            pseudonyms=frozenset(map(str, tree["pseudonyms"])),
+            dominant_groups=tuple(Group(int(t), int(a)) for t, a in tree["dominant_groups"]),
             groups=tuple(GroupCount(**{**row, "group": Group(*row["group"])}) for row in tree["groups"]),
-            made=dict(tree["made"]),
+            provenance=dict(tree["made"]),
         )
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise IntegrityError(f"{REQUEST} of {ref.label} is missing or damaged ({type(error).__name__})") from None
@@ -167,75 +165,13 @@ def stored_request(session: Session, ref: ModelRef) -> StoredRequest:
     return stored
 
 
-@dataclass(frozen=True)
-class Draw:
-    """How a forget set is drawn: exactly one of groups, a class, a subject, a preset, or random."""
-
-    groups: tuple[str, ...] = ()
-    """Groups as ``1,0`` or ``blond / male``."""
-    class_: str | None = None
-    """Class by name or number."""
-    subject: str | None = None
-    """Subject whose samples are drawn."""
-    random: bool = False
-    """From all training samples."""
-    preset: str | None = None
-    """Name in ``data.forget.PRESETS``."""
-    ratio: float = 0.5
-    """Share of the samples, in (0, 1]."""
-    seed: int = 0
-    """Seed of the draw."""
-
-
-def sample(session: Session, dataset: Dataset, out: Path, *, groups: Sequence[Group], ratio: float, seed: int) -> int:
-    """``draw_list`` for groups by their codes; returns the size of the forget set."""
-    return draw_list(dataset, out, Draw(tuple(f"{g.target},{g.attribute}" for g in groups), ratio=ratio, seed=seed))
-
-
-def draw_list(dataset: Dataset, out: Path, draw: Draw) -> int:
-    """Draw a forget set from the training split and write it with its sidecar; returns its size.
+def sample_forget_list(dataset: Dataset, out: Path, sampling: ForgetSampling) -> int:
+    """Sample a forget set from the training split and write it with its sidecar; returns its size.
 
     Raises:
-        InputError: none or several ways to draw, nothing to draw from, or a ratio outside (0, 1].
-        ForgetListError: the draw would empty the training set, a class or a group.
+        InputError: none or several ways to sample, nothing to sample from, or a ratio outside (0, 1].
+        ForgetListError: the sample would empty the training set, a class or a group.
     """
-    header = dataset.header
-    if sum(map(bool, (draw.groups, draw.class_, draw.subject, draw.random, draw.preset))) != 1:
-        raise InputError("choose exactly one of a group, a class, a subject, a preset, or random")
-    if draw.subject is not None and not header.subject_name:
-        raise InputError(f"{header.name} has no subjects: draw from groups, a class, or at random")
-    named = preset_groups(draw.preset, header) if draw.preset else [group_of_text(text, header) for text in draw.groups]
-    groups = tuple(sorted(set(named)))
-    class_ = class_of_text(draw.class_, header) if draw.class_ is not None else None
-    ids = sample_forget(
-        dataset.frame,
-        groups=groups,
-        class_=class_,
-        subject=draw.subject,
-        random=draw.random,
-        ratio=draw.ratio,
-        seed=draw.seed,
-        class_names=header.class_names,
-        attribute_names=header.attribute_names,
-    )
-    write_forget_list(out, ids, _sidecar(dataset, draw, groups, class_))
+    ids = sample_forget(dataset, sampling)
+    write_forget_list(out, ids, describe_sampling(dataset, sampling))
     return len(ids)
-
-
-def _sidecar(dataset: Dataset, draw: Draw, groups: Sequence[Group], class_: int | None) -> dict[str, object]:
-    """How the list was made; a subject is not named."""
-    header = dataset.header
-    if groups:
-        what = "; ".join(group_name(group, header.class_names, header.attribute_names) for group in groups)
-    elif class_ is not None:
-        what = f"class {header.class_names[class_]}"
-    else:
-        what = "one subject" if draw.subject is not None else "all groups, at random"
-    return {
-        "how": f"{draw.ratio:g} of the training samples of: {what}" + (f" (preset {draw.preset})" if draw.preset else ""),
-        **({"groups": [[g.target, g.attribute] for g in groups]} if groups else {}),
-        "ratio": draw.ratio,
-        "seed": draw.seed,
-        "dataset": header.name,
-        "dataset_sha256": dataset.digest,
-    }

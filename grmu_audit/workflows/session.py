@@ -1,4 +1,4 @@
-"""What every use case with a registry needs: the store, the operator's key, and where to compute."""
+"""What every workflow with a registry needs: the store, the operator's key, and where to compute."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from grmu_audit.data.catalog import DataSpec
 from grmu_audit.errors import InputError, IntegrityError
 from grmu_audit.evidence import KEY_FILE_VARIABLE, key_check, key_path, load_key
 from grmu_audit.records import ModelRef
+from grmu_audit.utils.progress import SILENT, Observer
 
 if TYPE_CHECKING:
     import torch
@@ -34,8 +35,8 @@ class Session:
     """``auto``, ``cpu``, ``cuda``, ``cuda:1``."""
     precision: str = "auto"
     """``auto``, ``fp32``, ``bf16``."""
-    progress: bool = True
-    """Whether long work shows its progress on stderr."""
+    observer: Observer = SILENT
+    """Who is told what long work does."""
     actor: str = "unknown"
     """Who acts, for the ledger."""
     _datasets: dict[str, Dataset] = field(default_factory=dict, repr=False)
@@ -63,7 +64,7 @@ class Session:
 
         name = canonical_json([spec.name, spec.options]).decode()
         if name not in self._datasets:
-            self._datasets[name] = load_dataset(spec, progress=self.progress)
+            self._datasets[name] = load_dataset(spec, self.observer)
         return self._datasets[name]
 
     def dataset_of(self, ref: ModelRef) -> Dataset:
@@ -73,7 +74,7 @@ class Session:
             InputError: the version names no dataset.
             IntegrityError: the dataset is not what it was at training time.
         """
-        dataset = self.dataset(data_spec(ref))
+        dataset = self.dataset(dataset_spec_of(ref))
         if ref.data_digest != dataset.digest:
             raise IntegrityError(
                 f"{ref.label} was trained on data of digest {ref.data_digest}, but {dataset.header.name!r} now has "
@@ -82,7 +83,7 @@ class Session:
         return dataset
 
     def require_key(self, ref: ModelRef) -> None:
-        """Return when the operator's key is the one that the version's pseudonyms were made with, or it does not say.
+        """Return when the operator's key is the one that the version's pseudonyms were created with, or it does not say.
 
         Raises:
             InputError: it is another key: no forgotten id would be recognised.
@@ -93,19 +94,18 @@ class Session:
                 f"point {KEY_FILE_VARIABLE} at the key that they were made with"
             )
 
-    def runtime(self, seed: int, title: str | None, log: EpochLog | None = None) -> Runtime:
-        """Device, precision and seed of one run."""
+    def runtime(self, seed: int, title: str = "", log: EpochLog | None = None) -> Runtime:
+        """Device, precision and seed of one run; with a title its epochs show their progress."""
         from grmu_audit.training.runtime import Runtime, choose_device, choose_precision
 
         device: torch.device = choose_device(self.device)
-        runtime = Runtime(device=device, seed=seed, precision=choose_precision(self.precision, device))
+        runtime = Runtime(device, seed, choose_precision(self.precision, device), title=title, observer=self.observer)
         if log is not None:
             runtime.log = log
-        runtime.progress = title if self.progress else None
         return runtime
 
 
-def data_spec(ref: ModelRef) -> DataSpec:
+def dataset_spec_of(ref: ModelRef) -> DataSpec:
     """The data spec in a version's configuration.
 
     Raises:

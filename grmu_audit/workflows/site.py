@@ -1,4 +1,4 @@
-"""Use case: a static register of all audits of a store, one folder that any web server or CI pages host can serve."""
+"""A static register of all audits of a store, one folder that any web server or CI pages host can serve."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REPORTS = "reports"
 """Folder of the reports inside the register."""
 
 
-def site(
+def write_site(
     session: Session,
     out: Path,
     *,
@@ -36,7 +36,7 @@ def site(
 
     Args:
         session: store.
-        out: folder; made if need be.  Files of an earlier register of the same versions are replaced.
+        out: folder; created where it is missing.  Files of an earlier register of the same versions are replaced.
         names: models to list; none: all.
         branding: branding file of the reports.
         templates: folder whose templates go first.

@@ -35,7 +35,7 @@ def folder(tmp_path: Path) -> Path:
 
 def add(store: Store, name: str, folder: Path, role: str = "pretrain", **lineage: object) -> ModelRef:
     with store.run(name, role) as run:
-        return store.register(run, name, folder, role=role, tags=lineage_tags(**lineage))  # type: ignore[arg-type]
+        return store.register(run, name, folder, role=role, tags=lineage_tags(ModelRef(name, "", **lineage)))  # type: ignore[arg-type]
 
 
 def test_a_registered_version_comes_back_as_it_went_in(store: Store, name: str, folder: Path) -> None:

@@ -15,7 +15,7 @@ from grmu_audit.errors import GrmuAuditError, InconclusiveError, InputError, Int
 from grmu_audit.evidence.signing import load_public_key, load_signer
 from grmu_audit.policy import policy_sha256
 from grmu_audit.records import ModelRef
-from grmu_audit.tracking import Actor, Demands, Store, promote, rollback, sign_off, verify
+from grmu_audit.tracking import Actor, Author, Requirements, Store, promote, rollback, sign_off, verify
 
 _names = itertools.count(1)
 ALICE = Actor("alice")
@@ -39,7 +39,7 @@ def ref(store: Store, tmp_path: Path, pair: tuple[Path, Any]) -> ModelRef:
     made = version(store, f"edited-{next(_names)}", tmp_path / "v")
     audited(store, made, [predictions(100)], policy(), pair[0])
     promote(store, made, ALICE)
-    assert verify(store, made.name, demands=Demands(keys=(pair[1],))) == []
+    assert verify(store, made.name, requirements=Requirements(keys=(pair[1],))) == []
     return made
 
 
@@ -163,19 +163,19 @@ def test_each_reason_to_refuse_has_its_own_message_and_code(store: Store, tmp_pa
     judged(created="2999-01-01T00:00:00Z")
     told.append(refusal(lambda: promote(store, made, ALICE)))
     judged()
-    told.append(refusal(lambda: promote(store, made, ALICE, demands=Demands(policy_sha256=policy_sha256(policy(0.4))))))
-    told.append(refusal(lambda: promote(store, made, ALICE, demands=Demands(sign_off=True))))
+    told.append(refusal(lambda: promote(store, made, ALICE, requirements=Requirements(policy_sha256=policy_sha256(policy(0.4))))))
+    told.append(refusal(lambda: promote(store, made, ALICE, requirements=Requirements(sign_off=True))))
     waiver = {"rule": "accuracy", "reason": "GOV-1", "approved_by": "board", "expires": "2020-01-31"}
     judged(0.9999, waivers=(waiver,))
     told.append(refusal(lambda: promote(store, made, ALICE)))
     judged(key=None)
-    told.append(refusal(lambda: promote(store, made, ALICE, demands=Demands(keys=(pair[1],)))))
-    sign_off(store, made, role="preparer", person="Ana")
-    told.append(refusal(lambda: sign_off(store, made, role="reviewer", person="ana ")))
-    told.append(refusal(lambda: sign_off(store, made, role="preparer", person="ben")))
+    told.append(refusal(lambda: promote(store, made, ALICE, requirements=Requirements(keys=(pair[1],)))))
+    sign_off(store, made, "preparer", Author("Ana"))
+    told.append(refusal(lambda: sign_off(store, made, "reviewer", Author("ana "))))
+    told.append(refusal(lambda: sign_off(store, made, "preparer", Author("ben"))))
     assert [code for code, _ in told] == [6, 6, 6, 3, 1, 6, 2, 2]
     words = ["expired on", "still to come", "another policy", "not signed off by a preparer", "expired on 2020-01-31",
-             "not signed by any", "must be two persons", "already"]  # fmt: skip
+             "not signed by any", "must be two people", "already"]  # fmt: skip
     assert [word for (_, message), word in zip(told, words, strict=True) if word not in message] == []
     assert len({message for _, message in told}) == len(told)
     assert store.aliases(name) == {}
@@ -197,21 +197,21 @@ def test_a_waived_breach_is_promoted_and_attested_as_warned(store: Store, tmp_pa
     assert "accuracy" in predicate["warnedTests"]
 
 
-def test_two_persons_with_two_keys_sign_off(store: Store, tmp_path: Path, pair: tuple[Path, Any]) -> None:
+def test_two_people_with_two_keys_sign_off(store: Store, tmp_path: Path, pair: tuple[Path, Any]) -> None:
     made = version(store, f"signed-{next(_names)}", tmp_path / "v")
     audited(store, made, [predictions(100)], policy(), pair[0])
     other, public = key_pair(tmp_path, "ben")
-    sign_off(store, made, role="preparer", person="ana", signer=load_signer(pair[0]))
+    sign_off(store, made, "preparer", Author("ana", load_signer(pair[0])))
     with pytest.raises(InputError, match="same key"):
-        sign_off(store, made, role="reviewer", person="ben", signer=load_signer(pair[0]))
-    demands = Demands(policy_sha256(policy()), sign_off=True, keys=(pair[1], load_public_key(public)))
+        sign_off(store, made, "reviewer", Author("ben", load_signer(pair[0])))
+    requirements = Requirements(policy_sha256(policy()), sign_off=True, keys=(pair[1], load_public_key(public)))
     with pytest.raises(InconclusiveError, match="reviewer"):
-        promote(store, made, ALICE, demands=demands)
-    sign_off(store, made, role="reviewer", person="ben", signer=load_signer(other))
-    assert promote(store, made, ALICE, demands=demands).changed
-    assert verify(store, made.name, demands=demands) == []
+        promote(store, made, ALICE, requirements=requirements)
+    sign_off(store, made, "reviewer", Author("ben", load_signer(other)))
+    assert promote(store, made, ALICE, requirements=requirements).changed
+    assert verify(store, made.name, requirements=requirements) == []
     audited(store, made, [predictions(100)], policy(), pair[0], run="again")
-    assert "not signed off by a preparer" in verify(store, made.name, demands=demands)[0].message
+    assert "not signed off by a preparer" in verify(store, made.name, requirements=requirements)[0].message
 
 
 def test_a_rollback_asks_for_the_same(store: Store, tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_a_rollback_asks_for_the_same(store: Store, tmp_path: Path) -> None:
         audited(store, made, [predictions(100)], policy())
         promote(store, made, ALICE)
     with pytest.raises(IntegrityError, match="another policy"):
-        rollback(store, name, Actor("alice", "why"), demands=Demands(policy_sha256="0" * 64))
+        rollback(store, name, Actor("alice", "why"), requirements=Requirements(policy_sha256="0" * 64))
     assert store.aliases(name) == {"champion": "2"}
 
 

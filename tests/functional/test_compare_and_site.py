@@ -10,14 +10,14 @@ from grmu_audit.cli.app import execute
 from grmu_audit.data.catalog import DataSpec
 from grmu_audit.errors import InputError
 from grmu_audit.policy import load_named
-from grmu_audit.records import Group
 from grmu_audit.report import render_comparison
 from grmu_audit.workflows.audits.comparison import compare
 from grmu_audit.workflows.audits.pipeline import audit
-from grmu_audit.workflows.forget_requests import sample
+from grmu_audit.workflows.forget_requests import ForgetSampling, sample_forget_list
 from grmu_audit.workflows.session import Session
-from grmu_audit.workflows.site import site
-from grmu_audit.workflows.versions.pretraining import pretrain
+from grmu_audit.workflows.site import write_site
+from grmu_audit.workflows.versions.method_choice import UnlearnOptions
+from grmu_audit.workflows.versions.pretraining import TrainingOptions, pretrain
 from grmu_audit.workflows.versions.unlearning import unlearn
 
 pytestmark = pytest.mark.slow
@@ -27,11 +27,11 @@ QUICK = {"epochs": 1}
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("story")
-    session = Session(root=folder / "mlruns", progress=False, actor="ann")
-    base = pretrain(session, "small", DataSpec("photodigits", {"renders": 1}), settings=QUICK)
-    sample(session, session.dataset_of(base), folder / "ids.csv", groups=[Group(1, 0)], ratio=0.5, seed=0)
-    retrained = unlearn(session, base.label, folder / "ids.csv", method="retrain")
-    unlearned = unlearn(session, base.label, folder / "ids.csv", method="gradient_ascent")
+    session = Session(root=folder / "mlruns", actor="ann")
+    base = pretrain(session, "small", DataSpec("photodigits", {"renders": 1}), options=TrainingOptions(QUICK))
+    sample_forget_list(session.dataset_of(base), folder / "ids.csv", ForgetSampling(("1,0",)))
+    retrained = unlearn(session, base.label, folder / "ids.csv", UnlearnOptions("retrain"))
+    unlearned = unlearn(session, base.label, folder / "ids.csv", UnlearnOptions("gradient_ascent"))
     audited = audit(session, unlearned.label, policy=load_named("default"), out=folder / "report")
     return folder, session, (base, retrained, unlearned), audited
 
@@ -85,8 +85,8 @@ def test_what_cannot_be_compared_is_refused(made):
 
 def test_the_register_is_one_folder_of_working_links(made, tmp_path):
     _, session, (_, _, unlearned), audited = made
-    assert site(session, tmp_path / "a", today=date(2026, 3, 4)) == 3
-    assert site(session, tmp_path / "b", today=date(2026, 3, 4)) == 3
+    assert write_site(session, tmp_path / "a", today=date(2026, 3, 4)) == 3
+    assert write_site(session, tmp_path / "b", today=date(2026, 3, 4)) == 3
     files = sorted(path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*.html"))
     assert len(files) == 2
     assert all((tmp_path / "a" / path).read_bytes() == (tmp_path / "b" / path).read_bytes() for path in files)
@@ -111,7 +111,7 @@ def test_damaged_evidence_is_listed_as_damaged(made, tmp_path):
     before = session.store.tags(unlearned)["grmu.audit_sha256"]
     session.store.tag(unlearned, {"grmu.audit_sha256": "0" * 64})
     try:
-        site(session, tmp_path, today=date(2026, 3, 4))
+        write_site(session, tmp_path, today=date(2026, 3, 4))
     finally:
         session.store.tag(unlearned, {"grmu.audit_sha256": before})
     page = (tmp_path / "index.html").read_text()

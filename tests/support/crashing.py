@@ -105,31 +105,31 @@ def session(root: Path) -> Any:
     """A quiet session on the embedded store."""
     from grmu_audit.workflows.session import Session
 
-    return Session(root=root, tracking_uri=f"sqlite:///{root}/mlflow.db", progress=False, device="cpu", actor="tester")
+    return Session(root=root, tracking_uri=f"sqlite:///{root}/mlflow.db", device="cpu", actor="tester")
 
 
 def _pretrain(task: Task) -> None:
     import torch
 
     from grmu_audit.data.catalog import DataSpec
-    from grmu_audit.records import Group
-    from grmu_audit.workflows.forget_requests import sample
-    from grmu_audit.workflows.versions.pretraining import pretrain
+    from grmu_audit.workflows.forget_requests import ForgetSampling, sample_forget_list
+    from grmu_audit.workflows.versions.pretraining import TrainingOptions, pretrain
 
     torch.set_num_threads(1)
     own = session(task.root)
     spec = DataSpec("photodigits", {"renders": 1})
-    pretrain(own, task.model, spec, settings={"epochs": 1})
-    sample(own, own.dataset(spec), task.root / "ids.csv", groups=[Group(1, 0)], ratio=0.5, seed=0)
+    pretrain(own, task.model, spec, options=TrainingOptions({"epochs": 1}))
+    sample_forget_list(own.dataset(spec), task.root / "ids.csv", ForgetSampling(("1,0",)))
 
 
 def _unlearn(task: Task) -> None:
     import torch
 
+    from grmu_audit.workflows.versions.method_choice import UnlearnOptions
     from grmu_audit.workflows.versions.unlearning import unlearn
 
     torch.set_num_threads(1)
-    unlearn(session(task.root), task.model, task.root / "ids.csv", method="gradient_ascent", settings={"epochs": 1})
+    unlearn(session(task.root), task.model, task.root / "ids.csv", UnlearnOptions("gradient_ascent", {"epochs": 1}))
 
 
 def _promote(task: Task) -> None:

@@ -14,7 +14,7 @@ from grmu_audit.errors import GrmuAuditError
 from grmu_audit.evidence.signing import generate_keys, load_signer
 from grmu_audit.policy import Policy, judgement
 from grmu_audit.records import Audit, CheckResult, DataCheckReport, DataRecord, ModelRef, Predictions
-from grmu_audit.tracking import Store, lineage_tags, record_audit
+from grmu_audit.tracking import Author, Store, lineage_tags, record_audit
 
 CLASSES, ATTRIBUTES = 2, 2
 QUALITY = DataCheckReport((CheckResult("all", "ids are unique", True, True, "200 of 200"),), "engine 1.0", "5" * 64)
@@ -65,7 +65,7 @@ def version(store: Store, name: str, folder: Path, content: bytes = b"weights") 
     (folder / "state.safetensors").write_bytes(content)
     (folder / "model.json").write_text('{"architecture":"imagined"}')
     with store.run(name, "unlearn") as run:
-        return store.register(run, name, folder, role="unlearned", tags=lineage_tags(method="miu"))
+        return store.register(run, name, folder, role="unlearned", tags=lineage_tags(ModelRef(name, "", method="miu")))
 
 
 def audited(
@@ -75,8 +75,7 @@ def audited(
     made = audit_of(ref, tables, chosen, **record)
     with store.run(ref.name, "audit") as run:
         files = evidence_files(made, chosen, tables)
-        signer = load_signer(key) if key else None
-        record_audit(store, ref, run, made, actor="auditor", shown=files, signer=signer)
+        record_audit(store, run, made, files, Author("auditor", load_signer(key) if key else None))
     return made
 
 

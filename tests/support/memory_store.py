@@ -1,4 +1,4 @@
-"""The in-memory twin of the MLflow store: same promises, no server; artifacts lie in a folder."""
+"""An in-memory store that behaves as the MLflow store does, for tests: no server; artifacts lie in a folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from grmu_audit.utils import write_atomic
 
 @dataclass
 class MemoryRun:
-    """One run, kept as plain dictionaries for tests to read."""
+    """One run, as plain dictionaries that tests can read."""
 
     id: str
     """Its id."""
@@ -39,11 +39,11 @@ class MemoryRun:
     """Model and number of the versions registered in it."""
 
     def log_params(self, params: Mapping[str, object]) -> None:
-        """See ``base.Run``."""
+        """See ``Run``."""
         self.params.update({key: shortened(as_text(value), MAX_PARAM) for key, value in params.items()})
 
     def log_metrics(self, metrics: Mapping[str, float | None], step: int = 0) -> None:
-        """See ``base.Run``."""
+        """See ``Run``."""
         finite, dropped = finite_part(metrics)
         for name, value in finite.items():
             self.metrics.setdefault(name, []).append((step, value))
@@ -52,21 +52,21 @@ class MemoryRun:
             self.set_tags({names.TAG_NONFINITE: ",".join(sorted(known | set(dropped)))})
 
     def set_tags(self, tags: Mapping[str, object]) -> None:
-        """See ``base.Run``."""
+        """See ``Run``."""
         self.tags.update({key: shortened(as_text(value), MAX_TAG) for key, value in tags.items()})
 
     def log_file(self, path: Path, folder: str = "") -> None:
-        """See ``base.Run``."""
+        """See ``Run``."""
         if path.is_symlink() or not path.is_file():
             raise InputError(f"{path} is not a plain file")
         self.log_bytes(path.read_bytes(), f"{folder}/{path.name}" if folder else path.name)
 
     def log_bytes(self, data: bytes, artifact_path: str) -> None:
-        """See ``base.Run``."""
+        """See ``Run``."""
         write_atomic(self.root / artifacts.safe_artifact_path(artifact_path), data)
 
     def log_dataset(self, name: str, digest: str, context: str = "training", facts: Mapping[str, object] | None = None) -> None:
-        """See ``base.Run``."""
+        """See ``Run``."""
         self.datasets.append({"name": name, "digest": digest, "context": context, "facts": as_text(dict(facts or {}))})
 
 
@@ -78,7 +78,7 @@ class _Version:
 
 
 class MemoryStore:
-    """A store that forgets everything but its artifact folder when the process ends.
+    """Everything but the artifacts is lost when the process ends.
 
     Args:
         folder: where artifacts are put.
@@ -96,12 +96,12 @@ class MemoryStore:
 
     @property
     def uri(self) -> str:
-        """See ``base.Store``."""
+        """See ``Store``."""
         return "memory"
 
     @contextmanager
     def run(self, model: str, kind: str, *, parent: str | None = None, tags: Mapping[str, object] | None = None) -> Iterator[Run]:
-        """See ``base.Store``."""
+        """See ``Store``."""
         references.check_name(model)
         run_id = f"{next(self._numbers):032x}"
         run = self.runs[run_id] = MemoryRun(run_id, self.folder / run_id)
@@ -121,7 +121,7 @@ class MemoryStore:
     def register(
         self, run: Run, model: str, folder: Path, *, role: str, tags: Mapping[str, object] | None = None, description: str = ""
     ) -> ModelRef:
-        """See ``base.Store``."""
+        """See ``Store``."""
         references.check_name(model)
         references.check_role(role)
         artifacts.check_folder(folder)
@@ -142,56 +142,56 @@ class MemoryStore:
         return ref_from_tags(model, number, run.id, texts)
 
     def resolve(self, text: str) -> ModelRef:
-        """See ``base.Store``."""
+        """See ``Store``."""
         return references.resolve(self, text)
 
     def models(self) -> list[str]:
-        """See ``base.Store``."""
+        """See ``Store``."""
         return sorted(self._models)
 
     def versions(self, name: str, role: str | None = None) -> list[ModelRef]:
-        """See ``base.Store``."""
+        """See ``Store``."""
         found = self._models.get(name, {})
         refs = [ref_from_tags(name, number, version.run_id, version.tags) for number, version in found.items()]
         return [ref for ref in refs if role is None or ref.role == role]
 
     def aliases(self, name: str) -> dict[str, str]:
-        """See ``base.Store``."""
+        """See ``Store``."""
         return dict(self._aliases.get(name, {}))
 
     def set_alias(self, name: str, alias: str, version: str) -> None:
-        """See ``base.Store``."""
+        """See ``Store``."""
         references.check_alias(alias)
         self._version(name, version)
         self._aliases.setdefault(name, {})[alias] = version
 
     def delete_alias(self, name: str, alias: str) -> None:
-        """See ``base.Store``."""
+        """See ``Store``."""
         self._aliases.get(name, {}).pop(alias, None)
 
     def tags(self, ref: ModelRef) -> dict[str, str]:
-        """See ``base.Store``."""
+        """See ``Store``."""
         return dict(self._version(ref.name, ref.version).tags)
 
     def tag(self, ref: ModelRef, tags: Mapping[str, object]) -> None:
-        """See ``base.Store``."""
+        """See ``Store``."""
         self._version(ref.name, ref.version).tags.update(version_tags(tags))
 
     def describe(self, ref: ModelRef, text: str, *, run_id: str, artifact: str) -> None:
-        """See ``base.Store``."""
+        """See ``Store``."""
         artifacts.safe_artifact_path(artifact)
         self._version(ref.name, ref.version).description = f"{text} [{artifact}]({run_id}/{artifact})"
 
     def fetch(self, ref: ModelRef, into: Path) -> Path:
-        """See ``base.Store``."""
-        return artifacts.place_checked(ref, into, lambda target: artifacts.copy_folder(self._place(ref), target))
+        """See ``Store``."""
+        return artifacts.copy_checked(ref, into, lambda target: artifacts.copy_folder(self._place(ref), target))
 
     def manifest_of(self, ref: ModelRef) -> str:
-        """See ``base.Store``."""
+        """See ``Store``."""
         return artifacts.folder_digest(self._place(ref), ref.label)
 
     def run_artifact(self, run_id: str, path: str) -> bytes | None:
-        """See ``base.Store``."""
+        """See ``Store``."""
         run = self.runs.get(run_id)
         place = run.root / artifacts.safe_artifact_path(path) if run else None
         if place is None or place.is_symlink() or not place.is_file():
@@ -200,7 +200,7 @@ class MemoryStore:
         return place.read_bytes()
 
     def append(self, log: str, tags: Mapping[str, str], subject: ModelRef) -> int:
-        """See ``base.Store``."""
+        """See ``Store``."""
         self._version(subject.name, subject.version)
         with self._lock:
             entries = self._logs.setdefault(log, [])
@@ -208,7 +208,7 @@ class MemoryStore:
             return len(entries)
 
     def entries(self, log: str) -> list[LogEntry]:
-        """See ``base.Store``."""
+        """See ``Store``."""
         return list(self._logs.get(log, []))
 
     def _version(self, name: str, version: str) -> _Version:

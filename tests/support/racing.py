@@ -26,9 +26,9 @@ class Outcome:
 def play(pipe: Any, barrier: Any) -> None:
     """One process: promote what it is told, as the command line would, until told to stop."""
     from grmu_audit.cli.app import execute
-    from grmu_audit.tracking import ledger
+    from grmu_audit.tracking import promotion
 
-    append = ledger.append
+    append = promotion.append_entry
 
     def together(store: Any, entry: Any, subject: Any) -> Any:
         if entry.kind == "promote":
@@ -37,7 +37,7 @@ def play(pipe: Any, barrier: Any) -> None:
 
     while (task := pipe.recv()) is not None:
         uri, label, forced = task
-        ledger.append = together if forced else append
+        promotion.append_entry = together if forced else append
         if not forced:
             barrier.wait(PATIENCE)
         said = io.StringIO()
@@ -66,7 +66,7 @@ class Racers:
             self._processes.append(process)
 
     def race(self, uri: str, labels: Sequence[str], *, forced: bool) -> list[Outcome]:
-        """One round; ``forced``: every process has read the ledger before any of them asks for the turn."""
+        """One round; ``forced``: every process has read the ledger before any of them begins a promotion."""
         for pipe, label in zip(self._pipes, labels, strict=True):
             pipe.send((uri, label, forced))
         outcomes = []

@@ -10,6 +10,6 @@ from grmu_audit.workflows.session import Session
 
 
 def open_session(store: MemoryStore, root: Path) -> Session:
-    session = Session(root=root, device="cpu", progress=False)
+    session = Session(root=root, device="cpu")
     session.store = store  # type: ignore[misc]
     return session

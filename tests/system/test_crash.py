@@ -58,7 +58,7 @@ def two(store: Store, root: Path) -> list[ModelRef]:
     refs = [version(store, "served", root / f"v{i}", str(i).encode()) for i in range(3)]
     for ref, audit in zip(refs, (good, good, bad), strict=True):
         with store.run("served", "audit") as run:
-            record_audit(store, ref, run, replace(audit, subject=ref))
+            record_audit(store, run, replace(audit, subject=ref))
     for ref in refs[:2]:
         promote(store, ref, TESTER)
     return refs[:2]
@@ -102,7 +102,7 @@ def test_a_killed_move_of_the_champion_is_finished(
         assert (finished is not None) == begun
         assert finished is None or finished.ref == ref
         if store.aliases("served")["champion"] != ref.version:
-            assert read_ledger(store, "served").last == last, "a turn vanished without a trace"
+            assert read_ledger(store, "served").last == last, "a promotion vanished without a trace"
             again = promote(store, ref, TESTER) if deed == "promote" else rollback(store, ref.label, TESTER)
             assert again.changed
         assert store.aliases("served")["champion"] == ref.version

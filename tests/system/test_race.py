@@ -36,20 +36,20 @@ def contenders(store: Store, folder: Path, passing: Audit) -> tuple[str, list[Mo
     refs = [version(store, name, folder / f"{name}-{i}", str(i).encode()) for i in range(PROCESSES + 1)]
     for ref in refs:
         with store.run(name, "audit") as run:
-            record_audit(store, ref, run, replace(passing, subject=ref))
+            record_audit(store, run, replace(passing, subject=ref))
     return name, refs
 
 
 def check_round(store: Store, name: str, before: int, outcomes: list[Outcome]) -> list[str]:
     """What must hold after any round; returns the winners in the order of their turns."""
-    book = read_ledger(store, name)
-    won = [n.entry for n in book.entries[before:] if n.entry.kind == "promote" and n.number in book.state.ended]
+    ledger = read_ledger(store, name)
+    won = [n.entry for n in ledger.entries[before:] if n.entry.kind == "promote" and n.number in ledger.state.ended]
     winners = [str(entry.version) for entry in won]
     assert {outcome.code for outcome in outcomes} <= {0, 6}, [o for o in outcomes if o.code not in (0, 6)]
     assert sorted(winners) == sorted(outcome.version for outcome in outcomes if outcome.code == 0)
     assert all("nothing was changed" in o.said or "has begun and not ended" in o.said for o in outcomes if o.code == 6)
-    assert [n.number for n in book.entries] == list(range(1, book.last + 1))
-    assert store.aliases(name)["champion"] == book.state.champion == winners[-1]
+    assert [n.number for n in ledger.entries] == list(range(1, ledger.last + 1))
+    assert store.aliases(name)["champion"] == ledger.state.champion == winners[-1]
     assert [entry.champion_before for entry in won[1:]] == winners[:-1]
     return winners
 

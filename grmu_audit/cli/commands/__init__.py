@@ -1,1 +1,1 @@
-"""One file per command; each is imported only when it is called."""
+"""One module per group of commands; each is imported only when one of its commands is called."""

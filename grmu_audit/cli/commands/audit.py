@@ -1,4 +1,4 @@
-"""``grmu-audit audit``."""
+"""Commands that measure and judge: ``audit``, ``compare`` and ``score``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``grmu-audit methods``."""
+"""Commands that show what there is to choose from: ``methods``, ``metrics`` and ``policy``."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ def methods_command(ctx: click.Context, as_json: bool) -> None:
     """List the unlearning methods: exact or not, what data each reads, what it costs, where it is described."""
     import json
 
-    from grmu_audit.cli.tables import table
+    from grmu_audit.cli.tables import text_table
     from grmu_audit.workflows.catalogs import method_rows
 
     if ctx.invoked_subcommand is not None:
         return
     head, rows = method_rows()
-    click.echo(json.dumps([dict(zip(head, row, strict=True)) for row in rows]) if as_json else table(head, rows, left=True))
+    click.echo(json.dumps([dict(zip(head, row, strict=True)) for row in rows]) if as_json else text_table(head, rows, left=True))
 
 
 @methods_command.command("show")
@@ -30,7 +30,7 @@ def show_method(name: str, as_json: bool) -> None:
     """Show a method: every option with its type, default and meaning, and where the method is described."""
     import json
 
-    from grmu_audit.cli.tables import table
+    from grmu_audit.cli.tables import text_table
     from grmu_audit.workflows.catalogs import describe_method
 
     card = describe_method(name)
@@ -39,7 +39,7 @@ def show_method(name: str, as_json: bool) -> None:
         return
     click.echo("\n".join(f"{key}: {value}" for key, value in card.items() if key != "options"))
     rows = [[o["name"], o["type"], o["default"], o["meaning"]] for o in card["options"]]
-    click.echo("\n" + table(["option", "type", "default", "meaning"], rows, left=True))
+    click.echo("\n" + text_table(["option", "type", "default", "meaning"], rows, left=True))
 
 
 @click.group("metrics", invoke_without_command=True)
@@ -49,13 +49,13 @@ def metrics_command(ctx: click.Context, as_json: bool) -> None:
     """List the metrics: what each says, how to read it, what it needs and costs; those of installed packages included."""
     import json
 
-    from grmu_audit.cli.tables import table
+    from grmu_audit.cli.tables import text_table
     from grmu_audit.workflows.catalogs import metric_rows
 
     if ctx.invoked_subcommand is not None:
         return
     head, rows = metric_rows()
-    click.echo(json.dumps([dict(zip(head, row, strict=True)) for row in rows]) if as_json else table(head, rows, left=True))
+    click.echo(json.dumps([dict(zip(head, row, strict=True)) for row in rows]) if as_json else text_table(head, rows, left=True))
 
 
 @metrics_command.command("show")

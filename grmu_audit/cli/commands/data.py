@@ -1,4 +1,4 @@
-"""``grmu-audit data``."""
+"""The command ``data``: list, describe, check and import datasets."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from grmu_audit.cli.options import FILE, FOLDER, data_option_option, data_root_option, data_spec, json_option, next_step
+from grmu_audit.cli.options import FILE, FOLDER, data_option_option, data_root_option, data_spec, json_option, next_step, observer
 
 ROW_OPTIONS = (
     ("--id", "id", "Column of sample ids [default: id, else the column of paths]."),
@@ -26,11 +26,13 @@ def data_command() -> None:
 @data_command.command("list")
 def names() -> None:
     """List the datasets that this installation can read or make."""
-    from grmu_audit.cli.tables import table
-    from grmu_audit.workflows.datasets import known
+    from grmu_audit.cli.tables import text_table
+    from grmu_audit.workflows.datasets import dataset_rows
 
     click.echo(
-        table(["name", "what"], [*known(), ["FILE.yaml", "Your own images or table: 'grmu-audit data import'."]], left=True)
+        text_table(
+            ["name", "what"], [*dataset_rows(), ["FILE.yaml", "Your own images or table: 'grmu-audit data import'."]], left=True
+        )
     )
 
 
@@ -46,9 +48,9 @@ def describe(
 ) -> None:
     """Show groups by split, sizes, names and the digest of a dataset; with a forget list, the mix after it."""
     from grmu_audit.cli.tables import group_table
-    from grmu_audit.workflows.catalogs import describe as facts
+    from grmu_audit.workflows.datasets import describe_data
 
-    found = facts(data_spec(name, data_root, data_option), forget, progress=not ctx.find_root().obj["quiet"])
+    found = describe_data(data_spec(name, data_root, data_option), forget, observer(ctx))
     click.echo("\n".join([*found.facts, group_table(found.groups)]))
     if svg is not None:
         from grmu_audit.report.charts.group_charts import group_mix_svg
@@ -71,13 +73,13 @@ def check(
 ) -> None:
     """Run all quality checks on a dataset: exit code 5 when one fails."""
     from grmu_audit.cli.tables import check_text
-    from grmu_audit.data.quality import require
+    from grmu_audit.data.quality import require_passed
     from grmu_audit.workflows.datasets import check_data
 
     spec = data_spec(name, data_root, data_option)
-    report = check_data(spec, forget, how["minimum_group"], progress=not ctx.find_root().obj["quiet"])
+    report = check_data(spec, forget, how["minimum_group"], observer(ctx))
     click.echo(check_text(report, as_json=how["as_json"]))
-    require(report)
+    require_passed(report)
 
 
 @data_command.command("import")
@@ -113,11 +115,11 @@ for flag, parameter, text in ROW_OPTIONS:
 
 
 def _own(out: Path, own: dict[str, Any]) -> None:
-    from grmu_audit.data.import_table import Import, import_data
+    from grmu_audit.data.import_table import ImportOptions, import_data
     from grmu_audit.errors import InputError
 
     if own["table"] is None or own["target"] is None:
         raise InputError("give the name of a published dataset, or --table FILE --target COLUMN --attribute COLUMN")
-    manifest = import_data(Import(**{**own, "path": own["path"] or "path"}), out)
+    manifest = import_data(ImportOptions(**{**own, "path": own["path"] or "path"}), out)
     click.echo(f"{out}: {manifest.kind}, target {manifest.target.column} ({', '.join(manifest.target.words)})")
     next_step(f"grmu-audit data describe {out}")

@@ -1,4 +1,4 @@
-"""``grmu-audit demo``."""
+"""The command ``demo`` and the table that it prints."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import click
 from grmu_audit.cli.options import FOLDER, open_session, seed_option
 
 if TYPE_CHECKING:
-    from grmu_audit.workflows.demo import Story
+    from grmu_audit.workflows.demo import DemoResult
 
 COLUMNS = ("GA", "WG", "UA", "TA", "EO", "MIA_AUC")
 
@@ -27,25 +27,25 @@ def demo_command(ctx: click.Context, out: Path, seed: int) -> None:
     from grmu_audit.workflows.demo import demo
 
     session = open_session(ctx)
-    story = demo(session, out, click.echo, seed)
-    click.echo(f"\n{_summary(story)}\n")
-    click.echo(f"report of the promoted version: {story.good.folder / 'report.html'}")
-    click.echo(f"report of the blocked version:  {story.bad.folder / 'report.html'}")
+    done = demo(session, out, click.echo, seed)
+    click.echo(f"\n{_summary(done)}\n")
+    click.echo(f"report of the promoted version: {done.promoted_audit.folder / 'report.html'}")
+    click.echo(f"report of the blocked version:  {done.blocked_audit.folder / 'report.html'}")
     click.echo(f"runs and versions:              mlflow ui --backend-store-uri {session.store.uri}")
-    ctx.exit(0 if story.promoted and story.blocked else 3)
+    ctx.exit(0 if done.promoted and done.blocked else 3)
 
 
-def _summary(story: Story) -> str:
-    from grmu_audit.cli.tables import table
+def _summary(done: DemoResult) -> str:
+    from grmu_audit.cli.tables import text_table
 
     rows = []
-    for row in story.rows:
+    for row in done.rows:
         cells = []
         for name in COLUMNS:
             value = row.audited.audit.metric(name, row.subject)
             cells.append(_cell(value.value, value.interval) if value else "-")
         rows.append([row.what, row.version.label, *cells, row.verdict])
-    return table(["", "version", *(f"{name} %" for name in COLUMNS), "verdict"], rows)
+    return text_table(["", "version", *(f"{name} %" for name in COLUMNS), "verdict"], rows)
 
 
 def _cell(value: float | None, interval: tuple[float, float] | None) -> str:

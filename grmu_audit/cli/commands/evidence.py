@@ -1,4 +1,4 @@
-"""``grmu-audit evidence``."""
+"""Commands for what a verdict is proved by: ``evidence`` (export and verify a bundle) and ``keys``."""
 
 from __future__ import annotations
 
@@ -38,12 +38,11 @@ def export(ctx: click.Context, model: str, out: Path | None) -> None:
 def verify(ctx: click.Context, bundle: Path, public_key: tuple[Path, ...], expected: str | None, as_json: bool) -> None:
     """Check a bundle offline and compute its verdict again: exit code 0 when all agrees, 6 when not."""
     from grmu_audit.auditing.bundle_check import verify_bundle
-    from grmu_audit.cli.tables import checked_json, checked_text
-    from grmu_audit.evidence.signing import configured_public_keys, load_public_key
+    from grmu_audit.cli.tables import bundle_check_json, bundle_check_text
+    from grmu_audit.evidence.signing import trusted_keys
 
-    keys = [load_public_key(path) for path in public_key] or configured_public_keys()
-    checked = verify_bundle(bundle, keys, expected)
-    click.echo(checked_json(checked) if as_json else checked_text(checked))
+    checked = verify_bundle(bundle, trusted_keys(public_key), expected)
+    click.echo(bundle_check_json(checked) if as_json else bundle_check_text(checked))
     ctx.exit(6 if checked.findings else 0)
 
 

@@ -1,4 +1,4 @@
-"""``grmu-audit gate``."""
+"""Commands for a version that was audited: ``gate``, ``promote``, ``rollback``, ``sign-off``, ``verify`` and ``history``."""
 
 from __future__ import annotations
 
@@ -7,10 +7,18 @@ from typing import TYPE_CHECKING
 
 import click
 
-from grmu_audit.cli.options import FILE, asked_options, json_option, model_option, open_session, policy_option, write_formats
+from grmu_audit.cli.options import (
+    FILE,
+    json_option,
+    model_option,
+    open_session,
+    policy_option,
+    requirement_options,
+    write_formats,
+)
 
 if TYPE_CHECKING:
-    from grmu_audit.workflows.release import Asked
+    from grmu_audit.tracking import Requirements
 
 
 @click.command("gate")
@@ -50,7 +58,7 @@ def history_command(ctx: click.Context, name: str, as_json: bool) -> None:
     """Show the ledger of a model: every audit, promotion, refusal and rollback, oldest first."""
     import json
 
-    from grmu_audit.cli.tables import table
+    from grmu_audit.cli.tables import text_table
     from grmu_audit.report.wording.names import name as shown
     from grmu_audit.workflows.release import history
 
@@ -59,7 +67,7 @@ def history_command(ctx: click.Context, name: str, as_json: bool) -> None:
         click.echo(json.dumps(entries))
         return
     fields = ("number", "time", "kind", "version", "decision", "actor")
-    click.echo(table(list(fields), [[shown(entry.get(f) or "-") for f in fields] for entry in entries]))
+    click.echo(text_table(list(fields), [[shown(entry.get(f) or "-") for f in fields] for entry in entries]))
 
 
 @click.command("promote")
@@ -67,14 +75,16 @@ def history_command(ctx: click.Context, name: str, as_json: bool) -> None:
 @click.option("--reason", default="", help="Why, for the ledger.")
 @click.option("--ci-url", help="Address of the CI run, for the ledger.")
 @click.option("--resume", is_flag=True, help="Finish the promotion of this model that a crash left open.")
-@asked_options
+@requirement_options
 @click.pass_context
-def promote_command(ctx: click.Context, model: str, reason: str, ci_url: str | None, resume: bool, asked: Asked) -> None:
+def promote_command(
+    ctx: click.Context, model: str, reason: str, ci_url: str | None, resume: bool, requirements: Requirements
+) -> None:
     """Give a version the alias champion, if its audit says PASS and its files are the audited ones."""
     from grmu_audit.workflows import release
 
     session = open_session(ctx)
-    done = release.resume(session, model) if resume else release.promote(session, model, reason, ci_url, asked)
+    done = release.resume(session, model) if resume else release.promote(session, model, reason, ci_url, requirements)
     if done is None:
         click.echo(f"no promotion of {model} is open")
     else:
@@ -87,13 +97,13 @@ def promote_command(ctx: click.Context, model: str, reason: str, ci_url: str | N
 @click.option("--model", "name", required=True, metavar="NAME", help="Model name.")
 @click.option("--reason", required=True, help="Why, for the ledger.")
 @click.option("--to", metavar="VERSION", help="Version to go back to [default: the champion before the present one].")
-@asked_options
+@requirement_options
 @click.pass_context
-def rollback_command(ctx: click.Context, name: str, reason: str, to: str | None, asked: Asked) -> None:
+def rollback_command(ctx: click.Context, name: str, reason: str, to: str | None, requirements: Requirements) -> None:
     """Make an earlier champion the champion again; it needs a PASS like any other."""
     from grmu_audit.workflows.release import rollback
 
-    done = rollback(open_session(ctx), name, reason, to, asked)
+    done = rollback(open_session(ctx), name, reason, to, requirements)
     click.echo(f"{done.ref.label} is champion of {done.ref.name} (ledger entry {done.entry}, before: {done.before or 'none'})")
 
 
@@ -103,7 +113,7 @@ def rollback_command(ctx: click.Context, name: str, reason: str, to: str | None,
 @click.option("--note", default="", help="In your own words.")
 @click.pass_context
 def sign_off_command(ctx: click.Context, model: str, role: str, note: str) -> None:
-    """Put your name (--actor) under the newest audit of a version; preparer and reviewer must be two persons."""
+    """Put your name (--actor) under the newest audit of a version; preparer and reviewer must be two people."""
     from grmu_audit.workflows.release import sign_off
 
     session = open_session(ctx)
@@ -113,13 +123,13 @@ def sign_off_command(ctx: click.Context, model: str, role: str, note: str) -> No
 
 @click.command("verify")
 @click.option("--model", "name", required=True, metavar="NAME", help="Model name.")
-@asked_options
+@requirement_options
 @click.pass_context
-def verify_command(ctx: click.Context, name: str, asked: Asked) -> None:
+def verify_command(ctx: click.Context, name: str, requirements: Requirements) -> None:
     """Look for edits, moved aliases and changed files: exit code 0 when all is as recorded, else that of the finding."""
     from grmu_audit.workflows.release import verify
 
-    findings = verify(open_session(ctx), name, asked)
+    findings = verify(open_session(ctx), name, requirements)
     for finding in findings:
         click.echo(f"{finding.check}: {finding.message}")
     if not findings:

@@ -1,4 +1,4 @@
-"""``grmu-audit report``."""
+"""Commands that write documents: ``report`` and ``site``."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def _rendered(audit: Audit, after: dict[str, Any], kind: str, branding: Path | N
 @click.pass_context
 def site_command(ctx: click.Context, out: Path, names: tuple[str, ...], branding: Path | None, templates: Path | None) -> None:
     """Write a static, searchable register of all audits: versions, verdicts, open requests, ledger, reports."""
-    from grmu_audit.workflows.site import site
+    from grmu_audit.workflows.site import write_site
 
-    count = site(open_session(ctx), out, names=names, branding=branding, templates=templates)
+    count = write_site(open_session(ctx), out, names=names, branding=branding, templates=templates)
     click.echo(f"{out / 'index.html'}: {count} versions")

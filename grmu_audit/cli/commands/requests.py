@@ -1,4 +1,4 @@
-"""``grmu-audit requests``."""
+"""Commands for forget lists and erasure requests: ``forget`` (sample, check) and ``requests`` (list, answer)."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ def show(ctx: click.Context, name: str, everything: bool, as_json: bool) -> None
 @click.pass_context
 def answered(ctx: click.Context, request_id: str, name: str, note: str) -> None:
     """Enter in the ledger that a request was answered now."""
-    from grmu_audit.workflows.erasure import answer
+    from grmu_audit.workflows.erasure import record_answer
 
-    click.echo(f"{request_id}: answered (ledger entry {answer(open_session(ctx), name, request_id, note)})")
+    click.echo(f"{request_id}: answered (ledger entry {record_answer(open_session(ctx), name, request_id, note)})")
 
 
 NAMES = (
@@ -77,12 +77,13 @@ def forget_command() -> None:
 @click.pass_context
 def sample(ctx: click.Context, /, model: str, ratio: float | None, out: Path, **how: Any) -> None:
     """Draw a forget set from the model's training data, as in the papers: from groups, a class, a subject, or at random."""
-    from grmu_audit.workflows.forget_requests import Draw, draw_list
+    from grmu_audit.data.forget import ForgetSampling
+    from grmu_audit.workflows.forget_requests import sample_forget_list
 
     session = open_session(ctx)
     ref = session.store.resolve(model)
     share = ratio if ratio is not None else 1.0 if how["subject"] is not None else 0.5
-    count = draw_list(session.dataset_of(ref), out, Draw(ratio=share, **how))
+    count = sample_forget_list(session.dataset_of(ref), out, ForgetSampling(ratio=share, **how))
     click.echo(f"{count} ids in {out}")
     next_step(f"grmu-audit forget check --model {ref.label} --forget {out}")
 
@@ -95,13 +96,13 @@ def check(ctx: click.Context, model: str, forget: Path) -> None:
     """Check a forget list against the model's training data, and the data's quality under the request."""
     from grmu_audit.cli.tables import group_table
     from grmu_audit.workflows.forget_requests import read_request
-    from grmu_audit.workflows.versions.creation import checked
+    from grmu_audit.workflows.versions.creation import require_quality
 
     session = open_session(ctx)
     ref = session.store.resolve(model)
     dataset = session.dataset_of(ref)
     request = read_request(session, forget, dataset, ref)
-    report = checked(dataset, request)
+    report = require_quality(dataset, request)
     click.echo(group_table(request.groups))
     passed = sum(result.passed for result in report.results)
     if request.forget.repeated:

@@ -1,4 +1,4 @@
-"""``grmu-audit register``."""
+"""Commands that register versions: ``register``, ``pretrain``, ``retrain`` and ``unlearn``."""
 
 from __future__ import annotations
 
@@ -52,11 +52,12 @@ def register_command(
     --set states the recipe that it was trained with: 'retrain' repeats it.
     """
     from grmu_audit.cli.tables import baseline_table
-    from grmu_audit.workflows.versions.network import Network
-    from grmu_audit.workflows.versions.pretraining import register
+    from grmu_audit.workflows.versions.network import NetworkChoice
+    from grmu_audit.workflows.versions.pretraining import TrainingOptions, register
 
-    network = Network(architecture, parse_settings(architecture_option), started_from)
-    done = register(open_session(ctx), name, weights, data, network=network, settings=parse_settings(settings), seed=seed)
+    network = NetworkChoice(architecture, parse_settings(architecture_option), started_from)
+    options = TrainingOptions(parse_settings(settings), seed)
+    done = register(open_session(ctx), name, weights, data, network, options)
     click.echo(done.ref.label)
     click.echo(baseline_table(done.metrics, done.groups))
     next_step(f"grmu-audit forget sample --model {done.ref.label} --group TARGET,ATTRIBUTE --ratio 0.5 --out ids.csv")
@@ -86,12 +87,12 @@ def pretrain_command(
     resume: bool,
 ) -> None:
     """Train on all training samples and register the version."""
-    from grmu_audit.workflows.versions.network import Network
-    from grmu_audit.workflows.versions.pretraining import pretrain
+    from grmu_audit.workflows.versions.network import NetworkChoice
+    from grmu_audit.workflows.versions.pretraining import TrainingOptions, pretrain
 
-    network = Network(architecture, parse_settings(architecture_option), weights, pretrained)
-    values = parse_settings(settings)
-    ref = pretrain(open_session(ctx), name, data, network=network, settings=values, seed=seed, resume=resume)
+    network = NetworkChoice(architecture, parse_settings(architecture_option), weights, pretrained)
+    options = TrainingOptions(parse_settings(settings), seed)
+    ref = pretrain(open_session(ctx), name, data, network, options, resume)
     click.echo(ref.label)
     next_step(f"grmu-audit forget sample --model {ref.label} --group TARGET,ATTRIBUTE --ratio 0.5 --out ids.csv")
 
@@ -107,16 +108,17 @@ def pretrain_command(
 @systems_option
 @click.pass_context
 def retrain_command(
-    ctx: click.Context, /, model: str, forget: Path, group_dro: bool, settings: tuple[str, ...], **options: Any
+    ctx: click.Context, /, model: str, forget: Path, group_dro: bool, settings: tuple[str, ...], systems: Path | None, **how: Any
 ) -> None:
     """Train again from fresh weights without the forget set: the exact reference.
 
     Settings default to those that the model was pretrained with.
     """
-    from grmu_audit.workflows.versions.unlearning import unlearn
+    from grmu_audit.workflows.versions.method_choice import UnlearnOptions
+    from grmu_audit.workflows.versions.unlearning import retrain
 
     values = parse_settings((*settings, *(("group_dro=true",) if group_dro else ())))
-    ref = unlearn(open_session(ctx), model, forget, method="retrain", settings=values, **options)
+    ref = retrain(open_session(ctx), model, forget, UnlearnOptions(settings=values, **how), systems)
     click.echo(ref.label)
     next_step(f"grmu-audit unlearn --model {model} --forget {forget}")
 
@@ -140,15 +142,23 @@ def retrain_command(
 @systems_option
 @click.pass_context
 def unlearn_command(
-    ctx: click.Context, /, model: str, forget: Path, layers: str | None, settings: tuple[str, ...], **options: Any
+    ctx: click.Context,
+    /,
+    model: str,
+    forget: Path,
+    layers: str | None,
+    settings: tuple[str, ...],
+    systems: Path | None,
+    **how: Any,
 ) -> None:
     """Make a version of a model without the forget set and register it.
 
     The data is found through the model's registry tags.
     """
+    from grmu_audit.workflows.versions.method_choice import UnlearnOptions
     from grmu_audit.workflows.versions.unlearning import unlearn
 
     values = parse_settings((*settings, *((f"layers='{layers}'",) if layers else ())))
-    ref = unlearn(open_session(ctx), model, forget, settings=values, **options)
+    ref = unlearn(open_session(ctx), model, forget, UnlearnOptions(settings=values, **how), systems)
     click.echo(ref.label)
     next_step(f"grmu-audit audit --model {ref.label}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from grmu_audit.errors import InputError, NotFoundError
 from grmu_audit.records import Group
-from grmu_audit.utils.plugins import nearest
+from grmu_audit.utils.plugins import did_you_mean
 
 if TYPE_CHECKING:
     from grmu_audit.data.dataset import Header
@@ -65,7 +65,7 @@ def preset_groups(name: str, header: Header) -> tuple[Group, ...]:
         InputError: it is defined for another dataset, target or attribute.
     """
     if name not in PRESETS:
-        raise NotFoundError(f"no forget set {name!r}{nearest(name, list(PRESETS))}; known: {', '.join(PRESETS)}")
+        raise NotFoundError(f"no forget set {name!r}{did_you_mean(name, list(PRESETS))}; known: {', '.join(PRESETS)}")
     preset = PRESETS[name]
     columns = tuple(attribute.name for attribute in header.attributes)
     named = (header.name, header.target_name, columns)
@@ -87,7 +87,7 @@ def named_group(target: str | int, attribute: str | int, header: Header) -> Grou
     return Group(_code(target, header.class_names, "class"), _code(attribute, header.attribute_names, "attribute value"))
 
 
-def group_of_text(text: str, header: Header) -> Group:
+def parse_group(text: str, header: Header) -> Group:
     """``1,0`` or ``blond / male`` as a group.
 
     Raises:
@@ -110,7 +110,7 @@ def group_of_text(text: str, header: Header) -> Group:
     return named_group(left, right, header)
 
 
-def class_of_text(text: str, header: Header) -> int:
+def parse_class(text: str, header: Header) -> int:
     """A class by its name or number.
 
     Raises:

@@ -12,8 +12,7 @@ import hashlib
 import json
 import os
 import shutil
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,24 +21,24 @@ import numpy.typing as npt
 
 from grmu_audit.data.dataset import Dataset
 from grmu_audit.data.images.decode import UndecodableError, decode, stored_size
-from grmu_audit.data.images.files import Found, fingerprint, look, parallel, refuse_images
+from grmu_audit.data.images.files import FileInfo, fingerprint, inspect_files, parallel, refuse_images
 from grmu_audit.data.images.near_duplicates import difference_hash
 from grmu_audit.data.images.store import INDEX, META, PIXELS, SCHEMA, ImageStore, image_digest, offsets, open_store
 from grmu_audit.data.listing import Listing
 from grmu_audit.errors import EnvironmentFailure, IntegrityError
 from grmu_audit.utils import canonical_json, write_atomic
 from grmu_audit.utils.files import CACHE_VARIABLE, cache_folder
+from grmu_audit.utils.progress import SILENT, Observer
 
 DONE = "done.bin"
-"""Digest and likeness of the images that a build has finished, [n, 48] bytes; zeros where it has not."""
+"""Digest and difference hash of the images that a build has finished, [n, 48] bytes; zeros where it has not."""
 RECORD = 48
 """Bytes of one image in it."""
 VERIFIED = "verified.json"
 """Size and time of change that the pixels had when all digests were last compared."""
-Tick = Callable[[int], None]
 
 
-def decoded(listing: Listing, *, progress: bool = False) -> Dataset:
+def decode_listing(listing: Listing, observer: Observer = SILENT) -> Dataset:
     """The dataset of a listing, with its images decoded once and mapped from the cache.
 
     Raises:
@@ -48,7 +47,7 @@ def decoded(listing: Listing, *, progress: bool = False) -> Dataset:
         EnvironmentFailure: the cache cannot be written, or the disk is full.
     """
     try:
-        store = _store(listing, progress)
+        store = _store(listing, observer)
     except OSError as error:
         hint = "free space, or " if error.errno == errno.ENOSPC else ""
         raise EnvironmentFailure(
@@ -57,7 +56,7 @@ def decoded(listing: Listing, *, progress: bool = False) -> Dataset:
     return Dataset(listing.header, listing.frame, store, listing.excluded)
 
 
-def _store(listing: Listing, progress: bool) -> ImageStore:
+def _store(listing: Listing, observer: Observer) -> ImageStore:
     folder, limit = cache_folder() / "images", listing.header.longest_short_side
     salt = [SCHEMA, limit]
     quick = folder / "by-stat" / f"{fingerprint(listing, salt)}.json"
@@ -65,19 +64,19 @@ def _store(listing: Listing, progress: bool) -> ImageStore:
         made = folder / str(json.loads(quick.read_bytes())["key"])
         if made.is_dir():
             return _verified(made)
-    with _bar(listing, "reading", progress) as tick:
-        found = look(listing, tick)
+    with observer.progress(f"reading {listing.header.name}", len(listing.paths), "image") as tick:
+        found = inspect_files(listing, tick)
     state = hashlib.sha256(canonical_json(salt))
     for one in found:
         state.update(one.sha256)
     made = folder / state.hexdigest()
     if not made.is_dir():
-        _build(listing, found, limit, made, progress)
+        _build(listing, found, limit, made, observer)
     write_atomic(quick, canonical_json({"key": made.name}))
     return _verified(made)
 
 
-def _build(listing: Listing, found: list[Found], limit: int, made: Path, progress: bool) -> None:
+def _build(listing: Listing, found: list[FileInfo], limit: int, made: Path, observer: Observer) -> None:
     """Write the folder under another name, then rename it; a build that was interrupted is continued."""
     partial = made.with_name(made.name + ".partial")
     partial.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -85,9 +84,9 @@ def _build(listing: Listing, found: list[Found], limit: int, made: Path, progres
         if made.is_dir():  # another process was faster
             return
         partial.mkdir(exist_ok=True, mode=0o700)
-        sizes = np.array([stored_size(one.outline, limit) for one in found], dtype=np.int64)
+        sizes = np.array([stored_size(one.size, limit) for one in found], dtype=np.int64)
         heights, widths = sizes[:, 0], sizes[:, 1]
-        records = _fill(listing, partial, heights, widths, progress)
+        records = _fill(listing, partial, heights, widths, observer)
         digests, hashes = records[:, :32], np.ascontiguousarray(records[:, 32:]).view(np.uint64)
         np.savez(partial / INDEX, heights=heights, widths=widths, digests=digests, hashes=hashes)
         index = hashlib.sha256((partial / INDEX).read_bytes()).hexdigest()
@@ -129,7 +128,7 @@ class _Writer:
 
 
 def _fill(
-    listing: Listing, partial: Path, heights: npt.NDArray[np.int64], widths: npt.NDArray[np.int64], progress: bool
+    listing: Listing, partial: Path, heights: npt.NDArray[np.int64], widths: npt.NDArray[np.int64], observer: Observer
 ) -> npt.NDArray[np.uint8]:
     """Decode what is not there yet; returns the records of ``DONE``."""
     starts = offsets(heights, widths)
@@ -137,7 +136,7 @@ def _fill(
     done = _opened(partial / DONE, RECORD * len(heights))
     write = _Writer(listing, heights, widths, starts, pixels, done)
     try:
-        with _bar(listing, "decoding", progress) as tick:
+        with observer.progress(f"decoding {listing.header.name}", len(listing.paths), "image") as tick:
             defects = [defect for defect in parallel(write, [str(i) for i in range(len(heights))], tick) if defect]
         os.fsync(pixels)
     finally:
@@ -216,19 +215,3 @@ def _locked(path: Path) -> Iterator[None]:
     with path.open("w") as stream:
         fcntl.flock(stream, fcntl.LOCK_EX)
         yield
-
-
-@contextlib.contextmanager
-def _bar(listing: Listing, what: str, progress: bool) -> Iterator[Tick]:
-    from tqdm import tqdm
-
-    title, count = f"{what} {listing.header.name}", len(listing.paths)
-    on_terminal = sys.stderr.isatty()
-    if progress and not on_terminal:
-        sys.stderr.write(f"{title}: {count} images\n")
-    with tqdm(total=count, desc=title, unit="img", disable=not (progress and on_terminal), file=sys.stderr, leave=False) as bar:
-
-        def tick(done: int) -> None:
-            bar.update(done)
-
-        yield tick

@@ -8,7 +8,7 @@ from grmu_audit.errors import InputError, NotFoundError
 from grmu_audit.metrics.catalog.predictions import FROM_PREDICTIONS
 from grmu_audit.metrics.catalog.spec import MetricPlugin, MetricSpec
 from grmu_audit.metrics.catalog.white_box import FROM_MODELS
-from grmu_audit.utils.plugins import Registry, nearest
+from grmu_audit.utils.plugins import Registry, did_you_mean
 
 __all__ = [
     "BUILT_IN",
@@ -69,5 +69,5 @@ def spec(name: str) -> MetricSpec:
     'lower'
     """
     if name not in CATALOG:
-        raise NotFoundError(f"no metric {name!r}{nearest(name, list(CATALOG))}; known: {', '.join(CATALOG)}")
+        raise NotFoundError(f"no metric {name!r}{did_you_mean(name, list(CATALOG))}; known: {', '.join(CATALOG)}")
     return CATALOG[name]

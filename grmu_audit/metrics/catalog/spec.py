@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from grmu_audit.errors import InputError
 from grmu_audit.records import NotMeasured
-from grmu_audit.utils.plugins import nearest
+from grmu_audit.utils.plugins import did_you_mean
 
 if TYPE_CHECKING:
     from grmu_audit.metrics.checked_predictions import Facts
@@ -86,7 +86,7 @@ def check_level(level: str) -> str:
         InputError: there is none.
     """
     if level not in LEVELS:
-        raise InputError(f"no level {level!r}{nearest(level, list(LEVELS))}; known: {', '.join(LEVELS)}")
+        raise InputError(f"no level {level!r}{did_you_mean(level, list(LEVELS))}; known: {', '.join(LEVELS)}")
     return level
 
 

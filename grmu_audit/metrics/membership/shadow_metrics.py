@@ -17,14 +17,12 @@ from grmu_audit.metrics.membership.shadow_attacks import Game, lira, population_
 from grmu_audit.metrics.outcome import Basis, defined, undefined
 from grmu_audit.metrics.scores import Roc, attack_scores, operating_threshold, roc, standard_error
 from grmu_audit.records import Group, MetricValue
-from grmu_audit.records.white_box import ShadowTable
+from grmu_audit.records.white_box import MIN_SHADOW_MODELS, ShadowTable
 
 OF_MODEL = ("RMIA_AUC", "LIRA_AUC")
 """Attacks on the audited model itself."""
 OF_METHOD = ("ULIRA_AUC", "RULI_AUC", "FORGET_EPS", "KLOM_95", "SWAP")
 """Attacks on the method, in shadow models whose truth is known."""
-LEAST = 4
-"""Shadow models that the attacks need: two pairs of halves."""
 LEAST_DISTANCE = 8
 """Shadow models that distances of distributions need."""
 _LOW_RATE = 0.01
@@ -68,8 +66,8 @@ def _target(f: Facts) -> Floats:
 def _areas(
     f: Facts, name: str, score: Floats, population: Mask, models: int, *, subject: str, confidence: float
 ) -> Iterator[MetricValue]:
-    if models < LEAST:
-        raise InputError(f"{models} shadow models; {LEAST} are needed")
+    if models < MIN_SHADOW_MODELS:
+        raise InputError(f"{models} shadow models; {MIN_SHADOW_MODELS} are needed")
     forget, unseen = f.predictions.mask("forget") & population, f.test & population
     codes = np.unique(f.predictions.group[forget])
     for code in [None, *(codes.tolist() if len(codes) > 1 else [])]:
@@ -132,8 +130,10 @@ def attack_method(f: Facts, table: ShadowTable, *, subject: str, confidence: flo
     """
     order = in_order(f.predictions.ids, table)
     forget = f.predictions.mask("forget") & table.population[order]
-    if table.unlearned is None or table.forgotten is None or not forget.any() or len(table.margin) < LEAST:
-        why = "no forget sample (n = 0)" if not forget.any() else f"no {LEAST} shadow models that the method was run on"
+    if table.unlearned is None or table.forgotten is None or not forget.any() or len(table.margin) < MIN_SHADOW_MODELS:
+        why = (
+            "no forget sample (n = 0)" if not forget.any() else f"no {MIN_SHADOW_MODELS} shadow models that the method was run on"
+        )
         for name in OF_METHOD:
             yield undefined(name, why, Basis(int(forget.sum())), subject=subject, confidence=confidence)
         return

@@ -65,7 +65,7 @@ def download_folder(store: ArtifactRepository, folder: str, target: Path, where:
         IntegrityError: a name that leads outside, a link, an oversized file, or one that is listed and not handed out.
         EnvironmentFailure: the disk is full or ``target`` cannot be written.
     """
-    with artifacts.scratch() as temporary:
+    with artifacts.temporary_folder() as temporary:
         for path, size in remote_files(store, folder):
             artifacts.check_size(path, size, where)
             got = _download(store, path, temporary, where)
@@ -108,7 +108,7 @@ def read_artifact(client: MlflowClient, tracking_uri: str, run_id: str, path: st
     for found in store.list_artifacts(None if parent == "." else parent):
         if found.path == path and not found.is_dir:
             artifacts.check_size(path, found.file_size, where)
-            with artifacts.scratch() as temporary:
+            with artifacts.temporary_folder() as temporary:
                 return _download(store, path, temporary, where).read_bytes()
     return None
 

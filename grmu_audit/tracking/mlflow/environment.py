@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from grmu_audit.errors import EnvironmentFailure, InputError
 
 CONNECT_SECONDS = 3.0
-"""How long an unreachable server may keep a command waiting before anything is tried."""
+"""How long an unreachable server may make a command wait before anything is tried."""
 FORCED = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
 """Set whatever the caller's environment says: this tool sends no telemetry."""
 DEFAULTS = {
@@ -31,7 +31,7 @@ DEFAULTS = {
 
 @dataclass(frozen=True)
 class Location:
-    """Where runs and versions are kept."""
+    """Where runs and versions are stored."""
 
     tracking_uri: str
     """Runs and artifacts."""

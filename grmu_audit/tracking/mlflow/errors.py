@@ -1,4 +1,4 @@
-"""MLflow's exceptions, told in this tool's words and exit codes."""
+"""MLflow's exceptions as this tool's errors and exit codes."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ _DATASET_DIGEST = 36
 
 
 class MlflowRun:
-    """See ``base.Run``.
+    """See ``Run``.
 
     Args:
         client: connected client.
@@ -43,18 +43,18 @@ class MlflowRun:
 
     @property
     def id(self) -> str:
-        """See ``base.Run``."""
+        """See ``Run``."""
         return self._id
 
     def log_params(self, params: Mapping[str, object]) -> None:
-        """See ``base.Run``."""
+        """See ``Run``."""
         from mlflow.entities import Param
 
         rows = [Param(key, shortened(as_text(value), MAX_PARAM)) for key, value in params.items()]
         self._batches("params", rows)
 
     def log_metrics(self, metrics: Mapping[str, float | None], step: int = 0) -> None:
-        """See ``base.Run``."""
+        """See ``Run``."""
         from mlflow.entities import Metric
 
         finite, dropped = finite_part(metrics)
@@ -65,13 +65,13 @@ class MlflowRun:
             self.set_tags({names.TAG_NONFINITE: ",".join(sorted(self._nonfinite))})
 
     def set_tags(self, tags: Mapping[str, object]) -> None:
-        """See ``base.Run``."""
+        """See ``Run``."""
         from mlflow.entities import RunTag
 
         self._batches("tags", [RunTag(key, shortened(as_text(value), MAX_TAG)) for key, value in tags.items()])
 
     def log_file(self, path: Path, folder: str = "") -> None:
-        """See ``base.Run``."""
+        """See ``Run``."""
         if path.is_symlink() or not path.is_file():
             raise InputError(f"{path} is not a plain file")
         artifacts.safe_artifact_path(f"{folder}/{path.name}" if folder else path.name)
@@ -79,9 +79,9 @@ class MlflowRun:
             self._client.log_artifact(self._id, str(path), folder or None)
 
     def log_bytes(self, data: bytes, artifact_path: str) -> None:
-        """See ``base.Run``."""
+        """See ``Run``."""
         folder, _, name = artifacts.safe_artifact_path(artifact_path).rpartition("/")
-        with artifacts.scratch() as temporary:
+        with artifacts.temporary_folder() as temporary:
             (temporary / name).write_bytes(data)
             self.log_file(temporary / name, folder)
 
@@ -91,7 +91,7 @@ class MlflowRun:
             self._client.log_artifacts(self._id, str(path), folder)
 
     def log_dataset(self, name: str, digest: str, context: str = "training", facts: Mapping[str, object] | None = None) -> None:
-        """See ``base.Run``."""
+        """See ``Run``."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         short = sha256_hex(digest.encode())[:_DATASET_DIGEST] if len(digest) > _DATASET_DIGEST else digest

@@ -27,7 +27,7 @@ _PAGE = 200
 
 
 class MlflowStore:
-    """See ``base.Store``; made by ``open_store``.
+    """See ``Store``; made by ``open_store``.
 
     Args:
         location: where it is; ``environment.prepare`` was called for it.
@@ -46,12 +46,12 @@ class MlflowStore:
 
     @property
     def uri(self) -> str:
-        """See ``base.Store``."""
+        """See ``Store``."""
         return shown_uri(self._location.tracking_uri)
 
     @contextmanager
     def run(self, model: str, kind: str, *, parent: str | None = None, tags: Mapping[str, object] | None = None) -> Iterator[Run]:
-        """See ``base.Store``."""
+        """See ``Store``."""
         references.check_name(model)
         start = {names.TAG_KIND: kind, "mlflow.source.name": "grmu-audit", "mlflow.source.type": "LOCAL"}
         with self._doing(f"open a run of {model}"):
@@ -77,7 +77,7 @@ class MlflowStore:
     def register(
         self, run: Run, model: str, folder: Path, *, role: str, tags: Mapping[str, object] | None = None, description: str = ""
     ) -> ModelRef:
-        """See ``base.Store``; an exported graph ``model.pt2`` gets the files with which plain MLflow serves it."""
+        """See ``Store``; an exported graph ``model.pt2`` gets the files with which plain MLflow serves it."""
         references.check_name(model)
         references.check_role(role)
         artifacts.check_folder(folder)
@@ -93,23 +93,23 @@ class MlflowStore:
         return ref_from_tags(model, version, run.id, texts)
 
     def resolve(self, text: str) -> ModelRef:
-        """See ``base.Store``."""
+        """See ``Store``."""
         return references.resolve(self, text)
 
     def models(self) -> list[str]:
-        """See ``base.Store``."""
+        """See ``Store``."""
         with self._doing("list the registered models"):
             found = _pages(self._client.search_registered_models)
             return sorted(model.name for model in found if not model.name.endswith(names.LEDGER_SUFFIX))
 
     def versions(self, name: str, role: str | None = None) -> list[ModelRef]:
-        """See ``base.Store``."""
+        """See ``Store``."""
         references.check_name(name)
         refs = [ref_from_tags(name, str(v.version), v.run_id, v.tags) for v in self._versions_of(name)]
         return [ref for ref in refs if role is None or ref.role == role]
 
     def aliases(self, name: str) -> dict[str, str]:
-        """See ``base.Store``."""
+        """See ``Store``."""
         from mlflow.exceptions import MlflowException
 
         with self._doing(f"read the aliases of {name}"):
@@ -122,30 +122,30 @@ class MlflowStore:
             return {alias: str(version) for alias, version in found.items()}
 
     def set_alias(self, name: str, alias: str, version: str) -> None:
-        """See ``base.Store``."""
+        """See ``Store``."""
         references.check_alias(alias)
         with self._doing(f"set the alias {alias} of {name} to version {version}"):
             self._client.set_registered_model_alias(references.check_name(name), alias, version)
 
     def delete_alias(self, name: str, alias: str) -> None:
-        """See ``base.Store``."""
+        """See ``Store``."""
         if alias in self.aliases(name):
             with self._doing(f"delete the alias {alias} of {name}"):
                 self._client.delete_registered_model_alias(name, alias)
 
     def tags(self, ref: ModelRef) -> dict[str, str]:
-        """See ``base.Store``."""
+        """See ``Store``."""
         with self._doing(f"read the tags of {ref.label}"):
             return dict(self._client.get_model_version(ref.name, ref.version).tags)
 
     def tag(self, ref: ModelRef, tags: Mapping[str, object]) -> None:
-        """See ``base.Store``."""
+        """See ``Store``."""
         for key, value in version_tags(tags).items():
             with self._doing(f"tag {ref.label}"):
                 self._client.set_model_version_tag(ref.name, ref.version, key, value)
 
     def describe(self, ref: ModelRef, text: str, *, run_id: str, artifact: str) -> None:
-        """See ``base.Store``; the link is relative to the server's own pages, so it works under any address."""
+        """See ``Store``; the link is relative to the server's own pages, so it works under any address."""
         artifacts.safe_artifact_path(artifact)
         with self._doing(f"describe {ref.label}"):
             experiment = self._client.get_run(run_id).info.experiment_id
@@ -153,17 +153,17 @@ class MlflowStore:
             self._client.update_model_version(ref.name, ref.version, f"{plain_markdown(text)} [{artifact}]({link})")
 
     def fetch(self, ref: ModelRef, into: Path) -> Path:
-        """See ``base.Store``."""
+        """See ``Store``."""
         run_id, local = self._files_of(ref)
-        return artifacts.place_checked(ref, into, partial(self._copy, run_id, local, ref.label))
+        return artifacts.copy_checked(ref, into, partial(self._copy, run_id, local, ref.label))
 
     def manifest_of(self, ref: ModelRef) -> str:
-        """See ``base.Store``."""
+        """See ``Store``."""
         run_id, local = self._files_of(ref)
         return self._digest(run_id, local, ref.label)
 
     def run_artifact(self, run_id: str, path: str) -> bytes | None:
-        """See ``base.Store``."""
+        """See ``Store``."""
         artifacts.safe_artifact_path(path)
         try:
             with self._doing(f"read {path} of run {run_id}"):
@@ -172,13 +172,13 @@ class MlflowStore:
             return None
 
     def append(self, log: str, tags: Mapping[str, str], subject: ModelRef) -> int:
-        """See ``base.Store``."""
+        """See ``Store``."""
         with self._doing(f"read {subject.label}"):
             version = self._client.get_model_version(subject.name, subject.version)
         return int(self._create_version(log, version.source, version.run_id, version_tags(tags), ""))
 
     def entries(self, log: str) -> list[LogEntry]:
-        """See ``base.Store``."""
+        """See ``Store``."""
         return [LogEntry(int(v.version), dict(v.tags)) for v in self._versions_of(log)]
 
     def _doing(self, what: str) -> Any:
@@ -231,7 +231,7 @@ class MlflowStore:
 
     def _upload(self, run: MlflowRun, folder: Path) -> str:
         extra = serving_files(folder)
-        with artifacts.scratch() as temporary:
+        with artifacts.temporary_folder() as temporary:
             for name, content in extra.items():
                 (temporary / name).write_bytes(content)
             expected = folder_manifest(folder) | folder_manifest(temporary)
@@ -254,7 +254,7 @@ class MlflowStore:
     def _digest(self, run_id: str, local: Path | None, label: str) -> str:
         if local is not None:
             return artifacts.folder_digest(local, label)
-        with artifacts.scratch() as temporary:
+        with artifacts.temporary_folder() as temporary:
             self._copy(run_id, None, label, temporary / "files")
             return artifacts.folder_digest(temporary / "files", label)
 

@@ -12,8 +12,9 @@ from torch.nn.utils import skip_init
 
 from grmu_audit.data.batches import Batch
 from grmu_audit.models.adversarial import fgsm
-from grmu_audit.models.classifier import Classifier, frozen
+from grmu_audit.models.classifier import Classifier, frozen_copy
 from grmu_audit.training.loop import run_epochs
+from grmu_audit.training.plan import Hooks
 from grmu_audit.training.runtime import Runtime
 from grmu_audit.unlearning.blocks.passes import forget_pass
 from grmu_audit.unlearning.data import UnlearningData
@@ -60,7 +61,7 @@ def boundary_expansion(model: Classifier, data: UnlearningData, config: Boundary
         lambda epoch: [forget_pass(data, config, runtime, epoch, expand)],
         config,
         runtime,
-        validate=data.validator(runtime),
+        Hooks(validate=data.validator(runtime)),
     )
     model.head = pruned(model.head, classes)
     return model.eval()
@@ -140,7 +141,7 @@ def boundary_shrink(model: Classifier, data: UnlearningData, config: BoundaryShr
     Raises:
         DivergedError: see ``run_epochs``.
     """
-    original = frozen(model)
+    original = frozen_copy(model)
 
     def shrink(batch: Batch) -> torch.Tensor:
         """Cross-entropy to the nearest class."""
@@ -156,7 +157,7 @@ def boundary_shrink(model: Classifier, data: UnlearningData, config: BoundaryShr
         lambda epoch: [forget_pass(data, config, runtime, epoch, shrink)],
         config,
         runtime,
-        validate=data.validator(runtime),
+        Hooks(validate=data.validator(runtime)),
     )
 
 

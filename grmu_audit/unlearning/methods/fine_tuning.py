@@ -12,12 +12,12 @@ from grmu_audit.data.batches import Batch
 from grmu_audit.errors import InputError
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.loop import run_epochs
-from grmu_audit.training.plan import Phase
+from grmu_audit.training.plan import Hooks, Phase
 from grmu_audit.training.runtime import Runtime
-from grmu_audit.unlearning.blocks.passes import classify, fine_tuned, retain_pass
+from grmu_audit.unlearning.blocks.passes import cross_entropy_loss, fine_tune_on_retain, retain_pass
 from grmu_audit.unlearning.data import UnlearningData
-from grmu_audit.unlearning.layers import restricted
-from grmu_audit.unlearning.method import Log, Method, MethodConfig, methods
+from grmu_audit.unlearning.layers import train_only
+from grmu_audit.unlearning.method import LogRange, Method, MethodConfig, methods
 
 
 class L1SparseConfig(MethodConfig):
@@ -51,7 +51,7 @@ def l1_sparse(model: Classifier, data: UnlearningData, config: L1SparseConfig, r
             f"epochs_without: {config.epochs_without} leaves none of {config.epochs} epoch(s) for the penalty: "
             "lower it, or fine-tune with method 'ft'"
         )
-    loss = classify(model)
+    loss = cross_entropy_loss(model)
 
     def plan(epoch: int) -> list[Phase]:
         """One pass with this epoch's penalty."""
@@ -63,7 +63,7 @@ def l1_sparse(model: Classifier, data: UnlearningData, config: L1SparseConfig, r
 
         return [retain_pass(data, config, runtime, epoch, penalised)]
 
-    return run_epochs(model, plan, config, runtime, validate=data.validator(runtime))
+    return run_epochs(model, plan, config, runtime, Hooks(validate=data.validator(runtime)))
 
 
 def penalty(alpha: float, epoch: int, epochs: int, without: int) -> float:
@@ -92,7 +92,7 @@ methods.add(
         needs=frozenset({"retain"}),
         reference="Jia et al. 2023, Model Sparsity Can Simplify Machine Unlearning",
         cost="E R",
-        search={"alpha": Log(1e-5, 1e-2)},
+        search={"alpha": LogRange(1e-5, 1e-2)},
     ),
 )
 
@@ -122,9 +122,9 @@ def catastrophic_forgetting(model: Classifier, data: UnlearningData, config: CfC
         runtime: device and seed.
 
     Raises:
-        DivergedError: see ``fine_tuned``.
+        DivergedError: see ``fine_tune_on_retain``.
     """
-    return fine_tuned(model, data, config, runtime)
+    return fine_tune_on_retain(model, data, config, runtime)
 
 
 methods.add(
@@ -171,10 +171,10 @@ def cf_k(model: Classifier, data: UnlearningData, config: CfKConfig, runtime: Ru
 
     Raises:
         InputError: the network has fewer than k stages.
-        DivergedError: see ``fine_tuned``.
+        DivergedError: see ``fine_tune_on_retain``.
     """
-    with restricted(model, str(config.last)):
-        return fine_tuned(model, data, config, runtime)
+    with train_only(model, str(config.last)):
+        return fine_tune_on_retain(model, data, config, runtime)
 
 
 methods.add(
@@ -213,10 +213,10 @@ def ct(model: Classifier, data: UnlearningData, config: CtConfig, runtime: Runti
         runtime: device and seed.
 
     Raises:
-        DivergedError: see ``fine_tuned``.
+        DivergedError: see ``fine_tune_on_retain``.
     """
-    runtime.facts["transposed_kernels"] = transpose_kernels(model)
-    return fine_tuned(model, data, config, runtime)
+    runtime.notes["transposed_kernels"] = transpose_kernels(model)
+    return fine_tune_on_retain(model, data, config, runtime)
 
 
 def transpose_kernels(model: nn.Module) -> int:
@@ -267,9 +267,9 @@ def fine_tune(model: Classifier, data: UnlearningData, config: FineTuneConfig, r
         runtime: device and seed.
 
     Raises:
-        DivergedError: see ``fine_tuned``.
+        DivergedError: see ``fine_tune_on_retain``.
     """
-    return fine_tuned(model, data, config, runtime)
+    return fine_tune_on_retain(model, data, config, runtime)
 
 
 methods.add(

@@ -9,10 +9,10 @@ from torch import nn
 from grmu_audit.data.batches import Batch
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.loop import run_epochs
-from grmu_audit.training.plan import Phase
+from grmu_audit.training.plan import Hooks, Phase
 from grmu_audit.training.runtime import Runtime
 from grmu_audit.unlearning.blocks.gradients import Tensors, mean_gradient
-from grmu_audit.unlearning.blocks.passes import classify, retain_pass
+from grmu_audit.unlearning.blocks.passes import cross_entropy_loss, retain_pass
 from grmu_audit.unlearning.data import UnlearningData
 from grmu_audit.unlearning.method import Method, MethodConfig, methods
 
@@ -46,8 +46,10 @@ def msg(model: Classifier, data: UnlearningData, config: MsgConfig, runtime: Run
     Raises:
         DivergedError: see ``run_epochs``.
     """
-    fresh = redraw(model, signal(model, data, config, runtime), config.share, runtime.generator("redraw"))
-    loss = classify(model)
+    fresh = reinitialise_weights(
+        model, gradient_difference(model, data, config, runtime), config.share, runtime.generator("redraw")
+    )
+    loss = cross_entropy_loss(model)
     parameters = dict(model.named_parameters())
 
     def slow_down(batch: Batch) -> None:
@@ -62,22 +64,22 @@ def msg(model: Classifier, data: UnlearningData, config: MsgConfig, runtime: Run
         phase = retain_pass(data, config, runtime, epoch, loss)
         return [Phase(phase.name, phase.batches, phase.loss, phase.steps, slow_down)]
 
-    return run_epochs(model, plan, config, runtime, validate=data.validator(runtime))
+    return run_epochs(model, plan, config, runtime, Hooks(validate=data.validator(runtime)))
 
 
-def signal(model: Classifier, data: UnlearningData, config: MsgConfig, runtime: Runtime) -> Tensors:
+def gradient_difference(model: Classifier, data: UnlearningData, config: MsgConfig, runtime: Runtime) -> Tensors:
     """Mean gradient over as many retain samples as there are to forget, minus that over D_f; the order of |s| is the sum's."""
     order = torch.randperm(len(data.retain), generator=runtime.generator("signal"))
     if data.retain_weights is not None:
         weights = torch.from_numpy(data.retain_weights)
         order = torch.multinomial(weights, len(weights), replacement=False, generator=runtime.generator("signal"))
     chosen = data.retain[order[: len(data.forget)].numpy()]
-    stay = mean_gradient(model, data.source.batches(chosen, config.batch_size), runtime)
-    leave = mean_gradient(model, data.source.batches(data.forget, config.batch_size), runtime)
-    return {name: stay[name] - leave[name] for name in stay}
+    retain = mean_gradient(model, data.source.batches(chosen, config.batch_size), runtime)
+    forget = mean_gradient(model, data.source.batches(data.forget, config.batch_size), runtime)
+    return {name: retain[name] - forget[name] for name in retain}
 
 
-def redraw(model: nn.Module, values: Tensors, share: float, generator: torch.Generator) -> dict[str, torch.Tensor]:
+def reinitialise_weights(model: nn.Module, values: Tensors, share: float, generator: torch.Generator) -> dict[str, torch.Tensor]:
     """Draw again, in place, the weights of smallest |value| in each convolution; returns what was drawn, as masks.
 
     Args:

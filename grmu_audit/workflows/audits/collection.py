@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from grmu_audit import __version__
 from grmu_audit.errors import InputError, IntegrityError
-from grmu_audit.evaluation.output_cache import Shelf, address
+from grmu_audit.evaluation.output_cache import OutputCache, cache_key
 from grmu_audit.evidence import pseudonyms
 from grmu_audit.metrics.catalog import BUILT_IN
 from grmu_audit.metrics.checked_predictions import Facts, align, facts
@@ -22,11 +22,11 @@ from grmu_audit.workflows.audits.shadow import shadow_table
 from grmu_audit.workflows.audits.white_box import probes_of
 from grmu_audit.workflows.forget_requests import StoredRequest
 from grmu_audit.workflows.session import Session
-from grmu_audit.workflows.versions.network import stored_network
+from grmu_audit.workflows.versions.network import load_network
 
 if TYPE_CHECKING:
     from grmu_audit.data.dataset import Dataset
-    from grmu_audit.evaluation.predict import Outputs
+    from grmu_audit.evaluation.predict import ModelOutputs
     from grmu_audit.workflows.audits.white_box import Setting
 
 
@@ -106,7 +106,7 @@ def _names(count: int, has_baseline: bool) -> list[str]:
     return names + [f"reference#{i + 1}" for i in range(count - len(names))]
 
 
-def outputs_of(session: Session, ref: ModelRef, dataset: Dataset) -> Outputs:
+def outputs_of(session: Session, ref: ModelRef, dataset: Dataset) -> ModelOutputs:
     """Stored predictions of a version, or one forward pass where there are none.
 
     Raises:
@@ -123,12 +123,12 @@ def outputs_of(session: Session, ref: ModelRef, dataset: Dataset) -> Outputs:
     return outputs
 
 
-def _kept_forward(session: Session, ref: ModelRef, dataset: Dataset) -> Outputs:
+def _kept_forward(session: Session, ref: ModelRef, dataset: Dataset) -> ModelOutputs:
     """The forward pass of a version that came without one: made once and kept, under the operator's pseudonyms."""
     from grmu_audit.evaluation.predict import from_parquet, to_parquet
 
-    shelf, mark = Shelf(session.root / "measured"), pseudonyms(session.key, ["predictions"])[0]
-    key = address({"kind": "predictions", "model": ref.manifest_sha256, "data": dataset.digest, "names": mark})
+    shelf, mark = OutputCache(session.root / "measured"), pseudonyms(session.key, ["predictions"])[0]
+    key = cache_key({"kind": "predictions", "model": ref.manifest_sha256, "data": dataset.digest, "names": mark})
     path = shelf.path(key, "parquet")
     if path.is_file():
         return from_parquet(path.read_bytes())
@@ -137,20 +137,18 @@ def _kept_forward(session: Session, ref: ModelRef, dataset: Dataset) -> Outputs:
     return outputs
 
 
-def _forward(session: Session, ref: ModelRef, dataset: Dataset) -> Outputs:
+def _forward(session: Session, ref: ModelRef, dataset: Dataset) -> ModelOutputs:
     from grmu_audit.data.batches import BatchSource
-    from grmu_audit.evaluation.predict import forward
 
-    runtime = session.runtime(0, None)
-    model = stored_network(session, ref, runtime.device)
+    runtime = session.runtime(0)
+    model = load_network(session, ref, runtime.device)
     return forward(model, BatchSource(dataset, runtime.device), runtime, pseudonyms(session.key, dataset.frame["id"].tolist()))
 
 
-def predictions_of(outputs: Outputs, request: StoredRequest, dataset: Dataset) -> Predictions:
+def predictions_of(outputs: ModelOutputs, request: StoredRequest, dataset: Dataset) -> Predictions:
     """A version's predictions under a request."""
-    from grmu_audit.evaluation.predict import with_request
 
-    return with_request(outputs, request.names, dataset.header.class_names, dataset.header.attribute_names)
+    return with_request(outputs, request.pseudonyms, dataset.header.class_names, dataset.header.attribute_names)
 
 
 def _references(session: Session, ref: ModelRef, named: Sequence[str]) -> list[ModelRef]:

@@ -38,14 +38,14 @@ def compare(session: Session, models: Sequence[str], *, seed: int = 0) -> tuple[
     if others:
         raise InputError(f"{', '.join(others)}: trained on other data than {refs[0].label}: their numbers cannot be compared")
     sides = [(ref, predictions_of(outputs_of(session, ref, dataset), request, dataset)) for ref in refs]
-    forget = ForgetRecord(len(request.names), request.digest, request.dominant, request.made)
+    forget = ForgetRecord(len(request.pseudonyms), request.digest, request.dominant_groups, request.provenance)
     audits = [
         measurement.assemble(
             side,
             baseline=sides[0] if index else None,
             data=data_record(dataset, request.groups),
             forget=forget,
-            dominant=request.dominant,
+            dominant=request.dominant_groups,
             seed=seed,
         )
         for index, side in enumerate(sides)

@@ -27,7 +27,7 @@ from grmu_audit.workflows.audits.collection import (
 from grmu_audit.workflows.audits.publication import Audited, _log, _same_manifest
 from grmu_audit.workflows.audits.shadow import Asking
 from grmu_audit.workflows.audits.white_box import Asked, Setting, passes
-from grmu_audit.workflows.erasure import request_fields
+from grmu_audit.workflows.erasure import erasure_summary
 from grmu_audit.workflows.forget_requests import stored_request
 from grmu_audit.workflows.session import Session
 
@@ -87,10 +87,15 @@ def audit(
         outputs = outputs_of(session, version, dataset)
         made += outputs.forward_passes
         tables.append((version, predictions_of(outputs, request, dataset)))
-    setting = Setting(session, dataset, request.names, request.digest, seed, Asked(), shadows)
+    setting = Setting(session, dataset, request.pseudonyms, request.digest, seed, Asked(), shadows)
     named = dict(zip(_names(len(tables), baseline is not None), tables, strict=True))
     depth = deepen(
-        setting, named, level, dominant=request.dominant, confidence=policy.confidence, positive_class=policy.positive_class
+        setting,
+        named,
+        level,
+        dominant=request.dominant_groups,
+        confidence=policy.confidence,
+        positive_class=policy.positive_class,
     )
     made += passes(setting.asked, dataset)
     facts = measurement.assemble(
@@ -99,9 +104,12 @@ def audit(
         references=tables[2 if baseline else 1 :],
         data=data_record(dataset, request.groups),
         forget=ForgetRecord(
-            len(request.names), request.digest, request.dominant, {**request.made, **request_fields(session.store, ref)}
+            len(request.pseudonyms),
+            request.digest,
+            request.dominant_groups,
+            {**request.provenance, **erasure_summary(session.store, ref)},
         ),
-        dominant=request.dominant,
+        dominant=request.dominant_groups,
         confidence=policy.confidence,
         positive_class=policy.positive_class,
         intervals=policy.intervals,

@@ -33,11 +33,11 @@ def _same_manifest(session: Session, ref: ModelRef) -> None:
 def _log(session: Session, audited: Audit, shown: dict[str, bytes], ref: ModelRef) -> None:
     """Store files and numbers under an audit run, then the audit itself, which ledger and tags point at."""
     from grmu_audit import report
-    from grmu_audit.tracking.audits import record_audit
+    from grmu_audit.tracking.audits import Author, record_audit
 
     signer = configured_signer()
     with session.store.run(ref.name, "audit", parent=ref.run_id) as run:
         run.log_metrics({m.name: m.value for m in audited.metrics if m.subject == "candidate" and m.group is None})
         run.set_tags({"grmu.subject": ref.label})
-        record_audit(session.store, ref, run, audited, actor=session.actor, shown=shown, signer=signer)
+        record_audit(session.store, run, audited, shown, Author(session.actor, signer))
         session.store.describe(ref, report.build_view(audited)["headline"], run_id=run.id, artifact="report.html")

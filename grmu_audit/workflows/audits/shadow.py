@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -14,18 +13,15 @@ from grmu_audit.errors import DivergedError
 from grmu_audit.evidence import pseudonyms
 from grmu_audit.records import ModelRef
 from grmu_audit.records.white_box import ShadowTable
-from grmu_audit.utils.yaml_files import configured
+from grmu_audit.utils.yaml_files import typed_config
 from grmu_audit.workflows.session import Session
-from grmu_audit.workflows.versions.network import lineage_root, stored_network
+from grmu_audit.workflows.versions.network import lineage_root, load_network
 
 if TYPE_CHECKING:
     from grmu_audit.data.dataset import Dataset
-    from grmu_audit.evaluation.shadow_models import Cost, Pool, Rows, Unlearned
+    from grmu_audit.evaluation.shadow_models import Rows, ShadowPool, TrainingCost, UnlearnedPool
     from grmu_audit.models.classifier import Classifier
     from grmu_audit.training.runtime import Runtime
-
-LEAST = 4
-"""Shadow models below which no attack is made."""
 
 
 @dataclass(frozen=True)
@@ -68,26 +64,26 @@ def shadow_table(
         asking: how many, and the budget.
     """
     from grmu_audit.data.batches import BatchSource
-    from grmu_audit.evaluation.shadow_models import Pool
     from grmu_audit.training.config import TrainConfig
 
     if asking.models < LEAST:
         return Shadows(None, f"{asking.models} shadow models were asked for; {LEAST} are needed")
-    runtime = session.runtime(0, None)
+    runtime = session.runtime(0)
     source, root = BatchSource(dataset, runtime.device), lineage_root(session, ref)
-    recipe = configured(TrainConfig, _settings(root))
-    pool = Pool(session.root / "shadow", source, stored_network(session, ref, runtime.device), recipe, 0, runtime)
+    recipe = typed_config(TrainConfig, _settings(root))
+    pool = Pool(session.root / "shadow", source, load_network(session, ref, runtime.device), recipe, 0, runtime)
     before = pool.kept(asking.models)
     guess = _guess(root, len(pool.population) / 2, len(dataset.rows("train")))
     _tell(session, pool.cost(asking.models, guess), "shadow models", asking.budget)
     start = time.perf_counter()
-    there = pool.fill(asking.models, asking.budget, guess)
+    there = pool.train_missing(asking.models, asking.budget, guess)
     asking = _after(asking, time.perf_counter() - start)
     names = np.asarray(pseudonyms(session.key, dataset.frame["id"].tolist()), dtype=np.str_)
-    facts: dict[str, Any] = {"pool": pool.key, "models": there, "trained_now": pool.kept(asking.models) - before}
+    facts: dict[str, Any] = {"pool": pool.key, "models": there, "trained_now": pool.count_stored(asking.models) - before}
     evaluations = facts["trained_now"] * len(dataset)
-    if there < LEAST:
-        why = f"{there} of {asking.models} shadow models fitted into the budget; {LEAST} are needed: audit again to go on"
+    if there < MIN_SHADOW_MODELS:
+        found = f"{there} of {asking.models} shadow models fitted into the budget"
+        why = f"{found}; {MIN_SHADOW_MODELS} are needed: audit again to go on"
         return Shadows(None, why, evaluations, facts)
     table = pool.table(there, names)
     return _with_method(session, ref, pool, table, np.flatnonzero(np.isin(names, list(forget))), forget_digest, asking, facts)
@@ -101,7 +97,7 @@ def _after(asking: Asking, seconds: float) -> Asking:
 def _with_method(
     session: Session,
     ref: ModelRef,
-    pool: Pool,
+    pool: ShadowPool,
     table: ShadowTable,
     forget: Rows,
     forget_digest: str,
@@ -109,7 +105,7 @@ def _with_method(
     facts: dict[str, Any],
 ) -> Shadows:
     """The table after the audited method, where that can be repeated."""
-    from grmu_audit.evaluation.shadow_models import Unlearned
+    from grmu_audit.evaluation.shadow_models import UnlearnedPool
     from grmu_audit.unlearning.methods import methods
 
     samples = len(pool.source.dataset)
@@ -121,42 +117,43 @@ def _with_method(
 
     def run(model: Classifier, stay: Rows, gone: Rows, runtime: Runtime) -> Classifier:
         """The audited method with the audited options."""
-        from grmu_audit.unlearning.apply import unlearn
         from grmu_audit.unlearning.data import UnlearningData
 
         method = methods.get(str(ref.method))
         data = UnlearningData(pool.source, stay, gone, pool.source.dataset.rows("val"))
-        return unlearn(method, model, data.reweighted() if ref.reweight else data, configured(method.config, settings), runtime)
+        return unlearn(method, model, data.reweighted() if ref.reweight else data, typed_config(method.config, settings), runtime)
 
-    bank = Unlearned(pool, made_from, forget, run)
-    before = bank.kept(len(table.margin))
+    bank = UnlearnedPool(pool, made_from, forget, run)
+    before = bank.count_stored(len(table.margin))
     try:
         there = _filled(session, bank, len(table.margin), asking, ref)
     except DivergedError as error:
         return Shadows(table, f"the method diverged on a shadow model: {error}", trained, facts)
     facts |= {"unlearned_models": there, "method": ref.method}
-    trained += (bank.kept(len(table.margin)) - before) * samples
-    if there < LEAST:
+    trained += (bank.count_stored(len(table.margin)) - before) * samples
+    if there < MIN_SHADOW_MODELS:
         return Shadows(
-            table, f"the method was run on {there} shadow models within the budget; {LEAST} are needed", trained, facts
+            table,
+            f"the method was run on {there} shadow models within the budget; {MIN_SHADOW_MODELS} are needed",
+            trained,
+            facts,
         )
-    return Shadows(bank.joined(table, there), "", trained, facts)
+    return Shadows(bank.add_to(table, there), "", trained, facts)
 
 
-def _filled(session: Session, bank: Unlearned, count: int, asking: Asking, ref: ModelRef) -> int:
-    from grmu_audit.evaluation.shadow_models import Cost
+def _filled(session: Session, bank: UnlearnedPool, count: int, asking: Asking, ref: ModelRef) -> int:
+    from grmu_audit.evaluation.shadow_models import TrainingCost
 
     seconds = ref.config.get("seconds")
     guess = float(seconds) if isinstance(seconds, int | float) else None
-    _tell(session, Cost(count, bank.kept(count), guess), f"{ref.method} on shadow models", asking.budget)
-    return bank.fill(count, asking.budget, guess)
+    _tell(session, TrainingCost(count, bank.count_stored(count), guess), f"{ref.method} on shadow models", asking.budget)
+    return bank.train_missing(count, asking.budget, guess)
 
 
-def _tell(session: Session, cost: Cost, what: str, budget: float | None) -> None:
+def _tell(session: Session, cost: TrainingCost, what: str, budget: float | None) -> None:
     """Say what it costs before it starts."""
-    if session.progress and cost.kept < cost.wanted:
-        sys.stderr.write(cost.words(what, budget) + "\n")
-        sys.stderr.flush()
+    if cost.kept < cost.wanted:
+        session.observer.note(cost.words(what, budget))
 
 
 def _settings(ref: ModelRef) -> Mapping[str, object]:

@@ -100,25 +100,25 @@ def after_audit(store: Store, audit: Audit, audit_sha256: str) -> dict[str, Any]
     """
     from grmu_audit.tracking import read_ledger
 
-    book, ref = read_ledger(store, audit.subject.name), audit.subject
-    found: dict[str, Any] = {"sign_off": _sign_off(book, ref.version, ref.label, audit_sha256)}
-    found["answered_at"] = _answered(book, audit)
-    champion = book.state.champion
+    ledger, ref = read_ledger(store, audit.subject.name), audit.subject
+    found: dict[str, Any] = {"sign_off": _sign_off(ledger, ref.version, ref.label, audit_sha256)}
+    found["answered_at"] = _answered(ledger, audit)
+    champion = ledger.state.champion
     found["current_champion"] = f"{ref.name}/{champion}" if champion else None
     passed = audit.verdict is not None and audit.verdict.decision is Decision.PASS
     found["next_champion"] = ref.label if passed and champion != ref.version else None
-    target = champion if champion != ref.version else _champion_before(book, ref.version)
+    target = champion if champion != ref.version else _champion_before(ledger, ref.version)
     found["rollback_target"] = f"{ref.name}/{target}" if target else None
     return {key: value for key, value in found.items() if value}
 
 
-def _sign_off(book: Ledger, version: str, label: str, audit_sha256: str) -> dict[str, str]:
+def _sign_off(ledger: Ledger, version: str, label: str, audit_sha256: str) -> dict[str, str]:
     from grmu_audit.evidence.sign_offs import check_statement, sign_offs
     from grmu_audit.evidence.signing import open_envelope
 
     shown: dict[str, str] = {}
     signatures = []
-    for role, entry in sign_offs(book, version, audit_sha256).items():
+    for role, entry in sign_offs(ledger, version, audit_sha256).items():
         check_statement(entry, label)
         shown[role] = _named(entry)
         keys = open_envelope(str(entry.envelope).encode()).keyids
@@ -133,17 +133,18 @@ def _named(entry: Entry) -> str:
     return f"{entry.actor}, {entry.time[:10]}{note}"
 
 
-def _answered(book: Ledger, audit: Audit) -> str | None:
+def _answered(ledger: Ledger, audit: Audit) -> str | None:
     """Date of the last answer, once all requests of the audit are answered."""
     wanted = audit.forget.request.get("request_ids")
     if not isinstance(wanted, list) or not wanted:
         return None
-    answered = {n.entry.request: n.entry.time for n in book.entries if n.entry.kind == "answer"}
+    answered = {n.entry.request: n.entry.time for n in ledger.entries if n.entry.kind == "answer"}
     return max(answered[name] for name in wanted)[:10] if all(name in answered for name in wanted) else None
 
 
-def _champion_before(book: Ledger, version: str) -> str | None:
-    """The champion that the version took the place of, by its newest turn that took place."""
-    state = book.state
-    turns = [n.entry for n in book.entries if n.sha256 in state.owners and n.number in state.ended and n.entry.version == version]
-    return turns[-1].champion_before if turns else None
+def _champion_before(ledger: Ledger, version: str) -> str | None:
+    """The champion that the version replaced, by its newest promotion that took place."""
+    state = ledger.state
+    done = [n.entry for n in ledger.entries if n.sha256 in state.owners and n.number in state.ended]
+    steps = [entry for entry in done if entry.version == version]
+    return steps[-1].champion_before if steps else None

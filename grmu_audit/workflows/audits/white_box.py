@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from grmu_audit.evaluation.output_cache import Shelf, address
+from grmu_audit.evaluation.output_cache import OutputCache, cache_key
 from grmu_audit.evidence import pseudonyms
 from grmu_audit.records import ModelRef
 from grmu_audit.records.white_box import Probes
 from grmu_audit.workflows.audits.shadow import Asking
-from grmu_audit.workflows.versions.network import stored_network
+from grmu_audit.workflows.versions.network import load_network
 
 if TYPE_CHECKING:
     from grmu_audit.data.batches import BatchSource
@@ -61,19 +60,19 @@ class Setting:
     """Shadow models of level deep."""
 
     @property
-    def shelf(self) -> Shelf:
+    def shelf(self) -> OutputCache:
         """Where measurements are kept."""
-        return Shelf(self.session.root / "measured")
+        return OutputCache(self.session.root / "measured")
 
 
 def probes_of(setting: Setting, ref: ModelRef, level: str) -> Probes:
     """All measurements of a version at a level, each read from the shelf or made and kept."""
-    from grmu_audit.evaluation.white_box import auto_attack, joined, standard_probes
+    from grmu_audit.evaluation.white_box import auto_attack, collect_white_box, merge
 
-    found = _measured(setting, ref, "standard", standard_probes, {})
+    found = _measured(setting, ref, "standard", collect_white_box, {})
     if level == "deep":
-        found = joined(found, _measured(setting, ref, "autoattack", auto_attack, {}))
-        found = joined(found, _measured(setting, ref, "relearn", partial(_relearn, setting), {"forget": setting.forget_digest}))
+        found = merge(found, _measured(setting, ref, "autoattack", auto_attack, {}))
+        found = merge(found, _measured(setting, ref, "relearn", partial(_relearn, setting), {"forget": setting.forget_digest}))
     return found
 
 
@@ -81,14 +80,14 @@ def _relearn(setting: Setting, model: Classifier, source: BatchSource, ids: npt.
     from grmu_audit.evaluation import relearning as again
 
     forget = np.flatnonzero(np.isin(ids, list(setting.forget)))
-    curves = again.relearn_curves(model, source, source.dataset.rows("train"), forget, runtime, again.RECIPE)
-    return Probes(ids, relearn=curves, facts={"relearn": asdict(again.RECIPE)})
+    curves = again.relearn_curves(model, source, forget, runtime, again.RELEARNING)
+    return Probes(ids, relearn=curves, facts={"relearn": asdict(again.RELEARNING)})
 
 
 def _measured(setting: Setting, ref: ModelRef, kind: str, ask: Ask, more: Mapping[str, object]) -> Probes:
     session, dataset = setting.session, setting.dataset
     ids = np.asarray(pseudonyms(session.key, dataset.frame["id"].tolist()), dtype=np.str_)
-    runtime = session.runtime(setting.seed, None)
+    runtime = session.runtime(setting.seed)
     made_from = {
         "kind": kind,
         "model": ref.manifest_sha256,
@@ -97,7 +96,7 @@ def _measured(setting: Setting, ref: ModelRef, kind: str, ask: Ask, more: Mappin
         "precision": runtime.precision,
         **more,
     }
-    key = address(made_from)
+    key = cache_key(made_from)
     kept = setting.shelf.read(key, ids)
     if kept is None:
         with _told(session, ref, _what(kind, len(dataset.rows("test")))):
@@ -111,12 +110,12 @@ def _what(kind: str, tests: int) -> str:
     """What a kind of measurement asks, in words."""
     from grmu_audit.evaluation import relearning, white_box
 
+    again = relearning.RELEARNING
+
     return {
         "standard": f"features, layers, FGSM and PGD on {tests} test samples",
         "autoattack": f"AutoAttack on {min(white_box.MOST_AA, tests)} test samples, the slowest where many withstand",
-        "relearn": (
-            f"learning the forget set again, {relearning.RECIPE.runs} runs of at most {relearning.RECIPE.epochs} short epochs"
-        ),
+        "relearn": f"relearning the forget set, {again.runs} runs of at most {again.epochs} short epochs",
     }[kind]
 
 
@@ -124,20 +123,16 @@ def _what(kind: str, tests: int) -> str:
 def _told(session: Session, ref: ModelRef, what: str) -> Iterator[None]:
     """Say what a model is asked before it is asked, and how long it took."""
     start = time.perf_counter()
-    if session.progress:
-        sys.stderr.write(f"asking {ref.label}: {what}\n")
-        sys.stderr.flush()
+    session.observer.note(f"asking {ref.label}: {what}")
     yield
-    if session.progress:
-        sys.stderr.write(f"asking {ref.label}: done in {time.perf_counter() - start:.0f} s\n")
-        sys.stderr.flush()
+    session.observer.note(f"asking {ref.label}: done in {time.perf_counter() - start:.0f} s")
 
 
 def _asked(setting: Setting, ref: ModelRef, ask: Ask, ids: npt.NDArray[np.str_], runtime: Runtime) -> Probes:
     """Load the network, ask it, and count what went through it."""
     from grmu_audit.data.batches import BatchSource
 
-    model = stored_network(setting.session, ref, runtime.device)
+    model = load_network(setting.session, ref, runtime.device)
     setting.asked.models += 1
 
     def count(module: object, inputs: tuple[Any, ...], output: object) -> None:

@@ -1,1 +1,1 @@
-"""Use cases that make registered versions: pretraining, registration of checkpoints, retraining, unlearning."""
+"""Creating registered versions: pretraining, registration of checkpoints, retraining, unlearning."""

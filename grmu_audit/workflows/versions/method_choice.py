@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from grmu_audit.errors import InputError
-from grmu_audit.workflows.forget_requests import Request
-from grmu_audit.workflows.session import Session
+from grmu_audit.workflows.forget_requests import CheckedRequest
 
 if TYPE_CHECKING:
     from grmu_audit.data.dataset import Dataset
@@ -20,41 +18,64 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Choice:
+class UnlearnOptions:
+    """How a version without the forget set is created."""
+
+    method: str = "miu"
+    """Name in ``unlearning.methods``, or ``auto``: by the kind of the request."""
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """Options of the method that differ from the defaults; they win over the preset."""
+    reweight: bool | None = None
+    """REWEIGHT sampling of the retain set; None: the router's or the method's own default."""
+    seed: int | None = None
+    """Seed of the run; None: the parent's."""
+    preset: str | None = None
+    """``paper`` or ``paper:DATASET:RATIO:GROUPS``."""
+    trials: int = 0
+    """Number of configurations to search; 0 searches none."""
+    resume: bool = False
+    """Continue an interrupted run of the same options after its last whole epoch."""
+
+
+DEFAULT_OPTIONS = UnlearnOptions()
+"""MIU with its own options."""
+
+
+@dataclass(frozen=True)
+class MethodChoice:
     """A method with its options before any tuning."""
 
     method: Method
     """The method."""
     settings: dict[str, object]
-    """Options that differ from the defaults, in order of precedence: recipe of the lineage, preset, caller."""
-    fixed: frozenset[str]
+    """Options that differ from the defaults, in order of precedence: those of the lineage, preset, caller."""
+    set_by_caller: frozenset[str]
     """Options that the caller set: a search leaves them alone."""
     reweight: bool
     """REWEIGHT sampling of the retain set."""
-    facts: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    """Seed of the run."""
+    reasons: dict[str, Any] = field(default_factory=dict)
     """How it was chosen, for the record."""
 
+    @property
+    def notes(self) -> list[str]:
+        """Why this method and these options, in lines for people."""
+        router, preset = self.reasons.get("router"), self.reasons.get("preset")
+        lines = [f"method {router['method']}: {router['why']}"] if router else []
+        return [*lines, f"preset: {preset}"] if preset else lines
 
-def choose(
-    request: Request,
-    dataset: Dataset,
-    *,
-    method: str,
-    settings: Mapping[str, object],
-    reweight: bool | None,
-    preset: str | None = None,
-    recipe: Mapping[str, object] | None = None,
-) -> Choice:
+
+def choose_method(
+    request: CheckedRequest, dataset: Dataset, options: UnlearnOptions, pretrained_with: Mapping[str, object] = {}
+) -> MethodChoice:
     """Resolve ``auto``, the preset and the caller's settings.
 
     Args:
         request: the checked request.
         dataset: what it is about.
-        method: name, or ``auto``.
-        settings: what the caller set; it wins over the preset.
-        reweight: REWEIGHT or not; None: the router's or the method's own default.
-        preset: ``paper`` or ``paper:DATASET:RATIO:GROUPS``.
-        recipe: what the lineage was pretrained with; an exact method repeats it.
+        options: what the caller wants.
+        pretrained_with: training options of the lineage's first version; an exact method repeats them.
 
     Raises:
         NotFoundError: no such method.
@@ -63,28 +84,32 @@ def choose(
     """
     from grmu_audit.unlearning.methods import methods
 
-    facts: dict[str, Any] = {}
-    if method == "auto":
+    name, reweight, reasons = options.method, options.reweight, dict[str, Any]()
+    if name == "auto":
         routed = route_of(request, dataset.header.kind)
-        method = routed.method
+        name = routed.method
         reweight = routed.reweight if reweight is None else reweight
-        facts["router"] = {"kind": routed.kind, "method": routed.method, "reweight": routed.reweight, "why": routed.why}
-    chosen = methods.get(method)
-    weighted = chosen.reweight_default if reweight is None else reweight
-    if weighted and "retain" not in chosen.needs:
-        raise InputError(f"method {chosen.name!r} reads no retain data, which is what REWEIGHT samples: use --no-reweight")
-    idle = sorted(chosen.idle & set(settings))
-    if idle:
-        raise InputError(f"method {chosen.name!r} does not train: {', '.join(idle)} would have no effect; leave it out")
-    base: dict[str, object] = dict(recipe or {}) if chosen.exact else {}
-    if preset is not None:
-        label, values = _preset(preset, chosen, request, dataset, weighted, settings)
+        reasons["router"] = {"kind": routed.kind, "method": routed.method, "reweight": routed.reweight, "why": routed.why}
+    method = methods.get(name)
+    reweight = method.reweight_default if reweight is None else reweight
+    _check_effect(method, options.settings, reweight)
+    base = dict(pretrained_with) if method.exact else {}
+    if options.preset is not None:
+        reasons["preset"], values = _preset(replace(options, reweight=reweight), method, request, dataset)
         base |= values
-        facts["preset"] = label
-    return Choice(chosen, {**base, **settings}, frozenset(settings), weighted, facts)
+    chosen = {**base, **options.settings}
+    return MethodChoice(method, chosen, frozenset(options.settings), reweight, options.seed or 0, reasons)
 
 
-def route_of(request: Request, kind: str) -> Route:
+def _check_effect(method: Method, settings: Mapping[str, object], reweight: bool) -> None:
+    if reweight and "retain" not in method.needs:
+        raise InputError(f"method {method.name!r} reads no retain data, which is what REWEIGHT samples: use --no-reweight")
+    unused = sorted(method.unused_options & set(settings))
+    if unused:
+        raise InputError(f"method {method.name!r} does not train: {', '.join(unused)} would have no effect; leave it out")
+
+
+def route_of(request: CheckedRequest, kind: str) -> Route:
     """What the router says about a request on inputs of a kind."""
     from grmu_audit.unlearning.router import route
 
@@ -97,22 +122,12 @@ def route_of(request: Request, kind: str) -> Route:
     return route(train, forget, kind)
 
 
-def _preset(
-    text: str, method: Method, request: Request, dataset: Dataset, weighted: bool, settings: Mapping[str, object]
-) -> tuple[str, dict[str, object]]:
+def _preset(options: UnlearnOptions, method: Method, request: CheckedRequest, dataset: Dataset) -> tuple[str, dict[str, object]]:
     from grmu_audit.unlearning.presets import Query, paper_preset, query
 
     touched = [row for row in request.groups if row.forget]
     ratio = sum(row.forget for row in touched) / sum(row.train for row in touched)
-    name = f"{method.name}+group_dro" if settings.get("group_dro") is True else method.name
-    wanted = query(text, Query(dataset.header.name, name, ratio, len(touched), weighted))
+    name = f"{method.name}+group_dro" if options.settings.get("group_dro") is True else method.name
+    wanted = query(str(options.preset), Query(dataset.header.name, name, ratio, len(touched), bool(options.reweight)))
     preset = paper_preset(wanted, set(method.config.model_fields))
     return preset.label, preset.settings
-
-
-def announce(session: Session, facts: Mapping[str, Any]) -> None:
-    """Tell the person why this method and these options."""
-    if session.progress and "router" in facts:
-        sys.stderr.write(f"method {facts['router']['method']}: {facts['router']['why']}\n")
-    if session.progress and "preset" in facts:
-        sys.stderr.write(f"preset: {facts['preset']}\n")

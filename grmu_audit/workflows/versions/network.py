@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -18,12 +17,12 @@ if TYPE_CHECKING:
     import torch
 
     from grmu_audit.data.dataset import Dataset
-    from grmu_audit.models.classifier import Classifier, ModelSpec, Start
+    from grmu_audit.models.classifier import Classifier, ModelSpec, StartWeights
 
 
 @dataclass(frozen=True)
-class Network:
-    """What the operator asks for; input shape, classes and normalisation come from the data."""
+class NetworkChoice:
+    """Architecture and start weights; input shape, classes and normalisation come from the data."""
 
     architecture: str = "small_resnet"
     """Name in ``models.catalog``, of torchvision, or ``package.module:function``."""
@@ -35,11 +34,11 @@ class Network:
     """torchvision's weights to start from: ``imagenet``, or a name such as ``IMAGENET1K_V2``."""
 
 
-SMALL_RESNET = Network()
+SMALL_RESNET = NetworkChoice()
 """What the demo trains."""
 
 
-def spec_of(dataset: Dataset, network: Network) -> ModelSpec:
+def model_spec(dataset: Dataset, network: NetworkChoice) -> ModelSpec:
     """The spec of a fresh network for a dataset."""
     from grmu_audit.models.classifier import ModelSpec
 
@@ -51,11 +50,11 @@ def spec_of(dataset: Dataset, network: Network) -> ModelSpec:
         header.mean,
         header.std,
         header.class_names,
-        {**_known_to(dataset, network.architecture), **network.options},
+        {**_options_from_data(dataset, network.architecture), **network.options},
     )
 
 
-def _known_to(dataset: Dataset, architecture: str) -> dict[str, object]:
+def _options_from_data(dataset: Dataset, architecture: str) -> dict[str, object]:
     """Options that follow from the data: a text model's vocabulary."""
     vocabulary = dataset.header.vocabulary
     if vocabulary is None or architecture != "bert":
@@ -63,8 +62,8 @@ def _known_to(dataset: Dataset, architecture: str) -> dict[str, object]:
     return {"vocabulary": vocabulary.size, "pad": vocabulary.pad, "sep": vocabulary.sep}
 
 
-def started(session: Session, spec: ModelSpec, network: Network) -> tuple[ModelSpec, Start | None]:
-    """The spec with the digest of its start weights, and these; what was left out of them is said on stderr.
+def with_start_weights(session: Session, spec: ModelSpec, network: NetworkChoice) -> tuple[ModelSpec, StartWeights | None]:
+    """The spec with the digest of its start weights, and these; the observer is told what was left out of them.
 
     Raises:
         InputError: the weights cannot be read safely or do not fit, or two sources are named.
@@ -77,11 +76,11 @@ def started(session: Session, spec: ModelSpec, network: Network) -> tuple[ModelS
     from grmu_audit.models.foreign_weights import fit_state, read_state
 
     start = fit_state(build(spec, seed=0), read_state(path), path.name)
-    tell(session, start)
+    note_changes(session, start)
     return replace(spec, start=start.digest), start
 
 
-def start_file(network: Network) -> Path | None:
+def start_file(network: NetworkChoice) -> Path | None:
     """The file that the network starts from, if any.
 
     Raises:
@@ -96,13 +95,13 @@ def start_file(network: Network) -> Path | None:
     return network.weights
 
 
-def tell(session: Session, start: Start) -> None:
-    """What was left out or changed, on stderr."""
-    for note in start.notes if session.progress else ():
-        sys.stderr.write(f"{start.source}: {note}\n")
+def note_changes(session: Session, start: StartWeights) -> None:
+    """Note what was left out of the weights or changed in them."""
+    for note in start.notes:
+        session.observer.note(f"{start.source}: {note}")
 
 
-def network_facts(spec: ModelSpec, start: Start | None) -> dict[str, Any]:
+def network_facts(spec: ModelSpec, start: StartWeights | None) -> dict[str, Any]:
     """What the record says of a network."""
     facts: dict[str, Any] = {"architecture_options": dict(spec.options)} if spec.options else {}
     if start is not None:
@@ -110,7 +109,7 @@ def network_facts(spec: ModelSpec, start: Start | None) -> dict[str, Any]:
     return facts
 
 
-def stored_network(session: Session, ref: ModelRef, device: torch.device) -> Classifier:
+def load_network(session: Session, ref: ModelRef, device: torch.device) -> Classifier:
     """A version's network on the device, with the weights that its lineage started from where it has any.
 
     Raises:
@@ -118,29 +117,29 @@ def stored_network(session: Session, ref: ModelRef, device: torch.device) -> Cla
         InputError: the architecture is not allowed here.
     """
     from grmu_audit.models.weights import load_model
-    from grmu_audit.training.runtime import place
+    from grmu_audit.training.runtime import move_to
 
     with tempfile.TemporaryDirectory(prefix="grmu-audit-") as folder:
         model = load_model(session.store.fetch(ref, Path(folder) / "model"))
     if model.spec.start:
         model.start = _stored_start(session, ref, model.spec.start)
-    place(model, device)
+    move_to(model, device)
     return model
 
 
 def lineage_root(session: Session, ref: ModelRef) -> ModelRef:
-    """The version that a lineage started with."""
+    """The version that a lineage with_start_weights with."""
     while ref.role != "pretrain" and ref.parent:
         ref = session.store.resolve(ref.parent)
     return ref
 
 
-def _stored_start(session: Session, ref: ModelRef, digest: str) -> Start | None:
-    """The weights that a lineage started from; None where its run did not keep them."""
+def _stored_start(session: Session, ref: ModelRef, digest: str) -> StartWeights | None:
+    """The weights that a lineage started from; None where its run did not store them."""
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    from grmu_audit.models.classifier import Start
+    from grmu_audit.models.classifier import StartWeights
     from grmu_audit.models.foreign_weights import state_digest
 
     root = lineage_root(session, ref)
@@ -153,4 +152,4 @@ def _stored_start(session: Session, ref: ModelRef, digest: str) -> Start | None:
         raise IntegrityError(f"{START} of {root.label} is damaged: {error}") from None
     if state_digest(tensors) != digest:
         raise IntegrityError(f"{START} of {root.label} is not what training started from: do not train on it")
-    return Start(tensors, digest, f"{START} of {root.label}")
+    return StartWeights(tensors, digest, f"{START} of {root.label}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,15 +11,21 @@ from grmu_audit.data.catalog import DataSpec
 from grmu_audit.records import GroupCount, MetricValue, ModelRef
 from grmu_audit.tracking.names import BASELINE
 from grmu_audit.utils import canonical_json, sha256_file
-from grmu_audit.utils.yaml_files import configured
+from grmu_audit.utils.yaml_files import typed_config
 from grmu_audit.workflows.session import Session
-from grmu_audit.workflows.versions.creation import Recipe, checked, make_evaluated, make_version
-from grmu_audit.workflows.versions.network import SMALL_RESNET, Network, network_facts, spec_of, started, tell
+from grmu_audit.workflows.versions.creation import Version, VersionPlan, make_version, require_quality
+from grmu_audit.workflows.versions.network import (
+    SMALL_RESNET,
+    NetworkChoice,
+    model_spec,
+    network_facts,
+    note_changes,
+    with_start_weights,
+)
 
 if TYPE_CHECKING:
     from grmu_audit.data.batches import BatchSource
     from grmu_audit.data.dataset import Dataset
-    from grmu_audit.evaluation.predict import Outputs
     from grmu_audit.models.classifier import Classifier
     from grmu_audit.training.runtime import Runtime
 
@@ -28,7 +34,17 @@ METHOD = "registered"
 
 
 @dataclass(frozen=True)
-class Registered:
+class TrainingOptions:
+    """How a network is trained, or was."""
+
+    settings: Mapping[str, object] = field(default_factory=dict)
+    """Options of ``TrainConfig`` that differ from the defaults."""
+    seed: int = 0
+    """Seed of initialisation, order and augmentation."""
+
+
+@dataclass(frozen=True)
+class RegisteredModel:
     """A registered checkpoint and its first evaluation."""
 
     ref: ModelRef
@@ -44,11 +60,9 @@ def register(
     name: str,
     weights: Path,
     data: DataSpec,
-    *,
-    network: Network,
-    settings: Mapping[str, object],
-    seed: int = 0,
-) -> Registered:
+    network: NetworkChoice = SMALL_RESNET,
+    options: TrainingOptions = TrainingOptions(),
+) -> RegisteredModel:
     """Read a checkpoint without running code, fit it to the data's network, store it as a version, and evaluate it.
 
     Args:
@@ -57,8 +71,7 @@ def register(
         weights: the checkpoint; its head must have the data's classes.
         data: what it was trained on; its training split is what can be forgotten later.
         network: architecture and options; its ``weights`` are those that training started from, if they are known.
-        settings: the recipe that it was trained with, as far as it is known: exact methods repeat it.
-        seed: what exact methods derive their initialisation from.
+        options: how it was trained, as far as that is known: exact methods repeat it.
 
     Raises:
         InputError: the file is refused or does not fit; nothing is registered.
@@ -67,57 +80,56 @@ def register(
     from grmu_audit.models.catalog import build
     from grmu_audit.models.foreign_weights import fit_state, read_state
     from grmu_audit.training.config import TrainConfig
-    from grmu_audit.training.runtime import place
+    from grmu_audit.training.runtime import move_to
 
-    config = configured(TrainConfig, settings)
+    config = typed_config(TrainConfig, options.settings)
     dataset = session.dataset(data)
-    spec, start = started(session, spec_of(dataset, network), network)
+    spec, start = with_start_weights(session, model_spec(dataset, network), network)
     model = build(spec, seed=0)
     found = fit_state(model, read_state(weights), weights.name, need_head=True)
-    tell(session, found)
+    note_changes(session, found)
     model.load_state_dict({**model.state_dict(), **found.tensors})
-    quality = checked(dataset, None)
+    quality = require_quality(dataset, None)
     origin = {"checkpoint": {"file": weights.name, "sha256": sha256_file(weights), "notes": list(found.notes)}}
-    used = config.model_dump(mode="json") if settings else {}
-    chosen = {**network_facts(spec, start), **origin}
-    recipe = Recipe("pretrain", METHOD, seed, data, used, chosen=chosen, start=start, network=spec.to_json())
+    used = config.model_dump(mode="json") if options.settings else {}
+    choices = {**network_facts(spec, start), **origin}
+    plan = VersionPlan(name, dataset, quality, "pretrain", METHOD, options.seed, data, used, choices=choices, start=start,
+                       network=spec.to_json())  # fmt: skip
 
-    def make(source: BatchSource, runtime: Runtime) -> Classifier:
+    def ready(source: BatchSource, runtime: Runtime) -> Classifier:
         """Nothing is trained."""
-        place(model, runtime.device)
+        move_to(model, runtime.device)
         return model.eval()
 
-    done = make_evaluated(session, name, dataset, recipe, quality, make)
-    return _evaluated(session, done.ref, done.outputs, dataset)
+    return _evaluated(session, make_version(session, plan, ready), dataset)
 
 
-def _evaluated(session: Session, ref: ModelRef, outputs: Outputs, dataset: Dataset) -> Registered:
+def _evaluated(session: Session, version: Version, dataset: Dataset) -> RegisteredModel:
     """Every metric from the stored predictions, logged under a run of its own."""
-    from grmu_audit.data.forget import composition, splits
-    from grmu_audit.evaluation.predict import with_request
+    from grmu_audit.data.forget import group_table, split_rows
+    from grmu_audit.evaluation.predict import apply_request
     from grmu_audit.metrics.measure import measure
 
+    ref = version.ref
     names = dataset.header.class_names, dataset.header.attribute_names
-    predictions = with_request(outputs, frozenset(), *names)
+    predictions = apply_request(version.outputs, frozenset(), *names)
     positive = dataset.header.positive_class if len(names[0]) == 2 else 1
     metrics = measure(predictions, subject="baseline", positive_class=positive)
-    groups = composition(dataset.frame, splits(dataset.frame, None), *names)
+    groups = group_table(dataset.frame, split_rows(dataset.frame, None), *names)
     with session.store.run(ref.name, "evaluate", parent=ref.run_id) as run:
         run.log_metrics({m.name: m.value for m in metrics if m.group is None and m.value is not None})
         run.set_tags({"grmu.subject": ref.label})
         tree = {"subject": ref.label, "metrics": [asdict(m) for m in metrics], "groups": [asdict(g) for g in groups]}
         run.log_bytes(canonical_json(tree), BASELINE)
-    return Registered(ref, metrics, groups)
+    return RegisteredModel(ref, metrics, groups)
 
 
 def pretrain(
     session: Session,
     name: str,
     data: DataSpec,
-    *,
-    network: Network = SMALL_RESNET,
-    settings: Mapping[str, object],
-    seed: int = 0,
+    network: NetworkChoice = SMALL_RESNET,
+    options: TrainingOptions = TrainingOptions(),
     resume: bool = False,
 ) -> ModelRef:
     """Train on all training samples and register the version.
@@ -127,8 +139,7 @@ def pretrain(
         name: model name to register under.
         data: dataset and its options.
         network: architecture, its options, and the weights to start from.
-        settings: options of ``TrainConfig`` that differ from the defaults.
-        seed: of initialisation, order and augmentation.
+        options: training options and seed.
         resume: continue an interrupted run of the same options after its last whole epoch.
 
     Raises:
@@ -138,21 +149,20 @@ def pretrain(
     """
     from grmu_audit.models.catalog import build
     from grmu_audit.training.config import TrainConfig
-    from grmu_audit.training.fit import fit
-    from grmu_audit.training.runtime import derive_seed, place
+    from grmu_audit.training.fit import TrainingRows, fit
+    from grmu_audit.training.runtime import derive_seed, move_to
 
-    config = configured(TrainConfig, settings)
+    config = typed_config(TrainConfig, options.settings)
     dataset = session.dataset(data)
-    spec, start = started(session, spec_of(dataset, network), network)
-    model = build(spec, derive_seed(seed, "init"), start)
-    quality = checked(dataset, None)
-    used = config.model_dump(mode="json")
-    facts = network_facts(spec, start)
-    recipe = Recipe("pretrain", "train", seed, data, used, chosen=facts, start=start, network=spec.to_json())
+    spec, start = with_start_weights(session, model_spec(dataset, network), network)
+    model = build(spec, derive_seed(options.seed, "init"), start)
+    quality = require_quality(dataset, None)
+    plan = VersionPlan(name, dataset, quality, "pretrain", "train", options.seed, data, config.model_dump(mode="json"),
+                       choices=network_facts(spec, start), start=start, network=spec.to_json())  # fmt: skip
 
-    def make(source: BatchSource, runtime: Runtime) -> Classifier:
-        """Fresh weights (or those to start from), full recipe."""
-        place(model, runtime.device)
-        return fit(model, source, dataset.rows("train"), dataset.rows("val"), config, runtime)
+    def trained(source: BatchSource, runtime: Runtime) -> Classifier:
+        """Fresh weights (or those to start from), trained by the whole configuration."""
+        move_to(model, runtime.device)
+        return fit(model, source, TrainingRows(dataset.rows("train"), dataset.rows("val")), config, runtime)
 
-    return make_version(session, name, dataset, recipe, quality, make, resume=resume)
+    return make_version(session, plan, trained, resume).ref

@@ -13,15 +13,16 @@ import numpy.typing as npt
 
 from grmu_audit.errors import DivergedError, InputError
 from grmu_audit.records import ModelRef
-from grmu_audit.utils.yaml_files import configured
+from grmu_audit.utils.yaml_files import typed_config
 from grmu_audit.workflows.session import Session
-from grmu_audit.workflows.versions.method_choice import Choice
+from grmu_audit.workflows.versions.method_choice import MethodChoice
+from grmu_audit.workflows.versions.network import load_network
 
 if TYPE_CHECKING:
     from grmu_audit.models.classifier import Classifier
     from grmu_audit.training.runtime import Runtime
     from grmu_audit.unlearning.data import UnlearningData
-    from grmu_audit.unlearning.method import Log, Method
+    from grmu_audit.unlearning.method import LogRange, Method
 
 Rows = npt.NDArray[np.int64]
 SCORE = "mean over groups of the accuracy lost on held-out validation rows + 2 |AUC - 0.5| of the loss attack on them"
@@ -36,7 +37,7 @@ class Trial:
     """From 0; trial 0 is the starting configuration."""
     settings: dict[str, object]
     """What it changed."""
-    lost: float = math.nan
+    accuracy_loss: float = math.nan
     """Mean over groups of max(0, accuracy of the original - accuracy now) on the held-out rows, in [0, 1]."""
     advantage: float = math.nan
     """2 |AUC - 0.5| of the loss attack between forget rows and held-out rows of the same group mix, in [0, 1]."""
@@ -46,9 +47,9 @@ class Trial:
     """Why there is no score."""
 
     @property
-    def distance(self) -> float:
-        """``lost + advantage``, or NaN for a failed trial."""
-        return self.lost + self.advantage
+    def score(self) -> float:
+        """``accuracy_loss + advantage``, smaller is better; NaN for a failed trial."""
+        return self.accuracy_loss + self.advantage
 
 
 @dataclass(frozen=True)
@@ -56,16 +57,14 @@ class Tuned:
     """The best trial and all of them."""
 
     best: Trial
-    """Smallest distance."""
+    """Smallest score."""
     trials: tuple[Trial, ...]
     """In order."""
     run_id: str
     """Tracking run that holds them."""
 
 
-def tune(
-    session: Session, parent: ModelRef, model: Classifier, data: UnlearningData, choice: Choice, seed: int, count: int
-) -> Tuned:
+def tune(session: Session, parent: ModelRef, data: UnlearningData, choice: MethodChoice, trials: int) -> Tuned:
     """Try configurations and record each as a run under one tuning run.
 
     Half of the validation rows of each group goes to the method (for stop rules and held-out references), the other half
@@ -74,50 +73,50 @@ def tune(
     Args:
         session: store and device.
         parent: version to start from.
-        model: its network, on the device; never changed.
         data: the request's rows.
-        choice: method and starting options; options that the caller fixed are not varied.
-        seed: of the draws and of each trial.
-        count: number of trials, at least 1.
+        choice: method, starting options and seed; options that the caller set are not varied.
+        trials: number of trials, at least 1.
 
     Raises:
         InputError: there are no validation rows to rank by, or nothing to vary.
         DivergedError: every trial failed.
     """
-    own, ranked = halves(data.val, data.groups_of(data.val), seed)
+    own, ranked = split_validation(data.val, data.groups_of(data.val), choice.seed)
     if not len(ranked):
         raise InputError("--tune: ranking needs at least two validation rows of a group, and the dataset has none")
-    judge = Judge(model, data, ranked, session.runtime(seed, None))
-    trials = []
+    network = load_network(session, parent, data.source.device)
+    scorer = TrialScorer(network, data, ranked, session.runtime(choice.seed))
+    search = _Search(session, network, replace(data, val=own), choice, scorer)
+    done = []
     with session.store.run(parent.name, "tune", parent=parent.run_id) as run:
-        run.log_params({"method": choice.method.name, "trials": count, "seed": seed, "score": SCORE})
-        for number, settings in enumerate(candidates(choice, seed, count)):
-            trial = _try(session, model, replace(data, val=own), choice, judge, Trial(number, settings), seed)
-            trials.append(trial)
+        run.log_params({"method": choice.method.name, "trials": trials, "seed": choice.seed, "score": SCORE})
+        for number, settings in enumerate(trial_settings(choice, trials)):
+            trial = search.run(Trial(number, settings))
+            done.append(trial)
             _record(session, parent, run.id, choice, trial)
-        best = best_of(trials)
-        run.log_metrics({"distance": best.distance, "best_trial": float(best.number)})
-    return Tuned(best, tuple(trials), run.id)
+        best = best_of(done)
+        run.log_metrics({"distance": best.score, "best_trial": float(best.number)})
+    return Tuned(best, tuple(done), run.id)
 
 
 def best_of(trials: list[Trial]) -> Trial:
-    """The trial with the smallest distance, the earlier one of equals; failed trials never win.
+    """The trial with the smallest score, the earlier one of equals; failed trials never win.
 
     Raises:
         DivergedError: all failed.
     """
-    scored = [trial for trial in trials if math.isfinite(trial.distance)]
+    scored = [trial for trial in trials if math.isfinite(trial.score)]
     if not scored:
         raise DivergedError(
             f"--tune: all {len(trials)} trials failed, the last with: {trials[-1].failure}; nothing was registered"
         )
-    return min(scored, key=lambda trial: trial.distance)
+    return min(scored, key=lambda trial: trial.score)
 
 
-def halves(rows: Rows, groups: npt.NDArray[np.int64], seed: int) -> tuple[Rows, Rows]:
+def split_validation(rows: Rows, groups: npt.NDArray[np.int64], seed: int) -> tuple[Rows, Rows]:
     """Split rows into two halves by group at random; the second gets the odd one out.
 
-    >>> [len(half) for half in halves(np.arange(10), np.array([0] * 7 + [1] * 3), 0)]
+    >>> [len(half) for half in split_validation(np.arange(10), np.array([0] * 7 + [1] * 3), 0)]
     [4, 6]
     """
     rng = np.random.default_rng([seed, 7919])
@@ -129,37 +128,37 @@ def halves(rows: Rows, groups: npt.NDArray[np.int64], seed: int) -> tuple[Rows, 
     return rows[taken], rows[~taken]
 
 
-def candidates(choice: Choice, seed: int, count: int) -> list[dict[str, object]]:
+def trial_settings(choice: MethodChoice, count: int) -> list[dict[str, object]]:
     """Starting options first, then random draws from the method's ranges.
 
     Raises:
-        InputError: more than one trial is asked for and every option is fixed.
+        InputError: more than one trial is wanted and every option is set.
     """
-    start = configured(choice.method.config, choice.settings)
-    space = {name: span for name, span in search_space(choice.method, start).items() if name not in choice.fixed}
+    start = typed_config(choice.method.config, choice.settings)
+    space = {name: span for name, span in search_space(choice.method, start).items() if name not in choice.set_by_caller}
     if count > 1 and not space:
         raise InputError(f"--tune: every option that method {choice.method.name!r} would vary is set: there is nothing to search")
-    rng = np.random.default_rng([seed, 104729])
+    rng = np.random.default_rng([choice.seed, 104729])
     return [{}, *({name: _draw(rng, span) for name, span in space.items()} for _ in range(count - 1))]
 
 
-def search_space(method: Method, start: Any) -> dict[str, Log | tuple[object, ...]]:
+def search_space(method: Method, start: Any) -> dict[str, LogRange | tuple[object, ...]]:
     """Learning rate within a factor 10 and epochs within a factor 2 where the method trains, and what it names itself."""
-    from grmu_audit.unlearning.method import Log
+    from grmu_audit.unlearning.method import LogRange
 
     if not method.trains:
         return dict(method.search)
     epochs = tuple(sorted({max(1, start.epochs // 2), start.epochs, 2 * start.epochs}))
-    return {"learning_rate": Log(start.learning_rate / 10, start.learning_rate * 10), "epochs": epochs, **method.search}
+    return {"learning_rate": LogRange(start.learning_rate / 10, start.learning_rate * 10), "epochs": epochs, **method.search}
 
 
-def _draw(rng: np.random.Generator, span: Log | tuple[object, ...]) -> object:
+def _draw(rng: np.random.Generator, span: LogRange | tuple[object, ...]) -> object:
     if isinstance(span, tuple):
         return span[int(rng.integers(len(span)))]
     return float(f"{math.exp(rng.uniform(math.log(span.low), math.log(span.high))):.3g}")
 
 
-class Judge:
+class TrialScorer:
     """Ranks a model by held-out validation rows and the forget rows, against the original model alone."""
 
     def __init__(self, original: Classifier, data: UnlearningData, rows: Rows, runtime: Runtime) -> None:
@@ -168,10 +167,10 @@ class Judge:
         self.before = self._accuracies(original)
 
     def score(self, model: Classifier) -> tuple[float, float]:
-        """Accuracy lost and attack advantage, see ``Trial``."""
+        """Accuracy loss and attack advantage, see ``Trial``."""
         now = self._accuracies(model)
-        lost = float(np.mean([max(0.0, self.before[code] - now[code]) for code in self.before]))
-        return lost, self._advantage(model)
+        loss = float(np.mean([max(0.0, self.before[code] - now[code]) for code in self.before]))
+        return loss, self._advantage(model)
 
     def _accuracies(self, model: Classifier) -> dict[int, float]:
         from grmu_audit.training.inference import accuracy
@@ -180,17 +179,17 @@ class Judge:
         return {code: accuracy(model, self.data.source, self.rows[self.groups == code], self.runtime) for code in codes}
 
     def _advantage(self, model: Classifier) -> float:
-        """2 |AUC - 0.5|: can the loss tell forget rows from held-out rows of the same groups?"""
+        """2 |AUC - 0.5|: how well does the loss distinguish forget rows from held-out rows of the same groups?"""
         from grmu_audit.metrics.scores import roc
 
-        asked = self.data.groups_of(self.data.forget)
-        forget = self.data.forget[np.isin(asked, self.groups)]
-        shared = np.isin(self.groups, asked)
+        groups = self.data.groups_of(self.data.forget)
+        forget = self.data.forget[np.isin(groups, self.groups)]
+        shared = np.isin(self.groups, groups)
         if not len(forget):
             return math.nan
         codes = self.groups[shared]
         size = np.bincount(codes)
-        weight = np.bincount(asked, minlength=len(size))[codes] / size[codes]
+        weight = np.bincount(groups, minlength=len(size))[codes] / size[codes]
         area = roc(-self._losses(model, forget), -self._losses(model, self.rows[shared]), weight.astype(np.float64))
         return 2 * abs(area.value - 0.5)
 
@@ -208,31 +207,40 @@ class Judge:
         return found
 
 
-def _try(
-    session: Session, model: Classifier, data: UnlearningData, choice: Choice, judge: Judge, trial: Trial, seed: int
-) -> Trial:
-    """Run one configuration; one that diverges is kept as a failure."""
-    from grmu_audit.unlearning.apply import unlearn
+@dataclass(frozen=True)
+class _Search:
+    """What all trials have in common."""
 
-    config = configured(choice.method.config, {**choice.settings, **trial.settings})
-    runtime = session.runtime(seed, f"trial {trial.number} {choice.method.name}")
-    trial = replace(trial, settings=config.model_dump(mode="json", exclude=set(choice.method.idle)))
-    start = time.perf_counter()
-    try:
-        lost, advantage = judge.score(unlearn(choice.method, model, data, config, runtime))
-    except DivergedError as error:
-        return replace(trial, failure=str(error), seconds=time.perf_counter() - start)
-    return replace(trial, lost=lost, advantage=advantage, seconds=time.perf_counter() - start)
+    session: Session
+    network: Classifier
+    data: UnlearningData
+    choice: MethodChoice
+    scorer: TrialScorer
+
+    def run(self, trial: Trial) -> Trial:
+        """Run one configuration; one that diverges is recorded as a failure."""
+        from grmu_audit.unlearning.apply import apply_method
+
+        method = self.choice.method
+        config = typed_config(method.config, {**self.choice.settings, **trial.settings})
+        runtime = self.session.runtime(self.choice.seed, f"trial {trial.number} {method.name}")
+        trial = replace(trial, settings=config.model_dump(mode="json", exclude=set(method.unused_options)))
+        start = time.perf_counter()
+        try:
+            loss, advantage = self.scorer.score(apply_method(method, self.network, self.data, config, runtime))
+        except DivergedError as error:
+            return replace(trial, failure=str(error), seconds=time.perf_counter() - start)
+        return replace(trial, accuracy_loss=loss, advantage=advantage, seconds=time.perf_counter() - start)
 
 
-def _record(session: Session, parent: ModelRef, tuning: str, choice: Choice, trial: Trial) -> None:
+def _record(session: Session, parent: ModelRef, tuning: str, choice: MethodChoice, trial: Trial) -> None:
     """A run of its own for the trial, under the tuning run."""
     with session.store.run(parent.name, "trial", parent=tuning, tags={"grmu.trial": trial.number}) as run:
         run.log_params({"method": choice.method.name, "reweight": choice.reweight, **trial.settings})
         numbers: Mapping[str, float] = {
-            "lost": trial.lost,
+            "lost": trial.accuracy_loss,
             "advantage": trial.advantage,
-            "distance": trial.distance,
+            "distance": trial.score,
             "seconds": trial.seconds,
         }
         run.log_metrics(numbers)
@@ -246,7 +254,7 @@ def tuned_facts(tuned: Tuned) -> dict[str, Any]:
         "trials": len(tuned.trials),
         "failed": sum(1 for trial in tuned.trials if trial.failure),
         "best_trial": tuned.best.number,
-        "lost": tuned.best.lost,
+        "lost": tuned.best.accuracy_loss,
         "advantage": tuned.best.advantage,
         "score": SCORE,
         "oracle": False,

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from grmu_audit.records import ModelRef
-from grmu_audit.utils.yaml_files import configured
+from grmu_audit.utils.yaml_files import typed_config
 from grmu_audit.workflows.erasure import erasure_records, read_systems
-from grmu_audit.workflows.forget_requests import Request, read_request
-from grmu_audit.workflows.session import Session, data_spec
-from grmu_audit.workflows.versions.creation import Recipe, checked, make_version
-from grmu_audit.workflows.versions.method_choice import Choice, announce, choose
-from grmu_audit.workflows.versions.network import lineage_root, stored_network
+from grmu_audit.workflows.forget_requests import CheckedRequest, read_request
+from grmu_audit.workflows.session import Session, dataset_spec_of
+from grmu_audit.workflows.versions.creation import VersionPlan, make_version, require_quality
+from grmu_audit.workflows.versions.method_choice import DEFAULT_OPTIONS, MethodChoice, UnlearnOptions, choose_method
+from grmu_audit.workflows.versions.network import lineage_root, load_network
 
 if TYPE_CHECKING:
     from grmu_audit.data.batches import BatchSource
@@ -25,22 +23,10 @@ if TYPE_CHECKING:
     from grmu_audit.models.classifier import Classifier
     from grmu_audit.training.runtime import Runtime
     from grmu_audit.unlearning.data import UnlearningData
-    from grmu_audit.unlearning.method import Method
 
 
 def unlearn(
-    session: Session,
-    model: str,
-    forget: Path,
-    *,
-    method: str = "miu",
-    settings: Mapping[str, object] | None = None,
-    reweight: bool | None = None,
-    seed: int | None = None,
-    preset: str | None = None,
-    trials: int = 0,
-    resume: bool = False,
-    systems: Path | None = None,
+    session: Session, model: str, forget: Path, options: UnlearnOptions = DEFAULT_OPTIONS, systems: Path | None = None
 ) -> ModelRef:
     """Make a version without the forget set and register it: ``unlearned``, or ``retrain`` for the exact method.
 
@@ -48,13 +34,7 @@ def unlearn(
         session: store, key, device.
         model: reference of the version to start from.
         forget: forget list.
-        method: name in ``unlearning.methods``, or ``auto``: by the kind of the request.
-        settings: options of the method that differ from the defaults (and from the preset).
-        reweight: REWEIGHT sampling; None: the method's own default.
-        seed: None: the parent's seed.
-        preset: ``paper`` or ``paper:DATASET:RATIO:GROUPS``.
-        trials: number of configurations to search; 0 searches none.
-        resume: continue an interrupted run of the same options after its last whole epoch.
+        options: method, its options, seed, search.
         systems: the operator's list of systems that may hold the data, for the erasure records.
 
     Raises:
@@ -63,68 +43,67 @@ def unlearn(
         IntegrityError: the stored parent is not what was registered, or the data changed since.
         DivergedError: the method ran to a number that is not finite; nothing was registered.
     """
-    ref = session.store.resolve(model)
-    dataset = session.dataset_of(ref)
-    request = read_request(session, forget, dataset, ref)
+    parent = session.store.resolve(model)
+    dataset = session.dataset_of(parent)
+    request = read_request(session, forget, dataset, parent)
     erasure = erasure_records(request.forget, session.key, read_systems(systems) if systems else ())
-    choice = choose(
-        request,
-        dataset,
-        method=method,
-        settings=settings or {},
-        reweight=reweight,
-        preset=preset,
-        recipe=_pretrain_settings(session, ref),
-    )
-    configured(choice.method.config, choice.settings)
-    quality = checked(dataset, request)
-    seed = seed if seed is not None else ref.seed or 0
-    announce(session, choice.facts)
-    if trials:
-        choice = _tuned(session, choice, ref, dataset, request, seed, trials)
-    config = configured(choice.method.config, choice.settings)
-    role = "retrain" if choice.method.exact else "unlearned"
-    used = config.model_dump(mode="json", exclude=set(choice.method.idle))
-    recipe = Recipe(role, choice.method.name, seed, data_spec(ref), used, ref, choice.reweight, request, choice.facts, erasure)
+    seed = options.seed if options.seed is not None else parent.seed or 0
+    choice = choose_method(request, dataset, replace(options, seed=seed), _pretrain_settings(session, parent))
+    typed_config(choice.method.config, choice.settings)
+    quality = require_quality(dataset, request)
+    for line in choice.notes:
+        session.observer.note(line)
+    if options.trials:
+        choice = _tuned(session, parent, dataset, request, choice, options.trials)
+    method, config = choice.method, typed_config(choice.method.config, choice.settings)
+    role = "retrain" if method.exact else "unlearned"
+    used = config.model_dump(mode="json", exclude=set(method.unused_options))
+    plan = VersionPlan(parent.name, dataset, quality, role, method.name, seed, dataset_spec_of(parent), used, parent,
+                       choice.reweight, request, choice.reasons, erasure)  # fmt: skip
 
-    def make(source: BatchSource, runtime: Runtime) -> Classifier:
+    def build(source: BatchSource, runtime: Runtime) -> Classifier:
         """The method on the parent's weights."""
-        return _run_method(session, choice.method, config, ref, _unlearning_data(source, request, choice.reweight), runtime)
+        from grmu_audit.unlearning.apply import apply_method as apply
 
-    return make_version(session, ref.name, dataset, recipe, quality, make, resume=resume)
+        network = load_network(session, parent, runtime.device)
+        return apply(method, network, _unlearning_data(source, request, choice.reweight), config, runtime)
+
+    return make_version(session, plan, build, options.resume).ref
 
 
-def _tuned(session: Session, choice: Choice, ref: ModelRef, dataset: Dataset, request: Request, seed: int, trials: int) -> Choice:
+def retrain(
+    session: Session, model: str, forget: Path, options: UnlearnOptions = DEFAULT_OPTIONS, systems: Path | None = None
+) -> ModelRef:
+    """Train again from fresh weights without the forget set: ``unlearn`` with the exact method, whatever ``options`` name."""
+    return unlearn(session, model, forget, replace(options, method="retrain"), systems)
+
+
+def _tuned(
+    session: Session, parent: ModelRef, dataset: Dataset, request: CheckedRequest, choice: MethodChoice, trials: int
+) -> MethodChoice:
     """The choice with the options of its best trial."""
     from grmu_audit.data.batches import BatchSource
     from grmu_audit.training.runtime import choose_device
     from grmu_audit.workflows.versions.tuning import tune, tuned_facts
 
-    device = choose_device(session.device)
-    data = _unlearning_data(BatchSource(dataset, device), request, choice.reweight)
-    found = tune(session, ref, stored_network(session, ref, device), data, choice, seed, trials)
-    if session.progress:
-        best = found.best
-        sys.stderr.write(f"tuned: trial {best.number} of {trials}, accuracy lost {best.lost:.3f}, attack {best.advantage:.3f}\n")
-    return replace(choice, settings=found.best.settings, facts={**choice.facts, "tuned": tuned_facts(found)})
+    source = BatchSource(dataset, choose_device(session.device))
+    data = _unlearning_data(source, request, choice.reweight)
+    found = tune(session, parent, data, choice, trials)
+    best = found.best
+    session.observer.note(
+        f"tuned: trial {best.number} of {trials}, accuracy lost {best.accuracy_loss:.3f}, attack {best.advantage:.3f}"
+    )
+    return replace(choice, settings=best.settings, reasons={**choice.reasons, "tuned": tuned_facts(found)})
 
 
 def _pretrain_settings(session: Session, ref: ModelRef) -> dict[str, object]:
-    """The recipe that the lineage started with: what an exact method repeats."""
+    """Training options of the lineage's first version: an exact method repeats them."""
     root = lineage_root(session, ref)
     settings = root.config.get("settings")
     return dict(settings) if root.role == "pretrain" and isinstance(settings, dict) else {}
 
 
-def _run_method(
-    session: Session, method: Method, config: Any, parent: ModelRef, data: UnlearningData, runtime: Runtime
-) -> Classifier:
-    from grmu_audit.unlearning.apply import unlearn as run
-
-    return run(method, stored_network(session, parent, runtime.device), data, config, runtime)
-
-
-def _unlearning_data(source: BatchSource, request: Request, weighted: bool) -> UnlearningData:
+def _unlearning_data(source: BatchSource, request: CheckedRequest, weighted: bool) -> UnlearningData:
     from grmu_audit.unlearning.data import UnlearningData
 
     parts = request.splits

@@ -13,8 +13,8 @@ from support.judged_audits import predictions
 from grmu_audit.auditing.bundle_check import check_bundle
 from grmu_audit.evidence.archive import pack, unpack
 from grmu_audit.evidence.attestation import verdict_statement
-from grmu_audit.evidence.ledger import inspect_chain
-from grmu_audit.evidence.signing import seal
+from grmu_audit.evidence.ledger import check_ledger
+from grmu_audit.evidence.signing import sign_envelope
 from grmu_audit.records import Audit
 from grmu_audit.utils import canonical_json, sha256_hex
 
@@ -30,7 +30,7 @@ def rewritten(files: Files, change: Callable[[dict[str, Any]], None]) -> Files:
     audit = Audit.from_json(tree)
     made = {**files, "audit.json": canonical_json(audit.to_json()), "report.html": report.render(audit, "html").encode()}
     kept = {k: sha256_hex(v) for k, v in made.items() if k not in ("attestation.dsse.json", "ledger.json", "README.md")}
-    made["attestation.dsse.json"] = seal(verdict_statement(audit, kept), None)
+    made["attestation.dsse.json"] = sign_envelope(verdict_statement(audit, kept), None)
     rows = json.loads(files["ledger.json"])
     entry = json.loads(rows[0]["tags"]["grmu.ledger.entry"])
     assert entry["kind"] == "audit"
@@ -39,7 +39,7 @@ def rewritten(files: Files, change: Callable[[dict[str, Any]], None]) -> Files:
     rows = [
         {"number": 1, "tags": {**rows[0]["tags"], "grmu.ledger.entry": text.decode(), "grmu.ledger.sha256": sha256_hex(text)}}
     ]
-    assert inspect_chain(audit.subject.name, [(row["number"], row["tags"]) for row in rows])[1] == []
+    assert check_ledger(audit.subject.name, [(row["number"], row["tags"]) for row in rows])[1] == []
     return {**made, "ledger.json": canonical_json(rows)}
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from grmu_audit.errors import IntegrityError
-from grmu_audit.evaluation.output_cache import Shelf, from_bytes, to_bytes
+from grmu_audit.evaluation.output_cache import OutputCache, from_bytes, to_bytes
 from grmu_audit.records.white_box import Probes
 
 
@@ -23,7 +23,7 @@ def test_a_damaged_measurement_is_made_again_and_never_read(tmp_path: Path) -> N
             from_bytes(damaged, ids)
     with pytest.raises(IntegrityError, match="not of 1 samples"):
         from_bytes(content, ids[:1])
-    shelf = Shelf(tmp_path)
+    shelf = OutputCache(tmp_path)
     shelf.write("ab" * 32, probes)
     shelf.path("ab" * 32).write_bytes(b"broken")
     assert shelf.read("ab" * 32, ids) is None

@@ -1,4 +1,4 @@
-"""The ledger: whose turn it is, and every changed entry is named."""
+"""The ledger: which promotion takes effect, and every changed entry is named."""
 
 from __future__ import annotations
 
@@ -9,39 +9,39 @@ from grmu_audit.tracking.ledger import inspect_ledger
 from grmu_audit.tracking.store import LogEntry
 
 
-def entries_of(*wishes: tuple[str, int, str | None, int | None]) -> tuple[ledger.Numbered, ...]:
-    made: tuple[ledger.Numbered, ...] = ()
+def entries_of(*wishes: tuple[str, int, str | None, int | None]) -> tuple[ledger.LedgerEntry, ...]:
+    made: tuple[ledger.LedgerEntry, ...] = ()
     for number, (kind, previous, version, turn) in enumerate(wishes, 1):
         entry = ledger.Entry(kind, "a", previous, ledger.running_hash("a", made[:previous]), version=version, turn=turn)
-        made = (*made, ledger.Numbered(number, entry.to_tags()[ledger.TAG_ENTRY_SHA256], entry))
+        made = (*made, ledger.LedgerEntry(number, entry.to_tags()[ledger.TAG_ENTRY_SHA256], entry))
     return made
 
 
-def stored(*entries: ledger.Numbered) -> list[LogEntry]:
+def stored(*entries: ledger.LedgerEntry) -> list[LogEntry]:
     return [LogEntry(numbered.number, numbered.entry.to_tags()) for numbered in entries]
 
 
-def test_of_two_wishes_that_saw_the_same_state_the_first_owns_the_turn() -> None:
+def test_of_two_promotions_that_saw_the_same_state_the_first_takes_effect() -> None:
     entries = entries_of(("promote", 0, "1", None), ("promote", 0, "2", None), ("done", 2, "1", 1), ("promote", 0, "3", None))
-    state = ledger.replay(entries)
+    state = ledger.ledger_state(entries)
     assert state.champion == "1"
     assert state.open is None
     assert state.owners == {entries[0].sha256}
 
 
-def test_notes_in_between_do_not_cost_the_turn() -> None:
+def test_other_entries_in_between_do_not_stop_a_promotion() -> None:
     entries = entries_of(("audit", 0, "1", None), ("refusal", 1, "2", None), ("promote", 1, "1", None))
-    state = ledger.replay(entries)
+    state = ledger.ledger_state(entries)
     assert state.open is not None
     assert state.open.number == 3
     assert state.champion is None
 
 
-def test_an_abandoned_turn_changes_nothing_and_a_stray_done_neither() -> None:
+def test_an_abandoned_promotion_changes_nothing_and_a_stray_done_neither() -> None:
     entries = entries_of(
         ("promote", 0, "1", None), ("done", 1, "1", 1), ("promote", 2, "2", None), ("abandoned", 3, "2", 3), ("done", 4, "2", 3)
     )
-    state = ledger.replay(entries)
+    state = ledger.ledger_state(entries)
     assert (state.champion, state.open, state.ended) == ("1", None, {1})
 
 

@@ -13,14 +13,14 @@ from grmu_audit.evidence.signing import (
     PASSPHRASE_VARIABLE,
     PUBLIC_KEYS_VARIABLE,
     SIGNING_KEY_VARIABLE,
-    configured_public_keys,
     configured_signer,
     generate_keys,
     load_public_key,
     load_signer,
     open_envelope,
-    seal,
+    sign_envelope,
     signed_by,
+    trusted_keys,
 )
 
 PAYLOAD = b'{"a":1}\n'
@@ -46,21 +46,21 @@ def test_the_private_key_is_its_owners_alone_and_never_overwritten(pair: tuple[P
 def test_a_signature_holds_for_its_key_alone(pair: tuple[Path, Path], tmp_path: Path) -> None:
     generate_keys(tmp_path / "o.key", tmp_path / "o.pub")
     mine, other = load_public_key(pair[1]), load_public_key(tmp_path / "o.pub")
-    envelope = seal(PAYLOAD, load_signer(pair[0]))
+    envelope = sign_envelope(PAYLOAD, load_signer(pair[0]))
     assert open_envelope(envelope).payload == PAYLOAD
     assert signed_by(envelope, [other, mine]) == (mine.keyid,)
     assert signed_by(envelope, [other]) == ()
-    assert seal(PAYLOAD, load_signer(pair[0])) == envelope
+    assert sign_envelope(PAYLOAD, load_signer(pair[0])) == envelope
 
 
 def test_an_unsigned_envelope_is_signed_by_nobody(pair: tuple[Path, Path]) -> None:
-    envelope = seal(PAYLOAD, None)
+    envelope = sign_envelope(PAYLOAD, None)
     assert open_envelope(envelope).keyids == ()
     assert signed_by(envelope, [load_public_key(pair[1])]) == ()
 
 
 def test_any_changed_byte_is_found(pair: tuple[Path, Path]) -> None:
-    envelope, key = seal(PAYLOAD, load_signer(pair[0])), load_public_key(pair[1])
+    envelope, key = sign_envelope(PAYLOAD, load_signer(pair[0])), load_public_key(pair[1])
     for at in range(len(envelope)):
         hurt = envelope[:at] + bytes([envelope[at] ^ 1]) + envelope[at + 1 :]
         try:
@@ -77,17 +77,17 @@ def test_a_passphrase(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="wrong passphrase"):
         load_signer(tmp_path / "k")
     monkeypatch.setenv(PASSPHRASE_VARIABLE, "open sesame")
-    assert signed_by(seal(PAYLOAD, load_signer(tmp_path / "k")), [load_public_key(tmp_path / "k.pub")])
+    assert signed_by(sign_envelope(PAYLOAD, load_signer(tmp_path / "k")), [load_public_key(tmp_path / "k.pub")])
 
 
 def test_keys_from_the_environment(pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     assert configured_signer() is None
-    assert configured_public_keys() == []
+    assert trusted_keys() == ()
     monkeypatch.setenv(SIGNING_KEY_VARIABLE, str(pair[0]))
     monkeypatch.setenv(PUBLIC_KEYS_VARIABLE, str(pair[1]))
     signer = configured_signer()
     assert signer is not None
-    assert signed_by(seal(PAYLOAD, signer), configured_public_keys())
+    assert signed_by(sign_envelope(PAYLOAD, signer), trusted_keys())
 
 
 def test_files_that_are_no_keys(tmp_path: Path, pair: tuple[Path, Path]) -> None:

@@ -17,5 +17,5 @@ def test_recording_an_audit_without_a_verdict_makes_no_attestation(tmp_path: Pat
     ref = version(store, "plain", tmp_path / "plain-v1")
     audit = audited(store, ref, [predictions(600)], policy())
     with store.run("plain", "audit") as run:
-        record_audit(store, ref, run, replace(audit, verdict=None))
+        record_audit(store, run, replace(audit, verdict=None))
         assert store.run_artifact(run.id, "attestation.dsse.json") is None

@@ -25,15 +25,14 @@ def test_a_version_survives_its_tags() -> None:
         "miu",
         True,
         7,
-        data_digest="d" * 64,
-        forget_digest="hmac-sha256:x",
-        architecture="resnet18",
-        config={"lr": 0.1, "n": [1, 2]},
+        "d" * 64,
+        "hmac-sha256:x",
+        "hmac-sha256:y",
+        "k" * 32,
+        "resnet18",
+        {"lr": 0.1, "n": [1, 2]},
     )
-    written = names.lineage_tags(
-        method=ref.method, reweight=ref.reweight, parent=ref.parent, seed=ref.seed, data_digest=ref.data_digest,
-        forget_digest=ref.forget_digest, architecture=ref.architecture, config=ref.config,
-    )  # fmt: skip
+    written = names.lineage_tags(ref)
     read = names.ref_from_tags("a", "3", "run", {**written, names.TAG_ROLE: "unlearned", names.TAG_MANIFEST: "m" * 64})
     assert read == ref
 

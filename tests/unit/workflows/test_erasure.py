@@ -14,13 +14,13 @@ from grmu_audit.records import ForgetRequest, ModelRef
 from grmu_audit.tracking import read_ledger
 from grmu_audit.tracking.names import ERASURE
 from grmu_audit.workflows.erasure import (
-    answer,
-    due,
+    due_date,
     erasure_artifact,
     erasure_records,
+    erasure_summary,
     open_requests,
     read_systems,
-    request_fields,
+    record_answer,
 )
 from grmu_audit.workflows.session import Session
 
@@ -58,7 +58,7 @@ def test_each_request_of_a_batch_gets_its_own_record() -> None:
     [("2026-01-31", "2026-02-28"), ("2028-01-31", "2028-02-29"), ("2026-12-31", "2027-01-31"), ("2026-03-15", "2026-04-15")],
 )
 def test_a_request_is_due_one_month_later(received: str, wanted: str) -> None:
-    assert due(date.fromisoformat(received)).isoformat() == wanted
+    assert due_date(date.fromisoformat(received)).isoformat() == wanted
 
 
 def test_a_date_that_is_none_is_refused() -> None:
@@ -96,18 +96,18 @@ def test_open_requests_by_due_date_until_they_are_answered(tmp_path: Path) -> No
     ]
     session = Session(actor="dpo")
     session.__dict__["store"] = store
-    answer(session, "faces", "R-1", "letter of 1 March")
+    record_answer(session, "faces", "R-1", "letter of 1 March")
     assert [r.overdue for r in open_requests(store, "faces", today=date(2026, 3, 1))] == [False, False, False]
     assert read_ledger(store, "faces").entries[-1].entry.actor == "dpo"
     with pytest.raises(InputError, match="was answered on"):
-        answer(session, "faces", "R-1")
+        record_answer(session, "faces", "R-1")
     with pytest.raises(NotFoundError):
-        answer(session, "faces", "R-9")
+        record_answer(session, "faces", "R-9")
 
 
 def test_a_report_names_the_pseudonym_of_each_person_once(tmp_path: Path) -> None:
     store = MemoryStore(tmp_path)
-    fields = request_fields(store, made(store, tmp_path, 1))
+    fields = erasure_summary(store, made(store, tmp_path, 1))
     one, two, _ = erasure_records(BATCH, KEY)
     assert fields["subject"] == f"{one.subject}, {two.subject}"
     assert fields["request_id"] == "R-1, R-2"

@@ -20,7 +20,8 @@ from grmu_audit.tracking.names import REQUEST
 from grmu_audit.workflows.audits.pipeline import audit
 from grmu_audit.workflows.forget_requests import stored_request
 from grmu_audit.workflows.session import Session
-from grmu_audit.workflows.versions.pretraining import pretrain
+from grmu_audit.workflows.versions.method_choice import UnlearnOptions
+from grmu_audit.workflows.versions.pretraining import TrainingOptions, pretrain
 from grmu_audit.workflows.versions.unlearning import unlearn
 
 DATA = DataSpec("photodigits", {"renders": 1})
@@ -33,9 +34,9 @@ def first(tmp_path_factory: pytest.TempPathFactory) -> tuple[MemoryStore, ModelR
     """A pretrained version, and one that was retrained without a request of ten rows."""
     root = tmp_path_factory.mktemp("first")
     session = open_session(MemoryStore(root / "store"), root)
-    base = pretrain(session, "m", DATA, settings=SHORT)
+    base = pretrain(session, "m", DATA, options=TrainingOptions(SHORT))
     listed(session, root / "a.csv", slice(0, 10))
-    return session.store, unlearn(session, base.label, root / "a.csv", method="retrain", settings=SHORT)  # type: ignore[return-value]
+    return session.store, unlearn(session, base.label, root / "a.csv", UnlearnOptions("retrain", SHORT))  # type: ignore[return-value]
 
 
 @pytest.fixture
@@ -83,13 +84,13 @@ def test_a_second_request_never_trains_on_what_the_first_erased(
 ) -> None:
     erased = listed(session, tmp_path / "a.csv", slice(0, 10))
     then = listed(session, tmp_path / "b.csv", slice(10, 14))
-    two = unlearn(session, one.label, tmp_path / "b.csv", method=second, settings=SHORT)
+    two = unlearn(session, one.label, tmp_path / "b.csv", UnlearnOptions(second, SHORT))
     train = set(session.dataset(DATA).rows("train").tolist())
     assert read == train - rows_of(session, [*erased, *then])
     assert two.forget_digest == set_digest(session.key, [*erased, *then])
     assert two.request_digest == set_digest(session.key, then)
     stored = stored_request(session, two)
-    assert stored.names == frozenset(pseudonyms(session.key, [*erased, *then]))
+    assert stored.pseudonyms == frozenset(pseudonyms(session.key, [*erased, *then]))
     assert sum(row.forget for row in stored.groups) == 14
     assert sum(row.retain for row in stored.groups) == len(train) - 14
     done = audit(session, two.label, policy=load_named("default"), out=tmp_path / "out")
@@ -101,13 +102,13 @@ def test_a_second_request_never_trains_on_what_the_first_erased(
 def test_a_cumulative_list_is_accepted_and_its_repeated_rows_are_counted(session: Session, one: ModelRef, tmp_path: Path) -> None:
     listed(session, tmp_path / "a.csv", slice(0, 10))
     both = listed(session, tmp_path / "ab.csv", slice(0, 14))
-    two = unlearn(session, one.label, tmp_path / "ab.csv", method="retrain", settings=SHORT)
+    two = unlearn(session, one.label, tmp_path / "ab.csv", UnlearnOptions("retrain", SHORT))
     assert two.forget_digest == two.request_digest == set_digest(session.key, both)
     assert two.run_id is not None
     tree = json.loads(session.store.run_artifact(two.run_id, REQUEST) or b"")
     assert tree["request"]["repeated"] == 10
     with pytest.raises(ForgetListError, match="already named all 10 ids"):
-        unlearn(session, two.label, tmp_path / "a.csv", method="retrain", settings=SHORT)
+        unlearn(session, two.label, tmp_path / "a.csv", UnlearnOptions("retrain", SHORT))
 
 
 def test_another_key_ends_before_anything_is_trained(
@@ -119,9 +120,9 @@ def test_another_key_ends_before_anything_is_trained(
     other = open_session(session.store, tmp_path)  # type: ignore[arg-type]
     listed(other, tmp_path / "b.csv", slice(10, 14))
     for call in (
-        lambda: unlearn(other, one.label, tmp_path / "b.csv", method="retrain", settings=SHORT),
+        lambda: unlearn(other, one.label, tmp_path / "b.csv", UnlearnOptions("retrain", SHORT)),
         lambda: audit(other, one.label, policy=load_named("default"), out=tmp_path / "out"),
-        lambda: pretrain(other, "m", DATA, settings=SHORT),
+        lambda: pretrain(other, "m", DATA, options=TrainingOptions(SHORT)),
     ):
         with pytest.raises(InputError, match=r"another key than the one in .*other\.key"):
             call()
@@ -138,4 +139,4 @@ def test_a_lineage_without_a_key_check_is_matched_by_its_pseudonyms(
     other = open_session(session.store, tmp_path)  # type: ignore[arg-type]
     listed(other, tmp_path / "b.csv", slice(10, 14))
     with pytest.raises(InputError, match=r"10 of 10 ids of earlier requests match no row .*other\.key"):
-        unlearn(other, one.label, tmp_path / "b.csv", method="retrain", settings=SHORT)
+        unlearn(other, one.label, tmp_path / "b.csv", UnlearnOptions("retrain", SHORT))

@@ -60,7 +60,12 @@ def ref(store: MlflowStore, folder: Path) -> ModelRef:
         run.log_metrics({"loss": 0.25, "GA": float("inf")}, step=2)
         run.log_dataset("photodigits", "d" * 64, "training", {"rows": 1797})
         return store.register(
-            run, "served", folder, role="pretrain", tags=lineage_tags(method="erm", seed=0), description="first"
+            run,
+            "served",
+            folder,
+            role="pretrain",
+            tags=lineage_tags(ModelRef("served", "", method="erm", seed=0)),
+            description="first",
         )
 
 

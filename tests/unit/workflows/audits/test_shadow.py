@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 from support.model_inputs import evaluations
+from support.notes import Notes
 
 from grmu_audit import report
 from grmu_audit.evaluation import adversarial, relearning
-from grmu_audit.evaluation.shadow_models import Pool, Unlearned
+from grmu_audit.evaluation.shadow_models import ShadowPool, UnlearnedPool
 from grmu_audit.policy import load_named
 from grmu_audit.records import ModelRef
 from grmu_audit.workflows.audits.pipeline import audit
@@ -19,16 +20,17 @@ from grmu_audit.workflows.session import Session
 
 
 def test_deep_adds_learning_again_auto_attack_and_shadow_models_and_a_second_one_asks_nothing(
-    lineage: tuple[Session, ModelRef, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    lineage: tuple[Session, ModelRef, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session, ref, root = lineage
-    monkeypatch.setattr(relearning, "RECIPE", relearning.Recipe(runs=2, epochs=1, samples=100))
+    notes = Notes()
+    monkeypatch.setattr(relearning, "RECIPE", relearning.RelearningConfig(runs=2, epochs=1, samples=100))
     monkeypatch.setattr("grmu_audit.evaluation.white_box.MOST_AA", 0)
     monkeypatch.setattr(adversarial, "STEPS", 3)
-    monkeypatch.setattr(session, "progress", True)
+    monkeypatch.setattr(session, "observer", notes)
     policy = load_named("default")
     none = audit(session, ref.label, policy=policy, out=root / "none", level="deep", shadows=Asking(4, budget=0.0))
-    told = capsys.readouterr().err
+    told = "\n".join(notes.lines)
     assert "shadow models: 4 wanted, 0 kept, 4 to train, about " in told
     assert f"asking {ref.label}: AutoAttack on 0 test samples" in told
     assert f"asking {ref.label}: learning the forget set again, 2 runs of at most 1 short epochs" in told
@@ -49,17 +51,17 @@ def test_deep_adds_learning_again_auto_attack_and_shadow_models_and_a_second_one
     assert len(again.details["curves"]) == 2
     assert again.unit == "epochs"
     report.render(done.audit, "html")
-    capsys.readouterr()
+    notes.lines.clear()
     with evaluations() as seen:
         repeated = audit(session, ref.label, policy=policy, out=root / "deeper", level="deep", shadows=Asking(4))
     assert seen == []
     assert repeated.audit.record["evaluations"] == 0
     assert repeated.audit.metrics == done.audit.metrics
-    assert "asking" not in capsys.readouterr().err
+    assert notes.lines == []
     left: list[float | None] = []
-    monkeypatch.setattr(Unlearned, "fill", lambda bank, count, budget, guess: left.append(budget) or 0)
-    filled = Pool.fill
-    monkeypatch.setattr(Pool, "fill", lambda *given: time.sleep(0.2) or filled(*given))
+    monkeypatch.setattr(UnlearnedPool, "train_missing", lambda bank, count, budget, guess: left.append(budget) or 0)
+    filled = ShadowPool.train_missing
+    monkeypatch.setattr(ShadowPool, "train_missing", lambda *given: time.sleep(0.2) or filled(*given))
     audit(session, ref.label, policy=policy, out=root / "capped", level="deep", shadows=Asking(4, budget=100.0))
     assert left[0] is not None
     assert 50 < left[0] <= 99.8

@@ -9,10 +9,10 @@ from support.memory_store import MemoryStore
 from support.sessions import open_session
 
 from grmu_audit.data.catalog import DataSpec
-from grmu_audit.records import Group, ModelRef
-from grmu_audit.workflows.forget_requests import sample
+from grmu_audit.records import ModelRef
+from grmu_audit.workflows.forget_requests import ForgetSampling, sample_forget_list
 from grmu_audit.workflows.session import Session
-from grmu_audit.workflows.versions.pretraining import pretrain
+from grmu_audit.workflows.versions.pretraining import TrainingOptions, pretrain
 
 
 @pytest.fixture(scope="module")
@@ -21,8 +21,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> tuple[MemoryStore, ModelRe
     root = tmp_path_factory.mktemp("base")
     store = MemoryStore(root / "store")
     session = open_session(store, root)
-    ref = pretrain(session, "m", DataSpec("photodigits", {"renders": 1}), settings={"epochs": 2})
-    sample(session, session.dataset_of(ref), root / "ids.csv", groups=[Group(1, 0)], ratio=0.5, seed=0)
+    ref = pretrain(session, "m", DataSpec("photodigits", {"renders": 1}), options=TrainingOptions({"epochs": 2}))
+    sample_forget_list(session.dataset_of(ref), root / "ids.csv", ForgetSampling(("1,0",)))
     return store, ref, root / "ids.csv"
 
 

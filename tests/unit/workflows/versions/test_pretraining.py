@@ -16,12 +16,13 @@ from grmu_audit.data.catalog import DataSpec
 from grmu_audit.errors import InputError, IntegrityError
 from grmu_audit.models.catalog import build
 from grmu_audit.models.classifier import ModelSpec
-from grmu_audit.records import Group, ModelRef
+from grmu_audit.records import ModelRef
 from grmu_audit.tracking.names import BASELINE, START
-from grmu_audit.workflows.forget_requests import sample
+from grmu_audit.workflows.forget_requests import ForgetSampling, sample_forget_list
 from grmu_audit.workflows.session import Session
-from grmu_audit.workflows.versions.network import Network, stored_network
-from grmu_audit.workflows.versions.pretraining import pretrain, register
+from grmu_audit.workflows.versions.method_choice import UnlearnOptions
+from grmu_audit.workflows.versions.network import NetworkChoice, load_network
+from grmu_audit.workflows.versions.pretraining import TrainingOptions, pretrain, register
 from grmu_audit.workflows.versions.unlearning import unlearn
 
 DATA = DataSpec("photodigits", {"renders": 1})
@@ -35,9 +36,9 @@ def lineage(tmp_path_factory: pytest.TempPathFactory) -> tuple[Session, ModelRef
     session = open_session(MemoryStore(root / "store"), root)
     theirs = build(ModelSpec("small_vit", 10, (3, 32, 32), (0.5,) * 3, (0.5,) * 3, (), VIT), 77)
     torch.save({"state_dict": theirs.state_dict()}, root / "theirs.pth")
-    network = Network("small_vit", VIT, weights=root / "theirs.pth")
-    ref = pretrain(session, "vit", DATA, network=network, settings=SHORT)
-    sample(session, session.dataset_of(ref), root / "ids.csv", groups=[Group(1, 0)], ratio=0.5, seed=0)
+    network = NetworkChoice("small_vit", VIT, weights=root / "theirs.pth")
+    ref = pretrain(session, "vit", DATA, network, TrainingOptions(SHORT))
+    sample_forget_list(session.dataset_of(ref), root / "ids.csv", ForgetSampling(("1,0",)))
     return session, ref, root
 
 
@@ -48,7 +49,7 @@ def test_a_lineage_keeps_the_weights_that_it_started_from(lineage: tuple[Session
     assert told["source"] == "theirs.pth"
     assert told["notes"] == ["a head of 10 classes: a fresh one for 2 classes takes its place"]
     assert ref.config["architecture_options"] == VIT
-    model = stored_network(session, ref, torch.device("cpu"))
+    model = load_network(session, ref, torch.device("cpu"))
     assert model.spec.start == told["sha256"]
     assert model.start is not None
     theirs = torch.load(root / "theirs.pth", weights_only=True)["state_dict"]
@@ -59,9 +60,9 @@ def test_retraining_starts_from_them_again(lineage: tuple[Session, ModelRef, Pat
     """With a rate of nearly nothing the retrained network is the start, not a fresh draw."""
     session, ref, root = lineage
     settings = {"epochs": 1, "batch_size": 512, "learning_rate": 1e-12, "weight_decay": 0.0, "keep_best": False}
-    again = unlearn(session, ref.label, root / "ids.csv", method="retrain", settings=settings)
+    again = unlearn(session, ref.label, root / "ids.csv", UnlearnOptions("retrain", settings))
     start = torch.load(root / "theirs.pth", weights_only=True)["state_dict"]
-    model = stored_network(session, again, torch.device("cpu"))
+    model = load_network(session, again, torch.device("cpu"))
     body = {k: v for k, v in model.state_dict().items() if k.startswith("body.")}
     assert all(torch.allclose(v, start[k], atol=1e-6) for k, v in body.items())
     assert model.start is not None, "a retrained version can be retrained again"
@@ -76,21 +77,21 @@ def test_without_them_exact_methods_refuse(lineage: tuple[Session, ModelRef, Pat
 
     monkeypatch.setattr(session.store, "run_artifact", lost)
     with pytest.raises(InputError, match=r"started from weights of SHA-256 .* not at hand"):
-        unlearn(session, ref.label, root / "ids.csv", method="retrain", settings=SHORT)
-    assert unlearn(session, ref.label, root / "ids.csv", method="gradient_ascent", settings=SHORT).method == "gradient_ascent"
+        unlearn(session, ref.label, root / "ids.csv", UnlearnOptions("retrain", SHORT))
+    assert unlearn(session, ref.label, root / "ids.csv", UnlearnOptions("gradient_ascent", SHORT)).method == "gradient_ascent"
     monkeypatch.setattr(session.store, "run_artifact", lambda run_id, path: b"x" if path == START else kept(run_id, path))
     with pytest.raises(IntegrityError, match=r"start.safetensors of vit/1 is damaged"):
-        unlearn(session, ref.label, root / "ids.csv", method="retrain", settings=SHORT)
+        unlearn(session, ref.label, root / "ids.csv", UnlearnOptions("retrain", SHORT))
 
 
 def test_a_checkpoint_becomes_a_version_and_is_evaluated(lineage: tuple[Session, ModelRef, Path], tmp_path: Path) -> None:
     session, ref, root = lineage
-    model = stored_network(session, ref, torch.device("cpu"))
+    model = load_network(session, ref, torch.device("cpu"))
     torch.save({"model": {f"module.{k}": v for k, v in model.state_dict().items()}}, tmp_path / "trained.pth")
-    network = Network("small_vit", VIT, weights=root / "theirs.pth")
-    done = register(session, "taken", tmp_path / "trained.pth", DATA, network=network, settings=SHORT, seed=3)
+    network = NetworkChoice("small_vit", VIT, weights=root / "theirs.pth")
+    done = register(session, "taken", tmp_path / "trained.pth", DATA, network, TrainingOptions(SHORT, 3))
     assert (done.ref.role, done.ref.method, done.ref.seed) == ("pretrain", "registered", 3)
-    again = stored_network(session, done.ref, torch.device("cpu"))
+    again = load_network(session, done.ref, torch.device("cpu"))
     assert all(torch.equal(v, again.state_dict()[k]) for k, v in model.state_dict().items())
     value = {m.name: m for m in done.metrics if m.group is None}
     dataset = session.dataset(DATA)
@@ -102,8 +103,8 @@ def test_a_checkpoint_becomes_a_version_and_is_evaluated(lineage: tuple[Session,
     assert value["UA"].why_missing
     logged = [session.store.run_artifact(run, BASELINE) for run in session.store.runs]  # type: ignore[attr-defined]
     assert [json.loads(tree)["subject"] for tree in logged if tree] == ["taken/1"]
-    sample(session, session.dataset_of(done.ref), tmp_path / "ids.csv", groups=[Group(1, 0)], ratio=0.5, seed=0)
-    assert unlearn(session, "taken", tmp_path / "ids.csv", method="retrain").config["settings"]["epochs"] == 1  # type: ignore[index]
+    sample_forget_list(session.dataset_of(done.ref), tmp_path / "ids.csv", ForgetSampling(("1,0",)))
+    assert unlearn(session, "taken", tmp_path / "ids.csv", UnlearnOptions("retrain")).config["settings"]["epochs"] == 1  # type: ignore[index]
 
 
 def test_two_sources_exclude_each_other(tmp_path: Path) -> None:
@@ -112,7 +113,7 @@ def test_two_sources_exclude_each_other(tmp_path: Path) -> None:
             open_session(MemoryStore(tmp_path / "store"), tmp_path),
             "m",
             DATA,
-            network=Network("resnet18", {}, tmp_path / "w.pth", "imagenet"),
+            network=NetworkChoice("resnet18", {}, tmp_path / "w.pth", "imagenet"),
             settings=SHORT,
         )
 
@@ -168,7 +169,7 @@ def test_register_by_command_line(
 ) -> None:
     session, ref, _ = lineage
     monkeypatch.chdir(tmp_path)
-    model = stored_network(session, ref, torch.device("cpu"))
+    model = load_network(session, ref, torch.device("cpu"))
     torch.save(model.state_dict(), tmp_path / "trained.pth")
     options = [f"--architecture-option={key}={value}" for key, value in VIT.items()]
     command = ["--quiet", "register", "--name", "taken", "--weights", "trained.pth", "--data-option", "renders=1"]

@@ -13,8 +13,8 @@ from grmu_audit.errors import DivergedError, InputError
 from grmu_audit.records import ModelRef
 from grmu_audit.unlearning.methods import methods
 from grmu_audit.workflows.session import Session
-from grmu_audit.workflows.versions.method_choice import Choice
-from grmu_audit.workflows.versions.tuning import Trial, best_of, candidates, halves
+from grmu_audit.workflows.versions.method_choice import MethodChoice, UnlearnOptions
+from grmu_audit.workflows.versions.tuning import Trial, best_of, split_validation, trial_settings
 from grmu_audit.workflows.versions.unlearning import unlearn
 
 
@@ -29,7 +29,7 @@ def test_tuning_records_every_trial_and_never_reads_a_retrained_model(
     monkeypatch.setattr(
         session.store, "run", lambda model, kind, **more: (kinds.append((kind, more.get("parent"))), run(model, kind, **more))[1]
     )
-    ref = unlearn(session, base[1].label, base[2], method="cf", settings={"batch_size": 128, "epochs": 1}, trials=3)
+    ref = unlearn(session, base[1].label, base[2], UnlearnOptions("cf", {"batch_size": 128, "epochs": 1}, trials=3))
     told = ref.config["tuned"]
     assert isinstance(told, dict)
     assert (told["trials"], told["oracle"]) == (3, False)
@@ -44,10 +44,10 @@ def test_tuning_records_every_trial_and_never_reads_a_retrained_model(
 
 
 def test_candidates_start_with_the_defaults_and_leave_fixed_options_alone() -> None:
-    choice = Choice(methods.get("miu"), {"epochs": 4}, frozenset({"epochs"}), True)
-    drawn = candidates(choice, 0, 30)
+    choice = MethodChoice(methods.get("miu"), {"epochs": 4}, frozenset({"epochs"}), True)
+    drawn = trial_settings(choice, 30)
     assert drawn[0] == {}
-    assert drawn == candidates(choice, 0, 30) != candidates(choice, 1, 30)
+    assert drawn == trial_settings(choice, 30) != trial_settings(replace(choice, seed=1), 30)
     rates = [float(str(trial["learning_rate"])) for trial in drawn[1:]]
     assert 0.005 <= min(rates) < 0.02 < 0.1 < max(rates) <= 0.5
     assert not any("epochs" in trial for trial in drawn)
@@ -56,7 +56,7 @@ def test_candidates_start_with_the_defaults_and_leave_fixed_options_alone() -> N
 @pytest.mark.parametrize("name", methods.names())
 def test_candidates_vary_only_what_has_an_effect(name: str) -> None:
     method = methods.get(name)
-    drawn = candidates(Choice(method, {}, frozenset(), False), 0, 6)[1:]
+    drawn = trial_settings(MethodChoice(method, {}, frozenset(), False), 6)[1:]
     assert all(trial and not method.idle & set(trial) for trial in drawn)
     assert len({tuple(trial.items()) for trial in drawn}) == 5
     for trial in drawn:
@@ -66,8 +66,8 @@ def test_candidates_vary_only_what_has_an_effect(name: str) -> None:
 def test_nothing_left_to_vary_is_an_error() -> None:
     every = frozenset(methods.get("cf").config.model_fields)
     with pytest.raises(InputError, match="nothing to search"):
-        candidates(Choice(methods.get("cf"), {}, every, True), 0, 2)
-    assert candidates(Choice(methods.get("cf"), {}, every, True), 0, 1) == [{}]
+        trial_settings(MethodChoice(methods.get("cf"), {}, every, True), 2)
+    assert trial_settings(MethodChoice(methods.get("cf"), {}, every, True), 1) == [{}]
 
 
 def test_failed_trials_never_win() -> None:
@@ -80,6 +80,6 @@ def test_failed_trials_never_win() -> None:
 
 def test_halves_are_disjoint_and_keep_each_group() -> None:
     rows, groups = np.arange(100, 161), np.repeat([0, 1, 3], [40, 20, 1])
-    first, second = halves(rows, groups, 0)
+    first, second = split_validation(rows, groups, 0)
     assert sorted([*first, *second]) == rows.tolist()
     assert np.bincount(groups[second - 100], minlength=4).tolist() == [20, 10, 0, 1]

@@ -12,13 +12,14 @@ from grmu_audit.records import ModelRef
 from grmu_audit.training.checkpoint import Checkpoints
 from grmu_audit.unlearning.methods import methods
 from grmu_audit.workflows.session import Session
+from grmu_audit.workflows.versions.method_choice import UnlearnOptions
 from grmu_audit.workflows.versions.unlearning import unlearn
 
 SHORT = {"epochs": 2, "batch_size": 128}
 
 
 def test_auto_picks_by_the_request_and_the_record_says_why(session: Session, base: tuple[MemoryStore, ModelRef, Path]) -> None:
-    ref = unlearn(session, base[1].label, base[2], method="auto", settings={**SHORT, "layers": 1})
+    ref = unlearn(session, base[1].label, base[2], UnlearnOptions("auto", {**SHORT, "layers": 1}))
     assert (ref.method, ref.reweight) == ("miu", True)
     told = ref.config["router"]
     assert isinstance(told, dict)
@@ -34,7 +35,7 @@ def test_an_interrupted_run_is_found_again_by_its_options(
     session: Session, base: tuple[MemoryStore, ModelRef, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The disk fills up after the first epoch; the second attempt goes on and makes the same weights as a whole run."""
-    whole = unlearn(session, base[1].label, base[2], settings=SHORT)
+    whole = unlearn(session, base[1].label, base[2], UnlearnOptions(settings=SHORT))
     folder = session.root / "checkpoints"
     assert not list(folder.glob("*/*"))
     save, saved = Checkpoints.save, []
@@ -49,12 +50,12 @@ def test_an_interrupted_run_is_found_again_by_its_options(
     with monkeypatch.context() as patch:
         patch.setattr(Checkpoints, "save", full)
         with pytest.raises(EnvironmentFailure, match="disk full"):
-            unlearn(session, base[1].label, base[2], settings=SHORT)
+            unlearn(session, base[1].label, base[2], UnlearnOptions(settings=SHORT))
     assert len(session.store.versions("m")) == count
     assert len(list(folder.glob("*/*.safetensors"))) == 1
-    other = unlearn(session, base[1].label, base[2], settings={**SHORT, "lambda_mi": 2.0}, resume=True)
+    other = unlearn(session, base[1].label, base[2], UnlearnOptions(settings={**SHORT, "lambda_mi": 2.0}, resume=True))
     assert "resumed_after_epoch" not in other.config
-    again = unlearn(session, base[1].label, base[2], settings=SHORT, resume=True)
+    again = unlearn(session, base[1].label, base[2], UnlearnOptions(settings=SHORT, resume=True))
     assert again.config["resumed_after_epoch"] == [1]
     assert state(session, again) == state(session, whole) != state(session, other)
     assert not list(folder.glob("*/*"))
@@ -71,6 +72,6 @@ def test_divergence_registers_nothing_and_leaves_no_checkpoint(
 ) -> None:
     count = len(session.store.versions("m"))
     with pytest.raises(DivergedError, match="nothing was registered"):
-        unlearn(session, base[1].label, base[2], method="cf", settings={**SHORT, "learning_rate": 1e9, "warmup": 0.0})
+        unlearn(session, base[1].label, base[2], UnlearnOptions("cf", {**SHORT, "learning_rate": 1e9, "warmup": 0.0}))
     assert len(session.store.versions("m")) == count
     assert not list((session.root / "checkpoints").glob("*/*"))

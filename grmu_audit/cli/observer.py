@@ -1,0 +1,50 @@
+"""Notes and progress on stderr: a bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+
+from grmu_audit.utils.progress import Advance
+
+
+class ConsoleObserver:
+    """Writes to stderr; see ``utils.progress.Observer``."""
+
+    def note(self, text: str) -> None:
+        """One line."""
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+
+    @contextlib.contextmanager
+    def progress(self, title: str, total: int, unit: str = "epoch", done: int = 0) -> Iterator[Advance]:
+        """A bar on a terminal; elsewhere a line for every quarter of the epochs, or one line with the number of other units."""
+        if sys.stderr.isatty():
+            with self._bar(title, total, unit, done) as advance:
+                yield advance
+            return
+        if unit != "epoch":
+            self.note(f"{title}: {total} {unit}s")
+
+        def write(count: int, note: str = "") -> None:
+            """A line when another quarter is done."""
+            nonlocal done
+            done += count
+            if unit == "epoch" and (done == total or done % max(1, total // 4) == 0):
+                self.note(f"{title}: epoch {done}/{total} {note}")
+
+        yield write
+
+    @contextlib.contextmanager
+    def _bar(self, title: str, total: int, unit: str, done: int) -> Iterator[Advance]:
+        from tqdm import tqdm
+
+        with tqdm(total=total, initial=done, desc=title, unit=unit, file=sys.stderr, leave=False) as bar:
+
+            def advance(count: int, note: str = "") -> None:
+                """Move the bar."""
+                bar.set_postfix_str(note, refresh=False)
+                bar.update(count)
+
+            yield advance

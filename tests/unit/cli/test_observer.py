@@ -1,0 +1,63 @@
+"""Notes and progress: written by the command line alone."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+from grmu_audit import cli
+from grmu_audit.cli.observer import ConsoleObserver
+from grmu_audit.utils.progress import SILENT
+
+PACKAGE = Path(cli.__file__).parents[1]
+
+
+def test_nothing_below_the_command_line_writes_to_a_stream() -> None:
+    """Neither ``sys.stderr`` nor ``sys.stdout``, ``print``, ``click`` or ``tqdm``: notes go to the session's observer."""
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if path.is_relative_to(PACKAGE / "cli"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            stream = isinstance(node, ast.Attribute) and node.attr in ("stderr", "stdout") and ast.unparse(node.value) == "sys"
+            printed = isinstance(node, ast.Call) and ast.unparse(node.func) == "print"
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
+            if stream or printed or {"click", "tqdm"} & {name.split(".")[0] for name in names}:
+                found.append(f"{path.relative_to(PACKAGE)}:{node.lineno}")
+    assert found == []
+
+
+def test_lines_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    observer = ConsoleObserver()
+    observer.note("preset: x")
+    with observer.progress("train a", 8, done=1) as advance:
+        for epoch in range(2, 9):
+            advance(1, f"loss {epoch}")
+    with observer.progress("reading b", 3, "image") as advance:
+        advance(3)
+    assert capsys.readouterr() == (
+        "",
+        "preset: x\n"
+        "train a: epoch 2/8 loss 2\ntrain a: epoch 4/8 loss 4\ntrain a: epoch 6/8 loss 6\ntrain a: epoch 8/8 loss 8\n"
+        "reading b: 3 images\n",
+    )
+
+
+def test_a_bar_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    with ConsoleObserver().progress("train a", 2) as advance:
+        advance(1, "loss 0.5")
+        advance(1, "loss 0.4")
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "train a: " in said.err
+    assert "0/2" in said.err
+    assert "\n" not in said.err
+
+
+def test_silence(capsys: pytest.CaptureFixture[str]) -> None:
+    SILENT.note("x")
+    with SILENT.progress("x", 2) as advance:
+        advance(1, "x")
+    assert capsys.readouterr() == ("", "")
