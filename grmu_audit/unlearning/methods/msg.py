@@ -14,7 +14,7 @@ from grmu_audit.training.runtime import Runtime
 from grmu_audit.unlearning.blocks.gradients import Tensors, mean_gradient
 from grmu_audit.unlearning.blocks.passes import cross_entropy_loss, retain_pass
 from grmu_audit.unlearning.data import UnlearningData
-from grmu_audit.unlearning.method import Method, MethodConfig, methods
+from grmu_audit.unlearning.method import Method, MethodConfig, register
 
 
 class MsgConfig(MethodConfig):
@@ -104,16 +104,14 @@ def reinitialise_weights(model: nn.Module, values: Tensors, share: float, genera
     return masks
 
 
-methods.add(
-    "msg",
+register(
     Method(
         name="msg",
         title="convolution weights with small gradients are drawn again, then fine-tuning on the retain set",
         run=msg,
         config=MsgConfig,
-        exact=False,
         needs=frozenset({"retain", "forget"}),
         reference="NeurIPS 2023 unlearning challenge, 2nd place; Cadet et al. 2024, Deep Unlearn (arXiv 2410.01276)",
         cost="2 F + E R",
-    ),
+    )
 )
