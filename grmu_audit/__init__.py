@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from grmu_audit.data.catalog import DataSpec
     from grmu_audit.policy import load_named as load_policy
     from grmu_audit.report import render
+    from grmu_audit.utils.resources import VERSION as __version__  # noqa: N811
+    from grmu_audit.workflows.audits.collection import AuditSettings
     from grmu_audit.workflows.audits.comparison import compare
     from grmu_audit.workflows.audits.pipeline import audit
     from grmu_audit.workflows.release import gate, promote, verify
@@ -20,12 +22,13 @@ if TYPE_CHECKING:
     from grmu_audit.workflows.versions.pretraining import TrainingOptions, pretrain, register
     from grmu_audit.workflows.versions.unlearning import retrain, unlearn
 
-__version__ = "0.1.0"
 __all__ = [
+    "AuditSettings",
     "DataSpec",
     "Session",
     "TrainingOptions",
     "UnlearnOptions",
+    "__version__",
     "audit",
     "compare",
     "gate",
@@ -40,6 +43,8 @@ __all__ = [
     "verify",
 ]
 _HOMES = {
+    "__version__": "utils.resources:VERSION",
+    "AuditSettings": "workflows.audits.collection",
     "DataSpec": "data.catalog",
     "Session": "workflows.session",
     "TrainingOptions": "workflows.versions.pretraining",
@@ -74,4 +79,4 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     """The public names."""
-    return ["__version__", *__all__]
+    return sorted(_HOMES)

@@ -18,16 +18,16 @@ from safetensors.torch import load_file, save
 
 from grmu_audit.data.batches import BatchSource
 from grmu_audit.data.readers.photodigits import PhotoDigitsOptions, photodigits
-from grmu_audit.evaluation.predict import forward, with_request
-from grmu_audit.evaluation.shadow_models import Pool, Rows, Unlearned
-from grmu_audit.metrics.checked_predictions import Facts, facts
+from grmu_audit.evaluation.predict import apply_request, predict_all
+from grmu_audit.evaluation.shadow_models import Rows, ShadowPool, UnlearnedPool
+from grmu_audit.metrics import CheckedPredictions, check_predictions
 from grmu_audit.models.catalog import build
 from grmu_audit.models.classifier import Classifier, ModelSpec
 from grmu_audit.records.white_box import ShadowTable
 from grmu_audit.training.config import TrainConfig
-from grmu_audit.training.fit import fit
-from grmu_audit.training.runtime import Runtime, derive_seed, place
-from grmu_audit.unlearning.apply import unlearn
+from grmu_audit.training.fit import TrainingRows, fit
+from grmu_audit.training.runtime import Runtime, derive_seed, move_to
+from grmu_audit.unlearning.apply import apply_method
 from grmu_audit.unlearning.data import UnlearningData
 from grmu_audit.unlearning.methods import methods
 from grmu_audit.utils import write_atomic
@@ -36,7 +36,6 @@ SHARE = 0.2
 RECIPE = TrainConfig(augment=False, keep_best=False)
 SETTINGS: dict[str, dict[str, Any]] = {"gradient_ascent": {"epochs": 2, "learning_rate": 0.002}, "ft": {"epochs": 2}}
 """Weak methods, short enough that none diverges on a shadow model."""
-NONE = np.zeros(0, dtype=np.int64)
 
 
 class Study:
@@ -56,10 +55,10 @@ class Study:
             "small_resnet", 2, header.image_size, header.mean, header.std, header.class_names, {"widths": [12, 24, 48]}
         )
         self.train = self.dataset.rows("train")
-        gone = np.random.default_rng([0, 41]).permutation(len(self.train)) < SHARE * len(self.train)
-        self.forget, self.retain = self.train[gone], self.train[~gone]
+        chosen = np.random.default_rng([0, 41]).permutation(len(self.train)) < SHARE * len(self.train)
+        self.forget, self.retain = self.train[chosen], self.train[~chosen]
         self.names = np.array([f"s{i:05d}" for i in range(len(self.dataset))])
-        self.pool = Pool(cache / "pools", self.source, build(self.spec, 0), RECIPE, 0, self.runtime(0))
+        self.pool = ShadowPool(cache / "pools", self.source, build(self.spec, 0), RECIPE, self.runtime(0))
 
     def runtime(self, seed: int) -> Runtime:
         """A fresh one."""
@@ -67,12 +66,12 @@ class Study:
 
     def trained(self, name: str, rows: Rows, seed: int) -> Classifier:
         """A model trained on rows without augmentation, from the cache where it is there."""
-        return self._kept(name, lambda model: fit(model, self.source, rows, NONE, RECIPE, self.runtime(seed)), seed)
+        return self._kept(name, lambda model: fit(model, self.source, TrainingRows(rows), RECIPE, self.runtime(seed)), seed)
 
     def _kept(self, name: str, make: Callable[[Classifier], Classifier], seed: int) -> Classifier:
         path = self.cache / f"{name}.safetensors"
         model = build(self.spec, derive_seed(seed, "init"))
-        place(model, self.device)
+        move_to(model, self.device)
         if path.is_file():
             model.load_state_dict(load_file(path))
             return model.eval()
@@ -80,34 +79,36 @@ class Study:
         write_atomic(path, save({key: value.detach().cpu().contiguous() for key, value in made.state_dict().items()}))
         return made
 
-    def run(self, method: str, model: Classifier, stay: Rows, gone: Rows, runtime: Runtime) -> Classifier:
+    def run(self, method: str, model: Classifier, retain: Rows, forget: Rows, runtime: Runtime) -> Classifier:
         """One unlearning run with the method's defaults, without augmentation."""
         chosen = methods.get(method)
-        data = UnlearningData(self.source, stay, gone, self.dataset.rows("val"))
-        return unlearn(chosen, model, data, chosen.config(augment=False, **SETTINGS[method]), runtime)
+        data = UnlearningData(self.source, retain, forget, self.dataset.rows("val"))
+        return apply_method(chosen, model, data, chosen.config(augment=False, **SETTINGS[method]), runtime)
 
     def unlearned(self, name: str, method: str, original: Classifier) -> Classifier:
         """The original after a method."""
         return self._kept(name, lambda _: self.run(method, original, self.retain, self.forget, self.runtime(0)), 0)
 
-    def facts(self, model: Classifier, forget: Rows) -> Facts:
+    def checked(self, model: Classifier, forget: Rows) -> CheckedPredictions:
         """Predictions of a model, with ``forget`` in the place of the forget set."""
         header = self.dataset.header
-        outputs = forward(model, self.source, self.runtime(0), self.names.tolist())
-        return facts(with_request(outputs, frozenset(self.names[forget]), header.class_names, header.attribute_names))
+        outputs = predict_all(model, self.source, self.runtime(0), self.names.tolist())
+        return check_predictions(
+            apply_request(outputs, frozenset(self.names[forget]), header.class_names, header.attribute_names)
+        )
 
     def table(self, shadows: int, method: str | None = None) -> ShadowTable:
         """The pool's table, after a method where one is named; the cost is told before anything is trained."""
         sys.stderr.write(self.pool.cost(shadows).words("shadow models", None) + "\n")
-        self.pool.fill(shadows)
+        self.pool.train_missing(shadows)
         table = self.pool.table(shadows, self.names)
         if method is None:
             return table
-        bank = Unlearned(
+        bank = UnlearnedPool(
             self.pool,
             {"method": method, "share": SHARE, **SETTINGS[method]},
             self.forget,
             lambda *given: self.run(method, *given),
         )
-        bank.fill(shadows)
-        return bank.joined(table, shadows)
+        bank.train_missing(shadows)
+        return bank.add_to(table, shadows)

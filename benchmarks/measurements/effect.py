@@ -20,12 +20,23 @@ from typing import Any
 
 import torch
 
-from grmu_audit import __version__
 from grmu_audit.auditing import measurement
-from grmu_audit.records import Audit, DataRecord, ModelRef
+from grmu_audit.records import (
+    CANDIDATE,
+    Audit,
+    AuditContext,
+    AuditedModel,
+    AuditInputs,
+    DataRecord,
+    ForgetRecord,
+    MeasureOptions,
+    ModelRef,
+    Subject,
+)
 from grmu_audit.training.runtime import choose_device, hardware
 from grmu_audit.utils import canonical_json
-from grmu_audit.workflows.audits.collection import outputs_of, predictions_of
+from grmu_audit.utils.resources import VERSION
+from grmu_audit.workflows.audits.collection import predictions_under_request, stored_or_new_outputs
 from grmu_audit.workflows.demo import DemoResult, demo
 from grmu_audit.workflows.forget_requests import stored_request
 from grmu_audit.workflows.session import Session
@@ -51,7 +62,7 @@ def run_seed(seed: int, device: str, folder: Path) -> Result:
         "seed": seed,
         "seconds": round(seconds, 1),
         "demo": {row.what: numbers(row.audited.audit, row.subject) for row in story.rows},
-        "verdicts": {row.what: row.verdict for row in story.rows if row.subject == "candidate"},
+        "verdicts": {row.what: row.verdict for row in story.rows if row.subject == CANDIDATE},
         "effect": effect(session, story, folder / "demo" / "ids.csv", seed),
     }
 
@@ -63,18 +74,20 @@ def effect(session: Session, story: DemoResult, ids: Path, seed: int) -> dict[st
     for title, method in EXTRA:
         versions[title] = unlearn(session, base.label, ids, UnlearnOptions(method, reweight=False, seed=seed))
     dataset, request = session.dataset_of(base), stored_request(session, good)
-    sides = {title: (ref, predictions_of(outputs_of(session, ref, dataset), request, dataset)) for title, ref in versions.items()}
-    reference = [sides["retrain + REWEIGHT"]]
+    models = {
+        title: AuditedModel(ref, predictions_under_request(stored_or_new_outputs(session, ref, dataset), request, dataset))
+        for title, ref in versions.items()
+    }
+    context = AuditContext(DataRecord("", {}), ForgetRecord(0, "", request.dominant_groups))
     found = {}
-    for title, side in sides.items():
-        audit = measurement.assemble(
-            side, references=reference, data=DataRecord("", {}), dominant=request.dominant_groups, seed=seed
-        )
-        found[title] = {"values": numbers(audit, "candidate"), "seconds": seconds_of(side[0])}
+    for title, model in models.items():
+        inputs = AuditInputs(model, references=(models["retrain + REWEIGHT"],))
+        audit = measurement.measure(inputs, context, MeasureOptions(seed=seed))
+        found[title] = {"values": numbers(audit, CANDIDATE), "seconds": seconds_of(model.ref)}
     return found
 
 
-def numbers(audit: Audit, subject: str) -> dict[str, float]:
+def numbers(audit: Audit, subject: Subject) -> dict[str, float]:
     """The metrics of the tables that are defined for a subject of an audit."""
     found = {name: audit.metric(name, subject) for name in METRICS}
     return {name: value.value for name, value in found.items() if value is not None and value.value is not None}
@@ -91,7 +104,7 @@ def machine(device: torch.device) -> dict[str, Any]:
     """What the numbers depend on beside the code and the seed."""
     facts = hardware(device)
     return {
-        "version": __version__,
+        "version": VERSION,
         "torch": facts["torch"],
         "device": device.type,
         "processor": processor() if device.type == "cpu" else facts["device_name"],

@@ -21,12 +21,21 @@ import torch
 from safetensors.torch import load_file, save
 
 from benchmarks.measurements.problem import RARE, Problem, predictions, prepare
-from grmu_audit.auditing import measurement
+from grmu_audit.auditing.measurement import measure
 from grmu_audit.errors import DivergedError
-from grmu_audit.models.classifier import Classifier, duplicate
+from grmu_audit.models.classifier import Classifier, copy_model
 from grmu_audit.models.normalisation import GapDefinition, gaps, normalisation_layers
-from grmu_audit.records import DataRecord, ModelRef, Predictions
-from grmu_audit.unlearning.apply import unlearn
+from grmu_audit.records import (
+    AuditContext,
+    AuditedModel,
+    AuditInputs,
+    DataRecord,
+    ForgetRecord,
+    MeasureOptions,
+    ModelRef,
+    Predictions,
+)
+from grmu_audit.unlearning.apply import apply_method
 from grmu_audit.unlearning.methods import methods
 from grmu_audit.utils import canonical_json, write_atomic
 from grmu_audit.workflows.versions.method_choice import MethodChoice
@@ -111,19 +120,21 @@ class Seed:
             model, _, _ = self.run(Row("", "", None))
             model.load_state_dict(load_file(path))
         else:
-            model = unlearn(retrain, self.problem.base, self.problem.data.reweighted(), retrain.config(), self.problem.runtime())
+            model = apply_method(
+                retrain, self.problem.base, self.problem.data.reweighted(), retrain.config(), self.problem.runtime()
+            )
             write_atomic(path, state_bytes(model))
         return predictions(self.problem, model)
 
     def run(self, row: Row) -> tuple[Classifier, float, int]:
         """Model, CPU-seconds of the process and sample-gradients of a row."""
         if row.method is None:
-            return duplicate(self.problem.base), 0.0, 0
+            return copy_model(self.problem.base), 0.0, 0
         chosen = methods.get(row.method)
         data = self.problem.data.reweighted() if row.reweight else self.problem.data
         runtime = self.problem.runtime()
         start = time.process_time()
-        model = unlearn(chosen, self.problem.base, data, chosen.config(**row.settings), runtime)
+        model = apply_method(chosen, self.problem.base, data, chosen.config(**row.settings), runtime)
         return model, time.process_time() - start, runtime.sample_gradients
 
     def measure(self, row: Row) -> dict[str, Any]:
@@ -135,13 +146,12 @@ class Seed:
             model, seconds, gradients = self.run(row)
         except DivergedError as error:
             return {**head, "diverged": str(error), "values": {}}
-        audit = measurement.assemble(
-            (ModelRef(row.title, ""), predictions(self.problem, model)),
-            references=[(ModelRef(REFERENCE, "", reweight=True), self.reference)],
-            data=DataRecord("", {}),
-            dominant=(RARE,),
-            seed=self.seed,
+        inputs = AuditInputs(
+            AuditedModel(ModelRef(row.title, ""), predictions(self.problem, model)),
+            references=(AuditedModel(ModelRef(REFERENCE, "", reweight=True), self.reference),),
         )
+        context = AuditContext(DataRecord("", {}), ForgetRecord(0, "", (RARE,)))
+        audit = measure(inputs, context, MeasureOptions(seed=self.seed))
         found = {name: audit.metric(name) for name in METRICS}
         values = {name: value.value for name, value in found.items() if value is not None and value.value is not None}
         values["gap_distance"] = gap_distance(self.problem, model)

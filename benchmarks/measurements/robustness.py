@@ -25,15 +25,15 @@ from safetensors.torch import load_file, save
 from grmu_audit.data.batches import BatchSource
 from grmu_audit.data.dataset import Dataset
 from grmu_audit.data.readers.photodigits import PhotoDigitsOptions, photodigits
-from grmu_audit.evaluation.adversarial import predictions_under
+from grmu_audit.evaluation.adversarial import Attack, predict_adversarial
 from grmu_audit.evaluation.layer_statistics import folds_of, layer_table
 from grmu_audit.models.catalog import build
 from grmu_audit.models.classifier import Classifier, ModelSpec
 from grmu_audit.training.config import TrainConfig
-from grmu_audit.training.fit import fit
+from grmu_audit.training.fit import TrainingRows, fit
 from grmu_audit.training.inference import accuracy
-from grmu_audit.training.runtime import Runtime, derive_seed, place
-from grmu_audit.unlearning.apply import unlearn
+from grmu_audit.training.runtime import Runtime, derive_seed, move_to
+from grmu_audit.unlearning.apply import apply_method
 from grmu_audit.unlearning.data import UnlearningData
 from grmu_audit.unlearning.methods import methods
 from grmu_audit.utils import canonical_json, write_atomic
@@ -95,11 +95,11 @@ class Problem:
         dataset = self.source.dataset
         train = dataset.rows("train")
         target = dataset.frame["target"].to_numpy()
-        gone = target[train] == FORGOTTEN_CLASS
+        forget = target[train] == FORGOTTEN_CLASS
         if request == "random":
-            gone = np.zeros(len(train), dtype=bool)
-            gone[np.random.default_rng([seed, 5]).permutation(len(train))[: round(SHARE * len(train))]] = True
-        self.data = UnlearningData(self.source, train[~gone], train[gone], dataset.rows("val"))
+            forget = np.zeros(len(train), dtype=bool)
+            forget[np.random.default_rng([seed, 5]).permutation(len(train))[: round(SHARE * len(train))]] = True
+        self.data = UnlearningData(self.source, train[~forget], train[forget], dataset.rows("val"))
         test = dataset.rows("test")
         self.test: Rows = test if request == "random" else test[target[test] != FORGOTTEN_CLASS]
         self.original = self._original(folder / f"original-{network.title}-{seed}.safetensors")
@@ -114,19 +114,20 @@ class Problem:
             self.network.architecture, 10, header.image_size, header.mean, header.std, header.class_names, self.network.options
         )
         model = build(spec, derive_seed(self.seed, "init"))
-        place(model, self.device)
+        move_to(model, self.device)
         if path.is_file():
             model.load_state_dict(load_file(path))
             return model.eval()
         dataset = self.source.dataset
-        fit(model, self.source, dataset.rows("train"), dataset.rows("val"), TrainConfig(**self.network.recipe), self.runtime())
+        rows = TrainingRows(dataset.rows("train"), dataset.rows("val"))
+        fit(model, self.source, rows, TrainConfig(**self.network.recipe), self.runtime())
         write_atomic(path, save({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}))
         return model
 
     def model(self, method: str) -> tuple[Classifier, float]:
         """The original, or what a method makes of it, and the scale of its learning rate.
 
-        The scale is the largest of ``SCALES`` at which validation accuracy on the classes that stay falls by at most
+        The scale is the largest of ``SCALES`` at which validation accuracy on the retained classes falls by at most
         ``MOST_LOST``: chosen without the test split and without a retrained model.
         """
         if method == ORIGINAL:
@@ -134,7 +135,7 @@ class Problem:
         chosen, before = methods.get(method), self._validation(self.original)
         for scale in SCALES[:1] if chosen.exact else SCALES:
             config = chosen.config(**self.network.settings(method, scale))
-            model = unlearn(chosen, self.original, self.data, config, self.runtime())
+            model = apply_method(chosen, self.original, self.data, config, self.runtime())
             if self._validation(model) >= before - MOST_LOST:
                 break
         return model, scale
@@ -150,7 +151,7 @@ class Problem:
         start = time.perf_counter()
         model, scale = self.model(method)
         seconds = time.perf_counter() - start
-        under = predictions_under(model, self.source, self.test, "FGSM", RADII, self.runtime())
+        under = predict_adversarial(model, self.source, self.test, Attack("FGSM", RADII), self.runtime())
         truth = self.source.target.cpu().numpy()[self.test]
         subject = self.source.dataset.frame["subject"].to_numpy()[self.test]
         table = layer_table(model, self.source, self.test, folds_of(subject))

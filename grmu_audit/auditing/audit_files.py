@@ -8,10 +8,10 @@ from pathlib import Path
 from grmu_audit.errors import InputError, IntegrityError
 from grmu_audit.records import Audit
 from grmu_audit.utils import canonical_json, sha256_hex, write_atomic
-from grmu_audit.utils.clock import now
+from grmu_audit.utils.clock import utc_now
 
 
-def require_current(audit: Audit) -> None:
+def require_not_expired(audit: Audit) -> None:
     """Refuse an audit whose verdict has expired: what was measured then may no longer hold.
 
     Raises:
@@ -21,7 +21,7 @@ def require_current(audit: Audit) -> None:
 
     expires = audit.record.get("expires")
     try:
-        stale = expires is not None and not datetime.fromisoformat(now()) < datetime.fromisoformat(str(expires))
+        stale = expires is not None and not datetime.fromisoformat(utc_now()) < datetime.fromisoformat(str(expires))
     except (ValueError, TypeError):
         raise IntegrityError(f"the audit of {audit.subject.label} expires on {str(expires)[:40]!r}, which is no date") from None
     if stale:
@@ -45,7 +45,7 @@ def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is no number of an audit file")
 
 
-def as_stored(audit: Audit) -> Audit:
+def as_read_back(audit: Audit) -> Audit:
     """The audit as it comes back from its file: what is rendered from either is then the same, byte for byte."""
     return Audit.from_json(json.loads(canonical_json(audit.to_json())))
 

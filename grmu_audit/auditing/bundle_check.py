@@ -8,9 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grmu_audit import __version__
-from grmu_audit.auditing.evidence_files import LEDGER_FILE, README_FILE, readme
-from grmu_audit.auditing.recomputation import rescore
+from grmu_audit.auditing.evidence_files import LEDGER_FILE, README_FILE, bundle_readme
+from grmu_audit.auditing.recomputation import recompute
 from grmu_audit.errors import GrmuAuditError, InputError, IntegrityError
 from grmu_audit.evidence.archive import LARGEST_BUNDLE, unpack
 from grmu_audit.evidence.attestation import (
@@ -26,8 +25,8 @@ from grmu_audit.evidence.ledger import Ledger, check_ledger
 from grmu_audit.evidence.sign_offs import check_statement, sign_offs
 from grmu_audit.evidence.signing import open_envelope, signed_by
 from grmu_audit.records import Audit, Decision
-from grmu_audit.records.audit import sides
 from grmu_audit.utils import canonical_json, sha256_hex
+from grmu_audit.utils.resources import VERSION
 
 if TYPE_CHECKING:
     from securesystemslib.signer import SSlibKey
@@ -36,7 +35,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Checked:
+class BundleCheck:
     """What a check of a bundle found."""
 
     sha256: str
@@ -55,7 +54,7 @@ class Checked:
     """Numbers that were computed again from the predictions."""
 
 
-def verify_bundle(path: Path, keys: Sequence[SSlibKey] = (), expected: str | None = None) -> Checked:
+def verify_bundle(path: Path, keys: Sequence[SSlibKey] = (), expected: str | None = None) -> BundleCheck:
     """Check a bundle: archive, ledger, attestation, signatures, policy, report, and every number from the predictions.
 
     Args:
@@ -66,12 +65,12 @@ def verify_bundle(path: Path, keys: Sequence[SSlibKey] = (), expected: str | Non
     Raises:
         InputError: the file cannot be read.
     """
-    return check_bundle(_read(path), keys, expected)
+    return verify_bundle_bytes(_read(path), keys, expected)
 
 
-def check_bundle(content: bytes, keys: Sequence[SSlibKey] = (), expected: str | None = None) -> Checked:
+def verify_bundle_bytes(content: bytes, keys: Sequence[SSlibKey] = (), expected: str | None = None) -> BundleCheck:
     """``verify_bundle`` for an archive in memory."""
-    checked = Checked(sha256_hex(content))
+    checked = BundleCheck(sha256_hex(content))
     if expected is not None and expected.lower() != checked.sha256:
         checked = _with(checked, f"the archive has the SHA-256 {checked.sha256}, not the expected {expected}")
     try:
@@ -81,7 +80,7 @@ def check_bundle(content: bytes, keys: Sequence[SSlibKey] = (), expected: str | 
     return _with(checked, *defects) if defects else _check_files(checked, files, keys)
 
 
-def _check_files(checked: Checked, files: dict[str, bytes], keys: Sequence[SSlibKey]) -> Checked:
+def _check_files(checked: BundleCheck, files: dict[str, bytes], keys: Sequence[SSlibKey]) -> BundleCheck:
     try:
         audit = _audit(files)
         policy = _policy(files, audit)
@@ -100,7 +99,7 @@ def _check_files(checked: Checked, files: dict[str, bytes], keys: Sequence[SSlib
     )
     if findings:
         return _with(checked, *findings)
-    again = rescore(audit, policy, files)
+    again = recompute(audit, policy, files)
     return replace(_with(checked, *again.findings), notes=(*checked.notes, *again.notes), compared=again.compared)
 
 
@@ -113,7 +112,7 @@ def _read(path: Path) -> bytes:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
-def _with(checked: Checked, *findings: str) -> Checked:
+def _with(checked: BundleCheck, *findings: str) -> BundleCheck:
     return replace(checked, findings=(*checked.findings, *findings))
 
 
@@ -208,8 +207,9 @@ def _shown(files: Mapping[str, bytes], audit: Audit) -> Iterator[str]:
     from grmu_audit import report
 
     tables = {name for name in files if name.startswith("predictions/")}
-    if len(tables) != len(sides(audit)):
-        yield f"the bundle holds {len(tables)} tables of predictions, the audit names {len(sides(audit))} models"
+    models = 1 + (audit.baseline is not None) + len(audit.references)
+    if len(tables) != models:
+        yield f"the bundle holds {len(tables)} tables of predictions, the audit names {models} models"
     quality = canonical_json(audit.to_json()["data_quality"]) if audit.data_quality else None
     if files.get(QUALITY_FILE) != quality:
         yield f"{QUALITY_FILE} is not what {AUDIT_FILE} holds"
@@ -217,12 +217,12 @@ def _shown(files: Mapping[str, bytes], audit: Audit) -> Iterator[str]:
         return
     if files.get(REPORT_FILE) != report.render(audit, "html").encode():
         yield f"{REPORT_FILE} is not the report of {AUDIT_FILE}: rendered again it has other bytes"
-    if files.get(README_FILE) != readme(audit):
+    if files.get(README_FILE) != bundle_readme(audit):
         yield f"{README_FILE} is not the one that this tool writes for {AUDIT_FILE}"
 
 
 def _same_tool(audit: Audit) -> bool:
-    return audit.record.get("tool") == f"grmu-audit {__version__}"
+    return audit.record.get("tool") == f"grmu-audit {VERSION}"
 
 
 def _notes(files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -> Iterator[str]:
@@ -232,7 +232,7 @@ def _notes(files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -
     elif not keys:
         yield f"signed by key {', '.join(keyids)}, not checked: give --public-key"
     if not _same_tool(audit):
-        yield f"made by {audit.record.get('tool')}, read by grmu-audit {__version__}: the report was not rendered again"
+        yield f"made by {audit.record.get('tool')}, read by grmu-audit {VERSION}: the report was not rendered again"
     if expires := audit.record.get("expires"):
         yield f"the verdict holds until {expires}"
 

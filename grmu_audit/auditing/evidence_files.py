@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from grmu_audit.auditing import audit_files
@@ -10,13 +9,11 @@ from grmu_audit.auditing.stored_predictions import table_name, to_parquet
 from grmu_audit.evidence.attestation import POLICY_FILE, QUALITY_FILE, REPORT_FILE
 from grmu_audit.metrics.checked_predictions import align
 from grmu_audit.policy.files import policy_tree
-from grmu_audit.records import Audit
-from grmu_audit.records.audit import sides
+from grmu_audit.records import Audit, AuditInputs
 from grmu_audit.utils import canonical_json
 
 if TYPE_CHECKING:
     from grmu_audit.policy import Policy
-    from grmu_audit.records import Predictions
 
 README_FILE = "README.md"
 """Name of the page in the bundle."""
@@ -60,7 +57,7 @@ entries of the ledger after the last one here are absent (ask the registry: `grm
 """
 
 
-def readme(audit: Audit) -> bytes:
+def bundle_readme(audit: Audit) -> bytes:
     """The page for one audit."""
     verdict = audit.verdict
     facts = {
@@ -84,22 +81,22 @@ LEDGER_FILE = "ledger.json"
 """Entries 1 to n of the ledger as the registry has them, up to the last one about the version."""
 
 
-def evidence_files(audited: Audit, policy: Policy, tables: Sequence[Predictions]) -> dict[str, bytes]:
-    """Everything that lets a stranger check a verdict, by artifact name, without the audit itself.
+def evidence_files(audited: Audit, policy: Policy, inputs: AuditInputs) -> dict[str, bytes]:
+    """Everything that lets a third party check a verdict, by artifact name, without the audit itself.
 
     Args:
         audited: a judged audit.
         policy: the policy that judged it.
-        tables: predictions of its models, in the order of ``rescore.sides``; ids must be pseudonyms.
+        inputs: its models; the ids of their predictions must be pseudonyms.
     """
     from grmu_audit import report
 
     files = {
-        REPORT_FILE: report.render(audit_files.as_stored(audited), "html").encode(),
+        REPORT_FILE: report.render(audit_files.as_read_back(audited), "html").encode(),
         POLICY_FILE: canonical_json(policy_tree(policy)),
     }
-    named = zip(sides(audited), tables, strict=True)
-    files |= {table_name(name): to_parquet(align(tables[0], table)) for name, table in named}
+    first = inputs.candidate.predictions
+    files |= {table_name(subject): to_parquet(align(first, model.predictions)) for subject, model in inputs.models.items()}
     if audited.data_quality is not None:
         files[QUALITY_FILE] = canonical_json(audited.to_json()["data_quality"])
     return files

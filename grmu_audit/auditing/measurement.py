@@ -1,137 +1,86 @@
-"""From predictions of every model to an audit: every metric and every change."""
+"""From everything that was collected of the models of an audit to the audit: every metric and every change."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from grmu_audit import __version__
 from grmu_audit.auditing.stored_predictions import predictions_sha256
-from grmu_audit.metrics.checked_predictions import Facts, facts
-from grmu_audit.metrics.measure import _metrics, _same_choices
-from grmu_audit.metrics.membership.attacks import attacked
-from grmu_audit.metrics.membership.curves import curves_of
-from grmu_audit.metrics.outcome import by_method
+from grmu_audit.metrics.checked_predictions import align
+from grmu_audit.metrics.measure import Measurements, measure_models
+from grmu_audit.metrics.outcome import with_interval_method
 from grmu_audit.records import (
     SPLITS,
     Audit,
-    DataCheckReport,
-    DataRecord,
+    AuditContext,
+    AuditInputs,
     ForgetRecord,
     Group,
     GroupCount,
-    MetricValue,
-    ModelRef,
-    NotMeasured,
+    MeasureOptions,
     Predictions,
 )
 from grmu_audit.utils import canonical_json, sha256_hex
-from grmu_audit.utils.clock import now
+from grmu_audit.utils.clock import utc_now
+from grmu_audit.utils.resources import VERSION
 
-Side = tuple[ModelRef, Predictions]
-"""A model and its predictions."""
+_DEFAULT = MeasureOptions()
 
 
-def assemble(
-    candidate: Side,
-    *,
-    baseline: Side | None = None,
-    references: Sequence[Side] = (),
-    data: DataRecord,
-    forget: ForgetRecord | None = None,
-    dominant: tuple[Group, ...] | None = None,
-    confidence: float = 0.95,
-    seed: int = 0,
-    attack_score: str = "margin",
-    variant: str = "pairwise",
-    positive_class: int = 1,
-    intervals: str = "wilson",
-    data_quality: DataCheckReport | None = None,
-    record: Mapping[str, Any] | None = None,
-    not_measured: Sequence[NotMeasured] = (),
-    training: Mapping[str, Sequence[Mapping[str, float]]] | None = None,
-    measured: Sequence[MetricValue] = (),
-) -> Audit:
-    """The one place where an audit is made from predictions: every metric of every side, and every change.
+def measure(inputs: AuditInputs, context: AuditContext, options: MeasureOptions = _DEFAULT) -> Audit:
+    """The one place where an audit is created: every metric of every model, and every change.
 
     Args:
-        candidate: the audited model.
-        baseline: the model before unlearning; its changes have the subject ``candidate-baseline``.
-        references: retrained models; ``candidate-reference#1``..., and their mean as ``candidate-reference`` where
-            there are several.  Where some of several were retrained with REWEIGHT and some without, the mean, AVG_GAP
-            and TOW rest on those with it; ``record["yardstick"]`` says which.
-        data: data record; an empty group table is filled in.
-        forget: forget record; by default made from the predictions (a digest of the prediction rows, no ids).
-        dominant: group(s) that give the forget set; by default ``forget``'s, else those with its largest share.
-        confidence: coverage of each interval taken alone.
-        seed: seed of the forest attack.
-        attack_score: score of MIA_AUC.
-        variant: ``pairwise`` or ``paper`` for EO, DP, EP.
-        positive_class: the positive class of a two-class task.
-        intervals: limits of proportions, ``wilson`` or ``clopper-pearson``.
-        data_quality: the quality checks of the request.
-        record: tool and library versions, hardware, created.
-        not_measured: what a reader may expect and will not find.
-        training: what each epoch logged, by subject, for the training curves.
-        measured: values that were measured with the models themselves.
+        inputs: the models.  Changes to the baseline have the subject ``candidate-baseline``, to a reference
+            ``candidate-reference#1``, and their mean over several ``candidate-reference``.  That mean, AVG_GAP and TOW rest on
+            ``inputs.primary_references``; ``record["yardstick"]`` names them.
+        context: what the audit says beside its numbers; a missing group table or forget record is counted from the predictions.
+        options: choices that the numbers depend on.
 
     Returns:
         An audit without a verdict; it holds no sample id.
 
     Raises:
-        InputError: predictions that do not fit together; a side that does not hold the candidate's samples.
+        InputError: predictions that do not fit together; a model that does not hold the candidate's samples.
     """
-    chosen = dominant if dominant is not None else (forget.dominant_groups if forget and forget.dominant_groups else None)
-    first = facts(candidate[1], dominant=chosen, seed=seed, positive_class=positive_class)
-    others = [_same_choices(first, side[1]) for side in ([baseline] if baseline else []) + list(references)]
-    names = (["baseline"] if baseline else []) + [f"reference#{i + 1}" for i in range(len(references))]
-    yardstick = _yardstick([side[0] for side in references])
-    sides = dict(zip(names, others, strict=True))
-    attacks = {name: attacked(side) for name, side in {"candidate": first, **sides}.items()}
-    metrics = _metrics(first, sides, attacks, yardstick, confidence=confidence, attack_score=attack_score, variant=variant)
-    curves = curves_of({"candidate": first, **sides}, attacks, attack_score=attack_score)
-    facts_of_audit: dict[str, object] = {
-        "seed": seed,
-        "attack_score": attack_score,
-        "variant": variant,
-        "positive_class": positive_class,
-    }
-    if intervals != "wilson":
-        facts_of_audit["intervals"] = intervals
+    predictions, forget = inputs.candidate.predictions, context.forget
+    found = measure_models(inputs, options, (forget.dominant_groups or None) if forget else None)
     return Audit(
-        subject=candidate[0],
-        data=data if data.groups else replace(data, groups=group_table(candidate[1])),
-        forget=forget or _forget_record(first),
-        metrics=tuple(by_method(value, intervals) for value in (*metrics, *measured)),
-        baseline=baseline[0] if baseline else None,
-        references=tuple(side[0] for side in references),
-        data_quality=data_quality,
-        not_measured=tuple(not_measured),
-        curves=curves | ({"training": {name: list(epochs) for name, epochs in training.items()}} if training else {}),
-        record={
-            "created": now(),
-            "tool": f"grmu-audit {__version__}",
-            **facts_of_audit,
-            **(record or {}),
-            "yardstick": [f"reference#{i + 1}" for i in yardstick],
-            "confidence": confidence,
-            "predictions_sha256": {
-                name: predictions_sha256(side.predictions) for name, side in {"candidate": first, **sides}.items()
-            },
-        },
+        subject=inputs.candidate.ref,
+        data=context.data if context.data.groups else replace(context.data, groups=_group_table(predictions)),
+        forget=forget or _forget_record(predictions, found.dominant_groups),
+        metrics=(*found.values, *(with_interval_method(value, options.interval_method) for value in context.carried_over)),
+        baseline=inputs.baseline.ref if inputs.baseline else None,
+        references=tuple(model.ref for model in inputs.references),
+        data_quality=context.data_quality,
+        not_measured=context.not_measured,
+        curves=found.curves | _training_curves(inputs),
+        record=_record(inputs, context.record, options, found),
     )
 
 
-def _yardstick(references: Sequence[ModelRef]) -> list[int]:
-    """Which references the mean, AVG_GAP and TOW rest on: those with REWEIGHT where there are any, else all."""
-    reweighted = [i for i, reference in enumerate(references) if reference.reweight]
-    return reweighted or list(range(len(references)))
+def _record(inputs: AuditInputs, given: Mapping[str, Any], options: MeasureOptions, found: Measurements) -> dict[str, Any]:
+    tables = {str(subject): align(inputs.candidate.predictions, model.predictions) for subject, model in inputs.models.items()}
+    return {
+        "created": utc_now(),
+        "tool": f"grmu-audit {VERSION}",
+        **given,
+        **options.to_record(),
+        **found.notes,
+        "yardstick": [str(subject) for subject in inputs.primary_references],
+        "predictions_sha256": {name: predictions_sha256(table) for name, table in tables.items()},
+    }
 
 
-def group_table(p: Predictions) -> tuple[GroupCount, ...]:
+def _training_curves(inputs: AuditInputs) -> dict[str, Any]:
+    logged = {str(subject): [dict(row) for row in model.epochs] for subject, model in inputs.models.items() if model.epochs}
+    return {"training": logged} if logged else {}
+
+
+def _group_table(p: Predictions) -> tuple[GroupCount, ...]:
     """Counts of every declared group, part by part."""
     codes, index = np.unique(p.group, return_inverse=True)
     counts = np.bincount(index * len(SPLITS) + p.split, minlength=len(codes) * len(SPLITS)).reshape(-1, len(SPLITS)).tolist()
@@ -142,10 +91,9 @@ def group_table(p: Predictions) -> tuple[GroupCount, ...]:
     )
 
 
-def _forget_record(first: Facts) -> ForgetRecord:
+def _forget_record(p: Predictions, dominant_groups: tuple[Group, ...]) -> ForgetRecord:
     """Counts and groups; the digest covers how many forget samples each group has, since there is no keyed id."""
-    p = first.predictions
     codes, counts = np.unique(p.group[p.mask("forget")], return_counts=True)
     composition = [[int(c) // p.attributes, int(c) % p.attributes, int(k)] for c, k in zip(codes, counts, strict=True)]
     digest = f"counts-sha256:{sha256_hex(canonical_json(composition))}"
-    return ForgetRecord(count=int(counts.sum()), digest=digest, dominant_groups=first.dominant)
+    return ForgetRecord(count=int(counts.sum()), digest=digest, dominant_groups=dominant_groups)

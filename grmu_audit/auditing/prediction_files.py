@@ -15,13 +15,13 @@ import numpy.typing as npt
 from grmu_audit.errors import InputError
 from grmu_audit.metrics.checked_predictions import crossed_names
 from grmu_audit.records import SPLITS, Predictions
+from grmu_audit.utils.columns import Kind, TextTable, number_text
 from grmu_audit.utils.plugins import did_you_mean
-from grmu_audit.utils.tables import Cells, Kind, number_text, read_table
+from grmu_audit.utils.tables import Defects, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_MOST_DEFECTS = 20
 _PROBABILITY_SLACK = 1e-3
 _KNOWN = ("id", "split", "target", "attribute", "subject", "prediction", "loss")
 _NUMBERED = re.compile(r"(logit|prob)_(\d+)")
@@ -30,27 +30,20 @@ Ints = npt.NDArray[np.int64]
 
 
 @dataclass
-class _Defects:
-    """Defects of one file, collected so that one message can list them."""
+class _Defects(Defects):
+    """Defects of one prediction file."""
 
-    path: Path
-    found: list[str]
+    path: Path = Path()
 
-    def rows(self, what: str, bad: npt.NDArray[np.bool_], values: pd.Series | None = None) -> None:
-        """Note every bad row, by its number from 1 (the header is not counted)."""
-        for index in np.flatnonzero(bad)[: _MOST_DEFECTS + 1].tolist():
-            shown = "" if values is None else f" ({_shown(values.iloc[index])})"
-            self.found.append(f"row {index + 1}: {what}{shown}")
+    def note(self, what: str, bad: npt.NDArray[np.bool_], values: pd.Series | None = None) -> None:
+        """Take in every bad row (the header is not counted), with its value."""
+        self.add_rows(what, bad, None if values is None else lambda index: _shown(values.iloc[index]))
 
     def stop(self) -> None:
         """Raise what was collected, if anything."""
-        if not self.found:
-            return
-        more = len(self.found) - _MOST_DEFECTS
-        lines = self.found[:_MOST_DEFECTS] + ([f"... and {more} or more others"] if more > 0 else [])
-        raise InputError(
-            f"{self.path}: prediction file cannot be used (rows counted from 1 below the header):\n  " + "\n  ".join(lines)
-        )
+        if self.count:
+            head = f"{self.path}: prediction file cannot be used (rows counted from 1 below the header):\n  "
+            raise InputError(head + "\n  ".join(self.lines()))
 
 
 def _shown(value: object) -> str:
@@ -91,7 +84,7 @@ def from_frame(frame: pd.DataFrame, path: Path, header: Sequence[str] = ()) -> P
     Raises:
         InputError: rows are wrong: up to 20 defects with row numbers, never an id.
     """
-    defects = _Defects(path, [])
+    defects = _Defects(path=path)
     _check_columns([str(name) for name in header or frame.columns], defects)
     defects.stop()
     _check_ids(frame, defects)
@@ -143,7 +136,7 @@ def _kind(name: str) -> Kind:
     return "number" if name in _KNOWN or name.startswith("attribute_") or _NUMBERED.fullmatch(name) else "skip"
 
 
-def _cells(table: Cells, name: str) -> pd.Series:
+def _cells(table: TextTable, name: str) -> pd.Series:
     """A column as numbers, or as text with None where a cell is empty; ``True`` and ``False`` alone are 1 and 0."""
     import pandas as pd
 
@@ -157,28 +150,28 @@ def _cells(table: Cells, name: str) -> pd.Series:
 
 def _check_columns(columns: Sequence[str], defects: _Defects) -> None:
     if not any(c == "attribute" or c.startswith("attribute_") for c in columns):
-        defects.found.append("no column 'attribute' (or several 'attribute_*')")
+        defects.add("no column 'attribute' (or several 'attribute_*')")
     for name in ("id", "split", "target"):
         if name not in columns:
             close = did_you_mean(name, [c for c in columns if c not in _KNOWN])
-            defects.found.append(f"no column {name!r}{close}")
+            defects.add(f"no column {name!r}{close}")
     for kind in ("logit", "prob"):
         numbers = sorted(int(m[2]) for c in columns if (m := _NUMBERED.fullmatch(c)) and m[1] == kind)
         if numbers and numbers != list(range(len(numbers))):
-            defects.found.append(f"columns {kind}_0..{kind}_{numbers[-1]} have gaps: found {numbers}")
+            defects.add(f"columns {kind}_0..{kind}_{numbers[-1]} have gaps: found {numbers}")
     if not any(_NUMBERED.fullmatch(c) for c in columns) and "prediction" not in columns:
-        defects.found.append("no columns 'logit_0..', 'prob_0..' or 'prediction'")
+        defects.add("no columns 'logit_0..', 'prob_0..' or 'prediction'")
 
 
 def _check_ids(frame: pd.DataFrame, defects: _Defects) -> None:
     ids = frame["id"]
-    defects.rows("no id", ids.isna().to_numpy())
-    defects.rows("an id that an earlier row has", (ids.duplicated() & ids.notna()).to_numpy())
+    defects.note("no id", ids.isna().to_numpy())
+    defects.note("an id that an earlier row has", (ids.duplicated() & ids.notna()).to_numpy())
 
 
 def _splits(frame: pd.DataFrame, defects: _Defects) -> Ints:
     codes = frame["split"].map({name: code for code, name in enumerate(SPLITS)})
-    defects.rows(f"split is none of {', '.join(SPLITS)}", codes.isna().to_numpy(), frame["split"])
+    defects.note(f"split is none of {', '.join(SPLITS)}", codes.isna().to_numpy(), frame["split"])
     return np.asarray(codes.fillna(0).to_numpy(), dtype=np.int64)
 
 
@@ -190,7 +183,7 @@ def _numbers(frame: pd.DataFrame, columns: list[str], defects: _Defects) -> Floa
     for position, name in enumerate(columns):
         values: Floats = pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
         bad = ~np.isfinite(values)
-        defects.rows(f"{name} is not a finite number", bad, frame[name])
+        defects.note(f"{name} is not a finite number", bad, frame[name])
         table[:, position] = np.where(bad, 0.0, values)
     return table
 
@@ -198,7 +191,7 @@ def _numbers(frame: pd.DataFrame, columns: list[str], defects: _Defects) -> Floa
 def _whole(frame: pd.DataFrame, name: str, defects: _Defects) -> Ints:
     values = _numbers(frame, [name], defects)[:, 0]
     bad = (values < 0) | (values != np.floor(values)) | (values > 1e9)
-    defects.rows(f"{name} is not an index 0, 1, 2, ...", bad, frame[name])
+    defects.note(f"{name} is not an index 0, 1, 2, ...", bad, frame[name])
     return np.where(bad, 0, values).astype(np.int64)
 
 
@@ -210,9 +203,7 @@ def _attributes(frame: pd.DataFrame, defects: _Defects) -> tuple[Ints, tuple[tup
     table = np.stack([_whole(frame, name, defects) for name in columns], axis=1)
     sizes = tuple(int(x) + 1 for x in table.max(axis=0))
     if np.prod(sizes, dtype=np.float64) > 1e6:
-        defects.found.append(
-            f"the attributes {', '.join(columns)} have {' x '.join(map(str, sizes))} combinations: over a million"
-        )
+        defects.add(f"the attributes {', '.join(columns)} have {' x '.join(map(str, sizes))} combinations: over a million")
         return np.zeros(len(frame), dtype=np.int64), ()
     code: Ints = np.ravel_multi_index(tuple(table.T), sizes).astype(np.int64)
     return code, tuple((name.removeprefix("attribute_"), size) for name, size in zip(columns, sizes, strict=True))
@@ -225,11 +216,11 @@ def _scores(frame: pd.DataFrame, defects: _Defects) -> Floats | None:
         return _numbers(frame, found["logit"], defects)
     if not found["prob"]:
         return None
-    known = len(defects.found)
+    known = defects.count
     table = _numbers(frame, found["prob"], defects)
-    if len(defects.found) == known:
-        defects.rows("a probability outside [0, 1]", np.asarray(((table < 0) | (table > 1)).any(axis=1)))
-        defects.rows("probabilities that do not sum to 1", np.asarray(~(np.abs(table.sum(axis=1) - 1) <= _PROBABILITY_SLACK)))
+    if defects.count == known:
+        defects.note("a probability outside [0, 1]", np.asarray(((table < 0) | (table > 1)).any(axis=1)))
+        defects.note("probabilities that do not sum to 1", np.asarray(~(np.abs(table.sum(axis=1) - 1) <= _PROBABILITY_SLACK)))
     result: Floats = np.log(np.maximum(table, np.finfo(np.float64).tiny))
     return result
 
@@ -239,9 +230,9 @@ def _classes(target: Ints, prediction: Ints, logits: Floats | None, defects: _De
         return max(int(max(target.max(), prediction.max())) + 1, 2)
     classes = int(logits.shape[1])
     if classes < 2:
-        defects.found.append("one column of scores only: give one per class, logit_0 and logit_1 for two classes")
-    defects.rows(f"target is no class of the {classes} score columns", target >= classes)
-    defects.rows(f"prediction is no class of the {classes} score columns", prediction >= classes)
+        defects.add("one column of scores only: give one per class, logit_0 and logit_1 for two classes")
+    defects.note(f"target is no class of the {classes} score columns", target >= classes)
+    defects.note(f"prediction is no class of the {classes} score columns", prediction >= classes)
     return classes
 
 
@@ -249,7 +240,7 @@ def _subjects(frame: pd.DataFrame, defects: _Defects) -> Ints | None:
     if "subject" not in frame:
         return None
     subject = frame["subject"]
-    defects.rows("no subject", subject.isna().to_numpy())
+    defects.note("no subject", subject.isna().to_numpy())
     defects.stop()
     result: Ints = subject.factorize()[0].astype(np.int64)
     return result

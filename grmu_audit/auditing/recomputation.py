@@ -1,4 +1,4 @@
-"""Computing a verdict again from what was kept with it, and naming every number that comes out otherwise."""
+"""Computing a verdict again from what was stored with it, and naming every number that comes out otherwise."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-from grmu_audit.auditing import measurement
-from grmu_audit.auditing.stored_predictions import from_parquet, predictions_sha256, table_name
+from grmu_audit.auditing.measurement import measure
+from grmu_audit.auditing.stored_predictions import predictions_sha256, stored_inputs
 from grmu_audit.errors import GrmuAuditError
 from grmu_audit.metrics.catalog import BUILT_IN, Level
 from grmu_audit.metrics.membership.attacks import FORESTS
-from grmu_audit.policy import judgement
-from grmu_audit.records import Audit, MetricValue, Predictions
-from grmu_audit.records.audit import sides
+from grmu_audit.policy.judgement import judge
+from grmu_audit.records import Audit, AuditContext, AuditInputs, MetricValue
 
 if TYPE_CHECKING:
     from grmu_audit.policy import Policy
@@ -25,7 +24,7 @@ TOLERANCE = 1e-6
 
 
 @dataclass(frozen=True)
-class Rescored:
+class Recomputed:
     """What the second computation gave."""
 
     findings: tuple[str, ...] = ()
@@ -36,61 +35,28 @@ class Rescored:
     """Numbers that were computed again."""
 
 
-def rescore(audit: Audit, policy: Policy, files: Mapping[str, bytes]) -> Rescored:
-    """Every metric and every rule again, from the kept predictions.
+def recompute(audit: Audit, policy: Policy, files: Mapping[str, bytes]) -> Recomputed:
+    """Every metric and every rule again, from the stored predictions.
 
     Args:
         audit: the recorded facts and verdict.
         policy: the policy as judged.
-        files: the kept tables by name.
+        files: the stored tables by name.
     """
+    carried = tuple(value for value in audit.metrics if value.name in BUILT_IN and BUILT_IN[value.name].level is not Level.QUICK)
     try:
-        tables = _tables(audit, files)
-        again = _assembled(audit, tables)
-        judged = judgement.judge(again, policy, datetime.fromisoformat(str(audit.record["created"])).date())
+        inputs, created = stored_inputs(audit, files), str(audit.record["created"])
+        context = AuditContext(audit.data, audit.forget, audit.data_quality, audit.not_measured, {"created": created}, carried)
+        again = judge(measure(inputs, context, audit.options), policy, datetime.fromisoformat(created).date())
     except (GrmuAuditError, KeyError, ValueError) as error:
-        return Rescored((f"the verdict cannot be computed from the predictions: {error}",))
-    recorded = audit.record.get("predictions_sha256")
-    found = {name: predictions_sha256(table) for name, table in tables.items()}
-    findings = [f"predictions of {name} are not those that were audited" for name in _differing(recorded, found)]
+        return Recomputed((f"the verdict cannot be computed from the predictions: {error}",))
     numbers, notes = _numbers(audit, again)
-    carried = sorted({value.name for value in _measured(audit)})
     if carried:
-        notes.append(f"{', '.join(carried)} were measured with the models themselves and are taken over as recorded")
-    findings += [*numbers, *_rules(audit, judged)]
-    return Rescored(tuple(findings), tuple(notes), len(again.metrics) - len(_measured(audit)))
-
-
-def _tables(audit: Audit, files: Mapping[str, bytes]) -> dict[str, Predictions]:
-    return {name: from_parquet(files[table_name(name)], table_name(name), audit.data) for name in sides(audit)}
-
-
-def _assembled(audit: Audit, tables: Mapping[str, Predictions]) -> Audit:
-    record, models = audit.record, sides(audit)
-    return measurement.assemble(
-        (models["candidate"], tables["candidate"]),
-        baseline=(models["baseline"], tables["baseline"]) if "baseline" in models else None,
-        references=[(model, tables[name]) for name, model in models.items() if name.startswith("reference#")],
-        data=audit.data,
-        forget=audit.forget,
-        dominant=audit.forget.dominant_groups or None,
-        confidence=float(record.get("confidence", 0.95)),
-        seed=int(record["seed"]),
-        attack_score=str(record["attack_score"]),
-        variant=str(record["variant"]),
-        positive_class=int(record["positive_class"]),
-        intervals=str(record.get("intervals", "wilson")),
-        data_quality=audit.data_quality,
-        not_measured=audit.not_measured,
-        record={"created": record["created"]},
-        measured=_measured(audit),
-    )
-
-
-def _measured(audit: Audit) -> tuple[MetricValue, ...]:
-    """Values that were measured with the models themselves: predictions cannot give them again."""
-    deeper = {name for name, spec in BUILT_IN.items() if spec.level is not Level.QUICK}
-    return tuple(value for value in audit.metrics if value.name in deeper)
+        names = ", ".join(sorted({value.name for value in carried}))
+        notes.append(f"{names} were measured with the models themselves and are taken over as recorded")
+    findings = [f"predictions of {name} are not those that were audited" for name in _differing(audit, inputs)]
+    findings += [*numbers, *_rules(audit, again)]
+    return Recomputed(tuple(findings), tuple(notes), len(again.metrics) - len(carried))
 
 
 def _numbers(audit: Audit, again: Audit) -> tuple[list[str], list[str]]:
@@ -110,7 +76,7 @@ def _numbers(audit: Audit, again: Audit) -> tuple[list[str], list[str]]:
 
 
 def _indexed(audit: Audit) -> dict[tuple[str, str, str], MetricValue]:
-    return {(m.name, m.subject, str(m.group or "")): m for m in audit.metrics}
+    return {(m.name, str(m.subject), str(m.group or "")): m for m in audit.metrics}
 
 
 def _named(key: tuple[str, str, str]) -> str:
@@ -122,7 +88,7 @@ def _differences(recorded: MetricValue, computed: MetricValue) -> Iterator[str]:
         yield f"recorded {recorded.value}, computed again {computed.value}"
     if not _close(recorded.interval, computed.interval):
         yield f"recorded interval {recorded.interval}, computed again {computed.interval}"
-    if not _close(recorded.statistic, computed.statistic):
+    if not _close(*(value.statistic and value.statistic.to_json() for value in (recorded, computed))):
         yield "the recorded sufficient statistic is not what the predictions give"
     if (recorded.n, recorded.incomplete, recorded.smallest_cell) != (computed.n, computed.incomplete, computed.smallest_cell):
         yield f"recorded n = {recorded.n}, computed again {computed.n}"
@@ -169,6 +135,9 @@ def _rules(audit: Audit, again: Audit) -> list[str]:
     return findings
 
 
-def _differing(recorded: object, found: Mapping[str, str]) -> list[str]:
+def _differing(audit: Audit, inputs: AuditInputs) -> list[str]:
+    """Subjects whose stored predictions have another digest than the recorded one."""
+    recorded = audit.record.get("predictions_sha256")
     known = recorded if isinstance(recorded, dict) else {}
+    found = {str(subject): predictions_sha256(model.predictions) for subject, model in inputs.models.items()}
     return [name for name, digest in found.items() if known.get(name) != digest]

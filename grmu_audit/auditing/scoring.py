@@ -2,79 +2,96 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grmu_audit.auditing.measurement import assemble
+from grmu_audit.auditing.measurement import measure
 from grmu_audit.auditing.prediction_files import read_predictions
 from grmu_audit.metrics.checked_predictions import regroup
-from grmu_audit.policy.judgement import judge
-from grmu_audit.records import SPLITS, Audit, DataRecord, ModelRef, NotMeasured
+from grmu_audit.records import (
+    SPLITS,
+    Audit,
+    AuditContext,
+    AuditedModel,
+    AuditInputs,
+    DataRecord,
+    MeasureOptions,
+    ModelRef,
+    NotMeasured,
+)
 from grmu_audit.utils import sha256_file
 
 if TYPE_CHECKING:
-    from grmu_audit.auditing.measurement import Side
     from grmu_audit.policy.schema import Policy
 
 
+@dataclass(frozen=True)
+class PredictionFiles:
+    """Prediction files (csv or parquet) of one audit."""
+
+    candidate: Path
+    """The audited model's."""
+    baseline: Path | None = None
+    """That of the model before unlearning."""
+    references: tuple[Path, ...] = ()
+    """Those of retrained models."""
+    by: tuple[str, ...] = ()
+    """Attributes (columns ``attribute_NAME``) that make the groups; empty: all of them, crossed."""
+    name: str | None = None
+    """Label of the audited model; None: the file's name."""
+
+    def read(self) -> AuditInputs:
+        """The models as the files give them.
+
+        Raises:
+            InputError: a file that cannot be used, with row numbers.
+        """
+        return AuditInputs(
+            candidate=self._model(self.candidate, self.name),
+            baseline=self._model(self.baseline) if self.baseline else None,
+            references=tuple(self._model(path) for path in self.references),
+        )
+
+    def _model(self, path: Path, name: str | None = None) -> AuditedModel:
+        found = read_predictions(path)
+        ref = ModelRef(name=name or path.stem, version="", manifest_sha256=sha256_file(path))
+        return AuditedModel(ref, regroup(found, self.by) if self.by else found)
+
+
 def score(
-    predictions: Path,
-    *,
-    baseline: Path | None = None,
-    references: Sequence[Path] = (),
+    files: PredictionFiles | Path,
     policy: Policy | None = None,
-    name: str | None = None,
-    seed: int = 0,
+    options: MeasureOptions | None = None,
     today: date | None = None,
-    attack_score: str = "margin",
-    variant: str = "pairwise",
-    by: Sequence[str] = (),
 ) -> Audit:
     """Audit prediction files of any framework.
 
     Args:
-        predictions: prediction file of the audited model (csv or parquet).
-        baseline: prediction file of the model before unlearning.
-        references: prediction files of retrained models.
+        files: the files, or that of the audited model alone.
         policy: policy to judge by; without one the audit has no verdict.
-        name: label of the audited model; by default the file's name.
-        seed: seed of the forest attack.
+        options: choices that the numbers depend on; by default the policy's.
         today: date that waivers are judged on; by default the current UTC date.
-        attack_score: score of MIA_AUC.
-        variant: ``pairwise`` or ``paper`` for EO, DP, EP.
-        by: attributes (columns ``attribute_NAME``) that make the groups; by default all of them, crossed.
 
     Raises:
         InputError: a file that cannot be used, with row numbers; files that do not hold the same samples.
     """
-    candidate = _side(predictions, name, by)
-    table = candidate[1]
-    splits = {split: int(table.mask(split).sum()) for split in SPLITS}
-    audit = assemble(
-        candidate,
-        baseline=_side(baseline, by=by) if baseline else None,
-        references=[_side(path, by=by) for path in references],
-        data=DataRecord(manifest_sha256=sha256_file(Path(predictions)), splits=splits, name=Path(predictions).name),
-        confidence=policy.confidence if policy else 0.95,
-        seed=seed,
-        attack_score=attack_score,
-        variant=variant,
-        positive_class=policy.positive_class if policy else 1,
-        intervals=policy.intervals if policy else "wilson",
-        not_measured=_not_measured_by_score(),
-    )
-    return audit if policy is None else judge(audit, policy, today)
+    files = files if isinstance(files, PredictionFiles) else PredictionFiles(files)
+    inputs = files.read()
+    splits = {split: int(inputs.candidate.predictions.mask(split).sum()) for split in SPLITS}
+    data = DataRecord(inputs.candidate.ref.manifest_sha256 or "", splits, files.candidate.name)
+    if options is None:
+        options = policy.measure_options() if policy else MeasureOptions()
+    audit = measure(inputs, AuditContext(data, not_measured=_NOT_MEASURED), options)
+    if policy is None:
+        return audit
+    from grmu_audit.policy.judgement import judge  # loads pydantic, which measuring does not need
+
+    return judge(audit, policy, today)
 
 
-def _side(path: Path, name: str | None = None, by: Sequence[str] = ()) -> Side:
-    path = Path(path)
-    found = read_predictions(path)
-    model = ModelRef(name=name or path.stem, version="", manifest_sha256=sha256_file(path))
-    return model, regroup(found, by) if by else found
-
-
-def _not_measured_by_score() -> tuple[NotMeasured, ...]:
-    why = "only prediction files were given, not the model"
-    return (NotMeasured("data quality", "only prediction files were given, not the data"), NotMeasured("robustness", why))
+_NOT_MEASURED = (
+    NotMeasured("data quality", "only prediction files were given, not the data"),
+    NotMeasured("robustness", "only prediction files were given, not the model"),
+)

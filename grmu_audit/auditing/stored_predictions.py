@@ -1,9 +1,10 @@
-"""The predictions behind an audit, kept with it: what a verdict can be computed from again, and the digest that binds them."""
+"""The predictions behind an audit, stored with it: what a verdict is computed from again, and the digest that binds them."""
 
 from __future__ import annotations
 
 import hashlib
 import io
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,22 +12,34 @@ import numpy as np
 
 from grmu_audit.auditing.prediction_files import from_frame
 from grmu_audit.errors import InputError, IntegrityError
-from grmu_audit.records import SPLITS, DataRecord, Predictions
+from grmu_audit.records import (
+    BASELINE,
+    CANDIDATE,
+    SPLITS,
+    Audit,
+    AuditedModel,
+    AuditInputs,
+    DataRecord,
+    ModelRef,
+    Predictions,
+    Subject,
+    reference,
+)
 from grmu_audit.records.predictions import IntArray
 
 FOLDER = "predictions"
-"""Folder of the kept tables."""
+"""Folder of the stored tables."""
 _DOMAIN = b"grmu-audit/predictions/v1"
 _LARGEST = 4 << 30
 
 
-def table_name(subject: str) -> str:
-    """File of one side.
+def table_name(subject: Subject) -> str:
+    """File of one model.
 
-    >>> table_name("reference#1")
+    >>> table_name(reference(1))
     'predictions/reference-1.parquet'
     """
-    return f"{FOLDER}/{subject.replace('#', '-')}.parquet"
+    return f"{FOLDER}/{str(subject).replace('#', '-')}.parquet"
 
 
 def predictions_sha256(p: Predictions) -> str:
@@ -46,7 +59,7 @@ def predictions_sha256(p: Predictions) -> str:
 
 
 def _by_appearance(codes: IntArray) -> IntArray:
-    """The same persons, numbered in the order in which they first appear."""
+    """The same people, numbered in the order in which they first appear."""
     _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
     order = np.empty(len(first), dtype=np.int64)
     order[np.argsort(first)] = np.arange(len(first))
@@ -55,7 +68,7 @@ def _by_appearance(codes: IntArray) -> IntArray:
 
 
 def to_parquet(p: Predictions) -> bytes:
-    """One side as a prediction file that ``score`` reads too, rows in order; ids must be pseudonyms already."""
+    """One model's predictions as a file that ``score`` reads too, rows in order; ids must be pseudonyms already."""
     import pandas as pd
 
     columns: dict[str, object] = {
@@ -99,4 +112,29 @@ def from_parquet(content: bytes, name: str, data: DataRecord) -> Predictions:
         attributes=max(table.attributes, len(data.attribute_names)),
         class_names=data.class_names,
         attribute_names=data.attribute_names or table.attribute_names,
+    )
+
+
+def stored_inputs(audit: Audit, files: Mapping[str, bytes]) -> AuditInputs:
+    """The models of an audit with their stored predictions.
+
+    Args:
+        audit: the recorded facts.
+        files: the stored tables by name.
+
+    Raises:
+        IntegrityError: a table is absent, or cannot be read as predictions.
+    """
+
+    def model(subject: Subject, ref: ModelRef) -> AuditedModel:
+        """One model with its table."""
+        name = table_name(subject)
+        if name not in files:
+            raise IntegrityError(f"there is no {name}")
+        return AuditedModel(ref, from_parquet(files[name], name, audit.data))
+
+    return AuditInputs(
+        candidate=model(CANDIDATE, audit.subject),
+        baseline=model(BASELINE, audit.baseline) if audit.baseline else None,
+        references=tuple(model(reference(number), ref) for number, ref in enumerate(audit.references, 1)),
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from grmu_audit.auditing.bundle_check import Checked
+    from grmu_audit.auditing.bundle_check import BundleCheck
     from grmu_audit.records import DataCheckReport, GroupCount, MetricValue
     from grmu_audit.workflows.erasure import OpenRequest
 
@@ -70,7 +70,7 @@ def baseline_table(metrics: Sequence[MetricValue], groups: Sequence[GroupCount])
     return text_table(["metric", "%", "interval", "n"], rows)
 
 
-def bundle_check_text(checked: Checked) -> str:
+def bundle_check_text(checked: BundleCheck) -> str:
     """What a check of an evidence bundle found, for people."""
     from grmu_audit.report.wording.names import safe_sentence
 
@@ -84,7 +84,7 @@ def bundle_check_text(checked: Checked) -> str:
     return "\n".join([*lines, "does NOT agree" if checked.findings else "everything agrees"])
 
 
-def bundle_check_json(checked: Checked) -> str:
+def bundle_check_json(checked: BundleCheck) -> str:
     """The same for programs."""
     import json
     from dataclasses import asdict

@@ -57,9 +57,9 @@ def load_dataset(spec: DataSpec, observer: Observer = SILENT) -> Dataset:
     found = read_listing(spec)
     if isinstance(found, Dataset):
         return found
-    from grmu_audit.data.images import decoded
+    from grmu_audit.data.images import decode_listing
 
-    return decoded(found, observer)
+    return decode_listing(found, observer)
 
 
 @datasets.register("photodigits")

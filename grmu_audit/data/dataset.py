@@ -37,7 +37,7 @@ class Augmentation:
 
 
 @dataclass(frozen=True)
-class View:
+class Framing:
     """How a decoded image becomes an input without randomness."""
 
     mode: str = "as-is"
@@ -106,7 +106,7 @@ class Header:
     """Longest input in tokens; only for text."""
     vocabulary: Vocabulary | None = None
     """The tokenizer's; only for text."""
-    view: View = field(default_factory=View)
+    view: Framing = field(default_factory=Framing)
     """How an image becomes an input in validation and test."""
     stated_size: tuple[int, int] | None = None
     """Height and width that every image file is said to have, where the data says so."""

@@ -10,7 +10,8 @@ from typing import Any
 from grmu_audit.data.readers.manifest import SPLITS, Manifest
 from grmu_audit.errors import InputError
 from grmu_audit.utils import write_atomic
-from grmu_audit.utils.tables import Cells, read_table
+from grmu_audit.utils.columns import TextTable
+from grmu_audit.utils.tables import read_table
 
 MOST_LABELS = 200
 """Values that a label column may have; more means that it is no label."""
@@ -19,7 +20,7 @@ MISSING = frozenset({"nan", "na", "n/a", "#n/a", "<na>", "nat", "null"})
 
 
 @dataclass(frozen=True)
-class Import:
+class ImportOptions:
     """What the person said; the rest is read from the table."""
 
     table: Path
@@ -48,7 +49,7 @@ class Import:
     """Seed of the draw of validation and test rows."""
 
 
-def import_data(wanted: Import, out: Path) -> Manifest:
+def import_data(wanted: ImportOptions, out: Path) -> Manifest:
     """Write the manifest of a table; nothing is copied or moved.
 
     Label values are those that occur, in order (numbers as numbers); names can be given in the file afterwards.
@@ -99,7 +100,7 @@ def _relative(path: Path, out: Path) -> str:
     return os.path.relpath(path.absolute(), out.absolute().parent)
 
 
-def _id_column(wanted: Import, table: Cells) -> str:
+def _id_column(wanted: ImportOptions, table: TextTable) -> str:
     if wanted.id is not None:
         return wanted.id
     if "id" in table.header:
@@ -109,7 +110,7 @@ def _id_column(wanted: Import, table: Cells) -> str:
     raise InputError(f"{table.source}: no column 'id': name the column of sample ids with --id")
 
 
-def _column(table: Cells, name: str) -> dict[str, Any]:
+def _column(table: TextTable, name: str) -> dict[str, Any]:
     values = {cell for cell in table.column(name) if cell}
     if not 1 <= len(values) <= MOST_LABELS:
         raise InputError(
@@ -132,7 +133,7 @@ def _order(cell: str) -> tuple[int, float, str]:
         return 1, 0.0, cell
 
 
-def _check_columns(table: Cells, tree: dict[str, Any], wanted: Import) -> None:
+def _check_columns(table: TextTable, tree: dict[str, Any], wanted: ImportOptions) -> None:
     """Every named column exists, and a split column holds splits."""
     named = [
         tree["id"],

@@ -54,7 +54,7 @@ class Labels:
     """Name of the target column, for messages."""
 
 
-def combine(labels: Labels) -> tuple[pd.DataFrame, tuple[str, ...], dict[str, int], npt.NDArray[np.bool_]]:
+def listing_frame(labels: Labels) -> tuple[pd.DataFrame, tuple[str, ...], dict[str, int], npt.NDArray[np.bool_]]:
     """The manifest table of labelled samples, the names of the attribute combinations, and who was left out.
 
     A sample whose target or attribute is missing is left out and counted under the column's name; nothing is guessed.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,8 @@ from grmu_audit.training.runtime import Runtime
 
 Ints = npt.NDArray[np.int64]
 KINDS = ("FGSM", "PGD", "AA")
+BATCH = 256
+"""Samples at a time."""
 STEPS = 20
 """Steps of PGD."""
 STEP_SHARE = 2.5
@@ -26,10 +29,18 @@ STEP_SHARE = 2.5
 EXTRA = "grmu-audit[autoattack]"
 
 
-def predictions_under(
-    model: Classifier, source: BatchSource, rows: Ints, kind: str, radii: Sequence[float], runtime: Runtime, *, size: int = 256
-) -> dict[str, Ints]:
-    """Predicted class of each row under one kind of attack at each radius.
+@dataclass(frozen=True)
+class Attack:
+    """One kind of attack at several radii."""
+
+    kind: str
+    """One of ``KINDS``."""
+    radii: Sequence[float]
+    """L-infinity radii in pixel units, in (0, 1]."""
+
+
+def predict_adversarial(model: Classifier, source: BatchSource, rows: Ints, attack: Attack, runtime: Runtime) -> dict[str, Ints]:
+    """Predicted class of each row under an attack at each radius.
 
     The attack moves each sample away from its true label within an L-infinity ball of pixels, cut to [0, 1].  ``FGSM``
     is one step.  ``PGD`` starts at a random point, takes 20 steps, and keeps the first wrong answer it meets; a sample
@@ -39,10 +50,8 @@ def predictions_under(
         model: on the source's device; parameters take no gradient while attacked, modes come back as they were.
         source: the data.
         rows: [n] rows.
-        kind: one of ``KINDS``.
-        radii: radii in pixel units, in (0, 1].
+        attack: kind and radii.
         runtime: seed of the starting points.
-        size: batch size.
 
     Returns:
         ``attack_name`` to [n] class indices.
@@ -51,35 +60,42 @@ def predictions_under(
         InputError: another kind, or a radius outside (0, 1].
         NotFoundError: AutoAttack's library is not installed.
     """
+    kind, radii = attack.kind, sorted(attack.radii)
     if kind not in KINDS or not all(0 < radius <= 1 for radius in radii):
-        raise InputError(f"attack {kind} at {list(radii)}: known are {', '.join(KINDS)}, at radii in (0, 1] of the pixel range")
-    ordered = sorted(radii)
-    found: dict[str, list[torch.Tensor]] = {attack_name(kind, radius): [] for radius in ordered}
-    generator = runtime.generator("attack", kind)
-    with _still(model), evaluating(model):
-        for batch in source.batches(rows, size) if len(rows) else ():
+        raise InputError(f"attack {kind} at {radii}: known are {', '.join(KINDS)}, at radii in (0, 1] of the pixel range")
+    found: dict[str, list[torch.Tensor]] = {attack_name(kind, radius): [] for radius in radii}
+    attacker = _Attacker(model, kind, runtime.generator("attack", kind), runtime.seed)
+    with _without_gradients(model), evaluating(model):
+        for batch in source.batches(rows, BATCH) if len(rows) else ():
             answer = _clean(model, batch.pixels)
-            for radius in ordered:
-                answer = _attack(model, batch, kind, radius, answer, generator, runtime.seed)
+            for radius in radii:
+                answer = attacker.answers(batch, radius, answer)
                 found[attack_name(kind, radius)].append(answer)
     return {
         name: torch.cat(parts).cpu().numpy().astype(np.int64) if parts else np.zeros(0, np.int64) for name, parts in found.items()
     }
 
 
-def _attack(
-    model: Classifier, batch: Batch, kind: str, radius: float, before: torch.Tensor, generator: torch.Generator, seed: int
-) -> torch.Tensor:
-    """Answers under the attack; ``before`` are those at the next smaller radius."""
-    if kind == "FGSM":
-        return _clean(model, fgsm(model, batch.pixels, batch.target, radius))
-    answer = before.clone()
-    open_ = torch.nonzero(before == batch.target).flatten()
-    if len(open_):
-        pixels, target = batch.pixels[open_], batch.target[open_]
-        run = _pgd(model, pixels, target, radius, generator) if kind == "PGD" else _auto(model, pixels, target, radius, seed)
-        answer[open_] = run
-    return answer
+@dataclass(frozen=True)
+class _Attacker:
+    model: Classifier
+    kind: str
+    generator: torch.Generator
+    seed: int
+
+    def answers(self, batch: Batch, radius: float, before: torch.Tensor) -> torch.Tensor:
+        """Answers under the attack; ``before`` are those at the next smaller radius."""
+        if self.kind == "FGSM":
+            return _clean(self.model, fgsm(self.model, batch.pixels, batch.target, radius))
+        answer = before.clone()
+        open_ = torch.nonzero(before == batch.target).flatten()
+        if len(open_):
+            pixels, target = batch.pixels[open_], batch.target[open_]
+            if self.kind == "PGD":
+                answer[open_] = _pgd(self.model, pixels, target, radius, self.generator)
+            else:
+                answer[open_] = _auto(self.model, pixels, target, radius, self.seed)
+        return answer
 
 
 def _pgd(
@@ -125,7 +141,7 @@ def _clean(model: Classifier, pixels: torch.Tensor) -> torch.Tensor:
 
 
 @contextmanager
-def _still(model: Classifier) -> Iterator[None]:
+def _without_gradients(model: Classifier) -> Iterator[None]:
     """Parameters take no gradient while the context lasts: less work, and none of it can reach them."""
     wanted = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     for parameter, _ in wanted:

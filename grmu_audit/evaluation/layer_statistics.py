@@ -13,13 +13,13 @@ from torch import nn
 
 from grmu_audit.data.batches import BatchSource
 from grmu_audit.models.classifier import Classifier
-from grmu_audit.models.normalisation import LEAST, channel_dimension, evaluating, normalisation_layers
+from grmu_audit.models.normalisation import MIN_SAMPLES, channel_dimension, evaluating, normalisation_layers
 from grmu_audit.records.white_box import LayerTable
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 FOLDS = 20
-"""Folds of persons that are left out in turn, for standard errors."""
+"""Folds of people that are left out in turn, for standard errors."""
 STATS = ("var", "std")
 POINTS = ("input", "output")
 
@@ -85,7 +85,7 @@ class Moments:
 
 
 def folds_of(subject: Ints, most: int = FOLDS) -> Ints:
-    """[n] fold of each sample: persons are dealt out in turn, so that all samples of one lie together.
+    """[n] fold of each sample: people are assigned in turn, so that all samples of one lie together.
 
     >>> folds_of(np.array([7, 8, 7, 9]), 2).tolist()
     [0, 1, 0, 0]
@@ -166,7 +166,7 @@ def _columns(count: Floats, mean: Floats, squares: Floats, people: Ints, of_clas
     for left_out in range(-1, folds):
         kept = np.arange(folds) != left_out
         for by, index in groupings.items():
-            enough = np.bincount(index, weights=people[kept].sum(0)) >= LEAST
+            enough = np.bincount(index, weights=people[kept].sum(0)) >= MIN_SAMPLES
             variance = _pooled(count[kept], mean[kept], squares[kept], index)
             for stat in STATS:
                 shown = (np.sqrt(variance) if stat == "std" else variance).mean(-1)

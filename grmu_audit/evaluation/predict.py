@@ -19,17 +19,14 @@ if TYPE_CHECKING:
     from grmu_audit.models.classifier import Classifier
     from grmu_audit.training.runtime import Runtime
 
-PHASES = ("train", "val", "test")
-"""Split names of a stored table; retain and forget are a mask over ``train``, known only with a request."""
-
 
 @dataclass(frozen=True)
-class Outputs:
+class ModelOutputs:
     """What one forward pass over a dataset gave: independent of any forget request."""
 
     ids: npt.NDArray[np.str_]
     """[n] keyed pseudonyms of the sample ids."""
-    phase: npt.NDArray[np.str_]
+    split: npt.NDArray[np.str_]
     """[n] ``train``, ``val`` or ``test``."""
     target: npt.NDArray[np.int64]
     """[n] class index."""
@@ -43,7 +40,7 @@ class Outputs:
     """Passes over the data that were made to get here: 0 when read from the store."""
 
 
-def forward(model: Classifier, source: BatchSource, runtime: Runtime, pseudonyms: Sequence[str]) -> Outputs:
+def predict_all(model: Classifier, source: BatchSource, runtime: Runtime, pseudonyms: Sequence[str]) -> ModelOutputs:
     """Run the model once over every sample, without augmentation, in eval mode.
 
     Args:
@@ -62,9 +59,9 @@ def forward(model: Classifier, source: BatchSource, runtime: Runtime, pseudonyms
     logits = infer(model, source, rows, runtime).double().cpu().numpy()
     if not np.isfinite(logits).all():
         raise DivergedError("the model gives logits that are not finite; nothing was registered")
-    return Outputs(
+    return ModelOutputs(
         ids=np.asarray(pseudonyms, dtype=np.str_),
-        phase=dataset.frame["split"].to_numpy().astype(np.str_),
+        split=dataset.frame["split"].to_numpy().astype(np.str_),
         target=dataset.frame["target"].to_numpy(dtype=np.int64),
         attribute=dataset.frame["attribute"].to_numpy(dtype=np.int64),
         subject=_subjects(dataset),
@@ -79,13 +76,13 @@ def _subjects(dataset: Dataset) -> npt.NDArray[np.int64]:
     return np.asarray(codes, dtype=np.int64)
 
 
-def to_parquet(outputs: Outputs) -> bytes:
+def to_parquet(outputs: ModelOutputs) -> bytes:
     """The table as parquet, sorted by pseudonym so that the row order tells nothing."""
     import pandas as pd
 
     columns: dict[str, object] = {
         "id": outputs.ids.astype(object),
-        "split": outputs.phase.astype(object),
+        "split": outputs.split.astype(object),
         "target": outputs.target,
         "attribute": outputs.attribute,
         "subject": outputs.subject,
@@ -97,7 +94,7 @@ def to_parquet(outputs: Outputs) -> bytes:
     return buffer.getvalue()
 
 
-def from_parquet(data: bytes) -> Outputs:
+def from_parquet(data: bytes) -> ModelOutputs:
     """Read what ``to_parquet`` wrote.
 
     Raises:
@@ -108,9 +105,9 @@ def from_parquet(data: bytes) -> Outputs:
     try:
         frame = pd.read_parquet(io.BytesIO(data))
         names = [f"logit_{i}" for i in range(sum(c.startswith("logit_") for c in frame.columns))]
-        return Outputs(
+        return ModelOutputs(
             ids=frame["id"].to_numpy().astype(np.str_),
-            phase=frame["split"].to_numpy().astype(np.str_),
+            split=frame["split"].to_numpy().astype(np.str_),
             target=frame["target"].to_numpy(dtype=np.int64),
             attribute=frame["attribute"].to_numpy(dtype=np.int64),
             subject=frame["subject"].to_numpy(dtype=np.int64),
@@ -121,8 +118,8 @@ def from_parquet(data: bytes) -> Outputs:
         raise IntegrityError(f"stored predictions cannot be read: {type(error).__name__}: {error}") from None
 
 
-def with_request(
-    outputs: Outputs, forget: frozenset[str], class_names: tuple[str, ...], attribute_names: tuple[str, ...]
+def apply_request(
+    outputs: ModelOutputs, forget: frozenset[str], class_names: tuple[str, ...], attribute_names: tuple[str, ...]
 ) -> Predictions:
     """Predictions under one forget request: the training rows split into retain and forget by pseudonym.
 
@@ -135,14 +132,14 @@ def with_request(
     Raises:
         IntegrityError: a forget pseudonym is not among the training rows.
     """
-    train = outputs.phase == "train"
-    gone = np.isin(outputs.ids, list(forget)) & train
-    if int(gone.sum()) != len(forget):
+    train = outputs.split == "train"
+    forgotten = np.isin(outputs.ids, list(forget)) & train
+    if int(forgotten.sum()) != len(forget):
         raise IntegrityError(
-            f"{len(forget) - int(gone.sum())} of {len(forget)} forget samples are not in the stored predictions: "
+            f"{len(forget) - int(forgotten.sum())} of {len(forget)} forget samples are not in the stored predictions: "
             "was the pseudonym key changed?"
         )
-    split = np.select([gone, train, outputs.phase == "val"], [1, 0, 2], default=3).astype(np.int64)
+    split = np.select([forgotten, train, outputs.split == "val"], [1, 0, 2], default=3).astype(np.int64)
     return Predictions(
         ids=outputs.ids,
         split=split,

@@ -1,4 +1,4 @@
-"""How fast a model learns the forget set again: a curve of its loss over short epochs, for several seeds."""
+"""How fast a model relearns the forget set: a curve of its loss over short epochs, for several seeds."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How it is learned again."""
+class RelearningConfig:
+    """How it is relearned."""
 
     runs: int = 3
     """Seeds."""
@@ -35,34 +35,34 @@ class Recipe:
     """Samples a step."""
 
 
-RECIPE = Recipe()
+RELEARNING = RelearningConfig()
 
 
 def relearn_curves(
-    model: Classifier, source: BatchSource, train: Rows, forget: Rows, runtime: Runtime, recipe: Recipe = RECIPE
+    model: Classifier, source: BatchSource, forget: Rows, runtime: Runtime, config: RelearningConfig = RELEARNING
 ) -> npt.NDArray[np.float64]:
     """Mean cross-entropy of the forget set before and after each epoch of ordinary training; [runs, 1 + epochs].
 
-    SGD on random training samples, in eval mode (running statistics rest).  A run ends early, and keeps its last value,
+    SGD on random training samples, in eval mode (running statistics are frozen).  A run ends early, and keeps its last value,
     once the loss is below 0.01 nats.
 
     Args:
         model: on the source's device; not changed.
         source: the data.
-        train: all training rows, the forget set among them.
         forget: the forget set.
         runtime: seed.
-        recipe: seeds, epochs, samples.
+        config: seeds, epochs, samples.
     """
-    curves = np.empty((recipe.runs, 1 + recipe.epochs))
-    for run in range(recipe.runs):
+    train = source.dataset.rows("train")
+    curves = np.empty((config.runs, 1 + config.epochs))
+    for run in range(config.runs):
         student = copy.deepcopy(model).eval()
-        optimizer = torch.optim.SGD(student.parameters(), lr=recipe.rate, momentum=0.9)
+        optimizer = torch.optim.SGD(student.parameters(), lr=config.rate, momentum=0.9)
         curves[run] = curves[run, 0] = _loss(student, source, forget, runtime)
-        for epoch in range(recipe.epochs):
+        for epoch in range(config.epochs):
             generator = runtime.generator("relearn", run, epoch)
-            chosen = train[torch.randperm(len(train), generator=generator)[: recipe.samples].numpy()]
-            _epoch(student, optimizer, source.batches(chosen, recipe.batch, generator))
+            chosen = train[torch.randperm(len(train), generator=generator)[: config.samples].numpy()]
+            _epoch(student, optimizer, source.batches(chosen, config.batch, generator))
             curves[run, 1 + epoch :] = _loss(student, source, forget, runtime)
             if not curves[run, -1] >= 0.01:
                 break

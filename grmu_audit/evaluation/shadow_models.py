@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
-import json
 import time
-import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,30 +14,31 @@ import numpy.typing as npt
 from grmu_audit.data.batches import BatchSource
 from grmu_audit.errors import IntegrityError
 from grmu_audit.metrics.scores import margins
-from grmu_audit.models.catalog import fresh
+from grmu_audit.models.catalog import reinitialised
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.records.white_box import ShadowTable
 from grmu_audit.training.config import TrainConfig
-from grmu_audit.training.fit import fit
+from grmu_audit.training.fit import TrainingRows, fit
 from grmu_audit.training.inference import infer
-from grmu_audit.training.runtime import Runtime, derive_seed, place
+from grmu_audit.training.runtime import Runtime, derive_seed, move_to
 from grmu_audit.utils import canonical_json, sha256_hex, write_atomic
+from grmu_audit.utils.array_files import DamagedFileError, pack_arrays, read_array, read_facts
 
 Rows = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 FORMAT = "grmu-audit/shadow/v1"
-MODELS = 16
+DEFAULT_MODELS = 16
 """Models of a pool unless the caller wants more."""
 Unlearner = Callable[[Classifier, Rows, Rows, Runtime], Classifier]
-"""The audited method: model, rows that stay, rows that must go, runtime -> new model."""
+"""The audited method: model, retain rows, forget rows, runtime -> new model."""
 
 
 @dataclass(frozen=True)
-class Cost:
+class TrainingCost:
     """What a pool would cost before it is made."""
 
     wanted: int
-    """Models asked for."""
+    """Models requested."""
     kept: int
     """Models that are there already."""
     seconds_each: float | None
@@ -55,7 +53,7 @@ class Cost:
     def words(self, what: str, budget: float | None) -> str:
         """One line to print before it starts.
 
-        >>> Cost(16, 12, 30.0).words("shadow models", 60.0)
+        >>> TrainingCost(16, 12, 30.0).words("shadow models", 60.0)
         'shadow models: 16 wanted, 12 kept, 4 to train, about 2.0 min; budget 1.0 min'
         """
         about = "at an unknown cost" if self.seconds is None else f"about {self.seconds / 60:.1f} min"
@@ -71,7 +69,7 @@ def population_of(source: BatchSource) -> Rows:
     return np.sort(np.concatenate([source.dataset.rows("train"), first]))
 
 
-class Pool:
+class ShadowPool:
     """Shadow models of one architecture, recipe and dataset.
 
     Args:
@@ -79,14 +77,11 @@ class Pool:
         source: the data.
         like: a network of the architecture, with the weights that its lineage started from where it has any.
         recipe: training recipe; the last epoch is kept, since a shadow model has no validation rows of its own.
-        seed: root of halves and weights.
-        runtime: device and precision.
+        runtime: device, precision, and the seed of halves and weights.
     """
 
-    def __init__(
-        self, folder: Path, source: BatchSource, like: Classifier, recipe: TrainConfig, seed: int, runtime: Runtime
-    ) -> None:
-        self.source, self.like, self.seed, self.runtime = source, like, seed, runtime
+    def __init__(self, folder: Path, source: BatchSource, like: Classifier, recipe: TrainConfig, runtime: Runtime) -> None:
+        self.source, self.like, self.seed, self.runtime = source, like, runtime.seed, runtime
         self.recipe = recipe.model_copy(update={"keep_best": False})
         self.population = population_of(source)
         made_from = {
@@ -94,7 +89,7 @@ class Pool:
             "spec": like.spec.to_json(),
             "recipe": self.recipe.model_dump(mode="json"),
             "data": source.dataset.digest,
-            "seed": seed,
+            "seed": self.seed,
             "precision": runtime.precision,
         }
         self.key = sha256_hex(canonical_json(made_from))
@@ -108,21 +103,21 @@ class Pool:
         mask[self.population[half if number % 2 == 0 else ~half]] = True
         return mask
 
-    def kept(self, wanted: int) -> int:
+    def count_stored(self, wanted: int) -> int:
         """How many of the first ``wanted`` models are there."""
         return sum(self._path(number).is_file() for number in range(wanted))
 
-    def cost(self, wanted: int, guess: float | None = None) -> Cost:
+    def cost(self, wanted: int, guess: float | None = None) -> TrainingCost:
         """What the missing ones cost.
 
         Args:
             wanted: models.
             guess: seconds per model while none is there.
         """
-        times = [json.loads(_read(self._path(k), "facts.json"))["seconds"] for k in range(wanted) if self._path(k).is_file()]
-        return Cost(wanted, len(times), float(np.mean(times)) if times else guess)
+        times = [self._seconds(k) for k in range(wanted) if self._path(k).is_file()]
+        return TrainingCost(wanted, len(times), float(np.mean(times)) if times else guess)
 
-    def fill(self, wanted: int, budget: float | None = None, guess: float | None = None) -> int:
+    def train_missing(self, wanted: int, budget: float | None = None, guess: float | None = None) -> int:
         """Train what is missing, one after the other, each kept at once; a killed run goes on where it stopped.
 
         Args:
@@ -145,12 +140,19 @@ class Pool:
     def _train(self, number: int) -> None:
         start = time.perf_counter()
         runtime = Runtime(self.runtime.device, derive_seed(self.seed, "shadow", number), self.runtime.precision)
-        model = fresh(self.like, derive_seed(runtime.seed, "init"))
-        place(model, runtime.device)
+        model = reinitialised(self.like, derive_seed(runtime.seed, "init"))
+        move_to(model, runtime.device)
         member = self.member(number)
-        fit(model, self.source, np.flatnonzero(member), np.zeros(0, dtype=np.int64), self.recipe, runtime)
+        fit(model, self.source, TrainingRows(np.flatnonzero(member)), self.recipe, runtime)
         facts = {"number": number, "seconds": time.perf_counter() - start}
-        write_atomic(self._path(number), _packed(facts, {"margin": self._margins(model), "state": _state(model)}), mode=0o600)
+        write_atomic(self._path(number), pack_arrays(facts, {"margin": self._margins(model), "state": _state(model)}), mode=0o600)
+
+    def _seconds(self, number: int) -> float:
+        path = self._path(number)
+        try:
+            return float(read_facts(path)["seconds"])
+        except DamagedFileError as error:
+            raise _damaged(path, error) from None
 
     def _margins(self, model: Classifier) -> npt.NDArray[np.float32]:
         rows = np.arange(len(self.source.dataset), dtype=np.int64)
@@ -164,9 +166,9 @@ class Pool:
         """One shadow model, on the device."""
         from safetensors.torch import load
 
-        model = fresh(self.like, 0)
+        model = reinitialised(self.like, 0)
         model.load_state_dict(load(_array(self._path(number), "state").tobytes()))
-        place(model, self.runtime.device)
+        move_to(model, self.runtime.device)
         return model.eval()
 
     def table(self, count: int, ids: npt.NDArray[np.str_]) -> ShadowTable:
@@ -182,7 +184,7 @@ class Pool:
         return ShadowTable(ids, margin, np.stack([self.member(number) for number in range(count)]), population)
 
 
-class Unlearned:
+class UnlearnedPool:
     """What the audited method makes of each model of a pool, when the pool's members of the forget set ask to go.
 
     Args:
@@ -192,7 +194,7 @@ class Unlearned:
         unlearn: the method.
     """
 
-    def __init__(self, pool: Pool, made_from: dict[str, object], forget: Rows, unlearn: Unlearner) -> None:
+    def __init__(self, pool: ShadowPool, made_from: dict[str, object], forget: Rows, unlearn: Unlearner) -> None:
         self.pool, self.forget, self.unlearn = pool, forget, unlearn
         self.folder = pool.folder / f"unlearned-{sha256_hex(canonical_json(made_from))[:24]}"
 
@@ -202,8 +204,8 @@ class Unlearned:
         mask[self.forget] = True
         return mask & self.pool.member(number)
 
-    def fill(self, count: int, budget: float | None = None, guess: float | None = None) -> int:
-        """As ``Pool.fill`` for the first ``count`` models of the pool."""
+    def train_missing(self, count: int, budget: float | None = None, guess: float | None = None) -> int:
+        """As ``ShadowPool.train_missing`` for the first ``count`` models of the pool."""
         start, times = time.perf_counter(), list[float]()
         for number in range(count):
             if not self._path(number).is_file():
@@ -214,26 +216,26 @@ class Unlearned:
                 times.append(time.perf_counter() - begun)
         return count - count % 2
 
-    def kept(self, wanted: int) -> int:
+    def count_stored(self, wanted: int) -> int:
         """How many are there."""
         return sum(self._path(number).is_file() for number in range(wanted))
 
     def _run(self, number: int) -> None:
-        start, gone = time.perf_counter(), self.forgotten(number)
-        stay = self.pool.member(number) & ~gone
+        start, forget = time.perf_counter(), self.forgotten(number)
+        retain = self.pool.member(number) & ~forget
         runtime = Runtime(self.pool.runtime.device, derive_seed(self.pool.seed, "unlearn", number), self.pool.runtime.precision)
-        model = self.unlearn(self.pool.model(number), np.flatnonzero(stay), np.flatnonzero(gone), runtime)
+        model = self.unlearn(self.pool.model(number), np.flatnonzero(retain), np.flatnonzero(forget), runtime)
         facts = {"number": number, "seconds": time.perf_counter() - start}
-        write_atomic(self._path(number), _packed(facts, {"margin": self.pool._margins(model)}), mode=0o600)
+        write_atomic(self._path(number), pack_arrays(facts, {"margin": self.pool._margins(model)}), mode=0o600)
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{number:04d}.zip"
 
-    def joined(self, table: ShadowTable, count: int) -> ShadowTable:
+    def add_to(self, table: ShadowTable, count: int) -> ShadowTable:
         """The first ``count`` models of a pool's table with their margins after unlearning."""
         after = np.stack([_array(self._path(number), "margin") for number in range(count)]).astype(np.float64)
-        gone = np.stack([self.forgotten(number) for number in range(count)])
-        return ShadowTable(table.ids, table.margin[:count], table.member[:count], table.population, after, gone)
+        forget = np.stack([self.forgotten(number) for number in range(count)])
+        return ShadowTable(table.ids, table.margin[:count], table.member[:count], table.population, after, forget)
 
 
 def _state(model: Classifier) -> npt.NDArray[np.uint8]:
@@ -243,26 +245,12 @@ def _state(model: Classifier) -> npt.NDArray[np.uint8]:
     return np.frombuffer(packed, dtype=np.uint8)
 
 
-def _packed(facts: Mapping[str, object], arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
-    """Facts and arrays in one zip; nothing in it is pickled."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr("facts.json", canonical_json(facts))
-        for name, array in arrays.items():
-            part = io.BytesIO()
-            np.lib.format.write_array(part, array, allow_pickle=False)
-            archive.writestr(f"{name}.npy", part.getvalue())
-    return buffer.getvalue()
-
-
-def _read(path: Path, name: str) -> bytes:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.read(name)
-    except (zipfile.BadZipFile, OSError, KeyError) as error:
-        raise IntegrityError(f"{path} is damaged ({error}): delete it, and it is trained again") from None
-
-
 def _array(path: Path, name: str) -> npt.NDArray[Any]:
-    array: npt.NDArray[Any] = np.lib.format.read_array(io.BytesIO(_read(path, f"{name}.npy")), allow_pickle=False)
-    return array
+    try:
+        return read_array(path, name)
+    except DamagedFileError as error:
+        raise _damaged(path, error) from None
+
+
+def _damaged(path: Path, error: DamagedFileError) -> IntegrityError:
+    return IntegrityError(f"{path} is damaged ({error}): delete it, and it is trained again")

@@ -1,240 +1,229 @@
-"""All metrics of one model, and all changes between two, in one call."""
+"""All metrics of all models of an audit: one call from predictions and what else was collected to values."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 from grmu_audit.errors import GrmuAuditError, InputError
-from grmu_audit.intervals.combined import estimate
-from grmu_audit.metrics.accuracy import performance
+from grmu_audit.metrics.accuracy import measure_accuracy
 from grmu_audit.metrics.catalog import CATALOG, PLUGINS
-from grmu_audit.metrics.catalog.spec import MetricPlugin
-from grmu_audit.metrics.changes import changes
-from grmu_audit.metrics.checked_predictions import Facts, align, facts
-from grmu_audit.metrics.fairness import VARIANTS, fairness
-from grmu_audit.metrics.membership.attacks import Attacked, attacked, privacy
-from grmu_audit.metrics.membership.exposure import exposure
-from grmu_audit.metrics.outcome import Basis, defined, undefined
-from grmu_audit.metrics.redistribution import redistribution
+from grmu_audit.metrics.catalog.spec import ThirdPartyMetric
+from grmu_audit.metrics.changes import ModelResult, changes
+from grmu_audit.metrics.checked_predictions import DEFAULTS, CheckedPredictions, check_predictions, check_same
+from grmu_audit.metrics.fairness import measure_fairness
+from grmu_audit.metrics.membership.attacks import measure_membership, run_attacks
+from grmu_audit.metrics.membership.curves import summarise_curves
+from grmu_audit.metrics.membership.exposure import measure_exposure
+from grmu_audit.metrics.membership.shadow_metrics import attack_audited_model, attack_method_on_shadows
+from grmu_audit.metrics.outcome import Basis, Outcome
+from grmu_audit.metrics.redistribution import measure_redistribution
 from grmu_audit.metrics.references import closeness, mean_changes
-from grmu_audit.metrics.white_box.layer_gaps import correlation, fairness_gap_changes, fairness_gaps
-from grmu_audit.metrics.white_box.representation import distances, recovered, recoveries, recovery_changes, relearn
-from grmu_audit.metrics.white_box.robustness import under_attack, under_attack_changes
+from grmu_audit.metrics.white_box.layer_gaps import correlation, layer_gap_changes, measure_layer_gaps
+from grmu_audit.metrics.white_box.representation import (
+    Model,
+    Recovered,
+    label_recovery_changes,
+    measure_distances,
+    measure_label_recovery,
+    measure_relearning,
+    recover_labels,
+)
+from grmu_audit.metrics.white_box.robustness import measure_robustness, robustness_changes
 from grmu_audit.records import Group, MetricValue, Predictions
-from grmu_audit.records.white_box import Probes
+from grmu_audit.records.metric_value import BASELINE, CANDIDATE, Role, Subject, reference
 
+if TYPE_CHECKING:
+    from grmu_audit.records.audit import MeasureOptions
+    from grmu_audit.records.inputs import AuditInputs
+    from grmu_audit.records.white_box import ShadowTable
+
+Found = tuple[Subject, Iterable[Outcome]]
+"""Outcomes, and whose they are."""
+MEAN_CHANGE = reference(0).as_change()
+"""The mean over the primary references of the change from them to the candidate."""
 _FAILURES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, GrmuAuditError)
 
 
-def added(f: Facts, *, subject: str, confidence: float) -> Iterator[MetricValue]:
-    """The value of every added metric; one that fails, or leaves its range, is undefined with the reason."""
-    for name in [name for name, _ in PLUGINS if name in CATALOG]:
-        yield _value(f, PLUGINS.get(name), subject=subject, confidence=confidence)
+@dataclass(frozen=True)
+class Measurements:
+    """Everything that was measured for an audit."""
+
+    values: tuple[MetricValue, ...]
+    """Every metric of every model, and every change."""
+    curves: dict[str, Any]
+    """What ``membership.curves.summarise_curves`` returns."""
+    dominant_groups: tuple[Group, ...]
+    """Group(s) with the largest share of the forget set."""
+    notes: dict[str, object]
+    """``gap_against_robustness``, where layers and attacks were measured."""
 
 
-def _value(f: Facts, plugin: MetricPlugin, *, subject: str, confidence: float) -> MetricValue:
-    spec = plugin.spec
-    nothing = undefined(spec.name, "", Basis(0), subject=subject, confidence=confidence)
-    try:
-        found = plugin.measure(f)
-        if found.statistic is None:
-            why = found.why or "no reason given"
-            return replace(undefined(spec.name, why, found.basis, subject=subject, confidence=confidence), unit=spec.unit)
-        point = estimate(found.statistic)
-        if math.isfinite(point) and not spec.low <= point <= spec.high:
-            return replace(nothing, why_missing=f"its code gave {point!r}, outside its range [{spec.low:g}, {spec.high:g}]")
-        value = defined(spec.name, found.statistic, found.basis, subject=subject, confidence=confidence)
-    except _FAILURES as error:
-        return replace(nothing, why_missing=f"its code failed: {type(error).__name__}: {str(error)[:200]}")
-    return replace(value, unit=spec.unit)
+def measure_models(
+    inputs: AuditInputs, options: MeasureOptions = DEFAULTS, dominant_groups: tuple[Group, ...] | None = None
+) -> Measurements:
+    """Every metric of every model and every change, as far as what was collected allows.
+
+    Args:
+        inputs: predictions, white-box outputs and shadow models; rows are aligned by id.  Means over references, AVG_GAP and
+            TOW rest on ``inputs.primary_references``.
+        options: choices that the numbers depend on.
+        dominant_groups: group(s) with the largest share of the forget set; None: from the candidate's predictions.
+
+    Raises:
+        InputError: predictions that do not fit together; a model that does not hold the candidate's samples.
+    """
+    first = check_predictions(inputs.candidate.predictions, options, dominant_groups)
+    results = {
+        subject: measure_one(first if subject == CANDIDATE else check_same(first, model.predictions))
+        for subject, model in inputs.models.items()
+    }
+    from_predictions = _compare_models(results, inputs.primary_references)
+    from_networks = list(_measure_networks(results, inputs))
+    from_shadows = _measure_shadows(results, inputs.shadows) if inputs.shadows is not None else ()
+    found = [*from_predictions, *from_networks, *from_shadows]
+    return Measurements(
+        values=tuple(outcome.value(subject, options) for subject, outcomes in found for outcome in outcomes),
+        curves=summarise_curves({subject: (result.checked, result.attacks) for subject, result in results.items()}),
+        dominant_groups=first.dominant_groups,
+        notes={"gap_against_robustness": _gap_against_robustness(from_networks)} if from_networks else {},
+    )
 
 
-def measure(
-    p: Predictions | Facts,
-    *,
-    subject: str = "candidate",
-    dominant: tuple[Group, ...] | None = None,
-    confidence: float = 0.95,
-    seed: int = 0,
-    attack_score: str = "margin",
-    variant: str = "pairwise",
-    positive_class: int = 1,
-) -> tuple[MetricValue, ...]:
+def measure_one(checked: CheckedPredictions) -> ModelResult:
     """Every metric of one model that predictions alone give, those of installed packages included.
 
     RA UA TA VA GA WG UA_GA_GAP EO DP EP MIA MIA_PAPER MIA_AUC MIA_TPR_1 MIA_TPR_01 RETAIN_AUC MIA_DISPARITY, then by group
-    ``accuracy`` RA UA MIA_AUC MIA_TPR_1 RETAIN_AUC.
+    ``accuracy`` RA UA MIA_AUC MIA_TPR_1 RETAIN_AUC; an undefined one carries its reason.
+    """
+    attacks = run_attacks(checked)
+    found = [
+        *measure_accuracy(checked),
+        *measure_fairness(checked),
+        *measure_membership(checked, attacks),
+        *measure_exposure(checked),
+        *measure_plugins(checked),
+    ]
+    return ModelResult(checked, attacks, tuple(sorted(found, key=lambda outcome: outcome.group is not None)))
 
-    Args:
-        p: n samples of one model, all splits together.
-        subject: whose values these are.
-        dominant: group(s) that give the forget set; by default those with its largest share.
-        confidence: coverage of each interval taken alone.
-        seed: seed of the forest attack.
-        attack_score: the score that MIA_AUC is taken on; all others stand in its details.
-        variant: ``pairwise`` or ``paper`` for EO, DP, EP.
-        positive_class: the positive class of a two-class task.
 
-    Returns:
-        One value per metric and group; an undefined one carries its reason.
+def measure_predictions(
+    predictions: Predictions,
+    options: MeasureOptions = DEFAULTS,
+    dominant_groups: tuple[Group, ...] | None = None,
+    subject: Subject = CANDIDATE,
+) -> tuple[MetricValue, ...]:
+    """``measure_one`` of one model's predictions, as values of that subject.
 
     Raises:
         InputError: predictions that do not fit together, with row numbers; an unknown variant or score.
     """
-    f = facts(p, dominant=dominant, seed=seed, positive_class=positive_class)
-    return values_of(f, attacked(f), subject=subject, confidence=confidence, attack_score=attack_score, variant=variant)
+    found = measure_one(check_predictions(predictions, options, dominant_groups))
+    return tuple(outcome.value(subject, options) for outcome in found.outcomes)
 
 
-def values_of(
-    f: Facts, attack: Attacked, *, subject: str, confidence: float, attack_score: str = "margin", variant: str = "pairwise"
-) -> tuple[MetricValue, ...]:
-    """As ``measure`` from facts and attack results made before."""
-    if variant not in VARIANTS:
-        raise InputError(f"unknown variant {variant!r}: known are {', '.join(VARIANTS)}")
-    return tuple(_values(f, attack, subject, confidence, attack_score, variant))
-
-
-def _values(f: Facts, attack: Attacked, subject: str, confidence: float, score: str, variant: str) -> Iterator[MetricValue]:
-    found = [
-        *performance(f, subject=subject, confidence=confidence),
-        *fairness(f, subject=subject, confidence=confidence, variant=variant),
-        *privacy(f, attack, subject=subject, confidence=confidence, attack_score=score),
-        *exposure(f, subject=subject, confidence=confidence, attack_score=score),
-        *added(f, subject=subject, confidence=confidence),
-    ]
-    yield from (v for v in found if v.group is None)
-    yield from (v for v in found if v.group is not None)
-
-
-def compare(
-    candidate: Predictions | Facts,
-    other: Predictions | Facts,
-    *,
-    subject: str,
-    dominant: tuple[Group, ...] | None = None,
-    confidence: float = 0.95,
-    seed: int = 0,
-    attack_score: str = "margin",
-    variant: str = "pairwise",
-) -> tuple[MetricValue, ...]:
-    """Candidate minus other, metric by metric, on the same samples; rows are aligned by id.
-
-    Accuracies and forest attacks are paired sample by sample, MIA_AUC by its influences; WG, EO, DP and EP are bounded
-    by both sides and by the paired changes of their cells.  Names are the metrics' names; ``subject`` says which change it is.
+def compare(candidate: CheckedPredictions, other: Predictions) -> tuple[Outcome, ...]:
+    """Candidate minus other, metric by metric, on the same samples; rows are aligned by id, and the choices are the candidate's.
 
     Raises:
         InputError: the two do not hold the same samples, or one cannot be used.
     """
-
-    f = facts(candidate, dominant=dominant, seed=seed)
-    second = other.predictions if isinstance(other, Facts) else other
-    g = facts(align(f.predictions, second), dominant=f.dominant, seed=f.seed, positive_class=f.positive_class)
-    attacks = attacked(f), attacked(g)
-    sides = [
-        values_of(facts_, attack, subject="candidate", confidence=confidence, attack_score=attack_score, variant=variant)
-        for facts_, attack in zip((f, g), attacks, strict=True)
-    ]
-    found = changes(f, g, (sides[0], sides[1]), attacks, subject=subject, confidence=confidence, attack_score=attack_score)
-    return tuple(found)
+    return tuple(changes(measure_one(candidate), measure_one(check_same(candidate, other))))
 
 
-def _white_box_values(
-    known: Mapping[str, Facts], probes: Mapping[str, Probes], references: list[str], level: str, confidence: float
-) -> Iterator[MetricValue]:
-    read = {name: recovered(f, probes[name]) for name, f in known.items()}
-    yardsticks = {name: (known[name], probes[name]) for name in references}
-    for name, f in known.items():
-        words = {"subject": name, "confidence": confidence}
-        yield from under_attack(f, probes[name], **words)  # type: ignore[arg-type]
-        yield from fairness_gaps(probes[name], **words)  # type: ignore[arg-type]
-        yield from recoveries(f, read[name], **words)  # type: ignore[arg-type]
-        if name in ("candidate", "baseline"):
-            yield from distances(f, probes[name], yardsticks, **words)  # type: ignore[arg-type]
-        if level == "deep":
-            yield relearn(probes[name], int(f.predictions.mask("forget").sum()), **words)  # type: ignore[arg-type]
-    compared: dict[str, list[MetricValue]] = {}
-    for name in known:
-        if name != "candidate":
-            compared[name] = list(
-                _white_box_changes(
-                    known["candidate"], (probes["candidate"], probes[name]), (read["candidate"], read[name]), name, confidence
-                )
-            )
-            yield from compared[name]
-    rows = [compared[name] for name in references]
-    if len(rows) > 1 and len({tuple(value.name for value in row) for row in rows}) == 1:
-        yield from mean_changes(rows, subject="candidate-reference", confidence=confidence)
+def measure_plugins(checked: CheckedPredictions) -> Iterator[Outcome]:
+    """The outcome of every third-party metric; one that fails, or leaves its range, is undefined with the reason."""
+    for name in [name for name, _ in PLUGINS if name in CATALOG]:
+        yield _measure_plugin(checked, PLUGINS.get(name))
 
 
-def _white_box_changes(
-    f: Facts, probes: tuple[Probes, Probes], read: tuple[Any, Any], name: str, confidence: float
-) -> Iterator[MetricValue]:
-    words = {"subject": f"candidate-{name}", "confidence": confidence}
-    yield from under_attack_changes(f, probes, **words)  # type: ignore[arg-type]
-    yield from fairness_gap_changes(probes, **words)  # type: ignore[arg-type]
-    yield from recovery_changes(f, read, **words)  # type: ignore[arg-type]
-
-
-def _correlation(values: list[MetricValue]) -> dict[str, object]:
-    """Rank correlation of fairness-gap and accuracy under FGSM at 8/255 over the models of the audit."""
-    found: dict[str, dict[str, float]] = {}
-    for value in values:
-        if value.group is None and value.value is not None and not value.subject.startswith("candidate-"):
-            found.setdefault(value.subject, {})[value.name] = value.value
-    pairs = [(v["FAIRNESS_GAP"], v["FGSM@0.03137"]) for v in found.values() if {"FAIRNESS_GAP", "FGSM@0.03137"} <= v.keys()]
+def _measure_plugin(checked: CheckedPredictions, plugin: ThirdPartyMetric) -> Outcome:
+    spec = plugin.spec
     try:
-        rho = correlation([a for a, _ in pairs], [b for _, b in pairs])
+        found = plugin.measure(checked)
+        if not isinstance(found, Outcome) or found.metric != spec.name:
+            given = f"an outcome of {found.metric!r}" if isinstance(found, Outcome) else f"a {type(found).__name__}"
+            return Outcome.missing(spec.name, f"its code gave {given}", Basis(0))
+        if found.estimate is not None and not spec.low <= found.estimate <= spec.high:
+            reason = f"its code gave {found.estimate!r}, outside its range [{spec.low:g}, {spec.high:g}]"
+            return Outcome.missing(spec.name, reason, Basis(0))
+        found.value(CANDIDATE, checked.options)
+    except _FAILURES as error:
+        return Outcome.missing(spec.name, f"its code failed: {type(error).__name__}: {str(error)[:200]}", Basis(0))
+    return found
+
+
+def _compare_models(results: Mapping[Subject, ModelResult], primary: tuple[Subject, ...]) -> Iterator[Found]:
+    """Outcomes of all models, closeness and redistribution of the candidate, all changes, and their means."""
+    candidate, baseline = results[CANDIDATE], results.get(BASELINE)
+    changed = {subject: tuple(changes(candidate, other)) for subject, other in results.items() if subject != CANDIDATE}
+    rows = {subject: changed[subject] for subject in primary}
+    yield from ((subject, result.outcomes) for subject, result in results.items())
+    yield CANDIDATE, closeness(rows)
+    yield CANDIDATE, (measure_redistribution(candidate.checked, baseline.checked if baseline else None),)
+    yield from ((subject.as_change(), outcomes) for subject, outcomes in changed.items())
+    if _has_several_references(results):
+        yield MEAN_CHANGE, mean_changes(rows, candidate.outcomes)
+
+
+def _has_several_references(subjects: Iterable[Subject]) -> bool:
+    return sum(subject.role is Role.REFERENCE for subject in subjects) > 1
+
+
+def _measure_networks(results: Mapping[Subject, ModelResult], inputs: AuditInputs) -> Iterator[Found]:
+    """Outcomes of all models whose networks were queried, their changes, and the means of these."""
+    collected = {s: m.white_box for s, m in inputs.models.items() if m.white_box is not None}
+    if CANDIDATE not in collected:
+        return
+    models: dict[Subject, Model] = {s: (results[s].checked, outputs) for s, outputs in collected.items()}
+    recovered = {subject: recover_labels(*model) for subject, model in models.items()}
+    ordered = sorted((s for s in models if s.role is Role.REFERENCE), key=lambda s: s not in inputs.primary_references)
+    references = {subject: models[subject] for subject in ordered}
+    for subject, model in models.items():
+        near = measure_distances(model, references) if subject in (CANDIDATE, BASELINE) else ()
+        yield subject, tuple(chain(_measure_network(model, recovered[subject]), near, measure_relearning(*model)))
+    changed = {
+        subject: tuple(_network_changes(models[CANDIDATE], model, (recovered[CANDIDATE], recovered[subject])))
+        for subject, model in models.items()
+        if subject != CANDIDATE
+    }
+    yield from ((subject.as_change(), outcomes) for subject, outcomes in changed.items())
+    rows = {subject: changed[subject] for subject in inputs.primary_references if subject in changed}
+    if _has_several_references(models) and len({tuple(found.metric for found in row) for row in rows.values()}) == 1:
+        yield MEAN_CHANGE, tuple(mean_changes(rows))
+
+
+def _measure_network(model: Model, recovered: Recovered) -> Iterator[Outcome]:
+    yield from measure_robustness(*model)
+    yield from measure_layer_gaps(model[1])
+    yield from measure_label_recovery(model[0], recovered)
+
+
+def _network_changes(candidate: Model, other: Model, recovered: tuple[Recovered, Recovered]) -> Iterator[Outcome]:
+    yield from robustness_changes(candidate[0], (candidate[1], other[1]))
+    yield from layer_gap_changes((candidate[1], other[1]))
+    yield from label_recovery_changes(candidate[0], recovered)
+
+
+def _measure_shadows(results: Mapping[Subject, ModelResult], table: ShadowTable) -> Iterator[Found]:
+    """What the shadow models find of every model, and of the method."""
+    yield from ((subject, attack_audited_model(result.checked, table)) for subject, result in results.items())
+    if table.unlearned is not None:
+        yield CANDIDATE, attack_method_on_shadows(results[CANDIDATE].checked, table)
+
+
+def _gap_against_robustness(found: Iterable[Found]) -> dict[str, object]:
+    """Rank correlation of fairness-gap and accuracy under FGSM at 8/255 over the models of the audit."""
+    names = ("FAIRNESS_GAP", "FGSM@0.03137")
+    pairs: list[list[float]] = []
+    for subject, outcomes in found:
+        if not subject.change:
+            estimates = {o.metric: o.estimate for o in outcomes if o.group is None and o.estimate is not None}
+            pairs += [[estimates[name] for name in names]] if set(names) <= estimates.keys() else []
+    try:
+        rho = correlation([gap for gap, _ in pairs], [accuracy for _, accuracy in pairs])
     except InputError as error:
         return {"why_missing": str(error), "models": len(pairs)}
     return {"spearman": rho.value, "p_value": rho.p_value, "models": rho.n}
-
-
-def _same_choices(first: Facts, other: Predictions) -> Facts:
-    aligned = align(first.predictions, other)
-    return facts(aligned, dominant=first.dominant, seed=first.seed, positive_class=first.positive_class)
-
-
-def _metrics(
-    first: Facts,
-    others: Mapping[str, Facts],
-    attacks: Mapping[str, Attacked],
-    yardstick: Sequence[int],
-    *,
-    confidence: float,
-    attack_score: str,
-    variant: str,
-) -> list[MetricValue]:
-    """Values of all sides, then all changes, then the closeness to the references."""
-    sides = {"candidate": first, **others}
-    values = {
-        name: values_of(side, attacks[name], subject=name, confidence=confidence, attack_score=attack_score, variant=variant)
-        for name, side in sides.items()
-    }
-    compared = {
-        name: list(
-            changes(
-                first,
-                side,
-                (values["candidate"], values[name]),
-                (attacks["candidate"], attacks[name]),
-                subject=f"candidate-{name}",
-                confidence=confidence,
-                attack_score=attack_score,
-            )
-        )
-        for name, side in others.items()
-    }
-    rows = [compared[f"reference#{i + 1}"] for i in yardstick]
-    several = len([name for name in others if name != "baseline"]) > 1
-    found = [v for side in values.values() for v in side]
-    found += closeness(rows, subject="candidate", confidence=confidence)
-    found.append(redistribution(first, others.get("baseline"), subject="candidate", confidence=confidence))
-    found += [v for side in compared.values() for v in side]
-    return found + (list(_mean(rows, values["candidate"], confidence)) if several else [])
-
-
-def _mean(rows: Sequence[Sequence[MetricValue]], own: Sequence[MetricValue], confidence: float) -> Iterator[MetricValue]:
-    return mean_changes(rows, subject="candidate-reference", confidence=confidence, own=own)

@@ -45,7 +45,7 @@ def _wrong(place: tuple[int | str, ...], message: str, value: object) -> str:
 Builder = Callable[[ModelSpec], tuple[nn.Module, int]]
 
 
-def image(spec: ModelSpec) -> tuple[int, int, int]:
+def image_shape(spec: ModelSpec) -> tuple[int, int, int]:
     """Channels, height and width.
 
     Raises:

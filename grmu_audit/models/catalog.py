@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from grmu_audit.errors import InputError, NotFoundError
-from grmu_audit.models.architecture import image, options_of
+from grmu_audit.models.architecture import image_shape, options_of
 from grmu_audit.models.classifier import Classifier, ModelSpec, StartWeights
 from grmu_audit.models.small_networks import SmallResnetOptions
 from grmu_audit.utils.plugins import Registry, did_you_mean
@@ -41,7 +41,7 @@ def build(spec: ModelSpec, seed: int, start: StartWeights | None = None) -> Clas
     return model
 
 
-def fresh(model: Classifier, seed: int) -> Classifier:
+def reinitialised(model: Classifier, seed: int) -> Classifier:
     """The network as it was before any training, with another seed: its start weights where it had some.
 
     Raises:
@@ -63,21 +63,21 @@ def builder_of(name: str) -> Builder:
         InputError: ``package.module:function`` that is not on the allow-list, or cannot be loaded.
     """
     if ":" in name:
-        from grmu_audit.models.custom import own_builder
+        from grmu_audit.models.custom import custom_builder
 
-        return own_builder(name)
+        return custom_builder(name)
     own = architectures.names()
     if name in own:
         return architectures.get(name)
-    from grmu_audit.models.torchvision_models import vision_builder, vision_names
+    from grmu_audit.models.torchvision_models import torchvision_builder, torchvision_names
 
-    known = [*own, *vision_names()]
+    known = [*own, *torchvision_names()]
     if name not in known:
         raise NotFoundError(
             f"no architecture {name!r}{did_you_mean(name, known)}; known: {', '.join(own)}, torchvision's classifiers, and "
             "package.module:function"
         )
-    return vision_builder(name)
+    return torchvision_builder(name)
 
 
 @architectures.register("small_resnet")
@@ -85,7 +85,7 @@ def _small_resnet(spec: ModelSpec) -> tuple[nn.Module, int]:
     from grmu_audit.models.small_networks import small_resnet_body
 
     widths = options_of(SmallResnetOptions, spec).widths
-    return small_resnet_body(image(spec)[0], widths), widths[-1]
+    return small_resnet_body(image_shape(spec)[0], widths), widths[-1]
 
 
 @architectures.register("small_vit")
@@ -93,7 +93,7 @@ def _small_vit(spec: ModelSpec) -> tuple[nn.Module, int]:
     from grmu_audit.models.small_networks import SmallVit, SmallVitOptions
 
     options = options_of(SmallVitOptions, spec)
-    return SmallVit(image(spec), options), options.dim
+    return SmallVit(image_shape(spec), options), options.dim
 
 
 @architectures.register("mlp")

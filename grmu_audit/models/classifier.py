@@ -131,14 +131,14 @@ def detach_head(network: nn.Module, name: str) -> tuple[nn.Module, int]:
     return network, last.in_features
 
 
-def duplicate(model: Classifier) -> Classifier:
+def copy_model(model: Classifier) -> Classifier:
     """A deep copy: no parameter or buffer is shared."""
     return copy.deepcopy(model)
 
 
-def frozen(model: Classifier) -> Classifier:
+def frozen_copy(model: Classifier) -> Classifier:
     """A deep copy in eval mode whose parameters take no gradient: a teacher that cannot move."""
-    teacher = duplicate(model).eval()
+    teacher = copy_model(model).eval()
     for parameter in teacher.parameters():
         parameter.requires_grad_(False)
     return teacher

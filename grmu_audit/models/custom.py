@@ -19,12 +19,12 @@ VARIABLE = "GRMU_AUDIT_ALLOWED_ARCHITECTURES"
 """Environment variable of the operator: names separated by commas; ``package.module:*`` allows a whole module."""
 
 
-def allowed() -> tuple[str, ...]:
+def allowed_architectures() -> tuple[str, ...]:
     """The operator's allow-list, in order."""
     return tuple(part.strip() for part in os.environ.get(VARIABLE, "").split(",") if part.strip())
 
 
-def own_builder(name: str) -> Builder:
+def custom_builder(name: str) -> Builder:
     """The builder ``package.module:function``.
 
     The function gets the ``ModelSpec`` and returns a body with the width of its features, or a whole network whose last
@@ -35,7 +35,7 @@ def own_builder(name: str) -> Builder:
         InputError: not on the allow-list, not importable, no such function, or it fails.
     """
     module, _, function = name.partition(":")
-    listed = allowed()
+    listed = allowed_architectures()
     if name not in listed and f"{module}:*" not in listed:
         shown = ", ".join(listed) or "empty"
         raise InputError(

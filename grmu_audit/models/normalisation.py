@@ -19,7 +19,7 @@ from grmu_audit.utils.plugins import did_you_mean
 
 _CHANNELS_FIRST = (nn.modules.batchnorm._BatchNorm, nn.GroupNorm, nn.modules.instancenorm._InstanceNorm)
 _NORMS = (*_CHANNELS_FIRST, nn.LayerNorm)
-LEAST = 2
+MIN_SAMPLES = 2
 """Samples that a class needs in a batch to have a variance."""
 
 
@@ -62,7 +62,7 @@ def choose_layers(model: nn.Module, chosen: Sequence[str]) -> list[str]:
     return list(chosen) or known
 
 
-def spread(activations: torch.Tensor, labels: torch.Tensor, channel: int, stat: str = "var") -> torch.Tensor:
+def channel_spread(activations: torch.Tensor, labels: torch.Tensor, channel: int, stat: str = "var") -> torch.Tensor:
     """max_c s_c - min_c s_c, where s_c is the mean over channels of the variance within class c.
 
     Args:
@@ -75,17 +75,17 @@ def spread(activations: torch.Tensor, labels: torch.Tensor, channel: int, stat: 
         Scalar in float32; NaN where fewer than two codes have two samples.
 
     >>> z = torch.tensor([[0.0], [2.0], [0.0], [6.0]])
-    >>> spread(z, torch.tensor([0, 0, 1, 1]), 1).item()
+    >>> channel_spread(z, torch.tensor([0, 0, 1, 1]), 1).item()
     8.0
     """
     rows = activations.movedim(channel, -1).float()
     found = []
     for code in torch.unique(labels):
         mine = rows[labels == code]
-        if len(mine) >= LEAST:
+        if len(mine) >= MIN_SAMPLES:
             variance = mine.reshape(-1, rows.shape[-1]).var(0, correction=0)
             found.append((variance if stat == "var" else (variance + 1e-12).sqrt()).mean())
-    if len(found) < LEAST:
+    if len(found) < MIN_SAMPLES:
         return rows.new_tensor(float("nan"))
     values = torch.stack(found)
     return values.max() - values.min()
@@ -112,7 +112,7 @@ def gaps(
         def hook(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
             """Measure at once, so that no activation is kept by name."""
             z = inputs[0] if definition.point == "input" else output
-            found[name] = spread(z, labels, channel_dimension(module), definition.stat)
+            found[name] = channel_spread(z, labels, channel_dimension(module), definition.stat)
 
         return hook
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from grmu_audit.models.architecture import Builder
 
 
-class VisionOptions(Options):
+class TorchvisionOptions(Options):
     """Options of torchvision's classifiers."""
 
     stem: Literal["imagenet", "cifar"] = "imagenet"
@@ -29,19 +29,19 @@ class VisionOptions(Options):
 
 
 @functools.cache
-def vision_names() -> tuple[str, ...]:
+def torchvision_names() -> tuple[str, ...]:
     """Names of torchvision's image classifiers, sorted."""
     from torchvision import models
 
     return tuple(models.list_models(module=models))
 
 
-def vision_builder(name: str) -> Builder:
-    """The builder of one of ``vision_names``."""
-    return lambda spec: vision_body(name, spec)
+def torchvision_builder(name: str) -> Builder:
+    """The builder of one of ``torchvision_names``."""
+    return lambda spec: torchvision_body(name, spec)
 
 
-def vision_body(name: str, spec: ModelSpec) -> tuple[nn.Module, int]:
+def torchvision_body(name: str, spec: ModelSpec) -> tuple[nn.Module, int]:
     """A torchvision classifier without its last layer, and the width of its features.
 
     Raises:
@@ -49,10 +49,10 @@ def vision_body(name: str, spec: ModelSpec) -> tuple[nn.Module, int]:
     """
     from torchvision import models
 
-    from grmu_audit.models.architecture import image
+    from grmu_audit.models.architecture import image_shape
 
-    channels, height, width = image(spec)
-    options = options_of(VisionOptions, spec)
+    channels, height, width = image_shape(spec)
+    options = options_of(TorchvisionOptions, spec)
     try:
         network = models.get_model(name, weights=None, **_arguments(name, height, width))
     except (ValueError, AssertionError, RuntimeError) as error:
@@ -161,7 +161,7 @@ def weights_url(architecture: str, name: str = IMAGENET) -> str:
     Raises:
         InputError: it has none of that name.
     """
-    if architecture not in vision_names():
+    if architecture not in torchvision_names():
         raise InputError(f"--pretrained {name}: only torchvision's architectures have published weights, not {architecture}")
     from torchvision import models
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
-from grmu_audit.intervals.combined import estimate, limits, with_method
+from grmu_audit.intervals import Limits
 from grmu_audit.metrics.catalog import level_needed, spec
 from grmu_audit.metrics.catalog.wording import VERDICT_STYLE
 from grmu_audit.policy.files import policy_sha256
@@ -15,10 +15,31 @@ from grmu_audit.policy.multiplicity import holm_decides, rule_alpha
 from grmu_audit.policy.sample_size import decide, deciding_split, samples_needed
 from grmu_audit.policy.schema import Policy, Rule, Waiver
 from grmu_audit.policy.wording import bound_words, group_list, metric_phrase, suppressed_count
-from grmu_audit.records import Audit, Decision, Group, MetricValue, RuleOutcome, Verdict, suppressed
-from grmu_audit.utils.clock import now
+from grmu_audit.records import (
+    BASELINE,
+    CANDIDATE,
+    Audit,
+    Decision,
+    Group,
+    MetricValue,
+    Role,
+    RuleOutcome,
+    Subject,
+    Verdict,
+    reference,
+    suppressed,
+)
+from grmu_audit.utils.clock import utc_now
 
 _SLACK = 1e-6
+
+
+_JUDGED = {
+    "absolute": (CANDIDATE,),
+    "baseline": (BASELINE.as_change(),),
+    "reference": (Subject(Role.REFERENCE).as_change(), reference(1).as_change()),
+}
+"""Whose value a rule judges, by what it compares with: the first that the audit has."""
 
 
 @dataclass(frozen=True)
@@ -91,17 +112,12 @@ def _by_method(case: RuleCase, method: str) -> RuleCase:
     """The same case with the policy's limits of proportions."""
     if case.value is None or case.value.statistic is None:
         return case
-    return replace(case, value=replace(case.value, statistic=with_method(case.value.statistic, method)))
+    return replace(case, value=replace(case.value, statistic=case.value.statistic.by_method(method)))
 
 
 def _find(rule: Rule, audit: Audit) -> MetricValue | None:
     group = rule.group.record if rule.group else None
-    subjects = {
-        "absolute": ["candidate"],
-        "baseline": ["candidate-baseline"],
-        "reference": ["candidate-reference", "candidate-reference#1"],
-    }[rule.compare]
-    found = (audit.metric(rule.metric, subject, group) for subject in subjects)
+    found = (audit.metric(rule.metric, subject, group) for subject in _JUDGED[rule.compare])
     return next((value for value in found if value is not None), None)
 
 
@@ -126,7 +142,7 @@ def _obstacle(rule: Rule, value: MetricValue, policy: Policy) -> str | None:
     """Why a recorded value cannot be judged, or None."""
     if value.value is None or not math.isfinite(value.value):
         return f"{rule.metric} is undefined: {value.why_missing or 'no reason recorded'}"
-    if value.statistic is not None and not abs(estimate(value.statistic) - value.value) <= _SLACK:
+    if value.statistic is not None and not abs(value.statistic.estimate - value.value) <= _SLACK:
         return f"the recorded {rule.metric} is not what its own sufficient statistic gives: the audit file was altered"
     if rule.metric == "EP" and value.details.get("positive_class", policy.positive_class) != policy.positive_class:
         return f"EP was measured with another positive class than the policy's {policy.positive_class}"
@@ -190,10 +206,10 @@ def _blank(case: RuleCase) -> RuleOutcome:
     )
 
 
-def _limits(value: MetricValue, alpha: float) -> tuple[float, float] | None:
+def _limits(value: MetricValue, alpha: float) -> Limits | None:
     """Interval at ``alpha``: recomputed, or the recorded one where it is at least as wide as asked for."""
     if value.statistic is not None:
-        return limits(value.statistic, alpha)
+        return value.statistic.limits(alpha)
     if value.interval is not None and value.confidence >= 1 - alpha:
         return value.interval
     return None
@@ -299,4 +315,4 @@ def judge(audit: Audit, policy: Policy, today: date | None = None) -> Audit:
         today: date that waivers are judged on; by default the current UTC date.
     """
 
-    return audit.with_verdict(evaluate(audit, policy, today=today or date.fromisoformat(now()[:10])))
+    return audit.with_verdict(evaluate(audit, policy, today=today or date.fromisoformat(utc_now()[:10])))

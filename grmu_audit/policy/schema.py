@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from grmu_audit.metrics.catalog import CATALOG
 from grmu_audit.metrics.catalog.spec import MetricSpec
 from grmu_audit.metrics.catalog.wording import CHANGE_BOUNDS
-from grmu_audit.records import Group
+from grmu_audit.records import Group, MeasureOptions
 from grmu_audit.utils import Problem, ProblemsError
 from grmu_audit.utils.plugins import did_you_mean
 
@@ -168,6 +168,16 @@ class Policy(_Frozen):
     positive_class: int = Field(1, ge=0, le=1, description="The positive class of a two-class task.")
     rules: Annotated[tuple[Rule, ...], Field(strict=False)] = Field(description="The rules; without one nothing passes.")
     waivers: Annotated[tuple[Waiver, ...], Field(strict=False)] = Field((), description="Accepted breaches.")
+
+    def measure_options(self, seed: int = 0) -> MeasureOptions:
+        """The choices that the numbers of an audit depend on.
+
+        Args:
+            seed: of the attacks.
+        """
+        return MeasureOptions(
+            confidence=self.confidence, seed=seed, positive_class=self.positive_class, interval_method=self.intervals
+        )
 
     @model_validator(mode="after")
     def _whole(self) -> Policy:

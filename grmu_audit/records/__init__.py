@@ -1,6 +1,6 @@
 """Frozen records that packages hand to each other, with a JSON form where they are stored."""
 
-from grmu_audit.records.audit import AUDIT_SCHEMA, Audit, NotMeasured
+from grmu_audit.records.audit import AUDIT_SCHEMA, Audit, MeasureOptions, NotMeasured
 from grmu_audit.records.data import (
     SUPPRESSED_BELOW,
     CheckResult,
@@ -11,16 +11,22 @@ from grmu_audit.records.data import (
     dominant_groups,
     suppressed,
 )
+from grmu_audit.records.inputs import AuditContext, AuditedModel, AuditInputs
 from grmu_audit.records.lineage import ForgetRequest, ModelRef, Splits
-from grmu_audit.records.metric_value import Group, MetricValue
+from grmu_audit.records.metric_value import BASELINE, CANDIDATE, Group, MetricValue, Role, Subject, reference
 from grmu_audit.records.predictions import SPLITS, Predictions
 from grmu_audit.records.verdict import Decision, RuleOutcome, Verdict
 
 __all__ = [
     "AUDIT_SCHEMA",
+    "BASELINE",
+    "CANDIDATE",
     "SPLITS",
     "SUPPRESSED_BELOW",
     "Audit",
+    "AuditContext",
+    "AuditInputs",
+    "AuditedModel",
     "CheckResult",
     "DataCheckReport",
     "DataRecord",
@@ -29,13 +35,17 @@ __all__ = [
     "ForgetRequest",
     "Group",
     "GroupCount",
+    "MeasureOptions",
     "MetricValue",
     "ModelRef",
     "NotMeasured",
     "Predictions",
+    "Role",
     "RuleOutcome",
     "Splits",
+    "Subject",
     "Verdict",
     "dominant_groups",
+    "reference",
     "suppressed",
 ]

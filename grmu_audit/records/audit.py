@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from grmu_audit.errors import InputError
 from grmu_audit.records.data import DataCheckReport, DataRecord, ForgetRecord
 from grmu_audit.records.lineage import ModelRef
-from grmu_audit.records.metric_value import Group, MetricValue
+from grmu_audit.records.metric_value import CANDIDATE, Group, MetricValue, Subject
 from grmu_audit.records.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -61,8 +61,11 @@ class MeasureOptions:
             raise InputError(f"the record of the audit holds an option of the wrong kind: {error}") from None
 
     def to_record(self) -> dict[str, Any]:
-        """The options under the keys of audit.json."""
-        return {key: getattr(self, name) for name, key in _OPTION_KEYS.items()}
+        """The options under the keys of audit.json; ``intervals`` stands there only where it is not the default."""
+        made = {key: getattr(self, name) for name, key in _OPTION_KEYS.items()}
+        if self.interval_method == MeasureOptions.interval_method:
+            del made["intervals"]
+        return made
 
 
 _OPTION_KEYS = {
@@ -127,7 +130,7 @@ class Audit:
         """The same facts with this verdict."""
         return replace(self, verdict=verdict)
 
-    def metric(self, name: str, subject: str = "candidate", group: Group | None = None) -> MetricValue | None:
+    def metric(self, name: str, subject: Subject = CANDIDATE, group: Group | None = None) -> MetricValue | None:
         """The first value of that name, subject and group, or None when it was not recorded."""
         found = (m for m in self.metrics if (m.name, m.subject, m.group) == (name, subject, group))
         return next(found, None)
@@ -161,9 +164,3 @@ def _adapter() -> TypeAdapter[Audit]:
     from pydantic import TypeAdapter
 
     return TypeAdapter(Audit)
-
-
-def sides(audit: Audit) -> dict[str, ModelRef]:
-    """Subject name to model, in the order of the audit."""
-    named = {"candidate": audit.subject} | ({"baseline": audit.baseline} if audit.baseline else {})
-    return named | {f"reference#{i + 1}": model for i, model in enumerate(audit.references)}

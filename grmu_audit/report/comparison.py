@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from grmu_audit.errors import InputError, IntegrityError
 from grmu_audit.metrics.catalog.wording import NBSP, REPORT_STYLE
-from grmu_audit.records import Audit, Group, MetricValue
+from grmu_audit.records import BASELINE, CANDIDATE, Audit, Group, MetricValue
 from grmu_audit.report.charts import svg
 from grmu_audit.report.charts.axes import Panel, even, frame
 from grmu_audit.report.charts.svg import Drawing
-from grmu_audit.report.content.lookup import BASELINE, CANDIDATE, Lookup, model_label
+from grmu_audit.report.content.lookup import Lookup, model_label
 from grmu_audit.report.content.series import BEFORE, BREACH, INK, LINE, PASS, SURFACE, UNDECIDED
 from grmu_audit.report.content.tables import with_interval
 from grmu_audit.report.content.view import decision_key
@@ -46,7 +46,7 @@ class Compared:
     method: str
     """How it was made."""
     found: Lookup
-    """Its numbers; the changes to the first version have the subject ``candidate-baseline``."""
+    """Its numbers; the first version is the baseline of all others."""
     problem: str = ""
     """Why its stored audit cannot be relied on."""
 
@@ -112,7 +112,7 @@ def _metric_label(metric: str) -> str:
 def _cells(versions: Sequence[Compared], metric: str, group: Group | None) -> list[str]:
     cells = [with_interval(versions[0].found.value(metric, CANDIDATE, group))]
     for version in versions[1:]:
-        change = version.found.value(metric, f"{CANDIDATE}-{BASELINE}", group)
+        change = version.found.value(metric, BASELINE.as_change(), group)
         cells.append(with_interval(version.found.value(metric, CANDIDATE, group)))
         if change is not None and _drawable(change):
             cells[-1] += f"\nΔ {numbers.estimate(change)} ({numbers.interval_of(change)})"

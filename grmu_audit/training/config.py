@@ -1,4 +1,4 @@
-"""What one training or unlearning run is told."""
+"""The settings of one training or unlearning run."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class TrainConfig(BaseModel):
     """Return the epoch with the best validation accuracy instead of the last."""
 
 
-def factor(step: int, total: int, warmup: float, schedule: str) -> float:
+def learning_rate_factor(step: int, total: int, warmup: float, schedule: str) -> float:
     """Share of the peak learning rate at a step.
 
     Linear rise over the first ``warmup * total`` steps; then 1 (``constant``) or a half cosine down to 0 (``cosine``).
@@ -49,7 +49,7 @@ def factor(step: int, total: int, warmup: float, schedule: str) -> float:
     Returns:
         A number in (0, 1].
 
-    >>> [round(factor(s, 10, 0.2, "cosine"), 3) for s in (0, 1, 2, 9)]
+    >>> [round(learning_rate_factor(s, 10, 0.2, "cosine"), 3) for s in (0, 1, 2, 9)]
     [0.5, 1.0, 1.0, 0.038]
     """
     rise = round(warmup * total)

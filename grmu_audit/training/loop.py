@@ -16,34 +16,19 @@ from torch import nn
 from grmu_audit.data.batches import Batch
 from grmu_audit.errors import DivergedError, IntegrityError
 from grmu_audit.models.classifier import Classifier
-from grmu_audit.training.checkpoint import Saved, Stateful, load_optimizer, optimizer_tensors, prefixed
-from grmu_audit.training.config import TrainConfig, factor
-from grmu_audit.training.plan import MaskGuard, ParameterMask, Phase, Plan
+from grmu_audit.training.checkpoint import Saved, load_optimizer, optimizer_tensors, prefixed
+from grmu_audit.training.config import TrainConfig, learning_rate_factor
+from grmu_audit.training.plan import NO_HOOKS, Hooks, MaskGuard, Phase, Plan
 from grmu_audit.training.runtime import Runtime, derive_seed
 from grmu_audit.training.steps import gradient, make_optimizer
 from grmu_audit.utils.progress import SILENT
 
-Rate = Callable[[int, int], float]
-"""Step and number of steps to the share of the peak learning rate."""
 
-
-def run_epochs(
-    model: Classifier,
-    plan: Plan,
-    config: TrainConfig,
-    runtime: Runtime,
-    *,
-    validate: Callable[[Classifier], float] | None = None,
-    stop: Callable[[int], bool] | None = None,
-    mask: ParameterMask | None = None,
-    state: Stateful | None = None,
-    after_epoch: Callable[[int], None] | None = None,
-    rate: Rate | None = None,
-) -> Classifier:
+def run_epochs(model: Classifier, plan: Plan, config: TrainConfig, runtime: Runtime, hooks: Hooks = NO_HOOKS) -> Classifier:
     """Train ``model`` in place by the plan and return it (or its best epoch).
 
-    The optimiser of the config; learning rate by ``schedule.factor`` over all planned steps; metrics of each epoch go to
-    ``runtime.log``.  With ``runtime.checkpoints`` every epoch is kept, and an interrupted run continues after its last
+    The optimiser of the config; learning rate by ``learning_rate_factor`` over all planned steps; metrics of each epoch go to
+    ``runtime.log``.  With ``runtime.checkpoints`` every epoch is stored, and an interrupted run continues after its last
     whole epoch to the same weights: generators are derived from the seed and the epoch, never carried over.
 
     Args:
@@ -51,30 +36,25 @@ def run_epochs(
         plan: phases of each epoch.
         config: optimiser and schedule.
         runtime: device, seed, log, checkpoints, penalty.
-        validate: validation accuracy after an epoch; with ``config.keep_best`` the best epoch is returned.
-        stop: asked before each epoch; True ends the run.
-        mask: entries that may move; all others keep their value bit for bit.
-        state: what the method keeps between epochs; stored and restored with the checkpoint.
-        after_epoch: called after each epoch's last step, before its checkpoint.
-        rate: share of the peak learning rate, instead of the config's schedule.
+        hooks: what the method adds: validation, mask, state between epochs.
 
     Raises:
         DivergedError: a loss, a weight or a running statistic is not finite; the caller registers nothing.
         EnvironmentFailure: the memory does not hold two samples, or a checkpoint cannot be written.
         IntegrityError: the checkpoint to resume from is damaged or of another run.
     """
-    loop = _Loop(model, _with_term(plan, model, runtime), config, runtime, mask, state, rate)
+    loop = _Loop(model, _with_term(plan, model, runtime), config, runtime, hooks)
     loop.restore()
     observer = runtime.observer if runtime.title else SILENT
     with observer.progress(runtime.title, config.epochs, done=loop.epoch) as advance:
         while loop.epoch < config.epochs:
-            if stop is not None and stop(loop.epoch):
+            if hooks.stop is not None and hooks.stop(loop.epoch):
                 break
             metrics = loop.train_epoch()
-            if after_epoch is not None:
-                after_epoch(loop.epoch)
-            if validate is not None:
-                metrics["val_accuracy"] = validate(model)
+            if hooks.after_epoch is not None:
+                hooks.after_epoch(loop.epoch)
+            if hooks.validate is not None:
+                metrics["val_accuracy"] = hooks.validate(model)
             loop.finish_epoch(metrics)
             advance(1, " ".join(f"{k} {v:.3f}" for k, v in metrics.items() if k != "learning_rate"))
     if loop.best is not None:
@@ -99,9 +79,7 @@ class _Loop:
     plan: Plan
     config: TrainConfig
     runtime: Runtime
-    mask: ParameterMask | None
-    state: Stateful | None
-    rate: Rate | None
+    hooks: Hooks
     epoch: int = 0
     """Epochs done."""
     step: int = 0
@@ -118,7 +96,7 @@ class _Loop:
         self.runtime.stage += 1
         self.total = sum(phase.steps for epoch in range(self.config.epochs) for phase in self.plan(epoch))
         self.optimizer = make_optimizer(self.model, self.config)
-        self.guard = MaskGuard(self.model, self.optimizer, self.mask) if self.mask is not None else None
+        self.guard = MaskGuard(self.model, self.optimizer, self.hooks.mask) if self.hooks.mask is not None else None
 
     def train_epoch(self) -> dict[str, float]:
         """All phases of the next epoch; the global generator is seeded for it and given back as it was."""
@@ -157,9 +135,9 @@ class _Loop:
 
     def _rate(self) -> float:
         step = min(self.step, self.total - 1)
-        if self.rate is not None:
-            return self.rate(step, self.total)
-        return factor(step, self.total, self.config.warmup, self.config.schedule)
+        if self.hooks.rate is not None:
+            return self.hooks.rate(step, self.total)
+        return learning_rate_factor(step, self.total, self.config.warmup, self.config.schedule)
 
     def finish_epoch(self, metrics: dict[str, float]) -> None:
         """Check, keep the best, log, store."""
@@ -178,7 +156,7 @@ class _Loop:
             **prefixed("model", self.model.state_dict()),
             **prefixed("optimizer", optimizer_tensors(self.optimizer)),
             **prefixed("best", self.best or {}),
-            **prefixed("state", self.state.state_dict() if self.state is not None else {}),
+            **prefixed("state", self.hooks.state.state_dict() if self.hooks.state is not None else {}),
         }
 
     def _progress(self) -> dict[str, Any]:
@@ -189,7 +167,7 @@ class _Loop:
             "history": self.history,
             "sample_gradients": self.runtime.sample_gradients,
             "micro_batch": self.runtime.micro_batch,
-            "facts": self.runtime.facts,
+            "facts": self.runtime.notes,
         }
 
     def restore(self) -> None:
@@ -211,16 +189,16 @@ class _Loop:
     def _load(self, saved: Saved) -> None:
         self.model.load_state_dict(saved.part("model"))
         load_optimizer(self.optimizer, saved.part("optimizer"))
-        if self.state is not None:
-            self.state.load_state_dict(saved.part("state"))
-        told = saved.progress
-        self.epoch, self.step, self.history = int(told["epoch"]), int(told["step"]), list(told["history"])
-        if told["best_score"] is not None:
-            self.best, self.best_score = saved.part("best"), float(told["best_score"])
-        self.runtime.sample_gradients = int(told["sample_gradients"])
-        self.runtime.micro_batch = told["micro_batch"]
-        self.runtime.facts |= dict(told["facts"])
-        self.runtime.facts.setdefault("resumed_after_epoch", []).append(self.epoch)
+        if self.hooks.state is not None:
+            self.hooks.state.load_state_dict(saved.part("state"))
+        progress = saved.progress
+        self.epoch, self.step, self.history = int(progress["epoch"]), int(progress["step"]), list(progress["history"])
+        if progress["best_score"] is not None:
+            self.best, self.best_score = saved.part("best"), float(progress["best_score"])
+        self.runtime.sample_gradients = int(progress["sample_gradients"])
+        self.runtime.micro_batch = progress["micro_batch"]
+        self.runtime.notes |= dict(progress["facts"])
+        self.runtime.notes.setdefault("resumed_after_epoch", []).append(self.epoch)
 
 
 def _check_finite(model: nn.Module, metrics: dict[str, float], epoch: int) -> None:
@@ -239,7 +217,7 @@ def steps_of(rows: npt.NDArray[np.int64], size: int) -> int:
     return full + int(rest > 1 or (rest == 1 and full == 0))
 
 
-def endless(make: Callable[[int], Iterable[Batch]]) -> Iterator[Batch]:
+def repeat_batches(make: Callable[[int], Iterable[Batch]]) -> Iterator[Batch]:
     """Pass after pass, without end; ``make`` gets the pass number."""
     number = 0
     while True:

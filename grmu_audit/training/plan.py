@@ -11,6 +11,7 @@ from torch import nn
 
 from grmu_audit.data.batches import Batch
 from grmu_audit.models.classifier import Classifier
+from grmu_audit.training.checkpoint import Stateful
 
 Loss = Callable[[Batch], torch.Tensor]
 """Scalar mean loss of a batch, with gradient."""
@@ -40,7 +41,32 @@ Plan = Callable[[int], Sequence[Phase]]
 """Epoch number (from 0) to its phases, in order."""
 
 
-class Term(Protocol):
+ParameterMask = Mapping[str, torch.Tensor]
+"""Parameter name to a boolean tensor of its shape, True where it may change; a name left out changes freely."""
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What a method adds to the epoch loop."""
+
+    validate: Callable[[Classifier], float] | None = None
+    """Validation accuracy after an epoch; with ``config.keep_best`` the best epoch is returned."""
+    stop: Callable[[int], bool] | None = None
+    """Called before each epoch with its number; True ends the run."""
+    mask: ParameterMask | None = None
+    """Entries that may change; all others keep their value bit for bit."""
+    state: Stateful | None = None
+    """What the method keeps between epochs; stored and restored with the checkpoint."""
+    after_epoch: Callable[[int], None] | None = None
+    """Called after each epoch's last step, before its checkpoint."""
+    rate: Callable[[int, int], float] | None = None
+    """Step and number of steps to the share of the peak learning rate, instead of the config's schedule."""
+
+
+NO_HOOKS = Hooks()
+
+
+class LossTerm(Protocol):
     """A penalty that composes around any method."""
 
     def loss(self, model: Classifier, batch: Batch) -> torch.Tensor | None:
@@ -50,10 +76,6 @@ class Term(Protocol):
     def phases(self, model: Classifier, epoch: int) -> Sequence[Phase]:
         """Passes that the penalty adds to each epoch, for methods that read none of its samples."""
         ...
-
-
-ParameterMask = Mapping[str, torch.Tensor]
-"""Parameter name to a boolean tensor of its shape, True where it may move; a name left out moves freely."""
 
 
 class MaskGuard:

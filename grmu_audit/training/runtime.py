@@ -17,7 +17,7 @@ from grmu_audit.utils.progress import SILENT, Observer
 
 if TYPE_CHECKING:
     from grmu_audit.training.checkpoint import Checkpoints
-    from grmu_audit.training.plan import Term
+    from grmu_audit.training.plan import LossTerm
 
 EpochLog = Callable[[int, Mapping[str, float]], None]
 """Receives the epoch number and its metrics."""
@@ -45,11 +45,11 @@ class Runtime:
     """Who is told notes and progress."""
     sample_gradients: int = 0
     """Samples that a gradient was taken for, counted by the loop."""
-    facts: dict[str, Any] = field(default_factory=dict)
+    notes: dict[str, Any] = field(default_factory=dict)
     """Facts of the run that the record should hold (MINE estimates, stop reasons)."""
     checkpoints: Checkpoints | None = None
     """Where each epoch is kept; None keeps none."""
-    term: Term | None = None
+    term: LossTerm | None = None
     """A penalty that is added to the loss of every step."""
     stage: int = 0
     """Number of the next ``run_epochs`` call of this run."""
@@ -102,7 +102,7 @@ def choose_precision(name: str, device: torch.device) -> str:
     return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
 
 
-def place(model: nn.Module, device: torch.device) -> nn.Module:
+def move_to(model: nn.Module, device: torch.device) -> nn.Module:
     """Move a network to the device, in channels_last memory format, which convolutions prefer on both kinds."""
     return model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 

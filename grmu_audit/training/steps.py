@@ -46,7 +46,7 @@ def _attempt(model: Classifier, phase: Phase, batch: Batch, runtime: Runtime) ->
     """The loss, or None where the memory was too small."""
     try:
         most = None if runtime.micro_batch is None else max(1, runtime.micro_batch // phase.width)
-        return _accumulate(model, phase, parts(batch, most), len(batch.rows), runtime)
+        return _accumulate(model, phase, microbatches(batch, most), len(batch.rows), runtime)
     except torch.OutOfMemoryError:
         return None
 
@@ -67,7 +67,7 @@ def _accumulate(model: Classifier, phase: Phase, pieces: Sequence[Batch], size: 
     return losses[0] if len(losses) == 1 else torch.stack(losses).sum()
 
 
-def parts(batch: Batch, most: int | None) -> list[Batch]:
+def microbatches(batch: Batch, most: int | None) -> list[Batch]:
     """The batch in parts of at most ``most`` samples; a rest of one joins the part before it."""
     if most is None or len(batch.rows) <= most:
         return [batch]
@@ -88,7 +88,7 @@ def _shrink(runtime: Runtime, size: int) -> None:
             "out of GPU memory with two samples a step: free the device, or use --device cpu; nothing was registered"
         )
     runtime.micro_batch = smaller
-    runtime.facts["micro_batch"] = smaller
+    runtime.notes["micro_batch"] = smaller
     if runtime.device.type == "cuda":
         torch.cuda.empty_cache()
     runtime.observer.note(

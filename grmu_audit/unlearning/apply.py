@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING
 import torch
 
 from grmu_audit.errors import DivergedError, EnvironmentFailure, InputError
-from grmu_audit.models.classifier import Classifier, duplicate, frozen
+from grmu_audit.models.classifier import Classifier, copy_model, frozen_copy
 from grmu_audit.models.normalisation import GapDefinition, choose_layers
 from grmu_audit.training.plan import Phase
 from grmu_audit.training.runtime import Runtime
 from grmu_audit.unlearning.fairness_gap import FairnessGapPenalty
-from grmu_audit.unlearning.layers import ALL, release, require_unmoved, restricted
+from grmu_audit.unlearning.layers import ALL, require_unchanged, train_only, unfreeze
 
 if TYPE_CHECKING:
     from grmu_audit.unlearning.data import UnlearningData
     from grmu_audit.unlearning.method import Method, MethodConfig
 
 
-def unlearn(method: Method, model: Classifier, data: UnlearningData, config: MethodConfig, runtime: Runtime) -> Classifier:
+def apply_method(method: Method, model: Classifier, data: UnlearningData, config: MethodConfig, runtime: Runtime) -> Classifier:
     """Run a method on a copy of the model, with the restriction to layers and the fairness-gap penalty of its config.
 
     Raises:
@@ -32,8 +32,8 @@ def unlearn(method: Method, model: Classifier, data: UnlearningData, config: Met
     _require_sets(method, data)
     _require_composable(method, data, config)
     runtime.stage = 0
-    student = duplicate(model)
-    with restricted(student, config.layers) as held, _penalised(method, model, data, config, runtime):
+    student = copy_model(model)
+    with train_only(student, config.layers) as held, _penalised(method, model, data, config, runtime):
         try:
             result = method.run(student, data, config, runtime)
         except torch.OutOfMemoryError:
@@ -43,8 +43,8 @@ def unlearn(method: Method, model: Classifier, data: UnlearningData, config: Met
             ) from None
     if not all(bool(torch.isfinite(value).all()) for value in result.state_dict().values()):
         raise DivergedError(f"method {method.name!r} produced a weight that is not finite; nothing was registered")
-    require_unmoved(model, result, held, method.name)
-    return release(result)
+    require_unchanged(model, result, held, method.name)
+    return unfreeze(result)
 
 
 def _require_sets(method: Method, data: UnlearningData) -> None:
@@ -81,7 +81,7 @@ def _penalised(method: Method, model: Classifier, data: UnlearningData, config: 
     definition = GapDefinition(config.fairness_gap_stat, config.fairness_gap_point, config.fairness_gap_by)
     retain = torch.zeros(len(data.source.target), dtype=torch.bool, device=data.source.device)
     retain[torch.from_numpy(data.retain).to(data.source.device)] = True
-    penalty = FairnessGapPenalty(frozen(model), config.fairness_gap_weight, layers, definition, retain, runtime)
+    penalty = FairnessGapPenalty(frozen_copy(model), config.fairness_gap_weight, layers, definition, retain, runtime)
     if "retain" not in method.needs:
         penalty.own = lambda epoch: _gap_pass(data, config, runtime, epoch)
     runtime.term = penalty
@@ -89,7 +89,7 @@ def _penalised(method: Method, model: Classifier, data: UnlearningData, config: 
         yield
     finally:
         runtime.term = None
-    if not runtime.facts.get("fairness_gap_steps"):
+    if not runtime.notes.get("fairness_gap_steps"):
         raise InputError(
             f"fairness_gap_weight: method {method.name!r} takes no gradient step on retain samples that it could act on"
         )

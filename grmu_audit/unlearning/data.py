@@ -26,9 +26,9 @@ class UnlearningData:
     source: BatchSource
     """Pixels, targets and groups."""
     retain: Rows
-    """Training rows that stay (D_r)."""
+    """Training rows of the retain set (D_r)."""
     forget: Rows
-    """Training rows that must go (D_f)."""
+    """Training rows of the forget set (D_f)."""
     val: Rows
     """Validation rows (D_v)."""
     retain_weights: npt.NDArray[np.float64] | None = None
@@ -83,7 +83,7 @@ def reweight(retain_groups: npt.NDArray[np.int64], forget_groups: npt.NDArray[np
     [1.0, 1.0, 2.0]
     """
     size = int(max(retain_groups.max(initial=-1), forget_groups.max(initial=-1))) + 1
-    stay = np.bincount(retain_groups, minlength=size).astype(np.float64)
-    gone = np.bincount(forget_groups, minlength=size).astype(np.float64)
-    weights = np.divide(stay + gone, stay, out=np.ones_like(stay), where=stay > 0)
+    retain = np.bincount(retain_groups, minlength=size).astype(np.float64)
+    forget = np.bincount(forget_groups, minlength=size).astype(np.float64)
+    weights = np.divide(retain + forget, retain, out=np.ones_like(retain), where=retain > 0)
     return weights[retain_groups]

@@ -11,7 +11,7 @@ import torch
 
 from grmu_audit.data.batches import Batch
 from grmu_audit.models.classifier import Classifier
-from grmu_audit.models.normalisation import LEAST, GapDefinition, gaps
+from grmu_audit.models.normalisation import MIN_SAMPLES, GapDefinition, gaps
 from grmu_audit.training.plan import Phase
 from grmu_audit.training.runtime import Runtime
 
@@ -52,12 +52,12 @@ class FairnessGapPenalty:
             return None
         pixels = batch.pixels[here]
         labels = (batch.target if self.definition.by == "class" else batch.group)[here]
-        if int((torch.unique(labels, return_counts=True)[1] >= LEAST).sum()) < LEAST:
+        if int((torch.unique(labels, return_counts=True)[1] >= MIN_SAMPLES).sum()) < MIN_SAMPLES:
             return None
         with torch.no_grad():
             target = gaps(self.original, pixels, labels, self.layers, self.definition)
         now = gaps(model, pixels, labels, self.layers, self.definition)
-        self.runtime.facts["fairness_gap_steps"] = self.runtime.facts.get("fairness_gap_steps", 0) + 1
+        self.runtime.notes["fairness_gap_steps"] = self.runtime.notes.get("fairness_gap_steps", 0) + 1
         self.runtime.sample_gradients += len(pixels)
         return self.weight * (now - target).square().mean()
 

@@ -1,4 +1,4 @@
-"""``--layers``: unlearn in the last stages of a network only, or from a named layer on; the rest does not move at all."""
+"""``--layers``: unlearn in the last stages of a network only, or from a named layer on; all other layers are frozen."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 
 @dataclass(frozen=True)
 class Stage:
-    """A block of layers that moves or rests as one."""
+    """A block of layers that is trained or frozen as one."""
 
     name: str
     """Path of its first module, such as ``body.3`` or ``head``."""
@@ -71,10 +71,10 @@ def last_stages(model: Classifier, count: int) -> list[Stage]:
 
 
 ALL = "all"
-"""Every layer may move."""
+"""Every layer is trained."""
 
 
-def leaves(model: Classifier) -> list[tuple[str, nn.Module]]:
+def leaf_modules(model: Classifier) -> list[tuple[str, nn.Module]]:
     """Modules that hold parameters or buffers of their own, input to output, the head last.
 
     Normalisation constants of the input belong to no layer.
@@ -87,18 +87,18 @@ def _own(module: nn.Module) -> bool:
     return any(True for _ in module.parameters(recurse=False)) or any(True for _ in module.buffers(recurse=False))
 
 
-def moving(model: Classifier, layers: str) -> set[str]:
-    """Names of the leaf layers that may move.
+def trainable_layers(model: Classifier, layers: str) -> set[str]:
+    """Names of the leaf layers that are trained.
 
     Args:
         model: any classifier.
         layers: ``all``; a number k for the last k stages including the head; or the name of a layer or block, which
-            moves together with everything after it.
+            is trained together with everything after it.
 
     Raises:
         InputError: no such layer, or fewer stages than k.
     """
-    every = leaves(model)
+    every = leaf_modules(model)
     if layers == ALL:
         return {name for name, _ in every}
     if layers.isdecimal():
@@ -114,17 +114,17 @@ def moving(model: Classifier, layers: str) -> set[str]:
 
 
 @contextmanager
-def restricted(model: Classifier, layers: str) -> Iterator[frozenset[str]]:
+def train_only(model: Classifier, layers: str) -> Iterator[frozenset[str]]:
     """Freeze all but the chosen layers while the context lasts; yields the names of frozen tensors.
 
     Frozen parameters take no gradient and frozen modules run in eval mode whatever mode the network is in, so that
-    neither weight decay nor momentum nor batch statistics move them.
+    neither weight decay nor momentum nor batch statistics change them.
 
     Raises:
-        InputError: see ``moving``.
+        InputError: see ``trainable_layers``.
     """
-    free = moving(model, layers)
-    held = [(name, module) for name, module in leaves(model) if name not in free]
+    free = trainable_layers(model, layers)
+    held = [(name, module) for name, module in leaf_modules(model) if name not in free]
     body = [parameter for name, parameter in model.body.named_parameters(recurse=False)] if held else []
     for parameter in [p for _, module in held for p in module.parameters(recurse=False)] + body:
         parameter.requires_grad_(False)
@@ -141,7 +141,7 @@ def _rest(module: nn.Module, inputs: tuple[Any, ...]) -> None:
     module.training = False
 
 
-def release(model: Classifier) -> Classifier:
+def unfreeze(model: Classifier) -> Classifier:
     """Take every trace of a restriction off a network, in place: it came from a copy as much as from the original."""
     for module in model.modules():
         for key in [key for key, hook in module._forward_pre_hooks.items() if hook is _rest]:
@@ -151,7 +151,7 @@ def release(model: Classifier) -> Classifier:
     return model
 
 
-def require_unmoved(start: Classifier, result: Classifier, held: frozenset[str], method: str) -> None:
+def require_unchanged(start: Classifier, result: Classifier, held: frozenset[str], method: str) -> None:
     """Fail when a method wrote to a frozen tensor.
 
     Raises:

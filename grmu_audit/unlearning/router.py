@@ -14,11 +14,11 @@ from grmu_audit.errors import InputError
 Counts = npt.NDArray[np.int64]
 AUTO = "auto"
 """Name that stands for the router's choice."""
-WHOLE = 0.95
+WHOLE_CLASS = 0.95
 """Share of a class from which on the request counts as one for the class."""
-NOISE = 3.0
+RANDOM_REQUEST = 3.0
 """How many times the distance of a random draw counts as not random."""
-SMALLEST = 0.1
+SMALL_REQUEST = 0.1
 """Distance of the group mix below which a request counts as random however large it is."""
 
 
@@ -59,12 +59,12 @@ def route(train: Counts, forget: Counts, kind: str = "image") -> Route:
     """
     _check(train, forget)
     total = int(forget.sum())
-    whole = [int(c) for c in np.flatnonzero(forget.sum(1) >= WHOLE * np.maximum(train.sum(1), 1))]
-    if whole and len(whole) < int((train.sum(1) > 0).sum()) and forget[whole].sum() >= WHOLE * total:
+    whole = [int(c) for c in np.flatnonzero(forget.sum(1) >= WHOLE_CLASS * np.maximum(train.sum(1), 1))]
+    if whole and len(whole) < int((train.sum(1) > 0).sum()) and forget[whole].sum() >= WHOLE_CLASS * total:
         named = ", ".join(map(str, whole))
         return Route(
             "class", "delete", False,
-            f"class request: {int(forget[whole].sum())} of {total} samples are {100 * WHOLE:g} % or more of class {named}; "
+            f"class request: {int(forget[whole].sum())} of {total} samples are {100 * WHOLE_CLASS:g} % or more of class {named}; "
             "DELETE redistributes a class by the original's other logits",
         )  # fmt: skip
     mix, asked = train / train.sum(), forget / total
@@ -73,7 +73,7 @@ def route(train: Counts, forget: Counts, kind: str = "image") -> Route:
     numbers = (
         f"its group mix is {distance:.2f} (total variation) from the training set's; a random draw gives about {expected:.2f}"
     )
-    if distance > max(SMALLEST, NOISE * expected):
+    if distance > max(SMALL_REQUEST, RANDOM_REQUEST * expected):
         return Route(
             "group", "miu", True, f"group request: {numbers}; MIU with REWEIGHT is made for requests that change the group mix"
         )

@@ -1,21 +1,19 @@
-"""The current time as text."""
+"""The current time as text, in the two forms that are stored: of documents, and of log entries."""
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime
 
 from grmu_audit.errors import InputError
 
 
-def now() -> str:
+def utc_now() -> str:
     """The current UTC time to the second, ISO 8601; ``SOURCE_DATE_EPOCH`` fixes it for reproducible files.
 
     Raises:
         InputError: ``SOURCE_DATE_EPOCH`` is no whole number of seconds.
     """
-    import os
-    from datetime import UTC, datetime
-
     fixed = os.environ.get("SOURCE_DATE_EPOCH")
     try:
         moment = datetime.now(UTC) if fixed is None else datetime.fromtimestamp(int(fixed), UTC)
@@ -24,10 +22,10 @@ def now() -> str:
     return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def timestamp(now: datetime | None = None) -> str:
-    """UTC, ISO 8601, to the second.
+def timestamp(moment: datetime | None = None) -> str:
+    """The time of a log entry: UTC, ISO 8601, to the second; the clock's, never a fixed one, where none is given.
 
     >>> timestamp(datetime(2026, 1, 31, 12, 0, 0, tzinfo=UTC))
     '2026-01-31T12:00:00+00:00'
     """
-    return (now or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="seconds")
+    return (moment or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="seconds")

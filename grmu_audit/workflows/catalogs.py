@@ -41,7 +41,7 @@ def describe_method(name: str) -> dict[str, Any]:
             "meaning": " ".join(meanings.get(key, "").split()),
         }
         for key, field in config.model_fields.items()
-        if key not in method.idle
+        if key not in method.unused_options
     ]
     return {
         "name": method.name,

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grmu_audit.data.catalog import DataSpec, datasets, load_dataset
-from grmu_audit.data.forget import check_forget_list, composition, read_forget_list, splits
-from grmu_audit.data.quality.checks import quality_report
+from grmu_audit.data.forget import check_forget_list, group_table, read_forget_list, split_rows
+from grmu_audit.data.quality import check_quality
 from grmu_audit.errors import EnvironmentFailure, InputError, IntegrityError
 from grmu_audit.evidence import load_key
 from grmu_audit.records import DataCheckReport, ForgetRequest, GroupCount
@@ -51,8 +51,8 @@ def describe_data(spec: DataSpec, forget: Path | None = None, observer: Observer
     """
     dataset = load_dataset(spec, observer)
     header = dataset.header
-    parts = splits(dataset.frame, _request(dataset, forget))
-    groups = composition(dataset.frame, parts, header.class_names, header.attribute_names)
+    parts = split_rows(dataset.frame, _request(dataset, forget))
+    groups = group_table(dataset.frame, parts, header.class_names, header.attribute_names)
     return DatasetDescription(dataset, groups, tuple(_facts(dataset)))
 
 
@@ -69,7 +69,7 @@ def check_data(spec: DataSpec, forget: Path | None, minimum: int, observer: Obse
     dataset = load_dataset(spec, observer)
     if isinstance(dataset.pixels, ImageStore) and (damaged := dataset.pixels.damaged()):
         raise IntegrityError(f"{len(damaged)} decoded images are not what was written: remove {dataset.pixels.folder}")
-    return quality_report(dataset, _request(dataset, forget), minimum)
+    return check_quality(dataset, _request(dataset, forget), minimum)
 
 
 def download(name: str, root: Path) -> None:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grmu_audit.data.catalog import DataSpec
+from grmu_audit.data.forget import ForgetSampling
 from grmu_audit.errors import BreachError, InconclusiveError
 from grmu_audit.policy import load_named
-from grmu_audit.records import Group, ModelRef
+from grmu_audit.records import BASELINE, CANDIDATE, Group, ModelRef, Subject, reference
 from grmu_audit.workflows.audits.pipeline import audit
-from grmu_audit.workflows.audits.publication import Audited
-from grmu_audit.workflows.forget_requests import ForgetSampling, read_request, sample_forget_list
+from grmu_audit.workflows.audits.publication import AuditResult
+from grmu_audit.workflows.forget_requests import read_request, sample_forget_list
 from grmu_audit.workflows.release import promote
 from grmu_audit.workflows.session import Session
 from grmu_audit.workflows.versions.creation import require_quality
@@ -34,10 +35,10 @@ class Row:
     """In words."""
     version: ModelRef
     """The version."""
-    audited: Audited
+    audited: AuditResult
     """An audit that holds its numbers."""
-    subject: str
-    """Its subject name in that audit."""
+    subject: Subject
+    """What it is to that audit."""
     verdict: str
     """Verdict and what became of it, or empty."""
 
@@ -48,9 +49,9 @@ class DemoResult:
 
     rows: tuple[Row, ...]
     """Versions in order."""
-    promoted_audit: Audited
+    promoted_audit: AuditResult
     """Audit of MIU."""
-    blocked_audit: Audited
+    blocked_audit: AuditResult
     """Audit of gradient ascent."""
     promoted: bool
     """Whether MIU became champion."""
@@ -90,19 +91,19 @@ def demo(session: Session, out: Path, note: Callable[[str], None], seed: int = 0
     careless = UnlearnOptions("gradient_ascent", {"learning_rate": 2e-3}, seed=seed)
     bad, through = _try(session, base, ids, careless, out)
     rows = (
-        Row("pretrain", base, good, "baseline", ""),
-        Row("retrain", plain, good, "reference#2", ""),
-        Row("retrain + REWEIGHT", weighted, good, "reference#1", "reference"),
-        Row("MIU", good.ref, good, "candidate", _outcome(good, promoted)),
-        Row("gradient ascent", bad.ref, bad, "candidate", _outcome(bad, through)),
+        Row("pretrain", base, good, BASELINE, ""),
+        Row("retrain", plain, good, reference(2), ""),
+        Row("retrain + REWEIGHT", weighted, good, reference(1), "reference"),
+        Row("MIU", good.ref, good, CANDIDATE, _outcome(good, promoted)),
+        Row("gradient ascent", bad.ref, bad, CANDIDATE, _outcome(bad, through)),
     )
     return DemoResult(rows, good, bad, promoted, not through)
 
 
-def _try(session: Session, base: ModelRef, ids: Path, options: UnlearnOptions, out: Path) -> tuple[Audited, bool]:
+def _try(session: Session, base: ModelRef, ids: Path, options: UnlearnOptions, out: Path) -> tuple[AuditResult, bool]:
     """Unlearn, audit, and promote if the policy lets it through."""
     ref = unlearn(session, base.label, ids, options)
-    audited = audit(session, ref.label, policy=load_named("default"), out=out / options.method.replace("_", "-"))
+    audited = audit(session, ref.label, load_named("default"), out / options.method.replace("_", "-"))
     try:
         promote(session, ref.label, reason="demo")
     except (BreachError, InconclusiveError):
@@ -110,6 +111,6 @@ def _try(session: Session, base: ModelRef, ids: Path, options: UnlearnOptions, o
     return audited, True
 
 
-def _outcome(audited: Audited, promoted: bool) -> str:
+def _outcome(audited: AuditResult, promoted: bool) -> str:
     verdict = audited.audit.verdict
     return f"{verdict.decision if verdict else 'not judged'}, {'champion' if promoted else 'blocked'}"

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grmu_audit.data.forget import (
+    ForgetSampling,
     check_forget_list,
-    class_of_text,
-    composition,
+    describe_sampling,
     earlier_ids,
-    group_of_text,
-    preset_groups,
+    group_table,
     read_forget_list,
     read_sidecar,
     request_groups,
     sample_forget,
-    splits,
+    split_rows,
     write_forget_list,
 )
 from grmu_audit.errors import InputError, IntegrityError
@@ -86,8 +84,8 @@ def read_request(session: Session, path: Path, dataset: Dataset, parent: ModelRe
         class_names=header.class_names,
         attribute_names=header.attribute_names,
     )
-    parts = splits(dataset.frame, request)
-    table = composition(dataset.frame, parts, header.class_names, header.attribute_names)
+    parts = split_rows(dataset.frame, request)
+    table = group_table(dataset.frame, parts, header.class_names, header.attribute_names)
     provenance = {k: v for k, v in (read_sidecar(path) or {}).items() if k in SIDECAR_FIELDS}
     named = [Group(int(t), int(a)) for t, a in provenance.get("groups", [])]  # type: ignore[attr-defined]
     if {(r.group.target, r.group.attribute) for r in table if r.forget} != {(g.target, g.attribute) for g in named}:
@@ -167,71 +165,13 @@ def stored_request(session: Session, ref: ModelRef) -> StoredRequest:
     return stored
 
 
-@dataclass(frozen=True)
-class ForgetSampling:
-    """How a forget set is sampled: exactly one of groups, a class, a subject, a preset, or random."""
-
-    groups: tuple[str, ...] = ()
-    """Groups as ``1,0`` or ``blond / male``."""
-    class_: str | None = None
-    """Class by name or number."""
-    subject: str | None = None
-    """Subject whose samples are taken."""
-    random: bool = False
-    """From all training samples."""
-    preset: str | None = None
-    """Name in ``data.forget.PRESETS``."""
-    ratio: float = 0.5
-    """Share of the samples, in (0, 1]."""
-    seed: int = 0
-    """Seed of the sampling."""
-
-
 def sample_forget_list(dataset: Dataset, out: Path, sampling: ForgetSampling) -> int:
     """Sample a forget set from the training split and write it with its sidecar; returns its size.
 
     Raises:
         InputError: none or several ways to sample, nothing to sample from, or a ratio outside (0, 1].
-        ForgetListError: the forget set would empty the training set, a class or a group.
+        ForgetListError: the sample would empty the training set, a class or a group.
     """
-    header, how = dataset.header, sampling
-    if sum(map(bool, (how.groups, how.class_, how.subject, how.random, how.preset))) != 1:
-        raise InputError("choose exactly one of a group, a class, a subject, a preset, or random")
-    if how.subject is not None and not header.subject_name:
-        raise InputError(f"{header.name} has no subjects: draw from groups, a class, or at random")
-    named = preset_groups(how.preset, header) if how.preset else [group_of_text(text, header) for text in how.groups]
-    groups = tuple(sorted(set(named)))
-    class_ = class_of_text(how.class_, header) if how.class_ is not None else None
-    ids = sample_forget(
-        dataset.frame,
-        groups=groups,
-        class_=class_,
-        subject=how.subject,
-        random=how.random,
-        ratio=how.ratio,
-        seed=how.seed,
-        class_names=header.class_names,
-        attribute_names=header.attribute_names,
-    )
-    write_forget_list(out, ids, _sidecar(dataset, how, groups, class_))
+    ids = sample_forget(dataset, sampling)
+    write_forget_list(out, ids, describe_sampling(dataset, sampling))
     return len(ids)
-
-
-def _sidecar(dataset: Dataset, sampling: ForgetSampling, groups: Sequence[Group], class_: int | None) -> dict[str, object]:
-    """How the list was created; a subject is not named."""
-    header = dataset.header
-    if groups:
-        what = "; ".join(group.label(header.class_names, header.attribute_names) for group in groups)
-    elif class_ is not None:
-        what = f"class {header.class_names[class_]}"
-    else:
-        what = "one subject" if sampling.subject is not None else "all groups, at random"
-    preset = f" (preset {sampling.preset})" if sampling.preset else ""
-    return {
-        "how": f"{sampling.ratio:g} of the training samples of: {what}{preset}",
-        **({"groups": [[g.target, g.attribute] for g in groups]} if groups else {}),
-        "ratio": sampling.ratio,
-        "seed": sampling.seed,
-        "dataset": header.name,
-        "dataset_sha256": dataset.digest,
-    }

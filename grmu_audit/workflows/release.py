@@ -26,7 +26,7 @@ def gate(session: Session, model: str, policy: Policy, today: date | None = None
         IntegrityError: the stored audit, its index, or the version's files were changed.
     """
     evidence = tracking.read_evidence(session.store, session.store.resolve(model))
-    audit_files.require_current(evidence.audit)
+    audit_files.require_not_expired(evidence.audit)
     return judgement.judge(evidence.audit, policy, today)
 
 

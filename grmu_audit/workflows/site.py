@@ -13,8 +13,8 @@ from grmu_audit.records import Audit, ModelRef
 from grmu_audit.report import SiteEntry, SiteModel, SiteRequest, render_html, render_site
 from grmu_audit.report.content.sentences import short_time
 from grmu_audit.utils import sha256_hex, write_atomic
-from grmu_audit.utils.clock import now
-from grmu_audit.workflows.audits.stored import newest
+from grmu_audit.utils.clock import utc_now
+from grmu_audit.workflows.audits.stored import newest_audit
 from grmu_audit.workflows.erasure import UNNAMED, open_requests
 from grmu_audit.workflows.release import history
 from grmu_audit.workflows.session import Session
@@ -57,15 +57,15 @@ def write_site(
             page = _write(audit, after, ref, out, branding, templates) if audit is not None else ""
             entries.append(_entry(ref, audit, problem, page, tuple(aliases.get(ref.version, ()))))
         models.append(SiteModel(name, tuple(entries), tuple(_requests(session, name)), tuple(_ledger(session, name))))
-    moment_of_today = today or date.fromisoformat(now()[:10])
-    write_atomic(out / "index.html", render_site(models, today=moment_of_today, template_dir=templates).encode())
+    when = today or date.fromisoformat(utc_now()[:10])
+    write_atomic(out / "index.html", render_site(models, today=when, template_dir=templates).encode())
     return sum(len(model.entries) for model in models)
 
 
 def _audit(session: Session, ref: ModelRef) -> tuple[Audit | None, dict[str, Any], str]:
     """The newest audit with what came after it, or why it cannot be relied on; neither where there never was one."""
     try:
-        return *newest(session.store, ref), ""
+        return *newest_audit(session.store, ref), ""
     except InconclusiveError:
         return None, {}, ""
     except GrmuAuditError as error:

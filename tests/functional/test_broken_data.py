@@ -12,7 +12,7 @@ from PIL import Image
 from support import layouts
 
 from grmu_audit.cli.app import execute
-from grmu_audit.data.images.decode import UndecodableError, decode, outline
+from grmu_audit.data.images.decode import UndecodableError, decode, read_image_size
 
 FIRST = Path("images/train/000.jpg")
 
@@ -177,7 +177,7 @@ def test_grey_and_cmyk_become_what_pillow_makes_of_them(tmp_path: Path, mode: st
     content = saved(layouts.piece(0, 1, (40, 30)).convert(mode), tmp_path)
     expected = np.asarray(Image.open(tmp_path / "x.jpg").convert("RGB"))
     assert (decode(content, (40, 30)) == expected).all()
-    assert (outline(content).height, outline(content).width) == (40, 30)
+    assert (read_image_size(content).height, read_image_size(content).width) == (40, 30)
 
 
 def test_exif_orientation_is_applied(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_exif_orientation_is_applied(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was held on its side
     content = saved(upright.transpose(Image.Transpose.ROTATE_90), tmp_path, exif=exif)
-    found = outline(content)
+    found = read_image_size(content)
     assert (found.height, found.width) == (40, 30)
     pixels = decode(content, (40, 30))
     assert np.abs(pixels.astype(int) - np.asarray(upright).astype(int)).mean() < 4
@@ -206,7 +206,7 @@ def test_sixteen_bit_png_is_refused_and_never_clipped(tmp_path: Path, depth: str
     head = chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, 16, kind, 0, 0, 0))
     content = b"\x89PNG\r\n\x1a\n" + head + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
     with pytest.raises(UndecodableError, match="more than 8 bits"):
-        outline(content)
+        read_image_size(content)
 
 
 def test_sound_data_passes(own: Path) -> None:

@@ -10,6 +10,7 @@ from grmu_audit.cli.app import execute
 from grmu_audit.data.catalog import DataSpec
 from grmu_audit.errors import InputError
 from grmu_audit.policy import load_named
+from grmu_audit.records import BASELINE
 from grmu_audit.report import render_comparison
 from grmu_audit.workflows.audits.comparison import compare
 from grmu_audit.workflows.audits.pipeline import audit
@@ -32,7 +33,7 @@ def made(tmp_path_factory):
     sample_forget_list(session.dataset_of(base), folder / "ids.csv", ForgetSampling(("1,0",)))
     retrained = unlearn(session, base.label, folder / "ids.csv", UnlearnOptions("retrain"))
     unlearned = unlearn(session, base.label, folder / "ids.csv", UnlearnOptions("gradient_ascent"))
-    audited = audit(session, unlearned.label, policy=load_named("default"), out=folder / "report")
+    audited = audit(session, unlearned.label, load_named("default"), folder / "report")
     return folder, session, (base, retrained, unlearned), audited
 
 
@@ -57,10 +58,11 @@ def test_the_version_s_description_links_to_the_logged_report(made):
 
 def test_versions_are_compared_pair_by_pair(made):
     _, session, (base, retrained, unlearned), audited = made
-    audits, verdicts = compare(session, [base.label, retrained.label, unlearned.label])
-    change = audits[2].metric("TA", "candidate-baseline")
+    compared = compare(session, [base.label, retrained.label, unlearned.label])
+    audits, verdicts = compared.audits, compared.verdicts
+    change = audits[2].metric("TA", BASELINE.as_change())
     assert change.value == pytest.approx(audits[2].metric("TA").value - audits[0].metric("TA").value)
-    assert change.value == pytest.approx(audited.audit.metric("TA", "candidate-baseline").value)
+    assert change.value == pytest.approx(audited.audit.metric("TA", BASELINE.as_change()).value)
     assert [verdict and verdict.verdict.decision for verdict in verdicts] == [None, None, audited.audit.verdict.decision]
     page = render_comparison(audits, verdicts)
     assert page == render_comparison(audits, verdicts)
@@ -78,7 +80,8 @@ def test_what_cannot_be_compared_is_refused(made):
     ):
         with pytest.raises(InputError, match=message):
             compare(session, models)
-    audits, verdicts = compare(session, [unlearned.label])
+    compared = compare(session, [unlearned.label])
+    audits, verdicts = compared.audits, compared.verdicts
     with pytest.raises(InputError, match="give 2 to 6"):
         render_comparison(audits, verdicts)
 

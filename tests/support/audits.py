@@ -6,6 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from grmu_audit.records import (
+    BASELINE,
+    CANDIDATE,
     Audit,
     CheckResult,
     DataCheckReport,
@@ -18,7 +20,9 @@ from grmu_audit.records import (
     ModelRef,
     NotMeasured,
     RuleOutcome,
+    Subject,
     Verdict,
+    reference,
 )
 
 HOSTILE = (
@@ -28,7 +32,7 @@ HOSTILE = (
 """One string with what breaks each format."""
 
 DIGEST = "9f2c" * 16
-RATES = {"baseline": (0.952, 0.908, 0.931, 0.874), "reference#1": (0.949, 0.871, 0.925, 0.842)}
+RATES = {BASELINE: (0.952, 0.908, 0.931, 0.874), reference(1): (0.949, 0.871, 0.925, 0.842)}
 GOOD = (0.944, 0.897, 0.922, 0.861)
 BAD = (0.951, 0.412, 0.903, 0.633)
 TEST_SIZES = (161, 105, 128, 103)
@@ -41,10 +45,10 @@ NAMES = ("digit below 5, white paper", "digit below 5, dark paper", "digit from 
 def proportion(name: str, value: float, n: int, **more: Any) -> MetricValue:
     half = 1.96 * (value * (1 - value) / max(n, 1)) ** 0.5 + 1 / max(n, 1)
     bounds = (max(0.0, value - half), min(1.0, value + half))
-    return MetricValue(name, more.pop("subject", "candidate"), value, n, interval=bounds, smallest_cell=n, **more)
+    return MetricValue(name, more.pop("subject", CANDIDATE), value, n, interval=bounds, smallest_cell=n, **more)
 
 
-def subject_values(subject: str, rates: tuple[float, ...], auc: float) -> list[MetricValue]:
+def subject_values(subject: Subject, rates: tuple[float, ...], auc: float) -> list[MetricValue]:
     cells = list(zip(GROUPS, rates, TEST_SIZES, strict=True))
     values = [proportion("accuracy", rate, n, group=group, subject=subject) for group, rate, n in cells]
     total = sum(TEST_SIZES)
@@ -63,13 +67,13 @@ def subject_values(subject: str, rates: tuple[float, ...], auc: float) -> list[M
     return values
 
 
-def changes(before: tuple[float, ...], after: tuple[float, ...], other: str) -> list[MetricValue]:
+def changes(before: tuple[float, ...], after: tuple[float, ...], other: Subject) -> list[MetricValue]:
     values = []
     for group, old, new, n in zip(GROUPS, before, after, TEST_SIZES, strict=True):
         delta = new - old
-        values.append(MetricValue("accuracy", f"candidate-{other}", delta, n, group=group, interval=(delta - 0.04, delta + 0.04)))
+        values.append(MetricValue("accuracy", other.as_change(), delta, n, group=group, interval=(delta - 0.04, delta + 0.04)))
     delta = after[1] - before[1]
-    return [*values, MetricValue("GA", f"candidate-{other}", delta, 105, interval=(delta - 0.03, delta + 0.03))]
+    return [*values, MetricValue("GA", other.as_change(), delta, 105, interval=(delta - 0.03, delta + 0.03))]
 
 
 def model(name: str, version: str, role: str, **more: Any) -> ModelRef:
@@ -176,12 +180,12 @@ def checks() -> DataCheckReport:
 def judged(decision: Decision) -> Audit:
     """A binary audit with one baseline and one reference, judged so."""
     rates, auc = (BAD, 0.71) if decision is Decision.BREACH else (GOOD, 0.512)
-    metrics = subject_values("candidate", rates, auc)
+    metrics = subject_values(CANDIDATE, rates, auc)
     metrics += [value for subject, before in RATES.items() for value in subject_values(subject, before, 0.53)]
-    metrics += changes(RATES["baseline"], rates, "baseline") + changes(RATES["reference#1"], rates, "reference#1")
+    metrics += changes(RATES[BASELINE], rates, BASELINE) + changes(RATES[reference(1)], rates, reference(1))
     metrics += [
         MetricValue(
-            "MIA_TPR_01", "candidate", None, 41, why_missing="41 forget samples cannot resolve a false-positive rate of 0.1 %"
+            "MIA_TPR_01", CANDIDATE, None, 41, why_missing="41 forget samples cannot resolve a false-positive rate of 0.1 %"
         )
     ]
     counts = tuple(
@@ -235,7 +239,7 @@ def everything_undefined() -> Audit:
     """Nothing could be measured, nothing is recorded, every rule is undecided."""
     why = "no sample of the forget set (0 of 0)"
     names = ("RA", "UA", "TA", "GA", "WG", "EO", "DP", "EP", "MIA", "MIA_AUC")
-    metrics = tuple(MetricValue(name, "candidate", None, 0, why_missing=why) for name in names)
+    metrics = tuple(MetricValue(name, CANDIDATE, None, 0, why_missing=why) for name in names)
     outcomes = tuple(
         rule(f"rule-{name}", name, Decision.INCONCLUSIVE, None, None, {"max": 0.3}, n=0, reason=f"{name} is undefined: {why}.")
         for name in names
@@ -269,7 +273,7 @@ def multi_class(classes: int = 3, attributes: int = 2, label: str = "class") -> 
                 n,
             )
         )
-        for shift, subject in ((0.0, "candidate"), (0.02, "baseline"), (-0.01, "reference#1"), (0.01, "reference#2")):
+        for shift, subject in ((0.0, CANDIDATE), (0.02, BASELINE), (-0.01, reference(1)), (0.01, reference(2))):
             if n:
                 values.append(proportion("accuracy", min(rate + shift, 1.0), n, group=group, subject=subject))
             else:
@@ -345,7 +349,7 @@ def curves() -> dict[str, Any]:
 def rich() -> Audit:
     """Everything that a chart is drawn of: losses, ROC, training, layers, radii."""
     base, values = judged(Decision.PASS), []
-    for shift, subject in ((0.0, "candidate"), (-0.2, "baseline"), (0.05, "reference#1")):
+    for shift, subject in ((0.0, CANDIDATE), (-0.2, BASELINE), (0.05, reference(1))):
         layers = {f"stage{i}.norm": round(0.3 * i + 0.2 + shift, 3) for i in range(1, 6)}
         gap = sum(layers.values()) / 5
         values.append(MetricValue("FAIRNESS_GAP", subject, gap, 497, unit="score", details={"layers": layers}))

@@ -8,12 +8,23 @@ from pathlib import Path
 
 import numpy as np
 
-from grmu_audit.auditing import measurement
 from grmu_audit.auditing.evidence_files import evidence_files
+from grmu_audit.auditing.measurement import measure
 from grmu_audit.errors import GrmuAuditError
 from grmu_audit.evidence.signing import generate_keys, load_signer
-from grmu_audit.policy import Policy, judgement
-from grmu_audit.records import Audit, CheckResult, DataCheckReport, DataRecord, ModelRef, Predictions
+from grmu_audit.policy import Policy
+from grmu_audit.policy.judgement import judge
+from grmu_audit.records import (
+    Audit,
+    AuditContext,
+    AuditedModel,
+    AuditInputs,
+    CheckResult,
+    DataCheckReport,
+    DataRecord,
+    ModelRef,
+    Predictions,
+)
 from grmu_audit.tracking import Author, Store, lineage_tags, record_audit
 
 CLASSES, ATTRIBUTES = 2, 2
@@ -43,20 +54,18 @@ def predictions(seed: int, n: int = 120, skill: float = 2.0) -> Predictions:
     )
 
 
+def inputs_of(ref: ModelRef, tables: Sequence[Predictions]) -> AuditInputs:
+    """Candidate, baseline and references."""
+    refs = [ref, *(replace(ref, version=str(900 + i), role="retrain") for i in range(len(tables) - 1))]
+    models = [AuditedModel(*pair) for pair in zip(refs, tables, strict=True)]
+    return AuditInputs(models[0], models[1] if len(models) > 1 else None, tuple(models[2:]))
+
+
 def audit_of(ref: ModelRef, tables: Sequence[Predictions], chosen: Policy, **record: object) -> Audit:
     """Candidate, baseline and references, judged."""
-    others = [replace(ref, version=str(900 + i), role="retrain") for i in range(len(tables) - 1)]
     data = DataRecord("d" * 64, {}, "imagined", class_names=("no", "yes"), attribute_names=("a", "b"))
     named = [replace(table, class_names=data.class_names, attribute_names=data.attribute_names) for table in tables]
-    facts = measurement.assemble(
-        (ref, named[0]),
-        baseline=(others[0], named[1]) if len(tables) > 1 else None,
-        references=[(other, table) for other, table in zip(others[1:], named[2:], strict=True)],
-        data=data,
-        data_quality=QUALITY,
-        record=record,
-    )
-    return judgement.judge(facts, chosen)
+    return judge(measure(inputs_of(ref, named), AuditContext(data, data_quality=QUALITY, record=record)), chosen)
 
 
 def version(store: Store, name: str, folder: Path, content: bytes = b"weights") -> ModelRef:
@@ -74,7 +83,7 @@ def audited(
     """Audit a version and record it, signed when there is a key."""
     made = audit_of(ref, tables, chosen, **record)
     with store.run(ref.name, "audit") as run:
-        files = evidence_files(made, chosen, tables)
+        files = evidence_files(made, chosen, inputs_of(ref, tables))
         record_audit(store, run, made, files, Author("auditor", load_signer(key) if key else None))
     return made
 

@@ -16,7 +16,7 @@ import torch
 from grmu_audit.data.batches import Batch, BatchSource
 from grmu_audit.models.weights import load_model, save_model
 from grmu_audit.training.checkpoint import Checkpoints
-from grmu_audit.unlearning.apply import unlearn
+from grmu_audit.unlearning.apply import apply_method
 from grmu_audit.unlearning.data import UnlearningData
 
 KEY = "battery"
@@ -67,7 +67,7 @@ def _die(name: str, settings: dict[str, Any], model: Path, parts: list[list[int]
     run = runtime()
     run.checkpoints = Checkpoints(folder, KEY)
     method = methods.get(name)
-    unlearn(method, load_model(model), UnlearningData(source, retain, forget, val), method.config(**settings), run)
+    apply_method(method, load_model(model), UnlearningData(source, retain, forget, val), method.config(**settings), run)
 
 
 def stored(model: Any, folder: Path) -> Path:

@@ -24,5 +24,5 @@ def made(n=600, classes=2, attributes=2, seed=0, subjects=None, scores=True) -> 
     )
 
 
-def named(values, name, subject="candidate", group=None):
-    return next(v for v in values if (v.name, v.subject, v.group) == (name, subject, group))
+def named(values, name, group=None):
+    return next(v for v in values if (v.name, v.group) == (name, group))

@@ -14,9 +14,9 @@ from grmu_audit.data.readers.photodigits import PhotoDigitsOptions, photodigits
 from grmu_audit.models.catalog import build
 from grmu_audit.models.classifier import Classifier, ModelSpec
 from grmu_audit.training.config import TrainConfig
-from grmu_audit.training.fit import fit
+from grmu_audit.training.fit import TrainingRows, fit
 from grmu_audit.training.runtime import Runtime, derive_seed
-from grmu_audit.unlearning.apply import unlearn
+from grmu_audit.unlearning.apply import apply_method
 from grmu_audit.unlearning.data import UnlearningData
 from grmu_audit.unlearning.methods import methods
 
@@ -57,10 +57,10 @@ def tiny() -> Tiny:
     split = UnlearningData(source, np.sort(np.concatenate([kept, rare[20:]])), rare[:20], data.rows("val")[:100])
     model = build(spec(), derive_seed(0, "init"))
     everything = np.sort(np.concatenate([split.retain, split.forget]))
-    fit(model, source, everything, split.val, TrainConfig(epochs=12, augment=False, batch_size=32), runtime())
+    fit(model, source, TrainingRows(everything, split.val), TrainConfig(epochs=12, augment=False, batch_size=32), runtime())
     return Tiny(data, source, split, model)
 
 
 def result(name: str, data: UnlearningData | None = None, **settings: object):  # type: ignore[no-untyped-def]
     problem, method = tiny(), methods.get(name)
-    return unlearn(method, problem.model, data or problem.data, method.config(**settings), runtime())
+    return apply_method(method, problem.model, data or problem.data, method.config(**settings), runtime())

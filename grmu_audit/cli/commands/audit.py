@@ -54,24 +54,16 @@ def audit_command(
     from grmu_audit import report
     from grmu_audit.policy import load_named
     from grmu_audit.records.verdict import Decision
+    from grmu_audit.workflows.audits.collection import AuditSettings
     from grmu_audit.workflows.audits.pipeline import audit
-    from grmu_audit.workflows.audits.shadow import Asking
+    from grmu_audit.workflows.audits.shadow import ShadowOptions
 
     session = open_session(ctx)
     ref = session.store.resolve(model)
     folder = out or Path("grmu-reports") / f"{ref.name}-{ref.version}"
-    chosen = load_named(policy)
-    done = audit(
-        session,
-        ref.label,
-        policy=chosen,
-        out=folder,
-        references=reference,
-        seed=seed,
-        valid_days=valid_days,
-        level=level,
-        shadows=Asking(shadows, None if budget is None else 60 * budget),
-    )
+    options = ShadowOptions(shadows, None if budget is None else 60 * budget)
+    settings = AuditSettings(reference, level, seed, options, valid_days)
+    done = audit(session, ref.label, load_named(policy), folder, settings)
     click.echo(report.render(done.audit, "json" if as_json else "text"))
     click.echo(f"report: {done.folder / 'report.html'}", err=True)
     passed = done.audit.verdict is not None and done.audit.verdict.decision is Decision.PASS
@@ -80,26 +72,30 @@ def audit_command(
 
 @click.command("compare")
 @click.argument("models", nargs=-1, required=True, metavar="MODEL MODEL...")
+@policy_option
 @click.option("--out", type=FILE, help="Write the comparison as an HTML page here.")
 @seed_option(0)
 @click.pass_context
-def compare_command(ctx: click.Context, models: tuple[str, ...], out: Path | None, seed: int) -> None:
+def compare_command(ctx: click.Context, models: tuple[str, ...], policy: str, out: Path | None, seed: int) -> None:
     """Show versions side by side, with paired differences to the first: numbers, groups, small multiples.
 
     Exit code 6 where the stored audit of a version was changed; all versions are shown first.
     """
     from grmu_audit import report
     from grmu_audit.errors import IntegrityError
+    from grmu_audit.policy import load_named
     from grmu_audit.utils import write_atomic
     from grmu_audit.workflows.audits.comparison import compare
 
-    audits, verdicts = compare(open_session(ctx), models, seed=seed)
-    click.echo(report.render_comparison(audits, verdicts, "text"))
+    found = compare(open_session(ctx), models, load_named(policy), seed=seed)
+    click.echo(report.render_comparison(found.audits, found.verdicts, "text"))
     if out is not None:
-        write_atomic(out, report.render_comparison(audits, verdicts).encode())
+        write_atomic(out, report.render_comparison(found.audits, found.verdicts).encode())
         click.echo(f"comparison: {out}", err=True)
     damaged = [
-        f"{audit.subject.label}: {found}" for audit, found in zip(audits, verdicts, strict=True) if isinstance(found, Exception)
+        f"{audit.subject.label}: {stored}"
+        for audit, stored in zip(found.audits, found.verdicts, strict=True)
+        if isinstance(stored, Exception)
     ]
     if damaged:
         raise IntegrityError(f"evidence damaged: {'; '.join(damaged)}")
@@ -133,13 +129,13 @@ def score_command(
     """Audit prediction files of any framework: exit code 0 PASS, 1 BREACH, 3 INCONCLUSIVE."""
     from grmu_audit import report
     from grmu_audit.auditing.audit_files import write_audit
-    from grmu_audit.auditing.scoring import score
+    from grmu_audit.auditing.scoring import PredictionFiles, score
     from grmu_audit.policy import load_named
     from grmu_audit.utils import write_atomic
 
     chosen = load_named(policy)
-    label = name or predictions.stem
-    audit = score(predictions, baseline=baseline, references=reference, policy=chosen, name=label, seed=seed, by=by)
+    files = PredictionFiles(predictions, baseline, reference, by, name)
+    audit = score(files, chosen, chosen.measure_options(seed))
     if out is not None:
         write_audit(audit, out)
     if page is not None:

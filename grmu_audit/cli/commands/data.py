@@ -73,13 +73,13 @@ def check(
 ) -> None:
     """Run all quality checks on a dataset: exit code 5 when one fails."""
     from grmu_audit.cli.tables import check_text
-    from grmu_audit.data.quality import require
+    from grmu_audit.data.quality import require_passed
     from grmu_audit.workflows.datasets import check_data
 
     spec = data_spec(name, data_root, data_option)
     report = check_data(spec, forget, how["minimum_group"], observer(ctx))
     click.echo(check_text(report, as_json=how["as_json"]))
-    require(report)
+    require_passed(report)
 
 
 @data_command.command("import")
@@ -115,11 +115,11 @@ for flag, parameter, text in ROW_OPTIONS:
 
 
 def _own(out: Path, own: dict[str, Any]) -> None:
-    from grmu_audit.data.import_table import Import, import_data
+    from grmu_audit.data.import_table import ImportOptions, import_data
     from grmu_audit.errors import InputError
 
     if own["table"] is None or own["target"] is None:
         raise InputError("give the name of a published dataset, or --table FILE --target COLUMN --attribute COLUMN")
-    manifest = import_data(Import(**{**own, "path": own["path"] or "path"}), out)
+    manifest = import_data(ImportOptions(**{**own, "path": own["path"] or "path"}), out)
     click.echo(f"{out}: {manifest.kind}, target {manifest.target.column} ({', '.join(manifest.target.words)})")
     next_step(f"grmu-audit data describe {out}")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def gate_command(ctx: click.Context, model: str | None, audit_file: Path | None, policy: str, formats: tuple[str, ...]) -> None:
     """Judge an audit by a policy: exit code 0 PASS, 1 BREACH, 3 INCONCLUSIVE."""
     from grmu_audit import report
-    from grmu_audit.auditing.audit_files import read_audit, require_current
+    from grmu_audit.auditing.audit_files import read_audit, require_not_expired
     from grmu_audit.policy import load_named
     from grmu_audit.policy.judgement import judge
 
@@ -39,7 +39,7 @@ def gate_command(ctx: click.Context, model: str | None, audit_file: Path | None,
     chosen = load_named(policy)
     if audit_file is not None:
         facts = read_audit(audit_file)
-        require_current(facts)
+        require_not_expired(facts)
         audit = judge(facts, chosen)
     else:
         from grmu_audit.workflows.release import gate

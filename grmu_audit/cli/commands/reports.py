@@ -55,10 +55,10 @@ def _found(ctx: click.Context, audit_file: Path | None, model: str | None) -> tu
         from grmu_audit.auditing.audit_files import read_audit
 
         return read_audit(audit_file), {}
-    from grmu_audit.workflows.audits.stored import newest
+    from grmu_audit.workflows.audits.stored import newest_audit
 
     store = open_session(ctx).store
-    return newest(store, store.resolve(str(model)))
+    return newest_audit(store, store.resolve(str(model)))
 
 
 def _rendered(audit: Audit, after: dict[str, Any], kind: str, branding: Path | None, templates: Path | None, paper: str) -> bytes:

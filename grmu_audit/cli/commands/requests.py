@@ -77,7 +77,8 @@ def forget_command() -> None:
 @click.pass_context
 def sample(ctx: click.Context, /, model: str, ratio: float | None, out: Path, **how: Any) -> None:
     """Draw a forget set from the model's training data, as in the papers: from groups, a class, a subject, or at random."""
-    from grmu_audit.workflows.forget_requests import ForgetSampling, sample_forget_list
+    from grmu_audit.data.forget import ForgetSampling
+    from grmu_audit.workflows.forget_requests import sample_forget_list
 
     session = open_session(ctx)
     ref = session.store.resolve(model)

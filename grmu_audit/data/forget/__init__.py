@@ -2,19 +2,29 @@
 
 from grmu_audit.data.forget.check import check_forget_list, earlier_ids
 from grmu_audit.data.forget.forget_list import REQUEST_COLUMNS, ForgetList, read_forget_list
-from grmu_audit.data.forget.groups import composition, request_groups, reweight_weights, splits
-from grmu_audit.data.forget.presets import PRESETS, class_of_text, group_of_text, preset_groups
-from grmu_audit.data.forget.sampling import read_sidecar, sample_count, sample_forget, sidecar_path, write_forget_list
+from grmu_audit.data.forget.groups import group_table, request_groups, reweight_weights, split_rows
+from grmu_audit.data.forget.presets import PRESETS, parse_class, parse_group, preset_groups
+from grmu_audit.data.forget.sampling import (
+    ForgetSampling,
+    describe_sampling,
+    read_sidecar,
+    sample_count,
+    sample_forget,
+    sidecar_path,
+    write_forget_list,
+)
 
 __all__ = [
     "PRESETS",
     "REQUEST_COLUMNS",
     "ForgetList",
+    "ForgetSampling",
     "check_forget_list",
-    "class_of_text",
-    "composition",
+    "describe_sampling",
     "earlier_ids",
-    "group_of_text",
+    "group_table",
+    "parse_class",
+    "parse_group",
     "preset_groups",
     "read_forget_list",
     "read_sidecar",
@@ -23,6 +33,6 @@ __all__ = [
     "sample_count",
     "sample_forget",
     "sidecar_path",
-    "splits",
+    "split_rows",
     "write_forget_list",
 ]

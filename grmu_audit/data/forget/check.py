@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from grmu_audit.data.forget.forget_list import ForgetList, refuse
+from grmu_audit.data.forget.forget_list import ForgetList, raise_defects
 from grmu_audit.data.forget.groups import train_counts
 from grmu_audit.errors import InputError
 from grmu_audit.evidence import KEY_FILE_VARIABLE, key_path, pseudonym, set_digest
@@ -45,7 +45,7 @@ def check_forget_list(
     repeated = len(named & set(earlier))
     if not defects and repeated == len(named):
         defects.append(f"earlier requests already named all {repeated} ids: there is nothing left to unlearn")
-    refuse(parsed.source, defects)
+    raise_defects(parsed.source, defects)
     return ForgetRequest(
         ids=parsed.ids,
         digest=set_digest(key, parsed.ids),
@@ -81,13 +81,13 @@ def emptied(
     if before and not after:
         yield f"the request would empty the training set ({sum(before.values())} samples): keep one of every group"
         return
-    gone = [group for group in before if group not in after]
-    classes = sorted({group.target for group in gone} - {group.target for group in after})
+    emptied_groups = [group for group in before if group not in after]
+    classes = sorted({group.target for group in emptied_groups} - {group.target for group in after})
     for target in classes:
         count = sum(n for group, n in before.items() if group.target == target)
         name = repr(class_names[target]) if 0 <= target < len(class_names) else str(target)
         yield f"the request would empty class {name} ({count} training samples): keep at least one sample of each of its groups"
-    for group in gone:
+    for group in emptied_groups:
         if group.target not in classes:
             name = group.label(class_names, attribute_names)
             yield f"the request would empty the group {name!r} ({before[group]} training samples): keep at least one"

@@ -11,25 +11,22 @@ from pathlib import Path
 from typing import Any
 
 from grmu_audit.errors import ForgetListError
-
-SHOWN = 20
-"""Defects that a message spells out; the rest is counted."""
+from grmu_audit.utils.tables import Defects
 
 
-def refuse(where: str, defects: Sequence[str]) -> None:
+def raise_defects(where: str, texts: Sequence[str]) -> None:
     """Raise when there are defects: the first twenty, then how many more.
 
     Raises:
         ForgetListError: there is at least one defect.
 
-    >>> refuse("ids.csv", [])
+    >>> raise_defects("ids.csv", [])
     """
-    if not defects:
-        return
-    more = len(defects) - SHOWN
-    tail = [f"and {more} more"] if more > 0 else []
-    problems = "1 problem" if len(defects) == 1 else f"{len(defects)} problems"
-    raise ForgetListError(f"forget list {where}: {problems}\n" + "\n".join(f"  {line}" for line in [*defects[:SHOWN], *tail]))
+    if texts:
+        defects = Defects()
+        defects.add(*texts)
+        problems = "1 problem" if len(texts) == 1 else f"{len(texts)} problems"
+        raise ForgetListError(f"forget list {where}: {problems}\n" + "\n".join(f"  {line}" for line in defects.lines()))
 
 
 def id_defect(text: str) -> str | None:
@@ -209,7 +206,7 @@ def _forget_list(table: _Table, name: str) -> ForgetList:
     if not table.records:
         raise ForgetListError(f"forget list {name}: the file holds no id: it needs at least one")
     known = {column: header.index(column) for column in ("id", *REQUEST_COLUMNS) if column in header}
-    refuse(name, [f"row {row}: {why}" for row, cells in table.records for why in _row_defects(cells, known, len(header))])
+    raise_defects(name, [f"row {row}: {why}" for row, cells in table.records for why in _row_defects(cells, known, len(header))])
     values = {column: tuple(cells[index] for _, cells in table.records) for column, index in known.items()}
     return ForgetList(
         source=name,

@@ -18,7 +18,7 @@ MANIFEST_SPLITS = ("train", "val", "test")
 """Splits that a manifest knows."""
 
 
-def splits(frame: pd.DataFrame, request: ForgetRequest | None) -> Splits:
+def split_rows(frame: pd.DataFrame, request: ForgetRequest | None) -> Splits:
     """Row positions of the manifest by role: training rows of the forget set (the union of all requests of the lineage) are
     forget, all others retain.
 
@@ -51,14 +51,14 @@ def splits(frame: pd.DataFrame, request: ForgetRequest | None) -> Splits:
     )
 
 
-def composition(
+def group_table(
     frame: pd.DataFrame, parts: Splits, class_names: Sequence[str], attribute_names: Sequence[str]
 ) -> tuple[GroupCount, ...]:
     """The group table: one row for each declared cell, class by class, also where nothing was found.
 
     Args:
         frame: manifest with the columns ``target`` and ``attribute``.
-        parts: result of ``splits``.
+        parts: result of ``split_rows``.
         class_names: names by class index; their number declares the classes.
         attribute_names: names by attribute index.
 

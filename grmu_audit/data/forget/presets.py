@@ -87,7 +87,7 @@ def named_group(target: str | int, attribute: str | int, header: Header) -> Grou
     return Group(_code(target, header.class_names, "class"), _code(attribute, header.attribute_names, "attribute value"))
 
 
-def group_of_text(text: str, header: Header) -> Group:
+def parse_group(text: str, header: Header) -> Group:
     """``1,0`` or ``blond / male`` as a group.
 
     Raises:
@@ -110,7 +110,7 @@ def group_of_text(text: str, header: Header) -> Group:
     return named_group(left, right, header)
 
 
-def class_of_text(text: str, header: Header) -> int:
+def parse_class(text: str, header: Header) -> int:
     """A class by its name or number.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Drawing forget sets as in the papers: from groups, a class, a subject, or at random."""
+"""Sampling forget sets as in the papers: from groups, a class, a subject, or at random."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import io
 import math
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,8 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grmu_audit.data.forget.check import emptied
-from grmu_audit.data.forget.forget_list import id_defect, refuse
+from grmu_audit.data.forget.forget_list import id_defect, raise_defects
 from grmu_audit.data.forget.groups import train_counts
+from grmu_audit.data.forget.presets import parse_class, parse_group, preset_groups
 from grmu_audit.errors import InputError
 from grmu_audit.records import Group
 from grmu_audit.utils import write_atomic
@@ -23,58 +25,71 @@ from grmu_audit.utils import write_atomic
 if TYPE_CHECKING:
     import pandas as pd
 
+    from grmu_audit.data.dataset import Dataset, Header
+
 _STREAM = 0x666F7267  # keeps this generator apart from others that start from the same seed
 
 
-def sample_forget(
-    frame: pd.DataFrame,
-    *,
-    groups: Sequence[Group] | None = None,
-    class_: int | None = None,
-    subject: str | None = None,
-    random: bool = False,
-    ratio: float,
-    seed: int,
-    class_names: Sequence[str] = (),
-    attribute_names: Sequence[str] = (),
-) -> list[str]:
+@dataclass(frozen=True)
+class ForgetSampling:
+    """How a forget set is sampled: from exactly one of groups, a class, a subject, a preset, or all training samples."""
+
+    groups: tuple[str | Group, ...] = ()
+    """Groups, also as ``1,0`` or ``blond / male``."""
+    class_: str | None = None
+    """Class by name or number, all attributes together."""
+    subject: str | None = None
+    """Subject whose samples are taken."""
+    random: bool = False
+    """From all training samples."""
+    preset: str | None = None
+    """Name in ``data.forget.PRESETS``."""
+    ratio: float = 0.5
+    """Share of the samples, in (0, 1]; the count is rounded half up, at least 1 (``sample_count``)."""
+    seed: int = 0
+    """Seed of the generator, a whole number from 0."""
+
+
+def sample_forget(dataset: Dataset, sampling: ForgetSampling) -> list[str]:
     """Ids of a forget set, sorted: ``ratio`` of the training samples of each group, of a class, of a subject, or of all.
 
-    The draw depends on the seed and the ids alone, not on the order of rows or of ``groups``; with the same seed a smaller ratio
-    gives a subset of a larger one, and a group's draw does not change when other groups are asked for too.
-
-    Args:
-        frame: manifest with the columns ``id``, ``split``, ``target``, ``attribute`` (and ``subject`` where asked for).
-        groups: draw from each of these; exactly one of ``groups``, ``class_``, ``subject``, ``random`` is given.
-        class_: draw from this class, all attributes together.
-        subject: draw from the samples of this subject.
-        random: draw from the whole training split.
-        ratio: share of the samples, in (0, 1]; the count is rounded half up, at least 1 (``sample_count``).
-        seed: seed of the generator, a whole number from 0.
-        class_names: names by class index, for messages.
-        attribute_names: names by attribute index, for messages.
+    The sample depends on the seed and the ids alone, not on the order of rows or of ``groups``; with the same seed a smaller
+    ratio gives a subset of a larger one, and a group's sample does not change when other groups are requested too.
 
     Raises:
-        InputError: ratio or seed out of range, none or several ways to draw, or nothing to draw from.
-        ForgetListError: the draw would empty the training set, a class or a group.
+        InputError: ratio or seed out of range, none or several ways to sample, or nothing to sample from.
+        ForgetListError: the sample would empty the training set, a class or a group.
     """
-    _check_arguments(ratio, seed, groups, class_, subject, random)
-    train = frame[frame["split"] == "train"]
-    strata: list[tuple[tuple[int, ...], list[str]]]
-    if groups:
-        known = train_counts(frame)
-        strata = [
-            ((0, g.target, g.attribute), _of_group(train, g, known, class_names, attribute_names)) for g in sorted(set(groups))
-        ]
-    elif class_ is not None:
-        strata = [((1, class_), _found(train[train["target"] == class_], f"class {class_}"))]
-    elif subject is not None:
-        strata = [((2,), _of_subject(train, subject))]
-    else:
-        strata = [((3,), _found(train, "the training split"))]
-    ids = sorted(name for path, names in strata for name in _draw(names, ratio, seed, path))
-    refuse("(sampled)", list(emptied(frame, ids, class_names, attribute_names)))
+    _check_sampling(sampling, dataset.header)
+    header, frame = dataset.header, dataset.frame
+    strata = _strata(frame[frame["split"] == "train"], sampling, header)
+    ids = sorted(name for path, names in strata.items() for name in _sample(names, sampling, path))
+    raise_defects("(sampled)", list(emptied(frame, ids, header.class_names, header.attribute_names)))
     return ids
+
+
+def _strata(train: pd.DataFrame, sampling: ForgetSampling, header: Header) -> dict[tuple[int, ...], list[str]]:
+    """Ids by what they are sampled from; the keys are part of the seed."""
+    if sampling.class_ is not None:
+        code = parse_class(sampling.class_, header)
+        return {(1, code): _found(train[train["target"] == code], f"class {code}")}
+    if sampling.subject is not None:
+        return {(2,): _found(train[train["subject"].astype(str) == str(sampling.subject)], "this subject")}
+    if sampling.random:
+        return {(3,): _found(train, "the training split")}
+    known = train_counts(train)
+    return {(0, g.target, g.attribute): _of_group(train, g, known, header) for g in sampled_groups(sampling, header)}
+
+
+def sampled_groups(sampling: ForgetSampling, header: Header) -> tuple[Group, ...]:
+    """The groups that are sampled from, sorted; none where it is not from groups.
+
+    Raises:
+        InputError: there is no such group or preset.
+    """
+    if sampling.preset:
+        return tuple(sorted(set(preset_groups(sampling.preset, header))))
+    return tuple(sorted({parse_group(one, header) if isinstance(one, str) else one for one in sampling.groups}))
 
 
 def sample_count(n: int, ratio: float) -> int:
@@ -86,31 +101,25 @@ def sample_count(n: int, ratio: float) -> int:
     return max(1, math.floor(Fraction(repr(float(ratio))) * n + Fraction(1, 2)))
 
 
-def _check_arguments(
-    ratio: float, seed: int, groups: Sequence[Group] | None, class_: int | None, subject: str | None, random: bool
-) -> None:
-    if not (0.0 < ratio <= 1.0):
-        raise InputError(f"ratio is {ratio!r}: give a share above 0 and at most 1, such as 0.5")
+def _check_sampling(sampling: ForgetSampling, header: Header) -> None:
+    ways = (sampling.groups, sampling.class_ is not None, sampling.subject is not None, sampling.random, sampling.preset)
+    if sum(map(bool, ways)) != 1:
+        raise InputError("choose exactly one of a group, a class, a subject, a preset, or random")
+    if sampling.subject is not None and not header.subject_name:
+        raise InputError(f"{header.name} has no subjects: draw from groups, a class, or at random")
+    if not (0.0 < sampling.ratio <= 1.0):
+        raise InputError(f"ratio is {sampling.ratio!r}: give a share above 0 and at most 1, such as 0.5")
+    seed = sampling.seed
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
         raise InputError(f"seed is {seed!r}: give a whole number from 0")
-    ways = [bool(groups), class_ is not None, subject is not None, random]
-    if sum(ways) != 1:
-        raise InputError(f"{sum(ways)} ways to draw are given: choose exactly one of groups, a class, a subject, or random")
 
 
-def _of_group(
-    train: pd.DataFrame, group: Group, known: dict[Group, int], class_names: Sequence[str], attribute_names: Sequence[str]
-) -> list[str]:
+def _of_group(train: pd.DataFrame, group: Group, known: Mapping[Group, int], header: Header) -> list[str]:
     if group not in known:
-        have = "; ".join(f"({g.target}, {g.attribute}) {g.label(class_names, attribute_names)}" for g in list(known)[:20])
+        names = header.class_names, header.attribute_names
+        have = "; ".join(f"({g.target}, {g.attribute}) {g.label(*names)}" for g in list(known)[:20])
         raise InputError(f"no training sample of the group (target {group.target}, attribute {group.attribute}); groups: {have}")
     return [*train.loc[(train["target"] == group.target) & (train["attribute"] == group.attribute), "id"]]
-
-
-def _of_subject(train: pd.DataFrame, subject: str) -> list[str]:
-    if "subject" not in train.columns:
-        raise InputError("the dataset has no column 'subject': draw from groups, a class, or at random")
-    return _found(train[train["subject"].astype(str) == str(subject)], "this subject")
 
 
 def _found(rows: pd.DataFrame, what: str) -> list[str]:
@@ -119,12 +128,32 @@ def _found(rows: pd.DataFrame, what: str) -> list[str]:
     return [*rows["id"]]
 
 
-def _draw(names: list[str], ratio: float, seed: int, path: tuple[int, ...]) -> list[str]:
+def _sample(names: list[str], sampling: ForgetSampling, path: tuple[int, ...]) -> list[str]:
     """A prefix of one fixed permutation of the sorted ids."""
     ordered = sorted(set(names))
-    generator = np.random.default_rng(np.random.SeedSequence(int(seed), spawn_key=(_STREAM, *path)))
-    picked = generator.permutation(len(ordered))[: sample_count(len(ordered), ratio)]
+    generator = np.random.default_rng(np.random.SeedSequence(int(sampling.seed), spawn_key=(_STREAM, *path)))
+    picked = generator.permutation(len(ordered))[: sample_count(len(ordered), sampling.ratio)]
     return [ordered[int(i)] for i in picked]
+
+
+def describe_sampling(dataset: Dataset, sampling: ForgetSampling) -> dict[str, object]:
+    """How a list was sampled, for its sidecar; a subject is not named."""
+    header, groups = dataset.header, sampled_groups(sampling, dataset.header)
+    if groups:
+        what = "; ".join(group.label(header.class_names, header.attribute_names) for group in groups)
+    elif sampling.class_ is not None:
+        what = f"class {header.class_names[parse_class(sampling.class_, header)]}"
+    else:
+        what = "one subject" if sampling.subject is not None else "all groups, at random"
+    preset = f" (preset {sampling.preset})" if sampling.preset else ""
+    return {
+        "how": f"{sampling.ratio:g} of the training samples of: {what}{preset}",
+        **({"groups": [[g.target, g.attribute] for g in groups]} if groups else {}),
+        "ratio": sampling.ratio,
+        "seed": sampling.seed,
+        "dataset": header.name,
+        "dataset_sha256": dataset.digest,
+    }
 
 
 SIDECAR_SCHEMA = "grmu-audit/forget-sample/v1"
@@ -152,7 +181,7 @@ def write_forget_list(path: str | os.PathLike[str], ids: Sequence[str], sidecar:
     bad = [
         id_defect(name) or f"the id {name!r} has white space around it" for name in ids if id_defect(name) or name != name.strip()
     ]
-    refuse(target.name, [*(() if ids else ("there is no id to write",)), *repeated, *bad])
+    raise_defects(target.name, [*(() if ids else ("there is no id to write",)), *repeated, *bad])
     meta = _yaml({"schema": SIDECAR_SCHEMA, **sidecar, "count": len(ids)})
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows([("id",), *((name,) for name in ids)])

@@ -1,9 +1,9 @@
 """Decoded images, kept once on disk for all runs."""
 
-from grmu_audit.data.images.cache import decoded
+from grmu_audit.data.images.cache import decode_listing
 from grmu_audit.data.images.store import ImageStore
 
 __all__ = [
     "ImageStore",
-    "decoded",
+    "decode_listing",
 ]

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from grmu_audit.data.dataset import Dataset
 from grmu_audit.data.images.decode import UndecodableError, decode, stored_size
-from grmu_audit.data.images.files import Found, fingerprint, look, parallel, refuse_images
+from grmu_audit.data.images.files import FileInfo, fingerprint, inspect_files, parallel, refuse_images
 from grmu_audit.data.images.near_duplicates import difference_hash
 from grmu_audit.data.images.store import INDEX, META, PIXELS, SCHEMA, ImageStore, image_digest, offsets, open_store
 from grmu_audit.data.listing import Listing
@@ -31,14 +31,14 @@ from grmu_audit.utils.files import CACHE_VARIABLE, cache_folder
 from grmu_audit.utils.progress import SILENT, Observer
 
 DONE = "done.bin"
-"""Digest and likeness of the images that a build has finished, [n, 48] bytes; zeros where it has not."""
+"""Digest and difference hash of the images that a build has finished, [n, 48] bytes; zeros where it has not."""
 RECORD = 48
 """Bytes of one image in it."""
 VERIFIED = "verified.json"
 """Size and time of change that the pixels had when all digests were last compared."""
 
 
-def decoded(listing: Listing, observer: Observer = SILENT) -> Dataset:
+def decode_listing(listing: Listing, observer: Observer = SILENT) -> Dataset:
     """The dataset of a listing, with its images decoded once and mapped from the cache.
 
     Raises:
@@ -65,7 +65,7 @@ def _store(listing: Listing, observer: Observer) -> ImageStore:
         if made.is_dir():
             return _verified(made)
     with observer.progress(f"reading {listing.header.name}", len(listing.paths), "image") as tick:
-        found = look(listing, tick)
+        found = inspect_files(listing, tick)
     state = hashlib.sha256(canonical_json(salt))
     for one in found:
         state.update(one.sha256)
@@ -76,7 +76,7 @@ def _store(listing: Listing, observer: Observer) -> ImageStore:
     return _verified(made)
 
 
-def _build(listing: Listing, found: list[Found], limit: int, made: Path, observer: Observer) -> None:
+def _build(listing: Listing, found: list[FileInfo], limit: int, made: Path, observer: Observer) -> None:
     """Write the folder under another name, then rename it; a build that was interrupted is continued."""
     partial = made.with_name(made.name + ".partial")
     partial.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -84,7 +84,7 @@ def _build(listing: Listing, found: list[Found], limit: int, made: Path, observe
         if made.is_dir():  # another process was faster
             return
         partial.mkdir(exist_ok=True, mode=0o700)
-        sizes = np.array([stored_size(one.outline, limit) for one in found], dtype=np.int64)
+        sizes = np.array([stored_size(one.size, limit) for one in found], dtype=np.int64)
         heights, widths = sizes[:, 0], sizes[:, 1]
         records = _fill(listing, partial, heights, widths, observer)
         digests, hashes = records[:, :32], np.ascontiguousarray(records[:, 32:]).view(np.uint64)

@@ -39,7 +39,7 @@ class UndecodableError(Exception):
 
 
 @dataclass(frozen=True)
-class Outline:
+class ImageSize:
     """What the head of a file says."""
 
     height: int
@@ -48,7 +48,7 @@ class Outline:
     """Columns, likewise."""
 
 
-def outline(content: bytes) -> Outline:
+def read_image_size(content: bytes) -> ImageSize:
     """Size of an image by its head, without decoding it.
 
     Raises:
@@ -60,7 +60,7 @@ def outline(content: bytes) -> Outline:
     except Exception as error:  # noqa: BLE001  (Pillow raises many types on damaged EXIF)
         raise UndecodableError(f"damaged EXIF data ({type(error).__name__})") from None
     width, height = image.size[::-1] if turned else image.size
-    return Outline(height, width)
+    return ImageSize(height, width)
 
 
 def decode(content: bytes, stored: tuple[int, int]) -> npt.NDArray[np.uint8]:
@@ -83,10 +83,10 @@ def decode(content: bytes, stored: tuple[int, int]) -> npt.NDArray[np.uint8]:
         raise UndecodableError(f"truncated or damaged ({str(error)[:80] or type(error).__name__})") from None
 
 
-def stored_size(found: Outline, longest_short_side: int) -> tuple[int, int]:
+def stored_size(found: ImageSize, longest_short_side: int) -> tuple[int, int]:
     """(height, width) to keep: the image's own, or with its shorter side reduced to ``longest_short_side``.
 
-    >>> stored_size(Outline(3000, 4000), 512), stored_size(Outline(218, 178), 512)
+    >>> stored_size(ImageSize(3000, 4000), 512), stored_size(ImageSize(218, 178), 512)
     ((512, 683), (218, 178))
     """
     short = min(found.height, found.width)

@@ -10,27 +10,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from grmu_audit.data.images.decode import Outline, UndecodableError, outline, workers
+from grmu_audit.data.images.decode import ImageSize, UndecodableError, read_image_size, workers
 from grmu_audit.data.listing import Listing
 from grmu_audit.errors import DataQualityError, InputError
 from grmu_audit.utils import canonical_json
+from grmu_audit.utils.tables import Defects
 
 T = TypeVar("T")
+OnProgress = Callable[[int], None]
+"""Receives how many more items are done."""
 LARGEST_FILE = 256 << 20
 """Bytes that an image file may have."""
-SHOWN = 20
-"""Files that a message names; the rest is counted."""
 CHUNK = 32
 """Files that a worker takes at a time."""
 
 
 @dataclass(frozen=True)
-class Found:
+class FileInfo:
     """One readable image file."""
 
     sha256: bytes
     """Digest of the file."""
-    outline: Outline
+    size: ImageSize
     """Size of the image."""
 
 
@@ -59,24 +60,24 @@ def fingerprint(listing: Listing, salt: object) -> str:
     return state.hexdigest()
 
 
-def look(listing: Listing, tick: Callable[[int], None]) -> list[Found]:
+def inspect_files(listing: Listing, on_progress: OnProgress) -> list[FileInfo]:
     """Digest and size of every file, in the order of the listing.
 
     Raises:
         DataQualityError: files that are no images; all are counted, the first twenty named.
     """
 
-    def one(path: str) -> Found | str:
+    def one(path: str) -> FileInfo | str:
         """What one file is, or what is wrong with it."""
         try:
             content = (listing.root / path).read_bytes()
-            return Found(hashlib.sha256(content).digest(), outline(content))
+            return FileInfo(hashlib.sha256(content).digest(), read_image_size(content))
         except (UndecodableError, OSError) as error:
             return f"{path}: {error}"
 
-    found = list(parallel(one, listing.paths, tick))
+    found = list(parallel(one, listing.paths, on_progress))
     refuse_images(listing, [defect for defect in found if isinstance(defect, str)])
-    return [one for one in found if isinstance(one, Found)]
+    return [one for one in found if isinstance(one, FileInfo)]
 
 
 def refuse_images(listing: Listing, defects: Sequence[str]) -> None:
@@ -90,18 +91,19 @@ def refuse_images(listing: Listing, defects: Sequence[str]) -> None:
 
 
 def _told(listing: Listing, defects: Sequence[str], what: str, advice: str) -> str:
-    more = [f"  and {len(defects) - SHOWN} more"] if len(defects) > SHOWN else []
+    listed = Defects()
+    listed.add(*(ascii(text)[1:-1] if not text.isprintable() else text for text in defects))
     head = f"{listing.header.name}: {len(defects)} of {len(listing.paths)} files {what}; {advice}"
-    return "\n".join([head, *(f"  {ascii(d)[1:-1] if not d.isprintable() else d}" for d in defects[:SHOWN]), *more])
+    return "\n".join([head, *(f"  {line}" for line in listed.lines())])
 
 
-def parallel(work: Callable[[str], T], items: Sequence[str], tick: Callable[[int], None]) -> Iterator[T]:
-    """Results in order, made by threads (decoding lets go of the interpreter lock); ``tick`` gets how many more are done."""
+def parallel(work: Callable[[str], T], items: Sequence[str], on_progress: OnProgress) -> Iterator[T]:
+    """Results in order, made by threads (decoding lets go of the interpreter lock)."""
     chunks = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
     pool = ThreadPoolExecutor(workers())
     try:
         for results in pool.map(lambda chunk: [work(item) for item in chunk], chunks):
-            tick(len(results))
+            on_progress(len(results))
             yield from results
     finally:
         pool.shutdown(cancel_futures=True)  # an interruption waits for the chunks at work only

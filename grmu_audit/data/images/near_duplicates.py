@@ -39,7 +39,7 @@ def hashes_of(images: Iterable[npt.NDArray[np.uint8]]) -> Hashes:
     return np.array([difference_hash(image) for image in images], dtype=np.uint64).reshape(-1, 2)
 
 
-def near_copies(found: Hashes, among: Hashes) -> npt.NDArray[np.int64] | None:
+def count_near_duplicates(found: Hashes, among: Hashes) -> npt.NDArray[np.int64] | None:
     """[n] how many of ``among`` [m, 2] are within ``NEAR`` bits of each of ``found`` [n, 2]; None with too many pairs.
 
     Exact: whatever is that near shares at least one of the ``BANDS`` pieces, and a pair counts at the first that it shares.

@@ -28,7 +28,7 @@ class ImageStore:
         heights: [n] rows of each image.
         widths: [n] columns of each image.
         digests: [n] SHA-256 of each image (``image_digest``).
-        hashes: [n, 2] what each image looks like (``likeness.difference_hash``).
+        hashes: [n, 2] difference hash of each image (``near_duplicates.difference_hash``).
         folder: where the file lies; None for a store in memory.
     """
 

@@ -21,7 +21,7 @@ from grmu_audit.data.images.decode import workers
 if TYPE_CHECKING:
     import torch
 
-    from grmu_audit.data.dataset import Augmentation, View
+    from grmu_audit.data.dataset import Augmentation, Framing
 
 ATTEMPTS = 10
 """Draws of a random resized crop before its fallback, as in torchvision."""
@@ -47,7 +47,7 @@ class Windows:
     """[b] whether the output is mirrored."""
 
 
-def still_windows(sizes: npt.NDArray[np.int64], view: View, out: tuple[int, int]) -> Windows:
+def still_windows(sizes: npt.NDArray[np.int64], view: Framing, out: tuple[int, int]) -> Windows:
     """The windows without randomness: the whole image, or the centre of the image resized by its shorter side.
 
     Args:

@@ -1,30 +1,29 @@
-"""Which questions are asked, and what happens when one is answered badly."""
+"""Which checks are made, and what happens when one fails."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from grmu_audit.data.quality import tables
 from grmu_audit.data.quality.engine import evaluate
 from grmu_audit.data.quality.expectations import (
     Expectation,
     Suite,
-    always,
     bounded,
     in_set,
+    known_outcome,
     not_empty,
     not_null,
     row_count,
     suites_sha256,
     unique,
 )
+from grmu_audit.data.quality.input_checks import QualityInputs
+from grmu_audit.data.quality.tables import Rows, group_shift, group_table, manifest_table, split_roles
 from grmu_audit.errors import DataQualityError, InputError
-from grmu_audit.records import CheckResult, DataCheckReport, ForgetRequest, Splits
+from grmu_audit.records import CheckResult, DataCheckReport, ForgetRequest
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from grmu_audit.data.dataset import Dataset
 
 LARGEST_WEIGHT = 5.0
@@ -32,67 +31,47 @@ LARGEST_WEIGHT = 5.0
 _SPLITS = ("train", "val", "test")
 
 
-def check(
-    frame: pd.DataFrame,
-    request: ForgetRequest | None,
-    *,
-    class_names: Sequence[str],
-    attribute_names: Sequence[str],
-    content_hashes: Sequence[str] | None = None,
-    image_shape_ok: Sequence[bool] | None = None,
-    near_copies: Sequence[int] | None = None,
-    excluded: Mapping[str, int] | None = None,
-    unanswered: Mapping[str, str] | None = None,
-    splits: Splits | None = None,
-    minimum_group_size: int = 30,
-    copies: str = "error",
-) -> DataCheckReport:
+def check_quality(dataset: Dataset, request: ForgetRequest | None, minimum: int) -> DataCheckReport:
     """Check a dataset, and a forget request where there is one.
 
     Per part (all, train, retain, forget, val, test): rows exist; ids unique and never missing; split, target and attribute in
     their sets; retain and forget partition train and are disjoint from val and test; no image of train again in val or test;
-    every group of train in test with at least ``minimum_group_size`` samples and still in retain.  Warnings: an image that looks
+    every group of train in test with at least ``minimum`` samples and still in retain.  Warnings: an image that looks
     almost like one of train, a subject in two splits, a REWEIGHT weight above 5, samples without labels.
     A check that could not be evaluated has not passed.  The report holds counts, labels and group names, never a sample id.
 
     Args:
-        frame: manifest with ``id``, ``split``, ``target``, ``attribute``, optionally ``subject``; n rows.
+        dataset: what is checked.
         request: the forget request, or None.
-        class_names: names by class index; their number declares the classes.
-        attribute_names: names by attribute index.
-        content_hashes: [n] digest of each sample's decoded content; without it the look for copies is a warning that says so.
-        image_shape_ok: [n] whether each sample could be decoded to the stated size.
-        near_copies: [n] training samples that look almost the same as each sample (``data.images.near_duplicates``).
-        excluded: samples that the reader left out, by the label that they lack or another reason: a warning.
-        unanswered: questions that could not be put, with the reason: warnings that have not passed.
-        splits: the splits that will be used, to be checked as they are; None to derive them from the request.
-        minimum_group_size: samples that a group needs in test.
-        copies: severity of content of train again in val or test: ``error`` for images; ``warning`` where different people can
-            have the same content (rows of a table, short texts).
+        minimum: test samples that every group needs.
 
     Raises:
-        InputError: a column is missing, or an argument is not one per row.
+        InputError: a column is missing, ``minimum`` is below 1, or the inputs do not give one digest for each row.
     """
-    if not minimum_group_size >= 1:
-        raise InputError(f"minimum_group_size is {minimum_group_size}: give a whole number from 1")
-    tables.require_columns(frame)
-    rows = tables.roles(frame, request, splits)
-    manifest = tables.manifest_table(frame, rows, content_hashes, image_shape_ok, near_copies)
-    groups = tables.group_table(manifest, rows, class_names, attribute_names)
-    asked = _suites(request, len(class_names), len(attribute_names), set(manifest.columns), minimum_group_size, copies)
+    inputs = QualityInputs.of(dataset)
+    return check_rows(inputs, split_roles(inputs.frame, request), request, minimum)
+
+
+def check_rows(inputs: QualityInputs, rows: Rows, request: ForgetRequest | None, minimum: int) -> DataCheckReport:
+    """``check_quality`` with the row positions of each role as they are given."""
+    if not minimum >= 1:
+        raise InputError(f"minimum_group_size is {minimum}: give a whole number from 1")
+    manifest = manifest_table(inputs, rows)
+    groups = group_table(manifest, rows, inputs.class_names, inputs.attribute_names)
+    suites = _suites(inputs, request, set(manifest.columns), minimum)
     parts = {split: manifest[manifest["split"] == split] for split in _SPLITS}
     parts |= {role: manifest.iloc[positions] for role, positions in rows.items()}
     named = {"all": manifest, **parts, "groups": groups, "train groups": groups[groups["train"] > 0]}
-    results, engine = evaluate({name: table.reset_index(drop=True) for name, table in named.items()}, asked)
+    results, engine = evaluate({name: table.reset_index(drop=True) for name, table in named.items()}, suites)
     return DataCheckReport(
-        results=(*results, *_not_asked(content_hashes), *_left_out(excluded or {}), *_unanswered(unanswered or {})),
+        results=(*results, *_left_out(inputs.excluded), *_unanswered(inputs.unanswered)),
         engine=engine,
-        suite_sha256=suites_sha256(asked),
-        group_shift=tables.group_shift(groups) if request else (),
+        suite_sha256=suites_sha256(suites),
+        group_shift=group_shift(groups) if request else (),
     )
 
 
-def require(report: DataCheckReport) -> None:
+def require_passed(report: DataCheckReport) -> None:
     """Return when every error-level check passed.
 
     Raises:
@@ -108,18 +87,19 @@ def require(report: DataCheckReport) -> None:
     raise DataQualityError("\n".join([head, *lines]) if failed else "no data-quality check was evaluated, nothing was trained")
 
 
-def _suites(
-    request: ForgetRequest | None, classes: int, attributes: int, columns: set[str], minimum_group_size: int, copies: str
-) -> list[Suite]:
+def _suites(inputs: QualityInputs, request: ForgetRequest | None, columns: set[str], minimum: int) -> list[Suite]:
     def labels(part: str) -> list[Expectation]:
-        return [*_labels(part, "target", classes), *_labels(part, "attribute", attributes)]
+        return [
+            *_labels(part, "target", len(inputs.class_names)),
+            *_labels(part, "attribute", len(inputs.attribute_names)),
+        ]
 
     suites = [Suite("all", (*_whole(columns), *labels("all")))]
     expected = {"train": "train", "val": "val", "test": "test"} | ({"retain": "train", "forget": "train"} if request else {})
     for part in ("train", "retain", "forget", "val", "test"):
         if part in expected:
-            suites.append(Suite(part, (*_part(part, expected[part], columns, request, copies), *labels(part))))
-    suites.append(Suite("train groups", tuple(_train_groups(request, minimum_group_size))))
+            suites.append(Suite(part, (*_part(part, expected[part], columns, request, inputs.copies), *labels(part))))
+    suites.append(Suite("train groups", tuple(_train_groups(request, minimum))))
     suites.append(Suite("groups", tuple(_declared_groups())))
     return suites
 
@@ -135,10 +115,12 @@ def _whole(columns: set[str]) -> Iterator[Expectation]:
     yield unique("all", "id", "give every sample an id of its own")
     yield not_null("all", "split")
     yield in_set("all", "split", _SPLITS, "correct 'split'")
-    yield always("all", "every row is in exactly one of retain, forget, val, test", "parts", 1, "request training ids only")
-    yield always("all", "an id is in one part only", "parts_of_id", 1, "remove the id from all parts but one")
+    yield known_outcome(
+        "all", "every row is in exactly one of retain, forget, val, test", "parts", 1, "request training ids only"
+    )
+    yield known_outcome("all", "an id is in one part only", "parts_of_id", 1, "remove the id from all parts but one")
     if "shape_ok" in columns:
-        yield always(
+        yield known_outcome(
             "all", "every image decodes to the stated size", "shape_ok", 1, "replace the damaged images, or correct the size"
         )
 
@@ -148,18 +130,18 @@ def _part(part: str, split: str, columns: set[str], request: ForgetRequest | Non
     yield in_set(part, "split", (split,), f"take samples of the {split} split only")
     if part == "train":
         advice = "make the splits again from the manifest and the request"
-        yield always(part, "retain and forget partition train", "training_parts", 1, advice)
+        yield known_outcome(part, "retain and forget partition train", "training_parts", 1, advice)
     if part == "forget" and request:
         yield row_count(part, "one row for each requested id", len(request.forget_set), "run 'forget check'")
     if part == "forget" and "retain_copies" in columns:
         advice = "add the copies to the request, else the model goes on learning from them"
-        yield always(part, "no content of forget again in retain", "retain_copies", 0, advice, "warning")
+        yield known_outcome(part, "no content of forget again in retain", "retain_copies", 0, advice, "warning")
     if split != "train" and "train_copies" in columns:
         advice = f"remove the copies from train or from {part}"
-        yield always(part, f"no content of train again in {part}", "train_copies", 0, advice, copies)
+        yield known_outcome(part, f"no content of train again in {part}", "train_copies", 0, advice, copies)
     if split != "train" and "near_copies" in columns:
         advice = f"look at them: if they show the same scene, remove them from train or from {part}"
-        yield always(part, f"no near-duplicate of train in {part}", "near_copies", 0, advice, "warning")
+        yield known_outcome(part, f"no near-duplicate of train in {part}", "near_copies", 0, advice, "warning")
     yield from _between_splits(part, split, columns)
 
 
@@ -168,10 +150,10 @@ def _between_splits(part: str, split: str, columns: set[str]) -> Iterator[Expect
     for other in ("train", "val") if split == "test" else ("train",) if split == "val" else ():
         if f"{other}_subject" in columns:
             advice = f"keep each subject in one split, else {part} is easier than new subjects are"
-            yield always(part, f"no subject of {other} again in {part}", f"{other}_subject", 0, advice, "warning")
+            yield known_outcome(part, f"no subject of {other} again in {part}", f"{other}_subject", 0, advice, "warning")
     if split == "test" and "val_copies" in columns:
         advice = "remove the copies from val or from test: the chosen epoch has seen them"
-        yield always(part, "no content of val again in test", "val_copies", 0, advice, "warning")
+        yield known_outcome(part, "no content of val again in test", "val_copies", 0, advice, "warning")
 
 
 def _train_groups(request: ForgetRequest | None, minimum: int) -> Iterator[Expectation]:
@@ -206,39 +188,3 @@ def _unanswered(questions: Mapping[str, str]) -> list[CheckResult]:
         CheckResult("all", words, False, False, f"not evaluated: {why}", "warning", "look at the data yourself")
         for words, why in questions.items()
     ]
-
-
-def _not_asked(content_hashes: Sequence[str] | None) -> list[CheckResult]:
-    """What could not be asked is said, as a warning that has not passed."""
-    if content_hashes is not None:
-        return []
-    words = "no content of train again in val or test"
-    advice = "give the digest of each sample's decoded content"
-    return [CheckResult("all", words, False, False, "not evaluated: no content digests were given", "warning", advice)]
-
-
-def quality_report(dataset: Dataset, request: ForgetRequest | None, minimum: int) -> DataCheckReport:
-    """All quality checks of a dataset, under a request where there is one.
-
-    Args:
-        dataset: what is checked.
-        request: the forget request, or None.
-        minimum: test samples that every group needs.
-    """
-    from grmu_audit.data.quality.input_checks import looks, near_copies, sizes_ok
-
-    alike = near_copies(dataset)
-    plain = {"no near-duplicate of train in val or test": "too many images look alike to compare all pairs"}
-    return check(
-        dataset.frame,
-        request,
-        class_names=dataset.header.class_names,
-        attribute_names=dataset.header.attribute_names,
-        content_hashes=dataset.content,
-        image_shape_ok=sizes_ok(dataset),
-        near_copies=alike,
-        unanswered=plain if alike is None and looks(dataset) else None,
-        excluded=dataset.excluded,
-        minimum_group_size=minimum,
-        copies="error" if dataset.header.kind == "image" else "warning",
-    )

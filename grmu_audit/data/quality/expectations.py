@@ -1,4 +1,4 @@
-"""An expectation as data: what is asked of which table, in words and as the engine's arguments."""
+"""An expectation as data: what must hold of which table, in words and as the engine's arguments."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def in_set(part: str, column: str, allowed: Sequence[object], advice: str) -> Ex
     return Expectation(part, f"{column} is {shown}", "ExpectColumnValuesToBeInSet", arguments, advice, show="values")
 
 
-def always(part: str, words: str, column: str, value: int, advice: str, severity: str = "error") -> Expectation:
+def known_outcome(part: str, words: str, column: str, value: int, advice: str, severity: str = "error") -> Expectation:
     """A derived count has this value in every row."""
     arguments = {"column": column, "value_set": [value]}
     return Expectation(part, words, "ExpectColumnValuesToBeInSet", arguments, advice, severity)

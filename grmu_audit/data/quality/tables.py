@@ -9,43 +9,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from grmu_audit.data.quality.input_checks import MANIFEST_COLUMNS, QualityInputs
 from grmu_audit.errors import InputError
-from grmu_audit.records import ForgetRequest, Group, Splits
+from grmu_audit.records import ForgetRequest, Group
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MANIFEST_COLUMNS = ("id", "split", "target", "attribute")
-"""Columns that every manifest has."""
 Rows = Mapping[str, npt.NDArray[np.int64]]
 
 
-def require_columns(frame: pd.DataFrame) -> None:
-    """Return when the manifest has its columns.
+def split_roles(frame: pd.DataFrame, request: ForgetRequest | None) -> Rows:
+    """Row positions by role, as the request asks for them, right or wrong.
 
-    Raises:
-        InputError: one is missing; all missing ones are named.
+    Unlike ``data.forget.split_rows`` this refuses nothing: a requested test row comes out in both ``forget`` and ``test``, for
+    the checks to find.
     """
-    missing = [column for column in MANIFEST_COLUMNS if column not in frame.columns]
-    if missing:
-        raise InputError(f"the manifest has no column {', '.join(map(repr, missing))}: add it, or import the data again")
-
-
-def roles(frame: pd.DataFrame, request: ForgetRequest | None, splits: Splits | None) -> Rows:
-    """Row positions by role: those of ``splits`` where given, else what the request asks for, right or wrong.
-
-    Unlike ``data.forget.splits`` this refuses nothing: a requested test row comes out in both ``forget`` and ``test``, for the
-    checks to find.
-
-    Raises:
-        InputError: a position of ``splits`` is not a row of the manifest.
-    """
-    if splits is not None:
-        given = {role: np.asarray(getattr(splits, role), dtype=np.int64) for role in ("retain", "forget", "val", "test")}
-        for role, rows in given.items():
-            if rows.size and not (rows.min() >= 0 and rows.max() < len(frame)):
-                raise InputError(f"split {role!r} names row {rows.max()}, the manifest has {len(frame)}: make the splits again")
-        return given
     split = frame["split"].to_numpy(dtype=object)
     wanted = set(request.forget_set) if request else set()
     forget = np.fromiter((name in wanted for name in frame["id"]), dtype=bool, count=len(frame))
@@ -53,13 +32,7 @@ def roles(frame: pd.DataFrame, request: ForgetRequest | None, splits: Splits | N
     return {role: np.flatnonzero(mask).astype(np.int64) for role, mask in masks.items()}
 
 
-def manifest_table(
-    frame: pd.DataFrame,
-    rows: Rows,
-    content_hashes: Sequence[str] | None,
-    image_shape_ok: Sequence[bool] | None,
-    near_copies: Sequence[int] | None = None,
-) -> pd.DataFrame:
+def manifest_table(inputs: QualityInputs, rows: Rows) -> pd.DataFrame:
     """The manifest in plain Python types with the derived counts, one row per sample.
 
     Columns added: ``parts`` (roles that hold the row), ``training_parts`` (of retain and forget), ``parts_of_id`` (roles that
@@ -70,23 +43,22 @@ def manifest_table(
     Raises:
         InputError: hashes or flags are not one per row.
     """
-    table = _plain(frame)
+    table = _plain(inputs.frame)
     held = {role: np.bincount(positions, minlength=len(table)) for role, positions in rows.items()}
     table["parts"] = sum(held.values(), np.zeros(len(table), dtype=np.int64))
     table["training_parts"] = held["retain"] + held["forget"]
     table["parts_of_id"] = _parts_of_id(table, rows)
     train, val = (np.flatnonzero(table["split"].to_numpy() == split) for split in ("train", "val"))
-    if content_hashes is not None:
-        hashes = np.asarray(_per_row(content_hashes, table, "content hashes"), dtype=object)
-        table["train_copies"] = _copies(hashes, train)
-        table["retain_copies"] = _copies(hashes, rows["retain"])
-        table["val_copies"] = _copies(hashes, val)
-    if near_copies is not None:
-        table["near_copies"] = np.asarray(_per_row(near_copies, table, "counts of near-duplicates"), dtype=np.int64)
-    if image_shape_ok is not None:
-        table["shape_ok"] = np.asarray(_per_row(image_shape_ok, table, "shape flags"), dtype=bool).astype(np.int64)
-    if "subject" in frame.columns:
-        subject = frame["subject"].astype(object).where(frame["subject"].notna(), None).to_numpy(dtype=object)
+    hashes = np.asarray(_per_row(inputs.content, table, "content hashes"), dtype=object)
+    table["train_copies"] = _copies(hashes, train)
+    table["retain_copies"] = _copies(hashes, rows["retain"])
+    table["val_copies"] = _copies(hashes, val)
+    if inputs.near_copies is not None:
+        table["near_copies"] = np.asarray(_per_row(inputs.near_copies, table, "counts of near-duplicates"), dtype=np.int64)
+    if inputs.stated_size is not None:
+        table["shape_ok"] = np.asarray(_per_row(inputs.stated_size, table, "size flags"), dtype=bool).astype(np.int64)
+    if "subject" in inputs.frame.columns:
+        subject = inputs.frame["subject"].astype(object).where(inputs.frame["subject"].notna(), None).to_numpy(dtype=object)
         for split, members in (("train", train), ("val", val)):
             known = {subject[i] for i in members} - {None}
             table[f"{split}_subject"] = [int(value in known) for value in subject]

@@ -5,25 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from grmu_audit.data.dataset import Attribute, Header, View
-from grmu_audit.data.listing import Labels, Listing, combine
+from grmu_audit.data.dataset import Attribute, Framing, Header
+from grmu_audit.data.listing import Labels, Listing, listing_frame
 from grmu_audit.data.readers.layout import (
     CROP_AND_FLIP,
     SPLIT_CODES,
     ImageOptions,
     Names,
-    Part,
+    RequiredFile,
     codes,
     data_root,
-    find,
+    find_files,
     parse_options,
     require_images,
     unique_ids,
 )
 from grmu_audit.errors import InputError
-from grmu_audit.utils.tables import Cells, read_csv, read_words, shared
+from grmu_audit.utils.columns import TextTable, shared
+from grmu_audit.utils.tables import read_csv, read_whitespace_table
 
-HOW = (
+HELP = (
     "accept the licence at https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html and unpack Img/img_align_celeba.zip and Anno/*.txt "
     "into celeba/, or let torchvision download it: grmu-audit data import celeba --data-root DIR --download"
 )
@@ -60,11 +61,11 @@ def read_celeba(options: Mapping[str, object]) -> Listing:
     root = data_root("celeba", chosen.root)
     base = root / "celeba" if (root / "celeba").is_dir() else root
     parts = [
-        Part(("img_align_celeba",), "images"),
-        Part(("list_attr_celeba.txt", "list_attr_celeba.csv"), "attributes"),
-        Part(("list_eval_partition.txt", "list_eval_partition.csv"), "splits"),
+        RequiredFile(("img_align_celeba",), "images"),
+        RequiredFile(("list_attr_celeba.txt", "list_attr_celeba.csv"), "attributes"),
+        RequiredFile(("list_eval_partition.txt", "list_eval_partition.csv"), "splits"),
     ]
-    images, attributes, partition = find("celeba", base, parts, HOW)
+    images, attributes, partition = find_files("celeba", base, parts, HELP)
     if (images / "img_align_celeba").is_dir():  # as one archive unpacks it
         images = images / "img_align_celeba"
     table = _attributes(attributes)
@@ -73,7 +74,7 @@ def read_celeba(options: Mapping[str, object]) -> Listing:
     split = _aligned(ids, _pairs(partition), partition.name, SPLIT_CODES)
     identity = base / "identity_CelebA.txt"
     subject = _aligned(ids, _pairs(identity), identity.name, None) if identity.exists() else None
-    require_images("celeba", images, ids, HOW)
+    require_images("celeba", images, ids, HELP)
     labels = Labels(
         ids,
         split,
@@ -82,7 +83,7 @@ def read_celeba(options: Mapping[str, object]) -> Listing:
         subject,
         chosen.target,
     )
-    frame, names, excluded, _ = combine(labels)
+    frame, names, excluded, _ = listing_frame(labels)
     return Listing(_header(chosen, labels, names, subject is not None), frame, images, tuple(frame["id"]), excluded)
 
 
@@ -104,7 +105,7 @@ def _header(chosen: CelebaOptions, labels: Labels, names: tuple[str, ...], subje
         attribute_names=names,
         image_size=(3, chosen.size, chosen.size),
         augmentation=CROP_AND_FLIP,
-        view=View("stretch"),
+        view=Framing("stretch"),
         target_name=chosen.target,
         attributes=tuple(attribute for attribute, _ in labels.attributes),
         subject_name="identity" if subjects else "",
@@ -114,11 +115,11 @@ def _header(chosen: CelebaOptions, labels: Labels, names: tuple[str, ...], subje
     )
 
 
-def _attributes(path: Path) -> Cells:
+def _attributes(path: Path) -> TextTable:
     """The attribute table from either form; the first column holds the file names."""
     if path.suffix == ".csv":
         return read_csv(path)
-    lines = read_words(path, 0)
+    lines = read_whitespace_table(path, 0)
     stated, names = next(lines, (1, [""]))[1], next(lines, (2, []))[1]
     if len(stated) != 1 or not stated[0].isdigit() or not names:
         raise InputError(f"{path.name}: row 1 must be the number of images and row 2 the names of the columns: restore the file")
@@ -132,7 +133,7 @@ def _attributes(path: Path) -> Cells:
             store.append(one(cell))
     if len(rows) != int(stated[0]):
         raise InputError(f"{path.name}: row 1 says {stated[0]} images, but {len(rows)} follow: restore the file")
-    return Cells(path.name, tuple(columns), tuple(rows), columns)
+    return TextTable(path.name, tuple(columns), tuple(rows), columns)
 
 
 def _pairs(path: Path) -> dict[str, tuple[int, str]]:
@@ -149,7 +150,7 @@ def _pairs(path: Path) -> dict[str, tuple[int, str]]:
         unique_ids(path.name, table.rows, names)
         return {name: (row, value) for row, name, value in zip(table.rows, names, values, strict=True)}
     pairs: dict[str, tuple[int, str]] = {}
-    for row, cells in read_words(path, 0):
+    for row, cells in read_whitespace_table(path, 0):
         if len(cells) != 2:
             raise InputError(f"{path.name}: row {row} has {len(cells)} words where 2 are expected: restore the file")
         if cells[0] in pairs:

@@ -13,12 +13,12 @@ import numpy.typing as npt
 from pydantic import Field
 
 from grmu_audit.data.dataset import Attribute, Augmentation, Dataset, Header
-from grmu_audit.data.listing import Labels, combine
-from grmu_audit.data.readers.layout import Part, ReaderOptions, data_root, find, held_out, parse_options, unique_ids
+from grmu_audit.data.listing import Labels, listing_frame
+from grmu_audit.data.readers.layout import ReaderOptions, RequiredFile, data_root, find_files, held_out, parse_options, unique_ids
 from grmu_audit.errors import InputError
 from grmu_audit.utils.tables import read_csv
 
-HOW = (
+HELP = (
     "unpack cifar-10-python.tar.gz of https://www.cs.toronto.edu/~kriz/cifar.html under the data root, or let torchvision "
     "download it: grmu-audit data import cifar10 --data-root DIR --download"
 )
@@ -59,8 +59,8 @@ def read_cifar10(options: Mapping[str, object]) -> Dataset:
     root = data_root("cifar10", chosen.root)
     binary = (root / "cifar-10-batches-bin").is_dir() and not (root / "cifar-10-batches-py").is_dir()
     folder, ending = ("cifar-10-batches-bin", ".bin") if binary else ("cifar-10-batches-py", "")
-    parts = [Part((f"{folder}/{name}{ending}",), "training images") for name in TRAIN]
-    paths = find("cifar10", root, [*parts, Part((f"{folder}/test_batch{ending}",), "test images")], HOW)
+    parts = [RequiredFile((f"{folder}/{name}{ending}",), "training images") for name in TRAIN]
+    paths = find_files("cifar10", root, [*parts, RequiredFile((f"{folder}/test_batch{ending}",), "test images")], HELP)
     batches = [_binary(path) if binary else _batch(path) for path in paths]
     pixels = np.concatenate([images for images, _ in batches])
     targets = np.concatenate([labels for _, labels in batches])
@@ -70,7 +70,7 @@ def read_cifar10(options: Mapping[str, object]) -> Dataset:
     split = ["val" if name in val else name.partition("-")[0] for name in ids]
     attribute, values, provenance = _attribute(chosen.attribute_file, ids)
     labels = Labels(ids, split, targets.tolist(), [(attribute, values)], target_name="class")
-    frame, names, excluded, kept = combine(labels)
+    frame, names, excluded, kept = listing_frame(labels)
     header = Header(
         name="cifar10",
         version="python batches" if not binary else "binary batches",

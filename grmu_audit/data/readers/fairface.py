@@ -7,17 +7,17 @@ from pathlib import Path
 
 from pydantic import Field
 
-from grmu_audit.data.dataset import Attribute, Header, View
+from grmu_audit.data.dataset import Attribute, Framing, Header
 from grmu_audit.data.images.files import relative
-from grmu_audit.data.listing import Labels, Listing, combine
+from grmu_audit.data.listing import Labels, Listing, listing_frame
 from grmu_audit.data.readers.layout import (
     CROP_AND_FLIP,
     ImageOptions,
     Names,
-    Part,
+    RequiredFile,
     codes,
     data_root,
-    find,
+    find_files,
     held_out,
     parse_options,
     require_images,
@@ -25,9 +25,10 @@ from grmu_audit.data.readers.layout import (
     unique_ids,
 )
 from grmu_audit.errors import InputError
-from grmu_audit.utils.tables import Cells, read_csv
+from grmu_audit.utils.columns import TextTable
+from grmu_audit.utils.tables import read_csv
 
-HOW = "unpack fairface-img-margin025-trainval.zip and the two label tables of https://github.com/joojs/fairface into fairface/"
+HELP = "unpack fairface-img-margin025-trainval.zip and the two label tables of https://github.com/joojs/fairface into fairface/"
 VALUES = {
     "age": ("0-2", "3-9", "10-19", "20-29", "30-39", "40-49", "50-59", "60-69", "more than 70"),
     "race": ("East Asian", "Indian", "Black", "White", "Middle Eastern", "Latino_Hispanic", "Southeast Asian"),
@@ -66,11 +67,13 @@ def read_fairface(options: Mapping[str, object]) -> Listing:
             raise InputError(f"fairface: no column {column!r}; columns: {', '.join(VALUES)}")
     root = data_root("fairface", chosen.root)
     base = root / "fairface" if (root / "fairface").is_dir() else root
-    tables = [Part((f"fairface_label_{part}.csv",), f"labels of {part}") for part in ("train", "val")]
-    paths = find("fairface", base, [*tables, Part(("train",), "training images"), Part(("val",), "test images")], HOW)
+    tables = [RequiredFile((f"fairface_label_{part}.csv",), f"labels of {part}") for part in ("train", "val")]
+    paths = find_files(
+        "fairface", base, [*tables, RequiredFile(("train",), "training images"), RequiredFile(("val",), "test images")], HELP
+    )
     labels = _joined([_labels(path, chosen) for path in paths[:2]], chosen)
-    require_images("fairface", base, list(labels.ids), HOW)
-    frame, names, excluded, _ = combine(labels)
+    require_images("fairface", base, list(labels.ids), HELP)
+    frame, names, excluded, _ = listing_frame(labels)
     header = Header(
         name="fairface",
         version="margin 0.25, service_test rows" if chosen.service_test else "margin 0.25, all rows",
@@ -78,7 +81,7 @@ def read_fairface(options: Mapping[str, object]) -> Listing:
         attribute_names=names,
         image_size=(3, chosen.size, chosen.size),
         augmentation=CROP_AND_FLIP,
-        view=View("crop", shorter_side(chosen.size)),
+        view=Framing("crop", shorter_side(chosen.size)),
         target_name=chosen.target,
         attributes=tuple(attribute for attribute, _ in labels.attributes),
         source="FairFace, Karkkainen and Joo, WACV 2021 (faces from YFCC-100M)",
@@ -107,9 +110,9 @@ def _labels(path: Path, chosen: FairfaceOptions) -> Labels:
     return Labels(ids, [split] * len(ids), column(chosen.target), attributes, target_name=chosen.target)
 
 
-def _only(table: Cells, rows: list[int]) -> Cells:
+def _only(table: TextTable, rows: list[int]) -> TextTable:
     columns = {name: [cells[i] for i in rows] for name, cells in table.columns.items()}
-    return Cells(table.source, table.header, tuple(table.rows[i] for i in rows), columns)
+    return TextTable(table.source, table.header, tuple(table.rows[i] for i in rows), columns)
 
 
 def _joined(parts: list[Labels], chosen: FairfaceOptions) -> Labels:

@@ -24,7 +24,7 @@ SHOWN = 5
 
 
 @dataclass(frozen=True)
-class Part:
+class RequiredFile:
     """Something that a layout needs."""
 
     names: tuple[str, ...]
@@ -33,7 +33,7 @@ class Part:
     """What it is."""
 
 
-def find(name: str, root: Path, parts: Sequence[Part], how: str) -> list[Path]:
+def find_files(name: str, root: Path, parts: Sequence[RequiredFile], how: str) -> list[Path]:
     """The first existing path of each part.
 
     Args:

@@ -10,7 +10,7 @@ from grmu_audit.data.dataset import Attribute
 from grmu_audit.data.listing import Labels
 from grmu_audit.data.readers.layout import codes, held_out, unique_ids
 from grmu_audit.errors import InputError
-from grmu_audit.utils.tables import Cells
+from grmu_audit.utils.columns import TextTable
 
 SCHEMA = "grmu-audit/manifest/v1"
 """Schema name and version of a manifest file."""
@@ -138,7 +138,7 @@ class Manifest(Strict):
         return self
 
 
-def labels_of(manifest: Manifest, table: Cells) -> Labels:
+def labels_of(manifest: Manifest, table: TextTable) -> Labels:
     """Ids, splits, targets, attributes and subjects of a table.
 
     Raises:
@@ -159,7 +159,7 @@ def labels_of(manifest: Manifest, table: Cells) -> Labels:
     )
 
 
-def _codes(table: Cells, column: Column) -> list[int | None]:
+def _codes(table: TextTable, column: Column) -> list[int | None]:
     known = {value: code for code, value in enumerate(column.values)}
     return codes(table.source, column.column, table.rows, table.column(column.column), known)
 
@@ -169,7 +169,7 @@ def _subjects(cells: list[str]) -> list[object]:
     return [cell or f"(row {row})" for row, cell in enumerate(cells)]
 
 
-def _splits(manifest: Manifest, table: Cells, ids: list[str], subject: list[object] | None) -> list[str]:
+def _splits(manifest: Manifest, table: TextTable, ids: list[str], subject: list[object] | None) -> list[str]:
     if manifest.split is not None:
         cells = table.column(manifest.split)
         known = {word: code for code, word in enumerate(SPLITS)}

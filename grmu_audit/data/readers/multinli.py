@@ -14,11 +14,12 @@ import numpy.typing as npt
 from pydantic import Field
 
 from grmu_audit.data.dataset import Attribute, Augmentation, Dataset, Header
-from grmu_audit.data.listing import Labels, combine
-from grmu_audit.data.readers.layout import SPLIT_CODES, Part, ReaderOptions, codes, data_root, find, parse_options
+from grmu_audit.data.listing import Labels, listing_frame
+from grmu_audit.data.readers.layout import SPLIT_CODES, ReaderOptions, RequiredFile, codes, data_root, find_files, parse_options
 from grmu_audit.data.text import Tokenizer, Tokens
 from grmu_audit.errors import InputError
-from grmu_audit.utils.tables import Cells, read_csv
+from grmu_audit.utils.columns import TextTable
+from grmu_audit.utils.tables import read_csv
 
 FOLDER = "multinli_1.0"
 PARTS = ("train", "dev_matched", "dev_mismatched")
@@ -26,7 +27,7 @@ PARTS = ("train", "dev_matched", "dev_mismatched")
 METADATA = "metadata_random.csv"
 CLASSES = ("contradiction", "entailment", "neutral")
 NEGATION = Attribute("negation", ("no negation", "negation"))
-HOW = (
+HELP = (
     f"unpack {FOLDER}.zip of https://cims.nyu.edu/~sbowman/multinli/ under the data root, and put {METADATA} of "
     f"https://github.com/kohpangwei/group_DRO into {FOLDER}"
 )
@@ -76,13 +77,15 @@ def read_multinli(options: Mapping[str, object]) -> Dataset:
     chosen = parse_options("multinli", MultinliOptions, options)
     root = data_root("multinli", chosen.root)
     base = root / FOLDER if (root / FOLDER).is_dir() else root
-    sentences = [Part(tuple(f"multinli_1.0_{part}.{end}" for end in ("jsonl", "txt")), "sentences") for part in PARTS]
-    metadata, *files = find("multinli", base, [Part((METADATA, f"../{METADATA}"), "labels, groups and splits"), *sentences], HOW)
+    sentences = [RequiredFile(tuple(f"multinli_1.0_{part}.{end}" for end in ("jsonl", "txt")), "sentences") for part in PARTS]
+    metadata, *files = find_files(
+        "multinli", base, [RequiredFile((METADATA, f"../{METADATA}"), "labels, groups and splits"), *sentences], HELP
+    )
     tokenizer = Tokenizer.read(_tokenizer(root, chosen.tokenizer), chosen.length)
     table = read_csv(metadata)
     pairs = [pair for part, path in zip(PARTS, files, strict=True) for pair in _pairs(part, path)]
     picked = _picked(table, pairs)
-    frame, names, excluded, kept = combine(_labels(table, picked))
+    frame, names, excluded, kept = listing_frame(_labels(table, picked))
     texts = tokenizer.pairs([(pair.first, pair.second) for pair, keep in zip(picked, kept.tolist(), strict=True) if keep])
     if chosen.copies == "drop":
         keep = _no_copies(frame["split"].to_numpy() == "train", texts)
@@ -156,7 +159,7 @@ def _pair(path: Path, number: int, name: str, row: Mapping[str, object]) -> Pair
     return Pair(name, label, first, second)
 
 
-def _picked(table: Cells, pairs: list[Pair]) -> list[Pair]:
+def _picked(table: TextTable, pairs: list[Pair]) -> list[Pair]:
     """The pair of each metadata row.
 
     Raises:
@@ -180,7 +183,7 @@ def _picked(table: Cells, pairs: list[Pair]) -> list[Pair]:
     return found
 
 
-def _labels(table: Cells, picked: list[Pair]) -> Labels:
+def _labels(table: TextTable, picked: list[Pair]) -> Labels:
     split_codes = {code: index for index, code in enumerate(SPLIT_CODES)}
     splits = codes(table.source, "split", table.rows, table.column("split"), split_codes, required=True)
     negation = codes(table.source, "sentence2_has_negation", table.rows, table.column("sentence2_has_negation"), {"0": 0, "1": 1})

@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from grmu_audit.data.dataset import Dataset, Header
-from grmu_audit.data.listing import Labels, combine
+from grmu_audit.data.listing import Labels, listing_frame
 from grmu_audit.data.readers.manifest import Manifest
 from grmu_audit.errors import InputError
-from grmu_audit.utils.tables import Cells
+from grmu_audit.utils.columns import TextTable
 
 MOST_CATEGORIES = 256
 """Categories that one feature may have."""
@@ -22,7 +22,7 @@ Parsed = npt.NDArray[np.float32] | list[str]
 """Numbers, or the cells of a category."""
 
 
-def read_tabular(manifest: Manifest, table: Cells, labels: Labels) -> Dataset:
+def read_tabular(manifest: Manifest, table: TextTable, labels: Labels) -> Dataset:
     """Features of a table: numbers as they are, categories as one column each (1 or 0).
 
     A feature whose cells are all numbers is numeric, unless the manifest calls it categorical.  The header's mean and standard
@@ -40,7 +40,7 @@ def read_tabular(manifest: Manifest, table: Cells, labels: Labels) -> Dataset:
         raise InputError(
             f"{table.source}: no row has a value for every feature (lacking: {lacking}): leave columns out of 'features'"
         )
-    frame, groups, excluded, kept = combine(_only(labels, np.flatnonzero(whole).tolist()))
+    frame, groups, excluded, kept = listing_frame(_only(labels, np.flatnonzero(whole).tolist()))
     rows = np.flatnonzero(whole)[kept]
     train = frame["split"].to_numpy() == "train"
     if not train.any():
@@ -91,7 +91,7 @@ def _whole(columns: Mapping[str, Parsed], n: int) -> tuple[npt.NDArray[np.bool_]
     return whole, short
 
 
-def _features(manifest: Manifest, table: Cells) -> list[str]:
+def _features(manifest: Manifest, table: TextTable) -> list[str]:
     """The chosen columns, or all without another role; the target is never among them."""
     taken = {manifest.id, manifest.split, manifest.subject, manifest.target.column}
     names = list(manifest.features) or [name for name in table.header if name not in taken]

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from grmu_audit.data.dataset import Augmentation, Dataset, Header, View
+from grmu_audit.data.dataset import Augmentation, Dataset, Framing, Header
 from grmu_audit.data.images.files import relative
-from grmu_audit.data.listing import Labels, Listing, combine
+from grmu_audit.data.listing import Labels, Listing, listing_frame
 from grmu_audit.data.readers.layout import parse_options, require_images, shorter_side
 from grmu_audit.data.readers.manifest import Manifest, Strict, labels_of
 from grmu_audit.errors import InputError
-from grmu_audit.utils.tables import Cells, read_table
+from grmu_audit.utils.columns import TextTable
+from grmu_audit.utils.tables import read_table
 from grmu_audit.utils.yaml_files import load_yaml
 
 
@@ -46,10 +47,10 @@ def read_manifest(options: Mapping[str, object]) -> Dataset | Listing:
 
 AREA = (0.08, 1.0)
 """Share of the image's area that a random resized crop takes."""
-HOW = "correct the column of paths or the folder 'images' of the manifest"
+HELP = "correct the column of paths or the folder 'images' of the manifest"
 
 
-def read_folder(manifest: Manifest, table: Cells, labels: Labels, base: Path) -> Listing:
+def read_folder(manifest: Manifest, table: TextTable, labels: Labels, base: Path) -> Listing:
     """Names, labels and files of an image folder.
 
     Raises:
@@ -57,8 +58,8 @@ def read_folder(manifest: Manifest, table: Cells, labels: Labels, base: Path) ->
     """
     folder = base / manifest.images
     paths = [relative(path, row, table.source) for row, path in zip(table.rows, table.column(manifest.path), strict=True)]
-    require_images(manifest.name, folder, paths, HOW)
-    frame, names, excluded, kept = combine(labels)
+    require_images(manifest.name, folder, paths, HELP)
+    frame, names, excluded, kept = listing_frame(labels)
     header = Header(
         name=manifest.name,
         version=manifest.version,
@@ -69,7 +70,7 @@ def read_folder(manifest: Manifest, table: Cells, labels: Labels, base: Path) ->
         mean=manifest.mean,
         std=manifest.std,
         augmentation=augmentation(manifest.augmentation),
-        view=View("crop", shorter_side(manifest.size)) if manifest.view == "crop" else View("stretch"),
+        view=Framing("crop", shorter_side(manifest.size)) if manifest.view == "crop" else Framing("stretch"),
         target_name=manifest.target.column,
         attributes=tuple(attribute for attribute, _ in labels.attributes),
         subject_name=manifest.subject or "",

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from grmu_audit.data.dataset import Attribute, Header, View
+from grmu_audit.data.dataset import Attribute, Framing, Header
 from grmu_audit.data.images.files import relative
-from grmu_audit.data.listing import Labels, Listing, combine
+from grmu_audit.data.listing import Labels, Listing, listing_frame
 from grmu_audit.data.readers.layout import (
     CROP_AND_FLIP,
     SPLIT_CODES,
     ImageOptions,
-    Part,
+    RequiredFile,
     codes,
     data_root,
-    find,
+    find_files,
     parse_options,
     require_images,
     shorter_side,
@@ -23,7 +23,7 @@ from grmu_audit.data.readers.layout import (
 from grmu_audit.utils.tables import read_csv
 
 FOLDER = "waterbird_complete95_forest2water2"
-HOW = f"unpack {FOLDER}.tar.gz of https://github.com/kohpangwei/group_DRO under the data root"
+HELP = f"unpack {FOLDER}.tar.gz of https://github.com/kohpangwei/group_DRO under the data root"
 CLASSES = ("landbird", "waterbird")
 PLACES = Attribute("place", ("land", "water"))
 
@@ -40,13 +40,13 @@ def read_waterbirds(options: Mapping[str, object]) -> Listing:
     chosen = parse_options("waterbirds", ImageOptions, options)
     root = data_root("waterbirds", chosen.root)
     base = root / FOLDER if (root / FOLDER).is_dir() else root
-    (metadata,) = find("waterbirds", base, [Part(("metadata.csv",), "labels and splits")], HOW)
+    (metadata,) = find_files("waterbirds", base, [RequiredFile(("metadata.csv",), "labels and splits")], HELP)
     table = read_csv(metadata)
     ids = [relative(path, row, table.source) for row, path in zip(table.rows, table.column("img_filename"), strict=True)]
     unique_ids(table.source, table.rows, ids)
     split_codes = {code: index for index, code in enumerate(SPLIT_CODES)}
     splits = codes(table.source, "split", table.rows, table.column("split"), split_codes, required=True)
-    require_images("waterbirds", base, ids, HOW)
+    require_images("waterbirds", base, ids, HELP)
     binary = {"0": 0, "1": 1}
     labels = Labels(
         ids,
@@ -55,7 +55,7 @@ def read_waterbirds(options: Mapping[str, object]) -> Listing:
         [(PLACES, codes(table.source, "place", table.rows, table.column("place"), binary))],
         target_name="y",
     )
-    frame, names, excluded, _ = combine(labels)
+    frame, names, excluded, _ = listing_frame(labels)
     return Listing(_header(chosen.size, names), frame, base, tuple(frame["id"]), excluded)
 
 
@@ -67,7 +67,7 @@ def _header(size: int, names: tuple[str, ...]) -> Header:
         attribute_names=names,
         image_size=(3, size, size),
         augmentation=CROP_AND_FLIP,
-        view=View("crop", shorter_side(size)),
+        view=Framing("crop", shorter_side(size)),
         target_name="bird",
         attributes=(PLACES,),
         source="Waterbirds, Sagawa et al., Distributionally Robust Neural Networks, ICLR 2020 (CUB birds on Places backgrounds)",

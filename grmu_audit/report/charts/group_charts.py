@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from grmu_audit.metrics.catalog.wording import REPORT_STYLE, confidence_text
-from grmu_audit.records import Group, GroupCount, MetricValue
+from grmu_audit.records import CANDIDATE, Group, GroupCount, MetricValue
 from grmu_audit.report.charts import svg
 from grmu_audit.report.charts.svg import Caption, Drawing, make_drawing
-from grmu_audit.report.content.lookup import CANDIDATE, Lookup
+from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.content.series import AFTER, BEFORE, INK, LINE, MUTED, SURFACE, version_series
 from grmu_audit.report.content.tables import group_shift, suppressed_cells
 from grmu_audit.report.wording import numbers
@@ -28,12 +28,12 @@ def draw_groups(found: Lookup, strings: Strings) -> Drawing | None:
     groups = _lowest(found, [group for group in found.groups if _shown(found.value("accuracy", CANDIDATE, group))])
     if not groups:
         return None
-    known = {value.subject for value in found.audit.metrics if value.name == "accuracy"}
+    known = {str(value.subject): value.subject for value in found.audit.metrics if value.name == "accuracy"}
     series = version_series(found, strings, known)
     lane, top = 11.0, 30.0
     step = 24 + lane * len(series) + 6
     height = top + step * len(groups)
-    rows = [(found.group_name(group), [found.value("accuracy", one.name, group) for one in series]) for group in groups]
+    rows = [(found.group_name(group), [found.value("accuracy", known[one.name], group) for one in series]) for group in groups]
 
     scale = _accuracy_scale([value for _, values in rows for value in values])
 

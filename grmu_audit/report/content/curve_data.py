@@ -98,13 +98,11 @@ def radii(found: Lookup) -> dict[str, dict[str, Points]]:
     result: dict[str, dict[str, Points]] = {}
     for value in found.audit.metrics:
         match = _RADIUS.match(value.name)
-        if match and value.group is None and value.value is not None and not value.subject.startswith("candidate-"):
-            points = result.setdefault(match[1], {}).setdefault(value.subject, [])
+        if match and value.group is None and value.value is not None and not value.subject.change:
+            clean = found.value("TA", value.subject)
+            start = [(0.0, clean.value)] if clean is not None and clean.value is not None else []
+            points = result.setdefault(match[1], {}).setdefault(str(value.subject), start)
             points.append((float(match[2]), value.value))
-    for subjects in result.values():
-        for subject, points in subjects.items():
-            clean = found.value("TA", subject)
-            points += [(0.0, clean.value)] if clean is not None and clean.value is not None else []
             points.sort()
     return result
 
@@ -116,13 +114,13 @@ def layers(found: Lookup) -> dict[str, dict[str, float]]:
     """
     result: dict[str, dict[str, float]] = {}
     for value in found.audit.metrics:
-        if value.group is not None or value.subject.startswith("candidate-"):
+        if value.group is not None or value.subject.change:
             continue
         if value.name == "FAIRNESS_GAP":
             cells = {str(name): _number(gap) for name, gap in _mapping(value.details.get("layers")).items()}
-            result.setdefault(value.subject, {}).update({name: gap for name, gap in cells.items() if gap is not None})
+            result.setdefault(str(value.subject), {}).update({name: gap for name, gap in cells.items() if gap is not None})
         elif value.name.startswith(_LAYER) and value.value is not None:
-            result.setdefault(value.subject, {})[value.name.removeprefix(_LAYER)] = value.value
+            result.setdefault(str(value.subject), {})[value.name.removeprefix(_LAYER)] = value.value
     return {subject: cells for subject, cells in result.items() if cells}
 
 

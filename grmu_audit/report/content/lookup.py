@@ -6,11 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from grmu_audit.records import Audit, Group, MetricValue, ModelRef, suppressed
+from grmu_audit.records import CANDIDATE, Audit, Group, MetricValue, ModelRef, Role, Subject, reference, suppressed
 from grmu_audit.report.wording import numbers
 from grmu_audit.report.wording.names import safe_name
-
-CANDIDATE, BASELINE = "candidate", "baseline"
 
 
 @dataclass(frozen=True)
@@ -19,7 +17,7 @@ class Lookup:
 
     audit: Audit
     """The audit."""
-    values: dict[tuple[str, str, Group | None], MetricValue] = field(repr=False)
+    values: dict[tuple[str, Subject, Group | None], MetricValue] = field(repr=False)
     """First value of each name, subject and group."""
     names: dict[Group, str] = field(repr=False)
     """Group names as recorded."""
@@ -29,27 +27,27 @@ class Lookup:
     @classmethod
     def of(cls, audit: Audit, after: Mapping[str, Any] | None = None) -> Lookup:
         """Index an audit."""
-        values: dict[tuple[str, str, Group | None], MetricValue] = {}
+        values: dict[tuple[str, Subject, Group | None], MetricValue] = {}
         for value in audit.metrics:
             values.setdefault((value.name, value.subject, value.group), value)
         return cls(audit, values, {count.group: count.name for count in audit.data.groups}, after or {})
 
-    def value(self, metric: str, subject: str = CANDIDATE, group: Group | None = None) -> MetricValue | None:
+    def value(self, metric: str, subject: Subject = CANDIDATE, group: Group | None = None) -> MetricValue | None:
         """One value, or None when it was not recorded."""
         return self.values.get((metric, subject, group))
 
-    def first(self, metric: str, subjects: tuple[str, ...], group: Group | None = None) -> MetricValue | None:
+    def first(self, metric: str, subjects: tuple[Subject, ...], group: Group | None = None) -> MetricValue | None:
         """The value of the first of these subjects that has one."""
         found = (self.value(metric, subject, group) for subject in subjects)
         return next((value for value in found if value is not None), None)
 
     @property
-    def references(self) -> tuple[str, ...]:
-        """Subjects of the references, in order: ``reference#1``... or ``reference``."""
-        known = {value.subject for value in self.audit.metrics if value.subject.startswith("reference")}
-        listed = {f"reference#{i + 1}" for i in range(len(self.audit.references))}
-        numbered = sorted((known | listed) - {"reference"}, key=_reference_order)
-        return ("reference",) if "reference" in known and not (known - {"reference"}) else tuple(numbered)
+    def references(self) -> tuple[Subject, ...]:
+        """Subjects of the references in order, or their mean where the audit has values of that alone."""
+        values = {value.subject for value in self.audit.metrics}
+        known = {subject.number for subject in values if subject.role is Role.REFERENCE and not subject.change}
+        numbers = sorted(known - {0} | set(range(1, len(self.audit.references) + 1)))
+        return (Subject(Role.REFERENCE),) if known == {0} else tuple(reference(number) for number in numbers)
 
     @property
     def groups(self) -> list[Group]:
@@ -81,17 +79,11 @@ class Lookup:
         rest = len(groups) - len(shown)
         return "; ".join(shown) + (f" and {rest} more" if rest > 0 else "")
 
-    def reference_model(self, subject: str) -> ModelRef | None:
-        """The version behind ``reference#2``."""
-        index = _reference_order(subject) - 1
-        return self.audit.references[index] if 0 <= index < len(self.audit.references) else None
+    def reference_model(self, subject: Subject) -> ModelRef | None:
+        """The version behind a reference; the first one's behind their mean."""
+        return next(iter(self.audit.references[max(subject.number, 1) - 1 :]), None)
 
 
 def model_label(model: ModelRef) -> str:
     """``name/version``, cleaned."""
     return safe_name(model.label)
-
-
-def _reference_order(subject: str) -> int:
-    _, _, tail = subject.partition("#")
-    return int(tail) if tail.isdigit() else 1

@@ -6,8 +6,8 @@ import re
 from datetime import UTC, datetime
 
 from grmu_audit.metrics.catalog.wording import REPORT_STYLE
-from grmu_audit.records import SUPPRESSED_BELOW, Decision, Group, RuleOutcome, suppressed
-from grmu_audit.report.content.lookup import BASELINE, CANDIDATE, Lookup
+from grmu_audit.records import BASELINE, CANDIDATE, SUPPRESSED_BELOW, Decision, Group, RuleOutcome, suppressed
+from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.wording import numbers
 from grmu_audit.report.wording.names import metric_words, safe_name, safe_sentence
 from grmu_audit.report.wording.strings import Strings

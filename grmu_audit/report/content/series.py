@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from grmu_audit.report.content.lookup import BASELINE, CANDIDATE, Lookup
+from grmu_audit.records import BASELINE, CANDIDATE
+from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.content.tables import reference_titles
 from grmu_audit.report.wording.strings import Strings
 
@@ -26,7 +27,7 @@ class Series:
     """One series."""
 
     name: str
-    """Subject (``candidate``) or part (``forget``) whose values are drawn."""
+    """Text of a subject (``candidate``) or part (``forget``) whose values are drawn."""
     label: str
     """Words of the legend."""
     kind: str
@@ -41,11 +42,11 @@ class Series:
 
 def version_series(found: Lookup, strings: Strings, having: Collection[str]) -> list[Series]:
     """The version before unlearning, up to two references, and the audited version, as far as ``having`` names them."""
-    listed = [Series(BASELINE, strings.text("columns.before"), "before", BEFORE, "o", DOTTED)]
+    listed = [Series(str(BASELINE), strings.text("columns.before"), "before", BEFORE, "o", DOTTED)]
     looks = (("reference reference-1", "s", DASHED), ("reference reference-2", "^", DASH_DOTTED))
     for subject, title, (kind, marker, dash) in zip(found.references, reference_titles(found, strings), looks, strict=False):
-        listed.append(Series(subject, title, kind, REFERENCE, marker, dash))
-    listed.append(Series(CANDIDATE, strings.text("columns.after"), "after", AFTER, "D", SOLID))
+        listed.append(Series(str(subject), title, kind, REFERENCE, marker, dash))
+    listed.append(Series(str(CANDIDATE), strings.text("columns.after"), "after", AFTER, "D", SOLID))
     return [series for series in listed if series.name in having]
 
 

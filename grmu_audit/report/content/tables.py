@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from grmu_audit.metrics.catalog.wording import REPORT_STYLE, confidence_text
-from grmu_audit.records import Group, GroupCount, MetricValue, suppressed
-from grmu_audit.report.content.lookup import BASELINE, CANDIDATE, Lookup
+from grmu_audit.records import BASELINE, CANDIDATE, Group, GroupCount, MetricValue, suppressed
+from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.content.rules import direction_words
 from grmu_audit.report.content.view_model import Column, RuleRow, Table
 from grmu_audit.report.wording import numbers
@@ -73,7 +73,7 @@ def group_table(found: Lookup, strings: Strings) -> Table:
     for group in found.groups:
         after = found.value("accuracy", CANDIDATE, group)
         cells = [found.value("accuracy", subject, group) for subject in (BASELINE, *references)]
-        change = found.value("accuracy", f"{CANDIDATE}-{BASELINE}", group)
+        change = found.value("accuracy", BASELINE.as_change(), group)
         shown = [with_interval(value) for value in (*cells, after, change)]
         rows.append([found.group_name(group), _samples(after), *shown])
     columns = [_column(strings, "group"), _column(strings, "samples", "number"), *_subject_columns(found, strings)]
@@ -104,7 +104,7 @@ def splits_table(found: Lookup, strings: Strings) -> Table:
 
 def metric_table(found: Lookup, metrics: Sequence[str], strings: Strings) -> Table:
     """Numbers of the whole: before, retrained, after, change, samples."""
-    subjects = (BASELINE, *found.references[:SHOWN_REFERENCES], CANDIDATE, f"{CANDIDATE}-{BASELINE}")
+    subjects = (BASELINE, *found.references[:SHOWN_REFERENCES], CANDIDATE, BASELINE.as_change())
     rows = []
     for metric in metrics:
         values = [found.value(metric, subject) for subject in subjects]

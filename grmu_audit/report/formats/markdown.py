@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from grmu_audit.records import Audit, MetricValue
-from grmu_audit.report.content.lookup import CANDIDATE, Lookup
+from grmu_audit.records import CANDIDATE, Audit, MetricValue
+from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.content.view import build_view
 from grmu_audit.report.content.view_model import Table, View
 from grmu_audit.report.formats.text import SHAPES

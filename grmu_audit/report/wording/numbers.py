@@ -17,11 +17,6 @@ def count_text(count: int) -> str:
     return f"< {SUPPRESSED_BELOW}" if suppressed(count) else f"{count:,}"
 
 
-def is_change(subject: str) -> bool:
-    """Whether a metric's subject is a paired change such as ``candidate-baseline``."""
-    return subject.startswith("candidate-")
-
-
 def is_suppressed(value: MetricValue) -> bool:
     """Whether a value rests on so few samples that showing it would speak of single people."""
     return suppressed(value.n)
@@ -35,14 +30,14 @@ def estimate(value: MetricValue | None) -> str:
         return f"suppressed: rests on fewer than {SUPPRESSED_BELOW} samples"
     if value.value is None or not math.isfinite(value.value):
         return f"undefined: {value.why_missing or 'no reason was recorded'}"
-    return REPORT_STYLE.number(value.value, value.unit, signed=is_change(value.subject))
+    return REPORT_STYLE.number(value.value, value.unit, signed=value.subject.change)
 
 
 def interval_of(value: MetricValue | None) -> str:
     """The interval of a value in words; empty when there is none to show."""
     if value is None or value.value is None or is_suppressed(value):
         return ""
-    return REPORT_STYLE.interval(value.interval, value.unit, signed=is_change(value.subject))
+    return REPORT_STYLE.interval(value.interval, value.unit, signed=value.subject.change)
 
 
 def value_text(value: object) -> str:

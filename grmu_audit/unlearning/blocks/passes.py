@@ -12,8 +12,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.config import TrainConfig
-from grmu_audit.training.loop import endless, run_epochs
-from grmu_audit.training.plan import Loss, Phase
+from grmu_audit.training.loop import repeat_batches, run_epochs
+from grmu_audit.training.plan import Hooks, Loss, Phase
 from grmu_audit.training.runtime import Runtime
 from grmu_audit.unlearning.data import UnlearningData
 
@@ -45,7 +45,7 @@ def forget_pass(data: UnlearningData, config: TrainConfig, runtime: Runtime, epo
         config: batch size and augmentation.
         runtime: root of the generator.
         epoch: from 0.
-        loss: minimised on each batch; see ``at_rest`` where running statistics must not see the forget set.
+        loss: minimised on each batch; see ``forward_frozen_batchnorm`` where running statistics must not see the forget set.
     """
     generator = runtime.generator("forget", epoch)
     return Phase(
@@ -56,76 +56,76 @@ def forget_pass(data: UnlearningData, config: TrainConfig, runtime: Runtime, epo
     )
 
 
-def classify(model: Classifier) -> Loss:
+def cross_entropy_loss(model: Classifier) -> Loss:
     """Mean cross-entropy of a batch, in whatever mode the model is."""
     return lambda batch: functional.cross_entropy(model(batch.pixels), batch.target)
 
 
-def fine_tuned(model: Classifier, data: UnlearningData, config: TrainConfig, runtime: Runtime) -> Classifier:
+def fine_tune_on_retain(model: Classifier, data: UnlearningData, config: TrainConfig, runtime: Runtime) -> Classifier:
     """Minimise CE on D_r for the config's epochs, in place: what many methods end with.
 
     Raises:
         DivergedError: see ``run_epochs``.
     """
-    loss = classify(model)
+    loss = cross_entropy_loss(model)
     return run_epochs(
         model,
         lambda epoch: [retain_pass(data, config, runtime, epoch, loss)],
         config,
         runtime,
-        validate=data.validator(runtime),
+        Hooks(validate=data.validator(runtime)),
     )
 
 
-def at_rest(model: Classifier, pixels: torch.Tensor, *, published: bool = False) -> torch.Tensor:
-    """[b, c] logits in training mode while running statistics rest: for passes over the forget set.
+def forward_frozen_batchnorm(model: Classifier, pixels: torch.Tensor, *, published: bool = False) -> torch.Tensor:
+    """[b, c] logits in training mode with running statistics kept fixed: for passes over the forget set.
 
-    Batch normalisation takes the statistics of the batch, as in training, but does not write them down.  Evaluation
-    mode would not write either, but its gradients are not those of a normalised network: a step that raises the loss
+    Batch normalisation takes the statistics of the batch, as in training, but updates no running statistic.  Evaluation
+    mode would not either, but its gradients are not those of a normalised network: a step that raises the loss
     then moves the scale of whole layers, and retain passes do not repair it.  A batch of one sample has no statistics
     of its own and is passed in evaluation mode.
 
     Args:
         model: the student.
         pixels: [b, ...] inputs.
-        published: write the statistics down too, as the authors' code of several methods does.
+        published: update the running statistics too, as the authors' code of several methods does.
     """
     model.train(published or len(pixels) > 1)
-    with nullcontext() if published or not model.training else resting_statistics(model):
+    with nullcontext() if published or not model.training else frozen_batchnorm(model):
         logits: torch.Tensor = model(pixels)
     return logits
 
 
-def among_retain(
+def forward_mixed_with_retain(
     model: Classifier, data: UnlearningData, config: TrainConfig, runtime: Runtime, epoch: int
 ) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Logits of forget batches that batch normalisation sees in the company of as many retain samples.
+    """Logits of forget batches that batch normalisation sees mixed with as many retain samples.
 
     A forget batch of one class has statistics of its own: normalised by them, a push that all its samples share is
-    taken back, and little is forgotten.  The company lends its statistics alone; no loss is taken on it.  Networks
-    without batch normalisation need none, and the batch goes alone.
+    taken back, and little is forgotten.  The retain samples lend their statistics alone; no loss is taken on them.
+    Networks without batch normalisation need none, and the batch goes alone.
 
     Args:
         model: the student.
-        data: where the company comes from, by REWEIGHT where it is on.
+        data: where the retain samples come from, by REWEIGHT where it is on.
         config: batch size and augmentation.
-        runtime: root of the generators; the company is counted in its sample-gradients.
+        runtime: root of the generators; the retain samples are counted in its sample-gradients.
         epoch: from 0.
 
     Returns:
-        [b, ...] inputs -> [b, c] logits, see ``at_rest``.
+        [b, ...] inputs -> [b, c] logits, see ``forward_frozen_batchnorm``.
     """
     if not normalises_by_batch(model):
-        return lambda pixels: at_rest(model, pixels)
-    retain = endless(
+        return lambda pixels: forward_frozen_batchnorm(model, pixels)
+    retain = repeat_batches(
         lambda turn: data.retain_batches(config.batch_size, runtime.generator("company", epoch, turn), augment=config.augment)
     )
 
     def logits(pixels: torch.Tensor) -> torch.Tensor:
         """Those of the forget batch alone."""
-        company = next(retain).pixels[: len(pixels)]
-        runtime.sample_gradients += len(company)
-        return at_rest(model, torch.cat([pixels, company]))[: len(pixels)]
+        mixed = next(retain).pixels[: len(pixels)]
+        runtime.sample_gradients += len(mixed)
+        return forward_frozen_batchnorm(model, torch.cat([pixels, mixed]))[: len(pixels)]
 
     return logits
 
@@ -136,7 +136,7 @@ def normalises_by_batch(model: nn.Module) -> bool:
 
 
 @contextmanager
-def resting_statistics(model: nn.Module) -> Iterator[None]:
+def frozen_batchnorm(model: nn.Module) -> Iterator[None]:
     """No running statistic of batch normalisation is read or written while the context lasts."""
     tracking = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
     for module in tracking:

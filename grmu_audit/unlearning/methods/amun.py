@@ -11,13 +11,13 @@ from torch.nn import functional
 
 from grmu_audit.data.batches import Batch
 from grmu_audit.models.adversarial import pgd_l2
-from grmu_audit.models.classifier import Classifier, frozen
+from grmu_audit.models.classifier import Classifier, frozen_copy
 from grmu_audit.training.loop import run_epochs
-from grmu_audit.training.plan import Phase
+from grmu_audit.training.plan import Hooks, Phase
 from grmu_audit.training.runtime import Runtime
 from grmu_audit.unlearning.blocks.passes import retain_pass
 from grmu_audit.unlearning.data import UnlearningData
-from grmu_audit.unlearning.method import Method, MethodConfig, methods
+from grmu_audit.unlearning.method import Method, MethodConfig, register
 
 
 class AmunConfig(MethodConfig):
@@ -56,15 +56,15 @@ def amun(model: Classifier, data: UnlearningData, config: AmunConfig, runtime: R
     Raises:
         DivergedError: see ``run_epochs``.
     """
-    beside = neighbours(frozen(model), data, config, runtime)
-    runtime.facts["forget_samples_without_neighbour"] = beside.failed
+    beside = neighbours(frozen_copy(model), data, config, runtime)
+    runtime.notes["forget_samples_without_neighbour"] = beside.failed
 
-    gone = torch.zeros(len(data.source.target), dtype=torch.bool, device=data.source.device)
-    gone[torch.from_numpy(data.forget).to(data.source.device)] = True
+    is_forget = torch.zeros(len(data.source.target), dtype=torch.bool, device=data.source.device)
+    is_forget[torch.from_numpy(data.forget).to(data.source.device)] = True
 
     def together(batch: Batch) -> torch.Tensor:
         """Mean cross-entropy over retain samples and this step's neighbours."""
-        return joint_loss(model, batch, gone[batch.rows], mixed=config.as_published)
+        return joint_loss(model, batch, is_forget[batch.rows], mixed=config.as_published)
 
     def plan(epoch: int) -> list[Phase]:
         """One retain pass, the neighbours spread over its batches."""
@@ -72,7 +72,7 @@ def amun(model: Classifier, data: UnlearningData, config: AmunConfig, runtime: R
         order = torch.randperm(len(beside.batch.rows), generator=runtime.generator("neighbours", epoch))
         return [replace(phase, batches=lambda: spread(phase, beside.batch, order))]
 
-    return run_epochs(model, plan, config, runtime, validate=data.validator(runtime))
+    return run_epochs(model, plan, config, runtime, Hooks(validate=data.validator(runtime)))
 
 
 def spread(phase: Phase, extra: Batch, order: torch.Tensor) -> Iterator[Batch]:
@@ -85,7 +85,7 @@ def spread(phase: Phase, extra: Batch, order: torch.Tensor) -> Iterator[Batch]:
     """
     for number, batch in enumerate(phase.batches()):
         piece = order[number :: phase.steps].to(extra.rows.device)
-        yield joined([batch, Batch(extra.pixels[piece], extra.target[piece], extra.group[piece], extra.rows[piece])])
+        yield join_batches([batch, Batch(extra.pixels[piece], extra.target[piece], extra.group[piece], extra.rows[piece])])
 
 
 def joint_loss(model: Classifier, batch: Batch, extra: torch.Tensor, *, mixed: bool) -> torch.Tensor:
@@ -102,12 +102,12 @@ def joint_loss(model: Classifier, batch: Batch, extra: torch.Tensor, *, mixed: b
     """
     if mixed or not bool(extra.any()):
         return functional.cross_entropy(model.train()(batch.pixels), batch.target)
-    stay = int((~extra).sum())
+    retained = int((~extra).sum())
     total = torch.zeros((), device=batch.pixels.device)
-    if stay:
-        model.train(stay > 1)
-        total = functional.cross_entropy(model(batch.pixels[:stay]), batch.target[:stay], reduction="sum")
-    beside = functional.cross_entropy(model.eval()(batch.pixels[stay:]), batch.target[stay:], reduction="sum")
+    if retained:
+        model.train(retained > 1)
+        total = functional.cross_entropy(model(batch.pixels[:retained]), batch.target[:retained], reduction="sum")
+    beside = functional.cross_entropy(model.eval()(batch.pixels[retained:]), batch.target[retained:], reduction="sum")
     return (total + beside) / len(batch.target)
 
 
@@ -130,10 +130,10 @@ def neighbours(original: Classifier, data: UnlearningData, config: AmunConfig, r
         found.append(Batch(moved[changed], label[changed], batch.group[changed], batch.rows[changed]))
         if config.with_forget:
             found.append(batch)
-    return Neighbours(joined(found), failed)
+    return Neighbours(join_batches(found), failed)
 
 
-def joined(batches: Sequence[Batch]) -> Batch:
+def join_batches(batches: Sequence[Batch]) -> Batch:
     """All samples of the batches as one."""
     return Batch(
         torch.cat([batch.pixels for batch in batches]),
@@ -168,16 +168,14 @@ def search(
     return found, label, changed
 
 
-methods.add(
-    "amun",
+register(
     Method(
         name="amun",
         title="fine-tuning on adversarial neighbours of the forget set and on the retain set",
         run=amun,
         config=AmunConfig,
-        exact=False,
         needs=frozenset({"retain", "forget"}),
         reference="AMUN, ICML 2025",
         cost="E (R + 2 F) + 50 to 500 F for the search",
-    ),
+    )
 )

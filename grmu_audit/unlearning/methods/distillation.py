@@ -11,13 +11,13 @@ from torch.nn import functional
 
 from grmu_audit.data.batches import Batch
 from grmu_audit.models.catalog import build
-from grmu_audit.models.classifier import Classifier, frozen
+from grmu_audit.models.classifier import Classifier, frozen_copy
 from grmu_audit.training.loop import run_epochs, steps_of
-from grmu_audit.training.plan import Phase
-from grmu_audit.training.runtime import Runtime, derive_seed, place
-from grmu_audit.unlearning.blocks.passes import at_rest, forget_pass, soft_kl
+from grmu_audit.training.plan import Hooks, Phase
+from grmu_audit.training.runtime import Runtime, derive_seed, move_to
+from grmu_audit.unlearning.blocks.passes import forget_pass, forward_frozen_batchnorm, soft_kl
 from grmu_audit.unlearning.data import Rows, UnlearningData
-from grmu_audit.unlearning.method import Method, MethodConfig, methods
+from grmu_audit.unlearning.method import Method, MethodConfig, register
 
 
 class BadTeacherConfig(MethodConfig):
@@ -41,7 +41,7 @@ def bad_teacher(model: Classifier, data: UnlearningData, config: BadTeacherConfi
     """Minimise KL(q || student) over D_f and a part of D_r: q = a random network's output on D_f, the original's on D_r.
 
     Distance at temperature 1, summed over classes, averaged over samples; one shuffled pass over the mix per epoch, in
-    training mode with resting statistics, which keep what the original had.
+    training mode with frozen running statistics, which keep what the original had.
 
     Args:
         model: a copy that is changed.
@@ -52,19 +52,19 @@ def bad_teacher(model: Classifier, data: UnlearningData, config: BadTeacherConfi
     Raises:
         DivergedError: see ``run_epochs``.
     """
-    good = frozen(model)
+    good = frozen_copy(model)
     random = build(model.spec, derive_seed(runtime.seed, "bad teacher"))
-    place(random, runtime.device)
-    bad = frozen(random)
-    rows = np.concatenate([data.forget, part_of_retain(data, config.retain_share, runtime)])
-    gone = torch.zeros(len(data.source.target), dtype=torch.bool, device=data.source.device)
-    gone[torch.from_numpy(data.forget).to(data.source.device)] = True
+    move_to(random, runtime.device)
+    bad = frozen_copy(random)
+    rows = np.concatenate([data.forget, retain_subset(data, config.retain_share, runtime)])
+    is_forget = torch.zeros(len(data.source.target), dtype=torch.bool, device=data.source.device)
+    is_forget[torch.from_numpy(data.forget).to(data.source.device)] = True
 
     def imitate(batch: Batch) -> torch.Tensor:
         """Distance to the teacher of each sample."""
         with torch.no_grad():
-            target = torch.where(gone[batch.rows][:, None], bad(batch.pixels).float(), good(batch.pixels).float())
-        logits = at_rest(model, batch.pixels, published=config.as_published)
+            target = torch.where(is_forget[batch.rows][:, None], bad(batch.pixels).float(), good(batch.pixels).float())
+        logits = forward_frozen_batchnorm(model, batch.pixels, published=config.as_published)
         distance = soft_kl(functional.softmax(target, 1), logits)
         return distance / model.spec.classes if config.as_published else distance
 
@@ -80,10 +80,10 @@ def bad_teacher(model: Classifier, data: UnlearningData, config: BadTeacherConfi
             )
         ]
 
-    return run_epochs(model, plan, config, runtime, validate=data.validator(runtime))
+    return run_epochs(model, plan, config, runtime, Hooks(validate=data.validator(runtime)))
 
 
-def part_of_retain(data: UnlearningData, share: float, runtime: Runtime) -> Rows:
+def retain_subset(data: UnlearningData, share: float, runtime: Runtime) -> Rows:
     """round(share |D_r|) retain rows without repetition, at least one, by the sampling weights where there are any."""
     count = max(1, round(share * len(data.retain)))
     weights = torch.ones(len(data.retain), dtype=torch.float64)
@@ -94,19 +94,17 @@ def part_of_retain(data: UnlearningData, share: float, runtime: Runtime) -> Rows
     return rows
 
 
-methods.add(
-    "bad_teacher",
+register(
     Method(
         name="bad_teacher",
         title="a random network teaches the forget set, the original a part of the retain set",
         run=bad_teacher,
         config=BadTeacherConfig,
-        exact=False,
         needs=frozenset({"retain", "forget"}),
         reference="Chundawat et al. 2023, Can Bad Teaching Induce Forgetting?",
         cost="E (0.3 R + F), and twice as many forward passes of the teachers",
         moves_statistics=frozenset(),
-    ),
+    )
 )
 
 
@@ -126,7 +124,7 @@ class DeleteConfig(MethodConfig):
 def delete(model: Classifier, data: UnlearningData, config: DeleteConfig, runtime: Runtime) -> Classifier:
     """Minimise KL(q || p_theta) over D_f, q = softmax of the original's logits without the true class.
 
-    Made for whole classes; with two classes q is the other class for certain.  Running statistics rest.
+    Made for whole classes; with two classes q is the other class for certain.  Running statistics are frozen.
 
     Args:
         model: a copy that is changed.
@@ -137,7 +135,7 @@ def delete(model: Classifier, data: UnlearningData, config: DeleteConfig, runtim
     Raises:
         DivergedError: see ``run_epochs``.
     """
-    original = frozen(model)
+    original = frozen_copy(model)
 
     def distil(batch: Batch) -> torch.Tensor:
         """Distance to the original without the true class."""
@@ -150,7 +148,7 @@ def delete(model: Classifier, data: UnlearningData, config: DeleteConfig, runtim
         lambda epoch: [forget_pass(data, config, runtime, epoch, distil)],
         config,
         runtime,
-        validate=data.validator(runtime),
+        Hooks(validate=data.validator(runtime)),
     )
 
 
@@ -163,17 +161,15 @@ def without_class(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     return functional.softmax(logits.float().scatter(1, target[:, None], -torch.inf), 1)
 
 
-methods.add(
-    "delete",
+register(
     Method(
         name="delete",
         title="forget samples keep the original's opinion on all classes but their own",
         run=delete,
         config=DeleteConfig,
-        exact=False,
         needs=frozenset({"forget"}),
         reference="Zhou et al. 2025, Decoupled Distillation to Erase (DELETE)",
         cost="E F",
         moves_statistics=frozenset(),
-    ),
+    )
 )

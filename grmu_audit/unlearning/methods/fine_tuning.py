@@ -12,12 +12,12 @@ from grmu_audit.data.batches import Batch
 from grmu_audit.errors import InputError
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.loop import run_epochs
-from grmu_audit.training.plan import Phase
+from grmu_audit.training.plan import Hooks, Phase
 from grmu_audit.training.runtime import Runtime
-from grmu_audit.unlearning.blocks.passes import classify, fine_tuned, retain_pass
+from grmu_audit.unlearning.blocks.passes import cross_entropy_loss, fine_tune_on_retain, retain_pass
 from grmu_audit.unlearning.data import UnlearningData
-from grmu_audit.unlearning.layers import restricted
-from grmu_audit.unlearning.method import Log, Method, MethodConfig, methods
+from grmu_audit.unlearning.layers import train_only
+from grmu_audit.unlearning.method import LogRange, Method, MethodConfig, register
 
 
 class L1SparseConfig(MethodConfig):
@@ -51,7 +51,7 @@ def l1_sparse(model: Classifier, data: UnlearningData, config: L1SparseConfig, r
             f"epochs_without: {config.epochs_without} leaves none of {config.epochs} epoch(s) for the penalty: "
             "lower it, or fine-tune with method 'ft'"
         )
-    loss = classify(model)
+    loss = cross_entropy_loss(model)
 
     def plan(epoch: int) -> list[Phase]:
         """One pass with this epoch's penalty."""
@@ -63,7 +63,7 @@ def l1_sparse(model: Classifier, data: UnlearningData, config: L1SparseConfig, r
 
         return [retain_pass(data, config, runtime, epoch, penalised)]
 
-    return run_epochs(model, plan, config, runtime, validate=data.validator(runtime))
+    return run_epochs(model, plan, config, runtime, Hooks(validate=data.validator(runtime)))
 
 
 def penalty(alpha: float, epoch: int, epochs: int, without: int) -> float:
@@ -81,19 +81,17 @@ def l1_norm(model: Classifier) -> torch.Tensor:
     return torch.stack([p.abs().sum() for p in model.parameters()]).sum()
 
 
-methods.add(
-    "l1_sparse",
+register(
     Method(
         name="l1_sparse",
         title="fine-tuning on the retain set with a decaying L1 penalty",
         run=l1_sparse,
         config=L1SparseConfig,
-        exact=False,
         needs=frozenset({"retain"}),
         reference="Jia et al. 2023, Model Sparsity Can Simplify Machine Unlearning",
         cost="E R",
-        search={"alpha": Log(1e-5, 1e-2)},
-    ),
+        search={"alpha": LogRange(1e-5, 1e-2)},
+    )
 )
 
 
@@ -122,23 +120,21 @@ def catastrophic_forgetting(model: Classifier, data: UnlearningData, config: CfC
         runtime: device and seed.
 
     Raises:
-        DivergedError: see ``fine_tuned``.
+        DivergedError: see ``fine_tune_on_retain``.
     """
-    return fine_tuned(model, data, config, runtime)
+    return fine_tune_on_retain(model, data, config, runtime)
 
 
-methods.add(
-    "cf",
+register(
     Method(
         name="cf",
         title="fine-tuning on the retain set at a small constant rate (catastrophic forgetting)",
         run=catastrophic_forgetting,
         config=CfConfig,
-        exact=False,
         needs=frozenset({"retain"}),
         reference="Goel et al. 2022 (arXiv 2201.06640); Tran and Woo 2025 (arXiv 2504.13610)",
         cost="E R",
-    ),
+    )
 )
 
 
@@ -158,10 +154,10 @@ class CfKConfig(MethodConfig):
 
 
 def cf_k(model: Classifier, data: UnlearningData, config: CfKConfig, runtime: Runtime) -> Classifier:
-    """Minimise CE on D_r over the last k stages; all other stages rest, their running statistics too.
+    """Minimise CE on D_r over the last k stages; all other stages are frozen, their running statistics too.
 
-    Published code leaves the whole network in training mode, so that the statistics of resting stages move, and
-    rests the classifier in one of its networks; here the head is always among the k.
+    Published code leaves the whole network in training mode, so that the statistics of frozen stages are updated, and
+    freezes the classifier in one of its networks; here the head is always among the k.
 
     Args:
         model: a copy that is changed.
@@ -171,24 +167,22 @@ def cf_k(model: Classifier, data: UnlearningData, config: CfKConfig, runtime: Ru
 
     Raises:
         InputError: the network has fewer than k stages.
-        DivergedError: see ``fine_tuned``.
+        DivergedError: see ``fine_tune_on_retain``.
     """
-    with restricted(model, str(config.last)):
-        return fine_tuned(model, data, config, runtime)
+    with train_only(model, str(config.last)):
+        return fine_tune_on_retain(model, data, config, runtime)
 
 
-methods.add(
-    "cf_k",
+register(
     Method(
         name="cf_k",
         title="fine-tuning of the last k stages on the retain set",
         run=cf_k,
         config=CfKConfig,
-        exact=False,
         needs=frozenset({"retain"}),
         reference="Goel et al. 2022 (arXiv 2201.06640)",
         cost="E R, backward through k stages only",
-    ),
+    )
 )
 
 
@@ -213,10 +207,10 @@ def ct(model: Classifier, data: UnlearningData, config: CtConfig, runtime: Runti
         runtime: device and seed.
 
     Raises:
-        DivergedError: see ``fine_tuned``.
+        DivergedError: see ``fine_tune_on_retain``.
     """
-    runtime.facts["transposed_kernels"] = transpose_kernels(model)
-    return fine_tuned(model, data, config, runtime)
+    runtime.notes["transposed_kernels"] = transpose_kernels(model)
+    return fine_tune_on_retain(model, data, config, runtime)
 
 
 def transpose_kernels(model: nn.Module) -> int:
@@ -233,18 +227,16 @@ def transpose_kernels(model: nn.Module) -> int:
     return changed
 
 
-methods.add(
-    "ct",
+register(
     Method(
         name="ct",
         title="convolution kernels transposed, then fine-tuning on the retain set",
         run=ct,
         config=CtConfig,
-        exact=False,
         needs=frozenset({"retain"}),
         reference="NeurIPS 2023 unlearning challenge, 5th place; Cadet et al. 2024, Deep Unlearn (arXiv 2410.01276)",
         cost="E R",
-    ),
+    )
 )
 
 
@@ -267,21 +259,19 @@ def fine_tune(model: Classifier, data: UnlearningData, config: FineTuneConfig, r
         runtime: device and seed.
 
     Raises:
-        DivergedError: see ``fine_tuned``.
+        DivergedError: see ``fine_tune_on_retain``.
     """
-    return fine_tuned(model, data, config, runtime)
+    return fine_tune_on_retain(model, data, config, runtime)
 
 
-methods.add(
-    "ft",
+register(
     Method(
         name="ft",
         title="fine-tuning on the retain set with the training recipe",
         run=fine_tune,
         config=FineTuneConfig,
-        exact=False,
         needs=frozenset({"retain"}),
         reference="Warnecke et al. 2023; baseline of De Min et al., Group-robust Machine Unlearning",
         cost="E R",
-    ),
+    )
 )

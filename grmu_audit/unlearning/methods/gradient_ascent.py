@@ -1,4 +1,4 @@
-"""Gradient ascent on the forget set: cheap, and the textbook example of harm to those who stay."""
+"""Gradient ascent on the forget set: cheap, and the textbook example of harm to the retain set."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from grmu_audit.data.batches import Batch
 from grmu_audit.errors import InputError
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.inference import infer
-from grmu_audit.training.loop import endless, run_epochs
-from grmu_audit.training.plan import Phase
+from grmu_audit.training.loop import repeat_batches, run_epochs
+from grmu_audit.training.plan import Hooks, Phase
 from grmu_audit.training.runtime import Runtime
-from grmu_audit.training.steps import parts
-from grmu_audit.unlearning.blocks.passes import at_rest, retain_pass
+from grmu_audit.training.steps import microbatches
+from grmu_audit.unlearning.blocks.passes import forward_frozen_batchnorm, retain_pass
 from grmu_audit.unlearning.data import Rows, UnlearningData
-from grmu_audit.unlearning.method import Method, MethodConfig, methods
+from grmu_audit.unlearning.method import Method, MethodConfig, register
 
 
 class GradientAscentConfig(MethodConfig):
@@ -83,25 +83,23 @@ def gradient_ascent(model: Classifier, data: UnlearningData, config: GradientAsc
             return False
         reached = loss_of(data.forget) >= loss_of(data.val)
         if reached:
-            runtime.facts["stopped_before_epoch"] = epoch + 1
+            runtime.notes["stopped_before_epoch"] = epoch + 1
         return reached
 
-    return run_epochs(model, plan, config, runtime, validate=data.validator(runtime), stop=stop)
+    return run_epochs(model, plan, config, runtime, Hooks(validate=data.validator(runtime), stop=stop))
 
 
-methods.add(
-    "gradient_ascent",
+register(
     Method(
         name="gradient_ascent",
         title="gradient ascent on the forget set",
         run=gradient_ascent,
         config=GradientAscentConfig,
-        exact=False,
         needs=frozenset({"forget"}),
         cost="E F",
         moves_statistics=frozenset(),
         reference="Golatkar et al. 2020; Thudi et al. 2022",
-    ),
+    )
 )
 
 
@@ -133,39 +131,39 @@ def neggrad_plus(model: Classifier, data: UnlearningData, config: NegGradPlusCon
 
     def plan(epoch: int) -> list[Phase]:
         """One retain pass with forget batches beside it."""
-        forget = endless(lambda turn: forget_parts(data, config, runtime, (epoch, turn)))
+        forget = repeat_batches(lambda turn: forget_parts(data, config, runtime, (epoch, turn)))
 
         def both(batch: Batch) -> torch.Tensor:
             """Descent and ascent."""
             other = next(forget)
             runtime.sample_gradients += len(other.rows)
             model.train()
-            stay = functional.cross_entropy(model(batch.pixels), batch.target)
-            leave = functional.cross_entropy(at_rest(model, other.pixels, published=config.as_published), other.target)
-            return config.balance * stay - (1.0 - config.balance) * leave
+            retain_loss = functional.cross_entropy(model(batch.pixels), batch.target)
+            forget_loss = functional.cross_entropy(
+                forward_frozen_batchnorm(model, other.pixels, published=config.as_published), other.target
+            )
+            return config.balance * retain_loss - (1.0 - config.balance) * forget_loss
 
         return [retain_pass(data, config, runtime, epoch, both)]
 
-    return run_epochs(model, plan, config, runtime, validate=data.validator(runtime))
+    return run_epochs(model, plan, config, runtime, Hooks(validate=data.validator(runtime)))
 
 
 def forget_parts(data: UnlearningData, config: NegGradPlusConfig, runtime: Runtime, names: tuple[int, int]) -> Iterator[Batch]:
     """One shuffled forget pass; where memory is short, in parts as small as those of the retain batches beside them."""
     for batch in data.forget_batches(config.batch_size, runtime.generator("forget", *names), augment=config.augment):
-        yield from parts(batch, runtime.micro_batch)
+        yield from microbatches(batch, runtime.micro_batch)
 
 
-methods.add(
-    "neggrad_plus",
+register(
     Method(
         name="neggrad_plus",
         title="descent on the retain set and ascent on the forget set in every step",
         run=neggrad_plus,
         config=NegGradPlusConfig,
-        exact=False,
         needs=frozenset({"retain", "forget"}),
         reference="Kurmanji et al. 2023, Towards Unbounded Machine Unlearning",
         cost="E (R + b ceil(R / b)), b = batch size, at most F",
         search={"balance": (0.95, 0.99, 0.995, 0.999)},
-    ),
+    )
 )

@@ -13,12 +13,12 @@ from grmu_audit.data.batches import Batch
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.inference import infer
 from grmu_audit.training.loop import run_epochs
-from grmu_audit.training.plan import Phase
+from grmu_audit.training.plan import Hooks, Phase
 from grmu_audit.training.runtime import Runtime
-from grmu_audit.training.steps import parts
+from grmu_audit.training.steps import microbatches
 from grmu_audit.unlearning.blocks.mine import Mine, MineTrainer
 from grmu_audit.unlearning.data import Rows, UnlearningData
-from grmu_audit.unlearning.method import Log, Method, MethodConfig, methods
+from grmu_audit.unlearning.method import LogRange, Method, MethodConfig, register
 
 
 class MiuConfig(MethodConfig):
@@ -94,7 +94,7 @@ def miu(model: Classifier, data: UnlearningData, config: MiuConfig, runtime: Run
             )
         return phases
 
-    return run_epochs(model, plan, config, runtime, validate=data.validator(runtime), state=info.phi_u)
+    return run_epochs(model, plan, config, runtime, Hooks(validate=data.validator(runtime), state=info.phi_u))
 
 
 class _Information:
@@ -181,7 +181,7 @@ class _Information:
         batch = next(iter(self.data.retain_batches(self.config.batch_size, generator, augment=self.config.augment)))
         parameters = [p for p in self.model.parameters() if p.requires_grad]
         gradients = [torch.zeros_like(p) for p in parameters]
-        for piece in parts(batch, self.runtime.micro_batch):
+        for piece in microbatches(batch, self.runtime.micro_batch):
             with self.runtime.autocast():
                 loss = functional.cross_entropy(self.model(piece.pixels), piece.target) * (len(piece.rows) / len(batch.rows))
             for total, gradient in zip(gradients, torch.autograd.grad(loss, parameters), strict=True):
@@ -191,18 +191,16 @@ class _Information:
         return norm
 
 
-methods.add(
-    "miu",
+register(
     Method(
         name="miu",
         title="mutual-information unlearning with calibration, made for group-robust requests",
         run=miu,
         config=MiuConfig,
-        exact=False,
         needs=frozenset({"retain", "forget"}),
         reference="De Min et al., Group-robust Machine Unlearning (MIU)",
         cost="E R + E_f (F + b), E_f = forget_epochs, b = batch size",
         reweight_default=True,
-        search={"lambda_mi": Log(0.1, 10.0), "forget_epochs": (2, 5, 8)},
-    ),
+        search={"lambda_mi": LogRange(0.1, 10.0), "forget_epochs": (2, 5, 8)},
+    )
 )

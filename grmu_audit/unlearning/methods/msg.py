@@ -9,23 +9,23 @@ from torch import nn
 from grmu_audit.data.batches import Batch
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.loop import run_epochs
-from grmu_audit.training.plan import Phase
+from grmu_audit.training.plan import Hooks, Phase
 from grmu_audit.training.runtime import Runtime
 from grmu_audit.unlearning.blocks.gradients import Tensors, mean_gradient
-from grmu_audit.unlearning.blocks.passes import classify, retain_pass
+from grmu_audit.unlearning.blocks.passes import cross_entropy_loss, retain_pass
 from grmu_audit.unlearning.data import UnlearningData
-from grmu_audit.unlearning.method import Method, MethodConfig, methods
+from grmu_audit.unlearning.method import Method, MethodConfig, register
 
 
 class MsgConfig(MethodConfig):
-    """What is drawn again, and the fine-tuning after it."""
+    """What is reinitialised, and the fine-tuning after it."""
 
     epochs: int = Field(10, ge=1, le=100_000)
     """Passes over the retain set; five are published for far larger data."""
     learning_rate: float = Field(0.05, gt=0, allow_inf_nan=False)
     """Peak learning rate."""
     share: float = Field(0.3, gt=0, le=1)
-    """Share of each convolution's weights that is drawn again."""
+    """Share of each convolution's weights that is reinitialised."""
     slow: float = Field(0.1, ge=0, le=1)
     """Factor on the gradients of the convolution weights that were kept."""
 
@@ -34,7 +34,7 @@ def msg(model: Classifier, data: UnlearningData, config: MsgConfig, runtime: Run
     """Masked small gradients.
 
     s = sum of grad CE over |D_f| random retain samples - sum over D_f, at the trained weights in eval mode.  In each
-    convolution the share of weights with the smallest |s| is drawn again (Kaiming normal, fan-out); then CE on D_r,
+    convolution the share of weights with the smallest |s| is reinitialised (Kaiming normal, fan-out); then CE on D_r,
     where kept convolution weights get their gradient times ``slow``.  All other layers train freely.
 
     Args:
@@ -46,8 +46,10 @@ def msg(model: Classifier, data: UnlearningData, config: MsgConfig, runtime: Run
     Raises:
         DivergedError: see ``run_epochs``.
     """
-    fresh = redraw(model, signal(model, data, config, runtime), config.share, runtime.generator("redraw"))
-    loss = classify(model)
+    fresh = reinitialise_weights(
+        model, gradient_difference(model, data, config, runtime), config.share, runtime.generator("redraw")
+    )
+    loss = cross_entropy_loss(model)
     parameters = dict(model.named_parameters())
 
     def slow_down(batch: Batch) -> None:
@@ -62,23 +64,23 @@ def msg(model: Classifier, data: UnlearningData, config: MsgConfig, runtime: Run
         phase = retain_pass(data, config, runtime, epoch, loss)
         return [Phase(phase.name, phase.batches, phase.loss, phase.steps, slow_down)]
 
-    return run_epochs(model, plan, config, runtime, validate=data.validator(runtime))
+    return run_epochs(model, plan, config, runtime, Hooks(validate=data.validator(runtime)))
 
 
-def signal(model: Classifier, data: UnlearningData, config: MsgConfig, runtime: Runtime) -> Tensors:
+def gradient_difference(model: Classifier, data: UnlearningData, config: MsgConfig, runtime: Runtime) -> Tensors:
     """Mean gradient over as many retain samples as there are to forget, minus that over D_f; the order of |s| is the sum's."""
     order = torch.randperm(len(data.retain), generator=runtime.generator("signal"))
     if data.retain_weights is not None:
         weights = torch.from_numpy(data.retain_weights)
         order = torch.multinomial(weights, len(weights), replacement=False, generator=runtime.generator("signal"))
     chosen = data.retain[order[: len(data.forget)].numpy()]
-    stay = mean_gradient(model, data.source.batches(chosen, config.batch_size), runtime)
-    leave = mean_gradient(model, data.source.batches(data.forget, config.batch_size), runtime)
-    return {name: stay[name] - leave[name] for name in stay}
+    retain = mean_gradient(model, data.source.batches(chosen, config.batch_size), runtime)
+    forget = mean_gradient(model, data.source.batches(data.forget, config.batch_size), runtime)
+    return {name: retain[name] - forget[name] for name in retain}
 
 
-def redraw(model: nn.Module, values: Tensors, share: float, generator: torch.Generator) -> dict[str, torch.Tensor]:
-    """Draw again, in place, the weights of smallest |value| in each convolution; returns what was drawn, as masks.
+def reinitialise_weights(model: nn.Module, values: Tensors, share: float, generator: torch.Generator) -> dict[str, torch.Tensor]:
+    """Reinitialise, in place, the weights of smallest |value| in each convolution; returns which ones, as masks.
 
     Args:
         model: its convolutions whose weights have a value.
@@ -102,16 +104,14 @@ def redraw(model: nn.Module, values: Tensors, share: float, generator: torch.Gen
     return masks
 
 
-methods.add(
-    "msg",
+register(
     Method(
         name="msg",
         title="convolution weights with small gradients are drawn again, then fine-tuning on the retain set",
         run=msg,
         config=MsgConfig,
-        exact=False,
         needs=frozenset({"retain", "forget"}),
         reference="NeurIPS 2023 unlearning challenge, 2nd place; Cadet et al. 2024, Deep Unlearn (arXiv 2410.01276)",
         cost="2 F + E R",
-    ),
+    )
 )

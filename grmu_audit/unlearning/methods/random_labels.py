@@ -12,12 +12,19 @@ from grmu_audit.data.batches import Batch
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.config import TrainConfig
 from grmu_audit.training.loop import run_epochs
-from grmu_audit.training.plan import Phase
+from grmu_audit.training.plan import Hooks, Phase
 from grmu_audit.training.runtime import Runtime
 from grmu_audit.unlearning.blocks.gradients import Tensors, mean_gradient
-from grmu_audit.unlearning.blocks.passes import among_retain, at_rest, classify, forget_pass, normalises_by_batch, retain_pass
+from grmu_audit.unlearning.blocks.passes import (
+    cross_entropy_loss,
+    forget_pass,
+    forward_frozen_batchnorm,
+    forward_mixed_with_retain,
+    normalises_by_batch,
+    retain_pass,
+)
 from grmu_audit.unlearning.data import UnlearningData
-from grmu_audit.unlearning.method import Method, MethodConfig, methods
+from grmu_audit.unlearning.method import Method, MethodConfig, register
 
 
 def random_labels(count: int, classes: int, generator: torch.Generator) -> torch.Tensor:
@@ -44,7 +51,7 @@ def confusing_pass(
 
     Args:
         model: the student.
-        data: the forget rows, and the retain rows that stand beside them (see ``among_retain``).
+        data: the forget rows, and the retain rows that stand beside them (see ``forward_mixed_with_retain``).
         config: batch size and augmentation.
         runtime: root of the generators; labels have one of their own.
         epoch: from 0.
@@ -53,9 +60,9 @@ def confusing_pass(
     """
     draws = runtime.generator("labels", epoch)
     answer = (
-        (lambda pixels: at_rest(model, pixels, published=True))
+        (lambda pixels: forward_frozen_batchnorm(model, pixels, published=True))
         if published
-        else among_retain(model, data, config, runtime, epoch)
+        else forward_mixed_with_retain(model, data, config, runtime, epoch)
     )
 
     def confuse(batch: Batch) -> torch.Tensor:
@@ -80,14 +87,14 @@ class SalUnConfig(MethodConfig):
     """alpha of the paper's loss."""
     as_published: bool = False
     """Mask gradients only and pass over the forget set alone and in training mode, as the authors' code: weight decay,
-    momentum and running statistics then move what the mask holds."""
+    momentum and running statistics then change what the mask holds."""
 
 
 def salun(model: Classifier, data: UnlearningData, config: SalUnConfig, runtime: Runtime) -> Classifier:
     """Random labelling of the rho N weights with the largest |grad of CE over D_f| at the trained weights.
 
     Each epoch: alpha CE(f(x), random label) over D_f, then CE over D_r; weights outside the mask are put back after
-    each step, so they keep their bits.  Forget batches have company as in ``rl``.
+    each step, so they keep their bits.  Forget batches are mixed with retain samples as in ``rl``.
 
     Args:
         model: a copy that is changed.
@@ -100,7 +107,7 @@ def salun(model: Classifier, data: UnlearningData, config: SalUnConfig, runtime:
     """
     batches = data.source.batches(data.forget, config.batch_size)
     mask = top_mask(mean_gradient(model, batches, runtime), config.density)
-    keep = classify(model)
+    keep = cross_entropy_loss(model)
 
     def silence(batch: Batch) -> None:
         """Zero the gradients outside the mask, which is all that the authors' code does."""
@@ -115,7 +122,7 @@ def salun(model: Classifier, data: UnlearningData, config: SalUnConfig, runtime:
         return [replace(phase, before_step=silence) for phase in phases] if config.as_published else phases
 
     held = None if config.as_published else mask
-    return run_epochs(model, plan, config, runtime, validate=data.validator(runtime), mask=held)
+    return run_epochs(model, plan, config, runtime, Hooks(validate=data.validator(runtime), mask=held))
 
 
 def top_mask(values: Tensors, density: float) -> dict[str, torch.Tensor]:
@@ -133,18 +140,16 @@ def top_mask(values: Tensors, density: float) -> dict[str, torch.Tensor]:
     return {name: part.view_as(value) for (name, value), part in zip(values.items(), parts, strict=True)}
 
 
-methods.add(
-    "salun",
+register(
     Method(
         name="salun",
         title="random labels on the forget set, restricted to the weights salient for it",
         run=salun,
         config=SalUnConfig,
-        exact=False,
         needs=frozenset({"retain", "forget"}),
         reference="Fan et al. 2024, SalUn (arXiv 2310.12508)",
         cost="F + E (R + F), with batch normalisation F + E (R + 2 F)",
-    ),
+    )
 )
 
 
@@ -175,26 +180,24 @@ def rl(model: Classifier, data: UnlearningData, config: RlConfig, runtime: Runti
     Raises:
         DivergedError: see ``run_epochs``.
     """
-    keep = classify(model)
+    keep = cross_entropy_loss(model)
 
     def plan(epoch: int) -> list[Phase]:
         """Forget pass, then retain pass."""
         forget = confusing_pass(model, data, config, runtime, epoch, published=config.as_published)
         return [forget, retain_pass(data, config, runtime, epoch, keep)]
 
-    return run_epochs(model, plan, config, runtime, validate=data.validator(runtime))
+    return run_epochs(model, plan, config, runtime, Hooks(validate=data.validator(runtime)))
 
 
-methods.add(
-    "rl",
+register(
     Method(
         name="rl",
         title="random labels on the forget set, then the retain set",
         run=rl,
         config=RlConfig,
-        exact=False,
         needs=frozenset({"retain", "forget"}),
         reference="Golatkar et al. 2020; Fan et al. 2024, SalUn",
         cost="E (R + F), with batch normalisation E (R + 2 F)",
-    ),
+    )
 )

@@ -12,12 +12,12 @@ from torch.nn import functional
 from grmu_audit.data.batches import Batch
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.inference import infer
-from grmu_audit.training.loop import endless, run_epochs
-from grmu_audit.training.plan import Phase
+from grmu_audit.training.loop import repeat_batches, run_epochs
+from grmu_audit.training.plan import Hooks, Phase
 from grmu_audit.training.runtime import Runtime
-from grmu_audit.unlearning.blocks.passes import at_rest, forget_pass, soft_kl
+from grmu_audit.unlearning.blocks.passes import forget_pass, forward_frozen_batchnorm, soft_kl
 from grmu_audit.unlearning.data import Rows, UnlearningData
-from grmu_audit.unlearning.method import Method, MethodConfig, methods
+from grmu_audit.unlearning.method import Method, MethodConfig, register
 
 
 class RegunConfig(MethodConfig):
@@ -58,8 +58,8 @@ def regun(model: Classifier, data: UnlearningData, config: RegunConfig, runtime:
 
     def plan(epoch: int) -> list[Phase]:
         """One forget pass with retain batches beside it."""
-        aim = shared(probabilities, runtime.generator("held out", epoch)) if config.as_published else by_group(table)
-        retain = endless(
+        aim = shared_target(probabilities, runtime.generator("held out", epoch)) if config.as_published else by_group(table)
+        retain = repeat_batches(
             lambda turn: data.retain_batches(config.batch_size, runtime.generator("retain", epoch, turn), augment=config.augment)
         )
 
@@ -70,14 +70,14 @@ def regun(model: Classifier, data: UnlearningData, config: RegunConfig, runtime:
             other = Batch(other.pixels[:size], other.target[:size], other.group[:size], other.rows[:size])
             runtime.sample_gradients += len(other.rows)
             model.train()
-            stay = functional.cross_entropy(model(other.pixels), other.target)
-            leave = soft_kl(aim(batch), at_rest(model, batch.pixels, published=config.as_published))
+            retain_loss = functional.cross_entropy(model(other.pixels), other.target)
+            forget_loss = soft_kl(aim(batch), forward_frozen_batchnorm(model, batch.pixels, published=config.as_published))
             held = runtime.term.loss(model, other) if runtime.term is not None else None
-            return 0.5 * leave + 0.5 * stay + (0.0 if held is None else held)
+            return 0.5 * forget_loss + 0.5 * retain_loss + (0.0 if held is None else held)
 
         return [forget_pass(data, config, runtime, epoch, both)]
 
-    return run_epochs(model, plan, config, runtime, validate=data.validator(runtime))
+    return run_epochs(model, plan, config, runtime, Hooks(validate=data.validator(runtime)))
 
 
 def held_out(data: UnlearningData, share: float, runtime: Runtime) -> Rows:
@@ -112,7 +112,7 @@ def by_group(table: torch.Tensor) -> Callable[[Batch], torch.Tensor]:
     return lambda batch: table[batch.group]
 
 
-def shared(probabilities: torch.Tensor, generator: torch.Generator) -> Callable[[Batch], torch.Tensor]:
+def shared_target(probabilities: torch.Tensor, generator: torch.Generator) -> Callable[[Batch], torch.Tensor]:
     """One target for a whole batch: the mean over as many random held-out samples."""
 
     def aim(batch: Batch) -> torch.Tensor:
@@ -123,16 +123,14 @@ def shared(probabilities: torch.Tensor, generator: torch.Generator) -> Callable[
     return aim
 
 
-methods.add(
-    "regun",
+register(
     Method(
         name="regun",
         title="the forget set is made to look like held-out samples of the same group",
         run=regun,
         config=RegunConfig,
-        exact=False,
         needs=frozenset({"retain", "forget", "val"}),
         reference="ReGUn (arXiv 2603.11210); targets per sample and group are this project's",
         cost="2 E F",
-    ),
+    )
 )

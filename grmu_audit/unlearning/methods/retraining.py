@@ -9,17 +9,17 @@ import torch
 from pydantic import Field
 
 from grmu_audit.data.batches import Batch
-from grmu_audit.models.catalog import fresh
+from grmu_audit.models.catalog import reinitialised
 from grmu_audit.models.classifier import Classifier
-from grmu_audit.training.fit import fit
+from grmu_audit.training.fit import TrainingRows, fit
 from grmu_audit.training.loop import run_epochs
-from grmu_audit.training.plan import Phase
-from grmu_audit.training.runtime import Runtime, derive_seed, place
+from grmu_audit.training.plan import Hooks, Phase
+from grmu_audit.training.runtime import Runtime, derive_seed, move_to
 from grmu_audit.unlearning.blocks.group_dro import GroupDro, balanced, worst_group_accuracy
-from grmu_audit.unlearning.blocks.passes import fine_tuned
+from grmu_audit.unlearning.blocks.passes import fine_tune_on_retain
 from grmu_audit.unlearning.data import UnlearningData
-from grmu_audit.unlearning.layers import last_stages, restricted
-from grmu_audit.unlearning.method import Method, MethodConfig, methods
+from grmu_audit.unlearning.layers import last_stages, train_only
+from grmu_audit.unlearning.method import Method, MethodConfig, register
 
 
 class RetrainConfig(MethodConfig):
@@ -54,10 +54,10 @@ def retrain(model: Classifier, data: UnlearningData, config: RetrainConfig, runt
         InputError: pretraining started from weights that are not at hand.
         DivergedError: see ``run_epochs``.
     """
-    start = fresh(model, derive_seed(runtime.seed, "init"))
-    place(start, runtime.device)
+    start = reinitialised(model, derive_seed(runtime.seed, "init"))
+    move_to(start, runtime.device)
     if not config.group_dro and config.keep_best_by == "average":
-        return fit(start, data.source, data.retain, data.val, config, runtime, weights=data.retain_weights)
+        return fit(start, data.source, TrainingRows(data.retain, data.val, data.retain_weights), config, runtime)
     return _group_wise(start, data, config, runtime)
 
 
@@ -88,10 +88,10 @@ def _group_wise(start: Classifier, data: UnlearningData, config: RetrainConfig, 
         ]
 
     chosen = config.keep_best and len(data.val) > 0
-    runtime.facts["epoch_kept_by"] = f"{config.keep_best_by} validation accuracy" if chosen else "last"
-    result = run_epochs(start, plan, config, runtime, validate=_validator(data, config, runtime), state=dro)
+    runtime.notes["epoch_kept_by"] = f"{config.keep_best_by} validation accuracy" if chosen else "last"
+    result = run_epochs(start, plan, config, runtime, Hooks(validate=_validator(data, config, runtime), state=dro))
     if dro is not None:
-        runtime.facts["group_weights"] = [round(float(q), 6) for q in dro.q]
+        runtime.notes["group_weights"] = [round(float(q), 6) for q in dro.q]
     return result
 
 
@@ -101,8 +101,7 @@ def _validator(data: UnlearningData, config: RetrainConfig, runtime: Runtime) ->
     return lambda model: worst_group_accuracy(model, data, runtime)
 
 
-methods.add(
-    "retrain",
+register(
     Method(
         name="retrain",
         title="train again from fresh weights without the forget set",
@@ -112,7 +111,7 @@ methods.add(
         needs=frozenset({"retain"}),
         reference="by definition; REWEIGHT: De Min et al., Group-robust Machine Unlearning; Group-DRO: Sagawa et al. 2020",
         cost="E R",
-    ),
+    )
 )
 
 
@@ -130,8 +129,8 @@ class EuKConfig(MethodConfig):
 def eu_k(model: Classifier, data: UnlearningData, config: EuKConfig, runtime: Runtime) -> Classifier:
     """Give the last k stages what pretraining started with (drawn anew, or start weights), then minimise CE on D_r over them.
 
-    Every parameter and running statistic of the k stages is drawn again, in nested layers too; the head is among
-    them.  The other stages rest, their running statistics too, and still know the forget set: the method is not exact.
+    Every parameter and running statistic of the k stages is reinitialised, in nested layers too; the head is among
+    them.  The other stages are frozen, their running statistics too, and still know the forget set: the method is not exact.
 
     Args:
         model: a copy that is changed.
@@ -141,16 +140,16 @@ def eu_k(model: Classifier, data: UnlearningData, config: EuKConfig, runtime: Ru
 
     Raises:
         InputError: the network has fewer than k stages.
-        DivergedError: see ``fine_tuned``.
+        DivergedError: see ``fine_tune_on_retain``.
     """
-    with restricted(model, str(config.last)):
+    with train_only(model, str(config.last)):
         reset(model, config.last, derive_seed(runtime.seed, "init"))
-        return fine_tuned(model, data, config, runtime)
+        return fine_tune_on_retain(model, data, config, runtime)
 
 
 def reset(model: Classifier, last: int, seed: int) -> None:
     """Give the last stages, in place, what the architecture starts with; modules that are frozen keep what they have."""
-    initial = fresh(model, seed).state_dict()
+    initial = reinitialised(model, seed).state_dict()
     inside = {id(module) for stage in last_stages(model, last) for root in stage.modules for module in root.modules()}
     with torch.no_grad():
         for path, module in model.named_modules():
@@ -162,16 +161,14 @@ def reset(model: Classifier, last: int, seed: int) -> None:
                         value.copy_(initial[key])
 
 
-methods.add(
-    "eu_k",
+register(
     Method(
         name="eu_k",
         title="the last k stages trained again from fresh weights",
         run=eu_k,
         config=EuKConfig,
-        exact=False,
         needs=frozenset({"retain"}),
         reference="Goel et al. 2022 (arXiv 2201.06640)",
         cost="E R, backward through k stages only",
-    ),
+    )
 )

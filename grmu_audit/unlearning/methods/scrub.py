@@ -1,4 +1,4 @@
-"""SCRUB: stay near the teacher on the retain set, move away from it on the forget set; optionally rewind."""
+"""SCRUB: keep near the teacher on the retain set, move away from it on the forget set; optionally rewind."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch.nn import functional
 
 from grmu_audit.data.batches import Batch
 from grmu_audit.errors import InputError
-from grmu_audit.models.classifier import Classifier, frozen
+from grmu_audit.models.classifier import Classifier, frozen_copy
 from grmu_audit.training.inference import accuracy
 from grmu_audit.training.loop import run_epochs
-from grmu_audit.training.plan import Phase
+from grmu_audit.training.plan import Hooks, Phase
 from grmu_audit.training.runtime import Runtime
-from grmu_audit.unlearning.blocks.passes import at_rest, distillation, forget_pass, retain_pass
+from grmu_audit.unlearning.blocks.passes import distillation, forget_pass, forward_frozen_batchnorm, retain_pass
 from grmu_audit.unlearning.data import Rows, UnlearningData
-from grmu_audit.unlearning.method import Log, Method, MethodConfig, methods
+from grmu_audit.unlearning.method import LogRange, Method, MethodConfig, register
 
 
 class ScrubConfig(MethodConfig):
@@ -61,16 +61,18 @@ def scrub(model: Classifier, data: UnlearningData, config: ScrubConfig, runtime:
         InputError: rewinding without validation samples of the forget set's groups.
         DivergedError: see ``run_epochs``.
     """
-    teacher = frozen(model)
+    teacher = frozen_copy(model)
     rewind = Rewind(model, data, config.as_published, runtime) if config.rewind else None
 
-    def leave(batch: Batch) -> torch.Tensor:
+    def forget_loss(batch: Batch) -> torch.Tensor:
         """Away from the teacher, whose logits need no gradient."""
         with torch.no_grad():
             target = teacher(batch.pixels)
-        return -distillation(target, at_rest(model, batch.pixels, published=config.as_published), config.temperature)
+        return -distillation(
+            target, forward_frozen_batchnorm(model, batch.pixels, published=config.as_published), config.temperature
+        )
 
-    def stay(batch: Batch) -> torch.Tensor:
+    def retain_loss(batch: Batch) -> torch.Tensor:
         """Right labels, near the teacher."""
         with torch.no_grad():
             target = teacher(batch.pixels)
@@ -80,17 +82,17 @@ def scrub(model: Classifier, data: UnlearningData, config: ScrubConfig, runtime:
 
     def plan(epoch: int) -> list[Phase]:
         """Forget pass in the first epochs, then retain pass."""
-        forget = [forget_pass(data, config, runtime, epoch, leave)] if epoch < config.forget_epochs else []
-        return [*forget, retain_pass(data, config, runtime, epoch, stay)]
+        forget = [forget_pass(data, config, runtime, epoch, forget_loss)] if epoch < config.forget_epochs else []
+        return [*forget, retain_pass(data, config, runtime, epoch, retain_loss)]
 
     run_epochs(
         model,
         plan,
         config,
         runtime,
-        validate=data.validator(runtime),
-        state=rewind,
-        after_epoch=(lambda epoch: rewind.keep(epoch + 1)) if rewind else None,
+        Hooks(
+            validate=data.validator(runtime), state=rewind, after_epoch=(lambda epoch: rewind.keep(epoch + 1)) if rewind else None
+        ),
     )
     return rewind.apply() if rewind else model
 
@@ -110,7 +112,7 @@ class Rewind:
 
     def __init__(self, model: Classifier, data: UnlearningData, by_class: bool, runtime: Runtime) -> None:
         self.model, self.data, self.runtime = model, data, runtime
-        self.like = alike(data, by_class)
+        self.like = same_distribution(data, by_class)
         self.kept: dict[int, dict[str, torch.Tensor]] = {}
         self.keep(0)
 
@@ -139,8 +141,8 @@ class Rewind:
             errors[number] = 1.0 - accuracy(self.model, self.data.source, self.data.forget, self.runtime)
         chosen = nearest(errors, target)
         self.model.load_state_dict(self.kept[chosen])
-        self.runtime.facts["rewound_to_epoch"] = chosen
-        self.runtime.facts["rewind_target_error"] = target
+        self.runtime.notes["rewound_to_epoch"] = chosen
+        self.runtime.notes["rewind_target_error"] = target
         return self.model.eval()
 
 
@@ -153,7 +155,7 @@ def nearest(errors: Mapping[int, float], target: float) -> int:
     return min(errors, key=lambda number: (abs(errors[number] - target), number))
 
 
-def alike(data: UnlearningData, by_class: bool) -> Rows:
+def same_distribution(data: UnlearningData, by_class: bool) -> Rows:
     """Validation rows of the classes or groups that the forget set has.
 
     Raises:
@@ -167,17 +169,15 @@ def alike(data: UnlearningData, by_class: bool) -> Rows:
     return rows
 
 
-methods.add(
-    "scrub",
+register(
     Method(
         name="scrub",
         title="away from the teacher on the forget set, near it on the retain set; optionally rewound",
         run=scrub,
         config=ScrubConfig,
-        exact=False,
         needs=frozenset({"retain", "forget"}),
         reference="Kurmanji et al. 2023, Towards Unbounded Machine Unlearning (SCRUB, SCRUB+R)",
         cost="E R + M F, and as many forward passes of the teacher",
-        search={"alpha": Log(0.01, 1.0), "forget_epochs": (1, 2, 3, 5)},
-    ),
+        search={"alpha": LogRange(0.01, 1.0), "forget_epochs": (1, 2, 3, 5)},
+    )
 )

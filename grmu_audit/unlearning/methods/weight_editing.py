@@ -13,7 +13,7 @@ from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.runtime import Runtime
 from grmu_audit.unlearning.blocks.gradients import Tensors, mean_gradient, sample_gradients, trainable
 from grmu_audit.unlearning.data import UnlearningData
-from grmu_audit.unlearning.method import Log, Method, MethodConfig, methods
+from grmu_audit.unlearning.method import LogRange, Method, MethodConfig, register
 
 PUBLISHED_N = 1000.0
 """Constant of the authors' recursion."""
@@ -54,7 +54,7 @@ def influence(model: Classifier, data: UnlearningData, config: InfluenceConfig, 
             part = x[offset : offset + parameter.numel()]
             parameter.add_(config.step * part.view_as(parameter))
             offset += parameter.numel()
-    runtime.facts["step_norm"] = float(config.step * x.norm())
+    runtime.notes["step_norm"] = float(config.step * x.norm())
     return model.eval()
 
 
@@ -126,21 +126,19 @@ def published(rows: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     return k
 
 
-methods.add(
-    "influence",
+register(
     Method(
         name="influence",
         title="one step with the inverse empirical Fisher matrix",
         run=influence,
         config=InfluenceConfig,
-        exact=False,
         needs=frozenset({"retain", "forget"}),
         reference="Koh and Liang 2017; Izzo et al. 2021; Woodbury identity in place of the published recursion",
         cost="R + F + m",
         moves_statistics=frozenset(),
-        search={"step": Log(0.1, 10.0), "damping": Log(0.1, 10.0)},
+        search={"step": LogRange(0.1, 10.0), "damping": LogRange(0.1, 10.0)},
         trains=False,
-    ),
+    )
 )
 
 
@@ -173,21 +171,21 @@ def ssd(model: Classifier, data: UnlearningData, config: SsdConfig, runtime: Run
         runtime: device and seed; nothing is drawn unless REWEIGHT is on or ``as_published``.
     """
     share = len(data.forget) / (len(data.forget) + len(data.retain))
-    gone = importance(model, forget_samples(data, config, runtime), runtime, config.as_published)
+    forget = importance(model, forget_samples(data, config, runtime), runtime, config.as_published)
     if config.as_published:
         whole = importance(model, all_samples(data, config, runtime), runtime, True)
     else:
-        stay = importance(model, retain_samples(data, config, runtime), runtime, False)
-        whole = {name: (1.0 - share) * stay[name] + share * gone[name] for name in stay}
+        retain = importance(model, retain_samples(data, config, runtime), runtime, False)
+        whole = {name: (1.0 - share) * retain[name] + share * forget[name] for name in retain}
     selection = config.selection or 0.6 / share
-    runtime.facts["selection"] = selection
+    runtime.notes["selection"] = selection
     dampened = 0
     with torch.no_grad():
         for name, parameter in trainable(model).items():
-            factor = dampening(whole[name], gone[name], selection, config)
+            factor = dampening(whole[name], forget[name], selection, config)
             dampened += int((factor < 1).sum())
             parameter.mul_(factor)
-    runtime.facts["dampened_share"] = dampened / sum(p.numel() for p in model.parameters())
+    runtime.notes["dampened_share"] = dampened / sum(p.numel() for p in model.parameters())
     return model.eval()
 
 
@@ -238,30 +236,28 @@ def importance(model: Classifier, passes: Iterable[Batch], runtime: Runtime, bat
     return {name: value / max(1, count) for name, value in total.items()}
 
 
-def dampening(whole: torch.Tensor, gone: torch.Tensor, selection: float, config: SsdConfig) -> torch.Tensor:
+def dampening(whole: torch.Tensor, forget: torch.Tensor, selection: float, config: SsdConfig) -> torch.Tensor:
     """Factor of each weight: min((lambda F / F^f)^p, 1) where F^f > a F, else 1.
 
     >>> dampening(torch.tensor([1.0, 1.0]), torch.tensor([5.0, 20.0]), 10.0, SsdConfig()).tolist()
     [1.0, 0.05000000074505806]
     """
-    ratio = (config.strength * whole / gone.clamp_min(torch.finfo(gone.dtype).tiny)) ** config.exponent
-    return torch.where(gone > selection * whole, ratio.clamp_max(1.0), torch.ones_like(ratio))
+    ratio = (config.strength * whole / forget.clamp_min(torch.finfo(forget.dtype).tiny)) ** config.exponent
+    return torch.where(forget > selection * whole, ratio.clamp_max(1.0), torch.ones_like(ratio))
 
 
-methods.add(
-    "ssd",
+register(
     Method(
         name="ssd",
         title="weights that matter more to the forget set than to all data are dampened",
         run=ssd,
         config=SsdConfig,
-        exact=False,
         needs=frozenset({"retain", "forget"}),
         reference="Foster et al. 2024, Fast Machine Unlearning without Retraining (SSD)",
         cost="R + F",
         moves_statistics=frozenset(),
         seeded=False,
-        search={"selection": Log(1.5, 30.0), "strength": Log(0.1, 1.0)},
+        search={"selection": LogRange(1.5, 30.0), "strength": LogRange(0.1, 1.0)},
         trains=False,
-    ),
+    )
 )

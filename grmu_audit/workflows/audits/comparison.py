@@ -3,30 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from grmu_audit.auditing import measurement
+from grmu_audit.auditing.measurement import measure
 from grmu_audit.errors import InconclusiveError, InputError, IntegrityError, NotFoundError
-from grmu_audit.records import Audit, ForgetRecord, ModelRef
-from grmu_audit.workflows.audits.collection import data_record, outputs_of, predictions_of
-from grmu_audit.workflows.audits.stored import newest
+from grmu_audit.policy import load_named
+from grmu_audit.records import Audit, AuditContext, AuditedModel, AuditInputs, ForgetRecord, ModelRef
+from grmu_audit.workflows.audits.collection import data_record, predictions_under_request, stored_or_new_outputs
+from grmu_audit.workflows.audits.stored import newest_audit
+from grmu_audit.workflows.audits.target import measure_options
 from grmu_audit.workflows.forget_requests import StoredRequest, stored_request
-from grmu_audit.workflows.session import Session
+
+if TYPE_CHECKING:
+    from grmu_audit.policy import Policy
+    from grmu_audit.workflows.session import Session
 
 
-def compare(session: Session, models: Sequence[str], *, seed: int = 0) -> tuple[list[Audit], list[Audit | IntegrityError | None]]:
+@dataclass(frozen=True)
+class Comparison:
+    """Several versions, measured over the same samples."""
+
+    audits: list[Audit]
+    """One a version; each after the first has the first as its baseline."""
+    verdicts: list[Audit | IntegrityError | None]
+    """The judged audit that is stored of each: None where it was never audited, the error where it cannot be relied on."""
+
+
+def compare(session: Session, models: Sequence[str], policy: Policy | None = None, *, seed: int = 0) -> Comparison:
     """Measure each version over the same samples; each after the first has the first as its baseline.
 
     Args:
         session: store, key, device.
         models: two to six references of versions of one dataset and at most one forget set.
+        policy: whose confidence, positive class and interval method the numbers have; None: the default policy.
         seed: of the attacks.
 
-    Returns:
-        One audit a version, and beside it the judged audit that is stored for it: None where it was never audited, the
-        error where the stored audit cannot be relied on.
-
     Raises:
-        InputError: other data or another forget set among the versions; none of them was made for a request.
+        InputError: other data or another forget set among the versions; none of them was created for a request; the dataset
+            names another positive class than the policy.
         IntegrityError: stored predictions are damaged.
     """
     refs = [session.store.resolve(text) for text in models]
@@ -37,20 +52,13 @@ def compare(session: Session, models: Sequence[str], *, seed: int = 0) -> tuple[
     others = [ref.label for ref in refs if ref.data_digest != dataset.digest]
     if others:
         raise InputError(f"{', '.join(others)}: trained on other data than {refs[0].label}: their numbers cannot be compared")
-    sides = [(ref, predictions_of(outputs_of(session, ref, dataset), request, dataset)) for ref in refs]
+    options = measure_options(policy or load_named("default"), dataset, seed)
+    tables = [predictions_under_request(stored_or_new_outputs(session, ref, dataset), request, dataset) for ref in refs]
+    first, *rest = [AuditedModel(ref, table) for ref, table in zip(refs, tables, strict=True)]
     forget = ForgetRecord(len(request.pseudonyms), request.digest, request.dominant_groups, request.provenance)
-    audits = [
-        measurement.assemble(
-            side,
-            baseline=sides[0] if index else None,
-            data=data_record(dataset, request.groups),
-            forget=forget,
-            dominant=request.dominant_groups,
-            seed=seed,
-        )
-        for index, side in enumerate(sides)
-    ]
-    return audits, [_judged(session, ref) for ref in refs]
+    context = AuditContext(data_record(dataset, request.groups), forget)
+    inputs = [AuditInputs(first), *(AuditInputs(model, baseline=first) for model in rest)]
+    return Comparison([measure(each, context, options) for each in inputs], [_judged(session, ref) for ref in refs])
 
 
 def _request(session: Session, refs: Sequence[ModelRef]) -> StoredRequest:
@@ -65,7 +73,7 @@ def _request(session: Session, refs: Sequence[ModelRef]) -> StoredRequest:
 def _judged(session: Session, ref: ModelRef) -> Audit | IntegrityError | None:
     """The stored audit, why it cannot be relied on, or None where the version was never audited."""
     try:
-        return newest(session.store, ref)[0]
+        return newest_audit(session.store, ref)[0]
     except InconclusiveError:
         return None
     except (IntegrityError, NotFoundError) as error:

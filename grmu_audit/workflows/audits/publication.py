@@ -1,43 +1,90 @@
-"""Writes an audit: files, run, attestation, ledger entry, tags."""
+"""Publishes an audit: files, run, attestation, ledger entry, tags."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from grmu_audit.auditing.audit_files import write_audit
+from grmu_audit.auditing.evidence_files import evidence_files
 from grmu_audit.errors import IntegrityError
+from grmu_audit.evidence.attestation import REPORT_FILE
 from grmu_audit.evidence.signing import configured_signer
-from grmu_audit.records import Audit, ModelRef
-from grmu_audit.workflows.session import Session
+from grmu_audit.records import CANDIDATE, Audit, AuditInputs, ModelRef
+from grmu_audit.utils import write_atomic
+
+if TYPE_CHECKING:
+    from grmu_audit.policy import Policy
+    from grmu_audit.workflows.session import Session
 
 
 @dataclass(frozen=True)
-class Audited:
+class AuditResult:
     """A finished audit and where it lies."""
 
     audit: Audit
     """Facts and verdict."""
-    ref: ModelRef
-    """The audited version."""
     folder: Path
-    """Folder with ``audit.json`` and ``report.formats.html``."""
-    forward_passes: int
-    """Passes over the data that this audit had to make; 0 when all predictions were stored."""
+    """Folder with ``audit.json`` and ``report.html``."""
+
+    @property
+    def ref(self) -> ModelRef:
+        """The audited version."""
+        return self.audit.subject
+
+    @property
+    def forward_passes(self) -> int:
+        """Passes over the data that this audit had to make; 0 when everything was stored."""
+        return int(self.audit.record["forward_passes"])
+
+    def __repr__(self) -> str:
+        """Version, decision and folder."""
+        decision = self.audit.verdict.decision if self.audit.verdict else "not judged"
+        return f"<AuditResult of {self.ref.label}: {decision}, report in {self.folder}>"
+
+    def _repr_html_(self) -> str:
+        """The report, for notebooks."""
+        page = (self.folder / "report.html").read_text(encoding="utf-8")
+        return f'<iframe srcdoc="{escape(page)}" style="width: 100%; height: 50em; border: 0"></iframe>'
 
 
-def _same_manifest(session: Session, ref: ModelRef) -> None:
-    if session.store.manifest_of(ref) != ref.manifest_sha256:
-        raise IntegrityError(f"the stored files of {ref.label} are not the ones that were registered: do not use this version")
+def publish(session: Session, audit: Audit, policy: Policy, inputs: AuditInputs, out: Path) -> AuditResult:
+    """Write the files, and store everything under an audit run that ledger and tags of the version point at.
 
+    Args:
+        session: store and key.
+        audit: a judged audit as it is read back from its file.
+        policy: the policy that judged it.
+        inputs: its models.
+        out: folder for ``audit.json`` and ``report.html``; created if need be.
 
-def _log(session: Session, audited: Audit, shown: dict[str, bytes], ref: ModelRef) -> None:
-    """Store files and numbers under an audit run, then the audit itself, which ledger and tags point at."""
+    Raises:
+        IntegrityError: the version's stored files are not the ones that were registered.
+    """
     from grmu_audit import report
     from grmu_audit.tracking.audits import Author, record_audit
 
-    signer = configured_signer()
+    ref = inputs.candidate.ref
+    check_files_unchanged(session, ref)
+    files = evidence_files(audit, policy, inputs)
+    out.mkdir(parents=True, exist_ok=True)
+    write_audit(audit, out / "audit.json")
+    write_atomic(out / REPORT_FILE, files[REPORT_FILE])
     with session.store.run(ref.name, "audit", parent=ref.run_id) as run:
-        run.log_metrics({m.name: m.value for m in audited.metrics if m.subject == "candidate" and m.group is None})
+        run.log_metrics({m.name: m.value for m in audit.metrics if m.subject == CANDIDATE and m.group is None})
         run.set_tags({"grmu.subject": ref.label})
-        record_audit(session.store, run, audited, shown, Author(session.actor, signer))
-        session.store.describe(ref, report.build_view(audited)["headline"], run_id=run.id, artifact="report.html")
+        record_audit(session.store, run, audit, files, Author(session.actor, configured_signer()))
+        session.store.describe(ref, report.build_view(audit)["headline"], run_id=run.id, artifact=REPORT_FILE)
+    return AuditResult(audit, out)
+
+
+def check_files_unchanged(session: Session, ref: ModelRef) -> None:
+    """Return when the stored files of a version are the ones that were registered.
+
+    Raises:
+        IntegrityError: they are not.
+    """
+    if session.store.manifest_of(ref) != ref.manifest_sha256:
+        raise IntegrityError(f"the stored files of {ref.label} are not the ones that were registered: do not use this version")

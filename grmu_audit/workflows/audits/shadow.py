@@ -1,4 +1,4 @@
-"""The shadow models of an audit: cost told first, trained within the budget, kept, and shared with every later audit."""
+"""The shadow models of an audit: cost reported first, trained within the budget, stored, and shared with every later audit."""
 
 from __future__ import annotations
 
@@ -8,27 +8,25 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from grmu_audit.errors import DivergedError
 from grmu_audit.evidence import pseudonyms
 from grmu_audit.records import ModelRef
-from grmu_audit.records.white_box import ShadowTable
+from grmu_audit.records.white_box import MIN_SHADOW_MODELS, ShadowTable
 from grmu_audit.utils.yaml_files import typed_config
-from grmu_audit.workflows.session import Session
 from grmu_audit.workflows.versions.network import lineage_root, load_network
 
 if TYPE_CHECKING:
-    from grmu_audit.data.dataset import Dataset
-    from grmu_audit.evaluation.shadow_models import Cost, Pool, Rows, Unlearned
+    from grmu_audit.evaluation.shadow_models import Rows, ShadowPool, TrainingCost, UnlearnedPool
     from grmu_audit.models.classifier import Classifier
     from grmu_audit.training.runtime import Runtime
-
-LEAST = 4
-"""Shadow models below which no attack is made."""
+    from grmu_audit.workflows.audits.target import AuditTarget
+    from grmu_audit.workflows.session import Session
 
 
 @dataclass(frozen=True)
-class Asking:
+class ShadowOptions:
     """What the operator wants of shadow models."""
 
     models: int = 16
@@ -38,120 +36,119 @@ class Asking:
 
 
 @dataclass(frozen=True)
-class Shadows:
+class ShadowResult:
     """What there is of them."""
 
     table: ShadowTable | None
     """Margins of all samples; None where there are too few models.  Without ``unlearned`` the method was not run on them."""
     why: str
     """What is missing and why; empty when all is there."""
-    evaluations: int = 0
-    """Samples that went through newly trained models to be written down."""
+    samples: int = 0
+    """Samples that went through newly trained models."""
     facts: dict[str, Any] = field(default_factory=dict)
     """For the record."""
 
 
-def shadow_table(
-    session: Session, ref: ModelRef, dataset: Dataset, forget: frozenset[str], forget_digest: str, asking: Asking
-) -> Shadows:
+def collect_shadows(session: Session, target: AuditTarget, options: ShadowOptions) -> ShadowResult:
     """The pool of a version's lineage, and the audited method on each of its models.
 
     What the pool leaves of the budget goes to the method.  What does not fit is left for a later audit.
 
     Args:
         session: store, key, device.
-        ref: the audited version; its architecture, recipe, method and options are repeated.
-        dataset: the data.
-        forget: pseudonyms of the forget set.
-        forget_digest: its keyed digest.
-        asking: how many, and the budget.
+        target: what is audited; its architecture, training settings, method and options are repeated.
+        options: how many, and the budget.
     """
+    if options.models < MIN_SHADOW_MODELS:
+        return ShadowResult(None, f"{options.models} shadow models were asked for; {MIN_SHADOW_MODELS} are needed")
+    root = lineage_root(session, target.version)
+    pool = _pool(session, target, root)
+    before, start = pool.count_stored(options.models), time.perf_counter()
+    guess = _guess(root, len(pool.population) / 2, len(target.dataset.rows("train")))
+    _note_cost(session, pool.cost(options.models, guess), "shadow models", options.budget)
+    there = pool.train_missing(options.models, options.budget, guess)
+    left = None if options.budget is None else max(options.budget - (time.perf_counter() - start), 0.0)
+    trained = pool.count_stored(options.models) - before
+    facts: dict[str, Any] = {"pool": pool.key, "models": there, "trained_now": trained}
+    samples = trained * len(target.dataset)
+    if there < MIN_SHADOW_MODELS:
+        needed = f"{MIN_SHADOW_MODELS} are needed: audit again to go on"
+        why = f"{there} of {options.models} shadow models fitted into the budget; {needed}"
+        return ShadowResult(None, why, samples, facts)
+    names = np.asarray(pseudonyms(session.key, target.dataset.frame["id"].tolist()), dtype=np.str_)
+    found = ShadowResult(pool.table(there, names), "", samples, facts)
+    return _with_method(session, target, pool, found, left)
+
+
+def _pool(session: Session, target: AuditTarget, root: ModelRef) -> ShadowPool:
     from grmu_audit.data.batches import BatchSource
-    from grmu_audit.evaluation.shadow_models import Pool
+    from grmu_audit.evaluation.shadow_models import ShadowPool
     from grmu_audit.training.config import TrainConfig
 
-    if asking.models < LEAST:
-        return Shadows(None, f"{asking.models} shadow models were asked for; {LEAST} are needed")
     runtime = session.runtime(0)
-    source, root = BatchSource(dataset, runtime.device), lineage_root(session, ref)
-    recipe = typed_config(TrainConfig, _settings(root))
-    pool = Pool(session.root / "shadow", source, load_network(session, ref, runtime.device), recipe, 0, runtime)
-    before = pool.kept(asking.models)
-    guess = _guess(root, len(pool.population) / 2, len(dataset.rows("train")))
-    _tell(session, pool.cost(asking.models, guess), "shadow models", asking.budget)
-    start = time.perf_counter()
-    there = pool.fill(asking.models, asking.budget, guess)
-    asking = _after(asking, time.perf_counter() - start)
-    names = np.asarray(pseudonyms(session.key, dataset.frame["id"].tolist()), dtype=np.str_)
-    facts: dict[str, Any] = {"pool": pool.key, "models": there, "trained_now": pool.kept(asking.models) - before}
-    evaluations = facts["trained_now"] * len(dataset)
-    if there < LEAST:
-        why = f"{there} of {asking.models} shadow models fitted into the budget; {LEAST} are needed: audit again to go on"
-        return Shadows(None, why, evaluations, facts)
-    table = pool.table(there, names)
-    return _with_method(session, ref, pool, table, np.flatnonzero(np.isin(names, list(forget))), forget_digest, asking, facts)
-
-
-def _after(asking: Asking, seconds: float) -> Asking:
-    """What is wanted once so much time has gone."""
-    return asking if asking.budget is None else replace(asking, budget=max(asking.budget - seconds, 0.0))
+    model, config = load_network(session, target.version, runtime.device), typed_config(TrainConfig, _settings(root))
+    return ShadowPool(session.root / "shadow", BatchSource(target.dataset, runtime.device), model, config, runtime)
 
 
 def _with_method(
-    session: Session,
-    ref: ModelRef,
-    pool: Pool,
-    table: ShadowTable,
-    forget: Rows,
-    forget_digest: str,
-    asking: Asking,
-    facts: dict[str, Any],
-) -> Shadows:
+    session: Session, target: AuditTarget, pool: ShadowPool, found: ShadowResult, budget: float | None
+) -> ShadowResult:
     """The table after the audited method, where that can be repeated."""
-    from grmu_audit.evaluation.shadow_models import Unlearned
     from grmu_audit.unlearning.methods import methods
 
-    samples = len(pool.source.dataset)
-    trained = facts["trained_now"] * samples
-    if ref.role != "unlearned" or ref.method not in methods.names():
-        return Shadows(table, "the version was retrained, so that there is no method to attack", trained, facts)
-    settings = _settings(ref)
-    made_from = {"method": ref.method, "settings": settings, "reweight": ref.reweight, "forget": forget_digest}
-
-    def run(model: Classifier, stay: Rows, gone: Rows, runtime: Runtime) -> Classifier:
-        """The audited method with the audited options."""
-        from grmu_audit.unlearning.apply import unlearn
-        from grmu_audit.unlearning.data import UnlearningData
-
-        method = methods.get(str(ref.method))
-        data = UnlearningData(pool.source, stay, gone, pool.source.dataset.rows("val"))
-        return unlearn(method, model, data.reweighted() if ref.reweight else data, typed_config(method.config, settings), runtime)
-
-    bank = Unlearned(pool, made_from, forget, run)
-    before = bank.kept(len(table.margin))
+    ref, table = target.version, found.table
+    if table is None or ref.role != "unlearned" or ref.method not in methods.names():
+        return replace(found, why="the version was retrained, so that there is no method to attack")
+    bank, count = _bank(target, pool, table.ids), len(table.margin)
+    before = bank.count_stored(count)
     try:
-        there = _filled(session, bank, len(table.margin), asking, ref)
+        there = _filled(session, bank, count, budget, ref)
     except DivergedError as error:
-        return Shadows(table, f"the method diverged on a shadow model: {error}", trained, facts)
-    facts |= {"unlearned_models": there, "method": ref.method}
-    trained += (bank.kept(len(table.margin)) - before) * samples
-    if there < LEAST:
-        return Shadows(
-            table, f"the method was run on {there} shadow models within the budget; {LEAST} are needed", trained, facts
+        return replace(found, why=f"the method diverged on a shadow model: {error}")
+    samples = found.samples + (bank.count_stored(count) - before) * len(target.dataset)
+    found = replace(found, samples=samples, facts={**found.facts, "unlearned_models": there, "method": ref.method})
+    if there < MIN_SHADOW_MODELS:
+        why = f"the method was run on {there} shadow models within the budget; {MIN_SHADOW_MODELS} are needed"
+        return replace(found, why=why)
+    return replace(found, table=bank.add_to(table, there))
+
+
+def _bank(target: AuditTarget, pool: ShadowPool, ids: npt.NDArray[np.str_]) -> UnlearnedPool:
+    """The pool's models after the audited method with the audited options."""
+    from grmu_audit.evaluation.shadow_models import UnlearnedPool
+    from grmu_audit.unlearning.apply import apply_method
+    from grmu_audit.unlearning.data import UnlearningData
+    from grmu_audit.unlearning.methods import methods
+
+    ref, settings = target.version, _settings(target.version)
+    method = methods.get(str(ref.method))
+    derived_from: dict[str, object] = {
+        "method": ref.method,
+        "settings": settings,
+        "reweight": ref.reweight,
+        "forget": target.request.digest,
+    }
+
+    def run(model: Classifier, retain: Rows, forget: Rows, runtime: Runtime) -> Classifier:
+        """The method on one model."""
+        data = UnlearningData(pool.source, retain, forget, pool.source.dataset.rows("val"))
+        return apply_method(
+            method, model, data.reweighted() if ref.reweight else data, typed_config(method.config, settings), runtime
         )
-    return Shadows(bank.joined(table, there), "", trained, facts)
+
+    return UnlearnedPool(pool, derived_from, np.flatnonzero(np.isin(ids, list(target.request.pseudonyms))), run)
 
 
-def _filled(session: Session, bank: Unlearned, count: int, asking: Asking, ref: ModelRef) -> int:
-    from grmu_audit.evaluation.shadow_models import Cost
+def _filled(session: Session, bank: UnlearnedPool, count: int, budget: float | None, ref: ModelRef) -> int:
+    from grmu_audit.evaluation.shadow_models import TrainingCost
 
     seconds = ref.config.get("seconds")
     guess = float(seconds) if isinstance(seconds, int | float) else None
-    _tell(session, Cost(count, bank.kept(count), guess), f"{ref.method} on shadow models", asking.budget)
-    return bank.fill(count, asking.budget, guess)
+    _note_cost(session, TrainingCost(count, bank.count_stored(count), guess), f"{ref.method} on shadow models", budget)
+    return bank.train_missing(count, budget, guess)
 
 
-def _tell(session: Session, cost: Cost, what: str, budget: float | None) -> None:
+def _note_cost(session: Session, cost: TrainingCost, what: str, budget: float | None) -> None:
     """Say what it costs before it starts."""
     if cost.kept < cost.wanted:
         session.observer.note(cost.words(what, budget))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grmu_audit.auditing.evidence_files import LEDGER_FILE, README_FILE, readme
+from grmu_audit.auditing.evidence_files import LEDGER_FILE, README_FILE, bundle_readme
 from grmu_audit.errors import InconclusiveError, IntegrityError
 from grmu_audit.evidence.archive import pack
 from grmu_audit.evidence.attestation import ATTESTATION_FILE, subjects_of
@@ -40,7 +40,7 @@ def export_bundle(store: Store, model: str, out: Path) -> str:
     if evidence.attestation_sha256 is None:
         raise InconclusiveError(f"the audit of {evidence.ref.label} was not attested: audit it again with a policy")
     check_attestation(store, evidence)
-    content = pack({**_artifacts(store, evidence), **_ledger(store, evidence), README_FILE: readme(evidence.audit)})
+    content = pack({**_artifacts(store, evidence), **_ledger(store, evidence), README_FILE: bundle_readme(evidence.audit)})
     write_atomic(out, content)
     return sha256_hex(content)
 
@@ -70,7 +70,7 @@ def _ledger(store: Store, evidence: Evidence) -> dict[str, bytes]:
     return {LEDGER_FILE: canonical_json(rows)}
 
 
-def newest(store: Store, ref: ModelRef) -> tuple[Audit, dict[str, Any]]:
+def newest_audit(store: Store, ref: ModelRef) -> tuple[Audit, dict[str, Any]]:
     """The newest audit of a version, and what the ledger says since.
 
     Raises:
@@ -80,10 +80,10 @@ def newest(store: Store, ref: ModelRef) -> tuple[Audit, dict[str, Any]]:
     from grmu_audit.tracking.audits import read_evidence
 
     evidence = read_evidence(store, ref)
-    return evidence.audit, after_audit(store, evidence.audit, evidence.sha256)
+    return evidence.audit, ledger_since(store, evidence.audit, evidence.sha256)
 
 
-def after_audit(store: Store, audit: Audit, audit_sha256: str) -> dict[str, Any]:
+def ledger_since(store: Store, audit: Audit, audit_sha256: str) -> dict[str, Any]:
     """Fields for the Request, Decision and Sign-off blocks of a report; what has not happened is left out.
 
     Args:

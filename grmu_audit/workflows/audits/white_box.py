@@ -1,4 +1,4 @@
-"""What an audit measures with the models themselves: asked once, kept, and turned into values by pure functions."""
+"""White-box outputs of the models of an audit: collected once, cached, and measured by pure functions later."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from functools import partial
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from grmu_audit.evaluation.output_cache import Shelf, address
+from grmu_audit.evaluation.output_cache import OutputCache, cache_key
 from grmu_audit.evidence import pseudonyms
 from grmu_audit.records import ModelRef
-from grmu_audit.records.white_box import Probes
-from grmu_audit.workflows.audits.shadow import Asking
+from grmu_audit.records.white_box import WhiteBoxOutputs
 from grmu_audit.workflows.versions.network import load_network
 
 if TYPE_CHECKING:
@@ -25,127 +23,113 @@ if TYPE_CHECKING:
     from grmu_audit.data.dataset import Dataset
     from grmu_audit.models.classifier import Classifier
     from grmu_audit.training.runtime import Runtime
+    from grmu_audit.workflows.forget_requests import StoredRequest
     from grmu_audit.workflows.session import Session
 
-Ask = Callable[["Classifier", "BatchSource", npt.NDArray[np.str_], "Runtime"], Probes]
+CollectArrays = Callable[["Classifier", "BatchSource", npt.NDArray[np.str_], "Runtime"], WhiteBoxOutputs]
+"""Collects white-box outputs of one network."""
 
 
 @dataclass
-class Asked:
-    """What asking the models cost."""
+class ForwardPassCount:
+    """What went through the networks."""
 
-    evaluations: int = 0
+    samples: int = 0
     """Samples that went through a network, every pass counted."""
-    models: int = 0
-    """Networks that had to be loaded; 0 when everything was kept."""
+    networks: int = 0
+    """Networks that had to be loaded; 0 when everything was cached."""
+
+    def passes(self, dataset: Dataset) -> int:
+        """The samples in passes over the data, rounded up."""
+        return math.ceil(self.samples / len(dataset))
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What the models of one audit have in common."""
+class WhiteBoxCollector:
+    """Collects white-box outputs of the models of one audit."""
 
     session: Session
     """Store, key, device."""
     dataset: Dataset
     """The data."""
-    forget: frozenset[str]
-    """Pseudonyms of the forget set."""
-    forget_digest: str
-    """Its keyed digest."""
+    request: StoredRequest
+    """The forget request."""
     seed: int
     """Seed of starting points and samples."""
-    asked: Asked
-    """Counts what was asked."""
-    shadows: Asking = field(default_factory=Asking)
-    """Shadow models of level deep."""
+    counter: ForwardPassCount
+    """Counts what goes through the networks."""
 
-    @property
-    def shelf(self) -> Shelf:
-        """Where measurements are kept."""
-        return Shelf(self.session.root / "measured")
+    def collect(self, ref: ModelRef, level: str) -> WhiteBoxOutputs:
+        """All outputs of a version that a level measures, each read from the cache or collected and cached."""
+        from grmu_audit.evaluation.white_box import auto_attack, collect_white_box, merge
 
+        found = self._outputs(ref, "standard", collect_white_box, {})
+        if level == "deep":
+            found = merge(found, self._outputs(ref, "autoattack", auto_attack, {}))
+            found = merge(found, self._outputs(ref, "relearn", self._relearn, {"forget": self.request.digest}))
+        return found
 
-def probes_of(setting: Setting, ref: ModelRef, level: str) -> Probes:
-    """All measurements of a version at a level, each read from the shelf or made and kept."""
-    from grmu_audit.evaluation.white_box import auto_attack, joined, standard_probes
+    def _relearn(self, model: Classifier, source: BatchSource, ids: npt.NDArray[np.str_], runtime: Runtime) -> WhiteBoxOutputs:
+        from grmu_audit.evaluation import relearning as again
 
-    found = _measured(setting, ref, "standard", standard_probes, {})
-    if level == "deep":
-        found = joined(found, _measured(setting, ref, "autoattack", auto_attack, {}))
-        found = joined(found, _measured(setting, ref, "relearn", partial(_relearn, setting), {"forget": setting.forget_digest}))
-    return found
+        forget = np.flatnonzero(np.isin(ids, list(self.request.pseudonyms)))
+        curves = again.relearn_curves(model, source, forget, runtime, again.RELEARNING)
+        return WhiteBoxOutputs(ids, relearn=curves, settings={"relearn": asdict(again.RELEARNING)})
 
+    def _outputs(self, ref: ModelRef, kind: str, collect: CollectArrays, more: Mapping[str, object]) -> WhiteBoxOutputs:
+        ids = np.asarray(pseudonyms(self.session.key, self.dataset.frame["id"].tolist()), dtype=np.str_)
+        runtime, cache = self.session.runtime(self.seed), OutputCache(self.session.root / "measured")
+        derived_from = {
+            "kind": kind,
+            "model": ref.manifest_sha256,
+            "data": self.dataset.digest,
+            "seed": self.seed,
+            "precision": runtime.precision,
+            **more,
+        }
+        key = cache_key(derived_from)
+        outputs = cache.read(key, ids)
+        if outputs is None:
+            with _reported(self.session, ref, _what(kind, len(self.dataset.rows("test")))):
+                outputs = self._counted(ref, collect, ids, runtime)
+            if outputs.complete:
+                cache.write(key, outputs)
+        return outputs
 
-def _relearn(setting: Setting, model: Classifier, source: BatchSource, ids: npt.NDArray[np.str_], runtime: Runtime) -> Probes:
-    from grmu_audit.evaluation import relearning as again
+    def _counted(self, ref: ModelRef, collect: CollectArrays, ids: npt.NDArray[np.str_], runtime: Runtime) -> WhiteBoxOutputs:
+        """Load the network, collect, and count what goes through it."""
+        from grmu_audit.data.batches import BatchSource
 
-    forget = np.flatnonzero(np.isin(ids, list(setting.forget)))
-    curves = again.relearn_curves(model, source, source.dataset.rows("train"), forget, runtime, again.RECIPE)
-    return Probes(ids, relearn=curves, facts={"relearn": asdict(again.RECIPE)})
+        model = load_network(self.session, ref, runtime.device)
+        self.counter.networks += 1
 
+        def count(module: object, inputs: tuple[Any, ...], output: object) -> None:
+            """Count the samples of a forward pass."""
+            self.counter.samples += len(inputs[0])
 
-def _measured(setting: Setting, ref: ModelRef, kind: str, ask: Ask, more: Mapping[str, object]) -> Probes:
-    session, dataset = setting.session, setting.dataset
-    ids = np.asarray(pseudonyms(session.key, dataset.frame["id"].tolist()), dtype=np.str_)
-    runtime = session.runtime(setting.seed)
-    made_from = {
-        "kind": kind,
-        "model": ref.manifest_sha256,
-        "data": dataset.digest,
-        "seed": setting.seed,
-        "precision": runtime.precision,
-        **more,
-    }
-    key = address(made_from)
-    kept = setting.shelf.read(key, ids)
-    if kept is None:
-        with _told(session, ref, _what(kind, len(dataset.rows("test")))):
-            kept = _asked(setting, ref, ask, ids, runtime)
-        if not any("not installed" in why for why in kept.missing.values()):
-            setting.shelf.write(key, kept)
-    return kept
+        handle = model.body.register_forward_hook(count)
+        try:
+            return collect(model, BatchSource(self.dataset, runtime.device), ids, runtime)
+        finally:
+            handle.remove()
 
 
 def _what(kind: str, tests: int) -> str:
-    """What a kind of measurement asks, in words."""
+    """What is collected, in words."""
     from grmu_audit.evaluation import relearning, white_box
 
+    again = relearning.RELEARNING
     return {
         "standard": f"features, layers, FGSM and PGD on {tests} test samples",
         "autoattack": f"AutoAttack on {min(white_box.MOST_AA, tests)} test samples, the slowest where many withstand",
-        "relearn": (
-            f"learning the forget set again, {relearning.RECIPE.runs} runs of at most {relearning.RECIPE.epochs} short epochs"
-        ),
+        "relearn": f"relearning the forget set, {again.runs} runs of at most {again.epochs} short epochs",
     }[kind]
 
 
 @contextmanager
-def _told(session: Session, ref: ModelRef, what: str) -> Iterator[None]:
-    """Say what a model is asked before it is asked, and how long it took."""
+def _reported(session: Session, ref: ModelRef, what: str) -> Iterator[None]:
+    """Say what is collected of a model before it is, and how long it took."""
     start = time.perf_counter()
     session.observer.note(f"asking {ref.label}: {what}")
     yield
     session.observer.note(f"asking {ref.label}: done in {time.perf_counter() - start:.0f} s")
-
-
-def _asked(setting: Setting, ref: ModelRef, ask: Ask, ids: npt.NDArray[np.str_], runtime: Runtime) -> Probes:
-    """Load the network, ask it, and count what went through it."""
-    from grmu_audit.data.batches import BatchSource
-
-    model = load_network(setting.session, ref, runtime.device)
-    setting.asked.models += 1
-
-    def count(module: object, inputs: tuple[Any, ...], output: object) -> None:
-        """Count the samples of a forward pass."""
-        setting.asked.evaluations += len(inputs[0])
-
-    handle = model.body.register_forward_hook(count)
-    try:
-        return ask(model, BatchSource(setting.dataset, runtime.device), ids, runtime)
-    finally:
-        handle.remove()
-
-
-def passes(asked: Asked, dataset: Dataset) -> int:
-    """Evaluations in passes over the data, rounded up."""
-    return math.ceil(asked.evaluations / len(dataset))

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grmu_audit.data.catalog import DataSpec
-from grmu_audit.data.quality import require
-from grmu_audit.data.quality.checks import quality_report
+from grmu_audit.data.quality import check_quality, require_passed
 from grmu_audit.errors import DivergedError
 from grmu_audit.evidence import key_check, pseudonyms
 from grmu_audit.records import DataCheckReport, ModelRef
@@ -25,7 +24,7 @@ from grmu_audit.workflows.session import Session
 if TYPE_CHECKING:
     from grmu_audit.data.batches import BatchSource
     from grmu_audit.data.dataset import Dataset
-    from grmu_audit.evaluation.predict import Outputs
+    from grmu_audit.evaluation.predict import ModelOutputs
     from grmu_audit.models.classifier import Classifier, StartWeights
     from grmu_audit.tracking import Run
     from grmu_audit.training.checkpoint import Checkpoints
@@ -87,7 +86,7 @@ class Version:
 
     ref: ModelRef
     """Name and number."""
-    outputs: Outputs
+    outputs: ModelOutputs
     """Logits of all samples."""
 
 
@@ -97,8 +96,8 @@ def require_quality(dataset: Dataset, request: CheckedRequest | None) -> DataChe
     Raises:
         DataQualityError: one failed, each named with what was observed.
     """
-    report = quality_report(dataset, request.forget if request else None, MINIMUM_GROUP)
-    require(report)
+    report = check_quality(dataset, request.forget if request else None, MINIMUM_GROUP)
+    require_passed(report)
     return report
 
 
@@ -112,7 +111,7 @@ def make_version(session: Session, plan: VersionPlan, build: NetworkBuilder, res
         resume: continue an interrupted run.
     """
     from grmu_audit.data.batches import BatchSource
-    from grmu_audit.evaluation.predict import forward
+    from grmu_audit.evaluation.predict import predict_all
 
     require_key_of_model(session, plan.name)
     kind = "unlearn" if plan.role == "unlearned" else plan.role
@@ -124,7 +123,7 @@ def make_version(session: Session, plan: VersionPlan, build: NetworkBuilder, res
         model = build_network(build, source, runtime)
         seconds = time.perf_counter() - start
         run.log_bytes(canonical_json(epochs), TRAINING)
-        outputs = forward(model, source, runtime, pseudonyms(session.key, plan.dataset.frame["id"].tolist()))
+        outputs = predict_all(model, source, runtime, pseudonyms(session.key, plan.dataset.frame["id"].tolist()))
         _log_end(run, plan, outputs, runtime, seconds)
         ref = _register(session, run, plan, model, _config(plan, model, runtime, seconds))
         if runtime.checkpoints is not None:
@@ -210,7 +209,7 @@ def _log_start(run: Run, plan: VersionPlan) -> None:
         run.log_bytes(erasure_artifact(plan.erasure), ERASURE)
 
 
-def _log_end(run: Run, plan: VersionPlan, outputs: Outputs, runtime: Runtime, seconds: float) -> None:
+def _log_end(run: Run, plan: VersionPlan, outputs: ModelOutputs, runtime: Runtime, seconds: float) -> None:
     from grmu_audit.evaluation.predict import to_parquet
 
     run.log_bytes(to_parquet(outputs), PREDICTIONS)
@@ -234,7 +233,7 @@ def _config(plan: VersionPlan, model: Classifier, runtime: Runtime, seconds: flo
         "hardware": hardware(runtime.device),
         "parameters": sum(p.numel() for p in model.parameters()),
         **plan.choices,
-        **runtime.facts,
+        **runtime.notes,
     }
 
 

@@ -104,7 +104,7 @@ def choose_method(
 def _check_effect(method: Method, settings: Mapping[str, object], reweight: bool) -> None:
     if reweight and "retain" not in method.needs:
         raise InputError(f"method {method.name!r} reads no retain data, which is what REWEIGHT samples: use --no-reweight")
-    unused = sorted(method.idle & set(settings))
+    unused = sorted(method.unused_options & set(settings))
     if unused:
         raise InputError(f"method {method.name!r} does not train: {', '.join(unused)} would have no effect; leave it out")
 

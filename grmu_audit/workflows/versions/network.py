@@ -117,13 +117,13 @@ def load_network(session: Session, ref: ModelRef, device: torch.device) -> Class
         InputError: the architecture is not allowed here.
     """
     from grmu_audit.models.weights import load_model
-    from grmu_audit.training.runtime import place
+    from grmu_audit.training.runtime import move_to
 
     with tempfile.TemporaryDirectory(prefix="grmu-audit-") as folder:
         model = load_model(session.store.fetch(ref, Path(folder) / "model"))
     if model.spec.start:
         model.start = _stored_start(session, ref, model.spec.start)
-    place(model, device)
+    move_to(model, device)
     return model
 
 

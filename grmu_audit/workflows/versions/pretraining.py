@@ -80,7 +80,7 @@ def register(
     from grmu_audit.models.catalog import build
     from grmu_audit.models.foreign_weights import fit_state, read_state
     from grmu_audit.training.config import TrainConfig
-    from grmu_audit.training.runtime import place
+    from grmu_audit.training.runtime import move_to
 
     config = typed_config(TrainConfig, options.settings)
     dataset = session.dataset(data)
@@ -98,7 +98,7 @@ def register(
 
     def ready(source: BatchSource, runtime: Runtime) -> Classifier:
         """Nothing is trained."""
-        place(model, runtime.device)
+        move_to(model, runtime.device)
         return model.eval()
 
     return _evaluated(session, make_version(session, plan, ready), dataset)
@@ -106,20 +106,22 @@ def register(
 
 def _evaluated(session: Session, version: Version, dataset: Dataset) -> RegisteredModel:
     """Every metric from the stored predictions, logged under a run of its own."""
-    from grmu_audit.data.forget import composition, splits
-    from grmu_audit.evaluation.predict import with_request
-    from grmu_audit.metrics.measure import measure
+    from grmu_audit.data.forget import group_table, split_rows
+    from grmu_audit.evaluation.predict import apply_request
+    from grmu_audit.metrics import measure_predictions
+    from grmu_audit.records.audit import MeasureOptions
+    from grmu_audit.records.metric_value import BASELINE as BASELINE_SUBJECT
 
     ref = version.ref
     names = dataset.header.class_names, dataset.header.attribute_names
-    predictions = with_request(version.outputs, frozenset(), *names)
+    predictions = apply_request(version.outputs, frozenset(), *names)
     positive = dataset.header.positive_class if len(names[0]) == 2 else 1
-    metrics = measure(predictions, subject="baseline", positive_class=positive)
-    groups = composition(dataset.frame, splits(dataset.frame, None), *names)
+    metrics = measure_predictions(predictions, MeasureOptions(positive_class=positive), subject=BASELINE_SUBJECT)
+    groups = group_table(dataset.frame, split_rows(dataset.frame, None), *names)
     with session.store.run(ref.name, "evaluate", parent=ref.run_id) as run:
         run.log_metrics({m.name: m.value for m in metrics if m.group is None and m.value is not None})
         run.set_tags({"grmu.subject": ref.label})
-        tree = {"subject": ref.label, "metrics": [asdict(m) for m in metrics], "groups": [asdict(g) for g in groups]}
+        tree = {"subject": ref.label, "metrics": [m.to_json() for m in metrics], "groups": [asdict(g) for g in groups]}
         run.log_bytes(canonical_json(tree), BASELINE)
     return RegisteredModel(ref, metrics, groups)
 
@@ -149,8 +151,8 @@ def pretrain(
     """
     from grmu_audit.models.catalog import build
     from grmu_audit.training.config import TrainConfig
-    from grmu_audit.training.fit import fit
-    from grmu_audit.training.runtime import derive_seed, place
+    from grmu_audit.training.fit import TrainingRows, fit
+    from grmu_audit.training.runtime import derive_seed, move_to
 
     config = typed_config(TrainConfig, options.settings)
     dataset = session.dataset(data)
@@ -162,7 +164,7 @@ def pretrain(
 
     def trained(source: BatchSource, runtime: Runtime) -> Classifier:
         """Fresh weights (or those to start from), trained by the whole configuration."""
-        place(model, runtime.device)
-        return fit(model, source, dataset.rows("train"), dataset.rows("val"), config, runtime)
+        move_to(model, runtime.device)
+        return fit(model, source, TrainingRows(dataset.rows("train"), dataset.rows("val")), config, runtime)
 
     return make_version(session, plan, trained, resume).ref

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from grmu_audit.models.classifier import Classifier
     from grmu_audit.training.runtime import Runtime
     from grmu_audit.unlearning.data import UnlearningData
-    from grmu_audit.unlearning.method import Log, Method
+    from grmu_audit.unlearning.method import LogRange, Method
 
 Rows = npt.NDArray[np.int64]
 SCORE = "mean over groups of the accuracy lost on held-out validation rows + 2 |AUC - 0.5| of the loss attack on them"
@@ -142,17 +142,17 @@ def trial_settings(choice: MethodChoice, count: int) -> list[dict[str, object]]:
     return [{}, *({name: _draw(rng, span) for name, span in space.items()} for _ in range(count - 1))]
 
 
-def search_space(method: Method, start: Any) -> dict[str, Log | tuple[object, ...]]:
+def search_space(method: Method, start: Any) -> dict[str, LogRange | tuple[object, ...]]:
     """Learning rate within a factor 10 and epochs within a factor 2 where the method trains, and what it names itself."""
-    from grmu_audit.unlearning.method import Log
+    from grmu_audit.unlearning.method import LogRange
 
     if not method.trains:
         return dict(method.search)
     epochs = tuple(sorted({max(1, start.epochs // 2), start.epochs, 2 * start.epochs}))
-    return {"learning_rate": Log(start.learning_rate / 10, start.learning_rate * 10), "epochs": epochs, **method.search}
+    return {"learning_rate": LogRange(start.learning_rate / 10, start.learning_rate * 10), "epochs": epochs, **method.search}
 
 
-def _draw(rng: np.random.Generator, span: Log | tuple[object, ...]) -> object:
+def _draw(rng: np.random.Generator, span: LogRange | tuple[object, ...]) -> object:
     if isinstance(span, tuple):
         return span[int(rng.integers(len(span)))]
     return float(f"{math.exp(rng.uniform(math.log(span.low), math.log(span.high))):.3g}")
@@ -219,15 +219,15 @@ class _Search:
 
     def run(self, trial: Trial) -> Trial:
         """Run one configuration; one that diverges is recorded as a failure."""
-        from grmu_audit.unlearning.apply import unlearn
+        from grmu_audit.unlearning.apply import apply_method
 
         method = self.choice.method
         config = typed_config(method.config, {**self.choice.settings, **trial.settings})
         runtime = self.session.runtime(self.choice.seed, f"trial {trial.number} {method.name}")
-        trial = replace(trial, settings=config.model_dump(mode="json", exclude=set(method.idle)))
+        trial = replace(trial, settings=config.model_dump(mode="json", exclude=set(method.unused_options)))
         start = time.perf_counter()
         try:
-            loss, advantage = self.scorer.score(unlearn(method, self.network, self.data, config, runtime))
+            loss, advantage = self.scorer.score(apply_method(method, self.network, self.data, config, runtime))
         except DivergedError as error:
             return replace(trial, failure=str(error), seconds=time.perf_counter() - start)
         return replace(trial, accuracy_loss=loss, advantage=advantage, seconds=time.perf_counter() - start)

@@ -57,13 +57,13 @@ def unlearn(
         choice = _tuned(session, parent, dataset, request, choice, options.trials)
     method, config = choice.method, typed_config(choice.method.config, choice.settings)
     role = "retrain" if method.exact else "unlearned"
-    used = config.model_dump(mode="json", exclude=set(method.idle))
+    used = config.model_dump(mode="json", exclude=set(method.unused_options))
     plan = VersionPlan(parent.name, dataset, quality, role, method.name, seed, dataset_spec_of(parent), used, parent,
                        choice.reweight, request, choice.reasons, erasure)  # fmt: skip
 
     def build(source: BatchSource, runtime: Runtime) -> Classifier:
         """The method on the parent's weights."""
-        from grmu_audit.unlearning.apply import unlearn as apply
+        from grmu_audit.unlearning.apply import apply_method as apply
 
         network = load_network(session, parent, runtime.device)
         return apply(method, network, _unlearning_data(source, request, choice.reweight), config, runtime)

@@ -11,7 +11,7 @@ from support.bundles import made
 from support.judged_audits import key_pair
 from support.prediction_tables import table, written
 
-from grmu_audit.auditing.scoring import score
+from grmu_audit.auditing.scoring import PredictionFiles, score
 from grmu_audit.evidence.signing import load_public_key
 from grmu_audit.policy import load_named
 
@@ -41,6 +41,5 @@ def unsigned(folder: Path) -> bytes:
 def full(tmp_path_factory):
     folder = tmp_path_factory.mktemp("full")
     paths = [written(folder, table(400, seed=1, logit_1=table(400, seed=s)["logit_1"]), f"m{s}.csv") for s in range(4)]
-    return score(
-        paths[0], baseline=paths[1], references=paths[2:], policy=load_named("default"), name="mine", today=date(2026, 6, 1)
-    ), paths
+    files = PredictionFiles(paths[0], paths[1], tuple(paths[2:]), name="mine")
+    return score(files, load_named("default"), today=date(2026, 6, 1)), paths

@@ -15,7 +15,7 @@ from support.bundles import made
 from support.judged_audits import audited, key_pair, policy, predictions, version
 from support.memory_store import MemoryStore
 
-from grmu_audit.auditing.bundle_check import Checked, check_bundle, verify_bundle
+from grmu_audit.auditing.bundle_check import BundleCheck, verify_bundle, verify_bundle_bytes
 from grmu_audit.errors import InputError
 from grmu_audit.evidence.archive import MANIFEST_FILE, pack, unpack
 from grmu_audit.evidence.signing import load_public_key
@@ -24,22 +24,22 @@ from grmu_audit.workflows.audits.stored import export_bundle
 
 
 def test_an_untouched_bundle_agrees_and_says_who_signed(signed: bytes, pair: tuple[Path, Any]) -> None:
-    checked = check_bundle(signed, [pair[1]], sha256_hex(signed))
+    checked = verify_bundle_bytes(signed, [pair[1]], sha256_hex(signed))
     assert (checked.findings, checked.signed, checked.subject) == ((), (pair[1].keyid,), "signed/1")
     assert checked.compared > 50
     assert any(note.startswith("signed off as preparer by ana") for note in checked.notes)
-    assert any("not checked: give --public-key" in note for note in check_bundle(signed).notes)
+    assert any("not checked: give --public-key" in note for note in verify_bundle_bytes(signed).notes)
 
 
 def test_an_unsigned_bundle_is_shown_as_unsigned_and_never_counts_as_signed(unsigned: bytes, pair: tuple[Path, Any]) -> None:
-    assert any(note.startswith("unsigned") for note in check_bundle(unsigned).notes)
-    assert "not signed by any" in check_bundle(unsigned, [pair[1]]).findings[0]
+    assert any(note.startswith("unsigned") for note in verify_bundle_bytes(unsigned).notes)
+    assert "not signed by any" in verify_bundle_bytes(unsigned, [pair[1]]).findings[0]
 
 
 def test_another_key_and_another_digest_are_findings(signed: bytes, folder: Path) -> None:
     other = load_public_key(key_pair(folder, "other")[1])
-    assert "not signed by any" in check_bundle(signed, [other]).findings[0]
-    assert "not the expected" in check_bundle(signed, expected="0" * 64).findings[0]
+    assert "not signed by any" in verify_bundle_bytes(signed, [other]).findings[0]
+    assert "not the expected" in verify_bundle_bytes(signed, expected="0" * 64).findings[0]
 
 
 @pytest.mark.slow
@@ -48,7 +48,7 @@ def test_no_false_alarm_on_untouched_bundles(folder: Path, pair: tuple[Path, Any
     seeds = [1000 + 100 * seed + i for i in range(1 + seed % 3)]
     key, bound = (pair[0] if seed % 2 else None), (0.999 if seed % 5 == 0 else 0.3)
     content = made(folder, f"clean-{seed}", seeds, key, bound)
-    checked = check_bundle(content, [pair[1]] if key else [])
+    checked = verify_bundle_bytes(content, [pair[1]] if key else [])
     assert checked.findings == ()
     assert checked.decision is not None
     assert content == pack(unpack(content)[0])
@@ -106,7 +106,7 @@ def test_one_byte_changed_at_every_field_of_the_audit_is_named(signed: bytes) ->
     start, fields = offset_of(signed, "audit.json", content), spans(content)
     assert len(fields) > 1000
     for path, at in fields:
-        findings = check_bundle(flipped(signed, start + at)).findings
+        findings = verify_bundle_bytes(flipped(signed, start + at)).findings
         assert any("audit.json" in finding for finding in findings), (path, findings)
 
 
@@ -123,7 +123,7 @@ def test_one_byte_changed_in_any_file_is_named(signed: bytes, name: str) -> None
     start, chosen = offset_of(signed, name, content), random.Random(0)
     places = {0, len(content) - 1, *(chosen.randrange(len(content)) for _ in range(40))}
     for at in places:
-        assert any(name in finding for finding in check_bundle(flipped(signed, start + at)).findings), at
+        assert any(name in finding for finding in verify_bundle_bytes(flipped(signed, start + at)).findings), at
 
 
 def test_any_byte_between_the_files_is_found(signed: bytes) -> None:
@@ -134,10 +134,10 @@ def test_any_byte_between_the_files_is_found(signed: bytes) -> None:
             covered[start : start + info.file_size] = b"\1" * info.file_size
     outside = [at for at, inside in enumerate(covered) if not inside]
     assert len(outside) > 1000
-    missed = [at for at in outside if not check_bundle(flipped(signed, at)).findings]
+    missed = [at for at in outside if not verify_bundle_bytes(flipped(signed, at)).findings]
     assert missed == []
-    assert check_bundle(signed + b"\0").findings
-    assert check_bundle(signed[:-1]).findings
+    assert verify_bundle_bytes(signed + b"\0").findings
+    assert verify_bundle_bytes(signed[:-1]).findings
 
 
 def other_value(value: object) -> object:
@@ -165,7 +165,7 @@ def test_a_forger_without_the_key_who_mends_the_manifest_is_found(signed: bytes,
     chosen = paths if len(paths) < 400 else random.Random(1).sample(paths, 400)
     for path in chosen:
         forged = pack({**files, name: with_leaf(files[name], path)})
-        assert check_bundle(forged, [pair[1]]).findings, path
+        assert verify_bundle_bytes(forged, [pair[1]]).findings, path
 
 
 def test_an_older_audit_in_place_of_a_newer_is_named(folder: Path) -> None:
@@ -176,7 +176,7 @@ def test_an_older_audit_in_place_of_a_newer_is_named(folder: Path) -> None:
     audited(store, ref, [predictions(401)], policy())
     export_bundle(store, ref.label, folder / "new.zip")
     old, new = (unpack((folder / f"{name}.zip").read_bytes())[0] for name in ("old", "new"))
-    findings = check_bundle(pack({**old, "ledger.json": new["ledger.json"]})).findings
+    findings = verify_bundle_bytes(pack({**old, "ledger.json": new["ledger.json"]})).findings
     assert "the newest audit of twice/1 in ledger.json is another one than audit.json" in findings
 
 
@@ -213,7 +213,7 @@ def test_hostile_archives_are_refused_and_nothing_is_written(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "b.zip").write_bytes(content)
-    checked: Checked = verify_bundle(tmp_path / "b.zip")
+    checked: BundleCheck = verify_bundle(tmp_path / "b.zip")
     assert said in checked.findings[0]
     assert [path.name for path in tmp_path.iterdir()] == ["b.zip"]
 

@@ -1,4 +1,4 @@
-"""Audits assembled from predictions and records."""
+"""Audits measured from predictions and records."""
 
 from __future__ import annotations
 
@@ -6,14 +6,30 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
+from support.measured_audits import measured, model
+from support.outcomes import values_of
 from support.prediction_tables import table, written
 
-from grmu_audit.auditing.measurement import assemble, group_table
+from grmu_audit.auditing.audit_files import as_read_back
+from grmu_audit.auditing.measurement import measure
 from grmu_audit.auditing.prediction_files import read_predictions
 from grmu_audit.auditing.scoring import score
+from grmu_audit.metrics.catalog.examples import example, example_probes
 from grmu_audit.policy import Policy
 from grmu_audit.policy.judgement import judge
-from grmu_audit.records import SPLITS, DataRecord, Decision, ForgetRecord, Group, ModelRef, Predictions
+from grmu_audit.records import (
+    SPLITS,
+    AuditContext,
+    AuditInputs,
+    DataRecord,
+    Decision,
+    ForgetRecord,
+    Group,
+    MeasureOptions,
+    Predictions,
+    reference,
+)
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 
@@ -32,44 +48,32 @@ def test_ga_of_a_tie_is_the_same_from_a_prediction_file_and_from_a_manifest(tmp_
     manifest = frame.assign(split=frame["split"].replace({"retain": "train", "forget": "train"}))
     parts = Splits(**{split: tuple(np.flatnonzero(frame["split"] == split).tolist()) for split in SPLITS})
     dominant = request_groups(composition(manifest, parts, ["no", "yes"], ["f", "m"]))
-    registered = assemble(
-        registered_side(tmp_path),
-        data=DataRecord("d", {}),
-        forget=ForgetRecord(12, "hmac-sha256:x", dominant),
-        dominant=dominant,
-    )
+    predictions = read_predictions(tmp_path / "p.csv")
+    registered = measured(predictions, forget=ForgetRecord(12, "hmac-sha256:x", dominant))
     assert scored.forget.dominant_groups == dominant == (Group(0, 1), Group(1, 0))
     assert scored.metric("GA").value == registered.metric("GA").value
-    of_one = assemble(registered_side(tmp_path), data=DataRecord("d", {}), dominant=dominant[:1])
+    of_one = measured(predictions, forget=ForgetRecord(12, "hmac-sha256:x", dominant[:1]))
     assert of_one.metric("GA").value != scored.metric("GA").value
-
-
-def registered_side(tmp_path: Path) -> tuple[ModelRef, Predictions]:
-    return ModelRef("m", "1"), read_predictions(tmp_path / "p.csv")
 
 
 def test_references_with_reweight_are_the_yardstick(tmp_path):
     sides = [read_predictions(written(tmp_path, table(400, seed=1, logit_1=table(400, seed=s)["logit_1"]))) for s in range(3)]
-    refs = [
-        (ModelRef("plain", "1", role="retrain"), sides[1]),
-        (ModelRef("weighted", "2", role="retrain", reweight=True), sides[2]),
-    ]
-    audit = assemble((ModelRef("c", "3"), sides[0]), references=refs, data=DataRecord("d", {}))
+    references = (model(sides[1]), model(sides[2], "2", reweight=True))
+    audit = measure(AuditInputs(model(sides[0], "3"), references=references), AuditContext(DataRecord("d", {})))
     assert audit.record["yardstick"] == ["reference#2"]
-    assert audit.metric("TA", "candidate-reference").value == audit.metric("TA", "candidate-reference#2").value
-    assert audit.metric("TA", "candidate-reference").value != audit.metric("TA", "candidate-reference#1").value
+    assert audit.metric("TA", reference(0).as_change()).value == audit.metric("TA", reference(2).as_change()).value
+    assert audit.metric("TA", reference(0).as_change()).value != audit.metric("TA", reference(1).as_change()).value
 
 
 def test_given_records_are_kept_and_names_are_used():
     p = read_predictions(GOLDEN / "group_without_positives.csv")
     named = replace(p, class_names=("no", "yes"), attribute_names=("a", "b"))
     forget = ForgetRecord(25, "hmac-sha256:1", (Group(1, 0),), {"ratio": 0.5})
-    audit = assemble(
-        (ModelRef("c", "3"), named), data=DataRecord("d", {}), forget=forget, record={"created": "then", "tool": "t"}
-    )
+    context = AuditContext(DataRecord("d", {}), forget, record={"created": "then", "tool": "t"})
+    audit = measure(AuditInputs(model(named)), context)
     assert audit.forget == forget
     assert (audit.record["created"], audit.record["tool"]) == ("then", "t")
-    assert [g.name for g in group_table(named)] == ["no / a", "no / b", "yes / a", "yes / b"]
+    assert [g.name for g in audit.data.groups] == ["no / a", "no / b", "yes / a", "yes / b"]
     assert audit.data.groups[3].test == 0
 
 
@@ -85,12 +89,38 @@ def test_two_hundred_thousand_samples_are_judged_by_twenty_rules():
         for i, m in enumerate(["RA", "TA", "GA", "WG", "EO", "DP", "EP", "UA", "VA", "MIA_AUC"] * 2)
     ]
     policy = Policy.model_validate({"schema": "grmu-audit/policy/v1", "name": "p", "rules": rules})
-    from grmu_audit.metrics.checked_predictions import facts
-    from grmu_audit.metrics.measure import values_of
-    from grmu_audit.metrics.membership.attacks import attacked
+    from grmu_audit.metrics import check_predictions
+    from grmu_audit.metrics.accuracy import measure_accuracy
+    from grmu_audit.metrics.fairness import measure_fairness
+    from grmu_audit.metrics.membership.attacks import measure_membership, run_attacks
 
-    audit = assemble((ModelRef("c", "1"), read_predictions(GOLDEN / "group_without_positives.csv")), data=DataRecord("d", {}))
-    f = facts(p)
-    values = values_of(f, attacked(f, forests=False), subject="candidate", confidence=0.95)
+    audit = measured(read_predictions(GOLDEN / "group_without_positives.csv"))
+    checked = check_predictions(p)
+    membership = measure_membership(checked, run_attacks(checked, forests=False))
+    values = tuple(values_of([*measure_accuracy(checked), *measure_fairness(checked), *membership]))
     verdict = judge(replace(audit, metrics=values), policy).verdict
     assert verdict.decision is Decision.PASS
+
+
+def test_the_options_of_an_audit_are_those_that_its_policy_makes():
+    chosen = {"confidence": 0.9, "positive_class": 0, "intervals": "clopper-pearson"}
+    policy = Policy.model_validate({"schema": "grmu-audit/policy/v1", "name": "p", "rules": [], **chosen})
+    p = read_predictions(GOLDEN / "binary.csv")
+    for options in (policy.measure_options(4), MeasureOptions(attack_score="loss", gap_variant="paper")):
+        audit = measure(AuditInputs(model(p)), AuditContext(DataRecord("d", {})), options)
+        assert audit.options == as_read_back(audit).options == options
+        assert audit.metric("TA").confidence == options.confidence
+    assert "intervals" not in audit.record
+
+
+@pytest.mark.parametrize("metric", ["TA", "FGSM@0.03137", "KNN", "FAIRNESS_GAP"])
+def test_means_over_references_rest_on_the_primary_ones_at_every_level(metric):
+    kinds = ("unlearned", "retrained", "baseline")
+    models = [
+        replace(model(example(kind), str(i), reweight=kind == "baseline"), white_box=example_probes(kind))
+        for i, kind in enumerate(kinds)
+    ]
+    audit = measure(AuditInputs(models[0], references=tuple(models[1:])), AuditContext(DataRecord("d", {})))
+    mean, plain, weighted = (audit.metric(metric, reference(number).as_change()).value for number in (0, 1, 2))
+    assert audit.record["yardstick"] == ["reference#2"]
+    assert mean == weighted != plain

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support.judged_audits import predictions
 
-from grmu_audit.auditing.bundle_check import check_bundle
+from grmu_audit.auditing.bundle_check import verify_bundle_bytes
 from grmu_audit.evidence.archive import pack, unpack
 from grmu_audit.evidence.attestation import verdict_statement
 from grmu_audit.evidence.ledger import check_ledger
@@ -63,7 +63,7 @@ def drop_metric(tree: dict[str, Any]) -> None:
 def test_even_a_wholly_rewritten_unsigned_bundle_cannot_hide_another_number(
     unsigned: bytes, change: Callable[[dict[str, Any]], None], said: str
 ) -> None:
-    forged = check_bundle(pack(rewritten(unpack(unsigned)[0], change)))
+    forged = verify_bundle_bytes(pack(rewritten(unpack(unsigned)[0], change)))
     assert any(said in finding for finding in forged.findings), forged.findings
 
 
@@ -73,6 +73,6 @@ def test_other_predictions_are_named_even_when_everything_else_is_made_anew(unsi
     files = unpack(unsigned)[0]
     better = to_parquet(predictions(200, 102, skill=9.0))
     forged = pack(rewritten({**files, "predictions/candidate.parquet": better}, lambda tree: None))
-    findings = check_bundle(forged).findings
+    findings = verify_bundle_bytes(forged).findings
     assert "predictions of candidate are not those that were audited" in findings
     assert any(finding.startswith("TA candidate") for finding in findings)

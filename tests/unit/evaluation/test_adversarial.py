@@ -13,7 +13,7 @@ from support.tiny import runtime, tiny
 from grmu_audit.data.batches import BatchSource
 from grmu_audit.data.dataset import Dataset
 from grmu_audit.errors import InputError
-from grmu_audit.evaluation.adversarial import predictions_under
+from grmu_audit.evaluation.adversarial import Attack, predict_adversarial
 from grmu_audit.models.classifier import Classifier, ModelSpec
 from grmu_audit.models.weights import weights_digest
 
@@ -46,7 +46,7 @@ def test_a_linear_model_falls_exactly_where_the_closed_form_says(kind: str) -> N
     model, source, distance = linear()
     rows = np.arange(24 if kind == "AA" else 200)
     radii = (0.002, 0.01, 0.03)
-    found = predictions_under(model, source, rows, kind, radii, runtime())
+    found = predict_adversarial(model, source, rows, Attack(kind, radii), runtime())
     truth = source.target.numpy()[rows]
     for radius in radii:
         clear = np.abs(distance[rows] - radius) > 1e-4
@@ -60,9 +60,9 @@ def test_pgd_is_at_least_as_strong_as_one_step_and_grows_with_the_radius() -> No
     rows = problem.dataset.rows("test")[:150]
     truth = problem.source.target.numpy()[rows]
     radii = (2 / 255, 8 / 255)
-    one = predictions_under(problem.model, problem.source, rows, "FGSM", radii, runtime())
-    many = predictions_under(problem.model, problem.source, rows, "PGD", radii, runtime())
-    again = predictions_under(problem.model, problem.source, rows, "PGD", radii, runtime())
+    one = predict_adversarial(problem.model, problem.source, rows, Attack("FGSM", radii), runtime())
+    many = predict_adversarial(problem.model, problem.source, rows, Attack("PGD", radii), runtime())
+    again = predict_adversarial(problem.model, problem.source, rows, Attack("PGD", radii), runtime())
     right = {name: (answer == truth).mean() for name, answer in (one | many).items()}
     assert right["PGD@0.03137"] <= right["FGSM@0.03137"]
     assert right["PGD@0.03137"] <= right["PGD@0.007843"]
@@ -76,7 +76,7 @@ def test_parameters_and_statistics_are_frozen_and_given_back() -> None:
     model = copy.deepcopy(problem.model).train()
     model.head.bias.requires_grad_(False)
     digest = weights_digest(model)
-    predictions_under(model, problem.source, problem.dataset.rows("test")[:40], "PGD", (0.01,), runtime())
+    predict_adversarial(model, problem.source, problem.dataset.rows("test")[:40], Attack("PGD", (0.01,)), runtime())
     assert weights_digest(model) == digest
     assert model.training
     assert all(p.grad is None for p in model.parameters())
@@ -88,4 +88,4 @@ def test_parameters_and_statistics_are_frozen_and_given_back() -> None:
 def test_unknown_attacks_and_radii_are_refused(kind: str, radius: float) -> None:
     problem = tiny()
     with pytest.raises(InputError, match=r"radii in \(0, 1\]"):
-        predictions_under(problem.model, problem.source, np.arange(2), kind, (radius,), runtime())
+        predict_adversarial(problem.model, problem.source, np.arange(2), Attack(kind, (radius,)), runtime())

@@ -6,7 +6,7 @@ import torch
 from support.tiny import runtime, spec, tiny
 
 from grmu_audit.errors import DivergedError, IntegrityError
-from grmu_audit.evaluation.predict import forward, from_parquet, to_parquet, with_request
+from grmu_audit.evaluation.predict import apply_request, from_parquet, predict_all, to_parquet
 from grmu_audit.models.catalog import build
 
 NAMES = ("digit 0-4", "digit 5-9")
@@ -15,7 +15,7 @@ NAMES = ("digit 0-4", "digit 5-9")
 def outputs():  # type: ignore[no-untyped-def]
     problem = tiny()
     names = [f"p{i:05d}" for i in range(len(problem.dataset))][::-1]
-    return forward(problem.model, problem.source, runtime(), names)
+    return predict_all(problem.model, problem.source, runtime(), names)
 
 
 def test_forward_covers_every_sample_once() -> None:
@@ -42,8 +42,8 @@ def test_no_raw_id_is_stored() -> None:
 
 def test_request_masks_the_training_rows() -> None:
     out = outputs()
-    train = out.ids[out.phase == "train"]
-    p = with_request(out, frozenset(train[:7].tolist()), NAMES, ("a", "b"))
+    train = out.ids[out.split == "train"]
+    p = apply_request(out, frozenset(train[:7].tolist()), NAMES, ("a", "b"))
     assert [int(p.mask(s).sum()) for s in ("retain", "forget", "val", "test")] == [1093, 7, 200, 497]
     assert set(p.ids[p.mask("forget")]) == set(train[:7])
 
@@ -51,9 +51,9 @@ def test_request_masks_the_training_rows() -> None:
 @pytest.mark.parametrize("stranger", ["unknown", "test"])
 def test_a_pseudonym_that_is_no_training_row_is_an_integrity_error(stranger: str) -> None:
     out = outputs()
-    name = "nobody" if stranger == "unknown" else str(out.ids[out.phase == "test"][0])
+    name = "nobody" if stranger == "unknown" else str(out.ids[out.split == "test"][0])
     with pytest.raises(IntegrityError, match="1 of 1 forget samples are not in the stored predictions"):
-        with_request(out, frozenset([name]), NAMES, ("a", "b"))
+        apply_request(out, frozenset([name]), NAMES, ("a", "b"))
 
 
 def test_damaged_bytes_are_an_integrity_error() -> None:
@@ -67,4 +67,4 @@ def test_logits_that_are_not_finite_are_refused() -> None:
     with torch.no_grad():
         model.head.bias[0] = float("nan")
     with pytest.raises(DivergedError, match="not finite"):
-        forward(model, problem.source, runtime(), [""] * len(problem.dataset))
+        predict_all(model, problem.source, runtime(), [""] * len(problem.dataset))

@@ -7,26 +7,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.outcomes import values_of
 from support.tiny import CPU, dataset, runtime
 
 from grmu_audit.data.batches import BatchSource
 from grmu_audit.data.dataset import Dataset
 from grmu_audit.errors import IntegrityError
-from grmu_audit.evaluation.predict import forward, with_request
-from grmu_audit.evaluation.shadow_models import Cost, Pool, Unlearned, population_of
-from grmu_audit.metrics.checked_predictions import Facts, facts
-from grmu_audit.metrics.membership.shadow_metrics import attack_method, attack_model
+from grmu_audit.evaluation.predict import apply_request, predict_all
+from grmu_audit.evaluation.shadow_models import ShadowPool, TrainingCost, UnlearnedPool, population_of
+from grmu_audit.metrics import CheckedPredictions, check_predictions
+from grmu_audit.metrics.membership.shadow_metrics import attack_audited_model, attack_method_on_shadows
 from grmu_audit.models.catalog import build
 from grmu_audit.models.classifier import Classifier, ModelSpec
 from grmu_audit.training.config import TrainConfig
-from grmu_audit.training.fit import fit
-from grmu_audit.unlearning.apply import unlearn
+from grmu_audit.training.fit import TrainingRows, fit
+from grmu_audit.unlearning.apply import apply_method
 from grmu_audit.unlearning.data import UnlearningData
 from grmu_audit.unlearning.methods import methods
 
 RECIPE = TrainConfig(epochs=20, augment=False, keep_best=False, batch_size=16)
 SIZES = {"train": 200, "val": 60, "test": 300}
-NONE = np.zeros(0, dtype=np.int64)
 
 
 @pytest.fixture(scope="module")
@@ -44,26 +44,28 @@ def network() -> Classifier:
 
 
 @pytest.fixture(scope="module")
-def pool(source: BatchSource, tmp_path_factory: pytest.TempPathFactory) -> Pool:
-    made = Pool(tmp_path_factory.mktemp("pools"), source, network(), RECIPE, 0, runtime())
-    assert made.fill(8) == 8
+def pool(source: BatchSource, tmp_path_factory: pytest.TempPathFactory) -> ShadowPool:
+    made = ShadowPool(tmp_path_factory.mktemp("pools"), source, network(), RECIPE, runtime())
+    assert made.train_missing(8) == 8
     return made
 
 
-def attacked(source: BatchSource, model: Classifier, forget: np.ndarray) -> Facts:
+def attacked(source: BatchSource, model: Classifier, forget: np.ndarray) -> CheckedPredictions:
     names = [f"s{i}" for i in range(len(source.dataset))]
-    outputs = forward(model, source, runtime(), names)
-    return facts(with_request(outputs, frozenset(names[i] for i in forget), ("a", "b"), ("c", "d")))
+    outputs = predict_all(model, source, runtime(), names)
+    return check_predictions(apply_request(outputs, frozenset(names[i] for i in forget), ("a", "b"), ("c", "d")))
 
 
-def test_attacks_find_a_model_that_memorised_and_not_one_that_never_saw_the_samples(source: BatchSource, pool: Pool) -> None:
+def test_attacks_find_a_model_that_memorised_and_not_one_that_never_saw_the_samples(
+    source: BatchSource, pool: ShadowPool
+) -> None:
     train = source.dataset.rows("train")
     forget, retain = train[::2], train[1::2]
     table = pool.table(8, np.array([f"s{i}" for i in range(len(source.dataset))]))
     found = {}
     for name, rows, seed in (("memorised", train, 0), ("retrained", retain, 1)):
-        model = fit(build(network().spec, seed), source, rows, NONE, RECIPE, runtime(seed))
-        values = attack_model(attacked(source, model, forget), table, subject="c", confidence=0.95)
+        model = fit(build(network().spec, seed), source, TrainingRows(rows), RECIPE, runtime(seed))
+        values = values_of(attack_audited_model(attacked(source, model, forget), table))
         found[name] = {v.name: v for v in values if v.group is None}
     for name in ("RMIA_AUC", "LIRA_AUC"):
         memorised, retrained = found["memorised"][name].interval, found["retrained"][name].interval
@@ -74,27 +76,29 @@ def test_attacks_find_a_model_that_memorised_and_not_one_that_never_saw_the_samp
         assert retrained[0] <= 0.5 <= retrained[1], (name, retrained)
 
 
-def test_what_a_weak_method_leaves_is_found_in_models_whose_truth_is_known(source: BatchSource, pool: Pool) -> None:
+def test_what_a_weak_method_leaves_is_found_in_models_whose_truth_is_known(source: BatchSource, pool: ShadowPool) -> None:
     forget = source.dataset.rows("train")[::2]
     weak = methods.get("gradient_ascent")
 
-    def run(model: Classifier, stay: np.ndarray, gone: np.ndarray, at: object) -> Classifier:
+    def run(model: Classifier, retain: np.ndarray, forget: np.ndarray, at: object) -> Classifier:
         """One epoch of gradient ascent."""
-        data = UnlearningData(source, stay, gone, source.dataset.rows("val"))
-        return unlearn(weak, model, data, weak.config(epochs=1, learning_rate=1e-5), runtime())
+        data = UnlearningData(source, retain, forget, source.dataset.rows("val"))
+        return apply_method(weak, model, data, weak.config(epochs=1, learning_rate=1e-5), runtime())
 
-    bank = Unlearned(pool, {"method": "weak"}, forget, run)
-    assert bank.fill(8) == 8
-    table = bank.joined(pool.table(8, np.array([f"s{i}" for i in range(len(source.dataset))])), 8)
+    bank = UnlearnedPool(pool, {"method": "weak"}, forget, run)
+    assert bank.train_missing(8) == 8
+    table = bank.add_to(pool.table(8, np.array([f"s{i}" for i in range(len(source.dataset))])), 8)
     assert table.forgotten is not None
     assert (table.forgotten <= table.member).all()
     f = attacked(source, pool.model(0), forget)
-    found = {v.name: v for v in attack_method(f, table, subject="c", confidence=0.95)}
+    found = {v.name: v for v in values_of(attack_method_on_shadows(f, table))}
     assert found["ULIRA_AUC"].interval is not None
     assert found["ULIRA_AUC"].interval[0] > 0.5
 
 
-def test_halves_are_complementary_and_balanced_and_hold_one_image_of_every_unseen_person(source: BatchSource, pool: Pool) -> None:
+def test_halves_are_complementary_and_balanced_and_hold_one_image_of_every_unseen_person(
+    source: BatchSource, pool: ShadowPool
+) -> None:
     population = population_of(source)
     assert (np.sort(population) == pool.population).all()
     assert len(population) == sum(SIZES.values())
@@ -109,9 +113,9 @@ def test_halves_are_complementary_and_balanced_and_hold_one_image_of_every_unsee
 
 
 def test_a_killed_run_goes_on_where_it_stopped_and_ends_up_with_the_same_pool(
-    source: BatchSource, pool: Pool, tmp_path: Path
+    source: BatchSource, pool: ShadowPool, tmp_path: Path
 ) -> None:
-    class Killed(Pool):
+    class Killed(ShadowPool):
         def _train(self, number: int) -> None:
             if number == 1:
                 raise KeyboardInterrupt
@@ -119,42 +123,46 @@ def test_a_killed_run_goes_on_where_it_stopped_and_ends_up_with_the_same_pool(
 
     short = RECIPE.model_copy(update={"epochs": 1})
     with pytest.raises(KeyboardInterrupt):
-        Killed(tmp_path, source, network(), short, 0, runtime()).fill(2)
-    resumed = Pool(tmp_path, source, network(), short, 0, runtime())
-    assert resumed.kept(2) == 1
-    resumed.fill(2)
-    whole = Pool(tmp_path / "other", source, network(), short, 0, runtime())
-    whole.fill(2)
+        Killed(tmp_path, source, network(), short, runtime()).train_missing(2)
+    resumed = ShadowPool(tmp_path, source, network(), short, runtime())
+    assert resumed.count_stored(2) == 1
+    resumed.train_missing(2)
+    whole = ShadowPool(tmp_path / "other", source, network(), short, runtime())
+    whole.train_missing(2)
     names = np.array([str(i) for i in range(len(source.dataset))])
     assert (resumed.table(2, names).margin == whole.table(2, names).margin).all()
     model = resumed.model(1)
     assert resumed._margins(model) == pytest.approx(resumed.table(2, names).margin[1], abs=1e-5)
 
 
-def test_another_recipe_or_dataset_is_another_pool_and_a_larger_one_is_the_same(source: BatchSource, pool: Pool) -> None:
-    assert Pool(pool.folder.parent, source, network(), RECIPE, 0, runtime()).kept(9) == 8
-    assert Pool(pool.folder.parent, source, network(), RECIPE.model_copy(update={"epochs": 2}), 0, runtime()).kept(8) == 0
+def test_another_recipe_or_dataset_is_another_pool_and_a_larger_one_is_the_same(source: BatchSource, pool: ShadowPool) -> None:
+    assert ShadowPool(pool.folder.parent, source, network(), RECIPE, runtime()).count_stored(9) == 8
+    assert (
+        ShadowPool(pool.folder.parent, source, network(), RECIPE.model_copy(update={"epochs": 2}), runtime()).count_stored(8) == 0
+    )
     header = replace(source.dataset.header, version="2")
     other = BatchSource(Dataset(header, source.dataset.frame, source.dataset.pixels), CPU)
-    assert Pool(pool.folder.parent, other, network(), RECIPE, 0, runtime()).kept(8) == 0
+    assert ShadowPool(pool.folder.parent, other, network(), RECIPE, runtime()).count_stored(8) == 0
 
 
-def test_a_budget_is_told_and_kept(source: BatchSource, pool: Pool, tmp_path: Path) -> None:
+def test_a_budget_is_told_and_kept(source: BatchSource, pool: ShadowPool, tmp_path: Path) -> None:
     cost = pool.cost(12)
     assert (cost.wanted, cost.kept) == (12, 8)
     assert cost.seconds == pytest.approx(4 * cost.seconds_each)  # type: ignore[operator]
-    assert Cost(4, 0, None).words("shadow models", None) == "shadow models: 4 wanted, 0 kept, 4 to train, at an unknown cost"
-    assert pool.fill(12, budget=0.0) == 8
-    assert pool.kept(12) == 8
-    empty = Pool(tmp_path, source, network(), RECIPE, 0, runtime())
-    assert empty.fill(4, budget=60.0, guess=61.0) == 0
-    none = Unlearned(pool, {}, np.arange(3), lambda *_: pytest.fail("the method was begun"))
-    assert none.fill(4, budget=60.0, guess=61.0) == 0
+    assert (
+        TrainingCost(4, 0, None).words("shadow models", None) == "shadow models: 4 wanted, 0 kept, 4 to train, at an unknown cost"
+    )
+    assert pool.train_missing(12, budget=0.0) == 8
+    assert pool.count_stored(12) == 8
+    empty = ShadowPool(tmp_path, source, network(), RECIPE, runtime())
+    assert empty.train_missing(4, budget=60.0, guess=61.0) == 0
+    none = UnlearnedPool(pool, {}, np.arange(3), lambda *_: pytest.fail("the method was begun"))
+    assert none.train_missing(4, budget=60.0, guess=61.0) == 0
 
 
 def test_a_damaged_model_is_named(source: BatchSource, tmp_path: Path) -> None:
-    short = Pool(tmp_path, source, network(), RECIPE.model_copy(update={"epochs": 1}), 0, runtime())
-    short.fill(2)
+    short = ShadowPool(tmp_path, source, network(), RECIPE.model_copy(update={"epochs": 1}), runtime())
+    short.train_missing(2)
     path = next(short.folder.glob("0001.zip"))
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(IntegrityError, match=r"0001.zip is damaged .*: delete it, and it is trained again"):

@@ -8,8 +8,8 @@ from support.data_kinds import family
 from support.tiny import runtime
 
 from grmu_audit.evaluation import adversarial
-from grmu_audit.evaluation.relearning import Recipe, relearn_curves
-from grmu_audit.evaluation.white_box import auto_attack, joined, standard_probes
+from grmu_audit.evaluation.relearning import RelearningConfig, relearn_curves
+from grmu_audit.evaluation.white_box import auto_attack, collect_white_box, merge
 from grmu_audit.models.weights import weights_digest
 from grmu_audit.records.white_box import RADII_OF, attack_name
 
@@ -26,7 +26,7 @@ def test_every_family_is_measured_or_says_why_not(name: str, monkeypatch: pytest
     source = problem.source
     ids = np.array([str(i) for i in range(len(source.dataset))])
     digest = weights_digest(problem.model)
-    found = joined(standard_probes(problem.model, source, ids, runtime()), auto_attack(problem.model, source, ids, runtime()))
+    found = merge(collect_white_box(problem.model, source, ids, runtime()), auto_attack(problem.model, source, ids, runtime()))
     assert weights_digest(problem.model) == digest
     assert found.features is not None
     assert found.features.shape[0] == len(ids)
@@ -36,25 +36,24 @@ def test_every_family_is_measured_or_says_why_not(name: str, monkeypatch: pytest
         assert set(found.missing) == {*STEPPING, "AA@0.03137"}
         assert all("no small steps" in why for why in found.missing.values())
     else:
-        assert set(STEPPING) <= set(found.attacked)
-        assert all((found.attacked[attack][test] >= 0).all() for attack in STEPPING)
-        assert all((np.delete(found.attacked[attack], test) == -1).all() for attack in STEPPING)
+        assert set(STEPPING) <= set(found.adversarial_predictions)
+        assert all((found.adversarial_predictions[attack][test] >= 0).all() for attack in STEPPING)
+        assert all((np.delete(found.adversarial_predictions[attack], test) == -1).all() for attack in STEPPING)
     assert found.layers is not None
     assert len(found.layers.layers) >= 2
     assert all(np.isfinite(values[:, 0]).all() for key, values in found.layers.values.items() if key.endswith("class"))
 
 
-def test_learning_again_moves_a_copy_and_its_loss_falls() -> None:
+def test_relearning_changes_a_copy_and_its_loss_falls() -> None:
     problem = family("mlp")
-    train = problem.source.dataset.rows("train")
     digest = weights_digest(problem.model)
     curves = relearn_curves(
-        problem.model, problem.source, train, problem.data.forget, runtime(), Recipe(runs=2, epochs=3, samples=200)
+        problem.model, problem.source, problem.data.forget, runtime(), RelearningConfig(runs=2, epochs=3, samples=200)
     )
     assert weights_digest(problem.model) == digest
     assert curves.shape == (2, 4)
     assert (curves[:, -1] < curves[:, 0]).all()
     again = relearn_curves(
-        problem.model, problem.source, train, problem.data.forget, runtime(), Recipe(runs=2, epochs=3, samples=200)
+        problem.model, problem.source, problem.data.forget, runtime(), RelearningConfig(runs=2, epochs=3, samples=200)
     )
     assert (curves == again).all()

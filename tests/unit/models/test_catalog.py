@@ -18,11 +18,11 @@ from grmu_audit.cli.app import root
 from grmu_audit.errors import InputError, NotFoundError
 from grmu_audit.models.architecture import Options
 from grmu_audit.models.bert import BertOptions
-from grmu_audit.models.catalog import architectures, build, fresh
+from grmu_audit.models.catalog import architectures, build, reinitialised
 from grmu_audit.models.classifier import Classifier, ModelSpec
 from grmu_audit.models.custom import VARIABLE
 from grmu_audit.models.small_networks import MlpOptions, SmallResnetOptions, SmallVitOptions
-from grmu_audit.models.torchvision_models import SlicedConv2d, VisionOptions
+from grmu_audit.models.torchvision_models import SlicedConv2d, TorchvisionOptions
 from grmu_audit.models.weights import GRAPH, SPEC, load_model, save_model, weights_digest
 from grmu_audit.unlearning.layers import last_stages, stages
 from grmu_audit.workflows.catalogs import field_docs
@@ -90,7 +90,7 @@ def test_stages_run_from_the_input_to_the_head_and_hold_every_block_once(name: s
 @pytest.mark.parametrize("name", FAMILIES)
 def test_fresh_weights_follow_the_seed(name: str) -> None:
     model = made(name)
-    assert weights_digest(fresh(model, 0)) == weights_digest(model) != weights_digest(fresh(model, 1))
+    assert weights_digest(reinitialised(model, 0)) == weights_digest(model) != weights_digest(reinitialised(model, 1))
 
 
 def test_vision_transformers_open_into_blocks() -> None:
@@ -251,7 +251,7 @@ PAGE = (Path(__file__).parents[3] / "docs" / "models.md").read_text()
 
 KINDS: dict[str, type[Options]] = {
     "`small_resnet`": SmallResnetOptions,
-    "torchvision's": VisionOptions,
+    "torchvision's": TorchvisionOptions,
     "`small_vit`": SmallVitOptions,
     "`mlp`": MlpOptions,
     "`bert`": BertOptions,

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from support.data_kinds import BERT, VIT, inputs, spec
 
 from grmu_audit.errors import EnvironmentFailure, InputError, IntegrityError
-from grmu_audit.models.catalog import build, fresh
+from grmu_audit.models.catalog import build, reinitialised
 from grmu_audit.models.classifier import ModelSpec
 from grmu_audit.models.custom import VARIABLE
 from grmu_audit.models.foreign_weights import fit_state, read_state, state_digest
@@ -111,7 +111,7 @@ def test_a_torchvision_checkpoint_becomes_the_start_and_its_head_is_replaced(tmp
     model = build(one, 5, start).eval()
     theirs.fc = torch.nn.Identity()  # type: ignore[assignment]
     assert torch.allclose(model.features(x), theirs(x), atol=1e-4)
-    again = fresh(model, 6).eval()
+    again = reinitialised(model, 6).eval()
     assert torch.equal(again.features(x), model.features(x))
     assert not torch.equal(again.head.weight, model.head.weight)
 

@@ -17,7 +17,7 @@ from grmu_audit.models.classifier import Classifier
 from grmu_audit.models.weights import weights_digest
 from grmu_audit.training.checkpoint import Checkpoints
 from grmu_audit.training.config import TrainConfig
-from grmu_audit.training.fit import fit
+from grmu_audit.training.fit import TrainingRows, fit
 from grmu_audit.training.runtime import Runtime, derive_seed
 
 
@@ -42,7 +42,7 @@ class Fragile(BatchSource):
 def train(source: BatchSource, run: Runtime, **settings: object) -> Classifier:
     problem = tiny()
     config = TrainConfig(**{"epochs": 4, "batch_size": 32, "learning_rate": 0.1, **settings})  # type: ignore[arg-type]
-    return fit(build(spec(), derive_seed(0, "init")), source, problem.data.retain, problem.data.val, config, run)
+    return fit(build(spec(), derive_seed(0, "init")), source, TrainingRows(problem.data.retain, problem.data.val), config, run)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
@@ -66,7 +66,7 @@ def test_a_run_broken_at_any_step_ends_with_the_same_weights(tmp_path: Path, opt
     assert weights_digest(train(tiny().source, again, **settings)) == expected
     assert relogged == log
     assert again.sample_gradients == whole.sample_gradients
-    assert again.facts["resumed_after_epoch"][-1] >= 1
+    assert again.notes["resumed_after_epoch"][-1] >= 1
 
 
 def interrupted(folder: Path, last: int = 20) -> Checkpoints:

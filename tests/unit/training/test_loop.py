@@ -11,8 +11,8 @@ from torch.nn import functional
 from grmu_audit.errors import DivergedError, EnvironmentFailure, InputError
 from grmu_audit.models.catalog import build
 from grmu_audit.models.weights import weights_digest
-from grmu_audit.training.config import TrainConfig, factor
-from grmu_audit.training.fit import fit
+from grmu_audit.training.config import TrainConfig, learning_rate_factor
+from grmu_audit.training.fit import TrainingRows, fit
 from grmu_audit.training.inference import accuracy, infer
 from grmu_audit.training.loop import run_epochs
 from grmu_audit.training.plan import Phase
@@ -23,7 +23,7 @@ def trained(seed: int, **settings: object) -> str:
     problem = tiny()
     model = build(spec(), derive_seed(seed, "init"))
     config = TrainConfig(**{"epochs": 2, **settings})  # type: ignore[arg-type]
-    fit(model, problem.source, problem.data.retain, problem.data.val, config, runtime(seed))
+    fit(model, problem.source, TrainingRows(problem.data.retain, problem.data.val), config, runtime(seed))
     return weights_digest(model)
 
 
@@ -46,7 +46,7 @@ def test_one_step_is_sgd_by_hand() -> None:
         epochs=1, batch_size=1000, learning_rate=0.1, momentum=0.0, weight_decay=0.01, warmup=0.0, schedule="constant",
         augment=False, keep_best=False,
     )  # fmt: skip
-    fit(model, problem.source, problem.data.retain, np.zeros(0, dtype=np.int64), config, runtime())
+    fit(model, problem.source, TrainingRows(problem.data.retain), config, runtime())
     batch = problem.source.take(torch.from_numpy(problem.data.retain))
     functional.cross_entropy(twin(batch.pixels), batch.target).backward()
     for before, after in zip(twin.parameters(), model.parameters(), strict=True):
@@ -59,24 +59,17 @@ def test_best_validation_epoch_is_returned() -> None:
     seen: list[float] = []
     run = runtime()
     run.log = lambda epoch, metrics: seen.append(metrics["val_accuracy"])
-    model = fit(
-        build(spec(), 0), problem.source, problem.data.retain, problem.data.val, TrainConfig(epochs=4, learning_rate=0.1), run
-    )
+    rows = TrainingRows(problem.data.retain, problem.data.val)
+    model = fit(build(spec(), 0), problem.source, rows, TrainConfig(epochs=4, learning_rate=0.1), run)
     assert accuracy(model, problem.source, problem.data.val, run) == max(seen)
     assert not model.training
 
 
 def test_divergence_stops_with_a_message() -> None:
     problem = tiny()
+    rows = TrainingRows(problem.data.retain, problem.data.val)
     with pytest.raises(DivergedError, match=r"not finite in epoch .* nothing was registered"):
-        fit(
-            build(spec(), 0),
-            problem.source,
-            problem.data.retain,
-            problem.data.val,
-            TrainConfig(epochs=5, learning_rate=1e8),
-            runtime(),
-        )
+        fit(build(spec(), 0), problem.source, rows, TrainConfig(epochs=5, learning_rate=1e8), runtime())
 
 
 def test_phases_run_in_order_and_gradients_are_counted() -> None:
@@ -110,7 +103,7 @@ def test_inference_restores_the_mode_and_moves_no_statistics() -> None:
 
 @pytest.mark.parametrize("schedule", ["cosine", "constant"])
 def test_schedule_rises_then_never_rises_again(schedule: str) -> None:
-    rates = [factor(step, 50, 0.2, schedule) for step in range(50)]
+    rates = [learning_rate_factor(step, 50, 0.2, schedule) for step in range(50)]
     assert all(0 < r <= 1 for r in rates)
     assert rates[:10] == sorted(rates[:10])
     assert rates[9] == 1.0

@@ -16,9 +16,9 @@ from grmu_audit.models.catalog import build
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.config import TrainConfig
 from grmu_audit.training.loop import run_epochs
-from grmu_audit.training.plan import Phase
+from grmu_audit.training.plan import Hooks, Phase
 from grmu_audit.training.runtime import Runtime
-from grmu_audit.training.steps import gradient, make_optimizer, parts
+from grmu_audit.training.steps import gradient, make_optimizer, microbatches
 
 
 def phase(model: Classifier, size: int = 40, most: int | None = None) -> Phase:
@@ -41,7 +41,7 @@ def test_masked_weights_do_not_move_at_all(optimizer: str) -> None:
     generator = torch.Generator().manual_seed(0)
     mask = {name: torch.rand(p.shape, generator=generator) < 0.5 for name, p in model.named_parameters()}
     config = TrainConfig(epochs=3, optimizer=optimizer, learning_rate=0.01, weight_decay=0.1, momentum=0.9)  # type: ignore[arg-type]
-    run_epochs(model, lambda epoch: [phase(model)], config, runtime(), mask=mask)
+    run_epochs(model, lambda epoch: [phase(model)], config, runtime(), Hooks(mask=mask))
     for name, after in model.named_parameters():
         assert torch.equal(after[~mask[name]], start[name][~mask[name]]), name
         if bool(mask[name].any()) and float(start[name].detach().abs().max()) > 0:
@@ -53,7 +53,7 @@ def test_a_mask_of_some_parameters_leaves_the_others_free() -> None:
     start = model.head.weight.detach().clone()
     other = model.head.bias.detach().clone()
     mask = {"head.weight": torch.zeros_like(start, dtype=torch.bool)}
-    run_epochs(model, lambda epoch: [phase(model)], TrainConfig(epochs=1), runtime(), mask=mask)
+    run_epochs(model, lambda epoch: [phase(model)], TrainConfig(epochs=1), runtime(), Hooks(mask=mask))
     assert torch.equal(model.head.weight, start)
     assert not torch.equal(model.head.bias, other)
 
@@ -103,7 +103,7 @@ def test_a_batch_too_large_for_memory_is_split_into_the_same_gradient() -> None:
         assert a.grad is not None
         assert b.grad is not None
         assert torch.allclose(a.grad, b.grad, atol=1e-6)
-    assert run.micro_batch == run.facts["micro_batch"] == 12
+    assert run.micro_batch == run.notes["micro_batch"] == 12
     assert "steps of 50 samples are now taken in parts of 25" in notes.lines[0]
     assert "in parts of 12 with accumulated gradients" in notes.lines[1]
 
@@ -116,10 +116,10 @@ def test_memory_that_holds_not_even_two_samples_is_an_environment_failure() -> N
 
 def test_parts_never_leave_a_sample_alone() -> None:
     batch = tiny().source.take(torch.arange(9))
-    assert [len(p.rows) for p in parts(batch, 4)] == [4, 5]
-    assert [len(p.rows) for p in parts(batch, 3)] == [3, 3, 3]
-    assert [len(p.rows) for p in parts(batch, None)] == [9]
-    assert torch.equal(torch.cat([p.rows for p in parts(batch, 4)]), batch.rows)
+    assert [len(p.rows) for p in microbatches(batch, 4)] == [4, 5]
+    assert [len(p.rows) for p in microbatches(batch, 3)] == [3, 3, 3]
+    assert [len(p.rows) for p in microbatches(batch, None)] == [9]
+    assert torch.equal(torch.cat([p.rows for p in microbatches(batch, 4)]), batch.rows)
 
 
 def test_dropout_is_drawn_from_the_seed_alone() -> None:

@@ -14,7 +14,7 @@ from torch.nn import functional
 from grmu_audit.errors import InputError
 from grmu_audit.models.weights import weights_digest
 from grmu_audit.training.inference import infer
-from grmu_audit.unlearning.apply import unlearn
+from grmu_audit.unlearning.apply import apply_method
 from grmu_audit.unlearning.method import Method
 from grmu_audit.utils.plugins import Registry
 
@@ -67,11 +67,11 @@ def test_it_does_what_the_page_says(quiet: Method) -> None:
     problem = tiny()
     digest = weights_digest(problem.model)
     config = quiet.config(epochs=8, batch_size=16, pull=10.0, learning_rate=0.02)  # type: ignore[call-arg]
-    results = [unlearn(quiet, problem.model, problem.data, config, runtime(seed)) for seed in (0, 0, 1)]
+    results = [apply_method(quiet, problem.model, problem.data, config, runtime(seed)) for seed in (0, 0, 1)]
     assert weights_digest(problem.model) == digest
     digests = [weights_digest(model) for model in results]
     assert digests[0] == digests[1] != digests[2]
-    free = unlearn(quiet, problem.model, problem.data, config.model_copy(update={"pull": 0.0}), runtime())
+    free = apply_method(quiet, problem.model, problem.data, config.model_copy(update={"pull": 0.0}), runtime())
     assert confidence(results[0]) < 0.8 * confidence(free)
     target = problem.source.target[problem.data.retain]
     retained = infer(results[0], problem.source, problem.data.retain, runtime())
@@ -81,7 +81,7 @@ def test_it_does_what_the_page_says(quiet: Method) -> None:
 def test_layers_reweight_and_penalty_compose_around_it(quiet: Method) -> None:
     problem = tiny()
     config = quiet.config(epochs=1, batch_size=16, layers="2", fairness_gap_weight=1.0)
-    result = unlearn(quiet, problem.model, problem.data.reweighted(), config, runtime())
+    result = apply_method(quiet, problem.model, problem.data.reweighted(), config, runtime())
     assert torch.equal(result.body[0].weight, problem.model.body[0].weight)  # type: ignore[index]
     assert not torch.equal(result.head.weight, problem.model.head.weight)
 

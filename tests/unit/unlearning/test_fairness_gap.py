@@ -13,11 +13,11 @@ from torch import nn
 from grmu_audit.data.batches import Batch
 from grmu_audit.errors import InputError
 from grmu_audit.models.catalog import build
-from grmu_audit.models.classifier import Classifier, frozen
-from grmu_audit.models.normalisation import GapDefinition, choose_layers, gaps, normalisation_layers, spread
+from grmu_audit.models.classifier import Classifier, frozen_copy
+from grmu_audit.models.normalisation import GapDefinition, channel_spread, choose_layers, gaps, normalisation_layers
 from grmu_audit.models.weights import weights_digest
 from grmu_audit.training.runtime import Runtime
-from grmu_audit.unlearning.apply import unlearn
+from grmu_audit.unlearning.apply import apply_method
 from grmu_audit.unlearning.data import UnlearningData
 from grmu_audit.unlearning.fairness_gap import FairnessGapPenalty
 from grmu_audit.unlearning.method import Method, MethodConfig
@@ -41,7 +41,7 @@ def test_spread_of_image_activations_agrees_with_numpy(stat: str) -> None:
     labels = rng.integers(0, 3, 40)
     z = rng.normal(size=(40, 5, 4, 3)) * (1 + labels[:, None, None, None])
     expected = by_hand(z.reshape(40, 5, 12), labels, stat)
-    assert float(spread(torch.from_numpy(z), torch.from_numpy(labels), 1, stat)) == pytest.approx(expected, rel=1e-5)
+    assert float(channel_spread(torch.from_numpy(z), torch.from_numpy(labels), 1, stat)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_spread_of_tokens_runs_over_samples_and_tokens() -> None:
@@ -49,13 +49,13 @@ def test_spread_of_tokens_runs_over_samples_and_tokens() -> None:
     labels = np.repeat([0, 1], 6)
     z = rng.normal(size=(12, 7, 5)) * (1 + labels[:, None, None])
     expected = by_hand(z.transpose(0, 2, 1), labels, "var")
-    assert float(spread(torch.from_numpy(z), torch.from_numpy(labels), -1)) == pytest.approx(expected, rel=1e-5)
+    assert float(channel_spread(torch.from_numpy(z), torch.from_numpy(labels), -1)) == pytest.approx(expected, rel=1e-5)
 
 
 def test_classes_with_one_sample_do_not_count() -> None:
     z = torch.tensor([[0.0], [2.0], [0.0], [6.0], [99.0]])
-    assert spread(z, torch.tensor([0, 0, 1, 1, 2]), 1).item() == 8.0
-    assert spread(z, torch.tensor([0, 0, 1, 2, 3]), 1).isnan()
+    assert channel_spread(z, torch.tensor([0, 0, 1, 1, 2]), 1).item() == 8.0
+    assert channel_spread(z, torch.tensor([0, 0, 1, 2, 3]), 1).isnan()
 
 
 def test_gaps_are_measured_in_eval_mode_where_the_definition_says() -> None:
@@ -85,7 +85,7 @@ def penalty(original: Classifier, run: Runtime, weight: float = 2.0) -> Fairness
     retain = torch.zeros(len(problem.source.target), dtype=torch.bool)
     retain[problem.data.retain] = True
     layers = normalisation_layers(original)
-    return FairnessGapPenalty(frozen(original), weight, layers, GapDefinition(), retain, run)
+    return FairnessGapPenalty(frozen_copy(original), weight, layers, GapDefinition(), retain, run)
 
 
 def test_the_penalty_is_the_squared_change_on_retain_samples_alone() -> None:
@@ -126,14 +126,14 @@ def change_of_gap(model: Classifier) -> float:
 def run_miu(weight: float, **settings: object) -> tuple[Classifier, Runtime]:
     problem, run = tiny(), runtime()
     config = MiuConfig(epochs=4, batch_size=32, learning_rate=0.05, fairness_gap_weight=weight, **settings)  # type: ignore[arg-type]
-    return unlearn(methods.get("miu"), problem.model, problem.data, config, run), run
+    return apply_method(methods.get("miu"), problem.model, problem.data, config, run), run
 
 
 def test_the_penalty_keeps_the_gap_nearer_to_the_original() -> None:
     free, _ = run_miu(0.0)
     held, run = run_miu(10.0)
     assert change_of_gap(held) < 0.7 * change_of_gap(free)
-    assert run.facts["fairness_gap_steps"] > 0
+    assert run.notes["fairness_gap_steps"] > 0
 
 
 def test_a_method_that_reads_no_retain_data_gets_a_pass_of_its_own() -> None:
@@ -141,8 +141,8 @@ def test_a_method_that_reads_no_retain_data_gets_a_pass_of_its_own() -> None:
     method = methods.get("gradient_ascent")
     seen: list[dict[str, float]] = []
     run.log = lambda epoch, metrics: seen.append(dict(metrics))
-    held = unlearn(method, problem.model, problem.data, method.config(epochs=2, fairness_gap_weight=1.0), run)
-    free = unlearn(method, problem.model, problem.data, method.config(epochs=2), runtime())
+    held = apply_method(method, problem.model, problem.data, method.config(epochs=2, fairness_gap_weight=1.0), run)
+    free = apply_method(method, problem.model, problem.data, method.config(epochs=2), runtime())
     assert all("loss_fairness_gap" in metrics for metrics in seen)
     assert weights_digest(held) != weights_digest(free)
 
@@ -151,9 +151,9 @@ def test_a_method_without_steps_cannot_take_the_penalty() -> None:
     def still(model: Classifier, data: UnlearningData, config: MethodConfig, run: Runtime) -> Classifier:
         return model
 
-    method = Method("probe", "for a test", still, MethodConfig, False, frozenset({"retain"}), "none")
+    method = Method("probe", "for a test", still, MethodConfig, frozenset({"retain"}), "none")
     with pytest.raises(InputError, match="takes no gradient step"):
-        unlearn(method, tiny().model, tiny().data, MethodConfig(fairness_gap_weight=1.0), runtime())
+        apply_method(method, tiny().model, tiny().data, MethodConfig(fairness_gap_weight=1.0), runtime())
 
 
 def test_layers_are_chosen_by_name() -> None:

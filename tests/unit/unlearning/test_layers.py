@@ -10,9 +10,9 @@ from support.tiny import runtime, spec, tiny
 
 from grmu_audit.errors import InputError
 from grmu_audit.models.catalog import build
-from grmu_audit.models.classifier import Classifier, duplicate
-from grmu_audit.unlearning.apply import unlearn
-from grmu_audit.unlearning.layers import leaves, moving, restricted
+from grmu_audit.models.classifier import Classifier, copy_model
+from grmu_audit.unlearning.apply import apply_method
+from grmu_audit.unlearning.layers import leaf_modules, train_only, trainable_layers
 from grmu_audit.unlearning.method import Method, MethodConfig
 from grmu_audit.unlearning.methods import methods
 from grmu_audit.unlearning.methods.miu import MiuConfig
@@ -35,23 +35,23 @@ LAST = {f"body.4.{part}" for part in ("conv1", "norm1", "conv2", "norm2", "short
     ],
 )
 def test_which_layers_move(layers: str, expected: set[str]) -> None:
-    assert moving(build(spec(), 0), layers) == expected
+    assert trainable_layers(build(spec(), 0), layers) == expected
 
 
 @pytest.mark.parametrize(("layers", "message"), [("0", "last 0 stages"), ("5", "has 4"), ("body.9", "no layer 'body.9'")])
 def test_layers_that_do_not_exist_are_named(layers: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        moving(build(spec(), 0), layers)
+        trainable_layers(build(spec(), 0), layers)
 
 
 @pytest.mark.parametrize("layers", ["1", "2", "body.3.norm2"])
 def test_frozen_tensors_rest_and_the_others_move(layers: str) -> None:
     problem = tiny()
     config = MiuConfig(epochs=2, batch_size=32, weight_decay=0.1, momentum=0.9, layers=layers)
-    result = unlearn(methods.get("miu"), problem.model, problem.data, config, runtime())
-    free = moving(problem.model, layers)
+    result = apply_method(methods.get("miu"), problem.model, problem.data, config, runtime())
+    free = trainable_layers(problem.model, layers)
     before, after = problem.model.state_dict(), result.state_dict()
-    for name, _ in leaves(problem.model):
+    for name, _ in leaf_modules(problem.model):
         for key in [key for key in before if key.startswith(f"{name}.")]:
             assert torch.equal(before[key], after[key]) is (name not in free), key
     assert all(p.requires_grad for p in result.parameters())
@@ -61,8 +61,8 @@ def test_frozen_tensors_rest_and_the_others_move(layers: str) -> None:
 def test_frozen_modules_run_in_eval_mode_even_in_a_copy() -> None:
     model = build(spec(), 0)
     batch = tiny().source.take(torch.arange(8))
-    with restricted(model, "1") as held:
-        twin = duplicate(model).train()
+    with train_only(model, "1") as held:
+        twin = copy_model(model).train()
         before = twin.body[1].running_mean.clone()
         twin(batch.pixels)
         assert torch.equal(twin.body[1].running_mean, before)
@@ -73,7 +73,7 @@ def test_frozen_modules_run_in_eval_mode_even_in_a_copy() -> None:
 
 
 def probe(run: Callable[..., Classifier], exact: bool = False) -> Method:
-    return Method("probe", "for a test", run, MethodConfig, exact, frozenset({"retain"}), "none")
+    return Method("probe", "for a test", run, MethodConfig, frozenset({"retain"}), "none", exact=exact)
 
 
 def test_a_method_that_writes_to_frozen_layers_is_stopped() -> None:
@@ -83,9 +83,9 @@ def test_a_method_that_writes_to_frozen_layers_is_stopped() -> None:
         return model
 
     problem = tiny()
-    assert unlearn(probe(rude), problem.model, problem.data, MethodConfig(), runtime()) is not problem.model
+    assert apply_method(probe(rude), problem.model, problem.data, MethodConfig(), runtime()) is not problem.model
     with pytest.raises(InputError, match=r"moved 1 frozen tensor.*body.0.weight"):
-        unlearn(probe(rude), problem.model, problem.data, MethodConfig(layers="1"), runtime())
+        apply_method(probe(rude), problem.model, problem.data, MethodConfig(layers="1"), runtime())
 
 
 @pytest.mark.parametrize("option", [{"layers": "1"}, {"fairness_gap_weight": 1.0}])
@@ -93,7 +93,7 @@ def test_exact_methods_take_no_restriction(option: dict[str, object]) -> None:
     problem = tiny()
     method = methods.get("retrain")
     with pytest.raises(InputError, match="is exact"):
-        unlearn(method, problem.model, problem.data, method.config(epochs=1, **option), runtime())
+        apply_method(method, problem.model, problem.data, method.config(epochs=1, **option), runtime())
 
 
 def test_a_result_that_is_not_finite_is_refused() -> None:
@@ -106,4 +106,4 @@ def test_a_result_that_is_not_finite_is_refused() -> None:
 
     problem = tiny()
     with pytest.raises(DivergedError, match="not finite; nothing was registered"):
-        unlearn(probe(broken), problem.model, problem.data, MethodConfig(), runtime())
+        apply_method(probe(broken), problem.model, problem.data, MethodConfig(), runtime())

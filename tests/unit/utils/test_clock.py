@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from grmu_audit.errors import InputError
-from grmu_audit.utils.clock import now
+from grmu_audit.utils.clock import utc_now
 
 
 def test_the_clock_can_be_fixed(monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "0")
-    assert now() == "1970-01-01T00:00:00Z"
+    assert utc_now() == "1970-01-01T00:00:00Z"
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "soon")
     with pytest.raises(InputError, match="SOURCE_DATE_EPOCH"):
-        now()
+        utc_now()

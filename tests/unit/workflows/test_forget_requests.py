@@ -93,7 +93,7 @@ def test_a_second_request_never_trains_on_what_the_first_erased(
     assert stored.pseudonyms == frozenset(pseudonyms(session.key, [*erased, *then]))
     assert sum(row.forget for row in stored.groups) == 14
     assert sum(row.retain for row in stored.groups) == len(train) - 14
-    done = audit(session, two.label, policy=load_named("default"), out=tmp_path / "out")
+    done = audit(session, two.label, load_named("default"), tmp_path / "out")
     assert done.audit.data.splits["forget"] == 14
     assert done.audit.forget is not None
     assert done.audit.forget.count == 14
@@ -121,7 +121,7 @@ def test_another_key_ends_before_anything_is_trained(
     listed(other, tmp_path / "b.csv", slice(10, 14))
     for call in (
         lambda: unlearn(other, one.label, tmp_path / "b.csv", UnlearnOptions("retrain", SHORT)),
-        lambda: audit(other, one.label, policy=load_named("default"), out=tmp_path / "out"),
+        lambda: audit(other, one.label, load_named("default"), tmp_path / "out"),
         lambda: pretrain(other, "m", DATA, options=TrainingOptions(SHORT)),
     ):
         with pytest.raises(InputError, match=r"another key than the one in .*other\.key"):

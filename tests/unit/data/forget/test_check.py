@@ -11,16 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from grmu_audit.data.dataset import Dataset, Header
 from grmu_audit.data.forget import (
     ForgetList,
+    ForgetSampling,
     check_forget_list,
-    composition,
     earlier_ids,
+    group_table,
     request_groups,
     reweight_weights,
     sample_count,
     sample_forget,
-    splits,
+    split_rows,
 )
 from grmu_audit.errors import ForgetListError, InputError
 from grmu_audit.evidence import pseudonym, set_digest
@@ -39,6 +41,11 @@ def manifest() -> pd.DataFrame:
         for i in range(n)
     ]
     return pd.DataFrame(rows, columns=["id", "split", "target", "attribute", "subject"])
+
+
+def dataset(frame: pd.DataFrame) -> Dataset:
+    header = Header("birds", "1", CLASSES, PLACES, kind="table", features=("x",), subject_name="subject")
+    return Dataset(header, frame, np.zeros((len(frame), 1), dtype=np.float32))
 
 
 def listed(*ids, header=True, **columns) -> ForgetList:
@@ -77,7 +84,7 @@ def test_ids_of_earlier_requests_may_be_repeated_and_stay_in_the_forget_set():
     made = check_forget_list(listed("train-00-05", "train-00-06"), manifest(), KEY, earlier=earlier)
     assert (made.ids, made.earlier, made.repeated) == (("train-00-05", "train-00-06"), ("train-11-00",), 1)
     assert made.forget_digest == set_digest(KEY, ["train-00-05", "train-00-06", "train-11-00"]) != made.digest
-    parts = splits(manifest(), made)
+    parts = split_rows(manifest(), made)
     assert len(parts.forget) == 3
     assert len(parts.retain) == 28 - 3
     with pytest.raises(ForgetListError, match="already named all 2 ids"):
@@ -134,8 +141,8 @@ def test_sampling_depends_on_the_seed_and_not_on_the_order_of_rows(cell, ratio, 
         ratio = 0.4
     order = list(range(len(frame)))
     chance.shuffle(order)
-    ids = sample_forget(frame, groups=[group], ratio=ratio, seed=seed)
-    assert ids == sample_forget(frame.iloc[order], groups=[group], ratio=ratio, seed=seed)
+    ids = sample_forget(dataset(frame), ForgetSampling((group,), ratio=ratio, seed=seed))
+    assert ids == sample_forget(dataset(frame.iloc[order]), ForgetSampling((group,), ratio=ratio, seed=seed))
     rows = frame[frame["id"].isin(ids)]
     assert len(ids) == len(set(ids)) == len(rows) == sample_count(SIZES[cell], ratio)
     assert set(rows["split"]) == {"train"}
@@ -156,18 +163,29 @@ def test_half_of_an_odd_count_is_rounded_up():
 
 def test_seeds_differ_and_ratios_nest_and_groups_do_not_disturb_each_other():
     frame, group, other = manifest(), Group(0, 0), Group(1, 1)
-    draws = {tuple(sample_forget(frame, groups=[group], ratio=0.5, seed=seed)) for seed in range(20)}
+    draws = {tuple(sample_forget(dataset(frame), ForgetSampling((group,), ratio=0.5, seed=seed))) for seed in range(20)}
     assert len(draws) > 10
-    small = sample_forget(frame, groups=[group], ratio=0.3, seed=4)
-    assert set(small) < set(sample_forget(frame, groups=[group], ratio=0.7, seed=4))
-    both = sample_forget(frame, groups=[other, group, group], ratio=0.3, seed=4)
-    assert both == sorted(small + sample_forget(frame, groups=[other], ratio=0.3, seed=4))
+    small = sample_forget(dataset(frame), ForgetSampling((group,), ratio=0.3, seed=4))
+    assert set(small) < set(sample_forget(dataset(frame), ForgetSampling((group,), ratio=0.7, seed=4)))
+    both = sample_forget(
+        dataset(frame),
+        ForgetSampling(
+            (
+                other,
+                group,
+                group,
+            ),
+            ratio=0.3,
+            seed=4,
+        ),
+    )
+    assert both == sorted(small + sample_forget(dataset(frame), ForgetSampling((other,), ratio=0.3, seed=4)))
 
 
 def test_every_sample_of_a_group_is_drawn_equally_often():
     frame = manifest()
     counts = pd.Series(
-        [i for seed in range(400) for i in sample_forget(frame, groups=[Group(0, 1)], ratio=0.25, seed=seed)]
+        [i for seed in range(400) for i in sample_forget(dataset(frame), ForgetSampling((Group(0, 1),), ratio=0.25, seed=seed))]
     ).value_counts()
     assert len(counts) == 4
     assert counts.min() > 60  # 100 expected, sd 8.7
@@ -175,51 +193,49 @@ def test_every_sample_of_a_group_is_drawn_equally_often():
 
 def test_class_subject_and_random_draws():
     frame = manifest().set_index("id", drop=False)
-    by_class = frame.loc[sample_forget(frame, class_=1, ratio=0.5, seed=0)]
+    by_class = frame.loc[sample_forget(dataset(frame), ForgetSampling(class_="1", ratio=0.5, seed=0))]
     assert len(by_class) == 6
     assert set(by_class["target"]) == {1}
-    by_subject = frame.loc[sample_forget(frame, subject="2", ratio=1.0, seed=0)]
+    by_subject = frame.loc[sample_forget(dataset(frame), ForgetSampling(subject="2", ratio=1.0, seed=0))]
     assert set(by_subject["subject"]) == {2}
     assert len(by_subject) == int(((frame["split"] == "train") & (frame["subject"] == 2)).sum())
-    assert len(sample_forget(frame, random=True, ratio=0.1, seed=0)) == 3
+    assert len(sample_forget(dataset(frame), ForgetSampling(random=True, ratio=0.1, seed=0))) == 3
 
 
 @pytest.mark.parametrize("ratio", [0.0, -0.5, 1.01, float("nan"), float("inf")])
 def test_ratios_out_of_range_are_refused(ratio):
     with pytest.raises(InputError, match="ratio"):
-        sample_forget(manifest(), random=True, ratio=ratio, seed=0)
+        sample_forget(dataset(manifest()), ForgetSampling(random=True, ratio=ratio))
 
 
 @pytest.mark.parametrize(
     ("how", "message"),
     [
-        ({}, "0 ways to draw"),
-        ({"groups": []}, "0 ways to draw"),
-        ({"random": True, "class_": 0}, "2 ways to draw"),
+        ({}, "exactly one of a group"),
+        ({"groups": ()}, "exactly one of a group"),
+        ({"random": True, "class_": "0"}, "exactly one of a group"),
         ({"random": True, "seed": -1}, "seed is -1"),
         ({"random": True, "seed": 1.5}, "seed is 1.5"),
-        ({"groups": [Group(2, 0)]}, "target 2, attribute 0"),
-        ({"class_": 7}, "class 7"),
+        ({"groups": (Group(2, 0),)}, "target 2, attribute 0"),
+        ({"class_": "7"}, "no class 7"),
         ({"subject": "nobody"}, "this subject"),
     ],
 )
-def test_impossible_draws_are_refused(how, message):
+def test_impossible_samples_are_refused(how, message):
     with pytest.raises(InputError, match=re.escape(message)):
-        sample_forget(manifest(), **{"ratio": 0.5, "seed": 0, **how})
+        sample_forget(dataset(manifest()), ForgetSampling(**how))
 
 
-def test_a_draw_that_would_empty_a_group_is_refused_with_its_name():
+def test_a_sample_that_would_empty_a_group_is_refused_with_its_name():
     with pytest.raises(ForgetListError, match="water bird / land"):
-        sample_forget(manifest(), groups=[Group(1, 0)], ratio=1.0, seed=0, class_names=CLASSES, attribute_names=PLACES)
-    with pytest.raises(InputError, match="no column 'subject'"):
-        sample_forget(manifest().drop(columns="subject"), subject="1", ratio=1.0, seed=0)
+        sample_forget(dataset(manifest()), ForgetSampling((Group(1, 0),), ratio=1.0))
 
 
 @given(st.sets(st.integers(0, 27), max_size=28))
 def test_splits_are_disjoint_exhaustive_and_follow_the_request(picked):
     frame = manifest()
     ids = tuple(frame["id"].iloc[sorted(picked)])
-    parts = splits(frame, request(*ids))
+    parts = split_rows(frame, request(*ids))
     together = [*parts.retain, *parts.forget, *parts.val, *parts.test]
     assert sorted(together) == list(range(len(frame)))
     assert set(parts.forget) == picked
@@ -229,41 +245,41 @@ def test_splits_are_disjoint_exhaustive_and_follow_the_request(picked):
 
 def test_splits_refuse_what_they_cannot_place_and_show_no_id():
     frame = manifest()
-    assert splits(frame, None).forget == ()
+    assert split_rows(frame, None).forget == ()
     with pytest.raises(InputError, match="1 of 2 requested ids") as caught:
-        splits(frame, request("train-00-00", "test-00-00"))
+        split_rows(frame, request("train-00-00", "test-00-00"))
     assert "test-00-00" not in str(caught.value)
     frame.loc[3, "split"] = "dev"
     with pytest.raises(InputError, match="1 of 84 manifest rows"):
-        splits(frame, None)
+        split_rows(frame, None)
 
 
 def test_composition_counts_every_declared_cell():
     frame = manifest()
-    parts = splits(frame, request("train-10-00", "train-10-01", "train-00-00"))
-    table = composition(frame, parts, CLASSES, (*PLACES, "sky"))
+    parts = split_rows(frame, request("train-10-00", "train-10-01", "train-00-00"))
+    table = group_table(frame, parts, CLASSES, (*PLACES, "sky"))
     assert [row.group for row in table] == [Group(t, a) for t in (0, 1) for a in (0, 1, 2)]
     assert table[3] == GroupCount(Group(1, 0), "water bird / land", train=3, retain=1, forget=2, val=3, test=3)
     assert table[2] == GroupCount(Group(0, 2), "land bird / sky", 0, 0, 0, 0, 0)
     assert sum(row.forget for row in table) == 3
     assert request_groups(table) == (Group(1, 0),)
-    tied = composition(frame, splits(frame, request("train-11-00", "train-01-00")), CLASSES, PLACES)
+    tied = group_table(frame, split_rows(frame, request("train-11-00", "train-01-00")), CLASSES, PLACES)
     assert request_groups(tied) == (Group(0, 1), Group(1, 1))
     assert request_groups(table, [Group(1, 1), Group(0, 0), Group(1, 1)]) == (Group(0, 0), Group(1, 1))
-    assert request_groups(composition(frame, splits(frame, None), CLASSES, PLACES)) == ()
+    assert request_groups(group_table(frame, split_rows(frame, None), CLASSES, PLACES)) == ()
 
 
 def test_composition_refuses_labels_without_a_name():
     frame = manifest()
     with pytest.raises(InputError, match=r"36 of 84 manifest rows have a 'target' outside 0\.\.0"):
-        composition(frame, splits(frame, None), CLASSES[:1], PLACES)
+        group_table(frame, split_rows(frame, None), CLASSES[:1], PLACES)
 
 
 @given(st.sets(st.integers(0, 27), max_size=20))
 def test_reweight_restores_the_group_mix(picked):
     frame = manifest()
     asked = request(*frame["id"].iloc[sorted(picked)])
-    kept = frame.iloc[list(splits(frame, asked).retain)]
+    kept = frame.iloc[list(split_rows(frame, asked).retain)]
     left = {Group(t, a): int(((kept["target"] == t) & (kept["attribute"] == a)).sum()) for t, a in SIZES}
     if min(left.values()) == 0:
         with pytest.raises(InputError, match="no retained sample"):

@@ -10,12 +10,12 @@ from support import layouts
 from grmu_audit.cli.commands.requests import NAMES
 from grmu_audit.data.catalog import DataSpec, read_listing
 from grmu_audit.data.dataset import Dataset, Header
-from grmu_audit.data.forget import PRESETS, class_of_text, group_of_text, preset_groups
+from grmu_audit.data.forget import PRESETS, ForgetSampling, parse_class, parse_group, preset_groups
 from grmu_audit.data.listing import Listing
 from grmu_audit.data.readers.fairface import VALUES
 from grmu_audit.errors import ForgetListError, InputError, NotFoundError
 from grmu_audit.records import Group
-from grmu_audit.workflows.forget_requests import ForgetSampling, sample_forget_list
+from grmu_audit.workflows.forget_requests import sample_forget_list
 
 
 def dataset(found: Dataset | Listing) -> Dataset:
@@ -58,8 +58,8 @@ def test_nine_groups_are_drawn_each_with_the_ratio(fairface: Dataset, tmp_path: 
     frame = fairface.frame[fairface.frame["id"].isin(ids(tmp_path / "ids.csv"))]
     train = fairface.frame[fairface.frame["split"] == "train"]
     for (target, attribute), size in train.groupby(["target", "attribute"]).size().items():
-        gone = ((frame["target"] == target) & (frame["attribute"] == attribute)).sum()
-        assert gone == int(size / 2 + 0.5)
+        forget = ((frame["target"] == target) & (frame["attribute"] == attribute)).sum()
+        assert forget == int(size / 2 + 0.5)
     assert count == len(frame)
     told = yaml.safe_load((tmp_path / "ids.csv.meta.yaml").read_text())
     assert (told["ratio"], told["seed"], told["count"], len(told["groups"])) == (0.5, 4, count, 9)
@@ -68,9 +68,9 @@ def test_nine_groups_are_drawn_each_with_the_ratio(fairface: Dataset, tmp_path: 
 
 def test_blond_men(celeba: Dataset, tmp_path: Path) -> None:
     sample_forget_list(celeba, tmp_path / "ids.csv", ForgetSampling(preset="celeba-blond-male", ratio=0.5))
-    gone = celeba.frame[celeba.frame["id"].isin(ids(tmp_path / "ids.csv"))]
-    assert len(gone) == 4
-    assert set(zip(gone["split"], gone["target"], gone["attribute"], strict=True)) == {("train", 1, 1)}
+    forget = celeba.frame[celeba.frame["id"].isin(ids(tmp_path / "ids.csv"))]
+    assert len(forget) == 4
+    assert set(zip(forget["split"], forget["target"], forget["attribute"], strict=True)) == {("train", 1, 1)}
 
 
 def test_a_subject_goes_whole_and_is_not_named(celeba: Dataset, tmp_path: Path) -> None:
@@ -88,11 +88,11 @@ def test_class_and_random(celeba: Dataset, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "draw", [ForgetSampling(), ForgetSampling(random=True, class_="1"), ForgetSampling(preset="fairface-1", groups=("1,0",))]
+    "sampling", [ForgetSampling(), ForgetSampling(random=True, class_="1"), ForgetSampling(preset="fairface-1", groups=("1,0",))]
 )
-def test_exactly_one_way_to_draw(celeba: Dataset, tmp_path: Path, draw: ForgetSampling) -> None:
+def test_exactly_one_way_to_draw(celeba: Dataset, tmp_path: Path, sampling: ForgetSampling) -> None:
     with pytest.raises(InputError, match="exactly one"):
-        sample_forget_list(celeba, tmp_path / "ids.csv", draw)
+        sample_forget_list(celeba, tmp_path / "ids.csv", sampling)
 
 
 def test_presets_of_other_data_or_columns_are_refused(celeba: Dataset) -> None:
@@ -106,13 +106,13 @@ def test_presets_of_other_data_or_columns_are_refused(celeba: Dataset) -> None:
 
 def test_groups_and_classes_by_name() -> None:
     header = Header("x", "1", ("a", "b / c"), ("d, e", "f"))
-    assert group_of_text("1,0", header) == Group(1, 0)
-    assert group_of_text("b / c / d, e", header) == Group(1, 0)
-    assert group_of_text("a / f", header) == Group(0, 1)
-    assert class_of_text("b / c", header) == class_of_text("1", header) == 1
+    assert parse_group("1,0", header) == Group(1, 0)
+    assert parse_group("b / c / d, e", header) == Group(1, 0)
+    assert parse_group("a / f", header) == Group(0, 1)
+    assert parse_class("b / c", header) == parse_class("1", header) == 1
     for text in ("a", "a / g", "z,f"):
         with pytest.raises(InputError):
-            group_of_text(text, header)
+            parse_group(text, header)
 
 
 def test_data_without_subjects_says_so(tmp_path: Path) -> None:

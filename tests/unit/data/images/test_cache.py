@@ -16,7 +16,7 @@ from support import layouts
 from grmu_audit.data.batches import BatchSource
 from grmu_audit.data.catalog import DataSpec, load_dataset, read_listing
 from grmu_audit.data.dataset import Dataset
-from grmu_audit.data.images import cache, decode, decoded, store
+from grmu_audit.data.images import cache, decode, decode_listing, store
 from grmu_audit.data.images.store import INDEX, META, PIXELS, SCHEMA, image_digest, open_store
 from grmu_audit.data.listing import Listing
 from grmu_audit.errors import DataQualityError, EnvironmentFailure, InputError, IntegrityError
@@ -38,7 +38,7 @@ def caches(tmp_path: Path) -> list[Path]:
 
 
 def test_stored_pixels_are_pillows(listing: Listing) -> None:
-    data = decoded(listing)
+    data = decode_listing(listing)
     assert len(data.pixels) == len(data) == 76
     for index in (0, 33, 75):
         expected = np.asarray(Image.open(listing.root / listing.paths[index]).convert("RGB"))
@@ -49,7 +49,7 @@ def test_stored_pixels_are_pillows(listing: Listing) -> None:
 def test_second_load_decodes_nothing_and_a_copy_elsewhere_neither(
     listing: Listing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = decoded(listing)
+    first = decode_listing(listing)
     (tmp_path / "other").mkdir()
     (tmp_path / "celeba").rename(tmp_path / "other" / "celeba")
     for path in (tmp_path / "other" / "celeba" / "img_align_celeba").iterdir():
@@ -61,9 +61,9 @@ def test_second_load_decodes_nothing_and_a_copy_elsewhere_neither(
 
 
 def test_changed_file_gives_another_digest(listing: Listing, tmp_path: Path) -> None:
-    before = decoded(listing).digest
+    before = decode_listing(listing).digest
     layouts.save(layouts.piece(1, 999, SIZE), listing.root / listing.paths[5])
-    assert decoded(listing).digest != before
+    assert decode_listing(listing).digest != before
     assert len(caches(tmp_path)) == 2
 
 
@@ -81,7 +81,7 @@ def test_interrupted_build_is_continued(listing: Listing, tmp_path: Path, monkey
 
     monkeypatch.setattr(cache, "decode", fragile)
     with pytest.raises(KeyboardInterrupt):
-        decoded(listing)
+        decode_listing(listing)
     assert [p.suffix for p in caches(tmp_path)] == [".partial"]
     done = np.fromfile(caches(tmp_path)[0] / "done.bin", dtype=np.uint8).reshape(-1, 48).any(1)
     assert 0 < done.sum() < 76
@@ -91,7 +91,7 @@ def test_interrupted_build_is_continued(listing: Listing, tmp_path: Path, monkey
         stream.write(b"\0" * 50)
     calls.clear()
     calls.extend([1] * 100)
-    data = decoded(listing)
+    data = decode_listing(listing)
     assert len(calls) - 100 == 76 - done.sum() + 1
     assert isinstance(data.pixels, store.ImageStore)
     assert data.pixels.damaged() == []
@@ -99,21 +99,21 @@ def test_interrupted_build_is_continued(listing: Listing, tmp_path: Path, monkey
 
 
 def test_altered_cache_is_noticed(listing: Listing, tmp_path: Path) -> None:
-    decoded(listing)
+    decode_listing(listing)
     path = caches(tmp_path)[0] / "pixels.bin"
     with path.open("r+b") as stream:
         stream.seek(1000)
         stream.write(b"\xff\x00\xff")
     with pytest.raises(IntegrityError, match=r"1 of 76 images in the cache .* are not what was written"):
-        decoded(listing)
+        decode_listing(listing)
     path.write_bytes(b"short")
     with pytest.raises(IntegrityError, match="another size"):
-        decoded(listing)
+        decode_listing(listing)
 
 
 def test_two_builders_at_once_give_one_cache(listing: Listing, tmp_path: Path) -> None:
     found: list[Dataset] = []
-    threads = [threading.Thread(target=lambda: found.append(decoded(listing))) for _ in range(3)]
+    threads = [threading.Thread(target=lambda: found.append(decode_listing(listing))) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -127,7 +127,7 @@ def test_folder_that_cannot_be_written(listing: Listing, tmp_path: Path, monkeyp
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("GRMU_AUDIT_CACHE", str(tmp_path / "file"))
     with pytest.raises(EnvironmentFailure, match="GRMU_AUDIT_CACHE"):
-        decoded(listing)
+        decode_listing(listing)
 
 
 @pytest.mark.parametrize("lenient", [False, True])
@@ -138,12 +138,12 @@ def test_undecodable_files_are_all_named(
     whole = (listing.root / listing.paths[4]).read_bytes()
     (listing.root / listing.paths[4]).write_bytes(whole[:-60])
     with pytest.raises(DataQualityError, match=r"(?s)1 of 76 files .*000005.jpg: truncated or damaged"):
-        decoded(listing)
+        decode_listing(listing)
     assert caches(tmp_path) == []
     (listing.root / listing.paths[4]).write_bytes(b"")
     (listing.root / listing.paths[6]).write_bytes(b"GIF89a no image")
     with pytest.raises(DataQualityError, match=r"(?s)2 of 76 .*000005.jpg: the file has zero bytes\n.*000007.jpg: not an image"):
-        decoded(listing)
+        decode_listing(listing)
 
 
 def test_missing_file_and_link_loop_are_input_errors(listing: Listing) -> None:
@@ -151,7 +151,7 @@ def test_missing_file_and_link_loop_are_input_errors(listing: Listing) -> None:
     (listing.root / listing.paths[0]).symlink_to(listing.paths[0])
     (listing.root / listing.paths[1]).unlink()
     with pytest.raises(InputError, match=r"(?s)2 of 76 files .*000001.jpg: Too many levels.*000002.jpg: No such file"):
-        decoded(listing)
+        decode_listing(listing)
 
 
 def test_large_images_are_reduced_and_small_ones_are_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,7 +169,7 @@ def test_large_images_are_reduced_and_small_ones_are_not(tmp_path: Path, monkeyp
 
 
 def test_batches_of_files_are_inputs_of_the_stated_shape(listing: Listing) -> None:
-    data = decoded(listing)
+    data = decode_listing(listing)
     source = BatchSource(data, torch.device("cpu"))
     plain = source.take(torch.arange(4))
     assert plain.pixels.shape == (4, *data.header.input_shape)
@@ -185,7 +185,9 @@ def test_batches_of_files_are_inputs_of_the_stated_shape(listing: Listing) -> No
 def test_zoom_and_shift_work_on_files_too(listing: Listing) -> None:
     from grmu_audit.data.dataset import Augmentation
 
-    data = decoded(replace(listing, header=replace(listing.header, augmentation=Augmentation(scale=(0.8, 1.1), shift=0.2))))
+    data = decode_listing(
+        replace(listing, header=replace(listing.header, augmentation=Augmentation(scale=(0.8, 1.1), shift=0.2)))
+    )
     batch = BatchSource(data, torch.device("cpu")).take(torch.zeros(3, dtype=torch.long), torch.Generator().manual_seed(0))
     assert batch.pixels.shape == (3, 3, 16, 16)
     assert not torch.equal(batch.pixels[0], batch.pixels[1])

@@ -10,8 +10,8 @@ from support.layouts import piece
 from support.tiny import dataset
 
 from grmu_audit.data.images import near_duplicates
-from grmu_audit.data.images.near_duplicates import NEAR, difference_hash, hashes_of, near_copies
-from grmu_audit.data.quality.input_checks import near_copies as of_dataset
+from grmu_audit.data.images.near_duplicates import NEAR, count_near_duplicates, difference_hash, hashes_of
+from grmu_audit.data.quality.input_checks import count_train_duplicates
 
 
 def recompressed(image: Image.Image) -> Image.Image:
@@ -25,10 +25,10 @@ def test_copies_in_other_size_and_quality_are_near_and_other_images_are_not() ->
     train = hashes_of(np.asarray(photo) for photo in photos)
     copies = hashes_of(np.asarray(recompressed(photo)) for photo in photos)
     others = hashes_of(np.asarray(piece(0, 500 + k, (218, 178))) for k in range(30))
-    found = near_copies(copies, train)
+    found = count_near_duplicates(copies, train)
     assert found is not None
     assert (found >= 1).mean() >= 0.9
-    assert near_copies(others, train).tolist() == [0] * 30  # type: ignore[union-attr]
+    assert count_near_duplicates(others, train).tolist() == [0] * 30  # type: ignore[union-attr]
 
 
 def test_counts_are_those_of_all_pairs() -> None:
@@ -40,7 +40,7 @@ def test_counts_are_those_of_all_pairs() -> None:
             flips[row, bit // 64] ^= np.uint64(1) << np.uint64(bit % 64)
     found, among = base ^ flips, np.concatenate([base, base[:5]])
     expected = (np.bitwise_count(found[:, None] ^ among[None]).sum(2) <= NEAR).sum(1)
-    counted = near_copies(found, among)
+    counted = count_near_duplicates(found, among)
     assert counted is not None
     assert counted.tolist() == expected.tolist()
     assert 0 < (expected > 0).sum() < 40
@@ -48,9 +48,9 @@ def test_counts_are_those_of_all_pairs() -> None:
 
 def test_blocks_bound_the_memory_and_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     found = np.random.default_rng(1).integers(0, 4, (60, 2)).astype(np.uint64)
-    whole = near_copies(found, found)
+    whole = count_near_duplicates(found, found)
     monkeypatch.setattr(near_duplicates, "AT_ONCE", 7)
-    parts = near_copies(found, found)
+    parts = count_near_duplicates(found, found)
     assert whole is not None
     assert parts is not None
     assert parts.tolist() == whole.tolist() == [60] * 60
@@ -61,7 +61,7 @@ def test_many_alike_take_no_more_memory_than_few(monkeypatch: pytest.MonkeyPatch
     alike = np.zeros((700, 2), dtype=np.uint64)
     tracemalloc.start()
     try:
-        found = near_copies(alike, alike)
+        found = count_near_duplicates(alike, alike)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -71,22 +71,22 @@ def test_many_alike_take_no_more_memory_than_few(monkeypatch: pytest.MonkeyPatch
 
 
 def test_an_unanswered_question_is_a_warning(monkeypatch: pytest.MonkeyPatch) -> None:
-    from grmu_audit.data.quality.checks import quality_report
+    from grmu_audit.data.quality import check_quality
 
     monkeypatch.setattr(near_duplicates, "MOST_PAIRS", 10)
-    told = [r for r in quality_report(dataset(), None, 1).results if "near-duplicate" in r.expectation]
+    told = [r for r in check_quality(dataset(), None, 1).results if "near-duplicate" in r.expectation]
     assert [(r.passed, r.evaluated, r.severity) for r in told] == [(False, False, "warning")]
 
 
 def test_too_many_alike_are_not_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(near_duplicates, "MOST_PAIRS", 100)
     plain = np.zeros((50, 2), dtype=np.uint64)
-    assert near_copies(plain, plain) is None
+    assert count_near_duplicates(plain, plain) is None
 
 
 def test_small_images_have_hashes_and_photodigits_has_no_near_duplicates() -> None:
     assert difference_hash(np.zeros((3, 5, 3), dtype=np.uint8)).shape == (2,)
-    counts = of_dataset(dataset())
+    counts = count_train_duplicates(dataset())
     assert counts is not None
     assert len(counts) == len(dataset())
     assert not any(counts)

@@ -10,7 +10,7 @@ from scipy.stats import ks_2samp
 from support.layouts import piece
 from torchvision import transforms
 
-from grmu_audit.data.dataset import Augmentation, View
+from grmu_audit.data.dataset import Augmentation, Framing
 from grmu_audit.data.images.transforms import Windows, crop_windows, cut_batch, cut_each, still_windows
 
 SIZES = {"celeba": (218, 178), "fairface": (224, 224), "waterbirds": (333, 500), "tall": (400, 300)}
@@ -39,7 +39,7 @@ def difference(found: np.ndarray, image: Image.Image) -> float:
 def test_stretched_image_is_within_a_level_of_pillow(name: str) -> None:
     photos = [piece(k, k, SIZES[name]) for k in range(3)]
     images = [np.array(photo) for photo in photos]
-    windows = still_windows(np.array([i.shape[:2] for i in images]), View("stretch"), (224, 224))
+    windows = still_windows(np.array([i.shape[:2] for i in images]), Framing("stretch"), (224, 224))
     for way in both(images, windows, (224, 224)):
         for found, photo in zip(way, photos, strict=True):
             assert difference(found, photo.resize((224, 224), Image.Resampling.BILINEAR)) <= 1.0
@@ -50,7 +50,7 @@ def test_centre_of_the_resized_image_is_within_a_level_of_torchvision(name: str)
     photos = [piece(k, k, SIZES[name]) for k in range(3)]
     images = [np.array(photo) for photo in photos]
     chain = transforms.Compose([transforms.Resize(256), transforms.CenterCrop(224)])
-    windows = still_windows(np.array([i.shape[:2] for i in images]), View("crop", 256), (224, 224))
+    windows = still_windows(np.array([i.shape[:2] for i in images]), Framing("crop", 256), (224, 224))
     for way in both(images, windows, (224, 224)):
         for found, photo in zip(way, photos, strict=True):
             assert difference(found, chain(photo)) <= 1.0
@@ -75,7 +75,7 @@ def test_random_crop_is_within_a_level_of_pillow_on_the_same_box(name: str) -> N
 def test_images_of_different_sizes_do_not_see_each_others_padding() -> None:
     photos = [piece(0, 1, (40, 90)), piece(1, 2, (80, 30))]
     images = [np.array(photo) for photo in photos]
-    windows = still_windows(np.array([i.shape[:2] for i in images]), View("stretch"), (32, 32))
+    windows = still_windows(np.array([i.shape[:2] for i in images]), Framing("stretch"), (32, 32))
     each, batch = both(images, windows, (32, 32))
     assert np.abs(each - batch).mean() <= 0.6
 

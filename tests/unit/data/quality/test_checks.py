@@ -13,11 +13,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from grmu_audit.data.catalog import DataSpec, load_dataset
 from grmu_audit.data.forget import reweight_weights
-from grmu_audit.data.forget import splits as make_splits
-from grmu_audit.data.quality import check, require
+from grmu_audit.data.forget import split_rows as make_splits
+from grmu_audit.data.quality import check_quality, require_passed
+from grmu_audit.data.quality.checks import check_rows
 from grmu_audit.data.quality.engine import evaluate
-from grmu_audit.data.quality.expectations import Expectation, Suite, always, in_set, not_empty, not_null, unique
+from grmu_audit.data.quality.expectations import Expectation, Suite, in_set, known_outcome, not_empty, not_null, unique
+from grmu_audit.data.quality.input_checks import QualityInputs
+from grmu_audit.data.quality.tables import split_roles
 from grmu_audit.errors import DataQualityError, ExitCode, InputError
 from grmu_audit.records import DataCheckReport, ForgetRequest, Splits
 
@@ -40,10 +44,20 @@ def forget(n: int = 6, cell: str = "10") -> ForgetRequest:
     return ForgetRequest(tuple(f"secret-train-{cell}-{i:02d}" for i in range(n)), "hmac-sha256:0")
 
 
-def run(frame: pd.DataFrame | None = None, request: ForgetRequest | None = None, **options) -> DataCheckReport:
+def run(
+    frame: pd.DataFrame | None = None,
+    request: ForgetRequest | None = None,
+    minimum: int = 8,
+    splits: Splits | None = None,
+    **options,
+) -> DataCheckReport:
+    """The report on a manifest; ``splits`` are checked as they are instead of what follows from the request."""
     frame = manifest() if frame is None else frame
-    hashes = options.pop("content_hashes", [f"h{i}" for i in range(len(frame))])
-    return check(frame, request, content_hashes=hashes, **{**NAMES, "minimum_group_size": 8, **options})
+    inputs = QualityInputs(frame, **{**NAMES, "content": [f"h{i}" for i in range(len(frame))], **options})
+    rows = split_roles(frame, request)
+    if splits is not None:
+        rows = {role: np.array(getattr(splits, role), dtype=np.int64) for role in rows}
+    return check_rows(inputs, rows, request, minimum)
 
 
 def failures(report: DataCheckReport) -> set[tuple[str, str]]:
@@ -58,7 +72,7 @@ def test_good_data_passes_every_check_and_says_which_engine_judged(capfd):
     report = run(request=forget())
     assert failures(report) == set()
     assert report.passed
-    require(report)
+    require_passed(report)
     assert report.engine.startswith("great_expectations 1.")
     assert {r.part for r in report.results} == {"all", "train", "retain", "forget", "val", "test"}
     assert report.results[0].expectation == "at least one row"
@@ -67,7 +81,7 @@ def test_good_data_passes_every_check_and_says_which_engine_judged(capfd):
 
 def test_without_a_request_the_dataset_alone_is_checked():
     report = run()
-    require(report)
+    require_passed(report)
     assert {r.part for r in report.results} == {"all", "train", "val", "test"}
     assert report.group_shift == ()
 
@@ -155,7 +169,7 @@ def test_an_empty_manifest_fails_everything_that_is_an_error():
     report = run(manifest().iloc[:0], forget())
     assert not any(r.passed for r in report.results if r.expectation != "at least one group is declared")
     with pytest.raises(DataQualityError, match="all: expected: at least one row; found: 0 rows"):
-        require(report)
+        require_passed(report)
 
 
 def test_a_column_without_any_value_does_not_pass_vacuously():
@@ -213,11 +227,6 @@ def test_train_rows_of_the_wrong_split_fail_the_train_part():
     assert {("retain", "split is train"), ("val", "at least one row")} <= failures(run(frame, forget(), splits=parts))
 
 
-def test_splits_of_another_manifest_are_refused():
-    with pytest.raises(InputError, match="row 96, the manifest has 96"):
-        run(request=forget(), splits=dataclasses.replace(good_splits(), test=(96,)))
-
-
 def test_content_that_comes_again_is_found_where_it_hurts():
     hashes = [f"h{i}" for i in range(96)]
     for source, target, expected in (
@@ -228,21 +237,14 @@ def test_content_that_comes_again_is_found_where_it_hurts():
     ):
         copied = list(hashes)
         copied[target] = copied[source]
-        report = run(request=forget(), content_hashes=copied)
+        report = run(request=forget(), content=copied)
         assert failures(report) == {expected}
         assert report.passed == (expected[0] == "forget")  # in retain: a warning
 
 
-def test_without_content_digests_the_gap_is_a_warning_and_not_a_pass():
-    report = run(content_hashes=None)
-    last = report.results[-1]
-    assert (last.passed, last.evaluated, last.severity) == (False, False, "warning")
-    assert report.passed
-
-
 def test_images_that_do_not_decode_and_subjects_that_come_again():
-    assert failures(run(image_shape_ok=np.ones(96, dtype=bool))) == set()
-    report = run(image_shape_ok=[True] * 95 + [False])
+    assert failures(run(stated_size=np.ones(96, dtype=bool))) == set()
+    report = run(stated_size=[True] * 95 + [False])
     assert failures(report) == {("all", "every image decodes to the stated size")}
     frame = manifest()
     frame.loc[LAST, "subject"] = frame.loc[0, "subject"]
@@ -262,7 +264,7 @@ def test_a_group_that_is_small_or_absent_in_test_is_named():
     assert observed(report, "test", words) == "1 of 4 groups fail: 'water bird / land': 7"
     assert observed(run(frame[~rare]), "test", words).endswith("'water bird / land': 0")
     with pytest.raises(DataQualityError) as caught:
-        require(report)
+        require_passed(report)
     assert "'water bird / land': 7; to do: add test samples" in str(caught.value)
     assert caught.value.exit_code == ExitCode.DATA_QUALITY
 
@@ -308,7 +310,7 @@ def test_the_shift_of_the_group_mix_agrees_with_reweight():
 def test_the_digest_follows_the_questions():
     first = run(request=forget())
     assert first.suite_sha256 == run(request=forget(cell="00")).suite_sha256
-    assert first.suite_sha256 != run(request=forget(), minimum_group_size=9).suite_sha256
+    assert first.suite_sha256 != run(request=forget(), minimum=9).suite_sha256
     assert first.suite_sha256 != run(request=forget(5)).suite_sha256
 
 
@@ -319,9 +321,9 @@ def test_no_sample_id_is_in_a_report_or_a_message_whatever_fails():
     frame.loc[LAST, "id"] = frame.loc[0, "id"]
     frame.loc[2, "split"] = "dev"
     asked = ForgetRequest((*forget().ids, "secret-nobody", "secret-test-00-00"), "d")
-    report = run(frame, asked, content_hashes=["same"] * 96, image_shape_ok=[False] * 96)
+    report = run(frame, asked, content=["same"] * 96, stated_size=[False] * 96)
     with pytest.raises(DataQualityError) as caught:
-        require(report)
+        require_passed(report)
     assert len(failures(report)) > 8
     assert "secret" not in str(dataclasses.asdict(report)) + str(caught.value)
 
@@ -329,11 +331,10 @@ def test_no_sample_id_is_in_a_report_or_a_message_whatever_fails():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"content_hashes": ["x"]}, "1 content hashes for 96 rows"),
-        ({"content_hashes": [""] * 96}, "empty one"),
-        ({"image_shape_ok": [True]}, "1 shape flags for 96 rows"),
-        ({"minimum_group_size": 0}, "minimum_group_size is 0"),
-        ({"frame": manifest().drop(columns=["split", "target"])}, "no column 'split', 'target'"),
+        ({"content": ["x"]}, "1 content hashes for 96 rows"),
+        ({"content": [""] * 96}, "empty one"),
+        ({"stated_size": [True]}, "1 size flags for 96 rows"),
+        ({"minimum": 0}, "minimum_group_size is 0"),
     ],
 )
 def test_arguments_that_cannot_be_used_are_input_errors(options, message):
@@ -341,9 +342,15 @@ def test_arguments_that_cannot_be_used_are_input_errors(options, message):
         run(**options)
 
 
+def test_every_missing_column_of_a_manifest_is_named():
+    dataset = load_dataset(DataSpec("photodigits", {"renders": 1}))
+    with pytest.raises(InputError, match="no column 'split', 'target'"):
+        check_quality(dataclasses.replace(dataset, frame=dataset.frame.drop(columns=["split", "target"])), None, 1)
+
+
 def test_require_refuses_a_report_without_results():
     with pytest.raises(DataQualityError, match="no data-quality check was evaluated"):
-        require(DataCheckReport(results=(), engine="", suite_sha256=""))
+        require_passed(DataCheckReport(results=(), engine="", suite_sha256=""))
 
 
 def test_the_engine_never_passes_what_it_did_not_evaluate():
@@ -367,7 +374,7 @@ def test_the_engine_keeps_the_order_of_the_suite():
         not_null("all", "a"),
         unique("all", "a", "-"),
         in_set("all", "a", (1,), "-"),
-        always("all", "one", "a", 1, "-"),
+        known_outcome("all", "one", "a", 1, "-"),
     )
     results, _ = evaluate({"t": table}, [Suite("t", asked)])
     assert [r.expectation for r in results] == [e.words for e in asked]
@@ -380,7 +387,7 @@ def test_the_engine_keeps_the_order_of_the_suite():
     ]  # a missing value does not pass for a member of a set
 
 
-def test_importing_the_room_does_not_load_the_engine_and_checking_makes_no_connection():
+def test_importing_the_package_does_not_load_the_engine_and_checking_makes_no_connection():
     code = """
 import socket, sys
 import grmu_audit.data.quality
@@ -388,9 +395,11 @@ assert "great_expectations" not in sys.modules
 def refuse(*arguments, **options):
     raise AssertionError("a connection was tried")
 socket.socket.connect = socket.create_connection = socket.getaddrinfo = refuse
-import os, pandas as pd
+import os, numpy as np, pandas as pd
+from grmu_audit.data.dataset import Dataset, Header
 frame = pd.DataFrame({"id": ["a", "b", "c"], "split": ["train", "val", "test"], "target": 0, "attribute": 0})
-report = grmu_audit.data.quality.check(frame, None, class_names=["x"], attribute_names=["y"], minimum_group_size=1)
+header = Header("three", "1", ("x",), ("y",), kind="table", features=("f",))
+report = grmu_audit.data.quality.check_quality(Dataset(header, frame, np.arange(3.0).reshape(3, 1)), None, 1)
 assert report.passed, report
 assert os.environ["GX_ANALYTICS_ENABLED"] == "False"
 """

@@ -14,7 +14,7 @@ from support import layouts
 from grmu_audit.data.batches import BatchSource
 from grmu_audit.data.catalog import DataSpec, load_dataset, read_listing
 from grmu_audit.data.dataset import Dataset
-from grmu_audit.data.import_table import Import, import_data
+from grmu_audit.data.import_table import ImportOptions, import_data
 from grmu_audit.errors import InputError
 from grmu_audit.utils.tables import read_table
 
@@ -36,7 +36,7 @@ def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def tabular(tmp_path: Path, rows: list[list[str]] = ROWS, **options: object) -> Dataset:
     layouts.table(tmp_path / "people.csv", HEADER, rows)
-    import_data(Import(tmp_path / "people.csv", "income", ("sex",), **options), tmp_path / "m.yaml")  # type: ignore[arg-type]
+    import_data(ImportOptions(tmp_path / "people.csv", "income", ("sex",), **options), tmp_path / "m.yaml")  # type: ignore[arg-type]
     return load_dataset(DataSpec(str(tmp_path / "m.yaml")))
 
 
@@ -68,7 +68,7 @@ def test_parquet_gives_the_same_dataset(tmp_path: Path) -> None:
     first = tabular(tmp_path)
     frame = pd.DataFrame(ROWS, columns=HEADER).astype({"age": int})
     frame.to_parquet(tmp_path / "people.parquet")
-    import_data(Import(tmp_path / "people.parquet", "income", ("sex",)), tmp_path / "p.yaml")
+    import_data(ImportOptions(tmp_path / "people.parquet", "income", ("sex",)), tmp_path / "p.yaml")
     again = load_dataset(DataSpec(str(tmp_path / "p.yaml")))
     assert again.digest == first.digest
 
@@ -102,7 +102,7 @@ def test_a_manifest_never_replaces_its_table(tmp_path: Path) -> None:
     layouts.table(tmp_path / "people.csv", HEADER, ROWS)
     before = (tmp_path / "people.csv").read_bytes()
     with pytest.raises(InputError, match="is the table itself: give the manifest a name of its own"):
-        import_data(Import(tmp_path / "people.csv", "income", ("sex",)), tmp_path / "." / "people.csv")
+        import_data(ImportOptions(tmp_path / "people.csv", "income", ("sex",)), tmp_path / "." / "people.csv")
     assert (tmp_path / "people.csv").read_bytes() == before
 
 
@@ -159,7 +159,7 @@ def test_missing_labels_reach_the_quality_report_and_the_audit(tmp_path: Path) -
 def test_drawn_splits_keep_subjects_together(tmp_path: Path) -> None:
     lines = [[f"s{i}", str(i), str(i % 7), ("x", "y")[i % 2], ("f", "m")[i // 2 % 2], f"p{i // 4}"] for i in range(200)]
     layouts.table(tmp_path / "t.csv", ["id", "v", "w", "target", "sex", "person"], lines)
-    wanted = Import(tmp_path / "t.csv", "target", ("sex",), subject="person", features=("v", "w"), seed=3)
+    wanted = ImportOptions(tmp_path / "t.csv", "target", ("sex",), subject="person", features=("v", "w"), seed=3)
     import_data(wanted, tmp_path / "m.yaml")
     data = load_dataset(DataSpec(str(tmp_path / "m.yaml")))
     assert data.frame.groupby("subject")["split"].nunique().max() == 1
@@ -169,7 +169,7 @@ def test_drawn_splits_keep_subjects_together(tmp_path: Path) -> None:
 
 def test_image_folder_by_manifest(tmp_path: Path) -> None:
     layouts.folder(tmp_path)
-    wanted = Import(tmp_path / "labels.csv", "hired", ("sex",), images=tmp_path / "images", subject="person", size=32)
+    wanted = ImportOptions(tmp_path / "labels.csv", "hired", ("sex",), images=tmp_path / "images", subject="person", size=32)
     import_data(wanted, tmp_path / "m.yaml")
     data = load_dataset(DataSpec(str(tmp_path / "m.yaml")))
     expected = {(s, t, a): n for s, cells in layouts.GROUPS.items() for t, a, n in cells}
@@ -180,14 +180,16 @@ def test_image_folder_by_manifest(tmp_path: Path) -> None:
 
 
 def test_stated_size_fails_the_quality_checks(tmp_path: Path) -> None:
-    from grmu_audit.data.quality.input_checks import sizes_ok
+    from grmu_audit.data.quality.input_checks import has_stated_size
 
     layouts.folder(tmp_path)
-    import_data(Import(tmp_path / "labels.csv", "hired", ("sex",), images=tmp_path / "images", size=32), tmp_path / "m.yaml")
+    import_data(
+        ImportOptions(tmp_path / "labels.csv", "hired", ("sex",), images=tmp_path / "images", size=32), tmp_path / "m.yaml"
+    )
     text = (tmp_path / "m.yaml").read_text()
     layouts.save(layouts.piece(0, 1, (40, 41)), tmp_path / "images" / "train" / "000.jpg")
     (tmp_path / "m.yaml").write_text(text + "stated_size: [40, 40]\n")
-    flags = sizes_ok(load_dataset(DataSpec(str(tmp_path / "m.yaml"))))
+    flags = has_stated_size(load_dataset(DataSpec(str(tmp_path / "m.yaml"))))
     assert flags is not None
     assert flags.count(False) == 1
     assert flags[0] is False
@@ -234,5 +236,5 @@ def test_import_refuses_what_is_no_label(tmp_path: Path, options: dict[str, obje
     layouts.table(tmp_path / "t.csv", ["id", "income", "sex", "same"], lines)
     wanted = {"table": tmp_path / "t.csv", "target": "income", "attributes": ("sex",), **options}
     with pytest.raises(InputError, match=message):
-        import_data(Import(**wanted), tmp_path / "m.yaml")  # type: ignore[arg-type]
+        import_data(ImportOptions(**wanted), tmp_path / "m.yaml")  # type: ignore[arg-type]
     assert not (tmp_path / "m.yaml").exists()

@@ -6,8 +6,9 @@ from support import audits
 
 from grmu_audit.errors import InputError
 from grmu_audit.metrics.catalog import BUILT_IN, Level, Topic, topic
-from grmu_audit.metrics.catalog.spec import MetricPlugin, MetricSpec
-from grmu_audit.records import Decision, Group, MetricValue
+from grmu_audit.metrics.catalog.spec import MetricSpec
+from grmu_audit.metrics.outcome import MetricPlugin
+from grmu_audit.records import CANDIDATE, Decision, Group, MetricValue
 from grmu_audit.report import build_view
 from grmu_audit.report.charts.rule_charts import allowed_range
 from grmu_audit.report.charts.svg import draw
@@ -51,7 +52,7 @@ def test_a_policy_without_rules_passes_nothing():
 
 
 def test_values_on_few_samples_are_hidden():
-    few = MetricValue("accuracy", "candidate", 1.0, 3, group=Group(0, 0), interval=(0.4, 1.0))
+    few = MetricValue("accuracy", CANDIDATE, 1.0, 3, group=Group(0, 0), interval=(0.4, 1.0))
     assert numbers.estimate(few) == "suppressed: rests on fewer than 5 samples"
     assert numbers.interval_of(few) == ""
     rule = replace(audits.rules(Decision.PASS)[0], n=4)
@@ -122,7 +123,7 @@ def test_clean_keeps_one_line_without_control_or_direction_changes():
 
 def test_columns_in_which_nothing_is_recorded_are_left_out():
     base = audits.judged(Decision.PASS)
-    alone = replace(base, metrics=tuple(v for v in base.metrics if v.subject == "candidate"), baseline=None, references=())
+    alone = replace(base, metrics=tuple(v for v in base.metrics if v.subject == CANDIDATE), baseline=None, references=())
     view = build_view(alone)
     assert [column["title"] for column in view["group_table"]["columns"]] == ["Group", "Test samples", "After"]
     assert all(len(row) == 3 for row in view["group_table"]["rows"])

@@ -9,7 +9,7 @@ import torch
 from support import data_kinds
 from support.tiny import runtime, tiny
 
-from grmu_audit.unlearning.blocks.passes import among_retain, at_rest, distillation
+from grmu_audit.unlearning.blocks.passes import distillation, forward_frozen_batchnorm, forward_mixed_with_retain
 from grmu_audit.unlearning.methods import methods
 
 
@@ -28,12 +28,12 @@ def test_at_rest_normalises_by_the_batch_and_writes_nothing_down() -> None:
     model = copy.deepcopy(tiny().model)
     pixels = tiny().source.take(torch.arange(8)).pixels
     kept = {name: value.clone() for name, value in model.named_buffers()}
-    rested = at_rest(model, pixels)
+    rested = forward_frozen_batchnorm(model, pixels)
     assert all(torch.equal(value, kept[name]) for name, value in model.named_buffers())
-    assert torch.equal(at_rest(model, pixels[:1]), model.eval()(pixels[:1]))
+    assert torch.equal(forward_frozen_batchnorm(model, pixels[:1]), model.eval()(pixels[:1]))
     assert torch.allclose(rested, copy.deepcopy(model).train()(pixels))
     assert not torch.allclose(rested, model.eval()(pixels))
-    at_rest(model, pixels, published=True)
+    forward_frozen_batchnorm(model, pixels, published=True)
     assert any(not torch.equal(value, kept[name]) for name, value in model.named_buffers())
 
 
@@ -43,14 +43,14 @@ def test_forget_batches_are_normalised_together_with_as_many_retain_samples() ->
     model = copy.deepcopy(problem.model)
     kept = {name: value.clone() for name, value in model.named_buffers()}
     pixels = problem.source.take(torch.from_numpy(problem.data.forget[:5])).pixels
-    found = among_retain(model, problem.data, config, counted, 0)(pixels)
-    company = next(problem.data.retain_batches(16, runtime().generator("company", 0, 0), augment=False))
-    assert not set(company.rows.tolist()) & set(problem.data.forget.tolist())
-    together = copy.deepcopy(model).train()(torch.cat([pixels, company.pixels[:5]]))[:5]
+    found = forward_mixed_with_retain(model, problem.data, config, counted, 0)(pixels)
+    mixed = next(problem.data.retain_batches(16, runtime().generator("company", 0, 0), augment=False))
+    assert not set(mixed.rows.tolist()) & set(problem.data.forget.tolist())
+    together = copy.deepcopy(model).train()(torch.cat([pixels, mixed.pixels[:5]]))[:5]
     assert torch.allclose(found, together)
     assert counted.sample_gradients == 5
     assert all(torch.equal(value, kept[name]) for name, value in model.named_buffers())
-    assert not torch.allclose(found, at_rest(model, pixels))
+    assert not torch.allclose(found, forward_frozen_batchnorm(model, pixels))
 
 
 def test_forget_batches_go_alone_where_there_is_no_batch_normalisation() -> None:
@@ -60,5 +60,5 @@ def test_forget_batches_go_alone_where_there_is_no_batch_normalisation() -> None
     torch.manual_seed(0)  # of dropout
     alone = copy.deepcopy(problem.model).train()(pixels)
     torch.manual_seed(0)
-    assert torch.equal(among_retain(copy.deepcopy(problem.model), problem.data, config, counted, 0)(pixels), alone)
+    assert torch.equal(forward_mixed_with_retain(copy.deepcopy(problem.model), problem.data, config, counted, 0)(pixels), alone)
     assert counted.sample_gradients == 0

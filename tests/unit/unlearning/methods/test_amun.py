@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from support.tiny import runtime, tiny
 
-from grmu_audit.models.classifier import frozen
-from grmu_audit.unlearning.apply import unlearn
+from grmu_audit.models.classifier import frozen_copy
+from grmu_audit.unlearning.apply import apply_method
 from grmu_audit.unlearning.methods import methods
 from grmu_audit.unlearning.methods.amun import AmunConfig, neighbours
 
@@ -14,7 +14,7 @@ from grmu_audit.unlearning.methods.amun import AmunConfig, neighbours
 def test_amun_neighbours_are_wrong_for_the_original_and_near() -> None:
     problem = tiny()
     config = AmunConfig(attack_steps=10, with_forget=False)
-    original = frozen(problem.model)
+    original = frozen_copy(problem.model)
     found = neighbours(original, problem.data, config, runtime())
     beside = found.batch
     assert len(beside.target) + found.failed == len(problem.data.forget)
@@ -30,6 +30,6 @@ def test_amun_costs_the_retain_set_the_forget_set_and_its_neighbours_in_every_ep
     problem, method = tiny(), methods.get("amun")
     counted = [runtime(), runtime()]
     for epochs, run in zip((1, 2), counted, strict=True):
-        unlearn(method, problem.model, problem.data, method.config(epochs=epochs, attack_steps=6), run)
-    expected = len(problem.data.retain) + 2 * len(problem.data.forget) - counted[0].facts["forget_samples_without_neighbour"]
+        apply_method(method, problem.model, problem.data, method.config(epochs=epochs, attack_steps=6), run)
+    expected = len(problem.data.retain) + 2 * len(problem.data.forget) - counted[0].notes["forget_samples_without_neighbour"]
     assert counted[1].sample_gradients - counted[0].sample_gradients == expected

@@ -20,14 +20,14 @@ from torch.nn.modules.module import register_module_forward_pre_hook
 
 from grmu_audit.data.batches import BatchSource
 from grmu_audit.errors import EnvironmentFailure, InputError
-from grmu_audit.models.classifier import Classifier, frozen
+from grmu_audit.models.classifier import Classifier, frozen_copy
 from grmu_audit.models.weights import weights_digest
 from grmu_audit.training.checkpoint import Checkpoints
-from grmu_audit.training.runtime import place
-from grmu_audit.training.steps import parts
-from grmu_audit.unlearning.apply import unlearn
+from grmu_audit.training.runtime import move_to
+from grmu_audit.training.steps import microbatches
+from grmu_audit.unlearning.apply import apply_method
 from grmu_audit.unlearning.data import UnlearningData
-from grmu_audit.unlearning.layers import leaves, moving
+from grmu_audit.unlearning.layers import leaf_modules, trainable_layers
 from grmu_audit.unlearning.method import Method, MethodConfig
 from grmu_audit.unlearning.methods import methods
 from grmu_audit.unlearning.methods.amun import joint_loss
@@ -40,15 +40,15 @@ OPTIONS: dict[str, dict[str, object]] = {"ssd": {"selection": 0.5}, "amun": {"at
 """Options with which a method finds weights to change in the tiny network, or searches for a shorter time."""
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if methods.get(name).idle])
+@pytest.mark.parametrize("name", [name for name in NAMES if methods.get(name).unused_options])
 def test_idle_options_have_no_effect_and_the_others_of_training_do(name: str) -> None:
     problem, method = tiny(), methods.get(name)
     told = {**OPTIONS.get(name, {}), "as_published": True}
     other = {"epochs": 7, "learning_rate": 3.0, "optimizer": "adam", "momentum": 0.1, "weight_decay": 0.3, "schedule": "constant"}
     more = {"warmup": 0.7, "augment": False, "keep_best": True}
-    assert {*other, *more} == method.idle
+    assert {*other, *more} == method.unused_options
     digests = [
-        weights_digest(unlearn(method, problem.model, problem.data, method.config(**told, **changed), runtime()))
+        weights_digest(apply_method(method, problem.model, problem.data, method.config(**told, **changed), runtime()))
         for changed in ({}, {**other, **more}, {"batch_size": 7})
     ]
     assert digests[0] == digests[1] != digests[2]
@@ -61,7 +61,7 @@ def short(method: Method) -> MethodConfig:
 def run(name: str, seed: int = 0, data: UnlearningData | None = None, model: Classifier | None = None) -> Classifier:
     method = methods.get(name)
     problem = tiny()
-    return unlearn(method, model or problem.model, data or problem.data, short(method), runtime(seed))
+    return apply_method(method, model or problem.model, data or problem.data, short(method), runtime(seed))
 
 
 @cache
@@ -160,14 +160,14 @@ def test_runs_in_bf16_on_each_device(name: str, device: str) -> None:
     data = replace(problem.data, source=BatchSource(problem.dataset, where))
     method = methods.get(name)
     model = copy.deepcopy(problem.model)
-    place(model, where)
-    result = unlearn(method, model, data, short(method), low)
+    move_to(model, where)
+    result = apply_method(method, model, data, short(method), low)
     assert all(bool(torch.isfinite(p).all()) for p in result.parameters())
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_steps_split_where_memory_is_short_use_every_sample(name: str) -> None:
-    """Parts of at most six samples in place of batches of sixteen; a rest of one joins a part, with its company."""
+    """Parts of at most six samples in place of batches of sixteen; a rest of one joins a part, as do mixed-in retain samples."""
     problem, method, split = tiny(), methods.get(name), runtime()
     split.micro_batch = 6
     spy, largest = Spy(problem.source), 0
@@ -179,11 +179,13 @@ def test_steps_split_where_memory_is_short_use_every_sample(name: str) -> None:
 
     hook = register_module_forward_pre_hook(watch)
     try:
-        result = unlearn(method, problem.model, replace(problem.data, source=spy), short(method), split)
+        result = apply_method(method, problem.model, replace(problem.data, source=spy), short(method), split)
     finally:
         hook.remove()
     assert all(bool(torch.isfinite(value).all()) for value in result.state_dict().values())
-    assert largest <= (8 if name in ("rl", "salun") else 7)  # four of forget set and company, or six and the rest of one
+    assert largest <= (
+        8 if name in ("rl", "salun") else 7
+    )  # four of the forget set and of the retain set, or six and the rest of one
     if "forget" in method.needs:
         assert set(problem.data.forget.tolist()) <= spy.seen
 
@@ -194,7 +196,7 @@ def test_memory_that_is_short_outside_of_steps_is_an_environment_failure() -> No
 
     method = replace(methods.get("ssd"), run=greedy)
     with pytest.raises(EnvironmentFailure, match="method 'ssd' that is not split: set batch_size below 64"):
-        unlearn(method, tiny().model, tiny().data, method.config(), runtime())
+        apply_method(method, tiny().model, tiny().data, method.config(), runtime())
 
 
 def test_split_steps_of_amun_add_up_to_the_whole_steps() -> None:
@@ -208,13 +210,13 @@ def test_split_steps_of_amun_add_up_to_the_whole_steps() -> None:
     by_row = dict(zip(batch.rows.tolist(), extra.tolist(), strict=True))
     pieces = [
         joint_loss(model, piece, torch.tensor([by_row[r] for r in piece.rows.tolist()]), mixed=False) * (len(piece.rows) / 14)
-        for piece in parts(batch, 4)
+        for piece in microbatches(batch, 4)
     ]
     assert len(pieces) > 2
     assert torch.stack(pieces).sum().item() == pytest.approx(whole.item(), rel=1e-5)
 
 
-TEACHERS = [name for name in NAMES if hasattr(sys.modules[methods.get(name).run.__module__], "frozen")]
+TEACHERS = [name for name in NAMES if hasattr(sys.modules[methods.get(name).run.__module__], "frozen_copy")]
 
 
 def test_methods_with_a_teacher_are_known() -> None:
@@ -227,11 +229,11 @@ def test_teacher_is_not_student_and_does_not_move(name: str, monkeypatch: pytest
     kept: list[tuple[Classifier, str]] = []
 
     def watched(model: Classifier) -> Classifier:
-        teacher = frozen(model)
+        teacher = frozen_copy(model)
         kept.append((teacher, weights_digest(teacher)))
         return teacher
 
-    monkeypatch.setattr(sys.modules[methods.get(name).run.__module__], "frozen", watched)
+    monkeypatch.setattr(sys.modules[methods.get(name).run.__module__], "frozen_copy", watched)
     result = run(name)
     assert weights_digest(tiny().model) in {digest for _, digest in kept}
     for teacher, digest in kept:
@@ -254,12 +256,12 @@ def test_a_run_killed_at_a_random_step_resumes_to_the_same_weights(name: str, st
     problem, method = tiny(), methods.get(name)
     settings = {"epochs": 3, "batch_size": 16, **OPTIONS.get(name, {})}
     whole, counted = runtime(), Counted(problem.source)
-    expected = unlearn(method, problem.model, replace(problem.data, source=counted), method.config(**settings), whole)
+    expected = apply_method(method, problem.model, replace(problem.data, source=counted), method.config(**settings), whole)
     last = int(np.random.default_rng(zlib.crc32(name.encode())).integers(counted.count))
     assert killed_run(name, settings, start, problem.data, last, tmp_path) == -9
     again = runtime()
     again.checkpoints = Checkpoints(tmp_path, KEY, resume=True)
-    result = unlearn(method, problem.model, problem.data, method.config(**settings), again)
+    result = apply_method(method, problem.model, problem.data, method.config(**settings), again)
     assert weights_digest(result) == weights_digest(expected)
     assert again.sample_gradients == whole.sample_gradients
 
@@ -269,10 +271,10 @@ def test_frozen_layers_do_not_move_at_all(name: str) -> None:
     """Neither by gradients, weight decay, momentum, batch statistics nor by writing weights directly."""
     problem, method = tiny(), methods.get(name)
     config = method.config(epochs=2, batch_size=16, layers="2", weight_decay=0.1, momentum=0.9, **OPTIONS.get(name, {}))
-    result = unlearn(method, problem.model, problem.data, config, runtime())
-    free = moving(problem.model, "2")
+    result = apply_method(method, problem.model, problem.data, config, runtime())
+    free = trainable_layers(problem.model, "2")
     before, after = problem.model.state_dict(), result.state_dict()
-    held = [f"{leaf}.{key}" for leaf, module in leaves(problem.model) if leaf not in free for key in module.state_dict()]
+    held = [f"{leaf}.{key}" for leaf, module in leaf_modules(problem.model) if leaf not in free for key in module.state_dict()]
     assert held
     assert [key for key in held if not torch.equal(before[key], after[key])] == []
     assert weights_digest(result) != weights_digest(problem.model)
@@ -285,11 +287,11 @@ def test_the_fairness_gap_penalty_acts_or_is_refused(name: str) -> None:
     config = method.config(epochs=2, batch_size=16, fairness_gap_weight=1.0, **slow, **OPTIONS.get(name, {}))
     if method.exact or not method.trains:
         with pytest.raises(InputError, match=r"fairness_gap_weight|is exact"):
-            unlearn(method, problem.model, problem.data, config, runtime())
+            apply_method(method, problem.model, problem.data, config, runtime())
         return
     counted = runtime()
-    result = unlearn(method, problem.model, problem.data, config, counted)
-    assert counted.facts["fairness_gap_steps"] > 0
+    result = apply_method(method, problem.model, problem.data, config, counted)
+    assert counted.notes["fairness_gap_steps"] > 0
     assert weights_digest(result) != usual(name)
 
 
@@ -326,7 +328,7 @@ def test_running_statistics_move_on_declared_samples_only(name: str) -> None:
 
     hook = register_module_forward_pre_hook(watch)
     try:
-        result = unlearn(
+        result = apply_method(
             method,
             problem.model,
             problem.data,
@@ -364,7 +366,7 @@ def formula(name: str) -> str:
 def test_the_stated_cost_is_what_the_run_counts(name: str) -> None:
     problem, method, counted = tiny(), methods.get(name), runtime()
     config = short(method)
-    unlearn(method, problem.model, problem.data, config, counted)
+    apply_method(method, problem.model, problem.data, config, counted)
     expected = FORMULAS[formula(name)](config.epochs, len(problem.data.retain), len(problem.data.forget))
     assert counted.sample_gradients == expected
 
@@ -378,5 +380,5 @@ def test_facts_for_the_catalogue(name: str) -> None:
     assert method.cost
     assert method.needs <= {"retain", "forget", "val"}
     assert method.moves_statistics <= {"retain", "forget"}
-    assert set(method.search) <= set(method.config.model_fields) - method.idle
+    assert set(method.search) <= set(method.config.model_fields) - method.unused_options
     assert method.exact is (method.needs == {"retain"} and name.startswith("retrain"))

@@ -10,8 +10,8 @@ from support.tiny import runtime
 from grmu_audit.errors import InputError
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.models.weights import weights_digest
-from grmu_audit.unlearning.apply import unlearn
-from grmu_audit.unlearning.layers import leaves, moving
+from grmu_audit.unlearning.apply import apply_method
+from grmu_audit.unlearning.layers import leaf_modules, trainable_layers
 from grmu_audit.unlearning.methods import methods
 
 NAMES = methods.names()
@@ -24,7 +24,7 @@ def run(name: str, method: str, **settings: object) -> Classifier:
     problem = family(name, 6 if name == "resnet18" else 24)
     chosen = methods.get(method)
     config = chosen.config(epochs=2, batch_size=8, **{**OPTIONS.get(method, {}), **settings})  # type: ignore[arg-type]
-    return unlearn(chosen, problem.model, problem.data, config, runtime())
+    return apply_method(chosen, problem.model, problem.data, config, runtime())
 
 
 MOVE_INPUTS = {"amun", "boundary_shrink"}
@@ -61,10 +61,10 @@ def test_the_fairness_gap_penalty_acts_at_its_normalisation_layers(name: str) ->
 def test_a_restriction_to_layers_holds_all_others_still(name: str, layers: str) -> None:
     start = family(name).model
     result = run(name, "ft", layers=layers)
-    free = moving(start, layers)
+    free = trainable_layers(start, layers)
     before, after = start.state_dict(), result.state_dict()
     still = [k for k in before if k.rpartition(".")[0] not in free]
     assert still
     assert all(torch.equal(before[k], after[k]) for k in still)
     assert not all(torch.equal(before[k], after[k]) for k in before)
-    assert len(free) < len(leaves(start))
+    assert len(free) < len(leaf_modules(start))

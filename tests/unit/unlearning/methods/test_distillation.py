@@ -9,7 +9,7 @@ import torch
 from support.tiny import runtime, tiny
 
 from grmu_audit.unlearning.blocks.passes import soft_kl
-from grmu_audit.unlearning.methods.distillation import part_of_retain, without_class
+from grmu_audit.unlearning.methods.distillation import retain_subset, without_class
 
 
 def test_delete_takes_the_true_class_out() -> None:
@@ -19,6 +19,6 @@ def test_delete_takes_the_true_class_out() -> None:
 
 
 def test_bad_teacher_takes_its_share_of_the_retain_set_once() -> None:
-    rows = part_of_retain(tiny().data, 0.3, runtime())
+    rows = retain_subset(tiny().data, 0.3, runtime())
     assert len(rows) == len(set(rows.tolist())) == round(0.3 * len(tiny().data.retain))
     assert set(rows) <= set(tiny().data.retain)

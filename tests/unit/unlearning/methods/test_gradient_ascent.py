@@ -12,8 +12,8 @@ from torch.nn import functional
 
 from grmu_audit.errors import InputError
 from grmu_audit.training.inference import infer
-from grmu_audit.unlearning.apply import unlearn
-from grmu_audit.unlearning.blocks.passes import at_rest
+from grmu_audit.unlearning.apply import apply_method
+from grmu_audit.unlearning.blocks.passes import forward_frozen_batchnorm
 from grmu_audit.unlearning.methods import methods
 from grmu_audit.unlearning.methods.gradient_ascent import GradientAscentConfig
 
@@ -24,9 +24,9 @@ def test_neggrad_plus_is_the_weighted_difference_of_two_gradients() -> None:
     plain = {"momentum": 0.0, "weight_decay": 0.0, "schedule": "constant", "warmup": 0.0, "augment": False}
     after = result("neggrad_plus", small, epochs=1, batch_size=12, learning_rate=0.01, balance=0.9, **plain)
     twin = copy.deepcopy(problem.model).train()
-    stay, leave = (problem.source.take(torch.from_numpy(rows)) for rows in (small.retain, small.forget))
-    (0.9 * functional.cross_entropy(twin(stay.pixels), stay.target)).backward()
-    (-0.1 * functional.cross_entropy(at_rest(twin, leave.pixels), leave.target)).backward()
+    retain, forget = (problem.source.take(torch.from_numpy(rows)) for rows in (small.retain, small.forget))
+    (0.9 * functional.cross_entropy(twin(retain.pixels), retain.target)).backward()
+    (-0.1 * functional.cross_entropy(forward_frozen_batchnorm(twin, forget.pixels), forget.target)).backward()
     for (name, old), new in zip(twin.named_parameters(), after.parameters(), strict=True):
         assert torch.allclose(new, old - 0.01 * old.grad, atol=1e-5), name  # type: ignore[operator]
 
@@ -34,7 +34,7 @@ def test_neggrad_plus_is_the_weighted_difference_of_two_gradients() -> None:
 def test_gradient_ascent_is_one_ascent_step_by_hand() -> None:
     problem = tiny()
     config = GradientAscentConfig(epochs=1, batch_size=100, learning_rate=0.01, momentum=0.0)
-    result = unlearn(methods.get("gradient_ascent"), problem.model, problem.data, config, runtime())
+    result = apply_method(methods.get("gradient_ascent"), problem.model, problem.data, config, runtime())
     twin = copy.deepcopy(problem.model).eval()
     batch = problem.source.take(torch.from_numpy(problem.data.forget))
     functional.cross_entropy(twin(batch.pixels), batch.target).backward()
@@ -48,7 +48,7 @@ def test_the_stop_rule_of_gradient_ascent_needs_validation_rows() -> None:
     problem = tiny()
     data = replace(problem.data, val=problem.data.val[:0])
     with pytest.raises(InputError, match="stop_at_validation_loss: the dataset has no validation split"):
-        unlearn(
+        apply_method(
             methods.get("gradient_ascent"), problem.model, data, GradientAscentConfig(stop_at_validation_loss=True), runtime()
         )
 
@@ -61,9 +61,9 @@ def forget_loss(model: object) -> float:
 
 def test_gradient_ascent_raises_the_forget_loss_and_its_rule_stops_it() -> None:
     problem = tiny()
-    free = unlearn(methods.get("gradient_ascent"), problem.model, problem.data, GradientAscentConfig(epochs=4), runtime())
+    free = apply_method(methods.get("gradient_ascent"), problem.model, problem.data, GradientAscentConfig(epochs=4), runtime())
     assert forget_loss(free) > forget_loss(problem.model)
     stopped = runtime()
     config = GradientAscentConfig(epochs=200, learning_rate=2e-3, stop_at_validation_loss=True)
-    unlearn(methods.get("gradient_ascent"), problem.model, problem.data, config, stopped)
-    assert 1 <= stopped.facts["stopped_before_epoch"] <= 200
+    apply_method(methods.get("gradient_ascent"), problem.model, problem.data, config, stopped)
+    assert 1 <= stopped.notes["stopped_before_epoch"] <= 200

@@ -11,7 +11,7 @@ import torch
 from support.tiny import result, runtime, tiny
 
 from grmu_audit.models.weights import weights_digest
-from grmu_audit.unlearning.apply import unlearn
+from grmu_audit.unlearning.apply import apply_method
 from grmu_audit.unlearning.blocks.group_dro import balanced
 from grmu_audit.unlearning.methods import methods
 from grmu_audit.unlearning.methods.retraining import RetrainConfig, retrain
@@ -26,14 +26,14 @@ def test_eu_k_draws_the_stages_again_and_respects_frozen_layers() -> None:
 
 
 def test_retrain_with_group_dro_records_weights_and_starts_fresh() -> None:
-    facts = runtime()
+    used = runtime()
     config = RetrainConfig(epochs=2, group_dro=True, keep_best_by="worst_group")
-    model = retrain(copy.deepcopy(tiny().model), tiny().data, config, facts)
-    assert sum(facts.facts["group_weights"]) == pytest.approx(1.0, abs=1e-4)
-    assert facts.facts["epoch_kept_by"] == "worst_group validation accuracy"
+    model = retrain(copy.deepcopy(tiny().model), tiny().data, config, used)
+    assert sum(used.notes["group_weights"]) == pytest.approx(1.0, abs=1e-4)
+    assert used.notes["epoch_kept_by"] == "worst_group validation accuracy"
     blind = runtime()
     retrain(copy.deepcopy(tiny().model), replace(tiny().data, val=tiny().data.val[:0]), config, blind)
-    assert blind.facts["epoch_kept_by"] == "last"
+    assert blind.notes["epoch_kept_by"] == "last"
     plain = retrain(copy.deepcopy(tiny().model), tiny().data, RetrainConfig(epochs=2), runtime())
     assert weights_digest(model) != weights_digest(plain)
     assert balanced(np.array([0, 1, 1])).tolist() == [3.0, 1.5, 1.5]
@@ -48,6 +48,6 @@ def test_retrain_starts_from_fresh_weights_in_every_layer(group_dro: bool) -> No
         for value in (*other.parameters(), *other.body.buffers()):
             value.add_(3)
     config = RetrainConfig(epochs=1, group_dro=group_dro)
-    results = [unlearn(methods.get("retrain"), model, problem.data, config, runtime(7)) for model in (problem.model, other)]
+    results = [apply_method(methods.get("retrain"), model, problem.data, config, runtime(7)) for model in (problem.model, other)]
     assert weights_digest(results[0]) == weights_digest(results[1])
     assert weights_digest(problem.model) != weights_digest(other)

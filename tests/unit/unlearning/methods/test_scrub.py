@@ -12,7 +12,7 @@ from torch import nn
 
 from grmu_audit.errors import InputError
 from grmu_audit.models.weights import weights_digest
-from grmu_audit.unlearning.blocks.passes import at_rest, distillation
+from grmu_audit.unlearning.blocks.passes import distillation, forward_frozen_batchnorm
 from grmu_audit.unlearning.methods.scrub import Rewind, nearest
 
 
@@ -37,7 +37,7 @@ def test_scrub_forget_step_climbs_the_distance_to_the_teacher() -> None:
     twin = copy.deepcopy(problem.model)
     batch = problem.source.take(torch.from_numpy(problem.data.forget))
     p = torch.softmax(problem.model.eval()(batch.pixels).detach() / t, 1)
-    q = torch.softmax(at_rest(twin, batch.pixels) / t, 1)
+    q = torch.softmax(forward_frozen_batchnorm(twin, batch.pixels) / t, 1)
     (t * t * (p * (p / q).log()).sum(1).mean()).backward()
     for name, weight in twin.named_parameters():
         assert weight.grad is not None
@@ -76,7 +76,7 @@ def test_scrub_rewinds_by_the_error_of_its_last_epoch_whatever_state_it_is_left_
     rewind.keep(1)
     model.load_state_dict(first)  # as keep_best does
     rewind.apply()
-    assert run.facts["rewind_target_error"] == 1.0  # the last epoch calls all of class 1 wrong
+    assert run.notes["rewind_target_error"] == 1.0  # the last epoch calls all of class 1 wrong
 
 
 def test_scrub_rewind_needs_validation_samples_of_the_group() -> None:

@@ -18,10 +18,10 @@ from grmu_audit.unlearning.methods.weight_editing import SsdConfig, dampening, f
 
 def test_ssd_dampens_by_its_rule_only() -> None:
     config = SsdConfig(strength=0.5)
-    whole, gone = torch.tensor([1.0, 1.0, 0.0, 0.0]), torch.tensor([2.0, 4.0, 3.0, 0.0])
-    assert dampening(whole, gone, 2.0, config).tolist() == [1.0, 0.125, 0.0, 1.0]
+    whole, forget = torch.tensor([1.0, 1.0, 0.0, 0.0]), torch.tensor([2.0, 4.0, 3.0, 0.0])
+    assert dampening(whole, forget, 2.0, config).tolist() == [1.0, 0.125, 0.0, 1.0]
     strong = SsdConfig(strength=100.0)
-    assert dampening(whole, gone, 2.0, strong).tolist() == [1.0, 1.0, 0.0, 1.0]
+    assert dampening(whole, forget, 2.0, strong).tolist() == [1.0, 1.0, 0.0, 1.0]
 
 
 def test_ssd_importance_is_the_mean_squared_gradient_of_samples_or_of_batch_means() -> None:
@@ -41,11 +41,11 @@ def test_ssd_as_published_measures_all_data_on_mixed_batches() -> None:
     few = replace(problem.data, retain=problem.data.retain[:6], forget=problem.data.forget[:2])
     model = copy.deepcopy(problem.model)
     every = np.concatenate([few.retain, few.forget])
-    whole, gone = (mean_gradient(model, problem.source.batches(rows, 8), runtime()) for rows in (every, few.forget))
+    whole, forget = (mean_gradient(model, problem.source.batches(rows, 8), runtime()) for rows in (every, few.forget))
     config = SsdConfig(selection=1.0)
     after = result("ssd", few, selection=1.0, batch_size=8, as_published=True)
     for name, before in problem.model.named_parameters():
-        factor = dampening(whole[name].square(), gone[name].square(), 1.0, config)
+        factor = dampening(whole[name].square(), forget[name].square(), 1.0, config)
         assert torch.allclose(after.get_parameter(name), before * factor, rtol=1e-3, atol=1e-6), name
 
 

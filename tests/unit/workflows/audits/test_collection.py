@@ -10,16 +10,17 @@ import torch
 from support.model_inputs import evaluations
 
 from grmu_audit import report
-from grmu_audit.auditing.recomputation import rescore
+from grmu_audit.auditing.recomputation import recompute
 from grmu_audit.data.catalog import DataSpec
 from grmu_audit.errors import InputError
 from grmu_audit.evaluation import adversarial
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.policy import load_named
-from grmu_audit.records import Audit, Group, ModelRef
+from grmu_audit.records import BASELINE, CANDIDATE, Audit, Group, ModelRef, reference
 from grmu_audit.report.charts import build_charts
 from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.wording.strings import load_strings
+from grmu_audit.workflows.audits.collection import AuditSettings
 from grmu_audit.workflows.audits.pipeline import audit
 from grmu_audit.workflows.session import Session
 
@@ -30,7 +31,7 @@ def standard(lineage: tuple[Session, ModelRef, Path]) -> tuple[Audit, int]:
     before = adversarial.STEPS
     adversarial.STEPS = 3  # an audit of three models in seconds
     try:
-        done = audit(session, ref.label, policy=load_named("default"), out=root / "standard", level="standard")
+        done = audit(session, ref.label, load_named("default"), root / "standard", AuditSettings(level="standard"))
     finally:
         adversarial.STEPS = before
     return done.audit, done.forward_passes
@@ -39,7 +40,7 @@ def standard(lineage: tuple[Session, ModelRef, Path]) -> tuple[Audit, int]:
 def test_quick_asks_no_model_and_says_what_it_leaves_out(lineage: tuple[Session, ModelRef, Path]) -> None:
     session, ref, root = lineage
     with evaluations() as seen:
-        done = audit(session, ref.label, policy=load_named("default"), out=root / "quick")
+        done = audit(session, ref.label, load_named("default"), root / "quick")
     assert seen == []
     assert done.forward_passes == 0
     assert [n.name for n in done.audit.not_measured] == [
@@ -55,13 +56,13 @@ def test_standard_adds_values_of_every_side_and_their_changes(standard: tuple[Au
     assert found.record["level"] == "standard"
     assert found.record["evaluations"] > 0
     for name in ("FGSM@0.03137", "PGD@0.03137", "FAIRNESS_GAP", "FAIRNESS_GAP_GROUP", "KNN", "PROBE", "PROTO"):
-        for subject in ("candidate", "baseline", "reference#1", "candidate-baseline", "candidate-reference#1"):
+        for subject in (CANDIDATE, BASELINE, reference(1), BASELINE.as_change(), reference(1).as_change()):
             value = found.metric(name, subject)
             assert value is not None, (name, subject)
             assert value.value is not None, (name, subject, value.why_missing)
     for name in ("CKA", "JS", "ACTIVATION_DISTANCE"):
         assert found.metric(name) is not None
-    assert found.metric("FGSM@0.03137", "candidate", Group(1, 0)) is not None
+    assert found.metric("FGSM@0.03137", CANDIDATE, Group(1, 0)) is not None
     assert [n.name for n in found.not_measured] == ["AutoAttack", "relearn", "shadow models"]
 
 
@@ -79,9 +80,9 @@ def test_a_repeated_audit_makes_no_forward_pass(lineage: tuple[Session, ModelRef
         again = audit(
             session,
             ref.label,
-            policy=load_named("default").model_copy(update={"name": "another"}),
-            out=root / "again",
-            level="standard",
+            load_named("default").model_copy(update={"name": "another"}),
+            root / "again",
+            AuditSettings(level="standard"),
         )
     assert seen == []
     assert (again.forward_passes, again.audit.record["evaluations"]) == (0, 0)
@@ -118,16 +119,16 @@ def test_rescoring_takes_measured_values_over_and_says_so_but_no_others(
     evidence = read_evidence(session.store, ref)
     names = [f"predictions/{side}.parquet" for side in ("candidate", "baseline", "reference-1")]
     files = {name: session.store.run_artifact(evidence.run_id, name) or b"" for name in names}
-    result = rescore(found, load_named("default"), files)
+    result = recompute(found, load_named("default"), files)
     assert result.findings == ()
     assert any("FGSM@0.03137" in note and "taken over as recorded" in note for note in result.notes)
     forged = tuple(replace(m, value=0.99, details={"measured_with": "model"}) if m.name == "TA" else m for m in found.metrics)
     assert any(
-        finding.startswith("TA") for finding in rescore(replace(found, metrics=forged), load_named("default"), files).findings
+        finding.startswith("TA") for finding in recompute(replace(found, metrics=forged), load_named("default"), files).findings
     )
 
 
 def test_an_unknown_level_is_named(lineage: tuple[Session, ModelRef, Path]) -> None:
     session, ref, root = lineage
     with pytest.raises(InputError, match=r"no level 'standart' \(did you mean 'standard'\?\)"):
-        audit(session, ref.label, policy=load_named("default"), out=root / "no", level="standart")
+        audit(session, ref.label, load_named("default"), root / "no", AuditSettings(level="standart"))

@@ -7,43 +7,43 @@ from pathlib import Path
 
 import pytest
 from support.model_inputs import evaluations
-from support.notes import Notes
 
 from grmu_audit import report
 from grmu_audit.evaluation import adversarial, relearning
-from grmu_audit.evaluation.shadow_models import Pool, Unlearned
+from grmu_audit.evaluation.shadow_models import ShadowPool, UnlearnedPool
 from grmu_audit.policy import load_named
-from grmu_audit.records import ModelRef
+from grmu_audit.records import BASELINE, ModelRef
+from grmu_audit.workflows.audits.collection import AuditSettings
 from grmu_audit.workflows.audits.pipeline import audit
-from grmu_audit.workflows.audits.shadow import Asking
+from grmu_audit.workflows.audits.shadow import ShadowOptions
 from grmu_audit.workflows.session import Session
 
 
 def test_deep_adds_learning_again_auto_attack_and_shadow_models_and_a_second_one_asks_nothing(
-    lineage: tuple[Session, ModelRef, Path], monkeypatch: pytest.MonkeyPatch
+    lineage: tuple[Session, ModelRef, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     session, ref, root = lineage
-    notes = Notes()
-    monkeypatch.setattr(relearning, "RECIPE", relearning.Recipe(runs=2, epochs=1, samples=100))
+    monkeypatch.setattr(relearning, "RECIPE", relearning.RelearningConfig(runs=2, epochs=1, samples=100))
     monkeypatch.setattr("grmu_audit.evaluation.white_box.MOST_AA", 0)
     monkeypatch.setattr(adversarial, "STEPS", 3)
-    monkeypatch.setattr(session, "observer", notes)
+    monkeypatch.setattr(session, "progress", True)
     policy = load_named("default")
-    none = audit(session, ref.label, policy=policy, out=root / "none", level="deep", shadows=Asking(4, budget=0.0))
-    told = "\n".join(notes.lines)
+    none = audit(session, ref.label, policy, root / "none", AuditSettings(level="deep", shadows=ShadowOptions(4, budget=0.0)))
+    told = capsys.readouterr().err
     assert "shadow models: 4 wanted, 0 kept, 4 to train, about " in told
     assert f"asking {ref.label}: AutoAttack on 0 test samples" in told
     assert f"asking {ref.label}: learning the forget set again, 2 runs of at most 1 short epochs" in told
     assert f"asking {ref.label}: done in " in told
     (missing,) = none.audit.not_measured
     assert "0 of 4 shadow models fitted into the budget" in missing.reason
-    done = audit(session, ref.label, policy=policy, out=root / "deep", level="deep", shadows=Asking(4))
+    four = AuditSettings(level="deep", shadows=ShadowOptions(4))
+    done = audit(session, ref.label, policy, root / "deep", four)
     assert done.audit.not_measured == ()
     for name in ("RMIA_AUC", "LIRA_AUC", "ULIRA_AUC", "RULI_AUC", "FORGET_EPS", "KLOM_95", "SWAP"):
         value = done.audit.metric(name)
         assert value is not None, name
         assert (value.interval is None) == (name in ("FORGET_EPS", "KLOM_95")), (name, value.why_missing)
-    assert done.audit.metric("RMIA_AUC", "baseline") is not None
+    assert done.audit.metric("RMIA_AUC", BASELINE) is not None
     attacked, again = done.audit.metric("AA@0.03137"), done.audit.metric("RELEARN")
     assert attacked is not None
     assert attacked.why_missing == "no test sample was attacked (n = 0)"
@@ -51,17 +51,17 @@ def test_deep_adds_learning_again_auto_attack_and_shadow_models_and_a_second_one
     assert len(again.details["curves"]) == 2
     assert again.unit == "epochs"
     report.render(done.audit, "html")
-    notes.lines.clear()
+    capsys.readouterr()
     with evaluations() as seen:
-        repeated = audit(session, ref.label, policy=policy, out=root / "deeper", level="deep", shadows=Asking(4))
+        repeated = audit(session, ref.label, policy, root / "deeper", four)
     assert seen == []
     assert repeated.audit.record["evaluations"] == 0
     assert repeated.audit.metrics == done.audit.metrics
-    assert notes.lines == []
+    assert "asking" not in capsys.readouterr().err
     left: list[float | None] = []
-    monkeypatch.setattr(Unlearned, "fill", lambda bank, count, budget, guess: left.append(budget) or 0)
-    filled = Pool.fill
-    monkeypatch.setattr(Pool, "fill", lambda *given: time.sleep(0.2) or filled(*given))
-    audit(session, ref.label, policy=policy, out=root / "capped", level="deep", shadows=Asking(4, budget=100.0))
+    monkeypatch.setattr(UnlearnedPool, "fill", lambda bank, count, budget, guess: left.append(budget) or 0)
+    filled = ShadowPool.fill
+    monkeypatch.setattr(ShadowPool, "fill", lambda *given: time.sleep(0.2) or filled(*given))
+    audit(session, ref.label, policy, root / "capped", AuditSettings(level="deep", shadows=ShadowOptions(4, budget=100.0)))
     assert left[0] is not None
     assert 50 < left[0] <= 99.8

@@ -53,4 +53,4 @@ def test_options_without_effect_are_refused_and_not_recorded(session: Session, b
     settings = ref.config["settings"]
     assert isinstance(settings, dict)
     assert settings["batch_size"] == 32
-    assert set(settings) == set(methods.get("ssd").config.model_fields) - methods.get("ssd").idle
+    assert set(settings) == set(methods.get("ssd").config.model_fields) - methods.get("ssd").unused_options

@@ -113,8 +113,8 @@ def test_two_sources_exclude_each_other(tmp_path: Path) -> None:
             open_session(MemoryStore(tmp_path / "store"), tmp_path),
             "m",
             DATA,
-            network=NetworkChoice("resnet18", {}, tmp_path / "w.pth", "imagenet"),
-            settings=SHORT,
+            NetworkChoice("resnet18", {}, tmp_path / "w.pth", "imagenet"),
+            TrainingOptions(SHORT),
         )
 
 

@@ -1,0 +1,130 @@
+"""Columns of a table as they are read: text, each word once in memory, or finite numbers."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from grmu_audit.errors import InputError
+
+LONGEST_FIELD = 1 << 17
+"""Characters that a field may have (the csv module's own limit)."""
+Kind = Literal["text", "number", "skip"]
+"""How a column is read; one that is skipped stands in the header only."""
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class TextTable:
+    """A table as it stands in the file."""
+
+    source: str
+    """File name, for messages."""
+    header: tuple[str, ...]
+    """Column names."""
+    rows: tuple[int, ...]
+    """[n] line that each record starts on; the header is line 1."""
+    columns: dict[str, list[str]]
+    """Cells by column, without white space around them; empty text where a value is missing."""
+    numbers: dict[str, Floats] = field(default_factory=dict)
+    """[n] finite numbers by column: those read as numbers that hold nothing else; they are not among ``columns``."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def column(self, name: str) -> list[str]:
+        """One column.
+
+        Raises:
+            InputError: there is none of that name; the message lists those that there are.
+        """
+        if name not in self.columns:
+            from grmu_audit.utils.plugins import did_you_mean
+
+            near = did_you_mean(name, list(self.header))
+            shown = ", ".join(self.header[:50])
+            raise InputError(f"{self.source}: no column {name!r}{near}; columns: {shown}")
+        return self.columns[name]
+
+
+def all_text(name: str) -> Kind:
+    """Every column is read as text."""
+    return "text"
+
+
+class NumberColumn:
+    """A column of numbers as it is read, eight bytes a cell, beside the cells that are no finite number."""
+
+    def __init__(self) -> None:
+        self.values = array("d")
+        self.odd: dict[int, str] = {}
+
+    def append(self, cell: str) -> None:
+        """Take the next cell."""
+        value = number(cell)
+        if value is None:
+            self.odd[len(self.values)] = cell
+        self.values.append(math.nan if value is None else value)
+
+    def array(self) -> Floats:
+        """[n] all values."""
+        return np.frombuffer(self.values, dtype=np.float64) if self.values else np.zeros(0)
+
+    def texts(self) -> list[str]:
+        """[n] cells as text; numbers are written anew."""
+        return [self.odd[i] if i in self.odd else number_text(value) for i, value in enumerate(self.values)]
+
+
+def number(cell: str) -> float | None:
+    """The finite number that a cell holds, or None.
+
+    >>> number("-1.5e3"), number("1_000"), number("inf"), number("")
+    (-1500.0, None, None, None)
+    """
+    try:
+        value = float(cell)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) and cell.isascii() and "_" not in cell else None
+
+
+def number_text(value: float) -> str:
+    """A number as a person would write it, which reads back as the same number.
+
+    >>> number_text(3.0), number_text(0.1)
+    ('3', '0.1')
+    """
+    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+
+
+def require_unique_columns(name: str, header: Sequence[str]) -> None:
+    """Return when no column stands twice in the header.
+
+    Raises:
+        InputError: one does.
+    """
+    repeated = sorted(column for column, count in Counter(header).items() if count > 1)
+    if repeated:
+        raise InputError(f"{name}: column {repeated[0]!r} stands twice in the header: rename one of the two")
+
+
+def shared(most: int = 10_000) -> Callable[[str], str]:
+    """A function that gives the same object for equal cells, so that a column of labels takes a pointer a row.
+
+    >>> one = shared()
+    >>> one("".join(["-", "1"])) is one("-1")
+    True
+    """
+    known: dict[str, str] = {}
+
+    def one(cell: str) -> str:
+        return known.setdefault(cell, cell) if len(known) < most else known.get(cell, cell)
+
+    return one
