@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from grmu_audit.data.catalog import DataSpec
     from grmu_audit.policy import load_named as load_policy
     from grmu_audit.report import render
+    from grmu_audit.utils.resources import VERSION as __version__  # noqa: N811
     from grmu_audit.workflows.audits.collection import AuditSettings
     from grmu_audit.workflows.audits.comparison import compare
     from grmu_audit.workflows.audits.pipeline import audit
@@ -21,13 +22,13 @@ if TYPE_CHECKING:
     from grmu_audit.workflows.versions.pretraining import TrainingOptions, pretrain, register
     from grmu_audit.workflows.versions.unlearning import retrain, unlearn
 
-__version__ = "0.1.0"
 __all__ = [
     "AuditSettings",
     "DataSpec",
     "Session",
     "TrainingOptions",
     "UnlearnOptions",
+    "__version__",
     "audit",
     "compare",
     "gate",
@@ -42,6 +43,7 @@ __all__ = [
     "verify",
 ]
 _HOMES = {
+    "__version__": "utils.resources:VERSION",
     "AuditSettings": "workflows.audits.collection",
     "DataSpec": "data.catalog",
     "Session": "workflows.session",
@@ -77,4 +79,4 @@ def __getattr__(name: str) -> object:
 
 def __dir__() -> list[str]:
     """The public names."""
-    return ["__version__", *__all__]
+    return sorted(_HOMES)

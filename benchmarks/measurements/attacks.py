@@ -20,7 +20,7 @@ from grmu_audit.data.batches import BatchSource
 from grmu_audit.data.readers.photodigits import PhotoDigitsOptions, photodigits
 from grmu_audit.evaluation.predict import apply_request, predict_all
 from grmu_audit.evaluation.shadow_models import Rows, ShadowPool, UnlearnedPool
-from grmu_audit.metrics.checked_predictions import Facts, facts
+from grmu_audit.metrics import CheckedPredictions, check_predictions
 from grmu_audit.models.catalog import build
 from grmu_audit.models.classifier import Classifier, ModelSpec
 from grmu_audit.records.white_box import ShadowTable
@@ -89,11 +89,13 @@ class Study:
         """The original after a method."""
         return self._kept(name, lambda _: self.run(method, original, self.retain, self.forget, self.runtime(0)), 0)
 
-    def facts(self, model: Classifier, forget: Rows) -> Facts:
+    def checked(self, model: Classifier, forget: Rows) -> CheckedPredictions:
         """Predictions of a model, with ``forget`` in the place of the forget set."""
         header = self.dataset.header
         outputs = predict_all(model, self.source, self.runtime(0), self.names.tolist())
-        return facts(apply_request(outputs, frozenset(self.names[forget]), header.class_names, header.attribute_names))
+        return check_predictions(
+            apply_request(outputs, frozenset(self.names[forget]), header.class_names, header.attribute_names)
+        )
 
     def table(self, shadows: int, method: str | None = None) -> ShadowTable:
         """The pool's table, after a method where one is named; the cost is told before anything is trained."""

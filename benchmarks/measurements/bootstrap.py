@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from grmu_audit.errors import InputError
 from grmu_audit.intervals.closed_forms import Floats
-from grmu_audit.metrics.checked_predictions import Facts
+from grmu_audit.metrics.checked_predictions import CheckedPredictions
 
 _TABLE = 1_000_000
 Codes = npt.NDArray[np.intp]
@@ -38,7 +38,7 @@ def count_bootstrap(counts: npt.NDArray[np.int64], replicates: int, rng: np.rand
     return rng.multinomial(total, counts / total, size=replicates)
 
 
-def bootstrap(f: Facts, *, replicates: int = REPLICATES, seed: int = 0) -> dict[str, Floats]:
+def bootstrap(checked: CheckedPredictions, *, replicates: int = REPLICATES, seed: int = 0) -> dict[str, Floats]:
     """Replicates of TA, GA, WG, EO, EP and DP (pairwise) on the test split.
 
     Samples are resampled; with a subject column subjects are.  A replicate in which a cell got no sample leaves that cell
@@ -48,20 +48,22 @@ def bootstrap(f: Facts, *, replicates: int = REPLICATES, seed: int = 0) -> dict[
     Returns:
         [B] values by name; NaN where a replicate does not define the metric; empty without a test sample.
     """
-    if not f.test.any():
+    if not checked.test.any():
         return {}
-    p, rng = f.predictions, np.random.default_rng(seed)
+    p, rng = checked.predictions, np.random.default_rng(seed)
     shape = (p.classes, p.attributes, p.classes)
-    code = np.ravel_multi_index((p.target[f.test], p.attribute[f.test], p.prediction[f.test]), shape)
+    code = np.ravel_multi_index((p.target[checked.test], p.attribute[checked.test], p.prediction[checked.test]), shape)
     used = np.flatnonzero(np.bincount(code)) if code.max() < _TABLE else np.unique(code)
-    drawn = _drawn(np.searchsorted(used, code), len(used), f, replicates, rng)
+    drawn = _drawn(np.searchsorted(used, code), len(used), checked, replicates, rng)
     y, s, yhat = (np.asarray(axis) for axis in np.unravel_index(used, shape))
-    return _values(f, drawn, y, s, yhat)
+    return _values(checked, drawn, y, s, yhat)
 
 
-def _drawn(index: npt.NDArray[np.intp], cells: int, f: Facts, replicates: int, rng: np.random.Generator) -> Floats:
+def _drawn(
+    index: npt.NDArray[np.intp], cells: int, checked: CheckedPredictions, replicates: int, rng: np.random.Generator
+) -> Floats:
     """[B, cells] resampled counts, of samples or of whole subjects."""
-    subject = f.subject_of(f.test)
+    subject = checked.person_of(checked.test)
     if subject is None:
         return count_bootstrap(np.bincount(index, minlength=cells), replicates, rng).astype(np.float64)
     from scipy.sparse import csr_array
@@ -74,11 +76,11 @@ def _drawn(index: npt.NDArray[np.intp], cells: int, f: Facts, replicates: int, r
     return result
 
 
-def _values(f: Facts, n: Floats, y: Codes, s: Codes, yhat: Codes) -> dict[str, Floats]:
-    p, right = f.predictions, y == yhat
+def _values(checked: CheckedPredictions, n: Floats, y: Codes, s: Codes, yhat: Codes) -> dict[str, Floats]:
+    p, right = checked.predictions, y == yhat
     cell = y * p.attributes + s
     accuracy = _shares(n, cell, right)
-    dominant = np.isin(cell, [g.target * p.attributes + g.attribute for g in f.dominant])
+    dominant = np.isin(cell, checked.codes_of(checked.dominant_groups))
     found = {"TA": n[:, right].sum(axis=1) / n.sum(axis=1), "WG": _known(accuracy).min(axis=1)}
     if dominant.any():
         found["GA"] = n[:, dominant & right].sum(axis=1) / _positive(n[:, dominant].sum(axis=1))
@@ -86,11 +88,11 @@ def _values(f: Facts, n: Floats, y: Codes, s: Codes, yhat: Codes) -> dict[str, F
     gaps = {int(c): _span(accuracy[:, owner == c]) for c in np.unique(y) if (owner == c).sum() > 1}
     if gaps:
         found["EO"] = np.mean(list(gaps.values()), axis=0)
-    wanted = [c for c in ([f.positive_class] if p.classes == 2 else gaps) if c in gaps]
+    wanted = [c for c in ([checked.options.positive_class] if p.classes == 2 else gaps) if c in gaps]
     if wanted:
         found["EP"] = np.max([gaps[c] for c in wanted], axis=0)
     if len(np.unique(s)) > 1:
-        classes = [f.positive_class] if p.classes == 2 else np.unique(yhat).tolist()
+        classes = [checked.options.positive_class] if p.classes == 2 else np.unique(yhat).tolist()
         found["DP"] = np.max([_span(_shares(n, s, yhat == c)) for c in classes], axis=0)
     return found
 

@@ -21,12 +21,11 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.measurements.bootstrap import count_bootstrap
+from grmu_audit.intervals import Gap, GapChange, Limits, Minimum, MinimumChange, PairedCounts, Proportion, Statistic
 from grmu_audit.intervals.closed_forms import newcombe
-from grmu_audit.intervals.combined import estimate, interval
 from grmu_audit.intervals.design_effects import clustered_cells
-from grmu_audit.intervals.proportions import cell_limits, proportion, shares
-from grmu_audit.intervals.statistic import Statistic
-from grmu_audit.metrics.accuracy import paired_counts
+from grmu_audit.intervals.proportions import cell_limits
+from grmu_audit.intervals.proportions import rates as cell_rates
 
 GROUPS, SIZES, TRUTHS = (2, 4, 8), (50, 200, 1000), ("equal", "unequal")
 FIRST = 2000
@@ -34,7 +33,6 @@ FIRST = 2000
 COMPARED = 500
 """Audits of a setting on which the naive intervals and the plain construction are computed too."""
 SUBJECT_SIZE, ICC, CORRELATION = 20, 0.3, 0.6
-FOUR = ("both", "only_candidate", "only_other", "none")
 EVERY = ("covered", "widths", "estimates", "above", "below")
 """What a tally holds of every audit."""
 RECORDED = (*EVERY, "plain_covered", "plain_widths")
@@ -72,13 +70,13 @@ class Tally:
     below: array[int] = field(default_factory=lambda: array("b"))
 
     def add(self, statistic: Statistic) -> None:
-        found = interval(statistic, 0.95)
+        found = statistic.interval(0.95)
         low, high = found if found is not None else (-1.0, 1.0)
         self.covered.append(low <= self.truth + 1e-12 and high >= self.truth - 1e-12)
         self.above.append(low > self.truth + 1e-12)
         self.below.append(high < self.truth - 1e-12)
         self.widths.append(high - low)
-        self.estimates.append(estimate(statistic))
+        self.estimates.append(statistic.estimate)
         before = plain_limits(statistic) if self.compare and len(self.widths) <= COMPARED else None
         if before is not None:
             self.plain_covered.append(before[0] <= self.truth + 1e-12 and before[1] >= self.truth - 1e-12)
@@ -180,50 +178,42 @@ def _shaped(found: tuple[Floats, list[int] | list[None]], audits: int, classes: 
 def statistics(table: list[Any], effects: dict[str, Any] | None) -> dict[str, Statistic]:
     """The statistics of one audit from [2][S][4] counts."""
 
-    def cell(y: int, s: int, side: str) -> Statistic:
+    def cell(y: int, s: int, side: str) -> Proportion:
         both, first, second, _ = table[y][s]
         k, n = both + (first if side == "candidate" else second), sum(table[y][s])
-        return proportion(k, n) if effects is None else proportion(k, n, *effects[side][y, s].tolist())
+        return Proportion(k, n) if effects is None else Proportion(k, n, *effects[side][y, s].tolist())
 
-    def pair(y: int, s: int) -> Statistic:
-        deff, persons = (1.0, None) if effects is None else effects["change"][y, s].tolist()
-        return paired_counts(tuple(table[y][s]), deff, persons)
+    def pair(y: int, s: int) -> PairedCounts:
+        return PairedCounts(*table[y][s], *((1.0, None) if effects is None else effects["change"][y, s].tolist()))
 
     groups = range(len(table[0]))
-    made: dict[str, Statistic] = {"GA": cell(1, 0, "candidate"), "GA change": pair(1, 0)}
-    sides: dict[str, dict[str, Statistic]] = {}
+    minima, gaps = [], []
     for side in ("candidate", "baseline"):
-        by_class = [[cell(y, s, side) for s in groups] for y in (0, 1)]
-        sides[side] = {
-            "WG": {"kind": "minimum", "cells": by_class[0] + by_class[1]},
-            "EO": {"kind": "gap", "terms": by_class, "aggregate": "mean"},
-            "EP": {"kind": "gap", "terms": [by_class[1]], "aggregate": "max"},
-        }
-    pairs = [[pair(y, s) for s in groups] for y in (0, 1)]
-    terms = {"WG": ([pairs[0] + pairs[1]], "min"), "EO": (pairs, "mean"), "EP": ([pairs[1]], "max")}
-    sides["candidate"]["DP"], sides["baseline"]["DP"], terms["DP"] = _parity(table, effects)
-    made |= sides["candidate"]
-    for name, (cells, how) in terms.items():
-        both = {"left": sides["candidate"][name], "right": sides["baseline"][name]}
-        made[f"{name} change"] = {"kind": "bounded_change", **both, "terms": cells, "aggregate": how}
-    return made
+        by_class = [tuple(cell(y, s, side) for s in groups) for y in (0, 1)]
+        minima.append(Minimum(by_class[0] + by_class[1]))
+        gaps.append({"EO": Gap(tuple(by_class), "mean"), "EP": Gap((by_class[1],), "max")})
+    pairs = [tuple(pair(y, s) for s in groups) for y in (0, 1)]
+    terms = {"EO": tuple(pairs), "EP": (pairs[1],)}
+    gaps[0]["DP"], gaps[1]["DP"], called = _parity(table, effects)
+    terms["DP"] = (called,)
+    changes = {f"{name} change": GapChange(gaps[0][name], gaps[1][name], terms[name], gaps[0][name].aggregate) for name in terms}
+    single: dict[str, Statistic] = {"GA": cell(1, 0, "candidate"), "GA change": pair(1, 0), "WG": minima[0]}
+    return {**single, **gaps[0], "WG change": MinimumChange(minima[0], minima[1], (pairs[0] + pairs[1],)), **changes}
 
 
-def _parity(table: list[Any], effects: dict[str, Any] | None) -> tuple[Statistic, Statistic, tuple[list[list[Statistic]], str]]:
+def _parity(table: list[Any], effects: dict[str, Any] | None) -> tuple[Gap, Gap, tuple[PairedCounts, ...]]:
     """Rates of predicting class 1: right in class 1, wrong in class 0."""
 
     def known(name: str, s: int) -> list[Any]:
         return [1.0, None] if effects is None else effects[f"called {name}"][0, s].tolist()
 
-    pairs = []
-    for s, (zero, one) in enumerate(zip(table[0], table[1], strict=True)):
-        four = (one[0] + zero[3], one[1] + zero[2], one[2] + zero[1], one[3] + zero[0])
-        pairs.append(paired_counts(four, *known("change", s)))
-    sides: list[Statistic] = []
-    for name, alone in (("candidate", "only_candidate"), ("baseline", "only_other")):
-        cells = [proportion(c["both"] + c[alone], sum(c[k] for k in FOUR), *known(name, s)) for s, c in enumerate(pairs)]
-        sides.append({"kind": "gap", "terms": [cells], "aggregate": "max"})
-    return sides[0], sides[1], ([pairs], "max")
+    pairs = tuple(
+        PairedCounts(one[0] + zero[3], one[1] + zero[2], one[2] + zero[1], one[3] + zero[0], *known("change", s))
+        for s, (zero, one) in enumerate(zip(table[0], table[1], strict=True))
+    )
+    candidate = tuple(Proportion(c.both + c.only_candidate, c.n, *known("candidate", s)) for s, c in enumerate(pairs))
+    baseline = tuple(Proportion(c.both + c.only_other, c.n, *known("baseline", s)) for s, c in enumerate(pairs))
+    return Gap((candidate,), "max"), Gap((baseline,), "max"), pairs
 
 
 def truths(setting: Setting) -> dict[str, float]:
@@ -255,28 +245,28 @@ def simulate(setting: Setting, audits: int, seed: int) -> list[dict[str, Tally]]
     return tallies
 
 
-def plain_limits(statistic: Statistic) -> tuple[float, float] | None:
+def plain_limits(statistic: Statistic) -> Limits | None:
     """The construction before it was sharpened: Bonferroni in both directions, terms and models joined as boxes."""
-    if statistic["kind"] == "minimum":
-        low, high = cell_limits(statistic["cells"], 0.05 / len(statistic["cells"]))
+    if isinstance(statistic, Minimum):
+        low, high = cell_limits(statistic.cells, 0.05 / len(statistic.cells))
         return float(low.min()), float(high.min())
-    if statistic["kind"] == "gap":
+    if isinstance(statistic, Gap):
         return plain_gap(statistic, 0.05)
-    if statistic["kind"] == "bounded_change" and statistic["left"]["kind"] == "gap":
-        left, right = (plain_gap(statistic[side], 0.025) for side in ("left", "right"))
+    if isinstance(statistic, GapChange):
+        left, right = plain_gap(statistic.left, 0.025), plain_gap(statistic.right, 0.025)
         return left[0] - right[1], left[1] - right[0]
     return None
 
 
-def plain_gap(statistic: Statistic, alpha: float) -> tuple[float, float]:
+def plain_gap(statistic: Gap, alpha: float) -> Limits:
     """Every pair of cells at alpha / pairs, terms averaged or the largest taken."""
-    share = alpha / sum(len(cells) * (len(cells) - 1) / 2 for cells in statistic["terms"])
+    share = alpha / sum(len(cells) * (len(cells) - 1) / 2 for cells in statistic.terms)
     bounds = []
-    for cells in statistic["terms"]:
-        lower, upper = newcombe(shares(cells), *cell_limits(cells, share))
+    for cells in statistic.terms:
+        lower, upper = newcombe(cell_rates(cells), *cell_limits(cells, share))
         np.fill_diagonal(upper, -1.0)
         bounds.append((max(0.0, float(lower.max())), float(upper.max())))
-    joined = np.mean if statistic["aggregate"] == "mean" else np.max
+    joined = np.mean if statistic.aggregate == "mean" else np.max
     return float(joined([b[0] for b in bounds])), float(joined([b[1] for b in bounds]))
 
 
@@ -301,6 +291,5 @@ def false_blocks(groups: int, audits: int, seed: int) -> tuple[float, float]:
     rng = np.random.default_rng([seed, 2, groups])
     right = rng.binomial(200, 0.8, size=(audits, groups))
     point = float((np.ptp(right, axis=1) / 200 > 0.05).mean())
-    audited = [[[proportion(k, 200) for k in row]] for row in right.tolist()]
-    limits = [interval({"kind": "gap", "terms": terms, "aggregate": "max"}, 0.95) for terms in audited]
+    limits = [Gap((tuple(Proportion(k, 200) for k in row),), "max").interval(0.95) for row in right.tolist()]
     return point, float(np.mean([found is not None and found[0] > 0.05 for found in limits]))

@@ -20,7 +20,6 @@ from typing import Any
 
 import torch
 
-from grmu_audit import __version__
 from grmu_audit.auditing import measurement
 from grmu_audit.records import (
     CANDIDATE,
@@ -36,6 +35,7 @@ from grmu_audit.records import (
 )
 from grmu_audit.training.runtime import choose_device, hardware
 from grmu_audit.utils import canonical_json
+from grmu_audit.utils.resources import VERSION
 from grmu_audit.workflows.audits.collection import predictions_under_request, stored_or_new_outputs
 from grmu_audit.workflows.demo import DemoResult, demo
 from grmu_audit.workflows.forget_requests import stored_request
@@ -104,7 +104,7 @@ def machine(device: torch.device) -> dict[str, Any]:
     """What the numbers depend on beside the code and the seed."""
     facts = hardware(device)
     return {
-        "version": __version__,
+        "version": VERSION,
         "torch": facts["torch"],
         "device": device.type,
         "processor": processor() if device.type == "cpu" else facts["device_name"],

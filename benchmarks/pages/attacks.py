@@ -9,15 +9,15 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks.measurements.attacks import SETTINGS, Study
-from grmu_audit import __version__
 from grmu_audit.evaluation.shadow_models import DEFAULT_MODELS, ShadowPool
-from grmu_audit.metrics.checked_predictions import Facts
-from grmu_audit.metrics.membership.attacks import attacked, privacy
-from grmu_audit.metrics.membership.shadow_metrics import OF_METHOD, attack_method, attack_model
+from grmu_audit.metrics import CheckedPredictions
+from grmu_audit.metrics.membership.attacks import measure_membership, run_attacks
+from grmu_audit.metrics.membership.shadow_metrics import METHOD_ATTACKS, attack_audited_model, attack_method_on_shadows
 from grmu_audit.records import CANDIDATE, MetricValue
 from grmu_audit.records.white_box import ShadowTable
 from grmu_audit.training.runtime import choose_device, hardware
 from grmu_audit.utils import write_atomic
+from grmu_audit.utils.resources import VERSION
 
 AREAS = ("MIA_AUC", "RMIA_AUC", "LIRA_AUC")
 _HEAD = """# Do the attacks find what is there?
@@ -42,10 +42,10 @@ grmu-audit {version}, torch {torch}, {device}. One shadow model took {seconds:.1
 
 def attack_page(
     table: ShadowTable,
-    everyone: Facts,
-    original: Facts,
-    retrained: Mapping[int, Facts],
-    made: Mapping[str, Facts],
+    everyone: CheckedPredictions,
+    original: CheckedPredictions,
+    retrained: Mapping[int, CheckedPredictions],
+    made: Mapping[str, CheckedPredictions],
     banks: Mapping[str, ShadowTable],
     pool: ShadowPool,
 ) -> str:
@@ -65,7 +65,7 @@ def attack_page(
         forget=int(original.predictions.mask("forget").sum()),
         shadows=len(table.margin),
         population=len(pool.population),
-        version=__version__,
+        version=VERSION,
         torch=facts["torch"],
         device=facts["device"],
         seconds=pool.cost(len(table.margin)).seconds_each or 0.0,
@@ -87,11 +87,11 @@ def attack_page(
     return head + "\n".join(lines)
 
 
-def areas(f: Facts, table: ShadowTable) -> dict[str, MetricValue]:
+def areas(checked: CheckedPredictions, table: ShadowTable) -> dict[str, MetricValue]:
     """The three areas of one model, over all groups."""
-    simple = [v for v in privacy(f, attacked(f, forests=False), subject=CANDIDATE, confidence=0.95) if v.name == "MIA_AUC"]
-    values = [*simple, *attack_model(f, table, subject=CANDIDATE, confidence=0.95)]
-    return {value.name: value for value in values if value.group is None}
+    simple = [found for found in measure_membership(checked, run_attacks(checked, forests=False)) if found.metric == "MIA_AUC"]
+    outcomes = [*simple, *attack_audited_model(checked, table)]
+    return {found.metric: found.value(CANDIDATE, checked.options) for found in outcomes if found.group is None}
 
 
 def words(value: MetricValue) -> str:
@@ -124,9 +124,9 @@ def _holds_half(value: MetricValue) -> bool:
     return value.interval is not None and value.interval[0] <= 0.5 <= value.interval[1]
 
 
-def _methods(made: Mapping[str, Facts], banks: Mapping[str, ShadowTable]) -> list[str]:
+def _methods(made: Mapping[str, CheckedPredictions], banks: Mapping[str, ShadowTable]) -> list[str]:
     """Attacks on each method in shadow models, beside the population attack on the same pairs."""
-    names = [*OF_METHOD]
+    names = [*METHOD_ATTACKS]
     lines = [
         "Every shadow model forgot those images of the forget set that it was trained on; the others it never saw.  The",
         "population attack on the same pairs uses one threshold for all images.  The challenge's epsilon is a maximum over",
@@ -137,7 +137,7 @@ def _methods(made: Mapping[str, Facts], banks: Mapping[str, ShadowTable]) -> lis
     ]
     notes = []
     for method, f in made.items():
-        values = {v.name: v for v in attack_method(f, banks[method], subject=CANDIDATE, confidence=0.95)}
+        values = {v.metric: v.value(CANDIDATE, f.options) for v in attack_method_on_shadows(f, banks[method])}
         simple = values["ULIRA_AUC"].details["population_auc"]
         lines.append(f"| {method} | {simple:.3f} | " + " | ".join(words(values[name]) for name in names) + " |")
         notes += _notes(method, simple, values)
@@ -169,14 +169,15 @@ def main() -> None:
     study, start = Study(options.cache, choose_device(options.device)), time.perf_counter()
     original = study.trained("memorised", study.train, 0)
     retrained = {
-        seed: study.facts(study.trained(f"retrain-{seed}", study.retain, 1 + seed), study.forget) for seed in range(options.seeds)
+        seed: study.checked(study.trained(f"retrain-{seed}", study.retain, 1 + seed), study.forget)
+        for seed in range(options.seeds)
     }
     banks = {method: study.table(options.shadows, method) for method in SETTINGS}
-    made = {method: study.facts(study.unlearned(method, method, original), study.forget) for method in SETTINGS}
+    made = {method: study.checked(study.unlearned(method, method, original), study.forget) for method in SETTINGS}
     sys.stderr.write(f"models made in {time.perf_counter() - start:.0f} s\n")
-    everyone = study.facts(original, study.train[study.train != study.train[0]])
+    everyone = study.checked(original, study.train[study.train != study.train[0]])
     page = attack_page(
-        study.table(options.shadows), everyone, study.facts(original, study.forget), retrained, made, banks, study.pool
+        study.table(options.shadows), everyone, study.checked(original, study.forget), retrained, made, banks, study.pool
     )
     if options.write:
         write_atomic(options.write, page.encode())

@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from benchmarks.measurements.methods import all_rows, measure_all, results
-from grmu_audit import __version__
 from grmu_audit.training.runtime import choose_device, hardware
 from grmu_audit.utils import write_atomic
+from grmu_audit.utils.resources import VERSION
 
 Results = Mapping[str, list[dict[str, Any]]]
 COLUMNS = {"RA": "RA", "UA": "UA", "TA": "TA", "MIA_PAPER": "MIA", "EO": "EO", "GA": "GA", "AVG_GAP": "AVG_GAP"}
@@ -109,7 +109,7 @@ def _setup(found: Results, ratio: float, device: torch.device) -> list[str]:
         "weights; the column `seeds` says how many a row rests on, `in k of n` in a cell that the metric is undefined in the",
         "others. Test split: 497 digits, each drawn 4 times. All methods",
         "run with their default settings, which were chosen on seed 100; gradient ascent's also after a look at seed 0.",
-        f"grmu-audit {__version__}, torch {facts['torch']}, {facts['device']}, {facts['threads']} threads.",
+        f"grmu-audit {VERSION}, torch {facts['torch']}, {facts['device']}, {facts['threads']} threads.",
     ]
 
 

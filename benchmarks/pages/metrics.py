@@ -14,29 +14,31 @@ from grmu_audit.metrics.catalog import BUILT_IN
 from grmu_audit.metrics.catalog.predictions import PREDICTION_METRICS
 from grmu_audit.metrics.catalog.spec import MetricSpec
 
-_IMPORTS = "from grmu_audit.metrics import measure\nfrom grmu_audit.metrics.catalog.examples import example\n\n"
-_WHOLE = _IMPORTS + 'found = next(v for v in measure(example()) if v.name == "{name}" and v.group is None)\n'
+_IMPORTS = (
+    "from grmu_audit.metrics import check_predictions, measure_one\nfrom grmu_audit.metrics.catalog.examples import example\n"
+)
+_OUTCOMES = "outcomes = measure_one(check_predictions(example())).outcomes\n"
+_WHOLE = f"{_IMPORTS}\n{_OUTCOMES}" + 'found = next(o for o in outcomes if o.metric == "{name}" and o.group is None)\n'
 _GROUP = (
-    "from grmu_audit.metrics import measure\n"
-    "from grmu_audit.metrics.catalog.examples import example\n"
-    "from grmu_audit.records import Group\n\n"
-    'found = next(v for v in measure(example()) if v.name == "{name}" and v.group == Group(1, 0))\n'
+    f"{_IMPORTS}from grmu_audit.records import Group\n\n{_OUTCOMES}"
+    'found = next(o for o in outcomes if o.metric == "{name}" and o.group == Group(1, 0))\n'
 )
 _NEAR = (
-    "from grmu_audit.metrics import closeness, compare\n"
-    "from grmu_audit.metrics.catalog.examples import example\n\n"
-    'changes = compare(example(), example("retrained"), subject="candidate-reference#1")\n'
-    'found = next(v for v in closeness([changes], subject="candidate", confidence=0.95) if v.name == "{name}")\n'
+    "from grmu_audit.metrics import check_predictions, closeness, compare\n"
+    "from grmu_audit.metrics.catalog.examples import example\n"
+    "from grmu_audit.records.metric_value import reference\n\n"
+    'changes = compare(check_predictions(example()), example("retrained"))\n'
+    'found = next(o for o in closeness({reference(1): changes}) if o.metric == "{name}")\n'
 )
 _GAIN = (
-    "from grmu_audit.metrics import facts\n"
+    "from grmu_audit.metrics import check_predictions\n"
     "from grmu_audit.metrics.catalog.examples import example\n"
-    "from grmu_audit.metrics.redistribution import redistribution\n\n"
-    'sides = facts(example()), facts(example("baseline"))\n'
-    'found = redistribution(*sides, subject="candidate", confidence=0.95)\n'
+    "from grmu_audit.metrics.redistribution import measure_redistribution\n\n"
+    'found = measure_redistribution(check_predictions(example()), check_predictions(example("baseline")))\n'
 )
 _PRINT = (
-    'low, high = found.interval\nprint(f"{found.name} = {found.value:.3f}, 95 % interval {low:.3f} to {high:.3f}, n = {found.n}")'
+    "low, high = found.statistic.interval(0.95)\n"
+    'print(f"{found.metric} = {found.estimate:.3f}, 95 % interval {low:.3f} to {high:.3f}, n = {found.basis.n}")'
 )
 _EXAMPLES = {"AVG_GAP": _NEAR, "TOW": _NEAR, "GAIN_SHARE": _GAIN, "accuracy": _GROUP}
 _DIRECTION = {

@@ -14,11 +14,11 @@ import numpy as np
 import torch
 
 from benchmarks.measurements.robustness import measure_all, path_of, runs
-from grmu_audit import __version__
 from grmu_audit.errors import InputError
 from grmu_audit.metrics.white_box.layer_gaps import Correlation, correlation
 from grmu_audit.training.runtime import choose_device, hardware
 from grmu_audit.utils import write_atomic
+from grmu_audit.utils.resources import VERSION
 
 Run = dict[str, Any]
 READING = "var/input/class"
@@ -77,7 +77,7 @@ def page(found: list[Run], device: torch.device) -> str:
     """The page as Markdown."""
     facts = hardware(device)
     seeds = len({run["seed"] for run in found})
-    head = _HEAD.format(seeds=seeds, version=__version__, torch=facts["torch"], device=facts["device"], left=_left(found))
+    head = _HEAD.format(seeds=seeds, version=VERSION, torch=facts["torch"], device=facts["device"], left=_left(found))
     lines = [head]
     lines += ["![Gap against accuracy under FGSM](pictures/robustness.svg)", ""]
     for network, request in panels(found):

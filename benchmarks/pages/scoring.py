@@ -20,9 +20,11 @@ import numpy as np
 
 from benchmarks.measurements.bootstrap import bootstrap
 from grmu_audit.intervals.closed_forms import Floats
-from grmu_audit.metrics.checked_predictions import Facts, facts
-from grmu_audit.metrics.membership.attacks import area_of
+from grmu_audit.metrics import CheckedPredictions, check_predictions
+from grmu_audit.metrics.checked_predictions import DEFAULTS
+from grmu_audit.metrics.membership.exposure import match_groups
 from grmu_audit.metrics.membership.forest import forest_probabilities
+from grmu_audit.metrics.scores import Roc, roc
 from grmu_audit.policy import Policy, evaluate
 from grmu_audit.records import Predictions
 
@@ -100,7 +102,13 @@ def medians(calls: dict[str, Callable[[], object]], repeats: int) -> dict[str, f
     return {name: statistics.median(times) for name, times in taken.items()}
 
 
-def forest_row(name: str, f: Facts, repeats: int) -> str:
+def area(checked: CheckedPredictions, score: str) -> Roc:
+    """Area of one attack score, forget against unseen samples of the same groups."""
+    rows = match_groups(checked, "forget")
+    return roc(checked.scores[score][rows.member], checked.scores[score][rows.unseen], rows.weight)
+
+
+def forest_row(name: str, f: CheckedPredictions, repeats: int) -> str:
     """One row of the forest table."""
     from sklearn.ensemble import RandomForestClassifier
 
@@ -143,11 +151,11 @@ def report(samples: int, repeats: int) -> str:
     from grmu_audit.auditing.prediction_files import read_predictions
     from grmu_audit.auditing.scoring import score
     from grmu_audit.auditing.stored_predictions import to_parquet
-    from grmu_audit.metrics import measure
+    from grmu_audit.metrics import measure_predictions
     from grmu_audit.metrics.checked_predictions import with_groups
 
     p, policy, today = problem(samples=samples), rules(), date(2026, 6, 1)
-    f = facts(p)
+    f = check_predictions(p)
     assert f.scores
     assert f.test.any()
     other = (np.arange(samples) % 3).astype(np.int64)
@@ -159,8 +167,8 @@ def report(samples: int, repeats: int) -> str:
             "score": lambda: score(path, policy=policy, today=today),
             "read": lambda: read_predictions(path),
             "judge": lambda: evaluate(audit, policy, today=today),
-            "regroup": lambda: measure(with_groups(p, other)),
-            "threshold": lambda: area_of(f, "margin"),
+            "regroup": lambda: measure_predictions(with_groups(p, other)),
+            "threshold": lambda: area(f, "margin"),
             "bootstrap": lambda: bootstrap(f),
         }
         took = medians(calls, repeats)
@@ -182,8 +190,8 @@ def _resampled(p: Predictions, seed: int) -> float:
     test = np.flatnonzero(p.mask("test"))
     rows = np.random.default_rng(seed).choice(test, len(test))
     columns = ("ids", "split", "target", "attribute", "prediction", "logits")
-    g = Facts(replace(p, **{c: getattr(p, c)[rows] for c in columns}), (), 0)
-    return float(min(c["k"] / max(c["n"], 1) for c in group_proportions(g)))
+    resampled = CheckedPredictions(replace(p, **{c: getattr(p, c)[rows] for c in columns}), (), DEFAULTS)
+    return float(min(c.k / max(c.n, 1) for c in group_proportions(resampled)))
 
 
 def machine() -> str:

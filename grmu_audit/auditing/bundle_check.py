@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grmu_audit import __version__
 from grmu_audit.auditing.evidence_files import LEDGER_FILE, README_FILE, bundle_readme
 from grmu_audit.auditing.recomputation import recompute
 from grmu_audit.errors import GrmuAuditError, InputError, IntegrityError
@@ -27,6 +26,7 @@ from grmu_audit.evidence.sign_offs import check_statement, sign_offs
 from grmu_audit.evidence.signing import open_envelope, signed_by
 from grmu_audit.records import Audit, Decision
 from grmu_audit.utils import canonical_json, sha256_hex
+from grmu_audit.utils.resources import VERSION
 
 if TYPE_CHECKING:
     from securesystemslib.signer import SSlibKey
@@ -222,7 +222,7 @@ def _shown(files: Mapping[str, bytes], audit: Audit) -> Iterator[str]:
 
 
 def _same_tool(audit: Audit) -> bool:
-    return audit.record.get("tool") == f"grmu-audit {__version__}"
+    return audit.record.get("tool") == f"grmu-audit {VERSION}"
 
 
 def _notes(files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -> Iterator[str]:
@@ -232,7 +232,7 @@ def _notes(files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -
     elif not keys:
         yield f"signed by key {', '.join(keyids)}, not checked: give --public-key"
     if not _same_tool(audit):
-        yield f"made by {audit.record.get('tool')}, read by grmu-audit {__version__}: the report was not rendered again"
+        yield f"made by {audit.record.get('tool')}, read by grmu-audit {VERSION}: the report was not rendered again"
     if expires := audit.record.get("expires"):
         yield f"the verdict holds until {expires}"
 

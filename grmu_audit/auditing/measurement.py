@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from grmu_audit import __version__
 from grmu_audit.auditing.stored_predictions import predictions_sha256
 from grmu_audit.metrics.checked_predictions import align
 from grmu_audit.metrics.measure import Measurements, measure_models
-from grmu_audit.metrics.outcome import by_method
+from grmu_audit.metrics.outcome import with_interval_method
 from grmu_audit.records import (
     SPLITS,
     Audit,
@@ -26,6 +25,7 @@ from grmu_audit.records import (
 )
 from grmu_audit.utils import canonical_json, sha256_hex
 from grmu_audit.utils.clock import utc_now
+from grmu_audit.utils.resources import VERSION
 
 _DEFAULT = MeasureOptions()
 
@@ -52,7 +52,7 @@ def measure(inputs: AuditInputs, context: AuditContext, options: MeasureOptions 
         subject=inputs.candidate.ref,
         data=context.data if context.data.groups else replace(context.data, groups=_group_table(predictions)),
         forget=forget or _forget_record(predictions, found.dominant_groups),
-        metrics=(*found.values, *(by_method(value, options.interval_method) for value in context.carried_over)),
+        metrics=(*found.values, *(with_interval_method(value, options.interval_method) for value in context.carried_over)),
         baseline=inputs.baseline.ref if inputs.baseline else None,
         references=tuple(model.ref for model in inputs.references),
         data_quality=context.data_quality,
@@ -66,7 +66,7 @@ def _record(inputs: AuditInputs, given: Mapping[str, Any], options: MeasureOptio
     tables = {str(subject): align(inputs.candidate.predictions, model.predictions) for subject, model in inputs.models.items()}
     return {
         "created": utc_now(),
-        "tool": f"grmu-audit {__version__}",
+        "tool": f"grmu-audit {VERSION}",
         **given,
         **options.to_record(),
         **found.notes,

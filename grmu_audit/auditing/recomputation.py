@@ -88,7 +88,7 @@ def _differences(recorded: MetricValue, computed: MetricValue) -> Iterator[str]:
         yield f"recorded {recorded.value}, computed again {computed.value}"
     if not _close(recorded.interval, computed.interval):
         yield f"recorded interval {recorded.interval}, computed again {computed.interval}"
-    if not _close(recorded.statistic, computed.statistic):
+    if not _close(*(value.statistic and value.statistic.to_json() for value in (recorded, computed))):
         yield "the recorded sufficient statistic is not what the predictions give"
     if (recorded.n, recorded.incomplete, recorded.smallest_cell) != (computed.n, computed.incomplete, computed.smallest_cell):
         yield f"recorded n = {recorded.n}, computed again {computed.n}"

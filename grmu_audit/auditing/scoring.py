@@ -86,7 +86,7 @@ def score(
     audit = measure(inputs, AuditContext(data, not_measured=_NOT_MEASURED), options)
     if policy is None:
         return audit
-    from grmu_audit.policy.judgement import judge
+    from grmu_audit.policy.judgement import judge  # loads pydantic, which measuring does not need
 
     return judge(audit, policy, today)
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import click
 
-from grmu_audit import __version__
 from grmu_audit.errors import ExitCode, GrmuAuditError
+from grmu_audit.utils.resources import VERSION
 
 COMMANDS = {
     "demo": ("demo", "Tell the whole story on embedded real data, offline."),
@@ -63,7 +63,7 @@ class LazyGroup(click.Group):
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "GRMU_AUDIT"})
-@click.version_option(__version__, prog_name="grmu-audit")
+@click.version_option(VERSION, prog_name="grmu-audit")
 @click.option("--tracking-uri", metavar="URI", help="MLflow tracking server [default: MLFLOW_TRACKING_URI, else mlruns/].")
 @click.option(
     "--registry-uri", metavar="URI", help="MLflow model registry [default: MLFLOW_REGISTRY_URI, else the tracking server]."

@@ -19,7 +19,7 @@ from grmu_audit.records.white_box import LayerTable
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
 FOLDS = 20
-"""Folds of persons that are left out in turn, for standard errors."""
+"""Folds of people that are left out in turn, for standard errors."""
 STATS = ("var", "std")
 POINTS = ("input", "output")
 
@@ -85,7 +85,7 @@ class Moments:
 
 
 def folds_of(subject: Ints, most: int = FOLDS) -> Ints:
-    """[n] fold of each sample: persons are dealt out in turn, so that all samples of one lie together.
+    """[n] fold of each sample: people are assigned in turn, so that all samples of one lie together.
 
     >>> folds_of(np.array([7, 8, 7, 9]), 2).tolist()
     [0, 1, 0, 0]

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grmu_audit.errors import IntegrityError
-from grmu_audit.records.white_box import LayerTable, Probes
+from grmu_audit.records.white_box import LayerTable, Missing, MissingCode, WhiteBoxOutputs
 from grmu_audit.utils import canonical_json, sha256_hex, write_atomic
 from grmu_audit.utils.array_files import pack_arrays, unpack_arrays
 
@@ -39,7 +39,7 @@ class OutputCache:
         """File of one entry."""
         return self.folder / key[:2] / f"{key}.{suffix}"
 
-    def read(self, key: str, ids: npt.NDArray[np.str_]) -> Probes | None:
+    def read(self, key: str, ids: npt.NDArray[np.str_]) -> WhiteBoxOutputs | None:
         """The outputs of that key, or None; a damaged file counts as none, since they can be collected again."""
         path = self.path(key)
         if not path.is_file():
@@ -50,26 +50,28 @@ class OutputCache:
             return None
         return found
 
-    def write(self, key: str, probes: Probes) -> None:
+    def write(self, key: str, outputs: WhiteBoxOutputs) -> None:
         """Store outputs, whole or not at all."""
-        write_atomic(self.path(key), to_bytes(probes), mode=0o600)
+        write_atomic(self.path(key), to_bytes(outputs), mode=0o600)
 
 
-def to_bytes(probes: Probes) -> bytes:
+def to_bytes(outputs: WhiteBoxOutputs) -> bytes:
     """The content of a cache file; see ``array_files``."""
-    arrays: dict[str, npt.NDArray[Any]] = {f"attacked/{name}": answers for name, answers in probes.attacked.items()}
-    table = probes.layers
-    plain: dict[str, object] = {"missing": probes.missing, "facts": probes.facts, "layers": None}
+    arrays: dict[str, npt.NDArray[Any]] = {
+        f"attacked/{name}": answers for name, answers in outputs.adversarial_predictions.items()
+    }
+    table = outputs.layers
+    plain: dict[str, object] = {"missing": _plain_missing(outputs), "facts": outputs.settings, "layers": None}
     if table is not None:
         plain["layers"] = {"names": list(table.layers), "attributes": table.attributes}
         arrays |= {"classes": table.classes, "groups": table.groups, "counts": table.counts}
         arrays |= {f"values/{name}": values for name, values in table.values.items()}
-    optional = {"features": probes.features, "relearn": probes.relearn}
+    optional = {"features": outputs.features, "relearn": outputs.relearn}
     arrays |= {name: array for name, array in optional.items() if array is not None}
     return pack_arrays(plain, arrays)
 
 
-def from_bytes(content: bytes, ids: npt.NDArray[np.str_]) -> Probes:
+def from_bytes(content: bytes, ids: npt.NDArray[np.str_]) -> WhiteBoxOutputs:
     """Read what ``to_bytes`` wrote.
 
     Args:
@@ -81,22 +83,33 @@ def from_bytes(content: bytes, ids: npt.NDArray[np.str_]) -> Probes:
     """
     try:
         plain, arrays = unpack_arrays(content)
-        attacked = {name.removeprefix("attacked/"): array for name, array in arrays.items() if name.startswith("attacked/")}
-        probes = Probes(
+        adversarial = {name.removeprefix("attacked/"): array for name, array in arrays.items() if name.startswith("attacked/")}
+        outputs = WhiteBoxOutputs(
             ids=ids,
-            attacked=attacked,
+            adversarial_predictions=adversarial,
             features=arrays.get("features"),
             layers=_table(plain["layers"], arrays),
             relearn=arrays.get("relearn"),
-            missing=dict(plain["missing"]),
-            facts=dict(plain["facts"]),
+            missing={name: _missing(item) for name, item in plain["missing"].items()},
+            settings=dict(plain["facts"]),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise IntegrityError(f"stored measurements cannot be read: {type(error).__name__}: {error}") from None
-    columns = [*attacked.values(), *([] if probes.features is None else [probes.features])]
+    columns = [*adversarial.values(), *([] if outputs.features is None else [outputs.features])]
     if any(len(column) != len(ids) for column in columns):
         raise IntegrityError(f"stored measurements are not of {len(ids)} samples")
-    return probes
+    return outputs
+
+
+def _plain_missing(outputs: WhiteBoxOutputs) -> dict[str, dict[str, str]]:
+    return {name: {"code": str(missing.code), "text": missing.text} for name, missing in outputs.missing.items()}
+
+
+def _missing(plain: Any) -> Missing:
+    """A reason; files of earlier versions hold its text alone, and none for want of an installed package."""
+    if isinstance(plain, str):
+        return Missing(MissingCode.NOT_APPLICABLE, plain)
+    return Missing(MissingCode(plain["code"]), str(plain["text"]))
 
 
 def _table(plain: Any, arrays: Mapping[str, npt.NDArray[Any]]) -> LayerTable | None:

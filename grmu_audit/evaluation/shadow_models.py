@@ -38,7 +38,7 @@ class TrainingCost:
     """What a pool would cost before it is made."""
 
     wanted: int
-    """Models asked for."""
+    """Models requested."""
     kept: int
     """Models that are there already."""
     seconds_each: float | None

@@ -1,4 +1,4 @@
-"""Everything that an audit asks of a model beyond its plain outputs, as arrays that outlive it."""
+"""What an audit collects of a model beyond its predictions, as arrays that outlive it."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from grmu_audit.errors import NotFoundError
 from grmu_audit.evaluation.adversarial import STEP_SHARE, STEPS, Attack, predict_adversarial
 from grmu_audit.evaluation.layer_statistics import folds_of, layer_table
 from grmu_audit.models.classifier import Classifier
-from grmu_audit.records.white_box import RADII_OF, Probes, attack_name
+from grmu_audit.records.white_box import RADII_OF, Missing, MissingCode, WhiteBoxOutputs, attack_name
 from grmu_audit.training.inference import infer
 from grmu_audit.training.runtime import Runtime
 
 Ids = npt.NDArray[np.str_]
-NO_STEPS = "the inputs are texts: token numbers have no small steps"
+NO_STEPS = Missing(MissingCode.NOT_APPLICABLE, "the inputs are texts: token numbers have no small steps")
 """Why a text model is not attacked."""
 MOST_AA = 256
-"""Test samples that AutoAttack is run on: it asks a model some ten thousand times per sample that withstands."""
+"""Test samples that AutoAttack is run on: it queries a model some ten thousand times per sample that withstands."""
 
 
-def collect_white_box(model: Classifier, source: BatchSource, ids: Ids, runtime: Runtime) -> Probes:
+def collect_white_box(model: Classifier, source: BatchSource, ids: Ids, runtime: Runtime) -> WhiteBoxOutputs:
     """Features of all samples; layers, FGSM and PGD on the test split.
 
     Args:
@@ -39,27 +39,29 @@ def collect_white_box(model: Classifier, source: BatchSource, ids: Ids, runtime:
     subject = source.dataset.frame["subject"].to_numpy()
     codes = np.unique(subject, return_inverse=True)[1]
     layers = layer_table(model, source, rows, folds_of(codes[rows])) if len(rows) else None
-    missing = {} if layers else {"layers": "the network has no normalisation layer, or there is no test sample"}
-    attacked: dict[str, npt.NDArray[np.int64]] = {}
+    no_layers = Missing(MissingCode.NOT_APPLICABLE, "the network has no normalisation layer, or there is no test sample")
+    missing = {} if layers else {"layers": no_layers}
+    adversarial: dict[str, npt.NDArray[np.int64]] = {}
     for kind in ("FGSM", "PGD"):
         if model.spec.kind == "text":
             missing |= {attack_name(kind, radius): NO_STEPS for radius in RADII_OF[kind]}
         else:
-            attacked |= _attacked(model, source, rows, kind, runtime)
-    facts: dict[str, Any] = {"seed": runtime.seed, "pgd_steps": STEPS, "pgd_step_share": STEP_SHARE, "samples": len(rows)}
-    return Probes(ids, attacked, features, layers, None, missing, facts)
+            adversarial |= _attacked(model, source, rows, kind, runtime)
+    settings: dict[str, Any] = {"seed": runtime.seed, "pgd_steps": STEPS, "pgd_step_share": STEP_SHARE, "samples": len(rows)}
+    return WhiteBoxOutputs(ids, adversarial, features, layers, None, missing, settings)
 
 
-def auto_attack(model: Classifier, source: BatchSource, ids: Ids, runtime: Runtime) -> Probes:
+def auto_attack(model: Classifier, source: BatchSource, ids: Ids, runtime: Runtime) -> WhiteBoxOutputs:
     """AutoAttack on at most ``MOST_AA`` random test samples, the same for every model, or the reason why it was not run."""
     rows = source.dataset.rows("test")
     if model.spec.kind == "text":
-        return Probes(ids, missing={attack_name("AA", radius): NO_STEPS for radius in RADII_OF["AA"]})
+        return WhiteBoxOutputs(ids, missing={attack_name("AA", radius): NO_STEPS for radius in RADII_OF["AA"]})
     chosen = np.sort(np.random.default_rng([runtime.seed, 23]).permutation(rows)[:MOST_AA])
     try:
-        return Probes(ids, _attacked(model, source, chosen, "AA", runtime), facts={"autoattack_samples": len(chosen)})
+        return WhiteBoxOutputs(ids, _attacked(model, source, chosen, "AA", runtime), settings={"autoattack_samples": len(chosen)})
     except NotFoundError as error:
-        return Probes(ids, missing={attack_name("AA", radius): str(error) for radius in RADII_OF["AA"]})
+        missing = Missing(MissingCode.NOT_INSTALLED, str(error))
+        return WhiteBoxOutputs(ids, missing={attack_name("AA", radius): missing for radius in RADII_OF["AA"]})
 
 
 def _attacked(
@@ -73,14 +75,14 @@ def _attacked(
     return out
 
 
-def merge(one: Probes, other: Probes) -> Probes:
-    """The measurements of both, rows alike."""
+def merge(one: WhiteBoxOutputs, other: WhiteBoxOutputs) -> WhiteBoxOutputs:
+    """The outputs of both, rows alike."""
     return replace(
         one,
-        attacked={**one.attacked, **other.attacked},
+        adversarial_predictions={**one.adversarial_predictions, **other.adversarial_predictions},
         features=one.features if one.features is not None else other.features,
         layers=one.layers or other.layers,
         relearn=one.relearn if one.relearn is not None else other.relearn,
         missing={**one.missing, **other.missing},
-        facts={**one.facts, **other.facts},
+        settings={**one.settings, **other.settings},
     )

@@ -1,8 +1,30 @@
 """Sufficient statistics, and the confidence intervals that follow from them alone."""
 
-from grmu_audit.intervals.combined import estimate, interval
+from grmu_audit.intervals.areas import Area, AreaChange, AreaGap
+from grmu_audit.intervals.combined import Closeness, Difference, Mean, SharedDifference, ShareOfGain
+from grmu_audit.intervals.design_effects import design_effect
+from grmu_audit.intervals.gaps import Gap, GapChange, MinimumChange
+from grmu_audit.intervals.proportions import Minimum, PairedCounts, Proportion
+from grmu_audit.intervals.replicates import Replicated
+from grmu_audit.intervals.statistic import Limits, Statistic
 
 __all__ = [
-    "estimate",
-    "interval",
+    "Area",
+    "AreaChange",
+    "AreaGap",
+    "Closeness",
+    "Difference",
+    "Gap",
+    "GapChange",
+    "Limits",
+    "Mean",
+    "Minimum",
+    "MinimumChange",
+    "PairedCounts",
+    "Proportion",
+    "Replicated",
+    "ShareOfGain",
+    "SharedDifference",
+    "Statistic",
+    "design_effect",
 ]

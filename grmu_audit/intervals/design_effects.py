@@ -12,30 +12,30 @@ from grmu_audit.intervals.closed_forms import Floats
 _BORROWED = 8
 
 
-def design_effect(values: npt.NDArray[np.number | np.bool_], subject: npt.NDArray[np.int64] | None) -> float:
+def design_effect(values: npt.NDArray[np.number | np.bool_], person: npt.NDArray[np.int64] | None) -> float:
     """Cluster-robust variance of the mean over its independent-samples variance, at least 1.
 
-    Formula: m/(m-1) · (n-1)/n · Σ_subjects (Σ_samples (v - mean))² / Σ (v - mean)², with m subjects; it is 1 where
-    each subject has one sample.  Where all values are equal nothing can be learnt about the correlation within a
-    subject, and it is taken as 1: Σ n_subject² / n.
+    Formula: m/(m-1) · (n-1)/n · Σ_persons (Σ_samples (v - mean))² / Σ (v - mean)², with m persons; it is 1 where
+    each person has one sample.  Where all values are equal nothing can be learnt about the correlation within a
+    person, and it is taken as 1: Σ n_person² / n.
 
     Args:
         values: [n] one number per sample, such as right (1) or wrong (0), or a paired change in {-1, 0, 1}.
-        subject: [n] person index, or None where every sample is its own.
+        person: [n] person index, or None where every sample is its own.
 
     Returns:
-        A finite number >= 1; 1.0 without a subject column or without samples.
+        A finite number >= 1; 1.0 without a person column or without samples.
 
     >>> design_effect(np.array([1, 1, 0, 0]), np.array([7, 7, 8, 8]))
     3.0
     """
-    if subject is None or not len(values):
+    if person is None or not len(values):
         return 1.0
-    return float(design_effects(values, np.zeros(len(values), dtype=np.int64), 1, subject)[0])
+    return float(design_effects(values, np.zeros(len(values), dtype=np.int64), 1, person)[0])
 
 
 def design_effects(
-    values: npt.NDArray[np.number | np.bool_], cell: npt.NDArray[np.int64], cells: int, subject: npt.NDArray[np.int64] | None
+    values: npt.NDArray[np.number | np.bool_], cell: npt.NDArray[np.int64], cells: int, person: npt.NDArray[np.int64] | None
 ) -> Floats:
     """``design_effect`` of every cell by itself.
 
@@ -43,14 +43,14 @@ def design_effects(
         values: [n] one number per sample.
         cell: [n] cell index in [0, cells).
         cells: number of cells.
-        subject: [n] person index, or None.
+        person: [n] person index, or None.
 
     Returns:
         [cells] numbers >= 1; 1.0 for an empty cell.
     """
-    if subject is None or not len(values):
+    if person is None or not len(values):
         return np.ones(cells)
-    sums = _sums(values, cell, cells, subject)
+    sums = _sums(values, cell, cells, person)
     return np.maximum(np.where(sums.known, sums.between / np.where(sums.known, sums.within, 1.0), sums.together), 1.0)
 
 
@@ -58,7 +58,7 @@ def clustered_cells(
     values: npt.NDArray[np.number | np.bool_],
     cell: npt.NDArray[np.int64],
     cells: int,
-    subject: npt.NDArray[np.int64] | None,
+    person: npt.NDArray[np.int64] | None,
     pool: npt.NDArray[np.int64] | None = None,
 ) -> tuple[Floats, list[int] | list[None]]:
     """Design effect of every cell, never below what the correlation within persons over all cells together gives.
@@ -71,18 +71,18 @@ def clustered_cells(
         values: [n] one number per sample.
         cell: [n] cell index.
         cells: number of cells.
-        subject: [n] person index, or None.
+        person: [n] person index, or None.
         pool: [cells] cells with the same number are taken together; by default all.
 
     Returns:
         [cells] design effects, and per cell the persons that they rest on (degrees of freedom plus one, at most eight times
-        the cell's own degrees: the mean of very few persons is far from normal); Nones without a subject column.
+        the cell's own degrees: the mean of very few persons is far from normal); Nones without a person column.
     """
-    if subject is None:
+    if person is None:
         return np.ones(cells), [None] * cells
     if not len(values):
         return np.ones(cells), [1] * cells
-    s = _sums(values, cell, cells, subject)
+    s = _sums(values, cell, cells, person)
     pool = np.zeros(cells, dtype=np.int64) if pool is None else pool
     excess = np.bincount(pool, weights=np.where(s.known, s.between - s.within, 0.0))
     room = np.bincount(pool, weights=np.where(s.known, s.within * (s.together - 1), 0.0))
@@ -111,13 +111,13 @@ class _Sums(NamedTuple):
 
 
 def _sums(
-    values: npt.NDArray[np.number | np.bool_], cell: npt.NDArray[np.int64], cells: int, subject: npt.NDArray[np.int64]
+    values: npt.NDArray[np.number | np.bool_], cell: npt.NDArray[np.int64], cells: int, person: npt.NDArray[np.int64]
 ) -> _Sums:
     numbers = values.astype(np.float64)
     n = np.bincount(cell, minlength=cells).astype(np.float64)
     mean = np.bincount(cell, weights=numbers, minlength=cells) / np.maximum(n, 1)
     residual = numbers - mean[cell]
-    cluster, owner = _clusters(cell, subject)
+    cluster, owner = _clusters(cell, person)
     sums, sizes = np.bincount(cluster, weights=residual), np.bincount(cluster).astype(np.float64)
     between = np.bincount(owner, weights=sums**2, minlength=cells)
     within = np.bincount(cell, weights=residual**2, minlength=cells)
@@ -128,9 +128,9 @@ def _sums(
     return _Sums(corrected, within.astype(np.float64), together, m, known)
 
 
-def _clusters(cell: npt.NDArray[np.int64], subject: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """[n] index of the (cell, subject) pair of each sample, and [pairs] the cell of each pair."""
-    dense = np.unique(subject, return_inverse=True)[1].astype(np.int64)
+def _clusters(cell: npt.NDArray[np.int64], person: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """[n] index of the (cell, person) pair of each sample, and [pairs] the cell of each pair."""
+    dense = np.unique(person, return_inverse=True)[1].astype(np.int64)
     width = int(dense.max()) + 1
     pairs, index = np.unique(cell * width + dense, return_inverse=True)
     return index.astype(np.int64), pairs // width

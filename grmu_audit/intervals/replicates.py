@@ -1,70 +1,101 @@
-"""Estimates with a standard error from replicates: the leave-one-out jackknife, and the mean of per-sample values."""
+"""Estimates with a standard error from replicates: the leave-one-out jackknife, per-sample values, repeated runs."""
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from grmu_audit.intervals.closed_forms import Floats
+from grmu_audit.intervals.proportions import Persons
 from grmu_audit.intervals.statistic import Limits, Statistic
 
 
-def jackknife(value: float, left_out: Floats, *, low: float = -math.inf, high: float = math.inf) -> Statistic:
-    """A statistic from an estimate and its value without each of m parts.
+@dataclass(frozen=True)
+class Replicated(Statistic):
+    """A value with its standard error, degrees of freedom and range."""
 
-    se^2 = (m - 1) / m x sum over parts of (theta_without - their mean)^2, with m - 1 degrees of freedom
-    (Tukey 1958; Miller 1974).
+    kind: ClassVar[str] = "student"
+    value: float
+    """The estimate."""
+    se: float | None
+    """Its standard error; None where there are too few replicates."""
+    df: int
+    """Degrees of freedom: replicates minus one."""
+    low: float | None = None
+    """Smallest possible value; None where it is open."""
+    high: float | None = None
+    """Largest possible value; None where it is open."""
 
-    Args:
-        value: estimate on everything.
-        left_out: [m] estimate without each part.
-        low: smallest possible value.
-        high: largest possible value.
+    @classmethod
+    def jackknife(cls, value: float, left_out: Floats, *, low: float | None = None, high: float | None = None) -> Replicated:
+        """From an estimate and its value without each of m parts.
 
-    >>> jackknife(2.0, np.array([1.0, 2.0, 3.0]))["se"]
-    1.1547005383792515
-    """
-    known = left_out[np.isfinite(left_out)]
-    m = len(known)
-    se = math.sqrt((m - 1) / m * float(((known - known.mean()) ** 2).sum())) if m > 1 else math.nan
-    return student(value, se, m - 1, low=low, high=high)
+        se^2 = (m - 1) / m x sum over parts of (theta_without - their mean)^2, with m - 1 degrees of freedom
+        (Tukey 1958; Miller 1974).
+
+        Args:
+            value: estimate on everything.
+            left_out: [m] estimate without each part.
+            low: smallest possible value.
+            high: largest possible value.
+
+        >>> Replicated.jackknife(2.0, np.array([1.0, 2.0, 3.0])).se
+        1.1547005383792515
+        """
+        known = left_out[np.isfinite(left_out)]
+        m = len(known)
+        se = math.sqrt((m - 1) / m * float(((known - known.mean()) ** 2).sum())) if m > 1 else math.nan
+        return cls(value, _finite(se), m - 1, low, high)
+
+    @classmethod
+    def of_samples(
+        cls, values: Floats, person: Persons = None, *, low: float | None = None, high: float | None = None
+    ) -> Replicated:
+        """The mean of per-sample values; persons instead of samples are the replicates where they are known.
+
+        Args:
+            values: [n].
+            person: [n] person of each value, or None.
+            low: smallest possible value.
+            high: largest possible value.
+        """
+        n = len(values)
+        if not n:
+            return cls(math.nan, None, 0, low, high)
+        middle = float(values.mean())
+        away = values - middle
+        if person is not None:
+            away = np.bincount(np.unique(person, return_inverse=True)[1], weights=away).astype(np.float64)
+        m = len(away)
+        se = math.sqrt(m / (m - 1) * float((away**2).sum())) / n if m > 1 else math.nan
+        return cls(middle, _finite(se), m - 1, low, high)
+
+    @classmethod
+    def of_runs(cls, values: Floats, *, low: float | None = None, high: float | None = None) -> Replicated:
+        """The mean over repeated runs, each of which is a replicate."""
+        m = len(values)
+        se = float(values.std(ddof=1) / np.sqrt(m)) if m > 1 else math.nan
+        return cls(float(values.mean()), _finite(se), m - 1, low, high)
+
+    @property
+    def estimate(self) -> float:
+        """The value."""
+        return float(self.value)
+
+    def raw_limits(self, alpha: float) -> Limits | None:
+        """Value +- t x se, cut to the range; None without a standard error."""
+        if self.se is None or not self.df >= 1:
+            return None
+        from scipy import stats
+
+        half = float(stats.t.ppf(1 - alpha / 2, self.df)) * float(self.se)
+        low = -math.inf if self.low is None else float(self.low)
+        high = math.inf if self.high is None else float(self.high)
+        return max(low, float(self.value) - half), min(high, float(self.value) + half)
 
 
-def mean_of(values: Floats, subject: np.ndarray[Any, np.dtype[np.int64]] | None, **bounds: float) -> Statistic:
-    """The mean of per-sample values; persons instead of samples are counted where they are known.
-
-    Args:
-        values: [n].
-        subject: [n] person of each value, or None.
-        bounds: ``low`` and ``high``, as for ``jackknife``.
-    """
-    n = len(values)
-    if not n:
-        return student(math.nan, math.nan, 0, **bounds)
-    middle = float(values.mean())
-    away = values - middle
-    if subject is not None:
-        away = np.bincount(np.unique(subject, return_inverse=True)[1], weights=away).astype(np.float64)
-    m = len(away)
-    se = math.sqrt(m / (m - 1) * float((away**2).sum())) / n if m > 1 else math.nan
-    return student(middle, se, m - 1, **bounds)
-
-
-def student(value: float, se: float, df: int, *, low: float = -math.inf, high: float = math.inf) -> Statistic:
-    """A statistic of kind ``student``: value, standard error, degrees of freedom, and the range (None where it is open)."""
-    ends = {"low": low if math.isfinite(low) else None, "high": high if math.isfinite(high) else None}
-    return {"kind": "student", "value": value, "se": se if math.isfinite(se) else None, "df": df, **ends}
-
-
-def student_limits(s: Statistic, alpha: float) -> Limits | None:
-    """Value +- t x se, cut to the range; None without a standard error."""
-    if s["se"] is None or not s["df"] >= 1:
-        return None
-    from scipy import stats
-
-    half = float(stats.t.ppf(1 - alpha / 2, s["df"])) * float(s["se"])
-    low = -math.inf if s["low"] is None else float(s["low"])
-    high = math.inf if s["high"] is None else float(s["high"])
-    return max(low, float(s["value"]) - half), min(high, float(s["value"]) + half)
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None

@@ -1,24 +1,121 @@
-"""What all statistics share: their form, limits, and how several are aggregated."""
+"""What all statistics share: estimate, limits, JSON form, and how several are aggregated."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, fields
+from functools import cache
+from types import UnionType
+from typing import Any, ClassVar, Literal, get_args, get_origin, get_type_hints
 
 from grmu_audit.errors import InputError
 
-Statistic = dict[str, Any]
-"""A sufficient statistic; see the table of this module."""
 Limits = tuple[float, float]
 """Lower and upper limit."""
+Aggregate = Literal["mean", "max", "min", "product"]
+"""How several numbers become one."""
+_COUNTS = frozenset({"k", "n", "n1", "n0", "both", "only_candidate", "only_other", "none", "persons"})
+_LEFT_OUT: Mapping[str, object] = {"persons": None, "method": "wilson"}
+_LARGEST = 1e300
+_NUMBERS: dict[Any, tuple[type, ...]] = {float: (float, int), int: (int,)}
+_KINDS: dict[str, list[type[Statistic]]] = {}
 
 
-def aggregate(values: Sequence[float], how: str) -> float:
+class Statistic(ABC):
+    """A sufficient statistic: its estimate, and its interval at every confidence, follow from it alone.
+
+    A kind is a frozen dataclass; its fields are the keys of its JSON form.
+    """
+
+    kind: ClassVar[str]
+    """The kind's name in JSON."""
+    constants: ClassVar[Mapping[str, str]] = {}
+    """Further keys of the JSON form that are the same for every statistic of the class."""
+
+    def __init_subclass__(cls) -> None:
+        _KINDS.setdefault(cls.kind, []).append(cls)
+
+    @property
+    @abstractmethod
+    def estimate(self) -> float:
+        """The value that the statistic stands for; NaN where it rests on no sample."""
+
+    @abstractmethod
+    def raw_limits(self, alpha: float) -> Limits | None:
+        """Limits as the formula of the kind gives them; None without samples."""
+
+    def limits(self, alpha: float) -> Limits | None:
+        """Lower and upper limit at ``alpha`` = 1 - confidence; always holds the estimate; None where there is no interval."""
+        found = self.raw_limits(alpha)
+        if found is None:
+            return None
+        middle = self.estimate
+        low, high = min(found[0], middle), max(found[1], middle)
+        return (low, high) if math.isfinite(low) and math.isfinite(high) else None
+
+    def interval(self, confidence: float) -> Limits | None:
+        """As ``limits``, by the confidence.
+
+        Raises:
+            InputError: the confidence is outside (0, 1).
+        """
+        if not 0 < confidence < 1:
+            raise InputError(f"confidence {confidence!r} is outside (0, 1)")
+        return self.limits(1 - confidence)
+
+    def scaled(self, factor: float) -> Statistic:
+        """The same estimate from ``factor`` times as many samples: counts are multiplied, standard errors shrink."""
+        return type(self)(**{name: _scaled(name, item, factor) for name, item in _items(self)})
+
+    def by_method(self, name: str) -> Statistic:
+        """The same statistic with limits of its proportions by another method, ``wilson`` or ``clopper-pearson``."""
+        if name == "wilson":
+            return self
+        items = dict(_items(self))
+        if "method" in items:
+            return type(self)(**{**items, "method": name})
+        return type(self)(**{key: _by_method(item, name) for key, item in items.items()})
+
+    def to_json(self) -> dict[str, Any]:
+        """A tree of plain JSON types."""
+        tree: dict[str, Any] = {"kind": self.kind, **self.constants}
+        tree.update((key, _plain(item)) for key, item in _items(self) if key not in _LEFT_OUT or item != _LEFT_OUT[key])
+        return tree
+
+    @staticmethod
+    def from_json(tree: object) -> Statistic:
+        """The inverse of ``to_json``.
+
+        Raises:
+            InputError: an unknown kind or key, a missing key, or a value of the wrong type.
+        """
+        if not isinstance(tree, dict):
+            raise InputError(f"a statistic is an object with a kind, not {str(tree)[:80]!r}")
+        kind = tree.get("kind")
+        known = _KINDS.get(kind, []) if isinstance(kind, str) else []
+        if not known:
+            raise InputError(f"unknown kind of statistic {str(kind)[:80]!r}: known are {', '.join(sorted(_KINDS))}")
+        found = next((c for c in known if all(tree.get(key) == text for key, text in c.constants.items())), known[-1])
+        try:
+            return _built(found, {key: item for key, item in tree.items() if key not in ("kind", *found.constants)})
+        except RecursionError:
+            raise InputError(f"a statistic of kind {kind!r} is nested too deeply") from None
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> Any:
+        """The JSON form, as ``to_json`` writes it."""
+        from pydantic_core import core_schema
+
+        return core_schema.no_info_plain_validator_function(
+            lambda value: value if isinstance(value, cls) else _read(cls, value, "statistic"),
+            serialization=core_schema.plain_serializer_function_ser_schema(lambda value: value.to_json()),
+        )
+
+
+def aggregate(values: Sequence[float], how: Aggregate) -> float:
     """Mean, maximum, minimum or product; NaN of nothing.
-
-    Raises:
-        InputError: another word.
 
     >>> aggregate([0.5, 0.5], "product")
     0.25
@@ -31,6 +128,96 @@ def aggregate(values: Sequence[float], how: str) -> float:
         "min": min,
         "product": math.prod,
     }
-    if how not in rules:
-        raise InputError(f"unknown aggregate {how!r}: known are {', '.join(sorted(rules))}")
     return float(rules[how](values))
+
+
+def difference_limits(left: Statistic, right: Statistic, alpha: float) -> Limits | None:
+    """Limits of left - right, which rest on separate samples (MOVER: squared distances to the limits add up)."""
+    one, other = left.limits(alpha), right.limits(alpha)
+    if one is None or other is None:
+        return None
+    a, b = left.estimate, right.estimate
+    return a - b - math.hypot(a - one[0], other[1] - b), a - b + math.hypot(one[1] - a, b - other[0])
+
+
+def simultaneous_limits(left: Statistic, right: Statistic, alpha: float) -> Limits | None:
+    """Limits of left - right from limits of both at ``alpha / 2``: whatever samples they share."""
+    one, other = left.limits(alpha / 2), right.limits(alpha / 2)
+    if one is None or other is None:
+        return None
+    return one[0] - other[1], one[1] - other[0]
+
+
+@cache
+def _hints(kind: type[Statistic]) -> dict[str, Any]:
+    """Field name to type, in the order of the fields."""
+    hints = get_type_hints(kind)
+    return {item.name: hints[item.name] for item in fields(kind)}  # type: ignore[arg-type]
+
+
+def _items(statistic: Statistic) -> list[tuple[str, Any]]:
+    return [(name, getattr(statistic, name)) for name in _hints(type(statistic))]
+
+
+def _plain(item: Any) -> Any:
+    if isinstance(item, Statistic):
+        return item.to_json()
+    return [_plain(inner) for inner in item] if isinstance(item, tuple) else item
+
+
+def _scaled(name: str, item: Any, factor: float) -> Any:
+    if isinstance(item, Statistic):
+        return item.scaled(factor)
+    if isinstance(item, tuple):
+        return tuple(_scaled(name, inner, factor) for inner in item)
+    if item is None or name not in _COUNTS:
+        return item / math.sqrt(factor) if name == "se" and item is not None else item
+    return item * factor
+
+
+def _by_method(item: Any, name: str) -> Any:
+    if isinstance(item, Statistic):
+        return item.by_method(name)
+    return tuple(_by_method(inner, name) for inner in item) if isinstance(item, tuple) else item
+
+
+def _built(kind: type[Statistic], tree: Mapping[str, object]) -> Statistic:
+    hints = _hints(kind)
+    odd = [str(key) for key in tree if key not in hints]
+    if odd:
+        raise InputError(f"a statistic of kind {kind.kind!r} has no {odd[0][:80]!r}: known are {', '.join(hints)}")
+    missing = [item.name for item in fields(kind) if item.default is MISSING and item.name not in tree]  # type: ignore[arg-type]
+    if missing:
+        raise InputError(f"a statistic of kind {kind.kind!r} needs {', '.join(missing)}")
+    return kind(**{name: _read(hints[name], item, f"{kind.kind}.{name}") for name, item in tree.items()})
+
+
+def _read(hint: Any, item: object, where: str) -> Any:
+    """``item`` as a value of the annotated type; whole numbers stay whole."""
+    if hint is float and _fits(hint, item):
+        return item
+    origin, parts = get_origin(hint), get_args(hint)
+    if origin is UnionType:
+        return None if item is None else _read(parts[0], item, where)
+    if origin is tuple and isinstance(item, list | tuple):
+        return tuple(_read(parts[0], inner, where) for inner in item)
+    if isinstance(hint, type) and issubclass(hint, Statistic):
+        item = Statistic.from_json(item)
+    if _fits(hint, item):
+        return item
+    raise InputError(f"{where} is {str(item)[:80]!r}, not {_name(hint)}")
+
+
+def _fits(hint: Any, item: object) -> bool:
+    """Whether ``item`` is of the class, one of the literals, or a number of that kind within the range of floats."""
+    if hint in _NUMBERS:
+        return type(item) in _NUMBERS[hint] and -_LARGEST < item < _LARGEST  # type: ignore[operator]
+    if get_origin(hint) is Literal:
+        return item in get_args(hint)
+    return isinstance(hint, type) and isinstance(item, hint)
+
+
+def _name(hint: Any) -> str:
+    if get_origin(hint) is Literal:
+        return " or ".join(map(repr, get_args(hint)))
+    return "a list" if get_origin(hint) is tuple else {float: "a number", int: "a whole number"}.get(hint, f"a {hint.__name__}")

@@ -6,209 +6,185 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from grmu_audit.intervals.design_effects import clustered_cells, design_effect
-from grmu_audit.intervals.proportions import PAIRED, proportion, sample_size
-from grmu_audit.intervals.statistic import Statistic
-from grmu_audit.metrics.checked_predictions import Facts, Ints, Mask
-from grmu_audit.metrics.outcome import Basis, defined, undefined
-from grmu_audit.records import SUPPRESSED_BELOW, Group, MetricValue, Subject
+from grmu_audit.intervals import Difference, Minimum, PairedCounts, Proportion
+from grmu_audit.intervals.design_effects import clustered_cells
+from grmu_audit.intervals.proportions import Cell
+from grmu_audit.metrics.checked_predictions import CheckedPredictions, Ints, Mask
+from grmu_audit.metrics.outcome import Basis, Outcome
+from grmu_audit.records import Group
+from grmu_audit.records.data import SUPPRESSED_BELOW
 
 SPLIT_OF = {"RA": "retain", "UA": "forget", "TA": "test", "VA": "val"}
 """The split that each plain accuracy is taken on."""
 
 
-def performance(f: Facts, *, subject: Subject, confidence: float) -> Iterator[MetricValue]:
-    """RA, UA, TA, VA, GA, WG, UA_GA_GAP and ``accuracy`` of every declared group on the test split."""
+def measure_accuracy(checked: CheckedPredictions) -> Iterator[Outcome]:
+    """RA, UA, TA, VA, GA, WG, UA_GA_GAP, ``accuracy`` of every declared group on the test split, RA and UA of forget groups."""
     for name in (*SPLIT_OF, "GA"):
-        rows = accuracy_rows(f, name)
-        basis, why = accuracy_basis(f, name, rows)
-        if why is None:
-            yield defined(name, accuracy_statistic(f, name, rows), basis, subject=subject, confidence=confidence)
-        else:
-            yield undefined(name, why, basis, subject=subject, confidence=confidence)
-    yield worst_group(f, subject=subject, confidence=confidence)
-    yield unlearned_minus_group(f, subject=subject, confidence=confidence)
-    yield from group_accuracies(f, subject=subject, confidence=confidence)
-    yield from training_accuracies(f, subject=subject, confidence=confidence)
+        rows = accuracy_rows(checked, name)
+        basis, reason = accuracy_basis(checked, name, rows)
+        yield Outcome(name, basis, None if reason else accuracy_statistic(checked, name, rows), reason)
+    yield worst_group(checked)
+    yield forget_minus_group_accuracy(checked)
+    yield from accuracy_of_groups(checked)
+    yield from accuracy_of_forget_groups(checked)
 
 
-def accuracy_rows(f: Facts, name: str) -> Mask:
+def accuracy_rows(checked: CheckedPredictions, name: str) -> Mask:
     """[n] rows that RA, UA, TA, VA or GA is the accuracy of."""
-    return f.test & f.rows(f.dominant) if name == "GA" else f.predictions.mask(SPLIT_OF[name])
+    if name == "GA":
+        return checked.test & checked.rows(checked.dominant_groups)
+    return checked.predictions.mask(SPLIT_OF[name])
 
 
-def accuracy_basis(f: Facts, name: str, rows: Mask) -> tuple[Basis, str | None]:
-    """What the accuracy rests on, and why it is undefined, or None."""
-    n = int(rows.sum())
-    uncovered = set(f.empty_cells) if name == "GA" else set()
-    empty = tuple(g for g in f.dominant if g in uncovered)
-    only = f.dominant[0] if name == "GA" and len(f.dominant) == 1 else None
-    basis = Basis(n, smallest_group=only, empty_cells=empty, subjects=f.subjects(rows))
+def accuracy_basis(checked: CheckedPredictions, name: str, rows: Mask) -> tuple[Basis, str]:
+    """What the accuracy rests on, and why it is undefined, or an empty string."""
+    n, dominant = int(rows.sum()), checked.dominant_groups
+    empty = tuple(g for g in dominant if g in set(checked.empty_cells)) if name == "GA" else ()
+    only = dominant[0] if name == "GA" and len(dominant) == 1 else None
+    basis = Basis(n, smallest_group=only, empty_cells=empty, persons=checked.persons(rows))
     if n:
-        return basis, None
+        return basis, ""
     if name != "GA":
         return basis, f"no {SPLIT_OF[name]} sample (n = 0)"
-    return (
-        basis,
-        "no forget sample, so that no group gives the forget set" if not f.dominant else "dominant group(s): n = 0 in test",
-    )
+    return basis, "dominant group(s): n = 0 in test" if dominant else "no forget sample, so that no group gives the forget set"
 
 
-def accuracy_statistic(f: Facts, name: str, rows: Mask) -> Statistic:
+def accuracy_statistic(checked: CheckedPredictions, name: str, rows: Mask) -> Proportion:
     """Accuracy on the rows; GA of one group is that group's cell, whose design effect knows the other cells too."""
-    cell = only_cell(f) if name == "GA" else None
-    return rows_proportion(f, rows) if cell is None else group_proportions(f)[cell]
+    cell = dominant_cell(checked) if name == "GA" else None
+    return accuracy_of(checked, rows) if cell is None else group_proportions(checked)[cell]
 
 
-def only_cell(f: Facts) -> int | None:
+def accuracy_of(checked: CheckedPredictions, rows: Mask) -> Proportion:
+    """Accuracy on the rows as a proportion with its design effect."""
+    return Proportion.of(checked.correct[rows], checked.person_of(rows))
+
+
+def dominant_cell(checked: CheckedPredictions) -> int | None:
     """Position of the dominant group among the cells, where it is one and samples of one person occur."""
-    if len(f.dominant) != 1 or f.predictions.subject is None:
+    if len(checked.dominant_groups) != 1 or checked.predictions.subject is None:
         return None
-    code = f.dominant[0].target * f.predictions.attributes + f.dominant[0].attribute
-    found = np.flatnonzero(f.cells[0] == code)
+    found = np.flatnonzero(checked.cells[0] == checked.codes_of(checked.dominant_groups)[0])
     return int(found[0]) if len(found) else None
 
 
-def rows_proportion(f: Facts, rows: Mask) -> Statistic:
-    """Accuracy on the rows as a proportion with its design effect."""
-    right = f.correct[rows]
-    return proportion(int(right.sum()), len(right), design_effect(right, f.subject_of(rows)), f.subjects(rows))
-
-
-def cell_proportions(values: Mask, cell: Ints, cells: int, subject: Ints | None) -> list[Statistic]:
+def cell_proportions(values: Mask, cell: Ints, cells: int, person: Ints | None) -> list[Proportion]:
     """One proportion of ``values`` per cell, in the order of the cells; n = 0 for an empty one."""
     n = np.bincount(cell, minlength=cells)
     k = np.bincount(cell[values], minlength=cells)
-    effects, persons = clustered_cells(values, cell, cells, subject)
-    return [proportion(*row) for row in zip(k.tolist(), n.tolist(), effects.tolist(), persons, strict=True)]
+    effects, persons = clustered_cells(values, cell, cells, person)
+    return [Proportion(*row) for row in zip(k.tolist(), n.tolist(), effects.tolist(), persons, strict=True)]
 
 
-def cell_pairs(first: Mask, second: Mask, cell: Ints, cells: int, subject: Ints | None) -> list[Statistic]:
+def cell_pairs(first: Mask, second: Mask, cell: Ints, cells: int, person: Ints | None) -> list[PairedCounts]:
     """The four counts of two models per cell, in the order of the cells."""
     parts = (first & second, first & ~second, second & ~first, ~first & ~second)
     counts = [np.bincount(cell[part], minlength=cells).tolist() for part in parts]
-    effects, persons = clustered_cells(first.astype(np.int64) - second, cell, cells, subject)
-    rows = zip(zip(*counts, strict=True), effects.tolist(), persons, strict=True)
-    return [paired_counts(four, effect, known) for four, effect, known in rows]
+    effects, persons = clustered_cells(first.astype(np.int64) - second, cell, cells, person)
+    return [PairedCounts(*row) for row in zip(*counts, effects.tolist(), persons, strict=True)]
 
 
-def paired_counts(four: tuple[int, ...], effect: float, persons: int | None) -> Statistic:
-    """Both right, only the first, only the second, none; the design effect of their difference and its persons."""
-    known = {} if persons is None else {"persons": persons}
-    return {"kind": "paired", **dict(zip(PAIRED, four, strict=True)), "deff": effect, **known}
-
-
-def cell_statistics(values: Sequence[Mask], cell: Ints, cells: int, subject: Ints | None) -> list[Statistic]:
-    """Proportions per cell of one model's values, or the paired counts of two models' values."""
-    if len(values) == 1:
-        return cell_proportions(values[0], cell, cells, subject)
-    return cell_pairs(values[0], values[1], cell, cells, subject)
-
-
-def group_proportions(f: Facts) -> list[Statistic]:
+def group_proportions(checked: CheckedPredictions) -> list[Proportion]:
     """Test accuracy of every declared cell."""
-    codes, index = f.cells
-    return cell_proportions(f.correct[f.test], index[f.test], len(codes), f.subject_of(f.test))
+    codes, index = checked.cells
+    rows = checked.test
+    return cell_proportions(checked.correct[rows], index[rows], len(codes), checked.person_of(rows))
 
 
-def cells_basis(f: Facts, *, details: dict[str, object] | None = None) -> Basis:
+def group_pairs(candidate: CheckedPredictions, other: CheckedPredictions) -> list[PairedCounts]:
+    """Paired counts of every declared cell on the test split."""
+    codes, index = candidate.cells
+    rows = candidate.test
+    return cell_pairs(candidate.correct[rows], other.correct[rows], index[rows], len(codes), candidate.person_of(rows))
+
+
+def cells_basis(checked: CheckedPredictions, *, details: dict[str, object] | None = None) -> Basis:
     """What a value over all non-empty test cells rests on."""
-    codes, counts = f.cells[0], f.test_counts
+    codes, counts = checked.cells[0], checked.test_counts
     filled = np.flatnonzero(counts)
     smallest = int(filled[np.argmin(counts[filled])]) if len(filled) else None
     return Basis(
         n=int(counts.sum()),
         smallest_cell=0 if smallest is None else int(counts[smallest]),
-        smallest_group=None if smallest is None else f.group(int(codes[smallest])),
-        empty_cells=f.empty_cells,
-        subjects=f.subjects(f.test),
+        smallest_group=None if smallest is None else checked.group(int(codes[smallest])),
+        empty_cells=checked.empty_cells,
+        persons=checked.persons(checked.test),
         details=details or {},
     )
 
 
-def worst_group(f: Facts, *, subject: Subject, confidence: float) -> MetricValue:
+def worst_group(checked: CheckedPredictions) -> Outcome:
     """WG: the smallest test accuracy over the declared cells that have test samples.
 
     Formula: min over (y, s) of P(yhat = y given y, s).  Range [0, 1], higher is better.  Undefined without test samples.
     """
-    cells = [c for c in group_proportions(f) if c["n"]]
+    cells = [cell for cell in group_proportions(checked) if cell.n]
     if not cells:
-        return undefined("WG", "no test sample (n = 0)", cells_basis(f), subject=subject, confidence=confidence)
-    codes, counts = f.cells[0], f.test_counts
-    worst = min(range(len(cells)), key=lambda i: cells[i]["k"] / cells[i]["n"])
-    group = f.group(int(codes[counts > 0][worst]))
-    basis = cells_basis(f, details={"worst_group": {"target": group.target, "attribute": group.attribute}})
-    return defined("WG", {"kind": "minimum", "cells": cells}, basis, subject=subject, confidence=confidence)
+        return Outcome.missing("WG", "no test sample (n = 0)", cells_basis(checked))
+    codes = checked.cells[0][checked.test_counts > 0]
+    group = checked.group(int(codes[min(range(len(cells)), key=lambda i: cells[i].estimate)]))
+    basis = cells_basis(checked, details={"worst_group": {"target": group.target, "attribute": group.attribute}})
+    return Outcome("WG", basis, Minimum(tuple(cells)))
 
 
-def unlearned_minus_group(f: Facts, *, subject: Subject, confidence: float) -> MetricValue:
+def forget_minus_group_accuracy(checked: CheckedPredictions) -> Outcome:
     """UA_GA_GAP: accuracy on the forget set minus test accuracy of its dominant group(s); separate samples, MOVER."""
-    forget, group = accuracy_rows(f, "UA"), accuracy_rows(f, "GA")
-    (ua, why_ua), (ga, why_ga) = accuracy_basis(f, "UA", forget), accuracy_basis(f, "GA", group)
-    basis = Basis(
-        ua.n + ga.n, min(ua.n, ga.n), ga.smallest_group if ga.n <= ua.n else None, ga.empty_cells, f.subjects(forget | group)
-    )
+    forget, group = accuracy_rows(checked, "UA"), accuracy_rows(checked, "GA")
+    (ua, why_ua), (ga, why_ga) = accuracy_basis(checked, "UA", forget), accuracy_basis(checked, "GA", group)
+    smallest = ga.smallest_group if ga.n <= ua.n else None
+    basis = Basis(ua.n + ga.n, min(ua.n, ga.n), smallest, ga.empty_cells, checked.persons(forget | group))
     if why_ua or why_ga:
-        return undefined("UA_GA_GAP", "; ".join(w for w in (why_ua, why_ga) if w), basis, subject=subject, confidence=confidence)
-    statistic = {"kind": "difference", "left": rows_proportion(f, forget), "right": rows_proportion(f, group)}
-    return defined("UA_GA_GAP", statistic, basis, subject=subject, confidence=confidence)
+        return Outcome.missing("UA_GA_GAP", "; ".join(filter(None, (why_ua, why_ga))), basis)
+    return Outcome("UA_GA_GAP", basis, Difference(accuracy_of(checked, forget), accuracy_of(checked, group)))
 
 
-def group_accuracies(f: Facts, *, subject: Subject, confidence: float) -> Iterator[MetricValue]:
+def accuracy_of_groups(checked: CheckedPredictions) -> Iterator[Outcome]:
     """``accuracy`` of every declared group on the test split; undefined where the group has no test sample."""
-    persons = group_subjects(f)
-    for position, (code, statistic) in enumerate(zip(f.cells[0].tolist(), group_proportions(f), strict=True)):
-        yield group_value(f.group(code), statistic, persons, position, subject=subject, confidence=confidence)
+    yield from group_outcomes(checked, group_proportions(checked))
 
 
-def training_accuracies(f: Facts, *, subject: Subject, confidence: float) -> Iterator[MetricValue]:
-    """RA and UA of every group of the forget set; suppressed where it has fewer than ``SUPPRESSED_BELOW`` forget rows."""
-    codes, index = f.cells
-    forget = f.predictions.mask("forget")
-    forgotten = np.bincount(index[forget], minlength=len(codes))
-    for name in ("RA", "UA"):
-        rows = f.predictions.mask(SPLIT_OF[name])
-        cells = cell_proportions(f.correct[rows], index[rows], len(codes), f.subject_of(rows))
-        for i in np.flatnonzero(forgotten).tolist():
-            n, group = int(cells[i]["n"]), f.group(int(codes[i]))
-            basis = Basis(n, n, group, (), cells[i].get("persons"))
-            why = f"the group has no {SPLIT_OF[name]} sample (n = 0)" if not n else None
-            if name == "UA" and n < SUPPRESSED_BELOW:
-                why = f"fewer than {SUPPRESSED_BELOW} forget samples of the group: suppressed"
-            if why is None:
-                yield defined(name, cells[i], basis, subject=subject, confidence=confidence, group=group)
-            else:
-                yield undefined(name, why, basis, subject=subject, confidence=confidence, group=group)
+def group_outcomes(checked: CheckedPredictions, cells: Sequence[Cell]) -> Iterator[Outcome]:
+    """Accuracy of every declared group on the test split, or its change."""
+    persons = _group_persons(checked)
+    for code, statistic, known in zip(checked.cells[0].tolist(), cells, persons, strict=True):
+        n, group = int(statistic.n), checked.group(code)
+        basis = Basis(n, n, group, () if n else (group,), known)
+        reason = "" if n else "the group has no test sample (n = 0)"
+        yield Outcome("accuracy", basis, statistic if n else None, reason, group)
 
 
-def group_value(
-    group: Group, statistic: Statistic, persons: list[int] | None, position: int, *, subject: Subject, confidence: float
-) -> MetricValue:
-    """One group's accuracy, or its change, on the test split."""
-    n = int(sample_size(statistic))
-    basis = Basis(n, n, group, () if n else (group,), None if persons is None else persons[position])
-    if not n:
-        return undefined(
-            "accuracy", "the group has no test sample (n = 0)", basis, subject=subject, confidence=confidence, group=group
-        )
-    return defined("accuracy", statistic, basis, subject=subject, confidence=confidence, group=group)
-
-
-def group_subjects(f: Facts) -> list[int] | None:
-    """Distinct persons per declared cell on the test split, or None without a subject column."""
-    subject = f.subject_of(f.test)
-    if subject is None:
-        return None
-    codes, index = f.cells
-    pairs = np.unique(np.stack([index[f.test], subject]), axis=1) if len(subject) else np.zeros((2, 0), dtype=np.int64)
+def _group_persons(checked: CheckedPredictions) -> list[int] | list[None]:
+    """Distinct persons per declared cell on the test split; Nones without a subject column."""
+    person = checked.person_of(checked.test)
+    codes, index = checked.cells
+    if person is None:
+        return [None] * len(codes)
+    pairs = np.unique(np.stack([index[checked.test], person]), axis=1) if len(person) else np.zeros((2, 0), dtype=np.int64)
     counts: list[int] = np.bincount(pairs[0], minlength=len(codes)).tolist()
     return counts
 
 
-def paired(first: Mask, second: Mask, person: Ints | None) -> Statistic:
-    """The four counts of two models on the same samples, with the design effect of their difference."""
-    only, lost = first & ~second, second & ~first
-    both, none = int((first & second).sum()), int((~first & ~second).sum())
-    effect = design_effect(only.astype(np.int64) - lost, person)
-    persons = None if person is None else len(np.unique(person))
-    return paired_counts((both, int(only.sum()), int(lost.sum()), none), effect, persons)
+def accuracy_of_forget_groups(checked: CheckedPredictions) -> Iterator[Outcome]:
+    """RA and UA of every group of the forget set; suppressed where it has fewer than ``SUPPRESSED_BELOW`` forget rows."""
+    codes, index = checked.cells
+    forgotten = np.bincount(index[checked.predictions.mask("forget")], minlength=len(codes))
+    for name in ("RA", "UA"):
+        rows = checked.predictions.mask(SPLIT_OF[name])
+        cells = cell_proportions(checked.correct[rows], index[rows], len(codes), checked.person_of(rows))
+        for i in np.flatnonzero(forgotten).tolist():
+            yield _forget_group(name, cells[i], checked.group(int(codes[i])))
+
+
+def _forget_group(name: str, cell: Proportion, group: Group) -> Outcome:
+    n = int(cell.n)
+    basis = Basis(n, n, group, (), None if cell.persons is None else int(cell.persons))
+    reason = "" if n else f"the group has no {SPLIT_OF[name]} sample (n = 0)"
+    if name == "UA" and n < SUPPRESSED_BELOW:
+        reason = suppressed_reason()
+    return Outcome(name, basis, None if reason else cell, reason, group)
+
+
+def suppressed_reason() -> str:
+    """Why a result on the forget samples of a small group is not reported."""
+    return f"fewer than {SUPPRESSED_BELOW} forget samples of the group: suppressed"

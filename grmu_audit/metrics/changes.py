@@ -1,159 +1,123 @@
-"""Changes between two models on the same samples, and closeness to a reference."""
+"""Changes between two models on the same samples."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
-from grmu_audit.intervals.proportions import sample_size
-from grmu_audit.intervals.statistic import Statistic
-from grmu_audit.metrics.accuracy import (
-    SPLIT_OF,
-    accuracy_basis,
-    accuracy_rows,
-    cell_pairs,
-    group_subjects,
-    group_value,
-    only_cell,
-    paired,
+from grmu_audit.intervals import (
+    AreaChange,
+    Difference,
+    Gap,
+    Minimum,
+    MinimumChange,
+    PairedCounts,
+    SharedDifference,
+    Statistic,
 )
+from grmu_audit.intervals.proportions import non_empty
+from grmu_audit.metrics.accuracy import SPLIT_OF, accuracy_basis, accuracy_rows, dominant_cell, group_outcomes, group_pairs
 from grmu_audit.metrics.catalog import PLUGINS
-from grmu_audit.metrics.checked_predictions import Facts, Mask
+from grmu_audit.metrics.checked_predictions import CheckedPredictions, Mask
 from grmu_audit.metrics.fairness import gap_change
-from grmu_audit.metrics.membership.attacks import FORESTS, Attacked, auc_basis, auc_statistic, forest_basis, pair_subjects
-from grmu_audit.metrics.outcome import Basis, defined, undefined
+from grmu_audit.metrics.membership.attacks import FORESTS, AttackResults, area_basis, area_persons, forest_basis
+from grmu_audit.metrics.outcome import Outcome
 from grmu_audit.metrics.scores import standard_error
-from grmu_audit.records import MetricValue, Subject
 
-_COMPOSED = ("WG", "EO", "DP", "EP")
-_BOXED = ("MIA_TPR_1", "MIA_TPR_01", "RETAIN_AUC", "MIA_DISPARITY")
+_COMPOSED = ("WG", "EO", "DP", "EP", "UA_GA_GAP")
+_EXPOSURE = ("MIA_TPR_1", "MIA_TPR_01", "RETAIN_AUC", "MIA_DISPARITY")
 
 
-def changes(
-    candidate: Facts,
-    other: Facts,
-    values: tuple[Sequence[MetricValue], Sequence[MetricValue]],
-    attacks: tuple[Attacked, Attacked],
-    *,
-    subject: Subject,
-    confidence: float,
-    attack_score: str,
-) -> Iterator[MetricValue]:
+@dataclass(frozen=True, eq=False)
+class ModelResult:
+    """What the metrics of predictions found in one model."""
+
+    checked: CheckedPredictions
+    """Its checked predictions."""
+    attacks: AttackResults
+    """What the attacks found."""
+    outcomes: tuple[Outcome, ...]
+    """Every metric, those over everything first."""
+
+    def outcome(self, name: str) -> Outcome:
+        """The outcome over everything of that name."""
+        return next(found for found in self.outcomes if found.metric == name and found.group is None)
+
+
+def changes(candidate: ModelResult, other: ModelResult) -> Iterator[Outcome]:
     """Candidate minus other for every metric; rows, choices and order of both are the same.
 
-    Args:
-        candidate: facts of the audited model.
-        other: facts of the model that it is compared with.
-        values: metric values of both, as ``measure`` gives them.
-        attacks: attack results of both.
-        subject: which change it is.
-        confidence: coverage of the intervals.
-        attack_score: score of MIA_AUC.
+    Accuracies and forest attacks are paired sample by sample, MIA_AUC by its influences; WG, EO, DP and EP are bounded
+    by both sides and by the paired changes of their cells.
     """
     for name in (*SPLIT_OF, "GA"):
-        rows = accuracy_rows(candidate, name)
-        basis, why = accuracy_basis(candidate, name, rows)
-        made = None if why else _paired_accuracy(candidate, other, name, rows)
-        yield _made(name, made, why, basis, subject=subject, confidence=confidence)
-    for name in (*_COMPOSED, "UA_GA_GAP"):
-        yield _of_values(name, candidate, other, values, subject=subject, confidence=confidence)
+        rows = accuracy_rows(candidate.checked, name)
+        basis, reason = accuracy_basis(candidate.checked, name, rows)
+        yield Outcome(name, basis, None if reason else _paired_accuracy(candidate.checked, other.checked, name, rows), reason)
+    for name in _COMPOSED:
+        yield _change_of(name, candidate, other)
     for name in FORESTS:
-        yield _forest_change(name, candidate, attacks, subject=subject, confidence=confidence)
-    yield _auc_change(candidate, other, attacks, attack_score, subject=subject, confidence=confidence)
-    for name in (*_BOXED, *(name for name, _ in PLUGINS)):
-        yield _of_values(name, candidate, other, values, subject=subject, confidence=confidence)
-    yield from _group_changes(candidate, other, subject=subject, confidence=confidence)
+        yield _forest_change(name, candidate, other)
+    yield _area_change(candidate, other)
+    for name in (*_EXPOSURE, *(name for name, _ in PLUGINS)):
+        yield _change_of(name, candidate, other)
+    yield from group_outcomes(candidate.checked, group_pairs(candidate.checked, other.checked))
 
 
-def _paired_accuracy(candidate: Facts, other: Facts, name: str, rows: Mask) -> Statistic:
-    cell = only_cell(candidate) if name == "GA" else None
+def _paired_accuracy(candidate: CheckedPredictions, other: CheckedPredictions, name: str, rows: Mask) -> PairedCounts:
+    cell = dominant_cell(candidate) if name == "GA" else None
     if cell is None:
-        return paired(candidate.correct[rows], other.correct[rows], candidate.subject_of(rows))
-    codes, index = candidate.cells
-    test = candidate.test
-    both = candidate.correct[test], other.correct[test]
-    return cell_pairs(*both, index[test], len(codes), candidate.subject_of(test))[cell]
+        return PairedCounts.of(candidate.correct[rows], other.correct[rows], candidate.person_of(rows))
+    return group_pairs(candidate, other)[cell]
 
 
-def _made(
-    name: str, statistic: Statistic | None, why: str | None, basis: Basis, *, subject: Subject, confidence: float
-) -> MetricValue:
-    if statistic is None:
-        return undefined(name, why or "undefined", basis, subject=subject, confidence=confidence)
-    return defined(name, statistic, basis, subject=subject, confidence=confidence)
-
-
-def _of_values(
-    name: str,
-    candidate: Facts,
-    other: Facts,
-    values: tuple[Sequence[MetricValue], Sequence[MetricValue]],
-    *,
-    subject: Subject,
-    confidence: float,
-) -> MetricValue:
-    """Change of a composed metric from the statistics of both sides."""
-    left, right = (next(v for v in side if v.name == name and v.group is None) for side in values)
-    basis = Basis(left.n, left.smallest_cell, left.smallest_group, left.empty_cells, left.subjects)
+def _change_of(name: str, candidate: ModelResult, other: ModelResult) -> Outcome:
+    """Change of a metric from the outcomes of both models."""
+    left, right = candidate.outcome(name), other.outcome(name)
+    basis = replace(left.basis, details={})
     if left.statistic is None or right.statistic is None:
-        why = left.why_missing or right.why_missing or "undefined"
-        return undefined(name, why, basis, subject=subject, confidence=confidence)
+        return Outcome.missing(name, left.reason or right.reason or "undefined", basis)
+    return Outcome(name, basis, _composed(name, candidate.checked, other.checked, (left.statistic, right.statistic)))
+
+
+def _composed(
+    name: str, candidate: CheckedPredictions, other: CheckedPredictions, sides: tuple[Statistic, Statistic]
+) -> Statistic:
+    """The statistic of a change: by paired cells where the metric has any, else by the limits of both sides."""
+    left, right = sides
     if name == "UA_GA_GAP":
-        sides = [_paired_rows(candidate, other, part) for part in ("UA", "GA")]
-        statistic = {"kind": "difference", "left": sides[0], "right": sides[1]}
-    elif name not in _COMPOSED:
-        statistic = {"kind": "difference_box", "left": left.statistic, "right": right.statistic}
-    elif name == "WG":
-        statistic = _worst_change(candidate, other, (left.statistic, right.statistic))
-    else:
-        statistic = gap_change(candidate, other, name, str(left.details["variant"]), (left.statistic, right.statistic))
-    return defined(name, statistic, basis, subject=subject, confidence=confidence)
+        return Difference(*(_paired_rows(candidate, other, part) for part in ("UA", "GA")))
+    if isinstance(left, Minimum) and isinstance(right, Minimum) and name == "WG":
+        return MinimumChange(left, right, (tuple(non_empty(group_pairs(candidate, other))),))
+    if isinstance(left, Gap) and isinstance(right, Gap) and name in _COMPOSED:
+        return gap_change(candidate, other, name, (left, right))
+    return SharedDifference(left, right)
 
 
-def _worst_change(candidate: Facts, other: Facts, sides: tuple[Statistic, Statistic]) -> Statistic:
-    """Change of WG with the paired counts of every group that has test samples."""
-    codes, index = candidate.cells
-    rows = candidate.test
-    pairs = cell_pairs(candidate.correct[rows], other.correct[rows], index[rows], len(codes), candidate.subject_of(rows))
-    filled = [cell for cell in pairs if sample_size(cell) > 0]
-    return {"kind": "bounded_change", "left": sides[0], "right": sides[1], "terms": [filled], "aggregate": "min"}
-
-
-def _paired_rows(candidate: Facts, other: Facts, name: str) -> Statistic:
+def _paired_rows(candidate: CheckedPredictions, other: CheckedPredictions, name: str) -> PairedCounts:
     rows = accuracy_rows(candidate, name)
-    return paired(candidate.correct[rows], other.correct[rows], candidate.subject_of(rows))
+    return PairedCounts.of(candidate.correct[rows], other.correct[rows], candidate.person_of(rows))
 
 
-def _forest_change(
-    name: str, f: Facts, attacks: tuple[Attacked, Attacked], *, subject: Subject, confidence: float
-) -> MetricValue:
-    basis = forest_basis(f)
-    why = next((a.why for a in attacks if name not in a.calls), None)
-    statistic = None
-    if why is None:
-        statistic = paired(attacks[0].calls[name], attacks[1].calls[name], f.subject_of(f.predictions.mask("forget")))
-    return _made(name, statistic, why, basis, subject=subject, confidence=confidence)
+def _forest_change(name: str, candidate: ModelResult, other: ModelResult) -> Outcome:
+    checked, basis = candidate.checked, forest_basis(candidate.checked)
+    for side in (candidate.attacks, other.attacks):
+        if name not in side.called_non_member:
+            return Outcome.missing(name, side.reason or "undefined", basis)
+    called = candidate.attacks.called_non_member[name], other.attacks.called_non_member[name]
+    return Outcome(name, basis, PairedCounts.of(*called, checked.person_of(checked.predictions.mask("forget"))))
 
 
-def _auc_change(
-    candidate: Facts, other: Facts, attacks: tuple[Attacked, Attacked], score: str, *, subject: Subject, confidence: float
-) -> MetricValue:
+def _area_change(candidate: ModelResult, other: ModelResult) -> Outcome:
     """Difference of two correlated areas; the standard error is that of the paired influences (DeLong)."""
-    basis, why_left = auc_basis(candidate, attacks[0], score)
-    why = why_left or auc_basis(other, attacks[1], score)[1]
+    score = candidate.checked.options.attack_score
+    basis, reason = area_basis(candidate.checked, candidate.attacks)
+    reason = reason or area_basis(other.checked, other.attacks)[1]
     basis = replace(basis, details={"attack_score": score})
-    if why:
-        return undefined("MIA_AUC", why, basis, subject=subject, confidence=confidence)
-    left, right = attacks[0].rocs[score].influence, attacks[1].rocs[score].influence
-    sides = {"left": auc_statistic(candidate, attacks[0], score), "right": auc_statistic(other, attacks[1], score)}
-    se = standard_error(left - right, pair_subjects(candidate, attacks[0]))
-    persons = {key: side for key, side in sides["left"].items() if key == "persons"}
-    return defined("MIA_AUC", {"kind": "auc_change", **sides, "se": se, **persons}, basis, subject=subject, confidence=confidence)
-
-
-def _group_changes(candidate: Facts, other: Facts, *, subject: Subject, confidence: float) -> Iterator[MetricValue]:
-    codes, index = candidate.cells
-    rows, persons = candidate.test, group_subjects(candidate)
-    pairs = cell_pairs(candidate.correct[rows], other.correct[rows], index[rows], len(codes), candidate.subject_of(rows))
-    for position, (code, statistic) in enumerate(zip(codes.tolist(), pairs, strict=True)):
-        yield group_value(candidate.group(code), statistic, persons, position, subject=subject, confidence=confidence)
+    if reason:
+        return Outcome.missing("MIA_AUC", reason, basis)
+    person = area_persons(candidate.checked, candidate.attacks)
+    left, right = candidate.attacks.rocs[score], other.attacks.rocs[score]
+    areas = left.area(person), right.area(area_persons(other.checked, other.attacks))
+    se = standard_error(left.influence - right.influence, person)
+    return Outcome("MIA_AUC", basis, AreaChange(*areas, se, areas[0].persons))

@@ -11,30 +11,35 @@ import numpy as np
 import numpy.typing as npt
 
 from grmu_audit.errors import InputError
-from grmu_audit.metrics.scores import attack_scores, per_sample_loss
-from grmu_audit.records import SPLITS, Group, Predictions, dominant_groups
-from grmu_audit.records.white_box import Probes, ShadowTable
+from grmu_audit.intervals.proportions import count_persons
+from grmu_audit.metrics.scores import ATTACK_SCORES, attack_scores, per_sample_loss
+from grmu_audit.records import SPLITS, Group, Predictions
+from grmu_audit.records import dominant_groups as find_dominant
+from grmu_audit.records.audit import MeasureOptions
+from grmu_audit.records.white_box import ShadowTable, WhiteBoxOutputs
 from grmu_audit.utils.plugins import did_you_mean
 
 Mask = npt.NDArray[np.bool_]
 Ints = npt.NDArray[np.int64]
 MOST_GROUPS = 50_000
 """Groups that an audit can hold."""
+VARIANTS = ("pairwise", "paper")
+"""``pairwise``: every attribute value against every other; ``paper``: the dominant group's values against the rest."""
+DEFAULTS = MeasureOptions()
+"""Choices unless the caller makes others."""
 _SHOWN_ROWS = 5
 
 
 @dataclass(frozen=True, eq=False)
-class Facts:
+class CheckedPredictions:
     """Checked predictions of one model with the choices that its metrics depend on."""
 
     predictions: Predictions
     """The per-sample outputs."""
-    dominant: tuple[Group, ...]
-    """Group(s) that give the forget set; empty where there is no forget set."""
-    seed: int
-    """Seed of the attack's subsampling and forest."""
-    positive_class: int = 1
-    """Class that counts as positive where there are two."""
+    dominant_groups: tuple[Group, ...]
+    """Group(s) with the largest share of the forget set; empty where there is no forget set."""
+    options: MeasureOptions
+    """Confidence, seed, attack score, variant of the gaps, positive class, interval method."""
 
     @cached_property
     def correct(self) -> Mask:
@@ -69,8 +74,8 @@ class Facts:
         return attack_scores(self.predictions)
 
     @cached_property
-    def scoreless(self) -> bool:
-        """Whether all samples have the same outputs, so that no attack has anything to go by."""
+    def has_constant_scores(self) -> bool:
+        """Whether all samples have the same outputs, so that no attack can distinguish them."""
         p = self.predictions
         outputs = p.logits if p.logits is not None else p.loss
         return outputs is not None and len(p) > 1 and bool((outputs == outputs[0]).all())
@@ -82,54 +87,66 @@ class Facts:
 
     def group(self, code: int) -> Group:
         """The group of a code."""
-        return group_of(code, self.predictions.attributes)
+        return Group.from_code(code, self.predictions.attributes)
 
     def rows(self, groups: tuple[Group, ...]) -> Mask:
         """[n] rows of these groups."""
-        codes = [g.target * self.predictions.attributes + g.attribute for g in groups]
-        return np.isin(self.predictions.group, codes)
+        return np.isin(self.predictions.group, self.codes_of(groups))
 
-    def subjects(self, rows: Mask) -> int | None:
-        """Distinct persons among the rows, or None without a subject column."""
-        subject = self.predictions.subject
-        return None if subject is None else len(np.unique(subject[rows]))
+    def codes_of(self, groups: tuple[Group, ...]) -> list[int]:
+        """Codes ``target * attributes + attribute`` of these groups."""
+        return [g.target * self.predictions.attributes + g.attribute for g in groups]
 
-    def subject_of(self, rows: Mask) -> Ints | None:
+    def person_of(self, rows: Mask) -> Ints | None:
         """Person index of the rows, or None without a subject column."""
         return None if self.predictions.subject is None else self.predictions.subject[rows]
 
+    def persons(self, rows: Mask) -> int | None:
+        """Distinct persons among the rows, or None without a subject column."""
+        return count_persons(self.person_of(rows))
 
-def facts(
-    source: Predictions | Facts, *, dominant: tuple[Group, ...] | None = None, seed: int = 0, positive_class: int = 1
-) -> Facts:
-    """Check predictions and fix the choices; facts pass through unchanged.
+
+def check_predictions(
+    predictions: Predictions, options: MeasureOptions = DEFAULTS, dominant_groups: tuple[Group, ...] | None = None
+) -> CheckedPredictions:
+    """Check predictions and fix the choices.
 
     Args:
-        source: predictions, or facts made before.
-        dominant: dominant group(s); by default those with the largest share of the forget set (``records.dominant_groups``).
-        seed: seed of the attack.
-        positive_class: the positive class of a two-class task.
+        predictions: n samples of one model, all splits together.
+        options: choices that the numbers depend on.
+        dominant_groups: by default those with the largest share of the forget set (``records.dominant_groups``).
 
     Raises:
-        InputError: the predictions are inconsistent; the message names row numbers, from 1.
+        InputError: the predictions are inconsistent (the message names row numbers, from 1), or there is no such positive
+            class, variant or attack score.
     """
-    if isinstance(source, Facts):
-        return source
-    check(source)
-    if source.classes == 2 and positive_class not in (0, 1):
-        raise InputError(f"positive_class {positive_class} is not a class: use 0 or 1")
-    groups = dominant_groups(_forget_counts(source)) if dominant is None else tuple(sorted(dominant))
-    return Facts(source, groups, seed, positive_class)
+    check(predictions)
+    _check_options(predictions, options)
+    groups = find_dominant(_forget_counts(predictions)) if dominant_groups is None else tuple(sorted(dominant_groups))
+    return CheckedPredictions(predictions, groups, options)
 
 
-def group_of(code: int, attributes: int) -> Group:
-    """The group of a code ``target * attributes + attribute``."""
-    return Group(int(code) // attributes, int(code) % attributes)
+def check_same(first: CheckedPredictions, other: Predictions) -> CheckedPredictions:
+    """Predictions of another model on the same samples, rows in the order of the first, with the same choices.
+
+    Raises:
+        InputError: as ``align`` and ``check_predictions``.
+    """
+    return check_predictions(align(first.predictions, other), first.options, first.dominant_groups)
+
+
+def _check_options(p: Predictions, options: MeasureOptions) -> None:
+    if p.classes == 2 and options.positive_class not in (0, 1):
+        raise InputError(f"positive_class {options.positive_class} is not a class: use 0 or 1")
+    if options.gap_variant not in VARIANTS:
+        raise InputError(f"unknown variant {options.gap_variant!r}: known are {', '.join(VARIANTS)}")
+    if options.attack_score not in ATTACK_SCORES:
+        raise InputError(f"unknown attack score {options.attack_score!r}: known are {', '.join(ATTACK_SCORES)}")
 
 
 def _forget_counts(p: Predictions) -> dict[Group, int]:
     codes, counts = np.unique(p.group[p.mask("forget")], return_counts=True)
-    return {group_of(code, p.attributes): count for code, count in zip(codes.tolist(), counts.tolist(), strict=True)}
+    return {Group.from_code(code, p.attributes): count for code, count in zip(codes.tolist(), counts.tolist(), strict=True)}
 
 
 def check(p: Predictions) -> None:
@@ -172,13 +189,13 @@ def _bad_rows(p: Predictions) -> list[str]:
         bad.append(("a logit that is NaN or infinite", np.asarray(~np.isfinite(p.logits).all(axis=1))))
     elif p.loss is not None:
         bad.append(("a loss that is NaN or infinite", ~np.isfinite(p.loss)))
-    return [f"{what} in {listed(rows)}" for what, rows in bad if rows.any()]
+    return [f"{what} in {row_numbers(rows)}" for what, rows in bad if rows.any()]
 
 
-def listed(rows: Mask) -> str:
+def row_numbers(rows: Mask) -> str:
     """The first row numbers (from 1) that are set, and how many more there are.
 
-    >>> listed(np.array([False, True, True]))
+    >>> row_numbers(np.array([False, True, True]))
     'rows 2, 3'
     """
     numbers = (np.flatnonzero(rows) + 1).tolist()
@@ -253,7 +270,7 @@ def align(candidate: Predictions, other: Predictions) -> Predictions:
     for name in ("split", "target", "attribute"):
         differs = getattr(candidate, name) != getattr(moved, name)
         if differs.any():
-            raise InputError(f"the two prediction files give another {name} for the same sample: first in {listed(differs)}")
+            raise InputError(f"the two prediction files give another {name} for the same sample: first in {row_numbers(differs)}")
     return moved
 
 
@@ -261,7 +278,7 @@ def _order(candidate: Predictions, other: Predictions) -> Ints:
     first, second = np.argsort(candidate.ids, kind="stable"), np.argsort(other.ids, kind="stable")
     if not np.array_equal(candidate.ids[first], other.ids[second]):
         missing = ~np.isin(candidate.ids, other.ids)
-        where = f"{listed(missing)} of the first is not in the second" if missing.any() else "an id occurs more than once"
+        where = f"{row_numbers(missing)} of the first is not in the second" if missing.any() else "an id occurs more than once"
         raise InputError(f"the two prediction files do not hold the same samples: {where}")
     order = np.empty(len(first), dtype=np.int64)
     order[first] = second
@@ -274,15 +291,15 @@ def _take(p: Predictions, order: Ints) -> Predictions:
     return replace(p, **moved)
 
 
-def in_order(ids: npt.NDArray[np.str_], probes: Probes | ShadowTable) -> Ints:
-    """[len(ids)] position of each id among the probes.
+def row_positions(ids: npt.NDArray[np.str_], outputs: WhiteBoxOutputs | ShadowTable) -> Ints:
+    """[len(ids)] position of each id among the collected outputs.
 
     Raises:
         InputError: one is not there.
     """
-    order = np.argsort(probes.ids, kind="stable")
-    place = np.searchsorted(probes.ids[order], ids)
+    order = np.argsort(outputs.ids, kind="stable")
+    place = np.searchsorted(outputs.ids[order], ids)
     found = order[np.minimum(place, len(order) - 1)] if len(order) else place
-    if not len(order) or (probes.ids[found] != ids).any():
-        raise InputError("the probes of a model do not hold the samples of its predictions: measure them again")
+    if not len(order) or (outputs.ids[found] != ids).any():
+        raise InputError("the white-box outputs of a model do not hold the samples of its predictions: collect them again")
     return found.astype(np.int64)

@@ -1,285 +1,229 @@
-"""All metrics of one model, and all changes between two, in one call."""
+"""All metrics of all models of an audit: one call from predictions and what else was collected to values."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 from grmu_audit.errors import GrmuAuditError, InputError
-from grmu_audit.intervals.combined import estimate
-from grmu_audit.metrics.accuracy import performance
-from grmu_audit.metrics.catalog import BUILT_IN, CATALOG, PLUGINS
-from grmu_audit.metrics.catalog.spec import MetricPlugin
-from grmu_audit.metrics.changes import changes
-from grmu_audit.metrics.checked_predictions import Facts, align, facts
-from grmu_audit.metrics.fairness import VARIANTS, fairness
-from grmu_audit.metrics.membership.attacks import Attacked, attacked, privacy
-from grmu_audit.metrics.membership.curves import curves_of
-from grmu_audit.metrics.membership.exposure import exposure
-from grmu_audit.metrics.membership.shadow_metrics import attack_method, attack_model
-from grmu_audit.metrics.outcome import Basis, by_method, defined, undefined
-from grmu_audit.metrics.redistribution import redistribution
+from grmu_audit.metrics.accuracy import measure_accuracy
+from grmu_audit.metrics.catalog import CATALOG, PLUGINS
+from grmu_audit.metrics.catalog.spec import ThirdPartyMetric
+from grmu_audit.metrics.changes import ModelResult, changes
+from grmu_audit.metrics.checked_predictions import DEFAULTS, CheckedPredictions, check_predictions, check_same
+from grmu_audit.metrics.fairness import measure_fairness
+from grmu_audit.metrics.membership.attacks import measure_membership, run_attacks
+from grmu_audit.metrics.membership.curves import summarise_curves
+from grmu_audit.metrics.membership.exposure import measure_exposure
+from grmu_audit.metrics.membership.shadow_metrics import attack_audited_model, attack_method_on_shadows
+from grmu_audit.metrics.outcome import Basis, Outcome
+from grmu_audit.metrics.redistribution import measure_redistribution
 from grmu_audit.metrics.references import closeness, mean_changes
-from grmu_audit.metrics.white_box.layer_gaps import correlation, fairness_gap_changes, fairness_gaps
-from grmu_audit.metrics.white_box.representation import distances, recovered, recoveries, recovery_changes, relearn
-from grmu_audit.metrics.white_box.robustness import under_attack, under_attack_changes
-from grmu_audit.records import (
-    BASELINE,
-    CANDIDATE,
-    AuditInputs,
-    Group,
-    MeasureOptions,
-    MetricValue,
-    Predictions,
-    Role,
-    Subject,
+from grmu_audit.metrics.white_box.layer_gaps import correlation, layer_gap_changes, measure_layer_gaps
+from grmu_audit.metrics.white_box.representation import (
+    Model,
+    Recovered,
+    label_recovery_changes,
+    measure_distances,
+    measure_label_recovery,
+    measure_relearning,
+    recover_labels,
 )
+from grmu_audit.metrics.white_box.robustness import measure_robustness, robustness_changes
+from grmu_audit.records import Group, MetricValue, Predictions
+from grmu_audit.records.metric_value import BASELINE, CANDIDATE, Role, Subject, reference
 
+if TYPE_CHECKING:
+    from grmu_audit.records.audit import MeasureOptions
+    from grmu_audit.records.inputs import AuditInputs
+    from grmu_audit.records.white_box import ShadowTable
+
+Found = tuple[Subject, Iterable[Outcome]]
+"""Outcomes, and whose they are."""
+MEAN_CHANGE = reference(0).as_change()
+"""The mean over the primary references of the change from them to the candidate."""
 _FAILURES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, GrmuAuditError)
-
-
-def added(f: Facts, *, subject: Subject, confidence: float) -> Iterator[MetricValue]:
-    """The value of every added metric; one that fails, or leaves its range, is undefined with the reason."""
-    for name in [name for name, _ in PLUGINS if name in CATALOG]:
-        yield _value(f, PLUGINS.get(name), subject=subject, confidence=confidence)
-
-
-def _value(f: Facts, plugin: MetricPlugin, *, subject: Subject, confidence: float) -> MetricValue:
-    spec = plugin.spec
-    nothing = undefined(spec.name, "", Basis(0), subject=subject, confidence=confidence)
-    try:
-        found = plugin.measure(f)
-        if found.statistic is None:
-            why = found.why or "no reason given"
-            return replace(undefined(spec.name, why, found.basis, subject=subject, confidence=confidence), unit=spec.unit)
-        point = estimate(found.statistic)
-        if math.isfinite(point) and not spec.low <= point <= spec.high:
-            return replace(nothing, why_missing=f"its code gave {point!r}, outside its range [{spec.low:g}, {spec.high:g}]")
-        value = defined(spec.name, found.statistic, found.basis, subject=subject, confidence=confidence)
-    except _FAILURES as error:
-        return replace(nothing, why_missing=f"its code failed: {type(error).__name__}: {str(error)[:200]}")
-    return replace(value, unit=spec.unit)
-
-
-def measure(
-    p: Predictions | Facts,
-    *,
-    subject: Subject = CANDIDATE,
-    dominant: tuple[Group, ...] | None = None,
-    confidence: float = 0.95,
-    seed: int = 0,
-    attack_score: str = "margin",
-    variant: str = "pairwise",
-    positive_class: int = 1,
-) -> tuple[MetricValue, ...]:
-    """Every metric of one model that predictions alone give, those of installed packages included.
-
-    RA UA TA VA GA WG UA_GA_GAP EO DP EP MIA MIA_PAPER MIA_AUC MIA_TPR_1 MIA_TPR_01 RETAIN_AUC MIA_DISPARITY, then by group
-    ``accuracy`` RA UA MIA_AUC MIA_TPR_1 RETAIN_AUC.
-
-    Args:
-        p: n samples of one model, all splits together.
-        subject: whose values these are.
-        dominant: group(s) that give the forget set; by default those with its largest share.
-        confidence: coverage of each interval taken alone.
-        seed: seed of the forest attack.
-        attack_score: the score that MIA_AUC is taken on; all others stand in its details.
-        variant: ``pairwise`` or ``paper`` for EO, DP, EP.
-        positive_class: the positive class of a two-class task.
-
-    Returns:
-        One value per metric and group; an undefined one carries its reason.
-
-    Raises:
-        InputError: predictions that do not fit together, with row numbers; an unknown variant or score.
-    """
-    f = facts(p, dominant=dominant, seed=seed, positive_class=positive_class)
-    return values_of(f, attacked(f), subject=subject, confidence=confidence, attack_score=attack_score, variant=variant)
-
-
-def values_of(
-    f: Facts, attack: Attacked, *, subject: Subject, confidence: float, attack_score: str = "margin", variant: str = "pairwise"
-) -> tuple[MetricValue, ...]:
-    """As ``measure`` from facts and attack results made before."""
-    if variant not in VARIANTS:
-        raise InputError(f"unknown variant {variant!r}: known are {', '.join(VARIANTS)}")
-    return tuple(_values(f, attack, subject, confidence, attack_score, variant))
-
-
-def _values(f: Facts, attack: Attacked, subject: Subject, confidence: float, score: str, variant: str) -> Iterator[MetricValue]:
-    found = [
-        *performance(f, subject=subject, confidence=confidence),
-        *fairness(f, subject=subject, confidence=confidence, variant=variant),
-        *privacy(f, attack, subject=subject, confidence=confidence, attack_score=score),
-        *exposure(f, subject=subject, confidence=confidence, attack_score=score),
-        *added(f, subject=subject, confidence=confidence),
-    ]
-    yield from (v for v in found if v.group is None)
-    yield from (v for v in found if v.group is not None)
-
-
-def compare(
-    candidate: Predictions | Facts,
-    other: Predictions | Facts,
-    *,
-    subject: Subject,
-    dominant: tuple[Group, ...] | None = None,
-    confidence: float = 0.95,
-    seed: int = 0,
-    attack_score: str = "margin",
-    variant: str = "pairwise",
-) -> tuple[MetricValue, ...]:
-    """Candidate minus other, metric by metric, on the same samples; rows are aligned by id.
-
-    Accuracies and forest attacks are paired sample by sample, MIA_AUC by its influences; WG, EO, DP and EP are bounded
-    by both sides and by the paired changes of their cells.  Names are the metrics' names; ``subject`` says which change it is.
-
-    Raises:
-        InputError: the two do not hold the same samples, or one cannot be used.
-    """
-
-    f = facts(candidate, dominant=dominant, seed=seed)
-    second = other.predictions if isinstance(other, Facts) else other
-    g = facts(align(f.predictions, second), dominant=f.dominant, seed=f.seed, positive_class=f.positive_class)
-    attacks = attacked(f), attacked(g)
-    sides = [
-        values_of(facts_, attack, subject=CANDIDATE, confidence=confidence, attack_score=attack_score, variant=variant)
-        for facts_, attack in zip((f, g), attacks, strict=True)
-    ]
-    found = changes(f, g, (sides[0], sides[1]), attacks, subject=subject, confidence=confidence, attack_score=attack_score)
-    return tuple(found)
-
-
-MEAN_CHANGE = Subject(Role.REFERENCE).as_change()
-"""The mean over the primary references."""
 
 
 @dataclass(frozen=True)
 class Measurements:
-    """What the models of an audit give together."""
+    """Everything that was measured for an audit."""
 
     values: tuple[MetricValue, ...]
-    """Values of every model, changes to the candidate, and means over the primary references."""
+    """Every metric of every model, and every change."""
     curves: dict[str, Any]
-    """What ``Audit.curves`` holds of predictions."""
+    """What ``membership.curves.summarise_curves`` returns."""
     dominant_groups: tuple[Group, ...]
-    """The dominant forget groups that the values rest on."""
-    notes: dict[str, Any]
-    """What the record says of relations between values."""
+    """Group(s) with the largest share of the forget set."""
+    notes: dict[str, object]
+    """``gap_against_robustness``, where layers and attacks were measured."""
 
 
 def measure_models(
-    inputs: AuditInputs, options: MeasureOptions, dominant_groups: tuple[Group, ...] | None = None
+    inputs: AuditInputs, options: MeasureOptions = DEFAULTS, dominant_groups: tuple[Group, ...] | None = None
 ) -> Measurements:
-    """Every metric of every model, and every change to the candidate.
+    """Every metric of every model and every change, as far as what was collected allows.
 
     Args:
-        inputs: the models; metrics beyond predictions are measured where there is something to measure them from.
+        inputs: predictions, white-box outputs and shadow models; rows are aligned by id.  Means over references, AVG_GAP and
+            TOW rest on ``inputs.primary_references``.
         options: choices that the numbers depend on.
-        dominant_groups: dominant forget groups; by default those with the largest share of the forget set.
+        dominant_groups: group(s) with the largest share of the forget set; None: from the candidate's predictions.
 
     Raises:
         InputError: predictions that do not fit together; a model that does not hold the candidate's samples.
     """
-    choices = {"seed": options.seed, "positive_class": options.positive_class}
-    first = facts(inputs.candidate.predictions, dominant=dominant_groups, **choices)
-    checked = {CANDIDATE: first} | {
-        subject: facts(align(first.predictions, model.predictions), dominant=first.dominant, **choices)
+    first = check_predictions(inputs.candidate.predictions, options, dominant_groups)
+    results = {
+        subject: measure_one(first if subject == CANDIDATE else check_same(first, model.predictions))
         for subject, model in inputs.models.items()
-        if subject != CANDIDATE
     }
-    attacks = {subject: attacked(f) for subject, f in checked.items()}
-    white_box = list(_white_box_values(inputs, checked, options.confidence))
-    further = [*white_box, *_shadow_values(inputs, checked, options.confidence)]
-    found = [
-        *_prediction_values(inputs, checked, attacks, options),
-        *(replace(value, unit=BUILT_IN[value.name].unit) for value in further),
-    ]
+    from_predictions = _compare_models(results, inputs.primary_references)
+    from_networks = list(_measure_networks(results, inputs))
+    from_shadows = _measure_shadows(results, inputs.shadows) if inputs.shadows is not None else ()
+    found = [*from_predictions, *from_networks, *from_shadows]
     return Measurements(
-        values=tuple(by_method(value, options.interval_method) for value in found),
-        curves=curves_of(checked, attacks, attack_score=options.attack_score),
-        dominant_groups=first.dominant,
-        notes={"gap_against_robustness": _correlation(white_box)} if white_box else {},
+        values=tuple(outcome.value(subject, options) for subject, outcomes in found for outcome in outcomes),
+        curves=summarise_curves({subject: (result.checked, result.attacks) for subject, result in results.items()}),
+        dominant_groups=first.dominant_groups,
+        notes={"gap_against_robustness": _gap_against_robustness(from_networks)} if from_networks else {},
     )
 
 
-def _prediction_values(
-    inputs: AuditInputs, checked: Mapping[Subject, Facts], attacks: Mapping[Subject, Attacked], options: MeasureOptions
-) -> Iterator[MetricValue]:
-    """Values of all models, then the closeness to the references, then all changes."""
-    words: dict[str, Any] = {"confidence": options.confidence, "attack_score": options.attack_score}
-    values = {s: values_of(f, attacks[s], subject=s, variant=options.gap_variant, **words) for s, f in checked.items()}
-    own, candidate = values[CANDIDATE], (checked[CANDIDATE], attacks[CANDIDATE])
-    compared = {
-        s: list(changes(candidate[0], f, (own, values[s]), (candidate[1], attacks[s]), subject=s.as_change(), **words))
-        for s, f in checked.items()
-        if s != CANDIDATE
-    }
-    rows = [compared[subject] for subject in inputs.primary_references]
-    for found in values.values():
-        yield from found
-    yield from closeness(rows, subject=CANDIDATE, confidence=options.confidence)
-    yield redistribution(candidate[0], checked.get(BASELINE), subject=CANDIDATE, confidence=options.confidence)
-    for changed in compared.values():
-        yield from changed
-    if len(inputs.references) > 1:
-        yield from mean_changes(rows, subject=MEAN_CHANGE, confidence=options.confidence, own=own)
+def measure_one(checked: CheckedPredictions) -> ModelResult:
+    """Every metric of one model that predictions alone give, those of installed packages included.
+
+    RA UA TA VA GA WG UA_GA_GAP EO DP EP MIA MIA_PAPER MIA_AUC MIA_TPR_1 MIA_TPR_01 RETAIN_AUC MIA_DISPARITY, then by group
+    ``accuracy`` RA UA MIA_AUC MIA_TPR_1 RETAIN_AUC; an undefined one carries its reason.
+    """
+    attacks = run_attacks(checked)
+    found = [
+        *measure_accuracy(checked),
+        *measure_fairness(checked),
+        *measure_membership(checked, attacks),
+        *measure_exposure(checked),
+        *measure_plugins(checked),
+    ]
+    return ModelResult(checked, attacks, tuple(sorted(found, key=lambda outcome: outcome.group is not None)))
 
 
-def _white_box_values(inputs: AuditInputs, checked: Mapping[Subject, Facts], confidence: float) -> Iterator[MetricValue]:
-    """Values of all models that their white-box outputs give, then all changes."""
-    models = {s: (checked[s], model.white_box) for s, model in inputs.models.items() if model.white_box is not None}
-    if CANDIDATE not in models:
-        return
-    read = {subject: recovered(*model) for subject, model in models.items()}
-    references = sorted((s for s in models if s.role is Role.REFERENCE), key=lambda s: s not in inputs.primary_references)
-    for subject, (f, probes) in models.items():
-        words: dict[str, Any] = {"subject": subject, "confidence": confidence}
-        yield from under_attack(f, probes, **words)
-        yield from fairness_gaps(probes, **words)
-        yield from recoveries(f, read[subject], **words)
-        if subject in (CANDIDATE, BASELINE):
-            yield from distances(f, probes, {str(s): models[s] for s in references}, **words)
-        if probes.relearn is not None or "relearn" in probes.missing:
-            yield relearn(probes, int(f.predictions.mask("forget").sum()), **words)
-    f, own = models[CANDIDATE]
-    compared: dict[Subject, list[MetricValue]] = {}
-    for subject, (_, probes) in models.items():
-        if subject != CANDIDATE:
-            words = {"subject": subject.as_change(), "confidence": confidence}
-            compared[subject] = [
-                *under_attack_changes(f, (own, probes), **words),
-                *fairness_gap_changes((own, probes), **words),
-                *recovery_changes(f, (read[CANDIDATE], read[subject]), **words),
-            ]
-            yield from compared[subject]
-    rows = [compared[subject] for subject in inputs.primary_references]
-    if len(inputs.references) > 1 and len({tuple(value.name for value in row) for row in rows}) == 1:
-        yield from mean_changes(rows, subject=MEAN_CHANGE, confidence=confidence)
+def measure_predictions(
+    predictions: Predictions,
+    options: MeasureOptions = DEFAULTS,
+    dominant_groups: tuple[Group, ...] | None = None,
+    subject: Subject = CANDIDATE,
+) -> tuple[MetricValue, ...]:
+    """``measure_one`` of one model's predictions, as values of that subject.
+
+    Raises:
+        InputError: predictions that do not fit together, with row numbers; an unknown variant or score.
+    """
+    found = measure_one(check_predictions(predictions, options, dominant_groups))
+    return tuple(outcome.value(subject, options) for outcome in found.outcomes)
 
 
-def _shadow_values(inputs: AuditInputs, checked: Mapping[Subject, Facts], confidence: float) -> Iterator[MetricValue]:
-    """What the shadow models find of every model, and of the method where it was run on them."""
-    table = inputs.shadows
-    if table is None:
-        return
-    for subject, f in checked.items():
-        yield from attack_model(f, table, subject=subject, confidence=confidence)
-    if table.unlearned is not None:
-        yield from attack_method(checked[CANDIDATE], table, subject=CANDIDATE, confidence=confidence)
+def compare(candidate: CheckedPredictions, other: Predictions) -> tuple[Outcome, ...]:
+    """Candidate minus other, metric by metric, on the same samples; rows are aligned by id, and the choices are the candidate's.
+
+    Raises:
+        InputError: the two do not hold the same samples, or one cannot be used.
+    """
+    return tuple(changes(measure_one(candidate), measure_one(check_same(candidate, other))))
 
 
-def _correlation(values: Sequence[MetricValue]) -> dict[str, object]:
-    """Rank correlation of fairness-gap and accuracy under FGSM at 8/255 over the models of the audit."""
-    found: dict[Subject, dict[str, float]] = {}
-    for value in values:
-        if value.group is None and value.value is not None and not value.subject.change:
-            found.setdefault(value.subject, {})[value.name] = value.value
-    pairs = [(v["FAIRNESS_GAP"], v["FGSM@0.03137"]) for v in found.values() if {"FAIRNESS_GAP", "FGSM@0.03137"} <= v.keys()]
+def measure_plugins(checked: CheckedPredictions) -> Iterator[Outcome]:
+    """The outcome of every third-party metric; one that fails, or leaves its range, is undefined with the reason."""
+    for name in [name for name, _ in PLUGINS if name in CATALOG]:
+        yield _measure_plugin(checked, PLUGINS.get(name))
+
+
+def _measure_plugin(checked: CheckedPredictions, plugin: ThirdPartyMetric) -> Outcome:
+    spec = plugin.spec
     try:
-        rho = correlation([a for a, _ in pairs], [b for _, b in pairs])
+        found = plugin.measure(checked)
+        if not isinstance(found, Outcome) or found.metric != spec.name:
+            given = f"an outcome of {found.metric!r}" if isinstance(found, Outcome) else f"a {type(found).__name__}"
+            return Outcome.missing(spec.name, f"its code gave {given}", Basis(0))
+        if found.estimate is not None and not spec.low <= found.estimate <= spec.high:
+            reason = f"its code gave {found.estimate!r}, outside its range [{spec.low:g}, {spec.high:g}]"
+            return Outcome.missing(spec.name, reason, Basis(0))
+        found.value(CANDIDATE, checked.options)
+    except _FAILURES as error:
+        return Outcome.missing(spec.name, f"its code failed: {type(error).__name__}: {str(error)[:200]}", Basis(0))
+    return found
+
+
+def _compare_models(results: Mapping[Subject, ModelResult], primary: tuple[Subject, ...]) -> Iterator[Found]:
+    """Outcomes of all models, closeness and redistribution of the candidate, all changes, and their means."""
+    candidate, baseline = results[CANDIDATE], results.get(BASELINE)
+    changed = {subject: tuple(changes(candidate, other)) for subject, other in results.items() if subject != CANDIDATE}
+    rows = {subject: changed[subject] for subject in primary}
+    yield from ((subject, result.outcomes) for subject, result in results.items())
+    yield CANDIDATE, closeness(rows)
+    yield CANDIDATE, (measure_redistribution(candidate.checked, baseline.checked if baseline else None),)
+    yield from ((subject.as_change(), outcomes) for subject, outcomes in changed.items())
+    if _has_several_references(results):
+        yield MEAN_CHANGE, mean_changes(rows, candidate.outcomes)
+
+
+def _has_several_references(subjects: Iterable[Subject]) -> bool:
+    return sum(subject.role is Role.REFERENCE for subject in subjects) > 1
+
+
+def _measure_networks(results: Mapping[Subject, ModelResult], inputs: AuditInputs) -> Iterator[Found]:
+    """Outcomes of all models whose networks were queried, their changes, and the means of these."""
+    collected = {s: m.white_box for s, m in inputs.models.items() if m.white_box is not None}
+    if CANDIDATE not in collected:
+        return
+    models: dict[Subject, Model] = {s: (results[s].checked, outputs) for s, outputs in collected.items()}
+    recovered = {subject: recover_labels(*model) for subject, model in models.items()}
+    ordered = sorted((s for s in models if s.role is Role.REFERENCE), key=lambda s: s not in inputs.primary_references)
+    references = {subject: models[subject] for subject in ordered}
+    for subject, model in models.items():
+        near = measure_distances(model, references) if subject in (CANDIDATE, BASELINE) else ()
+        yield subject, tuple(chain(_measure_network(model, recovered[subject]), near, measure_relearning(*model)))
+    changed = {
+        subject: tuple(_network_changes(models[CANDIDATE], model, (recovered[CANDIDATE], recovered[subject])))
+        for subject, model in models.items()
+        if subject != CANDIDATE
+    }
+    yield from ((subject.as_change(), outcomes) for subject, outcomes in changed.items())
+    rows = {subject: changed[subject] for subject in inputs.primary_references if subject in changed}
+    if _has_several_references(models) and len({tuple(found.metric for found in row) for row in rows.values()}) == 1:
+        yield MEAN_CHANGE, tuple(mean_changes(rows))
+
+
+def _measure_network(model: Model, recovered: Recovered) -> Iterator[Outcome]:
+    yield from measure_robustness(*model)
+    yield from measure_layer_gaps(model[1])
+    yield from measure_label_recovery(model[0], recovered)
+
+
+def _network_changes(candidate: Model, other: Model, recovered: tuple[Recovered, Recovered]) -> Iterator[Outcome]:
+    yield from robustness_changes(candidate[0], (candidate[1], other[1]))
+    yield from layer_gap_changes((candidate[1], other[1]))
+    yield from label_recovery_changes(candidate[0], recovered)
+
+
+def _measure_shadows(results: Mapping[Subject, ModelResult], table: ShadowTable) -> Iterator[Found]:
+    """What the shadow models find of every model, and of the method."""
+    yield from ((subject, attack_audited_model(result.checked, table)) for subject, result in results.items())
+    if table.unlearned is not None:
+        yield CANDIDATE, attack_method_on_shadows(results[CANDIDATE].checked, table)
+
+
+def _gap_against_robustness(found: Iterable[Found]) -> dict[str, object]:
+    """Rank correlation of fairness-gap and accuracy under FGSM at 8/255 over the models of the audit."""
+    names = ("FAIRNESS_GAP", "FGSM@0.03137")
+    pairs: list[list[float]] = []
+    for subject, outcomes in found:
+        if not subject.change:
+            estimates = {o.metric: o.estimate for o in outcomes if o.group is None and o.estimate is not None}
+            pairs += [[estimates[name] for name in names]] if set(names) <= estimates.keys() else []
+    try:
+        rho = correlation([gap for gap, _ in pairs], [accuracy for _, accuracy in pairs])
     except InputError as error:
         return {"why_missing": str(error), "models": len(pairs)}
     return {"spearman": rho.value, "p_value": rho.p_value, "models": rho.n}

@@ -1,14 +1,17 @@
-"""From a sufficient statistic, or the reason why there is none, to a ``MetricValue``."""
+"""What a metric found: a sufficient statistic, or the reason why there is none; and the one way to a ``MetricValue``."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from grmu_audit.intervals.combined import estimate, interval, with_method
-from grmu_audit.intervals.statistic import Statistic
-from grmu_audit.records import Group, MetricValue, Subject
+from grmu_audit.intervals import Statistic
+from grmu_audit.metrics.catalog import CATALOG
+from grmu_audit.metrics.catalog.spec import MetricSpec
+from grmu_audit.metrics.checked_predictions import CheckedPredictions
+from grmu_audit.records import Group, MeasureOptions, MetricValue, Subject
 
 
 @dataclass(frozen=True)
@@ -23,61 +26,90 @@ class Basis:
     """Which group that cell is, where it is one."""
     empty_cells: tuple[Group, ...] = ()
     """Declared cells without a sample, which the value therefore does not cover."""
-    subjects: int | None = None
+    persons: int | None = None
     """Distinct persons behind the samples."""
     details: dict[str, Any] = field(default_factory=dict)
     """More numbers side by side."""
 
 
-def defined(
-    name: str, statistic: Statistic, basis: Basis, *, subject: Subject, confidence: float, group: Group | None = None
-) -> MetricValue:
-    """The value of ``statistic`` with its interval; a statistic without an estimate becomes an undefined value."""
-    value = estimate(statistic)
-    if not math.isfinite(value):
-        return undefined(name, f"no estimate from {basis.n} samples", basis, subject=subject, confidence=confidence, group=group)
-    made = undefined(name, "", basis, subject=subject, confidence=confidence, group=group)
-    limits = interval(statistic, confidence)
-    why = None if limits is not None else f"no interval from {basis.n} samples"
-    return replace(made, value=value, interval=limits, why_missing=why, statistic=statistic)
+@dataclass(frozen=True)
+class Outcome:
+    """What a metric found in one model, or in the change between two; whose it is, and at which confidence, is open."""
+
+    metric: str
+    """Name in the catalogue."""
+    basis: Basis
+    """What the value rests on: samples, smallest cell, empty cells, persons."""
+    statistic: Statistic | None = None
+    """From which value and interval follow; None where the metric is undefined."""
+    reason: str = ""
+    """Why it is undefined."""
+    group: Group | None = None
+    """The group, for a per-group value."""
+
+    def __post_init__(self) -> None:
+        if self.statistic is not None and not math.isfinite(self.statistic.estimate):
+            object.__setattr__(self, "statistic", None)
+            object.__setattr__(self, "reason", f"no estimate from {self.basis.n} samples")
+
+    @classmethod
+    def missing(cls, metric: str, reason: str, basis: Basis, group: Group | None = None) -> Outcome:
+        """A value that does not exist, with the reason and the denominators."""
+        return cls(metric, basis, None, reason, group)
+
+    @property
+    def estimate(self) -> float | None:
+        """The estimate; None where the metric is undefined."""
+        return None if self.statistic is None else self.statistic.estimate
+
+    @property
+    def smallest(self) -> int:
+        """Samples in the smallest cell."""
+        return self.basis.n if self.basis.smallest_cell is None else self.basis.smallest_cell
+
+    def value(self, subject: Subject, options: MeasureOptions) -> MetricValue:
+        """The value of that subject, with its interval at the confidence and by the method of the options."""
+        basis = self.basis
+        statistic = None if self.statistic is None else self.statistic.by_method(options.interval_method)
+        limits = None if statistic is None else statistic.interval(options.confidence)
+        reason = self.reason if statistic is None else f"no interval from {basis.n} samples"
+        return MetricValue(
+            name=self.metric,
+            subject=subject,
+            value=self.estimate,
+            n=basis.n,
+            group=self.group,
+            interval=limits,
+            confidence=options.confidence,
+            unit=CATALOG[self.metric].unit,
+            incomplete=bool(basis.empty_cells),
+            why_missing=None if limits is not None else reason or "no reason given",
+            empty_cells=basis.empty_cells,
+            smallest_cell=self.smallest,
+            smallest_group=basis.smallest_group,
+            subjects=basis.persons,
+            statistic=statistic,
+            details=basis.details,
+        )
 
 
-def undefined(
-    name: str, why: str, basis: Basis, *, subject: Subject, confidence: float, group: Group | None = None
-) -> MetricValue:
-    """A value that does not exist, with the reason and the denominators."""
-    return MetricValue(
-        name=name,
-        subject=subject,
-        value=None,
-        n=basis.n,
-        group=group,
-        confidence=confidence,
-        incomplete=bool(basis.empty_cells),
-        why_missing=why,
-        empty_cells=basis.empty_cells,
-        smallest_cell=basis.n if basis.smallest_cell is None else basis.smallest_cell,
-        smallest_group=basis.smallest_group,
-        subjects=basis.subjects,
-        details=basis.details,
+def with_interval_method(value: MetricValue, method: str) -> MetricValue:
+    """A stored value with limits of its proportions by another method (``wilson`` or ``clopper-pearson``)."""
+    if value.statistic is None:
+        return value
+    statistic = value.statistic.by_method(method)
+    return (
+        value
+        if statistic is value.statistic
+        else replace(value, statistic=statistic, interval=statistic.interval(value.confidence))
     )
 
 
-def by_method(value: MetricValue, method: str) -> MetricValue:
-    """The same value with limits of its proportions by another method (``wilson`` or ``clopper-pearson``)."""
-    if method == "wilson" or value.statistic is None:
-        return value
-    statistic = with_method(value.statistic, method)
-    return replace(value, statistic=statistic, interval=interval(statistic, value.confidence))
-
-
 @dataclass(frozen=True)
-class Outcome:
-    """What a metric found in one model's predictions."""
+class MetricPlugin:
+    """A metric that another package adds under the entry-point group ``grmu_audit.metrics``."""
 
-    basis: Basis
-    """What the value rests on: samples, smallest cell, empty cells."""
-    statistic: dict[str, Any] | None = None
-    """Sufficient statistic (``intervals.combined``), from which value and interval follow; None where it is undefined."""
-    why: str = ""
-    """Why it is undefined."""
+    spec: MetricSpec
+    """Its catalogue entry; the entry point has the same name."""
+    measure: Callable[[CheckedPredictions], Outcome]
+    """A pure function of one model's checked predictions."""

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from grmu_audit.intervals.combined import estimate
-from grmu_audit.intervals.statistic import Statistic
-from grmu_audit.metrics.outcome import Basis, defined, undefined
-from grmu_audit.records import MetricValue, Subject
+from grmu_audit.intervals import Closeness, Mean, Statistic
+from grmu_audit.metrics.outcome import Basis, Outcome
+from grmu_audit.records.metric_value import Subject
 
+PerReference = Mapping[Subject, Sequence[Outcome]]
+"""Changes from each reference to the candidate, by the reference."""
 CONFIDENCE = 0.95
 """Coverage of the prediction interval."""
 
@@ -61,71 +62,84 @@ TOW_OF = ("RA", "UA", "TA")
 """Accuracies that TOW is the product over."""
 
 
-def mean_changes(
-    per_reference: Sequence[Sequence[MetricValue]], *, subject: Subject, confidence: float, own: Sequence[MetricValue] = ()
-) -> Iterator[MetricValue]:
+def mean_changes(per_reference: PerReference, own: Sequence[Outcome] = ()) -> Iterator[Outcome]:
     """Mean over references of every change.
 
     ``details`` holds, apart from the interval, the spread over references and, where ``own`` gives the candidate's values,
-    where these lie in the distribution of retrained models (``metrics.references``).
+    where these lie in the distribution of retrained models.
+
+    Args:
+        per_reference: changes from each reference to the candidate, the same metrics in the same order.
+        own: outcomes of the candidate.
     """
-    values = {(v.name, v.group): v.value for v in own}
-    for row in zip(*per_reference, strict=True):
-        first, missing = row[0], [v for v in row if v.statistic is None]
-        basis = _shared_basis(row)
-        if missing:
-            why = f"{missing[0].subject}: {missing[0].why_missing}"
-            yield undefined(first.name, why, basis, subject=subject, confidence=confidence, group=first.group)
+    values = {(found.metric, found.group): found.estimate for found in own}
+    for row in zip(*per_reference.values(), strict=True):
+        first, named = row[0], dict(zip(per_reference, row, strict=True))
+        basis = _shared_basis(row, named)
+        missing = next((subject for subject, found in named.items() if found.statistic is None), None)
+        if missing is not None:
+            reason = f"{missing.as_change()}: {named[missing].reason}"
+            yield Outcome.missing(first.metric, reason, basis, first.group)
             continue
-        terms = [v.statistic for v in row if v.statistic is not None]
-        basis.details.update(_among_retrained(row, values.get((first.name, first.group))))
-        statistic = terms[0] if len(terms) == 1 else {"kind": "mean", "terms": terms}
-        yield defined(first.name, statistic, basis, subject=subject, confidence=confidence, group=first.group)
+        basis.details.update(_among_retrained(row, values.get((first.metric, first.group))))
+        yield Outcome(first.metric, basis, _mean(_statistics(row)), group=first.group)
 
 
-def _among_retrained(row: Sequence[MetricValue], own: float | None) -> dict[str, object]:
+def _statistics(outcomes: Sequence[Outcome]) -> tuple[Statistic, ...]:
+    return tuple(found.statistic for found in outcomes if found.statistic is not None)
+
+
+def _mean(terms: tuple[Statistic, ...]) -> Statistic:
+    return terms[0] if len(terms) == 1 else Mean(terms)
+
+
+def _among_retrained(row: Sequence[Outcome], own: float | None) -> dict[str, object]:
     """The candidate's value among those of the retrained models, which are it minus the change to each."""
-    found = [v.value for v in row if v.value is not None]
+    found = [outcome.estimate for outcome in row if outcome.estimate is not None]
     if own is None or len(found) < 2:
         return {}
     return {"retrain_distribution": retrain_distribution(own, [own - change for change in found])}
 
 
-def closeness(
-    per_reference: Sequence[Sequence[MetricValue]], *, subject: Subject, confidence: float, why: str = ""
-) -> Iterator[MetricValue]:
+def closeness(per_reference: PerReference) -> Iterator[Outcome]:
     """AVG_GAP and TOW: 1 - abs(candidate - reference), averaged or multiplied, per reference and then averaged.
 
     AVG_GAP = mean over RA, UA, TA, MIA_PAPER, EO, GA; TOW = product over RA, UA, TA.  Range [0, 1], higher is nearer
-    to the reference.  Undefined without a reference (``why``) or where one of the parts is undefined.
+    to the reference.  Undefined without a reference or where one of the parts is undefined.
+
+    Args:
+        per_reference: changes from each reference to the candidate.
     """
-    for name, parts, how in (("AVG_GAP", AVG_GAP_OF, "mean"), ("TOW", TOW_OF, "product")):
-        rows = [[_named(changes_, part) for part in parts] for changes_ in per_reference]
-        missing = [v for row in rows for v in row if v.statistic is None]
-        basis = _shared_basis([v for row in rows for v in row]) if rows else Basis(0)
-        if missing or not rows:
-            reason = (
-                f"{missing[0].name} is undefined: {missing[0].why_missing}" if missing else why or "no reference model was given"
-            )
-            yield undefined(name, reason, replace(basis, details={}), subject=subject, confidence=confidence)
-            continue
-        terms: list[Statistic] = [{"kind": "closeness", "aggregate": how, "terms": [v.statistic for v in row]} for row in rows]
-        spread = {"per_reference": {str(row[0].subject): estimate(term) for row, term in zip(rows, terms, strict=True)}}
-        statistic = terms[0] if len(terms) == 1 else {"kind": "mean", "terms": terms}
-        yield defined(name, statistic, replace(basis, details=spread), subject=subject, confidence=confidence)
+    yield _closeness("AVG_GAP", AVG_GAP_OF, "mean", per_reference)
+    yield _closeness("TOW", TOW_OF, "product", per_reference)
 
 
-def _named(values: Sequence[MetricValue], name: str) -> MetricValue:
-    return next(v for v in values if v.name == name and v.group is None)
+def _closeness(name: str, parts: Sequence[str], how: Literal["mean", "product"], per_reference: PerReference) -> Outcome:
+    rows = {subject: [_whole(found, part) for part in parts] for subject, found in per_reference.items()}
+    everything = [found for row in rows.values() for found in row]
+    if not everything:
+        return Outcome.missing(name, "no reference model was given", Basis(0))
+    basis = replace(_shared_basis(everything, {}), details={})
+    missing = next((found for found in everything if found.statistic is None), None)
+    if missing is not None:
+        return Outcome.missing(name, f"{missing.metric} is undefined: {missing.reason}", basis)
+    terms = {subject: Closeness(how, _statistics(row)) for subject, row in rows.items()}
+    spread = {"per_reference": {str(subject.as_change()): term.estimate for subject, term in terms.items()}}
+    return Outcome(name, replace(basis, details=spread), _mean(tuple(terms.values())))
 
 
-def _shared_basis(row: Sequence[MetricValue]) -> Basis:
+def _whole(outcomes: Sequence[Outcome], name: str) -> Outcome:
+    return next(found for found in outcomes if found.metric == name and found.group is None)
+
+
+def _shared_basis(row: Sequence[Outcome], named: Mapping[Subject, Outcome]) -> Basis:
     """The least of the parts: what a rule on their mean must be judged by."""
-    least = min(row, key=lambda v: v.n if v.smallest_cell is None else v.smallest_cell)
-    empty = tuple(sorted({cell for v in row for cell in v.empty_cells}))
-    each = {str(v.subject): v.value for v in row}
+    least = min(row, key=lambda found: found.smallest)
+    empty = tuple(sorted({cell for found in row for cell in found.basis.empty_cells}))
+    each = {str(subject.as_change()): found.estimate for subject, found in named.items()}
+    numbers = [number for number in each.values() if number is not None]
     details: dict[str, object] = {}
-    if all(isinstance(x, float) for x in each.values()) and len(each) == len(row) > 1:
-        numbers = np.array([x for x in each.values() if x is not None])
-        details = {"per_reference": each, "sd_over_references": float(numbers.std(ddof=1))}
-    return Basis(max(v.n for v in row), least.smallest_cell, least.smallest_group, empty, least.subjects, details)
+    if len(numbers) == len(each) > 1:
+        details = {"per_reference": each, "sd_over_references": float(np.array(numbers).std(ddof=1))}
+    basis = least.basis
+    return Basis(max(found.basis.n for found in row), least.smallest, basis.smallest_group, empty, basis.persons, details)

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from grmu_audit.intervals import Area
 from grmu_audit.intervals.closed_forms import Floats
+from grmu_audit.intervals.proportions import count_persons
 from grmu_audit.records import Predictions
 
 ATTACK_SCORES = ("loss", "confidence", "entropy", "modified_entropy", "margin", "correctness")
@@ -99,6 +101,15 @@ class Roc:
         """[n1 + n0] influences, positives first."""
         return np.concatenate([self.positive, self.negative])
 
+    def area(self, person: npt.NDArray[np.int64] | None) -> Area:
+        """The area with its standard error.
+
+        Args:
+            person: [n1 + n0] person index, positives first, or None.
+        """
+        sizes = len(self.positive), len(self.negative)
+        return Area(self.value, standard_error(self.influence, person), *sizes, count_persons(person))
+
 
 def roc(positive: Floats, negative: Floats, weight: Floats) -> Roc:
     """Weighted area under the ROC curve.
@@ -145,9 +156,9 @@ def _influence(deviation: Floats, share: Floats) -> Floats:
     return share * deviation * np.sqrt(m / (m - 1)) if m > 1 else share * np.abs(deviation) + share * 0.5
 
 
-def standard_error(influence: Floats, subject: npt.NDArray[np.int64] | None) -> float:
+def standard_error(influence: Floats, person: npt.NDArray[np.int64] | None) -> float:
     """Root of the summed squares of the influences, summed per person first where persons are known."""
-    if subject is not None:
-        cluster = np.unique(subject, return_inverse=True)[1]
+    if person is not None:
+        cluster = np.unique(person, return_inverse=True)[1]
         influence = np.bincount(cluster, weights=influence).astype(np.float64)
     return float(np.sqrt((influence**2).sum()))

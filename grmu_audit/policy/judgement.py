@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
-from grmu_audit.intervals.combined import estimate, limits, with_method
+from grmu_audit.intervals import Limits
 from grmu_audit.metrics.catalog import level_needed, spec
 from grmu_audit.metrics.catalog.wording import VERDICT_STYLE
 from grmu_audit.policy.files import policy_sha256
@@ -112,7 +112,7 @@ def _by_method(case: RuleCase, method: str) -> RuleCase:
     """The same case with the policy's limits of proportions."""
     if case.value is None or case.value.statistic is None:
         return case
-    return replace(case, value=replace(case.value, statistic=with_method(case.value.statistic, method)))
+    return replace(case, value=replace(case.value, statistic=case.value.statistic.by_method(method)))
 
 
 def _find(rule: Rule, audit: Audit) -> MetricValue | None:
@@ -142,7 +142,7 @@ def _obstacle(rule: Rule, value: MetricValue, policy: Policy) -> str | None:
     """Why a recorded value cannot be judged, or None."""
     if value.value is None or not math.isfinite(value.value):
         return f"{rule.metric} is undefined: {value.why_missing or 'no reason recorded'}"
-    if value.statistic is not None and not abs(estimate(value.statistic) - value.value) <= _SLACK:
+    if value.statistic is not None and not abs(value.statistic.estimate - value.value) <= _SLACK:
         return f"the recorded {rule.metric} is not what its own sufficient statistic gives: the audit file was altered"
     if rule.metric == "EP" and value.details.get("positive_class", policy.positive_class) != policy.positive_class:
         return f"EP was measured with another positive class than the policy's {policy.positive_class}"
@@ -206,10 +206,10 @@ def _blank(case: RuleCase) -> RuleOutcome:
     )
 
 
-def _limits(value: MetricValue, alpha: float) -> tuple[float, float] | None:
+def _limits(value: MetricValue, alpha: float) -> Limits | None:
     """Interval at ``alpha``: recomputed, or the recorded one where it is at least as wide as asked for."""
     if value.statistic is not None:
-        return limits(value.statistic, alpha)
+        return value.statistic.limits(alpha)
     if value.interval is not None and value.confidence >= 1 - alpha:
         return value.interval
     return None

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from grmu_audit.intervals.combined import limits
-from grmu_audit.intervals.statistic import Statistic
+from grmu_audit.intervals import Statistic
 from grmu_audit.policy.sample_size import decide
 from grmu_audit.records import Decision
 
@@ -35,7 +34,7 @@ def p_value(statistic: Statistic, region: tuple[float, float]) -> tuple[float, D
 
 
 def _says(statistic: Statistic, region: tuple[float, float], alpha: float) -> Decision:
-    found = limits(statistic, alpha)
+    found = statistic.limits(alpha)
     return Decision.INCONCLUSIVE if found is None else decide(*found, region)
 
 

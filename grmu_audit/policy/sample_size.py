@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 
-from grmu_audit.intervals.combined import limits, scaled
-from grmu_audit.intervals.statistic import Statistic
+from grmu_audit.intervals import Statistic
 from grmu_audit.metrics.catalog import CATALOG
 from grmu_audit.policy.wording import suppressed_count
 from grmu_audit.records import Decision, MetricValue
@@ -41,7 +40,7 @@ def sample_factor(statistic: Statistic, region: tuple[float, float], alpha: floa
 
 
 def _decides(statistic: Statistic, region: tuple[float, float], alpha: float, factor: float) -> bool:
-    found = limits(scaled(statistic, factor), alpha)
+    found = statistic.scaled(factor).limits(alpha)
     return found is not None and decide(*found, region) is not Decision.INCONCLUSIVE
 
 

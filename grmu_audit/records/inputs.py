@@ -11,7 +11,7 @@ from grmu_audit.records.data import DataCheckReport, DataRecord, ForgetRecord
 from grmu_audit.records.lineage import ModelRef
 from grmu_audit.records.metric_value import BASELINE, CANDIDATE, MetricValue, Subject, reference
 from grmu_audit.records.predictions import Predictions
-from grmu_audit.records.white_box import Probes, ShadowTable
+from grmu_audit.records.white_box import ShadowTable, WhiteBoxOutputs
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class AuditedModel:
     """The version."""
     predictions: Predictions
     """Its predictions under the request."""
-    white_box: Probes | None = None
+    white_box: WhiteBoxOutputs | None = None
     """What needed the network itself; levels standard and deep."""
     epochs: tuple[Mapping[str, float], ...] = ()
     """What each training epoch logged."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from grmu_audit.errors import InputError
+from grmu_audit.intervals import Statistic
 
 
 @dataclass(frozen=True, order=True)
@@ -32,6 +33,11 @@ class Group:
         target = class_names[self.target] if 0 <= self.target < len(class_names) else ""
         attribute = attribute_names[self.attribute] if 0 <= self.attribute < len(attribute_names) else ""
         return f"{target or f'class {self.target}'} / {attribute or f'attribute {self.attribute}'}"
+
+    @classmethod
+    def from_code(cls, code: int, attributes: int) -> Group:
+        """The group of a code ``target * attributes + attribute``."""
+        return cls(int(code) // attributes, int(code) % attributes)
 
 
 class Role(enum.StrEnum):
@@ -144,7 +150,12 @@ class MetricValue:
     """Which cell that is, where it is one group."""
     subjects: int | None = None
     """Distinct persons behind the n samples, where the data has a subject column."""
-    statistic: dict[str, Any] | None = None
-    """Sufficient statistic (``intervals.combined``): the interval at any other confidence follows from it alone."""
+    statistic: Statistic | None = None
+    """Sufficient statistic: the interval at any other confidence follows from it alone."""
     details: dict[str, Any] = field(default_factory=dict)
     """More numbers side by side, such as the AUC of every attack score."""
+
+    def to_json(self) -> dict[str, Any]:
+        """A tree of plain JSON types."""
+        statistic = None if self.statistic is None else self.statistic.to_json()
+        return {**asdict(replace(self, statistic=None)), "subject": str(self.subject), "statistic": statistic}

@@ -1,12 +1,13 @@
-"""What a model gave beyond its plain outputs: answers under attack, variances per layer, features.
+"""What a model gave beyond its plain outputs: predictions under attack, variances per layer, features.
 
 Like predictions these are plain arrays that pure metric functions read; no torch is needed from here on.
 """
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +33,15 @@ ATTACKS = tuple(attack_name(kind, radius) for kind, radii in RADII_OF.items() fo
 """Names of all attacks that an audit may measure."""
 
 
+class MissingCode(enum.StrEnum):
+    """Kinds of reasons why an output is missing."""
+
+    NOT_INSTALLED = "not_installed"
+    """A package that it needs is not installed; it may be there another time."""
+    NOT_APPLICABLE = "not_applicable"
+    """It does not exist for this model or this data."""
+
+
 @dataclass(frozen=True)
 class LayerTable:
     """Variance of the activations of each class and each group at every normalisation layer."""
@@ -51,24 +61,38 @@ class LayerTable:
     1 + f on all but fold f; NaN where a class or group has fewer than two samples."""
 
 
+class Missing(NamedTuple):
+    """Why an output could not be collected."""
+
+    code: MissingCode
+    """Kind of reason, which decides whether the gap is cached."""
+    text: str
+    """The reason, for a reader."""
+
+
 @dataclass(frozen=True)
-class Probes:
-    """Measurements of one model on one dataset, rows named like its predictions."""
+class WhiteBoxOutputs:
+    """What was collected of one model beyond its predictions; rows named like these."""
 
     ids: npt.NDArray[np.str_]
     """[n] sample names (keyed pseudonyms) of the rows below."""
-    attacked: dict[str, IntArray] = field(default_factory=dict)
+    adversarial_predictions: dict[str, IntArray] = field(default_factory=dict)
     """Attack (``FGSM@0.03137``) to [n] the class predicted under it; -1 for rows that were not attacked."""
     features: npt.NDArray[np.float32] | None = None
     """[n, d] penultimate features."""
     layers: LayerTable | None = None
     """Variances per layer on the test split; None for a network without normalisation layers."""
     relearn: FloatArray | None = None
-    """[runs, 1 + epochs] mean cross-entropy of the forget set while the model learns again, before and after each epoch."""
-    missing: dict[str, str] = field(default_factory=dict)
-    """What could not be measured, and why."""
-    facts: dict[str, Any] = field(default_factory=dict)
-    """How it was measured: steps, radii, seed, precision, passes over the data."""
+    """[runs, 1 + epochs] mean cross-entropy of the forget set while the model relearns it, before and after each epoch."""
+    missing: dict[str, Missing] = field(default_factory=dict)
+    """What could not be collected, and why."""
+    settings: dict[str, Any] = field(default_factory=dict)
+    """How it was collected: steps, radii, seed, precision, passes over the data."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether another machine could not collect more: nothing is missing for want of an installed package."""
+        return all(missing.code is not MissingCode.NOT_INSTALLED for missing in self.missing.values())
 
 
 Mask = npt.NDArray[np.bool_]

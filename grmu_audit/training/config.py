@@ -1,4 +1,4 @@
-"""What one training or unlearning run is told."""
+"""The settings of one training or unlearning run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forward passes that move nothing: logits, features and accuracy of rows."""
+"""Forward passes that change nothing: logits, features and accuracy of rows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def infer(
 ) -> torch.Tensor:
     """Logits (or features) of rows in eval mode, in their order; float32 on the device, [len(rows), classes or d].
 
-    The model's mode is restored afterwards; running statistics never move.  Where the GPU's memory is too small, the
+    The model's mode is restored afterwards; running statistics are frozen.  Where the GPU's memory is too small, the
     pass is repeated with half the batch.
 
     Raises:

@@ -191,13 +191,13 @@ class _Loop:
         load_optimizer(self.optimizer, saved.part("optimizer"))
         if self.hooks.state is not None:
             self.hooks.state.load_state_dict(saved.part("state"))
-        told = saved.progress
-        self.epoch, self.step, self.history = int(told["epoch"]), int(told["step"]), list(told["history"])
-        if told["best_score"] is not None:
-            self.best, self.best_score = saved.part("best"), float(told["best_score"])
-        self.runtime.sample_gradients = int(told["sample_gradients"])
-        self.runtime.micro_batch = told["micro_batch"]
-        self.runtime.notes |= dict(told["facts"])
+        progress = saved.progress
+        self.epoch, self.step, self.history = int(progress["epoch"]), int(progress["step"]), list(progress["history"])
+        if progress["best_score"] is not None:
+            self.best, self.best_score = saved.part("best"), float(progress["best_score"])
+        self.runtime.sample_gradients = int(progress["sample_gradients"])
+        self.runtime.micro_batch = progress["micro_batch"]
+        self.runtime.notes |= dict(progress["facts"])
         self.runtime.notes.setdefault("resumed_after_epoch", []).append(self.epoch)
 
 

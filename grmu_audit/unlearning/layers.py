@@ -1,4 +1,4 @@
-"""``--layers``: unlearn in the last stages of a network only, or from a named layer on; the rest does not move at all."""
+"""``--layers``: unlearn in the last stages of a network only, or from a named layer on; all other layers are frozen."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NORMS = (nn.modules.batchnorm._NormBase, nn.GroupNorm, nn.LayerNorm)
 
 @dataclass(frozen=True)
 class Stage:
-    """A block of layers that moves or rests as one."""
+    """A block of layers that is trained or frozen as one."""
 
     name: str
     """Path of its first module, such as ``body.3`` or ``head``."""
@@ -71,7 +71,7 @@ def last_stages(model: Classifier, count: int) -> list[Stage]:
 
 
 ALL = "all"
-"""Every layer may move."""
+"""Every layer is trained."""
 
 
 def leaf_modules(model: Classifier) -> list[tuple[str, nn.Module]]:
@@ -88,12 +88,12 @@ def _own(module: nn.Module) -> bool:
 
 
 def trainable_layers(model: Classifier, layers: str) -> set[str]:
-    """Names of the leaf layers that may move.
+    """Names of the leaf layers that are trained.
 
     Args:
         model: any classifier.
         layers: ``all``; a number k for the last k stages including the head; or the name of a layer or block, which
-            moves together with everything after it.
+            is trained together with everything after it.
 
     Raises:
         InputError: no such layer, or fewer stages than k.
@@ -118,7 +118,7 @@ def train_only(model: Classifier, layers: str) -> Iterator[frozenset[str]]:
     """Freeze all but the chosen layers while the context lasts; yields the names of frozen tensors.
 
     Frozen parameters take no gradient and frozen modules run in eval mode whatever mode the network is in, so that
-    neither weight decay nor momentum nor batch statistics move them.
+    neither weight decay nor momentum nor batch statistics change them.
 
     Raises:
         InputError: see ``trainable_layers``.

@@ -62,12 +62,12 @@ class Method:
     """method(model, data, config, runtime) -> new model; the input model is never changed."""
     config: type[MethodConfig]
     """Typed options with defaults that work."""
-    exact: bool
-    """True when the result never saw the forget set."""
     needs: frozenset[str]
     """Which of ``retain``, ``forget`` and ``val`` it reads; validation rows that only watch a run are not meant."""
     reference: str
     """Where it is described."""
+    exact: bool = False
+    """True when the result never saw the forget set."""
     cost: str = ""
     """Sample-gradients as a formula: R, F = retain and forget samples, E = epochs."""
     moves_statistics: frozenset[str] = frozenset({"retain"})
@@ -85,6 +85,11 @@ class Method:
     def unused_options(self) -> frozenset[str]:
         """Options that have no effect: those of training, batch size apart, in a method that does not train."""
         return frozenset() if self.trains else frozenset(TrainConfig.model_fields) - {"batch_size"}
+
+
+def register(method: Method) -> None:
+    """Add a method of the package to the catalogue, under its name."""
+    methods.add(method.name, method)
 
 
 methods: Registry[Method] = Registry("method", "grmu_audit.methods")

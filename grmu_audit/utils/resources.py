@@ -1,4 +1,4 @@
-"""Where the policies and templates lie: in the wheel beside the package's code, or at the top of a checkout."""
+"""The version of the package; its policies and templates, in the wheel beside the code or at the top of a checkout."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from pathlib import Path
 from grmu_audit.errors import EnvironmentFailure, NotFoundError
 from grmu_audit.utils.plugins import did_you_mean
 
+VERSION = "0.1.0"
+"""Version of the package."""
 _PACKAGE = Path(__file__).resolve().parents[1]
 _SUFFIXES = (".yaml", ".yml")
 

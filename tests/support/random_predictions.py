@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from grmu_audit.records import CANDIDATE, Predictions
+from grmu_audit.records import Predictions
 
 
 def made(n=600, classes=2, attributes=2, seed=0, subjects=None, scores=True) -> Predictions:
@@ -24,5 +24,5 @@ def made(n=600, classes=2, attributes=2, seed=0, subjects=None, scores=True) -> 
     )
 
 
-def named(values, name, subject=CANDIDATE, group=None):
-    return next(v for v in values if (v.name, v.subject, v.group) == (name, subject, group))
+def named(values, name, group=None):
+    return next(v for v in values if (v.name, v.group) == (name, group))

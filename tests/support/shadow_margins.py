@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from grmu_audit.metrics.checked_predictions import facts
+from grmu_audit.metrics import CheckedPredictions, check_predictions
 from grmu_audit.records import Predictions
 from grmu_audit.records.white_box import ShadowTable
 
@@ -26,8 +26,8 @@ def pool(seed: int, effect: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return margin, member, target
 
 
-def problem(seed: int, effect: float, left: float = 0.0) -> tuple[object, ShadowTable]:
-    """Facts of a target whose forget set are 150 members, and the table; ``left`` is what unlearning leaves of the effect."""
+def problem(seed: int, effect: float, left: float = 0.0) -> tuple[CheckedPredictions, ShadowTable]:
+    """Predictions of a target whose forget set are 150 members, and the table; ``left``: what unlearning leaves of the effect."""
     margin, member, target = pool(seed, effect)
     rng = np.random.default_rng([seed, 1])
     split = np.repeat([1, 0, 2, 3], [150, 150, 100, 200])
@@ -35,7 +35,7 @@ def problem(seed: int, effect: float, left: float = 0.0) -> tuple[object, Shadow
     logits = np.zeros((N, 2))
     logits[np.arange(N), label] = target
     ids = np.array([f"p{i}" for i in range(N)])
-    f = facts(Predictions(ids, split, label, attribute, logits.argmax(1), 2, 2, logits=logits))
+    f = check_predictions(Predictions(ids, split, label, attribute, logits.argmax(1), 2, 2, logits=logits))
     forgotten = member & (np.arange(N) < 150)
     after = margin - effect * forgotten + left * forgotten
     turn = rng.permutation(N)

@@ -1,4 +1,4 @@
-"""Which questions are asked, and what happens when one is answered badly."""
+"""Which checks are made, and what happens when one fails."""
 
 from __future__ import annotations
 

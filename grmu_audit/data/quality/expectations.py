@@ -1,4 +1,4 @@
-"""An expectation as data: what is asked of which table, in words and as the engine's arguments."""
+"""An expectation as data: what must hold of which table, in words and as the engine's arguments."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from grmu_audit.errors import InputError, NotFoundError
 from grmu_audit.metrics.catalog.predictions import PREDICTION_METRICS
 from grmu_audit.metrics.catalog.shadow import SHADOW_METRICS
-from grmu_audit.metrics.catalog.spec import Level, MetricPlugin, MetricSpec, Topic, check_level
+from grmu_audit.metrics.catalog.spec import Level, MetricSpec, ThirdPartyMetric, Topic, check_level
 from grmu_audit.metrics.catalog.white_box import WHITE_BOX_METRICS
 from grmu_audit.records import NotMeasured
 from grmu_audit.utils.plugins import Registry, did_you_mean
@@ -27,7 +27,7 @@ __all__ = [
 
 BUILT_IN: dict[str, MetricSpec] = {s.name: s for s in (*PREDICTION_METRICS, *WHITE_BOX_METRICS, *SHADOW_METRICS)}
 """Every metric that comes with the tool, in the order of reports."""
-PLUGINS = Registry[MetricPlugin]("metric", "grmu_audit.metrics")
+PLUGINS = Registry[ThirdPartyMetric]("metric", "grmu_audit.metrics")
 """Third-party metrics, by entry point; looked up when first needed."""
 
 
@@ -46,7 +46,7 @@ class _Catalog(Mapping[str, MetricSpec]):
         return len(BUILT_IN) + len(_third_party())
 
 
-def _third_party() -> dict[str, MetricPlugin]:
+def _third_party() -> dict[str, ThirdPartyMetric]:
     """Third-party metrics.
 
     Raises:

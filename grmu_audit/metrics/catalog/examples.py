@@ -8,23 +8,21 @@ import numpy.typing as npt
 from grmu_audit.errors import InputError
 from grmu_audit.records import Predictions
 from grmu_audit.records.predictions import FloatArray, IntArray
-from grmu_audit.records.white_box import ATTACKS, LayerTable, Probes, ShadowTable
+from grmu_audit.records.white_box import ATTACKS, LayerTable, ShadowTable, WhiteBoxOutputs
 
 KINDS = ("unlearned", "baseline", "retrained")
 """The three models of the example."""
-FACTS = "from grmu_audit.metrics import facts\n"
-EXAMPLE = "from grmu_audit.metrics.catalog.examples import example\n"
-PROBES = "from grmu_audit.metrics.catalog.examples import example_probes\n"
-"""Lines that examples begin with."""
+IMPORTS = "from grmu_audit.metrics import check_predictions\nfrom grmu_audit.metrics.catalog.examples import example\n"
+"""First lines of an example."""
 _PRINT = (
-    'found = next(v for v in values if v.name == "{name}")\n'
-    "low, high = found.interval\n"
-    'print(f"{found.name} = {found.value:.3f}, 95 % interval {low:.3f} to {high:.3f}, n = {found.n}")'
+    'found = next(outcome for outcome in outcomes if outcome.metric == "{name}")\n'
+    "low, high = found.statistic.interval(0.95)\n"
+    'print(f"{found.metric} = {found.estimate:.3f}, 95 % interval {low:.3f} to {high:.3f}, n = {found.basis.n}")'
 )
 
 
 def example_code(code: str, name: str) -> str:
-    """The example on the page of a metric: code that makes ``values``, then lines that print the metric of that name."""
+    """The example on the page of a metric: code that gives ``outcomes``, then lines that print the metric of that name."""
     return (code + _PRINT).replace("{name}", name, 1)
 
 
@@ -72,10 +70,10 @@ _FOLDS = 20
 _SHADOWS = 16
 
 
-def example_probes(kind: str = "unlearned") -> Probes:
+def example_white_box(kind: str = "unlearned") -> WhiteBoxOutputs:
     """Features, predictions under attack, variances of two layers, and relearning curves of one of the example's models.
 
-    >>> sorted(example_probes().missing)
+    >>> sorted(example_white_box().missing)
     []
     """
     p = example(kind)
@@ -89,7 +87,7 @@ def example_probes(kind: str = "unlearned") -> Probes:
     features = (centre + rng.normal(0, 1.0, (len(p), 4))).astype(np.float32)
     start = {"unlearned": 0.6, "baseline": 0.3, "retrained": 1.2}[kind]
     curves = start * 0.7 ** np.arange(13) * np.array([[1.0], [0.9], [1.1]])
-    return Probes(p.ids, attacked, features, _layers(p.group[test], kind), curves)
+    return WhiteBoxOutputs(p.ids, attacked, features, _layers(p.group[test], kind), curves)
 
 
 def _layers(group: IntArray, kind: str) -> LayerTable:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from grmu_audit.metrics.catalog.examples import EXAMPLE, FACTS, example_code
+from grmu_audit.metrics.catalog.examples import IMPORTS, example_code
 from grmu_audit.metrics.catalog.spec import OPEN, Level, MetricSpec, Topic
 
-_IMPORTS = (
-    f"{FACTS}{EXAMPLE}from grmu_audit.metrics.catalog.examples import example_shadows\n"
-    "from grmu_audit.metrics.membership.shadow_metrics import "
+_SHADOW = IMPORTS + "from grmu_audit.metrics.catalog.examples import example_shadows\n"
+_MODEL = (
+    _SHADOW + "from grmu_audit.metrics.membership.shadow_metrics import attack_audited_model\n\n"
+    "outcomes = attack_audited_model(check_predictions(example()), example_shadows())\n"
 )
-_CALL = '(facts(example()), example_shadows(), subject="candidate", confidence=0.95)\n'
-_MODEL = f"{_IMPORTS}attack_model\n\nvalues = attack_model{_CALL}"
-_METHOD = f"{_IMPORTS}attack_method\n\nvalues = attack_method{_CALL}"
+_METHOD = (
+    _SHADOW + "from grmu_audit.metrics.membership.shadow_metrics import attack_method_on_shadows\n\n"
+    "outcomes = attack_method_on_shadows(check_predictions(example()), example_shadows())\n"
+)
 _POOL = "level deep: trains shadow models once (16 by default, on half of the data), shared with all later audits"
 _RUNS = _POOL + ", and runs the method on each of them"
 SHADOW_METRICS: tuple[MetricSpec, ...] = (

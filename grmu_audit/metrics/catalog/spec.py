@@ -5,14 +5,10 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import Protocol, TypeVar
 
 from grmu_audit.errors import InputError
 from grmu_audit.utils.plugins import did_you_mean
-
-if TYPE_CHECKING:
-    from grmu_audit.metrics.checked_predictions import Facts
-    from grmu_audit.metrics.outcome import Outcome
 
 OPEN = 1e9
 """Upper end of a range that is open."""
@@ -107,14 +103,18 @@ class MetricSpec:
         object.__setattr__(self, "topic", _member(Topic, "topic", self.topic))
 
 
-@dataclass(frozen=True)
-class MetricPlugin:
-    """A metric that another package adds under the entry-point group ``grmu_audit.metrics``."""
+class ThirdPartyMetric(Protocol):
+    """What the catalogue needs of a metric that another package adds; ``metrics.outcome.MetricPlugin`` is one."""
 
-    spec: MetricSpec
-    """Its catalogue entry; the entry point has the same name."""
-    measure: Callable[[Facts], Outcome]
-    """A pure function of one model's checked predictions."""
+    @property
+    def spec(self) -> MetricSpec:
+        """Its catalogue entry."""
+        ...
+
+    @property
+    def measure(self) -> Callable[..., object]:
+        """From checked predictions to an outcome."""
+        ...
 
 
 def check_level(level: str) -> Level:

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-from grmu_audit.metrics.catalog.examples import EXAMPLE, FACTS, PROBES, example_code
+from grmu_audit.metrics.catalog.examples import IMPORTS, example_code
 from grmu_audit.metrics.catalog.spec import OPEN, Level, MetricSpec, Topic
 from grmu_audit.records.white_box import RADII_OF, attack_name
 
-_WHITE_BOX = "from grmu_audit.metrics.white_box"
+_WHITE_BOX = IMPORTS + "from grmu_audit.metrics.catalog.examples import example_white_box\n"
 _ATTACK = (
-    f"{FACTS}{EXAMPLE}{PROBES}{_WHITE_BOX}.robustness import under_attack\n\n"
-    'values = under_attack(facts(example()), example_probes(), subject="candidate", confidence=0.95)\n'
+    _WHITE_BOX + "from grmu_audit.metrics.white_box.robustness import measure_robustness\n\n"
+    "outcomes = measure_robustness(check_predictions(example()), example_white_box())\n"
 )
 _GAP = (
-    f"{PROBES}{_WHITE_BOX}.layer_gaps import fairness_gaps\n\n"
-    'values = fairness_gaps(example_probes(), subject="candidate", confidence=0.95)\n'
+    "from grmu_audit.metrics.catalog.examples import example_white_box\n"
+    "from grmu_audit.metrics.white_box.layer_gaps import measure_layer_gaps\n\n"
+    "outcomes = measure_layer_gaps(example_white_box())\n"
 )
 _READ = (
-    f"{FACTS}{EXAMPLE}{PROBES}{_WHITE_BOX}.representation import recovered, recoveries\n\n"
-    'f = facts(example())\nvalues = recoveries(f, recovered(f, example_probes()), subject="candidate", confidence=0.95)\n'
+    _WHITE_BOX + "from grmu_audit.metrics.white_box.representation import measure_label_recovery, recover_labels\n\n"
+    "checked = check_predictions(example())\n"
+    "outcomes = measure_label_recovery(checked, recover_labels(checked, example_white_box()))\n"
 )
 _FAR = (
-    f"{FACTS}{EXAMPLE}{PROBES}{_WHITE_BOX}.representation import distances\n\n"
-    'reference = facts(example("retrained")), example_probes("retrained")\nvalues = distances(facts(example()), '
-    'example_probes(), {"reference#1": reference}, subject="candidate", confidence=0.95)\n'
+    _WHITE_BOX + "from grmu_audit.metrics.white_box.representation import measure_distances\n"
+    "from grmu_audit.records.metric_value import reference\n\n"
+    "model = check_predictions(example()), example_white_box()\n"
+    'retrained = check_predictions(example("retrained")), example_white_box("retrained")\n'
+    "outcomes = measure_distances(model, {reference(1): retrained})\n"
 )
 _AGAIN = (
-    f"{PROBES}{_WHITE_BOX}.representation import relearn\n\n"
-    'values = [relearn(example_probes(), 228, subject="candidate", confidence=0.95)]\n'
+    _WHITE_BOX + "from grmu_audit.metrics.white_box.representation import measure_relearning\n\n"
+    "outcomes = measure_relearning(check_predictions(example()), example_white_box())\n"
 )
 _QUERIED = "each model is queried once, then its outputs are cached"
 _STANDARD = f"level standard: {_QUERIED}"

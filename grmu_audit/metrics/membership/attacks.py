@@ -7,32 +7,29 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from grmu_audit.errors import InputError
+from grmu_audit.intervals import Proportion
 from grmu_audit.intervals.closed_forms import Floats
-from grmu_audit.intervals.design_effects import design_effect
-from grmu_audit.intervals.proportions import proportion
-from grmu_audit.intervals.statistic import Statistic
-from grmu_audit.metrics.checked_predictions import Facts, Mask
-from grmu_audit.metrics.membership.exposure import SCORELESS, matched_sides
+from grmu_audit.metrics.checked_predictions import CheckedPredictions, Ints, Mask
+from grmu_audit.metrics.membership.exposure import CONSTANT_SCORES, match_groups
 from grmu_audit.metrics.membership.forest import forest_calls
-from grmu_audit.metrics.outcome import Basis, defined, undefined
-from grmu_audit.metrics.scores import ATTACK_SCORES, Roc, roc, standard_error
-from grmu_audit.records import Group, MetricValue, Subject
+from grmu_audit.metrics.outcome import Basis, Outcome
+from grmu_audit.metrics.scores import ATTACK_SCORES, Roc, roc
+from grmu_audit.records import Group
 
 FORESTS = ("MIA", "MIA_PAPER")
 """Forest attacks: balanced by subsampling, and unbalanced as published."""
 
 
 @dataclass(frozen=True, eq=False)
-class Attacked:
-    """What the attacks say of one model, kept so that two models can be compared sample by sample."""
+class AttackResults:
+    """What the attacks found in one model, so that two models can be compared sample by sample."""
 
-    calls: dict[str, Mask]
+    called_non_member: dict[str, Mask]
     """Per forest attack: [forget] called non-member; empty where there is no loss or a side is missing."""
     rocs: dict[str, Roc]
     """Per attack score: area under the curve of forget against unseen samples of the same groups."""
-    why: str
-    """Why ``calls`` is empty, or an empty string."""
+    reason: str
+    """Why ``called_non_member`` is empty, or an empty string."""
     unseen: Mask
     """[n] test rows that the forget set is compared with."""
     matched: Mask
@@ -41,129 +38,98 @@ class Attacked:
     """[unseen] weights that give the unseen rows the forget set's group mix."""
 
 
-def attacked(f: Facts, *, forests: bool = True) -> Attacked:
+def run_attacks(checked: CheckedPredictions, *, forests: bool = True) -> AttackResults:
     """Run every attack that the predictions allow."""
-    calls, why = _forests(f) if forests else ({}, "the forest attacks were left out")
-    sides = matched_sides(f, "forget")
-    matched, unseen, weight = sides.member, sides.unseen, sides.weight
+    called, reason = _run_forests(checked) if forests else ({}, "the forest attacks were left out")
+    rows = match_groups(checked, "forget")
     rocs: dict[str, Roc] = {}
-    if matched.any():
-        rocs = {name: roc(score[matched], score[unseen], weight) for name, score in f.scores.items()}
-    return Attacked(calls, rocs, why, unseen, matched, weight)
+    if rows.member.any():
+        rocs = {name: roc(score[rows.member], score[rows.unseen], rows.weight) for name, score in checked.scores.items()}
+    return AttackResults(called, rocs, reason, rows.unseen, rows.member, rows.weight)
 
 
-def area_of(f: Facts, score: str) -> Roc:
-    """Area of one attack score, forget against unseen samples of the same groups; both must have rows."""
-    sides = matched_sides(f, "forget")
-    return roc(f.scores[score][sides.member], f.scores[score][sides.unseen], sides.weight)
-
-
-def _forests(f: Facts) -> tuple[dict[str, Mask], str]:
+def _run_forests(checked: CheckedPredictions) -> tuple[dict[str, Mask], str]:
     """Calls of both forests, or the reason why there are none."""
-    rows = {name: f.predictions.mask(name) for name in ("retain", "val", "forget")}
+    rows = {name: checked.predictions.mask(name) for name in ("retain", "val", "forget")}
     missing = [name for name, mask in rows.items() if not mask.any()]
     if missing:
         return {}, f"no {' and no '.join(missing)} sample (n = 0)"
-    if f.loss is None:
+    if checked.loss is None:
         return {}, "needs logits, probabilities or losses; only predicted classes are given"
-    if f.scoreless:
-        return {}, SCORELESS
-    member, other, asked = f.loss[rows["retain"]], f.loss[rows["val"]], f.loss[rows["forget"]]
-    return {name: forest_calls(member, other, asked, seed=f.seed, balanced=name == "MIA") for name in FORESTS}, ""
+    if checked.has_constant_scores:
+        return {}, CONSTANT_SCORES
+    losses = [checked.loss[rows[name]] for name in ("retain", "val", "forget")]
+    return {name: forest_calls(*losses, seed=checked.options.seed, balanced=name == "MIA") for name in FORESTS}, ""
 
 
-def privacy(f: Facts, a: Attacked, *, subject: Subject, confidence: float, attack_score: str = "margin") -> Iterator[MetricValue]:
+def measure_membership(checked: CheckedPredictions, attacks: AttackResults) -> Iterator[Outcome]:
     """MIA, MIA_PAPER and MIA_AUC.
 
     ``MIA`` and ``MIA_PAPER``: share of the forget set that a forest fitted on retain (member) and validation
     (non-member) losses calls non-member; range [0, 1]; read towards the value of a retrained model.  ``MIA_AUC``:
     area under the ROC curve of an attack score, forget against unseen test samples of the same groups; 0.5 means
-    that the score does not tell them apart, and both sides of 0.5 leak.  Undefined without forget samples, without
+    that the score does not distinguish them, and both sides of 0.5 leak.  Undefined without forget samples, without
     scores, or without unseen samples of the groups; the reason says which.
     """
+    forget = checked.predictions.mask("forget")
     for name in FORESTS:
-        yield _forest_value(f, a, name, subject=subject, confidence=confidence)
-    yield _auc_value(f, a, attack_score, subject=subject, confidence=confidence)
+        called = attacks.called_non_member.get(name)
+        statistic = None if called is None else Proportion.of(called, checked.person_of(forget))
+        yield Outcome(name, forest_basis(checked), statistic, attacks.reason)
+    basis, reason = area_basis(checked, attacks)
+    curve = attacks.rocs.get(checked.options.attack_score)
+    area = None if reason or curve is None else curve.area(area_persons(checked, attacks))
+    yield Outcome("MIA_AUC", basis, area, reason)
 
 
-def forest_basis(f: Facts) -> Basis:
+def forest_basis(checked: CheckedPredictions) -> Basis:
     """What a forest attack's value rests on: the forget set."""
-    forget = f.predictions.mask("forget")
-    fitted = {"member": int(f.predictions.mask("retain").sum()), "non_member": int(f.predictions.mask("val").sum())}
-    only = f.dominant[0] if len(f.dominant) == 1 else None
-    details = {"seed": f.seed, "trees": 100, "criterion": "gini", **fitted}
-    return Basis(int(forget.sum()), smallest_group=only, subjects=f.subjects(forget), details=details)
+    forget = checked.predictions.mask("forget")
+    fitted = {name: int(checked.predictions.mask(split).sum()) for name, split in (("member", "retain"), ("non_member", "val"))}
+    only = checked.dominant_groups[0] if len(checked.dominant_groups) == 1 else None
+    details = {"seed": checked.options.seed, "trees": 100, "criterion": "gini", **fitted}
+    return Basis(int(forget.sum()), smallest_group=only, persons=checked.persons(forget), details=details)
 
 
-def _forest_value(f: Facts, a: Attacked, name: str, *, subject: Subject, confidence: float) -> MetricValue:
-    basis = forest_basis(f)
-    if name not in a.calls:
-        return undefined(name, a.why, basis, subject=subject, confidence=confidence)
-    called = a.calls[name]
-    effect = design_effect(called, f.subject_of(f.predictions.mask("forget")))
-    made = proportion(int(called.sum()), len(called), effect, basis.subjects)
-    return defined(name, made, basis, subject=subject, confidence=confidence)
+def area_basis(checked: CheckedPredictions, attacks: AttackResults) -> tuple[Basis, str]:
+    """What MIA_AUC rests on, and why it is undefined, or an empty string."""
+    score, (codes, index) = checked.options.attack_score, checked.cells
+    lost = np.unique(index[checked.predictions.mask("forget") & ~attacks.matched])
+    counts = {"forget": int(attacks.matched.sum()), "unseen": int(attacks.unseen.sum())}
+    details: dict[str, object] = {"attack_score": score, **counts}
+    details["scores"] = {name: attacks.rocs[name].value for name in ATTACK_SCORES if name in attacks.rocs}
+    if score in attacks.rocs:
+        details["leakage"] = abs(attacks.rocs[score].value - 0.5)
+    size, group = _smallest(checked, attacks)
+    uncovered = tuple(checked.group(int(codes[c])) for c in lost)
+    persons = checked.persons(attacks.matched | attacks.unseen)
+    return Basis(sum(counts.values()), size, group, uncovered, persons, details), _why_no_area(checked, attacks)
 
 
-def auc_basis(f: Facts, a: Attacked, attack_score: str) -> tuple[Basis, str | None]:
-    """What MIA_AUC rests on, and why it is undefined, or None."""
-    codes, index = f.cells
-    forget = f.predictions.mask("forget")
-    lost = tuple(f.group(int(codes[c])) for c in np.unique(index[forget & ~a.matched]))
-    counts = {"forget": int(a.matched.sum()), "unseen": int(a.unseen.sum())}
-    details: dict[str, object] = {"attack_score": attack_score, **counts}
-    details["scores"] = {name: a.rocs[name].value for name in ATTACK_SCORES if name in a.rocs}
-    if attack_score in a.rocs:
-        details["leakage"] = abs(a.rocs[attack_score].value - 0.5)
-    size, group = _smallest(f, a)
-    basis = Basis(sum(counts.values()), size, group, lost, f.subjects(a.matched | a.unseen), details)
-    return basis, _why_no_auc(f, a, attack_score)
-
-
-def _smallest(f: Facts, a: Attacked) -> tuple[int, Group | None]:
+def _smallest(checked: CheckedPredictions, attacks: AttackResults) -> tuple[int, Group | None]:
     """The smaller of the forget set and the smallest test cell that it is compared with."""
-    codes, index = f.cells
-    used, counts = np.unique(index[a.unseen], return_counts=True)
+    codes, index = checked.cells
+    used, counts = np.unique(index[attacks.unseen], return_counts=True)
     if not len(used):
         return 0, None
     least = int(np.argmin(counts))
-    size = min(int(counts[least]), int(a.matched.sum()))
-    return size, f.group(int(codes[used[least]])) if size == counts[least] else None
+    size = min(int(counts[least]), int(attacks.matched.sum()))
+    return size, checked.group(int(codes[used[least]])) if size == counts[least] else None
 
 
-def _why_no_auc(f: Facts, a: Attacked, attack_score: str) -> str | None:
-    forget = int(f.predictions.mask("forget").sum())
+def _why_no_area(checked: CheckedPredictions, attacks: AttackResults) -> str:
+    forget = int(checked.predictions.mask("forget").sum())
     if not forget:
         return "no forget sample (n = 0)"
-    if not a.matched.any():
+    if not attacks.matched.any():
         return f"no test sample of the forget set's groups (forget n = {forget}, unseen n = 0)"
-    if f.scoreless:
-        return SCORELESS
-    if attack_score not in a.rocs:
-        return f"the score {attack_score!r} needs logits or probabilities; they are not given"
-    return None
+    if checked.has_constant_scores:
+        return CONSTANT_SCORES
+    score = checked.options.attack_score
+    return "" if score in attacks.rocs else f"the score {score!r} needs logits or probabilities; they are not given"
 
 
-def auc_statistic(f: Facts, a: Attacked, attack_score: str) -> Statistic:
-    """Area, standard error and sizes of one attack score's curve."""
-    curve = a.rocs[attack_score]
-    counts = {"n1": int(a.matched.sum()), "n0": int(a.unseen.sum())}
-    person = pair_subjects(f, a)
-    known = {} if person is None else {"persons": len(np.unique(person))}
-    return {"kind": "auc", "value": curve.value, "se": standard_error(curve.influence, person), **counts, **known}
-
-
-def pair_subjects(f: Facts, a: Attacked) -> np.ndarray[tuple[int, ...], np.dtype[np.int64]] | None:
+def area_persons(checked: CheckedPredictions, attacks: AttackResults) -> Ints | None:
     """Person index of the curve's samples, positives first, or None."""
-    if f.predictions.subject is None:
-        return None
-    return np.concatenate([f.predictions.subject[a.matched], f.predictions.subject[a.unseen]])
-
-
-def _auc_value(f: Facts, a: Attacked, attack_score: str, *, subject: Subject, confidence: float) -> MetricValue:
-    if attack_score not in ATTACK_SCORES:
-        raise InputError(f"unknown attack score {attack_score!r}: known are {', '.join(ATTACK_SCORES)}")
-    basis, why = auc_basis(f, a, attack_score)
-    if why is not None:
-        return undefined("MIA_AUC", why, basis, subject=subject, confidence=confidence)
-    return defined("MIA_AUC", auc_statistic(f, a, attack_score), basis, subject=subject, confidence=confidence)
+    person = checked.predictions.subject
+    return None if person is None else np.concatenate([person[attacks.matched], person[attacks.unseen]])

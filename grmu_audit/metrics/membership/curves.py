@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from grmu_audit.intervals.closed_forms import Floats
-from grmu_audit.metrics.checked_predictions import Facts
-from grmu_audit.metrics.membership.attacks import Attacked
-from grmu_audit.records import SUPPRESSED_BELOW, Subject
+from grmu_audit.metrics.checked_predictions import CheckedPredictions
+from grmu_audit.metrics.membership.attacks import AttackResults
+from grmu_audit.records.data import SUPPRESSED_BELOW
+from grmu_audit.records.metric_value import Subject
 
 CURVES_SCHEMA = "grmu-audit/curves/v1"
 """Schema name and version of ``Audit.curves``."""
@@ -46,41 +47,39 @@ _PER_DECADE = 3
 _GRID = np.unique(np.concatenate([[0.0], np.logspace(-3, 0, 25)]))
 
 
-def curves_of(
-    sides: Mapping[Subject, Facts], attacks: Mapping[Subject, Attacked], *, attack_score: str = "margin"
-) -> dict[str, Any]:
+def summarise_curves(models: Mapping[Subject, tuple[CheckedPredictions, AttackResults]]) -> dict[str, Any]:
     """Everything that ``Audit.curves`` holds of predictions.
 
     Args:
-        sides: checked predictions by subject.
-        attacks: what the attacks said of each side.
-        attack_score: score whose ROC curve is kept.
+        models: checked predictions and what the attacks found, by subject.
 
     Returns:
         ``schema``; ``losses``: per subject what ``loss_histogram`` returns; ``roc``: per subject what ``roc_points``
         returns.  A subject without losses, or too small for its people to stay unseen, is absent.
     """
-    losses = {name: _losses(side, attacks[name]) for name, side in sides.items()}
-    rocs = {name: _roc(side, attacks[name], attack_score) for name, side in sides.items()}
+    losses = {str(subject): _losses(*model) for subject, model in models.items()}
+    rocs = {str(subject): _roc(*model) for subject, model in models.items()}
     return {
         "schema": CURVES_SCHEMA,
-        "losses": {str(name): found for name, found in losses.items() if found},
-        "roc": {str(name): {"score": attack_score, **found} for name, found in rocs.items() if found},
+        "losses": {name: found for name, found in losses.items() if found},
+        "roc": {name: found for name, found in rocs.items() if found},
     }
 
 
-def _losses(f: Facts, a: Attacked) -> dict[str, Any] | None:
-    if f.loss is None or not a.matched.any():
+def _losses(checked: CheckedPredictions, attacks: AttackResults) -> dict[str, Any] | None:
+    if checked.loss is None or not attacks.matched.any():
         return None
-    parts = {"retain": f.predictions.mask("retain"), "forget": f.predictions.mask("forget"), "unseen": a.unseen}
-    return loss_histogram({name: f.loss[rows] for name, rows in parts.items() if rows.any()})
+    parts = {name: checked.predictions.mask(name) for name in ("retain", "forget")} | {"unseen": attacks.unseen}
+    return loss_histogram({name: checked.loss[rows] for name, rows in parts.items() if rows.any()})
 
 
-def _roc(f: Facts, a: Attacked, attack_score: str) -> dict[str, Any] | None:
-    if attack_score not in a.rocs:
+def _roc(checked: CheckedPredictions, attacks: AttackResults) -> dict[str, Any] | None:
+    name = checked.options.attack_score
+    if name not in attacks.rocs:
         return None
-    score = f.scores[attack_score]
-    return roc_points(score[a.matched], score[a.unseen], a.weight)
+    score = checked.scores[name]
+    points = roc_points(score[attacks.matched], score[attacks.unseen], attacks.weight)
+    return {"score": name, **points} if points else None
 
 
 def loss_histogram(series: Mapping[str, Floats], k: int = SUPPRESSED_BELOW) -> dict[str, Any] | None:
@@ -111,21 +110,21 @@ def loss_histogram(series: Mapping[str, Floats], k: int = SUPPRESSED_BELOW) -> d
 
 def _merged(counts: npt.NDArray[np.int64], k: int) -> list[int] | None:
     """First fine bins of the merged bins, left to right; what is left over at the right joins its neighbour."""
-    if _tells(counts.sum(axis=1), k):
+    if _shows_few(counts.sum(axis=1), k):
         return None
     starts, held = [0], np.zeros(len(counts), dtype=np.int64)
     for i in range(counts.shape[1]):
         held = held + counts[:, i]
-        if held.any() and not _tells(held, k):
+        if held.any() and not _shows_few(held, k):
             starts.append(i + 1)
             held = np.zeros_like(held)
     starts = [start for start in starts if start < counts.shape[1]]
-    while len(starts) > 1 and _tells(counts[:, starts[-1] :].sum(axis=1), k):
+    while len(starts) > 1 and _shows_few(counts[:, starts[-1] :].sum(axis=1), k):
         starts.pop()
     return starts
 
 
-def _tells(cells: npt.NDArray[np.int64], k: int) -> bool:
+def _shows_few(cells: npt.NDArray[np.int64], k: int) -> bool:
     """Whether a cell speaks of fewer than k people."""
     return bool(((cells > 0) & (cells < k)).any())
 
@@ -137,11 +136,11 @@ def roc_points(positive: Floats, negative: Floats, weight: Floats, k: int = SUPP
         positive: [n1] scores of the forget set, n1 > 0.
         negative: [n0] scores of unseen samples, n0 > 0.
         weight: [n0] weights of the negatives, positive sum.
-        k: smallest number of people above 0 that a step may tell.
+        k: smallest number of people above 0 that a step may show.
 
     Returns:
         ``fpr`` and ``tpr``: from (0, 0) to (1, 1), rising; ``operating``: ``{"fpr", "tpr", "why"}`` for each of
-        ``OPERATING_POINTS``, ``tpr`` None with the reason where it cannot be told; ``positives`` and ``negatives``.
+        ``OPERATING_POINTS``, ``tpr`` None with the reason where it is suppressed; ``positives`` and ``negatives``.
         None with fewer than ``k`` on a side.
     """
     n1, n0 = len(positive), len(negative)
@@ -184,9 +183,9 @@ def _anonymous(steps: Sequence[_Step], last: _Step, k: int) -> list[_Step]:
     kept = [_Step(0, 0, 0.0)]
     for step in steps:
         gained = step.people - kept[-1].people
-        if gained.any() and not _tells(gained, k):
+        if gained.any() and not _shows_few(gained, k):
             kept.append(step)
-    while len(kept) > 1 and _tells(last.people - kept[-1].people, k):
+    while len(kept) > 1 and _shows_few(last.people - kept[-1].people, k):
         kept.pop()
     return [*kept, last] if kept[-1].people.tolist() != last.people.tolist() else kept
 

@@ -4,59 +4,55 @@ from __future__ import annotations
 
 import numpy as np
 
+from grmu_audit.intervals import Area, AreaGap
 from grmu_audit.intervals.closed_forms import Floats
-from grmu_audit.intervals.statistic import Statistic
-from grmu_audit.metrics.checked_predictions import Facts, Ints, Mask
-from grmu_audit.metrics.outcome import Basis, defined, undefined
-from grmu_audit.metrics.scores import roc, standard_error
-from grmu_audit.records import MetricValue, Subject
+from grmu_audit.metrics.checked_predictions import CheckedPredictions, Ints, Mask
+from grmu_audit.metrics.outcome import Basis, Outcome
+from grmu_audit.metrics.scores import roc
+from grmu_audit.records.data import SUPPRESSED_BELOW
 
 PERMUTATIONS = 999
 """Permutations of the test; fewer where there are very many samples."""
 _MOST_DRAWS = 5_000_000
 
 
-def disparity(
-    f: Facts, member: Mask, unseen: Mask, why: str | None, score: str, *, fewest: int, subject: Subject, confidence: float
-) -> MetricValue:
+def measure_disparity(checked: CheckedPredictions, member: Mask, unseen: Mask, reason: str) -> Outcome:
     """MIA_DISPARITY: largest minus smallest area under the attack's curve over the groups of the forget set.
 
-    Groups with fewer than ``fewest`` rows on a side are left out.  The estimate is biased upwards where groups are small
-    (Kulynych et al., 2022): ``details`` holds ``expected``, what it is on average where all groups leak alike, and the
+    Groups with fewer than ``SUPPRESSED_BELOW`` rows on a side are left out.  The estimate is biased upwards where groups are
+    small (Kulynych et al., 2022): ``details`` holds ``expected``, what it is on average where all groups leak alike, and the
     permutation test's ``p_value``.  Undefined with fewer than two such groups.
     """
-    codes, index = f.cells
-    sizes = [np.bincount(index[rows], minlength=len(codes)) for rows in (member, unseen)]
-    used = np.flatnonzero(np.minimum(*sizes) >= fewest)
+    codes, index = checked.cells
+    sizes = np.minimum(*(np.bincount(index[rows], minlength=len(codes)) for rows in (member, unseen)))
+    used = np.flatnonzero(sizes >= SUPPRESSED_BELOW)
     rows = np.isin(index, used)
-    a, b = member & rows, unseen & rows
-    basis = Basis(int(a.sum() + b.sum()), int(min(sizes[0][used].min(), sizes[1][used].min())) if len(used) else 0)
-    if why is None and len(used) < 2:
-        why = f"fewer than two groups with {fewest} forget and {fewest} test samples"
-    if why is not None:
-        return undefined("MIA_DISPARITY", why, basis, subject=subject, confidence=confidence)
-    label = np.searchsorted(used, index)
-    values = f.scores[score]
-    cells = [_cell(f, values, a & (index == i), b & (index == i)) for i in used.tolist()]
-    p_value, expected, draws = permutation_test((values[a], label[a]), (values[b], label[b]), seed=f.seed)
-    areas = [{"group": _named(f, int(codes[i])), "auc": c["value"]} for i, c in zip(used.tolist(), cells, strict=True)]
+    member, unseen = member & rows, unseen & rows
+    basis = Basis(int(member.sum() + unseen.sum()), int(sizes[used].min()) if len(used) else 0)
+    if not reason and len(used) < 2:
+        reason = f"fewer than two groups with {SUPPRESSED_BELOW} forget and {SUPPRESSED_BELOW} test samples"
+    if reason:
+        return Outcome.missing("MIA_DISPARITY", reason, basis)
+    score, label = checked.options.attack_score, np.searchsorted(used, index)
+    values = checked.scores[score]
+    cells = [_area(checked, member & (index == i), unseen & (index == i)) for i in used.tolist()]
+    sides = ((values[side], label[side]) for side in (member, unseen))
+    p_value, expected, draws = permutation_test(*sides, seed=checked.options.seed)
+    areas = [{"group": _named(checked, int(codes[i])), "auc": c.value} for i, c in zip(used.tolist(), cells, strict=True)]
     details = {"attack_score": score, "p_value": p_value, "expected": expected, "permutations": draws, "groups": areas}
-    made = Basis(basis.n, basis.smallest_cell, None, (), f.subjects(a | b), details)
-    return defined("MIA_DISPARITY", {"kind": "auc_gap", "cells": cells}, made, subject=subject, confidence=confidence)
+    basis = Basis(basis.n, basis.smallest_cell, None, (), checked.persons(member | unseen), details)
+    return Outcome("MIA_DISPARITY", basis, AreaGap(tuple(cells)))
 
 
-def _named(f: Facts, code: int) -> dict[str, int]:
-    group = f.group(code)
+def _named(checked: CheckedPredictions, code: int) -> dict[str, int]:
+    group = checked.group(code)
     return {"target": group.target, "attribute": group.attribute}
 
 
-def _cell(f: Facts, values: Floats, member: Mask, unseen: Mask) -> Statistic:
-    n1, n0 = int(member.sum()), int(unseen.sum())
-    curve = roc(values[member], values[unseen], np.ones(n0))
-    subject = f.predictions.subject
-    person = None if subject is None else np.concatenate([subject[member], subject[unseen]])
-    known = {} if person is None else {"persons": len(np.unique(person))}
-    return {"kind": "auc", "value": curve.value, "se": standard_error(curve.influence, person), "n1": n1, "n0": n0, **known}
+def _area(checked: CheckedPredictions, member: Mask, unseen: Mask) -> Area:
+    values, person = checked.scores[checked.options.attack_score], checked.predictions.subject
+    curve = roc(values[member], values[unseen], np.ones(int(unseen.sum())))
+    return curve.area(None if person is None else np.concatenate([person[member], person[unseen]]))
 
 
 def permutation_test(

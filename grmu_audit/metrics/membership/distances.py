@@ -1,4 +1,4 @@
-"""Distances between the answers of many unlearned and many retrained models: the forgetting epsilon and KLOM."""
+"""Distances between the outputs of many unlearned and many retrained models: the forgetting epsilon and KLOM."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BINS = 20
 
 @dataclass(frozen=True)
 class Epsilon:
-    """How far apart one sample's answers of unlearned and retrained models are."""
+    """How far apart one sample's outputs of unlearned and retrained models are."""
 
     plug_in: float
     """Largest epsilon over all threshold rules; biased upwards, in [0, 50]."""
@@ -30,7 +30,7 @@ class Epsilon:
 def forgetting_epsilon(unlearned: Floats, retrained: Floats, *, delta: float = DELTA, confidence: float = 0.95) -> Epsilon:
     """Epsilon of the NeurIPS 2023 unlearning challenge for one sample (Triantafillou et al. 2024, arXiv 2406.09073).
 
-    For every rule that tells the two apart by one threshold (from either side), or by an interval around the median of one
+    For every rule that distinguishes the two by one threshold (from either side), or by an interval around the median of one
     side, inside of which it names that side, with error rates FPR and FNR:
     epsilon = max(0, log(1 - delta - FPR) - log FNR, log(1 - delta - FNR) - log FPR).  Rules
     with one rate of 0 are left out; perfect separation counts as 50.

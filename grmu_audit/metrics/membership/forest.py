@@ -23,13 +23,13 @@ _MOST_SEED = np.iinfo(np.int32).max
 _LARGEST = 1e30
 
 
-def forest_probabilities(x: Floats, y: npt.NDArray[np.int64], asked: Floats, *, seed: int, trees: int = TREES) -> Floats:
+def forest_probabilities(x: Floats, y: npt.NDArray[np.int64], queried: Floats, *, seed: int, trees: int = TREES) -> Floats:
     """Probabilities of class 0 and 1 as ``RandomForestClassifier(trees, random_state=seed)`` gives them.
 
     Args:
         x: [n] the feature of the fitted samples, n > 0; rounded to single precision as scikit-learn does.
         y: [n] class 0 or 1.
-        asked: [k] the feature of the samples to judge.
+        queried: [k] the feature of the samples to judge.
         seed: ``random_state``.
         trees: number of trees, > 0.
 
@@ -46,7 +46,7 @@ def forest_probabilities(x: Floats, y: npt.NDArray[np.int64], asked: Floats, *, 
     refused = 2 * len(values)
     table = np.full(1 << (len(x) - 1).bit_length(), refused, dtype=np.min_scalar_type(refused))
     table[: len(x)] = code + y * len(values)
-    distinct, place = np.unique(_single(asked), return_inverse=True)
+    distinct, place = np.unique(_single(queried), return_inverse=True)
     total = np.zeros((2, len(distinct)))
     seeds, words = np.random.RandomState(seed), np.random.MT19937()
     for _ in range(trees):
@@ -81,23 +81,23 @@ def _bootstrap(table: Cells, sizes: tuple[int, int], words: np.random.MT19937) -
     return counts
 
 
-def _tree(values: npt.NDArray[np.float32], counts: npt.NDArray[np.intp], asked: npt.NDArray[np.float32]) -> Floats:
-    """[2, k] shares of the classes in the leaf of each asked value.
+def _tree(values: npt.NDArray[np.float32], counts: npt.NDArray[np.intp], queried: npt.NDArray[np.float32]) -> Floats:
+    """[2, k] shares of the classes in the leaf of each queried value.
 
     Args:
         values: [u] distinct values, ascending.
         counts: [2, u] how often each class was drawn at each value.
-        asked: [k] distinct values, ascending.
+        queried: [k] distinct values, ascending.
     """
     drawn = np.flatnonzero(counts[0] + counts[1])
     seen = values[drawn]
     cut = seen[1:] > seen[:-1] + _SAME
     last = len(seen) - 1
-    upper = np.minimum(np.searchsorted(seen, asked, side="right"), last)
+    upper = np.minimum(np.searchsorted(seen, queried, side="right"), last)
     lower = np.maximum(upper - 1, 0)
     low, high = seen[lower].astype(np.float64), seen[upper].astype(np.float64)
     middle = low / 2.0 + high / 2.0
-    at = np.where(asked <= np.where(middle == high, low, middle), lower, upper)
+    at = np.where(queried <= np.where(middle == high, low, middle), lower, upper)
     hit = counts[:, drawn[at]] if cut.all() else _runs(counts, drawn, np.flatnonzero(cut), at)
     result: Floats = hit / hit.sum(axis=0)
     return result
@@ -115,8 +115,8 @@ def _runs(
     return result
 
 
-def forest_calls(member: Floats, other: Floats, asked: Floats, *, seed: int, balanced: bool) -> npt.NDArray[np.bool_]:
-    """Which of the asked samples a forest on the loss calls non-member.
+def forest_calls(member: Floats, other: Floats, queried: Floats, *, seed: int, balanced: bool) -> npt.NDArray[np.bool_]:
+    """Which of the queried samples a forest on the loss calls non-member.
 
     100 trees, gini, ``random_state`` = seed, fitted on the losses of members (1) and non-members (0); one fixed
     configuration, never the best of several.  A tie of the two probabilities counts as non-member, as in scikit-learn.
@@ -124,7 +124,7 @@ def forest_calls(member: Floats, other: Floats, asked: Floats, *, seed: int, bal
     Args:
         member: [members] losses of retain samples.
         other: [non-members] losses of validation samples.
-        asked: [k] losses of forget samples.
+        queried: [k] losses of forget samples.
         seed: seed of the subsampling and of the forest.
         balanced: draw the larger class down to the size of the smaller one, without replacement.
 
@@ -135,7 +135,7 @@ def forest_calls(member: Floats, other: Floats, asked: Floats, *, seed: int, bal
         rng, size = np.random.default_rng(seed), min(len(member), len(other))
         member, other = (_drawn(x, size, rng) for x in (member, other))
     labels = np.repeat([1, 0], [len(member), len(other)])
-    shares = forest_probabilities(np.concatenate([member, other]), labels, asked, seed=seed)
+    shares = forest_probabilities(np.concatenate([member, other]), labels, queried, seed=seed)
     calls: npt.NDArray[np.bool_] = shares[:, 0] >= shares[:, 1]
     return calls
 

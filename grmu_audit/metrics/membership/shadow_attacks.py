@@ -1,4 +1,4 @@
-"""Attacks that compare a sample with itself in shadow models: RMIA, LiRA, U-LiRA, RULI.  Scores only; see ``shadow_values``."""
+"""Attacks that compare a sample with itself in shadow models: RMIA, LiRA, U-LiRA, RULI.  Scores only; see ``shadow_metrics``."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def lira(margin: Floats, member: Mask, target: Floats) -> Floats:
 
     From 64 models on the online form: log N(phi; mu_in, var_in) - log N(phi; mu_out, var_out), variances per sample.  With fewer
     the offline form: (phi - mu_out) / sigma_out with one sigma_out for all samples, since means and variances of a handful of
-    models with the sample add more noise than they tell.
+    models with the sample add more noise than information.
 
     Args:
         margin: [K, n] log(p_y / (1 - p_y)) of the shadow models.
@@ -92,7 +92,7 @@ def rmia(margin: Floats, member: Mask, target: Floats, population: Mask, gamma: 
         margin: [K, n] margins of the shadow models.
         member: [K, n] whether a model was trained on the sample.
         target: [n] the attacked model's margins.
-        population: [n] the samples z: neither asked about nor members of the target.
+        population: [n] the samples z: neither judged nor members of the target.
         gamma: how much more likely.
 
     Returns:
@@ -119,7 +119,7 @@ def sigmoid(x: Floats) -> Floats:
 
 
 @dataclass(frozen=True)
-class Game:
+class MembershipGame:
     """Samples of the forget set in shadow models: unlearned or never seen."""
 
     score: Floats
@@ -132,7 +132,7 @@ class Game:
     """[pairs] model of each pair."""
 
 
-def ulira(margin: Floats, forgotten: Mask, unseen: Mask) -> Game:
+def ulira(margin: Floats, forgotten: Mask, unseen: Mask) -> MembershipGame:
     """U-LiRA: each model is attacked with the others (Hayes et al. 2024).
 
     score = log N(phi; unlearned) - log N(phi; never seen), normal densities per sample from all other models.
@@ -150,7 +150,7 @@ def ulira(margin: Floats, forgotten: Mask, unseen: Mask) -> Game:
     return _left_out(margin, forgotten, unseen, density)
 
 
-def ruli(margin: Floats, forgotten: Mask, unseen: Mask) -> Game:
+def ruli(margin: Floats, forgotten: Mask, unseen: Mask) -> MembershipGame:
     """RULI's efficacy attack: as U-LiRA, with kernel densities per sample (Naderloui et al. 2025).
 
     The bandwidth is Silverman's for the pooled spread of the sample's margins (the authors' fixed 1.0 is coarse).
@@ -158,26 +158,26 @@ def ruli(margin: Floats, forgotten: Mask, unseen: Mask) -> Game:
     return _left_out(margin, forgotten, unseen, _kernel)
 
 
-def population_attack(margin: Floats, forgotten: Mask, unseen: Mask) -> Game:
+def population_attack(margin: Floats, forgotten: Mask, unseen: Mask) -> MembershipGame:
     """The same pairs attacked with one threshold on the margin for all samples: what needs no shadow model."""
     return _left_out(margin, forgotten, unseen, None)
 
 
-def _left_out(margin: Floats, forgotten: Mask, unseen: Mask, density: Any) -> Game:
+def _left_out(margin: Floats, forgotten: Mask, unseen: Mask, density: Any) -> MembershipGame:
     scores, truth, samples, models = [], [], [], []
     for k in range(len(margin)):
         rest = np.arange(len(margin)) != k
-        asked = np.flatnonzero(forgotten[k] | unseen[k])
-        score = margin[k, asked]
+        queried = np.flatnonzero(forgotten[k] | unseen[k])
+        score = margin[k, queried]
         if density is not None:
-            sides = [density(margin[rest][:, asked], kind[rest][:, asked], score) for kind in (forgotten, unseen)]
+            sides = [density(margin[rest][:, queried], kind[rest][:, queried], score) for kind in (forgotten, unseen)]
             score = sides[0] - sides[1]
         known = np.isfinite(score)
         scores.append(score[known])
-        truth.append(forgotten[k, asked][known])
-        samples.append(asked[known])
+        truth.append(forgotten[k, queried][known])
+        samples.append(queried[known])
         models.append(np.full(int(known.sum()), k))
-    return Game(np.concatenate(scores), np.concatenate(truth), np.concatenate(samples), np.concatenate(models))
+    return MembershipGame(np.concatenate(scores), np.concatenate(truth), np.concatenate(samples), np.concatenate(models))
 
 
 def _kernel(rest: Floats, kind: Mask, value: Floats) -> Floats:

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from grmu_audit.errors import InputError
+from grmu_audit.intervals import Replicated
 from grmu_audit.intervals.closed_forms import Floats
-from grmu_audit.intervals.replicates import jackknife
 from grmu_audit.metrics.checked_predictions import Ints
-from grmu_audit.metrics.outcome import Basis, defined, undefined
-from grmu_audit.records import Group, MetricValue, Subject
-from grmu_audit.records.white_box import LayerTable, Probes
+from grmu_audit.metrics.outcome import Basis, Outcome
+from grmu_audit.records import Group
+from grmu_audit.records.white_box import LayerTable, WhiteBoxOutputs
 
 GAPS = {"FAIRNESS_GAP": "class", "FAIRNESS_GAP_GROUP": "group"}
 """Fairness-gap metrics and what they compare."""
@@ -24,9 +24,7 @@ ENOUGH = 200
 """Samples per class below which the estimator is rough; stated in the details."""
 
 
-def fairness_gaps(
-    probes: Probes, *, subject: Subject, confidence: float, definition: tuple[str, str] = DEFINITION
-) -> Iterator[MetricValue]:
+def measure_layer_gaps(outputs: WhiteBoxOutputs, definition: tuple[str, str] = DEFINITION) -> Iterator[Outcome]:
     """``FAIRNESS_GAP`` over classes and ``FAIRNESS_GAP_GROUP`` over groups.
 
     Formula: mean over normalisation layers l of max_c s_c^l - min_c s_c^l, where s_c^l is the mean over channels of the
@@ -37,34 +35,30 @@ def fairness_gaps(
     network without normalisation layers, and where fewer than two classes have two samples.
 
     Args:
-        probes: the model's measurements.
-        subject: whose values these are.
-        confidence: coverage of the interval.
+        outputs: what was collected of the model.
         definition: ``var`` or ``std``, and ``input`` or ``output``.
 
     Source: Tran and Woo (2025); by group: this project.
     """
     for name, by in GAPS.items():
-        if probes.layers is None:
-            why = probes.missing.get("layers", "the network has no normalisation layer")
-            yield undefined(name, why, Basis(0), subject=subject, confidence=confidence)
-            continue
-        yield _gap_value(name, probes.layers, by, definition, subject=subject, confidence=confidence)
+        if outputs.layers is None:
+            missing = outputs.missing.get("layers")
+            yield Outcome.missing(name, missing.text if missing else "the network has no normalisation layer", Basis(0))
+        else:
+            yield _gap(name, outputs.layers, by, definition)
 
 
-def _gap_value(
-    name: str, table: LayerTable, by: str, definition: tuple[str, str], *, subject: Subject, confidence: float
-) -> MetricValue:
-    layers = layer_gaps(table, by, definition)
+def _gap(name: str, table: LayerTable, by: str, definition: tuple[str, str]) -> Outcome:
+    layers = gap_per_layer(table, by, definition)
     basis = _gap_basis(table, by, _gap_details(table, by, definition))
     if not np.isfinite(layers[:, 0]).all():
-        why = f"fewer than two {'classes' if by == 'class' else 'groups'} have two test samples"
-        return undefined(name, why, basis, subject=subject, confidence=confidence)
+        what = "classes" if by == "class" else "groups"
+        return Outcome.missing(name, f"fewer than two {what} have two test samples", basis)
     means = layers.mean(axis=0)
-    return defined(name, jackknife(float(means[0]), means[1:], low=0.0), basis, subject=subject, confidence=confidence)
+    return Outcome(name, basis, Replicated.jackknife(float(means[0]), means[1:], low=0.0))
 
 
-def layer_gaps(table: LayerTable, by: str, definition: tuple[str, str] = DEFINITION) -> Floats:
+def gap_per_layer(table: LayerTable, by: str, definition: tuple[str, str] = DEFINITION) -> Floats:
     """[layers, 1 + folds] span over classes or groups; NaN where fewer than two have a variance."""
     values = table.values[f"{definition[0]}/{definition[1]}/{by}"]
     known = np.isfinite(values)
@@ -76,14 +70,14 @@ def layer_gaps(table: LayerTable, by: str, definition: tuple[str, str] = DEFINIT
 
 def _gap_details(table: LayerTable, by: str, definition: tuple[str, str]) -> dict[str, Any]:
     values = table.values[f"{definition[0]}/{definition[1]}/{by}"][:, 0]
-    gaps = layer_gaps(table, by, definition)[:, 0]
+    gaps = gap_per_layer(table, by, definition)[:, 0]
     if not np.isfinite(gaps).all():
         return {}
     known = np.isfinite(values)
     middle = np.where(known, values, 0.0).sum(axis=1) / known.sum(axis=1)
     relative = np.divide(gaps, middle, out=np.zeros_like(gaps), where=middle > 0)
     readings = {
-        f"{stat}/{point}": float(layer_gaps(table, by, (stat, point))[:, 0].mean())
+        f"{stat}/{point}": float(gap_per_layer(table, by, (stat, point))[:, 0].mean())
         for stat in ("var", "std")
         for point in ("input", "output")
     }
@@ -114,20 +108,19 @@ def _gap_basis(table: LayerTable, by: str, details: dict[str, Any]) -> Basis:
     return Basis(int(table.counts.sum()), int(people[least]), group, details=details)
 
 
-def fairness_gap_changes(
-    sides: tuple[Probes, Probes], *, subject: Subject, confidence: float, definition: tuple[str, str] = DEFINITION
-) -> Iterator[MetricValue]:
+def layer_gap_changes(
+    sides: tuple[WhiteBoxOutputs, WhiteBoxOutputs], definition: tuple[str, str] = DEFINITION
+) -> Iterator[Outcome]:
     """Candidate minus other of both fairness-gaps, jackknifed on the same folds; details: mean over layers of abs(change)."""
     first, second = sides[0].layers, sides[1].layers
     if first is None or second is None or first.layers != second.layers:
         return
     for name, by in GAPS.items():
-        moved = layer_gaps(first, by, definition) - layer_gaps(second, by, definition)
-        if not np.isfinite(moved[:, 0]).all():
-            continue
-        basis = _gap_basis(first, by, {"distance": float(np.abs(moved[:, 0]).mean())})
-        means = moved.mean(axis=0)
-        yield defined(name, jackknife(float(means[0]), means[1:]), basis, subject=subject, confidence=confidence)
+        moved = gap_per_layer(first, by, definition) - gap_per_layer(second, by, definition)
+        if np.isfinite(moved[:, 0]).all():
+            basis = _gap_basis(first, by, {"distance": float(np.abs(moved[:, 0]).mean())})
+            means = moved.mean(axis=0)
+            yield Outcome(name, basis, Replicated.jackknife(float(means[0]), means[1:]))
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""How alike two sets of features or answers are, and what can be read out of features: pure functions of arrays."""
+"""How alike two sets of features or predictions are, and which labels features still hold: pure functions of arrays."""
 
 from __future__ import annotations
 
@@ -59,13 +59,13 @@ def _hsic(x: Floats, y: Floats) -> float:
     return trace + both - 2 / (n - 2) * float(rows_x @ rows_y)
 
 
-def nearest_neighbours(bank: Features, labels: Ints, asked: Features, k: int = 5) -> Ints:
-    """Label of each asked sample by majority of its k nearest in the bank (Euclidean); a tie goes to the smallest label.
+def nearest_neighbours(bank: Features, labels: Ints, queried: Features, k: int = 5) -> Ints:
+    """Label of each queried sample by majority of its k nearest in the bank (Euclidean); a tie goes to the smallest label.
 
     Args:
         bank: [m, d] features, m >= k.
         labels: [m] labels of the bank, from 0.
-        asked: [n, d].
+        queried: [n, d].
         k: neighbours.
 
     Raises:
@@ -77,9 +77,9 @@ def nearest_neighbours(bank: Features, labels: Ints, asked: Features, k: int = 5
     if len(bank) < k:
         raise InputError(f"{k} nearest neighbours of a bank of {len(bank)}")
     held, classes = bank.astype(np.float64), int(labels.max()) + 1
-    norms, out = (held**2).sum(axis=1), np.empty(len(asked), dtype=np.int64)
-    for start in range(0, len(asked), _CHUNK):
-        part = asked[start : start + _CHUNK].astype(np.float64)
+    norms, out = (held**2).sum(axis=1), np.empty(len(queried), dtype=np.int64)
+    for start in range(0, len(queried), _CHUNK):
+        part = queried[start : start + _CHUNK].astype(np.float64)
         near = np.argpartition(norms - 2 * part @ held.T, k - 1, axis=1)[:, :k]
         votes = np.zeros((len(part), classes))
         np.add.at(votes, (np.arange(len(part))[:, None], labels[near]), 1.0)
@@ -87,13 +87,13 @@ def nearest_neighbours(bank: Features, labels: Ints, asked: Features, k: int = 5
     return out
 
 
-def linear_probe(known: Features, labels: Ints, asked: Features) -> Ints:
-    """Answers of a logistic regression on frozen features, standardised by the samples that it is fitted on.
+def linear_probe(known: Features, labels: Ints, queried: Features) -> Ints:
+    """Predictions of a logistic regression on frozen features, standardised by the samples that it is fitted on.
 
     Args:
         known: [m, d] features to fit on.
         labels: [m] their labels, at least two different ones.
-        asked: [n, d].
+        queried: [n, d].
 
     Raises:
         InputError: only one label.
@@ -106,11 +106,11 @@ def linear_probe(known: Features, labels: Ints, asked: Features) -> Ints:
     middle, width = fitted.mean(axis=0), fitted.std(axis=0)
     width[width == 0] = 1.0
     probe = LogisticRegression(max_iter=2000).fit((fitted - middle) / width, labels)
-    answers: Ints = probe.predict((asked.astype(np.float64) - middle) / width).astype(np.int64)
-    return answers
+    found: Ints = probe.predict((queried.astype(np.float64) - middle) / width).astype(np.int64)
+    return found
 
 
-def nearest_prototype(known: Features, labels: Ints, asked: Features) -> Ints:
+def nearest_prototype(known: Features, labels: Ints, queried: Features) -> Ints:
     """Label whose mean feature lies nearest (Euclidean).
 
     >>> nearest_prototype(np.array([[0.0], [2.0], [9.0]]), np.array([0, 0, 1]), np.array([[4.0], [7.0]])).tolist()
@@ -118,7 +118,7 @@ def nearest_prototype(known: Features, labels: Ints, asked: Features) -> Ints:
     """
     codes = np.unique(labels)
     centres = np.stack([known[labels == code].astype(np.float64).mean(axis=0) for code in codes])
-    away = ((asked.astype(np.float64)[:, None] - centres[None]) ** 2).sum(axis=2)
+    away = ((queried.astype(np.float64)[:, None] - centres[None]) ** 2).sum(axis=2)
     result: Ints = codes[away.argmin(axis=1)]
     return result
 

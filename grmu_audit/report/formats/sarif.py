@@ -10,13 +10,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from grmu_audit import __version__
 from grmu_audit.records import Audit, Decision, RuleOutcome
 from grmu_audit.report.content.lookup import Lookup, model_label
 from grmu_audit.report.content.rules import worst_first
 from grmu_audit.report.content.view import build_view
 from grmu_audit.report.wording.names import metric_words, safe_name, safe_sentence
 from grmu_audit.utils import canonical_json, sha256_hex
+from grmu_audit.utils.resources import VERSION
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 """Address of the format's JSON Schema; named in the file, never fetched."""
@@ -39,7 +39,7 @@ def render_sarif(audit: Audit) -> str:
         results.append(_decision(f"{view['headline']} {view['because']}", len(identities) - 1, found))
     described = {safe_name(rule.id): rule for rule in reversed(outcomes)}
     rules = [_descriptor(identity, described.get(identity)) for identity in identities]
-    driver = {"name": "grmu-audit", "semanticVersion": __version__, "rules": rules}
+    driver = {"name": "grmu-audit", "semanticVersion": VERSION, "rules": rules}
     properties = {"decision": view["word"], "reportId": view["report_id"], "created": view["created"]}
     run = {"tool": {"driver": driver}, "results": results, "columnKind": "unicodeCodePoints", "properties": properties}
     document = {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}

@@ -17,7 +17,7 @@ from grmu_audit.training.plan import Hooks, Phase
 from grmu_audit.training.runtime import Runtime
 from grmu_audit.unlearning.blocks.passes import retain_pass
 from grmu_audit.unlearning.data import UnlearningData
-from grmu_audit.unlearning.method import Method, MethodConfig, methods
+from grmu_audit.unlearning.method import Method, MethodConfig, register
 
 
 class AmunConfig(MethodConfig):
@@ -168,16 +168,14 @@ def search(
     return found, label, changed
 
 
-methods.add(
-    "amun",
+register(
     Method(
         name="amun",
         title="fine-tuning on adversarial neighbours of the forget set and on the retain set",
         run=amun,
         config=AmunConfig,
-        exact=False,
         needs=frozenset({"retain", "forget"}),
         reference="AMUN, ICML 2025",
         cost="E (R + 2 F) + 50 to 500 F for the search",
-    ),
+    )
 )

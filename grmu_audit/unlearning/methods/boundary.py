@@ -18,7 +18,7 @@ from grmu_audit.training.plan import Hooks
 from grmu_audit.training.runtime import Runtime
 from grmu_audit.unlearning.blocks.passes import forget_pass
 from grmu_audit.unlearning.data import UnlearningData
-from grmu_audit.unlearning.method import Method, MethodConfig, methods
+from grmu_audit.unlearning.method import Method, MethodConfig, register
 
 
 class BoundaryExpansionConfig(MethodConfig):
@@ -53,7 +53,7 @@ def boundary_expansion(model: Classifier, data: UnlearningData, config: Boundary
     model.head = expanded(model.head, runtime.generator("extra logit"))
 
     def expand(batch: Batch) -> torch.Tensor:
-        """Cross-entropy to the extra class; running statistics rest."""
+        """Cross-entropy to the extra class; running statistics are frozen."""
         return functional.cross_entropy(model.eval()(batch.pixels), torch.full_like(batch.target, classes))
 
     run_epochs(
@@ -93,19 +93,17 @@ def linear(head: nn.Linear, outputs: int) -> nn.Linear:
     return layer
 
 
-methods.add(
-    "boundary_expansion",
+register(
     Method(
         name="boundary_expansion",
         title="forget samples are sent to an extra class, which is then pruned",
         run=boundary_expansion,
         config=BoundaryExpansionConfig,
-        exact=False,
         needs=frozenset({"forget"}),
         reference="Chen et al. 2023, Boundary Unlearning",
         cost="E F",
         moves_statistics=frozenset(),
-    ),
+    )
 )
 
 
@@ -172,17 +170,15 @@ def nearest_class(logits: torch.Tensor, target: torch.Tensor, *, fallback: bool)
     return logits.argmax(1)
 
 
-methods.add(
-    "boundary_shrink",
+register(
     Method(
         name="boundary_shrink",
         title="forget samples are given to the nearest other class",
         run=boundary_shrink,
         config=BoundaryShrinkConfig,
-        exact=False,
         needs=frozenset({"forget"}),
         reference="Chen et al. 2023, Boundary Unlearning",
         cost="2 E F",
         moves_statistics=frozenset(),
-    ),
+    )
 )

@@ -17,7 +17,7 @@ from grmu_audit.training.plan import Hooks, Phase
 from grmu_audit.training.runtime import Runtime, derive_seed, move_to
 from grmu_audit.unlearning.blocks.passes import forget_pass, forward_frozen_batchnorm, soft_kl
 from grmu_audit.unlearning.data import Rows, UnlearningData
-from grmu_audit.unlearning.method import Method, MethodConfig, methods
+from grmu_audit.unlearning.method import Method, MethodConfig, register
 
 
 class BadTeacherConfig(MethodConfig):
@@ -41,7 +41,7 @@ def bad_teacher(model: Classifier, data: UnlearningData, config: BadTeacherConfi
     """Minimise KL(q || student) over D_f and a part of D_r: q = a random network's output on D_f, the original's on D_r.
 
     Distance at temperature 1, summed over classes, averaged over samples; one shuffled pass over the mix per epoch, in
-    training mode with resting statistics, which keep what the original had.
+    training mode with frozen running statistics, which keep what the original had.
 
     Args:
         model: a copy that is changed.
@@ -94,19 +94,17 @@ def retain_subset(data: UnlearningData, share: float, runtime: Runtime) -> Rows:
     return rows
 
 
-methods.add(
-    "bad_teacher",
+register(
     Method(
         name="bad_teacher",
         title="a random network teaches the forget set, the original a part of the retain set",
         run=bad_teacher,
         config=BadTeacherConfig,
-        exact=False,
         needs=frozenset({"retain", "forget"}),
         reference="Chundawat et al. 2023, Can Bad Teaching Induce Forgetting?",
         cost="E (0.3 R + F), and twice as many forward passes of the teachers",
         moves_statistics=frozenset(),
-    ),
+    )
 )
 
 
@@ -126,7 +124,7 @@ class DeleteConfig(MethodConfig):
 def delete(model: Classifier, data: UnlearningData, config: DeleteConfig, runtime: Runtime) -> Classifier:
     """Minimise KL(q || p_theta) over D_f, q = softmax of the original's logits without the true class.
 
-    Made for whole classes; with two classes q is the other class for certain.  Running statistics rest.
+    Made for whole classes; with two classes q is the other class for certain.  Running statistics are frozen.
 
     Args:
         model: a copy that is changed.
@@ -163,17 +161,15 @@ def without_class(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
     return functional.softmax(logits.float().scatter(1, target[:, None], -torch.inf), 1)
 
 
-methods.add(
-    "delete",
+register(
     Method(
         name="delete",
         title="forget samples keep the original's opinion on all classes but their own",
         run=delete,
         config=DeleteConfig,
-        exact=False,
         needs=frozenset({"forget"}),
         reference="Zhou et al. 2025, Decoupled Distillation to Erase (DELETE)",
         cost="E F",
         moves_statistics=frozenset(),
-    ),
+    )
 )

@@ -17,7 +17,7 @@ from grmu_audit.training.runtime import Runtime
 from grmu_audit.unlearning.blocks.passes import cross_entropy_loss, fine_tune_on_retain, retain_pass
 from grmu_audit.unlearning.data import UnlearningData
 from grmu_audit.unlearning.layers import train_only
-from grmu_audit.unlearning.method import LogRange, Method, MethodConfig, methods
+from grmu_audit.unlearning.method import LogRange, Method, MethodConfig, register
 
 
 class L1SparseConfig(MethodConfig):
@@ -81,19 +81,17 @@ def l1_norm(model: Classifier) -> torch.Tensor:
     return torch.stack([p.abs().sum() for p in model.parameters()]).sum()
 
 
-methods.add(
-    "l1_sparse",
+register(
     Method(
         name="l1_sparse",
         title="fine-tuning on the retain set with a decaying L1 penalty",
         run=l1_sparse,
         config=L1SparseConfig,
-        exact=False,
         needs=frozenset({"retain"}),
         reference="Jia et al. 2023, Model Sparsity Can Simplify Machine Unlearning",
         cost="E R",
         search={"alpha": LogRange(1e-5, 1e-2)},
-    ),
+    )
 )
 
 
@@ -127,18 +125,16 @@ def catastrophic_forgetting(model: Classifier, data: UnlearningData, config: CfC
     return fine_tune_on_retain(model, data, config, runtime)
 
 
-methods.add(
-    "cf",
+register(
     Method(
         name="cf",
         title="fine-tuning on the retain set at a small constant rate (catastrophic forgetting)",
         run=catastrophic_forgetting,
         config=CfConfig,
-        exact=False,
         needs=frozenset({"retain"}),
         reference="Goel et al. 2022 (arXiv 2201.06640); Tran and Woo 2025 (arXiv 2504.13610)",
         cost="E R",
-    ),
+    )
 )
 
 
@@ -158,10 +154,10 @@ class CfKConfig(MethodConfig):
 
 
 def cf_k(model: Classifier, data: UnlearningData, config: CfKConfig, runtime: Runtime) -> Classifier:
-    """Minimise CE on D_r over the last k stages; all other stages rest, their running statistics too.
+    """Minimise CE on D_r over the last k stages; all other stages are frozen, their running statistics too.
 
-    Published code leaves the whole network in training mode, so that the statistics of resting stages move, and
-    rests the classifier in one of its networks; here the head is always among the k.
+    Published code leaves the whole network in training mode, so that the statistics of frozen stages are updated, and
+    freezes the classifier in one of its networks; here the head is always among the k.
 
     Args:
         model: a copy that is changed.
@@ -177,18 +173,16 @@ def cf_k(model: Classifier, data: UnlearningData, config: CfKConfig, runtime: Ru
         return fine_tune_on_retain(model, data, config, runtime)
 
 
-methods.add(
-    "cf_k",
+register(
     Method(
         name="cf_k",
         title="fine-tuning of the last k stages on the retain set",
         run=cf_k,
         config=CfKConfig,
-        exact=False,
         needs=frozenset({"retain"}),
         reference="Goel et al. 2022 (arXiv 2201.06640)",
         cost="E R, backward through k stages only",
-    ),
+    )
 )
 
 
@@ -233,18 +227,16 @@ def transpose_kernels(model: nn.Module) -> int:
     return changed
 
 
-methods.add(
-    "ct",
+register(
     Method(
         name="ct",
         title="convolution kernels transposed, then fine-tuning on the retain set",
         run=ct,
         config=CtConfig,
-        exact=False,
         needs=frozenset({"retain"}),
         reference="NeurIPS 2023 unlearning challenge, 5th place; Cadet et al. 2024, Deep Unlearn (arXiv 2410.01276)",
         cost="E R",
-    ),
+    )
 )
 
 
@@ -272,16 +264,14 @@ def fine_tune(model: Classifier, data: UnlearningData, config: FineTuneConfig, r
     return fine_tune_on_retain(model, data, config, runtime)
 
 
-methods.add(
-    "ft",
+register(
     Method(
         name="ft",
         title="fine-tuning on the retain set with the training recipe",
         run=fine_tune,
         config=FineTuneConfig,
-        exact=False,
         needs=frozenset({"retain"}),
         reference="Warnecke et al. 2023; baseline of De Min et al., Group-robust Machine Unlearning",
         cost="E R",
-    ),
+    )
 )

@@ -19,7 +19,7 @@ from grmu_audit.training.runtime import Runtime
 from grmu_audit.training.steps import microbatches
 from grmu_audit.unlearning.blocks.passes import forward_frozen_batchnorm, retain_pass
 from grmu_audit.unlearning.data import Rows, UnlearningData
-from grmu_audit.unlearning.method import Method, MethodConfig, methods
+from grmu_audit.unlearning.method import Method, MethodConfig, register
 
 
 class GradientAscentConfig(MethodConfig):
@@ -89,19 +89,17 @@ def gradient_ascent(model: Classifier, data: UnlearningData, config: GradientAsc
     return run_epochs(model, plan, config, runtime, Hooks(validate=data.validator(runtime), stop=stop))
 
 
-methods.add(
-    "gradient_ascent",
+register(
     Method(
         name="gradient_ascent",
         title="gradient ascent on the forget set",
         run=gradient_ascent,
         config=GradientAscentConfig,
-        exact=False,
         needs=frozenset({"forget"}),
         cost="E F",
         moves_statistics=frozenset(),
         reference="Golatkar et al. 2020; Thudi et al. 2022",
-    ),
+    )
 )
 
 
@@ -157,17 +155,15 @@ def forget_parts(data: UnlearningData, config: NegGradPlusConfig, runtime: Runti
         yield from microbatches(batch, runtime.micro_batch)
 
 
-methods.add(
-    "neggrad_plus",
+register(
     Method(
         name="neggrad_plus",
         title="descent on the retain set and ascent on the forget set in every step",
         run=neggrad_plus,
         config=NegGradPlusConfig,
-        exact=False,
         needs=frozenset({"retain", "forget"}),
         reference="Kurmanji et al. 2023, Towards Unbounded Machine Unlearning",
         cost="E (R + b ceil(R / b)), b = batch size, at most F",
         search={"balance": (0.95, 0.99, 0.995, 0.999)},
-    ),
+    )
 )

@@ -18,7 +18,7 @@ from grmu_audit.training.runtime import Runtime
 from grmu_audit.training.steps import microbatches
 from grmu_audit.unlearning.blocks.mine import Mine, MineTrainer
 from grmu_audit.unlearning.data import Rows, UnlearningData
-from grmu_audit.unlearning.method import LogRange, Method, MethodConfig, methods
+from grmu_audit.unlearning.method import LogRange, Method, MethodConfig, register
 
 
 class MiuConfig(MethodConfig):
@@ -191,18 +191,16 @@ class _Information:
         return norm
 
 
-methods.add(
-    "miu",
+register(
     Method(
         name="miu",
         title="mutual-information unlearning with calibration, made for group-robust requests",
         run=miu,
         config=MiuConfig,
-        exact=False,
         needs=frozenset({"retain", "forget"}),
         reference="De Min et al., Group-robust Machine Unlearning (MIU)",
         cost="E R + E_f (F + b), E_f = forget_epochs, b = batch size",
         reweight_default=True,
         search={"lambda_mi": LogRange(0.1, 10.0), "forget_epochs": (2, 5, 8)},
-    ),
+    )
 )

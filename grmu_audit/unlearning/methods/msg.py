@@ -14,18 +14,18 @@ from grmu_audit.training.runtime import Runtime
 from grmu_audit.unlearning.blocks.gradients import Tensors, mean_gradient
 from grmu_audit.unlearning.blocks.passes import cross_entropy_loss, retain_pass
 from grmu_audit.unlearning.data import UnlearningData
-from grmu_audit.unlearning.method import Method, MethodConfig, methods
+from grmu_audit.unlearning.method import Method, MethodConfig, register
 
 
 class MsgConfig(MethodConfig):
-    """What is drawn again, and the fine-tuning after it."""
+    """What is reinitialised, and the fine-tuning after it."""
 
     epochs: int = Field(10, ge=1, le=100_000)
     """Passes over the retain set; five are published for far larger data."""
     learning_rate: float = Field(0.05, gt=0, allow_inf_nan=False)
     """Peak learning rate."""
     share: float = Field(0.3, gt=0, le=1)
-    """Share of each convolution's weights that is drawn again."""
+    """Share of each convolution's weights that is reinitialised."""
     slow: float = Field(0.1, ge=0, le=1)
     """Factor on the gradients of the convolution weights that were kept."""
 
@@ -34,7 +34,7 @@ def msg(model: Classifier, data: UnlearningData, config: MsgConfig, runtime: Run
     """Masked small gradients.
 
     s = sum of grad CE over |D_f| random retain samples - sum over D_f, at the trained weights in eval mode.  In each
-    convolution the share of weights with the smallest |s| is drawn again (Kaiming normal, fan-out); then CE on D_r,
+    convolution the share of weights with the smallest |s| is reinitialised (Kaiming normal, fan-out); then CE on D_r,
     where kept convolution weights get their gradient times ``slow``.  All other layers train freely.
 
     Args:
@@ -80,7 +80,7 @@ def gradient_difference(model: Classifier, data: UnlearningData, config: MsgConf
 
 
 def reinitialise_weights(model: nn.Module, values: Tensors, share: float, generator: torch.Generator) -> dict[str, torch.Tensor]:
-    """Draw again, in place, the weights of smallest |value| in each convolution; returns what was drawn, as masks.
+    """Reinitialise, in place, the weights of smallest |value| in each convolution; returns which ones, as masks.
 
     Args:
         model: its convolutions whose weights have a value.
@@ -104,16 +104,14 @@ def reinitialise_weights(model: nn.Module, values: Tensors, share: float, genera
     return masks
 
 
-methods.add(
-    "msg",
+register(
     Method(
         name="msg",
         title="convolution weights with small gradients are drawn again, then fine-tuning on the retain set",
         run=msg,
         config=MsgConfig,
-        exact=False,
         needs=frozenset({"retain", "forget"}),
         reference="NeurIPS 2023 unlearning challenge, 2nd place; Cadet et al. 2024, Deep Unlearn (arXiv 2410.01276)",
         cost="2 F + E R",
-    ),
+    )
 )

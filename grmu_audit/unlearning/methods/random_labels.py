@@ -24,7 +24,7 @@ from grmu_audit.unlearning.blocks.passes import (
     retain_pass,
 )
 from grmu_audit.unlearning.data import UnlearningData
-from grmu_audit.unlearning.method import Method, MethodConfig, methods
+from grmu_audit.unlearning.method import Method, MethodConfig, register
 
 
 def random_labels(count: int, classes: int, generator: torch.Generator) -> torch.Tensor:
@@ -87,7 +87,7 @@ class SalUnConfig(MethodConfig):
     """alpha of the paper's loss."""
     as_published: bool = False
     """Mask gradients only and pass over the forget set alone and in training mode, as the authors' code: weight decay,
-    momentum and running statistics then move what the mask holds."""
+    momentum and running statistics then change what the mask holds."""
 
 
 def salun(model: Classifier, data: UnlearningData, config: SalUnConfig, runtime: Runtime) -> Classifier:
@@ -140,18 +140,16 @@ def top_mask(values: Tensors, density: float) -> dict[str, torch.Tensor]:
     return {name: part.view_as(value) for (name, value), part in zip(values.items(), parts, strict=True)}
 
 
-methods.add(
-    "salun",
+register(
     Method(
         name="salun",
         title="random labels on the forget set, restricted to the weights salient for it",
         run=salun,
         config=SalUnConfig,
-        exact=False,
         needs=frozenset({"retain", "forget"}),
         reference="Fan et al. 2024, SalUn (arXiv 2310.12508)",
         cost="F + E (R + F), with batch normalisation F + E (R + 2 F)",
-    ),
+    )
 )
 
 
@@ -192,16 +190,14 @@ def rl(model: Classifier, data: UnlearningData, config: RlConfig, runtime: Runti
     return run_epochs(model, plan, config, runtime, Hooks(validate=data.validator(runtime)))
 
 
-methods.add(
-    "rl",
+register(
     Method(
         name="rl",
         title="random labels on the forget set, then the retain set",
         run=rl,
         config=RlConfig,
-        exact=False,
         needs=frozenset({"retain", "forget"}),
         reference="Golatkar et al. 2020; Fan et al. 2024, SalUn",
         cost="E (R + F), with batch normalisation E (R + 2 F)",
-    ),
+    )
 )

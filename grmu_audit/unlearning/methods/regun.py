@@ -17,7 +17,7 @@ from grmu_audit.training.plan import Hooks, Phase
 from grmu_audit.training.runtime import Runtime
 from grmu_audit.unlearning.blocks.passes import forget_pass, forward_frozen_batchnorm, soft_kl
 from grmu_audit.unlearning.data import Rows, UnlearningData
-from grmu_audit.unlearning.method import Method, MethodConfig, methods
+from grmu_audit.unlearning.method import Method, MethodConfig, register
 
 
 class RegunConfig(MethodConfig):
@@ -123,16 +123,14 @@ def shared_target(probabilities: torch.Tensor, generator: torch.Generator) -> Ca
     return aim
 
 
-methods.add(
-    "regun",
+register(
     Method(
         name="regun",
         title="the forget set is made to look like held-out samples of the same group",
         run=regun,
         config=RegunConfig,
-        exact=False,
         needs=frozenset({"retain", "forget", "val"}),
         reference="ReGUn (arXiv 2603.11210); targets per sample and group are this project's",
         cost="2 E F",
-    ),
+    )
 )

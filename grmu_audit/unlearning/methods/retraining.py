@@ -19,7 +19,7 @@ from grmu_audit.unlearning.blocks.group_dro import GroupDro, balanced, worst_gro
 from grmu_audit.unlearning.blocks.passes import fine_tune_on_retain
 from grmu_audit.unlearning.data import UnlearningData
 from grmu_audit.unlearning.layers import last_stages, train_only
-from grmu_audit.unlearning.method import Method, MethodConfig, methods
+from grmu_audit.unlearning.method import Method, MethodConfig, register
 
 
 class RetrainConfig(MethodConfig):
@@ -101,8 +101,7 @@ def _validator(data: UnlearningData, config: RetrainConfig, runtime: Runtime) ->
     return lambda model: worst_group_accuracy(model, data, runtime)
 
 
-methods.add(
-    "retrain",
+register(
     Method(
         name="retrain",
         title="train again from fresh weights without the forget set",
@@ -112,7 +111,7 @@ methods.add(
         needs=frozenset({"retain"}),
         reference="by definition; REWEIGHT: De Min et al., Group-robust Machine Unlearning; Group-DRO: Sagawa et al. 2020",
         cost="E R",
-    ),
+    )
 )
 
 
@@ -130,8 +129,8 @@ class EuKConfig(MethodConfig):
 def eu_k(model: Classifier, data: UnlearningData, config: EuKConfig, runtime: Runtime) -> Classifier:
     """Give the last k stages what pretraining started with (drawn anew, or start weights), then minimise CE on D_r over them.
 
-    Every parameter and running statistic of the k stages is drawn again, in nested layers too; the head is among
-    them.  The other stages rest, their running statistics too, and still know the forget set: the method is not exact.
+    Every parameter and running statistic of the k stages is reinitialised, in nested layers too; the head is among
+    them.  The other stages are frozen, their running statistics too, and still know the forget set: the method is not exact.
 
     Args:
         model: a copy that is changed.
@@ -162,16 +161,14 @@ def reset(model: Classifier, last: int, seed: int) -> None:
                         value.copy_(initial[key])
 
 
-methods.add(
-    "eu_k",
+register(
     Method(
         name="eu_k",
         title="the last k stages trained again from fresh weights",
         run=eu_k,
         config=EuKConfig,
-        exact=False,
         needs=frozenset({"retain"}),
         reference="Goel et al. 2022 (arXiv 2201.06640)",
         cost="E R, backward through k stages only",
-    ),
+    )
 )

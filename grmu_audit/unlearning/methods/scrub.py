@@ -18,7 +18,7 @@ from grmu_audit.training.plan import Hooks, Phase
 from grmu_audit.training.runtime import Runtime
 from grmu_audit.unlearning.blocks.passes import distillation, forget_pass, forward_frozen_batchnorm, retain_pass
 from grmu_audit.unlearning.data import Rows, UnlearningData
-from grmu_audit.unlearning.method import LogRange, Method, MethodConfig, methods
+from grmu_audit.unlearning.method import LogRange, Method, MethodConfig, register
 
 
 class ScrubConfig(MethodConfig):
@@ -169,17 +169,15 @@ def same_distribution(data: UnlearningData, by_class: bool) -> Rows:
     return rows
 
 
-methods.add(
-    "scrub",
+register(
     Method(
         name="scrub",
         title="away from the teacher on the forget set, near it on the retain set; optionally rewound",
         run=scrub,
         config=ScrubConfig,
-        exact=False,
         needs=frozenset({"retain", "forget"}),
         reference="Kurmanji et al. 2023, Towards Unbounded Machine Unlearning (SCRUB, SCRUB+R)",
         cost="E R + M F, and as many forward passes of the teacher",
         search={"alpha": LogRange(0.01, 1.0), "forget_epochs": (1, 2, 3, 5)},
-    ),
+    )
 )

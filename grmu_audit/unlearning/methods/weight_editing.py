@@ -13,7 +13,7 @@ from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.runtime import Runtime
 from grmu_audit.unlearning.blocks.gradients import Tensors, mean_gradient, sample_gradients, trainable
 from grmu_audit.unlearning.data import UnlearningData
-from grmu_audit.unlearning.method import LogRange, Method, MethodConfig, methods
+from grmu_audit.unlearning.method import LogRange, Method, MethodConfig, register
 
 PUBLISHED_N = 1000.0
 """Constant of the authors' recursion."""
@@ -126,21 +126,19 @@ def published(rows: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     return k
 
 
-methods.add(
-    "influence",
+register(
     Method(
         name="influence",
         title="one step with the inverse empirical Fisher matrix",
         run=influence,
         config=InfluenceConfig,
-        exact=False,
         needs=frozenset({"retain", "forget"}),
         reference="Koh and Liang 2017; Izzo et al. 2021; Woodbury identity in place of the published recursion",
         cost="R + F + m",
         moves_statistics=frozenset(),
         search={"step": LogRange(0.1, 10.0), "damping": LogRange(0.1, 10.0)},
         trains=False,
-    ),
+    )
 )
 
 
@@ -248,14 +246,12 @@ def dampening(whole: torch.Tensor, forget: torch.Tensor, selection: float, confi
     return torch.where(forget > selection * whole, ratio.clamp_max(1.0), torch.ones_like(ratio))
 
 
-methods.add(
-    "ssd",
+register(
     Method(
         name="ssd",
         title="weights that matter more to the forget set than to all data are dampened",
         run=ssd,
         config=SsdConfig,
-        exact=False,
         needs=frozenset({"retain", "forget"}),
         reference="Foster et al. 2024, Fast Machine Unlearning without Retraining (SSD)",
         cost="R + F",
@@ -263,5 +259,5 @@ methods.add(
         seeded=False,
         search={"selection": LogRange(1.5, 30.0), "strength": LogRange(0.1, 1.0)},
         trains=False,
-    ),
+    )
 )

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from grmu_audit import __version__
 from grmu_audit.errors import IntegrityError
 from grmu_audit.evaluation.output_cache import OutputCache, cache_key
 from grmu_audit.evidence import pseudonyms
 from grmu_audit.metrics.catalog import check_level, not_measured_at
-from grmu_audit.metrics.membership.shadow_metrics import OF_METHOD
+from grmu_audit.metrics.membership.shadow_metrics import METHOD_ATTACKS
 from grmu_audit.records import (
     AuditContext,
     AuditedModel,
@@ -27,6 +26,7 @@ from grmu_audit.records import (
 )
 from grmu_audit.tracking.names import PREDICTIONS, QUALITY, TRAINING
 from grmu_audit.utils import clock, write_atomic
+from grmu_audit.utils.resources import VERSION
 from grmu_audit.workflows.audits.shadow import ShadowOptions, collect_shadows
 from grmu_audit.workflows.audits.white_box import ForwardPassCount, WhiteBoxCollector
 from grmu_audit.workflows.erasure import erasure_summary
@@ -106,7 +106,7 @@ def _costs(candidate: AuditedModel, shadows: ShadowResult | None, counter: Forwa
         counter.samples += shadows.samples
         found["shadow"] = shadows.facts
     if candidate.white_box is not None:
-        found |= {"measured": dict(candidate.white_box.facts), "evaluations": counter.samples}
+        found |= {"measured": dict(candidate.white_box.settings), "evaluations": counter.samples}
     return found
 
 
@@ -128,7 +128,7 @@ def _without_shadows(found: ShadowResult) -> tuple[NotMeasured, ...]:
     """What cannot be measured because shadow models, or the method on them, are missing."""
     if found.table is None:
         return (NotMeasured("shadow models", found.why),)
-    return tuple(NotMeasured(name, found.why) for name in OF_METHOD) if found.table.unlearned is None else ()
+    return tuple(NotMeasured(name, found.why) for name in METHOD_ATTACKS) if found.table.unlearned is None else ()
 
 
 def stored_or_new_outputs(session: Session, ref: ModelRef, dataset: Dataset) -> ModelOutputs:
@@ -227,7 +227,7 @@ def _environment(settings: AuditSettings) -> dict[str, Any]:
 
     libraries = ("numpy", "scipy", "scikit-learn", "torch", "mlflow", "great-expectations")
     return {
-        "tool": f"grmu-audit {__version__}",
+        "tool": f"grmu-audit {VERSION}",
         "libraries": {name: version(name) for name in libraries},
         "python": platform.python_version(),
         "created": created,

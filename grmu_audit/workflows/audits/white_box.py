@@ -15,7 +15,7 @@ import numpy.typing as npt
 from grmu_audit.evaluation.output_cache import OutputCache, cache_key
 from grmu_audit.evidence import pseudonyms
 from grmu_audit.records import ModelRef
-from grmu_audit.records.white_box import Probes
+from grmu_audit.records.white_box import WhiteBoxOutputs
 from grmu_audit.workflows.versions.network import load_network
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from grmu_audit.workflows.forget_requests import StoredRequest
     from grmu_audit.workflows.session import Session
 
-CollectArrays = Callable[["Classifier", "BatchSource", npt.NDArray[np.str_], "Runtime"], Probes]
+CollectArrays = Callable[["Classifier", "BatchSource", npt.NDArray[np.str_], "Runtime"], WhiteBoxOutputs]
 """Collects white-box outputs of one network."""
 
 
@@ -59,7 +59,7 @@ class WhiteBoxCollector:
     counter: ForwardPassCount
     """Counts what goes through the networks."""
 
-    def collect(self, ref: ModelRef, level: str) -> Probes:
+    def collect(self, ref: ModelRef, level: str) -> WhiteBoxOutputs:
         """All outputs of a version that a level measures, each read from the cache or collected and cached."""
         from grmu_audit.evaluation.white_box import auto_attack, collect_white_box, merge
 
@@ -69,14 +69,14 @@ class WhiteBoxCollector:
             found = merge(found, self._outputs(ref, "relearn", self._relearn, {"forget": self.request.digest}))
         return found
 
-    def _relearn(self, model: Classifier, source: BatchSource, ids: npt.NDArray[np.str_], runtime: Runtime) -> Probes:
+    def _relearn(self, model: Classifier, source: BatchSource, ids: npt.NDArray[np.str_], runtime: Runtime) -> WhiteBoxOutputs:
         from grmu_audit.evaluation import relearning as again
 
         forget = np.flatnonzero(np.isin(ids, list(self.request.pseudonyms)))
         curves = again.relearn_curves(model, source, forget, runtime, again.RELEARNING)
-        return Probes(ids, relearn=curves, facts={"relearn": asdict(again.RELEARNING)})
+        return WhiteBoxOutputs(ids, relearn=curves, settings={"relearn": asdict(again.RELEARNING)})
 
-    def _outputs(self, ref: ModelRef, kind: str, collect: CollectArrays, more: Mapping[str, object]) -> Probes:
+    def _outputs(self, ref: ModelRef, kind: str, collect: CollectArrays, more: Mapping[str, object]) -> WhiteBoxOutputs:
         ids = np.asarray(pseudonyms(self.session.key, self.dataset.frame["id"].tolist()), dtype=np.str_)
         runtime, cache = self.session.runtime(self.seed), OutputCache(self.session.root / "measured")
         derived_from = {
@@ -92,11 +92,11 @@ class WhiteBoxCollector:
         if outputs is None:
             with _reported(self.session, ref, _what(kind, len(self.dataset.rows("test")))):
                 outputs = self._counted(ref, collect, ids, runtime)
-            if not any("not installed" in why for why in outputs.missing.values()):
+            if outputs.complete:
                 cache.write(key, outputs)
         return outputs
 
-    def _counted(self, ref: ModelRef, collect: CollectArrays, ids: npt.NDArray[np.str_], runtime: Runtime) -> Probes:
+    def _counted(self, ref: ModelRef, collect: CollectArrays, ids: npt.NDArray[np.str_], runtime: Runtime) -> WhiteBoxOutputs:
         """Load the network, collect, and count what goes through it."""
         from grmu_audit.data.batches import BatchSource
 

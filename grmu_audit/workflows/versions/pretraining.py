@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grmu_audit.data.catalog import DataSpec
-from grmu_audit.records import GroupCount, MetricValue, ModelRef, Role, Subject
+from grmu_audit.records import GroupCount, MetricValue, ModelRef
 from grmu_audit.tracking.names import BASELINE
 from grmu_audit.utils import canonical_json, sha256_file
 from grmu_audit.utils.yaml_files import typed_config
@@ -108,22 +108,20 @@ def _evaluated(session: Session, version: Version, dataset: Dataset) -> Register
     """Every metric from the stored predictions, logged under a run of its own."""
     from grmu_audit.data.forget import group_table, split_rows
     from grmu_audit.evaluation.predict import apply_request
-    from grmu_audit.metrics.measure import measure
+    from grmu_audit.metrics import measure_predictions
+    from grmu_audit.records.audit import MeasureOptions
+    from grmu_audit.records.metric_value import BASELINE as BASELINE_SUBJECT
 
     ref = version.ref
     names = dataset.header.class_names, dataset.header.attribute_names
     predictions = apply_request(version.outputs, frozenset(), *names)
     positive = dataset.header.positive_class if len(names[0]) == 2 else 1
-    metrics = measure(predictions, subject=Subject(Role.BASELINE), positive_class=positive)
+    metrics = measure_predictions(predictions, MeasureOptions(positive_class=positive), subject=BASELINE_SUBJECT)
     groups = group_table(dataset.frame, split_rows(dataset.frame, None), *names)
     with session.store.run(ref.name, "evaluate", parent=ref.run_id) as run:
         run.log_metrics({m.name: m.value for m in metrics if m.group is None and m.value is not None})
         run.set_tags({"grmu.subject": ref.label})
-        tree = {
-            "subject": ref.label,
-            "metrics": [{**asdict(m), "subject": str(m.subject)} for m in metrics],
-            "groups": [asdict(g) for g in groups],
-        }
+        tree = {"subject": ref.label, "metrics": [m.to_json() for m in metrics], "groups": [asdict(g) for g in groups]}
         run.log_bytes(canonical_json(tree), BASELINE)
     return RegisteredModel(ref, metrics, groups)
 

@@ -9,9 +9,9 @@ import pytest
 
 from benchmarks.measurements.bootstrap import bootstrap, count_bootstrap
 from grmu_audit.errors import InputError
-from grmu_audit.metrics import facts, measure
+from grmu_audit.metrics import check_predictions, measure_predictions
 from grmu_audit.metrics.catalog.examples import example
-from grmu_audit.records import CANDIDATE, Group, Predictions
+from grmu_audit.records import Group, Predictions
 
 NAMES = ("TA", "GA", "WG", "EO", "EP", "DP")
 
@@ -28,20 +28,17 @@ def small() -> Predictions:
 
 
 def test_spread_agrees_with_resampled_rows(small):
-    f = facts(small, dominant=(Group(1, 0),))
+    f = check_predictions(small, dominant_groups=(Group(1, 0),))
     made = bootstrap(f, replicates=4000)
     rng, test = np.random.default_rng(0), np.flatnonzero(f.test)
-    from grmu_audit.metrics.accuracy import accuracy_rows, rows_proportion, worst_group
-    from grmu_audit.metrics.fairness import fairness
+    from grmu_audit.metrics.accuracy import accuracy_of, accuracy_rows, worst_group
+    from grmu_audit.metrics.fairness import measure_fairness
 
     plain = []
     for _ in range(600):
-        g = facts(_rows(small, rng.choice(test, len(test))), dominant=(Group(1, 0),))
-        choice = {"subject": CANDIDATE, "confidence": 0.95}
-        row = {v.name: v.value for v in fairness(g, **choice)} | {"WG": worst_group(g, **choice).value}
-        for name in ("TA", "GA"):
-            counts = rows_proportion(g, accuracy_rows(g, name))
-            row[name] = counts["k"] / counts["n"]
+        g = check_predictions(_rows(small, rng.choice(test, len(test))), dominant_groups=(Group(1, 0),))
+        row = {v.metric: v.estimate for v in measure_fairness(g)} | {"WG": worst_group(g).estimate}
+        row |= {name: accuracy_of(g, accuracy_rows(g, name)).estimate for name in ("TA", "GA")}
         plain.append([row[name] for name in NAMES])
     table = np.array(plain)
     for column, name in enumerate(NAMES):
@@ -50,15 +47,15 @@ def test_spread_agrees_with_resampled_rows(small):
 
 
 def test_every_replicate_centres_on_the_estimate_and_subjects_widen_it(small):
-    f = facts(small)
-    values = {v.name: v.value for v in measure(f) if v.group is None}
+    f = check_predictions(small)
+    values = {v.name: v.value for v in measure_predictions(f) if v.group is None}
     made = bootstrap(f)
     assert made["TA"].mean() == pytest.approx(values["TA"], abs=0.003)
     assert made["GA"].mean() == pytest.approx(values["GA"], abs=0.01)
     doubled = _rows(small, np.repeat(np.arange(1500), 4))
-    wide = bootstrap(facts(replace(doubled, subject=np.repeat(np.arange(1500), 4))))
+    wide = bootstrap(check_predictions(replace(doubled, subject=np.repeat(np.arange(1500), 4))))
     assert wide["TA"].std() == pytest.approx(made["TA"].std(), rel=0.15)
-    assert bootstrap(facts(doubled))["TA"].std() == pytest.approx(made["TA"].std() / 2, rel=0.15)
+    assert bootstrap(check_predictions(doubled))["TA"].std() == pytest.approx(made["TA"].std() / 2, rel=0.15)
 
 
 def test_counts_keep_their_sum_and_nothing_to_resample_is_refused():
@@ -68,4 +65,4 @@ def test_counts_keep_their_sum_and_nothing_to_resample_is_refused():
     with pytest.raises(InputError, match="needs samples and replicates"):
         count_bootstrap(np.zeros(3, dtype=np.int64), 5, np.random.default_rng(1))
     p = example()
-    assert bootstrap(facts(replace(p, split=np.where(p.split == 3, 2, p.split)))) == {}
+    assert bootstrap(check_predictions(replace(p, split=np.where(p.split == 3, 2, p.split)))) == {}

@@ -10,12 +10,12 @@ import torch
 from support.tiny import tiny
 
 from grmu_audit.evaluation.layer_statistics import Moments, folds_of, layer_table
-from grmu_audit.metrics.white_box.layer_gaps import fairness_gap_changes, fairness_gaps, layer_gaps
+from grmu_audit.metrics.white_box.layer_gaps import gap_per_layer, layer_gap_changes, measure_layer_gaps
 from grmu_audit.models.classifier import Classifier, ModelSpec
 from grmu_audit.models.normalisation import GapDefinition, gaps, normalisation_layers
 from grmu_audit.models.weights import weights_digest
-from grmu_audit.records import BASELINE, CANDIDATE
-from grmu_audit.records.white_box import LayerTable, Probes
+from grmu_audit.records import BASELINE, CANDIDATE, MeasureOptions
+from grmu_audit.records.white_box import LayerTable, WhiteBoxOutputs
 
 
 @pytest.mark.parametrize("shape", [(5, 4, 3), (7, 5), (6,)], ids=["image", "tokens", "vector"])
@@ -56,7 +56,7 @@ def test_the_table_agrees_with_the_gap_that_the_penalty_uses() -> None:
             for by, labels in (("class", batch.target), ("group", batch.group)):
                 with torch.no_grad():
                     expected = gaps(problem.model, batch.pixels, labels, layers, GapDefinition(stat, point)).numpy()  # type: ignore[arg-type]
-                assert layer_gaps(found, by, (stat, point))[:, 0] == pytest.approx(expected, rel=1e-3, abs=1e-6)
+                assert gap_per_layer(found, by, (stat, point))[:, 0] == pytest.approx(expected, rel=1e-3, abs=1e-6)
 
 
 def test_measuring_changes_neither_weights_nor_statistics_nor_modes() -> None:
@@ -97,7 +97,7 @@ def test_a_planted_difference_is_found_in_its_layer() -> None:
 
     block.conv1.forward = widened
     before, after = table(), table(model)
-    change = (layer_gaps(after, "class") - layer_gaps(before, "class"))[:, 0]
+    change = (gap_per_layer(after, "class") - gap_per_layer(before, "class"))[:, 0]
     planted = before.layers.index("body.4.norm1")
     assert change[:planted] == pytest.approx(0, abs=1e-9)
     assert int(np.argmax(change)) == planted
@@ -108,26 +108,28 @@ def test_identical_classes_have_no_gap_and_one_class_is_undefined() -> None:
         f"{s}/{p}/{by}": np.full((2, 4, 2), 3.0) for s in ("var", "std") for p in ("input", "output") for by in ("class", "group")
     }
     same = LayerTable(("a", "b"), np.array([0, 1]), np.array([0, 1]), 1, np.full((3, 2), 70), values)
-    found = {v.name: v for v in fairness_gaps(Probes(np.array(["x"]), layers=same), subject=CANDIDATE, confidence=0.95)}
+    found = {
+        v.metric: v.value(CANDIDATE, MeasureOptions()) for v in measure_layer_gaps(WhiteBoxOutputs(np.array(["x"]), layers=same))
+    }
     assert found["FAIRNESS_GAP"].value == 0.0
     assert found["FAIRNESS_GAP"].interval == (0.0, 0.0)
     assert found["FAIRNESS_GAP"].details["enough_samples"] is True
     lone = {key: np.where(np.arange(2) == 1, np.nan, array) for key, array in values.items()}
     one = LayerTable(("a", "b"), np.array([0, 1]), np.array([0, 1]), 1, np.array([[70, 0]] * 3), lone)
-    why = next(fairness_gaps(Probes(np.array(["x"]), layers=one), subject=CANDIDATE, confidence=0.95)).why_missing
-    assert why is not None
+    why = next(measure_layer_gaps(WhiteBoxOutputs(np.array(["x"]), layers=one))).reason
     assert "fewer than two classes" in why
 
 
 def test_the_interval_holds_the_value_and_a_change_with_itself_is_zero() -> None:
-    probes = Probes(np.array(["x"]), layers=table())
-    gap, by_group = fairness_gaps(probes, subject=CANDIDATE, confidence=0.95)
+    outputs = WhiteBoxOutputs(np.array(["x"]), layers=table())
+    gap, by_group = (found.value(CANDIDATE, MeasureOptions()) for found in measure_layer_gaps(outputs))
     assert gap.interval is not None
     assert gap.interval[0] <= gap.value <= gap.interval[1]  # type: ignore[operator]
     assert list(gap.details["layers"]) == list(table().layers)
     assert set(gap.details["readings"]) == {"var/input", "var/output", "std/input", "std/output"}
     assert by_group.smallest_group is not None
-    for change in fairness_gap_changes((probes, probes), subject=BASELINE.as_change(), confidence=0.95):
+    for found in layer_gap_changes((outputs, outputs)):
+        change = found.value(BASELINE.as_change(), MeasureOptions())
         assert (change.value, change.interval, change.details["distance"]) == (0.0, (0.0, 0.0), 0.0)
 
 
@@ -138,6 +140,6 @@ def test_a_network_without_normalisation_is_undefined_not_zero() -> None:
     )
     rows = problem.dataset.rows("test")
     assert layer_table(model, problem.source, rows, np.zeros(len(rows), np.int64)) is None
-    value = next(fairness_gaps(Probes(np.array(["x"])), subject=CANDIDATE, confidence=0.95))
-    assert value.value is None
-    assert value.why_missing == "the network has no normalisation layer"
+    found = next(measure_layer_gaps(WhiteBoxOutputs(np.array(["x"]))))
+    assert found.estimate is None
+    assert found.reason == "the network has no normalisation layer"

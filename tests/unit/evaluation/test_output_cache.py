@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import json
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -9,14 +12,14 @@ import pytest
 
 from grmu_audit.errors import IntegrityError
 from grmu_audit.evaluation.output_cache import OutputCache, from_bytes, to_bytes
-from grmu_audit.records.white_box import Probes
+from grmu_audit.records.white_box import Missing, MissingCode, WhiteBoxOutputs
 
 
 def test_a_damaged_measurement_is_made_again_and_never_read(tmp_path: Path) -> None:
     ids = np.array(["a", "b"])
-    probes = Probes(ids, {"FGSM@0.1": np.array([1, -1])}, np.zeros((2, 3), np.float32), facts={"seed": 0})
-    content = to_bytes(probes)
-    assert from_bytes(content, ids).attacked["FGSM@0.1"].tolist() == [1, -1]
+    outputs = WhiteBoxOutputs(ids, {"FGSM@0.1": np.array([1, -1])}, np.zeros((2, 3), np.float32), settings={"seed": 0})
+    content = to_bytes(outputs)
+    assert from_bytes(content, ids).adversarial_predictions["FGSM@0.1"].tolist() == [1, -1]
     assert to_bytes(from_bytes(content, ids)) == content
     for damaged in (b"", content[:-40], content.replace(b"facts", b"fakts")):
         with pytest.raises(IntegrityError, match="cannot be read"):
@@ -24,6 +27,31 @@ def test_a_damaged_measurement_is_made_again_and_never_read(tmp_path: Path) -> N
     with pytest.raises(IntegrityError, match="not of 1 samples"):
         from_bytes(content, ids[:1])
     shelf = OutputCache(tmp_path)
-    shelf.write("ab" * 32, probes)
+    shelf.write("ab" * 32, outputs)
     shelf.path("ab" * 32).write_bytes(b"broken")
     assert shelf.read("ab" * 32, ids) is None
+
+
+def test_a_reason_keeps_its_code_and_files_of_earlier_versions_hold_the_text_alone() -> None:
+    ids = np.array(["a"])
+    reasons = {
+        "layers": Missing(MissingCode.NOT_APPLICABLE, "no layer"),
+        "AA@0.1": Missing(MissingCode.NOT_INSTALLED, "install it"),
+    }
+    outputs = WhiteBoxOutputs(ids, missing=reasons)
+    assert from_bytes(to_bytes(outputs), ids).missing == reasons
+    assert not outputs.complete
+    assert WhiteBoxOutputs(ids, missing={"layers": Missing(MissingCode.NOT_APPLICABLE, "is not installed there")}).complete
+    content = to_bytes(WhiteBoxOutputs(ids))
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        plain = json.loads(archive.read("facts.json"))
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("facts.json", json.dumps({**plain, "missing": {"layers": "no layer"}}))
+    assert from_bytes(buffer.getvalue(), ids).missing == {"layers": Missing(MissingCode.NOT_APPLICABLE, "no layer")}
+    for wrong in ({"layers": {"code": "odd", "text": "x"}}, {"layers": {"text": "x"}}, {"layers": 3}, ["layers"]):
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w") as archive:
+            archive.writestr("facts.json", json.dumps({**plain, "missing": wrong}))
+        with pytest.raises(IntegrityError, match="cannot be read"):
+            from_bytes(buffer.getvalue(), ids)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.outcomes import values_of
 from support.tiny import CPU, dataset, runtime
 
 from grmu_audit.data.batches import BatchSource
@@ -14,8 +15,8 @@ from grmu_audit.data.dataset import Dataset
 from grmu_audit.errors import IntegrityError
 from grmu_audit.evaluation.predict import apply_request, predict_all
 from grmu_audit.evaluation.shadow_models import ShadowPool, TrainingCost, UnlearnedPool, population_of
-from grmu_audit.metrics.checked_predictions import Facts, facts
-from grmu_audit.metrics.membership.shadow_metrics import attack_method, attack_model
+from grmu_audit.metrics import CheckedPredictions, check_predictions
+from grmu_audit.metrics.membership.shadow_metrics import attack_audited_model, attack_method_on_shadows
 from grmu_audit.models.catalog import build
 from grmu_audit.models.classifier import Classifier, ModelSpec
 from grmu_audit.training.config import TrainConfig
@@ -49,10 +50,10 @@ def pool(source: BatchSource, tmp_path_factory: pytest.TempPathFactory) -> Shado
     return made
 
 
-def attacked(source: BatchSource, model: Classifier, forget: np.ndarray) -> Facts:
+def attacked(source: BatchSource, model: Classifier, forget: np.ndarray) -> CheckedPredictions:
     names = [f"s{i}" for i in range(len(source.dataset))]
     outputs = predict_all(model, source, runtime(), names)
-    return facts(apply_request(outputs, frozenset(names[i] for i in forget), ("a", "b"), ("c", "d")))
+    return check_predictions(apply_request(outputs, frozenset(names[i] for i in forget), ("a", "b"), ("c", "d")))
 
 
 def test_attacks_find_a_model_that_memorised_and_not_one_that_never_saw_the_samples(
@@ -64,7 +65,7 @@ def test_attacks_find_a_model_that_memorised_and_not_one_that_never_saw_the_samp
     found = {}
     for name, rows, seed in (("memorised", train, 0), ("retrained", retain, 1)):
         model = fit(build(network().spec, seed), source, TrainingRows(rows), RECIPE, runtime(seed))
-        values = attack_model(attacked(source, model, forget), table, subject="c", confidence=0.95)
+        values = values_of(attack_audited_model(attacked(source, model, forget), table))
         found[name] = {v.name: v for v in values if v.group is None}
     for name in ("RMIA_AUC", "LIRA_AUC"):
         memorised, retrained = found["memorised"][name].interval, found["retrained"][name].interval
@@ -90,7 +91,7 @@ def test_what_a_weak_method_leaves_is_found_in_models_whose_truth_is_known(sourc
     assert table.forgotten is not None
     assert (table.forgotten <= table.member).all()
     f = attacked(source, pool.model(0), forget)
-    found = {v.name: v for v in attack_method(f, table, subject="c", confidence=0.95)}
+    found = {v.name: v for v in values_of(attack_method_on_shadows(f, table))}
     assert found["ULIRA_AUC"].interval is not None
     assert found["ULIRA_AUC"].interval[0] > 0.5
 

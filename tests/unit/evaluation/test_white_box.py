@@ -36,9 +36,9 @@ def test_every_family_is_measured_or_says_why_not(name: str, monkeypatch: pytest
         assert set(found.missing) == {*STEPPING, "AA@0.03137"}
         assert all("no small steps" in why for why in found.missing.values())
     else:
-        assert set(STEPPING) <= set(found.attacked)
-        assert all((found.attacked[attack][test] >= 0).all() for attack in STEPPING)
-        assert all((np.delete(found.attacked[attack], test) == -1).all() for attack in STEPPING)
+        assert set(STEPPING) <= set(found.adversarial_predictions)
+        assert all((found.adversarial_predictions[attack][test] >= 0).all() for attack in STEPPING)
+        assert all((np.delete(found.adversarial_predictions[attack], test) == -1).all() for attack in STEPPING)
     assert found.layers is not None
     assert len(found.layers.layers) >= 2
     assert all(np.isfinite(values[:, 0]).all() for key, values in found.layers.values.items() if key.endswith("class"))

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
+from grmu_audit.intervals import Difference, Gap, Proportion
 from grmu_audit.intervals.closed_forms import clopper_pearson, paired_difference, z_value
-from grmu_audit.intervals.combined import interval
-from grmu_audit.intervals.proportions import proportion
 
 COUNTS = [(0, 1), (1, 1), (3, 3), (0, 40), (7, 40), (40, 40), (999, 1000)]
 
@@ -18,28 +17,28 @@ COUNTS = [(0, 1), (1, 1), (3, 3), (0, 40), (7, 40), (40, 40), (999, 1000)]
 @pytest.mark.parametrize(("k", "n"), COUNTS)
 @pytest.mark.parametrize("confidence", [0.8, 0.95, 0.999])
 def test_wilson_and_clopper_pearson_agree_with_statsmodels(k, n, confidence):
-    assert interval(proportion(k, n), confidence) == pytest.approx(proportion_confint(k, n, 1 - confidence, "wilson"), abs=1e-9)
+    assert Proportion(k, n).interval(confidence) == pytest.approx(proportion_confint(k, n, 1 - confidence, "wilson"), abs=1e-9)
     assert clopper_pearson(k, n, confidence) == pytest.approx(proportion_confint(k, n, 1 - confidence, "beta"), abs=1e-9)
 
 
 def test_a_design_effect_counts_as_fewer_samples():
-    assert interval(proportion(20, 80, 4.0), 0.95) == pytest.approx(proportion_confint(5, 20, 0.05, "wilson"), abs=1e-12)
+    assert Proportion(20, 80, 4.0).interval(0.95) == pytest.approx(proportion_confint(5, 20, 0.05, "wilson"), abs=1e-12)
 
 
 @pytest.mark.parametrize(("a", "b"), [((3, 10), (7, 12)), ((0, 20), (20, 20)), ((50, 100), (50, 100)), ((1, 2), (999, 1000))])
 def test_difference_agrees_with_statsmodels_newcombe(a, b):
-    made = interval({"kind": "difference", "left": proportion(*a), "right": proportion(*b)}, 0.95)
+    made = Difference(Proportion(*a), Proportion(*b)).interval(0.95)
     assert made == pytest.approx(confint_proportions_2indep(*a, *b, method="newcomb", compare="diff"), abs=1e-9)
 
 
 def test_a_gap_of_two_cells_is_the_folded_newcombe_interval():
     low, high = confint_proportions_2indep(30, 40, 10, 40, method="newcomb", compare="diff")
-    gap = {"kind": "gap", "terms": [[proportion(10, 40), proportion(30, 40)]], "aggregate": "max"}
-    assert interval(gap, 0.95)[1] == pytest.approx(high, abs=1e-9)
+    gap = Gap(((Proportion(10, 40), Proportion(30, 40)),), "max")
+    assert gap.interval(0.95)[1] == pytest.approx(high, abs=1e-9)
     low, _ = confint_proportions_2indep(30, 40, 10, 40, method="newcomb", compare="diff", alpha=0.04)
-    assert interval(gap, 0.95)[0] == pytest.approx(low, abs=1e-9)
-    equal = {"kind": "gap", "terms": [[proportion(20, 40), proportion(20, 40)]], "aggregate": "max"}
-    assert interval(equal, 0.95)[0] == 0.0
+    assert gap.interval(0.95)[0] == pytest.approx(low, abs=1e-9)
+    equal = Gap(((Proportion(20, 40), Proportion(20, 40)),), "max")
+    assert equal.interval(0.95)[0] == 0.0
 
 
 def test_bonett_price_as_published_at_95_per_cent():
@@ -68,7 +67,7 @@ def test_gap_covers_simultaneously_by_simulation():
         n = 60
         hits = 0
         for _ in range(500):
-            cells = [proportion(int(rng.binomial(n, p)), n) for p in truth]
-            low, high = interval({"kind": "gap", "terms": [cells], "aggregate": "max"}, 0.95)
+            cells = tuple(Proportion(int(rng.binomial(n, p)), n) for p in truth)
+            low, high = Gap((cells,), "max").interval(0.95)
             hits += low <= max(truth) - min(truth) <= high
         assert hits >= 0.93 * 500

@@ -8,12 +8,12 @@ from scipy.stats import t as student
 from statsmodels.stats.proportion import proportion_confint
 
 from benchmarks.measurements import coverage as simulation
+from benchmarks.pages import coverage as coverage_page
 from grmu_audit.errors import InputError
+from grmu_audit.intervals import Gap, Minimum, PairedCounts, Proportion
 from grmu_audit.intervals.closed_forms import exact, student_factor, z_value
-from grmu_audit.intervals.combined import estimate, interval, with_method
 from grmu_audit.intervals.design_effects import clustered_cells, design_effects
-from grmu_audit.intervals.gaps import plausible
-from grmu_audit.intervals.proportions import proportion
+from grmu_audit.intervals.gaps import possible_extremes
 from grmu_audit.policy import Policy, evaluate
 from grmu_audit.records import CANDIDATE, Audit, DataRecord, ForgetRecord, MetricValue, ModelRef
 
@@ -36,14 +36,9 @@ def test_student_factor_agrees_with_scipy():
 
 
 def test_one_person_tells_nothing():
-    low, high = interval(proportion(18, 20, 20.0, 1), 0.95)
+    low, high = Proportion(18, 20, 20.0, 1).interval(0.95)
     assert high - low > 0.99
-    assert (
-        interval({"kind": "paired", "both": 5, "only_candidate": 4, "only_other": 0, "none": 1, "deff": 3.0, "persons": 1}, 0.95)[
-            0
-        ]
-        < -0.9
-    )
+    assert PairedCounts(5, 4, 0, 1, 3.0, 1).interval(0.95)[0] < -0.9
 
 
 def test_pooled_correlation_protects_a_cell_that_looks_good_by_luck():
@@ -67,30 +62,30 @@ def test_pooled_correlation_protects_a_cell_that_looks_good_by_luck():
 
 
 def test_upper_limit_of_a_gap_needs_no_correction_and_of_a_minimum_the_lower_limit_none():
-    cells = [proportion(k, 200) for k in (180, 160, 150, 150)]
-    gap = {"kind": "gap", "terms": [cells], "aggregate": "max"}
-    two = {"kind": "gap", "terms": [[cells[0], cells[2]]], "aggregate": "max"}
-    assert interval(gap, 0.95)[1] == pytest.approx(interval(two, 0.95)[1])
-    assert interval(gap, 0.95)[0] < interval(two, 0.95)[0]
-    least = {"kind": "minimum", "cells": cells}
-    assert interval(least, 0.95)[0] == pytest.approx(interval(cells[2], 0.95)[0])
-    assert interval(least, 0.95)[1] == pytest.approx(interval(cells[2], 1 - 0.05 / 4)[1])
+    cells = tuple(Proportion(k, 200) for k in (180, 160, 150, 150))
+    gap = Gap((cells,), "max")
+    two = Gap(((cells[0], cells[2]),), "max")
+    assert gap.interval(0.95)[1] == pytest.approx(two.interval(0.95)[1])
+    assert gap.interval(0.95)[0] < two.interval(0.95)[0]
+    least = Minimum(cells)
+    assert least.interval(0.95)[0] == pytest.approx(cells[2].interval(0.95)[0])
+    assert least.interval(0.95)[1] == pytest.approx(cells[2].interval(1 - 0.05 / 4)[1])
 
 
 def test_margins_of_independent_terms_add_as_squares():
-    term = [proportion(180, 200), proportion(140, 200)]
-    alone = interval({"kind": "gap", "terms": [term], "aggregate": "max"}, 0.95)
-    mean = interval({"kind": "gap", "terms": [term, term], "aggregate": "mean"}, 0.95)
+    term = Proportion(180, 200), Proportion(140, 200)
+    alone = Gap((term,), "max").interval(0.95)
+    mean = Gap((term, term), "mean").interval(0.95)
     assert mean[1] - 0.2 == pytest.approx((alone[1] - 0.2) / np.sqrt(2))
 
 
-def test_plausible_cells_hold_the_true_extreme_one():
+def test_possible_cells_hold_the_true_extreme_one():
     rng = np.random.default_rng(2)
     truth, hits = np.array([0.9, 0.8, 0.78, 0.6]), 0
     for _ in range(300):
-        cells = [proportion(int(rng.binomial(150, p)), 150) for p in truth]
-        hits += plausible(cells, 0.05, largest=False)[3] and plausible(cells, 0.05, largest=True)[0]
-        assert not plausible(cells, 0.05, largest=False)[0]
+        cells = [Proportion(int(rng.binomial(150, p)), 150) for p in truth]
+        hits += possible_extremes(cells, 0.05, largest=False)[3] and possible_extremes(cells, 0.05, largest=True)[0]
+        assert not possible_extremes(cells, 0.05, largest=False)[0]
     assert hits >= 0.94 * 300
 
 
@@ -106,28 +101,24 @@ def test_simulated_audits_are_covered(truth, clustered):
 
 
 def test_the_page_of_the_simulation_is_made_of_its_results():
-    from benchmarks.pages.coverage import page
-
-    results = {s: simulation.simulate(s, 3, 0) for c in (False, True) for s in simulation.settings(c)}
-    text = page(results, 3, 0, lambda: 1.0)
+    results = {s: simulation.simulate(s, 3, 0) for c in (False, True) for s in coverage_page.settings(c)}
+    text = coverage_page.page(results, 3, 0, lambda: 1.0)
     assert text.count("| 8 | 1,000 |") >= 2
     assert text.count("naive |") == 18
     assert "The first" not in text
 
 
 def test_more_simulated_audits_begin_with_the_same_ones_and_the_first_are_counted_apart(monkeypatch, tmp_path):
-    from benchmarks.pages import coverage
-
     few = simulation.Setting(2, 50, "unequal", True)
     whole, half = simulation.simulate(few, 300, 4), simulation.simulate(few, 200, 4)
     for name, tally in whole[0].items():
         assert list(tally.part(0, 200).estimates) == list(half[0][name].estimates)
         assert list(tally.part(0, 200).covered) == list(half[0][name].covered)
         assert len(tally.part(200, 300).below) == 100
-    monkeypatch.setattr(coverage, "FIRST", 200)
+    monkeypatch.setattr(coverage_page, "FIRST", 200)
     missed = whole[0]["GA"].covered
     missed[:20] = type(missed)("b", [0] * 20)
-    text = coverage.first_section({few: whole}, 300)
+    text = coverage_page.first_section({few: whole}, 300)
     early = [t.part(0, 200).coverage for t in whole[0].values()]
     assert f"{sum(c < 0.94 for c in early)} of them are below 94 %; the least is\n{100 * min(early):.1f} % (GA, 2 values" in text
     later = 100 * whole[0]["GA"].part(200, 300).coverage
@@ -136,14 +127,14 @@ def test_more_simulated_audits_begin_with_the_same_ones_and_the_first_are_counte
 
 def test_a_stopped_simulation_goes_on_from_what_it_kept(monkeypatch, tmp_path):
     setting = simulation.Setting(2, 50, "equal", True)
-    made = simulation._timed(setting, 5, 0, tmp_path / "kept")
-    monkeypatch.setattr(simulation, "simulate", lambda *_: pytest.fail("simulated again"))
-    assert simulation._timed(setting, 5, 0, tmp_path / "kept") == made
+    made = coverage_page._timed(setting, 5, 0, tmp_path / "kept")
+    monkeypatch.setattr(coverage_page, "simulate", lambda *_: pytest.fail("simulated again"))
+    assert coverage_page._timed(setting, 5, 0, tmp_path / "kept") == made
 
 
 def test_clopper_pearson_on_request_in_a_policy_and_the_digest_of_old_policies_stays():
     plain = {"schema": "grmu-audit/policy/v1", "name": "p", "rules": [{"id": "r", "metric": "GA", "min": 0.5}]}
-    value = MetricValue("GA", CANDIDATE, 0.9, 40, statistic=proportion(36, 40), interval=(0.7, 0.97))
+    value = MetricValue("GA", CANDIDATE, 0.9, 40, statistic=Proportion(36, 40), interval=(0.7, 0.97))
     ref = ModelRef("m", "1")
     audit = Audit(ref, DataRecord("d", {}), ForgetRecord(3, "h", ()), (value,))
     from datetime import date
@@ -159,13 +150,13 @@ def test_clopper_pearson_on_request_in_a_policy_and_the_digest_of_old_policies_s
 
     assert "intervals" not in policy_tree(Policy.model_validate(plain))
     with pytest.raises(InputError, match="unknown method 'exact'"):
-        interval(with_method(proportion(1, 2), "exact"), 0.95)
+        Proportion(1, 2).by_method("exact").interval(0.95)
 
 
 def test_number_of_subjects_needed_decides_when_it_is_reached():
     ref = ModelRef("m", "1")
-    statistic = proportion(330, 400, 6.0, 20)
-    value = MetricValue("GA", CANDIDATE, estimate(statistic), 400, statistic=statistic, subjects=20)
+    statistic = Proportion(330, 400, 6.0, 20)
+    value = MetricValue("GA", CANDIDATE, statistic.estimate, 400, statistic=statistic, subjects=20)
     policy = Policy.model_validate(
         {"schema": "grmu-audit/policy/v1", "name": "p", "rules": [{"id": "r", "metric": "GA", "min": 0.75}]}
     )
@@ -177,7 +168,7 @@ def test_number_of_subjects_needed_decides_when_it_is_reached():
     assert "people in all; now 20" in outcome.needed
     needed = int(outcome.needed.split("(about ")[1].split(" ")[0].replace(",", ""))
     factor = needed / 20
-    enough = interval(proportion(330 * factor, 400 * factor, 6.0, needed), 0.95)
+    enough = Proportion(330 * factor, 400 * factor, 6.0, needed).interval(0.95)
     assert enough[0] >= 0.75
     less = 0.9 * factor
-    assert interval(proportion(330 * less, 400 * less, 6.0, 20 * less), 0.95)[0] < 0.75
+    assert Proportion(330 * less, 400 * less, 6.0, 20 * less).interval(0.95)[0] < 0.75

@@ -9,13 +9,13 @@ import pytest
 from sklearn.metrics import accuracy_score
 from support.random_predictions import made, named
 
-from grmu_audit.metrics import measure
+from grmu_audit.metrics import measure_predictions
 from grmu_audit.records import Group, Predictions
 
 
 def test_accuracies_agree_with_scikit_learn():
     p = made(subjects=80)
-    values = measure(p)
+    values = measure_predictions(p)
     for name, split in (("RA", "retain"), ("UA", "forget"), ("TA", "test"), ("VA", "val")):
         rows = p.mask(split)
         assert named(values, name).value == pytest.approx(accuracy_score(p.target[rows], p.prediction[rows]), abs=1e-12)
@@ -32,8 +32,8 @@ def test_a_subject_column_widens_the_interval():
         **{f: np.repeat(getattr(p, f), 5, axis=0) for f in ("split", "target", "attribute", "prediction", "logits")},
         ids=np.array([f"s{i}" for i in range(1000)]), classes=2, attributes=2,
     )  # fmt: skip
-    naive, honest = measure(tall), measure(replace(tall, subject=np.repeat(np.arange(200), 5)))
-    single = measure(p)
+    naive, honest = measure_predictions(tall), measure_predictions(replace(tall, subject=np.repeat(np.arange(200), 5)))
+    single = measure_predictions(p)
     for name in ("TA", "GA", "EO", "MIA_AUC"):
         assert named(honest, name).value == pytest.approx(named(naive, name).value)
         width = [np.diff(named(v, name).interval)[0] for v in (naive, honest, single)]

@@ -43,7 +43,7 @@ def install(tmp_path, monkeypatch):
 
     monkeypatch.syspath_prepend(str(tmp_path))
     fresh = Registry("metric", "grmu_audit.metrics")
-    for name in ("grmu_audit.metrics.catalog", "grmu_audit.metrics.thirdparty", "grmu_audit.metrics.changes"):
+    for name in ("grmu_audit.metrics.catalog", "grmu_audit.metrics.measure", "grmu_audit.metrics.changes"):
         monkeypatch.setattr(sys.modules[name], "PLUGINS", fresh)
     yield installed
     for name in [name for name in sys.modules if name.startswith("your_package")]:
@@ -80,8 +80,10 @@ def test_the_pages_metric_is_measured_compared_and_judged(install):
     [
         (("n = int(rows.sum())", "n = 1 / 0"), "its code failed: ZeroDivisionError"),
         (("n = int(rows.sum())", "return None"), "its code failed: AttributeError"),
-        (("proportion(int(wrong.sum())", "proportion(9 * n"), "outside its range"),
+        (("Proportion(int(wrong.sum())", "Proportion(9 * n"), "outside its range"),
         (("if n == 0:", "if n:"), "no test sample of the positive class"),
+        (('Outcome("MISSED", basis', 'Outcome("EO", basis'), "its code gave an outcome of 'EO'"),
+        (("Proportion(int(wrong.sum()), n, effect, basis.persons)", "{'kind': 'proportion'}"), "its code failed: AttributeError"),
     ],
 )
 def test_a_metric_that_fails_is_undefined_and_never_passes(install, change, reason):

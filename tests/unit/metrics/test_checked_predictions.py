@@ -6,28 +6,30 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from support.probed import N, problem
 from support.random_predictions import made
+from support.white_box_models import N, problem
 
 from grmu_audit.errors import InputError
-from grmu_audit.metrics import measure
-from grmu_audit.metrics.checked_predictions import facts, in_order
+from grmu_audit.metrics import check_predictions, measure_predictions
+from grmu_audit.metrics.checked_predictions import row_positions
 from grmu_audit.records import Group
 
 
-def test_probes_of_other_samples_are_refused() -> None:
-    f, probes = problem()
-    with pytest.raises(InputError, match="measure them again"):
-        in_order(f.predictions.ids, replace(probes, ids=np.roll(probes.ids, 1)[: N // 2]))
+def test_outputs_of_other_samples_are_refused() -> None:
+    f, outputs = problem()
+    with pytest.raises(InputError, match="collect them again"):
+        row_positions(f.predictions.ids, replace(outputs, ids=np.roll(outputs.ids, 1)[: N // 2]))
 
 
 def test_dominant_groups_are_the_largest_share_with_ties():
     p = made()
     forget = p.mask("forget")
     counts = np.bincount(p.group[forget], minlength=4)
-    assert facts(p).dominant == tuple(Group(int(c) // 2, int(c) % 2) for c in np.flatnonzero(counts == counts.max()))
+    assert check_predictions(p).dominant_groups == tuple(
+        Group(int(c) // 2, int(c) % 2) for c in np.flatnonzero(counts == counts.max())
+    )
     few = replace(p, split=np.where(np.arange(len(p)) < 2, 1, 0), target=np.where(np.arange(len(p)) == 0, 1, 0))
-    assert len(facts(replace(few, attribute=np.zeros(len(p), dtype=np.int64))).dominant) == 2
+    assert len(check_predictions(replace(few, attribute=np.zeros(len(p), dtype=np.int64))).dominant_groups) == 2
 
 
 @pytest.mark.parametrize(
@@ -42,4 +44,4 @@ def test_dominant_groups_are_the_largest_share_with_ties():
 )
 def test_predictions_that_do_not_fit_are_refused(change, message):
     with pytest.raises(InputError, match=message.replace(".", r"\.")):
-        measure(replace(made(), **change))
+        measure_predictions(replace(made(), **change))

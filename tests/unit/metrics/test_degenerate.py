@@ -18,7 +18,7 @@ from support.measured_audits import measured
 from grmu_audit.auditing.scoring import score
 from grmu_audit.cli.app import execute
 from grmu_audit.errors import InputError
-from grmu_audit.metrics import measure
+from grmu_audit.metrics import measure_predictions
 from grmu_audit.metrics.catalog import BUILT_IN
 from grmu_audit.metrics.catalog.examples import example
 from grmu_audit.policy import Policy, evaluate
@@ -106,7 +106,7 @@ def test_every_defect_is_refused_or_stated_and_never_passes(case):
 def test_a_collapsed_model_does_not_pass_by_its_gap_of_zero():
     p = example()
     flat = replace(p, prediction=np.ones(len(p), dtype=np.int64), logits=np.tile([0.0, 1.0], (len(p), 1)))
-    found = {v.name: v for v in measure(flat) if v.group is None}
+    found = {v.name: v for v in measure_predictions(flat) if v.group is None}
     for name in ("EO", "EP", "DP"):
         assert "every test sample is predicted as class 1" in found[name].why_missing
     for name in ("MIA", "MIA_AUC", "MIA_TPR_1", "RETAIN_AUC", "MIA_DISPARITY"):

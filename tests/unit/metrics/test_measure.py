@@ -24,20 +24,19 @@ from support.measured_audits import measured
 from support.random_predictions import made, named
 
 from grmu_audit.errors import InputError
-from grmu_audit.intervals import estimate
-from grmu_audit.metrics import measure
-from grmu_audit.metrics.catalog.examples import example
-from grmu_audit.metrics.checked_predictions import facts
-from grmu_audit.metrics.membership.attacks import attacked
+from grmu_audit.metrics import check_predictions, measure_models, measure_predictions
+from grmu_audit.metrics.catalog.examples import example, example_white_box
 from grmu_audit.policy import Policy, evaluate
-from grmu_audit.records import CANDIDATE, Decision, Group, Predictions
+from grmu_audit.records import Decision, Group, ModelRef, Predictions
+from grmu_audit.records.audit import MeasureOptions
+from grmu_audit.records.inputs import AuditedModel, AuditInputs
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 
 
 @pytest.fixture(scope="module")
 def values():
-    return {(v.name, v.group): v for v in measure(example())}
+    return {(v.name, v.group): v for v in measure_predictions(example())}
 
 
 def test_group_rates_agree_with_fairlearn(values):
@@ -89,12 +88,12 @@ import numpy as np
 from grmu_audit.auditing.prediction_files import read_predictions
 from grmu_audit.auditing.scoring import score
 from grmu_audit.policy.judgement import judge
-from grmu_audit.metrics import measure
+from grmu_audit.metrics import measure_predictions
 from grmu_audit.metrics.catalog import PLUGINS
 from grmu_audit.metrics.catalog.spec import MetricSpec
 from grmu_audit.metrics.checked_predictions import with_groups
-from grmu_audit.intervals.proportions import proportion
-from grmu_audit.metrics.catalog.spec import MetricPlugin
+from grmu_audit.intervals import Proportion
+from grmu_audit.metrics.outcome import MetricPlugin
 from grmu_audit.metrics.outcome import Outcome
 from grmu_audit.metrics.outcome import Basis
 from grmu_audit.policy import load, load_named
@@ -104,9 +103,9 @@ audit = score(__import__("pathlib").Path(path), policy=load(__import__("pathlib"
 again = judge(audit, load_named("default"), date(2026, 6, 1))
 assert again.verdict.policy_sha256 != audit.verdict.policy_sha256
 spec = MetricSpec("NEW", "t", "s", "h", "f", "s", "n")
-PLUGINS.add("NEW", MetricPlugin(spec, lambda f: Outcome(Basis(4), proportion(3, 4))))
+PLUGINS.add("NEW", MetricPlugin(spec, lambda f: Outcome(Basis(4), Proportion(3, 4))))
 p = read_predictions(__import__("pathlib").Path(path))
-values = measure(with_groups(p, np.arange(len(p)) % 5))
+values = measure_predictions(with_groups(p, np.arange(len(p)) % 5))
 assert any(v.name == "NEW" and v.value == 0.75 for v in values)
 assert len([v for v in values if v.name == "accuracy"]) == 10
 heavy = {{"torch", "mlflow", "great_expectations", "grmu_audit.evaluation", "grmu_audit.models", "grmu_audit.training"}}
@@ -118,33 +117,33 @@ sys.exit(len(heavy & set(sys.modules)))
 
 def test_what_is_missing_makes_values_undefined_with_a_reason():
     p = made(scores=False)
-    values = measure(p)
+    values = measure_predictions(p)
     for name in ("MIA", "MIA_PAPER", "MIA_AUC"):
         assert named(values, name).value is None
         assert "needs logits" in named(values, name).why_missing
     no_forget = replace(made(), split=np.where(made().split == 1, 0, made().split))
-    values = measure(no_forget)
+    values = measure_predictions(no_forget)
     for name in ("UA", "GA", "UA_GA_GAP", "MIA", "MIA_PAPER", "MIA_AUC"):
         assert named(values, name).value is None
         assert "no forget sample" in named(values, name).why_missing
     one_value = replace(made(), attribute=np.zeros(600, dtype=np.int64), attributes=1)
     for name in ("EO", "DP", "EP"):
-        assert "fewer than two attribute values" in named(measure(one_value), name).why_missing
+        assert "fewer than two attribute values" in named(measure_predictions(one_value), name).why_missing
     no_test = replace(made(), split=np.where(made().split == 3, 0, made().split))
     for name in ("TA", "GA", "WG", "EO", "MIA_AUC"):
-        assert named(measure(no_test), name).value is None
-        assert named(measure(no_test), name).why_missing
+        assert named(measure_predictions(no_test), name).value is None
+        assert named(measure_predictions(no_test), name).why_missing
     losses = replace(made(scores=False), loss=np.random.default_rng(0).exponential(size=600))
-    assert named(measure(losses), "MIA").value is not None
-    assert "loss" in named(measure(losses), "MIA_AUC").details["scores"]
-    assert named(measure(losses, attack_score="loss"), "MIA_AUC").value is not None
+    assert named(measure_predictions(losses), "MIA").value is not None
+    assert "loss" in named(measure_predictions(losses), "MIA_AUC").details["scores"]
+    assert named(measure_predictions(losses, MeasureOptions(attack_score="loss")), "MIA_AUC").value is not None
 
 
 def test_unknown_choices_are_refused():
     with pytest.raises(InputError, match="unknown variant 'papr'"):
-        measure(made(), variant="papr")
+        check_predictions(made(), MeasureOptions(gap_variant="papr"))
     with pytest.raises(InputError, match="unknown attack score 'margn'"):
-        measure(made(), attack_score="margn")
+        check_predictions(made(), MeasureOptions(attack_score="margn"))
 
 
 @settings(max_examples=40, deadline=None)
@@ -166,17 +165,13 @@ def test_nothing_crashes_warns_or_becomes_nan(n, classes, attributes, seed, clus
     )  # fmt: skip
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        f = facts(p)
-        attack = attacked(f, forests=False)
-        from grmu_audit.metrics.measure import values_of
-
-        values = values_of(f, attack, subject=CANDIDATE, confidence=0.95)
+        values = measure_predictions(p)
     for v in values:
         assert (v.value is None) <= (v.why_missing is not None)
         if v.value is not None:
             assert np.isfinite(v.value)
             assert v.interval[0] <= v.value <= v.interval[1]
-            assert estimate(v.statistic) == pytest.approx(v.value)
+            assert v.statistic.estimate == pytest.approx(v.value)
             assert v.interval[1] - v.interval[0] > 0
 
 
@@ -191,6 +186,30 @@ def test_thousands_of_groups_of_one_sample_do_not_hang():
         classes=2,
         attributes=n,
     )
-    values = measure(p)
+    values = measure_predictions(p)
     assert named(values, "WG").value == 0.0
     assert named(values, "WG").incomplete
+
+
+def test_means_over_references_rest_on_those_with_reweight_at_every_level():
+    def model(kind, seed, reweight):
+        white_box = example_white_box(kind)
+        moved = replace(
+            white_box, features=white_box.features + np.random.default_rng(seed).normal(size=white_box.features.shape)
+        )
+        return AuditedModel(ModelRef(kind, str(seed), reweight=reweight), example(kind, seed=seed), moved)
+
+    references = (model("retrained", 1, False), model("retrained", 2, True))
+    found = measure_models(AuditInputs(model("unlearned", 0, False), model("baseline", 0, False), references))
+    values = {(v.name, str(v.subject)): v.value for v in found.values if v.group is None}
+    for name in ("TA", "MIA_AUC", "KNN", "PROBE", "FGSM@0.03137", "FAIRNESS_GAP"):
+        assert values[name, "candidate-reference"] == values[name, "candidate-reference#2"], name
+    assert values["KNN", "candidate-reference#1"] != values["KNN", "candidate-reference#2"]
+    distance = next(v for v in found.values if (v.name, str(v.subject)) == ("CKA", "candidate"))
+    assert distance.value == distance.details["per_reference"]["reference#2"]
+    assert {v.unit for v in found.values if v.name == "JS"} == {"bits"}
+    assert set(found.notes) == {"gap_against_robustness"}
+    assert found.dominant_groups == (Group(1, 0),)
+    alone = measure_models(AuditInputs(replace(references[0], white_box=None)))
+    assert alone.notes == {}
+    assert {str(v.subject) for v in alone.values} == {"candidate"}

@@ -8,17 +8,16 @@ import numpy as np
 import pytest
 from scipy.stats import t as student
 from support.measured_audits import measured
+from support.outcomes import values_of
 
 from grmu_audit.auditing.scoring import PredictionFiles, score
 from grmu_audit.errors import InputError
-from grmu_audit.metrics import facts, measure
+from grmu_audit.metrics import check_predictions, measure_predictions
 from grmu_audit.metrics.catalog.examples import example
 from grmu_audit.metrics.checked_predictions import regroup, with_groups
-from grmu_audit.metrics.redistribution import redistribution
+from grmu_audit.metrics.redistribution import measure_redistribution
 from grmu_audit.metrics.references import retrain_distribution
-from grmu_audit.records import CANDIDATE, Group, Predictions, reference
-
-CHOICE = {"subject": CANDIDATE, "confidence": 0.95}
+from grmu_audit.records import Group, Predictions, reference
 
 
 def three_classes(seed=0):
@@ -37,7 +36,7 @@ def three_classes(seed=0):
 
 def test_share_of_the_gain_follows_its_definition():
     before, after = three_classes()
-    found = redistribution(facts(after), facts(before), **CHOICE)
+    (found,) = values_of([measure_redistribution(check_predictions(after), check_predictions(before))])
     rows = before.mask("test")
     change = {}
     for y in range(3):
@@ -62,19 +61,21 @@ def test_the_interval_narrows_with_samples():
         replace(p, ids=np.arange(8 * len(p)).astype(str), **{c: np.repeat(getattr(p, c), 8, axis=0) for c in columns})
         for p in (before, after)
     ]
-    narrow = redistribution(facts(big[1]), facts(big[0]), **CHOICE).interval
-    wide = redistribution(facts(after), facts(before), **CHOICE).interval
+    narrow = measure_redistribution(check_predictions(big[1]), check_predictions(big[0])).statistic.interval(0.95)
+    wide = measure_redistribution(check_predictions(after), check_predictions(before)).statistic.interval(0.95)
     assert narrow[1] - narrow[0] < 0.6 * (wide[1] - wide[0])
 
 
 def test_undefined_without_a_baseline_a_forget_set_or_a_gain():
     before, after = three_classes()
-    assert "no baseline" in redistribution(facts(after), None, **CHOICE).why_missing
+    assert "no baseline" in measure_redistribution(check_predictions(after), None).reason
     none = [replace(p, split=np.where(p.split == 1, 0, p.split)) for p in (before, after)]
-    assert "no forget sample" in redistribution(facts(none[1]), facts(none[0]), **CHOICE).why_missing
-    assert redistribution(facts(before), facts(before), **CHOICE).why_missing == "no other group gained"
+    assert "no forget sample" in measure_redistribution(check_predictions(none[1]), check_predictions(none[0])).reason
+    assert measure_redistribution(check_predictions(before), check_predictions(before)).reason == "no other group gained"
     made = measured(after, before)
-    assert made.metric("GAIN_SHARE").value == pytest.approx(redistribution(facts(after), facts(before), **CHOICE).value)
+    assert made.metric("GAIN_SHARE").value == pytest.approx(
+        measure_redistribution(check_predictions(after), check_predictions(before)).estimate
+    )
 
 
 def test_retrain_distribution_agrees_with_scipy():
@@ -135,7 +136,15 @@ def test_intersections_and_each_attribute_alone(two_attributes):
     right = (table["prediction"] == table["target"])[rows]
     assert crossed.metric("accuracy", group=Group(1, 5)).value == pytest.approx(right.mean())
     assert crossed.data.groups[5].name == "class 0 / age=2, sex=1"
-    swapped = score(PredictionFiles(path, by=("sex", "age")))
+    swapped = score(
+        PredictionFiles(
+            path,
+            by=(
+                "sex",
+                "age",
+            ),
+        )
+    )
     assert swapped.metric("EO").value == pytest.approx(crossed.metric("EO").value)
     with pytest.raises(InputError, match="no attribute 'sax' \\(did you mean 'sex'\\?\\)"):
         score(PredictionFiles(path, by=("sax",)))
@@ -144,7 +153,7 @@ def test_intersections_and_each_attribute_alone(two_attributes):
 def test_labels_that_became_known_later():
     p = example()
     new = with_groups(p, (np.arange(len(p)) % 3).astype(np.int64), ("a", "b", "c"))
-    assert {v.group.attribute for v in measure(new) if v.group} == {0, 1, 2}
+    assert {v.group.attribute for v in measure_predictions(new) if v.group} == {0, 1, 2}
     with pytest.raises(InputError, match="one whole number from 0"):
         with_groups(p, np.full(len(p), -1))
     with pytest.raises(InputError, match="none by name"):

@@ -10,10 +10,10 @@ import pytest
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
-from grmu_audit.intervals.combined import estimate, interval
-from grmu_audit.intervals.proportions import proportion
+from grmu_audit.intervals import Area, Difference, Gap, PairedCounts, Proportion
 from grmu_audit.metrics import catalog
-from grmu_audit.metrics.catalog.spec import MetricPlugin, MetricSpec
+from grmu_audit.metrics.catalog.spec import MetricSpec
+from grmu_audit.metrics.outcome import MetricPlugin
 from grmu_audit.policy import Policy, evaluate
 from grmu_audit.policy.multiplicity import holm_decides, p_value
 from grmu_audit.records import (
@@ -34,8 +34,8 @@ TODAY = date(2026, 6, 1)
 
 
 def value(name, statistic, subject=CANDIDATE, **more) -> MetricValue:
-    n = more.pop("n", statistic.get("n", 100))
-    return MetricValue(name, subject, estimate(statistic), n, interval=interval(statistic, 0.95), statistic=statistic, **more)
+    n = more.pop("n", getattr(statistic, "n", 100))
+    return MetricValue(name, subject, statistic.estimate, n, interval=statistic.interval(0.95), statistic=statistic, **more)
 
 
 def audit(*metrics, baseline=True, references=1) -> Audit:
@@ -70,7 +70,7 @@ def decisions(found) -> list[str]:
     ],
 )  # fmt: skip
 def test_absolute_bounds(k, bound, wanted):
-    found = evaluate(audit(value("GA", proportion(k, 100))), policy({"metric": "GA", **bound}), today=TODAY)
+    found = evaluate(audit(value("GA", Proportion(k, 100))), policy({"metric": "GA", **bound}), today=TODAY)
     assert decisions(found) == [wanted]
     assert found.decision.value == wanted
     assert (found.rules[0].needed is not None) == (wanted == "INCONCLUSIVE")
@@ -87,11 +87,7 @@ def test_absolute_bounds(k, bound, wanted):
     ],
 )  # fmt: skip
 def test_changes_against_baseline_and_reference(counts, bound, wanted):
-    statistic = {
-        "kind": "paired",
-        **dict(zip(("both", "only_candidate", "only_other", "none"), counts, strict=True)),
-        "deff": 1.0,
-    }
+    statistic = PairedCounts(*counts)
     for compare, subject in (("baseline", BASELINE.as_change()), ("reference", reference(1).as_change())):
         found = evaluate(
             audit(value("GA", statistic, subject, n=sum(counts))),
@@ -103,9 +99,9 @@ def test_changes_against_baseline_and_reference(counts, bound, wanted):
 
 
 def test_the_mean_over_references_is_judged_where_there_are_several():
-    good, bad = proportion(99, 100), proportion(50, 100)
-    same = {"kind": "difference", "left": good, "right": good}
-    worse = {"kind": "difference", "left": bad, "right": good}
+    good, bad = Proportion(99, 100), Proportion(50, 100)
+    same = Difference(good, good)
+    worse = Difference(bad, good)
     found = evaluate(
         audit(value("TA", worse, reference(1).as_change()), value("TA", same, reference(0).as_change()), references=2),
         policy({"metric": "TA", "compare": "reference", "max_gap": 0.2}),
@@ -115,7 +111,7 @@ def test_the_mean_over_references_is_judged_where_there_are_several():
 
 
 def test_the_family_shares_the_error_and_the_shown_interval_is_the_one_that_decides():
-    metrics = audit(value("GA", proportion(60, 100)), value("TA", proportion(60, 100)))
+    metrics = audit(value("GA", Proportion(60, 100)), value("TA", Proportion(60, 100)))
     rules = [
         {"metric": "GA", "min": 0.3},
         {"metric": "TA", "min": 0.3, "severity": "warn"},
@@ -130,15 +126,15 @@ def test_the_family_shares_the_error_and_the_shown_interval_is_the_one_that_deci
 def test_holm_decides_what_bonferroni_leaves_open_and_agrees_with_statsmodels():
     rng = np.random.default_rng(0)
     for _ in range(20):
-        rules = [(proportion(int(rng.binomial(100, p)), 100), (0.5, 1.0)) for p in rng.uniform(0.5, 0.75, 5)]
+        rules = [(Proportion(int(rng.binomial(100, p)), 100), (0.5, 1.0)) for p in rng.uniform(0.5, 0.75, 5)]
         tested = [p_value(*rule) for rule in rules]
         reject = multipletests([p for p, _ in tested], 0.05, "holm")[0]
         made = holm_decides(rules, 0.05, 5)
         assert [d is not Decision.INCONCLUSIVE for d in made] == reject.tolist()
-    p, decision = p_value(proportion(60, 100), (0.5, 1.0))
+    p, decision = p_value(Proportion(60, 100), (0.5, 1.0))
     assert p == pytest.approx(0.0455, abs=5e-4)
     assert decision is Decision.PASS
-    metrics = audit(value("GA", proportion(90, 100)), value("TA", proportion(60, 100)))
+    metrics = audit(value("GA", Proportion(90, 100)), value("TA", Proportion(60, 100)))
     rules = [{"metric": "GA", "min": 0.5}, {"metric": "TA", "min": 0.5}]
     assert decisions(evaluate(metrics, policy(*rules), today=TODAY)) == ["PASS", "INCONCLUSIVE"]
     stepped = evaluate(metrics, policy(*rules, multiplicity="holm"), today=TODAY)
@@ -149,7 +145,7 @@ def test_holm_decides_what_bonferroni_leaves_open_and_agrees_with_statsmodels():
 
 def test_needed_says_how_many_samples_would_decide_and_they_do():
     found = evaluate(
-        audit(value("GA", proportion(55, 100), smallest_group=Group(1, 0), smallest_cell=100)),
+        audit(value("GA", Proportion(55, 100), smallest_group=Group(1, 0), smallest_cell=100)),
         policy({"metric": "GA", "min": 0.5}),
         today=TODAY,
     )
@@ -158,13 +154,13 @@ def test_needed_says_how_many_samples_would_decide_and_they_do():
     wanted = int(text.split("about ")[1].split()[0].replace(",", ""))
     assert proportion_confint(0.55 * wanted, wanted, 0.05, "wilson")[0] >= 0.5
     assert proportion_confint(0.55 * (wanted - 5), wanted - 5, 0.05, "wilson")[0] < 0.5
-    on_it = evaluate(audit(value("GA", proportion(50, 100))), policy({"metric": "GA", "min": 0.5}), today=TODAY)
+    on_it = evaluate(audit(value("GA", Proportion(50, 100))), policy({"metric": "GA", "min": 0.5}), today=TODAY)
     assert "no number of samples" in on_it.rules[0].needed
-    people = evaluate(audit(value("GA", proportion(55, 100), subjects=20)), policy({"metric": "GA", "min": 0.5}), today=TODAY)
+    people = evaluate(audit(value("GA", Proportion(55, 100), subjects=20)), policy({"metric": "GA", "min": 0.5}), today=TODAY)
     assert "people in all; now 20" in people.rules[0].needed
 
 
-good = proportion(99, 100)
+good = Proportion(99, 100)
 
 
 @pytest.mark.parametrize(
@@ -263,7 +259,7 @@ def test_a_rule_that_is_not_applied_costs_no_error_and_decides_nothing():
 
 
 def test_warn_rules_never_block_and_breach_outranks_inconclusive():
-    metrics = audit(value("GA", good), value("TA", proportion(50, 100)), value("UA", proportion(1, 100)))
+    metrics = audit(value("GA", good), value("TA", Proportion(50, 100)), value("UA", Proportion(1, 100)))
     keep = {"metric": "GA", "min": 0.5}
     assert (
         evaluate(metrics, policy(keep, {"metric": "UA", "min": 0.5, "severity": "warn"}), today=TODAY).decision is Decision.PASS
@@ -287,14 +283,14 @@ def test_warn_rules_never_block_and_breach_outranks_inconclusive():
 def test_waivers(expires, k, wanted, waived):
     waiver = {"rule": "r0", "reason": "ticket", "approved_by": "board", "expires": expires}
     made = policy({"metric": "GA", "min": 0.5}, waivers=[waiver])
-    found = evaluate(audit(value("GA", proportion(k, 100))), made, today=TODAY)
+    found = evaluate(audit(value("GA", Proportion(k, 100))), made, today=TODAY)
     assert found.decision.value == wanted
     assert found.rules[0].waived is waived
     assert found.waivers == (waiver,)
 
 
 def test_ep_of_another_positive_class_is_not_judged():
-    gap = {"kind": "gap", "terms": [[proportion(50, 100), proportion(50, 100)]], "aggregate": "max"}
+    gap = Gap(((Proportion(50, 100), Proportion(50, 100)),), "max")
     facts = audit(value("EP", gap, details={"positive_class": 0}))
     assert "another positive class" in evaluate(facts, policy({"metric": "EP", "max": 0.9}), today=TODAY).rules[0].reason
     assert evaluate(facts, policy({"metric": "EP", "max": 0.9}, positive_class=0), today=TODAY).decision is Decision.PASS
@@ -302,14 +298,14 @@ def test_ep_of_another_positive_class_is_not_judged():
 
 def test_rules_on_one_group():
     group = {"target": 1, "attribute": 0}
-    facts = audit(value("accuracy", good, group=Group(1, 0)), value("accuracy", proportion(1, 100), group=Group(0, 0)))
+    facts = audit(value("accuracy", good, group=Group(1, 0)), value("accuracy", Proportion(1, 100), group=Group(0, 0)))
     found = evaluate(facts, policy({"metric": "accuracy", "group": group, "min": 0.5}), today=TODAY)
     assert found.decision is Decision.PASS
     assert found.rules[0].group == Group(1, 0)
 
 
 def test_needed_names_the_split_of_the_smallest_cell():
-    curve = {"kind": "auc", "value": 0.6, "se": 0.05, "n1": 50, "n0": 40}
+    curve = Area(0.6, 0.05, 50, 40)
     rule = policy({"metric": "MIA_AUC", "max": 0.65})
     by_test = evaluate(audit(value("MIA_AUC", curve, n=90, smallest_cell=40, smallest_group=Group(1, 0))), rule, today=TODAY)
     assert "test samples of group (target 1, attribute 0), the smallest cell" in by_test.rules[0].needed
@@ -326,7 +322,7 @@ def test_a_reason_tells_a_value_in_the_unit_of_its_metric():
         reason
         == "RELEARN is 3 epochs (interval 2 epochs to 4 epochs): the whole interval lies beyond the bound at least 5 epochs."
     )
-    gap = {"kind": "difference", "left": proportion(50, 100), "right": proportion(99, 100)}
+    gap = Difference(Proportion(50, 100), Proportion(99, 100))
     found = evaluate(
         audit(value("TA", gap, reference(1).as_change())),
         policy({"metric": "TA", "compare": "reference", "max_gap": 0.2}),
@@ -336,11 +332,11 @@ def test_a_reason_tells_a_value_in_the_unit_of_its_metric():
 
 
 def test_a_reason_never_counts_a_handful_of_people():
-    few = value("UA", proportion(2, 3), smallest_cell=3)
+    few = value("UA", Proportion(2, 3), smallest_cell=3)
     found = evaluate(audit(few), policy({"metric": "UA", "max": 0.9}), today=TODAY).rules[0]
     assert "has fewer than 5 samples" in found.reason
     assert found.needed == "at least 30 forget samples instead of fewer than 5, before the rule can be judged"
-    kept = value("RA", proportion(990, 1097))
+    kept = value("RA", Proportion(990, 1097))
     reason = evaluate(audit(kept), policy({"metric": "RA", "compare": "absolute", "min": 0.5}), today=TODAY).rules[0].reason
     assert "1,097" not in reason
     many = replace(audit(kept), forget=ForgetRecord(40, "h", ()))

@@ -151,7 +151,7 @@ def test_a_method_without_steps_cannot_take_the_penalty() -> None:
     def still(model: Classifier, data: UnlearningData, config: MethodConfig, run: Runtime) -> Classifier:
         return model
 
-    method = Method("probe", "for a test", still, MethodConfig, False, frozenset({"retain"}), "none")
+    method = Method("probe", "for a test", still, MethodConfig, frozenset({"retain"}), "none")
     with pytest.raises(InputError, match="takes no gradient step"):
         apply_method(method, tiny().model, tiny().data, MethodConfig(fairness_gap_weight=1.0), runtime())
 

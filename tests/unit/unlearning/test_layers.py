@@ -73,7 +73,7 @@ def test_frozen_modules_run_in_eval_mode_even_in_a_copy() -> None:
 
 
 def probe(run: Callable[..., Classifier], exact: bool = False) -> Method:
-    return Method("probe", "for a test", run, MethodConfig, exact, frozenset({"retain"}), "none")
+    return Method("probe", "for a test", run, MethodConfig, frozenset({"retain"}), "none", exact=exact)
 
 
 def test_a_method_that_writes_to_frozen_layers_is_stopped() -> None:

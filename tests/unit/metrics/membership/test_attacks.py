@@ -9,9 +9,10 @@ import pytest
 from sklearn.metrics import roc_auc_score
 from support.random_predictions import made, named
 
-from grmu_audit.metrics import measure
+from grmu_audit.metrics import measure_predictions
 from grmu_audit.metrics.scores import attack_scores
 from grmu_audit.records import Group
+from grmu_audit.records.audit import MeasureOptions
 
 
 def test_weighted_auc_agrees_with_scikit_learn_for_every_score():
@@ -23,16 +24,18 @@ def test_weighted_auc_agrees_with_scikit_learn_for_every_score():
         weight[rows] = (forget & (group == g)).sum() / rows.sum()
     used = forget | test
     weights = np.where(forget, 1.0, weight)[used]
-    details = named(measure(p), "MIA_AUC").details["scores"]
+    details = named(measure_predictions(p), "MIA_AUC").details["scores"]
     for name, score in attack_scores(p).items():
         assert details[name] == pytest.approx(roc_auc_score(forget[used], score[used], sample_weight=weights), abs=1e-9)
-    assert named(measure(p, attack_score="entropy"), "MIA_AUC").value == pytest.approx(details["entropy"])
+    assert named(measure_predictions(p, MeasureOptions(attack_score="entropy")), "MIA_AUC").value == pytest.approx(
+        details["entropy"]
+    )
 
 
 def test_forget_samples_without_unseen_counterparts_are_named():
     p = made(n=800)
     group = p.group
     split = np.where((p.split == 3) & (group == 3), 2, p.split)
-    value = named(measure(replace(p, split=split)), "MIA_AUC")
+    value = named(measure_predictions(replace(p, split=split)), "MIA_AUC")
     assert value.incomplete
     assert value.empty_cells == (Group(1, 1),)

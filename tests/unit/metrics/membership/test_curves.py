@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grmu_audit.metrics.membership.curves import loss_histogram, roc_points
-from grmu_audit.records import SUPPRESSED_BELOW
+from grmu_audit.metrics.membership.curves import SUPPRESSED_BELOW, loss_histogram, roc_points
 
 SIZES = st.integers(1, 300)
 

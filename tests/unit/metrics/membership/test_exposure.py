@@ -9,7 +9,7 @@ import pytest
 from sklearn.metrics import roc_auc_score, roc_curve
 from statsmodels.stats.proportion import proportion_confint
 
-from grmu_audit.metrics import facts, measure
+from grmu_audit.metrics import check_predictions, measure_predictions
 from grmu_audit.metrics.catalog.examples import example
 from grmu_audit.metrics.membership.disparity import permutation_test
 from grmu_audit.metrics.scores import operating_threshold
@@ -18,7 +18,7 @@ from grmu_audit.records import Group
 
 @pytest.fixture(scope="module")
 def values():
-    return {(v.name, v.group): v for v in measure(example())}
+    return {(v.name, v.group): v for v in measure_predictions(example())}
 
 
 def _weights(p, split):
@@ -35,7 +35,7 @@ def _weights(p, split):
 def test_rate_at_low_false_alarms_agrees_with_scikit_learns_curve(values, name, rate):
     p = example()
     label, used, weight = _weights(p, "forget")
-    score = facts(p).scores["margin"][used]
+    score = check_predictions(p).scores["margin"][used]
     fpr, tpr, _ = roc_curve(label, score, sample_weight=weight, drop_intermediate=False)
     found = values[name, None]
     assert found.value == pytest.approx(tpr[fpr <= rate + 1e-12].max(), abs=1e-12)
@@ -47,14 +47,14 @@ def test_rate_at_low_false_alarms_agrees_with_scikit_learns_curve(values, name, 
 def test_retain_area_agrees_with_scikit_learn(values):
     p = example()
     label, used, weight = _weights(p, "retain")
-    wanted = roc_auc_score(label, facts(p).scores["margin"][used], sample_weight=weight)
+    wanted = roc_auc_score(label, check_predictions(p).scores["margin"][used], sample_weight=weight)
     assert values["RETAIN_AUC", None].value == pytest.approx(wanted, abs=1e-9)
     assert values["RETAIN_AUC", None].interval[0] > 0.5
 
 
 def test_group_values_agree_with_scikit_learn_and_small_groups_are_not_told(values):
     p = example()
-    f = facts(p)
+    f = check_predictions(p)
     for group in (Group(1, 0), Group(0, 1)):
         rows = (p.target == group.target) & (p.attribute == group.attribute)
         used = rows & (p.mask("forget") | p.mask("test"))
@@ -63,7 +63,7 @@ def test_group_values_agree_with_scikit_learn_and_small_groups_are_not_told(valu
         assert values["UA", group].value == pytest.approx(p.correct[rows & p.mask("forget")].mean())
     few = p.split.copy()
     few[np.flatnonzero(p.mask("forget") & (p.target == 0))[4:]] = 0
-    small = {(v.name, v.group): v for v in measure(replace(p, split=few))}
+    small = {(v.name, v.group): v for v in measure_predictions(replace(p, split=few))}
     for name in ("MIA_AUC", "MIA_TPR_1", "UA"):
         assert small[name, Group(0, 1)].value is None
         assert "fewer than 5 forget samples" in small[name, Group(0, 1)].why_missing
@@ -75,7 +75,7 @@ def test_too_few_unseen_samples_leave_the_rate_undefined():
     split = p.split.copy()
     split[np.flatnonzero(p.mask("test") & (p.target == 1) & (p.attribute == 0))[150:]] = 2
     split[np.flatnonzero(p.mask("forget") & (p.target == 0))] = 0
-    found = {v.name: v for v in measure(replace(p, split=split)) if v.group is None}
+    found = {v.name: v for v in measure_predictions(replace(p, split=split)) if v.group is None}
     assert found["MIA_TPR_1"].value is not None
     assert found["MIA_TPR_01"].value is None
     assert "150 effective unseen samples cannot resolve" in found["MIA_TPR_01"].why_missing

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import pytest
+from support.outcomes import values_of
 from support.shadow_margins import K, problem
 
 from grmu_audit.errors import InputError
 from grmu_audit.metrics.membership.shadow_attacks import swap_advantages
-from grmu_audit.metrics.membership.shadow_metrics import OF_METHOD, OF_MODEL, attack_method, attack_model
+from grmu_audit.metrics.membership.shadow_metrics import (
+    METHOD_ATTACKS,
+    MODEL_ATTACKS,
+    attack_audited_model,
+    attack_method_on_shadows,
+)
 from grmu_audit.records.white_box import ShadowTable
 
 
 def test_attacks_find_members_and_nothing_where_there_is_nothing() -> None:
     f, table = problem(0, 2.0)
-    found = {v.name: v for v in attack_model(f, table, subject="c", confidence=0.95) if v.group is None}  # type: ignore[arg-type]
-    assert set(found) == set(OF_MODEL)
+    found = {v.name: v for v in values_of(attack_audited_model(f, table)) if v.group is None}
+    assert set(found) == set(MODEL_ATTACKS)
     assert all(v.interval is not None and v.interval[0] > 0.55 for v in found.values())
     assert found["LIRA_AUC"].details["shadow_models"] == K
     covered = 0
     for seed in range(20):
         f, table = problem(100 + seed, 0.0)
-        for v in attack_model(f, table, subject="c", confidence=0.95):  # type: ignore[arg-type]
+        for v in values_of(attack_audited_model(f, table)):
             if v.group is None and v.interval is not None:
                 covered += v.interval[0] <= 0.5 <= v.interval[1]
     assert covered >= 34  # of 40, where 38 are expected
@@ -28,8 +34,8 @@ def test_attacks_find_members_and_nothing_where_there_is_nothing() -> None:
 
 def test_per_sample_attacks_find_what_one_threshold_misses() -> None:
     f, table = problem(1, 3.0, left=1.5)
-    found = {v.name: v for v in attack_method(f, table, subject="c", confidence=0.95)}  # type: ignore[arg-type]
-    assert set(found) == set(OF_METHOD)
+    found = {v.name: v for v in values_of(attack_method_on_shadows(f, table))}
+    assert set(found) == set(METHOD_ATTACKS)
     simple = found["ULIRA_AUC"].details["population_auc"]
     for name in ("ULIRA_AUC", "RULI_AUC"):
         assert found[name].interval is not None
@@ -39,7 +45,7 @@ def test_per_sample_attacks_find_what_one_threshold_misses() -> None:
     assert found["FORGET_EPS"].value is not None
     assert found["FORGET_EPS"].value >= found["FORGET_EPS"].details["lower_bound"] >= 0
     f, table = problem(2, 3.0, left=0.0)
-    clean = {v.name: v for v in attack_method(f, table, subject="c", confidence=0.95)}  # type: ignore[arg-type]
+    clean = {v.name: v for v in values_of(attack_method_on_shadows(f, table))}
     for name, middle in (("ULIRA_AUC", 0.5), ("RULI_AUC", 0.5), ("SWAP", 0.0)):
         low, high = clean[name].interval  # type: ignore[misc]
         assert low <= middle <= high
@@ -49,12 +55,12 @@ def test_per_sample_attacks_find_what_one_threshold_misses() -> None:
 def test_what_cannot_be_attacked_says_why() -> None:
     f, table = problem(3, 1.0)
     few = ShadowTable(table.ids, table.margin[:2], table.member[:2], table.population)
-    reasons = {v.why_missing for v in attack_model(f, few, subject="c", confidence=0.95)}  # type: ignore[arg-type]
+    reasons = {v.why_missing for v in values_of(attack_audited_model(f, few))}
     assert reasons == {
         "2 shadow models; 4 are needed",
         "shadow attacks need two models with and two without each sample: train more shadow models",
     }
-    for value in attack_method(f, few, subject="c", confidence=0.95):  # type: ignore[arg-type]
+    for value in values_of(attack_method_on_shadows(f, few)):
         assert value.value is None
         assert value.why_missing == "no 4 shadow models that the method was run on"
     with pytest.raises(InputError, match="two pairs"):

@@ -8,7 +8,7 @@ from scipy.spatial.distance import jensenshannon
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 
 from grmu_audit.errors import InputError
-from grmu_audit.intervals.replicates import jackknife, mean_of, student_limits
+from grmu_audit.intervals import Replicated
 from grmu_audit.metrics.white_box.similarity import (
     activation_distance,
     cka,
@@ -86,11 +86,12 @@ def test_divergences_agree_with_scipy_and_know_their_ends() -> None:
 def test_the_jackknife_of_a_mean_is_its_standard_error() -> None:
     x = np.random.default_rng(5).normal(size=30)
     left_out = np.array([np.delete(x, i).mean() for i in range(30)])
-    s = jackknife(float(x.mean()), left_out)
-    assert s["se"] == pytest.approx(x.std(ddof=1) / np.sqrt(30))
-    direct = mean_of(x, None)
-    assert (direct["se"], direct["df"]) == (pytest.approx(s["se"]), 29)
-    low, high = student_limits(s, 0.05)  # type: ignore[misc]
+    s = Replicated.jackknife(float(x.mean()), left_out)
+    assert s.se == pytest.approx(x.std(ddof=1) / np.sqrt(30))
+    direct = Replicated.of_samples(x)
+    assert (direct.se, direct.df) == (pytest.approx(s.se), 29)
+    assert Replicated.of_runs(x).se == pytest.approx(s.se)
+    low, high = s.limits(0.05)  # type: ignore[misc]
     from scipy import stats
 
     assert (low, high) == pytest.approx(stats.ttest_1samp(x, 0).confidence_interval(0.95))
@@ -99,5 +100,5 @@ def test_the_jackknife_of_a_mean_is_its_standard_error() -> None:
 def test_persons_count_instead_of_samples() -> None:
     x = np.repeat(np.random.default_rng(6).normal(size=20), 10)
     person = np.repeat(np.arange(20), 10)
-    assert mean_of(x, person)["se"] == pytest.approx(mean_of(x[::10], None)["se"])
-    assert student_limits(mean_of(x[:1], None), 0.05) is None
+    assert Replicated.of_samples(x, person).se == pytest.approx(Replicated.of_samples(x[::10]).se)
+    assert Replicated.of_samples(x[:1]).limits(0.05) is None

@@ -6,7 +6,8 @@ from support import audits
 
 from grmu_audit.errors import InputError
 from grmu_audit.metrics.catalog import BUILT_IN, Level, Topic, topic
-from grmu_audit.metrics.catalog.spec import MetricPlugin, MetricSpec
+from grmu_audit.metrics.catalog.spec import MetricSpec
+from grmu_audit.metrics.outcome import MetricPlugin
 from grmu_audit.records import CANDIDATE, Decision, Group, MetricValue
 from grmu_audit.report import build_view
 from grmu_audit.report.charts.rule_charts import allowed_range

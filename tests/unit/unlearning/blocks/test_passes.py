@@ -44,9 +44,9 @@ def test_forget_batches_are_normalised_together_with_as_many_retain_samples() ->
     kept = {name: value.clone() for name, value in model.named_buffers()}
     pixels = problem.source.take(torch.from_numpy(problem.data.forget[:5])).pixels
     found = forward_mixed_with_retain(model, problem.data, config, counted, 0)(pixels)
-    company = next(problem.data.retain_batches(16, runtime().generator("company", 0, 0), augment=False))
-    assert not set(company.rows.tolist()) & set(problem.data.forget.tolist())
-    together = copy.deepcopy(model).train()(torch.cat([pixels, company.pixels[:5]]))[:5]
+    mixed = next(problem.data.retain_batches(16, runtime().generator("company", 0, 0), augment=False))
+    assert not set(mixed.rows.tolist()) & set(problem.data.forget.tolist())
+    together = copy.deepcopy(model).train()(torch.cat([pixels, mixed.pixels[:5]]))[:5]
     assert torch.allclose(found, together)
     assert counted.sample_gradients == 5
     assert all(torch.equal(value, kept[name]) for name, value in model.named_buffers())

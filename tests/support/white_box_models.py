@@ -1,17 +1,17 @@
-"""Made-up predictions and probes of one model."""
+"""Made-up predictions and outputs of one model."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from grmu_audit.metrics.checked_predictions import Facts, facts
+from grmu_audit.metrics import CheckedPredictions, check_predictions
 from grmu_audit.records import Predictions
-from grmu_audit.records.white_box import Probes
+from grmu_audit.records.white_box import Missing, MissingCode, WhiteBoxOutputs
 
 N = 400
 
 
-def problem(seed: int = 0) -> tuple[Facts, Probes]:
+def problem(seed: int = 0) -> tuple[CheckedPredictions, WhiteBoxOutputs]:
     """400 samples of two classes and attributes; features hold the class, answers under attack fall for a third."""
     rng = np.random.default_rng(seed)
     target, attribute = rng.integers(0, 2, N), rng.integers(0, 2, N)
@@ -23,7 +23,10 @@ def problem(seed: int = 0) -> tuple[Facts, Probes]:
     answer[split != 3] = -1
     features = (rng.normal(size=(N, 6)) + 4 * np.eye(6)[target]).astype(np.float32)
     shuffled = rng.permutation(N)
-    probes = Probes(
-        ids[shuffled], {"FGSM@0.03137": answer[shuffled]}, features[shuffled], missing={"AA@0.03137": "not installed"}
+    outputs = WhiteBoxOutputs(
+        ids[shuffled],
+        {"FGSM@0.03137": answer[shuffled]},
+        features[shuffled],
+        missing={"AA@0.03137": Missing(MissingCode.NOT_INSTALLED, "not installed")},
     )
-    return facts(p), probes
+    return check_predictions(p), outputs

@@ -1,0 +1,110 @@
+"""Areas under ROC curves: one, the change between two correlated ones, and the span of several independent ones."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from grmu_audit.intervals.closed_forms import Floats, logit_limits, newcombe, student_factor, z_value
+from grmu_audit.intervals.gaps import LOWER_TAIL_SHARE, comparison_count
+from grmu_audit.intervals.proportions import Proportion, degrees
+from grmu_audit.intervals.statistic import Limits, Statistic, difference_limits
+
+NEARLY_ZERO = 1e-9
+
+
+@dataclass(frozen=True)
+class Area(Statistic):
+    """Area under a ROC curve with its standard error (DeLong)."""
+
+    kind: ClassVar[str] = "auc"
+    value: float
+    """The area."""
+    se: float
+    """Its standard error."""
+    n1: float
+    """Positive samples."""
+    n0: float
+    """Negative samples."""
+    persons: float | None = None
+    """Persons that the standard error was estimated from; None where every sample is its own person."""
+
+    @property
+    def estimate(self) -> float:
+        """The area."""
+        return float(self.value)
+
+    def raw_limits(self, alpha: float) -> Limits | None:
+        """Logit limits; for a degenerate curve Wilson limits with the smaller side's samples, so that it keeps a width."""
+        value, fewer = float(self.value), min(self.n1, self.n0)
+        if not fewer > 0:
+            return None
+        se = t_scaled_error(self.se, self.persons, alpha)
+        if NEARLY_ZERO < value < 1 - NEARLY_ZERO and se > NEARLY_ZERO:
+            return logit_limits(value, se, alpha)
+        return Proportion(value * fewer, fewer).raw_limits(alpha)
+
+
+@dataclass(frozen=True)
+class AreaChange(Statistic):
+    """Area of the candidate minus the other model's on the same samples."""
+
+    kind: ClassVar[str] = "auc_change"
+    left: Area
+    """The candidate's."""
+    right: Area
+    """The other model's."""
+    se: float
+    """Standard error of the difference, from paired influences."""
+    persons: float | None = None
+    """Persons that it was estimated from; None where every sample is its own person."""
+
+    @property
+    def estimate(self) -> float:
+        """Left minus right."""
+        return self.left.estimate - self.right.estimate
+
+    def raw_limits(self, alpha: float) -> Limits | None:
+        """Normal limits within [-1, 1]; those of separate samples where the standard error is 0."""
+        se = t_scaled_error(self.se, self.persons, alpha)
+        if not se > NEARLY_ZERO:
+            return difference_limits(self.left, self.right, alpha)
+        half = z_value(alpha) * se
+        return max(self.estimate - half, -1.0), min(self.estimate + half, 1.0)
+
+
+@dataclass(frozen=True)
+class AreaGap(Statistic):
+    """Largest minus smallest of several independent areas."""
+
+    kind: ClassVar[str] = "auc_gap"
+    cells: tuple[Area, ...]
+    """The areas."""
+
+    @property
+    def estimate(self) -> float:
+        """Largest minus smallest area; NaN without any."""
+        return float(np.ptp([cell.value for cell in self.cells])) if self.cells else math.nan
+
+    def raw_limits(self, alpha: float) -> Limits | None:
+        """By the argument of ``intervals.gaps``; None with fewer than two areas."""
+        if len(self.cells) < 2:
+            return None
+        lower = _differences(self.cells, alpha * LOWER_TAIL_SHARE / comparison_count(len(self.cells)))[0]
+        upper = _differences(self.cells, alpha)[1]
+        return max(0.0, float(lower.max())), min(1.0, float(upper.max()))
+
+
+def _differences(cells: Sequence[Area], alpha: float) -> tuple[Floats, Floats]:
+    values = np.array([cell.value for cell in cells], dtype=np.float64)
+    bounds = np.array([cell.raw_limits(alpha) or (0.0, 1.0) for cell in cells])
+    return newcombe(values, np.minimum(bounds[:, 0], values), np.maximum(bounds[:, 1], values))
+
+
+def t_scaled_error(se: float, persons: float | None, alpha: float) -> float:
+    """Standard error, times t / z where it was estimated from few persons."""
+    return float(se) / math.sqrt(float(student_factor(alpha, np.array([degrees(persons)]))[0]))
