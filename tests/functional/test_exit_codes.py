@@ -158,7 +158,7 @@ def test_unexpected_exceptions_exit_4_and_hide_the_traceback(
     def explode(*_: object, **__: object) -> None:
         raise ZeroDivisionError("planted")
 
-    monkeypatch.setattr(catalogs, "describe", explode)
+    monkeypatch.setattr(datasets, "describe_data", explode)
     assert execute(["data", "describe", "photodigits"]) == ExitCode.ENVIRONMENT
     hidden = capsys.readouterr().err
     assert "internal failure: ZeroDivisionError: planted" in hidden
