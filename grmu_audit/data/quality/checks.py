@@ -30,6 +30,9 @@ LARGEST_WEIGHT = 5.0
 """REWEIGHT weight above which a warning is given: few samples then stand for many."""
 _SPLITS = ("train", "val", "test")
 
+MINIMUM_GROUP = 1
+"""Test samples that every group needs before anything is trained; policies require more."""
+
 
 def check_quality(dataset: Dataset, request: ForgetRequest | None, minimum: int) -> DataCheckReport:
     """Check a dataset, and a forget request where there is one.
@@ -69,6 +72,17 @@ def check_rows(inputs: QualityInputs, rows: Rows, request: ForgetRequest | None,
         suite_sha256=suites_sha256(suites),
         group_shift=group_shift(groups) if request else (),
     )
+
+
+def require_quality(dataset: Dataset, request: ForgetRequest | None) -> DataCheckReport:
+    """``check_quality`` before anything is trained, where every check must pass.
+
+    Raises:
+        DataQualityError: one failed, each named with what was observed.
+    """
+    report = check_quality(dataset, request, MINIMUM_GROUP)
+    require_passed(report)
+    return report
 
 
 def require_passed(report: DataCheckReport) -> None:
