@@ -232,7 +232,7 @@ def _notes(files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -
     elif not keys:
         yield f"signed by key {', '.join(keyids)}, not checked: give --public-key"
     if not _same_tool(audit):
-        yield f"made by {audit.record.get('tool')}, read by grmu-audit {VERSION}: the report was not rendered again"
+        yield f"created by {audit.record.get('tool')}, read by grmu-audit {VERSION}: the report was not rendered again"
     if expires := audit.record.get("expires"):
         yield f"the verdict holds until {expires}"
 

@@ -47,7 +47,7 @@ ledger's chain, computes every number and the verdict again from the predictions
 means that everything agrees (whatever the verdict is), 6 that something was changed. Without a key it shows that the bundle
 agrees with itself, not who made it.
 
-By hand: `sha256sum` of each file stands in `manifest.json`; the payload of the envelope is base64.
+By hand: `sha256sum` of each file is in `manifest.json`; the payload of the envelope is base64.
 
 ## What it does not show
 

@@ -130,7 +130,7 @@ class Header:
 
 
 class Inputs(Protocol):
-    """The inputs of n samples as they are kept: an array, or something that gives one array per sample."""
+    """The inputs of n samples as they are stored: an array, or something that gives one array per sample."""
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -159,7 +159,7 @@ class Dataset:
     """n rows with the columns of ``COLUMNS``; the row number is the sample's index everywhere."""
     pixels: npt.NDArray[Any] | Inputs
     """The inputs, whatever their kind.  Images: uint8 [n, channels, height, width], or a ``cache.store.ImageStore`` of uint8
-    [height, width, channels] of any size.  Tables: float32 [n, features].  Text: what its source keeps."""
+    [height, width, channels] of any size.  Tables: float32 [n, features].  Text: what its source stores."""
     excluded: Mapping[str, int] = field(default_factory=dict)
     """Samples that were left out, by the column whose label they lack or another reason."""
 

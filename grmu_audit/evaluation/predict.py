@@ -77,7 +77,7 @@ def _subjects(dataset: Dataset) -> npt.NDArray[np.int64]:
 
 
 def to_parquet(outputs: ModelOutputs) -> bytes:
-    """The table as parquet, sorted by pseudonym so that the row order tells nothing."""
+    """The table as parquet, sorted by pseudonym so that the row order reveals nothing."""
     import pandas as pd
 
     columns: dict[str, object] = {

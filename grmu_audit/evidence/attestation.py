@@ -33,7 +33,7 @@ def verdict_statement(audit: Audit, files: Mapping[str, str]) -> bytes:
 
     Args:
         audit: judged facts.
-        files: SHA-256 by name of everything that the verdict rests on or that shows it; ``audit.json`` among them.
+        files: SHA-256 by name of everything that the verdict depends on or that shows it; ``audit.json`` among them.
 
     Returns:
         ``result`` is PASSED, WARNED (passed, with a waived breach or an unmet warn rule) or FAILED (breached or undecided).

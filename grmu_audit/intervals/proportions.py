@@ -144,12 +144,12 @@ Cell = TypeVar("Cell", Proportion, PairedCounts)
 
 
 def count_persons(person: Persons) -> int | None:
-    """Distinct persons, or None where they are unknown."""
+    """Distinct people, or None where they are unknown."""
     return None if person is None else len(np.unique(person))
 
 
 def degrees(persons: float | None) -> float:
-    """Degrees of freedom of a variance over persons: infinite where every sample is its own."""
+    """Degrees of freedom of a variance over people: infinite where every sample is its own."""
     return math.inf if persons is None else persons - 1.0
 
 

@@ -16,7 +16,7 @@ from grmu_audit.records import Group, MeasureOptions, MetricValue, Subject
 
 @dataclass(frozen=True)
 class Basis:
-    """What a value rests on; travels with it into the record."""
+    """The basis of a value; recorded with it."""
 
     n: int
     """Samples."""
@@ -27,7 +27,7 @@ class Basis:
     empty_cells: tuple[Group, ...] = ()
     """Declared cells without a sample, which the value therefore does not cover."""
     persons: int | None = None
-    """Distinct persons behind the samples."""
+    """Distinct people behind the samples."""
     details: dict[str, Any] = field(default_factory=dict)
     """More numbers side by side."""
 
@@ -39,7 +39,7 @@ class Outcome:
     metric: str
     """Name in the catalogue."""
     basis: Basis
-    """What the value rests on: samples, smallest cell, empty cells, persons."""
+    """The basis of the value: samples, smallest cell, empty cells, people."""
     statistic: Statistic | None = None
     """From which value and interval follow; None where the metric is undefined."""
     reason: str = ""

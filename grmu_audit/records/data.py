@@ -96,7 +96,7 @@ def dominant_groups(counts: Mapping[Group, int]) -> tuple[Group, ...]:
 
 @dataclass(frozen=True)
 class DataRecord:
-    """The data that the audit rests on."""
+    """The data of the audit."""
 
     manifest_sha256: str
     """Digest over rows, columns and decoded pixels; for ``score`` the digest of the prediction file."""

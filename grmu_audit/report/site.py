@@ -29,7 +29,7 @@ field.addEventListener("input", () => {
   count.textContent = words.replace("#", shown);
 });
 """
-"""The search of the register; its digest stands in the page's content security policy."""
+"""The search of the register; its digest is in the page's content security policy."""
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Author:
-    """Who makes a ledger entry."""
+    """Author of a ledger entry."""
 
     name: str = "unknown"
     """Account or person."""
@@ -190,7 +190,7 @@ def _check_subject(store: Store, evidence: Evidence) -> None:
     if (subject.name, subject.version) != (ref.name, ref.version):
         raise IntegrityError(f"the audit that {ref.label} points at is about {subject.label}")
     if subject.manifest_sha256 is None or subject.manifest_sha256 != ref.manifest_sha256:
-        raise IntegrityError(f"the audit of {ref.label} was made of other files than the registered ones: audit it again")
+        raise IntegrityError(f"the audit of {ref.label} was computed from other files than the registered ones: audit it again")
     artifacts.check_digest(ref, store.manifest_of(ref))
 
 

@@ -38,7 +38,7 @@ class CheckedRequest:
     """A forget list that fits its dataset, with what follows from it."""
 
     forget: ForgetRequest
-    """Ids and digest; stays in memory."""
+    """Ids and digest; only in memory."""
     splits: Splits
     """Row numbers by role."""
     groups: tuple[GroupCount, ...]
@@ -68,7 +68,7 @@ class StoredRequest:
 
 
 def read_request(session: Session, path: Path, dataset: Dataset, parent: ModelRef | None = None) -> CheckedRequest:
-    """Read and check a forget list against a dataset; what earlier requests of the lineage named stays in the forget set.
+    """Read and check a forget list against a dataset; what earlier requests of the lineage named remains in the forget set.
 
     Raises:
         InputError: the operator's key is not the one that the lineage's pseudonyms were created with.

@@ -50,7 +50,7 @@ def resume(session: Session, name: str) -> Promotion | None:
 def rollback(
     session: Session, name: str, reason: str, to: str | None = None, requirements: Requirements = NO_REQUIREMENTS
 ) -> Promotion:
-    """Make an earlier champion the champion again.
+    """Restore an earlier champion.
 
     Raises:
         InputError: no reason, or no earlier champion.

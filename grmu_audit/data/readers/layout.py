@@ -136,7 +136,7 @@ def unique_ids(source: str, rows: Sequence[int], ids: Sequence[str]) -> None:
 
 
 def held_out(ids: Sequence[str], share: float, seed: int, purpose: str) -> set[str]:
-    """A share of the ids, rounded half up, drawn with a seed; the draw depends on the ids alone, not on their order.
+    """A share of the ids, rounded half up, sampled with a seed; the result depends on the ids alone, not on their order.
 
     >>> len(held_out([f"{i}.jpg" for i in range(95)], 0.1, 0, "val"))
     10

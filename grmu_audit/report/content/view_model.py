@@ -42,7 +42,7 @@ class Table(TypedDict):
     rows: list[list[str]]
     """Cells, as many a row as there are columns."""
     folded: NotRequired[bool]
-    """True for an explanation that may stay closed until a reader opens it."""
+    """True for an explanation that may be closed until a reader opens it."""
 
 
 class RuleRow(TypedDict):
@@ -112,7 +112,7 @@ class Branding(TypedDict):
     footer: str
     """Legal footer."""
     style: str
-    """Style rules for the organisation's colours; made of checked colours only."""
+    """Style rules for the organisation's colours; from checked colours only."""
 
 
 class Block(TypedDict):

@@ -27,7 +27,7 @@ _PAGE = 200
 
 
 class MlflowStore:
-    """See ``Store``; made by ``open_store``.
+    """See ``Store``; created by ``open_store``.
 
     Args:
         location: where it is; ``environment.prepare`` was called for it.

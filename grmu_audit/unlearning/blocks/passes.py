@@ -1,4 +1,4 @@
-"""The two passes that most methods are made of: over the retain set and over the forget set."""
+"""The two passes that most methods consist of: over the retain set and over the forget set."""
 
 from __future__ import annotations
 

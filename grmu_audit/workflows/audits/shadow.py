@@ -60,7 +60,7 @@ def collect_shadows(session: Session, target: AuditTarget, options: ShadowOption
         options: how many, and the budget.
     """
     if options.models < MIN_SHADOW_MODELS:
-        return ShadowResult(None, f"{options.models} shadow models were asked for; {MIN_SHADOW_MODELS} are needed")
+        return ShadowResult(None, f"{options.models} shadow models were requested; {MIN_SHADOW_MODELS} are needed")
     root = lineage_root(session, target.version)
     pool = _pool(session, target, root)
     before, start = pool.count_stored(options.models), time.perf_counter()
@@ -150,7 +150,7 @@ def _filled(session: Session, bank: UnlearnedPool, count: int, budget: float | N
 
 def _note_cost(session: Session, cost: TrainingCost, what: str, budget: float | None) -> None:
     """Say what it costs before it starts."""
-    if cost.kept < cost.wanted:
+    if cost.stored < cost.wanted:
         session.observer.note(cost.words(what, budget))
 
 

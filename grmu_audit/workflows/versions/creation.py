@@ -35,7 +35,7 @@ NetworkBuilder = Callable[["BatchSource", "Runtime"], "Classifier"]
 ALIASES = {("unlearned", None): "candidate", ("retrain", True): "reference"}
 """Alias that a new version gets, by role and REWEIGHT; ``champion`` is only ever moved by a promotion."""
 MINIMUM_GROUP = 1
-"""Test samples that every group needs before anything is trained; policies ask for more."""
+"""Test samples that every group needs before anything is trained; policies require more."""
 
 
 @dataclass(frozen=True)

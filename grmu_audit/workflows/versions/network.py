@@ -63,7 +63,7 @@ def _options_from_data(dataset: Dataset, architecture: str) -> dict[str, object]
 
 
 def with_start_weights(session: Session, spec: ModelSpec, network: NetworkChoice) -> tuple[ModelSpec, StartWeights | None]:
-    """The spec with the digest of its start weights, and these; the observer is told what was left out of them.
+    """The spec with the digest of its start weights, and these; the observer is notified of what was left out.
 
     Raises:
         InputError: the weights cannot be read safely or do not fit, or two sources are named.

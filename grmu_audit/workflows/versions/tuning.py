@@ -129,7 +129,7 @@ def split_validation(rows: Rows, groups: npt.NDArray[np.int64], seed: int) -> tu
 
 
 def trial_settings(choice: MethodChoice, count: int) -> list[dict[str, object]]:
-    """Starting options first, then random draws from the method's ranges.
+    """Starting options first, then random samples from the method's ranges.
 
     Raises:
         InputError: more than one trial is wanted and every option is set.
