@@ -36,14 +36,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BundleCheck:
-    """What a check of a bundle found."""
+    """Result of checking a bundle."""
 
     sha256: str
     """SHA-256 of the archive."""
     findings: tuple[str, ...] = ()
-    """What is not as it must be; empty when all is well."""
+    """Defects; empty if there are none."""
     notes: tuple[str, ...] = ()
-    """What was not checked, and what a reader must know."""
+    """Notes: parts that were not checked, and facts that a reader must know."""
     subject: str = ""
     """The audited version."""
     decision: Decision | None = None

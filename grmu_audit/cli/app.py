@@ -106,7 +106,7 @@ def execute(arguments: Sequence[str]) -> int:
 
 
 def _described(error: BaseException) -> str:
-    """What an unexpected exception means to the person at the terminal."""
+    """Message for an unexpected exception."""
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
         return "stopped on request; nothing was registered"
     if isinstance(error, OSError):

@@ -15,7 +15,7 @@ Reader = Callable[[Mapping[str, object]], Dataset | Listing]
 datasets: Registry[Reader] = Registry("dataset", "grmu_audit.datasets")
 """Readers by dataset name; each takes its options and returns a ``Dataset``, or a ``Listing`` of files still to be decoded."""
 MANIFEST_ENDINGS = (".yaml", ".yml")
-"""How the name of a manifest file ends; such a name is a path, not a name of ``datasets``."""
+"""Suffixes of manifest files; such a name is a path, not a name of ``datasets``."""
 
 
 @dataclass(frozen=True)

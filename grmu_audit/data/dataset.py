@@ -17,7 +17,7 @@ from grmu_audit.utils import canonical_json
 COLUMNS = ("id", "split", "target", "attribute", "subject")
 """Columns of every manifest table, in this order; the columns of single attributes follow where there are several."""
 KINDS = ("image", "table", "text")
-"""What an input can be."""
+"""Kinds of input."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Attribute:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What a model must know of the tokenizer that made its inputs."""
+    """The properties of a tokenizer that a model depends on."""
 
     size: int
     """Tokens that it knows."""
@@ -97,7 +97,7 @@ class Header:
     licence: str = ""
     """Licence of the samples."""
     attribute_provenance: str = ""
-    """How the attribute labels came about."""
+    """Provenance of the attribute labels."""
     kind: str = "image"
     """``image``, ``table`` or ``text``."""
     features: tuple[str, ...] = ()

@@ -21,7 +21,7 @@ MISSING = frozenset({"nan", "na", "n/a", "#n/a", "<na>", "nat", "null"})
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """What the person said; the rest is read from the table."""
+    """Options of the import; the rest is read from the table."""
 
     table: Path
     """Table of labels."""

@@ -1,4 +1,4 @@
-"""What a reader gives: names, labels and files, before anything is decoded."""
+"""The result of a reader: names, labels and files, before decoding."""
 
 from __future__ import annotations
 

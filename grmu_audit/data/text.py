@@ -188,7 +188,7 @@ class Tokenizer:
 
 
 def _kept(path: Path, count: int) -> Tokens | None:
-    """What the cache holds; None where it has nothing, or something damaged."""
+    """The cached texts; None if they are absent or damaged."""
     try:
         with np.load(path, allow_pickle=False) as stored:
             values, lengths = stored["values"], stored["lengths"]

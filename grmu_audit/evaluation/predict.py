@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelOutputs:
-    """What one forward pass over a dataset gave: independent of any forget request."""
+    """Outputs of one forward pass over a dataset, independent of any forget request."""
 
     ids: npt.NDArray[np.str_]
     """[n] keyed pseudonyms of the sample ids."""

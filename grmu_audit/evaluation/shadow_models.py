@@ -108,7 +108,7 @@ class ShadowPool:
         return sum(self._path(number).is_file() for number in range(wanted))
 
     def cost(self, wanted: int, guess: float | None = None) -> TrainingCost:
-        """What the missing ones cost.
+        """Cost of the missing ones.
 
         Args:
             wanted: models.

@@ -23,7 +23,7 @@ POLICY_FILE = "policy.json"
 REPORT_FILE = "report.html"
 """The report for people."""
 QUALITY_FILE = "data_quality.json"
-"""What the quality checks found, canonical JSON."""
+"""Results of the quality checks, canonical JSON."""
 AUDIT_FILE = "audit.json"
 """The verdict document in canonical form."""
 

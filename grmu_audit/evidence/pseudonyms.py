@@ -21,7 +21,7 @@ from grmu_audit.errors import EnvironmentFailure
 KEY_FILE_VARIABLE = "GRMU_AUDIT_HMAC_KEY_FILE"
 """Environment variable that names another key file."""
 DIGEST_PREFIX = "hmac-sha256:"
-"""What ``set_digest`` starts with."""
+"""Prefix of the input of ``set_digest``."""
 _PSEUDONYM_DOMAIN = b"grmu-audit/pseudonym/v1\0"
 _SET_DOMAIN = b"grmu-audit/id-set/v1\0"
 _CHECK_DOMAIN = b"grmu-audit/key-check/v1\0"

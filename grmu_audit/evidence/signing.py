@@ -23,13 +23,13 @@ PASSPHRASE_VARIABLE = "GRMU_AUDIT_SIGNING_PASSPHRASE"  # noqa: S105  (the name o
 PUBLIC_KEYS_VARIABLE = "GRMU_AUDIT_PUBLIC_KEYS"
 """Environment variable that lists trusted public key files, separated like ``PATH``."""
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
-"""What every envelope of this tool holds."""
+"""Media type of the payload of every envelope."""
 _LARGEST_ENVELOPE = 16 << 20
 
 
 @dataclass(frozen=True)
 class Envelope:
-    """What an envelope holds; its signatures are not checked yet."""
+    """Content of an envelope; its signatures are not checked yet."""
 
     payload: bytes
     """The statement, canonical JSON."""

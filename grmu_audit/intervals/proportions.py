@@ -41,7 +41,7 @@ class Proportion(Statistic):
     persons: float | None = None
     """Persons that the design effect was estimated from; None where every sample is its own person."""
     method: Method = "wilson"
-    """How the limits are computed."""
+    """Interval method."""
 
     @classmethod
     def of(cls, values: Mask, person: Persons = None) -> Proportion:
@@ -69,7 +69,7 @@ class Minimum(Statistic):
     cells: tuple[Proportion, ...]
     """The cells; those without samples do not count."""
     method: Method = "wilson"
-    """How the limits of a cell are computed."""
+    """Interval method of a cell."""
 
     @property
     def estimate(self) -> float:

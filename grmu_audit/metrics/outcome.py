@@ -1,4 +1,4 @@
-"""What a metric found: a sufficient statistic, or the reason why there is none; and the one way to a ``MetricValue``."""
+"""The result of a metric: a sufficient statistic, or the reason why there is none; and its conversion to a ``MetricValue``."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Basis:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a metric found in one model, or in the change between two; whose it is, and at which confidence, is open."""
+    """The result of a metric for one model, or for the change between two; subject and confidence are not part of it."""
 
     metric: str
     """Name in the catalogue."""

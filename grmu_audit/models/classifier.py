@@ -61,7 +61,7 @@ class StartWeights:
     source: str
     """Where they came from, in words."""
     notes: tuple[str, ...] = ()
-    """What was left out or changed to make them fit."""
+    """Changes made to fit them to the network."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> StartWeights:
         """Nobody writes to them: a copy of a network shares them."""

@@ -20,11 +20,11 @@ Tensors = dict[str, torch.Tensor]
 _NESTED = ("state_dict", "model_state_dict", "model_state", "model", "net", "weights")
 """Keys under which checkpoints store their weights."""
 _PREFIXES = ("module.", "_orig_mod.")
-"""What wrappers for several devices or compilation put before every name."""
+"""Prefixes that wrappers for several devices or compilation add to every name."""
 _AUXILIARY = ("AuxLogits.", "aux1.", "aux2.", "cls.")
 """Outputs that only training or pretraining used."""
 _DAMAGED = (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError, zipfile.BadZipFile)
-"""What reading a file that is no checkpoint may raise."""
+"""Exceptions of reading a file that is not a checkpoint."""
 _SHOWN = 3
 
 

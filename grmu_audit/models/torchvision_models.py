@@ -68,7 +68,7 @@ def torchvision_body(name: str, spec: ModelSpec) -> tuple[nn.Module, int]:
 
 
 def _arguments(name: str, height: int, width: int) -> dict[str, Any]:
-    """What the constructor wants to know of the input; auxiliary outputs are left out."""
+    """Arguments of the constructor that depend on the input; auxiliary outputs are left out."""
     if name.startswith("vit_"):
         if height != width:
             raise InputError(f"{name} needs square images, these are {height} x {width}")

@@ -190,7 +190,7 @@ class Policy(_Frozen):
 
 
 def document_problems(tree: object) -> Iterator[Problem]:
-    """What only the whole document shows: an id used twice, a waiver for no rule or two for one.
+    """Problems of the document as a whole: an id used twice, a waiver for no rule or two for one.
 
     The bounds of each rule are looked at too, so that they are reported also where another key of the rule is wrong.
     """

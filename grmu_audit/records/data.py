@@ -113,7 +113,7 @@ class DataRecord:
     source: str = ""
     """Where the data comes from, and under what licence."""
     attribute_provenance: str = ""
-    """How the attribute labels were made."""
+    """Provenance of the attribute labels."""
     excluded: int = 0
     """Samples left out because a label is missing."""
 

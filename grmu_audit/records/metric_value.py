@@ -41,7 +41,7 @@ class Group:
 
 
 class Role(enum.StrEnum):
-    """What a model is to an audit."""
+    """Role of a model in an audit."""
 
     CANDIDATE = "candidate"
     """The audited model."""

@@ -85,7 +85,7 @@ class WhiteBoxOutputs:
     relearn: FloatArray | None = None
     """[runs, 1 + epochs] mean cross-entropy of the forget set while the model relearns it, before and after each epoch."""
     missing: dict[str, Missing] = field(default_factory=dict)
-    """What could not be collected, and why."""
+    """Outputs that could not be collected, and why."""
     settings: dict[str, Any] = field(default_factory=dict)
     """How it was collected: steps, radii, seed, precision, passes over the data."""
 

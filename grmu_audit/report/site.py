@@ -119,7 +119,7 @@ def render_site(models: Sequence[SiteModel], *, today: date, template_dir: Path 
 
 
 def _text(model: SiteModel, entry: SiteEntry) -> str:
-    """What the search looks in."""
+    """Text that the search matches."""
     parts = (model.name, entry.label, entry.role, entry.method, entry.word, entry.policy, entry.created, *entry.aliases)
     return safe_sentence(" ".join(parts)).lower()
 

@@ -171,7 +171,7 @@ def require_pass(evidence: Evidence, now: datetime | None = None) -> None:
 
 
 def _index(entered: Entry) -> tuple[str | None, ...]:
-    """What the tags of a version must say of its newest audit."""
+    """Tags that a version must have for its newest audit."""
     return (entered.audit_run, entered.audit_sha256, entered.decision or "none", entered.policy_sha256 or "none")
 
 

@@ -74,7 +74,7 @@ class Actor:
 
 @dataclass(frozen=True)
 class Promotion:
-    """What a promotion or rollback did."""
+    """Result of a promotion or rollback."""
 
     ref: ModelRef
     """The champion now."""

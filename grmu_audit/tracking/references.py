@@ -81,7 +81,7 @@ def check_role(role: str) -> str:
 
 
 def parse_reference(text: str) -> Reference:
-    """What was written, taken apart.
+    """The parts of a reference.
 
     Raises:
         InputError: none of the accepted forms.

@@ -37,7 +37,7 @@ class Stateful(Protocol):
 
 @dataclass(frozen=True)
 class Saved:
-    """What a checkpoint holds."""
+    """Content of a checkpoint."""
 
     tensors: Tensors
     """By ``part.name``; parts are ``model``, ``optimizer``, ``best`` and ``state``."""
@@ -59,7 +59,7 @@ class Checkpoints:
     """
 
     folder: Path
-    """Where the files lie."""
+    """Folder of the files."""
     key: str
     """Digest of what the run is."""
     resume: bool = False

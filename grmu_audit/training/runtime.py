@@ -29,10 +29,10 @@ def _no_log(epoch: int, metrics: Mapping[str, float]) -> None:
 
 @dataclass
 class Runtime:
-    """What a run needs beside data and model."""
+    """Settings of a run beside data and model."""
 
     device: torch.device
-    """Where tensors live."""
+    """Device of the tensors."""
     seed: int
     """Root of every generator of the run."""
     precision: str = "fp32"

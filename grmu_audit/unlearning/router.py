@@ -27,7 +27,7 @@ class Route:
     """A request's kind and the method for it."""
 
     kind: Literal["random", "group", "class"]
-    """What the request looks like."""
+    """Kind of the request."""
     method: str
     """Name of the method."""
     reweight: bool

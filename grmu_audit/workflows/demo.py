@@ -38,14 +38,14 @@ class Row:
     audited: AuditResult
     """An audit that holds its numbers."""
     subject: Subject
-    """What it is to that audit."""
+    """Its role in that audit."""
     verdict: str
     """Verdict and what became of it, or empty."""
 
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demo did."""
+    """Result of the demo."""
 
     rows: tuple[Row, ...]
     """Versions in order."""

@@ -61,7 +61,7 @@ def rollback(
 
 
 def verify(session: Session, name: str, requirements: Requirements = NO_REQUIREMENTS) -> list[Finding]:
-    """What is not as recorded: ledger, alias, open promotions, evidence of every audited version; empty when all is."""
+    """Differences from the record: ledger, alias, open promotions, evidence of every audited version; empty when all is."""
     return tracking.verify(session.store, name, requirements=requirements)
 
 

@@ -146,7 +146,7 @@ def _part(part: str, split: str, columns: set[str], request: ForgetRequest | Non
 
 
 def _between_splits(part: str, split: str, columns: set[str]) -> Iterator[Expectation]:
-    """What should not be in two splits."""
+    """Content that should not be in two splits."""
     for other in ("train", "val") if split == "test" else ("train",) if split == "val" else ():
         if f"{other}_subject" in columns:
             advice = f"keep each subject in one split, else {part} is easier than new subjects are"
@@ -183,7 +183,7 @@ def _left_out(excluded: Mapping[str, int]) -> list[CheckResult]:
 
 
 def _unanswered(questions: Mapping[str, str]) -> list[CheckResult]:
-    """What could not be evaluated."""
+    """Expectations that could not be evaluated."""
     return [
         CheckResult("all", words, False, False, f"not evaluated: {why}", "warning", "look at the data yourself")
         for words, why in questions.items()

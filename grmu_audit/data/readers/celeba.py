@@ -40,7 +40,7 @@ WORDS = {
 
 
 class CelebaOptions(ImageOptions):
-    """What is read from CelebA."""
+    """Options of the CelebA reader."""
 
     target: str = "Blond_Hair"
     """Column to predict; the papers use ``Blond_Hair`` and ``Attractive``."""

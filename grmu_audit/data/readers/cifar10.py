@@ -35,11 +35,11 @@ ALLOWED = frozenset(
     for name in ("ndarray", "dtype", "_reconstruct", "encode")
     if (module == "_codecs") == (name == "encode") and ("multiarray" in module) == (name == "_reconstruct")
 )
-"""What the published batches are built of; a pickle that names anything else is refused."""
+"""Names in the published batches; a pickle with any other name is refused."""
 
 
 class CifarOptions(ReaderOptions):
-    """What is read from CIFAR-10."""
+    """Options of the CIFAR-10 reader."""
 
     attribute_file: str = ""
     """CSV with the columns ``id`` and one attribute; empty: one attribute value for all, so that groups are the classes."""

@@ -40,7 +40,7 @@ VALIDATION = 0.1
 
 
 class FairfaceOptions(ImageOptions):
-    """What is read from FairFace."""
+    """Options of the FairFace reader."""
 
     target: str = "age"
     """Column to predict."""

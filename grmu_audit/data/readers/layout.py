@@ -160,7 +160,7 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_option_names)]
 
 
 class ReaderOptions(BaseModel):
-    """What every reader of files takes."""
+    """Options of every reader of files."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -169,7 +169,7 @@ class ReaderOptions(BaseModel):
 
 
 class ImageOptions(ReaderOptions):
-    """What every reader of images takes."""
+    """Options of every reader of images."""
 
     size: int = Field(224, ge=8, le=1024)
     """Height and width of an input in pixels."""

@@ -95,7 +95,7 @@ class Manifest(Strict):
     held_out: HeldOut | None = None
     """How they are sampled."""
     target: Column
-    """What is predicted."""
+    """The predicted target."""
     positive_class: int = Field(1, ge=0)
     """Class that counts as the positive outcome."""
     attributes: tuple[Column, ...] = Field(min_length=1)
@@ -123,7 +123,7 @@ class Manifest(Strict):
     licence: str = ""
     """Licence of the samples."""
     attribute_provenance: str = ""
-    """How the attribute labels came about."""
+    """Provenance of the attribute labels."""
 
     @model_validator(mode="after")
     def _whole(self) -> Manifest:

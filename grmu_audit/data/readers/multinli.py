@@ -32,15 +32,15 @@ HELP = (
     f"https://github.com/kohpangwei/group_DRO into {FOLDER}"
 )
 TOKENIZERS = (f"{FOLDER}/tokenizer.json", f"{FOLDER}/vocab.txt")
-"""Where a tokenizer is looked for."""
+"""Paths of a tokenizer, in order of search."""
 COPY = "copy of a training pair"
-"""What samples that were left out as copies are counted under."""
+"""Reason under which samples left out as copies are counted."""
 LONGEST_LINE = 1 << 20
 """Characters that a line of a sentence file may have."""
 
 
 class MultinliOptions(ReaderOptions):
-    """What is read from MultiNLI."""
+    """Options of the MultiNLI reader."""
 
     tokenizer: str = ""
     """tokenizer.json, or vocab.txt of a lowercased BERT; relative to the data root; empty: looked for in ``multinli_1.0``."""

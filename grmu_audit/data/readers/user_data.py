@@ -19,7 +19,7 @@ from grmu_audit.utils.yaml_files import load_yaml
 
 
 class ManifestOptions(Strict):
-    """What may be said on the command line: nothing but the file, which says the rest."""
+    """Options on the command line: the manifest file only, which holds the rest."""
 
     manifest: str
     """The manifest file."""

@@ -22,7 +22,7 @@ FORESTS = ("MIA", "MIA_PAPER")
 
 @dataclass(frozen=True, eq=False)
 class AttackResults:
-    """What the attacks found in one model, so that two models can be compared sample by sample."""
+    """Results of the attacks on one model, so that two models can be compared sample by sample."""
 
     called_non_member: dict[str, Mask]
     """Per forest attack: [forget] called non-member; empty where there is no loss or a side is missing."""

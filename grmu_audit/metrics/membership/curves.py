@@ -170,7 +170,7 @@ def _thresholds(positive: Floats, ranked: Floats, ladder: Floats) -> list[_Step]
 
 
 def _at(rate: float, positive: Floats, ranked: Floats, ladder: Floats) -> _Step:
-    """What is called a member at the lowest threshold that meets the false-positive rate."""
+    """Samples called members at the lowest threshold that meets the false-positive rate."""
     false = int(np.searchsorted(ladder, rate + 1e-12, side="right"))
     while 0 < false < len(ranked) and ranked[false - 1] == ranked[false]:
         false -= 1  # equal scores are called together or not at all

@@ -1,4 +1,4 @@
-"""Where the store is, and an MLflow that is quiet, private and quick to fail."""
+"""The place of the store, and settings that make MLflow quiet, private and quick to fail."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AuditSettings:
-    """What an operator may choose of an audit, apart from model and policy."""
+    """Options of an audit, apart from model and policy."""
 
     references: tuple[str, ...] = ()
     """Retrained versions to compare with; empty: all of the same forget set and data, those with REWEIGHT first."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AuditTarget:
-    """What is audited, and what it is compared with."""
+    """The audited version and the versions that it is compared with."""
 
     version: ModelRef
     """The audited version."""

@@ -32,7 +32,7 @@ CollectArrays = Callable[["Classifier", "BatchSource", npt.NDArray[np.str_], "Ru
 
 @dataclass
 class ForwardPassCount:
-    """What went through the networks."""
+    """Samples that went through the networks."""
 
     samples: int = 0
     """Samples that went through a network, every pass counted."""

@@ -35,7 +35,7 @@ class NetworkChoice:
 
 
 SMALL_RESNET = NetworkChoice()
-"""What the demo trains."""
+"""The network of the demo."""
 
 
 def model_spec(dataset: Dataset, network: NetworkChoice) -> ModelSpec:
@@ -102,7 +102,7 @@ def note_changes(session: Session, start: StartWeights) -> None:
 
 
 def network_facts(spec: ModelSpec, start: StartWeights | None) -> dict[str, Any]:
-    """What the record says of a network."""
+    """The record of a network."""
     facts: dict[str, Any] = {"architecture_options": dict(spec.options)} if spec.options else {}
     if start is not None:
         facts["start"] = {"source": start.source, "sha256": start.digest, "notes": list(start.notes)}
