@@ -6,7 +6,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pytest
 from support.measured_audits import measured, model
 from support.outcomes import values_of
 from support.prediction_tables import table, written
@@ -15,7 +14,6 @@ from grmu_audit.auditing.audit_files import as_read_back
 from grmu_audit.auditing.measurement import measure
 from grmu_audit.auditing.prediction_files import read_predictions
 from grmu_audit.auditing.scoring import score
-from grmu_audit.metrics.catalog.examples import example, example_probes
 from grmu_audit.policy import Policy
 from grmu_audit.policy.judgement import judge
 from grmu_audit.records import (
@@ -111,16 +109,3 @@ def test_the_options_of_an_audit_are_those_that_its_policy_makes():
         assert audit.options == as_read_back(audit).options == options
         assert audit.metric("TA").confidence == options.confidence
     assert "intervals" not in audit.record
-
-
-@pytest.mark.parametrize("metric", ["TA", "FGSM@0.03137", "KNN", "FAIRNESS_GAP"])
-def test_means_over_references_rest_on_the_primary_ones_at_every_level(metric):
-    kinds = ("unlearned", "retrained", "baseline")
-    models = [
-        replace(model(example(kind), str(i), reweight=kind == "baseline"), white_box=example_probes(kind))
-        for i, kind in enumerate(kinds)
-    ]
-    audit = measure(AuditInputs(models[0], references=tuple(models[1:])), AuditContext(DataRecord("d", {})))
-    mean, plain, weighted = (audit.metric(metric, reference(number).as_change()).value for number in (0, 1, 2))
-    assert audit.record["yardstick"] == ["reference#2"]
-    assert mean == weighted != plain
