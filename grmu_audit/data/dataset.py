@@ -115,7 +115,7 @@ class Header:
     attributes: tuple[Attribute, ...] = ()
     """The single attributes whose combinations are the groups; empty for one attribute without a name."""
     subject_name: str = ""
-    """Name of the column that keeps samples of one person together; empty where there is none."""
+    """Name of the column of the person that a sample belongs to; empty where there is none."""
 
     @property
     def longest_short_side(self) -> int:

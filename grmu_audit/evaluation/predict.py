@@ -37,7 +37,7 @@ class ModelOutputs:
     logits: npt.NDArray[np.float64]
     """[n, classes]."""
     forward_passes: int = 1
-    """Passes over the data that were made to get here: 0 when read from the store."""
+    """Passes over the data that this needed: 0 when read from the store."""
 
 
 def predict_all(model: Classifier, source: BatchSource, runtime: Runtime, pseudonyms: Sequence[str]) -> ModelOutputs:

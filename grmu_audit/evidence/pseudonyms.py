@@ -61,7 +61,7 @@ def load_key() -> bytes:
     try:
         return _read_key(path)
     except FileNotFoundError:
-        raise EnvironmentFailure(f"the key file {path} vanished while it was made: start again") from None
+        raise EnvironmentFailure(f"the key file {path} vanished while it was created: start again") from None
 
 
 def pseudonym(key: bytes, text: str) -> str:
@@ -137,7 +137,7 @@ def _parse_key(content: bytes, path: Path) -> bytes:
     if match is None:
         raise EnvironmentFailure(
             f"the key file {path} does not hold {2 * _KEY_BYTES} hex digits: restore it from a backup, or remove it"
-            f" to have a new key made ({_LOST})"
+            f" to get a new key ({_LOST})"
         )
     return bytes.fromhex(match.group(1).decode("ascii"))
 

@@ -41,7 +41,7 @@ class SiteEntry:
     role: str
     """``pretrain``, ``retrain``, ``unlearned``."""
     method: str
-    """How it was made; empty when unknown."""
+    """How it was created; empty when unknown."""
     state: str
     """Verdict as a style name: ``pass``, ``breach``, ``inconclusive``, ``not-judged``, or ``breach`` for damaged evidence."""
     word: str
@@ -65,7 +65,7 @@ class SiteRequest:
     identity: str
     """Request id as recorded, or the version that answers it."""
     version: str
-    """Version made for it."""
+    """Version created for it."""
     received: str
     """Date received."""
     due: str

@@ -165,7 +165,7 @@ def require_pass(evidence: Evidence, now: datetime | None = None) -> None:
     unmet = [rule for rule in blocking if rule.decision is not Decision.PASS and not rule.waived]
     if unmet:
         raise IntegrityError(
-            f"the verdict of {label} says PASS, but {', '.join(rule.id for rule in unmet)} did not pass: it was made up"
+            f"the verdict of {label} says PASS, but {', '.join(rule.id for rule in unmet)} did not pass: it is forged"
         )
     _check_dates(evidence, blocking, today)
 
@@ -204,8 +204,7 @@ def _check_dates(evidence: Evidence, blocking: list[RuleOutcome], today: datetim
     created = audit.record.get("created")
     if created is not None and not (_moment(str(created), label) <= today + CLOCK_SKEW):
         raise IntegrityError(
-            f"the audit of {label} says that it was made at {created}, which is still to come: set the clocks right, then audit"
-            " it again"
+            f"the audit of {label} is dated {created}, which is in the future: set the clocks right, then audit it again"
         )
     expires = audit.record.get("expires")
     if expires is not None and not (today < _moment(str(expires), label)):

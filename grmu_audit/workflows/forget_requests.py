@@ -147,7 +147,7 @@ def stored_request(session: Session, ref: ModelRef) -> StoredRequest:
         IntegrityError: what is stored is missing or damaged.
     """
     if not ref.forget_digest or not ref.run_id:
-        raise InputError(f"{ref.label} was made without a forget request")
+        raise InputError(f"{ref.label} was created without a forget request")
     data = session.store.run_artifact(ref.run_id, REQUEST)
     try:
         tree = json.loads(data or b"")

@@ -175,7 +175,7 @@ def test_each_reason_to_refuse_has_its_own_message_and_code(store: Store, tmp_pa
     refusals.append(refusal(lambda: sign_off(store, made, "reviewer", Author("ana "))))
     refusals.append(refusal(lambda: sign_off(store, made, "preparer", Author("ben"))))
     assert [code for code, _ in refusals] == [6, 6, 6, 3, 1, 6, 2, 2]
-    words = ["expired on", "still to come", "another policy", "not signed off by a preparer", "expired on 2020-01-31",
+    words = ["expired on", "in the future", "another policy", "not signed off by a preparer", "expired on 2020-01-31",
              "not signed by any", "must be two people", "already"]  # fmt: skip
     assert [word for (_, message), word in zip(refusals, words, strict=True) if word not in message] == []
     assert len({message for _, message in refusals}) == len(refusals)

@@ -58,7 +58,7 @@ def forgotten(folder: Path) -> tuple[bytes, ...]:
 
 def test_forget_ids_are_in_no_file_but_the_list_itself(demo: CompletedLine) -> None:
     ids = forgotten(demo.folder)
-    said = re.search(r"half of the rare group asks to be forgotten: (\d+) ids", demo.out)
+    said = re.search(r"sample half of the rare group as forget set: (\d+) ids", demo.out)
     assert said is not None
     assert len(ids) == int(said[1]) >= 30
     assert all(re.fullmatch(rb"digit-\d{4}-0", name) for name in ids)

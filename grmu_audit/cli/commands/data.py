@@ -13,7 +13,7 @@ ROW_OPTIONS = (
     ("--id", "id", "Column of sample ids [default: id, else the column of paths]."),
     ("--path", "path", "Column of image files, relative to --images [default: path]."),
     ("--split", "split", "Column with train, val, test [default: split, else sampled]."),
-    ("--subject", "subject", "Column that keeps one person's samples together."),
+    ("--subject", "subject", "Column of the person that a sample belongs to."),
     ("--name", "name", "Dataset name [default: the table's]."),
 )
 

@@ -12,7 +12,7 @@ from grmu_audit.cli.options import FILE, forget_option, json_option, model_optio
 
 @click.group("requests")
 def requests_command() -> None:
-    """Erasure requests that versions were made for: which are open, until when."""
+    """Erasure requests that versions were created for: which are open, until when."""
 
 
 @requests_command.command("list")

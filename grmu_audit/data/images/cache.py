@@ -192,7 +192,7 @@ def _verified(folder: Path) -> ImageStore:
         if damaged:
             raise IntegrityError(
                 f"{len(damaged)} of {len(store)} images in the cache {folder} are not what was written: remove the folder, it is "
-                "made again"
+                "built again"
             )
         _stamp(folder)
     return store

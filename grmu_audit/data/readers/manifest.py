@@ -101,7 +101,7 @@ class Manifest(Strict):
     attributes: tuple[Column, ...] = Field(min_length=1)
     """Columns whose combinations are the groups."""
     subject: str | None = None
-    """Column that keeps samples of one person together."""
+    """Column of the person that a sample belongs to."""
     features: tuple[str, ...] = ()
     """Columns that a table's model sees; empty: all that have no other role."""
     categorical: tuple[str, ...] = ()

@@ -35,7 +35,7 @@ class PhotoDigitsOptions:
     correlation: float = 0.85
     """Probability in training that the attribute equals the target, in [0.5, 1)."""
     renders: int = 4
-    """How often each validation and test digit is rendered, each time on another crop; ``subject`` keeps them together."""
+    """How often each validation and test digit is rendered, each time on another crop; ``subject`` names the digit."""
 
 
 def photodigits(options: PhotoDigitsOptions | None = None) -> Dataset:

@@ -152,7 +152,7 @@ class View(TypedDict):
     report_id: str
     """First 12 hex digits of the audit's digest."""
     created: str
-    """When the audit was made: UTC to the minute where a time was recorded."""
+    """Time of the audit: UTC to the minute where a time was recorded."""
     branding: Branding
     """Who publishes the report."""
     word: str

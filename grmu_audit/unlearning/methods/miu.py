@@ -194,7 +194,7 @@ class _Information:
 register(
     Method(
         name="miu",
-        title="mutual-information unlearning with calibration, made for group-robust requests",
+        title="mutual-information unlearning with calibration, for group-robust requests",
         run=miu,
         config=MiuConfig,
         needs=frozenset({"retain", "forget"}),

@@ -66,7 +66,7 @@ def _request(session: Session, refs: Sequence[ModelRef]) -> StoredRequest:
     if len(made) > 1:
         raise InputError(f"{', '.join(ref.label for ref in made.values())} were created without different forget sets")
     if not made:
-        raise InputError("none of these versions was made without a forget set: there is nothing to compare them on")
+        raise InputError("none of these versions was created without a forget set: there is nothing to compare them on")
     return stored_request(session, next(iter(made.values())))
 
 

@@ -156,7 +156,7 @@ class Evil:
 def test_cifar10_pickle_that_runs_code_is_refused_and_does_not_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     layouts.cifar10(tmp_path)
     (tmp_path / "cifar-10-batches-py" / "data_batch_3").write_bytes(pickle.dumps({b"data": Evil(), b"labels": [0]}, protocol=2))
-    with pytest.raises(InputError, match=r"data_batch_3: refused.*asks for (__builtin__|builtins).print"):
+    with pytest.raises(InputError, match=r"data_batch_3: refused.*needs (__builtin__|builtins).print"):
         load_dataset(DataSpec("cifar10", {"root": str(tmp_path)}))
     assert "code of the pickle ran" not in capsys.readouterr().out
 
