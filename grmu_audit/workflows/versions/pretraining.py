@@ -36,7 +36,7 @@ METHOD = "registered"
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How a network is trained, or was."""
+    """Training options of a network."""
 
     settings: Mapping[str, object] = field(default_factory=dict)
     """Options of ``TrainConfig`` that differ from the defaults."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def unlearn(
     session: Session, model: str, forget: Path, options: UnlearnOptions = DEFAULT_OPTIONS, systems: Path | None = None
 ) -> ModelRef:
-    """Make a version without the forget set and register it: ``unlearned``, or ``retrain`` for the exact method.
+    """Create a version without the forget set and register it: ``unlearned``, or ``retrain`` for the exact method.
 
     Args:
         session: store, key, device.
