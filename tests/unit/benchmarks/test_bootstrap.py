@@ -48,7 +48,7 @@ def test_spread_agrees_with_resampled_rows(small):
 
 def test_every_replicate_centres_on_the_estimate_and_subjects_widen_it(small):
     f = check_predictions(small)
-    values = {v.name: v.value for v in measure_predictions(f) if v.group is None}
+    values = {v.name: v.value for v in measure_predictions(small) if v.group is None}
     made = bootstrap(f)
     assert made["TA"].mean() == pytest.approx(values["TA"], abs=0.003)
     assert made["GA"].mean() == pytest.approx(values["GA"], abs=0.01)
