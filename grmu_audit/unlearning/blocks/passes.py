@@ -68,13 +68,14 @@ def fine_tune_on_retain(model: Classifier, data: UnlearningData, config: TrainCo
         DivergedError: see ``run_epochs``.
     """
     loss = cross_entropy_loss(model)
-    return run_epochs(
-        model,
-        lambda epoch: [retain_pass(data, config, runtime, epoch, loss)],
-        config,
-        runtime,
-        Hooks(validate=data.validator(runtime)),
-    )
+    hooks = Hooks(validate=data.validator(runtime))
+    return run_epochs(model, lambda epoch: [retain_pass(data, config, runtime, epoch, loss)], config, runtime, hooks)
+
+
+def train_on_forget(model: Classifier, data: UnlearningData, config: TrainConfig, runtime: Runtime, loss: Loss) -> Classifier:
+    """Minimise a loss over D_f for the config's epochs, in place."""
+    hooks = Hooks(validate=data.validator(runtime))
+    return run_epochs(model, lambda epoch: [forget_pass(data, config, runtime, epoch, loss)], config, runtime, hooks)
 
 
 def forward_frozen_batchnorm(model: Classifier, pixels: torch.Tensor, *, published: bool = False) -> torch.Tensor:
