@@ -6,18 +6,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from grmu_audit.auditing.measurement import measure
 from grmu_audit.auditing.stored_predictions import predictions_sha256, stored_inputs
 from grmu_audit.errors import GrmuAuditError
 from grmu_audit.metrics.catalog import BUILT_IN, Level
 from grmu_audit.metrics.membership.attacks import FORESTS
+from grmu_audit.policy import Policy
 from grmu_audit.policy.judgement import judge
 from grmu_audit.records import Audit, AuditContext, AuditInputs, MetricValue
-
-if TYPE_CHECKING:
-    from grmu_audit.policy import Policy
 
 TOLERANCE = 1e-6
 """How far a number computed again may be from the recorded one: other libraries add up in another order."""
