@@ -66,7 +66,7 @@ def _numbers(audit: Audit, again: Audit) -> tuple[list[str], list[str]]:
     notes: list[str] = []
     for key in recorded.keys() & computed.keys():
         defect = next(_differences(recorded[key], computed[key]), None)
-        if defect is not None and other and _rests_on_forest(key):
+        if defect is not None and other and key[0] in (*FORESTS, "AVG_GAP"):
             notes.append(f"{_named(key)}: {defect}; it rests on a random forest, and {other}")
         elif defect is not None:
             findings.append(f"{_named(key)}: {defect}")
@@ -101,10 +101,6 @@ def _close(one: Any, other: Any) -> bool:
     if isinstance(one, int | float) and isinstance(other, int | float):
         return abs(one - other) <= TOLERANCE * max(1.0, abs(one))
     return bool(one == other)
-
-
-def _rests_on_forest(key: tuple[str, str, str]) -> bool:
-    return key[0] in (*FORESTS, "AVG_GAP")
 
 
 def _other_library(audit: Audit) -> str:

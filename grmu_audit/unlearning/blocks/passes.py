@@ -38,15 +38,7 @@ def retain_pass(data: UnlearningData, config: TrainConfig, runtime: Runtime, epo
 
 
 def forget_pass(data: UnlearningData, config: TrainConfig, runtime: Runtime, epoch: int, loss: Loss) -> Phase:
-    """One shuffled pass over D_f, with its own generator per epoch.
-
-    Args:
-        data: where the forget rows come from.
-        config: batch size and augmentation.
-        runtime: root of the generator.
-        epoch: from 0.
-        loss: minimised on each batch; see ``forward_frozen_batchnorm`` where running statistics must not see the forget set.
-    """
+    """One shuffled pass over D_f, as ``retain_pass``; ``forward_frozen_batchnorm`` keeps running statistics from seeing D_f."""
     generator = runtime.generator("forget", epoch)
     return Phase(
         "forget",
