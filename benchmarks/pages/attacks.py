@@ -43,8 +43,7 @@ grmu-audit {version}, torch {torch}, {device}. One shadow model took {seconds:.1
 def attack_page(
     table: ShadowTable,
     everyone: CheckedPredictions,
-    original: CheckedPredictions,
-    retrained: Mapping[int, CheckedPredictions],
+    models: Mapping[str, CheckedPredictions],
     made: Mapping[str, CheckedPredictions],
     banks: Mapping[str, ShadowTable],
     pool: ShadowPool,
@@ -54,15 +53,14 @@ def attack_page(
     Args:
         table: the pool.
         everyone: the memorised model, all training images in the place of the forget set.
-        original: the memorised model and the forget set.
-        retrained: models that never saw the forget set, by seed.
+        models: with the forget set: the memorised model, and those that never saw it, by name.
         made: unlearned models by method.
         banks: the pool after each method.
         pool: where the models are stored.
     """
     facts = hardware(pool.runtime.device)
     head = _HEAD.format(
-        forget=int(original.predictions.mask("forget").sum()),
+        forget=int(models["memorised"].predictions.mask("forget").sum()),
         shadows=len(table.margin),
         population=len(pool.population),
         version=VERSION,
@@ -76,9 +74,8 @@ def attack_page(
         "| model | members tested | " + " | ".join(AREAS) + " |",
         "|---|---|" + "---|" * len(AREAS),
     ]
-    rows = {("memorised", "all training images"): everyone, ("memorised", "forget set"): original}
-    rows |= {(f"retrained, seed {seed}", "forget set"): f for seed, f in retrained.items()}
-    rows |= {(method, "forget set"): f for method, f in made.items()}
+    rows = {("memorised", "all training images"): everyone}
+    rows |= {(name, "forget set"): f for name, f in {**models, **made}.items()}
     found = {key: areas(f, table) for key, f in rows.items()}
     lines += [
         f"| {' | '.join(key)} | " + " | ".join(words(values[name]) for name in AREAS) + " |" for key, values in found.items()
@@ -168,17 +165,15 @@ def main() -> None:
     options = parser.parse_args()
     study, start = Study(options.cache, choose_device(options.device)), time.perf_counter()
     original = study.trained("memorised", study.train, 0)
-    retrained = {
-        seed: study.checked(study.trained(f"retrain-{seed}", study.retain, 1 + seed), study.forget)
-        for seed in range(options.seeds)
-    }
+    models = {"memorised": study.checked(original, study.forget)}
+    for seed in range(options.seeds):
+        retrained = study.trained(f"retrain-{seed}", study.retain, 1 + seed)
+        models[f"retrained, seed {seed}"] = study.checked(retrained, study.forget)
     banks = {method: study.table(options.shadows, method) for method in SETTINGS}
     made = {method: study.checked(study.unlearned(method, method, original), study.forget) for method in SETTINGS}
     sys.stderr.write(f"models trained in {time.perf_counter() - start:.0f} s\n")
     everyone = study.checked(original, study.train[study.train != study.train[0]])
-    page = attack_page(
-        study.table(options.shadows), everyone, study.checked(original, study.forget), retrained, made, banks, study.pool
-    )
+    page = attack_page(study.table(options.shadows), everyone, models, made, banks, study.pool)
     if options.write:
         write_atomic(options.write, page.encode())
     sys.stdout.write(page)

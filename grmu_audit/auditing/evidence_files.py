@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from grmu_audit.auditing import audit_files
 from grmu_audit.auditing.stored_predictions import table_name, to_parquet
 from grmu_audit.evidence.attestation import POLICY_FILE, QUALITY_FILE, REPORT_FILE
 from grmu_audit.metrics.checked_predictions import align
+from grmu_audit.policy import Policy
 from grmu_audit.policy.files import policy_tree
 from grmu_audit.records import Audit, AuditInputs
 from grmu_audit.utils import canonical_json
-
-if TYPE_CHECKING:
-    from grmu_audit.policy import Policy
 
 README_FILE = "README.md"
 """Name of the page in the bundle."""

@@ -6,18 +6,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from grmu_audit.auditing.measurement import measure
 from grmu_audit.auditing.stored_predictions import predictions_sha256, stored_inputs
 from grmu_audit.errors import GrmuAuditError
 from grmu_audit.metrics.catalog import BUILT_IN, Level
 from grmu_audit.metrics.membership.attacks import FORESTS
+from grmu_audit.policy import Policy
 from grmu_audit.policy.judgement import judge
 from grmu_audit.records import Audit, AuditContext, AuditInputs, MetricValue
-
-if TYPE_CHECKING:
-    from grmu_audit.policy import Policy
 
 TOLERANCE = 1e-6
 """How far a number computed again may be from the recorded one: other libraries add up in another order."""
@@ -68,7 +66,7 @@ def _numbers(audit: Audit, again: Audit) -> tuple[list[str], list[str]]:
     notes: list[str] = []
     for key in recorded.keys() & computed.keys():
         defect = next(_differences(recorded[key], computed[key]), None)
-        if defect is not None and other and _rests_on_forest(key):
+        if defect is not None and other and key[0] in (*FORESTS, "AVG_GAP"):
             notes.append(f"{_named(key)}: {defect}; it rests on a random forest, and {other}")
         elif defect is not None:
             findings.append(f"{_named(key)}: {defect}")
@@ -103,10 +101,6 @@ def _close(one: Any, other: Any) -> bool:
     if isinstance(one, int | float) and isinstance(other, int | float):
         return abs(one - other) <= TOLERANCE * max(1.0, abs(one))
     return bool(one == other)
-
-
-def _rests_on_forest(key: tuple[str, str, str]) -> bool:
-    return key[0] in (*FORESTS, "AVG_GAP")
 
 
 def _other_library(audit: Audit) -> str:

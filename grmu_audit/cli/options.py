@@ -20,45 +20,50 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
-
-
-def model_option(function: F) -> F:
-    """``--model``: which version."""
-    text = "NAME (its champion, else its newest pretrain version), NAME/3, NAME@alias or models:/..."
-    return click.option("--model", required=True, metavar="MODEL", help=text)(function)
-
-
-def forget_option(function: F) -> F:
-    """``--forget``: the forget list."""
-    return click.option(
-        "--forget", required=True, type=FILE, help="Forget list: CSV with a column id, one id per line, or parquet."
-    )(function)
-
-
-def systems_option(function: F) -> F:
-    """``--systems``: where else the data may lie."""
-    text = "YAML list of the systems that may hold the data, for the erasure record."
-    return click.option("--systems", type=FILE, help=text)(function)
-
-
-def policy_option(function: F) -> F:
-    """``--policy``: what to judge by."""
-    return click.option("--policy", default="default", show_default=True, metavar="NAME|FILE", help="Policy by name or file.")(
-        function
-    )
+model_option = click.option(
+    "--model",
+    required=True,
+    metavar="MODEL",
+    help="NAME (its champion, else its newest pretrain version), NAME/3, NAME@alias or models:/...",
+)
+"""``--model``: which version."""
+forget_option = click.option(
+    "--forget", required=True, type=FILE, help="Forget list: CSV with a column id, one id per line, or parquet."
+)
+"""``--forget``: the forget list."""
+systems_option = click.option(
+    "--systems", type=FILE, help="YAML list of the systems that may hold the data, for the erasure record."
+)
+"""``--systems``: where else the data may lie."""
+policy_option = click.option(
+    "--policy", default="default", show_default=True, metavar="NAME|FILE", help="Policy by name or file."
+)
+"""``--policy``: what to judge by."""
+settings_option = click.option(
+    "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Setting that differs from the default; repeatable."
+)
+"""``--set key=value``: settings that differ from the defaults."""
+data_root_option = click.option(
+    "--data-root", type=FOLDER, help="Folder that holds the dataset [default: $GRMU_AUDIT_DATA_ROOT]."
+)
+"""``--data-root``: where a published dataset lies."""
+data_option_option = click.option("--data-option", multiple=True, metavar="KEY=VALUE", help="Option of the dataset; repeatable.")
+"""``--data-option key=value``: options of the reader."""
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
+"""``--json``: print what a program would read."""
+public_key_option = click.option(
+    "--public-key",
+    multiple=True,
+    type=FILE,
+    help="Trusted public key; repeatable. With any, what is unsigned does not count [default: $GRMU_AUDIT_PUBLIC_KEYS].",
+)
+"""``--public-key``: trusted keys."""
 
 
 def seed_option(default: int | None) -> Callable[[F], F]:
     """``--seed``: root of all randomness of the run."""
     text = "Root of every random draw." if default is not None else "Root of every random draw [default: the model's own]."
     return click.option("--seed", type=click.IntRange(min=0), default=default, show_default=default is not None, help=text)
-
-
-def settings_option(function: F) -> F:
-    """``--set key=value``: settings that differ from the defaults."""
-    return click.option(
-        "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Setting that differs from the default; repeatable."
-    )(function)
 
 
 def architecture_options(function: F) -> F:
@@ -105,17 +110,6 @@ def data_options(function: F) -> F:
     return command  # type: ignore[return-value]
 
 
-def data_root_option(function: F) -> F:
-    """``--data-root``: the folder of a published dataset."""
-    text = "Folder that holds the dataset [default: $GRMU_AUDIT_DATA_ROOT]."
-    return click.option("--data-root", type=FOLDER, help=text)(function)
-
-
-def data_option_option(function: F) -> F:
-    """``--data-option key=value``: options of the reader."""
-    return click.option("--data-option", multiple=True, metavar="KEY=VALUE", help="Option of the dataset; repeatable.")(function)
-
-
 def data_spec(name: str, root: Path | None, pairs: Sequence[str]) -> DataSpec:
     """A dataset as a version's tags store it: paths absolute, so that it is found from any folder.
 
@@ -132,11 +126,6 @@ def data_spec(name: str, root: Path | None, pairs: Sequence[str]) -> DataSpec:
     elif "root" in options:
         options["root"] = str(Path(str(options["root"])).absolute())
     return DataSpec(str(Path(name).absolute()) if name.endswith(MANIFEST_ENDINGS) else name, options)
-
-
-def json_option(function: F) -> F:
-    """``--json``: print what a program would read."""
-    return click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")(function)
 
 
 def requirement_options(function: F) -> F:
@@ -158,12 +147,6 @@ def requirement_options(function: F) -> F:
     ):
         command = option(command)
     return command  # type: ignore[return-value]
-
-
-def public_key_option(function: F) -> F:
-    """``--public-key``: trusted keys."""
-    text = "Trusted public key; repeatable. With any, what is unsigned does not count [default: $GRMU_AUDIT_PUBLIC_KEYS]."
-    return click.option("--public-key", multiple=True, type=FILE, help=text)(function)
 
 
 def parse_settings(pairs: Sequence[str]) -> dict[str, object]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from importlib import import_module
 
 from grmu_audit.data.dataset import Dataset
 from grmu_audit.data.listing import Listing
@@ -78,41 +79,22 @@ def _photodigits(options: Mapping[str, object]) -> Dataset:
     return photodigits(PhotoDigitsOptions(**cast))  # type: ignore[arg-type]
 
 
-@datasets.register("celeba")
-def _celeba(options: Mapping[str, object]) -> Dataset | Listing:
-    """CelebA: hair colour or another attribute as target, sex or others as attribute."""
-    from grmu_audit.data.readers.celeba import read_celeba
+def _reader(name: str, what: str) -> Reader:
+    """``read_NAME`` of ``data.readers.NAME``, which is imported when it is first called."""
 
-    return read_celeba(options)
+    def read(options: Mapping[str, object]) -> Dataset | Listing:
+        reader: Reader = getattr(import_module(f"grmu_audit.data.readers.{name}"), f"read_{name}")
+        return reader(options)
 
-
-@datasets.register("waterbirds")
-def _waterbirds(options: Mapping[str, object]) -> Dataset | Listing:
-    """Waterbirds: land or water bird as target, background as attribute."""
-    from grmu_audit.data.readers.waterbirds import read_waterbirds
-
-    return read_waterbirds(options)
+    read.__doc__ = what
+    return read
 
 
-@datasets.register("fairface")
-def _fairface(options: Mapping[str, object]) -> Dataset | Listing:
-    """FairFace: age band as target, race as attribute (gender too by option)."""
-    from grmu_audit.data.readers.fairface import read_fairface
-
-    return read_fairface(options)
-
-
-@datasets.register("cifar10")
-def _cifar10(options: Mapping[str, object]) -> Dataset | Listing:
-    """CIFAR-10: ten classes; the groups are the classes, or those of an attribute file."""
-    from grmu_audit.data.readers.cifar10 import read_cifar10
-
-    return read_cifar10(options)
-
-
-@datasets.register("multinli")
-def _multinli(options: Mapping[str, object]) -> Dataset | Listing:
-    """MultiNLI: entailment as target, negation as attribute; texts."""
-    from grmu_audit.data.readers.multinli import read_multinli
-
-    return read_multinli(options)
+for _name, _what in {
+    "celeba": "CelebA: hair colour or another attribute as target, sex or others as attribute.",
+    "waterbirds": "Waterbirds: land or water bird as target, background as attribute.",
+    "fairface": "FairFace: age band as target, race as attribute (gender too by option).",
+    "cifar10": "CIFAR-10: ten classes; the groups are the classes, or those of an attribute file.",
+    "multinli": "MultiNLI: entailment as target, negation as attribute; texts.",
+}.items():
+    datasets.add(_name, _reader(_name, _what))

@@ -107,29 +107,41 @@ def _mac(key: bytes, domain: bytes, message: bytes) -> hmac.HMAC:
 
 
 def _read_key(path: Path) -> bytes:
+    plain = f": point {KEY_FILE_VARIABLE} at one"
+    return _parse_key(read_secret(path, "key file", plain, f"replace it ({_LOST})"), path)
+
+
+def read_secret(path: Path, what: str, plain: str, exposed: str) -> bytes:
+    """The first 64 KiB of a plain file that its owner alone can use.
+
+    Args:
+        path: the file.
+        what: what it is, for messages.
+        plain: what to do where it is no plain file, with the colon before it; may be empty.
+        exposed: what to do where others may have read it.
+
+    Raises:
+        FileNotFoundError: there is none.
+        EnvironmentFailure: it cannot be read, is not a plain file, or group or others may use it.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except FileNotFoundError:
         raise
     except OSError as error:
-        raise EnvironmentFailure(f"cannot read the key file {path}: {error.strerror or error}") from error
+        raise EnvironmentFailure(f"cannot read the {what} {path}: {error.strerror or error}") from error
     try:
-        _refuse_open(os.fstat(descriptor).st_mode, path)
-        content = os.read(descriptor, 1024)
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            raise EnvironmentFailure(f"the {what} {path} is not a plain file{plain}")
+        if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
+            raise EnvironmentFailure(
+                f"the {what} {path} has mode {stat.S_IMODE(mode):04o}, open to others than its owner: run 'chmod 600 {path}',"
+                f" and if others may have read it, {exposed}"
+            )
+        return os.read(descriptor, 65536)
     finally:
         os.close(descriptor)
-    return _parse_key(content, path)
-
-
-def _refuse_open(mode: int, path: Path) -> None:
-    """Only a plain file that its owner alone can use holds a secret."""
-    if not stat.S_ISREG(mode):
-        raise EnvironmentFailure(f"the key file {path} is not a plain file: point {KEY_FILE_VARIABLE} at one")
-    if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
-        raise EnvironmentFailure(
-            f"the key file {path} has mode {stat.S_IMODE(mode):04o}, open to others than its owner: run 'chmod 600 {path}',"
-            f" and if others may have read it, replace it ({_LOST})"
-        )
 
 
 def _parse_key(content: bytes, path: Path) -> bytes:

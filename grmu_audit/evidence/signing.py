@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grmu_audit.errors import EnvironmentFailure, InputError, IntegrityError, NotFoundError
+from grmu_audit.evidence.pseudonyms import read_secret
 from grmu_audit.utils.digests import canonical_json
 
 if TYPE_CHECKING:
@@ -98,7 +98,10 @@ def load_signer(path: Path) -> CryptoSigner:
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
     from securesystemslib.signer import CryptoSigner
 
-    content = _read_secret(path)
+    try:
+        content = read_secret(path, "private key", "", "make a new key")
+    except FileNotFoundError:
+        raise NotFoundError(f"no private key file {path}: make one with 'grmu-audit keys generate'") from None
     passphrase = os.environ.get(PASSPHRASE_VARIABLE) or None
     try:
         key = load_pem_private_key(content, passphrase.encode() if passphrase else None)
@@ -187,27 +190,6 @@ def _envelope(content: bytes):  # type: ignore[no-untyped-def]
     if not same or envelope.payload_type != PAYLOAD_TYPE:
         raise IntegrityError("an attestation is not in the form in which this tool writes it: it was edited")
     return envelope
-
-
-def _read_secret(path: Path) -> bytes:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
-    except FileNotFoundError:
-        raise NotFoundError(f"no private key file {path}: create one with 'grmu-audit keys generate'") from None
-    except OSError as error:
-        raise EnvironmentFailure(f"cannot read the private key {path}: {error.strerror or error}") from error
-    try:
-        mode = os.fstat(descriptor).st_mode
-        if not stat.S_ISREG(mode):
-            raise EnvironmentFailure(f"the private key {path} is not a plain file")
-        if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
-            raise EnvironmentFailure(
-                f"the private key {path} has mode {stat.S_IMODE(mode):04o}, open to others than its owner: run 'chmod 600"
-                f" {path}', and if others may have read it, create a new key"
-            )
-        return os.read(descriptor, 65536)
-    finally:
-        os.close(descriptor)
 
 
 def _write_new(path: Path, content: bytes, mode: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from grmu_audit.errors import GrmuAuditError, InputError
 from grmu_audit.metrics.accuracy import measure_accuracy
@@ -33,12 +33,10 @@ from grmu_audit.metrics.white_box.representation import (
 )
 from grmu_audit.metrics.white_box.robustness import measure_robustness, robustness_changes
 from grmu_audit.records import Group, MetricValue, Predictions
+from grmu_audit.records.audit import MeasureOptions
+from grmu_audit.records.inputs import AuditInputs
 from grmu_audit.records.metric_value import BASELINE, CANDIDATE, Role, Subject, reference
-
-if TYPE_CHECKING:
-    from grmu_audit.records.audit import MeasureOptions
-    from grmu_audit.records.inputs import AuditInputs
-    from grmu_audit.records.white_box import ShadowTable
+from grmu_audit.records.white_box import ShadowTable
 
 Found = tuple[Subject, Iterable[Outcome]]
 """Outcomes, and whose they are."""

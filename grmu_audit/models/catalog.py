@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import nn
 
 from grmu_audit.errors import InputError, NotFoundError
-from grmu_audit.models.architecture import image_shape, options_of
+from grmu_audit.models.architecture import Builder, image_shape, options_of
 from grmu_audit.models.classifier import Classifier, ModelSpec, StartWeights
 from grmu_audit.models.small_networks import SmallResnetOptions
 from grmu_audit.utils.plugins import Registry, did_you_mean
-
-if TYPE_CHECKING:
-    from grmu_audit.models.architecture import Builder
 
 architectures: Registry[Builder] = Registry("architecture", "grmu_audit.architectures")
 """Builders by name; each returns the body and the width of its features.  torchvision's are not listed here."""

@@ -5,15 +5,12 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from torch import nn
 
 from grmu_audit.errors import InputError
+from grmu_audit.models.architecture import Builder
 from grmu_audit.models.classifier import ModelSpec, detach_head
-
-if TYPE_CHECKING:
-    from grmu_audit.models.architecture import Builder
 
 VARIABLE = "GRMU_AUDIT_ALLOWED_ARCHITECTURES"
 """Environment variable of the operator: names separated by commas; ``package.module:*`` allows a whole module."""

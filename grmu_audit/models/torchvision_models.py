@@ -7,18 +7,15 @@ import os
 import re
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from grmu_audit.errors import EnvironmentFailure, InputError, IntegrityError
-from grmu_audit.models.architecture import Options, options_of
+from grmu_audit.models.architecture import Builder, Options, options_of
 from grmu_audit.models.classifier import CONTAINERS, ModelSpec, detach_head
 from grmu_audit.utils import sha256_file
-
-if TYPE_CHECKING:
-    from grmu_audit.models.architecture import Builder
 
 
 class TorchvisionOptions(Options):

@@ -17,7 +17,6 @@ from grmu_audit.records import Group, MeasureOptions
 from grmu_audit.utils import Problem, ProblemsError
 from grmu_audit.utils.plugins import did_you_mean
 
-POLICY_SCHEMA = "grmu-audit/policy/v1"
 VALUE_BOUNDS = ("max", "min", "within")
 """Bounds on the metric itself."""
 _BOUNDS = (*VALUE_BOUNDS, *CHANGE_BOUNDS)

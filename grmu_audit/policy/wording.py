@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from grmu_audit.metrics.catalog import spec
 from grmu_audit.metrics.catalog.wording import VERDICT_STYLE
+from grmu_audit.policy.schema import Rule
 from grmu_audit.records import SUPPRESSED_BELOW, Group, suppressed
-
-if TYPE_CHECKING:
-    from grmu_audit.policy.schema import Rule
 
 _SHOWN_GROUPS = 5
 _BOUNDS = {

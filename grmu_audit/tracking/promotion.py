@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from grmu_audit.errors import (
     BreachError,
@@ -26,10 +25,8 @@ from grmu_audit.tracking import names
 from grmu_audit.tracking.audits import Evidence, read_evidence, require_pass
 from grmu_audit.tracking.ledger import append_entry, read_ledger
 from grmu_audit.tracking.requirements import NO_REQUIREMENTS, Requirements
+from grmu_audit.tracking.store import Store
 from grmu_audit.utils.clock import timestamp
-
-if TYPE_CHECKING:
-    from grmu_audit.tracking.store import Store
 
 
 def unfinished_promotion(name: str, step: LedgerEntry) -> IntegrityError:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from grmu_audit.errors import InputError, NotFoundError
+from grmu_audit.records import ModelRef
 from grmu_audit.tracking.names import CHAMPION, LEDGER_SUFFIX, ROLES
+from grmu_audit.tracking.store import Store
 from grmu_audit.utils.plugins import did_you_mean
-
-if TYPE_CHECKING:
-    from grmu_audit.records import ModelRef
-    from grmu_audit.tracking.store import Store
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _VERSION = re.compile(r"[1-9][0-9]{0,8}")

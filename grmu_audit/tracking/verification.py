@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from grmu_audit.errors import EnvironmentFailure, GrmuAuditError, IntegrityError, NotFoundError
 from grmu_audit.evidence.ledger import Ledger
@@ -13,9 +12,7 @@ from grmu_audit.tracking.audits import read_evidence, require_pass
 from grmu_audit.tracking.ledger import inspect_ledger, log_name
 from grmu_audit.tracking.promotion import alias_moved, unfinished_promotion
 from grmu_audit.tracking.requirements import NO_REQUIREMENTS, Requirements, check_attestation
-
-if TYPE_CHECKING:
-    from grmu_audit.tracking.store import Store
+from grmu_audit.tracking.store import Store
 
 
 @dataclass(frozen=True)

@@ -24,30 +24,12 @@ if TYPE_CHECKING:
 __getattr__ = lazy_names(
     __name__,
     {
-        "checkpoint": (
-            "Checkpoints",
-            "Stateful",
-        ),
+        "checkpoint": ("Checkpoints", "Stateful"),
         "config": ("TrainConfig",),
         "fit": ("TrainingRows",),
-        "inference": (
-            "accuracy",
-            "infer",
-        ),
-        "loop": (
-            "repeat_batches",
-            "run_epochs",
-            "steps_of",
-        ),
-        "plan": (
-            "Hooks",
-            "Loss",
-            "Phase",
-        ),
-        "runtime": (
-            "Runtime",
-            "derive_seed",
-            "move_to",
-        ),
+        "inference": ("accuracy", "infer"),
+        "loop": ("repeat_batches", "run_epochs", "steps_of"),
+        "plan": ("Hooks", "Loss", "Phase"),
+        "runtime": ("Runtime", "derive_seed", "move_to"),
     },
 )

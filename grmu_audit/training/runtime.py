@@ -7,17 +7,15 @@ import hashlib
 import platform
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 
 from grmu_audit.errors import EnvironmentFailure, InputError
+from grmu_audit.training.checkpoint import Checkpoints
+from grmu_audit.training.plan import LossTerm
 from grmu_audit.utils.progress import SILENT, Observer
-
-if TYPE_CHECKING:
-    from grmu_audit.training.checkpoint import Checkpoints
-    from grmu_audit.training.plan import LossTerm
 
 EpochLog = Callable[[int, Mapping[str, float]], None]
 """Receives the epoch number and its metrics."""

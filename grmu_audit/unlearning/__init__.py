@@ -16,10 +16,6 @@ __getattr__ = lazy_names(
     {
         "apply": ("apply_method",),
         "data": ("UnlearningData",),
-        "method": (
-            "LogRange",
-            "Method",
-            "MethodConfig",
-        ),
+        "method": ("LogRange", "Method", "MethodConfig"),
     },
 )

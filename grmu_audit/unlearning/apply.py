@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import torch
 
@@ -13,12 +12,10 @@ from grmu_audit.models.classifier import Classifier, copy_model, frozen_copy
 from grmu_audit.models.normalisation import GapDefinition, choose_layers
 from grmu_audit.training.plan import Phase
 from grmu_audit.training.runtime import Runtime
+from grmu_audit.unlearning.data import UnlearningData
 from grmu_audit.unlearning.fairness_gap import FairnessGapPenalty
 from grmu_audit.unlearning.layers import ALL, require_unchanged, train_only, unfreeze
-
-if TYPE_CHECKING:
-    from grmu_audit.unlearning.data import UnlearningData
-    from grmu_audit.unlearning.method import Method, MethodConfig
+from grmu_audit.unlearning.method import Method, MethodConfig
 
 
 def apply_method(method: Method, model: Classifier, data: UnlearningData, config: MethodConfig, runtime: Runtime) -> Classifier:

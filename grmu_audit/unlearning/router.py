@@ -12,8 +12,6 @@ import numpy.typing as npt
 from grmu_audit.errors import InputError
 
 Counts = npt.NDArray[np.int64]
-AUTO = "auto"
-"""Name of the router's choice."""
 WHOLE_CLASS = 0.95
 """Share of a class from which on the request counts as one for the class."""
 RANDOM_REQUEST = 3.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -35,7 +35,8 @@ def read_csv(path: Path, header: Sequence[str] | None = None, kind_of: Callable[
     """
     try:
         with path.open("rb") as stream:
-            return _table(_records(stream, path.name), path.name, header, kind_of)
+            csv.field_size_limit(LONGEST_FIELD)
+            return _table(csv_records(_lines(stream, path.name), path.name), path.name, header, kind_of)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}: correct the path") from None
 
@@ -69,9 +70,9 @@ def _lines(stream: IO[bytes], name: str) -> Iterator[str]:
             raise InputError(f"{name}: row {number} is not UTF-8: save the table as CSV in UTF-8") from None
 
 
-def _records(stream: IO[bytes], name: str) -> Iterator[tuple[int, list[str]]]:
-    csv.field_size_limit(LONGEST_FIELD)
-    reader = csv.reader(_lines(stream, name), strict=True)
+def csv_records(lines: Iterable[str], name: str, failure: type[InputError] = InputError) -> Iterator[tuple[int, list[str]]]:
+    """Records of CSV text that are not blank, each with the line that it starts on, cells without white space around them."""
+    reader = csv.reader(lines, strict=True)
     line = 1
     try:
         for cells in reader:
@@ -79,7 +80,7 @@ def _records(stream: IO[bytes], name: str) -> Iterator[tuple[int, list[str]]]:
                 yield line, [cell.strip() for cell in cells]
             line = reader.line_num + 1
     except csv.Error as error:
-        raise InputError(f"{name}: row {line} is not well-formed CSV ({error}): mend it") from None
+        raise failure(f"{name}: row {line} is not well-formed CSV ({error}): mend it") from None
 
 
 def _table(

@@ -11,9 +11,6 @@ from grmu_audit.errors import InputError
 from grmu_audit.utils.plugins import did_you_mean
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
-if TYPE_CHECKING:
     import yaml
     from pydantic import BaseModel, ValidationError
 
@@ -25,6 +22,23 @@ _DEEPEST = 50
 _TAGS = frozenset({"str", "int", "float", "bool", "null", "timestamp", "map", "seq"})
 Loc = tuple[str | int, ...]
 """Path of a key inside the document."""
+
+
+def read_mapping(path: Path, what: str, mapping: str) -> dict[str, Any]:
+    """A YAML file that comes along or is the operator's own, as a mapping.
+
+    Raises:
+        InputError: not readable as ``what``, or anything but a ``mapping``.
+    """
+    import yaml
+
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise InputError(f"{path}: not a readable {what}: {error}") from None
+    if not isinstance(tree, dict):
+        raise InputError(f"{path}: holds {type(tree).__name__} instead of a mapping{mapping}")
+    return tree
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,15 @@ import inspect
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from grmu_audit.data.catalog import DataSpec, datasets, load_dataset
+from grmu_audit.data.dataset import Dataset
 from grmu_audit.data.forget import check_forget_list, group_table, read_forget_list, split_rows
 from grmu_audit.data.quality import check_quality
 from grmu_audit.errors import EnvironmentFailure, InputError, IntegrityError
 from grmu_audit.evidence import load_key
 from grmu_audit.records import DataCheckReport, ForgetRequest, GroupCount
 from grmu_audit.utils.progress import SILENT, Observer
-
-if TYPE_CHECKING:
-    from grmu_audit.data.dataset import Dataset
 
 DOWNLOADS = {"celeba": "CelebA", "cifar10": "CIFAR10"}
 """Datasets that torchvision downloads, with their class there."""

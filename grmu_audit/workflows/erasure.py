@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -16,12 +16,10 @@ from grmu_audit.errors import ForgetListError, InputError, IntegrityError, NotFo
 from grmu_audit.evidence import pseudonym, set_digest
 from grmu_audit.records import ForgetRequest, ModelRef
 from grmu_audit.records.lineage import ErasureRecord, SystemRecord
+from grmu_audit.tracking import Store
 from grmu_audit.tracking.names import ERASURE
 from grmu_audit.utils import canonical_json
-
-if TYPE_CHECKING:
-    from grmu_audit.tracking import Store
-    from grmu_audit.workflows.session import Session
+from grmu_audit.workflows.session import Session
 
 SHOWN_REQUESTS = 5
 """Request ids that a report names; it counts the others."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from grmu_audit.data.dataset import Dataset
 from grmu_audit.data.forget import (
     ForgetSampling,
     check_forget_list,
@@ -25,9 +26,6 @@ from grmu_audit.evidence import pseudonyms
 from grmu_audit.records import ForgetRequest, Group, GroupCount, ModelRef, Splits
 from grmu_audit.tracking.names import REQUEST
 from grmu_audit.workflows.session import Session
-
-if TYPE_CHECKING:
-    from grmu_audit.data.dataset import Dataset
 
 SIDECAR_FIELDS = ("how", "groups", "ratio", "seed", "dataset")
 """Fields of a sidecar that may be shown."""

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import date
-from typing import TYPE_CHECKING
 
 from grmu_audit import tracking
 from grmu_audit.auditing import audit_files
-from grmu_audit.policy import judgement
+from grmu_audit.policy import Policy, judgement
 from grmu_audit.records import Audit
-from grmu_audit.tracking import NO_REQUIREMENTS, Actor, Author, Requirements
+from grmu_audit.tracking import NO_REQUIREMENTS, Actor, Author, Finding, Promotion, Requirements
 from grmu_audit.workflows.session import Session
-
-if TYPE_CHECKING:
-    from grmu_audit.policy import Policy
-    from grmu_audit.tracking import Finding, Promotion
 
 
 def gate(session: Session, model: str, policy: Policy, today: date | None = None) -> Audit:

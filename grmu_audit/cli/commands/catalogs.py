@@ -12,15 +12,10 @@ from grmu_audit.cli.options import json_option
 @click.pass_context
 def methods_command(ctx: click.Context, as_json: bool) -> None:
     """List the unlearning methods: exact or not, what data each reads, what it costs, where it is described."""
-    import json
-
-    from grmu_audit.cli.tables import text_table
     from grmu_audit.workflows.catalogs import method_rows
 
-    if ctx.invoked_subcommand is not None:
-        return
-    head, rows = method_rows()
-    click.echo(json.dumps([dict(zip(head, row, strict=True)) for row in rows]) if as_json else text_table(head, rows, left=True))
+    if ctx.invoked_subcommand is None:
+        _print_rows(*method_rows(), as_json)
 
 
 @methods_command.command("show")
@@ -47,15 +42,10 @@ def show_method(name: str, as_json: bool) -> None:
 @click.pass_context
 def metrics_command(ctx: click.Context, as_json: bool) -> None:
     """List the metrics: what each says, how to read it, what it needs and costs; those of installed packages included."""
-    import json
-
-    from grmu_audit.cli.tables import text_table
     from grmu_audit.workflows.catalogs import metric_rows
 
-    if ctx.invoked_subcommand is not None:
-        return
-    head, rows = metric_rows()
-    click.echo(json.dumps([dict(zip(head, row, strict=True)) for row in rows]) if as_json else text_table(head, rows, left=True))
+    if ctx.invoked_subcommand is None:
+        _print_rows(*metric_rows(), as_json)
 
 
 @metrics_command.command("show")
@@ -106,3 +96,11 @@ def schema() -> None:
     from grmu_audit.policy import json_schema
 
     click.echo(json.dumps(json_schema(), indent=2))
+
+
+def _print_rows(head: list[str], rows: list[list[str]], as_json: bool) -> None:
+    import json
+
+    from grmu_audit.cli.tables import text_table
+
+    click.echo(json.dumps([dict(zip(head, row, strict=True)) for row in rows]) if as_json else text_table(head, rows, left=True))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import os
 from collections.abc import Iterator, Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from grmu_audit.errors import ForgetListError
-from grmu_audit.utils.tables import Defects
+from grmu_audit.utils.tables import Defects, csv_records
 
 
 def raise_defects(where: str, texts: Sequence[str]) -> None:
@@ -123,7 +122,7 @@ def _text(content: bytes, name: str) -> _Table:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ForgetListError(f"forget list {name}: row {line} is not UTF-8: save the list as CSV in UTF-8") from None
-    records = list(_csv_records(text, name))
+    records = list(csv_records(io.StringIO(text, newline=""), f"forget list {name}", ForgetListError))
     if not records:
         raise ForgetListError(f"forget list {name}: the file is empty: it needs at least one id")
     first = [cell.casefold() for cell in records[0][1]]
@@ -131,19 +130,6 @@ def _text(content: bytes, name: str) -> _Table:
         return _Table(first, records[1:])
     _refuse_headerless(records[0][1], name)
     return _Table(None, records)
-
-
-def _csv_records(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
-    """Records that are not blank, each with the line that it starts on."""
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    line = 1
-    try:
-        for cells in reader:
-            if cells:
-                yield line, [cell.strip() for cell in cells]
-            line = reader.line_num + 1
-    except csv.Error as error:
-        raise ForgetListError(f"forget list {name}: row {line} is not well-formed CSV ({error}): mend it") from None
 
 
 def _refuse_headerless(first: Sequence[str], name: str) -> None:

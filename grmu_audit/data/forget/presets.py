@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING
 
+from grmu_audit.data.dataset import Header
 from grmu_audit.errors import InputError, NotFoundError
 from grmu_audit.records import Group
 from grmu_audit.utils.plugins import did_you_mean
-
-if TYPE_CHECKING:
-    from grmu_audit.data.dataset import Header
 
 FAIRFACE = (
     ("20-29", "Black"),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
+from grmu_audit.data.dataset import Dataset
 from grmu_audit.data.quality.engine import evaluate
 from grmu_audit.data.quality.expectations import (
     Expectation,
@@ -22,9 +22,6 @@ from grmu_audit.data.quality.input_checks import QualityInputs
 from grmu_audit.data.quality.tables import Rows, group_shift, group_table, manifest_table, split_roles
 from grmu_audit.errors import DataQualityError, InputError
 from grmu_audit.records import CheckResult, DataCheckReport, ForgetRequest
-
-if TYPE_CHECKING:
-    from grmu_audit.data.dataset import Dataset
 
 LARGEST_WEIGHT = 5.0
 """REWEIGHT weight above which a warning is given: few samples then represent many."""

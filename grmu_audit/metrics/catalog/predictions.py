@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from grmu_audit.metrics.catalog.spec import MetricSpec, Topic
 
 _SEED = "Seed paper of group-robust unlearning"
+_utility = partial(MetricSpec, topic=Topic.UTILITY)
+_forgetting = partial(MetricSpec, topic=Topic.FORGETTING, part="forget")
 PREDICTION_METRICS: tuple[MetricSpec, ...] = (
-    MetricSpec(
+    _utility(
         "RA",
         "Retain accuracy",
         "Share of the retain samples that the model gets right.",
@@ -18,9 +22,8 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
         part="retain",
         undefined="no retain row",
         also_per_group=True,
-        topic=Topic.UTILITY,
     ),
-    MetricSpec(
+    _utility(
         "UA",
         "Accuracy on the forget set",
         "Share of the forget set that the model still gets right.",
@@ -32,9 +35,8 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
         part="forget",
         undefined="no forget row; per group also fewer than five forget rows",
         also_per_group=True,
-        topic=Topic.UTILITY,
     ),
-    MetricSpec(
+    _utility(
         "TA",
         "Test accuracy",
         "Share of unseen samples that the model gets right.",
@@ -44,9 +46,8 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
         "test rows",
         direction="reference",
         undefined="no test row",
-        topic=Topic.UTILITY,
     ),
-    MetricSpec(
+    _utility(
         "VA",
         "Validation accuracy",
         "Share of the validation samples that the model gets right.",
@@ -57,9 +58,8 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
         direction="reference",
         part="val",
         undefined="no val row",
-        topic=Topic.UTILITY,
     ),
-    MetricSpec(
+    _utility(
         "GA",
         "Accuracy of the dominant forget group",
         "Share of unseen samples of the forgotten group that the model gets right.",
@@ -68,9 +68,8 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
         _SEED,
         "forget rows, test rows of their group",
         undefined="no forget row, or no test row of the dominant group(s)",
-        topic=Topic.UTILITY,
     ),
-    MetricSpec(
+    _utility(
         "WG",
         "Worst-group accuracy",
         "Accuracy of the group that the model serves worst.",
@@ -79,9 +78,8 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
         "Sagawa et al. (2020)",
         "test rows of every group",
         undefined="no test row; incomplete where a declared group has none",
-        topic=Topic.UTILITY,
     ),
-    MetricSpec(
+    _utility(
         "EO",
         "Equalized-odds gap",
         "How far apart the attribute values are in being classified correctly, averaged over the classes.",
@@ -91,9 +89,8 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
         "test rows of two or more attribute values",
         direction="lower",
         undefined="fewer than two attribute values with test rows in every class, or one class only in test or predicted",
-        topic=Topic.UTILITY,
     ),
-    MetricSpec(
+    _utility(
         "DP",
         "Demographic-parity gap",
         "How far apart the attribute values are in how often a class is predicted.",
@@ -103,9 +100,8 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
         "test rows of two or more attribute values",
         direction="lower",
         undefined="fewer than two attribute values with test rows, or all test rows are predicted as one class",
-        topic=Topic.UTILITY,
     ),
-    MetricSpec(
+    _utility(
         "EP",
         "Equal-opportunity gap",
         "How far apart the attribute values are in how often the positive class is found.",
@@ -115,9 +111,8 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
         "test rows of the positive class of two or more attribute values",
         direction="lower",
         undefined="fewer than two attribute values with test rows of the positive class, or all are predicted as one class",
-        topic=Topic.UTILITY,
     ),
-    MetricSpec(
+    _forgetting(
         "MIA",
         "Membership attack, balanced forest",
         "Share of the forget set that an attack on the loss takes for unseen data.",
@@ -126,11 +121,9 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
         _SEED,
         "losses on retain, val and forget",
         direction="reference",
-        part="forget",
         undefined="no retain, val or forget row, or neither scores nor losses, or all scores are equal",
-        topic=Topic.FORGETTING,
     ),
-    MetricSpec(
+    _forgetting(
         "MIA_PAPER",
         "Membership attack, forest as published",
         "The same attack without balancing, for comparison with published tables.",
@@ -139,11 +132,9 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
         _SEED,
         "losses on retain, val and forget",
         direction="reference",
-        part="forget",
         undefined="as MIA",
-        topic=Topic.FORGETTING,
     ),
-    MetricSpec(
+    _forgetting(
         "MIA_AUC",
         "Membership attack, area under the curve",
         "How well an attack distinguishes the forget set from unseen samples of the same groups; one half means not at all.",
@@ -153,12 +144,10 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
         "logits or probabilities on forget and test",
         direction="target",
         target=0.5,
-        part="forget",
         undefined="no forget row, no test row of its groups, no scores or all equal; per group also fewer than five forget rows",
         also_per_group=True,
-        topic=Topic.FORGETTING,
     ),
-    MetricSpec(
+    _forgetting(
         "UA_GA_GAP",
         "Forget-set accuracy minus group accuracy",
         "How much better the model knows the forget set than unseen samples of its group; near zero means that both look alike.",
@@ -169,11 +158,9 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
         low=-1.0,
         direction="target",
         target=0.0,
-        part="forget",
         undefined="UA or GA is undefined",
-        topic=Topic.FORGETTING,
     ),
-    MetricSpec(
+    _utility(
         "AVG_GAP",
         "Closeness to the reference",
         "How near the model is to a retrained one, averaged over six metrics.",
@@ -183,9 +170,8 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
         "a reference's predictions",
         part="forget",
         undefined="no reference, or one of the six is undefined",
-        topic=Topic.UTILITY,
     ),
-    MetricSpec(
+    _utility(
         "TOW",
         "Tug of war",
         "How near the model is to a retrained one in the three accuracies, multiplied.",
@@ -195,9 +181,8 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
         "a reference's predictions",
         part="forget",
         undefined="no reference, or one of the three is undefined",
-        topic=Topic.UTILITY,
     ),
-    MetricSpec(
+    _utility(
         "accuracy",
         "Accuracy of a group",
         "Share of unseen samples of one group that the model gets right.",
@@ -207,9 +192,8 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
         "test rows of the group",
         per_group=True,
         undefined="no test row of the group",
-        topic=Topic.UTILITY,
     ),
-    MetricSpec(
+    _forgetting(
         "MIA_TPR_1",
         "Membership attack at 1 % false positives",
         "Share of the forget set that an attack is sure of, when it may be wrong on one unseen sample in a hundred.",
@@ -219,12 +203,10 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
         "logits or probabilities on forget and test",
         direction="target",
         target=0.01,
-        part="forget",
         undefined="fewer than 100 effective unseen rows, or MIA_AUC is undefined",
         also_per_group=True,
-        topic=Topic.FORGETTING,
     ),
-    MetricSpec(
+    _forgetting(
         "MIA_TPR_01",
         "Membership attack at 0.1 % false positives",
         "Share of the forget set that an attack is sure of, when it may be wrong on one unseen sample in a thousand.",
@@ -234,11 +216,9 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
         "logits or probabilities on forget and test",
         direction="target",
         target=0.001,
-        part="forget",
         undefined="fewer than 1,000 effective unseen rows, or MIA_AUC is undefined",
-        topic=Topic.FORGETTING,
     ),
-    MetricSpec(
+    _forgetting(
         "RETAIN_AUC",
         "Membership attack on the retain set",
         "How well the same attack distinguishes retain from unseen samples of the same groups; one half means not at all.",
@@ -251,9 +231,8 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
         part="retain",
         undefined="no retain row, no test row of its groups, or no scores",
         also_per_group=True,
-        topic=Topic.FORGETTING,
     ),
-    MetricSpec(
+    _forgetting(
         "MIA_DISPARITY",
         "Spread of the attack over groups",
         "How much better the attack does on the most exposed group of the forget set than on the least exposed one.",
@@ -262,11 +241,9 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
         "Kulynych et al. (2022)",
         "logits or probabilities on forget and test, two groups",
         direction="lower",
-        part="forget",
         undefined="fewer than two groups with five forget rows and five test rows each",
-        topic=Topic.FORGETTING,
     ),
-    MetricSpec(
+    _utility(
         "GAIN_SHARE",
         "Share of the gain that goes to the nearest group",
         "Of all accuracy that other groups gained, the share that the group nearest to the forgotten one gained.",
@@ -276,7 +253,6 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
         "a baseline's predictions, test rows of two other groups",
         direction="reference",
         undefined="no baseline, fewer than two other groups with test rows, or no group gained",
-        topic=Topic.UTILITY,
     ),
 )
 """Every metric from predictions, in the order of reports."""

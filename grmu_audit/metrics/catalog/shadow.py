@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from grmu_audit.metrics.catalog.examples import IMPORTS, example_code
 from grmu_audit.metrics.catalog.spec import OPEN, Level, MetricSpec, Topic
 
@@ -16,8 +18,11 @@ _METHOD = (
 )
 _POOL = "level deep: trains shadow models once (16 by default, on half of the data), shared with all later audits"
 _RUNS = _POOL + ", and runs the method on each of them"
+_forgetting = partial(MetricSpec, part="forget", level=Level.DEEP, topic=Topic.FORGETTING)
+_of_model = partial(_forgetting, cost=_POOL, also_per_group=True)
+_of_method = partial(_forgetting, cost=_RUNS, needs="shadow models that the method was run on")
 SHADOW_METRICS: tuple[MetricSpec, ...] = (
-    MetricSpec(
+    _of_model(
         name="RMIA_AUC",
         title="Membership attack RMIA",
         says="How well an attack that compares the model with shadow models distinguishes the forget set from unseen samples.",
@@ -28,15 +33,10 @@ SHADOW_METRICS: tuple[MetricSpec, ...] = (
         needs="shadow models; logits on forget, val and test",
         direction="target",
         target=0.5,
-        part="forget",
         undefined="fewer than four shadow models; no forget row with test rows of its group; no val row; no logits",
         example=example_code(_MODEL, "RMIA_AUC"),
-        cost=_POOL,
-        also_per_group=True,
-        level=Level.DEEP,
-        topic=Topic.FORGETTING,
     ),
-    MetricSpec(
+    _of_model(
         name="LIRA_AUC",
         title="Membership attack LiRA",
         says="How well a sample's margin, compared with models without it, distinguishes the forget set from unseen samples.",
@@ -47,49 +47,34 @@ SHADOW_METRICS: tuple[MetricSpec, ...] = (
         needs="shadow models; logits on forget and test",
         direction="target",
         target=0.5,
-        part="forget",
         undefined="fewer than four shadow models; no forget row with test rows of its group; no logits",
         example=example_code(_MODEL, "LIRA_AUC"),
-        cost=_POOL,
-        also_per_group=True,
-        level=Level.DEEP,
-        topic=Topic.FORGETTING,
     ),
-    MetricSpec(
+    _of_method(
         name="ULIRA_AUC",
         title="Unlearning attack U-LiRA",
         says="How well an attack distinguishes what the method unlearned from what was never seen, on models of known truth.",
         hides="It judges the method on models of half the data, not this one version.",
         formula="area under the curve of log N(phi; unlearned) - log N(phi; never seen), each model attacked with the others",
         source="Hayes et al. (2024, arXiv 2403.01218)",
-        needs="shadow models that the method was run on",
         direction="target",
         target=0.5,
-        part="forget",
         undefined="fewer than four shadow models that the method was run on; the version was retrained; no forget row",
         example=example_code(_METHOD, "ULIRA_AUC"),
-        cost=_RUNS,
-        level=Level.DEEP,
-        topic=Topic.FORGETTING,
     ),
-    MetricSpec(
+    _of_method(
         name="RULI_AUC",
         title="Unlearning attack RULI",
         says="The same with kernel densities for each sample.",
         hides="Kernel densities of a handful of models are rough.",
         formula="area under the curve of log kde(phi; unlearned) - log kde(phi; never seen), Silverman's bandwidth",
         source="Naderloui et al. (2025, arXiv 2506.13009)",
-        needs="shadow models that the method was run on",
         direction="target",
         target=0.5,
-        part="forget",
         undefined="fewer than four shadow models that the method was run on; the version was retrained; no forget row",
         example=example_code(_METHOD, "RULI_AUC"),
-        cost=_RUNS,
-        level=Level.DEEP,
-        topic=Topic.FORGETTING,
     ),
-    MetricSpec(
+    _of_method(
         name="FORGET_EPS",
         title="Forgetting epsilon",
         says="How far apart a forget sample's answers are in models that unlearned it and in models that never saw it.",
@@ -97,52 +82,37 @@ SHADOW_METRICS: tuple[MetricSpec, ...] = (
         "its lower bound is in the details.",
         formula="mean over forget of max over rules of log((1 - delta - FPR) / FNR) or its mirror, 50 for perfect separation",
         source="Triantafillou et al. (2024, arXiv 2406.09073)",
-        needs="shadow models that the method was run on",
         unit="nats",
         high=50.0,
         direction="lower",
-        part="forget",
         undefined="fewer than eight shadow models that the method was run on; the version was retrained; no forget row",
         example=example_code(_METHOD, "FORGET_EPS"),
-        cost=_RUNS,
-        level=Level.DEEP,
-        topic=Topic.FORGETTING,
     ),
-    MetricSpec(
+    _of_method(
         name="KLOM_95",
         title="KL divergence of margins, 95th percentile",
         says="How far apart unlearned models and models without them are on the worst twentieth of the forget set.",
         hides="Histograms of few models differ by chance alone; the details hold the value between models without the samples.",
         formula="95th percentile over forget of KL(margins unlearned || margins never seen), 20 bins",
         source="Georgiev et al. (2024)",
-        needs="shadow models that the method was run on",
         unit="nats",
         high=OPEN,
         direction="lower",
-        part="forget",
         undefined="fewer than eight shadow models that the method was run on; the version was retrained; no forget row",
         example=example_code(_METHOD, "KLOM_95"),
-        cost=_RUNS,
-        level=Level.DEEP,
-        topic=Topic.FORGETTING,
     ),
-    MetricSpec(
+    _of_method(
         name="SWAP",
         title="Advantage in the SWAP test",
         says="How much oftener an adversary says 'forgotten' of what was forgotten than of what was never seen, splits swapped.",
         hides="It tests one threshold on the margin.",
         formula="mean over pairs of complementary models of P(says forgotten | forgotten) - P(says forgotten | never seen)",
         source="Tu et al. (2024, arXiv 2404.11577)",
-        needs="shadow models that the method was run on",
         low=-1.0,
         direction="target",
         target=0.0,
-        part="forget",
         undefined="fewer than four shadow models that the method was run on; the version was retrained; no forget row",
         example=example_code(_METHOD, "SWAP"),
-        cost=_RUNS,
-        level=Level.DEEP,
-        topic=Topic.FORGETTING,
     ),
 )
 """Entries in the order of reports."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from grmu_audit.metrics.catalog.examples import IMPORTS, example_code
 from grmu_audit.metrics.catalog.spec import OPEN, Level, MetricSpec, Topic
 from grmu_audit.records.white_box import RADII_OF, attack_name
@@ -48,6 +50,18 @@ _ATTACKS = {
         "An upper bound; costly, so that only one radius is measured. With two or three classes its targeted parts do not run.",
     ),
 }
+_layer_gap = partial(
+    MetricSpec,
+    cost=_STANDARD,
+    level=Level.STANDARD,
+    topic=Topic.ROBUSTNESS,
+    unit="squared activation",
+    high=OPEN,
+    direction="reference",
+)
+_forgetting = partial(
+    MetricSpec, cost=_STANDARD, level=Level.STANDARD, topic=Topic.FORGETTING, part="forget", also_per_group=True
+)
 
 
 def _attack_entries() -> list[MetricSpec]:
@@ -79,7 +93,7 @@ def _attack_entries() -> list[MetricSpec]:
 
 WHITE_BOX_METRICS: tuple[MetricSpec, ...] = (
     *_attack_entries(),
-    MetricSpec(
+    _layer_gap(
         name="FAIRNESS_GAP",
         title="Fairness-gap over classes",
         says="How differently the classes spread inside the network, averaged over its normalisation layers.",
@@ -88,16 +102,10 @@ WHITE_BOX_METRICS: tuple[MetricSpec, ...] = (
         formula="mean over layers l of max_c - min_c of the variance of the activations of class c at l",
         source="Tran and Woo (2025)",
         needs="the model, test rows of two or more classes",
-        unit="squared activation",
-        high=OPEN,
-        direction="reference",
         undefined="the network has no normalisation layer; fewer than two classes have two test rows",
         example=example_code(_GAP, "FAIRNESS_GAP"),
-        cost=_STANDARD,
-        level=Level.STANDARD,
-        topic=Topic.ROBUSTNESS,
     ),
-    MetricSpec(
+    _layer_gap(
         name="FAIRNESS_GAP_GROUP",
         title="Fairness-gap over groups",
         says="How differently the groups spread inside the network, averaged over its normalisation layers.",
@@ -105,16 +113,10 @@ WHITE_BOX_METRICS: tuple[MetricSpec, ...] = (
         formula="mean over layers l of max_g - min_g of the variance of the activations of group g at l",
         source="after Tran and Woo (2025), with groups for classes",
         needs="the model, test rows of two or more groups",
-        unit="squared activation",
-        high=OPEN,
-        direction="reference",
         undefined="the network has no normalisation layer; fewer than two groups have two test rows",
         example=example_code(_GAP, "FAIRNESS_GAP_GROUP"),
-        cost=_STANDARD,
-        level=Level.STANDARD,
-        topic=Topic.ROBUSTNESS,
     ),
-    MetricSpec(
+    _forgetting(
         name="CKA",
         title="Alike features (CKA)",
         says="How alike the model's features of the forget set are to a retrained model's.",
@@ -124,16 +126,11 @@ WHITE_BOX_METRICS: tuple[MetricSpec, ...] = (
         needs="the model, a retrained model, forget rows",
         low=-1.0,
         direction="reference",
-        part="forget",
         undefined="no reference; fewer than eight forget rows",
         example=example_code(_FAR, "CKA"),
-        cost=_STANDARD,
-        also_per_group=True,
         unit="score",
-        level=Level.STANDARD,
-        topic=Topic.FORGETTING,
     ),
-    MetricSpec(
+    _forgetting(
         name="KNN",
         title="Label found by nearest neighbours",
         says="Share of the forget set whose label follows from the 5 nearest retain samples in feature space.",
@@ -142,15 +139,10 @@ WHITE_BOX_METRICS: tuple[MetricSpec, ...] = (
         source="Fan et al. (2025, arXiv 2503.06991)",
         needs="the model, retain and forget rows",
         direction="reference",
-        part="forget",
         undefined="no forget row; fewer than five retain rows",
         example=example_code(_READ, "KNN"),
-        cost=_STANDARD,
-        also_per_group=True,
-        level=Level.STANDARD,
-        topic=Topic.FORGETTING,
     ),
-    MetricSpec(
+    _forgetting(
         name="PROBE",
         title="Label found by a linear probe",
         says="Share of the forget set whose label a linear classifier reads from the features.",
@@ -159,15 +151,10 @@ WHITE_BOX_METRICS: tuple[MetricSpec, ...] = (
         source="Alain and Bengio (2017)",
         needs="the model, val and forget rows",
         direction="reference",
-        part="forget",
         undefined="no forget row; validation rows of fewer than two classes",
         example=example_code(_READ, "PROBE"),
-        cost=_STANDARD,
-        also_per_group=True,
-        level=Level.STANDARD,
-        topic=Topic.FORGETTING,
     ),
-    MetricSpec(
+    _forgetting(
         name="PROTO",
         title="Label found by prototypes",
         says="Share of the forget set that lies nearest to the mean feature of its class, from 5 forget samples per class.",
@@ -176,15 +163,10 @@ WHITE_BOX_METRICS: tuple[MetricSpec, ...] = (
         source="Snell et al. (2017)",
         needs="the model, forget and val rows",
         direction="reference",
-        part="forget",
-        undefined="no forget row beside those of the prototypes",
+        undefined="no forget row beside those that make the prototypes",
         example=example_code(_READ, "PROTO"),
-        cost=_STANDARD,
-        also_per_group=True,
-        level=Level.STANDARD,
-        topic=Topic.FORGETTING,
     ),
-    MetricSpec(
+    _forgetting(
         name="ACTIVATION_DISTANCE",
         title="Distance of the answers",
         says="How far the model's probabilities for the forget set are from a retrained model's.",
@@ -194,15 +176,10 @@ WHITE_BOX_METRICS: tuple[MetricSpec, ...] = (
         needs="logits of the model and a retrained model, forget rows",
         high=2**0.5,
         direction="lower",
-        part="forget",
         undefined="no reference; no forget row; no logits",
         example=example_code(_FAR, "ACTIVATION_DISTANCE"),
-        cost=_STANDARD,
-        also_per_group=True,
-        level=Level.STANDARD,
-        topic=Topic.FORGETTING,
     ),
-    MetricSpec(
+    _forgetting(
         name="JS",
         title="Divergence of the answers",
         says="How differently the model and a retrained model answer for the forget set, in bits.",
@@ -212,13 +189,8 @@ WHITE_BOX_METRICS: tuple[MetricSpec, ...] = (
         needs="logits of the model and a retrained model, forget rows",
         unit="bits",
         direction="lower",
-        part="forget",
         undefined="no reference; no forget row; no logits",
         example=example_code(_FAR, "JS"),
-        cost=_STANDARD,
-        also_per_group=True,
-        level=Level.STANDARD,
-        topic=Topic.FORGETTING,
     ),
     MetricSpec(
         name="RELEARN",

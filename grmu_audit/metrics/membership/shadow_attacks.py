@@ -1,4 +1,9 @@
-"""Attacks that compare a sample with itself in shadow models: RMIA, LiRA, U-LiRA, RULI.  Scores only; see ``shadow_metrics``."""
+"""Attacks that compare a sample with itself in shadow models: RMIA, LiRA, U-LiRA, RULI.  Scores only; see ``shadow_metrics``.
+
+Arrays have one row for each of K shadow models and one column for each of n samples: ``margin`` is log(p_y / (1 - p_y)), after
+unlearning where ``forgotten`` (the model was trained on the sample, then unlearned it) and ``unseen`` (it never was) stand beside
+it; ``member`` says whether the model was trained on the sample; ``target`` is [n], the attacked model's margins.
+"""
 
 from __future__ import annotations
 
@@ -66,11 +71,6 @@ def lira(margin: Floats, member: Mask, target: Floats) -> Floats:
     the offline form: (phi - mu_out) / sigma_out with one sigma_out for all samples, since means and variances of a handful of
     models with the sample add more noise than information.
 
-    Args:
-        margin: [K, n] log(p_y / (1 - p_y)) of the shadow models.
-        member: [K, n] whether a model was trained on the sample.
-        target: [n] the attacked model's margins.
-
     Returns:
         [n] larger where the sample looks like a member.
     """
@@ -86,14 +86,8 @@ def rmia(margin: Floats, member: Mask, target: Floats, population: Mask, gamma: 
     """RMIA: share of population samples z that the sample beats by gamma in p_target / p_average (Zarifzadeh et al. 2024).
 
     ratio(x) = p_target(x) / (mean of p over models with x + mean over models without) x 2;
-    score = share of z with ratio(x) / ratio(z) > gamma.
-
-    Args:
-        margin: [K, n] margins of the shadow models.
-        member: [K, n] whether a model was trained on the sample.
-        target: [n] the attacked model's margins.
-        population: [n] the samples z: neither judged nor members of the target.
-        gamma: how much more likely.
+    score = share of z with ratio(x) / ratio(z) > gamma.  ``population`` is [n], the samples z: neither judged nor members of
+    the target.
 
     Returns:
         [n] in [0, 1].
@@ -136,11 +130,6 @@ def ulira(margin: Floats, forgotten: Mask, unseen: Mask) -> MembershipGame:
     """U-LiRA: each model is attacked with the others (Hayes et al. 2024).
 
     score = log N(phi; unlearned) - log N(phi; never seen), normal densities per sample from all other models.
-
-    Args:
-        margin: [K, n] margins after unlearning.
-        forgotten: [K, n] trained on the sample, then unlearned it.
-        unseen: [K, n] never trained on it.
     """
 
     def density(rest: Floats, kind: Mask, value: Floats) -> Floats:
@@ -198,15 +187,10 @@ def _kernel(rest: Floats, kind: Mask, value: Floats) -> Floats:
 def swap_advantages(margin: Floats, forgotten: Mask, unseen: Mask) -> Floats:
     """[K / 2] SWAP advantage of each pair of models on complementary halves (after Li et al. 2024, arXiv 2404.11577).
 
-    The two models of a pair see the same forget set split the other way round: what one forgot the other never saw.
+    Models 2i and 2i + 1 are a pair and see the same forget set split the other way round: what one forgot the other never saw.
     advantage = mean over both of [share called "forgotten" of what was forgotten] - the same of what was never seen;
     a threshold attack that judges samples instead of models scores 0, since each sample is on both sides.  The threshold is
     the best one on all other pairs, so that it is not chosen on what it is judged by.
-
-    Args:
-        margin: [K, n] margins after unlearning; models 2i and 2i + 1 are a pair.
-        forgotten: [K, n] trained on the sample, then unlearned it.
-        unseen: [K, n] never trained on it.
 
     Raises:
         InputError: fewer than two pairs.

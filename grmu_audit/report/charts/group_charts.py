@@ -46,7 +46,8 @@ def draw_groups(found: Lookup, strings: Strings) -> Drawing | None:
             for at, (value, one) in enumerate(zip(values, series, strict=True)):
                 _interval_mark(axes, base + 10 + lane * at, value, (one.colour, one.marker), scale)
 
-    title, words = strings.text("charts.groups.title"), confidence_text(_confidence(rows))
+    confidence = next((value.confidence for _, values in rows for value in values if value is not None), 0.95)
+    title, words = strings.text("charts.groups.title"), confidence_text(confidence)
     shown = ", ".join(one.label for one in series)
     description = strings.text("charts.groups.description", count=len(groups), series=shown, confidence=words)
     if len(groups) < len(found.groups):
@@ -121,10 +122,6 @@ def _lowest(found: Lookup, groups: list[Group]) -> list[Group]:
 
 def _shown(value: MetricValue | None) -> bool:
     return value is not None and value.value is not None and not numbers.is_suppressed(value)
-
-
-def _confidence(rows: Sequence[tuple[str, list[MetricValue | None]]]) -> float:
-    return next((value.confidence for _, values in rows for value in values if value is not None), 0.95)
 
 
 def _accuracy_scale(values: Sequence[MetricValue | None]) -> tuple[int, int]:

@@ -22,6 +22,7 @@ from typing import Any
 from grmu_audit.errors import InputError
 from grmu_audit.report.content.view_model import Branding
 from grmu_audit.report.wording.names import MAX_SENTENCE, safe_name, safe_sentence
+from grmu_audit.utils.yaml_files import read_mapping
 
 LARGEST_LOGO = 100_000
 """Largest logo in bytes; a report is under 500 KB."""
@@ -43,7 +44,7 @@ def load_branding(path: Path) -> Branding:
     Raises:
         InputError: not readable, an unknown key, a logo that is no image or too large, or a colour that cannot be read well.
     """
-    tree = _read(path)
+    tree = read_mapping(path, "branding file", ": see the documentation of reports")
     unknown = sorted(set(tree) - _KEYS)
     if unknown:
         raise InputError(f"{path}: unknown key {unknown[0]!r}; known: {', '.join(sorted(_KEYS))}")
@@ -74,18 +75,6 @@ def _luminance(colour: str) -> float:
     channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def _read(path: Path) -> dict[str, Any]:
-    import yaml
-
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise InputError(f"{path}: not a readable branding file: {error}") from None
-    if not isinstance(tree, dict):
-        raise InputError(f"{path}: holds {type(tree).__name__} instead of a mapping: see the documentation of reports")
-    return tree
 
 
 def _logo(path: Path) -> str:

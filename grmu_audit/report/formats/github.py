@@ -6,7 +6,6 @@ from grmu_audit.records import Audit, Decision, RuleOutcome
 from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.content.rules import worst_first
 from grmu_audit.report.content.view import build_view
-from grmu_audit.report.content.view_model import View
 from grmu_audit.report.wording.names import safe_name, safe_sentence
 
 MOST = 10
@@ -17,7 +16,7 @@ def render_github(audit: Audit) -> str:
     """The audit as annotations: ``error`` for what blocks, ``warning`` for what is undecided or only warns, else ``notice``."""
     view, found = build_view(audit), Lookup.of(audit)
     listed: dict[str, list[str]] = {"error": [], "warning": [], "notice": []}
-    _add(listed, _decision_kind(audit), f"{view['word']}: {view['subject']}", _sentence(view))
+    _add(listed, _decision_kind(audit), f"{view['word']}: {view['subject']}", f"{view['headline']} {view['because']}")
     for check in audit.data_quality.results if audit.data_quality else ():
         if not check.passed:
             kind = "warning" if check.severity == "warning" else "error"
@@ -56,10 +55,6 @@ def escape_property(text: str) -> str:
     'a%3A b%2C c'
     """
     return escape_message(text).replace(":", "%3A").replace(",", "%2C")
-
-
-def _sentence(view: View) -> str:
-    return f"{view['headline']} {view['because']}"
 
 
 def _add(listed: dict[str, list[str]], kind: str, title: str, message: str) -> None:

@@ -9,9 +9,11 @@ from typing import Any
 
 from grmu_audit.errors import InputError
 from grmu_audit.utils.resources import template_dir
+from grmu_audit.utils.yaml_files import read_mapping
 
 STRINGS_FILE = "en.yaml"
 """Name of the file in a template folder."""
+_SENTENCES = ("YAML file of sentences", " of sentences")
 
 
 class Strings:
@@ -61,7 +63,7 @@ class Strings:
 
 @cache
 def _built_in() -> dict[str, Any]:
-    return _read(template_dir() / STRINGS_FILE)
+    return read_mapping(template_dir() / STRINGS_FILE, *_SENTENCES)
 
 
 def load_strings(folder: Path | None = None) -> Strings:
@@ -74,19 +76,7 @@ def load_strings(folder: Path | None = None) -> Strings:
     path = folder / STRINGS_FILE if folder is not None else None
     if path is None or not path.is_file():
         return Strings(tree, STRINGS_FILE)
-    return Strings(_overlay(tree, _read(path)), str(path))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    import yaml
-
-    try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
-        raise InputError(f"{path}: not a readable YAML file of sentences: {error}") from None
-    if not isinstance(tree, dict):
-        raise InputError(f"{path}: holds {type(tree).__name__} instead of a mapping of sentences")
-    return tree
+    return Strings(_overlay(tree, read_mapping(path, *_SENTENCES)), str(path))
 
 
 def _overlay(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:

@@ -38,15 +38,7 @@ def retain_pass(data: UnlearningData, config: TrainConfig, runtime: Runtime, epo
 
 
 def forget_pass(data: UnlearningData, config: TrainConfig, runtime: Runtime, epoch: int, loss: Loss) -> Phase:
-    """One shuffled pass over D_f, with its own generator per epoch.
-
-    Args:
-        data: where the forget rows come from.
-        config: batch size and augmentation.
-        runtime: root of the generator.
-        epoch: from 0.
-        loss: minimised on each batch; see ``forward_frozen_batchnorm`` where running statistics must not see the forget set.
-    """
+    """One shuffled pass over D_f, as ``retain_pass``; ``forward_frozen_batchnorm`` keeps running statistics from seeing D_f."""
     generator = runtime.generator("forget", epoch)
     return Phase(
         "forget",
@@ -68,13 +60,14 @@ def fine_tune_on_retain(model: Classifier, data: UnlearningData, config: TrainCo
         DivergedError: see ``run_epochs``.
     """
     loss = cross_entropy_loss(model)
-    return run_epochs(
-        model,
-        lambda epoch: [retain_pass(data, config, runtime, epoch, loss)],
-        config,
-        runtime,
-        Hooks(validate=data.validator(runtime)),
-    )
+    hooks = Hooks(validate=data.validator(runtime))
+    return run_epochs(model, lambda epoch: [retain_pass(data, config, runtime, epoch, loss)], config, runtime, hooks)
+
+
+def train_on_forget(model: Classifier, data: UnlearningData, config: TrainConfig, runtime: Runtime, loss: Loss) -> Classifier:
+    """Minimise a loss over D_f for the config's epochs, in place."""
+    hooks = Hooks(validate=data.validator(runtime))
+    return run_epochs(model, lambda epoch: [forget_pass(data, config, runtime, epoch, loss)], config, runtime, hooks)
 
 
 def forward_frozen_batchnorm(model: Classifier, pixels: torch.Tensor, *, published: bool = False) -> torch.Tensor:

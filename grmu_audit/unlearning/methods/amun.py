@@ -46,15 +46,6 @@ def amun(model: Classifier, data: UnlearningData, config: AmunConfig, runtime: R
     D_A holds for each forget sample the adversarial example that the trained network gets wrong within the smallest of
     the radii radius 2^k (L2, projected gradient, step radius / 10), labelled as the network sees it.  Running statistics
     see retain samples only, unless ``as_published``.
-
-    Args:
-        model: a copy that is changed.
-        data: retain and forget rows.
-        config: search and recipe.
-        runtime: device and seed.
-
-    Raises:
-        DivergedError: see ``run_epochs``.
     """
     beside = neighbours(frozen_copy(model), data, config, runtime)
     runtime.notes["forget_samples_without_neighbour"] = beside.failed

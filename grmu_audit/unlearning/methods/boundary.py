@@ -13,10 +13,8 @@ from torch.nn.utils import skip_init
 from grmu_audit.data.batches import Batch
 from grmu_audit.models.adversarial import fgsm
 from grmu_audit.models.classifier import Classifier, frozen_copy
-from grmu_audit.training.loop import run_epochs
-from grmu_audit.training.plan import Hooks
 from grmu_audit.training.runtime import Runtime
-from grmu_audit.unlearning.blocks.passes import forget_pass
+from grmu_audit.unlearning.blocks.passes import train_on_forget
 from grmu_audit.unlearning.data import UnlearningData
 from grmu_audit.unlearning.method import Method, MethodConfig, register
 
@@ -38,16 +36,7 @@ def boundary_expansion(model: Classifier, data: UnlearningData, config: Boundary
     """Append logit C to the head, minimise CE(f(x), C) over D_f, then prune the logit.
 
     Published code leaves the extra logit in place, so that its model has C + 1 outputs; that form is not offered, since
-    such a model cannot replace the original.
-
-    Args:
-        model: a copy that is changed.
-        data: only forget rows are trained on.
-        config: the recipe.
-        runtime: device and seed; the extra row is initialised like a fresh linear layer's.
-
-    Raises:
-        DivergedError: see ``run_epochs``.
+        such a model cannot stand in for the original.
     """
     classes = model.spec.classes
     model.head = expanded(model.head, runtime.generator("extra logit"))
@@ -56,13 +45,7 @@ def boundary_expansion(model: Classifier, data: UnlearningData, config: Boundary
         """Cross-entropy to the extra class; running statistics are frozen."""
         return functional.cross_entropy(model.eval()(batch.pixels), torch.full_like(batch.target, classes))
 
-    run_epochs(
-        model,
-        lambda epoch: [forget_pass(data, config, runtime, epoch, expand)],
-        config,
-        runtime,
-        Hooks(validate=data.validator(runtime)),
-    )
+    train_on_forget(model, data, config, runtime, expand)
     model.head = pruned(model.head, classes)
     return model.eval()
 
@@ -107,19 +90,13 @@ register(
 )
 
 
-class BoundaryShrinkConfig(MethodConfig):
+class BoundaryShrinkConfig(BoundaryExpansionConfig):
     """The step that finds the nearest class, and the fit to it."""
 
-    epochs: int = Field(10, ge=1, le=100_000)
-    """Passes over the forget set."""
     learning_rate: float = Field(3e-5, gt=0, allow_inf_nan=False)
     """Peak learning rate; there is no retain pass that would repair a rate too high."""
     radius: float = Field(0.1, gt=0, le=1)
     """L-infinity radius of the step in pixel units, [0, 1] (tables: standard deviations)."""
-    weight_decay: float = Field(0.0, ge=0)
-    """None: the fit is the only force."""
-    augment: bool = False
-    """Fit the samples as they are."""
     as_published: bool = False
     """Where the step does not change the label, fit the true label, which strengthens the sample; and fit in training mode."""
 
@@ -129,15 +106,6 @@ def boundary_shrink(model: Classifier, data: UnlearningData, config: BoundaryShr
 
     Where the step fails (c = y), the most probable other class at the stepped input is taken.  Made for whole classes;
     with no retain term, utility falls when the forget set is a part of its class.
-
-    Args:
-        model: a copy that is changed.
-        data: only forget rows are trained on.
-        config: radius and recipe.
-        runtime: device and seed.
-
-    Raises:
-        DivergedError: see ``run_epochs``.
     """
     original = frozen_copy(model)
 
@@ -150,13 +118,7 @@ def boundary_shrink(model: Classifier, data: UnlearningData, config: BoundaryShr
         model.train(config.as_published)
         return functional.cross_entropy(model(batch.pixels), nearest)
 
-    return run_epochs(
-        model,
-        lambda epoch: [forget_pass(data, config, runtime, epoch, shrink)],
-        config,
-        runtime,
-        Hooks(validate=data.validator(runtime)),
-    )
+    return train_on_forget(model, data, config, runtime, shrink)
 
 
 def nearest_class(logits: torch.Tensor, target: torch.Tensor, *, fallback: bool) -> torch.Tensor:

@@ -15,7 +15,7 @@ from grmu_audit.models.classifier import Classifier, frozen_copy
 from grmu_audit.training.loop import run_epochs, steps_of
 from grmu_audit.training.plan import Hooks, Phase
 from grmu_audit.training.runtime import Runtime, derive_seed, move_to
-from grmu_audit.unlearning.blocks.passes import forget_pass, forward_frozen_batchnorm, soft_kl
+from grmu_audit.unlearning.blocks.passes import forward_frozen_batchnorm, soft_kl, train_on_forget
 from grmu_audit.unlearning.data import Rows, UnlearningData
 from grmu_audit.unlearning.method import Method, MethodConfig, register
 
@@ -41,16 +41,8 @@ def bad_teacher(model: Classifier, data: UnlearningData, config: BadTeacherConfi
     """Minimise KL(q || student) over D_f and a part of D_r: q = a random network's output on D_f, the original's on D_r.
 
     Distance at temperature 1, summed over classes, averaged over samples; one shuffled pass over the mix per epoch, in
-    training mode with frozen running statistics, which stay those of the original.
-
-    Args:
-        model: a copy that is changed.
-        data: retain and forget rows.
-        config: share of retain samples and recipe.
-        runtime: device and seed; the random network and the part have seeds of their own.
-
-    Raises:
-        DivergedError: see ``run_epochs``.
+        training mode with frozen running statistics, which keep what the original had.  The random network and the part have
+    seeds of their own.
     """
     good = frozen_copy(model)
     random = build(model.spec, derive_seed(runtime.seed, "bad teacher"))
@@ -125,15 +117,6 @@ def delete(model: Classifier, data: UnlearningData, config: DeleteConfig, runtim
     """Minimise KL(q || p_theta) over D_f, q = softmax of the original's logits without the true class.
 
     Made for whole classes; with two classes q is the other class for certain.  Running statistics are frozen.
-
-    Args:
-        model: a copy that is changed.
-        data: only forget rows are trained on.
-        config: the recipe.
-        runtime: device and seed.
-
-    Raises:
-        DivergedError: see ``run_epochs``.
     """
     original = frozen_copy(model)
 
@@ -143,13 +126,7 @@ def delete(model: Classifier, data: UnlearningData, config: DeleteConfig, runtim
             target = without_class(original(batch.pixels), batch.target)
         return soft_kl(target, model.eval()(batch.pixels))
 
-    return run_epochs(
-        model,
-        lambda epoch: [forget_pass(data, config, runtime, epoch, distil)],
-        config,
-        runtime,
-        Hooks(validate=data.validator(runtime)),
-    )
+    return train_on_forget(model, data, config, runtime, distil)
 
 
 def without_class(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

@@ -25,8 +25,6 @@ class L1SparseConfig(MethodConfig):
 
     epochs: int = Field(10, ge=1, le=100_000)
     """E: passes over the retain set."""
-    learning_rate: float = Field(0.05, gt=0, allow_inf_nan=False)
-    """Peak learning rate."""
     alpha: float = Field(5e-4, ge=0, allow_inf_nan=False)
     """Weight of the L1 norm in the first epoch; published code defaults to 0.2, which outweighs the cross-entropy."""
     epochs_without: int = Field(0, ge=0)
@@ -36,15 +34,8 @@ class L1SparseConfig(MethodConfig):
 def l1_sparse(model: Classifier, data: UnlearningData, config: L1SparseConfig, runtime: Runtime) -> Classifier:
     """Minimise CE + alpha_e ||theta||_1 on D_r, over all parameters, biases and normalisation included.
 
-    Args:
-        model: a copy that is changed.
-        data: only retain rows are trained on.
-        config: alpha and its schedule, see ``penalty``.
-        runtime: device and seed.
-
     Raises:
         InputError: no epoch is left for the penalty.
-        DivergedError: see ``run_epochs``.
     """
     if config.alpha and config.epochs_without >= config.epochs:
         raise InputError(
@@ -112,15 +103,6 @@ def catastrophic_forgetting(model: Classifier, data: UnlearningData, config: CfC
     """Minimise CE on D_r from the trained weights.
 
     The same objective as ``ft``; only the schedule differs, as it does between the papers that use the two names.
-
-    Args:
-        model: a copy that is changed.
-        data: only retain rows are trained on.
-        config: learning rate and epochs.
-        runtime: device and seed.
-
-    Raises:
-        DivergedError: see ``fine_tune_on_retain``.
     """
     return fine_tune_on_retain(model, data, config, runtime)
 
@@ -138,19 +120,11 @@ register(
 )
 
 
-class CfKConfig(MethodConfig):
-    """Number of trained stages, and their training options."""
+class CfKConfig(CfConfig):
+    """How many stages move, and the recipe for them."""
 
     last: int = Field(2, ge=1)
     """k: how many of the last stages move, the head among them."""
-    epochs: int = Field(10, ge=1, le=100_000)
-    """Passes over the retain set."""
-    learning_rate: float = Field(0.01, gt=0, allow_inf_nan=False)
-    """Constant learning rate."""
-    schedule: Literal["cosine", "constant"] = "constant"
-    """No decay."""
-    warmup: float = Field(0.0, ge=0, lt=1)
-    """No warm-up."""
 
 
 def cf_k(model: Classifier, data: UnlearningData, config: CfKConfig, runtime: Runtime) -> Classifier:
@@ -159,15 +133,8 @@ def cf_k(model: Classifier, data: UnlearningData, config: CfKConfig, runtime: Ru
     Published code leaves the whole network in training mode, so that the statistics of frozen stages are updated, and
     freezes the classifier in one of its networks; here the head is always among the k.
 
-    Args:
-        model: a copy that is changed.
-        data: only retain rows are trained on.
-        config: k and the recipe.
-        runtime: device and seed.
-
     Raises:
         InputError: the network has fewer than k stages.
-        DivergedError: see ``fine_tune_on_retain``.
     """
     with train_only(model, str(config.last)):
         return fine_tune_on_retain(model, data, config, runtime)
@@ -191,23 +158,12 @@ class CtConfig(MethodConfig):
 
     epochs: int = Field(15, ge=1, le=100_000)
     """Passes over the retain set; three are published for far larger data."""
-    learning_rate: float = Field(0.05, gt=0, allow_inf_nan=False)
-    """Peak learning rate."""
 
 
 def ct(model: Classifier, data: UnlearningData, config: CtConfig, runtime: Runtime) -> Classifier:
     """W[o, i, h, w] <- W[o, i, w, h] in every convolution with a square kernel, then minimise CE on D_r.
 
     Kernels of one pixel stay as they are; a network whose only convolution is the patch embedding is hardly changed.
-
-    Args:
-        model: a copy that is changed.
-        data: only retain rows are trained on.
-        config: the recipe.
-        runtime: device and seed.
-
-    Raises:
-        DivergedError: see ``fine_tune_on_retain``.
     """
     runtime.notes["transposed_kernels"] = transpose_kernels(model)
     return fine_tune_on_retain(model, data, config, runtime)
@@ -250,17 +206,7 @@ class FineTuneConfig(MethodConfig):
 
 
 def fine_tune(model: Classifier, data: UnlearningData, config: FineTuneConfig, runtime: Runtime) -> Classifier:
-    """Minimise CE on D_r from the trained weights, with the warm-up and decay of training.
-
-    Args:
-        model: a copy that is changed.
-        data: only retain rows are trained on.
-        config: the recipe.
-        runtime: device and seed.
-
-    Raises:
-        DivergedError: see ``fine_tune_on_retain``.
-    """
+    """Minimise CE on D_r from the trained weights, with the warm-up and decay of training."""
     return fine_tune_on_retain(model, data, config, runtime)
 
 

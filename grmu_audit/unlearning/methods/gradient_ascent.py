@@ -47,15 +47,8 @@ def gradient_ascent(model: Classifier, data: UnlearningData, config: GradientAsc
     L = -mean CE(f(x), y) over the forget set; running statistics of batch normalisation are frozen, since a
     pass in training mode would fill them with forget samples.
 
-    Args:
-        model: a copy that is changed.
-        data: only forget rows are trained on; validation rows feed the stop rule.
-        config: learning rate, epochs, stop rule.
-        runtime: device and seed.
-
     Raises:
         InputError: the stop rule is on and there are no validation rows to stop by.
-        DivergedError: the ascent ran to infinity.
     """
     if config.stop_at_validation_loss and not len(data.val):
         raise InputError("stop_at_validation_loss: the dataset has no validation split to stop by; leave the option out")
@@ -117,17 +110,7 @@ class NegGradPlusConfig(MethodConfig):
 
 
 def neggrad_plus(model: Classifier, data: UnlearningData, config: NegGradPlusConfig, runtime: Runtime) -> Classifier:
-    """Minimise a CE(retain batch) - (1 - a) CE(forget batch); the forget set is cycled through along the retain pass.
-
-    Args:
-        model: a copy that is changed.
-        data: retain and forget rows.
-        config: a and the recipe.
-        runtime: device and seed.
-
-    Raises:
-        DivergedError: the ascent won.
-    """
+    """Minimise a CE(retain batch) - (1 - a) CE(forget batch); the forget set is cycled through along the retain pass."""
 
     def plan(epoch: int) -> list[Phase]:
         """One retain pass with forget batches beside it."""

@@ -26,8 +26,6 @@ class MiuConfig(MethodConfig):
 
     epochs: int = Field(10, ge=1, le=100_000)
     """Epochs of unlearning."""
-    learning_rate: float = Field(0.05, gt=0, allow_inf_nan=False)
-    """Peak learning rate."""
     forget_epochs: int = Field(5, ge=0)
     """In how many of the first epochs the unlearning term acts."""
     lambda_mi: float = Field(1.0, ge=0, allow_inf_nan=False)
@@ -54,15 +52,6 @@ def miu(model: Classifier, data: UnlearningData, config: MiuConfig, runtime: Run
     minimise CE + lambda (I_phi_u(z; g) - I_phi_o(z_0; g))^2 over D_r, sampled by REWEIGHT where it is on.  z_0 are the
     original model's features (eval mode, computed once), phi_o is fitted on them once.  For the forget pass g' comes
     from the training set's group shares, since a forget batch of one group has nothing to permute.
-
-    Args:
-        model: the trained network, a copy that is changed.
-        data: retain, forget and validation rows.
-        config: terms, lambda, schedule.
-        runtime: device and seed.
-
-    Raises:
-        DivergedError: a loss or a weight is not finite.
     """
     info = _Information(model, data, config, runtime)
 

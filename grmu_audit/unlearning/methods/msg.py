@@ -22,8 +22,6 @@ class MsgConfig(MethodConfig):
 
     epochs: int = Field(10, ge=1, le=100_000)
     """Passes over the retain set; five are published for far larger data."""
-    learning_rate: float = Field(0.05, gt=0, allow_inf_nan=False)
-    """Peak learning rate."""
     share: float = Field(0.3, gt=0, le=1)
     """Share of each convolution's weights that is reinitialised."""
     slow: float = Field(0.1, ge=0, le=1)
@@ -35,16 +33,7 @@ def msg(model: Classifier, data: UnlearningData, config: MsgConfig, runtime: Run
 
     s = sum of grad CE over |D_f| random retain samples - sum over D_f, at the trained weights in eval mode.  In each
     convolution the share of weights with the smallest |s| is reinitialised (Kaiming normal, fan-out); then CE on D_r,
-    where the other convolution weights get their gradient times ``slow``.  All other layers train freely.
-
-    Args:
-        model: a copy that is changed.
-        data: retain and forget rows.
-        config: shares and recipe.
-        runtime: device and seed.
-
-    Raises:
-        DivergedError: see ``run_epochs``.
+        where kept convolution weights get their gradient times ``slow``.  All other layers train freely.
     """
     fresh = reinitialise_weights(
         model, gradient_difference(model, data, config, runtime), config.share, runtime.generator("redraw")

@@ -38,16 +38,9 @@ def random_labels(count: int, classes: int, generator: torch.Generator) -> torch
 
 
 def confusing_pass(
-    model: Classifier,
-    data: UnlearningData,
-    config: TrainConfig,
-    runtime: Runtime,
-    epoch: int,
-    *,
-    weight: float = 1.0,
-    published: bool = False,
+    model: Classifier, data: UnlearningData, config: TrainConfig, runtime: Runtime, epoch: int, *, published: bool
 ) -> Phase:
-    """One pass over D_f that minimises weight x CE(f(x), random label); labels are sampled per batch.
+    """One pass over D_f that minimises CE(f(x), random label); labels are redrawn per batch.
 
     Args:
         model: the student.
@@ -55,7 +48,6 @@ def confusing_pass(
         config: batch size and augmentation.
         runtime: root of the generators; labels have one of their own.
         epoch: from 0.
-        weight: of the loss, from 0.
         published: forget batches alone, in training mode, as the authors' code: running statistics see the forget set.
     """
     draws = runtime.generator("labels", epoch)
@@ -68,7 +60,7 @@ def confusing_pass(
     def confuse(batch: Batch) -> torch.Tensor:
         """Cross-entropy to random labels."""
         labels = random_labels(len(batch.rows), model.spec.classes, draws).to(batch.target.device)
-        return weight * functional.cross_entropy(answer(batch.pixels), labels)
+        return functional.cross_entropy(answer(batch.pixels), labels)
 
     alone = published or not normalises_by_batch(model)
     return replace(forget_pass(data, config, runtime, epoch, confuse), width=1 if alone else 2)
@@ -94,16 +86,7 @@ def salun(model: Classifier, data: UnlearningData, config: SalUnConfig, runtime:
     """Random labelling of the rho N weights with the largest |grad of CE over D_f| at the trained weights.
 
     Each epoch: alpha CE(f(x), random label) over D_f, then CE over D_r; weights outside the mask are put back after
-    each step, so they are unchanged bit for bit.  Forget batches are mixed with retain samples as in ``rl``.
-
-    Args:
-        model: a copy that is changed.
-        data: retain and forget rows.
-        config: rho, alpha and the recipe.
-        runtime: device and seed.
-
-    Raises:
-        DivergedError: see ``run_epochs``.
+    each step, so they keep their bits.  Forget batches are mixed with retain samples as in ``rl``.
     """
     batches = data.source.batches(data.forget, config.batch_size)
     mask = top_mask(mean_gradient(model, batches, runtime), config.density)
@@ -117,8 +100,9 @@ def salun(model: Classifier, data: UnlearningData, config: SalUnConfig, runtime:
 
     def plan(epoch: int) -> list[Phase]:
         """Forget pass, then retain pass."""
-        forget = confusing_pass(model, data, config, runtime, epoch, weight=config.forget_weight, published=config.as_published)
-        phases = [forget, retain_pass(data, config, runtime, epoch, loss)]
+        forget = confusing_pass(model, data, config, runtime, epoch, published=config.as_published)
+        weighted = replace(forget, loss=lambda batch: config.forget_weight * forget.loss(batch))
+        phases = [weighted, retain_pass(data, config, runtime, epoch, loss)]
         return [replace(phase, before_step=silence) for phase in phases] if config.as_published else phases
 
     held = None if config.as_published else mask
@@ -170,15 +154,6 @@ def rl(model: Classifier, data: UnlearningData, config: RlConfig, runtime: Runti
     Labels are uniform over all classes, the true one included (Fan et al. 2024).  Where there is batch normalisation,
     each forget batch is normalised together with as many retain samples, and running statistics do not see it;
     ``as_published`` passes it alone, in training mode.
-
-    Args:
-        model: a copy that is changed.
-        data: retain and forget rows.
-        config: the recipe.
-        runtime: device and seed; labels have a generator of their own.
-
-    Raises:
-        DivergedError: see ``run_epochs``.
     """
     loss = cross_entropy_loss(model)
 

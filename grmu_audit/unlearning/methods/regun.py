@@ -42,15 +42,6 @@ def regun(model: Classifier, data: UnlearningData, config: RegunConfig, runtime:
 
     q of a sample (y, s) = mean softmax of the trained network over held-out samples of the same (y, s); where a group
     has none, of the same class, else of all.  Test rows are never read.
-
-    Args:
-        model: a copy that is changed.
-        data: retain, forget and validation rows.
-        config: condition, share and recipe.
-        runtime: device and seed, which samples the held-out rows.
-
-    Raises:
-        DivergedError: see ``run_epochs``.
     """
     held = held_out(data, config.held_out_share, runtime)
     probabilities = functional.softmax(infer(model, data.source, held, runtime), 1)

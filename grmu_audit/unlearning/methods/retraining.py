@@ -42,17 +42,11 @@ class RetrainConfig(MethodConfig):
 def retrain(model: Classifier, data: UnlearningData, config: RetrainConfig, runtime: Runtime) -> Classifier:
     """Fresh weights in every layer, full recipe on D_r: mean cross-entropy, or Group-DRO's worst groups.
 
-    Where pretraining started from given weights, this training starts from them again.
-
-    Args:
-        model: only its architecture and start weights are read.
-        data: retain and validation rows are read, the forget set never.
-        config: the recipe; see ``GroupDro`` for its options.
-        runtime: device and seed; the initialisation is sampled from ``runtime.seed``.
+        Where pretraining started from given weights, this training starts from them again.  Of the model only the architecture
+    and the start weights are read, of the data never the forget set; the initialisation is drawn from ``runtime.seed``.
 
     Raises:
         InputError: pretraining started from weights that are not at hand.
-        DivergedError: see ``run_epochs``.
     """
     start = reinitialised(model, derive_seed(runtime.seed, "init"))
     move_to(start, runtime.device)
@@ -132,15 +126,8 @@ def eu_k(model: Classifier, data: UnlearningData, config: EuKConfig, runtime: Ru
     Every parameter and running statistic of the k stages is reinitialised, in nested layers too; the head is among
     them.  The other stages are frozen, their running statistics too, and still know the forget set: the method is not exact.
 
-    Args:
-        model: a copy that is changed.
-        data: only retain rows are trained on.
-        config: k and the recipe.
-        runtime: device and seed.
-
     Raises:
         InputError: the network has fewer than k stages.
-        DivergedError: see ``fine_tune_on_retain``.
     """
     with train_only(model, str(config.last)):
         reset(model, config.last, derive_seed(runtime.seed, "init"))

@@ -51,15 +51,8 @@ def scrub(model: Classifier, data: UnlearningData, config: ScrubConfig, runtime:
     the original and every epoch are stored, the error of the last one on held-out samples like those to forget is the
     target, and the one whose error on the forget set is nearest to it is returned.
 
-    Args:
-        model: a copy that is changed.
-        data: retain and forget rows; validation rows for rewinding.
-        config: weights, temperature, epochs, rewinding.
-        runtime: device and seed.
-
     Raises:
         InputError: rewinding without validation samples of the forget set's groups.
-        DivergedError: see ``run_epochs``.
     """
     teacher = frozen_copy(model)
     rewind = Rewind(model, data, config.as_published, runtime) if config.rewind else None

@@ -36,13 +36,7 @@ def influence(model: Classifier, data: UnlearningData, config: InfluenceConfig, 
     """Theta <- theta_0 + alpha (lambda I + G G^T / m)^-1 v, v = g_f - g_r.
 
     g_f = (1/n) sum over D_f of grad CE, g_r = (n_f / (n n_r)) sum over D_r of grad CE, n = n_f + n_r, all in eval mode;
-    the columns of G are the gradients of m retain samples.
-
-    Args:
-        model: a copy that is changed.
-        data: retain and forget rows.
-        config: alpha, lambda, m.
-        runtime: device and seed, which selects the m samples (by REWEIGHT where it is on).
+        the columns of G are the gradients of m retain samples, drawn by REWEIGHT where it is on.
     """
     shapes = trainable(model)
     v = flat(difference(model, data, config, runtime))
@@ -163,12 +157,6 @@ def ssd(model: Classifier, data: UnlearningData, config: SsdConfig, runtime: Run
     F_j = mean over samples of (d CE / d theta_j)^2, the diagonal of the empirical Fisher matrix in eval mode: F over
     D_r and D_f together, F^f over D_f.  F^f / F is at most n / n_f, so a must lie below that.  Known to be very sensitive
     to a for requests that are no whole class.
-
-    Args:
-        model: a copy that is changed.
-        data: retain and forget rows.
-        config: a, lambda, exponent.
-        runtime: device and seed; nothing is sampled unless REWEIGHT is on or ``as_published``.
     """
     share = len(data.forget) / (len(data.forget) + len(data.retain))
     forget = importance(model, forget_samples(data, config, runtime), runtime, config.as_published)

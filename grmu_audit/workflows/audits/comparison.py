@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from grmu_audit.auditing.measurement import measure
 from grmu_audit.errors import InconclusiveError, InputError, IntegrityError, NotFoundError
-from grmu_audit.policy import load_named
+from grmu_audit.policy import Policy, load_named
 from grmu_audit.records import Audit, AuditContext, AuditedModel, AuditInputs, ForgetRecord, ModelRef
 from grmu_audit.workflows.audits.collection import data_record, predictions_under_request, stored_or_new_outputs
 from grmu_audit.workflows.audits.stored import newest_audit
 from grmu_audit.workflows.audits.target import measure_options
 from grmu_audit.workflows.forget_requests import StoredRequest, stored_request
-
-if TYPE_CHECKING:
-    from grmu_audit.policy import Policy
-    from grmu_audit.workflows.session import Session
+from grmu_audit.workflows.session import Session
 
 
 @dataclass(frozen=True)

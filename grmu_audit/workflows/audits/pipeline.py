@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from grmu_audit.auditing.audit_files import as_read_back
 from grmu_audit.auditing.measurement import measure
+from grmu_audit.policy import Policy
 from grmu_audit.policy.judgement import judge
 from grmu_audit.workflows.audits.collection import AuditSettings, collect
 from grmu_audit.workflows.audits.publication import AuditResult, publish
 from grmu_audit.workflows.audits.target import find_target, measure_options
-
-if TYPE_CHECKING:
-    from grmu_audit.policy import Policy
-    from grmu_audit.workflows.session import Session
+from grmu_audit.workflows.session import Session
 
 DEFAULTS = AuditSettings()
 """Settings unless the caller says otherwise."""

@@ -5,20 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from grmu_audit.auditing.audit_files import write_audit
 from grmu_audit.auditing.evidence_files import evidence_files
 from grmu_audit.errors import IntegrityError
 from grmu_audit.evidence.attestation import REPORT_FILE
 from grmu_audit.evidence.signing import configured_signer
+from grmu_audit.policy import Policy
 from grmu_audit.records import CANDIDATE, Audit, AuditInputs, ModelRef
 from grmu_audit.tracking.names import TAG_SUBJECT
 from grmu_audit.utils import write_atomic
-
-if TYPE_CHECKING:
-    from grmu_audit.policy import Policy
-    from grmu_audit.workflows.session import Session
+from grmu_audit.workflows.session import Session
 
 
 @dataclass(frozen=True)

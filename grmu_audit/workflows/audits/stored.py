@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from grmu_audit.auditing.evidence_files import LEDGER_FILE, README_FILE, bundle_readme
 from grmu_audit.errors import InconclusiveError, IntegrityError
 from grmu_audit.evidence.archive import pack
 from grmu_audit.evidence.attestation import ATTESTATION_FILE, subjects_of
+from grmu_audit.evidence.ledger import Entry, Ledger
 from grmu_audit.evidence.signing import open_envelope
-from grmu_audit.records import Audit, Decision
+from grmu_audit.records import Audit, Decision, ModelRef
+from grmu_audit.tracking import Evidence, Store
 from grmu_audit.utils import canonical_json, sha256_hex, write_atomic
-
-if TYPE_CHECKING:
-    from grmu_audit.evidence.ledger import Entry, Ledger
-    from grmu_audit.records import ModelRef
-    from grmu_audit.tracking import Evidence, Store
 
 
 def export_bundle(store: Store, model: str, out: Path) -> str:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from grmu_audit.data.dataset import Dataset
 from grmu_audit.errors import InputError
+from grmu_audit.policy import Policy
 from grmu_audit.records import MeasureOptions, ModelRef
 from grmu_audit.workflows.forget_requests import StoredRequest, stored_request
-
-if TYPE_CHECKING:
-    from grmu_audit.data.dataset import Dataset
-    from grmu_audit.policy import Policy
-    from grmu_audit.workflows.session import Session
+from grmu_audit.workflows.session import Session
 
 
 @dataclass(frozen=True)
