@@ -56,7 +56,7 @@ def attack_page(
         models: with the forget set: the memorised model, and those that never saw it, by name.
         made: unlearned models by method.
         banks: the pool after each method.
-        pool: where the models are kept.
+        pool: where the models are stored.
     """
     facts = hardware(pool.runtime.device)
     head = _HEAD.format(
@@ -71,7 +71,7 @@ def attack_page(
     lines = [
         "## The version",
         "",
-        "| model | members asked about | " + " | ".join(AREAS) + " |",
+        "| model | members tested | " + " | ".join(AREAS) + " |",
         "|---|---|" + "---|" * len(AREAS),
     ]
     rows = {("memorised", "all training images"): everyone}
@@ -171,7 +171,7 @@ def main() -> None:
         models[f"retrained, seed {seed}"] = study.checked(retrained, study.forget)
     banks = {method: study.table(options.shadows, method) for method in SETTINGS}
     made = {method: study.checked(study.unlearned(method, method, original), study.forget) for method in SETTINGS}
-    sys.stderr.write(f"models made in {time.perf_counter() - start:.0f} s\n")
+    sys.stderr.write(f"models trained in {time.perf_counter() - start:.0f} s\n")
     everyone = study.checked(original, study.train[study.train != study.train[0]])
     page = attack_page(study.table(options.shadows), everyone, models, made, banks, study.pool)
     if options.write:

@@ -175,7 +175,7 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, object]:
 
 
 def observer(ctx: click.Context) -> Observer:
-    """Who is told notes and progress: stderr, or nobody with ``--quiet``."""
+    """Receiver of notes and progress: stderr, or none with ``--quiet``."""
     from grmu_audit.cli.observer import ConsoleObserver
     from grmu_audit.utils.progress import SILENT
 

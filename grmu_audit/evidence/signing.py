@@ -23,13 +23,13 @@ PASSPHRASE_VARIABLE = "GRMU_AUDIT_SIGNING_PASSPHRASE"  # noqa: S105  (the name o
 PUBLIC_KEYS_VARIABLE = "GRMU_AUDIT_PUBLIC_KEYS"
 """Environment variable that lists trusted public key files, separated like ``PATH``."""
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
-"""What every envelope of this tool holds."""
+"""Media type of the payload of every envelope."""
 _LARGEST_ENVELOPE = 16 << 20
 
 
 @dataclass(frozen=True)
 class Envelope:
-    """What an envelope holds; its signatures are not checked yet."""
+    """Content of an envelope; its signatures are not checked yet."""
 
     payload: bytes
     """The statement, canonical JSON."""
@@ -99,9 +99,9 @@ def load_signer(path: Path) -> CryptoSigner:
     from securesystemslib.signer import CryptoSigner
 
     try:
-        content = read_secret(path, "private key", "", "make a new key")
+        content = read_secret(path, "private key", "", "create a new key")
     except FileNotFoundError:
-        raise NotFoundError(f"no private key file {path}: make one with 'grmu-audit keys generate'") from None
+        raise NotFoundError(f"no private key file {path}: create one with 'grmu-audit keys generate'") from None
     passphrase = os.environ.get(PASSPHRASE_VARIABLE) or None
     try:
         key = load_pem_private_key(content, passphrase.encode() if passphrase else None)
@@ -112,7 +112,7 @@ def load_signer(path: Path) -> CryptoSigner:
     except ValueError as error:
         raise InputError(f"the private key {path} cannot be read: wrong passphrase, or not a PEM file") from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise InputError(f"{path} is not an Ed25519 private key: make one with 'grmu-audit keys generate'")
+        raise InputError(f"{path} is not an Ed25519 private key: create one with 'grmu-audit keys generate'")
     return CryptoSigner(key)
 
 

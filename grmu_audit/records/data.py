@@ -82,7 +82,8 @@ class GroupCount:
 def dominant_groups(counts: Mapping[Group, int]) -> tuple[Group, ...]:
     """The group(s) with the largest share of the forget set: all of them on a tie, sorted; none without a forget set.
 
-    Every path to an audit takes its dominant groups from here, so that GA is the same number on each.
+    Both ``score`` and the registry take it from here; a request that names its groups makes all of them dominant instead
+    (``data.forget.request_groups``).
 
     Args:
         counts: forget samples by group.
@@ -96,7 +97,7 @@ def dominant_groups(counts: Mapping[Group, int]) -> tuple[Group, ...]:
 
 @dataclass(frozen=True)
 class DataRecord:
-    """The data that the audit rests on."""
+    """The data of the audit."""
 
     manifest_sha256: str
     """Digest over rows, columns and decoded pixels; for ``score`` the digest of the prediction file."""
@@ -113,7 +114,7 @@ class DataRecord:
     source: str = ""
     """Where the data comes from, and under what licence."""
     attribute_provenance: str = ""
-    """How the attribute labels were made."""
+    """Provenance of the attribute labels."""
     excluded: int = 0
     """Samples left out because a label is missing."""
 

@@ -46,7 +46,7 @@ class LogRange:
 
 
 Search = Mapping[str, LogRange | tuple[object, ...]]
-"""Option to the range or the choices that ``--tune`` draws from."""
+"""Option to the range or the choices that ``--tune`` samples from."""
 Run = Callable[[Classifier, UnlearningData, Any, Runtime], Classifier]
 """A method in code: changes the model it is given (``apply_method`` hands it a copy) or makes a new one, reads the rows that it
 ``needs``, takes its own config, device and seed, and raises ``DivergedError`` where a loss or a weight is not finite."""

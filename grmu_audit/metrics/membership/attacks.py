@@ -11,7 +11,7 @@ from grmu_audit.intervals import Proportion
 from grmu_audit.intervals.closed_forms import Floats
 from grmu_audit.metrics.checked_predictions import CheckedPredictions, Ints, Mask
 from grmu_audit.metrics.membership.exposure import CONSTANT_SCORES, match_groups
-from grmu_audit.metrics.membership.forest import forest_calls
+from grmu_audit.metrics.membership.forest import TREES, forest_calls
 from grmu_audit.metrics.outcome import Basis, Outcome
 from grmu_audit.metrics.scores import ATTACK_SCORES, Roc, roc
 from grmu_audit.records import Group
@@ -22,7 +22,7 @@ FORESTS = ("MIA", "MIA_PAPER")
 
 @dataclass(frozen=True, eq=False)
 class AttackResults:
-    """What the attacks found in one model, so that two models can be compared sample by sample."""
+    """Results of the attacks on one model, so that two models can be compared sample by sample."""
 
     called_non_member: dict[str, Mask]
     """Per forest attack: [forget] called non-member; empty where there is no loss or a side is missing."""
@@ -83,16 +83,16 @@ def measure_membership(checked: CheckedPredictions, attacks: AttackResults) -> I
 
 
 def forest_basis(checked: CheckedPredictions) -> Basis:
-    """What a forest attack's value rests on: the forget set."""
+    """The basis of a forest attack's value: the forget set."""
     forget = checked.predictions.mask("forget")
     fitted = {name: int(checked.predictions.mask(split).sum()) for name, split in (("member", "retain"), ("non_member", "val"))}
     only = checked.dominant_groups[0] if len(checked.dominant_groups) == 1 else None
-    details = {"seed": checked.options.seed, "trees": 100, "criterion": "gini", **fitted}
+    details = {"seed": checked.options.seed, "trees": TREES, "criterion": "gini", **fitted}
     return Basis(int(forget.sum()), smallest_group=only, persons=checked.persons(forget), details=details)
 
 
 def area_basis(checked: CheckedPredictions, attacks: AttackResults) -> tuple[Basis, str]:
-    """What MIA_AUC rests on, and why it is undefined, or an empty string."""
+    """The basis of MIA_AUC, and why it is undefined, or an empty string."""
     score, (codes, index) = checked.options.attack_score, checked.cells
     lost = np.unique(index[checked.predictions.mask("forget") & ~attacks.matched])
     counts = {"forget": int(attacks.matched.sum()), "unseen": int(attacks.unseen.sum())}

@@ -39,7 +39,7 @@ def build_view(
     branding: Branding | None = None,
     after: Mapping[str, Any] | None = None,
 ) -> View:
-    """Everything that a report shows, formatted; see ``fields.View`` for each field.
+    """Everything that a report shows, formatted; see ``view_model.View`` for each field.
 
     Args:
         audit: facts, with or without a verdict.
@@ -120,7 +120,7 @@ def _because(audit: Audit, strings: Strings) -> str:
 
 
 def _deciding_reasons(found: Lookup, strings: Strings) -> list[str]:
-    """The first blocking rules that made the decision, in plain words."""
+    """The first blocking rules that decided, in plain words."""
     verdict = found.audit.verdict
     if verdict is None or verdict.decision is Decision.PASS:
         return []

@@ -1,4 +1,4 @@
-"""L1-sparse: fine-tune on the retain set while pulling small weights to zero."""
+"""Methods that fine-tune on the retain set: ft, cf, cf_k, ct (transposed kernels) and l1_sparse (a decaying L1 penalty)."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ register(
 
 
 class CfKConfig(CfConfig):
-    """How many stages move, and the recipe for them."""
+    """Number of trained stages, and their training options."""
 
     last: int = Field(2, ge=1)
     """k: how many of the last stages move, the head among them."""

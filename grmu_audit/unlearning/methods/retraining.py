@@ -43,7 +43,7 @@ def retrain(model: Classifier, data: UnlearningData, config: RetrainConfig, runt
     """Fresh weights in every layer, full recipe on D_r: mean cross-entropy, or Group-DRO's worst groups.
 
     Where pretraining started from given weights, this training starts from them again.  Of the model only the architecture
-    and the start weights are read, of the data never the forget set; the initialisation is drawn from ``runtime.seed``.
+    and the start weights are read, of the data never the forget set; the initialisation is sampled from ``runtime.seed``.
 
     Raises:
         InputError: pretraining started from weights that are not at hand.
@@ -110,7 +110,7 @@ register(
 
 
 class EuKConfig(MethodConfig):
-    """How many stages move, and the recipe for them."""
+    """Number of trained stages, and their training options."""
 
     last: int = Field(2, ge=1)
     """k: how many of the last stages move, the head among them."""
@@ -121,7 +121,7 @@ class EuKConfig(MethodConfig):
 
 
 def eu_k(model: Classifier, data: UnlearningData, config: EuKConfig, runtime: Runtime) -> Classifier:
-    """Give the last k stages what pretraining started with (drawn anew, or start weights), then minimise CE on D_r over them.
+    """Give the last k stages what pretraining started with (reinitialised, or start weights), then minimise CE on D_r over them.
 
     Every parameter and running statistic of the k stages is reinitialised, in nested layers too; the head is among
     them.  The other stages are frozen, their running statistics too, and still know the forget set: the method is not exact.
@@ -135,7 +135,7 @@ def eu_k(model: Classifier, data: UnlearningData, config: EuKConfig, runtime: Ru
 
 
 def reset(model: Classifier, last: int, seed: int) -> None:
-    """Give the last stages, in place, what the architecture starts with; modules that are frozen keep what they have."""
+    """Give the last stages, in place, what the architecture starts with; frozen modules are not changed."""
     initial = reinitialised(model, seed).state_dict()
     inside = {id(module) for stage in last_stages(model, last) for root in stage.modules for module in root.modules()}
     with torch.no_grad():

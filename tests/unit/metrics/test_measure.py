@@ -20,14 +20,14 @@ from fairlearn.metrics import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score
+from support.measured_audits import measured
 from support.random_predictions import made, named
 
-from grmu_audit.auditing.measurement import assemble
 from grmu_audit.errors import InputError
 from grmu_audit.metrics import check_predictions, measure_models, measure_predictions
 from grmu_audit.metrics.catalog.examples import example, example_white_box
 from grmu_audit.policy import Policy, evaluate
-from grmu_audit.records import DataRecord, Decision, Group, ModelRef, Predictions
+from grmu_audit.records import Decision, Group, ModelRef, Predictions
 from grmu_audit.records.audit import MeasureOptions
 from grmu_audit.records.inputs import AuditedModel, AuditInputs
 
@@ -71,7 +71,7 @@ def test_a_rule_may_name_a_group_of_a_metric_that_has_them():
         {"id": "none", "metric": "RETAIN_AUC", "group": {"target": 1, "attribute": 1}, "min": 0.0},
     ]
     policy = Policy.model_validate({"schema": "grmu-audit/policy/v1", "name": "p", "rules": rules})
-    audit = assemble((ModelRef("m", "1"), example()), data=DataRecord("d", {}))
+    audit = measured(example())
     found = {r.id: r for r in evaluate(audit, policy, today=date(2026, 6, 1)).rules}
     assert found["ua"].decision is found["auc"].decision is Decision.PASS
     assert found["auc"].observed == audit.metric("MIA_AUC", group=Group(1, 0)).value
@@ -80,7 +80,7 @@ def test_a_rule_may_name_a_group_of_a_metric_that_has_them():
 
 
 def test_new_policy_metric_and_groups_make_no_forward_pass():
-    """What could make one is not even loaded: torch, and the rooms that hold the forward pass."""
+    """Torch and the packages with the forward pass are not even loaded."""
     code = f"""
 import sys
 from datetime import date

@@ -7,17 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.stats import t as student
+from support.measured_audits import measured
 from support.outcomes import values_of
 
-from grmu_audit.auditing.measurement import assemble
-from grmu_audit.auditing.scoring import score
+from grmu_audit.auditing.scoring import PredictionFiles, score
 from grmu_audit.errors import InputError
 from grmu_audit.metrics import check_predictions, measure_predictions
 from grmu_audit.metrics.catalog.examples import example
 from grmu_audit.metrics.checked_predictions import regroup, with_groups
 from grmu_audit.metrics.redistribution import measure_redistribution
 from grmu_audit.metrics.references import retrain_distribution
-from grmu_audit.records import DataRecord, Group, ModelRef, Predictions
+from grmu_audit.records import Group, Predictions, reference
 
 
 def three_classes(seed=0):
@@ -72,7 +72,7 @@ def test_undefined_without_a_baseline_a_forget_set_or_a_gain():
     none = [replace(p, split=np.where(p.split == 1, 0, p.split)) for p in (before, after)]
     assert "no forget sample" in measure_redistribution(check_predictions(none[1]), check_predictions(none[0])).reason
     assert measure_redistribution(check_predictions(before), check_predictions(before)).reason == "no other group gained"
-    made = assemble((ModelRef("m", "1"), after), baseline=(ModelRef("m", "0"), before), data=DataRecord("d", {}))
+    made = measured(after, before)
     assert made.metric("GAIN_SHARE").value == pytest.approx(
         measure_redistribution(check_predictions(after), check_predictions(before)).estimate
     )
@@ -89,10 +89,9 @@ def test_retrain_distribution_agrees_with_scipy():
 
 
 def test_several_references_give_mean_spread_and_equivalence():
-    ref = ModelRef("m", "1")
     retrained = [example("retrained", seed=i) for i in range(4)]
-    made = assemble((ref, example()), references=[(ref, p) for p in retrained], data=DataRecord("d", {}))
-    change = made.metric("TA", "candidate-reference")
+    made = measured(example(), references=retrained)
+    change = made.metric("TA", reference(0).as_change())
     each = [p.correct[p.mask("test")].mean() for p in retrained]
     own = example().correct[example().mask("test")].mean()
     assert change.value == pytest.approx(own - np.mean(each))
@@ -103,8 +102,8 @@ def test_several_references_give_mean_spread_and_equivalence():
     assert found["mean"] == pytest.approx(np.mean(each))
     assert found["prediction_interval"] == pytest.approx(direct["prediction_interval"])
     assert found["inside"] == direct["inside"]
-    same = assemble((ref, example("retrained", seed=9)), references=[(ref, p) for p in retrained], data=DataRecord("d", {}))
-    assert same.metric("TA", "candidate-reference").details["retrain_distribution"]["inside"] is True
+    same = measured(example("retrained", seed=9), references=retrained)
+    assert same.metric("TA", reference(0).as_change()).details["retrain_distribution"]["inside"] is True
 
 
 @pytest.fixture
@@ -128,19 +127,27 @@ def two_attributes(tmp_path):
 def test_intersections_and_each_attribute_alone(two_attributes):
     path, table = two_attributes
     crossed = score(path)
-    alone = score(path, by=["sex"])
+    alone = score(PredictionFiles(path, by=("sex",)))
     assert crossed.metric("EO").details["by_attribute"]["sex"]["value"] == pytest.approx(alone.metric("EO").value)
     assert crossed.metric("EO").details["by_attribute"]["age"]["interval"] == pytest.approx(
-        score(path, by=["age"]).metric("EO").interval
+        score(PredictionFiles(path, by=("age",))).metric("EO").interval
     )
     rows = (table["split"] == "test") & (table["target"] == 1) & (table["attribute_age"] == 2) & (table["attribute_sex"] == 1)
     right = (table["prediction"] == table["target"])[rows]
     assert crossed.metric("accuracy", group=Group(1, 5)).value == pytest.approx(right.mean())
     assert crossed.data.groups[5].name == "class 0 / age=2, sex=1"
-    swapped = score(path, by=["sex", "age"])
+    swapped = score(
+        PredictionFiles(
+            path,
+            by=(
+                "sex",
+                "age",
+            ),
+        )
+    )
     assert swapped.metric("EO").value == pytest.approx(crossed.metric("EO").value)
     with pytest.raises(InputError, match="no attribute 'sax' \\(did you mean 'sex'\\?\\)"):
-        score(path, by=["sax"])
+        score(PredictionFiles(path, by=("sax",)))
 
 
 def test_labels_that_became_known_later():

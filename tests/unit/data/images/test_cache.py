@@ -16,7 +16,7 @@ from support import layouts
 from grmu_audit.data.batches import BatchSource
 from grmu_audit.data.catalog import DataSpec, load_dataset, read_listing
 from grmu_audit.data.dataset import Dataset
-from grmu_audit.data.images import cache, decode, decode_listing, store
+from grmu_audit.data.images import ImageStore, cache, decode, decode_listing
 from grmu_audit.data.images.store import INDEX, META, PIXELS, SCHEMA, image_digest, open_store
 from grmu_audit.data.listing import Listing
 from grmu_audit.errors import DataQualityError, EnvironmentFailure, InputError, IntegrityError
@@ -93,7 +93,7 @@ def test_interrupted_build_is_continued(listing: Listing, tmp_path: Path, monkey
     calls.extend([1] * 100)
     data = decode_listing(listing)
     assert len(calls) - 100 == 76 - done.sum() + 1
-    assert isinstance(data.pixels, store.ImageStore)
+    assert isinstance(data.pixels, ImageStore)
     assert data.pixels.damaged() == []
     assert [p.suffix for p in caches(tmp_path)] == [""]
 
@@ -159,12 +159,12 @@ def test_large_images_are_reduced_and_small_ones_are_not(tmp_path: Path, monkeyp
     layouts.waterbirds(tmp_path)
     data = load_dataset(DataSpec("waterbirds", {"root": str(tmp_path), "size": 16}))
     store = data.pixels
-    assert isinstance(store, store.ImageStore)
+    assert isinstance(store, ImageStore)
     assert store.heights.max() == 2 * 18
     assert data.header.view.shorter == 18
     assert store.uniform is None
     untouched = load_dataset(DataSpec("waterbirds", {"root": str(tmp_path), "size": 64})).pixels
-    assert isinstance(untouched, store.ImageStore)
+    assert isinstance(untouched, ImageStore)
     assert (untouched.heights.min(), untouched.heights.max()) == (60, 79)
 
 
@@ -198,7 +198,7 @@ def test_zoom_and_shift_work_on_files_too(listing: Listing) -> None:
 def test_way_of_the_gpu_gives_the_batches_of_the_cpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, kept: str
 ) -> None:
-    """One size and several sizes, pixels kept on the device or on the host: the padded, batched way on the CPU."""
+    """One size and several sizes, pixels held on the device or on the host: the padded, batched way on the CPU."""
     from grmu_audit.data.images.transforms import crop_windows, cut_batch
     from grmu_audit.data.inputs import ImageFiles
 
