@@ -99,9 +99,9 @@ def load_signer(path: Path) -> CryptoSigner:
     from securesystemslib.signer import CryptoSigner
 
     try:
-        content = read_secret(path, "private key", "", "make a new key")
+        content = read_secret(path, "private key", "", "create a new key")
     except FileNotFoundError:
-        raise NotFoundError(f"no private key file {path}: make one with 'grmu-audit keys generate'") from None
+        raise NotFoundError(f"no private key file {path}: create one with 'grmu-audit keys generate'") from None
     passphrase = os.environ.get(PASSPHRASE_VARIABLE) or None
     try:
         key = load_pem_private_key(content, passphrase.encode() if passphrase else None)

@@ -163,7 +163,7 @@ WHITE_BOX_METRICS: tuple[MetricSpec, ...] = (
         source="Snell et al. (2017)",
         needs="the model, forget and val rows",
         direction="reference",
-        undefined="no forget row beside those that make the prototypes",
+        undefined="no forget row beside those of the prototypes",
         example=example_code(_READ, "PROTO"),
     ),
     _forgetting(

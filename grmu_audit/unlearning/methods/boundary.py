@@ -36,7 +36,7 @@ def boundary_expansion(model: Classifier, data: UnlearningData, config: Boundary
     """Append logit C to the head, minimise CE(f(x), C) over D_f, then prune the logit.
 
     Published code leaves the extra logit in place, so that its model has C + 1 outputs; that form is not offered, since
-        such a model cannot stand in for the original.
+    such a model cannot replace the original.
     """
     classes = model.spec.classes
     model.head = expanded(model.head, runtime.generator("extra logit"))

@@ -41,7 +41,7 @@ def bad_teacher(model: Classifier, data: UnlearningData, config: BadTeacherConfi
     """Minimise KL(q || student) over D_f and a part of D_r: q = a random network's output on D_f, the original's on D_r.
 
     Distance at temperature 1, summed over classes, averaged over samples; one shuffled pass over the mix per epoch, in
-        training mode with frozen running statistics, which keep what the original had.  The random network and the part have
+    training mode with frozen running statistics, which stay those of the original.  The random network and the part have
     seeds of their own.
     """
     good = frozen_copy(model)

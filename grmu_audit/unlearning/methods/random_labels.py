@@ -40,7 +40,7 @@ def random_labels(count: int, classes: int, generator: torch.Generator) -> torch
 def confusing_pass(
     model: Classifier, data: UnlearningData, config: TrainConfig, runtime: Runtime, epoch: int, *, published: bool
 ) -> Phase:
-    """One pass over D_f that minimises CE(f(x), random label); labels are redrawn per batch.
+    """One pass over D_f that minimises CE(f(x), random label); labels are sampled per batch.
 
     Args:
         model: the student.
@@ -86,7 +86,7 @@ def salun(model: Classifier, data: UnlearningData, config: SalUnConfig, runtime:
     """Random labelling of the rho N weights with the largest |grad of CE over D_f| at the trained weights.
 
     Each epoch: alpha CE(f(x), random label) over D_f, then CE over D_r; weights outside the mask are put back after
-    each step, so they keep their bits.  Forget batches are mixed with retain samples as in ``rl``.
+    each step, so they are unchanged bit for bit.  Forget batches are mixed with retain samples as in ``rl``.
     """
     batches = data.source.batches(data.forget, config.batch_size)
     mask = top_mask(mean_gradient(model, batches, runtime), config.density)

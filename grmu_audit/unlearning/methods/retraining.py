@@ -42,8 +42,8 @@ class RetrainConfig(MethodConfig):
 def retrain(model: Classifier, data: UnlearningData, config: RetrainConfig, runtime: Runtime) -> Classifier:
     """Fresh weights in every layer, full recipe on D_r: mean cross-entropy, or Group-DRO's worst groups.
 
-        Where pretraining started from given weights, this training starts from them again.  Of the model only the architecture
-    and the start weights are read, of the data never the forget set; the initialisation is drawn from ``runtime.seed``.
+    Where pretraining started from given weights, this training starts from them again.  Of the model only the architecture
+    and the start weights are read, of the data never the forget set; the initialisation is sampled from ``runtime.seed``.
 
     Raises:
         InputError: pretraining started from weights that are not at hand.

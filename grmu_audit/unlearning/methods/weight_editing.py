@@ -36,7 +36,7 @@ def influence(model: Classifier, data: UnlearningData, config: InfluenceConfig, 
     """Theta <- theta_0 + alpha (lambda I + G G^T / m)^-1 v, v = g_f - g_r.
 
     g_f = (1/n) sum over D_f of grad CE, g_r = (n_f / (n n_r)) sum over D_r of grad CE, n = n_f + n_r, all in eval mode;
-        the columns of G are the gradients of m retain samples, drawn by REWEIGHT where it is on.
+    the columns of G are the gradients of m retain samples, sampled by REWEIGHT where it is on.
     """
     shapes = trainable(model)
     v = flat(difference(model, data, config, runtime))
