@@ -88,14 +88,10 @@ import numpy as np
 from grmu_audit.auditing.prediction_files import read_predictions
 from grmu_audit.auditing.scoring import score
 from grmu_audit.policy.judgement import judge
-from grmu_audit.metrics import measure_predictions
-from grmu_audit.metrics.catalog import PLUGINS
-from grmu_audit.metrics.catalog.spec import MetricSpec
-from grmu_audit.metrics.checked_predictions import with_groups
 from grmu_audit.intervals import Proportion
-from grmu_audit.metrics.outcome import MetricPlugin
-from grmu_audit.metrics.outcome import Outcome
-from grmu_audit.metrics.outcome import Basis
+from grmu_audit.metrics import Basis, MetricPlugin, MetricSpec, Outcome, measure_predictions
+from grmu_audit.metrics.catalog import PLUGINS
+from grmu_audit.metrics.checked_predictions import with_groups
 from grmu_audit.policy import load, load_named
 
 path = {str(GOLDEN / "binary.csv")!r}
@@ -103,7 +99,7 @@ audit = score(__import__("pathlib").Path(path), policy=load(__import__("pathlib"
 again = judge(audit, load_named("default"), date(2026, 6, 1))
 assert again.verdict.policy_sha256 != audit.verdict.policy_sha256
 spec = MetricSpec("NEW", "t", "s", "h", "f", "s", "n")
-PLUGINS.add("NEW", MetricPlugin(spec, lambda f: Outcome(Basis(4), Proportion(3, 4))))
+PLUGINS.add("NEW", MetricPlugin(spec, lambda checked: Outcome("NEW", Basis(4), Proportion(3, 4))))
 p = read_predictions(__import__("pathlib").Path(path))
 values = measure_predictions(with_groups(p, np.arange(len(p)) % 5))
 assert any(v.name == "NEW" and v.value == 0.75 for v in values)
