@@ -10,7 +10,6 @@ from torch.nn import functional
 
 from grmu_audit.data.batches import Batch
 from grmu_audit.models.classifier import Classifier
-from grmu_audit.training.config import TrainConfig
 from grmu_audit.training.loop import run_epochs
 from grmu_audit.training.plan import Hooks, Phase
 from grmu_audit.training.runtime import Runtime
@@ -40,28 +39,26 @@ def random_labels(count: int, classes: int, generator: torch.Generator) -> torch
 def confusing_pass(
     model: Classifier,
     data: UnlearningData,
-    config: TrainConfig,
+    config: RlConfig | SalUnConfig,
     runtime: Runtime,
     epoch: int,
-    *,
     weight: float = 1.0,
-    published: bool = False,
 ) -> Phase:
     """One pass over D_f that minimises weight x CE(f(x), random label); labels are redrawn per batch.
 
     Args:
         model: the student.
         data: the forget rows, and the retain rows that stand beside them (see ``forward_mixed_with_retain``).
-        config: batch size and augmentation.
+        config: batch size and augmentation; with ``as_published`` forget batches go alone, in training mode, as in the authors'
+            code: running statistics see the forget set.
         runtime: root of the generators; labels have one of their own.
         epoch: from 0.
         weight: of the loss, from 0.
-        published: forget batches alone, in training mode, as the authors' code: running statistics see the forget set.
     """
     draws = runtime.generator("labels", epoch)
     answer = (
         (lambda pixels: forward_frozen_batchnorm(model, pixels, published=True))
-        if published
+        if config.as_published
         else forward_mixed_with_retain(model, data, config, runtime, epoch)
     )
 
@@ -70,7 +67,7 @@ def confusing_pass(
         labels = random_labels(len(batch.rows), model.spec.classes, draws).to(batch.target.device)
         return weight * functional.cross_entropy(answer(batch.pixels), labels)
 
-    alone = published or not normalises_by_batch(model)
+    alone = config.as_published or not normalises_by_batch(model)
     return replace(forget_pass(data, config, runtime, epoch, confuse), width=1 if alone else 2)
 
 
@@ -117,7 +114,7 @@ def salun(model: Classifier, data: UnlearningData, config: SalUnConfig, runtime:
 
     def plan(epoch: int) -> list[Phase]:
         """Forget pass, then retain pass."""
-        forget = confusing_pass(model, data, config, runtime, epoch, weight=config.forget_weight, published=config.as_published)
+        forget = confusing_pass(model, data, config, runtime, epoch, config.forget_weight)
         phases = [forget, retain_pass(data, config, runtime, epoch, keep)]
         return [replace(phase, before_step=silence) for phase in phases] if config.as_published else phases
 
@@ -184,7 +181,7 @@ def rl(model: Classifier, data: UnlearningData, config: RlConfig, runtime: Runti
 
     def plan(epoch: int) -> list[Phase]:
         """Forget pass, then retain pass."""
-        forget = confusing_pass(model, data, config, runtime, epoch, published=config.as_published)
+        forget = confusing_pass(model, data, config, runtime, epoch)
         return [forget, retain_pass(data, config, runtime, epoch, keep)]
 
     return run_epochs(model, plan, config, runtime, Hooks(validate=data.validator(runtime)))

@@ -23,7 +23,7 @@ def test_deep_adds_learning_again_auto_attack_and_shadow_models_and_a_second_one
     lineage: tuple[Session, ModelRef, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     session, ref, root = lineage
-    monkeypatch.setattr(relearning, "RECIPE", relearning.RelearningConfig(runs=2, epochs=1, samples=100))
+    monkeypatch.setattr(relearning, "RELEARNING", relearning.RelearningConfig(runs=2, epochs=1, samples=100))
     monkeypatch.setattr("grmu_audit.evaluation.white_box.MOST_AA", 0)
     monkeypatch.setattr(adversarial, "STEPS", 3)
     monkeypatch.setattr(session, "progress", True)
