@@ -153,12 +153,11 @@ def test_stopped_server_is_an_environment_failure(tmp_path: Path, capsys: pytest
 def test_unexpected_exceptions_exit_4_and_hide_the_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from grmu_audit.workflows import catalogs
 
     def explode(*_: object, **__: object) -> None:
         raise ZeroDivisionError("planted")
 
-    monkeypatch.setattr(catalogs, "describe", explode)
+    monkeypatch.setattr(datasets, "describe_data", explode)
     assert execute(["data", "describe", "photodigits"]) == ExitCode.ENVIRONMENT
     hidden = capsys.readouterr().err
     assert "internal failure: ZeroDivisionError: planted" in hidden
