@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grmu_audit.data.catalog import DataSpec
+from grmu_audit.data.quality.checks import require_quality
 from grmu_audit.records import GroupCount, MetricValue, ModelRef
 from grmu_audit.tracking.names import BASELINE, TAG_SUBJECT
 from grmu_audit.utils import canonical_json, sha256_file
 from grmu_audit.utils.yaml_files import typed_config
 from grmu_audit.workflows.session import Session
-from grmu_audit.workflows.versions.creation import Version, VersionPlan, make_version, require_quality
+from grmu_audit.workflows.versions.creation import Version, VersionPlan, make_version
 from grmu_audit.workflows.versions.network import (
     SMALL_RESNET,
     NetworkChoice,
@@ -35,7 +36,7 @@ METHOD = "registered"
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How a network is trained, or was."""
+    """Training options of a network."""
 
     settings: Mapping[str, object] = field(default_factory=dict)
     """Options of ``TrainConfig`` that differ from the defaults."""

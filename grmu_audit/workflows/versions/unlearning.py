@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from grmu_audit.data.quality.checks import require_quality
 from grmu_audit.records import ModelRef
 from grmu_audit.utils.yaml_files import typed_config
 from grmu_audit.workflows.erasure import erasure_records, read_systems
 from grmu_audit.workflows.forget_requests import CheckedRequest, read_request
 from grmu_audit.workflows.session import Session, dataset_spec_of
-from grmu_audit.workflows.versions.creation import VersionPlan, make_version, require_quality
+from grmu_audit.workflows.versions.creation import VersionPlan, make_version
 from grmu_audit.workflows.versions.method_choice import DEFAULT_OPTIONS, MethodChoice, UnlearnOptions, choose_method
 from grmu_audit.workflows.versions.network import lineage_root, load_network
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 def unlearn(
     session: Session, model: str, forget: Path, options: UnlearnOptions = DEFAULT_OPTIONS, systems: Path | None = None
 ) -> ModelRef:
-    """Make a version without the forget set and register it: ``unlearned``, or ``retrain`` for the exact method.
+    """Create a version without the forget set and register it: ``unlearned``, or ``retrain`` for the exact method.
 
     Args:
         session: store, key, device.
@@ -50,7 +51,7 @@ def unlearn(
     seed = options.seed if options.seed is not None else parent.seed or 0
     choice = choose_method(request, dataset, replace(options, seed=seed), _pretrain_settings(session, parent))
     typed_config(choice.method.config, choice.settings)
-    quality = require_quality(dataset, request)
+    quality = require_quality(dataset, request.forget)
     for line in choice.notes:
         session.observer.note(line)
     if options.trials:
