@@ -9,6 +9,7 @@ import pytest
 from support.model_inputs import evaluations
 
 from grmu_audit import report
+from grmu_audit.cli.observer import ConsoleObserver
 from grmu_audit.evaluation import adversarial, relearning
 from grmu_audit.evaluation.shadow_models import ShadowPool, UnlearnedPool
 from grmu_audit.policy import load_named
@@ -23,10 +24,10 @@ def test_deep_adds_learning_again_auto_attack_and_shadow_models_and_a_second_one
     lineage: tuple[Session, ModelRef, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     session, ref, root = lineage
-    monkeypatch.setattr(relearning, "RECIPE", relearning.RelearningConfig(runs=2, epochs=1, samples=100))
+    monkeypatch.setattr(relearning, "RELEARNING", relearning.RelearningConfig(runs=2, epochs=1, samples=100))
     monkeypatch.setattr("grmu_audit.evaluation.white_box.MOST_AA", 0)
     monkeypatch.setattr(adversarial, "STEPS", 3)
-    monkeypatch.setattr(session, "progress", True)
+    monkeypatch.setattr(session, "observer", ConsoleObserver())
     policy = load_named("default")
     none = audit(session, ref.label, policy, root / "none", AuditSettings(level="deep", shadows=ShadowOptions(4, budget=0.0)))
     progress = capsys.readouterr().err
@@ -59,9 +60,9 @@ def test_deep_adds_learning_again_auto_attack_and_shadow_models_and_a_second_one
     assert repeated.audit.metrics == done.audit.metrics
     assert "collecting" not in capsys.readouterr().err
     left: list[float | None] = []
-    monkeypatch.setattr(UnlearnedPool, "fill", lambda bank, count, budget, guess: left.append(budget) or 0)
-    filled = ShadowPool.fill
-    monkeypatch.setattr(ShadowPool, "fill", lambda *given: time.sleep(0.2) or filled(*given))
+    monkeypatch.setattr(UnlearnedPool, "train_missing", lambda bank, count, budget, guess: left.append(budget) or 0)
+    filled = ShadowPool.train_missing
+    monkeypatch.setattr(ShadowPool, "train_missing", lambda *given: time.sleep(0.2) or filled(*given))
     audit(session, ref.label, policy, root / "capped", AuditSettings(level="deep", shadows=ShadowOptions(4, budget=100.0)))
     assert left[0] is not None
     assert 50 < left[0] <= 99.8
