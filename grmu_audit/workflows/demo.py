@@ -13,10 +13,10 @@ from grmu_audit.policy import load_named
 from grmu_audit.records import BASELINE, CANDIDATE, Group, ModelRef, Subject, reference
 from grmu_audit.workflows.audits.pipeline import audit
 from grmu_audit.workflows.audits.publication import AuditResult
+from grmu_audit.workflows.datasets import require_quality
 from grmu_audit.workflows.forget_requests import read_request, sample_forget_list
 from grmu_audit.workflows.release import promote
 from grmu_audit.workflows.session import Session
-from grmu_audit.workflows.versions.creation import require_quality
 from grmu_audit.workflows.versions.method_choice import UnlearnOptions
 from grmu_audit.workflows.versions.pretraining import TrainingOptions, pretrain
 from grmu_audit.workflows.versions.unlearning import unlearn
@@ -80,7 +80,7 @@ def demo(session: Session, out: Path, note: Callable[[str], None], seed: int = 0
     count = sample_forget_list(dataset, ids, ForgetSampling((rare,), ratio=0.5, seed=seed))
     note(f"2. half of the rare group asks to be forgotten: {count} ids in {ids}")
     request = read_request(session, ids, dataset, base)
-    passed = len(require_quality(dataset, request).results)
+    passed = len(require_quality(dataset, request.forget).results)
     note(f"3. check the data under the request: {passed} quality checks passed")
     note("4. retrain without them, plain and with REWEIGHT: the exact references")
     plain = unlearn(session, base.label, ids, UnlearnOptions("retrain", reweight=False, seed=seed))

@@ -95,14 +95,14 @@ def sample(ctx: click.Context, /, model: str, ratio: float | None, out: Path, **
 def check(ctx: click.Context, model: str, forget: Path) -> None:
     """Check a forget list against the model's training data, and the data's quality under the request."""
     from grmu_audit.cli.tables import group_table
+    from grmu_audit.workflows.datasets import require_quality
     from grmu_audit.workflows.forget_requests import read_request
-    from grmu_audit.workflows.versions.creation import require_quality
 
     session = open_session(ctx)
     ref = session.store.resolve(model)
     dataset = session.dataset_of(ref)
     request = read_request(session, forget, dataset, ref)
-    report = require_quality(dataset, request)
+    report = require_quality(dataset, request.forget)
     click.echo(group_table(request.groups))
     passed = sum(result.passed for result in report.results)
     if request.forget.repeated:

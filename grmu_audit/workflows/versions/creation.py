@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grmu_audit.data.catalog import DataSpec
-from grmu_audit.data.quality import check_quality, require_passed
 from grmu_audit.errors import DivergedError
 from grmu_audit.evidence import key_check, pseudonyms
 from grmu_audit.records import DataCheckReport, ModelRef
@@ -34,8 +33,6 @@ NetworkBuilder = Callable[["BatchSource", "Runtime"], "Classifier"]
 """Builds or trains the network of a version."""
 ALIASES = {("unlearned", None): "candidate", ("retrain", True): "reference"}
 """Alias that a new version gets, by role and REWEIGHT; ``champion`` is only ever moved by a promotion."""
-MINIMUM_GROUP = 1
-"""Test samples that every group needs before anything is trained; policies ask for more."""
 
 
 @dataclass(frozen=True)
@@ -88,17 +85,6 @@ class Version:
     """Name and number."""
     outputs: ModelOutputs
     """Logits of all samples."""
-
-
-def require_quality(dataset: Dataset, request: CheckedRequest | None) -> DataCheckReport:
-    """Run the quality checks and require that they pass.
-
-    Raises:
-        DataQualityError: one failed, each named with what was observed.
-    """
-    report = check_quality(dataset, request.forget if request else None, MINIMUM_GROUP)
-    require_passed(report)
-    return report
 
 
 def make_version(session: Session, plan: VersionPlan, build: NetworkBuilder, resume: bool = False) -> Version:

@@ -10,10 +10,11 @@ import numpy as np
 
 from grmu_audit.records import ModelRef
 from grmu_audit.utils.yaml_files import typed_config
+from grmu_audit.workflows.datasets import require_quality
 from grmu_audit.workflows.erasure import erasure_records, read_systems
 from grmu_audit.workflows.forget_requests import CheckedRequest, read_request
 from grmu_audit.workflows.session import Session, dataset_spec_of
-from grmu_audit.workflows.versions.creation import VersionPlan, make_version, require_quality
+from grmu_audit.workflows.versions.creation import VersionPlan, make_version
 from grmu_audit.workflows.versions.method_choice import DEFAULT_OPTIONS, MethodChoice, UnlearnOptions, choose_method
 from grmu_audit.workflows.versions.network import lineage_root, load_network
 
@@ -50,7 +51,7 @@ def unlearn(
     seed = options.seed if options.seed is not None else parent.seed or 0
     choice = choose_method(request, dataset, replace(options, seed=seed), _pretrain_settings(session, parent))
     typed_config(choice.method.config, choice.settings)
-    quality = require_quality(dataset, request)
+    quality = require_quality(dataset, request.forget)
     for line in choice.notes:
         session.observer.note(line)
     if options.trials:
