@@ -12,6 +12,7 @@ ACROSS_MODULES = {
     "metrics/test_degenerate.py",
     "metrics/test_golden.py",
     "report/formats/test_machine_formats.py",
+    "test_front_door.py",
     "unlearning/methods/test_battery.py",
     "unlearning/methods/test_data_kinds.py",
     "unlearning/test_add_a_method.py",

@@ -190,7 +190,7 @@ class Tokenizer:
 def _kept(path: Path, count: int) -> Tokens | None:
     """What the cache holds; None where it has nothing, or something damaged."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             values, lengths = stored["values"], stored["lengths"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return None

@@ -82,7 +82,8 @@ class GroupCount:
 def dominant_groups(counts: Mapping[Group, int]) -> tuple[Group, ...]:
     """The group(s) with the largest share of the forget set: all of them on a tie, sorted; none without a forget set.
 
-    Every path to an audit takes its dominant groups from here, so that GA is the same number on each.
+    Both ``score`` and the registry take it from here; a request that names its groups makes all of them dominant instead
+    (``data.forget.request_groups``).
 
     Args:
         counts: forget samples by group.

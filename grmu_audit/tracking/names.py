@@ -1,4 +1,4 @@
-"""Every name that this tool writes into a tracking store: tags, aliases, artifact names."""
+"""Names that this tool writes into a tracking store: tags, aliases, artifacts (those of audits: ``evidence.attestation``)."""
 
 from __future__ import annotations
 
@@ -28,6 +28,9 @@ ROLES = ("pretrain", "retrain", "unlearned")
 """What a version can be."""
 TAG_KIND = "grmu.kind"
 """Run: ``request``, ``pretrain``, ``retrain``, ``unlearn``, ``audit``..."""
+TAG_SUBJECT = "grmu.subject"
+"""Run of an audit or a first evaluation: the version that it is about."""
+
 TAG_ROLE = "grmu.role"
 """Version: one of ``ROLES``."""
 TAG_METHOD = "grmu.method"

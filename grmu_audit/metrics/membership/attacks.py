@@ -11,7 +11,7 @@ from grmu_audit.intervals import Proportion
 from grmu_audit.intervals.closed_forms import Floats
 from grmu_audit.metrics.checked_predictions import CheckedPredictions, Ints, Mask
 from grmu_audit.metrics.membership.exposure import CONSTANT_SCORES, match_groups
-from grmu_audit.metrics.membership.forest import forest_calls
+from grmu_audit.metrics.membership.forest import TREES, forest_calls
 from grmu_audit.metrics.outcome import Basis, Outcome
 from grmu_audit.metrics.scores import ATTACK_SCORES, Roc, roc
 from grmu_audit.records import Group
@@ -87,7 +87,7 @@ def forest_basis(checked: CheckedPredictions) -> Basis:
     forget = checked.predictions.mask("forget")
     fitted = {name: int(checked.predictions.mask(split).sum()) for name, split in (("member", "retain"), ("non_member", "val"))}
     only = checked.dominant_groups[0] if len(checked.dominant_groups) == 1 else None
-    details = {"seed": checked.options.seed, "trees": 100, "criterion": "gini", **fitted}
+    details = {"seed": checked.options.seed, "trees": TREES, "criterion": "gini", **fitted}
     return Basis(int(forget.sum()), smallest_group=only, persons=checked.persons(forget), details=details)
 
 

@@ -110,7 +110,7 @@ def metric_table(found: Lookup, metrics: Sequence[str], strings: Strings) -> Tab
         values = [found.value(metric, subject) for subject in subjects]
         after = values[-2]
         words = metric_words(metric)
-        why, cells = repeated_once([with_interval(value) for value in values])
+        why, cells = repeated_once(values)
         title = f"\n{words.title}" if words.title != safe_name(metric) else ""
         label = f"{safe_name(metric)}{title}{why}{_incomplete(after, found, strings)}"
         size = found.count_text(words.part, after.n, strings.text("hidden_complement")) if after else ABSENT
@@ -121,20 +121,16 @@ def metric_table(found: Lookup, metrics: Sequence[str], strings: Strings) -> Tab
     return _without_absent(Table(caption=caption, columns=columns, rows=rows))
 
 
-def repeated_once(cells: list[str]) -> tuple[str, list[str]]:
-    r"""A reason that all cells without a number share, as a line for the row's name, and the cells without it.
+def repeated_once(values: Sequence[MetricValue | None]) -> tuple[str, list[str]]:
+    """A reason that all values without a number share, as a line for the row's name, and the cells without it.
 
     A column of numbers is too narrow for a sentence.
-
-    >>> repeated_once(["50 %", "undefined: too few", "undefined: too few"])
-    ('\nundefined: too few', ['50 %', 'undefined', 'undefined'])
-    >>> repeated_once(["undefined: too few", "undefined: none at all"])
-    ('', ['undefined: too few', 'undefined: none at all'])
     """
-    reasons = {cell for cell in cells if ": " in cell}
+    cells, absent = [with_interval(value) for value in values], [numbers.no_number(value) if value else None for value in values]
+    reasons = {": ".join(why) for why in absent if why}
     if len(reasons) != 1:
         return "", cells
-    return f"\n{reasons.pop()}", [cell.partition(": ")[0] for cell in cells]
+    return f"\n{safe_sentence(reasons.pop())}", [why[0] if why else cell for why, cell in zip(absent, cells, strict=True)]
 
 
 def glossary_table(metrics: Sequence[str], strings: Strings) -> Table:

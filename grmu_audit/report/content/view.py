@@ -39,7 +39,7 @@ def build_view(
     branding: Branding | None = None,
     after: Mapping[str, Any] | None = None,
 ) -> View:
-    """Everything that a report shows, formatted; see ``fields.View`` for each field.
+    """Everything that a report shows, formatted; see ``view_model.View`` for each field.
 
     Args:
         audit: facts, with or without a verdict.

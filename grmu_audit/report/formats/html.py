@@ -98,7 +98,7 @@ def render_html(
         after: what the ledger says since the audit was recorded; see ``Lookup.after``.
 
     Returns:
-        One HTML document, the same bytes for the same audit.  Templates get ``view`` (``fields.View``), ``charts``
+        One HTML document, the same bytes for the same audit.  Templates get ``view`` (``view_model.View``), ``charts``
         (``svg.Drawing`` by name, or None) and ``t`` (a sentence by its key).
 
     Raises:

@@ -33,7 +33,7 @@ def safe_sentence(text: object, limit: int = MAX_SENTENCE) -> str:
 
 
 def safe_name(text: object) -> str:
-    """``clean`` at the length of a name."""
+    """``safe_sentence`` at the length of a name."""
     return safe_sentence(text, MAX_NAME)
 
 

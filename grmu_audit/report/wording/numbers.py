@@ -22,14 +22,23 @@ def is_suppressed(value: MetricValue) -> bool:
     return suppressed(value.n)
 
 
+def no_number(value: MetricValue) -> tuple[str, str] | None:
+    """``suppressed`` or ``undefined``, and why, where a value has no number to show."""
+    if is_suppressed(value):
+        return "suppressed", f"rests on fewer than {SUPPRESSED_BELOW} samples"
+    if value.value is None or not math.isfinite(value.value):
+        return "undefined", value.why_missing or "no reason was recorded"
+    return None
+
+
 def estimate(value: MetricValue | None) -> str:
-    """The estimate in words: a number, "undefined: why", "suppressed ..." or "not recorded"."""
+    """The estimate in words: a number, "undefined: why", "suppressed: why" or "not recorded"."""
     if value is None:
         return "not recorded"
-    if is_suppressed(value):
-        return f"suppressed: rests on fewer than {SUPPRESSED_BELOW} samples"
-    if value.value is None or not math.isfinite(value.value):
-        return f"undefined: {value.why_missing or 'no reason was recorded'}"
+    absent = no_number(value)
+    if absent is not None:
+        return ": ".join(absent)
+    assert value.value is not None
     return REPORT_STYLE.number(value.value, value.unit, signed=value.subject.change)
 
 

@@ -1,4 +1,4 @@
-"""L1-sparse: fine-tune on the retain set while pulling small weights to zero."""
+"""Methods that fine-tune on the retain set: ft, cf, cf_k, ct (transposed kernels) and l1_sparse (a decaying L1 penalty)."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from grmu_audit.errors import IntegrityError
 from grmu_audit.evidence.attestation import REPORT_FILE
 from grmu_audit.evidence.signing import configured_signer
 from grmu_audit.records import CANDIDATE, Audit, AuditInputs, ModelRef
+from grmu_audit.tracking.names import TAG_SUBJECT
 from grmu_audit.utils import write_atomic
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def publish(session: Session, audit: Audit, policy: Policy, inputs: AuditInputs,
     write_atomic(out / REPORT_FILE, files[REPORT_FILE])
     with session.store.run(ref.name, "audit", parent=ref.run_id) as run:
         run.log_metrics({m.name: m.value for m in audit.metrics if m.subject == CANDIDATE and m.group is None})
-        run.set_tags({"grmu.subject": ref.label})
+        run.set_tags({TAG_SUBJECT: ref.label})
         record_audit(session.store, run, audit, files, Author(session.actor, configured_signer()))
         session.store.describe(ref, report.build_view(audit)["headline"], run_id=run.id, artifact=REPORT_FILE)
     return AuditResult(audit, out)

@@ -128,7 +128,7 @@ def load_network(session: Session, ref: ModelRef, device: torch.device) -> Class
 
 
 def lineage_root(session: Session, ref: ModelRef) -> ModelRef:
-    """The version that a lineage with_start_weights with."""
+    """The version that a lineage began with."""
     while ref.role != "pretrain" and ref.parent:
         ref = session.store.resolve(ref.parent)
     return ref

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from grmu_audit.data.catalog import DataSpec
 from grmu_audit.records import GroupCount, MetricValue, ModelRef
-from grmu_audit.tracking.names import BASELINE
+from grmu_audit.tracking.names import BASELINE, TAG_SUBJECT
 from grmu_audit.utils import canonical_json, sha256_file
 from grmu_audit.utils.yaml_files import typed_config
 from grmu_audit.workflows.datasets import require_quality
@@ -121,7 +121,7 @@ def _evaluated(session: Session, version: Version, dataset: Dataset) -> Register
     groups = group_table(dataset.frame, split_rows(dataset.frame, None), *names)
     with session.store.run(ref.name, "evaluate", parent=ref.run_id) as run:
         run.log_metrics({m.name: m.value for m in metrics if m.group is None and m.value is not None})
-        run.set_tags({"grmu.subject": ref.label})
+        run.set_tags({TAG_SUBJECT: ref.label})
         tree = {"subject": ref.label, "metrics": [m.to_json() for m in metrics], "groups": [asdict(g) for g in groups]}
         run.log_bytes(canonical_json(tree), BASELINE)
     return RegisteredModel(ref, metrics, groups)

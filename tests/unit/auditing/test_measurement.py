@@ -34,7 +34,7 @@ GOLDEN = Path(__file__).parents[2] / "golden"
 
 def test_ga_of_a_tie_is_the_same_from_a_prediction_file_and_from_a_manifest(tmp_path):
     """Two groups with 6 forget samples each: the registry path takes its groups from the manifest's group table."""
-    from grmu_audit.data.forget import composition, request_groups
+    from grmu_audit.data.forget import group_table, request_groups
     from grmu_audit.records import Splits
 
     frame = table(400, seed=3)
@@ -45,7 +45,7 @@ def test_ga_of_a_tie_is_the_same_from_a_prediction_file_and_from_a_manifest(tmp_
     scored = score(written(tmp_path, frame))
     manifest = frame.assign(split=frame["split"].replace({"retain": "train", "forget": "train"}))
     parts = Splits(**{split: tuple(np.flatnonzero(frame["split"] == split).tolist()) for split in SPLITS})
-    dominant = request_groups(composition(manifest, parts, ["no", "yes"], ["f", "m"]))
+    dominant = request_groups(group_table(manifest, parts, ["no", "yes"], ["f", "m"]))
     predictions = read_predictions(tmp_path / "p.csv")
     registered = measured(predictions, forget=ForgetRecord(12, "hmac-sha256:x", dominant))
     assert scored.forget.dominant_groups == dominant == (Group(0, 1), Group(1, 0))

@@ -79,7 +79,7 @@ def test_the_pages_metric_is_measured_compared_and_judged(install):
     ("change", "reason"),
     [
         (("n = int(rows.sum())", "n = 1 / 0"), "its code failed: ZeroDivisionError"),
-        (("n = int(rows.sum())", "return None"), "its code failed: AttributeError"),
+        (("n = int(rows.sum())", "return None"), "its code gave a NoneType"),
         (("Proportion(int(wrong.sum())", "Proportion(9 * n"), "outside its range"),
         (("if n == 0:", "if n:"), "no test sample of the positive class"),
         (('Outcome("MISSED", basis', 'Outcome("EO", basis'), "its code gave an outcome of 'EO'"),
