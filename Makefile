@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 .PHONY: help install demo test lint format docs bench clean
 
 help:
-	@echo "make demo     install, then tell the whole story on embedded data (offline, CPU)"
+	@echo "make demo     install, then run the whole procedure on embedded data (offline, CPU)"
 	@echo "make test     install, lint, run all tests"
 	@echo "make lint     formatting, style, types, import contracts"
 	@echo "make format   format the code"
@@ -32,7 +32,7 @@ lint: install
 	$(BIN)/mypy
 	PATH="$(BIN):$$PATH" $(BIN)/lint-imports
 
-# single-threaded processes: two of them are faster than one of two threads, since most tests are small
+# single-threaded processes: two of them are faster than one with two threads, since most tests are small
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile
 

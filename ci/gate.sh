@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs "grmu-audit gate" once, writes every format, shows the verdict where the CI server looks for it, and leaves with the
-# gate's own exit code.  Values come through the environment, never through the text of the script: AUDIT or MODEL, POLICY,
+# Runs "grmu-audit gate" once, writes every format, shows the verdict where the CI server expects it, and ends with the
+# gate's exit code.  Values come through the environment, never through the text of the script: AUDIT or MODEL, POLICY,
 # OUTPUT.
 set -uo pipefail
 

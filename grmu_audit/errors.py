@@ -12,7 +12,7 @@ from typing import ClassVar
 
 
 class ExitCode(enum.IntEnum):
-    """What the process says to its caller."""
+    """Exit codes of the process."""
 
     DONE = 0
     BREACH = 1

@@ -2,7 +2,7 @@
 
 python -m benchmarks.pages.attacks --cache FOLDER [--shadows 16] [--seeds 3] [--write docs/attacks.md]
 
-The pool of shadow models, and every trained model, are kept in the cache folder, so that an interrupted run continues.
+The pool of shadow models, and every trained model, are stored in the cache folder, so that an interrupted run continues.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Study:
     """One dataset, one forget set, one pool.
 
     Args:
-        cache: folder of everything that is kept.
+        cache: folder of everything that is stored.
         device: where to compute.
     """
 
@@ -66,9 +66,9 @@ class Study:
 
     def trained(self, name: str, rows: Rows, seed: int) -> Classifier:
         """A model trained on rows without augmentation, from the cache where it is there."""
-        return self._kept(name, lambda model: fit(model, self.source, TrainingRows(rows), RECIPE, self.runtime(seed)), seed)
+        return self._cached(name, lambda model: fit(model, self.source, TrainingRows(rows), RECIPE, self.runtime(seed)), seed)
 
-    def _kept(self, name: str, make: Callable[[Classifier], Classifier], seed: int) -> Classifier:
+    def _cached(self, name: str, make: Callable[[Classifier], Classifier], seed: int) -> Classifier:
         path = self.cache / f"{name}.safetensors"
         model = build(self.spec, derive_seed(seed, "init"))
         move_to(model, self.device)
@@ -87,7 +87,7 @@ class Study:
 
     def unlearned(self, name: str, method: str, original: Classifier) -> Classifier:
         """The original after a method."""
-        return self._kept(name, lambda _: self.run(method, original, self.retain, self.forget, self.runtime(0)), 0)
+        return self._cached(name, lambda _: self.run(method, original, self.retain, self.forget, self.runtime(0)), 0)
 
     def checked(self, model: Classifier, forget: Rows) -> CheckedPredictions:
         """Predictions of a model, with ``forget`` in the place of the forget set."""
@@ -98,7 +98,7 @@ class Study:
         )
 
     def table(self, shadows: int, method: str | None = None) -> ShadowTable:
-        """The pool's table, after a method where one is named; the cost is told before anything is trained."""
+        """The pool's table, after a method where one is named; the cost is reported before anything is trained."""
         sys.stderr.write(self.pool.cost(shadows).words("shadow models", None) + "\n")
         self.pool.train_missing(shadows)
         table = self.pool.table(shadows, self.names)

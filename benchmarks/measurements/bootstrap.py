@@ -1,4 +1,4 @@
-"""The bootstrap on counts: resampling N samples is one multinomial draw on the cells, the same law at a cost without N."""
+"""The bootstrap on counts: one multinomial sample of the cells has the law of N resampled rows, at a cost without N."""
 
 from __future__ import annotations
 

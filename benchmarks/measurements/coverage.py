@@ -2,10 +2,10 @@
 
     python -m benchmarks.pages.coverage --keep build/coverage --write docs/coverage.md  # 20,000 audits a setting, about an hour
 
-Each setting's tallies are kept in the folder as soon as they are there, so that a stopped run goes on.
+Each setting's tallies are stored in the folder as soon as they are ready, so that a stopped run continues.
 
 An audit has S attribute groups and two classes; every cell (class x attribute value) holds ``n`` test samples.  Baseline and
-candidate are right or wrong together (correlation 0.6).  ``equal``: both models are right with probability 0.8 everywhere.
+candidate are correct or wrong together (correlation 0.6).  ``equal``: both models are correct with probability 0.8 everywhere.
 ``unequal``: the baseline's accuracies run from 0.9 down to 0.7 in one class and up to 0.85 in the other, and the candidate
 loses ten points in the forgotten cell and gains two elsewhere.
 """
@@ -103,7 +103,7 @@ class Tally:
 
 
 def rates(setting: Setting) -> Floats:
-    """[2, S, 4] probabilities of both right, only the candidate, only the baseline, none, per class and attribute value."""
+    """[2, S, 4] probabilities of both correct, only the candidate, only the baseline, none, per class and attribute value."""
     s = setting.groups
     old = np.full((2, s), 0.8)
     new = old.copy()
@@ -117,7 +117,7 @@ def rates(setting: Setting) -> Floats:
 
 
 def draw(setting: Setting, audits: int, rng: np.random.Generator) -> Iterator[list[dict[str, Statistic]]]:
-    """Per audit the statistics that ``metrics`` would make: [0] cluster-robust or plain, [1] naive."""
+    """Per audit the statistics that ``metrics`` would yield: [0] cluster-robust or plain, [1] naive."""
     p = rates(setting)
     for start in range(0, audits, 100):
         some = min(100, audits - start)
@@ -129,7 +129,7 @@ def draw(setting: Setting, audits: int, rng: np.random.Generator) -> Iterator[li
 
 
 def _independent(setting: Setting, p: Floats, some: int, rng: np.random.Generator) -> Ints:
-    """[audits, 2, S, 4] counts; the classes of a group's samples are drawn too."""
+    """[audits, 2, S, 4] counts; the classes of a group's samples are sampled too."""
     ones = rng.binomial(2 * setting.size, 0.5, size=(some, setting.groups))
     sizes = np.stack([2 * setting.size - ones, ones], axis=1)
     return np.stack([np.stack([rng.multinomial(sizes[:, y, s], p[y, s]) for s in range(setting.groups)], 1) for y in (0, 1)], 1)
@@ -150,7 +150,7 @@ def _clustered(setting: Setting, p: Floats, some: int, rng: np.random.Generator)
 
 
 def _effects(counts: Ints) -> dict[str, Any]:
-    """[audits, 2, S] design effects and persons of candidate, baseline and their difference, by the tool's own function."""
+    """[audits, 2, S] design effects and people of candidate, baseline and their difference, by the tool's own function."""
     audits, cells, subjects, _ = counts.shape
     rows = counts.reshape(-1)
     block = np.repeat(np.arange(audits * cells * subjects), 4)
@@ -170,7 +170,7 @@ def _effects(counts: Ints) -> dict[str, Any]:
 
 
 def _shaped(found: tuple[Floats, list[int] | list[None]], audits: int, classes: int) -> Floats:
-    """[audits, classes, S, 2] design effects and persons."""
+    """[audits, classes, S, 2] design effects and people."""
     table = np.stack([found[0], np.array(found[1], dtype=np.float64)], axis=-1)
     return table.reshape(audits, classes, -1, 2)
 
@@ -202,7 +202,7 @@ def statistics(table: list[Any], effects: dict[str, Any] | None) -> dict[str, St
 
 
 def _parity(table: list[Any], effects: dict[str, Any] | None) -> tuple[Gap, Gap, tuple[PairedCounts, ...]]:
-    """Rates of predicting class 1: right in class 1, wrong in class 0."""
+    """Rates of predicting class 1: correct in class 1, wrong in class 0."""
 
     def known(name: str, s: int) -> list[Any]:
         return [1.0, None] if effects is None else effects[f"called {name}"][0, s].tolist()

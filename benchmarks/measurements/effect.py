@@ -115,7 +115,7 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 
 def processor(path: Path = Path("/proc/cpuinfo")) -> str:
-    """Model name of the processor, with family and model number where the system tells them."""
+    """Model name of the processor, with family and model number where the system reports them."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     facts = {key.strip(): value.strip() for key, colon, value in (line.partition(":") for line in reversed(lines)) if colon}
     if "model name" not in facts:
@@ -136,10 +136,10 @@ def code_digest(root: Path = ROOT) -> str:
 
 
 class Cache:
-    """Results in a file of JSON lines, each with the digest of what it was made from.
+    """Results in a file of JSON lines, each with the digest of what it was computed from.
 
     Args:
-        path: the file; made on first use.
+        path: the file; created on first use.
         made_from: code and machine.
     """
 
@@ -171,7 +171,7 @@ class Cache:
 
 
 def measured(seeds: Iterable[int], cache: Cache, run: Callable[[int], Result]) -> list[Result]:
-    """Results in the order of the seeds; what the cache does not hold is measured and kept."""
+    """Results in the order of the seeds; what the cache does not hold is measured and stored."""
     results = []
     for seed in seeds:
         result = cache.get(seed)

@@ -3,7 +3,7 @@
 python -m benchmarks.pages.methods --cache FOLDER [--seeds 5] [--tables plain,reweight] [--write docs]
 
 Every (row, seed) is one JSON file in the cache folder, so that an interrupted run continues where it stopped; the pages
-are made of the files that are there.
+are written from the files that are there.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def all_rows(oracle: Sequence[str] = (), trials: int = 0) -> Iterator[Row]:
 
 
 class Seed:
-    """One seed's problem, with its starting model and reference kept in the cache folder.
+    """One seed's problem, with its starting model and reference stored in the cache folder.
 
     Args:
         seed: of data, forget set, weights and methods.

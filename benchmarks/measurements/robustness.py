@@ -3,7 +3,7 @@
 python -m benchmarks.pages.robustness --cache FOLDER [--seeds 3] [--requests random,class] [--write docs]
 
 Every (network, request, method, seed) is one JSON file in the cache folder, so that an interrupted run continues where it
-stopped; the page is made of the files that are there.
+stopped; the page is written from the files that are there.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Network:
     recipe: dict[str, Any] = field(default_factory=dict)
 
     def settings(self, method: str, scale: float = 1.0) -> dict[str, Any]:
-        """The method's defaults on this recipe: its learning rate keeps its ratio to the one of the usual recipe."""
+        """The method's defaults on this recipe: its learning rate has the same ratio to that of the usual recipe."""
         if method == "retrain":
             return dict(self.recipe)
         ratio = TrainConfig(**self.recipe).learning_rate / TrainConfig().learning_rate
@@ -87,7 +87,7 @@ def ten_digits(seed: int) -> Dataset:
 
 
 class Problem:
-    """One seed's data, request and original network, which is kept in the cache folder."""
+    """One seed's data, request and original network, which is stored in the cache folder."""
 
     def __init__(self, network: Network, request: str, seed: int, device: torch.device, folder: Path) -> None:
         self.network, self.request, self.seed, self.device = network, request, seed, device
@@ -125,7 +125,7 @@ class Problem:
         return model
 
     def model(self, method: str) -> tuple[Classifier, float]:
-        """The original, or what a method makes of it, and the scale of its learning rate.
+        """The original, or the model that a method returns for it, and the scale of its learning rate.
 
         The scale is the largest of ``SCALES`` at which validation accuracy on the retained classes falls by at most
         ``MOST_LOST``: chosen without the test split and without a retrained model.

@@ -58,7 +58,7 @@ def attack_page(
         retrained: models that never saw the forget set, by seed.
         made: unlearned models by method.
         banks: the pool after each method.
-        pool: where the models are kept.
+        pool: where the models are stored.
     """
     facts = hardware(pool.runtime.device)
     head = _HEAD.format(
@@ -73,7 +73,7 @@ def attack_page(
     lines = [
         "## The version",
         "",
-        "| model | members asked about | " + " | ".join(AREAS) + " |",
+        "| model | members tested | " + " | ".join(AREAS) + " |",
         "|---|---|" + "---|" * len(AREAS),
     ]
     rows = {("memorised", "all training images"): everyone, ("memorised", "forget set"): original}
@@ -174,7 +174,7 @@ def main() -> None:
     }
     banks = {method: study.table(options.shadows, method) for method in SETTINGS}
     made = {method: study.checked(study.unlearned(method, method, original), study.forget) for method in SETTINGS}
-    sys.stderr.write(f"models made in {time.perf_counter() - start:.0f} s\n")
+    sys.stderr.write(f"models trained in {time.perf_counter() - start:.0f} s\n")
     everyone = study.checked(original, study.train[study.train != study.train[0]])
     page = attack_page(
         study.table(options.shadows), everyone, study.checked(original, study.forget), retrained, made, banks, study.pool

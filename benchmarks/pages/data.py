@@ -3,7 +3,7 @@
     python -m benchmarks.pages.data --write docs/performance.md
 
 The reference is the input pipeline of the papers' code: Pillow, torchvision transforms, a DataLoader with two workers, batch 32,
-made anew for each pass.  Both sides read the same files; no network is run on either side.
+created again for each pass.  Both sides read the same files; no network is run on either side.
 """
 
 from __future__ import annotations
@@ -182,8 +182,8 @@ def page(found: dict[str, Any]) -> Iterator[str]:
     yield "## Data pipeline\n"
     yield (
         f"{count:,} JPEGs of CelebA's size (178 x 218) in CelebA's layout, inputs of 224 x 224, batches of {BATCH}, no network "
-        f"on either side. Reference: Pillow, torchvision transforms, DataLoader with {WORKERS} workers, made anew for each pass. "
-        f"Medians of {found['rounds']} interleaved rounds in one run of "
+        f"on either side. Reference: Pillow, torchvision transforms, DataLoader with {WORKERS} workers, created again for each "
+        f"pass. Medians of {found['rounds']} interleaved rounds in one run of "
         "`python -m benchmarks.pages.data --write docs/performance.md`; processor seconds count all threads and workers.\n"
     )
     yield from table(found)

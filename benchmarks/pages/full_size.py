@@ -164,7 +164,7 @@ def page(run: Run, size: int, cache: int) -> Iterator[str]:
         f"{sum(DIFFERENT):,} differ. `grmu-audit --device cpu pretrain --data celeba --data-option size={size} "
         f"{shlex.join(NETWORK)}`: cache, quality checks, one epoch, predictions of all images, registration. The system limited "
         f"the process's own memory to {LIMIT >> 30} GiB (`RLIMIT_DATA`: it counts whatever is reserved, used or not; read-only "
-        "maps of files are not in it, their pages are given back when memory is short). Made by "
+        "maps of files are not in it, their pages are given back when memory is short). Measured by "
         "`python -m benchmarks.pages.full_size --write docs/performance.md`.\n"
     )
     yield "| | |"

@@ -1,4 +1,4 @@
-"""The pages of the method benchmark, made of its measurements."""
+"""The pages of the method benchmark, written from its measurements."""
 
 from __future__ import annotations
 
@@ -105,9 +105,9 @@ def _setup(found: Results, ratio: float, device: torch.device) -> list[str]:
     facts = hardware(device)
     return [
         f"PhotoDigits with correlation 0.85; forget set: {ratio:g} of the group digit 5-9 on the temple photograph (rare in",
-        f"training). Up to {len(seeds)} seeds ({', '.join(map(str, seeds))}); each draws its own data, forget set and initial",
+        f"training). Up to {len(seeds)} seeds ({', '.join(map(str, seeds))}); each has its own data, forget set and initial",
         "weights; the column `seeds` says how many a row rests on, `in k of n` in a cell that the metric is undefined in the",
-        "others. Test split: 497 digits, each drawn 4 times. All methods",
+        "others. Test split: 497 digits, each rendered 4 times. All methods",
         "run with their default settings, which were chosen on seed 100; gradient ascent's also after a look at seed 0.",
         f"grmu-audit {VERSION}, torch {facts['torch']}, {facts['device']}, {facts['threads']} threads.",
     ]
@@ -224,7 +224,7 @@ def main() -> None:
     parser.add_argument("--oracle", default="", help="methods whose options are chosen by looking at the retrained model")
     parser.add_argument("--trials", type=int, default=6, help="configurations of an oracle row")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--only-write", action="store_true", help="make the pages from what is there")
+    parser.add_argument("--only-write", action="store_true", help="write the pages from what is there")
     parser.add_argument("--write", type=Path, help="folder of the pages")
     options = parser.parse_args()
     device = choose_device(options.device)

@@ -117,18 +117,18 @@ def forest_row(name: str, f: CheckedPredictions, repeats: int) -> str:
     p = f.predictions
     x = np.concatenate([losses[p.mask("retain")], losses[p.mask("val")]])
     y = np.repeat([1, 0], [p.mask("retain").sum(), p.mask("val").sum()])
-    asked = losses[p.mask("forget")]
-    made = forest_probabilities(x, y, asked, seed=0)
-    here = statistics.median(seconds(lambda: forest_probabilities(x, y, asked, seed=0)) for _ in range(repeats))
+    queries = losses[p.mask("forget")]
+    made = forest_probabilities(x, y, queries, seed=0)
+    here = statistics.median(seconds(lambda: forest_probabilities(x, y, queries, seed=0)) for _ in range(repeats))
     six, difference, one = 0.0, 0.0, 0.0
     for trees in (20, 50, 100) if name == "bf16" else (100,):
         for criterion in ("gini", "entropy") if name == "bf16" else ("gini",):
             forest = RandomForestClassifier(trees, criterion=criterion, random_state=0, n_jobs=1)
-            spent = seconds(lambda forest=forest: forest.fit(x[:, None], y).predict_proba(asked[:, None]))  # type: ignore[misc]
+            spent = seconds(lambda forest=forest: forest.fit(x[:, None], y).predict_proba(queries[:, None]))  # type: ignore[misc]
             six += spent
             if trees == 100:
                 one = spent if criterion == "gini" else one
-                difference = max(difference, float(np.abs(forest.predict_proba(asked[:, None]) - made).max()))
+                difference = max(difference, float(np.abs(forest.predict_proba(queries[:, None]) - made).max()))
     protocol = [f"{six:.1f}", f"{six / here:.0f}"] if name == "bf16" else ["not run", ""]
     return f"| {name} | {here:.3f} | {one:.1f} | {protocol[0]} | {one / here:.0f} | {protocol[1]} | {difference:g} |"
 
@@ -184,7 +184,7 @@ def report(samples: int, repeats: int) -> str:
 
 
 def _resampled(p: Predictions, seed: int) -> float:
-    """One replicate of the row bootstrap: test rows drawn again, group accuracies and gaps from them."""
+    """One replicate of the row bootstrap: test rows resampled, group accuracies and gaps from them."""
     from grmu_audit.metrics.accuracy import group_proportions
 
     test = np.flatnonzero(p.mask("test"))

@@ -311,7 +311,7 @@ def module_section(modules: Mapping[str, Module]) -> str:
 
 
 def spread(lengths: Sequence[int], ninety: bool = False) -> str:
-    """Median, 90th percentile if asked for, and maximum; the percentile is the smallest length that nine tenths do not exceed."""
+    """Median, 90th percentile if requested, and maximum; the percentile is the smallest length that nine tenths do not exceed."""
     if not lengths:
         return "none"
     percentile = f", 90th percentile {sorted(lengths)[-(-9 * len(lengths) // 10) - 1]}" if ninety else ""

@@ -36,14 +36,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class BundleCheck:
-    """What a check of a bundle found."""
+    """Result of checking a bundle."""
 
     sha256: str
     """SHA-256 of the archive."""
     findings: tuple[str, ...] = ()
-    """What is not as it must be; empty when all is well."""
+    """Defects; empty if there are none."""
     notes: tuple[str, ...] = ()
-    """What was not checked, and what a reader must know."""
+    """Notes: parts that were not checked, and facts that a reader must know."""
     subject: str = ""
     """The audited version."""
     decision: Decision | None = None
@@ -228,11 +228,11 @@ def _same_tool(audit: Audit) -> bool:
 def _notes(files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -> Iterator[str]:
     keyids = open_envelope(files[ATTESTATION_FILE]).keyids
     if not keyids:
-        yield "unsigned: the bundle agrees with itself, but whoever could rewrite all of it could have made it"
+        yield "unsigned: the bundle agrees with itself, but whoever could rewrite all of it could have created it"
     elif not keys:
         yield f"signed by key {', '.join(keyids)}, not checked: give --public-key"
     if not _same_tool(audit):
-        yield f"made by {audit.record.get('tool')}, read by grmu-audit {VERSION}: the report was not rendered again"
+        yield f"created by {audit.record.get('tool')}, read by grmu-audit {VERSION}: the report was not rendered again"
     if expires := audit.record.get("expires"):
         yield f"the verdict holds until {expires}"
 

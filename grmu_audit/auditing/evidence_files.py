@@ -43,11 +43,11 @@ Offline, on any machine with Python 3.11 or later; neither MLflow nor PyTorch no
     grmu-audit evidence verify BUNDLE --public-key KEY.pub
 
 Get the public key from its owner, not from where you got this bundle. The command checks every digest, the signature and the
-ledger's chain, computes every number and the verdict again from the predictions, and names whatever does not agree. Exit code 0
+ledger's chain, recomputes every number and the verdict from the predictions, and names every difference. Exit code 0
 means that everything agrees (whatever the verdict is), 6 that something was changed. Without a key it shows that the bundle
-agrees with itself, not who made it.
+is consistent, not who created it.
 
-By hand: `sha256sum` of each file stands in `manifest.json`; the payload of the envelope is base64.
+By hand: `sha256sum` of each file is in `manifest.json`; the payload of the envelope is base64.
 
 ## What it does not show
 

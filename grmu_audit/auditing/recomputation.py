@@ -25,12 +25,12 @@ TOLERANCE = 1e-6
 
 @dataclass(frozen=True)
 class Recomputed:
-    """What the second computation gave."""
+    """Result of the recomputation."""
 
     findings: tuple[str, ...] = ()
-    """What does not agree."""
+    """Differences."""
     notes: tuple[str, ...] = ()
-    """What could not be compared, and why that is no finding."""
+    """Values that could not be compared, and why they are not differences."""
     compared: int = 0
     """Numbers that were computed again."""
 
@@ -110,7 +110,7 @@ def _rests_on_forest(key: tuple[str, str, str]) -> bool:
 
 
 def _other_library(audit: Audit) -> str:
-    """Where this machine's forest is another than the audit's, how."""
+    """How this machine's random forest differs from the audit's; empty if it does not."""
     made = audit.record.get("libraries")
     recorded = made.get("scikit-learn") if isinstance(made, dict) else None
     try:

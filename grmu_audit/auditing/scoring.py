@@ -38,7 +38,7 @@ class PredictionFiles:
     references: tuple[Path, ...] = ()
     """Those of retrained models."""
     by: tuple[str, ...] = ()
-    """Attributes (columns ``attribute_NAME``) that make the groups; empty: all of them, crossed."""
+    """Attributes (columns ``attribute_NAME``) that form the groups; empty: all of them, crossed."""
     name: str | None = None
     """Label of the audited model; None: the file's name."""
 

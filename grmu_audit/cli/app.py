@@ -13,24 +13,24 @@ from grmu_audit.errors import ExitCode, GrmuAuditError
 from grmu_audit.utils.resources import VERSION
 
 COMMANDS = {
-    "demo": ("demo", "Tell the whole story on embedded real data, offline."),
+    "demo": ("demo", "Run the whole procedure on embedded real data, offline."),
     "data": ("data", "Known datasets, their groups and splits."),
-    "forget": ("requests", "Make a forget list, or check one against a dataset."),
+    "forget": ("requests", "Create a forget list, or check one against a dataset."),
     "pretrain": ("versions", "Train on all training samples and register the version."),
-    "register": ("versions", "Make an existing checkpoint a version, and evaluate it."),
+    "register": ("versions", "Register an existing checkpoint, and evaluate it."),
     "retrain": ("versions", "Train again from fresh weights without the forget set."),
-    "unlearn": ("versions", "Make a version of a model without the forget set."),
+    "unlearn": ("versions", "Create a version of a model without the forget set."),
     "audit": ("audit", "Evaluate a version, judge it, write the report."),
     "score": ("audit", "Audit prediction files of any framework."),
     "gate": ("release", "Judge an audit by a policy: exit code 0, 1 or 3."),
-    "promote": ("release", "Give a version with a PASS the alias champion."),
-    "rollback": ("release", "Make an earlier champion the champion again."),
+    "promote": ("release", "Set the alias champion on a version with a PASS."),
+    "rollback": ("release", "Restore an earlier champion."),
     "verify": ("release", "Look for edits, moved aliases and changed files."),
     "history": ("release", "Show the ledger of a model."),
-    "sign-off": ("release", "Put your name under an audit; two people are needed."),
+    "sign-off": ("release", "Sign an audit; two people are needed."),
     "evidence": ("evidence", "Export the evidence for a verdict, or check it offline."),
     "requests": ("requests", "Erasure requests: which are open, until when."),
-    "keys": ("evidence", "Make the keys that verdicts are signed with."),
+    "keys": ("evidence", "Create the keys that sign verdicts."),
     "report": ("reports", "Render an audit.json again: html, pdf, markdown, ..."),
     "compare": ("audit", "Show several versions side by side."),
     "site": ("reports", "Write a static register of all audits."),
@@ -106,7 +106,7 @@ def execute(arguments: Sequence[str]) -> int:
 
 
 def _described(error: BaseException) -> str:
-    """What an unexpected exception means to the person at the terminal."""
+    """Message for an unexpected exception."""
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
         return "stopped on request; nothing was registered"
     if isinstance(error, OSError):

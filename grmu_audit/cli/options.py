@@ -106,7 +106,7 @@ def data_options(function: F) -> F:
 
 
 def data_root_option(function: F) -> F:
-    """``--data-root``: where a published dataset lies."""
+    """``--data-root``: the folder of a published dataset."""
     text = "Folder that holds the dataset [default: $GRMU_AUDIT_DATA_ROOT]."
     return click.option("--data-root", type=FOLDER, help=text)(function)
 
@@ -192,7 +192,7 @@ def parse_settings(pairs: Sequence[str]) -> dict[str, object]:
 
 
 def observer(ctx: click.Context) -> Observer:
-    """Who is told notes and progress: stderr, or nobody with ``--quiet``."""
+    """Receiver of notes and progress: stderr, or none with ``--quiet``."""
     from grmu_audit.cli.observer import ConsoleObserver
     from grmu_audit.utils.progress import SILENT
 

@@ -71,7 +71,7 @@ def baseline_table(metrics: Sequence[MetricValue], groups: Sequence[GroupCount])
 
 
 def bundle_check_text(checked: BundleCheck) -> str:
-    """What a check of an evidence bundle found, for people."""
+    """Result of an evidence check as text."""
     from grmu_audit.report.wording.names import safe_sentence
 
     lines = [f"sha256 {checked.sha256}", *(f"found: {safe_sentence(finding)}" for finding in checked.findings)]

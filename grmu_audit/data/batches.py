@@ -23,7 +23,7 @@ class Batch:
     """Samples of one step, on the device."""
 
     pixels: torch.Tensor
-    """[b, *input_shape] inputs of whatever kind; images are float in [0, 1], augmented where asked for."""
+    """[b, *input_shape] inputs of any kind; images are float in [0, 1], augmented where requested."""
     target: torch.Tensor
     """[b] class index."""
     group: torch.Tensor
@@ -88,7 +88,7 @@ class BatchSource:
                 joins the batch before it, since batch statistics of one sample are undefined).
             generator: shuffles (and augments); None keeps the order and forbids augmentation.  Texts of like length are
                 shuffled into the same batch.
-            weights: [n] sampling weights; then n rows are drawn with replacement.
+            weights: [n] sampling weights; then n rows are sampled with replacement.
             augment: apply the dataset's augmentation, per sample.
         """
         import torch

@@ -15,7 +15,7 @@ Reader = Callable[[Mapping[str, object]], Dataset | Listing]
 datasets: Registry[Reader] = Registry("dataset", "grmu_audit.datasets")
 """Readers by dataset name; each takes its options and returns a ``Dataset``, or a ``Listing`` of files still to be decoded."""
 MANIFEST_ENDINGS = (".yaml", ".yml")
-"""How the name of a manifest file ends; such a name is a path, not a name of ``datasets``."""
+"""Suffixes of manifest files; such a name is a path, not a name of ``datasets``."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ def read_listing(spec: DataSpec) -> Dataset | Listing:
 
 
 def load_dataset(spec: DataSpec, observer: Observer = SILENT) -> Dataset:
-    """Read or make the dataset; images are decoded once and kept in the cache.
+    """Read or generate the dataset; images are decoded once and cached.
 
     Args:
         spec: name and options.
-        observer: who is told the progress of decoding.
+        observer: receives the progress of decoding.
 
     Raises:
         NotFoundError: no dataset of that name.
@@ -64,7 +64,7 @@ def load_dataset(spec: DataSpec, observer: Observer = SILENT) -> Dataset:
 
 @datasets.register("photodigits")
 def _photodigits(options: Mapping[str, object]) -> Dataset:
-    """Handwritten digits over two photographs, made on the spot (no files needed)."""
+    """Handwritten digits over two photographs, generated on the spot (no files needed)."""
     from grmu_audit.data.readers.photodigits import PhotoDigitsOptions, photodigits
 
     known = {f.name: f.type for f in fields(PhotoDigitsOptions)}

@@ -17,7 +17,7 @@ from grmu_audit.utils import canonical_json
 COLUMNS = ("id", "split", "target", "attribute", "subject")
 """Columns of every manifest table, in this order; the columns of single attributes follow where there are several."""
 KINDS = ("image", "table", "text")
-"""What an input can be."""
+"""Kinds of input."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Attribute:
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """What a model must know of the tokenizer that made its inputs."""
+    """The properties of a tokenizer that a model depends on."""
 
     size: int
     """Tokens that it knows."""
@@ -97,7 +97,7 @@ class Header:
     licence: str = ""
     """Licence of the samples."""
     attribute_provenance: str = ""
-    """How the attribute labels came about."""
+    """Provenance of the attribute labels."""
     kind: str = "image"
     """``image``, ``table`` or ``text``."""
     features: tuple[str, ...] = ()
@@ -115,7 +115,7 @@ class Header:
     attributes: tuple[Attribute, ...] = ()
     """The single attributes whose combinations are the groups; empty for one attribute without a name."""
     subject_name: str = ""
-    """Name of the column that keeps samples of one person together; empty where there is none."""
+    """Name of the column of the person that a sample belongs to; empty where there is none."""
 
     @property
     def longest_short_side(self) -> int:
@@ -130,7 +130,7 @@ class Header:
 
 
 class Inputs(Protocol):
-    """The inputs of n samples as they are kept: an array, or something that gives one array per sample."""
+    """The inputs of n samples as they are stored: an array, or something that gives one array per sample."""
 
     def __len__(self) -> int:
         """Number of samples."""
@@ -159,7 +159,7 @@ class Dataset:
     """n rows with the columns of ``COLUMNS``; the row number is the sample's index everywhere."""
     pixels: npt.NDArray[Any] | Inputs
     """The inputs, whatever their kind.  Images: uint8 [n, channels, height, width], or a ``cache.store.ImageStore`` of uint8
-    [height, width, channels] of any size.  Tables: float32 [n, features].  Text: what its source keeps."""
+    [height, width, channels] of any size.  Tables: float32 [n, features].  Text: what its source stores."""
     excluded: Mapping[str, int] = field(default_factory=dict)
     """Samples that were left out, by the column whose label they lack or another reason."""
 

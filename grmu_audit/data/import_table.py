@@ -1,4 +1,4 @@
-"""Use case: a manifest for one's own images or table, from what the table of labels holds."""
+"""Use case: a manifest for user images or a user table, from the contents of the table of labels."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MISSING = frozenset({"nan", "na", "n/a", "#n/a", "<na>", "nat", "null"})
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """What the person said; the rest is read from the table."""
+    """Options of the import; the rest is read from the table."""
 
     table: Path
     """Table of labels."""
@@ -38,7 +38,7 @@ class ImportOptions:
     path: str = "path"
     """Column of image files."""
     split: str | None = None
-    """Column of splits; None: ``split`` where there is one, else drawn."""
+    """Column of splits; None: ``split`` where there is one, else sampled."""
     subject: str | None = None
     """Column of subjects."""
     features: tuple[str, ...] = ()
@@ -46,7 +46,7 @@ class ImportOptions:
     size: int = 224
     """Side of an image input."""
     seed: int = 0
-    """Seed of the draw of validation and test rows."""
+    """Seed for sampling validation and test rows."""
 
 
 def import_data(wanted: ImportOptions, out: Path) -> Manifest:

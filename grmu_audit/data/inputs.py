@@ -35,7 +35,7 @@ class DeviceInputs(Protocol):
         ...
 
     def augmented(self, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """The same with the training randomness, drawn for each sample by itself from a CPU generator."""
+        """The same with the training randomness, sampled for each sample separately from a CPU generator."""
         ...
 
 
@@ -140,7 +140,7 @@ Builder = Callable[["Dataset", "torch.device"], DeviceInputs]
 
 
 def device_inputs(dataset: Dataset, device: torch.device) -> DeviceInputs:
-    """The inputs of a dataset on a device, by its kind and by how it keeps them.
+    """The inputs of a dataset on a device, by its kind and by how it stores them.
 
     Raises:
         InputError: nothing is known that serves this kind.

@@ -1,4 +1,4 @@
-"""What a reader gives: names, labels and files, before anything is decoded."""
+"""The result of a reader: names, labels and files, before decoding."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def listing_frame(labels: Labels) -> tuple[pd.DataFrame, tuple[str, ...], dict[s
     """The manifest table of labelled samples, the names of the attribute combinations, and who was left out.
 
     A sample whose target or attribute is missing is left out and counted under the column's name; nothing is guessed.
-    With several attributes ``attribute`` is their combination, the last one running fastest, and each one keeps a column.
+    With several attributes ``attribute`` is their combination, the last one running fastest, and each one has a column.
 
     Returns:
         The table with ``dataset.COLUMNS`` first; the names by combination; left-out samples by column (a sample without

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from grmu_audit.data.dataset import Dataset
 
 POOL = 50
-"""Batches whose texts are sorted by length together; between pools and between batches the order stays random."""
+"""Batches whose texts are sorted by length together; between pools and between batches the order is random."""
 
 
 class Tokens:
@@ -55,7 +55,7 @@ class Tokens:
         return cls(np.concatenate(parts) if parts else np.zeros(0, dtype=np.int32), lengths)
 
     def only(self, keep: npt.NDArray[np.bool_]) -> Tokens:
-        """The texts that are kept, in order."""
+        """The selected texts, in order."""
         return Tokens(self.values[np.repeat(keep, self.lengths)], self.lengths[keep])
 
     @property
@@ -81,7 +81,7 @@ class TokenInputs:
 
         texts, vocabulary = dataset.pixels, dataset.header.vocabulary
         if not isinstance(texts, Tokens) or vocabulary is None:
-            raise TypeError("a dataset of texts keeps Tokens, and its header a Vocabulary")
+            raise TypeError("a dataset of texts holds Tokens, and its header a Vocabulary")
         self.lengths = torch.from_numpy(texts.lengths)
         self._pad = vocabulary.pad
         self._values = torch.from_numpy(texts.values).to(device)
@@ -107,7 +107,7 @@ class TokenInputs:
 def pooled(order: torch.Tensor, lengths: torch.Tensor, size: int) -> torch.Tensor:
     """A shuffled order, sorted by length within pools of ``POOL`` batches, so that a batch holds texts of like length.
 
-    Which texts share a pool stays random; ties within a pool are broken at random by the order itself.
+    Which texts share a pool is random; ties within a pool are broken at random by the order itself.
 
     Args:
         order: [n] shuffled row numbers.
@@ -188,7 +188,7 @@ class Tokenizer:
 
 
 def _kept(path: Path, count: int) -> Tokens | None:
-    """What the cache holds; None where it has nothing, or something damaged."""
+    """The cached texts; None if they are absent or damaged."""
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             values, lengths = stored["values"], stored["lengths"]

@@ -43,7 +43,7 @@ def predict_adversarial(model: Classifier, source: BatchSource, rows: Ints, atta
     """Predicted class of each row under an attack at each radius.
 
     The attack moves each sample away from its true label within an L-infinity ball of pixels, cut to [0, 1].  ``FGSM``
-    is one step.  ``PGD`` starts at a random point, takes 20 steps, and keeps the first wrong answer it meets; a sample
+    is one step.  ``PGD`` starts at a random point, takes 20 steps, and keeps the first misclassified input; a sample
     that fell at a smaller radius has fallen at a larger one, whose ball holds that point.  ``AA`` is AutoAttack.
 
     Args:

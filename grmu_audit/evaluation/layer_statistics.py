@@ -131,7 +131,7 @@ def _watched(model: nn.Module, names: Sequence[str], found: dict[tuple[str, str]
         """A hook that takes in both points of a layer."""
 
         def hook(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-            """Reduce at once: no activation is kept."""
+            """Reduce at once: no activation is stored."""
             for point, values in zip(POINTS, (inputs[0], output), strict=True):
                 found[name, point].add(values, cell, channel_dimension(module))
 

@@ -15,7 +15,7 @@ from grmu_audit.utils import canonical_json, sha256_hex, write_atomic
 from grmu_audit.utils.array_files import pack_arrays, unpack_arrays
 
 FORMAT = "grmu-audit/probes/v1"
-"""Part of every key: another version of the outputs lies elsewhere."""
+"""Part of every key: another version of the outputs is stored elsewhere."""
 
 
 def cache_key(derived_from: Mapping[str, object]) -> str:
@@ -29,7 +29,7 @@ class OutputCache:
     Rows are in the order of the dataset, whose digest is part of the key; no sample name is stored.
 
     Args:
-        folder: made on the first write.
+        folder: created on the first write.
     """
 
     def __init__(self, folder: Path) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelOutputs:
-    """What one forward pass over a dataset gave: independent of any forget request."""
+    """Outputs of one forward pass over a dataset, independent of any forget request."""
 
     ids: npt.NDArray[np.str_]
     """[n] keyed pseudonyms of the sample ids."""
@@ -37,7 +37,7 @@ class ModelOutputs:
     logits: npt.NDArray[np.float64]
     """[n, classes]."""
     forward_passes: int = 1
-    """Passes over the data that were made to get here: 0 when read from the store."""
+    """Passes over the data that this needed: 0 when read from the store."""
 
 
 def predict_all(model: Classifier, source: BatchSource, runtime: Runtime, pseudonyms: Sequence[str]) -> ModelOutputs:
@@ -77,7 +77,7 @@ def _subjects(dataset: Dataset) -> npt.NDArray[np.int64]:
 
 
 def to_parquet(outputs: ModelOutputs) -> bytes:
-    """The table as parquet, sorted by pseudonym so that the row order tells nothing."""
+    """The table as parquet, sorted by pseudonym so that the row order reveals nothing."""
     import pandas as pd
 
     columns: dict[str, object] = {

@@ -1,4 +1,4 @@
-"""A pool of shadow models: trained once on random halves, kept, and shared by every attack and every later audit."""
+"""A pool of shadow models: trained once on random halves, stored, and shared by every attack and every later audit."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ Unlearner = Callable[[Classifier, Rows, Rows, Runtime], Classifier]
 
 @dataclass(frozen=True)
 class TrainingCost:
-    """What a pool would cost before it is made."""
+    """What a pool would cost before it is trained."""
 
     wanted: int
     """Models requested."""
-    kept: int
+    stored: int
     """Models that are there already."""
     seconds_each: float | None
     """Seconds per model, from those that are there or as the caller guesses; None when unknown."""
@@ -47,22 +47,22 @@ class TrainingCost:
     @property
     def seconds(self) -> float | None:
         """Seconds for the models that are missing."""
-        missing = self.wanted - self.kept
+        missing = self.wanted - self.stored
         return 0.0 if not missing else None if self.seconds_each is None else missing * self.seconds_each
 
     def words(self, what: str, budget: float | None) -> str:
         """One line to print before it starts.
 
         >>> TrainingCost(16, 12, 30.0).words("shadow models", 60.0)
-        'shadow models: 16 wanted, 12 kept, 4 to train, about 2.0 min; budget 1.0 min'
+        'shadow models: 16 wanted, 12 stored, 4 to train, about 2.0 min; budget 1.0 min'
         """
         about = "at an unknown cost" if self.seconds is None else f"about {self.seconds / 60:.1f} min"
         cap = "" if budget is None else f"; budget {budget / 60:.1f} min"
-        return f"{what}: {self.wanted} wanted, {self.kept} kept, {self.wanted - self.kept} to train, {about}{cap}"
+        return f"{what}: {self.wanted} wanted, {self.stored} stored, {self.wanted - self.stored} to train, {about}{cap}"
 
 
 def population_of(source: BatchSource) -> Rows:
-    """Training rows, and the first row of every person in validation and test: what the halves are drawn from."""
+    """Training rows, and the first row of every person in validation and test: what the halves are sampled from."""
     frame = source.dataset.frame
     unseen = frame[frame["split"] != "train"]
     first = unseen.index[~unseen["subject"].duplicated().to_numpy()].to_numpy(dtype=np.int64)
@@ -73,10 +73,10 @@ class ShadowPool:
     """Shadow models of one architecture, recipe and dataset.
 
     Args:
-        folder: parent of all pools; this one lies under the digest of what it is made from.
+        folder: parent of all pools; this one is stored under the digest of everything it depends on.
         source: the data.
         like: a network of the architecture, with the weights that its lineage started from where it has any.
-        recipe: training recipe; the last epoch is kept, since a shadow model has no validation rows of its own.
+        recipe: training recipe; the last epoch is used, since a shadow model has no validation rows of its own.
         runtime: device, precision, and the seed of halves and weights.
     """
 
@@ -108,7 +108,7 @@ class ShadowPool:
         return sum(self._path(number).is_file() for number in range(wanted))
 
     def cost(self, wanted: int, guess: float | None = None) -> TrainingCost:
-        """What the missing ones cost.
+        """Cost of the missing ones.
 
         Args:
             wanted: models.
@@ -118,7 +118,7 @@ class ShadowPool:
         return TrainingCost(wanted, len(times), float(np.mean(times)) if times else guess)
 
     def train_missing(self, wanted: int, budget: float | None = None, guess: float | None = None) -> int:
-        """Train what is missing, one after the other, each kept at once; a killed run goes on where it stopped.
+        """Train what is missing, one after the other, each stored at once; a killed run continues where it stopped.
 
         Args:
             wanted: models.
@@ -185,7 +185,7 @@ class ShadowPool:
 
 
 class UnlearnedPool:
-    """What the audited method makes of each model of a pool, when the pool's members of the forget set ask to go.
+    """The audited method applied to each model of a pool, with the model's members of the forget set as the request.
 
     Args:
         pool: the shadow models.

@@ -1,4 +1,4 @@
-"""What a verdict is bound by: keyed pseudonyms, attestations, signatures, sign-offs, the ledger, archives."""
+"""Evidence for a verdict: keyed pseudonyms, attestations, signatures, sign-offs, the ledger, archives."""
 
 from grmu_audit.evidence.ledger import Ledger
 from grmu_audit.evidence.pseudonyms import KEY_FILE_VARIABLE, key_check, key_path, load_key, pseudonym, pseudonyms, set_digest

@@ -23,7 +23,7 @@ POLICY_FILE = "policy.json"
 REPORT_FILE = "report.html"
 """The report for people."""
 QUALITY_FILE = "data_quality.json"
-"""What the quality checks found, canonical JSON."""
+"""Results of the quality checks, canonical JSON."""
 AUDIT_FILE = "audit.json"
 """The verdict document in canonical form."""
 
@@ -33,7 +33,7 @@ def verdict_statement(audit: Audit, files: Mapping[str, str]) -> bytes:
 
     Args:
         audit: judged facts.
-        files: SHA-256 by name of everything that the verdict rests on or that shows it; ``audit.json`` among them.
+        files: SHA-256 by name of everything that the verdict depends on or that shows it; ``audit.json`` among them.
 
     Returns:
         ``result`` is PASSED, WARNED (passed, with a waived breach or an unmet warn rule) or FAILED (breached or undecided).

@@ -96,12 +96,12 @@ class LedgerEntry:
     sha256: str
     """SHA-256 of its canonical JSON."""
     entry: Entry
-    """What it says."""
+    """Its content."""
 
 
 @dataclass(frozen=True)
 class State:
-    """What all entries together say."""
+    """State after all entries."""
 
     champion: str | None = None
     """Version that the champion alias must point at; None for no champion."""
@@ -124,7 +124,7 @@ class Ledger:
 
     @property
     def state(self) -> State:
-        """What the entries together say."""
+        """State after all entries."""
         return ledger_state(self.entries)
 
     @property

@@ -21,20 +21,20 @@ from grmu_audit.errors import EnvironmentFailure
 KEY_FILE_VARIABLE = "GRMU_AUDIT_HMAC_KEY_FILE"
 """Environment variable that names another key file."""
 DIGEST_PREFIX = "hmac-sha256:"
-"""What ``set_digest`` starts with."""
+"""Prefix of the input of ``set_digest``."""
 _PSEUDONYM_DOMAIN = b"grmu-audit/pseudonym/v1\0"
 _SET_DOMAIN = b"grmu-audit/id-set/v1\0"
 _CHECK_DOMAIN = b"grmu-audit/key-check/v1\0"
 _KEY_BYTES = 32
 _PSEUDONYM_DIGITS = 32
-_LOST = "digests made with the old key can then no longer be recomputed"
+_LOST = "digests created with the old key can then no longer be recomputed"
 
 
 def key_path() -> Path:
-    """Where the key lies.
+    """Path of the key.
 
     ``$GRMU_AUDIT_HMAC_KEY_FILE``, else ``$XDG_CONFIG_HOME/grmu-audit/hmac.key``, else ``~/.config/grmu-audit/hmac.key``; a
-    relative ``XDG_CONFIG_HOME`` is ignored, as its specification asks.
+    relative ``XDG_CONFIG_HOME`` is ignored, as its specification requires.
     """
     chosen = os.environ.get(KEY_FILE_VARIABLE)
     if chosen:
@@ -51,7 +51,7 @@ def load_key() -> bytes:
 
     Raises:
         EnvironmentFailure: the file can be read or written by group or others, is not a plain file, does not hold 64 hex
-            digits, or cannot be made.
+            digits, or cannot be created.
     """
     path = key_path()
     try:
@@ -61,7 +61,7 @@ def load_key() -> bytes:
     try:
         return _read_key(path)
     except FileNotFoundError:
-        raise EnvironmentFailure(f"the key file {path} vanished while it was made: start again") from None
+        raise EnvironmentFailure(f"the key file {path} vanished while it was created: start again") from None
 
 
 def pseudonym(key: bytes, text: str) -> str:
@@ -137,7 +137,7 @@ def _parse_key(content: bytes, path: Path) -> bytes:
     if match is None:
         raise EnvironmentFailure(
             f"the key file {path} does not hold {2 * _KEY_BYTES} hex digits: restore it from a backup, or remove it"
-            f" to have a new key made ({_LOST})"
+            f" to get a new key ({_LOST})"
         )
     return bytes.fromhex(match.group(1).decode("ascii"))
 
@@ -155,7 +155,7 @@ def _create_key(path: Path) -> None:
             os.link(temporary, path)
     except OSError as error:
         raise EnvironmentFailure(
-            f"cannot make the key file {path}: {error.strerror or error}; point {KEY_FILE_VARIABLE} at a writable place"
+            f"cannot create the key file {path}: {error.strerror or error}; point {KEY_FILE_VARIABLE} at a writable place"
         ) from error
     finally:
         with contextlib.suppress(OSError):

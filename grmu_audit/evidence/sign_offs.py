@@ -1,4 +1,4 @@
-"""Who signed off an audit, as the ledger has it; preparer and reviewer must be two people with two keys."""
+"""Sign-offs of an audit, from the ledger; preparer and reviewer must be two people with two keys."""
 
 from __future__ import annotations
 

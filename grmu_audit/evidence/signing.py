@@ -23,13 +23,13 @@ PASSPHRASE_VARIABLE = "GRMU_AUDIT_SIGNING_PASSPHRASE"  # noqa: S105  (the name o
 PUBLIC_KEYS_VARIABLE = "GRMU_AUDIT_PUBLIC_KEYS"
 """Environment variable that lists trusted public key files, separated like ``PATH``."""
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
-"""What every envelope of this tool holds."""
+"""Media type of the payload of every envelope."""
 _LARGEST_ENVELOPE = 16 << 20
 
 
 @dataclass(frozen=True)
 class Envelope:
-    """What an envelope holds; its signatures are not checked yet."""
+    """Content of an envelope; its signatures are not checked yet."""
 
     payload: bytes
     """The statement, canonical JSON."""
@@ -109,7 +109,7 @@ def load_signer(path: Path) -> CryptoSigner:
     except ValueError as error:
         raise InputError(f"the private key {path} cannot be read: wrong passphrase, or not a PEM file") from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise InputError(f"{path} is not an Ed25519 private key: make one with 'grmu-audit keys generate'")
+        raise InputError(f"{path} is not an Ed25519 private key: create one with 'grmu-audit keys generate'")
     return CryptoSigner(key)
 
 
@@ -193,7 +193,7 @@ def _read_secret(path: Path) -> bytes:
     try:
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except FileNotFoundError:
-        raise NotFoundError(f"no private key file {path}: make one with 'grmu-audit keys generate'") from None
+        raise NotFoundError(f"no private key file {path}: create one with 'grmu-audit keys generate'") from None
     except OSError as error:
         raise EnvironmentFailure(f"cannot read the private key {path}: {error.strerror or error}") from error
     try:
@@ -203,7 +203,7 @@ def _read_secret(path: Path) -> bytes:
         if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
             raise EnvironmentFailure(
                 f"the private key {path} has mode {stat.S_IMODE(mode):04o}, open to others than its owner: run 'chmod 600"
-                f" {path}', and if others may have read it, make a new key"
+                f" {path}', and if others may have read it, create a new key"
             )
         return os.read(descriptor, 65536)
     finally:

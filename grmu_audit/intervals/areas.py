@@ -39,7 +39,7 @@ class Area(Statistic):
         return float(self.value)
 
     def raw_limits(self, alpha: float) -> Limits | None:
-        """Logit limits; for a degenerate curve Wilson limits with the smaller side's samples, so that it keeps a width."""
+        """Logit limits; for a degenerate curve Wilson limits with the smaller side's samples, so that it has a width."""
         value, fewer = float(self.value), min(self.n1, self.n0)
         if not fewer > 0:
             return None
@@ -106,5 +106,5 @@ def _differences(cells: Sequence[Area], alpha: float) -> tuple[Floats, Floats]:
 
 
 def t_scaled_error(se: float, persons: float | None, alpha: float) -> float:
-    """Standard error, times t / z where it was estimated from few persons."""
+    """Standard error, times t / z where it was estimated from few people."""
     return float(se) / math.sqrt(float(student_factor(alpha, np.array([degrees(persons)]))[0]))

@@ -75,7 +75,7 @@ def exact(k: Floats, n: Floats, alpha: float) -> tuple[Floats, Floats]:
 
 
 def student_factor(alpha: float, degrees: Floats) -> Floats:
-    """(z / t)²: what is left of an effective sample whose variance rests on few persons.
+    """(z / t)²: what is left of an effective sample whose variance is estimated from few people.
 
     Args:
         alpha: 1 - confidence, two-sided.
@@ -145,12 +145,12 @@ def newcombe(p: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats]:
 def paired_difference(gained: float, lost: float, n: float, alpha: float) -> tuple[float, float]:
     """Limits of (gained - lost) / n for paired yes/no outcomes: Bonett and Price's adjusted Wald interval.
 
-    Each discordant count gets c added: c = 1 as published, and z²/4 where z passes 2, so that the interval keeps
+    Each discordant count gets c added: c = 1 as published, and z²/4 where z passes 2, so that the interval has
     its coverage at the high levels that a family of rules needs.
 
     Args:
-        gained: pairs where only the first is right.
-        lost: pairs where only the second is right.
+        gained: pairs where only the first is correct.
+        lost: pairs where only the second is correct.
         n: all pairs, > 0.
         alpha: 1 - confidence.
 
@@ -173,7 +173,7 @@ def paired_difference(gained: float, lost: float, n: float, alpha: float) -> tup
 
 
 def logit_limits(value: float, se: float, alpha: float) -> tuple[float, float]:
-    """Limits of a value strictly inside (0, 1) with standard error ``se``, made on the logit scale.
+    """Limits of a value strictly inside (0, 1) with standard error ``se``, computed on the logit scale.
 
     >>> low, high = logit_limits(0.5, 0.05, 0.05)
     >>> round(low, 4), round(high, 4)

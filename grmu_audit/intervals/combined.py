@@ -50,7 +50,7 @@ class Closeness(Statistic):
 
     kind: ClassVar[str] = "closeness"
     aggregate: Literal["mean", "product"]
-    """How the terms become one number."""
+    """Aggregation of the terms."""
     terms: tuple[Statistic, ...]
     """The differences."""
 

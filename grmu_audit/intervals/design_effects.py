@@ -1,4 +1,4 @@
-"""Design effects: how much less several samples of one person say than as many samples of different persons."""
+"""Design effects: how much less several samples of one person say than as many samples of different people."""
 
 from __future__ import annotations
 
@@ -61,11 +61,11 @@ def clustered_cells(
     person: npt.NDArray[np.int64] | None,
     pool: npt.NDArray[np.int64] | None = None,
 ) -> tuple[Floats, list[int] | list[None]]:
-    """Design effect of every cell, never below what the correlation within persons over all cells together gives.
+    """Design effect of every cell, never below what the correlation within people over all cells together gives.
 
-    In a cell of few persons the own estimate is small just where the cell looks good by luck.  The correlation over all
+    In a cell of few people the own estimate is small just where the cell looks good by luck.  The correlation over all
     cells, rho = sum(between - within) / sum(within (b - 1)) with b the cell's mean number of samples of a sample's person,
-    rests on many more persons: the effect is max(own, 1 + (b - 1) rho).
+    rests on many more people: the effect is max(own, 1 + (b - 1) rho).
 
     Args:
         values: [n] one number per sample.
@@ -75,8 +75,8 @@ def clustered_cells(
         pool: [cells] cells with the same number are taken together; by default all.
 
     Returns:
-        [cells] design effects, and per cell the persons that they rest on (degrees of freedom plus one, at most eight times
-        the cell's own degrees: the mean of very few persons is far from normal); Nones without a person column.
+        [cells] design effects, and per cell the number of people that they rest on (degrees of freedom plus one, at most eight
+        times the cell's own degrees: the mean of very few people is far from normal); Nones without a person column.
     """
     if person is None:
         return np.ones(cells), [None] * cells
@@ -85,8 +85,8 @@ def clustered_cells(
     s = _sums(values, cell, cells, person)
     pool = np.zeros(cells, dtype=np.int64) if pool is None else pool
     excess = np.bincount(pool, weights=np.where(s.known, s.between - s.within, 0.0))
-    room = np.bincount(pool, weights=np.where(s.known, s.within * (s.together - 1), 0.0))
-    rho = np.clip(excess / np.where(room > 0, room, 1.0), 0.0, 1.0) * (room > 0)
+    pairs = np.bincount(pool, weights=np.where(s.known, s.within * (s.together - 1), 0.0))
+    rho = np.clip(excess / np.where(pairs > 0, pairs, 1.0), 0.0, 1.0) * (pairs > 0)
     own = s.between / np.where(s.known, s.within, 1.0)
     effects = np.where(s.known, np.maximum(own, 1 + (s.together - 1) * rho[pool]), s.together)
     own_degrees = np.maximum(s.persons - 1, 0)
@@ -99,15 +99,15 @@ class _Sums(NamedTuple):
     """Sums of squares per cell."""
 
     between: Floats
-    """Between persons, with the correction for few of them."""
+    """Between people, with the correction for few of them."""
     within: Floats
     """Of single samples."""
     together: Floats
     """Mean number of samples of a sample's person."""
     persons: Floats
-    """Distinct persons."""
+    """Distinct people."""
     known: npt.NDArray[np.bool_]
-    """Whether a correlation can be estimated: values differ and there are two persons."""
+    """Whether a correlation can be estimated: values differ and there are two people."""
 
 
 def _sums(

@@ -39,9 +39,9 @@ class Gap(Statistic):
     terms: tuple[tuple[Proportion, ...], ...]
     """Cells of each term."""
     aggregate: GapAggregate
-    """How the terms become one number."""
+    """Aggregation of the terms."""
     method: Method = "wilson"
-    """How the limits of a cell are computed."""
+    """Interval method of a cell."""
 
     @property
     def estimate(self) -> float:
@@ -114,7 +114,7 @@ class GapChange(Statistic):
     terms: tuple[Pairs, ...]
     """Paired counts of the cells of each term."""
     aggregate: GapAggregate
-    """How the terms become one number."""
+    """Aggregation of the terms."""
 
     @property
     def estimate(self) -> float:

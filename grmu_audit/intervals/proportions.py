@@ -41,7 +41,7 @@ class Proportion(Statistic):
     persons: float | None = None
     """Persons that the design effect was estimated from; None where every sample is its own person."""
     method: Method = "wilson"
-    """How the limits are computed."""
+    """Interval method."""
 
     @classmethod
     def of(cls, values: Mask, person: Persons = None) -> Proportion:
@@ -69,7 +69,7 @@ class Minimum(Statistic):
     cells: tuple[Proportion, ...]
     """The cells; those without samples do not count."""
     method: Method = "wilson"
-    """How the limits of a cell are computed."""
+    """Interval method of a cell."""
 
     @property
     def estimate(self) -> float:
@@ -144,12 +144,12 @@ Cell = TypeVar("Cell", Proportion, PairedCounts)
 
 
 def count_persons(person: Persons) -> int | None:
-    """Distinct persons, or None where they are unknown."""
+    """Distinct people, or None where they are unknown."""
     return None if person is None else len(np.unique(person))
 
 
 def degrees(persons: float | None) -> float:
-    """Degrees of freedom of a variance over persons: infinite where every sample is its own."""
+    """Degrees of freedom of a variance over people: infinite where every sample is its own."""
     return math.inf if persons is None else persons - 1.0
 
 

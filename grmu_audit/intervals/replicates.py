@@ -54,7 +54,7 @@ class Replicated(Statistic):
     def of_samples(
         cls, values: Floats, person: Persons = None, *, low: float | None = None, high: float | None = None
     ) -> Replicated:
-        """The mean of per-sample values; persons instead of samples are the replicates where they are known.
+        """The mean of per-sample values; people instead of samples are the replicates where they are known.
 
         Args:
             values: [n].

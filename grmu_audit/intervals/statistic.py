@@ -15,7 +15,7 @@ from grmu_audit.errors import InputError
 Limits = tuple[float, float]
 """Lower and upper limit."""
 Aggregate = Literal["mean", "max", "min", "product"]
-"""How several numbers become one."""
+"""Aggregation of several numbers."""
 _COUNTS = frozenset({"k", "n", "n1", "n0", "both", "only_candidate", "only_other", "none", "persons"})
 _LEFT_OUT: Mapping[str, object] = {"persons": None, "method": "wilson"}
 _LARGEST = 1e300

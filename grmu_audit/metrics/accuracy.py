@@ -38,7 +38,7 @@ def accuracy_rows(checked: CheckedPredictions, name: str) -> Mask:
 
 
 def accuracy_basis(checked: CheckedPredictions, name: str, rows: Mask) -> tuple[Basis, str]:
-    """What the accuracy rests on, and why it is undefined, or an empty string."""
+    """The basis of the accuracy, and why it is undefined, or an empty string."""
     n, dominant = int(rows.sum()), checked.dominant_groups
     empty = tuple(g for g in dominant if g in set(checked.empty_cells)) if name == "GA" else ()
     only = dominant[0] if name == "GA" and len(dominant) == 1 else None
@@ -47,7 +47,10 @@ def accuracy_basis(checked: CheckedPredictions, name: str, rows: Mask) -> tuple[
         return basis, ""
     if name != "GA":
         return basis, f"no {SPLIT_OF[name]} sample (n = 0)"
-    return basis, "dominant group(s): n = 0 in test" if dominant else "no forget sample, so that no group gives the forget set"
+    return (
+        basis,
+        "dominant group(s): n = 0 in test" if dominant else "no forget sample, so that no group dominates the forget set",
+    )
 
 
 def accuracy_statistic(checked: CheckedPredictions, name: str, rows: Mask) -> Proportion:
@@ -100,7 +103,7 @@ def group_pairs(candidate: CheckedPredictions, other: CheckedPredictions) -> lis
 
 
 def cells_basis(checked: CheckedPredictions, *, details: dict[str, object] | None = None) -> Basis:
-    """What a value over all non-empty test cells rests on."""
+    """The basis of a value over all non-empty test cells."""
     codes, counts = checked.cells[0], checked.test_counts
     filled = np.flatnonzero(counts)
     smallest = int(filled[np.argmin(counts[filled])]) if len(filled) else None
@@ -155,7 +158,7 @@ def group_outcomes(checked: CheckedPredictions, cells: Sequence[Cell]) -> Iterat
 
 
 def _group_persons(checked: CheckedPredictions) -> list[int] | list[None]:
-    """Distinct persons per declared cell on the test split; Nones without a subject column."""
+    """Distinct people per declared cell on the test split; Nones without a subject column."""
     person = checked.person_of(checked.test)
     codes, index = checked.cells
     if person is None:

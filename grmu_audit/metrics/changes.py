@@ -30,12 +30,12 @@ _EXPOSURE = ("MIA_TPR_1", "MIA_TPR_01", "RETAIN_AUC", "MIA_DISPARITY")
 
 @dataclass(frozen=True, eq=False)
 class ModelResult:
-    """What the metrics of predictions found in one model."""
+    """Results of the prediction metrics for one model."""
 
     checked: CheckedPredictions
     """Its checked predictions."""
     attacks: AttackResults
-    """What the attacks found."""
+    """Results of the attacks."""
     outcomes: tuple[Outcome, ...]
     """Every metric, those over everything first."""
 

@@ -26,7 +26,7 @@ MOST_GROUPS = 50_000
 VARIANTS = ("pairwise", "paper")
 """``pairwise``: every attribute value against every other; ``paper``: the dominant group's values against the rest."""
 DEFAULTS = MeasureOptions()
-"""Choices unless the caller makes others."""
+"""Default choices."""
 _SHOWN_ROWS = 5
 
 
@@ -102,7 +102,7 @@ class CheckedPredictions:
         return None if self.predictions.subject is None else self.predictions.subject[rows]
 
     def persons(self, rows: Mask) -> int | None:
-        """Distinct persons among the rows, or None without a subject column."""
+        """Distinct people among the rows, or None without a subject column."""
         return count_persons(self.person_of(rows))
 
 

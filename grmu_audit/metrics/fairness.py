@@ -21,7 +21,7 @@ _Count = Callable[[Sequence[Mask], Ints, int, Ints | None], list[Cell]]
 
 
 def measure_fairness(checked: CheckedPredictions) -> Iterator[Outcome]:
-    """EO, DP and EP of the variant; the other variant's value stands in ``details`` where it is defined."""
+    """EO, DP and EP of the variant; the other variant's value is in ``details`` where it is defined."""
     variant = checked.options.gap_variant
     other = VARIANTS[1 - VARIANTS.index(variant)]
     for name in GAPS:

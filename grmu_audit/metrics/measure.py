@@ -208,7 +208,7 @@ def _network_changes(candidate: Model, other: Model, recovered: tuple[Recovered,
 
 
 def _measure_shadows(results: Mapping[Subject, ModelResult], table: ShadowTable) -> Iterator[Found]:
-    """What the shadow models find of every model, and of the method."""
+    """Shadow-model metrics of every model, and of the method."""
     yield from ((subject, attack_audited_model(result.checked, table)) for subject, result in results.items())
     if table.unlearned is not None:
         yield CANDIDATE, attack_method_on_shadows(results[CANDIDATE].checked, table)

@@ -1,4 +1,4 @@
-"""What a metric found: a sufficient statistic, or the reason why there is none; and the one way to a ``MetricValue``."""
+"""The result of a metric: a sufficient statistic, or the reason why there is none; and its conversion to a ``MetricValue``."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from grmu_audit.records import Group, MeasureOptions, MetricValue, Subject
 
 @dataclass(frozen=True)
 class Basis:
-    """What a value rests on; travels with it into the record."""
+    """The basis of a value; recorded with it."""
 
     n: int
     """Samples."""
@@ -27,19 +27,19 @@ class Basis:
     empty_cells: tuple[Group, ...] = ()
     """Declared cells without a sample, which the value therefore does not cover."""
     persons: int | None = None
-    """Distinct persons behind the samples."""
+    """Distinct people behind the samples."""
     details: dict[str, Any] = field(default_factory=dict)
     """More numbers side by side."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a metric found in one model, or in the change between two; whose it is, and at which confidence, is open."""
+    """The result of a metric for one model, or for the change between two; subject and confidence are not part of it."""
 
     metric: str
     """Name in the catalogue."""
     basis: Basis
-    """What the value rests on: samples, smallest cell, empty cells, persons."""
+    """The basis of the value: samples, smallest cell, empty cells, people."""
     statistic: Statistic | None = None
     """From which value and interval follow; None where the metric is undefined."""
     reason: str = ""

@@ -20,7 +20,7 @@ CONFIDENCE = 0.95
 
 
 def retrain_distribution(value: float, references: Sequence[float], confidence: float = CONFIDENCE) -> dict[str, Any]:
-    """Where a value lies among those of models retrained from other seeds.
+    """Position of a value among those of models retrained from other seeds.
 
     The prediction interval is the range in which one more retrained model's value would lie with ``confidence``, taken
     as normal over seeds: mean ± t(m-1) sd sqrt(1 + 1/m).  It knows the spread over seeds on this test set only; the

@@ -1,4 +1,4 @@
-"""Per-sample scores that membership attacks rest on, and ROC curves of them."""
+"""Per-sample scores for membership attacks, and ROC curves of them."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def _influence(deviation: Floats, share: Floats) -> Floats:
 
 
 def standard_error(influence: Floats, person: npt.NDArray[np.int64] | None) -> float:
-    """Root of the summed squares of the influences, summed per person first where persons are known."""
+    """Root of the summed squares of the influences, summed per person first where people are known."""
     if person is not None:
         cluster = np.unique(person, return_inverse=True)[1]
         influence = np.bincount(cluster, weights=influence).astype(np.float64)

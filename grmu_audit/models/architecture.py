@@ -33,8 +33,8 @@ def options_of(kind: type[T], spec: ModelSpec) -> T:
         known = ", ".join(kind.model_fields) or "none"
         unknown = [str(e["loc"][0]) for e in error.errors() if e["type"] == "extra_forbidden"]
         wrong = [_wrong(e["loc"], e["msg"], e["input"]) for e in error.errors() if e["type"] != "extra_forbidden"]
-        told = ([f"unknown option(s) {', '.join(sorted(unknown))}"] if unknown else []) + wrong
-        raise InputError(f"{spec.architecture}: {'; '.join(told)}; known: {known}") from None
+        problems = ([f"unknown option(s) {', '.join(sorted(unknown))}"] if unknown else []) + wrong
+        raise InputError(f"{spec.architecture}: {'; '.join(problems)}; known: {known}") from None
 
 
 def _wrong(place: tuple[int | str, ...], message: str, value: object) -> str:

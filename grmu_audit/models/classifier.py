@@ -35,17 +35,17 @@ class ModelSpec:
     options: dict[str, Any] = field(default_factory=dict)
     """Options of the architecture, such as widths."""
     start: str = ""
-    """SHA-256 of the weights that training started from; empty: drawn from the seed."""
+    """SHA-256 of the weights that training started from; empty: sampled from the seed."""
 
     @property
     def kind(self) -> Literal["image", "table", "text"]:
-        """What the inputs are: three sides make an image; texts are not normalised."""
+        """What the inputs are: three sides are an image; texts are not normalised."""
         if len(self.image_size) == 3:
             return "image"
         return "table" if self.mean else "text"
 
     def to_json(self) -> dict[str, Any]:
-        """Plain JSON types; what is empty by default is left out, so that digests of older versions stay what they were."""
+        """Plain JSON types; what is empty by default is left out, so that digests of older versions do not change."""
         tree = asdict(self)
         return tree if self.start else {key: value for key, value in tree.items() if key != "start"}
 
@@ -55,13 +55,13 @@ class StartWeights:
     """The weights that training started from; exact methods go back to them."""
 
     tensors: Mapping[str, torch.Tensor]
-    """By the network's own names; what is not among them is drawn from the seed."""
+    """By the network's own names; what is not among them is sampled from the seed."""
     digest: str
     """SHA-256 over names, types, shapes and bytes."""
     source: str
     """Where they came from, in words."""
     notes: tuple[str, ...] = ()
-    """What was left out or changed to make them fit."""
+    """Changes made to fit them to the network."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> StartWeights:
         """Nobody writes to them: a copy of a network shares them."""

@@ -18,20 +18,20 @@ from grmu_audit.utils import canonical_json
 
 Tensors = dict[str, torch.Tensor]
 _NESTED = ("state_dict", "model_state_dict", "model_state", "model", "net", "weights")
-"""Keys under which checkpoints keep their weights."""
+"""Keys under which checkpoints store their weights."""
 _PREFIXES = ("module.", "_orig_mod.")
-"""What wrappers for several devices or compilation put before every name."""
+"""Prefixes that wrappers for several devices or compilation add to every name."""
 _AUXILIARY = ("AuxLogits.", "aux1.", "aux2.", "cls.")
 """Outputs that only training or pretraining used."""
 _DAMAGED = (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError, zipfile.BadZipFile)
-"""What reading a file that is no checkpoint may raise."""
+"""Exceptions of reading a file that is not a checkpoint."""
 _SHOWN = 3
 
 
 def read_state(path: Path) -> Tensors:
     """The weights of a file, by name.
 
-    safetensors, or what ``torch.save`` wrote, read with ``weights_only``: a pickle that asks for anything but tensors and
+    safetensors, or what ``torch.save`` wrote, read with ``weights_only``: a pickle that needs anything but tensors and
     plain containers is refused before any of it runs.  Weights may lie under ``state_dict``, ``model`` and the like; the
     prefix ``module.`` is taken off.
 
@@ -64,15 +64,15 @@ def _pickled(path: Path) -> Any:
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        asked = str(error).strip().splitlines()
-        detail = next((line.strip() for line in asked if "GLOBAL" in line or "Unsupported" in line), asked[0] if asked else "")
+        lines = str(error).strip().splitlines()
+        detail = next((line.strip() for line in lines if "GLOBAL" in line or "Unsupported" in line), lines[0] if lines else "")
         raise InputError(
             f"weights {path} are refused: the pickle holds more than tensors ({detail}), and reading it could run code. "
             "Save the state dict alone (torch.save(model.state_dict(), ...)), or as safetensors"
         ) from None
     except _DAMAGED as error:
-        told = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise InputError(f"weights {path} cannot be read: {told}") from None
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise InputError(f"weights {path} cannot be read: {reason}") from None
 
 
 def _unwrapped(path: Path, tree: Any) -> Tensors:
@@ -182,11 +182,11 @@ def _require_same(state: Tensors, expected: Mapping[str, torch.Tensor], model: C
             if name in expected and value.shape != expected[name].shape
         ],
     }
-    told = [f"{len(names)} {what}: {', '.join(names[:_SHOWN])}" for what, names in defects.items() if names]
-    if told:
+    shown_defects = [f"{len(names)} {what}: {', '.join(names[:_SHOWN])}" for what, names in defects.items() if names]
+    if shown_defects:
         options = ", ".join(f"{key}={value}" for key, value in model.spec.options.items())
         shown = f"{model.spec.architecture}{f' ({options})' if options else ''}"
-        raise InputError(f"weights {source} do not fit {shown}: {'; '.join(told)}")
+        raise InputError(f"weights {source} do not fit {shown}: {'; '.join(shown_defects)}")
 
 
 def state_digest(tensors: Mapping[str, torch.Tensor]) -> str:

@@ -107,10 +107,10 @@ def gaps(
     modules = dict(model.named_modules())
 
     def watch(name: str) -> Any:
-        """A hook that keeps the layer's gap."""
+        """A hook that records the layer's gap."""
 
         def hook(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
-            """Measure at once, so that no activation is kept by name."""
+            """Measure at once, so that no activation is stored by name."""
             z = inputs[0] if definition.point == "input" else output
             found[name] = channel_spread(z, labels, channel_dimension(module), definition.stat)
 

@@ -68,7 +68,7 @@ def torchvision_body(name: str, spec: ModelSpec) -> tuple[nn.Module, int]:
 
 
 def _arguments(name: str, height: int, width: int) -> dict[str, Any]:
-    """What the constructor wants to know of the input; auxiliary outputs are left out."""
+    """Arguments of the constructor that depend on the input; auxiliary outputs are left out."""
     if name.startswith("vit_"):
         if height != width:
             raise InputError(f"{name} needs square images, these are {height} x {width}")
@@ -91,7 +91,7 @@ def _small_stem(network: nn.Module, name: str) -> None:
 
 
 def _first_channels(network: nn.Module, channels: int) -> None:
-    """Give the first convolution another number of input channels, freshly drawn."""
+    """Give the first convolution another number of input channels, freshly initialised."""
     path, first = next((path, m) for path, m in network.named_modules() if isinstance(m, nn.Conv2d))
     bias = first.bias is not None
     made = nn.Conv2d(channels, first.out_channels, first.kernel_size, first.stride, first.padding, bias=bias)  # type: ignore[arg-type]

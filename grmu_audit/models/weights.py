@@ -35,7 +35,7 @@ def weights_digest(model: Classifier) -> str:
 
 
 def save_model(model: Classifier, folder: Path) -> None:
-    """Write the three files of a version into ``folder``, which is made if need be.
+    """Write the three files of a version into ``folder``, which is created if needed.
 
     Raises:
         OSError: the folder cannot be written.
@@ -73,8 +73,8 @@ def _traced(plain: Classifier, example: torch.Tensor) -> torch.export.ExportedPr
     except (RuntimeError, TypeError, ValueError, AssertionError, NotImplementedError) as error:
         if ":" not in plain.spec.architecture:
             raise
-        told = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        logging.getLogger(__name__).warning("%s cannot be served from a graph: %s", plain.spec.architecture, told)
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        logging.getLogger(__name__).warning("%s cannot be served from a graph: %s", plain.spec.architecture, reason)
         return None
 
 

@@ -41,7 +41,7 @@ def load_named(name_or_path: str | Path) -> Policy:
 def policy_tree(policy: Policy) -> dict[str, Any]:
     """A policy as plain JSON types, defaults filled in, as it is digested and stored.
 
-    Keys that came after the first release are left out where they have their default, so that digests stay what they were.
+    Keys that came after the first release are left out where they have their default, so that digests do not change.
     """
     tree: dict[str, Any] = policy.model_dump(mode="json", by_alias=True)
     return {key: value for key, value in tree.items() if key not in _LATER or value != _LATER[key]}

@@ -207,7 +207,7 @@ def _blank(case: RuleCase) -> RuleOutcome:
 
 
 def _limits(value: MetricValue, alpha: float) -> Limits | None:
-    """Interval at ``alpha``: recomputed, or the recorded one where it is at least as wide as asked for."""
+    """Interval at ``alpha``: recomputed, or the recorded one where it is at least as wide as requested."""
     if value.statistic is not None:
         return value.statistic.limits(alpha)
     if value.interval is not None and value.confidence >= 1 - alpha:

@@ -14,7 +14,7 @@ _MIXED = ("MIA_AUC", "UA_GA_GAP", "AVG_GAP", "RETAIN_AUC")
 
 
 def decide(low: float, high: float, region: tuple[float, float]) -> Decision:
-    """PASS if [low, high] lies inside the region, BREACH if it lies outside, else INCONCLUSIVE.
+    """PASS if [low, high] is inside the region, BREACH if it is outside, else INCONCLUSIVE.
 
     >>> decide(0.1, 0.2, (0.0, 0.25)).value, decide(0.3, 0.4, (0.0, 0.25)).value, decide(0.2, 0.3, (0.0, 0.25)).value
     ('PASS', 'BREACH', 'INCONCLUSIVE')

@@ -1,4 +1,4 @@
-"""The policy file as a model: what may stand in it, and what contradicts itself."""
+"""The policy file as a model: its keys, and which of them contradict each other."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ class Policy(_Frozen):
         "bonferroni", description="How the confidence is shared among the rules."
     )
     intervals: Literal["wilson", "clopper-pearson"] = Field(
-        "wilson", description="How the limits of a proportion are made; clopper-pearson is exact and wider."
+        "wilson", description="How the limits of a proportion are computed; clopper-pearson is exact and wider."
     )
     minimum_group_size: int = Field(30, ge=1, description="A rule that rests on a smaller cell decides nothing.")
     positive_class: int = Field(1, ge=0, le=1, description="The positive class of a two-class task.")
@@ -190,7 +190,7 @@ class Policy(_Frozen):
 
 
 def document_problems(tree: object) -> Iterator[Problem]:
-    """What only the whole document shows: an id used twice, a waiver for no rule or two for one.
+    """Problems of the document as a whole: an id used twice, a waiver for no rule or two for one.
 
     The bounds of each rule are looked at too, so that they are reported also where another key of the rule is wrong.
     """
@@ -211,7 +211,7 @@ def document_problems(tree: object) -> Iterator[Problem]:
 
 
 def _rule_problems(tree: object) -> Iterator[Problem]:
-    """Problems of the bounds of every rule, taken from those keys that are right by themselves."""
+    """Problems of the bounds of every rule, taken from those keys that are valid by themselves."""
     items = tree.get("rules") if isinstance(tree, dict) else None
     for position, item in enumerate(items if isinstance(items, list | tuple) else []):
         if not isinstance(item, dict) or item.get("metric") not in CATALOG:

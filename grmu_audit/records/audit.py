@@ -103,7 +103,7 @@ class Audit:
     verdict: Verdict | None = None
     """The judgement; None before a policy was applied."""
     curves: dict[str, Any] = field(default_factory=dict)
-    """Summaries for charts, in which no step stands for fewer than k people (``metrics.membership.curves``); empty where there
+    """Summaries for charts, in which no step represents fewer than k people (``metrics.membership.curves``); empty where there
     are none: ``losses`` and ``roc`` per subject, and ``training``: per subject what each epoch logged."""
     schema: str = AUDIT_SCHEMA
     """Schema name and version."""
@@ -123,7 +123,7 @@ class Audit:
 
     @property
     def options(self) -> MeasureOptions:
-        """The options that the numbers were made with."""
+        """The options that the numbers were computed with."""
         return MeasureOptions.from_record(self.record)
 
     def with_verdict(self, verdict: Verdict) -> Audit:
@@ -136,7 +136,7 @@ class Audit:
         return next(found, None)
 
     def to_json(self) -> dict[str, Any]:
-        """A tree of plain JSON types; floats stay floats, None stays null."""
+        """A tree of plain JSON types; floats are floats, None is null."""
         tree: dict[str, Any] = _adapter().dump_python(self, mode="json")
         return tree
 
@@ -151,7 +151,7 @@ class Audit:
 
         if not isinstance(tree, dict) or tree.get("schema") != AUDIT_SCHEMA:
             found = tree.get("schema") if isinstance(tree, dict) else type(tree).__name__
-            raise InputError(f"not an audit file of schema {AUDIT_SCHEMA!r} (found {found!r}): make one with 'audit --json'")
+            raise InputError(f"not an audit file of schema {AUDIT_SCHEMA!r} (found {found!r}): create one with 'audit --json'")
         try:
             return _adapter().validate_python(tree)
         except ValidationError as error:

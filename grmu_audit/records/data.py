@@ -97,7 +97,7 @@ def dominant_groups(counts: Mapping[Group, int]) -> tuple[Group, ...]:
 
 @dataclass(frozen=True)
 class DataRecord:
-    """The data that the audit rests on."""
+    """The data of the audit."""
 
     manifest_sha256: str
     """Digest over rows, columns and decoded pixels; for ``score`` the digest of the prediction file."""
@@ -114,7 +114,7 @@ class DataRecord:
     source: str = ""
     """Where the data comes from, and under what licence."""
     attribute_provenance: str = ""
-    """How the attribute labels were made."""
+    """Provenance of the attribute labels."""
     excluded: int = 0
     """Samples left out because a label is missing."""
 

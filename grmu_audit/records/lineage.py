@@ -119,4 +119,4 @@ class ErasureRecord:
     ground: str | None = None
     """Ground as the operator gave it."""
     systems: tuple[SystemRecord, ...] = ()
-    """Where else the data lies, from the operator's list."""
+    """Where else the data is stored, from the operator's list."""

@@ -41,7 +41,7 @@ class Group:
 
 
 class Role(enum.StrEnum):
-    """What a model is to an audit."""
+    """Role of a model in an audit."""
 
     CANDIDATE = "candidate"
     """The audited model."""
@@ -129,13 +129,13 @@ class MetricValue:
     value: float | None
     """The estimate; None when undefined."""
     n: int
-    """Samples that the value rests on."""
+    """Samples that the value is computed from."""
     group: Group | None = None
     """The group, for a per-group value."""
     interval: tuple[float, float] | None = None
     """Lower and upper bound at ``confidence``; simultaneous over cells for gaps and minima."""
     confidence: float = 0.95
-    """Coverage that ``interval`` is made for."""
+    """Nominal coverage of ``interval``."""
     unit: str = "fraction"
     """``fraction`` or another unit of the catalogue."""
     incomplete: bool = False
@@ -149,7 +149,7 @@ class MetricValue:
     smallest_group: Group | None = None
     """Which cell that is, where it is one group."""
     subjects: int | None = None
-    """Distinct persons behind the n samples, where the data has a subject column."""
+    """Distinct people behind the n samples, where the data has a subject column."""
     statistic: Statistic | None = None
     """Sufficient statistic: the interval at any other confidence follows from it alone."""
     details: dict[str, Any] = field(default_factory=dict)

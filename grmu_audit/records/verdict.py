@@ -1,4 +1,4 @@
-"""What a policy says of an audit."""
+"""The verdict of a policy on an audit."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class RuleOutcome:
     metric: str
     """Metric that it bounds."""
     decision: Decision
-    """What the evidence says."""
+    """Result of a rule or policy."""
     severity: str
     """``block`` or ``warn``."""
     observed: float | None

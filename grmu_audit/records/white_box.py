@@ -49,11 +49,11 @@ class LayerTable:
     layers: tuple[str, ...]
     """Names of the layers, input to output."""
     classes: IntArray
-    """[C] class indices that the columns by class stand for."""
+    """[C] class indices of the columns by class."""
     groups: IntArray
-    """[G] group codes (target * attributes + attribute) that the columns by group stand for."""
+    """[G] group codes (target * attributes + attribute) of the columns by group."""
     attributes: int
-    """Number of attribute values that the codes were made with."""
+    """Number of attribute values that the codes were computed with."""
     counts: IntArray
     """[folds, G] samples of each fold and group; a person is in one fold only."""
     values: dict[str, FloatArray]
@@ -85,7 +85,7 @@ class WhiteBoxOutputs:
     relearn: FloatArray | None = None
     """[runs, 1 + epochs] mean cross-entropy of the forget set while the model relearns it, before and after each epoch."""
     missing: dict[str, Missing] = field(default_factory=dict)
-    """What could not be collected, and why."""
+    """Outputs that could not be collected, and why."""
     settings: dict[str, Any] = field(default_factory=dict)
     """How it was collected: steps, radii, seed, precision, passes over the data."""
 
@@ -111,7 +111,7 @@ class ShadowTable:
     member: Mask
     """[K, n] whether the model was trained on the sample."""
     population: Mask
-    """[n] samples that the halves were drawn from; the others are no member of any model."""
+    """[n] samples that the halves were sampled from; the others are no member of any model."""
     unlearned: FloatArray | None = None
     """[K, n] margins after each model has unlearned its members of the forget set, by the audited method."""
     forgotten: Mask | None = None

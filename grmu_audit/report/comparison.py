@@ -44,7 +44,7 @@ class Compared:
     state: str
     """The verdict as a style name; ``breach`` for damaged evidence."""
     method: str
-    """How it was made."""
+    """How it was created."""
     found: Lookup
     """Its numbers; the first version is the baseline of all others."""
     problem: str = ""

@@ -29,7 +29,7 @@ field.addEventListener("input", () => {
   count.textContent = words.replace("#", shown);
 });
 """
-"""The search of the register; its digest stands in the page's content security policy."""
+"""The search of the register; its digest is in the page's content security policy."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class SiteEntry:
     role: str
     """``pretrain``, ``retrain``, ``unlearned``."""
     method: str
-    """How it was made; empty when unknown."""
+    """How it was created; empty when unknown."""
     state: str
     """Verdict as a style name: ``pass``, ``breach``, ``inconclusive``, ``not-judged``, or ``breach`` for damaged evidence."""
     word: str
@@ -65,7 +65,7 @@ class SiteRequest:
     identity: str
     """Request id as recorded, or the version that answers it."""
     version: str
-    """Version made for it."""
+    """Version created for it."""
     received: str
     """Date received."""
     due: str
@@ -119,7 +119,7 @@ def render_site(models: Sequence[SiteModel], *, today: date, template_dir: Path 
 
 
 def _text(model: SiteModel, entry: SiteEntry) -> str:
-    """What the search looks in."""
+    """Text that the search matches."""
     parts = (model.name, entry.label, entry.role, entry.method, entry.word, entry.policy, entry.created, *entry.aliases)
     return safe_sentence(" ".join(parts)).lower()
 

@@ -1,4 +1,4 @@
-"""Files on their way in and out of a store: names that stay inside, plain files only, bounded sizes."""
+"""Files on their way in and out of a store: names inside the folder, plain files only, bounded sizes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PICKLES = {".pkl", ".pickle", ".pt", ".pth", ".joblib"}
 
 
 def safe_artifact_path(path: str) -> str:
-    """The relative POSIX path itself, if it stays below the folder it is put in.
+    """The relative POSIX path itself, if it is below the folder it is put in.
 
     Raises:
         IntegrityError: empty, absolute, with ``..``, a backslash, a drive, a control character or an empty part.

@@ -48,7 +48,7 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Author:
-    """Who makes a ledger entry."""
+    """Author of a ledger entry."""
 
     name: str = "unknown"
     """Account or person."""
@@ -165,13 +165,13 @@ def require_pass(evidence: Evidence, now: datetime | None = None) -> None:
     unmet = [rule for rule in blocking if rule.decision is not Decision.PASS and not rule.waived]
     if unmet:
         raise IntegrityError(
-            f"the verdict of {label} says PASS, but {', '.join(rule.id for rule in unmet)} did not pass: it was made up"
+            f"the verdict of {label} says PASS, but {', '.join(rule.id for rule in unmet)} did not pass: it is forged"
         )
     _check_dates(evidence, blocking, today)
 
 
 def _index(entered: Entry) -> tuple[str | None, ...]:
-    """What the tags of a version must say of its newest audit."""
+    """Tags that a version must have for its newest audit."""
     return (entered.audit_run, entered.audit_sha256, entered.decision or "none", entered.policy_sha256 or "none")
 
 
@@ -190,7 +190,7 @@ def _check_subject(store: Store, evidence: Evidence) -> None:
     if (subject.name, subject.version) != (ref.name, ref.version):
         raise IntegrityError(f"the audit that {ref.label} points at is about {subject.label}")
     if subject.manifest_sha256 is None or subject.manifest_sha256 != ref.manifest_sha256:
-        raise IntegrityError(f"the audit of {ref.label} was made of other files than the registered ones: audit it again")
+        raise IntegrityError(f"the audit of {ref.label} was computed from other files than the registered ones: audit it again")
     artifacts.check_digest(ref, store.manifest_of(ref))
 
 
@@ -204,8 +204,7 @@ def _check_dates(evidence: Evidence, blocking: list[RuleOutcome], today: datetim
     created = audit.record.get("created")
     if created is not None and not (_moment(str(created), label) <= today + CLOCK_SKEW):
         raise IntegrityError(
-            f"the audit of {label} says that it was made at {created}, which is still to come: set the clocks right, then audit"
-            " it again"
+            f"the audit of {label} is dated {created}, which is in the future: set the clocks right, then audit it again"
         )
     expires = audit.record.get("expires")
     if expires is not None and not (today < _moment(str(expires), label)):

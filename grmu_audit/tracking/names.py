@@ -25,7 +25,7 @@ CANDIDATE = "candidate"
 REFERENCE = "reference"
 """Alias of the gold standard that candidates are compared with."""
 ROLES = ("pretrain", "retrain", "unlearned")
-"""What a version can be."""
+"""Kinds of version."""
 TAG_KIND = "grmu.kind"
 """Run: ``request``, ``pretrain``, ``retrain``, ``unlearn``, ``audit``..."""
 TAG_SUBJECT = "grmu.subject"

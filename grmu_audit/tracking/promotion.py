@@ -1,6 +1,7 @@
 """Moving the champion: promote, rollback, resume after a crash; one promotion at a time, only on a PASS.
 
-Honest limit: whoever may edit the model or the database can move the alias without asking.  ``verify`` then finds it.
+Honest limit: whoever may edit the model or the database can move the alias by hand.  ``verify`` detects it
+afterwards.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class Actor:
 
 @dataclass(frozen=True)
 class Promotion:
-    """What a promotion or rollback did."""
+    """Result of a promotion or rollback."""
 
     ref: ModelRef
     """The champion now."""
@@ -103,7 +104,7 @@ def promote(
         requirements: what must hold beyond a PASS.
 
     Returns:
-        What happened; a version that is champion already stays it, without a new entry.
+        What happened; a version that is champion already stays champion, without a new entry.
 
     Raises:
         BreachError: the policy is breached.
@@ -127,7 +128,7 @@ def rollback(
     now: datetime | None = None,
     requirements: Requirements = NO_REQUIREMENTS,
 ) -> Promotion:
-    """Make an earlier champion the champion again: a promotion of it, with a reason.
+    """Restore an earlier champion: a promotion of it, with a reason.
 
     Args:
         store: the tracking store.

@@ -81,7 +81,7 @@ def check_role(role: str) -> str:
 
 
 def parse_reference(text: str) -> Reference:
-    """What was written, taken apart.
+    """The parts of a reference.
 
     Raises:
         InputError: none of the accepted forms.
@@ -147,6 +147,8 @@ def _listed(versions: list[ModelRef]) -> str:
 def _no_model(name: str, store: Store) -> str:
     known = store.models()
     listed = (
-        ", ".join(known[:20]) + (" ..." if len(known) > 20 else "") if known else "none yet: make one with 'grmu-audit pretrain'"
+        ", ".join(known[:20]) + (" ..." if len(known) > 20 else "")
+        if known
+        else "none yet: create one with 'grmu-audit pretrain'"
     )
     return f"no model {name!r} in {store.uri}{did_you_mean(name, known)}; registered: {listed}"

@@ -18,7 +18,7 @@ class LogEntry:
     number: int
     """Position, from 1; given by the store, unique and without gaps."""
     tags: dict[str, str]
-    """What was appended."""
+    """Content of the entry."""
 
 
 class Run(Protocol):

@@ -61,7 +61,7 @@ def verify(
 def _version(
     store: Store, ledger: Ledger, version: str, now: datetime | None, requirements: Requirements | None
 ) -> list[Finding]:
-    """What is wrong with one audited version; ``requirements`` for the champion, which must also still pass."""
+    """Findings for one audited version; ``requirements`` for the champion, which must also still pass."""
     try:
         evidence = read_evidence(store, store.resolve(f"{ledger.model}/{version}"))
         if requirements is None:

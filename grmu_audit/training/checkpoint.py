@@ -1,6 +1,6 @@
 """Checkpoints: one safetensors file per stage and epoch, written whole or not at all, never pickle.
 
-The file holds weights, optimiser state, the best epoch so far and what the method keeps between epochs; its metadata is
+The file holds weights, optimiser state, the best epoch so far and what the method carries between epochs; its metadata is
 the JSON of everything else.  Generators are not stored: each is derived from the seed and the epoch.
 """
 
@@ -24,7 +24,7 @@ _META = "progress"
 
 
 class Stateful(Protocol):
-    """What a method keeps between epochs beside weights and optimiser, such as estimators or group weights."""
+    """What a method carries between epochs beside weights and optimiser, such as estimators or group weights."""
 
     def state_dict(self) -> Mapping[str, torch.Tensor]:
         """Everything that the next epoch depends on."""
@@ -37,7 +37,7 @@ class Stateful(Protocol):
 
 @dataclass(frozen=True)
 class Saved:
-    """What a checkpoint holds."""
+    """Content of a checkpoint."""
 
     tensors: Tensors
     """By ``part.name``; parts are ``model``, ``optimizer``, ``best`` and ``state``."""
@@ -59,7 +59,7 @@ class Checkpoints:
     """
 
     folder: Path
-    """Where the files lie."""
+    """Folder of the files."""
     key: str
     """Digest of what the run is."""
     resume: bool = False

@@ -140,7 +140,7 @@ class _Loop:
         return learning_rate_factor(step, self.total, self.config.warmup, self.config.schedule)
 
     def finish_epoch(self, metrics: dict[str, float]) -> None:
-        """Check, keep the best, log, store."""
+        """Check, remember the best, log, store."""
         _check_finite(self.model, metrics, self.epoch)
         score = metrics.get("val_accuracy")
         if score is not None and self.config.keep_best and score > self.best_score:
@@ -212,7 +212,7 @@ def _check_finite(model: nn.Module, metrics: dict[str, float], epoch: int) -> No
 
 
 def steps_of(rows: npt.NDArray[np.int64], size: int) -> int:
-    """Batches of one shuffled pass, as ``BatchSource.batches`` makes them."""
+    """Batches of one shuffled pass, as ``BatchSource.batches`` yields them."""
     full, rest = divmod(len(rows), size)
     return full + int(rest > 1 or (rest == 1 and full == 0))
 

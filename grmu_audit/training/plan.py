@@ -1,4 +1,4 @@
-"""What an epoch is made of."""
+"""What an epoch consists of."""
 
 from __future__ import annotations
 
@@ -54,9 +54,9 @@ class Hooks:
     stop: Callable[[int], bool] | None = None
     """Called before each epoch with its number; True ends the run."""
     mask: ParameterMask | None = None
-    """Entries that may change; all others keep their value bit for bit."""
+    """Entries that may change; all others are unchanged, bit for bit."""
     state: Stateful | None = None
-    """What the method keeps between epochs; stored and restored with the checkpoint."""
+    """What the method carries between epochs; stored and restored with the checkpoint."""
     after_epoch: Callable[[int], None] | None = None
     """Called after each epoch's last step, before its checkpoint."""
     rate: Callable[[int, int], float] | None = None
@@ -82,7 +82,7 @@ class MaskGuard:
     """Holds masked weights still through any optimiser.
 
     Args:
-        model: its weights at this moment are what masked entries keep.
+        model: its current weights are the fixed values of masked entries.
         optimizer: whose state is silenced where the mask is False.
         mask: which entries may move.
     """

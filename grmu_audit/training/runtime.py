@@ -1,4 +1,4 @@
-"""Device, precision, seeds: where a run happens and what it draws from."""
+"""Device, precision, seeds: where a run happens and where its random numbers come from."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def _no_log(epoch: int, metrics: Mapping[str, float]) -> None:
 
 @dataclass
 class Runtime:
-    """What a run needs beside data and model."""
+    """Settings of a run beside data and model."""
 
     device: torch.device
-    """Where tensors live."""
+    """Device of the tensors."""
     seed: int
     """Root of every generator of the run."""
     precision: str = "fp32"
@@ -42,13 +42,13 @@ class Runtime:
     title: str = ""
     """Title of the progress of its epochs; empty: they show none."""
     observer: Observer = SILENT
-    """Who is told notes and progress."""
+    """Receiver of notes and progress."""
     sample_gradients: int = 0
     """Samples that a gradient was taken for, counted by the loop."""
     notes: dict[str, Any] = field(default_factory=dict)
     """Facts of the run that the record should hold (MINE estimates, stop reasons)."""
     checkpoints: Checkpoints | None = None
-    """Where each epoch is kept; None keeps none."""
+    """Where each epoch is stored; None stores none."""
     term: LossTerm | None = None
     """A penalty that is added to the loss of every step."""
     stage: int = 0

@@ -81,7 +81,7 @@ def microbatches(batch: Batch, most: int | None) -> list[Batch]:
 
 
 def _shrink(runtime: Runtime, size: int) -> None:
-    """Halve the largest part, say so, and keep it for the record."""
+    """Halve the largest part, say so, and note it for the record."""
     smaller = min(size, runtime.micro_batch or size) // 2
     if smaller < 2:
         raise EnvironmentFailure(

@@ -69,7 +69,7 @@ def _require_composable(method: Method, data: UnlearningData, config: MethodConf
 
 @contextmanager
 def _penalised(method: Method, model: Classifier, data: UnlearningData, config: MethodConfig, runtime: Runtime) -> Iterator[None]:
-    """Add the fairness-gap penalty to every step while the context lasts, where the config asks for it.
+    """Add the fairness-gap penalty to every step while the context lasts, where the config requests it.
 
     Raises:
         InputError: the method took no step that the penalty could act on.

@@ -21,7 +21,7 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class UnlearningData:
-    """What a method may read: never the test split, never a retrained model."""
+    """The data that a method may read: never the test split, never a retrained model."""
 
     source: BatchSource
     """Pixels, targets and groups."""

@@ -167,4 +167,4 @@ def require_unchanged(start: Classifier, result: Classifier, held: frozenset[str
 
 
 class LayersMovedError(InputError):
-    """A method does not keep to the layers that it was restricted to."""
+    """A method changed layers outside those that it was restricted to."""

@@ -46,7 +46,7 @@ class LogRange:
 
 
 Search = Mapping[str, LogRange | tuple[object, ...]]
-"""Option to the range or the choices that ``--tune`` draws from."""
+"""Option to the range or the choices that ``--tune`` samples from."""
 Run = Callable[[Classifier, UnlearningData, Any, Runtime], Classifier]
 
 

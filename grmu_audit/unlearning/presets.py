@@ -32,7 +32,7 @@ class Query:
     ratio: float | None
     """Share of the forget groups that is to be forgotten."""
     groups: int
-    """Number of groups that give the forget set."""
+    """Number of groups that the forget set is sampled from."""
     reweight: bool
     """REWEIGHT or not."""
 

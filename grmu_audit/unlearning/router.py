@@ -13,11 +13,11 @@ from grmu_audit.errors import InputError
 
 Counts = npt.NDArray[np.int64]
 AUTO = "auto"
-"""Name that stands for the router's choice."""
+"""Name of the router's choice."""
 WHOLE_CLASS = 0.95
 """Share of a class from which on the request counts as one for the class."""
 RANDOM_REQUEST = 3.0
-"""How many times the distance of a random draw counts as not random."""
+"""How many times the distance of a random sample counts as not random."""
 SMALL_REQUEST = 0.1
 """Distance of the group mix below which a request counts as random however large it is."""
 
@@ -27,7 +27,7 @@ class Route:
     """A request's kind and the method for it."""
 
     kind: Literal["random", "group", "class"]
-    """What the request looks like."""
+    """Kind of the request."""
     method: str
     """Name of the method."""
     reweight: bool
@@ -40,10 +40,10 @@ def route(train: Counts, forget: Counts, kind: str = "image") -> Route:
     """Choose by the request's group counts alone: no model is run and no evaluation read.
 
     - class: whole classes (at least 95 % of each) make up at least 95 % of the request: DELETE;
-    - group: the request's group mix is further from the training set's than a random draw explains: MIU with REWEIGHT;
-    - random: the mix is what a random draw gives: AMUN; NegGrad+ for texts, whose inputs AMUN cannot move.
+    - group: the request's group mix is further from the training set's than random sampling explains: MIU with REWEIGHT;
+    - random: the mix is what random sampling gives: AMUN; NegGrad+ for texts, whose inputs AMUN cannot move.
 
-    The distance is the total variation, half the sum of |share in the request - share in training|; a random draw of n
+    The distance is the total variation, half the sum of |share in the request - share in training|; a random sample of n
     samples has a distance of about half the sum of sqrt(2 p (1 - p) / (pi n)).
 
     Args:
@@ -67,8 +67,8 @@ def route(train: Counts, forget: Counts, kind: str = "image") -> Route:
             f"class request: {int(forget[whole].sum())} of {total} samples are {100 * WHOLE_CLASS:g} % or more of class {named}; "
             "DELETE redistributes a class by the original's other logits",
         )  # fmt: skip
-    mix, asked = train / train.sum(), forget / total
-    distance = float(np.abs(asked - mix).sum() / 2)
+    mix, requested = train / train.sum(), forget / total
+    distance = float(np.abs(requested - mix).sum() / 2)
     expected = float(np.sqrt(2 * mix * (1 - mix) / (math.pi * total)).sum() / 2)
     numbers = (
         f"its group mix is {distance:.2f} (total variation) from the training set's; a random draw gives about {expected:.2f}"

@@ -17,13 +17,13 @@ from grmu_audit.errors import InputError
 LONGEST_FIELD = 1 << 17
 """Characters that a field may have (the csv module's own limit)."""
 Kind = Literal["text", "number", "skip"]
-"""How a column is read; one that is skipped stands in the header only."""
+"""How a column is read; a skipped one is in the header only."""
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class TextTable:
-    """A table as it stands in the file."""
+    """A table as it is in the file."""
 
     source: str
     """File name, for messages."""
@@ -78,7 +78,7 @@ class NumberColumn:
         return np.frombuffer(self.values, dtype=np.float64) if self.values else np.zeros(0)
 
     def texts(self) -> list[str]:
-        """[n] cells as text; numbers are written anew."""
+        """[n] cells as text; numbers are formatted again."""
         return [self.odd[i] if i in self.odd else number_text(value) for i, value in enumerate(self.values)]
 
 

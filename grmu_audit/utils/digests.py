@@ -18,7 +18,7 @@ def canonical_json(tree: object) -> bytes:
 
     Keys sorted by code point, UTF-8 without escapes beyond what JSON needs, no spaces, floats in Python's shortest form
     that reads back to the same number, and exactly one newline at the end (part of the bytes, and so of every digest).
-    A tuple is written as a list.  ``1`` and ``1.0`` stay different: write counts as int.
+    A tuple is written as a list.  ``1`` and ``1.0`` are different: write counts as int.
 
     Raises:
         InputError: a number that is not finite, a key that is not text, text that is not valid Unicode (a lone surrogate), a
@@ -38,7 +38,7 @@ def canonical_json(tree: object) -> bytes:
 
 
 def _defects(node: object, path: str) -> Iterator[str]:
-    """What keeps the tree from being written, each with its path."""
+    """What prevents the tree from being written, each with its path."""
     if type(node) is dict:
         yield from _dict_defects(node, path)
     elif type(node) in (list, tuple):

@@ -64,6 +64,6 @@ CACHE_VARIABLE = "GRMU_AUDIT_CACHE"
 
 
 def cache_folder() -> Path:
-    """Where caches lie: ``$GRMU_AUDIT_CACHE``, else ``grmu-audit`` in the user's cache folder."""
+    """Folder of all caches: ``$GRMU_AUDIT_CACHE``, else ``grmu-audit`` in the user's cache folder."""
     chosen = os.environ.get(CACHE_VARIABLE)
     return Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "grmu-audit"

@@ -43,7 +43,7 @@ def read_parquet(path: Path, kind_of: Callable[[str], Kind] = all_text) -> TextT
             _check_bytes(path.name, path.stat().st_size, "are")
             footer = pq.ParquetFile(stream)
             wanted = _checked_columns(path.name, footer, kind_of)
-            # Text stays a dictionary with one copy of each word, however often a small file repeats it.
+            # Text is read as a dictionary with one copy of each word, however often a small file repeats it.
             table = pq.ParquetFile(stream, read_dictionary=_text_columns(footer.schema_arrow, wanted)).read(columns=wanted)
             header, rows = tuple(footer.schema_arrow.names), footer.metadata.num_rows
     except OSError as error:
@@ -90,7 +90,7 @@ def _text_columns(schema: Any, wanted: Sequence[str]) -> list[str]:
 
 
 def _column(source: str, name: str, column: Any, as_number: bool) -> tuple[list[str], Floats | None]:
-    """A column as numbers where it is asked for so and holds nothing else, else as text."""
+    """A column as numbers where that is requested and it holds nothing else, else as text."""
     values = _plain_numbers(column) if as_number else None
     if values is not None:
         return [], values

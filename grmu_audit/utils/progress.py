@@ -16,7 +16,7 @@ class Advance(Protocol):
 
 
 class Observer(Protocol):
-    """Who is told what long work does; the command line writes it to stderr."""
+    """Receiver of the notes and progress of long work; the command line writes it to stderr."""
 
     def note(self, text: str) -> None:
         """One line for people."""

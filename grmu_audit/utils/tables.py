@@ -18,7 +18,7 @@ from grmu_audit.utils.parquet import read_parquet
 LONGEST_LINE = 1 << 20
 """Bytes that a line may have."""
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
-"""What other programs put between cells instead of commas."""
+"""Separators of other programs instead of commas."""
 
 
 def read_csv(path: Path, header: Sequence[str] | None = None, kind_of: Callable[[str], Kind] = all_text) -> TextTable:
@@ -152,7 +152,7 @@ class Defects:
     """
 
     count: int = 0
-    """How many there are."""
+    """Number of defects."""
     shown: list[str] = field(default_factory=list)
     """The first ``MOST_DEFECTS``."""
 

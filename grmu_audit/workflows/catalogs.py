@@ -1,4 +1,4 @@
-"""What there is to choose from: methods and metrics."""
+"""Catalogues of methods and metrics."""
 
 from __future__ import annotations
 

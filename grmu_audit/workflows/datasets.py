@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from grmu_audit.data.catalog import DataSpec, datasets, load_dataset
 from grmu_audit.data.forget import check_forget_list, group_table, read_forget_list, split_rows
-from grmu_audit.data.quality import check_quality, require_passed
+from grmu_audit.data.quality import check_quality
 from grmu_audit.errors import EnvironmentFailure, InputError, IntegrityError
 from grmu_audit.evidence import load_key
 from grmu_audit.records import DataCheckReport, ForgetRequest, GroupCount
@@ -23,8 +23,6 @@ DOWNLOADS = {"celeba": "CelebA", "cifar10": "CIFAR10"}
 """Datasets that torchvision downloads, with their class there."""
 LINES = 12
 """Sizes of image files that are listed."""
-MINIMUM_GROUP = 1
-"""Test samples that every group needs before anything is trained; policies require more."""
 
 
 @dataclass(frozen=True)
@@ -72,17 +70,6 @@ def check_data(spec: DataSpec, forget: Path | None, minimum: int, observer: Obse
     if isinstance(dataset.pixels, ImageStore) and (damaged := dataset.pixels.damaged()):
         raise IntegrityError(f"{len(damaged)} decoded images are not what was written: remove {dataset.pixels.folder}")
     return check_quality(dataset, _request(dataset, forget), minimum)
-
-
-def require_quality(dataset: Dataset, request: ForgetRequest | None = None) -> DataCheckReport:
-    """Run the quality checks and require that they pass.
-
-    Raises:
-        DataQualityError: one failed, each named with what was observed.
-    """
-    report = check_quality(dataset, request, MINIMUM_GROUP)
-    require_passed(report)
-    return report
 
 
 def download(name: str, root: Path) -> None:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from grmu_audit.data.catalog import DataSpec
 from grmu_audit.data.forget import ForgetSampling
+from grmu_audit.data.quality.checks import require_quality
 from grmu_audit.errors import BreachError, InconclusiveError
 from grmu_audit.policy import load_named
 from grmu_audit.records import BASELINE, CANDIDATE, Group, ModelRef, Subject, reference
 from grmu_audit.workflows.audits.pipeline import audit
 from grmu_audit.workflows.audits.publication import AuditResult
-from grmu_audit.workflows.datasets import require_quality
 from grmu_audit.workflows.forget_requests import read_request, sample_forget_list
 from grmu_audit.workflows.release import promote
 from grmu_audit.workflows.session import Session
@@ -38,14 +38,14 @@ class Row:
     audited: AuditResult
     """An audit that holds its numbers."""
     subject: Subject
-    """What it is to that audit."""
+    """Its role in that audit."""
     verdict: str
     """Verdict and what became of it, or empty."""
 
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demo did."""
+    """Result of the demo."""
 
     rows: tuple[Row, ...]
     """Versions in order."""
@@ -78,11 +78,11 @@ def demo(session: Session, out: Path, note: Callable[[str], None], seed: int = 0
     dataset = session.dataset_of(base)
     rare = f"{RARE_GROUP.target},{RARE_GROUP.attribute}"
     count = sample_forget_list(dataset, ids, ForgetSampling((rare,), ratio=0.5, seed=seed))
-    note(f"2. half of the rare group asks to be forgotten: {count} ids in {ids}")
+    note(f"2. sample half of the rare group as forget set: {count} ids in {ids}")
     request = read_request(session, ids, dataset, base)
     passed = len(require_quality(dataset, request.forget).results)
     note(f"3. check the data under the request: {passed} quality checks passed")
-    note("4. retrain without them, plain and with REWEIGHT: the exact references")
+    note("4. retrain without it, plain and with REWEIGHT: the exact references")
     plain = unlearn(session, base.label, ids, UnlearnOptions("retrain", reweight=False, seed=seed))
     weighted = unlearn(session, base.label, ids, UnlearnOptions("retrain", reweight=True, seed=seed))
     note("5. unlearn with MIU, audit, promote")

@@ -161,7 +161,9 @@ def record_answer(session: Session, name: str, request_id: str, note: str = "") 
 
     known = [r for r in open_requests(session.store, name) if r.record.request_id == request_id]
     if not known:
-        raise NotFoundError(f"no version of {name} was made for the request {request_id[:80]!r}: see 'grmu-audit requests list'")
+        raise NotFoundError(
+            f"no version of {name} was created for the request {request_id[:80]!r}: see 'grmu-audit requests list'"
+        )
     if known[0].answered_at is not None:
         raise InputError(f"the request {request_id[:80]!r} of {name} was answered on {known[0].answered_at}")
     ref = session.store.resolve(f"{name}/{known[-1].version}")

@@ -38,7 +38,7 @@ class CheckedRequest:
     """A forget list that fits its dataset, with what follows from it."""
 
     forget: ForgetRequest
-    """Ids and digest; stays in memory."""
+    """Ids and digest; only in memory."""
     splits: Splits
     """Row numbers by role."""
     groups: tuple[GroupCount, ...]
@@ -68,7 +68,7 @@ class StoredRequest:
 
 
 def read_request(session: Session, path: Path, dataset: Dataset, parent: ModelRef | None = None) -> CheckedRequest:
-    """Read and check a forget list against a dataset; what earlier requests of the lineage named stays in the forget set.
+    """Read and check a forget list against a dataset; what earlier requests of the lineage named remains in the forget set.
 
     Raises:
         InputError: the operator's key is not the one that the lineage's pseudonyms were created with.
@@ -147,7 +147,7 @@ def stored_request(session: Session, ref: ModelRef) -> StoredRequest:
         IntegrityError: what is stored is missing or damaged.
     """
     if not ref.forget_digest or not ref.run_id:
-        raise InputError(f"{ref.label} was made without a forget request")
+        raise InputError(f"{ref.label} was created without a forget request")
     data = session.store.run_artifact(ref.run_id, REQUEST)
     try:
         tree = json.loads(data or b"")

@@ -50,7 +50,7 @@ def resume(session: Session, name: str) -> Promotion | None:
 def rollback(
     session: Session, name: str, reason: str, to: str | None = None, requirements: Requirements = NO_REQUIREMENTS
 ) -> Promotion:
-    """Make an earlier champion the champion again.
+    """Restore an earlier champion.
 
     Raises:
         InputError: no reason, or no earlier champion.
@@ -61,7 +61,7 @@ def rollback(
 
 
 def verify(session: Session, name: str, requirements: Requirements = NO_REQUIREMENTS) -> list[Finding]:
-    """What is not as recorded: ledger, alias, open promotions, evidence of every audited version; empty when all is."""
+    """Differences from the record: ledger, alias, open promotions, evidence of every audited version; empty when all is."""
     return tracking.verify(session.store, name, requirements=requirements)
 
 

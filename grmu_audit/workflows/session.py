@@ -36,7 +36,7 @@ class Session:
     precision: str = "auto"
     """``auto``, ``fp32``, ``bf16``."""
     observer: Observer = SILENT
-    """Who is told what long work does."""
+    """Receiver of notes and progress."""
     actor: str = "unknown"
     """Who acts, for the ledger."""
     _datasets: dict[str, Dataset] = field(default_factory=dict, repr=False)
@@ -90,8 +90,8 @@ class Session:
         """
         if ref.key_check is not None and ref.key_check != key_check(self.key):
             raise InputError(
-                f"the pseudonyms of {ref.label} were made with another key than the one in {key_path()}: "
-                f"point {KEY_FILE_VARIABLE} at the key that they were made with"
+                f"the pseudonyms of {ref.label} were created with another key than the one in {key_path()}: "
+                f"point {KEY_FILE_VARIABLE} at the key that they were created with"
             )
 
     def runtime(self, seed: int, title: str = "", log: EpochLog | None = None) -> Runtime:

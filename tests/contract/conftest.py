@@ -1,4 +1,4 @@
-"""The stores that must keep the same promises: in memory, embedded SQLite, and a real MLflow server."""
+"""The stores that must behave alike: in memory, embedded SQLite, and a real MLflow server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from grmu_audit.tracking import Store, open_store
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
-    """URL of a running ``mlflow server``, and the folder that it keeps artifacts in."""
+    """URL of a running ``mlflow server``, and the folder of its artifacts."""
     root = tmp_path_factory.mktemp("server")
     with mlflow_server(root, f"sqlite:///{root}/mlflow.db") as url:
         yield url, root / "artifacts"

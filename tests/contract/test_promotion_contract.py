@@ -97,8 +97,8 @@ def test_a_pass_moves_the_champion_and_is_entered(store: Store, name: str, versi
     [
         (verdict(Decision.BREACH), BreachError, "breaches policy 'default': equalized-odds"),
         (verdict(Decision.INCONCLUSIVE), InconclusiveError, "does not decide"),
-        (verdict(Decision.PASS, rule(Decision.BREACH)), IntegrityError, "made up"),
-        (verdict(Decision.PASS, rule(Decision.INCONCLUSIVE)), IntegrityError, "made up"),
+        (verdict(Decision.PASS, rule(Decision.BREACH)), IntegrityError, "forged"),
+        (verdict(Decision.PASS, rule(Decision.INCONCLUSIVE)), IntegrityError, "forged"),
         (verdict(Decision.PASS, rule(Decision.PASS, severity="warn")), InconclusiveError, "no blocking rule"),
         (verdict(Decision.PASS, rule(Decision.PASS, applied=False)), InconclusiveError, "no blocking rule"),
     ],

@@ -171,7 +171,7 @@ def test_refused_registrations_register_nothing(store: Store, name: str, folder:
 def test_one_run_makes_one_version(store: Store, name: str, folder: Path) -> None:
     with store.run(name, "pretrain") as run:
         store.register(run, name, folder, role="pretrain")
-        with pytest.raises(InputError, match="already made a version"):
+        with pytest.raises(InputError, match="already created a version"):
             store.register(run, name, folder, role="pretrain")
     assert len(store.versions(name)) == 1
 

@@ -92,7 +92,7 @@ def test_the_index_of_the_audit(store: Store, ref: ModelRef, tag: str) -> None:
 
 def test_the_manifest_tag(store: Store, ref: ModelRef) -> None:
     store.tag(ref, {"grmu.manifest_sha256": "0" * 64})
-    assert f"of {ref.label} was made of other files" in said(store, ref.name)
+    assert f"of {ref.label} was computed from other files" in said(store, ref.name)
 
 
 def test_an_alias_moved_by_the_plain_client(store: Store, tmp_path: Path, ref: ModelRef) -> None:
@@ -151,7 +151,7 @@ def refusal(action: Callable[[], object]) -> tuple[int, str]:
 def test_each_reason_to_refuse_has_its_own_message_and_code(store: Store, tmp_path: Path, pair: tuple[Path, Any]) -> None:
     name = f"refused-{next(_names)}"
     made = version(store, name, tmp_path / "v")
-    told: list[tuple[int, str]] = []
+    refusals: list[tuple[int, str]] = []
 
     def judged(
         bound: float = 0.3, key: Path | None = pair[0], waivers: tuple[dict[str, str], ...] = (), **record: object
@@ -159,25 +159,26 @@ def test_each_reason_to_refuse_has_its_own_message_and_code(store: Store, tmp_pa
         audited(store, made, [predictions(100)], policy(bound, waivers=waivers), key, **record)
 
     judged(created="2026-01-01T00:00:00Z", expires="2026-02-01T00:00:00Z")
-    told.append(refusal(lambda: promote(store, made, ALICE)))
+    refusals.append(refusal(lambda: promote(store, made, ALICE)))
     judged(created="2999-01-01T00:00:00Z")
-    told.append(refusal(lambda: promote(store, made, ALICE)))
+    refusals.append(refusal(lambda: promote(store, made, ALICE)))
     judged()
-    told.append(refusal(lambda: promote(store, made, ALICE, requirements=Requirements(policy_sha256=policy_sha256(policy(0.4))))))
-    told.append(refusal(lambda: promote(store, made, ALICE, requirements=Requirements(sign_off=True))))
+    other_policy = Requirements(policy_sha256=policy_sha256(policy(0.4)))
+    refusals.append(refusal(lambda: promote(store, made, ALICE, requirements=other_policy)))
+    refusals.append(refusal(lambda: promote(store, made, ALICE, requirements=Requirements(sign_off=True))))
     waiver = {"rule": "accuracy", "reason": "GOV-1", "approved_by": "board", "expires": "2020-01-31"}
     judged(0.9999, waivers=(waiver,))
-    told.append(refusal(lambda: promote(store, made, ALICE)))
+    refusals.append(refusal(lambda: promote(store, made, ALICE)))
     judged(key=None)
-    told.append(refusal(lambda: promote(store, made, ALICE, requirements=Requirements(keys=(pair[1],)))))
+    refusals.append(refusal(lambda: promote(store, made, ALICE, requirements=Requirements(keys=(pair[1],)))))
     sign_off(store, made, "preparer", Author("Ana"))
-    told.append(refusal(lambda: sign_off(store, made, "reviewer", Author("ana "))))
-    told.append(refusal(lambda: sign_off(store, made, "preparer", Author("ben"))))
-    assert [code for code, _ in told] == [6, 6, 6, 3, 1, 6, 2, 2]
-    words = ["expired on", "still to come", "another policy", "not signed off by a preparer", "expired on 2020-01-31",
+    refusals.append(refusal(lambda: sign_off(store, made, "reviewer", Author("ana "))))
+    refusals.append(refusal(lambda: sign_off(store, made, "preparer", Author("ben"))))
+    assert [code for code, _ in refusals] == [6, 6, 6, 3, 1, 6, 2, 2]
+    words = ["expired on", "in the future", "another policy", "not signed off by a preparer", "expired on 2020-01-31",
              "not signed by any", "must be two people", "already"]  # fmt: skip
-    assert [word for (_, message), word in zip(told, words, strict=True) if word not in message] == []
-    assert len({message for _, message in told}) == len(told)
+    assert [word for (_, message), word in zip(refusals, words, strict=True) if word not in message] == []
+    assert len({message for _, message in refusals}) == len(refusals)
     assert store.aliases(name) == {}
 
 

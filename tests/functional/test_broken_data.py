@@ -161,10 +161,10 @@ def test_broken_input(own: Path, capfd: pytest.CaptureFixture[str], change: Call
     change()
     capfd.readouterr()
     assert execute(["--quiet", "data", "check", "own.yaml"]) == code
-    told = capfd.readouterr()
-    assert says in told.err
-    assert told.err.count("grmu-audit:") == 1
-    assert "Traceback" not in told.out + told.err
+    output = capfd.readouterr()
+    assert says in output.err
+    assert output.err.count("grmu-audit:") == 1
+    assert "Traceback" not in output.out + output.err
 
 
 def saved(image: Image.Image, tmp_path: Path, **options: object) -> bytes:

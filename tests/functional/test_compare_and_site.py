@@ -94,9 +94,9 @@ def test_the_register_is_one_folder_of_working_links(made, tmp_path):
     assert len(files) == 2
     assert all((tmp_path / "a" / path).read_bytes() == (tmp_path / "b" / path).read_bytes() for path in files)
     with chromium() as browser:
-        page, said, asked = browser.new_page(), [], []
+        page, said, requested = browser.new_page(), [], []
         page.on("console", lambda message: said.append(message.text))
-        page.on("request", lambda request: asked.append(request.url))
+        page.on("request", lambda request: requested.append(request.url))
         page.goto((tmp_path / "a" / "index.html").as_uri())
         page.locator("#search").fill("gradient")
         assert page.locator("tr[data-search]:visible").count() == 1
@@ -106,7 +106,7 @@ def test_the_register_is_one_folder_of_working_links(made, tmp_path):
         assert page.locator("#verdict-word").inner_text() == audited.audit.verdict.decision
         page.close()
     assert said == []
-    assert all(url.startswith(("file://", "data:")) for url in asked)
+    assert all(url.startswith(("file://", "data:")) for url in requested)
 
 
 def test_damaged_evidence_is_listed_as_damaged(made, tmp_path):

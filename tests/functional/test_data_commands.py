@@ -23,8 +23,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(capsys: pytest.CaptureFixture[str], *line: str) -> tuple[int, str, str]:
     capsys.readouterr()
     code = execute(["--quiet", *line])
-    told = capsys.readouterr()
-    return code, told.out, told.err
+    output = capsys.readouterr()
+    return code, output.out, output.err
 
 
 def test_list_names_every_reader(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

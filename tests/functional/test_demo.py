@@ -9,21 +9,21 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from support.progress_lines import Told
+from support.progress_lines import CompletedLine
 
 README = Path(__file__).parents[2] / "README.md"
 ROWS = ("pretrain", "retrain", "retrain + REWEIGHT", "MIU", "gradient ascent")
 
 
 @pytest.mark.parametrize("row", ROWS)
-def test_table_shows_ga_with_interval(demo: Told, row: str) -> None:
+def test_table_shows_ga_with_interval(demo: CompletedLine, row: str) -> None:
     line = next(line for line in demo.out.splitlines() if re.match(rf"{re.escape(row)}\s+photodigits/\d", line))
     value, low, high = map(float, re.search(r"photodigits/\d\s+([\d.]+) \[(\d+), (\d+)\]", line).groups())  # type: ignore[union-attr]
     assert 0 <= low < high <= 100
     assert low - 0.5 <= value <= high + 0.5, "limits are printed without decimals"
 
 
-def test_readme_table_has_the_rows_and_columns_that_the_demo_prints(demo: Told) -> None:
+def test_readme_table_has_the_rows_and_columns_that_the_demo_prints(demo: CompletedLine) -> None:
     lines = demo.out.splitlines()
     start = next(number for number, line in enumerate(lines) if line.split()[:1] == ["version"])
     printed = [re.split(r"\s{2,}", line.strip()) for line in lines[start : start + 1 + len(ROWS)]]
@@ -33,7 +33,7 @@ def test_readme_table_has_the_rows_and_columns_that_the_demo_prints(demo: Told) 
     assert [cells[0] for cells in printed[1:]] == [cells[0] for cells in shown[2:]] == list(ROWS)
 
 
-def test_exactly_one_unlearned_version_is_champion_and_not_the_blocked_one(demo: Told) -> None:
+def test_exactly_one_unlearned_version_is_champion_and_not_the_blocked_one(demo: CompletedLine) -> None:
     from mlflow import MlflowClient
 
     uri = f"sqlite:///{demo.folder}/mlruns/mlflow.db"
@@ -56,9 +56,9 @@ def forgotten(folder: Path) -> tuple[bytes, ...]:
         return tuple(row["id"].encode() for row in csv.DictReader(stream))
 
 
-def test_forget_ids_are_in_no_file_but_the_list_itself(demo: Told) -> None:
+def test_forget_ids_are_in_no_file_but_the_list_itself(demo: CompletedLine) -> None:
     ids = forgotten(demo.folder)
-    said = re.search(r"half of the rare group asks to be forgotten: (\d+) ids", demo.out)
+    said = re.search(r"sample half of the rare group as forget set: (\d+) ids", demo.out)
     assert said is not None
     assert len(ids) == int(said[1]) >= 30
     assert all(re.fullmatch(rb"digit-\d{4}-0", name) for name in ids)
@@ -69,7 +69,7 @@ def test_forget_ids_are_in_no_file_but_the_list_itself(demo: Told) -> None:
         assert not [name for name in ids if name in content], path
 
 
-def test_forget_ids_are_in_no_log_line_and_no_database_cell(demo: Told) -> None:
+def test_forget_ids_are_in_no_log_line_and_no_database_cell(demo: CompletedLine) -> None:
     ids = forgotten(demo.folder)
     said = (demo.out + demo.err).encode()
     assert not [name for name in ids if name in said]
@@ -79,7 +79,7 @@ def test_forget_ids_are_in_no_log_line_and_no_database_cell(demo: Told) -> None:
     assert not [name for name in ids if name in dump]
 
 
-def test_stored_tables_hold_no_id_of_the_dataset_at_all(demo: Told) -> None:
+def test_stored_tables_hold_no_id_of_the_dataset_at_all(demo: CompletedLine) -> None:
     """Parquet compresses, so the columns are read back too."""
     import pandas as pd
 
@@ -89,14 +89,14 @@ def test_stored_tables_hold_no_id_of_the_dataset_at_all(demo: Told) -> None:
         assert not pd.read_parquet(path)["id"].str.startswith("digit-").any()
 
 
-def test_verify_is_clean_and_history_tells_the_refusal(demo: Told) -> None:
+def test_verify_is_clean_and_history_shows_the_refusal(demo: CompletedLine) -> None:
     assert demo.run("verify", "--model", "photodigits").returncode == 0
     history = demo.run("history", "--model", "photodigits")
     assert history.returncode == 0
     assert [line.split()[2] for line in history.stdout.splitlines()[1:]] == ["audit", "promote", "done", "audit", "refusal"]
 
 
-def test_a_second_audit_makes_no_forward_pass(demo: Told) -> None:
+def test_a_second_audit_makes_no_forward_pass(demo: CompletedLine) -> None:
     import json
 
     done = demo.run("audit", "--model", "photodigits/5", "--json", "--out", "again")
@@ -106,7 +106,7 @@ def test_a_second_audit_makes_no_forward_pass(demo: Told) -> None:
     assert "promote" not in done.stderr
 
 
-def test_reports_open_in_a_browser_without_message_or_request(demo: Told) -> None:
+def test_reports_open_in_a_browser_without_message_or_request(demo: CompletedLine) -> None:
     from support.browser import visit
 
     for name in ("miu", "gradient-ascent"):

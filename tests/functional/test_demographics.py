@@ -20,22 +20,22 @@ def test_adult_table_with_an_mlp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.chdir(tmp_path)
     adult(tmp_path / "adult.csv", PEOPLE)
 
-    def told(*line: str) -> str:
+    def run(*line: str) -> str:
         capsys.readouterr()
         assert execute(["--quiet", *line]) == ExitCode.DONE, capsys.readouterr().err
         return capsys.readouterr().out
 
-    told("data", "import", "--table", "adult.csv", "--target", "salary", "--attribute", "sex", "--out", "adult.yaml")
-    described = told("data", "describe", "adult.yaml")
+    run("data", "import", "--table", "adult.csv", "--target", "salary", "--attribute", "sex", "--out", "adult.yaml")
+    described = run("data", "describe", "adult.yaml")
     assert "target: salary (<=50K, >50K); positive: >50K" in described
     assert f"samples: train {PEOPLE * 7 // 10}, val {PEOPLE // 10}, test {PEOPLE // 5}" in described
     settings = ["--set", "epochs=3", "--set", "batch_size=128", "--set", "learning_rate=0.02"]
-    assert told("pretrain", "--name", "income", "--data", "adult.yaml", "--architecture", "mlp", *settings).strip() == "income/1"
-    told("forget", "sample", "--model", "income", "--group", ">50K / Female", "--ratio", "0.5")
-    assert told("retrain", "--model", "income", "--forget", "ids.csv", "--reweight").strip() == "income/2"
+    assert run("pretrain", "--name", "income", "--data", "adult.yaml", "--architecture", "mlp", *settings).strip() == "income/1"
+    run("forget", "sample", "--model", "income", "--group", ">50K / Female", "--ratio", "0.5")
+    assert run("retrain", "--model", "income", "--forget", "ids.csv", "--reweight").strip() == "income/2"
     method = ["--method", "miu", "--set", "epochs=1", "--set", "batch_size=128"]
-    assert told("unlearn", "--model", "income", "--forget", "ids.csv", *method).strip() == "income/3"
-    audit = json.loads(told("audit", "--model", "income/3", "--policy", "default", "--json", "--out", "report"))
+    assert run("unlearn", "--model", "income", "--forget", "ids.csv", *method).strip() == "income/3"
+    audit = json.loads(run("audit", "--model", "income/3", "--policy", "default", "--json", "--out", "report"))
     groups = {row["name"]: row for row in audit["data"]["groups"]}
     assert set(groups) == {"<=50K / Female", "<=50K / Male", ">50K / Female", ">50K / Male"}
     assert groups[">50K / Female"]["forget"] == (groups[">50K / Female"]["train"] + 1) // 2

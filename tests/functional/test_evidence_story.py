@@ -44,10 +44,10 @@ def test_the_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
         monkeypatch.setenv("GRMU_AUDIT_SIGNING_KEY", f"{person}.key")
         run("--actor", person, "sign-off", "--model", "digits/2", "--role", role)
     trusted = [part for name in ("ci", "ana", "ben") for part in ("--public-key", f"{name}.pub")]
-    asked = ["--policy", "./ours.yaml", "--require-sign-off", *trusted]
+    requirements = ["--policy", "./ours.yaml", "--require-sign-off", *trusted]
     run("promote", "--model", "digits/2", "--policy", "default", code=6)
-    run("promote", "--model", "digits/2", *asked)
-    run("verify", "--model", "digits", *asked)
+    run("promote", "--model", "digits/2", *requirements)
+    run("verify", "--model", "digits", *requirements)
     run("gate", "--model", "digits/2", "--policy", "./ours.yaml")
     run("evidence", "export", "--model", "digits/2", "--out", "b.zip")
     capsys.readouterr()
@@ -67,7 +67,7 @@ def test_the_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     run("requests", "list", "--model", "digits")
     assert "R-0" not in capsys.readouterr().out.partition("request")[2]
     run("--actor", "dpo", "requests", "answer", "R-1", "--model", "digits")
-    run("verify", "--model", "digits", *asked)
+    run("verify", "--model", "digits", *requirements)
     run("report", "--model", "digits/2", "--format", "html", "--out", "after.html")
     page = " ".join(re.sub(r"<[^>]+>", " ", Path("after.html").read_text()).split())
     assert all(text in page for text in ("R-0, R-1", "2026-01-31", "2026-02-28", "Backups scheduled: rotated", "hmac-sha256:"))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.progress_lines import Told
+from support.progress_lines import CompletedLine
 from support.servers import kill, mlflow_server
 
 from grmu_audit.cli.app import execute
@@ -28,13 +28,13 @@ rules:
 
 
 @pytest.fixture
-def here(demo: Told, monkeypatch: pytest.MonkeyPatch) -> Told:
+def here(demo: CompletedLine, monkeypatch: pytest.MonkeyPatch) -> CompletedLine:
     monkeypatch.chdir(demo.folder)
     monkeypatch.setenv("GRMU_AUDIT_HMAC_KEY_FILE", demo.environment["GRMU_AUDIT_HMAC_KEY_FILE"])
     return demo
 
 
-def observed_ga(demo: Told) -> float:
+def observed_ga(demo: CompletedLine) -> float:
     audit = json.loads((demo.folder / "grmu-demo" / "miu" / "audit.json").read_text())
     return float(next(m["value"] for m in audit["metrics"] if (m["name"], m["subject"]) == ("GA", "candidate")))
 
@@ -44,11 +44,11 @@ def write(name: str, text: str) -> str:
     return name
 
 
-def undecidable(demo: Told) -> list[str]:
+def undecidable(demo: CompletedLine) -> list[str]:
     return ["gate", "--model", GOOD, "--policy", write("undecidable.yaml", POLICY.format(bound=f"min: {observed_ga(demo):.4f}"))]
 
 
-def unknown_id(demo: Told) -> list[str]:
+def unknown_id(demo: CompletedLine) -> list[str]:
     lines = (demo.folder / "grmu-demo" / "ids.csv").read_text().splitlines()
     return [
         "unlearn",
@@ -59,7 +59,7 @@ def unknown_id(demo: Told) -> list[str]:
     ]
 
 
-def poor_quality(demo: Told) -> list[str]:
+def poor_quality(demo: CompletedLine) -> list[str]:
     """PhotoDigits with a training image that stands again in the test split."""
     if "leaky" not in datasets.names():
         data = photodigits(PhotoDigitsOptions(renders=1))
@@ -69,11 +69,11 @@ def poor_quality(demo: Told) -> list[str]:
     return ["pretrain", "--name", "leaky", "--data", "leaky"]
 
 
-def breached_file(demo: Told) -> list[str]:
+def breached_file(demo: CompletedLine) -> list[str]:
     return ["gate", "--audit", "grmu-demo/gradient-ascent/audit.json"]
 
 
-def plain(*arguments: str) -> Callable[[Told], list[str]]:
+def plain(*arguments: str) -> Callable[[CompletedLine], list[str]]:
     return lambda demo: list(arguments)
 
 
@@ -105,7 +105,7 @@ TABLE = [
 
 @pytest.mark.parametrize(("line", "code", "says"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
 def test_exit_code(
-    here: Told, line: Callable[[Told], list[str]], code: int, says: str, capsys: pytest.CaptureFixture[str]
+    here: CompletedLine, line: Callable[[CompletedLine], list[str]], code: int, says: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert execute(line(here)) == code
     said = capsys.readouterr()
@@ -118,14 +118,14 @@ def test_every_code_of_the_table_is_used() -> None:
     assert {row[2] for row in TABLE} | elsewhere == set(ExitCode)
 
 
-def test_failures_register_nothing(here: Told) -> None:
+def test_failures_register_nothing(here: CompletedLine) -> None:
     from grmu_audit.workflows.session import Session
 
     assert Session().store.models() == ["photodigits"]
     assert [v.version for v in Session().store.versions("photodigits")] == ["1", "2", "3", "4", "5"]
 
 
-def test_altered_weights_are_refused_at_promotion(here: Told, capsys: pytest.CaptureFixture[str]) -> None:
+def test_altered_weights_are_refused_at_promotion(here: CompletedLine, capsys: pytest.CaptureFixture[str]) -> None:
     from grmu_audit.workflows.session import Session
 
     run = Session().store.resolve(GOOD).run_id

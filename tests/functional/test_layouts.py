@@ -48,22 +48,22 @@ def test_layout_trains_unlearns_and_is_audited(
     data = [f"{tmp_path}/data/own.yaml"] if name == "own" else [name, "--data-root", "data"]
     small = ["--data-option", "size=32"] if name not in ("own", "cifar10") else []
 
-    def told(*line: str) -> str:
+    def run(*line: str) -> str:
         capsys.readouterr()
         assert execute(["--quiet", *line]) == ExitCode.DONE, capsys.readouterr().err
         return capsys.readouterr().out
 
-    lines = told("data", "describe", *data, *small).splitlines()
+    lines = run("data", "describe", *data, *small).splitlines()
     groups = [line for line in lines if line[:1].isdigit() and "," in line[:5]]
     if len(groups) == 4:
         assert [[int(row.split()[i]) for i in (-6, -3, -2)] for row in groups] == TWO_BY_TWO
-    assert told("pretrain", "--name", "m", "--data", *data, *small, *QUICK).strip() == "m/1"
-    drawn = told("forget", "sample", "--model", "m", *how)
+    assert run("pretrain", "--name", "m", "--data", *data, *small, *QUICK).strip() == "m/1"
+    sampled = run("forget", "sample", "--model", "m", *how)
     if count:
-        assert drawn.strip() == f"{count} ids in ids.csv"
-    assert "quality checks passed" in told("forget", "check", "--model", "m", "--forget", "ids.csv")
-    assert told("unlearn", "--model", "m", "--forget", "ids.csv", "--method", "ft", "--set", "epochs=1").strip() == "m/2"
-    audit = json.loads(told("audit", "--model", "m/2", "--json", "--out", "report"))
+        assert sampled.strip() == f"{count} ids in ids.csv"
+    assert "quality checks passed" in run("forget", "check", "--model", "m", "--forget", "ids.csv")
+    assert run("unlearn", "--model", "m", "--forget", "ids.csv", "--method", "ft", "--set", "epochs=1").strip() == "m/2"
+    audit = json.loads(run("audit", "--model", "m/2", "--json", "--out", "report"))
     assert audit["data"]["name"] == ("labels" if name == "own" else name)
     names = {row["name"] for row in audit["data"]["groups"]}
     page = (tmp_path / "report" / "report.html").read_text()

@@ -1,4 +1,4 @@
-"""The report in a real browser: opens from a file, says nothing on the console, asks nobody for anything."""
+"""The report in a real browser: opens from a file, writes nothing to the console, requests nothing from the network."""
 
 from dataclasses import replace
 from datetime import date
@@ -58,7 +58,7 @@ def pages(tmp_path_factory):
 
 @pytest.fixture
 def visit(browser, pages):
-    opened, said, asked = [], [], []
+    opened, said, requested = [], [], []
 
     def go(name, width=1280, scheme="light"):
         page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
@@ -66,7 +66,7 @@ def visit(browser, pages):
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
         page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
-        page.on("request", lambda request: asked.append(request.url))
+        page.on("request", lambda request: requested.append(request.url))
         page.goto((pages / f"{name}.html").as_uri())
         return page
 
@@ -74,8 +74,8 @@ def visit(browser, pages):
     for page in opened:
         page.close()
     assert said == []
-    assert [url for url in asked if not url.startswith(("file://", "data:"))] == []
-    assert len([url for url in asked if url.startswith("file://")]) == len(opened)
+    assert [url for url in requested if not url.startswith(("file://", "data:"))] == []
+    assert len([url for url in requested if url.startswith("file://")]) == len(opened)
 
 
 PAGES = [*sorted(audits.ALL), "register", "register-hostile", "compare", "compare-hostile"]

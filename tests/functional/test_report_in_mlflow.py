@@ -40,12 +40,12 @@ def browser():
 
 
 def shown(browser, server, pages):
-    """Open reports inside the artifact view; returns the word of each, what the pages said, and what they asked for elsewhere."""
+    """Open reports inside the artifact view; returns the word of each, what the pages said, and what they requested elsewhere."""
     page = browser.new_page(viewport={"width": 1400, "height": 1000})
-    words, said, asked = [], [], []
+    words, said, requested = [], [], []
     page.on("console", lambda message: None if message.location["url"].startswith(server) else said.append(message.text))
     page.on("dialog", lambda dialog: (said.append(dialog.message), dialog.dismiss()))
-    page.on("request", lambda request: asked.append(request.url) if not request.url.startswith(server) else None)
+    page.on("request", lambda request: requested.append(request.url) if not request.url.startswith(server) else None)
     for experiment, run, name in pages:
         page.goto(f"{server}/#/experiments/{experiment}/runs/{run}/artifacts/{name}")
         frame = page.frame_locator("iframe")
@@ -55,13 +55,13 @@ def shown(browser, server, pages):
         assert inside.evaluate("document.documentElement.scrollWidth <= innerWidth")
         assert inside.evaluate("performance.getEntriesByType('resource').length") == 0
     page.close()
-    return words, said, [url for url in asked if not url.startswith(("data:", "blob:"))]
+    return words, said, [url for url in requested if not url.startswith(("data:", "blob:"))]
 
 
 def test_every_report_shows_in_the_artifact_view_without_a_message_or_a_request(browser, server, logged):
-    words, said, asked = shown(browser, server, [(1, logged[0], f"{name}.html") for name in SHOWN])
+    words, said, requested = shown(browser, server, [(1, logged[0], f"{name}.html") for name in SHOWN])
     assert len(words) == len(SHOWN)
-    assert said == asked == []
+    assert said == requested == []
 
 
 def test_the_demo_s_own_reports_show_in_the_artifact_view(browser, demo, tmp_path):
@@ -73,9 +73,9 @@ def test_the_demo_s_own_reports_show_in_the_artifact_view(browser, demo, tmp_pat
     runs = [client.get_model_version("photodigits", version).tags["grmu.audit_run"] for version in ("4", "5")]
     pages = [(client.get_run(run).info.experiment_id, run, "report.html") for run in runs]
     with mlflow_server(tmp_path, backend) as address:
-        words, said, asked = shown(browser, address, pages)
+        words, said, requested = shown(browser, address, pages)
     assert words == ["PASS", "BREACH"]
-    assert said == asked == []
+    assert said == requested == []
 
 
 def test_the_version_s_description_links_to_the_report(browser, server, logged):

@@ -51,11 +51,11 @@ def test_the_report_names_the_groups(line: Path) -> None:
 
 def test_every_version_ran_in_bf16(line: Path) -> None:
     store = Session(root=line / "mlruns").store
-    told = [store.resolve(f"nli/{number}").config for number in (1, 2, 3)]
-    assert [config["precision"] for config in told] == ["bf16"] * 3
-    assert told[0]["architecture_options"] == {
+    configs = [store.resolve(f"nli/{number}").config for number in (1, 2, 3)]
+    assert [config["precision"] for config in configs] == ["bf16"] * 3
+    assert configs[0]["architecture_options"] == {
         **TINY,
-        "vocabulary": told[0]["architecture_options"]["vocabulary"],
+        "vocabulary": configs[0]["architecture_options"]["vocabulary"],
         "pad": 0,
         "sep": 3,
     }  # type: ignore[index]

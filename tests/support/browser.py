@@ -110,7 +110,7 @@ class Seen:
     messages: list[str]
     """Console messages and page errors."""
     requests: list[str]
-    """Every address asked for, the page's own first."""
+    """Every address requested, the page's own first."""
     text: str
     """Visible text."""
 

@@ -127,7 +127,7 @@ class MemoryStore:
         artifacts.check_folder(folder)
         place = self.folder / run.id / names.MODEL_FOLDER
         if place.exists():
-            raise InputError(f"run {run.id} already made a version: open a new run for each")
+            raise InputError(f"run {run.id} already created a version: open a new run for each")
         artifacts.copy_folder(folder, place)
         stored = artifacts.folder_digest(place, model)
         if stored != artifacts.folder_digest(folder, str(folder)):

@@ -1,4 +1,4 @@
-"""What classifiers are asked meanwhile."""
+"""Inputs that classifiers are queried with meanwhile."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 
 @contextmanager
 def evaluations() -> Iterator[list[int]]:
-    """Sizes of all batches that any classifier takes meanwhile, whoever asks it."""
+    """Sizes of all batches that any classifier takes meanwhile, whatever the caller."""
     seen: list[int] = []
 
     def count(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: object) -> None:

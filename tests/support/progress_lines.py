@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 @dataclass(frozen=True)
-class Told:
+class CompletedLine:
     """What the demo printed and where it worked."""
 
     folder: Path
@@ -32,12 +32,12 @@ class Told:
         )
 
 
-def told(folder: Path, *arguments: str) -> Told:
+def run_once(folder: Path, *arguments: str) -> CompletedLine:
     """Run one command line in an empty folder."""
     root = Path(__file__).parents[2]
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("MLFLOW_", "GRMU_AUDIT_"))}
     environment |= {"GRMU_AUDIT_HMAC_KEY_FILE": str(folder.parent / "key" / "hmac.key"), "PYTHONPATH": str(root)}
     (folder.parent / "key").mkdir(exist_ok=True)
-    story = Told(folder, 0, "", "", environment)
+    story = CompletedLine(folder, 0, "", "", environment)
     done = story.run(*arguments)
-    return Told(folder, done.returncode, done.stdout, done.stderr, environment)
+    return CompletedLine(folder, done.returncode, done.stdout, done.stderr, environment)

@@ -24,7 +24,7 @@ class Outcome:
 
 
 def play(pipe: Any, barrier: Any) -> None:
-    """One process: promote what it is told, as the command line would, until told to stop."""
+    """One process: promote the versions that it is sent, as the command line would, until it is stopped."""
     from grmu_audit.cli.app import execute
     from grmu_audit.tracking import promotion
 

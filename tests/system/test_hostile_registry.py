@@ -44,7 +44,7 @@ def _explode(mark: str, text: str) -> None:
 def evil(
     listing: list[dict[str, Any]], contents: dict[str, bytes], source: str | None = None, manifest: str = "a" * 64
 ) -> Iterator[str]:
-    """A server that speaks as much of MLflow as a download needs, and lists and serves what it is told."""
+    """A server that speaks as much of MLflow as a download needs, and lists and serves what the test gives it."""
     root = f"mlflow-artifacts:/1/{RUN}/artifacts"
     found = {
         "name": "faces",

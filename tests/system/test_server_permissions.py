@@ -85,7 +85,7 @@ def served(postgres_base: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
         yield Served(url, ref)
 
 
-def test_who_may_only_read_cannot_promote_and_is_told_which_permission_is_missing(
+def test_a_reader_cannot_promote_and_the_missing_permission_is_named(
     served: Served, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     as_user(monkeypatch, READER)

@@ -22,7 +22,7 @@ from grmu_audit.cli.options import FILE, FOLDER, json_option, model_option, next
     type=click.Choice(["quick", "standard", "deep"]),
     default="quick",
     show_default=True,
-    help="Predictions only; + layers, FGSM, PGD, features; + AutoAttack, learning again, shadow models.",
+    help="Predictions only; + layers, FGSM, PGD, features; + AutoAttack, relearning, shadow models.",
 )
 @click.option("--shadows", type=click.IntRange(min=4), default=16, show_default=True, help="Shadow models of level deep.")
 @click.option(

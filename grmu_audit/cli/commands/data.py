@@ -12,8 +12,8 @@ from grmu_audit.cli.options import FILE, FOLDER, data_option_option, data_root_o
 ROW_OPTIONS = (
     ("--id", "id", "Column of sample ids [default: id, else the column of paths]."),
     ("--path", "path", "Column of image files, relative to --images [default: path]."),
-    ("--split", "split", "Column with train, val, test [default: split, else drawn]."),
-    ("--subject", "subject", "Column that keeps one person's samples together."),
+    ("--split", "split", "Column with train, val, test [default: split, else sampled]."),
+    ("--subject", "subject", "Column of the person that a sample belongs to."),
     ("--name", "name", "Dataset name [default: the table's]."),
 )
 
@@ -25,7 +25,7 @@ def data_command() -> None:
 
 @data_command.command("list")
 def names() -> None:
-    """List the datasets that this installation can read or make."""
+    """List the datasets that this installation can read or generate."""
     from grmu_audit.cli.tables import text_table
     from grmu_audit.workflows.datasets import dataset_rows
 
@@ -41,7 +41,7 @@ def names() -> None:
 @data_root_option
 @data_option_option
 @click.option("--forget", type=FILE, help="Forget list whose effect on the group mix is shown.")
-@click.option("--svg", type=FILE, help="Write the group mix as a drawing.")
+@click.option("--svg", type=FILE, help="Write the group mix as an SVG chart.")
 @click.pass_context
 def describe(
     ctx: click.Context, name: str, data_root: Path | None, data_option: tuple[str, ...], forget: Path | None, svg: Path | None
@@ -89,10 +89,10 @@ def check(
 @click.option("--table", type=FILE, help="Table of labels (CSV or parquet) of your own data.")
 @click.option("--images", type=FOLDER, help="Folder of images; without it the table's columns are the features.")
 @click.option("--target", help="Column to predict.")
-@click.option("--attribute", "attributes", multiple=True, help="Column whose values make the groups; repeatable.")
+@click.option("--attribute", "attributes", multiple=True, help="Column whose values form the groups; repeatable.")
 @click.option("--feature", "features", multiple=True, help="Feature column; repeatable [default: all others].")
 @click.option("--size", type=click.IntRange(8, 1024), default=224, show_default=True, help="Side of an image input.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of drawn splits.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of sampled splits.")
 @click.option("--out", type=FILE, default=Path("manifest.yaml"), show_default=True, help="Manifest to write.")
 @click.pass_context
 def import_(ctx: click.Context, /, dataset: str | None, data_root: Path | None, download: bool, out: Path, **own: Any) -> None:

@@ -20,7 +20,7 @@ COLUMNS = ("GA", "WG", "UA", "TA", "EO", "MIA_AUC")
 @seed_option(0)
 @click.pass_context
 def demo_command(ctx: click.Context, out: Path, seed: int) -> None:
-    """Tell the whole story on embedded real data, offline, in a few minutes on two cores.
+    """Run the whole procedure on embedded real data, offline, in a few minutes on two cores.
 
     Exits 0 when MIU was promoted and gradient ascent was blocked, else 3.
     """

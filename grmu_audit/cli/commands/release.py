@@ -80,7 +80,7 @@ def history_command(ctx: click.Context, name: str, as_json: bool) -> None:
 def promote_command(
     ctx: click.Context, model: str, reason: str, ci_url: str | None, resume: bool, requirements: Requirements
 ) -> None:
-    """Give a version the alias champion, if its audit says PASS and its files are the audited ones."""
+    """Set the alias champion on a version, if its audit says PASS and its files are the audited ones."""
     from grmu_audit.workflows import release
 
     session = open_session(ctx)
@@ -100,7 +100,7 @@ def promote_command(
 @requirement_options
 @click.pass_context
 def rollback_command(ctx: click.Context, name: str, reason: str, to: str | None, requirements: Requirements) -> None:
-    """Make an earlier champion the champion again; it needs a PASS like any other."""
+    """Restore an earlier champion; it needs a PASS like any other."""
     from grmu_audit.workflows.release import rollback
 
     done = rollback(open_session(ctx), name, reason, to, requirements)
@@ -113,7 +113,7 @@ def rollback_command(ctx: click.Context, name: str, reason: str, to: str | None,
 @click.option("--note", default="", help="In your own words.")
 @click.pass_context
 def sign_off_command(ctx: click.Context, model: str, role: str, note: str) -> None:
-    """Put your name (--actor) under the newest audit of a version; preparer and reviewer must be two people."""
+    """Sign the newest audit of a version in your name (--actor); preparer and reviewer must be two people."""
     from grmu_audit.workflows.release import sign_off
 
     session = open_session(ctx)

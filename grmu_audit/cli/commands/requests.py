@@ -12,7 +12,7 @@ from grmu_audit.cli.options import FILE, forget_option, json_option, model_optio
 
 @click.group("requests")
 def requests_command() -> None:
-    """Erasure requests that versions were made for: which are open, until when."""
+    """Erasure requests that versions were created for: which are open, until when."""
 
 
 @requests_command.command("list")
@@ -54,12 +54,12 @@ NAMES = (
     "fairface-25",
     "multinli-negation",
 )
-"""Names of ``data.forget.PRESETS``, so that the help imports nothing; a test keeps the two equal."""
+"""Names of ``data.forget.PRESETS``, so that the help imports nothing; a test checks that the two are equal."""
 
 
 @click.group("forget")
 def forget_command() -> None:
-    """Make a forget list, or check one against a dataset."""
+    """Create a forget list, or check one against a dataset."""
 
 
 @forget_command.command("sample")
@@ -71,7 +71,7 @@ def forget_command() -> None:
 @click.option("--class", "class_", metavar="CLASS", help="From one class, by name or number.")
 @click.option("--subject", metavar="SUBJECT", help="All samples of one subject.")
 @click.option("--random", is_flag=True, help="From all training samples.")
-@click.option("--ratio", type=float, help="Share of the training samples drawn from [default: 0.5; 1 for a subject].")
+@click.option("--ratio", type=float, help="Share of the training samples to sample [default: 0.5; 1 for a subject].")
 @click.option("--out", type=FILE, default=Path("ids.csv"), show_default=True, help="Forget list to write.")
 @seed_option(0)
 @click.pass_context
@@ -95,7 +95,7 @@ def sample(ctx: click.Context, /, model: str, ratio: float | None, out: Path, **
 def check(ctx: click.Context, model: str, forget: Path) -> None:
     """Check a forget list against the model's training data, and the data's quality under the request."""
     from grmu_audit.cli.tables import group_table
-    from grmu_audit.workflows.datasets import require_quality
+    from grmu_audit.data.quality.checks import require_quality
     from grmu_audit.workflows.forget_requests import read_request
 
     session = open_session(ctx)
@@ -108,6 +108,6 @@ def check(ctx: click.Context, model: str, forget: Path) -> None:
     if request.forget.repeated:
         click.echo(f"{request.forget.repeated} of {len(request.forget.ids)} ids were named by an earlier request already")
     if request.forget.earlier:
-        click.echo(f"{len(request.forget.earlier)} more ids of earlier requests of the lineage stay in the forget set")
+        click.echo(f"{len(request.forget.earlier)} more ids of earlier requests of the lineage remain in the forget set")
     click.echo(f"{len(request.forget.ids)} ids; {passed} of {len(report.results)} quality checks passed")
     next_step(f"grmu-audit unlearn --model {model} --forget {forget}")

@@ -47,7 +47,7 @@ def register_command(
     settings: tuple[str, ...],
     seed: int,
 ) -> None:
-    """Make an existing checkpoint a pretrain version, and evaluate it at once.
+    """Register an existing checkpoint as a pretrain version, and evaluate it at once.
 
     --set states the recipe that it was trained with: 'retrain' repeats it.
     """
@@ -151,7 +151,7 @@ def unlearn_command(
     systems: Path | None,
     **how: Any,
 ) -> None:
-    """Make a version of a model without the forget set and register it.
+    """Create a version of a model without the forget set and register it.
 
     The data is found through the model's registry tags.
     """

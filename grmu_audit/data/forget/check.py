@@ -68,7 +68,7 @@ def earlier_ids(frame: pd.DataFrame, key: bytes, forgotten: Collection[str]) -> 
     if missing:
         raise InputError(
             f"{missing} of {len(wanted)} ids of earlier requests match no row of the data under the key in {key_path()}: "
-            f"point {KEY_FILE_VARIABLE} at the key that they were made with"
+            f"point {KEY_FILE_VARIABLE} at the key that they were created with"
         )
     return found
 
@@ -96,7 +96,7 @@ def emptied(
 def _row_defects(parsed: ForgetList, frame: pd.DataFrame) -> Iterator[str]:
     split_of: dict[str, str] = {}
     for name, split in zip(frame["id"], frame["split"], strict=True):
-        if split_of.get(name, "train") == "train":  # an id that stands in two splits counts as the one that may not be forgotten
+        if split_of.get(name, "train") == "train":  # an id that occurs in two splits counts as the one that may not be forgotten
             split_of[name] = split
     first: dict[str, int] = {}
     for row, name in zip(parsed.rows, parsed.ids, strict=True):

@@ -103,7 +103,7 @@ def _content(path: Path) -> bytes:
         with path.open("rb") as stream:
             content = stream.read(LARGEST_FILE + 1)
     except FileNotFoundError:
-        raise ForgetListError(f"forget list {path}: no such file: check the path, or make one with 'forget sample'") from None
+        raise ForgetListError(f"forget list {path}: no such file: check the path, or create one with 'forget sample'") from None
     except OSError as error:
         raise ForgetListError(f"forget list {path}: cannot be read: {error.strerror or error}") from error
     if len(content) > LARGEST_FILE:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from grmu_audit.data.dataset import Dataset, Header
 
-_STREAM = 0x666F7267  # keeps this generator apart from others that start from the same seed
+_STREAM = 0x666F7267  # separates this generator from others that start from the same seed
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def _check_sampling(sampling: ForgetSampling, header: Header) -> None:
     if sum(map(bool, ways)) != 1:
         raise InputError("choose exactly one of a group, a class, a subject, a preset, or random")
     if sampling.subject is not None and not header.subject_name:
-        raise InputError(f"{header.name} has no subjects: draw from groups, a class, or at random")
+        raise InputError(f"{header.name} has no subjects: sample from groups, a class, or at random")
     if not (0.0 < sampling.ratio <= 1.0):
         raise InputError(f"ratio is {sampling.ratio!r}: give a share above 0 and at most 1, such as 0.5")
     seed = sampling.seed
@@ -168,8 +168,8 @@ def write_forget_list(path: str | os.PathLike[str], ids: Sequence[str], sidecar:
     Args:
         path: the CSV file.
         ids: sample ids.
-        sidecar: how they were drawn (group names, ratio, seed, dataset digest...), plain YAML types; ``schema`` and ``count`` are
-            added.  It is not secret: put no id into it.
+        sidecar: how they were sampled (group names, ratio, seed, dataset digest...), plain YAML types; ``schema`` and ``count``
+            are added.  It is not secret: put no id into it.
 
     Raises:
         ForgetListError: nothing to write, an id repeats, or could not be read back.
@@ -190,7 +190,7 @@ def write_forget_list(path: str | os.PathLike[str], ids: Sequence[str], sidecar:
 
 
 def sidecar_path(path: str | os.PathLike[str]) -> Path:
-    """Where the sidecar of a list lies.
+    """Path of the sidecar of a list.
 
     >>> sidecar_path("ids.csv").name
     'ids.csv.meta.yaml'

@@ -1,4 +1,4 @@
-"""Decoded images, kept once on disk for all runs."""
+"""Decoded images, stored once on disk for all runs."""
 
 from grmu_audit.data.images.cache import decode_listing
 from grmu_audit.data.images.store import ImageStore

@@ -1,7 +1,7 @@
 """Making the cache: in parallel, in bounded memory, resumable, atomic, checked by digest.
 
 A finished cache is a folder named by the SHA-256 of the image files and of how they are decoded, so that equal data is
-decoded once wherever it lies.  A second, quick name (paths, sizes, times of change) leads there without reading the files.
+decoded once wherever it is stored.  A second, quick name (paths, sizes, times of change) leads there without reading the files.
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ def _verified(folder: Path) -> ImageStore:
         if damaged:
             raise IntegrityError(
                 f"{len(damaged)} of {len(store)} images in the cache {folder} are not what was written: remove the folder, it is "
-                "made again"
+                "built again"
             )
         _stamp(folder)
     return store

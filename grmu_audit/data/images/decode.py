@@ -40,7 +40,7 @@ class UndecodableError(Exception):
 
 @dataclass(frozen=True)
 class ImageSize:
-    """What the head of a file says."""
+    """Image size, from the head of a file."""
 
     height: int
     """Rows after the EXIF orientation was applied."""

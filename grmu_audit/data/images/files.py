@@ -98,7 +98,7 @@ def _told(listing: Listing, defects: Sequence[str], what: str, advice: str) -> s
 
 
 def parallel(work: Callable[[str], T], items: Sequence[str], on_progress: OnProgress) -> Iterator[T]:
-    """Results in order, made by threads (decoding lets go of the interpreter lock)."""
+    """Results in order, computed by threads (decoding lets go of the interpreter lock)."""
     chunks = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
     pool = ThreadPoolExecutor(workers())
     try:

@@ -29,7 +29,7 @@ class ImageStore:
         widths: [n] columns of each image.
         digests: [n] SHA-256 of each image (``image_digest``).
         hashes: [n, 2] difference hash of each image (``near_duplicates.difference_hash``).
-        folder: where the file lies; None for a store in memory.
+        folder: where the file is; None for a store in memory.
     """
 
     dtype = np.dtype(np.uint8)
@@ -100,7 +100,7 @@ def open_store(folder: Path) -> ImageStore:
         meta = json.loads((folder / META).read_bytes())
         index = (folder / INDEX).read_bytes()
         if meta["schema"] != SCHEMA or hashlib.sha256(index).hexdigest() != meta["index_sha256"]:
-            raise IntegrityError(f"the image cache {folder} is damaged: remove the folder, it is made again")
+            raise IntegrityError(f"the image cache {folder} is damaged: remove the folder, it is built again")
         with np.load(folder / INDEX, allow_pickle=False) as tables:
             heights, widths, digests, hashes = (tables[name] for name in ("heights", "widths", "digests", "hashes"))
         size = int((heights * widths * 3).sum())

@@ -32,7 +32,7 @@ class Windows:
     """What of each of b images becomes the input; rows are images, in pixels of the image.
 
     Pixels inside ``low`` to ``high`` may be read, and ``start`` to ``stop`` is stretched to the output: for a crop the two are
-    the same, for a resize that is cropped afterwards the filter may read beyond what is kept.
+    the same, for a resize that is cropped afterwards the filter may read beyond the crop.
     """
 
     low: npt.NDArray[np.float64]
@@ -166,7 +166,7 @@ def cut_batch(pixels: torch.Tensor, windows: Windows, out: tuple[int, int]) -> t
     """[b, 3, *out] float in [0, 1] on the device of ``pixels``, all images in two matrix products.
 
     Args:
-        pixels: [b, height, width, 3] uint8, padded to one size; what lies outside a window is never read.
+        pixels: [b, height, width, 3] uint8, padded to one size; what is outside a window is never read.
         windows: what to cut.
         out: height and width of the input.
     """
@@ -199,7 +199,7 @@ def _filters(windows: Windows, axis: int, length: int, out: int) -> torch.Tensor
 
 
 def transform(pixels: torch.Tensor, augmentation: Augmentation, generator: torch.Generator) -> torch.Tensor:
-    """Random zoom, shift and mirror, drawn for each sample by itself.
+    """Random zoom, shift and mirror, sampled for each sample separately.
 
     Args:
         pixels: [b, c, h, w] in [0, 1].

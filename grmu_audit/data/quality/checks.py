@@ -1,4 +1,4 @@
-"""Which checks are made, and what happens when one fails."""
+"""Which checks are run, and what happens when one fails."""
 
 from __future__ import annotations
 
@@ -27,8 +27,11 @@ if TYPE_CHECKING:
     from grmu_audit.data.dataset import Dataset
 
 LARGEST_WEIGHT = 5.0
-"""REWEIGHT weight above which a warning is given: few samples then stand for many."""
+"""REWEIGHT weight above which a warning is given: few samples then represent many."""
 _SPLITS = ("train", "val", "test")
+
+MINIMUM_GROUP = 1
+"""Test samples that every group needs before anything is trained; policies require more."""
 
 
 def check_quality(dataset: Dataset, request: ForgetRequest | None, minimum: int) -> DataCheckReport:
@@ -69,6 +72,17 @@ def check_rows(inputs: QualityInputs, rows: Rows, request: ForgetRequest | None,
         suite_sha256=suites_sha256(suites),
         group_shift=group_shift(groups) if request else (),
     )
+
+
+def require_quality(dataset: Dataset, request: ForgetRequest | None) -> DataCheckReport:
+    """``check_quality`` before anything is trained, where every check must pass.
+
+    Raises:
+        DataQualityError: one failed, each named with what was observed.
+    """
+    report = check_quality(dataset, request, MINIMUM_GROUP)
+    require_passed(report)
+    return report
 
 
 def require_passed(report: DataCheckReport) -> None:
@@ -129,7 +143,7 @@ def _part(part: str, split: str, columns: set[str], request: ForgetRequest | Non
     yield not_empty(part, f"put samples into {part}")
     yield in_set(part, "split", (split,), f"take samples of the {split} split only")
     if part == "train":
-        advice = "make the splits again from the manifest and the request"
+        advice = "create the splits again from the manifest and the request"
         yield known_outcome(part, "retain and forget partition train", "training_parts", 1, advice)
     if part == "forget" and request:
         yield row_count(part, "one row for each requested id", len(request.forget_set), "run 'forget check'")
@@ -146,7 +160,7 @@ def _part(part: str, split: str, columns: set[str], request: ForgetRequest | Non
 
 
 def _between_splits(part: str, split: str, columns: set[str]) -> Iterator[Expectation]:
-    """What should not be in two splits."""
+    """Content that should not be in two splits."""
     for other in ("train", "val") if split == "test" else ("train",) if split == "val" else ():
         if f"{other}_subject" in columns:
             advice = f"keep each subject in one split, else {part} is easier than new subjects are"
@@ -163,7 +177,7 @@ def _train_groups(request: ForgetRequest | None, minimum: int) -> Iterator[Expec
     if request:
         advice = "shorten the request: a group without samples cannot be kept fair"
         yield bounded("retain", "every group of train keeps at least one sample", "retain", (1, None), advice, "error")
-        words, advice = f"no REWEIGHT weight above {LARGEST_WEIGHT:g}", "expect memorised samples: few samples stand for many"
+        words, advice = f"no REWEIGHT weight above {LARGEST_WEIGHT:g}", "expect memorised samples: few samples represent many"
         yield bounded("retain", words, "weight", (None, LARGEST_WEIGHT), advice, "warning")
 
 
@@ -183,7 +197,7 @@ def _left_out(excluded: Mapping[str, int]) -> list[CheckResult]:
 
 
 def _unanswered(questions: Mapping[str, str]) -> list[CheckResult]:
-    """What could not be evaluated."""
+    """Expectations that could not be evaluated."""
     return [
         CheckResult("all", words, False, False, f"not evaluated: {why}", "warning", "look at the data yourself")
         for words, why in questions.items()

@@ -1,6 +1,6 @@
 """The only place that talks to Great Expectations (1.24, ephemeral context, pandas, no telemetry, no progress bars).
 
-The engine says "success" of anything that it is asked about an empty table or an all-null column.  Here a check passes only
+The engine says "success" for every expectation on an empty table or an all-null column.  Here a check passes only
 when it was evaluated, on at least one value, with no value missing and none unexpected.
 """
 
@@ -53,16 +53,16 @@ def _context(gx: Any) -> Any:
 
 def _evaluate_suite(gx: Any, context: Any, table: pd.DataFrame, suite: Suite) -> list[CheckResult]:
     """Row counts on any table; everything else only where there are rows."""
-    asked = [e for e in suite.expectations if len(table) > 0 or e.kind.startswith("ExpectTableRowCount")]
+    checked = [e for e in suite.expectations if len(table) > 0 or e.kind.startswith("ExpectTableRowCount")]
     found: dict[int, Any] = {}
     problem = "the engine gave no result"
     try:
-        found = _validate(gx, context, table, suite.table, asked)
+        found = _validate(gx, context, table, suite.table, checked)
     except Exception as error:  # noqa: BLE001  (whatever the engine raises means: not evaluated, which is a failure)
         problem = f"the engine raised {type(error).__name__}"
     results, number = [], 0
     for expectation in suite.expectations:
-        if number < len(asked) and asked[number] is expectation:
+        if number < len(checked) and checked[number] is expectation:
             results.append(_result(expectation, found.get(number), table, problem))
             number += 1
         else:
@@ -70,12 +70,12 @@ def _evaluate_suite(gx: Any, context: Any, table: pd.DataFrame, suite: Suite) ->
     return results
 
 
-def _validate(gx: Any, context: Any, table: pd.DataFrame, name: str, asked: Sequence[Expectation]) -> dict[int, Any]:
-    """Engine results by position in ``asked``; the engine itself reorders them."""
+def _validate(gx: Any, context: Any, table: pd.DataFrame, name: str, checked: Sequence[Expectation]) -> dict[int, Any]:
+    """Engine results by position in ``checked``; the engine itself reorders them."""
     source = context.data_sources.add_pandas(name)
     batch = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe(name).get_batch({"dataframe": table})
     kinds = gx.expectations
-    expectations = [getattr(kinds, e.kind)(**e.arguments, meta={"number": n}) for n, e in enumerate(asked)]
+    expectations = [getattr(kinds, e.kind)(**e.arguments, meta={"number": n}) for n, e in enumerate(checked)]
     suite = gx.ExpectationSuite(name=name, expectations=expectations)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

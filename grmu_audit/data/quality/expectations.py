@@ -82,6 +82,6 @@ def known_outcome(part: str, words: str, column: str, value: int, advice: str, s
 def bounded(
     part: str, words: str, column: str, bounds: tuple[float | None, float | None], advice: str, severity: str
 ) -> Expectation:
-    """A number of the group table lies within bounds; the groups where it does not are named."""
+    """A number of the group table is within bounds; the groups where it does not are named."""
     arguments = {"column": column, "min_value": bounds[0], "max_value": bounds[1]}
     return Expectation(part, words, "ExpectColumnValuesToBeBetween", arguments, advice, severity, show="names")

@@ -23,7 +23,7 @@ MANIFEST_COLUMNS = ("id", "split", "target", "attribute")
 
 @dataclass(frozen=True)
 class QualityInputs:
-    """What of a dataset is checked: its n rows, and what follows from its inputs."""
+    """The checked parts of a dataset: its n rows, and properties of its inputs."""
 
     frame: pd.DataFrame
     """Manifest with ``MANIFEST_COLUMNS``, optionally ``subject``."""

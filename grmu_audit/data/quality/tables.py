@@ -20,7 +20,7 @@ Rows = Mapping[str, npt.NDArray[np.int64]]
 
 
 def split_roles(frame: pd.DataFrame, request: ForgetRequest | None) -> Rows:
-    """Row positions by role, as the request asks for them, right or wrong.
+    """Row positions by role, as the request states them, correct or not.
 
     Unlike ``data.forget.split_rows`` this refuses nothing: a requested test row comes out in both ``forget`` and ``test``, for
     the checks to find.

@@ -1,4 +1,4 @@
-"""CelebA (Liu et al., 2015) as it is published: text tables with -1/1, or their CSV twins, and aligned images."""
+"""CelebA (Liu et al., 2015) as it is published: text tables with -1/1, or the same tables as CSV, and aligned images."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ WORDS = {
 
 
 class CelebaOptions(ImageOptions):
-    """What is read from CelebA."""
+    """Options of the CelebA reader."""
 
     target: str = "Blond_Hair"
     """Column to predict; the papers use ``Blond_Hair`` and ``Attractive``."""
@@ -52,7 +52,7 @@ def read_celeba(options: Mapping[str, object]) -> Listing:
     """Names, labels and files of CelebA.
 
     ``celeba/img_align_celeba/*.jpg``, ``list_attr_celeba.txt`` (number of images, names of the columns, then -1 and 1),
-    ``list_eval_partition.txt``, or their ``.csv`` twins; ``identity_CelebA.txt`` gives the subjects where it is there.
+    ``list_eval_partition.txt``, or the same as ``.csv``; ``identity_CelebA.txt`` gives the subjects where it is there.
 
     Raises:
         InputError: an option, a missing part, or a damaged row.

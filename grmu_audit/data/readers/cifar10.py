@@ -25,7 +25,7 @@ HELP = (
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 TRAIN = tuple(f"data_batch_{i}" for i in range(1, 6))
 VALIDATION = 0.1
-"""Share of the training images that is drawn as validation; CIFAR-10 has none of its own."""
+"""Share of the training images that is sampled as validation; CIFAR-10 has none of its own."""
 PIXELS = 3 * 32 * 32
 LARGEST_BATCH = 64 << 20
 """Bytes that a batch file may have; the published ones have 31 million."""
@@ -35,16 +35,16 @@ ALLOWED = frozenset(
     for name in ("ndarray", "dtype", "_reconstruct", "encode")
     if (module == "_codecs") == (name == "encode") and ("multiarray" in module) == (name == "_reconstruct")
 )
-"""What the published batches are built of; a pickle that names anything else is refused."""
+"""Names in the published batches; a pickle with any other name is refused."""
 
 
 class CifarOptions(ReaderOptions):
-    """What is read from CIFAR-10."""
+    """Options of the CIFAR-10 reader."""
 
     attribute_file: str = ""
     """CSV with the columns ``id`` and one attribute; empty: one attribute value for all, so that groups are the classes."""
     seed: int = Field(0, ge=0)
-    """Seed of the draw of validation images."""
+    """Seed for sampling validation images."""
 
 
 def read_cifar10(options: Mapping[str, object]) -> Dataset:
@@ -113,7 +113,7 @@ class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """Refuse whatever the published batches do not use."""
         if (module, name) not in ALLOWED:
-            raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+            raise pickle.UnpicklingError(f"it needs {module}.{name}")
         return super().find_class(module, name)
 
 
@@ -154,5 +154,5 @@ def _checked(path: Path, data: npt.NDArray[Any], labels: npt.NDArray[Any]) -> tu
     if data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != PIXELS or labels.shape != (len(data),):
         raise InputError(f"{path}: holds {data.dtype} {data.shape}, expected uint8 (n, {PIXELS}) and n labels")
     if labels.dtype.kind not in "iu" or not len(labels) or labels.min() < 0 or labels.max() >= len(CLASSES):
-        raise InputError(f"{path}: a label lies outside 0..{len(CLASSES) - 1}: unpack the archive again")
+        raise InputError(f"{path}: a label is outside 0..{len(CLASSES) - 1}: unpack the archive again")
     return data.reshape(-1, 3, 32, 32), labels.astype(np.int64)

@@ -36,27 +36,27 @@ VALUES = {
 }
 """Values of the label columns, by code."""
 VALIDATION = 0.1
-"""Share of the training rows that is drawn as validation."""
+"""Share of the training rows that is sampled as validation."""
 
 
 class FairfaceOptions(ImageOptions):
-    """What is read from FairFace."""
+    """Options of the FairFace reader."""
 
     target: str = "age"
     """Column to predict."""
     attributes: Names = ("race",)
     """Columns whose combinations are the groups."""
     service_test: bool = True
-    """Whether only rows with ``service_test`` True are kept, as in the paper."""
+    """Whether only rows with ``service_test`` True are used, as in the paper."""
     seed: int = Field(0, ge=0)
-    """Seed of the draw of validation rows."""
+    """Seed for sampling validation rows."""
 
 
 def read_fairface(options: Mapping[str, object]) -> Listing:
     """Names, labels and files of FairFace.
 
     ``fairface_label_{train,val}.csv``: file, age, gender, race, service_test.  The published ``val/`` is the test split; a tenth
-    of the training rows that are kept, drawn with the seed, is validation.  The id is the file with its folder.
+    of the training rows that are used, sampled with the seed, is validation.  The id is the file with its folder.
 
     Raises:
         InputError: an option, a missing part, or a damaged row.
@@ -116,7 +116,7 @@ def _only(table: TextTable, rows: list[int]) -> TextTable:
 
 
 def _joined(parts: list[Labels], chosen: FairfaceOptions) -> Labels:
-    """Training and test rows, with validation drawn from the training rows."""
+    """Training and test rows, with validation sampled from the training rows."""
     train, test = parts
     val = held_out(list(train.ids), VALIDATION, chosen.seed, "fairface val")
     split = ["val" if name in val else "train" for name in train.ids]

@@ -136,7 +136,7 @@ def unique_ids(source: str, rows: Sequence[int], ids: Sequence[str]) -> None:
 
 
 def held_out(ids: Sequence[str], share: float, seed: int, purpose: str) -> set[str]:
-    """A share of the ids, rounded half up, drawn with a seed; the draw depends on the ids alone, not on their order.
+    """A share of the ids, rounded half up, sampled with a seed; the result depends on the ids alone, not on their order.
 
     >>> len(held_out([f"{i}.jpg" for i in range(95)], 0.1, 0, "val"))
     10
@@ -160,7 +160,7 @@ Names = Annotated[tuple[str, ...], BeforeValidator(_option_names)]
 
 
 class ReaderOptions(BaseModel):
-    """What every reader of files takes."""
+    """Options of every reader of files."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -169,7 +169,7 @@ class ReaderOptions(BaseModel):
 
 
 class ImageOptions(ReaderOptions):
-    """What every reader of images takes."""
+    """Options of every reader of images."""
 
     size: int = Field(224, ge=8, le=1024)
     """Height and width of an input in pixels."""

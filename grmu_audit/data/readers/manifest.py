@@ -19,7 +19,7 @@ SPLITS = ("train", "val", "test")
 
 
 def _cell(value: object) -> object:
-    """A number of YAML as the cell that it stands for; yes, no and true have to be quoted."""
+    """A number of YAML as the cell that it represents; yes, no and true have to be quoted."""
     if isinstance(value, bool) or value is None:
         raise ValueError('YAML reads this as a truth value or nothing: put the cell in quotes, such as "yes"')
     return str(value) if isinstance(value, int | float) else value
@@ -59,14 +59,14 @@ class Column(Strict):
 
 
 class HeldOut(Strict):
-    """How rows are drawn for validation and test where the table has no split column."""
+    """How rows are sampled for validation and test where the table has no split column."""
 
     val: float = Field(0.1, gt=0, lt=1)
     """Share of all rows (or subjects)."""
     test: float = Field(0.2, gt=0, lt=1)
     """Share of all rows (or subjects)."""
     seed: int = Field(0, ge=0)
-    """Seed of the draw."""
+    """Seed of the sampling."""
 
 
 class Manifest(Strict):
@@ -91,17 +91,17 @@ class Manifest(Strict):
     path: str = "path"
     """Column of image files, relative to ``images``."""
     split: str | None = "split"
-    """Column with train, val, test; null to draw them."""
+    """Column with train, val, test; null to sample them."""
     held_out: HeldOut | None = None
-    """How they are drawn."""
+    """How they are sampled."""
     target: Column
-    """What is predicted."""
+    """The predicted target."""
     positive_class: int = Field(1, ge=0)
     """Class that counts as the positive outcome."""
     attributes: tuple[Column, ...] = Field(min_length=1)
     """Columns whose combinations are the groups."""
     subject: str | None = None
-    """Column that keeps samples of one person together."""
+    """Column of the person that a sample belongs to."""
     features: tuple[str, ...] = ()
     """Columns that a table's model sees; empty: all that have no other role."""
     categorical: tuple[str, ...] = ()
@@ -123,7 +123,7 @@ class Manifest(Strict):
     licence: str = ""
     """Licence of the samples."""
     attribute_provenance: str = ""
-    """How the attribute labels came about."""
+    """Provenance of the attribute labels."""
 
     @model_validator(mode="after")
     def _whole(self) -> Manifest:

@@ -32,22 +32,22 @@ HELP = (
     f"https://github.com/kohpangwei/group_DRO into {FOLDER}"
 )
 TOKENIZERS = (f"{FOLDER}/tokenizer.json", f"{FOLDER}/vocab.txt")
-"""Where a tokenizer is looked for."""
+"""Paths of a tokenizer, in order of search."""
 COPY = "copy of a training pair"
-"""What samples that were left out as copies are counted under."""
+"""Reason under which samples left out as copies are counted."""
 LONGEST_LINE = 1 << 20
 """Characters that a line of a sentence file may have."""
 
 
 class MultinliOptions(ReaderOptions):
-    """What is read from MultiNLI."""
+    """Options of the MultiNLI reader."""
 
     tokenizer: str = ""
     """tokenizer.json, or vocab.txt of a lowercased BERT; relative to the data root; empty: looked for in ``multinli_1.0``."""
     length: int = Field(128, ge=8, le=512)
     """Longest pair in tokens; a longer one loses the ends of its longer sentence."""
     copies: Literal["drop", "keep"] = "drop"
-    """Whether validation and test pairs that stand in training too, word for word, are left out (and counted)."""
+    """Whether validation and test pairs that also occur in training, word for word, are left out (and counted)."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def read_multinli(options: Mapping[str, object]) -> Dataset:
 
 
 def _no_copies(train: npt.NDArray[np.bool_], texts: Tokens) -> npt.NDArray[np.bool_]:
-    """[n] False for the validation and test samples that stand in training too."""
+    """[n] False for the validation and test samples that also occur in training."""
     content = [text.tobytes() for text in texts]
     known = {one for one, learnt in zip(content, train.tolist(), strict=True) if learnt}
     fresh = np.array([one not in known for one in content], dtype=np.bool_)

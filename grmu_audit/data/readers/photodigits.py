@@ -1,6 +1,6 @@
-"""PhotoDigits: real handwritten digits over real photographs, made on the spot from what scikit-learn ships.
+"""PhotoDigits: real handwritten digits over real photographs, generated on the spot from what scikit-learn ships.
 
-Target: is the digit 5 or more.  Attribute: which of two photographs lies behind it.  In training the two agree
+Target: is the digit 5 or more.  Attribute: which of two photographs is behind it.  In training the two agree
 with probability ``correlation``, so that two groups are rare and a classifier is tempted to look at the photograph.
 """
 
@@ -19,7 +19,7 @@ SIZES = {"train": 1100, "val": 200, "test": 497}
 SIDE = 32
 """Height and width of an image in pixels."""
 DIGIT_SIDE = 24
-"""Height and width of the drawn digit: 75 % of the side."""
+"""Height and width of the rendered digit: 75 % of the side."""
 PHOTOGRAPHS = ("temple photograph", "flower photograph")
 """Names of the attribute values."""
 DIM = 0.6
@@ -28,14 +28,14 @@ DIM = 0.6
 
 @dataclass(frozen=True)
 class PhotoDigitsOptions:
-    """What PhotoDigits is made from."""
+    """What PhotoDigits is generated from."""
 
     seed: int = 0
     """Seed of the split, the attributes and the crops."""
     correlation: float = 0.85
     """Probability in training that the attribute equals the target, in [0.5, 1)."""
     renders: int = 4
-    """How often each validation and test digit is drawn, each time on another crop; ``subject`` keeps them together."""
+    """How often each validation and test digit is rendered, each time on another crop; ``subject`` names the digit."""
 
 
 def photodigits(options: PhotoDigitsOptions | None = None) -> Dataset:

@@ -19,7 +19,7 @@ from grmu_audit.utils.yaml_files import load_yaml
 
 
 class ManifestOptions(Strict):
-    """What may be said on the command line: nothing but the file, which says the rest."""
+    """Options on the command line: the manifest file only, which holds the rest."""
 
     manifest: str
     """The manifest file."""
@@ -36,7 +36,7 @@ def read_manifest(options: Mapping[str, object]) -> Dataset | Listing:
     chosen = parse_options("manifest", ManifestOptions, options)
     path = Path(chosen.manifest)
     if not path.is_file():
-        raise InputError(f"{path}: no such manifest: make one with 'grmu-audit data import', or correct the path")
+        raise InputError(f"{path}: no such manifest: create one with 'grmu-audit data import', or correct the path")
     manifest = load_yaml(path, Manifest)
     table = read_table(path.parent / manifest.rows)
     labels = labels_of(manifest, table)

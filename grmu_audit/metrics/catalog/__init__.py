@@ -92,7 +92,7 @@ def topic(metric: str) -> Topic:
 
 
 def level_needed(metric: str, made_at: object) -> Level | None:
-    """The level that a metric needs, where an audit made at ``made_at`` does not measure it; else None.
+    """The level that a metric needs, where an audit at level ``made_at`` does not measure it; else None.
 
     >>> level_needed("RELEARN", "standard").value, level_needed("RELEARN", "deep"), level_needed("RELEARN", None)
     ('deep', None, None)

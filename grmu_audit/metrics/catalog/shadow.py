@@ -94,7 +94,7 @@ SHADOW_METRICS: tuple[MetricSpec, ...] = (
         title="Forgetting epsilon",
         says="How far apart a forget sample's answers are in models that unlearned it and in models that never saw it.",
         hides="The plug-in value is a maximum over rules, biased upwards, and cannot exceed what few models resolve; "
-        "its lower bound stands in the details.",
+        "its lower bound is in the details.",
         formula="mean over forget of max over rules of log((1 - delta - FPR) / FNR) or its mirror, 50 for perfect separation",
         source="Triantafillou et al. (2024, arXiv 2406.09073)",
         needs="shadow models that the method was run on",

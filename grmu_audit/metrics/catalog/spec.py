@@ -19,9 +19,9 @@ class Level(enum.StrEnum):
     """How deep an audit goes; each level measures what the one before it does, and more."""
 
     QUICK = "quick"
-    """What follows from stored predictions."""
+    """Metrics of stored predictions."""
     STANDARD = "standard"
-    """What needs the network itself: layers, attacks on inputs, representations."""
+    """Metrics that need the network itself: layers, attacks on inputs, representations."""
     DEEP = "deep"
     """AutoAttack, relearning, shadow models."""
 

@@ -26,7 +26,7 @@ class NumberStyle:
     points: str
     """Unit of a change of a fraction."""
     long_units: bool
-    """Whether units of several words are written; a cell of a table has no room for them."""
+    """Whether units of several words are written; a table cell is too narrow for them."""
 
     def percent(self, value: float, *, signed: bool = False) -> str:
         """A fraction as per cent with one decimal; a change in points with its sign.

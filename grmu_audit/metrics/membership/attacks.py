@@ -22,7 +22,7 @@ FORESTS = ("MIA", "MIA_PAPER")
 
 @dataclass(frozen=True, eq=False)
 class AttackResults:
-    """What the attacks found in one model, so that two models can be compared sample by sample."""
+    """Results of the attacks on one model, so that two models can be compared sample by sample."""
 
     called_non_member: dict[str, Mask]
     """Per forest attack: [forget] called non-member; empty where there is no loss or a side is missing."""
@@ -83,7 +83,7 @@ def measure_membership(checked: CheckedPredictions, attacks: AttackResults) -> I
 
 
 def forest_basis(checked: CheckedPredictions) -> Basis:
-    """What a forest attack's value rests on: the forget set."""
+    """The basis of a forest attack's value: the forget set."""
     forget = checked.predictions.mask("forget")
     fitted = {name: int(checked.predictions.mask(split).sum()) for name, split in (("member", "retain"), ("non_member", "val"))}
     only = checked.dominant_groups[0] if len(checked.dominant_groups) == 1 else None
@@ -92,7 +92,7 @@ def forest_basis(checked: CheckedPredictions) -> Basis:
 
 
 def area_basis(checked: CheckedPredictions, attacks: AttackResults) -> tuple[Basis, str]:
-    """What MIA_AUC rests on, and why it is undefined, or an empty string."""
+    """The basis of MIA_AUC, and why it is undefined, or an empty string."""
     score, (codes, index) = checked.options.attack_score, checked.cells
     lost = np.unique(index[checked.predictions.mask("forget") & ~attacks.matched])
     counts = {"forget": int(attacks.matched.sum()), "unseen": int(attacks.unseen.sum())}

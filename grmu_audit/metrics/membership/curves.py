@@ -1,6 +1,6 @@
 """Compact summaries behind the report's curves: loss histograms and ROC points in which nobody can be singled out.
 
-An audit must not hold per-sample numbers.  What it stores instead is binned so that every step stands for no one or for at least
+An audit must not hold per-sample numbers.  What it stores instead is binned so that every step represents no one or at least
 k people: neighbouring histogram bins are merged, and points of a ROC curve are left out, until that holds.
 """
 
@@ -170,7 +170,7 @@ def _thresholds(positive: Floats, ranked: Floats, ladder: Floats) -> list[_Step]
 
 
 def _at(rate: float, positive: Floats, ranked: Floats, ladder: Floats) -> _Step:
-    """What is called a member at the lowest threshold that keeps the false-positive rate."""
+    """Samples called members at the lowest threshold that meets the false-positive rate."""
     false = int(np.searchsorted(ladder, rate + 1e-12, side="right"))
     while 0 < false < len(ranked) and ranked[false - 1] == ranked[false]:
         false -= 1  # equal scores are called together or not at all

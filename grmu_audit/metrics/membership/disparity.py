@@ -69,7 +69,7 @@ def permutation_test(
         member: [n1] scores, and group labels 0, 1, ...; every group has rows on both sides.
         unseen: [n0] the same.
         seed: seed of the permutations.
-        permutations: how many; at most as many as 5 million draws allow, at least 99.
+        permutations: how many; at most as many as 5 million random numbers allow, at least 99.
 
     Returns:
         p-value (1 + exceeding) / (1 + permutations); the average spread under the null; the number of permutations.

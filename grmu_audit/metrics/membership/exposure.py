@@ -1,4 +1,4 @@
-"""What membership attacks find beyond the area: at low false-positive rates, for retained people, and group by group."""
+"""Membership attacks beyond the area: at low false-positive rates, for retained people, and group by group."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """scikit-learn's random forest on one number, exactly, without growing a tree.
 
 A fully grown tree on one feature is a step function: between neighbouring values of its bootstrap sample it cuts in the
-middle, and at each value it says the share of each class among the drawn samples there.  Gini and entropy give the same
+middle, and at each value it says the share of each class among the sampled rows there.  Gini and entropy give the same
 tree, and a forest of fewer trees is a prefix of a larger one.  So a tree is one count per (value, class) and one search.
 """
 
@@ -15,7 +15,7 @@ import numpy.typing as npt
 from grmu_audit.intervals.closed_forms import Floats
 
 Cells = npt.NDArray[np.unsignedinteger[Any]]
-"""Cell of each sample, in the smallest type that holds it: a small table stays in the cache."""
+"""Cell of each sample, in the smallest type that holds it: a small table fits the processor's cache."""
 TREES = 100
 """Trees of the attack's forest."""
 _SAME = np.float32(1e-7)
@@ -67,7 +67,7 @@ def _bootstrap(table: Cells, sizes: tuple[int, int], words: np.random.MT19937) -
     NumPy draws an integer below n from 32-bit words by masking and refusing; the same words are taken here all at once.
 
     Args:
-        table: [power of two >= n] cell of each sample; from n on the cell that stands for a refused word.
+        table: [power of two >= n] cell of each sample; from n on the cell that marks a refused word.
         sizes: n, and the cell of the refused words.
         words: the tree's source of 32-bit words.
     """
@@ -86,7 +86,7 @@ def _tree(values: npt.NDArray[np.float32], counts: npt.NDArray[np.intp], queried
 
     Args:
         values: [u] distinct values, ascending.
-        counts: [2, u] how often each class was drawn at each value.
+        counts: [2, u] how often each class was sampled at each value.
         queried: [k] distinct values, ascending.
     """
     drawn = np.flatnonzero(counts[0] + counts[1])
@@ -126,7 +126,7 @@ def forest_calls(member: Floats, other: Floats, queried: Floats, *, seed: int, b
         other: [non-members] losses of validation samples.
         queried: [k] losses of forget samples.
         seed: seed of the subsampling and of the forest.
-        balanced: draw the larger class down to the size of the smaller one, without replacement.
+        balanced: subsample the larger class to the size of the smaller one, without replacement.
 
     Returns:
         [k] True for a non-member.

@@ -1,4 +1,4 @@
-"""What the shadow models' attacks find, as outcomes."""
+"""Metrics of shadow-model attacks, as outcomes."""
 
 from __future__ import annotations
 

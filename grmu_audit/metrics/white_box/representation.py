@@ -35,7 +35,7 @@ DISTANCES = ("CKA", "ACTIVATION_DISTANCE", "JS")
 """Comparisons of the forget set's features or predictions with a retrained model's."""
 NEIGHBOURS = 5
 SHOTS = 5
-"""Forget samples per class that a prototype is made of."""
+"""Forget samples per class that a prototype is computed from."""
 RELEARNED = 0.1
 """Cross-entropy on the forget set, in nats, below which it counts as relearned."""
 _FOLDS = 20

@@ -15,7 +15,7 @@ def measure_robustness(checked: CheckedPredictions, outputs: WhiteBoxOutputs) ->
     """``FGSM@r``, ``PGD@r``, ``AA@r``: test accuracy under attack at L-infinity radius r, overall and per group.
 
     Formula: P(f(x') = y) with ``|x' - x|_inf <= r`` in pixels of [0, 1].  Range [0, 1].  The drop from clean accuracy on
-    the same samples stands in the details, with its paired interval.  Undefined without test samples, or where the
+    the same samples is in the details, with its paired interval.  Undefined without test samples, or where the
     attack was not run (the reason says why).
 
     Sources: Goodfellow et al. (2015); Madry et al. (2018); Croce and Hein (2020).

@@ -23,7 +23,7 @@ def cka(x: Features, y: Features) -> float:
 
     CKA = HSIC(K, L) / sqrt(HSIC(K, K) HSIC(L, L)) with K = X X^T, L = Y Y^T, diagonals removed, and
     HSIC = [tr(KL) + 1^T K 1 1^T L 1 / ((n - 1)(n - 2)) - 2 / (n - 2) 1^T K L 1] / (n (n - 3)).
-    No n x n matrix is made: memory is d_x d_y.
+    No n x n matrix is formed: memory is d_x d_y.
 
     Args:
         x: [n, d_x] features.
@@ -111,7 +111,7 @@ def linear_probe(known: Features, labels: Ints, queried: Features) -> Ints:
 
 
 def nearest_prototype(known: Features, labels: Ints, queried: Features) -> Ints:
-    """Label whose mean feature lies nearest (Euclidean).
+    """Label whose mean feature is nearest (Euclidean).
 
     >>> nearest_prototype(np.array([[0.0], [2.0], [9.0]]), np.array([0, 0, 1]), np.array([[4.0], [7.0]])).tolist()
     [0, 1]

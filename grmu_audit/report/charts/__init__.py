@@ -1,4 +1,4 @@
-"""What a report draws."""
+"""Charts of a report."""
 
 from __future__ import annotations
 

@@ -42,13 +42,13 @@ class Panel:
     """Words of its horizontal axis, below."""
 
     def x(self, value: float) -> float:
-        """Place of a value, kept inside."""
+        """Place of a value, limited to the axis."""
         low, high = (math.log10(edge) if self.log else edge for edge in self.x_range)
         at = math.log10(max(value, self.x_range[0])) if self.log else value
         return self.left + (self.right - self.left) * _inside((at - low) / (high - low))
 
     def y(self, value: float) -> float:
-        """Place of a value, kept inside."""
+        """Place of a value, limited to the axis."""
         low, high = self.y_range
         return self.top + self.height * (1 - _inside((value - low) / (high - low)))
 

@@ -168,11 +168,11 @@ def _shares(counts: Sequence[int]) -> list[float | None]:
 
 
 def _bar(axes: Axes, y: float, share: float | None, colour: str, strings: Strings) -> None:
-    room = svg.WIDTH - 52
+    available = svg.WIDTH - 52
     if share is None:
         axes.text(0, y + 4, strings.text("charts.suppressed"), color=MUTED, size=svg.SMALL, style="italic")
         return
-    width = max(room * share, 1.5)
+    width = max(available * share, 1.5)
     axes.barh([y], [width], height=10, color=colour)
     axes.text(width + 6, y + 4, REPORT_STYLE.percent(share), color=INK, size=svg.SMALL)
 

@@ -100,10 +100,10 @@ def allowed_range(bound: dict[str, float | list[float]]) -> tuple[float, float]:
 
 
 def _scale(points: list[float], change: bool) -> tuple[float, float]:
-    """Ends of a row: everything shown and 0, with room at both ends; a fraction's row ends at 0."""
+    """Ends of a row: everything shown and 0, with a margin at both ends; a fraction's row ends at 0."""
     low, high = min([*points, 0.0]), max([*points, 0.0])
-    room = 0.12 * (high - low) or 0.5
-    return (low - room if change or low < 0 else 0.0), high + room
+    margin = 0.12 * (high - low) or 0.5
+    return (low - margin if change or low < 0 else 0.0), high + margin
 
 
 def _paint(axes: Axes, base: float, row: RuleRange) -> None:

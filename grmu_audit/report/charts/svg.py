@@ -65,7 +65,7 @@ class Drawing:
     title: str
     """Heading."""
     description: str
-    """What is to be seen."""
+    """What the chart shows."""
     svg: str
     """The ``<svg>`` element; safe markup."""
     legend: tuple[tuple[str, str], ...]
@@ -79,7 +79,7 @@ class Caption:
     title: str
     """Heading."""
     description: str
-    """What is to be seen."""
+    """What the chart shows."""
 
 
 def make_drawing(identity: str, height: float, paint: Paint, caption: Caption, legend: tuple[tuple[str, str], ...]) -> Drawing:

@@ -24,7 +24,7 @@ from grmu_audit.report.content.view_model import Branding
 from grmu_audit.report.wording.names import MAX_SENTENCE, safe_name, safe_sentence
 
 LARGEST_LOGO = 100_000
-"""Largest logo in bytes; a report stays under 500 KB."""
+"""Largest logo in bytes; a report is under 500 KB."""
 GROUNDS = {"accent": ("#f4f6f8", "#ffffff"), "accent_dark": ("#10151b", "#19202a")}
 """Each colour and the grounds of the style sheet that it is read on."""
 _SMALLEST_CONTRAST = 4.5

@@ -266,7 +266,7 @@ def _subject_columns(found: Lookup, strings: Strings) -> list[Column]:
 
 
 def reference_titles(found: Lookup, strings: Strings) -> list[str]:
-    """Headings of the reference columns: how each was made when there are several."""
+    """Headings of the reference columns: how each was trained when there are several."""
     titles = []
     for subject in found.references[:SHOWN_REFERENCES]:
         model = found.reference_model(subject)

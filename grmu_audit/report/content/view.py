@@ -120,7 +120,7 @@ def _because(audit: Audit, strings: Strings) -> str:
 
 
 def _deciding_reasons(found: Lookup, strings: Strings) -> list[str]:
-    """The first blocking rules that made the decision, in plain words."""
+    """The first blocking rules that decided, in plain words."""
     verdict = found.audit.verdict
     if verdict is None or verdict.decision is Decision.PASS:
         return []

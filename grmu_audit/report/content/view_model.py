@@ -42,7 +42,7 @@ class Table(TypedDict):
     rows: list[list[str]]
     """Cells, as many a row as there are columns."""
     folded: NotRequired[bool]
-    """True for an explanation that may stay closed until a reader opens it."""
+    """True for an explanation that may be closed until a reader opens it."""
 
 
 class RuleRow(TypedDict):
@@ -112,7 +112,7 @@ class Branding(TypedDict):
     footer: str
     """Legal footer."""
     style: str
-    """Style rules for the organisation's colours; made of checked colours only."""
+    """Style rules for the organisation's colours; from checked colours only."""
 
 
 class Block(TypedDict):
@@ -152,7 +152,7 @@ class View(TypedDict):
     report_id: str
     """First 12 hex digits of the audit's digest."""
     created: str
-    """When the audit was made: UTC to the minute where a time was recorded."""
+    """Time of the audit: UTC to the minute where a time was recorded."""
     branding: Branding
     """Who publishes the report."""
     word: str

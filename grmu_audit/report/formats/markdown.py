@@ -88,15 +88,15 @@ def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def markdown_table(table: Table, room: int) -> str:
-    """A table in Markdown, cells defused, with as many rows as there is room for in bytes; what is cut is counted."""
+def markdown_table(table: Table, limit: int) -> str:
+    """A table in Markdown, cells defused, with as many rows as fit into ``limit`` bytes; rows left out are counted."""
     lines = [_line([defuse(column["title"]) for column in table["columns"]])]
     lines.append(_line(["---:" if column["kind"] == "number" else "---" for column in table["columns"]]))
     used = len("\n".join(lines).encode())
     for index, row in enumerate(table["rows"]):
         line = _line([defuse(cell) for cell in row])
         used += len(line.encode()) + 1
-        if used > room:
+        if used > limit:
             return "\n".join(lines) + f"\n\n… {len(table['rows']) - index} more"
         lines.append(line)
     return "\n".join(lines)

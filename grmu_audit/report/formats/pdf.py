@@ -1,4 +1,4 @@
-"""The report as a tagged PDF with bookmarks, drawn from the same page by WeasyPrint (the extra ``grmu-audit[pdf]``)."""
+"""The report as a tagged PDF with bookmarks, rendered from the same page by WeasyPrint (the extra ``grmu-audit[pdf]``)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A metric in plain words, from the metric catalogue; a metric that the catalogue does not know keeps its name."""
+"""A metric in plain words, from the metric catalogue; a metric that is not in the catalogue is called by its name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_SENTENCE = 1200
 """Characters of a reason, a description or another sentence that are shown."""
 _BIDI = "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"
 _CONTROL = re.compile(f"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f{_BIDI}\u2028\u2029\ufeff\ufffe\uffff\ud800-\udfff]")
-_SPACE = re.compile(r"[^\S\u00a0]+")  # white space, but for the space that keeps a number and its unit together
+_SPACE = re.compile(r"[^\S\u00a0]+")  # white space, but for the space between a number and its unit
 
 
 def safe_sentence(text: object, limit: int = MAX_SENTENCE) -> str:

@@ -18,7 +18,7 @@ def count_text(count: int) -> str:
 
 
 def is_suppressed(value: MetricValue) -> bool:
-    """Whether a value rests on so few samples that showing it would speak of single people."""
+    """Whether a value rests on so few samples that showing it would identify people."""
     return suppressed(value.n)
 
 

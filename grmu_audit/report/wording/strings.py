@@ -26,7 +26,7 @@ class Strings:
         self.origin = origin
 
     def node(self, key: str) -> Any:
-        """What lies at a dotted key.
+        """The value at a dotted key.
 
         Raises:
             InputError: nothing does.

@@ -28,7 +28,7 @@ def local_folder(artifact_uri: str) -> Path | None:
 
 
 def repository(artifact_uri: str, tracking_uri: str) -> ArtifactRepository:
-    """The artifact service behind a URI, asked directly.
+    """The artifact service behind a URI, queried directly.
 
     The client's own ``download_artifacts`` mixes in files of logged models and reports every failure as a missing file.
     """

@@ -1,4 +1,4 @@
-"""Where the store is, and an MLflow that is quiet, private and quick to fail."""
+"""The place of the store, and settings that make MLflow quiet, private and quick to fail."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from grmu_audit.errors import EnvironmentFailure, InputError
 
 CONNECT_SECONDS = 3.0
-"""How long an unreachable server may make a command wait before anything is tried."""
+"""How long a command waits for an unreachable server before it gives up."""
 FORCED = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
 """Set whatever the caller's environment says: this tool sends no telemetry."""
 DEFAULTS = {
@@ -65,7 +65,7 @@ def _check_scheme(uri: str) -> None:
     if scheme not in ("http", "https", "sqlite", "postgresql", "mysql", "mssql"):
         raise InputError(
             f"tracking URI {shown_uri(uri)!r} cannot be used: give http(s)://HOST:PORT of an MLflow server or a database such as"
-            " sqlite:///FILE (MLflow's file store is deprecated and keeps no dependable order of versions)"
+            " sqlite:///FILE (MLflow's file store is deprecated and has no dependable order of versions)"
         )
 
 
@@ -79,10 +79,10 @@ def shown_uri(uri: str) -> str:
 
 
 def prepare(location: Location) -> None:
-    """Set MLflow's switches, make the embedded folder, and find an unreachable server fast; call before importing mlflow.
+    """Set MLflow's switches, create the embedded folder, and find an unreachable server fast; call before importing mlflow.
 
     Raises:
-        EnvironmentFailure: no server answers, or the embedded folder cannot be made.
+        EnvironmentFailure: no server answers, or the embedded folder cannot be created.
     """
     os.environ.update(FORCED)
     for name, value in DEFAULTS.items():
@@ -117,4 +117,4 @@ def _make_database_folder(uri: str) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise EnvironmentFailure(f"cannot make {folder} for the embedded store: {error.strerror or error}") from error
+        raise EnvironmentFailure(f"cannot create {folder} for the embedded store: {error.strerror or error}") from error

@@ -27,7 +27,7 @@ _PAGE = 200
 
 
 class MlflowStore:
-    """See ``Store``; made by ``open_store``.
+    """See ``Store``; created by ``open_store``.
 
     Args:
         location: where it is; ``environment.prepare`` was called for it.
@@ -83,7 +83,7 @@ class MlflowStore:
         artifacts.check_folder(folder)
         source, local = self._model_folder(run.id)
         if self._client.list_artifacts(run.id, names.MODEL_FOLDER):
-            raise InputError(f"run {run.id} already made a version: open a new run for each")
+            raise InputError(f"run {run.id} already created a version: open a new run for each")
         digest = self._upload(MlflowRun(self._client, self.uri, run.id), folder)
         texts = version_tags({**(tags or {}), names.TAG_ROLE: role, names.TAG_MANIFEST: digest})
         artifacts.check_digest(ref_from_tags(model, "", run.id, texts), self._digest(run.id, local, model))

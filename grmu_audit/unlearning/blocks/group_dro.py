@@ -22,7 +22,7 @@ class GroupDro:
     q_g starts at 1 / G.  Per batch: l_g = mean loss of the batch's samples of g, 0 where it has none;
     q_g <- q_g exp(eta (l_g + C / sqrt(n_g))), normalised; the loss is sum_g q_g l_g (Sagawa et al. 2020).  The
     adjustment C / sqrt(n_g) steers the weights only; it never enters the loss that is returned.  Groups without a
-    training sample keep q = 0.
+    training sample have q = 0.
 
     Args:
         counts: [G] training samples of each group.
@@ -66,7 +66,7 @@ class GroupDro:
 
 
 def balanced(groups: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-    """Sampling weights N / N_g, so that every group is drawn equally often.
+    """Sampling weights N / N_g, so that every group is sampled equally often.
 
     >>> balanced(np.array([0, 0, 0, 2])).tolist()
     [1.3333333333333333, 1.3333333333333333, 1.3333333333333333, 4.0]

@@ -15,14 +15,14 @@ from grmu_audit.training.checkpoint import load_optimizer, optimizer_tensors
 class Mine(nn.Module):
     """Statistics network T(z, g) and its Donsker-Varadhan bound.
 
-    I(Z; G) >= E_joint[T(z, g)] - log E_marginals[exp T(z, g')], with g' drawn independently of z (Belghazi et al. 2018).
+    I(Z; G) >= E_joint[T(z, g)] - log E_marginals[exp T(z, g')], with g' sampled independently of z (Belghazi et al. 2018).
 
     Args:
         features: width d of z.
         groups: number of groups.
         center: [d] mean of z, subtracted before the network.
         scale: [d] spread of z, divided by.
-        generator: draws the initial weights.
+        generator: samples the initial weights.
         hidden: width of the hidden layer.
     """
 
@@ -55,7 +55,7 @@ class Mine(nn.Module):
         Args:
             z: [b, d] features.
             group: [b] their groups.
-            marginal: [b] groups drawn independently of z.
+            marginal: [b] groups sampled independently of z.
         """
         bound: torch.Tensor = self(z, group).mean() - log_mean_exp(self(z, marginal))
         return bound
@@ -70,7 +70,7 @@ class MineTrainer:
     """Fits a ``Mine`` by SGD with the bias-corrected gradient of its second term.
 
     d/dT log E[exp T] is estimated as E[exp T dT] / ema(E[exp T]) with an exponential moving average in the
-    denominator (MINE, section 3.2); the average is kept in log space, so that large scores do not overflow.
+    denominator (MINE, section 3.2); the average is held in log space, so that large scores do not overflow.
 
     Args:
         mine: the network, changed in place.

@@ -1,4 +1,4 @@
-"""The two passes that most methods are made of: over the retain set and over the forget set."""
+"""The two passes that most methods consist of: over the retain set and over the forget set."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def fine_tune_on_retain(model: Classifier, data: UnlearningData, config: TrainCo
 
 
 def forward_frozen_batchnorm(model: Classifier, pixels: torch.Tensor, *, published: bool = False) -> torch.Tensor:
-    """[b, c] logits in training mode with running statistics kept fixed: for passes over the forget set.
+    """[b, c] logits in training mode with frozen running statistics: for passes over the forget set.
 
     Batch normalisation takes the statistics of the batch, as in training, but updates no running statistic.  Evaluation
     mode would not either, but its gradients are not those of a normalised network: a step that raises the loss

@@ -122,7 +122,7 @@ class Neighbours:
 
 
 def neighbours(original: Classifier, data: UnlearningData, config: AmunConfig, runtime: Runtime) -> Neighbours:
-    """Adversarial neighbours of all forget samples, and the samples themselves where the config asks for them."""
+    """Adversarial neighbours of all forget samples, and the samples themselves where the config requests them."""
     found, failed = [], 0
     for batch in data.source.batches(data.forget, config.batch_size):
         moved, label, changed = search(original, batch, config, runtime)

@@ -38,13 +38,13 @@ def boundary_expansion(model: Classifier, data: UnlearningData, config: Boundary
     """Append logit C to the head, minimise CE(f(x), C) over D_f, then prune the logit.
 
     Published code leaves the extra logit in place, so that its model has C + 1 outputs; that form is not offered, since
-    such a model cannot stand in for the original.
+    such a model cannot replace the original.
 
     Args:
         model: a copy that is changed.
         data: only forget rows are trained on.
         config: the recipe.
-        runtime: device and seed; the extra row is drawn like a fresh linear layer's.
+        runtime: device and seed; the extra row is initialised like a fresh linear layer's.
 
     Raises:
         DivergedError: see ``run_epochs``.
@@ -68,7 +68,7 @@ def boundary_expansion(model: Classifier, data: UnlearningData, config: Boundary
 
 
 def expanded(head: nn.Linear, generator: torch.Generator) -> nn.Linear:
-    """The head with one more output, drawn uniformly within 1 / sqrt(inputs)."""
+    """The head with one more output, initialised uniformly within 1 / sqrt(inputs)."""
     wide = linear(head, head.out_features + 1)
     bound = 1.0 / math.sqrt(head.in_features)
     row = (torch.rand(1, head.in_features + 1, generator=generator) * 2.0 - 1.0).to(head.weight.device) * bound
@@ -88,7 +88,7 @@ def pruned(head: nn.Linear, classes: int) -> nn.Linear:
 
 
 def linear(head: nn.Linear, outputs: int) -> nn.Linear:
-    """A layer beside the head with other outputs, on its device, not initialised: no global random number is drawn."""
+    """A layer beside the head with other outputs, on its device, not initialised: no global random number is used."""
     layer: nn.Linear = skip_init(nn.Linear, head.in_features, outputs, device=head.weight.device)  # type: ignore[no-untyped-call]
     return layer
 

@@ -32,7 +32,7 @@ class BadTeacherConfig(MethodConfig):
     weight_decay: float = Field(0.0, ge=0, allow_inf_nan=False)
     """L2 penalty."""
     retain_share: float = Field(0.3, gt=0, le=1)
-    """Share of the retain set in the mix, drawn once, by REWEIGHT where it is on."""
+    """Share of the retain set in the mix, sampled once, by REWEIGHT where it is on."""
     as_published: bool = False
     """Average the distance over classes too, which weakens it by their number, and distil in training mode."""
 
@@ -41,7 +41,7 @@ def bad_teacher(model: Classifier, data: UnlearningData, config: BadTeacherConfi
     """Minimise KL(q || student) over D_f and a part of D_r: q = a random network's output on D_f, the original's on D_r.
 
     Distance at temperature 1, summed over classes, averaged over samples; one shuffled pass over the mix per epoch, in
-    training mode with frozen running statistics, which keep what the original had.
+    training mode with frozen running statistics, which stay those of the original.
 
     Args:
         model: a copy that is changed.
@@ -164,7 +164,7 @@ def without_class(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 register(
     Method(
         name="delete",
-        title="forget samples keep the original's opinion on all classes but their own",
+        title="forget samples keep the original's probabilities of all classes but their own",
         run=delete,
         config=DeleteConfig,
         needs=frozenset({"forget"}),

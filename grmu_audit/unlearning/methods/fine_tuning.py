@@ -139,7 +139,7 @@ register(
 
 
 class CfKConfig(MethodConfig):
-    """How many stages move, and the recipe for them."""
+    """Number of trained stages, and their training options."""
 
     last: int = Field(2, ge=1)
     """k: how many of the last stages move, the head among them."""

@@ -23,7 +23,7 @@ from grmu_audit.unlearning.method import Method, MethodConfig, register
 
 
 class GradientAscentConfig(MethodConfig):
-    """Ascent, and a rule that stops it where it is asked for."""
+    """Ascent, and a rule that stops it where one is set."""
 
     epochs: int = Field(5, ge=1, le=100_000)
     """Passes over the forget set."""
@@ -44,7 +44,7 @@ class GradientAscentConfig(MethodConfig):
 def gradient_ascent(model: Classifier, data: UnlearningData, config: GradientAscentConfig, runtime: Runtime) -> Classifier:
     """Minimise -CE on D_f.
 
-    L = -mean CE(f(x), y) over the forget set; running statistics of batch normalisation stay as they are, since a
+    L = -mean CE(f(x), y) over the forget set; running statistics of batch normalisation are frozen, since a
     pass in training mode would fill them with forget samples.
 
     Args:

@@ -98,7 +98,7 @@ def miu(model: Classifier, data: UnlearningData, config: MiuConfig, runtime: Run
 
 
 class _Information:
-    """The two estimators, the cached original features, and the losses made of them."""
+    """The two estimators, the cached original features, and the losses computed from them."""
 
     def __init__(self, model: Classifier, data: UnlearningData, config: MiuConfig, runtime: Runtime) -> None:
         self.model, self.data, self.config, self.runtime = model, data, config, runtime
@@ -149,7 +149,7 @@ class _Information:
         return rows
 
     def unlearning_loss(self, batch: Batch) -> torch.Tensor:
-        """max(I(z; g), 0) of forget samples, g' from the training shares; batch statistics stay as they are."""
+        """max(I(z; g), 0) of forget samples, g' from the training shares; running statistics are frozen."""
         z = self.model.eval().features(batch.pixels).float()
         marginal = torch.multinomial(self.shares, len(z), replacement=True, generator=self.draws).to(z.device)
         return self.phi_u.mine.information(z, batch.group, marginal).clamp_min(0.0)
@@ -194,7 +194,7 @@ class _Information:
 register(
     Method(
         name="miu",
-        title="mutual-information unlearning with calibration, made for group-robust requests",
+        title="mutual-information unlearning with calibration, for group-robust requests",
         run=miu,
         config=MiuConfig,
         needs=frozenset({"retain", "forget"}),

@@ -1,4 +1,4 @@
-"""MSG: draw again the convolution weights with the smallest gradients, then fine-tune mostly those."""
+"""MSG: reinitialise the convolution weights with the smallest gradients, then fine-tune mostly those."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class MsgConfig(MethodConfig):
     share: float = Field(0.3, gt=0, le=1)
     """Share of each convolution's weights that is reinitialised."""
     slow: float = Field(0.1, ge=0, le=1)
-    """Factor on the gradients of the convolution weights that were kept."""
+    """Factor on the gradients of the convolution weights that were not reinitialised."""
 
 
 def msg(model: Classifier, data: UnlearningData, config: MsgConfig, runtime: Runtime) -> Classifier:
@@ -35,7 +35,7 @@ def msg(model: Classifier, data: UnlearningData, config: MsgConfig, runtime: Run
 
     s = sum of grad CE over |D_f| random retain samples - sum over D_f, at the trained weights in eval mode.  In each
     convolution the share of weights with the smallest |s| is reinitialised (Kaiming normal, fan-out); then CE on D_r,
-    where kept convolution weights get their gradient times ``slow``.  All other layers train freely.
+    where the other convolution weights get their gradient times ``slow``.  All other layers train freely.
 
     Args:
         model: a copy that is changed.
@@ -53,7 +53,7 @@ def msg(model: Classifier, data: UnlearningData, config: MsgConfig, runtime: Run
     parameters = dict(model.named_parameters())
 
     def slow_down(batch: Batch) -> None:
-        """Scale the gradients of kept convolution weights."""
+        """Scale the gradients of convolution weights that were not reinitialised."""
         for name, drawn in fresh.items():
             gradient = parameters[name].grad
             if gradient is not None:
@@ -107,7 +107,7 @@ def reinitialise_weights(model: nn.Module, values: Tensors, share: float, genera
 register(
     Method(
         name="msg",
-        title="convolution weights with small gradients are drawn again, then fine-tuning on the retain set",
+        title="convolution weights with small gradients are reinitialised, then fine-tuning on the retain set",
         run=msg,
         config=MsgConfig,
         needs=frozenset({"retain", "forget"}),

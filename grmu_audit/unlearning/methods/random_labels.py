@@ -28,7 +28,7 @@ from grmu_audit.unlearning.method import Method, MethodConfig, register
 
 
 def random_labels(count: int, classes: int, generator: torch.Generator) -> torch.Tensor:
-    """[count] labels drawn uniformly from all classes, the true one included, so that P(true) = 1 / classes.
+    """[count] labels sampled uniformly from all classes, the true one included, so that P(true) = 1 / classes.
 
     >>> labels = random_labels(1000, 4, torch.Generator().manual_seed(0))
     >>> labels.shape, int(labels.min()), int(labels.max())
@@ -47,11 +47,11 @@ def confusing_pass(
     weight: float = 1.0,
     published: bool = False,
 ) -> Phase:
-    """One pass over D_f that minimises weight x CE(f(x), random label); labels are redrawn per batch.
+    """One pass over D_f that minimises weight x CE(f(x), random label); labels are sampled per batch.
 
     Args:
         model: the student.
-        data: the forget rows, and the retain rows that stand beside them (see ``forward_mixed_with_retain``).
+        data: the forget rows, and the retain rows that they are mixed with (see ``forward_mixed_with_retain``).
         config: batch size and augmentation.
         runtime: root of the generators; labels have one of their own.
         epoch: from 0.
@@ -94,7 +94,7 @@ def salun(model: Classifier, data: UnlearningData, config: SalUnConfig, runtime:
     """Random labelling of the rho N weights with the largest |grad of CE over D_f| at the trained weights.
 
     Each epoch: alpha CE(f(x), random label) over D_f, then CE over D_r; weights outside the mask are put back after
-    each step, so they keep their bits.  Forget batches are mixed with retain samples as in ``rl``.
+    each step, so they are unchanged bit for bit.  Forget batches are mixed with retain samples as in ``rl``.
 
     Args:
         model: a copy that is changed.
@@ -107,7 +107,7 @@ def salun(model: Classifier, data: UnlearningData, config: SalUnConfig, runtime:
     """
     batches = data.source.batches(data.forget, config.batch_size)
     mask = top_mask(mean_gradient(model, batches, runtime), config.density)
-    keep = cross_entropy_loss(model)
+    loss = cross_entropy_loss(model)
 
     def silence(batch: Batch) -> None:
         """Zero the gradients outside the mask, which is all that the authors' code does."""
@@ -118,7 +118,7 @@ def salun(model: Classifier, data: UnlearningData, config: SalUnConfig, runtime:
     def plan(epoch: int) -> list[Phase]:
         """Forget pass, then retain pass."""
         forget = confusing_pass(model, data, config, runtime, epoch, weight=config.forget_weight, published=config.as_published)
-        phases = [forget, retain_pass(data, config, runtime, epoch, keep)]
+        phases = [forget, retain_pass(data, config, runtime, epoch, loss)]
         return [replace(phase, before_step=silence) for phase in phases] if config.as_published else phases
 
     held = None if config.as_published else mask
@@ -165,7 +165,7 @@ class RlConfig(MethodConfig):
 
 
 def rl(model: Classifier, data: UnlearningData, config: RlConfig, runtime: Runtime) -> Classifier:
-    """Each epoch: minimise CE(f(x), random label) over D_f, labels redrawn per batch; then CE over D_r.
+    """Each epoch: minimise CE(f(x), random label) over D_f, labels sampled per batch; then CE over D_r.
 
     Labels are uniform over all classes, the true one included (Fan et al. 2024).  Where there is batch normalisation,
     each forget batch is normalised together with as many retain samples, and running statistics do not see it;
@@ -180,12 +180,12 @@ def rl(model: Classifier, data: UnlearningData, config: RlConfig, runtime: Runti
     Raises:
         DivergedError: see ``run_epochs``.
     """
-    keep = cross_entropy_loss(model)
+    loss = cross_entropy_loss(model)
 
     def plan(epoch: int) -> list[Phase]:
         """Forget pass, then retain pass."""
         forget = confusing_pass(model, data, config, runtime, epoch, published=config.as_published)
-        return [forget, retain_pass(data, config, runtime, epoch, keep)]
+        return [forget, retain_pass(data, config, runtime, epoch, loss)]
 
     return run_epochs(model, plan, config, runtime, Hooks(validate=data.validator(runtime)))
 

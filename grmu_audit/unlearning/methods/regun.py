@@ -32,7 +32,7 @@ class RegunConfig(MethodConfig):
     condition: Literal["group", "class", "all"] = "group"
     """Held-out samples that the target of a sample is averaged over: of its group, of its class, or all."""
     held_out_share: float = Field(0.5, gt=0, le=1)
-    """Share of the validation rows that targets are made of; the rest stays unseen for choices by validation."""
+    """Share of the validation rows that targets are computed from; the rest stays unseen for choices by validation."""
     as_published: bool = False
     """One target per batch, averaged over a random held-out batch, and training mode on the forget set."""
 
@@ -47,7 +47,7 @@ def regun(model: Classifier, data: UnlearningData, config: RegunConfig, runtime:
         model: a copy that is changed.
         data: retain, forget and validation rows.
         config: condition, share and recipe.
-        runtime: device and seed, which draws the held-out rows.
+        runtime: device and seed, which samples the held-out rows.
 
     Raises:
         DivergedError: see ``run_epochs``.
@@ -126,7 +126,7 @@ def shared_target(probabilities: torch.Tensor, generator: torch.Generator) -> Ca
 register(
     Method(
         name="regun",
-        title="the forget set is made to look like held-out samples of the same group",
+        title="the forget set is trained to look like held-out samples of the same group",
         run=regun,
         config=RegunConfig,
         needs=frozenset({"retain", "forget", "val"}),

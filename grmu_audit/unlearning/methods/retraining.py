@@ -48,7 +48,7 @@ def retrain(model: Classifier, data: UnlearningData, config: RetrainConfig, runt
         model: only its architecture and start weights are read.
         data: retain and validation rows are read, the forget set never.
         config: the recipe; see ``GroupDro`` for its options.
-        runtime: device and seed; the initialisation is drawn from ``runtime.seed``.
+        runtime: device and seed; the initialisation is sampled from ``runtime.seed``.
 
     Raises:
         InputError: pretraining started from weights that are not at hand.
@@ -116,7 +116,7 @@ register(
 
 
 class EuKConfig(MethodConfig):
-    """How many stages move, and the recipe for them."""
+    """Number of trained stages, and their training options."""
 
     last: int = Field(2, ge=1)
     """k: how many of the last stages move, the head among them."""
@@ -127,7 +127,7 @@ class EuKConfig(MethodConfig):
 
 
 def eu_k(model: Classifier, data: UnlearningData, config: EuKConfig, runtime: Runtime) -> Classifier:
-    """Give the last k stages what pretraining started with (drawn anew, or start weights), then minimise CE on D_r over them.
+    """Give the last k stages what pretraining started with (reinitialised, or start weights), then minimise CE on D_r over them.
 
     Every parameter and running statistic of the k stages is reinitialised, in nested layers too; the head is among
     them.  The other stages are frozen, their running statistics too, and still know the forget set: the method is not exact.
@@ -148,7 +148,7 @@ def eu_k(model: Classifier, data: UnlearningData, config: EuKConfig, runtime: Ru
 
 
 def reset(model: Classifier, last: int, seed: int) -> None:
-    """Give the last stages, in place, what the architecture starts with; modules that are frozen keep what they have."""
+    """Give the last stages, in place, what the architecture starts with; frozen modules are not changed."""
     initial = reinitialised(model, seed).state_dict()
     inside = {id(module) for stage in last_stages(model, last) for root in stage.modules for module in root.modules()}
     with torch.no_grad():

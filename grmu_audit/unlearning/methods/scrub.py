@@ -1,4 +1,4 @@
-"""SCRUB: keep near the teacher on the retain set, move away from it on the forget set; optionally rewind."""
+"""SCRUB: stay near the teacher on the retain set, move away from it on the forget set; optionally rewind."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def scrub(model: Classifier, data: UnlearningData, config: ScrubConfig, runtime:
     KL_T(a || b) = T^2 KL(softmax(a / T) || softmax(b / T)), summed over classes, averaged over the batch.  The teacher
     is a frozen copy of the trained network in eval mode; the student's running statistics rest while it passes
     over D_f.  With ``rewind`` (SCRUB+R)
-    the original and every epoch are kept, the error of the last one on held-out samples like those to forget is the
+    the original and every epoch are stored, the error of the last one on held-out samples like those to forget is the
     target, and the one whose error on the forget set is nearest to it is returned.
 
     Args:
@@ -91,7 +91,9 @@ def scrub(model: Classifier, data: UnlearningData, config: ScrubConfig, runtime:
         config,
         runtime,
         Hooks(
-            validate=data.validator(runtime), state=rewind, after_epoch=(lambda epoch: rewind.keep(epoch + 1)) if rewind else None
+            validate=data.validator(runtime),
+            state=rewind,
+            after_epoch=(lambda epoch: rewind.store(epoch + 1)) if rewind else None,
         ),
     )
     return rewind.apply() if rewind else model
@@ -113,34 +115,34 @@ class Rewind:
     def __init__(self, model: Classifier, data: UnlearningData, by_class: bool, runtime: Runtime) -> None:
         self.model, self.data, self.runtime = model, data, runtime
         self.like = same_distribution(data, by_class)
-        self.kept: dict[int, dict[str, torch.Tensor]] = {}
-        self.keep(0)
+        self.states: dict[int, dict[str, torch.Tensor]] = {}
+        self.store(0)
 
-    def keep(self, number: int) -> None:
+    def store(self, number: int) -> None:
         """Remember the student as it is now."""
-        self.kept[number] = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        self.states[number] = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
 
     def state_dict(self) -> dict[str, torch.Tensor]:
-        """All kept states, for a checkpoint."""
-        return {f"{number}.{name}": value for number, state in self.kept.items() for name, value in state.items()}
+        """All stored states, for a checkpoint."""
+        return {f"{number}.{name}": value for number, state in self.states.items() for name, value in state.items()}
 
     def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
         """Continue from a checkpoint."""
-        self.kept = {}
+        self.states = {}
         for key, value in state.items():
             number, _, name = key.partition(".")
-            self.kept.setdefault(int(number), {})[name] = value.to(self.data.source.device)
+            self.states.setdefault(int(number), {})[name] = value.to(self.data.source.device)
 
     def apply(self) -> Classifier:
         """Put the nearest state into the student; ties go to the earlier one."""
-        self.model.load_state_dict(self.kept[max(self.kept)])
+        self.model.load_state_dict(self.states[max(self.states)])
         target = 1.0 - accuracy(self.model, self.data.source, self.like, self.runtime)
         errors = {}
-        for number, state in self.kept.items():
+        for number, state in self.states.items():
             self.model.load_state_dict(state)
             errors[number] = 1.0 - accuracy(self.model, self.data.source, self.data.forget, self.runtime)
         chosen = nearest(errors, target)
-        self.model.load_state_dict(self.kept[chosen])
+        self.model.load_state_dict(self.states[chosen])
         self.runtime.notes["rewound_to_epoch"] = chosen
         self.runtime.notes["rewind_target_error"] = target
         return self.model.eval()

@@ -27,7 +27,7 @@ class InfluenceConfig(MethodConfig):
     damping: float = Field(1.0, gt=0, allow_inf_nan=False)
     """lambda: added to the diagonal of the Fisher matrix."""
     samples: int = Field(128, ge=1, le=1000)
-    """m: retain samples that the Fisher matrix is made of; memory is m times the parameters."""
+    """m: retain samples that the Fisher matrix is computed from; memory is m times the parameters."""
     as_published: bool = False
     """The authors' recursion over the samples, which is not the inverse that it is named after."""
 
@@ -42,11 +42,11 @@ def influence(model: Classifier, data: UnlearningData, config: InfluenceConfig, 
         model: a copy that is changed.
         data: retain and forget rows.
         config: alpha, lambda, m.
-        runtime: device and seed, which draws the m samples (by REWEIGHT where it is on).
+        runtime: device and seed, which selects the m samples (by REWEIGHT where it is on).
     """
     shapes = trainable(model)
     v = flat(difference(model, data, config, runtime))
-    columns = torch.cat([flat_each(part) for part in drawn(model, data, config, runtime)])
+    columns = torch.cat([flat_each(part) for part in sampled_gradients(model, data, config, runtime)])
     x = published(columns, v) if config.as_published else woodbury(columns.T, v, config.damping)
     offset = 0
     with torch.no_grad():
@@ -66,7 +66,7 @@ def difference(model: Classifier, data: UnlearningData, config: InfluenceConfig,
     return {name: share * (forget[name] - retain[name]) for name in forget}
 
 
-def drawn(model: Classifier, data: UnlearningData, config: InfluenceConfig, runtime: Runtime) -> Iterator[Tensors]:
+def sampled_gradients(model: Classifier, data: UnlearningData, config: InfluenceConfig, runtime: Runtime) -> Iterator[Tensors]:
     """Gradients of the first m samples of a shuffled retain pass."""
     left = config.samples
     for batch in data.retain_batches(config.batch_size, runtime.generator("fisher samples"), augment=False):
@@ -168,7 +168,7 @@ def ssd(model: Classifier, data: UnlearningData, config: SsdConfig, runtime: Run
         model: a copy that is changed.
         data: retain and forget rows.
         config: a, lambda, exponent.
-        runtime: device and seed; nothing is drawn unless REWEIGHT is on or ``as_published``.
+        runtime: device and seed; nothing is sampled unless REWEIGHT is on or ``as_published``.
     """
     share = len(data.forget) / (len(data.forget) + len(data.retain))
     forget = importance(model, forget_samples(data, config, runtime), runtime, config.as_published)
@@ -190,7 +190,7 @@ def ssd(model: Classifier, data: UnlearningData, config: SsdConfig, runtime: Run
 
 
 def retain_samples(data: UnlearningData, config: SsdConfig, runtime: Runtime) -> Iterable[Batch]:
-    """All retain samples in order; drawn by REWEIGHT where it is on."""
+    """All retain samples in order; sampled by REWEIGHT where it is on."""
     if data.retain_weights is None:
         return data.source.batches(data.retain, config.batch_size)
     return data.retain_batches(config.batch_size, runtime.generator("importance", "retain"), augment=False)

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AuditSettings:
-    """What an operator may choose of an audit, apart from model and policy."""
+    """Options of an audit, apart from model and policy."""
 
     references: tuple[str, ...] = ()
     """Retrained versions to compare with; empty: all of the same forget set and data, those with REWEIGHT first."""
@@ -73,7 +73,7 @@ class Collected:
 
 
 def collect(session: Session, target: AuditTarget, settings: AuditSettings) -> Collected:
-    """Everything that an audit of a level is measured from; what is stored or cached is not made again.
+    """Everything that an audit of a level is measured from; what is stored or cached is not computed again.
 
     Raises:
         IntegrityError: a stored file is damaged or of other data.
@@ -149,7 +149,7 @@ def stored_or_new_outputs(session: Session, ref: ModelRef, dataset: Dataset) -> 
 
 
 def _cached_outputs(session: Session, ref: ModelRef, dataset: Dataset) -> ModelOutputs:
-    """The forward pass of a version that came without one: made once and cached, under the operator's pseudonyms."""
+    """The forward pass of a version that came without one: computed once and cached, under the operator's pseudonyms."""
     from grmu_audit.evaluation.predict import from_parquet, to_parquet
 
     shelf, mark = OutputCache(session.root / "measured"), pseudonyms(session.key, ["predictions"])[0]

@@ -64,9 +64,9 @@ def compare(session: Session, models: Sequence[str], policy: Policy | None = Non
 def _request(session: Session, refs: Sequence[ModelRef]) -> StoredRequest:
     made = {ref.forget_digest: ref for ref in refs if ref.forget_digest}
     if len(made) > 1:
-        raise InputError(f"{', '.join(ref.label for ref in made.values())} were made without different forget sets")
+        raise InputError(f"{', '.join(ref.label for ref in made.values())} were created without different forget sets")
     if not made:
-        raise InputError("none of these versions was made without a forget set: there is nothing to compare them on")
+        raise InputError("none of these versions was created without a forget set: there is nothing to compare them on")
     return stored_request(session, next(iter(made.values())))
 
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AuditResult:
-    """A finished audit and where it lies."""
+    """A finished audit and its folder."""
 
     audit: Audit
     """Facts and verdict."""
@@ -37,7 +37,7 @@ class AuditResult:
 
     @property
     def forward_passes(self) -> int:
-        """Passes over the data that this audit had to make; 0 when everything was stored."""
+        """Passes over the data that this audit needed; 0 when everything was stored."""
         return int(self.audit.record["forward_passes"])
 
     def __repr__(self) -> str:

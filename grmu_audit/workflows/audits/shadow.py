@@ -27,22 +27,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ShadowOptions:
-    """What the operator wants of shadow models."""
+    """Options for shadow models."""
 
     models: int = 16
-    """How many; more make the attacks stronger."""
+    """Number of shadow models; more of them strengthen the attacks."""
     budget: float | None = None
     """Seconds that training them and running the method on them may take in this audit; None: as long as it takes."""
 
 
 @dataclass(frozen=True)
 class ShadowResult:
-    """What there is of them."""
+    """The collected shadow-model outputs."""
 
     table: ShadowTable | None
     """Margins of all samples; None where there are too few models.  Without ``unlearned`` the method was not run on them."""
     why: str
-    """What is missing and why; empty when all is there."""
+    """What is missing and why; empty if complete."""
     samples: int = 0
     """Samples that went through newly trained models."""
     facts: dict[str, Any] = field(default_factory=dict)
@@ -60,7 +60,7 @@ def collect_shadows(session: Session, target: AuditTarget, options: ShadowOption
         options: how many, and the budget.
     """
     if options.models < MIN_SHADOW_MODELS:
-        return ShadowResult(None, f"{options.models} shadow models were asked for; {MIN_SHADOW_MODELS} are needed")
+        return ShadowResult(None, f"{options.models} shadow models were requested; {MIN_SHADOW_MODELS} are needed")
     root = lineage_root(session, target.version)
     pool = _pool(session, target, root)
     before, start = pool.count_stored(options.models), time.perf_counter()
@@ -150,7 +150,7 @@ def _filled(session: Session, bank: UnlearnedPool, count: int, budget: float | N
 
 def _note_cost(session: Session, cost: TrainingCost, what: str, budget: float | None) -> None:
     """Say what it costs before it starts."""
-    if cost.kept < cost.wanted:
+    if cost.stored < cost.wanted:
         session.observer.note(cost.words(what, budget))
 
 

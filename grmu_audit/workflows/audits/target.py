@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class AuditTarget:
-    """What is audited, and what it is compared with."""
+    """The audited version and the versions that it is compared with."""
 
     version: ModelRef
     """The audited version."""
@@ -72,7 +72,7 @@ def _references(session: Session, ref: ModelRef, named: Sequence[str]) -> list[M
         for other in chosen:
             if (other.forget_digest, other.data_digest) != (ref.forget_digest, ref.data_digest):
                 raise InputError(
-                    f"reference {other.label} was made without another forget set, or on other data, than {ref.label}"
+                    f"reference {other.label} was created without another forget set, or on other data, than {ref.label}"
                 )
         return chosen
     same = [

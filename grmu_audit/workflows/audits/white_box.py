@@ -32,7 +32,7 @@ CollectArrays = Callable[["Classifier", "BatchSource", npt.NDArray[np.str_], "Ru
 
 @dataclass
 class ForwardPassCount:
-    """What went through the networks."""
+    """Samples that went through the networks."""
 
     samples: int = 0
     """Samples that went through a network, every pass counted."""
@@ -130,6 +130,6 @@ def _what(kind: str, tests: int) -> str:
 def _reported(session: Session, ref: ModelRef, what: str) -> Iterator[None]:
     """Say what is collected of a model before it is, and how long it took."""
     start = time.perf_counter()
-    session.observer.note(f"asking {ref.label}: {what}")
+    session.observer.note(f"collecting from {ref.label}: {what}")
     yield
-    session.observer.note(f"asking {ref.label}: done in {time.perf_counter() - start:.0f} s")
+    session.observer.note(f"collecting from {ref.label}: done in {time.perf_counter() - start:.0f} s")

@@ -42,9 +42,9 @@ class VersionPlan:
     name: str
     """Model name to register under."""
     dataset: Dataset
-    """What it is trained on."""
+    """The dataset that it is trained on."""
     quality: DataCheckReport
-    """What the quality checks found."""
+    """Results of the quality checks."""
     role: str
     """``pretrain``, ``retrain`` or ``unlearned``."""
     method: str
@@ -72,7 +72,7 @@ class VersionPlan:
 
     @property
     def title(self) -> str:
-        """What is done, for progress."""
+        """Name of the step, for progress."""
         plus = " + REWEIGHT" if self.reweight else ""
         return f"{self.role if self.role == 'pretrain' else self.method}{plus} {self.name}"
 

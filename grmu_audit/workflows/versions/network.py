@@ -35,7 +35,7 @@ class NetworkChoice:
 
 
 SMALL_RESNET = NetworkChoice()
-"""What the demo trains."""
+"""The network of the demo."""
 
 
 def model_spec(dataset: Dataset, network: NetworkChoice) -> ModelSpec:
@@ -63,7 +63,7 @@ def _options_from_data(dataset: Dataset, architecture: str) -> dict[str, object]
 
 
 def with_start_weights(session: Session, spec: ModelSpec, network: NetworkChoice) -> tuple[ModelSpec, StartWeights | None]:
-    """The spec with the digest of its start weights, and these; the observer is told what was left out of them.
+    """The spec with the digest of its start weights, and these; the observer is notified of what was left out.
 
     Raises:
         InputError: the weights cannot be read safely or do not fit, or two sources are named.
@@ -102,7 +102,7 @@ def note_changes(session: Session, start: StartWeights) -> None:
 
 
 def network_facts(spec: ModelSpec, start: StartWeights | None) -> dict[str, Any]:
-    """What the record says of a network."""
+    """The record of a network."""
     facts: dict[str, Any] = {"architecture_options": dict(spec.options)} if spec.options else {}
     if start is not None:
         facts["start"] = {"source": start.source, "sha256": start.digest, "notes": list(start.notes)}

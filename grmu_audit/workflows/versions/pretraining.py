@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grmu_audit.data.catalog import DataSpec
+from grmu_audit.data.quality.checks import require_quality
 from grmu_audit.records import GroupCount, MetricValue, ModelRef
 from grmu_audit.tracking.names import BASELINE, TAG_SUBJECT
 from grmu_audit.utils import canonical_json, sha256_file
 from grmu_audit.utils.yaml_files import typed_config
-from grmu_audit.workflows.datasets import require_quality
 from grmu_audit.workflows.session import Session
 from grmu_audit.workflows.versions.creation import Version, VersionPlan, make_version
 from grmu_audit.workflows.versions.network import (
@@ -36,7 +36,7 @@ METHOD = "registered"
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """How a network is trained, or was."""
+    """Training options of a network."""
 
     settings: Mapping[str, object] = field(default_factory=dict)
     """Options of ``TrainConfig`` that differ from the defaults."""
@@ -90,7 +90,7 @@ def register(
     found = fit_state(model, read_state(weights), weights.name, need_head=True)
     note_changes(session, found)
     model.load_state_dict({**model.state_dict(), **found.tensors})
-    quality = require_quality(dataset)
+    quality = require_quality(dataset, None)
     origin = {"checkpoint": {"file": weights.name, "sha256": sha256_file(weights), "notes": list(found.notes)}}
     used = config.model_dump(mode="json") if options.settings else {}
     choices = {**network_facts(spec, start), **origin}
@@ -159,7 +159,7 @@ def pretrain(
     dataset = session.dataset(data)
     spec, start = with_start_weights(session, model_spec(dataset, network), network)
     model = build(spec, derive_seed(options.seed, "init"), start)
-    quality = require_quality(dataset)
+    quality = require_quality(dataset, None)
     plan = VersionPlan(name, dataset, quality, "pretrain", "train", options.seed, data, config.model_dump(mode="json"),
                        choices=network_facts(spec, start), start=start, network=spec.to_json())  # fmt: skip
 

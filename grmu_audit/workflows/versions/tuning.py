@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Rows = npt.NDArray[np.int64]
 SCORE = "mean over groups of the accuracy lost on held-out validation rows + 2 |AUC - 0.5| of the loss attack on them"
-"""What a trial is ranked by; smaller is better."""
+"""Score of a trial; smaller is better."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Trial:
     number: int
     """From 0; trial 0 is the starting configuration."""
     settings: dict[str, object]
-    """What it changed."""
+    """Changed options."""
     accuracy_loss: float = math.nan
     """Mean over groups of max(0, accuracy of the original - accuracy now) on the held-out rows, in [0, 1]."""
     advantage: float = math.nan
@@ -129,7 +129,7 @@ def split_validation(rows: Rows, groups: npt.NDArray[np.int64], seed: int) -> tu
 
 
 def trial_settings(choice: MethodChoice, count: int) -> list[dict[str, object]]:
-    """Starting options first, then random draws from the method's ranges.
+    """Starting options first, then random samples from the method's ranges.
 
     Raises:
         InputError: more than one trial is wanted and every option is set.
@@ -209,7 +209,7 @@ class TrialScorer:
 
 @dataclass(frozen=True)
 class _Search:
-    """What all trials have in common."""
+    """The shared settings of all trials."""
 
     session: Session
     network: Classifier
@@ -249,7 +249,7 @@ def _record(session: Session, parent: ModelRef, tuning: str, choice: MethodChoic
 
 
 def tuned_facts(tuned: Tuned) -> dict[str, Any]:
-    """What the version's record says about the search."""
+    """The search in the version's record."""
     return {
         "trials": len(tuned.trials),
         "failed": sum(1 for trial in tuned.trials if trial.failure),

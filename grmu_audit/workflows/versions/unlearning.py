@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from grmu_audit.data.quality.checks import require_quality
 from grmu_audit.records import ModelRef
 from grmu_audit.utils.yaml_files import typed_config
-from grmu_audit.workflows.datasets import require_quality
 from grmu_audit.workflows.erasure import erasure_records, read_systems
 from grmu_audit.workflows.forget_requests import CheckedRequest, read_request
 from grmu_audit.workflows.session import Session, dataset_spec_of
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 def unlearn(
     session: Session, model: str, forget: Path, options: UnlearnOptions = DEFAULT_OPTIONS, systems: Path | None = None
 ) -> ModelRef:
-    """Make a version without the forget set and register it: ``unlearned``, or ``retrain`` for the exact method.
+    """Create a version without the forget set and register it: ``unlearned``, or ``retrain`` for the exact method.
 
     Args:
         session: store, key, device.

@@ -1,4 +1,4 @@
-"""Evidence bundles checked offline: no false alarm, and every changed byte and hostile archive is named."""
+"""Evidence bundles checked offline: no false positive, and every changed byte and hostile archive is named."""
 
 from __future__ import annotations
 

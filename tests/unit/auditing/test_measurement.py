@@ -63,7 +63,7 @@ def test_references_with_reweight_are_the_yardstick(tmp_path):
     assert audit.metric("TA", reference(0).as_change()).value != audit.metric("TA", reference(1).as_change()).value
 
 
-def test_given_records_are_kept_and_names_are_used():
+def test_given_records_are_used_and_names_are_shown():
     p = read_predictions(GOLDEN / "group_without_positives.csv")
     named = replace(p, class_names=("no", "yes"), attribute_names=("a", "b"))
     forget = ForgetRecord(25, "hmac-sha256:1", (Group(1, 0),), {"ratio": 0.5})

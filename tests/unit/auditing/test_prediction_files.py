@@ -52,7 +52,7 @@ def test_ids_that_look_like_numbers_stay_text(tmp_path):
 
 
 @pytest.mark.parametrize("column", ["target", "attribute_sex", "logit_0", "note"])
-def test_a_column_that_stands_twice_is_refused(tmp_path, column):
+def test_a_repeated_column_is_refused(tmp_path, column):
     frame = table().rename(columns={"attribute": "attribute_sex"}).assign(note="x")
     twice = pd.concat([frame, frame[[column]]], axis=1)
     arrays = [pa.array(twice.iloc[:, i]) for i in range(twice.shape[1])]

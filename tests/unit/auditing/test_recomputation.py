@@ -1,4 +1,4 @@
-"""A forger without any key who makes everything anew is found by computing the values again."""
+"""A forger without any key who recreates everything is detected by recomputing the values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Files = dict[str, bytes]
 
 
 def rewritten(files: Files, change: Callable[[dict[str, Any]], None]) -> Files:
-    """What a forger without any key can do: change the audit and make everything that follows from it anew, unsigned."""
+    """What a forger without any key can do: change the audit and recreate everything that depends on it, unsigned."""
     from grmu_audit import report
 
     tree = json.loads(files["audit.json"])
@@ -67,7 +67,7 @@ def test_even_a_wholly_rewritten_unsigned_bundle_cannot_hide_another_number(
     assert any(said in finding for finding in forged.findings), forged.findings
 
 
-def test_other_predictions_are_named_even_when_everything_else_is_made_anew(unsigned: bytes, folder: Path) -> None:
+def test_other_predictions_are_named_even_when_everything_else_is_recreated(unsigned: bytes, folder: Path) -> None:
     from grmu_audit.auditing.stored_predictions import to_parquet
 
     files = unpack(unsigned)[0]

@@ -82,7 +82,7 @@ def test_text_around_the_table_names_hardware_and_seeds(found):
     assert f"{len(found['results'])} seeds" in text
 
 
-def test_edited_table_is_written_anew_and_the_rest_kept(found):
+def test_edited_table_is_rewritten_and_the_rest_unchanged(found):
     text = f"before\n{block(found)}\nafter\n"
     edited = text.replace("| pretrain | ", "| pretrain | 99.9, ")
     assert edited != text
@@ -110,23 +110,23 @@ def result_of(seed):
 
 
 def test_interrupted_measurement_continues(tmp_path):
-    """The process dies while it writes the third seed: two are kept, the cut line counts as absent, nothing is lost after it."""
-    asked = []
+    """The process dies while it writes the third seed: two are stored, the cut line counts as absent, no later one is lost."""
+    seeds_run = []
 
     def run(seed):
-        asked.append(seed)
+        seeds_run.append(seed)
         return result_of(seed)
 
     cache = Cache(tmp_path / "made" / "effect.jsonl", ["code", {"torch": "1"}])
     measured(range(3), cache, run)
     os.truncate(cache.path, cache.path.stat().st_size - 20)
     assert measured(range(4), cache, run) == [result_of(seed) for seed in range(4)]
-    assert asked == [0, 1, 2, 2, 3]
+    assert seeds_run == [0, 1, 2, 2, 3]
     assert measured(range(4), cache, run) == [result_of(seed) for seed in range(4)]
-    assert asked == [0, 1, 2, 2, 3]
+    assert seeds_run == [0, 1, 2, 2, 3]
 
 
-def test_other_code_or_machine_is_measured_anew(tmp_path):
+def test_other_code_or_machine_is_measured_again(tmp_path):
     path = tmp_path / "effect.jsonl"
     Cache(path, ["code", {"torch": "1"}]).put(0, result_of(0))
     assert Cache(path, ["code", {"torch": "1"}]).get(0) == result_of(0)

@@ -13,11 +13,11 @@ from benchmarks.pages.structure import find_functions, find_imports, folder_file
 FILES = {
     "__init__.py": "",
     "left/__init__.py": "",
-    "left/one.py": "from house.right.two import f\n",
-    "left/kinds.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from house.left.user import User\n",
+    "left/one.py": "from sample.right.two import f\n",
+    "left/kinds.py": "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    from sample.left.user import User\n",
     "left/user.py": "from . import kinds\n\n\nclass User:\n    pass\n",
     "right/__init__.py": "",
-    "right/two.py": "def f():\n    import house.left.one\n\n    return house\n",
+    "right/two.py": "def f():\n    import sample.left.one\n\n    return sample\n",
     "wide.py": '''import click
 
 
@@ -49,32 +49,32 @@ def command(a, b, c, d, e, f, g):
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     for name, text in {**FILES, **{f"full/m{i:02d}.py": "" for i in range(14)}, "full/__init__.py": ""}.items():
-        (tmp_path / "house" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "house" / name).write_text(text)
+        (tmp_path / "sample" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "sample" / name).write_text(text)
     return tmp_path
 
 
 def test_imports_of_every_kind_are_found(root):
-    found = {(item.source, item.target): item.type_checking for item in find_imports(read_modules(root, "house"))}
+    found = {(item.source, item.target): item.type_checking for item in find_imports(read_modules(root, "sample"))}
     assert found == {
-        ("house.left.one", "house.right.two"): False,
-        ("house.right.two", "house.left.one"): False,
-        ("house.left.kinds", "house.left.user"): True,
-        ("house.left.user", "house.left.kinds"): False,
+        ("sample.left.one", "sample.right.two"): False,
+        ("sample.right.two", "sample.left.one"): False,
+        ("sample.left.kinds", "sample.left.user"): True,
+        ("sample.left.user", "sample.left.kinds"): False,
     }
 
 
-def test_circles_are_told_apart_from_those_of_the_type_checker(root):
-    text = report(root, "house")
+def test_circles_are_distinguished_from_those_of_the_type_checker(root):
+    text = report(root, "sample")
     run_time, typed = text.split("circles of imports")[1].split("circles that exist")
     assert run_time.splitlines()[0].endswith(": 1")
-    assert run_time.splitlines()[1] == "  house: left, right"
+    assert run_time.splitlines()[1] == "  sample: left, right"
     assert typed.splitlines()[0].endswith(": 1")
-    assert typed.splitlines()[1] == "  house.left: kinds, user"
+    assert typed.splitlines()[1] == "  sample.left: kinds, user"
 
 
 def test_parameters_and_bodies_are_counted_without_self_and_docstring(root):
-    found = {f.name.removeprefix("house."): f for f in find_functions(read_modules(root, "house"))}
+    found = {f.name.removeprefix("sample."): f for f in find_functions(read_modules(root, "sample"))}
     assert {name: f.parameters for name, f in found.items()} == {
         "right.two.f": 0,
         "wide.Thing.method": 5,
@@ -95,22 +95,22 @@ def test_parameters_and_bodies_are_counted_without_self_and_docstring(root):
 
 
 def test_the_report_names_what_is_over_a_limit(root):
-    assert folder_files(read_modules(root, "house"))["house.full"] == (15, 14)
-    lines = report(root, "house").splitlines()
+    assert folder_files(read_modules(root, "sample"))["sample.full"] == (15, 14)
+    lines = report(root, "sample").splitlines()
     assert lines[0] == "files: 24, lines: 347, folders: 4, folders over 13 files: 1"
-    assert "    15   14  house.full  over 13" in lines
+    assert "    15   14  sample.full  over 13" in lines
     assert "functions with more than 5 parameters: 1 (and 1 click commands, not listed)" in lines
-    assert "     6  house.wide.Thing.many" in lines
+    assert "     6  sample.wide.Thing.many" in lines
     assert "function bodies: 6, median 2.5, 90th percentile 30, max 30, over 25: 1, over 50: 0" in lines
-    assert "    30  house.long.g" in lines
+    assert "    30  sample.long.g" in lines
     assert "module lengths: median 0, max 311, over 300: 1" in lines
 
 
 def test_the_command_line_measures_any_root_and_refuses_one_without_the_package(root):
     start = [sys.executable, "-m", "benchmarks.pages.structure", "--root", str(root)]
     where = Path(__file__).parents[3]
-    done = subprocess.run([*start, "--package", "house"], cwd=where, capture_output=True, text=True, check=True)
-    assert done.stdout == report(root, "house") + "\n"
+    done = subprocess.run([*start, "--package", "sample"], cwd=where, capture_output=True, text=True, check=True)
+    assert done.stdout == report(root, "sample") + "\n"
     refused = subprocess.run(start, cwd=where, capture_output=True, text=True, check=False)
     assert refused.returncode == 2
     assert "holds no folder 'grmu_audit'" in refused.stderr

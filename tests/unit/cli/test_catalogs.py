@@ -61,12 +61,12 @@ def test_rows_and_head_agree() -> None:
 
 
 @pytest.mark.parametrize("command", ["unlearn", "retrain"])
-def test_options_are_told_and_checked(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_options_are_listed_and_checked(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert execute([command, "--help"]) == 0
-    told = capsys.readouterr().out
-    assert all(option in told for option in ("--preset", "--tune", "--resume"))
-    assert ("--layers" in told) is (command == "unlearn")
-    assert ("--group-dro" in told) is (command == "retrain")
+    output = capsys.readouterr().out
+    assert all(option in output for option in ("--preset", "--tune", "--resume"))
+    assert ("--layers" in output) is (command == "unlearn")
+    assert ("--group-dro" in output) is (command == "retrain")
     assert execute([command, "--model", "m", "--forget", "x.csv", "--tune", "-1"]) == 2
 
 

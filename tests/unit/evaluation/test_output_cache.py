@@ -15,7 +15,7 @@ from grmu_audit.evaluation.output_cache import OutputCache, from_bytes, to_bytes
 from grmu_audit.records.white_box import Missing, MissingCode, WhiteBoxOutputs
 
 
-def test_a_damaged_measurement_is_made_again_and_never_read(tmp_path: Path) -> None:
+def test_a_damaged_measurement_is_collected_again_and_never_read(tmp_path: Path) -> None:
     ids = np.array(["a", "b"])
     outputs = WhiteBoxOutputs(ids, {"FGSM@0.1": np.array([1, -1])}, np.zeros((2, 3), np.float32), settings={"seed": 0})
     content = to_bytes(outputs)

@@ -48,10 +48,10 @@ def test_request_masks_the_training_rows() -> None:
     assert set(p.ids[p.mask("forget")]) == set(train[:7])
 
 
-@pytest.mark.parametrize("stranger", ["unknown", "test"])
-def test_a_pseudonym_that_is_no_training_row_is_an_integrity_error(stranger: str) -> None:
+@pytest.mark.parametrize("kind", ["unknown", "test"])
+def test_a_pseudonym_that_is_no_training_row_is_an_integrity_error(kind: str) -> None:
     out = outputs()
-    name = "nobody" if stranger == "unknown" else str(out.ids[out.split == "test"][0])
+    name = "nobody" if kind == "unknown" else str(out.ids[out.split == "test"][0])
     with pytest.raises(IntegrityError, match="1 of 1 forget samples are not in the stored predictions"):
         apply_request(out, frozenset([name]), NAMES, ("a", "b"))
 

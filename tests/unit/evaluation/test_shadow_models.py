@@ -1,4 +1,4 @@
-"""A pool of real, small shadow models: kept, resumed, within budget, and strong enough to find what a model memorised."""
+"""A pool of real, small shadow models: stored, resumed, within budget, and strong enough to find what a model memorised."""
 
 from __future__ import annotations
 
@@ -145,13 +145,12 @@ def test_another_recipe_or_dataset_is_another_pool_and_a_larger_one_is_the_same(
     assert ShadowPool(pool.folder.parent, other, network(), RECIPE, runtime()).count_stored(8) == 0
 
 
-def test_a_budget_is_told_and_kept(source: BatchSource, pool: ShadowPool, tmp_path: Path) -> None:
+def test_the_cost_is_stated_first_and_the_budget_holds(source: BatchSource, pool: ShadowPool, tmp_path: Path) -> None:
     cost = pool.cost(12)
-    assert (cost.wanted, cost.kept) == (12, 8)
+    assert (cost.wanted, cost.stored) == (12, 8)
     assert cost.seconds == pytest.approx(4 * cost.seconds_each)  # type: ignore[operator]
-    assert (
-        TrainingCost(4, 0, None).words("shadow models", None) == "shadow models: 4 wanted, 0 kept, 4 to train, at an unknown cost"
-    )
+    unknown = TrainingCost(4, 0, None).words("shadow models", None)
+    assert unknown == "shadow models: 4 wanted, 0 stored, 4 to train, at an unknown cost"
     assert pool.train_missing(12, budget=0.0) == 8
     assert pool.count_stored(12) == 8
     empty = ShadowPool(tmp_path, source, network(), RECIPE, runtime())

@@ -35,7 +35,7 @@ def test_a_pseudonym_is_the_hmac_of_the_text_in_its_own_domain(key, text):
 
 
 @given(KEYS, IDS)
-def test_pseudonyms_keep_order_and_tell_ids_apart(key, ids):
+def test_pseudonyms_preserve_order_and_distinguish_ids(key, ids):
     made = pseudonyms(key, ids)
     assert made == [pseudonym(key, text) for text in ids]
     assert len(set(made)) == len(set(ids))
@@ -71,7 +71,7 @@ def test_default_paths(monkeypatch, tmp_path):
         assert key_path() == tmp_path / ".config" / "grmu-audit" / "hmac.key"
 
 
-def test_the_key_is_made_once_and_private(key_file):
+def test_the_key_is_created_once_and_private(key_file):
     key = load_key()
     assert len(key) == 32
     assert load_key() == key == bytes.fromhex(key_file.read_text().strip())

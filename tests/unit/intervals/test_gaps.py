@@ -1,4 +1,4 @@
-"""The sharper limits: they cover, they are narrower, and few persons widen them; scipy and statsmodels agree on the parts."""
+"""The sharper limits: they cover, they are narrower, and few people widen them; scipy and statsmodels agree on the parts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_student_factor_agrees_with_scipy():
     assert student_factor(0.05, np.array([0.0]))[0] < 1e-6
 
 
-def test_one_person_tells_nothing():
+def test_one_person_gives_no_interval():
     low, high = Proportion(18, 20, 20.0, 1).interval(0.95)
     assert high - low > 0.99
     assert PairedCounts(5, 4, 0, 1, 3.0, 1).interval(0.95)[0] < -0.9
@@ -47,12 +47,12 @@ def test_pooled_correlation_protects_a_cell_that_looks_good_by_luck():
     cell = np.repeat([0, 1, 2, 3], 400)
     right = rng.random(1600) < np.repeat(rng.beta(1.9, 0.5, 80), 20)
     lucky = right.copy()
-    lucky[:400] = rng.random(400) < 0.9  # no correlation within the first cell's persons
+    lucky[:400] = rng.random(400) < 0.9  # no correlation within the first cell's people
     own = design_effects(lucky, cell, 4, person)
     pooled, persons = clustered_cells(lucky, cell, 4, person)
     assert own[0] < 2 < pooled[0]
     assert (pooled >= own).all()
-    assert persons == [77] * 4  # 4 cells of 20 persons, 76 degrees of freedom
+    assert persons == [77] * 4  # 4 cells of 20 people, 76 degrees of freedom
     few = clustered_cells(lucky[::20], np.repeat([0, 1], [78, 2]), 2, np.repeat(np.arange(40), 2))[1]
     assert few == [39, 1]
     apart, by_pool = clustered_cells(lucky, cell, 4, person, np.arange(4))
@@ -100,7 +100,7 @@ def test_simulated_audits_are_covered(truth, clustered):
             assert tally.width < 0.9 * np.mean(tally.plain_widths), name
 
 
-def test_the_page_of_the_simulation_is_made_of_its_results():
+def test_the_page_of_the_simulation_is_written_from_its_results():
     results = {s: simulation.simulate(s, 3, 0) for c in (False, True) for s in coverage_page.settings(c)}
     text = coverage_page.page(results, 3, 0, lambda: 1.0)
     assert text.count("| 8 | 1,000 |") >= 2
@@ -125,11 +125,11 @@ def test_more_simulated_audits_begin_with_the_same_ones_and_the_first_are_counte
     assert f"| GA | 2 | 50 | unequal | 20 per person | {100 * whole[0]['GA'].part(0, 200).coverage:.1f} | {later:.1f} |" in text
 
 
-def test_a_stopped_simulation_goes_on_from_what_it_kept(monkeypatch, tmp_path):
+def test_a_stopped_simulation_resumes_from_its_stored_tallies(monkeypatch, tmp_path):
     setting = simulation.Setting(2, 50, "equal", True)
-    made = coverage_page._timed(setting, 5, 0, tmp_path / "kept")
+    made = coverage_page._timed(setting, 5, 0, tmp_path / "stored")
     monkeypatch.setattr(coverage_page, "simulate", lambda *_: pytest.fail("simulated again"))
-    assert coverage_page._timed(setting, 5, 0, tmp_path / "kept") == made
+    assert coverage_page._timed(setting, 5, 0, tmp_path / "stored") == made
 
 
 def test_clopper_pearson_on_request_in_a_policy_and_the_digest_of_old_policies_stays():

@@ -38,4 +38,4 @@ def test_a_subject_column_widens_the_interval():
         assert named(honest, name).value == pytest.approx(named(naive, name).value)
         width = [np.diff(named(v, name).interval)[0] for v in (naive, honest, single)]
         assert width[0] * 1.5 < width[1]
-        assert width[1] == pytest.approx(width[2], rel=0.2)  # few persons: Student's quantile
+        assert width[1] == pytest.approx(width[2], rel=0.2)  # few people: Student's quantile

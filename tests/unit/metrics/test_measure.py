@@ -80,7 +80,7 @@ def test_a_rule_may_name_a_group_of_a_metric_that_has_them():
 
 
 def test_new_policy_metric_and_groups_make_no_forward_pass():
-    """What could make one is not even loaded: torch, and the rooms that hold the forward pass."""
+    """Torch and the packages with the forward pass are not even loaded."""
     code = f"""
 import sys
 from datetime import date

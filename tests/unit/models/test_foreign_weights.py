@@ -71,7 +71,7 @@ def test_a_pickle_that_runs_code_is_refused_and_never_runs(way: str, tmp_path: P
     if way != "whole network":
         pickle_runs = torch.load if way in ("torch", "inside") else (lambda p, **_: pickle.loads(p.read_bytes()))
         pickle_runs(path, **({"weights_only": False} if way in ("torch", "inside") else {}))
-        assert Path("exploded").exists(), "the bomb is armed: only the refusal kept it from running"
+        assert Path("exploded").exists(), "the bomb is armed: only the refusal prevented it from running"
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ def site(tmp_path: Path) -> Iterator[tuple[str, str]]:
     server.server_close()
 
 
-def test_a_download_is_checked_by_its_name_and_kept(site: tuple[str, str], tmp_path: Path) -> None:
+def test_a_download_is_checked_by_its_name_and_cached(site: tuple[str, str], tmp_path: Path) -> None:
     url, name = site
     path = fetch(f"{url}/{name}", tmp_path / "cache")
     assert state_digest(read_state(path)) == state_digest(STATE)

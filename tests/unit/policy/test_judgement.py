@@ -184,7 +184,7 @@ good = Proportion(99, 100)
 @pytest.mark.parametrize("evidence", ["interval", "point"])
 def test_what_cannot_be_judged_never_passes(metric, rule, reason, evidence):
     if "no interval" in reason:
-        evidence = "interval"  # a point rule asks for the estimate alone
+        evidence = "interval"  # a point rule uses the estimate alone
     facts = audit(*([metric] if metric else []), baseline=False, references=0)
     found = evaluate(facts, policy({"metric": "GA", "evidence": evidence, **rule}), today=TODAY)
     assert found.decision is Decision.INCONCLUSIVE
@@ -315,7 +315,7 @@ def test_needed_names_the_split_of_the_smallest_cell():
     assert few.rules[0].needed == "at least 30 forget samples instead of 20, before the rule can be judged"
 
 
-def test_a_reason_tells_a_value_in_the_unit_of_its_metric():
+def test_a_reason_gives_a_value_in_the_unit_of_its_metric():
     slow = MetricValue("RELEARN", CANDIDATE, 3.0, 40, unit="epochs", interval=(2.0, 4.0), confidence=0.99)
     reason = evaluate(audit(slow), policy({"metric": "RELEARN", "compare": "absolute", "min": 5}), today=TODAY).rules[0].reason
     assert (

@@ -91,9 +91,9 @@ def test_the_file_is_safetensors_with_json_and_no_temporary_file_stays(tmp_path:
     assert [path.name for path in tmp_path.iterdir()] == ["stage0.safetensors"]
     content = (tmp_path / "stage0.safetensors").read_bytes()
     size = int.from_bytes(content[:8], "little")
-    told = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["progress"])
-    assert told["key"] == "k"
-    assert len(told["history"]) == told["epoch"] >= 1
+    progress = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["progress"])
+    assert progress["key"] == "k"
+    assert len(progress["history"]) == progress["epoch"] >= 1
     assert (tmp_path / "stage0.safetensors").stat().st_mode & 0o077 == 0
 
 

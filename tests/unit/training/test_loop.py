@@ -41,15 +41,15 @@ def test_training_learns() -> None:
 def test_one_step_is_sgd_by_hand() -> None:
     problem = tiny()
     model = build(spec(), 0)
-    twin = build(spec(), 0).train()
+    same = build(spec(), 0).train()
     config = TrainConfig(
         epochs=1, batch_size=1000, learning_rate=0.1, momentum=0.0, weight_decay=0.01, warmup=0.0, schedule="constant",
         augment=False, keep_best=False,
     )  # fmt: skip
     fit(model, problem.source, TrainingRows(problem.data.retain), config, runtime())
     batch = problem.source.take(torch.from_numpy(problem.data.retain))
-    functional.cross_entropy(twin(batch.pixels), batch.target).backward()
-    for before, after in zip(twin.parameters(), model.parameters(), strict=True):
+    functional.cross_entropy(same(batch.pixels), batch.target).backward()
+    for before, after in zip(same.parameters(), model.parameters(), strict=True):
         expected = before - 0.1 * (before.grad + 0.01 * before)  # type: ignore[operator]
         assert torch.allclose(after, expected, atol=1e-5)
 

@@ -79,13 +79,13 @@ def test_a_silent_entry_has_no_momentum_left() -> None:
 
 def test_adamw_takes_its_first_step_by_hand() -> None:
     """From rest the bias-corrected Adam step is lr * g / (|g| + eps), and decay is lr * wd * theta."""
-    model, twin = build(spec(), 1), build(spec(), 1)
+    model, same = build(spec(), 1), build(spec(), 1)
     config = TrainConfig(
         epochs=1, optimizer="adamw", learning_rate=0.01, weight_decay=0.1, warmup=0.0, schedule="constant", keep_best=False
     )
     run_epochs(model, lambda epoch: [phase(model, 1000)], config, runtime())
-    gradient(twin, phase(twin), next(iter(phase(twin, 1000).batches())), runtime())
-    for before, after in zip(twin.parameters(), model.parameters(), strict=True):
+    gradient(same, phase(same), next(iter(phase(same, 1000).batches())), runtime())
+    for before, after in zip(same.parameters(), model.parameters(), strict=True):
         slope = before.grad
         assert slope is not None
         expected = before * (1 - 0.01 * 0.1) - 0.01 * slope / (slope.abs() + 1e-8)
@@ -122,7 +122,7 @@ def test_parts_never_leave_a_sample_alone() -> None:
     assert torch.equal(torch.cat([p.rows for p in microbatches(batch, 4)]), batch.rows)
 
 
-def test_dropout_is_drawn_from_the_seed_alone() -> None:
+def test_dropout_depends_on_the_seed_alone() -> None:
     def trained(run: Runtime) -> torch.Tensor:
         model = build(spec(), 2)
         model.body.append(torch.nn.Dropout(0.5))  # type: ignore[operator]

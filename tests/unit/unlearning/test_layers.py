@@ -62,10 +62,10 @@ def test_frozen_modules_run_in_eval_mode_even_in_a_copy() -> None:
     model = build(spec(), 0)
     batch = tiny().source.take(torch.arange(8))
     with train_only(model, "1") as held:
-        twin = copy_model(model).train()
-        before = twin.body[1].running_mean.clone()
-        twin(batch.pixels)
-        assert torch.equal(twin.body[1].running_mean, before)
+        same = copy_model(model).train()
+        before = same.body[1].running_mean.clone()
+        same(batch.pixels)
+        assert torch.equal(same.body[1].running_mean, before)
         assert "body.1.running_mean" in held
         assert "head.weight" not in held
     model.train()(batch.pixels)

@@ -103,7 +103,7 @@ def test_a_first_row_that_may_be_a_header_gets_a_hint():
         check_forget_list(listed("image_id", "train-00-00", header=False), manifest(), KEY)
 
 
-def test_an_id_that_stands_in_train_and_test_may_not_be_forgotten():
+def test_an_id_in_train_and_test_may_not_be_forgotten():
     frame = manifest()
     frame.loc[frame["id"] == "test-00-00", "id"] = "train-00-00"
     with pytest.raises(ForgetListError, match="in the test split"):
@@ -182,7 +182,7 @@ def test_seeds_differ_and_ratios_nest_and_groups_do_not_disturb_each_other():
     assert both == sorted(small + sample_forget(dataset(frame), ForgetSampling((other,), ratio=0.3, seed=4)))
 
 
-def test_every_sample_of_a_group_is_drawn_equally_often():
+def test_every_sample_of_a_group_is_sampled_equally_often():
     frame = manifest()
     counts = pd.Series(
         [i for seed in range(400) for i in sample_forget(dataset(frame), ForgetSampling((Group(0, 1),), ratio=0.25, seed=seed))]
@@ -278,13 +278,13 @@ def test_composition_refuses_labels_without_a_name():
 @given(st.sets(st.integers(0, 27), max_size=20))
 def test_reweight_restores_the_group_mix(picked):
     frame = manifest()
-    asked = request(*frame["id"].iloc[sorted(picked)])
-    kept = frame.iloc[list(split_rows(frame, asked).retain)]
+    erasure = request(*frame["id"].iloc[sorted(picked)])
+    kept = frame.iloc[list(split_rows(frame, erasure).retain)]
     left = {Group(t, a): int(((kept["target"] == t) & (kept["attribute"] == a)).sum()) for t, a in SIZES}
     if min(left.values()) == 0:
         with pytest.raises(InputError, match="no retained sample"):
-            reweight_weights(frame, asked)
+            reweight_weights(frame, erasure)
         return
-    weights = reweight_weights(frame, asked)
+    weights = reweight_weights(frame, erasure)
     assert np.allclose([weights[g] * left[g] for g in weights], [SIZES[g.target, g.attribute] for g in weights])
     assert min(weights.values()) >= 1.0

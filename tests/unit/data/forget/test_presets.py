@@ -53,7 +53,7 @@ def test_fairface_groups_are_products(fairface: Dataset, name: str, count: int, 
     assert len({g.target for g in groups}) == len({g.attribute for g in groups}) == pairs
 
 
-def test_nine_groups_are_drawn_each_with_the_ratio(fairface: Dataset, tmp_path: Path) -> None:
+def test_nine_groups_are_sampled_each_with_the_ratio(fairface: Dataset, tmp_path: Path) -> None:
     count = sample_forget_list(fairface, tmp_path / "ids.csv", ForgetSampling(preset="fairface-9", ratio=0.5, seed=4))
     frame = fairface.frame[fairface.frame["id"].isin(ids(tmp_path / "ids.csv"))]
     train = fairface.frame[fairface.frame["split"] == "train"]
@@ -61,9 +61,9 @@ def test_nine_groups_are_drawn_each_with_the_ratio(fairface: Dataset, tmp_path: 
         forget = ((frame["target"] == target) & (frame["attribute"] == attribute)).sum()
         assert forget == int(size / 2 + 0.5)
     assert count == len(frame)
-    told = yaml.safe_load((tmp_path / "ids.csv.meta.yaml").read_text())
-    assert (told["ratio"], told["seed"], told["count"], len(told["groups"])) == (0.5, 4, count, 9)
-    assert told["how"].endswith("(preset fairface-9)")
+    sidecar = yaml.safe_load((tmp_path / "ids.csv.meta.yaml").read_text())
+    assert (sidecar["ratio"], sidecar["seed"], sidecar["count"], len(sidecar["groups"])) == (0.5, 4, count, 9)
+    assert sidecar["how"].endswith("(preset fairface-9)")
 
 
 def test_blond_men(celeba: Dataset, tmp_path: Path) -> None:

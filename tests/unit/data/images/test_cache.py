@@ -198,7 +198,7 @@ def test_zoom_and_shift_work_on_files_too(listing: Listing) -> None:
 def test_way_of_the_gpu_gives_the_batches_of_the_cpu(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, kept: str
 ) -> None:
-    """One size and several sizes, pixels kept on the device or on the host: the padded, batched way on the CPU."""
+    """One size and several sizes, pixels held on the device or on the host: the padded, batched way on the CPU."""
     from grmu_audit.data.images.transforms import crop_windows, cut_batch
     from grmu_audit.data.inputs import ImageFiles
 

@@ -74,8 +74,8 @@ def test_an_unanswered_question_is_a_warning(monkeypatch: pytest.MonkeyPatch) ->
     from grmu_audit.data.quality import check_quality
 
     monkeypatch.setattr(near_duplicates, "MOST_PAIRS", 10)
-    told = [r for r in check_quality(dataset(), None, 1).results if "near-duplicate" in r.expectation]
-    assert [(r.passed, r.evaluated, r.severity) for r in told] == [(False, False, "warning")]
+    found = [r for r in check_quality(dataset(), None, 1).results if "near-duplicate" in r.expectation]
+    assert [(r.passed, r.evaluated, r.severity) for r in found] == [(False, False, "warning")]
 
 
 def test_too_many_alike_are_not_answered(monkeypatch: pytest.MonkeyPatch) -> None:

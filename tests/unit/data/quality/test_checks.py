@@ -139,7 +139,7 @@ def test_planted_values_fail_their_check_in_every_part_and_are_shown():
     assert not report.passed
 
 
-def test_an_id_that_stands_twice_is_found_within_a_part_and_across_parts():
+def test_a_repeated_id_is_found_within_a_part_and_across_parts():
     within = planted((1, "id", "secret-train-00-00"))
     assert failures(within) == {("all", "id is unique")}
     assert observed(within, "all", "id is unique") == "2 of 96 rows fail"
@@ -181,8 +181,8 @@ def test_a_column_without_any_value_does_not_pass_vacuously():
 
 
 def test_a_requested_evaluation_row_is_found_in_two_parts():
-    asked = ForgetRequest((*forget().ids, "secret-test-00-00"), "d")
-    found = failures(run(request=asked))
+    erasure = ForgetRequest((*forget().ids, "secret-test-00-00"), "d")
+    found = failures(run(request=erasure))
     assert {
         ("all", "every row is in exactly one of retain, forget, val, test"),
         ("all", "an id is in one part only"),
@@ -320,8 +320,8 @@ def test_no_sample_id_is_in_a_report_or_a_message_whatever_fails():
     frame.loc[1, "id"] = frame.loc[0, "id"]
     frame.loc[LAST, "id"] = frame.loc[0, "id"]
     frame.loc[2, "split"] = "dev"
-    asked = ForgetRequest((*forget().ids, "secret-nobody", "secret-test-00-00"), "d")
-    report = run(frame, asked, content=["same"] * 96, stated_size=[False] * 96)
+    erasure = ForgetRequest((*forget().ids, "secret-nobody", "secret-test-00-00"), "d")
+    report = run(frame, erasure, content=["same"] * 96, stated_size=[False] * 96)
     with pytest.raises(DataQualityError) as caught:
         require_passed(report)
     assert len(failures(report)) > 8
@@ -369,15 +369,15 @@ def test_the_engine_never_passes_what_it_did_not_evaluate():
 
 def test_the_engine_keeps_the_order_of_the_suite():
     table = pd.DataFrame({"a": [1, 1, None]}, dtype=object)
-    asked = (
+    erasure = (
         not_empty("all", "-"),
         not_null("all", "a"),
         unique("all", "a", "-"),
         in_set("all", "a", (1,), "-"),
         known_outcome("all", "one", "a", 1, "-"),
     )
-    results, _ = evaluate({"t": table}, [Suite("t", asked)])
-    assert [r.expectation for r in results] == [e.words for e in asked]
+    results, _ = evaluate({"t": table}, [Suite("t", erasure)])
+    assert [r.expectation for r in results] == [e.words for e in erasure]
     assert [r.passed for r in results] == [
         True,
         False,

@@ -52,10 +52,10 @@ def test_groups_and_splits_are_those_of_the_metadata(root: Path, texts: Dataset)
 
 def test_a_pair_is_two_sentences_of_known_words(root: Path, texts: Dataset) -> None:
     words = (root / "multinli_1.0" / "vocab.txt").read_text().splitlines()
-    told = " ".join(words[i] for i in texts.pixels[1])
-    assert told.startswith("[CLS] on day 1 , the ")
-    assert told.count("[SEP]") == 2
-    assert told.endswith(". [SEP]")
+    decoded = " ".join(words[i] for i in texts.pixels[1])
+    assert decoded.startswith("[CLS] on day 1 , the ")
+    assert decoded.count("[SEP]") == 2
+    assert decoded.endswith(". [SEP]")
     assert texts.header.vocabulary is not None
     assert (texts.header.vocabulary.size, texts.header.vocabulary.pad, texts.header.vocabulary.sep) == (len(words), 0, 3)
     assert texts.header.length == max(len(t) for t in texts.pixels) > min(len(t) for t in texts.pixels)
@@ -73,18 +73,18 @@ def test_a_longer_limit_or_another_tokenizer_is_other_data(root: Path, texts: Da
     assert all(t[-1] == 3 and Counter(t.tolist())[3] == 2 for t in short.pixels), "both sentences keep their end"
 
 
-def test_token_numbers_are_kept_and_a_damaged_file_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_token_numbers_are_cached_and_a_damaged_file_is_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRMU_AUDIT_CACHE", str(tmp_path / "cache"))
     root = multinli.write(tmp_path / "data").parent
     digest = load(root).digest
-    (kept,) = (tmp_path / "cache" / "tokens").iterdir()
-    first = kept.stat().st_mtime_ns
+    (stored,) = (tmp_path / "cache" / "tokens").iterdir()
+    first = stored.stat().st_mtime_ns
     assert load(root).digest == digest
-    assert kept.stat().st_mtime_ns == first, "the second time they are read"
-    kept.write_bytes(kept.read_bytes()[:-40])
+    assert stored.stat().st_mtime_ns == first, "the second time they are read"
+    stored.write_bytes(stored.read_bytes()[:-40])
     assert load(root).digest == digest
     load(root, length=20)
-    assert len(list(kept.parent.iterdir())) == 2
+    assert len(list(stored.parent.iterdir())) == 2
 
 
 def test_copies_of_training_pairs_are_left_out_and_counted(tmp_path: Path) -> None:

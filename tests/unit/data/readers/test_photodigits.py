@@ -32,7 +32,7 @@ def test_one_pixel_changes_the_digest() -> None:
     assert changed.digest != data.digest
 
 
-def test_attribute_agrees_with_the_target_as_often_as_asked() -> None:
+def test_attribute_agrees_with_the_target_as_often_as_requested() -> None:
     data = dataset()
     train = data.frame[data.frame["split"] == "train"]
     rate = float((train["target"] == train["attribute"]).mean())

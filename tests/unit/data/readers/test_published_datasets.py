@@ -91,7 +91,7 @@ def test_waterbirds_split_codes(tmp_path: Path) -> None:
     assert (data.header.class_names, data.header.attribute_names) == (("landbird", "waterbird"), ("land", "water"))
 
 
-def test_fairface_keeps_service_test_rows_and_draws_validation(tmp_path: Path) -> None:
+def test_fairface_uses_service_test_rows_and_samples_validation(tmp_path: Path) -> None:
     layouts.fairface(tmp_path)
     spec = DataSpec("fairface", {"root": str(tmp_path)})
     data = read_listing(spec)
@@ -156,7 +156,7 @@ class Evil:
 def test_cifar10_pickle_that_runs_code_is_refused_and_does_not_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     layouts.cifar10(tmp_path)
     (tmp_path / "cifar-10-batches-py" / "data_batch_3").write_bytes(pickle.dumps({b"data": Evil(), b"labels": [0]}, protocol=2))
-    with pytest.raises(InputError, match=r"data_batch_3: refused.*asks for (__builtin__|builtins).print"):
+    with pytest.raises(InputError, match=r"data_batch_3: refused.*needs (__builtin__|builtins).print"):
         load_dataset(DataSpec("cifar10", {"root": str(tmp_path)}))
     assert "code of the pickle ran" not in capsys.readouterr().out
 
@@ -171,9 +171,9 @@ def test_cifar10_damaged_batch_is_named(tmp_path: Path, content: bytes) -> None:
 
 @pytest.mark.parametrize(("name", "what"), [("celeba", 3), ("waterbirds", 1), ("fairface", 4), ("cifar10", 6)])
 def test_missing_data_lists_all_of_it_and_how_to_get_it(tmp_path: Path, name: str, what: int) -> None:
-    with pytest.raises(InputError) as told:
+    with pytest.raises(InputError) as raised:
         read_listing(DataSpec(name, {"root": str(tmp_path)}))
-    text = str(told.value)
+    text = str(raised.value)
     assert f"0 of {what} parts are there" in text
     assert text.count(str(tmp_path)) >= what + 1
     assert "To get it: " in text

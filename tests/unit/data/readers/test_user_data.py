@@ -151,12 +151,12 @@ def test_missing_labels_reach_the_quality_report_and_the_audit(tmp_path: Path) -
     data = tabular(tmp_path, rows)
     assert data_record(data, ()).excluded == 1
     report = check_data(DataSpec(str(tmp_path / "m.yaml")), None, 1)
-    told = next(r for r in report.results if r.expectation == "no sample is left out")
-    assert (told.passed, told.severity) == (False, "warning")
-    assert "1 samples left out (sex: 1)" in told.observed
+    result = next(r for r in report.results if r.expectation == "no sample is left out")
+    assert (result.passed, result.severity) == (False, "warning")
+    assert "1 samples left out (sex: 1)" in result.observed
 
 
-def test_drawn_splits_keep_subjects_together(tmp_path: Path) -> None:
+def test_sampled_splits_do_not_separate_subjects(tmp_path: Path) -> None:
     lines = [[f"s{i}", str(i), str(i % 7), ("x", "y")[i % 2], ("f", "m")[i // 2 % 2], f"p{i // 4}"] for i in range(200)]
     layouts.table(tmp_path / "t.csv", ["id", "v", "w", "target", "sex", "person"], lines)
     wanted = ImportOptions(tmp_path / "t.csv", "target", ("sex",), subject="person", features=("v", "w"), seed=3)

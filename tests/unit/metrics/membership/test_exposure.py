@@ -52,7 +52,7 @@ def test_retain_area_agrees_with_scikit_learn(values):
     assert values["RETAIN_AUC", None].interval[0] > 0.5
 
 
-def test_group_values_agree_with_scikit_learn_and_small_groups_are_not_told(values):
+def test_group_values_agree_with_scikit_learn_and_small_groups_are_suppressed(values):
     p = example()
     f = check_predictions(p)
     for group in (Group(1, 0), Group(0, 1)):

@@ -17,34 +17,34 @@ def bf16(x):
     return rounded.astype(np.uint32).view(np.float32).astype(np.float64)
 
 
-def oracle(x, y, asked, seed, **options):
+def oracle(x, y, queries, seed, **options):
     forest = RandomForestClassifier(n_estimators=options.pop("trees", 100), random_state=seed, **options)
-    return forest.fit(x[:, None], y).predict_proba(asked[:, None])
+    return forest.fit(x[:, None], y).predict_proba(queries[:, None])
 
 
-def losses(members, others, asked, seed):
+def losses(members, others, queries, seed):
     rng = np.random.default_rng(seed)
     scale = rng.choice([1e-8, 1e-4, 1.0, 10.0], members)
-    return rng.exponential(0.1, members) * scale, rng.exponential(0.4, others), rng.exponential(0.2, asked)
+    return rng.exponential(0.1, members) * scale, rng.exponential(0.4, others), rng.exponential(0.2, queries)
 
 
 @pytest.mark.parametrize("rounded", [True, False], ids=["bf16", "full"])
 @pytest.mark.parametrize(("members", "others"), [(1, 1), (40, 9), (900, 700), (6000, 500)])
 def test_probabilities_are_scikit_learns_bit_for_bit(members, others, rounded):
-    member, other, asked = losses(members, others, 300, members)
+    member, other, queries = losses(members, others, 300, members)
     if rounded:
-        member, other, asked = bf16(member), bf16(other), bf16(asked)
+        member, other, queries = bf16(member), bf16(other), bf16(queries)
     x, y = np.concatenate([member, other]), np.repeat([1, 0], [members, others])
-    made = forest_probabilities(x, y, asked, seed=7)
-    assert np.array_equal(made, oracle(x, y, asked, 7))
+    made = forest_probabilities(x, y, queries, seed=7)
+    assert np.array_equal(made, oracle(x, y, queries, 7))
     assert np.array_equal(made.argmax(axis=1) == 0, made[:, 0] >= made[:, 1])
 
 
 def test_entropy_gives_the_same_forest_and_fewer_trees_a_prefix():
-    member, other, asked = losses(400, 300, 100, 3)
+    member, other, queries = losses(400, 300, 100, 3)
     x, y = np.concatenate([member, other]), np.repeat([1, 0], [400, 300])
-    assert np.array_equal(forest_probabilities(x, y, asked, seed=1), oracle(x, y, asked, 1, criterion="entropy"))
-    assert np.array_equal(forest_probabilities(x, y, asked, seed=1, trees=20), oracle(x, y, asked, 1, trees=20))
+    assert np.array_equal(forest_probabilities(x, y, queries, seed=1), oracle(x, y, queries, 1, criterion="entropy"))
+    assert np.array_equal(forest_probabilities(x, y, queries, seed=1, trees=20), oracle(x, y, queries, 1, trees=20))
 
 
 @settings(max_examples=25, deadline=None)
@@ -57,21 +57,21 @@ def test_ties_and_nearly_equal_values_are_treated_alike(values, labels, seed):
     x = np.clip(np.array(values), None, 1e30)
     y = np.array(labels[: len(values)]).astype(np.int64)
     y[:2] = 0, 1
-    asked = np.unique(np.concatenate([x, x * 1.0000001, (x[:-1] + x[1:]) / 2]))
-    assert np.array_equal(forest_probabilities(x, y, asked, seed=seed, trees=10), oracle(x, y, asked, seed, trees=10))
+    queries = np.unique(np.concatenate([x, x * 1.0000001, (x[:-1] + x[1:]) / 2]))
+    assert np.array_equal(forest_probabilities(x, y, queries, seed=seed, trees=10), oracle(x, y, queries, seed, trees=10))
 
 
 def test_calls_are_the_forests_and_balance_draws_without_replacement():
-    member, other, asked = losses(500, 80, 200, 5)
+    member, other, queries = losses(500, 80, 200, 5)
     x, y = np.concatenate([member, other]), np.repeat([1, 0], [500, 80])
-    wanted = oracle(x, y, asked, 3).argmax(axis=1) == 0
-    assert np.array_equal(forest_calls(member, other, asked, seed=3, balanced=False), wanted)
-    assert forest_calls(member, other, asked, seed=3, balanced=True).mean() > wanted.mean()
+    wanted = oracle(x, y, queries, 3).argmax(axis=1) == 0
+    assert np.array_equal(forest_calls(member, other, queries, seed=3, balanced=False), wanted)
+    assert forest_calls(member, other, queries, seed=3, balanced=True).mean() > wanted.mean()
 
 
 def test_forest_is_seeded_and_balanced_draws_members_down():
     rng = np.random.default_rng(1)
-    member, other, asked = rng.exponential(1, 400), rng.exponential(1, 60), rng.exponential(1, 200)
-    balanced = forest_calls(member, other, asked, seed=3, balanced=True)
-    assert np.array_equal(balanced, forest_calls(member, other, asked, seed=3, balanced=True))
-    assert balanced.mean() > forest_calls(member, other, asked, seed=3, balanced=False).mean() + 0.1
+    member, other, queries = rng.exponential(1, 400), rng.exponential(1, 60), rng.exponential(1, 200)
+    balanced = forest_calls(member, other, queries, seed=3, balanced=True)
+    assert np.array_equal(balanced, forest_calls(member, other, queries, seed=3, balanced=True))
+    assert balanced.mean() > forest_calls(member, other, queries, seed=3, balanced=False).mean() + 0.1

@@ -55,23 +55,23 @@ def test_cka_on_matrices_with_known_answer() -> None:
 
 def test_neighbours_agree_with_scikit_learn() -> None:
     rng = np.random.default_rng(2)
-    bank, labels, asked = rng.normal(size=(300, 8)), rng.integers(0, 4, 300), rng.normal(size=(1100, 8))
+    bank, labels, queries = rng.normal(size=(300, 8)), rng.integers(0, 4, 300), rng.normal(size=(1100, 8))
     for k in (1, 5, 10):
-        oracle = KNeighborsClassifier(k).fit(bank, labels).predict(asked)
-        assert (nearest_neighbours(bank, labels, asked, k) == oracle).all()
+        oracle = KNeighborsClassifier(k).fit(bank, labels).predict(queries)
+        assert (nearest_neighbours(bank, labels, queries, k) == oracle).all()
     with pytest.raises(InputError, match="5 nearest neighbours of a bank of 3"):
-        nearest_neighbours(bank[:3], labels[:3], asked)
+        nearest_neighbours(bank[:3], labels[:3], queries)
 
 
 def test_prototypes_agree_with_scikit_learn_and_a_probe_finds_a_line() -> None:
     rng = np.random.default_rng(3)
     x, y = rng.normal(size=(90, 4)), rng.integers(0, 3, 90)
     x[:, 0] += 4 * y
-    asked = rng.normal(size=(50, 4)) + 4
-    assert (nearest_prototype(x, y, asked) == NearestCentroid().fit(x, y).predict(asked)).all()
+    queries = rng.normal(size=(50, 4)) + 4
+    assert (nearest_prototype(x, y, queries) == NearestCentroid().fit(x, y).predict(queries)).all()
     assert (linear_probe(x, (y > 1).astype(int), x) == (y > 1)).mean() > 0.9
     with pytest.raises(InputError, match="two classes"):
-        linear_probe(x, np.zeros(90, int), asked)
+        linear_probe(x, np.zeros(90, int), queries)
 
 
 def test_divergences_agree_with_scipy_and_know_their_ends() -> None:
@@ -97,7 +97,7 @@ def test_the_jackknife_of_a_mean_is_its_standard_error() -> None:
     assert (low, high) == pytest.approx(stats.ttest_1samp(x, 0).confidence_interval(0.95))
 
 
-def test_persons_count_instead_of_samples() -> None:
+def test_people_count_instead_of_samples() -> None:
     x = np.repeat(np.random.default_rng(6).normal(size=20), 10)
     person = np.repeat(np.arange(20), 10)
     assert Replicated.of_samples(x, person).se == pytest.approx(Replicated.of_samples(x[::10]).se)

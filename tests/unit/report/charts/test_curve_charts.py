@@ -11,14 +11,14 @@ from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.wording.strings import load_strings
 
 
-def test_a_rich_audit_draws_every_chart_with_its_twin():
+def test_a_rich_audit_draws_every_chart_with_a_table_of_its_numbers():
     audit = audits.rich()
     drawn = build_charts(Lookup.of(audit), load_strings())
     assert [name for name, drawing in drawn.items() if drawing is None] == []
     view = build_view(audit)
-    twins = view["figures"] + [figure for block in view["blocks"] for figure in block["figures"]]
-    assert {figure["chart"] for figure in twins} == set(drawn)
-    for figure in twins:
+    tables = view["figures"] + [figure for block in view["blocks"] for figure in block["figures"]]
+    assert {figure["chart"] for figure in tables} == set(drawn)
+    for figure in tables:
         assert all(len(row) == len(figure["table"]["columns"]) for row in figure["table"]["rows"])
     page = render_html(audit)
     assert page.count('<svg class="chart"') == len(drawn)

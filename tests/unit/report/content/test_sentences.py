@@ -46,9 +46,9 @@ def summary(audit):
     return {fact["label"]: fact["value"] for fact in build_view(audit)["summary"]}
 
 
-def test_page_one_says_what_was_asked_done_and_what_it_did_to_people():
-    told = summary(audits.judged(Decision.BREACH))
-    assert list(told) == [
+def test_page_one_says_what_was_requested_done_and_what_it_did_to_people():
+    lines = summary(audits.judged(Decision.BREACH))
+    assert list(lines) == [
         "What was requested",
         "What was done",
         "What it did to people",
@@ -56,19 +56,19 @@ def test_page_one_says_what_was_asked_done_and_what_it_did_to_people():
         "What was not measured",
         "What happens next",
     ]
-    assert "gradient ascent (training in reverse on the samples to forget)" in told["What was done"]
+    assert "gradient ascent (training in reverse on the samples to forget)" in lines["What was done"]
     assert (
-        "The group that lost most is “digit below 5, dark paper”: from 90.8\xa0% to 41.2\xa0%." in told["What it did to people"]
+        "The group that lost most is “digit below 5, dark paper”: from 90.8\xa0% to 41.2\xa0%." in lines["What it did to people"]
     )
-    assert "Rules that only warn and are not met: 1 (close-to-retraining)." in told["Why this verdict"]
+    assert "Rules that only warn and are not met: 1 (close-to-retraining)." in lines["Why this verdict"]
 
 
 def test_page_one_names_the_waivers_in_force():
     base = audits.judged(Decision.BREACH)
     rules = tuple(replace(rule, waived=rule.decision is Decision.BREACH) for rule in base.verdict.rules)
     waiver = {"rule": "dominant-group-accuracy-kept", "reason": "GOV-112", "approved_by": "Kim", "expires": "2027-01-31"}
-    told = summary(base.with_verdict(replace(base.verdict, decision=Decision.PASS, rules=rules, waivers=(waiver,))))
-    assert told["Waivers"] == "The breach of “dominant-group-accuracy-kept” is accepted until 2027-01-31 by Kim: GOV-112."
+    lines = summary(base.with_verdict(replace(base.verdict, decision=Decision.PASS, rules=rules, waivers=(waiver,))))
+    assert lines["Waivers"] == "The breach of “dominant-group-accuracy-kept” is accepted until 2027-01-31 by Kim: GOV-112."
 
 
 def test_what_was_not_measured_is_said_once():
@@ -87,7 +87,7 @@ def test_what_was_not_measured_is_said_once():
     ]
 
 
-def test_times_are_told_in_utc_whatever_their_zone():
+def test_times_are_shown_in_utc_whatever_their_zone():
     assert short_time("2026-03-04T05:06:07Z") == "2026-03-04 05:06 UTC"
     assert short_time("2026-03-04T00:30:00+05:45") == "2026-03-03 18:45 UTC"
     assert short_time("2026-03-04T99:99") == "2026-03-04T99:99"
@@ -124,10 +124,10 @@ def test_the_confidence_is_joint_only_where_the_policy_makes_it_so(multiplicity,
 
 def test_a_released_version_is_not_said_to_wait_for_its_release():
     audit = audits.judged(Decision.PASS)
-    told = {
+    lines = {
         fact["label"]: fact["value"] for fact in build_view(audit, after={"current_champion": audit.subject.label})["summary"]
     }
-    assert told["What happens next"].startswith("The version was released")
+    assert lines["What happens next"].startswith("The version was released")
     assert "may be released" in summary(audit)["What happens next"]
 
 

@@ -131,7 +131,7 @@ def test_columns_in_which_nothing_is_recorded_are_left_out():
     assert models["missing"] == ["Version before unlearning", "Retrained reference"]
 
 
-def test_two_references_have_headings_that_tell_them_apart():
+def test_two_references_have_distinct_headings():
     titles = [column["title"] for column in build_view(audits.multi_class())["group_table"]["columns"]]
     assert titles == ["Group", "Test samples", "Before", "Retrained", "Retrained + REWEIGHT", "After"]
 
@@ -165,7 +165,7 @@ def test_a_drawing_is_reproducible_titled_and_without_addresses():
     assert "purl.org" not in first
 
 
-def test_every_number_of_deeper_levels_stands_with_forgetting_or_robustness() -> None:
+def test_every_number_of_deeper_levels_is_in_forgetting_or_robustness() -> None:
     deeper = [metric for metric in BUILT_IN.values() if metric.level is not Level.QUICK]
     assert len(deeper) > 10
     assert {metric.topic for metric in deeper} == {Topic.FORGETTING, Topic.ROBUSTNESS}
@@ -193,7 +193,7 @@ def third_party(monkeypatch):
     return blocks
 
 
-def test_a_third_party_metric_stands_in_the_section_of_its_topic(third_party):
+def test_a_third_party_metric_is_in_the_section_of_its_topic(third_party):
     # the name begins like an attack's, which is no matter
     blocks = third_party({"name": "PGD_FREE_LEAK", "topic": "forgetting"}, {"name": "MIA_LIKE_GAP", "topic": Topic.UTILITY})
     assert "PGD_FREE_LEAK" in blocks["forgetting"]
@@ -202,7 +202,7 @@ def test_a_third_party_metric_stands_in_the_section_of_its_topic(third_party):
     assert "other" not in blocks
 
 
-def test_a_third_party_metric_without_a_topic_stands_in_a_section_of_its_own(third_party):
+def test_a_third_party_metric_without_a_topic_has_a_section_of_its_own(third_party):
     blocks = third_party({"name": "CARBON"})
     assert blocks["other"] == ["CARBON", "CARBON"]  # its value, and what it says
     assert "CARBON" not in blocks["utility"]
@@ -214,7 +214,7 @@ def test_a_level_or_topic_that_does_not_exist_is_refused(third_party, more):
         third_party({"name": "NEW", **more})
 
 
-def test_a_metric_that_no_catalogue_knows_stands_with_the_other_metrics():
+def test_a_metric_outside_the_catalogue_is_with_the_other_metrics():
     base = audits.judged(Decision.PASS)
     view = build_view(replace(base, metrics=(*base.metrics, audits.proportion("UNKNOWN", 0.4, 100))))
     (other,) = (block for block in view["blocks"] if block["id"] == "other")

@@ -70,13 +70,13 @@ def test_hostile_names_make_the_same_pdf_twice():
 
 @pytest.mark.parametrize("set_before", [None, "12345"])
 def test_a_pdf_is_the_same_later_where_fonttools_subsets_the_fonts(monkeypatch, set_before):
-    """HarfBuzz-Subset writes no time; without it fontTools writes the current one into each font, unless told another."""
+    """HarfBuzz-Subset writes no time; without it fontTools writes the current one into each font, unless it is set."""
     from fontTools.misc import timeTools
     from weasyprint.pdf import fonts
 
-    asked = []
+    calls = []
     monkeypatch.setattr(fonts, "harfbuzz_subset", None)
-    monkeypatch.setattr(timeTools, "time", SimpleNamespace(time=lambda: asked.append(1) or 2e9 + 86400 * len(asked)))
+    monkeypatch.setattr(timeTools, "time", SimpleNamespace(time=lambda: calls.append(1) or 2e9 + 86400 * len(calls)))
     monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
     if set_before is not None:
         monkeypatch.setenv("SOURCE_DATE_EPOCH", set_before)

@@ -84,7 +84,7 @@ def test_plain_mlflow_serves_the_version_without_pickle(
         with pytest.raises(mlflow.exceptions.MlflowException):
             served.predict(pixels[:, :2])
     finally:
-        mlflow.set_tracking_uri(None)  # MLflow keeps the URI in the environment: a store put back would outlive this test
+        mlflow.set_tracking_uri(None)  # MLflow stores the URI in the environment: a store put back would outlive this test
     with torch.no_grad():
         np.testing.assert_allclose(logits, network(torch.from_numpy(pixels)).numpy(), atol=1e-6)
 

@@ -43,12 +43,12 @@ OPTIONS: dict[str, dict[str, object]] = {"ssd": {"selection": 0.5}, "amun": {"at
 @pytest.mark.parametrize("name", [name for name in NAMES if methods.get(name).unused_options])
 def test_idle_options_have_no_effect_and_the_others_of_training_do(name: str) -> None:
     problem, method = tiny(), methods.get(name)
-    told = {**OPTIONS.get(name, {}), "as_published": True}
+    options = {**OPTIONS.get(name, {}), "as_published": True}
     other = {"epochs": 7, "learning_rate": 3.0, "optimizer": "adam", "momentum": 0.1, "weight_decay": 0.3, "schedule": "constant"}
     more = {"warmup": 0.7, "augment": False, "keep_best": True}
     assert {*other, *more} == method.unused_options
     digests = [
-        weights_digest(apply_method(method, problem.model, problem.data, method.config(**told, **changed), runtime()))
+        weights_digest(apply_method(method, problem.model, problem.data, method.config(**options, **changed), runtime()))
         for changed in ({}, {**other, **more}, {"batch_size": 7})
     ]
     assert digests[0] == digests[1] != digests[2]

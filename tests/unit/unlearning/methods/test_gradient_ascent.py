@@ -23,11 +23,11 @@ def test_neggrad_plus_is_the_weighted_difference_of_two_gradients() -> None:
     small = replace(problem.data, retain=problem.data.retain[:12], forget=problem.data.forget[:8])
     plain = {"momentum": 0.0, "weight_decay": 0.0, "schedule": "constant", "warmup": 0.0, "augment": False}
     after = result("neggrad_plus", small, epochs=1, batch_size=12, learning_rate=0.01, balance=0.9, **plain)
-    twin = copy.deepcopy(problem.model).train()
+    same = copy.deepcopy(problem.model).train()
     retain, forget = (problem.source.take(torch.from_numpy(rows)) for rows in (small.retain, small.forget))
-    (0.9 * functional.cross_entropy(twin(retain.pixels), retain.target)).backward()
-    (-0.1 * functional.cross_entropy(forward_frozen_batchnorm(twin, forget.pixels), forget.target)).backward()
-    for (name, old), new in zip(twin.named_parameters(), after.parameters(), strict=True):
+    (0.9 * functional.cross_entropy(same(retain.pixels), retain.target)).backward()
+    (-0.1 * functional.cross_entropy(forward_frozen_batchnorm(same, forget.pixels), forget.target)).backward()
+    for (name, old), new in zip(same.named_parameters(), after.parameters(), strict=True):
         assert torch.allclose(new, old - 0.01 * old.grad, atol=1e-5), name  # type: ignore[operator]
 
 
@@ -35,10 +35,10 @@ def test_gradient_ascent_is_one_ascent_step_by_hand() -> None:
     problem = tiny()
     config = GradientAscentConfig(epochs=1, batch_size=100, learning_rate=0.01, momentum=0.0)
     result = apply_method(methods.get("gradient_ascent"), problem.model, problem.data, config, runtime())
-    twin = copy.deepcopy(problem.model).eval()
+    same = copy.deepcopy(problem.model).eval()
     batch = problem.source.take(torch.from_numpy(problem.data.forget))
-    functional.cross_entropy(twin(batch.pixels), batch.target).backward()
-    for before, after in zip(twin.parameters(), result.parameters(), strict=True):
+    functional.cross_entropy(same(batch.pixels), batch.target).backward()
+    for before, after in zip(same.parameters(), result.parameters(), strict=True):
         assert torch.allclose(after, before + 0.01 * before.grad, atol=1e-6)  # type: ignore[operator]
     for name, value in result.named_buffers():
         assert torch.equal(value, dict(problem.model.named_buffers())[name]), name

@@ -8,7 +8,7 @@ from torch import nn
 from grmu_audit.unlearning.methods.msg import reinitialise_weights
 
 
-def test_msg_draws_again_the_smallest_and_keeps_the_rest() -> None:
+def test_msg_reinitialises_the_smallest_and_leaves_the_rest() -> None:
     net = nn.Sequential(nn.Conv2d(1, 2, 2))
     before = net[0].weight.detach().clone()
     values = {"0.weight": torch.tensor([0.1, 5.0, -0.2, 4.0, 3.0, -6.0, 7.0, 8.0]).view(2, 1, 2, 2)}

@@ -34,12 +34,12 @@ def test_scrub_forget_step_climbs_the_distance_to_the_teacher() -> None:
     settings = {"epochs": 1, "forget_epochs": 1, "gamma": 0.0, "alpha": 0.0, "temperature": t, "batch_size": 512}
     plain = {"learning_rate": rate, "schedule": "constant", "warmup": 0.0, "momentum": 0.0, "weight_decay": 0.0}
     found = result("scrub", augment=False, **settings, **plain)
-    twin = copy.deepcopy(problem.model)
+    same = copy.deepcopy(problem.model)
     batch = problem.source.take(torch.from_numpy(problem.data.forget))
     p = torch.softmax(problem.model.eval()(batch.pixels).detach() / t, 1)
-    q = torch.softmax(forward_frozen_batchnorm(twin, batch.pixels) / t, 1)
+    q = torch.softmax(forward_frozen_batchnorm(same, batch.pixels) / t, 1)
     (t * t * (p * (p / q).log()).sum(1).mean()).backward()
-    for name, weight in twin.named_parameters():
+    for name, weight in same.named_parameters():
         assert weight.grad is not None
         moved = found.get_parameter(name) - problem.model.get_parameter(name)
         assert torch.allclose(moved, rate * weight.grad, rtol=1e-3, atol=1e-6), name
@@ -56,11 +56,11 @@ def test_scrub_rewinds_to_the_nearest_error_and_the_original_can_win() -> None:
     kept = weights_digest(model)
     with torch.no_grad():
         model.head.bias[0] += 100.0  # everything is class 0: the forget set (class 1) is all wrong, and so is the target
-    rewind.keep(1)
+    rewind.store(1)
     assert weights_digest(rewind.apply()) != kept
     fresh = Rewind(copy.deepcopy(problem.model), problem.data, False, runtime())
     fresh.load_state_dict(rewind.state_dict())
-    assert set(fresh.kept) == {0, 1}
+    assert set(fresh.states) == {0, 1}
     alone = Rewind(copy.deepcopy(problem.model), problem.data, True, runtime())
     assert weights_digest(alone.apply()) == kept
 
@@ -73,7 +73,7 @@ def test_scrub_rewinds_by_the_error_of_its_last_epoch_whatever_state_it_is_left_
     first = copy.deepcopy(model.state_dict())
     with torch.no_grad():
         model.head.bias[0] += 100.0
-    rewind.keep(1)
+    rewind.store(1)
     model.load_state_dict(first)  # as keep_best does
     rewind.apply()
     assert run.notes["rewind_target_error"] == 1.0  # the last epoch calls all of class 1 wrong

@@ -1,4 +1,4 @@
-"""Audits that ask the models: what each level adds, what it leaves out, and that a second audit asks nothing."""
+"""Audits that run the models: what each level adds, what it leaves out, and that a second audit makes no forward pass."""
 
 from __future__ import annotations
 

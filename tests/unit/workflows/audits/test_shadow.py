@@ -1,4 +1,4 @@
-"""Audits of level deep: learning again, AutoAttack and shadow models."""
+"""Audits of level deep: relearning, AutoAttack and shadow models."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ def test_deep_adds_learning_again_auto_attack_and_shadow_models_and_a_second_one
     monkeypatch.setattr(session, "progress", True)
     policy = load_named("default")
     none = audit(session, ref.label, policy, root / "none", AuditSettings(level="deep", shadows=ShadowOptions(4, budget=0.0)))
-    told = capsys.readouterr().err
-    assert "shadow models: 4 wanted, 0 kept, 4 to train, about " in told
-    assert f"asking {ref.label}: AutoAttack on 0 test samples" in told
-    assert f"asking {ref.label}: learning the forget set again, 2 runs of at most 1 short epochs" in told
-    assert f"asking {ref.label}: done in " in told
+    progress = capsys.readouterr().err
+    assert "shadow models: 4 wanted, 0 stored, 4 to train, about " in progress
+    assert f"collecting from {ref.label}: AutoAttack on 0 test samples" in progress
+    assert f"collecting from {ref.label}: relearning the forget set, 2 runs of at most 1 short epochs" in progress
+    assert f"collecting from {ref.label}: done in " in progress
     (missing,) = none.audit.not_measured
     assert "0 of 4 shadow models fitted into the budget" in missing.reason
     four = AuditSettings(level="deep", shadows=ShadowOptions(4))
@@ -57,7 +57,7 @@ def test_deep_adds_learning_again_auto_attack_and_shadow_models_and_a_second_one
     assert seen == []
     assert repeated.audit.record["evaluations"] == 0
     assert repeated.audit.metrics == done.audit.metrics
-    assert "asking" not in capsys.readouterr().err
+    assert "collecting" not in capsys.readouterr().err
     left: list[float | None] = []
     monkeypatch.setattr(UnlearnedPool, "fill", lambda bank, count, budget, guess: left.append(budget) or 0)
     filled = ShadowPool.fill

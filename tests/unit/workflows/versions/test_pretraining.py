@@ -42,15 +42,15 @@ def lineage(tmp_path_factory: pytest.TempPathFactory) -> tuple[Session, ModelRef
     return session, ref, root
 
 
-def test_a_lineage_keeps_the_weights_that_it_started_from(lineage: tuple[Session, ModelRef, Path]) -> None:
+def test_a_lineage_stores_the_weights_that_it_started_from(lineage: tuple[Session, ModelRef, Path]) -> None:
     session, ref, root = lineage
-    told = ref.config["start"]
-    assert isinstance(told, dict)
-    assert told["source"] == "theirs.pth"
-    assert told["notes"] == ["a head of 10 classes: a fresh one for 2 classes takes its place"]
+    output = ref.config["start"]
+    assert isinstance(output, dict)
+    assert output["source"] == "theirs.pth"
+    assert output["notes"] == ["a head of 10 classes: a fresh one for 2 classes takes its place"]
     assert ref.config["architecture_options"] == VIT
     model = load_network(session, ref, torch.device("cpu"))
-    assert model.spec.start == told["sha256"]
+    assert model.spec.start == output["sha256"]
     assert model.start is not None
     theirs = torch.load(root / "theirs.pth", weights_only=True)["state_dict"]
     assert all(torch.equal(value, theirs[name]) for name, value in model.start.tensors.items())
@@ -158,9 +158,9 @@ def test_the_command_line_says_one_thing(
     assert execute(["pretrain", *data, *options]) == code
     if "--weights" in options:
         assert execute(["register", *data, *options]) == code
-    told = capsys.readouterr().err
-    assert message in told
-    assert "Traceback" not in told
+    output = capsys.readouterr().err
+    assert message in output
+    assert "Traceback" not in output
     assert not Path("exploded").exists()
 
 
@@ -174,7 +174,7 @@ def test_register_by_command_line(
     options = [f"--architecture-option={key}={value}" for key, value in VIT.items()]
     command = ["--quiet", "register", "--name", "taken", "--weights", "trained.pth", "--data-option", "renders=1"]
     assert execute([*command, "--architecture", "small_vit", *options]) == 0
-    told = capsys.readouterr()
-    assert told.out.startswith("taken/1\nmetric")
-    assert "digit 5-9" in told.out
-    assert "grmu-audit forget sample --model taken/1" in told.err
+    output = capsys.readouterr()
+    assert output.out.startswith("taken/1\nmetric")
+    assert "digit 5-9" in output.out
+    assert "grmu-audit forget sample --model taken/1" in output.err

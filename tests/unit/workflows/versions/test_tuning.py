@@ -30,14 +30,14 @@ def test_tuning_records_every_trial_and_never_reads_a_retrained_model(
         session.store, "run", lambda model, kind, **more: (kinds.append((kind, more.get("parent"))), run(model, kind, **more))[1]
     )
     ref = unlearn(session, base[1].label, base[2], UnlearnOptions("cf", {"batch_size": 128, "epochs": 1}, trials=3))
-    told = ref.config["tuned"]
-    assert isinstance(told, dict)
-    assert (told["trials"], told["oracle"]) == (3, False)
-    assert 0 <= told["lost"] <= 1
-    assert 0 <= told["advantage"] <= 1
+    tuned = ref.config["tuned"]
+    assert isinstance(tuned, dict)
+    assert (tuned["trials"], tuned["oracle"]) == (3, False)
+    assert 0 <= tuned["lost"] <= 1
+    assert 0 <= tuned["advantage"] <= 1
     assert set(fetched) == {"pretrain"}
     assert [kind for kind, _ in kinds] == ["tune", "trial", "trial", "trial", "unlearn"]
-    assert {parent for kind, parent in kinds if kind == "trial"} == {told["run"]}
+    assert {parent for kind, parent in kinds if kind == "trial"} == {tuned["run"]}
     settings = ref.config["settings"]
     assert isinstance(settings, dict)
     assert settings["epochs"] == 1

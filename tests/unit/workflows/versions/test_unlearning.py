@@ -21,10 +21,10 @@ SHORT = {"epochs": 2, "batch_size": 128}
 def test_auto_picks_by_the_request_and_the_record_says_why(session: Session, base: tuple[MemoryStore, ModelRef, Path]) -> None:
     ref = unlearn(session, base[1].label, base[2], UnlearnOptions("auto", {**SHORT, "layers": 1}))
     assert (ref.method, ref.reweight) == ("miu", True)
-    told = ref.config["router"]
-    assert isinstance(told, dict)
-    assert told["kind"] == "group"
-    assert "total variation" in told["why"]
+    router = ref.config["router"]
+    assert isinstance(router, dict)
+    assert router["kind"] == "group"
+    assert "total variation" in router["why"]
     settings = ref.config["settings"]
     assert isinstance(settings, dict)
     assert settings["layers"] == "1"
