@@ -34,7 +34,8 @@ def test_every_family_is_measured_or_says_why_not(name: str, monkeypatch: pytest
     test = source.dataset.rows("test")
     if name == "bert":
         assert set(found.missing) == {*STEPPING, "AA@0.03137"}
-        assert all("no small steps" in why for why in found.missing.values())
+        assert all("no small steps" in why.text for why in found.missing.values())
+        assert found.complete
     else:
         assert set(STEPPING) <= set(found.adversarial_predictions)
         assert all((found.adversarial_predictions[attack][test] >= 0).all() for attack in STEPPING)
