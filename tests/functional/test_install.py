@@ -138,7 +138,7 @@ def test_constraints_name_no_host_and_no_path() -> None:
     assert not re.search(r"https?:|file:| @ |--", text)
 
 
-def test_two_pretrainings_of_one_seed_predict_the_same(tmp_path: Path) -> None:
+def test_two_pretrainings_of_one_seed_predict_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import numpy as np
     import pandas as pd
 
@@ -146,7 +146,7 @@ def test_two_pretrainings_of_one_seed_predict_the_same(tmp_path: Path) -> None:
     for name in ("first", "second"):
         folder = tmp_path / name
         folder.mkdir()
-        os.environ["GRMU_AUDIT_HMAC_KEY_FILE"] = str(tmp_path / "key")
+        monkeypatch.setenv("GRMU_AUDIT_HMAC_KEY_FILE", str(tmp_path / "key"))
         done = python(
             "-m",
             "grmu_audit",

@@ -23,7 +23,7 @@ def test_l1_sparse_without_an_epoch_for_its_penalty_is_refused() -> None:
 
 def test_l1_sparse_shrinks_the_norm() -> None:
     def norm(model: nn.Module) -> float:
-        return float(sum(p.abs().sum() for p in model.parameters()))
+        return float(sum(p.detach().abs().sum() for p in model.parameters()))
 
     assert norm(result("l1_sparse", epochs=2, alpha=0.02)) < norm(result("l1_sparse", epochs=2, alpha=0.0))
 
