@@ -228,7 +228,7 @@ def _same_tool(audit: Audit) -> bool:
 def _notes(files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -> Iterator[str]:
     keyids = open_envelope(files[ATTESTATION_FILE]).keyids
     if not keyids:
-        yield "unsigned: the bundle agrees with itself, but whoever could rewrite all of it could have created it"
+        yield "unsigned: the bundle agrees with itself, but anyone who can rewrite all of it could have created it"
     elif not keys:
         yield f"signed by key {', '.join(keyids)}, not checked: give --public-key"
     if not _same_tool(audit):

@@ -1,7 +1,7 @@
 """The operator's key, and what is computed with it: pseudonyms of sample ids and digests of sets of them.
 
 A bare hash of a small id space can be guessed by hashing every candidate; an HMAC cannot, as long as the key stays outside the
-tracking store.  Whoever holds the key can test whether an id was forgotten; whoever does not, cannot.
+tracking store.  Only a holder of the key can test whether an id was forgotten.
 """
 
 from __future__ import annotations

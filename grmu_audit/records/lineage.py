@@ -41,6 +41,12 @@ class ModelRef:
     """Hyper-parameters and facts of the run, as recorded (device, seconds, sample-gradients, ...)."""
 
     @property
+    def settings(self) -> dict[str, object]:
+        """Options of the training or unlearning method, as recorded; empty where none are."""
+        found = self.config.get("settings")
+        return dict(found) if isinstance(found, dict) else {}
+
+    @property
     def label(self) -> str:
         """``name/version``, or the name alone where there is no registry."""
         return f"{self.name}/{self.version}" if self.version else self.name

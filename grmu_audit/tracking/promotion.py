@@ -1,6 +1,6 @@
 """Moving the champion: promote, rollback, resume after a crash; one promotion at a time, only on a PASS.
 
-Honest limit: whoever may edit the model or the database can move the alias by hand.  ``verify`` detects it
+Limit: anyone who may edit the model or the database can move the alias by hand.  ``verify`` detects it
 afterwards.
 """
 

@@ -12,13 +12,13 @@ from grmu_audit.evidence import attestation
 from grmu_audit.evidence.attestation import subjects_of
 from grmu_audit.evidence.sign_offs import require_two_people, sign_offs
 from grmu_audit.evidence.signing import open_envelope, signed_by, trusted_keys
-from grmu_audit.policy import Policy, policy_sha256
 from grmu_audit.utils import sha256_hex
 
 if TYPE_CHECKING:
     from securesystemslib.signer import SSlibKey
 
     from grmu_audit.evidence.ledger import Ledger
+    from grmu_audit.policy import Policy
     from grmu_audit.tracking.audits import Evidence
     from grmu_audit.tracking.store import Store
 
@@ -46,6 +46,8 @@ class Requirements:
         Raises:
             NotFoundError, InputError: a key file that cannot be used.
         """
+        from grmu_audit.policy import policy_sha256  # loads pydantic, which the registry commands do without
+
         return cls(policy_sha256(policy) if policy else None, sign_off, trusted_keys(key_files))
 
     def check(self, store: Store, ledger: Ledger, evidence: Evidence) -> None:

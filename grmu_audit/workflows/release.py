@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import date
+from typing import TYPE_CHECKING
 
 from grmu_audit import tracking
 from grmu_audit.auditing import audit_files
-from grmu_audit.policy import Policy, judgement
 from grmu_audit.records import Audit
 from grmu_audit.tracking import NO_REQUIREMENTS, Actor, Author, Finding, Promotion, Requirements
 from grmu_audit.workflows.session import Session
+
+if TYPE_CHECKING:
+    from grmu_audit.policy import Policy
 
 
 def gate(session: Session, model: str, policy: Policy, today: date | None = None) -> Audit:
@@ -20,9 +23,11 @@ def gate(session: Session, model: str, policy: Policy, today: date | None = None
         InconclusiveError: the version was never audited.
         IntegrityError: the stored audit, its index, or the version's files were changed.
     """
+    from grmu_audit.policy.judgement import judge  # loads pydantic, which the other tasks here do without
+
     evidence = tracking.read_evidence(session.store, session.store.resolve(model))
     audit_files.require_not_expired(evidence.audit)
-    return judgement.judge(evidence.audit, policy, today)
+    return judge(evidence.audit, policy, today)
 
 
 def promote(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from grmu_audit.data.catalog import DataSpec
 from grmu_audit.errors import InputError, IntegrityError
-from grmu_audit.evidence import KEY_FILE_VARIABLE, key_check, key_path, load_key
+from grmu_audit.evidence import KEY_FILE_VARIABLE, key_check, key_path, load_key, pseudonyms
 from grmu_audit.records import ModelRef
 from grmu_audit.utils.progress import SILENT, Observer
 
@@ -40,6 +40,7 @@ class Session:
     actor: str = "unknown"
     """Who acts, for the ledger."""
     _datasets: dict[str, Dataset] = field(default_factory=dict, repr=False)
+    _pseudonyms: dict[str, list[str]] = field(default_factory=dict, repr=False)
 
     @cached_property
     def store(self) -> Store:
@@ -81,6 +82,12 @@ class Session:
                 f"{dataset.digest}: restore the data, or train a new version on it"
             )
         return dataset
+
+    def pseudonyms_of(self, dataset: Dataset) -> list[str]:
+        """Pseudonyms of all samples in manifest order, computed once per session."""
+        if dataset.digest not in self._pseudonyms:
+            self._pseudonyms[dataset.digest] = pseudonyms(self.key, dataset.frame["id"].tolist())
+        return self._pseudonyms[dataset.digest]
 
     def require_key(self, ref: ModelRef) -> None:
         """Return when the operator's key is the one that the version's pseudonyms were created with, or it does not say.

@@ -164,7 +164,7 @@ def test_a_pickle_is_refused_even_when_every_digest_fits(name: str, tmp_path: Pa
 
 
 def planted(root: Path, contents: dict[str, bytes]) -> tuple[Store, ModelRef]:
-    """A version whose stored files were replaced, with a manifest tag that fits them: whoever may edit the registry can."""
+    """A version whose stored files were replaced, with a manifest tag that fits them."""
     store = MemoryStore(root / "store")
     ref = version(store, "faces", root / "v")
     place = root / "store" / str(ref.run_id) / "model"

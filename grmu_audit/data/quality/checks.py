@@ -100,6 +100,7 @@ def require_passed(report: DataCheckReport) -> None:
 
 def _suites(inputs: QualityInputs, request: ForgetRequest | None, columns: set[str], minimum: int) -> list[Suite]:
     def labels(part: str) -> list[Expectation]:
+        """Targets and attributes of a part are known and among the declared ones."""
         return [
             *_labels(part, "target", len(inputs.class_names)),
             *_labels(part, "attribute", len(inputs.attribute_names)),
@@ -189,7 +190,7 @@ def _left_out(excluded: Mapping[str, int]) -> list[CheckResult]:
     words = "no sample is left out"
     counts = ", ".join(f"{column}: {count}" for column, count in excluded.items())
     observed = f"{sum(excluded.values())} samples left out ({counts})"
-    advice = "fill in what is missing: whoever is left out is neither trained on nor protected by the audit"
+    advice = "fill in what is missing: samples that are left out are neither trained on nor covered by the audit"
     return [CheckResult("all", words, False, True, observed, "warning", advice)] if excluded else []
 
 

@@ -1,4 +1,4 @@
-"""Reading a run's artifacts back without trusting whoever stored them."""
+"""Reading a run's artifacts back without trusting their author."""
 
 from __future__ import annotations
 

@@ -152,9 +152,9 @@ def _cached_outputs(session: Session, ref: ModelRef, dataset: Dataset) -> ModelO
     """The forward pass of a version that came without one: computed once and cached, under the operator's pseudonyms."""
     from grmu_audit.evaluation.predict import from_parquet, to_parquet
 
-    shelf, mark = OutputCache(session.root / "measured"), pseudonyms(session.key, ["predictions"])[0]
-    key = cache_key({"kind": "predictions", "model": ref.manifest_sha256, "data": dataset.digest, "names": mark})
-    path = shelf.path(key, "parquet")
+    cache, key_mark = OutputCache(session.root / "measured"), pseudonyms(session.key, ["predictions"])[0]
+    key = cache_key({"kind": "predictions", "model": ref.manifest_sha256, "data": dataset.digest, "names": key_mark})
+    path = cache.path(key, "parquet")
     if path.is_file():
         return from_parquet(path.read_bytes())
     outputs = _forward(session, ref, dataset)
@@ -168,9 +168,7 @@ def _forward(session: Session, ref: ModelRef, dataset: Dataset) -> ModelOutputs:
 
     runtime = session.runtime(0)
     model = load_network(session, ref, runtime.device)
-    return predict_all(
-        model, BatchSource(dataset, runtime.device), runtime, pseudonyms(session.key, dataset.frame["id"].tolist())
-    )
+    return predict_all(model, BatchSource(dataset, runtime.device), runtime, session.pseudonyms_of(dataset))
 
 
 def predictions_under_request(outputs: ModelOutputs, request: StoredRequest, dataset: Dataset) -> Predictions:

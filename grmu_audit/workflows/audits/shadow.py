@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from grmu_audit.errors import DivergedError
-from grmu_audit.evidence import pseudonyms
 from grmu_audit.records import ModelRef
 from grmu_audit.records.white_box import MIN_SHADOW_MODELS, ShadowTable
 from grmu_audit.utils.yaml_files import typed_config
@@ -75,7 +73,7 @@ def collect_shadows(session: Session, target: AuditTarget, options: ShadowOption
         needed = f"{MIN_SHADOW_MODELS} are needed: audit again to go on"
         why = f"{there} of {options.models} shadow models fitted into the budget; {needed}"
         return ShadowResult(None, why, samples, facts)
-    names = np.asarray(pseudonyms(session.key, target.dataset.frame["id"].tolist()), dtype=np.str_)
+    names = np.asarray(session.pseudonyms_of(target.dataset), dtype=np.str_)
     found = ShadowResult(pool.table(there, names), "", samples, facts)
     return _with_method(session, target, pool, found, left)
 
@@ -86,7 +84,7 @@ def _pool(session: Session, target: AuditTarget, root: ModelRef) -> ShadowPool:
     from grmu_audit.training.config import TrainConfig
 
     runtime = session.runtime(0)
-    model, config = load_network(session, target.version, runtime.device), typed_config(TrainConfig, _settings(root))
+    model, config = load_network(session, target.version, runtime.device), typed_config(TrainConfig, root.settings)
     return ShadowPool(session.root / "shadow", BatchSource(target.dataset, runtime.device), model, config, runtime)
 
 
@@ -120,7 +118,7 @@ def _bank(target: AuditTarget, pool: ShadowPool, ids: npt.NDArray[np.str_]) -> U
     from grmu_audit.unlearning.data import UnlearningData
     from grmu_audit.unlearning.methods import methods
 
-    ref, settings = target.version, _settings(target.version)
+    ref, settings = target.version, target.version.settings
     method = methods.get(str(ref.method))
     derived_from: dict[str, object] = {
         "method": ref.method,
@@ -152,11 +150,6 @@ def _note_cost(session: Session, cost: TrainingCost, what: str, budget: float | 
     """Say what it costs before it starts."""
     if cost.stored < cost.wanted:
         session.observer.note(cost.words(what, budget))
-
-
-def _settings(ref: ModelRef) -> Mapping[str, object]:
-    settings = ref.config.get("settings")
-    return dict(settings) if isinstance(settings, dict) else {}
 
 
 def _guess(root: ModelRef, half: float, whole: int) -> float | None:

@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 
 from grmu_audit.evaluation.output_cache import OutputCache, cache_key
-from grmu_audit.evidence import pseudonyms
 from grmu_audit.records import ModelRef
 from grmu_audit.records.white_box import WhiteBoxOutputs
 from grmu_audit.workflows.versions.network import load_network
@@ -77,7 +76,7 @@ class WhiteBoxCollector:
         return WhiteBoxOutputs(ids, relearn=curves, settings={"relearn": asdict(again.RELEARNING)})
 
     def _outputs(self, ref: ModelRef, kind: str, collect: CollectArrays, more: Mapping[str, object]) -> WhiteBoxOutputs:
-        ids = np.asarray(pseudonyms(self.session.key, self.dataset.frame["id"].tolist()), dtype=np.str_)
+        ids = np.asarray(self.session.pseudonyms_of(self.dataset), dtype=np.str_)
         runtime, cache = self.session.runtime(self.seed), OutputCache(self.session.root / "measured")
         derived_from = {
             "kind": kind,

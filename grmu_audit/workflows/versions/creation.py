@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from grmu_audit.data.catalog import DataSpec
 from grmu_audit.errors import DivergedError
-from grmu_audit.evidence import key_check, pseudonyms
+from grmu_audit.evidence import key_check
 from grmu_audit.records import DataCheckReport, ModelRef
 from grmu_audit.records.lineage import ErasureRecord
 from grmu_audit.tracking.names import ERASURE, PREDICTIONS, QUALITY, REQUEST, START, TRAINING
@@ -109,7 +109,7 @@ def make_version(session: Session, plan: VersionPlan, build: NetworkBuilder, res
         model = build_network(build, source, runtime)
         seconds = time.perf_counter() - start
         run.log_bytes(canonical_json(epochs), TRAINING)
-        outputs = predict_all(model, source, runtime, pseudonyms(session.key, plan.dataset.frame["id"].tolist()))
+        outputs = predict_all(model, source, runtime, session.pseudonyms_of(plan.dataset))
         _log_end(run, plan, outputs, runtime, seconds)
         ref = _register(session, run, plan, model, _config(plan, model, runtime, seconds))
         if runtime.checkpoints is not None:

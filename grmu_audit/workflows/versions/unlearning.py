@@ -75,7 +75,7 @@ def unlearn(
 def retrain(
     session: Session, model: str, forget: Path, options: UnlearnOptions = DEFAULT_OPTIONS, systems: Path | None = None
 ) -> ModelRef:
-    """Train again from fresh weights without the forget set: ``unlearn`` with the exact method, whatever ``options`` name."""
+    """Train again from fresh weights without the forget set: ``unlearn`` with the exact method; ``options.method`` is ignored."""
     return unlearn(session, model, forget, replace(options, method="retrain"), systems)
 
 
@@ -100,8 +100,7 @@ def _tuned(
 def _pretrain_settings(session: Session, ref: ModelRef) -> dict[str, object]:
     """Training options of the lineage's first version: an exact method repeats them."""
     root = lineage_root(session, ref)
-    settings = root.config.get("settings")
-    return dict(settings) if root.role == "pretrain" and isinstance(settings, dict) else {}
+    return root.settings if root.role == "pretrain" else {}
 
 
 def _unlearning_data(source: BatchSource, request: CheckedRequest, weighted: bool) -> UnlearningData:

@@ -59,7 +59,7 @@ def test_other_samples_are_refused_by_row_and_without_an_id():
     with pytest.raises(InputError, match="hold 600 and 599 rows"):
         changed(p, _first(p, 599))
     other = p.ids.copy()
-    other[4] = "stranger"
+    other[4] = "unknown"
     with pytest.raises(InputError, match="row 5 of the first is not in the second") as caught:
         changed(p, replace(p, ids=other))
     assert "s4" not in str(caught.value)
