@@ -177,5 +177,5 @@ def test_switches_change_what_is_penalised() -> None:
         term.definition = definition
         found = term.loss(build(spec(), 5), batch)
         assert found is not None
-        values.add(round(float(found), 9))
+        values.add(round(float(found.detach()), 9))
     assert len(values) == 4
