@@ -36,11 +36,17 @@ _GAIN = (
     "from grmu_audit.metrics.redistribution import measure_redistribution\n\n"
     'found = measure_redistribution(check_predictions(example()), check_predictions(example("baseline")))\n'
 )
+_SHARE = (
+    f"{_IMPORTS}from grmu_audit.metrics.forgetting_share import measure_share\n"
+    "from grmu_audit.records.metric_value import reference\n\n"
+    'candidate, before, retrained = (check_predictions(example(kind)) for kind in ("unlearned", "baseline", "retrained"))\n'
+    "found = measure_share(candidate, before, {reference(1): retrained})\n"
+)
 _PRINT = (
     "low, high = found.statistic.interval(0.95)\n"
     'print(f"{found.metric} = {found.estimate:.3f}, 95 % interval {low:.3f} to {high:.3f}, n = {found.basis.n}")'
 )
-_EXAMPLES = {"AVG_GAP": _NEAR, "TOW": _NEAR, "GAIN_SHARE": _GAIN, "accuracy": _GROUP}
+_EXAMPLES = {"AVG_GAP": _NEAR, "TOW": _NEAR, "GAIN_SHARE": _GAIN, "FORGET_SHARE": _SHARE, "accuracy": _GROUP}
 _DIRECTION = {
     "higher": "higher is better",
     "lower": "lower is better",

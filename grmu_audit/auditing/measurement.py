@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from grmu_audit.auditing.stored_predictions import predictions_sha256
+from grmu_audit.errors import InputError
 from grmu_audit.metrics.checked_predictions import align
 from grmu_audit.metrics.measure import Measurements, measure_models
 from grmu_audit.metrics.outcome import with_interval_method
@@ -28,6 +29,7 @@ from grmu_audit.utils.clock import utc_now
 from grmu_audit.utils.resources import VERSION
 
 _DEFAULT = MeasureOptions()
+_ROUNDING = 1e-5
 
 
 def measure(inputs: AuditInputs, context: AuditContext, options: MeasureOptions = _DEFAULT) -> Audit:
@@ -58,8 +60,41 @@ def measure(inputs: AuditInputs, context: AuditContext, options: MeasureOptions 
         data_quality=context.data_quality,
         not_measured=context.not_measured,
         curves=found.curves | _training_curves(inputs),
+        controls=found.controls,
+        exact=context.exact,
+        unchanged=inputs.baseline is not None and same_outputs(predictions, inputs.baseline.predictions),
         record=_record(inputs, context.record, options, found),
     )
+
+
+def same_outputs(one: Predictions, other: Predictions) -> bool:
+    """Whether two models have the same outputs up to rounding; by their labels where no scores are known.
+
+    Args:
+        one: predictions.
+        other: predictions of the same samples, in any order.
+    """
+    other = align(one, other)
+    columns = [(one.logits, other.logits), (one.loss, other.loss)]
+    both = [(a, b) for a, b in columns if a is not None and b is not None]
+    return bool((one.prediction == other.prediction).all()) and all(
+        a.shape == b.shape and np.allclose(a, b, rtol=_ROUNDING, atol=_ROUNDING) for a, b in both
+    )
+
+
+def require_distinct_references(inputs: AuditInputs) -> None:
+    """Return when no reference has the outputs of the candidate or of the baseline.
+
+    Raises:
+        InputError: one has: it cannot be a model that was retrained separately.
+    """
+    for number, model in enumerate(inputs.references, 1):
+        for role, other in (("candidate", inputs.candidate), ("baseline", inputs.baseline)):
+            if other is not None and same_outputs(model.predictions, other.predictions):
+                raise InputError(
+                    f"reference {number} ({model.ref.label}) has the outputs of the {role} ({other.ref.label}): a reference is "
+                    "another model, retrained without the forget set"
+                )
 
 
 def _record(inputs: AuditInputs, given: Mapping[str, Any], options: MeasureOptions, found: Measurements) -> dict[str, Any]:

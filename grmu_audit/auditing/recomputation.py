@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -15,7 +15,7 @@ from grmu_audit.metrics.catalog import BUILT_IN, Level
 from grmu_audit.metrics.membership.attacks import FORESTS
 from grmu_audit.policy import Policy
 from grmu_audit.policy.judgement import judge
-from grmu_audit.records import Audit, AuditContext, AuditInputs, MetricValue
+from grmu_audit.records import AUDIT_SCHEMA, Audit, AuditContext, AuditInputs, MetricValue
 
 TOLERANCE = 1e-6
 """How far a number computed again may be from the recorded one: other libraries add up in another order."""
@@ -44,8 +44,10 @@ def recompute(audit: Audit, policy: Policy, files: Mapping[str, bytes]) -> Recom
     carried = tuple(value for value in audit.metrics if value.name in BUILT_IN and BUILT_IN[value.name].level is not Level.QUICK)
     try:
         inputs, created = stored_inputs(audit, files), str(audit.record["created"])
-        context = AuditContext(audit.data, audit.forget, audit.data_quality, audit.not_measured, {"created": created}, carried)
-        again = judge(measure(inputs, context, audit.options), policy, datetime.fromisoformat(created).date())
+        record = {"created": created}
+        context = AuditContext(audit.data, audit.forget, audit.data_quality, audit.not_measured, record, audit.exact, carried)
+        measured = _as_schema(measure(inputs, context, audit.options), audit.schema)
+        again = judge(measured, policy, datetime.fromisoformat(created).date())
     except (GrmuAuditError, KeyError, ValueError) as error:
         return Recomputed((f"the verdict cannot be computed from the predictions: {error}",))
     numbers, notes = _numbers(audit, again)
@@ -55,6 +57,14 @@ def recompute(audit: Audit, policy: Policy, files: Mapping[str, bytes]) -> Recom
     findings = [f"predictions of {name} are not those that were audited" for name in _differing(audit, inputs)]
     findings += [*numbers, *_rules(audit, again)]
     return Recomputed(tuple(findings), tuple(notes), len(again.metrics) - len(carried))
+
+
+def _as_schema(measured: Audit, schema: str) -> Audit:
+    """What an audit of that schema measured."""
+    if schema == AUDIT_SCHEMA:
+        return measured
+    known = tuple(value for value in measured.metrics if value.name != "FORGET_SHARE")
+    return replace(measured, metrics=known, controls=(), unchanged=False, schema=schema)
 
 
 def _numbers(audit: Audit, again: Audit) -> tuple[list[str], list[str]]:

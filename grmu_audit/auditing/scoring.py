@@ -7,8 +7,9 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grmu_audit.auditing.measurement import measure
+from grmu_audit.auditing.measurement import measure, require_distinct_references, same_outputs
 from grmu_audit.auditing.prediction_files import read_predictions
+from grmu_audit.errors import InputError
 from grmu_audit.metrics.checked_predictions import regroup
 from grmu_audit.records import (
     SPLITS,
@@ -79,6 +80,11 @@ def score(
     """
     files = files if isinstance(files, PredictionFiles) else PredictionFiles(files)
     inputs = files.read()
+    require_distinct_references(inputs)
+    if inputs.baseline is not None and same_outputs(inputs.candidate.predictions, inputs.baseline.predictions):
+        raise InputError(
+            f"{files.candidate} holds the outputs of the baseline {files.baseline}, up to rounding: nothing was done"
+        )
     splits = {split: int(inputs.candidate.predictions.mask(split).sum()) for split in SPLITS}
     data = DataRecord(inputs.candidate.ref.manifest_sha256 or "", splits, files.candidate.name)
     if options is None:

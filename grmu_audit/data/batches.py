@@ -52,9 +52,28 @@ class BatchSource:
         attribute = torch.from_numpy(dataset.frame["attribute"].to_numpy(dtype=np.int64, copy=True))
         self.target = target.to(device)
         self.group = (target * self.attributes + attribute).to(device)
+        self.rows_read: torch.Tensor | None = None
+        self._places: torch.Tensor | None = None
+
+    def record_rows(self, places: npt.NDArray[np.int64]) -> torch.Tensor:
+        """Mark from now on every row that is read, whatever for.
+
+        Args:
+            places: [n] place of each row's mark; in an order that only the operator knows the marks name nobody.
+
+        Returns:
+            [n] bool marks on the CPU, by place; also ``rows_read``.
+        """
+        import torch
+
+        self._places = torch.from_numpy(places)
+        self.rows_read = torch.zeros(len(places), dtype=torch.bool)
+        return self.rows_read
 
     def take(self, rows: torch.Tensor, generator: torch.Generator | None = None) -> Batch:
         """These rows as they are; with a CPU generator, with the dataset's augmentation."""
+        if self.rows_read is not None and self._places is not None:
+            self.rows_read[self._places[rows.cpu()]] = True
         index = rows.to(self.device)
         inputs = self.inputs.take(rows) if generator is None else self.inputs.augmented(rows, generator)
         return Batch(inputs, self.target[index], self.group[index], index)

@@ -58,7 +58,7 @@ def changes(candidate: ModelResult, other: ModelResult) -> Iterator[Outcome]:
         yield _change_of(name, candidate, other)
     for name in FORESTS:
         yield _forest_change(name, candidate, other)
-    yield _area_change(candidate, other)
+    yield area_change(candidate, other)
     for name in (*_EXPOSURE, *(name for name, _ in PLUGINS)):
         yield _change_of(name, candidate, other)
     yield from group_outcomes(candidate.checked, group_pairs(candidate.checked, other.checked))
@@ -108,7 +108,7 @@ def _forest_change(name: str, candidate: ModelResult, other: ModelResult) -> Out
     return Outcome(name, basis, PairedCounts.of(*called, checked.person_of(checked.predictions.mask("forget"))))
 
 
-def _area_change(candidate: ModelResult, other: ModelResult) -> Outcome:
+def area_change(candidate: ModelResult, other: ModelResult) -> Outcome:
     """Difference of two correlated areas; the standard error is that of the paired influences (DeLong)."""
     score = candidate.checked.options.attack_score
     basis, reason = area_basis(candidate.checked, candidate.attacks)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from grmu_audit.errors import InputError
 from grmu_audit.intervals.proportions import count_persons
-from grmu_audit.metrics.scores import ATTACK_SCORES, attack_scores, per_sample_loss
+from grmu_audit.metrics.scores import ATTACK_SCORES, attack_scores, margins, per_sample_loss
 from grmu_audit.records import SPLITS, Group, Predictions
 from grmu_audit.records import dominant_groups as find_dominant
 from grmu_audit.records.audit import MeasureOptions
@@ -72,6 +72,18 @@ class CheckedPredictions:
     def scores(self) -> dict[str, npt.NDArray[np.float64]]:
         """[n] every attack score that the predictions allow, by name."""
         return attack_scores(self.predictions)
+
+    @cached_property
+    def margin(self) -> npt.NDArray[np.float64] | None:
+        """[n] log p_y - log(1 - p_y), or None without logits; computed without the other scores."""
+        p = self.predictions
+        if p.logits is None:
+            return None
+        return self.scores["margin"] if "scores" in self.__dict__ else margins(p.logits, p.target)
+
+    def score(self, name: str) -> npt.NDArray[np.float64] | None:
+        """[n] one attack score, or None where the predictions do not allow it."""
+        return self.margin if name == "margin" else self.scores.get(name)
 
     @cached_property
     def has_constant_scores(self) -> bool:

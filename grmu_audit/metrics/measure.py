@@ -13,7 +13,9 @@ from grmu_audit.metrics.catalog import CATALOG, PLUGINS
 from grmu_audit.metrics.catalog.spec import ThirdPartyMetric
 from grmu_audit.metrics.changes import ModelResult, changes
 from grmu_audit.metrics.checked_predictions import DEFAULTS, CheckedPredictions, check_predictions, check_same
+from grmu_audit.metrics.controls import measure_controls
 from grmu_audit.metrics.fairness import measure_fairness
+from grmu_audit.metrics.forgetting_share import compare_forgetting
 from grmu_audit.metrics.membership.attacks import measure_membership, run_attacks
 from grmu_audit.metrics.membership.curves import summarise_curves
 from grmu_audit.metrics.membership.exposure import measure_exposure
@@ -34,6 +36,7 @@ from grmu_audit.metrics.white_box.representation import (
 from grmu_audit.metrics.white_box.robustness import measure_robustness, robustness_changes
 from grmu_audit.records import Group, MetricValue, Predictions
 from grmu_audit.records.audit import MeasureOptions
+from grmu_audit.records.forgetting import Control
 from grmu_audit.records.inputs import AuditInputs
 from grmu_audit.records.metric_value import BASELINE, CANDIDATE, Role, Subject, reference
 from grmu_audit.records.white_box import ShadowTable
@@ -55,6 +58,8 @@ class Measurements:
     """What ``membership.curves.summarise_curves`` returns."""
     dominant_groups: tuple[Group, ...]
     """Group(s) with the largest share of the forget set."""
+    controls: tuple[Control, ...]
+    """Models whose truth is known, in the candidate's place."""
     notes: dict[str, object]
     """``gap_against_robustness``, where layers and attacks were measured."""
 
@@ -81,11 +86,13 @@ def measure_models(
     from_predictions = _compare_models(results, inputs.primary_references)
     from_networks = list(_measure_networks(results, inputs))
     from_shadows = _measure_shadows(results, inputs.shadows) if inputs.shadows is not None else ()
-    found = [*from_predictions, *from_networks, *from_shadows]
+    shares = compare_forgetting({subject: result.checked for subject, result in results.items()}, inputs.primary_references)
+    found = [*from_predictions, *shares, *from_networks, *from_shadows]
     return Measurements(
         values=tuple(outcome.value(subject, options) for subject, outcomes in found for outcome in outcomes),
         curves=summarise_curves({subject: (result.checked, result.attacks) for subject, result in results.items()}),
         dominant_groups=first.dominant_groups,
+        controls=measure_controls(results, inputs.primary_references, options),
         notes={"gap_against_robustness": _gap_against_robustness(from_networks)} if from_networks else {},
     )
 

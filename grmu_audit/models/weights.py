@@ -22,6 +22,7 @@ from grmu_audit.utils import canonical_json, sha256_hex, write_atomic
 STATE = "state.safetensors"
 SPEC = "model.json"
 GRAPH = "model.pt2"
+_ROUNDING = 1e-7
 SPEC_LIMIT = 1 << 20
 """Largest ``model.json`` that is read, in bytes."""
 
@@ -32,6 +33,17 @@ def weights_digest(model: Classifier) -> str:
     The same weights give the same digest on every device.
     """
     return sha256_hex(canonical_json([model.spec.to_json(), state_digest(model.state_dict())]))
+
+
+def same_weights(one: Classifier, other: Classifier) -> bool:
+    """Whether two networks of one architecture have the same parameters and buffers up to rounding."""
+    a, b = one.state_dict(), other.state_dict()
+    if a.keys() != b.keys():
+        return False
+    return all(
+        a[name].shape == b[name].shape and torch.allclose(a[name].float(), b[name].float(), rtol=_ROUNDING, atol=_ROUNDING)
+        for name in a
+    )
 
 
 def save_model(model: Classifier, folder: Path) -> None:

@@ -10,6 +10,7 @@ from datetime import date
 from grmu_audit.intervals import Limits
 from grmu_audit.metrics.catalog import level_needed, spec
 from grmu_audit.metrics.catalog.wording import VERDICT_STYLE
+from grmu_audit.policy.controls import conclude, judge_controls
 from grmu_audit.policy.files import policy_sha256
 from grmu_audit.policy.multiplicity import holm_decides, rule_alpha
 from grmu_audit.policy.sample_size import decide, deciding_split, samples_needed
@@ -72,15 +73,14 @@ def evaluate(audit: Audit, policy: Policy, *, today: date) -> Verdict:
     Returns:
         A verdict with one outcome per rule, in the policy's order.
     """
-    cases = [_by_method(_case(rule, audit, policy), policy.intervals) for rule in policy.rules]
-    family = max(1, sum(case.applied for case in cases))
-    alpha = rule_alpha(policy.confidence, policy.multiplicity, family)
-    outcomes = [_judged(case, alpha, policy.minimum_group_size) for case in cases]
-    if policy.multiplicity == "holm":
-        outcomes = _stepped_down(cases, outcomes, 1 - policy.confidence, family)
-    waivers = {waiver.rule: waiver for waiver in policy.waivers}
-    outcomes = [_waived(outcome, waivers.get(outcome.id), today) for outcome in outcomes]
-    decision, reason = _overall(outcomes)
+
+    def judge_rules(seen: Audit, policy: Policy) -> list[RuleOutcome]:
+        """Every rule, on the audit or on a control in the candidate's place."""
+        return _judge_rules(seen, policy, today)
+
+    outcomes = judge_rules(audit, policy)
+    controls = judge_controls(audit, policy, judge_rules, _overall)
+    decision, reason = conclude(audit, policy, _overall(outcomes), controls)
     return Verdict(
         decision=decision,
         policy=policy.name,
@@ -91,7 +91,20 @@ def evaluate(audit: Audit, policy: Policy, *, today: date) -> Verdict:
         minimum_group_size=policy.minimum_group_size,
         waivers=tuple({**waiver.model_dump(mode="json")} for waiver in policy.waivers),
         reason=reason,
+        controls=controls,
     )
+
+
+def _judge_rules(audit: Audit, policy: Policy, today: date) -> list[RuleOutcome]:
+    cases = [_by_method(_case(rule, audit, policy), policy.intervals) for rule in policy.rules]
+    family = max(1, sum(case.applied for case in cases))
+    alpha = rule_alpha(policy.confidence, policy.multiplicity, family)
+    outcomes = [_judged(case, alpha, policy) for case in cases]
+    if policy.multiplicity == "holm":
+        outcomes = _stepped_down(cases, outcomes, 1 - policy.confidence, family)
+    waivers = {waiver.rule: waiver for waiver in policy.waivers}
+    outcomes = [_waived(outcome, waivers.get(outcome.id), today) for outcome in outcomes]
+    return [_by_exact_evidence(outcome, case, audit) for outcome, case in zip(outcomes, cases, strict=True)]
 
 
 def _case(rule: Rule, audit: Audit, policy: Policy) -> RuleCase:
@@ -167,8 +180,9 @@ def _cell_words(value: MetricValue) -> str:
     )
 
 
-def _judged(case: RuleCase, alpha: float, minimum: int) -> RuleOutcome:
+def _judged(case: RuleCase, alpha: float, policy: Policy) -> RuleOutcome:
     """One rule at its share of the family's error."""
+    minimum = policy.minimum_group_size
     blank = _blank(case)
     if not case.applied:
         return replace(blank, applied=False, reason="not applied: the audit has no reference")
@@ -178,6 +192,10 @@ def _judged(case: RuleCase, alpha: float, minimum: int) -> RuleOutcome:
     if case.rule.evidence == "point" and case.value.value is not None:
         decision = decide(case.value.value, case.value.value, case.rule.region)
         return replace(blank, decision=decision, interval=found, reason=_reason(case, decision, found, by_point=True))
+    if case.rule.evidence == "one-sided":
+        return _judged_one_sided(case, found, 2 * (1 - policy.confidence))
+    if case.rule.evidence == "unless-breached" and (found is None or decide(*found, case.rule.region) is Decision.INCONCLUSIVE):
+        return replace(blank, decision=Decision.PASS, interval=found, reason=_not_refuted(case, found))
     if found is None:
         return replace(
             blank, reason=f"Not decided: {case.value.why_missing or 'the audit records no interval at this confidence'}."
@@ -185,6 +203,40 @@ def _judged(case: RuleCase, alpha: float, minimum: int) -> RuleOutcome:
     decision = decide(*found, case.rule.region)
     more = samples_needed(case.value, case.rule.region, alpha) if decision is Decision.INCONCLUSIVE else None
     return replace(blank, decision=decision, interval=found, reason=_reason(case, decision, found), needed=more)
+
+
+def _judged_one_sided(case: RuleCase, family: Limits | None, alpha: float) -> RuleOutcome:
+    """Met by the one-sided limit at the policy's confidence, which all other rules being met too makes no less strict; a breach
+    needs the interval of the family.
+
+    Args:
+        case: the rule with its value.
+        family: limits at the rule's share of the family's error.
+        alpha: two-sided error whose limits are one-sided at the policy's confidence.
+    """
+    blank, value = _blank(case), case.value
+    assert value is not None
+    found = _limits(value, alpha)
+    if found is None:
+        return replace(blank, reason=f"Not decided: {value.why_missing or 'the audit records no interval at this confidence'}.")
+    decision = decide(*found, case.rule.region)
+    if decision is Decision.BREACH and (family is None or decide(*family, case.rule.region) is not Decision.BREACH):
+        decision = Decision.INCONCLUSIVE
+    if decision is not Decision.INCONCLUSIVE:
+        return replace(blank, decision=decision, interval=found, reason=_reason(case, decision, found))
+    reason, needed = _reason(case, decision, found), samples_needed(value, case.rule.region, alpha)
+    low, high = case.rule.region
+    if value.value is not None and not low <= value.value <= high:
+        reason = f"{_seen(case, found)}: it does not meet the bound {bound_words(case.rule)}, and a breach is not shown either."
+        needed = "more samples do not help at the present estimate, which lies beyond the bound: another method would"
+    return replace(blank, interval=found, reason=reason, needed=needed)
+
+
+def _by_exact_evidence(outcome: RuleOutcome, case: RuleCase, audit: Audit) -> RuleOutcome:
+    """A rule on forgetting is met by exact evidence alone."""
+    if audit.exact is None or not audit.exact.verified or not (case.rule.about_forgetting and outcome.applied):
+        return outcome
+    return replace(outcome, decision=Decision.PASS, needed=None, reason=f"Met by exact evidence: {audit.exact.reason}")
 
 
 def _blank(case: RuleCase) -> RuleOutcome:
@@ -233,22 +285,32 @@ def _needed_cells(case: RuleCase, minimum: int) -> str | None:
 
 
 def _reason(case: RuleCase, decision: Decision, found: tuple[float, float] | None, *, by_point: bool = False) -> str:
-    rule, value = case.rule, case.value
-    assert value is not None
-    assert value.value is not None
-    what = metric_phrase(rule.metric, rule.compare, rule.group.record if rule.group else None)
-    signed = rule.compare != "absolute"
-    seen = f"{what} is {VERDICT_STYLE.number(value.value, value.unit, signed=signed)}"
-    if found is not None:
-        low, high = (VERDICT_STYLE.number(edge, value.unit, signed=signed) for edge in found)
-        seen += f" (interval {low} to {high}{case.counted})"
-    bound = bound_words(rule)
+    seen, bound = _seen(case, found), bound_words(case.rule)
     basis = "the estimate" if by_point else "the whole interval"
     if decision is Decision.PASS:
         return f"{seen}: {basis} meets the bound {bound}."
     if decision is Decision.BREACH:
         return f"{seen}: {basis} lies beyond the bound {bound}."
     return f"{seen}: the interval reaches over the bound {bound}, so that the samples do not decide."
+
+
+def _not_refuted(case: RuleCase, found: Limits | None) -> str:
+    where = "no interval at this confidence" if found is None else "the interval does not lie wholly"
+    return f"{_seen(case, found)}: {where} beyond the bound {bound_words(case.rule)}, so that no breach is shown."
+
+
+def _seen(case: RuleCase, found: Limits | None) -> str:
+    """The value of a case and its interval in words."""
+    rule, value = case.rule, case.value
+    assert value is not None
+    assert value.value is not None
+    what = metric_phrase(rule.metric, rule.compare, rule.group.record if rule.group else None)
+    signed = rule.compare != "absolute"
+    seen = f"{what} is {VERDICT_STYLE.number(value.value, value.unit, signed=signed)}"
+    if found is None:
+        return seen
+    low, high = (VERDICT_STYLE.number(edge, value.unit, signed=signed) for edge in found)
+    return f"{seen} (interval {low} to {high}{case.counted})"
 
 
 def _stepped_down(cases: Sequence[RuleCase], outcomes: Sequence[RuleOutcome], alpha: float, family: int) -> list[RuleOutcome]:

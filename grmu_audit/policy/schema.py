@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from grmu_audit.metrics.catalog import CATALOG
+from grmu_audit.metrics.catalog import CATALOG, Topic, topic
 from grmu_audit.metrics.catalog.spec import MetricSpec
 from grmu_audit.metrics.catalog.wording import CHANGE_BOUNDS
 from grmu_audit.records import Group, MeasureOptions
@@ -58,7 +58,12 @@ class Rule(_Frozen):
     max_change: float | None = Field(None, description="Largest allowed change, in points as a fraction.")
     min_change: float | None = Field(None, description="Smallest allowed change: -0.05 allows a loss of 5 points.")
     max_gap: float | None = Field(None, description="Largest allowed change in either direction.")
-    evidence: Literal["interval", "point"] = Field("interval", description="Judge the whole interval, or the estimate alone.")
+    evidence: Literal["interval", "point", "one-sided", "unless-breached"] = Field(
+        "interval",
+        description="interval: the whole interval must lie inside the bound. point: the estimate alone is judged. one-sided: met "
+        "where the one-sided limit at the policy's confidence, not shared among the rules, lies inside. unless-breached: met "
+        "unless the whole interval lies beyond the bound.",
+    )
     when: Literal["always", "reference_available"] = Field("always", description="When the rule applies.")
     severity: Literal["block", "warn"] = Field("block", description="A warn rule never blocks.")
     allow_incomplete: bool = Field(False, description="Judge also where declared groups have too few or no test samples.")
@@ -77,6 +82,11 @@ class Rule(_Frozen):
         if found:
             raise ProblemsError(found)
         return self
+
+    @property
+    def about_forgetting(self) -> bool:
+        """Whether it bounds a metric of forgetting."""
+        return topic(self.metric) is Topic.FORGETTING
 
     @property
     def bounds(self) -> dict[str, float | list[float]]:
@@ -165,8 +175,22 @@ class Policy(_Frozen):
     )
     minimum_group_size: int = Field(30, ge=1, description="A rule that rests on a smaller cell decides nothing.")
     positive_class: int = Field(1, ge=0, le=1, description="The positive class of a two-class task.")
+    null_control: Literal["refuse", "accept"] = Field(
+        "refuse", description="What a PASS becomes that the model before unlearning, or a cheat made from it, would get as well."
+    )
+    null_control_reason: str = Field(
+        "", max_length=500, description="Why that is accepted; stands in the headline of the report."
+    )
+    guarantee: Literal["measured", "exact"] = Field(
+        "measured", description="exact: only a retrained model whose record shows that it never read the forget set can pass."
+    )
     rules: Annotated[tuple[Rule, ...], Field(strict=False)] = Field(description="The rules; without one nothing passes.")
     waivers: Annotated[tuple[Waiver, ...], Field(strict=False)] = Field((), description="Accepted breaches.")
+
+    @property
+    def claims_forgetting(self) -> bool:
+        """Whether a PASS says something about forgetting: by a blocking rule on a forgetting metric, or by exact evidence."""
+        return self.guarantee == "exact" or any(rule.severity == "block" and rule.about_forgetting for rule in self.rules)
 
     def measure_options(self, seed: int = 0) -> MeasureOptions:
         """The choices that the numbers of an audit depend on.
@@ -183,6 +207,8 @@ class Policy(_Frozen):
         found = list(
             document_problems({"rules": [{"id": r.id} for r in self.rules], "waivers": [{"rule": w.rule} for w in self.waivers]})
         )
+        if self.null_control == "accept" and not self.null_control_reason.strip():
+            found.append(Problem(("null_control_reason",), "null_control: accept needs a reason, which the report shows"))
         if found:
             raise ProblemsError(found)
         return self

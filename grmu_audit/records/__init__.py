@@ -1,6 +1,6 @@
 """Frozen records that packages hand to each other, with a JSON form where they are stored."""
 
-from grmu_audit.records.audit import AUDIT_SCHEMA, Audit, MeasureOptions, NotMeasured
+from grmu_audit.records.audit import AUDIT_SCHEMA, EARLIER_SCHEMA, Audit, MeasureOptions, NotMeasured
 from grmu_audit.records.data import (
     SUPPRESSED_BELOW,
     CheckResult,
@@ -11,16 +11,18 @@ from grmu_audit.records.data import (
     dominant_groups,
     suppressed,
 )
+from grmu_audit.records.forgetting import Control, ExactEvidence
 from grmu_audit.records.inputs import AuditContext, AuditedModel, AuditInputs
 from grmu_audit.records.lineage import ForgetRequest, ModelRef, Splits
 from grmu_audit.records.metric_value import BASELINE, CANDIDATE, Group, MetricValue, Role, Subject, reference
 from grmu_audit.records.predictions import SPLITS, Predictions
-from grmu_audit.records.verdict import Decision, RuleOutcome, Verdict
+from grmu_audit.records.verdict import ControlOutcome, Decision, RuleOutcome, Verdict
 
 __all__ = [
     "AUDIT_SCHEMA",
     "BASELINE",
     "CANDIDATE",
+    "EARLIER_SCHEMA",
     "SPLITS",
     "SUPPRESSED_BELOW",
     "Audit",
@@ -28,9 +30,12 @@ __all__ = [
     "AuditInputs",
     "AuditedModel",
     "CheckResult",
+    "Control",
+    "ControlOutcome",
     "DataCheckReport",
     "DataRecord",
     "Decision",
+    "ExactEvidence",
     "ForgetRecord",
     "ForgetRequest",
     "Group",

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from grmu_audit.errors import InputError
 from grmu_audit.records.data import DataCheckReport, DataRecord, ForgetRecord
+from grmu_audit.records.forgetting import Control, ExactEvidence
 from grmu_audit.records.lineage import ModelRef
 from grmu_audit.records.metric_value import CANDIDATE, Group, MetricValue, Subject
 from grmu_audit.records.verdict import Verdict
@@ -17,7 +18,9 @@ from grmu_audit.records.verdict import Verdict
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-AUDIT_SCHEMA = "grmu-audit/audit/v1"
+AUDIT_SCHEMA = "grmu-audit/audit/v2"
+EARLIER_SCHEMA = "grmu-audit/audit/v1"
+"""Audits of before controls were measured: read, verified and shown; not promoted."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +108,12 @@ class Audit:
     curves: dict[str, Any] = field(default_factory=dict)
     """Summaries for charts, in which no step represents fewer than k people (``metrics.membership.curves``); empty where there
     are none: ``losses`` and ``roc`` per subject, and ``training``: per subject what each epoch logged."""
+    controls: tuple[Control, ...] = ()
+    """Models whose truth is known, in the candidate's place; empty without a baseline."""
+    exact: ExactEvidence | None = None
+    """For a retrained candidate: whether its record shows that no row of the forget set was read; None for any other method."""
+    unchanged: bool = False
+    """Whether the candidate's outputs are those of the baseline up to rounding: nothing was done."""
     schema: str = AUDIT_SCHEMA
     """Schema name and version."""
 
@@ -138,6 +147,9 @@ class Audit:
     def to_json(self) -> dict[str, Any]:
         """A tree of plain JSON types; floats are floats, None is null."""
         tree: dict[str, Any] = _adapter().dump_python(self, mode="json")
+        if self.schema == EARLIER_SCHEMA:
+            tree = {key: item for key, item in tree.items() if key not in _LATER}
+            (tree["verdict"] or {}).pop("controls", None)
         return tree
 
     @staticmethod
@@ -149,7 +161,7 @@ class Audit:
         """
         from pydantic import ValidationError
 
-        if not isinstance(tree, dict) or tree.get("schema") != AUDIT_SCHEMA:
+        if not isinstance(tree, dict) or tree.get("schema") not in (AUDIT_SCHEMA, EARLIER_SCHEMA):
             found = tree.get("schema") if isinstance(tree, dict) else type(tree).__name__
             raise InputError(f"not an audit file of schema {AUDIT_SCHEMA!r} (found {found!r}): create one with 'audit --json'")
         try:
@@ -157,6 +169,10 @@ class Audit:
         except ValidationError as error:
             defects = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:20])
             raise InputError(f"audit file is damaged: {defects}") from None
+
+
+_LATER = ("controls", "exact", "unchanged")
+"""Keys that an audit of the earlier schema does not have."""
 
 
 @cache

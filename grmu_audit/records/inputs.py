@@ -8,6 +8,7 @@ from typing import Any
 
 from grmu_audit.records.audit import NotMeasured
 from grmu_audit.records.data import DataCheckReport, DataRecord, ForgetRecord
+from grmu_audit.records.forgetting import ExactEvidence
 from grmu_audit.records.lineage import ModelRef
 from grmu_audit.records.metric_value import BASELINE, CANDIDATE, MetricValue, Subject, reference
 from grmu_audit.records.predictions import Predictions
@@ -70,5 +71,7 @@ class AuditContext:
     """What was not measured, and why."""
     record: Mapping[str, Any] = field(default_factory=dict)
     """Versions, hardware, dates, costs."""
+    exact: ExactEvidence | None = None
+    """Of a retrained candidate: what its own record shows."""
     carried_over: tuple[MetricValue, ...] = ()
     """Values that files alone cannot give again."""

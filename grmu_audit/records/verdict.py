@@ -61,6 +61,22 @@ class RuleOutcome:
 
 
 @dataclass(frozen=True)
+class ControlOutcome:
+    """A control, judged by the whole policy as if it were the candidate."""
+
+    name: str
+    """Name of the control."""
+    null: bool
+    """Whether it has forgotten nothing; False for a retrained model."""
+    decision: Decision
+    """What the policy says of it; a rule that was not measured for it is taken as met."""
+    met: tuple[str, ...] = ()
+    """Ids of the rules that it meets."""
+    not_met: tuple[str, ...] = ()
+    """Ids of the blocking rules that it does not meet."""
+
+
+@dataclass(frozen=True)
 class Verdict:
     """The policy's decision with every rule behind it."""
 
@@ -81,7 +97,13 @@ class Verdict:
     waivers: tuple[dict[str, str], ...] = field(default=())
     """Waivers of the policy, as written."""
     reason: str = ""
-    """One sentence: how the decision follows from the rules."""
+    """How the decision follows from rules and controls."""
+    controls: tuple[ControlOutcome, ...] = ()
+    """Every control of the audit, judged."""
+
+    def met_by_before(self, rule: str) -> bool:
+        """Whether the model before unlearning meets a rule too, so that the rule tells nothing about forgetting."""
+        return any(rule in control.met for control in self.controls[:1])
 
     def __repr__(self) -> str:
         """Decision, policy and number of rules."""

@@ -129,6 +129,13 @@ def resolve(store: Store, text: str) -> ModelRef:
     return pretrained[-1]
 
 
+def lineage_root(store: Store, ref: ModelRef) -> ModelRef:
+    """The version that a lineage began with."""
+    while ref.role != "pretrain" and ref.parent:
+        ref = resolve(store, ref.parent)
+    return ref
+
+
 def _of_version(name: str, version: str, versions: list[ModelRef]) -> ModelRef:
     for ref in versions:
         if ref.version == version:

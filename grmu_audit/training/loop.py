@@ -157,6 +157,7 @@ class _Loop:
             **prefixed("optimizer", optimizer_tensors(self.optimizer)),
             **prefixed("best", self.best or {}),
             **prefixed("state", self.hooks.state.state_dict() if self.hooks.state is not None else {}),
+            **prefixed("read", {} if self.runtime.rows_read is None else {"rows": self.runtime.rows_read}),
         }
 
     def _progress(self) -> dict[str, Any]:
@@ -191,6 +192,8 @@ class _Loop:
         load_optimizer(self.optimizer, saved.part("optimizer"))
         if self.hooks.state is not None:
             self.hooks.state.load_state_dict(saved.part("state"))
+        if self.runtime.rows_read is not None:
+            self.runtime.rows_read |= saved.part("read")["rows"]
         progress = saved.progress
         self.epoch, self.step, self.history = int(progress["epoch"]), int(progress["step"]), list(progress["history"])
         if progress["best_score"] is not None:

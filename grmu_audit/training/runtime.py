@@ -51,6 +51,8 @@ class Runtime:
     """A penalty that is added to the loss of every step."""
     stage: int = 0
     """Number of the next ``run_epochs`` call of this run."""
+    rows_read: torch.Tensor | None = None
+    """[n] bool marks of the rows that were read, of a ``BatchSource`` that records them; stored with every checkpoint."""
     micro_batch: int | None = None
     """Most samples that one backward pass takes; lowered when the GPU's memory is too small."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from grmu_audit.metrics.catalog.spec import MetricSpec, Topic
+from grmu_audit.metrics.catalog.spec import OPEN, MetricSpec, Topic
 
 _SEED = "Seed paper of group-robust unlearning"
 _utility = partial(MetricSpec, topic=Topic.UTILITY)
@@ -145,6 +145,22 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
         direction="target",
         target=0.5,
         undefined="no forget row, no test row of its groups, no scores or all equal; per group also fewer than five forget rows",
+        also_per_group=True,
+    ),
+    _forgetting(
+        "FORGET_SHARE",
+        "Forgetting share",
+        "How much of what retraining changes on the forget set the model has changed: 0 as before, 1 as retrained.",
+        "It measures outputs: a model that lowers only the outputs of the forget set earns a share without having forgotten.",
+        "D(candidate) / D(reference); D(X) = mean over F of (m_X - m_before) - the same mean over retained samples of the same "
+        "groups (over unseen ones where a group keeps fewer than 20), m = log(p_y / (1 - p_y)) / its mean size on unseen samples",
+        "difference in differences of margins (Carlini et al. 2022), limits of Fieller (1954)",
+        "logits or probabilities on forget, retain, val and test; those of a baseline and of a reference",
+        direction="target",
+        low=-OPEN,
+        high=OPEN,
+        target=1.0,
+        undefined="no baseline, no reference, fewer than 20 people in the forget set, or no trace that retraining surely changes",
         also_per_group=True,
     ),
     _forgetting(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,10 +41,23 @@ class AttackResults:
 def run_attacks(checked: CheckedPredictions, *, forests: bool = True) -> AttackResults:
     """Run every attack that the predictions allow."""
     called, reason = _run_forests(checked) if forests else ({}, "the forest attacks were left out")
+    return _score_attacks(checked, checked.scores, called, reason)
+
+
+def run_score_attack(checked: CheckedPredictions) -> AttackResults:
+    """Only the attack by the score of the options."""
+    name = checked.options.attack_score
+    score = checked.score(name)
+    return _score_attacks(checked, {} if score is None else {name: score}, {}, "the forest attacks were left out")
+
+
+def _score_attacks(
+    checked: CheckedPredictions, scores: Mapping[str, Floats], called: dict[str, Mask], reason: str
+) -> AttackResults:
     rows = match_groups(checked, "forget")
     rocs: dict[str, Roc] = {}
     if rows.member.any():
-        rocs = {name: roc(score[rows.member], score[rows.unseen], rows.weight) for name, score in checked.scores.items()}
+        rocs = {name: roc(score[rows.member], score[rows.unseen], rows.weight) for name, score in scores.items()}
     return AttackResults(called, rocs, reason, rows.unseen, rows.member, rows.weight)
 
 

@@ -95,7 +95,8 @@ def collect(session: Session, target: AuditTarget, settings: AuditSettings) -> C
         references=tuple(models[len(models) - len(target.references) :]),
         shadows=shadows.table if shadows else None,
     )
-    missing = (*not_measured_at(settings.level), *(_without_shadows(shadows) if shadows else ()))
+    left_out = tuple(NotMeasured("reference", reason) for reason in target.left_out)
+    missing = (*not_measured_at(settings.level), *left_out, *(_without_shadows(shadows) if shadows else ()))
     return Collected(inputs, _context(session, target, missing, record))
 
 
@@ -121,6 +122,7 @@ def _context(
         data_quality=_quality(session, version),
         not_measured=not_measured,
         record=record,
+        exact=target.exact,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from grmu_audit.auditing.audit_files import as_read_back
-from grmu_audit.auditing.measurement import measure
+from grmu_audit.auditing.measurement import measure, require_distinct_references
 from grmu_audit.policy import Policy
 from grmu_audit.policy.judgement import judge
 from grmu_audit.workflows.audits.collection import AuditSettings, collect
@@ -28,12 +28,14 @@ def audit(session: Session, model: str, policy: Policy, out: Path, settings: Aud
         settings: references, level, seed, shadow models, dates.
 
     Raises:
-        InputError: the version was not created for a forget request; the dataset names another positive class than the policy.
+        InputError: a reference does not count, or has the outputs of another model;
+            the version was not created for a forget request; the dataset names another positive class than the policy.
         IntegrityError: a stored file is not what was recorded.
     """
     target = find_target(session, model, settings.references)
     options = measure_options(policy, target.dataset, settings.seed)
     collected = collect(session, target, settings)
+    require_distinct_references(collected.inputs)
     measured = measure(collected.inputs, collected.context, options)
     judged = as_read_back(judge(measured, policy, settings.today))
     return publish(session, judged, policy, collected.inputs, out)

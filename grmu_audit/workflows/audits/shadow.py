@@ -12,8 +12,9 @@ import numpy.typing as npt
 from grmu_audit.errors import DivergedError
 from grmu_audit.records import ModelRef
 from grmu_audit.records.white_box import MIN_SHADOW_MODELS, ShadowTable
+from grmu_audit.tracking.references import lineage_root
 from grmu_audit.utils.yaml_files import typed_config
-from grmu_audit.workflows.versions.network import lineage_root, load_network
+from grmu_audit.workflows.versions.network import load_network
 
 if TYPE_CHECKING:
     from grmu_audit.evaluation.shadow_models import Rows, ShadowPool, TrainingCost, UnlearnedPool
@@ -59,7 +60,7 @@ def collect_shadows(session: Session, target: AuditTarget, options: ShadowOption
     """
     if options.models < MIN_SHADOW_MODELS:
         return ShadowResult(None, f"{options.models} shadow models were requested; {MIN_SHADOW_MODELS} are needed")
-    root = lineage_root(session, target.version)
+    root = lineage_root(session.store, target.version)
     pool = _pool(session, target, root)
     before, start = pool.count_stored(options.models), time.perf_counter()
     guess = _guess(root, len(pool.population) / 2, len(target.dataset.rows("train")))

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from grmu_audit.data.dataset import Dataset
 from grmu_audit.errors import InputError
 from grmu_audit.policy import Policy
-from grmu_audit.records import MeasureOptions, ModelRef
+from grmu_audit.records import ExactEvidence, MeasureOptions, ModelRef
 from grmu_audit.workflows.forget_requests import StoredRequest, stored_request
+from grmu_audit.workflows.rows_read import exact_evidence
 from grmu_audit.workflows.session import Session
 
 
@@ -22,7 +23,11 @@ class AuditTarget:
     baseline: ModelRef | None
     """Its parent, the version before unlearning."""
     references: tuple[ModelRef, ...]
-    """Retrained versions."""
+    """Retrained versions that count, those with REWEIGHT first."""
+    left_out: tuple[str, ...]
+    """Why other retrained versions of the same forget set do not count, one sentence each."""
+    exact: ExactEvidence | None
+    """What the record of a retrained version shows of itself."""
     dataset: Dataset
     """The data."""
     request: StoredRequest
@@ -45,7 +50,9 @@ def find_target(session: Session, model: str, references: Sequence[str]) -> Audi
     session.require_key(version)
     request, dataset = stored_request(session, version), session.dataset_of(version)
     baseline = session.store.resolve(version.parent) if version.parent else None
-    return AuditTarget(version, baseline, tuple(_references(session, version, references)), dataset, request)
+    found = _References(session, version, baseline, dataset, request)
+    chosen, left_out = found.named(references) if references else found.all()
+    return AuditTarget(version, baseline, chosen, left_out, exact_evidence(session, version, dataset, request), dataset, request)
 
 
 def measure_options(policy: Policy, dataset: Dataset, seed: int) -> MeasureOptions:
@@ -63,18 +70,52 @@ def measure_options(policy: Policy, dataset: Dataset, seed: int) -> MeasureOptio
     return policy.measure_options(seed)
 
 
-def _references(session: Session, ref: ModelRef, named: Sequence[str]) -> list[ModelRef]:
-    if named:
-        chosen = [session.store.resolve(text) for text in named]
-        for other in chosen:
-            if (other.forget_digest, other.data_digest) != (ref.forget_digest, ref.data_digest):
-                raise InputError(
-                    f"reference {other.label} was created without another forget set, or on other data, than {ref.label}"
-                )
-        return chosen
-    same = [
-        v
-        for v in session.store.versions(ref.name, "retrain")
-        if (v.forget_digest, v.data_digest) == (ref.forget_digest, ref.data_digest) and v.version != ref.version
-    ]
-    return sorted(same, key=lambda v: not v.reweight)
+@dataclass(frozen=True)
+class _References:
+    """Which versions count as references of an audited version."""
+
+    session: Session
+    version: ModelRef
+    baseline: ModelRef | None
+    dataset: Dataset
+    request: StoredRequest
+
+    def named(self, names: Sequence[str]) -> tuple[tuple[ModelRef, ...], tuple[str, ...]]:
+        """The versions that the operator names.
+
+        Raises:
+            InputError: one does not count as a reference, with the reason.
+        """
+        chosen = [self.session.store.resolve(text) for text in names]
+        for ref in chosen:
+            if reason := self.obstacle(ref):
+                raise InputError(f"{ref.label} does not count as a reference of {self.version.label}: {reason}")
+        return tuple(chosen), ()
+
+    def all(self) -> tuple[tuple[ModelRef, ...], tuple[str, ...]]:
+        """Every version of the same forget set and data that counts, and why others of these do not."""
+        retrained = self.session.store.versions(self.version.name, "retrain")
+        same = [ref for ref in retrained if self._same_request(ref) and ref.version != self.version.version]
+        reasons = {ref.label: self.obstacle(ref) for ref in same}
+        chosen = [ref for ref in same if not reasons[ref.label]]
+        left_out = tuple(f"{label} does not count as a reference: {reason}" for label, reason in reasons.items() if reason)
+        return tuple(sorted(chosen, key=lambda ref: not ref.reweight)), left_out
+
+    def _same_request(self, ref: ModelRef) -> bool:
+        return (ref.forget_digest, ref.data_digest) == (self.version.forget_digest, self.version.data_digest)
+
+    def obstacle(self, ref: ModelRef) -> str:
+        """Why a version does not count, or an empty string."""
+        version = self.version
+        if ref.label == version.label:
+            return "it is the audited version itself"
+        if ref.role != "retrain":
+            return f"it was not retrained (it is of role {ref.role!r})"
+        if not self._same_request(ref):
+            return "it was created for another forget set, or on other data"
+        if ref.manifest_sha256 in {version.manifest_sha256, self.baseline.manifest_sha256 if self.baseline else None}:
+            return "it has the files of the audited version or of the version before"
+        if version.role == "retrain" and ref.seed == version.seed:
+            return f"it was retrained with the seed of the audited version ({ref.seed}): retrain with another --seed"
+        found = exact_evidence(self.session, ref, self.dataset, self.request)
+        return "" if found is not None and found.verified else found.reason if found else "it was not retrained"

@@ -14,10 +14,11 @@ from grmu_audit.errors import DivergedError
 from grmu_audit.evidence import key_check
 from grmu_audit.records import DataCheckReport, ModelRef
 from grmu_audit.records.lineage import ErasureRecord
-from grmu_audit.tracking.names import ERASURE, PREDICTIONS, QUALITY, REQUEST, START, TRAINING
+from grmu_audit.tracking.names import ERASURE, PREDICTIONS, QUALITY, REQUEST, ROWS_READ, START, TRAINING
 from grmu_audit.utils import canonical_json, sha256_hex
 from grmu_audit.workflows.erasure import erasure_artifact
 from grmu_audit.workflows.forget_requests import CheckedRequest, request_artifact, require_key_of_model
+from grmu_audit.workflows.rows_read import places_of_rows, rows_read_artifact
 from grmu_audit.workflows.session import Session
 
 if TYPE_CHECKING:
@@ -105,10 +106,13 @@ def make_version(session: Session, plan: VersionPlan, build: NetworkBuilder, res
         epochs: list[dict[str, float]] = []
         runtime = _open_runtime(session, plan, run, epochs, resume)
         source = BatchSource(plan.dataset, runtime.device)
+        if plan.role == "retrain":
+            runtime.rows_read = source.record_rows(places_of_rows(session, plan.dataset))
         start = time.perf_counter()
         model = build_network(build, source, runtime)
         seconds = time.perf_counter() - start
         run.log_bytes(canonical_json(epochs), TRAINING)
+        _log_rows_read(session, run, plan, runtime)
         outputs = predict_all(model, source, runtime, session.pseudonyms_of(plan.dataset))
         _log_end(run, plan, outputs, runtime, seconds)
         ref = _register(session, run, plan, model, _config(plan, model, runtime, seconds))
@@ -193,6 +197,15 @@ def _log_start(run: Run, plan: VersionPlan) -> None:
         run.log_bytes(canonical_json(request_artifact(plan.request)), REQUEST)
     if plan.erasure:
         run.log_bytes(erasure_artifact(plan.erasure), ERASURE)
+
+
+def _log_rows_read(session: Session, run: Run, plan: VersionPlan, runtime: Runtime) -> None:
+    """Store which rows were read while the network was built, and note the digest for the version's tags."""
+    if runtime.rows_read is None:
+        return
+    content = canonical_json(rows_read_artifact(session, plan.dataset, runtime.rows_read))
+    run.log_bytes(content, ROWS_READ)
+    runtime.notes["rows_read_sha256"] = sha256_hex(content)
 
 
 def _log_end(run: Run, plan: VersionPlan, outputs: ModelOutputs, runtime: Runtime, seconds: float) -> None:

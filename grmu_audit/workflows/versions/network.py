@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from grmu_audit.errors import InputError, IntegrityError
 from grmu_audit.records import ModelRef
 from grmu_audit.tracking.names import START
+from grmu_audit.tracking.references import lineage_root
 from grmu_audit.workflows.session import Session
 
 if TYPE_CHECKING:
@@ -127,13 +128,6 @@ def load_network(session: Session, ref: ModelRef, device: torch.device) -> Class
     return model
 
 
-def lineage_root(session: Session, ref: ModelRef) -> ModelRef:
-    """The version that a lineage began with."""
-    while ref.role != "pretrain" and ref.parent:
-        ref = session.store.resolve(ref.parent)
-    return ref
-
-
 def _stored_start(session: Session, ref: ModelRef, digest: str) -> StartWeights | None:
     """The weights that a lineage started from; None where its run did not store them."""
     from safetensors import SafetensorError
@@ -142,7 +136,7 @@ def _stored_start(session: Session, ref: ModelRef, digest: str) -> StartWeights 
     from grmu_audit.models.classifier import StartWeights
     from grmu_audit.models.foreign_weights import state_digest
 
-    root = lineage_root(session, ref)
+    root = lineage_root(session.store, ref)
     data = session.store.run_artifact(root.run_id, START) if root.run_id else None
     if data is None:
         return None

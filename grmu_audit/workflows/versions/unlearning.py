@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from grmu_audit.data.quality.checks import require_quality
+from grmu_audit.errors import InputError
 from grmu_audit.records import ModelRef
+from grmu_audit.tracking.references import lineage_root
 from grmu_audit.utils.yaml_files import typed_config
 from grmu_audit.workflows.erasure import erasure_records, read_systems
 from grmu_audit.workflows.forget_requests import CheckedRequest, read_request
 from grmu_audit.workflows.session import Session, dataset_spec_of
 from grmu_audit.workflows.versions.creation import VersionPlan, make_version
 from grmu_audit.workflows.versions.method_choice import DEFAULT_OPTIONS, MethodChoice, UnlearnOptions, choose_method
-from grmu_audit.workflows.versions.network import lineage_root, load_network
+from grmu_audit.workflows.versions.network import load_network
 
 if TYPE_CHECKING:
     from grmu_audit.data.batches import BatchSource
@@ -64,10 +66,17 @@ def unlearn(
 
     def build(source: BatchSource, runtime: Runtime) -> Classifier:
         """The method on the parent's weights."""
+        from grmu_audit.models.weights import same_weights
         from grmu_audit.unlearning.apply import apply_method as apply
 
         network = load_network(session, parent, runtime.device)
-        return apply(method, network, _unlearning_data(source, request, choice.reweight), config, runtime)
+        result = apply(method, network, _unlearning_data(source, request, choice.reweight), config, runtime)
+        if same_weights(network, result):
+            raise InputError(
+                f"method {method.name!r} with these settings returned the weights of {parent.label}, up to rounding: nothing was "
+                "done and nothing was registered; change its settings (grmu-audit methods show), or choose another method"
+            )
+        return result
 
     return make_version(session, plan, build, options.resume).ref
 
@@ -99,7 +108,7 @@ def _tuned(
 
 def _pretrain_settings(session: Session, ref: ModelRef) -> dict[str, object]:
     """Training options of the lineage's first version: an exact method repeats them."""
-    root = lineage_root(session, ref)
+    root = lineage_root(session.store, ref)
     return root.settings if root.role == "pretrain" else {}
 
 

@@ -1,0 +1,102 @@
+"""Controls: models whose truth is known, measured in the candidate's place from the same stored predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from grmu_audit.metrics.changes import ModelResult, area_change, changes
+from grmu_audit.metrics.checked_predictions import CheckedPredictions
+from grmu_audit.metrics.forgetting_share import measure_share
+from grmu_audit.metrics.membership.attacks import AttackResults, measure_membership, run_score_attack
+from grmu_audit.metrics.outcome import Outcome
+from grmu_audit.metrics.references import mean_changes
+from grmu_audit.records import MeasureOptions, Predictions
+from grmu_audit.records.forgetting import Control
+from grmu_audit.records.metric_value import BASELINE, CANDIDATE, Subject, reference
+
+_FLATTER = 0.3
+_SURE = 4.0
+
+
+@dataclass(frozen=True)
+class _Made:
+    """Outcomes of a control by subject, as if it were the candidate."""
+
+    name: str
+    model: Subject
+    made: bool
+    found: tuple[tuple[Subject, Outcome], ...]
+
+    def record(self, options: MeasureOptions) -> Control:
+        """The control with its values over everything."""
+        values = (outcome.value(subject, options) for subject, outcome in self.found if outcome.group is None)
+        return Control(self.name, self.model, self.made, tuple(values))
+
+
+def measure_controls(
+    results: Mapping[Subject, ModelResult], primary: Sequence[Subject], options: MeasureOptions
+) -> tuple[Control, ...]:
+    """Null controls (the model before, its logits x 0.3, its labels only), then every retrained model; none without a baseline.
+
+    No forest attack is fitted for a cheat: what is not measured for a control is taken as met when it is judged.
+
+    Args:
+        results: every model of the audit, rows in the same order.
+        primary: the references that count.
+        options: choices that the numbers depend on.
+    """
+    before = results.get(BASELINE)
+    if before is None:
+        return ()
+    references = {subject: results[subject] for subject in primary}
+    made = [_Made("before", BASELINE, False, tuple(_before(before, references)))]
+    if before.checked.predictions.logits is not None:
+        made += [_cheat(name, model, before, references) for name, model in cheats(before.checked.predictions).items()]
+    for subject, result in references.items():
+        found = tuple((BASELINE.as_change(), outcome) for outcome in changes(result, before))
+        made.append(_Made(str(subject), subject, False, found))
+    return tuple(one.record(options) for one in made)
+
+
+def cheats(before: Predictions) -> dict[str, Predictions]:
+    """Models that have forgotten nothing and look different: from the predictions of the model before, by name.
+
+    >>> from grmu_audit.metrics.catalog.examples import example
+    >>> list(cheats(example("baseline")))
+    ['before, logits x 0.3', 'before, labels only']
+    """
+    assert before.logits is not None
+    labels = np.zeros_like(before.logits)
+    labels[np.arange(len(before)), before.prediction] = _SURE
+    return {
+        f"before, logits x {_FLATTER}": replace(before, logits=before.logits * _FLATTER, loss=None),
+        "before, labels only": replace(before, logits=labels, loss=None),
+    }
+
+
+def _before(before: ModelResult, references: Mapping[Subject, ModelResult]) -> Iterator[tuple[Subject, Outcome]]:
+    """The share, which is 0, and the changes from the references."""
+    checked = {subject: result.checked for subject, result in references.items()}
+    yield CANDIDATE, measure_share(before.checked, before.checked, checked)
+    rows = {subject: tuple(changes(before, other)) for subject, other in references.items()}
+    if len(rows) > 1:
+        yield from ((reference(0).as_change(), outcome) for outcome in mean_changes(rows))
+    else:
+        yield from ((subject.as_change(), outcome) for subject, row in rows.items() for outcome in row)
+
+
+def _cheat(name: str, predictions: Predictions, before: ModelResult, references: Mapping[Subject, ModelResult]) -> _Made:
+    """What of a cheat depends on its scores; its labels are those of the model before."""
+    checked = CheckedPredictions(predictions, before.checked.dominant_groups, before.checked.options)
+    attacks = run_score_attack(checked)
+    result = ModelResult(checked, attacks, tuple(_area(checked, attacks)))
+    share = measure_share(checked, before.checked, {subject: other.checked for subject, other in references.items()})
+    found = [(CANDIDATE, outcome) for outcome in (share, *result.outcomes)]
+    return _Made(name, BASELINE, True, (*found, (BASELINE.as_change(), area_change(result, before))))
+
+
+def _area(checked: CheckedPredictions, attacks: AttackResults) -> Iterator[Outcome]:
+    return (outcome for outcome in measure_membership(checked, attacks) if outcome.metric == "MIA_AUC")

@@ -1,0 +1,363 @@
+"""FORGET_SHARE: how much of the change that retraining makes to the forget set a model has made.
+
+For a model X, with the margin m = log p_y - log(1 - p_y) divided by its mean size over unseen samples (so that sharper or
+flatter outputs count for nothing), the change on the forget set F against comparison samples C of the same groups is
+
+    D(X) = mean over F of (m_X - m_before) - mean over C of (m_X - m_before),      C weighted to F's mix of groups
+
+and the share is D(candidate) / D(reference): 0 as before, 1 as retrained.  The comparison samples of a group are its retained
+samples where it keeps at least 20 (arm R: before the request they were like F, so that whatever changes both alike cancels),
+else its unseen samples, validation and test (arm U).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from grmu_audit.intervals.areas import t_scaled_error
+from grmu_audit.intervals.closed_forms import Floats, z_value
+from grmu_audit.intervals.ratio import Ratio
+from grmu_audit.metrics.checked_predictions import CheckedPredictions, Ints, Mask
+from grmu_audit.metrics.outcome import Basis, Outcome
+from grmu_audit.metrics.scores import roc
+from grmu_audit.records import Group
+from grmu_audit.records.metric_value import BASELINE, CANDIDATE, Subject
+
+NAME = "FORGET_SHARE"
+LEAST_FORGET = 20
+"""People (samples, where nothing is known of people) that the forget set must hold."""
+LEAST_RETAINED = 20
+"""Retained samples of a group from which on it is compared with them."""
+TRACE_ALPHA = 0.10
+"""Two-sided error at which the reference's own change must be below 0: one-sided 95 %."""
+_POWER = 0.80
+_SHOWN = 0.05
+
+
+@dataclass(frozen=True)
+class Change:
+    """D(X) of one model, with the influence of every sample."""
+
+    value: float
+    """D(X)."""
+    influence: Floats
+    """[n] influence of each row; squares, summed by person first, add up to the variance."""
+
+
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """Forget samples and the samples that they are compared with, group by group."""
+
+    forget: Ints
+    """[f] rows of the forget set whose group has comparison samples."""
+    comparison: Ints
+    """[c] rows that they are compared with."""
+    forget_group: Ints
+    """[f] position of the group."""
+    comparison_group: Ints
+    """[c] position of the group."""
+    rows: int
+    """Rows in all."""
+    left_out: tuple[int, ...] = ()
+    """Codes of the groups of the forget set that have fewer than two comparison samples."""
+    kinds: Mapping[str, int] = field(default_factory=dict)
+    """How many forget samples are compared with retained, and with unseen samples."""
+
+    @property
+    def weight(self) -> Floats:
+        """[c] weights that give the comparison samples the forget set's mix of groups; they add up to 1."""
+        groups = int(self.forget_group.max()) + 1
+        mix = np.bincount(self.forget_group, minlength=groups) / len(self.forget)
+        weight: Floats = (mix / np.bincount(self.comparison_group, minlength=groups))[self.comparison_group]
+        return weight
+
+    def contrast(self, values: Floats) -> Change:
+        """Mean of the values over the forget samples minus that over the comparison samples."""
+        groups = int(self.forget_group.max()) + 1
+        size = np.bincount(self.comparison_group, minlength=groups)
+        mean = np.bincount(self.comparison_group, weights=values[self.comparison], minlength=groups) / size
+        single = values[self.forget] - mean[self.forget_group]
+        result, n = float(single.mean()), len(single)
+        influence = np.zeros(self.rows)
+        influence[self.forget] = (single - result) / math.sqrt(max(n * (n - 1), 1))
+        deviation = (values[self.comparison] - mean[self.comparison_group]) * np.sqrt(size / np.maximum(size - 1, 1))[
+            self.comparison_group
+        ]
+        influence[self.comparison] -= self.weight * deviation
+        return Change(result, influence)
+
+
+@dataclass(frozen=True, eq=False)
+class ScaledMargins:
+    """Margins of one model, divided by their mean size over unseen samples."""
+
+    values: Floats
+    """[n] scaled margins."""
+    scale_influence: Floats
+    """[n] influence of each row on the scale, relative to it."""
+
+    @classmethod
+    def of(cls, margins: Floats, unseen: Mask) -> ScaledMargins | None:
+        """None where all unseen margins are 0."""
+        size = np.abs(margins[unseen])
+        scale = float(size.mean())
+        if not scale > 0:
+            return None
+        influence = np.zeros(len(margins))
+        influence[unseen] = (size / scale - 1) / len(size)
+        return cls(margins / scale, influence)
+
+
+def compare_forgetting(
+    models: Mapping[Subject, CheckedPredictions], primary: Sequence[Subject]
+) -> Iterator[tuple[Subject, tuple[Outcome, ...]]]:
+    """FORGET_SHARE of the candidate against the mean of the primary references, and of each of these against the others.
+
+    Args:
+        models: every model of an audit, rows in the same order.
+        primary: the references that count.
+    """
+    baseline = models.get(BASELINE)
+    if baseline is None:
+        yield CANDIDATE, (Outcome.missing(NAME, "needs the model before unlearning", _basis(models[CANDIDATE])),)
+        return
+    references = {subject: models[subject] for subject in primary}
+    yield CANDIDATE, measure_shares(models[CANDIDATE], baseline, references)
+    for subject in references if len(references) > 1 else ():
+        others = {other: model for other, model in references.items() if other != subject}
+        yield subject, (measure_share(models[subject], baseline, others),)
+
+
+def measure_share(
+    candidate: CheckedPredictions, before: CheckedPredictions, references: Mapping[Subject, CheckedPredictions]
+) -> Outcome:
+    """FORGET_SHARE of a model over the whole forget set.
+
+    Range: 0 as before, 1 as retrained; below 0 and above 1 are possible.  Undefined, with the reason, without references or
+    margins, with fewer than 20 people in the forget set, and where the references' own change is not surely below 0 (one-sided
+    95 %): the request left no trace that could be measured, and the number of samples that would decide is named.
+
+    Args:
+        candidate: the model.
+        before: the model before unlearning, rows in the same order.
+        references: retrained models, rows in the same order; their mean is compared with.
+
+    Source: difference in differences of margins (Carlini et al. 2022) with Fieller's limits.
+    """
+    return _Models(candidate, before, tuple(references.values())).outcome(candidate.predictions.mask("forget"), None)
+
+
+def measure_shares(
+    candidate: CheckedPredictions, before: CheckedPredictions, references: Mapping[Subject, CheckedPredictions]
+) -> tuple[Outcome, ...]:
+    """FORGET_SHARE over the whole forget set with the share by other scores and comparisons (``details``), then of every group
+    with at least 20 people in the forget set; see ``measure_share``."""
+    forget = candidate.predictions.mask("forget")
+    codes, index = candidate.cells
+    counts = np.bincount(index[forget], minlength=len(codes))
+    groups = [candidate.group(int(codes[cell])) for cell in np.flatnonzero(counts >= LEAST_FORGET)]
+    models = _Models(candidate, before, tuple(references.values()))
+    whole = models.outcome(forget, None)
+    if whole.statistic is not None or "trace" in whole.basis.details:
+        whole.basis.details["variants"] = models.variants(forget)
+    return (whole, *(models.outcome(forget & candidate.rows((g,)), g) for g in groups))
+
+
+@dataclass(frozen=True, eq=False)
+class _Models:
+    """The models whose margins are compared."""
+
+    candidate: CheckedPredictions
+    before: CheckedPredictions
+    references: tuple[CheckedPredictions, ...]
+
+    def outcome(self, forget: Mask, group: Group | None) -> Outcome:
+        """The share on these forget samples."""
+        basis = replace(_basis(self.candidate, forget), smallest_group=group)
+        reason = self._obstacle(forget)
+        arm = None if reason else choose_arm(self.candidate, forget)
+        if arm is None or not len(arm.forget):
+            return Outcome.missing(NAME, reason or "no retained and no unseen sample of the forget set's groups", basis, group)
+        basis = replace(basis, empty_cells=tuple(map(self.candidate.group, arm.left_out)))
+        changes = self._changes(arm, scaled=True)
+        if changes is None:
+            return Outcome.missing(NAME, "all outputs of a model are equal", basis, group)
+        share = self._ratio(*changes)
+        details: dict[str, Any] = {**arm.kinds, "references": len(self.references), "trace": share.denominator}
+        details["trace_standard_error"] = math.sqrt(share.denominator_variance)
+        details["of_each_reference"] = [self._among_references(changes[1], one) for one in range(len(self.references))]
+        basis = replace(basis, details=details)
+        reason = "" if _has_trace(share) else _why_no_trace(share, basis.n)
+        return Outcome(NAME, basis, None if reason else share, reason, group)
+
+    def _obstacle(self, forget: Mask) -> str:
+        if not self.references:
+            return "no reference model was given: it takes a retrained model to know what forgetting would change"
+        if any(model.margin is None for model in (self.candidate, self.before, *self.references)):
+            return "the margin needs logits or probabilities; they are not given"
+        people = self.candidate.persons(forget)
+        if (int(forget.sum()) if people is None else people) < LEAST_FORGET:
+            return f"fewer than {LEAST_FORGET} {'samples' if people is None else 'people'} in the forget set"
+        return ""
+
+    @cached_property
+    def _margins(self) -> list[Floats]:
+        margins = (model.margin for model in (self.before, self.candidate, *self.references))
+        return [margin for margin in margins if margin is not None]
+
+    @cached_property
+    def _scaled(self) -> list[ScaledMargins] | None:
+        unseen = _unseen(self.candidate)
+        found = [ScaledMargins.of(margins, unseen) for margins in self._margins]
+        known = [margins for margins in found if margins is not None]
+        return known if len(known) == len(found) else None
+
+    def _changes(self, arm: Arm, *, scaled: bool) -> tuple[Change, list[Change]] | None:
+        """D of the candidate and of every reference; None where a model's outputs are all equal."""
+        if not scaled:
+            found = [arm.contrast(margins - self._margins[0]) for margins in self._margins[1:]]
+        elif self._scaled is None:
+            return None
+        else:
+            found = [_scaled_change(arm, self._scaled[0], margins) for margins in self._scaled[1:]]
+        return found[0], found[1:]
+
+    def _ratio(self, candidate: Change, references: Sequence[Change]) -> Ratio:
+        """The share, with influences summed by person."""
+        mean = float(np.mean([change.value for change in references]))
+        both = np.stack([candidate.influence, np.mean([change.influence for change in references], axis=0)], axis=1)
+        person = self.candidate.predictions.subject
+        forget = self.candidate.predictions.mask("forget")
+        if person is not None:
+            cluster = np.unique(person, return_inverse=True)[1]
+            both = np.stack([np.bincount(cluster, weights=column) for column in both.T], axis=1)
+        people = self.candidate.persons(forget)
+        return Ratio.of((candidate.value, mean), both, int(forget.sum()) if people is None else people)
+
+    def _among_references(self, changes: Sequence[Change], one: int) -> float | None:
+        """The share of one reference against the mean of the others; None where it is the only one."""
+        others = [change.value for number, change in enumerate(changes) if number != one]
+        mean = float(np.mean(others)) if others else 0.0
+        return changes[one].value / mean if mean else None
+
+    def variants(self, forget: Mask) -> dict[str, Any]:
+        """The share by other scores and comparisons, for reading only: estimate and 95 % limits, or None."""
+        arms = {name: choose_arm(self.candidate, forget, name) for name in ("R", "U")}
+        found: dict[str, Any] = {}
+        for name, arm in arms.items():
+            if len(arm.forget) == int(forget.sum()):
+                found[f"scaled margin, {name}"] = self._shown(self._changes(arm, scaled=True))
+                found[f"margin, {name}"] = self._shown(self._changes(arm, scaled=False))
+                found[f"rank, {name}"] = self._shown(self._ranks(arm))
+        others = _retained_arm(self.candidate)
+        if "scaled margin, U" in found and len(others.forget):
+            changes = self._changes(arms["U"], scaled=True), self._changes(others, scaled=True)
+            found["scaled margin, T"] = self._shown(_minus(*changes))
+        return found
+
+    def _ranks(self, arm: Arm) -> tuple[Change, list[Change]]:
+        """Changes of the area under the curve of margins, forget against comparison samples."""
+        found = []
+        for margins in self._margins:
+            influence = np.zeros(arm.rows)
+            curve = roc(margins[arm.forget], margins[arm.comparison], arm.weight)
+            influence[arm.forget], influence[arm.comparison] = curve.positive, curve.negative
+            found.append(Change(curve.value, influence))
+        changed = [Change(one.value - found[0].value, one.influence - found[0].influence) for one in found[1:]]
+        return changed[0], changed[1:]
+
+    def _shown(self, changes: tuple[Change, Sequence[Change]] | None) -> dict[str, Any] | None:
+        if changes is None:
+            return None
+        share = self._ratio(*changes)
+        limits = share.limits(_SHOWN) if _has_trace(share) else None
+        return {"value": share.estimate, "interval": list(limits)} if limits else None
+
+
+def choose_arm(checked: CheckedPredictions, forget: Mask, kind: str = "R or U") -> Arm:
+    """Forget samples with their comparison samples.
+
+    Args:
+        checked: any model's predictions; only groups and splits are read.
+        forget: [n] rows of the forget set.
+        kind: ``R or U``: retained samples of a group that keeps at least 20, else unseen ones; ``R`` or ``U`` alone.
+    """
+    codes, index = checked.cells
+    retained, unseen = checked.predictions.mask("retain"), _unseen(checked)
+    wanted = np.bincount(index[forget], minlength=len(codes)) > 0
+    kept = np.bincount(index[retained], minlength=len(codes))
+    by_retained = np.full(len(codes), kind == "R") if kind in ("R", "U") else kept >= LEAST_RETAINED
+    rows = np.where(by_retained[index], retained, unseen)
+    size = np.bincount(index[rows], minlength=len(codes))
+    shared = wanted & (size >= 2)
+    kinds = {
+        "compared_with_retained": int((forget & (by_retained & shared)[index]).sum()),
+        "compared_with_unseen": int((forget & (~by_retained & shared)[index]).sum()),
+    }
+    left_out = tuple(int(codes[cell]) for cell in np.flatnonzero(wanted & ~shared))
+    return _arm(index, forget & shared[index], rows & shared[index], left_out, kinds)
+
+
+def _retained_arm(checked: CheckedPredictions) -> Arm:
+    """All retained samples against unseen ones of their groups."""
+    codes, index = checked.cells
+    retained, unseen = checked.predictions.mask("retain"), _unseen(checked)
+    counts = [np.bincount(index[rows], minlength=len(codes)) for rows in (retained, unseen)]
+    shared = (counts[0] > 0) & (counts[1] >= 2)
+    return _arm(index, retained & shared[index], unseen & shared[index])
+
+
+def _arm(
+    index: Ints, forget: Mask, comparison: Mask, left_out: tuple[int, ...] = (), kinds: Mapping[str, int] | None = None
+) -> Arm:
+    rows, others = np.flatnonzero(forget), np.flatnonzero(comparison)
+    groups = np.unique(index[rows])
+    positions = np.searchsorted(groups, index[rows]), np.searchsorted(groups, index[others])
+    return Arm(rows, others, *positions, len(index), left_out, kinds or {})
+
+
+def _unseen(checked: CheckedPredictions) -> Mask:
+    return checked.predictions.mask("val") | checked.predictions.mask("test")
+
+
+def _scaled_change(arm: Arm, before: ScaledMargins, model: ScaledMargins) -> Change:
+    """D of scaled margins; the scale of either model is estimated, too, and its error is part of the influence."""
+    change = arm.contrast(model.values - before.values)
+    levels = [arm.contrast(one.values).value for one in (before, model)]
+    return Change(change.value, change.influence + levels[0] * before.scale_influence - levels[1] * model.scale_influence)
+
+
+def _minus(
+    one: tuple[Change, Sequence[Change]] | None, other: tuple[Change, Sequence[Change]] | None
+) -> tuple[Change, Sequence[Change]] | None:
+    if one is None or other is None:
+        return None
+    pairs = zip((one[0], *one[1]), (other[0], *other[1]), strict=True)
+    found = [Change(a.value - b.value, a.influence - b.influence) for a, b in pairs]
+    return found[0], found[1:]
+
+
+def _has_trace(share: Ratio) -> bool:
+    """Whether the references' own change is below 0, one-sided 95 %."""
+    se = t_scaled_error(math.sqrt(share.denominator_variance), share.persons, TRACE_ALPHA)
+    return share.denominator + z_value(TRACE_ALPHA) * se < 0
+
+
+def _why_no_trace(share: Ratio, n: int) -> str:
+    trace, se = share.denominator, math.sqrt(share.denominator_variance)
+    seen = f"no measurable trace: retraining changes the forget set by {trace:.3f} (standard error {se:.3f}) against the others"
+    if not trace < 0:
+        return f"{seen}, which is no loss, so that more samples are not known to help"
+    need = math.ceil(n * ((z_value(TRACE_ALPHA) + z_value(2 * (1 - _POWER))) * se / trace) ** 2)
+    return f"{seen}; about {need:,} forget samples would decide at the present estimate"
+
+
+def _basis(checked: CheckedPredictions, forget: Mask | None = None) -> Basis:
+    forget = checked.predictions.mask("forget") if forget is None else forget
+    return Basis(int(forget.sum()), persons=checked.persons(forget))

@@ -1,0 +1,96 @@
+"""Which rows a retraining run read: recorded while it runs, and compared with the request when it is audited."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from grmu_audit.records import ExactEvidence, ModelRef
+from grmu_audit.tracking.names import ROWS_READ
+from grmu_audit.tracking.references import lineage_root
+from grmu_audit.utils import sha256_hex
+
+if TYPE_CHECKING:
+    import torch
+
+    from grmu_audit.data.dataset import Dataset
+    from grmu_audit.workflows.forget_requests import StoredRequest
+    from grmu_audit.workflows.session import Session
+
+SCHEMA = "grmu-audit/rows-read/v1"
+
+
+def places_of_rows(session: Session, dataset: Dataset) -> npt.NDArray[np.int64]:
+    """[n] the rank of each row's pseudonym: an order that only the holder of the key can map to rows."""
+    names = np.array(session.pseudonyms_of(dataset))
+    places = np.empty(len(names), dtype=np.int64)
+    places[np.argsort(names)] = np.arange(len(names))
+    return places
+
+
+def rows_read_artifact(session: Session, dataset: Dataset, marks: torch.Tensor) -> dict[str, Any]:
+    """What a run stores: how many rows were read, and pseudonyms of the training rows that were not.
+
+    Args:
+        session: the key.
+        dataset: the data.
+        marks: [n] whether the row at each place was read (``places_of_rows``).
+    """
+    read = marks.numpy()[places_of_rows(session, dataset)]
+    names, train = session.pseudonyms_of(dataset), dataset.rows("train")
+    unread = sorted(names[row] for row in train.tolist() if not read[row])
+    return {
+        "schema": SCHEMA,
+        "data_sha256": dataset.digest,
+        "training_rows": len(train),
+        "training_rows_read": int(read[train].sum()),
+        "other_rows_read": int(read.sum() - read[train].sum()),
+        "training_rows_not_read": unread,
+    }
+
+
+def exact_evidence(session: Session, ref: ModelRef, dataset: Dataset, request: StoredRequest) -> ExactEvidence | None:
+    """What the record of a retrained version shows; None for any other version.
+
+    Verified where the record has the digest in the version's tags, covers every training row of the data, and lists every row of
+    the forget set (the union of all requests) among those that were never read.
+    """
+    if ref.role != "retrain":
+        return None
+    content = session.store.run_artifact(ref.run_id, ROWS_READ) if ref.run_id else None
+    if content is None:
+        return ExactEvidence(False, f"{ref.label} has no record of the rows that it read: retrain it again.")
+    try:
+        tree = json.loads(content)
+        unread, read = set(map(str, tree["training_rows_not_read"])), int(tree["training_rows_read"])
+        agrees = (tree["schema"], tree["data_sha256"], tree["training_rows"]) == (
+            SCHEMA,
+            dataset.digest,
+            len(dataset.rows("train")),
+        )
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return ExactEvidence(False, f"the record of the rows that {ref.label} read is damaged.")
+    if (
+        ref.config.get("rows_read_sha256") != sha256_hex(content)
+        or not agrees
+        or read + len(unread) != len(dataset.rows("train"))
+    ):
+        return ExactEvidence(False, f"the record of the rows that {ref.label} read is not the one of its run, or of other data.")
+    missed = len(request.pseudonyms - unread)
+    if missed:
+        return ExactEvidence(False, f"{ref.label} read rows of the forget set, or its record does not cover them all.")
+    return ExactEvidence(
+        True, f"{ref.label} was trained from {_start(session, ref)}, and its record shows that no row of the forget set was read."
+    )
+
+
+def _start(session: Session, ref: ModelRef) -> str:
+    """Where its weights came from."""
+    start = lineage_root(session.store, ref).config.get("start")
+    if not isinstance(start, dict):
+        return "fresh weights"
+    source, digest = str(start.get("source"))[:80], str(start.get("sha256"))[:12]
+    return f"the start weights {source} (SHA-256 {digest}...), whatever these were trained on"
