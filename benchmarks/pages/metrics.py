@@ -42,11 +42,23 @@ _SHARE = (
     'candidate, before, retrained = (check_predictions(example(kind)) for kind in ("unlearned", "baseline", "retrained"))\n'
     "found = measure_share(candidate, before, {reference(1): retrained})\n"
 )
+_SEQUENCE = (
+    f"{_IMPORTS}from grmu_audit.metrics.request_sequence import measure_sequence\n\n"
+    'candidate, before, retrained = (check_predictions(example(kind)) for kind in ("unlearned", "baseline", "retrained"))\n'
+    "found = measure_sequence(candidate, before, [retrained], earlier=())\n"
+)
 _PRINT = (
     "low, high = found.statistic.interval(0.95)\n"
     'print(f"{found.metric} = {found.estimate:.3f}, 95 % interval {low:.3f} to {high:.3f}, n = {found.basis.n}")'
 )
-_EXAMPLES = {"AVG_GAP": _NEAR, "TOW": _NEAR, "GAIN_SHARE": _GAIN, "FORGET_SHARE": _SHARE, "accuracy": _GROUP}
+_EXAMPLES = {
+    "AVG_GAP": _NEAR,
+    "TOW": _NEAR,
+    "GAIN_SHARE": _GAIN,
+    "FORGET_SHARE": _SHARE,
+    "WORST_REQUEST_SHARE": _SEQUENCE,
+    "accuracy": _GROUP,
+}
 _DIRECTION = {
     "higher": "higher is better",
     "lower": "lower is better",

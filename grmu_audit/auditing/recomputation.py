@@ -12,7 +12,9 @@ from grmu_audit.auditing.measurement import measure
 from grmu_audit.auditing.stored_predictions import predictions_sha256, stored_inputs
 from grmu_audit.errors import GrmuAuditError
 from grmu_audit.metrics.catalog import BUILT_IN, Level
+from grmu_audit.metrics.forgetting_share import NAME as SHARE
 from grmu_audit.metrics.membership.attacks import FORESTS
+from grmu_audit.metrics.request_sequence import NAME as SEQUENCE
 from grmu_audit.policy import Policy
 from grmu_audit.policy.judgement import judge
 from grmu_audit.records import AUDIT_SCHEMA, Audit, AuditContext, AuditInputs, MetricValue
@@ -41,12 +43,12 @@ def recompute(audit: Audit, policy: Policy, files: Mapping[str, bytes]) -> Recom
         policy: the policy as judged.
         files: the stored tables by name.
     """
-    carried = tuple(value for value in audit.metrics if value.name in BUILT_IN and BUILT_IN[value.name].level is not Level.QUICK)
+    carried = tuple(value for value in audit.metrics if _needs_more_than_tables(value))
     try:
         inputs, created = stored_inputs(audit, files), str(audit.record["created"])
         record = {"created": created}
         context = AuditContext(audit.data, audit.forget, audit.data_quality, audit.not_measured, record, audit.exact, carried)
-        measured = _as_schema(measure(inputs, context, audit.options), audit.schema)
+        measured = _as_recorded(measure(inputs, context, audit.options), audit, carried)
         again = judge(measured, policy, datetime.fromisoformat(created).date())
     except (GrmuAuditError, KeyError, ValueError) as error:
         return Recomputed((f"the verdict cannot be computed from the predictions: {error}",))
@@ -59,12 +61,21 @@ def recompute(audit: Audit, policy: Policy, files: Mapping[str, bytes]) -> Recom
     return Recomputed(tuple(findings), tuple(notes), len(again.metrics) - len(carried))
 
 
-def _as_schema(measured: Audit, schema: str) -> Audit:
-    """What an audit of that schema measured."""
-    if schema == AUDIT_SCHEMA:
-        return measured
-    known = tuple(value for value in measured.metrics if value.name != "FORGET_SHARE")
-    return replace(measured, metrics=known, controls=(), unchanged=False, schema=schema)
+def _needs_more_than_tables(value: MetricValue) -> bool:
+    """Whether a value rests on the networks, or on versions whose predictions are not stored with the audit."""
+    if value.name == SEQUENCE:
+        return len(value.details.get("requests", ())) > 1
+    return value.name in BUILT_IN and BUILT_IN[value.name].level is not Level.QUICK
+
+
+def _as_recorded(measured: Audit, audit: Audit, carried: tuple[MetricValue, ...]) -> Audit:
+    """What the recorded audit can have measured: nothing that is carried over, and of an earlier schema no later metric."""
+    left_out = {value.name for value in carried} & {SEQUENCE}
+    if audit.schema == AUDIT_SCHEMA:
+        fresh = tuple(v for v in measured.metrics if v.name not in left_out or any(v is value for value in carried))
+        return replace(measured, metrics=fresh)
+    known = tuple(value for value in measured.metrics if value.name not in (SHARE, SEQUENCE))
+    return replace(measured, metrics=known, controls=(), unchanged=False, schema=audit.schema)
 
 
 def _numbers(audit: Audit, again: Audit) -> tuple[list[str], list[str]]:

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from grmu_audit.errors import DivergedError, IntegrityError
 from grmu_audit.records import Predictions
+from grmu_audit.records.predictions import LARGEST_LOGIT
 
 if TYPE_CHECKING:
     from grmu_audit.data.batches import BatchSource
@@ -50,7 +51,7 @@ def predict_all(model: Classifier, source: BatchSource, runtime: Runtime, pseudo
         pseudonyms: [n] names to store instead of the ids.
 
     Raises:
-        DivergedError: a logit is not finite.
+        DivergedError: a logit is not finite, or larger than any that a working network gives.
     """
     from grmu_audit.training.inference import infer
 
@@ -59,6 +60,11 @@ def predict_all(model: Classifier, source: BatchSource, runtime: Runtime, pseudo
     logits = infer(model, source, rows, runtime).double().cpu().numpy()
     if not np.isfinite(logits).all():
         raise DivergedError("the model gives logits that are not finite; nothing was registered")
+    if np.abs(logits).max(initial=0.0) > LARGEST_LOGIT:
+        raise DivergedError(
+            f"the model gives logits of {np.abs(logits).max():.0e}: it diverged; nothing was registered. Lower the learning rate "
+            "or the number of epochs."
+        )
     return ModelOutputs(
         ids=np.asarray(pseudonyms, dtype=np.str_),
         split=dataset.frame["split"].to_numpy().astype(np.str_),

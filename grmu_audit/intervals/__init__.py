@@ -1,7 +1,7 @@
 """Sufficient statistics, and the confidence intervals that follow from them alone."""
 
 from grmu_audit.intervals.areas import Area, AreaChange, AreaGap
-from grmu_audit.intervals.combined import Closeness, Difference, Mean, SharedDifference, ShareOfGain
+from grmu_audit.intervals.combined import Closeness, Difference, Least, Mean, SharedDifference, ShareOfGain
 from grmu_audit.intervals.design_effects import design_effect
 from grmu_audit.intervals.gaps import Gap, GapChange, MinimumChange
 from grmu_audit.intervals.proportions import Minimum, PairedCounts, Proportion
@@ -17,6 +17,7 @@ __all__ = [
     "Difference",
     "Gap",
     "GapChange",
+    "Least",
     "Limits",
     "Mean",
     "Minimum",

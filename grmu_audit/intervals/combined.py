@@ -92,6 +92,30 @@ class Mean(Statistic):
 
 
 @dataclass(frozen=True)
+class Least(Statistic):
+    """The smallest of several statistics, whatever samples they share."""
+
+    kind: ClassVar[str] = "least"
+    terms: tuple[Statistic, ...]
+    """Those that it is the smallest of."""
+
+    @property
+    def estimate(self) -> float:
+        """The smallest estimate."""
+        return aggregate([term.estimate for term in self.terms], "min")
+
+    def raw_limits(self, alpha: float) -> Limits | None:
+        """Lower: the smallest lower limit at ``alpha`` itself, which is missed only if that of the term that is truly the
+        smallest is; upper: the smallest upper limit, simultaneous over the terms."""
+        lows = [term.limits(alpha) for term in self.terms]
+        highs = [term.limits(alpha / len(self.terms)) for term in self.terms]
+        known = [(low[0], high[1]) for low, high in zip(lows, highs, strict=True) if low is not None and high is not None]
+        if not known or len(known) < len(self.terms):
+            return None
+        return min(low for low, _ in known), min(high for _, high in known)
+
+
+@dataclass(frozen=True)
 class ShareOfGain(Statistic):
     """Share of the sum of all gains that one cell has; a loss counts as no gain."""
 

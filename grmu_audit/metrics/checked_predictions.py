@@ -16,6 +16,7 @@ from grmu_audit.metrics.scores import ATTACK_SCORES, attack_scores, margins, per
 from grmu_audit.records import SPLITS, Group, Predictions
 from grmu_audit.records import dominant_groups as find_dominant
 from grmu_audit.records.audit import MeasureOptions
+from grmu_audit.records.predictions import LARGEST_LOGIT
 from grmu_audit.records.white_box import ShadowTable, WhiteBoxOutputs
 from grmu_audit.utils.plugins import did_you_mean
 
@@ -199,6 +200,8 @@ def _bad_rows(p: Predictions) -> list[str]:
     bad = [(f"{name} outside 0..{top - 1}", np.asarray((column < 0) | (column >= top))) for name, (column, top) in limits.items()]
     if p.logits is not None:
         bad.append(("a logit that is NaN or infinite", np.asarray(~np.isfinite(p.logits).all(axis=1))))
+        absurd = np.asarray((np.isfinite(p.logits) & (np.abs(p.logits) > LARGEST_LOGIT)).any(axis=1))
+        bad.append((f"a logit beyond {LARGEST_LOGIT:,.0f}, which no working network gives", absurd))
     elif p.loss is not None:
         bad.append(("a loss that is NaN or infinite", ~np.isfinite(p.loss)))
     return [f"{what} in {row_numbers(rows)}" for what, rows in bad if rows.any()]

@@ -34,6 +34,10 @@ LEAST_FORGET = 20
 """People (samples, where nothing is known of people) that the forget set must hold."""
 LEAST_RETAINED = 20
 """Retained samples of a group from which on it is compared with them."""
+LARGEST_MARGIN = 30.0
+"""Margins are cut here: beyond it a probability that was stored as 0 or 1 says nothing more."""
+SMALL_REQUEST = "retraining (exact evidence), serving it together with other requests, or an audit at level deep would help"
+"""What is left for a request that is too small for the share."""
 TRACE_ALPHA = 0.10
 """Two-sided error at which the reference's own change must be below 0: one-sided 95 %."""
 _POWER = 0.80
@@ -153,6 +157,20 @@ def measure_share(
     return _Models(candidate, before, tuple(references.values())).outcome(candidate.predictions.mask("forget"), None)
 
 
+def share_on(
+    forget: Mask, candidate: CheckedPredictions, before: CheckedPredictions, references: Sequence[CheckedPredictions]
+) -> Outcome:
+    """FORGET_SHARE on a part of the forget set; see ``measure_share``.
+
+    Args:
+        forget: [n] the part.
+        candidate: the model.
+        before: the model before the request that named the part.
+        references: models that were retrained without it.
+    """
+    return _Models(candidate, before, tuple(references)).outcome(forget, None)
+
+
 def measure_shares(
     candidate: CheckedPredictions, before: CheckedPredictions, references: Mapping[Subject, CheckedPredictions]
 ) -> tuple[Outcome, ...]:
@@ -188,7 +206,7 @@ class _Models:
         changes = self._changes(arm, scaled=True)
         if changes is None:
             return Outcome.missing(NAME, "all outputs of a model are equal", basis, group)
-        share = self._ratio(*changes)
+        share = self._ratio(forget, *changes)
         details: dict[str, Any] = {**arm.kinds, "references": len(self.references), "trace": share.denominator}
         details["trace_standard_error"] = math.sqrt(share.denominator_variance)
         details["of_each_reference"] = [self._among_references(changes[1], one) for one in range(len(self.references))]
@@ -203,13 +221,14 @@ class _Models:
             return "the margin needs logits or probabilities; they are not given"
         people = self.candidate.persons(forget)
         if (int(forget.sum()) if people is None else people) < LEAST_FORGET:
-            return f"fewer than {LEAST_FORGET} {'samples' if people is None else 'people'} in the forget set"
+            who = "samples" if people is None else "people"
+            return f"fewer than {LEAST_FORGET} {who} in the forget set: {SMALL_REQUEST}"
         return ""
 
     @cached_property
     def _margins(self) -> list[Floats]:
         margins = (model.margin for model in (self.before, self.candidate, *self.references))
-        return [margin for margin in margins if margin is not None]
+        return [np.clip(margin, -LARGEST_MARGIN, LARGEST_MARGIN) for margin in margins if margin is not None]
 
     @cached_property
     def _scaled(self) -> list[ScaledMargins] | None:
@@ -228,12 +247,11 @@ class _Models:
             found = [_scaled_change(arm, self._scaled[0], margins) for margins in self._scaled[1:]]
         return found[0], found[1:]
 
-    def _ratio(self, candidate: Change, references: Sequence[Change]) -> Ratio:
+    def _ratio(self, forget: Mask, candidate: Change, references: Sequence[Change]) -> Ratio:
         """The share, with influences summed by person."""
         mean = float(np.mean([change.value for change in references]))
         both = np.stack([candidate.influence, np.mean([change.influence for change in references], axis=0)], axis=1)
         person = self.candidate.predictions.subject
-        forget = self.candidate.predictions.mask("forget")
         if person is not None:
             cluster = np.unique(person, return_inverse=True)[1]
             both = np.stack([np.bincount(cluster, weights=column) for column in both.T], axis=1)
@@ -252,13 +270,13 @@ class _Models:
         found: dict[str, Any] = {}
         for name, arm in arms.items():
             if len(arm.forget) == int(forget.sum()):
-                found[f"scaled margin, {name}"] = self._shown(self._changes(arm, scaled=True))
-                found[f"margin, {name}"] = self._shown(self._changes(arm, scaled=False))
-                found[f"rank, {name}"] = self._shown(self._ranks(arm))
+                found[f"scaled margin, {name}"] = self._shown(forget, self._changes(arm, scaled=True))
+                found[f"margin, {name}"] = self._shown(forget, self._changes(arm, scaled=False))
+                found[f"rank, {name}"] = self._shown(forget, self._ranks(arm))
         others = _retained_arm(self.candidate)
         if "scaled margin, U" in found and len(others.forget):
             changes = self._changes(arms["U"], scaled=True), self._changes(others, scaled=True)
-            found["scaled margin, T"] = self._shown(_minus(*changes))
+            found["scaled margin, T"] = self._shown(forget, _minus(*changes))
         return found
 
     def _ranks(self, arm: Arm) -> tuple[Change, list[Change]]:
@@ -272,10 +290,10 @@ class _Models:
         changed = [Change(one.value - found[0].value, one.influence - found[0].influence) for one in found[1:]]
         return changed[0], changed[1:]
 
-    def _shown(self, changes: tuple[Change, Sequence[Change]] | None) -> dict[str, Any] | None:
+    def _shown(self, forget: Mask, changes: tuple[Change, Sequence[Change]] | None) -> dict[str, Any] | None:
         if changes is None:
             return None
-        share = self._ratio(*changes)
+        share = self._ratio(forget, *changes)
         limits = share.limits(_SHOWN) if _has_trace(share) else None
         return {"value": share.estimate, "interval": list(limits)} if limits else None
 

@@ -23,6 +23,7 @@ from grmu_audit.metrics.membership.shadow_metrics import attack_audited_model, a
 from grmu_audit.metrics.outcome import Basis, Outcome
 from grmu_audit.metrics.redistribution import measure_redistribution
 from grmu_audit.metrics.references import closeness, mean_changes
+from grmu_audit.metrics.request_sequence import measure_sequence
 from grmu_audit.metrics.white_box.layer_gaps import correlation, layer_gap_changes, measure_layer_gaps
 from grmu_audit.metrics.white_box.representation import (
     Model,
@@ -87,7 +88,10 @@ def measure_models(
     from_networks = list(_measure_networks(results, inputs))
     from_shadows = _measure_shadows(results, inputs.shadows) if inputs.shadows is not None else ()
     shares = compare_forgetting({subject: result.checked for subject, result in results.items()}, inputs.primary_references)
-    found = [*from_predictions, *shares, *from_networks, *from_shadows]
+    references = [results[subject].checked for subject in inputs.primary_references]
+    baseline = results[BASELINE].checked if BASELINE in results else None
+    lineage = CANDIDATE, (measure_sequence(first, baseline, references, inputs.earlier),)
+    found = [*from_predictions, *shares, lineage, *from_networks, *from_shadows]
     return Measurements(
         values=tuple(outcome.value(subject, options) for subject, outcomes in found for outcome in outcomes),
         curves=summarise_curves({subject: (result.checked, result.attacks) for subject, result in results.items()}),

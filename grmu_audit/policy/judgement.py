@@ -111,6 +111,8 @@ def _case(rule: Rule, audit: Audit, policy: Policy) -> RuleCase:
     applied = rule.when == "always" or bool(audit.references)
     value = _find(rule, audit)
     obstacle = _missing(rule, audit, value) or (_obstacle(rule, value, policy) if value is not None else None)
+    if obstacle and rule.metric == "FORGET_SHARE" and not audit.references and audit.baseline and audit.subject.version:
+        obstacle += f"; to make one: grmu-audit retrain --model {audit.baseline.label} --forget <the forget list>"
     return RuleCase(rule, applied, value, obstacle, _counted(value, audit))
 
 

@@ -30,6 +30,20 @@ class AuditedModel:
 
 
 @dataclass(frozen=True)
+class EarlierRequest:
+    """A request that an ancestor of the candidate was created for."""
+
+    label: str
+    """``name/version`` of that ancestor."""
+    ids: frozenset[str]
+    """Sample ids (pseudonyms) that the request added to the forget set."""
+    before: Predictions
+    """Predictions of the version that the ancestor was made from, under the candidate's request."""
+    served: Predictions
+    """Predictions of the ancestor itself."""
+
+
+@dataclass(frozen=True)
 class AuditInputs:
     """Everything that an audit is measured from."""
 
@@ -41,6 +55,8 @@ class AuditInputs:
     """Retrained models."""
     shadows: ShadowTable | None = None
     """Margins of shadow models; level deep."""
+    earlier: tuple[EarlierRequest, ...] = ()
+    """Earlier requests of the lineage, oldest first."""
 
     @property
     def models(self) -> dict[Subject, AuditedModel]:

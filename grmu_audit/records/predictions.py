@@ -9,6 +9,8 @@ import numpy.typing as npt
 
 SPLITS = ("retain", "forget", "val", "test")
 """Split names, in the order of their codes in ``Predictions.split``."""
+LARGEST_LOGIT = 1e6
+"""No network that works gives a logit of this size; one that does has diverged without becoming infinite."""
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 

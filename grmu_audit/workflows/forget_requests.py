@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from grmu_audit.auditing.request_advice import RequestFacts, advise
 from grmu_audit.data.dataset import Dataset
 from grmu_audit.data.forget import (
     ForgetSampling,
@@ -25,6 +26,7 @@ from grmu_audit.errors import InputError, IntegrityError
 from grmu_audit.evidence import pseudonyms
 from grmu_audit.records import ForgetRequest, Group, GroupCount, ModelRef, Splits
 from grmu_audit.tracking.names import REQUEST
+from grmu_audit.tracking.references import lineage_root
 from grmu_audit.workflows.session import Session
 
 SIDECAR_FIELDS = ("how", "groups", "ratio", "seed", "dataset")
@@ -90,6 +92,35 @@ def read_request(session: Session, path: Path, dataset: Dataset, parent: ModelRe
         named = []
     names = tuple(pseudonyms(session.key, request.forget_set))
     return CheckedRequest(request, parts, table, request_groups(table, named), names, provenance)
+
+
+def advice_on_request(
+    session: Session, request: CheckedRequest, dataset: Dataset, parent: ModelRef, path: Path
+) -> tuple[str, ...]:
+    """Whether the forgetting of a request can be shown, and what would help; said before anything is trained.
+
+    Args:
+        session: the store, whose retrained versions of the same forget set are counted.
+        request: the request.
+        dataset: its data.
+        parent: the version that would be unlearned.
+        path: the forget list.
+    """
+    same = [
+        ref
+        for ref in session.store.versions(parent.name, "retrain")
+        if (ref.forget_digest, ref.data_digest) == (request.forget.forget_digest, parent.data_digest)
+    ]
+    seconds = lineage_root(session.store, parent).config.get("seconds")
+    people = dataset.frame["subject"].to_numpy()[list(request.splits.forget)]
+    facts = RequestFacts(
+        people=len(set(people.tolist())),
+        groups=request.groups,
+        references=len(same),
+        retrain_line=f"grmu-audit retrain --model {parent.label} --forget {path}",
+        cost=f"about {float(seconds):,.0f} s of training" if isinstance(seconds, int | float) and seconds > 0 else "",
+    )
+    return advise(facts)
 
 
 def require_key_of_model(session: Session, name: str) -> None:

@@ -96,7 +96,7 @@ def check(ctx: click.Context, model: str, forget: Path) -> None:
     """Check a forget list against the model's training data, and the data's quality under the request."""
     from grmu_audit.cli.tables import group_table
     from grmu_audit.data.quality.checks import require_quality
-    from grmu_audit.workflows.forget_requests import read_request
+    from grmu_audit.workflows.forget_requests import advice_on_request, read_request
 
     session = open_session(ctx)
     ref = session.store.resolve(model)
@@ -110,4 +110,6 @@ def check(ctx: click.Context, model: str, forget: Path) -> None:
     if request.forget.earlier:
         click.echo(f"{len(request.forget.earlier)} more ids of earlier requests of the lineage remain in the forget set")
     click.echo(f"{len(request.forget.ids)} ids; {passed} of {len(report.results)} quality checks passed")
+    for line in advice_on_request(session, request, dataset, ref, forget):
+        click.echo(f"forgetting: {line}")
     next_step(f"grmu-audit unlearn --model {model} --forget {forget}")

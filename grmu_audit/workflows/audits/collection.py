@@ -27,6 +27,7 @@ from grmu_audit.records import (
 from grmu_audit.tracking.names import PREDICTIONS, QUALITY, TRAINING
 from grmu_audit.utils import clock, write_atomic
 from grmu_audit.utils.resources import VERSION
+from grmu_audit.workflows.audits.request_history import earlier_requests
 from grmu_audit.workflows.audits.shadow import ShadowOptions, collect_shadows
 from grmu_audit.workflows.audits.white_box import ForwardPassCount, WhiteBoxCollector
 from grmu_audit.workflows.erasure import erasure_summary
@@ -94,6 +95,7 @@ def collect(session: Session, target: AuditTarget, settings: AuditSettings) -> C
         baseline=models[1] if target.baseline else None,
         references=tuple(models[len(models) - len(target.references) :]),
         shadows=shadows.table if shadows else None,
+        earlier=earlier_requests(session, target, lambda ref: predictions_of(session, ref, target)),
     )
     left_out = tuple(NotMeasured("reference", reason) for reason in target.left_out)
     missing = (*not_measured_at(settings.level), *left_out, *(_without_shadows(shadows) if shadows else ()))
@@ -171,6 +173,11 @@ def _forward(session: Session, ref: ModelRef, dataset: Dataset) -> ModelOutputs:
     runtime = session.runtime(0)
     model = load_network(session, ref, runtime.device)
     return predict_all(model, BatchSource(dataset, runtime.device), runtime, session.pseudonyms_of(dataset))
+
+
+def predictions_of(session: Session, ref: ModelRef, target: AuditTarget) -> Predictions:
+    """A version's predictions under the audited request."""
+    return predictions_under_request(stored_or_new_outputs(session, ref, target.dataset), target.request, target.dataset)
 
 
 def predictions_under_request(outputs: ModelOutputs, request: StoredRequest, dataset: Dataset) -> Predictions:

@@ -31,7 +31,8 @@ def compare(session: Session, models: Sequence[str], policy: Policy | None = Non
 
     Args:
         session: store, key, device.
-        models: two to six references of versions of one dataset and at most one forget set.
+        models: two to six references of versions of one dataset; of several forget sets one must hold all others, as in a
+            lineage, and the numbers are those of this one.
         policy: whose confidence, positive class and interval method the numbers have; None: the default policy.
         seed: of the attacks.
 
@@ -58,12 +59,16 @@ def compare(session: Session, models: Sequence[str], policy: Policy | None = Non
 
 
 def _request(session: Session, refs: Sequence[ModelRef]) -> StoredRequest:
+    """The largest forget set of the versions, which holds those of all others where they are of one lineage."""
     made = {ref.forget_digest: ref for ref in refs if ref.forget_digest}
-    if len(made) > 1:
-        raise InputError(f"{', '.join(ref.label for ref in made.values())} were created without different forget sets")
     if not made:
-        raise InputError("none of these versions was created without a forget set: there is nothing to compare them on")
-    return stored_request(session, next(iter(made.values())))
+        raise InputError("none of these versions was created for a forget request: there is nothing to compare them on")
+    requests = [stored_request(session, ref) for ref in made.values()]
+    largest = max(requests, key=lambda request: len(request.pseudonyms))
+    if not all(request.pseudonyms <= largest.pseudonyms for request in requests):
+        labels = ", ".join(ref.label for ref in made.values())
+        raise InputError(f"{labels} were created for different forget sets, none of which holds all others")
+    return largest
 
 
 def _judged(session: Session, ref: ModelRef) -> Audit | IntegrityError | None:

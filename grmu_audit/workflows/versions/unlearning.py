@@ -14,7 +14,7 @@ from grmu_audit.records import ModelRef
 from grmu_audit.tracking.references import lineage_root
 from grmu_audit.utils.yaml_files import typed_config
 from grmu_audit.workflows.erasure import erasure_records, read_systems
-from grmu_audit.workflows.forget_requests import CheckedRequest, read_request
+from grmu_audit.workflows.forget_requests import CheckedRequest, advice_on_request, read_request
 from grmu_audit.workflows.session import Session, dataset_spec_of
 from grmu_audit.workflows.versions.creation import VersionPlan, make_version
 from grmu_audit.workflows.versions.method_choice import DEFAULT_OPTIONS, MethodChoice, UnlearnOptions, choose_method
@@ -54,7 +54,8 @@ def unlearn(
     choice = choose_method(request, dataset, replace(options, seed=seed), _pretrain_settings(session, parent))
     typed_config(choice.method.config, choice.settings)
     quality = require_quality(dataset, request.forget)
-    for line in choice.notes:
+    advice = () if choice.method.exact else advice_on_request(session, request, dataset, parent, forget)
+    for line in (*choice.notes, *(f"forgetting: {sentence}" for sentence in advice)):
         session.observer.note(line)
     if options.trials:
         choice = _tuned(session, parent, dataset, request, choice, options.trials)

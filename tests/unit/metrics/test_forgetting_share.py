@@ -154,7 +154,7 @@ def test_people_are_the_unit_where_they_are_known():
     few = {name: replace(p, subject=np.arange(n) // 5) for name, p in tables.items()}
     undefined = share(*(checked(few[name]) for name in ("candidate", "before", "retrained")))
     assert undefined.statistic is None
-    assert undefined.reason == "fewer than 20 people in the forget set"
+    assert undefined.reason.startswith("fewer than 20 people in the forget set: retraining (exact evidence)")
 
 
 def test_comparison_samples_are_retained_where_20_are_kept_else_unseen():
@@ -208,7 +208,7 @@ def test_undefined_with_the_reason(change, reason):
 def test_fewer_than_twenty_samples_are_undefined():
     tables = small(19, effect=0.5)
     found = share(*(checked(tables[name]) for name in ("candidate", "before", "retrained")))
-    assert found.reason == "fewer than 20 samples in the forget set"
+    assert found.reason.startswith("fewer than 20 samples in the forget set: ")
 
 
 def test_an_undecided_trace_names_the_size_that_would_decide():

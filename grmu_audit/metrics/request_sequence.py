@@ -1,0 +1,82 @@
+"""Every request of a lineage by itself: is what an earlier version forgot still forgotten?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from grmu_audit.intervals import Least
+from grmu_audit.metrics.checked_predictions import CheckedPredictions, Mask, check_same
+from grmu_audit.metrics.forgetting_share import share_on
+from grmu_audit.metrics.outcome import Basis, Outcome
+from grmu_audit.records.inputs import EarlierRequest
+
+NAME = "WORST_REQUEST_SHARE"
+_SHOWN = 0.95
+
+
+@dataclass(frozen=True, eq=False)
+class _Request:
+    """One request with the models that it is measured by."""
+
+    label: str
+    rows: Mask
+    before: CheckedPredictions
+    served: CheckedPredictions
+
+
+def measure_sequence(
+    candidate: CheckedPredictions,
+    baseline: CheckedPredictions | None,
+    references: Sequence[CheckedPredictions],
+    earlier: Sequence[EarlierRequest],
+) -> Outcome:
+    """WORST_REQUEST_SHARE: the smallest FORGET_SHARE over all requests of the lineage, each against the version before it.
+
+    ``details["requests"]`` holds one row a request, oldest first: who served it, samples, the share when it was served and now,
+    and the accuracy on it before, when served, now and of the retrained models.  Undefined where the share of one of them is.
+
+    Args:
+        candidate: the audited model.
+        baseline: the model before the candidate's own request.
+        references: models retrained without any of the requests.
+        earlier: earlier requests, oldest first.
+    """
+    basis = Basis(int(candidate.predictions.mask("forget").sum()))
+    if baseline is None:
+        return Outcome.missing(NAME, "needs the model before unlearning", basis)
+    requests = _requests(candidate, baseline, earlier)
+    now = [share_on(one.rows, candidate, one.before, references) for one in requests]
+    rows = [_row(one, share, candidate, references) for one, share in zip(requests, now, strict=True)]
+    basis = replace(basis, smallest_cell=min(share.basis.n for share in now), details={"requests": rows})
+    missing = next(((one, share) for one, share in zip(requests, now, strict=True) if share.statistic is None), None)
+    if missing is not None:
+        return Outcome.missing(NAME, f"the share of the request that {missing[0].label} served: {missing[1].reason}", basis)
+    return Outcome(NAME, basis, Least(tuple(share.statistic for share in now if share.statistic is not None)))
+
+
+def _requests(candidate: CheckedPredictions, baseline: CheckedPredictions, earlier: Sequence[EarlierRequest]) -> list[_Request]:
+    ids, own = candidate.predictions.ids, candidate.predictions.mask("forget")
+    found = []
+    for request in earlier:
+        rows = np.isin(ids, list(request.ids))
+        own = own & ~rows
+        found.append(_Request(request.label, rows, *(check_same(candidate, p) for p in (request.before, request.served))))
+    return [*found, _Request("this version", own, baseline, candidate)]
+
+
+def _row(one: _Request, now: Outcome, candidate: CheckedPredictions, references: Sequence[CheckedPredictions]) -> dict[str, Any]:
+    then = share_on(one.rows, one.served, one.before, references)
+    limits = None if now.statistic is None else now.statistic.interval(_SHOWN)
+    models = {"before": [one.before], "served": [one.served], "now": [candidate], "retrained": list(references)}
+    accuracy = {name: _accuracy(found, one.rows) for name, found in models.items()}
+    share = {"when_served": then.estimate, "now": now.estimate, "interval": list(limits) if limits else None}
+    return {"served_by": one.label, "n": int(one.rows.sum()), "share": share, "accuracy": accuracy, "why_missing": now.reason}
+
+
+def _accuracy(models: Sequence[CheckedPredictions], rows: Mask) -> float | None:
+    """Mean accuracy of the models on the rows; None without models or rows."""
+    return float(np.mean([model.correct[rows].mean() for model in models])) if models and rows.any() else None
