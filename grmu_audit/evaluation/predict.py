@@ -59,6 +59,17 @@ def predict_all(model: Classifier, source: BatchSource, runtime: Runtime, pseudo
     logits = infer(model, source, rows, runtime).double().cpu().numpy()
     if not np.isfinite(logits).all():
         raise DivergedError("the model gives logits that are not finite; nothing was registered")
+    return outputs_of(dataset, logits, pseudonyms)
+
+
+def outputs_of(dataset: Dataset, logits: npt.NDArray[np.float64], pseudonyms: Sequence[str]) -> ModelOutputs:
+    """Logits beside the columns of the manifest.
+
+    Args:
+        dataset: n samples.
+        logits: [n, classes], in the order of the dataset.
+        pseudonyms: [n] names to store instead of the ids.
+    """
     return ModelOutputs(
         ids=np.asarray(pseudonyms, dtype=np.str_),
         split=dataset.frame["split"].to_numpy().astype(np.str_),
