@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 
+from benchmarks.measurements.problem import state_bytes
 from grmu_audit.data.batches import BatchSource
 from grmu_audit.data.readers.photodigits import PhotoDigitsOptions, photodigits
 from grmu_audit.evaluation.predict import apply_request, predict_all
@@ -76,7 +77,7 @@ class Study:
             model.load_state_dict(load_file(path))
             return model.eval()
         made = make(model)
-        write_atomic(path, save({key: value.detach().cpu().contiguous() for key, value in made.state_dict().items()}))
+        write_atomic(path, state_bytes(made))
         return made
 
     def run(self, method: str, model: Classifier, retain: Rows, forget: Rows, runtime: Runtime) -> Classifier:

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 
-from benchmarks.measurements.problem import RARE, Problem, predictions, prepare
+from benchmarks.measurements.problem import RARE, Problem, predictions, prepare, state_bytes
 from grmu_audit.auditing.measurement import measure
 from grmu_audit.errors import DivergedError
 from grmu_audit.models.classifier import Classifier, copy_model
@@ -170,12 +170,6 @@ class Seed:
             "seconds": sum(result.get("seconds", 0.0) for result in found),
             "sample_gradients": sum(result.get("sample_gradients", 0) for result in found),
         }
-
-
-def state_bytes(model: Classifier) -> bytes:
-    """Weights and buffers as safetensors."""
-    packed: bytes = save({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()})
-    return packed
 
 
 def gap_distance(problem: Problem, model: Classifier) -> float:

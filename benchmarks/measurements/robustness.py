@@ -20,8 +20,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file
 
+from benchmarks.measurements.problem import state_bytes
 from grmu_audit.data.batches import BatchSource
 from grmu_audit.data.dataset import Dataset
 from grmu_audit.data.readers.photodigits import PhotoDigitsOptions, photodigits
@@ -121,7 +122,7 @@ class Problem:
         dataset = self.source.dataset
         rows = TrainingRows(dataset.rows("train"), dataset.rows("val"))
         fit(model, self.source, rows, TrainConfig(**self.network.recipe), self.runtime())
-        write_atomic(path, save({name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}))
+        write_atomic(path, state_bytes(model))
         return model
 
     def model(self, method: str) -> tuple[Classifier, float]:

@@ -65,6 +65,17 @@ def predict_all(model: Classifier, source: BatchSource, runtime: Runtime, pseudo
             f"the model gives logits of {np.abs(logits).max():.0e}: it diverged; nothing was registered. Lower the learning rate "
             "or the number of epochs."
         )
+    return outputs_of(dataset, logits, pseudonyms)
+
+
+def outputs_of(dataset: Dataset, logits: npt.NDArray[np.float64], pseudonyms: Sequence[str]) -> ModelOutputs:
+    """Logits beside the columns of the manifest.
+
+    Args:
+        dataset: n samples.
+        logits: [n, classes], in the order of the dataset.
+        pseudonyms: [n] names to store instead of the ids.
+    """
     return ModelOutputs(
         ids=np.asarray(pseudonyms, dtype=np.str_),
         split=dataset.frame["split"].to_numpy().astype(np.str_),
