@@ -14,7 +14,9 @@ import numpy as np
 
 from grmu_audit.metrics import check_predictions
 from grmu_audit.metrics.forgetting_share import measure_share
+from grmu_audit.metrics.outcome import Outcome
 from grmu_audit.records import SPLITS, Predictions, reference
+from grmu_audit.records.predictions import FloatArray
 
 UNSEEN = 500
 LARGE = 200_000
@@ -72,12 +74,13 @@ def draw(setting: Setting, rng: np.random.Generator) -> dict[str, Predictions]:
     split = np.concatenate([np.full(count, SPLITS.index(name)) for name, count in sizes.items()])
     person = np.arange(len(split)) // setting.per_person
 
-    def spread(size: float) -> np.ndarray:
+    def spread(size: float) -> FloatArray:
         """Noise of that standard deviation, half of its variance by person where people have several samples."""
-        own = rng.normal(0, size, len(split))
+        own: FloatArray = rng.normal(0, size, len(split))
         if setting.per_person == 1:
             return own
-        return (own + rng.normal(0, size, person.max() + 1)[person]) / np.sqrt(2)
+        mixed: FloatArray = (own + rng.normal(0, size, person.max() + 1)[person]) / np.sqrt(2)
+        return mixed
 
     trained, forget = split < 2, split == SPLITS.index("forget")
     before = 2.0 + spread(1.5) + setting.trace * trained
@@ -121,6 +124,6 @@ def simulate(setting: Setting, audits: int, seed: int = 0) -> Coverage:
     )
 
 
-def _share(models: dict[str, Predictions]):  # type: ignore[no-untyped-def]
+def _share(models: dict[str, Predictions]) -> Outcome:
     candidate, before, retrained = (check_predictions(models[name]) for name in ("candidate", "before", "retrained"))
     return measure_share(candidate, before, {reference(1): retrained})

@@ -1,8 +1,9 @@
-"""The models that the gate is tried on: made where they are missing, counted where they are there.
+"""``docs/gate.md``: what the gate says of models of which it is known whether they may pass.
 
-python -m benchmarks.pages.gate --population --cache FOLDER [--seeds 10-19] [--cells B,D,A,C,E]
+python -m benchmarks.pages.gate --cache FOLDER [--population] [--seeds 10-19] [--cells B,D,A,C,E] [--write docs]
 
-Without ``--population`` nothing is made.
+``--population`` makes the models that are missing in the cache folder; ``--write`` judges those that are there and writes
+``gate.json`` and ``gate.md``.  Both resume: models are stored one by one, verdicts cell by cell.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 
 from benchmarks.measurements.gate import CELLS, FULL, KINDS, Cell, Scale
 from benchmarks.measurements.population import Facts, Job, load_facts, make_population, missing_jobs
+from benchmarks.pages.gate_page import cpu_hours, judge_population, write_page
 from grmu_audit.training.runtime import choose_device
 
 Found = Mapping[tuple[str, int], Mapping[str, Facts]]
@@ -87,12 +89,6 @@ def summary(found: Found) -> str:
     return "\n".join([*lines, "", f"{cpu_hours(found):.2f} CPU hours.", ""])
 
 
-def cpu_hours(found: Found) -> float:
-    """CPU time of all models; one that several cells share counts once."""
-    every: dict[str, float] = {facts["key"]: facts["seconds"] for models in found.values() for facts in models.values()}
-    return sum(every.values()) / 3600
-
-
 def known_facts(cache: Path, cells: Sequence[Cell], seeds: Sequence[int], scale: Scale = FULL) -> Found:
     """Facts of all models that the cache folder holds."""
     return {(cell.name, seed): load_facts(cache, cell, seed, scale) for cell in cells for seed in seeds}
@@ -105,6 +101,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=parse_seeds, default=parse_seeds("10-19"), help="such as 10-19 or 3,5")
     parser.add_argument("--cells", default=",".join(CELLS))
     parser.add_argument("--population", action="store_true", help="make the models that are missing")
+    parser.add_argument("--write", type=Path, help="folder of gate.json and gate.md")
+    parser.add_argument("--audits", type=int, default=2000, help="simulated audits a setting, for the coverage of the share")
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     cells = [CELLS[name] for name in options.cells.split(",")]
@@ -114,6 +112,8 @@ def main() -> None:
         make_population(missing, options.cache, Progress(found), device=choose_device(options.device))
         found = known_facts(options.cache, cells, options.seeds)
     sys.stdout.write(summary(found))
+    if options.write:
+        write_page(options.write, judge_population(options.cache, cells, options.seeds), found, options.cache, options.audits)
 
 
 if __name__ == "__main__":

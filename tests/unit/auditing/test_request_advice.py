@@ -45,7 +45,8 @@ def test_the_visible_area_has_the_power_that_is_promised(people: int) -> None:
     rng, area = np.random.default_rng(3), smallest_visible_area(people, 200)
     shift = np.sqrt(2) * norm.ppf(area)
     told = [
-        mannwhitneyu(rng.normal(shift, 1, people), rng.normal(0, 1, 200), alternative="greater", method="asymptotic").pvalue < 0.05
+        mannwhitneyu(rng.normal(shift, 1, people), rng.normal(0, 1, 200), alternative="greater", method="asymptotic").pvalue
+        < 0.05
         for _ in range(500)
     ]
     assert 0.72 <= np.mean(told) <= 0.92

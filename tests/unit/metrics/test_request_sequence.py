@@ -17,7 +17,7 @@ SIZES = {"first": 60, "second": 60, "retain": 200, "test": 300}
 
 
 def table(*, knows_first: bool, knows_second: bool, seed: int) -> Predictions:
-    """A model under the second request, whose forget set is the union of both; training rows that it knows have larger margins."""
+    """A model under the second request, whose forget set is the union of both; margins are larger where it knows the rows."""
     rows = np.repeat(np.arange(4), list(SIZES.values()))
     known = np.array([knows_first, knows_second, True, False])[rows]
     base = np.random.default_rng(0).normal(1.5, 1.0, len(rows))

@@ -1,0 +1,186 @@
+"""What the gate says of every model of the population: the packaged policies, the forgetting rules alone, and each metric alone.
+
+Each model is judged as a candidate, with the model before as baseline and one or two retrained models of other seeds as
+references; a retrained candidate has no exact evidence here, so that its forgetting must show in its outputs.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+
+import numpy as np
+
+from benchmarks.measurements.cheats import CHEATS, partway
+from benchmarks.measurements.gate import KINDS
+from grmu_audit.auditing.measurement import measure
+from grmu_audit.intervals import Proportion
+from grmu_audit.policy import load_named
+from grmu_audit.policy.judgement import evaluate
+from grmu_audit.records import (
+    BASELINE,
+    CANDIDATE,
+    Audit,
+    AuditContext,
+    AuditedModel,
+    AuditInputs,
+    DataRecord,
+    Decision,
+    ModelRef,
+    Predictions,
+)
+
+TODAY = date(2026, 1, 1)
+POLICIES = ("default", "strict")
+"""Packaged policies that claim forgetting."""
+FORGETTING_RULES = ("forgotten", "not-singled-out")
+"""Rules of the packaged policies on the forgetting share."""
+PARTS = (0.25, 0.5)
+"""Models part of the way to a retrained one, by logits."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One model as a candidate."""
+
+    cell: str
+    """Cell of the population."""
+    seed: int
+    """Its seed."""
+    kind: str
+    """Kind of model."""
+    role: str
+    """``retrained``, ``must not pass``, ``method`` or ``part of the way``."""
+    references: int
+    """Retrained models that it was compared with."""
+    decisions: Mapping[str, str]
+    """Verdict by policy."""
+    forgetting: Mapping[str, bool]
+    """Whether the forgetting rules of a policy are met, by policy."""
+    not_met: tuple[str, ...]
+    """Blocking rules of the default policy that are not met."""
+    share: float | None
+    """Its forgetting share; None where undefined."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """Every metric of it and every change from the model before that is defined, by name."""
+
+
+def judge_cell(cell: str, seed: int, models: Mapping[str, Predictions]) -> Iterator[Judged]:
+    """Every model of one cell and seed, with the retrained models of seeds 1 and 2 as references, and with that of seed 1 alone.
+
+    A retrained candidate is compared with those of the other two seeds.
+
+    Args:
+        cell: name of the cell.
+        seed: its seed.
+        models: predictions by kind.
+    """
+    before = models.get("before")
+    retrained = [name for name in models if name.startswith("retrained, seed")]
+    if before is None or len(retrained) < 3:
+        return
+    for kind, role, candidate in _candidates(models, before, seed):
+        others = [name for name in retrained if name != kind]
+        for count in (1, 2):
+            references = [models[name] for name in others[:count]]
+            yield _judged(cell, seed, (kind, role), _audit(candidate, before, references))
+
+
+def _candidates(models: Mapping[str, Predictions], before: Predictions, seed: int) -> Iterator[tuple[str, str, Predictions]]:
+    for kind in KINDS:
+        if kind.name in models and kind.role != "before":
+            yield kind.name, kind.role, models[kind.name]
+    for name, cheat in CHEATS.items():
+        yield name, "must not pass", cheat(before, seed)
+    for part in PARTS:
+        yield f"{part:g} of the way to a retrained model", "part of the way", partway(before, models["retrained, seed 3"], part)
+
+
+def _audit(candidate: Predictions, before: Predictions, references: Sequence[Predictions]) -> Audit:
+    ref = ModelRef("m", "1")
+    inputs = AuditInputs(
+        AuditedModel(ref, candidate), AuditedModel(ref, before), tuple(AuditedModel(ref, other) for other in references)
+    )
+    return measure(inputs, AuditContext(DataRecord("population", {})))
+
+
+def _judged(cell: str, seed: int, what: tuple[str, str], audit: Audit) -> Judged:
+    verdicts = {name: evaluate(audit, load_named(name), today=TODAY) for name in POLICIES}
+    default = verdicts["default"]
+    share = audit.metric("FORGET_SHARE")
+    return Judged(
+        cell=cell,
+        seed=seed,
+        kind=what[0],
+        role=what[1],
+        references=len(audit.references),
+        decisions={name: found.decision.value for name, found in verdicts.items()},
+        forgetting={
+            name: all(rule.decision is Decision.PASS for rule in found.rules if rule.id in FORGETTING_RULES)
+            for name, found in verdicts.items()
+        },
+        not_met=tuple(r.id for r in default.rules if r.severity == "block" and r.applied and r.decision is not Decision.PASS),
+        share=share.value if share else None,
+        metrics=_metrics(audit),
+    )
+
+
+def _metrics(audit: Audit) -> dict[str, float]:
+    """Values over everything of the candidate, and its changes from the model before (``change of NAME``)."""
+    named = {CANDIDATE: "", BASELINE.as_change(): "change of "}
+    return {
+        f"{named[value.subject]}{value.name}": value.value
+        for value in audit.metrics
+        if value.group is None and value.subject in named and value.value is not None
+    }
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A rate with a Wilson interval whose sample is n / design effect, since models of one seed are not independent."""
+
+    k: int
+    """Models of which it is true."""
+    n: int
+    """Models."""
+    effective: float
+    """n / design effect by seed."""
+    interval: tuple[float, float]
+    """95 % limits."""
+
+
+def rate(found: Iterable[tuple[int, bool]]) -> Rate:
+    """The rate of what is true, clustered by seed.
+
+    Args:
+        found: seed and whether it is true, for each model.
+    """
+    rows = list(found)
+    seeds, true = np.array([seed for seed, _ in rows], dtype=np.int64), np.array([value for _, value in rows], dtype=bool)
+    if not len(rows):
+        return Rate(0, 0, 0.0, (0.0, 1.0))
+    statistic = Proportion.of(true, seeds)
+    limits = statistic.limits(0.05)
+    return Rate(int(true.sum()), len(rows), float(statistic.n / statistic.deff), limits if limits else (0.0, 1.0))
+
+
+def separation(rows: Sequence[Judged]) -> dict[str, float]:
+    """By metric: the area under the curve between models that must not pass and retrained ones, in the better direction.
+
+    Args:
+        rows: models of one or more cells.
+    """
+    values: dict[str, dict[str, list[float]]] = defaultdict(lambda: {"retrained": [], "must not pass": []})
+    for row in rows:
+        if row.role in ("retrained", "must not pass"):
+            for name, value in row.metrics.items():
+                values[name][row.role].append(value)
+    return {name: _area(found["retrained"], found["must not pass"]) for name, found in values.items() if all(found.values())}
+
+
+def _area(one: Sequence[float], other: Sequence[float]) -> float:
+    a, b = np.asarray(one), np.asarray(other)
+    wins = (a[:, None] > b).mean() + 0.5 * (a[:, None] == b).mean()
+    return float(max(wins, 1 - wins))
