@@ -62,7 +62,7 @@ def settings() -> Iterator[Setting]:
     """The grid of the page."""
     for per_person in (1, 4):
         for forget, retained in ((20, 40), (40, 40), (40, 10), (100, 200), (200, 300)):
-            for share in (0.0, 0.25, 0.5, 1.0):
+            for share in (0.0, 0.25, 1.0):
                 for trace in (0.5, 1.0, 2.0):
                     if forget // per_person >= 20:
                         yield Setting(forget, retained, share, trace, per_person)

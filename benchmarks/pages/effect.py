@@ -23,8 +23,8 @@ from grmu_audit.utils import cache_folder, write_atomic
 
 SHOWN = ("GA", "WG", "UA", "TA", "EO", "MIA_AUC")
 """Columns of the README, as the demo prints them."""
-DEMO_ROWS = ("pretrain", "retrain", "retrain + REWEIGHT", "MIU", "gradient ascent")
-JUDGED = ("MIU", "gradient ascent")
+DEMO_ROWS = ("pretrain", "retrain", "retrain + REWEIGHT", "MIU", "gradient ascent", "one epoch at 1e-7")
+JUDGED = ("retrain + REWEIGHT", "MIU", "gradient ascent", "one epoch at 1e-7")
 """Rows of the demo that have a verdict."""
 EFFECT_ROWS = ("pretrain", "retrain", "retrain + REWEIGHT", "MIU + REWEIGHT", "MIU", "gradient ascent")
 BEGIN = "<!-- demo table: begin, written by python -m benchmarks.pages.effect -->"

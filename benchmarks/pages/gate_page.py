@@ -25,6 +25,13 @@ from grmu_audit.utils import canonical_json, write_atomic
 ROOT = Path(__file__).parents[2]
 JUDGING = ("metrics", "policy", "intervals", "auditing", "records")
 """Parts of the package that a verdict on stored predictions depends on."""
+SHARE_CODE = (
+    "benchmarks/measurements/share_coverage.py",
+    "grmu_audit/intervals/ratio.py",
+    "grmu_audit/metrics/forgetting_share.py",
+    "grmu_audit/metrics/scores.py",
+)
+"""Files that the coverage of the share depends on."""
 SHOWN_METRICS = 30
 
 
@@ -50,7 +57,7 @@ def simulate_coverage(cache: Path, audits: int) -> list[Coverage]:
 
     found = []
     for setting in settings():
-        path = cache / f"coverage-{digest([asdict(setting), audits, code_digest()])[:20]}.json"
+        path = cache / f"coverage-{digest([asdict(setting), audits, _digest_of(SHARE_CODE)])[:20]}.json"
         if not path.is_file():
             write_atomic(path, canonical_json(asdict(simulate(setting, audits))))
         tree = json.loads(path.read_bytes())
@@ -67,7 +74,11 @@ def code_digest(root: Path = ROOT) -> str:
     """SHA-256 over the code that judges, its policies and this study."""
     files = [path for part in JUDGING for path in (root / "grmu_audit" / part).rglob("*.py")]
     files += [*(root / "policies").glob("*.yaml"), *(root / "benchmarks" / "measurements").glob("*.py")]
-    return digest(sorted((f.relative_to(root).as_posix(), hashlib.sha256(f.read_bytes()).hexdigest()) for f in files))
+    return _digest_of([file.relative_to(root).as_posix() for file in files])
+
+
+def _digest_of(names: Iterable[str]) -> str:
+    return digest([(name, hashlib.sha256((ROOT / name).read_bytes()).hexdigest()) for name in sorted(names)])
 
 
 def write_page(

@@ -78,24 +78,27 @@ class Tried:
     def row(self) -> Row:
         """Its line in the summary."""
         verdict = self.audited.audit.verdict
-        outcome = f"{verdict.decision if verdict else 'not judged'}, {'champion' if self.promoted else 'refused'}"
+        decision = verdict.decision if verdict else "not judged"
+        outcome = f"{decision}, champion" if self.promoted else f"{decision}, {'not tried' if decision == 'PASS' else 'refused'}"
         return Row(self.what, self.audited.ref, self.audited, CANDIDATE, outcome)
 
 
 MUST_NOT_PASS = ("gradient ascent", "one epoch at 1e-7")
 """What the gate has to refuse."""
+RECIPE = {"augment": False}
+"""Without augmentation a network remembers its training samples well enough that 40 of them show whether they are forgotten."""
 _METHODS = {
-    "MIU": UnlearnOptions("miu"),
-    "gradient ascent": UnlearnOptions("gradient_ascent", {"learning_rate": 2e-3}),
-    "one epoch at 1e-7": UnlearnOptions("ft", {"learning_rate": 1e-7, "epochs": 1}),
+    "MIU": UnlearnOptions("miu", RECIPE),
+    "gradient ascent": UnlearnOptions("gradient_ascent", {"learning_rate": 2e-2, **RECIPE}),
+    "one epoch at 1e-7": UnlearnOptions("ft", {"learning_rate": 1e-7, "epochs": 1, **RECIPE}),
 }
 
 
 def demo(session: Session, out: Path, note: Callable[[str], None], seed: int = 0) -> DemoResult:
     """Pretrain, sample a forget set, retrain twice, unlearn three times, audit, and promote the first version that passes.
 
-    An unlearned version passes where its forgetting share is decided; a retrained one by its record of the rows that it read, so
-    that the seed does not decide whether there is something to promote.
+    The retrained version with REWEIGHT comes last: its record of the rows that it read shows that it forgot, and REWEIGHT keeps
+    the accuracy of the group.
 
     Args:
         session: store, key, device.
@@ -107,7 +110,7 @@ def demo(session: Session, out: Path, note: Callable[[str], None], seed: int = 0
         GrmuAuditError: any failure of a step.
     """
     note("1. pretrain a classifier (digits 5-9 against 0-4) on all training images")
-    base = pretrain(session, NAME, DataSpec("photodigits", {"seed": seed}), options=TrainingOptions(seed=seed))
+    base = pretrain(session, NAME, DataSpec("photodigits", {"seed": seed}), options=TrainingOptions(RECIPE, seed=seed))
     ids = out / "ids.csv"
     out.mkdir(parents=True, exist_ok=True)
     dataset = session.dataset_of(base)
@@ -128,16 +131,17 @@ def demo(session: Session, out: Path, note: Callable[[str], None], seed: int = 0
     first = tried[0].audited
     rows = [Row("pretrain", base, first, BASELINE, ""), Row("retrain", plain, first, reference(2), "reference")]
     rows += [Row("retrain + REWEIGHT", weighted, first, reference(1), "reference"), *(one.row for one in tried)]
-    if not any(one.promoted for one in tried):
-        note("8. no unlearned version passed: audit the retrained one, try to promote it")
-        tried.append(_try(session, "retrain + REWEIGHT", weighted, out))
-        rows[2] = tried[-1].row
-    return DemoResult(tuple(rows), tuple(tried))
+    note("8. audit the version that was retrained with REWEIGHT, promote it if none passed before")
+    last = _try(session, "retrain + REWEIGHT", weighted, out, first=not any(one.promoted for one in tried))
+    rows[2] = last.row
+    return DemoResult(tuple(rows), (*tried, last))
 
 
-def _try(session: Session, what: str, ref: ModelRef, out: Path) -> Tried:
-    """Audit a version, and promote it if the policy lets it through."""
+def _try(session: Session, what: str, ref: ModelRef, out: Path, *, first: bool = True) -> Tried:
+    """Audit a version, and promote it if the policy lets it through and it is the first."""
     audited = audit(session, ref.label, load_named("default"), out / what.lower().replace(" + ", "-").replace(" ", "-"))
+    if not first:
+        return Tried(what, audited, False)
     try:
         promote(session, ref.label, reason="demo")
     except (BreachError, InconclusiveError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from support.progress_lines import CompletedLine, run_once
 
@@ -11,15 +13,15 @@ SEEDS = (0, 1, 2)
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> CompletedLine:
-    """The finished demo of the first seed in which MIU passes and gradient ascent breaches; its exit code fits its verdicts."""
+    """The finished demo of the first seed in which a version is promoted and gradient ascent breaches; its exit code says so."""
     stories = []
     for seed in SEEDS:
         folder = tmp_path_factory.mktemp(f"demo-{seed}") / "work"
         folder.mkdir()
         story = run_once(folder, "demo", "--seed", str(seed))
-        promoted, blocked = "PASS, champion" in story.out, story.out.count(", blocked")
-        assert story.code == (0 if promoted and blocked == 1 else 3), story.out + story.err
-        if promoted and "BREACH, blocked" in story.out:
+        refused = all(re.search(rf"{row} .*, refused", story.out) for row in ("gradient ascent", "one epoch at 1e-7"))
+        assert story.code == (0 if "PASS, champion" in story.out and refused else 3), story.out + story.err
+        if story.code == 0 and "BREACH, refused" in story.out:
             return story
         stories.append(story.out)
-    pytest.fail("no seed has a passing MIU and a breaching gradient ascent:\n" + "\n".join(stories))
+    pytest.fail("no seed has a promoted version and a breaching gradient ascent:\n" + "\n".join(stories))

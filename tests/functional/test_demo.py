@@ -12,7 +12,7 @@ import pytest
 from support.progress_lines import CompletedLine
 
 README = Path(__file__).parents[2] / "README.md"
-ROWS = ("pretrain", "retrain", "retrain + REWEIGHT", "MIU", "gradient ascent")
+ROWS = ("pretrain", "retrain", "retrain + REWEIGHT", "MIU", "gradient ascent", "one epoch at 1e-7")
 
 
 @pytest.mark.parametrize("row", ROWS)
@@ -33,21 +33,20 @@ def test_readme_table_has_the_rows_and_columns_that_the_demo_prints(demo: Comple
     assert [cells[0] for cells in printed[1:]] == [cells[0] for cells in shown[2:]] == list(ROWS)
 
 
-def test_exactly_one_unlearned_version_is_champion_and_not_the_blocked_one(demo: CompletedLine) -> None:
+def test_exactly_one_version_is_champion_and_none_that_forgot_nothing(demo: CompletedLine) -> None:
     from mlflow import MlflowClient
 
     uri = f"sqlite:///{demo.folder}/mlruns/mlflow.db"
     client = MlflowClient(tracking_uri=uri, registry_uri=uri)
     versions = client.search_model_versions("name = 'photodigits'")
-    unlearned = {
-        v.version: client.get_model_version("photodigits", v.version) for v in versions if v.tags["grmu.role"] == "unlearned"
-    }
-    champions = [v for v in unlearned.values() if "champion" in v.aliases]
-    assert len(unlearned) == 2
-    assert [(v.tags["grmu.method"], v.tags["grmu.verdict"]) for v in champions] == [("miu", "PASS")]
-    blocked = next(v for v in unlearned.values() if v.tags["grmu.method"] == "gradient_ascent")
-    assert blocked.tags["grmu.verdict"] == "BREACH"
-    assert "champion" not in blocked.aliases
+    every = [client.get_model_version("photodigits", v.version) for v in versions]
+    by_method = {v.tags["grmu.method"]: v for v in every if v.tags["grmu.role"] == "unlearned"}
+    champions = [v for v in every if "champion" in v.aliases]
+    assert [v.tags["grmu.verdict"] for v in champions] == ["PASS"]
+    assert set(by_method) == {"miu", "gradient_ascent", "ft"}
+    assert champions[0].tags["grmu.method"] in ("miu", "retrain")
+    assert by_method["gradient_ascent"].tags["grmu.verdict"] == "BREACH"
+    assert by_method["ft"].tags["grmu.verdict"] in ("BREACH", "INCONCLUSIVE")
 
 
 @cache
@@ -93,7 +92,10 @@ def test_verify_is_clean_and_history_shows_the_refusal(demo: CompletedLine) -> N
     assert demo.run("verify", "--model", "photodigits").returncode == 0
     history = demo.run("history", "--model", "photodigits")
     assert history.returncode == 0
-    assert [line.split()[2] for line in history.stdout.splitlines()[1:]] == ["audit", "promote", "done", "audit", "refusal"]
+    kinds = [line.split()[2] for line in history.stdout.splitlines()[1:]]
+    counts = {kind: kinds.count(kind) for kind in ("audit", "promote", "done", "refusal")}
+    assert counts == {"audit": 4, "promote": 1, "done": 1, "refusal": len(kinds) - 6}
+    assert counts["refusal"] >= 2
 
 
 def test_a_second_audit_makes_no_forward_pass(demo: CompletedLine) -> None:
@@ -109,9 +111,9 @@ def test_a_second_audit_makes_no_forward_pass(demo: CompletedLine) -> None:
 def test_reports_open_in_a_browser_without_message_or_request(demo: CompletedLine) -> None:
     from support.browser import visit
 
-    for name in ("miu", "gradient-ascent"):
+    for name in ("retrain-reweight", "gradient-ascent"):
         page = demo.folder / "grmu-demo" / name / "report.html"
         seen = visit(page)
         assert seen.messages == []
         assert seen.requests == [page.as_uri()]
-        assert ("PASS" if name == "miu" else "BREACH") in seen.text
+        assert ("BREACH" if name == "gradient-ascent" else "PASS") in seen.text

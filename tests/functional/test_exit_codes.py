@@ -17,7 +17,7 @@ from grmu_audit.data.catalog import datasets
 from grmu_audit.data.readers.photodigits import PhotoDigitsOptions, photodigits
 from grmu_audit.errors import ExitCode
 
-FIRST, GOOD, BAD = "photodigits/1", "photodigits/4", "photodigits/5"
+FIRST, GOOD, BAD = "photodigits/1", "photodigits/3", "photodigits/5"
 POLICY = """
 schema: grmu-audit/policy/v1
 name: test
@@ -35,7 +35,7 @@ def here(demo: CompletedLine, monkeypatch: pytest.MonkeyPatch) -> CompletedLine:
 
 
 def observed_ga(demo: CompletedLine) -> float:
-    audit = json.loads((demo.folder / "grmu-demo" / "miu" / "audit.json").read_text())
+    audit = json.loads((demo.folder / "grmu-demo" / "retrain-reweight" / "audit.json").read_text())
     return float(next(m["value"] for m in audit["metrics"] if (m["name"], m["subject"]) == ("GA", "candidate")))
 
 
