@@ -89,7 +89,7 @@ RECIPE = {"augment": False}
 """Without augmentation a network remembers its training samples well enough that 40 of them show whether they are forgotten."""
 _METHODS = {
     "MIU": UnlearnOptions("miu", RECIPE),
-    "gradient ascent": UnlearnOptions("gradient_ascent", {"learning_rate": 2e-2, **RECIPE}),
+    "gradient ascent": UnlearnOptions("gradient_ascent", {"learning_rate": 2e-2, "epochs": 3, **RECIPE}),
     "one epoch at 1e-7": UnlearnOptions("ft", {"learning_rate": 1e-7, "epochs": 1, **RECIPE}),
 }
 

@@ -50,7 +50,7 @@ def frames(draw):
     frame = pd.DataFrame({"id": [f"s{i}" for i in range(n)], "split": rng.choice(splits, n)})
     frame["target"] = 0 if "one class" in wanted else rng.integers(0, classes, n)
     frame["attribute"] = np.arange(n) if "own group" in wanted else 0 if "one group" in wanted else rng.integers(0, 3, n)
-    table = rng.normal(size=(n, classes)) * draw(st.sampled_from([1.0, 1e3, 1e300]))
+    table = rng.normal(size=(n, classes)) * draw(st.sampled_from([1.0, 1e3, 1e5, 1e300]))
     table = np.zeros((n, classes)) if "constant" in wanted else table
     if kind == "prob":
         table = np.exp(table - table.max(axis=1, keepdims=True))
@@ -67,7 +67,8 @@ def frames(draw):
     if kind == "loss":
         frame["loss"] = np.abs(table[:, 0])
     refused = kind != "prediction" and wanted & {"nan", "inf"} and not np.isfinite(table if kind != "loss" else table[:, 0]).all()
-    return frame, wanted, bool(refused) or (kind == "prob" and "sum" in wanted)
+    absurd = kind == "logit" and bool((np.abs(table) > 1e6).any())
+    return frame, wanted, bool(refused) or absurd or (kind == "prob" and "sum" in wanted)
 
 
 @settings(max_examples=60, deadline=None)
