@@ -32,6 +32,8 @@ from grmu_audit.records import (
 from grmu_audit.utils.clock import utc_now
 
 _SLACK = 1e-6
+REVERSAL = "requests-add-up"
+"""Id of the outcome that every policy has where a version was trained on rows of an earlier request."""
 
 
 _JUDGED = {
@@ -70,7 +72,8 @@ def evaluate(audit: Audit, policy: Policy, *, today: date) -> Verdict:
         today: date that waivers are judged on.
 
     Returns:
-        A verdict with one outcome per rule, in the policy's order.
+        A verdict with one outcome per rule, in the policy's order; one more, a breach that nothing waives, where the version was
+        trained on rows that an earlier request of its lineage erased.
     """
     cases = [_by_method(_case(rule, audit, policy), policy.intervals) for rule in policy.rules]
     family = max(1, sum(case.applied for case in cases))
@@ -79,7 +82,7 @@ def evaluate(audit: Audit, policy: Policy, *, today: date) -> Verdict:
     if policy.multiplicity == "holm":
         outcomes = _stepped_down(cases, outcomes, 1 - policy.confidence, family)
     waivers = {waiver.rule: waiver for waiver in policy.waivers}
-    outcomes = [_waived(outcome, waivers.get(outcome.id), today) for outcome in outcomes]
+    outcomes = [_waived(outcome, waivers.get(outcome.id), today) for outcome in outcomes] + _reversals(audit)
     decision, reason = _overall(outcomes)
     return Verdict(
         decision=decision,
@@ -286,6 +289,16 @@ def _waived(outcome: RuleOutcome, waiver: Waiver | None, today: date) -> RuleOut
         return outcome
     reason = f"{outcome.reason} Waived until {until} by {waiver.approved_by}: {waiver.reason}"
     return replace(outcome, waived=True, reason=reason)
+
+
+def _reversals(audit: Audit) -> list[RuleOutcome]:
+    """A breach of what no policy can allow: training on rows that the version's own lineage had forgotten."""
+    found = audit.forget.request.get("reversed")
+    if not isinstance(found, list) or not found:
+        return []
+    reason = f"The version was trained on rows that its lineage had forgotten: {'; '.join(map(str, found))}."
+    why = "What one request erased must stay erased after the next one."
+    return [RuleOutcome(REVERSAL, "earlier requests", Decision.BREACH, "block", None, None, {}, "absolute", reason, why=why)]
 
 
 def _overall(outcomes: Sequence[RuleOutcome]) -> tuple[Decision, str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from grmu_audit.errors import IntegrityError
 from grmu_audit.evaluation.output_cache import OutputCache, cache_key
-from grmu_audit.evidence import pseudonyms
+from grmu_audit.evidence import key_check, pseudonyms
 from grmu_audit.metrics.catalog import check_level, not_measured_at
 from grmu_audit.metrics.membership.shadow_metrics import METHOD_ATTACKS
 from grmu_audit.records import (
@@ -25,8 +25,10 @@ from grmu_audit.records import (
     Predictions,
 )
 from grmu_audit.tracking.names import PREDICTIONS, QUALITY, TRAINING
+from grmu_audit.tracking.requests import Lineages
 from grmu_audit.utils import clock, write_atomic
 from grmu_audit.utils.resources import VERSION
+from grmu_audit.workflows.audits.common_rows import common_outputs
 from grmu_audit.workflows.audits.shadow import ShadowOptions, collect_shadows
 from grmu_audit.workflows.audits.white_box import ForwardPassCount, WhiteBoxCollector
 from grmu_audit.workflows.erasure import erasure_summary
@@ -35,9 +37,9 @@ from grmu_audit.workflows.versions.network import load_network
 if TYPE_CHECKING:
     from grmu_audit.data.dataset import Dataset
     from grmu_audit.evaluation.predict import ModelOutputs
+    from grmu_audit.tracking.requests import StoredRequest
     from grmu_audit.workflows.audits.shadow import ShadowResult
     from grmu_audit.workflows.audits.target import AuditTarget
-    from grmu_audit.workflows.forget_requests import StoredRequest
     from grmu_audit.workflows.session import Session
 
 
@@ -81,7 +83,9 @@ def collect(session: Session, target: AuditTarget, settings: AuditSettings) -> C
     counter, dataset = ForwardPassCount(), target.dataset
     versions = [target.version, *([target.baseline] if target.baseline else []), *target.references]
     outputs = [stored_or_new_outputs(session, ref, dataset) for ref in versions]
-    tables = [predictions_under_request(found, target.request, dataset) for found in outputs]
+    names = session.pseudonyms_of(dataset)
+    common = common_outputs(list(zip(versions, outputs, strict=True)), names, target.request, stored=settings.level == "quick")
+    tables = [predictions_under_request(found, common.request, dataset) for found in common.outputs]
     collector = WhiteBoxCollector(session, dataset, target.request, settings.seed, counter)
     white_box = [collector.collect(ref, settings.level) if settings.level != "quick" else None for ref in versions]
     histories = [_epochs(session, ref) for ref in versions]
@@ -95,7 +99,7 @@ def collect(session: Session, target: AuditTarget, settings: AuditSettings) -> C
         references=tuple(models[len(models) - len(target.references) :]),
         shadows=shadows.table if shadows else None,
     )
-    missing = (*not_measured_at(settings.level), *(_without_shadows(shadows) if shadows else ()))
+    missing = (*not_measured_at(settings.level), *(_without_shadows(shadows) if shadows else ()), *common.not_measured)
     return Collected(inputs, _context(session, target, missing, record))
 
 
@@ -115,6 +119,8 @@ def _context(
 ) -> AuditContext:
     version, request = target.version, target.request
     fields = {**request.provenance, **erasure_summary(session.store, version)}
+    if found := [one.title for one in Lineages(session.store).reversed_by(version)]:
+        fields["reversed"] = found
     return AuditContext(
         data=data_record(target.dataset, request.groups),
         forget=ForgetRecord(len(request.pseudonyms), request.digest, request.dominant_groups, fields),
@@ -132,20 +138,18 @@ def _without_shadows(found: ShadowResult) -> tuple[NotMeasured, ...]:
 
 
 def stored_or_new_outputs(session: Session, ref: ModelRef, dataset: Dataset) -> ModelOutputs:
-    """Stored predictions of a version, or one forward pass where there are none.
+    """Stored predictions of a version, or one forward pass where there are none under the operator's present key.
 
     Raises:
-        IntegrityError: stored predictions are damaged or of other data.
+        IntegrityError: stored predictions are damaged.
     """
     from grmu_audit.evaluation.predict import from_parquet
 
-    stored = session.store.run_artifact(ref.run_id, PREDICTIONS) if ref.run_id else None
+    readable = ref.key_check in (None, key_check(session.key))
+    stored = session.store.run_artifact(ref.run_id, PREDICTIONS) if ref.run_id and readable else None
     if stored is None:
         return _cached_outputs(session, ref, dataset)
-    outputs = from_parquet(stored)
-    if len(outputs.ids) != len(dataset):
-        raise IntegrityError(f"stored predictions of {ref.label} have {len(outputs.ids)} rows, the data has {len(dataset)}")
-    return outputs
+    return from_parquet(stored)
 
 
 def _cached_outputs(session: Session, ref: ModelRef, dataset: Dataset) -> ModelOutputs:

@@ -9,7 +9,8 @@ from grmu_audit.data.dataset import Dataset
 from grmu_audit.errors import InputError
 from grmu_audit.policy import Policy
 from grmu_audit.records import MeasureOptions, ModelRef
-from grmu_audit.workflows.forget_requests import StoredRequest, stored_request
+from grmu_audit.tracking.requests import Lineages, StoredRequest
+from grmu_audit.workflows.forget_requests import stored_request
 from grmu_audit.workflows.session import Session
 
 
@@ -64,10 +65,11 @@ def measure_options(policy: Policy, dataset: Dataset, seed: int) -> MeasureOptio
 
 
 def _references(session: Session, ref: ModelRef, named: Sequence[str]) -> list[ModelRef]:
+    lineages = Lineages(session.store)
     if named:
         chosen = [session.store.resolve(text) for text in named]
         for other in chosen:
-            if (other.forget_digest, other.data_digest) != (ref.forget_digest, ref.data_digest):
+            if other.data_digest != ref.data_digest or not lineages.same_forget_set(other, ref):
                 raise InputError(
                     f"reference {other.label} was created without another forget set, or on other data, than {ref.label}"
                 )
@@ -75,6 +77,6 @@ def _references(session: Session, ref: ModelRef, named: Sequence[str]) -> list[M
     same = [
         v
         for v in session.store.versions(ref.name, "retrain")
-        if (v.forget_digest, v.data_digest) == (ref.forget_digest, ref.data_digest) and v.version != ref.version
+        if v.version != ref.version and v.data_digest == ref.data_digest and lineages.same_forget_set(v, ref)
     ]
     return sorted(same, key=lambda v: not v.reweight)
