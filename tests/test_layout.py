@@ -15,6 +15,7 @@ ACROSS_MODULES = {
     "unlearning/methods/test_battery.py",
     "unlearning/methods/test_data_kinds.py",
     "unlearning/test_add_a_method.py",
+    "workflows/test_request_chains.py",
 }
 """Test files that hold what several modules have in common."""
 OTHER_PACKAGES = {"benchmarks"}

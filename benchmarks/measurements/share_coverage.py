@@ -107,7 +107,7 @@ def simulate(setting: Setting, audits: int, seed: int = 0) -> Coverage:
     """
     rng = np.random.default_rng([seed, setting.forget, setting.retained, int(100 * setting.share), setting.per_person])
     many = replace(setting, forget=LARGE, retained=LARGE)
-    truth = _share(draw(many, rng)).estimate
+    truth = float(_share(draw(many, rng)).estimate or 0.0)
     found = [_share(draw(setting, rng)) for _ in range(audits)]
     limits = [None if one.statistic is None else one.statistic.limits(0.05) for one in found]
     lower = [None if one.statistic is None else one.statistic.limits(0.10) for one in found]

@@ -35,6 +35,12 @@ systems_option = click.option(
     "--systems", type=FILE, help="YAML list of the systems that may hold the data, for the erasure record."
 )
 """``--systems``: where else the data may lie."""
+earlier_forget_option = click.option(
+    "--earlier-forget",
+    type=FILE,
+    help="Where the key of the earlier requests is lost: the list of all their ids, as for 'keys rotate'.",
+)
+"""``--earlier-forget``: earlier requests in clear."""
 policy_option = click.option(
     "--policy", default="default", show_default=True, metavar="NAME|FILE", help="Policy by name or file."
 )

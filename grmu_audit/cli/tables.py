@@ -93,7 +93,7 @@ def bundle_check_json(checked: BundleCheck) -> str:
 
 
 def request_table(found: Sequence[OpenRequest]) -> str:
-    """Erasure requests with their dates; an overdue one says so."""
+    """Erasure requests with their dates, whether a champion has served them, and their answer; an overdue one says so."""
     from grmu_audit.report.wording.names import safe_name
 
     rows = []
@@ -101,5 +101,7 @@ def request_table(found: Sequence[OpenRequest]) -> str:
         record = one.record
         state = f"answered {one.answered_at}" if one.answered_at else "OVERDUE" if one.overdue else "open"
         dates = [record.received_at or "-", record.due_at or "unknown"]
-        rows.append([safe_name(record.request_id), str(record.rows), *dates, f"{one.model}/{one.version}", state])
-    return text_table(["request", "rows", "received", "due", "version", "state"], rows) if rows else "no open requests"
+        champion = "served" if one.served else "open again" if one.reopened else "open"
+        rows.append([safe_name(record.request_id), str(record.rows), *dates, f"{one.model}/{one.version}", champion, state])
+    head = ["request", "rows", "received", "due", "version", "champion", "answer"]
+    return text_table(head, rows) if rows else "no open requests"

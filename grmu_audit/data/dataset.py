@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from grmu_audit.records import Group
 from grmu_audit.utils import canonical_json
 
 COLUMNS = ("id", "split", "target", "attribute", "subject")
@@ -146,6 +147,16 @@ class Inputs(Protocol):
 
 
 @dataclass(frozen=True)
+class DeletedRow:
+    """A forgotten row that is no longer in the data."""
+
+    name: str
+    """Its pseudonym."""
+    group: Group
+    """Its group."""
+
+
+@dataclass(frozen=True)
 class Dataset:
     """All samples of all splits.
 
@@ -162,6 +173,10 @@ class Dataset:
     [height, width, channels] of any size.  Tables: float32 [n, features].  Text: what its source stores."""
     excluded: Mapping[str, int] = field(default_factory=dict)
     """Samples that were left out, by the column whose label they lack or another reason."""
+    deleted: tuple[DeletedRow, ...] = ()
+    """Training rows of the data that this counts as (``counts_as``), forgotten and deleted since (``data.rows``)."""
+    counts_as: str = ""
+    """Digest of the data before they were deleted; empty where none were."""
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -177,6 +192,11 @@ class Dataset:
         if known is not None:
             return tuple(known)
         return tuple(hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest() for image in self.pixels)
+
+    @property
+    def identity(self) -> str:
+        """Digest that versions trained on it are tagged with: that of the data before forgotten rows were deleted."""
+        return self.counts_as or self.digest
 
     @cached_property
     def digest(self) -> str:

@@ -34,6 +34,20 @@ Unlearner = Callable[[Classifier, Rows, Rows, Runtime], Classifier]
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """Training rows that no model of a pool is trained on."""
+
+    rows: Rows
+    """Their numbers."""
+    digest: str
+    """Keyed digest of them, part of the pool's key."""
+
+
+NOTHING = LeftOut(np.zeros(0, dtype=np.int64), "")
+"""All training rows may be drawn."""
+
+
+@dataclass(frozen=True)
 class TrainingCost:
     """What a pool would cost before it is trained."""
 
@@ -61,12 +75,17 @@ class TrainingCost:
         return f"{what}: {self.wanted} wanted, {self.stored} stored, {self.wanted - self.stored} to train, {about}{cap}"
 
 
-def population_of(source: BatchSource) -> Rows:
-    """Training rows, and the first row of every person in validation and test: what the halves are sampled from."""
+def population_of(source: BatchSource, without: LeftOut = NOTHING) -> Rows:
+    """What the halves are sampled from: training rows, and the first row of every person in validation and test.
+
+    Args:
+        source: the data.
+        without: training rows that are left out.
+    """
     frame = source.dataset.frame
     unseen = frame[frame["split"] != "train"]
     first = unseen.index[~unseen["subject"].duplicated().to_numpy()].to_numpy(dtype=np.int64)
-    return np.sort(np.concatenate([source.dataset.rows("train"), first]))
+    return np.sort(np.concatenate([np.setdiff1d(source.dataset.rows("train"), without.rows), first]))
 
 
 class ShadowPool:
@@ -78,12 +97,21 @@ class ShadowPool:
         like: a network of the architecture, with the weights that its lineage started from where it has any.
         recipe: training recipe; the last epoch is used, since a shadow model has no validation rows of its own.
         runtime: device, precision, and the seed of halves and weights.
+        without: rows of earlier requests, which no model of the pool is trained on.
     """
 
-    def __init__(self, folder: Path, source: BatchSource, like: Classifier, recipe: TrainConfig, runtime: Runtime) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        source: BatchSource,
+        like: Classifier,
+        recipe: TrainConfig,
+        runtime: Runtime,
+        without: LeftOut = NOTHING,
+    ) -> None:
         self.source, self.like, self.seed, self.runtime = source, like, runtime.seed, runtime
         self.recipe = recipe.model_copy(update={"keep_best": False})
-        self.population = population_of(source)
+        self.population = population_of(source, without)
         made_from = {
             "format": FORMAT,
             "spec": like.spec.to_json(),
@@ -91,6 +119,7 @@ class ShadowPool:
             "data": source.dataset.digest,
             "seed": self.seed,
             "precision": runtime.precision,
+            **({"without": without.digest} if len(without.rows) else {}),
         }
         self.key = sha256_hex(canonical_json(made_from))
         self.folder = folder / self.key[:24]

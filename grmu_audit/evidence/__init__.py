@@ -1,12 +1,22 @@
 """Evidence for a verdict: keyed pseudonyms, attestations, signatures, sign-offs, the ledger, archives."""
 
 from grmu_audit.evidence.ledger import Ledger
-from grmu_audit.evidence.pseudonyms import KEY_FILE_VARIABLE, key_check, key_path, load_key, pseudonym, pseudonyms, set_digest
+from grmu_audit.evidence.pseudonyms import (
+    KEY_FILE_VARIABLE,
+    key_check,
+    key_exists,
+    key_path,
+    load_key,
+    pseudonym,
+    pseudonyms,
+    set_digest,
+)
 
 __all__ = [
     "KEY_FILE_VARIABLE",
     "Ledger",
     "key_check",
+    "key_exists",
     "key_path",
     "load_key",
     "pseudonym",

@@ -28,8 +28,20 @@ LEDGER_SCHEMA = "grmu-audit/ledger/v1"
 """Schema name and version of an entry."""
 PROMOTIONS = ("promote", "rollback")
 """Entries that begin a promotion step; all others end one or record an event."""
-KINDS = (*PROMOTIONS, "done", "abandoned", "refusal", "audit", "waiver", "sign-off", "answer")
+KINDS = (*PROMOTIONS, "done", "abandoned", "refusal", "audit", "waiver", "sign-off", "answer", "key")
 """Every kind of entry."""
+
+
+@dataclass(frozen=True)
+class ServedRequest:
+    """A forget request that a champion was created without the rows of."""
+
+    digest: str
+    """Keyed digest of the request."""
+    version: str
+    """Version that was created for it: the champion, or an ancestor of it."""
+    record_sha256: str
+    """SHA-256 of that version's record of the request."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +88,16 @@ class Entry:
     """For ``audit``: SHA-256 of the envelope around the verdict's statement."""
     envelope: str | None = None
     """For ``sign-off``: the envelope around the person's statement."""
+    served: Sequence[Mapping[str, str]] | None = None
+    """For ``promote`` and ``rollback``: the requests of the version's lineage, as ``ServedRequest``; None in older entries."""
+    reopened: Sequence[str] | None = None
+    """For ``promote`` and ``rollback``: digests of served requests that the version lacks and that are open again."""
+    key_check: str | None = None
+    """For ``key``: check value of the key that pseudonyms of the model are created with from here on."""
+    rekeyed_run: str | None = None
+    """For ``key``: run that holds the records of earlier requests under this key; None for a model's first key."""
+    rekeyed_sha256: str | None = None
+    """For ``key``: SHA-256 of that artifact."""
     nonce: str = field(default_factory=lambda: secrets.token_hex(8))
     """Makes every entry unlike any other."""
     schema: str = LEDGER_SCHEMA
@@ -111,6 +133,12 @@ class State:
     """Digests of the ``promote`` and ``rollback`` entries that took effect; the others changed nothing."""
     ended: frozenset[int] = frozenset()
     """Numbers of the promotion steps that ended with ``done``."""
+    served: tuple[ServedRequest, ...] = ()
+    """Requests that champions have served, in order, without those that were opened again."""
+    reopened: frozenset[str] = frozenset()
+    """Digests of requests that were opened again and not served since."""
+    unlisted: tuple[str, ...] = ()
+    """Champions of older entries, which do not say what they served."""
 
 
 @dataclass(frozen=True)
@@ -131,6 +159,11 @@ class Ledger:
     def last(self) -> int:
         """Number of the last entry; 0 for none."""
         return len(self.entries)
+
+    @property
+    def key_check(self) -> str | None:
+        """Check value of the key that the model's pseudonyms are created with; None where no entry names it."""
+        return next((n.entry.key_check for n in reversed(self.entries) if n.entry.kind == "key"), None)
 
     def new_entry(self, kind: str, **fields: Any) -> Entry:
         """A new entry that has seen all of these."""
@@ -185,6 +218,7 @@ def _parse(number: int, tags: Mapping[str, str]) -> tuple[LedgerEntry | None, st
         entry = Entry(**tree)
         if canonical_json(tree).decode() != text or entry.schema != LEDGER_SCHEMA or entry.kind not in KINDS:
             return None, "is not an entry of a form that this version reads"
+        served_by(entry)
         if tags.get(TAG_ENTRY_KIND, entry.kind) != entry.kind:
             return None, "was edited: its tag names another kind than its text"
     except (TypeError, ValueError, RecursionError):
@@ -203,11 +237,19 @@ def _misplaced(model: str, numbered: LedgerEntry, hashes: list[str]) -> str:
     return ""
 
 
+def served_by(entry: Entry) -> tuple[ServedRequest, ...]:
+    """The requests that a promotion lists.
+
+    Raises:
+        TypeError: the list has another form.
+    """
+    return tuple(ServedRequest(**item) for item in entry.served or ())
+
+
 def ledger_state(entries: tuple[LedgerEntry, ...]) -> State:
-    """Walk through the entries: which promotions took effect, which is open, who is champion."""
-    champion: str | None = None
+    """Walk through the entries: which promotions took effect, which is open, who is champion, which requests were served."""
     open_step: LedgerEntry | None = None
-    last_promotion, owners, ended = 0, set[str](), set[int]()
+    last_promotion, owners, done = 0, set[str](), list[LedgerEntry]()
     for numbered in entries:
         entry = numbered.entry
         if entry.kind in PROMOTIONS:
@@ -217,7 +259,24 @@ def ledger_state(entries: tuple[LedgerEntry, ...]) -> State:
             last_promotion = numbered.number
         elif open_step is not None and entry.turn == open_step.number and entry.kind in ("done", "abandoned"):
             if entry.kind == "done":
-                champion = open_step.entry.version
-                ended.add(open_step.number)
+                done.append(open_step)
             open_step = None
-    return State(champion, open_step, frozenset(owners), frozenset(ended))
+    champion = done[-1].entry.version if done else None
+    ended = frozenset(step.number for step in done)
+    return State(champion, open_step, frozenset(owners), ended, *_served(done))
+
+
+def _served(done: Sequence[LedgerEntry]) -> tuple[tuple[ServedRequest, ...], frozenset[str], tuple[str, ...]]:
+    """What the promotions that took effect served, what they opened again, and those that do not say."""
+    served: dict[str, ServedRequest] = {}
+    reopened, unlisted = set[str](), list[str]()
+    for step in done:
+        for digest in step.entry.reopened or ():
+            served.pop(digest, None)
+            reopened.add(digest)
+        for request in served_by(step.entry):
+            served.setdefault(request.digest, request)
+            reopened.discard(request.digest)
+        if step.entry.served is None:
+            unlisted.append(str(step.entry.version))
+    return tuple(served.values()), frozenset(reopened), tuple(unlisted)

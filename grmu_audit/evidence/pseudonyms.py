@@ -24,10 +24,10 @@ DIGEST_PREFIX = "hmac-sha256:"
 """Prefix of the input of ``set_digest``."""
 _PSEUDONYM_DOMAIN = b"grmu-audit/pseudonym/v1\0"
 _SET_DOMAIN = b"grmu-audit/id-set/v1\0"
+_ROW_DOMAIN = b"grmu-audit/row/v1\0"
 _CHECK_DOMAIN = b"grmu-audit/key-check/v1\0"
 _KEY_BYTES = 32
 _PSEUDONYM_DIGITS = 32
-_LOST = "digests created with the old key can then no longer be recomputed"
 
 
 def key_path() -> Path:
@@ -64,6 +64,47 @@ def load_key() -> bytes:
         raise EnvironmentFailure(f"the key file {path} vanished while it was created: start again") from None
 
 
+def key_exists() -> bool:
+    """Whether something is where the key belongs."""
+    return os.path.lexists(key_path())
+
+
+def next_key() -> bytes:
+    """The key that is to follow the present one, in the same place with the ending ``.new``; created on first use.
+
+    Raises:
+        EnvironmentFailure: as ``load_key``.
+    """
+    path = _beside(".new")
+    if not os.path.lexists(path):
+        _create_key(path)
+    return _read_key(path)
+
+
+def replace_key(check: str) -> Path:
+    """Put the next key in the place of the present one; returns where the present one is kept.
+
+    Args:
+        check: check value of the present key, the ending of its new place.
+
+    Raises:
+        EnvironmentFailure: a file cannot be written.
+    """
+    kept = _beside(f".{check[:8]}.old")
+    try:
+        with contextlib.suppress(FileExistsError):
+            os.link(key_path(), kept)
+        _beside(".new").replace(key_path())
+    except OSError as error:
+        raise EnvironmentFailure(f"cannot put the new key in the place of {key_path()}: {error.strerror or error}") from error
+    return kept
+
+
+def _beside(ending: str) -> Path:
+    path = key_path()
+    return path.with_name(path.name + ending)
+
+
 def pseudonym(key: bytes, text: str) -> str:
     """HMAC-SHA256 of one id, as its first 32 hex digits (128 bits).
 
@@ -76,6 +117,11 @@ def pseudonym(key: bytes, text: str) -> str:
 def pseudonyms(key: bytes, texts: Sequence[str]) -> list[str]:
     """``pseudonym`` of each, in order."""
     return [pseudonym(key, text) for text in texts]
+
+
+def row_digest(key: bytes, text: str) -> str:
+    """HMAC-SHA256 of a row's content, as its first 32 hex digits."""
+    return _mac(key, _ROW_DOMAIN, text.encode("utf-8", "surrogatepass")).hexdigest()[:_PSEUDONYM_DIGITS]
 
 
 def key_check(key: bytes) -> str:
@@ -108,7 +154,7 @@ def _mac(key: bytes, domain: bytes, message: bytes) -> hmac.HMAC:
 
 def _read_key(path: Path) -> bytes:
     plain = f": point {KEY_FILE_VARIABLE} at one"
-    return _parse_key(read_secret(path, "key file", plain, f"replace it ({_LOST})"), path)
+    return _parse_key(read_secret(path, "key file", plain, "then run 'grmu-audit keys rotate'"), path)
 
 
 def read_secret(path: Path, what: str, plain: str, exposed: str) -> bytes:
@@ -148,8 +194,8 @@ def _parse_key(content: bytes, path: Path) -> bytes:
     match = re.fullmatch(rb"([0-9a-fA-F]{64})\s*", content)
     if match is None:
         raise EnvironmentFailure(
-            f"the key file {path} does not hold {2 * _KEY_BYTES} hex digits: restore it from a backup, or remove it"
-            f" to get a new key ({_LOST})"
+            f"the key file {path} does not hold {2 * _KEY_BYTES} hex digits: restore it from a backup; for a lost key see"
+            " 'grmu-audit keys rotate --help'"
         )
     return bytes.fromhex(match.group(1).decode("ascii"))
 

@@ -33,6 +33,8 @@ from grmu_audit.records import (
 from grmu_audit.utils.clock import utc_now
 
 _SLACK = 1e-6
+REVERSAL = "requests-add-up"
+"""Id of the outcome that every policy has where a version was trained on rows of an earlier request."""
 
 
 _JUDGED = {
@@ -71,14 +73,15 @@ def evaluate(audit: Audit, policy: Policy, *, today: date) -> Verdict:
         today: date that waivers are judged on.
 
     Returns:
-        A verdict with one outcome per rule, in the policy's order.
+        A verdict with one outcome per rule, in the policy's order; one more, a breach that nothing waives, where the version was
+        trained on rows that an earlier request of its lineage erased.
     """
 
     def judge_rules(seen: Audit, policy: Policy) -> list[RuleOutcome]:
         """Every rule, on the audit or on a control in the candidate's place."""
         return _judge_rules(seen, policy, today)
 
-    outcomes = judge_rules(audit, policy)
+    outcomes = [*judge_rules(audit, policy), *_reversals(audit)]
     controls = judge_controls(audit, policy, judge_rules, _overall)
     decision, reason = conclude(audit, policy, _overall(outcomes), controls)
     return Verdict(
@@ -350,6 +353,16 @@ def _waived(outcome: RuleOutcome, waiver: Waiver | None, today: date) -> RuleOut
         return outcome
     reason = f"{outcome.reason} Waived until {until} by {waiver.approved_by}: {waiver.reason}"
     return replace(outcome, waived=True, reason=reason)
+
+
+def _reversals(audit: Audit) -> list[RuleOutcome]:
+    """A breach of what no policy can allow: training on rows that the version's own lineage had forgotten."""
+    found = audit.forget.request.get("reversed")
+    if not isinstance(found, list) or not found:
+        return []
+    reason = f"The version was trained on rows that its lineage had forgotten: {'; '.join(map(str, found))}."
+    why = "What one request erased must stay erased after the next one."
+    return [RuleOutcome(REVERSAL, "earlier requests", Decision.BREACH, "block", None, None, {}, "absolute", reason, why=why)]
 
 
 def _overall(outcomes: Sequence[RuleOutcome]) -> tuple[Decision, str]:

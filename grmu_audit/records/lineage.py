@@ -64,14 +64,16 @@ class ForgetRequest:
     """Optional request fields (``request_id``, ``received_at``, ``subject``, ``ground``), aligned with ``ids``."""
     earlier: tuple[str, ...] = ()
     """Ids that earlier requests of the lineage named and this list does not."""
+    deleted: tuple[str, ...] = ()
+    """Pseudonyms of rows that earlier requests named and that are no longer in the data."""
     repeated: int = 0
     """Ids of the list that an earlier request of the lineage named too."""
     union_digest: str = ""
-    """``hmac-sha256:`` over ``ids`` and ``earlier``; empty where there is no earlier request."""
+    """``hmac-sha256:`` over ``ids``, ``earlier`` and ``deleted``; empty where there is no earlier request."""
 
     @property
     def forget_set(self) -> tuple[str, ...]:
-        """Everything that may no longer be trained on: the union of all requests of the lineage."""
+        """Every id of the data that may no longer be trained on: the union of all requests of the lineage."""
         return (*self.ids, *self.earlier)
 
     @property

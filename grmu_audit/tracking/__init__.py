@@ -12,7 +12,7 @@ from grmu_audit.tracking.references import Reference, parse_reference
 from grmu_audit.tracking.requirements import NO_REQUIREMENTS, Requirements, check_attestation
 from grmu_audit.tracking.sign_off import sign_off
 from grmu_audit.tracking.store import LogEntry, Run, Store
-from grmu_audit.tracking.verification import Finding, verify
+from grmu_audit.tracking.verification import Finding, reversals, verify
 
 __all__ = [
     "NO_REQUIREMENTS",
@@ -36,6 +36,7 @@ __all__ = [
     "record_audit",
     "require_pass",
     "resume",
+    "reversals",
     "rollback",
     "sign_off",
     "verify",

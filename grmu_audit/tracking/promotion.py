@@ -7,7 +7,7 @@ afterwards.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 
 from grmu_audit.errors import (
@@ -22,8 +22,9 @@ from grmu_audit.errors import (
 from grmu_audit.evidence.ledger import Ledger, LedgerEntry
 from grmu_audit.records import ModelRef
 from grmu_audit.tracking import names
-from grmu_audit.tracking.audits import Evidence, read_evidence, require_pass
+from grmu_audit.tracking.audits import Evidence
 from grmu_audit.tracking.ledger import append_entry, read_ledger
+from grmu_audit.tracking.requests import Lineages, requests_to_reopen
 from grmu_audit.tracking.requirements import NO_REQUIREMENTS, Requirements
 from grmu_audit.tracking.store import Store
 from grmu_audit.utils.clock import timestamp
@@ -67,6 +68,8 @@ class Actor:
     """Why, in the actor's words."""
     ci_url: str | None = None
     """The CI run, where there is one."""
+    reopen: tuple[str, ...] = ()
+    """Served requests that the version may lack and that become open again: by request id or digest; they need a reason."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,8 @@ def promote(
 ) -> Promotion:
     """Make a version the champion: only on an unexpired PASS whose files and document are still those of the audit.
 
+    It must have been created without the rows of every request that a champion of the model has served.
+
     Args:
         store: the tracking store.
         reference: what to promote; resolved once.
@@ -104,13 +109,16 @@ def promote(
         What happened; a version that is champion already stays champion, without a new entry.
 
     Raises:
+        InputError: a request that is to be opened again is not lacking, or there is no reason.
         BreachError: the policy is breached.
         InconclusiveError: not audited, not judged or not decided.
-        IntegrityError: something was changed, has expired, or another promotion is open; nothing was changed then.
+        IntegrityError: a served request is lacking, something was changed, has expired, or another promotion is open; nothing
+            was changed then.
         EnvironmentFailure: the store cannot be reached; ``resume`` finishes what was begun.
     """
     ref = store.resolve(reference) if isinstance(reference, str) else reference
     ledger = _no_open_promotion(store, ref.name)
+    actor = _with_digests(store, ledger, ref, actor)
     evidence = _passed(store, ledger, ref, actor, now, requirements)
     if ledger.state.champion == ref.version:
         return Promotion(ref, ref.version, 0, changed=False)
@@ -153,19 +161,27 @@ def rollback(
         raise InputError(
             f"{ref.label} is not an earlier champion (those are: {known}): use 'promote' for a version that never was one"
         )
+    actor = _with_digests(store, ledger, ref, actor)
     evidence = _passed(store, ledger, ref, actor, now, requirements)
     return _move(store, ledger, "rollback", evidence, actor, now)
 
 
-def resume(store: Store, name: str, actor: Actor = Actor(), *, now: datetime | None = None) -> Promotion | None:
+def resume(
+    store: Store,
+    name: str,
+    actor: Actor = Actor(),
+    *,
+    now: datetime | None = None,
+    requirements: Requirements = NO_REQUIREMENTS,
+) -> Promotion | None:
     """Finish the promotion that a crash left open; doing it twice, or at the same time as another, is harmless.
 
     Returns:
         What happened, or None when no promotion is open.
 
     Raises:
-        BreachError, InconclusiveError, IntegrityError: the evidence no longer holds; the promotion is then abandoned and the
-            champion is the one before.  IntegrityError also when the alias was moved by hand.
+        BreachError, InconclusiveError, IntegrityError: the requirements are no longer met; the promotion is then abandoned and
+            the champion is the one before.  IntegrityError also when the alias was moved by hand.
         EnvironmentFailure: the store cannot be reached; resume again.
     """
     ledger = read_ledger(store, name)
@@ -174,10 +190,9 @@ def resume(store: Store, name: str, actor: Actor = Actor(), *, now: datetime | N
         return None
     ref = store.resolve(f"{name}/{step.entry.version}")
     try:
-        evidence = read_evidence(store, ref)
+        evidence = requirements.check(store, ledger, ref, now, step.entry.reopened or ())
         if evidence.sha256 != step.entry.audit_sha256:
             raise IntegrityError(f"{ref.label} was audited again since the promotion began: abandon it and promote again")
-        require_pass(evidence, now)
     except (BreachError, InconclusiveError, IntegrityError) as error:
         _abandon(store, step, ref, error, actor, now)
         raise
@@ -209,20 +224,29 @@ def _passed(
     store: Store, ledger: Ledger, ref: ModelRef, actor: Actor, now: datetime | None, requirements: Requirements
 ) -> Evidence:
     try:
-        evidence = read_evidence(store, ref)
-        require_pass(evidence, now)
-        requirements.check(store, ledger, evidence)
+        return requirements.check(store, ledger, ref, now, actor.reopen)
     except (BreachError, InconclusiveError, IntegrityError) as error:
         refusal = ledger.new_entry("refusal", version=ref.version, reason=str(error)[:2000], **_who(actor, now, reason=False))
         with contextlib.suppress(EnvironmentFailure):
             append_entry(store, refusal, ref)
         raise
-    return evidence
+
+
+def _with_digests(store: Store, ledger: Ledger, ref: ModelRef, actor: Actor) -> Actor:
+    """The actor with the digests of the requests that are to be opened again."""
+    if actor.reopen and not actor.reason.strip():
+        raise InputError("a request is opened again only for a reason: give --reason")
+    return replace(actor, reopen=requests_to_reopen(Lineages(store), ledger, ref, actor.reopen)) if actor.reopen else actor
 
 
 def _who(actor: Actor, now: datetime | None, *, reason: bool = True) -> dict[str, str | None]:
     said = {"reason": actor.reason} if reason else {}
     return {"actor": actor.name, "ci_url": actor.ci_url, "time": timestamp(now), **said}
+
+
+def _served(store: Store, ref: ModelRef) -> list[dict[str, str]]:
+    """The requests of the version's lineage, as an entry lists them."""
+    return [asdict(request.served) for request in Lineages(store).requests(ref)]
 
 
 def _move(store: Store, ledger: Ledger, kind: str, evidence: Evidence, actor: Actor, now: datetime | None) -> Promotion:
@@ -236,6 +260,8 @@ def _move(store: Store, ledger: Ledger, kind: str, evidence: Evidence, actor: Ac
         policy_sha256=verdict.policy_sha256 if verdict else None,
         manifest_sha256=ref.manifest_sha256,
         decision=verdict.decision.value if verdict else None,
+        served=_served(store, ref),
+        reopened=list(actor.reopen) or None,
         **_who(actor, now),
     )
     step = append_entry(store, entry, ref)

@@ -1,9 +1,10 @@
-"""What an operator may require beyond a PASS: a certain policy, signatures by trusted keys, two people who signed off."""
+"""What a version must meet to be champion: served requests, a PASS, and what an operator requires beyond it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,9 @@ from grmu_audit.evidence import attestation
 from grmu_audit.evidence.attestation import subjects_of
 from grmu_audit.evidence.sign_offs import require_two_people, sign_offs
 from grmu_audit.evidence.signing import open_envelope, signed_by, trusted_keys
+from grmu_audit.records import ModelRef
+from grmu_audit.tracking.audits import Evidence, read_evidence, require_pass
+from grmu_audit.tracking.requests import Lineages, require_no_reversal, require_served
 from grmu_audit.utils import sha256_hex
 
 if TYPE_CHECKING:
@@ -19,7 +23,6 @@ if TYPE_CHECKING:
 
     from grmu_audit.evidence.ledger import Ledger
     from grmu_audit.policy import Policy
-    from grmu_audit.tracking.audits import Evidence
     from grmu_audit.tracking.store import Store
 
 
@@ -50,13 +53,35 @@ class Requirements:
 
         return cls(policy_sha256(policy) if policy else None, sign_off, trusted_keys(key_files))
 
-    def check(self, store: Store, ledger: Ledger, evidence: Evidence) -> None:
-        """Check them, and that the attestation fits what is stored.
+    def check(
+        self, store: Store, ledger: Ledger, ref: ModelRef, now: datetime | None = None, reopened: Sequence[str] = ()
+    ) -> Evidence:
+        """The evidence of a version that may be champion; promotion, rollback, resume and ``verify`` all ask here.
+
+        Args:
+            store: the tracking store.
+            ledger: the model's.
+            ref: the version.
+            now: the time to judge expiry by; the clock when not given.
+            reopened: digests of served requests that become open again with it.
 
         Raises:
-            InconclusiveError: a sign-off is missing.
-            IntegrityError: another policy, an attestation that does not fit, or no signature of a trusted key.
+            BreachError, InconclusiveError: there is no PASS, or a sign-off is missing.
+            IntegrityError: the version lacks a request that was served or was trained on rows of an earlier one; the evidence
+                does not hold; another policy, or no signature of a trusted key.
         """
+        lineages = Lineages(store)
+        require_served(lineages, ledger, ref, reopened)
+        require_no_reversal(lineages, ref)
+        evidence = read_evidence(store, ref)
+        require_pass(evidence, now)
+        self._check_policy(evidence)
+        check_attestation(store, evidence, self.keys)
+        if self.sign_off:
+            require_two_people(sign_offs(ledger, ref.version, evidence.sha256), ref.label, self.keys)
+        return evidence
+
+    def _check_policy(self, evidence: Evidence) -> None:
         verdict = evidence.audit.verdict
         if self.policy_sha256 is not None and (verdict is None or verdict.policy_sha256 != self.policy_sha256):
             found = f"{verdict.policy!r} ({verdict.policy_sha256[:16]}...)" if verdict else "none"
@@ -64,13 +89,10 @@ class Requirements:
                 f"{evidence.ref.label} was judged by another policy than the one required ({self.policy_sha256[:16]}...):"
                 f" {found}; audit it again with that policy"
             )
-        check_attestation(store, evidence, self.keys)
-        if self.sign_off:
-            require_two_people(sign_offs(ledger, evidence.ref.version, evidence.sha256), evidence.ref.label, self.keys)
 
 
 NO_REQUIREMENTS = Requirements()
-"""A PASS is enough."""
+"""Nothing beyond a PASS and the served requests."""
 
 
 def check_attestation(store: Store, evidence: Evidence, keys: tuple[SSlibKey, ...] = ()) -> None:

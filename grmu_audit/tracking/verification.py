@@ -8,9 +8,10 @@ from datetime import datetime
 from grmu_audit.errors import EnvironmentFailure, GrmuAuditError, IntegrityError, NotFoundError
 from grmu_audit.evidence.ledger import Ledger
 from grmu_audit.tracking import names
-from grmu_audit.tracking.audits import read_evidence, require_pass
+from grmu_audit.tracking.audits import read_evidence
 from grmu_audit.tracking.ledger import inspect_ledger, log_name
 from grmu_audit.tracking.promotion import alias_moved, unfinished_promotion
+from grmu_audit.tracking.requests import Lineages, require_no_reversal
 from grmu_audit.tracking.requirements import NO_REQUIREMENTS, Requirements, check_attestation
 from grmu_audit.tracking.store import Store
 
@@ -20,7 +21,7 @@ class Finding:
     """One thing that ``verify`` found."""
 
     check: str
-    """``ledger``, ``alias``, ``promotion`` or ``evidence``."""
+    """``ledger``, ``alias``, ``promotion``, ``evidence`` or ``request``."""
     message: str
     """What is wrong, and what to do."""
     error: GrmuAuditError
@@ -34,7 +35,7 @@ def verify(
 
     Checks: the ledger's numbers, digests and chain; no promotion left open; the alias points where the ledger says; the
     champion's verdict, its expiry and the requirements; and of every version that was ever audited its files, its newest
-    audit, and the attestation with all that it names.
+    audit, and the attestation with all that it names; that no version was trained on rows of an earlier request of its lineage.
 
     Raises:
         EnvironmentFailure: the store cannot be reached.
@@ -52,20 +53,31 @@ def verify(
     for version in dict.fromkeys([state.champion, *audited]):
         if version is not None:
             findings += _version(store, ledger, version, now, requirements if version == state.champion else None)
+    named = {finding.message for finding in findings}
+    return findings + [finding for finding in reversals(store, name) if finding.message not in named]
+
+
+def reversals(store: Store, name: str) -> list[Finding]:
+    """Versions of a model that were trained on rows that an earlier request of their lineage erased, and records that hide it."""
+    lineages, findings = Lineages(store), list[Finding]()
+    for ref in store.versions(name):
+        try:
+            require_no_reversal(lineages, ref)
+        except IntegrityError as error:
+            findings.append(_finding("request", error))
     return findings
 
 
 def _version(
     store: Store, ledger: Ledger, version: str, now: datetime | None, requirements: Requirements | None
 ) -> list[Finding]:
-    """Findings for one audited version; ``requirements`` for the champion, which must also still pass."""
+    """Findings for one audited version; ``requirements`` for the champion, which must still meet them."""
     try:
-        evidence = read_evidence(store, store.resolve(f"{ledger.model}/{version}"))
+        ref = store.resolve(f"{ledger.model}/{version}")
         if requirements is None:
-            check_attestation(store, evidence)
+            check_attestation(store, read_evidence(store, ref))
         else:
-            require_pass(evidence, now)
-            requirements.check(store, ledger, evidence)
+            requirements.check(store, ledger, ref, now)
     except EnvironmentFailure:
         raise
     except NotFoundError as error:

@@ -35,8 +35,13 @@ class UnlearningData:
     """[len(retain)] REWEIGHT sampling weights; None samples uniformly without replacement."""
 
     def reweighted(self) -> UnlearningData:
-        """The same data with REWEIGHT sampling of the retain set: w_g = N_train(g) / N_retain(g)."""
-        return replace(self, retain_weights=reweight(self.groups_of(self.retain), self.groups_of(self.forget)))
+        """The same data with REWEIGHT sampling of the retain set: w_g = N_train(g) / N_retain(g).
+
+        Forgotten rows that were deleted from the data count in N_train.
+        """
+        deleted = [row.group.target * self.source.attributes + row.group.attribute for row in self.source.dataset.deleted]
+        forgotten = np.concatenate([self.groups_of(self.forget), np.array(deleted, dtype=np.int64)])
+        return replace(self, retain_weights=reweight(self.groups_of(self.retain), forgotten))
 
     def groups_of(self, rows: Rows) -> npt.NDArray[np.int64]:
         """[len(rows)] group codes."""

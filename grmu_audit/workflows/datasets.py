@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import secrets
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,6 @@ from grmu_audit.data.dataset import Dataset
 from grmu_audit.data.forget import check_forget_list, group_table, read_forget_list, split_rows
 from grmu_audit.data.quality import check_quality
 from grmu_audit.errors import EnvironmentFailure, InputError, IntegrityError
-from grmu_audit.evidence import load_key
 from grmu_audit.records import DataCheckReport, ForgetRequest, GroupCount
 from grmu_audit.utils.progress import SILENT, Observer
 
@@ -95,8 +95,8 @@ def download(name: str, root: Path) -> None:
 def _request(dataset: Dataset, forget: Path | None) -> ForgetRequest | None:
     if forget is None:
         return None
-    names = dataset.header.class_names, dataset.header.attribute_names
-    return check_forget_list(read_forget_list(forget), dataset.frame, load_key(), class_names=names[0], attribute_names=names[1])
+    names, key = (dataset.header.class_names, dataset.header.attribute_names), secrets.token_bytes(32)  # its digest is not shown
+    return check_forget_list(read_forget_list(forget), dataset.frame, key, class_names=names[0], attribute_names=names[1])
 
 
 def _facts(dataset: Dataset) -> list[str]:

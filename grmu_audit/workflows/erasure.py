@@ -3,28 +3,22 @@
 from __future__ import annotations
 
 import calendar
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from grmu_audit.errors import ForgetListError, InputError, IntegrityError, NotFoundError
+from grmu_audit.errors import ForgetListError, InputError, NotFoundError
 from grmu_audit.evidence import pseudonym, set_digest
 from grmu_audit.records import ForgetRequest, ModelRef
 from grmu_audit.records.lineage import ErasureRecord, SystemRecord
 from grmu_audit.tracking import Store
-from grmu_audit.tracking.names import ERASURE
+from grmu_audit.tracking.requests import UNNAMED, Lineages, first_few, read_erasure_records
 from grmu_audit.utils import canonical_json
 from grmu_audit.workflows.session import Session
-
-SHOWN_REQUESTS = 5
-"""Request ids that a report names; it counts the others."""
-UNNAMED = "unnamed"
-"""Request id of rows that have none."""
 
 
 class _System(BaseModel):
@@ -52,9 +46,13 @@ class OpenRequest:
     record: ErasureRecord
     """The record."""
     answered_at: str | None
-    """Date of the answer, from the ledger; None while it is open."""
+    """Date of the answer, from the ledger; None while there is none."""
     overdue: bool
-    """Whether it is open and its due date has passed."""
+    """Whether it is not answered and its due date has passed."""
+    served: bool = False
+    """Whether a champion was created without the data, and it was not opened again since."""
+    reopened: bool = False
+    """Whether a champion that lacks it was promoted since it was served."""
 
 
 def read_systems(path: Path) -> tuple[SystemRecord, ...]:
@@ -104,15 +102,18 @@ def open_requests(store: Store, name: str, *, today: date | None = None) -> list
     from grmu_audit.tracking import read_ledger
 
     when = today or datetime.now(UTC).date()
-    answers = [n.entry for n in read_ledger(store, name).entries if n.entry.kind == "answer"]
-    answered = {str(entry.request): entry.time for entry in answers}
+    ledger = read_ledger(store, name)
+    answered = {str(n.entry.request): n.entry.time for n in ledger.entries if n.entry.kind == "answer"}
+    served = {request.digest for request in Lineages(store).served(ledger)}
+    lists: dict[tuple[str, str], set[str]] = {}
     found: dict[tuple[str, str], OpenRequest] = {}
     for ref in store.versions(name):
-        content = store.run_artifact(ref.run_id, ERASURE) if ref.run_id else None
-        for record in _read(content, ref.label) if content else ():
-            time = answered.get(record.request_id)
+        for record in read_erasure_records(store, ref):
+            key, time = (record.request_id, record.digest), answered.get(record.request_id)
+            lists.setdefault(key, set()).add(str(ref.request_digest or ref.forget_digest))
             late = time is None and record.due_at is not None and not when.isoformat() <= record.due_at
-            found[record.request_id, record.digest] = OpenRequest(name, ref.version, record, time, late)
+            states = bool(lists[key] & served), bool(lists[key] & ledger.state.reopened)
+            found[key] = OpenRequest(name, ref.version, record, time, late, *states)
     return sorted(
         found.values(), key=lambda r: (r.record.due_at is None, r.record.due_at or "", r.record.request_id, int(r.version))
     )
@@ -126,24 +127,18 @@ def erasure_summary(store: Store, ref: ModelRef) -> dict[str, object]:
     Raises:
         IntegrityError: a stored record is damaged.
     """
-    content = store.run_artifact(ref.run_id, ERASURE) if ref.run_id else None
-    records = _read(content, ref.label) if content else []
+    records = read_erasure_records(store, ref)
     names = [record.request_id for record in records if record.request_id != UNNAMED]
     fields: dict[str, object] = {
-        "request_id": _first_few(names),
+        "request_id": first_few(names),
         "request_ids": names,
-        "subject": _first_few(list(dict.fromkeys(r.subject for r in records if r.subject))),
+        "subject": first_few(list(dict.fromkeys(r.subject for r in records if r.subject))),
         "received_at": min((r.received_at for r in records if r.received_at), default=None),
         "due_at": min((r.due_at for r in records if r.due_at), default=None),
         "ground": "; ".join(dict.fromkeys(r.ground for r in records if r.ground)),
         "systems": {s.name: f"{s.state}: {s.reason}" if s.reason else s.state for r in records[:1] for s in r.systems},
     }
     return {key: value for key, value in fields.items() if value}
-
-
-def _first_few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN_REQUESTS} more" if len(names) > SHOWN_REQUESTS else ""
-    return ", ".join(names[:SHOWN_REQUESTS]) + more
 
 
 def record_answer(session: Session, name: str, request_id: str, note: str = "") -> int:
@@ -202,11 +197,3 @@ def _date(text: str) -> date:
         return datetime.fromisoformat(text).date()
     except ValueError:
         raise ForgetListError(f"received_at {text[:40]!r} is no date: write it as YYYY-MM-DD") from None
-
-
-def _read(content: bytes, label: str) -> list[ErasureRecord]:
-    try:
-        rows: list[dict[str, Any]] = json.loads(content)["records"]
-        return [ErasureRecord(**{**row, "systems": tuple(SystemRecord(**s) for s in row["systems"])}) for row in rows]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise IntegrityError(f"{ERASURE} of {label} is damaged ({type(error).__name__})") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from grmu_audit.auditing.request_advice import RequestFacts, advise
 from grmu_audit.data.dataset import Dataset
 from grmu_audit.data.forget import (
     ForgetSampling,
+    Forgotten,
     check_forget_list,
     describe_sampling,
     earlier_ids,
@@ -20,13 +21,14 @@ from grmu_audit.data.forget import (
     request_groups,
     sample_forget,
     split_rows,
+    with_deleted,
     write_forget_list,
 )
-from grmu_audit.errors import InputError, IntegrityError
+from grmu_audit.errors import InputError
 from grmu_audit.evidence import pseudonyms
 from grmu_audit.records import ForgetRequest, Group, GroupCount, ModelRef, Splits
-from grmu_audit.tracking.names import REQUEST
 from grmu_audit.tracking.references import lineage_root
+from grmu_audit.tracking.requests import Lineages, StoredRequest
 from grmu_audit.workflows.session import Session
 
 SIDECAR_FIELDS = ("how", "groups", "ratio", "seed", "dataset")
@@ -51,22 +53,6 @@ class CheckedRequest:
     """How the list was created, from its sidecar."""
 
 
-@dataclass(frozen=True)
-class StoredRequest:
-    """A request as read back from a run: no id in it."""
-
-    digest: str
-    """Keyed digest of the forget set, the union of all requests of the lineage."""
-    pseudonyms: frozenset[str]
-    """Pseudonyms of the forget set."""
-    dominant_groups: tuple[Group, ...]
-    """Dominant forget group(s): those with the largest share of the forget set."""
-    groups: tuple[GroupCount, ...]
-    """Group table."""
-    provenance: dict[str, object]
-    """How the list was created."""
-
-
 def read_request(session: Session, path: Path, dataset: Dataset, parent: ModelRef | None = None) -> CheckedRequest:
     """Read and check a forget list against a dataset; what earlier requests of the lineage named remains in the forget set.
 
@@ -80,17 +66,18 @@ def read_request(session: Session, path: Path, dataset: Dataset, parent: ModelRe
         parsed,
         dataset.frame,
         session.key,
-        earlier=earlier_ids(dataset.frame, session.key, _forgotten(session, parent)),
+        forgotten=Forgotten(forgotten_ids(session, parent, dataset), tuple(row.name for row in dataset.deleted)),
         class_names=header.class_names,
         attribute_names=header.attribute_names,
     )
     parts = split_rows(dataset.frame, request)
     table = group_table(dataset.frame, parts, header.class_names, header.attribute_names)
+    table = with_deleted(table, [row.group for row in dataset.deleted])
     provenance = {k: v for k, v in (read_sidecar(path) or {}).items() if k in SIDECAR_FIELDS}
     named = [Group(int(t), int(a)) for t, a in provenance.get("groups", [])]  # type: ignore[attr-defined]
     if {(r.group.target, r.group.attribute) for r in table if r.forget} != {(g.target, g.attribute) for g in named}:
         named = []
-    names = tuple(pseudonyms(session.key, request.forget_set))
+    names = (*pseudonyms(session.key, request.forget_set), *request.deleted)
     return CheckedRequest(request, parts, table, request_groups(table, named), names, provenance)
 
 
@@ -109,7 +96,7 @@ def advice_on_request(
     same = [
         ref
         for ref in session.store.versions(parent.name, "retrain")
-        if (ref.forget_digest, ref.data_digest) == (request.forget.forget_digest, parent.data_digest)
+        if (ref.forget_digest, ref.data_digest) == (request.forget.forget_digest, dataset.identity)
     ]
     seconds = lineage_root(session.store, parent).config.get("seconds")
     people = dataset.frame["subject"].to_numpy()[list(request.splits.forget)]
@@ -124,14 +111,16 @@ def advice_on_request(
 
 
 def require_key_of_model(session: Session, name: str) -> None:
-    """Return when the versions of a model, if there are any, were created with the operator's key.
+    """Return when the operator's key may be used for a version of a model: called before any work.
 
     Raises:
-        InputError: the newest was created with another key.
+        InputError: its newest version was created with another key, or there is no key and the store has pseudonyms.
     """
     versions = session.store.versions(name)
     if versions:
         session.require_key(versions[-1])
+    else:
+        session.key  # noqa: B018  (none is created where the store's pseudonyms have another)
 
 
 def _forgotten(session: Session, ref: ModelRef | None) -> frozenset[str]:
@@ -141,13 +130,12 @@ def _forgotten(session: Session, ref: ModelRef | None) -> frozenset[str]:
         InputError: one of them was created with another key.
         IntegrityError: a stored request is missing or damaged.
     """
-    forgotten: set[str] = set()
-    while ref is not None:
-        session.require_key(ref)
-        if ref.forget_digest:
-            forgotten |= stored_request(session, ref).pseudonyms
-        ref = session.store.resolve(ref.parent) if ref.parent else None
-    return frozenset(forgotten)
+    if ref is None:
+        return frozenset()
+    lineages = Lineages(session.store)
+    for version in lineages.line(ref):
+        session.require_key(version)
+    return lineages.forgotten(ref)
 
 
 def request_artifact(request: CheckedRequest) -> dict[str, Any]:
@@ -172,35 +160,37 @@ def stored_request(session: Session, ref: ModelRef) -> StoredRequest:
     """The request that a version was created for.
 
     Raises:
-        InputError: the version was not created for a request.
+        InputError: the version was not created for a request, or its key was lost.
         IntegrityError: what is stored is missing or damaged.
     """
-    if not ref.forget_digest or not ref.run_id:
-        raise InputError(f"{ref.label} was created without a forget request")
-    data = session.store.run_artifact(ref.run_id, REQUEST)
-    try:
-        tree = json.loads(data or b"")
-        stored = StoredRequest(
-            digest=str(tree["digest"]),
-            pseudonyms=frozenset(map(str, tree["pseudonyms"])),
-            dominant_groups=tuple(Group(int(t), int(a)) for t, a in tree["dominant_groups"]),
-            groups=tuple(GroupCount(**{**row, "group": Group(*row["group"])}) for row in tree["groups"]),
-            provenance=dict(tree["made"]),
-        )
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise IntegrityError(f"{REQUEST} of {ref.label} is missing or damaged ({type(error).__name__})") from None
-    if stored.digest != ref.forget_digest:
-        raise IntegrityError(f"{REQUEST} of {ref.label} belongs to another forget set than the version's tag says")
-    return stored
+    lineages = Lineages(session.store)
+    rekeyed = lineages.rekeyed(ref.name).get(ref.version)
+    if rekeyed is not None and rekeyed.more:
+        raise InputError(f"the key of {ref.label} was lost: which rows were its own, among those of later requests, is not known")
+    return lineages.record(ref)
 
 
-def sample_forget_list(dataset: Dataset, out: Path, sampling: ForgetSampling) -> int:
-    """Sample a forget set from the training split and write it with its sidecar; returns its size.
+def forgotten_ids(session: Session, ref: ModelRef | None, dataset: Dataset) -> tuple[str, ...]:
+    """Ids of the data that the requests of a version and its ancestors named, in manifest order.
+
+    Raises:
+        InputError: the operator's key is not the one that the lineage's pseudonyms were created with.
+    """
+    forgotten = _forgotten(session, ref)
+    present = forgotten - {row.name for row in dataset.deleted}
+    return earlier_ids(dataset.frame, session.key, present) if present else ()
+
+
+def sample_forget_list(dataset: Dataset, out: Path, sampling: ForgetSampling, forgotten: Collection[str] = ()) -> int:
+    """Sample a forget set from the training split, without ids that were forgotten already, and write it with its sidecar.
+
+    Returns:
+        Its size.
 
     Raises:
         InputError: none or several ways to sample, nothing to sample from, or a ratio outside (0, 1].
         ForgetListError: the sample would empty the training set, a class or a group.
     """
-    ids = sample_forget(dataset, sampling)
+    ids = sample_forget(dataset, sampling, forgotten)
     write_forget_list(out, ids, describe_sampling(dataset, sampling))
     return len(ids)

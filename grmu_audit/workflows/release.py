@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from grmu_audit import tracking
 from grmu_audit.auditing import audit_files
@@ -31,24 +32,44 @@ def gate(session: Session, model: str, policy: Policy, today: date | None = None
 
 
 def promote(
-    session: Session, model: str, reason: str = "", ci_url: str | None = None, requirements: Requirements = NO_REQUIREMENTS
+    session: Session,
+    model: str,
+    reason: str = "",
+    ci_url: str | None = None,
+    requirements: Requirements = NO_REQUIREMENTS,
+    reopen: Sequence[str] = (),
 ) -> Promotion:
     """Make a version the champion, if its newest audit says PASS, its files are the audited ones, and the requirements hold.
 
+    Args:
+        session: store and actor.
+        model: reference of the version.
+        reason: why, for the ledger.
+        ci_url: address of the CI run, for the ledger.
+        requirements: what must hold beyond a PASS.
+        reopen: requests that champions have served and that become open again, by request id or digest.
+
     Raises:
+        InputError: a request that is to be opened again is not lacking, or there is no reason.
         BreachError, InconclusiveError: there is no PASS.
-        IntegrityError: something stored is not what was recorded, or another promotion came first.
+        IntegrityError: a served request is lacking, something stored is not what was recorded, or another promotion came first.
     """
-    return tracking.promote(session.store, model, Actor(session.actor, reason, ci_url), requirements=requirements)
+    actor = Actor(session.actor, reason, ci_url, tuple(reopen))
+    return tracking.promote(session.store, model, actor, requirements=requirements)
 
 
-def resume(session: Session, name: str) -> Promotion | None:
-    """Finish the promotion that a crash left open; None when there is none."""
-    return tracking.resume(session.store, name, Actor(session.actor))
+def resume(session: Session, name: str, requirements: Requirements = NO_REQUIREMENTS) -> Promotion | None:
+    """Finish the promotion that a crash left open, if the requirements hold; None when there is none."""
+    return tracking.resume(session.store, name, Actor(session.actor), requirements=requirements)
 
 
 def rollback(
-    session: Session, name: str, reason: str, to: str | None = None, requirements: Requirements = NO_REQUIREMENTS
+    session: Session,
+    name: str,
+    reason: str,
+    to: str | None = None,
+    requirements: Requirements = NO_REQUIREMENTS,
+    reopen: Sequence[str] = (),
 ) -> Promotion:
     """Restore an earlier champion.
 
@@ -57,7 +78,8 @@ def rollback(
         BreachError, InconclusiveError, IntegrityError: as for ``promote``.
     """
     model = f"{name}/{to}" if to else name
-    return tracking.rollback(session.store, model, Actor(session.actor, reason), requirements=requirements)
+    actor = Actor(session.actor, reason, reopen=tuple(reopen))
+    return tracking.rollback(session.store, model, actor, requirements=requirements)
 
 
 def verify(session: Session, name: str, requirements: Requirements = NO_REQUIREMENTS) -> list[Finding]:
@@ -81,7 +103,12 @@ def sign_off(session: Session, model: str, role: str, note: str = "") -> int:
     return tracking.sign_off(session.store, ref, role, Author(session.actor, configured_signer()), note).number
 
 
-def history(session: Session, name: str) -> list[dict[str, object]]:
+def history(session: Session, name: str) -> list[dict[str, Any]]:
     """Ledger entries of a model, oldest first, as plain fields."""
     entries = tracking.read_ledger(session.store, name).entries
     return [{"number": n.number, **asdict(n.entry), "sha256": n.sha256} for n in entries]
+
+
+def reversals(session: Session, name: str) -> list[Finding]:
+    """Versions of a model that were trained on rows that an earlier request of their lineage erased."""
+    return tracking.reversals(session.store, name)

@@ -11,13 +11,13 @@ import numpy.typing as npt
 from grmu_audit.records import ExactEvidence, ModelRef
 from grmu_audit.tracking.names import ROWS_READ
 from grmu_audit.tracking.references import lineage_root
+from grmu_audit.tracking.requests import read_request_record
 from grmu_audit.utils import sha256_hex
 
 if TYPE_CHECKING:
     import torch
 
     from grmu_audit.data.dataset import Dataset
-    from grmu_audit.workflows.forget_requests import StoredRequest
     from grmu_audit.workflows.session import Session
 
 SCHEMA = "grmu-audit/rows-read/v1"
@@ -41,18 +41,18 @@ def rows_read_artifact(session: Session, dataset: Dataset, marks: torch.Tensor) 
     """
     read = marks.numpy()[places_of_rows(session, dataset)]
     names, train = session.pseudonyms_of(dataset), dataset.rows("train")
-    unread = sorted(names[row] for row in train.tolist() if not read[row])
+    unread = sorted([names[row] for row in train.tolist() if not read[row]] + [row.name for row in dataset.deleted])
     return {
         "schema": SCHEMA,
-        "data_sha256": dataset.digest,
-        "training_rows": len(train),
+        "data_sha256": dataset.identity,
+        "training_rows": len(train) + len(dataset.deleted),
         "training_rows_read": int(read[train].sum()),
         "other_rows_read": int(read.sum() - read[train].sum()),
         "training_rows_not_read": unread,
     }
 
 
-def exact_evidence(session: Session, ref: ModelRef, dataset: Dataset, request: StoredRequest) -> ExactEvidence | None:
+def exact_evidence(session: Session, ref: ModelRef, dataset: Dataset) -> ExactEvidence | None:
     """What the record of a retrained version shows; None for any other version.
 
     Verified where the record has the digest in the version's tags, covers every training row of the data, and lists every row of
@@ -63,24 +63,16 @@ def exact_evidence(session: Session, ref: ModelRef, dataset: Dataset, request: S
     content = session.store.run_artifact(ref.run_id, ROWS_READ) if ref.run_id else None
     if content is None:
         return ExactEvidence(False, f"{ref.label} has no record of the rows that it read: retrain it again.")
+    rows = len(dataset.rows("train")) + len(dataset.deleted)
     try:
         tree = json.loads(content)
         unread, read = set(map(str, tree["training_rows_not_read"])), int(tree["training_rows_read"])
-        agrees = (tree["schema"], tree["data_sha256"], tree["training_rows"]) == (
-            SCHEMA,
-            dataset.digest,
-            len(dataset.rows("train")),
-        )
+        about = tree["schema"], tree["data_sha256"], tree["training_rows"], read + len(unread), sha256_hex(content)
     except (ValueError, KeyError, TypeError, RecursionError):
         return ExactEvidence(False, f"the record of the rows that {ref.label} read is damaged.")
-    if (
-        ref.config.get("rows_read_sha256") != sha256_hex(content)
-        or not agrees
-        or read + len(unread) != len(dataset.rows("train"))
-    ):
+    if about != (SCHEMA, ref.data_digest, rows, rows, ref.config.get("rows_read_sha256")):
         return ExactEvidence(False, f"the record of the rows that {ref.label} read is not the one of its run, or of other data.")
-    missed = len(request.pseudonyms - unread)
-    if missed:
+    if read_request_record(session.store, ref).pseudonyms - unread:  # its own record of that time: both are under the same key
         return ExactEvidence(False, f"{ref.label} read rows of the forget set, or its record does not cover them all.")
     return ExactEvidence(
         True, f"{ref.label} was trained from {_start(session, ref)}, and its record shows that no row of the forget set was read."

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grmu_audit.data.catalog import DataSpec
 from grmu_audit.errors import InputError, IntegrityError
-from grmu_audit.evidence import KEY_FILE_VARIABLE, key_check, key_path, load_key, pseudonyms
+from grmu_audit.evidence import KEY_FILE_VARIABLE, key_check, key_exists, key_path, load_key, pseudonyms
 from grmu_audit.records import ModelRef
 from grmu_audit.utils.progress import SILENT, Observer
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     import torch
 
     from grmu_audit.data.dataset import Dataset
+    from grmu_audit.data.rows import RowTable
     from grmu_audit.tracking import Store
     from grmu_audit.training.runtime import EpochLog, Runtime
 
@@ -55,8 +57,23 @@ class Session:
 
     @cached_property
     def key(self) -> bytes:
-        """The operator's key for pseudonyms."""
+        """The operator's key for pseudonyms; created on first use, where the store holds no pseudonyms yet.
+
+        Raises:
+            InputError: there is no key, but versions whose pseudonyms were created with one: a new one would match none of them.
+        """
+        made = None if key_exists() else next(self._with_pseudonyms(), None)
+        if made is not None:
+            raise InputError(
+                f"there is no key in {key_path()}, but {made.label} has pseudonyms that were created with one: put that key"
+                f" there, or point {KEY_FILE_VARIABLE} at it; if it is lost, see 'grmu-audit keys rotate --help'"
+            )
         return load_key()
+
+    def _with_pseudonyms(self) -> Iterator[ModelRef]:
+        """Versions of the store that pseudonyms were stored with."""
+        for name in self.store.models():
+            yield from (ref for ref in self.store.versions(name) if ref.key_check or ref.forget_digest)
 
     def dataset(self, spec: DataSpec) -> Dataset:
         """The dataset of a spec, read once per session."""
@@ -68,20 +85,61 @@ class Session:
             self._datasets[name] = load_dataset(spec, self.observer)
         return self._datasets[name]
 
-    def dataset_of(self, ref: ModelRef) -> Dataset:
+    def dataset_of(self, ref: ModelRef, forgotten: frozenset[str] | None = None) -> Dataset:
         """The dataset that a version was trained on, found through its tags.
 
+        Data from which only rows were deleted that the version's lineage has forgotten counts as the same.
+
+        Args:
+            ref: the version.
+            forgotten: pseudonyms of the rows that may be gone; None: those that the requests of its lineage named.
+
         Raises:
-            InputError: the version names no dataset.
+            InputError: the version names no dataset, or its rows were recorded under another key.
             IntegrityError: the dataset is not what it was at training time.
         """
         dataset = self.dataset(dataset_spec_of(ref))
-        if ref.data_digest != dataset.digest:
+        if ref.data_digest == dataset.digest:
+            return dataset
+        recorded = self.recorded_rows(ref)
+        if recorded is None:
             raise IntegrityError(
                 f"{ref.label} was trained on data of digest {ref.data_digest}, but {dataset.header.name!r} now has "
                 f"{dataset.digest}: restore the data, or train a new version on it"
             )
-        return dataset
+        from grmu_audit.data.rows import without_deleted
+        from grmu_audit.tracking.requests import Lineages
+
+        forgotten = Lineages(self.store).forgotten(ref) if forgotten is None else forgotten
+        found = without_deleted(dataset, recorded, self.key, forgotten, ref.label)
+        return replace(found, counts_as=str(ref.data_digest))
+
+    def recorded_rows(self, ref: ModelRef) -> RowTable | None:
+        """The rows that a version was trained on, by the oldest record of its lineage under the present key; None without one.
+
+        Raises:
+            InputError: the version's pseudonyms were created with another key.
+            IntegrityError: the record is damaged.
+        """
+        from grmu_audit.data.rows import RowTable
+        from grmu_audit.tracking.names import ROWS
+        from grmu_audit.tracking.requests import Lineages, rekeyed_rows
+        from grmu_audit.utils.array_files import DamagedFileError
+
+        self.require_key(ref)
+        content = rekeyed_rows(self.store, ref, key_check(self.key))
+        for version in Lineages(self.store).line(ref) if content is None else ():
+            if version.data_digest == ref.data_digest and version.key_check == key_check(self.key) and version.run_id:
+                content = content or self.store.run_artifact(version.run_id, ROWS)
+        try:
+            return RowTable.from_bytes(content) if content else None
+        except DamagedFileError as error:
+            raise IntegrityError(f"{ROWS} of the lineage of {ref.label} is damaged: {error}") from None
+
+    def forget_key(self) -> None:
+        """Read the key file again when the key is next used."""
+        self.__dict__.pop("key", None)
+        self._pseudonyms.clear()
 
     def pseudonyms_of(self, dataset: Dataset) -> list[str]:
         """Pseudonyms of all samples in manifest order, computed once per session."""
@@ -95,10 +153,21 @@ class Session:
         Raises:
             InputError: it is another key: no forgotten id would be recognised.
         """
-        if ref.key_check is not None and ref.key_check != key_check(self.key):
+        from grmu_audit.tracking import read_ledger
+        from grmu_audit.tracking.requests import Lineages
+
+        check, present = key_check(self.key), read_ledger(self.store, ref.name).key_check
+        known = present in (None, check)
+        if known and ref.key_check not in (None, check) and ref.forget_digest:
+            rekeyed = Lineages(self.store).rekeyed(ref.name).get(ref.version)
+            known = rekeyed is not None and rekeyed.key_check == check
+        elif present is None:
+            known = ref.key_check in (None, check)
+        if not known:
             raise InputError(
                 f"the pseudonyms of {ref.label} were created with another key than the one in {key_path()}: "
-                f"point {KEY_FILE_VARIABLE} at the key that they were created with"
+                f"point {KEY_FILE_VARIABLE} at the key that they were created with; if it is lost, see"
+                " 'grmu-audit keys rotate --help'"
             )
 
     def runtime(self, seed: int, title: str = "", log: EpochLog | None = None) -> Runtime:

@@ -12,10 +12,11 @@ from grmu_audit.errors import GrmuAuditError, InconclusiveError
 from grmu_audit.records import Audit, ModelRef
 from grmu_audit.report import SiteEntry, SiteModel, SiteRequest, render_html, render_site
 from grmu_audit.report.content.sentences import short_time
+from grmu_audit.tracking.requests import UNNAMED
 from grmu_audit.utils import sha256_hex, write_atomic
 from grmu_audit.utils.clock import utc_now
 from grmu_audit.workflows.audits.stored import newest_audit
-from grmu_audit.workflows.erasure import UNNAMED, open_requests
+from grmu_audit.workflows.erasure import open_requests
 from grmu_audit.workflows.release import history
 from grmu_audit.workflows.session import Session
 

@@ -1,4 +1,4 @@
-"""Commands for what a verdict is proved by: ``evidence`` (export and verify a bundle) and ``keys``."""
+"""Commands for what a verdict is proved by: ``evidence`` (export and verify a bundle) and ``keys`` (generate, rotate)."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def verify(ctx: click.Context, bundle: Path, public_key: tuple[Path, ...], expec
 
 @click.group("keys")
 def keys_command() -> None:
-    """Keys that verdicts and sign-offs are signed with."""
+    """Keys of signatures and of pseudonyms."""
 
 
 @keys_command.command("generate")
@@ -67,3 +67,25 @@ def generate(out: Path, passphrase: bool) -> None:
     keyid = generate_keys(out, public, secret or os.environ.get(PASSPHRASE_VARIABLE))
     click.echo(f"private key: {out}\npublic key:  {public}\nkey id:      {keyid}")
     next_step(f"export {SIGNING_KEY_VARIABLE}={out}")
+
+
+@keys_command.command("rotate")
+@click.option("--model", metavar="MODEL", help="With a lost key: the newest version of the lineage whose requests are recorded.")
+@click.option("--earlier-forget", type=FILE, help="With a lost key: the ids of all requests of that lineage, as a forget list.")
+@click.pass_context
+def rotate_command(ctx: click.Context, model: str | None, earlier_forget: Path | None) -> None:
+    """Replace the key of the pseudonyms, and record the requests of all models again under the new one.
+
+    The key in the key file is the old one; it is kept beside the new one. Where it is lost, --model and --earlier-forget record
+    the requests of one lineage under the key in the key file, if the list has as many rows of each group as were forgotten.
+    """
+    from grmu_audit.workflows.keys import rekey_lost, rotate
+
+    if (model is None) != (earlier_forget is None):
+        raise click.UsageError("--model and --earlier-forget belong together: both for a lost key, else neither")
+    session = open_session(ctx)
+    done = rekey_lost(session, model, earlier_forget) if model and earlier_forget else rotate(session)
+    for name, count in done.versions.items():
+        click.echo(f"{name}: requests of {count} versions recorded under the new key")
+    if done.kept is not None:
+        click.echo(f"the key before is kept in {done.kept}: it opens the records of earlier runs")

@@ -20,6 +20,14 @@ from grmu_audit.cli.options import (
 if TYPE_CHECKING:
     from grmu_audit.tracking import Requirements
 
+reopen_option = click.option(
+    "--reopen",
+    multiple=True,
+    metavar="REQUEST",
+    help="Let a request that a champion has served be open again, by its id or digest; needs --reason; repeatable.",
+)
+"""``--reopen``: served requests that the version may lack."""
+
 
 @click.command("gate")
 @click.option("--model", metavar="MODEL", help="Judge the stored audit of this version.")
@@ -55,19 +63,28 @@ def gate_command(ctx: click.Context, model: str | None, audit_file: Path | None,
 @json_option
 @click.pass_context
 def history_command(ctx: click.Context, name: str, as_json: bool) -> None:
-    """Show the ledger of a model: every audit, promotion, refusal and rollback, oldest first."""
+    """Show the ledger of a model: every audit, promotion, refusal and rollback, oldest first.
+
+    Versions that were trained on rows of an earlier request of their lineage are named on stderr.
+    """
     import json
 
     from grmu_audit.cli.tables import text_table
     from grmu_audit.report.wording.names import safe_name as shown
-    from grmu_audit.workflows.release import history
+    from grmu_audit.workflows.release import history, reversals
 
-    entries = history(open_session(ctx), name)
+    session = open_session(ctx)
+    entries = history(session, name)
+    for finding in reversals(session, name):
+        click.echo(f"{finding.check}: {finding.message}", err=True)
     if as_json:
         click.echo(json.dumps(entries))
         return
     fields = ("number", "time", "kind", "version", "decision", "actor")
     click.echo(text_table(list(fields), [[shown(entry.get(f) or "-") for f in fields] for entry in entries]))
+    for entry in entries:
+        for digest in entry["reopened"] or ():
+            click.echo(f"entry {entry['number']}: request {shown(digest)} is open again: {shown(entry['reason'])}")
 
 
 @click.command("promote")
@@ -75,16 +92,26 @@ def history_command(ctx: click.Context, name: str, as_json: bool) -> None:
 @click.option("--reason", default="", help="Why, for the ledger.")
 @click.option("--ci-url", help="Address of the CI run, for the ledger.")
 @click.option("--resume", is_flag=True, help="Finish the promotion of this model that a crash left open.")
+@reopen_option
 @requirement_options
 @click.pass_context
 def promote_command(
-    ctx: click.Context, model: str, reason: str, ci_url: str | None, resume: bool, requirements: Requirements
-) -> None:
-    """Set the alias champion on a version, if its audit says PASS and its files are the audited ones."""
+    ctx: click.Context, /, model: str, reason: str, ci_url: str | None, resume: bool, reopen: tuple[str, ...],
+    requirements: Requirements,
+) -> None:  # fmt: skip
+    """Set the alias champion on a version, if its audit says PASS and its files are the audited ones.
+
+    The version must leave out every request that a champion of the model has served.
+    """
     from grmu_audit.workflows import release
 
+    if resume and reopen:
+        raise click.UsageError("--resume finishes what was begun: --reopen belongs to the promotion itself")
     session = open_session(ctx)
-    done = release.resume(session, model) if resume else release.promote(session, model, reason, ci_url, requirements)
+    if resume:
+        done = release.resume(session, model, requirements)
+    else:
+        done = release.promote(session, model, reason, ci_url, requirements, reopen)
     if done is None:
         click.echo(f"no promotion of {model} is open")
     else:
@@ -97,13 +124,16 @@ def promote_command(
 @click.option("--model", "name", required=True, metavar="NAME", help="Model name.")
 @click.option("--reason", required=True, help="Why, for the ledger.")
 @click.option("--to", metavar="VERSION", help="Version to go back to [default: the champion before the present one].")
+@reopen_option
 @requirement_options
 @click.pass_context
-def rollback_command(ctx: click.Context, name: str, reason: str, to: str | None, requirements: Requirements) -> None:
-    """Restore an earlier champion; it needs a PASS like any other."""
+def rollback_command(
+    ctx: click.Context, name: str, reason: str, to: str | None, reopen: tuple[str, ...], requirements: Requirements
+) -> None:
+    """Restore an earlier champion; it needs a PASS like any other, and must leave out every request served since."""
     from grmu_audit.workflows.release import rollback
 
-    done = rollback(open_session(ctx), name, reason, to, requirements)
+    done = rollback(open_session(ctx), name, reason, to, requirements, reopen)
     click.echo(f"{done.ref.label} is champion of {done.ref.name} (ledger entry {done.entry}, before: {done.before or 'none'})")
 
 

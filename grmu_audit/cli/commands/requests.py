@@ -21,14 +21,14 @@ def requests_command() -> None:
 @json_option
 @click.pass_context
 def show(ctx: click.Context, name: str, everything: bool, as_json: bool) -> None:
-    """Show the open requests of a model by their due dates."""
+    """Show the open requests of a model by their due dates, and whether a champion has served them."""
     import json
     from dataclasses import asdict
 
     from grmu_audit.cli.tables import request_table
     from grmu_audit.workflows.erasure import open_requests
 
-    found = [r for r in open_requests(open_session(ctx).store, name) if everything or r.answered_at is None]
+    found = [r for r in open_requests(open_session(ctx).store, name) if everything or r.answered_at is None or r.reopened]
     click.echo(json.dumps([asdict(r) for r in found]) if as_json else request_table(found))
 
 
@@ -76,14 +76,19 @@ def forget_command() -> None:
 @seed_option(0)
 @click.pass_context
 def sample(ctx: click.Context, /, model: str, ratio: float | None, out: Path, **how: Any) -> None:
-    """Draw a forget set from the model's training data, as in the papers: from groups, a class, a subject, or at random."""
+    """Draw a forget set from the model's training data, as in the papers: from groups, a class, a subject, or at random.
+
+    What earlier requests of the version's lineage named is not drawn again.
+    """
     from grmu_audit.data.forget import ForgetSampling
-    from grmu_audit.workflows.forget_requests import sample_forget_list
+    from grmu_audit.workflows.forget_requests import forgotten_ids, sample_forget_list
 
     session = open_session(ctx)
     ref = session.store.resolve(model)
     share = ratio if ratio is not None else 1.0 if how["subject"] is not None else 0.5
-    count = sample_forget_list(session.dataset_of(ref), out, ForgetSampling(ratio=share, **how))
+    dataset = session.dataset_of(ref)
+    sampling = ForgetSampling(ratio=share, **how)
+    count = sample_forget_list(dataset, out, sampling, forgotten_ids(session, ref, dataset))
     click.echo(f"{count} ids in {out}")
     next_step(f"grmu-audit forget check --model {ref.label} --forget {out}")
 

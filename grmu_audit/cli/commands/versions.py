@@ -11,6 +11,7 @@ from grmu_audit.cli.options import (
     FILE,
     architecture_options,
     data_options,
+    earlier_forget_option,
     forget_option,
     model_option,
     next_step,
@@ -24,6 +25,7 @@ from grmu_audit.cli.options import (
 
 if TYPE_CHECKING:
     from grmu_audit.data.catalog import DataSpec
+    from grmu_audit.workflows.session import Session
 
 
 @click.command("register")
@@ -106,9 +108,18 @@ def pretrain_command(
 @settings_option
 @seed_option(None)
 @systems_option
+@earlier_forget_option
 @click.pass_context
 def retrain_command(
-    ctx: click.Context, /, model: str, forget: Path, group_dro: bool, settings: tuple[str, ...], systems: Path | None, **how: Any
+    ctx: click.Context,
+    /,
+    model: str,
+    forget: Path,
+    group_dro: bool,
+    settings: tuple[str, ...],
+    systems: Path | None,
+    earlier_forget: Path | None,
+    **how: Any,
 ) -> None:
     """Train again from fresh weights without the forget set: the exact reference.
 
@@ -118,7 +129,8 @@ def retrain_command(
     from grmu_audit.workflows.versions.unlearning import retrain
 
     values = parse_settings((*settings, *(("group_dro=true",) if group_dro else ())))
-    ref = retrain(open_session(ctx), model, forget, UnlearnOptions(settings=values, **how), systems)
+    session = _session_with_key(ctx, model, earlier_forget)
+    ref = retrain(session, model, forget, UnlearnOptions(settings=values, **how), systems)
     click.echo(ref.label)
     next_step(f"grmu-audit unlearn --model {model} --forget {forget}")
 
@@ -140,6 +152,7 @@ def retrain_command(
 @settings_option
 @seed_option(None)
 @systems_option
+@earlier_forget_option
 @click.pass_context
 def unlearn_command(
     ctx: click.Context,
@@ -149,6 +162,7 @@ def unlearn_command(
     layers: str | None,
     settings: tuple[str, ...],
     systems: Path | None,
+    earlier_forget: Path | None,
     **how: Any,
 ) -> None:
     """Create a version of a model without the forget set and register it.
@@ -159,6 +173,17 @@ def unlearn_command(
     from grmu_audit.workflows.versions.unlearning import unlearn
 
     values = parse_settings((*settings, *((f"layers='{layers}'",) if layers else ())))
-    ref = unlearn(open_session(ctx), model, forget, UnlearnOptions(settings=values, **how), systems)
+    session = _session_with_key(ctx, model, earlier_forget)
+    ref = unlearn(session, model, forget, UnlearnOptions(settings=values, **how), systems)
     click.echo(ref.label)
     next_step(f"grmu-audit audit --model {ref.label}")
+
+
+def _session_with_key(ctx: click.Context, model: str, earlier_forget: Path | None) -> Session:
+    """The session; the lineage's requests are first recorded under its key where theirs is lost."""
+    session = open_session(ctx)
+    if earlier_forget is not None:
+        from grmu_audit.workflows.keys import rekey_lost
+
+        rekey_lost(session, model, earlier_forget)
+    return session

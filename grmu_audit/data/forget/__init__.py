@@ -1,8 +1,8 @@
 """Forget lists: read, check, sample, write, and what they do to the group mix."""
 
-from grmu_audit.data.forget.check import check_forget_list, earlier_ids
+from grmu_audit.data.forget.check import Forgotten, check_forget_list, earlier_ids
 from grmu_audit.data.forget.forget_list import REQUEST_COLUMNS, ForgetList, read_forget_list
-from grmu_audit.data.forget.groups import group_table, request_groups, reweight_weights, split_rows
+from grmu_audit.data.forget.groups import group_table, request_groups, reweight_weights, split_rows, with_deleted
 from grmu_audit.data.forget.presets import PRESETS, parse_class, parse_group, preset_groups
 from grmu_audit.data.forget.sampling import (
     ForgetSampling,
@@ -19,6 +19,7 @@ __all__ = [
     "REQUEST_COLUMNS",
     "ForgetList",
     "ForgetSampling",
+    "Forgotten",
     "check_forget_list",
     "describe_sampling",
     "earlier_ids",
@@ -34,5 +35,6 @@ __all__ = [
     "sample_forget",
     "sidecar_path",
     "split_rows",
+    "with_deleted",
     "write_forget_list",
 ]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from grmu_audit.data.forget.forget_list import ForgetList, raise_defects
+from grmu_audit.data.forget.forget_list import ForgetList, raise_defects, without_rows
 from grmu_audit.data.forget.groups import train_counts
 from grmu_audit.errors import InputError
 from grmu_audit.evidence import KEY_FILE_VARIABLE, key_path, pseudonym, set_digest
@@ -15,12 +16,22 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+@dataclass(frozen=True)
+class Forgotten:
+    """What earlier requests of a lineage named."""
+
+    ids: tuple[str, ...] = ()
+    """Ids of the data (``earlier_ids``)."""
+    deleted: tuple[str, ...] = ()
+    """Pseudonyms of rows that are no longer in the data."""
+
+
 def check_forget_list(
     parsed: ForgetList,
     frame: pd.DataFrame,
     key: bytes,
     *,
-    earlier: Collection[str] = (),
+    forgotten: Forgotten = Forgotten(),
     class_names: Sequence[str] = (),
     attribute_names: Sequence[str] = (),
 ) -> ForgetRequest:
@@ -30,7 +41,7 @@ def check_forget_list(
         parsed: result of ``read_forget_list``.
         frame: manifest with the columns ``id`` (text), ``split``, ``target``, ``attribute``.
         key: the operator's key (``evidence.load_key``).
-        earlier: ids that earlier requests of the lineage named (``earlier_ids``); the list may repeat them.
+        forgotten: what earlier requests of the lineage named; the list may repeat it.
         class_names: names by class index, for messages.
         attribute_names: names by attribute index, for messages.
 
@@ -39,21 +50,30 @@ def check_forget_list(
             with the earlier ones, would empty the training set, a class or a group, with its name; a list that names nothing
             new.  The message shows ids: print it, do not store it.
     """
-    named = set(parsed.ids)
-    others = tuple(sorted(set(earlier) - named))
-    defects = [*_row_defects(parsed, frame), *emptied(frame, (*parsed.ids, *others), class_names, attribute_names)]
-    repeated = len(named & set(earlier))
-    if not defects and repeated == len(named):
+    present = without_rows(parsed, _gone(parsed, frame, key, forgotten))
+    named, earlier = set(present.ids), set(forgotten.ids)
+    others = tuple(sorted(earlier - named))
+    defects = [*_row_defects(present, frame), *emptied(frame, (*present.ids, *others), class_names, attribute_names)]
+    repeated = len(parsed.ids) - len(present.ids) + len(named & earlier)
+    if not defects and not named - earlier:
         defects.append(f"earlier requests already named all {repeated} ids: there is nothing left to unlearn")
     raise_defects(parsed.source, defects)
     return ForgetRequest(
-        ids=parsed.ids,
+        ids=present.ids,
         digest=set_digest(key, parsed.ids),
-        columns=dict(parsed.columns),
+        columns=dict(present.columns),
         earlier=others,
+        deleted=forgotten.deleted,
         repeated=repeated,
-        union_digest=set_digest(key, (*parsed.ids, *others)) if others else "",
+        union_digest=set_digest(key, (*present.ids, *others, *forgotten.deleted)) if others or forgotten.deleted else "",
     )
+
+
+def _gone(parsed: ForgetList, frame: pd.DataFrame, key: bytes, forgotten: Forgotten) -> set[str]:
+    """Ids of the list that earlier requests named and whose rows are no longer in the data."""
+    deleted = set(forgotten.deleted)
+    absent = set(parsed.ids) - set(frame["id"]) if deleted else set()
+    return {name for name in absent if pseudonym(key, name) in deleted}
 
 
 def earlier_ids(frame: pd.DataFrame, key: bytes, forgotten: Collection[str]) -> tuple[str, ...]:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from grmu_audit.errors import ForgetListError
 from grmu_audit.utils.tables import Defects, csv_records
+
+T = TypeVar("T")
 
 
 def raise_defects(where: str, texts: Sequence[str]) -> None:
@@ -69,6 +71,21 @@ class ForgetList:
     """Further columns of the file, which nothing reads."""
     header: bool = True
     """False for one id per line without a header."""
+
+
+def without_rows(parsed: ForgetList, ids: Collection[str]) -> ForgetList:
+    """The list without the rows of some ids.
+
+    >>> without_rows(ForgetList("ids.csv", ("a", "b"), (2, 3), {"subject": ("x", "y")}), {"a"}).columns
+    {'subject': ('y',)}
+    """
+    kept = [i for i, name in enumerate(parsed.ids) if name not in ids]
+
+    def picked(values: Sequence[T]) -> tuple[T, ...]:
+        return tuple(values[i] for i in kept)
+
+    columns = {name: picked(values) for name, values in parsed.columns.items()}
+    return replace(parsed, ids=picked(parsed.ids), rows=picked(parsed.rows), columns=columns)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -76,6 +78,16 @@ def group_table(
             GroupCount(group=group, name=group.label(class_names, attribute_names), train=n["retain"] + n["forget"], **n)
         )
     return tuple(table)
+
+
+def with_deleted(table: Sequence[GroupCount], deleted: Sequence[Group]) -> tuple[GroupCount, ...]:
+    """The group table with forgotten rows that are no longer in the data, by the group of each.
+
+    >>> with_deleted([GroupCount(Group(0, 0), "a", 9, 8, 1, 0, 5)], [Group(0, 0)])[0].forget
+    2
+    """
+    more = Counter(deleted)
+    return tuple(replace(row, train=row.train + more[row.group], forget=row.forget + more[row.group]) for row in table)
 
 
 def request_groups(table: Sequence[GroupCount], named: Sequence[Group] = ()) -> tuple[Group, ...]:

@@ -6,7 +6,7 @@ import csv
 import io
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -50,11 +50,16 @@ class ForgetSampling:
     """Seed of the generator, a whole number from 0."""
 
 
-def sample_forget(dataset: Dataset, sampling: ForgetSampling) -> list[str]:
+def sample_forget(dataset: Dataset, sampling: ForgetSampling, forgotten: Collection[str] = ()) -> list[str]:
     """Ids of a forget set, sorted: ``ratio`` of the training samples of each group, of a class, of a subject, or of all.
 
     The sample depends on the seed and the ids alone, not on the order of rows or of ``groups``; with the same seed a smaller
     ratio gives a subset of a larger one, and a group's sample does not change when other groups are requested too.
+
+    Args:
+        dataset: the data.
+        sampling: how to sample.
+        forgotten: ids that earlier requests of the lineage named; they are not sampled again.
 
     Raises:
         InputError: ratio or seed out of range, none or several ways to sample, or nothing to sample from.
@@ -62,9 +67,10 @@ def sample_forget(dataset: Dataset, sampling: ForgetSampling) -> list[str]:
     """
     _check_sampling(sampling, dataset.header)
     header, frame = dataset.header, dataset.frame
-    strata = _strata(frame[frame["split"] == "train"], sampling, header)
+    left = frame[(frame["split"] == "train") & ~frame["id"].isin(list(forgotten))]
+    strata = _strata(left, sampling, header)
     ids = sorted(name for path, names in strata.items() for name in _sample(names, sampling, path))
-    raise_defects("(sampled)", list(emptied(frame, ids, header.class_names, header.attribute_names)))
+    raise_defects("(sampled)", list(emptied(frame, [*ids, *forgotten], header.class_names, header.attribute_names)))
     return ids
 
 

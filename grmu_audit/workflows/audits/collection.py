@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from grmu_audit.errors import IntegrityError
 from grmu_audit.evaluation.output_cache import OutputCache, cache_key
-from grmu_audit.evidence import pseudonyms
+from grmu_audit.evidence import key_check, pseudonyms
 from grmu_audit.metrics.catalog import check_level, not_measured_at
 from grmu_audit.metrics.membership.shadow_metrics import METHOD_ATTACKS
 from grmu_audit.records import (
@@ -25,9 +25,11 @@ from grmu_audit.records import (
     Predictions,
 )
 from grmu_audit.tracking.names import PREDICTIONS, QUALITY, TRAINING
+from grmu_audit.tracking.requests import Lineages
 from grmu_audit.utils import clock, write_atomic
 from grmu_audit.utils.resources import VERSION
-from grmu_audit.workflows.audits.request_history import earlier_requests
+from grmu_audit.workflows.audits.common_rows import common_outputs
+from grmu_audit.workflows.audits.request_history import past_requests
 from grmu_audit.workflows.audits.shadow import ShadowOptions, collect_shadows
 from grmu_audit.workflows.audits.white_box import ForwardPassCount, WhiteBoxCollector
 from grmu_audit.workflows.erasure import erasure_summary
@@ -36,9 +38,9 @@ from grmu_audit.workflows.versions.network import load_network
 if TYPE_CHECKING:
     from grmu_audit.data.dataset import Dataset
     from grmu_audit.evaluation.predict import ModelOutputs
+    from grmu_audit.tracking.requests import StoredRequest
     from grmu_audit.workflows.audits.shadow import ShadowResult
     from grmu_audit.workflows.audits.target import AuditTarget
-    from grmu_audit.workflows.forget_requests import StoredRequest
     from grmu_audit.workflows.session import Session
 
 
@@ -81,24 +83,31 @@ def collect(session: Session, target: AuditTarget, settings: AuditSettings) -> C
     """
     counter, dataset = ForwardPassCount(), target.dataset
     versions = [target.version, *([target.baseline] if target.baseline else []), *target.references]
-    outputs = [stored_or_new_outputs(session, ref, dataset) for ref in versions]
-    tables = [predictions_under_request(found, target.request, dataset) for found in outputs]
+    past = past_requests(session, target.version)
+    needed = {ref.label: ref for ref in (*versions, *(ref for one in past for ref in (one.before, one.served)))}
+    outputs = [stored_or_new_outputs(session, ref, dataset) for ref in needed.values()]
+    names, stored = session.pseudonyms_of(dataset), settings.level == "quick"
+    common = common_outputs(list(zip(needed.values(), outputs, strict=True)), names, target.request, stored=stored)
+    found = (predictions_under_request(table, common.request, dataset) for table in common.outputs)
+    tables = dict(zip(needed, found, strict=True))
     collector = WhiteBoxCollector(session, dataset, target.request, settings.seed, counter)
     white_box = [collector.collect(ref, settings.level) if settings.level != "quick" else None for ref in versions]
     histories = [_epochs(session, ref) for ref in versions]
-    models = [AuditedModel(*parts) for parts in zip(versions, tables, white_box, histories, strict=True)]
+    parts = zip(versions, (tables[ref.label] for ref in versions), white_box, histories, strict=True)
+    models = [AuditedModel(*part) for part in parts]
     shadows = collect_shadows(session, target, settings.shadows) if settings.level == "deep" else None
     record = _environment(settings) | _costs(models[0], shadows, counter)
-    record["forward_passes"] = sum(found.forward_passes for found in outputs) + counter.passes(dataset)
+    record["forward_passes"] = sum(table.forward_passes for table in outputs) + counter.passes(dataset)
     inputs = AuditInputs(
         candidate=models[0],
         baseline=models[1] if target.baseline else None,
         references=tuple(models[len(models) - len(target.references) :]),
         shadows=shadows.table if shadows else None,
-        earlier=earlier_requests(session, target, lambda ref: predictions_of(session, ref, target)),
+        earlier=tuple(one.measured(tables) for one in past),
     )
     left_out = tuple(NotMeasured("reference", reason) for reason in target.left_out)
-    missing = (*not_measured_at(settings.level), *left_out, *(_without_shadows(shadows) if shadows else ()))
+    without = _without_shadows(shadows) if shadows else ()
+    missing = (*not_measured_at(settings.level), *left_out, *without, *common.not_measured)
     return Collected(inputs, _context(session, target, missing, record))
 
 
@@ -118,6 +127,8 @@ def _context(
 ) -> AuditContext:
     version, request = target.version, target.request
     fields = {**request.provenance, **erasure_summary(session.store, version)}
+    if found := [one.title for one in Lineages(session.store).reversed_by(version)]:
+        fields["reversed"] = found
     return AuditContext(
         data=data_record(target.dataset, request.groups),
         forget=ForgetRecord(len(request.pseudonyms), request.digest, request.dominant_groups, fields),
@@ -136,20 +147,18 @@ def _without_shadows(found: ShadowResult) -> tuple[NotMeasured, ...]:
 
 
 def stored_or_new_outputs(session: Session, ref: ModelRef, dataset: Dataset) -> ModelOutputs:
-    """Stored predictions of a version, or one forward pass where there are none.
+    """Stored predictions of a version, or one forward pass where there are none under the operator's present key.
 
     Raises:
-        IntegrityError: stored predictions are damaged or of other data.
+        IntegrityError: stored predictions are damaged.
     """
     from grmu_audit.evaluation.predict import from_parquet
 
-    stored = session.store.run_artifact(ref.run_id, PREDICTIONS) if ref.run_id else None
+    readable = ref.key_check in (None, key_check(session.key))
+    stored = session.store.run_artifact(ref.run_id, PREDICTIONS) if ref.run_id and readable else None
     if stored is None:
         return _cached_outputs(session, ref, dataset)
-    outputs = from_parquet(stored)
-    if len(outputs.ids) != len(dataset):
-        raise IntegrityError(f"stored predictions of {ref.label} have {len(outputs.ids)} rows, the data has {len(dataset)}")
-    return outputs
+    return from_parquet(stored)
 
 
 def _cached_outputs(session: Session, ref: ModelRef, dataset: Dataset) -> ModelOutputs:
@@ -173,11 +182,6 @@ def _forward(session: Session, ref: ModelRef, dataset: Dataset) -> ModelOutputs:
     runtime = session.runtime(0)
     model = load_network(session, ref, runtime.device)
     return predict_all(model, BatchSource(dataset, runtime.device), runtime, session.pseudonyms_of(dataset))
-
-
-def predictions_of(session: Session, ref: ModelRef, target: AuditTarget) -> Predictions:
-    """A version's predictions under the audited request."""
-    return predictions_under_request(stored_or_new_outputs(session, ref, target.dataset), target.request, target.dataset)
 
 
 def predictions_under_request(outputs: ModelOutputs, request: StoredRequest, dataset: Dataset) -> Predictions:

@@ -9,10 +9,12 @@ from grmu_audit.auditing.measurement import measure
 from grmu_audit.errors import InconclusiveError, InputError, IntegrityError, NotFoundError
 from grmu_audit.policy import Policy, load_named
 from grmu_audit.records import Audit, AuditContext, AuditedModel, AuditInputs, ForgetRecord, ModelRef
+from grmu_audit.tracking.requests import StoredRequest
 from grmu_audit.workflows.audits.collection import data_record, predictions_under_request, stored_or_new_outputs
+from grmu_audit.workflows.audits.common_rows import common_outputs
 from grmu_audit.workflows.audits.stored import newest_audit
 from grmu_audit.workflows.audits.target import measure_options
-from grmu_audit.workflows.forget_requests import StoredRequest, stored_request
+from grmu_audit.workflows.forget_requests import stored_request
 from grmu_audit.workflows.session import Session
 
 
@@ -44,31 +46,34 @@ def compare(session: Session, models: Sequence[str], policy: Policy | None = Non
     refs = [session.store.resolve(text) for text in models]
     if len({(ref.name, ref.version) for ref in refs}) < len(refs):
         raise InputError("the same version is given twice: compare different versions")
-    request = _request(session, refs)
-    dataset = session.dataset_of(refs[0])
-    others = [ref.label for ref in refs if ref.data_digest != dataset.digest]
+    made, request = _request(session, refs)
+    dataset = session.dataset_of(made)
+    others = [ref.label for ref in refs if ref.data_digest != dataset.identity]
     if others:
         raise InputError(f"{', '.join(others)}: trained on other data than {refs[0].label}: their numbers cannot be compared")
     options = measure_options(policy or load_named("default"), dataset, seed)
-    tables = [predictions_under_request(stored_or_new_outputs(session, ref, dataset), request, dataset) for ref in refs]
+    outputs = [(ref, stored_or_new_outputs(session, ref, dataset)) for ref in refs]
+    common = common_outputs(outputs, session.pseudonyms_of(dataset), request)
+    tables = [predictions_under_request(table, common.request, dataset) for table in common.outputs]
     first, *rest = [AuditedModel(ref, table) for ref, table in zip(refs, tables, strict=True)]
     forget = ForgetRecord(len(request.pseudonyms), request.digest, request.dominant_groups, request.provenance)
-    context = AuditContext(data_record(dataset, request.groups), forget)
+    context = AuditContext(data_record(dataset, request.groups), forget, not_measured=common.not_measured)
     inputs = [AuditInputs(first), *(AuditInputs(model, baseline=first) for model in rest)]
     return Comparison([measure(each, context, options) for each in inputs], [_judged(session, ref) for ref in refs])
 
 
-def _request(session: Session, refs: Sequence[ModelRef]) -> StoredRequest:
-    """The largest forget set of the versions, which holds those of all others where they are of one lineage."""
-    made = {ref.forget_digest: ref for ref in refs if ref.forget_digest}
+def _request(session: Session, refs: Sequence[ModelRef]) -> tuple[ModelRef, StoredRequest]:
+    """The version with the largest forget set, which holds those of all others where they are of one lineage, and its request."""
+    made = [ref for ref in refs if ref.forget_digest]
     if not made:
         raise InputError("none of these versions was created for a forget request: there is nothing to compare them on")
-    requests = [stored_request(session, ref) for ref in made.values()]
-    largest = max(requests, key=lambda request: len(request.pseudonyms))
-    if not all(request.pseudonyms <= largest.pseudonyms for request in requests):
-        labels = ", ".join(ref.label for ref in made.values())
-        raise InputError(f"{labels} were created for different forget sets, none of which holds all others")
-    return largest
+    for ref in refs:
+        session.require_key(ref)
+    requests = {ref.label: stored_request(session, ref) for ref in made}
+    largest = max(made, key=lambda ref: len(requests[ref.label].pseudonyms))
+    if not all(request.pseudonyms <= requests[largest.label].pseudonyms for request in requests.values()):
+        raise InputError(f"{', '.join(requests)} were created for different forget sets, none of which holds all others")
+    return largest, requests[largest.label]
 
 
 def _judged(session: Session, ref: ModelRef) -> Audit | IntegrityError | None:

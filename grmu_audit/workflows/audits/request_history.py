@@ -1,43 +1,37 @@
-"""Earlier requests of a version's lineage, with the predictions of the versions before and after each."""
+"""Earlier requests of a version's lineage, with the versions before and after each."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from grmu_audit.records import ModelRef
+from grmu_audit.records import ModelRef, Predictions
 from grmu_audit.records.inputs import EarlierRequest
-from grmu_audit.workflows.forget_requests import stored_request
+from grmu_audit.tracking.requests import Lineages
 
 if TYPE_CHECKING:
-    from grmu_audit.records import Predictions
-    from grmu_audit.workflows.audits.target import AuditTarget
     from grmu_audit.workflows.session import Session
 
-Predict = Callable[[ModelRef], "Predictions"]
-"""Predictions of a version under the audited request."""
+
+@dataclass(frozen=True)
+class PastRequest:
+    """A request that an ancestor was created for."""
+
+    before: ModelRef
+    """The version that the ancestor was made from."""
+    served: ModelRef
+    """The ancestor."""
+    rows: frozenset[str]
+    """Pseudonyms of the rows that it added to the forget set."""
+
+    def measured(self, tables: Mapping[str, Predictions]) -> EarlierRequest:
+        """The request with the predictions of both versions, by label."""
+        return EarlierRequest(self.served.label, self.rows, tables[self.before.label], tables[self.served.label])
 
 
-def earlier_requests(session: Session, target: AuditTarget, predict: Predict) -> tuple[EarlierRequest, ...]:
-    """Every request that an ancestor of the audited version was created for, oldest first.
-
-    Args:
-        session: store and key.
-        target: the audited version.
-        predict: predictions of a version under the audited request.
-    """
-    found: list[EarlierRequest] = []
-    for parent, served in _served(session, target.baseline):
-        known = stored_request(session, parent).pseudonyms if parent.forget_digest else frozenset()
-        ids = stored_request(session, served).pseudonyms - known
-        found.append(EarlierRequest(served.label, ids, predict(parent), predict(served)))
-    return tuple(reversed(found))
-
-
-def _served(session: Session, ref: ModelRef | None) -> Iterator[tuple[ModelRef, ModelRef]]:
-    """Each ancestor that was created for a request, after its parent; the newest first."""
-    while ref is not None and ref.parent:
-        parent = session.store.resolve(ref.parent)
-        if ref.forget_digest:
-            yield parent, ref
-        ref = parent
+def past_requests(session: Session, version: ModelRef) -> list[PastRequest]:
+    """Every request that an ancestor of a version was created for, oldest first; one whose parent was deleted is left out."""
+    lineages = Lineages(session.store)
+    found = [(lineages.version(str(one.ref.parent)), one) for one in lineages.requests(version) if one.ref.label != version.label]
+    return [PastRequest(parent, one.ref, one.rows) for parent, one in found if parent is not None]

@@ -10,14 +10,16 @@ import numpy as np
 import numpy.typing as npt
 
 from grmu_audit.errors import DivergedError
+from grmu_audit.evidence import set_digest
 from grmu_audit.records import ModelRef
 from grmu_audit.records.white_box import MIN_SHADOW_MODELS, ShadowTable
 from grmu_audit.tracking.references import lineage_root
+from grmu_audit.tracking.requests import Lineages
 from grmu_audit.utils.yaml_files import typed_config
 from grmu_audit.workflows.versions.network import load_network
 
 if TYPE_CHECKING:
-    from grmu_audit.evaluation.shadow_models import Rows, ShadowPool, TrainingCost, UnlearnedPool
+    from grmu_audit.evaluation.shadow_models import LeftOut, Rows, ShadowPool, TrainingCost, UnlearnedPool
     from grmu_audit.models.classifier import Classifier
     from grmu_audit.training.runtime import Runtime
     from grmu_audit.workflows.audits.target import AuditTarget
@@ -61,7 +63,7 @@ def collect_shadows(session: Session, target: AuditTarget, options: ShadowOption
     if options.models < MIN_SHADOW_MODELS:
         return ShadowResult(None, f"{options.models} shadow models were requested; {MIN_SHADOW_MODELS} are needed")
     root = lineage_root(session.store, target.version)
-    pool = _pool(session, target, root)
+    pool = open_pool(session, target, root)
     before, start = pool.count_stored(options.models), time.perf_counter()
     guess = _guess(root, len(pool.population) / 2, len(target.dataset.rows("train")))
     _note_cost(session, pool.cost(options.models, guess), "shadow models", options.budget)
@@ -79,14 +81,25 @@ def collect_shadows(session: Session, target: AuditTarget, options: ShadowOption
     return _with_method(session, target, pool, found, left)
 
 
-def _pool(session: Session, target: AuditTarget, root: ModelRef) -> ShadowPool:
+def open_pool(session: Session, target: AuditTarget, root: ModelRef) -> ShadowPool:
+    """The pool of the lineage's architecture and recipe, without the rows of requests before the audited one."""
     from grmu_audit.data.batches import BatchSource
     from grmu_audit.evaluation.shadow_models import ShadowPool
     from grmu_audit.training.config import TrainConfig
 
     runtime = session.runtime(0)
     model, config = load_network(session, target.version, runtime.device), typed_config(TrainConfig, root.settings)
-    return ShadowPool(session.root / "shadow", BatchSource(target.dataset, runtime.device), model, config, runtime)
+    source = BatchSource(target.dataset, runtime.device)
+    return ShadowPool(session.root / "shadow", source, model, config, runtime, _earlier_rows(session, target))
+
+
+def _earlier_rows(session: Session, target: AuditTarget) -> LeftOut:
+    """Rows that requests before the audited one named; its own rows stay in the pool, since the attacks need models with them."""
+    from grmu_audit.evaluation.shadow_models import LeftOut
+
+    earlier = sorted(Lineages(session.store).forgotten(target.baseline)) if target.baseline else []
+    rows = np.flatnonzero(np.isin(session.pseudonyms_of(target.dataset), earlier)).astype(np.int64)
+    return LeftOut(rows, set_digest(session.key, earlier))
 
 
 def _with_method(

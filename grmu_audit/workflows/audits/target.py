@@ -9,7 +9,8 @@ from grmu_audit.data.dataset import Dataset
 from grmu_audit.errors import InputError
 from grmu_audit.policy import Policy
 from grmu_audit.records import ExactEvidence, MeasureOptions, ModelRef
-from grmu_audit.workflows.forget_requests import StoredRequest, stored_request
+from grmu_audit.tracking.requests import Lineages, StoredRequest
+from grmu_audit.workflows.forget_requests import stored_request
 from grmu_audit.workflows.rows_read import exact_evidence
 from grmu_audit.workflows.session import Session
 
@@ -50,9 +51,9 @@ def find_target(session: Session, model: str, references: Sequence[str]) -> Audi
     session.require_key(version)
     request, dataset = stored_request(session, version), session.dataset_of(version)
     baseline = session.store.resolve(version.parent) if version.parent else None
-    found = _References(session, version, baseline, dataset, request)
+    found = _References(session, version, baseline, dataset, Lineages(session.store))
     chosen, left_out = found.named(references) if references else found.all()
-    return AuditTarget(version, baseline, chosen, left_out, exact_evidence(session, version, dataset, request), dataset, request)
+    return AuditTarget(version, baseline, chosen, left_out, exact_evidence(session, version, dataset), dataset, request)
 
 
 def measure_options(policy: Policy, dataset: Dataset, seed: int) -> MeasureOptions:
@@ -78,7 +79,7 @@ class _References:
     version: ModelRef
     baseline: ModelRef | None
     dataset: Dataset
-    request: StoredRequest
+    lineages: Lineages
 
     def named(self, names: Sequence[str]) -> tuple[tuple[ModelRef, ...], tuple[str, ...]]:
         """The versions that the operator names.
@@ -102,7 +103,8 @@ class _References:
         return tuple(sorted(chosen, key=lambda ref: not ref.reweight)), left_out
 
     def _same_request(self, ref: ModelRef) -> bool:
-        return (ref.forget_digest, ref.data_digest) == (self.version.forget_digest, self.version.data_digest)
+        same_data = ref.data_digest == self.version.data_digest
+        return same_data and bool(ref.forget_digest) and self.lineages.same_forget_set(ref, self.version)
 
     def obstacle(self, ref: ModelRef) -> str:
         """Why a version does not count, or an empty string."""
@@ -117,5 +119,5 @@ class _References:
             return "it has the files of the audited version or of the version before"
         if version.role == "retrain" and ref.seed == version.seed:
             return f"it was retrained with the seed of the audited version ({ref.seed}): retrain with another --seed"
-        found = exact_evidence(self.session, ref, self.dataset, self.request)
+        found = exact_evidence(self.session, ref, self.dataset)
         return "" if found is not None and found.verified else found.reason if found else "it was not retrained"

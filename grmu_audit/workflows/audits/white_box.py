@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from grmu_audit.data.batches import BatchSource
     from grmu_audit.data.dataset import Dataset
     from grmu_audit.models.classifier import Classifier
+    from grmu_audit.tracking.requests import StoredRequest
     from grmu_audit.training.runtime import Runtime
-    from grmu_audit.workflows.forget_requests import StoredRequest
     from grmu_audit.workflows.session import Session
 
 CollectArrays = Callable[["Classifier", "BatchSource", npt.NDArray[np.str_], "Runtime"], WhiteBoxOutputs]

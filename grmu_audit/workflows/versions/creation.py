@@ -14,16 +14,17 @@ from grmu_audit.errors import DivergedError
 from grmu_audit.evidence import key_check
 from grmu_audit.records import DataCheckReport, ModelRef
 from grmu_audit.records.lineage import ErasureRecord
-from grmu_audit.tracking.names import ERASURE, PREDICTIONS, QUALITY, REQUEST, ROWS_READ, START, TRAINING
+from grmu_audit.tracking.names import ERASURE, PREDICTIONS, QUALITY, REQUEST, ROWS, ROWS_READ, START, TRAINING
 from grmu_audit.utils import canonical_json, sha256_hex
 from grmu_audit.workflows.erasure import erasure_artifact
-from grmu_audit.workflows.forget_requests import CheckedRequest, request_artifact, require_key_of_model
+from grmu_audit.workflows.forget_requests import CheckedRequest, request_artifact
 from grmu_audit.workflows.rows_read import places_of_rows, rows_read_artifact
 from grmu_audit.workflows.session import Session
 
 if TYPE_CHECKING:
     from grmu_audit.data.batches import BatchSource
     from grmu_audit.data.dataset import Dataset
+    from grmu_audit.data.rows import RowTable
     from grmu_audit.evaluation.predict import ModelOutputs
     from grmu_audit.models.classifier import Classifier, StartWeights
     from grmu_audit.tracking import Run
@@ -100,7 +101,6 @@ def make_version(session: Session, plan: VersionPlan, build: NetworkBuilder, res
     from grmu_audit.data.batches import BatchSource
     from grmu_audit.evaluation.predict import predict_all
 
-    require_key_of_model(session, plan.name)
     kind = "unlearn" if plan.role == "unlearned" else plan.role
     with session.store.run(plan.name, kind, parent=plan.parent.run_id if plan.parent else None) as run:
         epochs: list[dict[str, float]] = []
@@ -116,6 +116,7 @@ def make_version(session: Session, plan: VersionPlan, build: NetworkBuilder, res
         outputs = predict_all(model, source, runtime, session.pseudonyms_of(plan.dataset))
         _log_end(run, plan, outputs, runtime, seconds)
         ref = _register(session, run, plan, model, _config(plan, model, runtime, seconds))
+        _enter_key(session, ref)
         if runtime.checkpoints is not None:
             runtime.checkpoints.clear()
     alias = ALIASES.get((plan.role, plan.reweight)) or ALIASES.get((plan.role, None))
@@ -184,6 +185,7 @@ def _open_runtime(session: Session, plan: VersionPlan, run: Run, epochs: list[di
 
     runtime = session.runtime(plan.seed, plan.title, log)
     _log_start(run, plan)
+    run.log_bytes(_rows(session, plan).to_bytes(), ROWS)
     runtime.checkpoints = checkpoints(session, plan, runtime, resume)
     return runtime
 
@@ -206,6 +208,14 @@ def _log_rows_read(session: Session, run: Run, plan: VersionPlan, runtime: Runti
     content = canonical_json(rows_read_artifact(session, plan.dataset, runtime.rows_read))
     run.log_bytes(content, ROWS_READ)
     runtime.notes["rows_read_sha256"] = sha256_hex(content)
+
+
+def _rows(session: Session, plan: VersionPlan) -> RowTable:
+    """The rows of the data, with those that were forgotten and deleted since."""
+    from grmu_audit.data.rows import row_table
+
+    recorded = session.recorded_rows(plan.parent) if plan.parent and plan.dataset.deleted else None
+    return row_table(plan.dataset, session.key, recorded)
 
 
 def _log_end(run: Run, plan: VersionPlan, outputs: ModelOutputs, runtime: Runtime, seconds: float) -> None:
@@ -246,6 +256,19 @@ def _register(session: Session, run: Run, plan: VersionPlan, model: Classifier, 
         return session.store.register(run, plan.name, Path(folder) / "model", role=plan.role, tags=tags)
 
 
+def _enter_key(session: Session, ref: ModelRef) -> None:
+    """Enter the check value of the key in the model's ledger, where no entry names one yet."""
+    from grmu_audit.tracking import read_ledger
+    from grmu_audit.tracking.ledger import append_entry
+    from grmu_audit.utils.clock import timestamp
+
+    ledger = read_ledger(session.store, ref.name)
+    if ledger.key_check is None:
+        check = key_check(session.key)
+        entry = ledger.new_entry("key", version=ref.version, key_check=check, actor=session.actor, time=timestamp())
+        append_entry(session.store, entry, ref)
+
+
 def _described(plan: VersionPlan, check: str, architecture: str, config: dict[str, Any]) -> ModelRef:
     """The version before it has a number."""
     forget = plan.request.forget if plan.request else None
@@ -256,7 +279,7 @@ def _described(plan: VersionPlan, check: str, architecture: str, config: dict[st
         reweight=plan.reweight,
         parent=plan.parent.label if plan.parent else None,
         seed=plan.seed,
-        data_digest=plan.dataset.digest,
+        data_digest=plan.dataset.identity,
         forget_digest=forget.forget_digest if forget else None,
         request_digest=forget.digest if forget else None,
         key_check=check,

@@ -13,6 +13,7 @@ from grmu_audit.records import GroupCount, MetricValue, ModelRef
 from grmu_audit.tracking.names import BASELINE, TAG_SUBJECT
 from grmu_audit.utils import canonical_json, sha256_file
 from grmu_audit.utils.yaml_files import typed_config
+from grmu_audit.workflows.forget_requests import require_key_of_model
 from grmu_audit.workflows.session import Session
 from grmu_audit.workflows.versions.creation import Version, VersionPlan, make_version
 from grmu_audit.workflows.versions.network import (
@@ -84,6 +85,7 @@ def register(
     from grmu_audit.training.runtime import move_to
 
     config = typed_config(TrainConfig, options.settings)
+    require_key_of_model(session, name)
     dataset = session.dataset(data)
     spec, start = with_start_weights(session, model_spec(dataset, network), network)
     model = build(spec, seed=0)
@@ -156,6 +158,7 @@ def pretrain(
     from grmu_audit.training.runtime import derive_seed, move_to
 
     config = typed_config(TrainConfig, options.settings)
+    require_key_of_model(session, name)
     dataset = session.dataset(data)
     spec, start = with_start_weights(session, model_spec(dataset, network), network)
     model = build(spec, derive_seed(options.seed, "init"), start)

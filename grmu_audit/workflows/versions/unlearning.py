@@ -14,7 +14,7 @@ from grmu_audit.records import ModelRef
 from grmu_audit.tracking.references import lineage_root
 from grmu_audit.utils.yaml_files import typed_config
 from grmu_audit.workflows.erasure import erasure_records, read_systems
-from grmu_audit.workflows.forget_requests import CheckedRequest, advice_on_request, read_request
+from grmu_audit.workflows.forget_requests import CheckedRequest, advice_on_request, read_request, require_key_of_model
 from grmu_audit.workflows.session import Session, dataset_spec_of
 from grmu_audit.workflows.versions.creation import VersionPlan, make_version
 from grmu_audit.workflows.versions.method_choice import DEFAULT_OPTIONS, MethodChoice, UnlearnOptions, choose_method
@@ -47,6 +47,7 @@ def unlearn(
         DivergedError: the method ran to a number that is not finite; nothing was registered.
     """
     parent = session.store.resolve(model)
+    require_key_of_model(session, parent.name)
     dataset = session.dataset_of(parent)
     request = read_request(session, forget, dataset, parent)
     erasure = erasure_records(request.forget, session.key, read_systems(systems) if systems else ())

@@ -14,7 +14,7 @@ from grmu_audit.data.batches import BatchSource
 from grmu_audit.data.dataset import Dataset
 from grmu_audit.errors import IntegrityError
 from grmu_audit.evaluation.predict import apply_request, predict_all
-from grmu_audit.evaluation.shadow_models import ShadowPool, TrainingCost, UnlearnedPool, population_of
+from grmu_audit.evaluation.shadow_models import NOTHING, LeftOut, ShadowPool, TrainingCost, UnlearnedPool, population_of
 from grmu_audit.metrics import CheckedPredictions, check_predictions
 from grmu_audit.metrics.membership.shadow_metrics import attack_audited_model, attack_method_on_shadows
 from grmu_audit.models.catalog import build
@@ -166,3 +166,16 @@ def test_a_damaged_model_is_named(source: BatchSource, tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(IntegrityError, match=r"0001.zip is damaged .*: delete it, and it is trained again"):
         short.table(2, np.array([""] * len(source.dataset)))
+
+
+def test_rows_that_are_left_out_are_in_no_model_and_in_the_key(source: BatchSource, tmp_path: Path) -> None:
+    gone = source.dataset.rows("train")[5:25]
+
+    def pool_without(left_out: LeftOut) -> ShadowPool:
+        return ShadowPool(tmp_path, source, network(), RECIPE, runtime(), left_out)
+
+    whole, other = pool_without(NOTHING), pool_without(LeftOut(gone, "hmac-sha256:1"))
+    assert len({whole.key, other.key, pool_without(LeftOut(gone, "hmac-sha256:2")).key}) == 3
+    members = other.member(0) | other.member(1)
+    assert set(np.flatnonzero(members)) == set(population_of(source).tolist()) - set(gone.tolist())
+    assert pool_without(LeftOut(gone[:0], "hmac-sha256:1")).key == whole.key

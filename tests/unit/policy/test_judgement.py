@@ -7,6 +7,7 @@ from datetime import date
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
@@ -15,6 +16,7 @@ from grmu_audit.metrics import catalog
 from grmu_audit.metrics.catalog.spec import MetricSpec
 from grmu_audit.metrics.outcome import MetricPlugin
 from grmu_audit.policy import Policy, evaluate
+from grmu_audit.policy.judgement import REVERSAL
 from grmu_audit.policy.multiplicity import holm_decides, p_value
 from grmu_audit.records import (
     BASELINE,
@@ -341,3 +343,16 @@ def test_a_reason_never_counts_a_handful_of_people():
     assert "1,097" not in reason
     many = replace(audit(kept), forget=ForgetRecord(40, "h", ()))
     assert "n = 1,097" in evaluate(many, policy({"metric": "RA", "min": 0.5}), today=TODAY).rules[0].reason
+
+
+def test_training_on_rows_of_an_earlier_request_breaches_every_policy_and_nothing_waives_it():
+    facts = audit(value("TA", Proportion(190, 200)))
+    facts = replace(facts, forget=replace(facts.forget, request={"reversed": ["request R-1, hmac-sha256:00... of m/2"]}))
+    rules = {"metric": "TA", "min": 0.5}
+    waiver = {"rule": REVERSAL, "reason": "x", "approved_by": "y", "expires": date(2030, 1, 1)}
+    with pytest.raises(ValidationError, match=REVERSAL):
+        policy(rules, minimum_group_size=1, waivers=[waiver])
+    found = evaluate(facts, policy(rules, minimum_group_size=1), today=TODAY)
+    assert decisions(found) == ["PASS", "BREACH"]
+    assert found.decision is Decision.BREACH
+    assert found.rules[1].reason.endswith("had forgotten: request R-1, hmac-sha256:00... of m/2.")

@@ -16,11 +16,16 @@ from grmu_audit.errors import ForgetListError, InputError
 from grmu_audit.evidence import key_check, pseudonyms, set_digest
 from grmu_audit.policy import load_named
 from grmu_audit.records import ModelRef
+from grmu_audit.tracking import read_ledger
 from grmu_audit.tracking.names import REQUEST
+from grmu_audit.workflows.audits.comparison import compare
 from grmu_audit.workflows.audits.pipeline import audit
-from grmu_audit.workflows.forget_requests import stored_request
+from grmu_audit.workflows.audits.shadow import open_pool
+from grmu_audit.workflows.audits.target import find_target
+from grmu_audit.workflows.forget_requests import ForgetSampling, forgotten_ids, sample_forget_list, stored_request
 from grmu_audit.workflows.session import Session
 from grmu_audit.workflows.versions.method_choice import UnlearnOptions
+from grmu_audit.workflows.versions.network import lineage_root
 from grmu_audit.workflows.versions.pretraining import TrainingOptions, pretrain
 from grmu_audit.workflows.versions.unlearning import unlearn
 
@@ -74,6 +79,12 @@ def listed(session: Session, path: Path, rows: slice) -> list[str]:
     return ids
 
 
+def write_key(path: Path) -> Path:
+    path.write_text("00" * 32)
+    path.chmod(0o600)
+    return path
+
+
 def rows_of(session: Session, ids: list[str]) -> set[int]:
     return set(np.flatnonzero(session.dataset(DATA).frame["id"].isin(ids)).tolist())
 
@@ -114,18 +125,22 @@ def test_a_cumulative_list_is_accepted_and_its_repeated_rows_are_counted(session
 def test_another_key_ends_before_anything_is_trained(
     session: Session, one: ModelRef, read: set[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert one.key_check == key_check(session.key)
+    assert one.key_check == key_check(session.key) == read_ledger(session.store, "m").key_check
     count = len(session.store.versions("m"))
-    monkeypatch.setenv("GRMU_AUDIT_HMAC_KEY_FILE", str(tmp_path / "other.key"))
+    path = tmp_path / "other.key"
+    monkeypatch.setenv("GRMU_AUDIT_HMAC_KEY_FILE", str(path))
     other = open_session(session.store, tmp_path)  # type: ignore[arg-type]
     listed(other, tmp_path / "b.csv", slice(10, 14))
-    for call in (
-        lambda: unlearn(other, one.label, tmp_path / "b.csv", UnlearnOptions("retrain", SHORT)),
-        lambda: audit(other, one.label, load_named("default"), tmp_path / "out"),
-        lambda: pretrain(other, "m", DATA, options=TrainingOptions(SHORT)),
-    ):
-        with pytest.raises(InputError, match=r"another key than the one in .*other\.key"):
-            call()
+    for said in (r"there is no key in .*other\.key, but m/1 has pseudonyms", r"another key than the one in .*other\.key"):
+        for call in (
+            lambda: unlearn(other, one.label, tmp_path / "b.csv", UnlearnOptions("retrain", SHORT)),
+            lambda: audit(other, one.label, load_named("default"), tmp_path / "out"),
+            lambda: compare(other, ["m/1", one.label]),
+            lambda: pretrain(other, "m", DATA, options=TrainingOptions(SHORT)),
+        ):
+            with pytest.raises(InputError, match=said):
+                call()
+        write_key(path)
     assert not read
     assert len(session.store.versions("m")) == count
 
@@ -135,8 +150,31 @@ def test_a_lineage_without_a_key_check_is_matched_by_its_pseudonyms(
 ) -> None:
     """Versions of before the check value was recorded: a key that matches no earlier id is found all the same."""
     monkeypatch.setattr("grmu_audit.workflows.session.key_check", lambda key: one.key_check)
-    monkeypatch.setenv("GRMU_AUDIT_HMAC_KEY_FILE", str(tmp_path / "other.key"))
+    monkeypatch.setenv("GRMU_AUDIT_HMAC_KEY_FILE", str(write_key(tmp_path / "other.key")))
     other = open_session(session.store, tmp_path)  # type: ignore[arg-type]
     listed(other, tmp_path / "b.csv", slice(10, 14))
     with pytest.raises(InputError, match=r"10 of 10 ids of earlier requests match no row .*other\.key"):
         unlearn(other, one.label, tmp_path / "b.csv", UnlearnOptions("retrain", SHORT))
+
+
+def test_shadow_models_are_not_trained_on_rows_of_earlier_requests(
+    session: Session, one: ModelRef, read: set[int], tmp_path: Path
+) -> None:
+    erased = listed(session, tmp_path / "a.csv", slice(0, 10))
+    then = listed(session, tmp_path / "b.csv", slice(10, 14))
+    two = unlearn(session, one.label, tmp_path / "b.csv", UnlearnOptions("cf", SHORT))
+    read.clear()
+    target = find_target(session, two.label, ())
+    open_pool(session, target, lineage_root(session, two)).train_missing(2)
+    assert not read & rows_of(session, erased)
+    assert read >= rows_of(session, then)
+
+
+def test_what_was_forgotten_is_not_sampled_again(session: Session, one: ModelRef, tmp_path: Path) -> None:
+    erased = listed(session, tmp_path / "a.csv", slice(0, 10))
+    dataset = session.dataset(DATA)
+    everything = ForgetSampling(("1,0",), ratio=0.8)
+    sample_forget_list(dataset, tmp_path / "b.csv", everything, forgotten_ids(session, one, dataset))
+    assert not set(erased) & set((tmp_path / "b.csv").read_text().split())
+    sample_forget_list(dataset, tmp_path / "c.csv", everything)
+    assert set(erased) & set((tmp_path / "c.csv").read_text().split())

@@ -15,6 +15,7 @@ from grmu_audit.data.dataset import Dataset, Header
 from grmu_audit.data.forget import (
     ForgetList,
     ForgetSampling,
+    Forgotten,
     check_forget_list,
     earlier_ids,
     group_table,
@@ -81,21 +82,21 @@ def test_every_kind_of_bad_row_is_reported_at_once_with_its_number():
 def test_ids_of_earlier_requests_may_be_repeated_and_stay_in_the_forget_set():
     earlier = earlier_ids(manifest(), KEY, {pseudonym(KEY, name) for name in ("train-00-05", "train-11-00")})
     assert earlier == ("train-00-05", "train-11-00")
-    made = check_forget_list(listed("train-00-05", "train-00-06"), manifest(), KEY, earlier=earlier)
+    made = check_forget_list(listed("train-00-05", "train-00-06"), manifest(), KEY, forgotten=Forgotten(tuple(earlier)))
     assert (made.ids, made.earlier, made.repeated) == (("train-00-05", "train-00-06"), ("train-11-00",), 1)
     assert made.forget_digest == set_digest(KEY, ["train-00-05", "train-00-06", "train-11-00"]) != made.digest
     parts = split_rows(manifest(), made)
     assert len(parts.forget) == 3
     assert len(parts.retain) == 28 - 3
     with pytest.raises(ForgetListError, match="already named all 2 ids"):
-        check_forget_list(listed(*earlier), manifest(), KEY, earlier=earlier)
+        check_forget_list(listed(*earlier), manifest(), KEY, forgotten=Forgotten(tuple(earlier)))
     with pytest.raises(InputError, match="1 of 1 ids of earlier requests match no row"):
         earlier_ids(manifest(), bytes(32), {pseudonym(KEY, "train-00-05")})
 
 
 def test_earlier_requests_and_a_new_one_may_not_empty_a_group_together():
     with pytest.raises(ForgetListError, match="empty the group"):
-        check_forget_list(listed("train-10-02"), manifest(), KEY, earlier=("train-10-00", "train-10-01"))
+        check_forget_list(listed("train-10-02"), manifest(), KEY, forgotten=Forgotten(("train-10-00", "train-10-01")))
 
 
 def test_a_first_row_that_may_be_a_header_gets_a_hint():

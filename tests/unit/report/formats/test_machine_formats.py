@@ -7,6 +7,8 @@ import pytest
 from support import audits
 
 from grmu_audit.errors import InputError, NotFoundError
+from grmu_audit.policy import load_named
+from grmu_audit.policy.judgement import judge
 from grmu_audit.records import Audit, CheckResult, Decision, Group
 from grmu_audit.report.formats import FORMATS, render
 from grmu_audit.report.formats.github import escape_message, escape_property
@@ -192,3 +194,11 @@ def test_every_format_holds_odd_names_as_text(text):
     assert "<b>" not in render(audit, "markdown")
     assert "<b>" not in render(audit, "html")
     assert len(render(audit, "html").encode()) < 500_000
+
+
+def test_every_format_names_the_request_whose_rows_were_trained_on_again():
+    base = audits.judged(Decision.PASS)
+    forget = replace(base.forget, request={**base.forget.request, "reversed": ["request R-1 of digits/2"]})
+    found = judge(replace(base, forget=forget), load_named("default"))
+    for name in sorted(set(FORMATS.names()) - {"pdf"}):
+        assert "request R-1 of digits/2" in " ".join(render(found, name).split()), name

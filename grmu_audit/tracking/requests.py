@@ -1,0 +1,406 @@
+"""Requests add up: which rows a version may not have been trained on, by the records of its lineage and of its champions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from grmu_audit.errors import InputError, IntegrityError
+from grmu_audit.evidence.ledger import Entry, Ledger, ServedRequest
+from grmu_audit.records import Group, GroupCount, ModelRef
+from grmu_audit.records.lineage import ErasureRecord, SystemRecord
+from grmu_audit.tracking.ledger import read_ledger
+from grmu_audit.tracking.names import ERASURE, REKEYED, REQUEST
+from grmu_audit.tracking.store import Store
+from grmu_audit.utils import canonical_json, sha256_hex
+
+UNNAMED = "unnamed"
+"""Request id of rows that have none."""
+SHOWN_REQUESTS = 5
+"""Request ids that a report or a message names; it counts the others."""
+_SHORTEST_PREFIX = 8
+"""Digits of a digest that name a request."""
+
+
+@dataclass(frozen=True)
+class StoredRequest:
+    """A request as read back from a run: no id in it."""
+
+    digest: str
+    """Keyed digest of the forget set, the union of all requests of the lineage."""
+    pseudonyms: frozenset[str]
+    """Pseudonyms of the forget set."""
+    dominant_groups: tuple[Group, ...]
+    """Dominant forget group(s): those with the largest share of the forget set."""
+    groups: tuple[GroupCount, ...]
+    """Group table."""
+    provenance: dict[str, object]
+    """How the list was created."""
+    sha256: str = ""
+    """SHA-256 of the record's bytes."""
+
+
+@dataclass(frozen=True)
+class Rekeyed:
+    """A version's request under another key than its own record."""
+
+    digest: str
+    """Keyed digest of the forget set."""
+    pseudonyms: frozenset[str]
+    """Pseudonyms of the forget set."""
+    more: bool
+    """Whether they hold more rows than the version's own forget set: its key was lost, and only a later union was known."""
+    key_check: str = ""
+    """Check value of the key."""
+
+
+@dataclass(frozen=True)
+class LineageRequest:
+    """One request of a lineage: a forget list that one of its versions was created for."""
+
+    ref: ModelRef
+    """The version that was created for it."""
+    rows: frozenset[str]
+    """Pseudonyms of the rows that it added to the forget set."""
+    names: tuple[str, ...]
+    """Request ids in the list, as the operator gave them."""
+    record_sha256: str
+    """SHA-256 of the version's record of the request."""
+
+    @property
+    def digest(self) -> str:
+        """Keyed digest of the list; of the union in records that do not have it."""
+        return str(self.ref.request_digest or self.ref.forget_digest)
+
+    @property
+    def served(self) -> ServedRequest:
+        """The request as a ledger lists it."""
+        return ServedRequest(self.digest, self.ref.version, self.record_sha256)
+
+    @property
+    def title(self) -> str:
+        """Request ids, digest and version, for messages."""
+        named = f"{first_few(self.names)}, " if self.names else ""
+        return f"request {named}{self.digest[:24]}... of {self.ref.label}"
+
+
+def first_few(names: Sequence[str]) -> str:
+    """The first names, and how many more.
+
+    >>> first_few(["a", "b"])
+    'a, b'
+    """
+    more = f" and {len(names) - SHOWN_REQUESTS} more" if len(names) > SHOWN_REQUESTS else ""
+    return ", ".join(names[:SHOWN_REQUESTS]) + more
+
+
+def read_request_record(store: Store, ref: ModelRef) -> StoredRequest:
+    """The request that a version was created for.
+
+    Raises:
+        InputError: the version was not created for a request.
+        IntegrityError: what is stored is missing or damaged.
+    """
+    if not ref.forget_digest or not ref.run_id:
+        raise InputError(f"{ref.label} was created without a forget request")
+    data = store.run_artifact(ref.run_id, REQUEST) or b""
+    try:
+        tree = json.loads(data)
+        stored = StoredRequest(
+            digest=str(tree["digest"]),
+            pseudonyms=frozenset(map(str, tree["pseudonyms"])),
+            dominant_groups=tuple(Group(int(t), int(a)) for t, a in tree["dominant_groups"]),
+            groups=tuple(GroupCount(**{**row, "group": Group(*row["group"])}) for row in tree["groups"]),
+            provenance=dict(tree["made"]),
+            sha256=sha256_hex(data),
+        )
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise IntegrityError(f"{REQUEST} of {ref.label} is missing or damaged ({type(error).__name__})") from None
+    if stored.digest != ref.forget_digest:
+        raise IntegrityError(f"{REQUEST} of {ref.label} belongs to another forget set than the version's tag says")
+    return stored
+
+
+def read_erasure_records(store: Store, ref: ModelRef) -> list[ErasureRecord]:
+    """The erasure records of a version's run; none where it serves no forget list.
+
+    Raises:
+        IntegrityError: they are damaged.
+    """
+    content = store.run_artifact(ref.run_id, ERASURE) if ref.run_id else None
+    if content is None:
+        return []
+    try:
+        rows: list[dict[str, Any]] = json.loads(content)["records"]
+        return [ErasureRecord(**{**row, "systems": tuple(SystemRecord(**s) for s in row["systems"])}) for row in rows]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise IntegrityError(f"{ERASURE} of {ref.label} is damaged ({type(error).__name__})") from None
+
+
+class Lineages:
+    """Lineages and their requests, as a store's records say; each record is read once.
+
+    Args:
+        store: the tracking store.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._versions: dict[str, ModelRef] = {}
+        self._requests: dict[str, tuple[StoredRequest, tuple[str, ...]]] = {}
+        self._rekeyed: dict[str, dict[str, Rekeyed]] = {}
+
+    def version(self, label: str) -> ModelRef | None:
+        """The version of that label, or None where it was deleted."""
+        if label not in self._versions:
+            self._versions |= {ref.label: ref for ref in self.store.versions(label.rpartition("/")[0])}
+        return self._versions.get(label)
+
+    def line(self, ref: ModelRef) -> list[ModelRef]:
+        """The version and its ancestors, oldest first.
+
+        An ancestor that was deleted ends the line where the record of its child holds the requests before it.
+
+        Raises:
+            IntegrityError: the line returns to itself, or is cut where the record does not hold the requests before.
+        """
+        line = [ref]
+        while line[-1].parent:
+            child = line[-1]
+            parent = self.version(str(child.parent))
+            if parent is None:
+                if child.forget_digest and not child.request_digest:
+                    raise IntegrityError(
+                        f"{child.parent}, the parent of {child.label}, was deleted: nothing shows which requests it had served"
+                    )
+                break
+            if parent in line:
+                raise IntegrityError(f"{child.label} is its own ancestor by its tags: they were edited")
+            line.append(parent)
+        return line[::-1]
+
+    def requests(self, ref: ModelRef) -> list[LineageRequest]:
+        """The requests of a version and its ancestors, oldest first, each with the rows that were not forgotten before it.
+
+        Raises:
+            IntegrityError: a stored record is missing or damaged, or the line is.
+        """
+        found, before = list[LineageRequest](), frozenset[str]()
+        for version in self.line(ref):
+            if version.forget_digest:
+                record, names = self._record(version)
+                found.append(LineageRequest(version, record.pseudonyms - before, names, record.sha256))
+                before |= record.pseudonyms
+        return found
+
+    def forgotten(self, ref: ModelRef) -> frozenset[str]:
+        """Pseudonyms of all requests that a version and its ancestors were created for.
+
+        Raises:
+            IntegrityError: as ``requests``.
+        """
+        return frozenset[str]().union(*(request.rows for request in self.requests(ref)))
+
+    def record(self, ref: ModelRef) -> StoredRequest:
+        """The request that a version was created for, under the model's present key where that was changed since.
+
+        Raises:
+            InputError: the version was not created for a request.
+            IntegrityError: its record is missing or damaged.
+        """
+        return self._record(ref)[0]
+
+    def left_out(self, ref: ModelRef) -> frozenset[str]:
+        """Pseudonyms of the rows that a version itself was created without; none for one without a request.
+
+        Raises:
+            IntegrityError: its record is missing or damaged.
+        """
+        return self.record(ref).pseudonyms if ref.forget_digest else frozenset()
+
+    def same_forget_set(self, one: ModelRef, other: ModelRef) -> bool:
+        """Whether two versions were created without the same rows; digests of one set differ after a change of the key.
+
+        Raises:
+            IntegrityError: a record is missing or damaged.
+        """
+        return one.forget_digest == other.forget_digest or self.left_out(one) == self.left_out(other)
+
+    def rekeyed(self, name: str) -> dict[str, Rekeyed]:
+        """Requests of a model's versions under its present key, by version, as 'keys rotate' recorded them.
+
+        Raises:
+            IntegrityError: a record is not the one that the ledger names.
+        """
+        if name not in self._rekeyed:
+            self._rekeyed[name] = _read_rekeyed(self.store, name)
+        return self._rekeyed[name]
+
+    def reversed_by(self, ref: ModelRef) -> list[LineageRequest]:
+        """Earlier requests of the lineage whose rows the version was trained on again: its own record does not leave them out.
+
+        Raises:
+            IntegrityError: as ``requests``.
+        """
+        left_out = self.left_out(ref)
+        return [request for request in self.requests(ref) if request.rows - left_out] if ref.forget_digest else []
+
+    def served(self, ledger: Ledger) -> list[LineageRequest]:
+        """The requests that champions have served, without those opened again; rows are empty where the version was deleted.
+
+        Raises:
+            IntegrityError: a record is not the one that the ledger names, or the requests of a former champion cannot be read.
+        """
+        state = ledger.state
+        found = {served.digest: self._served(ledger.model, served) for served in state.served}
+        for version in state.unlisted:
+            ref = self.version(f"{ledger.model}/{version}")
+            for request in self.requests(ref) if ref else ():  # 'verify' finds former champions that were deleted
+                if request.digest not in state.reopened:
+                    found.setdefault(request.digest, request)
+        return list(found.values())
+
+    def lacking(self, ledger: Ledger, ref: ModelRef) -> list[LineageRequest]:
+        """Requests that champions have served and that the version was not created without.
+
+        Raises:
+            IntegrityError: as ``served``.
+        """
+        left_out, own = self.left_out(ref), {request.digest for request in self.requests(ref)}
+        return [r for r in self.served(ledger) if (r.rows - left_out if r.rows else r.digest not in own)]
+
+    def _served(self, model: str, served: ServedRequest) -> LineageRequest:
+        ref = self.version(f"{model}/{served.version}")
+        if ref is None:
+            gone = ModelRef(model, served.version, request_digest=served.digest)
+            return LineageRequest(gone, frozenset(), (), served.record_sha256)
+        request = self.requests(ref)[-1:]
+        if not request or request[0].served != served:
+            raise IntegrityError(f"{REQUEST} of {ref.label} is not the record that the ledger names: it was changed")
+        return request[0]
+
+    def _record(self, ref: ModelRef) -> tuple[StoredRequest, tuple[str, ...]]:
+        """Its record, and the request ids in its list."""
+        if ref.label not in self._requests:
+            names = tuple(r.request_id for r in read_erasure_records(self.store, ref) if r.request_id != UNNAMED)
+            stored, now = read_request_record(self.store, ref), self.rekeyed(ref.name).get(ref.version)
+            if now is not None:
+                stored = replace(stored, digest=now.digest, pseudonyms=now.pseudonyms)
+            self._requests[ref.label] = stored, names
+        return self._requests[ref.label]
+
+
+def _read_rekeyed(store: Store, name: str) -> dict[str, Rekeyed]:
+    found: dict[str, Rekeyed] = {}
+    for entry in (n.entry for n in read_ledger(store, name).entries if n.entry.kind == "key" and n.entry.rekeyed_run):
+        for version, row in _rekeyed_record(store, entry)["requests"].items():
+            found[version] = Rekeyed(str(row["digest"]), frozenset(row["pseudonyms"]), bool(row["more"]), str(entry.key_check))
+    return found
+
+
+def _rekeyed_record(store: Store, entry: Entry) -> dict[str, Any]:
+    content = store.run_artifact(str(entry.rekeyed_run), REKEYED) or b""
+    if sha256_hex(content) != entry.rekeyed_sha256:
+        raise IntegrityError(f"{REKEYED} of {entry.model} is gone or is not the record that the ledger names: restore it")
+    tree: dict[str, Any] = json.loads(content)
+    return tree
+
+
+def rekeyed_rows(store: Store, ref: ModelRef, check: str) -> bytes | None:
+    """The rows of a version's data under the key of that check value, as 'keys rotate' recorded them; None where it did not.
+
+    Raises:
+        IntegrityError: the record is not the one that the ledger names.
+    """
+    for entry in (n.entry for n in reversed(read_ledger(store, ref.name).entries) if n.entry.kind == "key"):
+        if entry.rekeyed_run and entry.key_check == check:
+            wanted = _rekeyed_record(store, entry)["rows"].get(str(ref.data_digest))
+            content = store.run_artifact(entry.rekeyed_run, rows_artifact(str(ref.data_digest))) if wanted else None
+            if wanted and (content is None or sha256_hex(content) != wanted):
+                raise IntegrityError(f"the rows of {ref.label} under the present key are not those that the ledger names")
+            if content is not None:
+                return content
+    return None
+
+
+def rows_artifact(data_digest: str) -> str:
+    """Artifact of a run of ``keys rotate``: the rows of the data of that digest.
+
+    >>> rows_artifact("00ff")
+    'rows/00ff.zip'
+    """
+    return f"rows/{data_digest}.zip"
+
+
+def rekeyed_artifact(requests: Mapping[str, Rekeyed], rows: Mapping[str, str]) -> bytes:
+    """The content of a record of requests under a new key.
+
+    Args:
+        requests: by version.
+        rows: SHA-256 of the rows' record by digest of the data.
+    """
+    lines = {
+        version: {"digest": one.digest, "pseudonyms": sorted(one.pseudonyms), "more": one.more}
+        for version, one in requests.items()
+    }
+    return canonical_json({"schema": "grmu-audit/rekeyed/v1", "requests": lines, "rows": dict(rows)})
+
+
+def require_no_reversal(lineages: Lineages, ref: ModelRef) -> None:
+    """Return when the version was trained on no row that an earlier request of its lineage erased.
+
+    Raises:
+        IntegrityError: it was; the requests are named.
+    """
+    found = lineages.reversed_by(ref)
+    if found:
+        raise IntegrityError(
+            f"{ref.label} was trained on rows that its lineage had forgotten ({'; '.join(r.title for r in found)}):"
+            f" create a version anew from {ref.parent}"
+        )
+
+
+def require_served(lineages: Lineages, ledger: Ledger, ref: ModelRef, reopened: Sequence[str] = ()) -> None:
+    """Return when the version leaves out the rows of every request that a champion has served, but those opened again.
+
+    Args:
+        lineages: of the store.
+        ledger: the model's.
+        ref: what shall be champion.
+        reopened: digests of requests that become open again with it.
+
+    Raises:
+        IntegrityError: a request is lacking; it is named.
+    """
+    lacking = [request for request in lineages.lacking(ledger, ref) if request.digest not in reopened]
+    if lacking:
+        raise IntegrityError(
+            f"{ref.label} was not created without the rows of {'; '.join(r.title for r in lacking)}, which a champion of"
+            f" {ref.name} has served: promote a version whose lineage"
+            " holds it, or open it again with --reopen REQUEST --reason TEXT"
+        )
+
+
+def requests_to_reopen(lineages: Lineages, ledger: Ledger, ref: ModelRef, named: Sequence[str]) -> tuple[str, ...]:
+    """Digests of the requests that an operator names, by request id, digest, or the first 8 or more digits of the digest.
+
+    Raises:
+        InputError: the version lacks no such request that was served; those that it lacks are listed.
+    """
+    lacking = lineages.lacking(ledger, ref) if named else []
+    found = list[str]()
+    for text in named:
+        matching = [request.digest for request in lacking if _is_named(request, text)]
+        if not matching:
+            known = "; ".join(request.title for request in lacking) or "none"
+            raise InputError(f"--reopen {text[:80]!r}: {ref.label} lacks no such request that was served; it lacks: {known}")
+        found += matching
+    return tuple(dict.fromkeys(found))
+
+
+def _is_named(request: LineageRequest, text: str) -> bool:
+    digits = text.rpartition(":")[2]
+    by_digest = len(digits) >= _SHORTEST_PREFIX and request.digest.rpartition(":")[2].startswith(digits)
+    return text in request.names or by_digest

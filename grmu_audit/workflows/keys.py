@@ -1,0 +1,182 @@
+"""Another key for pseudonyms: requests of earlier versions are recorded again under it, beside their own records."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from grmu_audit.data.dataset import Dataset
+from grmu_audit.data.forget import read_forget_list
+from grmu_audit.data.rows import row_table
+from grmu_audit.errors import InputError, IntegrityError
+from grmu_audit.evidence import key_check, key_exists, key_path, load_key, pseudonyms, set_digest
+from grmu_audit.evidence.pseudonyms import next_key, replace_key
+from grmu_audit.records import Group, ModelRef
+from grmu_audit.tracking import read_ledger
+from grmu_audit.tracking.ledger import append_entry
+from grmu_audit.tracking.names import REKEYED
+from grmu_audit.tracking.requests import Lineages, Rekeyed, StoredRequest, rekeyed_artifact, rows_artifact
+from grmu_audit.utils import sha256_hex
+from grmu_audit.utils.clock import timestamp
+from grmu_audit.workflows.session import Session, dataset_spec_of
+
+
+@dataclass(frozen=True)
+class Rotation:
+    """A change of the key."""
+
+    versions: dict[str, int]
+    """How many versions' requests were recorded under the new key, by model."""
+    kept: Path | None
+    """Where the key before is kept; None where it was lost."""
+
+
+def rotate(session: Session) -> Rotation:
+    """Replace the operator's key, with the present one at hand.
+
+    The records of runs stay as they are: they are evidence.  Every request of every model of the store is recorded again under
+    the new key, in a run of its own whose digest the model's ledger names; then the key file is replaced.  After an interruption
+    the same call goes on with the same new key.
+
+    Raises:
+        InputError: there is no key, or a model has pseudonyms of another.
+        IntegrityError: the data of a version is not what it was trained on, or a stored record is damaged.
+    """
+    if not key_exists():
+        raise InputError(f"there is no key in {key_path()} to rotate; if it is lost, give --model and --earlier-forget")
+    old = session.key
+    checks, named = (key_check(old), key_check(next_key())), session.store.models()
+    open_models = [name for name in named if _present_check(session, name) not in (None, checks[1])]
+    plans = {name: _rekeyed_all(session, name, (old, next_key())) for name in open_models}
+    for name, plan in plans.items():
+        _enter(session, name, plan, checks[1])
+    kept = replace_key(checks[0])
+    session.forget_key()
+    return Rotation({name: len(plan.requests) for name, plan in plans.items()}, kept)
+
+
+def rekey_lost(session: Session, model: str, earlier: Path) -> Rotation:
+    """Record the requests of a version and its lineage under the present key, where theirs was lost.
+
+    The list must have as many training rows, by group too, as the version's record counts.  Ancestors, of whose own rows only
+    the list as a whole is known, are recorded with all of it: what is trained or promoted later leaves out no less.
+
+    Args:
+        session: store; its key is created where there is none.
+        model: reference of the newest version of the lineage.
+        earlier: all ids of its requests, in clear.
+
+    Raises:
+        InputError: the version has no request or its key is not lost, or the list is not the one that was forgotten.
+        ForgetListError: the list cannot be read.
+        IntegrityError: the data is not what the version was trained on, or a stored record is damaged.
+    """
+    ref, lineages = session.store.resolve(model), Lineages(session.store)
+    record, before = lineages.record(ref), lineages.rekeyed(ref.name).get(ref.version)
+    if key_exists() and key_check(load_key()) == (before.key_check if before else ref.key_check):
+        raise InputError(f"the pseudonyms of {ref.label} are of the key in {key_path()}: it is not lost")
+    dataset = session.dataset(dataset_spec_of(ref))
+    if dataset.digest != ref.data_digest:
+        raise IntegrityError(
+            f"the data of {ref.label} was changed since, and without its key nothing shows how: restore the data"
+        )
+    ids = _earlier_ids(earlier, dataset, record)
+    key = load_key()
+    check, now = key_check(key), frozenset(pseudonyms(key, ids))
+    requests = {}
+    for version in session.store.versions(ref.name):
+        left_out = lineages.left_out(version)
+        if left_out and left_out <= record.pseudonyms:
+            requests[version.version] = Rekeyed(set_digest(key, ids), now, left_out != record.pseudonyms)
+    _enter(session, ref.name, _Plan(requests, {dataset.digest: row_table(dataset, key).to_bytes()}), check)
+    session.forget_key()
+    return Rotation({ref.name: len(requests)}, None)
+
+
+def _present_check(session: Session, name: str) -> str | None:
+    """Check value of the key of a model: by its ledger, else by its newest version that has one."""
+    named = (ref.key_check for ref in reversed(session.store.versions(name)) if ref.key_check)
+    return read_ledger(session.store, name).key_check or next(named, None)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What is recorded of one model under the new key."""
+
+    requests: dict[str, Rekeyed]
+    rows: dict[str, bytes]
+
+
+def _rekeyed_all(session: Session, name: str, keys: tuple[bytes, bytes]) -> _Plan:
+    """The requests of all versions of a model, and the rows of their data, under the second key.
+
+    Raises:
+        InputError: the model has another key than the first.
+    """
+    if _present_check(session, name) != key_check(keys[0]):
+        raise InputError(
+            f"the pseudonyms of {name} were created with another key than the one in {key_path()}: nothing was changed"
+        )
+    lineages, found, rows = Lineages(session.store), dict[str, Rekeyed](), dict[str, bytes]()
+    versions = session.store.versions(name)
+    forgotten = frozenset[str]().union(*(lineages.left_out(ref) for ref in versions))
+    for ref in versions:
+        before = lineages.rekeyed(name).get(ref.version)
+        if not ref.forget_digest or key_check(keys[0]) != (before.key_check if before else ref.key_check or key_check(keys[0])):
+            continue  # no request, or one of a lost key, which stays as it is
+        left_out, dataset = lineages.left_out(ref), session.dataset_of(ref, forgotten)
+        ids = [text for text, old in zip(dataset.frame["id"], session.pseudonyms_of(dataset), strict=True) if old in left_out]
+        gone = left_out & {row.name for row in dataset.deleted}
+        if len(ids) + len(gone) != len(left_out):
+            raise InputError(f"{len(left_out) - len(ids)} of {len(left_out)} ids of {ref.label} match no row of its data")
+        names = frozenset((*pseudonyms(keys[1], ids), *gone))
+        found[ref.version] = Rekeyed(set_digest(keys[1], (*ids, *gone)), names, before is not None and before.more)
+        recorded = session.recorded_rows(ref) if dataset.deleted else None
+        rows[dataset.identity] = row_table(dataset, keys[1], recorded).to_bytes()
+    return _Plan(found, rows)
+
+
+def _earlier_ids(path: Path, dataset: Dataset, record: StoredRequest) -> tuple[str, ...]:
+    """The ids of a list that agrees with a record in its number of training rows, group by group.
+
+    Raises:
+        InputError: it does not.
+    """
+    ids = read_forget_list(path).ids
+    frame = dataset.frame[(dataset.frame["split"] == "train") & dataset.frame["id"].isin(ids)]
+    if not len(set(ids)) == len(ids) == len(frame) == len(record.pseudonyms):
+        raise InputError(
+            f"{path}: {len(ids)} rows, {len(frame)} of them training rows of the data, but {len(record.pseudonyms)} were"
+            " forgotten: give the list of all ids of the lineage's requests"
+        )
+    groups = Counter(_groups(frame[["target", "attribute"]].itertuples(index=False)))
+    wrong = [row.name for row in record.groups if groups[row.group] != row.forget]
+    if wrong:
+        raise InputError(f"{path}: not as many rows as were forgotten of {', '.join(map(repr, wrong))}: give the right list")
+    return ids
+
+
+def _groups(rows: Iterable[tuple[int, int]]) -> list[Group]:
+    return [Group(int(target), int(attribute)) for target, attribute in rows]
+
+
+def _enter(session: Session, name: str, plan: _Plan, check: str) -> None:
+    """Store the records in a run, and enter them with the key's check value in the model's ledger."""
+    newest: ModelRef = session.store.versions(name)[-1]
+    content = rekeyed_artifact(plan.requests, {digest: sha256_hex(rows) for digest, rows in plan.rows.items()})
+    with session.store.run(name, "rekey") as run:
+        run.log_bytes(content, REKEYED)
+        for digest, rows in plan.rows.items():
+            run.log_bytes(rows, rows_artifact(digest))
+    entry = read_ledger(session.store, name).new_entry(
+        "key",
+        version=newest.version,
+        key_check=check,
+        rekeyed_run=run.id,
+        rekeyed_sha256=sha256_hex(content),
+        actor=session.actor,
+        time=timestamp(),
+    )
+    append_entry(session.store, entry, newest)

@@ -1,0 +1,60 @@
+"""Versions with requests in their records, as workflows store them, without any training."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from pathlib import Path
+
+from support.judged_audits import audited, policy, predictions
+
+from grmu_audit.evidence import pseudonyms, set_digest
+from grmu_audit.records import ForgetRequest, ModelRef
+from grmu_audit.tracking import Store, lineage_tags
+from grmu_audit.tracking.names import ERASURE, REQUEST
+from grmu_audit.utils import canonical_json
+from grmu_audit.workflows.erasure import erasure_artifact, erasure_records
+
+KEY = bytes(32)
+_numbers = itertools.count()
+
+
+def version_without(
+    store: Store,
+    name: str,
+    rows: Sequence[str],
+    parent: ModelRef | None = None,
+    request_id: str = "",
+    union: Sequence[str] | None = None,
+) -> ModelRef:
+    """A version with a PASS whose record leaves out ``union``.
+
+    Args:
+        store: where.
+        name: model.
+        rows: ids of its own request; none: a pretrain version.
+        parent: what it was derived from.
+        request_id: of all rows.
+        union: what its record leaves out; the rows alone unless given.
+    """
+    left_out = sorted(union if union is not None else rows)
+    folder = Path(store.folder) / f"files-{name}-{next(_numbers)}"  # type: ignore[attr-defined]
+    folder.mkdir()
+    (folder / "state.safetensors").write_bytes(folder.name.encode())
+    described = ModelRef(
+        name,
+        "",
+        method="miu",
+        parent=parent.label if parent else None,
+        forget_digest=set_digest(KEY, left_out) if rows else None,
+        request_digest=set_digest(KEY, rows) if rows else None,
+    )
+    with store.run(name, "unlearn") as run:
+        if rows:
+            request = ForgetRequest(tuple(rows), set_digest(KEY, rows), {"request_id": (request_id,) * len(rows)})
+            run.log_bytes(erasure_artifact(erasure_records(request, KEY)), ERASURE)
+            tree = {"digest": set_digest(KEY, left_out), "pseudonyms": sorted(pseudonyms(KEY, left_out)), "made": {}}
+            run.log_bytes(canonical_json({**tree, "dominant_groups": [], "groups": []}), REQUEST)
+        ref = store.register(run, name, folder, role="unlearned" if rows else "pretrain", tags=lineage_tags(described))
+    audited(store, ref, [predictions(100 * int(ref.version))], policy())
+    return ref

@@ -1,0 +1,193 @@
+"""Served requests: a champion leaves out what earlier champions left out, however it came about."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.memory_store import MemoryStore
+from support.requests import version_without
+
+from grmu_audit.errors import InputError, IntegrityError
+from grmu_audit.records import ModelRef
+from grmu_audit.tracking import Actor, promote, read_ledger, resume, rollback, verify
+from grmu_audit.tracking.requests import Lineages
+from grmu_audit.workflows.erasure import open_requests
+
+ALICE = Actor("alice", "release")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> MemoryStore:
+    return MemoryStore(tmp_path)
+
+
+@pytest.fixture
+def line(store: MemoryStore) -> tuple[ModelRef, ModelRef, ModelRef]:
+    """A pretrain version, a champion without request R-1, and one without R-1 and R-2, which replaced it."""
+    base = version_without(store, "m", [])
+    one = version_without(store, "m", ["a", "b"], base, "R-1")
+    two = version_without(store, "m", ["c"], one, "R-2", union=["a", "b", "c"])
+    promote(store, one, ALICE)
+    promote(store, two, ALICE)
+    return base, one, two
+
+
+Made = Callable[[MemoryStore, ModelRef], ModelRef]
+LACKING: dict[str, tuple[Made, str]] = {
+    "branch from the first champion": (lambda s, base: version_without(s, "m", ["d"], base), "R-1"),
+    "second pretrain": (lambda s, base: version_without(s, "m", []), "R-1"),
+    "request of a second pretrain": (lambda s, base: version_without(s, "m", ["d"], version_without(s, "m", [])), "R-1"),
+    "one row of the first request": (lambda s, base: version_without(s, "m", ["b", "c"], base), "R-1"),
+    "branch from the second version": (
+        lambda s, base: version_without(s, "m", ["d"], s.resolve("m/2"), union=["a", "b", "d"]),
+        "R-2",
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "named"), LACKING.values(), ids=LACKING.keys())
+def test_a_version_that_lacks_a_served_request_is_refused(
+    store: MemoryStore, line: tuple[ModelRef, ...], make: Made, named: str
+) -> None:
+    other = make(store, line[0])
+    with pytest.raises(IntegrityError, match=rf"was not created without the rows of request {named}, hmac-sha256:"):
+        promote(store, other, ALICE)
+    assert store.aliases("m")["champion"] == line[2].version
+    assert read_ledger(store, "m").entries[-1].entry.kind == "refusal"
+
+
+def test_a_rollback_to_a_champion_that_lacks_a_later_request_is_refused(store: MemoryStore, line: tuple[ModelRef, ...]) -> None:
+    with pytest.raises(IntegrityError, match="R-2"):
+        rollback(store, "m", ALICE)
+    assert verify(store, "m") == []
+
+
+def test_another_line_that_leaves_the_same_rows_out_is_accepted(store: MemoryStore, line: tuple[ModelRef, ...]) -> None:
+    fresh = version_without(store, "m", [])
+    assert promote(store, version_without(store, "m", ["a", "b", "c", "d"], fresh), ALICE).changed
+    assert verify(store, "m") == []
+
+
+@pytest.mark.parametrize("named", ["R-2", "digest", "digits"])
+def test_a_request_that_is_opened_again_is_open_until_a_champion_serves_it(
+    store: MemoryStore, line: tuple[ModelRef, ...], named: str
+) -> None:
+    _, one, two = line
+    digest = str(two.request_digest)
+    name = {"R-2": "R-2", "digest": digest, "digits": digest.rpartition(":")[2][:8]}[named]
+    with pytest.raises(InputError, match="--reason"):
+        promote(store, one, Actor("alice", reopen=(name,)))
+    rollback(store, "m", Actor("alice", "complaints", reopen=(name,)))
+    entry = read_ledger(store, "m").entries[-2].entry
+    assert (entry.kind, entry.reopened, entry.reason) == ("rollback", [digest], "complaints")
+    states = {r.record.request_id: (r.served, r.reopened) for r in open_requests(store, "m")}
+    assert states == {"R-1": (True, False), "R-2": (False, True)}
+    assert verify(store, "m") == []
+    promote(store, two, ALICE)
+    assert all(r.served and not r.reopened for r in open_requests(store, "m"))
+    with pytest.raises(IntegrityError, match="R-2"):
+        rollback(store, one.label, ALICE)
+
+
+@pytest.mark.parametrize("name", ["R-1", "R-9", "hmac-sha256:", "0000000"])
+def test_only_a_lacking_request_can_be_opened_again(store: MemoryStore, line: tuple[ModelRef, ...], name: str) -> None:
+    with pytest.raises(InputError, match=r"lacks no such request that was served; it lacks: request R-2, "):
+        rollback(store, "m", Actor("alice", "why", reopen=(name,)))
+    assert store.aliases("m")["champion"] == line[2].version
+
+
+def test_a_crashed_promotion_is_resumed_with_the_requests_that_it_opens_again_and_refused_without(
+    store: MemoryStore, line: tuple[ModelRef, ...]
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        rollback(Dying(store), "m", Actor("alice", "complaints", reopen=("R-2",)))  # type: ignore[arg-type]
+    assert resume(store, "m") is not None
+    assert store.aliases("m")["champion"] == line[1].version
+    branch = version_without(store, "m", ["d"], line[0])
+    forced = Actor("mallory", "because", reopen=("R-1",))
+    with pytest.raises(KeyboardInterrupt):
+        promote(Dying(store), branch, forced)  # type: ignore[arg-type]
+    tamper(store, branch, [])
+    with pytest.raises(IntegrityError):
+        resume(store, "m")
+    assert store.aliases("m")["champion"] == line[1].version
+
+
+class Dying:
+    """A store whose process dies when the alias is moved."""
+
+    def __init__(self, store: MemoryStore) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> object:
+        if name == "set_alias":
+            raise KeyboardInterrupt
+        return getattr(self._store, name)
+
+
+def tamper(store: MemoryStore, ref: ModelRef, rows: list[str]) -> None:
+    path = store.folder / str(ref.run_id) / "request.json"
+    path.write_text(json.dumps({**json.loads(path.read_bytes()), "pseudonyms": rows, "digest": "other"}))
+
+
+def test_a_champion_s_record_that_was_edited_is_found(store: MemoryStore, line: tuple[ModelRef, ...]) -> None:
+    path = store.folder / str(line[1].run_id) / "request.json"
+    tree = json.loads(path.read_bytes())
+    path.write_text(json.dumps({**tree, "pseudonyms": tree["pseudonyms"][:1]}))
+    assert [f.error.exit_code for f in verify(store, "m")] == [6]
+    with pytest.raises(IntegrityError, match=r"request.json of m/2 is not the record that the ledger names"):
+        promote(store, line[2], ALICE)
+
+
+def test_a_request_whose_version_was_deleted_still_binds_by_its_digest(store: MemoryStore, line: tuple[ModelRef, ...]) -> None:
+    base, one, _ = line
+    store._models["m"].pop("3")
+    with pytest.raises(IntegrityError, match=r"of m/3, which a champion of m has served"):
+        promote(store, one, ALICE)
+    again = version_without(store, "m", ["c"], one, union=["a", "b", "c"])
+    assert [r.title for r in Lineages(store).lacking(read_ledger(store, "m"), again)] == []
+    assert Lineages(store).lacking(read_ledger(store, "m"), base)
+
+
+def test_champions_of_older_ledgers_bind_too(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Entries of before the list: the requests are read from the lineage of each champion."""
+    base = version_without(store, "m", [])
+    one = version_without(store, "m", ["a"], base, "R-1")
+    with monkeypatch.context() as patch:
+        patch.setattr("grmu_audit.tracking.promotion._served", lambda *_: None)
+        promote(store, one, ALICE)
+    assert read_ledger(store, "m").state.unlisted == ("2",)
+    branch = version_without(store, "m", ["b"], base)
+    with pytest.raises(IntegrityError, match="R-1"):
+        promote(store, branch, ALICE)
+    promote(store, branch, Actor("alice", "why", reopen=("R-1",)))
+    assert [r.digest for r in Lineages(store).served(read_ledger(store, "m"))] == [branch.request_digest]
+    assert verify(store, "m") == []
+
+
+def test_a_version_of_an_old_chain_that_trained_on_an_earlier_request_is_found_and_refused(store: MemoryStore) -> None:
+    """Before requests added up, the record of a version named its own request alone."""
+    one = version_without(store, "m", ["a", "b"], version_without(store, "m", []), "R-1")
+    two = version_without(store, "m", ["c"], one, "R-2")
+    three = version_without(store, "m", ["d"], two, "R-3", union=["a", "b", "c", "d"])
+    assert [r.names for r in Lineages(store).reversed_by(two)] == [("R-1",)]
+    found = verify(store, "m")
+    assert [(f.check, f.error.exit_code) for f in found] == [("request", 6)]
+    assert "m/3 was trained on rows that its lineage had forgotten (request R-1, hmac-sha256:" in found[0].message
+    with pytest.raises(IntegrityError, match=r"m/3 was trained on rows .*R-1"):
+        promote(store, two, ALICE)
+    assert promote(store, three, ALICE).changed
+    assert [f.message for f in verify(store, "m")] == [f.message for f in found]
+
+
+def test_a_lineage_by_edited_tags_is_refused(store: MemoryStore) -> None:
+    one = version_without(store, "m", ["a"], version_without(store, "m", []))
+    two = version_without(store, "m", ["b"], one, union=["a", "b"])
+    store.tag(one, {"grmu.parent": two.label})
+    with pytest.raises(IntegrityError, match="its own ancestor"):
+        promote(store, two, ALICE)
+    store.tag(one, {"grmu.parent": "m/99"})
+    assert promote(store, two, ALICE).changed
