@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from grmu_audit.auditing.rows_read import SCHEMA, rows_read_defect
 from grmu_audit.records import ExactEvidence, ModelRef
 from grmu_audit.tracking.names import ROWS_READ
 from grmu_audit.tracking.references import lineage_root
-from grmu_audit.utils import sha256_hex
 
 if TYPE_CHECKING:
     import torch
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from grmu_audit.data.dataset import Dataset
     from grmu_audit.workflows.forget_requests import StoredRequest
     from grmu_audit.workflows.session import Session
-
-SCHEMA = "grmu-audit/rows-read/v1"
 
 
 def places_of_rows(session: Session, dataset: Dataset) -> npt.NDArray[np.int64]:
@@ -61,27 +58,9 @@ def exact_evidence(session: Session, ref: ModelRef, dataset: Dataset, request: S
     if ref.role != "retrain":
         return None
     content = session.store.run_artifact(ref.run_id, ROWS_READ) if ref.run_id else None
-    if content is None:
-        return ExactEvidence(False, f"{ref.label} has no record of the rows that it read: retrain it again.")
-    try:
-        tree = json.loads(content)
-        unread, read = set(map(str, tree["training_rows_not_read"])), int(tree["training_rows_read"])
-        agrees = (tree["schema"], tree["data_sha256"], tree["training_rows"]) == (
-            SCHEMA,
-            dataset.digest,
-            len(dataset.rows("train")),
-        )
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return ExactEvidence(False, f"the record of the rows that {ref.label} read is damaged.")
-    if (
-        ref.config.get("rows_read_sha256") != sha256_hex(content)
-        or not agrees
-        or read + len(unread) != len(dataset.rows("train"))
-    ):
-        return ExactEvidence(False, f"the record of the rows that {ref.label} read is not the one of its run, or of other data.")
-    missed = len(request.pseudonyms - unread)
-    if missed:
-        return ExactEvidence(False, f"{ref.label} read rows of the forget set, or its record does not cover them all.")
+    defect = rows_read_defect(content, ref, dataset.digest, len(dataset.rows("train")), request.pseudonyms)
+    if defect:
+        return ExactEvidence(False, defect)
     return ExactEvidence(
         True, f"{ref.label} was trained from {_start(session, ref)}, and its record shows that no row of the forget set was read."
     )
