@@ -46,7 +46,7 @@ def recompute(audit: Audit, policy: Policy, files: Mapping[str, bytes]) -> Recom
     carried = tuple(value for value in audit.metrics if value.name in BUILT_IN and BUILT_IN[value.name].level is not Level.QUICK)
     try:
         inputs, created = stored_inputs(audit, files), str(audit.record["created"])
-        record = {"created": created}
+        record = {"created": created, "level": audit.record.get("level")}
         context = AuditContext(audit.data, audit.forget, audit.data_quality, audit.not_measured, record, audit.exact, carried)
         measured = _as_schema(measure(inputs, context, audit.options), audit.schema)
         again = judge(measured, policy, datetime.fromisoformat(created).date())
@@ -59,7 +59,7 @@ def recompute(audit: Audit, policy: Policy, files: Mapping[str, bytes]) -> Recom
     findings = [f"predictions of {name} are not those that were audited" for name in _differing(audit, inputs)]
     findings += [*numbers, *_rules(audit, again)]
     if audit.schema == AUDIT_SCHEMA:
-        findings += [*_exact(audit, inputs, files.get(ROWS_READ_FILE)), *_controls(audit, again)]
+        findings += [*_statements(audit, again), *_exact(audit, inputs, files.get(ROWS_READ_FILE)), *_controls(audit, again)]
     return Recomputed(tuple(findings), tuple(notes), len(again.metrics) - len(carried))
 
 
@@ -144,11 +144,29 @@ def _rules(audit: Audit, again: Audit) -> list[str]:
         findings.append(f"the verdict is recorded as {recorded.decision}, computed again it is {computed.decision}")
     if [rule.id for rule in recorded.rules] != [rule.id for rule in computed.rules]:
         return [*findings, "the verdict does not hold the rules of the policy"]
-    if recorded.reason != computed.reason:
-        findings.append(f"the verdict's reason is recorded as {recorded.reason!r}, computed again it is {computed.reason!r}")
     for one, other in zip(recorded.rules, computed.rules, strict=True):
         if (one.decision, one.severity, one.waived, one.applied) != (other.decision, other.severity, other.waived, other.applied):
             findings.append(f"rule {one.id} is recorded as {one.decision}, computed again it is {other.decision}")
+    return findings
+
+
+def _statements(audit: Audit, again: Audit) -> list[str]:
+    """What is said beside the decisions: the reason, what the policy claims, and the numbers and reasons of every rule."""
+    recorded, computed = audit.verdict, again.verdict
+    if recorded is None or computed is None:
+        return []
+    findings = []
+    for name in ("reason", "claims_forgetting", "null_control_accepted"):
+        one, other = getattr(recorded, name), getattr(computed, name)
+        if one != other:
+            findings.append(f"{name} of the verdict is recorded as {one!r}, computed again it is {other!r}")
+    library = _other_library(audit)
+    for rule, expected in zip(recorded.rules, computed.rules, strict=False):
+        forest = bool(library) and rule.metric in (*FORESTS, "AVG_GAP")
+        for name in ("metric", "compare", "bound", "n", "group", "why") + (() if forest else ("observed", "interval", "reason")):
+            one, other = getattr(rule, name), getattr(expected, name)
+            if not _close(one, other):
+                findings.append(f"{name} of rule {rule.id} is recorded as {one}, computed again it is {other}")
     return findings
 
 
