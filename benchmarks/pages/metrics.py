@@ -12,7 +12,7 @@ from pathlib import Path
 
 from grmu_audit.metrics.catalog import BUILT_IN
 from grmu_audit.metrics.catalog.predictions import PREDICTION_METRICS
-from grmu_audit.metrics.catalog.spec import MetricSpec
+from grmu_audit.metrics.catalog.spec import OPEN, MetricSpec
 
 _IMPORTS = (
     "from grmu_audit.metrics import check_predictions, measure_one\nfrom grmu_audit.metrics.catalog.examples import example\n"
@@ -71,7 +71,7 @@ _PAGE = """# {name}: {title}
 
 | | |
 |---|---|
-| range | {low:g} to {high:g} ({unit}) |
+| range | {range} ({unit}) |
 | read it | {direction} |
 | per group | {groups} |
 | needs | {needs} |
@@ -118,12 +118,11 @@ def pages() -> dict[str, str]:
 def page(spec: MetricSpec) -> str:
     """The page of one metric."""
     groups = "each value belongs to one group" if spec.per_group else "also" if spec.also_per_group else "one value over all"
-    words = {
-        key: getattr(spec, key) for key in ("name", "title", "says", "low", "high", "unit", "level", "needs", "formula", "hides")
-    }
+    words = {key: getattr(spec, key) for key in ("name", "title", "says", "unit", "level", "needs", "formula", "hides")}
     cost = "no forward pass: computed from stored predictions" if spec.cost == "predictions" else spec.cost
     undefined = spec.undefined[:1].upper() + spec.undefined[1:]
     more = {
+        "range": value_range(spec),
         "direction": direction(spec),
         "groups": groups,
         "cost": cost,
@@ -131,6 +130,14 @@ def page(spec: MetricSpec) -> str:
         "undefined": undefined,
     }
     return _PAGE.format(**words, **more, example=example_block(spec))
+
+
+def value_range(spec: MetricSpec) -> str:
+    """Smallest and largest value, in words where an end is open."""
+    low, high = spec.low > -OPEN, spec.high < OPEN
+    if low and high:
+        return f"{spec.low:g} to {spec.high:g}"
+    return f"from {spec.low:g}, unbounded above" if low else f"up to {spec.high:g}" if high else "unbounded"
 
 
 def direction(spec: MetricSpec) -> str:

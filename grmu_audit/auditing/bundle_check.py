@@ -24,7 +24,7 @@ from grmu_audit.evidence.attestation import (
 from grmu_audit.evidence.ledger import Ledger, check_ledger
 from grmu_audit.evidence.sign_offs import check_statement, sign_offs
 from grmu_audit.evidence.signing import open_envelope, signed_by
-from grmu_audit.records import Audit, Decision
+from grmu_audit.records import AUDIT_SCHEMA, Audit, Decision
 from grmu_audit.utils import canonical_json, sha256_hex
 from grmu_audit.utils.resources import VERSION
 
@@ -213,7 +213,7 @@ def _shown(files: Mapping[str, bytes], audit: Audit) -> Iterator[str]:
     quality = canonical_json(audit.to_json()["data_quality"]) if audit.data_quality else None
     if files.get(QUALITY_FILE) != quality:
         yield f"{QUALITY_FILE} is not what {AUDIT_FILE} holds"
-    if not _same_tool(audit):
+    if not _rendered_alike(audit):
         return
     if files.get(REPORT_FILE) != report.render(audit, "html").encode():
         yield f"{REPORT_FILE} is not the report of {AUDIT_FILE}: rendered again it has other bytes"
@@ -221,8 +221,9 @@ def _shown(files: Mapping[str, bytes], audit: Audit) -> Iterator[str]:
         yield f"{README_FILE} is not the one that this tool writes for {AUDIT_FILE}"
 
 
-def _same_tool(audit: Audit) -> bool:
-    return audit.record.get("tool") == f"grmu-audit {VERSION}"
+def _rendered_alike(audit: Audit) -> bool:
+    """Whether this version renders the audit as the one that made it did."""
+    return audit.record.get("tool") == f"grmu-audit {VERSION}" and audit.schema == AUDIT_SCHEMA
 
 
 def _notes(files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -> Iterator[str]:
@@ -231,8 +232,11 @@ def _notes(files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -
         yield "unsigned: the bundle agrees with itself, but anyone who can rewrite all of it could have created it"
     elif not keys:
         yield f"signed by key {', '.join(keyids)}, not checked: give --public-key"
-    if not _same_tool(audit):
-        yield f"created by {audit.record.get('tool')}, read by grmu-audit {VERSION}: the report was not rendered again"
+    if not _rendered_alike(audit):
+        made = f"{audit.record.get('tool')} (schema {audit.schema})"
+        yield f"created by {made}, read by grmu-audit {VERSION} ({AUDIT_SCHEMA}): the report was not rendered again"
+    if audit.schema != AUDIT_SCHEMA:
+        yield "not measured: controls; nothing shows whether the policy can tell this version from one that forgot nothing"
     if expires := audit.record.get("expires"):
         yield f"the verdict holds until {expires}"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grmu_audit.auditing import audit_files
 from grmu_audit.auditing.stored_predictions import table_name, to_parquet
-from grmu_audit.evidence.attestation import POLICY_FILE, QUALITY_FILE, REPORT_FILE
+from grmu_audit.evidence.attestation import POLICY_FILE, QUALITY_FILE, REPORT_FILE, ROWS_READ_FILE
 from grmu_audit.metrics.checked_predictions import align
 from grmu_audit.policy import Policy
 from grmu_audit.policy.files import policy_tree
@@ -27,6 +27,7 @@ Made: {created} by {tool}
 | `report.html` | the same for people; open it in a browser, it needs no network |
 | `policy.json` | the policy as judged; its SHA-256 is the policy digest |
 | `predictions/*.parquet` | outputs of each compared model, one row per sample; ids are keyed pseudonyms |
+| `rows_read.json` | of a retrained version: which training rows it did not read, as keyed pseudonyms |
 | `data_quality.json` | results of the data checks, where there were any |
 | `attestation.dsse.json` | in-toto statement (test-result v0.1) over all of these, in a DSSE envelope |
 | `ledger.json` | the model's promotion ledger up to its last entry about this version, a hash chain |
@@ -39,9 +40,10 @@ Offline, on any machine with Python 3.11 or later; neither MLflow nor PyTorch no
     grmu-audit evidence verify BUNDLE --public-key KEY.pub
 
 Get the public key from its owner, not from where you got this bundle. The command checks every digest, the signature and the
-ledger's chain, recomputes every number and the verdict from the predictions, and names every difference. Exit code 0
-means that everything agrees (whatever the verdict is), 6 that something was changed. Without a key it shows that the bundle
-is consistent, not who created it.
+ledger's chain, recomputes every number, the verdict and what the policy says of every control (the version before, two cheats
+made from it, retrained models) from the predictions, compares the forget set with the record of the rows that were read, and
+names every difference. Exit code 0 means that everything agrees (whatever the verdict is), 6 that something was changed.
+Without a key it shows that the bundle is consistent, not who created it.
 
 By hand: `sha256sum` of each file is in `manifest.json`; the payload of the envelope is base64.
 
@@ -77,13 +79,14 @@ LEDGER_FILE = "ledger.json"
 """Entries 1 to n of the ledger as the registry has them, up to the last one about the version."""
 
 
-def evidence_files(audited: Audit, policy: Policy, inputs: AuditInputs) -> dict[str, bytes]:
+def evidence_files(audited: Audit, policy: Policy, inputs: AuditInputs, rows_read: bytes | None = None) -> dict[str, bytes]:
     """Everything that lets a third party check a verdict, by artifact name, without the audit itself.
 
     Args:
         audited: a judged audit.
         policy: the policy that judged it.
         inputs: its models; the ids of their predictions must be pseudonyms.
+        rows_read: of a retrained version, the record of the rows that its run read.
     """
     from grmu_audit import report
 
@@ -95,4 +98,6 @@ def evidence_files(audited: Audit, policy: Policy, inputs: AuditInputs) -> dict[
     files |= {table_name(subject): to_parquet(align(first, model.predictions)) for subject, model in inputs.models.items()}
     if audited.data_quality is not None:
         files[QUALITY_FILE] = canonical_json(audited.to_json()["data_quality"])
+    if audited.exact is not None and rows_read is not None:
+        files[ROWS_READ_FILE] = rows_read
     return files

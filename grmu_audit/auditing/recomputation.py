@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from grmu_audit.auditing.measurement import measure
+from grmu_audit.auditing.rows_read import rows_read_defect
 from grmu_audit.auditing.stored_predictions import predictions_sha256, stored_inputs
 from grmu_audit.errors import GrmuAuditError
+from grmu_audit.evidence.attestation import ROWS_READ_FILE
 from grmu_audit.metrics.catalog import BUILT_IN, Level
 from grmu_audit.metrics.forgetting_share import NAME as SHARE
 from grmu_audit.metrics.membership.attacks import FORESTS
 from grmu_audit.metrics.request_sequence import NAME as SEQUENCE
 from grmu_audit.policy import Policy
 from grmu_audit.policy.judgement import judge
-from grmu_audit.records import AUDIT_SCHEMA, Audit, AuditContext, AuditInputs, MetricValue
+from grmu_audit.records import AUDIT_SCHEMA, Audit, AuditContext, AuditInputs, ControlOutcome, MetricValue
 
 TOLERANCE = 1e-6
 """How far a number computed again may be from the recorded one: other libraries add up in another order."""
@@ -46,7 +48,7 @@ def recompute(audit: Audit, policy: Policy, files: Mapping[str, bytes]) -> Recom
     carried = tuple(value for value in audit.metrics if _needs_more_than_tables(value))
     try:
         inputs, created = stored_inputs(audit, files), str(audit.record["created"])
-        record = {"created": created}
+        record = {"created": created, "level": audit.record.get("level")}
         context = AuditContext(audit.data, audit.forget, audit.data_quality, audit.not_measured, record, audit.exact, carried)
         measured = _as_recorded(measure(inputs, context, audit.options), audit, carried)
         again = judge(measured, policy, datetime.fromisoformat(created).date())
@@ -58,6 +60,8 @@ def recompute(audit: Audit, policy: Policy, files: Mapping[str, bytes]) -> Recom
         notes.append(f"{names} were measured with the models themselves and are taken over as recorded")
     findings = [f"predictions of {name} are not those that were audited" for name in _differing(audit, inputs)]
     findings += [*numbers, *_rules(audit, again)]
+    if audit.schema == AUDIT_SCHEMA:
+        findings += [*_statements(audit, again), *_exact(audit, inputs, files.get(ROWS_READ_FILE)), *_controls(audit, again)]
     return Recomputed(tuple(findings), tuple(notes), len(again.metrics) - len(carried))
 
 
@@ -79,7 +83,7 @@ def _as_recorded(measured: Audit, audit: Audit, carried: tuple[MetricValue, ...]
 
 
 def _numbers(audit: Audit, again: Audit) -> tuple[list[str], list[str]]:
-    """Findings and notes, metric by metric."""
+    """Findings and notes, metric by metric; the values of controls too."""
     recorded, computed = _indexed(audit), _indexed(again)
     findings = [f"{_named(key)} is recorded, but the predictions do not give it" for key in recorded if key not in computed]
     findings += [f"{_named(key)} follows from the predictions, but is not recorded" for key in computed if key not in recorded]
@@ -87,18 +91,25 @@ def _numbers(audit: Audit, again: Audit) -> tuple[list[str], list[str]]:
     notes: list[str] = []
     for key in recorded.keys() & computed.keys():
         defect = next(_differences(recorded[key], computed[key]), None)
-        if defect is not None and other and key[0] in (*FORESTS, "AVG_GAP"):
+        if defect is not None and other and recorded[key].name in (*FORESTS, "AVG_GAP"):
             notes.append(f"{_named(key)}: {defect}; it rests on a random forest, and {other}")
         elif defect is not None:
             findings.append(f"{_named(key)}: {defect}")
     return sorted(findings), sorted(notes)
 
 
-def _indexed(audit: Audit) -> dict[tuple[str, str, str], MetricValue]:
-    return {(m.name, str(m.subject), str(m.group or "")): m for m in audit.metrics}
+def _indexed(audit: Audit) -> dict[tuple[str, ...], MetricValue]:
+    found: dict[tuple[str, ...], MetricValue] = {(*_key(value), ""): value for value in audit.metrics}
+    for control in audit.controls:
+        found |= {(*_key(value), f"of control {control.name!r}"): value for value in control.values}
+    return found
 
 
-def _named(key: tuple[str, str, str]) -> str:
+def _key(value: MetricValue) -> tuple[str, str, str]:
+    return value.name, str(value.subject), str(value.group or "")
+
+
+def _named(key: tuple[str, ...]) -> str:
     return " ".join(part for part in key if part)
 
 
@@ -148,6 +159,68 @@ def _rules(audit: Audit, again: Audit) -> list[str]:
         if (one.decision, one.severity, one.waived, one.applied) != (other.decision, other.severity, other.waived, other.applied):
             findings.append(f"rule {one.id} is recorded as {one.decision}, computed again it is {other.decision}")
     return findings
+
+
+def _statements(audit: Audit, again: Audit) -> list[str]:
+    """What is said beside the decisions: the reason, what the policy claims, and the numbers and reasons of every rule."""
+    recorded, computed = audit.verdict, again.verdict
+    if recorded is None or computed is None:
+        return []
+    findings = []
+    for name in ("reason", "claims_forgetting", "null_control_accepted"):
+        one, other = getattr(recorded, name), getattr(computed, name)
+        if one != other:
+            findings.append(f"{name} of the verdict is recorded as {one!r}, computed again it is {other!r}")
+    library = _other_library(audit)
+    for rule, expected in zip(recorded.rules, computed.rules, strict=False):
+        forest = bool(library) and rule.metric in (*FORESTS, "AVG_GAP")
+        for name in ("metric", "compare", "bound", "n", "group", "why") + (() if forest else ("observed", "interval", "reason")):
+            one, other = getattr(rule, name), getattr(expected, name)
+            if not _close(one, other):
+                findings.append(f"{name} of rule {rule.id} is recorded as {one}, computed again it is {other}")
+    return findings
+
+
+def _exact(audit: Audit, inputs: AuditInputs, record: bytes | None) -> list[str]:
+    """Whether exact evidence is recorded where, and only where, the record of the rows that were read bears it out."""
+    retrained = audit.subject.role == "retrain"
+    if retrained != (audit.exact is not None):
+        return [f"exact evidence is {'not ' if retrained else ''}recorded for a version of role {audit.subject.role!r}"]
+    if audit.exact is None or not audit.exact.verified:
+        return []
+    table = inputs.candidate.predictions
+    forget, rows = table.mask("forget"), int((table.mask("retain") | table.mask("forget")).sum())
+    defect = rows_read_defect(record, audit.subject, audit.data.manifest_sha256, rows, table.ids[forget].tolist())
+    return [f"exact evidence is recorded as verified, but {defect}"] if defect else []
+
+
+def _controls(audit: Audit, again: Audit) -> list[str]:
+    """Controls that are not the ones that the predictions give, or that the policy judges otherwise."""
+    findings = []
+    if audit.unchanged != again.unchanged:
+        findings.append(f"that nothing was done is recorded as {audit.unchanged}, computed again it is {again.unchanged}")
+    facts = [[(c.name, str(c.model), c.made) for c in one.controls] for one in (audit, again)]
+    if facts[0] != facts[1]:
+        findings.append(f"the controls are recorded as {_listed(facts[0])}; the predictions give {_listed(facts[1])}")
+    judged = [{c.name: c for c in one.verdict.controls} if one.verdict else {} for one in (audit, again)]
+    for name in dict.fromkeys([*judged[0], *judged[1]]):
+        recorded, computed = (one.get(name) for one in judged)
+        if recorded != computed:
+            findings.append(f"control {name!r} is recorded as {_said(recorded)}; computed again it is {_said(computed)}")
+    return findings
+
+
+def _listed(controls: Sequence[tuple[str, str, bool]]) -> str:
+    return ", ".join(repr(name) for name, _, _ in controls) or "none"
+
+
+def _said(control: ControlOutcome | None) -> str:
+    if control is None:
+        return "not judged"
+    kind = "a null control" if control.null else "a retrained model"
+    return (
+        f"{control.decision} ({kind}; met: {', '.join(control.met) or 'none'}; not met: {', '.join(control.not_met) or 'none'})"
+    )
 
 
 def _differing(audit: Audit, inputs: AuditInputs) -> list[str]:

@@ -7,13 +7,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from grmu_audit.errors import InputError, IntegrityError
-from grmu_audit.records import Audit, Decision, RuleOutcome
+from grmu_audit.records import EARLIER_SCHEMA, Audit, Decision, RuleOutcome, Verdict
 from grmu_audit.utils.digests import canonical_json
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 """Type of every statement."""
 TEST_RESULT = "https://in-toto.io/attestation/test-result/v0.1"
 """Predicate type of a verdict."""
+FORGETTING = "urn:grmu-audit:forgetting:v1"
+"""Field of a verdict's predicate: what the audit knows of forgetting beyond rules."""
 SIGN_OFF = "urn:grmu-audit:sign-off:v1"
 """Predicate type of a sign-off."""
 ATTESTATION_FILE = "attestation.dsse.json"
@@ -24,6 +26,8 @@ REPORT_FILE = "report.html"
 """The report for people."""
 QUALITY_FILE = "data_quality.json"
 """Results of the quality checks, canonical JSON."""
+ROWS_READ_FILE = "rows_read.json"
+"""Of a retrained version: counts of the rows that its run read, and pseudonyms of the training rows that it did not."""
 AUDIT_FILE = "audit.json"
 """The verdict document in canonical form."""
 
@@ -37,6 +41,8 @@ def verdict_statement(audit: Audit, files: Mapping[str, str]) -> bytes:
 
     Returns:
         ``result`` is PASSED, WARNED (passed, with a waived breach or an unmet warn rule) or FAILED (breached or undecided).
+        The field ``FORGETTING`` says whether exact evidence was verified, whether nothing was done, and the verdict on every
+        control; an audit of the earlier schema, which measured none of these, does not have it.
 
     Raises:
         InputError: the audit has no verdict.
@@ -46,11 +52,13 @@ def verdict_statement(audit: Audit, files: Mapping[str, str]) -> bytes:
         raise InputError(f"the audit of {audit.subject.label} has no verdict: nothing can be attested")
     marks = {rule.id: _mark(rule) for rule in verdict.rules if rule.applied}
     named = {kind: [rule for rule, mark in marks.items() if mark == kind] for kind in ("passed", "warned", "failed")}
-    predicate = {
+    predicate: dict[str, Any] = {
         "result": _result(verdict.decision, bool(named["warned"])),
         "configuration": [{"name": POLICY_FILE, "digest": {"sha256": verdict.policy_sha256}}],
         **{f"{kind}Tests": rules for kind, rules in named.items()},
     }
+    if audit.schema != EARLIER_SCHEMA:
+        predicate[FORGETTING] = _forgetting(audit, verdict)
     return _statement(TEST_RESULT, _subjects(audit, files), predicate)
 
 
@@ -98,6 +106,16 @@ def _subjects(audit: Audit, files: Mapping[str, str]) -> list[dict[str, Any]]:
     if audit.subject.manifest_sha256:
         named[f"models:/{audit.subject.label}"] = audit.subject.manifest_sha256
     return [{"name": name, "digest": {"sha256": digest}} for name, digest in sorted(named.items())]
+
+
+def _forgetting(audit: Audit, verdict: Verdict) -> dict[str, Any]:
+    return {
+        "exactEvidence": audit.exact is not None and audit.exact.verified,
+        "nothingDone": audit.unchanged,
+        "controls": [
+            {"name": control.name, "null": control.null, "decision": control.decision.value} for control in verdict.controls
+        ],
+    }
 
 
 def _mark(rule: RuleOutcome) -> str:

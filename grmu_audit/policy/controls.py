@@ -100,7 +100,7 @@ def conclude(
         steps = [(Decision.BREACH, NOTHING_DONE)]
     if steps:
         decision, reason = steps[0][0], " ".join([text for _, text in steps] + [reason])
-    remarks = _remarks(audit, policy) if decision is Decision.PASS else ()
+    remarks = _remarks(audit) if decision is Decision.PASS else ()
     return decision, " ".join([*_references_fail(controls), reason, *remarks])
 
 
@@ -140,11 +140,7 @@ def _references_fail(controls: Sequence[ControlOutcome]) -> Iterator[str]:
     )
 
 
-def _remarks(audit: Audit, policy: Policy) -> Iterator[str]:
+def _remarks(audit: Audit) -> Iterator[str]:
     """What a reader of a PASS must know."""
-    if not policy.claims_forgetting and audit.forget.count:
-        yield "This policy claims nothing on forgetting."
-    elif policy.claims_forgetting and policy.null_control == "accept":
-        yield f"The policy accepts that a version which forgot nothing may meet it: {policy.null_control_reason.strip()}"
     if audit.references and not audit.subject.version:
         yield "The reference is a file: nothing shows that it was retrained without the forget set."

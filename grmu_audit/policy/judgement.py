@@ -95,6 +95,8 @@ def evaluate(audit: Audit, policy: Policy, *, today: date) -> Verdict:
         waivers=tuple({**waiver.model_dump(mode="json")} for waiver in policy.waivers),
         reason=reason,
         controls=controls,
+        claims_forgetting=policy.claims_forgetting,
+        null_control_accepted=policy.null_control_reason.strip() if policy.null_control == "accept" else "",
     )
 
 

@@ -149,7 +149,7 @@ class Audit:
         tree: dict[str, Any] = _adapter().dump_python(self, mode="json")
         if self.schema == EARLIER_SCHEMA:
             tree = {key: item for key, item in tree.items() if key not in _LATER}
-            (tree["verdict"] or {}).pop("controls", None)
+            tree["verdict"] = {key: item for key, item in tree["verdict"].items() if key not in _LATER} if self.verdict else None
         return tree
 
     @staticmethod
@@ -171,8 +171,8 @@ class Audit:
             raise InputError(f"audit file is damaged: {defects}") from None
 
 
-_LATER = ("controls", "exact", "unchanged")
-"""Keys that an audit of the earlier schema does not have."""
+_LATER = ("controls", "exact", "unchanged", "claims_forgetting", "null_control_accepted")
+"""Keys that an audit of the earlier schema and its verdict do not have."""
 
 
 @cache

@@ -100,6 +100,10 @@ class Verdict:
     """How the decision follows from rules and controls."""
     controls: tuple[ControlOutcome, ...] = ()
     """Every control of the audit, judged."""
+    claims_forgetting: bool = True
+    """Whether the policy says anything on forgetting: by a blocking rule, or by demanding exact evidence."""
+    null_control_accepted: str = ""
+    """Why the policy accepts that a model which forgot nothing may meet it; empty where it does not accept that."""
 
     def met_by_before(self, rule: str) -> bool:
         """Whether the model before unlearning meets a rule too, so that the rule tells nothing about forgetting."""

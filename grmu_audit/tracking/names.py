@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from grmu_audit.errors import InputError, IntegrityError
+from grmu_audit.evidence.attestation import ROWS_READ_FILE
 from grmu_audit.records import ModelRef
 from grmu_audit.utils import canonical_json, sha256_hex
 
@@ -227,7 +228,7 @@ ERASURE = "erasure.json"
 """Artifact of a run that serves a forget list: its erasure records."""
 REQUEST = "request.json"
 """Artifact of a run: the request as pseudonyms, counts and how the list was created."""
-ROWS_READ = "rows_read.json"
+ROWS_READ = ROWS_READ_FILE
 """Artifact of a retraining run: counts of the rows that it read, and pseudonyms of the training rows that it did not."""
 REKEYED = "rekeyed.json"
 """Artifact of a run of ``keys rotate``: the requests of earlier versions under the new key."""

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from grmu_audit.auditing.rows_read import SCHEMA, rows_read_defect
 from grmu_audit.records import ExactEvidence, ModelRef
 from grmu_audit.tracking.names import ROWS_READ
 from grmu_audit.tracking.references import lineage_root
 from grmu_audit.tracking.requests import read_request_record
-from grmu_audit.utils import sha256_hex
 
 if TYPE_CHECKING:
     import torch
 
     from grmu_audit.data.dataset import Dataset
     from grmu_audit.workflows.session import Session
-
-SCHEMA = "grmu-audit/rows-read/v1"
 
 
 def places_of_rows(session: Session, dataset: Dataset) -> npt.NDArray[np.int64]:
@@ -61,19 +58,11 @@ def exact_evidence(session: Session, ref: ModelRef, dataset: Dataset) -> ExactEv
     if ref.role != "retrain":
         return None
     content = session.store.run_artifact(ref.run_id, ROWS_READ) if ref.run_id else None
-    if content is None:
-        return ExactEvidence(False, f"{ref.label} has no record of the rows that it read: retrain it again.")
     rows = len(dataset.rows("train")) + len(dataset.deleted)
-    try:
-        tree = json.loads(content)
-        unread, read = set(map(str, tree["training_rows_not_read"])), int(tree["training_rows_read"])
-        about = tree["schema"], tree["data_sha256"], tree["training_rows"], read + len(unread), sha256_hex(content)
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return ExactEvidence(False, f"the record of the rows that {ref.label} read is damaged.")
-    if about != (SCHEMA, ref.data_digest, rows, rows, ref.config.get("rows_read_sha256")):
-        return ExactEvidence(False, f"the record of the rows that {ref.label} read is not the one of its run, or of other data.")
-    if read_request_record(session.store, ref).pseudonyms - unread:  # its own record of that time: both are under the same key
-        return ExactEvidence(False, f"{ref.label} read rows of the forget set, or its record does not cover them all.")
+    forgotten = read_request_record(session.store, ref).pseudonyms  # its own record of that time: both are under the same key
+    defect = rows_read_defect(content, ref, str(ref.data_digest), rows, forgotten)
+    if defect:
+        return ExactEvidence(False, defect)
     return ExactEvidence(
         True, f"{ref.label} was trained from {_start(session, ref)}, and its record shows that no row of the forget set was read."
     )

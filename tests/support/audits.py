@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from grmu_audit.intervals.ratio import Ratio
 from grmu_audit.records import (
     BASELINE,
     CANDIDATE,
+    EARLIER_SCHEMA,
     Audit,
     CheckResult,
+    ControlOutcome,
     DataCheckReport,
     DataRecord,
     Decision,
+    ExactEvidence,
     ForgetRecord,
     Group,
     GroupCount,
@@ -40,6 +45,44 @@ FORGET_SIZES = (0, 38, 3, 0)
 TRAIN_SIZES = (412, 240, 301, 158)
 GROUPS = tuple(Group(y, s) for y in (0, 1) for s in (0, 1))
 NAMES = ("digit below 5, white paper", "digit below 5, dark paper", "digit from 5, white paper", "digit from 5, dark paper")
+
+
+TRACE, TRACE_ERROR = -0.86, 0.2
+SHARES = {
+    Decision.PASS: Ratio(-0.7, TRACE, 0.13**2, TRACE_ERROR**2, 0.5 * 0.13 * TRACE_ERROR, 41),
+    Decision.BREACH: Ratio(0.02, TRACE, 0.06**2, TRACE_ERROR**2, 0.0, 41),
+    Decision.INCONCLUSIVE: Ratio(-0.4, TRACE, 0.2**2, TRACE_ERROR**2, 0.5 * 0.2 * TRACE_ERROR, 41),
+}
+
+
+def share_value(decision: Decision, references: Sequence[float | None] = (None,)) -> MetricValue:
+    """The forgetting share of a sample, and of each reference against the others."""
+    found, details = SHARES[decision], {"trace": TRACE, "trace_standard_error": TRACE_ERROR, "of_each_reference": [*references]}
+    counted = {"compared_with_retained": 38, "compared_with_unseen": 3, "references": len(references)}
+    interval = found.limits(0.05)
+    return MetricValue(
+        "FORGET_SHARE", CANDIDATE, found.estimate, 41, interval=interval, statistic=found, details={**counted, **details}
+    )
+
+
+def controls(decision: Decision, references: int = 1) -> tuple[ControlOutcome, ...]:
+    """The version before, the two cheats and the references, judged."""
+    met = ("dominant-group-accuracy-kept", "equalized-odds", "forget-set-looks-unseen")
+    nulls = ("before", "before, logits x 0.3", "before, labels only")
+    cheats = [ControlOutcome(name, True, Decision.BREACH, met, ("forgotten",)) for name in nulls]
+    kept = decision is not Decision.INCONCLUSIVE
+    own = (Decision.PASS, (*met, "forgotten"), ()) if kept else (Decision.INCONCLUSIVE, met, ("forgotten",))
+    return (*cheats, *(ControlOutcome(f"reference#{number}", False, *own) for number in range(1, references + 1)))
+
+
+REASONS = {
+    Decision.PASS: "4 of 4 blocking rules met.",
+    Decision.BREACH: "2 of 4 blocking rules breached: dominant-group-accuracy-kept, forgotten.",
+    Decision.INCONCLUSIVE: (
+        "The retrained model does not meet this policy either (forgotten): what is left is more data of the group, a waiver with "
+        "a reason, or another policy. 2 of 4 blocking rules not decided: dominant-group-accuracy-kept, forgotten."
+    ),
+}
 
 
 def proportion(name: str, value: float, n: int, **more: Any) -> MetricValue:
@@ -138,6 +181,17 @@ def rules(decision: Decision) -> tuple[RuleOutcome, ...]:
             reason="The whole interval lies between 40.0 % and 60.0 %.",
         ),
         rule(
+            "forgotten",
+            "FORGET_SHARE",
+            decision,
+            SHARES[decision].estimate,
+            SHARES[decision].limits(0.1),
+            {"min": 0.25},
+            n=41,
+            reason="FORGET_SHARE was compared with 25.0 %.",
+            needed="about 230 samples of the forget set" if decision is Decision.INCONCLUSIVE else None,
+        ),
+        rule(
             "close-to-retraining",
             "UA",
             Decision.INCONCLUSIVE,
@@ -182,6 +236,7 @@ def judged(decision: Decision) -> Audit:
     rates, auc = (BAD, 0.71) if decision is Decision.BREACH else (GOOD, 0.512)
     metrics = subject_values(CANDIDATE, rates, auc)
     metrics += [value for subject, before in RATES.items() for value in subject_values(subject, before, 0.53)]
+    metrics.append(share_value(decision))
     metrics += changes(RATES[BASELINE], rates, BASELINE) + changes(RATES[reference(1)], rates, reference(1))
     metrics += [
         MetricValue(
@@ -231,8 +286,25 @@ def judged(decision: Decision) -> Audit:
         data_quality=checks(),
         not_measured=(NotMeasured("RELEARN", "not part of the quick profile"),),
         record={"created": "2026-03-04T05:06:07Z", "tool": "grmu-audit 0.1.0", "python": "3.11.9", "seconds": 3.25},
-        verdict=Verdict(decision, "default", "d00d" * 16, rules(decision)),
+        verdict=Verdict(decision, "default", "d00d" * 16, rules(decision), reason=REASONS[decision], controls=controls(decision)),
     )
+
+
+def exact() -> Audit:
+    """A retrained version whose record shows that no row of the forget set was read."""
+    base = judged(Decision.PASS)
+    evidence = ExactEvidence(
+        True, "photodigits-v1/4 was trained from fresh weights, and its record shows that no row of the forget set was read."
+    )
+    return replace(base, subject=replace(base.subject, role="retrain", method="retrain"), exact=evidence)
+
+
+def earlier() -> Audit:
+    """An audit of the schema before controls."""
+    base = judged(Decision.PASS)
+    known = tuple(value for value in base.metrics if value.name != "FORGET_SHARE")
+    old = tuple(rule for rule in base.verdict.rules if rule.metric != "FORGET_SHARE")
+    return replace(base, metrics=known, schema=EARLIER_SCHEMA, verdict=replace(base.verdict, rules=old, controls=()))
 
 
 def everything_undefined() -> Audit:
@@ -311,7 +383,16 @@ def hostile(text: str = HOSTILE) -> Audit:
         not_measured=(NotMeasured(text, text),),
         record={"created": text, text: text},
         curves={text: text, "training": {"candidate": [{"epoch": 1, text: 0.5}, {"epoch": 2, text: 0.7}]}, "losses": {text: []}},
-        verdict=Verdict(Decision.BREACH, text, text, outcomes, waivers=({"rule": text, "reason": text},)),
+        verdict=Verdict(
+            Decision.BREACH,
+            text,
+            text,
+            outcomes,
+            waivers=({"rule": text, "reason": text},),
+            reason=text,
+            controls=(ControlOutcome(text, True, Decision.BREACH, (text,), (text,)),),
+        ),
+        exact=ExactEvidence(False, text),
     )
 
 
@@ -355,7 +436,15 @@ def rich() -> Audit:
         values.append(MetricValue("FAIRNESS_GAP", subject, gap, 497, unit="score", details={"layers": layers}))
         for radius, drop in ((0.004, 0.1), (0.016, 0.35), (0.031, 0.6)):
             values += [proportion(f"{a}@{radius}", 0.92 + shift / 10 - drop * w, 497, subject=subject) for a, w in ATTACKS]
-    return replace(base, metrics=(*base.metrics, *values), curves=curves())
+    shares = [share_value(Decision.PASS, (1.13, 0.89))]
+    kept = [value for value in base.metrics if value.name != "FORGET_SHARE"]
+    return replace(
+        base,
+        metrics=(*kept, *shares, *values),
+        curves=curves(),
+        references=(*base.references, replace(base.references[0], version="5", seed=4)),
+        verdict=replace(base.verdict, controls=controls(Decision.PASS, 2)),
+    )
 
 
 ATTACKS = (("FGSM", 0.8), ("PGD", 1.0))
@@ -377,6 +466,8 @@ ALL = {
     "hostile": hostile,
     "long": lambda: hostile("x" * 10_000),
     "unjudged": unjudged,
+    "exact": exact,
+    "earlier": earlier,
     "rich": rich,
 }
 """Every sample by name."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from grmu_audit.records import (
     CheckResult,
     DataCheckReport,
     DataRecord,
+    ExactEvidence,
     ModelRef,
     Predictions,
 )
@@ -61,20 +63,23 @@ def inputs_of(ref: ModelRef, tables: Sequence[Predictions]) -> AuditInputs:
     return AuditInputs(models[0], models[1] if len(models) > 1 else None, tuple(models[2:]))
 
 
-def audit_of(ref: ModelRef, tables: Sequence[Predictions], chosen: Policy, **record: object) -> Audit:
+def audit_of(
+    ref: ModelRef, tables: Sequence[Predictions], chosen: Policy, exact: ExactEvidence | None = None, **record: object
+) -> Audit:
     """Candidate, baseline and references, judged."""
     data = DataRecord("d" * 64, {}, "imagined", class_names=("no", "yes"), attribute_names=("a", "b"))
     named = [replace(table, class_names=data.class_names, attribute_names=data.attribute_names) for table in tables]
-    return judge(measure(inputs_of(ref, named), AuditContext(data, data_quality=QUALITY, record=record)), chosen)
+    context = AuditContext(data, data_quality=QUALITY, record=record, exact=exact)
+    return judge(measure(inputs_of(ref, named), context), chosen)
 
 
-def version(store: Store, name: str, folder: Path, content: bytes = b"weights") -> ModelRef:
+def version(store: Store, name: str, folder: Path, content: bytes = b"weights", role: str = "unlearned", **more: Any) -> ModelRef:
     """A registered version with a few bytes of weights."""
     folder.mkdir(parents=True)
     (folder / "state.safetensors").write_bytes(content)
     (folder / "model.json").write_text('{"architecture":"imagined"}')
     with store.run(name, "unlearn") as run:
-        return store.register(run, name, folder, role="unlearned", tags=lineage_tags(ModelRef(name, "", method="miu")))
+        return store.register(run, name, folder, role=role, tags=lineage_tags(ModelRef(name, "", method="miu", **more)))
 
 
 def audited(

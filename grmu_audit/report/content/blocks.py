@@ -120,7 +120,7 @@ def _method(found: Lookup, strings: Strings) -> Block:
     recorded.add("seed", model.seed)
     hardware = _mapping(model.config.get("hardware"))
     known = {
-        "guarantee": strings.get(f"guarantees.{model.role}", "") if model.method else None,
+        "guarantee": _guarantee(found, strings),
         "device": hardware.get("device"),
         "determinism": hardware.get("deterministic"),
     }
@@ -133,6 +133,14 @@ def _method(found: Lookup, strings: Strings) -> Block:
     recorded.add_others(rest, ())
     figures = _figures(recorded, {"training": curve_data.training_table(found, strings)})
     return recorded.block("method", figures=figures)
+
+
+def _guarantee(found: Lookup, strings: Strings) -> str | None:
+    """What is known of the version by the way in which it was created."""
+    model, exact = found.audit.subject, found.audit.exact
+    if exact is not None:
+        return strings.text(f"guarantees.{'exact' if exact.verified else 'not_verified'}", reason=safe_sentence(exact.reason))
+    return strings.get(f"guarantees.{model.role}", "") if model.method else None
 
 
 def _cost(found: Lookup, strings: Strings) -> str | None:

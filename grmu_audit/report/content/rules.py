@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from grmu_audit.metrics.catalog import Topic, topic
 from grmu_audit.metrics.catalog.wording import REPORT_STYLE
-from grmu_audit.records import SUPPRESSED_BELOW, Decision, RuleOutcome, suppressed
+from grmu_audit.records import SUPPRESSED_BELOW, Audit, Decision, RuleOutcome, suppressed
 from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.content.sentences import rule_sentence
 from grmu_audit.report.content.view_model import RuleRow
@@ -57,16 +58,23 @@ def rule_row(rule: RuleOutcome, found: Lookup, strings: Strings) -> RuleRow:
         reason=safe_sentence(rule.reason),
         needed=safe_sentence(rule.needed or ""),
         why=safe_sentence(rule.why),
+        tells_nothing=strings.text("forgotten.tells_nothing") if tells_nothing(rule, found.audit) else "",
         n=strings.text("not_recorded")
         if rule.n is None
         else found.count_text(words.part, rule.n, strings.text("hidden_complement")),
     )
 
 
-def _samples(rule: RuleOutcome, part: str, found: Lookup, strings: Strings) -> str:
-    if rule.n is None:
-        return strings.text("not_recorded")
-    return found.count_text(part, rule.n, strings.text("hidden_complement"))
+def about_forgetting(rule: RuleOutcome) -> bool:
+    """Whether a rule bounds a metric of forgetting."""
+    return topic(rule.metric) is Topic.FORGETTING
+
+
+def tells_nothing(rule: RuleOutcome, audit: Audit) -> bool:
+    """Whether the version before unlearning meets a rule on forgetting that was decided by measurement, too."""
+    verified = audit.exact is not None and audit.exact.verified
+    met = audit.verdict is not None and audit.verdict.met_by_before(rule.id)
+    return met and not verified and rule.applied and about_forgetting(rule)
 
 
 def bound_words(rule: RuleOutcome, unit: str, strings: Strings) -> str:

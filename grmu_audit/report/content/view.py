@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from grmu_audit.metrics.catalog.wording import confidence_text
-from grmu_audit.records import SUPPRESSED_BELOW, Audit, Decision, MetricValue, RuleOutcome, suppressed
+from grmu_audit.records import EARLIER_SCHEMA, SUPPRESSED_BELOW, Audit, Decision, MetricValue, RuleOutcome, suppressed
 from grmu_audit.report.content import tables
 from grmu_audit.report.content.blocks import audit_digest, build_blocks, report_id
 from grmu_audit.report.content.branding import no_branding
 from grmu_audit.report.content.fact_lists import make_fact
+from grmu_audit.report.content.forgetting import forgetting_view
 from grmu_audit.report.content.lookup import Lookup, model_label
 from grmu_audit.report.content.rules import rule_row, worst_first
-from grmu_audit.report.content.sentences import effect_on_groups, rule_sentence, short_time
+from grmu_audit.report.content.sentences import effect_on_groups, rule_sentence, sentence, short_time
 from grmu_audit.report.content.view_model import VIEW_VERSION, Branding, Column, Fact, Figure, Table, View
 from grmu_audit.report.wording import numbers
 from grmu_audit.report.wording.names import metric_words, safe_name, safe_sentence
@@ -67,10 +68,9 @@ def build_view(
         branding=branding or no_branding(),
         word=text.text(f"decisions.{key}"),
         state=key.lower().replace("_", "-"),
-        headline=text.text(
-            f"headlines.{key}", policy=safe_name(verdict.policy) if verdict else "", data=data_phrase(audit, text)
-        ),
+        headline=_headline(audit, text),
         because=_because(audit, text),
+        forgetting=forgetting_view(found, text),
         summary=_summary(found, text),
         rules=rules,
         rule_table=rule_table,
@@ -82,6 +82,18 @@ def build_view(
         composition_table=tables.composition_table(found, text),
         blocks=build_blocks(found, digest, text),
     )
+
+
+def _headline(audit: Audit, strings: Strings) -> str:
+    """The verdict, and what the policy does not claim."""
+    verdict = audit.verdict
+    policy = safe_name(verdict.policy) if verdict else ""
+    said = [strings.text(f"headlines.{decision_key(audit)}", policy=policy, data=data_phrase(audit, strings))]
+    if verdict is not None and audit.forget.count and not verdict.claims_forgetting:
+        said.append(strings.text("headlines.no_claim"))
+    elif verdict is not None and verdict.claims_forgetting and verdict.null_control_accepted:
+        said.append(strings.text("headlines.accepted", reason=sentence(verdict.null_control_accepted)))
+    return " ".join(said)
 
 
 def decision_key(audit: Audit) -> str:
@@ -114,6 +126,8 @@ def _is(rule: RuleOutcome, decision: Decision) -> bool:
 def _because(audit: Audit, strings: Strings) -> str:
     if audit.verdict is None:
         return strings.text("because.NOT_JUDGED")
+    if audit.verdict.reason and audit.schema != EARLIER_SCHEMA:
+        return sentence(audit.verdict.reason)
     counts = counted_rules(audit)
     key = audit.verdict.decision.value if any(rule.applied for rule in audit.verdict.rules) else "NO_RULES"
     return strings.text(f"because.{key}", **counts)
@@ -159,10 +173,10 @@ def _rules_intro(audit: Audit, strings: Strings) -> str:
 
 
 def _summary(found: Lookup, strings: Strings) -> list[Fact]:
-    audit, key = found.audit, decision_key(found.audit)
+    audit = found.audit
     missing = [row[0].partition("\n")[0] for row in _not_measured(found, strings)["rows"]]
     more = strings.text("and_more", count=len(missing) - _SHOWN_MISSING) if len(missing) > _SHOWN_MISSING else ""
-    why = [_because(audit, strings), *_deciding_reasons(found, strings), _warnings(audit, strings)]
+    why = [*_deciding_reasons(found, strings), _warnings(audit, strings)]
     rows = {
         "asked": _asked(found, strings),
         "done": _done(found, strings),
@@ -170,9 +184,16 @@ def _summary(found: Lookup, strings: Strings) -> list[Fact]:
         "why": " ".join(part for part in why if part),
         "waivers": _waivers(audit, strings),
         "not_measured": "; ".join([part[:1].upper() + part[1:] for part in missing[:_SHOWN_MISSING]]) + more,
-        "next": strings.text("next_steps.RELEASED" if _released(found) else f"next_steps.{key}"),
+        "next": strings.text(f"next_steps.{_next_step(found)}"),
     }
     return [make_fact(strings.text(f"summary.{part}"), value) for part, value in rows.items() if value]
+
+
+def _next_step(found: Lookup) -> str:
+    """Key of the sentence on what happens next."""
+    if _released(found):
+        return "RELEASED"
+    return "EARLIER" if found.audit.schema == EARLIER_SCHEMA else decision_key(found.audit)
 
 
 def _released(found: Lookup) -> bool:

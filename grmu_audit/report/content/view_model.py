@@ -80,6 +80,8 @@ class RuleRow(TypedDict):
     """What would decide an undecided rule; empty when nothing is needed."""
     why: str
     """Why the rule exists; empty when the policy does not say."""
+    tells_nothing: str
+    """That the version before unlearning meets a rule on forgetting as well; empty where it does not."""
     n: str
     """Samples behind the value."""
 
@@ -100,6 +102,23 @@ class Figure(TypedDict):
     """Key of the drawing in ``charts``."""
     table: Table
     """The same numbers as a table."""
+
+
+class Forgetting(TypedDict):
+    """Whether it was forgotten."""
+
+    question: str
+    """Heading."""
+    answer: str
+    """One sentence for a reader who knows no machine learning."""
+    detail: str
+    """One more sentence; may be empty."""
+    state: str
+    """The answer as a style name: ``pass``, ``breach``, ``inconclusive`` or ``not-judged``."""
+    figures: list[Figure]
+    """The scale from as before to as retrained; empty where there is no share."""
+    controls: Table
+    """Models whose truth is known, judged by the same policy; without rows where none was measured."""
 
 
 class Branding(TypedDict):
@@ -163,6 +182,8 @@ class View(TypedDict):
     """The verdict as one sentence that names policy, data and n."""
     because: str
     """Why, as one sentence."""
+    forgetting: Forgetting
+    """Whether it was forgotten, with the scale and the controls."""
     summary: list[Fact]
     """What was requested, done, decided, left out, and what comes next."""
     rules: list[RuleRow]

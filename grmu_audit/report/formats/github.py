@@ -6,6 +6,7 @@ from grmu_audit.records import Audit, Decision, RuleOutcome
 from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.content.rules import worst_first
 from grmu_audit.report.content.view import build_view
+from grmu_audit.report.content.view_model import View
 from grmu_audit.report.wording.names import safe_name, safe_sentence
 
 MOST = 10
@@ -16,7 +17,7 @@ def render_github(audit: Audit) -> str:
     """The audit as annotations: ``error`` for what blocks, ``warning`` for what is undecided or only warns, else ``notice``."""
     view, found = build_view(audit), Lookup.of(audit)
     listed: dict[str, list[str]] = {"error": [], "warning": [], "notice": []}
-    _add(listed, _decision_kind(audit), f"{view['word']}: {view['subject']}", f"{view['headline']} {view['because']}")
+    _add(listed, _decision_kind(audit), f"{view['word']}: {view['subject']}", _said(view))
     for check in audit.data_quality.results if audit.data_quality else ():
         if not check.passed:
             kind = "warning" if check.severity == "warning" else "error"
@@ -37,6 +38,11 @@ def render_github(audit: Audit) -> str:
                 safe_sentence(f"{rule.reason} {rule.needed or ''}"),
             )
     return "".join(line + "\n" for kind, lines in listed.items() for line in _at_most(kind, lines))
+
+
+def _said(view: View) -> str:
+    found = view["forgetting"]
+    return f"{view['headline']} {view['because']} {found['question']} {found['answer']}"
 
 
 def escape_message(text: str) -> str:

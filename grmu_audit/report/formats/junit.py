@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from xml.etree import ElementTree as ET
 
-from grmu_audit.records import Audit, CheckResult, Decision, RuleOutcome
+from grmu_audit.records import EARLIER_SCHEMA, Audit, CheckResult, Decision, RuleOutcome
 from grmu_audit.report.content.lookup import Lookup, model_label
-from grmu_audit.report.content.rules import state_of
+from grmu_audit.report.content.rules import state_of, tells_nothing
 from grmu_audit.report.content.view import build_view
 from grmu_audit.report.wording.names import safe_name, safe_sentence
 from grmu_audit.report.wording.strings import load_strings
@@ -46,6 +46,8 @@ def _policy_suite(root: ET.Element, audit: Audit) -> None:
         "decision": view["word"],
         "report_id": view["report_id"],
         "created": view["created"],
+        "forgotten": view["forgetting"]["answer"],
+        **_forgetting(audit),
     }
     for key, value in facts.items():
         ET.SubElement(properties, "property", name=key, value=value)
@@ -64,6 +66,19 @@ def _policy_suite(root: ET.Element, audit: Audit) -> None:
         )
 
 
+def _forgetting(audit: Audit) -> dict[str, str]:
+    """Exact evidence, sameness, and the verdict on each control, as properties; nothing where they were not measured."""
+    if audit.schema == EARLIER_SCHEMA:
+        return {}
+    facts = {"nothing_done": str(audit.unchanged).lower()}
+    if audit.exact is not None:
+        facts["exact_evidence"] = f"{'verified' if audit.exact.verified else 'not verified'}: {safe_sentence(audit.exact.reason)}"
+    for control in audit.verdict.controls if audit.verdict else ():
+        unmet = ", ".join(map(safe_name, control.not_met)) or "none"
+        facts[f"control.{safe_name(control.name)}"] = f"{control.decision}; rules not met: {unmet}"
+    return facts
+
+
 def _suite(root: ET.Element, title: str) -> ET.Element:
     return ET.SubElement(root, "testsuite", name=title)
 
@@ -78,7 +93,8 @@ def _rule_case(suite: ET.Element, rule: RuleOutcome, owner: str, found: Lookup) 
     elif state == "waived":
         ET.SubElement(case, "skipped", message=safe_sentence(f"waived: {message}"))
     elif rule.decision is Decision.PASS:
-        return
+        if tells_nothing(rule, found.audit):
+            ET.SubElement(case, "system-out").text = load_strings().text("forgotten.tells_nothing")
     elif rule.severity == "block":
         _said(case, "failure", rule.decision.value.lower(), message)
     else:

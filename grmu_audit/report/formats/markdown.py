@@ -19,6 +19,7 @@ MAX_BYTES = 60_000
 """Size that is never passed; the hosts' limit is 65,536 characters."""
 _RESERVE = 2_000
 _CELL = 240
+_SENTENCE = 600
 _SPECIAL = re.compile(r"[\\`*_{}\[\]()<>&|~!:$=+#\"']")
 
 
@@ -50,10 +51,18 @@ def defuse(text: str, limit: int = _CELL) -> str:
 def _head(view: View) -> Iterator[str]:
     yield f"## {SHAPES[view['state']]} {view['word']}: {defuse(view['subject'])}"
     yield ""
-    yield f"**{defuse(view['headline'])}** {defuse(view['because'])}"
+    yield f"**{defuse(view['headline'], _SENTENCE)}** {defuse(view['because'], _SENTENCE)}"
+    yield ""
+    yield _forgotten(view)
     for item in view["summary"][-1:]:
         yield ""
         yield f"**{defuse(item['label'])}:** {defuse(item['value'], 400)}"
+
+
+def _forgotten(view: View) -> str:
+    """The answer on forgetting."""
+    found = view["forgetting"]
+    return f"**{defuse(found['question'])}** {defuse(' '.join([found['answer'], found['detail']]).strip(), _SENTENCE)}"
 
 
 def _sections(view: View, strings: Strings) -> Iterator[tuple[str, Table]]:
@@ -65,12 +74,14 @@ def _sections(view: View, strings: Strings) -> Iterator[tuple[str, Table]]:
                 row["id"],
                 _observed(row["observed"], row["interval"]),
                 row["bound"],
-                row["plain"],
+                "\n".join(part for part in (row["plain"], row["tells_nothing"]) if part),
             ]
             for row in view["rules"]
         ]
         columns = [{"title": strings.text(f"rules.{key}"), "kind": "text"} for key in keys]
         yield strings.text("rules.heading"), Table(caption="", columns=columns, rows=rows)  # type: ignore[typeddict-item]
+    if view["forgetting"]["controls"]["rows"]:
+        yield view["forgetting"]["controls"]["caption"], view["forgetting"]["controls"]
     if view["group_table"]["rows"]:
         yield strings.text("charts.groups.title"), view["group_table"]
     yield strings.text("not_measured.heading"), view["not_measured"]
@@ -158,13 +169,17 @@ def _metric(value: MetricValue) -> dict[str, Any]:
 def _card_head(view: View) -> Iterator[str]:
     yield f"# {defuse(view['subject'])}"
     yield ""
-    yield f"**{view['word']}.** {defuse(view['headline'])} {defuse(view['because'])}"
+    yield f"**{view['word']}.** {defuse(view['headline'], _SENTENCE)} {defuse(view['because'], _SENTENCE)}"
+    yield ""
+    yield _forgotten(view)
 
 
 def _card_sections(view: View, strings: Strings) -> Iterator[tuple[str, str]]:
     yield strings.text("summary.heading"), _facts([(fact["label"], fact["value"]) for fact in view["summary"]])
     if view["rules"]:
         yield strings.text("rules.heading"), _table(view["rule_table"])
+    if view["forgetting"]["controls"]["rows"]:
+        yield view["forgetting"]["controls"]["caption"], _table(view["forgetting"]["controls"])
     if view["group_table"]["rows"]:
         yield strings.text("tables.groups"), _table(view["group_table"])
     yield strings.text("not_measured.heading"), _table(view["not_measured"])

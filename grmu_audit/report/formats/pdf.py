@@ -28,8 +28,9 @@ _STATE_COLOURS = {"pass": "pass", "breach": "breach", "inconclusive": "inconclus
 _OPEN = re.compile(r"<details>(<summary>.*?</summary>)?", re.S)
 _SHEET = """
 @page {{ size: {paper}; }}
-.rules, .figures, .cards, .limits, .legend {{ display: block !important; }}
-.rule, .cards > *, figure.panel {{ margin-block-end: 3mm !important; }}
+.rules, .figures, .cards, .limits, .legend, .pair {{ display: block !important; }}
+.pair figure > div {{ display: none; }}
+.rule, .cards > *, figure.panel, .answer {{ margin-block-end: 3mm !important; }}
 figure.panel {{ break-inside: auto !important; }}
 .chart {{ break-inside: avoid; }}
 .legend li {{ display: inline-block !important; margin-inline-end: 4mm; white-space: nowrap; }}

@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from grmu_audit.records import Audit, Decision, RuleOutcome
+from grmu_audit.records import EARLIER_SCHEMA, Audit, Decision, RuleOutcome
 from grmu_audit.report.content.lookup import Lookup, model_label
-from grmu_audit.report.content.rules import worst_first
-from grmu_audit.report.content.view import build_view
+from grmu_audit.report.content.rules import tells_nothing, worst_first
+from grmu_audit.report.content.view import build_view, counted_rules, decision_key
+from grmu_audit.report.content.view_model import View
 from grmu_audit.report.wording.names import metric_words, safe_name, safe_sentence
+from grmu_audit.report.wording.strings import load_strings
 from grmu_audit.utils import canonical_json, sha256_hex
 from grmu_audit.utils.resources import VERSION
 
@@ -34,16 +36,30 @@ def render_sarif(audit: Audit) -> str:
     outcomes = worst_first(audit.verdict.rules) if audit.verdict else []
     identities = list(dict.fromkeys(safe_name(rule.id) for rule in outcomes))
     results = [_result(rule, identities.index(safe_name(rule.id)), found) for rule in outcomes]
-    if view["word"] != "PASS" and not any(result["kind"] == "fail" for result in results):
+    counts = counted_rules(audit)
+    if decision_key(audit) != "PASS" and not counts["breached"] + counts["undecided"]:
         identities.append("decision")
         results.append(_decision(f"{view['headline']} {view['because']}", len(identities) - 1, found))
     described = {safe_name(rule.id): rule for rule in reversed(outcomes)}
     rules = [_descriptor(identity, described.get(identity)) for identity in identities]
     driver = {"name": "grmu-audit", "semanticVersion": VERSION, "rules": rules}
-    properties = {"decision": view["word"], "reportId": view["report_id"], "created": view["created"]}
+    properties = {"decision": view["word"], "reportId": view["report_id"], "created": view["created"], **_forgetting(audit, view)}
     run = {"tool": {"driver": driver}, "results": results, "columnKind": "unicodeCodePoints", "properties": properties}
     document = {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _forgetting(audit: Audit, view: View) -> dict[str, Any]:
+    """The answer on forgetting; exact evidence, sameness and controls where they were measured."""
+    answer = {"forgotten": view["forgetting"]["answer"]}
+    if audit.schema == EARLIER_SCHEMA:
+        return answer
+    controls = [
+        {"name": safe_name(c.name), "decision": c.decision.value, "rulesNotMet": [safe_name(rule) for rule in c.not_met]}
+        for c in (audit.verdict.controls if audit.verdict else ())
+    ]
+    exact = audit.exact is not None and audit.exact.verified
+    return {**answer, "exactEvidence": exact, "nothingDone": audit.unchanged, "controls": controls}
 
 
 def _descriptor(identity: str, rule: RuleOutcome | None) -> dict[str, Any]:
@@ -64,6 +80,7 @@ def _result(rule: RuleOutcome, index: int, found: Lookup) -> dict[str, Any]:
     words = [
         safe_sentence(rule.reason),
         f"Group: {group}." if group else "",
+        load_strings().text("forgotten.tells_nothing") if tells_nothing(rule, found.audit) else "",
         f"Needed: {safe_sentence(rule.needed)}." if rule.needed else "",
     ]
     result = _located(safe_name(rule.id), index, group, found)

@@ -28,7 +28,7 @@ def render_text(audit: Audit, *, width: int = 100) -> str:
     """
     strings, width = load_strings(), max(width, 60)
     view = build_view(audit, strings=strings)
-    parts = [_head(view, width), _rules(view, strings, width), *_groups(view, width), _left_out(view, strings, width)]
+    parts = [_head(view, width), _rules(view, strings, width), *_tables(view, width), _left_out(view, strings, width)]
     tail = f"{strings.text('report_id')} {view['report_id']} · {strings.text('created')} {view['created']}"
     return "\n\n".join(part for part in (*parts, tail) if part).replace(NBSP, " ") + "\n"
 
@@ -49,6 +49,7 @@ def columns(rows: Sequence[Sequence[str]], numeric: Sequence[bool]) -> list[str]
 def _head(view: View, width: int) -> str:
     lines = [f"{SHAPES[view['state']]} {view['word']}  {view['subject']}"]
     lines += textwrap.wrap(f"{view['headline']} {view['because']}", width)
+    lines += ["", *textwrap.wrap(f"{view['forgetting']['question']} {view['forgetting']['answer']}", width)]
     return "\n".join(lines)
 
 
@@ -75,17 +76,16 @@ def _rule_cells(row: RuleRow) -> list[str]:
 
 
 def _explained(row: RuleRow, strings: Strings, width: int) -> list[str]:
-    """Reason and remedy of a rule that does not pass."""
-    if row["state"] == "pass":
-        return []
+    """Reason and remedy of a rule that does not pass, and that a rule tells nothing."""
     lead = "" if row["state"] == "not-applied" else f"{row['severity']}: "
-    said = [f"{lead}{row['reason']}", f"{strings.text('rules.needed')}: {row['needed']}" if row["needed"] else ""]
+    said = [] if row["state"] == "pass" else [f"{lead}{row['reason']}"]
+    said += [row["tells_nothing"], f"{strings.text('rules.needed')}: {row['needed']}" if row["needed"] else ""]
     return [line for text in said for line in textwrap.wrap(text, width, initial_indent=_INDENT, subsequent_indent=_INDENT)]
 
 
-def _groups(view: View, width: int) -> list[str]:
-    table = view["group_table"]
-    return [_table(table, width)] if table["rows"] else []
+def _tables(view: View, width: int) -> list[str]:
+    tables = (view["forgetting"]["controls"], view["group_table"])
+    return [_table(table, width) for table in tables if table["rows"]]
 
 
 def _table(table: Table, width: int) -> str:

@@ -13,7 +13,7 @@ from grmu_audit.evidence.attestation import REPORT_FILE
 from grmu_audit.evidence.signing import configured_signer
 from grmu_audit.policy import Policy
 from grmu_audit.records import CANDIDATE, Audit, AuditInputs, ModelRef
-from grmu_audit.tracking.names import TAG_SUBJECT
+from grmu_audit.tracking.names import ROWS_READ, TAG_SUBJECT
 from grmu_audit.utils import write_atomic
 from grmu_audit.workflows.session import Session
 
@@ -66,7 +66,8 @@ def publish(session: Session, audit: Audit, policy: Policy, inputs: AuditInputs,
 
     ref = inputs.candidate.ref
     check_files_unchanged(session, ref)
-    files = evidence_files(audit, policy, inputs)
+    rows_read = session.store.run_artifact(ref.run_id, ROWS_READ) if audit.exact is not None and ref.run_id else None
+    files = evidence_files(audit, policy, inputs, rows_read)
     out.mkdir(parents=True, exist_ok=True)
     write_audit(audit, out / "audit.json")
     write_atomic(out / REPORT_FILE, files[REPORT_FILE])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
+import html
 import io
 import json
 import random
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +19,17 @@ from support.judged_audits import audited, key_pair, policy, predictions, versio
 from support.memory_store import MemoryStore
 
 from grmu_audit.auditing.bundle_check import BundleCheck, verify_bundle, verify_bundle_bytes
+from grmu_audit.auditing.recomputation import recompute
 from grmu_audit.errors import InputError
 from grmu_audit.evidence.archive import MANIFEST_FILE, pack, unpack
 from grmu_audit.evidence.signing import load_public_key
+from grmu_audit.policy import Policy
+from grmu_audit.records import EARLIER_SCHEMA, Audit, Decision
+from grmu_audit.report import render
 from grmu_audit.utils import canonical_json, sha256_hex
 from grmu_audit.workflows.audits.stored import export_bundle
+
+GOLDEN = Path(__file__).resolve().parents[2] / "golden"
 
 
 def test_an_untouched_bundle_agrees_and_says_who_signed(signed: bytes, pair: tuple[Path, Any]) -> None:
@@ -40,6 +49,29 @@ def test_another_key_and_another_digest_are_findings(signed: bytes, folder: Path
     other = load_public_key(key_pair(folder, "other")[1])
     assert "not signed by any" in verify_bundle_bytes(signed, [other]).findings[0]
     assert "not the expected" in verify_bundle_bytes(signed, expected="0" * 64).findings[0]
+
+
+def test_a_bundle_of_before_controls_still_verifies_and_renders() -> None:
+    content = gzip.decompress((GOLDEN / "bundle-audit-v1.zip.gz").read_bytes())
+    checked = verify_bundle_bytes(content)
+    assert (checked.findings, checked.decision) == ((), Decision.PASS)
+    assert checked.compared > 100
+    assert any(note.startswith("not measured: controls") for note in checked.notes)
+    tree = json.loads(unpack(content)[0]["audit.json"])
+    audit = Audit.from_json(tree)
+    assert audit.schema == EARLIER_SCHEMA
+    assert audit.to_json() == tree
+    for name in ("text", "html", "junit", "sarif", "markdown", "model-card", "github"):
+        assert "Not measured: controls" in html.unescape(render(audit, name)), name
+
+
+def test_a_number_changed_in_a_bundle_of_before_controls_is_named() -> None:
+    files = unpack(gzip.decompress((GOLDEN / "bundle-audit-v1.zip.gz").read_bytes()))[0]
+    audit = Audit.from_json(json.loads(files["audit.json"]))
+    policy_of_it = Policy.model_validate(json.loads(files["policy.json"]))
+    other = replace(audit, metrics=(replace(audit.metrics[0], value=0.123), *audit.metrics[1:]))
+    assert recompute(audit, policy_of_it, files).findings == ()
+    assert any("recorded 0.123" in finding for finding in recompute(other, policy_of_it, files).findings)
 
 
 @pytest.mark.slow

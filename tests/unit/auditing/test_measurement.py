@@ -86,7 +86,8 @@ def test_two_hundred_thousand_samples_are_judged_by_twenty_rules():
         {"id": f"r{i}", "metric": m, "min": 0.0}
         for i, m in enumerate(["RA", "TA", "GA", "WG", "EO", "DP", "EP", "UA", "VA", "MIA_AUC"] * 2)
     ]
-    policy = Policy.model_validate({"schema": "grmu-audit/policy/v1", "name": "p", "rules": rules})
+    accepted = {"null_control": "accept", "null_control_reason": "there is no model before"}
+    policy = Policy.model_validate({"schema": "grmu-audit/policy/v1", "name": "p", "rules": rules, **accepted})
     from grmu_audit.metrics import check_predictions
     from grmu_audit.metrics.accuracy import measure_accuracy
     from grmu_audit.metrics.fairness import measure_fairness

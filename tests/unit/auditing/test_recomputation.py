@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.bundles import made_exact
 from support.judged_audits import predictions
 
 from grmu_audit.auditing.bundle_check import verify_bundle_bytes
@@ -76,3 +77,125 @@ def test_other_predictions_are_named_even_when_everything_else_is_recreated(unsi
     findings = verify_bundle_bytes(forged).findings
     assert "predictions of candidate are not those that were audited" in findings
     assert any(finding.startswith("TA candidate") for finding in findings)
+
+
+def set_control(tree: dict[str, Any]) -> None:
+    tree["verdict"]["controls"][0] |= {"decision": "BREACH", "met": [], "not_met": ["accuracy"]}
+
+
+def drop_control(tree: dict[str, Any]) -> None:
+    del tree["controls"][1], tree["verdict"]["controls"][1]
+
+
+def drop_controls(tree: dict[str, Any]) -> None:
+    tree["controls"] = tree["verdict"]["controls"] = []
+
+
+def set_control_value(tree: dict[str, Any]) -> None:
+    value = next(value for value in tree["controls"][1]["values"] if value["name"] == "MIA_AUC")
+    value["value"] = 0.001
+
+
+def make_null_control_positive(tree: dict[str, Any]) -> None:
+    tree["verdict"]["controls"][0]["null"] = False
+
+
+def set_unchanged(tree: dict[str, Any]) -> None:
+    tree["unchanged"] = True
+
+
+def set_claim(tree: dict[str, Any]) -> None:
+    tree["verdict"]["claims_forgetting"] = True
+
+
+def set_acceptance(tree: dict[str, Any]) -> None:
+    tree["verdict"]["null_control_accepted"] = "agreed"
+
+
+def set_reason(tree: dict[str, Any]) -> None:
+    tree["verdict"]["reason"] = "All is well."
+
+
+def set_rule_reason(tree: dict[str, Any]) -> None:
+    tree["verdict"]["rules"][0]["reason"] = "Met by exact evidence."
+
+
+def set_observed(tree: dict[str, Any]) -> None:
+    tree["verdict"]["rules"][0]["observed"] = 0.9999
+
+
+def claim_exact_evidence(tree: dict[str, Any]) -> None:
+    tree["exact"] = {"verified": True, "reason": "no row was read."}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (set_control, "control 'before' is recorded as BREACH"),
+        (drop_control, "control 'before, logits x 0.3' is recorded as not judged"),
+        (drop_controls, "the controls are recorded as none"),
+        (set_control_value, "of control 'before, logits x 0.3': recorded 0.001"),
+        (make_null_control_positive, "control 'before' is recorded as PASS (a retrained model"),
+        (set_unchanged, "that nothing was done is recorded as True"),
+        (set_claim, "claims_forgetting of the verdict is recorded as True"),
+        (set_acceptance, "null_control_accepted of the verdict"),
+        (set_reason, "reason of the verdict is recorded as 'All is well.'"),
+        (set_rule_reason, "reason of rule accuracy"),
+        (set_observed, "observed of rule accuracy is recorded as 0.9999"),
+        (claim_exact_evidence, "exact evidence is recorded for a version of role 'unlearned'"),
+    ],
+)
+def test_controls_and_statements_that_were_edited_or_removed_are_named(
+    unsigned: bytes, change: Callable[[dict[str, Any]], None], said: str
+) -> None:
+    forged = verify_bundle_bytes(pack(rewritten(unpack(unsigned)[0], change)))
+    assert any(said in finding for finding in forged.findings), forged.findings
+
+
+@pytest.fixture(scope="module")
+def exact(folder: Path) -> bytes:
+    """A bundle of a retrained version with the record of the rows that it read."""
+    return made_exact(folder)
+
+
+def test_exact_evidence_agrees_with_the_record_of_the_rows_that_were_read(exact: bytes) -> None:
+    checked = verify_bundle_bytes(exact)
+    assert checked.findings == ()
+    assert "rows_read.json" in unpack(exact)[0]
+
+
+def read_a_row(record: dict[str, Any]) -> None:
+    record["training_rows_not_read"].pop()
+    record["training_rows_read"] += 1
+
+
+def of_other_data(record: dict[str, Any]) -> None:
+    record["data_sha256"] = "0" * 64
+
+
+@pytest.mark.parametrize("change", [read_a_row, of_other_data])
+@pytest.mark.parametrize("digest_follows", [False, True])
+def test_a_record_that_was_edited_is_named(exact: bytes, change: Callable[[dict[str, Any]], None], digest_follows: bool) -> None:
+    files = unpack(exact)[0]
+    record = json.loads(files["rows_read.json"])
+    change(record)
+    content = canonical_json(record)
+
+    def follow(tree: dict[str, Any]) -> None:
+        if digest_follows:
+            tree["subject"]["config"]["rows_read_sha256"] = sha256_hex(content)
+
+    findings = verify_bundle_bytes(pack(rewritten({**files, "rows_read.json": content}, follow))).findings
+    assert any("exact evidence is recorded as verified, but" in finding for finding in findings), findings
+
+
+def test_a_record_that_was_removed_is_named(exact: bytes) -> None:
+    files = unpack(exact)[0]
+    del files["rows_read.json"]
+    findings = verify_bundle_bytes(pack(rewritten(files, lambda tree: None))).findings
+    assert any("has no record of the rows that it read" in finding for finding in findings), findings
+
+
+def test_exact_evidence_that_was_removed_is_named(exact: bytes) -> None:
+    forged = pack(rewritten(unpack(exact)[0], lambda tree: tree.update(exact=None)))
+    assert any("exact evidence is not recorded" in finding for finding in verify_bundle_bytes(forged).findings)

@@ -37,7 +37,7 @@ def lineage(tmp_path_factory: pytest.TempPathFactory) -> Lineage:
 
 def evidence_of(lineage: Lineage, ref: ModelRef):
     session, retrained, _ = lineage
-    return exact_evidence(session, ref, session.dataset_of(retrained), stored_request(session, retrained))
+    return exact_evidence(session, ref, session.dataset_of(retrained))
 
 
 def test_a_retrained_version_shows_that_it_never_read_the_forget_set(lineage: Lineage) -> None:

@@ -16,7 +16,7 @@ def test_a_rich_audit_draws_every_chart_with_a_table_of_its_numbers():
     drawn = build_charts(Lookup.of(audit), load_strings())
     assert [name for name, drawing in drawn.items() if drawing is None] == []
     view = build_view(audit)
-    tables = view["figures"] + [figure for block in view["blocks"] for figure in block["figures"]]
+    tables = view["forgetting"]["figures"] + view["figures"] + [figure for block in view["blocks"] for figure in block["figures"]]
     assert {figure["chart"] for figure in tables} == set(drawn)
     for figure in tables:
         assert all(len(row) == len(figure["table"]["columns"]) for row in figure["table"]["rows"])

@@ -28,8 +28,8 @@ def test_the_view_has_exactly_its_documented_fields():
 
 def test_rules_come_worst_first():
     view = build_view(audits.judged(Decision.BREACH))
-    assert [row["state"] for row in view["rules"]] == ["breach", "inconclusive", "pass", "pass"]
-    assert view["because"] == "Rules that block a release and are broken: 1 of 3."
+    assert [row["state"] for row in view["rules"]] == ["breach", "breach", "inconclusive", "pass", "pass"]
+    assert view["because"] == "2 of 4 blocking rules breached: dominant-group-accuracy-kept, forgotten."
     why = next(item["value"] for item in view["summary"] if item["label"] == "Why this verdict")
     assert "Accuracy for the group most of the forget set belongs to fell by 49.6\xa0points" in why
     assert "(likely 42.8 to 56.1\xa0points). The policy allows a fall of at most 5.0\xa0points." in why
@@ -46,7 +46,7 @@ def test_numbers_travel_with_interval_and_n():
 
 def test_a_policy_without_rules_passes_nothing():
     base = audits.judged(Decision.PASS)
-    view = build_view(base.with_verdict(replace(base.verdict, decision=Decision.INCONCLUSIVE, rules=())))
+    view = build_view(base.with_verdict(replace(base.verdict, decision=Decision.INCONCLUSIVE, rules=(), reason="")))
     assert view["word"] == "INCONCLUSIVE"
     assert view["because"] == "The policy has no rule that applies."
 

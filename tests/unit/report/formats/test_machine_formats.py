@@ -1,15 +1,18 @@
+import html
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from jsonschema import Draft202012Validator
 from support import audits
 
 from grmu_audit.errors import InputError, NotFoundError
 from grmu_audit.policy import load_named
 from grmu_audit.policy.judgement import judge
-from grmu_audit.records import Audit, CheckResult, Decision, Group
+from grmu_audit.records import Audit, CheckResult, ControlOutcome, Decision, Group
 from grmu_audit.report.formats import FORMATS, render
 from grmu_audit.report.formats.github import escape_message, escape_property
 from grmu_audit.report.formats.markdown import defuse
@@ -202,3 +205,72 @@ def test_every_format_names_the_request_whose_rows_were_trained_on_again():
     found = judge(replace(base, forget=forget), load_named("default"))
     for name in sorted(set(FORMATS.names()) - {"pdf"}):
         assert "request R-1 of digits/2" in " ".join(render(found, name).split()), name
+
+
+def undecided_by_the_null_control() -> Audit:
+    """Every rule is met, and by a cheat, too."""
+    base = audits.judged(Decision.PASS)
+    cheat = ControlOutcome("before, labels only", True, Decision.PASS, ("forgotten",), ())
+    reason = "On this data the policy cannot tell this version from one that forgot nothing. 4 of 4 blocking rules met."
+    return replace(base, verdict=replace(base.verdict, decision=Decision.INCONCLUSIVE, controls=(cheat,), reason=reason))
+
+
+@pytest.mark.parametrize("kind", ["text", "markdown", "model-card", "html", "junit", "sarif", "github"])
+def test_every_format_says_whether_it_was_forgotten(kind):
+    for audit, said in (
+        (audits.judged(Decision.PASS), "Yes, as far as its outputs show"),
+        (audits.exact(), "Yes, by construction"),
+        (undecided_by_the_null_control(), "a model that forgot nothing meets the policy as well"),
+        (replace(audits.judged(Decision.PASS), unchanged=True), "Nothing was done"),
+    ):
+        assert said in " ".join(html.unescape(render(audit, kind)).split()), said
+
+
+def test_the_terminal_says_it_before_the_rules():
+    text = render_text(audits.judged(Decision.PASS))
+    assert text.index("Was it forgotten? Yes") < text.index("Decision  ")
+    assert "The version before unlearning meets this rule, too" in text
+
+
+def test_junit_has_controls_exact_evidence_and_sameness():
+    def properties(audit):
+        return {p.get("name"): p.get("value") for p in ET.fromstring(render(audit, "junit")).iter("property")}
+
+    found = properties(audits.exact())
+    assert found["exact_evidence"].startswith("verified: photodigits-v1/4 was trained from fresh weights")
+    assert found["nothing_done"] == "false"
+    assert found["control.before, logits x 0.3"] == "BREACH; rules not met: forgotten"
+    assert found["control.reference#1"] == "PASS; rules not met: none"
+    assert set(properties(audits.earlier())) == {"subject", "decision", "report_id", "created", "forgotten"}
+    cases = {case.get("name"): case for case in ET.fromstring(render(audits.judged(Decision.PASS), "junit")).iter("testcase")}
+    assert "tells nothing" in cases["forget-set-looks-unseen"].findtext("system-out")
+
+
+def test_a_verdict_that_the_null_control_leaves_open_fails_in_junit_and_sarif():
+    audit = undecided_by_the_null_control()
+    failure = ET.fromstring(render(audit, "junit")).find(".//testcase[@name='decision']/failure")
+    assert failure.get("type") == "inconclusive"
+    (run,) = json.loads(render(audit, "sarif"))["runs"]
+    decision = next(result for result in run["results"] if result["ruleId"] == "decision")
+    assert (decision["kind"], decision["level"]) == ("fail", "warning")
+    assert "cannot tell this version" in decision["message"]["text"]
+
+
+def test_sarif_has_controls_exact_evidence_and_sameness():
+    (run,) = json.loads(render(audits.exact(), "sarif"))["runs"]
+    assert run["properties"]["exactEvidence"] is True
+    assert run["properties"]["nothingDone"] is False
+    assert run["properties"]["controls"][0] == {"name": "before", "decision": "BREACH", "rulesNotMet": ["forgotten"]}
+    (run,) = json.loads(render(audits.judged(Decision.PASS), "sarif"))["runs"]
+    marked = [result["ruleId"] for result in run["results"] if "tells nothing" in result["message"]["text"]]
+    assert marked == ["forget-set-looks-unseen"]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "earlier"])
+def test_audit_json_has_the_form_of_its_schema(name):
+    schema = json.loads((Path(__file__).parents[3] / "schemas" / "audit-v2.json").read_text())
+    Draft202012Validator.check_schema(schema)
+    tree = audits.ALL[name]().to_json()
+    assert list(Draft202012Validator(schema).iter_errors(tree)) == []
+    assert list(Draft202012Validator(schema).iter_errors({**tree, "schema": "grmu-audit/audit/v3"}))
+    assert list(Draft202012Validator(schema).iter_errors({**tree, "more": 1}))

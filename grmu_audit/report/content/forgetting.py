@@ -1,0 +1,241 @@
+"""Was it forgotten?  The answer of page one as a sentence, the scale behind it, and the controls."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from grmu_audit.metrics.catalog.wording import REPORT_STYLE, confidence_text
+from grmu_audit.records import EARLIER_SCHEMA, Audit, Decision, RuleOutcome
+from grmu_audit.report.content.lookup import Lookup
+from grmu_audit.report.content.rules import about_forgetting, rank
+from grmu_audit.report.content.sentences import sentence
+from grmu_audit.report.content.view_model import Column, Figure, Forgetting, Table
+from grmu_audit.report.wording.names import safe_name, safe_sentence
+from grmu_audit.report.wording.strings import Strings
+
+SHARE = "FORGET_SHARE"
+_SHOWN = 0.95
+_STATES = {
+    "pass": ("EXACT", "SHOWN", "RULES_MET"),
+    "breach": ("NOTHING_DONE", "TOO_LITTLE", "TOO_MUCH", "RULES_BROKEN"),
+    "not-judged": ("NOTHING_ASKED", "NO_CLAIM", "MEASURED", "EARLIER"),
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Which sentence is said, and what stands in it."""
+
+    key: str
+    """Key among ``forgotten.answers``."""
+    values: dict[str, str] = field(default_factory=dict)
+    """Its placeholders."""
+    detail: str = ""
+    """One more sentence; may be empty."""
+
+    @property
+    def state(self) -> str:
+        """Style name."""
+        return next((state for state, keys in _STATES.items() if self.key in keys), "inconclusive")
+
+
+@dataclass(frozen=True)
+class ShareScale:
+    """The share of one audit as numbers for its drawing: 0 as before, 1 as retrained."""
+
+    value: float
+    """Share of the version."""
+    interval: tuple[float, float]
+    """Its 95 % interval."""
+    limit: float
+    """The limit that the share is above with the policy's confidence, one-sided."""
+    allowed: tuple[float | None, float | None]
+    """Least and most that the policy allows; None where it sets no bound."""
+    references: tuple[float, ...]
+    """Share of each retrained model against the others; empty with fewer than two."""
+
+
+def forgetting_view(found: Lookup, strings: Strings) -> Forgetting:
+    """The answer with its state, the figure of the scale, and the table of controls."""
+    answer = answer_of(found)
+    table = share_table(found, strings)
+    return Forgetting(
+        question=strings.text("forgotten.question"),
+        answer=strings.text(f"forgotten.answers.{answer.key}", **answer.values),
+        detail=answer.detail or strings.get(f"forgotten.details.{answer.key}", ""),
+        state=answer.state,
+        figures=[Figure(chart="share", table=table)] if table["rows"] else [],
+        controls=controls_table(found, strings),
+    )
+
+
+def answer_of(found: Lookup) -> Answer:
+    """The one case that an audit is.
+
+    What was recorded of the version goes before what was measured, and what makes the measurement worthless before its result.
+    """
+    audit, verdict = found.audit, found.audit.verdict
+    if audit.forget.count == 0:
+        return Answer("NOTHING_ASKED")
+    if audit.schema == EARLIER_SCHEMA:
+        return Answer("EARLIER")
+    if audit.unchanged:
+        return Answer("NOTHING_DONE")
+    if audit.exact is not None and audit.exact.verified:
+        return Answer("EXACT", detail=safe_sentence(audit.exact.reason))
+    if verdict is not None and not verdict.claims_forgetting:
+        return Answer("NO_CLAIM", {"policy": safe_name(verdict.policy)})
+    answer = _by_share(found)
+    if answer.state != "pass" or verdict is None or not meets_null(audit):
+        return answer
+    if verdict.null_control_accepted:
+        return Answer("ACCEPTED", {"reason": sentence(verdict.null_control_accepted)})
+    return Answer("CANNOT_TELL")
+
+
+def meets_null(audit: Audit) -> bool:
+    """Whether a model that forgot nothing meets the whole policy, or its rule on the share."""
+    nulls = [control for control in audit.verdict.controls if control.null] if audit.verdict else []
+    share = {rule.id for rule in _share_rules(audit) if _least(rule) is not None}
+    return any(control.decision is Decision.PASS or share & set(control.met) for control in nulls)
+
+
+def _by_share(found: Lookup) -> Answer:
+    """By the share and the rules on it; without one by the other rules on forgetting."""
+    audit, value = found.audit, found.value(SHARE)
+    rules = sorted((rule for rule in _share_rules(audit) if _least(rule) is not None), key=rank)
+    scale = share_scale(found)
+    if audit.verdict is not None and not rules:
+        return _by_rules(audit)
+    if value is None or scale is None:
+        return _undefined(found)
+    words = {"share": _per_cent(max(scale.value, 0.0)), "limit": _per_cent(max(scale.limit, 0.0))}
+    words |= {
+        "high": _per_cent(scale.interval[1]),
+        "confidence": confidence_text(audit.verdict.confidence if audit.verdict else _SHOWN),
+    }
+    if any(_breached(rule) and _least(rule) is None for rule in _share_rules(audit)):
+        return Answer("TOO_MUCH", words)
+    if not rules:
+        return Answer("MEASURED", words)
+    words["bound"] = _per_cent(_least(rules[0]) or 0.0)
+    key = {Decision.PASS: "SHOWN", Decision.BREACH: "TOO_LITTLE"}.get(rules[0].decision, "NOT_DECIDED")
+    if key == "TOO_LITTLE" and rules[0].interval is not None:
+        words["high"] = _per_cent(rules[0].interval[1])
+    return Answer(key, words)
+
+
+def _undefined(found: Lookup) -> Answer:
+    """Why the share has no value; the recorded reason, as far as the sentence does not say it."""
+    audit, value = found.audit, found.value(SHARE)
+    reason = sentence(value.why_missing or "") if value is not None else ""
+    unverified = "" if audit.exact is None else sentence(audit.exact.reason)
+    if audit.baseline is None:
+        return Answer("NO_BASELINE", detail=unverified)
+    if not audit.references:
+        return Answer("NO_REFERENCE", detail=unverified)
+    if value is not None and "trace" in value.details:
+        return Answer("NO_TRACE", detail=reason)
+    return Answer("UNDEFINED", detail=reason)
+
+
+def _by_rules(audit: Audit) -> Answer:
+    """A policy without a rule on the share: its other blocking rules on forgetting."""
+    verdict = audit.verdict
+    assert verdict is not None
+    rules = [rule for rule in verdict.rules if rule.applied and rule.severity == "block" and about_forgetting(rule)]
+    names = {"rules": ", ".join(safe_name(rule.id) for rule in rules)}
+    if any(_breached(rule) for rule in rules):
+        return Answer("RULES_BROKEN", names)
+    if not rules or any(rule.decision is not Decision.PASS for rule in rules):
+        return Answer("RULES_OPEN", names)
+    met_by_null = [set(control.met) for control in verdict.controls if control.null]
+    if not met_by_null:
+        return Answer("NO_BASELINE")
+    told = all({rule.id for rule in rules} - met for met in met_by_null)
+    return Answer("RULES_MET" if told else "CANNOT_TELL", names)
+
+
+def _breached(rule: RuleOutcome) -> bool:
+    return rule.decision is Decision.BREACH
+
+
+def _share_rules(audit: Audit) -> list[RuleOutcome]:
+    """Applied blocking rules on the share over the whole forget set."""
+    rules = audit.verdict.rules if audit.verdict else ()
+    return [r for r in rules if r.metric == SHARE and r.group is None and r.applied and r.severity == "block"]
+
+
+def _edges(rule: RuleOutcome) -> tuple[float | None, float | None]:
+    """Least and most that a rule allows."""
+    within = rule.bound.get("within")
+    if isinstance(within, list):
+        return float(within[0]), float(within[1])
+    low, high = rule.bound.get("min"), rule.bound.get("max")
+    return (low if isinstance(low, float | int) else None), (high if isinstance(high, float | int) else None)
+
+
+def _least(rule: RuleOutcome) -> float | None:
+    return _edges(rule)[0]
+
+
+def share_scale(found: Lookup) -> ShareScale | None:
+    """The share with everything that its drawing shows; None where it is undefined or has no limits."""
+    value = found.value(SHARE)
+    if value is None or value.value is None or value.interval is None:
+        return None
+    verdict, rules = found.audit.verdict, _share_rules(found.audit)
+    judged = [rule.interval for rule in rules if _least(rule) is not None and rule.interval is not None]
+    alpha = 2 * (1 - (verdict.confidence if verdict else _SHOWN))
+    one_sided = value.statistic.limits(alpha) if value.statistic is not None else None
+    limit = judged[0][0] if judged else one_sided[0] if one_sided else value.interval[0]
+    edges = [_edges(rule) for rule in rules]
+    allowed = (
+        max((e[0] for e in edges if e[0] is not None), default=None),
+        min((e[1] for e in edges if e[1] is not None), default=None),
+    )
+    spread = [float(one) for one in value.details.get("of_each_reference") or () if isinstance(one, float | int)]
+    return ShareScale(value.value, value.interval, limit, allowed, tuple(spread))
+
+
+def share_table(found: Lookup, strings: Strings) -> Table:
+    """The numbers of the drawing; no rows where there is none."""
+    scale = share_scale(found)
+    rows = (
+        [] if scale is None else [[strings.text(f"forgotten.rows.{key}", **more), *cells] for key, more, *cells in _rows(scale)]
+    )
+    columns = [Column(title=strings.text(f"forgotten.columns.{key}"), kind=kind) for key, kind in _COLUMNS.items()]
+    return Table(caption=strings.text("forgotten.scale"), columns=columns, rows=rows)
+
+
+_COLUMNS = {"model": "text", "share": "number"}
+
+
+def _rows(scale: ShareScale) -> Iterator[tuple[str, dict[str, int], str]]:
+    interval = REPORT_STYLE.interval(scale.interval)
+    yield "before", {}, _per_cent(0.0)
+    yield "version", {}, f"{_per_cent(scale.value)}\n{interval}"
+    yield "limit", {}, _per_cent(scale.limit)
+    for key, edge in zip(("least", "most"), scale.allowed, strict=True):
+        if edge is not None:
+            yield key, {}, _per_cent(edge)
+    for number, share in enumerate(scale.references, 1):
+        yield "reference", {"number": number}, _per_cent(share)
+
+
+def controls_table(found: Lookup, strings: Strings) -> Table:
+    """Every control, judged by the same policy; no rows where none was measured."""
+    verdict, known, rows = found.audit.verdict, strings.node("forgotten.controls"), []
+    for control in verdict.controls if verdict else ():
+        name, _, number = control.name.partition("#")
+        label = str(known[name]).format(number=number) if name in known else safe_name(control.name)
+        word = strings.text(f"decisions.{control.decision.value}")
+        rows.append([label, word, ", ".join(map(safe_name, control.not_met)) or strings.text("forgotten.none")])
+    kinds = {"control": "text", "verdict": "word", "not_met": "text"}
+    columns = [Column(title=strings.text(f"forgotten.columns.{key}"), kind=kind) for key, kind in kinds.items()]
+    return Table(caption=strings.text("forgotten.controls_caption"), columns=columns, rows=rows)
+
+
+def _per_cent(value: float) -> str:
+    return REPORT_STYLE.percent(value)
