@@ -70,6 +70,8 @@ class Actor:
     """The CI run, where there is one."""
     reopen: tuple[str, ...] = ()
     """Served requests that the version may lack and that become open again: by request id or digest; they need a reason."""
+    unclaimed: str = ""
+    """Why a version may be champion whose verdict claims nothing on forgetting."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ def promote(
     evidence = _passed(store, ledger, ref, actor, now, requirements)
     if ledger.state.champion == ref.version:
         return Promotion(ref, ref.version, 0, changed=False)
-    return _move(store, ledger, "promote", evidence, actor, now)
+    return _move(store, ledger, "promote", evidence, replace(actor, unclaimed=requirements.without_forgetting_claim), now)
 
 
 def rollback(
@@ -163,7 +165,7 @@ def rollback(
         )
     actor = _with_digests(store, ledger, ref, actor)
     evidence = _passed(store, ledger, ref, actor, now, requirements)
-    return _move(store, ledger, "rollback", evidence, actor, now)
+    return _move(store, ledger, "rollback", evidence, replace(actor, unclaimed=requirements.without_forgetting_claim), now)
 
 
 def resume(
@@ -190,7 +192,9 @@ def resume(
         return None
     ref = store.resolve(f"{name}/{step.entry.version}")
     try:
-        evidence = requirements.check(store, ledger, ref, now, step.entry.reopened or ())
+        unclaimed = step.entry.without_forgetting_claim or requirements.without_forgetting_claim
+        allowed = replace(requirements, without_forgetting_claim=unclaimed)
+        evidence = allowed.check(store, ledger, ref, now, step.entry.reopened or ())
         if evidence.sha256 != step.entry.audit_sha256:
             raise IntegrityError(f"{ref.label} was audited again since the promotion began: abandon it and promote again")
     except (BreachError, InconclusiveError, IntegrityError) as error:
@@ -262,6 +266,7 @@ def _move(store: Store, ledger: Ledger, kind: str, evidence: Evidence, actor: Ac
         decision=verdict.decision.value if verdict else None,
         served=_served(store, ref),
         reopened=list(actor.reopen) or None,
+        without_forgetting_claim=actor.unclaimed or None,
         **_who(actor, now),
     )
     step = append_entry(store, entry, ref)

@@ -8,12 +8,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grmu_audit.errors import IntegrityError
+from grmu_audit.errors import InconclusiveError, IntegrityError
 from grmu_audit.evidence import attestation
 from grmu_audit.evidence.attestation import subjects_of
 from grmu_audit.evidence.sign_offs import require_two_people, sign_offs
 from grmu_audit.evidence.signing import open_envelope, signed_by, trusted_keys
-from grmu_audit.records import ModelRef
+from grmu_audit.records import EARLIER_SCHEMA, ModelRef
 from grmu_audit.tracking.audits import Evidence, read_evidence, require_pass
 from grmu_audit.tracking.requests import Lineages, require_no_reversal, require_served
 from grmu_audit.utils import sha256_hex
@@ -36,6 +36,8 @@ class Requirements:
     """Whether a preparer and a reviewer, two people, must have signed off the audit."""
     keys: tuple[SSlibKey, ...] = ()
     """Trusted public keys; with any, unsigned attestations and sign-offs do not count."""
+    without_forgetting_claim: str = ""
+    """Why a verdict that claims nothing on forgetting is enough; empty: it is not."""
 
     @classmethod
     def read(cls, policy: Policy | None = None, sign_off: bool = False, key_files: Sequence[Path] = ()) -> Requirements:
@@ -75,11 +77,25 @@ class Requirements:
         require_no_reversal(lineages, ref)
         evidence = read_evidence(store, ref)
         require_pass(evidence, now)
+        if ledger.state.champion != ref.version:  # a champion of before stays one
+            self._check_forgetting(evidence)
         self._check_policy(evidence)
         check_attestation(store, evidence, self.keys)
         if self.sign_off:
             require_two_people(sign_offs(ledger, ref.version, evidence.sha256), ref.label, self.keys)
         return evidence
+
+    def _check_forgetting(self, evidence: Evidence) -> None:
+        audit, label = evidence.audit, evidence.ref.label
+        if audit.schema == EARLIER_SCHEMA:
+            raise InconclusiveError(f"{label} was audited before controls were measured: audit it again")
+        claims = audit.verdict is not None and audit.verdict.claims_forgetting
+        exact = audit.exact is not None and audit.exact.verified
+        if evidence.ref.forget_digest and not (claims or exact or self.without_forgetting_claim):
+            raise InconclusiveError(
+                f"the policy that {label} was judged by claims nothing on forgetting: audit it with one that does, or give a "
+                "reason with --without-forgetting-claim REASON, which goes into the ledger and on the first page of the report"
+            )
 
     def _check_policy(self, evidence: Evidence) -> None:
         verdict = evidence.audit.verdict

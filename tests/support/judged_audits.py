@@ -83,7 +83,7 @@ def version(store: Store, name: str, folder: Path, content: bytes = b"weights", 
 
 
 def audited(
-    store: Store, ref: ModelRef, tables: Sequence[Predictions], chosen: Policy, key: Path | None = None, **record: object
+    store: Store, ref: ModelRef, tables: Sequence[Predictions], chosen: Policy, key: Path | None = None, **record: Any
 ) -> Audit:
     """Audit a version and record it, signed when there is a key."""
     made = audit_of(ref, tables, chosen, **record)

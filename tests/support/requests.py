@@ -9,6 +9,7 @@ from pathlib import Path
 from support.judged_audits import audited, policy, predictions
 
 from grmu_audit.evidence import pseudonyms, set_digest
+from grmu_audit.policy import Policy
 from grmu_audit.records import ForgetRequest, ModelRef
 from grmu_audit.tracking import Store, lineage_tags
 from grmu_audit.tracking.names import ERASURE, REQUEST
@@ -16,6 +17,17 @@ from grmu_audit.utils import canonical_json
 from grmu_audit.workflows.erasure import erasure_artifact, erasure_records
 
 KEY = bytes(32)
+CLAIMING = Policy.model_validate(
+    {
+        "schema": "grmu-audit/policy/v1",
+        "name": "claiming",
+        "minimum_group_size": 1,
+        "null_control": "accept",
+        "null_control_reason": "imagined models",
+        "rules": [{"id": "unseen", "metric": "MIA_AUC", "within": [0.0, 1.0], "evidence": "point"}],
+    }
+)
+"""A rule on forgetting that every model meets."""
 _numbers = itertools.count()
 
 
@@ -26,6 +38,8 @@ def version_without(
     parent: ModelRef | None = None,
     request_id: str = "",
     union: Sequence[str] | None = None,
+    *,
+    claims: bool = True,
 ) -> ModelRef:
     """A version with a PASS whose record leaves out ``union``.
 
@@ -36,6 +50,7 @@ def version_without(
         parent: what it was derived from.
         request_id: of all rows.
         union: what its record leaves out; the rows alone unless given.
+        claims: whether the policy that it passes has a rule on forgetting.
     """
     left_out = sorted(union if union is not None else rows)
     folder = Path(store.folder) / f"files-{name}-{next(_numbers)}"  # type: ignore[attr-defined]
@@ -56,5 +71,5 @@ def version_without(
             tree = {"digest": set_digest(KEY, left_out), "pseudonyms": sorted(pseudonyms(KEY, left_out)), "made": {}}
             run.log_bytes(canonical_json({**tree, "dominant_groups": [], "groups": []}), REQUEST)
         ref = store.register(run, name, folder, role="unlearned" if rows else "pretrain", tags=lineage_tags(described))
-    audited(store, ref, [predictions(100 * int(ref.version))], policy())
+    audited(store, ref, [predictions(100 * int(ref.version))], CLAIMING if claims else policy())
     return ref

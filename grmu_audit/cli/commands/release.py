@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -87,17 +88,26 @@ def history_command(ctx: click.Context, name: str, as_json: bool) -> None:
             click.echo(f"entry {entry['number']}: request {shown(digest)} is open again: {shown(entry['reason'])}")
 
 
+claim_option = click.option(
+    "--without-forgetting-claim",
+    metavar="REASON",
+    default="",
+    help="Why a verdict that claims nothing on forgetting is enough; for ledger and report.",
+)
+
+
 @click.command("promote")
 @model_option
 @click.option("--reason", default="", help="Why, for the ledger.")
 @click.option("--ci-url", help="Address of the CI run, for the ledger.")
 @click.option("--resume", is_flag=True, help="Finish the promotion of this model that a crash left open.")
 @reopen_option
+@claim_option
 @requirement_options
 @click.pass_context
 def promote_command(
     ctx: click.Context, /, model: str, reason: str, ci_url: str | None, resume: bool, reopen: tuple[str, ...],
-    requirements: Requirements,
+    without_forgetting_claim: str, requirements: Requirements,
 ) -> None:  # fmt: skip
     """Set the alias champion on a version, if its audit says PASS and its files are the audited ones.
 
@@ -107,7 +117,7 @@ def promote_command(
 
     if resume and reopen:
         raise click.UsageError("--resume finishes what was begun: --reopen belongs to the promotion itself")
-    session = open_session(ctx)
+    session, requirements = open_session(ctx), replace(requirements, without_forgetting_claim=without_forgetting_claim)
     if resume:
         done = release.resume(session, model, requirements)
     else:
@@ -125,14 +135,17 @@ def promote_command(
 @click.option("--reason", required=True, help="Why, for the ledger.")
 @click.option("--to", metavar="VERSION", help="Version to go back to [default: the champion before the present one].")
 @reopen_option
+@claim_option
 @requirement_options
 @click.pass_context
 def rollback_command(
-    ctx: click.Context, name: str, reason: str, to: str | None, reopen: tuple[str, ...], requirements: Requirements
-) -> None:
+    ctx: click.Context, /, name: str, reason: str, to: str | None, reopen: tuple[str, ...], without_forgetting_claim: str,
+    requirements: Requirements,
+) -> None:  # fmt: skip
     """Restore an earlier champion; it needs a PASS like any other, and must leave out every request served since."""
     from grmu_audit.workflows.release import rollback
 
+    requirements = replace(requirements, without_forgetting_claim=without_forgetting_claim)
     done = rollback(open_session(ctx), name, reason, to, requirements, reopen)
     click.echo(f"{done.ref.label} is champion of {done.ref.name} (ledger entry {done.entry}, before: {done.before or 'none'})")
 

@@ -85,7 +85,9 @@ def answer_of(found: Lookup) -> Answer:
     if audit.exact is not None and audit.exact.verified:
         return Answer("EXACT", detail=safe_sentence(audit.exact.reason))
     if verdict is not None and not verdict.claims_forgetting:
-        return Answer("NO_CLAIM", {"policy": safe_name(verdict.policy)})
+        reason = found.after.get("without_forgetting_claim")
+        promoted = f"It was promoted without such a claim: {safe_sentence(str(reason))}" if reason else ""
+        return Answer("NO_CLAIM", {"policy": safe_name(verdict.policy)}, promoted)
     answer = _by_share(found)
     if answer.state != "pass" or verdict is None or not meets_null(audit):
         return answer

@@ -90,7 +90,7 @@ def ledger_since(store: Store, audit: Audit, audit_sha256: str) -> dict[str, Any
 
     Returns:
         ``sign_off`` (person, date and note by role, and who signed with a key), ``answered_at``, ``current_champion``,
-        ``next_champion`` and ``rollback_target``.
+        ``next_champion``, ``without_forgetting_claim`` and ``rollback_target``.
 
     Raises:
         IntegrityError: the ledger or a sign-off in it was changed.
@@ -104,6 +104,7 @@ def ledger_since(store: Store, audit: Audit, audit_sha256: str) -> dict[str, Any
     found["current_champion"] = f"{ref.name}/{champion}" if champion else None
     passed = audit.verdict is not None and audit.verdict.decision is Decision.PASS
     found["next_champion"] = ref.label if passed and champion != ref.version else None
+    found["without_forgetting_claim"] = _unclaimed(ledger, ref.version)
     target = champion if champion != ref.version else _champion_before(ledger, ref.version)
     found["rollback_target"] = f"{ref.name}/{target}" if target else None
     return {key: value for key, value in found.items() if value}
@@ -137,6 +138,12 @@ def _answered(ledger: Ledger, audit: Audit) -> str | None:
         return None
     answered = {n.entry.request: n.entry.time for n in ledger.entries if n.entry.kind == "answer"}
     return max(answered[name] for name in wanted)[:10] if all(name in answered for name in wanted) else None
+
+
+def _unclaimed(ledger: Ledger, version: str) -> str | None:
+    """Why the version was promoted although its verdict claims nothing on forgetting, by its newest promotion."""
+    done = [n.entry for n in ledger.entries if n.number in ledger.state.ended and n.entry.version == version]
+    return done[-1].without_forgetting_claim if done else None
 
 
 def _champion_before(ledger: Ledger, version: str) -> str | None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from support.judged_audits import audited, policy, predictions
 from support.memory_store import MemoryStore
 from support.requests import version_without
 
-from grmu_audit.errors import InputError, IntegrityError
-from grmu_audit.records import ModelRef
-from grmu_audit.tracking import Actor, promote, read_ledger, resume, rollback, verify
+from grmu_audit.errors import InconclusiveError, InputError, IntegrityError
+from grmu_audit.records import EARLIER_SCHEMA, ExactEvidence, ModelRef
+from grmu_audit.tracking import Actor, Requirements, promote, read_ledger, requirements, resume, rollback, verify
 from grmu_audit.tracking.requests import Lineages
+from grmu_audit.workflows.audits.stored import newest_audit
 from grmu_audit.workflows.erasure import open_requests
 
 ALICE = Actor("alice", "release")
@@ -191,3 +194,39 @@ def test_a_lineage_by_edited_tags_is_refused(store: MemoryStore) -> None:
         promote(store, two, ALICE)
     store.tag(one, {"grmu.parent": "m/99"})
     assert promote(store, two, ALICE).changed
+
+
+REASON = "a pilot without a claim"
+
+
+def test_a_verdict_that_claims_nothing_on_forgetting_promotes_only_with_a_reason(store: MemoryStore) -> None:
+    ref = version_without(store, "m", ["a"], version_without(store, "m", []), "R-1", claims=False)
+    with pytest.raises(InconclusiveError, match=r"claims nothing on forgetting: .* --without-forgetting-claim REASON"):
+        promote(store, ref, ALICE)
+    assert "champion" not in store.aliases("m")
+    done = promote(store, ref, ALICE, requirements=Requirements(without_forgetting_claim=REASON))
+    assert done.changed
+    entry = next(n.entry for n in read_ledger(store, "m").entries if n.entry.kind == "promote")
+    assert entry.without_forgetting_claim == REASON
+    assert newest_audit(store, ref)[1]["without_forgetting_claim"] == REASON
+    assert verify(store, "m") == []
+
+
+def test_exact_evidence_is_a_claim_of_its_own(store: MemoryStore) -> None:
+    ref = version_without(store, "m", ["a"], version_without(store, "m", []), "R-1", claims=False)
+    audited(store, ref, [predictions(100 * int(ref.version))], policy(), exact=ExactEvidence(True, "m/2 read none of it."))
+    assert promote(store, ref, ALICE).changed
+
+
+def test_an_audit_of_the_earlier_schema_promotes_nothing_new_and_its_champion_stays(store: MemoryStore, monkeypatch) -> None:
+    first, second = (version_without(store, "m", []) for _ in range(2))
+    promote(store, first, ALICE)
+    read = requirements.read_evidence
+    earlier = lambda store, ref: replace(  # noqa: E731
+        found := read(store, ref), audit=replace(found.audit, schema=EARLIER_SCHEMA, controls=())
+    )
+    monkeypatch.setattr(requirements, "read_evidence", earlier)
+    assert verify(store, "m") == []
+    assert not promote(store, first, ALICE).changed
+    with pytest.raises(InconclusiveError, match="was audited before controls were measured: audit it again"):
+        promote(store, second, ALICE)
