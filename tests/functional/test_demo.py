@@ -93,7 +93,14 @@ def test_verify_is_clean_and_history_shows_the_refusal(demo: CompletedLine) -> N
     assert demo.run("verify", "--model", "photodigits").returncode == 0
     history = demo.run("history", "--model", "photodigits")
     assert history.returncode == 0
-    assert [line.split()[2] for line in history.stdout.splitlines()[1:]] == ["audit", "promote", "done", "audit", "refusal"]
+    assert [line.split()[2] for line in history.stdout.splitlines()[1:]] == [
+        "key",
+        "audit",
+        "promote",
+        "done",
+        "audit",
+        "refusal",
+    ]
 
 
 def test_a_second_audit_makes_no_forward_pass(demo: CompletedLine) -> None:
