@@ -7,7 +7,7 @@ afterwards.
 from __future__ import annotations
 
 import contextlib
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from grmu_audit.errors import (
@@ -96,9 +96,7 @@ def promote(
     now: datetime | None = None,
     requirements: Requirements = NO_REQUIREMENTS,
 ) -> Promotion:
-    """Make a version the champion: only on an unexpired PASS whose files and document are still those of the audit.
-
-    It must have been created without the rows of every request that a champion of the model has served.
+    """Make a version the champion: only on an unexpired PASS, and without the rows of every request that was served.
 
     Args:
         store: the tracking store.
@@ -248,11 +246,6 @@ def _who(actor: Actor, now: datetime | None, *, reason: bool = True) -> dict[str
     return {"actor": actor.name, "ci_url": actor.ci_url, "time": timestamp(now), **said}
 
 
-def _served(store: Store, ref: ModelRef) -> list[dict[str, str]]:
-    """The requests of the version's lineage, as an entry lists them."""
-    return [asdict(request.served) for request in Lineages(store).requests(ref)]
-
-
 def _move(store: Store, ledger: Ledger, kind: str, evidence: Evidence, actor: Actor, now: datetime | None) -> Promotion:
     ref, verdict = evidence.ref, evidence.audit.verdict
     entry = ledger.new_entry(
@@ -264,7 +257,7 @@ def _move(store: Store, ledger: Ledger, kind: str, evidence: Evidence, actor: Ac
         policy_sha256=verdict.policy_sha256 if verdict else None,
         manifest_sha256=ref.manifest_sha256,
         decision=verdict.decision.value if verdict else None,
-        served=_served(store, ref),
+        served=Lineages(store).listed(ref),
         reopened=list(actor.reopen) or None,
         without_forgetting_claim=actor.unclaimed or None,
         **_who(actor, now),

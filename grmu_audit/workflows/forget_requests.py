@@ -133,8 +133,7 @@ def _forgotten(session: Session, ref: ModelRef | None) -> frozenset[str]:
     if ref is None:
         return frozenset()
     lineages = Lineages(session.store)
-    for version in lineages.line(ref):
-        session.require_key(version)
+    session.require_key(*lineages.line(ref))
     return lineages.forgotten(ref)
 
 

@@ -147,8 +147,11 @@ class Session:
             self._pseudonyms[dataset.digest] = pseudonyms(self.key, dataset.frame["id"].tolist())
         return self._pseudonyms[dataset.digest]
 
-    def require_key(self, ref: ModelRef) -> None:
-        """Return when the operator's key is the one that the version's pseudonyms were created with, or it does not say.
+    def require_key(self, *refs: ModelRef) -> None:
+        """Return when the operator's key is the one that the versions' pseudonyms were created with, or they do not say.
+
+        Args:
+            refs: versions of one model, at least one.
 
         Raises:
             InputError: it is another key: no forgotten id would be recognised.
@@ -156,19 +159,18 @@ class Session:
         from grmu_audit.tracking import read_ledger
         from grmu_audit.tracking.requests import Lineages
 
-        check, present = key_check(self.key), read_ledger(self.store, ref.name).key_check
-        known = present in (None, check)
-        if known and ref.key_check not in (None, check) and ref.forget_digest:
-            rekeyed = Lineages(self.store).rekeyed(ref.name).get(ref.version)
-            known = rekeyed is not None and rekeyed.key_check == check
-        elif present is None:
-            known = ref.key_check in (None, check)
-        if not known:
-            raise InputError(
-                f"the pseudonyms of {ref.label} were created with another key than the one in {key_path()}: "
-                f"point {KEY_FILE_VARIABLE} at the key that they were created with; if it is lost, see"
-                " 'grmu-audit keys rotate --help'"
-            )
+        name, check = refs[0].name, key_check(self.key)
+        present, rekeyed = read_ledger(self.store, name).key_check, Lineages(self.store).rekeyed(name)
+        under_it = {version for version, one in rekeyed.items() if one.key_check == check}
+        for ref in refs:
+            own = ref.key_check in (None, check)
+            bare = present == check and not ref.forget_digest  # its pseudonyms are of predictions alone, which are computed again
+            if present not in (None, check) or not (own or bare or ref.version in under_it):
+                raise InputError(
+                    f"the pseudonyms of {ref.label} were created with another key than the one in {key_path()}: "
+                    f"point {KEY_FILE_VARIABLE} at the key that they were created with; if it is lost, see"
+                    " 'grmu-audit keys rotate --help'"
+                )
 
     def runtime(self, seed: int, title: str = "", log: EpochLog | None = None) -> Runtime:
         """Device, precision and seed of one run; with a title its epochs show their progress."""

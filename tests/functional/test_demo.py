@@ -93,8 +93,8 @@ def test_verify_is_clean_and_history_shows_the_refusal(demo: CompletedLine) -> N
     history = demo.run("history", "--model", "photodigits")
     assert history.returncode == 0
     kinds = [line.split()[2] for line in history.stdout.splitlines()[1:]]
-    counts = {kind: kinds.count(kind) for kind in ("audit", "promote", "done", "refusal")}
-    assert counts == {"audit": 4, "promote": 1, "done": 1, "refusal": len(kinds) - 6}
+    counts = {kind: kinds.count(kind) for kind in ("key", "audit", "promote", "done", "refusal")}
+    assert counts == {"key": 1, "audit": 4, "promote": 1, "done": 1, "refusal": len(kinds) - 7}
     assert counts["refusal"] >= 2
 
 

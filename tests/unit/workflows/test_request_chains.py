@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,13 @@ from support.sessions import open_session
 
 from grmu_audit.data.batches import BatchSource
 from grmu_audit.errors import ForgetListError, IntegrityError, NotFoundError
+from grmu_audit.evidence import pseudonyms
+from grmu_audit.policy import load_named
+from grmu_audit.policy.judgement import REVERSAL
+from grmu_audit.records import Decision
 from grmu_audit.tracking import Actor, promote, read_ledger, rollback, verify
+from grmu_audit.tracking.names import REQUEST
+from grmu_audit.workflows.audits.pipeline import audit
 from grmu_audit.workflows.session import Session
 from grmu_audit.workflows.versions.method_choice import UnlearnOptions
 from grmu_audit.workflows.versions.network import NetworkChoice, load_network
@@ -143,3 +150,21 @@ def test_no_row_of_an_earlier_request_is_in_a_training_batch(chain: list[tuple])
         assert verify(made.store, "m") == []
         present = made.store.aliases("m").get("champion")
         assert present == read_ledger(made.store, "m").state.champion == (made.champions[-1] if made.champions else None)
+
+
+def test_a_version_that_was_trained_on_an_earlier_request_is_a_breach(tmp_path: Path) -> None:
+    """As versions were created before requests added up: its record leaves out its own request alone."""
+    made = Chain(tmp_path)
+    made.request("m/1", {"r000"}, "retrain")
+    made.request("m/2", {"r024"}, "retrain")
+    three = made.store.resolve("m/3")
+    path = made.store.folder / str(three.run_id) / REQUEST
+    own = pseudonyms(made.session.key, ["r024"])
+    path.write_text(json.dumps({**json.loads(path.read_bytes()), "pseudonyms": own}))
+    found = audit(made.session, "m/3", load_named("default"), tmp_path / "out").audit
+    assert found.verdict is not None
+    assert found.verdict.decision is Decision.BREACH
+    assert [(rule.id, rule.decision) for rule in found.verdict.rules][-1] == (REVERSAL, Decision.BREACH)
+    assert [finding.check for finding in verify(made.store, "m")] == ["request"]
+    with pytest.raises(IntegrityError, match=r"m/3 was trained on rows that its lineage had forgotten \(request hmac-sha256:"):
+        promote(made.store, three, Actor("alice"))

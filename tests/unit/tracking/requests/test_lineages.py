@@ -119,6 +119,16 @@ def test_a_crashed_promotion_is_resumed_with_the_requests_that_it_opens_again_an
     assert store.aliases("m")["champion"] == line[1].version
 
 
+def test_a_resumed_promotion_meets_what_promotion_requires(store: MemoryStore, line: tuple[ModelRef, ...]) -> None:
+    three = version_without(store, "m", ["d"], line[2], union=["a", "b", "c", "d"])
+    with pytest.raises(KeyboardInterrupt):
+        promote(Dying(store), three, ALICE)  # type: ignore[arg-type]
+    with pytest.raises(InconclusiveError, match="not signed off"):
+        resume(store, "m", requirements=Requirements(sign_off=True))
+    assert store.aliases("m")["champion"] == line[2].version
+    assert promote(store, three, ALICE).changed
+
+
 class Dying:
     """A store whose process dies when the alias is moved."""
 
@@ -160,7 +170,7 @@ def test_champions_of_older_ledgers_bind_too(store: MemoryStore, monkeypatch: py
     base = version_without(store, "m", [])
     one = version_without(store, "m", ["a"], base, "R-1")
     with monkeypatch.context() as patch:
-        patch.setattr("grmu_audit.tracking.promotion._served", lambda *_: None)
+        patch.setattr(Lineages, "listed", lambda *_: None)
         promote(store, one, ALICE)
     assert read_ledger(store, "m").state.unlisted == ("2",)
     branch = version_without(store, "m", ["b"], base)

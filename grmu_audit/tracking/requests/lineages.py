@@ -2,58 +2,21 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 
 from grmu_audit.errors import InputError, IntegrityError
-from grmu_audit.evidence.ledger import Entry, Ledger, ServedRequest
-from grmu_audit.records import Group, GroupCount, ModelRef
-from grmu_audit.records.lineage import ErasureRecord, SystemRecord
-from grmu_audit.tracking.ledger import read_ledger
-from grmu_audit.tracking.names import ERASURE, REKEYED, REQUEST
+from grmu_audit.evidence.ledger import Ledger, ServedRequest
+from grmu_audit.records import ModelRef
+from grmu_audit.tracking.names import REQUEST
+from grmu_audit.tracking.requests.records import UNNAMED, StoredRequest, read_erasure_records, read_request_record
+from grmu_audit.tracking.requests.rekeyed import Rekeyed, read_rekeyed
 from grmu_audit.tracking.store import Store
-from grmu_audit.utils import canonical_json, sha256_hex
 
-UNNAMED = "unnamed"
-"""Request id of rows that have none."""
 SHOWN_REQUESTS = 5
 """Request ids that a report or a message names; it counts the others."""
 _SHORTEST_PREFIX = 8
 """Digits of a digest that name a request."""
-
-
-@dataclass(frozen=True)
-class StoredRequest:
-    """A request as read back from a run: no id in it."""
-
-    digest: str
-    """Keyed digest of the forget set, the union of all requests of the lineage."""
-    pseudonyms: frozenset[str]
-    """Pseudonyms of the forget set."""
-    dominant_groups: tuple[Group, ...]
-    """Dominant forget group(s): those with the largest share of the forget set."""
-    groups: tuple[GroupCount, ...]
-    """Group table."""
-    provenance: dict[str, object]
-    """How the list was created."""
-    sha256: str = ""
-    """SHA-256 of the record's bytes."""
-
-
-@dataclass(frozen=True)
-class Rekeyed:
-    """A version's request under another key than its own record."""
-
-    digest: str
-    """Keyed digest of the forget set."""
-    pseudonyms: frozenset[str]
-    """Pseudonyms of the forget set."""
-    more: bool
-    """Whether they hold more rows than the version's own forget set: its key was lost, and only a later union was known."""
-    key_check: str = ""
-    """Check value of the key."""
 
 
 @dataclass(frozen=True)
@@ -94,49 +57,6 @@ def first_few(names: Sequence[str]) -> str:
     """
     more = f" and {len(names) - SHOWN_REQUESTS} more" if len(names) > SHOWN_REQUESTS else ""
     return ", ".join(names[:SHOWN_REQUESTS]) + more
-
-
-def read_request_record(store: Store, ref: ModelRef) -> StoredRequest:
-    """The request that a version was created for.
-
-    Raises:
-        InputError: the version was not created for a request.
-        IntegrityError: what is stored is missing or damaged.
-    """
-    if not ref.forget_digest or not ref.run_id:
-        raise InputError(f"{ref.label} was created without a forget request")
-    data = store.run_artifact(ref.run_id, REQUEST) or b""
-    try:
-        tree = json.loads(data)
-        stored = StoredRequest(
-            digest=str(tree["digest"]),
-            pseudonyms=frozenset(map(str, tree["pseudonyms"])),
-            dominant_groups=tuple(Group(int(t), int(a)) for t, a in tree["dominant_groups"]),
-            groups=tuple(GroupCount(**{**row, "group": Group(*row["group"])}) for row in tree["groups"]),
-            provenance=dict(tree["made"]),
-            sha256=sha256_hex(data),
-        )
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise IntegrityError(f"{REQUEST} of {ref.label} is missing or damaged ({type(error).__name__})") from None
-    if stored.digest != ref.forget_digest:
-        raise IntegrityError(f"{REQUEST} of {ref.label} belongs to another forget set than the version's tag says")
-    return stored
-
-
-def read_erasure_records(store: Store, ref: ModelRef) -> list[ErasureRecord]:
-    """The erasure records of a version's run; none where it serves no forget list.
-
-    Raises:
-        IntegrityError: they are damaged.
-    """
-    content = store.run_artifact(ref.run_id, ERASURE) if ref.run_id else None
-    if content is None:
-        return []
-    try:
-        rows: list[dict[str, Any]] = json.loads(content)["records"]
-        return [ErasureRecord(**{**row, "systems": tuple(SystemRecord(**s) for s in row["systems"])}) for row in rows]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise IntegrityError(f"{ERASURE} of {ref.label} is damaged ({type(error).__name__})") from None
 
 
 class Lineages:
@@ -195,6 +115,14 @@ class Lineages:
                 before |= record.pseudonyms
         return found
 
+    def listed(self, ref: ModelRef) -> list[dict[str, str]]:
+        """The requests of a version's lineage as a ledger entry lists them.
+
+        Raises:
+            IntegrityError: as ``requests``.
+        """
+        return [asdict(request.served) for request in self.requests(ref)]
+
     def forgotten(self, ref: ModelRef) -> frozenset[str]:
         """Pseudonyms of all requests that a version and its ancestors were created for.
 
@@ -235,7 +163,7 @@ class Lineages:
             IntegrityError: a record is not the one that the ledger names.
         """
         if name not in self._rekeyed:
-            self._rekeyed[name] = _read_rekeyed(self.store, name)
+            self._rekeyed[name] = read_rekeyed(self.store, name)
         return self._rekeyed[name]
 
     def reversed_by(self, ref: ModelRef) -> list[LineageRequest]:
@@ -290,62 +218,6 @@ class Lineages:
                 stored = replace(stored, digest=now.digest, pseudonyms=now.pseudonyms)
             self._requests[ref.label] = stored, names
         return self._requests[ref.label]
-
-
-def _read_rekeyed(store: Store, name: str) -> dict[str, Rekeyed]:
-    found: dict[str, Rekeyed] = {}
-    for entry in (n.entry for n in read_ledger(store, name).entries if n.entry.kind == "key" and n.entry.rekeyed_run):
-        for version, row in _rekeyed_record(store, entry)["requests"].items():
-            found[version] = Rekeyed(str(row["digest"]), frozenset(row["pseudonyms"]), bool(row["more"]), str(entry.key_check))
-    return found
-
-
-def _rekeyed_record(store: Store, entry: Entry) -> dict[str, Any]:
-    content = store.run_artifact(str(entry.rekeyed_run), REKEYED) or b""
-    if sha256_hex(content) != entry.rekeyed_sha256:
-        raise IntegrityError(f"{REKEYED} of {entry.model} is gone or is not the record that the ledger names: restore it")
-    tree: dict[str, Any] = json.loads(content)
-    return tree
-
-
-def rekeyed_rows(store: Store, ref: ModelRef, check: str) -> bytes | None:
-    """The rows of a version's data under the key of that check value, as 'keys rotate' recorded them; None where it did not.
-
-    Raises:
-        IntegrityError: the record is not the one that the ledger names.
-    """
-    for entry in (n.entry for n in reversed(read_ledger(store, ref.name).entries) if n.entry.kind == "key"):
-        if entry.rekeyed_run and entry.key_check == check:
-            wanted = _rekeyed_record(store, entry)["rows"].get(str(ref.data_digest))
-            content = store.run_artifact(entry.rekeyed_run, rows_artifact(str(ref.data_digest))) if wanted else None
-            if wanted and (content is None or sha256_hex(content) != wanted):
-                raise IntegrityError(f"the rows of {ref.label} under the present key are not those that the ledger names")
-            if content is not None:
-                return content
-    return None
-
-
-def rows_artifact(data_digest: str) -> str:
-    """Artifact of a run of ``keys rotate``: the rows of the data of that digest.
-
-    >>> rows_artifact("00ff")
-    'rows/00ff.zip'
-    """
-    return f"rows/{data_digest}.zip"
-
-
-def rekeyed_artifact(requests: Mapping[str, Rekeyed], rows: Mapping[str, str]) -> bytes:
-    """The content of a record of requests under a new key.
-
-    Args:
-        requests: by version.
-        rows: SHA-256 of the rows' record by digest of the data.
-    """
-    lines = {
-        version: {"digest": one.digest, "pseudonyms": sorted(one.pseudonyms), "more": one.more}
-        for version, one in requests.items()
-    }
-    return canonical_json({"schema": "grmu-audit/rekeyed/v1", "requests": lines, "rows": dict(rows)})
 
 
 def require_no_reversal(lineages: Lineages, ref: ModelRef) -> None:

@@ -1,0 +1,29 @@
+"""Requests add up: what each version was created without, and which requests champions have served."""
+
+from grmu_audit.tracking.requests.lineages import (
+    LineageRequest,
+    Lineages,
+    first_few,
+    requests_to_reopen,
+    require_no_reversal,
+    require_served,
+)
+from grmu_audit.tracking.requests.records import UNNAMED, StoredRequest, read_erasure_records, read_request_record
+from grmu_audit.tracking.requests.rekeyed import Rekeyed, rekeyed_artifact, rekeyed_rows, rows_artifact
+
+__all__ = [
+    "UNNAMED",
+    "LineageRequest",
+    "Lineages",
+    "Rekeyed",
+    "StoredRequest",
+    "first_few",
+    "read_erasure_records",
+    "read_request_record",
+    "rekeyed_artifact",
+    "rekeyed_rows",
+    "requests_to_reopen",
+    "require_no_reversal",
+    "require_served",
+    "rows_artifact",
+]

@@ -1,0 +1,78 @@
+"""Requests as runs store them: pseudonyms and counts, and one erasure record for each request id."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from grmu_audit.errors import InputError, IntegrityError
+from grmu_audit.records import Group, GroupCount, ModelRef
+from grmu_audit.records.lineage import ErasureRecord, SystemRecord
+from grmu_audit.tracking.names import ERASURE, REQUEST
+from grmu_audit.tracking.store import Store
+from grmu_audit.utils import sha256_hex
+
+UNNAMED = "unnamed"
+"""Request id of rows that have none."""
+
+
+@dataclass(frozen=True)
+class StoredRequest:
+    """A request as read back from a run: no id in it."""
+
+    digest: str
+    """Keyed digest of the forget set, the union of all requests of the lineage."""
+    pseudonyms: frozenset[str]
+    """Pseudonyms of the forget set."""
+    dominant_groups: tuple[Group, ...]
+    """Dominant forget group(s): those with the largest share of the forget set."""
+    groups: tuple[GroupCount, ...]
+    """Group table."""
+    provenance: dict[str, object]
+    """How the list was created."""
+    sha256: str = ""
+    """SHA-256 of the record's bytes."""
+
+
+def read_request_record(store: Store, ref: ModelRef) -> StoredRequest:
+    """The request that a version was created for.
+
+    Raises:
+        InputError: the version was not created for a request.
+        IntegrityError: what is stored is missing or damaged.
+    """
+    if not ref.forget_digest or not ref.run_id:
+        raise InputError(f"{ref.label} was created without a forget request")
+    data = store.run_artifact(ref.run_id, REQUEST) or b""
+    try:
+        tree = json.loads(data)
+        stored = StoredRequest(
+            digest=str(tree["digest"]),
+            pseudonyms=frozenset(map(str, tree["pseudonyms"])),
+            dominant_groups=tuple(Group(int(t), int(a)) for t, a in tree["dominant_groups"]),
+            groups=tuple(GroupCount(**{**row, "group": Group(*row["group"])}) for row in tree["groups"]),
+            provenance=dict(tree["made"]),
+            sha256=sha256_hex(data),
+        )
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise IntegrityError(f"{REQUEST} of {ref.label} is missing or damaged ({type(error).__name__})") from None
+    if stored.digest != ref.forget_digest:
+        raise IntegrityError(f"{REQUEST} of {ref.label} belongs to another forget set than the version's tag says")
+    return stored
+
+
+def read_erasure_records(store: Store, ref: ModelRef) -> list[ErasureRecord]:
+    """The erasure records of a version's run; none where it serves no forget list.
+
+    Raises:
+        IntegrityError: they are damaged.
+    """
+    content = store.run_artifact(ref.run_id, ERASURE) if ref.run_id else None
+    if content is None:
+        return []
+    try:
+        rows: list[dict[str, Any]] = json.loads(content)["records"]
+        return [ErasureRecord(**{**row, "systems": tuple(SystemRecord(**s) for s in row["systems"])}) for row in rows]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise IntegrityError(f"{ERASURE} of {ref.label} is damaged ({type(error).__name__})") from None
