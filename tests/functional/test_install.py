@@ -50,7 +50,7 @@ def test_wheel_works_from_another_directory(wheel: Path, tmp_path: Path) -> None
     line = ["-m", "grmu_audit", "score", "--predictions", str(GOLDEN / "binary.csv"), "--report", str(report), "--json"]
     done = python(*line, cwd=tmp_path, path=site)
     assert done.returncode in (1, 3), done.stderr
-    assert json.loads(done.stdout)["schema"] == "grmu-audit/audit/v1"
+    assert json.loads(done.stdout)["schema"] == "grmu-audit/audit/v2"
     assert report.read_text().startswith("<!DOCTYPE html>")
 
 
