@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
-from grmu_audit.intervals.closed_forms import Floats, logit_limits, newcombe, student_factor, z_value
+from grmu_audit.intervals.closed_forms import Floats, exact, logit_limits, newcombe, student_factor, z_value
 from grmu_audit.intervals.gaps import LOWER_TAIL_SHARE, comparison_count
 from grmu_audit.intervals.proportions import Proportion, degrees
 from grmu_audit.intervals.statistic import Limits, Statistic, difference_limits
 
 NEARLY_ZERO = 1e-9
+MOST_COMPARISONS = 3
+"""Independent comparisons, per sample of the smaller side, that an area is never taken to be worth more than."""
+AreaMethod = Literal["logit", "effective"]
 
 
 @dataclass(frozen=True)
@@ -32,14 +35,43 @@ class Area(Statistic):
     """Negative samples."""
     persons: float | None = None
     """Persons that the standard error was estimated from; None where every sample is its own person."""
+    method: AreaMethod = "logit"
+    """Interval method."""
+    degrees: float | None = None
+    """Degrees of freedom of the standard error, for ``effective``; None: very many."""
 
     @property
     def estimate(self) -> float:
         """The area."""
         return float(self.value)
 
+    def by_method(self, name: str) -> Area:
+        """The same: the methods of proportions are none of an area."""
+        return self
+
     def raw_limits(self, alpha: float) -> Limits | None:
-        """Logit limits; for a degenerate curve Wilson limits with the smaller side's samples, so that it has a width."""
+        """Limits of the method.
+
+        ``effective``: Clopper and Pearson's limits of ``value`` x m correct out of m = value (1 - value) / se², the number of
+        independent comparisons that would be as uncertain, times (z / t)², and at most ``MOST_COMPARISONS`` of the
+        smaller side: the standard error of a few samples near 1 is often far too small.  ``logit``: value and standard error on
+        the logit scale; for a degenerate curve Wilson limits with the smaller side's samples.
+        """
+        return self._effective_limits(alpha) if self.method == "effective" else self._logit_limits(alpha)
+
+    def _effective_limits(self, alpha: float) -> Limits | None:
+        fewer = min(self.n1, self.n0)
+        if not fewer > 0:
+            return None
+        value, most = float(self.value), MOST_COMPARISONS * fewer
+        known = np.array([math.inf if self.degrees is None else float(self.degrees)])
+        factor = float(student_factor(alpha, known)[0])
+        inside = self.se > NEARLY_ZERO and NEARLY_ZERO < value < 1 - NEARLY_ZERO
+        comparisons = min(value * (1 - value) / self.se**2 * factor, most) if inside else most
+        low, high = exact(np.array([value * comparisons]), np.array([comparisons]), alpha)
+        return float(low[0]), float(high[0])
+
+    def _logit_limits(self, alpha: float) -> Limits | None:
         value, fewer = float(self.value), min(self.n1, self.n0)
         if not fewer > 0:
             return None
@@ -62,14 +94,44 @@ class AreaChange(Statistic):
     """Standard error of the difference, from paired influences."""
     persons: float | None = None
     """Persons that it was estimated from; None where every sample is its own person."""
+    method: AreaMethod = "logit"
+    """Interval method; ``logit``, a normal interval, as before areas near 1 were measured."""
+    degrees: float | None = None
+    """Degrees of freedom of the standard error, for ``effective``; None: very many."""
 
     @property
     def estimate(self) -> float:
         """Left minus right."""
         return self.left.estimate - self.right.estimate
 
+    def by_method(self, name: str) -> AreaChange:
+        """The same: the methods of proportions are none of an area."""
+        return self
+
     def raw_limits(self, alpha: float) -> Limits | None:
-        """Normal limits within [-1, 1]; those of separate samples where the standard error is 0."""
+        """Limits of the method.
+
+        ``effective``: MOVER from the limits of both areas with the correlation that the three standard errors imply, shrunk as
+        few samples know it, and never inside Student's interval.  ``logit``: a normal interval within [-1, 1]; limits of separate
+        samples where the standard error is 0.
+        """
+        return self._effective_limits(alpha) if self.method == "effective" else self._normal_limits(alpha)
+
+    def _effective_limits(self, alpha: float) -> Limits | None:
+        one, other = self.left.limits(alpha), self.right.limits(alpha)
+        if one is None or other is None:
+            return None
+        a, b, fewer = self.left.estimate, self.right.estimate, min(self.left.n1, self.left.n0)
+        both = 2 * self.left.se * self.right.se
+        r = (self.left.se**2 + self.right.se**2 - self.se**2) / both if both > NEARLY_ZERO**2 else 0.0
+        r = min(max(r, -1.0), 1.0) * max(fewer - 2, 0.0) / (fewer + 2)
+        down = math.sqrt(max(_squared(a - one[0], other[1] - b, r), 0.0))
+        up = math.sqrt(max(_squared(one[1] - a, b - other[0], r), 0.0))
+        known = np.array([math.inf if self.degrees is None else float(self.degrees)])
+        half = z_value(alpha) * self.se / math.sqrt(float(student_factor(alpha, known)[0]))
+        return max(self.estimate - max(down, half), -1.0), min(self.estimate + max(up, half), 1.0)
+
+    def _normal_limits(self, alpha: float) -> Limits | None:
         se = t_scaled_error(self.se, self.persons, alpha)
         if not se > NEARLY_ZERO:
             return difference_limits(self.left, self.right, alpha)
@@ -103,6 +165,11 @@ def _differences(cells: Sequence[Area], alpha: float) -> tuple[Floats, Floats]:
     values = np.array([cell.value for cell in cells], dtype=np.float64)
     bounds = np.array([cell.raw_limits(alpha) or (0.0, 1.0) for cell in cells])
     return newcombe(values, np.minimum(bounds[:, 0], values), np.maximum(bounds[:, 1], values))
+
+
+def _squared(a: float, b: float, r: float) -> float:
+    """Square of the MOVER distance of two margins with correlation ``r``."""
+    return a * a + b * b - 2 * r * a * b
 
 
 def t_scaled_error(se: float, persons: float | None, alpha: float) -> float:
