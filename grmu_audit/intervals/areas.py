@@ -109,32 +109,15 @@ class AreaChange(Statistic):
         return self
 
     def raw_limits(self, alpha: float) -> Limits | None:
-        """Limits of the method.
+        """Limits within [-1, 1]; those of separate samples where the standard error is 0.
 
-        ``effective``: MOVER from the limits of both areas with the correlation that the three standard errors imply, shrunk as
-        few samples know it, and never inside Student's interval.  ``logit``: a normal interval within [-1, 1]; limits of separate
-        samples where the standard error is 0.
+        ``effective``: Student's, with the degrees of freedom; ``logit``: normal ones, with t / z where there were few people.
         """
-        return self._effective_limits(alpha) if self.method == "effective" else self._normal_limits(alpha)
-
-    def _effective_limits(self, alpha: float) -> Limits | None:
-        one, other = self.left.limits(alpha), self.right.limits(alpha)
-        if one is None or other is None:
-            return None
-        a, b, fewer = self.left.estimate, self.right.estimate, min(self.left.n1, self.left.n0)
-        both = 2 * self.left.se * self.right.se
-        r = (self.left.se**2 + self.right.se**2 - self.se**2) / both if both > NEARLY_ZERO**2 else 0.0
-        r = min(max(r, -1.0), 1.0) * max(fewer - 2, 0.0) / (fewer + 2)
-        down = math.sqrt(max(_squared(a - one[0], other[1] - b, r), 0.0))
-        up = math.sqrt(max(_squared(one[1] - a, b - other[0], r), 0.0))
-        known = np.array([math.inf if self.degrees is None else float(self.degrees)])
-        half = z_value(alpha) * self.se / math.sqrt(float(student_factor(alpha, known)[0]))
-        return max(self.estimate - max(down, half), -1.0), min(self.estimate + max(up, half), 1.0)
-
-    def _normal_limits(self, alpha: float) -> Limits | None:
-        se = t_scaled_error(self.se, self.persons, alpha)
-        if not se > NEARLY_ZERO:
+        if not self.se > NEARLY_ZERO:
             return difference_limits(self.left, self.right, alpha)
+        known = math.inf if self.degrees is None else float(self.degrees)
+        wider = math.sqrt(float(student_factor(alpha, np.array([known]))[0]))
+        se = t_scaled_error(self.se, self.persons, alpha) if self.method == "logit" else float(self.se) / wider
         half = z_value(alpha) * se
         return max(self.estimate - half, -1.0), min(self.estimate + half, 1.0)
 
@@ -165,11 +148,6 @@ def _differences(cells: Sequence[Area], alpha: float) -> tuple[Floats, Floats]:
     values = np.array([cell.value for cell in cells], dtype=np.float64)
     bounds = np.array([cell.raw_limits(alpha) or (0.0, 1.0) for cell in cells])
     return newcombe(values, np.minimum(bounds[:, 0], values), np.maximum(bounds[:, 1], values))
-
-
-def _squared(a: float, b: float, r: float) -> float:
-    """Square of the MOVER distance of two margins with correlation ``r``."""
-    return a * a + b * b - 2 * r * a * b
 
 
 def t_scaled_error(se: float, persons: float | None, alpha: float) -> float:

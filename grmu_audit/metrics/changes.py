@@ -62,7 +62,7 @@ def changes(candidate: ModelResult, other: ModelResult) -> Iterator[Outcome]:
     for name in (*SPLIT_OF, "GA"):
         rows = accuracy_rows(candidate.checked, name)
         basis, reason = accuracy_basis(candidate.checked, name, rows)
-        yield Outcome(name, basis, None if reason else _paired_accuracy(candidate.checked, other.checked, name, rows), reason)
+        yield Outcome(name, basis, None if reason else paired_accuracy(candidate.checked, other.checked, name, rows), reason)
     for name in _COMPOSED:
         yield _change_of(name, candidate, other)
     for name in FORESTS:
@@ -73,7 +73,8 @@ def changes(candidate: ModelResult, other: ModelResult) -> Iterator[Outcome]:
     yield from group_outcomes(candidate.checked, group_pairs(candidate.checked, other.checked))
 
 
-def _paired_accuracy(candidate: CheckedPredictions, other: CheckedPredictions, name: str, rows: Mask) -> PairedCounts:
+def paired_accuracy(candidate: CheckedPredictions, other: CheckedPredictions, name: str, rows: Mask) -> PairedCounts:
+    """Paired counts of RA, UA, TA, VA or GA on the rows; GA of one group knows the other cells too."""
     cell = dominant_cell(candidate) if name == "GA" else None
     if cell is None:
         return PairedCounts.of(candidate.correct[rows], other.correct[rows], unit_of(candidate, name, rows))

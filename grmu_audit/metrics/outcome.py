@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from grmu_audit.intervals import Statistic
+from grmu_audit.intervals import AreaGap, Gap, GapChange, Minimum, MinimumChange, Statistic
 from grmu_audit.metrics.catalog import CATALOG
 from grmu_audit.metrics.catalog.spec import MetricSpec
 from grmu_audit.metrics.checked_predictions import CheckedPredictions
@@ -96,8 +96,18 @@ class Outcome:
             smallest_group=basis.smallest_group,
             subjects=basis.persons,
             statistic=statistic,
-            details=basis.details | self._people(options),
+            details=basis.details | self._people(options) | self._outside_range(),
         )
+
+    def _outside_range(self) -> dict[str, Any]:
+        """What the value rests on that the coverage of its interval was not simulated for (docs/coverage.md)."""
+        statistic, smallest = self.statistic, self.smallest
+        if statistic is None:
+            return {}
+        said = [f"fewer than {FEWEST} samples in a cell"] if 0 < smallest < FEWEST else []
+        cells = _cell_count(statistic)
+        said += [f"{cells} cells, simulated up to {MOST_CELLS}"] if cells > MOST_CELLS else []
+        return {"outside_simulated_range": "; ".join(said)} if said else {}
 
     def _people(self, options: MeasureOptions) -> dict[str, Any]:
         """Whom the interval speaks of, with the intervals about these people and about people like them."""
@@ -111,6 +121,19 @@ class Outcome:
             PEOPLE_LIKE_THEM: None if alone or like is None else list(like),
         }
         return {"people": found | ({"why_missing": ONE_PERSON} if alone else {})}
+
+
+FEWEST, MOST_CELLS = 5, 20
+"""Samples in a cell from which, and cells up to which, the coverage of intervals was simulated."""
+
+
+def _cell_count(statistic: Statistic) -> int:
+    """Cells that a gap, a minimum or their change rests on; 1 of every other statistic."""
+    if isinstance(statistic, GapChange | MinimumChange):
+        return _cell_count(statistic.left)
+    if isinstance(statistic, Gap):
+        return sum(map(len, statistic.terms))
+    return len(statistic.cells) if isinstance(statistic, Minimum | AreaGap) else 1
 
 
 THESE_PEOPLE, PEOPLE_LIKE_THEM = "these people", "people like them"
