@@ -1,295 +1,320 @@
-"""Do the intervals cover the truth?  Simulated audits, judged by the code that judges real ones.
+"""Do the intervals cover the truth?  Draws of many kinds of audit, and what became of every interval.
 
-    python -m benchmarks.pages.coverage --keep build/coverage --write docs/coverage.md  # 20,000 audits a setting, about an hour
+python -m benchmarks.pages.coverage --keep build/coverage --write docs/coverage.md
 
-Each setting's tallies are stored in the folder as soon as they are ready, so that a stopped run continues.
-
-An audit has S attribute groups and two classes; every cell (class x attribute value) holds ``n`` test samples.  Baseline and
-candidate are correct or wrong together (correlation 0.6).  ``equal``: both models are correct with probability 0.8 everywhere.
-``unequal``: the baseline's accuracies run from 0.9 down to 0.7 in one class and up to 0.85 in the other, and the candidate
-loses ten points in the forgotten cell and gains two elsewhere.
+A setting yields draws: per metric the true value and the statistic that ``metrics`` would give, as it is measured today and as it
+was before (``interval_forms`` 1).  Tallies of a setting are stored as soon as they are ready, so that a stopped run continues.
 """
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any
+import math
+import zlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from statistics import NormalDist
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.measurements.bootstrap import count_bootstrap
-from grmu_audit.intervals import Gap, GapChange, Limits, Minimum, MinimumChange, PairedCounts, Proportion, Statistic
-from grmu_audit.intervals.closed_forms import newcombe
-from grmu_audit.intervals.design_effects import clustered_cells
-from grmu_audit.intervals.proportions import cell_limits
-from grmu_audit.intervals.proportions import rates as cell_rates
+from benchmarks.measurements.people_draws import PeopleDraw, people_statistics, people_truths
+from grmu_audit.intervals import (
+    AreaChange,
+    Difference,
+    Gap,
+    GapChange,
+    Minimum,
+    MinimumChange,
+    PairedCounts,
+    Proportion,
+    RateAtThreshold,
+    Statistic,
+)
+from grmu_audit.intervals.operating_points import LEVELS
+from grmu_audit.metrics.scores import Roc, operating_threshold, roc, threshold_shares
 
-GROUPS, SIZES, TRUTHS = (2, 4, 8), (50, 200, 1000), ("equal", "unequal")
-FIRST = 2000
-"""Audits of a setting that are counted apart too: what a simulation of that size alone would have said."""
-COMPARED = 500
-"""Audits of a setting on which the naive intervals and the plain construction are computed too."""
-SUBJECT_SIZE, ICC, CORRELATION = 20, 0.3, 0.6
-EVERY = ("covered", "widths", "estimates", "above", "below")
-"""What a tally holds of every audit."""
-RECORDED = (*EVERY, "plain_covered", "plain_widths")
-"""All that it holds."""
 Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
+CORRELATION = 0.6
+_UNSEEN_PEOPLE, _UNSEEN_EACH, _FORGET_EACH = 60, 5, 8
+_NORMAL = NormalDist()
+
+
+@dataclass(frozen=True)
+class Case:
+    """One interval of one draw."""
+
+    truth: float
+    """The true value."""
+    now: Statistic | None
+    """The statistic as it is measured today; None where the metric is undefined."""
+    before: Statistic | None
+    """As it was measured before."""
+
+
+@dataclass
+class Tally:
+    """What became of the intervals of one metric over the draws of a setting."""
+
+    draws: int = 0
+    undefined: int = 0
+    covered: int = 0
+    above: int = 0
+    """Intervals wholly above the truth."""
+    below: int = 0
+    """Intervals wholly below it."""
+    width: float = 0.0
+    """Sum of the widths."""
+    before_defined: int = 0
+    before_covered: int = 0
+    before_width: float = 0.0
+
+    def add(self, case: Case, confidence: float = 0.95) -> None:
+        """Count one draw."""
+        self.draws += 1
+        found = None if case.now is None else case.now.interval(confidence)
+        if found is None:
+            self.undefined += 1
+        else:
+            self.above += found[0] > case.truth + 1e-12
+            self.below += found[1] < case.truth - 1e-12
+            self.covered += found[0] <= case.truth + 1e-12 and found[1] >= case.truth - 1e-12
+            self.width += found[1] - found[0]
+        old = None if case.before is None else case.before.interval(confidence)
+        if old is not None:
+            self.before_defined += 1
+            self.before_covered += old[0] <= case.truth + 1e-12 and old[1] >= case.truth - 1e-12
+            self.before_width += old[1] - old[0]
+
+    @property
+    def coverage(self) -> float | None:
+        """Share of the defined intervals that hold the truth; None where none is defined."""
+        known = self.draws - self.undefined
+        return self.covered / known if known else None
+
+    @property
+    def before(self) -> float | None:
+        """The same of the forms before."""
+        return self.before_covered / self.before_defined if self.before_defined else None
+
+    @property
+    def wider(self) -> float | None:
+        """Mean width against that of the forms before."""
+        known = self.draws - self.undefined
+        return self.width / known / (self.before_width / self.before_defined) if known and self.before_width else None
 
 
 @dataclass(frozen=True)
 class Setting:
     """One kind of audit."""
 
-    groups: int
+    kind: ClassVar[str] = ""
+
+    @property
+    def name(self) -> str:
+        """Kind and parameters, as a file name."""
+        return "-".join(
+            [self.kind, *(f"{value:g}" if isinstance(value, float) else str(value) for value in asdict(self).values())]
+        )
+
+    def draw(self, rng: np.random.Generator) -> dict[str, Case]:
+        """One audit."""
+        raise NotImplementedError
+
+    def simulate(self, draws: int, seed: int = 0) -> dict[str, Tally]:
+        """Tallies of every metric; more draws begin with the same ones."""
+        rng = np.random.default_rng([seed, zlib.crc32(self.name.encode())])
+        tallies: dict[str, Tally] = {}
+        for _ in range(draws):
+            for name, case in self.draw(rng).items():
+                tallies.setdefault(name, Tally()).add(case)
+        return tallies
+
+
+@dataclass(frozen=True)
+class Rates(Setting):
+    """Two classes and ``values`` attribute values, independent samples, ``size`` in every cell."""
+
+    kind: ClassVar[str] = "rates"
+    values: int
     """Attribute values."""
     size: int
     """Samples per cell."""
-    truth: str
-    """``equal`` or ``unequal``."""
-    clustered: bool = False
-    """Twenty samples per subject with intra-class correlation 0.3."""
+    rate: float
+    """Accuracy of every cell, but that of the forgotten one, and of the model before."""
+    shift: float
+    """By how much the candidate's accuracy in the forgotten cell differs."""
+
+    def draw(self, rng: np.random.Generator) -> dict[str, Case]:
+        """Counts of every cell, and the metrics on them."""
+        p = self._probabilities()
+        counts = rng.multinomial(self.size, p)
+        truth = _truths(p)
+        return {name: Case(truth[name], made.exact(), made) for name, made in _count_statistics(counts.tolist()).items()}
+
+    def _probabilities(self) -> Floats:
+        """[2, values, 4] both correct, only the candidate, only the baseline, none."""
+        old = np.full((2, self.values), self.rate)
+        new = old.copy()
+        new[1, 0] = min(max(self.rate + self.shift, 0.005), 0.995)
+        both = new * old + CORRELATION * np.sqrt(new * (1 - new) * old * (1 - old))
+        both = np.minimum(both, np.minimum(new, old))
+        return np.stack([both, new - both, old - both, np.maximum(1 - new - old + both, 0)], axis=-1)
 
 
-@dataclass
-class Tally:
-    """What happened to one metric over the audits of a setting."""
-
-    truth: float
-    compare: bool = True
-    covered: array[int] = field(default_factory=lambda: array("b"))
-    plain_covered: array[int] = field(default_factory=lambda: array("b"))
-    plain_widths: array[float] = field(default_factory=lambda: array("d"))
-    widths: array[float] = field(default_factory=lambda: array("d"))
-    estimates: array[float] = field(default_factory=lambda: array("d"))
-    above: array[int] = field(default_factory=lambda: array("b"))
-    below: array[int] = field(default_factory=lambda: array("b"))
-
-    def add(self, statistic: Statistic) -> None:
-        found = statistic.interval(0.95)
-        low, high = found if found is not None else (-1.0, 1.0)
-        self.covered.append(low <= self.truth + 1e-12 and high >= self.truth - 1e-12)
-        self.above.append(low > self.truth + 1e-12)
-        self.below.append(high < self.truth - 1e-12)
-        self.widths.append(high - low)
-        self.estimates.append(statistic.estimate)
-        before = plain_limits(statistic) if self.compare and len(self.widths) <= COMPARED else None
-        if before is not None:
-            self.plain_covered.append(before[0] <= self.truth + 1e-12 and before[1] >= self.truth - 1e-12)
-            self.plain_widths.append(before[1] - before[0])
-
-    @property
-    def coverage(self) -> float:
-        return float(np.mean(self.covered))
-
-    def part(self, start: int, end: int) -> Tally:
-        """Audits ``start`` to ``end`` alone, without what was compared."""
-        return Tally(self.truth, False, **{name: getattr(self, name)[start:end] for name in EVERY})
-
-    @property
-    def width(self) -> float:
-        return float(np.mean(self.widths))
-
-    @property
-    def least_width(self) -> float:
-        """Width of the shortest interval that holds 95 % of the estimates: what knowing the law exactly would allow."""
-        ranked = np.sort(self.estimates)
-        inside = int(np.ceil(0.95 * len(ranked)))
-        return float((ranked[inside - 1 :] - ranked[: len(ranked) - inside + 1]).min())
-
-
-def rates(setting: Setting) -> Floats:
-    """[2, S, 4] probabilities of both correct, only the candidate, only the baseline, none, per class and attribute value."""
-    s = setting.groups
-    old = np.full((2, s), 0.8)
-    new = old.copy()
-    if setting.truth == "unequal":
-        old = np.stack([np.linspace(0.75, 0.85, s), np.linspace(0.9, 0.7, s)])
-        new = old + 0.02
-        new[1, 0] = old[1, 0] - 0.1
-    both = new * old + CORRELATION * np.sqrt(new * (1 - new) * old * (1 - old))
-    both = np.minimum(both, np.minimum(new, old))
-    return np.stack([both, new - both, old - both, 1 - new - old + both], axis=-1)
-
-
-def draw(setting: Setting, audits: int, rng: np.random.Generator) -> Iterator[list[dict[str, Statistic]]]:
-    """Per audit the statistics that ``metrics`` would yield: [0] cluster-robust or plain, [1] naive."""
-    p = rates(setting)
-    for start in range(0, audits, 100):
-        some = min(100, audits - start)
-        if setting.clustered:
-            yield from _clustered(setting, p, some, rng)
-        else:
-            counts = _independent(setting, p, some, rng)
-            yield from ([statistics(audit.tolist(), None)] for audit in counts)
-
-
-def _independent(setting: Setting, p: Floats, some: int, rng: np.random.Generator) -> Ints:
-    """[audits, 2, S, 4] counts; the classes of a group's samples are sampled too."""
-    ones = rng.binomial(2 * setting.size, 0.5, size=(some, setting.groups))
-    sizes = np.stack([2 * setting.size - ones, ones], axis=1)
-    return np.stack([np.stack([rng.multinomial(sizes[:, y, s], p[y, s]) for s in range(setting.groups)], 1) for y in (0, 1)], 1)
-
-
-def _clustered(setting: Setting, p: Floats, some: int, rng: np.random.Generator) -> Iterator[list[dict[str, Statistic]]]:
-    """Every subject has its own probabilities (Dirichlet), so that two of its samples correlate by ICC."""
-    subjects = -(-setting.size // SUBJECT_SIZE)
-    sizes = np.full(subjects, SUBJECT_SIZE)
-    sizes[-1] = setting.size - SUBJECT_SIZE * (subjects - 1)
-    cells = 2 * setting.groups
-    own = np.stack([rng.dirichlet(q * (1 / ICC - 1), size=(some, subjects)) for q in p.reshape(cells, 4)], axis=1)
-    counts = rng.multinomial(np.broadcast_to(sizes, own.shape[:-1]), own)
-    effects = _effects(counts)
-    for i, audit in enumerate(counts):
-        table = audit.sum(axis=1).reshape(2, setting.groups, 4).tolist()
-        yield [statistics(table, {k: v[i] for k, v in effects.items()}), statistics(table, None)]
-
-
-def _effects(counts: Ints) -> dict[str, Any]:
-    """[audits, 2, S] design effects and people of candidate, baseline and their difference, by the tool's own function."""
-    audits, cells, subjects, _ = counts.shape
-    rows = counts.reshape(-1)
-    block = np.repeat(np.arange(audits * cells * subjects), 4)
-    person, outcome = np.repeat(block, rows), np.repeat(np.tile(np.arange(4), audits * cells * subjects), rows)
-    cell = person // subjects
-    signs = {"candidate": np.array([1, 1, 0, 0]), "baseline": np.array([1, 0, 1, 0]), "change": np.array([0, 1, -1, 0])}
-    groups = cells // 2
-    one, value = (cell % cells) // groups, cell // cells * groups + cell % groups
-    made = {}
-    for name, sign in signs.items():
-        hit = sign[outcome]
-        made[name] = _shaped(clustered_cells(hit, cell, audits * cells, person, np.repeat(np.arange(audits), cells)), audits, 2)
-        called = np.where(one == 1, hit, -hit if name == "change" else 1 - hit)
-        parity = clustered_cells(called, value, audits * groups, person, np.repeat(np.arange(audits), groups))
-        made[f"called {name}"] = _shaped(parity, audits, 1)
+def _count_statistics(table: list[Any]) -> dict[str, Statistic]:
+    """The statistics of one audit from [2][values][4] counts."""
+    pairs = [[PairedCounts(*cell) for cell in row] for row in table]
+    sides = [
+        [[Proportion(p.both + getattr(p, only), p.n) for p in row] for row in pairs] for only in ("only_candidate", "only_other")
+    ]
+    called = [
+        PairedCounts(one[0] + zero[3], one[1] + zero[2], one[2] + zero[1], one[3] + zero[0])
+        for zero, one in zip(*table, strict=True)
+    ]
+    parity = [[Proportion(p.both + getattr(p, only), p.n) for p in called] for only in ("only_candidate", "only_other")]
+    flat = tuple(p for row in pairs for p in row)
+    minima = [Minimum(tuple(cell for row in side for cell in row)) for side in sides]
+    made: dict[str, Statistic] = {"GA": sides[0][1][0], "GA change": flat[len(pairs[0])], "WG": minima[0]}
+    made["WG change"] = MinimumChange(minima[0], minima[1], (flat,))
+    made["UA - GA"] = Difference(sides[0][1][0], sides[0][0][0])
+    if len(table[0]) < 2:
+        return made
+    terms = {"EO": tuple(map(tuple, pairs)), "EP": (tuple(pairs[1]),), "DP": (tuple(called),)}
+    for name, moved in terms.items():
+        rows = [parity[i : i + 1] if name == "DP" else side[1:] if name == "EP" else side for i, side in enumerate(sides)]
+        gaps = [Gap(tuple(map(tuple, row)), "mean" if name == "EO" else "max") for row in rows]
+        made[name], made[f"{name} change"] = gaps[0], GapChange(gaps[0], gaps[1], moved, gaps[0].aggregate)
     return made
 
 
-def _shaped(found: tuple[Floats, list[int] | list[None]], audits: int, classes: int) -> Floats:
-    """[audits, classes, S, 2] design effects and people."""
-    table = np.stack([found[0], np.array(found[1], dtype=np.float64)], axis=-1)
-    return table.reshape(audits, classes, -1, 2)
+def _truths(p: Floats) -> dict[str, float]:
+    right = [p[..., 0] + p[..., 1], p[..., 0] + p[..., 2]]
+    made: dict[str, float] = {"UA - GA": float(right[0][1, 0] - right[0][0, 0])}
+    for name in ("GA", "WG", "EO", "EP", "DP"):
+        values = [people_truths(a)[name] for a in right]
+        made |= {name: values[0], f"{name} change": values[0] - values[1]}
+    return made
 
 
-def statistics(table: list[Any], effects: dict[str, Any] | None) -> dict[str, Statistic]:
-    """The statistics of one audit from [2][S][4] counts."""
+@dataclass(frozen=True)
+class People(Setting):
+    """Two classes, ten samples of every person, by one of ``people_draws.CLUSTERINGS``."""
 
-    def cell(y: int, s: int, side: str) -> Proportion:
-        both, first, second, _ = table[y][s]
-        k, n = both + (first if side == "candidate" else second), sum(table[y][s])
-        return Proportion(k, n) if effects is None else Proportion(k, n, *effects[side][y, s].tolist())
+    kind: ClassVar[str] = "people"
+    clustering: str
+    """How the samples of a person are correlated."""
+    people: int
+    """People in the test split."""
+    values: int
+    """Attribute values."""
+    rate: float
+    """Accuracy."""
+    shift: float = 0.0
+    """By how much it differs in the forgotten cell."""
 
-    def pair(y: int, s: int) -> PairedCounts:
-        return PairedCounts(*table[y][s], *((1.0, None) if effects is None else effects["change"][y, s].tolist()))
-
-    groups = range(len(table[0]))
-    minima, gaps = [], []
-    for side in ("candidate", "baseline"):
-        by_class = [tuple(cell(y, s, side) for s in groups) for y in (0, 1)]
-        minima.append(Minimum(by_class[0] + by_class[1]))
-        gaps.append({"EO": Gap(tuple(by_class), "mean"), "EP": Gap((by_class[1],), "max")})
-    pairs = [tuple(pair(y, s) for s in groups) for y in (0, 1)]
-    terms = {"EO": tuple(pairs), "EP": (pairs[1],)}
-    gaps[0]["DP"], gaps[1]["DP"], called = _parity(table, effects)
-    terms["DP"] = (called,)
-    changes = {f"{name} change": GapChange(gaps[0][name], gaps[1][name], terms[name], gaps[0][name].aggregate) for name in terms}
-    single: dict[str, Statistic] = {"GA": cell(1, 0, "candidate"), "GA change": pair(1, 0), "WG": minima[0]}
-    return {**single, **gaps[0], "WG change": MinimumChange(minima[0], minima[1], (pairs[0] + pairs[1],)), **changes}
-
-
-def _parity(table: list[Any], effects: dict[str, Any] | None) -> tuple[Gap, Gap, tuple[PairedCounts, ...]]:
-    """Rates of predicting class 1: correct in class 1, wrong in class 0."""
-
-    def known(name: str, s: int) -> list[Any]:
-        return [1.0, None] if effects is None else effects[f"called {name}"][0, s].tolist()
-
-    pairs = tuple(
-        PairedCounts(one[0] + zero[3], one[1] + zero[2], one[2] + zero[1], one[3] + zero[0], *known("change", s))
-        for s, (zero, one) in enumerate(zip(table[0], table[1], strict=True))
-    )
-    candidate = tuple(Proportion(c.both + c.only_candidate, c.n, *known("candidate", s)) for s, c in enumerate(pairs))
-    baseline = tuple(Proportion(c.both + c.only_other, c.n, *known("baseline", s)) for s, c in enumerate(pairs))
-    return Gap((candidate,), "max"), Gap((baseline,), "max"), pairs
+    def draw(self, rng: np.random.Generator) -> dict[str, Case]:
+        """Predictions of two models, and the metrics on them."""
+        made = PeopleDraw(self.clustering, self.people, self.values, self.rate, self.shift)
+        truth = made.truths()
+        found = people_statistics(*made.predictions(rng))
+        return {
+            name: Case(truth[name], statistic and statistic.exact(), statistic and as_before(statistic))
+            for name, statistic in found.items()
+        }
 
 
-def truths(setting: Setting) -> dict[str, float]:
-    """The true value of every metric."""
-    p = rates(setting)
-    right = {"candidate": p[..., 0] + p[..., 1], "baseline": p[..., 0] + p[..., 2]}
-    rules: dict[str, Callable[[Floats], float]] = {
-        "GA": lambda a: float(a[1, 0]),
-        "WG": lambda a: float(a.min()),
-        "EO": lambda a: float(np.ptp(a, axis=1).mean()),
-        "EP": lambda a: float(np.ptp(a[1])),
-        "DP": lambda a: float(np.ptp((a[1] + 1 - a[0]) / 2)),
-    }
-    values = {name: rule(right["candidate"]) for name, rule in rules.items()}
-    return values | {f"{name} change": values[name] - rule(right["baseline"]) for name, rule in rules.items()}
-
-
-def simulate(setting: Setting, audits: int, seed: int) -> list[dict[str, Tally]]:
-    """Tallies of every metric; with clusters the naive ones second.  More audits begin with the same ones."""
-    rng = np.random.default_rng([seed, setting.groups, setting.size, TRUTHS.index(setting.truth), setting.clustered])
-    truth = truths(setting)
-    tallies: list[dict[str, Tally]] = []
-    for audit, variants in enumerate(draw(setting, audits, rng)):
-        names = list(variants[0])
-        tallies = tallies or [{n: Tally(truth[n], not setting.clustered) for n in names} for _ in variants]
-        for made, tally in zip(variants[: 1 if audit >= COMPARED else None], tallies, strict=False):
-            for name in names:
-                tally[name].add(made[name])
-    return tallies
-
-
-def plain_limits(statistic: Statistic) -> Limits | None:
-    """The construction before it was sharpened: Bonferroni in both directions, terms and models joined as boxes."""
-    if isinstance(statistic, Minimum):
-        low, high = cell_limits(statistic.cells, 0.05 / len(statistic.cells))
-        return float(low.min()), float(high.min())
-    if isinstance(statistic, Gap):
-        return plain_gap(statistic, 0.05)
+def as_before(statistic: Statistic) -> Statistic:
+    """A gap without what one person's samples in several cells add."""
     if isinstance(statistic, GapChange):
-        left, right = plain_gap(statistic.left, 0.025), plain_gap(statistic.right, 0.025)
-        return left[0] - right[1], left[1] - right[0]
-    return None
+        left, right = (replace(side, dependence=1.0) for side in (statistic.left, statistic.right))
+        return replace(statistic, left=left, right=right, dependence=1.0)
+    return replace(statistic, dependence=1.0) if isinstance(statistic, Gap) else statistic
 
 
-def plain_gap(statistic: Gap, alpha: float) -> Limits:
-    """Every pair of cells at alpha / pairs, terms averaged or the largest taken."""
-    share = alpha / sum(len(cells) * (len(cells) - 1) / 2 for cells in statistic.terms)
-    bounds = []
-    for cells in statistic.terms:
-        lower, upper = newcombe(cell_rates(cells), *cell_limits(cells, share))
-        np.fill_diagonal(upper, -1.0)
-        bounds.append((max(0.0, float(lower.max())), float(upper.max())))
-    joined = np.mean if statistic.aggregate == "mean" else np.max
-    return float(joined([b[0] for b in bounds])), float(joined([b[1] for b in bounds]))
+@dataclass(frozen=True)
+class Areas(Setting):
+    """One forget set against unseen samples, normal scores; the model before has a correlated score of the same law."""
+
+    kind: ClassVar[str] = "areas"
+    spread: float
+    """Standard deviation of the forget set's scores; 1 for unseen ones."""
+    forget: int
+    """Forget samples."""
+    unseen: int
+    """Unseen samples."""
+    area: float
+    """True area."""
+
+    def draw(self, rng: np.random.Generator) -> dict[str, Case]:
+        """Scores of both models, and MIA_AUC, its change and MIA_TPR_1 on them."""
+        away = _NORMAL.inv_cdf(self.area) * math.hypot(self.spread, 1)
+        (z1, y1), (z0, y0) = rng.normal(0, 1, (2, self.forget)), rng.normal(0, 1, (2, self.unseen))
+        positive = [away + self.spread * z1, away + self.spread * (0.8 * z1 + 0.6 * y1)]
+        negative = [z0, 0.8 * z0 + 0.6 * y0]
+        curves = [roc(p, n, np.ones(self.unseen)) for p, n in zip(positive, negative, strict=True)]
+        made = {"MIA_AUC": Case(self.area, curves[0].effective_area(None, None), curves[0].area(None)), **_moved(curves)}
+        if self.unseen >= 100:
+            truth = 1 - _NORMAL.cdf((_NORMAL.inv_cdf(0.99) - away) / self.spread)
+            made["MIA_TPR_1"] = Case(truth, *_threshold_rates(positive[0], negative[0]))
+        return made
 
 
-def percentile_bootstrap(setting: Setting, audits: int, seed: int, replicates: int = 500) -> dict[str, float]:
-    """Coverage of the 2.5 and 97.5 percentiles of the count bootstrap, which a max - min of nearly equal cells defeats."""
-    rng, truth, p = np.random.default_rng([seed, 1, setting.groups]), truths(setting), rates(setting)
-    hits = dict.fromkeys(("WG", "EO", "EP"), 0)
-    for counts in _independent(setting, p, audits, rng):
-        right = counts[..., 0] + counts[..., 1]
-        cells = np.stack([right, counts.sum(axis=-1) - right], axis=-1)
-        drawn = count_bootstrap(cells.reshape(-1), replicates, rng).reshape(replicates, *cells.shape)
-        a = drawn[..., 0] / np.maximum(drawn.sum(axis=-1), 1)
-        made = {"WG": a.min(axis=(1, 2)), "EO": np.ptp(a, axis=2).mean(axis=1), "EP": np.ptp(a[:, 1], axis=1)}
-        for name, values in made.items():
-            low, high = np.quantile(values, [0.025, 0.975])
-            hits[name] += bool(low <= truth[name] <= high)
-    return {name: hit / audits for name, hit in hits.items()}
+def _moved(curves: list[Roc]) -> dict[str, Case]:
+    one, two = curves
+    moved = Roc(one.value - two.value, one.positive - two.positive, one.negative - two.negative)
+    change, old = moved.effective_area(None, None), moved.area(None)
+    now = AreaChange(
+        one.effective_area(None, None), two.effective_area(None, None), change.se, method="effective", degrees=change.degrees
+    )
+    return {"MIA_AUC change": Case(0.0, now, AreaChange(one.area(None), two.area(None), old.se))}
 
 
-def false_blocks(groups: int, audits: int, seed: int) -> tuple[float, float]:
-    """How often "gap <= 0.05" blocks by the estimate and by the interval, for equal true accuracy 0.8, groups of 200."""
-    rng = np.random.default_rng([seed, 2, groups])
-    right = rng.binomial(200, 0.8, size=(audits, groups))
-    point = float((np.ptp(right, axis=1) / 200 > 0.05).mean())
-    limits = [Gap((tuple(Proportion(k, 200) for k in row),), "max").interval(0.95) for row in right.tolist()]
-    return point, float(np.mean([found is not None and found[0] > 0.05 for found in limits]))
+def _threshold_rates(positive: Floats, negative: Floats) -> tuple[Statistic, Statistic]:
+    ones = np.ones(len(negative))
+    called = Proportion.of(positive > operating_threshold(negative, ones, 0.01)[0]).exact()
+    shares = threshold_shares(positive, negative, ones, 0.01, len(negative))
+    return RateAtThreshold(called, LEVELS, *shares), called
+
+
+@dataclass(frozen=True)
+class Forgotten(Setting):
+    """A few people in the forget set, eight samples each, against 60 unseen people with five each."""
+
+    kind: ClassVar[str] = "forgotten"
+    people: int
+    """People in the forget set."""
+    correlation: float
+    """Share of a score's variance that lies between people."""
+    area: float
+    """True area for people like them."""
+
+    def draw(self, rng: np.random.Generator) -> dict[str, Case]:
+        """Scores with an effect of every person."""
+        between, within = math.sqrt(self.correlation), math.sqrt(1 - self.correlation)
+        owner = np.repeat(np.arange(self.people), _FORGET_EACH)
+        unseen = np.repeat(np.arange(_UNSEEN_PEOPLE), _UNSEEN_EACH)
+        away, own = _NORMAL.inv_cdf(self.area) * math.sqrt(2), rng.normal(0, 1, self.people)
+        positive = away + between * own[owner] + rng.normal(0, within, len(owner))
+        negative = between * rng.normal(0, 1, _UNSEEN_PEOPLE)[unseen] + rng.normal(0, within, len(unseen))
+        theirs = float(np.mean([_NORMAL.cdf((away + between * o) / math.sqrt(1 + within**2)) for o in own]))
+        curve = roc(positive, negative, np.ones(len(negative)))
+        before = curve.area(np.concatenate([owner, self.people + unseen]))
+        like = None if self.people == 1 else curve.effective_area(owner, self.people + unseen)
+        return {
+            "MIA_AUC, these people": Case(theirs, curve.effective_area(None, self.people + unseen), before),
+            "MIA_AUC, people like them": Case(self.area, like, before),
+        }
+
+
+def settings() -> Iterator[Setting]:
+    """The grid, in an order in which a run that is stopped has seen every kind."""
+    yield from (
+        Areas(s, n1, n0, a) for n0 in (100, 1000) for s in (1.0, 2.0) for n1 in (5, 20, 40, 400) for a in (0.5, 0.7, 0.95, 0.99)
+    )
+    yield from (Forgotten(p, c, a) for p in (1, 2, 4, 10, 100) for c in (0.0, 0.3) for a in (0.5, 0.8))
+    rates = (0.995, 0.98, 0.8, 0.5, 0.03, 0.005)
+    yield from (Rates(v, n, r, 0.0) for n in (5, 20, 200, 2000) for v in (1, 4) for r in rates)
+    clusterings = ("one cell", "shared ability", "opposite bias")
+    yield from (People(c, p, 2, r) for p in (100, 20, 5, 1) for c in clusterings for r in (0.8, 0.95))
+    yield from (Rates(v, n, r, -0.1 if r > 0.2 else 0.1) for n in (10, 200) for v in (2, 10) for r in rates)

@@ -4,6 +4,7 @@ from grmu_audit.intervals.areas import Area, AreaChange, AreaGap
 from grmu_audit.intervals.combined import Closeness, Difference, Least, Mean, SharedDifference, ShareOfGain
 from grmu_audit.intervals.design_effects import design_effect
 from grmu_audit.intervals.gaps import Gap, GapChange, MinimumChange
+from grmu_audit.intervals.operating_points import RateAtThreshold
 from grmu_audit.intervals.proportions import Minimum, PairedCounts, Proportion
 from grmu_audit.intervals.ratio import Ratio
 from grmu_audit.intervals.replicates import Replicated
@@ -24,6 +25,7 @@ __all__ = [
     "MinimumChange",
     "PairedCounts",
     "Proportion",
+    "RateAtThreshold",
     "Ratio",
     "Replicated",
     "ShareOfGain",

@@ -5,16 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
-from grmu_audit.intervals.closed_forms import Floats, logit_limits, newcombe, student_factor, z_value
+from grmu_audit.intervals.closed_forms import Floats, exact, logit_limits, newcombe, student_factor, z_value
 from grmu_audit.intervals.gaps import LOWER_TAIL_SHARE, comparison_count
 from grmu_audit.intervals.proportions import Proportion, degrees
 from grmu_audit.intervals.statistic import Limits, Statistic, difference_limits
 
 NEARLY_ZERO = 1e-9
+MOST_COMPARISONS = 3
+"""Independent comparisons, per sample of the smaller side, that an area is never taken to be worth more than."""
+AreaMethod = Literal["logit", "effective"]
 
 
 @dataclass(frozen=True)
@@ -32,14 +35,43 @@ class Area(Statistic):
     """Negative samples."""
     persons: float | None = None
     """Persons that the standard error was estimated from; None where every sample is its own person."""
+    method: AreaMethod = "logit"
+    """Interval method."""
+    degrees: float | None = None
+    """Degrees of freedom of the standard error, for ``effective``; None: very many."""
 
     @property
     def estimate(self) -> float:
         """The area."""
         return float(self.value)
 
+    def by_method(self, name: str) -> Area:
+        """The same: the methods of proportions are none of an area."""
+        return self
+
     def raw_limits(self, alpha: float) -> Limits | None:
-        """Logit limits; for a degenerate curve Wilson limits with the smaller side's samples, so that it has a width."""
+        """Limits of the method.
+
+        ``effective``: Clopper and Pearson's limits of ``value`` x m correct out of m = value (1 - value) / se², the number of
+        independent comparisons that would be as uncertain, times (z / t)², and at most ``MOST_COMPARISONS`` of the
+        smaller side: the standard error of a few samples near 1 is often far too small.  ``logit``: value and standard error on
+        the logit scale; for a degenerate curve Wilson limits with the smaller side's samples.
+        """
+        return self._effective_limits(alpha) if self.method == "effective" else self._logit_limits(alpha)
+
+    def _effective_limits(self, alpha: float) -> Limits | None:
+        fewer = min(self.n1, self.n0)
+        if not fewer > 0:
+            return None
+        value, most = float(self.value), MOST_COMPARISONS * fewer
+        known = np.array([math.inf if self.degrees is None else float(self.degrees)])
+        factor = float(student_factor(alpha, known)[0])
+        inside = self.se > NEARLY_ZERO and NEARLY_ZERO < value < 1 - NEARLY_ZERO
+        comparisons = min(value * (1 - value) / self.se**2 * factor, most) if inside else most
+        low, high = exact(np.array([value * comparisons]), np.array([comparisons]), alpha)
+        return float(low[0]), float(high[0])
+
+    def _logit_limits(self, alpha: float) -> Limits | None:
         value, fewer = float(self.value), min(self.n1, self.n0)
         if not fewer > 0:
             return None
@@ -62,17 +94,30 @@ class AreaChange(Statistic):
     """Standard error of the difference, from paired influences."""
     persons: float | None = None
     """Persons that it was estimated from; None where every sample is its own person."""
+    method: AreaMethod = "logit"
+    """Interval method; ``logit``, a normal interval, as before areas near 1 were measured."""
+    degrees: float | None = None
+    """Degrees of freedom of the standard error, for ``effective``; None: very many."""
 
     @property
     def estimate(self) -> float:
         """Left minus right."""
         return self.left.estimate - self.right.estimate
 
+    def by_method(self, name: str) -> AreaChange:
+        """The same: the methods of proportions are none of an area."""
+        return self
+
     def raw_limits(self, alpha: float) -> Limits | None:
-        """Normal limits within [-1, 1]; those of separate samples where the standard error is 0."""
-        se = t_scaled_error(self.se, self.persons, alpha)
-        if not se > NEARLY_ZERO:
+        """Limits within [-1, 1]; those of separate samples where the standard error is 0.
+
+        ``effective``: Student's, with the degrees of freedom; ``logit``: normal ones, with t / z where there were few people.
+        """
+        if not self.se > NEARLY_ZERO:
             return difference_limits(self.left, self.right, alpha)
+        known = math.inf if self.degrees is None else float(self.degrees)
+        wider = math.sqrt(float(student_factor(alpha, np.array([known]))[0]))
+        se = t_scaled_error(self.se, self.persons, alpha) if self.method == "logit" else float(self.se) / wider
         half = z_value(alpha) * se
         return max(self.estimate - half, -1.0), min(self.estimate + half, 1.0)
 

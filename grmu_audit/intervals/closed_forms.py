@@ -8,6 +8,8 @@ from statistics import NormalDist
 import numpy as np
 import numpy.typing as npt
 
+from grmu_audit.intervals.beta import beta_quantile, student_quantile
+
 Floats = npt.NDArray[np.float64]
 _SMALLEST_ALPHA = 1e-15
 
@@ -65,12 +67,14 @@ def exact(k: Floats, n: Floats, alpha: float) -> tuple[Floats, Floats]:
     >>> float(low[0]), round(float(high[0]), 4)
     (0.0, 0.3085)
     """
-    from scipy.special import betaincinv
-
-    least = max(alpha, _SMALLEST_ALPHA) / 2
+    tail = max(min(alpha, 1.0), _SMALLEST_ALPHA) / 2
     rest = np.maximum(n - k, 0.0)
-    low = np.where(k > 0, betaincinv(np.maximum(k, 1e-12), rest + 1, least), 0.0)
-    high = np.where(rest > 0, 1 - betaincinv(np.maximum(rest, 1e-12), k + 1, least), 1.0)
+    first, second = np.concatenate([k, rest]), np.concatenate([rest, k]) + 1
+    inside = first > 0
+    limit = np.zeros(2 * len(k))
+    if inside.any():
+        limit[inside] = 1 / (1 + np.exp(np.minimum(-beta_quantile(first[inside], second[inside], tail), 700.0)))
+    low, high = limit[: len(k)], 1 - limit[len(k) :]
     return np.minimum(low, k / n), np.maximum(high, k / n)
 
 
@@ -91,11 +95,9 @@ def student_factor(alpha: float, degrees: Floats) -> Floats:
     """
     if np.isinf(degrees).all():
         return np.ones(len(degrees))
-    from scipy.special import stdtrit
-
-    level = max(min(alpha, 1.0), _SMALLEST_ALPHA) / 2
-    known = np.where(np.isfinite(degrees), np.maximum(degrees, 1e-3), 1.0)
-    t = np.where(np.isfinite(degrees), -stdtrit(known, level), z_value(alpha))
+    level = max(min(alpha, 1.0), _SMALLEST_ALPHA)
+    known = np.where(np.isfinite(degrees), np.maximum(degrees, 1e-2), 1.0)
+    t = np.where(np.isfinite(degrees), student_quantile(level, known), z_value(alpha))
     return np.clip((z_value(alpha) / np.maximum(t, 1e-12)) ** 2, 1e-9, 1.0)
 
 
@@ -116,14 +118,10 @@ def clopper_pearson(k: float, n: float, confidence: float = 0.95) -> tuple[float
     >>> low, round(high, 4)
     (0.0, 0.3085)
     """
-    from scipy.stats import beta
-
     if not (n > 0 and 0 <= k <= n):
         raise ValueError(f"k = {k} of n = {n} is no proportion")
-    alpha = 1 - confidence
-    low = 0.0 if k == 0 else float(beta.ppf(alpha / 2, k, n - k + 1))
-    high = 1.0 if k == n else float(beta.ppf(1 - alpha / 2, k + 1, n - k))
-    return low, high
+    low, high = exact(np.array([k], dtype=np.float64), np.array([n], dtype=np.float64), 1 - confidence)
+    return float(low[0]), float(high[0])
 
 
 def newcombe(p: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats]:
@@ -170,6 +168,39 @@ def paired_difference(gained: float, lost: float, n: float, alpha: float) -> tup
     half = z * math.sqrt(max(first + second - centre * centre, 0.0) / (n + 2 * c))
     estimate = (gained - lost) / n
     return max(min(centre - half, estimate), -1.0), min(max(centre + half, estimate), 1.0)
+
+
+def exact_paired_difference(gained: float, lost: float, n: float, alpha: float) -> tuple[float, float]:
+    """Limits of (gained - lost) / n for paired yes/no outcomes, which also hold where one of both hardly occurs.
+
+    MOVER of the two shares p and q of one sample: lower = p - q - sqrt(a² + b² - 2 r a b), with a and b the distances of p to its
+    exact lower and of q to its exact upper limit and r = -sqrt(p q / ((1 - p) (1 - q))) their correlation, half a pair added
+    to both counts; the upper limit mirrored.  By enumeration over 5 to 2,000 pairs and shares from 0 to 0.49, either limit is
+    missed with at most ``alpha`` / 2 up to 3 % of itself.
+
+    Args:
+        gained: pairs where only the first is correct.
+        lost: pairs where only the second is correct.
+        n: all pairs, > 0.
+        alpha: 1 - confidence.
+
+    Returns:
+        Limits within [-1, 1] that hold the estimate.
+
+    Source: Zou and Donner (2008), with Clopper and Pearson's limits.
+
+    >>> low, high = exact_paired_difference(10, 2, 100, 0.05)
+    >>> round(low, 4), round(high, 4)
+    (0.0064, 0.1591)
+    """
+    counts = np.array([gained, lost], dtype=np.float64)
+    p, q = (counts / n).tolist()
+    low, high = exact(counts, np.array([n, n], dtype=np.float64), alpha)
+    odds = [(count + 0.5) / max(n - count + 0.5, 0.5) for count in (gained, lost)]
+    r = -min(math.sqrt(odds[0] * odds[1]), 1.0)
+    a, b, c, d = p - low[0], high[1] - q, high[0] - p, q - low[1]
+    down, up = math.sqrt(a * a + b * b - 2 * r * a * b), math.sqrt(c * c + d * d - 2 * r * c * d)
+    return max(p - q - down, -1.0), min(p - q + up, 1.0)
 
 
 def logit_limits(value: float, se: float, alpha: float) -> tuple[float, float]:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from grmu_audit.intervals.closed_forms import Floats
 
 _BORROWED = 8
+_ROUNDING = 1e-9
 
 
 def design_effect(values: npt.NDArray[np.number | np.bool_], person: npt.NDArray[np.int64] | None) -> float:
@@ -93,6 +94,68 @@ def clustered_cells(
     degrees = np.bincount(pool, weights=np.where(s.known, own_degrees, 0.0))[pool]
     persons = 1 + np.where(degrees > 0, np.minimum(degrees, _BORROWED * own_degrees), own_degrees)
     return np.maximum(effects, 1.0), persons.astype(np.int64).tolist()
+
+
+def contrast_inflation(
+    values: npt.NDArray[np.number | np.bool_],
+    row: npt.NDArray[np.int64],
+    column: npt.NDArray[np.int64],
+    person: npt.NDArray[np.int64] | None,
+) -> tuple[float, float]:
+    """How many times larger the variance of contrasts between columns can be than with independent cells.
+
+    A contrast takes one cell of a row from another; their mean takes one contrast from each of R rows.  With one person's
+    samples in several cells their means are correlated: by ``same_row`` between columns of a row, by ``same_column`` between
+    rows of a column, by ``apart`` between cells that share neither (each pooled over all such pairs, from sums of residuals by
+    person).  The variance of one contrast is at most 1 + max(0, -same_row) times that of independent cells, that of the mean of
+    R of them at most (R - 1) abs(same_column - apart) more.
+
+    Args:
+        values: [n] one number per sample.
+        row: [n] row (class) of each sample's cell.
+        column: [n] column (attribute value) of each sample's cell.
+        person: [n] person index, or None.
+
+    Returns:
+        Of one contrast, and of the mean; each >= 1, and 1.0 without a person column.
+    """
+    if person is None or not len(values):
+        return 1.0, 1.0
+    rows, columns = int(row.max()) + 1, int(column.max()) + 1
+    cell = row * columns + column
+    share = _influences(values, cell, rows * columns)
+    squares = _squares(share, cell, person, rows * columns)
+    spread, own = np.sqrt(squares).reshape(rows, columns), float(squares.sum())
+    whole, by_row, by_column = (
+        float(_squares(share, part, person, width).sum())
+        for part, width in ((np.zeros_like(cell), 1), (row, rows), (column, columns))
+    )
+    most, most_rows, most_columns = (float((spread.sum(axis=axis) ** 2).sum()) for axis in (None, 1, 0))
+    same_row = _ratio(by_row - own, most_rows - own)
+    same_column = _ratio(by_column - own, most_columns - own)
+    apart = _ratio(whole - by_row - by_column + own, most - most_rows - most_columns + own)
+    one = max(0.0, -same_row)
+    found = one, one + (rows - 1) * abs(same_column - apart)
+    return tuple(1.0 + more if more > _ROUNDING else 1.0 for more in found)  # type: ignore[return-value]
+
+
+def _influences(values: npt.NDArray[np.number | np.bool_], cell: npt.NDArray[np.int64], cells: int) -> Floats:
+    """[n] what each sample adds to its cell's mean."""
+    n = np.maximum(np.bincount(cell, minlength=cells), 1)
+    mean = np.bincount(cell, weights=values.astype(np.float64), minlength=cells) / n
+    result: Floats = (values.astype(np.float64) - mean[cell]) / n[cell]
+    return result
+
+
+def _squares(share: Floats, cell: npt.NDArray[np.int64], person: npt.NDArray[np.int64], cells: int) -> Floats:
+    """[cells] squared sums by person."""
+    cluster, owner = _clusters(cell, person)
+    return np.bincount(owner, weights=np.bincount(cluster, weights=share) ** 2, minlength=cells).astype(np.float64)
+
+
+def _ratio(part: float, most: float) -> float:
+    """A correlation in [-1, 1]; 0 where there is nothing to correlate."""
+    return min(max(part / most, -1.0), 1.0) if most > 1e-15 else 0.0
 
 
 class _Sums(NamedTuple):

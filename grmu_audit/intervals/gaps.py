@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -42,6 +42,8 @@ class Gap(Statistic):
     """Aggregation of the terms."""
     method: Method = "wilson"
     """Interval method of a cell."""
+    dependence: float = 1.0
+    """How many times larger the variance of a contrast of cells can be than of independent cells (``contrast_inflation``)."""
 
     @property
     def estimate(self) -> float:
@@ -56,8 +58,14 @@ class Gap(Statistic):
             return None
         tops = np.array([_top(cells, alpha, self.method) for cells in terms])
         spans = np.array([np.ptp(rates(cells)) for cells in terms])
-        low = _lower(terms, alpha * LOWER_TAIL_SHARE, self.aggregate, self.method)
-        return max(0.0, low), min(1.0, _joined(spans, tops, self.aggregate))
+        middle, wider = self.estimate, math.sqrt(self.dependence)
+        low = middle - wider * (middle - _lower(terms, alpha * LOWER_TAIL_SHARE, self.aggregate, self.method))
+        high = middle + wider * (_joined(spans, tops, self.aggregate) - middle)
+        return max(0.0, low), min(1.0, high)
+
+    def exact(self) -> Gap:
+        """The same cells with Clopper and Pearson's limits."""
+        return replace(self, method="clopper-pearson")
 
 
 @dataclass(frozen=True)
@@ -115,6 +123,8 @@ class GapChange(Statistic):
     """Paired counts of the cells of each term."""
     aggregate: GapAggregate
     """Aggregation of the terms."""
+    dependence: float = 1.0
+    """As a gap's, for the changes of the cells."""
 
     @property
     def estimate(self) -> float:

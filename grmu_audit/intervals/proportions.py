@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from grmu_audit.errors import InputError
-from grmu_audit.intervals.closed_forms import Floats, exact, paired_difference, student_factor, wilson
+from grmu_audit.intervals.closed_forms import (
+    Floats,
+    exact,
+    exact_paired_difference,
+    paired_difference,
+    student_factor,
+    wilson,
+)
 from grmu_audit.intervals.design_effects import design_effect
 from grmu_audit.intervals.statistic import Limits, Statistic
 
 Method = Literal["wilson", "clopper-pearson"]
+PairedMethod = Literal["bonett-price", "exact"]
 _RULES = {"wilson": wilson, "clopper-pearson": exact}
 Mask = npt.NDArray[np.bool_]
 Persons = np.ndarray[Any, np.dtype[np.int64]] | None
@@ -60,6 +68,10 @@ class Proportion(Statistic):
         low, high = cell_limits([self], alpha, self.method)
         return float(low[0]), float(high[0])
 
+    def exact(self) -> Proportion:
+        """The same counts with Clopper and Pearson's limits."""
+        return replace(self, method="clopper-pearson")
+
 
 @dataclass(frozen=True)
 class Minimum(Statistic):
@@ -76,6 +88,10 @@ class Minimum(Statistic):
         """Smallest k / n over the cells that hold samples; NaN without any."""
         found = rates(self.cells)
         return float(found.min()) if len(found) else math.nan
+
+    def exact(self) -> Minimum:
+        """The same cells with Clopper and Pearson's limits."""
+        return replace(self, method="clopper-pearson")
 
     def raw_limits(self, alpha: float) -> Limits | None:
         """Upper: the smallest upper limit, simultaneous over the G cells (``alpha / G``).
@@ -112,6 +128,8 @@ class PairedCounts(Statistic):
     """Design effect of the difference."""
     persons: float | None = None
     """Persons that the design effect was estimated from; None where every sample is its own person."""
+    method: PairedMethod = "bonett-price"
+    """Interval method."""
 
     @classmethod
     def of(cls, first: Mask, second: Mask, person: Persons = None) -> PairedCounts:
@@ -132,12 +150,21 @@ class PairedCounts(Statistic):
         return float((self.only_candidate - self.only_other) / self.n) if self.n > 0 else math.nan
 
     def raw_limits(self, alpha: float) -> Limits | None:
-        """Bonett-Price limits with all counts over the design effect."""
+        """Limits of the method with all counts over the design effect."""
         n = float(self.n)
         if not n > 0:
             return None
         scale = float(student_factor(alpha, np.array([degrees(self.persons)]))[0]) / float(self.deff)
-        return paired_difference(self.only_candidate * scale, self.only_other * scale, n * scale, alpha)
+        rule = paired_difference if self.method == "bonett-price" else exact_paired_difference
+        return rule(self.only_candidate * scale, self.only_other * scale, n * scale, alpha)
+
+    def by_method(self, name: str) -> PairedCounts:
+        """The same: the methods of proportions are none of a difference."""
+        return self
+
+    def exact(self) -> PairedCounts:
+        """The same counts with exact limits of the shares."""
+        return replace(self, method="exact")
 
 
 Cell = TypeVar("Cell", Proportion, PairedCounts)

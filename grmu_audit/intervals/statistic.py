@@ -16,8 +16,9 @@ Limits = tuple[float, float]
 """Lower and upper limit."""
 Aggregate = Literal["mean", "max", "min", "product"]
 """Aggregation of several numbers."""
-_COUNTS = frozenset({"k", "n", "n1", "n0", "both", "only_candidate", "only_other", "none", "persons"})
-_LEFT_OUT: Mapping[str, object] = {"persons": None, "method": "wilson"}
+_COUNTS = frozenset({"k", "n", "n1", "n0", "both", "only_candidate", "only_other", "none", "persons", "degrees"})
+_LEFT_OUT = frozenset({"persons", "method", "dependence", "degrees"})
+"""Fields that the JSON form leaves out where they have their default: an older file, which has none, means the same."""
 _LARGEST = 1e300
 _NUMBERS: dict[Any, tuple[type, ...]] = {float: (float, int), int: (int,)}
 _KINDS: dict[str, list[type[Statistic]]] = {}
@@ -70,18 +71,24 @@ class Statistic(ABC):
         return type(self)(**{name: _scaled(name, item, factor) for name, item in _items(self)})
 
     def by_method(self, name: str) -> Statistic:
-        """The same statistic with limits of its proportions by another method, ``wilson`` or ``clopper-pearson``."""
-        if name == "wilson":
+        """The same statistic with limits of its proportions by ``wilson`` or ``clopper-pearson``; ``default``: as it is."""
+        if name == "default":
             return self
         items = dict(_items(self))
         if "method" in items:
             return type(self)(**{**items, "method": name})
-        return type(self)(**{key: _by_method(item, name) for key, item in items.items()})
+        return type(self)(**{key: _changed(item, lambda inner: inner.by_method(name)) for key, item in items.items()})
+
+    def exact(self) -> Statistic:
+        """The same statistic with exact limits of every count, as audits are measured today."""
+        return type(self)(**{key: _changed(item, lambda inner: inner.exact()) for key, item in _items(self)})
 
     def to_json(self) -> dict[str, Any]:
         """A tree of plain JSON types."""
         tree: dict[str, Any] = {"kind": self.kind, **self.constants}
-        tree.update((key, _plain(item)) for key, item in _items(self) if key not in _LEFT_OUT or item != _LEFT_OUT[key])
+        tree.update(
+            (key, _plain(item)) for key, item in _items(self) if key not in _LEFT_OUT or item != _default(type(self), key)
+        )
         return tree
 
     @staticmethod
@@ -155,6 +162,15 @@ def _hints(kind: type[Statistic]) -> dict[str, Any]:
     return {item.name: hints[item.name] for item in fields(kind)}  # type: ignore[arg-type]
 
 
+@cache
+def _defaults(kind: type[Statistic]) -> dict[str, Any]:
+    return {item.name: item.default for item in fields(kind)}  # type: ignore[arg-type]
+
+
+def _default(kind: type[Statistic], name: str) -> Any:
+    return _defaults(kind)[name]
+
+
 def _items(statistic: Statistic) -> list[tuple[str, Any]]:
     return [(name, getattr(statistic, name)) for name in _hints(type(statistic))]
 
@@ -175,10 +191,11 @@ def _scaled(name: str, item: Any, factor: float) -> Any:
     return item * factor
 
 
-def _by_method(item: Any, name: str) -> Any:
+def _changed(item: Any, change: Callable[[Statistic], Statistic]) -> Any:
+    """The item with every statistic in it replaced by what ``change`` makes of it."""
     if isinstance(item, Statistic):
-        return item.by_method(name)
-    return tuple(_by_method(inner, name) for inner in item) if isinstance(item, tuple) else item
+        return change(item)
+    return tuple(_changed(inner, change) for inner in item) if isinstance(item, tuple) else item
 
 
 def _built(kind: type[Statistic], tree: Mapping[str, object]) -> Statistic:

@@ -23,7 +23,8 @@ def measure_accuracy(checked: CheckedPredictions) -> Iterator[Outcome]:
     for name in (*SPLIT_OF, "GA"):
         rows = accuracy_rows(checked, name)
         basis, reason = accuracy_basis(checked, name, rows)
-        yield Outcome(name, basis, None if reason else accuracy_statistic(checked, name, rows), reason)
+        statistic = None if reason else accuracy_statistic(checked, name, rows)
+        yield Outcome(name, basis, statistic, reason, these_people=of_these(checked, rows) if name == "UA" else None)
     yield worst_group(checked)
     yield forget_minus_group_accuracy(checked)
     yield from accuracy_of_groups(checked)
@@ -56,12 +57,20 @@ def accuracy_basis(checked: CheckedPredictions, name: str, rows: Mask) -> tuple[
 def accuracy_statistic(checked: CheckedPredictions, name: str, rows: Mask) -> Proportion:
     """Accuracy on the rows; GA of one group is that group's cell, whose design effect knows the other cells too."""
     cell = dominant_cell(checked) if name == "GA" else None
-    return accuracy_of(checked, rows) if cell is None else group_proportions(checked)[cell]
+    if cell is not None:
+        return group_proportions(checked)[cell]
+    return Proportion.of(checked.correct[rows], unit_of(checked, name, rows))
 
 
-def accuracy_of(checked: CheckedPredictions, rows: Mask) -> Proportion:
-    """Accuracy on the rows as a proportion with its design effect."""
-    return Proportion.of(checked.correct[rows], checked.person_of(rows))
+def unit_of(checked: CheckedPredictions, name: str, rows: Mask) -> Ints | None:
+    """Person index of the rows that a plain accuracy rests on; None where samples are the unit."""
+    return checked.forget_unit(rows) if name == "UA" else checked.person_of(rows)
+
+
+def of_these(checked: CheckedPredictions, rows: Mask) -> Proportion | None:
+    """Accuracy on forget rows about these people alone; None without a subject column."""
+    known = checked.predictions.subject is not None and checked.options.interval_forms > 1 and rows.any()
+    return Proportion.of(checked.correct[rows]) if known else None
 
 
 def dominant_cell(checked: CheckedPredictions) -> int | None:
@@ -139,7 +148,11 @@ def forget_minus_group_accuracy(checked: CheckedPredictions) -> Outcome:
     basis = Basis(ua.n + ga.n, min(ua.n, ga.n), smallest, ga.empty_cells, checked.persons(forget | group))
     if why_ua or why_ga:
         return Outcome.missing("UA_GA_GAP", "; ".join(filter(None, (why_ua, why_ga))), basis)
-    return Outcome("UA_GA_GAP", basis, Difference(accuracy_of(checked, forget), accuracy_of(checked, group)))
+    right = checked.correct
+    ga_side = Proportion.of(right[group], checked.person_of(group))
+    ua_side, these = Proportion.of(right[forget], checked.forget_unit(forget)), of_these(checked, forget)
+    of_those = None if these is None else Difference(these, ga_side)
+    return Outcome("UA_GA_GAP", basis, Difference(ua_side, ga_side), these_people=of_those)
 
 
 def accuracy_of_groups(checked: CheckedPredictions) -> Iterator[Outcome]:

@@ -16,13 +16,22 @@ from grmu_audit.intervals import (
     Statistic,
 )
 from grmu_audit.intervals.proportions import non_empty
-from grmu_audit.metrics.accuracy import SPLIT_OF, accuracy_basis, accuracy_rows, dominant_cell, group_outcomes, group_pairs
+from grmu_audit.metrics.accuracy import (
+    SPLIT_OF,
+    accuracy_basis,
+    accuracy_rows,
+    dominant_cell,
+    group_outcomes,
+    group_pairs,
+    unit_of,
+)
 from grmu_audit.metrics.catalog import PLUGINS
 from grmu_audit.metrics.checked_predictions import CheckedPredictions, Mask
 from grmu_audit.metrics.fairness import gap_change
 from grmu_audit.metrics.membership.attacks import FORESTS, AttackResults, area_basis, area_persons, forest_basis
+from grmu_audit.metrics.membership.exposure import area_units, forget_area
 from grmu_audit.metrics.outcome import Outcome
-from grmu_audit.metrics.scores import standard_error
+from grmu_audit.metrics.scores import Roc, standard_error
 
 _COMPOSED = ("WG", "EO", "DP", "EP", "UA_GA_GAP")
 _EXPOSURE = ("MIA_TPR_1", "MIA_TPR_01", "RETAIN_AUC", "MIA_DISPARITY")
@@ -53,7 +62,7 @@ def changes(candidate: ModelResult, other: ModelResult) -> Iterator[Outcome]:
     for name in (*SPLIT_OF, "GA"):
         rows = accuracy_rows(candidate.checked, name)
         basis, reason = accuracy_basis(candidate.checked, name, rows)
-        yield Outcome(name, basis, None if reason else _paired_accuracy(candidate.checked, other.checked, name, rows), reason)
+        yield Outcome(name, basis, None if reason else paired_accuracy(candidate.checked, other.checked, name, rows), reason)
     for name in _COMPOSED:
         yield _change_of(name, candidate, other)
     for name in FORESTS:
@@ -64,10 +73,11 @@ def changes(candidate: ModelResult, other: ModelResult) -> Iterator[Outcome]:
     yield from group_outcomes(candidate.checked, group_pairs(candidate.checked, other.checked))
 
 
-def _paired_accuracy(candidate: CheckedPredictions, other: CheckedPredictions, name: str, rows: Mask) -> PairedCounts:
+def paired_accuracy(candidate: CheckedPredictions, other: CheckedPredictions, name: str, rows: Mask) -> PairedCounts:
+    """Paired counts of RA, UA, TA, VA or GA on the rows; GA of one group knows the other cells too."""
     cell = dominant_cell(candidate) if name == "GA" else None
     if cell is None:
-        return PairedCounts.of(candidate.correct[rows], other.correct[rows], candidate.person_of(rows))
+        return PairedCounts.of(candidate.correct[rows], other.correct[rows], unit_of(candidate, name, rows))
     return group_pairs(candidate, other)[cell]
 
 
@@ -96,7 +106,7 @@ def _composed(
 
 def _paired_rows(candidate: CheckedPredictions, other: CheckedPredictions, name: str) -> PairedCounts:
     rows = accuracy_rows(candidate, name)
-    return PairedCounts.of(candidate.correct[rows], other.correct[rows], candidate.person_of(rows))
+    return PairedCounts.of(candidate.correct[rows], other.correct[rows], unit_of(candidate, name, rows))
 
 
 def _forest_change(name: str, candidate: ModelResult, other: ModelResult) -> Outcome:
@@ -105,7 +115,7 @@ def _forest_change(name: str, candidate: ModelResult, other: ModelResult) -> Out
         if name not in side.called_non_member:
             return Outcome.missing(name, side.reason or "undefined", basis)
     called = candidate.attacks.called_non_member[name], other.attacks.called_non_member[name]
-    return Outcome(name, basis, PairedCounts.of(*called, checked.person_of(checked.predictions.mask("forget"))))
+    return Outcome(name, basis, PairedCounts.of(*called, checked.forget_unit(checked.predictions.mask("forget"))))
 
 
 def area_change(candidate: ModelResult, other: ModelResult) -> Outcome:
@@ -116,8 +126,18 @@ def area_change(candidate: ModelResult, other: ModelResult) -> Outcome:
     basis = replace(basis, details={"attack_score": score})
     if reason:
         return Outcome.missing("MIA_AUC", reason, basis)
-    person = area_persons(candidate.checked, candidate.attacks)
     left, right = candidate.attacks.rocs[score], other.attacks.rocs[score]
-    areas = left.area(person), right.area(area_persons(other.checked, other.attacks))
-    se = standard_error(left.influence - right.influence, person)
-    return Outcome("MIA_AUC", basis, AreaChange(*areas, se, areas[0].persons))
+    return Outcome("MIA_AUC", basis, _area_difference(candidate, other, (left, right)))
+
+
+def _area_difference(candidate: ModelResult, other: ModelResult, curves: tuple[Roc, Roc]) -> AreaChange:
+    left, right = curves
+    moved = Roc(left.value - right.value, left.positive - right.positive, left.negative - right.negative)
+    one = forget_area(candidate.checked, left, candidate.attacks.matched, candidate.attacks.unseen)[0]
+    two = forget_area(other.checked, right, other.attacks.matched, other.attacks.unseen)[0]
+    if candidate.checked.options.interval_forms < 2:
+        person = area_persons(candidate.checked, candidate.attacks)
+        return AreaChange(one, two, standard_error(moved.influence, person), one.persons)
+    sides = area_units(candidate.checked, candidate.attacks.matched, candidate.attacks.unseen)
+    change = moved.effective_area(*sides)
+    return AreaChange(one, two, change.se, method="effective", degrees=change.degrees)

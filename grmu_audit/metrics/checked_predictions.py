@@ -114,6 +114,12 @@ class CheckedPredictions:
         """Person index of the rows, or None without a subject column."""
         return None if self.predictions.subject is None else self.predictions.subject[rows]
 
+    def forget_unit(self, rows: Mask) -> Ints | None:
+        """Person index of rows of the forget set; None where samples are the unit: no subject column, or one person alone."""
+        person = self.person_of(rows)
+        alone = self.options.interval_forms > 1 and person is not None and count_persons(person) == 1
+        return None if alone else person
+
     def persons(self, rows: Mask) -> int | None:
         """Distinct people among the rows, or None without a subject column."""
         return count_persons(self.person_of(rows))

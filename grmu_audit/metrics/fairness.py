@@ -8,11 +8,12 @@ from dataclasses import replace
 import numpy as np
 
 from grmu_audit.intervals import Gap, GapChange, PairedCounts, Proportion
+from grmu_audit.intervals.design_effects import contrast_inflation
 from grmu_audit.intervals.gaps import GapAggregate
 from grmu_audit.intervals.proportions import Cell, non_empty
 from grmu_audit.metrics.accuracy import cell_pairs, cell_proportions, cells_basis
 from grmu_audit.metrics.checked_predictions import VARIANTS, CheckedPredictions, Ints, Mask, regroup
-from grmu_audit.metrics.outcome import Basis, Outcome
+from grmu_audit.metrics.outcome import Basis, Outcome, with_options
 
 GAPS = ("EO", "DP", "EP")
 """Gaps between attribute values."""
@@ -43,7 +44,8 @@ def _each_attribute(checked: CheckedPredictions, name: str) -> dict[str, object]
         statistic, reason = gap_statistic(alone, name, "pairwise")
         found[factor] = {"why_missing": reason}
         if statistic is not None:
-            found[factor] = {"value": statistic.estimate, "interval": statistic.interval(checked.options.confidence)}
+            limits = with_options(statistic, checked.options).interval(checked.options.confidence)
+            found[factor] = {"value": statistic.estimate, "interval": limits}
     return found
 
 
@@ -79,7 +81,7 @@ def gap_statistic(checked: CheckedPredictions, name: str, variant: str) -> tuple
         return None, collapsed
     usable = _terms((checked,), name, variant, _proportions)
     if usable:
-        return Gap(usable, _aggregate(name)), ""
+        return Gap(usable, _aggregate(name), dependence=_dependence((checked,), name, variant)), ""
     positive = name == "EP" and variant == "pairwise" and checked.predictions.classes == 2
     classes = (
         "" if name == "DP" else f" for {f'the positive class {checked.options.positive_class}' if positive else 'any class'}"
@@ -99,7 +101,9 @@ def _collapsed(checked: CheckedPredictions, name: str) -> str:
 
 def gap_change(candidate: CheckedPredictions, other: CheckedPredictions, name: str, sides: tuple[Gap, Gap]) -> GapChange:
     """The change of EO, DP or EP from the other model to the candidate with the paired counts of every cell."""
-    return GapChange(*sides, _terms((candidate, other), name, candidate.options.gap_variant, _pairs), _aggregate(name))
+    models, variant = (candidate, other), candidate.options.gap_variant
+    terms = _terms(models, name, variant, _pairs)
+    return GapChange(*sides, terms, _aggregate(name), _dependence(models, name, variant))
 
 
 def _aggregate(name: str) -> GapAggregate:
@@ -143,26 +147,63 @@ def _attribute(checked: CheckedPredictions, variant: str) -> tuple[Ints, int]:
     return column.astype(np.int64), len(names)
 
 
+def _class_rows(checked: CheckedPredictions, variant: str) -> tuple[list[int], Ints]:
+    """The classes of the test rows and the position of each row's among them; binarised for the paper's variant."""
+    target = checked.predictions.target[checked.test]
+    if variant == "paper":
+        target = np.isin(target, [g.target for g in checked.dominant_groups]).astype(np.int64)
+    classes, row = np.unique(target, return_inverse=True)
+    return classes.tolist(), row.astype(np.int64)
+
+
+def _called(models: Sequence[CheckedPredictions], variant: str) -> list[Ints]:
+    """Per model the predicted class of the test rows; for the paper's variant 1 is the dominant target."""
+    predicted = [model.predictions.prediction[models[0].test] for model in models]
+    if variant != "paper":
+        return predicted
+    return [np.isin(x, [g.target for g in models[0].dominant_groups]).astype(np.int64) for x in predicted]
+
+
+def _dependence(models: Sequence[CheckedPredictions], name: str, variant: str) -> float:
+    """How much one person's samples in several cells can widen the gap's limits: see ``contrast_inflation``."""
+    first = models[0]
+    person = first.person_of(first.test)
+    if person is None or first.options.interval_forms < 2:
+        return 1.0
+    column = _attribute(first, variant)[0]
+    if name == "DP":
+        called = _called(models, variant)
+        whole = np.zeros(len(column), dtype=np.int64)
+        wanted = _wanted(first, "DP", variant, _predictable(first, called))
+        return max(contrast_inflation(_difference([x == c for x in called]), whole, column, person)[0] for c in wanted)
+    classes, row = _class_rows(first, variant)
+    used = np.isin(row, [i for i, c in enumerate(classes) if c in set(_wanted(first, name, variant, classes))])
+    right = _difference([model.correct[first.test] for model in models])
+    one, mean = contrast_inflation(right[used], np.unique(row[used], return_inverse=True)[1], column[used], person[used])
+    return mean if name == "EO" else one
+
+
+def _difference(values: Sequence[Mask]) -> Ints:
+    """[n] 1 or 0 of one model, or the first model's minus the second's."""
+    numbers = [v.astype(np.int64) for v in values]
+    return numbers[0] if len(numbers) == 1 else numbers[0] - numbers[1]
+
+
 def _conditional(models: Sequence[CheckedPredictions], variant: str, count: _Count[Cell]) -> Mapping[int, list[Cell]]:
     """Per class y the cells P(yhat = y given y, s) over s; right means the true class, also where y is binarised."""
     first = models[0]
-    target = first.predictions.target[first.test]
-    if variant == "paper":
-        target = np.isin(target, [g.target for g in first.dominant_groups]).astype(np.int64)
-    classes, row = np.unique(target, return_inverse=True)
+    classes, row = _class_rows(first, variant)
     column, width = _attribute(first, variant)
     right = [model.correct[first.test] for model in models]
-    cells = count(right, row.astype(np.int64) * width + column, len(classes) * width, first.person_of(first.test))
-    return {c: cells[i * width : (i + 1) * width] for i, c in enumerate(classes.tolist())}
+    cells = count(right, row * width + column, len(classes) * width, first.person_of(first.test))
+    return {c: cells[i * width : (i + 1) * width] for i, c in enumerate(classes)}
 
 
 def _parity(models: Sequence[CheckedPredictions], variant: str, count: _Count[Cell]) -> Mapping[int, list[Cell]]:
     """Per class c the cells P(yhat = c given s) over s; for the paper's variant c = 1 is the dominant target."""
     first = models[0]
     column, width = _attribute(first, variant)
-    predicted = [model.predictions.prediction[first.test] for model in models]
-    if variant == "paper":
-        predicted = [np.isin(x, [g.target for g in first.dominant_groups]).astype(np.int64) for x in predicted]
+    predicted = _called(models, variant)
     wanted = _wanted(first, "DP", variant, _predictable(first, predicted))
     return {c: count([x == c for x in predicted], column, width, first.person_of(first.test)) for c in wanted}
 

@@ -121,6 +121,7 @@ def measure_one(checked: CheckedPredictions) -> ModelResult:
         *measure_exposure(checked),
         *measure_plugins(checked),
     ]
+    found = [outcome.with_options(checked.options) for outcome in found]
     return ModelResult(checked, attacks, tuple(sorted(found, key=lambda outcome: outcome.group is not None)))
 
 
@@ -145,7 +146,8 @@ def compare(candidate: CheckedPredictions, other: Predictions) -> tuple[Outcome,
     Raises:
         InputError: the two do not hold the same samples, or one cannot be used.
     """
-    return tuple(changes(measure_one(candidate), measure_one(check_same(candidate, other))))
+    found = changes(measure_one(candidate), measure_one(check_same(candidate, other)))
+    return tuple(outcome.with_options(candidate.options) for outcome in found)
 
 
 def measure_plugins(checked: CheckedPredictions) -> Iterator[Outcome]:

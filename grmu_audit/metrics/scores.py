@@ -9,12 +9,16 @@ import numpy.typing as npt
 
 from grmu_audit.intervals import Area
 from grmu_audit.intervals.closed_forms import Floats
+from grmu_audit.intervals.design_effects import clustered_cells
+from grmu_audit.intervals.operating_points import LEVELS, threshold_ranks
 from grmu_audit.intervals.proportions import count_persons
 from grmu_audit.records import Predictions
 
 ATTACK_SCORES = ("loss", "confidence", "entropy", "modified_entropy", "margin", "correctness")
 """Scores of a sample, each larger where the sample looks more like a member."""
 _LARGEST_LOSS = 1e30
+People = npt.NDArray[np.int64] | None
+"""Person index of each sample, or None where every sample is its own."""
 
 
 def log_softmax(logits: Floats) -> Floats:
@@ -102,13 +106,62 @@ class Roc:
         return np.concatenate([self.positive, self.negative])
 
     def area(self, person: npt.NDArray[np.int64] | None) -> Area:
-        """The area with its standard error.
+        """The area with its standard error, as it was measured before the limits held for few people and near 1.
 
         Args:
             person: [n1 + n0] person index, positives first, or None.
         """
         sizes = len(self.positive), len(self.negative)
         return Area(self.value, standard_error(self.influence, person), *sizes, count_persons(person))
+
+    def effective_area(self, positive: People, negative: People) -> Area:
+        """The area with the standard error, the degrees of freedom and the effective samples that its limits rest on.
+
+        Variances of both sides are those of independent samples times a design effect (``clustered_cells``: never below what the
+        correlation within people of both sides together gives); degrees of freedom by Satterthwaite.
+
+        Args:
+            positive: [n1] person index; None: the samples are the unit.
+            negative: [n0] person index or None.
+
+        Source: DeLong et al. (1988); Obuchowski (1997) for clustered data; Satterthwaite (1946).
+        """
+        sides = (self.positive, self.negative)
+        effects, known = _side_effects(sides, (positive, negative))
+        variances = [float((side**2).sum()) * effect for side, effect in zip(sides, effects, strict=True)]
+        shared = _shared_people(sides, (positive, negative))
+        freedom = sum(v * v / max(k, 1e-3) for v, k in zip(variances, known, strict=True))
+        degrees = sum(variances) ** 2 / freedom if freedom > 0 else min(known)
+        n1, n0 = (len(side) / effect for side, effect in zip(sides, effects, strict=True))
+        se = float(np.sqrt(sum(variances) + max(shared, 0.0)))
+        return Area(self.value, se, n1, n0, method="effective", degrees=float(degrees))
+
+
+def _side_effects(sides: tuple[Floats, Floats], people: tuple[People, People]) -> tuple[list[float], list[float]]:
+    """Design effect and degrees of freedom of the variance of each side."""
+    effects, degrees = [1.0, 1.0], [max(len(side) - 1.0, 0.0) for side in sides]
+    used = [i for i, person in enumerate(people) if person is not None]
+    if used:
+        values = np.concatenate([sides[i] / max(float(np.sqrt((sides[i] ** 2).mean())), 1e-300) for i in used])
+        cell = np.repeat(np.arange(len(used)), [len(sides[i]) for i in used])
+        person = np.concatenate([person for person in people if person is not None])
+        found, counted = clustered_cells(values, cell, len(used), person)
+        for i, effect, persons in zip(used, found.tolist(), counted, strict=True):
+            effects[i], degrees[i] = effect, (persons or 1) - 1.0
+    return effects, degrees
+
+
+def _shared_people(sides: tuple[Floats, Floats], people: tuple[People, People]) -> float:
+    """Twice the covariance of both sides through people who have samples on both."""
+    one, other = people
+    if one is None or other is None or not np.isin(one, other).any():
+        return 0.0
+    dense = np.unique(np.concatenate([one, other]), return_inverse=True)[1]
+    sums = [
+        np.bincount(part, weights=side, minlength=int(dense.max()) + 1)
+        for part, side in zip((dense[: len(one)], dense[len(one) :]), sides, strict=True)
+    ]
+    return 2 * float((sums[0] * sums[1]).sum())
 
 
 def roc(positive: Floats, negative: Floats, weight: Floats) -> Roc:
@@ -148,6 +201,37 @@ def operating_threshold(negative: Floats, weight: Floats, rate: float) -> tuple[
         above = int(np.searchsorted(-ranked, -ranked[above], side="left"))
     threshold = float(ranked[above]) if above < len(ranked) else -np.inf
     return threshold, float(ladder[above - 1]) if above else 0.0
+
+
+def threshold_shares(
+    positive: Floats, negative: Floats, weight: Floats, rate: float, effective: float
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """How many positives lie above the limits of the threshold that ``rate`` of the negatives lie above.
+
+    Args:
+        positive: [n1] scores of the positives.
+        negative: [n0] scores of the negatives.
+        weight: [n0] weights of the negatives.
+        rate: false-positive rate.
+        effective: independent samples that the weighted negatives are worth.
+
+    Returns:
+        At each of ``operating_points.LEVELS`` the share above the upper limit, and the share above the lower one.
+    """
+    order = np.argsort(-negative, kind="stable")
+    ranked, ladder = negative[order], np.cumsum(weight[order]) / weight.sum()
+    sorted_positive, size = np.sort(positive), len(positive)
+
+    def above(rank: int) -> float:
+        """Share of positives above the negative of that rank."""
+        if rank < 1:
+            return 0.0
+        at = int(np.searchsorted(ladder, rank / max(int(effective), 1) - 1e-12))
+        threshold = ranked[at] if at < len(ranked) else -np.inf
+        return float(size - np.searchsorted(sorted_positive, threshold, side="right")) / size
+
+    pairs = [threshold_ranks(effective, rate, level) for level in LEVELS]
+    return tuple(above(first) for first, _ in pairs), tuple(above(last) for _, last in pairs)
 
 
 def _influence(deviation: Floats, share: Floats) -> Floats:

@@ -170,8 +170,9 @@ class Policy(_Frozen):
     multiplicity: Literal["bonferroni", "holm", "none"] = Field(
         "bonferroni", description="How the confidence is shared among the rules."
     )
-    intervals: Literal["wilson", "clopper-pearson"] = Field(
-        "wilson", description="How the limits of a proportion are computed; clopper-pearson is exact and wider."
+    intervals: Literal["default", "wilson", "clopper-pearson"] = Field(
+        "default",
+        description="How the limits of a proportion are computed: as measured (default), or by one of two methods throughout.",
     )
     minimum_group_size: int = Field(30, ge=1, description="A rule that rests on a smaller cell decides nothing.")
     positive_class: int = Field(1, ge=0, le=1, description="The positive class of a two-class task.")

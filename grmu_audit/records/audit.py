@@ -47,8 +47,10 @@ class MeasureOptions:
     """``pairwise`` or ``paper``, for EO, DP and EP."""
     positive_class: int = 1
     """Positive class of a two-class task."""
-    interval_method: str = "wilson"
-    """Limits of proportions: ``wilson`` or ``clopper-pearson``."""
+    interval_method: str = "default"
+    """Limits of proportions: ``wilson`` or ``clopper-pearson``; ``default``: by the forms below."""
+    interval_forms: int = 2
+    """Forms of the statistics: 1 as before they were measured near 0 and 1 and with few people, 2 since then."""
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> MeasureOptions:
@@ -58,6 +60,7 @@ class MeasureOptions:
             InputError: a value of the wrong kind.
         """
         known = {name: record[key] for name, key in _OPTION_KEYS.items() if key in record}
+        known.setdefault("interval_forms", 1)  # audits of that time do not name them
         try:
             return cls(**{name: type(getattr(cls, name))(value) for name, value in known.items()})
         except (TypeError, ValueError) as error:
@@ -77,6 +80,7 @@ _OPTION_KEYS = {
     "gap_variant": "variant",
     "positive_class": "positive_class",
     "interval_method": "intervals",
+    "interval_forms": "interval_forms",
     "confidence": "confidence",
 }
 

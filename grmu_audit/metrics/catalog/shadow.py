@@ -41,8 +41,9 @@ SHADOW_METRICS: tuple[MetricSpec, ...] = (
         title="Membership attack LiRA",
         says="How well a sample's margin, compared with models without it, distinguishes the forget set from unseen samples.",
         hides="An average over samples; with few shadow models the attack is weaker than it can be.",
-        formula="area under the curve of (phi - mean_out) / sd_out, phi = log p_y / (1 - p_y); from 64 shadow models on of "
-        "log N(phi; in) - log N(phi; out); forget against group-matched test",
+        formula="area under the curve of (phi - mean_out) / sd_out or of log N(phi; in) - log N(phi; out), with one variance for "
+        "all samples or one each, phi = log p_y / (1 - p_y): the form that does best on the pool, where each model is attacked "
+        "with the others; forget against group-matched test; details hold the area of every form",
         source="Carlini et al. (2022)",
         needs="shadow models; logits on forget and test",
         direction="target",
@@ -55,7 +56,8 @@ SHADOW_METRICS: tuple[MetricSpec, ...] = (
         title="Unlearning attack U-LiRA",
         says="How well an attack distinguishes what the method unlearned from what was never seen, on models of known truth.",
         hides="It judges the method on models of half the data, not this one version.",
-        formula="area under the curve of log N(phi; unlearned) - log N(phi; never seen), each model attacked with the others",
+        formula="area under the curve of log N(phi; unlearned) - log N(phi; never seen), each model attacked with the others, "
+        "with one variance for all samples or one each as does best on these others",
         source="Hayes et al. (2024, arXiv 2403.01218)",
         direction="target",
         target=0.5,

@@ -10,7 +10,7 @@ import numpy as np
 from grmu_audit.intervals import Proportion
 from grmu_audit.intervals.closed_forms import Floats
 from grmu_audit.metrics.checked_predictions import CheckedPredictions, Ints, Mask
-from grmu_audit.metrics.membership.exposure import CONSTANT_SCORES, match_groups
+from grmu_audit.metrics.membership.exposure import CONSTANT_SCORES, forget_area, match_groups
 from grmu_audit.metrics.membership.forest import TREES, forest_calls
 from grmu_audit.metrics.outcome import Basis, Outcome
 from grmu_audit.metrics.scores import ATTACK_SCORES, Roc, roc
@@ -87,12 +87,21 @@ def measure_membership(checked: CheckedPredictions, attacks: AttackResults) -> I
     forget = checked.predictions.mask("forget")
     for name in FORESTS:
         called = attacks.called_non_member.get(name)
-        statistic = None if called is None else Proportion.of(called, checked.person_of(forget))
-        yield Outcome(name, forest_basis(checked), statistic, attacks.reason)
+        statistic = None if called is None else Proportion.of(called, checked.forget_unit(forget))
+        yield Outcome(name, forest_basis(checked), statistic, attacks.reason, these_people=_calls_of_these(checked, called))
     basis, reason = area_basis(checked, attacks)
     curve = attacks.rocs.get(checked.options.attack_score)
-    area = None if reason or curve is None else curve.area(area_persons(checked, attacks))
-    yield Outcome("MIA_AUC", basis, area, reason)
+    if reason or curve is None:
+        yield Outcome("MIA_AUC", basis, None, reason)
+        return
+    area, these = forget_area(checked, curve, attacks.matched, attacks.unseen)
+    yield Outcome("MIA_AUC", basis, area, these_people=these)
+
+
+def _calls_of_these(checked: CheckedPredictions, called: Mask | None) -> Proportion | None:
+    """Share called non-member about these people alone, where people are known."""
+    unknown = called is None or checked.predictions.subject is None or checked.options.interval_forms < 2
+    return None if unknown or called is None else Proportion.of(called)
 
 
 def forest_basis(checked: CheckedPredictions) -> Basis:

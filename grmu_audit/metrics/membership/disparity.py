@@ -52,7 +52,9 @@ def _named(checked: CheckedPredictions, code: int) -> dict[str, int]:
 def _area(checked: CheckedPredictions, member: Mask, unseen: Mask) -> Area:
     values, person = checked.scores[checked.options.attack_score], checked.predictions.subject
     curve = roc(values[member], values[unseen], np.ones(int(unseen.sum())))
-    return curve.area(None if person is None else np.concatenate([person[member], person[unseen]]))
+    if checked.options.interval_forms < 2:
+        return curve.area(None if person is None else np.concatenate([person[member], person[unseen]]))
+    return curve.effective_area(checked.forget_unit(member), checked.person_of(unseen))
 
 
 def permutation_test(

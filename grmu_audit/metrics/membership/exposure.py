@@ -7,13 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from grmu_audit.intervals import Proportion
+from grmu_audit.intervals import Area, Proportion, RateAtThreshold, design_effect
 from grmu_audit.intervals.closed_forms import Floats, clopper_pearson
+from grmu_audit.intervals.operating_points import LEVELS
 from grmu_audit.metrics.accuracy import suppressed_reason
 from grmu_audit.metrics.checked_predictions import CheckedPredictions, Ints, Mask
 from grmu_audit.metrics.membership.disparity import measure_disparity
 from grmu_audit.metrics.outcome import Basis, Outcome
-from grmu_audit.metrics.scores import operating_threshold, roc
+from grmu_audit.metrics.scores import Roc, operating_threshold, roc, threshold_shares
 from grmu_audit.records import Group
 from grmu_audit.records.data import SUPPRESSED_BELOW
 
@@ -107,10 +108,32 @@ def _rate(checked: CheckedPredictions, rows: MatchedRows, name: str, reason: str
         return Outcome.missing(name, reason, basis, rows.group)
     values = checked.scores[checked.options.attack_score]
     threshold, reached = operating_threshold(values[rows.unseen], rows.weight, rate)
-    called = Proportion.of(values[rows.member] > threshold, checked.person_of(rows.member))
     basis.details["reached_fpr"] = reached
     basis.details["fpr_interval"] = list(clopper_pearson(reached * resolved, resolved, checked.options.confidence))
-    return Outcome(name, basis, called.by_method("clopper-pearson"), group=rows.group)
+    above = values[rows.member] > threshold
+    if checked.options.interval_forms < 2:
+        called = Proportion.of(above, checked.person_of(rows.member))
+        return Outcome(name, basis, called.by_method("clopper-pearson"), group=rows.group)
+    effective = resolved / design_effect(values[rows.unseen] > threshold, checked.person_of(rows.unseen))
+    shares = threshold_shares(values[rows.member], values[rows.unseen], rows.weight, rate, effective)
+    units = checked.forget_unit(rows.member), None
+    found, these = (RateAtThreshold(Proportion.of(above, unit).exact(), LEVELS, *shares) for unit in units)
+    alone = these if checked.predictions.subject is not None else None
+    return Outcome(name, basis, found, group=rows.group, these_people=alone)
+
+
+def area_units(checked: CheckedPredictions, member: Mask, unseen: Mask) -> tuple[Ints | None, Ints | None]:
+    """Person index of both sides of a curve; None where samples are the unit, as those of one person alone are."""
+    return checked.forget_unit(member), checked.person_of(unseen)
+
+
+def forget_area(checked: CheckedPredictions, curve: Roc, member: Mask, unseen: Mask) -> tuple[Area, Area | None]:
+    """Area of a curve whose positives are ``member`` rows, and that about these people alone where people are known."""
+    person = checked.predictions.subject
+    if checked.options.interval_forms < 2:
+        return curve.area(None if person is None else np.concatenate([person[member], person[unseen]])), None
+    sides = area_units(checked, member, unseen)
+    return curve.effective_area(*sides), None if person is None else curve.effective_area(None, sides[1])
 
 
 def _area(checked: CheckedPredictions, rows: MatchedRows, name: str, reason: str) -> Outcome:
@@ -120,12 +143,8 @@ def _area(checked: CheckedPredictions, rows: MatchedRows, name: str, reason: str
     values = checked.scores[checked.options.attack_score]
     curve = roc(values[rows.member], values[rows.unseen], rows.weight)
     basis.details["leakage"] = abs(curve.value - 0.5)
-    return Outcome(name, basis, curve.area(_persons(checked, rows)), group=rows.group)
-
-
-def _persons(checked: CheckedPredictions, rows: MatchedRows) -> Ints | None:
-    person = checked.predictions.subject
-    return None if person is None else np.concatenate([person[rows.member], person[rows.unseen]])
+    area, these = forget_area(checked, curve, rows.member, rows.unseen)
+    return Outcome(name, basis, area, group=rows.group, these_people=these if name != "RETAIN_AUC" else None)
 
 
 def _per_group(checked: CheckedPredictions, forget: MatchedRows, retain: MatchedRows, reason: str) -> Iterator[Outcome]:

@@ -7,18 +7,25 @@ it; ``member`` says whether the model was trained on the sample; ``target`` is [
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from grmu_audit.errors import InputError
 from grmu_audit.intervals.closed_forms import Floats
+from grmu_audit.metrics.scores import roc
 
 Mask = npt.NDArray[np.bool_]
-SHARED_BELOW = 64
-"""Models below which one variance is taken for all samples instead of one for each, and LiRA is offline."""
+_Density = Callable[[Floats, Mask, Floats], Floats]
+LiraForm = Literal["offline", "online, one variance", "online"]
+LIRA_FORMS: tuple[LiraForm, ...] = get_args(LiraForm)
+"""Forms of LiRA, the one with the fewest parameters first."""
+MOST_FOR_CHOICE = 2000
+"""Samples of the pool that a form is chosen by."""
 GAMMA = 1.0
 """How much more likely than a population sample a sample must be for RMIA to count that comparison."""
 
@@ -64,22 +71,54 @@ def normal(margin: Floats, chosen: Mask, *, shared: bool) -> Normal:
     return Normal(mean, np.full(len(count), pooled) if shared else np.maximum(own, 1e-12))
 
 
-def lira(margin: Floats, member: Mask, target: Floats) -> Floats:
-    """LiRA in one of its two published forms (Carlini et al. 2022).
+def lira(margin: Floats, member: Mask, target: Floats, form: LiraForm) -> Floats:
+    """LiRA in one of its published forms (Carlini et al. 2022).
 
-    From 64 models on the online form: log N(phi; mu_in, var_in) - log N(phi; mu_out, var_out), variances per sample.  With fewer
-    the offline form: (phi - mu_out) / sigma_out with one sigma_out for all samples, since means and variances of a handful of
-    models with the sample add more noise than information.
+    ``offline``: (phi - mu_out) / sigma_out with one sigma_out for all samples.  ``online, one variance``: log N(phi; mu_in,
+    var_in) - log N(phi; mu_out, var_out) with one variance a side.  ``online``: the same with variances per sample.
 
     Returns:
-        [n] larger where the sample looks like a member.
+        [n] larger where the sample looks like a member; NaN where a sample lacks models that the form needs.
     """
-    few = len(margin) < SHARED_BELOW
-    outside = normal(margin, ~member, shared=few)
-    if few:
+    outside = normal(margin, ~member, shared=form != "online")
+    if form == "offline":
         result: Floats = (target - outside.mean) / np.sqrt(outside.variance)
         return result
-    return normal(margin, member, shared=False).log_density(target) - outside.log_density(target)
+    return normal(margin, member, shared=form != "online").log_density(target) - outside.log_density(target)
+
+
+def lira_areas(margin: Floats, member: Mask) -> dict[LiraForm, float]:
+    """How well each form of LiRA does on the pool itself: mean area over its models, each attacked with all others.
+
+    Which form is best depends on the number of models and on the data, so that no number of models decides it beforehand.
+
+    Args:
+        margin: [K, n].
+        member: [K, n].
+
+    Returns:
+        Mean area by form, from at most ``MOST_FOR_CHOICE`` samples spread evenly; NaN where no model can be attacked.
+    """
+    columns = np.unique(np.linspace(0, margin.shape[1] - 1, MOST_FOR_CHOICE).astype(np.int64))
+    margin, member, sums = margin[:, columns], member[:, columns], dict.fromkeys(LIRA_FORMS, 0.0)
+    models = [k for k in range(len(margin)) if member[k].any() and not member[k].all()]
+    for k in models:
+        rest = np.arange(len(margin)) != k
+        for form in LIRA_FORMS:
+            sums[form] += _known_area(lira(margin[rest], member[rest], margin[k], form), member[k])
+    return {form: total / len(models) if models else math.nan for form, total in sums.items()}
+
+
+def best_form(areas: Mapping[Any, float]) -> Any:
+    """The form of the largest area, the first of equal ones; the first where none is known."""
+    return max(areas, key=lambda form: areas[form] if math.isfinite(areas[form]) else -math.inf)
+
+
+def _known_area(score: Floats, positive: Mask) -> float:
+    """Area over the samples with a score; 0.5 where one side has none."""
+    known = np.isfinite(score)
+    one, other = score[known & positive], score[known & ~positive]
+    return roc(one, other, np.ones(len(other))).value if len(one) and len(other) else 0.5
 
 
 def rmia(margin: Floats, member: Mask, target: Floats, population: Mask, gamma: float = GAMMA) -> Floats:
@@ -129,14 +168,38 @@ class MembershipGame:
 def ulira(margin: Floats, forgotten: Mask, unseen: Mask) -> MembershipGame:
     """U-LiRA: each model is attacked with the others (Hayes et al. 2024).
 
-    score = log N(phi; unlearned) - log N(phi; never seen), normal densities per sample from all other models.
+    score = log N(phi; unlearned) - log N(phi; never seen), normal densities per sample from all other models.  Variances are one
+    a side or per sample: for each model, what does better on average on the other models (``ulira_forms``).
     """
+    games = {shared: _left_out(margin, forgotten, unseen, _normal_density(shared=shared)) for shared in (True, False)}
+    chosen = np.array(ulira_forms(games, len(margin)), dtype=bool)
+    rows = {shared: chosen[game.model] == shared for shared, game in games.items()}
+    order = np.argsort(np.concatenate([games[shared].model[kept] for shared, kept in rows.items()]), kind="stable")
 
-    def density(rest: Floats, kind: Mask, value: Floats) -> Floats:
-        """Normal density per sample."""
-        return normal(rest, kind, shared=len(rest) < SHARED_BELOW).log_density(value)
+    def joined(name: str) -> Any:
+        """A column of each model from the game of its form, models in order."""
+        return np.concatenate([getattr(games[shared], name)[kept] for shared, kept in rows.items()])[order]
 
-    return _left_out(margin, forgotten, unseen, density)
+    return MembershipGame(joined("score"), joined("forgotten"), joined("sample"), joined("model"))
+
+
+def ulira_forms(games: Mapping[bool, MembershipGame], models: int) -> list[bool]:
+    """[models] whether one variance serves all samples when that model is attacked: chosen on all other models alone."""
+    areas = {
+        shared: np.array([_known_area(part.score, part.forgotten) for part in (_of_model(game, k) for k in range(models))])
+        for shared, game in games.items()
+    }
+    total = {shared: found.sum() for shared, found in areas.items()}
+    return [bool(total[True] - areas[True][k] >= total[False] - areas[False][k]) for k in range(models)]
+
+
+def _normal_density(*, shared: bool) -> _Density:
+    return lambda rest, kind, value: normal(rest, kind, shared=shared).log_density(value)
+
+
+def _of_model(game: MembershipGame, model: int) -> MembershipGame:
+    rows = game.model == model
+    return MembershipGame(game.score[rows], game.forgotten[rows], game.sample[rows], game.model[rows])
 
 
 def ruli(margin: Floats, forgotten: Mask, unseen: Mask) -> MembershipGame:
@@ -152,7 +215,7 @@ def population_attack(margin: Floats, forgotten: Mask, unseen: Mask) -> Membersh
     return _left_out(margin, forgotten, unseen, None)
 
 
-def _left_out(margin: Floats, forgotten: Mask, unseen: Mask, density: Any) -> MembershipGame:
+def _left_out(margin: Floats, forgotten: Mask, unseen: Mask, density: _Density | None) -> MembershipGame:
     scores, truth, samples, models = [], [], [], []
     for k in range(len(margin)):
         rest = np.arange(len(margin)) != k

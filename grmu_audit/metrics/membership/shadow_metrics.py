@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +12,13 @@ from grmu_audit.intervals import Area, Replicated
 from grmu_audit.intervals.closed_forms import Floats, z_value
 from grmu_audit.metrics.checked_predictions import CheckedPredictions, Mask, row_positions
 from grmu_audit.metrics.membership.distances import forgetting_epsilon, forgetting_score, klom
-from grmu_audit.metrics.membership.exposure import MatchedRows
+from grmu_audit.metrics.membership.exposure import MatchedRows, forget_area
 from grmu_audit.metrics.membership.shadow_attacks import (
+    LIRA_FORMS,
     MembershipGame,
+    best_form,
     lira,
+    lira_areas,
     population_attack,
     rmia,
     ruli,
@@ -40,22 +43,19 @@ def attack_audited_model(checked: CheckedPredictions, table: ShadowTable) -> Ite
 
     Area under the ROC curve of the attack's score (see ``shadow_attacks``), forget set against unseen test samples
     of the same groups that the shadow models know from both sides; 0.5 where it cannot distinguish them.  Details: the
-    true-positive rate at 1 % false positives, and the number of shadow models.  DeLong's interval: it holds the shadow
-    models fixed.  Undefined without forget samples, unseen samples of their groups, or four shadow models.
+    true-positive rate at 1 % false positives, and the number of shadow models; for LiRA the form (the one that does best on the
+    pool, each model attacked with the others: ``pool_auc``) and the area of every form.  The interval holds the shadow models
+    fixed.  Undefined without forget samples, unseen samples of their groups, or four shadow models.
 
     Args:
         checked: predictions of the attacked model.
         table: the pool.
     """
-    scores: dict[str, Callable[[Floats, Mask, Floats, Mask], Floats]] = {
-        "RMIA_AUC": rmia,
-        "LIRA_AUC": lambda margin, member, target, _: lira(margin, member, target),
-    }
     order = row_positions(checked.predictions.ids, table)
     margin, member, population = table.margin[:, order], table.member[:, order], table.population[order]
-    for name, score in scores.items():
+    for name, attack in (("RMIA_AUC", _rmia_scores), ("LIRA_AUC", _lira_scores)):
         try:
-            found = score(margin, member, _target(checked), population & checked.predictions.mask("val"))
+            found, details = attack(checked, margin, member, population)
             if len(margin) < MIN_SHADOW_MODELS:
                 raise InputError(f"{len(margin)} shadow models; {MIN_SHADOW_MODELS} are needed")
         except InputError as error:
@@ -64,7 +64,24 @@ def attack_audited_model(checked: CheckedPredictions, table: ShadowTable) -> Ite
             for rows, n in _matched(checked, population):
                 reason = f"no forget sample with unseen samples of its group (forget n = {n})"
                 missing = Outcome.missing(name, reason, Basis(n), rows.group)
-                yield missing if rows.reason else _area(checked, name, found, rows, len(margin))
+                yield missing if rows.reason else _area(checked, name, found, rows, details | {"shadow_models": len(margin)})
+
+
+_Scores = tuple[dict[str, Floats], dict[str, object]]
+"""Scores by form, the one that counts first, and details."""
+
+
+def _rmia_scores(checked: CheckedPredictions, margin: Floats, member: Mask, population: Mask) -> _Scores:
+    return {"RMIA": rmia(margin, member, _target(checked), population & checked.predictions.mask("val"))}, {}
+
+
+def _lira_scores(checked: CheckedPredictions, margin: Floats, member: Mask, population: Mask) -> _Scores:
+    """Every form of LiRA, that which does best on the pool first."""
+    target, known = _target(checked), np.flatnonzero(population)
+    scores: dict[str, Floats] = {form: lira(margin, member, target, form) for form in LIRA_FORMS}
+    areas = lira_areas(margin[:, known], member[:, known])
+    form = best_form(areas)
+    return {form: scores[form], **scores}, {"form": form, "pool_auc": areas}
 
 
 def _target(checked: CheckedPredictions) -> Floats:
@@ -89,16 +106,20 @@ def _matched(checked: CheckedPredictions, population: Mask) -> Iterator[tuple[Ma
         yield MatchedRows(forget & rows, unseen & rows, weight[group[unseen & rows]], checked.group(code)), int(wanted[code])
 
 
-def _area(checked: CheckedPredictions, name: str, score: Floats, rows: MatchedRows, models: int) -> Outcome:
+def _area(
+    checked: CheckedPredictions, name: str, scores: dict[str, Floats], rows: MatchedRows, more: dict[str, object]
+) -> Outcome:
     counts = {"forget": int(rows.member.sum()), "unseen": int(rows.unseen.sum())}
+    score = next(iter(scores.values()))
     curve = roc(score[rows.member], score[rows.unseen], rows.weight)
-    person, both = checked.predictions.subject, rows.member | rows.unseen
-    persons = None if person is None else np.concatenate([person[rows.member], person[rows.unseen]])
+    both = rows.member | rows.unseen
     threshold, _ = operating_threshold(score[rows.unseen], rows.weight, _LOW_RATE)
-    details = {**counts, "shadow_models": models, "tpr_at_1_percent": float((score[rows.member] > threshold).mean())}
+    details = {**counts, **more, "tpr_at_1_percent": float((score[rows.member] > threshold).mean())}
+    if len(scores) > 1:
+        details["forms"] = {form: roc(s[rows.member], s[rows.unseen], rows.weight).value for form, s in scores.items()}
     basis = Basis(sum(counts.values()), min(counts.values()), rows.group, persons=checked.persons(both), details=details)
-    area = Area(curve.value, standard_error(curve.influence, persons), counts["forget"], counts["unseen"])
-    return Outcome(name, basis, area, group=rows.group)
+    area, these = forget_area(checked, curve, rows.member, rows.unseen)
+    return Outcome(name, basis, area, group=rows.group, these_people=these)
 
 
 def attack_method_on_shadows(checked: CheckedPredictions, table: ShadowTable) -> Iterator[Outcome]:
@@ -162,8 +183,9 @@ def _error(game: MembershipGame, influence: Floats) -> float:
 def _game_area(game: MembershipGame) -> Area:
     """AUC of the pairs."""
     curve = _curve(game)
-    se = _error(game, curve.influence)
-    return Area(curve.value, se, int(game.forgotten.sum()), int((~game.forgotten).sum()))
+    se, models = _error(game, curve.influence), len(np.unique(game.model))
+    sizes = int(game.forgotten.sum()), int((~game.forgotten).sum())
+    return Area(curve.value, se, *sizes, method="effective", degrees=models - 1.0)
 
 
 def _distances(margin: Floats, gone: Mask, never: Mask) -> dict[str, tuple[Replicated, dict[str, object]]]:

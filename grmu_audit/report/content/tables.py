@@ -112,7 +112,7 @@ def metric_table(found: Lookup, metrics: Sequence[str], strings: Strings) -> Tab
         words = metric_words(metric)
         why, cells = repeated_once(values)
         title = f"\n{words.title}" if words.title != safe_name(metric) else ""
-        label = f"{safe_name(metric)}{title}{why}{_incomplete(after, found, strings)}"
+        label = f"{safe_name(metric)}{title}{why}{_incomplete(after, found, strings)}{interval_notes(after, strings)}"
         size = found.count_text(words.part, after.n, strings.text("hidden_complement")) if after else ABSENT
         rows.append([label, *cells, size])
     columns = [_column(strings, "metric"), *_subject_columns(found, strings), _column(strings, "samples", "number")]
@@ -237,6 +237,19 @@ def _without_absent(table: Table) -> Table:
 
 def _samples(value: MetricValue | None) -> str:
     return ABSENT if value is None else numbers.count_text(value.n)
+
+
+def interval_notes(value: MetricValue | None, strings: Strings) -> str:
+    """Lines on whom the interval of a value of the forget set speaks of, and on what its coverage was not simulated for."""
+    if value is None or value.interval is None:
+        return ""
+    lines, people = [], value.details.get("people")
+    if isinstance(people, Mapping):
+        lines.append(strings.text("interval_one_person" if people.get("why_missing") else "interval_people"))
+    outside = value.details.get("outside_simulated_range")
+    if outside:
+        lines.append(strings.text("interval_outside", what=safe_sentence(str(outside))))
+    return "".join(f"\n{line}" for line in lines)
 
 
 def _incomplete(value: MetricValue | None, found: Lookup, strings: Strings) -> str:

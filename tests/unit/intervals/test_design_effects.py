@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from grmu_audit.intervals.design_effects import design_effect, design_effects
+from grmu_audit.intervals.design_effects import contrast_inflation, design_effect, design_effects
 
 
 def test_design_effect_of_repeated_samples_and_of_independent_ones():
@@ -20,3 +20,20 @@ def test_design_effect_of_repeated_samples_and_of_independent_ones():
     several = design_effects(repeated, np.repeat([0, 1], 2000), 3, person)
     assert several[:2] == pytest.approx([10, 10], rel=0.01)
     assert several[2] == 1.0
+
+
+def test_people_in_several_cells_inflate_contrasts_as_their_correlation_says():
+    rng = np.random.default_rng(1)
+    person, row = np.repeat(np.arange(4000), 2), np.tile([0, 1], 4000)
+    column = (person % 2).astype(np.int64)
+    ability = rng.normal(0, 1, 4000)[person]
+    for sign, correlation in ((1, 0.5), (-1, 0.5)):
+        values = np.where(row == 0, sign, 1) * ability + rng.normal(0, 1, 8000)
+        one, mean = contrast_inflation(values, row, column, person)
+        assert one == pytest.approx(1.0, abs=0.05)
+        assert mean == pytest.approx(1 + correlation, abs=0.05)
+    alone = contrast_inflation(ability + rng.normal(0, 1, 8000), row, column, np.arange(8000))
+    assert alone == (1.0, 1.0)
+    within = contrast_inflation(np.where(row == 0, -1, 1) * ability, np.zeros_like(row), row, person)
+    assert within[0] == pytest.approx(2.0, abs=0.05)  # the same person low in one column and high in the other
+    assert contrast_inflation(ability, row, column, None) == (1.0, 1.0)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.stats import t as student
 from statsmodels.stats.proportion import proportion_confint
 
-from benchmarks.measurements import coverage as simulation
-from benchmarks.pages import coverage as coverage_page
+from benchmarks.measurements.people_draws import PeopleDraw, people_statistics
 from grmu_audit.errors import InputError
 from grmu_audit.intervals import Gap, Minimum, PairedCounts, Proportion
 from grmu_audit.intervals.closed_forms import exact, student_factor, z_value
@@ -79,6 +80,22 @@ def test_margins_of_independent_terms_add_as_squares():
     assert mean[1] - 0.2 == pytest.approx((alone[1] - 0.2) / np.sqrt(2))
 
 
+def test_people_in_both_classes_widen_the_mean_of_gaps():
+    """Shared ability and opposite bias: the terms of EO are not independent."""
+    for clustering in ("shared ability", "opposite bias"):
+        made, hits, before = PeopleDraw(clustering, 40, 2, 0.8, -0.2), 0, 0
+        truth, rng = made.truths()["EO"], np.random.default_rng(4)
+        for _ in range(300):
+            gap = people_statistics(*made.predictions(rng))["EO"]
+            assert 1 < gap.dependence <= 3
+            low, high = gap.exact().interval(0.95)
+            hits += low <= truth <= high
+            low, high = replace(gap, dependence=1.0).interval(0.95)
+            before += low <= truth <= high
+        assert hits >= 0.935 * 300
+        assert hits > before
+
+
 def test_possible_cells_hold_the_true_extreme_one():
     rng = np.random.default_rng(2)
     truth, hits = np.array([0.9, 0.8, 0.78, 0.6]), 0
@@ -87,49 +104,6 @@ def test_possible_cells_hold_the_true_extreme_one():
         hits += possible_extremes(cells, 0.05, largest=False)[3] and possible_extremes(cells, 0.05, largest=True)[0]
         assert not possible_extremes(cells, 0.05, largest=False)[0]
     assert hits >= 0.94 * 300
-
-
-@pytest.mark.parametrize("clustered", [False, True], ids=["independent", "20 per person"])
-@pytest.mark.parametrize("truth", simulation.TRUTHS)
-def test_simulated_audits_are_covered(truth, clustered):
-    tallies = simulation.simulate(simulation.Setting(4, 200, truth, clustered), 200, 1)
-    for name, tally in tallies[0].items():
-        assert tally.coverage >= 0.91, name
-        assert not clustered or tallies[1]["GA"].coverage < 0.8
-        if tally.plain_widths and not clustered and name in ("WG", "EO", "EO change"):
-            assert tally.width < 0.9 * np.mean(tally.plain_widths), name
-
-
-def test_the_page_of_the_simulation_is_written_from_its_results():
-    results = {s: simulation.simulate(s, 3, 0) for c in (False, True) for s in coverage_page.settings(c)}
-    text = coverage_page.page(results, 3, 0, lambda: 1.0)
-    assert text.count("| 8 | 1,000 |") >= 2
-    assert text.count("naive |") == 18
-    assert "The first" not in text
-
-
-def test_more_simulated_audits_begin_with_the_same_ones_and_the_first_are_counted_apart(monkeypatch, tmp_path):
-    few = simulation.Setting(2, 50, "unequal", True)
-    whole, half = simulation.simulate(few, 300, 4), simulation.simulate(few, 200, 4)
-    for name, tally in whole[0].items():
-        assert list(tally.part(0, 200).estimates) == list(half[0][name].estimates)
-        assert list(tally.part(0, 200).covered) == list(half[0][name].covered)
-        assert len(tally.part(200, 300).below) == 100
-    monkeypatch.setattr(coverage_page, "FIRST", 200)
-    missed = whole[0]["GA"].covered
-    missed[:20] = type(missed)("b", [0] * 20)
-    text = coverage_page.first_section({few: whole}, 300)
-    early = [t.part(0, 200).coverage for t in whole[0].values()]
-    assert f"{sum(c < 0.94 for c in early)} of them are below 94 %; the least is\n{100 * min(early):.1f} % (GA, 2 values" in text
-    later = 100 * whole[0]["GA"].part(200, 300).coverage
-    assert f"| GA | 2 | 50 | unequal | 20 per person | {100 * whole[0]['GA'].part(0, 200).coverage:.1f} | {later:.1f} |" in text
-
-
-def test_a_stopped_simulation_resumes_from_its_stored_tallies(monkeypatch, tmp_path):
-    setting = simulation.Setting(2, 50, "equal", True)
-    made = coverage_page._timed(setting, 5, 0, tmp_path / "stored")
-    monkeypatch.setattr(coverage_page, "simulate", lambda *_: pytest.fail("simulated again"))
-    assert coverage_page._timed(setting, 5, 0, tmp_path / "stored") == made
 
 
 def test_clopper_pearson_on_request_in_a_policy_and_the_digest_of_old_policies_stays():

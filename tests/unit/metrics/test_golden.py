@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from statsmodels.stats.proportion import proportion_confint
 
 from grmu_audit.auditing.audit_files import read_audit, write_audit
 from grmu_audit.auditing.prediction_files import read_predictions
@@ -31,7 +32,9 @@ def test_values_intervals_and_denominators(case):
         assert value is not None
         assert value.value == pytest.approx(wanted["value"], abs=1e-3 if name == "MIA_PAPER" else 1e-6)
         if "interval" in wanted:
-            assert value.interval == pytest.approx(wanted["interval"], abs=1e-6)
+            assert value.statistic.by_method("wilson").interval(0.95) == pytest.approx(wanted["interval"], abs=1e-6)
+            exact = proportion_confint(round(value.value * value.n), value.n, 0.05, "beta")
+            assert value.interval == pytest.approx(exact, abs=1e-9)
             assert value.n == wanted["n"]
 
 

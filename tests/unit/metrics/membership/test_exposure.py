@@ -6,13 +6,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 from sklearn.metrics import roc_auc_score, roc_curve
 from statsmodels.stats.proportion import proportion_confint
 
+from grmu_audit.intervals import Proportion, RateAtThreshold
+from grmu_audit.intervals.operating_points import LEVELS
 from grmu_audit.metrics import check_predictions, measure_predictions
 from grmu_audit.metrics.catalog.examples import example
 from grmu_audit.metrics.membership.disparity import permutation_test
-from grmu_audit.metrics.scores import operating_threshold
+from grmu_audit.metrics.scores import operating_threshold, threshold_shares
 from grmu_audit.records import Group
 
 
@@ -40,8 +43,25 @@ def test_rate_at_low_false_alarms_agrees_with_scikit_learns_curve(values, name, 
     found = values[name, None]
     assert found.value == pytest.approx(tpr[fpr <= rate + 1e-12].max(), abs=1e-12)
     k = round(found.value * label.sum())
-    assert found.interval == pytest.approx(proportion_confint(k, label.sum(), 0.05, "beta"), abs=1e-9)
+    known = proportion_confint(k, label.sum(), 0.05, "beta")  # as if the threshold were known
+    assert found.interval[0] < known[0] or known[0] == 0
+    assert found.interval[1] > known[1]
+    assert found.statistic.called.interval(0.95) == pytest.approx(known, abs=1e-9)
     assert found.details["reached_fpr"] <= rate
+
+
+@pytest.mark.parametrize(("n1", "n0"), [(40, 300), (200, 1000)])
+def test_the_interval_of_a_rate_at_a_threshold_holds_although_the_threshold_is_estimated(n1, n0):
+    rng, truth, hits, known = np.random.default_rng(5), norm.sf(norm.isf(0.01) - 2), 0, 0
+    for _ in range(300):
+        positive, negative = rng.normal(2, 1, n1), rng.normal(0, 1, n0)
+        threshold, _ = operating_threshold(negative, np.ones(n0), 0.01)
+        shares = threshold_shares(positive, negative, np.ones(n0), 0.01, n0)
+        found = RateAtThreshold(Proportion.of(positive > threshold).exact(), LEVELS, *shares)
+        hits += found.interval(0.95)[0] <= truth <= found.interval(0.95)[1]
+        known += found.called.interval(0.95)[0] <= truth <= found.called.interval(0.95)[1]
+    assert hits >= 0.935 * 300
+    assert known < 0.91 * 300
 
 
 def test_retain_area_agrees_with_scikit_learn(values):

@@ -6,25 +6,71 @@ import numpy as np
 import pytest
 from scipy import stats
 from scipy.stats import gaussian_kde
+from sklearn.metrics import roc_auc_score
 from support.shadow_margins import K, N, halves, pool
 
 from grmu_audit.errors import InputError
-from grmu_audit.metrics.membership.shadow_attacks import lira, population_attack, rmia, ruli, swap_advantages, ulira
+from grmu_audit.metrics.membership.shadow_attacks import (
+    LIRA_FORMS,
+    best_form,
+    lira,
+    lira_areas,
+    population_attack,
+    rmia,
+    ruli,
+    swap_advantages,
+    ulira,
+)
 
 
-def test_lira_is_the_ratio_of_two_normal_densities_and_offline_with_few_models() -> None:
+def test_every_form_of_lira_is_what_its_definition_says() -> None:
     margin, member, target = pool(0, 1.0)
-    many, truth = np.repeat(margin, 8, axis=0), np.repeat(member, 8, axis=0)
-    many = many + np.random.default_rng(1).normal(0, 0.5, many.shape)
-    found = lira(many, truth, target)
+    found = {form: lira(margin, member, target, form) for form in LIRA_FORMS}
+    sides = {kind: [margin[member[:, i] == kind, i] for i in range(N)] for kind in (True, False)}
+    one = {kind: np.sqrt(np.mean([s.var(ddof=1) for s in values])) for kind, values in sides.items()}
     for i in (0, 77, 599):
-        sides = [many[truth[:, i] == side, i] for side in (True, False)]
-        densities = [stats.norm(s.mean(), s.std(ddof=1)).logpdf(target[i]) for s in sides]
-        assert found[i] == pytest.approx(densities[0] - densities[1])
-    away = np.concatenate([margin[~member[:, i], i] - margin[~member[:, i], i].mean() for i in range(N)])
-    shared = np.sqrt((away**2).sum() / (N * (K // 2 - 1)))
-    offline = [(target[i] - margin[~member[:, i], i].mean()) / shared for i in range(5)]
-    assert lira(margin, member, target)[:5] == pytest.approx(offline)
+        own = [stats.norm(sides[k][i].mean(), sides[k][i].std(ddof=1)).logpdf(target[i]) for k in (True, False)]
+        same = [stats.norm(sides[k][i].mean(), one[k]).logpdf(target[i]) for k in (True, False)]
+        assert found["online"][i] == pytest.approx(own[0] - own[1])
+        assert found["online, one variance"][i] == pytest.approx(same[0] - same[1])
+        assert found["offline"][i] == pytest.approx((target[i] - sides[False][i].mean()) / one[False])
+
+
+def test_the_form_of_lira_is_the_one_that_does_best_on_the_pool_at_every_size() -> None:
+    chosen = []
+    for models in (16, 62, 64):
+        rng = np.random.default_rng(models)
+        member, hardness = halves(rng, models, 300), rng.normal(0, 4, 300)
+        margin = hardness + rng.exponential(1.5, 300) * member + rng.normal(0, 1, (models, 300))
+        areas = lira_areas(margin, member)
+        again = dict.fromkeys(LIRA_FORMS, 0.0)
+        for k in range(models):
+            rest = np.arange(models) != k
+            for form in LIRA_FORMS:
+                score = lira(margin[rest], member[rest], margin[k], form)
+                again[form] += roc_auc_score(member[k], score) / models
+        assert areas == pytest.approx(again)
+        chosen.append(best_form(areas))
+    assert chosen[1] == chosen[2] == "online, one variance"  # which is how these margins were drawn
+
+
+def test_ulira_takes_each_models_form_from_the_others_alone() -> None:
+    rng = np.random.default_rng(6)
+    forgotten = halves(rng, 12, 80)
+    margin = rng.normal(0, 3, 80) + 1.5 * forgotten + rng.normal(0, 1, (12, 80))
+    game = ulira(margin, forgotten, ~forgotten)
+    for k in (0, 7):
+        rest = np.arange(12) != k
+        sides = [[margin[rest][kind[rest][:, i], i] for i in range(80)] for kind in (forgotten, ~forgotten)]
+        one = [np.sqrt(sum(((s - s.mean()) ** 2).sum() for s in side) / sum(len(s) - 1 for s in side)) for side in sides]
+        wanted = [
+            stats.norm(sides[0][i].mean(), one[0]).logpdf(margin[k, i])
+            - stats.norm(sides[1][i].mean(), one[1]).logpdf(margin[k, i])
+            for i in range(80)
+        ]
+        assert game.score[game.model == k] == pytest.approx(wanted)
+        assert (game.sample[game.model == k] == np.arange(80)).all()
+        assert (game.forgotten[game.model == k] == forgotten[k]).all()
 
 
 def test_rmia_counts_beaten_population_samples() -> None:

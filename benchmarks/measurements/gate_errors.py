@@ -1,0 +1,150 @@
+"""How often the default policy passes or breaches a rule whose truth lies on its bound, from predictions to verdict."""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from statistics import NormalDist
+
+import numpy as np
+
+from grmu_audit.auditing.measurement import measure
+from grmu_audit.policy import load_named
+from grmu_audit.policy.judgement import judge
+from grmu_audit.records import (
+    SPLITS,
+    AuditContext,
+    AuditedModel,
+    AuditInputs,
+    DataRecord,
+    Decision,
+    ModelRef,
+    Predictions,
+)
+
+_NORMAL = NormalDist()
+
+
+@dataclass(frozen=True)
+class GateSetting:
+    """Sizes, and what lies on its bound."""
+
+    name: str
+    rule: str
+    """Id of the rule of the default policy."""
+    forget: int = 60
+    cell: int = 60
+    """Test samples of each of the four groups."""
+    area: float = 0.5
+    """Area of forget against unseen margins."""
+    accuracy: float = 0.8
+    """Of the baseline."""
+    loss: float = 0.0
+    """By how much the candidate is worse in the forgotten group."""
+    gap: float = 0.0
+    """By how much the second attribute value is worse in both classes, for both models."""
+    loss_everywhere: float = 0.0
+    people: int | None = None
+    """People in the forget set; None: no subject column.  Ten samples of every other person."""
+
+
+@dataclass
+class GateTally:
+    """What was said of the rule."""
+
+    rule: str
+    draws: int = 0
+    passed: int = 0
+    breached: int = 0
+    open: int = 0
+
+
+def gate_settings() -> Iterator[GateSetting]:
+    """Settings, the truth on one bound of the policy each."""
+    area, group, everybody, retained, gap = (
+        "forget-set-looks-unseen", "dominant-group-accuracy-kept", "test-accuracy-kept", "retained-data-kept", "equalized-odds"
+    )  # fmt: skip
+    yield GateSetting("area 0.70, 30 forget samples", area, forget=30, area=0.70)
+    yield GateSetting("area 0.30, 60 forget samples", area, area=0.30)
+    yield GateSetting("area 0.70, 300 forget samples", area, forget=300, cell=200, area=0.70)
+    yield GateSetting("area 0.70, one person of 40 samples", area, forget=40, area=0.70, people=1)
+    yield GateSetting("area 0.70, two people of 30 samples", area, area=0.70, people=2)
+    yield GateSetting("area 0.70, ten people of 10 samples", area, forget=100, area=0.70, people=10)
+    yield GateSetting("group 15 points worse, 30 a group", group, cell=30, loss=0.15)
+    yield GateSetting("group 15 points worse, 300 a group", group, cell=300, loss=0.15)
+    yield GateSetting("group 15 points worse, accuracy 0.99", group, accuracy=0.99, loss=0.15)
+    yield GateSetting("group 15 points worse, 10 samples a person", group, cell=200, loss=0.15, people=6)
+    yield GateSetting("everybody 5 points worse, accuracy 0.99", everybody, accuracy=0.99, loss_everywhere=0.05)
+    yield GateSetting("retained 5 points worse, accuracy 0.8", retained, loss_everywhere=0.05)
+    yield GateSetting("gap 0.25, 60 a group", gap, accuracy=0.9, gap=0.25)
+    yield GateSetting("gap 0.25, 10 samples a person", gap, cell=200, accuracy=0.9, gap=0.25, people=6)
+
+
+def judge_draws(setting: GateSetting, draws: int, seed: int) -> GateTally:
+    """Verdicts on the rule over draws of predictions."""
+    rng = np.random.default_rng([seed, zlib.crc32(setting.name.encode())])
+    policy, tally = load_named("default"), GateTally(setting.rule)
+    for _ in range(draws):
+        candidate, baseline = _predictions(setting, rng)
+        inputs = AuditInputs(_model("candidate", candidate), baseline=_model("baseline", baseline))
+        audit = measure(inputs, AuditContext(DataRecord("simulated", {}), record={"created": "2026-01-01T00:00:00Z"}))
+        verdict = judge(audit, policy, date(2026, 1, 1)).verdict
+        assert verdict is not None
+        decision = next(rule.decision for rule in verdict.rules if rule.id == setting.rule)
+        tally.draws += 1
+        tally.passed += decision is Decision.PASS
+        tally.breached += decision is Decision.BREACH
+        tally.open += decision is Decision.INCONCLUSIVE
+    return tally
+
+
+def _model(name: str, predictions: Predictions) -> AuditedModel:
+    return AuditedModel(ModelRef(name, "1"), predictions)
+
+
+def _predictions(setting: GateSetting, rng: np.random.Generator) -> tuple[Predictions, Predictions]:
+    """Two models on the same samples: what they get right, and margins whose order the attack sees."""
+    sizes = {"retain": 600, "forget": setting.forget, "val": 100, "test": 4 * setting.cell}
+    split = np.repeat([SPLITS.index(name) for name in sizes], list(sizes.values()))
+    n, forget = len(split), split == SPLITS.index("forget")
+    place = np.arange(n) % 4
+    target, attribute = np.where(forget, 1, place // 2), np.where(forget, 0, place % 2)
+    person, own = _people(setting, rng, split, target * 2 + attribute)
+    old = setting.accuracy - setting.gap * (attribute == 1)
+    new = old - setting.loss_everywhere - setting.loss * ((target == 1) & (attribute == 0))
+    away = _NORMAL.inv_cdf(setting.area) * math.sqrt(2)
+    made = []
+    noise = rng.normal(0, 1, (2, n))
+    for rate, latent in ((new, noise[0]), (old, 0.8 * noise[0] + 0.6 * noise[1])):
+        hard = math.sqrt(0.7) * latent + math.sqrt(0.3) * own
+        right = hard < np.vectorize(_NORMAL.inv_cdf)(rate)
+        score = math.sqrt(0.7) * rng.normal(0, 1, n) + math.sqrt(0.3) * own + away * forget
+        logits = np.zeros((n, 2))
+        logits[np.arange(n), target] = score
+        made.append(
+            Predictions(
+                np.arange(n).astype(str), split, target, attribute, np.where(right, target, 1 - target), 2, 2,
+                logits=logits, subject=person,
+            )
+        )  # fmt: skip
+    return made[0], made[1]
+
+
+def _people(
+    setting: GateSetting, rng: np.random.Generator, split: np.ndarray, group: np.ndarray
+) -> tuple[np.ndarray | None, np.ndarray]:
+    """Person of every sample, and the person's effect on it; with one person alone in the forget set there is no effect."""
+    n = len(split)
+    if setting.people is None:
+        return None, rng.normal(0, 1, n)
+    forget = split == SPLITS.index("forget")
+    rank = np.empty(n, dtype=np.int64)
+    for part in range(4 * len(SPLITS)):
+        rows = split * 4 + group == part
+        rank[rows] = np.arange(rows.sum()) // 10
+    person = np.where(forget, np.arange(n) % setting.people, 1000 + (split * 4 + group) * 1000 + rank)
+    own = rng.normal(0, 1, n) if setting.people == 1 else rng.normal(0, 1, int(person.max()) + 1)[person]
+    return person, own

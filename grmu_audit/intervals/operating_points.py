@@ -1,0 +1,93 @@
+"""The share of positives above a threshold that is itself estimated: a true-positive rate at a fixed false-positive rate."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from grmu_audit.intervals.closed_forms import Floats, z_value
+from grmu_audit.intervals.proportions import Proportion
+from grmu_audit.intervals.statistic import Limits, Statistic
+
+LEVELS = (0.05, 0.01, 0.001, 0.0001)
+"""Errors at which the threshold's own limits are recorded; between them its reach is interpolated."""
+
+
+@dataclass(frozen=True)
+class RateAtThreshold(Statistic):
+    """Share of positives above the threshold that a given share of the negatives lies above, which their sample gives."""
+
+    kind: ClassVar[str] = "rate_at_threshold"
+    called: Proportion
+    """Positives above the threshold."""
+    levels: tuple[float, ...]
+    """Two-sided errors, falling."""
+    fewest: tuple[float, ...]
+    """At each level the share of positives above the threshold's upper limit."""
+    most: tuple[float, ...]
+    """At each level the share above its lower limit."""
+
+    @property
+    def estimate(self) -> float:
+        """The share above the estimated threshold."""
+        return self.called.estimate
+
+    def raw_limits(self, alpha: float) -> Limits | None:
+        """MOVER of two sources: limits of the share at a known threshold, and the shares at the threshold's limits."""
+        found, middle = self.called.limits(alpha), self.estimate
+        if found is None:
+            return None
+        down, up = self._margin(alpha, self.fewest), self._margin(alpha, self.most)
+        return max(0.0, middle - math.hypot(middle - found[0], down)), min(1.0, middle + math.hypot(found[1] - middle, up))
+
+    def _margin(self, alpha: float, shares: tuple[float, ...]) -> float:
+        """How far the share moves with the threshold at ``alpha``: linear in the normal quantile, through 0."""
+        reached = np.abs(np.asarray(shares) - self.estimate)
+        quantiles = np.array([z_value(level) for level in self.levels])
+        z = z_value(alpha)
+        if z > quantiles[-1]:
+            return float(reached[-1] * z / quantiles[-1])
+        return float(np.interp(z, np.append(0.0, quantiles), np.append(0.0, reached)))
+
+    def scaled(self, factor: float) -> Statistic:
+        """The same estimate from ``factor`` times as many samples of both sides."""
+        called, root = self.called.scaled(factor), math.sqrt(factor)
+        nearer = [
+            tuple(self.estimate + (share - self.estimate) / root for share in shares) for shares in (self.fewest, self.most)
+        ]
+        assert isinstance(called, Proportion)
+        return RateAtThreshold(called, self.levels, *nearer)
+
+    def by_method(self, name: str) -> Statistic:
+        """Always exact: the shares are near 0."""
+        return self
+
+
+def threshold_ranks(n: float, rate: float, alpha: float) -> tuple[int, int]:
+    """Ranks, from the largest, of the two samples between which the threshold of a tail lies with 1 - ``alpha``.
+
+    With X ~ Bin(n, rate) samples truly above it, it lies below the first where X reaches that rank, and above the second
+    where X does not.
+
+    Args:
+        n: effective samples.
+        rate: share of the distribution above the threshold.
+        alpha: two-sided error.
+
+    Returns:
+        The first and the second rank; 0 where no sample is surely above it.
+
+    Source: order-statistic limits of a quantile, David and Nagaraja (2003), 7.1.
+
+    >>> threshold_ranks(1000, 0.01, 0.05)
+    (4, 18)
+    """
+    from scipy.special import bdtr
+
+    size = max(int(n), 1)
+    ranks = np.arange(size + 1)
+    fewer: Floats = np.append(0.0, bdtr(ranks[:-1], size, rate))  # P(X < rank)
+    return int(ranks[fewer <= alpha / 2][-1]), int(ranks[1 - fewer <= alpha / 2][0]) if 1 - fewer[-1] <= alpha / 2 else size

@@ -1,0 +1,105 @@
+"""Whom an interval speaks of, what lies outside its simulated range, and values of earlier audits that stay as they were."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from grmu_audit.auditing.scoring import PredictionFiles, score
+from grmu_audit.metrics import measure_predictions
+from grmu_audit.metrics.catalog.examples import example
+from grmu_audit.records import MeasureOptions
+from grmu_audit.records.audit import Audit
+
+GOLDEN = Path(__file__).parents[2] / "golden"
+FORGET_SIDE = ("UA", "UA_GA_GAP", "MIA", "MIA_PAPER", "MIA_AUC", "MIA_TPR_1")
+
+
+def of_people(people: int, forget: int = 40):
+    """The example with a forget set of so many people; every other sample is another person's."""
+    p = example()
+    rows = np.flatnonzero(p.mask("forget"))
+    split = p.split.copy()
+    split[rows[forget:]] = 0
+    person = 1000 + np.arange(len(p))
+    person[rows[:forget]] = np.arange(forget) % people
+    found = measure_predictions(replace(p, split=split, subject=person))
+    return {v.name: v for v in found if v.group is None}
+
+
+def test_one_person_is_judged_by_their_samples_and_says_nothing_about_others():
+    for name, value in of_people(1).items():
+        if name in FORGET_SIDE:
+            people = value.details["people"]
+            assert people["interval_about"] == "these people"
+            assert people["people like them"] is None
+            assert people["why_missing"] == "one person says nothing about others"
+            assert people["these people"] == pytest.approx(value.interval)
+    area = of_people(1)["MIA_AUC"]
+    assert area.statistic.degrees < 60
+    assert area.interval[1] - area.interval[0] > 0.15  # 40 samples of one person are 40 samples, not none
+
+
+@pytest.mark.parametrize("people", [2, 4, 10])
+def test_several_people_are_the_unit_and_both_quantities_stand_side_by_side(people):
+    for name, value in of_people(people).items():
+        if name in FORGET_SIDE:
+            told = value.details["people"]
+            assert told["interval_about"] == "people like them"
+            assert told["people like them"] == pytest.approx(value.interval)
+            wide, narrow = np.ptp(told["people like them"]), np.ptp(told["these people"])
+            assert wide >= narrow - 1e-9
+    assert "people" not in of_people(people)["RETAIN_AUC"].details
+
+
+def test_without_a_subject_column_every_sample_is_its_own_person():
+    found = {v.name: v for v in measure_predictions(example()) if v.group is None}
+    assert all("people" not in found[name].details for name in FORGET_SIDE)
+
+
+def test_a_value_outside_the_simulated_range_says_so():
+    p = example()
+    few = np.flatnonzero(p.mask("test") & (p.target == 1) & (p.attribute == 1))[3:]
+    split = p.split.copy()
+    split[few] = 2
+    found = {v.name: v for v in measure_predictions(replace(p, split=split)) if v.group is None}
+    assert found["EO"].details["outside_simulated_range"] == "fewer than 5 samples in a cell"
+    assert "outside_simulated_range" not in found["TA"].details
+    many = replace(p, attribute=np.arange(len(p)) % 15, attributes=15)
+    crowded = {v.name: v for v in measure_predictions(many) if v.group is None}
+    assert crowded["WG"].details["outside_simulated_range"] == "30 cells, simulated up to 20"
+
+
+def test_audits_that_were_measured_before_are_computed_again_to_the_same_numbers(tmp_path):
+    """``earlier_forms.json`` was written by the code before ``interval_forms`` 2."""
+    wanted = json.loads((GOLDEN / "earlier_forms.json").read_text())
+    table = pd.read_csv(GOLDEN / "binary.csv").iloc[::3].reset_index(drop=True)
+    for case, values in wanted.items():
+        if case == "persons":
+            table["subject"] = np.arange(len(table)) // 4
+        before = table.assign(logit_1=table["logit_1"] + np.sin(np.arange(len(table))))
+        for name, frame in (("candidate", table), ("baseline", before)):
+            frame.to_csv(tmp_path / f"{name}.csv", index=False)
+        files = PredictionFiles(tmp_path / "candidate.csv", tmp_path / "baseline.csv")
+        audit = score(files, options=MeasureOptions(interval_forms=1))
+        assert len(audit.metrics) == len(values)
+        for value in audit.metrics:
+            group = value.group and (value.group.target, value.group.attribute)
+            number, interval, statistic = values[f"{value.name} {value.subject} {group}"]
+            assert value.value == pytest.approx(number, abs=1e-9)
+            assert value.interval == (None if interval is None else pytest.approx(tuple(interval), abs=1e-9))
+            assert (None if value.statistic is None else value.statistic.to_json()) == statistic
+    assert score(tmp_path / "candidate.csv").metric("TA").statistic.method == "clopper-pearson"
+
+
+def test_an_audit_that_names_no_forms_was_measured_with_the_first():
+    audit = score(GOLDEN / "binary.csv")
+    assert audit.options.interval_forms == 2
+    tree = audit.to_json()
+    del tree["record"]["interval_forms"]
+    assert Audit.from_json(tree).options.interval_forms == 1
