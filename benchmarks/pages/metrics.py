@@ -42,11 +42,17 @@ _SHARE = (
     'candidate, before, retrained = (check_predictions(example(kind)) for kind in ("unlearned", "baseline", "retrained"))\n'
     "found = measure_share(candidate, before, {reference(1): retrained})\n"
 )
+_DELETION = (
+    f"{_IMPORTS}from grmu_audit.metrics.membership.deletion import attack_deletion\n\n"
+    'after, before = (check_predictions(example(kind)) for kind in ("unlearned", "baseline"))\n'
+    "found = attack_deletion(after, before)[0]\n"
+)
 _PRINT = (
     "low, high = found.statistic.interval(0.95)\n"
     'print(f"{found.metric} = {found.estimate:.3f}, 95 % interval {low:.3f} to {high:.3f}, n = {found.basis.n}")'
 )
 _EXAMPLES = {"AVG_GAP": _NEAR, "TOW": _NEAR, "GAIN_SHARE": _GAIN, "FORGET_SHARE": _SHARE, "accuracy": _GROUP}
+_EXAMPLES["DELETION_AUC"] = _DELETION
 _DIRECTION = {
     "higher": "higher is better",
     "lower": "lower is better",

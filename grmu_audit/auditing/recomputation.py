@@ -59,11 +59,15 @@ def recompute(audit: Audit, policy: Policy, files: Mapping[str, bytes]) -> Recom
     return Recomputed(tuple(findings), tuple(notes), len(again.metrics) - len(carried))
 
 
+_LATER = ("FORGET_SHARE", "DELETION_AUC")
+"""Metrics of stored predictions that audits of the earlier schema do not hold."""
+
+
 def _as_schema(measured: Audit, schema: str) -> Audit:
     """What an audit of that schema measured."""
     if schema == AUDIT_SCHEMA:
         return measured
-    known = tuple(value for value in measured.metrics if value.name != "FORGET_SHARE")
+    known = tuple(value for value in measured.metrics if value.name not in _LATER)
     return replace(measured, metrics=known, controls=(), unchanged=False, schema=schema)
 
 
