@@ -47,6 +47,11 @@ _SEQUENCE = (
     'candidate, before, retrained = (check_predictions(example(kind)) for kind in ("unlearned", "baseline", "retrained"))\n'
     "found = measure_sequence(candidate, before, [retrained], earlier=())\n"
 )
+_DELETION = (
+    f"{_IMPORTS}from grmu_audit.metrics.membership.deletion import attack_deletion\n\n"
+    'after, before = (check_predictions(example(kind)) for kind in ("unlearned", "baseline"))\n'
+    "found = attack_deletion(after, before)[0]\n"
+)
 _PRINT = (
     "low, high = found.statistic.interval(0.95)\n"
     'print(f"{found.metric} = {found.estimate:.3f}, 95 % interval {low:.3f} to {high:.3f}, n = {found.basis.n}")'
@@ -57,6 +62,7 @@ _EXAMPLES = {
     "GAIN_SHARE": _GAIN,
     "FORGET_SHARE": _SHARE,
     "WORST_REQUEST_SHARE": _SEQUENCE,
+    "DELETION_AUC": _DELETION,
     "accuracy": _GROUP,
 }
 _DIRECTION = {

@@ -72,13 +72,17 @@ def _needs_more_than_tables(value: MetricValue) -> bool:
     return value.name in BUILT_IN and BUILT_IN[value.name].level is not Level.QUICK
 
 
+_LATER = (SHARE, SEQUENCE, "DELETION_AUC")
+"""Metrics of stored predictions that audits of the earlier schema do not hold."""
+
+
 def _as_recorded(measured: Audit, audit: Audit, carried: tuple[MetricValue, ...]) -> Audit:
     """What the recorded audit can have measured: nothing that is carried over, and of an earlier schema no later metric."""
     left_out = {value.name for value in carried} & {SEQUENCE}
     if audit.schema == AUDIT_SCHEMA:
         fresh = tuple(v for v in measured.metrics if v.name not in left_out or any(v is value for value in carried))
         return replace(measured, metrics=fresh)
-    known = tuple(value for value in measured.metrics if value.name not in (SHARE, SEQUENCE))
+    known = tuple(value for value in measured.metrics if value.name not in _LATER)
     return replace(measured, metrics=known, controls=(), unchanged=False, schema=audit.schema)
 
 

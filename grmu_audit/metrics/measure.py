@@ -19,7 +19,9 @@ from grmu_audit.metrics.fairness import measure_fairness
 from grmu_audit.metrics.forgetting_share import compare_forgetting
 from grmu_audit.metrics.membership.attacks import measure_membership, run_attacks
 from grmu_audit.metrics.membership.curves import summarise_curves
+from grmu_audit.metrics.membership.deletion import compare_versions
 from grmu_audit.metrics.membership.exposure import measure_exposure
+from grmu_audit.metrics.membership.remaining_share import measure_remaining_share
 from grmu_audit.metrics.membership.shadow_metrics import attack_audited_model, attack_method_on_shadows
 from grmu_audit.metrics.outcome import Basis, Outcome
 from grmu_audit.metrics.redistribution import measure_redistribution
@@ -85,7 +87,7 @@ def measure_models(
     from_predictions = _compare_models(results, inputs.primary_references)
     from_networks = list(_measure_networks(results, inputs))
     from_shadows = _measure_shadows(results, inputs.shadows) if inputs.shadows is not None else ()
-    shares = compare_forgetting({subject: result.checked for subject, result in results.items()}, inputs.primary_references)
+    shares = _compare_with_before(results, inputs.primary_references)
     references = [results[subject].checked for subject in inputs.primary_references]
     baseline = results[BASELINE].checked if BASELINE in results else None
     lineage = CANDIDATE, (measure_sequence(first, baseline, references, inputs.earlier),)
@@ -185,6 +187,17 @@ def _compare_models(results: Mapping[Subject, ModelResult], primary: tuple[Subje
         yield MEAN_CHANGE, mean_changes(rows, candidate.outcomes)
 
 
+def _compare_with_before(results: Mapping[Subject, ModelResult], primary: tuple[Subject, ...]) -> Iterator[Found]:
+    """What needs the version before: forgetting share, the two-version attack with its changes, and their mean."""
+    models = {subject: result.checked for subject, result in results.items()}
+    yield from compare_forgetting(models, primary)
+    attacked = compare_versions(models)
+    yield from attacked.items()
+    rows = {subject: attacked[subject.as_change()] for subject in primary if subject.as_change() in attacked}
+    if _has_several_references(results) and rows:
+        yield MEAN_CHANGE, mean_changes(rows, attacked[CANDIDATE])
+
+
 def _has_several_references(subjects: Iterable[Subject]) -> bool:
     return sum(subject.role is Role.REFERENCE for subject in subjects) > 1
 
@@ -226,7 +239,9 @@ def _network_changes(candidate: Model, other: Model, recovered: tuple[Recovered,
 
 def _measure_shadows(results: Mapping[Subject, ModelResult], table: ShadowTable) -> Iterator[Found]:
     """Shadow-model metrics of every model, and of the method."""
-    yield from ((subject, attack_audited_model(result.checked, table)) for subject, result in results.items())
+    for subject, result in results.items():
+        yield subject, attack_audited_model(result.checked, table)
+        yield subject, measure_remaining_share(result.checked, table)
     if table.unlearned is not None:
         yield CANDIDATE, attack_method_on_shadows(results[CANDIDATE].checked, table)
 

@@ -58,17 +58,8 @@ def _depends_on_scores(value: MetricValue) -> bool:
     return entry is None or entry.level is not Level.QUICK or value.name in _OF_SCORES
 
 
-_OF_SCORES = (
-    *FORESTS,
-    "MIA_AUC",
-    "MIA_TPR_1",
-    "MIA_TPR_01",
-    "RETAIN_AUC",
-    "MIA_DISPARITY",
-    "FORGET_SHARE",
-    "WORST_REQUEST_SHARE",
-    "GAIN_SHARE",
-)
+_ATTACKS = ("MIA_AUC", "MIA_TPR_1", "MIA_TPR_01", "RETAIN_AUC", "MIA_DISPARITY", "DELETION_AUC")
+_OF_SCORES = (*FORESTS, *_ATTACKS, "FORGET_SHARE", "WORST_REQUEST_SHARE", "GAIN_SHARE")
 
 
 def _taken(outcome: RuleOutcome, rule: Rule, seen: Audit, control: Control) -> RuleOutcome:

@@ -109,7 +109,7 @@ _CHECKS = {
     "representations": ("CKA", "CKA, nearest neighbours, probes, prototypes"),
     "AutoAttack": ("AA@0.03137", "accuracy under AutoAttack"),
     "relearn": ("RELEARN", "epochs until the forget set is relearned"),
-    "shadow models": ("RMIA_AUC", "RMIA, LiRA, U-LiRA, RULI, forgetting epsilon, KLOM, SWAP"),
+    "shadow models": ("RMIA_AUC", "RMIA, LiRA, remaining share, U-LiRA, RULI, forgetting epsilon, KLOM, SWAP"),
 }
 """Checks that an audit names where it leaves them out: one of their metrics, and what they measure."""
 

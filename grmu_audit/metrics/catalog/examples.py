@@ -114,7 +114,8 @@ def example_shadows() -> ShadowTable:
     rng = np.random.default_rng(8)
     member = _halves(rng, len(p))
     own: npt.NDArray[np.float64] = np.asarray(p.logits, dtype=np.float64)
-    hardness = own[np.arange(len(p)), p.target] - own[np.arange(len(p)), 1 - p.target] - 0.5 * (p.split < 2)
+    target = own[np.arange(len(p)), p.target] - own[np.arange(len(p)), 1 - p.target]
+    hardness = target - 0.5 * (p.split < 2) - rng.normal(0, 0.7, len(p))
     margin = hardness + 0.6 * member + rng.normal(0, 0.7, member.shape)
     forgotten = member & p.mask("forget")
     after = margin - 0.3 * forgotten

@@ -178,6 +178,22 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
         undefined="FORGET_SHARE of one of the requests is undefined",
     ),
     _forgetting(
+        "DELETION_AUC",
+        "Two-version attack",
+        "How well somebody who holds the model before and after unlearning tells deleted samples from retained ones of their "
+        "group.",
+        "A retrained model gives deletions away, too, where it answers them worse than before: compare with a reference.",
+        "P(s of a forget row > s of a retained row of its group, or of an unseen one where it keeps fewer than 20) + half the "
+        "ties; s = scaled margin before - scaled margin after; scaled margin = log(p_y / (1 - p_y)) / its mean size on unseen "
+        "samples",
+        "after Chen et al. (2021), When Machine Unlearning Jeopardizes Privacy; DeLong et al. (1988)",
+        "logits or probabilities on forget, retain, val and test; those of a baseline",
+        direction="target",
+        target=0.5,
+        undefined="no baseline, fewer than 20 people in the forget set, no row to compare them with, or no scores",
+        also_per_group=True,
+    ),
+    _forgetting(
         "UA_GA_GAP",
         "Forget-set accuracy minus group accuracy",
         "How much better the model knows the forget set than unseen samples of its group; near zero means that both look alike.",

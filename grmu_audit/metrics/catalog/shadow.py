@@ -12,6 +12,10 @@ _MODEL = (
     _SHADOW + "from grmu_audit.metrics.membership.shadow_metrics import attack_audited_model\n\n"
     "outcomes = attack_audited_model(check_predictions(example()), example_shadows())\n"
 )
+_SHARE = (
+    _SHADOW + "from grmu_audit.metrics.membership.remaining_share import measure_remaining_share\n\n"
+    "outcomes = measure_remaining_share(check_predictions(example()), example_shadows())\n"
+)
 _METHOD = (
     _SHADOW + "from grmu_audit.metrics.membership.shadow_metrics import attack_method_on_shadows\n\n"
     "outcomes = attack_method_on_shadows(check_predictions(example()), example_shadows())\n"
@@ -50,6 +54,23 @@ SHADOW_METRICS: tuple[MetricSpec, ...] = (
         target=0.5,
         undefined="fewer than four shadow models; no forget row with test rows of its group; no logits",
         example=example_code(_MODEL, "LIRA_AUC"),
+    ),
+    _of_model(
+        name="REMAINING_SHARE",
+        title="Share that still looks used",
+        says="Share of the forget set that the model looks to have been trained on, corrected by the attack's own error rates.",
+        hides="The error rates are those of shadow models on half of the data; a model on all of it memorises less of each, "
+        "so that the share comes out too low: read it against the value of the model before and of a retrained one.",
+        formula="(c - FPR) / (TPR - FPR), c = share of forget with RMIA score > t; TPR, FPR of the same attack on shadow models, "
+        "each attacked with the others, t where TPR - FPR is largest",
+        source="Tong et al. (2025), How Much of My Dataset Did You Use? (DUCI)",
+        needs="shadow models; logits on forget and val",
+        low=-OPEN,
+        high=OPEN,
+        direction="reference",
+        also_per_group=False,
+        undefined="fewer than four shadow models; fewer than 20 forget rows; no val row; no logits; TPR - FPR not surely above 0",
+        example=example_code(_SHARE, "REMAINING_SHARE"),
     ),
     _of_method(
         name="ULIRA_AUC",

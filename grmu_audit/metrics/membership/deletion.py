@@ -1,0 +1,144 @@
+"""DELETION_AUC: what somebody who holds the version before and the version after can tell of who was deleted.
+
+The attack sees both versions' outputs for a sample and asks: was it in the forget set, or is it a retained sample of the same
+group?  Its score is the fall of the scaled margin from before to after, s = m_before / scale_before - m_after / scale_after,
+with m = log p_y - log(1 - p_y) and the scale the mean size of m over unseen samples: an unlearned sample has lost more than a
+retained one of its group.  Samples are compared as for the forgetting share (``forgetting_share.choose_arm``): with retained
+samples of a group that keeps at least 20, else with unseen ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from grmu_audit.intervals import AreaChange
+from grmu_audit.intervals.closed_forms import Floats
+from grmu_audit.metrics.checked_predictions import CheckedPredictions, Ints, Mask
+from grmu_audit.metrics.forgetting_share import LEAST_FORGET, Arm, ScaledMargins, choose_arm
+from grmu_audit.metrics.outcome import Basis, Outcome
+from grmu_audit.metrics.scores import Roc, roc, standard_error
+from grmu_audit.records import Group
+from grmu_audit.records.metric_value import BASELINE, CANDIDATE, Subject
+
+NAME = "DELETION_AUC"
+
+
+def compare_versions(models: Mapping[Subject, CheckedPredictions]) -> dict[Subject, tuple[Outcome, ...]]:
+    """DELETION_AUC of the candidate and of every reference against the version before, and the changes to each reference.
+
+    Args:
+        models: every model of an audit, rows in the same order.
+    """
+    before = models.get(BASELINE)
+    if before is None:
+        forget = models[CANDIDATE].predictions.mask("forget")
+        return {CANDIDATE: (Outcome.missing(NAME, "needs the model before unlearning", _basis(models[CANDIDATE], forget)),)}
+    others = [subject for subject in models if subject not in (BASELINE, CANDIDATE)]
+    attacks = {subject: _Attack(models[subject], before) for subject in (CANDIDATE, *others)}
+    found = {subject: tuple(attack.outcomes()) for subject, attack in attacks.items()}
+    changes = {other.as_change(): (_change(attacks[CANDIDATE], attacks[other]),) for other in others}
+    return found | changes
+
+
+def attack_deletion(after: CheckedPredictions, before: CheckedPredictions) -> tuple[Outcome, ...]:
+    """DELETION_AUC over the forget set, then of every group with at least 20 people in it.
+
+    Area under the ROC curve of the score above, forget samples against comparison samples that are weighted to the forget
+    set's mix of groups.  Range [0, 1]; 0.5 where the two versions together do not tell who was deleted; below 0.5 they tell,
+    too.  Details: how many forget samples were compared with retained and with unseen samples, and for the whole the areas of
+    two other scores, the size of the change and the margin after unlearning alone.  DeLong's interval, by person; it holds the
+    two scales fixed.  Undefined, with the reason, without margins, with fewer than 20 people in the forget set, without
+    comparison samples, and where all outputs of a model are equal.
+
+    Args:
+        after: the model after unlearning.
+        before: the model before unlearning, rows in the same order.
+
+    Source: Chen et al. (2021), When Machine Unlearning Jeopardizes Privacy; the score is this tool's.
+    """
+    return tuple(_Attack(after, before).outcomes())
+
+
+@dataclass(frozen=True, eq=False)
+class _Attack:
+    """Both versions of a model."""
+
+    after: CheckedPredictions
+    before: CheckedPredictions
+
+    def outcomes(self) -> Iterator[Outcome]:
+        """Over everything, then group by group."""
+        forget = self.after.predictions.mask("forget")
+        yield self._outcome(forget, None)
+        codes, index = self.after.cells
+        counts = np.bincount(index[forget], minlength=len(codes))
+        for cell in np.flatnonzero(counts >= LEAST_FORGET).tolist():
+            yield self._outcome(forget & (index == cell), self.after.group(int(codes[cell])))
+
+    def _outcome(self, forget: Mask, group: Group | None) -> Outcome:
+        basis = replace(_basis(self.after, forget), smallest_group=group)
+        reason, arm = self.prepared(forget)
+        score = None if reason else self.score
+        if arm is None or score is None:
+            return Outcome.missing(NAME, reason or "all outputs of a model are equal", basis, group)
+        margin = self.after.margin
+        assert margin is not None
+        others = {"area_of_the_size_of_the_change": np.abs(score), "area_of_the_margin_after": margin} if group is None else {}
+        details = {**arm.kinds, **{name: _curve(arm, other).value for name, other in others.items()}}
+        left_out = tuple(map(self.after.group, arm.left_out))
+        basis = replace(basis, smallest_cell=min(len(arm.forget), len(arm.comparison)), empty_cells=left_out, details=details)
+        return Outcome(NAME, basis, _curve(arm, score).area(self.person(arm)), group=group)
+
+    def prepared(self, forget: Mask) -> tuple[str, Arm | None]:
+        """Why the attack is undefined, or what is compared."""
+        if self.after.margin is None or self.before.margin is None:
+            return "the margin needs logits or probabilities; they are not given", None
+        people = self.after.persons(forget)
+        if (int(forget.sum()) if people is None else people) < LEAST_FORGET:
+            return f"fewer than {LEAST_FORGET} {'samples' if people is None else 'people'} in the forget set", None
+        arm = choose_arm(self.after, forget)
+        return ("", arm) if len(arm.forget) else ("no retained and no unseen sample of the forget set's groups", None)
+
+    @property
+    def score(self) -> Floats | None:
+        """[n] fall of the scaled margin; None where all outputs of a version are equal."""
+        assert self.after.margin is not None
+        assert self.before.margin is not None
+        unseen = self.after.predictions.mask("val") | self.after.predictions.mask("test")
+        if not unseen.any():
+            return None
+        sides = [ScaledMargins.of(margin, unseen) for margin in (self.before.margin, self.after.margin)]
+        before, after = sides
+        return None if before is None or after is None else before.values - after.values
+
+    def person(self, arm: Arm) -> Ints | None:
+        """Person of each forget and then of each comparison sample."""
+        person = self.after.predictions.subject
+        return None if person is None else np.concatenate([person[arm.forget], person[arm.comparison]])
+
+
+def _change(candidate: _Attack, other: _Attack) -> Outcome:
+    """Area of the candidate minus a reference's on the same samples; influences are paired (DeLong)."""
+    forget = candidate.after.predictions.mask("forget")
+    basis = _basis(candidate.after, forget)
+    (reason, arm), (wrong, _) = candidate.prepared(forget), other.prepared(forget)
+    scores = (None, None) if reason or wrong else (candidate.score, other.score)
+    if arm is None or scores[0] is None or scores[1] is None:
+        return Outcome.missing(NAME, reason or wrong or "all outputs of a model are equal", basis)
+    left, right = (_curve(arm, score) for score in scores if score is not None)
+    person = candidate.person(arm)
+    areas = left.area(person), right.area(person)
+    se = standard_error(left.influence - right.influence, person)
+    basis = replace(basis, smallest_cell=min(len(arm.forget), len(arm.comparison)))
+    return Outcome(NAME, basis, AreaChange(*areas, se, areas[0].persons))
+
+
+def _curve(arm: Arm, score: Floats) -> Roc:
+    return roc(score[arm.forget], score[arm.comparison], arm.weight)
+
+
+def _basis(checked: CheckedPredictions, forget: Mask) -> Basis:
+    return Basis(int(forget.sum()), persons=checked.persons(forget))
