@@ -7,7 +7,7 @@ from collections.abc import Callable
 from grmu_audit.report.charts.curve_charts import draw_layers, draw_losses, draw_radius, draw_roc, draw_training
 from grmu_audit.report.charts.group_charts import draw_composition, draw_groups, draw_shift
 from grmu_audit.report.charts.rule_charts import draw_rules
-from grmu_audit.report.charts.share_chart import draw_share
+from grmu_audit.report.charts.share_chart import draw_requests, draw_share
 from grmu_audit.report.charts.svg import Drawing
 from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.wording.strings import Strings
@@ -20,6 +20,7 @@ def build_charts(found: Lookup, strings: Strings) -> dict[str, Drawing | None]:
 
 DRAWN: dict[str, Callable[[Lookup, Strings], Drawing | None]] = {
     "share": draw_share,
+    "requests": draw_requests,
     "groups": draw_groups,
     "rules": draw_rules,
     "composition": draw_composition,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from grmu_audit.metrics.catalog.wording import REPORT_STYLE, confidence_text
 from grmu_audit.report.charts import svg
 from grmu_audit.report.charts.svg import Caption, Drawing, make_drawing
-from grmu_audit.report.content.forgetting import SHARE, ShareScale, share_scale
+from grmu_audit.report.content.forgetting import SHARE, RequestShare, ShareScale, request_shares, share_scale
 from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.content.series import (
     AFTER,
@@ -34,12 +34,17 @@ _ROW, _SPREAD, _BELOW = 52.0, 96.0, 18.0
 """Heights: of the version's row, of the row of retrained models, and from there to the axis."""
 
 
+_TRUTHS: tuple[tuple[float, str, str, Dash], ...] = ((0.0, "before", BEFORE, DOTTED), (1.0, "retrained", REFERENCE, DASHED))
+"""The two models of known truth: share, words, colour, line."""
+
+
 @dataclass(frozen=True)
 class _Place:
     """Where a share lies on the drawing."""
 
     low: float
     high: float
+    left: float = _LEFT
 
     @classmethod
     def of(cls, scale: ShareScale) -> _Place:
@@ -49,7 +54,7 @@ class _Place:
 
     def x(self, share: float) -> float:
         """Place of a share, limited to the ends."""
-        return _LEFT + (_RIGHT - _LEFT) * (min(max(share, self.low), self.high) - self.low) / (self.high - self.low)
+        return self.left + (_RIGHT - self.left) * (min(max(share, self.low), self.high) - self.low) / (self.high - self.low)
 
 
 def draw_share(found: Lookup, strings: Strings) -> Drawing | None:
@@ -82,8 +87,7 @@ def draw_share(found: Lookup, strings: Strings) -> Drawing | None:
 
 def _paint_scale(axes: Axes, place: _Place, bottom: float, strings: Strings) -> None:
     """The two models of known truth as upright lines with their words, and the axis."""
-    looks: tuple[tuple[float, str, str, Dash], ...] = ((0.0, "before", BEFORE, DOTTED), (1.0, "retrained", REFERENCE, DASHED))
-    for share, key, colour, dash in looks:
+    for share, key, colour, dash in _TRUTHS:
         x = place.x(share)
         for start, end in ((20.0, _ROW + 12), (_ROW + 29, bottom)):  # not through the words of the limit
             axes.plot([x, x], [start, end], color=colour, lw=1.6, linestyle=dash, zorder=1)
@@ -113,6 +117,42 @@ def _paint_version(axes: Axes, place: _Place, scale: ShareScale, strings: String
     words = strings.text("forgotten.above", limit=REPORT_STYLE.percent(scale.limit))
     axes.text(min(max(x, 34.0), svg.WIDTH - 38.0), _ROW + 23, words, color=INK, ha="center", size=svg.SMALL)
     axes.scatter([place.x(scale.value)], [_ROW], s=80, color=AFTER, marker="D", edgecolors=SURFACE, linewidths=1.2, zorder=6)
+
+
+_REQUEST_ROW, _NAMES = 30.0, 120.0
+
+
+def draw_requests(found: Lookup, strings: Strings) -> Drawing | None:
+    """Every request of a lineage: its share when it was served, and now with its interval."""
+    requests = [one for one in request_shares(found) if one.then is not None or one.now is not None]
+    if not requests:
+        return None
+    bottom = 26 + _REQUEST_ROW * len(requests)
+    points = [p for one in requests for p in (one.then, one.now, *(one.interval or ())) if p is not None]
+    place = _Place(max(min(0.0, *points) - 0.1, _LOWEST), min(max(1.0, *points) + 0.1, _HIGHEST), _NAMES)
+
+    def paint(axes: Axes) -> None:
+        """One row a request."""
+        for share, key, colour, dash in _TRUTHS:
+            axes.plot([place.x(share)] * 2, [20.0, bottom], color=colour, lw=1.6, linestyle=dash, zorder=1)
+            centre = min(max(place.x(share), _NAMES), svg.WIDTH - 44.0)
+            axes.text(centre, 13, strings.text(f"forgotten.{key}"), color=INK, weight="bold", ha="center")
+        for number, one in enumerate(requests):
+            _paint_request(axes, place, one, 26 + _REQUEST_ROW * (number + 0.5), strings)
+
+    legend = (("after", strings.text("forgotten.now")), ("before", strings.text("forgotten.then")))
+    caption = Caption(strings.text("forgotten.requests_title"), strings.text("forgotten.requests_caption"))
+    return make_drawing("chart-requests", bottom + 12, paint, caption, legend)
+
+
+def _paint_request(axes: Axes, place: _Place, one: RequestShare, y: float, strings: Strings) -> None:
+    axes.text(4, y, svg.shorten(one.served_by or strings.text("forgotten.version"), 18), color=INK, va="center", size=svg.SMALL)
+    if one.then is not None:
+        axes.scatter([place.x(one.then)], [y], s=60, color=BEFORE, marker="o", edgecolors=SURFACE, linewidths=1.2, zorder=3)
+    if one.interval is not None:
+        axes.plot([place.x(edge) for edge in one.interval], [y] * 2, color=AFTER, lw=3, solid_capstyle="round", zorder=2)
+    if one.now is not None:
+        axes.scatter([place.x(one.now)], [y], s=70, color=AFTER, marker="D", edgecolors=SURFACE, linewidths=1.2, zorder=4)
 
 
 def _paint_references(axes: Axes, place: _Place, references: tuple[float, ...]) -> None:

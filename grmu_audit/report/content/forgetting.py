@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from grmu_audit.metrics.catalog.wording import REPORT_STYLE, confidence_text
-from grmu_audit.records import EARLIER_SCHEMA, Audit, Decision, RuleOutcome
+from grmu_audit.records import EARLIER_SCHEMA, Audit, Decision, RuleOutcome, suppressed
 from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.content.rules import about_forgetting, rank
 from grmu_audit.report.content.sentences import sentence
 from grmu_audit.report.content.view_model import Column, Figure, Forgetting, Table
 from grmu_audit.report.wording.names import safe_name, safe_sentence
+from grmu_audit.report.wording.numbers import count_text
 from grmu_audit.report.wording.strings import Strings
 
 SHARE = "FORGET_SHARE"
@@ -67,6 +69,7 @@ def forgetting_view(found: Lookup, strings: Strings) -> Forgetting:
         state=answer.state,
         figures=[Figure(chart="share", table=table)] if table["rows"] else [],
         controls=controls_table(found, strings),
+        requests=Figure(chart="requests", table=requests_table(found, strings)),
     )
 
 
@@ -237,6 +240,73 @@ def controls_table(found: Lookup, strings: Strings) -> Table:
     kinds = {"control": "text", "verdict": "word", "not_met": "text"}
     columns = [Column(title=strings.text(f"forgotten.columns.{key}"), kind=kind) for key, kind in kinds.items()]
     return Table(caption=strings.text("forgotten.controls_caption"), columns=columns, rows=rows)
+
+
+@dataclass(frozen=True)
+class RequestShare:
+    """One request of a lineage: its share when it was served and now."""
+
+    served_by: str
+    """The version that served it; empty for the audited one."""
+    then: float | None
+    """Share when it was served."""
+    now: float | None
+    """Share now."""
+    interval: tuple[float, float] | None
+    """95 % interval of the share now."""
+    cells: tuple[str, ...]
+    """Samples, and accuracy on them before, when served, now and of retrained models, as shown."""
+
+
+def request_shares(found: Lookup) -> list[RequestShare]:
+    """The requests of the lineage, oldest first; empty where there is only one."""
+    value = found.value("WORST_REQUEST_SHARE")
+    listed = value.details.get("requests") if value is not None else None
+    if not isinstance(listed, list) or len(listed) < 2:
+        return []
+    return [_request_share(row) for row in listed]
+
+
+def _request_share(row: Mapping[str, Any]) -> RequestShare:
+    share, accuracy, limits = row["share"], row["accuracy"], row["share"]["interval"]
+    few = suppressed(int(row["n"]))
+    models = ("before", "served", "now", "retrained")
+    cells = [ABSENT if few or accuracy[name] is None else _per_cent(accuracy[name]) for name in models]
+    name = str(row["served_by"])
+    return RequestShare(
+        served_by="" if "/" not in name else safe_name(name),
+        then=share["when_served"],
+        now=share["now"],
+        interval=(limits[0], limits[1]) if limits else None,
+        cells=(count_text(int(row["n"])), *cells),
+    )
+
+
+ABSENT = "–"
+_REQUEST_COLUMNS = (
+    "request",
+    "samples",
+    "then",
+    "now",
+    "accuracy_before",
+    "accuracy_served",
+    "accuracy_now",
+    "accuracy_retrained",
+)
+
+
+def requests_table(found: Lookup, strings: Strings) -> Table:
+    """Every request of the lineage; no rows where there is only one."""
+    rows = []
+    for one in request_shares(found):
+        name = one.served_by or strings.text("forgotten.version")
+        now = ABSENT if one.now is None else _per_cent(one.now)
+        limits = f"\n{REPORT_STYLE.interval(one.interval)}" if one.interval else ""
+        then = ABSENT if one.then is None else _per_cent(one.then)
+        rows.append([name, one.cells[0], then, now + limits, *one.cells[1:]])
+    kinds = dict.fromkeys(_REQUEST_COLUMNS, "number") | {"request": "text"}
+    columns = [Column(title=strings.text(f"forgotten.columns.{key}"), kind=kind) for key, kind in kinds.items()]
+    return Table(caption=strings.text("forgotten.requests_caption"), columns=columns, rows=rows)
 
 
 def _per_cent(value: float) -> str:

@@ -119,6 +119,8 @@ class Forgetting(TypedDict):
     """The scale from as before to as retrained; empty where there is no share."""
     controls: Table
     """Models whose truth is known, judged by the same policy; without rows where none was measured."""
+    requests: Figure
+    """Every request of a lineage by itself; a table without rows where there is one request."""
 
 
 class Branding(TypedDict):

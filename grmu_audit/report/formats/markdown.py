@@ -82,6 +82,8 @@ def _sections(view: View, strings: Strings) -> Iterator[tuple[str, Table]]:
         yield strings.text("rules.heading"), Table(caption="", columns=columns, rows=rows)  # type: ignore[typeddict-item]
     if view["forgetting"]["controls"]["rows"]:
         yield view["forgetting"]["controls"]["caption"], view["forgetting"]["controls"]
+    if view["forgetting"]["requests"]["table"]["rows"]:
+        yield view["forgetting"]["requests"]["table"]["caption"], view["forgetting"]["requests"]["table"]
     if view["group_table"]["rows"]:
         yield strings.text("charts.groups.title"), view["group_table"]
     yield strings.text("not_measured.heading"), view["not_measured"]

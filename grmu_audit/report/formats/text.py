@@ -84,7 +84,7 @@ def _explained(row: RuleRow, strings: Strings, width: int) -> list[str]:
 
 
 def _tables(view: View, width: int) -> list[str]:
-    tables = (view["forgetting"]["controls"], view["group_table"])
+    tables = (view["forgetting"]["controls"], view["forgetting"]["requests"]["table"], view["group_table"])
     return [_table(table, width) for table in tables if table["rows"]]
 
 

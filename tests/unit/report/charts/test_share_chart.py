@@ -8,9 +8,11 @@ from xml.etree import ElementTree as ET
 
 from support import audits
 
-from grmu_audit.records import Audit, Decision
-from grmu_audit.report.charts.share_chart import draw_share
+from grmu_audit.records import CANDIDATE, Audit, Decision, MetricValue
+from grmu_audit.report.charts.share_chart import draw_requests, draw_share
+from grmu_audit.report.content.forgetting import requests_table
 from grmu_audit.report.content.lookup import Lookup
+from grmu_audit.report.formats import render
 from grmu_audit.report.wording.strings import load_strings
 
 
@@ -57,3 +59,40 @@ def test_a_share_far_out_stays_inside_the_drawing() -> None:
 
 def test_an_unjudged_share_shows_no_allowed_range() -> None:
     assert "var(--allowed)" not in drawn(audits.unjudged()).svg
+
+
+def row(name: str, then: float | None, now: float | None, n: int = 40) -> dict:
+    interval = None if now is None else [now - 0.2, now + 0.2]
+    accuracy = {"before": 0.98, "served": 0.75, "now": 0.9, "retrained": 0.76}
+    share = {"when_served": then, "now": now, "interval": interval}
+    return {"served_by": name, "n": n, "share": share, "accuracy": accuracy, "why_missing": ""}
+
+
+def of_lineage(*rows: dict) -> Audit:
+    base = audits.judged(Decision.PASS)
+    value = MetricValue("WORST_REQUEST_SHARE", CANDIDATE, 0.1, 120, interval=(0.0, 0.2), details={"requests": list(rows)})
+    return replace(base, metrics=(*base.metrics, value))
+
+
+def test_every_request_of_a_lineage_is_drawn_as_it_was_and_as_it_is() -> None:
+    audit = of_lineage(row("m/2", 0.9, 0.2), row("m/3", 0.8, 0.85), row("this version", 0.7, 0.7))
+    found = draw_requests(Lookup.of(audit), load_strings())
+    assert {"m/2", "m/3", "this version", "as before", "as retrained"} <= words(found.svg)
+    assert [words for _, words in found.legend] == ["now", "when it was served"]
+    assert all(-8 <= x <= 348 for x in places(found.svg))
+
+
+def test_one_request_alone_is_not_drawn() -> None:
+    assert draw_requests(Lookup.of(of_lineage(row("this version", 0.7, 0.7))), load_strings()) is None
+    assert draw_requests(Lookup.of(audits.judged(Decision.PASS)), load_strings()) is None
+
+
+def test_the_table_holds_every_request_and_hides_the_accuracy_of_few() -> None:
+    audit = of_lineage(row("m/2", 0.9, 0.2), row("m/3", None, None, n=3), row("this version", 0.7, 0.7))
+    table = requests_table(Lookup.of(audit), load_strings())
+    assert [cells[0] for cells in table["rows"]] == ["m/2", "m/3", "this version"]
+    assert [cells[2].replace("\xa0", " ") for cells in table["rows"]] == ["90.0 %", "–", "70.0 %"]
+    assert table["rows"][1][4:] == ["–"] * 4
+    for kind in ("html", "markdown", "text", "model-card"):
+        shown = render(audit, kind)
+        assert kind == "model-card" or ("m/2" in shown and "Share when served" in shown)
