@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from grmu_audit.errors import IntegrityError
+from grmu_audit.errors import InputError, IntegrityError
 from grmu_audit.evaluation.output_cache import OutputCache, cache_key
 from grmu_audit.evidence import pseudonyms
 from grmu_audit.metrics.catalog import check_level, not_measured_at
@@ -24,11 +24,12 @@ from grmu_audit.records import (
     NotMeasured,
     Predictions,
 )
+from grmu_audit.records.white_box import RETURN_EPOCHS
 from grmu_audit.tracking.names import PREDICTIONS, QUALITY, TRAINING
 from grmu_audit.utils import clock, write_atomic
 from grmu_audit.utils.resources import VERSION
 from grmu_audit.workflows.audits.shadow import ShadowOptions, collect_shadows
-from grmu_audit.workflows.audits.white_box import ForwardPassCount, WhiteBoxCollector
+from grmu_audit.workflows.audits.white_box import ForwardPassCount, TimeLeft, WhiteBoxCollector
 from grmu_audit.workflows.erasure import erasure_summary
 from grmu_audit.workflows.versions.network import load_network
 
@@ -52,14 +53,18 @@ class AuditSettings:
     seed: int = 0
     """Seed of the attacks."""
     shadows: ShadowOptions = field(default_factory=ShadowOptions)
-    """Shadow models of level deep."""
+    """Shadow models of level deep; its budget also caps the fine-tuning of level standard, which comes first."""
     valid_days: int = 90
     """Days after which the verdict expires."""
     today: date | None = None
     """Date that waivers are judged on; None: the current day."""
+    return_epochs: int = RETURN_EPOCHS
+    """Epochs of fine-tuning on the retain set, levels standard and deep."""
 
     def __post_init__(self) -> None:
         check_level(self.level)
+        if self.return_epochs < 1:
+            raise InputError(f"{self.return_epochs} epochs of fine-tuning on the retain set: use 1 or more")
 
 
 @dataclass(frozen=True)
@@ -82,11 +87,17 @@ def collect(session: Session, target: AuditTarget, settings: AuditSettings) -> C
     versions = [target.version, *([target.baseline] if target.baseline else []), *target.references]
     outputs = [stored_or_new_outputs(session, ref, dataset) for ref in versions]
     tables = [predictions_under_request(found, target.request, dataset) for found in outputs]
-    collector = WhiteBoxCollector(session, dataset, target.request, settings.seed, counter)
+    left = TimeLeft(settings.shadows.budget)
+    collector = WhiteBoxCollector(
+        session, dataset, target.request, settings.seed, counter, target.baseline, settings.return_epochs, left
+    )
+    if settings.level != "quick":
+        collector.note_cost(versions)
     white_box = [collector.collect(ref, settings.level) if settings.level != "quick" else None for ref in versions]
     histories = [_epochs(session, ref) for ref in versions]
     models = [AuditedModel(*parts) for parts in zip(versions, tables, white_box, histories, strict=True)]
-    shadows = collect_shadows(session, target, settings.shadows) if settings.level == "deep" else None
+    pool = replace(settings.shadows, budget=left.seconds)
+    shadows = collect_shadows(session, target, pool) if settings.level == "deep" else None
     record = _environment(settings) | _costs(models[0], shadows, counter)
     record["forward_passes"] = sum(found.forward_passes for found in outputs) + counter.passes(dataset)
     inputs = AuditInputs(
