@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grmu_audit.errors import IntegrityError
-from grmu_audit.records.white_box import LayerTable, Missing, MissingCode, WhiteBoxOutputs
+from grmu_audit.records.white_box import Answers, LayerTable, Missing, MissingCode, WhiteBoxOutputs
 from grmu_audit.utils import canonical_json, sha256_hex, write_atomic
 from grmu_audit.utils.array_files import pack_arrays, unpack_arrays
 
@@ -66,6 +66,9 @@ def to_bytes(outputs: WhiteBoxOutputs) -> bytes:
         plain["layers"] = {"names": list(table.layers), "attributes": table.attributes}
         arrays |= {"classes": table.classes, "groups": table.groups, "counts": table.counts}
         arrays |= {f"values/{name}": values for name, values in table.values.items()}
+    plain["distance"] = outputs.distance
+    for name, answer in outputs.changed.items():
+        arrays |= {f"predicted/{name}": answer.prediction, f"margin/{name}": answer.margin}
     optional = {"features": outputs.features, "relearn": outputs.relearn}
     arrays |= {name: array for name, array in optional.items() if array is not None}
     return pack_arrays(plain, arrays)
@@ -90,15 +93,23 @@ def from_bytes(content: bytes, ids: npt.NDArray[np.str_]) -> WhiteBoxOutputs:
             features=arrays.get("features"),
             layers=_table(plain["layers"], arrays),
             relearn=arrays.get("relearn"),
+            changed={name: Answers(arrays[f"predicted/{name}"], arrays[f"margin/{name}"]) for name in _after(arrays, "margin/")},
+            distance=None if plain.get("distance") is None else float(plain["distance"]),
             missing={name: _missing(item) for name, item in plain["missing"].items()},
             settings=dict(plain["facts"]),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise IntegrityError(f"stored measurements cannot be read: {type(error).__name__}: {error}") from None
     columns = [*adversarial.values(), *([] if outputs.features is None else [outputs.features])]
+    columns += [column for answer in outputs.changed.values() for column in (answer.prediction, answer.margin)]
     if any(len(column) != len(ids) for column in columns):
         raise IntegrityError(f"stored measurements are not of {len(ids)} samples")
     return outputs
+
+
+def _after(arrays: Mapping[str, npt.NDArray[Any]], prefix: str) -> list[str]:
+    """What follows a prefix in the names of arrays, in the order of numbers."""
+    return sorted((name.removeprefix(prefix) for name in arrays if name.startswith(prefix)), key=lambda name: (len(name), name))
 
 
 def _plain_missing(outputs: WhiteBoxOutputs) -> dict[str, dict[str, str]]:

@@ -48,7 +48,7 @@ def collect_white_box(model: Classifier, source: BatchSource, ids: Ids, runtime:
         else:
             adversarial |= _attacked(model, source, rows, kind, runtime)
     settings: dict[str, Any] = {"seed": runtime.seed, "pgd_steps": STEPS, "pgd_step_share": STEP_SHARE, "samples": len(rows)}
-    return WhiteBoxOutputs(ids, adversarial, features, layers, None, missing, settings)
+    return WhiteBoxOutputs(ids, adversarial, features, layers, missing=missing, settings=settings)
 
 
 def auto_attack(model: Classifier, source: BatchSource, ids: Ids, runtime: Runtime) -> WhiteBoxOutputs:
@@ -83,6 +83,8 @@ def merge(one: WhiteBoxOutputs, other: WhiteBoxOutputs) -> WhiteBoxOutputs:
         features=one.features if one.features is not None else other.features,
         layers=one.layers or other.layers,
         relearn=one.relearn if one.relearn is not None else other.relearn,
+        changed={**one.changed, **other.changed},
+        distance=one.distance if one.distance is not None else other.distance,
         missing={**one.missing, **other.missing},
         settings={**one.settings, **other.settings},
     )

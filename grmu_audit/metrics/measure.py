@@ -27,6 +27,7 @@ from grmu_audit.metrics.outcome import Basis, Outcome
 from grmu_audit.metrics.redistribution import measure_redistribution
 from grmu_audit.metrics.references import closeness, mean_changes
 from grmu_audit.metrics.request_sequence import measure_sequence
+from grmu_audit.metrics.white_box.durability import compare_returned, durability_changes, measure_durability
 from grmu_audit.metrics.white_box.layer_gaps import correlation, layer_gap_changes, measure_layer_gaps
 from grmu_audit.metrics.white_box.representation import (
     Model,
@@ -213,7 +214,10 @@ def _measure_networks(results: Mapping[Subject, ModelResult], inputs: AuditInput
     references = {subject: models[subject] for subject in ordered}
     for subject, model in models.items():
         near = measure_distances(model, references) if subject in (CANDIDATE, BASELINE) else ()
-        yield subject, tuple(chain(_measure_network(model, recovered[subject]), near, measure_relearning(*model)))
+        before = models.get(BASELINE) if subject != BASELINE else None
+        yield subject, tuple(chain(_measure_network(model, recovered[subject]), near, measure_durability(model, before)))
+        yield subject, tuple(measure_relearning(*model))
+    yield from compare_returned(models, [subject for subject in inputs.primary_references if subject in models])
     changed = {
         subject: tuple(_network_changes(models[CANDIDATE], model, (recovered[CANDIDATE], recovered[subject])))
         for subject, model in models.items()
@@ -235,6 +239,7 @@ def _network_changes(candidate: Model, other: Model, recovered: tuple[Recovered,
     yield from robustness_changes(candidate[0], (candidate[1], other[1]))
     yield from layer_gap_changes((candidate[1], other[1]))
     yield from label_recovery_changes(candidate[0], recovered)
+    yield from durability_changes(candidate[0], (candidate[1], other[1]))
 
 
 def _measure_shadows(results: Mapping[Subject, ModelResult], table: ShadowTable) -> Iterator[Found]:

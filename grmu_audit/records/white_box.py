@@ -33,6 +33,36 @@ ATTACKS = tuple(attack_name(kind, radius) for kind, radii in RADII_OF.items() fo
 """Names of all attacks that an audit may measure."""
 
 
+RETURN_EPOCHS = 5
+"""Epochs of fine-tuning on the retain set, unless the caller says otherwise."""
+ROUNDINGS = ("int8", "int4")
+"""Roundings of the weights that an audit tries."""
+FINE_TUNING, MIXING = "fine-tuning", "mixing"
+"""Names of what is missing where there was no fine-tuning on the retain set, and no mixing with the version before."""
+PRUNED = "pruned"
+"""Name of the answers after magnitude pruning."""
+MIXTURES = (0.25, 0.5, 0.75)
+"""Shares of a version's own weights on the straight line to the version before."""
+
+
+def epoch_name(epoch: int) -> str:
+    """Name of the answers after so many epochs of fine-tuning on the retain set; 0 is the version as it is.
+
+    >>> epoch_name(3)
+    'epoch 3'
+    """
+    return f"epoch {epoch}"
+
+
+def mixture_name(share: float) -> str:
+    """Name of the answers of weights that are that share the version's own, the rest those of the version before.
+
+    >>> mixture_name(0.25)
+    'mixed 0.25'
+    """
+    return f"mixed {share:g}"
+
+
 class MissingCode(enum.StrEnum):
     """Kinds of reasons why an output is missing."""
 
@@ -40,6 +70,8 @@ class MissingCode(enum.StrEnum):
     """A package that it needs is not installed; it may be there another time."""
     NOT_APPLICABLE = "not_applicable"
     """It does not exist for this model or this data."""
+    NO_TIME = "no_time"
+    """It did not fit into the budget; it may another time."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +103,16 @@ class Missing(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Answers:
+    """A network's answers for all samples after its weights were changed."""
+
+    prediction: IntArray
+    """[n] predicted class."""
+    margin: npt.NDArray[np.float32]
+    """[n] log(p_y / (1 - p_y)) of the true class."""
+
+
+@dataclass(frozen=True)
 class WhiteBoxOutputs:
     """What was collected of one model beyond its predictions; rows named like these."""
 
@@ -84,6 +126,11 @@ class WhiteBoxOutputs:
     """Variances per layer on the test split; None for a network without normalisation layers."""
     relearn: FloatArray | None = None
     """[runs, 1 + epochs] mean cross-entropy of the forget set while the model relearns it, before and after each epoch."""
+    changed: dict[str, Answers] = field(default_factory=dict)
+    """What was done to the weights (``epoch 1``, ``int8``, ``pruned``, ``mixed 0.5``; see ``evaluation.durability``) to the
+    answers after it."""
+    distance: float | None = None
+    """Distance of the weights to those of the version before, in lengths of the latter; None for that version itself."""
     missing: dict[str, Missing] = field(default_factory=dict)
     """Outputs that could not be collected, and why."""
     settings: dict[str, Any] = field(default_factory=dict)
@@ -91,8 +138,8 @@ class WhiteBoxOutputs:
 
     @property
     def complete(self) -> bool:
-        """Whether another machine could not collect more: nothing is missing for want of an installed package."""
-        return all(missing.code is not MissingCode.NOT_INSTALLED for missing in self.missing.values())
+        """Whether another time could not collect more: nothing is missing for want of a package or of time."""
+        return all(missing.code is MissingCode.NOT_APPLICABLE for missing in self.missing.values())
 
 
 Mask = npt.NDArray[np.bool_]

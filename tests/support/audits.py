@@ -428,12 +428,14 @@ def curves() -> dict[str, Any]:
 
 
 def rich() -> Audit:
-    """Everything that a chart is drawn of: losses, ROC, training, layers, radii."""
+    """Everything that a chart is drawn of: losses, ROC, training, fine-tuning on the retain set, layers, radii."""
     base, values = judged(Decision.PASS), []
     for shift, subject in ((0.0, CANDIDATE), (-0.2, BASELINE), (0.05, reference(1))):
         layers = {f"stage{i}.norm": round(0.3 * i + 0.2 + shift, 3) for i in range(1, 6)}
         gap = sum(layers.values()) / 5
         values.append(MetricValue("FAIRNESS_GAP", subject, gap, 497, unit="score", details={"layers": layers}))
+        points = [[round(x + shift / 2, 3) for x in (0.5 + 0.05 * e, 0.4 + 0.05 * e, 0.6 + 0.05 * e)] for e in range(6)]
+        values.append(MetricValue("RETURN_ACC", subject, points[-1][0], 41, interval=(0.5, 0.9), details={"curve": points}))
         for radius, drop in ((0.004, 0.1), (0.016, 0.35), (0.031, 0.6)):
             values += [proportion(f"{a}@{radius}", 0.92 + shift / 10 - drop * w, 497, subject=subject) for a, w in ATTACKS]
     shares = [share_value(Decision.PASS, (1.13, 0.89))]

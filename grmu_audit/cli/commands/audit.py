@@ -22,14 +22,21 @@ from grmu_audit.cli.options import FILE, FOLDER, json_option, model_option, next
     type=click.Choice(["quick", "standard", "deep"]),
     default="quick",
     show_default=True,
-    help="Predictions only; + layers, FGSM, PGD, features; + AutoAttack, relearning, shadow models.",
+    help="Predictions only; + layers, FGSM, PGD, features, whether it comes back; + AutoAttack, relearning, shadow models.",
 )
 @click.option("--shadows", type=click.IntRange(min=4), default=16, show_default=True, help="Shadow models of level deep.")
 @click.option(
     "--budget",
     type=click.FloatRange(min=0),
     metavar="MINUTES",
-    help="Most time for training them and running the method on them; the rest waits.",
+    help="Most time for fine-tuning on the retain set, shadow models and the method on them; the rest waits.",
+)
+@click.option(
+    "--return-epochs",
+    type=click.IntRange(min=1),
+    default=5,
+    show_default=True,
+    help="Epochs of fine-tuning on the retain set, from level standard on.",
 )
 @seed_option(0)
 @json_option
@@ -44,6 +51,7 @@ def audit_command(
     level: str,
     shadows: int,
     budget: float | None,
+    return_epochs: int,
     seed: int,
     as_json: bool,
 ) -> None:
@@ -62,7 +70,7 @@ def audit_command(
     ref = session.store.resolve(model)
     folder = out or Path("grmu-reports") / f"{ref.name}-{ref.version}"
     options = ShadowOptions(shadows, None if budget is None else 60 * budget)
-    settings = AuditSettings(reference, level, seed, options, valid_days)
+    settings = AuditSettings(reference, level, seed, options, valid_days, return_epochs=return_epochs)
     done = audit(session, ref.label, load_named(policy), folder, settings)
     click.echo(report.render(done.audit, "json" if as_json else "text"))
     click.echo(f"report: {done.folder / 'report.html'}", err=True)

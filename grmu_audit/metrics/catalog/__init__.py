@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from grmu_audit.errors import InputError, NotFoundError
+from grmu_audit.metrics.catalog.durability import DURABILITY_METRICS
 from grmu_audit.metrics.catalog.predictions import PREDICTION_METRICS
 from grmu_audit.metrics.catalog.shadow import SHADOW_METRICS
 from grmu_audit.metrics.catalog.spec import Level, MetricSpec, ThirdPartyMetric, Topic, check_level
@@ -25,7 +26,9 @@ __all__ = [
     "topic",
 ]
 
-BUILT_IN: dict[str, MetricSpec] = {s.name: s for s in (*PREDICTION_METRICS, *WHITE_BOX_METRICS, *SHADOW_METRICS)}
+BUILT_IN: dict[str, MetricSpec] = {
+    s.name: s for s in (*PREDICTION_METRICS, *WHITE_BOX_METRICS, *DURABILITY_METRICS, *SHADOW_METRICS)
+}
 """Every metric that comes with the tool, in the order of reports."""
 PLUGINS = Registry[ThirdPartyMetric]("metric", "grmu_audit.metrics")
 """Third-party metrics, by entry point; looked up when first needed."""
@@ -107,6 +110,7 @@ _CHECKS = {
     "robustness": ("FGSM@0.03137", "accuracy under FGSM and PGD"),
     "layers": ("FAIRNESS_GAP", "fairness-gap of the layers"),
     "representations": ("CKA", "CKA, nearest neighbours, probes, prototypes"),
+    "durability": ("RETURN_ACC", "whether the forget set comes back after fine-tuning, rounding and pruning"),
     "AutoAttack": ("AA@0.03137", "accuracy under AutoAttack"),
     "relearn": ("RELEARN", "epochs until the forget set is relearned"),
     "shadow models": ("RMIA_AUC", "RMIA, LiRA, remaining share, U-LiRA, RULI, forgetting epsilon, KLOM, SWAP"),

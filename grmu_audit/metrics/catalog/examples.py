@@ -8,7 +8,17 @@ import numpy.typing as npt
 from grmu_audit.errors import InputError
 from grmu_audit.records import Predictions
 from grmu_audit.records.predictions import FloatArray, IntArray
-from grmu_audit.records.white_box import ATTACKS, LayerTable, ShadowTable, WhiteBoxOutputs
+from grmu_audit.records.white_box import (
+    ATTACKS,
+    MIXTURES,
+    PRUNED,
+    Answers,
+    LayerTable,
+    ShadowTable,
+    WhiteBoxOutputs,
+    epoch_name,
+    mixture_name,
+)
 
 KINDS = ("unlearned", "baseline", "retrained")
 """The three models of the example."""
@@ -71,7 +81,7 @@ _SHADOWS = 16
 
 
 def example_white_box(kind: str = "unlearned") -> WhiteBoxOutputs:
-    """Features, predictions under attack, variances of two layers, and relearning curves of one of the example's models.
+    """Features, predictions under attack, variances of two layers, relearning curves, and answers after changes of the weights.
 
     >>> sorted(example_white_box().missing)
     []
@@ -87,7 +97,28 @@ def example_white_box(kind: str = "unlearned") -> WhiteBoxOutputs:
     features = (centre + rng.normal(0, 1.0, (len(p), 4))).astype(np.float32)
     start = {"unlearned": 0.6, "baseline": 0.3, "retrained": 1.2}[kind]
     curves = start * 0.7 ** np.arange(13) * np.array([[1.0], [0.9], [1.1]])
-    return WhiteBoxOutputs(p.ids, attacked, features, _layers(p.group[test], kind), curves)
+    distance = {"unlearned": 0.2, "retrained": 0.9}.get(kind)
+    return WhiteBoxOutputs(
+        p.ids, attacked, features, _layers(p.group[test], kind), curves, changed=_changed(p, kind), distance=distance
+    )
+
+
+def _changed(p: Predictions, kind: str) -> dict[str, Answers]:
+    """What unlearning took from the forget set comes back epoch by epoch; the retrained model never had it."""
+    rng, own = np.random.default_rng([9, KINDS.index(kind)]), _margin(p)
+    rise = {"unlearned": 0.03, "baseline": 0.0, "retrained": 0.01}[kind] * p.mask("forget")
+    found = {epoch_name(epoch): own + rise * epoch + rng.normal(0, 0.1, len(p)) * (epoch > 0) for epoch in range(6)}
+    found |= {name: own + rng.normal(0, noise, len(p)) for name, noise in (("int8", 0.01), ("int4", 0.1), (PRUNED, 0.3))}
+    if kind != "baseline":
+        before, hump = _margin(example("baseline")), {"unlearned": 0.02, "retrained": 0.5}[kind]
+        found |= {mixture_name(share): share * own + (1 - share) * before - hump for share in MIXTURES}
+    return {name: Answers(np.where(m > 0, p.target, 1 - p.target), m.astype(np.float32)) for name, m in found.items()}
+
+
+def _margin(p: Predictions) -> FloatArray:
+    """[n] margins of the example's two classes."""
+    logits: FloatArray = np.asarray(p.logits, dtype=np.float64)
+    return logits[np.arange(len(p)), p.target] - logits[np.arange(len(p)), 1 - p.target]
 
 
 def _layers(group: IntArray, kind: str) -> LayerTable:
@@ -113,9 +144,7 @@ def example_shadows() -> ShadowTable:
     p = example()
     rng = np.random.default_rng(8)
     member = _halves(rng, len(p))
-    own: npt.NDArray[np.float64] = np.asarray(p.logits, dtype=np.float64)
-    target = own[np.arange(len(p)), p.target] - own[np.arange(len(p)), 1 - p.target]
-    hardness = target - 0.5 * (p.split < 2) - rng.normal(0, 0.7, len(p))
+    hardness = _margin(p) - 0.5 * (p.split < 2) - rng.normal(0, 0.7, len(p))
     margin = hardness + 0.6 * member + rng.normal(0, 0.7, member.shape)
     forgotten = member & p.mask("forget")
     after = margin - 0.3 * forgotten

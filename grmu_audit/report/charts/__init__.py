@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from grmu_audit.report.charts.curve_charts import draw_layers, draw_losses, draw_radius, draw_roc, draw_training
+from grmu_audit.report.charts.curve_charts import draw_layers, draw_losses, draw_radius, draw_return, draw_roc, draw_training
 from grmu_audit.report.charts.group_charts import draw_composition, draw_groups, draw_shift
 from grmu_audit.report.charts.rule_charts import draw_rules
 from grmu_audit.report.charts.share_chart import draw_requests, draw_share
@@ -28,6 +28,7 @@ DRAWN: dict[str, Callable[[Lookup, Strings], Drawing | None]] = {
     "training": draw_training,
     "losses": draw_losses,
     "roc": draw_roc,
+    "return": draw_return,
     "layers": draw_layers,
     "radius": draw_radius,
 }

@@ -1,4 +1,4 @@
-"""Drawings of curves: losses, ROC, training, layers, radii.  Each returns None where the audit holds nothing to draw."""
+"""Drawings of curves: losses, ROC, training, return, layers, radii.  Each returns None where the audit holds nothing to draw."""
 
 from __future__ import annotations
 
@@ -102,6 +102,29 @@ def draw_training(found: Lookup, strings: Strings) -> Drawing | None:
                 line(axes, panel, points, version)
 
     return make_drawing("chart-training", step * len(logged) + 12, paint, _caption("training", strings), strokes(versions))
+
+
+def draw_return(found: Lookup, strings: Strings) -> Drawing | None:
+    """Accuracy on the forget set by epoch of fine-tuning on the retain set, one line a version, bars for its intervals."""
+    held = curve_data.returns(found)
+    versions = version_series(found, strings, held)
+    last = max((len(held[version.name]) - 1 for version in versions), default=0)
+    if not last:
+        return None
+    panel = Panel(18, 190, (0.0, float(last)), (0.0, 1.0), x_label=strings.text("charts.return.axis"))
+
+    def paint(axes: Axes) -> None:
+        """All marks of the drawing."""
+        frame(axes, panel, [(tick, f"{tick:g}") for tick in even(0.0, float(last), 5) if tick == int(tick) <= last], _PER_CENT)
+        for index, version in enumerate(versions):
+            points = held[version.name]
+            aside = 3.0 * (index - (len(versions) - 1) / 2)
+            for epoch, (_, low, high) in enumerate(points):
+                x = panel.x(epoch) + aside
+                axes.plot([x, x], [panel.y(low), panel.y(high)], color=version.colour, lw=1, zorder=1)
+            line(axes, panel, [(epoch, point[0]) for epoch, point in enumerate(points)], version, marks=True)
+
+    return make_drawing("chart-return", 252, paint, _caption("return", strings), strokes(versions))
 
 
 def draw_layers(found: Lookup, strings: Strings) -> Drawing | None:

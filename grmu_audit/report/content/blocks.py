@@ -172,6 +172,7 @@ def _utility(found: Lookup, strings: Strings) -> Block:
 def _forgetting(found: Lookup, strings: Strings) -> Block:
     recorded = FactList(strings)
     numbered = {"losses": curve_data.losses_table(found, strings), "roc": curve_data.roc_table(found, strings)}
+    numbered["return"] = curve_data.return_table(found, strings)
     figures = _figures(recorded, numbered)
     return recorded.block("forgetting", figures=figures, tables=_metric_tables(found, Topic.FORGETTING, strings))
 

@@ -10,6 +10,7 @@ from itertools import accumulate
 from typing import Any
 
 from grmu_audit.metrics.catalog.wording import REPORT_STYLE
+from grmu_audit.records import suppressed
 from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.content.series import split_series, version_series
 from grmu_audit.report.content.view_model import Column, Table
@@ -124,6 +125,20 @@ def layers(found: Lookup) -> dict[str, dict[str, float]]:
     return {subject: cells for subject, cells in result.items() if cells}
 
 
+def returns(found: Lookup) -> dict[str, list[tuple[float, float, float]]]:
+    """Accuracy on the forget set by epoch of fine-tuning on the retain set: by subject, (accuracy, lower, upper) from epoch 0.
+
+    Nothing where the forget set is too small to show.
+    """
+    result: dict[str, list[tuple[float, float, float]]] = {}
+    for value in found.audit.metrics:
+        listed = value.details.get("curve") if value.name == "RETURN_ACC" and value.group is None else None
+        points = [_numbers(point) for point in listed[:_MOST_EPOCHS]] if isinstance(listed, list) else []
+        if points and all(len(point) == 3 for point in points) and not value.subject.change and not suppressed(value.n):
+            result[str(value.subject)] = [(point[0], point[1], point[2]) for point in points]
+    return result
+
+
 def thinned(points: Sequence[tuple[float, float]], most: int) -> Points:
     """At most ``most`` of the points, evenly chosen, the first and the last among them.
 
@@ -228,6 +243,26 @@ def radius_table(found: Lookup, strings: Strings) -> Table:
             rows.append([attack, f"{radius:.4g}", *shown])
     titles = [strings.text("columns.attack"), strings.text("columns.radius"), *(version.label for version in versions)]
     return _table("radius", titles, rows, strings)
+
+
+def return_table(found: Lookup, strings: Strings) -> Table:
+    """Accuracy on the forget set by epoch of fine-tuning on the retain set, with its interval."""
+    held = returns(found)
+    versions = version_series(found, strings, held)
+    rows = []
+    for epoch in range(max((len(held[version.name]) for version in versions), default=0)):
+        cells = []
+        for version in versions:
+            points = held[version.name]
+            accuracy, *limits = points[epoch] if epoch < len(points) else (None, 0.0, 0.0)
+            shown = (
+                f"{REPORT_STYLE.percent(accuracy)}\n{REPORT_STYLE.interval((limits[0], limits[1]))}"
+                if accuracy is not None
+                else _NONE
+            )
+            cells.append(shown)
+        rows.append([f"{epoch}", *cells])
+    return _table("return", [strings.text("columns.epoch"), *(version.label for version in versions)], rows, strings, 1)
 
 
 def _table(key: str, titles: list[str], rows: list[list[str]], strings: Strings, text_columns: int = 2) -> Table:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from grmu_audit.errors import IntegrityError
+from grmu_audit.errors import InputError, IntegrityError
 from grmu_audit.evaluation.output_cache import OutputCache, cache_key
 from grmu_audit.evidence import key_check, pseudonyms
 from grmu_audit.metrics.catalog import check_level, not_measured_at
@@ -24,6 +24,7 @@ from grmu_audit.records import (
     NotMeasured,
     Predictions,
 )
+from grmu_audit.records.white_box import RETURN_EPOCHS
 from grmu_audit.tracking.names import PREDICTIONS, QUALITY, TRAINING
 from grmu_audit.tracking.requests import Lineages
 from grmu_audit.utils import clock, write_atomic
@@ -31,13 +32,14 @@ from grmu_audit.utils.resources import VERSION
 from grmu_audit.workflows.audits.common_rows import common_outputs
 from grmu_audit.workflows.audits.request_history import past_requests
 from grmu_audit.workflows.audits.shadow import ShadowOptions, collect_shadows
-from grmu_audit.workflows.audits.white_box import ForwardPassCount, WhiteBoxCollector
+from grmu_audit.workflows.audits.white_box import ForwardPassCount, TimeLeft, WhiteBoxCollector
 from grmu_audit.workflows.erasure import erasure_summary
 from grmu_audit.workflows.versions.network import load_network
 
 if TYPE_CHECKING:
     from grmu_audit.data.dataset import Dataset
     from grmu_audit.evaluation.predict import ModelOutputs
+    from grmu_audit.records.white_box import WhiteBoxOutputs
     from grmu_audit.tracking.requests import StoredRequest
     from grmu_audit.workflows.audits.shadow import ShadowResult
     from grmu_audit.workflows.audits.target import AuditTarget
@@ -55,14 +57,18 @@ class AuditSettings:
     seed: int = 0
     """Seed of the attacks."""
     shadows: ShadowOptions = field(default_factory=ShadowOptions)
-    """Shadow models of level deep."""
+    """Shadow models of level deep; its budget also caps the fine-tuning of level standard, which comes first."""
     valid_days: int = 90
     """Days after which the verdict expires."""
     today: date | None = None
     """Date that waivers are judged on; None: the current day."""
+    return_epochs: int = RETURN_EPOCHS
+    """Epochs of fine-tuning on the retain set, levels standard and deep."""
 
     def __post_init__(self) -> None:
         check_level(self.level)
+        if self.return_epochs < 1:
+            raise InputError(f"{self.return_epochs} epochs of fine-tuning on the retain set: use 1 or more")
 
 
 @dataclass(frozen=True)
@@ -90,12 +96,13 @@ def collect(session: Session, target: AuditTarget, settings: AuditSettings) -> C
     common = common_outputs(list(zip(needed.values(), outputs, strict=True)), names, target.request, stored=stored)
     found = (predictions_under_request(table, common.request, dataset) for table in common.outputs)
     tables = dict(zip(needed, found, strict=True))
-    collector = WhiteBoxCollector(session, dataset, target.request, settings.seed, counter)
-    white_box = [collector.collect(ref, settings.level) if settings.level != "quick" else None for ref in versions]
+    left = TimeLeft(settings.shadows.budget)
+    white_box = _white_box(session, target, settings, counter, left)
     histories = [_epochs(session, ref) for ref in versions]
     parts = zip(versions, (tables[ref.label] for ref in versions), white_box, histories, strict=True)
     models = [AuditedModel(*part) for part in parts]
-    shadows = collect_shadows(session, target, settings.shadows) if settings.level == "deep" else None
+    pool = replace(settings.shadows, budget=left.seconds)
+    shadows = collect_shadows(session, target, pool) if settings.level == "deep" else None
     record = _environment(settings) | _costs(models[0], shadows, counter)
     record["forward_passes"] = sum(table.forward_passes for table in outputs) + counter.passes(dataset)
     inputs = AuditInputs(
@@ -109,6 +116,20 @@ def collect(session: Session, target: AuditTarget, settings: AuditSettings) -> C
     without = _without_shadows(shadows) if shadows else ()
     missing = (*not_measured_at(settings.level), *left_out, *without, *common.not_measured)
     return Collected(inputs, _context(session, target, missing, record))
+
+
+def _white_box(
+    session: Session, target: AuditTarget, settings: AuditSettings, counter: ForwardPassCount, left: TimeLeft
+) -> list[WhiteBoxOutputs | None]:
+    """What needs the networks themselves, of every version; None at level quick."""
+    versions = [target.version, *([target.baseline] if target.baseline else []), *target.references]
+    if settings.level == "quick":
+        return [None] * len(versions)
+    collector = WhiteBoxCollector(
+        session, target.dataset, target.request, settings.seed, counter, target.baseline, settings.return_epochs, left
+    )
+    collector.note_cost(versions)
+    return [collector.collect(ref, settings.level) for ref in versions]
 
 
 def _costs(candidate: AuditedModel, shadows: ShadowResult | None, counter: ForwardPassCount) -> dict[str, Any]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,12 +15,15 @@ import numpy.typing as npt
 
 from grmu_audit.evaluation.output_cache import OutputCache, cache_key
 from grmu_audit.records import ModelRef
-from grmu_audit.records.white_box import WhiteBoxOutputs
+from grmu_audit.records.white_box import FINE_TUNING, RETURN_EPOCHS, Missing, MissingCode, WhiteBoxOutputs
+from grmu_audit.tracking.references import lineage_root
+from grmu_audit.utils.yaml_files import typed_config
 from grmu_audit.workflows.versions.network import load_network
 
 if TYPE_CHECKING:
     from grmu_audit.data.batches import BatchSource
     from grmu_audit.data.dataset import Dataset
+    from grmu_audit.evaluation.durability import FineTuning
     from grmu_audit.models.classifier import Classifier
     from grmu_audit.tracking.requests import StoredRequest
     from grmu_audit.training.runtime import Runtime
@@ -43,6 +47,26 @@ class ForwardPassCount:
         return math.ceil(self.samples / len(dataset))
 
 
+@dataclass
+class TimeLeft:
+    """Seconds that trainings of this audit may still take."""
+
+    seconds: float | None = None
+    """None: as long as it takes."""
+
+    def allows(self, guess: float | None) -> bool:
+        """Whether something that takes about so long may be started."""
+        return self.seconds is None or (self.seconds > 0 and (guess or 0.0) <= self.seconds)
+
+    @contextmanager
+    def spent(self) -> Iterator[None]:
+        """Take what the context lasts from what is left."""
+        start = time.perf_counter()
+        yield
+        if self.seconds is not None:
+            self.seconds = max(self.seconds - (time.perf_counter() - start), 0.0)
+
+
 @dataclass(frozen=True)
 class WhiteBoxCollector:
     """Collects white-box outputs of the models of one audit."""
@@ -57,16 +81,92 @@ class WhiteBoxCollector:
     """Seed of starting points and samples."""
     counter: ForwardPassCount
     """Counts what goes through the networks."""
+    before: ModelRef | None = None
+    """The version before unlearning."""
+    epochs: int = RETURN_EPOCHS
+    """Epochs of fine-tuning on the retain set."""
+    left: TimeLeft = field(default_factory=TimeLeft)
+    """What the fine-tuning may take."""
 
     def collect(self, ref: ModelRef, level: str) -> WhiteBoxOutputs:
         """All outputs of a version that a level measures, each read from the cache or collected and cached."""
         from grmu_audit.evaluation.white_box import auto_attack, collect_white_box, merge
 
         found = self._outputs(ref, "standard", collect_white_box, {})
+        found = merge(found, self._outputs(ref, "changes", *self._changes(ref)))
+        found = merge(found, self._fine_tuned(ref))
         if level == "deep":
             found = merge(found, self._outputs(ref, "autoattack", auto_attack, {}))
             found = merge(found, self._outputs(ref, "relearn", self._relearn, {"forget": self.request.digest}))
         return found
+
+    def note_cost(self, refs: Sequence[ModelRef]) -> None:
+        """Say what the fine-tuning of these versions costs before any of it starts."""
+        from grmu_audit.evaluation.shadow_models import TrainingCost
+
+        stored = sum(self._is_stored(ref, "return", self._return_key) for ref in refs)
+        if stored < len(refs):
+            what = f"fine-tuning on the retain set, {self.epochs} epoch{'s' if self.epochs > 1 else ''} for each version"
+            words = TrainingCost(len(refs), stored, self._guess).words(what, self.left.seconds)
+            self.session.observer.note(words.replace("to train", "to do"))
+
+    @cached_property
+    def _tuning(self) -> FineTuning:
+        """The retain set, and the recipe of the lineage's first version."""
+        from grmu_audit.evaluation.durability import FineTuning
+        from grmu_audit.training.config import TrainConfig
+
+        train, ids = self.dataset.rows("train"), np.asarray(self.session.pseudonyms_of(self.dataset), dtype=np.str_)
+        retain = train[~np.isin(ids[train], list(self.request.pseudonyms))]
+        return FineTuning(retain, typed_config(TrainConfig, self._root.settings if self._root else {}), self.epochs)
+
+    @cached_property
+    def _root(self) -> ModelRef | None:
+        return None if self.before is None else lineage_root(self.session.store, self.before)
+
+    @property
+    def _return_key(self) -> dict[str, object]:
+        return {"forget": self.request.digest, "tuning": self._tuning.config.model_dump(mode="json")}
+
+    @property
+    def _guess(self) -> float | None:
+        """Seconds a version, from the first training of the lineage: a pass without gradients takes a third of one with them."""
+        seconds = self._root.config.get("seconds") if self._root else None
+        if not isinstance(seconds, int | float):
+            return None
+        passes = self._tuning.recipe.epochs * max(len(self.dataset.rows("train")), 1)
+        return float(seconds) / passes * self.epochs * (len(self._tuning.retain) + len(self.dataset) / 3)
+
+    def _fine_tuned(self, ref: ModelRef) -> WhiteBoxOutputs:
+        """Answers after fine-tuning on the retain set, or why there are none."""
+        from grmu_audit.evaluation.durability import collect_fine_tuning
+
+        ids = np.asarray(self.session.pseudonyms_of(self.dataset), dtype=np.str_)
+        code, reason = MissingCode.NOT_APPLICABLE, "" if len(self._tuning.retain) > 1 else "the request leaves no retain set"
+        if not reason and not self._is_stored(ref, "return", self._return_key) and not self.left.allows(self._guess):
+            code, reason = MissingCode.NO_TIME, "fine-tuning on the retain set did not fit into the budget: audit again to go on"
+        if reason:
+            return WhiteBoxOutputs(ids, missing={FINE_TUNING: Missing(code, reason)})
+
+        def collect(model: Classifier, source: BatchSource, ids: npt.NDArray[np.str_], runtime: Runtime) -> WhiteBoxOutputs:
+            """Fine-tune and ask after each epoch."""
+            return collect_fine_tuning(model, source, ids, runtime, self._tuning)
+
+        with self.left.spent():
+            return self._outputs(ref, "return", collect, self._return_key)
+
+    def _changes(self, ref: ModelRef) -> tuple[CollectArrays, Mapping[str, object]]:
+        """How rounded, pruned and mixed weights are asked, and what that depends on."""
+        other = self.before if self.before is not None and self.before.label != ref.label else None
+
+        def collect(model: Classifier, source: BatchSource, ids: npt.NDArray[np.str_], runtime: Runtime) -> WhiteBoxOutputs:
+            """Load the version before, and ask."""
+            from grmu_audit.evaluation.durability import collect_changes
+
+            before = None if other is None else load_network(self.session, other, runtime.device)
+            return collect_changes(model, source, ids, runtime, before)
+
+        return collect, {"before": other.manifest_sha256 if other else None}
 
     def _relearn(self, model: Classifier, source: BatchSource, ids: npt.NDArray[np.str_], runtime: Runtime) -> WhiteBoxOutputs:
         from grmu_audit.evaluation import relearning as again
@@ -77,16 +177,8 @@ class WhiteBoxCollector:
 
     def _outputs(self, ref: ModelRef, kind: str, collect: CollectArrays, more: Mapping[str, object]) -> WhiteBoxOutputs:
         ids = np.asarray(self.session.pseudonyms_of(self.dataset), dtype=np.str_)
-        runtime, cache = self.session.runtime(self.seed), OutputCache(self.session.root / "measured")
-        derived_from = {
-            "kind": kind,
-            "model": ref.manifest_sha256,
-            "data": self.dataset.digest,
-            "seed": self.seed,
-            "precision": runtime.precision,
-            **more,
-        }
-        key = cache_key(derived_from)
+        runtime, cache = self.session.runtime(self.seed), self._cache
+        key = self._key(ref, kind, more)
         outputs = cache.read(key, ids)
         if outputs is None:
             with _reported(self.session, ref, _what(kind, len(self.dataset.rows("test")))):
@@ -94,6 +186,17 @@ class WhiteBoxCollector:
             if outputs.complete:
                 cache.write(key, outputs)
         return outputs
+
+    @property
+    def _cache(self) -> OutputCache:
+        return OutputCache(self.session.root / "measured")
+
+    def _is_stored(self, ref: ModelRef, kind: str, more: Mapping[str, object]) -> bool:
+        return self._cache.path(self._key(ref, kind, more)).is_file()
+
+    def _key(self, ref: ModelRef, kind: str, more: Mapping[str, object]) -> str:
+        derived_from = {"kind": kind, "model": ref.manifest_sha256, "data": self.dataset.digest, "seed": self.seed}
+        return cache_key({**derived_from, "precision": self.session.runtime(self.seed).precision, **more})
 
     def _counted(self, ref: ModelRef, collect: CollectArrays, ids: npt.NDArray[np.str_], runtime: Runtime) -> WhiteBoxOutputs:
         """Load the network, collect, and count what goes through it."""
@@ -120,6 +223,8 @@ def _what(kind: str, tests: int) -> str:
     again = relearning.RELEARNING
     return {
         "standard": f"features, layers, FGSM and PGD on {tests} test samples",
+        "changes": "answers with rounded, pruned and mixed weights",
+        "return": "fine-tuning on the retain set, answers after each epoch",
         "autoattack": f"AutoAttack on {min(white_box.MOST_AA, tests)} test samples, the slowest where many withstand",
         "relearn": f"relearning the forget set, {again.runs} runs of at most {again.epochs} short epochs",
     }[kind]

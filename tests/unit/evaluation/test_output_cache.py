@@ -12,7 +12,7 @@ import pytest
 
 from grmu_audit.errors import IntegrityError
 from grmu_audit.evaluation.output_cache import OutputCache, from_bytes, to_bytes
-from grmu_audit.records.white_box import Missing, MissingCode, WhiteBoxOutputs
+from grmu_audit.records.white_box import Answers, Missing, MissingCode, WhiteBoxOutputs
 
 
 def test_a_damaged_measurement_is_collected_again_and_never_read(tmp_path: Path) -> None:
@@ -21,6 +21,15 @@ def test_a_damaged_measurement_is_collected_again_and_never_read(tmp_path: Path)
     content = to_bytes(outputs)
     assert from_bytes(content, ids).adversarial_predictions["FGSM@0.1"].tolist() == [1, -1]
     assert to_bytes(from_bytes(content, ids)) == content
+    after = WhiteBoxOutputs(
+        ids, changed={f"epoch {n}": Answers(np.array([n, 1]), np.ones(2, np.float32)) for n in range(12)}, distance=0.25
+    )
+    read = from_bytes(to_bytes(after), ids)
+    assert list(read.changed) == list(after.changed)
+    assert read.changed["epoch 11"].prediction.tolist() == [11, 1]
+    assert read.distance == 0.25
+    with pytest.raises(IntegrityError, match="not of 1 samples"):
+        from_bytes(to_bytes(after), ids[:1])
     for damaged in (b"", content[:-40], content.replace(b"facts", b"fakts")):
         with pytest.raises(IntegrityError, match="cannot be read"):
             from_bytes(damaged, ids)
@@ -41,6 +50,7 @@ def test_a_reason_keeps_its_code_and_files_of_earlier_versions_hold_the_text_alo
     outputs = WhiteBoxOutputs(ids, missing=reasons)
     assert from_bytes(to_bytes(outputs), ids).missing == reasons
     assert not outputs.complete
+    assert not WhiteBoxOutputs(ids, missing={"fine-tuning": Missing(MissingCode.NO_TIME, "later")}).complete
     assert WhiteBoxOutputs(ids, missing={"layers": Missing(MissingCode.NOT_APPLICABLE, "is not installed there")}).complete
     content = to_bytes(WhiteBoxOutputs(ids))
     with zipfile.ZipFile(io.BytesIO(content)) as archive:

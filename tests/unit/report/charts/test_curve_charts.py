@@ -6,7 +6,7 @@ from support import audits
 from grmu_audit.records import Audit, Decision
 from grmu_audit.report import build_view, render_html
 from grmu_audit.report.charts import build_charts
-from grmu_audit.report.content.curve_data import epochs, layers, losses, radii, rocs
+from grmu_audit.report.content.curve_data import epochs, layers, losses, radii, returns, rocs
 from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.wording.strings import load_strings
 
@@ -28,7 +28,11 @@ def test_a_rich_audit_draws_every_chart_with_a_table_of_its_numbers():
 def test_what_is_not_recorded_is_said_in_its_block():
     view = build_view(audits.judged(Decision.PASS))
     missing = {block["id"]: block["missing"] for block in view["blocks"]}
-    assert missing["forgetting"] == ["Losses of forget, retain and unseen samples", "ROC of the membership attack"]
+    assert missing["forgetting"] == [
+        "Losses of forget, retain and unseen samples",
+        "ROC of the membership attack",
+        "Does it come back?",
+    ]
     assert missing["robustness"] == ["Fairness-gap by layer", "Accuracy under attack by radius"]
     assert "Training curves" in missing["method"]
 
@@ -41,6 +45,10 @@ def test_curves_are_read_by_subject():
     assert "learning_rate" not in epochs(found)["baseline"]
     assert radii(found)["PGD"]["candidate"][0][0] == 0.0
     assert [radius for radius, _ in radii(found)["FGSM"]["baseline"]] == [0.0, 0.004, 0.016, 0.031]
+    assert returns(found)["candidate"][1] == (0.55, 0.45, 0.65)
+    assert len(returns(found)["reference#1"]) == 6
+    few = tuple(replace(m, n=4) if m.name == "RETURN_ACC" else m for m in found.audit.metrics)
+    assert returns(Lookup.of(replace(found.audit, metrics=few))) == {}
     assert list(layers(found)["candidate"]) == [f"stage{i}.norm" for i in range(1, 6)]
 
 

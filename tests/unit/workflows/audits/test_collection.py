@@ -11,6 +11,7 @@ from support.model_inputs import evaluations
 
 from grmu_audit import report
 from grmu_audit.auditing.recomputation import recompute
+from grmu_audit.cli.observer import ConsoleObserver
 from grmu_audit.data.catalog import DataSpec
 from grmu_audit.errors import InputError
 from grmu_audit.evaluation import adversarial
@@ -22,7 +23,10 @@ from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.wording.strings import load_strings
 from grmu_audit.workflows.audits.collection import AuditSettings
 from grmu_audit.workflows.audits.pipeline import audit
+from grmu_audit.workflows.audits.shadow import ShadowOptions
 from grmu_audit.workflows.session import Session
+
+RETURNED = ("RETURN_ACC", "RETURN_INT8", "RETURN_INT4", "RETURN_PRUNED")
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +35,9 @@ def standard(lineage: tuple[Session, ModelRef, Path]) -> tuple[Audit, int]:
     before = adversarial.STEPS
     adversarial.STEPS = 3  # an audit of three models in seconds
     try:
-        done = audit(session, ref.label, load_named("default"), root / "standard", AuditSettings(level="standard"))
+        done = audit(
+            session, ref.label, load_named("default"), root / "standard", AuditSettings(level="standard", return_epochs=2)
+        )
     finally:
         adversarial.STEPS = before
     return done.audit, done.forward_passes
@@ -44,7 +50,7 @@ def test_quick_asks_no_model_and_says_what_it_leaves_out(lineage: tuple[Session,
     assert seen == []
     assert done.forward_passes == 0
     assert [n.name for n in done.audit.not_measured] == [
-        "robustness", "layers", "representations", "AutoAttack", "relearn", "shadow models",
+        "robustness", "layers", "representations", "durability", "AutoAttack", "relearn", "shadow models",
     ]  # fmt: skip
     text = report.render(done.audit, "text")
     assert "level standard measures accuracy under FGSM and PGD" in " ".join(text.split())
@@ -55,7 +61,7 @@ def test_standard_adds_values_of_every_side_and_their_changes(standard: tuple[Au
     assert passes > 0
     assert found.record["level"] == "standard"
     assert found.record["evaluations"] > 0
-    for name in ("FGSM@0.03137", "PGD@0.03137", "FAIRNESS_GAP", "FAIRNESS_GAP_GROUP", "KNN", "PROBE", "PROTO"):
+    for name in ("FGSM@0.03137", "PGD@0.03137", "FAIRNESS_GAP", "FAIRNESS_GAP_GROUP", "KNN", "PROBE", "PROTO", *RETURNED):
         for subject in (CANDIDATE, BASELINE, reference(1), BASELINE.as_change(), reference(1).as_change()):
             value = found.metric(name, subject)
             assert value is not None, (name, subject)
@@ -66,9 +72,50 @@ def test_standard_adds_values_of_every_side_and_their_changes(standard: tuple[Au
     assert [n.name for n in found.not_measured] == ["AutoAttack", "relearn", "shadow models"]
 
 
+def test_standard_says_whether_the_forget_set_comes_back(standard: tuple[Audit, int]) -> None:
+    found = standard[0]
+    for subject in (CANDIDATE, BASELINE, reference(1)):
+        value = found.metric("RETURN_ACC", subject)
+        assert value is not None
+        curve = value.details["curve"]
+        assert len(curve) == 3
+        assert curve[0][0] == pytest.approx(found.metric("UA", subject).value)  # type: ignore[union-attr]
+        assert curve[-1][0] == value.value
+    for name in ("WEIGHT_DISTANCE", "LMC_BARRIER"):
+        assert [found.metric(name, s) is None for s in (CANDIDATE, BASELINE, reference(1))] == [False, True, False]
+    far, near = found.metric("WEIGHT_DISTANCE", reference(1)), found.metric("WEIGHT_DISTANCE")
+    assert far is not None
+    assert near is not None
+    assert 0 < near.value < far.value  # type: ignore[operator]
+    share = found.metric("RETURN_SHARE")
+    assert share is not None
+    assert share.value is not None or "no measurable trace" in str(share.why_missing)
+    assert found.record["measured"]["return"]["epochs"] == 2
+
+
+def test_the_cost_is_said_first_and_the_budget_kept(
+    lineage: tuple[Session, ModelRef, Path], standard: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session, ref, root = lineage
+    monkeypatch.setattr(session, "observer", ConsoleObserver())
+    none = AuditSettings(level="standard", shadows=ShadowOptions(budget=0.0), return_epochs=1)
+    done = audit(session, ref.label, load_named("default"), root / "budget", none)
+    said = capsys.readouterr().err
+    assert "fine-tuning on the retain set, 1 epoch for each version: 3 wanted, 0 stored, 3 to do, about " in said
+    assert "budget 0.0 min" in said
+    assert "collecting" not in said
+    value = done.audit.metric("RETURN_ACC")
+    assert value is not None
+    assert value.why_missing == "fine-tuning on the retain set did not fit into the budget: audit again to go on"
+    assert done.audit.metric("RETURN_INT4").value is not None  # type: ignore[union-attr]
+    with pytest.raises(InputError, match="use 1 or more"):
+        AuditSettings(return_epochs=0)
+
+
 def test_the_report_draws_layers_and_radii(standard: tuple[Audit, int]) -> None:
     charts = build_charts(Lookup.of(standard[0]), load_strings(None))
     assert charts["layers"] is not None
+    assert charts["return"] is not None
     assert charts["radius"] is not None
     page = report.render(standard[0], "html")
     assert all(f"body.{layer}" in page for layer in ("1", "3.norm1"))
@@ -82,7 +129,7 @@ def test_a_repeated_audit_makes_no_forward_pass(lineage: tuple[Session, ModelRef
             ref.label,
             load_named("default").model_copy(update={"name": "another"}),
             root / "again",
-            AuditSettings(level="standard"),
+            AuditSettings(level="standard", return_epochs=2),
         )
     assert seen == []
     assert (again.forward_passes, again.audit.record["evaluations"]) == (0, 0)
@@ -103,7 +150,7 @@ def test_stored_features_hold_no_id_and_only_the_owner_reads_them(
 ) -> None:
     session, _, root = lineage
     files = sorted((root / "measured").rglob("*.npz"))
-    assert len(files) == 3
+    assert len(files) == 9  # white box, changed weights, fine-tuning of three versions
     names = session.dataset(DataSpec("photodigits", {"renders": 1})).frame["id"]
     assert all(file.stat().st_mode & 0o077 == 0 for file in files)
     assert not any(names.iloc[0].encode() in file.read_bytes() for file in files)

@@ -29,7 +29,13 @@ def test_deep_adds_learning_again_auto_attack_and_shadow_models_and_a_second_one
     monkeypatch.setattr(adversarial, "STEPS", 3)
     monkeypatch.setattr(session, "observer", ConsoleObserver())
     policy = load_named("default")
-    none = audit(session, ref.label, policy, root / "none", AuditSettings(level="deep", shadows=ShadowOptions(4, budget=0.0)))
+    none = audit(
+        session,
+        ref.label,
+        policy,
+        root / "none",
+        AuditSettings(level="deep", shadows=ShadowOptions(4, budget=0.0), return_epochs=1),
+    )
     progress = capsys.readouterr().err
     assert "shadow models: 4 wanted, 0 stored, 4 to train, about " in progress
     assert f"collecting from {ref.label}: AutoAttack on 0 test samples" in progress
@@ -37,7 +43,7 @@ def test_deep_adds_learning_again_auto_attack_and_shadow_models_and_a_second_one
     assert f"collecting from {ref.label}: done in " in progress
     (missing,) = none.audit.not_measured
     assert "0 of 4 shadow models fitted into the budget" in missing.reason
-    four = AuditSettings(level="deep", shadows=ShadowOptions(4))
+    four = AuditSettings(level="deep", shadows=ShadowOptions(4), return_epochs=1)
     done = audit(session, ref.label, policy, root / "deep", four)
     assert done.audit.not_measured == ()
     for name in ("RMIA_AUC", "LIRA_AUC", "ULIRA_AUC", "RULI_AUC", "FORGET_EPS", "KLOM_95", "SWAP"):
@@ -45,6 +51,9 @@ def test_deep_adds_learning_again_auto_attack_and_shadow_models_and_a_second_one
         assert value is not None, name
         assert (value.interval is None) == (name in ("FORGET_EPS", "KLOM_95")), (name, value.why_missing)
     assert done.audit.metric("RMIA_AUC", BASELINE) is not None
+    share = done.audit.metric("REMAINING_SHARE")
+    assert share is not None
+    assert share.details["shadow_models"] == 4
     attacked, again = done.audit.metric("AA@0.03137"), done.audit.metric("RELEARN")
     assert attacked is not None
     assert attacked.why_missing == "no test sample was attacked (n = 0)"
@@ -63,6 +72,12 @@ def test_deep_adds_learning_again_auto_attack_and_shadow_models_and_a_second_one
     monkeypatch.setattr(UnlearnedPool, "train_missing", lambda bank, count, budget, guess: left.append(budget) or 0)
     filled = ShadowPool.train_missing
     monkeypatch.setattr(ShadowPool, "train_missing", lambda *given: time.sleep(0.2) or filled(*given))
-    audit(session, ref.label, policy, root / "capped", AuditSettings(level="deep", shadows=ShadowOptions(4, budget=100.0)))
+    audit(
+        session,
+        ref.label,
+        policy,
+        root / "capped",
+        AuditSettings(level="deep", shadows=ShadowOptions(4, budget=100.0), return_epochs=1),
+    )
     assert left[0] is not None
     assert 50 < left[0] <= 99.8
