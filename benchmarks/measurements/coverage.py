@@ -12,6 +12,7 @@ import math
 import zlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from itertools import zip_longest
 from statistics import NormalDist
 from typing import Any, ClassVar
 
@@ -308,13 +309,20 @@ class Forgotten(Setting):
 
 
 def settings() -> Iterator[Setting]:
-    """The grid, in an order in which a run that is stopped has seen every kind."""
-    yield from (
-        Areas(s, n1, n0, a) for n0 in (100, 1000) for s in (1.0, 2.0) for n1 in (5, 20, 40, 400) for a in (0.5, 0.7, 0.95, 0.99)
+    """The grid, kinds in turn, so that a run that is stopped has seen every kind."""
+    rates, clusterings = (0.995, 0.03, 0.8, 0.005, 0.98, 0.5), ("shared ability", "opposite bias", "one cell")
+    kinds: tuple[list[Setting], ...] = (
+        [
+            Areas(s, n1, n0, a)
+            for n0 in (100, 1000)
+            for s in (1.0, 2.0)
+            for n1 in (5, 20, 40, 400)
+            for a in (0.5, 0.7, 0.95, 0.99)
+        ],
+        [Forgotten(p, c, a) for a in (0.8, 0.5) for c in (0.3, 0.0) for p in (1, 2, 4, 10, 100)],
+        [Rates(v, n, r, 0.0) for v in (1, 4) for r in rates for n in (5, 200, 20, 2000)],
+        [People(c, p, 2, r) for r in (0.8, 0.95) for p in (100, 20, 5, 1) for c in clusterings],
+        [Rates(v, n, r, -0.1 if r > 0.2 else 0.1) for v in (2, 10) for r in rates for n in (10, 200)],
     )
-    yield from (Forgotten(p, c, a) for p in (1, 2, 4, 10, 100) for c in (0.0, 0.3) for a in (0.5, 0.8))
-    rates = (0.995, 0.98, 0.8, 0.5, 0.03, 0.005)
-    yield from (Rates(v, n, r, 0.0) for n in (5, 20, 200, 2000) for v in (1, 4) for r in rates)
-    clusterings = ("one cell", "shared ability", "opposite bias")
-    yield from (People(c, p, 2, r) for p in (100, 20, 5, 1) for c in clusterings for r in (0.8, 0.95))
-    yield from (Rates(v, n, r, -0.1 if r > 0.2 else 0.1) for n in (10, 200) for v in (2, 10) for r in rates)
+    for turn in zip_longest(*kinds):
+        yield from (setting for setting in turn if setting is not None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import warnings
@@ -52,6 +53,21 @@ def test_group_rates_agree_with_fairlearn(values):
     assert values["EP", None].value == pytest.approx(gaps["tpr"], abs=1e-12)
     assert values["DP", None].value == pytest.approx(gaps["rate"], abs=1e-12)
     assert values["EO", None].value == pytest.approx((gaps["tpr"] + gaps["fpr"]) / 2, abs=1e-12)
+
+
+def test_group_rates_and_areas_are_those_that_torchmetrics_and_aequitas_gave(values):
+    """``other_tools.json`` holds what these packages, which are not installed here, printed for the same predictions."""
+    other = json.loads((GOLDEN / "other_tools.json").read_text())
+    found = {(y, s): values["accuracy", Group(y, s)].value for y in (0, 1) for s in (0, 1)}
+    for s in (0, 1):
+        tp, fp, tn, fn = other["torchmetrics"]["tp_fp_tn_fn"][f"group_{s}"]
+        assert found[1, s] == pytest.approx(tp / (tp + fn), abs=1e-6)  # its numbers have single precision
+        assert found[0, s] == pytest.approx(tn / (tn + fp), abs=1e-6)
+        assert found[1, s] == pytest.approx(other["aequitas"]["tpr"][str(s)], abs=1e-12)
+        assert found[0, s] == pytest.approx(1 - other["aequitas"]["fpr"][str(s)], abs=1e-12)
+    rates = other["aequitas"]["pprev"]
+    assert values["DP", None].value == pytest.approx(abs(rates["1"] - rates["0"]), abs=1e-12)
+    assert values["MIA_AUC", Group(1, 0)].value == pytest.approx(other["torchmetrics"]["auroc"], abs=1e-6)
 
 
 def test_intersections_agree_with_fairlearn_and_the_worst_group_is_its_minimum(values):
