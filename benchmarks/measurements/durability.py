@@ -15,8 +15,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
-from benchmarks.measurements.methods import state_bytes
-from benchmarks.measurements.problem import Problem, prepare
+from benchmarks.measurements.problem import Problem, prepare, state_bytes
 from grmu_audit.errors import DivergedError
 from grmu_audit.evaluation.durability import FineTuning, collect_changes, collect_fine_tuning
 from grmu_audit.models.classifier import Classifier, copy_model
