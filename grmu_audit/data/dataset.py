@@ -162,6 +162,8 @@ class Dataset:
     [height, width, channels] of any size.  Tables: float32 [n, features].  Text: what its source stores."""
     excluded: Mapping[str, int] = field(default_factory=dict)
     """Samples that were left out, by the column whose label they lack or another reason."""
+    facts: tuple[str, ...] = ()
+    """Sentences about the inputs for people, such as kind and range of each feature; not part of the digest."""
 
     def __len__(self) -> int:
         return len(self.frame)

@@ -9,7 +9,7 @@ from grmu_audit.errors import NotFoundError, PolicyError
 from grmu_audit.policy.schema import Policy, document_problems
 from grmu_audit.utils import canonical_json, load_yaml, sha256_hex
 
-_LATER = {"intervals": "wilson"}
+_LATER = {"intervals": "wilson", "predictions": "any"}
 
 
 def load(path: Path) -> Policy:

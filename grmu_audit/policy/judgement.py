@@ -18,6 +18,7 @@ from grmu_audit.policy.wording import bound_words, group_list, metric_phrase, su
 from grmu_audit.records import (
     BASELINE,
     CANDIDATE,
+    NOT_LARGEST,
     Audit,
     Decision,
     Group,
@@ -80,6 +81,8 @@ def evaluate(audit: Audit, policy: Policy, *, today: date) -> Verdict:
         outcomes = _stepped_down(cases, outcomes, 1 - policy.confidence, family)
     waivers = {waiver.rule: waiver for waiver in policy.waivers}
     outcomes = [_waived(outcome, waivers.get(outcome.id), today) for outcome in outcomes]
+    if policy.predictions == "largest_score":
+        outcomes = [_largest_score(audit), *outcomes]
     decision, reason = _overall(outcomes)
     return Verdict(
         decision=decision,
@@ -91,6 +94,24 @@ def evaluate(audit: Audit, policy: Policy, *, today: date) -> Verdict:
         minimum_group_size=policy.minimum_group_size,
         waivers=tuple({**waiver.model_dump(mode="json")} for waiver in policy.waivers),
         reason=reason,
+    )
+
+
+def _largest_score(audit: Audit) -> RuleOutcome:
+    """Whether every prediction is the class with the largest score, as a rule of its own."""
+    rows = sum(audit.record.get(NOT_LARGEST, {}).values())
+    said = f"{rows:,} rows have one that is not" if rows else "so it is in every row"
+    return RuleOutcome(
+        id="predictions-have-the-largest-score",
+        metric="TA",
+        decision=Decision.BREACH if rows else Decision.PASS,
+        severity="block",
+        observed=None,
+        interval=None,
+        bound={},
+        compare="absolute",
+        reason=f"Every prediction must be the class with the largest score; {said}.",
+        why="A prediction that is not may come from classes in another order, or from a threshold that the scores do not know.",
     )
 
 

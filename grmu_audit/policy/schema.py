@@ -165,6 +165,10 @@ class Policy(_Frozen):
     )
     minimum_group_size: int = Field(30, ge=1, description="A rule that rests on a smaller cell decides nothing.")
     positive_class: int = Field(1, ge=0, le=1, description="The positive class of a two-class task.")
+    predictions: Literal["any", "largest_score"] = Field(
+        "any",
+        description="Whether a prediction may be another class than that of the largest score (a threshold, mixed-up classes).",
+    )
     rules: Annotated[tuple[Rule, ...], Field(strict=False)] = Field(description="The rules; without one nothing passes.")
     waivers: Annotated[tuple[Waiver, ...], Field(strict=False)] = Field((), description="Accepted breaches.")
 

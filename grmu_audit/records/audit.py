@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 AUDIT_SCHEMA = "grmu-audit/audit/v1"
+NOT_LARGEST = "prediction_not_largest"
+"""Key of an audit's record: by subject, rows whose prediction is not the class with the largest score; absent where none is."""
 
 
 @dataclass(frozen=True)

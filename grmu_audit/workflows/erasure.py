@@ -99,15 +99,17 @@ def open_requests(store: Store, name: str, *, today: date | None = None) -> list
     """All requests that versions of a model were created for, each with its newest version, by due date; those without one last.
 
     Raises:
-        IntegrityError: a stored record is damaged, or the ledger is.
+        NotFoundError: there is no such model.
+        IntegrityError: a stored record is damaged, the ledger is, or the registry has lost the model that the ledger knows.
     """
-    from grmu_audit.tracking import read_ledger
+    from grmu_audit.tracking import read_ledger, require_model
 
     when = today or datetime.now(UTC).date()
+    versions = require_model(store, name)
     answers = [n.entry for n in read_ledger(store, name).entries if n.entry.kind == "answer"]
     answered = {str(entry.request): entry.time for entry in answers}
     found: dict[tuple[str, str], OpenRequest] = {}
-    for ref in store.versions(name):
+    for ref in versions:
         content = store.run_artifact(ref.run_id, ERASURE) if ref.run_id else None
         for record in _read(content, ref.label) if content else ():
             time = answered.get(record.request_id)
@@ -116,6 +118,23 @@ def open_requests(store: Store, name: str, *, today: date | None = None) -> list
     return sorted(
         found.values(), key=lambda r: (r.record.due_at is None, r.record.due_at or "", r.record.request_id, int(r.version))
     )
+
+
+def require_all_versions(store: Store, name: str) -> None:
+    """Return when the registry still has every version that the ledger names: the requests of a lost one cannot be counted.
+
+    Raises:
+        IntegrityError: it has lost some.
+    """
+    from grmu_audit.tracking import read_ledger
+
+    there = {ref.version for ref in store.versions(name)}
+    named = {n.entry.version for n in read_ledger(store, name).entries if n.entry.version is not None}
+    if lost := sorted(named - there, key=int):
+        raise IntegrityError(
+            f"the ledger of {name} names {', '.join(lost)}, which the registry no longer has: requests that these versions were "
+            "created for are not counted; restore the versions, and look at 'grmu-audit verify'"
+        )
 
 
 def erasure_summary(store: Store, ref: ModelRef) -> dict[str, object]:

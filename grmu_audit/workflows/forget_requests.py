@@ -9,6 +9,7 @@ from typing import Any
 
 from grmu_audit.data.dataset import Dataset
 from grmu_audit.data.forget import (
+    ForgetList,
     ForgetSampling,
     check_forget_list,
     describe_sampling,
@@ -17,8 +18,10 @@ from grmu_audit.data.forget import (
     read_forget_list,
     read_sidecar,
     request_groups,
+    rows_of_subjects,
     sample_forget,
     split_rows,
+    with_whole_subjects,
     write_forget_list,
 )
 from grmu_audit.errors import InputError, IntegrityError
@@ -47,6 +50,8 @@ class CheckedRequest:
     """Pseudonyms of the forget set: of this request and of all earlier ones of the lineage."""
     provenance: dict[str, object]
     """How the list was created, from its sidecar."""
+    withheld: tuple[str, ...] = ()
+    """Pseudonyms of validation and test rows that requests of the lineage name: nothing is evaluated on them."""
 
 
 @dataclass(frozen=True)
@@ -63,17 +68,28 @@ class StoredRequest:
     """Group table."""
     provenance: dict[str, object]
     """How the list was created."""
+    withheld: frozenset[str] = frozenset()
+    """Pseudonyms of validation and test rows that no evaluation may use."""
 
 
-def read_request(session: Session, path: Path, dataset: Dataset, parent: ModelRef | None = None) -> CheckedRequest:
+def read_request(
+    session: Session, path: Path, dataset: Dataset, parent: ModelRef | None = None, *, whole_subjects: bool = False
+) -> CheckedRequest:
     """Read and check a forget list against a dataset; what earlier requests of the lineage named remains in the forget set.
+
+    Args:
+        session: key, store, and whom rows of the same people that the list does not name are told to.
+        path: the list.
+        dataset: what it is about.
+        parent: the version to start from.
+        whole_subjects: whether all rows of every subject that the list names a row of are taken.
 
     Raises:
         InputError: the operator's key is not the one that the lineage's pseudonyms were created with.
         ForgetListError: every defect with its row number.
     """
     header = dataset.header
-    parsed = read_forget_list(path)
+    parsed = _by_rows(session, read_forget_list(path), dataset, whole_subjects)
     request = check_forget_list(
         parsed,
         dataset.frame,
@@ -89,7 +105,27 @@ def read_request(session: Session, path: Path, dataset: Dataset, parent: ModelRe
     if {(r.group.target, r.group.attribute) for r in table if r.forget} != {(g.target, g.attribute) for g in named}:
         named = []
     names = tuple(pseudonyms(session.key, request.forget_set))
-    return CheckedRequest(request, parts, table, request_groups(table, named), names, provenance)
+    if request.withheld:
+        session.observer.note(f"{len(request.withheld)} ids are validation or test rows: no evaluation uses them from now on")
+    withheld = tuple(pseudonyms(session.key, request.withheld))
+    return CheckedRequest(request, parts, table, request_groups(table, named), names, provenance, withheld)
+
+
+def _by_rows(session: Session, parsed: ForgetList, dataset: Dataset, whole_subjects: bool) -> ForgetList:
+    """The list with one id a row; rows of the same people that it leaves out are counted in a note."""
+    name = dataset.header.subject_name
+    parsed = rows_of_subjects(parsed, dataset.frame, name)
+    if not name:
+        if whole_subjects:
+            raise InputError(f"{dataset.header.name} has no subjects: --whole-subjects does not apply")
+        return parsed
+    found, others = with_whole_subjects(parsed, dataset.frame, take=whole_subjects)
+    if others:
+        session.observer.note(
+            f"warning: the list leaves out {others} other rows of the subjects that it names rows of ({name}), which"
+            " the model goes on learning from: --whole-subjects takes them all"
+        )
+    return found
 
 
 def require_key_of_model(session: Session, name: str) -> None:
@@ -114,7 +150,8 @@ def _forgotten(session: Session, ref: ModelRef | None) -> frozenset[str]:
     while ref is not None:
         session.require_key(ref)
         if ref.forget_digest:
-            forgotten |= stored_request(session, ref).pseudonyms
+            stored = stored_request(session, ref)
+            forgotten |= stored.pseudonyms | stored.withheld
         ref = session.store.resolve(ref.parent) if ref.parent else None
     return frozenset(forgotten)
 
@@ -127,6 +164,7 @@ def request_artifact(request: CheckedRequest) -> dict[str, Any]:
         "count": len(request.pseudonyms),
         "request": {"digest": request.forget.digest, "count": len(request.forget.ids), "repeated": request.forget.repeated},
         "pseudonyms": sorted(request.pseudonyms),
+        **({"withheld": sorted(request.withheld)} if request.withheld else {}),
         "dominant_groups": [[g.target, g.attribute] for g in request.dominant_groups],
         "groups": [
             {"group": [r.group.target, r.group.attribute], "name": r.name}
@@ -155,6 +193,7 @@ def stored_request(session: Session, ref: ModelRef) -> StoredRequest:
             dominant_groups=tuple(Group(int(t), int(a)) for t, a in tree["dominant_groups"]),
             groups=tuple(GroupCount(**{**row, "group": Group(*row["group"])}) for row in tree["groups"]),
             provenance=dict(tree["made"]),
+            withheld=frozenset(map(str, tree.get("withheld", ()))),
         )
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise IntegrityError(f"{REQUEST} of {ref.label} is missing or damaged ({type(error).__name__})") from None

@@ -44,14 +44,22 @@ class Session:
 
     @cached_property
     def store(self) -> Store:
-        """The tracking store.
+        """The tracking store, which exists: only ``create_store`` makes one.
 
         Raises:
+            InputError: nothing is stored there; the message names the place that was looked at.
             EnvironmentFailure: it cannot be reached.
         """
         from grmu_audit.tracking import open_store
 
-        return open_store(self.tracking_uri, self.registry_uri, root=self.root)
+        return open_store(self.tracking_uri, self.registry_uri, root=self.root, create=False)
+
+    def create_store(self) -> None:
+        """Open the store, and create it where there is none: for the commands that register a first version."""
+        from grmu_audit.tracking import open_store
+
+        if "store" not in self.__dict__:
+            self.store = open_store(self.tracking_uri, self.registry_uri, root=self.root)
 
     @cached_property
     def key(self) -> bytes:

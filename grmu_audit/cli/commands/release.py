@@ -55,19 +55,23 @@ def gate_command(ctx: click.Context, model: str | None, audit_file: Path | None,
 @json_option
 @click.pass_context
 def history_command(ctx: click.Context, name: str, as_json: bool) -> None:
-    """Show the ledger of a model: every audit, promotion, refusal and rollback, oldest first."""
+    """Show the ledger of a model: every audit, promotion, refusal and rollback, oldest first.
+
+    Exit code 6 where the registry has lost the model; its ledger is shown first.
+    """
     import json
 
     from grmu_audit.cli.tables import text_table
     from grmu_audit.report.wording.names import safe_name as shown
+    from grmu_audit.tracking import require_model
     from grmu_audit.workflows.release import history
 
-    entries = history(open_session(ctx), name)
-    if as_json:
-        click.echo(json.dumps(entries))
-        return
+    session = open_session(ctx)
+    entries = history(session, name)
     fields = ("number", "time", "kind", "version", "decision", "actor")
-    click.echo(text_table(list(fields), [[shown(entry.get(f) or "-") for f in fields] for entry in entries]))
+    rows = [[shown(entry.get(f) or "-") for f in fields] for entry in entries]
+    click.echo(json.dumps(entries) if as_json else text_table(list(fields), rows))
+    require_model(session.store, name)
 
 
 @click.command("promote")
@@ -127,11 +131,18 @@ def sign_off_command(ctx: click.Context, model: str, role: str, note: str) -> No
 @click.pass_context
 def verify_command(ctx: click.Context, name: str, requirements: Requirements) -> None:
     """Look for edits, moved aliases and changed files: exit code 0 when all is as recorded, else that of the finding."""
-    from grmu_audit.workflows.release import verify
+    from grmu_audit.workflows.release import history, verify
 
-    findings = verify(open_session(ctx), name, requirements)
+    session = open_session(ctx)
+    findings = verify(session, name, requirements)
     for finding in findings:
         click.echo(f"{finding.check}: {finding.message}")
     if not findings:
-        click.echo(f"{name}: ledger, alias and evidence are as recorded")
+        entries = history(session, name)
+        audited = len({entry["version"] for entry in entries if entry["kind"] == "audit"})
+        click.echo(
+            f"{name}: ledger, alias and evidence are as recorded (entries: {len(entries)}, audited versions: {audited})"
+            if entries
+            else f"{name}: nothing was audited or promoted yet: there is no record to compare with"
+        )
     ctx.exit(max((f.error.exit_code for f in findings), default=0))
