@@ -39,7 +39,10 @@ class _Defects(Defects):
     path: Path = Path()
 
     def note(self, what: str, bad: npt.NDArray[np.bool_], values: pd.Series | None = None) -> None:
-        """Take in every bad row (the header is not counted), with its value."""
+        """Take in every bad row (the header is not counted), with its value; what is wrong with all of them is said once."""
+        if len(bad) > 1 and bad.all():
+            self.add(f"in all {len(bad)} rows {what}{'' if values is None else f' (row 1: {_shown(values.iloc[0])})'}")
+            return
         self.add_rows(what, bad, None if values is None else lambda index: _shown(values.iloc[index]))
 
     def stop(self) -> None:
@@ -144,8 +147,8 @@ def _cells(table: TextTable, name: str) -> pd.Series:
     if name in table.numbers:
         return pd.Series(table.numbers[name])
     cells = table.column(name)
-    if _kind(name) == "number" and {cell.lower() for cell in cells} <= {"true", "false"}:
-        return pd.Series([float(cell.lower() == "true") for cell in cells])
+    if _kind(name) == "number" and {cell.lower() for cell in cells} <= {"true", "false", ""}:
+        return pd.Series([float(cell.lower() == "true") if cell else None for cell in cells], dtype=object)
     return pd.Series([cell or None for cell in cells], dtype=object)
 
 
@@ -164,7 +167,7 @@ def _check_columns(columns: Sequence[str], defects: _Defects) -> None:
 
 
 def _unused(columns: Sequence[str]) -> list[str]:
-    return [c for c in columns if c not in _KNOWN]
+    return [c for c in columns if c not in _KNOWN and not _NUMBERED.fullmatch(c)]
 
 
 def _check_scores(columns: Sequence[str], defects: _Defects) -> None:
@@ -173,14 +176,18 @@ def _check_scores(columns: Sequence[str], defects: _Defects) -> None:
         kind: sorted(int(m[2]) for c in columns if (m := _NUMBERED.fullmatch(c)) and m[1] == kind) for kind in ("logit", "prob")
     }
     for kind, numbers in found.items():
-        if numbers and numbers != list(range(len(numbers))):
+        if len(numbers) == 1:
+            one = f"{kind}_{numbers[0]}"
+            defects.add(f"one column of scores only ({one}): give one per class, {kind}_0 and {kind}_1 for two classes")
+        elif numbers != list(range(len(numbers))):
             defects.add(f"columns {kind}_0..{kind}_{numbers[-1]} have gaps: found {numbers}")
-        elif len(numbers) == 1:
-            defects.add(f"one column of scores only ({kind}_0): give one per class, {kind}_0 and {kind}_1 for two classes")
     if all(found.values()) and len(found["logit"]) != len(found["prob"]):
         defects.add(f"{len(found['logit'])} columns of logits and {len(found['prob'])} of probabilities: give one kind")
     if not any(found.values()) and "prediction" not in columns:
-        near = did_you_mean("logit_0", _unused(columns)) or did_you_mean("prediction", _unused(columns))
+        scores = [c for c in _unused(columns) if re.search("prob|score|logit|predict", c, re.IGNORECASE)]
+        near = (
+            f"; found {', '.join(map(repr, scores[:3]))}: give scores per class, and name them prob_0, prob_1" if scores else ""
+        )
         defects.add(f"no columns 'logit_0..', 'prob_0..' or 'prediction'{near}")
 
 
@@ -194,7 +201,12 @@ def _splits(frame: pd.DataFrame, defects: _Defects) -> Ints:
     given = frame["split"].astype(object)
     codes = given.map({name: code for code, name in enumerate(SPLITS)})
     odd = codes.isna().to_numpy()
-    near = other_notation(str(given[odd].iloc[0]), by_notation(SPLITS)) if odd.any() else ""
+    first = str(given[odd].iloc[0]) if odd.any() else ""
+    near = (
+        ", training rows are retain or forget"
+        if first.lower().startswith("train")
+        else other_notation(first, by_notation(SPLITS))
+    )
     defects.note(f"split is none of {', '.join(SPLITS)}{near}", odd, given)
     return np.asarray(codes.where(~odd, 0), dtype=np.int64)
 
@@ -207,9 +219,20 @@ def _numbers(frame: pd.DataFrame, columns: list[str], defects: _Defects) -> Floa
     for position, name in enumerate(columns):
         values: Floats = pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
         bad = ~np.isfinite(values)
-        defects.note(f"{name} is not a finite number", bad, frame[name])
+        defects.note(f"{name} is not a finite number{_hint(frame[name], bad)}", bad, frame[name])
         table[:, position] = np.where(bad, 0.0, values)
     return table
+
+
+def _hint(values: pd.Series, bad: npt.NDArray[np.bool_]) -> str:
+    """What is probably wrong with cells that are no numbers."""
+    first = values.iloc[int(bad.argmax())] if bad.any() else None
+    if not isinstance(first, str):
+        return ""
+    if re.fullmatch(r"[+-]?\d*,\d+", first):
+        return ", it has a decimal comma"
+    words = str(values.name) in ("target", "prediction") or str(values.name).startswith("attribute")
+    return ", and names are not read: give the index of the class or value" if words and first[:1].isalpha() else ""
 
 
 def _whole(frame: pd.DataFrame, name: str, defects: _Defects) -> Ints:

@@ -113,19 +113,26 @@ def content_kind(head: bytes) -> str:
     ('an HTML page (a login or error page of the server that it was downloaded from?)', '')
     """
     known = next((what for mark, what in _SIGNATURES if head.startswith(mark)), "")
-    text = head[:HEAD].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    if known or not head:
-        return known
+    return known or _container_kind(head) or _text_kind(head[:HEAD].removeprefix(b"\xef\xbb\xbf").lstrip().lower())
+
+
+def _container_kind(head: bytes) -> str:
+    """Formats whose mark is not at the start, or is not one text."""
     if head[4:8] == b"ftyp":
         return _BRANDS.get(head[8:11].decode("ascii", "replace"), "a video")
     if head[:4] == b"RIFF":
         return "a WebP image" if head[8:12] == b"WEBP" else "a sound or video file"
-    if len(head) > 8 and head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 30:
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 30:
         return "a safetensors file"
-    if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05"):
-        return "a pickle"
-    if text.startswith(b"<svg") or (text.startswith(b"<?xml") and b"<svg" in text):
+    return "a pickle" if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05") else ""
+
+
+def _text_kind(text: bytes) -> str:
+    """Markup and JSON, which are text as tables are; in small letters, without blanks before it."""
+    if text.startswith((b"<svg", b"<?xml")) and b"<svg" in text:
         return "an SVG drawing"
     if text.startswith((b"<!doctype html", b"<html", b"<head")):
         return "an HTML page (a login or error page of the server that it was downloaded from?)"
+    if text.startswith((b'{"', b"{\n", b"[{", b"[\n")):
+        return "JSON"
     return "an XML document" if text.startswith((b"<?xml", b"<error")) else ""

@@ -127,13 +127,57 @@ def test_a_policy_can_forbid_predictions_without_the_largest_score(capsys: Any) 
         assert "Every prediction must be the class with the largest score" in Path(f"report.{kind}").read_text()
 
 
+FORMS: dict[str, tuple[Any, str]] = {
+    "names of values": (
+        lambda f: f.assign(attribute=["F", "M"] * 60),
+        "in all 120 rows attribute is not a finite number, and names",
+    ),
+    "names of classes": (lambda f: f.assign(target=["no", "yes"] * 60), "give the index of the class or value (row 1:"),
+    "decimal commas": (
+        lambda f: f.assign(logit_0="0,5"),
+        "logit_0 is not a finite number, it has a decimal comma",
+    ),
+    "training rows": (
+        lambda f: f.assign(split=f["split"].replace("retain", "train")),
+        "training rows are retain or forget",
+    ),
+    "the positive class": (
+        lambda f: positive(f, "prob_1"),
+        "one column of scores only (prob_1): give one per class",
+    ),
+    "a score of another name": (
+        lambda f: positive(f, "y_score"),
+        "found 'y_score': give scores per class",
+    ),
+    "per cent": (
+        lambda f: f.drop(columns=["logit_0", "logit_1"]).assign(prob_0=30, prob_1=70),
+        "in all 120 rows a probability outside",
+    ),
+    "one id": (lambda f: f.assign(id="x"), "row 2: an id that an earlier row has"),
+    "no split": (lambda f: f.drop(columns="split"), "no column 'split'\n"),
+}
+
+
+def positive(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    return frame.drop(columns=["logit_0", "logit_1"]).assign(**{name: 0.7})
+
+
+@pytest.mark.parametrize(("change", "says"), FORMS.values(), ids=FORMS)
+def test_the_message_names_the_cause(change: Any, says: str, capsys: Any) -> None:
+    change(table()).to_csv("p.csv", index=False)
+    code, text = scored(capsys, "p.csv")
+    assert says in text
+    assert len(text.splitlines()) <= 23
+    assert code == 2
+
+
 MISSPELT: dict[str, tuple[dict[str, str], str]] = {
     "ID": ({"id": "ID"}, "no column 'id' (did you mean 'ID'?)"),
     "label": ({"target": "Target"}, "no column 'target' (did you mean 'Target'?)"),
     "group": ({"attribute": "Attribute"}, "(did you mean 'Attribute'?)"),
     "scores": (
         {"logit_0": "logits_0", "logit_1": "logits_1"},
-        "no columns 'logit_0..', 'prob_0..' or 'prediction' (did you mean",
+        "found 'logits_0', 'logits_1': give scores per class",
     ),
     "Split": ({"split": "Split"}, "no column 'split' (did you mean 'Split'?)"),
 }
@@ -157,10 +201,8 @@ def test_splits_in_another_notation_are_named(word: str, near: str, capsys: Any)
         assert code == 3, "blanks around a cell do not count"
         return
     assert code == 2
-    assert (
-        f"row 1: split is none of retain, forget, val, test{f' (only the notation differs from {near!r})' if near else ''}"
-        in text
-    )
+    hint = f" (only the notation differs from {near!r})" if near else ", training rows are retain or forget"
+    assert f"in all 120 rows split is none of retain, forget, val, test{hint} (row 1: " in text
 
 
 @pytest.mark.parametrize(
@@ -198,8 +240,8 @@ def test_a_missing_cell_of_any_kind_of_column_is_refused_with_its_row(kind: str,
     arrays = {name: pa.array(content[name]) for name in content.columns} | {column: MISSING[kind]}
     pq.write_table(pa.table(arrays), "p.parquet")
     code, text = scored(capsys, "p.parquet")
-    row = 1 if kind == "nothing" else 2
-    assert f"row {row}: {column} is not a finite number (empty)" in text
+    everywhere = f"in all 3 rows {column} is not a finite number (row 1: empty)"
+    assert (everywhere if kind == "nothing" else f"row 2: {column} is not a finite number (empty)") in text
     assert code == 2
 
 
