@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from grmu_audit.data.readers.features import Feature
 from grmu_audit.data.readers.manifest import SPLITS, Manifest
 from grmu_audit.data.readers.tabular import read_features
 from grmu_audit.errors import InputError
@@ -83,9 +85,21 @@ def import_data(wanted: ImportOptions, out: Path) -> ImportedTable:
         raise InputError(f"{table.source}: the table has a header and no rows: add samples")
     if not wanted.attributes:
         raise InputError("name at least one attribute column with --attribute")
-    warnings: list[str] = []
+    tree = _manifest_tree(wanted, table, out)
+    warnings = _label_warnings(wanted, table)
+    _check_columns(table, tree, wanted)
+    manifest = Manifest.model_validate(tree)
+    features, left_out = read_features(manifest, table) if manifest.kind == "table" else ([], [])
+    _write(tree, out)
+    facts = [*(f"feature {feature.fact}" for feature in features), *left_out]
+    warnings += [*_leaks(table, wanted.target, features), *(text for feature in features for text in feature.warnings)]
+    return ImportedTable(manifest, tuple(facts), tuple(warnings))
+
+
+def _manifest_tree(wanted: ImportOptions, table: TextTable, out: Path) -> dict[str, Any]:
+    """What the manifest holds, in the order of its keys."""
     split = wanted.split or ("split" if "split" in table.header else None)
-    tree: dict[str, Any] = {
+    return {
         "schema": "grmu-audit/manifest/v1",
         "name": wanted.name or wanted.table.stem,
         "kind": "image" if wanted.images else "table",
@@ -94,8 +108,8 @@ def import_data(wanted: ImportOptions, out: Path) -> ImportedTable:
         "id": _id_column(wanted, table),
         "split": split,
         **({"held_out": {"val": 0.1, "test": 0.2, "seed": wanted.seed}} if split is None else {}),
-        "target": _column(table, wanted.target, wanted, warnings),
-        "attributes": [_column(table, name, wanted, warnings) for name in wanted.attributes],
+        "target": _column(table, wanted.target),
+        "attributes": [_column(table, name) for name in wanted.attributes],
         **({"exact_labels": True} if wanted.exact_labels else {}),
         **({"subject": wanted.subject} if wanted.subject else {}),
         **({"features": list(wanted.features)} if wanted.features else {}),
@@ -104,23 +118,28 @@ def import_data(wanted: ImportOptions, out: Path) -> ImportedTable:
         "licence": "",
         "attribute_provenance": "",
     }
-    _check_columns(table, tree, wanted)
-    if wanted.subject and (same := clashes(filter(None, dict.fromkeys(table.column(wanted.subject))), exact=True)):
-        warnings.append(
-            f"{table.source}: column {wanted.subject!r}: {described_clash(same[0])}: they count as different subjects"
-        )
-    manifest = Manifest.model_validate(tree)
-    features, left_out = read_features(manifest, table) if manifest.kind == "table" else ([], [])
-    _write(tree, out)
-    warnings += _leaks(table, wanted.target, [feature.name for feature in features])
-    facts = [*(f"feature {feature.fact}" for feature in features), *left_out]
-    return ImportedTable(manifest, tuple(facts), (*warnings, *(text for feature in features for text in feature.warnings)))
 
 
-def _leaks(table: TextTable, target: str, features: list[str]) -> list[str]:
+def _label_warnings(wanted: ImportOptions, table: TextTable) -> list[str]:
+    """What may be meant and may be a mistake in the columns of labels and of subjects.
+
+    Raises:
+        InputError: one label in two notations, or a value by which other programs say that one is missing.
+    """
+    found = []
+    for name in dict.fromkeys((wanted.target, *wanted.attributes)):
+        labels = LabelColumn(table.source, name, table.rows, table.column(name))
+        found += check_notations(labels, exact=wanted.exact_labels)
+    subjects = dict.fromkeys(filter(None, table.column(wanted.subject))) if wanted.subject else {}
+    if same := clashes(subjects, exact=True):
+        found.append(f"{table.source}: column {wanted.subject!r}: {described_clash(same[0])}: they count as different subjects")
+    return found
+
+
+def _leaks(table: TextTable, target: str, features: Sequence[Feature]) -> list[str]:
     """Features of few values each of which has one target only: probably the target under another name."""
     found = []
-    for name in features:
+    for name in (feature.name for feature in features):
         pairs = set(zip(table.column(name), table.column(target), strict=True))
         values = {value for value, _ in pairs}
         if len(values) == len(pairs) and 1 < len(values) <= len(table) / 10:
@@ -150,13 +169,12 @@ def _id_column(wanted: ImportOptions, table: TextTable) -> str:
     raise InputError(f"{table.source}: no column 'id'{near}: name the column of sample ids with --id")
 
 
-def _column(table: TextTable, name: str, wanted: ImportOptions, warnings: list[str]) -> dict[str, Any]:
+def _column(table: TextTable, name: str) -> dict[str, Any]:
     values = {cell for cell in table.column(name) if cell}
     if not 1 <= len(values) <= MOST_LABELS:
         raise InputError(
             f"{table.source}: column {name!r} holds {len(values)} values, a label has 1 to {MOST_LABELS}: choose another"
         )
-    warnings += check_notations(LabelColumn(table.source, name, table.rows, table.column(name)), exact=wanted.exact_labels)
     return {"column": name, "values": sorted(values, key=_order)}
 
 

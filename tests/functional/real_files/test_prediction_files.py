@@ -11,9 +11,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from support.prediction_tables import table
 
+from grmu_audit.auditing.prediction_files import from_frame, read_predictions
 from grmu_audit.cli.app import execute
+from grmu_audit.errors import InputError
 
 CASES = Path(__file__).parents[2] / "cases"
 NEEDS_LARGEST = """
@@ -268,9 +272,6 @@ def test_dates_are_no_classes(kind: pa.DataType, capsys: Any) -> None:
 
 @pytest.mark.parametrize("dtype", ["Int64", "boolean", "Float64", "category", "string", "int64[pyarrow]", "double[pyarrow]"])
 def test_frames_of_any_dtype_are_read_as_the_file_would_be(dtype: str) -> None:
-    from grmu_audit.auditing.prediction_files import from_frame
-    from grmu_audit.errors import InputError
-
     frame = table(6)
     whole = from_frame(frame, Path("frame"))
     changed = frame.assign(target=frame["target"].astype(dtype), split=frame["split"].astype("category"))
@@ -278,3 +279,21 @@ def test_frames_of_any_dtype_are_read_as_the_file_would_be(dtype: str) -> None:
     changed.loc[2, "target"] = None
     with pytest.raises(InputError, match=r"row 3: target is not a finite number \(empty\)"):
         from_frame(changed, Path("frame"))
+
+
+WHOLE = [pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint64(), pa.float32(), pa.float64(), pa.decimal128(22, 3)]
+
+
+@given(st.sampled_from(WHOLE), st.booleans(), st.integers(0, 11), st.sampled_from(["target", "attribute", "prediction", "loss"]))
+def test_the_row_of_a_missing_cell_is_named_for_every_type(
+    tmp_path_factory: pytest.TempPathFactory, kind: pa.DataType, categories: bool, row: int, column: str
+) -> None:
+    content = table(12, prediction=0, loss=1)
+    cells = [None if i == row else int(value) for i, value in enumerate(content[column])]
+    values = pa.array(cells, pa.int64()).cast(kind)
+    arrays = {name: pa.array(content[name]) for name in content.columns}
+    path = tmp_path_factory.mktemp("types") / "p.parquet"
+    pq.write_table(pa.table(arrays | {column: values.dictionary_encode() if categories else values}), path)
+    with pytest.raises(InputError) as caught:
+        read_predictions(path)
+    assert f"row {row + 1}: {column} is not a finite number (empty)" in str(caught.value)
