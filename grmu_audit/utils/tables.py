@@ -36,6 +36,8 @@ def read_csv(path: Path, header: Sequence[str] | None = None, kind_of: Callable[
     """
     try:
         with path.open("rb") as stream:
+            refuse_kind(path.name, stream.read(HEAD))
+            stream.seek(0)
             csv.field_size_limit(LONGEST_FIELD)
             return _table(csv_records(_lines(stream, path.name), path.name), path.name, header, kind_of)
     except OSError as error:
@@ -50,6 +52,8 @@ def read_whitespace_table(path: Path, skip: int) -> Iterator[tuple[int, list[str
     """
     try:
         with path.open("rb") as stream:
+            refuse_kind(path.name, stream.read(HEAD))
+            stream.seek(0)
             for number, line in enumerate(_lines(stream, path.name), start=1):
                 if number > skip and (words := line.split()):
                     yield number, words
@@ -165,12 +169,9 @@ def read_table(path: Path, kind_of: Callable[[str], Kind] = all_text) -> TextTab
     """
     try:
         with path.open("rb") as stream:
-            head = stream.read(HEAD)
+            parquet = stream.read(4) == b"PAR1"
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}: correct the path") from None
-    parquet = head[:4] == b"PAR1"
-    if not parquet:
-        refuse_kind(path.name, head)
     return read_parquet(path, kind_of) if parquet else read_csv(path, kind_of=kind_of)
 
 

@@ -133,13 +133,18 @@ def _attributes(path: Path) -> TextTable:
     stores, rows, one = list(columns.values()), [], shared()
     for row, cells in lines:
         if len(cells) != len(stores):
-            raise InputError(f"{path.name}: row {row} has {len(cells)} words where {len(stores)} are expected: restore the file")
+            wide = len(stores)
+            raise InputError(f"{path.name}: row {row} has {len(cells)} words where {wide} are expected: {_words_hint(cells)}")
         rows.append(row)
         for store, cell in zip(stores, cells, strict=True):
             store.append(one(cell))
     if len(rows) != int(stated[0]):
         raise InputError(f"{path.name}: row 1 says {stated[0]} images, but {len(rows)} follow: restore the file")
     return TextTable(path.name, tuple(columns), tuple(rows), columns)
+
+
+def _words_hint(cells: list[str]) -> str:
+    return "commas stand between them: call the file .csv" if "," in cells[0] else "restore the file"
 
 
 def _require_names(table: TextTable) -> None:
@@ -178,7 +183,7 @@ def _pairs(path: Path) -> dict[str, tuple[int, str]]:
     pairs: dict[str, tuple[int, str]] = {}
     for row, cells in read_whitespace_table(path, 0):
         if len(cells) != 2:
-            raise InputError(f"{path.name}: row {row} has {len(cells)} words where 2 are expected: restore the file")
+            raise InputError(f"{path.name}: row {row} has {len(cells)} words where 2 are expected: {_words_hint(cells)}")
         if cells[0] in pairs:
             raise InputError(
                 f"{path.name}: row {row}: {cells[0][:80]!a} stands already in row {pairs[cells[0]][0]}: restore the file"

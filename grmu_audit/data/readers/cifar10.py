@@ -99,7 +99,8 @@ def _attribute(chosen: CifarOptions, ids: list[str]) -> tuple[Attribute, list[in
     if len(names) != 1:
         raise InputError(f"{table.source}: needs the column id and exactly one other, has {', '.join(table.header)}")
     unique_ids(table.source, table.rows, table.column("id"))
-    check_notations(LabelColumn(table.source, names[0], table.rows, table.column(names[0])), exact=chosen.exact_labels)
+    labels = LabelColumn(table.source, names[0], table.rows, table.column(names[0]), "--data-option exact_labels=true")
+    check_notations(labels, exact=chosen.exact_labels)
     found = dict(zip(table.column("id"), table.column(names[0]), strict=True))
     unknown = sorted(found.keys() - set(ids))
     if unknown:

@@ -87,12 +87,13 @@ def require_images(name: str, folder: Path, paths: Sequence[str], how: str) -> N
             missing.append(path)
     if missing:
         shown = ", ".join(missing[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
-        advice = _elsewhere(folder, missing[0], there) or f"unpack the images again. To get them: {how}"
+        advice = _elsewhere(folder, missing, there) or f"unpack the images again. To get them: {how}"
         raise InputError(f"{name}: {len(missing)} of {len(paths)} images are missing under {folder} ({shown}): {advice}")
 
 
-def _elsewhere(folder: Path, path: str, there: Mapping[str, set[str]]) -> str:
-    """Where a missing image probably is: under another notation of its name, or one folder level off; else nothing."""
+def _elsewhere(folder: Path, missing: Sequence[str], there: Mapping[str, set[str]]) -> str:
+    """Where missing images probably are, by the first: under another notation, or a folder level off; else nothing."""
+    path = missing[0]
     parent, _, file = path.rpartition("/")
     near = near_name(file, there[parent])
     if near:
@@ -104,6 +105,8 @@ def _elsewhere(folder: Path, path: str, there: Mapping[str, set[str]]) -> str:
         return f"the table says {top!r} and the folder has {near_name(top, _names(folder))!r}: write the names alike"
     inside = [folder / parent / sub for sub in sorted(there[parent]) if (folder / parent / sub / file).is_file()]
     inside += [folder / sub for sub in sorted(_names(folder)) if (folder / sub / path).is_file()]
+    if inside and len(missing) == 1:
+        return f"it lies in {inside[0]}: correct its path in the table"
     if inside:
         return f"they lie one folder level deeper, in {inside[0]}: move them up, or name that folder"
     if parent and (folder / path.partition("/")[2]).is_file():

@@ -142,6 +142,10 @@ ELSEWHERE: dict[str, tuple[Callable[[], object], str]] = {
     "doubled folders": (doubled, "they lie one folder level deeper, in images/train/train"),
     "the folder's own name": (lambda: in_table("train/", "images/train/"), "the table's paths begin with 'images'"),
     "capital folders": (lambda: shutil.move("images/train", "images/Train"), "says 'train' and the folder has 'Train'"),
+    "one in another folder": (
+        lambda: in_table("train/000.jpg", "000.jpg"),
+        "it lies in images/train: correct its path in the table",
+    ),
     "gone": (lambda: shutil.rmtree("images/train"), "44 of 76 images are missing under images (train/000.jpg"),
 }
 
@@ -203,6 +207,10 @@ TABLES: dict[str, tuple[Callable[[Path, Path], object], str]] = {
         "is '1.0' (only the notation differs from '1'), must be one of -1, 1",
     ),
     "splits in words": (lambda a, p: replaced(p, ",2", ",test"), "split is 'test', must be one of 0, 1, 2"),
+    "no table at all": (
+        lambda a, p: p.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
+        "list_eval_partition.csv: it looks like a Git LFS pointer",
+    ),
     "a trailing comma": (
         lambda a, p: replaced(p, ",0", ",0,"),
         "row 2 has 3 cells where 2 are expected: a comma stands at its end",
@@ -273,4 +281,24 @@ def test_missing_parts_are_looked_for_under_other_names(change: Callable[[], obj
     change()
     code, text = said(capsys, "data", "describe", "celeba", "--data-root", ".", "--data-option", "size=16")
     assert says in text.replace(f"{Path.cwd()}/", "")
+    assert code == 2
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        (
+            "000001.jpg 0",
+            "000001.jpg,0",
+            "list_eval_partition.txt: row 1 has 1 words where 2 are expected: commas stand between them",
+        ),
+        ("000001.jpg 0", "000001.jpg 0 0", "row 1 has 3 words where 2 are expected: restore the file"),
+        ("000002.jpg 0", "000002.JPG 0", "images have no row (first: 000002.jpg): it has '000002.JPG', which differs in case"),
+    ],
+)
+def test_text_tables_of_celeba(old: str, new: str, says: str, capsys: Any) -> None:
+    layouts.celeba(Path(), size=(20, 16))
+    replaced(Path("celeba/list_eval_partition.txt"), old, new)
+    code, text = said(capsys, "data", "describe", "celeba", "--data-root", ".", "--data-option", "size=16")
+    assert says in text
     assert code == 2
