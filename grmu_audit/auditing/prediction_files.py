@@ -16,7 +16,7 @@ from grmu_audit.errors import InputError
 from grmu_audit.metrics.checked_predictions import crossed_names
 from grmu_audit.records import SPLITS, Predictions
 from grmu_audit.utils.columns import Kind, TextTable, number_text
-from grmu_audit.utils.notations import by_notation, clashes, described_clash, notation_key, other_notation
+from grmu_audit.utils.notations import by_notation, clashes, notation_key, other_notation
 from grmu_audit.utils.plugins import did_you_mean
 from grmu_audit.utils.tables import Defects, read_table
 
@@ -304,7 +304,7 @@ def _subjects(frame: pd.DataFrame, defects: _Defects) -> Ints | None:
     same = [names for names in clashes(texts.unique(), exact=True) if not _is_fraction(names[0])]
     if same:
         rows = texts.isin(same[0]).to_numpy()
-        defects.note(f"one subject in two notations ({described_clash(same[0])}): write each in one way", rows, texts)
+        defects.note("one subject in two notations (of its number, blanks or Unicode form): write each subject in one way", rows)
         defects.stop()
     result: Ints = subject.factorize()[0].astype(np.int64)
     return result

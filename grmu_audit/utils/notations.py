@@ -47,6 +47,8 @@ SYNONYMS = (
 _SIGNS = str.maketrans(dict.fromkeys("‐‑‒–—−﹣－", "-") | dict.fromkeys("\u2018\u2019\u02bc", "'"))
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]\d{1,6})?|[+-]?\d*\.\d+[eE]\d{1,6}", re.ASCII)
 """Numbers as programs write them; ``0e12`` is not among them, which is more often a code."""
+_CANONICAL = re.compile(r"0|-?[1-9]\d*|[A-Za-z][!-~]*(?: [!-~]+)*", re.ASCII)
+"""Names of which no two differ in notation, unless in case: the usual ones, so that a column of them is checked fast."""
 _SHOWN = 5
 Key = str | tuple[int, ...]
 """What all notations of one label have in common."""
@@ -116,6 +118,9 @@ def clashes(values: Iterable[str], *, exact: bool = False) -> list[list[str]]:
     >>> clashes(["1", "0", "1.0"])
     [['1', '1.0']]
     """
+    values = list(values)
+    if exact and all(map(_CANONICAL.fullmatch, values)):
+        return []
     found: defaultdict[Key, list[str]] = defaultdict(list)
     for value in values:
         found[notation_key(value, exact=exact)].append(value)

@@ -118,3 +118,9 @@ def test_case_form_and_blanks_do_not_change_the_key(text: str, form: str, upper:
 @given(st.lists(st.integers(0, 10**25), unique=True, max_size=20))
 def test_different_whole_numbers_never_clash(numbers: list[int]) -> None:
     assert clashes(map(str, numbers)) == []
+
+
+@given(st.lists(st.text(alphabet="aA0 1.+-", min_size=1, max_size=5), unique=True, max_size=12))
+def test_the_fast_way_finds_what_the_slow_one_finds(names: list[str]) -> None:
+    keys = [notation_key(name, exact=True) for name in names]
+    assert bool(clashes(names, exact=True)) == (len(set(keys)) < len(keys))
