@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Generic, TypeVar
 
 from grmu_audit.errors import InputError, NotFoundError
+from grmu_audit.utils.notations import by_notation, notation_key
 
 T = TypeVar("T")
 
@@ -84,12 +85,13 @@ class Registry(Generic[T]):
 
 
 def did_you_mean(name: str, known: list[str]) -> str:
-    """``" (did you mean 'x'?)"`` or an empty string.
+    """``" (did you mean 'x'?)"`` or an empty string; a name that differs in case or form only comes first.
 
-    >>> did_you_mean("EOO", ["EO", "TA"])
-    " (did you mean 'EO'?)"
+    >>> did_you_mean("EOO", ["EO", "TA"]), did_you_mean("ID", ["idle", "id"])
+    (" (did you mean 'EO'?)", " (did you mean 'id'?)")
     """
     import difflib
 
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    same = by_notation(known).get(notation_key(name))
+    close = [same] if same is not None else difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f" (did you mean {close[0]!r}?)" if close else ""
