@@ -1,8 +1,9 @@
-"""A tiny registry of named plug-ins: a duplicate name raises, entry points are looked up on demand."""
+"""What is found by its name and loaded on demand: plug-ins of a registry, names of a package."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import importlib
+from collections.abc import Callable, Iterator, Mapping
 from typing import Generic, TypeVar
 
 from grmu_audit.errors import InputError, NotFoundError
@@ -12,7 +13,7 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """Names to plug-ins of one kind.
+    """Names to plug-ins of one kind: a duplicate name raises, entry points are looked up on demand.
 
     Args:
         kind: what the plug-ins are, for messages (``"method"``).
@@ -95,3 +96,25 @@ def did_you_mean(name: str, known: list[str]) -> str:
     same = by_notation(known).get(notation_key(name))
     close = [same] if same is not None else difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def lazy_names(package: str, modules: Mapping[str, tuple[str, ...]]) -> Callable[[str], object]:
+    """The ``__getattr__`` of a package whose names are imported on first use, so that importing it loads nothing heavy.
+
+    Args:
+        package: its full name.
+        modules: which names each of its modules gives.
+    """
+    homes = {name: module for module, names in modules.items() for name in names}
+
+    def get(name: str) -> object:
+        """Import the module that has the name.
+
+        Raises:
+            AttributeError: none has.
+        """
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f"{package}.{homes[name]}"), name)
+
+    return get
