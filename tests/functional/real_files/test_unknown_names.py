@@ -134,3 +134,13 @@ def test_a_store_without_models_makes_no_register(tmp_path: Path, monkeypatch: A
     assert execute(["site"]) == 2
     assert "no model is registered in sqlite:///" in capsys.readouterr().err
     assert not Path("grmu-site").exists()
+
+
+def test_a_first_version_that_cannot_be_made_leaves_neither_store_nor_key(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GRMU_AUDIT_HMAC_KEY_FILE", str(tmp_path / "keys" / "hmac.key"))
+    Path("trained.pth").touch()
+    for line in (["pretrain", "--name", "m"], ["register", "--name", "m", "--weights", "trained.pth"]):
+        assert execute([*line, "--data", "absent.yaml"]) == 2
+        assert "absent.yaml" in capsys.readouterr().err
+    assert tree(tmp_path) == {"trained.pth"}

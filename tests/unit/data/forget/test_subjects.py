@@ -53,6 +53,13 @@ def test_subjects_that_are_not_there_are_named_with_their_rows(tmp_path, text, s
     assert says in str(caught.value)
 
 
+def test_rows_that_earlier_requests_named_are_neither_counted_nor_taken(tmp_path):
+    parsed = read(tmp_path, "id\ne\n")
+    assert with_whole_subjects(parsed, FRAME, ("f",), take=False) == (parsed, 0)
+    assert with_whole_subjects(parsed, FRAME, ("f",), take=True) == (parsed, 0)
+    assert with_whole_subjects(parsed, FRAME, ("a",), take=False) == (parsed, 1)
+
+
 @pytest.mark.parametrize(
     ("ids", "others", "taken"),
     [("a", 1, "ab"), ("ab", 0, "ab"), ("ac", 1, "acb"), ("d", 0, "d"), ("ae", 2, "aebf"), ("ef", 0, "ef")],
