@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from grmu_audit.auditing.stored_predictions import predictions_sha256
 from grmu_audit.errors import InputError
@@ -14,6 +15,7 @@ from grmu_audit.metrics.checked_predictions import align
 from grmu_audit.metrics.measure import Measurements, measure_models
 from grmu_audit.metrics.outcome import with_interval_method
 from grmu_audit.records import (
+    NOT_LARGEST,
     SPLITS,
     Audit,
     AuditContext,
@@ -98,6 +100,7 @@ def require_distinct_references(inputs: AuditInputs) -> None:
 
 
 def _record(inputs: AuditInputs, given: Mapping[str, Any], options: MeasureOptions, found: Measurements) -> dict[str, Any]:
+    contradicted = {str(subject): int(not_largest(model.predictions).sum()) for subject, model in inputs.models.items()}
     tables = {str(subject): align(inputs.candidate.predictions, model.predictions) for subject, model in inputs.models.items()}
     return {
         "created": utc_now(),
@@ -105,9 +108,17 @@ def _record(inputs: AuditInputs, given: Mapping[str, Any], options: MeasureOptio
         **given,
         **options.to_record(),
         **found.notes,
+        **({NOT_LARGEST: contradicted} if any(contradicted.values()) else {}),
         "yardstick": [str(subject) for subject in inputs.primary_references],
         "predictions_sha256": {name: predictions_sha256(table) for name, table in tables.items()},
     }
+
+
+def not_largest(p: Predictions) -> npt.NDArray[np.bool_]:
+    """[n] whether a row's prediction is a class without the largest score; never where no scores are known."""
+    if p.logits is None:
+        return np.zeros(len(p), dtype=bool)
+    return np.asarray(p.logits[np.arange(len(p)), p.prediction] < p.logits.max(axis=1))
 
 
 def _training_curves(inputs: AuditInputs) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from grmu_audit.errors import InputError
 from grmu_audit.metrics.checked_predictions import crossed_names
 from grmu_audit.records import SPLITS, Predictions
 from grmu_audit.utils.columns import Kind, TextTable, number_text
+from grmu_audit.utils.notations import by_notation, clashes, notation_key, other_notation
 from grmu_audit.utils.plugins import did_you_mean
 from grmu_audit.utils.tables import Defects, read_table
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _PROBABILITY_SLACK = 1e-3
+_ROUNDING = 0.02
+"""Difference between a probability and that of the logits which rounding in a file may explain."""
 _KNOWN = ("id", "split", "target", "attribute", "subject", "prediction", "loss")
 _NUMBERED = re.compile(r"(logit|prob)_(\d+)")
 Floats = npt.NDArray[np.float64]
@@ -36,7 +39,10 @@ class _Defects(Defects):
     path: Path = Path()
 
     def note(self, what: str, bad: npt.NDArray[np.bool_], values: pd.Series | None = None) -> None:
-        """Take in every bad row (the header is not counted), with its value."""
+        """Take in every bad row (the header is not counted), with its value; what is wrong with all of them is said once."""
+        if len(bad) > 1 and bad.all():
+            self.add(f"in all {len(bad)} rows {what}{'' if values is None else f' (row 1: {_shown(values.iloc[0])})'}")
+            return
         self.add_rows(what, bad, None if values is None else lambda index: _shown(values.iloc[index]))
 
     def stop(self) -> None:
@@ -118,8 +124,6 @@ def _frame(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """The columns that are used, and the names of all."""
     import pandas as pd
 
-    if path.suffix.lower() not in (".csv", ".parquet", ".pq"):
-        raise InputError(f"{path}: a prediction file ends in .csv or .parquet")
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     table = read_table(path, _kind)
@@ -143,24 +147,48 @@ def _cells(table: TextTable, name: str) -> pd.Series:
     if name in table.numbers:
         return pd.Series(table.numbers[name])
     cells = table.column(name)
-    if _kind(name) == "number" and {cell.lower() for cell in cells} <= {"true", "false"}:
-        return pd.Series([float(cell.lower() == "true") for cell in cells])
+    if _kind(name) == "number" and {cell.lower() for cell in cells} <= {"true", "false", ""}:
+        return pd.Series([float(cell.lower() == "true") if cell else None for cell in cells], dtype=object)
     return pd.Series([cell or None for cell in cells], dtype=object)
 
 
 def _check_columns(columns: Sequence[str], defects: _Defects) -> None:
-    if not any(c == "attribute" or c.startswith("attribute_") for c in columns):
-        defects.add("no column 'attribute' (or several 'attribute_*')")
+    single = [c for c in columns if c.startswith("attribute_")]
+    if not single and "attribute" not in columns:
+        defects.add(f"no column 'attribute' (or several 'attribute_*'){did_you_mean('attribute', _unused(columns))}")
+    if single and "attribute" in columns:
+        defects.add(
+            f"columns 'attribute' and {single[0]!r} stand side by side: give 'attribute', or one column for each attribute"
+        )
     for name in ("id", "split", "target"):
         if name not in columns:
-            close = did_you_mean(name, [c for c in columns if c not in _KNOWN])
-            defects.add(f"no column {name!r}{close}")
-    for kind in ("logit", "prob"):
-        numbers = sorted(int(m[2]) for c in columns if (m := _NUMBERED.fullmatch(c)) and m[1] == kind)
-        if numbers and numbers != list(range(len(numbers))):
+            defects.add(f"no column {name!r}{did_you_mean(name, _unused(columns))}")
+    _check_scores(columns, defects)
+
+
+def _unused(columns: Sequence[str]) -> list[str]:
+    return [c for c in columns if c not in _KNOWN and not _NUMBERED.fullmatch(c)]
+
+
+def _check_scores(columns: Sequence[str], defects: _Defects) -> None:
+    """Scores of all classes from 0, as logits, as probabilities, or as both of the same number."""
+    found = {
+        kind: sorted(int(m[2]) for c in columns if (m := _NUMBERED.fullmatch(c)) and m[1] == kind) for kind in ("logit", "prob")
+    }
+    for kind, numbers in found.items():
+        if len(numbers) == 1:
+            one = f"{kind}_{numbers[0]}"
+            defects.add(f"one column of scores only ({one}): give one per class, {kind}_0 and {kind}_1 for two classes")
+        elif numbers != list(range(len(numbers))):
             defects.add(f"columns {kind}_0..{kind}_{numbers[-1]} have gaps: found {numbers}")
-    if not any(_NUMBERED.fullmatch(c) for c in columns) and "prediction" not in columns:
-        defects.add("no columns 'logit_0..', 'prob_0..' or 'prediction'")
+    if all(found.values()) and len(found["logit"]) != len(found["prob"]):
+        defects.add(f"{len(found['logit'])} columns of logits and {len(found['prob'])} of probabilities: give one kind")
+    if not any(found.values()) and "prediction" not in columns:
+        scores = [c for c in _unused(columns) if re.search("prob|score|logit|predict", c, re.IGNORECASE)]
+        near = (
+            f"; found {', '.join(map(repr, scores[:3]))}: give scores per class, and name them prob_0, prob_1" if scores else ""
+        )
+        defects.add(f"no columns 'logit_0..', 'prob_0..' or 'prediction'{near}")
 
 
 def _check_ids(frame: pd.DataFrame, defects: _Defects) -> None:
@@ -170,9 +198,17 @@ def _check_ids(frame: pd.DataFrame, defects: _Defects) -> None:
 
 
 def _splits(frame: pd.DataFrame, defects: _Defects) -> Ints:
-    codes = frame["split"].map({name: code for code, name in enumerate(SPLITS)})
-    defects.note(f"split is none of {', '.join(SPLITS)}", codes.isna().to_numpy(), frame["split"])
-    return np.asarray(codes.fillna(0).to_numpy(), dtype=np.int64)
+    given = frame["split"].astype(object)
+    codes = given.map({name: code for code, name in enumerate(SPLITS)})
+    odd = codes.isna().to_numpy()
+    first = str(given[odd].iloc[0]) if odd.any() else ""
+    near = (
+        ", training rows are retain or forget"
+        if first.lower().startswith("train")
+        else other_notation(first, by_notation(SPLITS))
+    )
+    defects.note(f"split is none of {', '.join(SPLITS)}{near}", odd, given)
+    return np.asarray(codes.where(~odd, 0), dtype=np.int64)
 
 
 def _numbers(frame: pd.DataFrame, columns: list[str], defects: _Defects) -> Floats:
@@ -183,9 +219,20 @@ def _numbers(frame: pd.DataFrame, columns: list[str], defects: _Defects) -> Floa
     for position, name in enumerate(columns):
         values: Floats = pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
         bad = ~np.isfinite(values)
-        defects.note(f"{name} is not a finite number", bad, frame[name])
+        defects.note(f"{name} is not a finite number{_hint(frame[name], bad)}", bad, frame[name])
         table[:, position] = np.where(bad, 0.0, values)
     return table
+
+
+def _hint(values: pd.Series, bad: npt.NDArray[np.bool_]) -> str:
+    """What is probably wrong with cells that are no numbers."""
+    first = values.iloc[int(bad.argmax())] if bad.any() else None
+    if not isinstance(first, str):
+        return ""
+    if re.fullmatch(r"[+-]?\d*,\d+", first):
+        return ", it has a decimal comma"
+    words = str(values.name) in ("target", "prediction") or str(values.name).startswith("attribute")
+    return ", and names are not read: give the index of the class or value" if words and first[:1].isalpha() else ""
 
 
 def _whole(frame: pd.DataFrame, name: str, defects: _Defects) -> Ints:
@@ -212,25 +259,36 @@ def _attributes(frame: pd.DataFrame, defects: _Defects) -> tuple[Ints, tuple[tup
 def _scores(frame: pd.DataFrame, defects: _Defects) -> Floats | None:
     """[n, classes] logits or log-probabilities, or None."""
     found = {kind: [f"{kind}_{i}" for i in range(len(frame.columns)) if f"{kind}_{i}" in frame] for kind in ("logit", "prob")}
-    if found["logit"]:
-        return _numbers(frame, found["logit"], defects)
+    logits = _numbers(frame, found["logit"], defects) if found["logit"] else None
     if not found["prob"]:
-        return None
+        return logits
     known = defects.count
     table = _numbers(frame, found["prob"], defects)
     if defects.count == known:
         defects.note("a probability outside [0, 1]", np.asarray(((table < 0) | (table > 1)).any(axis=1)))
         defects.note("probabilities that do not sum to 1", np.asarray(~(np.abs(table.sum(axis=1) - 1) <= _PROBABILITY_SLACK)))
+    if logits is not None:
+        if defects.count == known:
+            differ = _differ(logits, table)
+            if differ.any():
+                rows = f"{int(differ.sum())} of {len(differ)} rows (first: row {int(differ.argmax()) + 1})"
+                defects.add(f"in {rows} prob_* are other probabilities than those of logit_*: give one kind of scores")
+        return logits
     result: Floats = np.log(np.maximum(table, np.finfo(np.float64).tiny))
     return result
+
+
+def _differ(logits: Floats, probabilities: Floats) -> npt.NDArray[np.bool_]:
+    """[n] whether the probabilities are not those of the logits, beyond the rounding of a file."""
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    implied = shifted / shifted.sum(axis=1, keepdims=True)
+    return np.asarray(~(np.abs(implied - probabilities) <= _ROUNDING).all(axis=1))
 
 
 def _classes(target: Ints, prediction: Ints, logits: Floats | None, defects: _Defects) -> int:
     if logits is None:
         return max(int(max(target.max(), prediction.max())) + 1, 2)
     classes = int(logits.shape[1])
-    if classes < 2:
-        defects.add("one column of scores only: give one per class, logit_0 and logit_1 for two classes")
     defects.note(f"target is no class of the {classes} score columns", target >= classes)
     defects.note(f"prediction is no class of the {classes} score columns", prediction >= classes)
     return classes
@@ -242,5 +300,17 @@ def _subjects(frame: pd.DataFrame, defects: _Defects) -> Ints | None:
     subject = frame["subject"]
     defects.note("no subject", subject.isna().to_numpy())
     defects.stop()
+    texts = subject.astype(str)
+    same = [names for names in clashes(texts.unique(), exact=True) if not _is_fraction(names[0])]
+    if same:
+        rows = texts.isin(same[0]).to_numpy()
+        defects.note("one subject in two notations (of its number, blanks or Unicode form): write each subject in one way", rows)
+        defects.stop()
     result: Ints = subject.factorize()[0].astype(np.int64)
     return result
+
+
+def _is_fraction(name: str) -> bool:
+    """Whether a name reads as a number that is not whole: 1.1 and 1.10 may well be two subjects."""
+    key = notation_key(name)
+    return isinstance(key, tuple) and len(key) > 1 and key[1] < 0

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grmu_audit.auditing.measurement import measure, require_distinct_references, same_outputs
+import numpy as np
+import numpy.typing as npt
+
+from grmu_audit.auditing.measurement import measure, not_largest, require_distinct_references, same_outputs
 from grmu_audit.auditing.prediction_files import read_predictions
 from grmu_audit.errors import InputError
 from grmu_audit.metrics.checked_predictions import regroup
+from grmu_audit.metrics.scores import per_sample_loss
 from grmu_audit.records import (
     SPLITS,
     Audit,
@@ -21,6 +26,7 @@ from grmu_audit.records import (
     MeasureOptions,
     ModelRef,
     NotMeasured,
+    Predictions,
 )
 from grmu_audit.utils import sha256_file
 
@@ -86,15 +92,44 @@ def score(
             f"{files.candidate} holds the outputs of the baseline {files.baseline}, up to rounding: nothing was done"
         )
     splits = {split: int(inputs.candidate.predictions.mask(split).sum()) for split in SPLITS}
-    data = DataRecord(inputs.candidate.ref.manifest_sha256 or "", splits, files.candidate.name)
+    data = DataRecord(inputs.candidate.ref.manifest_sha256 or "", splits, files.candidate.name, kind="predictions")
     if options is None:
         options = policy.measure_options() if policy else MeasureOptions()
-    audit = measure(inputs, AuditContext(data, not_measured=_NOT_MEASURED), options)
+    missing = (*_NOT_MEASURED, *_contradictions(inputs))
+    audit = measure(inputs, AuditContext(data, not_measured=missing), options)
     if policy is None:
         return audit
     from grmu_audit.policy.judgement import judge  # loads pydantic, which measuring does not need
 
     return judge(audit, policy, today)
+
+
+CONTRADICTION = "agreement of columns"
+"""Name under which an audit of files says that columns of a file contradict each other."""
+_LOSS_SLACK = 0.05
+
+
+def _contradictions(inputs: AuditInputs) -> Iterator[NotMeasured]:
+    """What columns of the files say differently, with the share of rows."""
+    for subject, model in inputs.models.items():
+        p = model.predictions
+        for rows, what in (
+            (
+                not_largest(p),
+                "the prediction is not the class with the largest score: rates use the prediction, attacks the scores",
+            ),
+            (_other_loss(p), "the loss is not the cross-entropy of the scores, which are used"),
+        ):
+            if count := int(rows.sum()):
+                yield NotMeasured(CONTRADICTION, f"{subject}: in {count} of {len(p)} rows ({count / len(p):.1%}) {what}")
+
+
+def _other_loss(p: Predictions) -> npt.NDArray[np.bool_]:
+    """[n] whether a row's loss is another than that of its scores."""
+    if p.loss is None or p.logits is None:
+        return np.zeros(len(p), dtype=bool)
+    own = np.asarray(per_sample_loss(p))
+    return np.asarray(~(np.abs(own - p.loss) <= _LOSS_SLACK + _LOSS_SLACK * np.abs(p.loss)))
 
 
 _NOT_MEASURED = (

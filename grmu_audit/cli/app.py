@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import click
 
+from grmu_audit.cli.output import open_standard_files, safe_output
 from grmu_audit.errors import ExitCode, GrmuAuditError
 from grmu_audit.utils.resources import VERSION
 
@@ -86,21 +87,38 @@ def root(ctx: click.Context, /, debug: bool, **options: object) -> None:
 
 def run(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit code; a traceback appears only with ``--debug``."""
+    open_standard_files()
     given = list(sys.argv[1:] if arguments is None else arguments)
     sys.exit(execute(given))
 
 
 def execute(arguments: Sequence[str]) -> int:
-    """Run one command line and return its exit code; every failure becomes one message on stderr."""
+    """Run one command line and return its exit code; every failure becomes one message on stderr.
+
+    A terminal that lacks signs, a full disk behind stdout or a reader that went away do not change a verdict's code.
+    """
+    with safe_output() as output:
+        code = _executed(arguments)
+        lost = output.lost()
+        if lost is not None:
+            click.echo(f"grmu-audit: not all output could be written: {lost.strerror or lost}", err=True)
+            return int(ExitCode.ENVIRONMENT if code is None else code)
+        return int(code or ExitCode.DONE)
+
+
+def _executed(arguments: Sequence[str]) -> int | None:
+    """Exit code of a verdict or a failure; None where a command did its work and has no verdict to give."""
     debug = "--debug" in arguments
     try:
         code = root.main(args=list(arguments), prog_name="grmu-audit", standalone_mode=False)
-        return int(code) if isinstance(code, int) else int(ExitCode.DONE)
+        return code if isinstance(code, int) else None
     except click.ClickException as error:
         error.show()
         return int(ExitCode.USAGE)
     except GrmuAuditError as error:
         return _say(str(error), error.exit_code, debug)
+    except SystemExit:  # what click makes of a broken connection: its code 1 would mean "breached"
+        return _say("a connection was closed by the other side: try again", ExitCode.ENVIRONMENT, debug)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  (a traceback would exit 1, which means "breached")
         return _say(_described(error), ExitCode.ENVIRONMENT, debug)
 

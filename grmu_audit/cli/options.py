@@ -28,9 +28,13 @@ model_option = click.option(
 )
 """``--model``: which version."""
 forget_option = click.option(
-    "--forget", required=True, type=FILE, help="Forget list: CSV with a column id, one id per line, or parquet."
+    "--forget", required=True, type=FILE, help="Forget list: CSV with a column id (or subject), one id per line, or parquet."
 )
 """``--forget``: the forget list."""
+whole_subjects_option = click.option(
+    "--whole-subjects", is_flag=True, help="Take all rows of every subject that the list names a row of."
+)
+"""``--whole-subjects``: requests of people, not of rows."""
 systems_option = click.option(
     "--systems", type=FILE, help="YAML list of the systems that may hold the data, for the erasure record."
 )

@@ -154,6 +154,8 @@ class DeletedRow:
     """Its pseudonym."""
     group: Group
     """Its group."""
+    split: str = "train"
+    """Its split: ``val`` and ``test`` where a request named a row that nothing is evaluated on."""
 
 
 @dataclass(frozen=True)
@@ -174,9 +176,11 @@ class Dataset:
     excluded: Mapping[str, int] = field(default_factory=dict)
     """Samples that were left out, by the column whose label they lack or another reason."""
     deleted: tuple[DeletedRow, ...] = ()
-    """Training rows of the data that this counts as (``counts_as``), forgotten and deleted since (``data.rows``)."""
+    """Rows of the data that this counts as (``counts_as``), named by requests and deleted since (``data.rows``)."""
     counts_as: str = ""
     """Digest of the data before they were deleted; empty where none were."""
+    facts: tuple[str, ...] = ()
+    """Sentences about the inputs for people, such as kind and range of each feature; not part of the digest."""
 
     def __len__(self) -> int:
         return len(self.frame)
@@ -192,6 +196,11 @@ class Dataset:
         if known is not None:
             return tuple(known)
         return tuple(hashlib.sha256(np.ascontiguousarray(image).tobytes()).hexdigest() for image in self.pixels)
+
+    @property
+    def deleted_training(self) -> tuple[DeletedRow, ...]:
+        """The deleted rows that were training rows."""
+        return tuple(row for row in self.deleted if row.split == "train")
 
     @property
     def identity(self) -> str:

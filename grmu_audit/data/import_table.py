@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from grmu_audit.data.readers.features import Feature
 from grmu_audit.data.readers.manifest import SPLITS, Manifest
+from grmu_audit.data.readers.tabular import read_features
 from grmu_audit.errors import InputError
 from grmu_audit.utils import write_atomic
 from grmu_audit.utils.columns import TextTable
+from grmu_audit.utils.notations import LabelColumn, by_notation, check_notations, clashes, described_clash, other_notation
+from grmu_audit.utils.plugins import did_you_mean
 from grmu_audit.utils.tables import read_table
 
 MOST_LABELS = 200
 """Values that a label column may have; more means that it is no label."""
-MISSING = frozenset({"nan", "na", "n/a", "#n/a", "<na>", "nat", "null"})
-"""Cells, in small letters, by which other programs say that a value is missing."""
 
 
 @dataclass(frozen=True)
@@ -42,21 +45,38 @@ class ImportOptions:
     subject: str | None = None
     """Column of subjects."""
     features: tuple[str, ...] = ()
-    """Feature columns; empty: all others."""
+    """Feature columns; empty: all others that are no index."""
+    categorical: tuple[str, ...] = ()
+    """Features that are categories, whatever their cells look like."""
+    exact_labels: bool = False
+    """Whether labels that differ in case only are kept apart."""
     size: int = 224
     """Side of an image input."""
     seed: int = 0
     """Seed for sampling validation and test rows."""
 
 
-def import_data(wanted: ImportOptions, out: Path) -> Manifest:
+@dataclass(frozen=True)
+class ImportedTable:
+    """A manifest that was written."""
+
+    manifest: Manifest
+    """Its content."""
+    facts: tuple[str, ...] = ()
+    """Kind, range and number of values of each feature, and which columns are left out, for people."""
+    warnings: tuple[str, ...] = ()
+    """What looks like a mistake and may be meant."""
+
+
+def import_data(wanted: ImportOptions, out: Path) -> ImportedTable:
     """Write the manifest of a table; nothing is copied or moved.
 
     Label values are those that occur, in order (numbers as numbers); names can be given in the file afterwards.
 
     Raises:
-        InputError: a column is missing, holds too many values to be a label, or cells that may mean a missing one; or the
-            manifest would replace the table.
+        InputError: a column is missing, holds too many values to be a label, one label in two notations, or cells by which
+            other programs say that one is missing; nearly all cells of a feature are numbers; or the manifest would replace the
+            table.
     """
     if out.exists() and wanted.table.exists() and out.samefile(wanted.table):
         raise InputError(f"--out {out} is the table itself: give the manifest a name of its own")
@@ -65,8 +85,21 @@ def import_data(wanted: ImportOptions, out: Path) -> Manifest:
         raise InputError(f"{table.source}: the table has a header and no rows: add samples")
     if not wanted.attributes:
         raise InputError("name at least one attribute column with --attribute")
+    tree = _manifest_tree(wanted, table, out)
+    warnings = _label_warnings(wanted, table)
+    _check_columns(table, tree, wanted)
+    manifest = Manifest.model_validate(tree)
+    features, left_out = read_features(manifest, table) if manifest.kind == "table" else ([], [])
+    _write(tree, out)
+    facts = [*(f"feature {feature.fact}" for feature in features), *left_out]
+    warnings += [*_leaks(table, wanted.target, features), *(text for feature in features for text in feature.warnings)]
+    return ImportedTable(manifest, tuple(facts), tuple(warnings))
+
+
+def _manifest_tree(wanted: ImportOptions, table: TextTable, out: Path) -> dict[str, Any]:
+    """What the manifest holds, in the order of its keys."""
     split = wanted.split or ("split" if "split" in table.header else None)
-    tree: dict[str, Any] = {
+    return {
         "schema": "grmu-audit/manifest/v1",
         "name": wanted.name or wanted.table.stem,
         "kind": "image" if wanted.images else "table",
@@ -77,16 +110,41 @@ def import_data(wanted: ImportOptions, out: Path) -> Manifest:
         **({"held_out": {"val": 0.1, "test": 0.2, "seed": wanted.seed}} if split is None else {}),
         "target": _column(table, wanted.target),
         "attributes": [_column(table, name) for name in wanted.attributes],
+        **({"exact_labels": True} if wanted.exact_labels else {}),
         **({"subject": wanted.subject} if wanted.subject else {}),
         **({"features": list(wanted.features)} if wanted.features else {}),
+        **({"categorical": list(wanted.categorical)} if wanted.categorical else {}),
         "source": "",
         "licence": "",
         "attribute_provenance": "",
     }
-    _check_columns(table, tree, wanted)
-    manifest = Manifest.model_validate(tree)
-    _write(tree, out)
-    return manifest
+
+
+def _label_warnings(wanted: ImportOptions, table: TextTable) -> list[str]:
+    """What may be meant and may be a mistake in the columns of labels and of subjects.
+
+    Raises:
+        InputError: one label in two notations, or a value by which other programs say that one is missing.
+    """
+    found = []
+    for name in dict.fromkeys((wanted.target, *wanted.attributes)):
+        labels = LabelColumn(table.source, name, table.rows, table.column(name))
+        found += check_notations(labels, exact=wanted.exact_labels)
+    subjects = dict.fromkeys(filter(None, table.column(wanted.subject))) if wanted.subject else {}
+    if same := clashes(subjects, exact=True):
+        found.append(f"{table.source}: column {wanted.subject!r}: {described_clash(same[0])}: they count as different subjects")
+    return found
+
+
+def _leaks(table: TextTable, target: str, features: Sequence[Feature]) -> list[str]:
+    """Features of few values each of which has one target only: probably the target under another name."""
+    found = []
+    for name in (feature.name for feature in features):
+        pairs = set(zip(table.column(name), table.column(target), strict=True))
+        values = {value for value, _ in pairs}
+        if len(values) == len(pairs) and 1 < len(values) <= len(table) / 10:
+            found.append(f"{table.source}: {target} can be read off {name} alone: is it the target under another name?")
+    return found
 
 
 def _write(tree: dict[str, Any], out: Path) -> None:
@@ -107,7 +165,8 @@ def _id_column(wanted: ImportOptions, table: TextTable) -> str:
         return "id"
     if wanted.images is not None:
         return wanted.path
-    raise InputError(f"{table.source}: no column 'id': name the column of sample ids with --id")
+    near = did_you_mean("id", list(table.header))
+    raise InputError(f"{table.source}: no column 'id'{near}: name the column of sample ids with --id")
 
 
 def _column(table: TextTable, name: str) -> dict[str, Any]:
@@ -115,13 +174,6 @@ def _column(table: TextTable, name: str) -> dict[str, Any]:
     if not 1 <= len(values) <= MOST_LABELS:
         raise InputError(
             f"{table.source}: column {name!r} holds {len(values)} values, a label has 1 to {MOST_LABELS}: choose another"
-        )
-    unclear = sorted(value for value in values if value.lower() in MISSING)
-    if unclear:
-        row = table.rows[table.column(name).index(unclear[0])]
-        raise InputError(
-            f"{table.source}: row {row}: {name} is {unclear[0]!r}: leave the cell empty if the label is missing (the sample is "
-            "then left out and counted), or write it in another way if it is a value"
         )
     return {"column": name, "values": sorted(values, key=_order)}
 
@@ -134,7 +186,9 @@ def _order(cell: str) -> tuple[int, float, str]:
 
 
 def _check_columns(table: TextTable, tree: dict[str, Any], wanted: ImportOptions) -> None:
-    """Every named column exists, and a split column holds splits."""
+    """Every named column exists and has one role, and a split column holds splits."""
+    if wanted.target in wanted.attributes:
+        raise InputError(f"{wanted.target!r} is target and attribute at once: every group would have one class; choose another")
     named = [
         tree["id"],
         *([tree["path"]] if wanted.images else []),
@@ -148,6 +202,5 @@ def _check_columns(table: TextTable, tree: dict[str, Any], wanted: ImportOptions
     if tree["split"]:
         odd = sorted(set(table.column(tree["split"])) - set(SPLITS))
         if odd:
-            raise InputError(
-                f"{table.source}: column {tree['split']!r} holds {odd[0][:60]!r}; splits are {', '.join(SPLITS)}: correct it"
-            )
+            hint = other_notation(odd[0], by_notation(SPLITS)) + "; splits are " + ", ".join(SPLITS)
+            raise InputError(f"{table.source}: column {tree['split']!r} holds {odd[0][:60]!r}{hint}: correct it")

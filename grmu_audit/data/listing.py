@@ -90,6 +90,10 @@ def listing_frame(labels: Labels) -> tuple[pd.DataFrame, tuple[str, ...], dict[s
 
 def _check_attributes(labels: Labels) -> None:
     names = [attribute.name for attribute, _ in labels.attributes]
+    if labels.target_name in names:
+        raise InputError(
+            f"{labels.target_name} is target and attribute at once: every group would have one class; choose another"
+        )
     if not names:
         raise InputError("no attribute column is chosen: name at least one")
     if len(set(names)) != len(names):

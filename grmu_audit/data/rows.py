@@ -110,8 +110,9 @@ def without_deleted(dataset: Dataset, recorded: RowTable, key: bytes, forgotten:
         "changed": int(changed.sum()),
         "gone that no request of the lineage named": len(set(missing) - set(forgotten)),
     })  # fmt: skip
-    groups = zip(missing, recorded.columns["target"][gone].tolist(), recorded.columns["attribute"][gone].tolist(), strict=True)
-    return replace(counted, deleted=tuple(DeletedRow(name, Group(target, attribute)) for name, target, attribute in groups))
+    parts = recorded.columns["split"][gone].astype("U5").tolist()
+    groups = map(Group, recorded.columns["target"][gone].tolist(), recorded.columns["attribute"][gone].tolist())
+    return replace(counted, deleted=tuple(map(DeletedRow, missing, groups, parts)))
 
 
 def _refuse(dataset: Dataset, label: str, defects: Mapping[str, int]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,6 +39,11 @@ class ModelOutputs:
     """[n, classes]."""
     forward_passes: int = 1
     """Passes over the data that this needed: 0 when read from the store."""
+
+    def only(self, rows: npt.NDArray[np.bool_]) -> ModelOutputs:
+        """The outputs of some rows."""
+        names = ("ids", "split", "target", "attribute", "subject", "logits")
+        return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
 
 def predict_all(model: Classifier, source: BatchSource, runtime: Runtime, pseudonyms: Sequence[str]) -> ModelOutputs:
@@ -136,7 +141,11 @@ def from_parquet(data: bytes) -> ModelOutputs:
 
 
 def apply_request(
-    outputs: ModelOutputs, forget: frozenset[str], class_names: tuple[str, ...], attribute_names: tuple[str, ...]
+    outputs: ModelOutputs,
+    forget: frozenset[str],
+    class_names: tuple[str, ...],
+    attribute_names: tuple[str, ...],
+    withheld: frozenset[str] = frozenset(),
 ) -> Predictions:
     """Predictions under one forget request: the training rows split into retain and forget by pseudonym.
 
@@ -145,10 +154,13 @@ def apply_request(
         forget: pseudonyms of the forget set; all must be training rows.
         class_names: names by index.
         attribute_names: names by index.
+        withheld: pseudonyms of validation and test rows that a request names: they are left out.
 
     Raises:
         IntegrityError: a forget pseudonym is not among the training rows.
     """
+    if withheld:
+        outputs = outputs.only(~(np.isin(outputs.ids, list(withheld)) & (outputs.split != "train")))
     train = outputs.split == "train"
     forgotten = np.isin(outputs.ids, list(forget)) & train
     if int(forgotten.sum()) != len(forget):

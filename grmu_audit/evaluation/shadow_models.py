@@ -35,7 +35,7 @@ Unlearner = Callable[[Classifier, Rows, Rows, Runtime], Classifier]
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Training rows that no model of a pool is trained on."""
+    """Rows that no model of a pool is trained on."""
 
     rows: Rows
     """Their numbers."""
@@ -80,10 +80,10 @@ def population_of(source: BatchSource, without: LeftOut = NOTHING) -> Rows:
 
     Args:
         source: the data.
-        without: training rows that are left out.
+        without: rows that are left out.
     """
     frame = source.dataset.frame
-    unseen = frame[frame["split"] != "train"]
+    unseen = frame[(frame["split"] != "train") & ~frame.index.isin(without.rows)]
     first = unseen.index[~unseen["subject"].duplicated().to_numpy()].to_numpy(dtype=np.int64)
     return np.sort(np.concatenate([np.setdiff1d(source.dataset.rows("train"), without.rows), first]))
 

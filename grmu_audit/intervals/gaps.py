@@ -192,7 +192,7 @@ def _differences(cells: Sequence[Proportion], alpha: float, method: str) -> tupl
 
 
 def _lower(terms: Sequence[Sequence[Proportion]], alpha: float, how: GapAggregate, method: str) -> float:
-    contrasts = math.prod(len(cells) * (len(cells) - 1) for cells in terms) / 2
+    contrasts = math.prod((float(len(cells) * (len(cells) - 1)) for cells in terms), start=0.5)  # infinite for 1,000 classes
     if how == "mean" and len(terms) > 1 and alpha / contrasts >= _FINEST:
         return _lower_of_mean(terms, alpha / contrasts, method)
     share = alpha / sum(comparison_count(len(cells)) for cells in terms)

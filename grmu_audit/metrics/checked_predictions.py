@@ -18,6 +18,7 @@ from grmu_audit.records import dominant_groups as find_dominant
 from grmu_audit.records.audit import MeasureOptions
 from grmu_audit.records.predictions import LARGEST_LOGIT
 from grmu_audit.records.white_box import ShadowTable, WhiteBoxOutputs
+from grmu_audit.utils.notations import by_notation, other_notation
 from grmu_audit.utils.plugins import did_you_mean
 
 Mask = npt.NDArray[np.bool_]
@@ -299,7 +300,12 @@ def _order(candidate: Predictions, other: Predictions) -> Ints:
     first, second = np.argsort(candidate.ids, kind="stable"), np.argsort(other.ids, kind="stable")
     if not np.array_equal(candidate.ids[first], other.ids[second]):
         missing = ~np.isin(candidate.ids, other.ids)
-        where = f"{row_numbers(missing)} of the first is not in the second" if missing.any() else "an id occurs more than once"
+        known = by_notation(other.ids.tolist())
+        only = missing.any() and all(other_notation(name, known) for name in candidate.ids[missing].tolist())
+        why = "; only the notation of the ids differs (1 and 001, 1.0, case, blanks): write them in the same way" if only else ""
+        where = (
+            f"{row_numbers(missing)} of the first is not in the second{why}" if missing.any() else "an id occurs more than once"
+        )
         raise InputError(f"the two prediction files do not hold the same samples: {where}")
     order = np.empty(len(first), dtype=np.int64)
     order[first] = second

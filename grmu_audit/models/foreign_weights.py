@@ -1,93 +1,28 @@
-"""Weights that others saved: read without running code, fitted to a network of this project by name and shape."""
+"""Weights that others saved, fitted to a network of this project by name and shape."""
 
 from __future__ import annotations
 
 import hashlib
-import pickle
-import warnings
-import zipfile
+import re
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 
 from grmu_audit.errors import InputError
+from grmu_audit.models.checkpoint_files import WRAPPERS, Tensors
 from grmu_audit.models.classifier import FOREIGN_HEAD, FOREIGN_ROOT, Classifier, StartWeights
 from grmu_audit.utils import canonical_json
 
-Tensors = dict[str, torch.Tensor]
-_NESTED = ("state_dict", "model_state_dict", "model_state", "model", "net", "weights")
-"""Keys under which checkpoints store their weights."""
-_PREFIXES = ("module.", "_orig_mod.")
-"""Prefixes that wrappers for several devices or compilation add to every name."""
+_INNER_WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_module.")
+"""Parts that wrappers of single layers put into the middle of names."""
+_OUTER_MODULES = (*WRAPPERS, "model.", "net.", "network.", "online_model.")
+"""Prefixes of networks that are an attribute of a training class, besides those of wrappers."""
+_MOVING_AVERAGES = ("ema_model.", "model_ema.", "ema.")
+"""Prefixes of a moving average of the weights beside them."""
 _AUXILIARY = ("AuxLogits.", "aux1.", "aux2.", "cls.")
 """Outputs that only training or pretraining used."""
-_DAMAGED = (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError, zipfile.BadZipFile)
-"""Exceptions of reading a file that is not a checkpoint."""
 _SHOWN = 3
-
-
-def read_state(path: Path) -> Tensors:
-    """The weights of a file, by name.
-
-    safetensors, or what ``torch.save`` wrote, read with ``weights_only``: a pickle that needs anything but tensors and
-    plain containers is refused before any of it runs.  Weights may lie under ``state_dict``, ``model`` and the like; the
-    prefix ``module.`` is taken off.
-
-    Raises:
-        InputError: no such file, refused, damaged, or without weights.
-    """
-    if not path.is_file():
-        raise InputError(f"weights {path}: no such file")
-    tree = _safetensors(path) if path.suffix == ".safetensors" else _pickled(path)
-    state = _unwrapped(path, tree)
-    for prefix in _PREFIXES:
-        if all(name.startswith(prefix) for name in state):
-            state = {name.removeprefix(prefix): value for name, value in state.items()}
-    return state
-
-
-def _safetensors(path: Path) -> Any:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError, ValueError) as error:
-        raise InputError(f"weights {path} are no readable safetensors file: {error}") from None
-
-
-def _pickled(path: Path) -> Any:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        lines = str(error).strip().splitlines()
-        detail = next((line.strip() for line in lines if "GLOBAL" in line or "Unsupported" in line), lines[0] if lines else "")
-        raise InputError(
-            f"weights {path} are refused: the pickle holds more than tensors ({detail}), and reading it could run code. "
-            "Save the state dict alone (torch.save(model.state_dict(), ...)), or as safetensors"
-        ) from None
-    except _DAMAGED as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise InputError(f"weights {path} cannot be read: {reason}") from None
-
-
-def _unwrapped(path: Path, tree: Any) -> Tensors:
-    """The mapping of names to tensors inside a checkpoint."""
-    for _ in range(3):
-        if not isinstance(tree, Mapping):
-            break
-        if tree and all(isinstance(value, torch.Tensor) for value in tree.values()):
-            return {str(name): value for name, value in tree.items()}
-        key = next((key for key in _NESTED if isinstance(tree.get(key), Mapping)), None)
-        if key is None:
-            break
-        tree = tree[key]
-    found = f"keys {', '.join(map(str, list(tree)[:6])) or 'none'}" if isinstance(tree, Mapping) else type(tree).__name__
-    raise InputError(f"weights {path} hold no weights: looked for tensors under {', '.join(_NESTED)}, found {found}")
 
 
 def fit_state(model: Classifier, state: Mapping[str, torch.Tensor], source: str, *, need_head: bool = False) -> StartWeights:
@@ -105,17 +40,74 @@ def fit_state(model: Classifier, state: Mapping[str, torch.Tensor], source: str,
             data), or not finite.
     """
     expected = model.state_dict()
-    notes: list[str] = []
-    renamed = {own: value for name, value in state.items() if (own := _own_name(model, name)) is not None}
-    _require_plain(renamed, expected, source)
-    _fit_head(renamed, model, notes, need_head)
+    prefix, notes = getattr(state, "prefix", ""), list(getattr(state, "notes", ()))
+    names = _matched_names(model, state, expected, source, notes)
+    fit = _Fit(model, expected, source, {own: f"{prefix}{name}" for own, name in names.items()})
+    renamed = {own: state[name] for own, name in names.items()}
+    _require_plain(renamed, fit)
+    _fit_head(renamed, fit, notes, need_head)
     _fit_positions(renamed, expected, notes)
-    _require_same(renamed, expected, model, source)
+    _require_same(renamed, fit)
     tensors = {name: value.detach().to(expected[name].dtype).contiguous() for name, value in renamed.items()}
-    bad = next((name for name, value in tensors.items() if not bool(torch.isfinite(value).all())), None)
-    if bad is not None:
-        raise InputError(f"weights {source}: {bad} holds values that are not finite")
+    _require_possible(tensors, fit)
     return StartWeights(tensors, state_digest(tensors), source, tuple(notes))
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """What weights are fitted to, for messages."""
+
+    model: Classifier
+    """The network."""
+    expected: Mapping[str, torch.Tensor]
+    """Its own weights by name."""
+    source: str
+    """Where the weights come from."""
+    in_file: Mapping[str, str]
+    """Name in the file by the network's own name."""
+
+    def shown(self, own: str) -> str:
+        """A weight's name as the file has it, or as a file of these names would have it."""
+        foreign = not any(name.startswith(("body.", "head.")) for name in self.in_file.values())
+        return self.in_file.get(own) or (own.removeprefix("body.") if foreign else own)
+
+
+def _matched_names(
+    model: Classifier, state: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor], source: str, notes: list[str]
+) -> dict[str, str]:
+    """Name in the file by the network's own name, prefixes taken off one after the other until the network knows the rest.
+
+    Raises:
+        InputError: two tensors of the file would be the same weight.
+    """
+    averages = [name for name in state if name.startswith(_MOVING_AVERAGES)]
+    if averages and len(averages) < len(state):
+        notes.append(f"the file holds a moving average of the weights ({averages[0]}, ...); taken: the weights themselves")
+    names: dict[str, str] = {}
+    for name in state:
+        if name.startswith(_MOVING_AVERAGES) and len(averages) < len(state):
+            continue
+        own = _matched_name(model, name, expected)
+        if own is not None and own in names:
+            raise InputError(f"weights {source}: {names[own]} and {name} would be the same weight: keep one of the two")
+        if own is not None:
+            names[own] = name
+    return names
+
+
+def _matched_name(model: Classifier, name: str, expected: Mapping[str, torch.Tensor]) -> str | None:
+    """The network's own name of a tensor, or that of what is left of it when every known prefix is off; None as ``_own_name``."""
+    rest = name
+    while True:
+        inner = "".join(part for part in re.split(r"(?<=\.)", rest) if part not in _INNER_WRAPPERS)
+        for candidate in (rest, inner):
+            own = _own_name(model, candidate)
+            if own is None or own in expected:
+                return own
+        outer = next((one for one in (*_OUTER_MODULES, *_MOVING_AVERAGES) if rest.startswith(one)), None)
+        if outer is None:
+            return _own_name(model, inner)
+        rest = rest.removeprefix(outer)
 
 
 def _own_name(model: Classifier, name: str) -> str | None:
@@ -133,18 +125,36 @@ def _own_name(model: Classifier, name: str) -> str | None:
     return "body." + path.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
 
 
-def _fit_head(state: Tensors, model: Classifier, notes: list[str], need_head: bool) -> None:
+def _fit_head(state: Tensors, fit: _Fit, notes: list[str], need_head: bool) -> None:
     """Leave out a head of another size, and say so; a head without bias gets one of zeros."""
+    model = fit.model
     weight = state.get("head.weight")
     if weight is not None and weight.shape == model.head.weight.shape:
         state.setdefault("head.bias", torch.zeros_like(model.head.bias))
         return
     found = "no head" if weight is None else f"a head of {len(weight)} classes"
+    if need_head and weight is None:
+        raise InputError(_no_head(fit))
     if need_head:
-        raise InputError(f"the weights have {found}, but the data has {model.spec.classes} classes")
+        raise InputError(
+            f"{fit.source}: the weights have {found}, but the data has {model.spec.classes} classes ({fit.shown('head.weight')})"
+        )
     for name in [name for name in state if name.startswith("head.")]:
         del state[name]
     notes.append(f"{found}: a fresh one for {model.spec.classes} classes takes its place")
+
+
+def _no_head(fit: _Fit) -> str:
+    """What is said where no tensor of a file is the head: the usual cause is a prefix before all names."""
+    names = list(fit.in_file.values())
+    head = getattr(fit.model.body, FOREIGN_HEAD, None)
+    wanted = " or ".join(f"{name}.weight" for name in dict.fromkeys((head or "head", "head")))
+    found = ", ".join(names[:_SHOWN])
+    text = f"{fit.source}: no tensor is named {wanted}, as the head of {fit.model.spec.classes} classes is; found {found}, ..."
+    first = {name.partition(".")[0] for name in names}
+    if len(first) == 1 and all("." in name for name in names):
+        text += f"; all names begin with {first.pop() + '.'!r}: take that prefix off, and save the network's own state dict"
+    return text
 
 
 def _fit_positions(state: Tensors, expected: Mapping[str, torch.Tensor], notes: list[str]) -> None:
@@ -161,23 +171,42 @@ def _fit_positions(state: Tensors, expected: Mapping[str, torch.Tensor], notes: 
             notes.append(f"position embedding resampled from {old} x {old} to {new} x {new} patches")
 
 
-def _require_plain(state: Tensors, expected: Mapping[str, torch.Tensor], source: str) -> None:
+def _require_plain(state: Tensors, fit: _Fit) -> None:
     """Return unless a tensor holds something else than plain numbers of the kind that is expected: a cast would change them."""
     for name, value in state.items():
         plain = value.layout == torch.strided and not value.is_quantized and not value.is_meta
-        kind = expected.get(name)
+        kind = fit.expected.get(name)
         if not plain or (kind is not None and value.is_floating_point() != kind.is_floating_point()):
             what = str(value.dtype).removeprefix("torch.") if plain else "sparse, quantised or without data"
-            raise InputError(f"weights {source}: {name} is {what}: save plain floating-point weights (integers for counters)")
+            shown = fit.shown(name)
+            raise InputError(
+                f"weights {fit.source}: {shown} is {what}: save plain floating-point weights (integers for counters)"
+            )
 
 
-def _require_same(state: Tensors, expected: Mapping[str, torch.Tensor], model: Classifier, source: str) -> None:
+def _require_possible(tensors: Tensors, fit: _Fit) -> None:
+    """Return unless a tensor holds numbers that no training gives.
+
+    Raises:
+        InputError: values that are not finite, or a running variance below 0.
+    """
+    for name, value in tensors.items():
+        if not bool(torch.isfinite(value).all()):
+            raise InputError(f"weights {fit.source}: {fit.shown(name)} holds values that are not finite")
+        if name.endswith(("running_var", "num_batches_tracked")) and value.numel() and bool((value < 0).any()):
+            raise InputError(
+                f"weights {fit.source}: {fit.shown(name)} holds a number below 0, which is impossible: the file is damaged"
+            )
+
+
+def _require_same(state: Tensors, fit: _Fit) -> None:
+    expected, model, source = fit.expected, fit.model, fit.source
     optional = {name for name in expected if name.endswith("num_batches_tracked") or name.startswith("head.")}
     defects = {
-        "missing": [name for name in expected if name not in state and name not in optional],
-        "unknown": [name for name in state if name not in expected],
+        "missing": [fit.shown(name) for name in expected if name not in state and name not in optional],
+        "unknown": [fit.shown(name) for name in state if name not in expected],
         "of another shape": [
-            f"{name} {list(value.shape)} instead of {list(expected[name].shape)}"
+            f"{fit.shown(name)} {list(value.shape)} instead of {list(expected[name].shape)}"
             for name, value in state.items()
             if name in expected and value.shape != expected[name].shape
         ],

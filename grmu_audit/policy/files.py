@@ -9,7 +9,13 @@ from grmu_audit.errors import NotFoundError, PolicyError
 from grmu_audit.policy.schema import Policy, document_problems
 from grmu_audit.utils import canonical_json, load_yaml, sha256_hex
 
-_LATER = {"intervals": "default", "null_control": "refuse", "null_control_reason": "", "guarantee": "measured"}
+_LATER = {
+    "intervals": "default",
+    "null_control": "refuse",
+    "null_control_reason": "",
+    "guarantee": "measured",
+    "predictions": "any",
+}
 
 
 def load(path: Path) -> Policy:

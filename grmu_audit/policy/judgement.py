@@ -19,6 +19,7 @@ from grmu_audit.policy.wording import bound_words, group_list, metric_phrase, su
 from grmu_audit.records import (
     BASELINE,
     CANDIDATE,
+    NOT_LARGEST,
     Audit,
     Decision,
     Group,
@@ -73,15 +74,16 @@ def evaluate(audit: Audit, policy: Policy, *, today: date) -> Verdict:
         today: date that waivers are judged on.
 
     Returns:
-        A verdict with one outcome per rule, in the policy's order; one more, a breach that nothing waives, where the version was
-        trained on rows that an earlier request of its lineage erased.
+        A verdict with one outcome per rule, in the policy's order; before them one on the predictions, where the policy demands
+        that they have the largest score; after them a breach that nothing waives, where the version was trained on rows that an
+        earlier request of its lineage erased.
     """
 
     def judge_rules(seen: Audit, policy: Policy) -> list[RuleOutcome]:
         """Every rule, on the audit or on a control in the candidate's place."""
         return _judge_rules(seen, policy, today)
 
-    outcomes = [*judge_rules(audit, policy), *_reversals(audit)]
+    outcomes = [*_largest_score(audit, policy), *judge_rules(audit, policy), *_reversals(audit)]
     controls = judge_controls(audit, policy, judge_rules, _overall)
     decision, reason = conclude(audit, policy, _overall(outcomes), controls)
     return Verdict(
@@ -110,6 +112,27 @@ def _judge_rules(audit: Audit, policy: Policy, today: date) -> list[RuleOutcome]
     waivers = {waiver.rule: waiver for waiver in policy.waivers}
     outcomes = [_waived(outcome, waivers.get(outcome.id), today) for outcome in outcomes]
     return [_by_exact_evidence(outcome, case, audit) for outcome, case in zip(outcomes, cases, strict=True)]
+
+
+def _largest_score(audit: Audit, policy: Policy) -> list[RuleOutcome]:
+    """Whether every prediction is the class with the largest score, as a rule of its own, where the policy demands it."""
+    if policy.predictions != "largest_score":
+        return []
+    rows = sum(audit.record.get(NOT_LARGEST, {}).values())
+    said = f"{rows:,} rows have one that is not" if rows else "so it is in every row"
+    outcome = RuleOutcome(
+        id="predictions-have-the-largest-score",
+        metric="TA",
+        decision=Decision.BREACH if rows else Decision.PASS,
+        severity="block",
+        observed=None,
+        interval=None,
+        bound={},
+        compare="absolute",
+        reason=f"Every prediction must be the class with the largest score; {said}.",
+        why="A prediction that is not may come from classes in another order, or from a threshold that the scores do not know.",
+    )
+    return [outcome]
 
 
 def _case(rule: Rule, audit: Audit, policy: Policy) -> RuleCase:

@@ -185,6 +185,10 @@ class Policy(_Frozen):
     guarantee: Literal["measured", "exact"] = Field(
         "measured", description="exact: only a retrained model whose record shows that it never read the forget set can pass."
     )
+    predictions: Literal["any", "largest_score"] = Field(
+        "any",
+        description="Whether a prediction may be another class than that of the largest score (a threshold, mixed-up classes).",
+    )
     rules: Annotated[tuple[Rule, ...], Field(strict=False)] = Field(description="The rules; without one nothing passes.")
     waivers: Annotated[tuple[Waiver, ...], Field(strict=False)] = Field((), description="Accepted breaches.")
 

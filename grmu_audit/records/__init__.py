@@ -1,6 +1,6 @@
 """Frozen records that packages hand to each other, with a JSON form where they are stored."""
 
-from grmu_audit.records.audit import AUDIT_SCHEMA, EARLIER_SCHEMA, Audit, MeasureOptions, NotMeasured
+from grmu_audit.records.audit import AUDIT_SCHEMA, EARLIER_SCHEMA, NOT_LARGEST, Audit, MeasureOptions, NotMeasured
 from grmu_audit.records.data import (
     SUPPRESSED_BELOW,
     CheckResult,
@@ -23,6 +23,7 @@ __all__ = [
     "BASELINE",
     "CANDIDATE",
     "EARLIER_SCHEMA",
+    "NOT_LARGEST",
     "SPLITS",
     "SUPPRESSED_BELOW",
     "Audit",

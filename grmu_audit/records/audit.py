@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 AUDIT_SCHEMA = "grmu-audit/audit/v2"
 EARLIER_SCHEMA = "grmu-audit/audit/v1"
 """Audits of before controls were measured: read, verified and shown; not promoted."""
+NOT_LARGEST = "prediction_not_largest"
+"""Key of an audit's record: by subject, rows whose prediction is not the class with the largest score; absent where none is."""
 
 
 @dataclass(frozen=True)
@@ -149,11 +151,13 @@ class Audit:
         return next(found, None)
 
     def to_json(self) -> dict[str, Any]:
-        """A tree of plain JSON types; floats are floats, None is null."""
+        """A tree of plain JSON types; floats are floats, None is null; without keys that are newer than the audit."""
         tree: dict[str, Any] = _adapter().dump_python(self, mode="json")
         if self.schema == EARLIER_SCHEMA:
             tree = {key: item for key, item in tree.items() if key not in _LATER}
             tree["verdict"] = {key: item for key, item in tree["verdict"].items() if key not in _LATER} if self.verdict else None
+        if not self.data.kind:
+            del tree["data"]["kind"]  # as it was stored
         return tree
 
     @staticmethod

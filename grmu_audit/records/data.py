@@ -117,6 +117,8 @@ class DataRecord:
     """Provenance of the attribute labels."""
     excluded: int = 0
     """Samples left out because a label is missing."""
+    kind: str = ""
+    """``image``, ``table`` or ``text``; ``predictions`` for ``score``; empty in audits of before it was recorded."""
 
 
 @dataclass(frozen=True)

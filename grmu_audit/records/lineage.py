@@ -70,11 +70,14 @@ class ForgetRequest:
     """Ids of the list that an earlier request of the lineage named too."""
     union_digest: str = ""
     """``hmac-sha256:`` over ``ids``, ``earlier`` and ``deleted``; empty where there is no earlier request."""
+    withheld: tuple[str, ...] = ()
+    """Validation and test ids that this list or an earlier one names: no model learned from them, none is evaluated on them."""
 
     @property
     def forget_set(self) -> tuple[str, ...]:
-        """Every id of the data that may no longer be trained on: the union of all requests of the lineage."""
-        return (*self.ids, *self.earlier)
+        """Every id of the data that may no longer be trained on: the training rows of all requests of the lineage."""
+        withheld = frozenset(self.withheld)
+        return tuple(name for name in (*self.ids, *self.earlier) if name not in withheld)
 
     @property
     def forget_digest(self) -> str:
@@ -84,16 +87,16 @@ class ForgetRequest:
 
 @dataclass(frozen=True)
 class Splits:
-    """Row indices of the manifest by role: disjoint, and together exhaustive."""
+    """Row indices of the manifest by role: disjoint, and together exhaustive but for withheld validation and test rows."""
 
     retain: tuple[int, ...]
     """Training rows that no request of the lineage names."""
     forget: tuple[int, ...]
     """Training rows that this request or an earlier one of the lineage names."""
     val: tuple[int, ...]
-    """Validation rows."""
+    """Validation rows that none of them names."""
     test: tuple[int, ...]
-    """Test rows."""
+    """Test rows that none of them names."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from grmu_audit.tracking.audits import Author, Evidence, read_evidence, record_a
 from grmu_audit.tracking.ledger import read_ledger
 from grmu_audit.tracking.names import lineage_tags
 from grmu_audit.tracking.promotion import Actor, Promotion, promote, resume, rollback
-from grmu_audit.tracking.references import Reference, parse_reference
+from grmu_audit.tracking.references import Reference, parse_reference, require_model
 from grmu_audit.tracking.requirements import NO_REQUIREMENTS, Requirements, check_attestation
 from grmu_audit.tracking.sign_off import sign_off
 from grmu_audit.tracking.store import LogEntry, Run, Store
@@ -34,6 +34,7 @@ __all__ = [
     "read_evidence",
     "read_ledger",
     "record_audit",
+    "require_model",
     "require_pass",
     "resume",
     "reversals",
@@ -43,7 +44,9 @@ __all__ = [
 ]
 
 
-def open_store(tracking_uri: str | None = None, registry_uri: str | None = None, root: Path = Path("mlruns")) -> Store:
+def open_store(
+    tracking_uri: str | None = None, registry_uri: str | None = None, root: Path = Path("mlruns"), *, create: bool = True
+) -> Store:
     """Open the tracking store: the options, else ``MLFLOW_TRACKING_URI`` / ``MLFLOW_REGISTRY_URI``, else SQLite under ``root``.
 
     MLflow is imported here (2.5 to 5 s), after an unreachable server was ruled out.
@@ -52,15 +55,17 @@ def open_store(tracking_uri: str | None = None, registry_uri: str | None = None,
         tracking_uri: server or database of the runs.
         registry_uri: server or database of the registered models; the tracking store when not given.
         root: folder of the embedded store.
+        create: whether a database that does not exist is created.
 
     Raises:
         InputError: a URI of a kind that cannot hold a registry.
+        NotFoundError: without ``create``, nothing is stored in the database.
         EnvironmentFailure: the server does not answer, or the database cannot be opened.
     """
     from grmu_audit.tracking.mlflow import environment
 
     location = environment.locate(tracking_uri, registry_uri, root)
-    environment.prepare(location)
+    environment.prepare(location, create=create)
     from grmu_audit.tracking.mlflow.store import MlflowStore
 
     return MlflowStore(location)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from grmu_audit.errors import InputError, NotFoundError
+from grmu_audit.errors import InputError, IntegrityError, NotFoundError
 from grmu_audit.records import ModelRef
 from grmu_audit.tracking.names import CHAMPION, LEDGER_SUFFIX, ROLES
 from grmu_audit.tracking.store import Store
@@ -108,11 +108,10 @@ def resolve(store: Store, text: str) -> ModelRef:
     Raises:
         InputError: not a reference.
         NotFoundError: no such model, version or alias; the message lists what exists.
+        IntegrityError: the ledger knows the model, but the registry has no version of it.
     """
     wanted = parse_reference(text)
-    versions = store.versions(wanted.name)
-    if not versions:
-        raise NotFoundError(_no_model(wanted.name, store))
+    versions = require_model(store, wanted.name)
     if wanted.version is not None:
         return _of_version(wanted.name, wanted.version, versions)
     aliases = store.aliases(wanted.name)
@@ -136,6 +135,25 @@ def lineage_root(store: Store, ref: ModelRef) -> ModelRef:
     return ref
 
 
+def require_model(store: Store, name: str) -> list[ModelRef]:
+    """The versions of a registered model, oldest first; never none, so that nobody reports on a model that is not there.
+
+    Raises:
+        InputError: no model may have that name.
+        NotFoundError: there is no such model; the message names the store that was looked at, and the nearest name.
+        IntegrityError: the ledger knows the model, but the registry has no version of it.
+    """
+    versions = store.versions(check_name(name))
+    if versions:
+        return versions
+    if store.entries(name + LEDGER_SUFFIX):
+        raise IntegrityError(
+            f"{name} has a ledger in {store.uri}, but its registered model, with all versions that the ledger names, was deleted "
+            "from the registry: restore it from a backup"
+        )
+    raise NotFoundError(_no_model(name, store))
+
+
 def _of_version(name: str, version: str, versions: list[ModelRef]) -> ModelRef:
     for ref in versions:
         if ref.version == version:
@@ -149,7 +167,7 @@ def _listed(versions: list[ModelRef]) -> str:
 
 
 def _no_model(name: str, store: Store) -> str:
-    known = store.models()
+    known = [other for other in store.models() if other != name]
     listed = (
         ", ".join(known[:20]) + (" ..." if len(known) > 20 else "")
         if known

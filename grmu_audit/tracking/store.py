@@ -99,7 +99,7 @@ class Store(Protocol):
         ...
 
     def models(self) -> list[str]:
-        """Registered model names, sorted, without ledgers."""
+        """Names of the registered models, and of those of which only the ledger is left, sorted."""
         ...
 
     def versions(self, name: str, role: str | None = None) -> list[ModelRef]:

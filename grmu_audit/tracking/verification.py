@@ -11,6 +11,7 @@ from grmu_audit.tracking import names
 from grmu_audit.tracking.audits import read_evidence
 from grmu_audit.tracking.ledger import inspect_ledger, log_name
 from grmu_audit.tracking.promotion import alias_moved, unfinished_promotion
+from grmu_audit.tracking.references import require_model
 from grmu_audit.tracking.requests import Lineages, require_no_reversal
 from grmu_audit.tracking.requirements import NO_REQUIREMENTS, Requirements, check_attestation
 from grmu_audit.tracking.store import Store
@@ -21,7 +22,7 @@ class Finding:
     """One thing that ``verify`` found."""
 
     check: str
-    """``ledger``, ``alias``, ``promotion``, ``evidence`` or ``request``."""
+    """``ledger``, ``registry``, ``alias``, ``promotion``, ``evidence`` or ``request``."""
     message: str
     """What is wrong, and what to do."""
     error: GrmuAuditError
@@ -38,11 +39,16 @@ def verify(
     audit, and the attestation with all that it names; that no version was trained on rows of an earlier request of its lineage.
 
     Raises:
+        NotFoundError: the store knows no such model: there is nothing to check.
         EnvironmentFailure: the store cannot be reached.
     """
     entries, defects = inspect_ledger(name, store.entries(log_name(name)))
     if defects:
         return [_finding("ledger", IntegrityError(f"the ledger of {name} is damaged: {defect}")) for defect in defects]
+    try:
+        require_model(store, name)
+    except IntegrityError as error:
+        return [_finding("registry", error)]
     ledger = Ledger(name, entries)
     state = ledger.state
     findings = [_finding("promotion", unfinished_promotion(name, state.open))] if state.open is not None else []

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from grmu_audit.utils.lazy import lazy_names
+from grmu_audit.utils.plugins import lazy_names
 
 if TYPE_CHECKING:
     from grmu_audit.training.checkpoint import Checkpoints as Checkpoints

@@ -39,7 +39,8 @@ class UnlearningData:
 
         Forgotten rows that were deleted from the data count in N_train.
         """
-        deleted = [row.group.target * self.source.attributes + row.group.attribute for row in self.source.dataset.deleted]
+        gone, attributes = self.source.dataset.deleted_training, self.source.attributes
+        deleted = [row.group.target * attributes + row.group.attribute for row in gone]
         forgotten = np.concatenate([self.groups_of(self.forget), np.array(deleted, dtype=np.int64)])
         return replace(self, retain_weights=reweight(self.groups_of(self.retain), forgotten))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from array import array
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -35,6 +36,8 @@ class TextTable:
     """Cells by column, without white space around them; empty text where a value is missing."""
     numbers: dict[str, Floats] = field(default_factory=dict)
     """[n] finite numbers by column: those read as numbers that hold nothing else; they are not among ``columns``."""
+    index_columns: tuple[str, ...] = ()
+    """Columns that the file itself calls an index (parquet written by pandas)."""
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -52,6 +55,15 @@ class TextTable:
             shown = ", ".join(self.header[:50])
             raise InputError(f"{self.source}: no column {name!r}{near}; columns: {shown}")
         return self.columns[name]
+
+
+def is_index_name(name: str) -> bool:
+    """Whether a column has a name that pandas or readr gives to an index without one.
+
+    >>> is_index_name(""), is_index_name("Unnamed: 0"), is_index_name("__index_level_0__"), is_index_name("id")
+    (True, True, True, False)
+    """
+    return re.fullmatch(r"|unnamed: ?\d+([._].*)?|__index_level_\d+__|\.{3}\d+", name, re.IGNORECASE) is not None
 
 
 def all_text(name: str) -> Kind:

@@ -1,4 +1,4 @@
-"""Atomic writes and the cache folder."""
+"""Atomic writes, the cache folder, and what a file is by its first bytes."""
 
 from __future__ import annotations
 
@@ -67,3 +67,72 @@ def cache_folder() -> Path:
     """Folder of all caches: ``$GRMU_AUDIT_CACHE``, else ``grmu-audit`` in the user's cache folder."""
     chosen = os.environ.get(CACHE_VARIABLE)
     return Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "grmu-audit"
+
+
+_SIGNATURES = (
+    (b"version https://git-lfs.github.com/spec/", "a Git LFS pointer in place of the file (fetch the file with 'git lfs pull')"),
+    (b"\xff\xfe", "UTF-16"),
+    (b"\xfe\xff", "UTF-16"),
+    (b"\x1f\x8b", "a file compressed with gzip (unpack it)"),
+    (b"BZh", "a file compressed with bzip2 (unpack it)"),
+    (b"\xfd7zXZ\x00", "a file compressed with xz (unpack it)"),
+    (b"\x28\xb5\x2f\xfd", "a file compressed with zstd (unpack it)"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+    (b"Rar!\x1a\x07", "a RAR archive"),
+    (b"PK\x03\x04", "a zip archive (a spreadsheet?)"),
+    (b"\xd0\xcf\x11\xe0", "an old spreadsheet or document of Microsoft Office"),
+    (b"%PDF", "a PDF"),
+    (b"PAR1", "a parquet file"),
+    (b"ARROW1", "an Arrow file"),
+    (b"\x89HDF\r\n\x1a\n", "an HDF5 file"),
+    (b"\x93NUMPY", "a NumPy array"),
+    (b"SQLite format 3\x00", "an SQLite database"),
+    (b"GGUF", "a GGUF file"),
+    (b"\x89PNG\r\n\x1a\n", "a PNG image"),
+    (b"\xff\xd8\xff", "a JPEG image"),
+    (b"GIF8", "a GIF image"),
+    (b"II*\x00", "a TIFF image"),
+    (b"MM\x00*", "a TIFF image"),
+    (b"\x00\x00\x01\x00", "an icon (ICO)"),
+    (b"8BPS", "a Photoshop document"),
+    (b"\x00\x00\x00\x0cjP  ", "a JPEG 2000 image"),
+    (b"\x00\x00\x00\x0cJXL ", "a JPEG XL image"),
+    (b"\xff\x0a", "a JPEG XL image"),
+)
+"""First bytes of files that are given in place of others, and what such a file is."""
+_BRANDS = {"hei": "a HEIC image", "hev": "a HEIC image", "mif": "a HEIF image", "avi": "an AVIF image"}
+"""Brands of ISO media files; any other is a video."""
+HEAD = 512
+"""Bytes that ``content_kind`` looks at."""
+
+
+def content_kind(head: bytes) -> str:
+    """What a file is by its first bytes, whatever its name says; empty where they tell nothing.
+
+    >>> content_kind(b"<!DOCTYPE html><html>"), content_kind(b"id,split")
+    ('an HTML page (a login or error page of the server that it was downloaded from?)', '')
+    """
+    known = next((what for mark, what in _SIGNATURES if head.startswith(mark)), "")
+    return known or _container_kind(head) or _text_kind(head[:HEAD].removeprefix(b"\xef\xbb\xbf").lstrip().lower())
+
+
+def _container_kind(head: bytes) -> str:
+    """Formats whose mark is not at the start, or is not one text."""
+    if head[4:8] == b"ftyp":
+        return _BRANDS.get(head[8:11].decode("ascii", "replace"), "a video")
+    if head[:4] == b"RIFF":
+        return "a WebP image" if head[8:12] == b"WEBP" else "a sound or video file"
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 30:
+        return "a safetensors file"
+    return "a pickle" if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05") else ""
+
+
+def _text_kind(text: bytes) -> str:
+    """Markup and JSON, which are text as tables are; in small letters, without blanks before it."""
+    if text.startswith((b"<svg", b"<?xml")) and b"<svg" in text:
+        return "an SVG drawing"
+    if text.startswith((b"<!doctype html", b"<html", b"<head")):
+        return "an HTML page (a login or error page of the server that it was downloaded from?)"
+    if text.startswith((b'{"', b"{\n", b"[{", b"[\n")):
+        return "JSON"
+    return "an XML document" if text.startswith((b"<?xml", b"<error")) else ""

@@ -46,6 +46,7 @@ def read_parquet(path: Path, kind_of: Callable[[str], Kind] = all_text) -> TextT
             # Text is read as a dictionary with one copy of each word, however often a small file repeats it.
             table = pq.ParquetFile(stream, read_dictionary=_text_columns(footer.schema_arrow, wanted)).read(columns=wanted)
             header, rows = tuple(footer.schema_arrow.names), footer.metadata.num_rows
+            index = (footer.schema_arrow.pandas_metadata or {}).get("index_columns", [])
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}: correct the path") from None
     except (pa.ArrowException, ValueError) as error:
@@ -57,7 +58,8 @@ def read_parquet(path: Path, kind_of: Callable[[str], Kind] = all_text) -> TextT
             columns[name] = texts
         else:
             numbers[name] = values
-    return TextTable(path.name, header, tuple(range(1, rows + 1)), columns, numbers)
+    index_columns = tuple(name for name in index if isinstance(name, str))
+    return TextTable(path.name, header, tuple(range(1, rows + 1)), columns, numbers, index_columns)
 
 
 def _checked_columns(name: str, footer: Any, kind_of: Callable[[str], Kind]) -> list[str]:

@@ -1,17 +1,19 @@
-"""A tiny registry of named plug-ins: a duplicate name raises, entry points are looked up on demand."""
+"""What is found by its name and loaded on demand: plug-ins of a registry, names of a package."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import importlib
+from collections.abc import Callable, Iterator, Mapping
 from typing import Generic, TypeVar
 
 from grmu_audit.errors import InputError, NotFoundError
+from grmu_audit.utils.notations import by_notation, notation_key
 
 T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """Names to plug-ins of one kind.
+    """Names to plug-ins of one kind: a duplicate name raises, entry points are looked up on demand.
 
     Args:
         kind: what the plug-ins are, for messages (``"method"``).
@@ -84,12 +86,35 @@ class Registry(Generic[T]):
 
 
 def did_you_mean(name: str, known: list[str]) -> str:
-    """``" (did you mean 'x'?)"`` or an empty string.
+    """``" (did you mean 'x'?)"`` or an empty string; a name that differs in case or form only comes first.
 
-    >>> did_you_mean("EOO", ["EO", "TA"])
-    " (did you mean 'EO'?)"
+    >>> did_you_mean("EOO", ["EO", "TA"]), did_you_mean("ID", ["idle", "id"])
+    (" (did you mean 'EO'?)", " (did you mean 'id'?)")
     """
     import difflib
 
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    same = by_notation(known).get(notation_key(name))
+    close = [same] if same is not None else difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def lazy_names(package: str, modules: Mapping[str, tuple[str, ...]]) -> Callable[[str], object]:
+    """The ``__getattr__`` of a package whose names are imported on first use, so that importing it loads nothing heavy.
+
+    Args:
+        package: its full name.
+        modules: which names each of its modules gives.
+    """
+    homes = {name: module for module, names in modules.items() for name in names}
+
+    def get(name: str) -> object:
+        """Import the module that has the name.
+
+        Raises:
+            AttributeError: none has.
+        """
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f"{package}.{homes[name]}"), name)
+
+    return get

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from grmu_audit.errors import InputError
 from grmu_audit.utils.columns import LONGEST_FIELD, Kind, NumberColumn, TextTable, all_text, require_unique_columns, shared
+from grmu_audit.utils.files import HEAD, content_kind
 from grmu_audit.utils.parquet import read_parquet
 
 LONGEST_LINE = 1 << 20
@@ -35,6 +36,8 @@ def read_csv(path: Path, header: Sequence[str] | None = None, kind_of: Callable[
     """
     try:
         with path.open("rb") as stream:
+            refuse_kind(path.name, stream.read(HEAD))
+            stream.seek(0)
             csv.field_size_limit(LONGEST_FIELD)
             return _table(csv_records(_lines(stream, path.name), path.name), path.name, header, kind_of)
     except OSError as error:
@@ -49,6 +52,8 @@ def read_whitespace_table(path: Path, skip: int) -> Iterator[tuple[int, list[str
     """
     try:
         with path.open("rb") as stream:
+            refuse_kind(path.name, stream.read(HEAD))
+            stream.seek(0)
             for number, line in enumerate(_lines(stream, path.name), start=1):
                 if number > skip and (words := line.split()):
                     yield number, words
@@ -70,6 +75,16 @@ def _lines(stream: IO[bytes], name: str) -> Iterator[str]:
             raise InputError(f"{name}: row {number} is not UTF-8: save the table as CSV in UTF-8") from None
 
 
+def refuse_kind(name: str, head: bytes, failure: type[InputError] = InputError) -> None:
+    """Return unless the first bytes show that a file is no table of text.
+
+    Raises:
+        InputError: it is something else, which is said.
+    """
+    if kind := content_kind(head):
+        raise failure(f"{name}: it looks like {kind}: give a table as CSV with commas in UTF-8, or as parquet")
+
+
 def csv_records(lines: Iterable[str], name: str, failure: type[InputError] = InputError) -> Iterator[tuple[int, list[str]]]:
     """Records of CSV text that are not blank, each with the line that it starts on, cells without white space around them."""
     reader = csv.reader(lines, strict=True)
@@ -80,7 +95,8 @@ def csv_records(lines: Iterable[str], name: str, failure: type[InputError] = Inp
                 yield line, [cell.strip() for cell in cells]
             line = reader.line_num + 1
     except csv.Error as error:
-        raise failure(f"{name}: row {line} is not well-formed CSV ({error}): mend it") from None
+        why = "its lines end with a carriage return alone, as on old Macs" if "new-line character" in str(error) else error
+        raise failure(f"{name}: row {line} is not well-formed CSV ({why}): mend it") from None
 
 
 def _table(
@@ -91,14 +107,18 @@ def _table(
         if first is None:
             raise InputError(f"{name}: the file is empty: it needs a header line and rows")
         header = first[1]
-        _check_separator(name, header)
+        check_separator(name, header)
     require_unique_columns(name, header)
     one, rows = shared(), []
     texts: dict[int, list[str]] = {i: [] for i, column in enumerate(header) if kind_of(column) == "text"}
     numbers = {i: NumberColumn() for i, column in enumerate(header) if kind_of(column) == "number"}
     for line, cells in records:
         if len(cells) != len(header):
-            raise InputError(f"{name}: row {line} has {len(cells)} cells where {len(header)} are expected: mend it")
+            if any(len(cells) == 1 and cells[0].count(sign) == len(header) - 1 for sign in SEPARATORS):
+                check_separator(name, cells)
+            raise InputError(
+                f"{name}: row {line} has {len(cells)} cells where {len(header)} are expected: {_width_hint(cells, header)}"
+            )
         rows.append(line)
         for i, store in texts.items():
             store.append(one(cells[i]))
@@ -109,15 +129,32 @@ def _table(
     return TextTable(name, tuple(header), tuple(rows), columns, {k: v.array() for k, v in found.items() if not v.odd})
 
 
-def _check_separator(name: str, header: Sequence[str]) -> None:
-    """Return unless the one column that a header has is several, between which no comma stands.
+def check_separator(name: str, cells: Sequence[str], failure: type[InputError] = InputError) -> None:
+    """Return unless the one cell that a row has is several, between which no comma stands.
 
     Raises:
-        InputError: they are separated by semicolons, tabs or bars.
+        InputError: they are separated by semicolons, tabs, bars or blanks.
     """
-    found = next((words for sign, words in SEPARATORS.items() if len(header) == 1 and sign in header[0]), None)
+    if len(cells) != 1:
+        return
+    if cells[0].startswith("#"):
+        raise failure(f"{name}: row 1 is a comment ({cells[0][:40]!r}): remove it, so that the names of the columns come first")
+    if cells[0].lower().startswith("sep="):
+        raise failure(
+            f"{name}: row 1 is {cells[0][:20]!r}, which only Excel reads: remove that line, and separate cells with commas"
+        )
+    found = next((words for sign, words in SEPARATORS.items() if sign in cells[0]), "blanks" if cells[0].count(" ") > 1 else None)
     if found is not None:
-        raise InputError(f"{name}: the cells are separated by {found}: save the table as CSV with commas")
+        raise failure(f"{name}: the cells are separated by {found}: save the table as CSV with commas")
+
+
+def _width_hint(cells: Sequence[str], header: Sequence[str]) -> str:
+    """What is probably wrong with a row of another number of cells than the header."""
+    if len(cells) == len(header) + 1 and not cells[-1]:
+        return "a comma stands at its end: remove it, or give the column a name"
+    if len(cells) == len(header) + 1:
+        return "quote cells that hold a comma (a decimal comma?), or name the column of the index"
+    return "mend it" if len(cells) < len(header) else "quote cells that hold a comma"
 
 
 def read_table(path: Path, kind_of: Callable[[str], Kind] = all_text) -> TextTable:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from grmu_audit.data.catalog import DataSpec, datasets, load_dataset
 from grmu_audit.data.dataset import Dataset
-from grmu_audit.data.forget import check_forget_list, group_table, read_forget_list, split_rows
+from grmu_audit.data.forget import check_forget_list, group_table, read_forget_list, rows_of_subjects, split_rows
 from grmu_audit.data.quality import check_quality
 from grmu_audit.errors import EnvironmentFailure, InputError, IntegrityError
 from grmu_audit.records import DataCheckReport, ForgetRequest, GroupCount
@@ -95,8 +95,10 @@ def download(name: str, root: Path) -> None:
 def _request(dataset: Dataset, forget: Path | None) -> ForgetRequest | None:
     if forget is None:
         return None
-    names, key = (dataset.header.class_names, dataset.header.attribute_names), secrets.token_bytes(32)  # its digest is not shown
-    return check_forget_list(read_forget_list(forget), dataset.frame, key, class_names=names[0], attribute_names=names[1])
+    header, key = dataset.header, secrets.token_bytes(32)  # its digest is not shown
+    parsed = rows_of_subjects(read_forget_list(forget), dataset.frame, header.subject_name)
+    names, attributes = header.class_names, header.attribute_names
+    return check_forget_list(parsed, dataset.frame, key, class_names=names, attribute_names=attributes)
 
 
 def _facts(dataset: Dataset) -> list[str]:
@@ -115,7 +117,7 @@ def _facts(dataset: Dataset) -> list[str]:
     if header.subject_name:
         lines.append(f"subjects: {dataset.frame['subject'].nunique()} ({header.subject_name})")
     lines += [f"left out: {count} samples ({column})" for column, count in dataset.excluded.items()]
-    return [*lines, *_sizes(dataset)]
+    return [*lines, *dataset.facts, *_sizes(dataset)]
 
 
 def _sizes(dataset: Dataset) -> list[str]:

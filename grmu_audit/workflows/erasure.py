@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from grmu_audit.errors import ForgetListError, InputError, NotFoundError
+from grmu_audit.errors import ForgetListError, InputError, IntegrityError, NotFoundError
 from grmu_audit.evidence import pseudonym, set_digest
 from grmu_audit.records import ForgetRequest, ModelRef
 from grmu_audit.records.lineage import ErasureRecord, SystemRecord
@@ -97,17 +97,18 @@ def open_requests(store: Store, name: str, *, today: date | None = None) -> list
     """All requests that versions of a model were created for, each with its newest version, by due date; those without one last.
 
     Raises:
-        IntegrityError: a stored record is damaged, or the ledger is.
+        NotFoundError: there is no such model.
+        IntegrityError: a stored record is damaged, the ledger is, or the registry has lost the model that the ledger knows.
     """
-    from grmu_audit.tracking import read_ledger
+    from grmu_audit.tracking import read_ledger, require_model
 
     when = today or datetime.now(UTC).date()
-    ledger = read_ledger(store, name)
+    versions, ledger = require_model(store, name), read_ledger(store, name)
     answered = {str(n.entry.request): n.entry.time for n in ledger.entries if n.entry.kind == "answer"}
     served = {request.digest for request in Lineages(store).served(ledger)}
     lists: dict[tuple[str, str], set[str]] = {}
     found: dict[tuple[str, str], OpenRequest] = {}
-    for ref in store.versions(name):
+    for ref in versions:
         for record in read_erasure_records(store, ref):
             key, time = (record.request_id, record.digest), answered.get(record.request_id)
             lists.setdefault(key, set()).add(str(ref.request_digest or ref.forget_digest))
@@ -117,6 +118,23 @@ def open_requests(store: Store, name: str, *, today: date | None = None) -> list
     return sorted(
         found.values(), key=lambda r: (r.record.due_at is None, r.record.due_at or "", r.record.request_id, int(r.version))
     )
+
+
+def require_all_versions(store: Store, name: str) -> None:
+    """Return when the registry still has every version that the ledger names: the requests of a lost one cannot be counted.
+
+    Raises:
+        IntegrityError: it has lost some.
+    """
+    from grmu_audit.tracking import read_ledger
+
+    there = {ref.version for ref in store.versions(name)}
+    named = {n.entry.version for n in read_ledger(store, name).entries if n.entry.version is not None}
+    if lost := sorted(named - there, key=int):
+        raise IntegrityError(
+            f"the ledger of {name} names {', '.join(lost)}, which the registry no longer has: requests that these versions were "
+            "created for are not counted; restore the versions, and look at 'grmu-audit verify'"
+        )
 
 
 def erasure_summary(store: Store, ref: ModelRef) -> dict[str, object]:

@@ -10,6 +10,7 @@ from typing import Any
 from grmu_audit.auditing.request_advice import RequestFacts, advise
 from grmu_audit.data.dataset import Dataset
 from grmu_audit.data.forget import (
+    ForgetList,
     ForgetSampling,
     Forgotten,
     check_forget_list,
@@ -19,9 +20,11 @@ from grmu_audit.data.forget import (
     read_forget_list,
     read_sidecar,
     request_groups,
+    rows_of_subjects,
     sample_forget,
     split_rows,
     with_deleted,
+    with_whole_subjects,
     write_forget_list,
 )
 from grmu_audit.errors import InputError
@@ -51,34 +54,70 @@ class CheckedRequest:
     """Pseudonyms of the forget set: of this request and of all earlier ones of the lineage."""
     provenance: dict[str, object]
     """How the list was created, from its sidecar."""
+    withheld: tuple[str, ...] = ()
+    """Pseudonyms of validation and test rows that requests of the lineage name: nothing is evaluated on them."""
 
 
-def read_request(session: Session, path: Path, dataset: Dataset, parent: ModelRef | None = None) -> CheckedRequest:
+def read_request(
+    session: Session, path: Path, dataset: Dataset, parent: ModelRef | None = None, *, whole_subjects: bool = False
+) -> CheckedRequest:
     """Read and check a forget list against a dataset; what earlier requests of the lineage named remains in the forget set.
+
+    Args:
+        session: key, store, and whom rows of the same people that the list does not name are told to.
+        path: the list.
+        dataset: what it is about.
+        parent: the version to start from.
+        whole_subjects: whether all rows of every subject that the list names a row of are taken.
 
     Raises:
         InputError: the operator's key is not the one that the lineage's pseudonyms were created with.
         ForgetListError: every defect with its row number.
     """
     header = dataset.header
-    parsed = read_forget_list(path)
+    forgotten = Forgotten(forgotten_ids(session, parent, dataset), tuple(row.name for row in dataset.deleted))
+    parsed = _by_rows(session, read_forget_list(path), dataset, forgotten.ids, whole_subjects)
     request = check_forget_list(
         parsed,
         dataset.frame,
         session.key,
-        forgotten=Forgotten(forgotten_ids(session, parent, dataset), tuple(row.name for row in dataset.deleted)),
+        forgotten=forgotten,
         class_names=header.class_names,
         attribute_names=header.attribute_names,
     )
     parts = split_rows(dataset.frame, request)
     table = group_table(dataset.frame, parts, header.class_names, header.attribute_names)
-    table = with_deleted(table, [row.group for row in dataset.deleted])
+    table = with_deleted(table, [row.group for row in dataset.deleted_training])
     provenance = {k: v for k, v in (read_sidecar(path) or {}).items() if k in SIDECAR_FIELDS}
     named = [Group(int(t), int(a)) for t, a in provenance.get("groups", [])]  # type: ignore[attr-defined]
     if {(r.group.target, r.group.attribute) for r in table if r.forget} != {(g.target, g.attribute) for g in named}:
         named = []
-    names = (*pseudonyms(session.key, request.forget_set), *request.deleted)
-    return CheckedRequest(request, parts, table, request_groups(table, named), names, provenance)
+    names, withheld = pseudonyms(session.key, request.forget_set), pseudonyms(session.key, request.withheld)
+    names += [row.name for row in dataset.deleted_training]
+    withheld += [row.name for row in dataset.deleted if row.split != "train"]
+    if withheld:
+        session.observer.note(f"{len(withheld)} ids are validation or test rows: no evaluation uses them from now on")
+    groups = request_groups(table, named)
+    return CheckedRequest(request, parts, table, groups, tuple(names), provenance, tuple(withheld))
+
+
+def _by_rows(
+    session: Session, parsed: ForgetList, dataset: Dataset, forgotten: Collection[str], whole_subjects: bool
+) -> ForgetList:
+    """The list with one id a row; rows of the same people that neither it nor an earlier request names are counted in a note."""
+    name = dataset.header.subject_name
+    parsed = rows_of_subjects(parsed, dataset.frame, name)
+    if not name:
+        if whole_subjects:
+            raise InputError(f"{dataset.header.name} has no subjects: --whole-subjects does not apply")
+        return parsed
+    found, others = with_whole_subjects(parsed, dataset.frame, forgotten, take=whole_subjects)
+    if others:
+        session.observer.note(
+            f"warning: the list leaves out {others} other rows of the subjects that it names rows of ({name}), which"
+            " the model goes on learning from: --whole-subjects takes them all"
+        )
+    return found
 
 
 def advice_on_request(
@@ -111,11 +150,13 @@ def advice_on_request(
 
 
 def require_key_of_model(session: Session, name: str) -> None:
-    """Return when the operator's key may be used for a version of a model: called before any work.
+    """Return when the operator's key may be used for a version of a model, or there is no store yet: called before any work.
 
     Raises:
         InputError: its newest version was created with another key, or there is no key and the store has pseudonyms.
     """
+    if not session.store_exists:
+        return
     versions = session.store.versions(name)
     if versions:
         session.require_key(versions[-1])
@@ -145,6 +186,7 @@ def request_artifact(request: CheckedRequest) -> dict[str, Any]:
         "count": len(request.pseudonyms),
         "request": {"digest": request.forget.digest, "count": len(request.forget.ids), "repeated": request.forget.repeated},
         "pseudonyms": sorted(request.pseudonyms),
+        **({"withheld": sorted(request.withheld)} if request.withheld else {}),
         "dominant_groups": [[g.target, g.attribute] for g in request.dominant_groups],
         "groups": [
             {"group": [r.group.target, r.group.attribute], "name": r.name}

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grmu_audit.data.dataset import Dataset
-from grmu_audit.data.forget import read_forget_list
+from grmu_audit.data.forget import read_forget_list, rows_of_subjects
 from grmu_audit.data.rows import row_table
 from grmu_audit.errors import InputError, IntegrityError
-from grmu_audit.evidence import key_check, key_exists, key_path, load_key, pseudonyms, set_digest
+from grmu_audit.evidence import key_check, key_exists, key_path, load_key, pseudonym, pseudonyms, set_digest
 from grmu_audit.evidence.pseudonyms import next_key, replace_key
 from grmu_audit.records import Group, ModelRef
 from grmu_audit.tracking import read_ledger
@@ -47,7 +47,8 @@ def rotate(session: Session) -> Rotation:
     if not key_exists():
         raise InputError(f"there is no key in {key_path()} to rotate; if it is lost, give --model and --earlier-forget")
     old = session.key
-    checks, named = (key_check(old), key_check(next_key())), session.store.models()
+    checks = key_check(old), key_check(next_key())
+    named = [name for name in session.store.models() if session.store.versions(name)]  # others have a ledger alone
     open_models = [name for name in named if _present_check(session, name) not in (None, checks[1])]
     plans = {name: _rekeyed_all(session, name, (old, next_key())) for name in open_models}
     for name, plan in plans.items():
@@ -82,14 +83,15 @@ def rekey_lost(session: Session, model: str, earlier: Path) -> Rotation:
         raise IntegrityError(
             f"the data of {ref.label} was changed since, and without its key nothing shows how: restore the data"
         )
-    ids = _earlier_ids(earlier, dataset, record)
+    ids, withheld_ids = _earlier_ids(earlier, dataset, record)
     key = load_key()
-    check, now = key_check(key), frozenset(pseudonyms(key, ids))
+    check, now, withheld = key_check(key), frozenset(pseudonyms(key, ids)), frozenset(pseudonyms(key, withheld_ids))
     requests = {}
     for version in session.store.versions(ref.name):
         left_out = lineages.left_out(version)
-        if left_out and left_out <= record.pseudonyms:
-            requests[version.version] = Rekeyed(set_digest(key, ids), now, left_out != record.pseudonyms)
+        named, whole = left_out | lineages.withheld(version), record.pseudonyms | record.withheld
+        if left_out and named <= whole:
+            requests[version.version] = Rekeyed(set_digest(key, (*ids, *withheld_ids)), now, named != whole, withheld=withheld)
     _enter(session, ref.name, _Plan(requests, {dataset.digest: row_table(dataset, key).to_bytes()}), check)
     session.forget_key()
     return Rotation({ref.name: len(requests)}, None)
@@ -121,41 +123,47 @@ def _rekeyed_all(session: Session, name: str, keys: tuple[bytes, bytes]) -> _Pla
         )
     lineages, found, rows = Lineages(session.store), dict[str, Rekeyed](), dict[str, bytes]()
     versions = session.store.versions(name)
-    forgotten = frozenset[str]().union(*(lineages.left_out(ref) for ref in versions))
+    forgotten = frozenset[str]().union(*(lineages.left_out(ref) | lineages.withheld(ref) for ref in versions))
     for ref in versions:
         before = lineages.rekeyed(name).get(ref.version)
         if not ref.forget_digest or key_check(keys[0]) != (before.key_check if before else ref.key_check or key_check(keys[0])):
             continue  # no request, or one of a lost key, which stays as it is
-        left_out, dataset = lineages.left_out(ref), session.dataset_of(ref, forgotten)
-        ids = [text for text, old in zip(dataset.frame["id"], session.pseudonyms_of(dataset), strict=True) if old in left_out]
-        gone = left_out & {row.name for row in dataset.deleted}
-        if len(ids) + len(gone) != len(left_out):
-            raise InputError(f"{len(left_out) - len(ids)} of {len(left_out)} ids of {ref.label} match no row of its data")
-        names = frozenset((*pseudonyms(keys[1], ids), *gone))
-        found[ref.version] = Rekeyed(set_digest(keys[1], (*ids, *gone)), names, before is not None and before.more)
+        dataset, more = session.dataset_of(ref, forgotten), before is not None and before.more
+        ids = {old: text for text, old in zip(dataset.frame["id"], session.pseudonyms_of(dataset), strict=True)}
+        named = lineages.left_out(ref), lineages.withheld(ref)
+        missing = frozenset[str]().union(*named) - ids.keys() - {row.name for row in dataset.deleted}
+        if missing:
+            raise InputError(f"{len(missing)} of {len(named[0] | named[1])} ids of {ref.label} match no row of its data")
+        renamed = [frozenset(pseudonym(keys[1], ids[old]) if old in ids else old for old in rows) for rows in named]
+        digest = set_digest(keys[1], [ids.get(old, old) for rows in named for old in rows])
+        found[ref.version] = Rekeyed(digest, renamed[0], more, withheld=renamed[1])
         recorded = session.recorded_rows(ref) if dataset.deleted else None
         rows[dataset.identity] = row_table(dataset, keys[1], recorded).to_bytes()
     return _Plan(found, rows)
 
 
-def _earlier_ids(path: Path, dataset: Dataset, record: StoredRequest) -> tuple[str, ...]:
-    """The ids of a list that agrees with a record in its number of training rows, group by group.
+def _earlier_ids(path: Path, dataset: Dataset, record: StoredRequest) -> tuple[list[str], list[str]]:
+    """The training ids, and the validation and test ids, of a list that agrees with a record in their numbers.
 
     Raises:
-        InputError: it does not.
+        InputError: it does not; of training rows group by group.
     """
-    ids = read_forget_list(path).ids
-    frame = dataset.frame[(dataset.frame["split"] == "train") & dataset.frame["id"].isin(ids)]
-    if not len(set(ids)) == len(ids) == len(frame) == len(record.pseudonyms):
+    ids = rows_of_subjects(read_forget_list(path), dataset.frame, dataset.header.subject_name).ids
+    rows = dataset.frame[dataset.frame["id"].isin(ids)]
+    trained = rows["split"] == "train"
+    frame, withheld = rows[trained], rows[~trained]["id"].tolist()
+    agreed = (len(frame), len(withheld)) == (len(record.pseudonyms), len(record.withheld))
+    if not (agreed and len(set(ids)) == len(ids) == len(rows)):
+        others = f" and {len(record.withheld)} validation and test rows" if record.withheld else ""
         raise InputError(
-            f"{path}: {len(ids)} rows, {len(frame)} of them training rows of the data, but {len(record.pseudonyms)} were"
+            f"{path}: {len(ids)} rows, {len(frame)} of them training rows of the data, but {len(record.pseudonyms)}{others} were"
             " forgotten: give the list of all ids of the lineage's requests"
         )
     groups = Counter(_groups(frame[["target", "attribute"]].itertuples(index=False)))
     wrong = [row.name for row in record.groups if groups[row.group] != row.forget]
     if wrong:
         raise InputError(f"{path}: not as many rows as were forgotten of {', '.join(map(repr, wrong))}: give the right list")
-    return ids
+    return frame["id"].tolist(), withheld
 
 
 def _groups(rows: Iterable[tuple[int, int]]) -> list[Group]:

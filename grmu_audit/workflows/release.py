@@ -59,7 +59,12 @@ def promote(
 
 
 def resume(session: Session, name: str, requirements: Requirements = NO_REQUIREMENTS) -> Promotion | None:
-    """Finish the promotion that a crash left open, if the requirements hold; None when there is none."""
+    """Finish the promotion that a crash left open, if the requirements hold; None when there is none.
+
+    Raises:
+        NotFoundError, IntegrityError: there is no such model, or its promotion cannot be finished.
+    """
+    tracking.require_model(session.store, name)
     return tracking.resume(session.store, name, Actor(session.actor), requirements=requirements)
 
 
@@ -83,7 +88,11 @@ def rollback(
 
 
 def verify(session: Session, name: str, requirements: Requirements = NO_REQUIREMENTS) -> list[Finding]:
-    """Differences from the record: ledger, alias, open promotions, evidence of every audited version; empty when all is."""
+    """Differences from the record: ledger, alias, open promotions, evidence of every audited version; empty when all is.
+
+    Raises:
+        NotFoundError: there is no such model.
+    """
     return tracking.verify(session.store, name, requirements=requirements)
 
 
@@ -104,8 +113,14 @@ def sign_off(session: Session, model: str, role: str, note: str = "") -> int:
 
 
 def history(session: Session, name: str) -> list[dict[str, Any]]:
-    """Ledger entries of a model, oldest first, as plain fields."""
+    """Ledger entries of a model, oldest first, as plain fields; also of one that is lost from the registry.
+
+    Raises:
+        NotFoundError: there is neither a ledger nor a model of that name.
+    """
     entries = tracking.read_ledger(session.store, name).entries
+    if not entries:
+        tracking.require_model(session.store, name)
     return [{"number": n.number, **asdict(n.entry), "sha256": n.sha256} for n in entries]
 
 

@@ -38,11 +38,11 @@ def rows_read_artifact(session: Session, dataset: Dataset, marks: torch.Tensor) 
     """
     read = marks.numpy()[places_of_rows(session, dataset)]
     names, train = session.pseudonyms_of(dataset), dataset.rows("train")
-    unread = sorted([names[row] for row in train.tolist() if not read[row]] + [row.name for row in dataset.deleted])
+    unread = sorted([names[row] for row in train.tolist() if not read[row]] + [row.name for row in dataset.deleted_training])
     return {
         "schema": SCHEMA,
         "data_sha256": dataset.identity,
-        "training_rows": len(train) + len(dataset.deleted),
+        "training_rows": len(train) + len(dataset.deleted_training),
         "training_rows_read": int(read[train].sum()),
         "other_rows_read": int(read.sum() - read[train].sum()),
         "training_rows_not_read": unread,
@@ -58,7 +58,7 @@ def exact_evidence(session: Session, ref: ModelRef, dataset: Dataset) -> ExactEv
     if ref.role != "retrain":
         return None
     content = session.store.run_artifact(ref.run_id, ROWS_READ) if ref.run_id else None
-    rows = len(dataset.rows("train")) + len(dataset.deleted)
+    rows = len(dataset.rows("train")) + len(dataset.deleted_training)
     forgotten = read_request_record(session.store, ref).pseudonyms  # its own record of that time: both are under the same key
     defect = rows_read_defect(content, ref, str(ref.data_digest), rows, forgotten)
     if defect:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grmu_audit.data.catalog import DataSpec
-from grmu_audit.errors import InputError, IntegrityError
+from grmu_audit.errors import InputError, IntegrityError, NotFoundError
 from grmu_audit.evidence import KEY_FILE_VARIABLE, key_check, key_exists, key_path, load_key, pseudonyms
 from grmu_audit.records import ModelRef
 from grmu_audit.utils.progress import SILENT, Observer
@@ -46,14 +46,30 @@ class Session:
 
     @cached_property
     def store(self) -> Store:
-        """The tracking store.
+        """The tracking store, which exists: only ``create_store`` makes one.
 
         Raises:
+            NotFoundError: nothing is stored there; the message names the place that was looked at.
             EnvironmentFailure: it cannot be reached.
         """
         from grmu_audit.tracking import open_store
 
-        return open_store(self.tracking_uri, self.registry_uri, root=self.root)
+        return open_store(self.tracking_uri, self.registry_uri, root=self.root, create=False)
+
+    @property
+    def store_exists(self) -> bool:
+        """Whether something is stored there; nothing is created."""
+        try:
+            return self.store is not None
+        except NotFoundError:
+            return False
+
+    def create_store(self) -> None:
+        """Open the store, and create it where there is none: for the commands that register a first version."""
+        from grmu_audit.tracking import open_store
+
+        if "store" not in self.__dict__:
+            self.store = open_store(self.tracking_uri, self.registry_uri, root=self.root)
 
     @cached_property
     def key(self) -> bytes:

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from grmu_audit.errors import GrmuAuditError, InconclusiveError
+from grmu_audit.errors import GrmuAuditError, InconclusiveError, NotFoundError
 from grmu_audit.records import Audit, ModelRef
 from grmu_audit.report import SiteEntry, SiteModel, SiteRequest, render_html, render_site
 from grmu_audit.report.content.sentences import short_time
+from grmu_audit.tracking import require_model
 from grmu_audit.tracking.requests import UNNAMED
 from grmu_audit.utils import sha256_hex, write_atomic
 from grmu_audit.utils.clock import utc_now
@@ -45,7 +46,15 @@ def write_site(
 
     Returns:
         How many versions are listed.
+
+    Raises:
+        NotFoundError: there is no such model, or none at all; nothing is written.
+        IntegrityError: a model that was asked for by name has a ledger, but is lost from the registry.
     """
+    for name in names:
+        require_model(session.store, name)
+    if not (names or session.store.models()):
+        raise NotFoundError(f"no model is registered in {session.store.uri}: a register of nothing is not written")
     models = []
     for name in names or session.store.models():
         aliases: dict[str, list[str]] = {}

@@ -147,7 +147,7 @@ class MemoryStore:
 
     def models(self) -> list[str]:
         """See ``Store``."""
-        return sorted(self._models)
+        return sorted({*self._models, *(log.removesuffix(names.LEDGER_SUFFIX) for log in self._logs)})
 
     def versions(self, name: str, role: str | None = None) -> list[ModelRef]:
         """See ``Store``."""

@@ -40,6 +40,7 @@ def version_without(
     union: Sequence[str] | None = None,
     *,
     claims: bool = True,
+    withheld: Sequence[str] = (),
 ) -> ModelRef:
     """A version with a PASS whose record leaves out ``union``.
 
@@ -51,6 +52,7 @@ def version_without(
         request_id: of all rows.
         union: what its record leaves out; the rows alone unless given.
         claims: whether the policy that it passes has a rule on forgetting.
+        withheld: validation and test ids that no evaluation of it uses.
     """
     left_out = sorted(union if union is not None else rows)
     folder = Path(store.folder) / f"files-{name}-{next(_numbers)}"  # type: ignore[attr-defined]
@@ -69,6 +71,7 @@ def version_without(
             request = ForgetRequest(tuple(rows), set_digest(KEY, rows), {"request_id": (request_id,) * len(rows)})
             run.log_bytes(erasure_artifact(erasure_records(request, KEY)), ERASURE)
             tree = {"digest": set_digest(KEY, left_out), "pseudonyms": sorted(pseudonyms(KEY, left_out)), "made": {}}
+            tree["withheld"] = sorted(pseudonyms(KEY, withheld))
             run.log_bytes(canonical_json({**tree, "dominant_groups": [], "groups": []}), REQUEST)
         ref = store.register(run, name, folder, role="unlearned" if rows else "pretrain", tags=lineage_tags(described))
     audited(store, ref, [predictions(100 * int(ref.version))], CLAIMING if claims else policy())

@@ -137,13 +137,16 @@ def score_command(
     """Audit prediction files of any framework: exit code 0 PASS, 1 BREACH, 3 INCONCLUSIVE."""
     from grmu_audit import report
     from grmu_audit.auditing.audit_files import write_audit
-    from grmu_audit.auditing.scoring import PredictionFiles, score
+    from grmu_audit.auditing.scoring import CONTRADICTION, PredictionFiles, score
     from grmu_audit.policy import load_named
     from grmu_audit.utils import write_atomic
 
     chosen = load_named(policy)
     files = PredictionFiles(predictions, baseline, reference, by, name)
     audit = score(files, chosen, chosen.measure_options(seed))
+    for item in audit.not_measured:
+        if item.name == CONTRADICTION:
+            click.echo(f"warning: {item.reason}", err=True)
     if out is not None:
         write_audit(audit, out)
     if page is not None:

@@ -91,6 +91,8 @@ def check(
 @click.option("--target", help="Column to predict.")
 @click.option("--attribute", "attributes", multiple=True, help="Column whose values form the groups; repeatable.")
 @click.option("--feature", "features", multiple=True, help="Feature column; repeatable [default: all others].")
+@click.option("--categorical", multiple=True, metavar="COLUMN", help="Feature that is a category though it looks like a number.")
+@click.option("--exact-labels", is_flag=True, help="Keep labels apart that differ in case only (letters, product codes).")
 @click.option("--size", type=click.IntRange(8, 1024), default=224, show_default=True, help="Side of an image input.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of sampled splits.")
 @click.option("--out", type=FILE, default=Path("manifest.yaml"), show_default=True, help="Manifest to write.")
@@ -120,6 +122,11 @@ def _own(out: Path, own: dict[str, Any]) -> None:
 
     if own["table"] is None or own["target"] is None:
         raise InputError("give the name of a published dataset, or --table FILE --target COLUMN --attribute COLUMN")
-    manifest = import_data(ImportOptions(**{**own, "path": own["path"] or "path"}), out)
+    done = import_data(ImportOptions(**{**own, "path": own["path"] or "path"}), out)
+    manifest = done.manifest
     click.echo(f"{out}: {manifest.kind}, target {manifest.target.column} ({', '.join(manifest.target.words)})")
+    for fact in done.facts:
+        click.echo(fact)
+    for warning in done.warnings:
+        click.echo(f"warning: {warning}", err=True)
     next_step(f"grmu-audit data describe {out}")

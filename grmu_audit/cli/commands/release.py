@@ -66,26 +66,27 @@ def gate_command(ctx: click.Context, model: str | None, audit_file: Path | None,
 def history_command(ctx: click.Context, name: str, as_json: bool) -> None:
     """Show the ledger of a model: every audit, promotion, refusal and rollback, oldest first.
 
-    Versions that were trained on rows of an earlier request of their lineage are named on stderr.
+    Versions that were trained on rows of an earlier request of their lineage are named on stderr.  Exit code 6 where the registry
+    has lost the model; its ledger is shown first.
     """
     import json
 
     from grmu_audit.cli.tables import text_table
     from grmu_audit.report.wording.names import safe_name as shown
+    from grmu_audit.tracking import require_model
     from grmu_audit.workflows.release import history, reversals
 
     session = open_session(ctx)
     entries = history(session, name)
     for finding in reversals(session, name):
         click.echo(f"{finding.check}: {finding.message}", err=True)
-    if as_json:
-        click.echo(json.dumps(entries))
-        return
     fields = ("number", "time", "kind", "version", "decision", "actor")
-    click.echo(text_table(list(fields), [[shown(entry.get(f) or "-") for f in fields] for entry in entries]))
-    for entry in entries:
-        for digest in entry["reopened"] or ():
-            click.echo(f"entry {entry['number']}: request {shown(digest)} is open again: {shown(entry['reason'])}")
+    rows = [[shown(entry.get(f) or "-") for f in fields] for entry in entries]
+    opened = [(entry["number"], digest, entry["reason"]) for entry in entries for digest in entry["reopened"] or ()]
+    click.echo(json.dumps(entries) if as_json else text_table(list(fields), rows))
+    for number, digest, reason in () if as_json else opened:
+        click.echo(f"entry {number}: request {shown(digest)} is open again: {shown(reason)}")
+    require_model(session.store, name)
 
 
 claim_option = click.option(
@@ -170,11 +171,18 @@ def sign_off_command(ctx: click.Context, model: str, role: str, note: str) -> No
 @click.pass_context
 def verify_command(ctx: click.Context, name: str, requirements: Requirements) -> None:
     """Look for edits, moved aliases and changed files: exit code 0 when all is as recorded, else that of the finding."""
-    from grmu_audit.workflows.release import verify
+    from grmu_audit.workflows.release import history, verify
 
-    findings = verify(open_session(ctx), name, requirements)
+    session = open_session(ctx)
+    findings = verify(session, name, requirements)
     for finding in findings:
         click.echo(f"{finding.check}: {finding.message}")
     if not findings:
-        click.echo(f"{name}: ledger, alias and evidence are as recorded")
+        entries = history(session, name)
+        audited = len({entry["version"] for entry in entries if entry["kind"] == "audit"})
+        click.echo(
+            f"{name}: ledger, alias and evidence are as recorded (entries: {len(entries)}, audited versions: {audited})"
+            if entries
+            else f"{name}: nothing was audited or promoted yet: there is no record to compare with"
+        )
     ctx.exit(max((f.error.exit_code for f in findings), default=0))

@@ -7,7 +7,16 @@ from typing import Any
 
 import click
 
-from grmu_audit.cli.options import FILE, forget_option, json_option, model_option, next_step, open_session, seed_option
+from grmu_audit.cli.options import (
+    FILE,
+    forget_option,
+    json_option,
+    model_option,
+    next_step,
+    open_session,
+    seed_option,
+    whole_subjects_option,
+)
 
 
 @click.group("requests")
@@ -21,15 +30,20 @@ def requests_command() -> None:
 @json_option
 @click.pass_context
 def show(ctx: click.Context, name: str, everything: bool, as_json: bool) -> None:
-    """Show the open requests of a model by their due dates, and whether a champion has served them."""
+    """Show the open requests of a model by their due dates, and whether a champion has served them.
+
+    Exit code 6 where versions that the ledger names were deleted: their requests cannot be counted.
+    """
     import json
     from dataclasses import asdict
 
     from grmu_audit.cli.tables import request_table
-    from grmu_audit.workflows.erasure import open_requests
+    from grmu_audit.workflows.erasure import open_requests, require_all_versions
 
-    found = [r for r in open_requests(open_session(ctx).store, name) if everything or r.answered_at is None or r.reopened]
+    store = open_session(ctx).store
+    found = [r for r in open_requests(store, name) if everything or r.answered_at is None or r.reopened]
     click.echo(json.dumps([asdict(r) for r in found]) if as_json else request_table(found))
+    require_all_versions(store, name)
 
 
 @requests_command.command("answer")
@@ -96,8 +110,9 @@ def sample(ctx: click.Context, /, model: str, ratio: float | None, out: Path, **
 @forget_command.command("check")
 @model_option
 @forget_option
+@whole_subjects_option
 @click.pass_context
-def check(ctx: click.Context, model: str, forget: Path) -> None:
+def check(ctx: click.Context, model: str, forget: Path, whole_subjects: bool) -> None:
     """Check a forget list against the model's training data, and the data's quality under the request."""
     from grmu_audit.cli.tables import group_table
     from grmu_audit.data.quality.checks import require_quality
@@ -106,7 +121,7 @@ def check(ctx: click.Context, model: str, forget: Path) -> None:
     session = open_session(ctx)
     ref = session.store.resolve(model)
     dataset = session.dataset_of(ref)
-    request = read_request(session, forget, dataset, ref)
+    request = read_request(session, forget, dataset, ref, whole_subjects=whole_subjects)
     report = require_quality(dataset, request.forget)
     click.echo(group_table(request.groups))
     passed = sum(result.passed for result in report.results)
@@ -114,6 +129,8 @@ def check(ctx: click.Context, model: str, forget: Path) -> None:
         click.echo(f"{request.forget.repeated} of {len(request.forget.ids)} ids were named by an earlier request already")
     if request.forget.earlier:
         click.echo(f"{len(request.forget.earlier)} more ids of earlier requests of the lineage remain in the forget set")
+    if request.forget.withheld:
+        click.echo(f"{len(request.forget.withheld)} ids are validation or test rows: nothing to unlearn, left out of evaluations")
     click.echo(f"{len(request.forget.ids)} ids; {passed} of {len(report.results)} quality checks passed")
     for line in advice_on_request(session, request, dataset, ref, forget):
         click.echo(f"forgetting: {line}")

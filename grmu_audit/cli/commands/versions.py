@@ -21,6 +21,7 @@ from grmu_audit.cli.options import (
     seed_option,
     settings_option,
     systems_option,
+    whole_subjects_option,
 )
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ def pretrain_command(
 @click.command("retrain")
 @model_option
 @forget_option
+@whole_subjects_option
 @click.option("--reweight", is_flag=True, help="Sample the retain set so that the group mix stays what it was.")
 @click.option("--group-dro", is_flag=True, help="Minimise the worst group's loss (group-balanced batches).")
 @search_options
@@ -138,6 +140,7 @@ def retrain_command(
 @click.command("unlearn")
 @model_option
 @forget_option
+@whole_subjects_option
 @click.option(
     "--method",
     default="miu",

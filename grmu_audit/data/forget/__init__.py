@@ -13,6 +13,7 @@ from grmu_audit.data.forget.sampling import (
     sidecar_path,
     write_forget_list,
 )
+from grmu_audit.data.forget.subjects import rows_of_subjects, with_whole_subjects
 
 __all__ = [
     "PRESETS",
@@ -31,10 +32,12 @@ __all__ = [
     "read_sidecar",
     "request_groups",
     "reweight_weights",
+    "rows_of_subjects",
     "sample_count",
     "sample_forget",
     "sidecar_path",
     "split_rows",
     "with_deleted",
+    "with_whole_subjects",
     "write_forget_list",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from grmu_audit.data.forget.groups import train_counts
 from grmu_audit.errors import InputError
 from grmu_audit.evidence import KEY_FILE_VARIABLE, key_path, pseudonym, set_digest
 from grmu_audit.records import ForgetRequest
+from grmu_audit.utils.notations import by_notation, other_notation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,22 +42,29 @@ def check_forget_list(
         parsed: result of ``read_forget_list``.
         frame: manifest with the columns ``id`` (text), ``split``, ``target``, ``attribute``.
         key: the operator's key (``evidence.load_key``).
-        forgotten: what earlier requests of the lineage named; the list may repeat it.
+        forgotten: what earlier requests of the lineage named; the list may repeat it.  Validation and test ids, of the list or
+            earlier, are withheld from evaluations; there is nothing to unlearn of them.
         class_names: names by class index, for messages.
         attribute_names: names by attribute index, for messages.
 
     Raises:
-        ForgetListError: ids that are unknown, repeated or of an evaluation split, each with its row; a request that, together
-            with the earlier ones, would empty the training set, a class or a group, with its name; a list that names nothing
-            new.  The message shows ids: print it, do not store it.
+        ForgetListError: ids that are unknown or repeated, each with its row; a request that, together with the earlier ones,
+            would empty the training set, a class or a group, with its name; a list that names nothing new, or no training row.
+            The message shows ids: print it, do not store it.
     """
     present = without_rows(parsed, _gone(parsed, frame, key, forgotten))
-    named, earlier = set(present.ids), set(forgotten.ids)
+    named, earlier, split_of = set(present.ids), set(forgotten.ids), _splits(frame)
     others = tuple(sorted(earlier - named))
-    defects = [*_row_defects(present, frame), *emptied(frame, (*present.ids, *others), class_names, attribute_names)]
+    defects = [*_row_defects(present, split_of), *emptied(frame, (*present.ids, *others), class_names, attribute_names)]
     repeated = len(parsed.ids) - len(present.ids) + len(named & earlier)
+    withheld = tuple(name for name in dict.fromkeys((*present.ids, *others)) if split_of.get(name, "train") != "train")
     if not defects and not named - earlier:
         defects.append(f"earlier requests already named all {repeated} ids: there is nothing left to unlearn")
+    elif not defects and set(parsed.ids) <= set(withheld):
+        defects.append(
+            f"all {len(named)} ids are validation or test rows, which no model was trained on: there is nothing to unlearn; "
+            "delete the rows from the data, or name them beside training rows, and no later evaluation uses them"
+        )
     raise_defects(parsed.source, defects)
     return ForgetRequest(
         ids=present.ids,
@@ -66,6 +74,7 @@ def check_forget_list(
         deleted=forgotten.deleted,
         repeated=repeated,
         union_digest=set_digest(key, (*present.ids, *others, *forgotten.deleted)) if others or forgotten.deleted else "",
+        withheld=withheld,
     )
 
 
@@ -113,26 +122,26 @@ def emptied(
             yield f"the request would empty the group {name!r} ({before[group]} training samples): keep at least one"
 
 
-def _row_defects(parsed: ForgetList, frame: pd.DataFrame) -> Iterator[str]:
+def _splits(frame: pd.DataFrame) -> dict[str, str]:
+    """Split by id; of an id that occurs in several splits all of them."""
     split_of: dict[str, str] = {}
     for name, split in zip(frame["id"], frame["split"], strict=True):
-        if split_of.get(name, "train") == "train":  # an id that occurs in two splits counts as the one that may not be forgotten
-            split_of[name] = split
+        known = split_of.setdefault(name, split)
+        if known != split:
+            split_of[name] = f"{known}, {split}"
+    return split_of
+
+
+def _row_defects(parsed: ForgetList, split_of: Mapping[str, str]) -> Iterator[str]:
     first: dict[str, int] = {}
+    near = by_notation(split_of) if not split_of.keys() >= set(parsed.ids) else {}
     for row, name in zip(parsed.rows, parsed.ids, strict=True):
         if name in first:
             yield f"row {row}: the id {name!r} stands already in row {first[name]}: remove one of the two"
             continue
         first[name] = row
-        why = _defect(name, split_of.get(name))
-        if why:
+        if name not in split_of:
             hint = "; if this row is a header, name the column of ids 'id'" if not parsed.header and len(first) == 1 else ""
-            yield f"row {row}: {why}{hint}"
-
-
-def _defect(name: str, split: str | None) -> str | None:
-    if split is None:
-        return f"the id {name!r} is not in the dataset: correct or remove the row"
-    if split != "train":
-        return f"the id {name!r} is in the {split} split, which no model was trained on: remove the row"
-    return None
+            yield f"row {row}: the id {name!r} is not in the dataset{other_notation(name, near)}: correct or remove the row{hint}"
+        elif "," in split_of[name]:
+            yield f"row {row}: the id {name!r} is in several splits ({split_of[name]}): give every sample an id of its own"

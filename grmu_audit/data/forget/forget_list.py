@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from grmu_audit.errors import ForgetListError
-from grmu_audit.utils.tables import Defects, csv_records
+from grmu_audit.utils.files import HEAD
+from grmu_audit.utils.tables import Defects, check_separator, csv_records, refuse_kind
 
 T = TypeVar("T")
 
@@ -52,7 +54,6 @@ REQUEST_COLUMNS = ("request_id", "received_at", "subject", "ground")
 """Optional columns, which go to the erasure record."""
 LARGEST_FILE = 256 << 20
 """Bytes that a list may have, packed or unpacked."""
-_MARKS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\x1f\x8b": "gzip", b"PK": "a zip archive (a spreadsheet?)"}
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class ForgetList:
     source: str
     """File name without its folder, for messages."""
     ids: tuple[str, ...]
-    """One id per row, in file order, without white space around it; may repeat."""
+    """One id per row, in file order, without white space around it; may repeat.  None for a list of subjects."""
     rows: tuple[int, ...]
     """Where each stands: the line of a text file (header = 1), the record of a parquet file (from 1)."""
     columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
@@ -99,6 +100,8 @@ class _Table:
 def read_forget_list(path: str | os.PathLike[str]) -> ForgetList:
     """Parse a forget list: CSV with a column ``id``, one id per line without a header, or parquet with a column ``id``.
 
+    A list with a column ``subject`` may go without ``id``: it means all rows of these subjects (``subjects.rows_of_subjects``).
+
     Text is UTF-8, a byte order mark is accepted, blank lines are skipped, white space around a value is dropped.  Optional
     columns: ``REQUEST_COLUMNS``.  In parquet, ids are text or whole numbers.
 
@@ -128,9 +131,7 @@ def _content(path: Path) -> bytes:
 
 
 def _text(content: bytes, name: str) -> _Table:
-    for mark, kind in _MARKS.items():
-        if content.startswith(mark):
-            raise ForgetListError(f"forget list {name}: looks like {kind}: save it as CSV in UTF-8")
+    refuse_kind(f"forget list {name}", content[:HEAD], ForgetListError)
     if b"\0" in content:
         line = content.count(b"\n", 0, content.index(b"\0")) + 1
         raise ForgetListError(f"forget list {name}: row {line} holds a NUL byte: save the list as plain CSV in UTF-8")
@@ -143,7 +144,7 @@ def _text(content: bytes, name: str) -> _Table:
     if not records:
         raise ForgetListError(f"forget list {name}: the file is empty: it needs at least one id")
     first = [cell.casefold() for cell in records[0][1]]
-    if "id" in first:
+    if "id" in first or "subject" in first:
         return _Table(first, records[1:])
     _refuse_headerless(records[0][1], name)
     return _Table(None, records)
@@ -151,10 +152,9 @@ def _text(content: bytes, name: str) -> _Table:
 
 def _refuse_headerless(first: Sequence[str], name: str) -> None:
     """A first row that was meant as a header, or as several columns, is not an id."""
-    for delimiter, word in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
-        cells = [cell.strip().casefold() for cell in first[0].split(delimiter)[:50]]
-        if len(first) == 1 and len(cells) > 1 and "id" in cells:
-            raise ForgetListError(f"forget list {name}: columns are separated by {word}: use commas")
+    words = {word.strip().casefold() for word in re.split(r"[;\t| =]", first[0])}
+    if words & {"id", "sep"}:
+        check_separator(f"forget list {name}", first, ForgetListError)
     if len(first) > 1:
         shown = ", ".join(repr(cell[:40]) for cell in first[:10])
         raise ForgetListError(f"forget list {name}: no column 'id' in the header ({shown}): name the column of sample ids 'id'")
@@ -203,17 +203,19 @@ def _cells(table: Any, column: str, name: str) -> list[str]:
 def _forget_list(table: _Table, name: str) -> ForgetList:
     header = ["id"] if table.header is None else table.header
     repeated = sorted({column for column in header if header.count(column) > 1 and column in {"id", *REQUEST_COLUMNS}})
-    if repeated or "id" not in header:
-        what = f"several columns {repeated[0]!r}" if repeated else "no column 'id'"
-        raise ForgetListError(f"forget list {name}: {what}: keep exactly one column 'id'")
+    key = "id" if "id" in header else "subject"
+    if repeated or key not in header:
+        what = f"several columns {repeated[0]!r}" if repeated else "no column 'id' (or 'subject')"
+        raise ForgetListError(f"forget list {name}: {what}: keep exactly one column {repeated[0] if repeated else 'id'!r}")
     if not table.records:
         raise ForgetListError(f"forget list {name}: the file holds no id: it needs at least one")
     known = {column: header.index(column) for column in ("id", *REQUEST_COLUMNS) if column in header}
-    raise_defects(name, [f"row {row}: {why}" for row, cells in table.records for why in _row_defects(cells, known, len(header))])
+    wide = len(header)
+    raise_defects(name, [f"row {row}: {why}" for row, cells in table.records for why in _row_defects(cells, known, wide, key)])
     values = {column: tuple(cells[index] for _, cells in table.records) for column, index in known.items()}
     return ForgetList(
         source=name,
-        ids=values.pop("id"),
+        ids=values.pop("id", ()),
         rows=tuple(row for row, _ in table.records),
         columns=values,
         ignored=tuple(column for column in header if column not in known),
@@ -221,14 +223,14 @@ def _forget_list(table: _Table, name: str) -> ForgetList:
     )
 
 
-def _row_defects(cells: Sequence[str], known: dict[str, int], width: int) -> Iterator[str]:
+def _row_defects(cells: Sequence[str], known: dict[str, int], width: int, key: str) -> Iterator[str]:
     if len(cells) != width:
         yield f"{len(cells)} cells where {width} are expected: quote values that hold a comma"
         return
-    why = id_defect(cells[known["id"]])
+    why = id_defect(cells[known[key]])
     if why:
-        yield f"{why}: correct or remove the row"
+        yield f"{why.replace('the id', f'the {key}')}: correct or remove the row"
     for column, index in known.items():
         cell = cells[index]
-        if column != "id" and (len(cell) > LONGEST_ID or not cell.isprintable()):
+        if column != key and (len(cell) > LONGEST_ID or not cell.isprintable()):
             yield f"column {column!r} is longer than {LONGEST_ID} characters or holds one that cannot be printed"

@@ -22,7 +22,7 @@ MANIFEST_SPLITS = ("train", "val", "test")
 
 def split_rows(frame: pd.DataFrame, request: ForgetRequest | None) -> Splits:
     """Row positions of the manifest by role: training rows of the forget set (the union of all requests of the lineage) are
-    forget, all others retain.
+    forget, all others retain; validation and test rows that a request names have no role.
 
     Args:
         frame: manifest with the columns ``id`` and ``split``.
@@ -38,6 +38,8 @@ def split_rows(frame: pd.DataFrame, request: ForgetRequest | None) -> Splits:
             f"{odd} of {len(frame)} manifest rows are of no split among {', '.join(MANIFEST_SPLITS)}: correct 'split'"
         )
     wanted = set(request.forget_set) if request else set()
+    withheld = set(request.withheld) if request else set()
+    kept = np.fromiter((value not in withheld for value in ids), dtype=bool, count=len(ids))
     train = split == "train"
     forget = train & np.fromiter((value in wanted for value in ids), dtype=bool, count=len(ids))
     missing = len(wanted - set(ids[forget].tolist()))
@@ -48,8 +50,8 @@ def split_rows(frame: pd.DataFrame, request: ForgetRequest | None) -> Splits:
     return Splits(
         retain=_positions(train & ~forget),
         forget=_positions(forget),
-        val=_positions(split == "val"),
-        test=_positions(split == "test"),
+        val=_positions((split == "val") & kept),
+        test=_positions((split == "test") & kept),
     )
 
 

@@ -8,6 +8,7 @@ from itertools import product
 from grmu_audit.data.dataset import Header
 from grmu_audit.errors import InputError, NotFoundError
 from grmu_audit.records import Group
+from grmu_audit.utils.notations import by_notation, other_notation
 from grmu_audit.utils.plugins import did_you_mean
 
 FAIRFACE = (
@@ -123,4 +124,5 @@ def _code(value: str | int, names: tuple[str, ...], what: str) -> int:
         return value
     if value in names:
         return names.index(str(value))
-    raise InputError(f"no {what} {value!r}; there are: {', '.join(names[:50])}")
+    hint = other_notation(str(value), by_notation(names))
+    raise InputError(f"no {what} {value!r}{hint}; there are: {', '.join(names[:50])}")

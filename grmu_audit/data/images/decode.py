@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from grmu_audit.utils.files import HEAD, content_kind
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -108,7 +110,8 @@ def _open(content: bytes) -> Image:
             warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(content), formats=FORMATS)
     except Exception:  # noqa: BLE001  (Pillow raises many types on damaged files)
-        raise UndecodableError(f"not an image in {', '.join(FORMATS)}") from None
+        kind = content_kind(content[:HEAD])
+        raise UndecodableError(f"not an image in {', '.join(FORMATS)}{f': it is {kind}' if kind else ''}") from None
     width, height = image.size
     if not (0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE and width * height <= LARGEST_AREA):
         raise UndecodableError(
@@ -118,7 +121,7 @@ def _open(content: bytes) -> Image:
         raise UndecodableError(f"{width} x {height} pixels, a side more than {LARGEST_ASPECT} times the other")
     if image.mode in _WIDE or _png_depth(content) > 8:
         raise UndecodableError("more than 8 bits a channel: convert it to 8 bits first")
-    if getattr(image, "n_frames", 1) > 1:
+    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":  # a JPEG with a preview or gain map: viewers show the first
         raise UndecodableError("an animation: store single images")
     return image
 

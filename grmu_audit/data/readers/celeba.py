@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,25 +10,29 @@ from grmu_audit.data.dataset import Attribute, Framing, Header
 from grmu_audit.data.listing import Labels, Listing, listing_frame
 from grmu_audit.data.readers.layout import (
     CROP_AND_FLIP,
+    SHOWN,
     SPLIT_CODES,
     ImageOptions,
     Names,
     RequiredFile,
     codes,
     data_root,
+    difference,
     find_files,
+    near_name,
     parse_options,
     require_images,
     unique_ids,
 )
 from grmu_audit.errors import InputError
-from grmu_audit.utils.columns import TextTable, shared
+from grmu_audit.utils.columns import TextTable, is_index_name, shared
 from grmu_audit.utils.tables import read_csv, read_whitespace_table
 
 HELP = (
     "accept the licence at https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html and unpack Img/img_align_celeba.zip and Anno/*.txt "
     "into celeba/, or let torchvision download it: grmu-audit data import celeba --data-root DIR --download"
 )
+_IMAGE_NAME = re.compile(r".+\.(jpe?g|png|webp|bmp)", re.IGNORECASE)
 BINARY = {"-1": 0, "1": 1}
 """Codes of all 40 attributes."""
 WORDS = {
@@ -70,6 +75,7 @@ def read_celeba(options: Mapping[str, object]) -> Listing:
         images = images / "img_align_celeba"
     table = _attributes(attributes)
     ids = table.column(table.header[0])
+    _require_names(table)
     unique_ids(table.source, table.rows, ids)
     split = _aligned(ids, _pairs(partition), partition.name, SPLIT_CODES)
     identity = base / "identity_CelebA.txt"
@@ -127,13 +133,34 @@ def _attributes(path: Path) -> TextTable:
     stores, rows, one = list(columns.values()), [], shared()
     for row, cells in lines:
         if len(cells) != len(stores):
-            raise InputError(f"{path.name}: row {row} has {len(cells)} words where {len(stores)} are expected: restore the file")
+            wide = len(stores)
+            raise InputError(f"{path.name}: row {row} has {len(cells)} words where {wide} are expected: {_words_hint(cells)}")
         rows.append(row)
         for store, cell in zip(stores, cells, strict=True):
             store.append(one(cell))
     if len(rows) != int(stated[0]):
         raise InputError(f"{path.name}: row 1 says {stated[0]} images, but {len(rows)} follow: restore the file")
     return TextTable(path.name, tuple(columns), tuple(rows), columns)
+
+
+def _words_hint(cells: list[str]) -> str:
+    return "commas stand between them: call the file .csv" if "," in cells[0] else "restore the file"
+
+
+def _require_names(table: TextTable) -> None:
+    """Return when the first column can hold the names of images.
+
+    Raises:
+        InputError: it is the index of another program, or holds numbers only while another column holds file names.
+    """
+    first, source = table.header[0], table.source
+    named = next((name for name in table.header[1:] if any(map(_IMAGE_NAME.fullmatch, table.column(name)[:1]))), None)
+    if is_index_name(first) or named is not None:
+        where = f"; the names stand in column {named!r}" if named is not None else ""
+        raise InputError(
+            f"{source}: its first column {first!r} is an index that another program wrote, where the names of the images are "
+            f"expected{where}: remove the first column"
+        )
 
 
 def _pairs(path: Path) -> dict[str, tuple[int, str]]:
@@ -145,14 +172,18 @@ def _pairs(path: Path) -> dict[str, tuple[int, str]]:
     if path.suffix == ".csv":
         table = read_csv(path)
         if len(table.header) != 2:
-            raise InputError(f"{path.name}: {len(table.header)} columns where image_id and partition are expected")
+            shown = ", ".join(map(repr, table.header[:SHOWN]))
+            hint = f"; the first, {table.header[0]!r}, is an index: remove it" if is_index_name(table.header[0]) else ""
+            raise InputError(
+                f"{path.name}: {len(table.header)} columns ({shown}) where image_id and partition are expected{hint}"
+            )
         names, values = table.columns.values()
         unique_ids(path.name, table.rows, names)
         return {name: (row, value) for row, name, value in zip(table.rows, names, values, strict=True)}
     pairs: dict[str, tuple[int, str]] = {}
     for row, cells in read_whitespace_table(path, 0):
         if len(cells) != 2:
-            raise InputError(f"{path.name}: row {row} has {len(cells)} words where 2 are expected: restore the file")
+            raise InputError(f"{path.name}: row {row} has {len(cells)} words where 2 are expected: {_words_hint(cells)}")
         if cells[0] in pairs:
             raise InputError(
                 f"{path.name}: row {row}: {cells[0][:80]!a} stands already in row {pairs[cells[0]][0]}: restore the file"
@@ -165,7 +196,9 @@ def _aligned(ids: list[str], pairs: dict[str, tuple[int, str]], source: str, kno
     """The value of each id, in words where they are known."""
     lost = [name for name in ids if name not in pairs]
     if lost:
-        raise InputError(f"{source}: {len(lost)} of {len(ids)} images have no row (first: {lost[0]}): restore the file")
+        near = near_name(lost[0], pairs)
+        why = f"it has {near!r}, which differs {difference(lost[0], near)}: write the names alike" if near else "restore the file"
+        raise InputError(f"{source}: {len(lost)} of {len(ids)} images have no row (first: {lost[0]}): {why}")
     if known is None:
         return [pairs[name][1] for name in ids]
     bad = [pairs[name] for name in ids if pairs[name][1] not in known]

@@ -16,6 +16,7 @@ from grmu_audit.data.dataset import Attribute, Augmentation, Dataset, Header
 from grmu_audit.data.listing import Labels, listing_frame
 from grmu_audit.data.readers.layout import ReaderOptions, RequiredFile, data_root, find_files, held_out, parse_options, unique_ids
 from grmu_audit.errors import InputError
+from grmu_audit.utils.notations import LabelColumn, by_notation, check_notations, other_notation
 from grmu_audit.utils.tables import read_csv
 
 HELP = (
@@ -43,6 +44,8 @@ class CifarOptions(ReaderOptions):
 
     attribute_file: str = ""
     """CSV with the columns ``id`` and one attribute; empty: one attribute value for all, so that groups are the classes."""
+    exact_labels: bool = False
+    """Whether labels of that file that differ in case only are kept apart."""
     seed: int = Field(0, ge=0)
     """Seed for sampling validation images."""
 
@@ -68,7 +71,7 @@ def read_cifar10(options: Mapping[str, object]) -> Dataset:
     ids = [f"train-{i:05d}" for i in range(len(targets) - test)] + [f"test-{i:05d}" for i in range(test)]
     val = held_out(ids[:-test], VALIDATION, chosen.seed, "cifar10 val")
     split = ["val" if name in val else name.partition("-")[0] for name in ids]
-    attribute, values, provenance = _attribute(chosen.attribute_file, ids)
+    attribute, values, provenance = _attribute(chosen, ids)
     labels = Labels(ids, split, targets.tolist(), [(attribute, values)], target_name="class")
     frame, names, excluded, kept = listing_frame(labels)
     header = Header(
@@ -87,20 +90,23 @@ def read_cifar10(options: Mapping[str, object]) -> Dataset:
     return Dataset(header, frame, np.ascontiguousarray(pixels[kept]), excluded)
 
 
-def _attribute(path: str, ids: list[str]) -> tuple[Attribute, list[int | None], str]:
+def _attribute(chosen: CifarOptions, ids: list[str]) -> tuple[Attribute, list[int | None], str]:
     """The attribute column of all images."""
-    if not path:
+    if not chosen.attribute_file:
         return Attribute("all", ("all images",)), [0] * len(ids), "one value for all: the groups are the classes"
-    table = read_csv(Path(path))
+    table = read_csv(Path(chosen.attribute_file))
     names = [name for name in table.header if name != "id"]
     if len(names) != 1:
         raise InputError(f"{table.source}: needs the column id and exactly one other, has {', '.join(table.header)}")
     unique_ids(table.source, table.rows, table.column("id"))
+    labels = LabelColumn(table.source, names[0], table.rows, table.column(names[0]), "--data-option exact_labels=true")
+    check_notations(labels, exact=chosen.exact_labels)
     found = dict(zip(table.column("id"), table.column(names[0]), strict=True))
     unknown = sorted(found.keys() - set(ids))
     if unknown:
         more = f" (and {len(unknown) - 1} more)" if len(unknown) > 1 else ""
-        raise InputError(f"{table.source}: no image {unknown[0][:80]!a}{more}: ids are {ids[0]} to {ids[-1]}")
+        hint = other_notation(unknown[0], by_notation(ids))
+        raise InputError(f"{table.source}: no image {unknown[0][:80]!a}{hint}{more}: ids are {ids[0]} to {ids[-1]}")
     values = sorted({value for value in found.values() if value})
     code = {value: index for index, value in enumerate(values)}
     cells: list[int | None] = [code.get(found.get(name, "")) for name in ids]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -14,6 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from grmu_audit.data.dataset import Augmentation
 from grmu_audit.errors import EnvironmentFailure, InputError
+from grmu_audit.utils.notations import by_notation, other_notation, plain_text
 
 CROP_AND_FLIP = Augmentation(area=(0.08, 1.0), flip=True)
 """Random resized crop and mirror image, as in the papers."""
@@ -48,10 +49,26 @@ def find_files(name: str, root: Path, parts: Sequence[RequiredFile], how: str) -
     found = [next((root / path for path in part.names if (root / path).exists()), None) for part in parts]
     missing = [part for part, path in zip(parts, found, strict=True) if path is None]
     if missing:
-        lines = [f"  {part.what}: {' or '.join(str(root / path) for path in part.names)}" for part in missing]
+        lines = [
+            f"  {part.what}: {' or '.join(str(root / path) for path in part.names)}{_near(name, root, part)}" for part in missing
+        ]
         here = f"{len(parts) - len(missing)} of {len(parts)} parts are there"
         raise InputError("\n".join([f"{name}: not complete under {root} ({here}); missing:", *lines, f"To get it: {how}"]))
     return [path for path in found if path is not None]
+
+
+def _near(name: str, root: Path, part: RequiredFile) -> str:
+    """Where something that is missing lies instead: under another notation of its name, or a folder level off; else nothing."""
+    paths = [path.rpartition("/")[::2] for path in part.names]
+    found = [(file, near_name(file, _names(root / parent))) for parent, file in paths]
+    found += [(file, near_name(file.rpartition(".")[0] or file, _names(root / parent))) for parent, file in paths]
+    for file, near in found:
+        if near is not None and near != file:
+            return f" (there is {near!r}, which differs {difference(file, near)})"
+    for sub in sorted(_names(root)):
+        if any((root / sub / top / path).exists() for path in part.names for top in ("", name)):
+            return f" (it lies in {root / sub}: name that folder)"
+    return ""
 
 
 def require_images(name: str, folder: Path, paths: Sequence[str], how: str) -> None:
@@ -70,10 +87,65 @@ def require_images(name: str, folder: Path, paths: Sequence[str], how: str) -> N
             missing.append(path)
     if missing:
         shown = ", ".join(missing[:SHOWN]) + (", ..." if len(missing) > SHOWN else "")
-        raise InputError(
-            f"{name}: {len(missing)} of {len(paths)} images are missing under {folder} ({shown}): unpack the images again. "
-            f"To get them: {how}"
+        advice = _elsewhere(folder, missing, there) or f"unpack the images again. To get them: {how}"
+        raise InputError(f"{name}: {len(missing)} of {len(paths)} images are missing under {folder} ({shown}): {advice}")
+
+
+def _elsewhere(folder: Path, missing: Sequence[str], there: Mapping[str, set[str]]) -> str:
+    """Where missing images probably are, by the first: under another notation, or a folder level off; else nothing."""
+    path = missing[0]
+    parent, _, file = path.rpartition("/")
+    near = near_name(file, there[parent])
+    if near:
+        return (
+            f"the table says {file!r} and the folder has {near!r}, which differ {difference(file, near)}: write the names alike"
         )
+    if parent and near_name(parent.partition("/")[0], _names(folder) - {parent.partition("/")[0]}):
+        top = parent.partition("/")[0]
+        return f"the table says {top!r} and the folder has {near_name(top, _names(folder))!r}: write the names alike"
+    inside = [folder / parent / sub for sub in sorted(there[parent]) if (folder / parent / sub / file).is_file()]
+    inside += [folder / sub for sub in sorted(_names(folder)) if (folder / sub / path).is_file()]
+    if inside and len(missing) == 1:
+        return f"it lies in {inside[0]}: correct its path in the table"
+    if inside:
+        return f"they lie one folder level deeper, in {inside[0]}: move them up, or name that folder"
+    if parent and (folder / path.partition("/")[2]).is_file():
+        return f"the table's paths begin with {path.partition('/')[0]!r}, which is the folder itself: name the folder above it"
+    return ""
+
+
+def near_name(name: str, known: Collection[str]) -> str | None:
+    """The known file name that is the same but for case, Unicode form or ending; None where there is none.
+
+    >>> near_name("IMG_1.JPG", ["img_1.jpg"]), near_name("000001", ["000001.jpg"]), near_name("2.png", ["1.png"])
+    ('img_1.jpg', '000001.jpg', None)
+    """
+    by_name = {plain_text(other).casefold(): other for other in known}
+    folded = plain_text(name).casefold()
+    if folded in by_name:
+        return by_name[folded]
+    return {other.rpartition(".")[0] or other: one for other, one in by_name.items()}.get(_stem(folded))
+
+
+def _stem(name: str) -> str:
+    """A file name without the ending of an image.
+
+    >>> _stem("a.b.jpeg"), _stem("a.b")
+    ('a.b', 'a.b')
+    """
+    head, dot, ending = name.rpartition(".")
+    return head if dot and ending in ("jpg", "jpeg", "png", "webp", "bmp", "gif", "tif", "tiff", "jfif", "heic", "avif") else name
+
+
+def difference(name: str, near: str) -> str:
+    """In what two names of ``near_name`` differ.
+
+    >>> difference("1.png", "1.jpg"), difference("A.jpg", "a.jpg")
+    ('in the ending', 'in case')
+    """
+    if plain_text(name).casefold() != plain_text(near).casefold():
+        return "in the ending"
+    return "in case" if plain_text(name) != plain_text(near) else "in Unicode form or blanks"
 
 
 def _names(folder: Path) -> set[str]:
@@ -112,7 +184,10 @@ def codes(
     if bad:
         more = f" (and {len(bad) - 1} more rows)" if len(bad) > 1 else ""
         few = ", ".join(list(known)[:20])
-        raise InputError(f"{source}: row {bad[0][0]}: {column} is {bad[0][1][:60]!r}, must be one of {few}{more}: correct it")
+        hint = other_notation(bad[0][1], by_notation(known))
+        raise InputError(
+            f"{source}: row {bad[0][0]}: {column} is {bad[0][1][:60]!r}{hint}, must be one of {few}{more}: correct it"
+        )
     return [known[cell] if cell else None for cell in cells]
 
 

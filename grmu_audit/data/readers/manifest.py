@@ -11,6 +11,7 @@ from grmu_audit.data.listing import Labels
 from grmu_audit.data.readers.layout import codes, held_out, unique_ids
 from grmu_audit.errors import InputError
 from grmu_audit.utils.columns import TextTable
+from grmu_audit.utils.notations import clashes, described_clash
 
 SCHEMA = "grmu-audit/manifest/v1"
 """Schema name and version of a manifest file."""
@@ -50,6 +51,9 @@ class Column(Strict):
             raise ValueError("values holds a cell twice")
         if self.names and len(self.names) != len(self.values):
             raise ValueError(f"names has {len(self.names)} entries for {len(self.values)} values")
+        for labels in (self.values, self.names):
+            if same := clashes(labels, exact=True):
+                raise ValueError(f"{described_clash(same[0])}: write each label in one way")
         return self
 
     @property
@@ -100,6 +104,8 @@ class Manifest(Strict):
     """Class that counts as the positive outcome."""
     attributes: tuple[Column, ...] = Field(min_length=1)
     """Columns whose combinations are the groups."""
+    exact_labels: bool = False
+    """Whether labels that differ in case only are kept apart (letters, product codes)."""
     subject: str | None = None
     """Column of the person that a sample belongs to."""
     features: tuple[str, ...] = ()
@@ -131,6 +137,10 @@ class Manifest(Strict):
             raise ValueError("give either split: COLUMN, or split: null and held_out: {val, test, seed}")
         if self.held_out is not None and not self.held_out.val + self.held_out.test < 1:
             raise ValueError("held_out leaves nothing to train on")
+        for column in (self.target, *self.attributes):
+            same = [] if self.exact_labels else clashes(column.values) or clashes(column.words)
+            if same:
+                raise ValueError(f"column {column.column!r}: {described_clash(same[0])}: write one, or set exact_labels: true")
         if not self.positive_class < len(self.target.values):
             raise ValueError(f"positive_class is {self.positive_class}, target has {len(self.target.values)} values")
         if len(self.mean) != 3 or len(self.std) != 3 or not min(self.std) > 0:

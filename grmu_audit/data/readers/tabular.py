@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
@@ -12,14 +11,14 @@ import numpy.typing as npt
 
 from grmu_audit.data.dataset import Dataset, Header
 from grmu_audit.data.listing import Labels, listing_frame
+from grmu_audit.data.readers.features import Feature, Parsed, feature_columns, parse_feature
 from grmu_audit.data.readers.manifest import Manifest
 from grmu_audit.errors import InputError
 from grmu_audit.utils.columns import TextTable
+from grmu_audit.utils.notations import LabelColumn
 
 MOST_CATEGORIES = 256
 """Categories that one feature may have."""
-Parsed = npt.NDArray[np.float32] | list[str]
-"""Numbers, or the cells of a category."""
 
 
 def read_tabular(manifest: Manifest, table: TextTable, labels: Labels) -> Dataset:
@@ -32,8 +31,8 @@ def read_tabular(manifest: Manifest, table: TextTable, labels: Labels) -> Datase
     Raises:
         InputError: a feature is missing, has too many categories, or is constant in training.
     """
-    names = _features(manifest, table)
-    columns = {name: _parsed(table.column(name), name in manifest.categorical) for name in names}
+    features, left_out = read_features(manifest, table)
+    columns = {feature.name: feature.values for feature in features}
     whole, short = _whole(columns, len(table))
     if not whole.any():
         lacking = ", ".join(f"{name} in {count}" for name, count in short.items())
@@ -48,9 +47,26 @@ def read_tabular(manifest: Manifest, table: TextTable, labels: Labels) -> Datase
     blocks = [_block(table.source, name, values, rows, train) for name, values in columns.items()]
     values = np.ascontiguousarray(np.concatenate([block for _, block, _ in blocks], axis=1))
     numeric = np.concatenate([np.full(block.shape[1], scaled) for _, block, scaled in blocks])
-    features = tuple(name for names, _, _ in blocks for name in names)
-    header = _header(manifest, labels, groups, features, _statistics(values[train], numeric))
-    return Dataset(header, frame, values, {**short, **excluded})
+    inputs = tuple(name for names, _, _ in blocks for name in names)
+    header = _header(manifest, labels, groups, inputs, _statistics(values[train], numeric))
+    facts = [*(f"feature {feature.fact}" for feature in features), *left_out, *(w for f in features for w in f.warnings)]
+    return Dataset(header, frame, values, {**short, **excluded}, facts=tuple(facts))
+
+
+def read_features(manifest: Manifest, table: TextTable) -> tuple[list[Feature], list[str]]:
+    """The features of a table, and a sentence for each index column that is left out; the target is never among them.
+
+    Raises:
+        InputError: a feature is missing, is the target, or holds numbers with a mistake among them.
+    """
+    taken = {manifest.id, manifest.split, manifest.subject, manifest.target.column}
+    names, left_out = feature_columns(table, manifest.features, taken)
+    for name in manifest.categorical:
+        table.column(name)
+    if manifest.target.column in names:
+        raise InputError(f"{table.source}: the target {manifest.target.column!r} is among the features: remove it there")
+    columns = [LabelColumn(table.source, name, table.rows, table.column(name)) for name in names]
+    return [parse_feature(column, categorical=column.name in manifest.categorical) for column in columns], left_out
 
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
@@ -89,32 +105,6 @@ def _whole(columns: Mapping[str, Parsed], n: int) -> tuple[npt.NDArray[np.bool_]
             short[name] = int(lacks.sum())
         whole &= ~lacks
     return whole, short
-
-
-def _features(manifest: Manifest, table: TextTable) -> list[str]:
-    """The chosen columns, or all without another role; the target is never among them."""
-    taken = {manifest.id, manifest.split, manifest.subject, manifest.target.column}
-    names = list(manifest.features) or [name for name in table.header if name not in taken]
-    unknown = [name for name in (*names, *manifest.categorical) if name not in table.header]
-    if unknown:
-        table.column(unknown[0])
-    if manifest.target.column in names:
-        raise InputError(f"{table.source}: the target {manifest.target.column!r} is among the features: remove it there")
-    if not names:
-        raise InputError(f"{table.source}: no column is left as a feature: name them under 'features'")
-    return names
-
-
-def _parsed(cells: Sequence[str], categorical: bool) -> Parsed:
-    """Numbers where all cells are (NaN for an empty one), else the cells."""
-    if categorical:
-        return list(cells)
-    try:
-        numbers = np.array([float(cell) if cell else math.nan for cell in cells], dtype=np.float64)
-    except ValueError:
-        return list(cells)
-    with np.errstate(over="ignore"):  # becomes infinite, and such a row is left out and counted
-        return numbers.astype(np.float32)
 
 
 def _lacking(values: Parsed) -> npt.NDArray[np.bool_]:

@@ -105,7 +105,7 @@ def _data(found: Lookup, strings: Strings) -> Block:
     recorded.add("excluded", numbers.count_text(data.excluded))
     recorded.add("special_category", found.audit.record.get("special_category"))
     left_out = strings.text("people_left_out", count=numbers.count_text(data.excluded)) if data.excluded else ""
-    return recorded.block("data", tables=[tables.splits_table(found, strings)], notes=[left_out])
+    return recorded.block("data", tables=[tables.smallest_groups(found, strings)], notes=[left_out])
 
 
 def _split_sizes(found: Lookup, strings: Strings) -> dict[str, str]:

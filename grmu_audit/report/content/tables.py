@@ -21,6 +21,8 @@ ABSENT = "–"
 """Cell of a number that the audit does not hold; a column of nothing else is left out."""
 MOST_OPEN = 16
 """Rows of a table that stands open; a longer one is opened by the reader."""
+MOST_ROWS = 100
+"""Groups that a table of a document lists; the format ``groups`` has all."""
 
 
 def suppressed_cells(counts: Sequence[int]) -> list[bool]:
@@ -66,6 +68,42 @@ def with_interval(value: MetricValue | None) -> str:
     return "\n".join(part for part in (safe_sentence(numbers.estimate(value)), numbers.interval_of(value)) if part)
 
 
+def shortened(table: Table, keys: Sequence[float], strings: Strings, note: str = "") -> Table:
+    """The table, or of a long one the ``MOST_ROWS`` rows with the smallest keys in their own order, which its caption says.
+
+    Args:
+        table: one row for each group.
+        keys: [rows] what makes a row worth a look: the smallest first.
+        strings: wording.
+        note: what the caption also says of all rows of a long table.
+    """
+    count = len(table["rows"])
+    if count <= MOST_ROWS:
+        return table
+    kept = sorted(sorted(range(count), key=lambda i: keys[i])[:MOST_ROWS])
+    caption = f"{table['caption']}. {strings.text('tables.shortened', shown=MOST_ROWS, count=f'{count:,}')}{note}"
+    return Table(
+        caption=caption, columns=table["columns"], rows=[table["rows"][i] for i in kept], folded=table.get("folded", False)
+    )
+
+
+def worst_groups(found: Lookup, strings: Strings) -> Table:
+    """``group_table`` for a document: of many groups those with the lowest accuracy, and how it is distributed over all."""
+    known = [found.value("accuracy", CANDIDATE, group) for group in found.groups]
+    shown = [value.value if value is not None and value.value is not None else 2.0 for value in known]
+    rates = sorted(v.value for v in known if v is not None and v.value is not None and not numbers.is_suppressed(v))
+    note = ""
+    if rates:
+        marks = {key: rates[int(share * (len(rates) - 1))] for key, share in _MARKS.items()}
+        spread = {key: REPORT_STYLE.percent(rate) for key, rate in marks.items()}
+        note = " " + strings.text("tables.distribution", count=f"{len(rates):,}", **spread)
+    return shortened(group_table(found, strings), shown, strings, note)
+
+
+_MARKS = {"lowest": 0.0, "tenth": 0.1, "median": 0.5, "upper": 0.9, "highest": 1.0}
+"""Points of the distribution over groups that a caption names."""
+
+
 def group_table(found: Lookup, strings: Strings) -> Table:
     """Test accuracy by group: before, retrained, after, change; the table of the drawing's numbers."""
     references = found.references[:SHOWN_REFERENCES]
@@ -89,7 +127,8 @@ def composition_table(found: Lookup, strings: Strings) -> Table:
     forget, forget_share = _count_and_share([count.forget for count in counts], strings)
     names = [found.group_name(count.group) for count in counts]
     rows = [list(row) for row in zip(names, train, train_share, forget, forget_share, strict=True)]
-    return Table(caption=strings.text("tables.composition"), columns=columns, rows=rows, folded=len(rows) > MOST_OPEN)
+    table = Table(caption=strings.text("tables.composition"), columns=columns, rows=rows, folded=len(rows) > MOST_OPEN)
+    return shortened(table, [-count.forget - count.train / 1e12 for count in counts], strings)
 
 
 def splits_table(found: Lookup, strings: Strings) -> Table:
@@ -100,6 +139,11 @@ def splits_table(found: Lookup, strings: Strings) -> Table:
     columns = [_column(strings, "group"), *(_column(strings, part, "number") for part in parts)]
     rows = [[found.group_name(count.group), *(parts[part][i] for part in parts)] for i, count in enumerate(counts)]
     return Table(caption=strings.text("tables.splits"), columns=columns, rows=rows, folded=len(rows) > MOST_OPEN)
+
+
+def smallest_groups(found: Lookup, strings: Strings) -> Table:
+    """``splits_table`` for a document: of many groups those with the fewest test samples."""
+    return shortened(splits_table(found, strings), [count.test for count in found.audit.data.groups], strings)
 
 
 def metric_table(found: Lookup, metrics: Sequence[str], strings: Strings) -> Table:
@@ -200,7 +244,8 @@ def shift_table(found: Lookup, strings: Strings) -> Table:
         rows.append([row.name, *shares, absent if row.weight is None else f"{row.weight:.3g}"])
     columns = [_column(strings, "group")]
     columns += [_column(strings, key, "number") for key in ("share_before", "share_after", "weight")]
-    return Table(caption=strings.text("quality.shift"), columns=columns, rows=rows, folded=len(rows) > MOST_OPEN)
+    table = Table(caption=strings.text("quality.shift"), columns=columns, rows=rows, folded=len(rows) > MOST_OPEN)
+    return shortened(table, [-(row.weight or 0.0) for row in group_shift(found)], strings)
 
 
 def _group_of(entry: Mapping[str, object]) -> Group | None:

@@ -57,7 +57,7 @@ def build_view(
     key = decision_key(audit)
     verdict = audit.verdict
     rules = [rule_row(rule, found, text) for rule in worst_first(verdict.rules)] if verdict else []
-    group_table, rule_table = tables.group_table(found, text), tables.rule_table(rules, text)
+    group_table, rule_table = tables.worst_groups(found, text), tables.rule_table(rules, text)
     return View(
         view_version=VIEW_VERSION,
         lang=text.text("language"),

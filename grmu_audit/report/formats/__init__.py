@@ -11,7 +11,7 @@ from grmu_audit.report.formats.html import render_html
 from grmu_audit.report.formats.junit import render_junit
 from grmu_audit.report.formats.markdown import render_markdown, render_model_card
 from grmu_audit.report.formats.sarif import render_sarif
-from grmu_audit.report.formats.text import render_text
+from grmu_audit.report.formats.text import render_groups, render_text
 from grmu_audit.utils import canonical_json
 from grmu_audit.utils.plugins import Registry
 
@@ -30,7 +30,9 @@ FORMATS: Registry[Renderer] = Registry("report format", "grmu_audit.formats")
 
 
 def render(audit: Audit, format: str) -> str:  # noqa: A002  (the word that users know)
-    """The audit in a format: ``github``, ``html``, ``json``, ``junit``, ``markdown``, ``model-card``, ``sarif``, ``text``.
+    """The audit in a format.
+
+    These are ``github``, ``groups``, ``html``, ``json``, ``junit``, ``markdown``, ``model-card``, ``sarif`` and ``text``.
 
     Raises:
         NotFoundError: no such format; the message lists the known ones.
@@ -50,6 +52,7 @@ def render_json(audit: Audit) -> str:
 
 
 FORMATS.add("github", render_github)
+FORMATS.add("groups", render_groups)
 FORMATS.add("html", render_html)
 FORMATS.add("junit", render_junit)
 FORMATS.add("markdown", render_markdown)

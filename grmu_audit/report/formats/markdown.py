@@ -117,7 +117,13 @@ def markdown_table(table: Table, limit: int) -> str:
 
 MAX_CARD_BYTES = 200_000
 """Size that is never passed."""
-_TASK = {"task": {"type": "image-classification", "name": "Classification"}}
+_TASKS = {
+    "image": ("image-classification", "Image classification"),
+    "table": ("tabular-classification", "Classification of table rows"),
+    "text": ("text-classification", "Text classification"),
+    "predictions": ("other", "Classification, from prediction files"),
+}
+"""Task of a model card, as its format names tasks, by the kind of the data."""
 
 
 def render_model_card(audit: Audit) -> str:
@@ -141,7 +147,9 @@ def _metadata(found: Lookup, view: View) -> dict[str, Any]:
     data = found.audit.data
     dataset = {"type": safe_name(data.name) or "unnamed", "name": safe_name(data.name) or "unnamed", "split": "test"}
     metrics = [value for value in found.audit.metrics if _shown(value)]
-    results = [_TASK | {"dataset": dataset, "metrics": [_metric(value) for value in metrics]}] if metrics else []
+    kind, name = _TASKS.get(data.kind, ("other", "Classification"))
+    task = {"type": kind, "name": name}
+    results = [{"task": task, "dataset": dataset, "metrics": [_metric(value) for value in metrics]}] if metrics else []
     architecture = safe_name(found.audit.subject.architecture or "")
     return {
         "language": "en",

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import textwrap
 import unicodedata
 from collections.abc import Sequence
 
 from grmu_audit.metrics.catalog.wording import NBSP
 from grmu_audit.records import Audit
+from grmu_audit.report.content.lookup import Lookup
+from grmu_audit.report.content.tables import group_table, splits_table
 from grmu_audit.report.content.view import build_view
 from grmu_audit.report.content.view_model import RuleRow, Table, View
 from grmu_audit.report.wording.strings import Strings, load_strings
@@ -31,6 +35,21 @@ def render_text(audit: Audit, *, width: int = 100) -> str:
     parts = [_head(view, width), _rules(view, strings, width), *_tables(view, width), _left_out(view, strings, width)]
     tail = f"{strings.text('report_id')} {view['report_id']} · {strings.text('created')} {view['created']}"
     return "\n\n".join(part for part in (*parts, tail) if part).replace(NBSP, " ") + "\n"
+
+
+def render_groups(audit: Audit) -> str:
+    """Every group as CSV: accuracy with intervals before, retrained and after, then samples by part; small counts suppressed."""
+    strings, found = load_strings(), Lookup.of(audit)
+    rates, parts = group_table(found, strings), splits_table(found, strings)
+    counts = {row[0]: row[1:] for row in parts["rows"]}
+    blank = [""] * (len(parts["columns"]) - 1)
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(column["title"] for column in (*rates["columns"], *parts["columns"][1:]))
+    for row in rates["rows"]:
+        cells = [" ".join(cell.split("\n")) for cell in (*row, *counts.get(row[0], blank))]
+        writer.writerow(f"'{cell}" if cell[:1] in ("=", "+", "@") else cell for cell in cells)
+    return out.getvalue().replace(NBSP, " ")
 
 
 def columns(rows: Sequence[Sequence[str]], numeric: Sequence[bool]) -> list[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from grmu_audit.errors import EnvironmentFailure, InputError
+from grmu_audit.errors import EnvironmentFailure, InputError, NotFoundError
 
 CONNECT_SECONDS = 3.0
 """How long a command waits for an unreachable server before it gives up."""
@@ -78,11 +78,12 @@ def shown_uri(uri: str) -> str:
     return re.sub(r"://[^/@\s]+@", "://***@", uri)
 
 
-def prepare(location: Location) -> None:
+def prepare(location: Location, *, create: bool = True) -> None:
     """Set MLflow's switches, create the embedded folder, and find an unreachable server fast; call before importing mlflow.
 
     Raises:
-        EnvironmentFailure: no server answers, or the embedded folder cannot be created.
+        NotFoundError: without ``create``, a database that does not exist or was never a store.
+        EnvironmentFailure: no server answers, the embedded folder cannot be created, or the database cannot be read.
     """
     os.environ.update(FORCED)
     for name, value in DEFAULTS.items():
@@ -91,7 +92,10 @@ def prepare(location: Location) -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for uri in dict.fromkeys((location.tracking_uri, location.registry_uri)):
         _check_server(uri)
-        _make_database_folder(uri)
+        if create:
+            _make_database_folder(uri)
+        else:
+            _require_store(uri)
 
 
 def _check_server(uri: str) -> None:
@@ -110,10 +114,48 @@ def _check_server(uri: str) -> None:
         ) from error
 
 
-def _make_database_folder(uri: str) -> None:
-    if not uri.startswith("sqlite:///"):
+def _database_file(uri: str) -> Path | None:
+    """The file of an embedded database; None for another kind of store, and for a database in memory."""
+    scheme, _, rest = uri.partition(":///")
+    text = rest.partition("?")[0] if scheme.partition("+")[0] == "sqlite" else ""
+    return Path(text).absolute() if text else None
+
+
+def _require_store(uri: str) -> None:
+    """Return when a database holds a store: to open it with MLflow would create one."""
+    file = _database_file(uri)
+    if urlsplit(uri).scheme in ("http", "https") or (file is not None and file.is_file() and _has_tables(uri)):
         return
-    folder = Path(uri.removeprefix("sqlite:///").partition("?")[0]).absolute().parent
+    if file is not None or not _has_tables(uri):
+        where = f"{shown_uri(uri)}{f' ({file})' if file is not None and str(file) not in uri else ''}"
+        raise NotFoundError(
+            f"no store at {where}: nothing was registered there yet. Go to the folder that holds mlruns/, or name the store with "
+            "--tracking-uri or MLFLOW_TRACKING_URI; 'grmu-audit pretrain' and 'register' create one"
+        )
+
+
+def _has_tables(uri: str) -> bool:
+    """Whether MLflow's tables are in a database."""
+    from sqlalchemy import create_engine, inspect
+    from sqlalchemy.exc import SQLAlchemyError
+
+    engine = None
+    try:
+        engine = create_engine(uri)
+        return inspect(engine).has_table("registered_models")
+    except (SQLAlchemyError, ImportError, OSError) as error:
+        reason = shown_uri(str(error)).split("\n")[0][:300]
+        raise EnvironmentFailure(f"cannot open the tracking store in {shown_uri(uri)}: {reason}") from error
+    finally:
+        if engine is not None:
+            engine.dispose()
+
+
+def _make_database_folder(uri: str) -> None:
+    file = _database_file(uri)
+    if file is None:
+        return
+    folder = file.parent
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -100,7 +100,7 @@ class MlflowStore:
         """See ``Store``."""
         with self._doing("list the registered models"):
             found = _pages(self._client.search_registered_models)
-            return sorted(model.name for model in found if not model.name.endswith(names.LEDGER_SUFFIX))
+            return sorted({model.name.removesuffix(names.LEDGER_SUFFIX) for model in found})
 
     def versions(self, name: str, role: str | None = None) -> list[ModelRef]:
         """See ``Store``."""

@@ -26,7 +26,9 @@ class LineageRequest:
     ref: ModelRef
     """The version that was created for it."""
     rows: frozenset[str]
-    """Pseudonyms of the rows that it added to the forget set."""
+    """Pseudonyms of the training rows that it added to the forget set."""
+    withheld: frozenset[str]
+    """Pseudonyms of the validation and test rows that it took out of every later evaluation."""
     names: tuple[str, ...]
     """Request ids in the list, as the operator gave them."""
     record_sha256: str
@@ -102,7 +104,7 @@ class Lineages:
         return line[::-1]
 
     def requests(self, ref: ModelRef) -> list[LineageRequest]:
-        """The requests of a version and its ancestors, oldest first, each with the rows that were not forgotten before it.
+        """The requests of a version and its ancestors, oldest first, each with the rows that no request before it named.
 
         Raises:
             IntegrityError: a stored record is missing or damaged, or the line is.
@@ -111,8 +113,9 @@ class Lineages:
         for version in self.line(ref):
             if version.forget_digest:
                 record, names = self._record(version)
-                found.append(LineageRequest(version, record.pseudonyms - before, names, record.sha256))
-                before |= record.pseudonyms
+                rows, withheld = record.pseudonyms - before, record.withheld - before
+                found.append(LineageRequest(version, rows, withheld, names, record.sha256))
+                before |= rows | withheld
         return found
 
     def listed(self, ref: ModelRef) -> list[dict[str, str]]:
@@ -124,12 +127,12 @@ class Lineages:
         return [asdict(request.served) for request in self.requests(ref)]
 
     def forgotten(self, ref: ModelRef) -> frozenset[str]:
-        """Pseudonyms of all requests that a version and its ancestors were created for.
+        """Pseudonyms of all rows that the requests of a version and its ancestors name, withheld ones among them.
 
         Raises:
             IntegrityError: as ``requests``.
         """
-        return frozenset[str]().union(*(request.rows for request in self.requests(ref)))
+        return frozenset[str]().union(*(request.rows | request.withheld for request in self.requests(ref)))
 
     def record(self, ref: ModelRef) -> StoredRequest:
         """The request that a version was created for, under the model's present key where that was changed since.
@@ -141,12 +144,20 @@ class Lineages:
         return self._record(ref)[0]
 
     def left_out(self, ref: ModelRef) -> frozenset[str]:
-        """Pseudonyms of the rows that a version itself was created without; none for one without a request.
+        """Pseudonyms of the training rows that a version itself was created without; none for one without a request.
 
         Raises:
             IntegrityError: its record is missing or damaged.
         """
         return self.record(ref).pseudonyms if ref.forget_digest else frozenset()
+
+    def withheld(self, ref: ModelRef) -> frozenset[str]:
+        """Pseudonyms of the validation and test rows that no evaluation of a version uses; none for one without a request.
+
+        Raises:
+            IntegrityError: its record is missing or damaged.
+        """
+        return self.record(ref).withheld if ref.forget_digest else frozenset()
 
     def same_forget_set(self, one: ModelRef, other: ModelRef) -> bool:
         """Whether two versions were created without the same rows; digests of one set differ after a change of the key.
@@ -191,19 +202,20 @@ class Lineages:
         return list(found.values())
 
     def lacking(self, ledger: Ledger, ref: ModelRef) -> list[LineageRequest]:
-        """Requests that champions have served and that the version was not created without.
+        """Requests that champions have served and that the version was not created without, or that its evaluations may use.
 
         Raises:
             IntegrityError: as ``served``.
         """
-        left_out, own = self.left_out(ref), {request.digest for request in self.requests(ref)}
-        return [r for r in self.served(ledger) if (r.rows - left_out if r.rows else r.digest not in own)]
+        left_out, own = self.left_out(ref) | self.withheld(ref), {request.digest for request in self.requests(ref)}
+        named = [(request, request.rows | request.withheld) for request in self.served(ledger)]
+        return [request for request, rows in named if (rows - left_out if rows else request.digest not in own)]
 
     def _served(self, model: str, served: ServedRequest) -> LineageRequest:
         ref = self.version(f"{model}/{served.version}")
         if ref is None:
             gone = ModelRef(model, served.version, request_digest=served.digest)
-            return LineageRequest(gone, frozenset(), (), served.record_sha256)
+            return LineageRequest(gone, frozenset(), frozenset(), (), served.record_sha256)
         request = self.requests(ref)[-1:]
         if not request or request[0].served != served:
             raise IntegrityError(f"{REQUEST} of {ref.label} is not the record that the ledger names: it was changed")
@@ -215,7 +227,7 @@ class Lineages:
             names = tuple(r.request_id for r in read_erasure_records(self.store, ref) if r.request_id != UNNAMED)
             stored, now = read_request_record(self.store, ref), self.rekeyed(ref.name).get(ref.version)
             if now is not None:
-                stored = replace(stored, digest=now.digest, pseudonyms=now.pseudonyms)
+                stored = replace(stored, digest=now.digest, pseudonyms=now.pseudonyms, withheld=now.withheld)
             self._requests[ref.label] = stored, names
         return self._requests[ref.label]
 

@@ -31,6 +31,8 @@ class StoredRequest:
     """Group table."""
     provenance: dict[str, object]
     """How the list was created."""
+    withheld: frozenset[str] = frozenset()
+    """Pseudonyms of validation and test rows that requests of the lineage name: no evaluation may use them."""
     sha256: str = ""
     """SHA-256 of the record's bytes."""
 
@@ -53,6 +55,7 @@ def read_request_record(store: Store, ref: ModelRef) -> StoredRequest:
             dominant_groups=tuple(Group(int(t), int(a)) for t, a in tree["dominant_groups"]),
             groups=tuple(GroupCount(**{**row, "group": Group(*row["group"])}) for row in tree["groups"]),
             provenance=dict(tree["made"]),
+            withheld=frozenset(map(str, tree.get("withheld", ()))),
             sha256=sha256_hex(data),
         )
     except (ValueError, KeyError, TypeError, RecursionError) as error:

@@ -28,6 +28,8 @@ class Rekeyed:
     """Whether they hold more rows than the version's own forget set: its key was lost, and only a later union was known."""
     key_check: str = ""
     """Check value of the key."""
+    withheld: frozenset[str] = frozenset()
+    """Pseudonyms of validation and test rows that no evaluation may use."""
 
 
 def read_rekeyed(store: Store, name: str) -> dict[str, Rekeyed]:
@@ -39,7 +41,8 @@ def read_rekeyed(store: Store, name: str) -> dict[str, Rekeyed]:
     found: dict[str, Rekeyed] = {}
     for entry in (n.entry for n in read_ledger(store, name).entries if n.entry.kind == "key" and n.entry.rekeyed_run):
         for version, row in _rekeyed_record(store, entry)["requests"].items():
-            found[version] = Rekeyed(str(row["digest"]), frozenset(row["pseudonyms"]), bool(row["more"]), str(entry.key_check))
+            rows, withheld = frozenset(row["pseudonyms"]), frozenset(row.get("withheld", ()))
+            found[version] = Rekeyed(str(row["digest"]), rows, bool(row["more"]), str(entry.key_check), withheld)
     return found
 
 
@@ -86,6 +89,7 @@ def rekeyed_artifact(requests: Mapping[str, Rekeyed], rows: Mapping[str, str]) -
     """
     lines = {
         version: {"digest": one.digest, "pseudonyms": sorted(one.pseudonyms), "more": one.more}
+        | ({"withheld": sorted(one.withheld)} if one.withheld else {})
         for version, one in requests.items()
     }
     return canonical_json({"schema": "grmu-audit/rekeyed/v1", "requests": lines, "rows": dict(rows)})

@@ -13,6 +13,7 @@ from grmu_audit.evidence import key_check, pseudonyms
 from grmu_audit.metrics.catalog import check_level, not_measured_at
 from grmu_audit.metrics.membership.shadow_metrics import METHOD_ATTACKS
 from grmu_audit.records import (
+    SUPPRESSED_BELOW,
     AuditContext,
     AuditedModel,
     AuditInputs,
@@ -23,6 +24,7 @@ from grmu_audit.records import (
     ModelRef,
     NotMeasured,
     Predictions,
+    suppressed,
 )
 from grmu_audit.records.white_box import RETURN_EPOCHS
 from grmu_audit.tracking.names import PREDICTIONS, QUALITY, TRAINING
@@ -150,6 +152,8 @@ def _context(
     fields = {**request.provenance, **erasure_summary(session.store, version)}
     if found := [one.title for one in Lineages(session.store).reversed_by(version)]:
         fields["reversed"] = found
+    if count := len(request.withheld):
+        fields["withheld"] = f"fewer than {SUPPRESSED_BELOW}" if suppressed(count) else count
     return AuditContext(
         data=data_record(target.dataset, request.groups),
         forget=ForgetRecord(len(request.pseudonyms), request.digest, request.dominant_groups, fields),
@@ -209,7 +213,8 @@ def predictions_under_request(outputs: ModelOutputs, request: StoredRequest, dat
     """A version's predictions under a request."""
     from grmu_audit.evaluation.predict import apply_request
 
-    return apply_request(outputs, request.pseudonyms, dataset.header.class_names, dataset.header.attribute_names)
+    names = dataset.header.class_names, dataset.header.attribute_names
+    return apply_request(outputs, request.pseudonyms, *names, request.withheld)
 
 
 def data_record(dataset: Dataset, groups: tuple[GroupCount, ...]) -> DataRecord:
@@ -225,6 +230,7 @@ def data_record(dataset: Dataset, groups: tuple[GroupCount, ...]) -> DataRecord:
         source=f"{header.source}. Licence: {header.licence}",
         attribute_provenance=header.attribute_provenance,
         excluded=sum(dataset.excluded.values()),
+        kind=header.kind,
     )
 
 

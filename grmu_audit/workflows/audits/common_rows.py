@@ -45,12 +45,12 @@ def common_outputs(
         IntegrityError: the tables differ from each other or from the data in rows that the request does not name.
     """
     outputs = tuple(table for _, table in tables)
-    present = set(names)
-    if request.pseudonyms <= present and all(len(table.ids) == len(present) for table in outputs):
+    present, named = set(names), request.pseudonyms | request.withheld
+    if named <= present and all(len(table.ids) == len(present) for table in outputs):
         return CommonOutputs(outputs, request)
     sets = [set(table.ids.tolist()) for table in outputs]
     for (ref, _), found in zip(tables, sets, strict=True):
-        if odd := (found ^ present) - request.pseudonyms:
+        if odd := (found ^ present) - named:
             raise IntegrityError(
                 f"stored predictions of {ref.label} differ from the data in {len(odd)} rows that no request named"
             )
@@ -61,9 +61,7 @@ def common_outputs(
 
 
 def _restricted(table: ModelOutputs, rows: Collection[str]) -> ModelOutputs:
-    kept = np.fromiter((name in rows for name in table.ids.tolist()), dtype=bool, count=len(table.ids))
-    columns = ("ids", "split", "target", "attribute", "subject", "logits")
-    return replace(table, **{name: getattr(table, name)[kept] for name in columns})
+    return table.only(np.fromiter((name in rows for name in table.ids.tolist()), dtype=bool, count=len(table.ids)))
 
 
 def _deleted(count: int) -> tuple[NotMeasured, ...]:

@@ -70,7 +70,8 @@ def _request(session: Session, refs: Sequence[ModelRef]) -> tuple[ModelRef, Stor
     for ref in refs:
         session.require_key(ref)
     requests = {ref.label: stored_request(session, ref) for ref in made}
-    largest = max(made, key=lambda ref: len(requests[ref.label].pseudonyms))
+    sizes = {label: (len(request.pseudonyms), len(request.withheld)) for label, request in requests.items()}
+    largest = max(made, key=lambda ref: sizes[ref.label])
     if not all(request.pseudonyms <= requests[largest.label].pseudonyms for request in requests.values()):
         raise InputError(f"{', '.join(requests)} were created for different forget sets, none of which holds all others")
     return largest, requests[largest.label]

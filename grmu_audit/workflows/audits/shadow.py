@@ -94,12 +94,16 @@ def open_pool(session: Session, target: AuditTarget, root: ModelRef) -> ShadowPo
 
 
 def _earlier_rows(session: Session, target: AuditTarget) -> LeftOut:
-    """Rows that requests before the audited one named; its own rows stay in the pool, since the attacks need models with them."""
+    """Rows that requests before the audited one named, and those that no evaluation may use.
+
+    The training rows of the audited request stay in the pool, since the attacks need models with them.
+    """
     from grmu_audit.evaluation.shadow_models import LeftOut
 
-    earlier = sorted(Lineages(session.store).forgotten(target.baseline)) if target.baseline else []
-    rows = np.flatnonzero(np.isin(session.pseudonyms_of(target.dataset), earlier)).astype(np.int64)
-    return LeftOut(rows, set_digest(session.key, earlier))
+    earlier = Lineages(session.store).forgotten(target.baseline) if target.baseline else frozenset[str]()
+    named = sorted(earlier | target.request.withheld)
+    rows = np.flatnonzero(np.isin(session.pseudonyms_of(target.dataset), named)).astype(np.int64)
+    return LeftOut(rows, set_digest(session.key, named))
 
 
 def _with_method(

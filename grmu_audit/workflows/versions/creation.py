@@ -101,6 +101,7 @@ def make_version(session: Session, plan: VersionPlan, build: NetworkBuilder, res
     from grmu_audit.data.batches import BatchSource
     from grmu_audit.evaluation.predict import predict_all
 
+    session.create_store()
     kind = "unlearn" if plan.role == "unlearned" else plan.role
     with session.store.run(plan.name, kind, parent=plan.parent.run_id if plan.parent else None) as run:
         epochs: list[dict[str, float]] = []

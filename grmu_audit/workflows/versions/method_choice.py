@@ -35,6 +35,8 @@ class UnlearnOptions:
     """Number of configurations to search; 0 searches none."""
     resume: bool = False
     """Continue an interrupted run of the same options after its last whole epoch."""
+    whole_subjects: bool = False
+    """Take all rows of every subject that the list names a row of."""
 
 
 DEFAULT_OPTIONS = UnlearnOptions()

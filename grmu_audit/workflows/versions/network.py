@@ -74,7 +74,8 @@ def with_start_weights(session: Session, spec: ModelSpec, network: NetworkChoice
     if path is None:
         return spec, None
     from grmu_audit.models.catalog import build
-    from grmu_audit.models.foreign_weights import fit_state, read_state
+    from grmu_audit.models.checkpoint_files import read_state
+    from grmu_audit.models.foreign_weights import fit_state
 
     start = fit_state(build(spec, seed=0), read_state(path), path.name)
     note_changes(session, start)

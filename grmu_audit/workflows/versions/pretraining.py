@@ -80,7 +80,8 @@ def register(
         DataQualityError: a quality check failed.
     """
     from grmu_audit.models.catalog import build
-    from grmu_audit.models.foreign_weights import fit_state, read_state
+    from grmu_audit.models.checkpoint_files import read_state
+    from grmu_audit.models.foreign_weights import fit_state
     from grmu_audit.training.config import TrainConfig
     from grmu_audit.training.runtime import move_to
 

@@ -49,7 +49,7 @@ def unlearn(
     parent = session.store.resolve(model)
     require_key_of_model(session, parent.name)
     dataset = session.dataset_of(parent)
-    request = read_request(session, forget, dataset, parent)
+    request = read_request(session, forget, dataset, parent, whole_subjects=options.whole_subjects)
     erasure = erasure_records(request.forget, session.key, read_systems(systems) if systems else ())
     seed = options.seed if options.seed is not None else parent.seed or 0
     choice = choose_method(request, dataset, replace(options, seed=seed), _pretrain_settings(session, parent))

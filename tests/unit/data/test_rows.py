@@ -13,18 +13,18 @@ from hypothesis import strategies as st
 from grmu_audit.data.dataset import COLUMNS, Dataset, Header
 from grmu_audit.data.rows import RowTable, row_table, without_deleted
 from grmu_audit.errors import IntegrityError
-from grmu_audit.evidence import pseudonyms
+from grmu_audit.evidence import pseudonym, pseudonyms
 from grmu_audit.utils.array_files import DamagedFileError
 
 KEY = bytes(range(32))
 N = 12
+SPLIT = ["train"] * 8 + ["val"] * 2 + ["test"] * 2
 
 
 def small(rows: list[int] | None = None) -> Dataset:
     """Rows of a table with a person each."""
     kept = list(range(N)) if rows is None else rows
-    split = ["train"] * 8 + ["val"] * 2 + ["test"] * 2
-    columns = [[f"id-{i}" for i in kept], [split[i] for i in kept], [i % 2 for i in kept], [i // 2 % 2 for i in kept],
+    columns = [[f"id-{i}" for i in kept], [SPLIT[i] for i in kept], [i % 2 for i in kept], [i // 2 % 2 for i in kept],
                [f"person-{i}" for i in kept]]  # fmt: skip
     header = Header("t", "1", ("a", "b"), ("c", "d"), kind="table", features=("x",), mean=(0.0,), std=(1.0,), subject_name="who")
     values = np.array([[float(i)] for i in kept], dtype=np.float32)
@@ -34,7 +34,7 @@ def small(rows: list[int] | None = None) -> Dataset:
 TABLE = row_table(small(), KEY)
 
 
-@given(st.sets(st.integers(0, 7)), st.sets(st.integers(0, 7)))
+@given(st.sets(st.integers(0, N - 1), max_size=8), st.sets(st.integers(0, N - 1)))
 def test_rows_may_be_gone_exactly_where_they_were_forgotten(gone: set[int], forgotten: set[int]) -> None:
     now = small([i for i in range(N) if i not in gone])
     names = pseudonyms(KEY, [f"id-{i}" for i in forgotten])
@@ -42,6 +42,8 @@ def test_rows_may_be_gone_exactly_where_they_were_forgotten(gone: set[int], forg
         found = without_deleted(now, TABLE, KEY, names, "m/1")
         assert sorted(row.name for row in found.deleted) == sorted(pseudonyms(KEY, [f"id-{i}" for i in gone]))
         assert sorted(row.group.target for row in found.deleted) == sorted(i % 2 for i in gone)
+        assert {row.name: row.split for row in found.deleted} == {pseudonym(KEY, f"id-{i}"): SPLIT[i] for i in gone}
+        assert len(found.deleted_training) == sum(i < 8 for i in gone)
         assert row_table(found, KEY, TABLE).names == TABLE.names
     else:
         with pytest.raises(IntegrityError, match=f"rows: {len(gone - forgotten)} gone that no request"):

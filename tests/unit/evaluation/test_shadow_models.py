@@ -110,6 +110,8 @@ def test_halves_are_complementary_and_balanced_and_hold_one_image_of_every_unsee
     again["subject"] = again["subject"].where(again["split"] == "train", 0)
     merged = BatchSource(Dataset(source.dataset.header, again, source.dataset.pixels), CPU)
     assert len(population_of(merged)) == SIZES["train"] + 1
+    unseen = np.flatnonzero(source.dataset.frame["split"] != "train")[[0, -1]]
+    assert set(population) - set(population_of(source, LeftOut(unseen, "two rows")).tolist()) == set(unseen.tolist())
 
 
 def test_a_killed_run_goes_on_where_it_stopped_and_ends_up_with_the_same_pool(

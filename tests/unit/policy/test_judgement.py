@@ -21,6 +21,7 @@ from grmu_audit.policy.multiplicity import holm_decides, p_value
 from grmu_audit.records import (
     BASELINE,
     CANDIDATE,
+    NOT_LARGEST,
     Audit,
     DataRecord,
     Decision,
@@ -356,3 +357,15 @@ def test_training_on_rows_of_an_earlier_request_breaches_every_policy_and_nothin
     assert decisions(found) == ["PASS", "BREACH"]
     assert found.decision is Decision.BREACH
     assert found.rules[1].reason.endswith("had forgotten: request R-1, hmac-sha256:00... of m/2.")
+
+
+@pytest.mark.parametrize(("rows", "decision"), [(0, "PASS"), (7, "BREACH")])
+def test_a_demand_on_predictions_is_judged_beside_the_rules_and_a_reversal(rows, decision):
+    facts = audit(value("TA", Proportion(190, 200)))
+    record = {NOT_LARGEST: {"candidate": rows}} if rows else {}
+    facts = replace(facts, record=record, forget=replace(facts.forget, request={"reversed": ["request R-1 of m/2"]}))
+    demanding = policy({"metric": "TA", "min": 0.5}, minimum_group_size=1, predictions="largest_score")
+    assert decisions(evaluate(facts, demanding, today=TODAY)) == [decision, "PASS", "BREACH"]
+    facts = replace(facts, forget=replace(facts.forget, request={}))
+    found = evaluate(facts, demanding, today=TODAY)
+    assert (decisions(found), found.decision.value) == ([decision, "PASS"], decision)

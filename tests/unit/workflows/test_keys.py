@@ -15,6 +15,7 @@ from grmu_audit.evidence import key_check, key_path, pseudonyms, set_digest
 from grmu_audit.policy import load_named
 from grmu_audit.records import ModelRef
 from grmu_audit.tracking import Actor, promote, read_ledger, verify
+from grmu_audit.tracking.ledger import append_entry
 from grmu_audit.tracking.names import REKEYED, REQUEST
 from grmu_audit.workflows import keys
 from grmu_audit.workflows.audits.pipeline import audit
@@ -173,6 +174,59 @@ def test_with_a_lost_key_the_list_of_all_earlier_ids_is_accepted_where_it_agrees
     with pytest.raises(InputError, match="the key of m/2 was lost"):
         audit(session, one.label, load_named("default"), tmp_path / "no")
     goes_on(open_session(store, tmp_path), two, tmp_path)
+
+
+EVALUATED = ["r096", "r112"]
+"""A validation row and a test row."""
+
+
+def test_withheld_rows_stay_withheld_under_a_new_key_and_after_they_were_deleted(
+    store: MemoryStore, small: SmallData, line: tuple[ModelRef, ModelRef], tmp_path: Path
+) -> None:
+    session = open_session(store, tmp_path)
+    three = unlearn(session, line[1].label, listed(tmp_path, [*C, *EVALUATED]), RETRAIN)
+    rotate(session)
+    assert stored_request(session, three).withheld == frozenset(pseudonyms(session.key, EVALUATED))
+    assert stored_request(session, three).digest == set_digest(session.key, [*A, *B, *C, *EVALUATED])
+    small.delete(EVALUATED[1:])
+    new = open_session(store, tmp_path)
+    assert [row.split for row in new.dataset_of(three).deleted] == ["test"]
+    with pytest.raises(IntegrityError, match="rows: 1 gone that no request"):
+        new.dataset_of(line[1])
+    done = audit(new, three.label, load_named("default"), tmp_path / "out").audit
+    assert done.data.splits == {"retain": 92, "forget": 4, "val": 15, "test": 47}
+    assert [one.name for one in done.not_measured if "deleted" in one.name] == []
+    four = unlearn(new, three.label, listed(tmp_path, ["r072"]), RETRAIN)
+    stored = stored_request(new, four)
+    assert stored.withheld == frozenset(pseudonyms(new.key, EVALUATED))
+    assert len(stored.pseudonyms) == 5
+    rotate(new)
+    assert stored_request(new, four).withheld >= frozenset(pseudonyms(new.key, EVALUATED[:1]))
+    assert len(stored_request(new, four).withheld) == 2
+
+
+def test_with_a_lost_key_the_list_names_withheld_rows_too(
+    store: MemoryStore, line: tuple[ModelRef, ModelRef], tmp_path: Path
+) -> None:
+    three = unlearn(open_session(store, tmp_path), line[1].label, listed(tmp_path, [*C, *EVALUATED]), RETRAIN)
+    key_path().unlink()
+    session = open_session(store, tmp_path)
+    for ids in ([*A, *B, *C], [*A, *B, *C, *EVALUATED[1:]], [*A, *B, *EVALUATED]):
+        with pytest.raises(InputError, match="but 4 and 2 validation and test rows were forgotten"):
+            rekey_lost(session, three.label, listed(tmp_path, ids))
+    assert rekey_lost(session, three.label, listed(tmp_path, [*EVALUATED, *A, *B, *C])).versions == {"m": 3}
+    new = open_session(store, tmp_path)
+    assert stored_request(new, three).withheld == frozenset(pseudonyms(new.key, EVALUATED))
+    assert stored_request(new, three).pseudonyms == frozenset(pseudonyms(new.key, [*A, *B, *C]))
+
+
+def test_a_model_of_which_only_the_ledger_is_left_does_not_stop_a_rotation(
+    store: MemoryStore, line: tuple[ModelRef, ModelRef], tmp_path: Path
+) -> None:
+    lost = ModelRef("lost", "1")
+    append_entry(store, read_ledger(store, "lost").new_entry("key", version="1", key_check="0" * 32, actor="a", time="t"), lost)
+    assert store.models() == ["lost", "m"]
+    assert rotate(open_session(store, tmp_path)).versions == {"m": 2}
 
 
 def test_there_is_nothing_to_rotate_without_a_key(store: MemoryStore, tmp_path: Path) -> None:

@@ -70,13 +70,40 @@ def test_every_kind_of_bad_row_is_reported_at_once_with_its_number():
     with pytest.raises(ForgetListError) as caught:
         check_forget_list(parsed, manifest(), KEY)
     lines = str(caught.value).splitlines()
-    assert lines[0].startswith("forget list ids.csv: 4 problems")
+    assert lines[0].startswith("forget list ids.csv: 2 problems")
     assert [re.search(r"row (\d+): (.*)", line).groups() for line in lines[1:]] == [
         ("2", "the id 'nobody' is not in the dataset: correct or remove the row"),
-        ("4", "the id 'test-00-01' is in the test split, which no model was trained on: remove the row"),
         ("5", "the id 'train-00-00' stands already in row 3: remove one of the two"),
-        ("6", "the id 'val-11-01' is in the val split, which no model was trained on: remove the row"),
     ]
+
+
+def test_validation_and_test_rows_are_accepted_and_withheld_from_evaluation():
+    made = check_forget_list(listed("train-00-05", "test-00-01", "val-11-01"), manifest(), KEY)
+    assert made.forget_set == ("train-00-05",)
+    assert made.withheld == ("test-00-01", "val-11-01")
+    parts, before = split_rows(manifest(), made), split_rows(manifest(), None)
+    assert (len(parts.forget), len(parts.val), len(parts.test)) == (1, len(before.val) - 1, len(before.test) - 1)
+    later = check_forget_list(listed("train-00-06"), manifest(), KEY, earlier=made.ids)
+    assert later.withheld == ("test-00-01", "val-11-01")
+    assert set(later.forget_set) == {"train-00-05", "train-00-06"}
+    assert later.forget_digest == set_digest(KEY, [*made.ids, "train-00-06"])
+
+
+@pytest.mark.parametrize("ids", [("test-00-01",), ("val-11-01",), ("test-00-01", "val-11-01", "test-11-01")])
+def test_a_request_of_nothing_but_validation_and_test_rows_says_so(ids):
+    with pytest.raises(ForgetListError, match=f"all {len(ids)} ids are validation or test rows, which no model was trained on"):
+        check_forget_list(listed(*ids), manifest(), KEY)
+
+
+@pytest.mark.parametrize(
+    ("given", "known"), [("TRAIN-00-05", "train-00-05"), ("train\u201300-05", "train-00-05"), ("1", "001"), ("7.0", "7")]
+)
+def test_an_unknown_id_in_another_notation_is_named(given, known):
+    frame = manifest()
+    frame.loc[frame["id"] == "train-00-05", "id"] = known
+    with pytest.raises(ForgetListError) as caught:
+        check_forget_list(listed(given), frame, KEY)
+    assert f"row 2: the id {given!r} is not in the dataset (only the notation differs from {known!r})" in str(caught.value)
 
 
 def test_ids_of_earlier_requests_may_be_repeated_and_stay_in_the_forget_set():
@@ -107,7 +134,7 @@ def test_a_first_row_that_may_be_a_header_gets_a_hint():
 def test_an_id_in_train_and_test_may_not_be_forgotten():
     frame = manifest()
     frame.loc[frame["id"] == "test-00-00", "id"] = "train-00-00"
-    with pytest.raises(ForgetListError, match="in the test split"):
+    with pytest.raises(ForgetListError, match=r"in several splits \(train, test\)"):
         check_forget_list(listed("train-00-00"), frame, KEY)
 
 

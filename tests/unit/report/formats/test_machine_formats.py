@@ -274,3 +274,13 @@ def test_audit_json_has_the_form_of_its_schema(name):
     assert list(Draft202012Validator(schema).iter_errors(tree)) == []
     assert list(Draft202012Validator(schema).iter_errors({**tree, "schema": "grmu-audit/audit/v3"}))
     assert list(Draft202012Validator(schema).iter_errors({**tree, "more": 1}))
+
+
+def test_the_kind_of_the_data_stands_in_audit_json_only_where_it_is_recorded():
+    audit = audits.rich()
+    stored = replace(audit, data=replace(audit.data, kind="")).to_json()
+    assert "kind" not in stored["data"]
+    assert Audit.from_json(stored).to_json() == stored
+    assert replace(audit, data=replace(audit.data, kind="table")).to_json() == stored | {
+        "data": stored["data"] | {"kind": "table"}
+    }

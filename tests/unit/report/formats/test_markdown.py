@@ -1,3 +1,6 @@
+from dataclasses import replace
+
+import pytest
 import yaml
 from support import audits
 
@@ -15,13 +18,29 @@ def test_the_metadata_has_the_form_that_hubs_read():
     assert meta["language"] == "en"
     assert meta["base_model"] == "photodigits-v1/1"
     result = meta["model-index"][0]["results"][0]
-    assert result["task"]["type"] == "image-classification"
     assert result["dataset"] == {"type": "PhotoDigits", "name": "PhotoDigits", "split": "test"}
     metrics = {metric["type"]: metric for metric in result["metrics"]}
     assert metrics["TA"]["value"] == round(next(v.value for v in audits.judged(Decision.PASS).metrics if v.name == "TA"), 6)
     assert "MIA_TPR_01" not in metrics
     assert "# photodigits-v1/4" in body
     assert "## What was not measured" in body
+
+
+@pytest.mark.parametrize(
+    ("kind", "task"),
+    [
+        ("image", "image-classification"),
+        ("table", "tabular-classification"),
+        ("text", "text-classification"),
+        ("predictions", "other"),
+        ("", "other"),
+        ("sound", "other"),
+    ],
+)
+def test_the_task_is_that_of_the_data(kind, task):
+    audit = audits.judged(Decision.PASS)
+    meta, _ = parts(replace(audit, data=replace(audit.data, kind=kind)))
+    assert meta["model-index"][0]["results"][0]["task"]["type"] == task
 
 
 def test_nothing_measured_is_no_model_index():

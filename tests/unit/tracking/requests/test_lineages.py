@@ -74,6 +74,21 @@ def test_another_line_that_leaves_the_same_rows_out_is_accepted(store: MemorySto
     assert verify(store, "m") == []
 
 
+@pytest.mark.parametrize(("withheld", "accepted"), [([], False), (["v"], False), (["v", "t"], True)])
+def test_rows_that_a_champion_took_out_of_evaluations_stay_out(store: MemoryStore, withheld: list[str], accepted: bool) -> None:
+    base = version_without(store, "m", [])
+    champion = version_without(store, "m", ["a"], base, "R-1", withheld=["t", "v"])
+    promote(store, champion, ALICE)
+    assert len(Lineages(store).forgotten(champion)) == 3
+    other = version_without(store, "m", ["a"], base, withheld=withheld)
+    if accepted:
+        assert promote(store, other, ALICE).changed
+    else:
+        with pytest.raises(IntegrityError, match="R-1"):
+            promote(store, other, ALICE)
+    assert Lineages(store).reversed_by(other) == []
+
+
 @pytest.mark.parametrize("named", ["R-2", "digest", "digits"])
 def test_a_request_that_is_opened_again_is_open_until_a_champion_serves_it(
     store: MemoryStore, line: tuple[ModelRef, ...], named: str

@@ -21,9 +21,9 @@ def outputs(names: list[str]) -> ModelOutputs:
     return ModelOutputs(np.array(names), np.array(["train"] * n), zeros, zeros, zeros, logits)
 
 
-def found(tables: list[list[str]], present: list[str], forgotten: str, *, stored: bool = True):  # type: ignore[no-untyped-def]
+def found(tables: list[list[str]], present: list[str], forgotten: str, withheld: str = "", *, stored: bool = True):  # type: ignore[no-untyped-def]
     named = [(ModelRef("m", str(i)), outputs(names)) for i, names in enumerate(tables, 1)]
-    request = StoredRequest("d", frozenset(forgotten), (), (), {})
+    request = StoredRequest("d", frozenset(forgotten), (), (), {}, frozenset(withheld))
     return common_outputs(named, present, request, stored=stored)
 
 
@@ -55,6 +55,12 @@ def test_both_after_the_deletion() -> None:
     both = found([["b", "c", "d"]] * 2, ["b", "c", "d"], "ab")
     assert both.request.pseudonyms == frozenset("b")
     assert len(both.not_measured) == 1
+
+
+def test_a_deleted_row_that_no_evaluation_uses_is_nothing_to_speak_of() -> None:
+    both = found([WHOLE, ["a", "b", "d"]], ["a", "b", "d"], "a", "c")
+    assert [table.ids.tolist() for table in both.outputs] == [["a", "b", "d"]] * 2
+    assert (both.request.pseudonyms, both.request.withheld, both.not_measured) == (frozenset("a"), frozenset("c"), ())
 
 
 @pytest.mark.parametrize("tables", [[WHOLE, ["a", "b", "c"]], [[*WHOLE[:3]], WHOLE]])

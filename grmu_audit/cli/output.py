@@ -1,0 +1,120 @@
+"""Standard output and error that never change an exit code: any encoding, a full disk, a closed pipe."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import errno
+import io
+import os
+import re
+import sys
+from collections.abc import Iterator
+from typing import Any, TextIO
+
+SIGNS = {
+    "\u2212": "-", "\u2013": "-", "\u2014": "-", "\u2010": "-", "\u2011": "-", "\u00d7": "x", "\u2264": "<=", "\u2265": ">=",
+    "\u2248": "~", "\u00b1": "+/-", "\u2026": "...", "\u2192": "->", "\u201c": '"', "\u201d": '"', "\u2018": "'", "\u2019": "'",
+    "\u2714": "+", "\u2713": "+", "\u2718": "x", "\u2716": "x", "\u2022": "*", "\u00b7": "*", "\u00a0": " ", "\u202f": " ",
+    "\u2009": " ", "\u221e": "inf", "\u2260": "!=", "\u25c6": "*", "\u0394": "change of ", "\u03a3": "sum of ",
+}  # fmt: skip
+"""Signs of the tool's own texts, as they are written where the encoding lacks them."""
+SUPERSCRIPTS = "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079"
+"""Minus and the digits from 0, raised."""
+HANDLER = "grmu-audit-signs"
+"""Name of the error handler that writes them."""
+
+
+def _replaced(error: UnicodeError) -> tuple[str, int]:
+    r"""What an encoding lacks: a sign in ASCII, anything else, and everything in JSON, as ``\uXXXX``, which JSON reads back."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    if error.object[:1] in ("{", "["):
+        return "".join(map(_escaped, error.object[error.start : error.end])), error.end
+    lacking = re.sub(f"[{SUPERSCRIPTS}]+", _power, error.object[error.start : error.end])
+    return "".join(sign if sign.isascii() else SIGNS.get(sign) or _escaped(sign) for sign in lacking), error.end
+
+
+def _power(found: re.Match[str]) -> str:
+    return "^" + found[0].translate(str.maketrans(SUPERSCRIPTS, "-0123456789"))
+
+
+def _escaped(sign: str) -> str:
+    units = sign.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2))
+
+
+class Output:
+    """A text stream whose writes never fail: what cannot be written is dropped, and the first reason is kept.
+
+    Args:
+        stream: where to; its encoding is kept, signs that it lacks are replaced.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.error: OSError | None = None
+        with contextlib.suppress(AttributeError, ValueError, OSError):
+            stream.reconfigure(errors=HANDLER)  # type: ignore[attr-defined]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    @property
+    def encoding(self) -> str:
+        """The stream's; where that is ASCII another one, so that click does not go around this object."""
+        found = getattr(self.stream, "encoding", None) or "utf-8"
+        return "latin-1" if codecs.lookup(found).name == "ascii" else found
+
+    def write(self, text: str) -> int:
+        """Write, as far as that is possible."""
+        self._try(lambda: self.stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, as far as that is possible."""
+        self._try(self.stream.flush)
+
+    def lost(self) -> OSError | None:
+        """Why not everything was written; None where it was, or where the reader did not want the rest."""
+        self.flush()
+        return None if self.error is None or self.error.errno in (errno.EPIPE, errno.EBADF) else self.error
+
+    def _try(self, action: Any) -> None:
+        if self.error is None:
+            try:
+                action()
+            except (OSError, ValueError) as error:  # ValueError: the stream was closed
+                self.error = error if isinstance(error, OSError) else OSError(errno.EBADF, "the output is closed")
+                self._discard()
+
+    def _discard(self) -> None:
+        """Let what is buffered go nowhere: at its end the interpreter would try again and change the exit code."""
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.stream.fileno())
+            os.close(nowhere)
+
+
+@contextlib.contextmanager
+def safe_output() -> Iterator[Output]:
+    """Standard output and standard error as ``Output`` objects, put back at the end; gives the first."""
+    codecs.register_error(HANDLER, _replaced)
+    before = sys.stdout, sys.stderr
+    output, errors = (Output(stream or io.StringIO()) for stream in before)
+    try:
+        sys.stdout, sys.stderr = output, errors
+        yield output
+        output.flush()
+        errors.flush()
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+def open_standard_files() -> None:
+    """Open what the caller closed on nothing: else the next file that is opened, such as a database, would take its number."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)

@@ -1,0 +1,177 @@
+"""Columns of a table as features: which ones are, of what kind, and what looks like a mistake."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from grmu_audit.errors import InputError
+from grmu_audit.utils.columns import TextTable, is_index_name, number_text
+from grmu_audit.utils.notations import DOUBTFUL, MISSING, LabelColumn, plain_text
+
+Parsed = npt.NDArray[np.float32] | list[str]
+"""Numbers (NaN where a value is missing), or the cells of a category."""
+NEARLY_ALL = 0.9
+"""Share of numbers from which a cell that is none is taken for a mistake."""
+MOST = 0.5
+"""Share of numbers from which a column that also holds other cells is warned about."""
+_ROW_NAMES = frozenset({"index", "level_0", "rownames", "row.names", "row_names", "rowid", "row_id", "row"})
+"""Names, in small letters, of columns that hold row numbers, if they hold distinct whole numbers."""
+_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?", re.ASCII)
+_THOUSANDS = re.compile(r"[+-]?\d{1,3}([.,' ]\d{3})+([.,]\d+)?", re.ASCII)
+_NUMERAL = r"[+-]?([0-9]{1,3}([.,' ][0-9]{3})+|[0-9]+)([.,][0-9]+)?"
+_UNIT = re.compile(rf"[<>~≈$€£¥]+ ?{_NUMERAL}|([<>~≈] ?)?{_NUMERAL} ?(%|[^\W\d_]+|[°$€£¥/²³].*|[^\W\d_][^,;]*)")
+_SHOWN = 6
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One feature column."""
+
+    name: str
+    """Column."""
+    values: Parsed
+    """[n] the column's values."""
+    fact: str
+    """Kind, range and number of values, for people."""
+    warnings: tuple[str, ...] = ()
+    """What looks like a mistake and may be meant."""
+
+
+def feature_columns(table: TextTable, chosen: Sequence[str], taken: Collection[str | None]) -> tuple[list[str], list[str]]:
+    """The chosen columns, or all without another role that are no index; and a sentence for each index that is left out.
+
+    Raises:
+        InputError: a chosen column is missing, or none is left.
+    """
+    for name in chosen:
+        table.column(name)
+    free = [name for name in table.header if name not in taken]
+    index = [] if chosen else [name for name in free if _is_index(table, name)]
+    names = list(chosen) or [name for name in free if name not in index]
+    if not names:
+        raise InputError(f"{table.source}: no column is left as a feature: name them under 'features'")
+    return names, [f"column {name!r} is left out: {_why_left_out(table, name)}" for name in index]
+
+
+def _why_left_out(table: TextTable, name: str) -> str:
+    if not any(table.column(name)):
+        return "it has neither a name nor a value"
+    return "it is an index that another program wrote, no feature (name it as a feature if it is one)"
+
+
+def _is_index(table: TextTable, name: str) -> bool:
+    if name in table.index_columns or is_index_name(name):
+        return True
+    cells = table.column(name)
+    return name.lower() in _ROW_NAMES and len(set(cells)) == len(cells) and all(re.fullmatch(r"\d+", cell) for cell in cells)
+
+
+def parse_feature(column: LabelColumn, *, categorical: bool = False) -> Feature:
+    """A column as numbers where all its cells are, else as categories.
+
+    Args:
+        column: the cells.
+        categorical: whether it holds categories, whatever they look like.
+
+    Raises:
+        InputError: nearly all cells are numbers, or would be in another notation; with the row of the first that is none.
+    """
+    numbers = [math.nan if categorical else _number(cell) for cell in column.cells]
+    odd = [i for i, value in enumerate(numbers) if value is None]
+    if categorical or odd:
+        warnings = [] if categorical else _check_odd(column, odd) or _unique_texts(column)
+        return Feature(column.name, list(column.cells), _category_fact(column), tuple(warnings))
+    values = np.array(numbers, dtype=np.float64)
+    with np.errstate(over="ignore"):  # becomes infinite, and such a row is left out and counted
+        parsed = values.astype(np.float32)
+    return Feature(column.name, parsed, _number_fact(column.name, values), tuple(_doubtful_numbers(column, values)))
+
+
+def _number(cell: str) -> float | None:
+    """A number as programs write it, NaN for an empty cell, None for anything else (Python would take ``1_0`` for 10)."""
+    if not cell:
+        return math.nan
+    try:
+        return float(cell) if cell.isascii() and "_" not in cell else None
+    except ValueError:
+        return None
+
+
+def _check_odd(column: LabelColumn, odd: Sequence[int]) -> list[str]:
+    """A warning where a column of mostly numbers also holds other cells.
+
+    Raises:
+        InputError: the other cells are mistakes in all likelihood.
+    """
+    filled = sum(map(bool, column.cells))
+    cells = [plain_text(column.cells[i]) for i in odd]
+    plain = (filled - len(odd)) / filled
+    notated = sum(bool(_COMMA.fullmatch(cell) or _THOUSANDS.fullmatch(cell)) for cell in cells) / filled
+    units = sum(bool(_UNIT.fullmatch(cell)) for cell in cells) / filled
+    missing = all(cell.lower() in MISSING | DOUBTFUL for cell in cells)
+    where = f"{column.source}: row {column.rows[odd[0]]}: {column.name} is {column.cells[odd[0]][:60]!r}"
+    if plain + notated >= NEARLY_ALL or (missing and plain >= MOST):
+        raise InputError(
+            f"{where}, and {filled - len(odd)} of the column's {filled} cells are plain numbers: {_advice(cells[0])}; if the "
+            "column holds categories, say so with --categorical (in a manifest: categorical)"
+        )
+    what = (
+        "most cells are numbers"
+        if plain >= MOST
+        else "the cells look like numbers with units"
+        if plain + units >= NEARLY_ALL
+        else ""
+    )
+    return [f"{where}, where {what}: the column counts as categories ({_advice(cells[0])} if it is a number)"] if what else []
+
+
+def _unique_texts(column: LabelColumn) -> list[str]:
+    """A warning where nearly every row has a category of its own."""
+    filled = [cell for cell in column.cells if cell]
+    if len(filled) < 20 or len(set(filled)) < NEARLY_ALL * len(filled):
+        return []
+    return [f"{column.source}: {column.name} has another text in nearly every row: is it a name, a date or free text?"]
+
+
+def _advice(cell: str) -> str:
+    if cell.lower() in MISSING | DOUBTFUL:
+        return "leave the cell empty where the value is missing (the row is then left out and counted)"
+    if _THOUSANDS.fullmatch(cell):
+        return "write numbers without signs between the thousands, with a decimal point"
+    if _COMMA.fullmatch(cell):
+        return "write numbers with a decimal point"
+    return "write the number without its unit" if _UNIT.fullmatch(cell) else "correct the cell"
+
+
+def _doubtful_numbers(column: LabelColumn, values: npt.NDArray[np.float64]) -> list[str]:
+    """Numbers that may be codes or row numbers."""
+    code = next((cell for cell in column.cells if re.fullmatch(r"0\d+", cell)), None)
+    if code is not None:
+        return [f"{column.source}: {column.name} holds {code!r}: numbers with leading zeros may be codes (--categorical)"]
+    n = len(values)
+    if n >= 10 and np.array_equal(np.sort(values) - np.floor(values.min()), np.arange(n)) and values.min() in (0, 1):
+        return [f"{column.source}: {column.name} counts the rows from {values.min():.0f} to {values.max():.0f}: is it a feature?"]
+    return []
+
+
+def _number_fact(name: str, values: npt.NDArray[np.float64]) -> str:
+    known = values[np.isfinite(values)]
+    if not len(known):
+        return f"{name}: number, no values"
+    empty = f", {len(values) - len(known)} missing" if len(known) < len(values) else ""
+    low, high = (number_text(float(value)) for value in (known.min(), known.max()))
+    return f"{name}: number, {low} to {high}, {len(np.unique(known))} values{empty}"
+
+
+def _category_fact(column: LabelColumn) -> str:
+    counts = Counter(cell for cell in column.cells if cell)
+    shown = ", ".join(value[:40] for value, _ in counts.most_common(_SHOWN)) + (", ..." if len(counts) > _SHOWN else "")
+    empty = f", {len(column.cells) - counts.total()} missing" if counts.total() < len(column.cells) else ""
+    return f"{column.name}: categories, {len(counts)} values{f' ({shown})' if counts else ''}{empty}"

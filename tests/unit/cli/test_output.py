@@ -1,0 +1,98 @@
+"""Output that never fails: texts in any encoding, streams that cannot be written."""
+
+from __future__ import annotations
+
+import errno
+import io
+import json
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grmu_audit.cli.output import SIGNS, Output, safe_output
+
+ENCODINGS = [
+    "ascii",
+    "latin-1",
+    "cp1252",
+    "cp437",
+    "gbk",
+    "shift_jis",
+    "koi8-r",
+    "utf-8",
+    "utf-16",
+    "big5",
+    "iso8859-15",
+    "cp037",
+]
+
+
+def written(text: str, encoding: str) -> str:
+    """What a program that reads the stream sees."""
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding=encoding, newline="\n")
+    before = sys.stdout
+    try:
+        sys.stdout = stream
+        with safe_output() as output:
+            assert sys.stdout is output
+            sys.stdout.write(text)
+        assert sys.stdout is stream
+    finally:
+        sys.stdout = before
+    stream.flush()
+    return raw.getvalue().decode(encoding)
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=[]), max_size=40), st.sampled_from(ENCODINGS))
+def test_any_text_is_written_in_any_encoding(text: str, encoding: str) -> None:
+    found = written(f"x{text}", encoding)
+    assert found.startswith("x")
+    if text.isascii():
+        assert found == f"x{text}"
+
+
+@given(st.dictionaries(st.text(max_size=8), st.text(max_size=8), max_size=4), st.sampled_from(ENCODINGS))
+def test_json_reads_back_in_any_encoding(tree: dict[str, str], encoding: str) -> None:
+    assert json.loads(written(json.dumps(tree, ensure_ascii=False), encoding)) == tree
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [("\u2714 PASS", "+ PASS"), ("\u2212 3 \u00d7 10\u207b\u2075", "- 3 x 10^-5"), ("\u201cEO\u201d \u2264 5", '"EO" <= 5')],
+)
+def test_the_tools_own_signs_become_ascii(text: str, shown: str) -> None:
+    assert written(text, "ascii") == shown
+    assert all(sign.isascii() for sign in SIGNS.values())
+
+
+class Broken(io.StringIO):
+    """A stream that takes a while to fail."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+    def write(self, text: str) -> int:
+        raise OSError(self.number, "planted")
+
+
+@pytest.mark.parametrize(
+    ("number", "lost"), [(errno.ENOSPC, True), (errno.EIO, True), (errno.EPIPE, False), (errno.EBADF, False)]
+)
+def test_a_stream_that_cannot_be_written_keeps_the_first_reason(number: int, lost: bool) -> None:
+    output = Output(Broken(number))
+    assert output.write("text") == 4
+    output.write("more")
+    output.flush()
+    assert (output.lost() is not None) == lost
+
+
+def test_a_closed_stream_is_no_failure() -> None:
+    stream = io.StringIO()
+    stream.close()
+    output = Output(stream)
+    output.write("text")
+    assert output.lost() is None

@@ -1,0 +1,142 @@
+"""Columns as features: which are left out, of what kind they are, and what looks like a mistake."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grmu_audit.data.readers.features import feature_columns, parse_feature
+from grmu_audit.errors import InputError
+from grmu_audit.utils.columns import TextTable, number_text
+from grmu_audit.utils.notations import LabelColumn
+from grmu_audit.utils.tables import read_table
+
+
+def column(cells: list[str]) -> LabelColumn:
+    return LabelColumn("t.csv", "age", range(2, 2 + len(cells)), cells)
+
+
+def ages(*odd: str, n: int = 40) -> list[str]:
+    return [str(20 + i) for i in range(n)] + list(odd)
+
+
+def named(name: str, cells: list[str]) -> TextTable:
+    return TextTable("t.csv", (name, "age"), tuple(range(2, 2 + len(cells))), {name: cells, "age": ["1"] * len(cells)})
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["", "Unnamed: 0", "Unnamed: 0.1", "unnamed: 12", "Unnamed: 0_level_0", "__index_level_0__", "__index_level_1__", "...1"],
+)
+def test_an_index_is_left_out_by_its_name_with_a_sentence(name: str) -> None:
+    names, said = feature_columns(named(name, ["x", "y"]), (), {"id"})
+    assert names == ["age"]
+    assert said == [
+        f"column {name!r} is left out: it is an index that another program wrote, no feature (name it as a feature if it is one)"
+    ]
+    assert feature_columns(named(name, ["x", "y"]), (name,), ())[0] == [name], "a chosen column stays"
+    assert feature_columns(named(name, ["x", "y"]), (), {name})[1] == [], "a column with another role is no feature anyway"
+
+
+@pytest.mark.parametrize(("name", "cells", "left_out"), [
+    ("index", ["5", "3", "9"], True), ("level_0", ["0", "1", "2"], True), ("row_id", ["10", "11", "12"], True),
+    ("index", ["5", "5", "9"], False), ("index", ["a", "b", "c"], False), ("rows", ["0", "1", "2"], False),
+])  # fmt: skip
+def test_a_column_named_index_is_one_if_it_counts(name: str, cells: list[str], left_out: bool) -> None:
+    assert (name not in feature_columns(named(name, cells), (), ())[0]) == left_out
+
+
+@pytest.mark.parametrize("index", [None, "person", ["country", "city"]])
+def test_index_columns_of_pandas_in_parquet_and_csv(index: str | list[str] | None, tmp_path: Path) -> None:
+    frame = pd.DataFrame({"person": [4, 2, 9], "country": ["a", "b", "c"], "city": ["x", "y", "z"], "age": [30, 40, 50]})
+    frame = frame.iloc[[2, 0, 1]] if index is None else frame.set_index(index)
+    frame.to_parquet(tmp_path / "t.parquet")
+    table = read_table(tmp_path / "t.parquet")
+    expected = [name for name in ("person", "country", "city", "age") if name in frame.columns]
+    assert feature_columns(table, (), ())[0] == expected
+    if index is None:
+        frame.to_csv(tmp_path / "t.csv")
+        assert feature_columns(read_table(tmp_path / "t.csv"), (), ())[0] == expected
+
+
+MISTAKES = {
+    "?": "leave the cell empty", "n/a": "leave the cell empty", "NA": "leave the cell empty", "-": "leave the cell empty",
+    "unknown": "leave the cell empty", "#REF!": "leave the cell empty", "38,1": "with a decimal point",
+    "1,200": "between the thousands", "1.200,50": "between the thousands", "1 200": "between the thousands",
+    "38 years": "without its unit", "$38": "without its unit", "38%": "without its unit", "<38": "without its unit",
+    "1_0": "correct the cell", "forty": "correct the cell", "\u0663\u0668": "correct the cell",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("odd", "advice"), MISTAKES.items())
+def test_one_odd_cell_among_numbers_is_refused_with_its_row(odd: str, advice: str) -> None:
+    cells = ages()
+    cells[7] = odd
+    with pytest.raises(InputError) as caught:
+        parse_feature(column(cells))
+    assert f"t.csv: row 9: age is {odd!r}, and 39 of the column's 40 cells are plain numbers: " in str(caught.value)
+    assert advice in str(caught.value)
+    found = parse_feature(column(cells), categorical=True)
+    assert found.values == cells
+    assert found.warnings == ()
+
+
+@pytest.mark.parametrize("notation", ["{},5", "1.{:03d}", "1,{:03d}", "1,{:03d}.50", "-{},25", "1'{:03d}"])
+def test_a_whole_column_in_another_notation_is_refused(notation: str) -> None:
+    with pytest.raises(InputError, match=r"row 2: age is .* and 0 of the column's 30 cells are plain numbers"):
+        parse_feature(column([notation.format(200 + i) for i in range(30)])) if "1.{" not in notation else parse_feature(
+            column([f"1.{200 + i}.000" for i in range(30)])
+        )
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.45])
+def test_missing_values_in_words_are_refused_however_many(share: float) -> None:
+    with pytest.raises(InputError, match="leave the cell empty where the value is missing"):
+        parse_feature(column(ages(*["?"] * int(40 * share / (1 - share)))))
+
+
+@pytest.mark.parametrize("notation", ["{} kg", "{}%", "\u20ac{}", "{}cm", ">{}", "{} \u00b0C"])
+def test_numbers_with_units_are_categories_with_a_warning(notation: str) -> None:
+    found = parse_feature(column([notation.format(20 + i) for i in range(30)]))
+    assert isinstance(found.values, list)
+    assert "the cells look like numbers with units: the column counts as categories" in found.warnings[0]
+
+
+@pytest.mark.parametrize(
+    "cells",
+    [["a", "b", "a"], ["10th", "HS-grad", "11th", "Masters", "9th"], ["1_0", "10", "2_0"], ["20-29", "30-39"], ["True", "False"],
+     ["2020-01-31", "2020-02-28"], ["31.01.2020", "28.02.2020"], ["10.0.0.1", "10.0.0.2"], ["12:30", "13:45"],
+     ["1-2", "3-4"], ["A1", "B2"], ["E11.9", "250.8", "V27"], ["", "x"]],
+)  # fmt: skip
+def test_categories_stay_categories_without_a_word(cells: list[str]) -> None:
+    found = parse_feature(column(cells))
+    assert found.values == cells
+    assert found.warnings == ()
+
+
+def test_facts_name_kind_range_and_number_of_values() -> None:
+    assert parse_feature(column(["3", "", "0.5", "3.0"])).fact == "age: number, 0.5 to 3, 2 values, 1 missing"
+    assert parse_feature(column(["", ""])).fact == "age: number, no values"
+    assert parse_feature(column(["x", "y", "x", ""])).fact == "age: categories, 2 values (x, y), 1 missing"
+    assert parse_feature(column(list("abcdefgh"))).fact == "age: categories, 8 values (a, b, c, d, e, f, ...)"
+
+
+@pytest.mark.parametrize(
+    "cells", [["007", "012", "034"], ["01", "2"], [str(i) for i in range(20)], [str(i) for i in range(20, 0, -1)]]
+)
+def test_numbers_that_may_be_codes_or_row_numbers_are_warned_about(cells: list[str]) -> None:
+    (said,) = parse_feature(column(cells)).warnings
+    assert re.search("leading zeros may be codes|counts the rows from [01] to (19|20): is it a feature", said)
+
+
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=50))
+def test_whatever_a_program_writes_for_numbers_is_read_as_numbers(numbers: list[float]) -> None:
+    found = parse_feature(column([number_text(value) for value in numbers]))
+    assert np.array_equal(np.asarray(found.values), np.array(numbers, dtype=np.float32))
+    assert isinstance(parse_feature(column([repr(value) for value in numbers])).values, np.ndarray)
