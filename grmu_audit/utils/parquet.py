@@ -129,8 +129,11 @@ def _chunk_texts(chunk: Any, one: Callable[[str], str]) -> list[str]:
 
     if not pa.types.is_dictionary(chunk.type):
         return [one(_text(value)) for value in chunk.to_pylist()]
-    words = [one(_text(value)) for value in chunk.dictionary.to_pylist()]
-    return ["" if code is None else words[code] for code in chunk.indices.to_pylist()]
+    words = [_text(value) for value in chunk.dictionary.to_pylist()]
+    if chunk.null_count:
+        return ["" if code is None else words[code] for code in chunk.indices.to_pylist()]
+    found: list[str] = np.array(words, dtype=object)[chunk.indices.to_numpy()].tolist() if words else []
+    return found
 
 
 def _check_bytes(name: str, found: int, verb: str) -> None:
@@ -146,4 +149,6 @@ def _check_size(name: str, rows: int, columns: int) -> None:
 
 
 def _text(value: object) -> str:
+    if type(value) is str:
+        return value.strip()
     return "" if value is None or value != value else str(value).strip()
