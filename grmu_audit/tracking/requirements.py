@@ -77,9 +77,9 @@ class Requirements:
         require_no_reversal(lineages, ref)
         evidence = read_evidence(store, ref)
         require_pass(evidence, now)
+        self._check_policy(evidence)
         if ledger.state.champion != ref.version:  # a champion of before stays one
             self._check_forgetting(evidence)
-        self._check_policy(evidence)
         check_attestation(store, evidence, self.keys)
         if self.sign_off:
             require_two_people(sign_offs(ledger, ref.version, evidence.sha256), ref.label, self.keys)

@@ -46,7 +46,9 @@ def test_the_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     trusted = [part for name in ("ci", "ana", "ben") for part in ("--public-key", f"{name}.pub")]
     requirements = ["--policy", "./ours.yaml", "--require-sign-off", *trusted]
     run("promote", "--model", "digits/2", "--policy", "default", code=6)
-    run("promote", "--model", "digits/2", *requirements)
+    claim = ["--without-forgetting-claim", "a drill with one epoch of training"]
+    run("promote", "--model", "digits/2", *requirements, code=3)
+    run("promote", "--model", "digits/2", *requirements, *claim)
     run("verify", "--model", "digits", *requirements)
     run("gate", "--model", "digits/2", "--policy", "./ours.yaml")
     run("evidence", "export", "--model", "digits/2", "--out", "b.zip")
@@ -71,6 +73,7 @@ def test_the_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     run("report", "--model", "digits/2", "--format", "html", "--out", "after.html")
     page = " ".join(re.sub(r"<[^>]+>", " ", Path("after.html").read_text()).split())
     assert all(text in page for text in ("R-0, R-1", "2026-01-31", "2026-02-28", "Backups scheduled: rotated", "hmac-sha256:"))
+    assert "It was promoted without such a claim: a drill with one epoch of training" in page
     assert re.search(r"Preparer +ana, 20\d\d-", page)
     assert re.search(r"Reviewer +ben, 20\d\d-", page)
     assert re.search(r"Signature +preparer: Ed25519 key [0-9a-f]{16}; reviewer: Ed25519 key", page)

@@ -31,14 +31,14 @@ def test_spread_agrees_with_resampled_rows(small):
     f = check_predictions(small, dominant_groups=(Group(1, 0),))
     made = bootstrap(f, replicates=4000)
     rng, test = np.random.default_rng(0), np.flatnonzero(f.test)
-    from grmu_audit.metrics.accuracy import accuracy_of, accuracy_rows, worst_group
+    from grmu_audit.metrics.accuracy import accuracy_rows, accuracy_statistic, worst_group
     from grmu_audit.metrics.fairness import measure_fairness
 
     plain = []
     for _ in range(600):
         g = check_predictions(_rows(small, rng.choice(test, len(test))), dominant_groups=(Group(1, 0),))
         row = {v.metric: v.estimate for v in measure_fairness(g)} | {"WG": worst_group(g).estimate}
-        row |= {name: accuracy_of(g, accuracy_rows(g, name)).estimate for name in ("TA", "GA")}
+        row |= {name: accuracy_statistic(g, name, accuracy_rows(g, name)).estimate for name in ("TA", "GA")}
         plain.append([row[name] for name in NAMES])
     table = np.array(plain)
     for column, name in enumerate(NAMES):

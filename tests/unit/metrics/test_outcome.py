@@ -75,6 +75,10 @@ def test_a_value_outside_the_simulated_range_says_so():
     assert crowded["WG"].details["outside_simulated_range"] == "30 cells, simulated up to 20"
 
 
+LATER = ("FORGET_SHARE", "WORST_REQUEST_SHARE", "DELETION_AUC")
+"""Metrics that came after these audits."""
+
+
 def test_audits_that_were_measured_before_are_computed_again_to_the_same_numbers(tmp_path):
     """``earlier_forms.json`` was written by the code before ``interval_forms`` 2."""
     wanted = json.loads((GOLDEN / "earlier_forms.json").read_text())
@@ -87,8 +91,9 @@ def test_audits_that_were_measured_before_are_computed_again_to_the_same_numbers
             frame.to_csv(tmp_path / f"{name}.csv", index=False)
         files = PredictionFiles(tmp_path / "candidate.csv", tmp_path / "baseline.csv")
         audit = score(files, options=MeasureOptions(interval_forms=1))
-        assert len(audit.metrics) == len(values)
-        for value in audit.metrics:
+        known = [value for value in audit.metrics if value.name not in LATER]
+        assert len(known) == len(values)
+        for value in known:
             group = value.group and (value.group.target, value.group.attribute)
             number, interval, statistic = values[f"{value.name} {value.subject} {group}"]
             assert value.value == pytest.approx(number, abs=1e-9)

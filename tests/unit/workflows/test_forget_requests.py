@@ -18,6 +18,7 @@ from grmu_audit.policy import load_named
 from grmu_audit.records import ModelRef
 from grmu_audit.tracking import read_ledger
 from grmu_audit.tracking.names import REQUEST
+from grmu_audit.tracking.references import lineage_root
 from grmu_audit.workflows.audits.comparison import compare
 from grmu_audit.workflows.audits.pipeline import audit
 from grmu_audit.workflows.audits.shadow import open_pool
@@ -25,7 +26,6 @@ from grmu_audit.workflows.audits.target import find_target
 from grmu_audit.workflows.forget_requests import ForgetSampling, forgotten_ids, sample_forget_list, stored_request
 from grmu_audit.workflows.session import Session
 from grmu_audit.workflows.versions.method_choice import UnlearnOptions
-from grmu_audit.workflows.versions.network import lineage_root
 from grmu_audit.workflows.versions.pretraining import TrainingOptions, pretrain
 from grmu_audit.workflows.versions.unlearning import unlearn
 
@@ -165,7 +165,7 @@ def test_shadow_models_are_not_trained_on_rows_of_earlier_requests(
     two = unlearn(session, one.label, tmp_path / "b.csv", UnlearnOptions("cf", SHORT))
     read.clear()
     target = find_target(session, two.label, ())
-    open_pool(session, target, lineage_root(session, two)).train_missing(2)
+    open_pool(session, target, lineage_root(session.store, two)).train_missing(2)
     assert not read & rows_of(session, erased)
     assert read >= rows_of(session, then)
 
