@@ -31,7 +31,11 @@ class PastRequest:
 
 
 def past_requests(session: Session, version: ModelRef) -> list[PastRequest]:
-    """Every request that an ancestor of a version was created for, oldest first; one whose parent was deleted is left out."""
+    """Every request that an ancestor of a version was created for, oldest first.
+
+    Left out are one whose parent was deleted, and one that named no new training row: there is nothing to be forgotten of it.
+    """
     lineages = Lineages(session.store)
-    found = [(lineages.version(str(one.ref.parent)), one) for one in lineages.requests(version) if one.ref.label != version.label]
+    named = [one for one in lineages.requests(version) if one.ref.label != version.label and one.rows]
+    found = [(lineages.version(str(one.ref.parent)), one) for one in named]
     return [PastRequest(parent, one.ref, one.rows) for parent, one in found if parent is not None]

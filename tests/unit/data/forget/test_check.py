@@ -83,7 +83,7 @@ def test_validation_and_test_rows_are_accepted_and_withheld_from_evaluation():
     assert made.withheld == ("test-00-01", "val-11-01")
     parts, before = split_rows(manifest(), made), split_rows(manifest(), None)
     assert (len(parts.forget), len(parts.val), len(parts.test)) == (1, len(before.val) - 1, len(before.test) - 1)
-    later = check_forget_list(listed("train-00-06"), manifest(), KEY, earlier=made.ids)
+    later = check_forget_list(listed("train-00-06"), manifest(), KEY, forgotten=Forgotten(made.ids))
     assert later.withheld == ("test-00-01", "val-11-01")
     assert set(later.forget_set) == {"train-00-05", "train-00-06"}
     assert later.forget_digest == set_digest(KEY, [*made.ids, "train-00-06"])
