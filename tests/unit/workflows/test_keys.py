@@ -225,8 +225,8 @@ def test_with_a_lost_key_the_list_names_withheld_rows_too(
 def test_a_model_of_which_only_the_ledger_is_left_does_not_stop_a_rotation(
     store: MemoryStore, line: tuple[ModelRef, ModelRef], tmp_path: Path
 ) -> None:
-    lost = ModelRef("lost", "1")
-    append_entry(store, read_ledger(store, "lost").new_entry("key", version="1", key_check="0" * 32, actor="a", time="t"), lost)
+    entry = read_ledger(store, "lost").new_entry("key", version="1", key_check="0" * 32, actor="a", time="t")
+    append_entry(store, entry, line[0])
     assert store.models() == ["lost", "m"]
     assert rotate(open_session(store, tmp_path)).versions == {"m": 2}
 
