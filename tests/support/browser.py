@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from PIL import Image
+from support.system_packages import missing
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
@@ -30,13 +30,6 @@ TOLERANCE = 7.0
 """Largest mean difference of a band, in levels of 255."""
 STRETCH = 0.03
 """Largest relative difference in height; fonts differ a little between machines."""
-
-
-def missing(what: str) -> None:
-    """Skip, or fail where the system's programs are required."""
-    if os.environ.get("GRMU_AUDIT_REQUIRE_SYSTEM") == "1":
-        pytest.fail(what)
-    pytest.skip(what)
 
 
 @contextmanager

@@ -14,18 +14,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
+from support.system_packages import missing
 
 ACCOUNT = "postgres"
 RUNNING: dict[str, subprocess.Popen[bytes]] = {}
 """URL of each MLflow server of this process to its process."""
-
-
-def missing(what: str) -> None:
-    """Skip with a reason, or fail where the system packages are required."""
-    if os.environ.get("GRMU_AUDIT_REQUIRE_SYSTEM") == "1":
-        pytest.fail(what)
-    pytest.skip(what)
 
 
 def free_port() -> int:

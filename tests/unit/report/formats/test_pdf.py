@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from support import audits
+from support.system_packages import require_pango
 
 from grmu_audit.errors import EnvironmentFailure, InputError
 from grmu_audit.records import Decision
@@ -14,7 +15,15 @@ from grmu_audit.report import render_pdf
 
 
 @pytest.fixture(scope="module")
-def reader():
+def pango():
+    require_pango()
+
+
+needs_pango = pytest.mark.usefixtures("pango")
+
+
+@pytest.fixture(scope="module")
+def reader(pango):
     pypdf = pytest.importorskip("pypdf")
     return pypdf.PdfReader(io.BytesIO(render_pdf(audits.rich())))
 
@@ -41,6 +50,7 @@ def test_a_pdf_holds_all_words_and_the_running_header(reader):
     assert f"{len(reader.pages)} / {len(reader.pages)}" in words
 
 
+@needs_pango
 @pytest.mark.parametrize("paper", ["A4", "Letter"])
 def test_no_chart_is_parted_from_its_title_and_no_heading_stands_alone(paper):
     pypdf = pytest.importorskip("pypdf")
@@ -57,17 +67,20 @@ def test_no_chart_is_parted_from_its_title_and_no_heading_stands_alone(paper):
         assert any(title in words and axis in words for words in pages), title
 
 
+@needs_pango
 def test_a_pdf_on_letter_paper_is_as_wide_as_letter():
     pypdf = pytest.importorskip("pypdf")
     page = pypdf.PdfReader(io.BytesIO(render_pdf(audits.everything_undefined(), paper="Letter"))).pages[0]
     assert (round(page.mediabox.width), round(page.mediabox.height)) == (612, 792)
 
 
+@needs_pango
 def test_hostile_names_make_the_same_pdf_twice():
     audit = replace(audits.everything_undefined(), subject=replace(audits.everything_undefined().subject, name=audits.HOSTILE))
     assert render_pdf(audit) == render_pdf(audit)
 
 
+@needs_pango
 @pytest.mark.parametrize("set_before", [None, "12345"])
 def test_a_pdf_is_the_same_later_where_fonttools_subsets_the_fonts(monkeypatch, set_before):
     """HarfBuzz-Subset writes no time; without it fontTools writes the current one into each font, unless it is set."""
@@ -96,6 +109,7 @@ def test_unknown_paper_and_missing_library_are_clear_errors(monkeypatch):
         render_pdf(audits.judged(Decision.PASS))
 
 
+@needs_pango
 def test_the_report_command_writes_pdf_html_and_model_card(tmp_path):
     from grmu_audit.auditing.audit_files import write_audit
 
