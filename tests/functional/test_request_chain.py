@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from support.deletions import SmallData, small_table
-from support.judged_audits import audited, policy, predictions
+from support.judged_audits import audited, predictions
+from support.requests import CLAIMING
 
 from grmu_audit.cli.app import execute
 from grmu_audit.workflows.forget_requests import stored_request
@@ -41,7 +42,7 @@ def passed(label: str) -> None:
     """A PASS for a version, as an audit would record it."""
     store = Session().store
     ref = store.resolve(label)
-    audited(store, ref, [predictions(100 * int(ref.version))], policy())
+    audited(store, ref, [predictions(100 * int(ref.version))], CLAIMING)
 
 
 def test_requests_add_up_from_line_to_line(

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 from support.deletions import SmallData, small_table
-from support.judged_audits import audited, policy, predictions
+from support.judged_audits import audited, predictions
 from support.memory_store import MemoryStore
+from support.requests import CLAIMING
 from support.sessions import open_session
 
 from grmu_audit.errors import EnvironmentFailure, InputError, IntegrityError
@@ -66,7 +67,7 @@ def listed(root: Path, ids: list[str]) -> Path:
 
 
 def passed(store: MemoryStore, ref: ModelRef) -> None:
-    audited(store, ref, [predictions(100 * int(ref.version))], policy())
+    audited(store, ref, [predictions(100 * int(ref.version))], CLAIMING)
 
 
 def goes_on(session: Session, two: ModelRef, root: Path) -> ModelRef:

@@ -203,7 +203,7 @@ def test_every_format_names_the_request_whose_rows_were_trained_on_again():
     base = audits.judged(Decision.PASS)
     forget = replace(base.forget, request={**base.forget.request, "reversed": ["request R-1 of digits/2"]})
     found = judge(replace(base, forget=forget), load_named("default"))
-    for name in sorted(set(FORMATS.names()) - {"pdf"}):
+    for name in sorted(set(FORMATS.names()) - {"pdf", "groups"}):  # groups is a table of numbers alone
         assert "request R-1 of digits/2" in " ".join(render(found, name).split()), name
 
 
