@@ -12,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.deletions import small_table
-from support.judged_audits import audited, policy, predictions
+from support.judged_audits import audited, predictions
 from support.memory_store import MemoryStore
+from support.requests import CLAIMING
 from support.sessions import open_session
 
 from grmu_audit.data.batches import BatchSource
@@ -94,7 +95,7 @@ class Chain:
 
     def promote(self, number: int) -> None:
         ref = self.store.versions("m")[number % len(self.asked)]
-        audited(self.store, ref, [predictions(100)], policy())
+        audited(self.store, ref, [predictions(100)], CLAIMING)
         served = frozenset[str]().union(*(self.asked[version] for version in self.champions))
         if served <= self.asked[ref.version]:
             if promote(self.store, ref, Actor("alice")).changed:
