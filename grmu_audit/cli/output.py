@@ -44,6 +44,11 @@ def _escaped(sign: str) -> str:
     return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2))
 
 
+def _lacking(sign: str, encoding: str) -> str:
+    """The sign itself where the encoding lacks it, which the error handler replaces; escaped where it is written as another."""
+    return _escaped(sign) if sign.encode(encoding, "ignore") else sign
+
+
 class Output:
     """A text stream whose writes never fail: what cannot be written is dropped, and the first reason is kept.
 
@@ -68,8 +73,15 @@ class Output:
 
     def write(self, text: str) -> int:
         """Write, as far as that is possible."""
-        self._try(lambda: self.stream.write(text))
+        self._try(lambda: self.stream.write(self._told_apart(text)))
         return len(text)
+
+    def _told_apart(self, text: str) -> str:
+        r"""The text without signs that the encoding writes as ASCII ones, as Shift JIS writes the yen sign as a backslash."""
+        if text.isascii():
+            return text
+        encoding = getattr(self.stream, "encoding", None) or "utf-8"
+        return "".join(s if s.isascii() or not s.encode(encoding, "ignore").isascii() else _lacking(s, encoding) for s in text)
 
     def flush(self) -> None:
         """Flush, as far as that is possible."""

@@ -87,7 +87,7 @@ def threshold_ranks(n: float, rate: float, alpha: float) -> tuple[int, int]:
     """
     from scipy.special import bdtr
 
-    size = max(int(n + 1e-9), 1)  # the order in which persons were summed must not decide
+    size = max(int(n), 1)
     ranks = np.arange(size + 1)
     fewer: Floats = np.append(0.0, bdtr(ranks[:-1], size, rate))  # P(X < rank)
     return int(ranks[fewer <= alpha / 2][-1]), int(ranks[1 - fewer <= alpha / 2][0]) if 1 - fewer[-1] <= alpha / 2 else size

@@ -221,16 +221,17 @@ def threshold_shares(
     order = np.argsort(-negative, kind="stable")
     ranked, ladder = negative[order], np.cumsum(weight[order]) / weight.sum()
     sorted_positive, size = np.sort(positive), len(positive)
+    whole = max(int(effective + 1e-9), 1)  # not decided by the order in which persons were summed
 
     def above(rank: int) -> float:
         """Share of positives above the negative of that rank."""
         if rank < 1:
             return 0.0
-        at = int(np.searchsorted(ladder, rank / max(int(effective), 1) - 1e-12))
+        at = int(np.searchsorted(ladder, rank / whole - 1e-12))
         threshold = ranked[at] if at < len(ranked) else -np.inf
         return float(size - np.searchsorted(sorted_positive, threshold, side="right")) / size
 
-    pairs = [threshold_ranks(effective, rate, level) for level in LEVELS]
+    pairs = [threshold_ranks(whole, rate, level) for level in LEVELS]
     return tuple(above(first) for first, _ in pairs), tuple(above(last) for _, last in pairs)
 
 

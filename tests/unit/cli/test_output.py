@@ -59,6 +59,11 @@ def test_json_reads_back_in_any_encoding(tree: dict[str, str], encoding: str) ->
     assert json.loads(written(json.dumps(tree, ensure_ascii=False), encoding)) == tree
 
 
+@pytest.mark.parametrize("sign", ["\u00a5", "\u203e"])
+def test_a_sign_that_shift_jis_writes_as_an_ascii_one_is_escaped(sign: str) -> None:
+    assert json.loads(written(json.dumps({"a": sign}, ensure_ascii=False), "shift_jis")) == {"a": sign}
+
+
 @pytest.mark.parametrize(
     ("text", "shown"),
     [("\u2714 PASS", "+ PASS"), ("\u2212 3 \u00d7 10\u207b\u2075", "- 3 x 10^-5"), ("\u201cEO\u201d \u2264 5", '"EO" <= 5')],
