@@ -14,6 +14,10 @@ _DECAY = 32.0
 _STEPS = 60
 
 
+_SMALLEST = 1e-100
+"""Smallest parameter: below it their product leaves the range of floats, and the quantile is 0 or 1 in every digit."""
+
+
 def beta_quantile(a: Floats, b: Floats, probability: float) -> Floats:
     """Logits u of the points below which a beta distribution has a probability of at most one half.
 
@@ -33,6 +37,7 @@ def beta_quantile(a: Floats, b: Floats, probability: float) -> Floats:
     >>> round(float(1 / (1 + np.exp(-u[0]))), 9)  # x³ = 0.027
     0.3
     """
+    a, b = np.maximum(a, _SMALLEST), np.maximum(b, _SMALLEST)
     constant = np.array([math.lgamma(x + y) - math.lgamma(x) - math.lgamma(y) for x, y in zip(a, b, strict=True)])
     spread = np.sqrt((a + b) / (a * b))
     most = np.log(a / b) + spread

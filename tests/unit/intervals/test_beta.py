@@ -7,6 +7,7 @@ import pytest
 from scipy.special import betaincinv, expit
 from scipy.stats import t as student
 
+from grmu_audit.intervals import Area
 from grmu_audit.intervals.beta import beta_quantile, student_quantile
 
 
@@ -22,3 +23,10 @@ def test_beta_quantiles_agree_with_scipy(n, tail):
 def test_student_quantiles_agree_with_scipy(alpha):
     degrees = np.array([1.0, 2.5, 9.0, 200.0, 1e5])
     assert student_quantile(alpha, degrees) == pytest.approx(student.isf(alpha / 2, degrees), rel=1e-6)
+
+
+def test_an_area_that_is_0_in_all_but_name_has_finite_limits() -> None:
+    for value in (5e-324, 1e-200):
+        low, high = Area(value, 0.0, 1, 1, None, "effective", 0.0).limits(0.05)
+        assert 0 <= low <= value
+        assert high < 1
