@@ -18,7 +18,7 @@ from support.bundles import made
 from support.judged_audits import audited, key_pair, policy, predictions, version
 from support.memory_store import MemoryStore
 
-from grmu_audit.auditing.bundle_check import BundleCheck, verify_bundle, verify_bundle_bytes
+from grmu_audit.auditing.bundle_check import BundleCheck, _same_content, verify_bundle, verify_bundle_bytes
 from grmu_audit.auditing.recomputation import recompute
 from grmu_audit.errors import InputError
 from grmu_audit.evidence.archive import MANIFEST_FILE, pack, unpack
@@ -253,3 +253,18 @@ def test_hostile_archives_are_refused_and_nothing_is_written(
 def test_a_bundle_that_is_not_there_is_an_input_error(tmp_path: Path) -> None:
     with pytest.raises(InputError):
         verify_bundle(tmp_path / "nothing.zip")
+
+
+@pytest.mark.parametrize(
+    ("written", "read", "same"),
+    [
+        ({"a": 1}, {"a": 1, "later": None}, True),
+        ({"refs": [{"a": 1}]}, {"refs": [{"a": 1, "later": None}]}, True),
+        ({"a": 1}, {"a": 1, "later": 0}, False),
+        ({"a": 1, "more": None}, {"a": 1}, False),
+        ({"a": 1}, {"a": 2}, False),
+        ([1], [1, None], False),
+    ],
+)
+def test_a_key_without_a_value_may_be_absent_as_in_files_of_before_it_existed(written, read, same) -> None:
+    assert _same_content(written, read) is same
