@@ -108,9 +108,9 @@ class ScaledMargins:
 
     @classmethod
     def of(cls, margins: Floats, unseen: Mask) -> ScaledMargins | None:
-        """None where all unseen margins are 0."""
+        """None without an unseen sample, and where all unseen margins are 0."""
         size = np.abs(margins[unseen])
-        scale = float(size.mean())
+        scale = float(size.mean()) if len(size) else 0.0
         if not scale > 0:
             return None
         influence = np.zeros(len(margins))

@@ -108,10 +108,7 @@ class _Attack:
         assert self.after.margin is not None
         assert self.before.margin is not None
         unseen = self.after.predictions.mask("val") | self.after.predictions.mask("test")
-        if not unseen.any():
-            return None
-        sides = [ScaledMargins.of(margin, unseen) for margin in (self.before.margin, self.after.margin)]
-        before, after = sides
+        before, after = (ScaledMargins.of(margin, unseen) for margin in (self.before.margin, self.after.margin))
         return None if before is None or after is None else before.values - after.values
 
     def person(self, arm: Arm) -> Ints | None:
