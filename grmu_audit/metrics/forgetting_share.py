@@ -129,7 +129,7 @@ def compare_forgetting(
     """
     baseline = models.get(BASELINE)
     if baseline is None:
-        yield CANDIDATE, (Outcome.missing(NAME, "needs the model before unlearning", _basis(models[CANDIDATE])),)
+        yield CANDIDATE, (Outcome.missing(NAME, "needs the model before unlearning", describe_basis(models[CANDIDATE])),)
         return
     references = {subject: models[subject] for subject in primary}
     yield CANDIDATE, measure_shares(models[CANDIDATE], baseline, references)
@@ -197,7 +197,7 @@ class _Models:
 
     def outcome(self, forget: Mask, group: Group | None) -> Outcome:
         """The share on these forget samples."""
-        basis = replace(_basis(self.candidate, forget), smallest_group=group)
+        basis = replace(describe_basis(self.candidate, forget), smallest_group=group)
         reason = self._obstacle(forget)
         arm = None if reason else choose_arm(self.candidate, forget)
         if arm is None or not len(arm.forget):
@@ -232,7 +232,7 @@ class _Models:
 
     @cached_property
     def _scaled(self) -> list[ScaledMargins] | None:
-        unseen = _unseen(self.candidate)
+        unseen = mask_unseen(self.candidate)
         found = [ScaledMargins.of(margins, unseen) for margins in self._margins]
         known = [margins for margins in found if margins is not None]
         return known if len(known) == len(found) else None
@@ -307,7 +307,7 @@ def choose_arm(checked: CheckedPredictions, forget: Mask, kind: str = "R or U") 
         kind: ``R or U``: retained samples of a group that keeps at least 20, else unseen ones; ``R`` or ``U`` alone.
     """
     codes, index = checked.cells
-    retained, unseen = checked.predictions.mask("retain"), _unseen(checked)
+    retained, unseen = checked.predictions.mask("retain"), mask_unseen(checked)
     wanted = np.bincount(index[forget], minlength=len(codes)) > 0
     kept = np.bincount(index[retained], minlength=len(codes))
     by_retained = np.full(len(codes), kind == "R") if kind in ("R", "U") else kept >= LEAST_RETAINED
@@ -325,7 +325,7 @@ def choose_arm(checked: CheckedPredictions, forget: Mask, kind: str = "R or U") 
 def _retained_arm(checked: CheckedPredictions) -> Arm:
     """All retained samples against unseen ones of their groups."""
     codes, index = checked.cells
-    retained, unseen = checked.predictions.mask("retain"), _unseen(checked)
+    retained, unseen = checked.predictions.mask("retain"), mask_unseen(checked)
     counts = [np.bincount(index[rows], minlength=len(codes)) for rows in (retained, unseen)]
     shared = (counts[0] > 0) & (counts[1] >= 2)
     return _arm(index, retained & shared[index], unseen & shared[index])
@@ -340,7 +340,8 @@ def _arm(
     return Arm(rows, others, *positions, len(index), left_out, kinds or {})
 
 
-def _unseen(checked: CheckedPredictions) -> Mask:
+def mask_unseen(checked: CheckedPredictions) -> Mask:
+    """[n] samples of no training set: validation and test."""
     return checked.predictions.mask("val") | checked.predictions.mask("test")
 
 
@@ -376,6 +377,7 @@ def _why_no_trace(share: Ratio, n: int) -> str:
     return f"{seen}; about {need:,} forget samples would decide at the present estimate"
 
 
-def _basis(checked: CheckedPredictions, forget: Mask | None = None) -> Basis:
+def describe_basis(checked: CheckedPredictions, forget: Mask | None = None) -> Basis:
+    """Samples and people of the forget set, or of a part of it."""
     forget = checked.predictions.mask("forget") if forget is None else forget
     return Basis(int(forget.sum()), persons=checked.persons(forget))

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
 from grmu_audit.intervals import AreaChange
 from grmu_audit.intervals.closed_forms import Floats
 from grmu_audit.metrics.checked_predictions import CheckedPredictions, Ints, Mask
-from grmu_audit.metrics.forgetting_share import LEAST_FORGET, Arm, ScaledMargins, choose_arm
-from grmu_audit.metrics.outcome import Basis, Outcome
+from grmu_audit.metrics.forgetting_share import LEAST_FORGET, Arm, ScaledMargins, choose_arm, describe_basis, mask_unseen
+from grmu_audit.metrics.outcome import Outcome
 from grmu_audit.metrics.scores import Roc, roc, standard_error
 from grmu_audit.records import Group
 from grmu_audit.records.metric_value import BASELINE, CANDIDATE, Subject
@@ -34,8 +35,7 @@ def compare_versions(models: Mapping[Subject, CheckedPredictions]) -> dict[Subje
     """
     before = models.get(BASELINE)
     if before is None:
-        forget = models[CANDIDATE].predictions.mask("forget")
-        return {CANDIDATE: (Outcome.missing(NAME, "needs the model before unlearning", _basis(models[CANDIDATE], forget)),)}
+        return {CANDIDATE: (Outcome.missing(NAME, "needs the model before unlearning", describe_basis(models[CANDIDATE])),)}
     others = [subject for subject in models if subject not in (BASELINE, CANDIDATE)]
     attacks = {subject: _Attack(models[subject], before) for subject in (CANDIDATE, *others)}
     found = {subject: tuple(attack.outcomes()) for subject, attack in attacks.items()}
@@ -79,7 +79,7 @@ class _Attack:
             yield self._outcome(forget & (index == cell), self.after.group(int(codes[cell])))
 
     def _outcome(self, forget: Mask, group: Group | None) -> Outcome:
-        basis = replace(_basis(self.after, forget), smallest_group=group)
+        basis = replace(describe_basis(self.after, forget), smallest_group=group)
         reason, arm = self.prepared(forget)
         score = None if reason else self.score
         if arm is None or score is None:
@@ -102,12 +102,12 @@ class _Attack:
         arm = choose_arm(self.after, forget)
         return ("", arm) if len(arm.forget) else ("no retained and no unseen sample of the forget set's groups", None)
 
-    @property
+    @cached_property
     def score(self) -> Floats | None:
         """[n] fall of the scaled margin; None where all outputs of a version are equal."""
         assert self.after.margin is not None
         assert self.before.margin is not None
-        unseen = self.after.predictions.mask("val") | self.after.predictions.mask("test")
+        unseen = mask_unseen(self.after)
         before, after = (ScaledMargins.of(margin, unseen) for margin in (self.before.margin, self.after.margin))
         return None if before is None or after is None else before.values - after.values
 
@@ -120,7 +120,7 @@ class _Attack:
 def _change(candidate: _Attack, other: _Attack) -> Outcome:
     """Area of the candidate minus a reference's on the same samples; influences are paired (DeLong)."""
     forget = candidate.after.predictions.mask("forget")
-    basis = _basis(candidate.after, forget)
+    basis = describe_basis(candidate.after, forget)
     (reason, arm), (wrong, _) = candidate.prepared(forget), other.prepared(forget)
     scores = (None, None) if reason or wrong else (candidate.score, other.score)
     if arm is None or scores[0] is None or scores[1] is None:
@@ -135,7 +135,3 @@ def _change(candidate: _Attack, other: _Attack) -> Outcome:
 
 def _curve(arm: Arm, score: Floats) -> Roc:
     return roc(score[arm.forget], score[arm.comparison], arm.weight)
-
-
-def _basis(checked: CheckedPredictions, forget: Mask) -> Basis:
-    return Basis(int(forget.sum()), persons=checked.persons(forget))

@@ -11,7 +11,7 @@ import pytest
 from grmu_audit.metrics import check_predictions
 from grmu_audit.metrics.catalog.examples import example
 from grmu_audit.metrics.controls import cheats
-from grmu_audit.metrics.forgetting_share import choose_arm, compare_forgetting, measure_share, measure_shares
+from grmu_audit.metrics.forgetting_share import ScaledMargins, choose_arm, compare_forgetting, measure_share, measure_shares
 from grmu_audit.metrics.scores import margins
 from grmu_audit.records import BASELINE, CANDIDATE, SPLITS, Group, Predictions, reference
 
@@ -240,3 +240,7 @@ def test_each_of_several_references_is_compared_with_the_others(models):
     assert list(alone) == [CANDIDATE]
     none = dict(compare_forgetting({CANDIDATE: models["unlearned"]}, ()))
     assert none[CANDIDATE][0].reason == "needs the model before unlearning"
+
+
+def test_without_an_unseen_sample_margins_have_no_scale() -> None:
+    assert ScaledMargins.of(np.array([1.0, -2.0]), np.array([False, False])) is None
