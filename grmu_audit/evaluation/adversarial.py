@@ -1,7 +1,8 @@
-"""Predictions under attack: FGSM, PGD-20 and AutoAttack, in pixel space, with parameters frozen."""
+"""Predictions under attack: FGSM, PGD-20 and AutoAttack, in the space of pixels or columns, with parameters frozen."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.nn import functional
 
 from grmu_audit.data.batches import Batch, BatchSource
 from grmu_audit.errors import InputError, NotFoundError
@@ -36,13 +38,14 @@ class Attack:
     kind: str
     """One of ``KINDS``."""
     radii: Sequence[float]
-    """L-infinity radii in pixel units, in (0, 1]."""
+    """L-infinity radii in (0, 1]: of pixels, or of columns in standard deviations."""
 
 
 def predict_adversarial(model: Classifier, source: BatchSource, rows: Ints, attack: Attack, runtime: Runtime) -> dict[str, Ints]:
     """Predicted class of each row under an attack at each radius.
 
-    The attack moves each sample away from its true label within an L-infinity ball of pixels, cut to [0, 1].  ``FGSM``
+    The attack moves each sample away from its true label within an L-infinity ball of pixels, cut to [0, 1], or of columns, in
+    standard deviations of each.  ``FGSM``
     is one step.  ``PGD`` starts at a random point, takes 20 steps, and keeps the first misclassified input; a sample
     that fell at a smaller radius has fallen at a larger one, whose ball holds that point.  ``AA`` is AutoAttack.
 
@@ -117,22 +120,65 @@ def _pgd(
     return answer
 
 
-def _auto(model: Classifier, pixels: torch.Tensor, target: torch.Tensor, radius: float, seed: int) -> torch.Tensor:
+def _auto(model: Classifier, inputs: torch.Tensor, target: torch.Tensor, radius: float, seed: int) -> torch.Tensor:
     """AutoAttack's standard version; for two or three classes, which its targeted losses cannot take, the rest of it."""
+    if model.spec.kind == "table":
+        pictures = _TableAsPictures(model, inputs)
+        moved = pictures.columns(_run_auto(pictures, (pictures.draw(inputs), target), radius / pictures.span, seed))
+    else:
+        moved = _run_auto(model, (inputs, target), radius, seed)
+    return _clean(model, moved)
+
+
+def _run_auto(network: torch.nn.Module, samples: tuple[torch.Tensor, torch.Tensor], radius: float, seed: int) -> torch.Tensor:
     try:
         from pyautoattack import AutoAttack
     except ModuleNotFoundError:
         raise NotFoundError(f"AutoAttack is not installed: pip install '{EXTRA}'") from None
-    classes = model.spec.classes
+    pixels, target = samples
     with torch.random.fork_rng(devices=[pixels.device] if pixels.device.type == "cuda" else []):
         options = {"norm": "Linf", "eps": radius, "seed": seed, "device": pixels.device}
-        attack = AutoAttack(model, version="custom", attacks=["apgd-ce", "fab", "square"], **options)
+        classes = network(pixels[:1]).shape[1]
+        attack = AutoAttack(network, version="custom", attacks=["apgd-ce", "fab", "square"], **options)
         if classes > 3:
-            attack = AutoAttack(model, version="standard", **options)
+            attack = AutoAttack(network, version="standard", **options)
             attack.apgd_targeted.n_target_classes = attack.fab.n_target_classes = min(9, classes - 1)
         attack.verbose = False
         moved = attack.run_standard_evaluation(pixels, target, batch_size=len(pixels))
-    return _clean(model, moved[0] if isinstance(moved, tuple) else moved)
+    result: torch.Tensor = moved[0] if isinstance(moved, tuple) else moved
+    return result
+
+
+class _TableAsPictures(torch.nn.Module):
+    """A table's columns as grey pixels in [0, 1], since AutoAttack takes pictures only.
+
+    Every column is scaled by its own standard deviation and all by the same span, so that one radius is one length of pixels.
+
+    Args:
+        model: of a table.
+        inputs: [b, columns] what is attacked; no pixel of it is nearer to 0 or 1 than one standard deviation.
+    """
+
+    def __init__(self, model: Classifier, inputs: torch.Tensor) -> None:
+        super().__init__()
+        self.model, self.width = model, inputs.shape[1]
+        self.side = math.ceil(math.sqrt(self.width))
+        self.span = 2 * float(((inputs - model.mean) / model.std).abs().max()) + 2
+
+    def draw(self, inputs: torch.Tensor) -> torch.Tensor:
+        """[b, columns] -> [b, 1, side, side]; pixels of no column are grey and change nothing."""
+        pixels = ((inputs - self.model.mean) / self.model.std) / self.span + 0.5
+        padded = functional.pad(pixels, (0, self.side**2 - self.width), value=0.5)
+        return padded.view(-1, 1, self.side, self.side)
+
+    def columns(self, pictures: torch.Tensor) -> torch.Tensor:
+        """[b, 1, side, side] -> [b, columns]."""
+        return (pictures.flatten(1)[:, : self.width] - 0.5) * self.span * self.model.std + self.model.mean
+
+    def forward(self, pictures: torch.Tensor) -> torch.Tensor:
+        """[b, 1, side, side] -> [b, classes] logits."""
+        result: torch.Tensor = self.model(self.columns(pictures))
+        return result
 
 
 @torch.no_grad()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -38,12 +39,35 @@ def linear() -> tuple[Classifier, BatchSource, np.ndarray]:
     return model, BatchSource(Dataset(header, frame, pixels), torch.device("cpu")), np.abs(score) / np.abs(weight).sum()
 
 
+def linear_table() -> tuple[Classifier, BatchSource, np.ndarray]:
+    """The same over seven columns of very different size; distances in standard deviations of each column."""
+    rng = np.random.default_rng(0)
+    std = 10.0 ** np.arange(-3, 4)
+    mean = std * rng.normal(0, 3, 7)
+    columns = (mean + std * rng.normal(0, 0.1, (200, 7))).astype(np.float32)
+    weight = rng.normal(size=7)
+    score = (columns - mean) / std @ weight
+    frame = tiny().dataset.frame.iloc[:200].copy()
+    frame["target"], frame["split"] = (score > 0).astype(np.int64), "test"
+    names = tuple(f"c{i}" for i in range(7))
+    known = tiny().dataset.header
+    header = replace(known, kind="table", image_size=(7,), mean=tuple(mean.tolist()), std=tuple(std.tolist()), features=names)
+    model = Classifier(torch.nn.Identity(), torch.nn.Linear(7, 2), ModelSpec("linear", 2, (7,), header.mean, header.std))
+    with torch.no_grad():
+        model.head.weight.copy_(torch.from_numpy(np.stack([-weight, weight]) / 2))
+        model.head.bias.zero_()
+    return model, BatchSource(Dataset(header, frame, columns), torch.device("cpu")), np.abs(score) / np.abs(weight).sum()
+
+
 @pytest.mark.parametrize("kind", ["FGSM", "PGD", "AA"])
-def test_a_linear_model_falls_exactly_where_the_closed_form_says(kind: str) -> None:
+@pytest.mark.parametrize("make", [linear, linear_table])
+def test_a_linear_model_falls_exactly_where_the_closed_form_says(
+    kind: str, make: Callable[[], tuple[Classifier, BatchSource, np.ndarray]]
+) -> None:
     """A sample falls at radius r if and only if its margin is below r |w|_1: the distance to the plane in L-infinity."""
     if kind == "AA":
         pytest.importorskip("pyautoattack")
-    model, source, distance = linear()
+    model, source, distance = make()
     rows = np.arange(24 if kind == "AA" else 200)
     radii = (0.002, 0.01, 0.03)
     found = predict_adversarial(model, source, rows, Attack(kind, radii), runtime())
