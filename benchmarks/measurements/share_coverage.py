@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from grmu_audit.metrics import check_predictions
-from grmu_audit.metrics.forgetting_share import measure_share
+from grmu_audit.metrics.forgetting.share import measure_share
 from grmu_audit.metrics.outcome import Outcome
 from grmu_audit.records import SPLITS, Predictions, reference
 from grmu_audit.records.predictions import FloatArray

@@ -28,7 +28,8 @@ JUDGING = ("metrics", "policy", "intervals", "auditing", "records")
 SHARE_CODE = (
     "benchmarks/measurements/share_coverage.py",
     "grmu_audit/intervals/ratio.py",
-    "grmu_audit/metrics/forgetting_share.py",
+    "grmu_audit/metrics/forgetting/contrast.py",
+    "grmu_audit/metrics/forgetting/share.py",
     "grmu_audit/metrics/scores.py",
 )
 """Files that the coverage of the share depends on."""

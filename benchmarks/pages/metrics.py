@@ -37,18 +37,18 @@ _GAIN = (
     'found = measure_redistribution(check_predictions(example()), check_predictions(example("baseline")))\n'
 )
 _SHARE = (
-    f"{_IMPORTS}from grmu_audit.metrics.forgetting_share import measure_share\n"
+    f"{_IMPORTS}from grmu_audit.metrics.forgetting.share import measure_share\n"
     "from grmu_audit.records.metric_value import reference\n\n"
     'candidate, before, retrained = (check_predictions(example(kind)) for kind in ("unlearned", "baseline", "retrained"))\n'
     "found = measure_share(candidate, before, {reference(1): retrained})\n"
 )
 _SEQUENCE = (
-    f"{_IMPORTS}from grmu_audit.metrics.request_sequence import measure_sequence\n\n"
+    f"{_IMPORTS}from grmu_audit.metrics.forgetting.sequence import measure_sequence\n\n"
     'candidate, before, retrained = (check_predictions(example(kind)) for kind in ("unlearned", "baseline", "retrained"))\n'
     "found = measure_sequence(candidate, before, [retrained], earlier=())\n"
 )
 _DELETION = (
-    f"{_IMPORTS}from grmu_audit.metrics.membership.deletion import attack_deletion\n\n"
+    f"{_IMPORTS}from grmu_audit.metrics.forgetting.deletion import attack_deletion\n\n"
     'after, before = (check_predictions(example(kind)) for kind in ("unlearned", "baseline"))\n'
     "found = attack_deletion(after, before)[0]\n"
 )

@@ -14,9 +14,9 @@ from grmu_audit.auditing.stored_predictions import predictions_sha256, stored_in
 from grmu_audit.errors import GrmuAuditError
 from grmu_audit.evidence.attestation import ROWS_READ_FILE
 from grmu_audit.metrics.catalog import BUILT_IN, Level
-from grmu_audit.metrics.forgetting_share import NAME as SHARE
+from grmu_audit.metrics.forgetting.sequence import NAME as SEQUENCE
+from grmu_audit.metrics.forgetting.share import NAME as SHARE
 from grmu_audit.metrics.membership.attacks import FORESTS
-from grmu_audit.metrics.request_sequence import NAME as SEQUENCE
 from grmu_audit.policy import Policy
 from grmu_audit.policy.judgement import judge
 from grmu_audit.records import AUDIT_SCHEMA, Audit, AuditContext, AuditInputs, ControlOutcome, MetricValue

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from grmu_audit.intervals.closed_forms import z_value
-from grmu_audit.metrics.forgetting_share import LEAST_FORGET, LEAST_RETAINED
+from grmu_audit.metrics.forgetting.contrast import LEAST_FORGET, LEAST_RETAINED
 from grmu_audit.records import GroupCount
 
 _ONE_SIDED = 0.10

@@ -9,7 +9,7 @@ import numpy as np
 
 from grmu_audit.metrics.changes import ModelResult, area_change, changes
 from grmu_audit.metrics.checked_predictions import CheckedPredictions
-from grmu_audit.metrics.forgetting_share import measure_share
+from grmu_audit.metrics.forgetting.share import measure_share
 from grmu_audit.metrics.membership.attacks import AttackResults, measure_membership, run_score_attack
 from grmu_audit.metrics.outcome import Outcome
 from grmu_audit.metrics.references import mean_changes

@@ -16,17 +16,17 @@ from grmu_audit.metrics.changes import ModelResult, changes
 from grmu_audit.metrics.checked_predictions import DEFAULTS, CheckedPredictions, check_predictions, check_same
 from grmu_audit.metrics.controls import measure_controls
 from grmu_audit.metrics.fairness import measure_fairness
-from grmu_audit.metrics.forgetting_share import compare_forgetting
+from grmu_audit.metrics.forgetting.deletion import compare_versions
+from grmu_audit.metrics.forgetting.sequence import measure_sequence
+from grmu_audit.metrics.forgetting.share import compare_forgetting
 from grmu_audit.metrics.membership.attacks import measure_membership, run_attacks
 from grmu_audit.metrics.membership.curves import summarise_curves
-from grmu_audit.metrics.membership.deletion import compare_versions
 from grmu_audit.metrics.membership.exposure import measure_exposure
 from grmu_audit.metrics.membership.remaining_share import measure_remaining_share
 from grmu_audit.metrics.membership.shadow_metrics import attack_audited_model, attack_method_on_shadows
 from grmu_audit.metrics.outcome import Basis, Outcome
 from grmu_audit.metrics.redistribution import measure_redistribution
 from grmu_audit.metrics.references import closeness, mean_changes
-from grmu_audit.metrics.request_sequence import measure_sequence
 from grmu_audit.metrics.white_box.durability import compare_returned, durability_changes, measure_durability
 from grmu_audit.metrics.white_box.layer_gaps import correlation, layer_gap_changes, measure_layer_gaps
 from grmu_audit.metrics.white_box.representation import (
@@ -85,19 +85,21 @@ def measure_models(
     """
     first = check_predictions(inputs.candidate.predictions, options, dominant_groups)
     results = _measure_each(first, inputs)
-    from_predictions = _compare_models(results, inputs.primary_references)
+    with ThreadPoolExecutor() as pool:  # both work on large arrays, most of the time without holding other threads up
+        shares = pool.submit(lambda: list(_compare_with_before(results, inputs.primary_references)))
+        controls = pool.submit(measure_controls, results, inputs.primary_references, options)
+        from_predictions = list(_compare_models(results, inputs.primary_references))
     from_networks = list(_measure_networks(results, inputs))
     from_shadows = _measure_shadows(results, inputs.shadows) if inputs.shadows is not None else ()
-    shares = _compare_with_before(results, inputs.primary_references)
     references = [results[subject].checked for subject in inputs.primary_references]
     baseline = results[BASELINE].checked if BASELINE in results else None
     lineage = CANDIDATE, (measure_sequence(first, baseline, references, inputs.earlier),)
-    found = [*from_predictions, *shares, lineage, *from_networks, *from_shadows]
+    found = [*from_predictions, *shares.result(), lineage, *from_networks, *from_shadows]
     return Measurements(
         values=tuple(outcome.value(subject, options) for subject, outcomes in found for outcome in outcomes),
         curves=summarise_curves({subject: (result.checked, result.attacks) for subject, result in results.items()}),
         dominant_groups=first.dominant_groups,
-        controls=measure_controls(results, inputs.primary_references, options),
+        controls=controls.result(),
         notes={"gap_against_robustness": _gap_against_robustness(from_networks)} if from_networks else {},
     )
 

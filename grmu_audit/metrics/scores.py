@@ -174,14 +174,12 @@ def roc(positive: Floats, negative: Floats, weight: Floats) -> Roc:
 
     Source: DeLong, DeLong and Clarke-Pearson (1988), with weights on the negatives.
     """
-    share = weight / weight.sum()
-    order = np.argsort(negative, kind="stable")
-    ladder = np.concatenate([[0.0], np.cumsum(share[order])])
-    below = ladder[np.searchsorted(negative[order], positive, side="left")]
-    upto = ladder[np.searchsorted(negative[order], positive, side="right")]
-    wins = (below + upto) / 2
-    ranked = np.sort(positive)
-    beaten = 1 - (np.searchsorted(ranked, negative, "left") + np.searchsorted(ranked, negative, "right")) / (2 * len(ranked))
+    share, wins, beaten = weight / weight.sum(), np.empty(len(positive)), np.empty(len(negative))
+    up, down = np.argsort(positive), np.argsort(negative, kind="stable")  # searching in order is much faster
+    ranked, others = positive[up], negative[down]
+    ladder = np.concatenate([[0.0], np.cumsum(share[down])])
+    wins[up] = (ladder[np.searchsorted(others, ranked, "left")] + ladder[np.searchsorted(others, ranked, "right")]) / 2
+    beaten[down] = 1 - (np.searchsorted(ranked, others, "left") + np.searchsorted(ranked, others, "right")) / (2 * len(ranked))
     value = min(max(float(wins.mean()), 0.0), 1.0)
     return Roc(value, _influence(wins - value, np.full(len(wins), 1 / len(wins))), _influence(beaten - value, share))
 

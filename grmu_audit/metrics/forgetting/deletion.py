@@ -3,7 +3,7 @@
 The attack sees both versions' outputs for a sample and asks: was it in the forget set, or is it a retained sample of the same
 group?  Its score is the fall of the scaled margin from before to after, s = m_before / scale_before - m_after / scale_after,
 with m = log p_y - log(1 - p_y) and the scale the mean size of m over unseen samples: an unlearned sample has lost more than a
-retained one of its group.  Samples are compared as for the forgetting share (``forgetting_share.choose_arm``): with retained
+retained one of its group.  Samples are compared as for the forgetting share (``contrast.choose_arm``): with retained
 samples of a group that keeps at least 20, else with unseen ones.
 """
 
@@ -18,7 +18,15 @@ import numpy as np
 from grmu_audit.intervals import AreaChange
 from grmu_audit.intervals.closed_forms import Floats
 from grmu_audit.metrics.checked_predictions import CheckedPredictions, Ints, Mask
-from grmu_audit.metrics.forgetting_share import LEAST_FORGET, Arm, ScaledMargins, choose_arm, describe_basis, mask_unseen
+from grmu_audit.metrics.forgetting.contrast import (
+    LEAST_FORGET,
+    Arm,
+    ScaledMargins,
+    choose_arm,
+    describe_basis,
+    mask_unseen,
+    why_too_small,
+)
 from grmu_audit.metrics.outcome import Outcome
 from grmu_audit.metrics.scores import Roc, roc, standard_error
 from grmu_audit.records import Group
@@ -96,9 +104,8 @@ class _Attack:
         """Why the attack is undefined, or what is compared."""
         if self.after.margin is None or self.before.margin is None:
             return "the margin needs logits or probabilities; they are not given", None
-        people = self.after.persons(forget)
-        if (int(forget.sum()) if people is None else people) < LEAST_FORGET:
-            return f"fewer than {LEAST_FORGET} {'samples' if people is None else 'people'} in the forget set", None
+        if small := why_too_small(self.after, forget):
+            return small, None
         arm = choose_arm(self.after, forget)
         return ("", arm) if len(arm.forget) else ("no retained and no unseen sample of the forget set's groups", None)
 

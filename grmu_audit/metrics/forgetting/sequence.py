@@ -10,7 +10,7 @@ import numpy as np
 
 from grmu_audit.intervals import Least
 from grmu_audit.metrics.checked_predictions import CheckedPredictions, Mask, check_same
-from grmu_audit.metrics.forgetting_share import share_on
+from grmu_audit.metrics.forgetting.share import share_on
 from grmu_audit.metrics.outcome import Basis, Outcome
 from grmu_audit.records.inputs import EarlierRequest
 
@@ -69,7 +69,7 @@ def _requests(candidate: CheckedPredictions, baseline: CheckedPredictions, earli
 
 
 def _row(one: _Request, now: Outcome, candidate: CheckedPredictions, references: Sequence[CheckedPredictions]) -> dict[str, Any]:
-    then = share_on(one.rows, one.served, one.before, references)
+    then = now if one.served is candidate else share_on(one.rows, one.served, one.before, references)
     limits = None if now.statistic is None else now.statistic.interval(_SHOWN)
     models = {"before": [one.before], "served": [one.served], "now": [candidate], "retrained": list(references)}
     accuracy = {name: _accuracy(found, one.rows) for name, found in models.items()}

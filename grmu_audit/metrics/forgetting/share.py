@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -23,17 +23,25 @@ import numpy as np
 from grmu_audit.intervals.areas import t_scaled_error
 from grmu_audit.intervals.closed_forms import Floats, z_value
 from grmu_audit.intervals.ratio import Ratio
-from grmu_audit.metrics.checked_predictions import CheckedPredictions, Ints, Mask
-from grmu_audit.metrics.outcome import Basis, Outcome
+from grmu_audit.metrics.checked_predictions import CheckedPredictions, Mask
+from grmu_audit.metrics.forgetting.contrast import (
+    LEAST_FORGET,
+    Arm,
+    Change,
+    ScaledMargins,
+    choose_arm,
+    describe_basis,
+    mask_unseen,
+    retained_arm,
+    scaled_change,
+    why_too_small,
+)
+from grmu_audit.metrics.outcome import Outcome
 from grmu_audit.metrics.scores import roc
 from grmu_audit.records import Group
 from grmu_audit.records.metric_value import BASELINE, CANDIDATE, Subject
 
 NAME = "FORGET_SHARE"
-LEAST_FORGET = 20
-"""People (samples, where nothing is known of people) that the forget set must hold."""
-LEAST_RETAINED = 20
-"""Retained samples of a group from which on it is compared with them."""
 LARGEST_MARGIN = 30.0
 """Margins are cut here: beyond it a probability that was stored as 0 or 1 says nothing more."""
 SMALL_REQUEST = "retraining (exact evidence), serving it together with other requests, or an audit at level deep would help"
@@ -42,80 +50,6 @@ TRACE_ALPHA = 0.10
 """Two-sided error at which the reference's own change must be below 0: one-sided 95 %."""
 _POWER = 0.80
 _SHOWN = 0.05
-
-
-@dataclass(frozen=True)
-class Change:
-    """D(X) of one model, with the influence of every sample."""
-
-    value: float
-    """D(X)."""
-    influence: Floats
-    """[n] influence of each row; squares, summed by person first, add up to the variance."""
-
-
-@dataclass(frozen=True, eq=False)
-class Arm:
-    """Forget samples and the samples that they are compared with, group by group."""
-
-    forget: Ints
-    """[f] rows of the forget set whose group has comparison samples."""
-    comparison: Ints
-    """[c] rows that they are compared with."""
-    forget_group: Ints
-    """[f] position of the group."""
-    comparison_group: Ints
-    """[c] position of the group."""
-    rows: int
-    """Rows in all."""
-    left_out: tuple[int, ...] = ()
-    """Codes of the groups of the forget set that have fewer than two comparison samples."""
-    kinds: Mapping[str, int] = field(default_factory=dict)
-    """How many forget samples are compared with retained, and with unseen samples."""
-
-    @property
-    def weight(self) -> Floats:
-        """[c] weights that give the comparison samples the forget set's mix of groups; they add up to 1."""
-        groups = int(self.forget_group.max()) + 1
-        mix = np.bincount(self.forget_group, minlength=groups) / len(self.forget)
-        weight: Floats = (mix / np.bincount(self.comparison_group, minlength=groups))[self.comparison_group]
-        return weight
-
-    def contrast(self, values: Floats) -> Change:
-        """Mean of the values over the forget samples minus that over the comparison samples."""
-        groups = int(self.forget_group.max()) + 1
-        size = np.bincount(self.comparison_group, minlength=groups)
-        mean = np.bincount(self.comparison_group, weights=values[self.comparison], minlength=groups) / size
-        single = values[self.forget] - mean[self.forget_group]
-        result, n = float(single.mean()), len(single)
-        influence = np.zeros(self.rows)
-        influence[self.forget] = (single - result) / math.sqrt(max(n * (n - 1), 1))
-        deviation = (values[self.comparison] - mean[self.comparison_group]) * np.sqrt(size / np.maximum(size - 1, 1))[
-            self.comparison_group
-        ]
-        influence[self.comparison] -= self.weight * deviation
-        return Change(result, influence)
-
-
-@dataclass(frozen=True, eq=False)
-class ScaledMargins:
-    """Margins of one model, divided by their mean size over unseen samples."""
-
-    values: Floats
-    """[n] scaled margins."""
-    scale_influence: Floats
-    """[n] influence of each row on the scale, relative to it."""
-
-    @classmethod
-    def of(cls, margins: Floats, unseen: Mask) -> ScaledMargins | None:
-        """None without an unseen sample, and where all unseen margins are 0."""
-        size = np.abs(margins[unseen])
-        scale = float(size.mean()) if len(size) else 0.0
-        if not scale > 0:
-            return None
-        influence = np.zeros(len(margins))
-        influence[unseen] = (size / scale - 1) / len(size)
-        return cls(margins / scale, influence)
 
 
 def compare_forgetting(
@@ -219,11 +153,8 @@ class _Models:
             return "no reference model was given: it takes a retrained model to know what forgetting would change"
         if any(model.margin is None for model in (self.candidate, self.before, *self.references)):
             return "the margin needs logits or probabilities; they are not given"
-        people = self.candidate.persons(forget)
-        if (int(forget.sum()) if people is None else people) < LEAST_FORGET:
-            who = "samples" if people is None else "people"
-            return f"fewer than {LEAST_FORGET} {who} in the forget set: {SMALL_REQUEST}"
-        return ""
+        small = why_too_small(self.candidate, forget)
+        return f"{small}: {SMALL_REQUEST}" if small else ""
 
     @cached_property
     def _margins(self) -> list[Floats]:
@@ -244,7 +175,7 @@ class _Models:
         elif self._scaled is None:
             return None
         else:
-            found = [_scaled_change(arm, self._scaled[0], margins) for margins in self._scaled[1:]]
+            found = [scaled_change(arm, self._scaled[0], margins) for margins in self._scaled[1:]]
         return found[0], found[1:]
 
     def _ratio(self, forget: Mask, candidate: Change, references: Sequence[Change]) -> Ratio:
@@ -273,7 +204,7 @@ class _Models:
                 found[f"scaled margin, {name}"] = self._shown(forget, self._changes(arm, scaled=True))
                 found[f"margin, {name}"] = self._shown(forget, self._changes(arm, scaled=False))
                 found[f"rank, {name}"] = self._shown(forget, self._ranks(arm))
-        others = _retained_arm(self.candidate)
+        others = retained_arm(self.candidate)
         if "scaled margin, U" in found and len(others.forget):
             changes = self._changes(arms["U"], scaled=True), self._changes(others, scaled=True)
             found["scaled margin, T"] = self._shown(forget, _minus(*changes))
@@ -296,60 +227,6 @@ class _Models:
         share = self._ratio(forget, *changes)
         limits = share.limits(_SHOWN) if _has_trace(share) else None
         return {"value": share.estimate, "interval": list(limits)} if limits else None
-
-
-def choose_arm(checked: CheckedPredictions, forget: Mask, kind: str = "R or U") -> Arm:
-    """Forget samples with their comparison samples.
-
-    Args:
-        checked: any model's predictions; only groups and splits are read.
-        forget: [n] rows of the forget set.
-        kind: ``R or U``: retained samples of a group that keeps at least 20, else unseen ones; ``R`` or ``U`` alone.
-    """
-    codes, index = checked.cells
-    retained, unseen = checked.predictions.mask("retain"), mask_unseen(checked)
-    wanted = np.bincount(index[forget], minlength=len(codes)) > 0
-    kept = np.bincount(index[retained], minlength=len(codes))
-    by_retained = np.full(len(codes), kind == "R") if kind in ("R", "U") else kept >= LEAST_RETAINED
-    rows = np.where(by_retained[index], retained, unseen)
-    size = np.bincount(index[rows], minlength=len(codes))
-    shared = wanted & (size >= 2)
-    kinds = {
-        "compared_with_retained": int((forget & (by_retained & shared)[index]).sum()),
-        "compared_with_unseen": int((forget & (~by_retained & shared)[index]).sum()),
-    }
-    left_out = tuple(int(codes[cell]) for cell in np.flatnonzero(wanted & ~shared))
-    return _arm(index, forget & shared[index], rows & shared[index], left_out, kinds)
-
-
-def _retained_arm(checked: CheckedPredictions) -> Arm:
-    """All retained samples against unseen ones of their groups."""
-    codes, index = checked.cells
-    retained, unseen = checked.predictions.mask("retain"), mask_unseen(checked)
-    counts = [np.bincount(index[rows], minlength=len(codes)) for rows in (retained, unseen)]
-    shared = (counts[0] > 0) & (counts[1] >= 2)
-    return _arm(index, retained & shared[index], unseen & shared[index])
-
-
-def _arm(
-    index: Ints, forget: Mask, comparison: Mask, left_out: tuple[int, ...] = (), kinds: Mapping[str, int] | None = None
-) -> Arm:
-    rows, others = np.flatnonzero(forget), np.flatnonzero(comparison)
-    groups = np.unique(index[rows])
-    positions = np.searchsorted(groups, index[rows]), np.searchsorted(groups, index[others])
-    return Arm(rows, others, *positions, len(index), left_out, kinds or {})
-
-
-def mask_unseen(checked: CheckedPredictions) -> Mask:
-    """[n] samples of no training set: validation and test."""
-    return checked.predictions.mask("val") | checked.predictions.mask("test")
-
-
-def _scaled_change(arm: Arm, before: ScaledMargins, model: ScaledMargins) -> Change:
-    """D of scaled margins; the scale of either model is estimated, too, and its error is part of the influence."""
-    change = arm.contrast(model.values - before.values)
-    levels = [arm.contrast(one.values).value for one in (before, model)]
-    return Change(change.value, change.influence + levels[0] * before.scale_influence - levels[1] * model.scale_influence)
 
 
 def _minus(
@@ -375,9 +252,3 @@ def _why_no_trace(share: Ratio, n: int) -> str:
         return f"{seen}, which is no loss, so that more samples are not known to help"
     need = math.ceil(n * ((z_value(TRACE_ALPHA) + z_value(2 * (1 - _POWER))) * se / trace) ** 2)
     return f"{seen}; about {need:,} forget samples would decide at the present estimate"
-
-
-def describe_basis(checked: CheckedPredictions, forget: Mask | None = None) -> Basis:
-    """Samples and people of the forget set, or of a part of it."""
-    forget = checked.predictions.mask("forget") if forget is None else forget
-    return Basis(int(forget.sum()), persons=checked.persons(forget))

@@ -3,24 +3,29 @@
 A fully grown tree on one feature is a step function: between neighbouring values of its bootstrap sample it cuts in the
 middle, and at each value it says the share of each class among the sampled rows there.  Gini and entropy give the same
 tree, and a forest of fewer trees is a prefix of a larger one.  So a tree is one count per (value, class) and one search.
+How often a tree draws each sample depends on the seed and on the number of samples alone: the models of an audit share it.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from threading import Lock
 
 import numpy as np
 import numpy.typing as npt
 
 from grmu_audit.intervals.closed_forms import Floats
 
-Cells = npt.NDArray[np.unsignedinteger[Any]]
-"""Cell of each sample, in the smallest type that holds it: a small table fits the processor's cache."""
+Draws = npt.NDArray[np.uint8]
+"""[n] how often a tree's bootstrap sample holds each row."""
 TREES = 100
 """Trees of the attack's forest."""
 _SAME = np.float32(1e-7)
 _MOST_SEED = np.iinfo(np.int32).max
 _LARGEST = 1e30
+_MOST_KEPT = 64_000_000
+_KEEPING = Lock()
 
 
 def forest_probabilities(x: Floats, y: npt.NDArray[np.int64], queried: Floats, *, seed: int, trees: int = TREES) -> Floats:
@@ -43,15 +48,11 @@ def forest_probabilities(x: Floats, y: npt.NDArray[np.int64], queried: Floats, *
     [[0.04, 0.96], [0.91, 0.09]]
     """
     values, code = np.unique(_single(x), return_inverse=True)
-    refused = 2 * len(values)
-    table = np.full(1 << (len(x) - 1).bit_length(), refused, dtype=np.min_scalar_type(refused))
-    table[: len(x)] = code + y * len(values)
+    cell = code + y * len(values)
     distinct, place = np.unique(_single(queried), return_inverse=True)
     total = np.zeros((2, len(distinct)))
-    seeds, words = np.random.RandomState(seed), np.random.MT19937()
-    for _ in range(trees):
-        np.random.RandomState(words).seed(seeds.randint(_MOST_SEED))
-        counts = _bootstrap(table, (len(x), refused), words)
+    for draws in _bootstraps(len(x), seed, trees):
+        counts: Floats = np.asarray(np.bincount(cell, weights=draws, minlength=2 * len(values)), dtype=np.float64)
         total += _tree(values, counts.reshape(2, -1), distinct)
     result: Floats = total.T[place] / trees
     return result
@@ -61,27 +62,36 @@ def _single(x: Floats) -> npt.NDArray[np.float32]:
     return np.clip(x, -_LARGEST, _LARGEST).astype(np.float32)
 
 
-def _bootstrap(table: Cells, sizes: tuple[int, int], words: np.random.MT19937) -> npt.NDArray[np.intp]:
-    """How often each cell occurs in ``table[RandomState(words).randint(0, n, n)]``.
+def _bootstraps(n: int, seed: int, trees: int) -> Iterable[Draws]:
+    """What every tree draws; kept for the next model of the audit where it fits."""
+    if n * trees > _MOST_KEPT:
+        return _drawn_by_trees(n, seed, trees)
+    with _KEEPING:  # models are measured side by side: the first draws, the others wait for it
+        return _kept_bootstraps(n, seed, trees)
+
+
+@lru_cache(maxsize=2)
+def _kept_bootstraps(n: int, seed: int, trees: int) -> tuple[Draws, ...]:
+    return tuple(_drawn_by_trees(n, seed, trees))
+
+
+def _drawn_by_trees(n: int, seed: int, trees: int) -> Iterator[Draws]:
+    """How often each i occurs in ``RandomState(a tree's seed).randint(0, n, n)``, tree by tree.
 
     NumPy draws an integer below n from 32-bit words by masking and refusing; the same words are taken here all at once.
-
-    Args:
-        table: [power of two >= n] cell of each sample; from n on the cell that marks a refused word.
-        sizes: n, and the cell of the refused words.
-        words: the tree's source of 32-bit words.
     """
-    missing, refused = sizes
-    source, mask = np.random.Generator(words), np.uint32(len(table) - 1)
-    drawn: list[Cells] = []
-    while missing:
-        drawn.append(table[source.integers(0, 1 << 32, missing, dtype=np.uint32) & mask])
-        missing = int(np.count_nonzero(drawn[-1] == refused))
-    counts: npt.NDArray[np.intp] = np.bincount(np.concatenate(drawn), minlength=refused + 1)[:-1]
-    return counts
+    seeds, words = np.random.RandomState(seed), np.random.MT19937()
+    source, span = np.random.Generator(words), 1 << (n - 1).bit_length()
+    for _ in range(trees):
+        np.random.RandomState(words).seed(seeds.randint(_MOST_SEED))
+        counts, missing = np.zeros(n, dtype=np.intp), n
+        while missing:
+            drawn = np.bincount(source.integers(0, 1 << 32, missing, dtype=np.uint32) & np.uint32(span - 1), minlength=span)
+            counts, missing = counts + drawn[:n], int(drawn[n:].sum())
+        yield counts.astype(np.uint8)
 
 
-def _tree(values: npt.NDArray[np.float32], counts: npt.NDArray[np.intp], queried: npt.NDArray[np.float32]) -> Floats:
+def _tree(values: npt.NDArray[np.float32], counts: Floats, queried: npt.NDArray[np.float32]) -> Floats:
     """[2, k] shares of the classes in the leaf of each queried value.
 
     Args:
@@ -103,15 +113,13 @@ def _tree(values: npt.NDArray[np.float32], counts: npt.NDArray[np.intp], queried
     return result
 
 
-def _runs(
-    counts: npt.NDArray[np.intp], drawn: npt.NDArray[np.intp], cuts: npt.NDArray[np.intp], at: npt.NDArray[np.intp]
-) -> npt.NDArray[np.intp]:
+def _runs(counts: Floats, drawn: npt.NDArray[np.intp], cuts: npt.NDArray[np.intp], at: npt.NDArray[np.intp]) -> Floats:
     """[2, k] counts of the run of uncut values that each position lies in."""
     run = np.searchsorted(cuts, at, side="left")
     first = np.concatenate([[0], cuts + 1])[run]
     last = np.append(cuts, len(drawn) - 1)[run]
     running = np.cumsum(counts, axis=1)
-    result: npt.NDArray[np.intp] = running[:, drawn[last]] - running[:, drawn[first]] + counts[:, drawn[first]]
+    result: Floats = running[:, drawn[last]] - running[:, drawn[first]] + counts[:, drawn[first]]
     return result
 
 

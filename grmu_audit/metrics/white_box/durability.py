@@ -10,7 +10,7 @@ import numpy as np
 
 from grmu_audit.intervals import PairedCounts, Proportion, Replicated
 from grmu_audit.metrics.checked_predictions import CheckedPredictions, Mask, row_positions
-from grmu_audit.metrics.forgetting_share import measure_share
+from grmu_audit.metrics.forgetting.share import measure_share
 from grmu_audit.metrics.outcome import Basis, Outcome
 from grmu_audit.metrics.white_box.representation import Model
 from grmu_audit.records import Group
@@ -155,7 +155,7 @@ def compare_returned(
 def measure_return_share(models: Mapping[Subject, Model], primary: Sequence[Subject]) -> Iterator[Outcome]:
     """``RETURN_SHARE``: the forgetting share after all models had the same epochs of fine-tuning on the retain set.
 
-    share = D(candidate) / D(references) as in ``forgetting_share``, where candidate, version before and references are each
+    share = D(candidate) / D(references) as in ``forgetting.share``, where candidate, version before and references are each
     what they are after the last epoch: 0 as a model that forgot nothing, 1 as a retrained one.  Details: the share by epoch
     (``curve``), each with 95 % limits or None.  Undefined as FORGET_SHARE, and without the fine-tuning of each model.
 

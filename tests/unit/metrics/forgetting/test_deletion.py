@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from grmu_audit.metrics import check_predictions, measure_models
 from grmu_audit.metrics.catalog.examples import example
 from grmu_audit.metrics.controls import cheats
-from grmu_audit.metrics.membership.deletion import attack_deletion, compare_versions
+from grmu_audit.metrics.forgetting.deletion import attack_deletion, compare_versions
 from grmu_audit.metrics.scores import margins
 from grmu_audit.records import BASELINE, CANDIDATE, SPLITS, AuditedModel, AuditInputs, Group, ModelRef, Predictions, reference
 

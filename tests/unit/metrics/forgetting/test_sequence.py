@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from grmu_audit.metrics import check_predictions
-from grmu_audit.metrics.forgetting_share import share_on
-from grmu_audit.metrics.request_sequence import measure_sequence
+from grmu_audit.metrics.forgetting.sequence import measure_sequence
+from grmu_audit.metrics.forgetting.share import share_on
 from grmu_audit.records import SPLITS, Predictions
 from grmu_audit.records.inputs import EarlierRequest
 

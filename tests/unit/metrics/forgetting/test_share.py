@@ -11,7 +11,8 @@ import pytest
 from grmu_audit.metrics import check_predictions
 from grmu_audit.metrics.catalog.examples import example
 from grmu_audit.metrics.controls import cheats
-from grmu_audit.metrics.forgetting_share import ScaledMargins, choose_arm, compare_forgetting, measure_share, measure_shares
+from grmu_audit.metrics.forgetting.contrast import ScaledMargins, choose_arm
+from grmu_audit.metrics.forgetting.share import compare_forgetting, measure_share, measure_shares
 from grmu_audit.metrics.scores import margins
 from grmu_audit.records import BASELINE, CANDIDATE, SPLITS, Group, Predictions, reference
 

@@ -11,7 +11,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from grmu_audit.metrics import check_predictions
 from grmu_audit.metrics.catalog.examples import example, example_white_box
-from grmu_audit.metrics.forgetting_share import measure_share
+from grmu_audit.metrics.forgetting.share import measure_share
 from grmu_audit.metrics.white_box.durability import (
     compare_returned,
     durability_changes,
