@@ -7,8 +7,8 @@ references; a retrained candidate has no exact evidence here, so that its forget
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.measurements.cheats import CHEATS, partway
 from benchmarks.measurements.gate import KINDS
 from grmu_audit.auditing.measurement import measure
-from grmu_audit.intervals import Proportion
+from grmu_audit.intervals import Proportion, design_effect
 from grmu_audit.policy import load_named
 from grmu_audit.policy.judgement import evaluate
 from grmu_audit.records import (
@@ -63,6 +63,10 @@ class Judged:
     """Blocking rules of the default policy that are not met."""
     share: float | None
     """Its forgetting share; None where undefined."""
+    lower: float | None
+    """One-sided 95 % lower limit of the share, by which the rule decides; None where undefined."""
+    why_not: str
+    """Why the forgetting rules of the default policy are not met; empty where they are."""
     metrics: Mapping[str, float] = field(default_factory=dict)
     """Every metric of it and every change from the model before that is defined, by name."""
 
@@ -110,6 +114,8 @@ def _judged(cell: str, seed: int, what: tuple[str, str], audit: Audit) -> Judged
     verdicts = {name: evaluate(audit, load_named(name), today=TODAY) for name in POLICIES}
     default = verdicts["default"]
     share = audit.metric("FORGET_SHARE")
+    limits = share.statistic.limits(0.10) if share and share.statistic else None
+    unmet = [rule for rule in default.rules if rule.id in FORGETTING_RULES and rule.decision is not Decision.PASS]
     return Judged(
         cell=cell,
         seed=seed,
@@ -123,6 +129,8 @@ def _judged(cell: str, seed: int, what: tuple[str, str], audit: Audit) -> Judged
         },
         not_met=tuple(r.id for r in default.rules if r.severity == "block" and r.applied and r.decision is not Decision.PASS),
         share=share.value if share else None,
+        lower=limits[0] if limits else None,
+        why_not=unmet[0].reason if unmet else "",
         metrics=_metrics(audit),
     )
 
@@ -151,19 +159,26 @@ class Rate:
     """95 % limits."""
 
 
-def rate(found: Iterable[tuple[int, bool]]) -> Rate:
-    """The rate of what is true, clustered by seed.
+def rate(rows: Sequence[Judged], true: Callable[[Judged], bool]) -> Rate:
+    """The share of models of which something is true, clustered by seed.
+
+    The design effect is that of the outcomes.  Where they are all equal they say nothing of how alike the models of a seed are:
+    then it is that of the lower limits by which the rule decides, an undefined one counted as the least.
 
     Args:
-        found: seed and whether it is true, for each model.
+        rows: models.
+        true: what is counted.
     """
-    rows = list(found)
-    seeds, true = np.array([seed for seed, _ in rows], dtype=np.int64), np.array([value for _, value in rows], dtype=bool)
-    if not len(rows):
+    if not rows:
         return Rate(0, 0, 0.0, (0.0, 1.0))
-    statistic = Proportion.of(true, seeds)
+    seeds, found = np.array([row.seed for row in rows], dtype=np.int64), np.array([true(row) for row in rows], dtype=bool)
+    statistic = Proportion.of(found, seeds)
+    known = [row.lower for row in rows if row.lower is not None]
+    if known and found.all() == found.any():
+        values = np.array([min(known) if row.lower is None else row.lower for row in rows])
+        statistic = replace(statistic, deff=design_effect(values, seeds))
     limits = statistic.limits(0.05)
-    return Rate(int(true.sum()), len(rows), float(statistic.n / statistic.deff), limits if limits else (0.0, 1.0))
+    return Rate(int(found.sum()), len(rows), float(statistic.n / statistic.deff), limits if limits else (0.0, 1.0))
 
 
 def separation(rows: Sequence[Judged]) -> dict[str, float]:

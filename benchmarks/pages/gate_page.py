@@ -15,7 +15,7 @@ import numpy as np
 
 from benchmarks.measurements.effect import machine
 from benchmarks.measurements.gate import CELLS, Cell
-from benchmarks.measurements.gate_verdicts import Judged, Rate, judge_cell, rate, separation
+from benchmarks.measurements.gate_verdicts import POLICIES, Judged, Rate, judge_cell, rate, separation
 from benchmarks.measurements.population import Facts, load, load_facts
 from benchmarks.measurements.share_coverage import Coverage, settings, simulate
 from benchmarks.pages.effect import hardware_line
@@ -85,12 +85,14 @@ def _digest_of(names: Iterable[str]) -> str:
 def write_page(
     folder: Path, rows: Sequence[Judged], found: Mapping[tuple[str, int], Mapping[str, Facts]], cache: Path, audits: int
 ) -> None:
-    """Write ``gate.json`` (rates) and ``gate.md``."""
+    """Write ``gate.json`` (the verdict on each model) and ``gate.md``."""
     coverage = simulate_coverage(cache, audits)
     facts = {"machine": machine(choose_device("cpu")), "cpu_hours": cpu_hours(found)}
     text = page(rows, coverage, facts)
     write_atomic(folder / "gate.md", text.encode())
-    tree = {**facts, "verdicts": [{**asdict(row), "metrics": {}} for row in rows], "coverage": [asdict(one) for one in coverage]}
+    verdicts = [[r.cell, r.seed, r.kind, r.references, *r.decisions.values(), r.lower and round(r.lower, 4)] for r in rows]
+    columns = ["cell", "seed", "kind", "references", *POLICIES, "lower limit of the share"]
+    tree = {**facts, "columns": columns, "verdicts": verdicts, "coverage": [asdict(one) for one in coverage]}
     write_atomic(folder / "gate.json", canonical_json(tree))
 
 
@@ -108,7 +110,9 @@ def page(rows: Sequence[Judged], coverage: Sequence[Coverage], facts: Mapping[st
         "cells": cells_table(rows),
         "refused": by_cell(rows, "must not pass", "PASS of those"),
         "kinds": by_kind(rows, ("must not pass",)),
+        "passed": passed_table(rows),
         "retrained": retrained_table(rows),
+        "missed": missed_table(rows),
         "others": by_kind(rows, ("part of the way", "method")),
         "metrics": metrics_table(rows),
         "coverage": coverage_table(coverage),
@@ -124,7 +128,8 @@ A gate is a classifier of models. Here it is tried on models of which it is know
 others that have forgotten nothing and look as if they had. PhotoDigits, small_resnet, 20 epochs, fp32 on {hardware}; {hours} CPU
 hours of training. A retrained candidate is judged by its outputs alone here; with its record of the rows that it read (exact
 evidence) it would not need them. Intervals are Wilson's at 95 %, with the number of models over the design effect by seed, since
-models of one seed are not independent. Other data, networks and requests may give other rates.
+models of one seed are not independent; where no model or every model of a cell passes, the design effect is that of the lower
+limits by which the rule decides. Other data, networks and requests may give other rates.
 
 {cells}
 
@@ -138,11 +143,19 @@ By kind, two references: PASS by the default policy (its forgetting rules alone)
 
 {kinds}
 
+Every one that passed, with one or two references:
+
+{passed}
+
 ## Retrained models
 
 Forgetting rules met, PASS of the whole policy, and which rules the others do not meet.
 
 {retrained}
+
+Why the forgetting rules are not met, with two references:
+
+{missed}
 
 ## In between, and real methods with their default settings
 
@@ -185,12 +198,12 @@ def show(found: Rate) -> str:
     return f"{found.k} of {found.n}: {100 * found.k / found.n:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
 
 
-def _passes(rows: Iterable[Judged], policy: str = "default") -> Rate:
-    return rate((row.seed, row.decisions[policy] == "PASS") for row in rows)
+def _passes(rows: Sequence[Judged], policy: str = "default") -> Rate:
+    return rate(rows, lambda row: row.decisions[policy] == "PASS")
 
 
-def _forgets(rows: Iterable[Judged], policy: str = "default") -> Rate:
-    return rate((row.seed, row.forgetting[policy]) for row in rows)
+def _forgets(rows: Sequence[Judged], policy: str = "default") -> Rate:
+    return rate(rows, lambda row: row.forgetting[policy])
 
 
 def by_cell(rows: Sequence[Judged], role: str, title: str) -> list[str]:
@@ -237,6 +250,33 @@ def retrained_table(rows: Sequence[Judged]) -> list[str]:
             rates = " | ".join([show(_forgets(own)), show(_forgets(own, "strict")), show(_passes(own))])
             lines.append(f"| {cell} | {count} | {rates} | {listed} |")
     return lines
+
+
+def passed_table(rows: Sequence[Judged]) -> list[str]:
+    """Models that must not pass and did, by the default policy, one by one."""
+    found = [row for row in rows if row.role == "must not pass" and row.decisions["default"] == "PASS"]
+    if not found:
+        return ["none."]
+    lines = ["| cell | seed | kind | references | share | its lower limit |", "|---|---:|---|---:|---:|---:|"]
+    for row in found:
+        lines.append(f"| {row.cell} | {row.seed} | {row.kind} | {row.references} | {_number(row.share)} | {_number(row.lower)} |")
+    return lines
+
+
+def missed_table(rows: Sequence[Judged]) -> list[str]:
+    """Retrained models that do not meet the forgetting rules, one by one."""
+    found = [row for row in rows if row.role == "retrained" and row.references == 2 and not row.forgetting["default"]]
+    if not found:
+        return ["they are met by all."]
+    lines = ["| cell | seed | model | share | its lower limit | reason |", "|---|---:|---|---:|---:|---|"]
+    for row in found:
+        numbers = f"{_number(row.share)} | {_number(row.lower)}"
+        lines.append(f"| {row.cell} | {row.seed} | {row.kind} | {numbers} | {row.why_not} |")
+    return lines
+
+
+def _number(value: float | None) -> str:
+    return "undefined" if value is None else f"{value:.2f}"
 
 
 def metrics_table(rows: Sequence[Judged]) -> list[str]:

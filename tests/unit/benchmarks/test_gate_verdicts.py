@@ -52,13 +52,28 @@ def test_the_share_separates_and_label_metrics_of_cheats_do_not(judged: list[Jud
     assert found["TA"] < 1.0
 
 
-def test_models_of_one_seed_count_less_than_as_many_seeds() -> None:
-    alone = rate((seed, seed % 2 == 0) for seed in range(100))
-    together = rate((seed // 10, (seed // 10) % 2 == 0) for seed in range(100))
+def test_models_of_one_seed_count_less_than_as_many_seeds(judged: list[Judged]) -> None:
+    rows = [replace(judged[0], seed=number) for number in range(100)]
+    alone = rate(rows, lambda row: row.seed % 2 == 0)
+    together = rate([replace(row, seed=row.seed // 10) for row in rows], lambda row: row.seed % 2 == 0)
     assert (alone.k, alone.n) == (together.k, together.n) == (50, 100)
     assert together.effective < 20 < alone.effective
     assert together.interval[1] - together.interval[0] > 2 * (alone.interval[1] - alone.interval[0])
-    assert rate([]).n == 0
+    assert rate([], lambda row: True).n == 0
+
+
+def test_where_no_model_passes_the_lower_limits_say_how_alike_those_of_a_seed_are(judged: list[Judged]) -> None:
+    rng = np.random.default_rng(0)
+    seeds = np.repeat(np.arange(10), 20)
+    alike = [replace(judged[0], seed=int(s), lower=float(x)) for s, x in zip(seeds, rng.normal(size=10)[seeds], strict=True)]
+    unlike = [replace(row, lower=float(x)) for row, x in zip(alike, rng.normal(size=200), strict=True)]
+    never = lambda row: False  # noqa: E731
+    assert rate(alike, never).effective < 15 < 100 < rate(unlike, never).effective
+    assert rate(unlike, never).interval[1] < 0.04 < 0.2 < rate(alike, never).interval[1]
+    unknown = [replace(row, lower=None) if row.seed == 0 else row for row in unlike]
+    assert rate(unknown, never).effective < rate(unlike, never).effective
+    nothing = [replace(row, lower=None) for row in unlike]
+    assert rate(nothing, never).effective == pytest.approx(10)
 
 
 def test_the_page_holds_every_kind_and_every_setting(judged: list[Judged]) -> None:
