@@ -24,6 +24,10 @@ SEPARATORS |= {"\x1f": "control signs", "\uff0c": "full-width commas", "\u060c":
 """Separators of other programs instead of commas."""
 
 
+_COMMENTS = ("#", "%", "//", "@relation")
+"""First signs of a line that is a comment, or the head of another format."""
+
+
 def read_csv(path: Path, header: Sequence[str] | None = None, kind_of: Callable[[str], Kind] = all_text) -> TextTable:
     """Read a CSV file with a header line.
 
@@ -137,7 +141,7 @@ def _without_title(records: Iterator[tuple[int, list[str]]], name: str, header: 
     Raises:
         InputError: the header is one cell of no other separator, and the next row has several.
     """
-    if len(header) != 1 or any(sign in header[0] for sign in SEPARATORS):
+    if len(header) != 1 or header[0].startswith(_COMMENTS) or any(sign in header[0] for sign in SEPARATORS):
         return records
     below = [record for record in (next(records, None),) if record is not None]
     if below and len(below[0][1]) > 2:
@@ -155,11 +159,9 @@ def check_separator(name: str, cells: Sequence[str], failure: type[InputError] =
         raise failure(
             f"{name}: row 1 is {','.join(cells)[:20]!r}, which only Excel reads: remove that line, and separate cells with commas"
         )
-    if cells and cells[0].startswith(("# ", "#!", "//")):
-        raise failure(f"{name}: row 1 is a comment ({cells[0][:40]!r}): remove it, so that the names of the columns come first")
-    if len(cells) != 1:
+    if len(cells) != 1 and not (cells and cells[0].startswith("# ")):
         return
-    if cells[0].startswith(("#", "@relation", "%")):
+    if cells[0].startswith(_COMMENTS):
         raise failure(f"{name}: row 1 is a comment ({cells[0][:40]!r}): remove it, so that the names of the columns come first")
     found = next((words for sign, words in SEPARATORS.items() if sign in cells[0]), "blanks" if cells[0].count(" ") > 1 else None)
     if found is not None:

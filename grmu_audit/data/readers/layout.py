@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -69,13 +69,18 @@ def _near(name: str, root: Path, part: RequiredFile, what_to_do: str) -> str:
     for file, near in found:
         if near is not None and near != file:
             return f" (there is {near!r}, which differs {difference(file, near)})"
-    for sub in sorted(path for path in root.iterdir() if path.is_dir())[:_MOST_FOLDERS]:
-        if any((sub / top / path).exists() for path in part.names for top in ("", name)):
-            return f" (it lies in {sub}: {what_to_do})"
-        inside = sorted(path for path in sub.iterdir() if path.is_dir())[:_MOST_FOLDERS]
-        if deeper := next((inner for inner in inside if any((inner / path).exists() for path in part.names)), None):
-            return f" (it lies in {deeper}: {what_to_do})"
+    for folder in _folders_below(root):
+        if any((folder / top / path).exists() for path in part.names for top in ("", name)):
+            return f" (it lies in {folder}: {what_to_do})"
     return ""
+
+
+def _folders_below(root: Path) -> Iterator[Path]:
+    """Folders in a folder and in those, the near ones first."""
+    near = sorted(path for path in root.iterdir() if path.is_dir())[:_MOST_FOLDERS]
+    yield from near
+    for folder in near:
+        yield from sorted(path for path in folder.iterdir() if path.is_dir())[:_MOST_FOLDERS]
 
 
 def require_images(name: str, folder: Path, paths: Sequence[str], how: str) -> None:

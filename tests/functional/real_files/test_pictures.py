@@ -282,7 +282,7 @@ PARTS: dict[str, tuple[Callable[[], object], str]] = {
     ),
     "two levels deeper": (
         lambda: (Path("data/new").mkdir(parents=True), shutil.move("celeba", "data/new/celeba")),
-        "(it lies in data/new/celeba: name that folder)",
+        "(it lies in data/new: name that folder)",
     ),
     "in folders as published": (
         lambda: (Path("celeba/Img").mkdir(), shutil.move("celeba/img_align_celeba", "celeba/Img/img_align_celeba")),

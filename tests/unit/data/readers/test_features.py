@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from grmu_audit.data.readers.features import feature_columns, parse_feature
 from grmu_audit.errors import InputError
-from grmu_audit.utils.columns import TextTable, number_text
+from grmu_audit.utils.columns import TextTable, number_advice, number_text
 from grmu_audit.utils.notations import LabelColumn
 from grmu_audit.utils.tables import read_table
 
@@ -225,6 +225,25 @@ def test_facts_name_kind_range_and_number_of_values() -> None:
 def test_numbers_that_may_be_codes_or_row_numbers_are_warned_about(cells: list[str]) -> None:
     (said,) = parse_feature(column(cells)).warnings
     assert re.search("leading zeros may be codes|counts the rows from ([01]|5000) to (19|20|5119): is it a feature", said)
+
+
+STYLES = {
+    "minus": lambda text: text.replace("-", "\u2212"),
+    "brackets": lambda text: f"({text.removeprefix('-')})",
+    "minus behind": lambda text: f"{text.removeprefix('-')}-",
+    "apostrophe": "'{}".format,
+    "formula": '="{}"'.format,
+    "full width": lambda text: text.translate(str.maketrans("0123456789-", "".join(map(chr, range(0xFF10, 0xFF1A))) + "\uff0d")),
+    "Arabic digits": lambda text: text.translate(str.maketrans("0123456789", "".join(map(chr, range(0x660, 0x66A))))),
+    "Indian digits": lambda text: text.translate(str.maketrans("0123456789", "".join(map(chr, range(0x966, 0x970))))),
+    "decimal comma": lambda text: f"{text},5",
+}
+
+
+@given(st.integers(-(10**9), -1), st.sampled_from(sorted(STYLES)))
+def test_every_number_in_another_notation_has_an_advice(value: int, style: str) -> None:
+    assert number_advice(STYLES[style](str(value))).startswith("write ")
+    assert number_advice(str(value)) == ""
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=50))
