@@ -113,15 +113,16 @@ def _check_odd(column: LabelColumn, odd: Sequence[int]) -> list[str]:
         InputError: the other cells are mistakes in all likelihood.
     """
     filled = sum(map(bool, column.cells))
-    cells = [column.cells[i] for i in odd]
+    cells = Counter(column.cells[i] for i in odd)
+    first = column.cells[odd[0]]
     plain = (filled - len(odd)) / filled
-    notated = sum(bool(number_advice(cell)) for cell in cells) / filled
-    units = sum(map(has_unit, cells)) / filled
+    notated = sum(count for cell, count in cells.items() if number_advice(cell)) / filled
+    units = sum(count for cell, count in cells.items() if has_unit(cell)) / filled
     missing = all(map(_means_missing, cells))
-    where = f"{column.source}: row {column.rows[odd[0]]}: {column.name} is {column.cells[odd[0]][:60]!r}"
+    where = f"{column.source}: row {column.rows[odd[0]]}: {column.name} is {first[:60]!r}"
     if plain + notated >= NEARLY_ALL or (missing and plain >= MOST):
         raise InputError(
-            f"{where}, and {filled - len(odd)} of the column's {filled} cells are plain numbers: {_advice(cells[0])}; if the "
+            f"{where}, and {filled - len(odd)} of the column's {filled} cells are plain numbers: {_advice(first)}; if the "
             "column holds categories, say so with --categorical (in a manifest: categorical)"
         )
     what = (
@@ -133,7 +134,7 @@ def _check_odd(column: LabelColumn, odd: Sequence[int]) -> list[str]:
         if plain + units >= NEARLY_ALL
         else ""
     )
-    return [f"{where}, where {what}: the column counts as categories ({_advice(cells[0])} if it is a number)"] if what else []
+    return [f"{where}, where {what}: the column counts as categories ({_advice(first)} if it is a number)"] if what else []
 
 
 def _unique_texts(column: LabelColumn) -> list[str]:

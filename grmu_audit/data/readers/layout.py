@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -23,7 +24,7 @@ SPLIT_CODES = {"0": "train", "1": "val", "2": "test"}
 SHOWN = 5
 """Files that a message names."""
 _MOST_FOLDERS = 100
-"""Folders beside each other that a missing part is looked for in."""
+"""Folders of each depth that a missing part is looked for in."""
 
 
 @dataclass(frozen=True)
@@ -69,18 +70,11 @@ def _near(name: str, root: Path, part: RequiredFile, what_to_do: str) -> str:
     for file, near in found:
         if near is not None and near != file:
             return f" (there is {near!r}, which differs {difference(file, near)})"
-    for folder in _folders_below(root):
+    folders = [path for depth in ("*/", "*/*/") for path in sorted(islice(root.glob(depth), _MOST_FOLDERS))]
+    for folder in folders:
         if any((folder / top / path).exists() for path in part.names for top in ("", name)):
             return f" (it lies in {folder}: {what_to_do})"
     return ""
-
-
-def _folders_below(root: Path) -> Iterator[Path]:
-    """Folders in a folder and in those, the near ones first."""
-    near = sorted(path for path in root.iterdir() if path.is_dir())[:_MOST_FOLDERS]
-    yield from near
-    for folder in near:
-        yield from sorted(path for path in folder.iterdir() if path.is_dir())[:_MOST_FOLDERS]
 
 
 def require_images(name: str, folder: Path, paths: Sequence[str], how: str) -> None:

@@ -76,7 +76,7 @@ def test_an_unknown_name(filled: Path, line: list[str], monkeypatch: Any, capsys
     assert tree(filled) == before
 
 
-@pytest.mark.parametrize("name", ["verify", "history", "requests list", "requests answer", "rollback", "promote, resumed"])
+@pytest.mark.parametrize("name", ["verify", "history", "requests list", "requests answer", "promote, resumed"])
 @pytest.mark.parametrize(
     "model", ["digits/1", "digits@champion", "models:/digits/1", "digits/latest", "Digits", "digits ", "", "../digits"]
 )
