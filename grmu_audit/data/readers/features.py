@@ -7,13 +7,14 @@ import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 
 import numpy as np
 import numpy.typing as npt
 
 from grmu_audit.errors import InputError
-from grmu_audit.utils.columns import TextTable, has_unit, is_index_name, number_advice, number_text
-from grmu_audit.utils.notations import DOUBTFUL, MISSING, LabelColumn, doubtful_categories, notation_key, plain_text
+from grmu_audit.utils.columns import TextTable, has_unit, is_index_name, number, number_advice, number_text
+from grmu_audit.utils.notations import DOUBTFUL, MISSING, LabelColumn, doubtful_categories, plain_text
 
 Parsed = npt.NDArray[np.float32] | list[str]
 """Numbers (NaN where a value is missing), or the cells of a category."""
@@ -134,7 +135,8 @@ def _check_odd(column: LabelColumn, odd: Sequence[int]) -> list[str]:
         if plain + units >= NEARLY_ALL
         else ""
     )
-    return [f"{where}, where {what}: the column counts as categories ({_advice(first)} if it is a number)"] if what else []
+    advice = f"{_advice(first)}{'' if missing else ' if it is a number'}"
+    return [f"{where}, where {what}: the column counts as categories ({advice})"] if what else []
 
 
 def _unique_texts(column: LabelColumn) -> list[str]:
@@ -167,8 +169,8 @@ def _doubtful_numbers(column: LabelColumn, values: npt.NDArray[np.float64], pars
             f"{len(endless)} rows without a finite number are left out"
         )
     known = parsed[np.isfinite(parsed)]
-    cells, kept = set(filter(None, column.cells)), len(np.unique(known))
-    if len(known) >= _SEVERAL and kept < NEARLY_ALL * len(cells) and kept < NEARLY_ALL * len(set(map(notation_key, cells))):
+    cells, kept = {cell for cell in set(column.cells) if number(cell) is not None}, len(np.unique(known))
+    if len(known) >= _SEVERAL and kept < NEARLY_ALL * len(cells) and kept < NEARLY_ALL * len(set(map(Decimal, cells))):
         said.append(
             f"{column.source}: {column.name} holds {len(cells)} different numbers, and {kept} with the 7 digits of an input: "
             "is it an id or a time?"

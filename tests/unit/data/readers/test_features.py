@@ -178,6 +178,10 @@ def test_numbers_that_inputs_cannot_tell_apart_are_warned_about(cells: list[str]
     assert "with the 7 digits of an input: is it an id or a time?" in said
 
 
+def test_one_number_in_several_notations_is_one_input() -> None:
+    assert parse_feature(column(["1", "1e0", "1.0", "2", "2.0", "NaN"] * 5)).warnings == ()
+
+
 @pytest.mark.parametrize(("name", "warned"), [("sample_id", True), ("Nr.", True), ("No", True), ("key", True), ("income", False)])
 def test_whole_numbers_that_differ_in_every_row_may_be_names(name: str, warned: bool) -> None:
     cells = [str(7 * i + 300) for i in range(30)]
