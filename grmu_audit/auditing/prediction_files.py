@@ -15,7 +15,7 @@ import numpy.typing as npt
 from grmu_audit.errors import InputError
 from grmu_audit.metrics.checked_predictions import crossed_names
 from grmu_audit.records import SPLITS, Predictions
-from grmu_audit.utils.columns import Kind, TextTable, number_text
+from grmu_audit.utils.columns import Kind, TextTable, number_advice, number_text
 from grmu_audit.utils.notations import by_notation, clashes, notation_key, other_notation
 from grmu_audit.utils.plugins import did_you_mean
 from grmu_audit.utils.tables import Defects, read_table
@@ -27,7 +27,7 @@ _PROBABILITY_SLACK = 1e-3
 _ROUNDING = 0.02
 """Difference between a probability and that of the logits which rounding in a file may explain."""
 _KNOWN = ("id", "split", "target", "attribute", "subject", "prediction", "loss")
-_NUMBERED = re.compile(r"(logit|prob)_(\d+)")
+_NUMBERED = re.compile(r"(logit|prob)_(0|[1-9]\d*)", re.ASCII)
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
@@ -124,7 +124,7 @@ def _frame(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """The columns that are used, and the names of all."""
     import pandas as pd
 
-    if not path.is_file():
+    if not path.exists():
         raise InputError(f"{path}: no such file")
     table = read_table(path, _kind)
     if not len(table):
@@ -160,6 +160,12 @@ def _check_columns(columns: Sequence[str], defects: _Defects) -> None:
         defects.add(
             f"columns 'attribute' and {single[0]!r} stand side by side: give 'attribute', or one column for each attribute"
         )
+    if "attribute_" in single:
+        defects.add("column 'attribute_' has no name behind the underscore: give the attribute one")
+    used = [c for c in columns if c in _KNOWN or c in single or _NUMBERED.fullmatch(c)]
+    for name, other in ((name, other) for name in used for other in columns if other != name):
+        if notation_key(name) == notation_key(other) and (other not in used or name < other):
+            defects.add(f"columns {name!r} and {other!r} differ in notation only: keep one of the two, or rename one")
     for name in ("id", "split", "target"):
         if name not in columns:
             defects.add(f"no column {name!r}{did_you_mean(name, _unused(columns))}")
@@ -229,8 +235,8 @@ def _hint(values: pd.Series, bad: npt.NDArray[np.bool_]) -> str:
     first = values.iloc[int(bad.argmax())] if bad.any() else None
     if not isinstance(first, str):
         return ""
-    if re.fullmatch(r"[+-]?\d*,\d+", first):
-        return ", it has a decimal comma"
+    if advice := number_advice(first):
+        return f": {advice}"
     words = str(values.name) in ("target", "prediction") or str(values.name).startswith("attribute")
     return ", and names are not read: give the index of the class or value" if words and first[:1].isalpha() else ""
 

@@ -106,7 +106,7 @@ def score(
 
 CONTRADICTION = "agreement of columns"
 """Name under which an audit of files says that columns of a file contradict each other."""
-_LOSS_SLACK = 0.05
+_LOSS_SLACK, _SUM_SLACK = 0.05, 0.001
 
 
 def _contradictions(inputs: AuditInputs) -> Iterator[NotMeasured]:
@@ -119,6 +119,10 @@ def _contradictions(inputs: AuditInputs) -> Iterator[NotMeasured]:
                 "the prediction is not the class with the largest score: rates use the prediction, attacks the scores",
             ),
             (_other_loss(p), "the loss is not the cross-entropy of the scores, which are used"),
+            (
+                _probabilities(p),
+                "the logits lie between 0 and 1 and sum to 1, as probabilities do: name those prob_0, prob_1",
+            ),
         ):
             if count := int(rows.sum()):
                 yield NotMeasured(CONTRADICTION, f"{subject}: in {count} of {len(p)} rows ({count / len(p):.1%}) {what}")
@@ -130,6 +134,14 @@ def _other_loss(p: Predictions) -> npt.NDArray[np.bool_]:
         return np.zeros(len(p), dtype=bool)
     own = np.asarray(per_sample_loss(p))
     return np.asarray(~(np.abs(own - p.loss) <= _LOSS_SLACK + _LOSS_SLACK * np.abs(p.loss)))
+
+
+def _probabilities(p: Predictions) -> npt.NDArray[np.bool_]:
+    """[n] True where the logits of all rows look like probabilities, else False everywhere."""
+    if p.logits is None or not len(p):
+        return np.zeros(len(p), dtype=bool)
+    inside = (p.logits >= 0).all() and (p.logits <= 1).all()
+    return np.full(len(p), bool(inside and (np.abs(p.logits.sum(axis=1) - 1) <= _SUM_SLACK).all()))
 
 
 _NOT_MEASURED = (

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from grmu_audit.data.readers.features import Feature
+from grmu_audit.data.readers.layout import unique_ids
 from grmu_audit.data.readers.manifest import SPLITS, Manifest
 from grmu_audit.data.readers.tabular import read_features
 from grmu_audit.errors import InputError
@@ -74,9 +75,9 @@ def import_data(wanted: ImportOptions, out: Path) -> ImportedTable:
     Label values are those that occur, in order (numbers as numbers); names can be given in the file afterwards.
 
     Raises:
-        InputError: a column is missing, holds too many values to be a label, one label in two notations, or cells by which
-            other programs say that one is missing; nearly all cells of a feature are numbers; or the manifest would replace the
-            table.
+        InputError: a column is missing, an id is empty or repeats, a column holds too many values to be a label, one label in
+            two notations, or cells by which other programs say that one is missing; nearly all cells of a feature are numbers;
+            or the manifest would replace the table.
     """
     if out.exists() and wanted.table.exists() and out.samefile(wanted.table):
         raise InputError(f"--out {out} is the table itself: give the manifest a name of its own")
@@ -197,10 +198,14 @@ def _check_columns(table: TextTable, tree: dict[str, Any], wanted: ImportOptions
     ]
     for name in named:
         table.column(name)
+    unique_ids(table.source, table.rows, table.column(tree["id"]))
     if len(tree["target"]["values"]) < 2:
         raise InputError(f"{table.source}: the target {wanted.target!r} has one value only: there is nothing to predict")
     if tree["split"]:
-        odd = sorted(set(table.column(tree["split"])) - set(SPLITS))
+        odd = next(
+            ((row, cell) for row, cell in zip(table.rows, table.column(tree["split"]), strict=True) if cell not in SPLITS), None
+        )
         if odd:
-            hint = other_notation(odd[0], by_notation(SPLITS)) + "; splits are " + ", ".join(SPLITS)
-            raise InputError(f"{table.source}: column {tree['split']!r} holds {odd[0][:60]!r}{hint}: correct it")
+            row, cell = odd
+            hint = other_notation(cell, by_notation(SPLITS)) + "; splits are " + ", ".join(SPLITS)
+            raise InputError(f"{table.source}: row {row}: column {tree['split']!r} holds {cell[:60]!r}{hint}: correct it")

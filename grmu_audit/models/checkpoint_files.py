@@ -135,7 +135,7 @@ def _unwrapped(path: Path, tree: Any) -> Checkpoint:
     for _ in range(4):
         if not isinstance(tree, Mapping):
             break
-        key = next((key for key in (*_NESTED, *_AVERAGED) if isinstance(tree.get(key), Mapping)), None)
+        key = next((key for key in (*_NESTED, *_AVERAGED) if isinstance(tree.get(key), Mapping)), None) or _only_set(path, tree)
         if key is None:
             break
         averages = [name for name in _AVERAGED if isinstance(tree.get(name), Mapping)]
@@ -153,13 +153,36 @@ def _unwrapped(path: Path, tree: Any) -> Checkpoint:
     return tensors
 
 
+def _only_set(path: Path, tree: Mapping[Any, Any]) -> Any:
+    """The key of the one mapping that holds tensors by name in a checkpoint without tensors of its own; None where there is none.
+
+    Raises:
+        InputError: there are several.
+    """
+    if any(isinstance(value, torch.Tensor) for value in tree.values()):
+        return None
+    found = [key for key, value in tree.items() if not str(key).lower().startswith("optim") and _holds_weights(value)]
+    if len(found) > 1:
+        shown = ", ".join(map(repr, found[:_SHOWN]))
+        raise InputError(f"weights {path} hold {len(found)} sets of weights ({shown}): save the one that you mean by itself")
+    return found[0] if found else None
+
+
+def _holds_weights(value: Any, depth: int = 3) -> bool:
+    """Whether a mapping holds tensors by name, at a depth that is looked at."""
+    if depth == 0 or not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+        return False
+    return any(isinstance(inner, torch.Tensor) or _holds_weights(inner, depth - 1) for inner in value.values())
+
+
 def _without_wrappers(state: Checkpoint) -> Checkpoint:
     """The same weights without counters of averaging and without prefixes that wrappers gave to every name."""
     notes, prefix = list(state.notes), ""
-    tensors = {name: value for name, value in state.items() if name not in _COUNTERS}
-    if "n_averaged" in state:
+    counters = {name for name in state if re.fullmatch(rf"({'|'.join(map(re.escape, WRAPPERS))})*({'|'.join(_COUNTERS)})", name)}
+    tensors = {name: value for name, value in state.items() if name not in counters}
+    if averaged := next((name for name in counters if name.endswith("n_averaged")), None):
         notes.append(
-            f"an average of {int(state['n_averaged'].reshape(-1)[0])} states of the weights (n_averaged), as the file holds it"
+            f"an average of {int(state[averaged].reshape(-1)[0])} states of the weights ({averaged}), as the file holds it"
         )
     while tensors and (shared := next((one for one in WRAPPERS if all(name.startswith(one) for name in tensors)), None)):
         tensors = {name.removeprefix(shared): value for name, value in tensors.items()}

@@ -18,10 +18,12 @@ _INNER_WRAPPERS = ("_orig_mod.", "_fsdp_wrapped_module.", "_checkpoint_wrapped_m
 """Parts that wrappers of single layers put into the middle of names."""
 _OUTER_MODULES = (*WRAPPERS, "model.", "net.", "network.", "online_model.")
 """Prefixes of networks that are an attribute of a training class, besides those of wrappers."""
-_MOVING_AVERAGES = ("ema_model.", "model_ema.", "ema.")
+_MOVING_AVERAGES = ("ema_model.", "model_ema.", "ema.", "ema_network.", "swa_model.", "averaged_model.", "average_model.")
 """Prefixes of a moving average of the weights beside them."""
 _AUXILIARY = ("AuxLogits.", "aux1.", "aux2.", "cls.")
 """Outputs that only training or pretraining used."""
+_PARTS = re.compile(r".*(\.weight_(g|v|orig|mask|u)|\.parametrizations\..*|\.lora_[AB]\..*)")
+"""Names of what a weight is computed from, under weight normalisation, pruning and the like."""
 _SHOWN = 3
 
 
@@ -68,7 +70,7 @@ class _Fit:
 
     def shown(self, own: str) -> str:
         """A weight's name as the file has it, or as a file of these names would have it."""
-        foreign = not any(name.startswith(("body.", "head.")) for name in self.in_file.values())
+        foreign = not any(name.startswith("body.") for name in self.in_file.values())
         return self.in_file.get(own) or (own.removeprefix("body.") if foreign else own)
 
 
@@ -215,7 +217,9 @@ def _require_same(state: Tensors, fit: _Fit) -> None:
     if shown_defects:
         options = ", ".join(f"{key}={value}" for key, value in model.spec.options.items())
         shown = f"{model.spec.architecture}{f' ({options})' if options else ''}"
-        raise InputError(f"weights {source} do not fit {shown}: {'; '.join(shown_defects)}")
+        parts = any(map(_PARTS.fullmatch, defects["unknown"]))
+        hint = "; the file holds parts from which weights are computed: merge them before saving" if parts else ""
+        raise InputError(f"weights {source} do not fit {shown}: {'; '.join(shown_defects)}{hint}")
 
 
 def state_digest(tensors: Mapping[str, torch.Tensor]) -> str:

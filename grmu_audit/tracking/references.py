@@ -44,6 +44,7 @@ def check_name(name: str) -> str:
     if not _NAME.fullmatch(name):
         raise InputError(
             f"model name {name[:80]!r} is not allowed: use at most 200 letters, digits, '.', '_' or '-', first a letter or digit"
+            f"{'; name the model without its version or alias' if re.search('[A-Za-z0-9_][/@]', name) else ''}"
         )
     if name.endswith(LEDGER_SUFFIX):
         raise InputError(f"model name {name!r} is not allowed: names ending in {LEDGER_SUFFIX!r} are promotion ledgers")

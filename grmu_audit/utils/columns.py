@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grmu_audit.errors import InputError
+from grmu_audit.utils.notations import DECIMAL_COMMA, plain_text
 
 LONGEST_FIELD = 1 << 17
 """Characters that a field may have (the csv module's own limit)."""
@@ -63,7 +64,10 @@ def is_index_name(name: str) -> bool:
     >>> is_index_name(""), is_index_name("Unnamed: 0"), is_index_name("__index_level_0__"), is_index_name("id")
     (True, True, True, False)
     """
-    return re.fullmatch(r"|unnamed: ?\d+([._].*)?|__index_level_\d+__|\.{3}\d+", name, re.IGNORECASE) is not None
+    return (
+        re.fullmatch(r"|unnamed[:_]+ ?\d+([._].*)?|__index_level_\d+__|__null_dask_index__|\.{3}\d+", name, re.IGNORECASE)
+        is not None
+    )
 
 
 def all_text(name: str) -> Kind:
@@ -107,6 +111,42 @@ def number(cell: str) -> float | None:
     return value if math.isfinite(value) and cell.isascii() and "_" not in cell else None
 
 
+_NUMERAL = r"[+-]?([0-9]{1,3}([.,' ][0-9]{3})+|[0-9]+)([.,][0-9]+)?"
+_UNIT = re.compile(rf"[<>~≈$€£¥]+ ?{_NUMERAL}|([<>~≈] ?)?{_NUMERAL} ?(%|[^\W\d_]+|[°$€£¥/²³].*|[^\W\d_][^,;]*)")
+_NOTATIONS = (
+    (
+        re.compile(r"[+-]?(\d{1,3}([.,' ]\d{3})+|\d{1,2}(,\d\d)+,\d{3})([.,]\d+)?", re.ASCII),
+        "write numbers without signs between the thousands, with a decimal point",
+    ),
+    (DECIMAL_COMMA, "write numbers with a decimal point"),
+    (re.compile(r"\(\d+([.,]\d+)*\)|\d+([.,]\d+)*-", re.ASCII), "write negative numbers with a minus in front"),
+    (re.compile(r"['\"=]+[+-]?\d+([.,]\d+)*['\"]*", re.ASCII), "write numbers without quotes"),
+)
+"""Numbers as people and other programs write them, and what to do."""
+
+
+def number_advice(cell: str) -> str:
+    """How to write a number that a cell holds in a notation that is not read; empty where it holds none.
+
+    >>> number_advice("38,1"), number_advice("(5)"), number_advice("red")
+    ('write numbers with a decimal point', 'write negative numbers with a minus in front', '')
+    """
+    text = plain_text(cell)
+    advice = next((advice for form, advice in _NOTATIONS if form.fullmatch(text)), "")
+    if advice or text == cell or number(text) is None:
+        return advice
+    return "write numbers with the digits 0 to 9, a decimal point and the sign -"
+
+
+def has_unit(cell: str) -> bool:
+    """Whether a cell holds a number with a unit, a currency or a sign such as ``<``.
+
+    >>> has_unit("5 mg"), has_unit("$5"), has_unit("A5")
+    (True, True, False)
+    """
+    return _UNIT.fullmatch(plain_text(cell)) is not None
+
+
 def number_text(value: float) -> str:
     """A number as a person would write it, which reads back as the same number.
 
@@ -124,7 +164,9 @@ def require_unique_columns(name: str, header: Sequence[str]) -> None:
     """
     repeated = sorted(column for column, count in Counter(header).items() if count > 1)
     if repeated:
-        raise InputError(f"{name}: column {repeated[0]!r} stands twice in the header: rename one of the two")
+        lacks = number(repeated[0]) is not None
+        advice = "does the line with the names of the columns lack?" if lacks else "rename one of the two"
+        raise InputError(f"{name}: column {repeated[0]!r} stands twice in the header: {advice}")
 
 
 def shared(most: int = 10_000) -> Callable[[str], str]:

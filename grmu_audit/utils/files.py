@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 from pathlib import Path
 
@@ -71,6 +72,9 @@ def cache_folder() -> Path:
 
 _SIGNATURES = (
     (b"version https://git-lfs.github.com/spec/", "a Git LFS pointer in place of the file (fetch the file with 'git lfs pull')"),
+    (b"/annex/objects/", "a git-annex pointer in place of the file (fetch the file with 'git annex get')"),
+    (b"\xff\xfe\x00\x00", "UTF-32"),
+    (b"\x00\x00\xfe\xff", "UTF-32"),
     (b"\xff\xfe", "UTF-16"),
     (b"\xfe\xff", "UTF-16"),
     (b"\x1f\x8b", "a file compressed with gzip (unpack it)"),
@@ -98,6 +102,24 @@ _SIGNATURES = (
     (b"\x00\x00\x00\x0cjP  ", "a JPEG 2000 image"),
     (b"\x00\x00\x00\x0cJXL ", "a JPEG XL image"),
     (b"\xff\x0a", "a JPEG XL image"),
+    (b"\xff\x4f\xff\x51", "a JPEG 2000 image"),
+    (b"II+\x00", "a TIFF image"),
+    (b"MM\x00+", "a TIFF image"),
+    (b"icns", "an icon (ICNS)"),
+    (b"DDS ", "a DDS texture"),
+    (b"qoif", "a QOI image"),
+    (b"v/1\x01", "an OpenEXR image"),
+    (b"#?RADIANCE", "a Radiance HDR image"),
+    (b"\x01\xda", "an SGI image"),
+    (b"%!PS", "a PostScript file"),
+    (b"\xd7\xcd\xc6\x9a", "a Windows metafile"),
+    (b"\x1aE\xdf\xa3", "a video"),
+    (b"FLV\x01", "a video"),
+    (b"\x00\x05\x16\x07", "a file of macOS beside the real one (the one whose name does not begin with '._')"),
+    (b"\x7fELF", "a program"),
+    (b"/9j/", "an image as base64 text (decode it)"),
+    (b"iVBORw0KGgo", "an image as base64 text (decode it)"),
+    (b"data:image/", "an image as base64 text (decode it)"),
 )
 """First bytes of files that are given in place of others, and what such a file is."""
 _BRANDS = {"hei": "a HEIC image", "hev": "a HEIC image", "mif": "a HEIF image", "avi": "an AVIF image"}
@@ -122,6 +144,12 @@ def _container_kind(head: bytes) -> str:
         return _BRANDS.get(head[8:11].decode("ascii", "replace"), "a video")
     if head[:4] == b"RIFF":
         return "a WebP image" if head[8:12] == b"WEBP" else "a sound or video file"
+    if head[257:262] == b"ustar":
+        return "a tar archive (unpack it)"
+    if head[128:132] == b"DICM":
+        return "a DICOM image"
+    if re.match(rb"P[1-7]\s+(#[^\n]*\n\s*)?\d|\x0a[\x00-\x05]\x01[\x01\x02\x04\x08]", head):
+        return "a PNM image" if head[:1] == b"P" else "a PCX image"
     if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 1 << 30:
         return "a safetensors file"
     return "a pickle" if head[:1] == b"\x80" and head[1:2] in (b"\x02", b"\x03", b"\x04", b"\x05") else ""
@@ -131,7 +159,7 @@ def _text_kind(text: bytes) -> str:
     """Markup and JSON, which are text as tables are; in small letters, without blanks before it."""
     if text.startswith((b"<svg", b"<?xml")) and b"<svg" in text:
         return "an SVG drawing"
-    if text.startswith((b"<!doctype html", b"<html", b"<head")):
+    if text.startswith((b"<!doctype html", b"<html", b"<head")) or (text.startswith(b"<!--") and b"<html" in text):
         return "an HTML page (a login or error page of the server that it was downloaded from?)"
     if text.startswith((b'{"', b"{\n", b"[{", b"[\n")):
         return "JSON"

@@ -44,7 +44,19 @@ SYNONYMS = (
     ("male", "m", "man"),
 )
 """Words of which two in one column may mean one label."""
-_SIGNS = str.maketrans(dict.fromkeys("‐‑‒–—−﹣－", "-") | dict.fromkeys("\u2018\u2019\u02bc", "'"))
+_SIGNS = str.maketrans(
+    dict.fromkeys("‐‑‒–—−﹣－", "-") | dict.fromkeys("\u2018\u2019\u02bc", "'") | dict.fromkeys("\u2044\u2215", "/")
+)
+_DOTS = str.maketrans({"\u0131": "i", "\u0307": None})
+"""Turkish letters: the small form of I has no dot, the capital form of i has one."""
+_FOREIGN, _LATIN = "авекмнорстухіјѕαβεζηικμνορτυχ", "abekmhopctyxijsabezhikmnoptyx"
+_LOOK_ALIKE = str.maketrans(_FOREIGN + _FOREIGN.upper(), _LATIN + _LATIN.upper())
+"""Letters of other scripts that look like Latin ones."""
+_ENDS = "\"'`.,;:\u201c\u201d\u201e\u00ab\u00bb\u2039\u203a\u00b4"
+_BETWEEN = re.compile(r"(?<=\w)[\s_/.-]+(?=\w)")
+"""What stands between the words of a label."""
+DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?", re.ASCII)
+"""Numbers with a decimal comma."""
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]\d{1,6})?|[+-]?\d*\.\d+[eE]\d{1,6}", re.ASCII)
 """Numbers as programs write them; ``0e12`` is not among them, which is more often a code."""
 _CANONICAL = re.compile(r"0|-?[1-9]\d*|[A-Za-z][!-~]*(?: [!-~]+)*", re.ASCII)
@@ -55,15 +67,15 @@ Key = str | tuple[int, ...]
 
 
 def plain_text(cell: str) -> str:
-    """The text in one form: Unicode NFKC, one kind of dash and apostrophe, single blanks, no invisible signs.
+    """The text in one form: Unicode NFKC, digits from 0 to 9, one kind of dash and apostrophe, single blanks, no invisible signs.
 
-    >>> plain_text("cafe\\u0301  18\\u201324\\u200b")
-    'café 18-24'
+    >>> plain_text("cafe\\u0301  18\\u201324\\u200b"), plain_text("\\u0663")
+    ('café 18-24', '3')
     """
     if cell.isascii():
         return " ".join(cell.split())
     folded = unicodedata.normalize("NFKC", cell).translate(_SIGNS)
-    return " ".join("".join(sign for sign in folded if unicodedata.category(sign) != "Cf").split())
+    return " ".join("".join(str(unicodedata.decimal(s, s)) for s in folded if unicodedata.category(s) != "Cf").split())
 
 
 def notation_key(cell: str, *, exact: bool = False) -> Key:
@@ -81,7 +93,7 @@ def notation_key(cell: str, *, exact: bool = False) -> Key:
     text = plain_text(cell)
     if _NUMBER.fullmatch(text):
         return _number_key(text)
-    return text if exact else unicodedata.normalize("NFKC", text.casefold())
+    return text if exact else unicodedata.normalize("NFKC", text.casefold()).translate(_DOTS)
 
 
 def _number_key(text: str) -> Key:
@@ -195,21 +207,46 @@ def _row(column: LabelColumn, value: str) -> int:
 def _doubts(counts: Counter[str], exact: bool) -> list[str]:
     """What may be meant and may be a mistake, with counts."""
 
-    def shown(values: Sequence[str]) -> str:
-        return ", ".join(f"{value!r} ({counts[value]} rows)" for value in values[:_SHOWN])
-
     said = []
     if odd := [value for value in counts if plain_text(value).lower() in DOUBTFUL]:
         said.append(
-            f"{shown(odd)} may mean that the label is missing: it counts as a label of its own; leave such cells empty if not"
+            f"{_counted(odd, counts)} may mean that the label is missing: it counts as a label of its own; leave such cells "
+            "empty if not"
         )
-    words: defaultdict[str, list[str]] = defaultdict(list)
-    for value in counts:
-        if isinstance(key := notation_key(value, exact=exact), str):
-            words[key.replace("_", " ").replace("-", " ").replace("/", " ")].append(value)
-    near = [same for same in words.values() if len(same) > 1]
+    near = _near(counts, exact)
     folded = {plain_text(value).casefold(): value for value in counts}
     same_meaning = [[folded[word] for word in group if word in folded] for group in SYNONYMS]
     near += [same for same in same_meaning if len(same) > 1 and len(max(same, key=len)) > 1]
-    said += [f"{shown(same)} may mean the same: they count as different labels" for same in near]
+    said += [f"{_counted(same, counts)} may mean the same: they count as different labels" for same in near]
+    return said
+
+
+def _counted(values: Sequence[str], counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{value!r} ({counts[value]} rows)" for value in values[:_SHOWN])
+
+
+def _near(values: Iterable[str], exact: bool) -> list[list[str]]:
+    """Labels that are the same but for signs around and between their words, a decimal comma, or letters that look alike."""
+    found: defaultdict[Key, list[str]] = defaultdict(list)
+    for value in values:
+        key = notation_key(value, exact=exact)
+        if isinstance(key, str) and DECIMAL_COMMA.fullmatch(key):
+            key = notation_key(key.replace(",", "."))
+        elif isinstance(key, str):
+            key = _BETWEEN.sub(" ", key.translate(_LOOK_ALIKE)).strip(_ENDS + " ") or key
+        found[key].append(value)
+    return [same for same in found.values() if len(same) > 1]
+
+
+def doubtful_categories(column: LabelColumn) -> list[str]:
+    """What may be a mistake in a column of categories that is no label: values that mean a missing one, two notations of one.
+
+    >>> doubtful_categories(LabelColumn("t.csv", "colour", (2, 3), ("red", "Red")))
+    ["t.csv: colour: 'red' and 'Red' are the same text but for case: they count as different categories"]
+    """
+    counts = Counter(cell for cell in column.cells if cell)
+    where = f"{column.source}: {column.name}: "
+    said = [f"{where}{described_clash(same)}: they count as different categories" for same in clashes(counts)[:_SHOWN]]
+    if odd := [value for value in counts if plain_text(value).lower() in MISSING | DOUBTFUL]:
+        said.append(f"{where}{_counted(odd, counts)} may mean that the value is missing: it counts as a category of its own")
     return said

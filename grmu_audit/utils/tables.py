@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import IO
 
@@ -18,8 +19,13 @@ from grmu_audit.utils.parquet import read_parquet
 
 LONGEST_LINE = 1 << 20
 """Bytes that a line may have."""
-SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
+SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars", "^": "carets", "~": "tildes", ":": "colons", "\x01": "control signs"}
+SEPARATORS |= {"\x1f": "control signs", "\uff0c": "full-width commas", "\u060c": "Arabic commas", "\u3001": "ideographic commas"}
 """Separators of other programs instead of commas."""
+
+
+_COMMENTS = ("#", "%", "//", "@relation")
+"""First signs of a line that is a comment, or the head of another format."""
 
 
 def read_csv(path: Path, header: Sequence[str] | None = None, kind_of: Callable[[str], Kind] = all_text) -> TextTable:
@@ -106,7 +112,7 @@ def _table(
         first = next(records, None)
         if first is None:
             raise InputError(f"{name}: the file is empty: it needs a header line and rows")
-        header = first[1]
+        header, records = first[1], _without_title(records, name, first[1])
         check_separator(name, header)
     require_unique_columns(name, header)
     one, rows = shared(), []
@@ -117,7 +123,7 @@ def _table(
             if any(len(cells) == 1 and cells[0].count(sign) == len(header) - 1 for sign in SEPARATORS):
                 check_separator(name, cells)
             raise InputError(
-                f"{name}: row {line} has {len(cells)} cells where {len(header)} are expected: {_width_hint(cells, header)}"
+                f"{name}: row {line} has {len(cells)} cells where {len(header)} are expected: {width_advice(cells, header)}"
             )
         rows.append(line)
         for i, store in texts.items():
@@ -129,27 +135,45 @@ def _table(
     return TextTable(name, tuple(header), tuple(rows), columns, {k: v.array() for k, v in found.items() if not v.odd})
 
 
+def _without_title(records: Iterator[tuple[int, list[str]]], name: str, header: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """The records below the header.
+
+    Raises:
+        InputError: the header is one cell of no other separator, and the next row has several.
+    """
+    if len(header) != 1 or header[0].startswith(_COMMENTS) or any(sign in header[0] for sign in SEPARATORS):
+        return records
+    below = [record for record in (next(records, None),) if record is not None]
+    if below and len(below[0][1]) > 2:
+        raise InputError(f"{name}: row 1 is {header[0][:40]!r}: a title? remove it, so that the names of the columns come first")
+    return chain(below, records)
+
+
 def check_separator(name: str, cells: Sequence[str], failure: type[InputError] = InputError) -> None:
     """Return unless the one cell that a row has is several, between which no comma stands.
 
     Raises:
         InputError: they are separated by semicolons, tabs, bars or blanks.
     """
-    if len(cells) != 1:
-        return
-    if cells[0].startswith("#"):
-        raise failure(f"{name}: row 1 is a comment ({cells[0][:40]!r}): remove it, so that the names of the columns come first")
-    if cells[0].lower().startswith("sep="):
+    if cells and cells[0].lower().startswith("sep="):
         raise failure(
-            f"{name}: row 1 is {cells[0][:20]!r}, which only Excel reads: remove that line, and separate cells with commas"
+            f"{name}: row 1 is {','.join(cells)[:20]!r}, which only Excel reads: remove that line, and separate cells with commas"
         )
+    if len(cells) != 1 and not (cells and cells[0].startswith("# ")):
+        return
+    if cells[0].startswith(_COMMENTS):
+        raise failure(f"{name}: row 1 is a comment ({cells[0][:40]!r}): remove it, so that the names of the columns come first")
     found = next((words for sign, words in SEPARATORS.items() if sign in cells[0]), "blanks" if cells[0].count(" ") > 1 else None)
     if found is not None:
         raise failure(f"{name}: the cells are separated by {found}: save the table as CSV with commas")
 
 
-def _width_hint(cells: Sequence[str], header: Sequence[str]) -> str:
-    """What is probably wrong with a row of another number of cells than the header."""
+def width_advice(cells: Sequence[str], header: Sequence[str]) -> str:
+    """What is probably wrong with a row of another number of cells than the header.
+
+    >>> width_advice(["1", "2", ""], ["id", "age"])
+    'a comma stands at its end: remove it, or give the column a name'
+    """
     if len(cells) == len(header) + 1 and not cells[-1]:
         return "a comma stands at its end: remove it, or give the column a name"
     if len(cells) == len(header) + 1:
@@ -168,6 +192,8 @@ def read_table(path: Path, kind_of: Callable[[str], Kind] = all_text) -> TextTab
         InputError: as ``read_csv`` and ``read_parquet``.
     """
     try:
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise InputError(f"{path}: it is a pipe or a device, which can be read once only: give a file")
         with path.open("rb") as stream:
             parquet = stream.read(4) == b"PAR1"
     except OSError as error:

@@ -115,7 +115,7 @@ def _by_rows(
     if others:
         session.observer.note(
             f"warning: the list leaves out {others} other rows of the subjects that it names rows of ({name}), which"
-            " the model goes on learning from: --whole-subjects takes them all"
+            " go on being used: --whole-subjects takes them all"
         )
     return found
 

@@ -141,7 +141,11 @@ def _row_defects(parsed: ForgetList, split_of: Mapping[str, str]) -> Iterator[st
             continue
         first[name] = row
         if name not in split_of:
-            hint = "; if this row is a header, name the column of ids 'id'" if not parsed.header and len(first) == 1 else ""
+            hint = (
+                "; if this row is a header, name the column of ids 'id', or that of subjects 'subject'"
+                if not parsed.header and len(first) == 1
+                else ""
+            )
             yield f"row {row}: the id {name!r} is not in the dataset{other_notation(name, near)}: correct or remove the row{hint}"
         elif "," in split_of[name]:
             yield f"row {row}: the id {name!r} is in several splits ({split_of[name]}): give every sample an id of its own"

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from grmu_audit.errors import ForgetListError
 from grmu_audit.utils.files import HEAD
-from grmu_audit.utils.tables import Defects, check_separator, csv_records, refuse_kind
+from grmu_audit.utils.tables import Defects, check_separator, csv_records, refuse_kind, width_advice
 
 T = TypeVar("T")
 
@@ -153,7 +153,7 @@ def _text(content: bytes, name: str) -> _Table:
 def _refuse_headerless(first: Sequence[str], name: str) -> None:
     """A first row that was meant as a header, or as several columns, is not an id."""
     words = {word.strip().casefold() for word in re.split(r"[;\t| =]", first[0])}
-    if words & {"id", "sep"}:
+    if words & {"id", "sep"} or first[0].startswith("# "):
         check_separator(f"forget list {name}", first, ForgetListError)
     if len(first) > 1:
         shown = ", ".join(repr(cell[:40]) for cell in first[:10])
@@ -210,8 +210,7 @@ def _forget_list(table: _Table, name: str) -> ForgetList:
     if not table.records:
         raise ForgetListError(f"forget list {name}: the file holds no id: it needs at least one")
     known = {column: header.index(column) for column in ("id", *REQUEST_COLUMNS) if column in header}
-    wide = len(header)
-    raise_defects(name, [f"row {row}: {why}" for row, cells in table.records for why in _row_defects(cells, known, wide, key)])
+    raise_defects(name, [f"row {row}: {why}" for row, cells in table.records for why in _row_defects(cells, known, header, key)])
     values = {column: tuple(cells[index] for _, cells in table.records) for column, index in known.items()}
     return ForgetList(
         source=name,
@@ -223,9 +222,9 @@ def _forget_list(table: _Table, name: str) -> ForgetList:
     )
 
 
-def _row_defects(cells: Sequence[str], known: dict[str, int], width: int, key: str) -> Iterator[str]:
-    if len(cells) != width:
-        yield f"{len(cells)} cells where {width} are expected: quote values that hold a comma"
+def _row_defects(cells: Sequence[str], known: dict[str, int], header: Sequence[str], key: str) -> Iterator[str]:
+    if len(cells) != len(header):
+        yield f"{len(cells)} cells where {len(header)} are expected: {width_advice(cells, header)}"
         return
     why = id_defect(cells[known[key]])
     if why:

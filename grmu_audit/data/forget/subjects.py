@@ -17,20 +17,26 @@ def rows_of_subjects(parsed: ForgetList, frame: pd.DataFrame, subject_name: str)
     """A list without ids as the list of all rows of its subjects; any other list is given back as it is.
 
     Raises:
-        ForgetListError: the data has no subjects, or a subject of the list is not among them; with its row.
+        ForgetListError: the data has no subjects, or a subject of the list is not among them or repeats; with its row.
     """
     if parsed.ids:
         return parsed
     rows = _rows_by_subject(frame) if subject_name else {}
     near = by_notation(rows)
     wanted = parsed.columns["subject"]
-    unknown = [
+    defects = [
         f"row {row}: the subject {name!r} is not in the data{other_notation(name, near)}: correct or remove the row"
         for row, name in zip(parsed.rows, wanted, strict=True)
         if name not in rows
     ]
+    first: dict[str, int] = {}
+    defects += [
+        f"row {row}: the subject {name!r} stands already in row {first[name]}: remove one of the two"
+        for row, name in zip(parsed.rows, wanted, strict=True)
+        if first.setdefault(name, row) != row
+    ]
     nobody = ["the list has no column 'id', and the data has no subjects: name the samples by their ids"]
-    raise_defects(parsed.source, unknown if subject_name else nobody)
+    raise_defects(parsed.source, defects if subject_name else nobody)
     return _with_rows(parsed, [(i, row) for i, name in enumerate(wanted) for row in rows[name]])
 
 

@@ -60,7 +60,7 @@ def read_image_size(content: bytes) -> ImageSize:
     try:
         turned = image.getexif().get(_ORIENTATION) in _TURNED
     except Exception as error:  # noqa: BLE001  (Pillow raises many types on damaged EXIF)
-        raise UndecodableError(f"damaged EXIF data ({type(error).__name__})") from None
+        raise UndecodableError(f"truncated, or damaged EXIF data ({type(error).__name__})") from None
     width, height = image.size[::-1] if turned else image.size
     return ImageSize(height, width)
 
@@ -110,8 +110,7 @@ def _open(content: bytes) -> Image:
             warnings.simplefilter("ignore")
             image = Image.open(io.BytesIO(content), formats=FORMATS)
     except Exception:  # noqa: BLE001  (Pillow raises many types on damaged files)
-        kind = content_kind(content[:HEAD])
-        raise UndecodableError(f"not an image in {', '.join(FORMATS)}{f': it is {kind}' if kind else ''}") from None
+        raise UndecodableError(_other_kind(content[:HEAD])) from None
     width, height = image.size
     if not (0 < width <= LARGEST_SIDE and 0 < height <= LARGEST_SIDE and width * height <= LARGEST_AREA):
         raise UndecodableError(
@@ -124,6 +123,17 @@ def _open(content: bytes) -> Image:
     if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":  # a JPEG with a preview or gain map: viewers show the first
         raise UndecodableError("an animation: store single images")
     return image
+
+
+def _other_kind(head: bytes) -> str:
+    """Why Pillow does not open a file of these first bytes."""
+    kind = content_kind(head) or ("a BMP image" if head[:2] == b"BM" else "")
+    if any(kind == f"a {name} image" for name in (*FORMATS, "WebP")):
+        return f"{kind} that is truncated or damaged"
+    text = head.decode("utf-8", "replace").strip() if not kind else ""
+    if text and text.isprintable() and "\ufffd" not in text:
+        kind = f"text ({text[:40]!r})"
+    return f"not an image in {', '.join(FORMATS)}{f': it is {kind}' if kind else ''}"
 
 
 def _png_depth(content: bytes) -> int:

@@ -177,6 +177,10 @@ def _pairs(path: Path) -> dict[str, tuple[int, str]]:
             raise InputError(
                 f"{path.name}: {len(table.header)} columns ({shown}) where image_id and partition are expected{hint}"
             )
+        if _IMAGE_NAME.fullmatch(table.header[0]):
+            raise InputError(
+                f"{path.name}: row 1 is {','.join(table.header)[:60]!r}: the line 'image_id,partition' lacks: add it"
+            )
         names, values = table.columns.values()
         unique_ids(path.name, table.rows, names)
         return {name: (row, value) for row, name, value in zip(table.rows, names, values, strict=True)}

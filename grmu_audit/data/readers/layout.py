@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -22,6 +23,8 @@ SPLIT_CODES = {"0": "train", "1": "val", "2": "test"}
 """Split codes of CelebA and Waterbirds."""
 SHOWN = 5
 """Files that a message names."""
+_MOST_FOLDERS = 100
+"""Folders of each depth that a missing part is looked for in."""
 
 
 @dataclass(frozen=True)
@@ -49,25 +52,28 @@ def find_files(name: str, root: Path, parts: Sequence[RequiredFile], how: str) -
     found = [next((root / path for path in part.names if (root / path).exists()), None) for part in parts]
     missing = [part for part, path in zip(parts, found, strict=True) if path is None]
     if missing:
+        what_to_do = "name that folder" if len(missing) == len(parts) else f"move it into {root}"
         lines = [
-            f"  {part.what}: {' or '.join(str(root / path) for path in part.names)}{_near(name, root, part)}" for part in missing
+            f"  {part.what}: {' or '.join(str(root / path) for path in part.names)}{_near(name, root, part, what_to_do)}"
+            for part in missing
         ]
         here = f"{len(parts) - len(missing)} of {len(parts)} parts are there"
         raise InputError("\n".join([f"{name}: not complete under {root} ({here}); missing:", *lines, f"To get it: {how}"]))
     return [path for path in found if path is not None]
 
 
-def _near(name: str, root: Path, part: RequiredFile) -> str:
-    """Where something that is missing lies instead: under another notation of its name, or a folder level off; else nothing."""
+def _near(name: str, root: Path, part: RequiredFile, what_to_do: str) -> str:
+    """Where something that is missing lies instead: under another notation of its name, or folder levels off; else nothing."""
     paths = [path.rpartition("/")[::2] for path in part.names]
     found = [(file, near_name(file, _names(root / parent))) for parent, file in paths]
     found += [(file, near_name(file.rpartition(".")[0] or file, _names(root / parent))) for parent, file in paths]
     for file, near in found:
         if near is not None and near != file:
             return f" (there is {near!r}, which differs {difference(file, near)})"
-    for sub in sorted(_names(root)):
-        if any((root / sub / top / path).exists() for path in part.names for top in ("", name)):
-            return f" (it lies in {root / sub}: name that folder)"
+    folders = [path for depth in ("*/", "*/*/") for path in sorted(islice(root.glob(depth), _MOST_FOLDERS))]
+    for folder in folders:
+        if any((folder / top / path).exists() for path in part.names for top in ("", name)):
+            return f" (it lies in {folder}: {what_to_do})"
     return ""
 
 

@@ -18,13 +18,17 @@ from grmu_audit.data.listing import Labels, listing_frame
 from grmu_audit.data.readers.layout import SPLIT_CODES, ReaderOptions, RequiredFile, codes, data_root, find_files, parse_options
 from grmu_audit.data.text import Tokenizer, Tokens
 from grmu_audit.errors import InputError
-from grmu_audit.utils.columns import TextTable
+from grmu_audit.utils.columns import TextTable, is_index_name
+from grmu_audit.utils.files import HEAD, content_kind
+from grmu_audit.utils.notations import by_notation, other_notation
 from grmu_audit.utils.tables import read_csv
 
 FOLDER = "multinli_1.0"
 PARTS = ("train", "dev_matched", "dev_mismatched")
 """Sentence files, in the order in which ``metadata_random.csv`` counts their lines."""
 METADATA = "metadata_random.csv"
+_COLUMNS = ("gold_label", "sentence2_has_negation", "split")
+"""Columns of the metadata behind the line numbers."""
 CLASSES = ("contradiction", "entailment", "neutral")
 NEGATION = Attribute("negation", ("no negation", "negation"))
 HELP = (
@@ -126,7 +130,11 @@ def _pairs(part: str, path: Path) -> Iterator[Pair]:
         InputError: a line that is no pair, with its number.
     """
     try:
-        with path.open(encoding="utf-8", newline="\n") as stream:
+        with path.open("rb") as raw:
+            kind = content_kind(raw.read(HEAD))
+        if kind not in ("", "JSON"):
+            raise InputError(f"{path}: it looks like {kind}: give the sentence file itself")
+        with path.open(encoding="utf-8-sig", newline="\n") as stream:
             if path.suffix == ".jsonl":
                 rows: Iterator[Mapping[str, object]] = (_object(path, n, line) for n, line in enumerate(stream, 1))
             else:
@@ -165,13 +173,17 @@ def _picked(table: TextTable, pairs: list[Pair]) -> list[Pair]:
     Raises:
         InputError: a row that counts no pair, or whose label is not the pair's: the metadata belong to other files.
     """
+    _require_line_numbers(table)
     first = table.header[0]
     found: list[Pair] = []
     seen: set[int] = set()
     for row, cell, label in zip(table.rows, table.column(first), table.column("gold_label"), strict=True):
         index = int(cell) if cell.isascii() and cell.isdecimal() else -1
         if not 0 <= index < len(pairs) or index in seen:
-            raise InputError(f"{table.source}: row {row}: {cell[:40]!r} counts none of the {len(pairs)} pairs, or one twice")
+            near = other_notation(cell, by_notation(map(str, range(len(pairs)))))
+            raise InputError(
+                f"{table.source}: row {row}: {cell[:40]!r} counts none of the {len(pairs)} pairs, or one twice{near}: restore it"
+            )
         pair = pairs[index]
         if label not in ("0", "1", "2") or CLASSES[int(label)] != pair.label:
             raise InputError(
@@ -181,6 +193,24 @@ def _picked(table: TextTable, pairs: list[Pair]) -> list[Pair]:
         seen.add(index)
         found.append(pair)
     return found
+
+
+def _require_line_numbers(table: TextTable) -> None:
+    """Return when the first column can hold the line numbers of pairs.
+
+    Raises:
+        InputError: it is a column of another meaning, or there are two of them.
+    """
+    if table.header[0] in _COLUMNS:
+        raise InputError(
+            f"{table.source}: its first column is {table.header[0]!r}, where the numbers of the lines are expected: they "
+            "were its index; write the table with it"
+        )
+    if len(table.header) > 1 and is_index_name(table.header[1]):
+        raise InputError(
+            f"{table.source}: its first column {table.header[0]!r} is an index that another program wrote before the numbers of "
+            f"the lines, which stand in column {table.header[1]!r}: remove the first column"
+        )
 
 
 def _labels(table: TextTable, picked: list[Pair]) -> Labels:

@@ -66,7 +66,10 @@ def read_features(manifest: Manifest, table: TextTable) -> tuple[list[Feature], 
     if manifest.target.column in names:
         raise InputError(f"{table.source}: the target {manifest.target.column!r} is among the features: remove it there")
     columns = [LabelColumn(table.source, name, table.rows, table.column(name)) for name in names]
-    return [parse_feature(column, categorical=column.name in manifest.categorical) for column in columns], left_out
+    labels = {column.column for column in manifest.attributes}  # their notations are checked as those of labels
+    return [
+        parse_feature(column, categorical=column.name in manifest.categorical, named=column.name in labels) for column in columns
+    ], left_out
 
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]

@@ -62,7 +62,7 @@ def locate(tracking_uri: str | None = None, registry_uri: str | None = None, roo
 
 def _check_scheme(uri: str) -> None:
     scheme = urlsplit(uri).scheme.partition("+")[0]
-    if scheme not in ("http", "https", "sqlite", "postgresql", "mysql", "mssql"):
+    if scheme not in ("http", "https", "sqlite", "postgresql", "mysql", "mssql") or "://" not in uri:
         raise InputError(
             f"tracking URI {shown_uri(uri)!r} cannot be used: give http(s)://HOST:PORT of an MLflow server or a database such as"
             " sqlite:///FILE (MLflow's file store is deprecated and has no dependable order of versions)"

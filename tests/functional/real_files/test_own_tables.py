@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,21 @@ def test_other_tables(columns: dict[str, str], line: list[str], code: int, says:
     assert found == code
 
 
+@pytest.mark.parametrize("line", [["score", "--predictions"], [*IMPORT]], ids=["score", "data import"])
+@pytest.mark.parametrize("kind", ["pipe", "device", "nothing", "link to nothing", "folder"])
+def test_what_is_no_file_is_said(kind: str, line: list[str], capsys: Any) -> None:
+    path = Path("/dev/null" if kind == "device" else "t.csv")
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "link to nothing":
+        path.symlink_to("gone.csv")
+    elif kind == "folder":
+        path.mkdir()
+    code, text = said(capsys, *line, str(path))
+    assert code == 2
+    assert {"pipe": "a pipe or a device", "device": "a pipe or a device", "folder": "irectory"}.get(kind, "o such file") in text
+
+
 def test_exact_labels_are_kept_and_written_into_the_manifest(capsys: Any) -> None:
     frame = plain()
     frame["sex"] = ["a" if i % 2 else "A" for i in range(len(frame))]
@@ -137,6 +153,15 @@ def test_marks_and_line_ends_of_other_systems_are_read_as_before(encoding: str, 
         (b"%PDF-1.7", "a PDF"),
         (b"SQLite format 3\x00rest", "an SQLite database"),
         (b"sep=;\nid;age\n1;2\n", "'sep=;', which only Excel reads"),
+        (b"sep=,\nid,age\n1,2\n", "'sep=,', which only Excel reads"),
+        (b"Staff of 2024\nid,hired,sex\n1,0,F\n", "row 1 is 'Staff of 2024': a title? remove it"),
+        (b"1,0,0,F\n2,1,1,M\n", "column '0' stands twice in the header: does the line with the names of the columns lack?"),
+        ("id,hired\n1,0\n".encode("utf-32"), "it looks like UTF-32"),
+        (b"id^hired^sex\n1^0^F\n", "separated by carets"),
+        (b"id~hired~sex\n1~0~F\n", "separated by tildes"),
+        (b"id\x01hired\x01sex\n1\x010\x01F\n", "separated by control signs"),
+        ("id\u060chired\u060csex\n1\u060c0\u060cF\n".encode(), "separated by Arabic commas"),
+        (b"@relation staff\n@attribute age numeric\n", "row 1 is a comment ('@relation staff')"),
         (b"id;hired;sex\n1;0;F\n", "separated by semicolons"),
         (b"id\thired\tsex\n1\t0\tF\n", "separated by tabs"),
         (b"id hired sex\n1 0 F\n", "separated by blanks"),

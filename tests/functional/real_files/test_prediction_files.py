@@ -101,6 +101,22 @@ CONTRADICTIONS: dict[str, tuple[Any, int, str]] = {
     "another loss": (lambda f: f.assign(loss=0.5), 3, "the loss is not the cross-entropy of the scores"),
     "its own loss": (own_loss, 3, ""),
     "attribute beside two others": (lambda f: f.assign(attribute_sex=0, attribute_age=1), 2, "stand side by side"),
+    "probabilities called logits": (
+        lambda f: f.drop(columns=["logit_0", "logit_1"]).assign(logit_0=softmax(f)["prob_0"], logit_1=softmax(f)["prob_1"]),
+        3,
+        "in 120 of 120 rows (100.0%) the logits lie between 0 and 1 and sum to 1, as probabilities do",
+    ),
+    "logits between 0 and 1": (lambda f: f.assign(logit_0=0.25, logit_1=f["target"] * 0.5), 3, ""),
+    "attribute beside Attribute": (lambda f: f.assign(Attribute=0), 2, "columns 'attribute' and 'Attribute' differ in notation"),
+    "target beside Target": (lambda f: f.assign(Target=0), 2, "columns 'target' and 'Target' differ in notation only: keep one"),
+    "prediction twice": (lambda f: f.assign(prediction=0, Prediction=1), 2, "'prediction' and 'Prediction' differ in notation"),
+    "one attribute in two cases": (
+        lambda f: f.rename(columns={"attribute": "attribute_sex"}).assign(attribute_Sex=0),
+        2,
+        "columns 'attribute_Sex' and 'attribute_sex' differ in notation only",
+    ),
+    "an attribute without a name": (lambda f: f.rename(columns={"attribute": "attribute_"}), 2, "'attribute_' has no name"),
+    "other columns": (lambda f: f.assign(label=0, Label=1, note="x"), 3, ""),
     "a subject in two notations": (lambda f: f.assign(subject=["1.0", "01", *map(str, range(2, 120))]), 2, "one subject in two"),
     "subjects that are codes": (lambda f: f.assign(subject=CODES), 3, ""),
 }  # fmt: skip
@@ -139,7 +155,25 @@ FORMS: dict[str, tuple[Any, str]] = {
     "names of classes": (lambda f: f.assign(target=["no", "yes"] * 60), "give the index of the class or value (row 1:"),
     "decimal commas": (
         lambda f: f.assign(logit_0="0,5"),
-        "logit_0 is not a finite number, it has a decimal comma",
+        "logit_0 is not a finite number: write numbers with a decimal point (row 1: '0,5')",
+    ),
+    "thousands": (
+        lambda f: f.assign(logit_0="1,000.5"),
+        "not a finite number: write numbers without signs between the thousands",
+    ),
+    "another minus": (
+        lambda f: f.assign(logit_0="\u22120.5"),
+        "write numbers with the digits 0 to 9, a decimal point and the sign",
+    ),
+    "formulas": (lambda f: f.assign(target='="1"'), "target is not a finite number: write numbers without quotes"),
+    "negative numbers in brackets": (lambda f: f.assign(logit_0="(1)"), "write negative numbers with a minus in front"),
+    "scores numbered with zeros": (
+        lambda f: f.rename(columns={"logit_0": "logit_00", "logit_1": "logit_01"}),
+        "found 'logit_00', 'logit_01': give scores per class",
+    ),
+    "scores numbered in other digits": (
+        lambda f: f.rename(columns={"logit_0": "logit_\u0660", "logit_1": "logit_\u0661"}),
+        "no columns 'logit_0..', 'prob_0..' or 'prediction'",
     ),
     "training rows": (
         lambda f: f.assign(split=f["split"].replace("retain", "train")),

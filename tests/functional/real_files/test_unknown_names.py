@@ -38,6 +38,7 @@ STORES = {
     "an empty file": ["--tracking-uri", "sqlite:///empty.db"],
     "another database": ["--tracking-uri", "sqlite:///other.db"],
     "a database in memory": ["--tracking-uri", "sqlite://"],
+    "one slash": ["--tracking-uri", "sqlite:/typo.db"],
     "a registry that is not there": ["--registry-uri", "sqlite:///typo.db"],
 }
 
@@ -75,6 +76,20 @@ def test_an_unknown_name(filled: Path, line: list[str], monkeypatch: Any, capsys
     assert tree(filled) == before
 
 
+@pytest.mark.parametrize("name", ["verify", "history", "requests list", "requests answer", "promote, resumed"])
+@pytest.mark.parametrize(
+    "model", ["digits/1", "digits@champion", "models:/digits/1", "digits/latest", "Digits", "digits ", "", "../digits"]
+)
+def test_what_is_no_name_of_a_model_is_exit_2(filled: Path, name: str, model: str, monkeypatch: Any, capsys: Any) -> None:
+    monkeypatch.chdir(filled)
+    before = tree(filled)
+    assert execute([part.format(model) for part in READING[name]]) == 2
+    said = capsys.readouterr().err
+    assert ("name the model without its version or alias" in said) == ("digits/" in model or "@" in model)
+    assert f"model name {model!r} is not allowed" in said or "(did you mean 'digits'?)" in said
+    assert tree(filled) == before
+
+
 @pytest.mark.parametrize("line", READING.values(), ids=READING)
 def test_a_model_that_only_the_ledger_knows(filled: Path, line: list[str], monkeypatch: Any, capsys: Any) -> None:
     monkeypatch.chdir(filled)
@@ -96,6 +111,10 @@ def test_a_store_that_does_not_exist(place: list[str], name: str, tmp_path: Path
     other.close()
     before, contents = tree(tmp_path), Path("other.db").read_bytes()
     assert execute([*place, *(part.format("digits") for part in READING[name])]) == 2
+    if place[1:] == ["sqlite:/typo.db"]:
+        assert "tracking URI 'sqlite:/typo.db' cannot be used" in capsys.readouterr().err
+        assert tree(tmp_path) == before
+        return
     looked_at = place[1] if place and place[0] == "--tracking-uri" else f"sqlite:///{tmp_path}/mlruns/mlflow.db"
     assert f"no store at {looked_at}" in capsys.readouterr().err
     assert tree(tmp_path) == before

@@ -26,6 +26,20 @@ ENCODINGS = [
     "big5",
     "iso8859-15",
     "cp037",
+    "cp1140",
+    "cp932",
+    "cp949",
+    "cp1255",
+    "euc_jp",
+    "gb18030",
+    "hz",
+    "iso2022_jp",
+    "johab",
+    "mac_roman",
+    "tis-620",
+    "utf-7",
+    "utf-8-sig",
+    "utf-32",
 ]
 
 

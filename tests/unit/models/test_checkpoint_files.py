@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import tarfile
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -65,6 +66,20 @@ TOOLS: dict[str, tuple[Any, tuple[str, ...]]] = {
         {**prefixed("module."), "n_averaged": torch.tensor(7)},
         ("an average of 7 states of the weights (n_averaged), as the file holds it",),
     ),
+    "AveragedModel over DDP": (
+        {**prefixed("module.module."), "module.n_averaged": torch.tensor(7)},
+        ("an average of 7 states of the weights (module.n_averaged), as the file holds it",),
+    ),
+    "compile over AveragedModel": (
+        {**prefixed("_orig_mod.module."), "_orig_mod.n_averaged": torch.tensor([7])},
+        ("an average of 7 states of the weights (_orig_mod.n_averaged)",),
+    ),
+    "average by prefix": (
+        {**prefixed("model."), **{f"swa_model.module.{k}": v for k, v in AVERAGE.items()}},
+        ("(swa_model.module.1.weight, ...); taken: the weights themselves",),
+    ),
+    "another key": ({"generator": own(), "epoch": 3, "optimizer": {"state": {}, "param_groups": []}}, ()),
+    "another key, nested": ({"state": {"classifier": prefixed("module.")}}, ()),
     "EMA beside the weights": (
         {"state_dict": own(), "state_dict_ema": AVERAGE},
         ("the file holds a moving average of the weights under 'state_dict_ema'; taken: 'state_dict'",),
@@ -118,6 +133,15 @@ def torch_file(tree: Any) -> bytes:
     return buffer.getvalue()
 
 
+def tarred(content: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        part = tarfile.TarInfo("w.pth")
+        part.size = len(content)
+        archive.addfile(part, io.BytesIO(content))
+    return buffer.getvalue()
+
+
 NO_CHECKPOINTS: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "the file is empty"),
     "LFS pointer": ((CASES / "lfs_pointer.pth").read_bytes(), "a Git LFS pointer in place of the file"),
@@ -127,6 +151,8 @@ NO_CHECKPOINTS: dict[str, tuple[bytes, str]] = {
     "HDF5": (b"\x89HDF\r\n\x1a\n" + bytes(64), "it is an HDF5 file"),
     "NumPy": (b"\x93NUMPY\x01\x00", "it is a NumPy array"),
     "GGUF": (b"GGUF\x03\x00\x00\x00", "it is a GGUF file"),
+    "tar": (tarred(torch_file(own())), "it is a tar archive (unpack it)"),
+    "git-annex pointer": (b"/annex/objects/SHA256E-s12--0.pth\n", "a git-annex pointer in place of the file"),
     "index of shards": (b'{"weight_map": {"a": "model-00001-of-00002.safetensors"}}', "it is JSON, no checkpoint"),
     "text": (b"weights go here", "it is no checkpoint that torch.save or safetensors wrote (text, an index of several"),
     "zip of something": (zipped("model/weights.bin"), "a zip archive without a checkpoint of torch.save in it"),
@@ -169,6 +195,20 @@ def test_messages_name_the_tensors_as_the_file_does(tree: dict[str, torch.Tensor
         fit_state(network(), read_state(stored(tree, tmp_path / "w.pth")), "w.pth", need_head=True)
     assert says in str(caught.value)
     assert "w.pth" in str(caught.value)
+
+
+@pytest.mark.parametrize("ending", ["_g", "_v", "_orig", "_mask", "_u"])
+def test_weights_that_are_computed_from_parts_are_told(ending: str, tmp_path: Path) -> None:
+    state = {k: v for k, v in own().items() if k != "1.weight"} | {f"1.weight{ending}": own()["1.weight"]}
+    with pytest.raises(InputError) as caught:
+        fit_state(network(), read_state(stored(state, tmp_path / "w.pth")), "w.pth", need_head=True)
+    assert f"1 missing: 1.weight; 1 unknown: 1.weight{ending}; the file holds parts from which weights are" in str(caught.value)
+
+
+@pytest.mark.parametrize("tree", [{"netG": own(), "netD": AVERAGE}, {"x": {"student": own(), "teacher": AVERAGE}}])
+def test_one_of_several_sets_of_weights_is_not_guessed(tree: Any, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"hold 2 sets of weights \('(netG|student)', '(netD|teacher)'\): save the one"):
+        read_state(stored(tree, tmp_path / "w.pth"))
 
 
 @pytest.mark.parametrize(("name", "value"), [("running_var", -0.5), ("num_batches_tracked", -1)])

@@ -21,11 +21,13 @@ from grmu_audit.utils.notations import (
 
 SAME_NUMBER = [
     ("1", "1.0"), ("0", "0.0"), ("1", "01"), ("1", "+1"), ("-1", "\u22121"), ("0", "-0"), ("1", "1."), ("0.5", ".50"),
-    ("1", "\uff11"), ("1000", "1.0e3"), ("1000000", "1E+06"), ("12345678901234567890123", "12345678901234567890123.0"),
+    ("1", "\uff11"), ("1", "\u0661"), ("10", "\u0967\u0966"), ("1000", "1.0e3"),
+    ("1000000", "1E+06"), ("12345678901234567890123", "12345678901234567890123.0"),
 ]  # fmt: skip
 SAME_TEXT = [
     ("F", "f"), ("Female", " female "), ("East Asian", "east  asian"), ("caf\u00e9", "cafe\u0301"), ("20-29", "20\u201329"),
     ("a b", "a\u00a0b"), ("men", "men\u200b"), ("O'Neil", "O\u2019Neil"), ("\uff26", "F"), ("\ufb01n", "FIN"),
+    ("kad\u0131n", "KADIN"), ("\u0130zmir", "izmir"), ("1/2", "\u00bd"), ("stra\u00dfe", "STRASSE"), ("m2", "m\u00b2"),
 ]  # fmt: skip
 DIFFERENT = [
     ("1", "10"), ("12345678901234567890123", "12345678901234567890124"), ("0e12", "0e13"), ("1_0", "10"), ("20-29", "2029"),
@@ -80,7 +82,22 @@ def test_what_may_mean_a_missing_label_is_warned_about_with_its_count(cell: str)
 
 
 @pytest.mark.parametrize(
-    "cells", [("f", "female"), ("M", "male"), ("yes", "1", "0"), ("true", "y"), ("East_Asian", "east asian"), ("3-9", "3 9")]
+    "cells",
+    [
+        ("f", "female"),
+        ("M", "male"),
+        ("yes", "1", "0"),
+        ("true", "y"),
+        ("East_Asian", "east asian"),
+        ("3-9", "3 9"),
+        ("F", "\u201cF\u201d"),
+        ("F", "'F'"),
+        ("F", "F."),
+        ("and/or", "and / or"),
+        ("M", "\u041c"),
+        ("A", "\u0391"),
+        ("1,0", "1.0"),
+    ],
 )
 def test_words_that_may_mean_the_same_are_warned_about(cells: tuple[str, ...]) -> None:
     (said,) = check_notations(column(*cells))
@@ -88,7 +105,22 @@ def test_words_that_may_mean_the_same_are_warned_about(cells: tuple[str, ...]) -
 
 
 @pytest.mark.parametrize(
-    "cells", [("F", "M"), ("0", "1"), ("yes", "no"), tuple("ABCDEFTYN"), ("true", "false"), ("-1", "1"), ("",)]
+    "cells",
+    [
+        ("F", "M"),
+        ("0", "1"),
+        ("yes", "no"),
+        tuple("ABCDEFTYN"),
+        ("true", "false"),
+        ("-1", "1"),
+        ("",),
+        ("A", "A-", "B+", "B"),
+        ("<=50K", ">50K"),
+        ("C", "C#", "C++"),
+        ("A1.0", "A10"),
+        ("AB-", "AB+"),
+        ("ab", "a b"),
+    ],
 )
 def test_usual_labels_are_neither_refused_nor_warned_about(cells: tuple[str, ...]) -> None:
     assert check_notations(column(*cells)) == []

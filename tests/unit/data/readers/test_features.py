@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from grmu_audit.data.readers.features import feature_columns, parse_feature
 from grmu_audit.errors import InputError
-from grmu_audit.utils.columns import TextTable, number_text
+from grmu_audit.utils.columns import TextTable, number_advice, number_text
 from grmu_audit.utils.notations import LabelColumn
 from grmu_audit.utils.tables import read_table
 
@@ -32,7 +32,19 @@ def named(name: str, cells: list[str]) -> TextTable:
 
 @pytest.mark.parametrize(
     "name",
-    ["", "Unnamed: 0", "Unnamed: 0.1", "unnamed: 12", "Unnamed: 0_level_0", "__index_level_0__", "__index_level_1__", "...1"],
+    [
+        "",
+        "Unnamed: 0",
+        "Unnamed: 0.1",
+        "unnamed: 12",
+        "Unnamed: 0_level_0",
+        "__index_level_0__",
+        "__index_level_1__",
+        "...1",
+        "Unnamed:_0",
+        "unnamed_0",
+        "__null_dask_index__",
+    ],
 )
 def test_an_index_is_left_out_by_its_name_with_a_sentence(name: str) -> None:
     names, said = feature_columns(named(name, ["x", "y"]), (), {"id"})
@@ -70,7 +82,9 @@ MISTAKES = {
     "unknown": "leave the cell empty", "#REF!": "leave the cell empty", "38,1": "with a decimal point",
     "1,200": "between the thousands", "1.200,50": "between the thousands", "1 200": "between the thousands",
     "38 years": "without its unit", "$38": "without its unit", "38%": "without its unit", "<38": "without its unit",
-    "1_0": "correct the cell", "forty": "correct the cell", "\u0663\u0668": "correct the cell",
+    "1_0": "correct the cell", "forty": "correct the cell", "\u0663\u0668": "with the digits 0 to 9", "\u22123": "the sign -",
+    "(38)": "with a minus in front", "38-": "with a minus in front", "'38": "without quotes", '="38"': "without quotes",
+    "1,23,456": "between the thousands", "0x26": "without its unit", "3 8": "correct the cell",
 }  # fmt: skip
 
 
@@ -95,10 +109,85 @@ def test_a_whole_column_in_another_notation_is_refused(notation: str) -> None:
         )
 
 
+@pytest.mark.parametrize(
+    "notation",
+    [
+        "\u2212{}",
+        "({})",
+        "{}-",
+        "'{}",
+        '"{}"',
+        '="{}"',
+        "1,23,{:03d}",
+        "1\u00a0{:03d}",
+        "1\u2019{:03d}",
+        "\uff11{}",
+        "1.{:03d},5",
+    ],
+)
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.9, 1.0])
+def test_numbers_as_people_and_other_programs_write_them_never_become_categories(notation: str, share: float) -> None:
+    n = int(40 * share)
+    cells = [notation.format(200 + i) for i in range(n)] + [str(i) for i in range(40 - n)]
+    with pytest.raises(InputError, match=rf"row 2: age is .* and {40 - n} of the column's 40 cells are plain numbers: write "):
+        parse_feature(column(cells))
+
+
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.45])
 def test_missing_values_in_words_are_refused_however_many(share: float) -> None:
     with pytest.raises(InputError, match="leave the cell empty where the value is missing"):
         parse_feature(column(ages(*["?"] * int(40 * share / (1 - share)))))
+
+
+@pytest.mark.parametrize("share", [0.6, 0.8, 0.95])
+def test_a_column_of_numbers_and_mostly_missing_values_in_words_is_warned_about(share: float) -> None:
+    found = parse_feature(column(ages(*["?"] * int(40 * share / (1 - share)))))
+    assert "age is '?', where the other cells are numbers: the column counts as categories (leave the cell" in found.warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("cells", "says"),
+    [
+        (["red", "Red", "blue"], "'red' and 'Red' are the same text but for case: they count as different categories"),
+        (["a b", "a\u00a0b", "c"], "are the same text but for blanks"),
+        (["x", "y", "z", "1", "1.0"], "'1' and '1.0' are the same number"),
+        (["red", "None"], "'None' (1 rows) may mean that the value is missing: it counts as a category of its own"),
+        (["red", "N/A", "N/A"], "'N/A' (2 rows) may mean that the value is missing"),
+        (["red", "?"], "'?' (1 rows) may mean that the value is missing"),
+        (["?", "?"], "'?' (2 rows) may mean that the value is missing"),
+    ],
+)
+def test_categories_in_two_notations_or_for_missing_values_are_warned_about(cells: list[str], says: str) -> None:
+    found = parse_feature(column(cells))
+    assert found.values == cells
+    assert says in found.warnings[0]
+    assert parse_feature(column(cells), named=True).warnings == parse_feature(column(cells), categorical=True).warnings == ()
+
+
+@pytest.mark.parametrize("cell", ["inf", "-Infinity", "1e400", "1e39"])
+def test_numbers_without_end_are_named_with_their_row(cell: str) -> None:
+    found = parse_feature(column(ages(cell)))
+    assert found.warnings == (f"t.csv: row 42: age is {cell!r}: 1 rows without a finite number are left out",)
+    assert not np.isfinite(np.asarray(found.values)[40])
+
+
+@pytest.mark.parametrize("cells", [[str(2**60 + i) for i in range(30)], [f"17{i:08d}" for i in range(30)]], ids=["ids", "times"])
+def test_numbers_that_inputs_cannot_tell_apart_are_warned_about(cells: list[str]) -> None:
+    (said,) = parse_feature(column(cells)).warnings
+    assert "age holds 30 different numbers, and" in said
+    assert "with the 7 digits of an input: is it an id or a time?" in said
+
+
+def test_one_number_in_several_notations_is_one_input() -> None:
+    assert parse_feature(column(["1", "1e0", "1.0", "2", "2.0", "NaN"] * 5)).warnings == ()
+
+
+@pytest.mark.parametrize(("name", "warned"), [("sample_id", True), ("Nr.", True), ("No", True), ("key", True), ("income", False)])
+def test_whole_numbers_that_differ_in_every_row_may_be_names(name: str, warned: bool) -> None:
+    cells = [str(7 * i + 300) for i in range(30)]
+    found = parse_feature(LabelColumn("t.csv", name, range(30), cells))
+    assert bool(found.warnings) == warned
+    assert parse_feature(LabelColumn("t.csv", name, range(60), cells * 2)).warnings == ()
 
 
 @pytest.mark.parametrize("notation", ["{} kg", "{}%", "\u20ac{}", "{}cm", ">{}", "{} \u00b0C"])
@@ -128,11 +217,37 @@ def test_facts_name_kind_range_and_number_of_values() -> None:
 
 
 @pytest.mark.parametrize(
-    "cells", [["007", "012", "034"], ["01", "2"], [str(i) for i in range(20)], [str(i) for i in range(20, 0, -1)]]
+    "cells",
+    [
+        ["007", "012", "034"],
+        ["01", "2"],
+        [str(i) for i in range(20)],
+        [str(i) for i in range(20, 0, -1)],
+        [str(i) for i in range(5000, 5120)],
+    ],
 )
 def test_numbers_that_may_be_codes_or_row_numbers_are_warned_about(cells: list[str]) -> None:
     (said,) = parse_feature(column(cells)).warnings
-    assert re.search("leading zeros may be codes|counts the rows from [01] to (19|20): is it a feature", said)
+    assert re.search("leading zeros may be codes|counts the rows from ([01]|5000) to (19|20|5119): is it a feature", said)
+
+
+STYLES = {
+    "minus": lambda text: text.replace("-", "\u2212"),
+    "brackets": lambda text: f"({text.removeprefix('-')})",
+    "minus behind": lambda text: f"{text.removeprefix('-')}-",
+    "apostrophe": "'{}".format,
+    "formula": '="{}"'.format,
+    "full width": lambda text: text.translate(str.maketrans("0123456789-", "".join(map(chr, range(0xFF10, 0xFF1A))) + "\uff0d")),
+    "Arabic digits": lambda text: text.translate(str.maketrans("0123456789", "".join(map(chr, range(0x660, 0x66A))))),
+    "Indian digits": lambda text: text.translate(str.maketrans("0123456789", "".join(map(chr, range(0x966, 0x970))))),
+    "decimal comma": lambda text: f"{text},5",
+}
+
+
+@given(st.integers(-(10**9), -1), st.sampled_from(sorted(STYLES)))
+def test_every_number_in_another_notation_has_an_advice(value: int, style: str) -> None:
+    assert number_advice(STYLES[style](str(value))).startswith("write ")
+    assert number_advice(str(value)) == ""
 
 
 @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=50))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import gzip
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -155,6 +157,65 @@ def test_damage_is_named(damage: object, message: str, tmp_path: Path) -> None:
     damage(folder)  # type: ignore[operator]
     with pytest.raises(InputError, match=message):
         load(tmp_path)
+
+
+def with_index(path: Path, name: str) -> None:
+    head, *lines = path.read_text().splitlines()
+    path.write_text("\n".join([f"{name},{head or ''}", *(f"{i},{line}" for i, line in enumerate(lines))]) + "\n")
+
+
+def without_index(path: Path) -> None:
+    path.write_text("\n".join(line.partition(",")[2] for line in path.read_text().splitlines()) + "\n")
+
+
+TRAIN = "multinli_1.0_train.jsonl"
+FORMS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "LFS pointer": (
+        lambda f: (f / TRAIN).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\n"),
+        f"{TRAIN}: it looks like a Git LFS pointer",
+    ),
+    "HTML page": (lambda f: (f / TRAIN).write_text("<!DOCTYPE html><html></html>"), f"{TRAIN}: it looks like an HTML page"),
+    "gzip": (lambda f: (f / TRAIN).write_bytes(gzip.compress((f / TRAIN).read_bytes())), f"{TRAIN}: it looks like a file compr"),
+    "UTF-16": (lambda f: (f / TRAIN).write_text((f / TRAIN).read_text(), "utf-16"), f"{TRAIN}: it looks like UTF-16"),
+    "index of pandas": (
+        lambda f: with_index(f / "metadata_random.csv", "Unnamed: 0.1"),
+        "its first column 'Unnamed: 0.1' is an index that another program wrote",
+    ),
+    "index written twice": (
+        lambda f: (
+            change(f / "metadata_random.csv", ",gold_label", "Unnamed: 0,gold_label"),
+            with_index(f / "metadata_random.csv", ""),
+        ),
+        "its first column '' is an index that another program wrote",
+    ),
+    "without its index": (
+        lambda f: without_index(f / "metadata_random.csv"),
+        "its first column is 'gold_label', where the numbers",
+    ),
+    "numbers with points": (
+        lambda f: change(f / "metadata_random.csv", "\n1,", "\n1.0,"),
+        "'1.0' counts none of the 300 pairs, or one twice (only the notation differs from '1')",
+    ),
+    "semicolons": (
+        lambda f: (f / "metadata_random.csv").write_text((f / "metadata_random.csv").read_text().replace(",", ";")),
+        "metadata_random.csv: the cells are separated by semicolons",
+    ),
+}
+
+
+@pytest.mark.parametrize(("damage", "message"), FORMS.values(), ids=FORMS)
+def test_forms_of_other_programs_are_named(damage: Callable[[Path], object], message: str, tmp_path: Path) -> None:
+    damage(multinli.write(tmp_path))
+    with pytest.raises(InputError) as caught:
+        load(tmp_path)
+    assert message in str(caught.value)
+
+
+def test_a_byte_order_mark_and_line_ends_of_other_systems_do_not_count(texts: Dataset, tmp_path: Path) -> None:
+    folder = multinli.write(tmp_path)
+    for path in (folder / TRAIN, folder / "metadata_random.csv"):
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    assert load(tmp_path).digest == texts.digest
 
 
 def test_tokens_of_nothing() -> None:
