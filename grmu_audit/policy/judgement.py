@@ -31,7 +31,7 @@ from grmu_audit.records import (
     reference,
     suppressed,
 )
-from grmu_audit.utils.clock import utc_now
+from grmu_audit.utils.clock import utc_today
 
 _SLACK = 1e-6
 REVERSAL = "requests-add-up"
@@ -414,7 +414,7 @@ def judge(audit: Audit, policy: Policy, today: date | None = None) -> Audit:
     Args:
         audit: facts.
         policy: policy.
-        today: date that waivers are judged on; by default the current UTC date.
+        today: date that waivers are judged on; by default the UTC date of the clock.
     """
 
-    return audit.with_verdict(evaluate(audit, policy, today=today or date.fromisoformat(utc_now()[:10])))
+    return audit.with_verdict(evaluate(audit, policy, today=today or utc_today()))

@@ -1,6 +1,14 @@
 """Frozen records that packages hand to each other, with a JSON form where they are stored."""
 
-from grmu_audit.records.audit import AUDIT_SCHEMA, EARLIER_SCHEMA, NOT_LARGEST, Audit, MeasureOptions, NotMeasured
+from grmu_audit.records.audit import (
+    AUDIT_SCHEMA,
+    EARLIER_SCHEMA,
+    NOT_LARGEST,
+    UNVERIFIED,
+    Audit,
+    MeasureOptions,
+    NotMeasured,
+)
 from grmu_audit.records.data import (
     SUPPRESSED_BELOW,
     CheckResult,
@@ -26,6 +34,7 @@ __all__ = [
     "NOT_LARGEST",
     "SPLITS",
     "SUPPRESSED_BELOW",
+    "UNVERIFIED",
     "Audit",
     "AuditContext",
     "AuditInputs",

@@ -25,6 +25,10 @@ NOT_LARGEST = "prediction_not_largest"
 """Key of an audit's record: by subject, rows whose prediction is not the class with the largest score; absent where none is."""
 
 
+UNVERIFIED = "unverified file"
+"""Name under which a judged audit file says that no store was compared with it."""
+
+
 @dataclass(frozen=True)
 class NotMeasured:
     """Something a reader may expect and will not find."""

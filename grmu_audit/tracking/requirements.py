@@ -82,7 +82,8 @@ class Requirements:
             self._check_forgetting(evidence)
         check_attestation(store, evidence, self.keys)
         if self.sign_off:
-            require_two_people(sign_offs(ledger, ref.version, evidence.sha256), ref.label, self.keys)
+            signed, champion = sign_offs(ledger, ref.version, evidence.sha256), ledger.state.champion == ref.version
+            require_two_people(signed, ref.label, self.keys, champion=champion)
         return evidence
 
     def _check_forgetting(self, evidence: Evidence) -> None:

@@ -6,7 +6,17 @@ import re
 from datetime import UTC, datetime
 
 from grmu_audit.metrics.catalog.wording import REPORT_STYLE
-from grmu_audit.records import BASELINE, CANDIDATE, SUPPRESSED_BELOW, Decision, Group, RuleOutcome, suppressed
+from grmu_audit.records import (
+    BASELINE,
+    CANDIDATE,
+    SUPPRESSED_BELOW,
+    UNVERIFIED,
+    Audit,
+    Decision,
+    Group,
+    RuleOutcome,
+    suppressed,
+)
 from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.wording import numbers
 from grmu_audit.report.wording.names import metric_words, safe_name, safe_sentence
@@ -147,3 +157,8 @@ def _worst(found: Lookup) -> tuple[Group, float, str, str] | None:
         if best is None or change < best[1]:
             best = (group, change, numbers.estimate(before), numbers.estimate(after))
     return best
+
+
+def unverified(audit: Audit) -> str:
+    """Why a judged file was not compared with a store; empty where it was, and for an audit that comes from a store."""
+    return next((safe_sentence(item.reason) for item in audit.not_measured if item.name == UNVERIFIED), "")

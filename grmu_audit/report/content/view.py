@@ -15,7 +15,7 @@ from grmu_audit.report.content.fact_lists import make_fact
 from grmu_audit.report.content.forgetting import forgetting_view
 from grmu_audit.report.content.lookup import Lookup, model_label
 from grmu_audit.report.content.rules import rule_row, worst_first
-from grmu_audit.report.content.sentences import effect_on_groups, rule_sentence, sentence, short_time
+from grmu_audit.report.content.sentences import effect_on_groups, rule_sentence, sentence, short_time, unverified
 from grmu_audit.report.content.view_model import VIEW_VERSION, Branding, Column, Fact, Figure, Table, View
 from grmu_audit.report.wording import numbers
 from grmu_audit.report.wording.names import metric_words, safe_name, safe_sentence
@@ -93,6 +93,8 @@ def _headline(audit: Audit, strings: Strings) -> str:
         said.append(strings.text("headlines.no_claim"))
     elif verdict is not None and verdict.claims_forgetting and verdict.null_control_accepted:
         said.append(strings.text("headlines.accepted", reason=sentence(verdict.null_control_accepted)))
+    if reason := unverified(audit):
+        said.append(strings.text("headlines.unverified", reason=reason))
     return " ".join(said)
 
 

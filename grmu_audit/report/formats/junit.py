@@ -11,6 +11,7 @@ from xml.etree import ElementTree as ET
 from grmu_audit.records import EARLIER_SCHEMA, Audit, CheckResult, Decision, RuleOutcome
 from grmu_audit.report.content.lookup import Lookup, model_label
 from grmu_audit.report.content.rules import state_of, tells_nothing
+from grmu_audit.report.content.sentences import unverified
 from grmu_audit.report.content.view import build_view
 from grmu_audit.report.wording.names import safe_name, safe_sentence
 from grmu_audit.report.wording.strings import load_strings
@@ -47,6 +48,7 @@ def _policy_suite(root: ET.Element, audit: Audit) -> None:
         "report_id": view["report_id"],
         "created": view["created"],
         "forgotten": view["forgetting"]["answer"],
+        **({"unverified_file": unverified(audit)} if unverified(audit) else {}),
         **_forgetting(audit),
     }
     for key, value in facts.items():

@@ -10,22 +10,27 @@ import random
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.bundles import made
-from support.judged_audits import audited, key_pair, policy, predictions, version
+from support.judged_audits import audit_of, audited, inputs_of, key_pair, policy, predictions, version
 from support.memory_store import MemoryStore
 
 from grmu_audit.auditing.bundle_check import BundleCheck, _same_content, verify_bundle, verify_bundle_bytes
+from grmu_audit.auditing.evidence_files import evidence_files
 from grmu_audit.auditing.recomputation import recompute
+from grmu_audit.cli.tables import bundle_check_text
 from grmu_audit.errors import InputError
 from grmu_audit.evidence.archive import MANIFEST_FILE, pack, unpack
 from grmu_audit.evidence.signing import load_public_key
 from grmu_audit.policy import Policy
+from grmu_audit.policy.judgement import judge
 from grmu_audit.records import EARLIER_SCHEMA, Audit, Decision
 from grmu_audit.report import render
+from grmu_audit.tracking import Author, record_audit
 from grmu_audit.utils import canonical_json, sha256_hex
 from grmu_audit.workflows.audits.stored import export_bundle
 
@@ -43,6 +48,35 @@ def test_an_untouched_bundle_agrees_and_says_who_signed(signed: bytes, pair: tup
 def test_an_unsigned_bundle_is_shown_as_unsigned_and_never_counts_as_signed(unsigned: bytes, pair: tuple[Path, Any]) -> None:
     assert any(note.startswith("unsigned") for note in verify_bundle_bytes(unsigned).notes)
     assert "not signed by any" in verify_bundle_bytes(unsigned, [pair[1]]).findings[0]
+
+
+@pytest.mark.parametrize(
+    ("dates", "bound", "words"),
+    [
+        ({"created": "2023-01-01T00:00:00Z", "expires": "2024-01-01T00:00:00Z"}, 0.3, "expired on 2024-01-01"),
+        ({"created": "2999-01-01T00:00:00Z"}, 0.3, "in the future"),
+        ({"created": "2023-01-01T00:00:00Z"}, 0.9999, "the waiver of rule 'accuracy'"),
+    ],
+)
+def test_a_bundle_that_no_longer_holds_says_so_and_does_not_agree(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dates: dict[str, str], bound: float, words: str
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1680000000")
+    store = MemoryStore(tmp_path / "store")
+    ref = version(store, "old", tmp_path / "v")
+    waiver = {"rule": "accuracy", "reason": "GOV-1", "approved_by": "board", "expires": "2023-06-01"}
+    chosen, tables = policy(bound, waivers=(waiver,)), [predictions(100)]
+    with store.run(ref.name, "audit") as run:
+        context = audit_of(ref, tables, chosen, **dates)
+        judged = judge(context, chosen, date(2023, 2, 1))
+        record_audit(store, run, judged, evidence_files(judged, chosen, inputs_of(ref, tables)), Author("auditor"))
+    export_bundle(store, ref.label, tmp_path / "b.zip")
+    checked = verify_bundle(tmp_path / "b.zip")
+    assert len(checked.findings) == 1
+    assert words in checked.findings[0]
+    assert checked.compared > 10
+    assert "does NOT agree" in bundle_check_text(checked)
+    assert not any("holds until" in note for note in checked.notes)
 
 
 def test_another_key_and_another_digest_are_findings(signed: bytes, folder: Path) -> None:

@@ -1,0 +1,81 @@
+"""An audit file at the gate: compared with the store where there is one, named unverified where not."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from support.judged_audits import audit_of, audited, policy, predictions, version
+from support.memory_store import MemoryStore
+from support.sessions import open_session
+
+from grmu_audit import report
+from grmu_audit.auditing.audit_files import write_audit
+from grmu_audit.cli.app import execute
+from grmu_audit.errors import IntegrityError
+from grmu_audit.records import UNVERIFIED, ModelRef
+from grmu_audit.workflows.release import gate_file
+
+PAST = {"created": "2023-01-01T00:00:00Z", "expires": "2024-01-01T00:00:00Z"}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> MemoryStore:
+    return MemoryStore(tmp_path / "store")
+
+
+def test_the_recorded_file_is_judged_and_every_other_one_refused(store: MemoryStore, tmp_path: Path) -> None:
+    ref = version(store, "faces", tmp_path / "v")
+    session, path = open_session(store, tmp_path), tmp_path / "audit.json"
+    made = audited(store, ref, [predictions(100)], policy())
+    write_audit(made, path)
+    assert UNVERIFIED not in [item.name for item in gate_file(session, path, policy()).not_measured]
+    text = path.read_text()
+    path.write_text(text.replace('"note"', '"Note"') + " ")
+    with pytest.raises(IntegrityError, match="not the newest audit of faces/1"):
+        gate_file(session, path, policy())
+    path.write_text(text)
+    audited(store, ref, [predictions(101)], policy())
+    with pytest.raises(IntegrityError, match="not the newest audit of faces/1"):
+        gate_file(session, path, policy())
+
+
+def test_a_version_that_the_store_does_not_know_is_no_audit_of_it(store: MemoryStore, tmp_path: Path) -> None:
+    version(store, "faces", tmp_path / "v")
+    for number in ("1", "7"):
+        write_audit(audit_of(ModelRef("faces", number), [predictions(100)], policy()), tmp_path / "audit.json")
+        with pytest.raises(IntegrityError, match="not an audit that the store holds"):
+            gate_file(open_session(store, tmp_path), tmp_path / "audit.json", policy())
+
+
+@pytest.mark.parametrize("ref", [ModelRef("predictions", ""), ModelRef("others", "3")])
+def test_what_no_store_knows_is_called_unverified_in_every_format(store: MemoryStore, tmp_path: Path, ref: ModelRef) -> None:
+    write_audit(audit_of(ref, [predictions(100)], policy()), tmp_path / "audit.json")
+    judged = gate_file(open_session(store, tmp_path), tmp_path / "audit.json", policy())
+    for kind in ("text", "html", "markdown", "junit", "sarif", "github", "json"):
+        assert re.search("unverified[ _]?file", report.render(judged, kind), re.I), kind
+
+
+def test_an_expired_file_stays_expired_whatever_the_variable_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1680000000")
+    (tmp_path / "p.yaml").write_text(
+        "{schema: grmu-audit/policy/v1, name: p, minimum_group_size: 1, rules: [{id: a, metric: TA, min: 0.3, evidence: point}]}"
+    )
+    line = ["gate", "--audit", "audit.json", "--policy", "p.yaml"]
+    write_audit(audit_of(ModelRef("faces", "7"), [predictions(100)], policy(), **PAST), tmp_path / "audit.json")
+    assert execute(line) == 6
+    assert "expired on 2024-01-01" in capsys.readouterr().err
+    write_audit(
+        audit_of(ModelRef("faces", "7"), [predictions(100)], policy(), created="2999-01-01T00:00:00Z"), tmp_path / "audit.json"
+    )
+    assert execute(line) == 6
+    assert "in the future" in capsys.readouterr().err
+    write_audit(audit_of(ModelRef("faces", "7"), [predictions(100)], policy()), tmp_path / "audit.json")
+    assert execute(line) == 0
+    assert "Unverified file: no store was found" in " ".join(capsys.readouterr().out.split())
+    assert not (tmp_path / "mlruns").exists()
