@@ -166,7 +166,7 @@ def _policy(files: Mapping[str, bytes], audit: Audit) -> Policy:
     from grmu_audit.policy import Policy, policy_sha256
 
     try:
-        policy = Policy.model_validate(_tree(files, POLICY_FILE))
+        policy = Policy.stored(_tree(files, POLICY_FILE))
     except ValidationError as error:
         raise IntegrityError(f"{POLICY_FILE} is no policy that this version reads: {error.error_count()} defects") from None
     if audit.verdict is None or policy_sha256(policy) != audit.verdict.policy_sha256 or policy.name != audit.verdict.policy:

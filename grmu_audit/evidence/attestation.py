@@ -50,7 +50,7 @@ def verdict_statement(audit: Audit, files: Mapping[str, str]) -> bytes:
     verdict = audit.verdict
     if verdict is None:
         raise InputError(f"the audit of {audit.subject.label} has no verdict: nothing can be attested")
-    marks = {rule.id: _mark(rule) for rule in verdict.rules if rule.applied}
+    marks = {rule.id: _mark(rule) for rule in verdict.rules if rule.applied and rule.severity != "inform"}
     named = {kind: [rule for rule, mark in marks.items() if mark == kind] for kind in ("passed", "warned", "failed")}
     predicate: dict[str, Any] = {
         "result": _result(verdict.decision, bool(named["warned"])),

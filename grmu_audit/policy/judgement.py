@@ -104,7 +104,7 @@ def evaluate(audit: Audit, policy: Policy, *, today: date) -> Verdict:
 
 def _judge_rules(audit: Audit, policy: Policy, today: date) -> list[RuleOutcome]:
     cases = [_by_method(_case(rule, audit, policy), policy.intervals) for rule in policy.rules]
-    family = max(1, sum(case.applied for case in cases))
+    family = max(1, sum(case.applied and case.rule.severity != "inform" for case in cases))
     alpha = rule_alpha(policy.confidence, policy.multiplicity, family)
     outcomes = [_judged(case, alpha, policy) for case in cases]
     if policy.multiplicity == "holm":
@@ -353,6 +353,7 @@ def _stepped_down(cases: Sequence[RuleCase], outcomes: Sequence[RuleOutcome], al
         and case.value is not None
         and case.value.statistic
         and case.rule.evidence == "interval"
+        and case.rule.severity != "inform"
     ]
     decided = holm_decides([(statistic, region) for _, statistic, region in open_rules if statistic], alpha, family)
     result = list(outcomes)

@@ -152,13 +152,15 @@ def require_pass(evidence: Evidence, now: datetime | None = None) -> None:
     verdict = audit.verdict
     blocking = [rule for rule in verdict.rules if rule.applied and rule.severity == "block"]
     if verdict.decision is Decision.BREACH:
-        raise BreachError(f"{label} breaches policy {verdict.policy!r}: {_named(blocking, Decision.BREACH)}; it is not promoted")
+        raise BreachError(
+            f"{label} breaches policy {verdict.policy_label}: {_named(blocking, Decision.BREACH)}; it is not promoted"
+        )
     if verdict.decision is not Decision.PASS:
         undecided = _named(blocking, Decision.INCONCLUSIVE)
-        raise InconclusiveError(f"policy {verdict.policy!r} does not decide {label}: {undecided}; it is not promoted")
+        raise InconclusiveError(f"policy {verdict.policy_label} does not decide {label}: {undecided}; it is not promoted")
     if not blocking:
         raise InconclusiveError(
-            f"policy {verdict.policy!r} applied no blocking rule to {label}: a verdict without rules decides nothing"
+            f"policy {verdict.policy_label} applied no blocking rule to {label}: a verdict without rules decides nothing"
         )
     unmet = [rule for rule in blocking if rule.decision is not Decision.PASS and not rule.waived]
     if unmet:

@@ -13,7 +13,7 @@ from grmu_audit.auditing import audit_files
 from grmu_audit.errors import InconclusiveError, IntegrityError, NotFoundError
 from grmu_audit.evidence.validity import require_valid_dates
 from grmu_audit.records import UNVERIFIED, Audit, NotMeasured
-from grmu_audit.tracking import NO_REQUIREMENTS, Actor, Author, Finding, Promotion, Requirements
+from grmu_audit.tracking import Actor, Author, Finding, Promotion, Requirements
 from grmu_audit.utils import sha256_file
 from grmu_audit.workflows.session import Session
 
@@ -80,12 +80,17 @@ def _unverified(session: Session, audit: Audit, path: Path) -> str:
     return ""
 
 
+def _stated(requirements: Requirements | None) -> Requirements:
+    """The requirements, or those of an operator who states none."""
+    return Requirements.read() if requirements is None else requirements
+
+
 def promote(
     session: Session,
     model: str,
     reason: str = "",
     ci_url: str | None = None,
-    requirements: Requirements = NO_REQUIREMENTS,
+    requirements: Requirements | None = None,
     reopen: Sequence[str] = (),
 ) -> Promotion:
     """Make a version the champion, if its newest audit says PASS, its files are the audited ones, and the requirements hold.
@@ -95,7 +100,7 @@ def promote(
         model: reference of the version.
         reason: why, for the ledger.
         ci_url: address of the CI run, for the ledger.
-        requirements: what must hold beyond a PASS.
+        requirements: what must hold beyond a PASS; by default a verdict by a policy that the operator listed.
         reopen: requests that champions have served and that become open again, by request id or digest.
 
     Raises:
@@ -104,17 +109,17 @@ def promote(
         IntegrityError: a served request is lacking, something stored is not what was recorded, or another promotion came first.
     """
     actor = Actor(session.actor, reason, ci_url, tuple(reopen))
-    return tracking.promote(session.store, model, actor, requirements=requirements)
+    return tracking.promote(session.store, model, actor, requirements=_stated(requirements))
 
 
-def resume(session: Session, name: str, requirements: Requirements = NO_REQUIREMENTS) -> Promotion | None:
+def resume(session: Session, name: str, requirements: Requirements | None = None) -> Promotion | None:
     """Finish the promotion that a crash left open, if the requirements hold; None when there is none.
 
     Raises:
         NotFoundError, IntegrityError: there is no such model, or its promotion cannot be finished.
     """
     tracking.require_model(session.store, name)
-    return tracking.resume(session.store, name, Actor(session.actor), requirements=requirements)
+    return tracking.resume(session.store, name, Actor(session.actor), requirements=_stated(requirements))
 
 
 def rollback(
@@ -122,7 +127,7 @@ def rollback(
     name: str,
     reason: str,
     to: str | None = None,
-    requirements: Requirements = NO_REQUIREMENTS,
+    requirements: Requirements | None = None,
     reopen: Sequence[str] = (),
 ) -> Promotion:
     """Restore an earlier champion.
@@ -133,16 +138,16 @@ def rollback(
     """
     model = f"{name}/{to}" if to else name
     actor = Actor(session.actor, reason, reopen=tuple(reopen))
-    return tracking.rollback(session.store, model, actor, requirements=requirements)
+    return tracking.rollback(session.store, model, actor, requirements=_stated(requirements))
 
 
-def verify(session: Session, name: str, requirements: Requirements = NO_REQUIREMENTS) -> list[Finding]:
+def verify(session: Session, name: str, requirements: Requirements | None = None) -> list[Finding]:
     """Differences from the record: ledger, alias, open promotions, evidence of every audited version; empty when all is.
 
     Raises:
         NotFoundError: there is no such model.
     """
-    return tracking.verify(session.store, name, requirements=requirements)
+    return tracking.verify(session.store, name, requirements=_stated(requirements))
 
 
 def sign_off(session: Session, model: str, role: str, note: str = "") -> int:

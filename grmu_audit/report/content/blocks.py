@@ -206,7 +206,7 @@ def _quality(found: Lookup, strings: Strings) -> Block:
 
 def _decision(found: Lookup, strings: Strings) -> Block:
     recorded, verdict = FactList(strings), found.audit.verdict
-    recorded.add("policy", verdict.policy if verdict else None)
+    recorded.add("policy", verdict.policy_label if verdict else None)
     recorded.add("policy_sha256", verdict.policy_sha256 if verdict else None)
     recorded.add("confidence", confidence_text(verdict.confidence) if verdict else None)
     recorded.add("multiplicity", verdict.multiplicity if verdict else None)

@@ -87,7 +87,7 @@ def build_view(
 def _headline(audit: Audit, strings: Strings) -> str:
     """The verdict, and what the policy does not claim."""
     verdict = audit.verdict
-    policy = safe_name(verdict.policy) if verdict else ""
+    policy = safe_name(verdict.policy_label) if verdict else ""
     said = [strings.text(f"headlines.{decision_key(audit)}", policy=policy, data=data_phrase(audit, strings))]
     if verdict is not None and audit.forget.count and not verdict.claims_forgetting:
         said.append(strings.text("headlines.no_claim"))
@@ -147,7 +147,7 @@ def _deciding_reasons(found: Lookup, strings: Strings) -> list[str]:
 def _warnings(audit: Audit, strings: Strings) -> str:
     """How many rules that only warn are not met; empty when all are."""
     rules = audit.verdict.rules if audit.verdict else ()
-    unmet = [rule for rule in rules if rule.applied and rule.severity != "block" and rule.decision is not Decision.PASS]
+    unmet = [rule for rule in rules if rule.applied and rule.severity == "warn" and rule.decision is not Decision.PASS]
     return (
         strings.text("because.warnings", count=len(unmet), rules=", ".join(safe_name(rule.id) for rule in unmet)) if unmet else ""
     )

@@ -38,7 +38,7 @@ def render_junit(audit: Audit) -> str:
 
 def _policy_suite(root: ET.Element, audit: Audit) -> None:
     verdict = audit.verdict
-    policy = safe_name(verdict.policy) if verdict else "none"
+    policy = safe_name(verdict.policy_label) if verdict else "none"
     suite = _suite(root, f"policy {policy}")
     properties = ET.SubElement(suite, "properties")
     view = build_view(audit)
@@ -100,7 +100,8 @@ def _rule_case(suite: ET.Element, rule: RuleOutcome, owner: str, found: Lookup) 
     elif rule.severity == "block":
         _said(case, "failure", rule.decision.value.lower(), message)
     else:
-        ET.SubElement(case, "system-out").text = f"warning only: {message}"
+        lead = "warning only" if rule.severity == "warn" else "for information"
+        ET.SubElement(case, "system-out").text = f"{lead}: {message}"
 
 
 def _check_case(suite: ET.Element, check: CheckResult) -> None:

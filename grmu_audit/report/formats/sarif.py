@@ -98,6 +98,8 @@ def _kind_and_level(rule: RuleOutcome) -> dict[str, str]:
         return {"kind": "notApplicable", "level": "none"}
     if rule.decision is Decision.PASS:
         return {"kind": "pass", "level": "none"}
+    if rule.severity == "inform":
+        return {"kind": "informational", "level": "none"}
     return {"kind": "fail", "level": _LEVELS[rule.decision.value, "block" if rule.severity == "block" else "warn"]}
 
 

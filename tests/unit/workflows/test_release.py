@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -14,8 +15,11 @@ from grmu_audit import report
 from grmu_audit.auditing.audit_files import write_audit
 from grmu_audit.cli.app import execute
 from grmu_audit.errors import IntegrityError
-from grmu_audit.records import UNVERIFIED, ModelRef
-from grmu_audit.workflows.release import gate_file
+from grmu_audit.evidence.attestation import verdict_statement
+from grmu_audit.policy import policy_sha256
+from grmu_audit.records import UNVERIFIED, Decision, ModelRef
+from grmu_audit.tracking import Requirements
+from grmu_audit.workflows.release import gate_file, promote, verify
 
 PAST = {"created": "2023-01-01T00:00:00Z", "expires": "2024-01-01T00:00:00Z"}
 
@@ -79,3 +83,42 @@ def test_an_expired_file_stays_expired_whatever_the_variable_says(
     assert execute(line) == 0
     assert "Unverified file: no store was found" in " ".join(capsys.readouterr().out.split())
     assert not (tmp_path / "mlruns").exists()
+
+
+def test_a_verdict_counts_by_a_listed_or_named_policy_alone(
+    store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GRMU_AUDIT_POLICIES", raising=False)
+    ref, session, chosen = version(store, "faces", tmp_path / "v"), open_session(store, tmp_path), policy()
+    audited(store, ref, [predictions(100)], chosen)
+    label = f"test@{policy_sha256(chosen)[:12]}"
+    with pytest.raises(IntegrityError, match=f"by policy {label}, which is not among the policies that count .default@"):
+        promote(session, ref.label)
+    with pytest.raises(IntegrityError, match=f"another policy than the one required .*: {label}"):
+        promote(session, ref.label, requirements=Requirements.read(policy(0.4)))
+    (tmp_path / "ours.yaml").write_text(json.dumps(chosen.model_dump(mode="json", by_alias=True)))
+    monkeypatch.setenv("GRMU_AUDIT_POLICIES", f"{tmp_path}/ours.yaml@{policy_sha256(chosen)}")
+    assert promote(session, ref.label).changed
+    monkeypatch.delenv("GRMU_AUDIT_POLICIES")
+    assert verify(session, "faces") == []
+
+
+def test_readers_see_a_policy_by_its_digest(tmp_path: Path) -> None:
+    chosen = policy()
+    made = audit_of(ModelRef("faces", "7"), [predictions(100)], chosen)
+    label = f"test@{policy_sha256(chosen)[:12]}"
+    for kind in ("text", "html", "markdown", "junit", "github", "model-card"):
+        assert label in report.render(made, kind), kind
+    assert label in repr(made.verdict)
+
+
+def test_a_rule_that_informs_counts_for_nothing(tmp_path: Path) -> None:
+    rules = [*policy().model_dump(mode="json")["rules"][:1], {"id": "shown", "metric": "TA", "max": 0.01, "severity": "inform"}]
+    made = audit_of(ModelRef("faces", "7"), [predictions(100)], policy(rules=rules))
+    assert made.verdict is not None
+    assert made.verdict.decision is Decision.PASS
+    statement = json.loads(verdict_statement(made, {}))["predicate"]
+    assert (statement["result"], statement["warnedTests"]) == ("PASSED", [])
+    assert "for information: BREACH" in report.render(made, "junit")
+    assert "shown" not in report.render(made, "github")
+    assert '"kind": "informational"' in report.render(made, "sarif")
