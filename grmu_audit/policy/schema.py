@@ -47,8 +47,10 @@ class Rule(_Frozen):
     id: Name = Field(description="Unique within the policy; waivers and reports name it.")
     metric: str = Field(description="A metric of the catalogue.")
     group: RuleGroup | None = Field(None, description="The group, for a metric that exists per group.")
-    compare: Literal["absolute", "baseline", "reference"] = Field(
-        "absolute", description="The value itself, or its change against the parent version or the retrained version(s)."
+    compare: Literal["absolute", "baseline", "reference", "root"] = Field(
+        "absolute",
+        description="The value itself, or its change against the parent version, the retrained version(s), or the first version "
+        "of the lineage.",
     )
     max: float | None = Field(None, description="Largest allowed value.")
     min: float | None = Field(None, description="Smallest allowed value.")
@@ -141,7 +143,7 @@ def _compare_problems(rule: Rule) -> Iterator[Problem]:
     wrong = CHANGE_BOUNDS if rule.compare == "absolute" else VALUE_BOUNDS
     for name in wrong:
         if getattr(rule, name) is not None and rule.compare == "absolute":
-            yield Problem((name,), "bounds a change: add 'compare: baseline' or 'compare: reference'")
+            yield Problem((name,), "bounds a change: add 'compare: baseline', 'compare: root' or 'compare: reference'")
         elif getattr(rule, name) is not None:
             yield Problem(
                 (name,), f"bounds the value itself: use max_change, min_change or max_gap with 'compare: {rule.compare}'"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support.judged_audits import audited, policy, predictions, version
+from support.judged_audits import audited, policy, policy_file, predictions, version
 from support.servers import database, free_port, kill, mlflow_server
 
 from grmu_audit.cli.app import execute
@@ -25,6 +25,12 @@ CI = ("ci", "a-long-ci-password")
 READER = ("reader", "a-long-reader-password")
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The policy of these tests is one that counts."""
+    monkeypatch.setenv("GRMU_AUDIT_POLICIES", policy_file(policy(), tmp_path))
 
 
 @dataclass(frozen=True)

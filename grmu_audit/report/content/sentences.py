@@ -30,7 +30,7 @@ def rule_sentence(rule: RuleOutcome, found: Lookup, strings: Strings) -> str:
     if not rule.applied:
         return strings.text("rules.not_applied").capitalize() + "."
     small = rule.n is not None and suppressed(rule.n)
-    if rule.observed is None or small or rule.compare not in ("absolute", "baseline", "reference"):
+    if rule.observed is None or small or rule.compare not in ("absolute", "baseline", "reference", "root"):
         return sentence(strings.text("hidden_small", k=SUPPRESSED_BELOW) if small else rule.reason)
     unit, change = metric_words(rule.metric).unit, rule.compare != "absolute"
     return f"{_found(rule, found, unit, change, strings)}{_open(rule, strings)}"

@@ -33,6 +33,10 @@ class AuditTarget:
     """The data."""
     request: StoredRequest
     """The forget request."""
+    root: ModelRef | None = None
+    """The first version of the lineage, where it is another than the baseline."""
+    without_root: str = ""
+    """Why the first version of the lineage cannot be compared with."""
 
 
 def find_target(session: Session, model: str, references: Sequence[str]) -> AuditTarget:
@@ -51,9 +55,20 @@ def find_target(session: Session, model: str, references: Sequence[str]) -> Audi
     session.require_key(version)
     request, dataset = stored_request(session, version), session.dataset_of(version)
     baseline = session.store.resolve(version.parent) if version.parent else None
-    found = _References(session, version, baseline, dataset, Lineages(session.store))
+    lineages = Lineages(session.store)
+    found = _References(session, version, baseline, dataset, lineages)
     chosen, left_out = found.named(references) if references else found.all()
-    return AuditTarget(version, baseline, chosen, left_out, exact_evidence(session, version, dataset), dataset, request)
+    root = _root(lineages, version)
+    exact = exact_evidence(session, version, dataset)
+    return AuditTarget(version, baseline, chosen, left_out, exact, dataset, request, *root)
+
+
+def _root(lineages: Lineages, version: ModelRef) -> tuple[ModelRef | None, str]:
+    """The first version of a lineage, where it is another than the parent; and why it is not known."""
+    first = lineages.line(version)[0]
+    if first.parent:
+        return None, f"{first.parent} was deleted, so that the first version of the lineage is not known"
+    return (None if first.label in (version.label, version.parent) else first), ""
 
 
 def measure_options(policy: Policy, dataset: Dataset, seed: int) -> MeasureOptions:

@@ -16,11 +16,12 @@ from typing import Any
 
 import pytest
 from support.bundles import made
-from support.judged_audits import audit_of, audited, inputs_of, key_pair, policy, predictions, version
+from support.judged_audits import QUALITY, audit_of, audited, inputs_of, key_pair, policy, predictions, version
 from support.memory_store import MemoryStore
 
 from grmu_audit.auditing.bundle_check import BundleCheck, _same_content, verify_bundle, verify_bundle_bytes
 from grmu_audit.auditing.evidence_files import evidence_files
+from grmu_audit.auditing.measurement import measure
 from grmu_audit.auditing.recomputation import recompute
 from grmu_audit.cli.tables import bundle_check_text
 from grmu_audit.errors import InputError
@@ -28,7 +29,7 @@ from grmu_audit.evidence.archive import MANIFEST_FILE, pack, unpack
 from grmu_audit.evidence.signing import load_public_key
 from grmu_audit.policy import Policy
 from grmu_audit.policy.judgement import judge
-from grmu_audit.records import EARLIER_SCHEMA, Audit, Decision
+from grmu_audit.records import EARLIER_SCHEMA, Audit, AuditContext, AuditedModel, DataRecord, Decision, ModelRef
 from grmu_audit.report import render
 from grmu_audit.tracking import Author, record_audit
 from grmu_audit.utils import canonical_json, sha256_hex
@@ -77,6 +78,31 @@ def test_a_bundle_that_no_longer_holds_says_so_and_does_not_agree(
     assert checked.compared > 10
     assert "does NOT agree" in bundle_check_text(checked)
     assert not any("holds until" in note for note in checked.notes)
+
+
+def test_a_bundle_of_a_chain_holds_the_root_and_names_a_root_that_was_exchanged(tmp_path: Path) -> None:
+    store = MemoryStore(tmp_path / "store")
+    ref = version(store, "chain", tmp_path / "v", parent="chain/900")
+    rules = [{"id": "whole", "metric": "TA", "compare": "root", "min_change": -0.9}, *policy().model_dump(mode="json")["rules"]]
+    chosen, tables = policy(rules=rules), [predictions(seed) for seed in (100, 101, 102)]
+    inputs = inputs_of(ref, tables[:2])
+    parent = replace(inputs.baseline, ref=replace(inputs.baseline.ref, parent="chain/1"))  # type: ignore[union-attr, type-var]
+    inputs = replace(inputs, baseline=parent, root=AuditedModel(ModelRef("chain", "1"), tables[2]))
+    data = DataRecord("d" * 64, {}, "imagined")
+    with store.run(ref.name, "audit") as run:
+        judged = judge(measure(inputs, AuditContext(data, data_quality=QUALITY)), chosen)
+        record_audit(store, run, judged, evidence_files(judged, chosen, inputs), Author("auditor"))
+    export_bundle(store, ref.label, tmp_path / "b.zip")
+    checked = verify_bundle(tmp_path / "b.zip")
+    assert checked.findings == ()
+    files = unpack((tmp_path / "b.zip").read_bytes())[0]
+    assert judged.root is not None
+    found = recompute(judged, chosen, {**files, "predictions/root.parquet": files["predictions/baseline.parquet"]}).findings
+    assert any(finding.startswith("predictions of root are not those") for finding in found)
+    assert any("TA candidate-root" in finding for finding in found)
+    assert "there is no predictions/root.parquet" in str(
+        recompute(judged, chosen, {name: file for name, file in files.items() if "root" not in name}).findings
+    )
 
 
 def test_another_key_and_another_digest_are_findings(signed: bytes, folder: Path) -> None:

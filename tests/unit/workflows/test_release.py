@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from support.judged_audits import audit_of, audited, policy, predictions, version
+from support.judged_audits import audit_of, audited, policy, policy_file, predictions, version
 from support.memory_store import MemoryStore
 from support.sessions import open_session
 
@@ -96,8 +96,7 @@ def test_a_verdict_counts_by_a_listed_or_named_policy_alone(
         promote(session, ref.label)
     with pytest.raises(IntegrityError, match=f"another policy than the one required .*: {label}"):
         promote(session, ref.label, requirements=Requirements.read(policy(0.4)))
-    (tmp_path / "ours.yaml").write_text(json.dumps(chosen.model_dump(mode="json", by_alias=True)))
-    monkeypatch.setenv("GRMU_AUDIT_POLICIES", f"{tmp_path}/ours.yaml@{policy_sha256(chosen)}")
+    monkeypatch.setenv("GRMU_AUDIT_POLICIES", policy_file(chosen, tmp_path))
     assert promote(session, ref.label).changed
     monkeypatch.delenv("GRMU_AUDIT_POLICIES")
     assert verify(session, "faces") == []
@@ -108,7 +107,7 @@ def test_readers_see_a_policy_by_its_digest(tmp_path: Path) -> None:
     made = audit_of(ModelRef("faces", "7"), [predictions(100)], chosen)
     label = f"test@{policy_sha256(chosen)[:12]}"
     for kind in ("text", "html", "markdown", "junit", "github", "model-card"):
-        assert label in report.render(made, kind), kind
+        assert label in report.render(made, kind).replace("\u200b", ""), kind  # markdown keeps "@" from mentioning anybody
     assert label in repr(made.verdict)
 
 
