@@ -82,7 +82,7 @@ class Requirements:
         self._check_policy(evidence)
         if ledger.state.champion != ref.version:  # a champion of before stays one
             self._check_forgetting(evidence)
-            self._check_listed(evidence)
+            self._check_listed(evidence, ledger)
         check_attestation(store, evidence, self.keys)
         if self.sign_off:
             signed, champion = sign_offs(ledger, ref.version, evidence.sha256), ledger.state.champion == ref.version
@@ -101,9 +101,11 @@ class Requirements:
                 "reason with --without-forgetting-claim REASON, which goes into the ledger and on the first page of the report"
             )
 
-    def _check_listed(self, evidence: Evidence) -> None:
-        verdict = evidence.audit.verdict
-        if not self.listed_only or verdict is None:
+    def _check_listed(self, evidence: Evidence, ledger: Ledger) -> None:
+        """Refuse a policy that is not listed, but not that by which the version was champion before: a rollback goes on."""
+        verdict, ended = evidence.audit.verdict, ledger.state.ended
+        done = [n.entry for n in ledger.entries if n.number in ended and n.entry.version == evidence.ref.version]
+        if not self.listed_only or verdict is None or verdict.policy_sha256 in {entry.policy_sha256 for entry in done}:
             return
         from grmu_audit.policy.files import require_listed
 

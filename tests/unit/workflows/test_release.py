@@ -19,7 +19,8 @@ from grmu_audit.evidence.attestation import verdict_statement
 from grmu_audit.policy import policy_sha256
 from grmu_audit.records import UNVERIFIED, Decision, ModelRef
 from grmu_audit.tracking import Requirements
-from grmu_audit.workflows.release import gate_file, promote, verify
+from grmu_audit.workflows.release import gate_file, promote, rollback, verify
+from grmu_audit.workflows.session import Session
 
 PAST = {"created": "2023-01-01T00:00:00Z", "expires": "2024-01-01T00:00:00Z"}
 
@@ -100,6 +101,19 @@ def test_a_verdict_counts_by_a_listed_or_named_policy_alone(
     assert promote(session, ref.label).changed
     monkeypatch.delenv("GRMU_AUDIT_POLICIES")
     assert verify(session, "faces") == []
+    after_it_was_champion(store, session, tmp_path)
+
+
+def after_it_was_champion(store: MemoryStore, session: Session, folder: Path) -> None:
+    """A version that was champion by a policy may be champion again by it, and by no other that is not listed."""
+    other = version(store, "faces", folder / "other")
+    audited(store, other, [predictions(100)], policy())
+    assert promote(session, other.label, requirements=Requirements.read(policy())).changed
+    assert rollback(session, "faces", "complaints").ref.version == "1"
+    assert promote(session, other.label).changed
+    audited(store, store.resolve("faces/1"), [predictions(100)], policy(0.2))
+    with pytest.raises(IntegrityError, match="not among the policies"):
+        rollback(session, "faces", "complaints")
 
 
 def test_readers_see_a_policy_by_its_digest(tmp_path: Path) -> None:
