@@ -33,7 +33,8 @@ def _authenticated(uri: str) -> str | None:
         return str(answer.json()["user"]["username"])
     except (ValueError, KeyError, TypeError):
         raise EnvironmentFailure(
-            f"{shown_uri(uri)} does not say whom it takes this account for (HTTP {answer.status_code}): nothing was written"
+            f"{shown_uri(uri)} does not say whose account this is (HTTP {answer.status_code}), and nothing was written: check"
+            " MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
         ) from None
 
 

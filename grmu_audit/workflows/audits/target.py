@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from grmu_audit.data.dataset import Dataset
 from grmu_audit.errors import InputError
 from grmu_audit.policy import Policy
+from grmu_audit.policy.files import policy_label
 from grmu_audit.records import ExactEvidence, MeasureOptions, ModelRef
 from grmu_audit.tracking.requests import Lineages, StoredRequest
 from grmu_audit.workflows.forget_requests import stored_request
@@ -80,8 +81,8 @@ def measure_options(policy: Policy, dataset: Dataset, seed: int) -> MeasureOptio
     header, positive = dataset.header, policy.positive_class
     if len(header.class_names) == 2 and header.positive_class != positive:
         raise InputError(
-            f"dataset {header.name!r} has the positive class {header.positive_class}, policy {policy.name!r} has {positive}: "
-            f"set 'positive_class: {header.positive_class}' in the policy, or correct the dataset's manifest"
+            f"dataset {header.name!r} has the positive class {header.positive_class}, policy {policy_label(policy)} has"
+            f" {positive}: set 'positive_class: {header.positive_class}' in the policy, or correct the dataset's manifest"
         )
     return policy.measure_options(seed)
 
