@@ -1,31 +1,13 @@
-"""Audit files: written in canonical form, read back with every defect named, and refused once their verdict is stale."""
+"""Audit files: written in canonical form, and read back with every defect named."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
 
-from grmu_audit.errors import InputError, IntegrityError
+from grmu_audit.errors import InputError
 from grmu_audit.records import Audit
 from grmu_audit.utils import canonical_json, sha256_hex, write_atomic
-from grmu_audit.utils.clock import utc_now
-
-
-def require_not_expired(audit: Audit) -> None:
-    """Refuse an audit whose verdict has expired: what was measured then may no longer hold.
-
-    Raises:
-        IntegrityError: it has.
-    """
-    from datetime import datetime
-
-    expires = audit.record.get("expires")
-    try:
-        stale = expires is not None and not datetime.fromisoformat(utc_now()) < datetime.fromisoformat(str(expires))
-    except (ValueError, TypeError):
-        raise IntegrityError(f"the audit of {audit.subject.label} expires on {str(expires)[:40]!r}, which is no date") from None
-    if stale:
-        raise IntegrityError(f"the audit of {audit.subject.label} expired on {expires}: audit it again")
 
 
 def read_audit(path: Path) -> Audit:

@@ -24,6 +24,7 @@ from grmu_audit.evidence.attestation import (
 from grmu_audit.evidence.ledger import Ledger, check_ledger
 from grmu_audit.evidence.sign_offs import check_statement, sign_offs
 from grmu_audit.evidence.signing import open_envelope, signed_by
+from grmu_audit.evidence.validity import require_valid_dates, require_valid_waivers
 from grmu_audit.records import AUDIT_SCHEMA, Audit, Decision
 from grmu_audit.utils import canonical_json, sha256_hex
 from grmu_audit.utils.resources import VERSION
@@ -100,7 +101,17 @@ def _check_files(checked: BundleCheck, files: dict[str, bytes], keys: Sequence[S
     if findings:
         return _with(checked, *findings)
     again = recompute(audit, policy, files)
-    return replace(_with(checked, *again.findings), notes=(*checked.notes, *again.notes), compared=again.compared)
+    found = _with(checked, *again.findings, *_expired(audit))
+    return replace(found, notes=(*checked.notes, *again.notes), compared=again.compared)
+
+
+def _expired(audit: Audit) -> Iterator[str]:
+    """What no longer holds although nothing was changed: the verdict, or a waiver that it rests on."""
+    for require in (require_valid_dates, require_valid_waivers):
+        try:
+            require(audit)
+        except GrmuAuditError as error:
+            yield str(error)
 
 
 def _read(path: Path) -> bytes:
@@ -155,7 +166,7 @@ def _policy(files: Mapping[str, bytes], audit: Audit) -> Policy:
     from grmu_audit.policy import Policy, policy_sha256
 
     try:
-        policy = Policy.model_validate(_tree(files, POLICY_FILE))
+        policy = Policy.stored(_tree(files, POLICY_FILE))
     except ValidationError as error:
         raise IntegrityError(f"{POLICY_FILE} is no policy that this version reads: {error.error_count()} defects") from None
     if audit.verdict is None or policy_sha256(policy) != audit.verdict.policy_sha256 or policy.name != audit.verdict.policy:
@@ -217,7 +228,7 @@ def _shown(files: Mapping[str, bytes], audit: Audit) -> Iterator[str]:
     from grmu_audit import report
 
     tables = {name for name in files if name.startswith("predictions/")}
-    models = 1 + (audit.baseline is not None) + len(audit.references)
+    models = 1 + (audit.baseline is not None) + len(audit.references) + (audit.root is not None)
     if len(tables) != models:
         yield f"the bundle holds {len(tables)} tables of predictions, the audit names {models} models"
     quality = canonical_json(audit.to_json()["data_quality"]) if audit.data_quality else None
@@ -248,7 +259,7 @@ def _notes(files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -
     if audit.schema != AUDIT_SCHEMA:
         yield "not measured: controls; nothing shows whether the policy can tell this version from one that forgot nothing"
     if expires := audit.record.get("expires"):
-        yield f"the verdict holds until {expires}"
+        yield f"the verdict expires on {expires}"
 
 
 def _people(ledger: Ledger, files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -> Iterator[str]:
@@ -259,4 +270,5 @@ def _people(ledger: Ledger, files: Mapping[str, bytes], audit: Audit, keys: Sequ
         except IntegrityError:
             trusted = False
         how = "signed by a trusted key" if trusted else "not signed by a trusted key"
-        yield f"signed off as {role} by {entry.actor} on {entry.time}, {how}"
+        account = f" (account {entry.account})" if entry.account else ""
+        yield f"signed off as {role} by {entry.actor}{account} on {entry.time}, {how}"

@@ -42,7 +42,8 @@ Offline, on any machine with Python 3.11 or later; neither MLflow nor PyTorch no
 Get the public key from its owner, not from where you got this bundle. The command checks every digest, the signature and the
 ledger's chain, recomputes every number, the verdict and what the policy says of every control (the version before, two cheats
 made from it, retrained models) from the predictions, compares the forget set with the record of the rows that were read, and
-names every difference. Exit code 0 means that everything agrees (whatever the verdict is), 6 that something was changed.
+names every difference. Exit code 0 means that everything agrees (whatever the verdict is), 6 that something was changed or that
+the verdict has expired.
 Without a key it shows that the bundle is consistent, not who created it.
 
 By hand: `sha256sum` of each file is in `manifest.json`; the payload of the envelope is base64.

@@ -64,6 +64,7 @@ def measure(inputs: AuditInputs, context: AuditContext, options: MeasureOptions 
         curves=found.curves | _training_curves(inputs),
         controls=found.controls,
         exact=context.exact,
+        root=inputs.root.ref if inputs.root else None,
         unchanged=inputs.baseline is not None and same_outputs(predictions, inputs.baseline.predictions),
         record=_record(inputs, context.record, options, found),
     )

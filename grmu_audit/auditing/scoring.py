@@ -48,6 +48,8 @@ class PredictionFiles:
     """Attributes (columns ``attribute_NAME``) that form the groups; empty: all of them, crossed."""
     name: str | None = None
     """Label of the audited model; None: the file's name."""
+    root: Path | None = None
+    """That of the first model of the lineage, where it is another than the baseline."""
 
     def read(self) -> AuditInputs:
         """The models as the files give them.
@@ -59,6 +61,7 @@ class PredictionFiles:
             candidate=self._model(self.candidate, self.name),
             baseline=self._model(self.baseline) if self.baseline else None,
             references=tuple(self._model(path) for path in self.references),
+            root=self._model(self.root) if self.root else None,
         )
 
     def _model(self, path: Path, name: str | None = None) -> AuditedModel:

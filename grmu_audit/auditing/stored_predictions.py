@@ -15,6 +15,7 @@ from grmu_audit.errors import InputError, IntegrityError
 from grmu_audit.records import (
     BASELINE,
     CANDIDATE,
+    ROOT,
     SPLITS,
     Audit,
     AuditedModel,
@@ -137,4 +138,5 @@ def stored_inputs(audit: Audit, files: Mapping[str, bytes]) -> AuditInputs:
         candidate=model(CANDIDATE, audit.subject),
         baseline=model(BASELINE, audit.baseline) if audit.baseline else None,
         references=tuple(model(reference(number), ref) for number, ref in enumerate(audit.references, 1)),
+        root=model(ROOT, audit.root) if audit.root else None,
     )

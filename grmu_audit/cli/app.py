@@ -71,7 +71,7 @@ class LazyGroup(click.Group):
 )
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda or cuda:N.")
 @click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="auto", show_default=True)
-@click.option("--actor", metavar="NAME", help="Who acts, for the ledger [default: the account name].")
+@click.option("--actor", metavar="NAME", help="Who acts, for the ledger, beside the account [default: its name].")
 @click.option("--quiet", is_flag=True, help="No progress on stderr.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.pass_context

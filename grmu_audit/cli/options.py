@@ -46,7 +46,11 @@ earlier_forget_option = click.option(
 )
 """``--earlier-forget``: earlier requests in clear."""
 policy_option = click.option(
-    "--policy", default="default", show_default=True, metavar="NAME|FILE", help="Policy by name or file."
+    "--policy",
+    default="default",
+    show_default=True,
+    metavar="NAME|FILE[@SHA256]",
+    help="Policy by name or file; with its digest, only that very one.",
 )
 """``--policy``: what to judge by."""
 settings_option = click.option(
@@ -151,7 +155,11 @@ def requirement_options(function: F) -> F:
         return function(*args, requirements=Requirements.read(named, require_sign_off, public_key), **kwargs)
 
     for option in (
-        click.option("--policy", metavar="NAME|FILE", help="Only a verdict by this policy counts."),
+        click.option(
+            "--policy",
+            metavar="NAME|FILE[@SHA256]",
+            help="Only a verdict by this policy counts [default: those of $GRMU_AUDIT_POLICIES, else default and strict].",
+        ),
         click.option("--require-sign-off", is_flag=True, help="A preparer and a reviewer must have signed off."),
         public_key_option,
     ):

@@ -50,7 +50,7 @@ def verdict_statement(audit: Audit, files: Mapping[str, str]) -> bytes:
     verdict = audit.verdict
     if verdict is None:
         raise InputError(f"the audit of {audit.subject.label} has no verdict: nothing can be attested")
-    marks = {rule.id: _mark(rule) for rule in verdict.rules if rule.applied}
+    marks = {rule.id: _mark(rule) for rule in verdict.rules if rule.applied and rule.severity != "inform"}
     named = {kind: [rule for rule, mark in marks.items() if mark == kind] for kind in ("passed", "warned", "failed")}
     predicate: dict[str, Any] = {
         "result": _result(verdict.decision, bool(named["warned"])),
@@ -62,10 +62,16 @@ def verdict_statement(audit: Audit, files: Mapping[str, str]) -> bytes:
     return _statement(TEST_RESULT, _subjects(audit, files), predicate)
 
 
-def sign_off_statement(audit: Audit, audit_sha256: str, *, role: str, person: str, time: str, note: str) -> bytes:
-    """A person's signature under an audit, as a statement in canonical JSON."""
+def sign_off_statement(audit: Audit, audit_sha256: str, **said: str | None) -> bytes:
+    """A person's signature under an audit, as a statement in canonical JSON.
+
+    Args:
+        audit: what is signed off.
+        audit_sha256: digest of its bytes.
+        said: ``role``, ``person``, ``time``, ``note`` and ``account``; what has no value is left out.
+    """
     subjects = _subjects(audit, {AUDIT_FILE: audit_sha256})
-    return _statement(SIGN_OFF, subjects, {"role": role, "person": person, "time": time, "note": note})
+    return _statement(SIGN_OFF, subjects, {key: value for key, value in said.items() if value is not None})
 
 
 def subjects_of(payload: bytes) -> dict[str, str]:

@@ -73,7 +73,9 @@ class Entry:
     decision: str | None = None
     """PASS, BREACH or INCONCLUSIVE, where there was a verdict."""
     actor: str = "unknown"
-    """Who."""
+    """Who, as the caller says."""
+    account: str | None = None
+    """Account that wrote it, as ``Store.account`` gives it; None in entries of before accounts were recorded."""
     time: str = ""
     """When, UTC, ISO 8601."""
     ci_url: str | None = None

@@ -1,4 +1,4 @@
-"""Sign-offs of an audit, from the ledger; preparer and reviewer must be two people with two keys."""
+"""Sign-offs of an audit, from the ledger; preparer and reviewer must be two people: with two trusted keys, or two accounts."""
 
 from __future__ import annotations
 
@@ -28,12 +28,20 @@ def sign_offs(ledger: Ledger, version: str, audit_sha256: str) -> dict[str, Entr
     return found
 
 
-def require_two_people(found: dict[str, Entry], label: str, keys: Sequence[SSlibKey] = ()) -> None:
+def require_two_people(found: dict[str, Entry], label: str, keys: Sequence[SSlibKey] = (), *, champion: bool = False) -> None:
     """Require a preparer and a reviewer who are two people, and with trusted keys their signatures.
+
+    Names alone do not make two people: without trusted keys, the store's two accounts do.
+
+    Args:
+        found: sign-offs by role.
+        label: the version, for messages.
+        keys: trusted public keys.
+        champion: whether the version is champion already: it stays one where accounts were not recorded when it was signed off.
 
     Raises:
         InconclusiveError: one is missing.
-        IntegrityError: both are the same person or key, or a statement does not fit its entry.
+        IntegrityError: both are the same person, key or account, or a statement does not fit its entry.
     """
     for role in SIGN_OFF_ROLES[:2]:
         if role not in found:
@@ -44,6 +52,12 @@ def require_two_people(found: dict[str, Entry], label: str, keys: Sequence[SSlib
     preparer, reviewer = (found[role] for role in SIGN_OFF_ROLES[:2])
     if _same(preparer.actor, reviewer.actor) or set(_keyids(preparer)) & set(_keyids(reviewer)):
         raise IntegrityError(f"preparer and reviewer of {label} are the same person or key ({preparer.actor}): two are needed")
+    unrecorded = preparer.account is None and reviewer.account is None
+    if not (keys or _two_accounts(preparer, reviewer) or (champion and unrecorded)):
+        raise IntegrityError(
+            f"preparer and reviewer of {label} signed off from {_accounts(preparer, reviewer)}, and no trusted key tells them"
+            " apart: give the public keys of both with --public-key, or let each sign off from an own account"
+        )
 
 
 def refuse_conflict(found: dict[str, Entry], entry: Entry, label: str) -> None:
@@ -63,6 +77,11 @@ def refuse_conflict(found: dict[str, Entry], entry: Entry, label: str) -> None:
             raise InputError(f"{entry.actor} has signed off {label} as {other}: preparer and reviewer must be two people")
         if set(_keyids(earlier)) & set(_keyids(entry)):
             raise InputError(f"the {other} of {label}, {earlier.actor}, signed with the same key: each person needs an own one")
+        if not (_two_accounts(earlier, entry) or (_keyids(earlier) and _keyids(entry))):
+            raise InputError(
+                f"{entry.actor} and {earlier.actor}, the {other} of {label}, sign off from {_accounts(earlier, entry)}: two names"
+                " of one account are no two people; each signs with an own key (GRMU_AUDIT_SIGNING_KEY), or from an own account"
+            )
 
 
 def check_statement(entry: Entry, label: str, keys: Sequence[SSlibKey] = ()) -> None:
@@ -76,7 +95,12 @@ def check_statement(entry: Entry, label: str, keys: Sequence[SSlibKey] = ()) -> 
     said = read_statement(payload).get("predicate")
     said = said if isinstance(said, dict) else {}
     fits = (said.get("role"), said.get("person"), said.get("time")) == (entry.role, entry.actor, entry.time)
-    if not fits or said.get("note") != entry.reason or subjects_of(payload).get(AUDIT_FILE) != entry.audit_sha256:
+    if (
+        not fits
+        or said.get("account") != entry.account
+        or said.get("note") != entry.reason
+        or subjects_of(payload).get(AUDIT_FILE) != entry.audit_sha256
+    ):
         raise IntegrityError(f"the sign-off of {label} as {entry.role} does not say what the ledger says of it")
     if keys and not signed_by(content, keys):
         raise IntegrityError(f"the sign-off of {label} as {entry.role} by {entry.actor} is not signed by a trusted key")
@@ -88,3 +112,15 @@ def _keyids(entry: Entry) -> tuple[str, ...]:
 
 def _same(one: str, other: str) -> bool:
     return one.strip().casefold() == other.strip().casefold()
+
+
+def _two_accounts(one: Entry, other: Entry) -> bool:
+    """Whether two accounts of one kind wrote two entries; one of a server and one of a machine may be one person's."""
+    kinds = [entry.account.partition(":")[0] for entry in (one, other) if entry.account]
+    return len(kinds) == 2 and kinds[0] == kinds[1] and one.account != other.account
+
+
+def _accounts(one: Entry, other: Entry) -> str:
+    if one.account == other.account:
+        return f"one account ({one.account})" if one.account else "accounts that were not recorded"
+    return f"accounts that may be one person's ({one.account or 'not recorded'}, {other.account or 'not recorded'})"

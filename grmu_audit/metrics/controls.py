@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from grmu_audit.metrics.accuracy import SPLIT_OF
 from grmu_audit.metrics.changes import ModelResult, area_change, changes
 from grmu_audit.metrics.checked_predictions import CheckedPredictions
 from grmu_audit.metrics.forgetting.share import measure_share
@@ -15,7 +16,7 @@ from grmu_audit.metrics.outcome import Outcome
 from grmu_audit.metrics.references import mean_changes
 from grmu_audit.records import MeasureOptions, Predictions
 from grmu_audit.records.forgetting import Control
-from grmu_audit.records.metric_value import BASELINE, CANDIDATE, Subject, reference
+from grmu_audit.records.metric_value import BASELINE, CANDIDATE, ROOT, Subject, reference
 
 _FLATTER = 0.3
 _SURE = 4.0
@@ -51,14 +52,32 @@ def measure_controls(
     before = results.get(BASELINE)
     if before is None:
         return ()
-    references = {subject: results[subject] for subject in primary}
-    made = [_Made("before", BASELINE, False, tuple(_before(before, references)))]
+    references, root = {subject: results[subject] for subject in primary}, results.get(ROOT)
+    made = [_Made("before", BASELINE, False, (*_before(before, references), *_from_root(before, root)))]
     if before.checked.predictions.logits is not None:
-        made += [_cheat(name, model, before, references) for name, model in cheats(before.checked.predictions).items()]
+        for name, model in cheats(before.checked.predictions).items():
+            one, result = _cheat(name, model, before, references)
+            made.append(replace(one, found=(*one.found, *_cheat_from_root(result, before, root))))
     for subject, result in references.items():
         found = tuple((BASELINE.as_change(), outcome) for outcome in changes(result, before))
-        made.append(_Made(str(subject), subject, False, found))
+        made.append(_Made(str(subject), subject, False, (*found, *_from_root(result, root))))
     return tuple(one.record(options) for one in made)
+
+
+def _from_root(result: ModelResult, root: ModelResult | None) -> Iterator[tuple[Subject, Outcome]]:
+    """The changes of a control from the root of the lineage; none where that is the model before."""
+    return ((ROOT.as_change(), outcome) for outcome in changes(result, root)) if root is not None else iter(())
+
+
+def _cheat_from_root(cheat: ModelResult, before: ModelResult, root: ModelResult | None) -> Iterator[tuple[Subject, Outcome]]:
+    """The changes of a cheat from the root: of what its scores decide its own, of its labels those of the model before."""
+    if root is not None:
+        kept = (pair for pair in _from_root(before, root) if pair[1].metric in OF_LABELS)
+        yield from (*kept, (ROOT.as_change(), area_change(cheat, root)))
+
+
+OF_LABELS = (*SPLIT_OF, "GA", "WG", "EO", "DP", "EP", "UA_GA_GAP")
+"""Metrics that follow from labels alone."""
 
 
 def cheats(before: Predictions) -> dict[str, Predictions]:
@@ -88,14 +107,16 @@ def _before(before: ModelResult, references: Mapping[Subject, ModelResult]) -> I
         yield from ((subject.as_change(), outcome) for subject, row in rows.items() for outcome in row)
 
 
-def _cheat(name: str, predictions: Predictions, before: ModelResult, references: Mapping[Subject, ModelResult]) -> _Made:
+def _cheat(
+    name: str, predictions: Predictions, before: ModelResult, references: Mapping[Subject, ModelResult]
+) -> tuple[_Made, ModelResult]:
     """What of a cheat depends on its scores; its labels are those of the model before."""
     checked = CheckedPredictions(predictions, before.checked.dominant_groups, before.checked.options)
     attacks = run_score_attack(checked)
     result = ModelResult(checked, attacks, tuple(_area(checked, attacks)))
     share = measure_share(checked, before.checked, {subject: other.checked for subject, other in references.items()})
     found = [(CANDIDATE, outcome) for outcome in (share, *result.outcomes)]
-    return _Made(name, BASELINE, True, (*found, (BASELINE.as_change(), area_change(result, before))))
+    return _Made(name, BASELINE, True, (*found, (BASELINE.as_change(), area_change(result, before)))), result
 
 
 def _area(checked: CheckedPredictions, attacks: AttackResults) -> Iterator[Outcome]:

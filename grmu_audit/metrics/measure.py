@@ -17,7 +17,7 @@ from grmu_audit.metrics.checked_predictions import DEFAULTS, CheckedPredictions,
 from grmu_audit.metrics.controls import measure_controls
 from grmu_audit.metrics.fairness import measure_fairness
 from grmu_audit.metrics.forgetting.deletion import compare_versions
-from grmu_audit.metrics.forgetting.sequence import measure_sequence
+from grmu_audit.metrics.forgetting.sequence import measure_history, measure_sequence
 from grmu_audit.metrics.forgetting.share import compare_forgetting
 from grmu_audit.metrics.membership.attacks import measure_membership, run_attacks
 from grmu_audit.metrics.membership.curves import summarise_curves
@@ -43,7 +43,7 @@ from grmu_audit.records import Group, MetricValue, Predictions
 from grmu_audit.records.audit import MeasureOptions
 from grmu_audit.records.forgetting import Control
 from grmu_audit.records.inputs import AuditInputs
-from grmu_audit.records.metric_value import BASELINE, CANDIDATE, Role, Subject, reference
+from grmu_audit.records.metric_value import BASELINE, CANDIDATE, ROOT, Role, Subject, reference
 from grmu_audit.records.white_box import ShadowTable
 
 Found = tuple[Subject, Iterable[Outcome]]
@@ -60,7 +60,7 @@ class Measurements:
     values: tuple[MetricValue, ...]
     """Every metric of every model, and every change."""
     curves: dict[str, Any]
-    """What ``membership.curves.summarise_curves`` returns."""
+    """What ``membership.curves.summarise_curves`` returns, and the history of the lineage where it has a root."""
     dominant_groups: tuple[Group, ...]
     """Group(s) with the largest share of the forget set."""
     controls: tuple[Control, ...]
@@ -84,11 +84,12 @@ def measure_models(
         InputError: predictions that do not fit together; a model that does not hold the candidate's samples.
     """
     first = check_predictions(inputs.candidate.predictions, options, dominant_groups)
-    results = _measure_each(first, inputs)
+    everything = _measure_each(first, inputs)
+    results = {subject: result for subject, result in everything.items() if subject != ROOT}  # which is compared with, no more
     with ThreadPoolExecutor() as pool:  # both work on large arrays, most of the time without holding other threads up
         shares = pool.submit(lambda: list(_compare_with_before(results, inputs.primary_references)))
-        controls = pool.submit(measure_controls, results, inputs.primary_references, options)
-        from_predictions = list(_compare_models(results, inputs.primary_references))
+        controls = pool.submit(measure_controls, everything, inputs.primary_references, options)
+        from_predictions = list(_compare_models(everything, inputs.primary_references))
     from_networks = list(_measure_networks(results, inputs))
     from_shadows = _measure_shadows(results, inputs.shadows) if inputs.shadows is not None else ()
     references = [results[subject].checked for subject in inputs.primary_references]
@@ -97,7 +98,8 @@ def measure_models(
     found = [*from_predictions, *shares.result(), lineage, *from_networks, *from_shadows]
     return Measurements(
         values=tuple(outcome.value(subject, options) for subject, outcomes in found for outcome in outcomes),
-        curves=summarise_curves({subject: (result.checked, result.attacks) for subject, result in results.items()}),
+        curves=summarise_curves({subject: (result.checked, result.attacks) for subject, result in results.items()})
+        | ({"lineage": measure_history(first, inputs, options)} if inputs.root else {}),
         dominant_groups=first.dominant_groups,
         controls=controls.result(),
         notes={"gap_against_robustness": _gap_against_robustness(from_networks)} if from_networks else {},

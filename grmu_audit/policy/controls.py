@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from grmu_audit.metrics.catalog import BUILT_IN, Level
 from grmu_audit.metrics.membership.attacks import FORESTS
+from grmu_audit.policy.comparison import starts_lineage
 from grmu_audit.policy.schema import Policy, Rule
 from grmu_audit.records import (
     BASELINE,
@@ -67,7 +68,8 @@ def _taken(outcome: RuleOutcome, rule: Rule, seen: Audit, control: Control) -> R
     if outcome.n is not None or not outcome.applied:
         return outcome
     low, high = rule.region
-    itself = rule.compare == "baseline" and control.model == BASELINE and rule.metric not in _OF_SCORES
+    from_it = rule.compare == "baseline" or (rule.compare == "root" and starts_lineage(seen))
+    itself = from_it and control.model == BASELINE and rule.metric not in _OF_SCORES
     met = low <= 0 <= high if itself else True
     return replace(outcome, decision=Decision.PASS if met else Decision.BREACH)
 

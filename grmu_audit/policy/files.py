@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import re
 from pathlib import Path
 from typing import Any
 
-from grmu_audit.errors import NotFoundError, PolicyError
+from grmu_audit.errors import InputError, IntegrityError, NotFoundError, PolicyError
 from grmu_audit.policy.schema import Policy, document_problems
+from grmu_audit.records.verdict import label_of_policy
 from grmu_audit.utils import canonical_json, load_yaml, sha256_hex
 
 _LATER = {
@@ -28,12 +31,38 @@ def load(path: Path) -> Policy:
 
 
 def load_named(name_or_path: str | Path) -> Policy:
-    """A policy by path, or by the name of one that comes with the tool.
+    """A policy by path, or by the name of one that comes with the tool; with ``@`` and its digest behind it, that very policy.
 
     Raises:
         NotFoundError: neither a file nor a known name.
         PolicyError: the file is invalid.
+        InputError: the digest does not have 64 hexadecimal digits.
+        IntegrityError: the policy has another digest.
     """
+    name, pin = _pinned(str(name_or_path))
+    policy = _load_unpinned(name)
+    if pin and pin != policy_sha256(policy):
+        raise IntegrityError(
+            f"policy {name} has the SHA-256 {policy_sha256(policy)}, not the required {pin}: it is another policy, or was changed"
+        )
+    return policy
+
+
+def _pinned(text: str) -> tuple[str, str]:
+    """Name or path, and the digest that it is pinned to; empty where it is not."""
+    name, at, pin = text.rpartition("@")
+    pin = pin.removeprefix("sha256:").lower()
+    if not at or Path(text).is_file():
+        return text, ""
+    if not re.fullmatch("[0-9a-f]{64}", pin):
+        raise InputError(
+            f"--policy {text[:200]!r}: behind the @ stand the 64 hexadecimal digits of the policy's SHA-256; 'grmu-audit policy"
+            f" check {name[:100]}' prints them"
+        )
+    return name, pin
+
+
+def _load_unpinned(name_or_path: str) -> Policy:
     from grmu_audit.utils.resources import policy_file
 
     path = Path(name_or_path)
@@ -41,7 +70,48 @@ def load_named(name_or_path: str | Path) -> Policy:
         if not path.is_file():
             raise NotFoundError(f"no policy file {name_or_path}: give a path, or the name of a policy that comes with the tool")
         return load(path)
-    return load(policy_file(str(name_or_path)))
+    return load(policy_file(name_or_path))
+
+
+POLICIES_VARIABLE = "GRMU_AUDIT_POLICIES"
+"""Environment variable that lists the policies whose verdicts count where none is named, by name or file, with ``@`` and digest
+if wanted, separated like ``PATH``."""
+
+
+def listed_policies() -> dict[str, Policy]:
+    """The policies that the operator listed, by digest; where none are, those that come with the tool and judge forgetting.
+
+    Raises:
+        NotFoundError, PolicyError, InputError, IntegrityError: as for ``load_named``.
+    """
+    from grmu_audit.utils.resources import policy_names
+
+    names = [name for name in os.environ.get(POLICIES_VARIABLE, "").split(os.pathsep) if name]
+    found = [load_named(name) for name in names or policy_names()]
+    return {policy_sha256(policy): policy for policy in found if names or policy.claims_forgetting}
+
+
+def require_listed(name: str, digest: str, *, unclaimed: bool = False) -> None:
+    """Return when the operator listed the policy of that digest.
+
+    Args:
+        name: its name, for the message.
+        digest: its digest.
+        unclaimed: whether one that comes with the tool and claims nothing on forgetting counts, too.
+
+    Raises:
+        IntegrityError: it is not listed.
+    """
+    from grmu_audit.utils.resources import policy_names
+
+    listed = listed_policies()
+    packaged = {policy_sha256(load_named(one)) for one in policy_names()} if unclaimed else set()
+    if digest not in listed and digest not in packaged:
+        known = ", ".join(policy_label(policy) for policy in listed.values())
+        raise IntegrityError(
+            f"the verdict is by policy {label_of_policy(name, digest)}, which is not among the policies that count ({known}):"
+            f" audit it again with one of these, name yours with --policy, or list it in {POLICIES_VARIABLE}"
+        )
 
 
 def policy_tree(policy: Policy) -> dict[str, Any]:
@@ -56,6 +126,11 @@ def policy_tree(policy: Policy) -> dict[str, Any]:
 def policy_sha256(policy: Policy) -> str:
     """SHA-256 of the policy in canonical JSON: layout and comments of the file do not matter."""
     return sha256_hex(canonical_json(policy_tree(policy)))
+
+
+def policy_label(policy: Policy) -> str:
+    """Its name and the first digits of its digest, as a reader sees them."""
+    return label_of_policy(policy.name, policy_sha256(policy))
 
 
 def json_schema() -> dict[str, Any]:

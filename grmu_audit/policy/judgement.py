@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from grmu_audit.intervals import Limits
-from grmu_audit.metrics.catalog import level_needed, spec
+from grmu_audit.metrics.catalog import spec
 from grmu_audit.metrics.catalog.wording import VERDICT_STYLE
+from grmu_audit.policy.comparison import judged_value, why_missing, why_unapplied
 from grmu_audit.policy.controls import conclude, judge_controls
 from grmu_audit.policy.files import policy_sha256
 from grmu_audit.policy.multiplicity import holm_decides, rule_alpha
@@ -17,33 +18,20 @@ from grmu_audit.policy.sample_size import decide, deciding_split, samples_needed
 from grmu_audit.policy.schema import Policy, Rule, Waiver
 from grmu_audit.policy.wording import bound_words, group_list, metric_phrase, suppressed_count
 from grmu_audit.records import (
-    BASELINE,
-    CANDIDATE,
     NOT_LARGEST,
     Audit,
     Decision,
     Group,
     MetricValue,
-    Role,
     RuleOutcome,
-    Subject,
     Verdict,
-    reference,
     suppressed,
 )
-from grmu_audit.utils.clock import utc_now
+from grmu_audit.utils.clock import utc_today
 
 _SLACK = 1e-6
 REVERSAL = "requests-add-up"
 """Id of the outcome that every policy has where a version was trained on rows of an earlier request."""
-
-
-_JUDGED = {
-    "absolute": (CANDIDATE,),
-    "baseline": (BASELINE.as_change(),),
-    "reference": (Subject(Role.REFERENCE).as_change(), reference(1).as_change()),
-}
-"""Whose value a rule judges, by what it compares with: the first that the audit has."""
 
 
 @dataclass(frozen=True)
@@ -52,14 +40,19 @@ class RuleCase:
 
     rule: Rule
     """The rule."""
-    applied: bool
-    """Whether its ``when`` holds."""
+    unapplied: str
+    """Why it does not apply; empty where it does."""
     value: MetricValue | None
     """The value or change; None where the audit has none."""
     obstacle: str | None
     """Why the value cannot be judged, or None."""
     counted: str
     """The number of samples as an aside; empty where it would give a very small forget set away."""
+
+    @property
+    def applied(self) -> bool:
+        """Whether it applies."""
+        return not self.unapplied
 
 
 def evaluate(audit: Audit, policy: Policy, *, today: date) -> Verdict:
@@ -104,7 +97,7 @@ def evaluate(audit: Audit, policy: Policy, *, today: date) -> Verdict:
 
 def _judge_rules(audit: Audit, policy: Policy, today: date) -> list[RuleOutcome]:
     cases = [_by_method(_case(rule, audit, policy), policy.intervals) for rule in policy.rules]
-    family = max(1, sum(case.applied for case in cases))
+    family = max(1, sum(case.applied and case.rule.severity != "inform" for case in cases))
     alpha = rule_alpha(policy.confidence, policy.multiplicity, family)
     outcomes = [_judged(case, alpha, policy) for case in cases]
     if policy.multiplicity == "holm":
@@ -136,12 +129,11 @@ def _largest_score(audit: Audit, policy: Policy) -> list[RuleOutcome]:
 
 
 def _case(rule: Rule, audit: Audit, policy: Policy) -> RuleCase:
-    applied = rule.when == "always" or bool(audit.references)
-    value = _find(rule, audit)
-    obstacle = _missing(rule, audit, value) or (_obstacle(rule, value, policy) if value is not None else None)
+    value = judged_value(rule, audit)
+    obstacle = why_missing(rule, audit, value) or (_obstacle(rule, value, policy) if value is not None else None)
     if obstacle and rule.metric == "FORGET_SHARE" and not audit.references and audit.baseline and audit.subject.version:
         obstacle += f"; to make one: grmu-audit retrain --model {audit.baseline.label} --forget <the forget list>"
-    return RuleCase(rule, applied, value, obstacle, _counted(value, audit))
+    return RuleCase(rule, why_unapplied(rule, audit, policy), value, obstacle, _counted(value, audit))
 
 
 def _counted(value: MetricValue | None, audit: Audit) -> str:
@@ -156,29 +148,6 @@ def _by_method(case: RuleCase, method: str) -> RuleCase:
     if case.value is None or case.value.statistic is None:
         return case
     return replace(case, value=replace(case.value, statistic=case.value.statistic.by_method(method)))
-
-
-def _find(rule: Rule, audit: Audit) -> MetricValue | None:
-    group = rule.group.record if rule.group else None
-    found = (audit.metric(rule.metric, subject, group) for subject in _JUDGED[rule.compare])
-    return next((value for value in found if value is not None), None)
-
-
-def _missing(rule: Rule, audit: Audit, value: MetricValue | None) -> str | None:
-    if rule.compare == "baseline" and audit.baseline is None:
-        return "the audit has no baseline (the version before unlearning) to compare with"
-    if rule.compare == "reference" and not audit.references:
-        return "the audit has no reference (a retrained version) to compare with"
-    if value is None:
-        where = f" for {group_list((rule.group.record,))}" if rule.group else ""
-        return f"{rule.metric} was not measured{where}{_deeper(rule, audit)}"
-    return None
-
-
-def _deeper(rule: Rule, audit: Audit) -> str:
-    """Which level of audit would measure a metric that a shallower audit left out, in words, or an empty string."""
-    level = level_needed(rule.metric, audit.record.get("level"))
-    return f": it needs an audit at level {level}" if level else ""
 
 
 def _obstacle(rule: Rule, value: MetricValue, policy: Policy) -> str | None:
@@ -215,7 +184,7 @@ def _judged(case: RuleCase, alpha: float, policy: Policy) -> RuleOutcome:
     minimum = policy.minimum_group_size
     blank = _blank(case)
     if not case.applied:
-        return replace(blank, applied=False, reason="not applied: the audit has no reference")
+        return replace(blank, applied=False, reason=f"not applied: {case.unapplied}")
     if case.value is None or case.obstacle is not None:
         return replace(blank, reason=f"Not decided: {case.obstacle}.", needed=_needed_cells(case, minimum))
     found = _limits(case.value, alpha)
@@ -353,6 +322,7 @@ def _stepped_down(cases: Sequence[RuleCase], outcomes: Sequence[RuleOutcome], al
         and case.value is not None
         and case.value.statistic
         and case.rule.evidence == "interval"
+        and case.rule.severity != "inform"
     ]
     decided = holm_decides([(statistic, region) for _, statistic, region in open_rules if statistic], alpha, family)
     result = list(outcomes)
@@ -414,7 +384,7 @@ def judge(audit: Audit, policy: Policy, today: date | None = None) -> Audit:
     Args:
         audit: facts.
         policy: policy.
-        today: date that waivers are judged on; by default the current UTC date.
+        today: date that waivers are judged on; by default the UTC date of the clock.
     """
 
-    return audit.with_verdict(evaluate(audit, policy, today=today or date.fromisoformat(utc_now()[:10])))
+    return audit.with_verdict(evaluate(audit, policy, today=today or utc_today()))

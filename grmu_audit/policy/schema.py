@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from grmu_audit.metrics.catalog import CATALOG, Topic, topic
 from grmu_audit.metrics.catalog.spec import MetricSpec
@@ -47,8 +47,10 @@ class Rule(_Frozen):
     id: Name = Field(description="Unique within the policy; waivers and reports name it.")
     metric: str = Field(description="A metric of the catalogue.")
     group: RuleGroup | None = Field(None, description="The group, for a metric that exists per group.")
-    compare: Literal["absolute", "baseline", "reference"] = Field(
-        "absolute", description="The value itself, or its change against the parent version or the retrained version(s)."
+    compare: Literal["absolute", "baseline", "reference", "root"] = Field(
+        "absolute",
+        description="The value itself, or its change against the parent version, the retrained version(s), or the first version "
+        "of the lineage.",
     )
     max: float | None = Field(None, description="Largest allowed value.")
     min: float | None = Field(None, description="Smallest allowed value.")
@@ -65,7 +67,10 @@ class Rule(_Frozen):
         "unless the whole interval lies beyond the bound.",
     )
     when: Literal["always", "reference_available"] = Field("always", description="When the rule applies.")
-    severity: Literal["block", "warn"] = Field("block", description="A warn rule never blocks.")
+    severity: Literal["block", "warn", "inform"] = Field(
+        "block",
+        description="A warn rule never blocks; an inform rule is shown and counts for nothing, and may be one that cannot fail.",
+    )
     allow_incomplete: bool = Field(False, description="Judge also where declared groups have too few or no test samples.")
     why: str = Field("", max_length=2000, description="Why the rule exists, for the reader of the report.")
 
@@ -138,7 +143,7 @@ def _compare_problems(rule: Rule) -> Iterator[Problem]:
     wrong = CHANGE_BOUNDS if rule.compare == "absolute" else VALUE_BOUNDS
     for name in wrong:
         if getattr(rule, name) is not None and rule.compare == "absolute":
-            yield Problem((name,), "bounds a change: add 'compare: baseline' or 'compare: reference'")
+            yield Problem((name,), "bounds a change: add 'compare: baseline', 'compare: root' or 'compare: reference'")
         elif getattr(rule, name) is not None:
             yield Problem(
                 (name,), f"bounds the value itself: use max_change, min_change or max_gap with 'compare: {rule.compare}'"
@@ -207,16 +212,32 @@ class Policy(_Frozen):
             confidence=self.confidence, seed=seed, positive_class=self.positive_class, interval_method=self.intervals
         )
 
+    @classmethod
+    def stored(cls, tree: object) -> Policy:
+        """A policy as it was judged by and stored: rules that cannot fail were no error once.
+
+        Raises:
+            pydantic.ValidationError: no policy.
+        """
+        return cls.model_validate(tree, context=_STORED)
+
     @model_validator(mode="after")
-    def _whole(self) -> Policy:
+    def _whole(self, info: ValidationInfo) -> Policy:
         found = list(
             document_problems({"rules": [{"id": r.id} for r in self.rules], "waivers": [{"rule": w.rule} for w in self.waivers]})
         )
         if self.null_control == "accept" and not self.null_control_reason.strip():
             found.append(Problem(("null_control_reason",), "null_control: accept needs a reason, which the report shows"))
+        if info.context is not _STORED:
+            for position, rule in enumerate(self.rules):
+                found += [Problem(("rules", position, *p.loc), p.message) for p in _unfailing(rule)]
         if found:
             raise ProblemsError(found)
         return self
+
+
+_STORED = {"stored": True}
+"""Context of validation for a policy that judged an audit already."""
 
 
 def document_problems(tree: object) -> Iterator[Problem]:
@@ -251,7 +272,25 @@ def _rule_problems(tree: object) -> Iterator[Problem]:
             continue
         known: dict[str, Any] = {key: tuple(b) if isinstance(b, list) else b for key, b in raw.items()}
         rule = Rule.model_construct(metric=item["metric"], **known)
-        yield from (Problem(("rules", position, *p.loc), p.message) for p in _bound_problems(rule))
+        rule = rule.model_copy(update={"severity": item.get("severity")})
+        found = [*_bound_problems(rule)] or [*_unfailing(rule)]
+        yield from (Problem(("rules", position, *p.loc), p.message) for p in found)
+
+
+def _unfailing(rule: Rule) -> Iterator[Problem]:
+    """The problem of a rule whose bounds allow every value that the metric, or its change, can have, and that does not say so."""
+    if rule.severity == "inform" or not rule.bounds:
+        return
+    names = [name for name in rule.bounds if name in VALUE_BOUNDS] or list(rule.bounds)
+    low, high = _range(CATALOG[rule.metric], names[0])
+    low = -high if names[0] in CHANGE_BOUNDS else low
+    least, most = rule.region
+    if least <= low and most >= high:
+        what = f"the change of {rule.metric}" if names[0] in CHANGE_BOUNDS else rule.metric
+        yield Problem(
+            (names[0],),
+            f"the rule cannot fail: {what} is always from {low:g} to {high:g}; set a bound inside, or mark it 'severity: inform'",
+        )
 
 
 def _is_bound(key: str, bound: Any) -> bool:

@@ -1,6 +1,14 @@
 """Frozen records that packages hand to each other, with a JSON form where they are stored."""
 
-from grmu_audit.records.audit import AUDIT_SCHEMA, EARLIER_SCHEMA, NOT_LARGEST, Audit, MeasureOptions, NotMeasured
+from grmu_audit.records.audit import (
+    AUDIT_SCHEMA,
+    EARLIER_SCHEMA,
+    NOT_LARGEST,
+    UNVERIFIED,
+    Audit,
+    MeasureOptions,
+    NotMeasured,
+)
 from grmu_audit.records.data import (
     SUPPRESSED_BELOW,
     CheckResult,
@@ -14,7 +22,7 @@ from grmu_audit.records.data import (
 from grmu_audit.records.forgetting import Control, ExactEvidence
 from grmu_audit.records.inputs import AuditContext, AuditedModel, AuditInputs
 from grmu_audit.records.lineage import ForgetRequest, ModelRef, Splits
-from grmu_audit.records.metric_value import BASELINE, CANDIDATE, Group, MetricValue, Role, Subject, reference
+from grmu_audit.records.metric_value import BASELINE, CANDIDATE, ROOT, Group, MetricValue, Role, Subject, reference
 from grmu_audit.records.predictions import SPLITS, Predictions
 from grmu_audit.records.verdict import ControlOutcome, Decision, RuleOutcome, Verdict
 
@@ -24,8 +32,10 @@ __all__ = [
     "CANDIDATE",
     "EARLIER_SCHEMA",
     "NOT_LARGEST",
+    "ROOT",
     "SPLITS",
     "SUPPRESSED_BELOW",
+    "UNVERIFIED",
     "Audit",
     "AuditContext",
     "AuditInputs",

@@ -21,8 +21,14 @@ if TYPE_CHECKING:
 AUDIT_SCHEMA = "grmu-audit/audit/v2"
 EARLIER_SCHEMA = "grmu-audit/audit/v1"
 """Audits of before controls were measured: read, verified and shown; not promoted."""
+HISTORY_OF = ("TA", "GA", "RA")
+"""Metrics that an audit records of every version of a lineage, as ``curves["lineage"]``."""
 NOT_LARGEST = "prediction_not_largest"
 """Key of an audit's record: by subject, rows whose prediction is not the class with the largest score; absent where none is."""
+
+
+UNVERIFIED = "unverified file"
+"""Name under which a judged audit file says that no store was compared with it."""
 
 
 @dataclass(frozen=True)
@@ -113,11 +119,14 @@ class Audit:
     """The judgement; None before a policy was applied."""
     curves: dict[str, Any] = field(default_factory=dict)
     """Summaries for charts, in which no step represents fewer than k people (``metrics.membership.curves``); empty where there
-    are none: ``losses`` and ``roc`` per subject, and ``training``: per subject what each epoch logged."""
+    are none: ``losses`` and ``roc`` per subject, ``training``: per subject what each epoch logged, and ``lineage``: one row a
+    version with value and limits of ``HISTORY_OF``."""
     controls: tuple[Control, ...] = ()
     """Models whose truth is known, in the candidate's place; empty without a baseline."""
     exact: ExactEvidence | None = None
     """For a retrained candidate: whether its record shows that no row of the forget set was read; None for any other method."""
+    root: ModelRef | None = None
+    """The first version of the lineage, where it is another than the baseline and its predictions are compared."""
     unchanged: bool = False
     """Whether the candidate's outputs are those of the baseline up to rounding: nothing was done."""
     schema: str = AUDIT_SCHEMA
@@ -156,6 +165,8 @@ class Audit:
         if self.schema == EARLIER_SCHEMA:
             tree = {key: item for key, item in tree.items() if key not in _LATER}
             tree["verdict"] = {key: item for key, item in tree["verdict"].items() if key not in _LATER} if self.verdict else None
+        if self.root is None:
+            del tree["root"]  # as audits of before it was compared with were stored
         if not self.data.kind:
             del tree["data"]["kind"]  # as it was stored
         return tree

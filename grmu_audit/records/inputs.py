@@ -10,7 +10,7 @@ from grmu_audit.records.audit import NotMeasured
 from grmu_audit.records.data import DataCheckReport, DataRecord, ForgetRecord
 from grmu_audit.records.forgetting import ExactEvidence
 from grmu_audit.records.lineage import ModelRef
-from grmu_audit.records.metric_value import BASELINE, CANDIDATE, MetricValue, Subject, reference
+from grmu_audit.records.metric_value import BASELINE, CANDIDATE, ROOT, MetricValue, Subject, reference
 from grmu_audit.records.predictions import Predictions
 from grmu_audit.records.white_box import ShadowTable, WhiteBoxOutputs
 
@@ -57,14 +57,17 @@ class AuditInputs:
     """Margins of shadow models; level deep."""
     earlier: tuple[EarlierRequest, ...] = ()
     """Earlier requests of the lineage, oldest first."""
+    root: AuditedModel | None = None
+    """The first version of the lineage; None where that is the baseline."""
 
     @property
     def models(self) -> dict[Subject, AuditedModel]:
-        """Every model by subject: candidate, baseline, references, in this order."""
+        """Every model by subject: candidate, baseline, references, root, in this order."""
         found = {CANDIDATE: self.candidate}
         if self.baseline is not None:
             found[BASELINE] = self.baseline
-        return found | {reference(number): model for number, model in enumerate(self.references, 1)}
+        found |= {reference(number): model for number, model in enumerate(self.references, 1)}
+        return found if self.root is None else found | {ROOT: self.root}
 
     @property
     def primary_references(self) -> tuple[Subject, ...]:

@@ -49,6 +49,8 @@ class Role(enum.StrEnum):
     """The model before unlearning."""
     REFERENCE = "reference"
     """A retrained model."""
+    ROOT = "root"
+    """The first version of the lineage, before any request."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class Subject:
         except ValueError:
             found = None
         if found is None or str(found) != text:
-            raise InputError(f"no subject {text[:80]!r}: known are candidate, baseline, reference#N and candidate-SUBJECT")
+            raise InputError(f"no subject {text[:80]!r}: known are candidate, baseline, root, reference#N and candidate-SUBJECT")
         return found
 
     def as_change(self) -> Subject:
@@ -111,6 +113,7 @@ class Subject:
 
 CANDIDATE = Subject(Role.CANDIDATE)
 BASELINE = Subject(Role.BASELINE)
+ROOT = Subject(Role.ROOT)
 
 
 def reference(number: int) -> Subject:

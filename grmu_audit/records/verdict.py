@@ -35,7 +35,7 @@ class RuleOutcome:
     decision: Decision
     """Result of a rule or policy."""
     severity: str
-    """``block`` or ``warn``."""
+    """``block``, ``warn`` or ``inform``."""
     observed: float | None
     """The value judged: the metric, or its change for a comparing rule."""
     interval: tuple[float, float] | None
@@ -76,6 +76,15 @@ class ControlOutcome:
     """Ids of the blocking rules that it does not meet."""
 
 
+def label_of_policy(name: str, digest: str) -> str:
+    """A policy by its name and the first digits of its digest.
+
+    >>> label_of_policy("default", "3f2a" * 16)
+    'default@3f2a3f2a3f2a'
+    """
+    return f"{name}@{digest[:12]}"
+
+
 @dataclass(frozen=True)
 class Verdict:
     """The policy's decision with every rule behind it."""
@@ -105,6 +114,11 @@ class Verdict:
     null_control_accepted: str = ""
     """Why the policy accepts that a model which forgot nothing may meet it; empty where it does not accept that."""
 
+    @property
+    def policy_label(self) -> str:
+        """Name and digest of the policy, as a reader sees them: policies of one name differ in it."""
+        return label_of_policy(self.policy, self.policy_sha256)
+
     def met_by_before(self, rule: str) -> bool:
         """Whether the model before unlearning meets a rule too, so that the rule tells nothing about forgetting."""
         return any(rule in control.met for control in self.controls[:1])
@@ -112,11 +126,11 @@ class Verdict:
     def __repr__(self) -> str:
         """Decision, policy and number of rules."""
         applied = sum(rule.applied for rule in self.rules)
-        return f"<Verdict {self.decision}: policy {self.policy!r}, {applied} of {len(self.rules)} rules applied>"
+        return f"<Verdict {self.decision}: policy {self.policy_label}, {applied} of {len(self.rules)} rules applied>"
 
     def _repr_html_(self) -> str:
         """The verdict and its rules as a short table, for notebooks."""
         rows = [(rule.id, rule.decision if rule.applied else "not applied", rule.reason) for rule in self.rules]
         body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-        caption = f"<caption><b>{self.decision}</b> by policy {escape(self.policy)}</caption>"
+        caption = f"<caption><b>{self.decision}</b> by policy {escape(self.policy_label)}</caption>"
         return f"<table>{caption}<tr><th>rule</th><th>decision</th><th>reason</th></tr>{body}</table>"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from grmu_audit.errors import BreachError, InconclusiveError, InputError, IntegrityError
@@ -13,6 +13,7 @@ from grmu_audit.evidence import attestation
 from grmu_audit.evidence.attestation import verdict_statement
 from grmu_audit.evidence.ledger import Entry
 from grmu_audit.evidence.signing import sign_envelope
+from grmu_audit.evidence.validity import require_valid_dates, require_valid_waivers
 from grmu_audit.records import Audit, Decision, ModelRef, RuleOutcome
 from grmu_audit.tracking import artifacts, names
 from grmu_audit.tracking.ledger import append_entry, read_ledger
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
     from grmu_audit.tracking.store import Run, Store
 
-CLOCK_SKEW = timedelta(minutes=5)
-"""How far the clocks of two machines may be apart."""
 INDEX_TAGS = (names.TAG_AUDIT_RUN, names.TAG_AUDIT_SHA256, names.TAG_VERDICT, names.TAG_POLICY_SHA256)
 """Tags of a version that name its newest audit."""
 
@@ -150,24 +149,26 @@ def require_pass(evidence: Evidence, now: datetime | None = None) -> None:
     audit, label = evidence.audit, evidence.ref.label
     if audit.verdict is None:
         raise InconclusiveError(f"{label} was measured but not judged: run 'grmu-audit gate' with a policy, or audit it with one")
-    today = (now or datetime.now(UTC)).astimezone(UTC)
     verdict = audit.verdict
     blocking = [rule for rule in verdict.rules if rule.applied and rule.severity == "block"]
     if verdict.decision is Decision.BREACH:
-        raise BreachError(f"{label} breaches policy {verdict.policy!r}: {_named(blocking, Decision.BREACH)}; it is not promoted")
+        raise BreachError(
+            f"{label} breaches policy {verdict.policy_label}: {_named(blocking, Decision.BREACH)}; it is not promoted"
+        )
     if verdict.decision is not Decision.PASS:
         undecided = _named(blocking, Decision.INCONCLUSIVE)
-        raise InconclusiveError(f"policy {verdict.policy!r} does not decide {label}: {undecided}; it is not promoted")
+        raise InconclusiveError(f"policy {verdict.policy_label} does not decide {label}: {undecided}; it is not promoted")
     if not blocking:
         raise InconclusiveError(
-            f"policy {verdict.policy!r} applied no blocking rule to {label}: a verdict without rules decides nothing"
+            f"policy {verdict.policy_label} applied no blocking rule to {label}: a verdict without rules decides nothing"
         )
     unmet = [rule for rule in blocking if rule.decision is not Decision.PASS and not rule.waived]
     if unmet:
         raise IntegrityError(
             f"the verdict of {label} says PASS, but {', '.join(rule.id for rule in unmet)} did not pass: it is forged"
         )
-    _check_dates(evidence, blocking, today)
+    require_valid_dates(audit, now)
+    require_valid_waivers(audit, now)
 
 
 def _index(entered: Entry) -> tuple[str | None, ...]:
@@ -197,29 +198,3 @@ def _check_subject(store: Store, evidence: Evidence) -> None:
 def _named(rules: list[RuleOutcome], decision: Decision) -> str:
     found = [f"{rule.id} ({rule.reason})" for rule in rules if rule.decision is decision and not rule.waived]
     return "; ".join(found[:5]) + (f" and {len(found) - 5} more" if len(found) > 5 else "") if found else "no rule is named"
-
-
-def _check_dates(evidence: Evidence, blocking: list[RuleOutcome], today: datetime) -> None:
-    audit, label = evidence.audit, evidence.ref.label
-    created = audit.record.get("created")
-    if created is not None and not (_moment(str(created), label) <= today + CLOCK_SKEW):
-        raise IntegrityError(
-            f"the audit of {label} is dated {created}, which is in the future: set the clocks right, then audit it again"
-        )
-    expires = audit.record.get("expires")
-    if expires is not None and not (today < _moment(str(expires), label)):
-        raise IntegrityError(f"the verdict of {label} expired on {expires}: run 'grmu-audit audit --model {label}'")
-    waived = {rule.id for rule in blocking if rule.waived}
-    for waiver in audit.verdict.waivers if audit.verdict else ():
-        if waiver.get("rule") in waived and not (today.date() <= _moment(str(waiver.get("expires")), label).date()):
-            raise BreachError(
-                f"the waiver of rule {waiver.get('rule')!r} for {label} expired on {waiver.get('expires')}: the breach counts"
-            )
-
-
-def _moment(text: str, label: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text) if "T" in text else datetime.combine(date.fromisoformat(text), datetime.max.time())
-    except ValueError:
-        raise IntegrityError(f"the audit of {label} holds the date {text[:40]!r}, which is none") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

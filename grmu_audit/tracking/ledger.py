@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from grmu_audit.errors import IntegrityError
 from grmu_audit.evidence.ledger import TAG_ENTRY_SHA256, Entry, Ledger, LedgerEntry, check_ledger
 from grmu_audit.records import ModelRef
@@ -37,6 +39,7 @@ def inspect_ledger(model: str, stored: list[LogEntry]) -> tuple[tuple[LedgerEntr
 
 
 def append_entry(store: Store, entry: Entry, subject: ModelRef) -> LedgerEntry:
-    """Write an entry to the store."""
+    """Write an entry to the store, with the account that writes it."""
+    entry = replace(entry, account=store.account)
     tags = entry.to_tags()
     return LedgerEntry(store.append(log_name(entry.model), tags, subject), tags[TAG_ENTRY_SHA256], entry)

@@ -38,13 +38,15 @@ class Requirements:
     """Trusted public keys; with any, unsigned attestations and sign-offs do not count."""
     without_forgetting_claim: str = ""
     """Why a verdict that claims nothing on forgetting is enough; empty: it is not."""
+    listed_only: bool = False
+    """Whether, where no policy is named, only those count that the operator listed (``policy.files.listed_policies``)."""
 
     @classmethod
     def read(cls, policy: Policy | None = None, sign_off: bool = False, key_files: Sequence[Path] = ()) -> Requirements:
-        """The requirements as an operator states them.
+        """The requirements as an operator states them; without a policy, only those count that the operator listed.
 
         Args:
-            policy: the only policy whose verdict counts; None: any.
+            policy: the only policy whose verdict counts; None: those listed.
             sign_off: whether two people must have signed off.
             key_files: trusted public key files; none: those of ``$GRMU_AUDIT_PUBLIC_KEYS``.
 
@@ -53,7 +55,7 @@ class Requirements:
         """
         from grmu_audit.policy import policy_sha256  # loads pydantic, which the registry commands do without
 
-        return cls(policy_sha256(policy) if policy else None, sign_off, trusted_keys(key_files))
+        return cls(policy_sha256(policy) if policy else None, sign_off, trusted_keys(key_files), listed_only=policy is None)
 
     def check(
         self, store: Store, ledger: Ledger, ref: ModelRef, now: datetime | None = None, reopened: Sequence[str] = ()
@@ -80,9 +82,11 @@ class Requirements:
         self._check_policy(evidence)
         if ledger.state.champion != ref.version:  # a champion of before stays one
             self._check_forgetting(evidence)
+            self._check_listed(evidence, ledger)
         check_attestation(store, evidence, self.keys)
         if self.sign_off:
-            require_two_people(sign_offs(ledger, ref.version, evidence.sha256), ref.label, self.keys)
+            signed, champion = sign_offs(ledger, ref.version, evidence.sha256), ledger.state.champion == ref.version
+            require_two_people(signed, ref.label, self.keys, champion=champion)
         return evidence
 
     def _check_forgetting(self, evidence: Evidence) -> None:
@@ -97,12 +101,22 @@ class Requirements:
                 "reason with --without-forgetting-claim REASON, which goes into the ledger and on the first page of the report"
             )
 
+    def _check_listed(self, evidence: Evidence, ledger: Ledger) -> None:
+        """Refuse a policy that is not listed, but not that by which the version was champion before: a rollback goes on."""
+        verdict, ended = evidence.audit.verdict, ledger.state.ended
+        done = [n.entry for n in ledger.entries if n.number in ended and n.entry.version == evidence.ref.version]
+        if not self.listed_only or verdict is None or verdict.policy_sha256 in {entry.policy_sha256 for entry in done}:
+            return
+        from grmu_audit.policy.files import require_listed
+
+        require_listed(verdict.policy, verdict.policy_sha256, unclaimed=bool(self.without_forgetting_claim))
+
     def _check_policy(self, evidence: Evidence) -> None:
         verdict = evidence.audit.verdict
         if self.policy_sha256 is not None and (verdict is None or verdict.policy_sha256 != self.policy_sha256):
-            found = f"{verdict.policy!r} ({verdict.policy_sha256[:16]}...)" if verdict else "none"
+            found = verdict.policy_label if verdict else "none"
             raise IntegrityError(
-                f"{evidence.ref.label} was judged by another policy than the one required ({self.policy_sha256[:16]}...):"
+                f"{evidence.ref.label} was judged by another policy than the one required ({self.policy_sha256[:12]}...):"
                 f" {found}; audit it again with that policy"
             )
 

@@ -38,7 +38,8 @@ def sign_off(store: Store, ref: ModelRef, role: str, author: Author, note: str =
         raise InconclusiveError(f"{ref.label} was measured but not judged: there is no verdict to sign off")
     ledger = read_ledger(store, ref.name)
     time = timestamp(author.now)
-    payload = sign_off_statement(evidence.audit, evidence.sha256, role=role, person=author.name, time=time, note=note)
+    said = {"role": role, "person": author.name, "time": time, "note": note, "account": store.account}
+    payload = sign_off_statement(evidence.audit, evidence.sha256, **said)
     entry = ledger.new_entry(
         "sign-off",
         version=ref.version,
@@ -46,6 +47,7 @@ def sign_off(store: Store, ref: ModelRef, role: str, author: Author, note: str =
         audit_sha256=evidence.sha256,
         role=role,
         actor=author.name,
+        account=store.account,
         time=time,
         reason=note,
         envelope=sign_envelope(payload, author.signer).decode(),

@@ -62,6 +62,13 @@ class Store(Protocol):
         """Where it is, for messages; holds no secret."""
         ...
 
+    @property
+    def account(self) -> str:
+        """Who writes: ``mlflow:NAME``, the user that the server authenticated, where it does; else ``os:NAME``, the account that
+        this process runs under.
+        """
+        ...
+
     def run(
         self, model: str, kind: str, *, parent: str | None = None, tags: Mapping[str, object] | None = None
     ) -> AbstractContextManager[Run]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grmu_audit import tracking
 from grmu_audit.auditing import audit_files
-from grmu_audit.records import Audit
-from grmu_audit.tracking import NO_REQUIREMENTS, Actor, Author, Finding, Promotion, Requirements
+from grmu_audit.errors import InconclusiveError, IntegrityError, NotFoundError
+from grmu_audit.evidence.validity import require_valid_dates
+from grmu_audit.records import UNVERIFIED, Audit, NotMeasured
+from grmu_audit.tracking import Actor, Author, Finding, Promotion, Requirements
+from grmu_audit.utils import sha256_file
 from grmu_audit.workflows.session import Session
 
 if TYPE_CHECKING:
@@ -27,8 +31,58 @@ def gate(session: Session, model: str, policy: Policy, today: date | None = None
     from grmu_audit.policy.judgement import judge  # loads pydantic, which the other tasks here do without
 
     evidence = tracking.read_evidence(session.store, session.store.resolve(model))
-    audit_files.require_not_expired(evidence.audit)
+    require_valid_dates(evidence.audit)
     return judge(evidence.audit, policy, today)
+
+
+def gate_file(session: Session, path: Path, policy: Policy, today: date | None = None) -> Audit:
+    """Judge an audit file by a policy, once its dates hold and the store, where there is one that knows it, holds the same bytes.
+
+    Returns:
+        The judged audit; under what was not measured it names ``UNVERIFIED`` where no store could be asked.
+
+    Raises:
+        InputError: the file is no audit.
+        IntegrityError: it has expired or is dated in the future, or is not the newest audit of its version in the store.
+        EnvironmentFailure: a store was named that cannot be asked.
+    """
+    from grmu_audit.policy.judgement import judge
+
+    audit = audit_files.read_audit(path)
+    require_valid_dates(audit)
+    judged = judge(audit, policy, today)
+    unverified = _unverified(session, audit, path)
+    missing = (NotMeasured(UNVERIFIED, unverified),) if unverified else ()
+    return replace(judged, not_measured=(*missing, *judged.not_measured))
+
+
+def _unverified(session: Session, audit: Audit, path: Path) -> str:
+    """Why a file was not compared with a store; empty once it was and agrees."""
+    subject = audit.subject
+    if not subject.version:
+        return "it is about prediction files, which no registry knows: nothing but the file itself shows where it comes from"
+    if not session.store_exists:
+        return "no store was found: nothing but the file itself shows that it is the audit of this version"
+    store = session.store
+    if not (tracking.read_ledger(store, subject.name).last or store.versions(subject.name)):
+        return (
+            f"{store.uri} knows no model {subject.name}: nothing but the file itself shows that it is the audit of this version"
+        )
+    try:
+        evidence = tracking.read_evidence(store, store.resolve(subject.label))
+    except (NotFoundError, InconclusiveError) as error:
+        raise IntegrityError(f"{path} is not an audit that the store holds: {error}") from None
+    if evidence.sha256 != sha256_file(path):
+        raise IntegrityError(
+            f"{path} is not the newest audit of {subject.label} in {store.uri}, which has the SHA-256 {evidence.sha256[:16]}...:"
+            f" it was edited, replaced by a later one, or judged again; use 'grmu-audit gate --model {subject.label}'"
+        )
+    return ""
+
+
+def _stated(requirements: Requirements | None) -> Requirements:
+    """The requirements, or those of an operator who states none."""
+    return Requirements.read() if requirements is None else requirements
 
 
 def promote(
@@ -36,7 +90,7 @@ def promote(
     model: str,
     reason: str = "",
     ci_url: str | None = None,
-    requirements: Requirements = NO_REQUIREMENTS,
+    requirements: Requirements | None = None,
     reopen: Sequence[str] = (),
 ) -> Promotion:
     """Make a version the champion, if its newest audit says PASS, its files are the audited ones, and the requirements hold.
@@ -46,7 +100,7 @@ def promote(
         model: reference of the version.
         reason: why, for the ledger.
         ci_url: address of the CI run, for the ledger.
-        requirements: what must hold beyond a PASS.
+        requirements: what must hold beyond a PASS; by default a verdict by a policy that the operator listed.
         reopen: requests that champions have served and that become open again, by request id or digest.
 
     Raises:
@@ -55,17 +109,17 @@ def promote(
         IntegrityError: a served request is lacking, something stored is not what was recorded, or another promotion came first.
     """
     actor = Actor(session.actor, reason, ci_url, tuple(reopen))
-    return tracking.promote(session.store, model, actor, requirements=requirements)
+    return tracking.promote(session.store, model, actor, requirements=_stated(requirements))
 
 
-def resume(session: Session, name: str, requirements: Requirements = NO_REQUIREMENTS) -> Promotion | None:
+def resume(session: Session, name: str, requirements: Requirements | None = None) -> Promotion | None:
     """Finish the promotion that a crash left open, if the requirements hold; None when there is none.
 
     Raises:
         NotFoundError, IntegrityError: there is no such model, or its promotion cannot be finished.
     """
     tracking.require_model(session.store, name)
-    return tracking.resume(session.store, name, Actor(session.actor), requirements=requirements)
+    return tracking.resume(session.store, name, Actor(session.actor), requirements=_stated(requirements))
 
 
 def rollback(
@@ -73,7 +127,7 @@ def rollback(
     name: str,
     reason: str,
     to: str | None = None,
-    requirements: Requirements = NO_REQUIREMENTS,
+    requirements: Requirements | None = None,
     reopen: Sequence[str] = (),
 ) -> Promotion:
     """Restore an earlier champion.
@@ -84,16 +138,16 @@ def rollback(
     """
     model = f"{name}/{to}" if to else name
     actor = Actor(session.actor, reason, reopen=tuple(reopen))
-    return tracking.rollback(session.store, model, actor, requirements=requirements)
+    return tracking.rollback(session.store, model, actor, requirements=_stated(requirements))
 
 
-def verify(session: Session, name: str, requirements: Requirements = NO_REQUIREMENTS) -> list[Finding]:
+def verify(session: Session, name: str, requirements: Requirements | None = None) -> list[Finding]:
     """Differences from the record: ledger, alias, open promotions, evidence of every audited version; empty when all is.
 
     Raises:
         NotFoundError: there is no such model.
     """
-    return tracking.verify(session.store, name, requirements=requirements)
+    return tracking.verify(session.store, name, requirements=_stated(requirements))
 
 
 def sign_off(session: Session, model: str, role: str, note: str = "") -> int:

@@ -96,7 +96,7 @@ def _entry(ref: ModelRef, audit: Audit | None, problem: str, page: str, aliases:
         state, word = verdict.decision.value.lower(), verdict.decision.value
     method = " + ".join(part for part in (ref.method or "", "REWEIGHT" if ref.reweight else "") if part)
     created = short_time(audit.record.get("created")) if audit is not None else ""
-    policy = verdict.policy if verdict is not None else ""
+    policy = verdict.policy_label if verdict is not None else ""
     return SiteEntry(ref.label, ref.role, method, state, word, policy, created, aliases, page, problem)
 
 

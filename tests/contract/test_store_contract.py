@@ -224,3 +224,12 @@ def test_logs_are_numbered_without_gaps_under_concurrent_writers(store: Store, n
 def test_names_that_no_model_may_have(store: Store, bad: str) -> None:
     with pytest.raises(InputError), store.run(bad, "pretrain"):
         pass
+
+
+def test_without_accounts_of_its_own_a_store_names_the_account_of_the_process(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("LOGNAME", "USER", "USERNAME"):
+        monkeypatch.setenv(variable, "somebody-else")
+    assert store.account.startswith("os:")
+    assert "somebody-else" not in store.account

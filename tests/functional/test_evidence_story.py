@@ -74,8 +74,8 @@ def test_the_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     page = " ".join(re.sub(r"<[^>]+>", " ", Path("after.html").read_text()).split())
     assert all(text in page for text in ("R-0, R-1", "2026-01-31", "2026-02-28", "Backups scheduled: rotated", "hmac-sha256:"))
     assert "It was promoted without such a claim: a drill with one epoch of training" in page
-    assert re.search(r"Preparer +ana, 20\d\d-", page)
-    assert re.search(r"Reviewer +ben, 20\d\d-", page)
+    assert re.search(r"Preparer +ana \(account os:\S+\), 20\d\d-", page)
+    assert re.search(r"Reviewer +ben \(account os:\S+\), 20\d\d-", page)
     assert re.search(r"Signature +preparer: Ed25519 key [0-9a-f]{16}; reviewer: Ed25519 key", page)
     assert re.search(r"Answered +20\d\d-", page)
     run("report", "--format", "html", code=2)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support.deletions import SmallData, small_table
-from support.judged_audits import audited, predictions
+from support.judged_audits import audited, policy_file, predictions
 from support.requests import CLAIMING
 
 from grmu_audit.cli.app import execute
@@ -21,6 +21,7 @@ SHORT = ["--set", "epochs=1", "--set", "batch_size=32"]
 def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SmallData:
     """Data and a working folder, with a HOME of its own that holds the key."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GRMU_AUDIT_POLICIES", policy_file(CLAIMING, tmp_path))
     move_home(tmp_path / "alice", monkeypatch)
     return small_table(tmp_path / "data")
 

@@ -133,16 +133,18 @@ def _unlearn(task: Task) -> None:
 
 
 def _promote(task: Task) -> None:
+    from grmu_audit.tracking import Requirements
     from grmu_audit.workflows.release import promote
 
-    promote(session(task.root), task.model, "test")
+    promote(session(task.root), task.model, "test", requirements=Requirements())
 
 
 def _rollback(task: Task) -> None:
+    from grmu_audit.tracking import Requirements
     from grmu_audit.workflows.release import rollback
 
     name, _, to = task.model.partition("/")
-    rollback(session(task.root), name, "test", to)
+    rollback(session(task.root), name, "test", to, Requirements())
 
 
 DEEDS: dict[str, Callable[[Task], None]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from grmu_audit.auditing.evidence_files import evidence_files
 from grmu_audit.auditing.measurement import measure
 from grmu_audit.errors import GrmuAuditError
 from grmu_audit.evidence.signing import generate_keys, load_signer
-from grmu_audit.policy import Policy
+from grmu_audit.policy import Policy, policy_sha256
 from grmu_audit.policy.judgement import judge
 from grmu_audit.records import (
     Audit,
@@ -42,6 +43,13 @@ def policy(bound: float = 0.3, **more: object) -> Policy:
     return Policy.model_validate(
         {"schema": "grmu-audit/policy/v1", "name": "test", "minimum_group_size": 1, "rules": rules, **more}
     )
+
+
+def policy_file(chosen: Policy, folder: Path) -> str:
+    """Path of a policy as a file, pinned, as an operator lists it."""
+    path = folder / f"{chosen.name}.yaml"
+    path.write_text(json.dumps(chosen.model_dump(mode="json", by_alias=True)))
+    return f"{path}@{policy_sha256(chosen)}"
 
 
 def predictions(seed: int, n: int = 120, skill: float = 2.0) -> Predictions:
@@ -106,5 +114,5 @@ def code_of(error: GrmuAuditError) -> int:
 
 
 __all__ = [
-    "audit_of", "audited", "code_of", "key_pair", "policy", "predictions", "version",
+    "audit_of", "audited", "code_of", "key_pair", "policy", "policy_file", "predictions", "version",
 ]  # fmt: skip

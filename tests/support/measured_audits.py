@@ -22,3 +22,17 @@ def measured(
     """The audit of these models on imagined data."""
     inputs = AuditInputs(model(candidate), baseline and model(baseline), tuple(map(model, references)))
     return measure(inputs, AuditContext(DataRecord("d", {}), forget))
+
+
+def measured_chain(
+    candidate: Predictions, baseline: Predictions, root: Predictions | None, references: Sequence[Predictions] = ()
+) -> Audit:
+    """The audit of ``m/3``, made from ``m/2``, which was made from the root ``m/1``; without a root ``m/2`` is the first."""
+    parent = ModelRef("m", "2", parent="m/1" if root is not None else None)
+    inputs = AuditInputs(
+        AuditedModel(ModelRef("m", "3", parent="m/2"), candidate),
+        AuditedModel(parent, baseline),
+        tuple(map(model, references)),
+        root=AuditedModel(ModelRef("m", "1"), root) if root is not None else None,
+    )
+    return measure(inputs, AuditContext(DataRecord("d", {})))

@@ -86,6 +86,7 @@ class MemoryStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.account = "os:tester"
         self.runs: dict[str, MemoryRun] = {}
         self._models: dict[str, dict[str, _Version]] = {}
         self._last: dict[str, int] = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import multiprocessing
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import TracebackType
@@ -23,11 +24,12 @@ class Outcome:
     said: str
 
 
-def play(pipe: Any, barrier: Any) -> None:
+def play(pipe: Any, barrier: Any, policies: str) -> None:
     """One process: promote the versions that it is sent, as the command line would, until it is stopped."""
     from grmu_audit.cli.app import execute
     from grmu_audit.tracking import promotion
 
+    os.environ["GRMU_AUDIT_POLICIES"] = policies
     append = promotion.append_entry
 
     def together(store: Any, entry: Any, subject: Any) -> Any:
@@ -51,16 +53,17 @@ class Racers:
 
     Args:
         count: how many.
+        policies: the policies that count, as ``GRMU_AUDIT_POLICIES`` lists them.
     """
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, policies: str) -> None:
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(PRELOAD)
         self._barrier = context.Barrier(count)
         self._pipes, self._processes = [], []
         for _ in range(count):
             ours, theirs = context.Pipe()
-            process = context.Process(target=play, args=(theirs, self._barrier), daemon=True)
+            process = context.Process(target=play, args=(theirs, self._barrier, policies), daemon=True)
             process.start()
             self._pipes.append(ours)
             self._processes.append(process)

@@ -24,7 +24,7 @@ CLAIMING = Policy.model_validate(
         "minimum_group_size": 1,
         "null_control": "accept",
         "null_control_reason": "imagined models",
-        "rules": [{"id": "unseen", "metric": "MIA_AUC", "within": [0.0, 1.0], "evidence": "point"}],
+        "rules": [{"id": "unseen", "metric": "MIA_AUC", "within": [0.001, 0.999], "evidence": "point"}],
     }
 )
 """A rule on forgetting that every model meets."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from support.judged_audits import audit_of, policy, predictions, version
+from support.judged_audits import audit_of, policy, policy_file, predictions, version
 from support.racing import Outcome, Racers
 
 from grmu_audit.records import Audit, ModelRef
@@ -18,8 +18,8 @@ _names = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
-def racers() -> Iterator[Racers]:
-    with Racers(PROCESSES) as pool:
+def racers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Racers]:
+    with Racers(PROCESSES, policy_file(policy(), tmp_path_factory.mktemp("policies"))) as pool:
         yield pool
 
 

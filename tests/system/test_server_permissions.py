@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support.judged_audits import audited, policy, predictions, version
+from support.judged_audits import audited, policy, policy_file, predictions, version
 from support.servers import database, free_port, kill, mlflow_server
 
 from grmu_audit.cli.app import execute
@@ -25,6 +25,12 @@ CI = ("ci", "a-long-ci-password")
 READER = ("reader", "a-long-reader-password")
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The policy of these tests is one that counts."""
+    monkeypatch.setenv("GRMU_AUDIT_POLICIES", policy_file(policy(), tmp_path))
 
 
 @dataclass(frozen=True)
@@ -104,6 +110,24 @@ def test_the_ci_account_promotes_and_a_reader_verifies(served: Served, monkeypat
     assert execute(["--tracking-uri", served.url, "--actor", "ci", "promote", "--model", served.ref.label]) == 0
     as_user(monkeypatch, READER)
     assert execute(["--tracking-uri", served.url, "verify", "--model", "faces-prod"]) == 0
+    entries = [n.entry for n in read_ledger(open_store(served.url), "faces-prod").entries]
+    assert {(entry.actor, entry.account) for entry in entries} == {("auditor", "mlflow:ci"), ("ci", "mlflow:ci")}
+
+
+def test_two_names_of_one_account_do_not_sign_off_and_two_accounts_do(
+    served: Served, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def signs(user: tuple[str, str], actor: str, role: str) -> int:
+        as_user(monkeypatch, user)
+        line = ["--tracking-uri", served.url, "--actor", actor, "sign-off", "--model", served.ref.label, "--role", role]
+        return execute(line)
+
+    assert signs(CI, "ana", "preparer") == 0
+    assert signs(CI, "ben", "reviewer") == 2
+    assert "one account (mlflow:ci)" in capsys.readouterr().err
+    assert signs(ADMIN, "ben", "reviewer") == 0
+    line = ["--tracking-uri", served.url, "verify", "--model", "faces-prod", "--require-sign-off"]
+    assert execute(line) == 0
 
 
 def test_a_wrong_password_is_an_environment_failure(

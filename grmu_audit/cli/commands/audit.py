@@ -113,6 +113,7 @@ def compare_command(ctx: click.Context, models: tuple[str, ...], policy: str, ou
 @click.option("--predictions", required=True, type=FILE, help="Prediction file (csv or parquet) of the model to audit.")
 @click.option("--baseline", type=FILE, help="Prediction file of the model before unlearning.")
 @click.option("--reference", multiple=True, type=FILE, help="Prediction file of a retrained model; repeatable.")
+@click.option("--root", type=FILE, help="Prediction file of the first model of a chain of requests [default: the baseline].")
 @click.option("--by", multiple=True, metavar="ATTRIBUTE", help="Group by attribute_NAME; repeatable [default: all, crossed].")
 @policy_option
 @click.option("--name", help="Label of the model in the report [default: the file's name].")
@@ -126,6 +127,7 @@ def score_command(
     predictions: Path,
     baseline: Path | None,
     reference: tuple[Path, ...],
+    root: Path | None,
     by: tuple[str, ...],
     policy: str,
     name: str | None,
@@ -142,7 +144,7 @@ def score_command(
     from grmu_audit.utils import write_atomic
 
     chosen = load_named(policy)
-    files = PredictionFiles(predictions, baseline, reference, by, name)
+    files = PredictionFiles(predictions, baseline, reference, by, name, root)
     audit = score(files, chosen, chosen.measure_options(seed))
     for item in audit.not_measured:
         if item.name == CONTRADICTION:

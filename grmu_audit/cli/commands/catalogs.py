@@ -70,20 +70,20 @@ def policy_command() -> None:
 @click.argument("policy")
 def check(policy: str) -> None:
     """Read a policy (name or file) and report every error in it at once."""
-    from grmu_audit.policy import load_named
+    from grmu_audit.policy import load_named, policy_sha256
 
     found = load_named(policy)
-    click.echo(f"{found.name}: {len(found.rules)} rules, valid")
+    click.echo(f"{found.name}@{policy_sha256(found)}: {len(found.rules)} rules, valid")
 
 
 @policy_command.command("show")
 @click.argument("policy", default="default")
 def show_policy(policy: str) -> None:
     """Print the rules of a policy with the reason for each."""
-    from grmu_audit.policy import load_named
+    from grmu_audit.policy import load_named, policy_sha256
 
     found = load_named(policy)
-    click.echo(f"{found.name}: {found.description}")
+    click.echo(f"{found.name}@{policy_sha256(found)}: {found.description}")
     for rule in found.rules:
         click.echo(f"  {rule.id} ({rule.severity}): {rule.metric} {rule.compare} {rule.bounds}\n      {rule.why}")
 

@@ -32,28 +32,21 @@ reopen_option = click.option(
 
 @click.command("gate")
 @click.option("--model", metavar="MODEL", help="Judge the stored audit of this version.")
-@click.option("--audit", "audit_file", type=FILE, help="Judge this audit.json, without a registry.")
+@click.option("--audit", "audit_file", type=FILE, help="Judge this audit.json; compared with the store where there is one.")
 @policy_option
 @click.option("--format", "formats", multiple=True, metavar="FORMAT=FILE", help="Also write json, junit, sarif, ...; repeatable.")
 @click.pass_context
 def gate_command(ctx: click.Context, model: str | None, audit_file: Path | None, policy: str, formats: tuple[str, ...]) -> None:
     """Judge an audit by a policy: exit code 0 PASS, 1 BREACH, 3 INCONCLUSIVE."""
     from grmu_audit import report
-    from grmu_audit.auditing.audit_files import read_audit, require_not_expired
     from grmu_audit.policy import load_named
-    from grmu_audit.policy.judgement import judge
+    from grmu_audit.workflows.release import gate, gate_file
 
     if (model is None) == (audit_file is None):
         raise click.UsageError("give exactly one of --model and --audit")
     chosen = load_named(policy)
-    if audit_file is not None:
-        facts = read_audit(audit_file)
-        require_not_expired(facts)
-        audit = judge(facts, chosen)
-    else:
-        from grmu_audit.workflows.release import gate
-
-        audit = gate(open_session(ctx), str(model), chosen)
+    session = open_session(ctx)
+    audit = gate(session, str(model), chosen) if audit_file is None else gate_file(session, audit_file, chosen)
     write_formats(audit, formats)
     click.echo(report.render(audit, "text"))
     ctx.exit(audit.verdict.decision.exit_code if audit.verdict else 3)
@@ -80,7 +73,7 @@ def history_command(ctx: click.Context, name: str, as_json: bool) -> None:
     entries = history(session, name)
     for finding in reversals(session, name):
         click.echo(f"{finding.check}: {finding.message}", err=True)
-    fields = ("number", "time", "kind", "version", "decision", "actor")
+    fields = ("number", "time", "kind", "version", "decision", "actor", "account")
     rows = [[shown(entry.get(f) or "-") for f in fields] for entry in entries]
     opened = [(entry["number"], digest, entry["reason"]) for entry in entries for digest in entry["reopened"] or ()]
     click.echo(json.dumps(entries) if as_json else text_table(list(fields), rows))

@@ -9,10 +9,13 @@ from typing import Any
 import numpy as np
 
 from grmu_audit.intervals import Least
+from grmu_audit.metrics.accuracy import measure_accuracy
 from grmu_audit.metrics.checked_predictions import CheckedPredictions, Mask, check_same
 from grmu_audit.metrics.forgetting.share import share_on
 from grmu_audit.metrics.outcome import Basis, Outcome
-from grmu_audit.records.inputs import EarlierRequest
+from grmu_audit.records.audit import HISTORY_OF, MeasureOptions
+from grmu_audit.records.inputs import AuditInputs, EarlierRequest
+from grmu_audit.records.metric_value import CANDIDATE
 
 NAME = "WORST_REQUEST_SHARE"
 _SHOWN = 0.95
@@ -80,3 +83,22 @@ def _row(one: _Request, now: Outcome, candidate: CheckedPredictions, references:
 def _accuracy(models: Sequence[CheckedPredictions], rows: Mask) -> float | None:
     """Mean accuracy of the models on the rows; None without models or rows."""
     return float(np.mean([model.correct[rows].mean() for model in models])) if models and rows.any() else None
+
+
+def measure_history(candidate: CheckedPredictions, inputs: AuditInputs, options: MeasureOptions) -> list[dict[str, Any]]:
+    """Accuracies of every version of a lineage on the samples of the candidate's request, from the root to the candidate.
+
+    Returns:
+        One row a version: ``version``, and for each of ``HISTORY_OF`` value, lower and upper limit; None where it is undefined.
+    """
+    models = {inputs.root.ref.label: inputs.root.predictions} if inputs.root else {}
+    models |= {request.label: request.served for request in inputs.earlier}
+    if inputs.baseline is not None:
+        models[inputs.baseline.ref.label] = inputs.baseline.predictions
+    checked = {label: check_same(candidate, table) for label, table in models.items()}
+    return [_history_row(label, model, options) for label, model in {**checked, inputs.candidate.ref.label: candidate}.items()]
+
+
+def _history_row(label: str, model: CheckedPredictions, options: MeasureOptions) -> dict[str, Any]:
+    found = {o.metric: o.value(CANDIDATE, options) for o in measure_accuracy(model) if o.metric in HISTORY_OF and o.group is None}
+    return {"version": label, **{name: [v.value, *v.interval] if v.interval else None for name, v in found.items()}}

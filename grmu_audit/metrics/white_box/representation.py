@@ -203,7 +203,7 @@ def measure_relearning(checked: CheckedPredictions, outputs: WhiteBoxOutputs) ->
     """``RELEARN``: epochs of ordinary training until the forget set's mean cross-entropy is below 0.1 nats.
 
     Each epoch takes 500 random training samples, the forget set among them, at learning rate 0.01, over several seeds; the
-    details hold every curve.  A model that relearns it much faster than a retrained one still holds it.  Range [0, inf), in
+    details hold every curve.  A model that relearns it much faster than a retrained one still holds it.  Range [0, 20], in
     epochs; read towards a retrained model.  The interval is a t interval over the seeds.  Undefined where a run did not get
     there; nothing where relearning was not part of what was collected.
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from grmu_audit.report.charts.curve_charts import draw_layers, draw_losses, draw_radius, draw_return, draw_roc, draw_training
 from grmu_audit.report.charts.group_charts import draw_composition, draw_groups, draw_shift
+from grmu_audit.report.charts.lineage_chart import draw_lineage
 from grmu_audit.report.charts.rule_charts import draw_rules
 from grmu_audit.report.charts.share_chart import draw_requests, draw_share
 from grmu_audit.report.charts.svg import Drawing
@@ -25,6 +26,7 @@ DRAWN: dict[str, Callable[[Lookup, Strings], Drawing | None]] = {
     "rules": draw_rules,
     "composition": draw_composition,
     "shift": draw_shift,
+    "lineage": draw_lineage,
     "training": draw_training,
     "losses": draw_losses,
     "roc": draw_roc,

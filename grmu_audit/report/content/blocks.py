@@ -11,6 +11,7 @@ from grmu_audit.records import SUPPRESSED_BELOW, Audit
 from grmu_audit.report.content import curve_data, tables
 from grmu_audit.report.content.fact_lists import FactList, model_card
 from grmu_audit.report.content.lookup import Lookup, model_label
+from grmu_audit.report.content.series import history_table
 from grmu_audit.report.content.view_model import VIEW_VERSION, Block, Card, Figure, Table
 from grmu_audit.report.wording import numbers
 from grmu_audit.report.wording.names import safe_sentence
@@ -85,12 +86,18 @@ def _models(found: Lookup, strings: Strings) -> Block:
     for index, model in enumerate(audit.references):
         suffix = f" #{index + 1}" if len(audit.references) > 1 else ""
         cards.append(model_card(strings.text("models.reference") + suffix, model, strings))
+    if audit.root is not None:
+        cards.append(model_card(strings.text("models.root"), audit.root, strings))
     recorded = FactList(strings)
+    if audit.root is None and audit.baseline is not None and audit.baseline.parent:
+        recorded.missing.append(strings.text("models.root"))
     if audit.baseline is None:
         recorded.missing.append(strings.text("models.baseline"))
     if not audit.references:
         recorded.missing.append(strings.text("models.reference"))
-    return recorded.block("models", cards=cards)
+    lineage = history_table(found, strings)
+    figures = [Figure(chart="lineage", table=lineage)] if lineage["rows"] else []
+    return recorded.block("models", cards=cards, figures=figures)
 
 
 def _data(found: Lookup, strings: Strings) -> Block:
@@ -206,7 +213,7 @@ def _quality(found: Lookup, strings: Strings) -> Block:
 
 def _decision(found: Lookup, strings: Strings) -> Block:
     recorded, verdict = FactList(strings), found.audit.verdict
-    recorded.add("policy", verdict.policy if verdict else None)
+    recorded.add("policy", verdict.policy_label if verdict else None)
     recorded.add("policy_sha256", verdict.policy_sha256 if verdict else None)
     recorded.add("confidence", confidence_text(verdict.confidence) if verdict else None)
     recorded.add("multiplicity", verdict.multiplicity if verdict else None)

@@ -90,7 +90,7 @@ def answer_of(found: Lookup) -> Answer:
     if verdict is not None and not verdict.claims_forgetting:
         reason = found.after.get("without_forgetting_claim")
         promoted = f"It was promoted without such a claim: {safe_sentence(str(reason))}" if reason else ""
-        return Answer("NO_CLAIM", {"policy": safe_name(verdict.policy)}, promoted)
+        return Answer("NO_CLAIM", {"policy": safe_name(verdict.policy_label)}, promoted)
     answer = _by_share(found)
     if answer.state != "pass" or verdict is None or not meets_null(audit):
         return answer

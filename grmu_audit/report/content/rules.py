@@ -109,4 +109,4 @@ def _severity(rule: RuleOutcome, strings: Strings) -> str:
         return strings.text("rules.not_applied")
     if rule.waived:
         return strings.text("rules.waived")
-    return strings.text("rules.block" if rule.severity == "block" else "rules.warn")
+    return strings.text(f"rules.{rule.severity if rule.severity in ('block', 'inform') else 'warn'}")

@@ -6,7 +6,17 @@ import re
 from datetime import UTC, datetime
 
 from grmu_audit.metrics.catalog.wording import REPORT_STYLE
-from grmu_audit.records import BASELINE, CANDIDATE, SUPPRESSED_BELOW, Decision, Group, RuleOutcome, suppressed
+from grmu_audit.records import (
+    BASELINE,
+    CANDIDATE,
+    SUPPRESSED_BELOW,
+    UNVERIFIED,
+    Audit,
+    Decision,
+    Group,
+    RuleOutcome,
+    suppressed,
+)
 from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.wording import numbers
 from grmu_audit.report.wording.names import metric_words, safe_name, safe_sentence
@@ -20,7 +30,7 @@ def rule_sentence(rule: RuleOutcome, found: Lookup, strings: Strings) -> str:
     if not rule.applied:
         return strings.text("rules.not_applied").capitalize() + "."
     small = rule.n is not None and suppressed(rule.n)
-    if rule.observed is None or small or rule.compare not in ("absolute", "baseline", "reference"):
+    if rule.observed is None or small or rule.compare not in ("absolute", "baseline", "reference", "root"):
         return sentence(strings.text("hidden_small", k=SUPPRESSED_BELOW) if small else rule.reason)
     unit, change = metric_words(rule.metric).unit, rule.compare != "absolute"
     return f"{_found(rule, found, unit, change, strings)}{_open(rule, strings)}"
@@ -147,3 +157,8 @@ def _worst(found: Lookup) -> tuple[Group, float, str, str] | None:
         if best is None or change < best[1]:
             best = (group, change, numbers.estimate(before), numbers.estimate(after))
     return best
+
+
+def unverified(audit: Audit) -> str:
+    """Why a judged file was not compared with a store; empty where it was, and for an audit that comes from a store."""
+    return next((safe_sentence(item.reason) for item in audit.not_measured if item.name == UNVERIFIED), "")

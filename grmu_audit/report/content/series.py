@@ -1,13 +1,19 @@
-"""The compared versions as series of a drawing: one colour, one marker and one stroke each, the same in every drawing."""
+"""The compared versions as series of a drawing: one colour, one marker and one stroke each, the same in every drawing; and the
+versions of a lineage, one after the other."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from grmu_audit.metrics.catalog.wording import REPORT_STYLE
 from grmu_audit.records import BASELINE, CANDIDATE
+from grmu_audit.records.audit import HISTORY_OF
 from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.content.tables import reference_titles
+from grmu_audit.report.content.view_model import Column, Table
+from grmu_audit.report.wording.names import metric_words, safe_name
 from grmu_audit.report.wording.strings import Strings
 
 INK, MUTED, LINE = "#010101", "#010102", "#010103"
@@ -63,3 +69,56 @@ def split_series(strings: Strings) -> list[Series]:
 def strokes(series: list[Series]) -> tuple[tuple[str, str], ...]:
     """The legend of lines."""
     return tuple((f"{one.kind} stroke", one.label) for one in series)
+
+
+@dataclass(frozen=True)
+class HistoryRow:
+    """One version of a lineage."""
+
+    version: str
+    """``name/version``, cleaned."""
+    values: dict[str, tuple[float, float, float]]
+    """By metric: value, lower and upper limit; without those that are undefined."""
+
+    @property
+    def number(self) -> str:
+        """The version's number alone."""
+        return self.version.rpartition("/")[2]
+
+
+def history(found: Lookup) -> list[HistoryRow]:
+    """Accuracies of the versions of a lineage, from the first to the audited one; empty where none were recorded."""
+    rows = found.audit.curves.get("lineage")
+    return [_history_row(row) for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
+
+
+def _history_row(row: dict[str, object]) -> HistoryRow:
+    values = {name: row.get(name) for name in HISTORY_OF}
+    read = {
+        name: (float(item[0]), float(item[1]), float(item[2]))
+        for name, item in values.items()
+        if isinstance(item, list) and len(item) == 3 and all(type(x) in (int, float) and math.isfinite(x) for x in item)
+    }
+    return HistoryRow(safe_name(row.get("version") or ""), read)
+
+
+def history_series(strings: Strings) -> list[Series]:
+    """The metrics of a lineage's history."""
+    looks = (("after", AFTER, "D", SOLID), ("reference reference-1", REFERENCE, "s", DASHED), ("before", BEFORE, "o", DOTTED))
+    return [
+        Series(name, metric_words(name).title, kind, colour, marker, dash)
+        for name, (kind, colour, marker, dash) in zip(HISTORY_OF, looks, strict=True)
+    ]
+
+
+def history_table(found: Lookup, strings: Strings) -> Table:
+    """The same as a table."""
+    series = history_series(strings)
+    rows = []
+    for row in history(found):
+        cells = [row.values.get(one.name) for one in series]
+        shown = [f"{REPORT_STYLE.percent(c[0])}\n{REPORT_STYLE.interval((c[1], c[2]))}" if c else "–" for c in cells]
+        rows.append([row.version, *shown])
+    columns = [Column(title=strings.text("columns.version"), kind="text")]
+    columns += [Column(title=one.label, kind="number") for one in series]
+    return Table(caption=strings.text("tables.lineage"), columns=columns, rows=rows)

@@ -15,7 +15,7 @@ from grmu_audit.report.content.fact_lists import make_fact
 from grmu_audit.report.content.forgetting import forgetting_view
 from grmu_audit.report.content.lookup import Lookup, model_label
 from grmu_audit.report.content.rules import rule_row, worst_first
-from grmu_audit.report.content.sentences import effect_on_groups, rule_sentence, sentence, short_time
+from grmu_audit.report.content.sentences import effect_on_groups, rule_sentence, sentence, short_time, unverified
 from grmu_audit.report.content.view_model import VIEW_VERSION, Branding, Column, Fact, Figure, Table, View
 from grmu_audit.report.wording import numbers
 from grmu_audit.report.wording.names import metric_words, safe_name, safe_sentence
@@ -87,12 +87,14 @@ def build_view(
 def _headline(audit: Audit, strings: Strings) -> str:
     """The verdict, and what the policy does not claim."""
     verdict = audit.verdict
-    policy = safe_name(verdict.policy) if verdict else ""
+    policy = safe_name(verdict.policy_label) if verdict else ""
     said = [strings.text(f"headlines.{decision_key(audit)}", policy=policy, data=data_phrase(audit, strings))]
     if verdict is not None and audit.forget.count and not verdict.claims_forgetting:
         said.append(strings.text("headlines.no_claim"))
     elif verdict is not None and verdict.claims_forgetting and verdict.null_control_accepted:
         said.append(strings.text("headlines.accepted", reason=sentence(verdict.null_control_accepted)))
+    if reason := unverified(audit):
+        said.append(strings.text("headlines.unverified", reason=reason))
     return " ".join(said)
 
 
@@ -145,7 +147,7 @@ def _deciding_reasons(found: Lookup, strings: Strings) -> list[str]:
 def _warnings(audit: Audit, strings: Strings) -> str:
     """How many rules that only warn are not met; empty when all are."""
     rules = audit.verdict.rules if audit.verdict else ()
-    unmet = [rule for rule in rules if rule.applied and rule.severity != "block" and rule.decision is not Decision.PASS]
+    unmet = [rule for rule in rules if rule.applied and rule.severity == "warn" and rule.decision is not Decision.PASS]
     return (
         strings.text("because.warnings", count=len(unmet), rules=", ".join(safe_name(rule.id) for rule in unmet)) if unmet else ""
     )

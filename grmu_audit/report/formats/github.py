@@ -78,6 +78,8 @@ def _kind(rule: RuleOutcome) -> str | None:
         return None
     if rule.waived:
         return "notice"
+    if rule.severity == "inform":
+        return None
     if rule.severity != "block":
         return "warning" if rule.decision is Decision.BREACH else "notice"
     return "error" if rule.decision is Decision.BREACH else "warning"

@@ -11,6 +11,7 @@ from xml.etree import ElementTree as ET
 from grmu_audit.records import EARLIER_SCHEMA, Audit, CheckResult, Decision, RuleOutcome
 from grmu_audit.report.content.lookup import Lookup, model_label
 from grmu_audit.report.content.rules import state_of, tells_nothing
+from grmu_audit.report.content.sentences import unverified
 from grmu_audit.report.content.view import build_view
 from grmu_audit.report.wording.names import safe_name, safe_sentence
 from grmu_audit.report.wording.strings import load_strings
@@ -37,7 +38,7 @@ def render_junit(audit: Audit) -> str:
 
 def _policy_suite(root: ET.Element, audit: Audit) -> None:
     verdict = audit.verdict
-    policy = safe_name(verdict.policy) if verdict else "none"
+    policy = safe_name(verdict.policy_label) if verdict else "none"
     suite = _suite(root, f"policy {policy}")
     properties = ET.SubElement(suite, "properties")
     view = build_view(audit)
@@ -47,6 +48,7 @@ def _policy_suite(root: ET.Element, audit: Audit) -> None:
         "report_id": view["report_id"],
         "created": view["created"],
         "forgotten": view["forgetting"]["answer"],
+        **({"unverified_file": unverified(audit)} if unverified(audit) else {}),
         **_forgetting(audit),
     }
     for key, value in facts.items():
@@ -98,7 +100,8 @@ def _rule_case(suite: ET.Element, rule: RuleOutcome, owner: str, found: Lookup) 
     elif rule.severity == "block":
         _said(case, "failure", rule.decision.value.lower(), message)
     else:
-        ET.SubElement(case, "system-out").text = f"warning only: {message}"
+        lead = "warning only" if rule.severity == "warn" else "for information"
+        ET.SubElement(case, "system-out").text = f"{lead}: {message}"
 
 
 def _check_case(suite: ET.Element, check: CheckResult) -> None:

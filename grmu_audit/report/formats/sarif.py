@@ -13,6 +13,7 @@ from typing import Any
 from grmu_audit.records import EARLIER_SCHEMA, Audit, Decision, RuleOutcome
 from grmu_audit.report.content.lookup import Lookup, model_label
 from grmu_audit.report.content.rules import tells_nothing, worst_first
+from grmu_audit.report.content.sentences import unverified
 from grmu_audit.report.content.view import build_view, counted_rules, decision_key
 from grmu_audit.report.content.view_model import View
 from grmu_audit.report.wording.names import metric_words, safe_name, safe_sentence
@@ -44,6 +45,8 @@ def render_sarif(audit: Audit) -> str:
     rules = [_descriptor(identity, described.get(identity)) for identity in identities]
     driver = {"name": "grmu-audit", "semanticVersion": VERSION, "rules": rules}
     properties = {"decision": view["word"], "reportId": view["report_id"], "created": view["created"], **_forgetting(audit, view)}
+    if reason := unverified(audit):
+        properties["unverifiedFile"] = reason
     run = {"tool": {"driver": driver}, "results": results, "columnKind": "unicodeCodePoints", "properties": properties}
     document = {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
     return json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
@@ -95,6 +98,8 @@ def _kind_and_level(rule: RuleOutcome) -> dict[str, str]:
         return {"kind": "notApplicable", "level": "none"}
     if rule.decision is Decision.PASS:
         return {"kind": "pass", "level": "none"}
+    if rule.severity == "inform":
+        return {"kind": "informational", "level": "none"}
     return {"kind": "fail", "level": _LEVELS[rule.decision.value, "block" if rule.severity == "block" else "warn"]}
 
 

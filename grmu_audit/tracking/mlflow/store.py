@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grmu_audit.errors import InputError, IntegrityError, NotFoundError
 from grmu_audit.records import ModelRef
 from grmu_audit.tracking import artifacts, names, references
+from grmu_audit.tracking.mlflow.accounts import account_of
 from grmu_audit.tracking.mlflow.artifacts import download_folder, local_folder, read_artifact, repository
 from grmu_audit.tracking.mlflow.environment import Location, shown_uri
 from grmu_audit.tracking.mlflow.errors import is_missing, is_taken, translated
@@ -48,6 +49,12 @@ class MlflowStore:
     def uri(self) -> str:
         """See ``Store``."""
         return shown_uri(self._location.tracking_uri)
+
+    @cached_property
+    def account(self) -> str:
+        """See ``Store``; by the server of the registry, which holds the ledger."""
+        with self._doing("ask for the account"):
+            return account_of(self._location.registry_uri)
 
     @contextmanager
     def run(self, model: str, kind: str, *, parent: str | None = None, tags: Mapping[str, object] | None = None) -> Iterator[Run]:

@@ -92,7 +92,8 @@ def collect(session: Session, target: AuditTarget, settings: AuditSettings) -> C
     counter, dataset = ForwardPassCount(), target.dataset
     versions = [target.version, *([target.baseline] if target.baseline else []), *target.references]
     past = past_requests(session, target.version)
-    needed = {ref.label: ref for ref in (*versions, *(ref for one in past for ref in (one.before, one.served)))}
+    ancestors = [*([target.root] if target.root else []), *(ref for one in past for ref in (one.before, one.served))]
+    needed = {ref.label: ref for ref in (*versions, *ancestors)}
     outputs = [stored_or_new_outputs(session, ref, dataset) for ref in needed.values()]
     names, stored = session.pseudonyms_of(dataset), settings.level == "quick"
     common = common_outputs(list(zip(needed.values(), outputs, strict=True)), names, target.request, stored=stored)
@@ -113,8 +114,10 @@ def collect(session: Session, target: AuditTarget, settings: AuditSettings) -> C
         references=tuple(models[len(models) - len(target.references) :]),
         shadows=shadows.table if shadows else None,
         earlier=tuple(one.measured(tables) for one in past),
+        root=AuditedModel(target.root, tables[target.root.label]) if target.root else None,
     )
     left_out = tuple(NotMeasured("reference", reason) for reason in target.left_out)
+    left_out += (NotMeasured("root", target.without_root),) if target.without_root else ()
     without = _without_shadows(shadows) if shadows else ()
     missing = (*not_measured_at(settings.level), *left_out, *without, *common.not_measured)
     return Collected(inputs, _context(session, target, missing, record))

@@ -128,7 +128,8 @@ def _sign_off(ledger: Ledger, version: str, label: str, audit_sha256: str) -> di
 
 def _named(entry: Entry) -> str:
     note = f": {entry.reason}" if entry.reason else ""
-    return f"{entry.actor}, {entry.time[:10]}{note}"
+    account = f" (account {entry.account})" if entry.account else ""
+    return f"{entry.actor}{account}, {entry.time[:10]}{note}"
 
 
 def _answered(ledger: Ledger, audit: Audit) -> str | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from grmu_audit.data.dataset import Dataset
 from grmu_audit.errors import InputError
 from grmu_audit.policy import Policy
+from grmu_audit.policy.files import policy_label
 from grmu_audit.records import ExactEvidence, MeasureOptions, ModelRef
 from grmu_audit.tracking.requests import Lineages, StoredRequest
 from grmu_audit.workflows.forget_requests import stored_request
@@ -33,6 +34,10 @@ class AuditTarget:
     """The data."""
     request: StoredRequest
     """The forget request."""
+    root: ModelRef | None = None
+    """The first version of the lineage, where it is another than the baseline."""
+    without_root: str = ""
+    """Why the first version of the lineage cannot be compared with."""
 
 
 def find_target(session: Session, model: str, references: Sequence[str]) -> AuditTarget:
@@ -51,9 +56,20 @@ def find_target(session: Session, model: str, references: Sequence[str]) -> Audi
     session.require_key(version)
     request, dataset = stored_request(session, version), session.dataset_of(version)
     baseline = session.store.resolve(version.parent) if version.parent else None
-    found = _References(session, version, baseline, dataset, Lineages(session.store))
+    lineages = Lineages(session.store)
+    found = _References(session, version, baseline, dataset, lineages)
     chosen, left_out = found.named(references) if references else found.all()
-    return AuditTarget(version, baseline, chosen, left_out, exact_evidence(session, version, dataset), dataset, request)
+    root = _root(lineages, version)
+    exact = exact_evidence(session, version, dataset)
+    return AuditTarget(version, baseline, chosen, left_out, exact, dataset, request, *root)
+
+
+def _root(lineages: Lineages, version: ModelRef) -> tuple[ModelRef | None, str]:
+    """The first version of a lineage, where it is another than the parent; and why it is not known."""
+    first = lineages.line(version)[0]
+    if first.parent:
+        return None, f"{first.parent} was deleted, so that the first version of the lineage is not known"
+    return (None if first.label in (version.label, version.parent) else first), ""
 
 
 def measure_options(policy: Policy, dataset: Dataset, seed: int) -> MeasureOptions:
@@ -65,8 +81,8 @@ def measure_options(policy: Policy, dataset: Dataset, seed: int) -> MeasureOptio
     header, positive = dataset.header, policy.positive_class
     if len(header.class_names) == 2 and header.positive_class != positive:
         raise InputError(
-            f"dataset {header.name!r} has the positive class {header.positive_class}, policy {policy.name!r} has {positive}: "
-            f"set 'positive_class: {header.positive_class}' in the policy, or correct the dataset's manifest"
+            f"dataset {header.name!r} has the positive class {header.positive_class}, policy {policy_label(policy)} has"
+            f" {positive}: set 'positive_class: {header.positive_class}' in the policy, or correct the dataset's manifest"
         )
     return policy.measure_options(seed)
 

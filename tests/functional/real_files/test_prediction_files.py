@@ -24,7 +24,7 @@ NEEDS_LARGEST = """
 schema: grmu-audit/policy/v1
 name: strict
 predictions: largest_score
-rules: [{id: a, metric: TA, min: 0.0, evidence: point, allow_incomplete: true}]
+rules: [{id: a, metric: TA, min: 0.01, evidence: point, allow_incomplete: true}]
 """
 
 

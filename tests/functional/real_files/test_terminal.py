@@ -15,7 +15,7 @@ from grmu_audit.cli.output import _escaped
 CASE = Path(__file__).parents[2] / "cases" / "stdout-encoding" / "predictions.csv"
 SCORE = [sys.executable, "-m", "grmu_audit", "score", "--predictions", str(CASE)]
 POLICIES = {
-    0: "{id: a, metric: TA, min: 0.0, evidence: point, allow_incomplete: true}",
+    0: "{id: a, metric: TA, min: 0.01, evidence: point, allow_incomplete: true}",
     1: "{id: a, metric: TA, min: 1.0, evidence: point, allow_incomplete: true}",
     3: "{id: a, metric: TA, min: 0.5, compare: absolute, group: null}, {id: b, metric: AVG_GAP, max: 0.1}",
 }

@@ -10,22 +10,28 @@ import random
 import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.bundles import made
-from support.judged_audits import audited, key_pair, policy, predictions, version
+from support.judged_audits import QUALITY, audit_of, audited, inputs_of, key_pair, policy, predictions, version
 from support.memory_store import MemoryStore
 
 from grmu_audit.auditing.bundle_check import BundleCheck, _same_content, verify_bundle, verify_bundle_bytes
+from grmu_audit.auditing.evidence_files import evidence_files
+from grmu_audit.auditing.measurement import measure
 from grmu_audit.auditing.recomputation import recompute
+from grmu_audit.cli.tables import bundle_check_text
 from grmu_audit.errors import InputError
 from grmu_audit.evidence.archive import MANIFEST_FILE, pack, unpack
 from grmu_audit.evidence.signing import load_public_key
 from grmu_audit.policy import Policy
-from grmu_audit.records import EARLIER_SCHEMA, Audit, Decision
+from grmu_audit.policy.judgement import judge
+from grmu_audit.records import EARLIER_SCHEMA, Audit, AuditContext, AuditedModel, DataRecord, Decision, ModelRef
 from grmu_audit.report import render
+from grmu_audit.tracking import Author, record_audit
 from grmu_audit.utils import canonical_json, sha256_hex
 from grmu_audit.workflows.audits.stored import export_bundle
 
@@ -43,6 +49,60 @@ def test_an_untouched_bundle_agrees_and_says_who_signed(signed: bytes, pair: tup
 def test_an_unsigned_bundle_is_shown_as_unsigned_and_never_counts_as_signed(unsigned: bytes, pair: tuple[Path, Any]) -> None:
     assert any(note.startswith("unsigned") for note in verify_bundle_bytes(unsigned).notes)
     assert "not signed by any" in verify_bundle_bytes(unsigned, [pair[1]]).findings[0]
+
+
+@pytest.mark.parametrize(
+    ("dates", "bound", "words"),
+    [
+        ({"created": "2023-01-01T00:00:00Z", "expires": "2024-01-01T00:00:00Z"}, 0.3, "expired on 2024-01-01"),
+        ({"created": "2999-01-01T00:00:00Z"}, 0.3, "in the future"),
+        ({"created": "2023-01-01T00:00:00Z"}, 0.9999, "the waiver of rule 'accuracy'"),
+    ],
+)
+def test_a_bundle_that_no_longer_holds_says_so_and_does_not_agree(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dates: dict[str, str], bound: float, words: str
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1680000000")
+    store = MemoryStore(tmp_path / "store")
+    ref = version(store, "old", tmp_path / "v")
+    waiver = {"rule": "accuracy", "reason": "GOV-1", "approved_by": "board", "expires": "2023-06-01"}
+    chosen, tables = policy(bound, waivers=(waiver,)), [predictions(100)]
+    with store.run(ref.name, "audit") as run:
+        context = audit_of(ref, tables, chosen, **dates)
+        judged = judge(context, chosen, date(2023, 2, 1))
+        record_audit(store, run, judged, evidence_files(judged, chosen, inputs_of(ref, tables)), Author("auditor"))
+    export_bundle(store, ref.label, tmp_path / "b.zip")
+    checked = verify_bundle(tmp_path / "b.zip")
+    assert len(checked.findings) == 1
+    assert words in checked.findings[0]
+    assert checked.compared > 10
+    assert "does NOT agree" in bundle_check_text(checked)
+    assert not any("holds until" in note for note in checked.notes)
+
+
+def test_a_bundle_of_a_chain_holds_the_root_and_names_a_root_that_was_exchanged(tmp_path: Path) -> None:
+    store = MemoryStore(tmp_path / "store")
+    ref = version(store, "chain", tmp_path / "v", parent="chain/900")
+    rules = [{"id": "whole", "metric": "TA", "compare": "root", "min_change": -0.9}, *policy().model_dump(mode="json")["rules"]]
+    chosen, tables = policy(rules=rules), [predictions(seed) for seed in (100, 101, 102)]
+    inputs = inputs_of(ref, tables[:2])
+    parent = replace(inputs.baseline, ref=replace(inputs.baseline.ref, parent="chain/1"))  # type: ignore[union-attr, type-var]
+    inputs = replace(inputs, baseline=parent, root=AuditedModel(ModelRef("chain", "1"), tables[2]))
+    data = DataRecord("d" * 64, {}, "imagined")
+    with store.run(ref.name, "audit") as run:
+        judged = judge(measure(inputs, AuditContext(data, data_quality=QUALITY)), chosen)
+        record_audit(store, run, judged, evidence_files(judged, chosen, inputs), Author("auditor"))
+    export_bundle(store, ref.label, tmp_path / "b.zip")
+    checked = verify_bundle(tmp_path / "b.zip")
+    assert checked.findings == ()
+    files = unpack((tmp_path / "b.zip").read_bytes())[0]
+    assert judged.root is not None
+    found = recompute(judged, chosen, {**files, "predictions/root.parquet": files["predictions/baseline.parquet"]}).findings
+    assert any(finding.startswith("predictions of root are not those") for finding in found)
+    assert any("TA candidate-root" in finding for finding in found)
+    assert "there is no predictions/root.parquet" in str(
+        recompute(judged, chosen, {name: file for name, file in files.items() if "root" not in name}).findings
+    )
 
 
 def test_another_key_and_another_digest_are_findings(signed: bytes, folder: Path) -> None:
@@ -68,7 +128,7 @@ def test_a_bundle_of_before_controls_still_verifies_and_renders() -> None:
 def test_a_number_changed_in_a_bundle_of_before_controls_is_named() -> None:
     files = unpack(gzip.decompress((GOLDEN / "bundle-audit-v1.zip.gz").read_bytes()))[0]
     audit = Audit.from_json(json.loads(files["audit.json"]))
-    policy_of_it = Policy.model_validate(json.loads(files["policy.json"]))
+    policy_of_it = Policy.stored(json.loads(files["policy.json"]))
     other = replace(audit, metrics=(replace(audit.metrics[0], value=0.123), *audit.metrics[1:]))
     assert recompute(audit, policy_of_it, files).findings == ()
     assert any("recorded 0.123" in finding for finding in recompute(other, policy_of_it, files).findings)

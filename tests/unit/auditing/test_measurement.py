@@ -83,7 +83,7 @@ def test_two_hundred_thousand_samples_are_judged_by_twenty_rules():
     split[:200] = 1
     p = Predictions(np.arange(n).astype(str), split, target, attribute, logits.argmax(axis=1), 2, 2, logits=logits)
     rules = [
-        {"id": f"r{i}", "metric": m, "min": 0.0}
+        {"id": f"r{i}", "metric": m, "max": 0.999}
         for i, m in enumerate(["RA", "TA", "GA", "WG", "EO", "DP", "EP", "UA", "VA", "MIA_AUC"] * 2)
     ]
     accepted = {"null_control": "accept", "null_control_reason": "there is no model before"}

@@ -15,7 +15,7 @@ from grmu_audit.auditing.audit_files import write_audit
 from grmu_audit.auditing.scoring import PredictionFiles, score
 from grmu_audit.errors import InputError
 from grmu_audit.policy import load_named
-from grmu_audit.records import reference
+from grmu_audit.records import ROOT, reference
 
 GOLDEN = Path(__file__).parents[2] / "golden"
 
@@ -83,3 +83,16 @@ def test_importing_and_using_the_light_path_loads_no_heavy_library(full, tmp_pat
         & imported
     )
     assert not {"torch", "torchvision", "mlflow", "great_expectations", "safetensors", "sklearn", "scipy", "pandas"} & used
+
+
+def test_files_of_a_chain_name_its_root(full, tmp_path):
+    audit, paths = full
+    rules = [rule for rule in audit.verdict.rules if rule.compare == "root"]
+    assert len(rules) == 3
+    assert not any(rule.applied for rule in rules)
+    chained = score(PredictionFiles(paths[0], paths[1], (), name="mine", root=paths[2]), load_named("default"))
+    assert chained.root.label == paths[2].stem
+    assert all(rule.applied and rule.observed is not None for rule in chained.verdict.rules if rule.compare == "root")
+    assert chained.metric("TA", ROOT.as_change()).value == pytest.approx(
+        chained.metric("TA").value - chained.metric("TA", ROOT).value
+    )

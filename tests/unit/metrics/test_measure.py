@@ -82,9 +82,9 @@ def test_intersections_agree_with_fairlearn_and_the_worst_group_is_its_minimum(v
 
 def test_a_rule_may_name_a_group_of_a_metric_that_has_them():
     rules = [
-        {"id": "ua", "metric": "UA", "group": {"target": 1, "attribute": 0}, "max": 1.0},
+        {"id": "ua", "metric": "UA", "group": {"target": 1, "attribute": 0}, "max": 1.0, "severity": "inform"},
         {"id": "auc", "metric": "MIA_AUC", "group": {"target": 1, "attribute": 0}, "within": [0.3, 0.7]},
-        {"id": "none", "metric": "RETAIN_AUC", "group": {"target": 1, "attribute": 1}, "min": 0.0},
+        {"id": "none", "metric": "RETAIN_AUC", "group": {"target": 1, "attribute": 1}, "min": 0.1},
     ]
     policy = Policy.model_validate({"schema": "grmu-audit/policy/v1", "name": "p", "rules": rules})
     audit = measured(example())

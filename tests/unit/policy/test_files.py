@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import jsonschema
 import pytest
 import yaml
 
-from grmu_audit.errors import NotFoundError, PolicyError
+from grmu_audit.errors import InputError, IntegrityError, NotFoundError, PolicyError
+from grmu_audit.metrics.catalog import CATALOG
 from grmu_audit.policy import Policy, json_schema, load, load_named, policy_sha256
+from grmu_audit.policy.files import listed_policies, require_listed
 
 ROOT = Path(__file__).parents[3]
 HEAD = "schema: grmu-audit/policy/v1\nname: x\nrules:\n"
@@ -126,6 +129,89 @@ def test_policies_that_come_with_the_tool_are_valid_and_say_why(path):
     assert any(rule.severity == "block" for rule in policy.rules)
     tree = yaml.safe_load(path.read_text())
     assert not list(jsonschema.Draft202012Validator(json_schema()).iter_errors(tree))
+
+
+UNFAILING = [
+    "metric: TA, min: 0",
+    "metric: EO, max: 1",
+    "metric: MIA_AUC, within: [0, 1]",
+    "metric: GA, min: 0, max: 1.0",
+    "metric: accuracy, group: {target: 0, attribute: 1}, min: 0",
+    "metric: UA_GA_GAP, min: -1",
+    "metric: FORGET_EPS, max: 50",
+    "metric: RELEARN, max: 20",
+    "metric: FORGET_SHARE, max: 1000000000",
+    "metric: TA, compare: baseline, min_change: -1",
+    "metric: EO, compare: reference, max_change: 1",
+    "metric: UA, compare: reference, max_gap: 1",
+    "metric: UA_GA_GAP, compare: baseline, max_gap: 2",
+]
+
+
+@pytest.mark.parametrize("evidence", ["interval", "point", "one-sided", "unless-breached"])
+@pytest.mark.parametrize("severity", ["block", "warn"])
+@pytest.mark.parametrize("rule", UNFAILING)
+def test_a_rule_that_cannot_fail_is_an_error_unless_it_only_informs(tmp_path, rule, severity, evidence):
+    text = f"{HEAD}  - {{id: a, {rule}, evidence: {evidence}, severity: SEVERITY}}\n"
+    lines = errors(tmp_path, text.replace("SEVERITY", severity))
+    assert len(lines) == 1
+    assert "the rule cannot fail" in lines[0]
+    (tmp_path / "p.yaml").write_text(text.replace("SEVERITY", "inform"))
+    assert load(tmp_path / "p.yaml").rules[0].severity == "inform"
+
+
+@pytest.mark.parametrize("name", sorted(CATALOG))
+def test_every_metric_has_a_range_that_rules_are_checked_against(name):
+    entry = CATALOG[name]
+    assert entry.low < entry.high
+    group = {"group": {"target": 0, "attribute": 0}} if entry.per_group else {}
+    inside = entry.low + (entry.high - entry.low) / 3
+    for bounds, fails in (
+        ({"min": entry.low}, False),
+        ({"max": entry.high}, False),
+        ({"max": inside}, True),
+        ({"min": inside}, True),
+    ):
+        tree = {"schema": "grmu-audit/policy/v1", "name": "x", "rules": [{"id": "a", "metric": name, **group, **bounds}]}
+        if fails:
+            Policy.model_validate(tree)
+            continue
+        with pytest.raises(ValueError, match="cannot fail"):
+            Policy.model_validate(tree)
+        assert Policy.stored(tree).rules[0].metric == name
+
+
+def test_a_policy_is_pinned_by_its_digest(tmp_path):
+    digest = policy_sha256(load_named("default"))
+    assert load_named(f"default@{digest}") == load_named(f"default@sha256:{digest.upper()}") == load_named("default")
+    with pytest.raises(IntegrityError, match=f"has the SHA-256 {digest}, not the required 0000"):
+        load_named(f"default@{'0' * 64}")
+    with pytest.raises(InputError, match="64 hexadecimal digits"):
+        load_named(f"default@{digest[:12]}")
+    path = tmp_path / "ours@home.yaml"
+    path.write_text(HEAD + "  - {id: a, metric: EO, max: 0.2}\n")
+    assert load_named(f"{path}@{policy_sha256(load(path))}") == load_named(str(path))
+
+
+def test_the_policies_that_count_are_those_that_judge_forgetting_until_the_operator_lists_others(tmp_path, monkeypatch):
+    monkeypatch.delenv("GRMU_AUDIT_POLICIES", raising=False)
+    assert sorted(policy.name for policy in listed_policies().values()) == ["default", "strict"]
+    packaged = {name: policy_sha256(load_named(name)) for name in ("default", "strict", "fairness-only")}
+    path = tmp_path / "ours.yaml"
+    path.write_text(HEAD + "  - {id: a, metric: EO, max: 0.2}\n")
+    own = policy_sha256(load(path))
+    require_listed("default", packaged["default"])
+    for digest in (packaged["fairness-only"], own):
+        with pytest.raises(IntegrityError, match="GRMU_AUDIT_POLICIES"):
+            require_listed("x", digest)
+    require_listed("fairness-only", packaged["fairness-only"], unclaimed=True)
+    monkeypatch.setenv("GRMU_AUDIT_POLICIES", f"{path}@{own}{os.pathsep}strict")
+    require_listed("x", own)
+    with pytest.raises(IntegrityError, match="default@"):
+        require_listed("default", packaged["default"])
+    monkeypatch.setenv("GRMU_AUDIT_POLICIES", f"{path}@{'1' * 64}")
+    with pytest.raises(IntegrityError, match="was changed"):
+        require_listed("x", own)
 
 
 def test_unknown_names_are_refused(tmp_path):

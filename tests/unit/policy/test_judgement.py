@@ -235,7 +235,7 @@ def test_allow_incomplete_judges_what_is_there():
 def test_a_recorded_interval_serves_only_where_it_is_wide_enough():
     bare = replace(value("GA", good), statistic=None)
     assert evaluate(audit(bare), policy({"metric": "GA", "min": 0.1}), today=TODAY).decision is Decision.PASS
-    two = policy({"metric": "GA", "min": 0.1}, {"metric": "GA", "max": 1.0})
+    two = policy({"metric": "GA", "min": 0.1}, {"metric": "GA", "max": 0.9})
     assert decisions(evaluate(audit(bare), two, today=TODAY)) == ["INCONCLUSIVE", "INCONCLUSIVE"]
 
 

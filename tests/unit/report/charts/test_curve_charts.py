@@ -14,15 +14,15 @@ from grmu_audit.report.wording.strings import load_strings
 def test_a_rich_audit_draws_every_chart_with_a_table_of_its_numbers():
     audit = audits.rich()
     drawn = build_charts(Lookup.of(audit), load_strings())
-    assert [name for name, drawing in drawn.items() if drawing is None] == ["requests"], "its lineage has one request"
+    assert [name for name, drawing in drawn.items() if drawing is None] == ["requests", "lineage"], "it has one request"
     view = build_view(audit)
     tables = view["forgetting"]["figures"] + view["figures"] + [figure for block in view["blocks"] for figure in block["figures"]]
-    assert {figure["chart"] for figure in tables} == set(drawn) - {"requests"}
+    assert {figure["chart"] for figure in tables} == set(drawn) - {"requests", "lineage"}
     for figure in tables:
         assert all(len(row) == len(figure["table"]["columns"]) for row in figure["table"]["rows"])
     page = render_html(audit)
-    assert page.count('<svg class="chart"') == len(drawn) - 1
-    assert page.count("<title id=") == page.count("<desc id=") == len(drawn) - 1
+    assert page.count('<svg class="chart"') == len(drawn) - 2
+    assert page.count("<title id=") == page.count("<desc id=") == len(drawn) - 2
 
 
 def test_what_is_not_recorded_is_said_in_its_block():

@@ -142,7 +142,7 @@ def test_no_claim_that_was_not_measured():
     words = " ".join(" ".join(Page(render_html(audits.judged(Decision.PASS))).words).split()).lower()
     for claim in ("erased", "unbiased", "compliant"):
         assert claim not in words
-    assert "met policy “default” on photodigits (n = 497 test samples)" in words
+    assert "met policy “default@d00dd00dd00d” on photodigits (n = 497 test samples)" in words
 
 
 def test_same_bytes_in_another_process_time_zone_and_hash_seed():

@@ -9,6 +9,7 @@ import pytest
 from grmu_audit.cli.app import execute
 from grmu_audit.errors import InputError
 from grmu_audit.policy import load_named
+from grmu_audit.policy.files import policy_label
 from grmu_audit.records import CANDIDATE, ModelRef
 from grmu_audit.workflows.audits.comparison import compare
 from grmu_audit.workflows.audits.pipeline import audit
@@ -34,7 +35,7 @@ def test_a_comparison_is_measured_with_the_choices_of_its_policy(lineage: Lineag
 def test_another_positive_class_than_the_dataset_s_is_refused_before_anything_is_collected(lineage: Lineage) -> None:
     session, ref, root = lineage
     other = load_named("default").model_copy(update={"positive_class": 0})
-    said = "dataset 'photodigits' has the positive class 1, policy 'default' has 0: set 'positive_class: 1' in the policy"
+    said = f"the positive class 1, policy {policy_label(other)} has 0: set 'positive_class: 1' in the policy"
     with pytest.raises(InputError, match=said):
         audit(session, ref.label, other, root / "refused")
     assert not (root / "refused").exists()
@@ -50,4 +51,5 @@ def test_the_command_takes_a_policy_and_exits_2_for_another_positive_class(
     (tmp_path / "other.yaml").write_text(text)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", session.store.uri)
     assert execute(["compare", str(ref.parent), ref.label, "--policy", str(tmp_path / "other.yaml")]) == 2
-    assert "has the positive class 1, policy 'other' has 0" in capsys.readouterr().err
+    said = f"has the positive class 1, policy {policy_label(load_named(tmp_path / 'other.yaml'))} has 0"
+    assert said in capsys.readouterr().err

@@ -5,14 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support.model_inputs import evaluations
 
+from grmu_audit.auditing.bundle_check import verify_bundle
 from grmu_audit.data.forget import ForgetSampling
 from grmu_audit.errors import InputError
+from grmu_audit.evidence.archive import unpack
 from grmu_audit.policy import load_named
-from grmu_audit.records import Decision, ModelRef
+from grmu_audit.records import ROOT, Decision, ModelRef
 from grmu_audit.tracking.names import ROWS_READ
 from grmu_audit.workflows.audits.collection import AuditSettings
 from grmu_audit.workflows.audits.pipeline import audit
+from grmu_audit.workflows.audits.stored import export_bundle
 from grmu_audit.workflows.audits.target import find_target
 from grmu_audit.workflows.forget_requests import sample_forget_list
 from grmu_audit.workflows.session import Session
@@ -64,3 +68,39 @@ def test_one_without_a_record_of_its_rows_is_left_out_and_the_audit_says_so(line
     share = found.metric("FORGET_SHARE")
     assert share.value is None
     assert "no reference model was given" in share.why_missing
+
+
+def test_a_version_in_a_chain_is_compared_with_the_root_without_a_forward_pass(lineage: Lineage) -> None:
+    session, ref, root = lineage
+    assert find_target(session, ref.label, ()).root is None
+    sample_forget_list(session.dataset_of(ref), root / "next.csv", ForgetSampling(("0,1",), ratio=0.1))
+    later = unlearn(session, ref.label, root / "next.csv", UnlearnOptions("cf", SHORT))
+    target = find_target(session, later.label, ())
+    assert (target.baseline, target.root) == (ref, session.store.resolve("m/1"))
+    with evaluations() as seen:
+        done = audit(session, later.label, load_named("default"), root / "chain")
+    assert seen == []
+    found = done.audit
+    assert found.root == target.root
+    assert [row["version"] for row in found.curves["lineage"]] == ["m/1", ref.label, later.label]
+    change = found.metric("TA", ROOT.as_change())
+    assert change.value == pytest.approx(found.metric("TA").value - found.metric("TA", ROOT).value)
+    assert {rule.id for rule in found.verdict.rules if rule.compare == "root" and rule.applied} == {
+        "dominant-group-accuracy-kept-in-lineage", "test-accuracy-kept-in-lineage", "retained-data-kept-in-lineage",
+    }  # fmt: skip
+    export_bundle(session.store, later.label, root / "chain.zip")
+    assert verify_bundle(root / "chain.zip").findings == ()
+    assert "predictions/root.parquet" in unpack((root / "chain.zip").read_bytes())[0]
+    assert "History of the lineage" in (root / "chain" / "report.html").read_text()
+    without_root(session, later, root)
+
+
+def without_root(session: Session, later: ModelRef, root: Path) -> None:
+    """Where the root was deleted, the rules that compare with it decide nothing."""
+    session.store._client.delete_model_version("m", "1")  # type: ignore[attr-defined]
+    found = audit(session, later.label, load_named("default"), root / "cut").audit
+    assert found.root is None
+    assert any(item.name == "root" and "m/1 was deleted" in item.reason for item in found.not_measured)
+    rules = [rule for rule in found.verdict.rules if rule.compare == "root"]
+    assert {rule.decision for rule in rules} == {Decision.INCONCLUSIVE}
+    assert all("not measured: root" in rule.reason for rule in rules)
