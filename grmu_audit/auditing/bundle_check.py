@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grmu_audit.auditing.evidence_files import LEDGER_FILE, README_FILE, bundle_readme
+from grmu_audit.auditing.evidence_files import LEDGER_FILE, README_FILE, RENUMBERED_FILE, RENUMBERED_SCHEMA, bundle_readme
 from grmu_audit.auditing.recomputation import recompute
 from grmu_audit.errors import GrmuAuditError, InputError, IntegrityError
 from grmu_audit.evidence.archive import LARGEST_BUNDLE, unpack
@@ -180,8 +180,8 @@ def _attested(files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]
         raise IntegrityError(f"the bundle holds no {ATTESTATION_FILE}")
     payload = open_envelope(files[ATTESTATION_FILE]).payload
     named = {name: digest for name, digest in subjects_of(payload).items() if not name.startswith("models:/")}
-    outside = (ATTESTATION_FILE, LEDGER_FILE, README_FILE)
-    found = {name: sha256_hex(content) for name, content in files.items() if name not in outside}
+    outside = (ATTESTATION_FILE, LEDGER_FILE, README_FILE, RENUMBERED_FILE)
+    found = {name: sha256_hex(content) for name, content in files.items() if name not in outside} | _renumbered(files)
     wrong = sorted(name for name in named.keys() | found.keys() if named.get(name) != found.get(name))
     if wrong:
         raise IntegrityError(f"the attestation does not cover {', '.join(wrong)} as they are in the bundle")
@@ -191,6 +191,24 @@ def _attested(files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]
     if keys and not signed:
         raise IntegrityError(f"the verdict is not signed by any of the {len(keys)} trusted keys")
     return signed
+
+
+def _renumbered(files: Mapping[str, bytes]) -> dict[str, str]:
+    """The attested digest of each table that the bundle holds with other numbers of people; their content is compared later."""
+    if RENUMBERED_FILE not in files:
+        return {}
+    tree = _tree(files, RENUMBERED_FILE)
+    try:
+        tables = {name: (str(row["attested_sha256"]), str(row["sha256"])) for name, row in tree["tables"].items()}
+        known = tree["schema"] == RENUMBERED_SCHEMA and tree.keys() == {"schema", "tables"}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise IntegrityError(f"{RENUMBERED_FILE} cannot be read: {type(error).__name__}") from None
+    wrong = [
+        name for name, row in tables.items() if not name.startswith("predictions/") or row[1] != sha256_hex(files.get(name, b""))
+    ]
+    if wrong or not known:
+        raise IntegrityError(f"{RENUMBERED_FILE} is not about the tables of this bundle")
+    return {name: row[0] for name, row in tables.items()}
 
 
 def _ledger_findings(ledger: Ledger, files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -> Iterator[str]:
@@ -242,6 +260,8 @@ def _notes(files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -
         yield "unsigned: the bundle agrees with itself, but anyone who can rewrite all of it could have created it"
     elif not keys:
         yield f"signed by key {', '.join(keyids)}, not checked: give --public-key"
+    if count := len(_renumbered(files)):
+        yield f"{count} tables of predictions hold other numbers of people than those attested: compared by content, not by file"
     if not _rendered_alike(audit):
         made = f"{audit.record.get('tool')} (schema {audit.schema})"
         yield f"created by {made}, read by grmu-audit {VERSION} ({AUDIT_SCHEMA}): the report was not rendered again"

@@ -31,6 +31,7 @@ Made: {created} by {tool}
 | `data_quality.json` | results of the data checks, where there were any |
 | `attestation.dsse.json` | in-toto statement (test-result v0.1) over all of these, in a DSSE envelope |
 | `ledger.json` | the model's promotion ledger up to its last entry about this version, a hash chain |
+| `renumbered.json` | of an audit by an earlier version: tables whose people were numbered anew when this bundle was written |
 | `manifest.json` | size and SHA-256 of every other file |
 
 ## How to check it
@@ -77,6 +78,9 @@ def _plain(value: object) -> str:
 
 LEDGER_FILE = "ledger.json"
 """Entries 1 to n of the ledger as the registry has them, up to the last one about the version."""
+RENUMBERED_FILE = "renumbered.json"
+"""Tables whose people were numbered anew at export: the attested SHA-256 of each file, and that of the file in the bundle."""
+RENUMBERED_SCHEMA = "grmu-audit/renumbered/v1"
 
 
 def evidence_files(audited: Audit, policy: Policy, inputs: AuditInputs, rows_read: bytes | None = None) -> dict[str, bytes]:
