@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grmu_audit.auditing.evidence_files import LEDGER_FILE, README_FILE, RENUMBERED_FILE, RENUMBERED_SCHEMA, bundle_readme
+from grmu_audit.auditing.external_form import INTERNAL_SHA256, external_findings, external_form
 from grmu_audit.auditing.recomputation import recompute
 from grmu_audit.errors import GrmuAuditError, InputError, IntegrityError
 from grmu_audit.evidence.archive import LARGEST_BUNDLE, unpack
@@ -80,6 +81,22 @@ def verify_bundle_bytes(content: bytes, keys: Sequence[SSlibKey] = (), expected:
     return _with(checked, *defects) if defects else _check_files(checked, files, keys)
 
 
+def compare_forms(external: Path, internal: Path) -> tuple[str, ...]:
+    """Findings where an external bundle does not hold the external form of the audit in an internal bundle.
+
+    Raises:
+        InputError: a file cannot be read.
+        IntegrityError: one of them is no bundle, or holds no audit.
+    """
+    form, whole = (unpack(_read(path))[0] for path in (external, internal))
+    audit = _audit(whole)
+    if audit.external:
+        raise InputError(f"{internal} is an external bundle: give the internal one")
+    if form.get(AUDIT_FILE) != canonical_json(external_form(audit, sha256_hex(whole[AUDIT_FILE])).to_json()):
+        return (f"{AUDIT_FILE} is not the external form of the audit in {internal.name}",)
+    return ()
+
+
 def _check_files(checked: BundleCheck, files: dict[str, bytes], keys: Sequence[SSlibKey]) -> BundleCheck:
     try:
         audit = _audit(files)
@@ -87,6 +104,7 @@ def _check_files(checked: BundleCheck, files: dict[str, bytes], keys: Sequence[S
         ledger = _ledger(files, audit)
         signed = _attested(files, audit, keys)
         findings = [*_ledger_findings(ledger, files, audit, keys), *_shown(files, audit)]
+        findings += external_findings(audit, policy) if audit.external else []
     except GrmuAuditError as error:
         return _with(checked, str(error))
     decision = audit.verdict.decision if audit.verdict else None
@@ -97,7 +115,7 @@ def _check_files(checked: BundleCheck, files: dict[str, bytes], keys: Sequence[S
         signed=signed,
         notes=(*_notes(files, audit, keys), *_people(ledger, files, audit, keys)),
     )
-    if findings:
+    if findings or audit.external:
         return _with(checked, *findings)
     again = recompute(audit, policy, files)
     return replace(_with(checked, *again.findings), notes=(*checked.notes, *again.notes), compared=again.compared)
@@ -212,13 +230,14 @@ def _renumbered(files: Mapping[str, bytes]) -> dict[str, str]:
 
 
 def _ledger_findings(ledger: Ledger, files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -> Iterator[str]:
-    version, digest = audit.subject.version, sha256_hex(files[AUDIT_FILE])
+    version, digest = audit.subject.version, _internal_sha256(files, audit)
     newest = ledger.newest_audit(version)
     verdict = audit.verdict
-    expected = (digest, sha256_hex(files[ATTESTATION_FILE]), audit.subject.manifest_sha256, verdict and verdict.decision.value)
     if newest is None:
         yield f"{LEDGER_FILE} knows no audit of {audit.subject.label}"
         return
+    attested = newest.attestation_sha256 if audit.external else sha256_hex(files[ATTESTATION_FILE])
+    expected = (digest, attested, audit.subject.manifest_sha256, verdict and verdict.decision.value)
     found = (newest.audit_sha256, newest.attestation_sha256, newest.manifest_sha256, newest.decision)
     if found != expected or newest.policy_sha256 != (verdict and verdict.policy_sha256):
         yield f"the newest audit of {audit.subject.label} in {LEDGER_FILE} is another one than {AUDIT_FILE}"
@@ -230,15 +249,20 @@ def _ledger_findings(ledger: Ledger, files: Mapping[str, bytes], audit: Audit, k
             yield str(error)
 
 
+def _internal_sha256(files: Mapping[str, bytes], audit: Audit) -> str:
+    """SHA-256 of the audit that ledger and sign-offs are about."""
+    return str(audit.record.get(INTERNAL_SHA256)) if audit.external else sha256_hex(files[AUDIT_FILE])
+
+
 def _shown(files: Mapping[str, bytes], audit: Audit) -> Iterator[str]:
     """What is derived from the audit must be what this tool derives from it."""
     from grmu_audit import report
 
     tables = {name for name in files if name.startswith("predictions/")}
-    models = 1 + (audit.baseline is not None) + len(audit.references)
+    models = 0 if audit.external else 1 + (audit.baseline is not None) + len(audit.references)
     if len(tables) != models:
         yield f"the bundle holds {len(tables)} tables of predictions, the audit names {models} models"
-    quality = canonical_json(audit.to_json()["data_quality"]) if audit.data_quality else None
+    quality = canonical_json(audit.to_json()["data_quality"]) if audit.data_quality and not audit.external else None
     if files.get(QUALITY_FILE) != quality:
         yield f"{QUALITY_FILE} is not what {AUDIT_FILE} holds"
     if not _rendered_alike(audit):
@@ -260,6 +284,11 @@ def _notes(files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -
         yield "unsigned: the bundle agrees with itself, but anyone who can rewrite all of it could have created it"
     elif not keys:
         yield f"signed by key {', '.join(keyids)}, not checked: give --public-key"
+    if audit.external:
+        yield (
+            "external form: no number was computed again, because predictions are not in it; digests, signature, ledger, policy,"
+            " report and the decision by its rules were checked, and --internal compares it with the internal bundle"
+        )
     if count := len(_renumbered(files)):
         yield f"{count} tables of predictions hold other numbers of people than those attested: compared by content, not by file"
     if not _rendered_alike(audit):
@@ -273,7 +302,7 @@ def _notes(files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -
 
 def _people(ledger: Ledger, files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -> Iterator[str]:
     """Who signed off, and whether a trusted key says so."""
-    for role, entry in sign_offs(ledger, audit.subject.version, sha256_hex(files[AUDIT_FILE])).items():
+    for role, entry in sign_offs(ledger, audit.subject.version, _internal_sha256(files, audit)).items():
         try:
             trusted = bool(signed_by(str(entry.envelope).encode(), keys))
         except IntegrityError:

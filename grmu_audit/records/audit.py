@@ -25,6 +25,10 @@ NOT_LARGEST = "prediction_not_largest"
 """Key of an audit's record: by subject, rows whose prediction is not the class with the largest score; absent where none is."""
 
 
+DISCLOSURE, INTERNAL, EXTERNAL = "disclosure", "internal", "external"
+"""Key of an audit's record, and its values: exact counts, or what may be given to anybody; without the key it is internal."""
+
+
 @dataclass(frozen=True)
 class NotMeasured:
     """Something a reader may expect and will not find."""
@@ -135,6 +139,11 @@ class Audit:
     @property
     def _decision(self) -> str:
         return self.verdict.decision.value if self.verdict else "not judged"
+
+    @property
+    def external(self) -> bool:
+        """Whether this is an external form (``auditing.external_form``), which holds no exact count of people."""
+        return self.record.get(DISCLOSURE) == EXTERNAL
 
     @property
     def options(self) -> MeasureOptions:

@@ -9,22 +9,31 @@ from grmu_audit.auditing import stored_predictions
 from grmu_audit.auditing.evidence_files import LEDGER_FILE, README_FILE, RENUMBERED_FILE, RENUMBERED_SCHEMA, bundle_readme
 from grmu_audit.errors import InconclusiveError, IntegrityError
 from grmu_audit.evidence.archive import pack
-from grmu_audit.evidence.attestation import ATTESTATION_FILE, subjects_of
+from grmu_audit.evidence.attestation import (
+    ATTESTATION_FILE,
+    AUDIT_FILE,
+    POLICY_FILE,
+    REPORT_FILE,
+    subjects_of,
+    verdict_statement,
+)
 from grmu_audit.evidence.ledger import Entry, Ledger
-from grmu_audit.evidence.signing import open_envelope
+from grmu_audit.evidence.signing import configured_signer, open_envelope, sign_envelope
 from grmu_audit.records import CANDIDATE, Audit, Decision, ModelRef
+from grmu_audit.records.audit import EXTERNAL, INTERNAL
 from grmu_audit.tracking import Evidence, Store
 from grmu_audit.tracking.names import PREDICTIONS
 from grmu_audit.utils import canonical_json, sha256_hex, write_atomic
 
 
-def export_bundle(store: Store, model: str, out: Path) -> str:
+def export_bundle(store: Store, model: str, out: Path, disclosure: str = INTERNAL) -> str:
     """Write the bundle; the same evidence gives the same bytes.  People whom an earlier version numbered are numbered anew.
 
     Args:
         store: the tracking store.
         model: reference of an audited version.
         out: the archive to write.
+        disclosure: ``internal`` with predictions and exact counts, or ``external``, what may be given to anybody.
 
     Returns:
         SHA-256 of the archive.
@@ -40,16 +49,41 @@ def export_bundle(store: Store, model: str, out: Path) -> str:
     if evidence.attestation_sha256 is None:
         raise InconclusiveError(f"the audit of {evidence.ref.label} was not attested: audit it again with a policy")
     check_attestation(store, evidence)
+    files = _external(store, evidence) if disclosure == EXTERNAL else _internal(store, evidence)
+    content = pack({**files, **_ledger(store, evidence)})
+    write_atomic(out, content)
+    return sha256_hex(content)
+
+
+def _internal(store: Store, evidence: Evidence) -> dict[str, bytes]:
+    """The evidence as it was attested, with the page for its reader.
+
+    Raises:
+        InconclusiveError: it gives the forget set away.
+    """
     if "seed" in evidence.audit.forget.request:
         raise InconclusiveError(
             f"the audit of {evidence.ref.label}, of an earlier version of this tool, names the seed that the forget list was"
             " sampled with, which gives the list to whoever has the data: run 'grmu-audit audit --model"
             f" {evidence.ref.label}', then export"
         )
-    files = _without_order(_artifacts(store, evidence), evidence.ref)
-    content = pack({**files, **_ledger(store, evidence), README_FILE: bundle_readme(evidence.audit)})
-    write_atomic(out, content)
-    return sha256_hex(content)
+    return _without_order(_artifacts(store, evidence), evidence.ref) | {README_FILE: bundle_readme(evidence.audit)}
+
+
+def _external(store: Store, evidence: Evidence) -> dict[str, bytes]:
+    """The external form of the audit, attested anew: the statement of the audit names digests that counts can be guessed from."""
+    from grmu_audit import report
+    from grmu_audit.auditing.audit_files import as_read_back
+    from grmu_audit.auditing.external_form import external_form
+
+    form = as_read_back(external_form(evidence.audit, evidence.sha256))
+    files = {
+        AUDIT_FILE: canonical_json(form.to_json()),
+        REPORT_FILE: report.render(form, "html").encode(),
+        POLICY_FILE: _artifact(store, evidence, POLICY_FILE),
+    }
+    payload = verdict_statement(form, {name: sha256_hex(content) for name, content in files.items()})
+    return {**files, ATTESTATION_FILE: sign_envelope(payload, configured_signer()), README_FILE: bundle_readme(form)}
 
 
 def _artifacts(store: Store, evidence: Evidence) -> dict[str, bytes]:
