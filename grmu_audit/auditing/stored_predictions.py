@@ -117,8 +117,8 @@ def order_of_data(content: bytes, name: str) -> str:
     Raises:
         IntegrityError: it cannot be read.
     """
-    import pyarrow as pa  # type: ignore[import-untyped]
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+    import pyarrow as pa
+    import pyarrow.parquet as pq
 
     try:
         file = pq.ParquetFile(pa.BufferReader(content))

@@ -98,7 +98,7 @@ def test_who_has_the_data_but_no_key_does_no_better_than_chance(demo: CompletedL
     found = re.search(r"demo-(\d)\d*$", demo.folder.parent.name)
     assert found is not None
     key = bytes.fromhex((demo.folder.parent / "key" / "hmac.key").read_text().strip())
-    attacker = Attacker(photodigits(PhotoDigitsOptions(seed=int(found[1]))), key)
+    attacker = Attacker(photodigits(PhotoDigitsOptions(seed=int(found[1]))), key, "photodigits")
     files = files_of(demo.folder)
     lists = [name for name in files if "ids.csv" in name]
     assert lists, "the operator's own list lies there"

@@ -19,7 +19,7 @@ import pandas as pd
 from grmu_audit.data.dataset import Dataset
 from grmu_audit.data.forget.sampling import ForgetSampling, sample_forget
 from grmu_audit.errors import GrmuAuditError
-from grmu_audit.evidence import pseudonyms
+from grmu_audit.evidence import model_row_names, pseudonyms
 
 _WORD, _HEX = re.compile(rb"[A-Za-z0-9_.\-]{8,}"), re.compile(rb"[0-9a-f]{16,}")
 SURE = 6.0
@@ -47,6 +47,8 @@ class Attacker:
     """The public data, in its order."""
     key: bytes
     """The operator's key."""
+    model: str
+    """Name of the model."""
 
     def successes(self, files: Mapping[str, bytes]) -> list[str]:
         """Attacks that do better than chance, each with its file and its number of rows."""
@@ -88,8 +90,9 @@ class Attacker:
         """Rows of a table assigned to rows of the data by position, by each column, and by the sizes of people."""
         if "id" not in table or not len(table):
             return
-        place_of = {name: place for place, name in enumerate(pseudonyms(self.key, self.data.frame["id"].tolist()))}
-        truth = np.array([place_of.get(name, -1) for name in table["id"]])
+        names = pseudonyms(self.key, self.data.frame["id"].tolist())
+        place_of = {name: place for known in (names, model_row_names(self.model, names)) for place, name in enumerate(known)}
+        truth = np.array([place_of[name] for name in table["id"]])
         trained = table["split"].isin(["train", "retain", "forget"]).to_numpy()
         numbers = table.select_dtypes("number")
         series = {"position": np.arange(len(table)), **{name: numbers[name].to_numpy() for name in numbers}}

@@ -76,7 +76,7 @@ def left_behind(tmp_path_factory: pytest.TempPathFactory) -> tuple[Session, Path
         deep = AuditSettings(level="deep", shadows=ShadowOptions(4), return_epochs=1)
         audit(session, ref.label, load_named("default"), out, deep)
     export_bundle(session.store, ref.label, out / "bundle.zip")
-    return session, out, Attacker(dataset, session.key)
+    return session, out, Attacker(dataset, session.key, "own")
 
 
 def test_nothing_of_an_imported_table_without_people_is_found_again(left_behind: tuple[Session, Path, Attacker]) -> None:
@@ -87,6 +87,10 @@ def test_nothing_of_an_imported_table_without_people_is_found_again(left_behind:
     assert any("/shadow/" in name and name.endswith("margin.npy") for name in files)
     assert any("/measured/" in name and name.endswith(".npy") for name in files)
     assert attacker.successes(files) == []
+    stored = set(pseudonyms(session.key, attacker.data.frame["id"].tolist()))
+    tables = [pd.read_parquet(io.BytesIO(content)) for name, content in files.items() if name.endswith("candidate.parquet")]
+    assert len(tables) >= 2, "in the store and in the bundle"
+    assert not any(stored & set(table["id"]) for table in tables), "what is given away has names of its model"
 
 
 def test_the_same_attacks_find_rows_in_what_earlier_versions_stored(left_behind: tuple[Session, Path, Attacker]) -> None:
