@@ -6,6 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 ACROSS_MODULES = {
+    "auditing/test_external_bundle.py",
     "data/readers/test_published_datasets.py",
     "metrics/catalog/test_pages.py",
     "metrics/test_add_a_metric.py",
@@ -15,6 +16,7 @@ ACROSS_MODULES = {
     "unlearning/methods/test_battery.py",
     "unlearning/methods/test_data_kinds.py",
     "unlearning/test_add_a_method.py",
+    "workflows/audits/test_reidentification.py",
     "workflows/test_request_chains.py",
 }
 """Test files that hold what several modules have in common."""

@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grmu_audit.auditing.evidence_files import LEDGER_FILE, README_FILE, bundle_readme
+from grmu_audit.auditing.evidence_files import LEDGER_FILE, README_FILE, RENUMBERED_FILE, RENUMBERED_SCHEMA, bundle_readme
+from grmu_audit.auditing.external_form import INTERNAL_SHA256, external_findings, external_form
 from grmu_audit.auditing.recomputation import recompute
 from grmu_audit.errors import GrmuAuditError, InputError, IntegrityError
 from grmu_audit.evidence.archive import LARGEST_BUNDLE, unpack
@@ -81,6 +82,22 @@ def verify_bundle_bytes(content: bytes, keys: Sequence[SSlibKey] = (), expected:
     return _with(checked, *defects) if defects else _check_files(checked, files, keys)
 
 
+def compare_forms(external: Path, internal: Path) -> tuple[str, ...]:
+    """Findings where an external bundle does not hold the external form of the audit in an internal bundle.
+
+    Raises:
+        InputError: a file cannot be read.
+        IntegrityError: one of them is no bundle, or holds no audit.
+    """
+    form, whole = (unpack(_read(path))[0] for path in (external, internal))
+    audit = _audit(whole)
+    if audit.external:
+        raise InputError(f"{internal} is an external bundle: give the internal one")
+    if form.get(AUDIT_FILE) != canonical_json(external_form(audit, sha256_hex(whole[AUDIT_FILE])).to_json()):
+        return (f"{AUDIT_FILE} is not the external form of the audit in {internal.name}",)
+    return ()
+
+
 def _check_files(checked: BundleCheck, files: dict[str, bytes], keys: Sequence[SSlibKey]) -> BundleCheck:
     try:
         audit = _audit(files)
@@ -88,6 +105,7 @@ def _check_files(checked: BundleCheck, files: dict[str, bytes], keys: Sequence[S
         ledger = _ledger(files, audit)
         signed = _attested(files, audit, keys)
         findings = [*_ledger_findings(ledger, files, audit, keys), *_shown(files, audit)]
+        findings += external_findings(audit, policy) if audit.external else []
     except GrmuAuditError as error:
         return _with(checked, str(error))
     decision = audit.verdict.decision if audit.verdict else None
@@ -98,8 +116,8 @@ def _check_files(checked: BundleCheck, files: dict[str, bytes], keys: Sequence[S
         signed=signed,
         notes=(*_notes(files, audit, keys), *_people(ledger, files, audit, keys)),
     )
-    if findings:
-        return _with(checked, *findings)
+    if findings or audit.external:
+        return _with(checked, *findings, *_expired(audit))
     again = recompute(audit, policy, files)
     found = _with(checked, *again.findings, *_expired(audit))
     return replace(found, notes=(*checked.notes, *again.notes), compared=again.compared)
@@ -191,8 +209,8 @@ def _attested(files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]
         raise IntegrityError(f"the bundle holds no {ATTESTATION_FILE}")
     payload = open_envelope(files[ATTESTATION_FILE]).payload
     named = {name: digest for name, digest in subjects_of(payload).items() if not name.startswith("models:/")}
-    outside = (ATTESTATION_FILE, LEDGER_FILE, README_FILE)
-    found = {name: sha256_hex(content) for name, content in files.items() if name not in outside}
+    outside = (ATTESTATION_FILE, LEDGER_FILE, README_FILE, RENUMBERED_FILE)
+    found = {name: sha256_hex(content) for name, content in files.items() if name not in outside} | _renumbered(files)
     wrong = sorted(name for name in named.keys() | found.keys() if named.get(name) != found.get(name))
     if wrong:
         raise IntegrityError(f"the attestation does not cover {', '.join(wrong)} as they are in the bundle")
@@ -204,14 +222,33 @@ def _attested(files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]
     return signed
 
 
+def _renumbered(files: Mapping[str, bytes]) -> dict[str, str]:
+    """The attested digest of each table that the bundle holds with other numbers of people; their content is compared later."""
+    if RENUMBERED_FILE not in files:
+        return {}
+    tree = _tree(files, RENUMBERED_FILE)
+    try:
+        tables = {name: (str(row["attested_sha256"]), str(row["sha256"])) for name, row in tree["tables"].items()}
+        known = tree["schema"] == RENUMBERED_SCHEMA and tree.keys() == {"schema", "tables"}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise IntegrityError(f"{RENUMBERED_FILE} cannot be read: {type(error).__name__}") from None
+    wrong = [
+        name for name, row in tables.items() if not name.startswith("predictions/") or row[1] != sha256_hex(files.get(name, b""))
+    ]
+    if wrong or not known:
+        raise IntegrityError(f"{RENUMBERED_FILE} is not about the tables of this bundle")
+    return {name: row[0] for name, row in tables.items()}
+
+
 def _ledger_findings(ledger: Ledger, files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -> Iterator[str]:
-    version, digest = audit.subject.version, sha256_hex(files[AUDIT_FILE])
+    version, digest = audit.subject.version, _internal_sha256(files, audit)
     newest = ledger.newest_audit(version)
     verdict = audit.verdict
-    expected = (digest, sha256_hex(files[ATTESTATION_FILE]), audit.subject.manifest_sha256, verdict and verdict.decision.value)
     if newest is None:
         yield f"{LEDGER_FILE} knows no audit of {audit.subject.label}"
         return
+    attested = newest.attestation_sha256 if audit.external else sha256_hex(files[ATTESTATION_FILE])
+    expected = (digest, attested, audit.subject.manifest_sha256, verdict and verdict.decision.value)
     found = (newest.audit_sha256, newest.attestation_sha256, newest.manifest_sha256, newest.decision)
     if found != expected or newest.policy_sha256 != (verdict and verdict.policy_sha256):
         yield f"the newest audit of {audit.subject.label} in {LEDGER_FILE} is another one than {AUDIT_FILE}"
@@ -223,15 +260,21 @@ def _ledger_findings(ledger: Ledger, files: Mapping[str, bytes], audit: Audit, k
             yield str(error)
 
 
+def _internal_sha256(files: Mapping[str, bytes], audit: Audit) -> str:
+    """SHA-256 of the audit that ledger and sign-offs are about."""
+    return str(audit.record.get(INTERNAL_SHA256)) if audit.external else sha256_hex(files[AUDIT_FILE])
+
+
 def _shown(files: Mapping[str, bytes], audit: Audit) -> Iterator[str]:
     """What is derived from the audit must be what this tool derives from it."""
     from grmu_audit import report
 
     tables = {name for name in files if name.startswith("predictions/")}
-    models = 1 + (audit.baseline is not None) + len(audit.references) + (audit.root is not None)
+    named = 1 + (audit.baseline is not None) + len(audit.references) + (audit.root is not None)
+    models = 0 if audit.external else named
     if len(tables) != models:
         yield f"the bundle holds {len(tables)} tables of predictions, the audit names {models} models"
-    quality = canonical_json(audit.to_json()["data_quality"]) if audit.data_quality else None
+    quality = canonical_json(audit.to_json()["data_quality"]) if audit.data_quality and not audit.external else None
     if files.get(QUALITY_FILE) != quality:
         yield f"{QUALITY_FILE} is not what {AUDIT_FILE} holds"
     if not _rendered_alike(audit):
@@ -253,6 +296,13 @@ def _notes(files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -
         yield "unsigned: the bundle agrees with itself, but anyone who can rewrite all of it could have created it"
     elif not keys:
         yield f"signed by key {', '.join(keyids)}, not checked: give --public-key"
+    if audit.external:
+        yield (
+            "external form: no number was computed again, because predictions are not in it; digests, signature, ledger, policy,"
+            " report and the decision by its rules were checked, and --internal compares it with the internal bundle"
+        )
+    if count := len(_renumbered(files)):
+        yield f"{count} tables of predictions hold other numbers of people than those attested: compared by content, not by file"
     if not _rendered_alike(audit):
         made = f"{audit.record.get('tool')} (schema {audit.schema})"
         yield f"created by {made}, read by grmu-audit {VERSION} ({AUDIT_SCHEMA}): the report was not rendered again"
@@ -264,7 +314,7 @@ def _notes(files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -
 
 def _people(ledger: Ledger, files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -> Iterator[str]:
     """Who signed off, and whether a trusted key says so."""
-    for role, entry in sign_offs(ledger, audit.subject.version, sha256_hex(files[AUDIT_FILE])).items():
+    for role, entry in sign_offs(ledger, audit.subject.version, _internal_sha256(files, audit)).items():
         try:
             trusted = bool(signed_by(str(entry.envelope).encode(), keys))
         except IntegrityError:

@@ -31,6 +31,7 @@ Made: {created} by {tool}
 | `data_quality.json` | results of the data checks, where there were any |
 | `attestation.dsse.json` | in-toto statement (test-result v0.1) over all of these, in a DSSE envelope |
 | `ledger.json` | the model's promotion ledger up to its last entry about this version, a hash chain |
+| `renumbered.json` | of an audit by an earlier version: tables whose people were numbered anew when this bundle was written |
 | `manifest.json` | size and SHA-256 of every other file |
 
 ## How to check it
@@ -56,6 +57,43 @@ entries of the ledger after the last one here are absent (ask the registry: `grm
 """
 
 
+_EXTERNAL_TEXT = """# Evidence for one verdict, external form
+
+Subject: {subject}
+Verdict: {decision} by policy `{policy}` (digest {policy_sha256})
+Made: {created} by {tool}
+
+## What is here
+
+| file | what it is |
+|---|---|
+| `audit.json` | the verdict, and what was measured as far as it speaks of nobody; canonical JSON |
+| `report.html` | the same for people; open it in a browser, it needs no network |
+| `policy.json` | the policy as judged; its SHA-256 is the policy digest |
+| `attestation.dsse.json` | in-toto statement (test-result v0.1) over these, made when this bundle was written |
+| `ledger.json` | the model's promotion ledger up to its last entry about this version, a hash chain |
+| `manifest.json` | size and SHA-256 of every other file |
+
+Counts of people are rounded up to multiples of five, 0 is shown; rates are middles of ranges of at least five people. There are
+no predictions in it.
+
+## How to check it
+
+    grmu-audit evidence verify BUNDLE --public-key KEY.pub
+
+The command checks every digest, the signature, the ledger's chain, that the ledger's newest audit of this version has the digest
+that `audit.json` names as the one it was made from, with the same decision, policy and files, that the decision follows from the
+rules, and renders the report again. It computes no number again. Whoever has the internal bundle compares both:
+
+    grmu-audit evidence verify BUNDLE --internal INTERNAL-BUNDLE
+
+## What it does not show
+
+That the rounded numbers are those of the internal audit (only the internal bundle shows that), that the predictions came from the
+model that is served (compare its files with the manifest digest {manifest}), nor that later entries of the ledger are absent.
+"""
+
+
 def bundle_readme(audit: Audit) -> bytes:
     """The page for one audit."""
     verdict = audit.verdict
@@ -68,7 +106,7 @@ def bundle_readme(audit: Audit) -> bytes:
         "tool": audit.record.get("tool", "unknown"),
         "manifest": audit.subject.manifest_sha256 or "none",
     }
-    return _TEXT.format(**{key: _plain(value) for key, value in facts.items()}).encode()
+    return (_EXTERNAL_TEXT if audit.external else _TEXT).format(**{key: _plain(value) for key, value in facts.items()}).encode()
 
 
 def _plain(value: object) -> str:
@@ -78,6 +116,9 @@ def _plain(value: object) -> str:
 
 LEDGER_FILE = "ledger.json"
 """Entries 1 to n of the ledger as the registry has them, up to the last one about the version."""
+RENUMBERED_FILE = "renumbered.json"
+"""Tables whose people were numbered anew at export: the attested SHA-256 of each file, and that of the file in the bundle."""
+RENUMBERED_SCHEMA = "grmu-audit/renumbered/v1"
 
 
 def evidence_files(audited: Audit, policy: Policy, inputs: AuditInputs, rows_read: bytes | None = None) -> dict[str, bytes]:

@@ -26,6 +26,7 @@ from grmu_audit.records import (
     MeasureOptions,
     Predictions,
 )
+from grmu_audit.records.audit import DISCLOSURE, INTERNAL
 from grmu_audit.utils import canonical_json, sha256_hex
 from grmu_audit.utils.clock import utc_now
 from grmu_audit.utils.resources import VERSION
@@ -107,6 +108,7 @@ def _record(inputs: AuditInputs, given: Mapping[str, Any], options: MeasureOptio
         "created": utc_now(),
         "tool": f"grmu-audit {VERSION}",
         **given,
+        DISCLOSURE: INTERNAL,
         **options.to_record(),
         **found.notes,
         **({NOT_LARGEST: contradicted} if any(contradicted.values()) else {}),

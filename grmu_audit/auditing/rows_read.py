@@ -8,7 +8,18 @@ from collections.abc import Collection
 from grmu_audit.records import ModelRef
 from grmu_audit.utils import sha256_hex
 
-SCHEMA = "grmu-audit/rows-read/v1"
+SCHEMA = "grmu-audit/rows-read/v2"
+"""Schema of a record that calls rows by the names of its model (``evidence.model_row_names``)."""
+EARLIER_SCHEMA = "grmu-audit/rows-read/v1"
+"""Schema of a record that calls rows by pseudonyms."""
+
+
+def names_rows_by_pseudonyms(content: bytes | None) -> bool:
+    """Whether a record calls rows by pseudonyms, as earlier versions did; a damaged one does not."""
+    try:
+        return content is not None and bool(json.loads(content)["schema"] == EARLIER_SCHEMA)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False
 
 
 def rows_read_defect(
@@ -24,14 +35,15 @@ def rows_read_defect(
         ref: the retrained version.
         data_sha256: digest of the data.
         training_rows: rows that are known for training, before the request; forgotten ones may have been deleted since.
-        forgotten: pseudonyms of the forget set, the union of all requests.
+        forgotten: names of the forget set, the union of all requests, as the record calls them.
     """
     if content is None:
         return f"{ref.label} has no record of the rows that it read: retrain it again."
     try:
         tree = json.loads(content)
         unread, read, rows = set(map(str, tree["training_rows_not_read"])), int(tree["training_rows_read"]), tree["training_rows"]
-        agrees = (tree["schema"], tree["data_sha256"]) == (SCHEMA, data_sha256) and rows == read + len(unread) >= training_rows
+        known = tree["schema"] in (SCHEMA, EARLIER_SCHEMA) and tree["data_sha256"] == data_sha256
+        agrees = known and rows == read + len(unread) >= training_rows
     except (ValueError, KeyError, TypeError, RecursionError):
         return f"the record of the rows that {ref.label} read is damaged."
     if ref.config.get("rows_read_sha256") != sha256_hex(content) or not agrees:

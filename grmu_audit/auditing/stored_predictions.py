@@ -26,7 +26,7 @@ from grmu_audit.records import (
     Subject,
     reference,
 )
-from grmu_audit.records.predictions import IntArray
+from grmu_audit.records.predictions import by_appearance
 
 FOLDER = "predictions"
 """Folder of the stored tables."""
@@ -44,9 +44,12 @@ def table_name(subject: Subject) -> str:
 
 
 def predictions_sha256(p: Predictions) -> str:
-    """SHA-256 over ids, splits, labels and outputs, row by row as they stand: independent of the file format."""
+    """SHA-256 over ids, splits, labels and outputs, row by row as they stand: independent of the file format.
+
+    Of people it covers who has which rows, not how they are numbered.
+    """
     digest = hashlib.sha256(_DOMAIN)
-    subject = None if p.subject is None else _by_appearance(p.subject)
+    subject = None if p.subject is None else by_appearance(p.subject)
     whole = {"split": p.split, "target": p.target, "attribute": p.attribute, "prediction": p.prediction, "subject": subject}
     columns = {name: None if values is None else values.astype("<i8") for name, values in whole.items()}
     scores = {"logits": p.logits, "loss": p.loss}
@@ -57,15 +60,6 @@ def predictions_sha256(p: Predictions) -> str:
         content = b"" if values is None else np.ascontiguousarray(values).tobytes()
         digest.update(name.encode() + bytes([values is not None]) + len(content).to_bytes(8, "big") + content)
     return digest.hexdigest()
-
-
-def _by_appearance(codes: IntArray) -> IntArray:
-    """The same people, numbered in the order in which they first appear."""
-    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
-    order = np.empty(len(first), dtype=np.int64)
-    order[np.argsort(first)] = np.arange(len(first))
-    result: IntArray = order[inverse]
-    return result
 
 
 def to_parquet(p: Predictions) -> bytes:
@@ -80,7 +74,7 @@ def to_parquet(p: Predictions) -> bytes:
         "prediction": p.prediction,
     }
     if p.subject is not None:
-        columns["subject"] = p.subject
+        columns["subject"] = by_appearance(p.subject)
     if p.loss is not None:
         columns["loss"] = p.loss
     for index in range(p.logits.shape[1] if p.logits is not None else 0):
@@ -114,6 +108,40 @@ def from_parquet(content: bytes, name: str, data: DataRecord) -> Predictions:
         class_names=data.class_names,
         attribute_names=data.attribute_names or table.attribute_names,
     )
+
+
+def order_of_data(content: bytes, name: str) -> str:
+    """What of a stored table is in the order of the data: ``rows``, ``people`` (their numbers) or nothing (empty).
+
+    Tables of earlier versions number people by their first row in the data; whoever has the data reads the ids from that.
+
+    Raises:
+        IntegrityError: it cannot be read.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(pa.BufferReader(content))
+        known = [column for column in ("id", "subject") if column in file.schema_arrow.names]
+        columns = {column: file.read(columns=[column]).column(0).to_numpy() for column in known}
+        ids = columns["id"].astype(np.str_)
+        people = columns["subject"].astype(np.int64) if "subject" in columns else None
+    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
+        raise IntegrityError(f"{name} cannot be read as predictions: {str(error)[:300]}") from None
+    if not (ids[:-1] <= ids[1:]).all():
+        return "rows"
+    return "people" if people is not None and not np.array_equal(people, by_appearance(people)) else ""
+
+
+def renumbered(content: bytes) -> bytes:
+    """The same table with people numbered in the order of its rows; ``predictions_sha256`` does not change by that."""
+    import pandas as pd
+
+    frame = pd.read_parquet(io.BytesIO(content))
+    buffer = io.BytesIO()
+    frame.assign(subject=by_appearance(frame["subject"].to_numpy(dtype=np.int64))).to_parquet(buffer, index=False)
+    return buffer.getvalue()
 
 
 def stored_inputs(audit: Audit, files: Mapping[str, bytes]) -> AuditInputs:

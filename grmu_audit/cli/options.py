@@ -65,6 +65,14 @@ data_option_option = click.option("--data-option", multiple=True, metavar="KEY=V
 """``--data-option key=value``: options of the reader."""
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
 """``--json``: print what a program would read."""
+disclosure_option = click.option(
+    "--disclosure",
+    type=click.Choice(["internal", "external"]),
+    default="internal",
+    show_default=True,
+    help="external: what may be given to anybody; counts of people in steps of five, rates in ranges, no predictions.",
+)
+"""``--disclosure``: exact numbers, or the external form of an audit."""
 public_key_option = click.option(
     "--public-key",
     multiple=True,

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grmu_audit.errors import IntegrityError
+from grmu_audit.evaluation.row_order import RowOrder
 from grmu_audit.records.white_box import Answers, LayerTable, Missing, MissingCode, WhiteBoxOutputs
 from grmu_audit.utils import canonical_json, sha256_hex, write_atomic
 from grmu_audit.utils.array_files import pack_arrays, unpack_arrays
@@ -26,7 +27,8 @@ def cache_key(derived_from: Mapping[str, object]) -> str:
 class OutputCache:
     """A folder of collected outputs.
 
-    Rows are in the order of the dataset, whose digest is part of the key; no sample name is stored.
+    Rows are sorted by pseudonym, and no name is stored.  Files of earlier versions, in the order of the dataset, are read and
+    written again; files that were sorted under another key count as none.
 
     Args:
         folder: created on the first write.
@@ -45,9 +47,12 @@ class OutputCache:
         if not path.is_file():
             return None
         try:
-            found = from_bytes(path.read_bytes(), ids)
+            content = path.read_bytes()
+            found = from_bytes(content, ids)
         except IntegrityError:
             return None
+        if to_bytes(found) != content:
+            self.write(key, found)
         return found
 
     def write(self, key: str, outputs: WhiteBoxOutputs) -> None:
@@ -56,20 +61,23 @@ class OutputCache:
 
 
 def to_bytes(outputs: WhiteBoxOutputs) -> bytes:
-    """The content of a cache file; see ``array_files``."""
+    """The content of a cache file, rows sorted by name; see ``array_files``."""
+    order = RowOrder.of(outputs.ids)
     arrays: dict[str, npt.NDArray[Any]] = {
-        f"attacked/{name}": answers for name, answers in outputs.adversarial_predictions.items()
+        f"attacked/{name}": order.stored(answers) for name, answers in outputs.adversarial_predictions.items()
     }
     table = outputs.layers
     plain: dict[str, object] = {"missing": _plain_missing(outputs), "facts": outputs.settings, "layers": None}
+    plain["sorted_by"] = order.mark
     if table is not None:
         plain["layers"] = {"names": list(table.layers), "attributes": table.attributes}
         arrays |= {"classes": table.classes, "groups": table.groups, "counts": table.counts}
         arrays |= {f"values/{name}": values for name, values in table.values.items()}
     plain["distance"] = outputs.distance
     for name, answer in outputs.changed.items():
-        arrays |= {f"predicted/{name}": answer.prediction, f"margin/{name}": answer.margin}
-    optional = {"features": outputs.features, "relearn": outputs.relearn}
+        arrays |= {f"predicted/{name}": order.stored(answer.prediction), f"margin/{name}": order.stored(answer.margin)}
+    features = None if outputs.features is None else order.stored(outputs.features)
+    optional = {"features": features, "relearn": outputs.relearn}
     arrays |= {name: array for name, array in optional.items() if array is not None}
     return pack_arrays(plain, arrays)
 
@@ -86,6 +94,7 @@ def from_bytes(content: bytes, ids: npt.NDArray[np.str_]) -> WhiteBoxOutputs:
     """
     try:
         plain, arrays = unpack_arrays(content)
+        arrays = _in_order_of(ids, plain.get("sorted_by"), arrays)
         adversarial = {name.removeprefix("attacked/"): array for name, array in arrays.items() if name.startswith("attacked/")}
         outputs = WhiteBoxOutputs(
             ids=ids,
@@ -100,11 +109,20 @@ def from_bytes(content: bytes, ids: npt.NDArray[np.str_]) -> WhiteBoxOutputs:
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise IntegrityError(f"stored measurements cannot be read: {type(error).__name__}: {error}") from None
-    columns = [*adversarial.values(), *([] if outputs.features is None else [outputs.features])]
-    columns += [column for answer in outputs.changed.values() for column in (answer.prediction, answer.margin)]
-    if any(len(column) != len(ids) for column in columns):
-        raise IntegrityError(f"stored measurements are not of {len(ids)} samples")
     return outputs
+
+
+def _in_order_of(ids: npt.NDArray[np.str_], mark: object, arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+    """The arrays with those of rows in the order of these names.
+
+    Raises:
+        IntegrityError: they are of another number of samples, or sorted by other names.
+    """
+    rows = [name for name in arrays if name == "features" or name.startswith(("attacked/", "predicted/", "margin/"))]
+    if any(len(arrays[name]) != len(ids) for name in rows):
+        raise IntegrityError(f"stored measurements are not of {len(ids)} samples")
+    order = RowOrder.of(ids)
+    return {**arrays, **{name: order.restored(arrays[name], mark) for name in rows}}
 
 
 def _after(arrays: Mapping[str, npt.NDArray[Any]], prefix: str) -> list[str]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from grmu_audit.errors import DivergedError, IntegrityError
 from grmu_audit.records import Predictions
-from grmu_audit.records.predictions import LARGEST_LOGIT
+from grmu_audit.records.predictions import LARGEST_LOGIT, by_appearance
 
 if TYPE_CHECKING:
     from grmu_audit.data.batches import BatchSource
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ModelOutputs:
-    """Outputs of one forward pass over a dataset, independent of any forget request."""
+    """Outputs of one forward pass over a dataset, independent of any forget request; rows sorted by pseudonym."""
 
     ids: npt.NDArray[np.str_]
     """[n] keyed pseudonyms of the sample ids."""
@@ -34,14 +34,14 @@ class ModelOutputs:
     attribute: npt.NDArray[np.int64]
     """[n] attribute index."""
     subject: npt.NDArray[np.int64]
-    """[n] person index, numbered in order of first appearance."""
+    """[n] person index, numbered in order of first appearance, so that it follows the pseudonyms and not the data."""
     logits: npt.NDArray[np.float64]
     """[n, classes]."""
     forward_passes: int = 1
     """Passes over the data that this needed: 0 when read from the store."""
 
-    def only(self, rows: npt.NDArray[np.bool_]) -> ModelOutputs:
-        """The outputs of some rows."""
+    def only(self, rows: npt.NDArray[np.bool_ | np.int64]) -> ModelOutputs:
+        """The outputs of some rows, chosen by a mask or by number."""
         names = ("ids", "split", "target", "attribute", "subject", "logits")
         return replace(self, **{name: getattr(self, name)[rows] for name in names})
 
@@ -79,27 +79,29 @@ def outputs_of(dataset: Dataset, logits: npt.NDArray[np.float64], pseudonyms: Se
     Args:
         dataset: n samples.
         logits: [n, classes], in the order of the dataset.
-        pseudonyms: [n] names to store instead of the ids.
+        pseudonyms: [n] names to store instead of the ids, in the order of the dataset.
     """
-    return ModelOutputs(
+    import pandas as pd
+
+    outputs = ModelOutputs(
         ids=np.asarray(pseudonyms, dtype=np.str_),
         split=dataset.frame["split"].to_numpy().astype(np.str_),
         target=dataset.frame["target"].to_numpy(dtype=np.int64),
         attribute=dataset.frame["attribute"].to_numpy(dtype=np.int64),
-        subject=_subjects(dataset),
+        subject=np.asarray(pd.factorize(dataset.frame["subject"])[0], dtype=np.int64),
         logits=logits,
     )
+    return _without_order(outputs)
 
 
-def _subjects(dataset: Dataset) -> npt.NDArray[np.int64]:
-    import pandas as pd
-
-    codes, _ = pd.factorize(dataset.frame["subject"])
-    return np.asarray(codes, dtype=np.int64)
+def _without_order(outputs: ModelOutputs) -> ModelOutputs:
+    """Rows sorted by pseudonym, people numbered in that order: nothing is left of the order of the data."""
+    ordered = outputs.only(np.argsort(outputs.ids, kind="stable"))
+    return replace(ordered, subject=by_appearance(ordered.subject))
 
 
 def to_parquet(outputs: ModelOutputs) -> bytes:
-    """The table as parquet, sorted by pseudonym so that the row order reveals nothing."""
+    """The table as parquet."""
     import pandas as pd
 
     columns: dict[str, object] = {
@@ -112,12 +114,12 @@ def to_parquet(outputs: ModelOutputs) -> bytes:
     for index in range(outputs.logits.shape[1]):
         columns[f"logit_{index}"] = outputs.logits[:, index].astype(np.float32)
     buffer = io.BytesIO()
-    pd.DataFrame(columns).sort_values("id").to_parquet(buffer, index=False)
+    pd.DataFrame(columns).to_parquet(buffer, index=False)
     return buffer.getvalue()
 
 
 def from_parquet(data: bytes) -> ModelOutputs:
-    """Read what ``to_parquet`` wrote.
+    """Read what ``to_parquet`` wrote; people whom an earlier version numbered in the order of the data are numbered anew.
 
     Raises:
         IntegrityError: the bytes are no such table.
@@ -127,7 +129,7 @@ def from_parquet(data: bytes) -> ModelOutputs:
     try:
         frame = pd.read_parquet(io.BytesIO(data))
         names = [f"logit_{i}" for i in range(sum(c.startswith("logit_") for c in frame.columns))]
-        return ModelOutputs(
+        outputs = ModelOutputs(
             ids=frame["id"].to_numpy().astype(np.str_),
             split=frame["split"].to_numpy().astype(np.str_),
             target=frame["target"].to_numpy(dtype=np.int64),
@@ -138,6 +140,7 @@ def from_parquet(data: bytes) -> ModelOutputs:
         )
     except (OSError, KeyError, ValueError) as error:
         raise IntegrityError(f"stored predictions cannot be read: {type(error).__name__}: {error}") from None
+    return _without_order(outputs)
 
 
 def apply_request(

@@ -12,7 +12,16 @@ import numpy as np
 import numpy.typing as npt
 
 from grmu_audit.data.batches import BatchSource
-from grmu_audit.errors import IntegrityError
+from grmu_audit.evaluation.margin_files import (
+    STATE,
+    is_sorted_otherwise,
+    packed_state,
+    read_margins,
+    stored_array,
+    stored_facts,
+    write_margins,
+)
+from grmu_audit.evaluation.row_order import RowOrder
 from grmu_audit.metrics.scores import margins
 from grmu_audit.models.catalog import reinitialised
 from grmu_audit.models.classifier import Classifier
@@ -21,8 +30,7 @@ from grmu_audit.training.config import TrainConfig
 from grmu_audit.training.fit import TrainingRows, fit
 from grmu_audit.training.inference import infer
 from grmu_audit.training.runtime import Runtime, derive_seed, move_to
-from grmu_audit.utils import canonical_json, sha256_hex, write_atomic
-from grmu_audit.utils.array_files import DamagedFileError, pack_arrays, read_array, read_facts
+from grmu_audit.utils import canonical_json, sha256_hex
 
 Rows = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -35,12 +43,14 @@ Unlearner = Callable[[Classifier, Rows, Rows, Runtime], Classifier]
 
 @dataclass(frozen=True)
 class LeftOut:
-    """Rows that no model of a pool is trained on."""
+    """Rows that no model of a pool is trained on, and what rows are called."""
 
     rows: Rows
     """Their numbers."""
     digest: str
     """Keyed digest of them, part of the pool's key."""
+    names: npt.NDArray[np.str_] | None = None
+    """[n] names of all rows of the data, which files of the pool are sorted by; None: by the order of the data."""
 
 
 NOTHING = LeftOut(np.zeros(0, dtype=np.int64), "")
@@ -112,6 +122,7 @@ class ShadowPool:
         self.source, self.like, self.seed, self.runtime = source, like, runtime.seed, runtime
         self.recipe = recipe.model_copy(update={"keep_best": False})
         self.population = population_of(source, without)
+        self.order = None if without.names is None else RowOrder.of(without.names)
         made_from = {
             "format": FORMAT,
             "spec": like.spec.to_json(),
@@ -174,14 +185,10 @@ class ShadowPool:
         member = self.member(number)
         fit(model, self.source, TrainingRows(np.flatnonzero(member)), self.recipe, runtime)
         facts = {"number": number, "seconds": time.perf_counter() - start}
-        write_atomic(self._path(number), pack_arrays(facts, {"margin": self._margins(model), "state": _state(model)}), mode=0o600)
+        write_margins(self._path(number), self.order, self._margins(model), facts, {STATE: packed_state(model)})
 
     def _seconds(self, number: int) -> float:
-        path = self._path(number)
-        try:
-            return float(read_facts(path)["seconds"])
-        except DamagedFileError as error:
-            raise _damaged(path, error) from None
+        return float(stored_facts(self._path(number))["seconds"])
 
     def _margins(self, model: Classifier) -> npt.NDArray[np.float32]:
         rows = np.arange(len(self.source.dataset), dtype=np.int64)
@@ -196,7 +203,7 @@ class ShadowPool:
         from safetensors.torch import load
 
         model = reinitialised(self.like, 0)
-        model.load_state_dict(load(_array(self._path(number), "state").tobytes()))
+        model.load_state_dict(load(stored_array(self._path(number), STATE).tobytes()))
         move_to(model, self.runtime.device)
         return model.eval()
 
@@ -207,10 +214,18 @@ class ShadowPool:
             count: models that are there.
             ids: [n] names of the samples, in the order of the dataset.
         """
-        margin = np.stack([_array(self._path(number), "margin") for number in range(count)]).astype(np.float64)
+        margin = np.stack([self._stored_margins(number) for number in range(count)]).astype(np.float64)
         population = np.zeros(len(ids), dtype=bool)
         population[self.population] = True
         return ShadowTable(ids, margin, np.stack([self.member(number) for number in range(count)]), population)
+
+    def _stored_margins(self, number: int) -> npt.NDArray[Any]:
+        """Margins of one model; where they were sorted under another key, asked of its weights again."""
+        path = self._path(number)
+        if is_sorted_otherwise(path, self.order):
+            facts = {"number": number, "seconds": self._seconds(number)}
+            write_margins(path, self.order, self._margins(self.model(number)), facts, {STATE: stored_array(path, STATE)})
+        return read_margins(path, self.order)
 
 
 class UnlearnedPool:
@@ -255,31 +270,13 @@ class UnlearnedPool:
         runtime = Runtime(self.pool.runtime.device, derive_seed(self.pool.seed, "unlearn", number), self.pool.runtime.precision)
         model = self.unlearn(self.pool.model(number), np.flatnonzero(retain), np.flatnonzero(forget), runtime)
         facts = {"number": number, "seconds": time.perf_counter() - start}
-        write_atomic(self._path(number), pack_arrays(facts, {"margin": self.pool._margins(model)}), mode=0o600)
+        write_margins(self._path(number), self.pool.order, self.pool._margins(model), facts)
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{number:04d}.zip"
 
     def add_to(self, table: ShadowTable, count: int) -> ShadowTable:
         """The first ``count`` models of a pool's table with their margins after unlearning."""
-        after = np.stack([_array(self._path(number), "margin") for number in range(count)]).astype(np.float64)
+        after = np.stack([read_margins(self._path(number), self.pool.order) for number in range(count)]).astype(np.float64)
         forget = np.stack([self.forgotten(number) for number in range(count)])
         return ShadowTable(table.ids, table.margin[:count], table.member[:count], table.population, after, forget)
-
-
-def _state(model: Classifier) -> npt.NDArray[np.uint8]:
-    from safetensors.torch import save
-
-    packed = save({name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()})
-    return np.frombuffer(packed, dtype=np.uint8)
-
-
-def _array(path: Path, name: str) -> npt.NDArray[Any]:
-    try:
-        return read_array(path, name)
-    except DamagedFileError as error:
-        raise _damaged(path, error) from None
-
-
-def _damaged(path: Path, error: DamagedFileError) -> IntegrityError:
-    return IntegrityError(f"{path} is damaged ({error}): delete it, and it is trained again")

@@ -25,6 +25,7 @@ DIGEST_PREFIX = "hmac-sha256:"
 _PSEUDONYM_DOMAIN = b"grmu-audit/pseudonym/v1\0"
 _SET_DOMAIN = b"grmu-audit/id-set/v1\0"
 _ROW_DOMAIN = b"grmu-audit/row/v1\0"
+_MODEL_ROW_DOMAIN = b"grmu-audit/model-row/v1\0"
 _CHECK_DOMAIN = b"grmu-audit/key-check/v1\0"
 _KEY_BYTES = 32
 _PSEUDONYM_DIGITS = 32
@@ -117,6 +118,24 @@ def pseudonym(key: bytes, text: str) -> str:
 def pseudonyms(key: bytes, texts: Sequence[str]) -> list[str]:
     """``pseudonym`` of each, in order."""
     return [pseudonym(key, text) for text in texts]
+
+
+def model_row_names(model: str, names: Iterable[str]) -> list[str]:
+    """What rows are called in what is given away of one model: SHA-256 of the model's name and the pseudonym, 32 hex digits.
+
+    Whoever has such names of two models cannot join them; whoever has the key, or the pseudonyms, can compute them.
+
+    >>> one, other = (model_row_names(model, ["0a"]) for model in ("faces", "digits"))
+    >>> len(one[0]), one == other
+    (32, False)
+    """
+    start = hashlib.sha256(_MODEL_ROW_DOMAIN + model.encode("utf-8", "surrogatepass") + b"\0")
+    found = []
+    for name in names:
+        digest = start.copy()
+        digest.update(name.encode("utf-8", "surrogatepass"))
+        found.append(digest.hexdigest()[:_PSEUDONYM_DIGITS])
+    return found
 
 
 def row_digest(key: bytes, text: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
+from grmu_audit.errors import InputError
 from grmu_audit.intervals import Limits
 from grmu_audit.metrics.catalog import spec
 from grmu_audit.metrics.catalog.wording import VERDICT_STYLE
@@ -385,6 +386,12 @@ def judge(audit: Audit, policy: Policy, today: date | None = None) -> Audit:
         audit: facts.
         policy: policy.
         today: date that waivers are judged on; by default the UTC date of the clock.
-    """
 
+    Raises:
+        InputError: the audit is an external form, whose numbers are rounded.
+    """
+    if audit.external:
+        raise InputError(
+            f"the audit of {audit.subject.label} is an external form: judge the internal one, which has exact numbers"
+        )
     return audit.with_verdict(evaluate(audit, policy, today=today or utc_today()))

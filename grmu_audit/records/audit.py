@@ -29,6 +29,8 @@ NOT_LARGEST = "prediction_not_largest"
 
 UNVERIFIED = "unverified file"
 """Name under which a judged audit file says that no store was compared with it."""
+DISCLOSURE, INTERNAL, EXTERNAL = "disclosure", "internal", "external"
+"""Key of an audit's record, and its values: exact counts, or what may be given to anybody; without the key it is internal."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,11 @@ class Audit:
     @property
     def _decision(self) -> str:
         return self.verdict.decision.value if self.verdict else "not judged"
+
+    @property
+    def external(self) -> bool:
+        """Whether this is an external form (``auditing.external_form``), which holds no exact count of people."""
+        return self.record.get(DISCLOSURE) == EXTERNAL
 
     @property
     def options(self) -> MeasureOptions:

@@ -38,7 +38,7 @@ class Predictions:
     loss: FloatArray | None = None
     """[n] cross-entropy in nats; derived from logits where they exist."""
     subject: IntArray | None = None
-    """[n] person index, where several samples may come from one person."""
+    """[n] person index, where several samples may come from one person; what is stored is numbered by ``by_appearance``."""
     class_names: tuple[str, ...] = ()
     """Names by index, or empty."""
     attribute_names: tuple[str, ...] = ()
@@ -65,3 +65,19 @@ class Predictions:
     def group(self) -> IntArray:
         """[n] group code: target * attributes + attribute."""
         return self.target * self.attributes + self.attribute
+
+
+def by_appearance(codes: IntArray) -> IntArray:
+    """The same people, numbered in the order in which they first appear.
+
+    In rows sorted by pseudonym such numbers say nothing that the pseudonyms do not say; numbers in the order of the data are the
+    positions of the rows, and whoever has the data reads the ids from them.
+
+    >>> by_appearance(np.array([40, 7, 40, 9])).tolist()
+    [0, 1, 0, 2]
+    """
+    _, first, inverse = np.unique(codes, return_index=True, return_inverse=True)
+    order = np.empty(len(first), dtype=np.int64)
+    order[np.argsort(first)] = np.arange(len(first))
+    result: IntArray = order[inverse]
+    return result

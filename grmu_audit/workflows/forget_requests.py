@@ -34,8 +34,8 @@ from grmu_audit.tracking.references import lineage_root
 from grmu_audit.tracking.requests import Lineages, StoredRequest
 from grmu_audit.workflows.session import Session
 
-SIDECAR_FIELDS = ("how", "groups", "ratio", "seed", "dataset")
-"""Fields of a sidecar that may be shown."""
+SIDECAR_FIELDS = ("how", "groups", "ratio", "dataset")
+"""Fields of a sidecar that may be shown; with its seed, whoever has the data would sample the same list again."""
 
 
 @dataclass(frozen=True)

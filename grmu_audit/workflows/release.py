@@ -150,6 +150,13 @@ def verify(session: Session, name: str, requirements: Requirements | None = None
     return tracking.verify(session.store, name, requirements=_stated(requirements))
 
 
+def warnings(session: Session, name: str) -> list[str]:
+    """Sentences on what is as recorded and yet needs care: tables of earlier versions that say where the data's rows are."""
+    from grmu_audit.workflows.audits.stored import order_warnings  # loads pyarrow, which the other tasks here do without
+
+    return order_warnings(session.store, name)
+
+
 def sign_off(session: Session, model: str, role: str, note: str = "") -> int:
     """Sign the newest audit of a version off in the actor's name; with the configured key, if there is one.
 

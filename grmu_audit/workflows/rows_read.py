@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from grmu_audit.auditing.rows_read import SCHEMA, rows_read_defect
+from grmu_audit.auditing.rows_read import SCHEMA, names_rows_by_pseudonyms, rows_read_defect
+from grmu_audit.evidence import model_row_names
 from grmu_audit.records import ExactEvidence, ModelRef
 from grmu_audit.tracking.names import ROWS_READ
 from grmu_audit.tracking.references import lineage_root
@@ -28,24 +29,25 @@ def places_of_rows(session: Session, dataset: Dataset) -> npt.NDArray[np.int64]:
     return places
 
 
-def rows_read_artifact(session: Session, dataset: Dataset, marks: torch.Tensor) -> dict[str, Any]:
-    """What a run stores: how many rows were read, and pseudonyms of the training rows that were not.
+def rows_read_artifact(session: Session, dataset: Dataset, marks: torch.Tensor, model: str) -> dict[str, Any]:
+    """What a run stores: how many rows were read, and the model's names of the training rows that were not.
 
     Args:
         session: the key.
         dataset: the data.
         marks: [n] whether the row at each place was read (``places_of_rows``).
+        model: name of the model that is trained.
     """
     read = marks.numpy()[places_of_rows(session, dataset)]
     names, train = session.pseudonyms_of(dataset), dataset.rows("train")
-    unread = sorted([names[row] for row in train.tolist() if not read[row]] + [row.name for row in dataset.deleted_training])
+    unread = [names[row] for row in train.tolist() if not read[row]] + [row.name for row in dataset.deleted_training]
     return {
         "schema": SCHEMA,
         "data_sha256": dataset.identity,
         "training_rows": len(train) + len(dataset.deleted_training),
         "training_rows_read": int(read[train].sum()),
         "other_rows_read": int(read.sum() - read[train].sum()),
-        "training_rows_not_read": unread,
+        "training_rows_not_read": sorted(model_row_names(model, unread)),
     }
 
 
@@ -60,7 +62,8 @@ def exact_evidence(session: Session, ref: ModelRef, dataset: Dataset) -> ExactEv
     content = session.store.run_artifact(ref.run_id, ROWS_READ) if ref.run_id else None
     rows = len(dataset.rows("train")) + len(dataset.deleted_training)
     forgotten = read_request_record(session.store, ref).pseudonyms  # its own record of that time: both are under the same key
-    defect = rows_read_defect(content, ref, str(ref.data_digest), rows, forgotten)
+    named = forgotten if names_rows_by_pseudonyms(content) else model_row_names(ref.name, forgotten)
+    defect = rows_read_defect(content, ref, str(ref.data_digest), rows, named)
     if defect:
         return ExactEvidence(False, defect)
     return ExactEvidence(

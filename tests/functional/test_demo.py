@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from support.progress_lines import CompletedLine
+from support.reidentification import Attacker, files_of
 
 README = Path(__file__).parents[2] / "README.md"
 ROWS = ("pretrain", "retrain", "retrain + REWEIGHT", "MIU", "gradient ascent", "one epoch at 1e-7")
@@ -86,6 +87,22 @@ def test_stored_tables_hold_no_id_of_the_dataset_at_all(demo: CompletedLine) -> 
     assert len(tables) >= 5
     for path in tables:
         assert not pd.read_parquet(path)["id"].str.startswith("digit-").any()
+
+
+def test_who_has_the_data_but_no_key_does_no_better_than_chance(demo: CompletedLine) -> None:
+    """Ids, hashes, positions, codes, ranks and counts, in the store, a bundle, the reports and what was printed."""
+    from grmu_audit.data.readers.photodigits import PhotoDigitsOptions, photodigits
+
+    assert demo.run("evidence", "export", "--model", "photodigits/5", "--out", "bundle.zip").returncode == 0
+    (demo.folder / "printed.txt").write_text(demo.out + demo.err)
+    found = re.search(r"demo-(\d)\d*$", demo.folder.parent.name)
+    assert found is not None
+    key = bytes.fromhex((demo.folder.parent / "key" / "hmac.key").read_text().strip())
+    attacker = Attacker(photodigits(PhotoDigitsOptions(seed=int(found[1]))), key, "photodigits")
+    files = files_of(demo.folder)
+    lists = [name for name in files if "ids.csv" in name]
+    assert lists, "the operator's own list lies there"
+    assert attacker.successes({name: content for name, content in files.items() if name not in lists}) == []
 
 
 def test_verify_is_clean_and_history_shows_the_refusal(demo: CompletedLine) -> None:

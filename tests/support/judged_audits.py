@@ -58,7 +58,7 @@ def predictions(seed: int, n: int = 120, skill: float = 2.0) -> Predictions:
     target, attribute = world.integers(0, CLASSES, n), world.integers(0, ATTRIBUTES, n)
     split = np.concatenate([np.arange(4).repeat(4), world.integers(0, 4, n - 16)])
     logits = own.normal(size=(n, CLASSES)) + skill * np.eye(CLASSES)[target]
-    ids = np.asarray([f"{i:032x}" for i in world.permutation(n)], dtype=np.str_)
+    ids = np.asarray(sorted(f"{i:032x}" for i in world.permutation(n)), dtype=np.str_)
     return Predictions(
         ids, split, target, attribute, logits.argmax(1), CLASSES, ATTRIBUTES, logits, subject=world.integers(0, 60, n)
     )

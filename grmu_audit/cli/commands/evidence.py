@@ -6,7 +6,15 @@ from pathlib import Path
 
 import click
 
-from grmu_audit.cli.options import FILE, json_option, model_option, next_step, open_session, public_key_option
+from grmu_audit.cli.options import (
+    FILE,
+    disclosure_option,
+    json_option,
+    model_option,
+    next_step,
+    open_session,
+    public_key_option,
+)
 
 
 @click.group("evidence")
@@ -17,15 +25,20 @@ def evidence_command() -> None:
 @evidence_command.command("export")
 @model_option
 @click.option("--out", type=FILE, help="Archive to write [default: NAME-VERSION.evidence.zip].")
+@disclosure_option
 @click.pass_context
-def export(ctx: click.Context, model: str, out: Path | None) -> None:
-    """Write audit, report, policy, predictions, attestation and ledger of a version's newest audit into one archive."""
+def export(ctx: click.Context, model: str, out: Path | None, disclosure: str) -> None:
+    """Write audit, report, policy, predictions, attestation and ledger of a version's newest audit into one archive.
+
+    An external archive holds no predictions and no exact count of people; what it says can still be checked.
+    """
     from grmu_audit.workflows.audits.stored import export_bundle
 
     store = open_session(ctx).store
     ref = store.resolve(model)
-    path = out or Path(f"{ref.name}-{ref.version}.evidence.zip")
-    click.echo(f"{path}\nsha256 {export_bundle(store, ref.label, path)}")
+    kind = "external" if disclosure == "external" else "evidence"
+    path = out or Path(f"{ref.name}-{ref.version}.{kind}.zip")
+    click.echo(f"{path}\nsha256 {export_bundle(store, ref.label, path, disclosure)}")
     next_step(f"grmu-audit evidence verify {path}")
 
 
@@ -33,15 +46,25 @@ def export(ctx: click.Context, model: str, out: Path | None) -> None:
 @click.argument("bundle", type=FILE)
 @public_key_option
 @click.option("--sha256", "expected", metavar="HEX", help="Digest that the archive must have, where known from elsewhere.")
+@click.option("--internal", type=FILE, help="Internal bundle that an external one must be made from.")
 @json_option
 @click.pass_context
-def verify(ctx: click.Context, bundle: Path, public_key: tuple[Path, ...], expected: str | None, as_json: bool) -> None:
-    """Check a bundle offline and compute its verdict again: exit code 0 when all agrees, 6 when not."""
-    from grmu_audit.auditing.bundle_check import verify_bundle
+def verify(
+    ctx: click.Context, bundle: Path, public_key: tuple[Path, ...], expected: str | None, internal: Path | None, as_json: bool
+) -> None:
+    """Check a bundle offline and compute its verdict again: exit code 0 when all agrees, 6 when not.
+
+    Of an external bundle, which holds no predictions, no number is computed again.
+    """
+    from dataclasses import replace
+
+    from grmu_audit.auditing.bundle_check import compare_forms, verify_bundle
     from grmu_audit.cli.tables import bundle_check_json, bundle_check_text
     from grmu_audit.evidence.signing import trusted_keys
 
     checked = verify_bundle(bundle, trusted_keys(public_key), expected)
+    if internal is not None and not checked.findings:
+        checked = replace(checked, findings=compare_forms(bundle, internal))
     click.echo(bundle_check_json(checked) if as_json else bundle_check_text(checked))
     ctx.exit(6 if checked.findings else 0)
 

@@ -163,13 +163,18 @@ def sign_off_command(ctx: click.Context, model: str, role: str, note: str) -> No
 @requirement_options
 @click.pass_context
 def verify_command(ctx: click.Context, name: str, requirements: Requirements) -> None:
-    """Look for edits, moved aliases and changed files: exit code 0 when all is as recorded, else that of the finding."""
-    from grmu_audit.workflows.release import history, verify
+    """Look for edits, moved aliases and changed files: exit code 0 when all is as recorded, else that of the finding.
+
+    Tables of earlier versions that show where the data's rows are get a warning on stderr.
+    """
+    from grmu_audit.workflows.release import history, verify, warnings
 
     session = open_session(ctx)
     findings = verify(session, name, requirements)
     for finding in findings:
         click.echo(f"{finding.check}: {finding.message}")
+    for warning in () if findings else warnings(session, name):
+        click.echo(f"warning: {warning}", err=True)
     if not findings:
         entries = history(session, name)
         audited = len({entry["version"] for entry in entries if entry["kind"] == "audit"})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from grmu_audit.cli.options import FILE, FOLDER, open_session
+from grmu_audit.cli.options import FILE, FOLDER, disclosure_option, open_session
 from grmu_audit.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ FORMATS = "html, pdf, markdown, model-card, text, json, groups (CSV of all group
 @click.option("--out", type=FILE, help="File to write [default: stdout].")
 @click.option("--branding", type=FILE, help="YAML file with organisation, logo, colours and footer (html, pdf).")
 @click.option("--templates", type=FOLDER, help="Folder whose templates, style and sentences go first (html, pdf).")
+@disclosure_option
 @click.option("--paper", type=click.Choice(["A4", "Letter"]), default="A4", show_default=True, help="Paper size (pdf).")
 @click.pass_context
 def report_command(
@@ -33,6 +34,7 @@ def report_command(
     out: Path | None,
     branding: Path | None,
     templates: Path | None,
+    disclosure: str,
     paper: str,
 ) -> None:
     """Render an audit again, from its file or from the registry."""
@@ -40,7 +42,8 @@ def report_command(
 
     if kind == "pdf" and out is None:
         raise InputError("a PDF needs a file: give --out")
-    content = _rendered(*_found(ctx, audit_file, model), kind, branding, templates, paper)
+    audit, after = _found(ctx, audit_file, model)
+    content = _rendered(_disclosed(audit, disclosure), after, kind, branding, templates, paper)
     if out is None:
         click.echo(content.decode())
     else:
@@ -59,6 +62,17 @@ def _found(ctx: click.Context, audit_file: Path | None, model: str | None) -> tu
 
     store = open_session(ctx).store
     return newest_audit(store, store.resolve(str(model)))
+
+
+def _disclosed(audit: Audit, disclosure: str) -> Audit:
+    """The audit, or its external form."""
+    if disclosure == "internal" or audit.external:
+        return audit
+    from grmu_audit.auditing.audit_files import as_read_back
+    from grmu_audit.auditing.external_form import external_form
+    from grmu_audit.utils import canonical_json, sha256_hex
+
+    return as_read_back(external_form(audit, sha256_hex(canonical_json(audit.to_json()))))
 
 
 def _rendered(audit: Audit, after: dict[str, Any], kind: str, branding: Path | None, templates: Path | None, paper: str) -> bytes:

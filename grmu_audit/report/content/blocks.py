@@ -62,7 +62,7 @@ def _forget_set(found: Lookup, strings: Strings) -> Block:
     recorded.facts[-1:] = [{**recorded.facts[-1], "kind": "code"}] if forget.digest else recorded.facts[-1:]
     recorded.add("dominant_groups", found.group_names(forget.dominant_groups))
     recorded.add_from(forget.request, _FORGET)
-    note = strings.text("suppression_note", k=SUPPRESSED_BELOW)
+    note = strings.text("external_note" if found.audit.external else "suppression_note", k=SUPPRESSED_BELOW)
     figures = _figures(recorded, {"composition": tables.composition_table(found, strings)})
     return recorded.block("forget_set", figures=figures, notes=[note])
 

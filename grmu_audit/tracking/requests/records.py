@@ -54,7 +54,7 @@ def read_request_record(store: Store, ref: ModelRef) -> StoredRequest:
             pseudonyms=frozenset(map(str, tree["pseudonyms"])),
             dominant_groups=tuple(Group(int(t), int(a)) for t, a in tree["dominant_groups"]),
             groups=tuple(GroupCount(**{**row, "group": Group(*row["group"])}) for row in tree["groups"]),
-            provenance=dict(tree["made"]),
+            provenance={key: value for key, value in dict(tree["made"]).items() if key != "seed"},  # it gives a sampled list back
             withheld=frozenset(map(str, tree.get("withheld", ()))),
             sha256=sha256_hex(data),
         )

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+from grmu_audit.auditing.model_names import with_model_names
+from grmu_audit.auditing.rows_read import names_rows_by_pseudonyms
 from grmu_audit.errors import InputError, IntegrityError
 from grmu_audit.evaluation.output_cache import OutputCache, cache_key
 from grmu_audit.evidence import key_check, pseudonyms
@@ -27,7 +29,7 @@ from grmu_audit.records import (
     suppressed,
 )
 from grmu_audit.records.white_box import RETURN_EPOCHS
-from grmu_audit.tracking.names import PREDICTIONS, QUALITY, TRAINING
+from grmu_audit.tracking.names import PREDICTIONS, QUALITY, ROWS_READ, TRAINING
 from grmu_audit.tracking.requests import Lineages
 from grmu_audit.utils import clock, write_atomic
 from grmu_audit.utils.resources import VERSION
@@ -116,11 +118,18 @@ def collect(session: Session, target: AuditTarget, settings: AuditSettings) -> C
         earlier=tuple(one.measured(tables) for one in past),
         root=AuditedModel(target.root, tables[target.root.label]) if target.root else None,
     )
+    inputs = inputs if _recorded_by_pseudonyms(session, target.version) else with_model_names(inputs, target.version.name)
     left_out = tuple(NotMeasured("reference", reason) for reason in target.left_out)
     left_out += (NotMeasured("root", target.without_root),) if target.without_root else ()
     without = _without_shadows(shadows) if shadows else ()
     missing = (*not_measured_at(settings.level), *left_out, *without, *common.not_measured)
     return Collected(inputs, _context(session, target, missing, record))
+
+
+def _recorded_by_pseudonyms(session: Session, ref: ModelRef) -> bool:
+    """Whether a retraining run of an earlier version recorded the rows that it read by pseudonym, which its audit follows."""
+    retrained = ref.role == "retrain" and ref.run_id is not None
+    return retrained and names_rows_by_pseudonyms(session.store.run_artifact(str(ref.run_id), ROWS_READ))
 
 
 def _white_box(

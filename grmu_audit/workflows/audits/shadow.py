@@ -102,8 +102,8 @@ def _earlier_rows(session: Session, target: AuditTarget) -> LeftOut:
 
     earlier = Lineages(session.store).forgotten(target.baseline) if target.baseline else frozenset[str]()
     named = sorted(earlier | target.request.withheld)
-    rows = np.flatnonzero(np.isin(session.pseudonyms_of(target.dataset), named)).astype(np.int64)
-    return LeftOut(rows, set_digest(session.key, named))
+    names = np.asarray(session.pseudonyms_of(target.dataset), dtype=np.str_)
+    return LeftOut(np.flatnonzero(np.isin(names, named)).astype(np.int64), set_digest(session.key, named), names)
 
 
 def _with_method(

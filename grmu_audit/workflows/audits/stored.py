@@ -5,30 +5,42 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from grmu_audit.auditing.evidence_files import LEDGER_FILE, README_FILE, bundle_readme
+from grmu_audit.auditing import stored_predictions
+from grmu_audit.auditing.evidence_files import LEDGER_FILE, README_FILE, RENUMBERED_FILE, RENUMBERED_SCHEMA, bundle_readme
 from grmu_audit.errors import InconclusiveError, IntegrityError
 from grmu_audit.evidence.archive import pack
-from grmu_audit.evidence.attestation import ATTESTATION_FILE, subjects_of
+from grmu_audit.evidence.attestation import (
+    ATTESTATION_FILE,
+    AUDIT_FILE,
+    POLICY_FILE,
+    REPORT_FILE,
+    subjects_of,
+    verdict_statement,
+)
 from grmu_audit.evidence.ledger import Entry, Ledger
-from grmu_audit.evidence.signing import open_envelope
-from grmu_audit.records import Audit, Decision, ModelRef
+from grmu_audit.evidence.signing import configured_signer, open_envelope, sign_envelope
+from grmu_audit.records import CANDIDATE, Audit, Decision, ModelRef
+from grmu_audit.records.audit import EXTERNAL, INTERNAL
 from grmu_audit.tracking import Evidence, Store
+from grmu_audit.tracking.names import PREDICTIONS
 from grmu_audit.utils import canonical_json, sha256_hex, write_atomic
 
 
-def export_bundle(store: Store, model: str, out: Path) -> str:
-    """Write the bundle; the same evidence gives the same bytes.
+def export_bundle(store: Store, model: str, out: Path, disclosure: str = INTERNAL) -> str:
+    """Write the bundle; the same evidence gives the same bytes.  People whom an earlier version numbered are numbered anew.
 
     Args:
         store: the tracking store.
         model: reference of an audited version.
         out: the archive to write.
+        disclosure: ``internal`` with predictions and exact counts, or ``external``, what may be given to anybody.
 
     Returns:
         SHA-256 of the archive.
 
     Raises:
-        InconclusiveError: the version was never audited, or the audit was not judged.
+        InconclusiveError: the version was never audited, the audit was not judged, or an earlier version stored rows of its
+            tables in the order of the data.
         IntegrityError: something stored is not what was recorded; nothing is written.
     """
     from grmu_audit.tracking import check_attestation, read_evidence
@@ -37,15 +49,90 @@ def export_bundle(store: Store, model: str, out: Path) -> str:
     if evidence.attestation_sha256 is None:
         raise InconclusiveError(f"the audit of {evidence.ref.label} was not attested: audit it again with a policy")
     check_attestation(store, evidence)
-    content = pack({**_artifacts(store, evidence), **_ledger(store, evidence), README_FILE: bundle_readme(evidence.audit)})
+    files = _external(store, evidence) if disclosure == EXTERNAL else _internal(store, evidence)
+    content = pack({**files, **_ledger(store, evidence)})
     write_atomic(out, content)
     return sha256_hex(content)
+
+
+def _internal(store: Store, evidence: Evidence) -> dict[str, bytes]:
+    """The evidence as it was attested, with the page for its reader.
+
+    Raises:
+        InconclusiveError: it gives the forget set away.
+    """
+    if "seed" in evidence.audit.forget.request:
+        raise InconclusiveError(
+            f"the audit of {evidence.ref.label}, of an earlier version of this tool, names the seed that the forget list was"
+            " sampled with, which gives the list to whoever has the data: run 'grmu-audit audit --model"
+            f" {evidence.ref.label}', then export"
+        )
+    return _without_order(_artifacts(store, evidence), evidence.ref) | {README_FILE: bundle_readme(evidence.audit)}
+
+
+def _external(store: Store, evidence: Evidence) -> dict[str, bytes]:
+    """The external form of the audit, attested anew: the statement of the audit names digests that counts can be guessed from."""
+    from grmu_audit import report
+    from grmu_audit.auditing.audit_files import as_read_back
+    from grmu_audit.auditing.external_form import external_form
+
+    form = as_read_back(external_form(evidence.audit, evidence.sha256))
+    files = {
+        AUDIT_FILE: canonical_json(form.to_json()),
+        REPORT_FILE: report.render(form, "html").encode(),
+        POLICY_FILE: _artifact(store, evidence, POLICY_FILE),
+    }
+    payload = verdict_statement(form, {name: sha256_hex(content) for name, content in files.items()})
+    return {**files, ATTESTATION_FILE: sign_envelope(payload, configured_signer()), README_FILE: bundle_readme(form)}
 
 
 def _artifacts(store: Store, evidence: Evidence) -> dict[str, bytes]:
     envelope = _artifact(store, evidence, ATTESTATION_FILE)
     named = [name for name in subjects_of(open_envelope(envelope).payload) if not name.startswith("models:/")]
     return {ATTESTATION_FILE: envelope, **{name: _artifact(store, evidence, name) for name in named}}
+
+
+def _without_order(files: dict[str, bytes], ref: ModelRef) -> dict[str, bytes]:
+    """The files with people numbered anew where their numbers follow the data, and the record of that."""
+    orders = {name: stored_predictions.order_of_data(files[name], name) for name in files if _is_table(name)}
+    if "rows" in orders.values():
+        raise InconclusiveError(
+            f"the rows of the predictions of {ref.label} are stored in the order of the data, so that whoever has the data reads "
+            f"the forget set from them: run 'grmu-audit audit --model {ref.label}', then export"
+        )
+    others = {name: stored_predictions.renumbered(files[name]) for name, order in orders.items() if order}
+    if not others:
+        return files
+    digests = {name: {"attested_sha256": sha256_hex(files[name]), "sha256": sha256_hex(new)} for name, new in others.items()}
+    record = canonical_json({"schema": RENUMBERED_SCHEMA, "tables": digests})
+    return {**files, **others, RENUMBERED_FILE: record}
+
+
+def _is_table(name: str) -> bool:
+    return name.startswith(f"{stored_predictions.FOLDER}/")
+
+
+def order_warnings(store: Store, name: str) -> list[str]:
+    """Sentences on versions of which an earlier version of this tool stored what gives the forget set to whoever has the data.
+
+    Raises:
+        IntegrityError: a table cannot be read, or the ledger is damaged.
+    """
+    from grmu_audit.tracking import read_ledger
+
+    ledger, found = read_ledger(store, name), list[str]()
+    for ref in store.versions(name):
+        newest = ledger.newest_audit(ref.version)
+        places = [(ref.run_id, PREDICTIONS)]
+        places += [(newest.audit_run, stored_predictions.table_name(CANDIDATE))] if newest else []
+        contents = [(store.run_artifact(run, table), table) for run, table in places if run]
+        if any(content and stored_predictions.order_of_data(content, table) for content, table in contents):
+            found.append(
+                f"{ref.label}: its stored predictions, of an earlier version of this tool, number people in the order of the"
+                " data: whoever has the data and a file of this store finds the forget set; give away only what 'evidence"
+                " export' writes, which numbers them anew"
+            )
+    return found
 
 
 def _artifact(store: Store, evidence: Evidence, name: str) -> bytes:

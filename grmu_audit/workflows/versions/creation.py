@@ -206,7 +206,7 @@ def _log_rows_read(session: Session, run: Run, plan: VersionPlan, runtime: Runti
     """Store which rows were read while the network was built, and note the digest for the version's tags."""
     if runtime.rows_read is None:
         return
-    content = canonical_json(rows_read_artifact(session, plan.dataset, runtime.rows_read))
+    content = canonical_json(rows_read_artifact(session, plan.dataset, runtime.rows_read, plan.name))
     run.log_bytes(content, ROWS_READ)
     runtime.notes["rows_read_sha256"] = sha256_hex(content)
 

@@ -13,6 +13,7 @@ import pytest
 from grmu_audit.errors import IntegrityError
 from grmu_audit.evaluation.output_cache import OutputCache, from_bytes, to_bytes
 from grmu_audit.records.white_box import Answers, Missing, MissingCode, WhiteBoxOutputs
+from grmu_audit.utils.array_files import pack_arrays, unpack_arrays
 
 
 def test_a_damaged_measurement_is_collected_again_and_never_read(tmp_path: Path) -> None:
@@ -65,3 +66,21 @@ def test_a_reason_keeps_its_code_and_files_of_earlier_versions_hold_the_text_alo
             archive.writestr("facts.json", json.dumps({**plain, "missing": wrong}))
         with pytest.raises(IntegrityError, match="cannot be read"):
             from_bytes(buffer.getvalue(), ids)
+
+
+def test_rows_are_stored_by_name_and_files_in_the_order_of_the_data_are_written_again(tmp_path: Path) -> None:
+    ids = np.array(["c", "a", "b"])
+    features, answers = np.array([[3.0], [1.0], [2.0]], np.float32), np.array([3, 1, 2])
+    outputs = WhiteBoxOutputs(ids, {"FGSM@0.1": answers}, features, changed={"int8": Answers(answers, features[:, 0])})
+    plain, arrays = unpack_arrays(to_bytes(outputs))
+    for name in ("attacked/FGSM@0.1", "predicted/int8", "margin/int8", "features"):
+        assert arrays[name].ravel().tolist() == [1, 2, 3], name
+    shelf, key = OutputCache(tmp_path), "ab" * 32
+    before = {**arrays, **{name: arrays[name][[2, 0, 1]] for name in arrays}}
+    shelf.path(key).parent.mkdir(parents=True)
+    shelf.path(key).write_bytes(pack_arrays({k: v for k, v in plain.items() if k != "sorted_by"}, before))
+    read = shelf.read(key, ids)
+    assert read is not None
+    assert read.adversarial_predictions["FGSM@0.1"].tolist() == [3, 1, 2]
+    assert shelf.path(key).read_bytes() == to_bytes(outputs)
+    assert shelf.read(key, np.array(["c", "a", "x"])) is None, "sorted under another key"

@@ -10,6 +10,7 @@ import pytest
 
 from grmu_audit.data.catalog import DataSpec
 from grmu_audit.data.forget import ForgetSampling
+from grmu_audit.evidence import model_row_names
 from grmu_audit.records import ModelRef
 from grmu_audit.tracking.names import ROWS_READ
 from grmu_audit.utils import canonical_json, sha256_hex
@@ -46,7 +47,8 @@ def test_a_retrained_version_shows_that_it_never_read_the_forget_set(lineage: Li
     assert found.verified
     assert "fresh weights" in found.reason
     tree = json.loads(session.store.run_artifact(retrained.run_id, ROWS_READ))
-    assert set(tree["training_rows_not_read"]) == stored_request(session, retrained).pseudonyms
+    forgotten = stored_request(session, retrained).pseudonyms
+    assert set(tree["training_rows_not_read"]) == set(model_row_names("m", forgotten)), "names of the model, not pseudonyms"
     assert tree["training_rows_read"] + len(tree["training_rows_not_read"]) == tree["training_rows"]
     ids = session.dataset_of(retrained).frame["id"].tolist()
     assert not set(ids) & set(tree["training_rows_not_read"])
