@@ -265,9 +265,7 @@ def _moved(curves: list[Roc]) -> dict[str, Case]:
     one, two = curves
     moved = Roc(one.value - two.value, one.positive - two.positive, one.negative - two.negative)
     change, old = moved.effective_area(None, None), moved.area(None)
-    now = AreaChange(
-        one.effective_area(None, None), two.effective_area(None, None), change.se, method="effective", degrees=change.degrees
-    )
+    now = AreaChange(one.effective_area(None, None), two.effective_area(None, None), change.se, method="effective")
     return {"MIA_AUC change": Case(0.0, now, AreaChange(one.area(None), two.area(None), old.se))}
 
 

@@ -18,6 +18,8 @@ NEARLY_ZERO = 1e-9
 MOST_COMPARISONS = 3
 """Independent comparisons, per sample of the smaller side, that an area is never taken to be worth more than."""
 AreaMethod = Literal["logit", "effective"]
+_CIRCLE = np.stack([rule(np.linspace(0.0, 2 * math.pi, 128, endpoint=False)) for rule in (np.cos, np.sin)])
+"""Points of the unit circle."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +98,6 @@ class AreaChange(Statistic):
     """Persons that it was estimated from; None where every sample is its own person."""
     method: AreaMethod = "logit"
     """Interval method; ``logit``, a normal interval, as before areas near 1 were measured."""
-    degrees: float | None = None
-    """Degrees of freedom of the standard error, for ``effective``; None: very many."""
 
     @property
     def estimate(self) -> float:
@@ -109,17 +109,47 @@ class AreaChange(Statistic):
         return self
 
     def raw_limits(self, alpha: float) -> Limits | None:
-        """Limits within [-1, 1]; those of separate samples where the standard error is 0.
+        """Limits within [-1, 1].
 
-        ``effective``: Student's, with the degrees of freedom; ``logit``: normal ones, with t / z where there were few people.
+        ``effective``: both areas are taken to lie, as logits, in an ellipse around them.  Its half-axes, to each side, are the
+        distances to the areas' own limits at ``alpha``, its correlation is that of the two areas,
+        (se1² + se2² - se²) / (2 se1 se2), or 0 where one of them is not known; the limits are the smallest and the largest
+        difference in it.  A t interval of the difference itself covers 80 % where one of two areas near 1 is truly lower and
+        5 forget samples happen not to show it.  ``logit``: normal limits, with t / z where there were few people; those of
+        separate samples where the standard error is 0.
         """
+        if self.method == "effective":
+            return self._joint_limits(alpha)
         if not self.se > NEARLY_ZERO:
             return difference_limits(self.left, self.right, alpha)
-        known = math.inf if self.degrees is None else float(self.degrees)
-        wider = math.sqrt(float(student_factor(alpha, np.array([known]))[0]))
-        se = t_scaled_error(self.se, self.persons, alpha) if self.method == "logit" else float(self.se) / wider
-        half = z_value(alpha) * se
+        half = z_value(alpha) * t_scaled_error(self.se, self.persons, alpha)
         return max(self.estimate - half, -1.0), min(self.estimate + half, 1.0)
+
+    def _joint_limits(self, alpha: float) -> Limits | None:
+        found = self.left.limits(alpha), self.right.limits(alpha)
+        if found[0] is None or found[1] is None:
+            return None
+        one, other = self.left.se, self.right.se
+        known = min(one, other) > NEARLY_ZERO
+        r = min(max((one**2 + other**2 - self.se**2) / (2 * one * other), -1.0), 1.0) if known else 0.0
+        first = _on_axis(self.left, found[0], _CIRCLE[0])
+        second = _on_axis(self.right, found[1], r * _CIRCLE[0] + math.sqrt(1 - r * r) * _CIRCLE[1])
+        differences = first - second
+        return float(differences.min()), float(differences.max())
+
+
+def _on_axis(area: Area, limits: Limits, directions: Floats) -> Floats:
+    """Areas in the directions: 0 the area itself, -1 and 1 its limits, in between and beyond along the logits."""
+    comparisons = MOST_COMPARISONS * min(area.n1, area.n0)
+    middle = (area.value * comparisons + 0.5) / (comparisons + 1)  # whose logit is finite
+    low, centre, high = (_logit(x) for x in (min(limits[0], middle), middle, max(limits[1], middle)))
+    reach = np.where(directions < 0, centre - low, high - centre)
+    return 1 / (1 + np.exp(-(centre + reach * directions)))
+
+
+def _logit(x: float) -> float:
+    x = min(max(x, NEARLY_ZERO), 1 - NEARLY_ZERO)
+    return math.log(x) - math.log1p(-x)
 
 
 @dataclass(frozen=True)
