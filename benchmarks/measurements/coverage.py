@@ -19,6 +19,20 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks.measurements.many_limits import (
+    FORMS,
+    Moves,
+    Pair,
+    Shares,
+    difference_limits,
+    gap_change_limits,
+    gap_limits,
+    held,
+    kept_quantiles,
+    limits_of,
+    minimum_change_limits,
+    minimum_limits,
+)
 from benchmarks.measurements.people_draws import PeopleDraw, people_statistics, people_truths
 from grmu_audit.intervals import (
     AreaChange,
@@ -36,7 +50,12 @@ from grmu_audit.intervals.operating_points import LEVELS
 from grmu_audit.metrics.scores import Roc, operating_threshold, roc, threshold_shares
 
 Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
 CORRELATION = 0.6
+CONFIDENCE = 0.95
+_BLOCK = 500
+"""Draws whose limits are taken together."""
+_ROUNDING = 1e-12
 _UNSEEN_PEOPLE, _UNSEEN_EACH, _FORGET_EACH = 60, 5, 8
 _NORMAL = NormalDist()
 
@@ -70,22 +89,20 @@ class Tally:
     before_covered: int = 0
     before_width: float = 0.0
 
-    def add(self, case: Case, confidence: float = 0.95) -> None:
-        """Count one draw."""
-        self.draws += 1
-        found = None if case.now is None else case.now.interval(confidence)
-        if found is None:
-            self.undefined += 1
-        else:
-            self.above += found[0] > case.truth + 1e-12
-            self.below += found[1] < case.truth - 1e-12
-            self.covered += found[0] <= case.truth + 1e-12 and found[1] >= case.truth - 1e-12
-            self.width += found[1] - found[0]
-        old = None if case.before is None else case.before.interval(confidence)
-        if old is not None:
-            self.before_defined += 1
-            self.before_covered += old[0] <= case.truth + 1e-12 and old[1] >= case.truth - 1e-12
-            self.before_width += old[1] - old[0]
+    def add(self, truth: float | Floats, now: Pair, before: Pair) -> None:
+        """Count draws: their true values, and the limits of each, NaN where a metric is undefined."""
+        known = ~np.isnan(now[0])
+        above, below = now[0] > truth + _ROUNDING, now[1] < truth - _ROUNDING
+        self.draws += len(known)
+        self.undefined += int((~known).sum())
+        self.above += int(above.sum())
+        self.below += int(below.sum())
+        self.covered += int((known & ~above & ~below).sum())
+        self.width += float((now[1] - now[0])[known].sum())
+        known = ~np.isnan(before[0])
+        self.before_defined += int(known.sum())
+        self.before_covered += int((known & (before[0] <= truth + _ROUNDING) & (before[1] >= truth - _ROUNDING)).sum())
+        self.before_width += float((before[1] - before[0])[known].sum())
 
     @property
     def coverage(self) -> float | None:
@@ -126,10 +143,26 @@ class Setting:
         """Tallies of every metric; more draws begin with the same ones."""
         rng = np.random.default_rng([seed, zlib.crc32(self.name.encode())])
         tallies: dict[str, Tally] = {}
+        with kept_quantiles():
+            for first in range(0, draws, _BLOCK):
+                for name, found in self.limits(rng, min(_BLOCK, draws - first)).items():
+                    tallies.setdefault(name, Tally()).add(*found)
+        return tallies
+
+    def limits(self, rng: np.random.Generator, draws: int) -> dict[str, tuple[Floats, Pair, Pair]]:
+        """Of every metric the truths, and the limits of today and before, of so many draws."""
+        cases: dict[str, list[Case]] = {}
         for _ in range(draws):
             for name, case in self.draw(rng).items():
-                tallies.setdefault(name, Tally()).add(case)
-        return tallies
+                cases.setdefault(name, []).append(case)
+        return {
+            name: (
+                np.array([case.truth for case in found]),
+                limits_of([case.now for case in found], 1 - CONFIDENCE),
+                limits_of([case.before for case in found], 1 - CONFIDENCE),
+            )
+            for name, found in cases.items()
+        }
 
 
 @dataclass(frozen=True)
@@ -146,11 +179,17 @@ class Rates(Setting):
     shift: float
     """By how much the candidate's accuracy in the forgotten cell differs."""
 
-    def draw(self, rng: np.random.Generator) -> dict[str, Case]:
-        """Counts of every cell, and the metrics on them."""
+    def limits(self, rng: np.random.Generator, draws: int) -> dict[str, tuple[Floats, Pair, Pair]]:
+        """From the counts of all cells in all draws; see ``cases`` for the statistics that they are compared with in the tests."""
         p = self._probabilities()
-        counts = rng.multinomial(self.size, p)
-        truth = _truths(p)
+        counts = rng.multinomial(self.size, p, size=(draws, 2, self.values))
+        now, before = (_count_limits(counts, self.size, form) for form in FORMS[::-1])
+        return {name: (np.full(draws, truth), now[name], before[name]) for name, truth in _truths(p).items() if name in now}
+
+    def cases(self, rng: np.random.Generator) -> dict[str, Case]:
+        """One draw as the statistics of an audit, one by one."""
+        p = self._probabilities()
+        counts, truth = rng.multinomial(self.size, p, size=(1, 2, self.values))[0], _truths(p)
         return {name: Case(truth[name], made.exact(), made) for name, made in _count_statistics(counts.tolist()).items()}
 
     def _probabilities(self) -> Floats:
@@ -186,6 +225,35 @@ def _count_statistics(table: list[Any]) -> dict[str, Statistic]:
         rows = [parity[i : i + 1] if name == "DP" else side[1:] if name == "EP" else side for i, side in enumerate(sides)]
         gaps = [Gap(tuple(map(tuple, row)), "mean" if name == "EO" else "max") for row in rows]
         made[name], made[f"{name} change"] = gaps[0], GapChange(gaps[0], gaps[1], moved, gaps[0].aggregate)
+    return made
+
+
+def _count_limits(counts: npt.NDArray[np.int64], size: int, form: str) -> dict[str, Pair]:
+    """Limits of every metric from [draws, 2, values, 4] counts; as ``_count_statistics``, for all draws at once."""
+    alpha, (both, gained, lost, none) = 1 - CONFIDENCE, np.moveaxis(counts, 3, 0)
+    called = [both[:, 1] + none[:, 0], gained[:, 1] + lost[:, 0], lost[:, 1] + gained[:, 0]]
+
+    def cells(together: Counts, gained: Counts, lost: Counts, n: int) -> tuple[tuple[Shares, Shares], Moves]:
+        """Both models' cells, and the changes."""
+        sides = Shares(together + gained, n, form), Shares(together + lost, n, form)
+        return sides, Moves(Shares(gained, n, "clopper-pearson"), Shares(lost, n, "clopper-pearson"), form)
+
+    flat = [x.reshape(len(counts), -1) for x in (both, gained, lost)]
+    (one, other), moves = cells(*flat, size)
+    of = [Shares(one.k[:, i], size, form) for i in (counts.shape[2], 0)]
+    own = Moves(*(Shares(x.k[:, counts.shape[2]], size, "clopper-pearson") for x in (moves.gained, moves.lost)), form)
+    made = {"GA": held(of[0].limits(alpha), of[0].p), "GA change": held(own.limits(alpha), own.p)}
+    made |= {"WG": minimum_limits(one, alpha), "WG change": minimum_change_limits((one, other), moves, alpha)}
+    made["UA - GA"] = difference_limits(of[0], of[1], alpha)
+    if counts.shape[2] < 2:
+        return made
+    terms = {
+        "EO": cells(both, gained, lost, size),
+        "EP": cells(both[:, 1:], gained[:, 1:], lost[:, 1:], size),
+        "DP": cells(*(x[:, None] for x in called), 2 * size),
+    }
+    for name, (sides, moved) in terms.items():
+        made |= {name: gap_limits(sides[0], alpha), f"{name} change": gap_change_limits(sides, moved, alpha)}
     return made
 
 

@@ -1,0 +1,256 @@
+"""Limits of the statistics of many draws at once, equal to those that the statistics themselves give one by one.
+
+A simulation asks for the same limits millions of times.  Here quantiles are kept by their arguments, areas are taken together, and
+gaps and minima over cells of one size are computed on arrays [draws, terms, cells].  The tests compare draws of every kind of setting with
+the limits that the statistics of ``grmu_audit.intervals`` give one by one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from grmu_audit.intervals import Area, AreaChange, Statistic, closed_forms
+from grmu_audit.intervals.areas import _CIRCLE, MOST_COMPARISONS, NEARLY_ZERO
+from grmu_audit.intervals.closed_forms import exact, student_factor, wilson, z_value
+from grmu_audit.intervals.gaps import _FINEST, _MOVED, _SEARCH, LOWER_TAIL_SHARE, comparison_count
+
+Floats = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
+Pair = tuple[Floats, Floats]
+"""Lower and upper limits."""
+Quantile = Callable[[Floats, Floats, float], Floats]
+FORMS = ("wilson", "clopper-pearson")
+"""Limits of a share before and today; paired counts follow."""
+
+
+@contextmanager
+def kept_quantiles() -> Iterator[None]:
+    """Quantiles of the beta distribution are computed once for the same counts."""
+    rule, kept = closed_forms.beta_quantile, dict[float, dict[tuple[float, float], float]]()
+
+    def quantile(a: Floats, b: Floats, probability: float) -> Floats:
+        known, wanted = kept.setdefault(probability, {}), list(zip(a.tolist(), b.tolist(), strict=True))
+        new = [pair for pair in dict.fromkeys(wanted) if pair not in known]
+        if new:
+            table = np.array(new)
+            known.update(zip(new, rule(table[:, 0], table[:, 1], probability).tolist(), strict=True))
+        return np.array([known[pair] for pair in wanted])
+
+    closed_forms.beta_quantile = quantile
+    try:
+        yield
+    finally:
+        closed_forms.beta_quantile = rule
+
+
+def limits_of(statistics: Sequence[Statistic | None], alpha: float) -> Pair:
+    """[draws] lower and upper limits; NaN where there are none.  Areas are taken together."""
+    kinds = {(type(s), getattr(s, "method", "")) for s in statistics}
+    if kinds == {(Area, "effective")}:
+        return held(area_limits(statistics, alpha), np.array([s.value for s in statistics]))  # type: ignore[arg-type, union-attr]
+    if kinds == {(AreaChange, "effective")}:
+        return held(_change_limits(statistics, alpha), np.array([s.estimate for s in statistics if s]))  # type: ignore[arg-type]
+    found = [statistic and statistic.limits(alpha) for statistic in statistics]
+    table = np.array([(math.nan, math.nan) if pair is None else pair for pair in found])
+    return table[:, 0], table[:, 1]
+
+
+def held(limits: Pair, middle: Floats) -> Pair:
+    """Limits that hold the estimates, as ``Statistic.limits`` does."""
+    return np.minimum(limits[0], middle), np.maximum(limits[1], middle)
+
+
+def area_limits(areas: Sequence[Area], alpha: float) -> Pair:
+    """Limits of areas by the form ``effective``."""
+    value, se, n1, n0 = np.array([(a.value, a.se, a.n1, a.n0) for a in areas], dtype=np.float64).T
+    degrees = np.array([math.inf if a.degrees is None else a.degrees for a in areas])
+    most = MOST_COMPARISONS * np.minimum(n1, n0)
+    inside = (se > NEARLY_ZERO) & (value > NEARLY_ZERO) & (value < 1 - NEARLY_ZERO)
+    worth = value * (1 - value) / np.where(inside, se, 1.0) ** 2 * student_factor(alpha, degrees)
+    comparisons = np.where(inside, np.minimum(worth, most), most)
+    return exact(value * comparisons, comparisons, alpha)
+
+
+def _change_limits(changes: Sequence[AreaChange], alpha: float) -> Pair:
+    sides = [[getattr(change, side) for change in changes] for side in ("left", "right")]
+    one, other = (np.array([area.se for area in side]) for side in sides)
+    se = np.array([change.se for change in changes])
+    known = np.minimum(one, other) > NEARLY_ZERO
+    r = np.where(known, (one**2 + other**2 - se**2) / np.where(known, 2 * one * other, 1.0), 0.0).clip(-1, 1)[:, None]
+    first = _on_axis(sides[0], alpha, np.broadcast_to(_CIRCLE[0], (len(changes), len(_CIRCLE[0]))))
+    second = _on_axis(sides[1], alpha, r * _CIRCLE[0] + np.sqrt(1 - r * r) * _CIRCLE[1])
+    return (first - second).min(axis=1), (first - second).max(axis=1)
+
+
+def _on_axis(areas: Sequence[Area], alpha: float, directions: Floats) -> Floats:
+    value, comparisons = np.array([(a.value, MOST_COMPARISONS * min(a.n1, a.n0)) for a in areas]).T
+    low, high = held(area_limits(areas, alpha), value)
+    middle = (value * comparisons + 0.5) / (comparisons + 1)
+    near = (np.clip(x, NEARLY_ZERO, 1 - NEARLY_ZERO) for x in (np.minimum(low, middle), middle, np.maximum(high, middle)))
+    lower, centre, upper = ((np.log(x) - np.log1p(-x))[:, None] for x in near)
+    return 1 / (1 + np.exp(-(centre + np.where(directions < 0, centre - lower, upper - centre) * directions)))
+
+
+@dataclass(frozen=True)
+class Shares:
+    """Counts of cells of one size in many draws."""
+
+    k: npt.NDArray[np.int64]
+    """[draws, ..., cells] successes."""
+    n: int
+    """Samples of every cell."""
+    form: str
+    """One of ``FORMS``."""
+
+    @property
+    def p(self) -> Floats:
+        """Shares."""
+        return self.k / self.n
+
+    def limits(self, alpha: float) -> Pair:
+        """Limits of every cell."""
+        rule = {"wilson": wilson, "clopper-pearson": exact}[self.form]
+        numbers, place = np.unique(self.k, return_inverse=True)
+        low, high = rule(numbers.astype(np.float64), np.full(len(numbers), float(self.n)), alpha)
+        return low[place].reshape(self.k.shape), high[place].reshape(self.k.shape)
+
+
+@dataclass(frozen=True)
+class Moves:
+    """Paired counts of cells of one size in many draws."""
+
+    gained: Shares
+    """Only the candidate is right."""
+    lost: Shares
+    """Only the other model is."""
+    form: str
+    """One of ``FORMS``: Bonett and Price's limits go with ``wilson``."""
+
+    @property
+    def p(self) -> Floats:
+        """Changes."""
+        return (self.gained.k - self.lost.k) / self.gained.n
+
+    def limits(self, alpha: float) -> Pair:
+        """Limits of every change."""
+        return (self._adjusted if self.form == "wilson" else self._exact)(alpha)
+
+    def _adjusted(self, alpha: float) -> Pair:
+        z = z_value(alpha)
+        c, n = max(1.0, z * z / 4), self.gained.n
+        first, second = (self.gained.k + c) / (n + 2 * c), (self.lost.k + c) / (n + 2 * c)
+        centre = first - second
+        half = z * np.sqrt(np.maximum(first + second - centre**2, 0.0) / (n + 2 * c))
+        return np.maximum(np.minimum(centre - half, self.p), -1.0), np.minimum(np.maximum(centre + half, self.p), 1.0)
+
+    def _exact(self, alpha: float) -> Pair:
+        (p, low, high), (q, other_low, other_high) = ((s.p, *s.limits(alpha)) for s in (self.gained, self.lost))
+        odds = [(s.k + 0.5) / np.maximum(s.n - s.k + 0.5, 0.5) for s in (self.gained, self.lost)]
+        r = -np.minimum(np.sqrt(odds[0] * odds[1]), 1.0)
+        a, b, c, d = p - low, other_high - q, high - p, q - other_low
+        down, up = np.sqrt(a * a + b * b - 2 * r * a * b), np.sqrt(c * c + d * d - 2 * r * c * d)
+        return np.maximum(p - q - down, -1.0), np.minimum(p - q + up, 1.0)
+
+
+def gap_limits(cells: Shares, alpha: float) -> Pair:
+    """Limits of ``intervals.Gap`` over cells [draws, terms, cells]; the mean over the terms."""
+    p, (terms, size) = cells.p, cells.k.shape[1:]
+    span = np.ptp(p, axis=2)
+    middle, alpha_low = span.mean(axis=1), alpha * LOWER_TAIL_SHARE
+    high = _mean_of_outer(span, _differences(cells, alpha)[1].max(axis=(2, 3)))
+    contrasts = 0.5 * float(size * (size - 1)) ** terms
+    if terms > 1 and alpha_low / contrasts >= _FINEST:
+        low = _lower_of_mean(cells, alpha_low / contrasts)
+    else:
+        low = np.maximum(_differences(cells, alpha_low / (terms * comparison_count(size)))[0].max(axis=(2, 3)), 0.0).mean(axis=1)
+    return held((np.maximum(low, 0.0), np.minimum(high, 1.0)), middle)
+
+
+def gap_change_limits(sides: tuple[Shares, Shares], moves: Moves, alpha: float) -> Pair:
+    """Limits of ``intervals.GapChange`` over cells [draws, terms, cells]."""
+    one, other = (gap_limits(side, alpha * (1 - _MOVED) / 2) for side in sides)
+    share, terms = alpha * _MOVED, moves.p.shape[1]
+    point = moves.p[..., :, None] - moves.p[..., None, :]
+    lower, upper = _newcombe(moves.p, *moves.limits(share * (1 - _SEARCH)))
+    after, before = (_contrasts(side, share * _SEARCH / terms) for side in sides)
+    least = [np.where(before, x, np.inf).min(axis=(2, 3)) for x in (point, lower)]
+    most = [np.where(after, x, -np.inf).max(axis=(2, 3)) for x in (point, upper)]
+    low = np.maximum(one[0] - other[1], -_mean_of_outer(-least[0], -least[1]))
+    high = np.minimum(one[1] - other[0], _mean_of_outer(most[0], most[1]))
+    spans = [np.ptp(side.p, axis=2).mean(axis=1) for side in sides]
+    return held((low, high), spans[0] - spans[1])
+
+
+def minimum_limits(cells: Shares, alpha: float) -> Pair:
+    """Limits of ``intervals.Minimum`` over cells [draws, cells]."""
+    low, high = cells.limits(alpha)[0].min(axis=1), cells.limits(alpha / cells.k.shape[1])[1].min(axis=1)
+    return held((low, high), cells.p.min(axis=1))
+
+
+def minimum_change_limits(sides: tuple[Shares, Shares], moves: Moves, alpha: float) -> Pair:
+    """Limits of ``intervals.MinimumChange`` over cells [draws, cells]."""
+    (left, right), size = sides, moves.p.shape[1]
+    search, rest = alpha * _SEARCH, alpha * (1 - _SEARCH)
+    (p, a), (q, b) = ((side.p, side.limits(rest / (2 * (size - 1)))) for side in sides)
+    difference = p[:, :, None] - q[:, None, :]
+    lower = difference - np.hypot((p - a[0])[:, :, None], (b[1] - q)[:, None, :])
+    upper = difference + np.hypot((a[1] - p)[:, :, None], (q - b[0])[:, None, :])
+    own = np.arange(size)
+    lower[:, own, own], upper[:, own, own] = moves.limits(rest / 2)
+    low = np.where(_extremes(left, search, largest=False), lower.max(axis=2), np.inf).min(axis=1)
+    high = np.where(_extremes(right, search, largest=False), upper.min(axis=1), -np.inf).max(axis=1)
+    return held((low, high), p.min(axis=1) - q.min(axis=1))
+
+
+def difference_limits(left: Shares, right: Shares, alpha: float) -> Pair:
+    """MOVER's limits of left - right [draws]."""
+    (p, a), (q, b) = ((side.p, side.limits(alpha)) for side in (left, right))
+    return p - q - np.hypot(p - a[0], b[1] - q), p - q + np.hypot(a[1] - p, q - b[0])
+
+
+def _newcombe(p: Floats, low: Floats, high: Floats) -> Pair:
+    """``closed_forms.newcombe`` of every draw."""
+    difference = p[..., :, None] - p[..., None, :]
+    down = np.hypot((p - low)[..., :, None], (high - p)[..., None, :])
+    up = np.hypot((high - p)[..., :, None], (p - low)[..., None, :])
+    return difference - down, difference + up
+
+
+def _differences(cells: Shares, alpha: float) -> Pair:
+    lower, upper = _newcombe(cells.p, *cells.limits(alpha))
+    own = np.arange(cells.k.shape[-1])
+    lower[..., own, own], upper[..., own, own] = -np.inf, -np.inf
+    return lower, upper
+
+
+def _mean_of_outer(middle: Floats, outer: Floats) -> Floats:
+    return middle.mean(axis=1) + np.sqrt(((outer - middle) ** 2).sum(axis=1)) / middle.shape[1]
+
+
+def _lower_of_mean(cells: Shares, alpha: float) -> Floats:
+    p, (low, high) = cells.p, cells.limits(alpha)
+    best, worst = (rule(p, axis=2)[..., None] for rule in (np.argmax, np.argmin))
+
+    def at(x: Floats, place: npt.NDArray[np.int64]) -> Floats:
+        return np.take_along_axis(x, place, axis=2)[..., 0]
+
+    margins = (at(p, best) - at(low, best)) ** 2 + (at(high, worst) - at(p, worst)) ** 2
+    return (at(p, best) - at(p, worst)).mean(axis=1) - np.sqrt(margins.sum(axis=1)) / p.shape[1]
+
+
+def _extremes(cells: Shares, alpha: float, *, largest: bool) -> Mask:
+    shown = np.any(_differences(cells, alpha / (cells.k.shape[-1] - 1))[0] > 0, axis=-2 if largest else -1)
+    return ~shown
+
+
+def _contrasts(cells: Shares, alpha: float) -> Mask:
+    apart = ~np.eye(cells.k.shape[-1], dtype=bool)
+    top, bottom = (_extremes(cells, alpha / 2, largest=largest) for largest in (True, False))
+    found = top[..., :, None] & bottom[..., None, :] & apart
+    return np.where(found.any(axis=(-2, -1))[..., None, None], found, apart)
