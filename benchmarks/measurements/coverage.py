@@ -180,7 +180,7 @@ class Rates(Setting):
     """By how much the candidate's accuracy in the forgotten cell differs."""
 
     def limits(self, rng: np.random.Generator, draws: int) -> dict[str, tuple[Floats, Pair, Pair]]:
-        """From the counts of all cells in all draws; see ``cases`` for the statistics that they are compared with in the tests."""
+        """From the counts of all cells in all draws; the tests compare them with ``cases``."""
         p = self._probabilities()
         counts = rng.multinomial(self.size, p, size=(draws, 2, self.values))
         now, before = (_count_limits(counts, self.size, form) for form in FORMS[::-1])

@@ -1,8 +1,8 @@
 """Limits of the statistics of many draws at once, equal to those that the statistics themselves give one by one.
 
-A simulation asks for the same limits millions of times.  Here quantiles are kept by their arguments, areas are taken together, and
-gaps and minima over cells of one size are computed on arrays [draws, terms, cells].  The tests compare draws of every kind of setting with
-the limits that the statistics of ``grmu_audit.intervals`` give one by one.
+A simulation asks for the same limits millions of times.  Here quantiles are kept by their arguments, areas are taken together,
+and gaps and minima over cells are computed on arrays [draws, terms, cells].  The tests compare draws of every kind of setting
+with the limits that the statistics of ``grmu_audit.intervals`` give one by one.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from grmu_audit.intervals import Area, AreaChange, Statistic, closed_forms
+from grmu_audit.intervals import Area, AreaChange, Gap, GapChange, Minimum, MinimumChange, Statistic, beta, closed_forms
 from grmu_audit.intervals.areas import _CIRCLE, MOST_COMPARISONS, NEARLY_ZERO
 from grmu_audit.intervals.closed_forms import exact, student_factor, wilson, z_value
 from grmu_audit.intervals.gaps import _FINEST, _MOVED, _SEARCH, LOWER_TAIL_SHARE, comparison_count
@@ -25,6 +26,8 @@ Mask = npt.NDArray[np.bool_]
 Pair = tuple[Floats, Floats]
 """Lower and upper limits."""
 Quantile = Callable[[Floats, Floats, float], Floats]
+_MOST_KEPT = 100
+"""Quantiles that are looked up one by one; more are computed together."""
 FORMS = ("wilson", "clopper-pearson")
 """Limits of a share before and today; paired counts follow."""
 
@@ -32,9 +35,11 @@ FORMS = ("wilson", "clopper-pearson")
 @contextmanager
 def kept_quantiles() -> Iterator[None]:
     """Quantiles of the beta distribution are computed once for the same counts."""
-    rule, kept = closed_forms.beta_quantile, dict[float, dict[tuple[float, float], float]]()
+    rule, kept = beta.beta_quantile, dict[float, dict[tuple[float, float], float]]()
 
     def quantile(a: Floats, b: Floats, probability: float) -> Floats:
+        if len(a) > _MOST_KEPT:
+            return rule(a, b, probability)
         known, wanted = kept.setdefault(probability, {}), list(zip(a.tolist(), b.tolist(), strict=True))
         new = [pair for pair in dict.fromkeys(wanted) if pair not in known]
         if new:
@@ -42,11 +47,11 @@ def kept_quantiles() -> Iterator[None]:
             known.update(zip(new, rule(table[:, 0], table[:, 1], probability).tolist(), strict=True))
         return np.array([known[pair] for pair in wanted])
 
-    closed_forms.beta_quantile = quantile
+    closed_forms.beta_quantile = beta.beta_quantile = quantile
     try:
         yield
     finally:
-        closed_forms.beta_quantile = rule
+        closed_forms.beta_quantile = beta.beta_quantile = rule
 
 
 def limits_of(statistics: Sequence[Statistic | None], alpha: float) -> Pair:
@@ -56,9 +61,44 @@ def limits_of(statistics: Sequence[Statistic | None], alpha: float) -> Pair:
         return held(area_limits(statistics, alpha), np.array([s.value for s in statistics]))  # type: ignore[arg-type, union-attr]
     if kinds == {(AreaChange, "effective")}:
         return held(_change_limits(statistics, alpha), np.array([s.estimate for s in statistics if s]))  # type: ignore[arg-type]
+    if {kind for kind, _ in kinds} <= {Gap, GapChange, Minimum, MinimumChange}:
+        shapes = {_shape(s) for s in statistics}
+        if len(shapes) == 1 and shapes != {()}:
+            return _cell_limits(statistics, alpha)
     found = [statistic and statistic.limits(alpha) for statistic in statistics]
     table = np.array([(math.nan, math.nan) if pair is None else pair for pair in found])
     return table[:, 0], table[:, 1]
+
+
+def _shape(statistic: Any) -> tuple[int, ...]:
+    """How many cells its terms have, where all have as many and every cell holds samples; else nothing."""
+    terms = [statistic.cells] if isinstance(statistic, Minimum) else statistic.terms
+    sizes = {len(cells) for cells in terms}
+    filled = len(sizes) == 1 and min(sizes) > 1 and all(cell.n > 0 for cells in terms for cell in cells)
+    return tuple(len(cells) for cells in terms) if filled else ()
+
+
+def _cell_limits(statistics: Sequence[Any], alpha: float) -> Pair:
+    """Limits of gaps, minima or their changes of one shape."""
+    first = statistics[0]
+    form = (first if isinstance(first, Gap | Minimum) else first.left).method
+    if isinstance(first, Minimum):
+        return minimum_limits(Shares.of([s.cells for s in statistics], form), alpha)
+    if isinstance(first, Gap):
+        more = np.array([s.dependence for s in statistics])
+        return gap_limits(Shares.of([s.terms for s in statistics], form), alpha, more)
+    pairs = form if first.terms[0][0].method == "bonett-price" else "clopper-pearson"
+    if isinstance(first, MinimumChange):
+        both = [
+            Shares.of([side.cells for side in sides], form)
+            for sides in ([s.left for s in statistics], [s.right for s in statistics])
+        ]
+        return minimum_change_limits((both[0], both[1]), Moves.of([s.terms[0] for s in statistics], pairs), alpha)
+    both = [
+        Shares.of([side.terms for side in sides], form) for sides in ([s.left for s in statistics], [s.right for s in statistics])
+    ]
+    more = [np.array(x) for x in zip(*((s.left.dependence, s.right.dependence, s.dependence) for s in statistics), strict=True)]
+    return gap_change_limits((both[0], both[1]), Moves.of([s.terms for s in statistics], pairs), alpha, more)
 
 
 def held(limits: Pair, middle: Floats) -> Pair:
@@ -99,31 +139,67 @@ def _on_axis(areas: Sequence[Area], alpha: float, directions: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class Shares:
-    """Counts of cells of one size in many draws."""
+    """Counts of cells in many draws."""
 
     k: npt.NDArray[np.int64]
     """[draws, ..., cells] successes."""
-    n: int
-    """Samples of every cell."""
+    n: Floats
+    """Samples of every cell, or one number."""
     form: str
     """One of ``FORMS``."""
+    scale: Callable[[float], Floats] | None = None
+    """By alpha, what a sample counts for; None: 1, with one number of samples."""
+
+    @classmethod
+    def of(cls, cells: Sequence[Any], form: str) -> Shares:
+        """From nested proportions of one shape, [draws, ..., cells]."""
+        k, n = (_table(cells, lambda c, name=name: getattr(c, name)) for name in ("k", "n"))  # type: ignore[misc]
+        return cls(k, n, form, _scale(cells))
 
     @property
     def p(self) -> Floats:
         """Shares."""
         return self.k / self.n
 
+    def effective(self, alpha: float) -> tuple[Floats, Floats]:
+        """Effective counts and samples."""
+        scale = 1.0 if self.scale is None else self.scale(alpha)
+        return self.k * scale, np.broadcast_to(self.n * scale, self.k.shape)
+
     def limits(self, alpha: float) -> Pair:
         """Limits of every cell."""
-        rule = {"wilson": wilson, "clopper-pearson": exact}[self.form]
+        rule, shape = {"wilson": wilson, "clopper-pearson": exact}[self.form], self.k.shape
+        if self.scale is not None:
+            k, n = self.effective(alpha)
+            low, high = rule(k.ravel(), n.ravel(), alpha)
+            return low.reshape(shape), high.reshape(shape)
         numbers, place = np.unique(self.k, return_inverse=True)
         low, high = rule(numbers.astype(np.float64), np.full(len(numbers), float(self.n)), alpha)
-        return low[place].reshape(self.k.shape), high[place].reshape(self.k.shape)
+        return low[place].reshape(shape), high[place].reshape(shape)
+
+
+def _table(cells: Sequence[Any], of: Callable[[Any], float | None]) -> Floats:
+    """A number of every statistic in nested sequences."""
+
+    def numbers(item: Any) -> Any:
+        return of(item) if isinstance(item, Statistic) else [numbers(inner) for inner in item]
+
+    return np.array(numbers(cells), dtype=np.float64)
+
+
+def _scale(cells: Sequence[Any]) -> Callable[[float], Floats]:
+    deff, degrees = _table(cells, lambda c: c.deff), _table(cells, lambda c: math.inf if c.persons is None else c.persons - 1.0)
+
+    def scale(alpha: float) -> Floats:
+        known, place = np.unique(degrees, return_inverse=True)
+        return student_factor(alpha, known)[place].reshape(deff.shape) / deff
+
+    return scale
 
 
 @dataclass(frozen=True)
 class Moves:
-    """Paired counts of cells of one size in many draws."""
+    """Paired counts of cells in many draws."""
 
     gained: Shares
     """Only the candidate is right."""
@@ -132,10 +208,17 @@ class Moves:
     form: str
     """One of ``FORMS``: Bonett and Price's limits go with ``wilson``."""
 
+    @classmethod
+    def of(cls, cells: Sequence[Any], form: str) -> Moves:
+        """From nested paired counts of one shape."""
+        n, scale = _table(cells, lambda c: c.n), _scale(cells)
+        sides = [_table(cells, lambda c: c.only_candidate), _table(cells, lambda c: c.only_other)]
+        return cls(*(Shares(k, n, "clopper-pearson", scale) for k in sides), form)
+
     @property
     def p(self) -> Floats:
         """Changes."""
-        return (self.gained.k - self.lost.k) / self.gained.n
+        return self.gained.p - self.lost.p
 
     def limits(self, alpha: float) -> Pair:
         """Limits of every change."""
@@ -143,22 +226,23 @@ class Moves:
 
     def _adjusted(self, alpha: float) -> Pair:
         z = z_value(alpha)
-        c, n = max(1.0, z * z / 4), self.gained.n
-        first, second = (self.gained.k + c) / (n + 2 * c), (self.lost.k + c) / (n + 2 * c)
+        c, ((gained, n), (lost, _)) = max(1.0, z * z / 4), (side.effective(alpha) for side in (self.gained, self.lost))
+        first, second = (gained + c) / (n + 2 * c), (lost + c) / (n + 2 * c)
         centre = first - second
         half = z * np.sqrt(np.maximum(first + second - centre**2, 0.0) / (n + 2 * c))
         return np.maximum(np.minimum(centre - half, self.p), -1.0), np.minimum(np.maximum(centre + half, self.p), 1.0)
 
     def _exact(self, alpha: float) -> Pair:
         (p, low, high), (q, other_low, other_high) = ((s.p, *s.limits(alpha)) for s in (self.gained, self.lost))
-        odds = [(s.k + 0.5) / np.maximum(s.n - s.k + 0.5, 0.5) for s in (self.gained, self.lost)]
+        counts = [side.effective(alpha) for side in (self.gained, self.lost)]
+        odds = [(k + 0.5) / np.maximum(n - k + 0.5, 0.5) for k, n in counts]
         r = -np.minimum(np.sqrt(odds[0] * odds[1]), 1.0)
         a, b, c, d = p - low, other_high - q, high - p, q - other_low
         down, up = np.sqrt(a * a + b * b - 2 * r * a * b), np.sqrt(c * c + d * d - 2 * r * c * d)
         return np.maximum(p - q - down, -1.0), np.minimum(p - q + up, 1.0)
 
 
-def gap_limits(cells: Shares, alpha: float) -> Pair:
+def gap_limits(cells: Shares, alpha: float, dependence: Floats | float = 1.0) -> Pair:
     """Limits of ``intervals.Gap`` over cells [draws, terms, cells]; the mean over the terms."""
     p, (terms, size) = cells.p, cells.k.shape[1:]
     span = np.ptp(p, axis=2)
@@ -169,20 +253,26 @@ def gap_limits(cells: Shares, alpha: float) -> Pair:
         low = _lower_of_mean(cells, alpha_low / contrasts)
     else:
         low = np.maximum(_differences(cells, alpha_low / (terms * comparison_count(size)))[0].max(axis=(2, 3)), 0.0).mean(axis=1)
+    wider = np.sqrt(dependence)
+    low, high = middle - wider * (middle - low), middle + wider * (high - middle)
     return held((np.maximum(low, 0.0), np.minimum(high, 1.0)), middle)
 
 
-def gap_change_limits(sides: tuple[Shares, Shares], moves: Moves, alpha: float) -> Pair:
-    """Limits of ``intervals.GapChange`` over cells [draws, terms, cells]."""
-    one, other = (gap_limits(side, alpha * (1 - _MOVED) / 2) for side in sides)
+def gap_change_limits(
+    sides: tuple[Shares, Shares], moves: Moves, alpha: float, dependence: Sequence[Floats | float] = (1.0, 1.0, 1.0)
+) -> Pair:
+    """Limits of ``intervals.GapChange`` over cells [draws, terms, cells]; dependences of both sides and of the changes."""
+    one, other = (gap_limits(side, alpha * (1 - _MOVED) / 2, more) for side, more in zip(sides, dependence, strict=False))
     share, terms = alpha * _MOVED, moves.p.shape[1]
     point = moves.p[..., :, None] - moves.p[..., None, :]
     lower, upper = _newcombe(moves.p, *moves.limits(share * (1 - _SEARCH)))
     after, before = (_contrasts(side, share * _SEARCH / terms) for side in sides)
     least = [np.where(before, x, np.inf).min(axis=(2, 3)) for x in (point, lower)]
     most = [np.where(after, x, -np.inf).max(axis=(2, 3)) for x in (point, upper)]
-    low = np.maximum(one[0] - other[1], -_mean_of_outer(-least[0], -least[1]))
-    high = np.minimum(one[1] - other[0], _mean_of_outer(most[0], most[1]))
+    wider = np.broadcast_to(np.sqrt(dependence[2]), len(point))[:, None]
+    outer = [x[0] + wider * (x[1] - x[0]) for x in (least, most)]
+    low = np.maximum(one[0] - other[1], -_mean_of_outer(-least[0], -outer[0]))
+    high = np.minimum(one[1] - other[0], _mean_of_outer(most[0], outer[1]))
     spans = [np.ptp(side.p, axis=2).mean(axis=1) for side in sides]
     return held((low, high), spans[0] - spans[1])
 
