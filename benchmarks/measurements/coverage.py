@@ -329,12 +329,13 @@ class Areas(Setting):
         return made
 
 
-def _moved(curves: list[Roc]) -> dict[str, Case]:
+def _moved(curves: list[Roc], truth: float = 0.0) -> dict[str, Case]:
     one, two = curves
     moved = Roc(one.value - two.value, one.positive - two.positive, one.negative - two.negative)
     change, old = moved.effective_area(None, None), moved.area(None)
-    now = AreaChange(one.effective_area(None, None), two.effective_area(None, None), change.se, method="effective")
-    return {"MIA_AUC change": Case(0.0, now, AreaChange(one.area(None), two.area(None), old.se))}
+    sides = one.effective_area(None, None), two.effective_area(None, None)
+    now = AreaChange(*sides, change.se, method="effective", degrees=change.degrees)
+    return {"MIA_AUC change": Case(truth, now, AreaChange(one.area(None), two.area(None), old.se))}
 
 
 def _threshold_rates(positive: Floats, negative: Floats) -> tuple[Statistic, Statistic]:
@@ -342,6 +343,29 @@ def _threshold_rates(positive: Floats, negative: Floats) -> tuple[Statistic, Sta
     called = Proportion.of(positive > operating_threshold(negative, ones, 0.01)[0]).exact()
     shares = threshold_shares(positive, negative, ones, 0.01, len(negative))
     return RateAtThreshold(called, LEVELS, *shares), called
+
+
+@dataclass(frozen=True)
+class Changes(Setting):
+    """As ``Areas`` with 100 unseen samples, but the area of the model before is another one."""
+
+    kind: ClassVar[str] = "changes"
+    spread: float
+    """Standard deviation of the forget set's scores by both models; 1 for unseen ones."""
+    forget: int
+    """Forget samples."""
+    area: float
+    """True area of the candidate."""
+    area_before: float
+    """True area of the model before."""
+
+    def draw(self, rng: np.random.Generator) -> dict[str, Case]:
+        """Scores of both models, and the change of MIA_AUC on them."""
+        away = [_NORMAL.inv_cdf(area) * math.hypot(self.spread, 1) for area in (self.area, self.area_before)]
+        (z1, y1), (z0, y0) = rng.normal(0, 1, (2, self.forget)), rng.normal(0, 1, (2, 100))
+        positive = [away[0] + self.spread * z1, away[1] + self.spread * (0.8 * z1 + 0.6 * y1)]
+        curves = [roc(p, n, np.ones(100)) for p, n in zip(positive, [z0, 0.8 * z0 + 0.6 * y0], strict=True)]
+        return _moved(curves, self.area - self.area_before)
 
 
 @dataclass(frozen=True)
@@ -384,6 +408,12 @@ def settings() -> Iterator[Setting]:
             for s in (1.0, 2.0)
             for n1 in (5, 20, 40, 400)
             for a in (0.5, 0.7, 0.95, 0.99)
+        ],
+        [
+            Changes(s, n, *areas)
+            for s in (1.0, 2.0)
+            for n in (5, 20)
+            for areas in ((0.97, 0.9), (0.99, 0.8), (0.95, 0.7), (0.7, 0.9), (0.8, 0.4), (0.7, 0.5))
         ],
         [Forgotten(p, c, a) for a in (0.8, 0.5) for c in (0.3, 0.0) for p in (1, 2, 4, 10, 100)],
         [Rates(v, n, r, 0.0) for v in (1, 4) for r in rates for n in (5, 200, 20, 2000)],

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grmu_audit.intervals import Area, AreaChange, Gap, GapChange, Minimum, MinimumChange, Statistic, beta, closed_forms
-from grmu_audit.intervals.areas import _CIRCLE, MOST_COMPARISONS, NEARLY_ZERO
+from grmu_audit.intervals.areas import _CIRCLE, NEARLY_ZERO, most_comparisons
 from grmu_audit.intervals.closed_forms import exact, student_factor, wilson, z_value
 from grmu_audit.intervals.gaps import _FINEST, _MOVED, _SEARCH, LOWER_TAIL_SHARE, comparison_count
 
@@ -110,7 +110,7 @@ def area_limits(areas: Sequence[Area], alpha: float) -> Pair:
     """Limits of areas by the form ``effective``."""
     value, se, n1, n0 = np.array([(a.value, a.se, a.n1, a.n0) for a in areas], dtype=np.float64).T
     degrees = np.array([math.inf if a.degrees is None else a.degrees for a in areas])
-    most = MOST_COMPARISONS * np.minimum(n1, n0)
+    most = np.array([most_comparisons(fewer) for fewer in np.minimum(n1, n0).tolist()])
     inside = (se > NEARLY_ZERO) & (value > NEARLY_ZERO) & (value < 1 - NEARLY_ZERO)
     worth = value * (1 - value) / np.where(inside, se, 1.0) ** 2 * student_factor(alpha, degrees)
     comparisons = np.where(inside, np.minimum(worth, most), most)
@@ -125,11 +125,15 @@ def _change_limits(changes: Sequence[AreaChange], alpha: float) -> Pair:
     r = np.where(known, (one**2 + other**2 - se**2) / np.where(known, 2 * one * other, 1.0), 0.0).clip(-1, 1)[:, None]
     first = _on_axis(sides[0], alpha, np.broadcast_to(_CIRCLE[0], (len(changes), len(_CIRCLE[0]))))
     second = _on_axis(sides[1], alpha, r * _CIRCLE[0] + np.sqrt(1 - r * r) * _CIRCLE[1])
-    return (first - second).min(axis=1), (first - second).max(axis=1)
+    degrees = np.array([math.inf if change.degrees is None else change.degrees for change in changes])
+    middle, half = np.array([c.estimate for c in changes]), z_value(alpha) * se / np.sqrt(student_factor(alpha, degrees))
+    low = np.minimum(middle - half, (first - second).min(axis=1))
+    high = np.maximum(middle + half, (first - second).max(axis=1))
+    return np.maximum(low, -1.0), np.minimum(high, 1.0)
 
 
 def _on_axis(areas: Sequence[Area], alpha: float, directions: Floats) -> Floats:
-    value, comparisons = np.array([(a.value, MOST_COMPARISONS * min(a.n1, a.n0)) for a in areas]).T
+    value, comparisons = np.array([(a.value, most_comparisons(min(a.n1, a.n0))) for a in areas]).T
     low, high = held(area_limits(areas, alpha), value)
     middle = (value * comparisons + 0.5) / (comparisons + 1)
     near = (np.clip(x, NEARLY_ZERO, 1 - NEARLY_ZERO) for x in (np.minimum(low, middle), middle, np.maximum(high, middle)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -68,6 +69,7 @@ class RateAtThreshold(Statistic):
         return self
 
 
+@lru_cache(maxsize=1024)
 def threshold_ranks(n: float, rate: float, alpha: float) -> tuple[int, int]:
     """Ranks, from the largest, of the two samples between which the threshold of a tail lies with 1 - ``alpha``.
 

@@ -139,4 +139,5 @@ def _area_difference(candidate: ModelResult, other: ModelResult, curves: tuple[R
         person = area_persons(candidate.checked, candidate.attacks)
         return AreaChange(one, two, standard_error(moved.influence, person), one.persons)
     sides = area_units(candidate.checked, candidate.attacks.matched, candidate.attacks.unseen)
-    return AreaChange(one, two, moved.effective_area(*sides).se, method="effective")
+    change = moved.effective_area(*sides)
+    return AreaChange(one, two, change.se, method="effective", degrees=change.degrees)

@@ -70,11 +70,11 @@ def test_the_change_of_an_area_from_few_samples_near_1_is_covered():
         moved = type(one)(one.value - two.value, one.positive - two.positive, one.negative - two.negative)
         made = moved.effective_area(None, None)
         sides = one.effective_area(None, None), two.effective_area(None, None)
-        low, high = AreaChange(*sides, made.se, method="effective").interval(0.95)
+        low, high = AreaChange(*sides, made.se, method="effective", degrees=made.degrees).interval(0.95)
         hits += low <= truth <= high
     assert hits >= 0.92 * 400
 
 
 def test_a_perfect_area_of_a_few_samples_says_little():
     low, high = Area(1.0, 0.0, 5, 100, method="effective", degrees=4.0).interval(0.95)
-    assert (low, high) == (pytest.approx(0.025 ** (1 / 15)), 1.0)
+    assert (low, high) == (pytest.approx(0.025 ** (1 / 17.5)), 1.0)

@@ -94,7 +94,7 @@ effective = st.tuples(curves, st.floats(0, 30)).map(
 )
 
 effective_changes = st.tuples(effective, effective, st.floats(0, 1)).map(
-    lambda t: AreaChange(t[0], t[1], abs(t[0].se - t[1].se) + 2 * t[2] * min(t[0].se, t[1].se), method="effective")
+    lambda t: AreaChange(t[0], t[1], abs(t[0].se - t[1].se) + 2 * t[2] * min(t[0].se, t[1].se), method="effective", degrees=5.0)
 )
 
 replicated = st.tuples(st.floats(-1, 1), st.floats(0, 0.5), st.integers(1, 40)).map(lambda t: Replicated(*t, low=-2.0))
