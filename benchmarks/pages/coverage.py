@@ -74,7 +74,7 @@ def run(keep: Path | None, draws: Callable[[Setting], int], seed: int, until: fl
     seconds: dict[Setting, float] = {}
     for factor in (1, repeat) if repeat > 1 else (1,):
         for setting in settings():
-            if factor > 1 and not _near_the_wanted(results.get(setting, {})):
+            if not draws(setting) or (factor > 1 and not _near_the_wanted(results.get(setting, {}))):
                 continue
             found, took = _stored(setting, factor * draws(setting), seed, keep, until)
             if found:
@@ -235,14 +235,23 @@ def main() -> None:
     parser.add_argument("--people-draws", type=int, default=500, help="Of settings with several samples of a person.")
     parser.add_argument("--gate-draws", type=int, default=2000)
     parser.add_argument("--repeat", type=int, default=10, help="Times as many draws where a coverage is near the wanted one.")
+    parser.add_argument(
+        "--kinds", default=",".join(kind.kind for kind in _TITLES), help="Kinds of settings; two runs can share the work."
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--minutes", type=float, default=1e6, help="No setting is begun later than this.")
     parser.add_argument("--keep", type=Path, help="Folder for the tallies of each setting; what is there is not simulated again.")
     parser.add_argument("--write", type=Path)
     options = parser.parse_args()
     until = time.time() + 60 * options.minutes
+    only = options.kinds.split(",")
     gate = dict(_gate(options.gate_draws, options.seed, options.keep, until)) if options.gate_draws else {}
-    draws = lambda s: options.people_draws if isinstance(s, People) else options.draws  # noqa: E731
+
+    def draws(setting: Setting) -> int:
+        if setting.kind not in only:
+            return 0
+        return options.people_draws if isinstance(setting, People) else options.draws
+
     results, seconds = run(options.keep, draws, options.seed, until, options.repeat)
     text = page(results, gate, seconds)
     if options.write:
