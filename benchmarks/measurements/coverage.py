@@ -47,7 +47,7 @@ from grmu_audit.intervals import (
     Statistic,
 )
 from grmu_audit.intervals.operating_points import LEVELS
-from grmu_audit.metrics.scores import Roc, operating_threshold, roc, threshold_shares
+from grmu_audit.metrics.scores import Roc, change_of_areas, operating_threshold, roc, standard_error, threshold_shares
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -331,11 +331,8 @@ class Areas(Setting):
 
 def _moved(curves: list[Roc], truth: float = 0.0) -> dict[str, Case]:
     one, two = curves
-    moved = Roc(one.value - two.value, one.positive - two.positive, one.negative - two.negative)
-    change, old = moved.effective_area(None, None), moved.area(None)
-    sides = one.effective_area(None, None), two.effective_area(None, None)
-    now = AreaChange(*sides, change.se, method="effective", degrees=change.degrees)
-    return {"MIA_AUC change": Case(truth, now, AreaChange(one.area(None), two.area(None), old.se))}
+    old = AreaChange(one.area(None), two.area(None), standard_error(one.influence - two.influence, None))
+    return {"MIA_AUC change": Case(truth, change_of_areas(one, two, None, None), old)}
 
 
 def _threshold_rates(positive: Floats, negative: Floats) -> tuple[Statistic, Statistic]:

@@ -102,7 +102,7 @@ def gate_settings() -> Iterator[GateSetting]:
     yield GateSetting("gap 0.25, 10 samples a person", gap, cell=200, accuracy=0.9, gap=0.25, people=6)
 
 
-def judge_draws(setting: GateSetting, draws: int, seed: int, whole: int = 20) -> GateTally:
+def judge_draws(setting: GateSetting, draws: int, seed: int, whole: int = 6) -> GateTally:
     """Decisions on the rule over draws of predictions.
 
     Args:

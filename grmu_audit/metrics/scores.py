@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from grmu_audit.intervals import Area
+from grmu_audit.intervals import Area, AreaChange
 from grmu_audit.intervals.closed_forms import Floats
 from grmu_audit.intervals.design_effects import clustered_cells
 from grmu_audit.intervals.operating_points import LEVELS, threshold_ranks
@@ -140,6 +140,20 @@ class Roc:
         n1, n0 = (len(side) / effect for side, effect in zip(sides, effects, strict=True))
         se = float(np.sqrt(sum(variances) + max(shared, 0.0)))
         return Area(self.value, se, n1, n0, method="effective", degrees=float(degrees))
+
+
+def change_of_areas(candidate: Roc, other: Roc, positive: People, negative: People) -> AreaChange:
+    """The candidate's area minus the other model's on the same samples, from paired influences (DeLong).
+
+    Args:
+        candidate: its curve.
+        other: that of the other model, samples in the same order.
+        positive: [n1] person index; None: the samples are the unit.
+        negative: [n0] person index or None.
+    """
+    moved = Roc(candidate.value - other.value, candidate.positive - other.positive, candidate.negative - other.negative)
+    one, two, change = (curve.effective_area(positive, negative) for curve in (candidate, other, moved))
+    return AreaChange(one, two, change.se, method="effective", degrees=change.degrees)
 
 
 def _joint_degrees(variances: Sequence[float], degrees: Sequence[float], *, pooled: bool) -> float:
