@@ -58,8 +58,8 @@ def attack_deletion(after: CheckedPredictions, before: CheckedPredictions) -> tu
     set's mix of groups.  Range [0, 1]; 0.5 where the two versions together do not tell who was deleted; below 0.5 they tell,
     too.  Details: how many forget samples were compared with retained and with unseen samples, and for the whole the areas of
     two other scores, the size of the change and the margin after unlearning alone.  The interval is that of MIA_AUC, by person;
-    it holds the two scales fixed.  Undefined, with the reason, without margins, with fewer than 20 people in the forget set, without
-    comparison samples, and where all outputs of a model are equal.
+    it holds the two scales fixed.  Undefined, with the reason, without margins, with fewer than 20 people in the forget set,
+    without comparison samples, and where all outputs of a model are equal.
 
     Args:
         after: the model after unlearning.
