@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.measurements.coverage import CONFIDENCE, Areas, Changes, Forgotten, People, Rates, Tally, settings
 from benchmarks.measurements import gate_errors
+from benchmarks.measurements.coverage import CONFIDENCE, Areas, Changes, Forgotten, People, Rates, Tally, settings
 from benchmarks.measurements.gate_errors import GateTally, gate_settings, judge_draws
 from benchmarks.pages import coverage as page
 from grmu_audit.records import Decision
