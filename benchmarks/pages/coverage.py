@@ -50,9 +50,10 @@ _FORMS = """## The forms
 | rate at a false-positive rate | MOVER of the share and of the threshold's order statistics | the threshold was taken as known |
 
 **Whom a value of the forget set speaks of.** With a `subject` column, and two people or more in the forget set, the interval
-speaks of people like them: people are the unit, with a t quantile of at most three times their own degrees of freedom, and the
-correlation within people is never taken to be less than among the unseen ones. One person says nothing about others: the
-interval then speaks of this person, whose samples are the unit. `details` hold both (`these people`, `people like them`) and say which one the interval is; a rule uses the interval.
+speaks of people like them: people are the unit, with a t quantile of at most three times their own degrees of freedom, and
+the correlation within people is never taken to be less than among the unseen ones. One person says nothing about others: the
+interval then speaks of this person, whose samples are the unit. `details` hold both (`these people`, `people like them`) and
+say which one the interval is; a rule uses the interval.
 """
 _GATE = """## The default policy, from predictions to verdict
 
