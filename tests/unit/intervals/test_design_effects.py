@@ -41,8 +41,9 @@ def test_people_in_several_cells_inflate_contrasts_as_their_correlation_says():
 
 def test_people_are_the_same_whatever_their_numbers_are():
     rng = np.random.default_rng(3)
-    values, cell, person = rng.integers(0, 2, 200), rng.integers(0, 3, 200), rng.integers(0, 20, 200)
+    cell, person = rng.integers(0, 3, 200), rng.integers(0, 20, 200)
+    values = (person + cell) % 3 + rng.integers(0, 2, 200)
     wanted = design_effects(values, cell, 3, person)
     for names in (rng.permutation(20), rng.integers(0, 10**12, 20), -1 - np.arange(20)):
         assert design_effects(values, cell, 3, names[person]) == pytest.approx(wanted)
-    assert len(set(wanted.round(6).tolist())) == 3
+    assert (wanted > 1).all()
