@@ -15,7 +15,7 @@ from grmu_audit.intervals.proportions import Proportion, degrees
 from grmu_audit.intervals.statistic import Limits, Statistic, difference_limits
 
 NEARLY_ZERO = 1e-9
-_SIZES, _COMPARISONS = (60.0, 100.0), (3.5, 4.5)
+_SIZES, _COMPARISONS = (5.0, 20.0, 60.0, 100.0), (3.0, 3.5, 3.5, 4.5)
 """Samples of the smaller side, and how many independent comparisons each is taken to be worth at most; linear in between."""
 AreaMethod = Literal["logit", "effective"]
 _CIRCLE = np.stack([rule(np.linspace(0.0, 2 * math.pi, 128, endpoint=False)) for rule in (np.cos, np.sin)])
@@ -159,8 +159,8 @@ def most_comparisons(fewer: float) -> float:
     Chosen by simulated coverage (``docs/coverage.md``): more are too many at areas of 0.9 and 0.95 with scores of the forget set
     twice as spread as the others', fewer make intervals near 1 wider than they need be.
 
-    >>> most_comparisons(10), most_comparisons(100)
-    (35.0, 450.0)
+    >>> most_comparisons(5), most_comparisons(100)
+    (15.0, 450.0)
     """
     return fewer * float(np.interp(fewer, _SIZES, _COMPARISONS))
 

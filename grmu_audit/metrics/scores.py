@@ -137,7 +137,7 @@ class Roc:
         shared = _shared_people(sides, (positive, negative))
         pooled = positive is not None and negative is not None
         degrees = _joint_degrees(variances, known, pooled=pooled)
-        n1, n0 = (len(side) / effect for side, effect in zip(sides, effects, strict=True))
+        n1, n0 = map(_independent, sides, effects, (positive, negative))
         se = float(np.sqrt(sum(variances) + max(shared, 0.0)))
         return Area(self.value, se, n1, n0, method="effective", degrees=float(degrees))
 
@@ -161,6 +161,15 @@ def _joint_degrees(variances: Sequence[float], degrees: Sequence[float], *, pool
     errors = [v / math.sqrt(max(k, 1e-3)) for v, k in zip(variances, degrees, strict=True)]
     error = sum(errors) if pooled else math.hypot(*errors)
     return (sum(variances) / error) ** 2 if error > 0 else min(degrees)
+
+
+def _independent(side: Floats, effect: float, person: People) -> float:
+    """Independent samples that a side is worth at most; with people two thirds of what their correlation leaves, but one a person.
+
+    Near 1 few people agree by luck, and seem less correlated among each other than they are.
+    """
+    left = len(side) / effect
+    return left if person is None else max(left / 1.5, min(left, float(len(np.unique(person)))))
 
 
 def _side_effects(sides: tuple[Floats, Floats], people: tuple[People, People]) -> tuple[list[float], list[float]]:
