@@ -164,9 +164,9 @@ def _joint_degrees(variances: Sequence[float], degrees: Sequence[float], *, pool
 
 
 def _independent(side: Floats, effect: float, person: People) -> float:
-    """Independent samples that a side is worth at most; with people two thirds of what their correlation leaves, but one a person.
+    """Independent samples that a side is worth at most; with people two thirds of what their correlation leaves.
 
-    Near 1 few people agree by luck, and seem less correlated among each other than they are.
+    But one a person.  Near 1 few people agree by luck, and seem less correlated among each other than they are.
     """
     left = len(side) / effect
     return left if person is None else max(left / 1.5, min(left, float(len(np.unique(person)))))
