@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks.measurements.coverage import Areas, Changes, Forgotten, People, Rates, Setting, Tally, settings
+from benchmarks.measurements.area_settings import Areas, Changes, Forgotten
+from benchmarks.measurements.coverage import People, Rates, settings
 from benchmarks.measurements.gate_errors import GateTally, gate_settings, judge_draws, rule_error
 from benchmarks.measurements.people_draws import CLUSTERINGS
+from benchmarks.measurements.simulation import Setting, Tally
 from grmu_audit.utils import write_atomic
 
 Results = Mapping[Setting, Mapping[str, Tally]]

@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from benchmarks.measurements import gate_errors
-from benchmarks.measurements.coverage import CONFIDENCE, Areas, Changes, Forgotten, People, Rates, Tally, settings
+from benchmarks.measurements.area_settings import Areas, Changes, Forgotten
+from benchmarks.measurements.coverage import People, Rates, settings
 from benchmarks.measurements.gate_errors import GateTally, gate_settings, judge_draws
+from benchmarks.measurements.simulation import CONFIDENCE, Tally
 from benchmarks.pages import coverage as page
 from grmu_audit.records import Decision
 
