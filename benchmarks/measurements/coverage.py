@@ -51,13 +51,13 @@ class Rates(Setting):
     """By how much the candidate's accuracy in the forgotten cell differs."""
 
     def limits(self, rng: np.random.Generator, draws: int) -> dict[str, tuple[Floats, Pair, Pair]]:
-        """From the counts of all cells in all draws; the tests compare them with ``cases``."""
+        """From the counts of all cells in all draws; the tests compare them with ``draw``."""
         p = self._probabilities()
         counts = rng.multinomial(self.size, p, size=(draws, 2, self.values))
         now, before = (_count_limits(counts, self.size, form) for form in FORMS[::-1])
         return {name: (np.full(draws, truth), now[name], before[name]) for name, truth in _truths(p).items() if name in now}
 
-    def cases(self, rng: np.random.Generator) -> dict[str, Case]:
+    def draw(self, rng: np.random.Generator) -> dict[str, Case]:
         """One draw as the statistics of an audit, one by one."""
         p = self._probabilities()
         counts, truth = rng.multinomial(self.size, p, size=(1, 2, self.values))[0], _truths(p)

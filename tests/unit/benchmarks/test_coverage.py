@@ -46,7 +46,7 @@ def test_limits_of_many_draws_at_once_are_those_of_the_statistics_one_by_one(set
     draws, one_by_one = 3, np.random.default_rng(11)
     found = setting.limits(np.random.default_rng(11), draws)
     for i in range(draws):
-        cases = (setting.cases if isinstance(setting, Rates) else setting.draw)(one_by_one)
+        cases = setting.draw(one_by_one)
         assert set(cases) == set(found)
         for name, case in cases.items():
             truth, now, before = found[name]
