@@ -126,6 +126,8 @@ def page(results: Results, gate: Mapping[str, GateTally], seconds: float) -> str
 def summary(results: Results) -> str:
     """The acceptance lines with their numbers."""
     known = [(t.coverage, n, s, t) for s, f in results.items() for n, t in f.items() if t.coverage is not None]
+    if not known:
+        return "No setting was simulated."
     low = [row for row in known if row[0] < WANTED]
     least = min(known, key=lambda row: row[0])
     before = [t.before for *_, t in known if t.before is not None]
