@@ -31,9 +31,9 @@ def held(limits: Pair, middle: Floats) -> Pair:
 class Shares:
     """Counts of cells in many draws."""
 
-    k: npt.NDArray[np.int64]
+    k: npt.NDArray[np.int64] | Floats
     """[draws, ..., cells] successes."""
-    n: Floats
+    n: Floats | float
     """Samples of every cell, or one number."""
     form: str
     """One of ``FORMS``."""
@@ -43,8 +43,7 @@ class Shares:
     @classmethod
     def of(cls, cells: Sequence[Any], form: str) -> Shares:
         """From nested proportions of one shape, [draws, ..., cells]."""
-        k, n = (_table(cells, lambda c, name=name: getattr(c, name)) for name in ("k", "n"))  # type: ignore[misc]
-        return cls(k, n, form, _scale(cells))
+        return cls(_table(cells, lambda c: c.k), _table(cells, lambda c: c.n), form, _scale(cells))
 
     @property
     def p(self) -> Floats:
@@ -53,8 +52,8 @@ class Shares:
 
     def effective(self, alpha: float) -> tuple[Floats, Floats]:
         """Effective counts and samples."""
-        scale = 1.0 if self.scale is None else self.scale(alpha)
-        return self.k * scale, np.broadcast_to(self.n * scale, self.k.shape)
+        scale = np.ones(1) if self.scale is None else self.scale(alpha)
+        return np.asarray(self.k * scale, dtype=np.float64), np.broadcast_to(self.n * scale, self.k.shape)
 
     def limits(self, alpha: float) -> Pair:
         """Limits of every cell."""
@@ -102,8 +101,8 @@ class Moves:
     def of(cls, cells: Sequence[Any], form: str) -> Moves:
         """From nested paired counts of one shape."""
         n, scale = _table(cells, lambda c: c.n), _scale(cells)
-        sides = [_table(cells, lambda c: c.only_candidate), _table(cells, lambda c: c.only_other)]
-        return cls(*(Shares(k, n, "clopper-pearson", scale) for k in sides), form)
+        gained, lost = _table(cells, lambda c: c.only_candidate), _table(cells, lambda c: c.only_other)
+        return cls(Shares(gained, n, "clopper-pearson", scale), Shares(lost, n, "clopper-pearson", scale), form)
 
     @property
     def p(self) -> Floats:
@@ -210,7 +209,8 @@ def _differences(cells: Shares, alpha: float) -> Pair:
 
 
 def _mean_of_outer(middle: Floats, outer: Floats) -> Floats:
-    return middle.mean(axis=1) + np.sqrt(((outer - middle) ** 2).sum(axis=1)) / middle.shape[1]
+    found: Floats = middle.mean(axis=1) + np.sqrt(((outer - middle) ** 2).sum(axis=1)) / middle.shape[1]
+    return found
 
 
 def _lower_of_mean(cells: Shares, alpha: float) -> Floats:
@@ -221,16 +221,19 @@ def _lower_of_mean(cells: Shares, alpha: float) -> Floats:
         return np.take_along_axis(x, place, axis=2)[..., 0]
 
     margins = (at(p, best) - at(low, best)) ** 2 + (at(high, worst) - at(p, worst)) ** 2
-    return (at(p, best) - at(p, worst)).mean(axis=1) - np.sqrt(margins.sum(axis=1)) / p.shape[1]
+    found: Floats = (at(p, best) - at(p, worst)).mean(axis=1) - np.sqrt(margins.sum(axis=1)) / p.shape[1]
+    return found
 
 
 def _extremes(cells: Shares, alpha: float, *, largest: bool) -> Mask:
     shown = np.any(_differences(cells, alpha / (cells.k.shape[-1] - 1))[0] > 0, axis=-2 if largest else -1)
-    return ~shown
+    result: Mask = np.logical_not(shown)
+    return result
 
 
 def _contrasts(cells: Shares, alpha: float) -> Mask:
     apart = ~np.eye(cells.k.shape[-1], dtype=bool)
     top, bottom = (_extremes(cells, alpha / 2, largest=largest) for largest in (True, False))
     found = top[..., :, None] & bottom[..., None, :] & apart
-    return np.where(found.any(axis=(-2, -1))[..., None, None], found, apart)
+    some = np.asarray(found.any(axis=(-2, -1)))
+    return np.where(some[..., None, None], found, apart)

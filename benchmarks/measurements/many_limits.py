@@ -49,11 +49,13 @@ def kept_quantiles() -> Iterator[None]:
             known.update(zip(new, rule(table[:, 0], table[:, 1], probability).tolist(), strict=True))
         return np.array([known[pair] for pair in wanted])
 
-    closed_forms.beta_quantile = beta.beta_quantile = quantile
+    for module in (closed_forms, beta):
+        setattr(module, "beta_quantile", quantile)  # noqa: B010, it is imported there
     try:
         yield
     finally:
-        closed_forms.beta_quantile = beta.beta_quantile = rule
+        for module in (closed_forms, beta):
+            setattr(module, "beta_quantile", rule)  # noqa: B010
 
 
 def limits_of(statistics: Sequence[Statistic | None], alpha: float) -> Pair:
@@ -87,8 +89,7 @@ def _cell_limits(statistics: Sequence[Any], alpha: float) -> Pair:
     if isinstance(first, Minimum):
         return minimum_limits(Shares.of([s.cells for s in statistics], form), alpha)
     if isinstance(first, Gap):
-        more = np.array([s.dependence for s in statistics])
-        return gap_limits(Shares.of([s.terms for s in statistics], form), alpha, more)
+        return gap_limits(Shares.of([s.terms for s in statistics], form), alpha, np.array([s.dependence for s in statistics]))
     pairs = form if first.terms[0][0].method == "bonett-price" else "clopper-pearson"
     if isinstance(first, MinimumChange):
         both = [
@@ -135,4 +136,5 @@ def _on_axis(areas: Sequence[Area], alpha: float, directions: Floats) -> Floats:
     middle = (value * comparisons + 0.5) / (comparisons + 1)
     near = (np.clip(x, NEARLY_ZERO, 1 - NEARLY_ZERO) for x in (np.minimum(low, middle), middle, np.maximum(high, middle)))
     lower, centre, upper = ((np.log(x) - np.log1p(-x))[:, None] for x in near)
-    return 1 / (1 + np.exp(-(centre + np.where(directions < 0, centre - lower, upper - centre) * directions)))
+    found: Floats = 1 / (1 + np.exp(-(centre + np.where(directions < 0, centre - lower, upper - centre) * directions)))
+    return found

@@ -168,8 +168,8 @@ def _independent(side: Floats, effect: float, person: People) -> float:
 
     But one a person.  Near 1 few people agree by luck, and seem less correlated among each other than they are.
     """
-    left = len(side) / effect
-    return left if person is None else max(left / 1.5, min(left, float(len(np.unique(person)))))
+    left, people = len(side) / effect, count_persons(person)
+    return left if people is None else max(left / 1.5, min(left, float(people)))
 
 
 def _side_effects(sides: tuple[Floats, Floats], people: tuple[People, People]) -> tuple[list[float], list[float]]:
@@ -182,7 +182,7 @@ def _side_effects(sides: tuple[Floats, Floats], people: tuple[People, People]) -
         person = np.concatenate([person for person in people if person is not None])
         found, counted = clustered_cells(values, cell, len(used), person)
         for i, effect, persons in zip(used, found.tolist(), counted, strict=True):
-            own = len(np.unique(people[i])) - 1
+            own = (count_persons(people[i]) or 1) - 1
             effects[i], degrees[i] = effect, min((persons or 1) - 1.0, float(_BORROWED * own))
     return effects, degrees
 
