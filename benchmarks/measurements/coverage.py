@@ -7,7 +7,7 @@ Tallies of a setting are stored as soon as they are ready, so that a stopped run
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any, ClassVar
@@ -104,24 +104,25 @@ def _count_limits(counts: npt.NDArray[np.int64], size: int, form: str) -> dict[s
     alpha, (both, gained, lost, none) = 1 - CONFIDENCE, np.moveaxis(counts, 3, 0)
     called = [both[:, 1] + none[:, 0], gained[:, 1] + lost[:, 0], lost[:, 1] + gained[:, 0]]
 
-    def cells(together: Counts, gained: Counts, lost: Counts, n: int) -> tuple[tuple[Shares, Shares], Moves]:
+    def cells(parts: Sequence[Counts], n: int) -> tuple[tuple[Shares, Shares], Moves]:
         """Both models' cells, and the changes."""
+        together, gained, lost = parts
         sides = Shares(together + gained, n, form), Shares(together + lost, n, form)
         return sides, Moves(Shares(gained, n, "clopper-pearson"), Shares(lost, n, "clopper-pearson"), form)
 
-    flat = [x.reshape(len(counts), -1) for x in (both, gained, lost)]
-    (one, other), moves = cells(*flat, size)
+    (one, other), moves = cells([x.reshape(len(counts), -1) for x in (both, gained, lost)], size)
     of = [Shares(one.k[:, i], size, form) for i in (counts.shape[2], 0)]
-    own = Moves(*(Shares(x.k[:, counts.shape[2]], size, "clopper-pearson") for x in (moves.gained, moves.lost)), form)
+    first, second = (Shares(x.k[:, counts.shape[2]], size, "clopper-pearson") for x in (moves.gained, moves.lost))
+    own = Moves(first, second, form)
     made = {"GA": held(of[0].limits(alpha), of[0].p), "GA change": held(own.limits(alpha), own.p)}
     made |= {"WG": minimum_limits(one, alpha), "WG change": minimum_change_limits((one, other), moves, alpha)}
     made["UA - GA"] = difference_limits(of[0], of[1], alpha)
     if counts.shape[2] < 2:
         return made
     terms = {
-        "EO": cells(both, gained, lost, size),
-        "EP": cells(both[:, 1:], gained[:, 1:], lost[:, 1:], size),
-        "DP": cells(*(x[:, None] for x in called), 2 * size),
+        "EO": cells([both, gained, lost], size),
+        "EP": cells([both[:, 1:], gained[:, 1:], lost[:, 1:]], size),
+        "DP": cells([x[:, None] for x in called], 2 * size),
     }
     for name, (sides, moved) in terms.items():
         made |= {name: gap_limits(sides[0], alpha), f"{name} change": gap_change_limits(sides, moved, alpha)}
