@@ -177,12 +177,13 @@ Cells where intervals are more than 1.5 times as wide although the former ones c
 
 {table}
 
-Their former coverage was right by chance of the setting, and of the forms tried (Student's, MOVER of both limits, an ellipse on
-normal and on logistic scale, their unions) none that holds elsewhere is as narrow there. `MIA_AUC change`: two equal areas near 1 and a truly lower second one look the same in a few forget samples; the former interval is narrow
-in both cases, and covers the second one as the table of changes between two different areas says. `MIA_TPR_1` with 100 unseen
-samples: their largest score lies below the threshold with a probability of 0.99^100 = 37 %, so that without an assumption on the
-scores' distribution no lower limit but 0 holds. `MIA_AUC`: fewer comparisons a sample are allowed where scores of the forget set
-are twice as spread, and the area does not tell whether they are.
+Their former coverage was right by chance of the setting, and of the forms tried (Student's, MOVER of both limits, an ellipse
+on normal and on logistic scale, their unions) none that holds elsewhere is as narrow there. `MIA_AUC change`: two equal areas
+near 1 and a truly lower second one look the same in a few forget samples; the former interval is narrow in both cases, and
+covers the second one as the table of changes between two different areas says. `MIA_TPR_1` with 100 unseen samples: their
+largest score lies below the threshold with a probability of 0.99^100 = 37 %, so that without an assumption on the scores'
+distribution no lower limit but 0 holds. `MIA_AUC`: fewer comparisons a sample are allowed where scores of the forget set are
+twice as spread, and the area does not tell whether they are.
 """
 
 
