@@ -1,135 +1,39 @@
-"""Do the intervals cover the truth?  Draws of many kinds of audit, and what became of every interval.
+"""Do the intervals cover the truth?  The grid of simulated audits.
 
 python -m benchmarks.pages.coverage --keep build/coverage --write docs/coverage.md
 
-A setting yields draws: per metric the true value and the statistic that ``metrics`` would give, as it is measured today and as it
-was before (``interval_forms`` 1).  Tallies of a setting are stored as soon as they are ready, so that a stopped run continues.
+Tallies of a setting are stored as soon as they are ready, so that a stopped run continues.
 """
 
 from __future__ import annotations
 
-import math
-import zlib
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import zip_longest
-from statistics import NormalDist
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.measurements.people_draws import PeopleDraw, people_statistics, people_truths
-from grmu_audit.intervals import (
-    AreaChange,
-    Difference,
-    Gap,
-    GapChange,
-    Minimum,
-    MinimumChange,
-    PairedCounts,
-    Proportion,
-    RateAtThreshold,
-    Statistic,
+from benchmarks.measurements.area_settings import Areas, Changes, Forgotten
+from benchmarks.measurements.cell_limits import (
+    FORMS,
+    Moves,
+    Pair,
+    Shares,
+    difference_limits,
+    gap_change_limits,
+    gap_limits,
+    held,
+    minimum_change_limits,
+    minimum_limits,
 )
-from grmu_audit.intervals.operating_points import LEVELS
-from grmu_audit.metrics.scores import Roc, operating_threshold, roc, threshold_shares
+from benchmarks.measurements.people_draws import PeopleDraw, people_statistics, people_truths
+from benchmarks.measurements.simulation import CONFIDENCE, Case, Floats, Setting
+from grmu_audit.intervals import Difference, Gap, GapChange, Minimum, MinimumChange, PairedCounts, Proportion, Statistic
 
-Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
 CORRELATION = 0.6
-_UNSEEN_PEOPLE, _UNSEEN_EACH, _FORGET_EACH = 60, 5, 8
-_NORMAL = NormalDist()
-
-
-@dataclass(frozen=True)
-class Case:
-    """One interval of one draw."""
-
-    truth: float
-    """The true value."""
-    now: Statistic | None
-    """The statistic as it is measured today; None where the metric is undefined."""
-    before: Statistic | None
-    """As it was measured before."""
-
-
-@dataclass
-class Tally:
-    """What became of the intervals of one metric over the draws of a setting."""
-
-    draws: int = 0
-    undefined: int = 0
-    covered: int = 0
-    above: int = 0
-    """Intervals wholly above the truth."""
-    below: int = 0
-    """Intervals wholly below it."""
-    width: float = 0.0
-    """Sum of the widths."""
-    before_defined: int = 0
-    before_covered: int = 0
-    before_width: float = 0.0
-
-    def add(self, case: Case, confidence: float = 0.95) -> None:
-        """Count one draw."""
-        self.draws += 1
-        found = None if case.now is None else case.now.interval(confidence)
-        if found is None:
-            self.undefined += 1
-        else:
-            self.above += found[0] > case.truth + 1e-12
-            self.below += found[1] < case.truth - 1e-12
-            self.covered += found[0] <= case.truth + 1e-12 and found[1] >= case.truth - 1e-12
-            self.width += found[1] - found[0]
-        old = None if case.before is None else case.before.interval(confidence)
-        if old is not None:
-            self.before_defined += 1
-            self.before_covered += old[0] <= case.truth + 1e-12 and old[1] >= case.truth - 1e-12
-            self.before_width += old[1] - old[0]
-
-    @property
-    def coverage(self) -> float | None:
-        """Share of the defined intervals that hold the truth; None where none is defined."""
-        known = self.draws - self.undefined
-        return self.covered / known if known else None
-
-    @property
-    def before(self) -> float | None:
-        """The same of the forms before."""
-        return self.before_covered / self.before_defined if self.before_defined else None
-
-    @property
-    def wider(self) -> float | None:
-        """Mean width against that of the forms before."""
-        known = self.draws - self.undefined
-        return self.width / known / (self.before_width / self.before_defined) if known and self.before_width else None
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One kind of audit."""
-
-    kind: ClassVar[str] = ""
-
-    @property
-    def name(self) -> str:
-        """Kind and parameters, as a file name."""
-        return "-".join(
-            [self.kind, *(f"{value:g}" if isinstance(value, float) else str(value) for value in asdict(self).values())]
-        )
-
-    def draw(self, rng: np.random.Generator) -> dict[str, Case]:
-        """One audit."""
-        raise NotImplementedError
-
-    def simulate(self, draws: int, seed: int = 0) -> dict[str, Tally]:
-        """Tallies of every metric; more draws begin with the same ones."""
-        rng = np.random.default_rng([seed, zlib.crc32(self.name.encode())])
-        tallies: dict[str, Tally] = {}
-        for _ in range(draws):
-            for name, case in self.draw(rng).items():
-                tallies.setdefault(name, Tally()).add(case)
-        return tallies
 
 
 @dataclass(frozen=True)
@@ -146,11 +50,17 @@ class Rates(Setting):
     shift: float
     """By how much the candidate's accuracy in the forgotten cell differs."""
 
-    def draw(self, rng: np.random.Generator) -> dict[str, Case]:
-        """Counts of every cell, and the metrics on them."""
+    def limits(self, rng: np.random.Generator, draws: int) -> dict[str, tuple[Floats, Pair, Pair]]:
+        """From the counts of all cells in all draws; the tests compare them with ``draw``."""
         p = self._probabilities()
-        counts = rng.multinomial(self.size, p)
-        truth = _truths(p)
+        counts = rng.multinomial(self.size, p, size=(draws, 2, self.values))
+        now, before = (_count_limits(counts, self.size, form) for form in FORMS[::-1])
+        return {name: (np.full(draws, truth), now[name], before[name]) for name, truth in _truths(p).items() if name in now}
+
+    def draw(self, rng: np.random.Generator) -> dict[str, Case]:
+        """One draw as the statistics of an audit, one by one."""
+        p = self._probabilities()
+        counts, truth = rng.multinomial(self.size, p, size=(1, 2, self.values))[0], _truths(p)
         return {name: Case(truth[name], made.exact(), made) for name, made in _count_statistics(counts.tolist()).items()}
 
     def _probabilities(self) -> Floats:
@@ -186,6 +96,36 @@ def _count_statistics(table: list[Any]) -> dict[str, Statistic]:
         rows = [parity[i : i + 1] if name == "DP" else side[1:] if name == "EP" else side for i, side in enumerate(sides)]
         gaps = [Gap(tuple(map(tuple, row)), "mean" if name == "EO" else "max") for row in rows]
         made[name], made[f"{name} change"] = gaps[0], GapChange(gaps[0], gaps[1], moved, gaps[0].aggregate)
+    return made
+
+
+def _count_limits(counts: npt.NDArray[np.int64], size: int, form: str) -> dict[str, Pair]:
+    """Limits of every metric from [draws, 2, values, 4] counts; as ``_count_statistics``, for all draws at once."""
+    alpha, (both, gained, lost, none) = 1 - CONFIDENCE, np.moveaxis(counts, 3, 0)
+    called = [both[:, 1] + none[:, 0], gained[:, 1] + lost[:, 0], lost[:, 1] + gained[:, 0]]
+
+    def cells(parts: Sequence[Counts], n: int) -> tuple[tuple[Shares, Shares], Moves]:
+        """Both models' cells, and the changes."""
+        together, gained, lost = parts
+        sides = Shares(together + gained, n, form), Shares(together + lost, n, form)
+        return sides, Moves(Shares(gained, n, "clopper-pearson"), Shares(lost, n, "clopper-pearson"), form)
+
+    (one, other), moves = cells([x.reshape(len(counts), -1) for x in (both, gained, lost)], size)
+    of = [Shares(one.k[:, i], size, form) for i in (counts.shape[2], 0)]
+    first, second = (Shares(x.k[:, counts.shape[2]], size, "clopper-pearson") for x in (moves.gained, moves.lost))
+    own = Moves(first, second, form)
+    made = {"GA": held(of[0].limits(alpha), of[0].p), "GA change": held(own.limits(alpha), own.p)}
+    made |= {"WG": minimum_limits(one, alpha), "WG change": minimum_change_limits((one, other), moves, alpha)}
+    made["UA - GA"] = difference_limits(of[0], of[1], alpha)
+    if counts.shape[2] < 2:
+        return made
+    terms = {
+        "EO": cells([both, gained, lost], size),
+        "EP": cells([both[:, 1:], gained[:, 1:], lost[:, 1:]], size),
+        "DP": cells([x[:, None] for x in called], 2 * size),
+    }
+    for name, (sides, moved) in terms.items():
+        made |= {name: gap_limits(sides[0], alpha), f"{name} change": gap_change_limits(sides, moved, alpha)}
     return made
 
 
@@ -233,81 +173,6 @@ def as_before(statistic: Statistic) -> Statistic:
     return replace(statistic, dependence=1.0) if isinstance(statistic, Gap) else statistic
 
 
-@dataclass(frozen=True)
-class Areas(Setting):
-    """One forget set against unseen samples, normal scores; the model before has a correlated score of the same law."""
-
-    kind: ClassVar[str] = "areas"
-    spread: float
-    """Standard deviation of the forget set's scores; 1 for unseen ones."""
-    forget: int
-    """Forget samples."""
-    unseen: int
-    """Unseen samples."""
-    area: float
-    """True area."""
-
-    def draw(self, rng: np.random.Generator) -> dict[str, Case]:
-        """Scores of both models, and MIA_AUC, its change and MIA_TPR_1 on them."""
-        away = _NORMAL.inv_cdf(self.area) * math.hypot(self.spread, 1)
-        (z1, y1), (z0, y0) = rng.normal(0, 1, (2, self.forget)), rng.normal(0, 1, (2, self.unseen))
-        positive = [away + self.spread * z1, away + self.spread * (0.8 * z1 + 0.6 * y1)]
-        negative = [z0, 0.8 * z0 + 0.6 * y0]
-        curves = [roc(p, n, np.ones(self.unseen)) for p, n in zip(positive, negative, strict=True)]
-        made = {"MIA_AUC": Case(self.area, curves[0].effective_area(None, None), curves[0].area(None)), **_moved(curves)}
-        if self.unseen >= 100:
-            truth = 1 - _NORMAL.cdf((_NORMAL.inv_cdf(0.99) - away) / self.spread)
-            made["MIA_TPR_1"] = Case(truth, *_threshold_rates(positive[0], negative[0]))
-        return made
-
-
-def _moved(curves: list[Roc]) -> dict[str, Case]:
-    one, two = curves
-    moved = Roc(one.value - two.value, one.positive - two.positive, one.negative - two.negative)
-    change, old = moved.effective_area(None, None), moved.area(None)
-    now = AreaChange(
-        one.effective_area(None, None), two.effective_area(None, None), change.se, method="effective", degrees=change.degrees
-    )
-    return {"MIA_AUC change": Case(0.0, now, AreaChange(one.area(None), two.area(None), old.se))}
-
-
-def _threshold_rates(positive: Floats, negative: Floats) -> tuple[Statistic, Statistic]:
-    ones = np.ones(len(negative))
-    called = Proportion.of(positive > operating_threshold(negative, ones, 0.01)[0]).exact()
-    shares = threshold_shares(positive, negative, ones, 0.01, len(negative))
-    return RateAtThreshold(called, LEVELS, *shares), called
-
-
-@dataclass(frozen=True)
-class Forgotten(Setting):
-    """A few people in the forget set, eight samples each, against 60 unseen people with five each."""
-
-    kind: ClassVar[str] = "forgotten"
-    people: int
-    """People in the forget set."""
-    correlation: float
-    """Share of a score's variance that lies between people."""
-    area: float
-    """True area for people like them."""
-
-    def draw(self, rng: np.random.Generator) -> dict[str, Case]:
-        """Scores with an effect of every person."""
-        between, within = math.sqrt(self.correlation), math.sqrt(1 - self.correlation)
-        owner = np.repeat(np.arange(self.people), _FORGET_EACH)
-        unseen = np.repeat(np.arange(_UNSEEN_PEOPLE), _UNSEEN_EACH)
-        away, own = _NORMAL.inv_cdf(self.area) * math.sqrt(2), rng.normal(0, 1, self.people)
-        positive = away + between * own[owner] + rng.normal(0, within, len(owner))
-        negative = between * rng.normal(0, 1, _UNSEEN_PEOPLE)[unseen] + rng.normal(0, within, len(unseen))
-        theirs = float(np.mean([_NORMAL.cdf((away + between * o) / math.sqrt(1 + within**2)) for o in own]))
-        curve = roc(positive, negative, np.ones(len(negative)))
-        before = curve.area(np.concatenate([owner, self.people + unseen]))
-        like = None if self.people == 1 else curve.effective_area(owner, self.people + unseen)
-        return {
-            "MIA_AUC, these people": Case(theirs, curve.effective_area(None, self.people + unseen), before),
-            "MIA_AUC, people like them": Case(self.area, like, before),
-        }
-
-
 def settings() -> Iterator[Setting]:
     """The grid, kinds in turn, so that a run that is stopped has seen every kind."""
     rates, clusterings = (0.995, 0.03, 0.8, 0.005, 0.98, 0.5), ("shared ability", "opposite bias", "one cell")
@@ -318,6 +183,12 @@ def settings() -> Iterator[Setting]:
             for s in (1.0, 2.0)
             for n1 in (5, 20, 40, 400)
             for a in (0.5, 0.7, 0.95, 0.99)
+        ],
+        [
+            Changes(s, n, *areas)
+            for s in (1.0, 2.0)
+            for n in (5, 20)
+            for areas in ((0.97, 0.9), (0.99, 0.8), (0.95, 0.7), (0.7, 0.9), (0.8, 0.4), (0.7, 0.5))
         ],
         [Forgotten(p, c, a) for a in (0.8, 0.5) for c in (0.3, 0.0) for p in (1, 2, 4, 10, 100)],
         [Rates(v, n, r, 0.0) for v in (1, 4) for r in rates for n in (5, 200, 20, 2000)],

@@ -105,7 +105,7 @@ def from_frame(frame: pd.DataFrame, path: Path, header: Sequence[str] = ()) -> P
     classes = _classes(target, prediction, logits, defects)
     defects.stop()
     return Predictions(
-        ids=frame["id"].astype(str).to_numpy(dtype=np.str_),
+        ids=np.array(list(map(str, frame["id"])), dtype=np.str_),
         split=split,
         target=target,
         attribute=attribute,
@@ -204,9 +204,9 @@ def _check_ids(frame: pd.DataFrame, defects: _Defects) -> None:
 
 
 def _splits(frame: pd.DataFrame, defects: _Defects) -> Ints:
-    given = frame["split"].astype(object)
-    codes = given.map({name: code for code, name in enumerate(SPLITS)})
-    odd = codes.isna().to_numpy()
+    given, known = frame["split"].astype(object), {name: code for code, name in enumerate(SPLITS)}
+    codes = np.array([known.get(name, -1) for name in given], dtype=np.int64)
+    odd = codes < 0
     first = str(given[odd].iloc[0]) if odd.any() else ""
     near = (
         ", training rows are retain or forget"
@@ -214,7 +214,7 @@ def _splits(frame: pd.DataFrame, defects: _Defects) -> Ints:
         else other_notation(first, by_notation(SPLITS))
     )
     defects.note(f"split is none of {', '.join(SPLITS)}{near}", odd, given)
-    return np.asarray(codes.where(~odd, 0), dtype=np.int64)
+    return np.where(odd, 0, codes)
 
 
 def _numbers(frame: pd.DataFrame, columns: list[str], defects: _Defects) -> Floats:

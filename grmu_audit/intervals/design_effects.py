@@ -11,6 +11,8 @@ from grmu_audit.intervals.closed_forms import Floats
 
 _BORROWED = 8
 _ROUNDING = 1e-9
+_DIRECT = 4
+"""Times the number of samples up to which indices are counted; larger ones are sorted."""
 
 
 def design_effect(values: npt.NDArray[np.number | np.bool_], person: npt.NDArray[np.int64] | None) -> float:
@@ -193,7 +195,21 @@ def _sums(
 
 def _clusters(cell: npt.NDArray[np.int64], person: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """[n] index of the (cell, person) pair of each sample, and [pairs] the cell of each pair."""
-    dense = np.unique(person, return_inverse=True)[1].astype(np.int64)
-    width = int(dense.max()) + 1
-    pairs, index = np.unique(cell * width + dense, return_inverse=True)
-    return index.astype(np.int64), pairs // width
+    dense, width = _dense(person)
+    code = cell * width + dense
+    if int(code.max(initial=0)) < _DIRECT * len(code):  # counted instead of sorted
+        pairs = np.flatnonzero(np.bincount(code))
+        index = np.empty(int(code.max()) + 1, dtype=np.int64)
+        index[pairs] = np.arange(len(pairs))
+        return index[code], pairs // width
+    pairs, found = np.unique(code, return_inverse=True)
+    return found.astype(np.int64), pairs // width
+
+
+def _dense(person: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], int]:
+    """Indices of people, and a number above all of them that is not much larger than that of the samples."""
+    most = int(person.max(initial=0))
+    if most >= _DIRECT * len(person) or int(person.min(initial=0)) < 0:
+        person = np.unique(person, return_inverse=True)[1].astype(np.int64)
+        most = int(person.max(initial=0))
+    return person, most + 1

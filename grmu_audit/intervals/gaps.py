@@ -156,6 +156,8 @@ class GapChange(Statistic):
             for i, pairs in enumerate(terms)
         ]
         low_point, low, high_point, high = (np.array(column) for column in zip(*found, strict=True))
+        wider = math.sqrt(self.dependence)
+        low, high = low_point + wider * (low - low_point), high_point + wider * (high - high_point)
         return -_joined(-low_point, -low, self.aggregate), _joined(high_point, high, self.aggregate)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -14,6 +15,8 @@ from grmu_audit.intervals.statistic import Limits, Statistic
 
 LEVELS = (0.05, 0.01, 0.001, 0.0001)
 """Errors at which the threshold's own limits are recorded; between them its reach is interpolated."""
+_FURTHEST = 12
+"""Standard deviations above its mean (plus as many counts) that a count never exceeds at these errors."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class RateAtThreshold(Statistic):
         return self
 
 
+@lru_cache(maxsize=1024)
 def threshold_ranks(n: float, rate: float, alpha: float) -> tuple[int, int]:
     """Ranks, from the largest, of the two samples between which the threshold of a tail lies with 1 - ``alpha``.
 
@@ -88,6 +92,7 @@ def threshold_ranks(n: float, rate: float, alpha: float) -> tuple[int, int]:
     from scipy.special import bdtr
 
     size = max(int(n), 1)
-    ranks = np.arange(size + 1)
+    spread = math.sqrt(size * rate * (1 - rate))
+    ranks = np.arange(min(size, int(size * rate + _FURTHEST * (spread + 1))) + 1)  # X is never above these
     fewer: Floats = np.append(0.0, bdtr(ranks[:-1], size, rate))  # P(X < rank)
     return int(ranks[fewer <= alpha / 2][-1]), int(ranks[1 - fewer <= alpha / 2][0]) if 1 - fewer[-1] <= alpha / 2 else size

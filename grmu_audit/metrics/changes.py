@@ -29,9 +29,9 @@ from grmu_audit.metrics.catalog import PLUGINS
 from grmu_audit.metrics.checked_predictions import CheckedPredictions, Mask
 from grmu_audit.metrics.fairness import gap_change
 from grmu_audit.metrics.membership.attacks import FORESTS, AttackResults, area_basis, area_persons, forest_basis
-from grmu_audit.metrics.membership.exposure import area_units, forget_area
+from grmu_audit.metrics.membership.exposure import area_units
 from grmu_audit.metrics.outcome import Outcome
-from grmu_audit.metrics.scores import Roc, standard_error
+from grmu_audit.metrics.scores import Roc, change_of_areas, standard_error
 
 _COMPOSED = ("WG", "EO", "DP", "EP", "UA_GA_GAP")
 _EXPOSURE = ("MIA_TPR_1", "MIA_TPR_01", "RETAIN_AUC", "MIA_DISPARITY")
@@ -131,13 +131,9 @@ def area_change(candidate: ModelResult, other: ModelResult) -> Outcome:
 
 
 def _area_difference(candidate: ModelResult, other: ModelResult, curves: tuple[Roc, Roc]) -> AreaChange:
-    left, right = curves
-    moved = Roc(left.value - right.value, left.positive - right.positive, left.negative - right.negative)
-    one = forget_area(candidate.checked, left, candidate.attacks.matched, candidate.attacks.unseen)[0]
-    two = forget_area(other.checked, right, other.attacks.matched, other.attacks.unseen)[0]
-    if candidate.checked.options.interval_forms < 2:
-        person = area_persons(candidate.checked, candidate.attacks)
-        return AreaChange(one, two, standard_error(moved.influence, person), one.persons)
-    sides = area_units(candidate.checked, candidate.attacks.matched, candidate.attacks.unseen)
-    change = moved.effective_area(*sides)
-    return AreaChange(one, two, change.se, method="effective", degrees=change.degrees)
+    checked, attacks = candidate.checked, candidate.attacks
+    if checked.options.interval_forms > 1:
+        return change_of_areas(*curves, *area_units(checked, attacks.matched, attacks.unseen))
+    person = area_persons(checked, attacks)
+    one, two = (curve.area(person) for curve in curves)
+    return AreaChange(one, two, standard_error(curves[0].influence - curves[1].influence, person), one.persons)

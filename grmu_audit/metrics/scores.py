@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from grmu_audit.intervals import Area
+from grmu_audit.intervals import Area, AreaChange
 from grmu_audit.intervals.closed_forms import Floats
 from grmu_audit.intervals.design_effects import clustered_cells
 from grmu_audit.intervals.operating_points import LEVELS, threshold_ranks
@@ -17,6 +19,8 @@ from grmu_audit.records import Predictions
 ATTACK_SCORES = ("loss", "confidence", "entropy", "modified_entropy", "margin", "correctness")
 """Scores of a sample, each larger where the sample looks more like a member."""
 _LARGEST_LOSS = 1e30
+_BORROWED = 3
+"""Times its own degrees of freedom that a side of a curve may take from the other one: the mean of few people is not normal."""
 People = npt.NDArray[np.int64] | None
 """Person index of each sample, or None where every sample is its own."""
 
@@ -118,7 +122,8 @@ class Roc:
         """The area with the standard error, the degrees of freedom and the effective samples that its limits rest on.
 
         Variances of both sides are those of independent samples times a design effect (``clustered_cells``: never below what the
-        correlation within people of both sides together gives); degrees of freedom by Satterthwaite.
+        correlation within people of both sides together gives); degrees of freedom by Satterthwaite, where people are known on
+        one side alone: with people on both sides the two variances share that correlation, and their errors add up.
 
         Args:
             positive: [n1] person index; None: the samples are the unit.
@@ -130,11 +135,41 @@ class Roc:
         effects, known = _side_effects(sides, (positive, negative))
         variances = [float((side**2).sum()) * effect for side, effect in zip(sides, effects, strict=True)]
         shared = _shared_people(sides, (positive, negative))
-        freedom = sum(v * v / max(k, 1e-3) for v, k in zip(variances, known, strict=True))
-        degrees = sum(variances) ** 2 / freedom if freedom > 0 else min(known)
-        n1, n0 = (len(side) / effect for side, effect in zip(sides, effects, strict=True))
+        pooled = positive is not None and negative is not None
+        degrees = _joint_degrees(variances, known, pooled=pooled)
+        n1, n0 = map(_independent, sides, effects, (positive, negative))
         se = float(np.sqrt(sum(variances) + max(shared, 0.0)))
         return Area(self.value, se, n1, n0, method="effective", degrees=float(degrees))
+
+
+def change_of_areas(candidate: Roc, other: Roc, positive: People, negative: People) -> AreaChange:
+    """The candidate's area minus the other model's on the same samples, from paired influences (DeLong).
+
+    Args:
+        candidate: its curve.
+        other: that of the other model, samples in the same order.
+        positive: [n1] person index; None: the samples are the unit.
+        negative: [n0] person index or None.
+    """
+    moved = Roc(candidate.value - other.value, candidate.positive - other.positive, candidate.negative - other.negative)
+    one, two, change = (curve.effective_area(positive, negative) for curve in (candidate, other, moved))
+    return AreaChange(one, two, change.se, method="effective", degrees=change.degrees)
+
+
+def _joint_degrees(variances: Sequence[float], degrees: Sequence[float], *, pooled: bool) -> float:
+    """Degrees of freedom of a sum of variances, which are estimated apart, or with one error in all of them."""
+    errors = [v / math.sqrt(max(k, 1e-3)) for v, k in zip(variances, degrees, strict=True)]
+    error = sum(errors) if pooled else math.hypot(*errors)
+    return (sum(variances) / error) ** 2 if error > 0 else min(degrees)
+
+
+def _independent(side: Floats, effect: float, person: People) -> float:
+    """Independent samples that a side is worth at most; with people two thirds of what their correlation leaves.
+
+    But one a person.  Near 1 few people agree by luck, and seem less correlated among each other than they are.
+    """
+    left, people = len(side) / effect, count_persons(person)
+    return left if people is None else max(left / 1.5, min(left, float(people)))
 
 
 def _side_effects(sides: tuple[Floats, Floats], people: tuple[People, People]) -> tuple[list[float], list[float]]:
@@ -147,7 +182,8 @@ def _side_effects(sides: tuple[Floats, Floats], people: tuple[People, People]) -
         person = np.concatenate([person for person in people if person is not None])
         found, counted = clustered_cells(values, cell, len(used), person)
         for i, effect, persons in zip(used, found.tolist(), counted, strict=True):
-            effects[i], degrees[i] = effect, (persons or 1) - 1.0
+            own = (count_persons(people[i]) or 1) - 1
+            effects[i], degrees[i] = effect, min((persons or 1) - 1.0, float(_BORROWED * own))
     return effects, degrees
 
 

@@ -15,7 +15,7 @@ from functools import cached_property
 
 import numpy as np
 
-from grmu_audit.intervals import AreaChange
+from grmu_audit.intervals import Area, AreaChange
 from grmu_audit.intervals.closed_forms import Floats
 from grmu_audit.metrics.checked_predictions import CheckedPredictions, Ints, Mask
 from grmu_audit.metrics.forgetting.contrast import (
@@ -28,7 +28,7 @@ from grmu_audit.metrics.forgetting.contrast import (
     why_too_small,
 )
 from grmu_audit.metrics.outcome import Outcome
-from grmu_audit.metrics.scores import Roc, roc, standard_error
+from grmu_audit.metrics.scores import Roc, change_of_areas, roc, standard_error
 from grmu_audit.records import Group
 from grmu_audit.records.metric_value import BASELINE, CANDIDATE, Subject
 
@@ -57,9 +57,9 @@ def attack_deletion(after: CheckedPredictions, before: CheckedPredictions) -> tu
     Area under the ROC curve of the score above, forget samples against comparison samples that are weighted to the forget
     set's mix of groups.  Range [0, 1]; 0.5 where the two versions together do not tell who was deleted; below 0.5 they tell,
     too.  Details: how many forget samples were compared with retained and with unseen samples, and for the whole the areas of
-    two other scores, the size of the change and the margin after unlearning alone.  DeLong's interval, by person; it holds the
-    two scales fixed.  Undefined, with the reason, without margins, with fewer than 20 people in the forget set, without
-    comparison samples, and where all outputs of a model are equal.
+    two other scores, the size of the change and the margin after unlearning alone.  The interval is that of MIA_AUC, by person;
+    it holds the two scales fixed.  Undefined, with the reason, without margins, with fewer than 20 people in the forget set,
+    without comparison samples, and where all outputs of a model are equal.
 
     Args:
         after: the model after unlearning.
@@ -98,7 +98,13 @@ class _Attack:
         details = {**arm.kinds, **{name: _curve(arm, other).value for name, other in others.items()}}
         left_out = tuple(map(self.after.group, arm.left_out))
         basis = replace(basis, smallest_cell=min(len(arm.forget), len(arm.comparison)), empty_cells=left_out, details=details)
-        return Outcome(NAME, basis, _curve(arm, score).area(self.person(arm)), group=group)
+        return Outcome(NAME, basis, self.area(arm, _curve(arm, score)), group=group)
+
+    def area(self, arm: Arm, curve: Roc) -> Area:
+        """The area with its limits."""
+        if self.after.options.interval_forms > 1:
+            return curve.effective_area(*self.people(arm))
+        return curve.area(self.person(arm))
 
     def prepared(self, forget: Mask) -> tuple[str, Arm | None]:
         """Why the attack is undefined, or what is compared."""
@@ -118,10 +124,15 @@ class _Attack:
         before, after = (ScaledMargins.of(margin, unseen) for margin in (self.before.margin, self.after.margin))
         return None if before is None or after is None else before.values - after.values
 
+    def people(self, arm: Arm) -> tuple[Ints | None, Ints | None]:
+        """Person of each forget and of each comparison sample; None where samples are the unit."""
+        person = self.after.predictions.subject
+        return (None, None) if person is None else (person[arm.forget], person[arm.comparison])
+
     def person(self, arm: Arm) -> Ints | None:
         """Person of each forget and then of each comparison sample."""
-        person = self.after.predictions.subject
-        return None if person is None else np.concatenate([person[arm.forget], person[arm.comparison]])
+        forget, comparison = self.people(arm)
+        return None if forget is None or comparison is None else np.concatenate([forget, comparison])
 
 
 def _change(candidate: _Attack, other: _Attack) -> Outcome:
@@ -133,11 +144,12 @@ def _change(candidate: _Attack, other: _Attack) -> Outcome:
     if arm is None or scores[0] is None or scores[1] is None:
         return Outcome.missing(NAME, reason or wrong or "all outputs of a model are equal", basis)
     left, right = (_curve(arm, score) for score in scores if score is not None)
+    basis = replace(basis, smallest_cell=min(len(arm.forget), len(arm.comparison)))
+    if candidate.after.options.interval_forms > 1:
+        return Outcome(NAME, basis, change_of_areas(left, right, *candidate.people(arm)))
     person = candidate.person(arm)
     areas = left.area(person), right.area(person)
-    se = standard_error(left.influence - right.influence, person)
-    basis = replace(basis, smallest_cell=min(len(arm.forget), len(arm.comparison)))
-    return Outcome(NAME, basis, AreaChange(*areas, se, areas[0].persons))
+    return Outcome(NAME, basis, AreaChange(*areas, standard_error(left.influence - right.influence, person), areas[0].persons))
 
 
 def _curve(arm: Arm, score: Floats) -> Roc:

@@ -37,3 +37,13 @@ def test_people_in_several_cells_inflate_contrasts_as_their_correlation_says():
     within = contrast_inflation(np.where(row == 0, -1, 1) * ability, np.zeros_like(row), row, person)
     assert within[0] == pytest.approx(2.0, abs=0.05)  # the same person low in one column and high in the other
     assert contrast_inflation(ability, row, column, None) == (1.0, 1.0)
+
+
+def test_people_are_the_same_whatever_their_numbers_are():
+    rng = np.random.default_rng(3)
+    cell, person = rng.integers(0, 3, 200), rng.integers(0, 20, 200)
+    values = (person + cell) % 3 + rng.integers(0, 2, 200)
+    wanted = design_effects(values, cell, 3, person)
+    for names in (rng.permutation(20), rng.integers(0, 10**12, 20), -1 - np.arange(20)):
+        assert design_effects(values, cell, 3, names[person]) == pytest.approx(wanted)
+    assert (wanted > 1).all()

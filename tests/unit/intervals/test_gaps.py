@@ -11,7 +11,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from benchmarks.measurements.people_draws import PeopleDraw, people_statistics
 from grmu_audit.errors import InputError
-from grmu_audit.intervals import Gap, Minimum, PairedCounts, Proportion
+from grmu_audit.intervals import Gap, GapChange, Minimum, PairedCounts, Proportion
 from grmu_audit.intervals.closed_forms import exact, student_factor, z_value
 from grmu_audit.intervals.design_effects import clustered_cells, design_effects
 from grmu_audit.intervals.gaps import possible_extremes
@@ -146,3 +146,16 @@ def test_number_of_subjects_needed_decides_when_it_is_reached():
     assert enough[0] >= 0.75
     less = 0.9 * factor
     assert Proportion(330 * less, 400 * less, 6.0, 20 * less).interval(0.95)[0] < 0.75
+
+
+def test_what_people_in_several_cells_add_widens_the_change_of_a_gap():
+    sides = [
+        Gap(((Proportion(k, 200), Proportion(150, 200)), (Proportion(160, 200), Proportion(j, 200))), "mean")
+        for k, j in ((120, 130), (125, 140))
+    ]
+    pairs = tuple(tuple(PairedCounts(110, 10, 15, 65) for _ in term) for term in sides[0].terms)
+    alone = GapChange(sides[0], sides[1], pairs, "mean")
+    wider = GapChange(*(replace(side, dependence=1.69) for side in sides), pairs, "mean", 1.69)
+    (low, high), (lower, higher) = alone.interval(0.95), wider.interval(0.95)
+    assert (lower + higher) / 2 == pytest.approx((low + high) / 2, abs=0.01)
+    assert (higher - lower) / (high - low) == pytest.approx(1.3, rel=0.01)

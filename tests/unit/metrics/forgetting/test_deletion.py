@@ -80,9 +80,17 @@ def test_deleted_samples_are_found_where_their_margins_fell_and_the_interval_cov
     assert attack(*tables(400, 400, 400, fall=4.0))[0].statistic.limits(0.05)[0] > 0.9
     covered = 0
     for seed in range(100):
-        low, high = attack(*tables(fall=0.0, seed=seed))[0].statistic.limits(0.05)
+        found = attack(*tables(fall=0.0, seed=seed))[0].statistic
+        low, high = found.limits(0.05)
         covered += low <= 0.5 <= high
-    assert 89 <= covered <= 99  # of 100, where 95 are expected
+        assert 1 <= (high - low) / (2 * 1.96 * found.se) <= 1.1  # and it is hardly wider than the error demands
+    assert covered >= 89  # of 100, where 95 are expected
+
+
+def test_an_area_near_1_from_20_deleted_samples_keeps_room_for_what_they_may_hide():
+    found = attack(*tables(20, 40, 60, fall=6.0, groups=1))[0].statistic
+    assert found.estimate > 0.99
+    assert found.limits(0.05)[0] < 0.96
 
 
 def test_groups_with_20_people_have_their_own_value():
