@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from grmu_audit.evidence.ledger import Ledger, check_ledger
 from grmu_audit.evidence.sign_offs import check_statement, sign_offs
 from grmu_audit.evidence.signing import open_envelope, signed_by
 from grmu_audit.records import AUDIT_SCHEMA, Audit, Decision
-from grmu_audit.utils import canonical_json, sha256_hex
+from grmu_audit.utils import canonical_json, parse_json, read_file, sha256_hex
 from grmu_audit.utils.resources import VERSION
 
 if TYPE_CHECKING:
@@ -105,9 +104,7 @@ def _check_files(checked: BundleCheck, files: dict[str, bytes], keys: Sequence[S
 
 def _read(path: Path) -> bytes:
     try:
-        if path.stat().st_size > LARGEST_BUNDLE:
-            raise InputError(f"{path} has more than {LARGEST_BUNDLE >> 30} GiB: no bundle is as large")
-        return path.read_bytes()
+        return read_file(path, LARGEST_BUNDLE)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
 
@@ -120,10 +117,10 @@ def _tree(files: Mapping[str, bytes], name: str) -> Any:
     if name not in files:
         raise IntegrityError(f"the bundle holds no {name}")
     try:
-        tree = json.loads(files[name])
+        tree = parse_json(files[name])
         same = canonical_json(tree) == files[name]
-    except (ValueError, InputError, RecursionError) as error:
-        raise IntegrityError(f"{name} cannot be read: {type(error).__name__}") from None
+    except (ValueError, InputError) as error:
+        raise IntegrityError(f"{name} cannot be read: {str(error)[:300]}") from None
     if not same:
         raise IntegrityError(f"{name} is not in canonical form: this tool did not write it")
     return tree
@@ -134,7 +131,7 @@ def _audit(files: Mapping[str, bytes]) -> Audit:
         audit = Audit.from_json(_tree(files, AUDIT_FILE))
     except InputError as error:
         raise IntegrityError(f"{AUDIT_FILE}: {error}") from None
-    if not _same_content(json.loads(files[AUDIT_FILE]), audit.to_json()):
+    if not _same_content(parse_json(files[AUDIT_FILE]), audit.to_json()):
         raise IntegrityError(f"{AUDIT_FILE} holds fields that an audit does not have")
     return audit
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 
 from grmu_audit.records import ModelRef
-from grmu_audit.utils import sha256_hex
+from grmu_audit.utils import parse_json, sha256_hex
 
 SCHEMA = "grmu-audit/rows-read/v1"
 
@@ -29,10 +28,10 @@ def rows_read_defect(
     if content is None:
         return f"{ref.label} has no record of the rows that it read: retrain it again."
     try:
-        tree = json.loads(content)
+        tree = parse_json(content)
         unread, read, rows = set(map(str, tree["training_rows_not_read"])), int(tree["training_rows_read"]), tree["training_rows"]
         agrees = (tree["schema"], tree["data_sha256"]) == (SCHEMA, data_sha256) and rows == read + len(unread) >= training_rows
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         return f"the record of the rows that {ref.label} read is damaged."
     if ref.config.get("rows_read_sha256") != sha256_hex(content) or not agrees:
         return f"the record of the rows that {ref.label} read is not the one of its run, or of other data."

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from grmu_audit.auditing.prediction_files import from_frame
+from grmu_audit.auditing.prediction_files import column_kind, from_frame, used_columns
 from grmu_audit.errors import InputError, IntegrityError
 from grmu_audit.records import (
     BASELINE,
@@ -26,11 +26,11 @@ from grmu_audit.records import (
     reference,
 )
 from grmu_audit.records.predictions import IntArray
+from grmu_audit.utils.parquet import parquet_table
 
 FOLDER = "predictions"
 """Folder of the stored tables."""
 _DOMAIN = b"grmu-audit/predictions/v1"
-_LARGEST = 4 << 30
 
 
 def table_name(subject: Subject) -> str:
@@ -95,17 +95,12 @@ def from_parquet(content: bytes, name: str, data: DataRecord) -> Predictions:
     Raises:
         IntegrityError: not such a table, or far larger unpacked than packed files of that kind are.
     """
-    import pandas as pd
-    import pyarrow as pa  # type: ignore[import-untyped]
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
-
     try:
-        file = pq.ParquetFile(pa.BufferReader(content))
-        groups = range(file.metadata.num_row_groups)
-        if sum(file.metadata.row_group(i).total_byte_size for i in groups) > _LARGEST:
-            raise IntegrityError(f"{name} unpacks to more than {_LARGEST >> 30} GiB: refused")
-        table = from_frame(pd.read_parquet(io.BytesIO(content)), Path(name))
-    except (pa.ArrowException, OSError, ValueError, KeyError, InputError) as error:
+        read = parquet_table(io.BytesIO(content), Path(name).name, column_kind)
+        if not len(read):
+            raise IntegrityError(f"{name} has no rows")
+        table = from_frame(used_columns(read), Path(name), read.header)
+    except InputError as error:
         raise IntegrityError(f"{name} cannot be read as predictions: {str(error)[:300]}") from None
     return replace(
         table,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from grmu_audit.errors import InputError, IntegrityError
 from grmu_audit.records import EARLIER_SCHEMA, Audit, Decision, RuleOutcome, Verdict
-from grmu_audit.utils.digests import canonical_json
+from grmu_audit.utils.digests import canonical_json, parse_json
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 """Type of every statement."""
@@ -88,9 +87,9 @@ def read_statement(payload: bytes) -> dict[str, Any]:
         IntegrityError: not canonical JSON, or not an in-toto statement.
     """
     try:
-        tree = json.loads(payload)
+        tree = parse_json(payload)
         known = isinstance(tree, dict) and tree.get("_type") == STATEMENT_TYPE and canonical_json(tree) == payload
-    except (ValueError, InputError, RecursionError):
+    except (ValueError, InputError):
         known = False
     if not known:
         raise IntegrityError("an attestation does not hold an in-toto statement in canonical form")

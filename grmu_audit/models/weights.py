@@ -6,7 +6,6 @@ A version's folder holds ``state.safetensors`` (parameters and buffers), ``model
 
 from __future__ import annotations
 
-import json
 import logging
 import warnings
 from pathlib import Path
@@ -17,7 +16,7 @@ from grmu_audit.errors import IntegrityError
 from grmu_audit.models.catalog import build
 from grmu_audit.models.classifier import Classifier, ModelSpec
 from grmu_audit.models.foreign_weights import state_digest
-from grmu_audit.utils import canonical_json, sha256_hex, write_atomic
+from grmu_audit.utils import canonical_json, parse_json, read_file, sha256_hex, write_atomic
 
 STATE = "state.safetensors"
 SPEC = "model.json"
@@ -119,9 +118,7 @@ def read_spec(path: Path) -> ModelSpec:
         IntegrityError: missing, larger than ``SPEC_LIMIT``, or no model spec.
     """
     try:
-        if path.stat().st_size > SPEC_LIMIT:
-            raise IntegrityError(f"{path.name} is larger than {SPEC_LIMIT} bytes: it is no model spec")
-        tree = json.loads(path.read_text(encoding="utf-8"))
+        tree = parse_json(read_file(path, SPEC_LIMIT))
         return ModelSpec(
             architecture=str(tree["architecture"]),
             classes=int(tree["classes"]),
