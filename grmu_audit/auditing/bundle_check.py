@@ -14,9 +14,11 @@ from grmu_audit.evidence.archive import LARGEST_BUNDLE, unpack
 from grmu_audit.evidence.attestation import (
     ATTESTATION_FILE,
     AUDIT_FILE,
+    LEDGER_STATEMENT_FILE,
     POLICY_FILE,
     QUALITY_FILE,
     REPORT_FILE,
+    ledger_statement,
     subjects_of,
     verdict_statement,
 )
@@ -84,6 +86,7 @@ def _check_files(checked: BundleCheck, files: dict[str, bytes], keys: Sequence[S
         audit = _audit(files)
         policy = _policy(files, audit)
         ledger = _ledger(files, audit)
+        _require_whole(ledger, files, audit, keys)
         signed = _attested(files, audit, keys)
         findings = [*_ledger_findings(ledger, files, audit, keys), *_shown(files, audit)]
     except GrmuAuditError as error:
@@ -162,13 +165,32 @@ def _policy(files: Mapping[str, bytes], audit: Audit) -> Policy:
 
 def _ledger(files: Mapping[str, bytes], audit: Audit) -> Ledger:
     try:
-        stored = [(int(row["number"]), {str(k): str(v) for k, v in row["tags"].items()}) for row in _tree(files, LEDGER_FILE)]
-    except (KeyError, TypeError, AttributeError) as error:
+        stored = [(_number(row["number"]), {str(k): str(v) for k, v in row["tags"].items()}) for row in _tree(files, LEDGER_FILE)]
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise IntegrityError(f"{LEDGER_FILE} cannot be read: {type(error).__name__}") from None
     entries, defects = check_ledger(audit.subject.name, stored)
     if defects:
         raise IntegrityError(f"{LEDGER_FILE}: {'; '.join(defects)}")
     return Ledger(audit.subject.name, entries)
+
+
+def _number(value: object) -> int:
+    if type(value) is not int:
+        raise TypeError
+    return value
+
+
+def _require_whole(ledger: Ledger, files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -> None:
+    """Refuse a ledger that is not the one of which the export said how far it reaches."""
+    if LEDGER_STATEMENT_FILE not in files:
+        if _rendered_alike(audit):
+            raise IntegrityError(f"the bundle holds no {LEDGER_STATEMENT_FILE}: nothing shows that {LEDGER_FILE} was not cut")
+        return
+    envelope, digest = files[LEDGER_STATEMENT_FILE], sha256_hex(files[LEDGER_FILE])
+    if open_envelope(envelope).payload != ledger_statement(ledger.model, ledger.last, (LEDGER_FILE, digest)):
+        raise IntegrityError(f"{LEDGER_FILE} is not the one that was exported: entries were removed, added or edited")
+    if keys and not signed_by(envelope, keys):
+        raise IntegrityError(f"{LEDGER_STATEMENT_FILE} is not signed by any of the {len(keys)} trusted keys: export with the key")
 
 
 def _attested(files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -> tuple[str, ...]:
@@ -177,7 +199,7 @@ def _attested(files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]
         raise IntegrityError(f"the bundle holds no {ATTESTATION_FILE}")
     payload = open_envelope(files[ATTESTATION_FILE]).payload
     named = {name: digest for name, digest in subjects_of(payload).items() if not name.startswith("models:/")}
-    outside = (ATTESTATION_FILE, LEDGER_FILE, README_FILE)
+    outside = (ATTESTATION_FILE, LEDGER_FILE, LEDGER_STATEMENT_FILE, README_FILE)
     found = {name: sha256_hex(content) for name, content in files.items() if name not in outside}
     wrong = sorted(name for name in named.keys() | found.keys() if named.get(name) != found.get(name))
     if wrong:
@@ -242,6 +264,8 @@ def _notes(files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -
     if not _rendered_alike(audit):
         made = f"{audit.record.get('tool')} (schema {audit.schema})"
         yield f"created by {made}, read by grmu-audit {VERSION} ({AUDIT_SCHEMA}): the report was not rendered again"
+    if LEDGER_STATEMENT_FILE not in files:
+        yield f"nothing shows that {LEDGER_FILE} was not cut: the bundle was exported before its length was stated"
     if audit.schema != AUDIT_SCHEMA:
         yield "not measured: controls; nothing shows whether the policy can tell this version from one that forgot nothing"
     if expires := audit.record.get("expires"):

@@ -31,6 +31,7 @@ Made: {created} by {tool}
 | `data_quality.json` | results of the data checks, where there were any |
 | `attestation.dsse.json` | in-toto statement (test-result v0.1) over all of these, in a DSSE envelope |
 | `ledger.json` | the model's promotion ledger up to its last entry about this version, a hash chain |
+| `ledger.dsse.json` | statement by who exported the bundle: how many entries the ledger has, and its SHA-256 |
 | `manifest.json` | size and SHA-256 of every other file |
 
 ## How to check it

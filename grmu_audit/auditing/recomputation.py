@@ -69,7 +69,8 @@ def recompute(audit: Audit, policy: Policy, files: Mapping[str, bytes]) -> Recom
 def _needs_more_than_tables(value: MetricValue) -> bool:
     """Whether a value rests on the networks, or on versions whose predictions are not stored with the audit."""
     if value.name == SEQUENCE:
-        return len(value.details.get("requests", ())) > 1
+        listed = value.details.get("requests")
+        return isinstance(listed, list) and len(listed) > 1
     return value.name in BUILT_IN and BUILT_IN[value.name].level is not Level.QUICK
 
 

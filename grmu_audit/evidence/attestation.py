@@ -19,6 +19,10 @@ SIGN_OFF = "urn:grmu-audit:sign-off:v1"
 """Predicate type of a sign-off."""
 ATTESTATION_FILE = "attestation.dsse.json"
 """Artifact of an audit run: the envelope around the verdict's statement."""
+LEDGER = "urn:grmu-audit:ledger:v1"
+"""Predicate type of the statement on how far a bundle's ledger reaches."""
+LEDGER_STATEMENT_FILE = "ledger.dsse.json"
+"""In a bundle: the envelope around that statement, signed by who exported it."""
 POLICY_FILE = "policy.json"
 """The policy as judged, canonical JSON; its SHA-256 is the policy digest."""
 REPORT_FILE = "report.html"
@@ -65,6 +69,18 @@ def sign_off_statement(audit: Audit, audit_sha256: str, *, role: str, person: st
     """A person's signature under an audit, as a statement in canonical JSON."""
     subjects = _subjects(audit, {AUDIT_FILE: audit_sha256})
     return _statement(SIGN_OFF, subjects, {"role": role, "person": person, "time": time, "note": note})
+
+
+def ledger_statement(model: str, entries: int, file: tuple[str, str]) -> bytes:
+    """How many entries the ledger of a model had when it was exported, as a statement: a file with fewer was cut.
+
+    Args:
+        model: registered model.
+        entries: number of the last entry in the file.
+        file: name and SHA-256 of the file.
+    """
+    subject = {"name": file[0], "digest": {"sha256": file[1]}}
+    return _statement(LEDGER, [subject], {"model": model, "entries": entries})
 
 
 def subjects_of(payload: bytes) -> dict[str, str]:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from benchmarks.measurements.fuzz import mutations
 from grmu_audit.evidence.archive import MANIFEST_FILE, pack, unpack
-from grmu_audit.evidence.attestation import ATTESTATION_FILE, AUDIT_FILE
+from grmu_audit.evidence.attestation import ATTESTATION_FILE, AUDIT_FILE, LEDGER_STATEMENT_FILE
 from grmu_audit.evidence.ledger import TAG_ENTRY, TAG_ENTRY_SHA256
 from grmu_audit.utils import canonical_json, sha256_hex
 
@@ -41,7 +41,7 @@ def _edited(name: str, content: bytes, dice: random.Random) -> bytes:
 
 def _bound(files: dict[str, bytes]) -> bytes:
     """The archive of these files, with attestation and ledger made to name them."""
-    outside = (ATTESTATION_FILE, _LEDGER, _README, MANIFEST_FILE)
+    outside = (ATTESTATION_FILE, _LEDGER, LEDGER_STATEMENT_FILE, _README, MANIFEST_FILE)
     try:
         envelope = json.loads(files[ATTESTATION_FILE])
         statement = json.loads(base64.b64decode(envelope["payload"]))
@@ -54,10 +54,18 @@ def _bound(files: dict[str, bytes]) -> bytes:
         for row in rows:
             entry = json.loads(row["tags"][TAG_ENTRY])
             if entry["kind"] == "audit":
-                entry |= {"audit_sha256": sha256_hex(files[AUDIT_FILE]), "attestation_sha256": sha256_hex(files[ATTESTATION_FILE])}
+                entry |= {
+                    "audit_sha256": sha256_hex(files[AUDIT_FILE]),
+                    "attestation_sha256": sha256_hex(files[ATTESTATION_FILE]),
+                }
                 text = canonical_json(entry)
                 row["tags"] |= {TAG_ENTRY: text.decode(), TAG_ENTRY_SHA256: sha256_hex(text)}
         files[_LEDGER] = canonical_json(rows)
+        stated = {**json.loads(files[LEDGER_STATEMENT_FILE]), "signatures": []}
+        said = json.loads(base64.b64decode(stated["payload"]))
+        said["subject"][0]["digest"]["sha256"], said["predicate"]["entries"] = sha256_hex(files[_LEDGER]), len(rows)
+        stated["payload"] = base64.b64encode(canonical_json(said)).decode()
+        files[LEDGER_STATEMENT_FILE] = canonical_json(stated)
     except Exception:  # noqa: BLE001  (the file that was edited is one of these two)
         return pack(files)
     return pack(files)

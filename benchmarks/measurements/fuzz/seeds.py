@@ -39,6 +39,7 @@ def write_seeds(folder: Path) -> None:
     _of_its_bundle(bundle, folder)
     _of_a_table(folder)
     _policies(folder)
+    _specs(folder)
     (folder / "complete").write_bytes(b"")
 
 
@@ -100,7 +101,11 @@ def _of_its_bundle(bundle: bytes, folder: Path) -> None:
         shares = np.exp(logits - logits.max(axis=1, keepdims=True))
         shares /= shares.sum(axis=1, keepdims=True)
         plain = part[["id", "split", "target"]].assign(
-            attribute_a=part["attribute"], attribute_b=part.index % 3, subject=part.index // 2, prob_0=shares[:, 0], prob_1=shares[:, 1]
+            attribute_a=part["attribute"],
+            attribute_b=part.index % 3,
+            subject=part.index // 2,
+            prob_0=shares[:, 0],
+            prob_1=shares[:, 1],
         )
         plain.to_csv(folder / TABLES / f"{name}-shares.csv", index=False)
     part[["id", "split", "target", "attribute", "prediction"]].to_csv(folder / TABLES / "labels.csv", index=False)
@@ -112,7 +117,9 @@ def _of_a_table(folder: Path) -> None:
     """Manifests of a table of people and of a folder of images, and the table that they name."""
     from grmu_audit.data.import_table import ImportOptions, import_data
 
-    rows = "\n".join(f"p{i},{'fm'[i % 2]},{20 + i % 40},{('nurse', 'clerk')[i % 2]},{('no', 'yes')[i % 3 % 2]}" for i in range(40))
+    rows = "\n".join(
+        f"p{i},{'fm'[i % 2]},{20 + i % 40},{('nurse', 'clerk')[i % 2]},{('no', 'yes')[i % 3 % 2]}" for i in range(40)
+    )
     table = folder / "people.csv"
     table.write_text(_PEOPLE.format(rows=rows))
     import_data(ImportOptions(table, "outcome", ("sex",), id="person"), folder / MANIFESTS / "table.yaml")
@@ -123,6 +130,26 @@ def _policies(folder: Path) -> None:
 
     for name in policy_names():
         (folder / POLICIES / f"{name}.yaml").write_bytes(policy_file(name).read_bytes())
+
+
+def _specs(folder: Path) -> None:
+    """One spec of every architecture of the tool's own, and one of torchvision's."""
+    from grmu_audit.models.classifier import ModelSpec
+    from grmu_audit.utils import canonical_json
+
+    image: tuple[tuple[int, ...], tuple[float, ...], tuple[float, ...]] = (3, 32, 32), (0.5,) * 3, (0.25,) * 3
+    specs = {
+        "small_vit": ModelSpec(
+            "small_vit", 3, *image, ("a", "b", "c"), {"dim": 16, "depth": 2, "heads": 2, "head_dim": 8, "mlp": 16}
+        ),
+        "mlp": ModelSpec("mlp", 2, (5,), (0.0,) * 5, (1.0,) * 5, ("no", "yes"), {"hidden": [8, 4]}),
+        "bert": ModelSpec(
+            "bert", 3, (12,), (), (), (), {"hidden": 8, "layers": 1, "heads": 2, "intermediate": 8, "vocabulary": 50}
+        ),
+        "resnet18": ModelSpec("resnet18", 2, *image, ("no", "yes"), {"stem": "cifar"}),
+    }
+    for name, spec in specs.items():
+        (folder / SPECS / f"{name}.json").write_bytes(canonical_json(spec.to_json()))
 
 
 if __name__ == "__main__":

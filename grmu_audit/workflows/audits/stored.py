@@ -8,9 +8,9 @@ from typing import Any
 from grmu_audit.auditing.evidence_files import LEDGER_FILE, README_FILE, bundle_readme
 from grmu_audit.errors import InconclusiveError, IntegrityError
 from grmu_audit.evidence.archive import pack
-from grmu_audit.evidence.attestation import ATTESTATION_FILE, subjects_of
+from grmu_audit.evidence.attestation import ATTESTATION_FILE, LEDGER_STATEMENT_FILE, ledger_statement, subjects_of
 from grmu_audit.evidence.ledger import Entry, Ledger
-from grmu_audit.evidence.signing import open_envelope
+from grmu_audit.evidence.signing import configured_signer, open_envelope, sign_envelope
 from grmu_audit.records import Audit, Decision, ModelRef
 from grmu_audit.tracking import Evidence, Store
 from grmu_audit.utils import canonical_json, sha256_hex, write_atomic
@@ -64,7 +64,9 @@ def _ledger(store: Store, evidence: Evidence) -> dict[str, bytes]:
     keys = (TAG_ENTRY, TAG_ENTRY_KIND, TAG_ENTRY_SHA256)
     entries = store.entries(log_name(name))[:last]
     rows = [{"number": entry.number, "tags": {key: entry.tags[key] for key in keys}} for entry in entries]
-    return {LEDGER_FILE: canonical_json(rows)}
+    content = canonical_json(rows)
+    statement = ledger_statement(name, len(rows), (LEDGER_FILE, sha256_hex(content)))
+    return {LEDGER_FILE: content, LEDGER_STATEMENT_FILE: sign_envelope(statement, configured_signer())}
 
 
 def newest_audit(store: Store, ref: ModelRef) -> tuple[Audit, dict[str, Any]]:
