@@ -38,7 +38,7 @@ def export_bundle(store: Store, model: str, out: Path) -> str:
         raise InconclusiveError(f"the audit of {evidence.ref.label} was not attested: audit it again with a policy")
     check_attestation(store, evidence)
     content = pack({**_artifacts(store, evidence), **_ledger(store, evidence), README_FILE: bundle_readme(evidence.audit)})
-    write_atomic(out, content)
+    write_atomic(out, content, mode=0o600)  # it holds predictions, and request data in the report
     return sha256_hex(content)
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from grmu_audit.errors import InputError
-from grmu_audit.tracking.mlflow.environment import locate, shown_uri
+from grmu_audit.errors import InputError, NotFoundError
+from grmu_audit.tracking.mlflow.environment import DEFAULTS, locate, prepare, shown_uri
 
 
 def test_passwords_are_not_shown() -> None:
@@ -32,3 +32,24 @@ def test_where_the_store_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     served = locate(root=tmp_path)
     assert (served.tracking_uri, served.registry_uri, served.artifacts) == ("http://tracking:5000", "http://registry:5000", None)
     assert locate("http://mine:1").tracking_uri == "http://mine:1"
+
+
+@pytest.mark.parametrize("uri", ["sqlite://mlflow.db", "sqlite:///", "sqlite:", "sqlite://"])
+def test_a_database_that_names_no_file_is_refused(uri: str) -> None:
+    with pytest.raises(InputError, match="names no file: write three slashes"):
+        locate(uri)
+
+
+def test_reading_commands_make_neither_a_database_nor_a_folder(tmp_path: Path) -> None:
+    for name in ("typo.db", "typo/mlflow.db"):
+        location = locate(f"sqlite:///{tmp_path}/{name}")
+        with pytest.raises(NotFoundError, match="no store at"):
+            prepare(location, create=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_never_answers_is_given_up_within_half_a_minute() -> None:
+    retries, pause, patience = (
+        int(DEFAULTS[f"MLFLOW_HTTP_REQUEST_{name}"]) for name in ("MAX_RETRIES", "BACKOFF_FACTOR", "TIMEOUT")
+    )
+    assert (retries + 1) * patience + sum(pause * 2**i for i in range(retries)) < 30
