@@ -126,7 +126,8 @@ def _checked_columns(name: str, footer: Any, size: int, kind_of: Callable[[str],
     kinds = (pa.types.is_nested, pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
     odd = [column for column in wanted if any(kind(_value_type(schema.field(column).type)) for kind in kinds)]
     if odd:
-        raise InputError(f"{name}: column {odd[0]!r} holds no plain values: store text or numbers")
+        kind = schema.field(odd[0]).type
+        raise InputError(f"{name}: column {odd[0]!r} of type {kind} holds no plain values: store text or numbers")
     return wanted
 
 

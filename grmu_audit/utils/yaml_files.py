@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 else:
     M = TypeVar("M")
 _LARGEST_FILE = 1_000_000
-_DEEPEST = 50
+_DEEPEST, _LARGEST_WHOLE = 50, 1 << 63
 _TAGS = frozenset({"str", "int", "float", "bool", "null", "timestamp", "map", "seq"})
 Loc = tuple[str | int, ...]
 """Path of a key inside the document."""
@@ -207,7 +207,10 @@ def _construct(node: yaml.Node) -> Any:
 def _scalar_value(node: yaml.Node) -> Any:
     import yaml
 
-    return yaml.constructor.SafeConstructor().construct_object(node)
+    value = yaml.constructor.SafeConstructor().construct_object(node)
+    if isinstance(value, int) and not -_LARGEST_WHOLE <= value < _LARGEST_WHOLE:
+        raise ValueError("the whole number is beyond 64 bits")
+    return value
 
 
 def _line(lines: dict[Loc, int], loc: Loc) -> int:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from grmu_audit.errors import ForgetListError, InputError
 from grmu_audit.utils.columns import Kind, require_few_columns
 from grmu_audit.utils.files import HEAD, read_file
-from grmu_audit.utils.parquet import open_footer, readable
+from grmu_audit.utils.parquet import open_footer, parquet_table, readable
 from grmu_audit.utils.tables import Defects, check_separator, csv_records, refuse_kind, width_advice
 
 T = TypeVar("T")
@@ -127,8 +127,9 @@ def _content(path: Path) -> bytes:
     except FileNotFoundError:
         raise ForgetListError(f"forget list {path}: no such file: check the path, or create one with 'forget sample'") from None
     except OSError as error:
-        advice = ": split the request" if error.errno == errno.EFBIG else ""
-        raise ForgetListError(f"forget list {path}: cannot be read: {error.strerror or error}{advice}") from error
+        if error.errno == errno.EFBIG:
+            raise ForgetListError(f"forget list {path}: larger than {LARGEST_FILE >> 20} MiB: split the request") from None
+        raise ForgetListError(f"forget list {path}: cannot be read: {error.strerror or error}") from error
 
 
 def _text(content: bytes, name: str) -> _Table:
@@ -180,13 +181,14 @@ def _parquet(content: bytes, name: str) -> _Table:
 
 def _parquet_table(content: bytes, name: str) -> _Table:
     file, wanted = open_footer(io.BytesIO(content), name, _kind)
-    _check_rows(name, file.metadata.num_rows)
-    header = [str(column) for column in file.schema_arrow.names]
-    table = file.read(columns=wanted)
-    columns = [_cells(table, column, name) for column in wanted]
-    if any(len(column) != file.metadata.num_rows for column in columns):
-        raise InputError(f"{name}: its footer says {file.metadata.num_rows:,} rows, its pages hold others: write it again")
-    records = [(row, list(cells)) for row, cells in enumerate(zip(*columns, strict=True), start=1)]
+    meta, header = file.metadata, [str(column) for column in file.schema_arrow.names]
+    _check_rows(name, meta.num_rows)
+    if sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups)) > LARGEST_FILE:
+        raise InputError(f"{name}: larger than {LARGEST_FILE >> 20} MiB unpacked: split the request")
+    for column in wanted:
+        _check_type(file.schema_arrow.field(column).type, column, name)
+    columns = parquet_table(io.BytesIO(content), name, _kind).columns
+    records = [(row, list(cells)) for row, cells in enumerate(zip(*columns.values(), strict=True), start=1)]
     extra = [column for column in header if column not in wanted]
     blank = [""] * len(extra)
     return _Table([*(c.strip().casefold() for c in wanted), *extra], [(row, [*cells, *blank]) for row, cells in records])
@@ -196,11 +198,10 @@ def _kind(name: str) -> Kind:
     return "text" if name.strip().casefold() in {"id", *REQUEST_COLUMNS} else "skip"
 
 
-def _cells(table: Any, column: str, name: str) -> list[str]:
-    """One parquet column as text; nulls become empty text."""
+def _check_type(kind: Any, column: str, name: str) -> None:
+    """Ids are text or whole numbers; other columns may be dates or truth values, too."""
     import pyarrow.types as pt  # type: ignore[import-untyped]
 
-    kind = table.schema.field(column).type
     plain = kind.value_type if pt.is_dictionary(kind) else kind
     allowed = (
         pt.is_string(plain) or pt.is_large_string(plain) or pt.is_string_view(plain) or pt.is_integer(plain) or pt.is_null(plain)
@@ -209,7 +210,6 @@ def _cells(table: Any, column: str, name: str) -> list[str]:
         raise ForgetListError(
             f"forget list {name}: column {column!r} is of type {kind}: store it as text (ids: text or whole numbers)"
         )
-    return ["" if value is None else str(value).strip() for value in table.column(column).to_pylist()]
 
 
 def _forget_list(table: _Table, name: str) -> ForgetList:

