@@ -86,9 +86,9 @@ def _check_files(checked: BundleCheck, files: dict[str, bytes], keys: Sequence[S
         audit = _audit(files)
         policy = _policy(files, audit)
         ledger = _ledger(files, audit)
-        _require_whole(ledger, files, audit, keys)
         signed = _attested(files, audit, keys)
-        findings = [*_ledger_findings(ledger, files, audit, keys), *_shown(files, audit)]
+        cut = _length_findings(ledger, files, audit, keys)
+        findings = [*cut, *_ledger_findings(ledger, files, audit, keys), *_shown(files, audit)]
     except GrmuAuditError as error:
         return _with(checked, str(error))
     decision = audit.verdict.decision if audit.verdict else None
@@ -180,17 +180,17 @@ def _number(value: object) -> int:
     return value
 
 
-def _require_whole(ledger: Ledger, files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -> None:
-    """Refuse a ledger that is not the one of which the export said how far it reaches."""
+def _length_findings(ledger: Ledger, files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -> Iterator[str]:
+    """Whether the ledger is the one of which the export said how far it reaches."""
     if LEDGER_STATEMENT_FILE not in files:
         if _rendered_alike(audit):
-            raise IntegrityError(f"the bundle holds no {LEDGER_STATEMENT_FILE}: nothing shows that {LEDGER_FILE} was not cut")
+            yield f"the bundle holds no {LEDGER_STATEMENT_FILE}: nothing shows that {LEDGER_FILE} was not cut"
         return
     envelope, digest = files[LEDGER_STATEMENT_FILE], sha256_hex(files[LEDGER_FILE])
     if open_envelope(envelope).payload != ledger_statement(ledger.model, ledger.last, (LEDGER_FILE, digest)):
-        raise IntegrityError(f"{LEDGER_FILE} is not the one that was exported: entries were removed, added or edited")
-    if keys and not signed_by(envelope, keys):
-        raise IntegrityError(f"{LEDGER_STATEMENT_FILE} is not signed by any of the {len(keys)} trusted keys: export with the key")
+        yield f"{LEDGER_FILE} is not the one that was exported: entries were removed, added or edited"
+    elif keys and not signed_by(envelope, keys):
+        yield f"{LEDGER_STATEMENT_FILE} is not signed by any of the {len(keys)} trusted keys: export with the signing key"
 
 
 def _attested(files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -> tuple[str, ...]:

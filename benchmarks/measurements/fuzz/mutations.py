@@ -225,7 +225,8 @@ def of_tree(tree: Any, dice: random.Random) -> Any:
 
 def _somewhere(whole: list[Any], dice: random.Random) -> tuple[Any, Any]:
     """A container and a key or index in it: down a random path, so that shallow places are as likely as deep ones."""
-    holder, key = whole, 0
+    holder: Any = whole
+    key: Any = 0
     while dice.random() < 0.85:
         inner = holder[key]
         if not isinstance(inner, dict | list) or not inner:

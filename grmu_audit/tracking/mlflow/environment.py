@@ -20,7 +20,7 @@ FORCED = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
 DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "8",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "7",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
@@ -28,7 +28,7 @@ DEFAULTS = {
 }
 """Set only where the caller did not: MLflow's own defaults keep retrying a dead server for minutes.
 
-A server that takes a connection and never answers is given up after three times 8 seconds and two pauses, 1 and 2 seconds.
+A server that takes a connection and never answers is given up after three times 7 seconds and two pauses, 1 and 2 seconds.
 """
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -53,3 +55,31 @@ def test_a_server_that_never_answers_is_given_up_within_half_a_minute() -> None:
         int(DEFAULTS[f"MLFLOW_HTTP_REQUEST_{name}"]) for name in ("MAX_RETRIES", "BACKOFF_FACTOR", "TIMEOUT")
     )
     assert (retries + 1) * patience + sum(pause * 2**i for i in range(retries)) < 30
+
+
+FULL_DISK = """
+import resource, signal, sys
+import subprocess
+import sys
+from pathlib import Path
+from grmu_audit.errors import GrmuAuditError
+from grmu_audit.tracking import open_store
+folder = Path(sys.argv[1])
+store = open_store(f"sqlite:///{folder}/mlflow.db", root=folder)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+size = (folder / "mlflow.db").stat().st_size - 4096
+resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+sys.stderr.write("full from here\\n")
+try:
+    with store.run("digits", "audit") as run:
+        run.set_tags({f"t{i}": "x" * 4000 for i in range(80)})
+except GrmuAuditError as error:
+    sys.stderr.write(f"{type(error).__name__}: {error}\\n")
+"""
+
+
+def test_a_full_disk_is_one_message_without_a_traceback_of_mlflow(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True, check=True)
+    (message,) = done.stderr.split("full from here\n")[1].splitlines()
+    assert message.startswith("EnvironmentFailure: cannot ")
+    assert "disk I/O error" in message
