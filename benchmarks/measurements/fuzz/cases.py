@@ -105,7 +105,7 @@ def _parquet(path: Path) -> None:
 
     for read in (_predictions, read_table, read_forget_list):
         try:
-            read(path)  # type: ignore[operator]
+            read(path)
         except GrmuAuditError as error:
             last: GrmuAuditError | None = error
         else:
