@@ -17,7 +17,7 @@ def test_passwords_are_not_shown() -> None:
     assert shown_uri("http://host:5000/a") == "http://host:5000/a"
 
 
-@pytest.mark.parametrize("uri", ["file:///tmp/mlruns", "mlruns", "databricks", "ftp://x"])
+@pytest.mark.parametrize("uri", ["file:///tmp/mlruns", "mlruns", "databricks", "ftp://x", "sqlite:"])
 def test_stores_without_a_registry_are_refused(uri: str) -> None:
     with pytest.raises(InputError, match="cannot be used"):
         locate(uri)
@@ -36,7 +36,7 @@ def test_where_the_store_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     assert locate("http://mine:1").tracking_uri == "http://mine:1"
 
 
-@pytest.mark.parametrize("uri", ["sqlite://mlflow.db", "sqlite:///", "sqlite:", "sqlite://"])
+@pytest.mark.parametrize("uri", ["sqlite://mlflow.db", "sqlite:///", "sqlite://"])
 def test_a_database_that_names_no_file_is_refused(uri: str) -> None:
     with pytest.raises(InputError, match="names no file: write three slashes"):
         locate(uri)
