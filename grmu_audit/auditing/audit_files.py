@@ -7,7 +7,8 @@ from pathlib import Path
 
 from grmu_audit.errors import InputError
 from grmu_audit.records import Audit
-from grmu_audit.utils import canonical_json, sha256_hex, write_atomic
+from grmu_audit.utils import canonical_json, parse_json, read_file, sha256_hex, write_atomic
+from grmu_audit.utils.digests import LARGEST_JSON
 
 
 def read_audit(path: Path) -> Audit:
@@ -17,14 +18,15 @@ def read_audit(path: Path) -> Audit:
         InputError: no such file, not JSON, or not an audit that this version reads.
     """
     try:
-        tree = json.loads(Path(path).read_text(encoding="utf-8"), parse_constant=_refuse_constant)
-    except (OSError, UnicodeError, ValueError, RecursionError) as error:
-        raise InputError(f"{path}: cannot be read as an audit file: {error}") from None
-    return Audit.from_json(tree)
-
-
-def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is no number of an audit file")
+        tree = parse_json(read_file(path, LARGEST_JSON))
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read as an audit file: {error.strerror or error}") from None
+    except ValueError as error:
+        raise InputError(f"{path}: cannot be read as an audit file: {str(error)[:300]}") from None
+    try:
+        return Audit.from_json(tree)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
 
 
 def as_read_back(audit: Audit) -> Audit:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,9 +15,11 @@ from grmu_audit.evidence.archive import LARGEST_BUNDLE, unpack
 from grmu_audit.evidence.attestation import (
     ATTESTATION_FILE,
     AUDIT_FILE,
+    LEDGER_STATEMENT_FILE,
     POLICY_FILE,
     QUALITY_FILE,
     REPORT_FILE,
+    ledger_statement,
     subjects_of,
     verdict_statement,
 )
@@ -27,7 +28,7 @@ from grmu_audit.evidence.sign_offs import check_statement, sign_offs
 from grmu_audit.evidence.signing import open_envelope, signed_by
 from grmu_audit.evidence.validity import require_valid_dates, require_valid_waivers
 from grmu_audit.records import AUDIT_SCHEMA, Audit, Decision
-from grmu_audit.utils import canonical_json, sha256_hex
+from grmu_audit.utils import canonical_json, parse_json, read_file, sha256_hex
 from grmu_audit.utils.resources import VERSION
 
 if TYPE_CHECKING:
@@ -104,7 +105,8 @@ def _check_files(checked: BundleCheck, files: dict[str, bytes], keys: Sequence[S
         policy = _policy(files, audit)
         ledger = _ledger(files, audit)
         signed = _attested(files, audit, keys)
-        findings = [*_ledger_findings(ledger, files, audit, keys), *_shown(files, audit)]
+        cut = _length_findings(ledger, files, audit, keys)
+        findings = [*cut, *_ledger_findings(ledger, files, audit, keys), *_shown(files, audit)]
         findings += external_findings(audit, policy) if audit.external else []
     except GrmuAuditError as error:
         return _with(checked, str(error))
@@ -134,9 +136,7 @@ def _expired(audit: Audit) -> Iterator[str]:
 
 def _read(path: Path) -> bytes:
     try:
-        if path.stat().st_size > LARGEST_BUNDLE:
-            raise InputError(f"{path} has more than {LARGEST_BUNDLE >> 30} GiB: no bundle is as large")
-        return path.read_bytes()
+        return read_file(path, LARGEST_BUNDLE)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
 
@@ -149,10 +149,10 @@ def _tree(files: Mapping[str, bytes], name: str) -> Any:
     if name not in files:
         raise IntegrityError(f"the bundle holds no {name}")
     try:
-        tree = json.loads(files[name])
+        tree = parse_json(files[name])
         same = canonical_json(tree) == files[name]
-    except (ValueError, InputError, RecursionError) as error:
-        raise IntegrityError(f"{name} cannot be read: {type(error).__name__}") from None
+    except (ValueError, InputError) as error:
+        raise IntegrityError(f"{name} cannot be read: {str(error)[:300]}") from None
     if not same:
         raise IntegrityError(f"{name} is not in canonical form: this tool did not write it")
     return tree
@@ -163,7 +163,7 @@ def _audit(files: Mapping[str, bytes]) -> Audit:
         audit = Audit.from_json(_tree(files, AUDIT_FILE))
     except InputError as error:
         raise IntegrityError(f"{AUDIT_FILE}: {error}") from None
-    if not _same_content(json.loads(files[AUDIT_FILE]), audit.to_json()):
+    if not _same_content(parse_json(files[AUDIT_FILE]), audit.to_json()):
         raise IntegrityError(f"{AUDIT_FILE} holds fields that an audit does not have")
     return audit
 
@@ -194,13 +194,32 @@ def _policy(files: Mapping[str, bytes], audit: Audit) -> Policy:
 
 def _ledger(files: Mapping[str, bytes], audit: Audit) -> Ledger:
     try:
-        stored = [(int(row["number"]), {str(k): str(v) for k, v in row["tags"].items()}) for row in _tree(files, LEDGER_FILE)]
-    except (KeyError, TypeError, AttributeError) as error:
+        stored = [(_number(row["number"]), {str(k): str(v) for k, v in row["tags"].items()}) for row in _tree(files, LEDGER_FILE)]
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise IntegrityError(f"{LEDGER_FILE} cannot be read: {type(error).__name__}") from None
     entries, defects = check_ledger(audit.subject.name, stored)
     if defects:
         raise IntegrityError(f"{LEDGER_FILE}: {'; '.join(defects)}")
     return Ledger(audit.subject.name, entries)
+
+
+def _number(value: object) -> int:
+    if type(value) is not int:
+        raise TypeError
+    return value
+
+
+def _length_findings(ledger: Ledger, files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -> Iterator[str]:
+    """Whether the ledger is the one of which the export said how far it reaches."""
+    if LEDGER_STATEMENT_FILE not in files:
+        if _rendered_alike(audit):
+            yield f"the bundle holds no {LEDGER_STATEMENT_FILE}: nothing shows that {LEDGER_FILE} was not cut"
+        return
+    envelope, digest = files[LEDGER_STATEMENT_FILE], sha256_hex(files[LEDGER_FILE])
+    if open_envelope(envelope).payload != ledger_statement(ledger.model, ledger.last, (LEDGER_FILE, digest)):
+        yield f"{LEDGER_FILE} is not the one that was exported: entries were removed, added or edited"
+    elif keys and not signed_by(envelope, keys):
+        yield f"{LEDGER_STATEMENT_FILE} is not signed by any of the {len(keys)} trusted keys: export with the signing key"
 
 
 def _attested(files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -> tuple[str, ...]:
@@ -209,7 +228,7 @@ def _attested(files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]
         raise IntegrityError(f"the bundle holds no {ATTESTATION_FILE}")
     payload = open_envelope(files[ATTESTATION_FILE]).payload
     named = {name: digest for name, digest in subjects_of(payload).items() if not name.startswith("models:/")}
-    outside = (ATTESTATION_FILE, LEDGER_FILE, README_FILE, RENUMBERED_FILE)
+    outside = (ATTESTATION_FILE, LEDGER_FILE, LEDGER_STATEMENT_FILE, README_FILE, RENUMBERED_FILE)
     found = {name: sha256_hex(content) for name, content in files.items() if name not in outside} | _renumbered(files)
     wrong = sorted(name for name in named.keys() | found.keys() if named.get(name) != found.get(name))
     if wrong:
@@ -291,11 +310,7 @@ def _rendered_alike(audit: Audit) -> bool:
 
 
 def _notes(files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -> Iterator[str]:
-    keyids = open_envelope(files[ATTESTATION_FILE]).keyids
-    if not keyids:
-        yield "unsigned: the bundle agrees with itself, but anyone who can rewrite all of it could have created it"
-    elif not keys:
-        yield f"signed by key {', '.join(keyids)}, not checked: give --public-key"
+    yield from _signature_notes(open_envelope(files[ATTESTATION_FILE]).keyids, keys)
     if audit.external:
         yield (
             "external form: no number was computed again, because predictions are not in it; digests, signature, ledger, policy,"
@@ -306,10 +321,19 @@ def _notes(files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -
     if not _rendered_alike(audit):
         made = f"{audit.record.get('tool')} (schema {audit.schema})"
         yield f"created by {made}, read by grmu-audit {VERSION} ({AUDIT_SCHEMA}): the report was not rendered again"
+    if LEDGER_STATEMENT_FILE not in files:
+        yield f"nothing shows that {LEDGER_FILE} was not cut: the bundle was exported before its length was stated"
     if audit.schema != AUDIT_SCHEMA:
         yield "not measured: controls; nothing shows whether the policy can tell this version from one that forgot nothing"
     if expires := audit.record.get("expires"):
         yield f"the verdict expires on {expires}"
+
+
+def _signature_notes(keyids: Sequence[str], keys: Sequence[SSlibKey]) -> Iterator[str]:
+    if not keyids:
+        yield "unsigned: the bundle agrees with itself, but anyone who can rewrite all of it could have created it"
+    elif not keys:
+        yield f"signed by key {', '.join(keyids)}, not checked: give --public-key"
 
 
 def _people(ledger: Ledger, files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -> Iterator[str]:

@@ -32,6 +32,7 @@ Made: {created} by {tool}
 | `attestation.dsse.json` | in-toto statement (test-result v0.1) over all of these, in a DSSE envelope |
 | `ledger.json` | the model's promotion ledger up to its last entry about this version, a hash chain |
 | `renumbered.json` | of an audit by an earlier version: tables whose people were numbered anew when this bundle was written |
+| `ledger.dsse.json` | statement by who exported the bundle: how many entries the ledger has, and its SHA-256 |
 | `manifest.json` | size and SHA-256 of every other file |
 
 ## How to check it

@@ -122,18 +122,22 @@ def from_frame(frame: pd.DataFrame, path: Path, header: Sequence[str] = ()) -> P
 
 def _frame(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """The columns that are used, and the names of all."""
-    import pandas as pd
-
     if not path.exists():
         raise InputError(f"{path}: no such file")
-    table = read_table(path, _kind)
+    table = read_table(path, column_kind)
     if not len(table):
         raise InputError(f"{path}: no rows at all")
-    columns = {name: _cells(table, name) for name in table.header if _kind(name) != "skip"}
-    return pd.DataFrame(columns), table.header
+    return used_columns(table), table.header
 
 
-def _kind(name: str) -> Kind:
+def used_columns(table: TextTable) -> pd.DataFrame:
+    """The columns of a table that predictions have, for ``from_frame``."""
+    import pandas as pd
+
+    return pd.DataFrame({name: _cells(table, name) for name in table.header if column_kind(name) != "skip"})
+
+
+def column_kind(name: str) -> Kind:
     """How a column of that name is read."""
     if name in ("id", "split", "subject"):
         return "text"
@@ -147,7 +151,7 @@ def _cells(table: TextTable, name: str) -> pd.Series:
     if name in table.numbers:
         return pd.Series(table.numbers[name])
     cells = table.column(name)
-    if _kind(name) == "number" and {cell.lower() for cell in cells} <= {"true", "false", ""}:
+    if column_kind(name) == "number" and {cell.lower() for cell in cells} <= {"true", "false", ""}:
         return pd.Series([float(cell.lower() == "true") if cell else None for cell in cells], dtype=object)
     return pd.Series([cell or None for cell in cells], dtype=object)
 

@@ -52,8 +52,9 @@ def recompute(audit: Audit, policy: Policy, files: Mapping[str, bytes]) -> Recom
         context = AuditContext(audit.data, audit.forget, audit.data_quality, audit.not_measured, record, audit.exact, carried)
         measured = _as_recorded(measure(inputs, context, audit.options), audit, carried)
         again = judge(measured, policy, datetime.fromisoformat(created).date())
-    except (GrmuAuditError, KeyError, ValueError) as error:
-        return Recomputed((f"the verdict cannot be computed from the predictions: {error}",))
+    except (GrmuAuditError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        why = str(error) if isinstance(error, GrmuAuditError) else f"{type(error).__name__}: {error}"
+        return Recomputed((f"the verdict cannot be computed from the predictions: {why[:300]}",))
     numbers, notes = _numbers(audit, again)
     if carried:
         names = ", ".join(sorted({value.name for value in carried}))
@@ -68,7 +69,8 @@ def recompute(audit: Audit, policy: Policy, files: Mapping[str, bytes]) -> Recom
 def _needs_more_than_tables(value: MetricValue) -> bool:
     """Whether a value rests on the networks, or on versions whose predictions are not stored with the audit."""
     if value.name == SEQUENCE:
-        return len(value.details.get("requests", ())) > 1
+        listed = value.details.get("requests")
+        return isinstance(listed, list) and len(listed) > 1
     return value.name in BUILT_IN and BUILT_IN[value.name].level is not Level.QUICK
 
 

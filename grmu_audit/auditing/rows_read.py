@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 
 from grmu_audit.records import ModelRef
-from grmu_audit.utils import sha256_hex
+from grmu_audit.utils import parse_json, sha256_hex
 
 SCHEMA = "grmu-audit/rows-read/v2"
 """Schema of a record that calls rows by the names of its model (``evidence.model_row_names``)."""
@@ -17,8 +16,8 @@ EARLIER_SCHEMA = "grmu-audit/rows-read/v1"
 def names_rows_by_pseudonyms(content: bytes | None) -> bool:
     """Whether a record calls rows by pseudonyms, as earlier versions did; a damaged one does not."""
     try:
-        return content is not None and bool(json.loads(content)["schema"] == EARLIER_SCHEMA)
-    except (ValueError, KeyError, TypeError, RecursionError):
+        return content is not None and bool(parse_json(content)["schema"] == EARLIER_SCHEMA)
+    except (ValueError, KeyError, TypeError):
         return False
 
 
@@ -40,11 +39,11 @@ def rows_read_defect(
     if content is None:
         return f"{ref.label} has no record of the rows that it read: retrain it again."
     try:
-        tree = json.loads(content)
+        tree = parse_json(content)
         unread, read, rows = set(map(str, tree["training_rows_not_read"])), int(tree["training_rows_read"]), tree["training_rows"]
         known = tree["schema"] in (SCHEMA, EARLIER_SCHEMA) and tree["data_sha256"] == data_sha256
         agrees = known and rows == read + len(unread) >= training_rows
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         return f"the record of the rows that {ref.label} read is damaged."
     if ref.config.get("rows_read_sha256") != sha256_hex(content) or not agrees:
         return f"the record of the rows that {ref.label} read is not the one of its run, or of other data."

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from grmu_audit.auditing.prediction_files import from_frame
+from grmu_audit.auditing.prediction_files import column_kind, from_frame, used_columns
 from grmu_audit.errors import InputError, IntegrityError
 from grmu_audit.records import (
     BASELINE,
@@ -27,11 +27,12 @@ from grmu_audit.records import (
     reference,
 )
 from grmu_audit.records.predictions import by_appearance
+from grmu_audit.utils.parquet import parquet_table
 
 FOLDER = "predictions"
 """Folder of the stored tables."""
+_NAMES = ("id", "subject")
 _DOMAIN = b"grmu-audit/predictions/v1"
-_LARGEST = 4 << 30
 
 
 def table_name(subject: Subject) -> str:
@@ -90,17 +91,12 @@ def from_parquet(content: bytes, name: str, data: DataRecord) -> Predictions:
     Raises:
         IntegrityError: not such a table, or far larger unpacked than packed files of that kind are.
     """
-    import pandas as pd
-    import pyarrow as pa  # type: ignore[import-untyped]
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
-
     try:
-        file = pq.ParquetFile(pa.BufferReader(content))
-        groups = range(file.metadata.num_row_groups)
-        if sum(file.metadata.row_group(i).total_byte_size for i in groups) > _LARGEST:
-            raise IntegrityError(f"{name} unpacks to more than {_LARGEST >> 30} GiB: refused")
-        table = from_frame(pd.read_parquet(io.BytesIO(content)), Path(name))
-    except (pa.ArrowException, OSError, ValueError, KeyError, InputError) as error:
+        read = parquet_table(io.BytesIO(content), Path(name).name, column_kind)
+        if not len(read):
+            raise IntegrityError(f"{name} has no rows")
+        table = from_frame(used_columns(read), Path(name), read.header)
+    except InputError as error:
         raise IntegrityError(f"{name} cannot be read as predictions: {str(error)[:300]}") from None
     return replace(
         table,
@@ -118,16 +114,11 @@ def order_of_data(content: bytes, name: str) -> str:
     Raises:
         IntegrityError: it cannot be read.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     try:
-        file = pq.ParquetFile(pa.BufferReader(content))
-        known = [column for column in ("id", "subject") if column in file.schema_arrow.names]
-        columns = {column: file.read(columns=[column]).column(0).to_numpy() for column in known}
-        ids = columns["id"].astype(np.str_)
-        people = columns["subject"].astype(np.int64) if "subject" in columns else None
-    except (pa.ArrowException, OSError, ValueError, TypeError, KeyError) as error:
+        table = parquet_table(io.BytesIO(content), Path(name).name, lambda column: "text" if column in _NAMES else "skip")
+        ids = np.array(table.column("id"), dtype=np.str_)
+        people = np.array(table.column("subject"), dtype=np.int64) if "subject" in table.header else None
+    except (InputError, KeyError, ValueError, OverflowError) as error:
         raise IntegrityError(f"{name} cannot be read as predictions: {str(error)[:300]}") from None
     if not (ids[:-1] <= ids[1:]).all():
         return "rows"

@@ -21,6 +21,8 @@ SIGNS = {
 """Signs of the tool's own texts, as they are written where the encoding lacks them."""
 SUPERSCRIPTS = "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079"
 """Minus and the digits from 0, raised."""
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Signs that a terminal obeys instead of showing them; names and sentences of files hold them on purpose."""
 HANDLER = "grmu-audit-signs"
 """Name of the error handler that writes them."""
 
@@ -72,8 +74,8 @@ class Output:
         return "latin-1" if codecs.lookup(found).name == "ascii" else found
 
     def write(self, text: str) -> int:
-        """Write, as far as that is possible."""
-        self._try(lambda: self.stream.write(self._told_apart(text)))
+        """Write, as far as that is possible; what a terminal would obey is shown as U+FFFD."""
+        self._try(lambda: self.stream.write(self._told_apart(_CONTROL.sub("\ufffd", text))))
         return len(text)
 
     def _told_apart(self, text: str) -> str:

@@ -7,12 +7,11 @@ builds the archive again from what was found and compares: that covers the bytes
 from __future__ import annotations
 
 import io
-import json
 import zipfile
 from collections.abc import Mapping
 
 from grmu_audit.errors import InputError, IntegrityError
-from grmu_audit.utils.digests import canonical_json, sha256_hex
+from grmu_audit.utils.digests import canonical_json, parse_json, sha256_hex
 
 BUNDLE_SCHEMA = "grmu-audit/evidence/v1"
 """Schema name and version."""
@@ -106,11 +105,11 @@ def _plain(name: str) -> bool:
 
 def _manifest_defects(members: Mapping[str, bytes], manifest: bytes) -> list[str]:
     try:
-        tree = json.loads(manifest)
+        tree = parse_json(manifest)
         listed = dict(tree["files"])
         if tree["schema"] != BUNDLE_SCHEMA or canonical_json(tree) != manifest:
             return [f"{MANIFEST_FILE} is not in the form that this version reads"]
-    except (ValueError, KeyError, TypeError, InputError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, InputError) as error:
         return [f"{MANIFEST_FILE} cannot be read: {type(error).__name__}"]
     defects = [f"{name} is missing" for name in sorted(set(listed) - set(members))]
     defects += [f"{name} is not listed in {MANIFEST_FILE}" for name in sorted(set(members) - set(listed))]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from grmu_audit.errors import InputError, IntegrityError
 from grmu_audit.records import EARLIER_SCHEMA, Audit, Decision, RuleOutcome, Verdict
-from grmu_audit.utils.digests import canonical_json
+from grmu_audit.utils.digests import canonical_json, parse_json
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 """Type of every statement."""
@@ -20,6 +19,10 @@ SIGN_OFF = "urn:grmu-audit:sign-off:v1"
 """Predicate type of a sign-off."""
 ATTESTATION_FILE = "attestation.dsse.json"
 """Artifact of an audit run: the envelope around the verdict's statement."""
+LEDGER = "urn:grmu-audit:ledger:v1"
+"""Predicate type of the statement on how far a bundle's ledger reaches."""
+LEDGER_STATEMENT_FILE = "ledger.dsse.json"
+"""In a bundle: the envelope around that statement, signed by who exported it."""
 POLICY_FILE = "policy.json"
 """The policy as judged, canonical JSON; its SHA-256 is the policy digest."""
 REPORT_FILE = "report.html"
@@ -74,6 +77,18 @@ def sign_off_statement(audit: Audit, audit_sha256: str, **said: str | None) -> b
     return _statement(SIGN_OFF, subjects, {key: value for key, value in said.items() if value is not None})
 
 
+def ledger_statement(model: str, entries: int, file: tuple[str, str]) -> bytes:
+    """How many entries the ledger of a model had when it was exported, as a statement: a file with fewer was cut.
+
+    Args:
+        model: registered model.
+        entries: number of the last entry in the file.
+        file: name and SHA-256 of the file.
+    """
+    subject = {"name": file[0], "digest": {"sha256": file[1]}}
+    return _statement(LEDGER, [subject], {"model": model, "entries": entries})
+
+
 def subjects_of(payload: bytes) -> dict[str, str]:
     """SHA-256 by subject name.
 
@@ -94,9 +109,9 @@ def read_statement(payload: bytes) -> dict[str, Any]:
         IntegrityError: not canonical JSON, or not an in-toto statement.
     """
     try:
-        tree = json.loads(payload)
+        tree = parse_json(payload)
         known = isinstance(tree, dict) and tree.get("_type") == STATEMENT_TYPE and canonical_json(tree) == payload
-    except (ValueError, InputError, RecursionError):
+    except (ValueError, InputError):
         known = False
     if not known:
         raise IntegrityError("an attestation does not hold an in-toto statement in canonical form")

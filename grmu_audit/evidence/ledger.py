@@ -10,13 +10,13 @@ up to the one it saw:
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from grmu_audit.utils.digests import canonical_json, sha256_hex
+from grmu_audit.errors import InputError
+from grmu_audit.utils.digests import canonical_json, parse_json, sha256_hex
 
 TAG_ENTRY = "grmu.ledger.entry"
 """Ledger entry: its text in canonical JSON."""
@@ -218,14 +218,14 @@ def _parse(number: int, tags: Mapping[str, str]) -> tuple[LedgerEntry | None, st
     if digest != tags.get(TAG_ENTRY_SHA256):
         return None, "was edited: its text does not have its digest"
     try:
-        tree = json.loads(text)
+        tree = parse_json(text.encode("utf-8", "surrogatepass"))
         entry = Entry(**tree)
         if canonical_json(tree).decode() != text or entry.schema != LEDGER_SCHEMA or entry.kind not in KINDS:
             return None, "is not an entry of a form that this version reads"
         served_by(entry)
         if tags.get(TAG_ENTRY_KIND, entry.kind) != entry.kind:
             return None, "was edited: its tag names another kind than its text"
-    except (TypeError, ValueError, RecursionError):
+    except (TypeError, ValueError, InputError):
         return None, "cannot be read"
     return LedgerEntry(number, digest, entry), ""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from grmu_audit.errors import EnvironmentFailure, InputError, IntegrityError, NotFoundError
 from grmu_audit.evidence.pseudonyms import read_secret
-from grmu_audit.utils.digests import canonical_json
+from grmu_audit.utils.digests import canonical_json, parse_json
+from grmu_audit.utils.files import read_file
 
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner, SSlibKey
@@ -24,7 +24,7 @@ PUBLIC_KEYS_VARIABLE = "GRMU_AUDIT_PUBLIC_KEYS"
 """Environment variable that lists trusted public key files, separated like ``PATH``."""
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 """Media type of the payload of every envelope."""
-_LARGEST_ENVELOPE = 16 << 20
+_LARGEST_ENVELOPE, _LARGEST_KEY = 16 << 20, 1 << 16
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ def load_public_key(path: Path) -> SSlibKey:
     from securesystemslib.signer import SSlibKey
 
     try:
-        key = load_pem_public_key(path.read_bytes()[:65536])
+        key = load_pem_public_key(read_file(path, _LARGEST_KEY))
     except FileNotFoundError:
         raise NotFoundError(f"no public key file {path}: check the path") from None
     except (OSError, ValueError) as error:
@@ -182,7 +182,7 @@ def _envelope(content: bytes):  # type: ignore[no-untyped-def]
     if len(content) > _LARGEST_ENVELOPE:
         raise IntegrityError(f"an attestation of {len(content)} bytes is larger than one can be: refused")
     try:
-        tree = json.loads(content)
+        tree = parse_json(content)
         envelope = dsse.Envelope.from_dict(tree)
         same = canonical_json(envelope.to_dict()) == content
     except Exception as error:  # noqa: BLE001  (whatever a parser of hostile bytes raises)

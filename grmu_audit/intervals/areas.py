@@ -11,7 +11,7 @@ import numpy as np
 
 from grmu_audit.intervals.closed_forms import Floats, exact, logit_limits, newcombe, student_factor, z_value
 from grmu_audit.intervals.gaps import LOWER_TAIL_SHARE, comparison_count
-from grmu_audit.intervals.proportions import Proportion, degrees
+from grmu_audit.intervals.proportions import ROUNDING, Proportion, degrees
 from grmu_audit.intervals.statistic import Limits, Statistic, difference_limits
 
 NEARLY_ZERO = 1e-9
@@ -46,6 +46,10 @@ class Area(Statistic):
     def estimate(self) -> float:
         """The area."""
         return float(self.value)
+
+    def defect(self) -> str:
+        """An area outside [0, 1]."""
+        return "" if -ROUNDING <= self.value <= 1 + ROUNDING else f"an area of {self.value:g}"
 
     def by_method(self, name: str) -> Area:
         """The same: the methods of proportions are none of an area."""

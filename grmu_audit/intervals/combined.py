@@ -54,6 +54,10 @@ class Closeness(Statistic):
     terms: tuple[Statistic, ...]
     """The differences."""
 
+    def defect(self) -> str:
+        """No term."""
+        return "" if self.terms else "it has no term"
+
     @property
     def estimate(self) -> float:
         """In [0, 1]; 1 where no term differs from 0."""
@@ -77,6 +81,10 @@ class Mean(Statistic):
     terms: tuple[Statistic, ...]
     """What is averaged."""
 
+    def defect(self) -> str:
+        """No term."""
+        return "" if self.terms else "it has no term"
+
     @property
     def estimate(self) -> float:
         """The mean of the estimates."""
@@ -98,6 +106,10 @@ class Least(Statistic):
     kind: ClassVar[str] = "least"
     terms: tuple[Statistic, ...]
     """Those that it is the smallest of."""
+
+    def defect(self) -> str:
+        """No term."""
+        return "" if self.terms else "it has no term"
 
     @property
     def estimate(self) -> float:

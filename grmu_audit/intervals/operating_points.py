@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from grmu_audit.intervals.closed_forms import Floats, z_value
-from grmu_audit.intervals.proportions import Proportion
+from grmu_audit.intervals.proportions import ROUNDING, Proportion
 from grmu_audit.intervals.statistic import Limits, Statistic
 
 LEVELS = (0.05, 0.01, 0.001, 0.0001)
@@ -32,6 +32,15 @@ class RateAtThreshold(Statistic):
     """At each level the share of positives above the threshold's upper limit."""
     most: tuple[float, ...]
     """At each level the share above its lower limit."""
+
+    def defect(self) -> str:
+        """Levels that do not fall within (0, 1), or shares that are none or not one for each level."""
+        shares = (*self.fewest, *self.most)
+        if not self.levels or not len(self.levels) == len(self.fewest) == len(self.most):
+            return f"{len(self.levels)} levels with {len(self.fewest)} and {len(self.most)} shares"
+        if any(not 0 < level < 1 for level in self.levels) or list(self.levels) != sorted(set(self.levels), reverse=True):
+            return "its levels do not fall within (0, 1)"
+        return "" if all(-ROUNDING <= share <= 1 + ROUNDING for share in shares) else "a share outside [0, 1]"
 
     @property
     def estimate(self) -> float:

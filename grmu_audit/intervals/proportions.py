@@ -24,6 +24,8 @@ from grmu_audit.intervals.statistic import Limits, Statistic
 
 Method = Literal["wilson", "clopper-pearson"]
 PairedMethod = Literal["bonett-price", "exact"]
+ROUNDING = 1e-9
+"""How far a share may lie outside [0, 1] for the order in which floats were added."""
 _RULES = {"wilson": wilson, "clopper-pearson": exact}
 Mask = npt.NDArray[np.bool_]
 Persons = np.ndarray[Any, np.dtype[np.int64]] | None
@@ -67,6 +69,10 @@ class Proportion(Statistic):
             return None
         low, high = cell_limits([self], alpha, self.method)
         return float(low[0]), float(high[0])
+
+    def defect(self) -> str:
+        """More successes than samples."""
+        return "" if self.k <= self.n * (1 + ROUNDING) else f"{self.k:g} of {self.n:g} samples"
 
     def exact(self) -> Proportion:
         """The same counts with Clopper and Pearson's limits."""

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from grmu_audit.intervals.closed_forms import Floats
-from grmu_audit.intervals.proportions import Persons
+from grmu_audit.intervals.proportions import ROUNDING, Persons
 from grmu_audit.intervals.statistic import Limits, Statistic
 
 
@@ -79,6 +79,11 @@ class Replicated(Statistic):
         m = len(values)
         se = float(values.std(ddof=1) / np.sqrt(m)) if m > 1 else math.nan
         return cls(float(values.mean()), _finite(se), m - 1, low, high)
+
+    def defect(self) -> str:
+        """A value outside its own range."""
+        low, high = (-math.inf if self.low is None else self.low), (math.inf if self.high is None else self.high)
+        return "" if low - ROUNDING <= self.value <= high + ROUNDING else f"{self.value:g} outside [{low:g}, {high:g}]"
 
     @property
     def estimate(self) -> float:

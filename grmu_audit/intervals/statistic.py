@@ -19,7 +19,16 @@ Aggregate = Literal["mean", "max", "min", "product"]
 _COUNTS = frozenset({"k", "n", "n1", "n0", "both", "only_candidate", "only_other", "none", "persons", "degrees"})
 _LEFT_OUT = frozenset({"persons", "method", "dependence", "degrees"})
 """Fields that the JSON form leaves out where they have their default: an older file, which has none, means the same."""
-_LARGEST = 1e300
+_LARGEST, _MOST = 1e50, 1e15
+_RANGES = {
+    **dict.fromkeys(_COUNTS, (0.0, _MOST)),
+    "deff": (1.0, _MOST),
+    "dependence": (1.0, _MOST),
+    "se": (0.0, _LARGEST),
+    "df": (-1.0, _MOST),
+}
+"""Smallest and largest number of a field of that name in a file; of all others any within ``_LARGEST``."""
+_DEEPEST = 8
 _NUMBERS: dict[Any, tuple[type, ...]] = {float: (float, int), int: (int,)}
 _KINDS: dict[str, list[type[Statistic]]] = {}
 
@@ -46,6 +55,10 @@ class Statistic(ABC):
     @abstractmethod
     def raw_limits(self, alpha: float) -> Limits | None:
         """Limits as the formula of the kind gives them; None without samples."""
+
+    def defect(self) -> str:
+        """Why fields that are right one by one cannot belong together, such as more successes than samples; else nothing."""
+        return ""
 
     def limits(self, alpha: float) -> Limits | None:
         """Lower and upper limit at ``alpha`` = 1 - confidence; always holds the estimate; None where there is no interval."""
@@ -96,19 +109,10 @@ class Statistic(ABC):
         """The inverse of ``to_json``.
 
         Raises:
-            InputError: an unknown kind or key, a missing key, or a value of the wrong type.
+            InputError: an unknown kind or key, a missing key, a value of the wrong type or out of its range, values that
+                cannot belong together, or statistics nested more than 8 deep.
         """
-        if not isinstance(tree, dict):
-            raise InputError(f"a statistic is an object with a kind, not {str(tree)[:80]!r}")
-        kind = tree.get("kind")
-        known = _KINDS.get(kind, []) if isinstance(kind, str) else []
-        if not known:
-            raise InputError(f"unknown kind of statistic {str(kind)[:80]!r}: known are {', '.join(sorted(_KINDS))}")
-        found = next((c for c in known if all(tree.get(key) == text for key, text in c.constants.items())), known[-1])
-        try:
-            return _built(found, {key: item for key, item in tree.items() if key not in ("kind", *found.constants)})
-        except RecursionError:
-            raise InputError(f"a statistic of kind {kind!r} is nested too deeply") from None
+        return _from_tree(tree, _DEEPEST)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: object) -> Any:
@@ -116,7 +120,7 @@ class Statistic(ABC):
         from pydantic_core import core_schema
 
         return core_schema.no_info_plain_validator_function(
-            lambda value: value if isinstance(value, cls) else _read(cls, value, "statistic"),
+            lambda value: value if isinstance(value, cls) else cls.from_json(value),
             serialization=core_schema.plain_serializer_function_ser_schema(lambda value: value.to_json()),
         )
 
@@ -198,7 +202,25 @@ def _changed(item: Any, change: Callable[[Statistic], Statistic]) -> Any:
     return tuple(_changed(inner, change) for inner in item) if isinstance(item, tuple) else item
 
 
-def _built(kind: type[Statistic], tree: Mapping[str, object]) -> Statistic:
+def _from_tree(tree: object, depth: int) -> Statistic:
+    if not isinstance(tree, dict):
+        raise InputError(f"a statistic is an object with a kind, not {_short(tree)}")
+    kind = tree.get("kind")
+    known = _KINDS.get(kind, []) if isinstance(kind, str) else []
+    if not known:
+        raise InputError(f"unknown kind of statistic {_short(kind)}: known are {', '.join(sorted(_KINDS))}")
+    if depth < 1:
+        raise InputError(f"a statistic of kind {kind!r} is nested too deeply: more than {_DEEPEST} levels")
+    found = next((c for c in known if all(tree.get(key) == text for key, text in c.constants.items())), known[-1])
+    return _built(found, {key: item for key, item in tree.items() if key not in ("kind", *found.constants)}, depth)
+
+
+def _short(item: object) -> str:
+    """An item of a file in a message; what holds others is named by its type alone."""
+    return repr(str(item)[:80]) if isinstance(item, str | bool | float | None) else f"of type {type(item).__name__}"
+
+
+def _built(kind: type[Statistic], tree: Mapping[str, object], depth: int) -> Statistic:
     hints = _hints(kind)
     odd = [str(key) for key in tree if key not in hints]
     if odd:
@@ -206,31 +228,36 @@ def _built(kind: type[Statistic], tree: Mapping[str, object]) -> Statistic:
     missing = [item.name for item in fields(kind) if item.default is MISSING and item.name not in tree]  # type: ignore[arg-type]
     if missing:
         raise InputError(f"a statistic of kind {kind.kind!r} needs {', '.join(missing)}")
-    return kind(**{name: _read(hints[name], item, f"{kind.kind}.{name}") for name, item in tree.items()})
+    read = kind(**{name: _read(hints[name], item, (kind.kind, name), depth) for name, item in tree.items()})
+    if defect := read.defect():
+        raise InputError(f"a statistic of kind {kind.kind!r} cannot be: {defect}")
+    return read
 
 
-def _read(hint: Any, item: object, where: str) -> Any:
-    """``item`` as a value of the annotated type; whole numbers stay whole."""
-    if hint is float and _fits(hint, item):
-        return item
+def _read(hint: Any, item: object, where: tuple[str, str], depth: int) -> Any:
+    """``item`` as a value of the annotated type and within the range of its name; whole numbers stay whole."""
     origin, parts = get_origin(hint), get_args(hint)
     if origin is UnionType:
-        return None if item is None else _read(parts[0], item, where)
+        return None if item is None else _read(parts[0], item, where, depth)
     if origin is tuple and isinstance(item, list | tuple):
-        return tuple(_read(parts[0], inner, where) for inner in item)
+        return tuple(_read(parts[0], inner, where, depth) for inner in item)
     if isinstance(hint, type) and issubclass(hint, Statistic):
-        item = Statistic.from_json(item)
-    if _fits(hint, item):
-        return item
-    raise InputError(f"{where} is {str(item)[:80]!r}, not {_name(hint)}")
+        item = _from_tree(item, depth - 1)
+    if not _fits(hint, item):
+        raise InputError(f"{'.'.join(where)} is {_short(item)}, not {_name(hint)}")
+    if hint in _NUMBERS:
+        low, high = _RANGES.get(where[1], (-_LARGEST, _LARGEST))
+        if not low <= item <= high:  # type: ignore[operator]
+            raise InputError(f"{'.'.join(where)} is {item!r:.24}, outside [{low:g}, {high:g}]")
+    return item
 
 
 def _fits(hint: Any, item: object) -> bool:
-    """Whether ``item`` is of the class, one of the literals, or a number of that kind within the range of floats."""
+    """Whether ``item`` is of the class, one of the literals, or a number of that kind."""
     if hint in _NUMBERS:
-        return type(item) in _NUMBERS[hint] and -_LARGEST < item < _LARGEST  # type: ignore[operator]
+        return type(item) in _NUMBERS[hint]
     if get_origin(hint) is Literal:
-        return item in get_args(hint)
+        return isinstance(item, str) and item in get_args(hint)
     return isinstance(hint, type) and isinstance(item, hint)
 
 

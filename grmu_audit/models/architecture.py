@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import nn
 
 from grmu_audit.errors import InputError
 from grmu_audit.models.classifier import ModelSpec
+
+WIDEST, DEEPEST = 65_536, 256
+"""Units that a layer, and layers that a network, may be given by an option: the options may come from a file of somebody else."""
+Width = Annotated[int, Field(ge=1, le=WIDEST)]
+"""Units of a layer."""
 
 
 class Options(BaseModel):

@@ -7,30 +7,33 @@ from pydantic import Field
 from torch import nn
 
 from grmu_audit.errors import EnvironmentFailure, InputError
-from grmu_audit.models.architecture import Options
+from grmu_audit.models.architecture import DEEPEST, WIDEST, Options
 from grmu_audit.models.classifier import ModelSpec
+
+MOST_WORDS = 10_000_000
+"""Tokens that a tokenizer may know."""
 
 
 class BertOptions(Options):
     """Options of ``bert``; the defaults are those of BERT base (Devlin et al. 2019)."""
 
-    vocabulary: int = Field(30522, ge=2)
+    vocabulary: int = Field(30522, ge=2, le=MOST_WORDS)
     """Tokens that the tokenizer knows."""
-    hidden: int = Field(768, ge=1)
+    hidden: int = Field(768, ge=1, le=WIDEST)
     """Width of a token."""
-    layers: int = Field(12, ge=1)
+    layers: int = Field(12, ge=1, le=DEEPEST)
     """Transformer blocks."""
-    heads: int = Field(12, ge=1)
+    heads: int = Field(12, ge=1, le=WIDEST)
     """Attention heads; they divide ``hidden``."""
-    intermediate: int = Field(3072, ge=1)
+    intermediate: int = Field(3072, ge=1, le=WIDEST)
     """Hidden width of the feed-forward part."""
-    positions: int = Field(512, ge=1)
+    positions: int = Field(512, ge=1, le=WIDEST)
     """Longest text in tokens."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """Share of values dropped."""
-    pad: int = Field(0, ge=0)
+    pad: int = Field(0, ge=0, le=MOST_WORDS)
     """Number of the padding token."""
-    sep: int = Field(102, ge=0)
+    sep: int = Field(102, ge=0, le=MOST_WORDS)
     """Number of the token that ends each of the two sentences."""
 
 

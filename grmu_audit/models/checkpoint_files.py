@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from grmu_audit.errors import InputError
-from grmu_audit.utils.files import HEAD, content_kind
+from grmu_audit.utils.files import HEAD, content_kind, open_file
 
 Tensors = dict[str, torch.Tensor]
 _NESTED = (
@@ -62,7 +62,7 @@ def read_state(path: Path) -> Checkpoint:
         InputError: no such file, refused, damaged, something else by its content, or without weights.
     """
     try:
-        with path.open("rb") as stream:
+        with open_file(path) as stream:
             head = stream.read(HEAD)
     except FileNotFoundError:
         raise InputError(f"weights {path}: no such file") from None
@@ -91,7 +91,7 @@ def _pickled(path: Path, head: bytes) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with path.open("rb") as stream:  # with a path, torch would go by its ending
+            with open_file(path) as stream:  # with a path, torch would go by its ending
                 return torch.load(stream, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(_refusal(path, str(error), kind)) from None

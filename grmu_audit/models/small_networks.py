@@ -11,28 +11,28 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from pydantic import Field, PositiveInt
+from pydantic import Field
 from torch import nn
 from torch.nn import functional
 
 from grmu_audit.errors import InputError
-from grmu_audit.models.architecture import Options
+from grmu_audit.models.architecture import DEEPEST, WIDEST, Options, Width
 
 
 class SmallVitOptions(Options):
     """Options of ``small_vit``."""
 
-    patch: int = Field(4, ge=1)
+    patch: int = Field(4, ge=1, le=WIDEST)
     """Side of a patch in pixels; it divides the image."""
-    dim: int = Field(512, ge=1)
+    dim: int = Field(512, ge=1, le=WIDEST)
     """Width of a token."""
-    depth: int = Field(6, ge=1)
+    depth: int = Field(6, ge=1, le=DEEPEST)
     """Transformer blocks."""
-    heads: int = Field(8, ge=1)
+    heads: int = Field(8, ge=1, le=WIDEST)
     """Attention heads."""
-    head_dim: int = Field(64, ge=1)
+    head_dim: int = Field(64, ge=1, le=WIDEST)
     """Width of one head."""
-    mlp: int = Field(512, ge=1)
+    mlp: int = Field(512, ge=1, le=WIDEST)
     """Hidden width of the feed-forward part."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """Share of values dropped in tokens, attention and feed-forward part."""
@@ -187,7 +187,7 @@ def small_resnet_body(channels: int, widths: tuple[int, ...]) -> nn.Sequential:
 class MlpOptions(Options):
     """Options of ``mlp``."""
 
-    hidden: tuple[PositiveInt, ...] = Field((64, 64), min_length=1)
+    hidden: tuple[Width, ...] = Field((64, 64), min_length=1, max_length=DEEPEST)
     """Width of each hidden layer."""
     dropout: float = Field(0.0, ge=0, lt=1)
     """Share of hidden values dropped."""
@@ -213,5 +213,5 @@ def mlp_body(shape: Sequence[int], options: MlpOptions) -> nn.Sequential:
 class SmallResnetOptions(Options):
     """Options of ``small_resnet``."""
 
-    widths: tuple[PositiveInt, ...] = Field((24, 48, 96), min_length=1)
+    widths: tuple[Width, ...] = Field((24, 48, 96), min_length=1, max_length=DEEPEST)
     """Channels of each block."""

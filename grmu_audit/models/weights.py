@@ -6,8 +6,8 @@ A version's folder holds ``state.safetensors`` (parameters and buffers), ``model
 
 from __future__ import annotations
 
-import json
 import logging
+import math
 import warnings
 from pathlib import Path
 
@@ -17,12 +17,13 @@ from grmu_audit.errors import IntegrityError
 from grmu_audit.models.catalog import build
 from grmu_audit.models.classifier import Classifier, ModelSpec
 from grmu_audit.models.foreign_weights import state_digest
-from grmu_audit.utils import canonical_json, sha256_hex, write_atomic
+from grmu_audit.utils import canonical_json, parse_json, read_file, sha256_hex, write_atomic
 
 STATE = "state.safetensors"
 SPEC = "model.json"
 GRAPH = "model.pt2"
 _ROUNDING = 1e-7
+_SLACK, _MOST_CLASSES, _LONGEST_SIDE = 4, 1_000_000, 1_000_000
 SPEC_LIMIT = 1 << 20
 """Largest ``model.json`` that is read, in bytes."""
 
@@ -102,6 +103,12 @@ def load_model(folder: Path) -> Classifier:
     from safetensors.torch import load_file
 
     spec = read_spec(folder / SPEC)
+    try:
+        stored = (folder / STATE).stat().st_size
+    except OSError as error:
+        raise IntegrityError(f"{STATE} cannot be read: {error.strerror or error}") from None
+    if (described := described_bytes(spec)) > _SLACK * stored + SPEC_LIMIT:
+        raise IntegrityError(f"{SPEC} describes a network of {described:,} bytes, and {STATE} has {stored:,}: they do not fit")
     model = build(spec, seed=0)
     try:
         state = load_file(folder / STATE)
@@ -112,6 +119,27 @@ def load_model(folder: Path) -> Classifier:
     return model.eval()
 
 
+def described_bytes(spec: ModelSpec) -> int:
+    """Bytes of the parameters and buffers of the network that a spec describes; none of them is allocated.
+
+    It is 0 for the operator's own architecture, whose code may not run without memory.
+
+    Raises:
+        IntegrityError: the network cannot be built.
+        InputError: an option is unknown or impossible.
+    """
+    if ":" in spec.architecture:
+        return 0
+    try:
+        with torch.device("meta"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            state = build(spec, seed=0).state_dict()
+    except (RuntimeError, ValueError, TypeError, ArithmeticError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise IntegrityError(f"{SPEC} describes a {spec.architecture} that cannot be built: {first[:200]}") from None
+    return sum(value.numel() * value.element_size() for value in state.values())
+
+
 def read_spec(path: Path) -> ModelSpec:
     """Read ``model.json``.
 
@@ -119,25 +147,37 @@ def read_spec(path: Path) -> ModelSpec:
         IntegrityError: missing, larger than ``SPEC_LIMIT``, or no model spec.
     """
     try:
-        if path.stat().st_size > SPEC_LIMIT:
-            raise IntegrityError(f"{path.name} is larger than {SPEC_LIMIT} bytes: it is no model spec")
-        tree = json.loads(path.read_text(encoding="utf-8"))
-        return ModelSpec(
-            architecture=str(tree["architecture"]),
-            classes=int(tree["classes"]),
-            image_size=_shape(tree["image_size"]),
-            mean=tuple(float(v) for v in tree["mean"]),
-            std=tuple(float(v) for v in tree["std"]),
-            class_names=tuple(str(v) for v in tree["class_names"]),
-            options=dict(tree["options"]),
-            start=str(tree.get("start", "")),
+        tree = parse_json(read_file(path, SPEC_LIMIT))
+        return _checked(
+            ModelSpec(
+                architecture=str(tree["architecture"]),
+                classes=int(tree["classes"]),
+                image_size=_shape(tree["image_size"]),
+                mean=tuple(float(v) for v in tree["mean"]),
+                std=tuple(float(v) for v in tree["std"]),
+                class_names=tuple(str(v) for v in tree["class_names"]),
+                options=dict(tree["options"]),
+                start=str(tree.get("start", "")),
+            )
         )
-    except (OSError, KeyError, TypeError, ValueError, RecursionError) as error:
+    except (OSError, KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise IntegrityError(f"{path.name} cannot be read as a model spec: {type(error).__name__}: {error}") from None
+
+
+def _checked(spec: ModelSpec) -> ModelSpec:
+    if not 1 <= spec.classes <= _MOST_CLASSES:
+        raise ValueError(f"classes is {spec.classes}")
+    if len(spec.class_names) > spec.classes:
+        raise ValueError(f"{len(spec.class_names)} class_names for {spec.classes} classes")
+    if len(spec.mean) != len(spec.std) or len(spec.mean) not in (0, spec.image_size[0]):
+        raise ValueError(f"{len(spec.mean)} means and {len(spec.std)} deviations for inputs of {list(spec.image_size)}")
+    if any(not math.isfinite(v) for v in spec.mean) or any(not (math.isfinite(v) and v > 0) for v in spec.std):
+        raise ValueError("a mean or deviation is no number, or a deviation is not above 0")
+    return spec
 
 
 def _shape(values: list[int]) -> tuple[int, ...]:
     shape = tuple(int(v) for v in values)
-    if len(shape) not in (1, 3) or min(shape) < 1:
+    if len(shape) not in (1, 3) or min(shape) < 1 or max(shape) > _LONGEST_SIDE:
         raise ValueError(f"image_size is {list(shape)}")
     return shape

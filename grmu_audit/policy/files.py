@@ -67,7 +67,7 @@ def _load_unpinned(name_or_path: str) -> Policy:
 
     path = Path(name_or_path)
     if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
-        if not path.is_file():
+        if not path.exists():
             raise NotFoundError(f"no policy file {name_or_path}: give a path, or the name of a policy that comes with the tool")
         return load(path)
     return load(policy_file(name_or_path))

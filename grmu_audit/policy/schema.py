@@ -265,7 +265,7 @@ def _rule_problems(tree: object) -> Iterator[Problem]:
     """Problems of the bounds of every rule, taken from those keys that are valid by themselves."""
     items = tree.get("rules") if isinstance(tree, dict) else None
     for position, item in enumerate(items if isinstance(items, list | tuple) else []):
-        if not isinstance(item, dict) or item.get("metric") not in CATALOG:
+        if not isinstance(item, dict) or not isinstance(item.get("metric"), str) or item["metric"] not in CATALOG:
             continue
         raw = {key: item[key] for key in _BOUNDS if _is_bound(key, item.get(key))}
         if not raw:

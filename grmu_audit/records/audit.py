@@ -191,10 +191,35 @@ class Audit:
             found = tree.get("schema") if isinstance(tree, dict) else type(tree).__name__
             raise InputError(f"not an audit file of schema {AUDIT_SCHEMA!r} (found {found!r}): create one with 'audit --json'")
         try:
-            return _adapter().validate_python(tree)
+            return _checked(_adapter().validate_python(tree))
         except ValidationError as error:
             defects = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:20])
             raise InputError(f"audit file is damaged: {defects}") from None
+
+
+_RECORDED: dict[str, tuple[tuple[type, ...], str]] = {
+    **dict.fromkeys(("created", "tool", "python"), ((str,), "text")),
+    **dict.fromkeys(("expires", "level"), ((str, type(None)), "text")),
+    **dict.fromkeys(("libraries", "predictions_sha256", NOT_LARGEST), ((dict,), "an object")),
+    "seconds": ((int, float, type(None)), "a number"),
+}
+"""Types of those keys of a record that something is computed from."""
+
+
+def _checked(audit: Audit) -> Audit:
+    """The audit, once those keys of its record that something is computed from have their types.
+
+    Raises:
+        InputError: one has not.
+    """
+    for key, (kinds, words) in _RECORDED.items():
+        if key in audit.record and not isinstance(audit.record[key], kinds):
+            raise InputError(f"audit file is damaged: record.{key} is of type {type(audit.record[key]).__name__}, not {words}")
+    rows = audit.record.get(NOT_LARGEST, {})
+    if any(type(count) is not int or count < 0 for count in rows.values()):
+        raise InputError(f"audit file is damaged: record.{NOT_LARGEST} holds a value that is no count")
+    MeasureOptions.from_record(audit.record)
+    return audit
 
 
 _LATER = ("controls", "exact", "unchanged", "claims_forgetting", "null_control_accepted")

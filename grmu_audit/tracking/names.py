@@ -66,6 +66,8 @@ TAG_POLICY_SHA256 = "grmu.policy_sha256"
 """Version: digest of the policy that gave the verdict."""
 TAG_NONFINITE = "grmu.nonfinite"
 """Run: names of the metrics whose values were not finite and were therefore not logged."""
+TAG_PROCESS = "grmu.process"
+"""Run: the process that opened it (``tracking.mlflow.processes``), so that a run whose process ended can be closed."""
 MAX_PARAM = 6000
 """Longest parameter value that MLflow stores, in characters."""
 MAX_TAG = 8000
@@ -242,5 +244,7 @@ QUALITY = "data_quality.json"
 """Artifact of a run: what the quality checks found."""
 START = "start.safetensors"
 """Artifact of a pretraining run: the weights that it started from."""
+PRIVATE = frozenset((PREDICTIONS, REQUEST, ERASURE, ROWS, ROWS_READ, REKEYED))
+"""Artifacts that speak of single samples or people: the embedded store keeps them for their owner alone."""
 BASELINE = "baseline.json"
 """Artifact of an evaluation run: every metric of the registered network, and its groups."""

@@ -18,6 +18,10 @@ from grmu_audit.utils.notations import DECIMAL_COMMA, plain_text
 
 LONGEST_FIELD = 1 << 17
 """Characters that a field may have (the csv module's own limit)."""
+MOST_CELLS = 100_000_000
+"""Cells that a table may have (CelebA's: 8 million)."""
+MOST_COLUMNS = 30_000
+"""Columns that a table may have (scores of the 21,843 classes of ImageNet-21k fit)."""
 Kind = Literal["text", "number", "skip"]
 """How a column is read; a skipped one is in the header only."""
 Floats = npt.NDArray[np.float64]
@@ -31,7 +35,7 @@ class TextTable:
     """File name, for messages."""
     header: tuple[str, ...]
     """Column names."""
-    rows: tuple[int, ...]
+    rows: Sequence[int]
     """[n] line that each record starts on; the header is line 1."""
     columns: dict[str, list[str]]
     """Cells by column, without white space around them; empty text where a value is missing."""
@@ -154,6 +158,16 @@ def number_text(value: float) -> str:
     ('3', '0.1')
     """
     return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+
+
+def require_few_columns(name: str, count: int, most: int = MOST_COLUMNS, failure: type[InputError] = InputError) -> None:
+    """Return when a table has no more columns than one can have.
+
+    Raises:
+        InputError: it has.
+    """
+    if count > most:
+        raise failure(f"{name}: {count:,} columns, more than the {most:,} that such a table may have: is this the right file?")
 
 
 def require_unique_columns(name: str, header: Sequence[str]) -> None:

@@ -6,11 +6,13 @@ import hashlib
 import json
 import math
 import os
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from grmu_audit.errors import InputError, IntegrityError, NotFoundError
+from grmu_audit.utils.files import open_file
 
 
 def canonical_json(tree: object) -> bytes:
@@ -66,6 +68,66 @@ def _dict_defects(node: dict[object, object], path: str) -> Iterator[str]:
 def _text_defects(text: str, path: str) -> Iterator[str]:
     if any("\ud800" <= char <= "\udfff" for char in text):
         yield f"{path!a} holds a lone surrogate, which UTF-8 cannot write"
+
+
+LARGEST_JSON = 64 << 20
+"""Bytes that a JSON document may have: read, it takes about ten times as much memory."""
+_LARGEST_WHOLE = 1 << 63
+
+
+def parse_json(content: bytes, largest: int = LARGEST_JSON) -> Any:
+    """A JSON document of this project's own kinds, with every number in the range that numbers have here.
+
+    Args:
+        content: UTF-8.
+        largest: bytes that the document may have.
+
+    Raises:
+        ValueError: larger than that, not UTF-8, not JSON, nested too deeply, a key that stands twice, or a number that is not
+            finite or a whole one beyond 64 bits.
+
+    >>> parse_json(b'{"a": 1e999}')
+    Traceback (most recent call last):
+    ...
+    ValueError: the number 1e999 is out of range
+    """
+    if len(content) > largest:
+        raise ValueError(f"{len(content):,} bytes, more than the {largest:,} that such a file may have")
+    try:
+        return json.loads(
+            content.decode("utf-8"),
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            parse_int=_whole,
+            object_pairs_hook=_without_repeats,
+        )
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"the number {text[:24]} is out of range")
+    return number
+
+
+def _whole(text: str) -> int:
+    if len(text) > 20 or not -_LARGEST_WHOLE <= (number := int(text)) < _LARGEST_WHOLE:
+        raise ValueError(f"the number {text[:24]} is out of range")
+    return number
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    tree = dict(pairs)
+    if len(tree) != len(pairs):
+        repeated = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"the key {repeated[:80]!r} stands twice")
+    return tree
 
 
 _CHUNK = 1 << 20
@@ -150,7 +212,7 @@ def _refuse_odd(path: Path, root: Path) -> None:
 def _file_entry(path: Path) -> FileEntry:
     digest, size = hashlib.sha256(), 0
     try:
-        with path.open("rb") as stream:
+        with open_file(path) as stream:
             while chunk := stream.read(_CHUNK):
                 digest.update(chunk)
                 size += len(chunk)

@@ -1,14 +1,58 @@
-"""Atomic writes, the cache folder, and what a file is by its first bytes."""
+"""Reading plain files alone, bounded; atomic writes, the cache folder, and what a file is by its first bytes."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import secrets
+import stat
 from pathlib import Path
+from typing import IO
 
 from grmu_audit.errors import EnvironmentFailure
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe (write its content to a file first)"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
+
+def open_file(path: str | os.PathLike[str]) -> IO[bytes]:
+    """Open a plain file to read; never waits for a pipe, and never reads a device.
+
+    Raises:
+        OSError: there is none of that name, it cannot be read, or it is a folder, a pipe, a device or a socket; ``strerror``
+            says which.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
+        os.close(descriptor)
+        kind = next((words for test, words in _KINDS if test(mode)), "no plain file")
+        raise OSError(errno.EINVAL, f"it is {kind}, where a plain file is needed", os.fspath(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def read_file(path: str | os.PathLike[str], largest: int) -> bytes:
+    """All bytes of a plain file.
+
+    Args:
+        path: the file.
+        largest: bytes that it may have; not one more than that is read.
+
+    Raises:
+        OSError: as for ``open_file``, or it is larger.
+    """
+    with open_file(path) as stream:
+        content = stream.read(largest + 1)
+    if len(content) > largest:
+        raise OSError(errno.EFBIG, f"it has more than the {largest:,} bytes that such a file may have", os.fspath(path))
+    return content
 
 
 def write_atomic(path: str | os.PathLike[str], content: bytes, mode: int = 0o644) -> Path:

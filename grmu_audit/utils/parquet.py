@@ -1,27 +1,37 @@
-"""Reading a parquet file, bounded: its footer is checked before any column is read."""
+"""Reading a parquet file, bounded: what its footer declares is checked before any column is read.
+
+A column that holds one value a million times takes a few bytes on disk.  What a file may unpack to is therefore bounded by its
+own size (``CELLS_A_BYTE``), beside the limits that hold for any file.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
-from grmu_audit.errors import InputError
+from grmu_audit.errors import GrmuAuditError, InputError
 from grmu_audit.utils.columns import (
     LONGEST_FIELD,
+    MOST_CELLS,
     Floats,
     Kind,
     NumberColumn,
     TextTable,
     all_text,
+    require_few_columns,
     require_unique_columns,
     shared,
 )
+from grmu_audit.utils.files import open_file
 
-MOST_CELLS = 100_000_000
-"""Cells that a parquet file may have (CelebA's table: 8 million); compressed, a small file can hold any number."""
+FREE_CELLS, CELLS_A_BYTE = 2_000_000, 32
+"""Cells that any parquet file may have, and how many more for each of its bytes."""
+MOST_GROUPS = 100_000
+"""Row groups times columns that a footer may list."""
 MOST_BYTES = 4 << 30
 """Bytes that a parquet file may have, on disk and, as its footer declares them, unpacked."""
 
@@ -29,52 +39,95 @@ MOST_BYTES = 4 << 30
 def read_parquet(path: Path, kind_of: Callable[[str], Kind] = all_text) -> TextTable:
     """Read a parquet file; a missing value is empty text, numbers as text are written as Python writes them.
 
-    Its footer is checked before any column is read.
-
     Raises:
-        InputError: it is missing, too large, no parquet file, or a column repeats, is of no plain type, or holds a text that
-            is too long.
+        InputError: it is missing, no plain file, too large, no parquet file, or a column repeats, is of no plain type, or holds
+            a text that is too long.
     """
-    import pyarrow as pa  # type: ignore[import-untyped]
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
-
     try:
-        with path.open("rb") as stream:
-            _check_bytes(path.name, path.stat().st_size, "are")
-            footer = pq.ParquetFile(stream)
-            wanted = _checked_columns(path.name, footer, kind_of)
-            # Text is read as a dictionary with one copy of each word, however often a small file repeats it.
-            table = pq.ParquetFile(stream, read_dictionary=_text_columns(footer.schema_arrow, wanted)).read(columns=wanted)
-            header, rows = tuple(footer.schema_arrow.names), footer.metadata.num_rows
-            index = (footer.schema_arrow.pandas_metadata or {}).get("index_columns", [])
+        with open_file(path) as stream:
+            return parquet_table(stream, path.name, kind_of)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}: correct the path") from None
-    except (pa.ArrowException, ValueError) as error:
-        raise InputError(f"{path.name}: not a readable parquet file ({type(error).__name__}): write it again") from None
+
+
+def parquet_table(stream: IO[bytes], name: str, kind_of: Callable[[str], Kind] = all_text) -> TextTable:
+    """``read_parquet`` of what is open or in memory already.
+
+    Raises:
+        InputError: as for ``read_parquet``.
+    """
+    with readable(name):
+        return _table(stream, name, kind_of)
+
+
+@contextmanager
+def readable(name: str) -> Iterator[None]:
+    """Whatever a parser of hostile bytes raises becomes one error that names the file.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    try:
+        yield
+    except (GrmuAuditError, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001
+        raise InputError(f"{name}: not a readable parquet file ({type(error).__name__}): write it again") from None
+
+
+def open_footer(stream: IO[bytes], name: str, kind_of: Callable[[str], Kind]) -> tuple[Any, list[str]]:
+    """The opened file and the names of the columns to read, after what its footer declares was checked.
+
+    Raises:
+        InputError: as for ``read_parquet``.
+    """
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]
+
+    size = stream.seek(0, 2)
+    stream.seek(0)
+    _check_bytes(name, size, "are")
+    footer = pq.ParquetFile(stream)
+    return footer, _checked_columns(name, footer, size, kind_of)
+
+
+def _table(stream: IO[bytes], name: str, kind_of: Callable[[str], Kind]) -> TextTable:
+    import pyarrow.parquet as pq
+
+    footer, wanted = open_footer(stream, name, kind_of)
+    # Text is read as a dictionary with one copy of each word, however often a small file repeats it.
+    table = pq.ParquetFile(stream, read_dictionary=_text_columns(footer.schema_arrow, wanted)).read(columns=wanted)
+    header, rows = tuple(footer.schema_arrow.names), footer.metadata.num_rows
+    if table.num_rows != rows or table.column_names != wanted:
+        raise InputError(f"{name}: its footer says {rows:,} rows of {len(wanted)} columns, its pages hold others: write it again")
     columns, numbers = {}, {}
-    for name in wanted:
-        texts, values = _column(path.name, name, table.column(name), kind_of(name) == "number")
+    for column in wanted:
+        texts, values = _column(name, column, table.column(column), kind_of(column) == "number")
         if values is None:
-            columns[name] = texts
+            columns[column] = texts
         else:
-            numbers[name] = values
-    index_columns = tuple(name for name in index if isinstance(name, str))
-    return TextTable(path.name, header, tuple(range(1, rows + 1)), columns, numbers, index_columns)
+            numbers[column] = values
+    index = (footer.schema_arrow.pandas_metadata or {}).get("index_columns", [])
+    index_columns = tuple(column for column in index if isinstance(column, str))
+    return TextTable(name, header, range(1, rows + 1), columns, numbers, index_columns)
 
 
-def _checked_columns(name: str, footer: Any, kind_of: Callable[[str], Kind]) -> list[str]:
+def _checked_columns(name: str, footer: Any, size: int, kind_of: Callable[[str], Kind]) -> list[str]:
     """Columns to read, after what the footer declares of them was checked."""
     import pyarrow as pa
 
     meta, schema = footer.metadata, footer.schema_arrow
+    require_few_columns(name, len(schema.names))
+    if meta.num_row_groups * len(schema.names) > MOST_GROUPS:
+        raise InputError(f"{name}: {meta.num_row_groups:,} row groups are more than {MOST_GROUPS:,} parts: write larger groups")
     require_unique_columns(name, schema.names)
     wanted = [column for column in schema.names if kind_of(column) != "skip"]
-    _check_size(name, meta.num_rows, max(len(wanted), 1))
+    _check_size(name, meta.num_rows, max(len(wanted), 1), size)
     _check_bytes(name, sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups)), "unpacked are")
     kinds = (pa.types.is_nested, pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary)
     odd = [column for column in wanted if any(kind(_value_type(schema.field(column).type)) for kind in kinds)]
     if odd:
-        raise InputError(f"{name}: column {odd[0]!r} holds no plain values: store text or numbers")
+        kind = schema.field(odd[0]).type
+        raise InputError(f"{name}: column {odd[0]!r} of type {kind} holds no plain values: store text or numbers")
     return wanted
 
 
@@ -150,10 +203,12 @@ def _check_bytes(name: str, found: int, verb: str) -> None:
         raise InputError(f"{name}: its columns {verb} {found:,} bytes, more than {MOST_BYTES >> 30} GiB: is this the right file?")
 
 
-def _check_size(name: str, rows: int, columns: int) -> None:
-    if rows * columns > MOST_CELLS:
+def _check_size(name: str, rows: int, columns: int, size: int) -> None:
+    most = min(MOST_CELLS, FREE_CELLS + CELLS_A_BYTE * size)
+    if not 0 <= rows * columns <= most:
         raise InputError(
-            f"{name}: {rows:,} rows of {columns} columns are more than {MOST_CELLS:,} cells: is this the right table?"
+            f"{name}: {rows:,} rows of {columns} columns are more than {most:,} cells, the most for a file of {size:,} bytes: "
+            "is this the right table?"
         )
 
 

@@ -13,8 +13,18 @@ import numpy as np
 import numpy.typing as npt
 
 from grmu_audit.errors import InputError
-from grmu_audit.utils.columns import LONGEST_FIELD, Kind, NumberColumn, TextTable, all_text, require_unique_columns, shared
-from grmu_audit.utils.files import HEAD, content_kind
+from grmu_audit.utils.columns import (
+    LONGEST_FIELD,
+    MOST_CELLS,
+    Kind,
+    NumberColumn,
+    TextTable,
+    all_text,
+    require_few_columns,
+    require_unique_columns,
+    shared,
+)
+from grmu_audit.utils.files import HEAD, content_kind, open_file
 from grmu_audit.utils.parquet import read_parquet
 
 LONGEST_LINE = 1 << 20
@@ -41,7 +51,7 @@ def read_csv(path: Path, header: Sequence[str] | None = None, kind_of: Callable[
             cells, other signs than commas stand between them, or a line or field is too long; with the row.
     """
     try:
-        with path.open("rb") as stream:
+        with open_file(path) as stream:
             refuse_kind(path.name, stream.read(HEAD))
             stream.seek(0)
             csv.field_size_limit(LONGEST_FIELD)
@@ -57,7 +67,7 @@ def read_whitespace_table(path: Path, skip: int) -> Iterator[tuple[int, list[str
         InputError: missing, not UTF-8, or a line is too long.
     """
     try:
-        with path.open("rb") as stream:
+        with open_file(path) as stream:
             refuse_kind(path.name, stream.read(HEAD))
             stream.seek(0)
             for number, line in enumerate(_lines(stream, path.name), start=1):
@@ -109,15 +119,13 @@ def _table(
     records: Iterator[tuple[int, list[str]]], name: str, header: Sequence[str] | None, kind_of: Callable[[str], Kind]
 ) -> TextTable:
     if header is None:
-        first = next(records, None)
-        if first is None:
-            raise InputError(f"{name}: the file is empty: it needs a header line and rows")
-        header, records = first[1], _without_title(records, name, first[1])
-        check_separator(name, header)
+        header, records = _header(records, name)
+    require_few_columns(name, len(header))
     require_unique_columns(name, header)
-    one, rows = shared(), []
+    one, rows = shared(), list[int]()
     texts: dict[int, list[str]] = {i: [] for i, column in enumerate(header) if kind_of(column) == "text"}
     numbers = {i: NumberColumn() for i, column in enumerate(header) if kind_of(column) == "number"}
+    used = len(texts) + len(numbers)
     for line, cells in records:
         if len(cells) != len(header):
             if any(len(cells) == 1 and cells[0].count(sign) == len(header) - 1 for sign in SEPARATORS):
@@ -126,6 +134,8 @@ def _table(
                 f"{name}: row {line} has {len(cells)} cells where {len(header)} are expected: {width_advice(cells, header)}"
             )
         rows.append(line)
+        if len(rows) * used > MOST_CELLS:
+            raise InputError(f"{name}: row {line} is beyond {MOST_CELLS:,} cells: split the table, or give parquet")
         for i, store in texts.items():
             store.append(one(cells[i]))
         for i, values in numbers.items():
@@ -133,6 +143,16 @@ def _table(
     found = {header[i]: values for i, values in numbers.items()}
     columns = {header[i]: store for i, store in texts.items()} | {k: v.texts() for k, v in found.items() if v.odd}
     return TextTable(name, tuple(header), tuple(rows), columns, {k: v.array() for k, v in found.items() if not v.odd})
+
+
+def _header(records: Iterator[tuple[int, list[str]]], name: str) -> tuple[list[str], Iterator[tuple[int, list[str]]]]:
+    """The names of the columns, and the records below them."""
+    first = next(records, None)
+    if first is None:
+        raise InputError(f"{name}: the file is empty: it needs a header line and rows")
+    below = _without_title(records, name, first[1])
+    check_separator(name, first[1])
+    return first[1], below
 
 
 def _without_title(records: Iterator[tuple[int, list[str]]], name: str, header: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
@@ -192,9 +212,7 @@ def read_table(path: Path, kind_of: Callable[[str], Kind] = all_text) -> TextTab
         InputError: as ``read_csv`` and ``read_parquet``.
     """
     try:
-        if path.exists() and not (path.is_file() or path.is_dir()):
-            raise InputError(f"{path}: it is a pipe or a device, which can be read once only: give a file")
-        with path.open("rb") as stream:
+        with open_file(path) as stream:
             parquet = stream.read(4) == b"PAR1"
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}: correct the path") from None

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin
 
 from grmu_audit.errors import InputError
+from grmu_audit.utils.files import read_file
 from grmu_audit.utils.plugins import did_you_mean
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 else:
     M = TypeVar("M")
 _LARGEST_FILE = 1_000_000
-_DEEPEST = 50
+_DEEPEST, _LARGEST_WHOLE = 50, 1 << 63
 _TAGS = frozenset({"str", "int", "float", "bool", "null", "timestamp", "map", "seq"})
 Loc = tuple[str | int, ...]
 """Path of a key inside the document."""
@@ -33,8 +34,8 @@ def read_mapping(path: Path, what: str, mapping: str) -> dict[str, Any]:
     import yaml
 
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        tree = yaml.safe_load(read_file(path, _LARGEST_FILE).decode("utf-8"))
+    except (yaml.YAMLError, RecursionError, ValueError, OSError) as error:
         raise InputError(f"{path}: not a readable {what}: {error}") from None
     if not isinstance(tree, dict):
         raise InputError(f"{path}: holds {type(tree).__name__} instead of a mapping{mapping}")
@@ -113,10 +114,7 @@ def key_path(loc: Loc) -> str:
 
 def _read(path: Path, error: type[InputError]) -> str:
     try:
-        size = Path(path).stat().st_size
-        if size > _LARGEST_FILE:
-            raise error(f"{path}: {size} bytes; a configuration file has at most {_LARGEST_FILE}")
-        return Path(path).read_text(encoding="utf-8-sig")
+        return read_file(path, _LARGEST_FILE).decode("utf-8-sig")
     except OSError as failure:
         raise error(f"{path}: cannot be read: {failure.strerror or failure}") from None
     except UnicodeDecodeError as failure:
@@ -209,7 +207,10 @@ def _construct(node: yaml.Node) -> Any:
 def _scalar_value(node: yaml.Node) -> Any:
     import yaml
 
-    return yaml.constructor.SafeConstructor().construct_object(node)
+    value = yaml.constructor.SafeConstructor().construct_object(node)
+    if isinstance(value, int) and not -_LARGEST_WHOLE <= value < _LARGEST_WHOLE:
+        raise ValueError("the whole number is beyond 64 bits")
+    return value
 
 
 def _line(lines: dict[Loc, int], loc: Loc) -> int:

@@ -52,6 +52,10 @@ def test_the_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     run("verify", "--model", "digits", *requirements)
     run("gate", "--model", "digits/2", "--policy", "./ours.yaml")
     run("evidence", "export", "--model", "digits/2", "--out", "b.zip")
+    run("evidence", "verify", "b.zip", "--public-key", "ci.pub", code=6)  # who exported it is nobody that is trusted
+    monkeypatch.setenv("GRMU_AUDIT_SIGNING_KEY", "ci.key")
+    run("evidence", "export", "--model", "digits/2", "--out", "b.zip")
+    assert Path("b.zip").stat().st_mode & 0o077 == 0
     capsys.readouterr()
     run("evidence", "verify", "b.zip", "--public-key", "ci.pub", "--json")
     checked = json.loads(capsys.readouterr().out)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from support.judged_audits import audit_of, audited, inputs_of, policy, predictions, version
 from support.memory_store import MemoryStore
 
@@ -22,7 +23,9 @@ def made(folder: Path, name: str, seeds: list[int], key: Path | None, bound: flo
     if bound < 0.9:
         promote(store, ref.label)
     sign_off(store, ref, "preparer", Author("ana"), "read it")
-    export_bundle(store, ref.label, folder / f"{name}.zip")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRMU_AUDIT_SIGNING_KEY", str(key or ""))
+        export_bundle(store, ref.label, folder / f"{name}.zip")
     return (folder / f"{name}.zip").read_bytes()
 
 

@@ -20,6 +20,7 @@ from grmu_audit.cli.options import (
 
 if TYPE_CHECKING:
     from grmu_audit.tracking import Requirements
+    from grmu_audit.tracking.promotion import Promotion
 
 reopen_option = click.option(
     "--reopen",
@@ -119,9 +120,14 @@ def promote_command(
     if done is None:
         click.echo(f"no promotion of {model} is open")
     else:
-        click.echo(
-            f"{done.ref.label} is champion of {done.ref.name} (ledger entry {done.entry}, before: {done.before or 'none'})"
-        )
+        click.echo(_moved(done))
+
+
+def _moved(done: Promotion) -> str:
+    """What a promotion did, in one line."""
+    if not done.changed:
+        return f"{done.ref.label} is the champion of {done.ref.name} already: nothing was moved, and the ledger has no new entry"
+    return f"{done.ref.label} is champion of {done.ref.name} (ledger entry {done.entry}, before: {done.before or 'none'})"
 
 
 @click.command("rollback")
@@ -141,7 +147,7 @@ def rollback_command(
 
     requirements = replace(requirements, without_forgetting_claim=without_forgetting_claim)
     done = rollback(open_session(ctx), name, reason, to, requirements, reopen)
-    click.echo(f"{done.ref.label} is champion of {done.ref.name} (ledger entry {done.entry}, before: {done.before or 'none'})")
+    click.echo(_moved(done))
 
 
 @click.command("sign-off")

@@ -137,7 +137,7 @@ def _row_defects(parsed: ForgetList, split_of: Mapping[str, str]) -> Iterator[st
     near = by_notation(split_of) if not split_of.keys() >= set(parsed.ids) else {}
     for row, name in zip(parsed.rows, parsed.ids, strict=True):
         if name in first:
-            yield f"row {row}: the id {name!r} stands already in row {first[name]}: remove one of the two"
+            yield f"row {row}: its id stands already in row {first[name]}: remove one of the two"
             continue
         first[name] = row
         if name not in split_of:
@@ -148,4 +148,4 @@ def _row_defects(parsed: ForgetList, split_of: Mapping[str, str]) -> Iterator[st
             )
             yield f"row {row}: the id {name!r} is not in the dataset{other_notation(name, near)}: correct or remove the row{hint}"
         elif "," in split_of[name]:
-            yield f"row {row}: the id {name!r} is in several splits ({split_of[name]}): give every sample an id of its own"
+            yield f"row {row}: its id is in several splits ({split_of[name]}): give every sample an id of its own"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import itertools
 import os
 import re
 from collections.abc import Collection, Iterator, Sequence
@@ -10,8 +12,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from grmu_audit.errors import ForgetListError
-from grmu_audit.utils.files import HEAD
+from grmu_audit.errors import ForgetListError, InputError
+from grmu_audit.utils.columns import Kind, require_few_columns
+from grmu_audit.utils.files import HEAD, read_file
+from grmu_audit.utils.parquet import open_footer, parquet_table, readable
 from grmu_audit.utils.tables import Defects, check_separator, csv_records, refuse_kind, width_advice
 
 T = TypeVar("T")
@@ -54,6 +58,8 @@ REQUEST_COLUMNS = ("request_id", "received_at", "subject", "ground")
 """Optional columns, which go to the erasure record."""
 LARGEST_FILE = 256 << 20
 """Bytes that a list may have, packed or unpacked."""
+MOST_COLUMNS, MOST_ROWS = 1000, 2_000_000
+"""Columns and rows that a list may have."""
 
 
 @dataclass(frozen=True)
@@ -117,17 +123,13 @@ def read_forget_list(path: str | os.PathLike[str]) -> ForgetList:
 
 def _content(path: Path) -> bytes:
     try:
-        if path.is_dir():
-            raise ForgetListError(f"forget list {path}: it is a folder: give a file")
-        with path.open("rb") as stream:
-            content = stream.read(LARGEST_FILE + 1)
+        return read_file(path, LARGEST_FILE)
     except FileNotFoundError:
         raise ForgetListError(f"forget list {path}: no such file: check the path, or create one with 'forget sample'") from None
     except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise ForgetListError(f"forget list {path}: larger than {LARGEST_FILE >> 20} MiB: split the request") from None
         raise ForgetListError(f"forget list {path}: cannot be read: {error.strerror or error}") from error
-    if len(content) > LARGEST_FILE:
-        raise ForgetListError(f"forget list {path}: larger than {LARGEST_FILE >> 20} MiB: split the request")
-    return content
 
 
 def _text(content: bytes, name: str) -> _Table:
@@ -140,7 +142,9 @@ def _text(content: bytes, name: str) -> _Table:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ForgetListError(f"forget list {name}: row {line} is not UTF-8: save the list as CSV in UTF-8") from None
-    records = list(csv_records(io.StringIO(text, newline=""), f"forget list {name}", ForgetListError))
+    found = csv_records(io.StringIO(text, newline=""), f"forget list {name}", ForgetListError)
+    records = list(itertools.islice(found, MOST_ROWS + 2))
+    _check_rows(name, len(records) - 1)
     if not records:
         raise ForgetListError(f"forget list {name}: the file is empty: it needs at least one id")
     first = [cell.casefold() for cell in records[0][1]]
@@ -148,6 +152,11 @@ def _text(content: bytes, name: str) -> _Table:
         return _Table(first, records[1:])
     _refuse_headerless(records[0][1], name)
     return _Table(None, records)
+
+
+def _check_rows(name: str, rows: int) -> None:
+    if rows > MOST_ROWS:
+        raise ForgetListError(f"forget list {name}: more than {MOST_ROWS:,} rows: split the request")
 
 
 def _refuse_headerless(first: Sequence[str], name: str) -> None:
@@ -161,34 +170,38 @@ def _refuse_headerless(first: Sequence[str], name: str) -> None:
 
 
 def _parquet(content: bytes, name: str) -> _Table:
-    import pyarrow as pa  # type: ignore[import-untyped]
-    import pyarrow.parquet as pq  # type: ignore[import-untyped]
-
     try:
-        file = pq.ParquetFile(pa.BufferReader(content))
-        groups = range(file.metadata.num_row_groups)
-        if sum(file.metadata.row_group(i).total_byte_size for i in groups) > LARGEST_FILE:
-            raise ForgetListError(f"forget list {name}: larger than {LARGEST_FILE >> 20} MiB unpacked: split the request")
-        header = [str(column) for column in file.schema_arrow.names]
-        wanted = [i for i, column in enumerate(header) if column.strip().casefold() in {"id", *REQUEST_COLUMNS}]
-        table = file.read(columns=[header[i] for i in wanted])
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise ForgetListError(
-            f"forget list {name}: not a readable parquet file ({type(error).__name__}): write it again"
-        ) from None
-    columns = [_cells(table, column, name) for column in table.column_names]
-    records = [(row, list(cells)) for row, cells in enumerate(zip(*columns, strict=True), start=1)]
-    extra = [column for i, column in enumerate(header) if i not in wanted]
-    return _Table(
-        [*(c.strip().casefold() for c in table.column_names), *extra], [(row, [*c, *([""] * len(extra))]) for row, c in records]
-    )
+        with readable(name):
+            return _parquet_table(content, name)
+    except ForgetListError:
+        raise
+    except InputError as error:
+        raise ForgetListError(f"forget list {error}") from None
 
 
-def _cells(table: Any, column: str, name: str) -> list[str]:
-    """One parquet column as text; nulls become empty text."""
+def _parquet_table(content: bytes, name: str) -> _Table:
+    file, wanted = open_footer(io.BytesIO(content), name, _kind)
+    meta, header = file.metadata, [str(column) for column in file.schema_arrow.names]
+    _check_rows(name, meta.num_rows)
+    if sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups)) > LARGEST_FILE:
+        raise InputError(f"{name}: larger than {LARGEST_FILE >> 20} MiB unpacked: split the request")
+    for column in wanted:
+        _check_type(file.schema_arrow.field(column).type, column, name)
+    columns = parquet_table(io.BytesIO(content), name, _kind).columns
+    records = [(row, list(cells)) for row, cells in enumerate(zip(*columns.values(), strict=True), start=1)]
+    extra = [column for column in header if column not in wanted]
+    blank = [""] * len(extra)
+    return _Table([*(c.strip().casefold() for c in wanted), *extra], [(row, [*cells, *blank]) for row, cells in records])
+
+
+def _kind(name: str) -> Kind:
+    return "text" if name.strip().casefold() in {"id", *REQUEST_COLUMNS} else "skip"
+
+
+def _check_type(kind: Any, column: str, name: str) -> None:
+    """Ids are text or whole numbers; other columns may be dates or truth values, too."""
     import pyarrow.types as pt  # type: ignore[import-untyped]
 
-    kind = table.schema.field(column).type
     plain = kind.value_type if pt.is_dictionary(kind) else kind
     allowed = (
         pt.is_string(plain) or pt.is_large_string(plain) or pt.is_string_view(plain) or pt.is_integer(plain) or pt.is_null(plain)
@@ -197,11 +210,11 @@ def _cells(table: Any, column: str, name: str) -> list[str]:
         raise ForgetListError(
             f"forget list {name}: column {column!r} is of type {kind}: store it as text (ids: text or whole numbers)"
         )
-    return ["" if value is None else str(value).strip() for value in table.column(column).to_pylist()]
 
 
 def _forget_list(table: _Table, name: str) -> ForgetList:
     header = ["id"] if table.header is None else table.header
+    require_few_columns(f"forget list {name}", len(header), MOST_COLUMNS, ForgetListError)
     repeated = sorted({column for column in header if header.count(column) > 1 and column in {"id", *REQUEST_COLUMNS}})
     key = "id" if "id" in header else "subject"
     if repeated or key not in header:

@@ -20,7 +20,7 @@ from grmu_audit.data.forget.groups import train_counts
 from grmu_audit.data.forget.presets import parse_class, parse_group, preset_groups
 from grmu_audit.errors import InputError
 from grmu_audit.records import Group
-from grmu_audit.utils import write_atomic
+from grmu_audit.utils import read_file, write_atomic
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -163,6 +163,7 @@ def describe_sampling(dataset: Dataset, sampling: ForgetSampling) -> dict[str, o
 
 
 SIDECAR_SCHEMA = "grmu-audit/forget-sample/v1"
+LARGEST_SIDECAR = 1_000_000
 """Schema name and version of a sidecar."""
 
 
@@ -215,10 +216,10 @@ def read_sidecar(path: str | os.PathLike[str]) -> dict[str, object] | None:
 
     beside = sidecar_path(path)
     try:
-        tree = yaml.safe_load(beside.read_bytes())
+        tree = yaml.safe_load(read_file(beside, LARGEST_SIDECAR))
     except FileNotFoundError:
         return None
-    except (OSError, yaml.YAMLError, UnicodeError, RecursionError) as error:
+    except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"sidecar {beside} cannot be read ({type(error).__name__}): restore it, or remove it") from None
     if not isinstance(tree, dict) or tree.get("schema") != SIDECAR_SCHEMA:
         raise InputError(f"sidecar {beside} is not of schema {SIDECAR_SCHEMA!r}: restore it, or remove it")

@@ -16,6 +16,7 @@ from grmu_audit.data.dataset import Attribute, Augmentation, Dataset, Header
 from grmu_audit.data.listing import Labels, listing_frame
 from grmu_audit.data.readers.layout import ReaderOptions, RequiredFile, data_root, find_files, held_out, parse_options, unique_ids
 from grmu_audit.errors import InputError
+from grmu_audit.utils import read_file
 from grmu_audit.utils.notations import LabelColumn, by_notation, check_notations, other_notation
 from grmu_audit.utils.tables import read_csv
 
@@ -149,9 +150,7 @@ def _binary(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
 
 def _content(path: Path) -> bytes:
     try:
-        if path.stat().st_size > LARGEST_BATCH:
-            raise InputError(f"{path}: larger than {LARGEST_BATCH >> 20} MiB: it is no batch of CIFAR-10")
-        return path.read_bytes()
+        return read_file(path, LARGEST_BATCH)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from None
 

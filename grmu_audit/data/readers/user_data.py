@@ -35,7 +35,7 @@ def read_manifest(options: Mapping[str, object]) -> Dataset | Listing:
 
     chosen = parse_options("manifest", ManifestOptions, options)
     path = Path(chosen.manifest)
-    if not path.is_file():
+    if not path.exists():
         raise InputError(f"{path}: no such manifest: create one with 'grmu-audit data import', or correct the path")
     manifest = load_yaml(path, Manifest)
     table = read_table(path.parent / manifest.rows)

@@ -22,6 +22,7 @@ from typing import Any
 from grmu_audit.errors import InputError
 from grmu_audit.report.content.view_model import Branding
 from grmu_audit.report.wording.names import MAX_SENTENCE, safe_name, safe_sentence
+from grmu_audit.utils import read_file
 from grmu_audit.utils.yaml_files import read_mapping
 
 LARGEST_LOGO = 100_000
@@ -79,11 +80,9 @@ def _luminance(colour: str) -> float:
 
 def _logo(path: Path) -> str:
     try:
-        content = path.read_bytes()
+        content = read_file(path, LARGEST_LOGO)
     except OSError as error:
-        raise InputError(f"{path}: the logo cannot be read: {error.strerror or error}") from None
-    if len(content) > LARGEST_LOGO:
-        raise InputError(f"{path}: the logo has {len(content):,} bytes, more than {LARGEST_LOGO:,}: give a smaller one")
+        raise InputError(f"{path}: the logo cannot be read: {error.strerror or error}: give another one") from None
     kind = _kind(content)
     if kind is None:
         raise InputError(f"{path}: the logo is none of png, jpeg, webp and svg")

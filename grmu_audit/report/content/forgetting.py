@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from grmu_audit.errors import InputError
 from grmu_audit.metrics.catalog.wording import REPORT_STYLE, confidence_text
 from grmu_audit.records import EARLIER_SCHEMA, Audit, Decision, RuleOutcome, suppressed
 from grmu_audit.report.content.lookup import Lookup
@@ -264,7 +265,10 @@ def request_shares(found: Lookup) -> list[RequestShare]:
     listed = value.details.get("requests") if value is not None else None
     if not isinstance(listed, list) or len(listed) < 2:
         return []
-    return [_request_share(row) for row in listed]
+    try:
+        return [_request_share(row) for row in listed]
+    except (LookupError, TypeError, ValueError):
+        raise InputError("audit file is damaged: its list of the lineage's requests is not in the form of one") from None
 
 
 def _request_share(row: Mapping[str, Any]) -> RequestShare:

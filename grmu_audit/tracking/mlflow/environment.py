@@ -18,15 +18,22 @@ CONNECT_SECONDS = 3.0
 FORCED = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
 """Set whatever the caller's environment says: this tool sends no telemetry."""
 DEFAULTS = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "7",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "GIT_PYTHON_REFRESH": "quiet",
 }
-"""Set only where the caller did not: MLflow's own defaults keep retrying a dead server for minutes."""
+"""Set only where the caller did not: MLflow's own defaults keep retrying a dead server for minutes.
+
+A server that takes a connection and never answers is given up after three times 7 seconds and two pauses, 1 and 2 seconds.
+"""
+
+
+_TRACEBACKS = ("mlflow.store.db.utils", "mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store")
+"""Loggers of MLflow that write a traceback before they raise; ``translated`` says the reason in one sentence."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +63,7 @@ def locate(tracking_uri: str | None = None, registry_uri: str | None = None, roo
     registry = registry_uri or os.environ.get("MLFLOW_REGISTRY_URI") or tracking
     for uri in (tracking, registry):
         _check_scheme(uri)
+        _check_sqlite(uri)
     remote = urlsplit(tracking).scheme in ("http", "https")
     return Location(tracking, registry, None if remote else (root / "artifacts").absolute())
 
@@ -66,6 +74,14 @@ def _check_scheme(uri: str) -> None:
         raise InputError(
             f"tracking URI {shown_uri(uri)!r} cannot be used: give http(s)://HOST:PORT of an MLflow server or a database such as"
             " sqlite:///FILE (MLflow's file store is deprecated and has no dependable order of versions)"
+        )
+
+
+def _check_sqlite(uri: str) -> None:
+    """Refuse what names no file: SQLite would make a database in memory, which ends with the process."""
+    if urlsplit(uri).scheme.partition("+")[0] == "sqlite" and _database_file(uri) is None:
+        raise InputError(
+            f"tracking URI {shown_uri(uri)!r} names no file: write three slashes and a path, such as sqlite:///mlruns/mlflow.db"
         )
 
 
@@ -88,8 +104,10 @@ def prepare(location: Location, *, create: bool = True) -> None:
     os.environ.update(FORCED)
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
-    for name in ("alembic", "mlflow.store.db.utils", "sqlalchemy"):
+    for name in ("alembic", "sqlalchemy"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in _TRACEBACKS:
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     for uri in dict.fromkeys((location.tracking_uri, location.registry_uri)):
         _check_server(uri)
         if create:

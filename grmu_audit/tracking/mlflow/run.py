@@ -16,7 +16,7 @@ from grmu_audit.errors import InputError
 from grmu_audit.tracking import artifacts, names
 from grmu_audit.tracking.mlflow.errors import translated
 from grmu_audit.tracking.names import MAX_PARAM, MAX_TAG, as_text, finite_part, shortened
-from grmu_audit.utils import sha256_hex
+from grmu_audit.utils import sha256_hex, write_atomic
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -82,7 +82,8 @@ class MlflowRun:
         """See ``Run``."""
         folder, _, name = artifacts.safe_artifact_path(artifact_path).rpartition("/")
         with artifacts.temporary_folder() as temporary:
-            (temporary / name).write_bytes(data)
+            private = name in names.PRIVATE or folder == "predictions" or name.startswith("rows")
+            write_atomic(temporary / name, data, 0o600 if private else 0o644)  # the embedded store keeps the mode of a file
             self.log_file(temporary / name, folder)
 
     def log_folder(self, path: Path, folder: str) -> None:

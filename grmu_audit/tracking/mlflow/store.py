@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property, partial
@@ -15,6 +16,7 @@ from grmu_audit.tracking.mlflow.accounts import account_of
 from grmu_audit.tracking.mlflow.artifacts import download_folder, local_folder, read_artifact, repository
 from grmu_audit.tracking.mlflow.environment import Location, shown_uri
 from grmu_audit.tracking.mlflow.errors import is_missing, is_taken, translated
+from grmu_audit.tracking.mlflow.processes import close_abandoned, this_process
 from grmu_audit.tracking.mlflow.run import MlflowRun
 from grmu_audit.tracking.mlflow.serving import serving_files
 from grmu_audit.tracking.names import plain_markdown, ref_from_tags, version_tags
@@ -60,9 +62,15 @@ class MlflowStore:
     def run(self, model: str, kind: str, *, parent: str | None = None, tags: Mapping[str, object] | None = None) -> Iterator[Run]:
         """See ``Store``."""
         references.check_name(model)
-        start = {names.TAG_KIND: kind, "mlflow.source.name": "grmu-audit", "mlflow.source.type": "LOCAL"}
+        start = {
+            names.TAG_KIND: kind,
+            names.TAG_PROCESS: this_process(),
+            "mlflow.source.name": "grmu-audit",
+            "mlflow.source.type": "LOCAL",
+        }
         with self._doing(f"open a run of {model}"):
             experiment = self._experiment(names.EXPERIMENT_PREFIX + model)
+            deque(close_abandoned(self._client, experiment), maxlen=0)
             opened = self._client.create_run(
                 experiment, tags=start | ({"mlflow.parentRunId": parent} if parent else {}), run_name=kind
             )

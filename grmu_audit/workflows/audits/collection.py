@@ -50,6 +50,10 @@ if TYPE_CHECKING:
     from grmu_audit.workflows.session import Session
 
 
+MOST_DAYS = 3650
+"""Days that a verdict may hold."""
+
+
 @dataclass(frozen=True)
 class AuditSettings:
     """Options of an audit, apart from model and policy."""
@@ -71,6 +75,8 @@ class AuditSettings:
 
     def __post_init__(self) -> None:
         check_level(self.level)
+        if not 1 <= self.valid_days <= MOST_DAYS:
+            raise InputError(f"a verdict cannot hold for {self.valid_days} days: use 1 to {MOST_DAYS}")
         if self.return_epochs < 1:
             raise InputError(f"{self.return_epochs} epochs of fine-tuning on the retain set: use 1 or more")
 

@@ -12,8 +12,10 @@ from grmu_audit.evidence.archive import pack
 from grmu_audit.evidence.attestation import (
     ATTESTATION_FILE,
     AUDIT_FILE,
+    LEDGER_STATEMENT_FILE,
     POLICY_FILE,
     REPORT_FILE,
+    ledger_statement,
     subjects_of,
     verdict_statement,
 )
@@ -51,7 +53,7 @@ def export_bundle(store: Store, model: str, out: Path, disclosure: str = INTERNA
     check_attestation(store, evidence)
     files = _external(store, evidence) if disclosure == EXTERNAL else _internal(store, evidence)
     content = pack({**files, **_ledger(store, evidence)})
-    write_atomic(out, content)
+    write_atomic(out, content, mode=0o600)  # it holds predictions, and request data in the report
     return sha256_hex(content)
 
 
@@ -151,7 +153,9 @@ def _ledger(store: Store, evidence: Evidence) -> dict[str, bytes]:
     keys = (TAG_ENTRY, TAG_ENTRY_KIND, TAG_ENTRY_SHA256)
     entries = store.entries(log_name(name))[:last]
     rows = [{"number": entry.number, "tags": {key: entry.tags[key] for key in keys}} for entry in entries]
-    return {LEDGER_FILE: canonical_json(rows)}
+    content = canonical_json(rows)
+    statement = ledger_statement(name, len(rows), (LEDGER_FILE, sha256_hex(content)))
+    return {LEDGER_FILE: content, LEDGER_STATEMENT_FILE: sign_envelope(statement, configured_signer())}
 
 
 def newest_audit(store: Store, ref: ModelRef) -> tuple[Audit, dict[str, Any]]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
 import pytest
 
@@ -46,3 +49,41 @@ def test_damaged_audit_files_are_refused(tmp_path):
             read_audit(tmp_path / "a.json")
     with pytest.raises(InputError, match="cannot be read"):
         read_audit(tmp_path / "none.json")
+
+
+def _set(tree, value, *path):
+    for key in path[:-1]:
+        tree = tree[key]
+    tree[path[-1]] = value
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (("metrics", 0, "statistic", "deff"), 0, "deff is 0"),
+        (("metrics", 0, "statistic", "k"), 10**399, "out of range"),
+        (("metrics", 0, "statistic"), [], "a statistic is an object"),
+        (("metrics", 0, "statistic", "kind"), "none", "unknown kind"),
+        (("metrics", 0, "n"), 10**399, "out of range"),
+        (("metrics", 0, "value"), "high", "metrics.0.value"),
+        (("record", "created"), 3, "record.created"),
+        (("record", "expires"), [], "record.expires"),
+        (("record", "prediction_not_largest"), [1], "record.prediction_not_largest"),
+        (("record", "prediction_not_largest"), {"candidate": "1"}, "record.prediction_not_largest"),
+        (("curves",), 5, "curves"),
+    ],
+)
+def test_values_that_no_audit_has_are_one_error_that_names_the_file_and_the_key(full, tmp_path, path, value, message):
+    tree = full[0].to_json()
+    _set(tree, value, *path)
+    (tmp_path / "audit.json").write_text(json.dumps(tree))
+    with pytest.raises(InputError, match=message) as caught:
+        judge(read_audit(tmp_path / "audit.json"), load_named("default"), date(2026, 6, 1))
+    assert "audit.json" in str(caught.value)
+
+
+def test_a_device_or_a_pipe_is_no_audit_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path, kind in ((tmp_path / "pipe", "a pipe"), (Path("/dev/zero"), "a device")):
+        with pytest.raises(InputError, match=kind):
+            read_audit(path)

@@ -14,6 +14,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 from support.bundles import made
 from support.judged_audits import QUALITY, audit_of, audited, inputs_of, key_pair, policy, predictions, version
@@ -26,7 +27,8 @@ from grmu_audit.auditing.recomputation import recompute
 from grmu_audit.cli.tables import bundle_check_text
 from grmu_audit.errors import InputError
 from grmu_audit.evidence.archive import MANIFEST_FILE, pack, unpack
-from grmu_audit.evidence.signing import load_public_key
+from grmu_audit.evidence.attestation import ledger_statement
+from grmu_audit.evidence.signing import load_public_key, sign_envelope
 from grmu_audit.policy import Policy
 from grmu_audit.policy.judgement import judge
 from grmu_audit.records import EARLIER_SCHEMA, Audit, AuditContext, AuditedModel, DataRecord, Decision, ModelRef
@@ -328,3 +330,48 @@ def test_a_bundle_that_is_not_there_is_an_input_error(tmp_path: Path) -> None:
 )
 def test_a_key_without_a_value_may_be_absent_as_in_files_of_before_it_existed(written, read, same) -> None:
     assert _same_content(written, read) is same
+
+
+def _with_files(bundle: bytes, **changed: bytes) -> bytes:
+    """The bundle with other files, a manifest that fits them, and whatever else names them left as it is."""
+    return pack({**unpack(bundle)[0], **{name.replace("__", "."): content for name, content in changed.items()}})
+
+
+def _cut(bundle: bytes) -> bytes:
+    """The ledger without its last entry."""
+    return canonical_json(json.loads(unpack(bundle)[0]["ledger.json"])[:-1])
+
+
+def test_a_ledger_that_was_cut_is_found_by_its_stated_length(signed: bytes, unsigned: bytes) -> None:
+    for bundle in (signed, unsigned):
+        (finding,) = verify_bundle_bytes(_with_files(bundle, ledger__json=_cut(bundle))).findings
+        assert "ledger.json is not the one that was exported" in finding
+
+
+def test_a_ledger_that_was_cut_with_its_statement_is_found_by_the_signature(signed: bytes, pair: tuple[Path, Any]) -> None:
+    ledger = _cut(signed)
+    statement = ledger_statement("signed", len(json.loads(ledger)), ("ledger.json", sha256_hex(ledger)))
+    made = _with_files(signed, ledger__json=ledger, ledger__dsse__json=sign_envelope(statement, None))
+    (finding,) = verify_bundle_bytes(made, [pair[1]]).findings
+    assert "ledger.dsse.json is not signed by any" in finding
+    files = {name: content for name, content in unpack(signed)[0].items() if name != "ledger.dsse.json"}
+    assert "the bundle holds no ledger.dsse.json" in verify_bundle_bytes(pack({**files, "ledger.json": ledger})).findings[0]
+
+
+def test_a_stored_table_with_a_column_twice_is_refused(unsigned: bytes) -> None:
+    files = unpack(unsigned)[0]
+    table = pq.read_table(io.BytesIO(files["predictions/candidate.parquet"]))
+    buffer = io.BytesIO()
+    pq.write_table(table.append_column("id", table.column("id")), buffer)
+    audit = Audit.from_json(json.loads(files["audit.json"]))
+    chosen = Policy.model_validate(json.loads(files["policy.json"]))
+    (finding,) = recompute(audit, chosen, {**files, "predictions/candidate.parquet": buffer.getvalue()}).findings
+    assert "column 'id' stands twice" in finding
+
+
+@pytest.mark.parametrize(
+    "rows", [b"[{}]", b'[{"number":"x","tags":{}}]', b'[{"number":1.5,"tags":{}}]', b'[{"number":1,"tags":[]}]', b"3"]
+)
+def test_a_ledger_of_another_form_is_a_finding(unsigned: bytes, rows: bytes) -> None:
+    (finding,) = verify_bundle_bytes(_with_files(unsigned, ledger__json=rows + b"\n")).findings
+    assert "ledger.json cannot be read" in finding

@@ -6,11 +6,13 @@ import errno
 import io
 import json
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from grmu_audit.cli.app import execute
 from grmu_audit.cli.output import SIGNS, Output, safe_output
 
 ENCODINGS = [
@@ -115,3 +117,21 @@ def test_a_closed_stream_is_no_failure() -> None:
     output = Output(stream)
     output.write("text")
     assert output.lost() is None
+
+
+def test_what_a_terminal_would_obey_is_not_passed_on() -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    Output(stream).write("a\x1b[31mred\x07\x9b1m\u202eb\tc\r\n")
+    stream.flush()
+    assert stream.buffer.getvalue().decode() == "a\ufffd[31mred\ufffd\ufffd1m\ufffdb\tc\r\n"  # type: ignore[attr-defined]
+
+
+def test_a_policy_with_terminal_signs_is_shown_without_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rule = {"id": "a", "metric": "TA", "min": 0.5, "why": "\x1b]0;title\x07"}
+    tree = {"schema": "grmu-audit/policy/v1", "name": "p", "description": "\x1b[2J", "rules": [rule]}
+    (tmp_path / "p.yaml").write_text(json.dumps(tree))
+    assert execute(["policy", "show", str(tmp_path / "p.yaml")]) == 0
+    shown = capsys.readouterr().out
+    assert "p: " in shown
+    assert "\x1b" not in shown
+    assert "\x07" not in shown

@@ -258,3 +258,46 @@ def nested(depth):
 def test_a_statistic_that_is_none_is_refused_by_name(tree, message):
     with pytest.raises(InputError, match=message):
         Statistic.from_json(tree)
+
+
+NESTED = {"kind": "mean", "terms": [{"kind": "proportion", "k": 1, "n": 2}]}
+for _ in range(8):
+    NESTED = {"kind": "least", "terms": [NESTED, NESTED]}
+AREA = {"kind": "auc", "value": 0.5, "se": 0.1, "n1": 5, "n0": 5}
+RATE = {"kind": "rate_at_threshold", "called": {"kind": "proportion", "k": 1, "n": 2}}
+
+
+@pytest.mark.parametrize(
+    ("tree", "message"),
+    [
+        ({"kind": "proportion", "k": 1, "n": 2, "deff": 0}, "proportion.deff is 0, outside"),
+        ({"kind": "proportion", "k": 1, "n": 2, "deff": 0.5}, "outside"),
+        ({"kind": "paired", "both": 1, "only_candidate": 1, "only_other": 1, "none": 1, "deff": 0.0}, "paired.deff"),
+        ({"kind": "proportion", "k": 3, "n": 2}, "3 of 2 samples"),
+        ({"kind": "proportion", "k": -1, "n": 2}, "proportion.k"),
+        ({"kind": "proportion", "k": 10**399, "n": 10**400}, "proportion.k is 1000"),
+        ({"kind": "proportion", "k": [1], "n": 2}, "proportion.k is of type list, not a number"),
+        ({"kind": "proportion", "k": True, "n": 2}, "not a number"),
+        ({"kind": "proportion", "k": 1, "n": math.inf}, "proportion.n"),
+        ({**AREA, "value": 1.5}, "an area of 1.5"),
+        ({**AREA, "se": -0.1}, "auc.se"),
+        ({**AREA, "se": 1e200}, "auc.se"),
+        ({**AREA, "method": ["logit"]}, "auc.method"),
+        ({"kind": "closeness", "aggregate": "mean", "terms": []}, "it has no term"),
+        ({"kind": "mean", "terms": []}, "it has no term"),
+        ({"kind": "least", "terms": []}, "it has no term"),
+        (NESTED, "nested too deeply"),
+        ({**RATE, "levels": [], "fewest": [], "most": []}, "0 levels"),
+        ({**RATE, "levels": [0.05, 0.01], "fewest": [0.0], "most": [1.0, 1.0]}, "2 levels with 1"),
+        ({**RATE, "levels": [0.01, 0.05], "fewest": [0.0, 0.0], "most": [1.0, 1.0]}, "do not fall"),
+        ({**RATE, "levels": [1.0], "fewest": [0.0], "most": [1.0]}, "do not fall"),
+        ({"kind": "student", "value": 3.0, "se": None, "df": 3, "high": 1.0}, "3 outside"),
+        ({"kind": "ratio", "numerator": 1e200, "denominator": 1.0}, "needs numerator_variance"),
+        ({"kind": "gap", "terms": [[]], "aggregate": "mean", "dependence": 0.0}, "gap.dependence"),
+        ({"kind": ["proportion"]}, "unknown kind"),
+        ([1], "a statistic is an object"),
+    ],
+)
+def test_a_statistic_that_cannot_be_is_one_error(tree, message):
+    with pytest.raises(InputError, match=message):
+        Statistic.from_json(tree)

@@ -8,10 +8,10 @@ import pytest
 import torch
 from support.tiny import spec
 
-from grmu_audit.errors import IntegrityError, NotFoundError
+from grmu_audit.errors import InputError, IntegrityError, NotFoundError
 from grmu_audit.models.catalog import build
 from grmu_audit.models.classifier import ModelSpec
-from grmu_audit.models.weights import GRAPH, SPEC, STATE, load_model, save_model, weights_digest
+from grmu_audit.models.weights import GRAPH, SPEC, STATE, load_model, read_spec, save_model, weights_digest
 
 
 def test_round_trip_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -79,3 +79,38 @@ def test_damaged_folders_are_refused(tmp_path: Path, damage: str, monkeypatch: p
 def test_unknown_architecture_is_named() -> None:
     with pytest.raises(NotFoundError, match="no architecture 'small_resnest' \\(did you mean 'small_resnet'\\?\\)"):
         build(ModelSpec("small_resnest", 2, (3, 8, 8), (0.5,), (0.5,)), 0)
+
+
+SPEC_TREE = {
+    "architecture": "small_resnet", "classes": 2, "class_names": ["a", "b"], "image_size": [3, 8, 8],
+    "mean": [0.5] * 3, "std": [0.5] * 3, "options": {"widths": [4, 8]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("classes", -2, "classes is -2"),
+        ("classes", 10**18, "classes is 1000"),
+        ("classes", 10**400, "out of range"),
+        ("image_size", [3, 10**9, 8], "image_size is"),
+        ("mean", [0.5], "1 means"),
+        ("std", [0.5, 0.0, 0.5], "not above 0"),
+        ("options", 3, "TypeError"),
+        ("class_names", ["a", "b", "c"], "3 class_names for 2 classes"),
+    ],
+)
+def test_a_spec_that_no_network_has_is_an_integrity_error(tmp_path, key, value, message):
+    (tmp_path / "model.json").write_text(json.dumps(SPEC_TREE | {key: value}))
+    with pytest.raises(IntegrityError, match=message):
+        read_spec(tmp_path / "model.json")
+
+
+def test_a_network_far_larger_than_its_weights_is_never_allocated(tmp_path):
+    (tmp_path / "model.json").write_text(json.dumps(SPEC_TREE | {"options": {"widths": [65_536, 65_536]}}))
+    (tmp_path / "state.safetensors").write_bytes(b"x" * 100)
+    with pytest.raises(IntegrityError, match=r"describes a network of [\d,]{15,} bytes, and state.safetensors has 100"):
+        load_model(tmp_path)
+    (tmp_path / "model.json").write_text(json.dumps(SPEC_TREE | {"options": {"widths": [10**9]}}))
+    with pytest.raises(InputError, match="less than or equal to 65536"):
+        load_model(tmp_path)

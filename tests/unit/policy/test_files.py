@@ -225,3 +225,21 @@ def test_python_callers_meet_the_same_checks():
     tree = {"schema": "grmu-audit/policy/v1", "name": "x", "rules": [{"id": "a", "metric": "EO", "max": 0.2}] * 2}
     with pytest.raises(ValueError, match="already the id"):
         Policy.model_validate(tree)
+
+
+@pytest.mark.parametrize("metric", [["TA"], {"TA": 1}, 3, None])
+def test_a_metric_that_is_no_name_is_one_error_with_its_line(tmp_path, metric):
+    rule = {"id": "a", "metric": metric, "min": 0.5}
+    (tmp_path / "p.yaml").write_text(yaml.safe_dump({"schema": "grmu-audit/policy/v1", "name": "p", "rules": [rule]}))
+    with pytest.raises(PolicyError, match=r"rules\[0\]"):
+        load(tmp_path / "p.yaml")
+
+
+@pytest.mark.parametrize("key", ["min", "minimum_group_size", "positive_class"])
+def test_a_number_of_400_digits_is_one_error_with_its_line(tmp_path, key):
+    rule = {"id": "a", "metric": "TA", "min": 0.5}
+    tree = {"schema": "grmu-audit/policy/v1", "name": "p", "rules": [rule]}
+    (rule if key == "min" else tree)[key] = 10**399
+    (tmp_path / "p.yaml").write_text(yaml.safe_dump(tree))
+    with pytest.raises(PolicyError, match="the whole number is beyond 64 bits"):
+        load(tmp_path / "p.yaml")

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grmu_audit.errors import InputError, IntegrityError, NotFoundError
-from grmu_audit.utils import canonical_json, folder_manifest, manifest_sha256, sha256_file, sha256_hex
+from grmu_audit.utils import canonical_json, folder_manifest, manifest_sha256, parse_json, sha256_file, sha256_hex
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
 
@@ -130,3 +130,27 @@ def test_folder_manifest_needs_a_real_folder(tmp_path):
     for path in (tmp_path / "none", tmp_path / "link"):
         with pytest.raises(NotFoundError, match="no folder"):
             folder_manifest(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"a": 1e999}', "1e999 is out of range"),
+        ('{"a": ' + "9" * 400 + "}", "9999 is out of range"),
+        ('{"a": 9223372036854775808}', "out of range"),
+        ('{"a": NaN}', "NaN is no number"),
+        ('{"a": 1, "a": 2}', "'a' stands twice"),
+        ("[" * 100_000, "nested too deeply"),
+        ('{"a": "' + "x" * 100 + '"}', "more than the 99"),
+        (b"\xff{}", "utf-8"),
+        ("{", "Expecting"),
+    ],
+)
+def test_a_document_with_numbers_that_none_has_is_a_value_error(text, message):
+    with pytest.raises(ValueError, match=message):
+        parse_json(text if isinstance(text, bytes) else text.encode(), 99 if "xxx" in str(text) else 1 << 20)
+
+
+def test_a_document_reads_as_it_was_written():
+    tree = {"a": [1, -(2**63), 0.1, None, True], "b": {"c": "é"}}
+    assert parse_json(canonical_json(tree)) == tree

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import stat
 
 import pytest
 
 from grmu_audit.errors import EnvironmentFailure
 from grmu_audit.utils import write_atomic
+from grmu_audit.utils.files import open_file, read_file
 
 
 def test_write_atomic_replaces_makes_folders_and_leaves_no_temporary(tmp_path):
@@ -35,3 +37,23 @@ def test_write_atomic_that_fails_keeps_the_old_content_and_cleans_up(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["folder"]
     with pytest.raises(EnvironmentFailure, match="cannot write"):
         write_atomic(tmp_path / "folder" / "inside" / "below", b"a file has no children")
+
+
+@pytest.mark.parametrize(
+    ("made", "kind"),
+    [(lambda p: p.mkdir(), "a folder"), (os.mkfifo, "a pipe"), (lambda p: p.symlink_to("/dev/zero"), "a device")],
+)
+def test_only_plain_files_are_opened_and_a_pipe_is_never_waited_for(tmp_path, made, kind):
+    made(tmp_path / "odd")
+    with pytest.raises(OSError, match=f"it is {kind}"):
+        open_file(tmp_path / "odd")
+
+
+def test_not_one_byte_more_than_allowed_is_read(tmp_path):
+    (tmp_path / "a").write_bytes(b"12345")
+    assert read_file(tmp_path / "a", 5) == b"12345"
+    with pytest.raises(OSError, match="more than the 4 bytes"):
+        read_file(tmp_path / "a", 4)
+    os.truncate(tmp_path / "a", 1 << 40)
+    with pytest.raises(OSError, match="more than the 1,000 bytes"):
+        read_file(tmp_path / "a", 1000)

@@ -62,7 +62,7 @@ def test_every_error_is_listed_with_line_and_key(tmp_path):
         ("[" * 100_000, "nested more than 50 levels deep"),
         ("name: x\n---\nname: y\n", "not valid YAML"),
         ("- 1\n", "valid dictionary"),
-        ("name: '" + "x" * 1_000_001 + "'\n", "at most 1000000"),
+        ("name: '" + "x" * 1_000_001 + "'\n", "it has more than the 1,000,000 bytes"),
     ],
 )
 def test_odd_files_are_refused(tmp_path, text, message):

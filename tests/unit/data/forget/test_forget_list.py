@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import stat
 import tempfile
 from pathlib import Path
@@ -204,3 +205,27 @@ def test_a_sidecar_of_odd_types_is_not_written(tmp_path):
     with pytest.raises(InputError, match="'seed': 'object'"):
         write_forget_list(tmp_path / "ids.csv", ["a"], {"seed": object()})
     assert not list(tmp_path.iterdir())
+
+
+def test_a_list_of_100_000_columns_is_refused_at_once(tmp_path):
+    names = ["id", *(f"c{i}" for i in range(100_000))]
+    (tmp_path / "wide.csv").write_text(",".join(names) + "\n" + ",".join("0" * len(names)) + "\n")
+    with pytest.raises(ForgetListError, match="100,001 columns, more than the 1,000"):
+        read_forget_list(tmp_path / "wide.csv")
+
+
+def test_a_pipe_and_a_device_are_no_forget_lists(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    for name, kind in (("pipe", "a pipe"), ("zero", "a device")):
+        with pytest.raises(ForgetListError, match=kind):
+            read_forget_list(tmp_path / name)
+
+
+def test_more_rows_than_a_request_can_have_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("grmu_audit.data.forget.forget_list.MOST_ROWS", 3)
+    (tmp_path / "ids.csv").write_text("id\na\nb\nc\n")
+    assert len(read_forget_list(tmp_path / "ids.csv").ids) == 3
+    (tmp_path / "ids.csv").write_text("id\na\nb\nc\nd\n")
+    with pytest.raises(ForgetListError, match="more than 3 rows: split the request"):
+        read_forget_list(tmp_path / "ids.csv")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from grmu_audit.errors import InputError
-from grmu_audit.tracking.mlflow.environment import locate, shown_uri
+from grmu_audit.errors import InputError, NotFoundError
+from grmu_audit.tracking.mlflow.environment import DEFAULTS, locate, prepare, shown_uri
 
 
 def test_passwords_are_not_shown() -> None:
@@ -15,7 +17,7 @@ def test_passwords_are_not_shown() -> None:
     assert shown_uri("http://host:5000/a") == "http://host:5000/a"
 
 
-@pytest.mark.parametrize("uri", ["file:///tmp/mlruns", "mlruns", "databricks", "ftp://x"])
+@pytest.mark.parametrize("uri", ["file:///tmp/mlruns", "mlruns", "databricks", "ftp://x", "sqlite:"])
 def test_stores_without_a_registry_are_refused(uri: str) -> None:
     with pytest.raises(InputError, match="cannot be used"):
         locate(uri)
@@ -32,3 +34,52 @@ def test_where_the_store_is(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     served = locate(root=tmp_path)
     assert (served.tracking_uri, served.registry_uri, served.artifacts) == ("http://tracking:5000", "http://registry:5000", None)
     assert locate("http://mine:1").tracking_uri == "http://mine:1"
+
+
+@pytest.mark.parametrize("uri", ["sqlite://mlflow.db", "sqlite:///", "sqlite://"])
+def test_a_database_that_names_no_file_is_refused(uri: str) -> None:
+    with pytest.raises(InputError, match="names no file: write three slashes"):
+        locate(uri)
+
+
+def test_reading_commands_make_neither_a_database_nor_a_folder(tmp_path: Path) -> None:
+    for name in ("typo.db", "typo/mlflow.db"):
+        location = locate(f"sqlite:///{tmp_path}/{name}")
+        with pytest.raises(NotFoundError, match="no store at"):
+            prepare(location, create=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_that_never_answers_is_given_up_within_half_a_minute() -> None:
+    retries, pause, patience = (
+        int(DEFAULTS[f"MLFLOW_HTTP_REQUEST_{name}"]) for name in ("MAX_RETRIES", "BACKOFF_FACTOR", "TIMEOUT")
+    )
+    assert (retries + 1) * patience + sum(pause * 2**i for i in range(retries)) < 30
+
+
+FULL_DISK = """
+import resource, signal, sys
+import subprocess
+import sys
+from pathlib import Path
+from grmu_audit.errors import GrmuAuditError
+from grmu_audit.tracking import open_store
+folder = Path(sys.argv[1])
+store = open_store(f"sqlite:///{folder}/mlflow.db", root=folder)
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+size = (folder / "mlflow.db").stat().st_size - 4096
+resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+sys.stderr.write("full from here\\n")
+try:
+    with store.run("digits", "audit") as run:
+        run.set_tags({f"t{i}": "x" * 4000 for i in range(80)})
+except GrmuAuditError as error:
+    sys.stderr.write(f"{type(error).__name__}: {error}\\n")
+"""
+
+
+def test_a_full_disk_is_one_message_without_a_traceback_of_mlflow(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", FULL_DISK, str(tmp_path)], capture_output=True, text=True, check=True)
+    (message,) = done.stderr.split("full from here\n")[1].splitlines()
+    assert message.startswith("EnvironmentFailure: cannot ")
+    assert "disk I/O error" in message

@@ -179,3 +179,9 @@ def test_an_unknown_level_is_named(lineage: tuple[Session, ModelRef, Path]) -> N
     session, ref, root = lineage
     with pytest.raises(InputError, match=r"no level 'standart' \(did you mean 'standard'\?\)"):
         audit(session, ref.label, load_named("default"), root / "no", AuditSettings(level="standart"))
+
+
+@pytest.mark.parametrize("days", [0, -1, 3651, 3_000_000, 10**30])
+def test_a_verdict_holds_for_one_day_to_ten_years(days: int) -> None:
+    with pytest.raises(InputError, match="use 1 to 3650"):
+        AuditSettings(valid_days=days)

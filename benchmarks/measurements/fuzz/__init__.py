@@ -1,0 +1,1 @@
+"""Malformed inputs of every kind of file that the tool reads, and what became of them."""

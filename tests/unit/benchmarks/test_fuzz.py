@@ -1,0 +1,97 @@
+"""Malformed inputs: the same number gives the same case, what fails is seen, and a handful of each quick kind does not fail."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+from benchmarks.measurements.fuzz import cases, mutations
+from benchmarks.measurements.fuzz.cases import KINDS, Chunk, Failure, Kind, case_bytes, run_cases
+from benchmarks.pages.reliability import failure_lines, row
+from grmu_audit.errors import InputError
+from grmu_audit.utils.resources import policy_file
+
+BY_NAME = {kind.name: kind for kind in KINDS}
+LIST = b"id,subject\n" + b"\n".join(f"a{i},p{i % 3}".encode() for i in range(9)) + b"\n"
+TABLE = b"id,split,target,attribute,logit_0,logit_1\n" + b"\n".join(
+    f"a{i},{('retain', 'forget', 'val', 'test')[i % 4]},{i % 2},0,0.1,{i}.5".encode() for i in range(12)
+)
+SPEC = {
+    "architecture": "small_resnet", "classes": 2, "class_names": ["a", "b"], "image_size": [3, 8, 8],
+    "mean": [0.5] * 3, "std": [0.5] * 3, "options": {"widths": [4, 8]},
+}  # fmt: skip
+SEEDS = {
+    "forget_list": LIST,
+    "predictions": TABLE,
+    "policy": policy_file("default").read_bytes(),
+    "model.json": json.dumps(SPEC).encode(),
+}
+
+
+@pytest.mark.parametrize("name", SEEDS)
+def test_some_malformed_files_of_every_quick_kind_are_read_or_refused(name: str, tmp_path: Path) -> None:
+    found = run_cases(BY_NAME[name], [SEEDS[name]], range(60), tmp_path)
+    assert (found.cases, found.failures) == (60, [])
+    assert sum(found.outcomes.values()) == 60
+    assert len(found.outcomes) > 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", SEEDS)
+def test_a_case_is_known_by_its_number(name: str) -> None:
+    made = [case_bytes(BY_NAME[name], [SEEDS[name]], number) for number in (0, 1, 2, 3, 4, 5, 6, 7, 0)]
+    assert made[0] == made[-1]
+    assert len(set(made)) > 4
+
+
+def test_edits_of_a_tree_leave_the_tree_itself_alone() -> None:
+    before = json.dumps(SPEC)
+    for seed in range(200):
+        mutations.of_tree(SPEC, random.Random(seed))
+    assert json.dumps(SPEC) == before
+
+
+def _refusing(path: Path) -> None:
+    raise InputError("no")
+
+
+def _failing(path: Path) -> None:
+    {}["x"]
+
+
+def _growing(path: Path) -> None:
+    bytearray(64 << 20)[0] = 1
+
+
+def _endless(path: Path) -> None:
+    while True:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("read", "outcome", "failure"),
+    [
+        (_refusing, "InputError", ""),
+        (_failing, "failed: KeyError in the benchmark itself", "KeyError in the benchmark itself"),
+        (_growing, "read", "MiB"),
+        (_endless, "failed: time", "time"),
+    ],
+)
+def test_what_no_case_may_do_is_seen(read, outcome: str, failure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cases, "MOST_SECONDS", 0.2)
+    monkeypatch.setattr(cases, "MOST_BYTES", 32 << 20)
+    found = run_cases(Kind("forget_list", mutations.of_list, read, 1), [LIST], [0], tmp_path)
+    assert found.outcomes == {outcome: 1}
+    assert bool(found.failures) == bool(failure)
+    assert all(failure in one.what or "s, " in one.what for one in found.failures)
+
+
+def test_the_page_counts_cases_and_names_each_failure_once() -> None:
+    chunk = Chunk(
+        3, {"read": 1, "InputError": 1, "failed: KeyError in a.py:b": 1}, [Failure(2, "KeyError in a.py:b")], 0.5, 1 << 20, 1.0
+    )
+    assert row(BY_NAME["policy"], [chunk, chunk]) == "| policy | 6 | 100,000 | 2 | 2 | 2 | 0.5 | 1 |"
+    assert failure_lines({"policy": [chunk, chunk]}) == ["- policy: KeyError in a.py:b (2 cases, the first is 2)"]
