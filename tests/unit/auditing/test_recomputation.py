@@ -13,7 +13,7 @@ from support.judged_audits import predictions
 
 from grmu_audit.auditing.bundle_check import verify_bundle_bytes
 from grmu_audit.evidence.archive import pack, unpack
-from grmu_audit.evidence.attestation import verdict_statement
+from grmu_audit.evidence.attestation import ledger_statement, verdict_statement
 from grmu_audit.evidence.ledger import check_ledger
 from grmu_audit.evidence.signing import sign_envelope
 from grmu_audit.records import Audit
@@ -30,7 +30,8 @@ def rewritten(files: Files, change: Callable[[dict[str, Any]], None]) -> Files:
     change(tree)
     audit = Audit.from_json(tree)
     made = {**files, "audit.json": canonical_json(audit.to_json()), "report.html": report.render(audit, "html").encode()}
-    kept = {k: sha256_hex(v) for k, v in made.items() if k not in ("attestation.dsse.json", "ledger.json", "README.md")}
+    outside = ("attestation.dsse.json", "ledger.json", "ledger.dsse.json", "README.md")
+    kept = {k: sha256_hex(v) for k, v in made.items() if k not in outside}
     made["attestation.dsse.json"] = sign_envelope(verdict_statement(audit, kept), None)
     rows = json.loads(files["ledger.json"])
     entry = json.loads(rows[0]["tags"]["grmu.ledger.entry"])
@@ -41,7 +42,9 @@ def rewritten(files: Files, change: Callable[[dict[str, Any]], None]) -> Files:
         {"number": 1, "tags": {**rows[0]["tags"], "grmu.ledger.entry": text.decode(), "grmu.ledger.sha256": sha256_hex(text)}}
     ]
     assert check_ledger(audit.subject.name, [(row["number"], row["tags"]) for row in rows])[1] == []
-    return {**made, "ledger.json": canonical_json(rows)}
+    ledger = canonical_json(rows)
+    statement = ledger_statement(audit.subject.name, 1, ("ledger.json", sha256_hex(ledger)))
+    return {**made, "ledger.json": ledger, "ledger.dsse.json": sign_envelope(statement, None)}
 
 
 def set_metric(tree: dict[str, Any]) -> None:
