@@ -94,6 +94,8 @@ class Entry:
     """For ``promote`` and ``rollback``: digests of served requests that the version lacks and that are open again."""
     without_forgetting_claim: str | None = None
     """For ``promote`` and ``rollback``: why a version may be champion whose verdict claims nothing on forgetting."""
+    required: Mapping[str, Any] | None = None
+    """For ``promote`` and ``rollback``: what the operator required beyond a PASS; ``resume`` requires it again."""
     key_check: str | None = None
     """For ``key``: check value of the key that pseudonyms of the model are created with from here on."""
     rekeyed_run: str | None = None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from grmu_audit.errors import InconclusiveError, IntegrityError
+from grmu_audit.errors import InconclusiveError, InputError, IntegrityError
 from grmu_audit.evidence import attestation
 from grmu_audit.evidence.attestation import subjects_of
 from grmu_audit.evidence.sign_offs import require_two_people, sign_offs
@@ -21,7 +21,7 @@ from grmu_audit.utils import sha256_hex
 if TYPE_CHECKING:
     from securesystemslib.signer import SSlibKey
 
-    from grmu_audit.evidence.ledger import Ledger
+    from grmu_audit.evidence.ledger import Entry, Ledger
     from grmu_audit.policy import Policy
     from grmu_audit.tracking.store import Store
 
@@ -55,10 +55,41 @@ class Requirements:
 
         return cls(policy_sha256(policy) if policy else None, sign_off, trusted_keys(key_files))
 
+    def recorded(self) -> dict[str, Any] | None:
+        """What a ledger entry says of them; None where nothing is required."""
+        stated = {"policy_sha256": self.policy_sha256, "sign_off": self.sign_off, "keys": [key.keyid for key in self.keys]}
+        return {name: value for name, value in stated.items() if value} or None
+
+    def joined(self, entry: Entry) -> Requirements:
+        """These, and those that a promotion was begun with.
+
+        Raises:
+            InputError: it was begun with public keys none of which is given now.
+            IntegrityError: it was begun with another policy.
+        """
+        begun = entry.required or {}
+        policy, keys = begun.get("policy_sha256"), begun.get("keys", ())
+        if policy and self.policy_sha256 not in (None, policy):
+            raise IntegrityError(
+                f"the {entry.kind} of {entry.model}/{entry.version} was begun with another --policy ({str(policy)[:16]}...) than"
+                f" the one given now ({str(self.policy_sha256)[:16]}...)"
+            )
+        if keys and not any(key.keyid in keys for key in self.keys):
+            raise InputError(
+                f"the {entry.kind} of {entry.model}/{entry.version} was begun with --public-key: give the file of one of the keys"
+                f" {', '.join(str(key)[:16] + '...' for key in keys)} again"
+            )
+        return replace(
+            self,
+            policy_sha256=policy or self.policy_sha256,
+            sign_off=self.sign_off or begun.get("sign_off") is True,
+            without_forgetting_claim=entry.without_forgetting_claim or self.without_forgetting_claim,
+        )
+
     def check(
         self, store: Store, ledger: Ledger, ref: ModelRef, now: datetime | None = None, reopened: Sequence[str] = ()
     ) -> Evidence:
-        """The evidence of a version that may be champion; promotion, rollback, resume and ``verify`` all ask here.
+        """The evidence of a version that may be champion; promotion, rollback, resume and ``verify`` all ask here, and only here.
 
         Args:
             store: the tracking store.
