@@ -188,7 +188,7 @@ class MemoryStore:
 
     def manifest_of(self, ref: ModelRef) -> str:
         """See ``Store``."""
-        return artifacts.folder_digest(self._place(ref), ref.label)
+        return artifacts.folder_digest(self._place(ref), ref.label, ref)
 
     def run_artifact(self, run_id: str, path: str) -> bytes | None:
         """See ``Store``."""

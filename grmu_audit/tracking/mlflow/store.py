@@ -86,7 +86,7 @@ class MlflowStore:
             raise InputError(f"run {run.id} already created a version: open a new run for each")
         digest = self._upload(MlflowRun(self._client, self.uri, run.id), folder)
         texts = version_tags({**(tags or {}), names.TAG_ROLE: role, names.TAG_MANIFEST: digest})
-        artifacts.check_digest(ref_from_tags(model, "", run.id, texts), self._digest(run.id, local, model))
+        artifacts.check_digest(ref_from_tags(model, "", run.id, texts), self._digest(run.id, local, model, None))
         version = self._create_version(model, source, run.id, texts, description)
         if isinstance(run, MlflowRun):
             run.made.append((model, version))
@@ -160,7 +160,7 @@ class MlflowStore:
     def manifest_of(self, ref: ModelRef) -> str:
         """See ``Store``."""
         run_id, local = self._files_of(ref)
-        return self._digest(run_id, local, ref.label)
+        return self._digest(run_id, local, ref.label, ref)
 
     def run_artifact(self, run_id: str, path: str) -> bytes | None:
         """See ``Store``."""
@@ -251,12 +251,12 @@ class MlflowStore:
             remote = repository(uri, self._location.tracking_uri)
             download_folder(remote, names.MODEL_FOLDER, target, label)
 
-    def _digest(self, run_id: str, local: Path | None, label: str) -> str:
+    def _digest(self, run_id: str, local: Path | None, label: str, ref: ModelRef | None) -> str:
         if local is not None:
-            return artifacts.folder_digest(local, label)
+            return artifacts.folder_digest(local, label, ref)
         with artifacts.temporary_folder() as temporary:
             self._copy(run_id, None, label, temporary / "files")
-            return artifacts.folder_digest(temporary / "files", label)
+            return artifacts.folder_digest(temporary / "files", label, ref)
 
     def _create_version(self, model: str, source: str, run_id: str, tags: Mapping[str, str], description: str) -> str:
         from mlflow.exceptions import MlflowException
