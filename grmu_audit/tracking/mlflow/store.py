@@ -218,15 +218,20 @@ class MlflowStore:
         return uri, local_folder(uri)
 
     def _files_of(self, ref: ModelRef) -> tuple[str, Path | None]:
+        """The run of a version and its local folder, where all by which MLflow's client finds files leads to just these.
+
+        The client downloads ``models:/NAME/N`` from the address that the registry hands out, which need not be the source.
+        """
         with self._doing(f"read {ref.label}"):
             version = self._client.get_model_version(ref.name, ref.version)
+            served = self._client.get_model_version_download_uri(ref.name, ref.version)
         if not version.run_id:
             raise IntegrityError(f"{ref.label} names no run: it was not registered by this tool")
         uri, local = self._model_folder(version.run_id)
-        if version.source != uri:
-            raise IntegrityError(
-                f"{ref.label} points at {shown_uri(str(version.source))[:200]!r}, which are not the files of its run: refused"
-            )
+        for found, what in ((version.source, "points at"), (served, "is served by MLflow from")):
+            if found != uri:
+                shown = shown_uri(str(found))[:200]
+                raise IntegrityError(f"{ref.label} {what} {shown!r}, which are not the files of its run: refused")
         return version.run_id, local
 
     def _upload(self, run: MlflowRun, folder: Path) -> str:

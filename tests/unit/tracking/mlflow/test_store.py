@@ -175,13 +175,19 @@ def test_nothing_about_the_operator_or_the_command_line_is_stored(root: Path, re
     assert keys <= {"mlflow.runName", "mlflow.source.name", "mlflow.source.type"}
 
 
-def test_a_version_pointed_elsewhere_is_refused(store: MlflowStore, root: Path, folder: Path, tmp_path: Path) -> None:
-    with store.run("redirected", "pretrain") as run:
-        ref = store.register(run, "redirected", folder, role="pretrain")
+@pytest.mark.parametrize("column", ["source", "storage_location"])
+def test_a_version_pointed_elsewhere_is_refused(
+    store: MlflowStore, root: Path, folder: Path, tmp_path: Path, column: str
+) -> None:
+    """``storage_location`` is what MLflow's client downloads from; ``source`` is shown beside it."""
+    name = f"redirected-{column.replace('_', '-')}"
+    with store.run(name, "pretrain") as run:
+        ref = store.register(run, name, folder, role="pretrain")
     with sqlite3.connect(root / "mlflow.db") as database:
-        database.execute("update model_versions set source = ? where name = 'redirected'", (tmp_path.as_uri(),))
-    with pytest.raises(IntegrityError, match="not the files of its run"):
-        store.fetch(ref, tmp_path / "got")
+        database.execute(f"update model_versions set {column} = ? where name = ?", (tmp_path.as_uri(), name))
+    for action in (lambda: store.fetch(ref, tmp_path / "got"), lambda: store.manifest_of(ref)):
+        with pytest.raises(IntegrityError, match="not the files of its run"):
+            action()
 
 
 def test_a_deleted_run_is_noticed(store: MlflowStore, folder: Path) -> None:
