@@ -59,13 +59,13 @@ def verdict_statement(audit: Audit, files: Mapping[str, str]) -> bytes:
     }
     if audit.schema != EARLIER_SCHEMA:
         predicate[FORGETTING] = _forgetting(audit, verdict)
-    return _statement(TEST_RESULT, _subjects(audit, files), predicate)
+    return statement(TEST_RESULT, _subjects(audit, files), predicate)
 
 
 def sign_off_statement(audit: Audit, audit_sha256: str, *, role: str, person: str, time: str, note: str) -> bytes:
     """A person's signature under an audit, as a statement in canonical JSON."""
     subjects = _subjects(audit, {AUDIT_FILE: audit_sha256})
-    return _statement(SIGN_OFF, subjects, {"role": role, "person": person, "time": time, "note": note})
+    return statement(SIGN_OFF, subjects, {"role": role, "person": person, "time": time, "note": note})
 
 
 def subjects_of(payload: bytes) -> dict[str, str]:
@@ -97,7 +97,8 @@ def read_statement(payload: bytes) -> dict[str, Any]:
     return dict(tree)
 
 
-def _statement(kind: str, subjects: list[dict[str, Any]], predicate: dict[str, Any]) -> bytes:
+def statement(kind: str, subjects: list[dict[str, Any]], predicate: dict[str, Any]) -> bytes:
+    """An in-toto statement in canonical JSON."""
     return canonical_json({"_type": STATEMENT_TYPE, "subject": subjects, "predicateType": kind, "predicate": predicate})
 
 

@@ -15,6 +15,7 @@ _LATER = {
     "null_control_reason": "",
     "guarantee": "measured",
     "predictions": "any",
+    "outputs": "stored",
 }
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -14,7 +15,11 @@ from grmu_audit.evidence.attestation import subjects_of
 from grmu_audit.evidence.sign_offs import require_two_people, sign_offs
 from grmu_audit.evidence.signing import open_envelope, signed_by, trusted_keys
 from grmu_audit.records import EARLIER_SCHEMA, ModelRef
+from grmu_audit.tracking import artifacts
 from grmu_audit.tracking.audits import Evidence, read_evidence, require_pass
+from grmu_audit.tracking.ledger import read_ledger
+from grmu_audit.tracking.read_once import ReadOnce
+from grmu_audit.tracking.registration import check_registration
 from grmu_audit.tracking.requests import Lineages, require_no_reversal, require_served
 from grmu_audit.utils import sha256_hex
 
@@ -38,6 +43,9 @@ class Requirements:
     """Trusted public keys; with any, unsigned attestations and sign-offs do not count."""
     without_forgetting_claim: str = ""
     """Why a verdict that claims nothing on forgetting is enough; empty: it is not."""
+
+    repeat_outputs: Callable[[ModelRef], object] | None = None
+    """Compares the stored outputs of a version with a new forward pass and raises where they differ, for policies that ask."""
 
     @classmethod
     def read(cls, policy: Policy | None = None, sign_off: bool = False, key_files: Sequence[Path] = ()) -> Requirements:
@@ -103,15 +111,22 @@ class Requirements:
             IntegrityError: the version lacks a request that was served or was trained on rows of an earlier one; the evidence
                 does not hold; another policy, or no signature of a trusted key.
         """
+        store = ReadOnce(store)
         lineages = Lineages(store)
         require_served(lineages, ledger, ref, reopened)
         require_no_reversal(lineages, ref)
+        for version in lineages.line(ref):
+            check_registration(store, read_ledger(store, version.name), version, self.keys)
         evidence = read_evidence(store, ref)
+        _check_files_of_inputs(store, evidence)
         require_pass(evidence, now)
         self._check_policy(evidence)
         if ledger.state.champion != ref.version:  # a champion of before stays one
+            _check_bound(evidence)
             self._check_forgetting(evidence)
         check_attestation(store, evidence, self.keys)
+        if ledger.state.champion != ref.version:
+            self._check_outputs(store, evidence)
         if self.sign_off:
             require_two_people(sign_offs(ledger, ref.version, evidence.sha256), ref.label, self.keys)
         return evidence
@@ -128,6 +143,19 @@ class Requirements:
                 "reason with --without-forgetting-claim REASON, which goes into the ledger and on the first page of the report"
             )
 
+    def _check_outputs(self, store: Store, evidence: Evidence) -> None:
+        """Where the policy asks for it, the networks give what is stored; the attestation has shown that it is that policy."""
+        content = store.run_artifact(evidence.run_id, attestation.POLICY_FILE)
+        if content is None or json.loads(content).get("outputs") != "repeated":
+            return
+        if self.repeat_outputs is None:
+            raise InconclusiveError(
+                f"the policy of {evidence.ref.label} asks for a new forward pass at promotion, which needs data and networks:"
+                " promote with 'grmu-audit promote' where both are at hand"
+            )
+        for ref in _present(store, evidence):
+            self.repeat_outputs(ref)
+
     def _check_policy(self, evidence: Evidence) -> None:
         verdict = evidence.audit.verdict
         if self.policy_sha256 is not None and (verdict is None or verdict.policy_sha256 != self.policy_sha256):
@@ -136,6 +164,29 @@ class Requirements:
                 f"{evidence.ref.label} was judged by another policy than the one required ({self.policy_sha256[:16]}...):"
                 f" {found}; audit it again with that policy"
             )
+
+
+def _check_files_of_inputs(store: Store, evidence: Evidence) -> None:
+    """The baseline and the references have the files that were registered; of one that was deleted nothing is left to compare."""
+    for ref in _present(store, evidence)[1:]:
+        if ref.label not in evidence.unbound:
+            artifacts.check_digest(ref, store.manifest_of(ref))
+
+
+def _present(store: Store, evidence: Evidence) -> list[ModelRef]:
+    """The version, its baseline and its references, as far as the store has them."""
+    audit, present = evidence.audit, {ref.label: ref for ref in store.versions(evidence.ref.name)}
+    named = (evidence.ref, *([audit.baseline] if audit.baseline else []), *audit.references)
+    return [present[ref.label] for ref in named if ref.label in present]
+
+
+def _check_bound(evidence: Evidence) -> None:
+    if evidence.unbound:
+        name, label = evidence.ref.name, evidence.ref.label
+        raise InconclusiveError(
+            f"nothing shows what the audit of {label} was computed from: {', '.join(evidence.unbound)} had no registration record"
+            f" then; run 'grmu-audit register --bind --name {name}', then audit {label} again"
+        )
 
 
 NO_REQUIREMENTS = Requirements()
@@ -166,11 +217,10 @@ def _check_files(store: Store, evidence: Evidence, subjects: dict[str, str]) -> 
     version = subjects.pop(f"models:/{label}", None)
     if version != evidence.ref.manifest_sha256 or subjects.get(attestation.AUDIT_FILE) != evidence.sha256:
         raise IntegrityError(f"the attestation of {label} is about other files or another audit")
-    for name, digest in subjects.items():
-        content = store.run_artifact(evidence.run_id, name)
+    for name, content in store.run_artifacts(evidence.run_id, list(subjects)).items():
         if content is None:
             raise IntegrityError(f"{name} of the audit of {label} is gone from the store")
-        if sha256_hex(content) != digest:
+        if sha256_hex(content) != subjects[name]:
             raise IntegrityError(f"{name} of the audit of {label} was changed: it does not have the attested digest")
     verdict = evidence.audit.verdict
     if verdict is not None and subjects.get(attestation.POLICY_FILE, verdict.policy_sha256) != verdict.policy_sha256:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from grmu_audit import tracking
 from grmu_audit.auditing import audit_files
+from grmu_audit.errors import EnvironmentFailure, GrmuAuditError
 from grmu_audit.records import Audit
 from grmu_audit.tracking import NO_REQUIREMENTS, Actor, Author, Finding, Promotion, Requirements
 from grmu_audit.workflows.session import Session
@@ -55,7 +56,7 @@ def promote(
         IntegrityError: a served request is lacking, something stored is not what was recorded, or another promotion came first.
     """
     actor = Actor(session.actor, reason, ci_url, tuple(reopen))
-    return tracking.promote(session.store, model, actor, requirements=requirements)
+    return tracking.promote(session.store, model, actor, requirements=_with_networks(session, requirements))
 
 
 def resume(session: Session, name: str, requirements: Requirements = NO_REQUIREMENTS) -> Promotion | None:
@@ -65,7 +66,7 @@ def resume(session: Session, name: str, requirements: Requirements = NO_REQUIREM
         NotFoundError, IntegrityError: there is no such model, or its promotion cannot be finished.
     """
     tracking.require_model(session.store, name)
-    return tracking.resume(session.store, name, Actor(session.actor), requirements=requirements)
+    return tracking.resume(session.store, name, Actor(session.actor), requirements=_with_networks(session, requirements))
 
 
 def rollback(
@@ -84,7 +85,14 @@ def rollback(
     """
     model = f"{name}/{to}" if to else name
     actor = Actor(session.actor, reason, reopen=tuple(reopen))
-    return tracking.rollback(session.store, model, actor, requirements=requirements)
+    return tracking.rollback(session.store, model, actor, requirements=_with_networks(session, requirements))
+
+
+def _with_networks(session: Session, requirements: Requirements) -> Requirements:
+    """The requirements, with what a policy that asks for a new forward pass needs."""
+    from grmu_audit.workflows.measured_again import SAMPLE, check_outputs
+
+    return replace(requirements, repeat_outputs=lambda ref: check_outputs(session, ref, SAMPLE))
 
 
 def verify(session: Session, name: str, requirements: Requirements = NO_REQUIREMENTS) -> list[Finding]:
@@ -94,6 +102,33 @@ def verify(session: Session, name: str, requirements: Requirements = NO_REQUIREM
         NotFoundError: there is no such model.
     """
     return tracking.verify(session.store, name, requirements=requirements)
+
+
+def repeat_outputs(session: Session, name: str) -> tuple[dict[str, int], list[Finding]]:
+    """Compare the stored outputs of every version with a new forward pass on a random sample of rows.
+
+    Returns:
+        How many rows were compared by version, where they agree, and a finding for each version where they do not or cannot be
+        compared.
+    """
+    from grmu_audit.workflows.measured_again import SAMPLE, check_outputs
+
+    compared, findings = dict[str, int](), list[Finding]()
+    for ref in tracking.require_model(session.store, name):
+        try:
+            compared[ref.label] = check_outputs(session, ref, SAMPLE)
+        except EnvironmentFailure:
+            raise
+        except GrmuAuditError as error:
+            findings.append(Finding("outputs", str(error), error))
+    return compared, findings
+
+
+def unbound(session: Session, name: str) -> list[str]:
+    """Labels of the versions that were registered before registration records were kept, and were not bound since."""
+    from grmu_audit.tracking.registration import unbound_versions
+
+    return [ref.label for ref in unbound_versions(session.store, tracking.read_ledger(session.store, name))]
 
 
 def sign_off(session: Session, model: str, role: str, note: str = "") -> int:

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grmu_audit.errors import InputError, IntegrityError, NotFoundError
+from grmu_audit.evidence.ledger import UNKNOWN_AUTHOR, Author
 from grmu_audit.records import ModelRef
 from grmu_audit.tracking import artifacts, names, references
-from grmu_audit.tracking.mlflow.artifacts import download_folder, local_folder, read_artifact, repository
+from grmu_audit.tracking.mlflow.artifacts import download_folder, local_folder, read_artifacts, repository
 from grmu_audit.tracking.mlflow.environment import Location, shown_uri
 from grmu_audit.tracking.mlflow.errors import is_missing, is_taken, translated
 from grmu_audit.tracking.mlflow.run import MlflowRun
 from grmu_audit.tracking.mlflow.serving import serving_files
 from grmu_audit.tracking.names import plain_markdown, ref_from_tags, version_tags
+from grmu_audit.tracking.registration import enter_registration
 from grmu_audit.tracking.store import LogEntry, Run
 from grmu_audit.utils import folder_manifest, manifest_sha256
 
@@ -75,7 +77,14 @@ class MlflowStore:
                 self._client.set_terminated(run.id, status)
 
     def register(
-        self, run: Run, model: str, folder: Path, *, role: str, tags: Mapping[str, object] | None = None, description: str = ""
+        self,
+        run: Run,
+        model: str,
+        folder: Path,
+        *,
+        role: str,
+        tags: Mapping[str, object] | None = None,
+        author: Author = UNKNOWN_AUTHOR,
     ) -> ModelRef:
         """See ``Store``; an exported graph ``model.pt2`` gets the files with which plain MLflow serves it."""
         references.check_name(model)
@@ -87,7 +96,9 @@ class MlflowStore:
         digest = self._upload(MlflowRun(self._client, self.uri, run.id), folder)
         texts = version_tags({**(tags or {}), names.TAG_ROLE: role, names.TAG_MANIFEST: digest})
         artifacts.check_digest(ref_from_tags(model, "", run.id, texts), self._digest(run.id, local, model, None))
-        version = self._create_version(model, source, run.id, texts, description)
+        described = ModelRef(model, "", run_id=run.id)
+        texts[names.TAG_REGISTRATION] = enter_registration(self, described, texts, run.logged, author)
+        version = self._create_version(model, source, run.id, texts)
         if isinstance(run, MlflowRun):
             run.made.append((model, version))
         return ref_from_tags(model, version, run.id, texts)
@@ -164,18 +175,25 @@ class MlflowStore:
 
     def run_artifact(self, run_id: str, path: str) -> bytes | None:
         """See ``Store``."""
-        artifacts.safe_artifact_path(path)
+        return self.run_artifacts(run_id, (path,))[path]
+
+    def run_artifacts(self, run_id: str, paths: Sequence[str]) -> dict[str, bytes | None]:
+        """See ``Store``."""
+        named = [artifacts.safe_artifact_path(path) for path in paths]
         try:
-            with self._doing(f"read {path} of run {run_id}"):
-                return read_artifact(self._client, self._location.tracking_uri, run_id, path)
+            with self._doing(f"read {', '.join(named)} of run {run_id}"):
+                return read_artifacts(self._client, self._location.tracking_uri, run_id, named)
         except NotFoundError:
-            return None
+            return dict.fromkeys(named)
 
     def append(self, log: str, tags: Mapping[str, str], subject: ModelRef) -> int:
         """See ``Store``."""
+        if not subject.version and subject.run_id:
+            source, _ = self._model_folder(subject.run_id)
+            return int(self._create_version(log, source, subject.run_id, version_tags(tags)))
         with self._doing(f"read {subject.label}"):
             version = self._client.get_model_version(subject.name, subject.version)
-        return int(self._create_version(log, version.source, version.run_id, version_tags(tags), ""))
+        return int(self._create_version(log, version.source, version.run_id, version_tags(tags)))
 
     def entries(self, log: str) -> list[LogEntry]:
         """See ``Store``."""
@@ -263,7 +281,7 @@ class MlflowStore:
             self._copy(run_id, None, label, temporary / "files")
             return artifacts.folder_digest(temporary / "files", label, ref)
 
-    def _create_version(self, model: str, source: str, run_id: str, tags: Mapping[str, str], description: str) -> str:
+    def _create_version(self, model: str, source: str, run_id: str, tags: Mapping[str, str]) -> str:
         from mlflow.exceptions import MlflowException
 
         with self._doing(f"register a version of {model}"):
@@ -272,7 +290,7 @@ class MlflowStore:
             except MlflowException as error:
                 if not is_taken(error):
                     raise
-            made = self._client.create_model_version(model, source, run_id, tags=dict(tags), description=description or None)
+            made = self._client.create_model_version(model, source, run_id, tags=dict(tags))
             return str(made.version)
 
 

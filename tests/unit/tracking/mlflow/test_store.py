@@ -65,7 +65,6 @@ def ref(store: MlflowStore, folder: Path) -> ModelRef:
             folder,
             role="pretrain",
             tags=lineage_tags(ModelRef("served", "", method="erm", seed=0)),
-            description="first",
         )
 
 
