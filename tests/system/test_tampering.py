@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 from support.judged_audits import audit_of, inputs_of, key_pair, policy, predictions
-from support.servers import database, postgres, postgres_bin
+from support.servers import database
 
 from grmu_audit.auditing.evidence_files import evidence_files
 from grmu_audit.errors import GrmuAuditError
@@ -413,37 +413,33 @@ def test_serving_and_restarts_are_no_damage(prepared: Prepared) -> None:
 
 
 @pytest.mark.slow
-def test_one_edit_of_each_kind_on_postgresql(tmp_path: Path) -> None:
-    """A file, a tag, an alias, an address, a run, and an entry of the ledger."""
+def test_one_edit_of_each_kind_on_postgresql(postgres_base: str, tmp_path: Path) -> None:
+    """A tag, an entry of the ledger, an alias, an address, a run, and a file."""
     import psycopg2
 
-    if postgres_bin() is None:
-        pytest.skip("PostgreSQL is not installed: the edits were tried on SQLite alone")
-    with postgres(tmp_path / "postgres") as base:
-        uri = database(base, "tampering")
+    uri = database(postgres_base, "tampering")
 
-        def sql(text: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
-            with closing(psycopg2.connect(uri.replace("+psycopg2", ""))) as connection, connection, connection.cursor() as cursor:
-                cursor.execute(text.replace("?", "%s"), values)
-                return list(cursor.fetchall()) if cursor.description else []
+    def sql(text: str, values: tuple[object, ...] = ()) -> list[tuple[Any, ...]]:
+        with closing(psycopg2.connect(uri.replace("+psycopg2", ""))) as connection, connection, connection.cursor() as cursor:
+            cursor.execute(text.replace("?", "%s"), values)
+            return list(cursor.fetchall()) if cursor.description else []
 
-        made = prepare(open_store(uri, root=tmp_path), tmp_path, sql)
-        assert verify(made.store, NAME, requirements=made.requirements) == []
-        ledger, version = f"{NAME}--ledger", "where name = ? and version = ?"
-        edits = {
-            "tag": (f"update model_version_tags set value = ? {version} and key = 'grmu.parent'", f"{NAME}/3", NAME, 3),
-            "entry": (f"update model_version_tags set value = ? {version} and key = 'grmu.ledger.entry'", "{}", ledger, 2),
-            "alias": ("update registered_model_aliases set version = ? where name = ? and alias = ?", 3, NAME, "champion"),
-            "address": (f"update model_versions set storage_location = ? {version}", "file:///elsewhere", NAME, 3),
-            "run": (f"update model_versions set run_id = ? {version}", made.run_of[CHAMPION], NAME, 3),
-        }
-        for kind, (text, *values) in edits.items():
-            table, column = text.split()[1], text.split()[3]
-            where = text[text.index("where") :]
-            before = sql(f"select {column} from {table} {where}", tuple(values[1:]))[0][0]
-            sql(text, tuple(values))
-            assert missed(made) == [], kind
-            sql(text, (before, *values[1:]))
-        file = made.folder(made.run_of[BASE]) / "predictions.parquet"
-        shutil.copyfile(made.folder(made.run_of[CANDIDATE]) / "predictions.parquet", file)
-        assert missed(made) == []
+    made = prepare(open_store(uri, root=tmp_path), tmp_path, sql)
+    assert verify(made.store, NAME, requirements=made.requirements) == []
+    ledger, version = f"{NAME}--ledger", "name = ? and version = ?"
+    edits: dict[str, tuple[str, str, str, tuple[object, ...], object]] = {
+        "tag": ("model_version_tags", "value", f"{version} and key = 'grmu.parent'", (NAME, 3), f"{NAME}/3"),
+        "entry": ("model_version_tags", "value", f"{version} and key = 'grmu.ledger.entry'", (ledger, 2), "{}"),
+        "alias": ("registered_model_aliases", "version", "name = ? and alias = ?", (NAME, "champion"), 3),
+        "address": ("model_versions", "storage_location", version, (NAME, 3), "file:///elsewhere"),
+        "run": ("model_versions", "run_id", version, (NAME, 3), made.run_of[CHAMPION]),
+    }
+    for kind, (table, column, where, key, to) in edits.items():
+        before = sql(f"select {column} from {table} where {where}", key)[0][0]
+        sql(f"update {table} set {column} = ? where {where}", (to, *key))
+        assert missed(made) == [], kind
+        sql(f"update {table} set {column} = ? where {where}", (before, *key))
+    assert verify(made.store, NAME, requirements=made.requirements) == []
+    file = made.folder(made.run_of[BASE]) / "predictions.parquet"
+    shutil.copyfile(made.folder(made.run_of[CANDIDATE]) / "predictions.parquet", file)
+    assert missed(made) == []
