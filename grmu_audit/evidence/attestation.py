@@ -62,7 +62,7 @@ def verdict_statement(audit: Audit, files: Mapping[str, str]) -> bytes:
     }
     if audit.schema != EARLIER_SCHEMA:
         predicate[FORGETTING] = _forgetting(audit, verdict)
-    return _statement(TEST_RESULT, _subjects(audit, files), predicate)
+    return statement(TEST_RESULT, _subjects(audit, files), predicate)
 
 
 def sign_off_statement(audit: Audit, audit_sha256: str, **said: str | None) -> bytes:
@@ -74,7 +74,7 @@ def sign_off_statement(audit: Audit, audit_sha256: str, **said: str | None) -> b
         said: ``role``, ``person``, ``time``, ``note`` and ``account``; what has no value is left out.
     """
     subjects = _subjects(audit, {AUDIT_FILE: audit_sha256})
-    return _statement(SIGN_OFF, subjects, {key: value for key, value in said.items() if value is not None})
+    return statement(SIGN_OFF, subjects, {key: value for key, value in said.items() if value is not None})
 
 
 def ledger_statement(model: str, entries: int, file: tuple[str, str]) -> bytes:
@@ -86,7 +86,7 @@ def ledger_statement(model: str, entries: int, file: tuple[str, str]) -> bytes:
         file: name and SHA-256 of the file.
     """
     subject = {"name": file[0], "digest": {"sha256": file[1]}}
-    return _statement(LEDGER, [subject], {"model": model, "entries": entries})
+    return statement(LEDGER, [subject], {"model": model, "entries": entries})
 
 
 def subjects_of(payload: bytes) -> dict[str, str]:
@@ -118,7 +118,8 @@ def read_statement(payload: bytes) -> dict[str, Any]:
     return dict(tree)
 
 
-def _statement(kind: str, subjects: list[dict[str, Any]], predicate: dict[str, Any]) -> bytes:
+def statement(kind: str, subjects: list[dict[str, Any]], predicate: dict[str, Any]) -> bytes:
+    """An in-toto statement in canonical JSON."""
     return canonical_json({"_type": STATEMENT_TYPE, "subject": subjects, "predicateType": kind, "predicate": predicate})
 
 

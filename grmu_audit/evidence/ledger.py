@@ -13,10 +13,14 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 from grmu_audit.errors import InputError
 from grmu_audit.utils.digests import canonical_json, parse_json, sha256_hex
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import CryptoSigner
 
 TAG_ENTRY = "grmu.ledger.entry"
 """Ledger entry: its text in canonical JSON."""
@@ -28,8 +32,24 @@ LEDGER_SCHEMA = "grmu-audit/ledger/v1"
 """Schema name and version of an entry."""
 PROMOTIONS = ("promote", "rollback")
 """Entries that begin a promotion step; all others end one or record an event."""
-KINDS = (*PROMOTIONS, "done", "abandoned", "refusal", "audit", "waiver", "sign-off", "answer", "key")
+KINDS = (*PROMOTIONS, "done", "abandoned", "refusal", "audit", "waiver", "sign-off", "answer", "key", "registration")
 """Every kind of entry."""
+
+
+@dataclass(frozen=True)
+class Author:
+    """Author of a ledger entry."""
+
+    name: str = "unknown"
+    """Account or person."""
+    signer: CryptoSigner | None = None
+    """Signs the statement that the entry is about; None: it is stored unsigned."""
+    now: datetime | None = None
+    """Time of the entry; None: the clock."""
+
+
+UNKNOWN_AUTHOR = Author()
+"""Nobody is named, and nothing is signed."""
 
 
 @dataclass(frozen=True)
@@ -89,13 +109,19 @@ class Entry:
     attestation_sha256: str | None = None
     """For ``audit``: SHA-256 of the envelope around the verdict's statement."""
     envelope: str | None = None
-    """For ``sign-off``: the envelope around the person's statement."""
+    """The envelope around the person's statement (``sign-off``) or around the record of the version (``registration``)."""
+    run: str | None = None
+    """For ``registration``: the run that creates the version; ``version`` is named where an older one is bound later."""
+    last_unbound: int | None = None
+    """In the first entry since registration records are kept: the newest version of before; 0 where there was none."""
     served: Sequence[Mapping[str, str]] | None = None
     """For ``promote`` and ``rollback``: the requests of the version's lineage, as ``ServedRequest``; None in older entries."""
     reopened: Sequence[str] | None = None
     """For ``promote`` and ``rollback``: digests of served requests that the version lacks and that are open again."""
     without_forgetting_claim: str | None = None
     """For ``promote`` and ``rollback``: why a version may be champion whose verdict claims nothing on forgetting."""
+    required: Mapping[str, Any] | None = None
+    """For ``promote`` and ``rollback``: what the operator required beyond a PASS; ``resume`` requires it again."""
     key_check: str | None = None
     """For ``key``: check value of the key that pseudonyms of the model are created with from here on."""
     rekeyed_run: str | None = None
@@ -153,6 +179,13 @@ class Ledger:
     """Registered model."""
     entries: tuple[LedgerEntry, ...]
     """In order."""
+    unbound: int | None = None
+    """The newest version, where no entry says yet up to which one there are no registration records: the next entry does."""
+
+    @property
+    def last_unbound(self) -> int | None:
+        """The newest version that may lack a registration record; None where no entry says."""
+        return next((n.entry.last_unbound for n in self.entries if n.entry.last_unbound is not None), None)
 
     @property
     def state(self) -> State:
@@ -172,7 +205,12 @@ class Ledger:
     def new_entry(self, kind: str, **fields: Any) -> Entry:
         """A new entry that has seen all of these."""
         return Entry(
-            kind=kind, model=self.model, previous=self.last, chain_sha256=running_hash(self.model, self.entries), **fields
+            kind=kind,
+            model=self.model,
+            previous=self.last,
+            chain_sha256=running_hash(self.model, self.entries),
+            last_unbound=self.unbound,
+            **fields,
         )
 
     def newest_audit(self, version: str) -> Entry | None:
@@ -223,6 +261,8 @@ def _parse(number: int, tags: Mapping[str, str]) -> tuple[LedgerEntry | None, st
         if canonical_json(tree).decode() != text or entry.schema != LEDGER_SCHEMA or entry.kind not in KINDS:
             return None, "is not an entry of a form that this version reads"
         served_by(entry)
+        if entry.last_unbound is not None and type(entry.last_unbound) is not int:
+            return None, "cannot be read"
         if tags.get(TAG_ENTRY_KIND, entry.kind) != entry.kind:
             return None, "was edited: its tag names another kind than its text"
     except (TypeError, ValueError, InputError):

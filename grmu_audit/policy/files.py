@@ -18,6 +18,7 @@ _LATER = {
     "null_control_reason": "",
     "guarantee": "measured",
     "predictions": "any",
+    "outputs": "stored",
 }
 
 

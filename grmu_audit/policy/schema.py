@@ -194,6 +194,10 @@ class Policy(_Frozen):
         "any",
         description="Whether a prediction may be another class than that of the largest score (a threshold, mixed-up classes).",
     )
+    outputs: Literal["stored", "repeated"] = Field(
+        "stored",
+        description="repeated: a promotion repeats the forward pass on random rows and compares it with the stored outputs.",
+    )
     rules: Annotated[tuple[Rule, ...], Field(strict=False)] = Field(description="The rules; without one nothing passes.")
     waivers: Annotated[tuple[Waiver, ...], Field(strict=False)] = Field((), description="Accepted breaches.")
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from grmu_audit.tracking.audits import Author, Evidence, read_evidence, record_audit, require_pass
+from grmu_audit.evidence.ledger import Author
+from grmu_audit.tracking.audits import Evidence, read_evidence, record_audit, require_pass
 from grmu_audit.tracking.ledger import read_ledger
 from grmu_audit.tracking.names import lineage_tags
 from grmu_audit.tracking.promotion import Actor, Promotion, promote, resume, rollback

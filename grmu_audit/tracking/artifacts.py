@@ -11,9 +11,12 @@ from pathlib import Path, PurePosixPath
 from grmu_audit.errors import EnvironmentFailure, InputError, IntegrityError
 from grmu_audit.records import ModelRef
 from grmu_audit.utils import folder_manifest, manifest_sha256
+from grmu_audit.utils.digests import FileEntry
 
 SIZE_CAPS = {"model.json": 1 << 20, "MLmodel": 1 << 20, "audit.json": 64 << 20}
 """Largest size in bytes of files that are read whole, by file name."""
+SERVED_MARK = "registered_model_meta"
+"""File that MLflow's client writes into the folder of a version whenever it serves it from a local store."""
 PICKLES = {".pkl", ".pickle", ".pt", ".pth", ".joblib"}
 """Endings of files that run code when they are opened."""
 
@@ -45,8 +48,41 @@ def check_size(path: str, size: int | None, where: str) -> None:
         raise IntegrityError(f"{path} of {where} has {size} bytes, more than the {cap} that such a file can need: refused")
 
 
-def folder_digest(folder: Path, where: str) -> str:
+def served_marks(ref: ModelRef) -> tuple[bytes, ...]:
+    r"""Every content that MLflow gives the mark of a version: its number comes as text, or as a number where an alias led to it.
+
+    >>> served_marks(ModelRef("faces", "3"))
+    (b"model_name: faces\nmodel_version: '3'\n", b'model_name: faces\nmodel_version: 3\n')
+    """
+    import yaml
+
+    numbers: tuple[str | int, ...] = (ref.version, *([int(ref.version)] if ref.version.isdigit() else []))
+    return tuple(
+        yaml.safe_dump({"model_name": ref.name, "model_version": number}, allow_unicode=True).encode() for number in numbers
+    )
+
+
+def version_files(folder: Path, ref: ModelRef | None) -> dict[str, FileEntry]:
+    """The files of a folder without what MLflow itself wrote beside them when it served the version.
+
+    Args:
+        folder: of the version.
+        ref: the version; None where it is not registered yet, and nothing can have been served.
+    """
+    entries = folder_manifest(folder)
+    size = entries[SERVED_MARK]["size"] if SERVED_MARK in entries else 0
+    if ref is not None and 0 < size < 1000 and (folder / SERVED_MARK).read_bytes() in served_marks(ref):
+        del entries[SERVED_MARK]
+    return entries
+
+
+def folder_digest(folder: Path, where: str, ref: ModelRef | None = None) -> str:
     """Manifest digest of a folder of a version.
+
+    Args:
+        folder: its files.
+        where: what it is, for messages.
+        ref: the version, where it is registered: MLflow's mark of having served it is no part of its files.
 
     Raises:
         IntegrityError: it is missing or empty, or holds a link or a pickle.
@@ -54,7 +90,7 @@ def folder_digest(folder: Path, where: str) -> str:
     if folder.is_symlink() or not folder.is_dir():
         raise IntegrityError(f"the files of {where} are gone from the store")
     _check_sizes(folder, where)
-    entries = folder_manifest(folder)
+    entries = version_files(folder, ref)
     if not entries:
         raise IntegrityError(f"the files of {where} are gone from the store")
     for path in entries:
@@ -87,6 +123,8 @@ def check_folder(folder: Path) -> None:
         safe_artifact_path(path)
         if PurePosixPath(path).suffix.lower() in PICKLES:
             raise InputError(f"{path} in {folder} is a pickle by its name: store weights as safetensors")
+    if SERVED_MARK in entries:
+        raise InputError(f"{SERVED_MARK} in {folder} is a file that MLflow writes when it serves a model: remove it")
 
 
 def copy_folder(source: Path, target: Path) -> None:
@@ -150,7 +188,9 @@ def copy_checked(ref: ModelRef, into: Path, download: Callable[[Path], None]) ->
         with temporary_folder(into.parent) as temporary:
             files = temporary / "files"
             download(files)
-            check_digest(ref, folder_digest(files, ref.label))
+            check_digest(ref, folder_digest(files, ref.label, ref))
+            if SERVED_MARK not in version_files(files, ref):
+                (files / SERVED_MARK).unlink(missing_ok=True)
             files.replace(into)
     except OSError as error:
         raise EnvironmentFailure(f"cannot write {into}: {error.strerror or error}; check permissions and free space") from error

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from grmu_audit.errors import BreachError, InconclusiveError, InputError, IntegrityError
 from grmu_audit.evidence import attestation
 from grmu_audit.evidence.attestation import verdict_statement
-from grmu_audit.evidence.ledger import Entry
+from grmu_audit.evidence.ledger import UNKNOWN_AUTHOR, Author, Entry
 from grmu_audit.evidence.signing import sign_envelope
 from grmu_audit.evidence.validity import require_valid_dates, require_valid_waivers
 from grmu_audit.records import Audit, Decision, ModelRef, RuleOutcome
 from grmu_audit.tracking import artifacts, names
 from grmu_audit.tracking.ledger import append_entry, read_ledger
+from grmu_audit.tracking.registration import check_registration
 from grmu_audit.utils import canonical_json, sha256_hex
 from grmu_audit.utils.clock import timestamp
 
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner
 
+    from grmu_audit.evidence.ledger import Ledger
     from grmu_audit.tracking.store import Run, Store
 
 INDEX_TAGS = (names.TAG_AUDIT_RUN, names.TAG_AUDIT_SHA256, names.TAG_VERDICT, names.TAG_POLICY_SHA256)
@@ -43,21 +45,11 @@ class Evidence:
     """Run that holds it."""
     attestation_sha256: str | None = None
     """SHA-256 of the envelope around its verdict's statement, as the ledger has it; None where there is none."""
+    unbound: tuple[str, ...] = ()
+    """Versions in it that had no registration record when it was made."""
 
 
-@dataclass(frozen=True)
-class Author:
-    """Author of a ledger entry."""
-
-    name: str = "unknown"
-    """Account or person."""
-    signer: CryptoSigner | None = None
-    """Signs the statement that the entry is about; None: it is stored unsigned."""
-    now: datetime | None = None
-    """Time of the entry; None: the clock."""
-
-
-def record_audit(store: Store, run: Run, audit: Audit, files: Mapping[str, bytes] = {}, author: Author = Author()) -> str:
+def record_audit(store: Store, run: Run, audit: Audit, files: Mapping[str, bytes] = {}, author: Author = UNKNOWN_AUTHOR) -> str:
     """Store an audit under its run, attest its verdict, enter its digest in the ledger, and index it in the version's tags.
 
     Args:
@@ -111,6 +103,8 @@ def _attest(run: Run, audit: Audit, files: Mapping[str, bytes], signer: CryptoSi
 def read_evidence(store: Store, ref: ModelRef) -> Evidence:
     """The newest audit of a version: its bytes read again, their digest, their subject and the version's files compared.
 
+    So are the registration records of the version, of its baseline and of its references with what is stored of these now.
+
     Raises:
         InconclusiveError: the version was never audited.
         IntegrityError: the document, its index, the ledger or the version's files do not agree.
@@ -118,7 +112,8 @@ def read_evidence(store: Store, ref: ModelRef) -> Evidence:
     tags = store.tags(ref)
     index = tuple(tags.get(name) for name in INDEX_TAGS)
     run_id, recorded = index[:2]
-    entered = read_ledger(store, ref.name).newest_audit(ref.version)
+    ledger = read_ledger(store, ref.name)
+    entered = ledger.newest_audit(ref.version)
     if run_id is None and recorded is None and entered is None:
         raise InconclusiveError(f"{ref.label} was never audited: run 'grmu-audit audit --model {ref.label}'")
     if entered is None or index != _index(entered):
@@ -135,7 +130,7 @@ def read_evidence(store: Store, ref: ModelRef) -> Evidence:
         )
     evidence = Evidence(ref, _parse(content, ref), str(recorded), str(run_id), entered.attestation_sha256)
     _check_subject(store, evidence)
-    return evidence
+    return replace(evidence, unbound=_unbound(store, ledger, evidence))
 
 
 def require_pass(evidence: Evidence, now: datetime | None = None) -> None:
@@ -193,6 +188,23 @@ def _check_subject(store: Store, evidence: Evidence) -> None:
     if subject.manifest_sha256 is None or subject.manifest_sha256 != ref.manifest_sha256:
         raise IntegrityError(f"the audit of {ref.label} was computed from other files than the registered ones: audit it again")
     artifacts.check_digest(ref, store.manifest_of(ref))
+
+
+def _unbound(store: Store, ledger: Ledger, evidence: Evidence) -> tuple[str, ...]:
+    """Versions of the audit that were not bound when it was made, after the others were compared with their records.
+
+    One that was deleted since is not compared: its outputs were, when the audit was made, and the attestation covers them.
+    """
+    audit, unbound = evidence.audit, list[str]()
+    entered = (n for n in ledger.entries if n.entry.kind == "audit" and n.entry.audit_sha256 == evidence.sha256)
+    made = max((n.number for n in entered), default=0)
+    present = {ref.label: ref for ref in store.versions(ledger.model)}
+    for named in (evidence.ref, *([audit.baseline] if audit.baseline else []), *audit.references):
+        if named.label in present:
+            found = check_registration(store, ledger, present[named.label])
+            if found is None or found.number > made:
+                unbound.append(named.label)
+    return tuple(unbound)
 
 
 def _named(rules: list[RuleOutcome], decision: Decision) -> str:

@@ -30,7 +30,13 @@ def read_ledger(store: Store, model: str) -> Ledger:
     entries, defects = inspect_ledger(model, store.entries(log_name(model)))
     if defects:
         raise IntegrityError(f"the ledger of {model} is damaged: {'; '.join(defects)}")
-    return Ledger(model, entries)
+    ledger = Ledger(model, entries)
+    return ledger if ledger.last_unbound is not None else replace(ledger, unbound=_newest(store, model))
+
+
+def _newest(store: Store, model: str) -> int:
+    """Number of the newest version; 0 for none."""
+    return max((int(ref.version) for ref in store.versions(model)), default=0)
 
 
 def inspect_ledger(model: str, stored: list[LogEntry]) -> tuple[tuple[LedgerEntry, ...], list[str]]:

@@ -56,6 +56,13 @@ TAG_CONFIG = "grmu.config"
 """Version: hyper-parameters and facts of the run, canonical JSON."""
 TAG_MANIFEST = "grmu.manifest_sha256"
 """Version: SHA-256 over the folder manifest of its files."""
+TAG_REGISTRATION = "grmu.registration_sha256"
+"""Version: SHA-256 of the envelope around its registration record, which the ledger holds."""
+LINEAGE_TAGS = (
+    TAG_ROLE, TAG_METHOD, TAG_REWEIGHT, TAG_PARENT, TAG_SEED, TAG_DATA, TAG_FORGET, TAG_REQUEST, TAG_KEY_CHECK, TAG_ARCHITECTURE,
+    TAG_CONFIG, TAG_MANIFEST,
+)  # fmt: skip
+"""Tags that a version has from its registration on, and that its registration record names."""
 TAG_AUDIT_RUN = "grmu.audit_run"
 """Version: run that holds its newest ``audit.json``."""
 TAG_AUDIT_SHA256 = "grmu.audit_sha256"
@@ -248,3 +255,5 @@ PRIVATE = frozenset((PREDICTIONS, REQUEST, ERASURE, ROWS, ROWS_READ, REKEYED))
 """Artifacts that speak of single samples or people: the embedded store keeps them for their owner alone."""
 BASELINE = "baseline.json"
 """Artifact of an evaluation run: every metric of the registered network, and its groups."""
+RUN_FILES = (PREDICTIONS, REQUEST, ERASURE, ROWS, ROWS_READ, TRAINING, QUALITY, START)
+"""Artifacts of a version's run that something is computed from: the registration record names those that are there."""

@@ -70,8 +70,6 @@ class Actor:
     """The CI run, where there is one."""
     reopen: tuple[str, ...] = ()
     """Served requests that the version may lack and that become open again: by request id or digest; they need a reason."""
-    unclaimed: str = ""
-    """Why a version may be champion whose verdict claims nothing on forgetting."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +120,7 @@ def promote(
     evidence = _passed(store, ledger, ref, actor, now, requirements)
     if ledger.state.champion == ref.version:
         return Promotion(ref, ref.version, 0, changed=False)
-    return _move(store, ledger, "promote", evidence, replace(actor, unclaimed=requirements.without_forgetting_claim), now)
+    return _move(store, ledger, _Step("promote", evidence, actor, requirements, now))
 
 
 def rollback(
@@ -163,7 +161,7 @@ def rollback(
         )
     actor = _with_digests(store, ledger, ref, actor)
     evidence = _passed(store, ledger, ref, actor, now, requirements)
-    return _move(store, ledger, "rollback", evidence, replace(actor, unclaimed=requirements.without_forgetting_claim), now)
+    return _move(store, ledger, _Step("rollback", evidence, actor, requirements, now))
 
 
 def resume(
@@ -176,12 +174,15 @@ def resume(
 ) -> Promotion | None:
     """Finish the promotion that a crash left open; doing it twice, or at the same time as another, is harmless.
 
+    What was required when it began is required again, with what is required now.
+
     Returns:
         What happened, or None when no promotion is open.
 
     Raises:
         BreachError, InconclusiveError, IntegrityError: the requirements are no longer met; the promotion is then abandoned and
             the champion is the one before.  IntegrityError also when the alias was moved by hand.
+        InputError: it was begun with public keys, and none of them is given; it stays open.
         EnvironmentFailure: the store cannot be reached; resume again.
     """
     ledger = read_ledger(store, name)
@@ -190,9 +191,8 @@ def resume(
         return None
     ref = store.resolve(f"{name}/{step.entry.version}")
     try:
-        unclaimed = step.entry.without_forgetting_claim or requirements.without_forgetting_claim
-        allowed = replace(requirements, without_forgetting_claim=unclaimed)
-        evidence = allowed.check(store, ledger, ref, now, step.entry.reopened or ())
+        joined = requirements.joined(step.entry)
+        evidence = joined.check(store, ledger, ref, now, step.entry.reopened or ())
         if evidence.sha256 != step.entry.audit_sha256:
             raise IntegrityError(f"{ref.label} was audited again since the promotion began: abandon it and promote again")
     except (BreachError, InconclusiveError, IntegrityError) as error:
@@ -246,10 +246,22 @@ def _who(actor: Actor, now: datetime | None, *, reason: bool = True) -> dict[str
     return {"actor": actor.name, "ci_url": actor.ci_url, "time": timestamp(now), **said}
 
 
-def _move(store: Store, ledger: Ledger, kind: str, evidence: Evidence, actor: Actor, now: datetime | None) -> Promotion:
+@dataclass(frozen=True)
+class _Step:
+    """A promotion or rollback that is about to begin."""
+
+    kind: str
+    evidence: Evidence
+    actor: Actor
+    requirements: Requirements
+    now: datetime | None
+
+
+def _move(store: Store, ledger: Ledger, begun: _Step) -> Promotion:
+    evidence, actor, now = begun.evidence, begun.actor, begun.now
     ref, verdict = evidence.ref, evidence.audit.verdict
     entry = ledger.new_entry(
-        kind,
+        begun.kind,
         version=ref.version,
         champion_before=ledger.state.champion,
         audit_run=evidence.run_id,
@@ -259,7 +271,8 @@ def _move(store: Store, ledger: Ledger, kind: str, evidence: Evidence, actor: Ac
         decision=verdict.decision.value if verdict else None,
         served=Lineages(store).listed(ref),
         reopened=list(actor.reopen) or None,
-        without_forgetting_claim=actor.unclaimed or None,
+        without_forgetting_claim=begun.requirements.without_forgetting_claim or None,
+        required=begun.requirements.recorded(),
         **_who(actor, now),
     )
     step = append_entry(store, entry, ref)

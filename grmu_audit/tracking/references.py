@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 
 from grmu_audit.errors import InputError, IntegrityError, NotFoundError
+from grmu_audit.evidence.ledger import TAG_ENTRY_KIND
 from grmu_audit.records import ModelRef
 from grmu_audit.tracking.names import CHAMPION, LEDGER_SUFFIX, ROLES
 from grmu_audit.tracking.store import Store
@@ -147,7 +148,8 @@ def require_model(store: Store, name: str) -> list[ModelRef]:
     versions = store.versions(check_name(name))
     if versions:
         return versions
-    if store.entries(name + LEDGER_SUFFIX):
+    # a registration is entered before its version exists: killed in between, it leaves an entry and nothing that was lost
+    if any(entry.tags.get(TAG_ENTRY_KIND) != "registration" for entry in store.entries(name + LEDGER_SUFFIX)):
         raise IntegrityError(
             f"{name} has a ledger in {store.uri}, but its registered model, with all versions that the ledger names, was deleted "
             "from the registry: restore it from a backup"

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from grmu_audit.errors import InconclusiveError, IntegrityError
+from grmu_audit.errors import InconclusiveError, InputError, IntegrityError
 from grmu_audit.evidence import attestation
 from grmu_audit.evidence.attestation import subjects_of
 from grmu_audit.evidence.sign_offs import require_two_people, sign_offs
 from grmu_audit.evidence.signing import open_envelope, signed_by, trusted_keys
 from grmu_audit.records import EARLIER_SCHEMA, ModelRef
+from grmu_audit.tracking import artifacts
 from grmu_audit.tracking.audits import Evidence, read_evidence, require_pass
+from grmu_audit.tracking.ledger import read_ledger
+from grmu_audit.tracking.read_once import ReadOnce
+from grmu_audit.tracking.registration import check_registration
 from grmu_audit.tracking.requests import Lineages, require_no_reversal, require_served
 from grmu_audit.utils import sha256_hex
 
 if TYPE_CHECKING:
     from securesystemslib.signer import SSlibKey
 
-    from grmu_audit.evidence.ledger import Ledger
+    from grmu_audit.evidence.ledger import Entry, Ledger
     from grmu_audit.policy import Policy
     from grmu_audit.tracking.store import Store
 
@@ -41,6 +46,9 @@ class Requirements:
     listed_only: bool = False
     """Whether, where no policy is named, only those count that the operator listed (``policy.files.listed_policies``)."""
 
+    repeat_outputs: Callable[[ModelRef], object] | None = None
+    """Compares the stored outputs of a version with a new forward pass and raises where they differ, for policies that ask."""
+
     @classmethod
     def read(cls, policy: Policy | None = None, sign_off: bool = False, key_files: Sequence[Path] = ()) -> Requirements:
         """The requirements as an operator states them; without a policy, only those count that the operator listed.
@@ -57,10 +65,42 @@ class Requirements:
 
         return cls(policy_sha256(policy) if policy else None, sign_off, trusted_keys(key_files), listed_only=policy is None)
 
+    def recorded(self) -> dict[str, Any] | None:
+        """What a ledger entry says of them; None where nothing is required."""
+        stated = {"policy_sha256": self.policy_sha256, "sign_off": self.sign_off, "keys": [key.keyid for key in self.keys]}
+        return {name: value for name, value in stated.items() if value} or None
+
+    def joined(self, entry: Entry) -> Requirements:
+        """These, and those that a promotion was begun with.
+
+        Raises:
+            InputError: it was begun with public keys none of which is given now.
+            IntegrityError: it was begun with another policy.
+        """
+        begun = entry.required or {}
+        policy, keys = begun.get("policy_sha256"), begun.get("keys", ())
+        if policy and self.policy_sha256 not in (None, policy):
+            raise IntegrityError(
+                f"the {entry.kind} of {entry.model}/{entry.version} was begun with another --policy ({str(policy)[:16]}...) than"
+                f" the one given now ({str(self.policy_sha256)[:16]}...)"
+            )
+        if keys and not any(key.keyid in keys for key in self.keys):
+            raise InputError(
+                f"the {entry.kind} of {entry.model}/{entry.version} was begun with --public-key: give the file of one of the keys"
+                f" {', '.join(str(key)[:16] + '...' for key in keys)} again"
+            )
+        return replace(
+            self,
+            policy_sha256=policy or self.policy_sha256,
+            listed_only=self.listed_only and not policy,
+            sign_off=self.sign_off or begun.get("sign_off") is True,
+            without_forgetting_claim=entry.without_forgetting_claim or self.without_forgetting_claim,
+        )
+
     def check(
         self, store: Store, ledger: Ledger, ref: ModelRef, now: datetime | None = None, reopened: Sequence[str] = ()
     ) -> Evidence:
-        """The evidence of a version that may be champion; promotion, rollback, resume and ``verify`` all ask here.
+        """The evidence of a version that may be champion; promotion, rollback, resume and ``verify`` all ask here, and only here.
 
         Args:
             store: the tracking store.
@@ -74,16 +114,23 @@ class Requirements:
             IntegrityError: the version lacks a request that was served or was trained on rows of an earlier one; the evidence
                 does not hold; another policy, or no signature of a trusted key.
         """
+        store = ReadOnce(store)
         lineages = Lineages(store)
         require_served(lineages, ledger, ref, reopened)
         require_no_reversal(lineages, ref)
+        for version in lineages.line(ref):
+            check_registration(store, read_ledger(store, version.name), version, self.keys)
         evidence = read_evidence(store, ref)
+        _check_files_of_inputs(store, evidence)
         require_pass(evidence, now)
         self._check_policy(evidence)
         if ledger.state.champion != ref.version:  # a champion of before stays one
+            _check_bound(evidence)
             self._check_forgetting(evidence)
             self._check_listed(evidence, ledger)
         check_attestation(store, evidence, self.keys)
+        if ledger.state.champion != ref.version:
+            self._check_outputs(store, evidence)
         if self.sign_off:
             signed, champion = sign_offs(ledger, ref.version, evidence.sha256), ledger.state.champion == ref.version
             require_two_people(signed, ref.label, self.keys, champion=champion)
@@ -111,6 +158,19 @@ class Requirements:
 
         require_listed(verdict.policy, verdict.policy_sha256, unclaimed=bool(self.without_forgetting_claim))
 
+    def _check_outputs(self, store: Store, evidence: Evidence) -> None:
+        """Where the policy asks for it, the networks give what is stored; the attestation has shown that it is that policy."""
+        content = store.run_artifact(evidence.run_id, attestation.POLICY_FILE)
+        if content is None or json.loads(content).get("outputs") != "repeated":
+            return
+        if self.repeat_outputs is None:
+            raise InconclusiveError(
+                f"the policy of {evidence.ref.label} asks for a new forward pass at promotion, which needs data and networks:"
+                " promote with 'grmu-audit promote' where both are at hand"
+            )
+        for ref in _present(store, evidence):
+            self.repeat_outputs(ref)
+
     def _check_policy(self, evidence: Evidence) -> None:
         verdict = evidence.audit.verdict
         if self.policy_sha256 is not None and (verdict is None or verdict.policy_sha256 != self.policy_sha256):
@@ -119,6 +179,29 @@ class Requirements:
                 f"{evidence.ref.label} was judged by another policy than the one required ({self.policy_sha256[:12]}...):"
                 f" {found}; audit it again with that policy"
             )
+
+
+def _check_files_of_inputs(store: Store, evidence: Evidence) -> None:
+    """The baseline and the references have the files that were registered; of one that was deleted nothing is left to compare."""
+    for ref in _present(store, evidence)[1:]:
+        if ref.label not in evidence.unbound:
+            artifacts.check_digest(ref, store.manifest_of(ref))
+
+
+def _present(store: Store, evidence: Evidence) -> list[ModelRef]:
+    """The version, its baseline and its references, as far as the store has them."""
+    audit, present = evidence.audit, {ref.label: ref for ref in store.versions(evidence.ref.name)}
+    named = (evidence.ref, *([audit.baseline] if audit.baseline else []), *audit.references)
+    return [present[ref.label] for ref in named if ref.label in present]
+
+
+def _check_bound(evidence: Evidence) -> None:
+    if evidence.unbound:
+        name, label = evidence.ref.name, evidence.ref.label
+        raise InconclusiveError(
+            f"nothing shows what the audit of {label} was computed from: {', '.join(evidence.unbound)} had no registration record"
+            f" then; run 'grmu-audit register --bind --name {name}', then audit {label} again"
+        )
 
 
 NO_REQUIREMENTS = Requirements()
@@ -149,11 +232,10 @@ def _check_files(store: Store, evidence: Evidence, subjects: dict[str, str]) -> 
     version = subjects.pop(f"models:/{label}", None)
     if version != evidence.ref.manifest_sha256 or subjects.get(attestation.AUDIT_FILE) != evidence.sha256:
         raise IntegrityError(f"the attestation of {label} is about other files or another audit")
-    for name, digest in subjects.items():
-        content = store.run_artifact(evidence.run_id, name)
+    for name, content in store.run_artifacts(evidence.run_id, list(subjects)).items():
         if content is None:
             raise IntegrityError(f"{name} of the audit of {label} is gone from the store")
-        if sha256_hex(content) != digest:
+        if sha256_hex(content) != subjects[name]:
             raise IntegrityError(f"{name} of the audit of {label} was changed: it does not have the attested digest")
     verdict = evidence.audit.verdict
     if verdict is not None and subjects.get(attestation.POLICY_FILE, verdict.policy_sha256) != verdict.policy_sha256:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from grmu_audit.errors import InconclusiveError, InputError
 from grmu_audit.evidence.attestation import sign_off_statement
-from grmu_audit.evidence.ledger import LedgerEntry
+from grmu_audit.evidence.ledger import Author, LedgerEntry
 from grmu_audit.evidence.sign_offs import SIGN_OFF_ROLES, refuse_conflict, sign_offs
 from grmu_audit.evidence.signing import sign_envelope
 from grmu_audit.records import ModelRef
-from grmu_audit.tracking.audits import Author, read_evidence
+from grmu_audit.tracking.audits import read_evidence
 from grmu_audit.tracking.ledger import append_entry, read_ledger
 from grmu_audit.tracking.store import Store
 from grmu_audit.utils.clock import timestamp

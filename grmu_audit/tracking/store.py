@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from grmu_audit.evidence.ledger import UNKNOWN_AUTHOR, Author
 from grmu_audit.records import ModelRef
 
 
@@ -49,6 +50,11 @@ class Run(Protocol):
         """Store bytes as the artifact of that relative path."""
         ...
 
+    @property
+    def logged(self) -> Mapping[str, str]:
+        """SHA-256 of each artifact that was stored so far, by path; without the files of a version."""
+        ...
+
     def log_dataset(self, name: str, digest: str, context: str = "training", facts: Mapping[str, object] | None = None) -> None:
         """Record that the run read this dataset: its name, our own SHA-256 over all of it, counts; never rows or paths."""
         ...
@@ -85,9 +91,19 @@ class Store(Protocol):
         ...
 
     def register(
-        self, run: Run, model: str, folder: Path, *, role: str, tags: Mapping[str, object] | None = None, description: str = ""
+        self,
+        run: Run,
+        model: str,
+        folder: Path,
+        *,
+        role: str,
+        tags: Mapping[str, object] | None = None,
+        author: Author = UNKNOWN_AUTHOR,
     ) -> ModelRef:
         """Store the files of a folder under the run, check them by reading them back, and register the version as the last step.
+
+        Its tags and what was logged to the run so far are bound by a registration record in the model's ledger, which is entered
+        first and signed where the author has a key.
 
         Raises:
             InputError: invalid name or role, or an empty folder.
@@ -163,13 +179,18 @@ class Store(Protocol):
         """The bytes of one artifact of a run, or None when there is no such run or artifact."""
         ...
 
+    def run_artifacts(self, run_id: str, paths: Sequence[str]) -> dict[str, bytes | None]:
+        """Several artifacts of a run as ``run_artifact`` reads them, with one look at the run."""
+        ...
+
     def append(self, log: str, tags: Mapping[str, str], subject: ModelRef) -> int:
         """Append to a log (created on first use); returns the entry's number, unique and without gaps among all writers.
 
         Args:
             log: name of the log.
             tags: the entry.
-            subject: a version that the entry is about (a server wants a stored version behind each entry).
+            subject: the version that the entry is about, or its run where it is still to be registered (a server wants stored
+                files behind each entry).
         """
         ...
 

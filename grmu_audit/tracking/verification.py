@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
 from grmu_audit.errors import EnvironmentFailure, GrmuAuditError, IntegrityError, NotFoundError
 from grmu_audit.evidence.ledger import Ledger
-from grmu_audit.tracking import names
+from grmu_audit.tracking import artifacts, names
 from grmu_audit.tracking.audits import read_evidence
 from grmu_audit.tracking.ledger import inspect_ledger, log_name
 from grmu_audit.tracking.promotion import alias_moved, unfinished_promotion
+from grmu_audit.tracking.read_once import ReadOnce
 from grmu_audit.tracking.references import require_model
+from grmu_audit.tracking.registration import check_registration
 from grmu_audit.tracking.requests import Lineages, require_no_reversal
 from grmu_audit.tracking.requirements import NO_REQUIREMENTS, Requirements, check_attestation
 from grmu_audit.tracking.store import Store
@@ -22,7 +25,7 @@ class Finding:
     """One thing that ``verify`` found."""
 
     check: str
-    """``ledger``, ``registry``, ``alias``, ``promotion``, ``evidence`` or ``request``."""
+    """``ledger``, ``registry``, ``alias``, ``promotion``, ``evidence``, ``registration``, ``request`` or ``outputs``."""
     message: str
     """What is wrong, and what to do."""
     error: GrmuAuditError
@@ -35,13 +38,15 @@ def verify(
     """Everything that must hold between promotions; an empty list means that it does.
 
     Checks: the ledger's numbers, digests and chain; no promotion left open; the alias points where the ledger says; the
-    champion's verdict, its expiry and the requirements; and of every version that was ever audited its files, its newest
-    audit, and the attestation with all that it names; that no version was trained on rows of an earlier request of its lineage.
+    champion's verdict, its expiry and the requirements; of every version that was ever audited its files, its newest audit, and
+    the attestation with all that it names; of every version its registration record with all that it names; that no version
+    was trained on rows of an earlier request of its lineage.  Versions of before registration records: ``unbound_versions``.
 
     Raises:
         NotFoundError: the store knows no such model: there is nothing to check.
         EnvironmentFailure: the store cannot be reached.
     """
+    store = ReadOnce(store)
     entries, defects = inspect_ledger(name, store.entries(log_name(name)))
     if defects:
         return [_finding("ledger", IntegrityError(f"the ledger of {name} is damaged: {defect}")) for defect in defects]
@@ -59,8 +64,24 @@ def verify(
     for version in dict.fromkeys([state.champion, *audited]):
         if version is not None:
             findings += _version(store, ledger, version, now, requirements if version == state.champion else None)
-    named = {finding.message for finding in findings}
-    return findings + [finding for finding in reversals(store, name) if finding.message not in named]
+    first: dict[str, Finding] = {}
+    for finding in (*findings, *_registrations(store, ledger), *reversals(store, name)):
+        first.setdefault(finding.message, finding)
+    return list(first.values())
+
+
+def _registrations(store: Store, ledger: Ledger) -> Iterator[Finding]:
+    """Versions that are not what they were at registration."""
+    by_run: dict[str | None, str] = {}
+    for ref in store.versions(ledger.model):
+        try:
+            first = by_run.setdefault(ref.run_id, ref.label)
+            if check_registration(store, ledger, ref) is not None:
+                artifacts.check_digest(ref, store.manifest_of(ref))
+                if first != ref.label:
+                    raise IntegrityError(f"{ref.label} names the run of {first}: no run creates two versions")
+        except (IntegrityError, NotFoundError) as error:  # what is listed and cannot be read is damaged, too
+            yield _finding("registration", IntegrityError(str(error)))
 
 
 def reversals(store: Store, name: str) -> list[Finding]:

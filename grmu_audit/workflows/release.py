@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from grmu_audit import tracking
 from grmu_audit.auditing import audit_files
-from grmu_audit.errors import InconclusiveError, IntegrityError, NotFoundError
+from grmu_audit.errors import EnvironmentFailure, GrmuAuditError, InconclusiveError, IntegrityError, NotFoundError
 from grmu_audit.evidence.validity import require_valid_dates
 from grmu_audit.records import UNVERIFIED, Audit, NotMeasured
 from grmu_audit.tracking import Actor, Author, Finding, Promotion, Requirements
@@ -109,7 +109,7 @@ def promote(
         IntegrityError: a served request is lacking, something stored is not what was recorded, or another promotion came first.
     """
     actor = Actor(session.actor, reason, ci_url, tuple(reopen))
-    return tracking.promote(session.store, model, actor, requirements=_stated(requirements))
+    return tracking.promote(session.store, model, actor, requirements=_with_networks(session, _stated(requirements)))
 
 
 def resume(session: Session, name: str, requirements: Requirements | None = None) -> Promotion | None:
@@ -119,7 +119,8 @@ def resume(session: Session, name: str, requirements: Requirements | None = None
         NotFoundError, IntegrityError: there is no such model, or its promotion cannot be finished.
     """
     tracking.require_model(session.store, name)
-    return tracking.resume(session.store, name, Actor(session.actor), requirements=_stated(requirements))
+    required = _with_networks(session, _stated(requirements))
+    return tracking.resume(session.store, name, Actor(session.actor), requirements=required)
 
 
 def rollback(
@@ -138,7 +139,14 @@ def rollback(
     """
     model = f"{name}/{to}" if to else name
     actor = Actor(session.actor, reason, reopen=tuple(reopen))
-    return tracking.rollback(session.store, model, actor, requirements=_stated(requirements))
+    return tracking.rollback(session.store, model, actor, requirements=_with_networks(session, _stated(requirements)))
+
+
+def _with_networks(session: Session, requirements: Requirements) -> Requirements:
+    """The requirements, with what a policy that asks for a new forward pass needs."""
+    from grmu_audit.workflows.measured_again import SAMPLE, check_outputs
+
+    return replace(requirements, repeat_outputs=lambda ref: check_outputs(session, ref, SAMPLE))
 
 
 def verify(session: Session, name: str, requirements: Requirements | None = None) -> list[Finding]:
@@ -155,6 +163,33 @@ def warnings(session: Session, name: str) -> list[str]:
     from grmu_audit.workflows.audits.stored import order_warnings  # loads pyarrow, which the other tasks here do without
 
     return order_warnings(session.store, name)
+
+
+def repeat_outputs(session: Session, name: str) -> tuple[dict[str, int], list[Finding]]:
+    """Compare the stored outputs of every version with a new forward pass on a random sample of rows.
+
+    Returns:
+        How many rows were compared by version, where they agree, and a finding for each version where they do not or cannot be
+        compared.
+    """
+    from grmu_audit.workflows.measured_again import SAMPLE, check_outputs
+
+    compared, findings = dict[str, int](), list[Finding]()
+    for ref in tracking.require_model(session.store, name):
+        try:
+            compared[ref.label] = check_outputs(session, ref, SAMPLE)
+        except EnvironmentFailure:
+            raise
+        except GrmuAuditError as error:
+            findings.append(Finding("outputs", str(error), error))
+    return compared, findings
+
+
+def unbound(session: Session, name: str) -> list[str]:
+    """Labels of the versions that were registered before registration records were kept, and were not bound since."""
+    from grmu_audit.tracking.registration import unbound_versions
+
+    return [ref.label for ref in unbound_versions(session.store, tracking.read_ledger(session.store, name))]
 
 
 def sign_off(session: Session, model: str, role: str, note: str = "") -> int:

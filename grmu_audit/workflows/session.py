@@ -139,6 +139,7 @@ class Session:
         """
         from grmu_audit.data.rows import RowTable
         from grmu_audit.tracking.names import ROWS
+        from grmu_audit.tracking.registration import version_artifact
         from grmu_audit.tracking.requests import Lineages, rekeyed_rows
         from grmu_audit.utils.array_files import DamagedFileError
 
@@ -146,7 +147,7 @@ class Session:
         content = rekeyed_rows(self.store, ref, key_check(self.key))
         for version in Lineages(self.store).line(ref) if content is None else ():
             if version.data_digest == ref.data_digest and version.key_check == key_check(self.key) and version.run_id:
-                content = content or self.store.run_artifact(version.run_id, ROWS)
+                content = content or version_artifact(self.store, version, ROWS)
         try:
             return RowTable.from_bytes(content) if content else None
         except DamagedFileError as error:

@@ -209,7 +209,7 @@ def test_every_metric_of_an_audit_can_be_logged(store: Store, name: str) -> None
 
 def test_logs_are_numbered_without_gaps_under_concurrent_writers(store: Store, name: str, folder: Path) -> None:
     ref = add(store, name, folder)
-    log = f"{name}--ledger"
+    log = f"{name}-other--ledger"
     assert store.entries(log) == []
     with ThreadPoolExecutor(8) as pool:
         numbers = list(pool.map(lambda i: store.append(log, {"i": str(i)}, ref), range(16)))

@@ -92,7 +92,7 @@ def test_the_index_of_the_audit(store: Store, ref: ModelRef, tag: str) -> None:
 
 def test_the_manifest_tag(store: Store, ref: ModelRef) -> None:
     store.tag(ref, {"grmu.manifest_sha256": "0" * 64})
-    assert f"of {ref.label} was computed from other files" in said(store, ref.name)
+    assert f"tag 'grmu.manifest_sha256' of {ref.label} is not what it was at registration" in said(store, ref.name)
 
 
 def test_an_alias_moved_by_the_plain_client(store: Store, tmp_path: Path, ref: ModelRef) -> None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from grmu_audit.errors import InputError, IntegrityError, NotFoundError
+from grmu_audit.evidence.ledger import UNKNOWN_AUTHOR, Author
 from grmu_audit.records import ModelRef
 from grmu_audit.tracking import artifacts, names, references
 from grmu_audit.tracking.names import MAX_PARAM, MAX_TAG, as_text, finite_part, ref_from_tags, shortened, version_tags
+from grmu_audit.tracking.registration import enter_registration
 from grmu_audit.tracking.store import LogEntry, Run
-from grmu_audit.utils import write_atomic
+from grmu_audit.utils import sha256_hex, write_atomic
 
 
 @dataclass
@@ -35,6 +37,8 @@ class MemoryRun:
     """Datasets read."""
     status: str = "RUNNING"
     """RUNNING, FINISHED, FAILED or KILLED."""
+    logged: dict[str, str] = field(default_factory=dict)
+    """SHA-256 of each artifact."""
     made: list[tuple[str, str]] = field(default_factory=list)
     """Model and number of the versions registered in it."""
 
@@ -64,6 +68,7 @@ class MemoryRun:
     def log_bytes(self, data: bytes, artifact_path: str) -> None:
         """See ``Run``."""
         write_atomic(self.root / artifacts.safe_artifact_path(artifact_path), data)
+        self.logged[artifact_path] = sha256_hex(data)
 
     def log_dataset(self, name: str, digest: str, context: str = "training", facts: Mapping[str, object] | None = None) -> None:
         """See ``Run``."""
@@ -120,7 +125,14 @@ class MemoryStore:
                 self._models[made[0]].pop(made[1], None)
 
     def register(
-        self, run: Run, model: str, folder: Path, *, role: str, tags: Mapping[str, object] | None = None, description: str = ""
+        self,
+        run: Run,
+        model: str,
+        folder: Path,
+        *,
+        role: str,
+        tags: Mapping[str, object] | None = None,
+        author: Author = UNKNOWN_AUTHOR,
     ) -> ModelRef:
         """See ``Store``."""
         references.check_name(model)
@@ -134,6 +146,8 @@ class MemoryStore:
         if stored != artifacts.folder_digest(folder, str(folder)):
             raise IntegrityError(f"what was stored for {model} is not what was given: register again")
         texts = version_tags({**(tags or {}), names.TAG_ROLE: role, names.TAG_MANIFEST: stored})
+        described = ModelRef(model, "", run_id=run.id)
+        texts[names.TAG_REGISTRATION] = enter_registration(self, described, texts, run.logged, author)
         with self._lock:
             versions = self._models.setdefault(model, {})
             self._last[model] = self._last.get(model, 0) + 1
@@ -189,7 +203,7 @@ class MemoryStore:
 
     def manifest_of(self, ref: ModelRef) -> str:
         """See ``Store``."""
-        return artifacts.folder_digest(self._place(ref), ref.label)
+        return artifacts.folder_digest(self._place(ref), ref.label, ref)
 
     def run_artifact(self, run_id: str, path: str) -> bytes | None:
         """See ``Store``."""
@@ -200,9 +214,14 @@ class MemoryStore:
         artifacts.check_size(path, place.stat().st_size, f"run {run_id}")
         return place.read_bytes()
 
+    def run_artifacts(self, run_id: str, paths: Sequence[str]) -> dict[str, bytes | None]:
+        """See ``Store``."""
+        return {path: self.run_artifact(run_id, path) for path in paths}
+
     def append(self, log: str, tags: Mapping[str, str], subject: ModelRef) -> int:
         """See ``Store``."""
-        self._version(subject.name, subject.version)
+        if subject.version or subject.run_id not in self.runs:
+            self._version(subject.name, subject.version)
         with self._lock:
             entries = self._logs.setdefault(log, [])
             entries.append(LogEntry(len(entries) + 1, version_tags(tags)))

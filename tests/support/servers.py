@@ -111,14 +111,19 @@ def kill(url: str) -> None:
 
 def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     """Until the server answers, at most a minute."""
-    for _ in range(240):
+    wait_until(f"{url}/health", process, log, 60)
+
+
+def wait_until(url: str, process: subprocess.Popen[bytes], log: Path, seconds: int) -> None:
+    """Until that address answers, at most so long."""
+    for _ in range(4 * seconds):
         try:
-            with urllib.request.urlopen(f"{url}/health", timeout=2):
+            with urllib.request.urlopen(url, timeout=2):
                 return
         except OSError:
             assert process.poll() is None, log.read_text()
             time.sleep(0.25)
-    raise AssertionError(f"the MLflow server did not start within a minute:\n{log.read_text()}")
+    raise AssertionError(f"{url} did not answer within {seconds} seconds:\n{log.read_text()}")
 
 
 def _wait_for_port(port: int, process: subprocess.Popen[bytes]) -> None:

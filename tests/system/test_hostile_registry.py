@@ -42,7 +42,7 @@ def _explode(mark: str, text: str) -> None:
 
 @contextmanager
 def evil(
-    listing: list[dict[str, Any]], contents: dict[str, bytes], source: str | None = None, manifest: str = "a" * 64
+    listing: list[dict[str, Any]], contents: dict[str, bytes], source: str | None = None, served: str | None = None
 ) -> Iterator[str]:
     """A server that speaks as much of MLflow as a download needs, and lists and serves what the test gives it."""
     root = f"mlflow-artifacts:/1/{RUN}/artifacts"
@@ -54,7 +54,7 @@ def evil(
         "status": "READY",
         "tags": [
             {"key": "grmu.role", "value": "pretrain"},
-            {"key": "grmu.manifest_sha256", "value": manifest},
+            {"key": "grmu.manifest_sha256", "value": "a" * 64},
             {"key": "grmu.method", "value": HTML},
         ],
     }
@@ -65,6 +65,7 @@ def evil(
         "registered-models/search": {"registered_models": [{"name": "faces"}]},
         "model-versions/search": {"model_versions": [found]},
         "model-versions/get": {"model_version": found},
+        "model-versions/get-download-uri": {"artifact_uri": served or found["source"]},
         "runs/get": {"run": {"info": info, "data": {}}},
     }
 
@@ -143,9 +144,10 @@ def test_a_file_that_is_larger_than_the_server_said_is_refused(tmp_path: Path) -
     assert everything(tmp_path) == []
 
 
-@pytest.mark.parametrize("source", ["file:///etc", "../../etc", "http://elsewhere.example/x", "s3://bucket/x"])
-def test_a_version_that_points_elsewhere_is_refused(source: str, tmp_path: Path) -> None:
-    with evil([], {}, source=source) as url:
+@pytest.mark.parametrize("field", ["source", "served"])
+@pytest.mark.parametrize("address", ["file:///etc", "../../etc", "http://elsewhere.example/x", "s3://bucket/x"])
+def test_a_version_that_points_elsewhere_is_refused(field: str, address: str, tmp_path: Path) -> None:
+    with evil([], {}, **{field: address}) as url:
         store = open_store(url)
         with pytest.raises(IntegrityError, match="not the files of its run"):
             store.fetch(store.resolve("faces/1"), tmp_path / "model")

@@ -102,7 +102,7 @@ def test_a_reader_cannot_promote_and_the_missing_permission_is_named(
     as_user(monkeypatch, CI)
     store = open_store(served.url)
     assert "champion" not in store.aliases("faces-prod")
-    assert [n.entry.kind for n in read_ledger(store, "faces-prod").entries] == ["audit"]
+    assert [n.entry.kind for n in read_ledger(store, "faces-prod").entries] == ["registration", "audit"]
 
 
 def test_the_ci_account_promotes_and_a_reader_verifies(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:

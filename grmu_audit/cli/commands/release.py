@@ -166,22 +166,33 @@ def sign_off_command(ctx: click.Context, model: str, role: str, note: str) -> No
 
 @click.command("verify")
 @click.option("--model", "name", required=True, metavar="NAME", help="Model name.")
+@click.option("--deep", is_flag=True, help="Also repeat the forward pass on a random sample of rows; needs the data.")
 @requirement_options
 @click.pass_context
-def verify_command(ctx: click.Context, name: str, requirements: Requirements) -> None:
+def verify_command(ctx: click.Context, name: str, deep: bool, requirements: Requirements) -> None:
     """Look for edits, moved aliases and changed files: exit code 0 when all is as recorded, else that of the finding.
 
     Tables of earlier versions that show where the data's rows are get a warning on stderr.
     """
-    from grmu_audit.workflows.release import history, verify, warnings
+    from grmu_audit.workflows.release import history, repeat_outputs, unbound, verify, warnings
 
     session = open_session(ctx)
     findings = verify(session, name, requirements)
+    if deep:
+        compared, wrong = repeat_outputs(session, name)
+        findings += wrong
+        for label, rows in compared.items():
+            click.echo(f"{label}: the network gives what is stored ({rows} rows)" if rows else f"{label}: no outputs are stored")
     for finding in findings:
         click.echo(f"{finding.check}: {finding.message}")
     for warning in () if findings else warnings(session, name):
         click.echo(f"warning: {warning}", err=True)
     if not findings:
+        if labels := unbound(session, name):
+            click.echo(
+                f"not bound: {', '.join(labels)} (no registration record: nothing shows that its predictions and request are"
+                f" those of before); not promoted until 'grmu-audit register --bind --name {name}' has measured them again"
+            )
         entries = history(session, name)
         audited = len({entry["version"] for entry in entries if entry["kind"] == "audit"})
         click.echo(

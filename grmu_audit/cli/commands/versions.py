@@ -31,7 +31,10 @@ if TYPE_CHECKING:
 
 @click.command("register")
 @click.option("--name", required=True, metavar="NAME", help="Model name to register under.")
-@click.option("--weights", required=True, type=FILE, help="The checkpoint: safetensors, or a .pth that holds tensors alone.")
+@click.option("--weights", type=FILE, help="The checkpoint: safetensors, or a .pth that holds tensors alone.")
+@click.option(
+    "--bind", is_flag=True, help="Instead: measure the versions of NAME again that have no registration record, and enter one."
+)
 @data_options
 @architecture_options
 @click.option("--started-from", type=FILE, help="Weights that its training started from, for retraining.")
@@ -42,7 +45,8 @@ def register_command(
     ctx: click.Context,
     /,
     name: str,
-    weights: Path,
+    weights: Path | None,
+    bind: bool,
     data: DataSpec,
     architecture: str,
     architecture_option: tuple[str, ...],
@@ -54,6 +58,11 @@ def register_command(
 
     --set states the recipe that it was trained with: 'retrain' repeats it.
     """
+    if (weights is None) != bind:
+        raise click.UsageError("give --weights FILE for a new version, or --bind for the versions of before registration records")
+    if weights is None:
+        _bind_versions(ctx, name)
+        return
     from grmu_audit.cli.tables import baseline_table
     from grmu_audit.workflows.versions.network import NetworkChoice
     from grmu_audit.workflows.versions.pretraining import TrainingOptions, register
@@ -64,6 +73,16 @@ def register_command(
     click.echo(done.ref.label)
     click.echo(baseline_table(done.metrics, done.groups))
     next_step(f"grmu-audit forget sample --model {done.ref.label} --group TARGET,ATTRIBUTE --ratio 0.5 --out ids.csv")
+
+
+def _bind_versions(ctx: click.Context, name: str) -> None:
+    """Bind, and say which versions and what comes next."""
+    from grmu_audit.workflows.measured_again import bind
+
+    bound = bind(open_session(ctx), name)
+    click.echo(f"bound: {', '.join(ref.label for ref in bound)}" if bound else f"every version of {name} has its record already")
+    if bound:
+        next_step(f"grmu-audit audit --model {bound[-1].label}")
 
 
 @click.command("pretrain")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -89,8 +89,8 @@ def _download(store: ArtifactRepository, path: str, folder: Path, where: str) ->
     return got
 
 
-def read_artifact(client: MlflowClient, tracking_uri: str, run_id: str, path: str) -> bytes | None:
-    """The bytes of one artifact, or None when the run was deleted or has none of that name.
+def read_artifacts(client: MlflowClient, tracking_uri: str, run_id: str, paths: Sequence[str]) -> dict[str, bytes | None]:
+    """The bytes of artifacts of a run; None when the run was deleted or has none of that name.
 
     Raises:
         IntegrityError: a link or an oversized file.
@@ -98,19 +98,25 @@ def read_artifact(client: MlflowClient, tracking_uri: str, run_id: str, path: st
     where = f"run {run_id}"
     info = client.get_run(run_id).info
     if info.lifecycle_stage != "active":
-        return None
-    uri = info.artifact_uri
-    root = local_folder(uri)
+        return dict.fromkeys(paths)
+    root = local_folder(info.artifact_uri)
     if root is not None:
-        return _read_local(root, path, where)
-    parent = str(PurePosixPath(path).parent)
-    store = repository(uri, tracking_uri)
-    for found in store.list_artifacts(None if parent == "." else parent):
-        if found.path == path and not found.is_dir:
-            artifacts.check_size(path, found.file_size, where)
+        return {path: _read_local(root, path, where) for path in paths}
+    return _read_remote(repository(info.artifact_uri, tracking_uri), paths, where)
+
+
+def _read_remote(store: ArtifactRepository, paths: Sequence[str], where: str) -> dict[str, bytes | None]:
+    """Each folder is listed once."""
+    folders = {str(PurePosixPath(path).parent) for path in paths}
+    listed = [info for folder in sorted(folders) for info in store.list_artifacts(None if folder == "." else folder)]
+    sizes = {info.path: info.file_size for info in listed if not info.is_dir}
+    found: dict[str, bytes | None] = dict.fromkeys(paths)
+    for path in paths:
+        if path in sizes:
+            artifacts.check_size(path, sizes[path], where)
             with artifacts.temporary_folder() as temporary:
-                return _download(store, path, temporary, where).read_bytes()
-    return None
+                found[path] = _download(store, path, temporary, where).read_bytes()
+    return found
 
 
 def _read_local(root: Path, path: str, where: str) -> bytes | None:

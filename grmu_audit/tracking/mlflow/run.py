@@ -16,7 +16,7 @@ from grmu_audit.errors import InputError
 from grmu_audit.tracking import artifacts, names
 from grmu_audit.tracking.mlflow.errors import translated
 from grmu_audit.tracking.names import MAX_PARAM, MAX_TAG, as_text, finite_part, shortened
-from grmu_audit.utils import sha256_hex, write_atomic
+from grmu_audit.utils import sha256_file, sha256_hex, write_atomic
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -40,11 +40,17 @@ class MlflowRun:
         self._id = run_id
         self._nonfinite: set[str] = set()
         self.made: list[tuple[str, str]] = []
+        self._logged: dict[str, str] = {}
 
     @property
     def id(self) -> str:
         """See ``Run``."""
         return self._id
+
+    @property
+    def logged(self) -> Mapping[str, str]:
+        """See ``Run``."""
+        return dict(self._logged)
 
     def log_params(self, params: Mapping[str, object]) -> None:
         """See ``Run``."""
@@ -74,9 +80,11 @@ class MlflowRun:
         """See ``Run``."""
         if path.is_symlink() or not path.is_file():
             raise InputError(f"{path} is not a plain file")
-        artifacts.safe_artifact_path(f"{folder}/{path.name}" if folder else path.name)
+        name = artifacts.safe_artifact_path(f"{folder}/{path.name}" if folder else path.name)
+        digest = sha256_file(path)
         with translated(self._uri, f"store {path.name}"):
             self._client.log_artifact(self._id, str(path), folder or None)
+        self._logged[name] = digest
 
     def log_bytes(self, data: bytes, artifact_path: str) -> None:
         """See ``Run``."""

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grmu_audit.errors import InputError, IntegrityError, NotFoundError
+from grmu_audit.evidence.ledger import UNKNOWN_AUTHOR, Author
 from grmu_audit.records import ModelRef
 from grmu_audit.tracking import artifacts, names, references
 from grmu_audit.tracking.mlflow.accounts import account_of
-from grmu_audit.tracking.mlflow.artifacts import download_folder, local_folder, read_artifact, repository
+from grmu_audit.tracking.mlflow.artifacts import download_folder, local_folder, read_artifacts, repository
 from grmu_audit.tracking.mlflow.environment import Location, shown_uri
 from grmu_audit.tracking.mlflow.errors import is_missing, is_taken, translated
 from grmu_audit.tracking.mlflow.processes import close_abandoned, this_process
 from grmu_audit.tracking.mlflow.run import MlflowRun
 from grmu_audit.tracking.mlflow.serving import serving_files
 from grmu_audit.tracking.names import plain_markdown, ref_from_tags, version_tags
+from grmu_audit.tracking.registration import enter_registration
 from grmu_audit.tracking.store import LogEntry, Run
 from grmu_audit.utils import folder_manifest, manifest_sha256
 
@@ -90,7 +92,14 @@ class MlflowStore:
                 self._client.set_terminated(run.id, status)
 
     def register(
-        self, run: Run, model: str, folder: Path, *, role: str, tags: Mapping[str, object] | None = None, description: str = ""
+        self,
+        run: Run,
+        model: str,
+        folder: Path,
+        *,
+        role: str,
+        tags: Mapping[str, object] | None = None,
+        author: Author = UNKNOWN_AUTHOR,
     ) -> ModelRef:
         """See ``Store``; an exported graph ``model.pt2`` gets the files with which plain MLflow serves it."""
         references.check_name(model)
@@ -101,8 +110,10 @@ class MlflowStore:
             raise InputError(f"run {run.id} already created a version: open a new run for each")
         digest = self._upload(MlflowRun(self._client, self.uri, run.id), folder)
         texts = version_tags({**(tags or {}), names.TAG_ROLE: role, names.TAG_MANIFEST: digest})
-        artifacts.check_digest(ref_from_tags(model, "", run.id, texts), self._digest(run.id, local, model))
-        version = self._create_version(model, source, run.id, texts, description)
+        artifacts.check_digest(ref_from_tags(model, "", run.id, texts), self._digest(run.id, local, model, None))
+        described = ModelRef(model, "", run_id=run.id)
+        texts[names.TAG_REGISTRATION] = enter_registration(self, described, texts, run.logged, author)
+        version = self._create_version(model, source, run.id, texts)
         if isinstance(run, MlflowRun):
             run.made.append((model, version))
         return ref_from_tags(model, version, run.id, texts)
@@ -175,22 +186,29 @@ class MlflowStore:
     def manifest_of(self, ref: ModelRef) -> str:
         """See ``Store``."""
         run_id, local = self._files_of(ref)
-        return self._digest(run_id, local, ref.label)
+        return self._digest(run_id, local, ref.label, ref)
 
     def run_artifact(self, run_id: str, path: str) -> bytes | None:
         """See ``Store``."""
-        artifacts.safe_artifact_path(path)
+        return self.run_artifacts(run_id, (path,))[path]
+
+    def run_artifacts(self, run_id: str, paths: Sequence[str]) -> dict[str, bytes | None]:
+        """See ``Store``."""
+        named = [artifacts.safe_artifact_path(path) for path in paths]
         try:
-            with self._doing(f"read {path} of run {run_id}"):
-                return read_artifact(self._client, self._location.tracking_uri, run_id, path)
+            with self._doing(f"read {', '.join(named)} of run {run_id}"):
+                return read_artifacts(self._client, self._location.tracking_uri, run_id, named)
         except NotFoundError:
-            return None
+            return dict.fromkeys(named)
 
     def append(self, log: str, tags: Mapping[str, str], subject: ModelRef) -> int:
         """See ``Store``."""
+        if not subject.version and subject.run_id:
+            source, _ = self._model_folder(subject.run_id)
+            return int(self._create_version(log, source, subject.run_id, version_tags(tags)))
         with self._doing(f"read {subject.label}"):
             version = self._client.get_model_version(subject.name, subject.version)
-        return int(self._create_version(log, version.source, version.run_id, version_tags(tags), ""))
+        return int(self._create_version(log, version.source, version.run_id, version_tags(tags)))
 
     def entries(self, log: str) -> list[LogEntry]:
         """See ``Store``."""
@@ -233,15 +251,20 @@ class MlflowStore:
         return uri, local_folder(uri)
 
     def _files_of(self, ref: ModelRef) -> tuple[str, Path | None]:
+        """The run of a version and its local folder, where all by which MLflow's client finds files leads to just these.
+
+        The client downloads ``models:/NAME/N`` from the address that the registry hands out, which need not be the source.
+        """
         with self._doing(f"read {ref.label}"):
             version = self._client.get_model_version(ref.name, ref.version)
+            served = self._client.get_model_version_download_uri(ref.name, ref.version)
         if not version.run_id:
             raise IntegrityError(f"{ref.label} names no run: it was not registered by this tool")
         uri, local = self._model_folder(version.run_id)
-        if version.source != uri:
-            raise IntegrityError(
-                f"{ref.label} points at {shown_uri(str(version.source))[:200]!r}, which are not the files of its run: refused"
-            )
+        for found, what in ((version.source, "points at"), (served, "is served by MLflow from")):
+            if found != uri:
+                shown = shown_uri(str(found))[:200]
+                raise IntegrityError(f"{ref.label} {what} {shown!r}, which are not the files of its run: refused")
         return version.run_id, local
 
     def _upload(self, run: MlflowRun, folder: Path) -> str:
@@ -266,14 +289,14 @@ class MlflowStore:
             remote = repository(uri, self._location.tracking_uri)
             download_folder(remote, names.MODEL_FOLDER, target, label)
 
-    def _digest(self, run_id: str, local: Path | None, label: str) -> str:
+    def _digest(self, run_id: str, local: Path | None, label: str, ref: ModelRef | None) -> str:
         if local is not None:
-            return artifacts.folder_digest(local, label)
+            return artifacts.folder_digest(local, label, ref)
         with artifacts.temporary_folder() as temporary:
             self._copy(run_id, None, label, temporary / "files")
-            return artifacts.folder_digest(temporary / "files", label)
+            return artifacts.folder_digest(temporary / "files", label, ref)
 
-    def _create_version(self, model: str, source: str, run_id: str, tags: Mapping[str, str], description: str) -> str:
+    def _create_version(self, model: str, source: str, run_id: str, tags: Mapping[str, str]) -> str:
         from mlflow.exceptions import MlflowException
 
         with self._doing(f"register a version of {model}"):
@@ -282,7 +305,7 @@ class MlflowStore:
             except MlflowException as error:
                 if not is_taken(error):
                     raise
-            made = self._client.create_model_version(model, source, run_id, tags=dict(tags), description=description or None)
+            made = self._client.create_model_version(model, source, run_id, tags=dict(tags))
             return str(made.version)
 
 

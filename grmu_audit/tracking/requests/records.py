@@ -10,6 +10,7 @@ from grmu_audit.errors import InputError, IntegrityError
 from grmu_audit.records import Group, GroupCount, ModelRef
 from grmu_audit.records.lineage import ErasureRecord, SystemRecord
 from grmu_audit.tracking.names import ERASURE, REQUEST
+from grmu_audit.tracking.registration import version_artifact
 from grmu_audit.tracking.store import Store
 from grmu_audit.utils import sha256_hex
 
@@ -46,7 +47,7 @@ def read_request_record(store: Store, ref: ModelRef) -> StoredRequest:
     """
     if not ref.forget_digest or not ref.run_id:
         raise InputError(f"{ref.label} was created without a forget request")
-    data = store.run_artifact(ref.run_id, REQUEST) or b""
+    data = version_artifact(store, ref, REQUEST) or b""
     try:
         tree = json.loads(data)
         stored = StoredRequest(
@@ -69,9 +70,9 @@ def read_erasure_records(store: Store, ref: ModelRef) -> list[ErasureRecord]:
     """The erasure records of a version's run; none where it serves no forget list.
 
     Raises:
-        IntegrityError: they are damaged.
+        IntegrityError: they are damaged, or not those that were there at registration.
     """
-    content = store.run_artifact(ref.run_id, ERASURE) if ref.run_id else None
+    content = version_artifact(store, ref, ERASURE)
     if content is None:
         return []
     try:

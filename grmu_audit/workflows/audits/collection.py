@@ -30,6 +30,7 @@ from grmu_audit.records import (
 )
 from grmu_audit.records.white_box import RETURN_EPOCHS
 from grmu_audit.tracking.names import PREDICTIONS, QUALITY, ROWS_READ, TRAINING
+from grmu_audit.tracking.registration import version_artifact
 from grmu_audit.tracking.requests import Lineages
 from grmu_audit.utils import clock, write_atomic
 from grmu_audit.utils.resources import VERSION
@@ -193,12 +194,12 @@ def stored_or_new_outputs(session: Session, ref: ModelRef, dataset: Dataset) -> 
     """Stored predictions of a version, or one forward pass where there are none under the operator's present key.
 
     Raises:
-        IntegrityError: stored predictions are damaged.
+        IntegrityError: stored predictions are damaged, or not those that were there at registration.
     """
     from grmu_audit.evaluation.predict import from_parquet
 
     readable = ref.key_check in (None, key_check(session.key))
-    stored = session.store.run_artifact(ref.run_id, PREDICTIONS) if ref.run_id and readable else None
+    stored = version_artifact(session.store, ref, PREDICTIONS) if readable else None
     if stored is None:
         return _cached_outputs(session, ref, dataset)
     return from_parquet(stored)
@@ -255,7 +256,7 @@ def data_record(dataset: Dataset, groups: tuple[GroupCount, ...]) -> DataRecord:
 def _quality(session: Session, ref: ModelRef) -> DataCheckReport | None:
     from pydantic import TypeAdapter, ValidationError
 
-    data = session.store.run_artifact(ref.run_id, QUALITY) if ref.run_id else None
+    data = version_artifact(session.store, ref, QUALITY)
     try:
         return TypeAdapter(DataCheckReport).validate_json(data) if data else None
     except ValidationError as error:
@@ -264,7 +265,7 @@ def _quality(session: Session, ref: ModelRef) -> DataCheckReport | None:
 
 def _epochs(session: Session, ref: ModelRef) -> tuple[dict[str, float], ...]:
     """What each training epoch logged; empty for a version without a stored history."""
-    data = session.store.run_artifact(ref.run_id, TRAINING) if ref.run_id else None
+    data = version_artifact(session.store, ref, TRAINING)
     try:
         rows = json.loads(data) if data else []
         return tuple({str(key): float(value) for key, value in row.items()} for row in rows)

@@ -10,10 +10,12 @@ from grmu_audit.auditing.audit_files import write_audit
 from grmu_audit.auditing.evidence_files import evidence_files
 from grmu_audit.errors import IntegrityError
 from grmu_audit.evidence.attestation import REPORT_FILE
+from grmu_audit.evidence.ledger import Author
 from grmu_audit.evidence.signing import configured_signer
 from grmu_audit.policy import Policy
 from grmu_audit.records import CANDIDATE, Audit, AuditInputs, ModelRef
 from grmu_audit.tracking.names import ROWS_READ, TAG_SUBJECT
+from grmu_audit.tracking.registration import version_artifact
 from grmu_audit.utils import write_atomic
 from grmu_audit.workflows.session import Session
 
@@ -62,11 +64,11 @@ def publish(session: Session, audit: Audit, policy: Policy, inputs: AuditInputs,
         IntegrityError: the version's stored files are not the ones that were registered.
     """
     from grmu_audit import report
-    from grmu_audit.tracking.audits import Author, record_audit
+    from grmu_audit.tracking.audits import record_audit
 
     ref = inputs.candidate.ref
     check_files_unchanged(session, ref)
-    rows_read = session.store.run_artifact(ref.run_id, ROWS_READ) if audit.exact is not None and ref.run_id else None
+    rows_read = version_artifact(session.store, ref, ROWS_READ) if audit.exact is not None else None
     files = evidence_files(audit, policy, inputs, rows_read)
     out.mkdir(parents=True, exist_ok=True)
     write_audit(audit, out / "audit.json")

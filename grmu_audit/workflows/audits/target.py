@@ -10,6 +10,8 @@ from grmu_audit.errors import InputError
 from grmu_audit.policy import Policy
 from grmu_audit.policy.files import policy_label
 from grmu_audit.records import ExactEvidence, MeasureOptions, ModelRef
+from grmu_audit.tracking.ledger import read_ledger
+from grmu_audit.tracking.registration import check_registration
 from grmu_audit.tracking.requests import Lineages, StoredRequest
 from grmu_audit.workflows.forget_requests import stored_request
 from grmu_audit.workflows.rows_read import exact_evidence
@@ -50,18 +52,20 @@ def find_target(session: Session, model: str, references: Sequence[str]) -> Audi
 
     Raises:
         InputError: the version was not created for a forget request, or a reference for another one.
-        IntegrityError: the dataset is not what it was at training time.
+        IntegrityError: the dataset is not what it was at training time, or one of the versions not what it was at registration.
     """
     version = session.store.resolve(model)
+    require_as_registered(session, version)
     session.require_key(version)
     request, dataset = stored_request(session, version), session.dataset_of(version)
     baseline = session.store.resolve(version.parent) if version.parent else None
     lineages = Lineages(session.store)
     found = _References(session, version, baseline, dataset, lineages)
     chosen, left_out = found.named(references) if references else found.all()
-    root = _root(lineages, version)
+    root, why_no_root = _root(lineages, version)
+    require_as_registered(session, *([baseline] if baseline else []), *chosen, *([root] if root else []))
     exact = exact_evidence(session, version, dataset)
-    return AuditTarget(version, baseline, chosen, left_out, exact, dataset, request, *root)
+    return AuditTarget(version, baseline, chosen, left_out, exact, dataset, request, root, why_no_root)
 
 
 def _root(lineages: Lineages, version: ModelRef) -> tuple[ModelRef | None, str]:
@@ -70,6 +74,20 @@ def _root(lineages: Lineages, version: ModelRef) -> tuple[ModelRef | None, str]:
     if first.parent:
         return None, f"{first.parent} was deleted, so that the first version of the lineage is not known"
     return (None if first.label in (version.label, version.parent) else first), ""
+
+
+def require_as_registered(session: Session, *refs: ModelRef) -> None:
+    """Return when the versions are what they were at registration; one without a record is named in a note.
+
+    Raises:
+        IntegrityError: a tag, an artifact or the parent of one is another.
+    """
+    for ref in refs:
+        if check_registration(session.store, read_ledger(session.store, ref.name), ref) is None:
+            session.observer.note(
+                f"{ref.label} is not bound: it has no registration record, so that nothing audited with it is promoted before"
+                f" 'grmu-audit register --bind --name {ref.name}' has measured it again"
+            )
 
 
 def measure_options(policy: Policy, dataset: Dataset, seed: int) -> MeasureOptions:

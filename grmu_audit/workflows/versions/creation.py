@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from grmu_audit.data.catalog import DataSpec
 from grmu_audit.errors import DivergedError
 from grmu_audit.evidence import key_check
+from grmu_audit.evidence.ledger import Author
+from grmu_audit.evidence.signing import configured_signer
 from grmu_audit.records import DataCheckReport, ModelRef
 from grmu_audit.records.lineage import ErasureRecord
 from grmu_audit.tracking.names import ERASURE, PREDICTIONS, QUALITY, REQUEST, ROWS, ROWS_READ, START, TRAINING
@@ -102,6 +104,7 @@ def make_version(session: Session, plan: VersionPlan, build: NetworkBuilder, res
     from grmu_audit.evaluation.predict import predict_all
 
     session.create_store()
+    author = Author(session.actor, configured_signer())
     kind = "unlearn" if plan.role == "unlearned" else plan.role
     with session.store.run(plan.name, kind, parent=plan.parent.run_id if plan.parent else None) as run:
         epochs: list[dict[str, float]] = []
@@ -116,7 +119,8 @@ def make_version(session: Session, plan: VersionPlan, build: NetworkBuilder, res
         _log_rows_read(session, run, plan, runtime)
         outputs = predict_all(model, source, runtime, session.pseudonyms_of(plan.dataset))
         _log_end(run, plan, outputs, runtime, seconds)
-        ref = _register(session, run, plan, model, _config(plan, model, runtime, seconds))
+        described = _described(plan, key_check(session.key), model.spec.architecture, _config(plan, model, runtime, seconds))
+        ref = _register(session, run, model, described, author)
         _enter_key(session, ref)
         if runtime.checkpoints is not None:
             runtime.checkpoints.clear()
@@ -247,14 +251,14 @@ def _config(plan: VersionPlan, model: Classifier, runtime: Runtime, seconds: flo
     }
 
 
-def _register(session: Session, run: Run, plan: VersionPlan, model: Classifier, config: dict[str, Any]) -> ModelRef:
+def _register(session: Session, run: Run, model: Classifier, described: ModelRef, author: Author) -> ModelRef:
     from grmu_audit.models.weights import save_model
     from grmu_audit.tracking import lineage_tags
 
-    tags = lineage_tags(_described(plan, key_check(session.key), model.spec.architecture, config))
+    tags, role = lineage_tags(described), described.role
     with tempfile.TemporaryDirectory(prefix="grmu-audit-") as folder:
         save_model(model, Path(folder) / "model")
-        return session.store.register(run, plan.name, Path(folder) / "model", role=plan.role, tags=tags)
+        return session.store.register(run, described.name, Path(folder) / "model", role=role, tags=tags, author=author)
 
 
 def _enter_key(session: Session, ref: ModelRef) -> None:
@@ -276,6 +280,7 @@ def _described(plan: VersionPlan, check: str, architecture: str, config: dict[st
     return ModelRef(
         plan.name,
         "",
+        role=plan.role,
         method=plan.method,
         reweight=plan.reweight,
         parent=plan.parent.label if plan.parent else None,

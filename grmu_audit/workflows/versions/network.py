@@ -12,6 +12,7 @@ from grmu_audit.errors import InputError, IntegrityError
 from grmu_audit.records import ModelRef
 from grmu_audit.tracking.names import START
 from grmu_audit.tracking.references import lineage_root
+from grmu_audit.tracking.registration import version_artifact
 from grmu_audit.workflows.session import Session
 
 if TYPE_CHECKING:
@@ -138,7 +139,7 @@ def _stored_start(session: Session, ref: ModelRef, digest: str) -> StartWeights 
     from grmu_audit.models.foreign_weights import state_digest
 
     root = lineage_root(session.store, ref)
-    data = session.store.run_artifact(root.run_id, START) if root.run_id else None
+    data = version_artifact(session.store, root, START)
     if data is None:
         return None
     try:

@@ -34,13 +34,13 @@ def rewritten(files: Files, change: Callable[[dict[str, Any]], None]) -> Files:
     kept = {k: sha256_hex(v) for k, v in made.items() if k not in outside}
     made["attestation.dsse.json"] = sign_envelope(verdict_statement(audit, kept), None)
     rows = json.loads(files["ledger.json"])
-    entry = json.loads(rows[0]["tags"]["grmu.ledger.entry"])
+    registered, audited = rows[:2]
+    entry = json.loads(audited["tags"]["grmu.ledger.entry"])
     assert entry["kind"] == "audit"
     entry |= {"audit_sha256": kept["audit.json"], "attestation_sha256": sha256_hex(made["attestation.dsse.json"])}
     text = canonical_json(entry)
-    rows = [
-        {"number": 1, "tags": {**rows[0]["tags"], "grmu.ledger.entry": text.decode(), "grmu.ledger.sha256": sha256_hex(text)}}
-    ]
+    tags = {**audited["tags"], "grmu.ledger.entry": text.decode(), "grmu.ledger.sha256": sha256_hex(text)}
+    rows = [registered, {**audited, "tags": tags}]
     assert check_ledger(audit.subject.name, [(row["number"], row["tags"]) for row in rows])[1] == []
     ledger = canonical_json(rows)
     statement = ledger_statement(audit.subject.name, 1, ("ledger.json", sha256_hex(ledger)))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
-from grmu_audit.errors import IntegrityError
+from grmu_audit.errors import InputError, IntegrityError
+from grmu_audit.records import ModelRef
 from grmu_audit.tracking import artifacts
 
 
@@ -12,3 +16,46 @@ from grmu_audit.tracking import artifacts
 def test_artifact_names_that_lead_outside(path: str) -> None:
     with pytest.raises(IntegrityError):
         artifacts.safe_artifact_path(path)
+
+
+@pytest.mark.parametrize("number", ["'3'", "3"])
+def test_the_mark_of_serving_is_no_part_of_a_version(tmp_path: Path, number: str) -> None:
+    ref, folder = ModelRef("faces", "3"), tmp_path / "model"
+    folder.mkdir()
+    (folder / "state.safetensors").write_bytes(b"weights")
+    before = artifacts.folder_digest(folder, ref.label)
+    mark = folder / "registered_model_meta"
+    mark.write_text(f"model_name: faces\nmodel_version: {number}\n")
+    assert artifacts.folder_digest(folder, ref.label, ref) == before
+    copied = artifacts.copy_checked(
+        replace(ref, manifest_sha256=before), tmp_path / "got", lambda target: artifacts.copy_folder(folder, target)
+    )
+    assert [path.name for path in copied.iterdir()] == ["state.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("registered_model_meta", "model_name: faces\nmodel_version: '4'\n"),
+        ("registered_model_meta", "model_name: other\nmodel_version: '3'\n"),
+        ("registered_model_meta", "model_name: faces\nmodel_version: '3'\nrun: x\n"),
+        ("registered_model_meta", "model_name: faces\nmodel_version: '3'\n# more\n"),
+        ("registered_model_meta", ""),
+        ("registered_model_meta2", "model_name: faces\nmodel_version: '3'\n"),
+        ("data/registered_model_meta", "model_name: faces\nmodel_version: '3'\n"),
+    ],
+)
+def test_any_other_file_or_content_is_found(tmp_path: Path, name: str, content: str) -> None:
+    ref = ModelRef("faces", "3")
+    (tmp_path / "state.safetensors").write_bytes(b"weights")
+    before = artifacts.folder_digest(tmp_path, ref.label, ref)
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text(content)
+    assert artifacts.folder_digest(tmp_path, ref.label, ref) != before
+
+
+def test_the_mark_of_serving_is_not_registered(tmp_path: Path) -> None:
+    (tmp_path / "state.safetensors").write_bytes(b"weights")
+    (tmp_path / "registered_model_meta").write_text("model_name: faces\nmodel_version: '3'\n")
+    with pytest.raises(InputError, match="remove it"):
+        artifacts.check_folder(tmp_path)

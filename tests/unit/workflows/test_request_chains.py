@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.deletions import small_table
+from support.earlier_stores import before_records
 from support.judged_audits import audited, predictions
 from support.memory_store import MemoryStore
 from support.requests import CLAIMING
@@ -155,9 +156,10 @@ def test_no_row_of_an_earlier_request_is_in_a_training_batch(chain: list[tuple])
 
 def test_a_version_that_was_trained_on_an_earlier_request_is_a_breach(tmp_path: Path) -> None:
     """As versions were created before requests added up: its record leaves out its own request alone."""
-    made = Chain(tmp_path)
-    made.request("m/1", {"r000"}, "retrain")
-    made.request("m/2", {"r024"}, "retrain")
+    with before_records():
+        made = Chain(tmp_path)
+        made.request("m/1", {"r000"}, "retrain")
+        made.request("m/2", {"r024"}, "retrain")
     three = made.store.resolve("m/3")
     path = made.store.folder / str(three.run_id) / REQUEST
     own = pseudonyms(made.session.key, ["r024"])

@@ -65,7 +65,6 @@ def ref(store: MlflowStore, folder: Path) -> ModelRef:
             folder,
             role="pretrain",
             tags=lineage_tags(ModelRef("served", "", method="erm", seed=0)),
-            description="first",
         )
 
 
@@ -87,6 +86,59 @@ def test_plain_mlflow_serves_the_version_without_pickle(
         mlflow.set_tracking_uri(None)  # MLflow stores the URI in the environment: a store put back would outlive this test
     with torch.no_grad():
         np.testing.assert_allclose(logits, network(torch.from_numpy(pixels)).numpy(), atol=1e-6)
+
+
+@pytest.mark.parametrize("address", ["served/1", "served@champion"])
+def test_serving_a_version_is_not_tampering(store: MlflowStore, root: Path, ref: ModelRef, tmp_path: Path, address: str) -> None:
+    """MLflow's client writes a mark into the folder that it serves from; by number and by alias its content differs."""
+    import mlflow
+
+    store.set_alias("served", "champion", ref.version)
+    mlflow.set_tracking_uri(f"sqlite:///{root}/mlflow.db")
+    try:
+        mlflow.pyfunc.load_model(f"models:/{address}")
+    finally:
+        mlflow.set_tracking_uri(None)
+    marks = list((root / "artifacts").rglob(f"{ref.run_id}/artifacts/model/registered_model_meta"))
+    assert len(marks) == 1
+    assert store.manifest_of(ref) == ref.manifest_sha256
+    assert not (store.fetch(ref, tmp_path / "got") / "registered_model_meta").exists()
+    mark, before = marks[0], marks[0].read_bytes()
+    try:
+        mark.write_bytes(before + b"x: y\n")
+        assert store.manifest_of(ref) != ref.manifest_sha256
+    finally:
+        mark.unlink()
+
+
+@pytest.mark.slow
+def test_mlflow_models_serve_is_not_tampering(store: MlflowStore, root: Path, ref: ModelRef, tmp_path: Path) -> None:
+    """The real command, until it answers a real request."""
+    import urllib.request
+
+    from support.servers import free_port, wait_until
+
+    port = free_port()
+    command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", f"models:/{ref.label}", "--env-manager", "local"]
+    kept = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW")}
+    environment = {**kept, "MLFLOW_TRACKING_URI": f"sqlite:///{root}/mlflow.db", "MLFLOW_DISABLE_TELEMETRY": "true",
+                   "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', '')}"}  # fmt: skip
+    with (
+        (tmp_path / "log").open("ab") as log,
+        subprocess.Popen(
+            [*command, "--host", "127.0.0.1", "--port", str(port)], stdout=log, stderr=log, cwd=tmp_path, env=environment
+        ) as process,
+    ):
+        try:
+            wait_until(f"http://127.0.0.1:{port}/ping", process, tmp_path / "log", 300)
+            body = json.dumps({"inputs": np.zeros((2, 3, 2, 2)).tolist()}).encode()
+            request = urllib.request.Request(f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": "application/json"})
+            with urllib.request.urlopen(request, timeout=60) as answer:
+                assert len(json.load(answer)["predictions"]) == 2
+        finally:
+            process.terminate()
+    assert list((root / "artifacts").rglob(f"{ref.run_id}/artifacts/model/registered_model_meta"))
+    assert store.manifest_of(ref) == ref.manifest_sha256
 
 
 def test_serving_files_are_pinned_and_the_same_each_time(folder: Path, tmp_path: Path) -> None:
@@ -122,13 +174,19 @@ def test_nothing_about_the_operator_or_the_command_line_is_stored(root: Path, re
     assert keys <= {"mlflow.runName", "mlflow.source.name", "mlflow.source.type"}
 
 
-def test_a_version_pointed_elsewhere_is_refused(store: MlflowStore, root: Path, folder: Path, tmp_path: Path) -> None:
-    with store.run("redirected", "pretrain") as run:
-        ref = store.register(run, "redirected", folder, role="pretrain")
+@pytest.mark.parametrize("column", ["source", "storage_location"])
+def test_a_version_pointed_elsewhere_is_refused(
+    store: MlflowStore, root: Path, folder: Path, tmp_path: Path, column: str
+) -> None:
+    """``storage_location`` is what MLflow's client downloads from; ``source`` is shown beside it."""
+    name = f"redirected-{column.replace('_', '-')}"
+    with store.run(name, "pretrain") as run:
+        ref = store.register(run, name, folder, role="pretrain")
     with sqlite3.connect(root / "mlflow.db") as database:
-        database.execute("update model_versions set source = ? where name = 'redirected'", (tmp_path.as_uri(),))
-    with pytest.raises(IntegrityError, match="not the files of its run"):
-        store.fetch(ref, tmp_path / "got")
+        database.execute(f"update model_versions set {column} = ? where name = ?", (tmp_path.as_uri(), name))
+    for action in (lambda: store.fetch(ref, tmp_path / "got"), lambda: store.manifest_of(ref)):
+        with pytest.raises(IntegrityError, match="not the files of its run"):
+            action()
 
 
 def test_a_deleted_run_is_noticed(store: MlflowStore, folder: Path) -> None:

@@ -166,7 +166,7 @@ def test_a_champion_s_record_that_was_edited_is_found(store: MemoryStore, line: 
     tree = json.loads(path.read_bytes())
     path.write_text(json.dumps({**tree, "pseudonyms": tree["pseudonyms"][:1]}))
     assert [f.error.exit_code for f in verify(store, "m")] == [6]
-    with pytest.raises(IntegrityError, match=r"request.json of m/2 is not the record that the ledger names"):
+    with pytest.raises(IntegrityError, match=r"request.json of m/2 was changed since it was registered"):
         promote(store, line[2], ALICE)
 
 
@@ -218,6 +218,9 @@ def test_a_lineage_by_edited_tags_is_refused(store: MemoryStore) -> None:
     with pytest.raises(IntegrityError, match="its own ancestor"):
         promote(store, two, ALICE)
     store.tag(one, {"grmu.parent": "m/99"})
+    with pytest.raises(IntegrityError, match=r"tag 'grmu\.parent' of m/2 is not what it was at registration"):
+        promote(store, two, ALICE)
+    store.tag(one, {"grmu.parent": str(one.parent)})
     assert promote(store, two, ALICE).changed
 
 

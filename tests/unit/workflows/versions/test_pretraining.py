@@ -17,6 +17,7 @@ from grmu_audit.errors import InputError, IntegrityError
 from grmu_audit.models.catalog import build
 from grmu_audit.models.classifier import ModelSpec
 from grmu_audit.records import ModelRef
+from grmu_audit.tracking import registration
 from grmu_audit.tracking.names import BASELINE, START
 from grmu_audit.workflows.forget_requests import ForgetSampling, sample_forget_list
 from grmu_audit.workflows.session import Session
@@ -76,6 +77,9 @@ def test_without_them_exact_methods_refuse(lineage: tuple[Session, ModelRef, Pat
         return None if path == START else kept(run_id, path)
 
     monkeypatch.setattr(session.store, "run_artifact", lost)
+    with pytest.raises(IntegrityError, match=r"start\.safetensors of vit/1 is gone since it was registered"):
+        unlearn(session, ref.label, root / "ids.csv", UnlearnOptions("retrain", SHORT))
+    monkeypatch.setattr(registration, "registration_of", lambda ledger, ref: None)  # a run of before, which stored none
     with pytest.raises(InputError, match=r"started from weights of SHA-256 .* not at hand"):
         unlearn(session, ref.label, root / "ids.csv", UnlearnOptions("retrain", SHORT))
     assert unlearn(session, ref.label, root / "ids.csv", UnlearnOptions("gradient_ascent", SHORT)).method == "gradient_ascent"

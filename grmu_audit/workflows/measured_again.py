@@ -1,0 +1,151 @@
+"""What is stored of a version, compared with what its network gives: before it is bound, and on a sample at any later time."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from grmu_audit.errors import InputError, IntegrityError
+from grmu_audit.evidence import key_check, key_path, set_digest
+from grmu_audit.evidence.ledger import Author
+from grmu_audit.evidence.registration import registration_of
+from grmu_audit.evidence.signing import configured_signer
+from grmu_audit.records import ModelRef
+from grmu_audit.tracking import artifacts, read_ledger, require_model
+from grmu_audit.tracking.names import PREDICTIONS, RUN_FILES
+from grmu_audit.tracking.registration import enter_registration, version_artifact
+from grmu_audit.tracking.requests import Lineages, read_request_record
+from grmu_audit.utils import sha256_hex
+from grmu_audit.workflows.session import Session
+from grmu_audit.workflows.versions.network import load_network
+
+if TYPE_CHECKING:
+    from grmu_audit.data.dataset import Dataset
+    from grmu_audit.evaluation.predict import ModelOutputs
+
+TOLERANCE = {"fp32": 1e-3, "bf16": 5e-2}
+"""Largest difference of two logits as a share of the largest one, or of 1 where all are smaller: devices round differently."""
+SAMPLE = 256
+"""Rows of a sample: a tenth of the rows exchanged stays unseen with a probability of 2e-12."""
+
+
+def bind(session: Session, name: str) -> list[ModelRef]:
+    """Measure the versions again that were registered before registration records were kept, and enter a record of each.
+
+    Files, data, the forget set and every stored output are compared with what the tags name and what the network gives.  The tags
+    themselves are taken as they are: nothing of that time shows what they were.
+
+    Args:
+        session: store, and the key that the pseudonyms were created with.
+        name: registered model.
+
+    Returns:
+        The versions that are bound now and were not before.
+
+    Raises:
+        InputError: the pseudonyms of a version were created with another key.
+        IntegrityError: what is stored of a version is not what it gives; it and all later versions stay as they are.
+    """
+    author, bound = Author(session.actor, configured_signer()), list[ModelRef]()
+    for ref in require_model(session.store, name):
+        if registration_of(read_ledger(session.store, name), ref) is not None:
+            continue
+        if ref.run_id is None or ref.manifest_sha256 is None:
+            session.observer.note(f"{ref.label} was not registered by this tool: it stays unbound")
+            continue
+        _compare_with_tags(session, ref)
+        check_outputs(session, ref)
+        stored = {file: session.store.run_artifact(ref.run_id, file) for file in RUN_FILES}
+        digests = {file: sha256_hex(content) for file, content in stored.items() if content is not None}
+        enter_registration(session.store, ref, session.store.tags(ref), digests, author)
+        bound.append(ref)
+    return bound
+
+
+def check_outputs(session: Session, ref: ModelRef, sample: int | None = None) -> int:
+    """Compare the stored outputs of a version with a new forward pass of its network.
+
+    Args:
+        session: store, key, device.
+        ref: the version.
+        sample: how many rows, drawn anew each time so that nobody knows them before; None: all.
+
+    Returns:
+        How many rows were compared; 0 where no outputs are stored, or none under the operator's key: audits read no others.
+
+    Raises:
+        IntegrityError: an output, a class, a group or a split is another one.
+    """
+    from grmu_audit.evaluation.predict import from_parquet
+
+    stored = version_artifact(session.store, ref, PREDICTIONS) if _own_key(session, ref) else None
+    if stored is None:
+        return 0
+    dataset, outputs = session.dataset_of(ref), from_parquet(stored)
+    count = len(dataset) if sample is None else min(sample, len(dataset))
+    chosen = np.sort(np.random.default_rng(secrets.randbits(128)).choice(len(dataset), count, replace=False)).astype(np.int64)
+    places = _places(session, dataset, outputs, ref)[chosen]
+    for column in ("split", "target", "attribute"):
+        wrong = int((dataset.frame[column].to_numpy()[chosen] != getattr(outputs, column)[places]).sum())
+        if wrong:
+            raise IntegrityError(f"{PREDICTIONS} of {ref.label} has another {column} than the data in {wrong} of {count} rows")
+    _compare_logits(session, ref, _logits(session, ref, dataset, chosen), outputs.logits[places])
+    return count
+
+
+def _compare_with_tags(session: Session, ref: ModelRef) -> None:
+    """Files, lineage and forget set are those that the tags name; the data is compared where outputs are."""
+    artifacts.check_digest(ref, session.store.manifest_of(ref))
+    Lineages(session.store).line(ref)
+    if not _own_key(session, ref):
+        raise InputError(
+            f"what is stored of {ref.label} was created with another key than the one in {key_path()}: only with that key can it"
+            " be compared"
+        )
+    if not ref.forget_digest:
+        return
+    dataset, record = session.dataset_of(ref), read_request_record(session.store, ref)
+    ids = dict(zip(session.pseudonyms_of(dataset), dataset.frame["id"].tolist(), strict=True))
+    if set_digest(session.key, [ids.get(name, name) for name in record.pseudonyms | record.withheld]) != ref.forget_digest:
+        raise IntegrityError(f"the request of {ref.label} does not name the rows whose digest is in the version's tags: changed")
+
+
+def _own_key(session: Session, ref: ModelRef) -> bool:
+    return ref.key_check in (None, key_check(session.key))
+
+
+def _places(session: Session, dataset: Dataset, outputs: ModelOutputs, ref: ModelRef) -> npt.NDArray[np.int64]:
+    """[n] where the output of each row of the data is."""
+    where = {name: place for place, name in enumerate(outputs.ids.tolist())}
+    names = session.pseudonyms_of(dataset)
+    missing = sum(name not in where for name in names)
+    if missing or len(where) != len(outputs.ids):
+        raise IntegrityError(f"{PREDICTIONS} of {ref.label} lacks {missing} of {len(names)} rows of its data, or names one twice")
+    return np.asarray([where[name] for name in names], dtype=np.int64)
+
+
+def _logits(session: Session, ref: ModelRef, dataset: Dataset, rows: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    from grmu_audit.data.batches import BatchSource
+    from grmu_audit.training.inference import infer
+
+    runtime = session.runtime(0)
+    model = load_network(session, ref, runtime.device)
+    found: npt.NDArray[np.float64] = infer(model, BatchSource(dataset, runtime.device), rows, runtime).double().cpu().numpy()
+    return found
+
+
+def _compare_logits(session: Session, ref: ModelRef, found: npt.NDArray[np.float64], stored: npt.NDArray[np.float64]) -> None:
+    allowed = max(TOLERANCE[str(name)] for name in (session.runtime(0).precision, ref.config.get("precision", "fp32")))
+    if found.shape != stored.shape:
+        raise IntegrityError(f"{PREDICTIONS} of {ref.label} has {stored.shape[1]} logits a row, the network {found.shape[1]}")
+    scale = max(1.0, float(np.abs(found).max(initial=0.0)))
+    near = np.abs(found - stored) <= allowed * scale  # a NaN is not near
+    wrong = int((~near).any(axis=1).sum())
+    if wrong:
+        raise IntegrityError(
+            f"{PREDICTIONS} of {ref.label} was not computed from its weights: in {wrong} of {len(found)} rows the network gives"
+            f" other logits (by more than {allowed:g} of the largest)"
+        )
