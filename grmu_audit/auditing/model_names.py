@@ -28,6 +28,7 @@ def with_model_names(inputs: AuditInputs, model: str) -> AuditInputs:
         references=tuple(map(names.of_model, inputs.references)),
         shadows=replace(inputs.shadows, ids=names.of(inputs.shadows.ids)) if inputs.shadows else None,
         earlier=tuple(map(names.of_request, inputs.earlier)),
+        root=names.of_model(inputs.root) if inputs.root else None,
     )
 
 

@@ -20,6 +20,7 @@ from grmu_audit.metrics.membership.attacks import FORESTS
 from grmu_audit.policy import Policy
 from grmu_audit.policy.judgement import judge
 from grmu_audit.records import AUDIT_SCHEMA, Audit, AuditContext, AuditInputs, ControlOutcome, MetricValue
+from grmu_audit.records.audit import KEY_CHECK
 
 TOLERANCE = 1e-6
 """How far a number computed again may be from the recorded one: other libraries add up in another order."""
@@ -63,6 +64,11 @@ def recompute(audit: Audit, policy: Policy, files: Mapping[str, bytes]) -> Recom
     findings += [*numbers, *_rules(audit, again)]
     if audit.schema == AUDIT_SCHEMA:
         findings += [*_statements(audit, again), *_exact(audit, inputs, files.get(ROWS_READ_FILE)), *_controls(audit, again)]
+    if _of_earlier_key(audit):
+        notes.append(
+            f"{ROWS_READ_FILE} calls rows by names of an earlier key: whether it lists the forget set among the rows that were"
+            " not read was compared when the audit was made, here only how many they are"
+        )
     return Recomputed(tuple(findings), tuple(notes), len(again.metrics) - len(carried))
 
 
@@ -187,6 +193,11 @@ def _statements(audit: Audit, again: Audit) -> list[str]:
     return findings
 
 
+def _of_earlier_key(audit: Audit) -> bool:
+    """Whether the version was trained before the operator's key was replaced, so that its record calls rows by other names."""
+    return audit.exact is not None and audit.record.get(KEY_CHECK) not in (None, audit.subject.key_check)
+
+
 def _exact(audit: Audit, inputs: AuditInputs, record: bytes | None) -> list[str]:
     """Whether exact evidence is recorded where, and only where, the record of the rows that were read bears it out."""
     retrained = audit.subject.role == "retrain"
@@ -196,7 +207,8 @@ def _exact(audit: Audit, inputs: AuditInputs, record: bytes | None) -> list[str]
         return []
     table = inputs.candidate.predictions
     forget, rows = table.mask("forget"), int((table.mask("retain") | table.mask("forget")).sum())
-    defect = rows_read_defect(record, audit.subject, audit.data.manifest_sha256, rows, table.ids[forget].tolist())
+    forgotten = int(forget.sum()) if _of_earlier_key(audit) else table.ids[forget].tolist()
+    defect = rows_read_defect(record, audit.subject, audit.data.manifest_sha256, rows, forgotten)
     return [f"exact evidence is recorded as verified, but {defect}"] if defect else []
 
 

@@ -22,7 +22,7 @@ def names_rows_by_pseudonyms(content: bytes | None) -> bool:
 
 
 def rows_read_defect(
-    content: bytes | None, ref: ModelRef, data_sha256: str, training_rows: int, forgotten: Collection[str]
+    content: bytes | None, ref: ModelRef, data_sha256: str, training_rows: int, forgotten: Collection[str] | int
 ) -> str:
     """Why a record does not show that no forgotten row was read, as one sentence; empty where it does.
 
@@ -47,6 +47,7 @@ def rows_read_defect(
         return f"the record of the rows that {ref.label} read is damaged."
     if ref.config.get("rows_read_sha256") != sha256_hex(content) or not agrees:
         return f"the record of the rows that {ref.label} read is not the one of its run, or of other data."
-    if not unread.issuperset(forgotten):
+    covered = len(unread) >= forgotten if isinstance(forgotten, int) else unread.issuperset(forgotten)
+    if not covered:
         return f"{ref.label} read rows of the forget set, or its record does not cover them all."
     return ""

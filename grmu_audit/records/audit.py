@@ -23,6 +23,8 @@ EARLIER_SCHEMA = "grmu-audit/audit/v1"
 """Audits of before controls were measured: read, verified and shown; not promoted."""
 HISTORY_OF = ("TA", "GA", "RA")
 """Metrics that an audit records of every version of a lineage, as ``curves["lineage"]``."""
+KEY_CHECK = "key_check"
+"""Key of an audit's record: check value of the key that its rows are named by, where the version has names of an earlier one."""
 NOT_LARGEST = "prediction_not_largest"
 """Key of an audit's record: by subject, rows whose prediction is not the class with the largest score; absent where none is."""
 

@@ -28,6 +28,7 @@ from grmu_audit.records import (
     Predictions,
     suppressed,
 )
+from grmu_audit.records.audit import KEY_CHECK
 from grmu_audit.records.white_box import RETURN_EPOCHS
 from grmu_audit.tracking.names import PREDICTIONS, QUALITY, ROWS_READ, TRAINING
 from grmu_audit.tracking.registration import version_artifact
@@ -116,6 +117,8 @@ def collect(session: Session, target: AuditTarget, settings: AuditSettings) -> C
     pool = replace(settings.shadows, budget=left.seconds)
     shadows = collect_shadows(session, target, pool) if settings.level == "deep" else None
     record = _environment(settings) | _costs(models[0], shadows, counter)
+    if target.version.key_check not in (None, check := key_check(session.key)):
+        record[KEY_CHECK] = check
     record["forward_passes"] = sum(table.forward_passes for table in outputs) + counter.passes(dataset)
     inputs = AuditInputs(
         candidate=models[0],

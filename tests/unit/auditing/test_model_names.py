@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 from support.judged_audits import inputs_of, predictions
@@ -56,7 +56,11 @@ def test_everything_that_is_collected_by_row_is_renamed_alike() -> None:
     shadows = ShadowTable(ids, np.zeros((4, len(ids))), np.zeros((4, len(ids)), bool), np.ones(len(ids), bool))
     earlier = EarlierRequest("faces/0", frozenset(ids[:3].tolist()), TABLES[1], TABLES[2])
     candidate = replace(INPUTS.candidate, white_box=WhiteBoxOutputs(ids))
-    found = with_model_names(replace(INPUTS, candidate=candidate, shadows=shadows, earlier=(earlier,)), "faces")
+    given = replace(INPUTS, candidate=candidate, shadows=shadows, earlier=(earlier,), root=INPUTS.candidate)
+    assert all(getattr(given, field.name) for field in fields(given)), (
+        "a new part of the inputs: rename its rows, and say so here"
+    )
+    found = with_model_names(given, "faces")
     names = model_row_names("faces", ids.tolist())
     assert found.shadows is not None
     assert found.candidate.white_box is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,15 +13,20 @@ from support.memory_store import MemoryStore
 from support.requests import CLAIMING
 from support.sessions import open_session
 
+from grmu_audit.auditing.bundle_check import verify_bundle
+from grmu_audit.auditing.rows_read import rows_read_defect
 from grmu_audit.errors import EnvironmentFailure, InputError, IntegrityError
 from grmu_audit.evidence import key_check, key_path, pseudonyms, set_digest
+from grmu_audit.evidence.archive import unpack
 from grmu_audit.policy import load_named
 from grmu_audit.records import ModelRef
 from grmu_audit.tracking import Actor, promote, read_ledger, verify
 from grmu_audit.tracking.ledger import append_entry
 from grmu_audit.tracking.names import REKEYED, REQUEST
+from grmu_audit.utils import canonical_json, sha256_hex
 from grmu_audit.workflows import keys
 from grmu_audit.workflows.audits.pipeline import audit
+from grmu_audit.workflows.audits.stored import export_bundle
 from grmu_audit.workflows.forget_requests import stored_request
 from grmu_audit.workflows.keys import rekey_lost, rotate
 from grmu_audit.workflows.session import Session
@@ -111,6 +117,28 @@ def test_after_a_rotation_the_line_goes_on_under_the_new_key(
     key_path().write_text(old)
     with pytest.raises(InputError, match="another key"):
         unlearn(open_session(store, tmp_path), two.label, listed(tmp_path, C), RETRAIN)
+
+
+def test_the_bundle_of_a_version_of_an_earlier_key_agrees_and_says_what_was_not_compared(
+    store: MemoryStore, line: tuple[ModelRef, ModelRef], tmp_path: Path
+) -> None:
+    rotate(open_session(store, tmp_path))
+    made = audit(open_session(store, tmp_path), line[1].label, load_named("default"), tmp_path / "out").audit
+    assert made.exact is not None
+    assert made.exact.verified
+    export_bundle(store, line[1].label, tmp_path / "b.zip")
+    checked = verify_bundle(tmp_path / "b.zip")
+    assert checked.findings == ()
+    assert any("calls rows by names of an earlier key" in note for note in checked.notes)
+    files = unpack((tmp_path / "b.zip").read_bytes())[0]
+    record = json.loads(files["rows_read.json"])
+    shorter = record["training_rows_not_read"][1:]
+    record |= {"training_rows_not_read": shorter, "training_rows_read": record["training_rows_read"] + 1}
+    edited = canonical_json(record)
+    ref = replace(made.subject, config={**made.subject.config, "rows_read_sha256": sha256_hex(edited)})
+    assert made.forget.count == len(shorter) + 1
+    defect = rows_read_defect(edited, ref, made.data.manifest_sha256, 0, made.forget.count)
+    assert "does not cover them all" in defect
 
 
 def test_rows_that_were_deleted_before_or_after_a_rotation(
