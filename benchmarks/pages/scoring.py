@@ -19,14 +19,15 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measurements.bootstrap import bootstrap
+from grmu_audit.auditing.measurement import measure
 from grmu_audit.intervals.closed_forms import Floats
 from grmu_audit.metrics import CheckedPredictions, check_predictions
 from grmu_audit.metrics.checked_predictions import DEFAULTS
 from grmu_audit.metrics.membership.exposure import match_groups
 from grmu_audit.metrics.membership.forest import forest_probabilities
 from grmu_audit.metrics.scores import Roc, roc
-from grmu_audit.policy import Policy, evaluate
-from grmu_audit.records import Predictions
+from grmu_audit.policy import Policy, evaluate, load_named
+from grmu_audit.records import AuditContext, AuditedModel, AuditInputs, DataRecord, ModelRef, Predictions
 
 SAMPLES, RULES, REPEATS = 200_000, 20, 5
 _PAGE = """# How long scoring takes
@@ -43,6 +44,8 @@ bf16 as an evaluation in bf16 leaves them.
 | of these, reading the file | {read:.2f} | |
 | a new policy of {rules} rules on the audit (0 forward passes) | {judge:.3f} | |
 | new groups on the predictions: all metrics again (0 forward passes) | {regroup:.2f} | |
+| quick audit of three models with controls and verdict (0 forward passes) | {audit:.2f} | |
+| the same, seconds of wall time | {audit_wall:.2f} | 2 |
 | threshold attack on one score, area with its standard error | {threshold:.4f} | 0.05 |
 | count bootstrap, 1,000 replicates of TA, GA, WG, EO, EP, DP | {bootstrap:.4f} | 0.005 |
 | the same by resampled rows, {rows} replicates measured and scaled | {index:.2f} | |
@@ -68,6 +71,24 @@ def problem(seed: int = 0, samples: int = SAMPLES) -> Predictions:
     logits[np.arange(samples), target] = margin
     kept = bf16(logits)
     return Predictions(np.arange(samples).astype(str), split, target, attribute, kept.argmax(axis=1), 2, 2, logits=kept)
+
+
+def moved(p: Predictions, seed: int) -> Predictions:
+    """Another model on the same samples: other margins, lower ones on the forget set."""
+    assert p.logits is not None
+    logits = p.logits.copy()
+    change = np.random.default_rng(seed).normal(0, 0.3, len(p)) - 0.5 * p.mask("forget")
+    logits[np.arange(len(p)), p.target] += change
+    kept = bf16(logits)
+    return replace(p, logits=kept, prediction=kept.argmax(axis=1))
+
+
+def audited(p: Predictions) -> Callable[[], object]:
+    """A quick audit of the samples, judged by the default policy."""
+    names = ("2", "1", "3")
+    models = [AuditedModel(ModelRef("m", name), q) for name, q in zip(names, (moved(p, 1), p, moved(p, 2)), strict=True)]
+    inputs, policy = AuditInputs(models[0], models[1], (models[2],)), load_named("default")
+    return lambda: evaluate(measure(inputs, AuditContext(DataRecord("simulated", {}))), policy, today=date(2026, 6, 1))
 
 
 def bf16(x: Floats) -> Floats:
@@ -162,16 +183,20 @@ def report(samples: int, repeats: int) -> str:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "predictions.parquet"
         path.write_bytes(to_parquet(p))
-        audit = score(path, policy=policy, today=today)
+        scored = score(path, policy=policy, today=today)
         calls: dict[str, Callable[[], object]] = {
             "score": lambda: score(path, policy=policy, today=today),
             "read": lambda: read_predictions(path),
-            "judge": lambda: evaluate(audit, policy, today=today),
+            "judge": lambda: evaluate(scored, policy, today=today),
             "regroup": lambda: measure_predictions(with_groups(p, other)),
             "threshold": lambda: area(f, "margin"),
             "bootstrap": lambda: bootstrap(f),
         }
-        took = medians(calls, repeats)
+        audit = audited(p)
+        took = medians({**calls, "audit": audit}, repeats)
+        start = time.perf_counter()
+        audit()
+        took["audit_wall"] = time.perf_counter() - start
     rows = 3
     index = seconds(lambda: [_resampled(p, i) for i in range(rows)]) * 1000 / rows
     table = "\n".join(forest_row(name, f, repeats) for name in ("bf16", "fp32"))
