@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import cache
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from benchmarks.measurements.cheats import CHEATS, partway
 from benchmarks.measurements.gate import KINDS
 from grmu_audit.auditing.measurement import measure
 from grmu_audit.intervals import Proportion, design_effect
-from grmu_audit.policy import load_named
+from grmu_audit.policy import Policy, load_named
 from grmu_audit.policy.judgement import evaluate
 from grmu_audit.records import (
     BASELINE,
@@ -110,8 +111,13 @@ def _audit(candidate: Predictions, before: Predictions, references: Sequence[Pre
     return measure(inputs, AuditContext(DataRecord("population", {})))
 
 
+@cache
+def _policies() -> dict[str, Policy]:
+    return {name: load_named(name) for name in POLICIES}
+
+
 def _judged(cell: str, seed: int, what: tuple[str, str], audit: Audit) -> Judged:
-    verdicts = {name: evaluate(audit, load_named(name), today=TODAY) for name in POLICIES}
+    verdicts = {name: evaluate(audit, policy, today=TODAY) for name, policy in _policies().items()}
     default = verdicts["default"]
     share = audit.metric("FORGET_SHARE")
     limits = share.statistic.limits(0.10) if share and share.statistic else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +39,18 @@ def beta_quantile(a: Floats, b: Floats, probability: float) -> Floats:
     0.3
     """
     a, b = np.maximum(a, _SMALLEST), np.maximum(b, _SMALLEST)
+    if len(a) == 1:
+        return np.array([_single_quantile(float(a[0]), float(b[0]), probability)])
+    return _quantiles(a, b, probability)
+
+
+@lru_cache(maxsize=1 << 14)
+def _single_quantile(a: float, b: float, probability: float) -> float:
+    """Kept, since the models and rules of an audit ask for the same ones again and again."""
+    return float(_quantiles(np.array([a]), np.array([b]), probability)[0])
+
+
+def _quantiles(a: Floats, b: Floats, probability: float) -> Floats:
     constant = np.array([math.lgamma(x + y) - math.lgamma(x) - math.lgamma(y) for x, y in zip(a, b, strict=True)])
     spread = np.sqrt((a + b) / (a * b))
     most = np.log(a / b) + spread
