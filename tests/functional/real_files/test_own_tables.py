@@ -98,7 +98,7 @@ def test_what_is_no_file_is_said(kind: str, line: list[str], capsys: Any) -> Non
         path.mkdir()
     code, text = said(capsys, *line, str(path))
     assert code == 2
-    assert {"pipe": "a pipe or a device", "device": "a pipe or a device", "folder": "irectory"}.get(kind, "o such file") in text
+    assert {"pipe": "it is a pipe", "device": "it is a device", "folder": "irectory"}.get(kind, "o such file") in text
 
 
 def test_exact_labels_are_kept_and_written_into_the_manifest(capsys: Any) -> None:
