@@ -43,7 +43,7 @@ def rewritten(files: Files, change: Callable[[dict[str, Any]], None]) -> Files:
     rows = [registered, {**audited, "tags": tags}]
     assert check_ledger(audit.subject.name, [(row["number"], row["tags"]) for row in rows])[1] == []
     ledger = canonical_json(rows)
-    statement = ledger_statement(audit.subject.name, 1, ("ledger.json", sha256_hex(ledger)))
+    statement = ledger_statement(audit.subject.name, len(rows), ("ledger.json", sha256_hex(ledger)))
     return {**made, "ledger.json": ledger, "ledger.dsse.json": sign_envelope(statement, None)}
 
 
