@@ -74,8 +74,9 @@ class Output:
         return "latin-1" if codecs.lookup(found).name == "ascii" else found
 
     def write(self, text: str) -> int:
-        """Write, as far as that is possible; what a terminal would obey is shown as U+FFFD."""
-        self._try(lambda: self.stream.write(self._told_apart(_CONTROL.sub("\ufffd", text))))
+        """Write, as far as that is possible; what a terminal would obey is shown as U+FFFD, in JSON escaped."""
+        shown = _CONTROL.sub(lambda found: _escaped(found[0]) if text[:1] in ("{", "[") else "\ufffd", text)
+        self._try(lambda: self.stream.write(self._told_apart(shown)))
         return len(text)
 
     def _told_apart(self, text: str) -> str:

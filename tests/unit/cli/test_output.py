@@ -66,7 +66,7 @@ def written(text: str, encoding: str) -> str:
 def test_any_text_is_written_in_any_encoding(text: str, encoding: str) -> None:
     found = written(f"x{text}", encoding)
     assert found.startswith("x")
-    if text.isascii():
+    if text.isascii() and text.isprintable():
         assert found == f"x{text}"
 
 
@@ -132,6 +132,6 @@ def test_a_policy_with_terminal_signs_is_shown_without_them(tmp_path: Path, caps
     (tmp_path / "p.yaml").write_text(json.dumps(tree))
     assert execute(["policy", "show", str(tmp_path / "p.yaml")]) == 0
     shown = capsys.readouterr().out
-    assert "p: " in shown
+    assert shown.startswith("p@")
     assert "\x1b" not in shown
     assert "\x07" not in shown
