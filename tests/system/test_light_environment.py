@@ -84,11 +84,12 @@ def test_the_gate_judges_there(site: Path, tmp_path: Path) -> None:
         assert (tmp_path / "out.sarif").stat().st_size > 500
 
 
-def test_a_bundle_is_checked_there(site: Path, tmp_path: Path) -> None:
+def test_a_bundle_is_checked_there(site: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = MemoryStore(tmp_path / "store")
     ref = version(store, "faces", tmp_path / "v")
     private, public = key_pair(tmp_path)
     audited(store, ref, [predictions(100), predictions(101)], policy(), private)
+    monkeypatch.setenv("GRMU_AUDIT_SIGNING_KEY", str(private))
     export_bundle(store, ref.label, tmp_path / "b.zip")
     done = light(site, "evidence", "verify", "b.zip", "--public-key", str(public), folder=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
