@@ -78,7 +78,7 @@ class Kind:
     read: Callable[[Path], None]
     """What the tool does with such a file, up to the first number that it would show."""
     wanted: int
-    """Cases that issue 15 asks for."""
+    """Cases of a whole run."""
 
 
 def _list(path: Path) -> None:

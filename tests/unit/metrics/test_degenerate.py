@@ -33,7 +33,7 @@ def generous() -> Policy:
     for spec in BUILT_IN.values():
         if not spec.per_group and spec.cost == "predictions":
             rules.append({"id": spec.name, "metric": spec.name, "within": [spec.low, spec.high], "allow_incomplete": True})
-    return Policy.model_validate({"schema": "grmu-audit/policy/v1", "name": "generous", "rules": rules, "minimum_group_size": 1})
+    return Policy.stored({"schema": "grmu-audit/policy/v1", "name": "generous", "rules": rules, "minimum_group_size": 1})
 
 
 POLICY = generous()

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from support.deletions import small_table
 from support.earlier_stores import before_records
-from support.judged_audits import audited, predictions
+from support.judged_audits import audited, policy_file, predictions
 from support.memory_store import MemoryStore
 from support.requests import CLAIMING
 from support.sessions import open_session
@@ -157,10 +157,13 @@ def test_outputs_that_no_network_gave_are_found_by_a_new_forward_pass(old: tuple
 
 
 @pytest.mark.parametrize("forged", [False, True])
-def test_a_policy_can_ask_for_it_at_promotion(old: tuple[Session, ModelRef, ModelRef], forged: bool) -> None:
+def test_a_policy_can_ask_for_it_at_promotion(
+    old: tuple[Session, ModelRef, ModelRef], forged: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     session, base, ref = old
     forge(session, base, ref) if forged else bind(session, "m")
     demanding = CLAIMING.model_copy(update={"outputs": "repeated"})
+    monkeypatch.setenv("GRMU_AUDIT_POLICIES", policy_file(demanding, tmp_path))
     audited(session.store, session.store.resolve("m/2"), [predictions(100)], demanding)
     with pytest.raises(InconclusiveError, match="asks for a new forward pass at promotion"):
         tracking.promote(session.store, "m/2")
