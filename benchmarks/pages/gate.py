@@ -1,9 +1,10 @@
 """``docs/gate.md``: what the gate says of models of which it is known whether they may pass.
 
-python -m benchmarks.pages.gate --cache FOLDER [--population] [--seeds 10-19] [--cells B,D,A,C,E] [--write docs]
+python -m benchmarks.pages.gate --cache FOLDER [--population] [--judge] [--seeds 10-19] [--cells B,D,A,C,E] [--write docs]
 
-``--population`` makes the models that are missing in the cache folder; ``--write`` judges those that are there and writes
-``gate.json`` and ``gate.md``.  Both resume: models are stored one by one, verdicts cell by cell.
+``--population`` makes the models that are missing in the cache folder, ``--judge`` judges those that are there and keeps the
+verdicts under ``benchmarks/results/gate``, ``--write`` writes ``gate.md`` from what is kept.  All resume: models are stored one
+by one, verdicts cell by cell, and verdicts stay when the models are gone.
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measurements.gate import CELLS, FULL, KINDS, Cell, Scale
+from benchmarks.measurements.gate_results import ROOT, judge_models, kept_results, model_hours
 from benchmarks.measurements.population import Facts, Job, load_facts, make_population, missing_jobs
-from benchmarks.pages.gate_page import cpu_hours, judge_population, write_page
+from benchmarks.pages.gate_page import simulate_coverage, write_page
 from grmu_audit.training.runtime import choose_device
 
 Found = Mapping[tuple[str, int], Mapping[str, Facts]]
@@ -86,7 +88,7 @@ def summary(found: Found) -> str:
         counts = [sum(key[0] == cell for key in of_kind) for cell in cells]
         mean = f"{np.mean([facts['seconds'] for facts in of_kind.values()]):.1f}" if of_kind else ""
         lines.append(f"| {kind.name} | " + " | ".join(map(str, counts)) + f" | {mean} |")
-    return "\n".join([*lines, "", f"{cpu_hours(found):.2f} CPU hours.", ""])
+    return "\n".join([*lines, "", f"{model_hours(found.values()):.2f} CPU hours.", ""])
 
 
 def known_facts(cache: Path, cells: Sequence[Cell], seeds: Sequence[int], scale: Scale = FULL) -> Found:
@@ -101,7 +103,9 @@ def main() -> None:
     parser.add_argument("--seeds", type=parse_seeds, default=parse_seeds("10-19"), help="such as 10-19 or 3,5")
     parser.add_argument("--cells", default=",".join(CELLS))
     parser.add_argument("--population", action="store_true", help="make the models that are missing")
-    parser.add_argument("--write", type=Path, help="folder of gate.json and gate.md")
+    parser.add_argument("--judge", action="store_true", help="judge the models of the cache folder")
+    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results" / "gate", help="folder of the verdicts")
+    parser.add_argument("--write", type=Path, help="folder of gate.md")
     parser.add_argument("--audits", type=int, default=2000, help="simulated audits a setting, for the coverage of the share")
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
@@ -112,8 +116,11 @@ def main() -> None:
         make_population(missing, options.cache, Progress(found), device=choose_device(options.device))
         found = known_facts(options.cache, cells, options.seeds)
     sys.stdout.write(summary(found))
+    if options.judge:
+        for result in judge_models(options.results, options.cache, cells, options.seeds):
+            sys.stderr.write(f"judged: {result.cell} {result.seed}\n")
     if options.write:
-        write_page(options.write, judge_population(options.cache, cells, options.seeds), found, options.cache, options.audits)
+        write_page(options.write, kept_results(options.results), simulate_coverage(options.results, options.audits))
 
 
 if __name__ == "__main__":

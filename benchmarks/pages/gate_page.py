@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -13,18 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measurements.effect import machine
-from benchmarks.measurements.gate import CELLS, Cell
-from benchmarks.measurements.gate_verdicts import POLICIES, Judged, Rate, judge_cell, rate, separation
-from benchmarks.measurements.population import Facts, load, load_facts
-from benchmarks.measurements.share_coverage import Coverage, settings, simulate
+from benchmarks.measurements.gate import CELLS
+from benchmarks.measurements.gate_results import CellResult, code_digest, digest, digest_of_files, model_hours
+from benchmarks.measurements.gate_verdicts import Judged, Rate, rate, separation
+from benchmarks.measurements.share_coverage import Coverage, Setting, settings, simulate
 from benchmarks.pages.effect import hardware_line
-from grmu_audit.training.runtime import choose_device
 from grmu_audit.utils import canonical_json, write_atomic
 
-ROOT = Path(__file__).parents[2]
-JUDGING = ("metrics", "policy", "intervals", "auditing", "records")
-"""Parts of the package that a verdict on stored predictions depends on."""
 SHARE_CODE = (
     "benchmarks/measurements/share_coverage.py",
     "grmu_audit/intervals/ratio.py",
@@ -36,77 +29,41 @@ SHARE_CODE = (
 SHOWN_METRICS = 30
 
 
-def judge_population(cache: Path, cells: Sequence[Cell], seeds: Sequence[int]) -> list[Judged]:
-    """Verdicts on all stored models; those of a cell and seed are computed once for the same models and code."""
-    rows: list[Judged] = []
-    for cell in cells:
-        for seed in seeds:
-            facts = load_facts(cache, cell, seed)
-            key = digest([cell.name, seed, sorted(fact["key"] for fact in facts.values()), code_digest()])
-            path = cache / f"verdicts-{key[:20]}.json"
-            if not path.is_file():
-                found = [asdict(row) for row in judge_cell(cell.name, seed, load(cache, cell, seed))]
-                write_atomic(path, canonical_json(found))
-            rows += [Judged(**row) for row in json.loads(path.read_bytes())]
-            sys.stderr.write(f"judged: {cell.name} {seed}\n")
-    return rows
-
-
-def simulate_coverage(cache: Path, audits: int) -> list[Coverage]:
-    """Coverage of the share's interval in every setting; each is computed once for the same code."""
-    from benchmarks.measurements.share_coverage import Setting
-
+def simulate_coverage(folder: Path, audits: int) -> list[Coverage]:
+    """Coverage of the share's interval in every setting; each is computed once for the same code and kept in one file."""
+    path = folder / "coverage.json"
+    kept = json.loads(path.read_bytes()) if path.is_file() else {}
     found = []
     for setting in settings():
-        path = cache / f"coverage-{digest([asdict(setting), audits, _digest_of(SHARE_CODE)])[:20]}.json"
-        if not path.is_file():
-            write_atomic(path, canonical_json(asdict(simulate(setting, audits))))
-        tree = json.loads(path.read_bytes())
-        found.append(Coverage(**{**tree, "setting": Setting(**tree["setting"])}))
+        key = digest([asdict(setting), audits, digest_of_files(SHARE_CODE)])[:20]
+        if key not in kept:
+            kept[key] = asdict(simulate(setting, audits))
+            folder.mkdir(parents=True, exist_ok=True)
+            write_atomic(path, canonical_json(kept) + b"\n")
+        found.append(Coverage(**{**kept[key], "setting": Setting(**kept[key]["setting"])}))
     return found
 
 
-def digest(tree: object) -> str:
-    """SHA-256 of a tree of plain JSON types."""
-    return hashlib.sha256(canonical_json(tree)).hexdigest()
-
-
-def code_digest(root: Path = ROOT) -> str:
-    """SHA-256 over the code that judges, its policies and this study."""
-    files = [path for part in JUDGING for path in (root / "grmu_audit" / part).rglob("*.py")]
-    files += [*(root / "policies").glob("*.yaml"), *(root / "benchmarks" / "measurements").glob("*.py")]
-    return _digest_of([file.relative_to(root).as_posix() for file in files])
-
-
-def _digest_of(names: Iterable[str]) -> str:
-    return digest([(name, hashlib.sha256((ROOT / name).read_bytes()).hexdigest()) for name in sorted(names)])
-
-
-def write_page(
-    folder: Path, rows: Sequence[Judged], found: Mapping[tuple[str, int], Mapping[str, Facts]], cache: Path, audits: int
-) -> None:
-    """Write ``gate.json`` (the verdict on each model) and ``gate.md``."""
-    coverage = simulate_coverage(cache, audits)
-    facts = {"machine": machine(choose_device("cpu")), "cpu_hours": cpu_hours(found)}
-    text = page(rows, coverage, facts)
+def write_page(folder: Path, results: Sequence[CellResult], coverage: Sequence[Coverage]) -> None:
+    """Write ``gate.md``."""
+    rows = [row for result in results for row in result.rows]
+    earlier = sum(result.code != code_digest() for result in results)
+    hours = model_hours(result.models for result in results)
+    text = page(rows, coverage, {"hardware": hardware_lines(results), "cpu_hours": hours, "earlier": earlier})
     write_atomic(folder / "gate.md", text.encode())
-    verdicts = [[r.cell, r.seed, r.kind, r.references, *r.decisions.values(), r.lower and round(r.lower, 4)] for r in rows]
-    columns = ["cell", "seed", "kind", "references", *POLICIES, "lower limit of the share"]
-    tree = {**facts, "columns": columns, "verdicts": verdicts, "coverage": [asdict(one) for one in coverage]}
-    write_atomic(folder / "gate.json", canonical_json(tree))
 
 
-def cpu_hours(found: Mapping[tuple[str, int], Mapping[str, Facts]]) -> float:
-    """CPU time of all models; one that several cells share counts once."""
-    every: dict[str, float] = {facts["key"]: facts["seconds"] for models in found.values() for facts in models.values()}
-    return sum(every.values()) / 3600
+def hardware_lines(results: Iterable[CellResult]) -> str:
+    """Every machine that models were made on."""
+    return " and ".join(sorted({hardware_line({"machine": result.machine}) for result in results}))
 
 
 def page(rows: Sequence[Judged], coverage: Sequence[Coverage], facts: Mapping[str, Any]) -> str:
     """``docs/gate.md``."""
     parts = {
-        "hardware": hardware_line(facts),
+        "hardware": facts["hardware"],
         "hours": f"{facts['cpu_hours']:.1f}",
+        "earlier": _EARLIER.format(facts["earlier"]) if facts["earlier"] else "",
         "cells": cells_table(rows),
         "refused": by_cell(rows, "must not pass", "PASS of those"),
         "kinds": by_kind(rows, ("must not pass",)),
@@ -120,6 +77,7 @@ def page(rows: Sequence[Judged], coverage: Sequence[Coverage], facts: Mapping[st
     return _TEXT.format(**{key: part if isinstance(part, str) else "\n".join(part) for key, part in parts.items()})
 
 
+_EARLIER = "\n{} of the cells and seeds were judged by an earlier version of the code; their models are no longer there.\n"
 _TEXT = """# How often is the gate wrong?
 
 Generated by `python -m benchmarks.pages.gate`; do not edit.
@@ -130,7 +88,7 @@ hours of training. A retrained candidate is judged by its outputs alone here; wi
 evidence) it would not need them. Intervals are Wilson's at 95 %, with the number of models over the design effect by seed, since
 models of one seed are not independent; where no model or every model of a cell passes, the design effect is that of the lower
 limits by which the rule decides. Other data, networks and requests may give other rates.
-
+{earlier}
 {cells}
 
 ## Models that must not pass

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmarks.measurements.cheats import CHEATS
+from benchmarks.measurements.gate_results import CellResult, kept_results, write_result
 from benchmarks.measurements.gate_verdicts import Judged, judge_cell, rate, separation
 from benchmarks.measurements.share_coverage import Setting, settings, simulate
-from benchmarks.pages.gate_page import page
+from benchmarks.pages.gate_page import hardware_lines, page
 from grmu_audit.metrics.catalog.examples import example
 from grmu_audit.records import Predictions
 
@@ -78,11 +80,23 @@ def test_where_no_model_passes_the_lower_limits_say_how_alike_those_of_a_seed_ar
 
 def test_the_page_holds_every_kind_and_every_setting(judged: list[Judged]) -> None:
     coverage = [simulate(Setting(40, 40, 1.0, 2.0), 40)]
-    text = page(judged, coverage, {"machine": MACHINE, "cpu_hours": 1.25})
+    text = page(judged, coverage, {"hardware": "a processor", "cpu_hours": 1.25, "earlier": 3})
     assert "1.2 CPU\nhours" in text or "1.2 CPU hours" in text
     assert all(f"| {kind} |" in text for kind in CHEATS)
     assert "| 40 | 40 | 1 | 2 |" in text
+    assert "3 of the cells and seeds were judged by an earlier version" in text
     assert "{" not in text
+
+
+def test_results_are_kept_to_five_digits(judged: list[Judged], tmp_path: Path) -> None:
+    result = CellResult("B", 10, "c", MACHINE, {"before": {"key": "k", "seconds": 1.5}}, judged)
+    write_result(tmp_path / "B-10.json", result)
+    (found,) = kept_results(tmp_path)
+    assert replace(found, rows=[]) == replace(result, rows=[])
+    for row, again in zip(judged, found.rows, strict=True):
+        assert replace(again, metrics={}) == replace(row, metrics={})
+        assert again.metrics == pytest.approx(row.metrics, rel=1e-4)
+    assert hardware_lines([found, found]) == "CPU P, 2 cores, 1 thread, AVX2 instructions, torch 2"
 
 
 @pytest.mark.parametrize("setting", [Setting(40, 40, 0.25, 2.0), Setting(100, 200, 1.0, 1.0, per_person=4)])

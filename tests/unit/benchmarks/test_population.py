@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.measurements import gate_results
 from benchmarks.measurements.gate import BEFORE, CELLS, KINDS, Scale
+from benchmarks.measurements.gate_results import judge_models, kept_results, model_hours
 from benchmarks.measurements.population import Trial, load, load_facts, make_population, missing_jobs, path_of, read
-from benchmarks.pages.gate import Progress, cpu_hours, known_facts, summary
+from benchmarks.pages.gate import Progress, known_facts, summary
 from grmu_audit.errors import IntegrityError
 
 TINY = Scale(epochs=2, widths=(4, 8), renders=1)
@@ -166,8 +168,8 @@ def test_cpu_time_of_shared_models_counts_once(cache):
     both = known_facts(cache, [CELL, CELLS["D"]], [SEED], TINY)
     assert set(both["D", SEED]) == {kind.name for kind in KINDS if kind.method is None}
     expected = sum(one["seconds"] for one in facts.values()) / 3600
-    assert cpu_hours(one) == pytest.approx(expected)
-    assert cpu_hours(both) == pytest.approx(expected)
+    assert model_hours(one.values()) == pytest.approx(expected)
+    assert model_hours(both.values()) == pytest.approx(expected)
     lines = summary(both).splitlines()
     assert lines[0] == "| kind | B | D | CPU seconds each |"
     assert len(lines) == 2 + len(KINDS) + 2
@@ -185,3 +187,16 @@ def test_time_left_follows_from_the_models_that_are_there(cache, capsys):
     assert line.startswith(f"D 3 {job.kind.name}: made, 3.5 s CPU; {len(left) - 1} left")
     cpu = sum(known["B", SEED][job.kind.name]["seconds"] for job in left[2:])
     assert progress.minutes_for(left[2:]) * 60 == pytest.approx(2 * cpu, rel=0.05), "half a CPU was had"
+
+
+def test_what_was_judged_once_stays_when_the_models_are_gone(cache, tmp_path, monkeypatch):
+    judge = lambda models: [one.cell for one in judge_models(tmp_path, models, [CELL], [SEED], TINY)]  # noqa: E731
+    assert judge(cache) == [CELL.name]
+    assert judge(cache) == []
+    monkeypatch.setattr(gate_results, "code_digest", lambda: "other code")
+    assert judge(cache) == [CELL.name]
+    assert judge(tmp_path / "nothing") == []
+    (kept,) = kept_results(tmp_path)
+    assert kept.code == "other code"
+    assert set(kept.models) == {kind.name for kind in KINDS}
+    assert {row.kind for row in kept.rows} >= {kind.name for kind in KINDS if kind is not BEFORE}
