@@ -23,7 +23,6 @@ from grmu_audit.records.white_box import Answers, WhiteBoxOutputs
 from grmu_audit.unlearning.apply import apply_method
 from grmu_audit.unlearning.methods import methods
 from grmu_audit.utils import canonical_json, write_atomic
-from grmu_audit.utils.array_files import pack_arrays, read_array
 
 BEFORE, RETRAINED = "before", "retrain"
 METHODS = ("ft", "cf_k", "gradient_ascent", "neggrad_plus", "scrub", "salun", "miu")
@@ -54,9 +53,9 @@ class Case:
         named = [FORMAT, self.row, config, self.seed, self.ratio, tuning]
         return hashlib.sha256(canonical_json(named)).hexdigest()[:16]
 
-    def path(self, cache: Path, suffix: str = "json") -> Path:
+    def path(self, folder: Path) -> Path:
         """File of the case."""
-        return cache / f"{self.key}.{suffix}"
+        return folder / f"{self.row}-{self.seed}-{self.key}.json"
 
 
 def cases(seeds: Sequence[int], ratio: float) -> Iterator[Case]:
@@ -64,18 +63,27 @@ def cases(seeds: Sequence[int], ratio: float) -> Iterator[Case]:
     return (Case(row, seed, ratio) for seed in seeds for row in ROWS)
 
 
-def measure_all(cache: Path, seeds: Sequence[int], ratio: float, device: torch.device) -> None:
-    """Measure what the folder does not hold yet; each case is stored at once, so that a killed run loses at most one."""
+def measure_all(folder: Path, cache: Path, seeds: Sequence[int], ratio: float, device: torch.device) -> None:
+    """Measure what the folder does not hold yet; each case is stored at once, so that a killed run loses at most one.
+
+    Args:
+        folder: of the results.
+        cache: of the trained models before unlearning.
+        seeds: of the study.
+        ratio: share of the rare group that is forgotten.
+        device: where to compute.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
     cache.mkdir(parents=True, exist_ok=True)
     for seed in seeds:
-        missing = [case for case in cases([seed], ratio) if not case.path(cache).is_file()]
+        missing = [case for case in cases([seed], ratio) if not case.path(folder).is_file()]
         if not missing:
             continue
         problem, seconds = _prepared(cache, seed, ratio, device)
         for case in missing:
-            found = measure_case(problem, case, cache)
+            found = measure_case(problem, case)
             found["seconds"] += seconds if case.row == BEFORE else 0.0
-            write_atomic(case.path(cache), canonical_json(found))
+            write_atomic(case.path(folder), canonical_json(found) + b"\n")
             shown = [round(100 * accuracy, 1) for accuracy in found.get("forget", [])]
             sys.stderr.write(f"seed {seed}, {case.row}: {shown} {found['seconds']:.0f} s\n")
             sys.stderr.flush()
@@ -92,7 +100,7 @@ def _prepared(cache: Path, seed: int, ratio: float, device: torch.device) -> tup
     return problem, float(facts.read_text())
 
 
-def measure_case(problem: Problem, case: Case, cache: Path) -> dict[str, Any]:
+def measure_case(problem: Problem, case: Case) -> dict[str, Any]:
     """Accuracy on each part by epoch and after each change, distance, and CPU-seconds; a run that diverged says so."""
     start, source = time.process_time(), problem.source
     head: dict[str, Any] = {"row": case.row, "seed": case.seed, "ratio": case.ratio}
@@ -104,7 +112,6 @@ def measure_case(problem: Problem, case: Case, cache: Path) -> dict[str, Any]:
     tuned = collect_fine_tuning(model, source, ids, problem.runtime(), FineTuning(problem.data.retain))
     before = None if case.row == BEFORE else problem.base
     changed = collect_changes(model, source, ids, problem.runtime(), before)
-    _store(case.path(cache, "npz"), tuned, changed)
     found = {part: _accuracies(problem, tuned, part) for part in PARTS}
     others = {name: {part: _accuracy(problem, answer, part) for part in PARTS} for name, answer in changed.changed.items()}
     seconds = time.process_time() - start
@@ -137,21 +144,10 @@ def _accuracy(problem: Problem, answer: Answers, part: str) -> float:
     return float((answer.prediction[rows] == target[rows]).mean())
 
 
-def _store(path: Path, *outputs: WhiteBoxOutputs) -> None:
-    """Margins of all samples, for measures that are thought of later."""
-    margins = {f"margin/{name}": answer.margin for found in outputs for name, answer in found.changed.items()}
-    write_atomic(path, pack_arrays({}, margins))
-
-
-def margin_of(case: Case, cache: Path, name: str) -> np.ndarray:
-    """[n] stored margins of one case after one change."""
-    return read_array(case.path(cache, "npz"), f"margin/{name}").astype(np.float64)
-
-
-def results(cache: Path, seeds: Sequence[int], ratio: float) -> dict[str, list[dict[str, Any]]]:
+def results(folder: Path, seeds: Sequence[int], ratio: float) -> dict[str, list[dict[str, Any]]]:
     """What is there, by row, in seed order."""
     found: dict[str, list[dict[str, Any]]] = {row: [] for row in ROWS}
     for case in cases(seeds, ratio):
-        if case.path(cache).is_file():
-            found[case.row].append(json.loads(case.path(cache).read_text(encoding="utf-8")))
+        if case.path(folder).is_file():
+            found[case.row].append(json.loads(case.path(folder).read_text(encoding="utf-8")))
     return {row: entries for row, entries in found.items() if entries}

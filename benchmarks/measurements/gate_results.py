@@ -6,7 +6,6 @@ candidate.  The models themselves stay in the cache folder: a few hundred CPU mi
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
@@ -16,15 +15,15 @@ from typing import Any
 from benchmarks.measurements.effect import machine
 from benchmarks.measurements.gate import CELLS, FULL, Cell, Scale
 from benchmarks.measurements.gate_verdicts import Judged, judge_cell
+from benchmarks.measurements.kept import ROOT, digest_of_files
 from benchmarks.measurements.population import Facts, load, load_facts
 from grmu_audit.records import Predictions
 from grmu_audit.training.runtime import choose_device
 from grmu_audit.utils import canonical_json, write_atomic
 
-ROOT = Path(__file__).parents[2]
-JUDGING = ("metrics", "policy", "intervals", "auditing", "records")
+JUDGING = tuple(f"grmu_audit/{part}" for part in ("metrics", "policy", "intervals", "auditing", "records"))
 """Parts of the package that a verdict on stored predictions depends on."""
-STUDY = ("gate_verdicts", "cheats")
+STUDY = ("benchmarks/measurements/gate_verdicts.py", "benchmarks/measurements/cheats.py")
 """Modules of the benchmark that it depends on."""
 _PLAIN = tuple(one.name for one in fields(Judged) if one.name != "metrics")
 
@@ -116,18 +115,8 @@ def read_result(path: Path) -> CellResult:
     return CellResult(**tree, rows=rows)
 
 
-def code_digest(root: Path = ROOT) -> str:
+def code_digest() -> str:
     """SHA-256 over the code that judges, its policies and this study."""
-    files = [path for part in JUDGING for path in (root / "grmu_audit" / part).rglob("*.py")]
-    files += [*(root / "policies").glob("*.yaml"), *(root / "benchmarks" / "measurements" / f"{name}.py" for name in STUDY)]
-    return digest_of_files([file.relative_to(root).as_posix() for file in files], root)
-
-
-def digest_of_files(names: Iterable[str], root: Path = ROOT) -> str:
-    """SHA-256 over names and contents."""
-    return digest([(name, hashlib.sha256((root / name).read_bytes()).hexdigest()) for name in sorted(names)])
-
-
-def digest(tree: object) -> str:
-    """SHA-256 of a tree of plain JSON types."""
-    return hashlib.sha256(canonical_json(tree)).hexdigest()
+    return digest_of_files(
+        [*JUDGING, *STUDY, *(path.relative_to(ROOT).as_posix() for path in (ROOT / "policies").glob("*.yaml"))]
+    )

@@ -1,9 +1,9 @@
 """``docs/durability.md``: does the forget set come back when unlearned models of PhotoDigits are trained on without it?
 
-python -m benchmarks.pages.durability --cache FOLDER [--seeds 5] [--ratio 0.9] [--write docs] [--only-write]
+python -m benchmarks.pages.durability [--seeds 5] [--ratio 0.9] [--write docs] [--only-write]
 
-Every model of every seed is one file in the cache folder, under a digest of all that it depends on: an interrupted run goes on
-where it stopped, and the page is written from the files that are there.
+The results of every model of every seed are one file under ``benchmarks/results/durability``, named by a digest of all that they
+depend on but the code: an interrupted run goes on where it stopped, and the page is written from the files that are there.
 """
 
 from __future__ import annotations
@@ -19,10 +19,11 @@ import numpy as np
 import torch
 
 from benchmarks.measurements.durability import BEFORE, METHODS, RETRAINED, ROWS, measure_all, results
+from benchmarks.measurements.kept import RESULTS
 from grmu_audit.evaluation.durability import PRUNED_SHARE, FineTuning
 from grmu_audit.records.white_box import MIXTURES, PRUNED, ROUNDINGS, mixture_name
 from grmu_audit.training.runtime import choose_device, hardware
-from grmu_audit.utils import write_atomic
+from grmu_audit.utils import cache_folder, write_atomic
 from grmu_audit.utils.resources import VERSION
 
 Results = Mapping[str, Sequence[Mapping[str, Any]]]
@@ -254,7 +255,8 @@ def _hours(found: Results) -> float:
 def main() -> None:
     """Measure what is missing and print or write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--results", type=Path, default=RESULTS / "durability", help="folder of the results")
+    parser.add_argument("--cache", type=Path, default=cache_folder() / "durability", help="folder of the models before")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--ratio", type=float, default=0.9)
     parser.add_argument("--device", default="auto")
@@ -263,10 +265,10 @@ def main() -> None:
     options = parser.parse_args()
     device, seeds = choose_device(options.device), range(options.seeds)
     if not options.only_write:
-        measure_all(options.cache, seeds, options.ratio, device)
-    found = results(options.cache, seeds, options.ratio)
+        measure_all(options.results, options.cache, seeds, options.ratio, device)
+    found = results(options.results, seeds, options.ratio)
     if not found:
-        parser.error(f"{options.cache} holds no measurement of these seeds at ratio {options.ratio:g}")
+        parser.error(f"{options.results} holds no measurement of these seeds at ratio {options.ratio:g}")
     text = page(found, device)
     sys.stderr.write(f"{_hours(found):.2f} CPU hours\n")
     if options.write:

@@ -19,7 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.measurements.gate import CELLS, FULL, KINDS, Cell, Scale
-from benchmarks.measurements.gate_results import ROOT, judge_models, kept_results, model_hours
+from benchmarks.measurements.gate_results import judge_models, kept_results, model_hours
+from benchmarks.measurements.kept import RESULTS
 from benchmarks.measurements.population import Facts, Job, load_facts, make_population, missing_jobs
 from benchmarks.pages.gate_page import simulate_coverage, write_page
 from grmu_audit.training.runtime import choose_device
@@ -104,7 +105,7 @@ def main() -> None:
     parser.add_argument("--cells", default=",".join(CELLS))
     parser.add_argument("--population", action="store_true", help="make the models that are missing")
     parser.add_argument("--judge", action="store_true", help="judge the models of the cache folder")
-    parser.add_argument("--results", type=Path, default=ROOT / "benchmarks" / "results" / "gate", help="folder of the verdicts")
+    parser.add_argument("--results", type=Path, default=RESULTS / "gate", help="folder of the verdicts")
     parser.add_argument("--write", type=Path, help="folder of gate.md")
     parser.add_argument("--audits", type=int, default=2000, help="simulated audits a setting, for the coverage of the share")
     parser.add_argument("--device", default="cpu")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -12,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measurements.gate import CELLS
-from benchmarks.measurements.gate_results import CellResult, code_digest, digest, digest_of_files, model_hours
+from benchmarks.measurements.gate_results import CellResult, code_digest, model_hours
 from benchmarks.measurements.gate_verdicts import Judged, Rate, rate, separation
-from benchmarks.measurements.share_coverage import Coverage, Setting, settings, simulate
+from benchmarks.measurements.kept import Kept, digest_of_files
+from benchmarks.measurements.share_coverage import Coverage, settings, simulate
 from benchmarks.pages.effect import hardware_line
-from grmu_audit.utils import canonical_json, write_atomic
+from grmu_audit.utils import write_atomic
 
 SHARE_CODE = (
     "benchmarks/measurements/share_coverage.py",
@@ -30,17 +30,11 @@ SHOWN_METRICS = 30
 
 
 def simulate_coverage(folder: Path, audits: int) -> list[Coverage]:
-    """Coverage of the share's interval in every setting; each is computed once for the same code and kept in one file."""
-    path = folder / "coverage.json"
-    kept = json.loads(path.read_bytes()) if path.is_file() else {}
-    found = []
+    """Coverage of the share's interval in every setting; each is computed once for the same code and kept."""
+    kept, found = Kept(folder / "coverage.json", digest_of_files(SHARE_CODE)), []
     for setting in settings():
-        key = digest([asdict(setting), audits, digest_of_files(SHARE_CODE)])[:20]
-        if key not in kept:
-            kept[key] = asdict(simulate(setting, audits))
-            folder.mkdir(parents=True, exist_ok=True)
-            write_atomic(path, canonical_json(kept) + b"\n")
-        found.append(Coverage(**{**kept[key], "setting": Setting(**kept[key]["setting"])}))
+        tree = kept.once(f"{setting} {audits}", lambda setting=setting: asdict(simulate(setting, audits)))
+        found.append(Coverage(**{**tree, "setting": setting}))
     return found
 
 

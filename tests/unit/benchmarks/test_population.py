@@ -190,6 +190,8 @@ def test_time_left_follows_from_the_models_that_are_there(cache, capsys):
 
 
 def test_what_was_judged_once_stays_when_the_models_are_gone(cache, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(gate_results, "judge_cell", lambda cell, seed, outputs: seen.append(outputs) or [])
     judge = lambda models: [one.cell for one in judge_models(tmp_path, models, [CELL], [SEED], TINY)]  # noqa: E731
     assert judge(cache) == [CELL.name]
     assert judge(cache) == []
@@ -199,4 +201,4 @@ def test_what_was_judged_once_stays_when_the_models_are_gone(cache, tmp_path, mo
     (kept,) = kept_results(tmp_path)
     assert kept.code == "other code"
     assert set(kept.models) == {kind.name for kind in KINDS}
-    assert {row.kind for row in kept.rows} >= {kind.name for kind in KINDS if kind is not BEFORE}
+    assert [set(outputs) <= {kind.name for kind in KINDS} and len(outputs) > 3 for outputs in seen] == [True, True]
