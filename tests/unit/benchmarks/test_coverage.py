@@ -57,7 +57,7 @@ def test_limits_of_many_draws_at_once_are_those_of_the_statistics_one_by_one(set
                 assert np.isnan(got).all() if wanted is None else got == pytest.approx(list(wanted), abs=1e-9)
 
 
-def test_settings_near_the_wanted_coverage_are_simulated_again_with_more_draws(monkeypatch):
+def test_settings_near_the_wanted_coverage_are_simulated_again_with_more_draws(monkeypatch, tmp_path):
     asked = []
 
     def simulate(setting, draws, seed=0):
@@ -67,7 +67,7 @@ def test_settings_near_the_wanted_coverage_are_simulated_again_with_more_draws(m
     monkeypatch.setattr(page, "settings", lambda: iter(SETTINGS[:2]))
     for kind in (Rates, People):
         monkeypatch.setattr(kind, "simulate", simulate)
-    results, _ = page.run(None, lambda s: 100, 0, 1e12)
+    results, _ = page.run(tmp_path, lambda s: 100, 0, 1e12)
     assert asked == [(SETTINGS[0], 100), (SETTINGS[1], 100), (SETTINGS[0], 1000)]
     assert results[SETTINGS[0]]["GA"].draws == 1000
 
@@ -89,7 +89,7 @@ def test_a_stopped_run_resumes_and_what_is_late_is_left_out(monkeypatch, tmp_pat
     monkeypatch.setattr(Areas, "simulate", lambda *_: pytest.fail("simulated again"))
     again, _ = page.run(tmp_path, lambda s: 5, 0, 0.0)
     assert again == made
-    assert page.run(None, lambda s: 5, 0, 0.0)[0] == {}
+    assert page.run(tmp_path / "other", lambda s: 5, 0, 0.0)[0] == {}
 
 
 def test_the_grid_reaches_what_the_page_claims():
