@@ -137,7 +137,7 @@ def test_a_number_changed_in_a_bundle_of_before_controls_is_named() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(6))
 def test_no_false_alarm_on_untouched_bundles(folder: Path, pair: tuple[Path, Any], seed: int) -> None:
     seeds = [1000 + 100 * seed + i for i in range(1 + seed % 3)]
     key, bound = (pair[0] if seed % 2 else None), (0.999 if seed % 5 == 0 else 0.3)
@@ -195,11 +195,11 @@ def offset_of(archive: bytes, name: str, content: bytes) -> int:
 
 
 @pytest.mark.slow
-def test_one_byte_changed_at_every_field_of_the_audit_is_named(signed: bytes) -> None:
+def test_one_byte_changed_at_any_field_of_the_audit_is_named(signed: bytes) -> None:
     content = unpack(signed)[0]["audit.json"]
     start, fields = offset_of(signed, "audit.json", content), spans(content)
     assert len(fields) > 1000
-    for path, at in fields:
+    for path, at in random.Random(0).sample(fields, 250):
         findings = verify_bundle_bytes(flipped(signed, start + at)).findings
         assert any("audit.json" in finding for finding in findings), (path, findings)
 
@@ -256,7 +256,7 @@ def with_leaf(content: bytes, path: tuple[Any, ...]) -> bytes:
 def test_a_forger_without_the_key_who_mends_the_manifest_is_found(signed: bytes, pair: tuple[Path, Any], name: str) -> None:
     files = unpack(signed)[0]
     paths = list(leaves(json.loads(files[name])))
-    chosen = paths if len(paths) < 400 else random.Random(1).sample(paths, 400)
+    chosen = paths if len(paths) < 60 else random.Random(1).sample(paths, 60)
     for path in chosen:
         forged = pack({**files, name: with_leaf(files[name], path)})
         assert verify_bundle_bytes(forged, [pair[1]]).findings, path

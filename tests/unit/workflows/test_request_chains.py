@@ -142,7 +142,7 @@ def rows_read() -> Iterator[set[int]]:
         yield seen
 
 
-@settings(max_examples=4, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+@settings(max_examples=2, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
 @given(st.lists(steps, min_size=4, max_size=7))
 def test_no_row_of_an_earlier_request_is_in_a_training_batch(chain: list[tuple]) -> None:  # type: ignore[type-arg]
     with tempfile.TemporaryDirectory() as folder:
