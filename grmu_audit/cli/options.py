@@ -13,6 +13,7 @@ from grmu_audit.errors import InputError
 
 if TYPE_CHECKING:
     from grmu_audit.data.catalog import DataSpec
+    from grmu_audit.jobs import JobOptions
     from grmu_audit.records import Audit
     from grmu_audit.utils.progress import Observer
     from grmu_audit.workflows.session import Session
@@ -115,6 +116,47 @@ def search_options(function: F) -> F:
     return function
 
 
+def job_options(function: F) -> F:
+    """``--jobs``, ``--executor``, ``--executor-option`` and ``--job-folder``, put together as ``jobs``, a ``JobOptions``."""
+
+    @functools.wraps(function)
+    def command(
+        *args: Any,
+        workers: int,
+        executor: str | None,
+        executor_option: tuple[str, ...],
+        job_folder: str | None,
+        **kwargs: Any,
+    ) -> Any:
+        """The command with ``jobs`` in place of the four options."""
+        from grmu_audit.jobs import JobOptions
+
+        chosen = executor or ("process" if workers > 1 else "local")
+        return function(*args, jobs=JobOptions(chosen, workers, job_folder, parse_settings(executor_option)), **kwargs)
+
+    for option in (
+        click.option("--job-folder", metavar="URL", help="Folder that all workers share, or s3://... [default: mlruns/jobs]."),
+        click.option(
+            "--executor-option", multiple=True, metavar="KEY=VALUE", help="Setting of Slurm (submitit) or Ray; repeatable."
+        ),
+        click.option(
+            "--executor",
+            type=click.Choice(["local", "process", "slurm", "ray"]),
+            help="Where independent trainings run [default: process with --jobs, else here].",
+        ),
+        click.option(
+            "--jobs",
+            "workers",
+            type=click.IntRange(min=1),
+            default=1,
+            metavar="N",
+            help="Independent trainings at the same time.",
+        ),
+    ):
+        command = option(command)
+    return command  # type: ignore[return-value]
+
+
 def data_options(function: F) -> F:
     """``--data``, ``--data-root`` and ``--data-option``, put together as ``data``, a ``DataSpec``."""
 
@@ -208,8 +250,9 @@ def observer(ctx: click.Context) -> Observer:
     return SILENT if ctx.find_root().obj["quiet"] else ConsoleObserver()
 
 
-def open_session(ctx: click.Context) -> Session:
+def open_session(ctx: click.Context, jobs: JobOptions | None = None) -> Session:
     """The session of this invocation, from the root options."""
+    from grmu_audit.jobs import IN_THIS_PROCESS
     from grmu_audit.workflows.session import Session
 
     root = ctx.find_root()
@@ -221,6 +264,7 @@ def open_session(ctx: click.Context) -> Session:
         precision=options["precision"],
         observer=observer(ctx),
         actor=options["actor"] or _account(),
+        jobs=jobs or IN_THIS_PROCESS,
     )
 
 

@@ -47,6 +47,10 @@ class JobOptions:
     """For ``slurm``: submitit's parameters and ``cluster``; for ``ray``: ``address``, and resources of a task."""
 
 
+IN_THIS_PROCESS = JobOptions()
+"""Without workers."""
+
+
 def make_executor(options: JobOptions) -> Executor:
     """The executor that the options name.
 

@@ -1,6 +1,6 @@
 """The folder that workers and the writer share: inputs, results and failures of jobs, each file whole or absent.
 
-Results and failures carry a keyed digest (HMAC) of job and content: one that was edited, or that belongs to another job, is refused.
+Results and failures carry a keyed digest (HMAC) of job and content: one that was edited, or is another job's, is refused.
 """
 
 from __future__ import annotations
@@ -95,14 +95,23 @@ class JobFolder:
         known: type[GrmuAuditError] = kind if isinstance(kind, type) and issubclass(kind, GrmuAuditError) else EnvironmentFailure
         return known(str(tree["message"]))
 
-    def forget(self, job: Job, *inputs: str) -> None:
-        """Remove what is stored of a job that was recorded, and inputs that no other job needs."""
-        for name in (f"results/{job.id}", f"failures/{job.id}", *(f"inputs/{digest}" for digest in inputs)):
-            self._remove(name)
+    def forget(self, job: Job) -> None:
+        """Remove what is stored of a job that was recorded."""
+        self._remove(f"results/{job.id}")
+        self._remove(f"failures/{job.id}")
+
+    def remove_inputs(self, *digests: str) -> None:
+        """Remove inputs that no job needs any more."""
+        for digest in digests:
+            self._remove(f"inputs/{digest}")
 
     def clear_failure(self, job: Job) -> None:
         """Remove what an earlier attempt failed with."""
         self._remove(f"failures/{job.id}")
+
+    def local(self, name: str) -> Path | None:
+        """A path in the folder, for what a job stores itself; None in an object store."""
+        return Path(self._path(name)) if self._is_local else None
 
     def _sealed(self, job: Job, kind: str, content: bytes) -> bytes:
         return self._mac(job, kind, content) + content

@@ -43,6 +43,8 @@ class Runtime:
     """Receiver of notes and progress."""
     sample_gradients: int = 0
     """Samples that a gradient was taken for, counted by the loop."""
+    seconds_elsewhere: float = 0.0
+    """Seconds that another process spent on the network."""
     notes: dict[str, Any] = field(default_factory=dict)
     """Facts of the run that the record should hold (MINE estimates, stop reasons)."""
     checkpoints: Checkpoints | None = None

@@ -13,6 +13,7 @@ from grmu_audit.cli.options import (
     data_options,
     earlier_forget_option,
     forget_option,
+    job_options,
     model_option,
     next_step,
     open_session,
@@ -26,6 +27,7 @@ from grmu_audit.cli.options import (
 
 if TYPE_CHECKING:
     from grmu_audit.data.catalog import DataSpec
+    from grmu_audit.jobs import JobOptions
     from grmu_audit.workflows.session import Session
 
 
@@ -128,6 +130,8 @@ def pretrain_command(
 @search_options
 @settings_option
 @seed_option(None)
+@click.option("--seeds", type=click.IntRange(min=1), default=1, metavar="N", help="Versions of N seeds, from --seed on.")
+@job_options
 @systems_option
 @earlier_forget_option
 @click.pass_context
@@ -138,6 +142,8 @@ def retrain_command(
     forget: Path,
     group_dro: bool,
     settings: tuple[str, ...],
+    seeds: int,
+    jobs: JobOptions,
     systems: Path | None,
     earlier_forget: Path | None,
     **how: Any,
@@ -147,12 +153,12 @@ def retrain_command(
     Settings default to those that the model was pretrained with.
     """
     from grmu_audit.workflows.versions.method_choice import UnlearnOptions
-    from grmu_audit.workflows.versions.unlearning import retrain
+    from grmu_audit.workflows.versions.unlearning import retrain_seeds
 
     values = parse_settings((*settings, *(("group_dro=true",) if group_dro else ())))
-    session = _session_with_key(ctx, model, earlier_forget)
-    ref = retrain(session, model, forget, UnlearnOptions(settings=values, **how), systems)
-    click.echo(ref.label)
+    session = _session_with_key(ctx, model, earlier_forget, jobs)
+    for ref in retrain_seeds(session, model, forget, seeds, UnlearnOptions(settings=values, **how), systems):
+        click.echo(ref.label)
     next_step(f"grmu-audit unlearn --model {model} --forget {forget}")
 
 
@@ -173,6 +179,7 @@ def retrain_command(
 @search_options
 @settings_option
 @seed_option(None)
+@job_options
 @systems_option
 @earlier_forget_option
 @click.pass_context
@@ -183,6 +190,7 @@ def unlearn_command(
     forget: Path,
     layers: str | None,
     settings: tuple[str, ...],
+    jobs: JobOptions,
     systems: Path | None,
     earlier_forget: Path | None,
     **how: Any,
@@ -195,15 +203,15 @@ def unlearn_command(
     from grmu_audit.workflows.versions.unlearning import unlearn
 
     values = parse_settings((*settings, *((f"layers='{layers}'",) if layers else ())))
-    session = _session_with_key(ctx, model, earlier_forget)
+    session = _session_with_key(ctx, model, earlier_forget, jobs)
     ref = unlearn(session, model, forget, UnlearnOptions(settings=values, **how), systems)
     click.echo(ref.label)
     next_step(f"grmu-audit audit --model {ref.label}")
 
 
-def _session_with_key(ctx: click.Context, model: str, earlier_forget: Path | None) -> Session:
+def _session_with_key(ctx: click.Context, model: str, earlier_forget: Path | None, jobs: JobOptions) -> Session:
     """The session; the lineage's requests are first recorded under its key where theirs is lost."""
-    session = open_session(ctx)
+    session = open_session(ctx, jobs)
     if earlier_forget is not None:
         from grmu_audit.workflows.keys import rekey_lost
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from grmu_audit.data.quality.checks import require_quality
 from grmu_audit.errors import InputError
-from grmu_audit.records import ModelRef
+from grmu_audit.jobs import Job, JobRunner
+from grmu_audit.records import DataCheckReport, ModelRef
+from grmu_audit.records.lineage import ErasureRecord
 from grmu_audit.tracking.references import lineage_root
 from grmu_audit.utils.yaml_files import typed_config
 from grmu_audit.workflows.erasure import erasure_records, read_systems
@@ -19,6 +23,7 @@ from grmu_audit.workflows.session import Session, dataset_spec_of
 from grmu_audit.workflows.versions.creation import VersionPlan, make_version
 from grmu_audit.workflows.versions.method_choice import DEFAULT_OPTIONS, MethodChoice, UnlearnOptions, choose_method
 from grmu_audit.workflows.versions.network import load_network
+from grmu_audit.workflows.versions.studies import FORGET, WITHHELD, patiently, put_study, remove_study, take_method_result
 
 if TYPE_CHECKING:
     from grmu_audit.data.batches import BatchSource
@@ -46,6 +51,47 @@ def unlearn(
         IntegrityError: the stored parent is not what was registered, or the data changed since.
         DivergedError: the method ran to a number that is not finite; nothing was registered.
     """
+    return _unlearn(session, model, forget, options, systems, 1)[0]
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """Everything that is known before a network is trained."""
+
+    parent: ModelRef
+    dataset: Dataset
+    request: CheckedRequest
+    quality: DataCheckReport
+    choice: MethodChoice
+    erasure: tuple[ErasureRecord, ...]
+
+    @property
+    def config(self) -> Any:
+        """Typed options of the method."""
+        return typed_config(self.choice.method.config, self.choice.settings)
+
+    def plan(self, seed: int) -> VersionPlan:
+        """What the version of a seed is created from."""
+        method, choice = self.choice.method, self.choice
+        used = self.config.model_dump(mode="json", exclude=set(method.unused_options))
+        role, spec = "retrain" if method.exact else "unlearned", dataset_spec_of(self.parent)
+        return VersionPlan(self.parent.name, self.dataset, self.quality, role, method.name, seed, spec, used, self.parent,
+                           choice.reweight, self.request, choice.reasons, self.erasure)  # fmt: skip
+
+
+def _unlearn(
+    session: Session, model: str, forget: Path, options: UnlearnOptions, systems: Path | None, count: int
+) -> list[ModelRef]:
+    """Versions of ``count`` seeds for one request."""
+    prepared = _prepare(session, model, forget, options, systems)
+    seeds = [prepared.choice.seed + number for number in range(count)]
+    runner = session.job_runner() if count > 1 else None
+    if runner is None:
+        return [_make_here(session, prepared, seed, options.resume) for seed in seeds]
+    return _make_elsewhere(session, runner, prepared, seeds)
+
+
+def _prepare(session: Session, model: str, forget: Path, options: UnlearnOptions, systems: Path | None) -> _Prepared:
     parent = session.store.resolve(model)
     require_key_of_model(session, parent.name)
     dataset = session.dataset_of(parent)
@@ -60,27 +106,70 @@ def unlearn(
         session.observer.note(line)
     if options.trials:
         choice = _tuned(session, parent, dataset, request, choice, options.trials)
-    method, config = choice.method, typed_config(choice.method.config, choice.settings)
-    role = "retrain" if method.exact else "unlearned"
-    used = config.model_dump(mode="json", exclude=set(method.unused_options))
-    plan = VersionPlan(parent.name, dataset, quality, role, method.name, seed, dataset_spec_of(parent), used, parent,
-                       choice.reweight, request, choice.reasons, erasure)  # fmt: skip
+    return _Prepared(parent, dataset, request, quality, choice, erasure)
+
+
+def _make_here(session: Session, prepared: _Prepared, seed: int, resume: bool) -> ModelRef:
+    """Train and register one version."""
+    from grmu_audit.unlearning.apply import apply_method as apply
 
     def build(source: BatchSource, runtime: Runtime) -> Classifier:
         """The method on the parent's weights."""
-        from grmu_audit.models.weights import same_weights
-        from grmu_audit.unlearning.apply import apply_method as apply
-
-        network = load_network(session, parent, runtime.device)
-        result = apply(method, network, _unlearning_data(source, request, choice.reweight), config, runtime)
-        if same_weights(network, result):
-            raise InputError(
-                f"method {method.name!r} with these settings returned the weights of {parent.label}, up to rounding: nothing was "
-                "done and nothing was registered; change its settings (grmu-audit methods show), or choose another method"
-            )
+        network = load_network(session, prepared.parent, runtime.device)
+        data = _unlearning_data(source, prepared.request, prepared.choice.reweight)
+        result = apply(prepared.choice.method, network, data, prepared.config, runtime)
+        _require_change(prepared, network, result)
         return result
 
-    return make_version(session, plan, build, options.resume).ref
+    return make_version(session, prepared.plan(seed), build, resume).ref
+
+
+def _make_elsewhere(session: Session, runner: JobRunner, prepared: _Prepared, seeds: Sequence[int]) -> list[ModelRef]:
+    """Train one version for each seed as jobs; register them here, in order, when all are trained."""
+    from grmu_audit.training.runtime import choose_device
+
+    network = load_network(session, prepared.parent, choose_device(session.device))
+    names = np.asarray(session.pseudonyms_of(prepared.dataset), dtype=np.str_)
+    sets = {FORGET: names[list(prepared.request.splits.forget)].tolist(), WITHHELD: prepared.request.withheld}
+    study = put_study(session, runner.folder, prepared.parent, network, prepared.dataset, sets)
+    fixed = {"study": study, "method": prepared.choice.method.name, "reweight": prepared.choice.reweight}
+    fixed["settings"] = prepared.config.model_dump(mode="json")
+    jobs = [Job("method", {**fixed, "seed": seed}) for seed in seeds]
+    with session.observer.progress(f"{prepared.choice.method.name} {prepared.parent.name}", len(jobs), "seed") as advance:
+        for _ in runner.run(jobs):
+            advance(1)
+    made = []
+    for job, seed in zip(jobs, seeds, strict=True):
+        build = partial(_trained_elsewhere, prepared, network, runner.folder.result(job))
+        made.append(patiently(session, lambda: make_version(session, prepared.plan(seed), build).ref))  # noqa: B023  (called at once)
+        runner.folder.forget(job)
+    remove_study(runner.folder, study)
+    return made
+
+
+def _trained_elsewhere(
+    prepared: _Prepared, network: Classifier, content: bytes | None, source: BatchSource, runtime: Runtime
+) -> Classifier:
+    """The network of a job, and what its run recorded."""
+    result = take_method_result(network, content or b"", runtime)
+    _require_change(prepared, network, result)
+    return result
+
+
+def _require_change(prepared: _Prepared, network: Classifier, result: Classifier) -> None:
+    """Return when a method did something.
+
+    Raises:
+        InputError: it returned the weights that it was given.
+    """
+    from grmu_audit.models.weights import same_weights
+
+    if same_weights(network, result):
+        raise InputError(
+            f"method {prepared.choice.method.name!r} with these settings returned the weights of {prepared.parent.label}, up to"
+            " rounding: nothing was done and nothing was registered; change its settings (grmu-audit methods show), or choose"
+            " another method"
+        )
 
 
 def retrain(
@@ -88,6 +177,19 @@ def retrain(
 ) -> ModelRef:
     """Train again from fresh weights without the forget set: ``unlearn`` with the exact method; ``options.method`` is ignored."""
     return unlearn(session, model, forget, replace(options, method="retrain"), systems)
+
+
+def retrain_seeds(
+    session: Session, model: str, forget: Path, count: int, options: UnlearnOptions = DEFAULT_OPTIONS, systems: Path | None = None
+) -> list[ModelRef]:
+    """``retrain`` from ``count`` seeds, the first being that of ``options``; as jobs where the session runs them.
+
+    Raises:
+        InputError: ``options`` asks to resume, which jobs do by themselves.
+    """
+    if options.resume and count > 1:
+        raise InputError("--resume goes with one seed: with --seeds, give the command again, and what is trained is not repeated")
+    return _unlearn(session, model, forget, replace(options, method="retrain"), systems, count)
 
 
 def _tuned(

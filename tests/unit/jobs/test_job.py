@@ -16,7 +16,7 @@ def test_a_job_is_known_by_what_it_does() -> None:
 
 def test_only_registered_functions_run() -> None:
     assert {"method", "shadow-model", "tuning-trial", "unlearned-shadow"} <= set(job_functions.names())
-    with pytest.raises(NotFoundError, match="no job function 'os.system'"):
+    with pytest.raises(NotFoundError, match=r"no job function 'os\.system'"):
         job_functions.get("os.system")
 
 

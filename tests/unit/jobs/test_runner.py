@@ -25,7 +25,7 @@ def test_a_writer_that_stopped_goes_on_without_doing_anything_twice(runner: JobR
     assert [(job.arguments["number"], content) for job, content in first] == [(0, b"0"), (1, b"1")]
     del results
     runner.folder.forget(first[0][0])  # recorded; the second was not
-    again = dict((job.arguments["number"], content) for job, content in runner.run([*some[1:], *some[1:]]))
+    again = {job.arguments["number"]: content for job, content in runner.run([*some[1:], *some[1:]])}
     assert again == {number: str(number**2).encode() for number in (1, 2, 3, 4)}
     assert [number for number, _ in begun(tmp_path / "log")] == [0, 1, 2, 3, 4]
 
