@@ -111,12 +111,16 @@ def pretrain_command(
     resume: bool,
 ) -> None:
     """Train on all training samples and register the version."""
+    from grmu_audit.workflows.versions.followers import followed
     from grmu_audit.workflows.versions.network import NetworkChoice
     from grmu_audit.workflows.versions.pretraining import TrainingOptions, pretrain
 
     network = NetworkChoice(architecture, parse_settings(architecture_option), weights, pretrained)
     options = TrainingOptions(parse_settings(settings), seed)
-    ref = pretrain(open_session(ctx), name, data, network, options, resume)
+    session = open_session(ctx)
+    if followed(session):
+        return
+    ref = pretrain(session, name, data, network, options, resume)
     click.echo(ref.label)
     next_step(f"grmu-audit forget sample --model {ref.label} --group TARGET,ATTRIBUTE --ratio 0.5 --out ids.csv")
 
@@ -152,11 +156,15 @@ def retrain_command(
 
     Settings default to those that the model was pretrained with.
     """
+    from grmu_audit.workflows.versions.followers import followed
     from grmu_audit.workflows.versions.method_choice import UnlearnOptions
     from grmu_audit.workflows.versions.unlearning import retrain_seeds
 
     values = parse_settings((*settings, *(("group_dro=true",) if group_dro else ())))
-    session = _session_with_key(ctx, model, earlier_forget, jobs)
+    session = open_session(ctx, jobs)
+    if followed(session):
+        return
+    _record_lost_key(session, model, earlier_forget)
     for ref in retrain_seeds(session, model, forget, seeds, UnlearnOptions(settings=values, **how), systems):
         click.echo(ref.label)
     next_step(f"grmu-audit unlearn --model {model} --forget {forget}")
@@ -199,21 +207,23 @@ def unlearn_command(
 
     The data is found through the model's registry tags.
     """
+    from grmu_audit.workflows.versions.followers import followed
     from grmu_audit.workflows.versions.method_choice import UnlearnOptions
     from grmu_audit.workflows.versions.unlearning import unlearn
 
     values = parse_settings((*settings, *((f"layers='{layers}'",) if layers else ())))
-    session = _session_with_key(ctx, model, earlier_forget, jobs)
+    session = open_session(ctx, jobs)
+    if followed(session):
+        return
+    _record_lost_key(session, model, earlier_forget)
     ref = unlearn(session, model, forget, UnlearnOptions(settings=values, **how), systems)
     click.echo(ref.label)
     next_step(f"grmu-audit audit --model {ref.label}")
 
 
-def _session_with_key(ctx: click.Context, model: str, earlier_forget: Path | None, jobs: JobOptions) -> Session:
-    """The session; the lineage's requests are first recorded under its key where theirs is lost."""
-    session = open_session(ctx, jobs)
+def _record_lost_key(session: Session, model: str, earlier_forget: Path | None) -> None:
+    """Record the lineage's requests under the session's key where theirs is lost."""
     if earlier_forget is not None:
         from grmu_audit.workflows.keys import rekey_lost
 
         rekey_lost(session, model, earlier_forget)
-    return session

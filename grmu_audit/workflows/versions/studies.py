@@ -79,28 +79,33 @@ class Study:
 
 
 def put_study(
-    session: Session, folder: JobFolder, ref: ModelRef, network: Classifier, dataset: Dataset, sets: Mapping[str, Iterable[str]]
+    session: Session,
+    folder: JobFolder,
+    where: ModelRef | DataSpec,
+    network: Classifier,
+    dataset: Dataset,
+    sets: Mapping[str, Iterable[str]],
 ) -> str:
     """Store what jobs on a version need; returns its digest, which their arguments name.
 
     Args:
         session: key, store, device.
         folder: of the jobs.
-        ref: the version, whose tags say where the data is.
+        where: the version whose data it is, or where the data is found.
         network: with its start weights.
-        dataset: the version's data.
+        dataset: the data.
         sets: pseudonyms of rows by the name of the set.
     """
     deleted: dict[str, object] | None = None
-    if dataset.counts_as:
-        recorded = session.recorded_rows(ref)
+    if dataset.counts_as and not isinstance(where, DataSpec):
+        recorded = session.recorded_rows(where)
         assert recorded is not None, "data that counts as other data has a record of its rows"
         names = sorted(row.name for row in dataset.deleted)
-        deleted = {"rows": folder.put(recorded.to_bytes()), "names": names, "counts_as": dataset.counts_as, "label": ref.label}
+        deleted = {"rows": folder.put(recorded.to_bytes()), "names": names, "counts_as": dataset.counts_as, "label": where.label}
     from grmu_audit.models.weights import packed_model
 
     tree = {
-        "data": asdict(dataset_spec_of(ref)),
+        "data": asdict(where if isinstance(where, DataSpec) else dataset_spec_of(where)),
         "digest": dataset.digest,
         "deleted": deleted,
         "key_check": key_check(session.key),
@@ -114,28 +119,39 @@ def put_study(
 
 def remove_study(folder: JobFolder, digest: str) -> None:
     """Remove a study's files: all its jobs are recorded."""
+    folder.remove_inputs(*study_files(folder, digest))
+
+
+def study_files(folder: JobFolder, digest: str) -> dict[str, bytes]:
+    """A study's files by their digests, to be given to another folder."""
     tree = json.loads(folder.input(digest))
-    folder.remove_inputs(digest, tree["network"], *([tree["deleted"]["rows"]] if tree["deleted"] else []))
+    named = [digest, tree["network"], *([tree["deleted"]["rows"]] if tree["deleted"] else [])]
+    return {name: folder.input(name) for name in named}
 
 
-def open_study(folder: JobFolder, digest: str) -> Study:
+def open_study(folder: JobFolder, digest: str, device: str | None = None) -> Study:
     """The study of a job; a worker that did a job of the same study before has it at hand.
+
+    Args:
+        folder: where its files are.
+        digest: of its description.
+        device: of this process; None: as named where the jobs were made.
 
     Raises:
         InputError: this machine's key is another one.
         IntegrityError: the data here is not that of the machine where the jobs were made, or a file was changed.
     """
-    return _opened(folder.url, digest)
+    return _opened(folder.url, digest, device)
 
 
 @lru_cache(maxsize=2)
-def _opened(url: str, digest: str) -> Study:
+def _opened(url: str, digest: str, device: str | None) -> Study:
     from grmu_audit.models.weights import unpacked_model
     from grmu_audit.training.runtime import choose_device, move_to
 
     folder = JobFolder(url, load_key())
     tree = json.loads(folder.input(digest))
-    session = Session(device=tree["device"], precision=tree["precision"])
+    session = Session(device=device or tree["device"], precision=tree["precision"])
     if key_check(session.key) != tree["key_check"]:
         raise InputError("this worker's key is not the one that the jobs were made with: give every worker the operator's key")
     dataset = session.dataset(DataSpec(**tree["data"]))

@@ -21,6 +21,7 @@ from grmu_audit.workflows.erasure import erasure_records, read_systems
 from grmu_audit.workflows.forget_requests import CheckedRequest, advice_on_request, read_request, require_key_of_model
 from grmu_audit.workflows.session import Session, dataset_spec_of
 from grmu_audit.workflows.versions.creation import VersionPlan, make_version
+from grmu_audit.workflows.versions.followers import lead, require_one_process
 from grmu_audit.workflows.versions.method_choice import DEFAULT_OPTIONS, MethodChoice, UnlearnOptions, choose_method
 from grmu_audit.workflows.versions.network import load_network
 from grmu_audit.workflows.versions.studies import FORGET, WITHHELD, patiently, put_study, remove_study, take_method_result
@@ -85,6 +86,8 @@ def _unlearn(
     """Versions of ``count`` seeds for one request."""
     prepared = _prepare(session, model, forget, options, systems)
     seeds = [prepared.choice.seed + number for number in range(count)]
+    if count > 1:
+        require_one_process("--seeds")
     runner = session.job_runner() if count > 1 else None
     if runner is None:
         return [_make_here(session, prepared, seed, options.resume) for seed in seeds]
@@ -105,6 +108,7 @@ def _prepare(session: Session, model: str, forget: Path, options: UnlearnOptions
     for line in (*choice.notes, *(f"forgetting: {sentence}" for sentence in advice)):
         session.observer.note(line)
     if options.trials:
+        require_one_process("--tune")
         choice = _tuned(session, parent, dataset, request, choice, options.trials)
     return _Prepared(parent, dataset, request, quality, choice, erasure)
 
@@ -117,6 +121,7 @@ def _make_here(session: Session, prepared: _Prepared, seed: int, resume: bool) -
         """The method on the parent's weights."""
         network = load_network(session, prepared.parent, runtime.device)
         data = _unlearning_data(source, prepared.request, prepared.choice.reweight)
+        lead(session, prepared.parent, network, prepared.dataset, _sets(session, prepared), partial(_job, prepared, seed))
         result = apply(prepared.choice.method, network, data, prepared.config, runtime)
         _require_change(prepared, network, result)
         return result
@@ -129,12 +134,8 @@ def _make_elsewhere(session: Session, runner: JobRunner, prepared: _Prepared, se
     from grmu_audit.training.runtime import choose_device
 
     network = load_network(session, prepared.parent, choose_device(session.device))
-    names = np.asarray(session.pseudonyms_of(prepared.dataset), dtype=np.str_)
-    sets = {FORGET: names[list(prepared.request.splits.forget)].tolist(), WITHHELD: prepared.request.withheld}
-    study = put_study(session, runner.folder, prepared.parent, network, prepared.dataset, sets)
-    fixed = {"study": study, "method": prepared.choice.method.name, "reweight": prepared.choice.reweight}
-    fixed["settings"] = prepared.config.model_dump(mode="json")
-    jobs = [Job("method", {**fixed, "seed": seed}) for seed in seeds]
+    study = put_study(session, runner.folder, prepared.parent, network, prepared.dataset, _sets(session, prepared))
+    jobs = [_job(prepared, seed, study) for seed in seeds]
     with session.observer.progress(f"{prepared.choice.method.name} {prepared.parent.name}", len(jobs), "seed") as advance:
         for _ in runner.run(jobs):
             advance(1)
@@ -145,6 +146,19 @@ def _make_elsewhere(session: Session, runner: JobRunner, prepared: _Prepared, se
         runner.folder.forget(job)
     remove_study(runner.folder, study)
     return made
+
+
+def _sets(session: Session, prepared: _Prepared) -> dict[str, Sequence[str]]:
+    """The rows of the request, by pseudonym."""
+    names = session.pseudonyms_of(prepared.dataset)
+    return {FORGET: [names[row] for row in prepared.request.splits.forget], WITHHELD: prepared.request.withheld}
+
+
+def _job(prepared: _Prepared, seed: int, study: str) -> Job:
+    """The training of one seed."""
+    choice, settings = prepared.choice, prepared.config.model_dump(mode="json")
+    named = {"study": study, "method": choice.method.name, "reweight": choice.reweight}
+    return Job("method", {**named, "settings": settings, "seed": seed})
 
 
 def _trained_elsewhere(
