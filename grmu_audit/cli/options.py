@@ -116,47 +116,6 @@ def search_options(function: F) -> F:
     return function
 
 
-def job_options(function: F) -> F:
-    """``--jobs``, ``--executor``, ``--executor-option`` and ``--job-folder``, put together as ``jobs``, a ``JobOptions``."""
-
-    @functools.wraps(function)
-    def command(
-        *args: Any,
-        workers: int,
-        executor: str | None,
-        executor_option: tuple[str, ...],
-        job_folder: str | None,
-        **kwargs: Any,
-    ) -> Any:
-        """The command with ``jobs`` in place of the four options."""
-        from grmu_audit.jobs import JobOptions
-
-        chosen = executor or ("process" if workers > 1 else "local")
-        return function(*args, jobs=JobOptions(chosen, workers, job_folder, parse_settings(executor_option)), **kwargs)
-
-    for option in (
-        click.option("--job-folder", metavar="URL", help="Folder that all workers share, or s3://... [default: mlruns/jobs]."),
-        click.option(
-            "--executor-option", multiple=True, metavar="KEY=VALUE", help="Setting of Slurm (submitit) or Ray; repeatable."
-        ),
-        click.option(
-            "--executor",
-            type=click.Choice(["local", "process", "slurm", "ray"]),
-            help="Where independent trainings run [default: process with --jobs, else here].",
-        ),
-        click.option(
-            "--jobs",
-            "workers",
-            type=click.IntRange(min=1),
-            default=1,
-            metavar="N",
-            help="Independent trainings at the same time.",
-        ),
-    ):
-        command = option(command)
-    return command  # type: ignore[return-value]
-
-
 def data_options(function: F) -> F:
     """``--data``, ``--data-root`` and ``--data-option``, put together as ``data``, a ``DataSpec``."""
 

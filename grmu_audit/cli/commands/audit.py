@@ -10,7 +10,6 @@ import click
 from grmu_audit.cli.options import (
     FILE,
     FOLDER,
-    job_options,
     json_option,
     model_option,
     next_step,
@@ -18,6 +17,7 @@ from grmu_audit.cli.options import (
     policy_option,
     seed_option,
 )
+from grmu_audit.cli.training_options import job_options
 
 if TYPE_CHECKING:
     from grmu_audit.jobs import JobOptions

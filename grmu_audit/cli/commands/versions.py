@@ -12,8 +12,6 @@ from grmu_audit.cli.options import (
     architecture_options,
     data_options,
     earlier_forget_option,
-    forget_option,
-    job_options,
     model_option,
     next_step,
     open_session,
@@ -24,6 +22,7 @@ from grmu_audit.cli.options import (
     systems_option,
     whole_subjects_option,
 )
+from grmu_audit.cli.training_options import forget_or_requests, job_options
 
 if TYPE_CHECKING:
     from grmu_audit.data.catalog import DataSpec
@@ -127,7 +126,7 @@ def pretrain_command(
 
 @click.command("retrain")
 @model_option
-@forget_option
+@forget_or_requests
 @whole_subjects_option
 @click.option("--reweight", is_flag=True, help="Sample the retain set so that the group mix stays what it was.")
 @click.option("--group-dro", is_flag=True, help="Minimise the worst group's loss (group-balanced batches).")
@@ -143,7 +142,7 @@ def retrain_command(
     ctx: click.Context,
     /,
     model: str,
-    forget: Path,
+    forget: Path | tuple[str, ...],
     group_dro: bool,
     settings: tuple[str, ...],
     seeds: int,
@@ -167,12 +166,13 @@ def retrain_command(
     _record_lost_key(session, model, earlier_forget)
     for ref in retrain_seeds(session, model, forget, seeds, UnlearnOptions(settings=values, **how), systems):
         click.echo(ref.label)
-    next_step(f"grmu-audit unlearn --model {model} --forget {forget}")
+    given = f"--forget {forget}" if isinstance(forget, Path) else f"--requests {','.join(forget)}"
+    next_step(f"grmu-audit unlearn --model {model} {given}")
 
 
 @click.command("unlearn")
 @model_option
-@forget_option
+@forget_or_requests
 @whole_subjects_option
 @click.option(
     "--method",
@@ -195,7 +195,7 @@ def unlearn_command(
     ctx: click.Context,
     /,
     model: str,
-    forget: Path,
+    forget: Path | tuple[str, ...],
     layers: str | None,
     settings: tuple[str, ...],
     jobs: JobOptions,

@@ -75,7 +75,7 @@ def collect_shadows(session: Session, target: AuditTarget, options: ShadowOption
     before, start = pool.count_stored(options.models), time.perf_counter()
     guess = _guess(root, len(pool.population) / 2, len(target.dataset.rows("train")))
     _note_cost(session, pool.cost(options.models, guess), "shadow models", options.budget)
-    there = pool.train_missing(options.models, options.budget, guess, _elsewhere(session, target, pool))
+    there = pool.train_missing(options.models, options.budget, guess, train_elsewhere(session, target, pool))
     left = None if options.budget is None else max(options.budget - (time.perf_counter() - start), 0.0)
     trained = pool.count_stored(options.models) - before
     facts: dict[str, Any] = {"pool": pool.key, "models": there, "trained_now": trained}
@@ -168,7 +168,7 @@ def _method_facts(target: AuditTarget) -> dict[str, Any]:
     return {"method": ref.method, "settings": ref.settings, "reweight": ref.reweight, "forget": target.request.digest}
 
 
-def _elsewhere(
+def train_elsewhere(
     session: Session, target: AuditTarget, pool: ShadowPool, made_from: Mapping[str, Any] | None = None
 ) -> TrainElsewhere | None:
     """Trains models of a pool, or runs the method on them, as jobs; None where the session runs none.
@@ -243,7 +243,7 @@ def _filled(session: Session, target: AuditTarget, bank: UnlearnedPool, count: i
     seconds = target.version.config.get("seconds")
     guess = float(seconds) if isinstance(seconds, int | float) else None
     _note_cost(session, bank.cost(count, guess), f"{target.version.method} on shadow models", budget)
-    return bank.train_missing(count, budget, guess, _elsewhere(session, target, bank.pool, _method_facts(target)))
+    return bank.train_missing(count, budget, guess, train_elsewhere(session, target, bank.pool, _method_facts(target)))
 
 
 def _note_cost(session: Session, cost: TrainingCost, what: str, budget: float | None) -> None:

@@ -14,11 +14,12 @@ from grmu_audit.data.quality.checks import require_quality
 from grmu_audit.errors import InputError
 from grmu_audit.jobs import Job, JobRunner
 from grmu_audit.records import DataCheckReport, ModelRef
-from grmu_audit.records.lineage import ErasureRecord
+from grmu_audit.records.lineage import ErasureRecord, SystemRecord
 from grmu_audit.tracking.references import lineage_root
 from grmu_audit.utils.yaml_files import typed_config
 from grmu_audit.workflows.erasure import erasure_records, read_systems
 from grmu_audit.workflows.forget_requests import CheckedRequest, advice_on_request, read_request, require_key_of_model
+from grmu_audit.workflows.pending import as_forget_list, chosen_requests
 from grmu_audit.workflows.session import Session, dataset_spec_of
 from grmu_audit.workflows.versions.creation import VersionPlan, make_version
 from grmu_audit.workflows.versions.followers import lead, require_one_process
@@ -34,15 +35,19 @@ if TYPE_CHECKING:
     from grmu_audit.unlearning.data import UnlearningData
 
 
+Forget = Path | Sequence[str]
+"""A forget list, or the requests to be served."""
+
+
 def unlearn(
-    session: Session, model: str, forget: Path, options: UnlearnOptions = DEFAULT_OPTIONS, systems: Path | None = None
+    session: Session, model: str, forget: Forget, options: UnlearnOptions = DEFAULT_OPTIONS, systems: Path | None = None
 ) -> ModelRef:
     """Create a version without the forget set and register it: ``unlearned``, or ``retrain`` for the exact method.
 
     Args:
         session: store, key, device.
         model: reference of the version to start from.
-        forget: forget list.
+        forget: forget list; or ids of recorded requests, ``("pending",)`` for all that wait.
         options: method, its options, seed, search.
         systems: the operator's list of systems that may hold the data, for the erasure records.
 
@@ -81,7 +86,7 @@ class _Prepared:
 
 
 def _unlearn(
-    session: Session, model: str, forget: Path, options: UnlearnOptions, systems: Path | None, count: int
+    session: Session, model: str, forget: Forget, options: UnlearnOptions, systems: Path | None, count: int
 ) -> list[ModelRef]:
     """Versions of ``count`` seeds for one request."""
     prepared = _prepare(session, model, forget, options, systems)
@@ -94,23 +99,42 @@ def _unlearn(
     return _make_elsewhere(session, runner, prepared, seeds)
 
 
-def _prepare(session: Session, model: str, forget: Path, options: UnlearnOptions, systems: Path | None) -> _Prepared:
+def _prepare(session: Session, model: str, forget: Forget, options: UnlearnOptions, systems: Path | None) -> _Prepared:
     parent = session.store.resolve(model)
     require_key_of_model(session, parent.name)
     dataset = session.dataset_of(parent)
-    request = read_request(session, forget, dataset, parent, whole_subjects=options.whole_subjects)
-    erasure = erasure_records(request.forget, session.key, read_systems(systems) if systems else ())
+    request, erasure = _read(session, forget, dataset, parent, options.whole_subjects, read_systems(systems) if systems else ())
     seed = options.seed if options.seed is not None else parent.seed or 0
     choice = choose_method(request, dataset, replace(options, seed=seed), _pretrain_settings(session, parent))
     typed_config(choice.method.config, choice.settings)
     quality = require_quality(dataset, request.forget)
-    advice = () if choice.method.exact else advice_on_request(session, request, dataset, parent, forget)
+    advice = () if choice.method.exact else advice_on_request(session, request, dataset, parent, _named(forget))
     for line in (*choice.notes, *(f"forgetting: {sentence}" for sentence in advice)):
         session.observer.note(line)
     if options.trials:
         require_one_process("--tune")
         choice = _tuned(session, parent, dataset, request, choice, options.trials)
     return _Prepared(parent, dataset, request, quality, choice, erasure)
+
+
+def _named(forget: Forget) -> Path | str:
+    """The list, or the option that names the requests."""
+    return forget if isinstance(forget, Path) else f"--requests {','.join(forget)}"
+
+
+def _read(
+    session: Session, forget: Forget, dataset: Dataset, parent: ModelRef, whole: bool, systems: Sequence[SystemRecord]
+) -> tuple[CheckedRequest, tuple[ErasureRecord, ...]]:
+    """The request of one version, and one erasure record for each request in it."""
+    if isinstance(forget, Path):
+        request = read_request(session, forget, dataset, parent, whole_subjects=whole)
+        return request, erasure_records(request.forget, session.key, systems)
+    chosen = chosen_requests(session, parent.name, forget)
+    request = read_request(session, as_forget_list(session, dataset, chosen), dataset, parent, whole_subjects=whole)
+    rows = frozenset(request.pseudonyms)
+    parts = {one.record.request_id: tuple(one.pseudonyms & rows) for one in chosen}
+    erasure = tuple(replace(one.record, systems=tuple(systems)) for one in chosen)
+    return replace(request, parts=parts if len(parts) > 1 else {}), erasure
 
 
 def _make_here(session: Session, prepared: _Prepared, seed: int, resume: bool) -> ModelRef:
@@ -187,14 +211,19 @@ def _require_change(prepared: _Prepared, network: Classifier, result: Classifier
 
 
 def retrain(
-    session: Session, model: str, forget: Path, options: UnlearnOptions = DEFAULT_OPTIONS, systems: Path | None = None
+    session: Session, model: str, forget: Forget, options: UnlearnOptions = DEFAULT_OPTIONS, systems: Path | None = None
 ) -> ModelRef:
     """Train again from fresh weights without the forget set: ``unlearn`` with the exact method; ``options.method`` is ignored."""
     return unlearn(session, model, forget, replace(options, method="retrain"), systems)
 
 
 def retrain_seeds(
-    session: Session, model: str, forget: Path, count: int, options: UnlearnOptions = DEFAULT_OPTIONS, systems: Path | None = None
+    session: Session,
+    model: str,
+    forget: Forget,
+    count: int,
+    options: UnlearnOptions = DEFAULT_OPTIONS,
+    systems: Path | None = None,
 ) -> list[ModelRef]:
     """``retrain`` from ``count`` seeds, the first being that of ``options``; as jobs where the session runs them.
 
