@@ -131,12 +131,7 @@ def current_world() -> World:
     return World(distributed.get_rank(), distributed.get_world_size())
 
 
-def asked_size() -> int:
-    """How many processes ``torchrun`` started; 1 without it."""
-    return int(os.environ.get("WORLD_SIZE", "1")) if "RANK" in os.environ else 1
-
-
-def join(device: str) -> str:
+def join(device: torch.device) -> torch.device:
     """Join the processes that ``torchrun`` started.
 
     Args:
@@ -148,17 +143,14 @@ def join(device: str) -> str:
     Raises:
         EnvironmentFailure: the others cannot be reached.
     """
-    from grmu_audit.training.runtime import choose_device
-
-    own = choose_device(device)
-    if own.type == "cuda" and own.index is None:
-        own = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-        torch.cuda.set_device(own)
+    if device.type == "cuda" and device.index is None:
+        device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.cuda.set_device(device)
     if not distributed.is_initialized():
         with _together():
-            distributed.init_process_group("nccl" if own.type == "cuda" else "gloo", timeout=TIMEOUT)
+            distributed.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
             _patient_group()
-    return str(own)
+    return device
 
 
 @cache

@@ -124,8 +124,7 @@ def _with_method(
     ref, table = target.version, found.table
     if table is None or ref.role != "unlearned" or ref.method not in methods.names():
         return replace(found, why="the version was retrained, so that there is no method to attack")
-    forget = np.flatnonzero(np.isin(table.ids, list(target.request.pseudonyms)))
-    bank, count = _bank(pool, forget, _method_facts(target)), len(table.margin)
+    bank, count = method_bank(target, pool), len(table.margin)
     before = bank.count_stored(count)
     try:
         there = _filled(session, target, bank, count, budget)
@@ -140,7 +139,7 @@ def _with_method(
 
 
 def _bank(pool: ShadowPool, forget: Rows, made_from: Mapping[str, Any]) -> UnlearnedPool:
-    """The pool's models after the audited method with the audited options.
+    """The pool's models after a method.
 
     Args:
         pool: the shadow models.
@@ -162,7 +161,14 @@ def _bank(pool: ShadowPool, forget: Rows, made_from: Mapping[str, Any]) -> Unlea
     return UnlearnedPool(pool, dict(made_from), forget, run)
 
 
-def _method_facts(target: AuditTarget) -> dict[str, Any]:
+def method_bank(target: AuditTarget, pool: ShadowPool) -> UnlearnedPool:
+    """The pool's models after the audited method with the audited options."""
+    names = pool.without.names
+    assert names is not None, "an audit's pool knows what its rows are called"
+    return _bank(pool, np.flatnonzero(np.isin(names, list(target.request.pseudonyms))), method_facts(target))
+
+
+def method_facts(target: AuditTarget) -> dict[str, Any]:
     """What the outputs of the method on shadow models depend on, beside the pool."""
     ref = target.version
     return {"method": ref.method, "settings": ref.settings, "reweight": ref.reweight, "forget": target.request.digest}
@@ -243,7 +249,7 @@ def _filled(session: Session, target: AuditTarget, bank: UnlearnedPool, count: i
     seconds = target.version.config.get("seconds")
     guess = float(seconds) if isinstance(seconds, int | float) else None
     _note_cost(session, bank.cost(count, guess), f"{target.version.method} on shadow models", budget)
-    return bank.train_missing(count, budget, guess, train_elsewhere(session, target, bank.pool, _method_facts(target)))
+    return bank.train_missing(count, budget, guess, train_elsewhere(session, target, bank.pool, method_facts(target)))
 
 
 def _note_cost(session: Session, cost: TrainingCost, what: str, budget: float | None) -> None:

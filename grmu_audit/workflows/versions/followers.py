@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -37,13 +38,12 @@ def followed(session: Session) -> bool:
         InputError: this machine lacks the operator's key.
         IntegrityError: its data is not that of the first process.
     """
-    import os
-
     if "RANK" not in os.environ or os.environ.get("WORLD_SIZE", "1") == "1":
         return False
     from grmu_audit.training.distributed import current_world, join
+    from grmu_audit.training.runtime import choose_device
 
-    session.device = join(session.device)
+    session.device = str(join(choose_device(session.device)))
     if current_world().rank == 0:
         return False
     session.observer = SILENT

@@ -90,7 +90,7 @@ def test_recorded_requests_are_served_by_one_version_with_a_row_for_each(
     assert value is not None
     rows = value.details["requests"]
     assert [(row["request"], row["n"]) for row in rows] == [("R-0", 12), ("R-1", 12), ("R-2", 20)]
-    assert [row.served_by for row in request_shares(Lookup(done))] == ["R-0", "R-1", "R-2"]
+    assert [row.served_by for row in request_shares(Lookup.of(done))] == ["R-0", "R-1", "R-2"]
 
 
 def test_what_cannot_be_recorded_or_served_is_refused(base: tuple[Session, ModelRef, list[str]], tmp_path: Path) -> None:
