@@ -37,10 +37,11 @@ from grmu_audit.workflows.versions.pretraining import TrainingOptions, pretrain
 from grmu_audit.workflows.versions.unlearning import unlearn
 
 Tensors = dict[str, torch.Tensor]
-MODELS, BATCH, STEPS, REPEATS = 16, 64, 10, 3
-SHORT = {"epochs": 1, "batch_size": 64}
-NETWORK = NetworkChoice("small_resnet", {"widths": [8, 16, 32]})
+MODELS, BATCH, STEPS, REPEATS = 16, 64, 2, 3
+SHORT = {"epochs": 1, "batch_size": 128, "augment": False}
+NETWORK = NetworkChoice("small_resnet", {"widths": [4, 8]})
 ROWS_OF_A_REQUEST = 5
+COUNTS = (1, 4, 16)
 NETWORKS = {
     "MLP, 30 columns, hidden 64 and 64": ModelSpec("mlp", 2, (30,), (0.0,) * 30, (1.0,) * 30, (), {"hidden": [64, 64]}),
     "small_resnet, widths 8, 16, 32, images of 32 px": ModelSpec(
@@ -144,16 +145,16 @@ def pool() -> list[str]:
 def requests() -> list[str]:
     """One version for R requests: processor seconds of the whole command, and sample-gradients, per request."""
     rows = []
-    for count in (1, 4, 16):
-        with tempfile.TemporaryDirectory() as place:
-            root = Path(place)
-            session, ref, ids = lineage(root)
-            for number in range(count):
-                named = ids[number * ROWS_OF_A_REQUEST : (number + 1) * ROWS_OF_A_REQUEST]
-                (root / "ids.csv").write_text("id\n" + "\n".join(named) + "\n")
-                add_requests(session, ref.label, root / "ids.csv", RequestFields(f"R-{number}"))
-            found: list[ModelRef] = []
-            cpu, _ = measured(lambda: found.append(unlearn(session, ref.label, ("pending",), UnlearnOptions("miu", SHORT))))  # noqa: B023
+    with tempfile.TemporaryDirectory() as place:
+        root = Path(place)
+        session, ref, ids = lineage(root)
+        for number in range(max(COUNTS)):
+            named = ids[number * ROWS_OF_A_REQUEST : (number + 1) * ROWS_OF_A_REQUEST]
+            (root / "ids.csv").write_text("id\n" + "\n".join(named) + "\n")
+            add_requests(session, ref.label, root / "ids.csv", RequestFields(f"R-{number}"))
+        for count in COUNTS:
+            wanted, found = [f"R-{number}" for number in range(count)], list[ModelRef]()
+            cpu, _ = measured(lambda: found.append(unlearn(session, ref.label, wanted, UnlearnOptions("miu", SHORT))))  # noqa: B023
             gradients = int(str(found[0].config["sample_gradients"]))
             rows.append(f"| {count} | {cpu:.1f} | {cpu / count:.1f} | {gradients / count:,.0f} |")
     return rows

@@ -140,9 +140,10 @@ def unpacked_tensors(packed: npt.NDArray[np.uint8]) -> dict[str, torch.Tensor]:
     from safetensors.torch import load
 
     try:
-        return load(packed.tobytes())
+        tensors: dict[str, torch.Tensor] = load(packed.tobytes())
     except SafetensorError as error:
         raise ValueError(str(error)) from None
+    return tensors
 
 
 def load_model(folder: Path) -> Classifier:

@@ -54,7 +54,8 @@ class Saved:
         from safetensors.torch import save
 
         plain = {name: value.detach().cpu().contiguous().clone() for name, value in self.tensors.items()}
-        return save(plain, {_META: canonical_json(self.progress).decode()})
+        content: bytes = save(plain, {_META: canonical_json(self.progress).decode()})
+        return content
 
     @classmethod
     def from_bytes(cls, content: bytes) -> Saved:
