@@ -28,6 +28,7 @@ def with_model_names(inputs: AuditInputs, model: str) -> AuditInputs:
         references=tuple(map(names.of_model, inputs.references)),
         shadows=replace(inputs.shadows, ids=names.of(inputs.shadows.ids)) if inputs.shadows else None,
         earlier=tuple(map(names.of_request, inputs.earlier)),
+        own=tuple(replace(one, ids=names.of_set(one.ids)) for one in inputs.own),
         root=names.of_model(inputs.root) if inputs.root else None,
     )
 
@@ -46,6 +47,10 @@ class _Names:
         self.known |= zip(new, model_row_names(self.model, new), strict=True)
         return np.array([self.known[name] for name in given], dtype=np.str_)
 
+    def of_set(self, ids: frozenset[str]) -> frozenset[str]:
+        """Names of a set of rows."""
+        return frozenset(self.of(np.array(sorted(ids), dtype=np.str_)).tolist())
+
     def of_model(self, one: AuditedModel) -> AuditedModel:
         """A model with everything that was collected of it."""
         white_box = replace(one.white_box, ids=self.of(one.white_box.ids)) if one.white_box else None
@@ -63,5 +68,6 @@ class _Names:
 
     def of_request(self, one: EarlierRequest) -> EarlierRequest:
         """An earlier request with the predictions that it is measured by."""
-        ids = frozenset(self.of(np.array(sorted(one.ids), dtype=np.str_)).tolist())
-        return replace(one, ids=ids, before=self.of_predictions(one.before), served=self.of_predictions(one.served))
+        return replace(
+            one, ids=self.of_set(one.ids), before=self.of_predictions(one.before), served=self.of_predictions(one.served)
+        )

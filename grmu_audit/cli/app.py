@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -40,6 +41,10 @@ COMMANDS = {
     "metrics": ("catalogs", "List the metrics."),
 }
 """Commands with the module that holds each and their one-line help, so that the root help imports none of them."""
+
+
+DISTRIBUTED = ("pretrain", "retrain", "unlearn")
+"""Commands that several processes can do together."""
 
 
 class LazyGroup(click.Group):
@@ -81,6 +86,8 @@ def root(ctx: click.Context, /, debug: bool, **options: object) -> None:
     Exit codes: 0 done or passed, 1 policy breached, 2 usage or input invalid, 3 inconclusive, 4 environment failure,
     5 data quality failed, 6 integrity or concurrency.
     """
+    if "RANK" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1" and ctx.invoked_subcommand not in DISTRIBUTED:
+        raise click.UsageError(f"torchrun starts {', '.join(DISTRIBUTED)}: give {ctx.invoked_subcommand} to one process")
     ctx.obj = options
     ctx.meta["grmu_audit.debug"] = debug
 

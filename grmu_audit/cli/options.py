@@ -13,6 +13,7 @@ from grmu_audit.errors import InputError
 
 if TYPE_CHECKING:
     from grmu_audit.data.catalog import DataSpec
+    from grmu_audit.jobs import JobOptions
     from grmu_audit.records import Audit
     from grmu_audit.utils.progress import Observer
     from grmu_audit.workflows.session import Session
@@ -208,8 +209,9 @@ def observer(ctx: click.Context) -> Observer:
     return SILENT if ctx.find_root().obj["quiet"] else ConsoleObserver()
 
 
-def open_session(ctx: click.Context) -> Session:
+def open_session(ctx: click.Context, jobs: JobOptions | None = None) -> Session:
     """The session of this invocation, from the root options."""
+    from grmu_audit.jobs import IN_THIS_PROCESS
     from grmu_audit.workflows.session import Session
 
     root = ctx.find_root()
@@ -221,6 +223,7 @@ def open_session(ctx: click.Context) -> Session:
         precision=options["precision"],
         observer=observer(ctx),
         actor=options["actor"] or _account(),
+        jobs=jobs or IN_THIS_PROCESS,
     )
 
 

@@ -102,6 +102,8 @@ def request_table(found: Sequence[OpenRequest]) -> str:
         state = f"answered {one.answered_at}" if one.answered_at else "OVERDUE" if one.overdue else "open"
         dates = [record.received_at or "-", record.due_at or "unknown"]
         champion = "served" if one.served else "open again" if one.reopened else "open"
-        rows.append([safe_name(record.request_id), str(record.rows), *dates, f"{one.model}/{one.version}", champion, state])
+        rows.append(
+            [safe_name(record.request_id), str(record.rows), *dates, f"{one.model}/{one.version or '-'}", champion, state]
+        )
     head = ["request", "rows", "received", "due", "version", "champion", "answer"]
     return text_table(head, rows) if rows else "no open requests"

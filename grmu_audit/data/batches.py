@@ -70,10 +70,14 @@ class BatchSource:
         self.rows_read = torch.zeros(len(places), dtype=torch.bool)
         return self.rows_read
 
-    def take(self, rows: torch.Tensor, generator: torch.Generator | None = None) -> Batch:
-        """These rows as they are; with a CPU generator, with the dataset's augmentation."""
+    def mark(self, rows: torch.Tensor) -> None:
+        """Mark rows as read, where that is recorded: also those that another process of this training reads."""
         if self.rows_read is not None and self._places is not None:
             self.rows_read[self._places[rows.cpu()]] = True
+
+    def take(self, rows: torch.Tensor, generator: torch.Generator | None = None) -> Batch:
+        """These rows as they are; with a CPU generator, with the dataset's augmentation."""
+        self.mark(rows)
         index = rows.to(self.device)
         inputs = self.inputs.take(rows) if generator is None else self.inputs.augmented(rows, generator)
         return Batch(inputs, self.target[index], self.group[index], index)

@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from grmu_audit.errors import IntegrityError
 from grmu_audit.evaluation.row_order import RowOrder
-from grmu_audit.models.classifier import Classifier
 from grmu_audit.utils import write_atomic
 from grmu_audit.utils.array_files import DamagedFileError, pack_arrays, read_array, read_facts, unpack_arrays
 
@@ -21,13 +19,10 @@ STATE = "state"
 _MARGIN, _MARK = "margin", "sorted_by"
 
 
-def write_margins(
-    path: Path, order: RowOrder | None, margin: Array, facts: Mapping[str, object], more: Mapping[str, Array] = {}
-) -> None:
-    """Store margins.
+def margins_file(order: RowOrder | None, margin: Array, facts: Mapping[str, object], more: Mapping[str, Array] = {}) -> bytes:
+    """The content of a file of margins.
 
     Args:
-        path: the file.
         order: how its rows are sorted; None: as in the dataset.
         margin: [n] in the order of the dataset.
         facts: number of the model, seconds.
@@ -35,7 +30,14 @@ def write_margins(
     """
     marked = {**facts, **({} if order is None else {_MARK: order.mark})}
     rows = margin if order is None else order.stored(margin)
-    write_atomic(path, pack_arrays(marked, {**more, _MARGIN: rows}), mode=0o600)
+    return pack_arrays(marked, {**more, _MARGIN: rows})
+
+
+def write_margins(
+    path: Path, order: RowOrder | None, margin: Array, facts: Mapping[str, object], more: Mapping[str, Array] = {}
+) -> None:
+    """Store margins, see ``margins_file``; whole or not at all."""
+    write_atomic(path, margins_file(order, margin, facts, more), mode=0o600)
 
 
 def read_margins(path: Path, order: RowOrder | None) -> Array:
@@ -61,14 +63,6 @@ def read_margins(path: Path, order: RowOrder | None) -> Array:
 def is_sorted_otherwise(path: Path, order: RowOrder | None) -> bool:
     """Whether a file is sorted by other names, as after a change of the key."""
     return order is not None and stored_facts(path).get(_MARK) not in (None, order.mark)
-
-
-def packed_state(model: Classifier) -> npt.NDArray[np.uint8]:
-    """Weights and buffers of a model as an array of bytes."""
-    from safetensors.torch import save
-
-    packed = save({name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()})
-    return np.frombuffer(packed, dtype=np.uint8)
 
 
 def stored_array(path: Path, name: str) -> Array:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from grmu_audit.data.batches import BatchSource
 from grmu_audit.evaluation.margin_files import (
     STATE,
     is_sorted_otherwise,
-    packed_state,
+    margins_file,
     read_margins,
     stored_array,
     stored_facts,
@@ -25,12 +26,13 @@ from grmu_audit.evaluation.row_order import RowOrder
 from grmu_audit.metrics.scores import margins
 from grmu_audit.models.catalog import reinitialised
 from grmu_audit.models.classifier import Classifier
+from grmu_audit.models.weights import packed_tensors, unpacked_tensors
 from grmu_audit.records.white_box import ShadowTable
 from grmu_audit.training.config import TrainConfig
 from grmu_audit.training.fit import TrainingRows, fit
 from grmu_audit.training.inference import infer
 from grmu_audit.training.runtime import Runtime, derive_seed, move_to
-from grmu_audit.utils import canonical_json, sha256_hex
+from grmu_audit.utils import canonical_json, sha256_hex, write_atomic
 
 Rows = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -39,6 +41,8 @@ DEFAULT_MODELS = 16
 """Models of a pool unless the caller wants more."""
 Unlearner = Callable[[Classifier, Rows, Rows, Runtime], Classifier]
 """The audited method: model, retain rows, forget rows, runtime -> new model."""
+TrainElsewhere = Callable[[Iterable[int]], Iterator[tuple[int, bytes]]]
+"""Trains models of the numbers that it draws, in any order; gives the number and the file of each."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,8 @@ class LeftOut:
     """Keyed digest of them, part of the pool's key."""
     names: npt.NDArray[np.str_] | None = None
     """[n] names of all rows of the data, which files of the pool are sorted by; None: by the order of the data."""
+    members: tuple[str, ...] = ()
+    """What the rows are called, those that are no longer in the data too."""
 
 
 NOTHING = LeftOut(np.zeros(0, dtype=np.int64), "")
@@ -98,7 +104,78 @@ def population_of(source: BatchSource, without: LeftOut = NOTHING) -> Rows:
     return np.sort(np.concatenate([np.setdiff1d(source.dataset.rows("train"), without.rows), first]))
 
 
-class ShadowPool:
+class _Bank(ABC):
+    """Models in numbered files of one folder."""
+
+    folder: Path
+
+    @abstractmethod
+    def train(self, number: int) -> bytes:
+        """Train one model; returns the content of its file."""
+
+    def is_stored(self, number: int) -> bool:
+        """Whether a model is there."""
+        return self._path(number).is_file()
+
+    def count_stored(self, wanted: int) -> int:
+        """How many of the first ``wanted`` models are there."""
+        return sum(map(self.is_stored, range(wanted)))
+
+    def cost(self, wanted: int, guess: float | None = None) -> TrainingCost:
+        """Cost of the missing ones.
+
+        Args:
+            wanted: models.
+            guess: seconds per model while none is there.
+        """
+        times = [self._seconds(k) for k in range(wanted) if self.is_stored(k)]
+        return TrainingCost(wanted, len(times), float(np.mean(times)) if times else guess)
+
+    def train_missing(
+        self, wanted: int, budget: float | None = None, guess: float | None = None, elsewhere: TrainElsewhere | None = None
+    ) -> int:
+        """Train what is missing, each stored at once; a killed run continues where it stopped.
+
+        Args:
+            wanted: models.
+            budget: seconds; no model is begun that would not end within it, as far as is known.
+            guess: seconds per model while none is there.
+            elsewhere: trains them in other processes; None: one after the other, here.
+
+        Returns:
+            Number of leading models that are there, rounded down to whole pairs of halves.
+        """
+        start = time.perf_counter()
+
+        def missing() -> Iterator[int]:
+            for number in range(wanted):
+                if not self.is_stored(number):
+                    each = 0.0 if budget is None else self.cost(wanted, guess).seconds_each or 0.0
+                    if budget is not None and not time.perf_counter() - start + each <= budget:
+                        return
+                    yield number
+
+        for number, content in elsewhere(missing()) if elsewhere else ((k, self.train(k)) for k in missing()):
+            self.store(number, content)
+        there = next((number for number in range(wanted) if not self.is_stored(number)), wanted)
+        return there - there % 2
+
+    def store(self, number: int, content: bytes) -> None:
+        """Store the file of a model, whole or not at all."""
+        write_atomic(self._path(number), content, mode=0o600)
+
+    def content(self, number: int) -> bytes:
+        """The file of a model that is there."""
+        return self._path(number).read_bytes()
+
+    def _seconds(self, number: int) -> float:
+        return float(stored_facts(self._path(number))["seconds"])
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{number:04d}.zip"
+
+
+class ShadowPool(_Bank):
     """Shadow models of one architecture, recipe and dataset.
 
     Args:
@@ -119,7 +196,7 @@ class ShadowPool:
         runtime: Runtime,
         without: LeftOut = NOTHING,
     ) -> None:
-        self.source, self.like, self.seed, self.runtime = source, like, runtime.seed, runtime
+        self.source, self.like, self.seed, self.runtime, self.without = source, like, runtime.seed, runtime, without
         self.recipe = recipe.model_copy(update={"keep_best": False})
         self.population = population_of(source, without)
         self.order = None if without.names is None else RowOrder.of(without.names)
@@ -143,41 +220,8 @@ class ShadowPool:
         mask[self.population[half if number % 2 == 0 else ~half]] = True
         return mask
 
-    def count_stored(self, wanted: int) -> int:
-        """How many of the first ``wanted`` models are there."""
-        return sum(self._path(number).is_file() for number in range(wanted))
-
-    def cost(self, wanted: int, guess: float | None = None) -> TrainingCost:
-        """Cost of the missing ones.
-
-        Args:
-            wanted: models.
-            guess: seconds per model while none is there.
-        """
-        times = [self._seconds(k) for k in range(wanted) if self._path(k).is_file()]
-        return TrainingCost(wanted, len(times), float(np.mean(times)) if times else guess)
-
-    def train_missing(self, wanted: int, budget: float | None = None, guess: float | None = None) -> int:
-        """Train what is missing, one after the other, each stored at once; a killed run continues where it stopped.
-
-        Args:
-            wanted: models.
-            budget: seconds; no model is begun that would not end within it, as far as is known.
-            guess: seconds per model while none is there.
-
-        Returns:
-            Number of leading models that are there, rounded down to whole pairs of halves.
-        """
-        start = time.perf_counter()
-        for number in range(wanted):
-            if not self._path(number).is_file():
-                each = self.cost(wanted, guess).seconds_each or 0.0
-                if budget is not None and not time.perf_counter() - start + each <= budget:
-                    return number - number % 2
-                self._train(number)
-        return wanted - wanted % 2
-
-    def _train(self, number: int) -> None:
+    def train(self, number: int) -> bytes:
+        """Train one model on its half; its file holds margins and weights."""
         start = time.perf_counter()
         runtime = Runtime(self.runtime.device, derive_seed(self.seed, "shadow", number), self.runtime.precision)
         model = reinitialised(self.like, derive_seed(runtime.seed, "init"))
@@ -185,25 +229,17 @@ class ShadowPool:
         member = self.member(number)
         fit(model, self.source, TrainingRows(np.flatnonzero(member)), self.recipe, runtime)
         facts = {"number": number, "seconds": time.perf_counter() - start}
-        write_margins(self._path(number), self.order, self._margins(model), facts, {STATE: packed_state(model)})
-
-    def _seconds(self, number: int) -> float:
-        return float(stored_facts(self._path(number))["seconds"])
+        return margins_file(self.order, self._margins(model), facts, {STATE: packed_tensors(model.state_dict())})
 
     def _margins(self, model: Classifier) -> npt.NDArray[np.float32]:
         rows = np.arange(len(self.source.dataset), dtype=np.int64)
         logits = infer(model, self.source, rows, self.runtime).double().cpu().numpy()
         return margins(logits, self.source.target.cpu().numpy()).astype(np.float32)
 
-    def _path(self, number: int) -> Path:
-        return self.folder / f"{number:04d}.zip"
-
     def model(self, number: int) -> Classifier:
         """One shadow model, on the device."""
-        from safetensors.torch import load
-
         model = reinitialised(self.like, 0)
-        model.load_state_dict(load(stored_array(self._path(number), STATE).tobytes()))
+        model.load_state_dict(unpacked_tensors(stored_array(self._path(number), STATE)))
         move_to(model, self.runtime.device)
         return model.eval()
 
@@ -228,7 +264,7 @@ class ShadowPool:
         return read_margins(path, self.order)
 
 
-class UnlearnedPool:
+class UnlearnedPool(_Bank):
     """The audited method applied to each model of a pool, with the model's members of the forget set as the request.
 
     Args:
@@ -248,32 +284,14 @@ class UnlearnedPool:
         mask[self.forget] = True
         return mask & self.pool.member(number)
 
-    def train_missing(self, count: int, budget: float | None = None, guess: float | None = None) -> int:
-        """As ``ShadowPool.train_missing`` for the first ``count`` models of the pool."""
-        start, times = time.perf_counter(), list[float]()
-        for number in range(count):
-            if not self._path(number).is_file():
-                begun = time.perf_counter()
-                if budget is not None and not begun - start + max(times, default=guess or 0.0) <= budget:
-                    return number - number % 2
-                self._run(number)
-                times.append(time.perf_counter() - begun)
-        return count - count % 2
-
-    def count_stored(self, wanted: int) -> int:
-        """How many are there."""
-        return sum(self._path(number).is_file() for number in range(wanted))
-
-    def _run(self, number: int) -> None:
+    def train(self, number: int) -> bytes:
+        """Run the method on one model of the pool; the file holds margins alone."""
         start, forget = time.perf_counter(), self.forgotten(number)
         retain = self.pool.member(number) & ~forget
         runtime = Runtime(self.pool.runtime.device, derive_seed(self.pool.seed, "unlearn", number), self.pool.runtime.precision)
         model = self.unlearn(self.pool.model(number), np.flatnonzero(retain), np.flatnonzero(forget), runtime)
         facts = {"number": number, "seconds": time.perf_counter() - start}
-        write_margins(self._path(number), self.pool.order, self.pool._margins(model), facts)
-
-    def _path(self, number: int) -> Path:
-        return self.folder / f"{number:04d}.zip"
+        return margins_file(self.pool.order, self.pool._margins(model), facts)
 
     def add_to(self, table: ShadowTable, count: int) -> ShadowTable:
         """The first ``count`` models of a pool's table with their margins after unlearning."""

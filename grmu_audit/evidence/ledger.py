@@ -32,7 +32,20 @@ LEDGER_SCHEMA = "grmu-audit/ledger/v1"
 """Schema name and version of an entry."""
 PROMOTIONS = ("promote", "rollback")
 """Entries that begin a promotion step; all others end one or record an event."""
-KINDS = (*PROMOTIONS, "done", "abandoned", "refusal", "audit", "waiver", "sign-off", "answer", "key", "registration")
+KINDS = (
+    *PROMOTIONS,
+    "done",
+    "abandoned",
+    "refusal",
+    "audit",
+    "waiver",
+    "sign-off",
+    "answer",
+    "key",
+    "registration",
+    "request",
+    "withdrawal",
+)
 """Every kind of entry."""
 
 
@@ -105,13 +118,16 @@ class Entry:
     role: str | None = None
     """For ``sign-off``: ``preparer``, ``reviewer`` or ``approver``."""
     request: str | None = None
-    """For ``answer``: id of the erasure request that was answered."""
+    """For ``answer``, ``request`` and ``withdrawal``: id of the erasure request that was answered, received or withdrawn."""
+    record_sha256: str | None = None
+    """For ``request``: SHA-256 of the record of the request in its run."""
     attestation_sha256: str | None = None
     """For ``audit``: SHA-256 of the envelope around the verdict's statement."""
     envelope: str | None = None
     """The envelope around the person's statement (``sign-off``) or around the record of the version (``registration``)."""
     run: str | None = None
-    """For ``registration``: the run that creates the version; ``version`` is named where an older one is bound later."""
+    """For ``request``: the run of its record; for ``registration``: the run that creates the version; ``version`` is named
+    where an older one is bound later."""
     last_unbound: int | None = None
     """In the first entry since registration records are kept: the newest version of before; 0 where there was none."""
     served: Sequence[Mapping[str, str]] | None = None

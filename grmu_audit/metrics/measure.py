@@ -94,7 +94,7 @@ def measure_models(
     from_shadows = _measure_shadows(results, inputs.shadows) if inputs.shadows is not None else ()
     references = [results[subject].checked for subject in inputs.primary_references]
     baseline = results[BASELINE].checked if BASELINE in results else None
-    lineage = CANDIDATE, (measure_sequence(first, baseline, references, inputs.earlier),)
+    lineage = CANDIDATE, (measure_sequence(first, baseline, references, inputs.earlier, inputs.own),)
     found = [*from_predictions, *shares.result(), lineage, *from_networks, *from_shadows]
     return Measurements(
         values=tuple(outcome.value(subject, options) for subject, outcomes in found for outcome in outcomes),

@@ -9,15 +9,20 @@ from __future__ import annotations
 import logging
 import math
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from grmu_audit.errors import IntegrityError
 from grmu_audit.models.catalog import build
-from grmu_audit.models.classifier import Classifier, ModelSpec
+from grmu_audit.models.classifier import Classifier, ModelSpec, StartWeights
 from grmu_audit.models.foreign_weights import state_digest
 from grmu_audit.utils import canonical_json, parse_json, read_file, sha256_hex, write_atomic
+from grmu_audit.utils.array_files import pack_arrays, unpack_arrays
 
 STATE = "state.safetensors"
 SPEC = "model.json"
@@ -53,11 +58,8 @@ def save_model(model: Classifier, folder: Path) -> None:
     Raises:
         OSError: the folder cannot be written.
     """
-    from safetensors.torch import save
-
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
-    write_atomic(folder / STATE, save(tensors))
+    write_atomic(folder / STATE, packed_tensors(model.state_dict()).tobytes())
     write_atomic(folder / SPEC, canonical_json(model.spec.to_json()))
     _export(model, folder / GRAPH)
 
@@ -89,6 +91,59 @@ def _traced(plain: Classifier, example: torch.Tensor) -> torch.export.ExportedPr
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         logging.getLogger(__name__).warning("%s cannot be served from a graph: %s", plain.spec.architecture, reason)
         return None
+
+
+def packed_model(model: Classifier) -> bytes:
+    """Spec, weights and start weights in one file, for a worker elsewhere; the same bytes for the same network."""
+    start = model.start
+    facts = {"spec": model.spec.to_json(), "source": start.source if start else "", "notes": list(start.notes) if start else []}
+    arrays = {"state": packed_tensors(model.state_dict())}
+    return pack_arrays(facts, arrays | ({"start": packed_tensors(start.tensors)} if start else {}))
+
+
+def unpacked_model(content: bytes) -> Classifier:
+    """Read what ``packed_model`` wrote: on the CPU, in eval mode.
+
+    Raises:
+        IntegrityError: it is no such file.
+        NotFoundError: the architecture is not known here.
+        InputError: it is the operator's own, and not allowed here.
+    """
+    try:
+        facts, arrays = unpack_arrays(content)
+        spec = spec_of(facts["spec"])
+        model = build(spec, seed=0)
+        model.load_state_dict(unpacked_tensors(arrays["state"]))
+        if "start" in arrays:
+            tensors = unpacked_tensors(arrays["start"])
+            model.start = StartWeights(tensors, state_digest(tensors), str(facts["source"]), tuple(facts["notes"]))
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise IntegrityError(f"this is no packed network: {type(error).__name__}: {error}") from None
+    return model.eval()
+
+
+def packed_tensors(tensors: Mapping[str, torch.Tensor]) -> npt.NDArray[np.uint8]:
+    """Tensors as the bytes of a safetensors file."""
+    from safetensors.torch import save
+
+    packed = save({name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()})
+    return np.frombuffer(packed, dtype=np.uint8)
+
+
+def unpacked_tensors(packed: npt.NDArray[np.uint8]) -> dict[str, torch.Tensor]:
+    """Read what ``packed_tensors`` wrote.
+
+    Raises:
+        ValueError: these are not the bytes of a safetensors file.
+    """
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        tensors: dict[str, torch.Tensor] = load(packed.tobytes())
+    except SafetensorError as error:
+        raise ValueError(str(error)) from None
+    return tensors
 
 
 def load_model(folder: Path) -> Classifier:
@@ -147,21 +202,29 @@ def read_spec(path: Path) -> ModelSpec:
         IntegrityError: missing, larger than ``SPEC_LIMIT``, or no model spec.
     """
     try:
-        tree = parse_json(read_file(path, SPEC_LIMIT))
-        return _checked(
-            ModelSpec(
-                architecture=str(tree["architecture"]),
-                classes=int(tree["classes"]),
-                image_size=_shape(tree["image_size"]),
-                mean=tuple(float(v) for v in tree["mean"]),
-                std=tuple(float(v) for v in tree["std"]),
-                class_names=tuple(str(v) for v in tree["class_names"]),
-                options=dict(tree["options"]),
-                start=str(tree.get("start", "")),
-            )
-        )
+        return spec_of(parse_json(read_file(path, SPEC_LIMIT)))
     except (OSError, KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise IntegrityError(f"{path.name} cannot be read as a model spec: {type(error).__name__}: {error}") from None
+
+
+def spec_of(tree: Any) -> ModelSpec:
+    """The spec that ``ModelSpec.to_json`` wrote.
+
+    Raises:
+        KeyError, TypeError, AttributeError, ValueError, OverflowError: it is none.
+    """
+    return _checked(
+        ModelSpec(
+            architecture=str(tree["architecture"]),
+            classes=int(tree["classes"]),
+            image_size=_shape(tree["image_size"]),
+            mean=tuple(float(v) for v in tree["mean"]),
+            std=tuple(float(v) for v in tree["std"]),
+            class_names=tuple(str(v) for v in tree["class_names"]),
+            options=dict(tree["options"]),
+            start=str(tree.get("start", "")),
+        )
+    )
 
 
 def _checked(spec: ModelSpec) -> ModelSpec:

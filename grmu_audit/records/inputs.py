@@ -44,6 +44,16 @@ class EarlierRequest:
 
 
 @dataclass(frozen=True)
+class OwnRequest:
+    """One of several requests that the candidate serves together."""
+
+    name: str
+    """Request id."""
+    ids: frozenset[str]
+    """Sample ids (pseudonyms) of its training rows."""
+
+
+@dataclass(frozen=True)
 class AuditInputs:
     """Everything that an audit is measured from."""
 
@@ -57,6 +67,8 @@ class AuditInputs:
     """Margins of shadow models; level deep."""
     earlier: tuple[EarlierRequest, ...] = ()
     """Earlier requests of the lineage, oldest first."""
+    own: tuple[OwnRequest, ...] = ()
+    """The candidate's own requests, where it serves several together."""
     root: AuditedModel | None = None
     """The first version of the lineage; None where that is the baseline."""
 

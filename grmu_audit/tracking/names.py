@@ -235,6 +235,8 @@ def _damaged(name: str, version: str, key: str, text: str) -> IntegrityError:
 
 ERASURE = "erasure.json"
 """Artifact of a run that serves a forget list: its erasure records."""
+PENDING = "pending_request.json"
+"""Artifact: a request that no version was created for yet, by pseudonyms."""
 REQUEST = "request.json"
 """Artifact of a run: the request as pseudonyms, counts and how the list was created."""
 ROWS_READ = ROWS_READ_FILE
@@ -251,7 +253,7 @@ QUALITY = "data_quality.json"
 """Artifact of a run: what the quality checks found."""
 START = "start.safetensors"
 """Artifact of a pretraining run: the weights that it started from."""
-PRIVATE = frozenset((PREDICTIONS, REQUEST, ERASURE, ROWS, ROWS_READ, REKEYED))
+PRIVATE = frozenset((PENDING, PREDICTIONS, REQUEST, ERASURE, ROWS, ROWS_READ, REKEYED))
 """Artifacts that speak of single samples or people: the embedded store keeps them for their owner alone."""
 BASELINE = "baseline.json"
 """Artifact of an evaluation run: every metric of the registered network, and its groups."""

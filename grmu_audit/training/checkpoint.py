@@ -49,6 +49,22 @@ class Saved:
         prefix = f"{name}."
         return {key.removeprefix(prefix): value for key, value in self.tensors.items() if key.startswith(prefix)}
 
+    def to_bytes(self) -> bytes:
+        """As a safetensors file."""
+        from safetensors.torch import save
+
+        plain = {name: value.detach().cpu().contiguous().clone() for name, value in self.tensors.items()}
+        content: bytes = save(plain, {_META: canonical_json(self.progress).decode()})
+        return content
+
+    @classmethod
+    def from_bytes(cls, content: bytes) -> Saved:
+        """Read what ``to_bytes`` wrote."""
+        from safetensors.torch import load
+
+        header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+        return cls(load(content), dict(json.loads(header["__metadata__"][_META])))
+
 
 @dataclass(frozen=True)
 class Checkpoints:
@@ -75,11 +91,7 @@ class Checkpoints:
         Raises:
             EnvironmentFailure: the folder cannot be written or the disk is full.
         """
-        from safetensors.torch import save
-
-        plain = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
-        text = canonical_json({"key": self.key, **progress}).decode()
-        write_atomic(self.path(stage), save(plain, {_META: text}), 0o600)
+        write_atomic(self.path(stage), Saved(dict(tensors), {"key": self.key, **progress}).to_bytes(), 0o600)
 
     def load(self, stage: int) -> Saved | None:
         """The stage's checkpoint, or None where there is none or the run starts afresh.

@@ -25,12 +25,25 @@ def infer(
 ) -> torch.Tensor:
     """Logits (or features) of rows in eval mode, in their order; float32 on the device, [len(rows), classes or d].
 
+    On several processes each passes a contiguous part of the rows (all, where there are fewer rows than processes), and all
+    get all results.
     The model's mode is restored afterwards; running statistics are frozen.  Where the GPU's memory is too small, the
     pass is repeated with half the batch.
 
     Raises:
         EnvironmentFailure: one sample does not fit.
     """
+    world = runtime.world
+    if world.size > 1 and len(rows) >= world.size:
+        source.mark(torch.from_numpy(rows))
+        own = _infer_here(model, source, rows[world.part(len(rows))], runtime, size, features)
+        return world.gathered(own, len(rows))
+    return _infer_here(model, source, rows, runtime, size, features)
+
+
+def _infer_here(
+    model: Classifier, source: BatchSource, rows: npt.NDArray[np.int64], runtime: Runtime, size: int, features: bool
+) -> torch.Tensor:
     was_training = model.training
     model.eval()
     try:

@@ -18,6 +18,7 @@ from grmu_audit.errors import DivergedError, IntegrityError
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.checkpoint import Saved, load_optimizer, optimizer_tensors, prefixed
 from grmu_audit.training.config import TrainConfig, learning_rate_factor
+from grmu_audit.training.distributed import BATCHNORM
 from grmu_audit.training.plan import NO_HOOKS, Hooks, MaskGuard, Phase, Plan
 from grmu_audit.training.runtime import Runtime, derive_seed
 from grmu_audit.training.steps import gradient, make_optimizer
@@ -103,11 +104,14 @@ class _Loop:
         metrics: dict[str, float] = {}
         devices = [self.runtime.device] if self.runtime.device.type == "cuda" else []
         with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(derive_seed(self.runtime.seed, "global", self.stage, self.epoch))
+            own = [self.runtime.world.rank] if self.runtime.world.rank else []
+            torch.manual_seed(derive_seed(self.runtime.seed, "global", self.stage, self.epoch, *own))
             for phase in self.plan(self.epoch):
                 self.model.train()
                 metrics[f"loss_{phase.name}"] = self._pass(phase)
         metrics["learning_rate"] = self.optimizer.param_groups[0]["lr"]
+        if self.runtime.world.size > 1:
+            self.runtime.world.average_statistics(self.model)
         return metrics
 
     def _pass(self, phase: Phase) -> float:
@@ -178,6 +182,8 @@ class _Loop:
             IntegrityError: the file does not fit this run.
         """
         saved = self.runtime.checkpoints.load(self.stage) if self.runtime.checkpoints is not None else None
+        if self.runtime.world.size > 1:
+            saved = self._start_together(saved)
         if saved is None:
             return
         try:
@@ -186,6 +192,14 @@ class _Loop:
             raise IntegrityError(f"the checkpoint does not fit this run ({error}); start without --resume") from None
         for epoch, metrics in enumerate(self.history):
             self.runtime.log(epoch, metrics)
+
+    def _start_together(self, saved: Saved | None) -> Saved | None:
+        """The start weights and the checkpoint of process 0, on every process."""
+        world = self.runtime.world
+        self.runtime.notes |= {"processes": world.size, "batch_normalisation": BATCHNORM}
+        world.align(self.model)
+        content = world.share(saved.to_bytes() if saved is not None else None)
+        return Saved.from_bytes(content) if content is not None else None
 
     def _load(self, saved: Saved) -> None:
         self.model.load_state_dict(saved.part("model"))

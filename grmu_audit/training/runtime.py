@@ -14,6 +14,7 @@ from torch import nn
 
 from grmu_audit.errors import EnvironmentFailure, InputError
 from grmu_audit.training.checkpoint import Checkpoints
+from grmu_audit.training.distributed import World, current_world
 from grmu_audit.training.plan import LossTerm
 from grmu_audit.utils.progress import SILENT, Observer
 
@@ -43,6 +44,8 @@ class Runtime:
     """Receiver of notes and progress."""
     sample_gradients: int = 0
     """Samples that a gradient was taken for, counted by the loop."""
+    seconds_elsewhere: float = 0.0
+    """Seconds that another process spent on the network."""
     notes: dict[str, Any] = field(default_factory=dict)
     """Facts of the run that the record should hold (MINE estimates, stop reasons)."""
     checkpoints: Checkpoints | None = None
@@ -53,6 +56,8 @@ class Runtime:
     """Number of the next ``run_epochs`` call of this run."""
     rows_read: torch.Tensor | None = None
     """[n] bool marks of the rows that were read, of a ``BatchSource`` that records them; stored with every checkpoint."""
+    world: World = field(default_factory=current_world)
+    """The processes of this training."""
     micro_batch: int | None = None
     """Most samples that one backward pass takes; lowered when the GPU's memory is too small."""
 

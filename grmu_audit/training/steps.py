@@ -28,12 +28,22 @@ def make_optimizer(model: Classifier, config: TrainConfig) -> torch.optim.Optimi
 def gradient(model: Classifier, phase: Phase, batch: Batch, runtime: Runtime) -> torch.Tensor:
     """Accumulate the gradient of a phase's loss (and of the runtime's term) on a batch; returns the loss.
 
+    On several processes each takes its part of the batch, and their gradients are added.
     On a GPU whose memory is too small the batch is halved and the gradients of the parts are added, weighted by their
     sizes: the same gradient for a loss that is a mean over samples, up to the batch statistics of normalisation layers.
 
     Raises:
         EnvironmentFailure: two samples do not fit.
     """
+    world = runtime.world
+    if world.size == 1:
+        return _gradient_here(model, phase, batch, runtime)
+    own = part_of(batch, world.part(len(batch.rows)))
+    loss = _gradient_here(model, phase, own, runtime) if len(own.rows) else batch.target.new_zeros((), dtype=torch.float32)
+    return world.add_gradients(model, loss, len(own.rows) / len(batch.rows))
+
+
+def _gradient_here(model: Classifier, phase: Phase, batch: Batch, runtime: Runtime) -> torch.Tensor:
     while True:
         loss = _attempt(model, phase, batch, runtime)
         if loss is not None:
@@ -75,9 +85,12 @@ def microbatches(batch: Batch, most: int | None) -> list[Batch]:
     if len(batch.rows) - bounds[-1] == 1:
         bounds.pop()
     ends = [*bounds[1:], len(batch.rows)]
-    return [
-        Batch(batch.pixels[a:b], batch.target[a:b], batch.group[a:b], batch.rows[a:b]) for a, b in zip(bounds, ends, strict=True)
-    ]
+    return [part_of(batch, slice(a, b)) for a, b in zip(bounds, ends, strict=True)]
+
+
+def part_of(batch: Batch, part: slice) -> Batch:
+    """Some samples of a batch."""
+    return Batch(batch.pixels[part], batch.target[part], batch.group[part], batch.rows[part])
 
 
 def _shrink(runtime: Runtime, size: int) -> None:

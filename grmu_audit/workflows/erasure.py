@@ -16,7 +16,7 @@ from grmu_audit.evidence import pseudonym, set_digest
 from grmu_audit.records import ForgetRequest, ModelRef
 from grmu_audit.records.lineage import ErasureRecord, SystemRecord
 from grmu_audit.tracking import Store
-from grmu_audit.tracking.requests import UNNAMED, Lineages, first_few, read_erasure_records
+from grmu_audit.tracking.requests import UNNAMED, Lineages, first_few, read_erasure_records, received_requests
 from grmu_audit.utils import canonical_json
 from grmu_audit.workflows.session import Session
 
@@ -42,7 +42,7 @@ class OpenRequest:
     model: str
     """Registered model."""
     version: str
-    """Version that was created without the data."""
+    """Newest version that was created without the data; empty where there is none yet."""
     record: ErasureRecord
     """The record."""
     answered_at: str | None
@@ -94,7 +94,7 @@ def erasure_artifact(records: Sequence[ErasureRecord]) -> bytes:
 
 
 def open_requests(store: Store, name: str, *, today: date | None = None) -> list[OpenRequest]:
-    """All requests that versions of a model were created for, each with its newest version, by due date; those without one last.
+    """All requests of a model, by due date, those without one last: served by versions, each with its newest, and waiting ones.
 
     Raises:
         NotFoundError: there is no such model.
@@ -115,8 +115,11 @@ def open_requests(store: Store, name: str, *, today: date | None = None) -> list
             late = time is None and record.due_at is not None and not when.isoformat() <= record.due_at
             states = bool(lists[key] & served), bool(lists[key] & ledger.state.reopened)
             found[key] = OpenRequest(name, ref.version, record, time, late, *states)
+    for record in (one.record for one in received_requests(store, ledger)):
+        late = record.due_at is not None and not when.isoformat() <= record.due_at
+        found.setdefault((record.request_id, record.digest), OpenRequest(name, "", record, None, late))
     return sorted(
-        found.values(), key=lambda r: (r.record.due_at is None, r.record.due_at or "", r.record.request_id, int(r.version))
+        found.values(), key=lambda r: (r.record.due_at is None, r.record.due_at or "", r.record.request_id, int(r.version or 0))
     )
 
 
@@ -170,7 +173,7 @@ def record_answer(session: Session, name: str, request_id: str, note: str = "") 
     from grmu_audit.tracking.ledger import append_entry
     from grmu_audit.utils.clock import timestamp
 
-    known = [r for r in open_requests(session.store, name) if r.record.request_id == request_id]
+    known = [r for r in open_requests(session.store, name) if r.record.request_id == request_id and r.version]
     if not known:
         raise NotFoundError(
             f"no version of {name} was created for the request {request_id[:80]!r}: see 'grmu-audit requests list'"

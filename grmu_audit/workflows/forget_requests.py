@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +31,7 @@ from grmu_audit.errors import InputError
 from grmu_audit.evidence import pseudonyms
 from grmu_audit.records import ForgetRequest, Group, GroupCount, ModelRef, Splits
 from grmu_audit.tracking.references import lineage_root
-from grmu_audit.tracking.requests import Lineages, StoredRequest
+from grmu_audit.tracking.requests import UNNAMED, Lineages, StoredRequest
 from grmu_audit.workflows.session import Session
 
 SIDECAR_FIELDS = ("how", "groups", "ratio", "dataset")
@@ -56,16 +56,23 @@ class CheckedRequest:
     """How the list was created, from its sidecar."""
     withheld: tuple[str, ...] = ()
     """Pseudonyms of validation and test rows that requests of the lineage name: nothing is evaluated on them."""
+    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Pseudonyms of the training rows of each request, by request id, where the list holds several."""
 
 
 def read_request(
-    session: Session, path: Path, dataset: Dataset, parent: ModelRef | None = None, *, whole_subjects: bool = False
+    session: Session,
+    path: Path | ForgetList,
+    dataset: Dataset,
+    parent: ModelRef | None = None,
+    *,
+    whole_subjects: bool = False,
 ) -> CheckedRequest:
     """Read and check a forget list against a dataset; what earlier requests of the lineage named remains in the forget set.
 
     Args:
         session: key, store, and whom rows of the same people that the list does not name are told to.
-        path: the list.
+        path: the list, or where it lies.
         dataset: what it is about.
         parent: the version to start from.
         whole_subjects: whether all rows of every subject that the list names a row of are taken.
@@ -76,7 +83,8 @@ def read_request(
     """
     header = dataset.header
     forgotten = Forgotten(forgotten_ids(session, parent, dataset), tuple(row.name for row in dataset.deleted))
-    parsed = _by_rows(session, read_forget_list(path), dataset, forgotten.ids, whole_subjects)
+    given = path if isinstance(path, ForgetList) else read_forget_list(path)
+    parsed = _by_rows(session, given, dataset, forgotten.ids, whole_subjects)
     request = check_forget_list(
         parsed,
         dataset.frame,
@@ -88,7 +96,8 @@ def read_request(
     parts = split_rows(dataset.frame, request)
     table = group_table(dataset.frame, parts, header.class_names, header.attribute_names)
     table = with_deleted(table, [row.group for row in dataset.deleted_training])
-    provenance = {k: v for k, v in (read_sidecar(path) or {}).items() if k in SIDECAR_FIELDS}
+    sidecar = None if isinstance(path, ForgetList) else read_sidecar(path)
+    provenance = {k: v for k, v in (sidecar or {}).items() if k in SIDECAR_FIELDS}
     named = [Group(int(t), int(a)) for t, a in provenance.get("groups", [])]  # type: ignore[attr-defined]
     if {(r.group.target, r.group.attribute) for r in table if r.forget} != {(g.target, g.attribute) for g in named}:
         named = []
@@ -98,7 +107,17 @@ def read_request(
     if withheld:
         session.observer.note(f"{len(withheld)} ids are validation or test rows: no evaluation uses them from now on")
     groups = request_groups(table, named)
-    return CheckedRequest(request, parts, table, groups, tuple(names), provenance, tuple(withheld))
+    return CheckedRequest(request, parts, table, groups, tuple(names), provenance, tuple(withheld), _parts(session, request))
+
+
+def _parts(session: Session, request: ForgetRequest) -> dict[str, tuple[str, ...]]:
+    """The training rows of each request id; empty where the list has one or none."""
+    column, training = request.columns.get("request_id", ()), set(request.forget_set)
+    found: dict[str, list[str]] = {}
+    for name, text in zip(request.ids, column, strict=False):
+        if name in training:
+            found.setdefault(text or UNNAMED, []).append(name)
+    return {text: tuple(pseudonyms(session.key, ids)) for text, ids in found.items()} if len(found) > 1 else {}
 
 
 def _by_rows(
@@ -121,7 +140,7 @@ def _by_rows(
 
 
 def advice_on_request(
-    session: Session, request: CheckedRequest, dataset: Dataset, parent: ModelRef, path: Path
+    session: Session, request: CheckedRequest, dataset: Dataset, parent: ModelRef, path: Path | str
 ) -> tuple[str, ...]:
     """Whether the forgetting of a request can be shown, and what would help; said before anything is trained.
 
@@ -130,7 +149,7 @@ def advice_on_request(
         request: the request.
         dataset: its data.
         parent: the version that would be unlearned.
-        path: the forget list.
+        path: the forget list, or the option that names the requests.
     """
     same = [
         ref
@@ -143,7 +162,7 @@ def advice_on_request(
         people=len(set(people.tolist())),
         groups=request.groups,
         references=len(same),
-        retrain_line=f"grmu-audit retrain --model {parent.label} --forget {path}",
+        retrain_line=f"grmu-audit retrain --model {parent.label} {f'--forget {path}' if isinstance(path, Path) else path}",
         cost=f"about {float(seconds):,.0f} s of training" if isinstance(seconds, int | float) and seconds > 0 else "",
     )
     return advise(facts)
@@ -187,6 +206,7 @@ def request_artifact(request: CheckedRequest) -> dict[str, Any]:
         "request": {"digest": request.forget.digest, "count": len(request.forget.ids), "repeated": request.forget.repeated},
         "pseudonyms": sorted(request.pseudonyms),
         **({"withheld": sorted(request.withheld)} if request.withheld else {}),
+        **({"parts": {name: sorted(rows) for name, rows in request.parts.items()}} if request.parts else {}),
         "dominant_groups": [[g.target, g.attribute] for g in request.dominant_groups],
         "groups": [
             {"group": [r.group.target, r.group.attribute], "name": r.name}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from grmu_audit.data.catalog import DataSpec
 from grmu_audit.errors import InputError, IntegrityError, NotFoundError
 from grmu_audit.evidence import KEY_FILE_VARIABLE, key_check, key_exists, key_path, load_key, pseudonyms
+from grmu_audit.jobs import IN_THIS_PROCESS, JobFolder, JobOptions, JobRunner, make_executor
 from grmu_audit.records import ModelRef
 from grmu_audit.utils.progress import SILENT, Observer
 
@@ -41,6 +42,8 @@ class Session:
     """Receiver of notes and progress."""
     actor: str = "unknown"
     """Who acts, for the ledger."""
+    jobs: JobOptions = IN_THIS_PROCESS
+    """Where independent trainings run."""
     _datasets: dict[str, Dataset] = field(default_factory=dict, repr=False)
     _pseudonyms: dict[str, list[str]] = field(default_factory=dict, repr=False)
 
@@ -188,6 +191,18 @@ class Session:
                     f"point {KEY_FILE_VARIABLE} at the key that they were created with; if it is lost, see"
                     " 'grmu-audit keys rotate --help'"
                 )
+
+    def job_runner(self) -> JobRunner | None:
+        """Runs independent trainings elsewhere; None: they run here, one after the other.
+
+        Raises:
+            InputError: the executor cannot be used.
+        """
+        options = self.jobs
+        if options.executor == "local" and options.folder is None:
+            return None
+        url = options.folder or str((self.root / "jobs").absolute())
+        return JobRunner(JobFolder(url, self.key), make_executor(options))
 
     def runtime(self, seed: int, title: str = "", log: EpochLog | None = None) -> Runtime:
         """Device, precision and seed of one run; with a title its epochs show their progress."""

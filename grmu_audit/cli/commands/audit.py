@@ -3,10 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from grmu_audit.cli.options import FILE, FOLDER, json_option, model_option, next_step, open_session, policy_option, seed_option
+from grmu_audit.cli.options import (
+    FILE,
+    FOLDER,
+    json_option,
+    model_option,
+    next_step,
+    open_session,
+    policy_option,
+    seed_option,
+)
+from grmu_audit.cli.training_options import job_options
+
+if TYPE_CHECKING:
+    from grmu_audit.jobs import JobOptions
 
 
 @click.command("audit")
@@ -39,6 +53,7 @@ from grmu_audit.cli.options import FILE, FOLDER, json_option, model_option, next
     help="Epochs of fine-tuning on the retain set, from level standard on.",
 )
 @seed_option(0)
+@job_options
 @json_option
 @click.pass_context
 def audit_command(
@@ -53,6 +68,7 @@ def audit_command(
     budget: float | None,
     return_epochs: int,
     seed: int,
+    jobs: JobOptions,
     as_json: bool,
 ) -> None:
     """Evaluate a version against its parent and its references, judge it, write the report.
@@ -66,7 +82,7 @@ def audit_command(
     from grmu_audit.workflows.audits.pipeline import audit
     from grmu_audit.workflows.audits.shadow import ShadowOptions
 
-    session = open_session(ctx)
+    session = open_session(ctx, jobs)
     ref = session.store.resolve(model)
     folder = out or Path("grmu-reports") / f"{ref.name}-{ref.version}"
     options = ShadowOptions(shadows, None if budget is None else 60 * budget)

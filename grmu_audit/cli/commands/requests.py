@@ -1,7 +1,8 @@
-"""Commands for forget lists and erasure requests: ``forget`` (sample, check) and ``requests`` (list, answer)."""
+"""Commands for forget lists and erasure requests: ``forget`` (sample, check) and ``requests`` (add, list, withdraw, answer)."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,38 @@ from grmu_audit.cli.options import (
 
 @click.group("requests")
 def requests_command() -> None:
-    """Erasure requests that versions were created for: which are open, until when."""
+    """Erasure requests: record them, see which are open and until when, answer them."""
+
+
+@requests_command.command("add")
+@model_option
+@forget_option
+@click.option("--id", "request_id", default="", help="Request id of rows without one [default: from the digest of the rows].")
+@click.option(
+    "--received", type=click.DateTime(["%Y-%m-%d"]), metavar="DATE", help="Date of receipt, where the list has no received_at."
+)
+@click.option("--ground", default="", help="Ground, where the list has none.")
+@click.pass_context
+def add(ctx: click.Context, model: str, forget: Path, request_id: str, received: datetime | None, ground: str) -> None:
+    """Record the requests of a list, by pseudonyms; 'unlearn --requests pending' serves all that wait with one version."""
+    from grmu_audit.workflows.pending import RequestFields, add_requests
+
+    fields = RequestFields(request_id, received.date() if received else None, ground)
+    for record in add_requests(open_session(ctx), model, forget, fields):
+        click.echo(f"{record.request_id}: {record.rows} rows, due {record.due_at or 'unknown: give --received DATE'}")
+    next_step(f"grmu-audit unlearn --model {model} --requests pending")
+
+
+@requests_command.command("withdraw")
+@click.argument("request_id")
+@click.option("--model", "name", required=True, metavar="NAME", help="Model name.")
+@click.option("--reason", required=True, help="Why, for the ledger.")
+@click.pass_context
+def withdraw(ctx: click.Context, request_id: str, name: str, reason: str) -> None:
+    """Enter in the ledger that a request that waits was withdrawn."""
+    from grmu_audit.workflows.pending import withdraw_request
+
+    click.echo(f"{request_id}: withdrawn (ledger entry {withdraw_request(open_session(ctx), name, request_id, reason)})")
 
 
 @requests_command.command("list")

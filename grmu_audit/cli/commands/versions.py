@@ -12,7 +12,6 @@ from grmu_audit.cli.options import (
     architecture_options,
     data_options,
     earlier_forget_option,
-    forget_option,
     model_option,
     next_step,
     open_session,
@@ -23,9 +22,11 @@ from grmu_audit.cli.options import (
     systems_option,
     whole_subjects_option,
 )
+from grmu_audit.cli.training_options import forget_or_requests, job_options
 
 if TYPE_CHECKING:
     from grmu_audit.data.catalog import DataSpec
+    from grmu_audit.jobs import JobOptions
     from grmu_audit.workflows.session import Session
 
 
@@ -109,25 +110,31 @@ def pretrain_command(
     resume: bool,
 ) -> None:
     """Train on all training samples and register the version."""
+    from grmu_audit.workflows.versions.followers import followed
     from grmu_audit.workflows.versions.network import NetworkChoice
     from grmu_audit.workflows.versions.pretraining import TrainingOptions, pretrain
 
     network = NetworkChoice(architecture, parse_settings(architecture_option), weights, pretrained)
     options = TrainingOptions(parse_settings(settings), seed)
-    ref = pretrain(open_session(ctx), name, data, network, options, resume)
+    session = open_session(ctx)
+    if followed(session):
+        return
+    ref = pretrain(session, name, data, network, options, resume)
     click.echo(ref.label)
     next_step(f"grmu-audit forget sample --model {ref.label} --group TARGET,ATTRIBUTE --ratio 0.5 --out ids.csv")
 
 
 @click.command("retrain")
 @model_option
-@forget_option
+@forget_or_requests
 @whole_subjects_option
 @click.option("--reweight", is_flag=True, help="Sample the retain set so that the group mix stays what it was.")
 @click.option("--group-dro", is_flag=True, help="Minimise the worst group's loss (group-balanced batches).")
 @search_options
 @settings_option
 @seed_option(None)
+@click.option("--seeds", type=click.IntRange(min=1), default=1, metavar="N", help="Versions of N seeds, from --seed on.")
+@job_options
 @systems_option
 @earlier_forget_option
 @click.pass_context
@@ -135,9 +142,11 @@ def retrain_command(
     ctx: click.Context,
     /,
     model: str,
-    forget: Path,
+    forget: Path | tuple[str, ...],
     group_dro: bool,
     settings: tuple[str, ...],
+    seeds: int,
+    jobs: JobOptions,
     systems: Path | None,
     earlier_forget: Path | None,
     **how: Any,
@@ -146,19 +155,24 @@ def retrain_command(
 
     Settings default to those that the model was pretrained with.
     """
+    from grmu_audit.workflows.versions.followers import followed
     from grmu_audit.workflows.versions.method_choice import UnlearnOptions
-    from grmu_audit.workflows.versions.unlearning import retrain
+    from grmu_audit.workflows.versions.unlearning import retrain_seeds
 
     values = parse_settings((*settings, *(("group_dro=true",) if group_dro else ())))
-    session = _session_with_key(ctx, model, earlier_forget)
-    ref = retrain(session, model, forget, UnlearnOptions(settings=values, **how), systems)
-    click.echo(ref.label)
-    next_step(f"grmu-audit unlearn --model {model} --forget {forget}")
+    session = open_session(ctx, jobs)
+    if followed(session):
+        return
+    _record_lost_key(session, model, earlier_forget)
+    for ref in retrain_seeds(session, model, forget, seeds, UnlearnOptions(settings=values, **how), systems):
+        click.echo(ref.label)
+    given = f"--forget {forget}" if isinstance(forget, Path) else f"--requests {','.join(forget)}"
+    next_step(f"grmu-audit unlearn --model {model} {given}")
 
 
 @click.command("unlearn")
 @model_option
-@forget_option
+@forget_or_requests
 @whole_subjects_option
 @click.option(
     "--method",
@@ -173,6 +187,7 @@ def retrain_command(
 @search_options
 @settings_option
 @seed_option(None)
+@job_options
 @systems_option
 @earlier_forget_option
 @click.pass_context
@@ -180,9 +195,10 @@ def unlearn_command(
     ctx: click.Context,
     /,
     model: str,
-    forget: Path,
+    forget: Path | tuple[str, ...],
     layers: str | None,
     settings: tuple[str, ...],
+    jobs: JobOptions,
     systems: Path | None,
     earlier_forget: Path | None,
     **how: Any,
@@ -191,21 +207,23 @@ def unlearn_command(
 
     The data is found through the model's registry tags.
     """
+    from grmu_audit.workflows.versions.followers import followed
     from grmu_audit.workflows.versions.method_choice import UnlearnOptions
     from grmu_audit.workflows.versions.unlearning import unlearn
 
     values = parse_settings((*settings, *((f"layers='{layers}'",) if layers else ())))
-    session = _session_with_key(ctx, model, earlier_forget)
+    session = open_session(ctx, jobs)
+    if followed(session):
+        return
+    _record_lost_key(session, model, earlier_forget)
     ref = unlearn(session, model, forget, UnlearnOptions(settings=values, **how), systems)
     click.echo(ref.label)
     next_step(f"grmu-audit audit --model {ref.label}")
 
 
-def _session_with_key(ctx: click.Context, model: str, earlier_forget: Path | None) -> Session:
-    """The session; the lineage's requests are first recorded under its key where theirs is lost."""
-    session = open_session(ctx)
+def _record_lost_key(session: Session, model: str, earlier_forget: Path | None) -> None:
+    """Record the lineage's requests under the session's key where theirs is lost."""
     if earlier_forget is not None:
         from grmu_audit.workflows.keys import rekey_lost
 
         rekey_lost(session, model, earlier_forget)
-    return session

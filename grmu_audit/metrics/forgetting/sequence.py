@@ -14,7 +14,7 @@ from grmu_audit.metrics.checked_predictions import CheckedPredictions, Mask, che
 from grmu_audit.metrics.forgetting.share import share_on
 from grmu_audit.metrics.outcome import Basis, Outcome
 from grmu_audit.records.audit import HISTORY_OF, MeasureOptions
-from grmu_audit.records.inputs import AuditInputs, EarlierRequest
+from grmu_audit.records.inputs import AuditInputs, EarlierRequest, OwnRequest
 from grmu_audit.records.metric_value import CANDIDATE
 
 NAME = "WORST_REQUEST_SHARE"
@@ -29,6 +29,7 @@ class _Request:
     rows: Mask
     before: CheckedPredictions
     served: CheckedPredictions
+    name: str = ""
 
 
 def measure_sequence(
@@ -36,10 +37,12 @@ def measure_sequence(
     baseline: CheckedPredictions | None,
     references: Sequence[CheckedPredictions],
     earlier: Sequence[EarlierRequest],
+    own: Sequence[OwnRequest] = (),
 ) -> Outcome:
     """WORST_REQUEST_SHARE: the smallest FORGET_SHARE over all requests of the lineage, each against the version before it.
 
-    ``details["requests"]`` holds one row a request, oldest first: who served it, samples, the share when it was served and now,
+    ``details["requests"]`` holds one row a request, oldest first, and one for each of several that the candidate serves together:
+    who served it, its id where it is one of several, samples, the share when it was served and now,
     and the accuracy on it before, when served, now and of the retrained models.  Undefined where the share of one of them is.
 
     Args:
@@ -47,28 +50,38 @@ def measure_sequence(
         baseline: the model before the candidate's own request.
         references: models retrained without any of the requests.
         earlier: earlier requests, oldest first.
+        own: the candidate's own requests, where they are several.
     """
     basis = Basis(int(candidate.predictions.mask("forget").sum()))
     if baseline is None:
         return Outcome.missing(NAME, "needs the model before unlearning", basis)
-    requests = _requests(candidate, baseline, earlier)
+    requests = _requests(candidate, baseline, earlier, own)
     now = [share_on(one.rows, candidate, one.before, references) for one in requests]
     rows = [_row(one, share, candidate, references) for one, share in zip(requests, now, strict=True)]
     basis = replace(basis, smallest_cell=min(share.basis.n for share in now), details={"requests": rows})
     missing = next(((one, share) for one, share in zip(requests, now, strict=True) if share.statistic is None), None)
     if missing is not None:
-        return Outcome.missing(NAME, f"the share of the request that {missing[0].label} served: {missing[1].reason}", basis)
+        return Outcome.missing(
+            NAME, f"the share of the request {missing[0].name or 'that'} {missing[0].label} served: {missing[1].reason}", basis
+        )
     return Outcome(NAME, basis, Least(tuple(share.statistic for share in now if share.statistic is not None)))
 
 
-def _requests(candidate: CheckedPredictions, baseline: CheckedPredictions, earlier: Sequence[EarlierRequest]) -> list[_Request]:
+def _requests(
+    candidate: CheckedPredictions,
+    baseline: CheckedPredictions,
+    earlier: Sequence[EarlierRequest],
+    parts: Sequence[OwnRequest],
+) -> list[_Request]:
     ids, own = candidate.predictions.ids, candidate.predictions.mask("forget")
     found = []
     for request in earlier:
         rows = np.isin(ids, list(request.ids))
         own = own & ~rows
         found.append(_Request(request.label, rows, *(check_same(candidate, p) for p in (request.before, request.served))))
-    return [*found, _Request("this version", own, baseline, candidate)]
+    single = [_Request("this version", own & np.isin(ids, list(part.ids)), baseline, candidate, part.name) for part in parts]
+    new = [one for one in single if one.rows.any()]  # the others name only rows that earlier requests had named
+    return [*found, *(new if len(new) > 1 else [_Request("this version", own, baseline, candidate)])]
 
 
 def _row(one: _Request, now: Outcome, candidate: CheckedPredictions, references: Sequence[CheckedPredictions]) -> dict[str, Any]:
@@ -77,7 +90,15 @@ def _row(one: _Request, now: Outcome, candidate: CheckedPredictions, references:
     models = {"before": [one.before], "served": [one.served], "now": [candidate], "retrained": list(references)}
     accuracy = {name: _accuracy(found, one.rows) for name, found in models.items()}
     share = {"when_served": then.estimate, "now": now.estimate, "interval": list(limits) if limits else None}
-    return {"served_by": one.label, "n": int(one.rows.sum()), "share": share, "accuracy": accuracy, "why_missing": now.reason}
+    named = {"request": one.name} if one.name else {}
+    return {
+        "served_by": one.label,
+        **named,
+        "n": int(one.rows.sum()),
+        "share": share,
+        "accuracy": accuracy,
+        "why_missing": now.reason,
+    }
 
 
 def _accuracy(models: Sequence[CheckedPredictions], rows: Mask) -> float | None:

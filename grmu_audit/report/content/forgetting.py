@@ -248,7 +248,7 @@ class RequestShare:
     """One request of a lineage: its share when it was served and now."""
 
     served_by: str
-    """The version that served it; empty for the audited one."""
+    """The version that served it, or its request id where the audited one served several; empty for the audited one."""
     then: float | None
     """Share when it was served."""
     now: float | None
@@ -276,9 +276,9 @@ def _request_share(row: Mapping[str, Any]) -> RequestShare:
     few = suppressed(int(row["n"]))
     models = ("before", "served", "now", "retrained")
     cells = [ABSENT if few or accuracy[name] is None else _per_cent(accuracy[name]) for name in models]
-    name = str(row["served_by"])
+    name, request = str(row["served_by"]), str(row.get("request", ""))
     return RequestShare(
-        served_by="" if "/" not in name else safe_name(name),
+        served_by=safe_name(request or name) if request or "/" in name else "",
         then=share["when_served"],
         now=share["now"],
         interval=(limits[0], limits[1]) if limits else None,

@@ -8,6 +8,7 @@ from grmu_audit.tracking.requests.lineages import (
     require_no_reversal,
     require_served,
 )
+from grmu_audit.tracking.requests.pending import PendingRequest, pending_artifact, received_requests
 from grmu_audit.tracking.requests.records import UNNAMED, StoredRequest, read_erasure_records, read_request_record
 from grmu_audit.tracking.requests.rekeyed import Rekeyed, rekeyed_artifact, rekeyed_rows, rows_artifact
 
@@ -15,11 +16,14 @@ __all__ = [
     "UNNAMED",
     "LineageRequest",
     "Lineages",
+    "PendingRequest",
     "Rekeyed",
     "StoredRequest",
     "first_few",
+    "pending_artifact",
     "read_erasure_records",
     "read_request_record",
+    "received_requests",
     "rekeyed_artifact",
     "rekeyed_rows",
     "requests_to_reopen",

@@ -227,7 +227,7 @@ class Lineages:
             names = tuple(r.request_id for r in read_erasure_records(self.store, ref) if r.request_id != UNNAMED)
             stored, now = read_request_record(self.store, ref), self.rekeyed(ref.name).get(ref.version)
             if now is not None:
-                stored = replace(stored, digest=now.digest, pseudonyms=now.pseudonyms, withheld=now.withheld)
+                stored = replace(stored, digest=now.digest, pseudonyms=now.pseudonyms, withheld=now.withheld, parts={})
             self._requests[ref.label] = stored, names
         return self._requests[ref.label]
 

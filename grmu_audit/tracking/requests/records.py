@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from grmu_audit.errors import InputError, IntegrityError
@@ -36,6 +37,8 @@ class StoredRequest:
     """Pseudonyms of validation and test rows that requests of the lineage name: no evaluation may use them."""
     sha256: str = ""
     """SHA-256 of the record's bytes."""
+    parts: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """Pseudonyms of the training rows of each request that was served together with others, by request id."""
 
 
 def read_request_record(store: Store, ref: ModelRef) -> StoredRequest:
@@ -58,8 +61,9 @@ def read_request_record(store: Store, ref: ModelRef) -> StoredRequest:
             provenance={key: value for key, value in dict(tree["made"]).items() if key != "seed"},  # it gives a sampled list back
             withheld=frozenset(map(str, tree.get("withheld", ()))),
             sha256=sha256_hex(data),
+            parts={str(name): frozenset(map(str, rows)) for name, rows in tree.get("parts", {}).items()},
         )
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise IntegrityError(f"{REQUEST} of {ref.label} is missing or damaged ({type(error).__name__})") from None
     if stored.digest != ref.forget_digest:
         raise IntegrityError(f"{REQUEST} of {ref.label} belongs to another forget set than the version's tag says")

@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 
 from grmu_audit.data.batches import Batch
+from grmu_audit.errors import InputError
 from grmu_audit.models.catalog import reinitialised
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.fit import TrainingRows, fit
@@ -58,6 +59,8 @@ def retrain(model: Classifier, data: UnlearningData, config: RetrainConfig, runt
 def _group_wise(start: Classifier, data: UnlearningData, config: RetrainConfig, runtime: Runtime) -> Classifier:
     """Group-DRO, or the choice of the epoch by the worst group."""
     counts = torch.bincount(torch.from_numpy(data.groups_of(data.retain)), minlength=data.source.groups)
+    if config.group_dro and runtime.world.size > 1:
+        raise InputError("group_dro: the weights of the groups follow whole batches, so that it runs on one process only")
     dro = GroupDro(counts.to(runtime.device), config.dro_step_size, config.dro_adjustment) if config.group_dro else None
     weights = data.retain_weights
     if weights is None and config.group_dro and config.dro_balanced:

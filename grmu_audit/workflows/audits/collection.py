@@ -29,6 +29,7 @@ from grmu_audit.records import (
     suppressed,
 )
 from grmu_audit.records.audit import KEY_CHECK
+from grmu_audit.records.inputs import OwnRequest
 from grmu_audit.records.white_box import RETURN_EPOCHS
 from grmu_audit.tracking.names import PREDICTIONS, QUALITY, ROWS_READ, TRAINING
 from grmu_audit.tracking.registration import version_artifact
@@ -126,6 +127,7 @@ def collect(session: Session, target: AuditTarget, settings: AuditSettings) -> C
         references=tuple(models[len(models) - len(target.references) :]),
         shadows=shadows.table if shadows else None,
         earlier=tuple(one.measured(tables) for one in past),
+        own=tuple(OwnRequest(name, rows) for name, rows in target.request.parts.items()),
         root=AuditedModel(target.root, tables[target.root.label]) if target.root else None,
     )
     inputs = inputs if _recorded_by_pseudonyms(session, target.version) else with_model_names(inputs, target.version.name)

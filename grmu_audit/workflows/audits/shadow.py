@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
-from grmu_audit.errors import DivergedError
+from grmu_audit.errors import DivergedError, IntegrityError
 from grmu_audit.evidence import set_digest
+from grmu_audit.jobs import Job, JobFolder
 from grmu_audit.records import ModelRef
 from grmu_audit.records.white_box import MIN_SHADOW_MODELS, ShadowTable
 from grmu_audit.tracking.references import lineage_root
 from grmu_audit.tracking.requests import Lineages
 from grmu_audit.utils.yaml_files import typed_config
 from grmu_audit.workflows.versions.network import load_network
+from grmu_audit.workflows.versions.studies import FORGET, open_study, put_study, remove_study
 
 if TYPE_CHECKING:
-    from grmu_audit.evaluation.shadow_models import LeftOut, Rows, ShadowPool, TrainingCost, UnlearnedPool
+    from grmu_audit.evaluation.shadow_models import LeftOut, Rows, ShadowPool, TrainElsewhere, TrainingCost, UnlearnedPool
     from grmu_audit.models.classifier import Classifier
     from grmu_audit.training.runtime import Runtime
     from grmu_audit.workflows.audits.target import AuditTarget
     from grmu_audit.workflows.session import Session
+
+
+LEFT_OUT = "left out"
+"""Set of a study: rows that no model of the pool is trained on."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +75,7 @@ def collect_shadows(session: Session, target: AuditTarget, options: ShadowOption
     before, start = pool.count_stored(options.models), time.perf_counter()
     guess = _guess(root, len(pool.population) / 2, len(target.dataset.rows("train")))
     _note_cost(session, pool.cost(options.models, guess), "shadow models", options.budget)
-    there = pool.train_missing(options.models, options.budget, guess)
+    there = pool.train_missing(options.models, options.budget, guess, train_elsewhere(session, target, pool))
     left = None if options.budget is None else max(options.budget - (time.perf_counter() - start), 0.0)
     trained = pool.count_stored(options.models) - before
     facts: dict[str, Any] = {"pool": pool.key, "models": there, "trained_now": trained}
@@ -103,7 +111,8 @@ def _earlier_rows(session: Session, target: AuditTarget) -> LeftOut:
     earlier = Lineages(session.store).forgotten(target.baseline) if target.baseline else frozenset[str]()
     named = sorted(earlier | target.request.withheld)
     names = np.asarray(session.pseudonyms_of(target.dataset), dtype=np.str_)
-    return LeftOut(np.flatnonzero(np.isin(names, named)).astype(np.int64), set_digest(session.key, named), names)
+    rows = np.flatnonzero(np.isin(names, named)).astype(np.int64)
+    return LeftOut(rows, set_digest(session.key, named), names, tuple(named))
 
 
 def _with_method(
@@ -115,10 +124,10 @@ def _with_method(
     ref, table = target.version, found.table
     if table is None or ref.role != "unlearned" or ref.method not in methods.names():
         return replace(found, why="the version was retrained, so that there is no method to attack")
-    bank, count = _bank(target, pool, table.ids), len(table.margin)
+    bank, count = method_bank(target, pool), len(table.margin)
     before = bank.count_stored(count)
     try:
-        there = _filled(session, bank, count, budget, ref)
+        there = _filled(session, target, bank, count, budget)
     except DivergedError as error:
         return replace(found, why=f"the method diverged on a shadow model: {error}")
     samples = found.samples + (bank.count_stored(count) - before) * len(target.dataset)
@@ -129,39 +138,118 @@ def _with_method(
     return replace(found, table=bank.add_to(table, there))
 
 
-def _bank(target: AuditTarget, pool: ShadowPool, ids: npt.NDArray[np.str_]) -> UnlearnedPool:
-    """The pool's models after the audited method with the audited options."""
+def _bank(pool: ShadowPool, forget: Rows, made_from: Mapping[str, Any]) -> UnlearnedPool:
+    """The pool's models after a method.
+
+    Args:
+        pool: the shadow models.
+        forget: rows of the forget set.
+        made_from: see ``_method_facts``.
+    """
     from grmu_audit.evaluation.shadow_models import UnlearnedPool
     from grmu_audit.unlearning.apply import apply_method
     from grmu_audit.unlearning.data import UnlearningData
     from grmu_audit.unlearning.methods import methods
 
-    ref, settings = target.version, target.version.settings
-    method = methods.get(str(ref.method))
-    derived_from: dict[str, object] = {
-        "method": ref.method,
-        "settings": settings,
-        "reweight": ref.reweight,
-        "forget": target.request.digest,
-    }
-
     def run(model: Classifier, retain: Rows, forget: Rows, runtime: Runtime) -> Classifier:
         """The method on one model."""
+        method = methods.get(str(made_from["method"]))
         data = UnlearningData(pool.source, retain, forget, pool.source.dataset.rows("val"))
-        return apply_method(
-            method, model, data.reweighted() if ref.reweight else data, typed_config(method.config, settings), runtime
-        )
+        config = typed_config(method.config, made_from["settings"])
+        return apply_method(method, model, data.reweighted() if made_from["reweight"] else data, config, runtime)
 
-    return UnlearnedPool(pool, derived_from, np.flatnonzero(np.isin(ids, list(target.request.pseudonyms))), run)
+    return UnlearnedPool(pool, dict(made_from), forget, run)
 
 
-def _filled(session: Session, bank: UnlearnedPool, count: int, budget: float | None, ref: ModelRef) -> int:
-    from grmu_audit.evaluation.shadow_models import TrainingCost
+def method_bank(target: AuditTarget, pool: ShadowPool) -> UnlearnedPool:
+    """The pool's models after the audited method with the audited options."""
+    names = pool.without.names
+    assert names is not None, "an audit's pool knows what its rows are called"
+    return _bank(pool, np.flatnonzero(np.isin(names, list(target.request.pseudonyms))), method_facts(target))
 
-    seconds = ref.config.get("seconds")
+
+def method_facts(target: AuditTarget) -> dict[str, Any]:
+    """What the outputs of the method on shadow models depend on, beside the pool."""
+    ref = target.version
+    return {"method": ref.method, "settings": ref.settings, "reweight": ref.reweight, "forget": target.request.digest}
+
+
+def train_elsewhere(
+    session: Session, target: AuditTarget, pool: ShadowPool, made_from: Mapping[str, Any] | None = None
+) -> TrainElsewhere | None:
+    """Trains models of a pool, or runs the method on them, as jobs; None where the session runs none.
+
+    Args:
+        session: where jobs run.
+        target: what is audited.
+        pool: the shadow models.
+        made_from: what the method's outputs depend on; None: the models themselves are trained.
+    """
+    runner = session.job_runner()
+    if runner is None:
+        return None
+
+    def train(numbers: Iterable[int]) -> Iterator[tuple[int, bytes]]:
+        """Numbers become jobs when a worker is free."""
+        sets = {LEFT_OUT: pool.without.members, FORGET: target.request.pseudonyms}
+        study = put_study(session, runner.folder, target.version, pool.like, target.dataset, sets)
+        fixed = {"study": study, "pool": pool.key, "recipe": pool.recipe.model_dump(mode="json"), "left_out": pool.without.digest}
+
+        def jobs() -> Iterator[Job]:
+            for number in numbers:
+                if made_from is None:
+                    yield Job("shadow-model", {**fixed, "number": number})
+                else:
+                    model = runner.folder.put(pool.content(number))
+                    yield Job("unlearned-shadow", {**fixed, "number": number, "model": model, "made_from": dict(made_from)})
+
+        for job, content in runner.run(jobs()):
+            yield job.arguments["number"], content
+            runner.folder.forget(job)
+            runner.folder.remove_inputs(*([job.arguments["model"]] if made_from else []))
+        remove_study(runner.folder, study)
+
+    return train
+
+
+def run_shadow_job(job: Job, folder: JobFolder) -> bytes:
+    """One shadow model on a worker: its file."""
+    return _pool_of(job, folder, Path("never-written")).train(job.arguments["number"])
+
+
+def run_unlearned_job(job: Job, folder: JobFolder) -> bytes:
+    """The audited method on one shadow model, on a worker: its file."""
+    number = job.arguments["number"]
+    with tempfile.TemporaryDirectory(prefix="grmu-audit-") as place:
+        pool = _pool_of(job, folder, Path(place))
+        pool.store(number, folder.input(job.arguments["model"]))
+        forget = open_study(folder, job.arguments["study"]).rows(FORGET)
+        return _bank(pool, forget, job.arguments["made_from"]).train(number)
+
+
+def _pool_of(job: Job, folder: JobFolder, place: Path) -> ShadowPool:
+    """The pool of a job.
+
+    Raises:
+        IntegrityError: it is another one here.
+    """
+    from grmu_audit.evaluation.shadow_models import LeftOut, ShadowPool
+    from grmu_audit.training.config import TrainConfig
+
+    given, study = job.arguments, open_study(folder, job.arguments["study"])
+    without = LeftOut(study.rows(LEFT_OUT), given["left_out"], study.names, tuple(sorted(study.sets[LEFT_OUT])))
+    recipe, runtime = TrainConfig(**given["recipe"]), study.session.runtime(0)
+    pool = ShadowPool(place, study.source, study.network, recipe, runtime, without)
+    if pool.key != given["pool"]:
+        raise IntegrityError("this worker would train models of another pool: give every worker the same version of grmu-audit")
+    return pool
+
+
+def _filled(session: Session, target: AuditTarget, bank: UnlearnedPool, count: int, budget: float | None) -> int:
+    seconds = target.version.config.get("seconds")
     guess = float(seconds) if isinstance(seconds, int | float) else None
-    _note_cost(session, TrainingCost(count, bank.count_stored(count), guess), f"{ref.method} on shadow models", budget)
-    return bank.train_missing(count, budget, guess)
+    _note_cost(session, bank.cost(count, guess), f"{target.version.method} on shadow models", budget)
+    return bank.train_missing(count, budget, guess, train_elsewhere(session, target, bank.pool, method_facts(target)))
 
 
 def _note_cost(session: Session, cost: TrainingCost, what: str, budget: float | None) -> None:

@@ -114,7 +114,7 @@ def make_version(session: Session, plan: VersionPlan, build: NetworkBuilder, res
             runtime.rows_read = source.record_rows(places_of_rows(session, plan.dataset))
         start = time.perf_counter()
         model = build_network(build, source, runtime)
-        seconds = time.perf_counter() - start
+        seconds = time.perf_counter() - start + runtime.seconds_elsewhere
         run.log_bytes(canonical_json(epochs), TRAINING)
         _log_rows_read(session, run, plan, runtime)
         outputs = predict_all(model, source, runtime, session.pseudonyms_of(plan.dataset))

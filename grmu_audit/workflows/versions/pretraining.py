@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from grmu_audit.data.catalog import DataSpec
 from grmu_audit.data.quality.checks import require_quality
+from grmu_audit.jobs import Job
 from grmu_audit.records import GroupCount, MetricValue, ModelRef
 from grmu_audit.tracking.names import BASELINE, TAG_SUBJECT
 from grmu_audit.utils import canonical_json, sha256_file
@@ -16,6 +17,7 @@ from grmu_audit.utils.yaml_files import typed_config
 from grmu_audit.workflows.forget_requests import require_key_of_model
 from grmu_audit.workflows.session import Session
 from grmu_audit.workflows.versions.creation import Version, VersionPlan, make_version
+from grmu_audit.workflows.versions.followers import lead
 from grmu_audit.workflows.versions.network import (
     SMALL_RESNET,
     NetworkChoice,
@@ -163,13 +165,21 @@ def pretrain(
     dataset = session.dataset(data)
     spec, start = with_start_weights(session, model_spec(dataset, network), network)
     model = build(spec, derive_seed(options.seed, "init"), start)
-    quality = require_quality(dataset, None)
-    plan = VersionPlan(name, dataset, quality, "pretrain", "train", options.seed, data, config.model_dump(mode="json"),
+    quality, used = require_quality(dataset, None), config.model_dump(mode="json")
+    plan = VersionPlan(name, dataset, quality, "pretrain", "train", options.seed, data, used,
                        choices=network_facts(spec, start), start=start, network=spec.to_json())  # fmt: skip
 
     def trained(source: BatchSource, runtime: Runtime) -> Classifier:
         """Fresh weights (or those to start from), trained by the whole configuration."""
         move_to(model, runtime.device)
+        lead(
+            session,
+            data,
+            model,
+            dataset,
+            {},
+            lambda study: Job("train", {"study": study, "settings": used, "seed": options.seed}),
+        )
         return fit(model, source, TrainingRows(dataset.rows("train"), dataset.rows("val")), config, runtime)
 
     return make_version(session, plan, trained, resume).ref

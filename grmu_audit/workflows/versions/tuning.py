@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import math
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 
 from grmu_audit.errors import DivergedError, InputError
+from grmu_audit.jobs import Job, JobFolder
 from grmu_audit.records import ModelRef
+from grmu_audit.utils import canonical_json
 from grmu_audit.utils.yaml_files import typed_config
 from grmu_audit.workflows.session import Session
 from grmu_audit.workflows.versions.method_choice import MethodChoice
 from grmu_audit.workflows.versions.network import load_network
+from grmu_audit.workflows.versions.studies import FORGET, WITHHELD, open_study, patiently, put_study, remove_study
+from grmu_audit.workflows.versions.trial_score import TrialScorer, split_validation
 
 if TYPE_CHECKING:
     from grmu_audit.models.classifier import Classifier
-    from grmu_audit.training.runtime import Runtime
     from grmu_audit.unlearning.data import UnlearningData
     from grmu_audit.unlearning.method import LogRange, Method
 
-Rows = npt.NDArray[np.int64]
 SCORE = "mean over groups of the accuracy lost on held-out validation rows + 2 |AUC - 0.5| of the loss attack on them"
 """Score of a trial; smaller is better."""
 
@@ -81,22 +84,65 @@ def tune(session: Session, parent: ModelRef, data: UnlearningData, choice: Metho
         InputError: there are no validation rows to rank by, or nothing to vary.
         DivergedError: every trial failed.
     """
-    own, ranked = split_validation(data.val, data.groups_of(data.val), choice.seed)
-    if not len(ranked):
+    if not len(split_validation(data.val, data.groups_of(data.val), choice.seed)[1]):
         raise InputError("--tune: ranking needs at least two validation rows of a group, and the dataset has none")
-    network = load_network(session, parent, data.source.device)
-    scorer = TrialScorer(network, data, ranked, session.runtime(choice.seed))
-    search = _Search(session, network, replace(data, val=own), choice, scorer)
     done = []
     with session.store.run(parent.name, "tune", parent=parent.run_id) as run:
         run.log_params({"method": choice.method.name, "trials": trials, "seed": choice.seed, "score": SCORE})
-        for number, settings in enumerate(trial_settings(choice, trials)):
-            trial = search.run(Trial(number, settings))
+        wanted = [Trial(number, settings) for number, settings in enumerate(trial_settings(choice, trials))]
+        for trial in _results(session, parent, data, choice, wanted):
             done.append(trial)
-            _record(session, parent, run.id, choice, trial)
+            patiently(session, partial(_record, session, parent, run.id, choice, trial))
+        done.sort(key=lambda trial: trial.number)
         best = best_of(done)
-        run.log_metrics({"distance": best.score, "best_trial": float(best.number)})
+        patiently(session, lambda: run.log_metrics({"distance": best.score, "best_trial": float(best.number)}))
     return Tuned(best, tuple(done), run.id)
+
+
+def _results(
+    session: Session, parent: ModelRef, data: UnlearningData, choice: MethodChoice, wanted: list[Trial]
+) -> Iterator[Trial]:
+    """The trials with their scores, in the order in which they end."""
+    network, runner = load_network(session, parent, data.source.device), session.job_runner()
+    if runner is None:
+        search = _search(session, network, data, choice)
+        yield from map(search.run, wanted)
+        return
+    names = np.asarray(session.pseudonyms_of(data.source.dataset), dtype=np.str_)
+    withheld = np.setdiff1d(data.source.dataset.rows("val"), data.val)
+    sets = {FORGET: names[data.forget].tolist(), WITHHELD: names[withheld].tolist()}
+    study = put_study(session, runner.folder, parent, network, data.source.dataset, sets)
+    fixed = {"study": study, "method": choice.method.name, "reweight": choice.reweight, "seed": choice.seed}
+    jobs = [
+        Job("tuning-trial", {**fixed, "number": trial.number, "settings": {**choice.settings, **trial.settings}})
+        for trial in wanted
+    ]
+    for job, content in runner.run(jobs):
+        numbers = json.loads(content)
+        yield Trial(**{**numbers, **{name: math.nan for name, value in numbers.items() if value is None}})
+        runner.folder.forget(job)
+    remove_study(runner.folder, study)
+
+
+def run_trial_job(job: Job, folder: JobFolder) -> bytes:
+    """One trial on a worker: its fields as JSON, numbers that are undefined as null."""
+    from grmu_audit.unlearning.methods import methods
+
+    given, study = job.arguments, open_study(folder, job.arguments["study"])
+    choice = MethodChoice(
+        methods.get(given["method"]), dict(given["settings"]), frozenset(), bool(given["reweight"]), given["seed"]
+    )
+    search = _search(study.session, study.network, study.unlearning_data(choice.reweight), choice)
+    fields = asdict(search.run(Trial(given["number"], {})))
+    finite = {name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in fields.items()}
+    return canonical_json(finite)
+
+
+def _search(session: Session, network: Classifier, data: UnlearningData, choice: MethodChoice) -> _Search:
+    """What all trials share; the validation rows are halved between the method and the ranking."""
+    own, ranked = split_validation(data.val, data.groups_of(data.val), choice.seed)
+    scorer = TrialScorer(network, data, ranked, session.runtime(choice.seed))
+    return _Search(session, network, replace(data, val=own), choice, scorer)
 
 
 def best_of(trials: list[Trial]) -> Trial:
@@ -111,21 +157,6 @@ def best_of(trials: list[Trial]) -> Trial:
             f"--tune: all {len(trials)} trials failed, the last with: {trials[-1].failure}; nothing was registered"
         )
     return min(scored, key=lambda trial: trial.score)
-
-
-def split_validation(rows: Rows, groups: npt.NDArray[np.int64], seed: int) -> tuple[Rows, Rows]:
-    """Split rows into two halves by group at random; the second gets the odd one out.
-
-    >>> [len(half) for half in split_validation(np.arange(10), np.array([0] * 7 + [1] * 3), 0)]
-    [4, 6]
-    """
-    rng = np.random.default_rng([seed, 7919])
-    first: list[int] = []
-    for code in np.unique(groups):
-        mine = rng.permutation(rows[groups == code])
-        first += mine[: len(mine) // 2].tolist()
-    taken = np.isin(rows, first)
-    return rows[taken], rows[~taken]
 
 
 def trial_settings(choice: MethodChoice, count: int) -> list[dict[str, object]]:
@@ -156,55 +187,6 @@ def _draw(rng: np.random.Generator, span: LogRange | tuple[object, ...]) -> obje
     if isinstance(span, tuple):
         return span[int(rng.integers(len(span)))]
     return float(f"{math.exp(rng.uniform(math.log(span.low), math.log(span.high))):.3g}")
-
-
-class TrialScorer:
-    """Ranks a model by held-out validation rows and the forget rows, against the original model alone."""
-
-    def __init__(self, original: Classifier, data: UnlearningData, rows: Rows, runtime: Runtime) -> None:
-        self.data, self.rows, self.runtime = data, rows, runtime
-        self.groups = data.groups_of(rows)
-        self.before = self._accuracies(original)
-
-    def score(self, model: Classifier) -> tuple[float, float]:
-        """Accuracy loss and attack advantage, see ``Trial``."""
-        now = self._accuracies(model)
-        loss = float(np.mean([max(0.0, self.before[code] - now[code]) for code in self.before]))
-        return loss, self._advantage(model)
-
-    def _accuracies(self, model: Classifier) -> dict[int, float]:
-        from grmu_audit.training.inference import accuracy
-
-        codes = [int(code) for code in np.unique(self.groups)]
-        return {code: accuracy(model, self.data.source, self.rows[self.groups == code], self.runtime) for code in codes}
-
-    def _advantage(self, model: Classifier) -> float:
-        """2 |AUC - 0.5|: how well does the loss distinguish forget rows from held-out rows of the same groups?"""
-        from grmu_audit.metrics.scores import roc
-
-        groups = self.data.groups_of(self.data.forget)
-        forget = self.data.forget[np.isin(groups, self.groups)]
-        shared = np.isin(self.groups, groups)
-        if not len(forget):
-            return math.nan
-        codes = self.groups[shared]
-        size = np.bincount(codes)
-        weight = np.bincount(groups, minlength=len(size))[codes] / size[codes]
-        area = roc(-self._losses(model, forget), -self._losses(model, self.rows[shared]), weight.astype(np.float64))
-        return 2 * abs(area.value - 0.5)
-
-    def _losses(self, model: Classifier, rows: Rows) -> npt.NDArray[np.float64]:
-        import torch
-        from torch.nn import functional
-
-        from grmu_audit.training.inference import infer
-
-        index = torch.from_numpy(rows).to(self.data.source.device)
-        logits = infer(model, self.data.source, rows, self.runtime)
-        found: npt.NDArray[np.float64] = (
-            functional.cross_entropy(logits, self.data.source.target[index], reduction="none").double().cpu().numpy()
-        )
-        return found
 
 
 @dataclass(frozen=True)

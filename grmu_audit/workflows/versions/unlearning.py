@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from grmu_audit.data.quality.checks import require_quality
 from grmu_audit.errors import InputError
-from grmu_audit.records import ModelRef
+from grmu_audit.jobs import Job, JobRunner
+from grmu_audit.records import DataCheckReport, ModelRef
+from grmu_audit.records.lineage import ErasureRecord, SystemRecord
 from grmu_audit.tracking.references import lineage_root
 from grmu_audit.utils.yaml_files import typed_config
 from grmu_audit.workflows.erasure import erasure_records, read_systems
 from grmu_audit.workflows.forget_requests import CheckedRequest, advice_on_request, read_request, require_key_of_model
+from grmu_audit.workflows.pending import as_forget_list, chosen_requests
 from grmu_audit.workflows.session import Session, dataset_spec_of
 from grmu_audit.workflows.versions.creation import VersionPlan, make_version
+from grmu_audit.workflows.versions.followers import lead, require_one_process
 from grmu_audit.workflows.versions.method_choice import DEFAULT_OPTIONS, MethodChoice, UnlearnOptions, choose_method
 from grmu_audit.workflows.versions.network import load_network
+from grmu_audit.workflows.versions.studies import FORGET, WITHHELD, patiently, put_study, remove_study, take_method_result
 
 if TYPE_CHECKING:
     from grmu_audit.data.batches import BatchSource
@@ -28,15 +35,19 @@ if TYPE_CHECKING:
     from grmu_audit.unlearning.data import UnlearningData
 
 
+Forget = Path | Sequence[str]
+"""A forget list, or the requests to be served."""
+
+
 def unlearn(
-    session: Session, model: str, forget: Path, options: UnlearnOptions = DEFAULT_OPTIONS, systems: Path | None = None
+    session: Session, model: str, forget: Forget, options: UnlearnOptions = DEFAULT_OPTIONS, systems: Path | None = None
 ) -> ModelRef:
     """Create a version without the forget set and register it: ``unlearned``, or ``retrain`` for the exact method.
 
     Args:
         session: store, key, device.
         model: reference of the version to start from.
-        forget: forget list.
+        forget: forget list; or ids of recorded requests, ``("pending",)`` for all that wait.
         options: method, its options, seed, search.
         systems: the operator's list of systems that may hold the data, for the erasure records.
 
@@ -46,48 +57,182 @@ def unlearn(
         IntegrityError: the stored parent is not what was registered, or the data changed since.
         DivergedError: the method ran to a number that is not finite; nothing was registered.
     """
+    return _unlearn(session, model, forget, options, systems, 1)[0]
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """Everything that is known before a network is trained."""
+
+    parent: ModelRef
+    dataset: Dataset
+    request: CheckedRequest
+    quality: DataCheckReport
+    choice: MethodChoice
+    erasure: tuple[ErasureRecord, ...]
+
+    @property
+    def config(self) -> Any:
+        """Typed options of the method."""
+        return typed_config(self.choice.method.config, self.choice.settings)
+
+    def plan(self, seed: int) -> VersionPlan:
+        """What the version of a seed is created from."""
+        method, choice = self.choice.method, self.choice
+        used = self.config.model_dump(mode="json", exclude=set(method.unused_options))
+        role, spec = "retrain" if method.exact else "unlearned", dataset_spec_of(self.parent)
+        return VersionPlan(self.parent.name, self.dataset, self.quality, role, method.name, seed, spec, used, self.parent,
+                           choice.reweight, self.request, choice.reasons, self.erasure)  # fmt: skip
+
+
+def _unlearn(
+    session: Session, model: str, forget: Forget, options: UnlearnOptions, systems: Path | None, count: int
+) -> list[ModelRef]:
+    """Versions of ``count`` seeds for one request."""
+    prepared = _prepare(session, model, forget, options, systems)
+    seeds = [prepared.choice.seed + number for number in range(count)]
+    if count > 1:
+        require_one_process("--seeds")
+    runner = session.job_runner() if count > 1 else None
+    if runner is None:
+        return [_make_here(session, prepared, seed, options.resume) for seed in seeds]
+    return _make_elsewhere(session, runner, prepared, seeds)
+
+
+def _prepare(session: Session, model: str, forget: Forget, options: UnlearnOptions, systems: Path | None) -> _Prepared:
     parent = session.store.resolve(model)
     require_key_of_model(session, parent.name)
     dataset = session.dataset_of(parent)
-    request = read_request(session, forget, dataset, parent, whole_subjects=options.whole_subjects)
-    erasure = erasure_records(request.forget, session.key, read_systems(systems) if systems else ())
+    request, erasure = _read(session, forget, dataset, parent, options.whole_subjects, read_systems(systems) if systems else ())
     seed = options.seed if options.seed is not None else parent.seed or 0
     choice = choose_method(request, dataset, replace(options, seed=seed), _pretrain_settings(session, parent))
     typed_config(choice.method.config, choice.settings)
     quality = require_quality(dataset, request.forget)
-    advice = () if choice.method.exact else advice_on_request(session, request, dataset, parent, forget)
+    advice = () if choice.method.exact else advice_on_request(session, request, dataset, parent, _named(forget))
     for line in (*choice.notes, *(f"forgetting: {sentence}" for sentence in advice)):
         session.observer.note(line)
     if options.trials:
+        require_one_process("--tune")
         choice = _tuned(session, parent, dataset, request, choice, options.trials)
-    method, config = choice.method, typed_config(choice.method.config, choice.settings)
-    role = "retrain" if method.exact else "unlearned"
-    used = config.model_dump(mode="json", exclude=set(method.unused_options))
-    plan = VersionPlan(parent.name, dataset, quality, role, method.name, seed, dataset_spec_of(parent), used, parent,
-                       choice.reweight, request, choice.reasons, erasure)  # fmt: skip
+    return _Prepared(parent, dataset, request, quality, choice, erasure)
+
+
+def _named(forget: Forget) -> Path | str:
+    """The list, or the option that names the requests."""
+    return forget if isinstance(forget, Path) else f"--requests {','.join(forget)}"
+
+
+def _read(
+    session: Session, forget: Forget, dataset: Dataset, parent: ModelRef, whole: bool, systems: Sequence[SystemRecord]
+) -> tuple[CheckedRequest, tuple[ErasureRecord, ...]]:
+    """The request of one version, and one erasure record for each request in it."""
+    if isinstance(forget, Path):
+        request = read_request(session, forget, dataset, parent, whole_subjects=whole)
+        return request, erasure_records(request.forget, session.key, systems)
+    chosen = chosen_requests(session, parent.name, forget)
+    request = read_request(session, as_forget_list(session, dataset, chosen), dataset, parent, whole_subjects=whole)
+    rows = frozenset(request.pseudonyms)
+    parts = {one.record.request_id: tuple(one.pseudonyms & rows) for one in chosen}
+    erasure = tuple(replace(one.record, systems=tuple(systems)) for one in chosen)
+    return replace(request, parts=parts if len(parts) > 1 else {}), erasure
+
+
+def _make_here(session: Session, prepared: _Prepared, seed: int, resume: bool) -> ModelRef:
+    """Train and register one version."""
+    from grmu_audit.unlearning.apply import apply_method as apply
 
     def build(source: BatchSource, runtime: Runtime) -> Classifier:
         """The method on the parent's weights."""
-        from grmu_audit.models.weights import same_weights
-        from grmu_audit.unlearning.apply import apply_method as apply
-
-        network = load_network(session, parent, runtime.device)
-        result = apply(method, network, _unlearning_data(source, request, choice.reweight), config, runtime)
-        if same_weights(network, result):
-            raise InputError(
-                f"method {method.name!r} with these settings returned the weights of {parent.label}, up to rounding: nothing was "
-                "done and nothing was registered; change its settings (grmu-audit methods show), or choose another method"
-            )
+        network = load_network(session, prepared.parent, runtime.device)
+        data = _unlearning_data(source, prepared.request, prepared.choice.reweight)
+        lead(session, prepared.parent, network, prepared.dataset, _sets(session, prepared), partial(_job, prepared, seed))
+        result = apply(prepared.choice.method, network, data, prepared.config, runtime)
+        _require_change(prepared, network, result)
         return result
 
-    return make_version(session, plan, build, options.resume).ref
+    return make_version(session, prepared.plan(seed), build, resume).ref
+
+
+def _make_elsewhere(session: Session, runner: JobRunner, prepared: _Prepared, seeds: Sequence[int]) -> list[ModelRef]:
+    """Train one version for each seed as jobs; register them here, in order, when all are trained."""
+    from grmu_audit.training.runtime import choose_device
+
+    network = load_network(session, prepared.parent, choose_device(session.device))
+    study = put_study(session, runner.folder, prepared.parent, network, prepared.dataset, _sets(session, prepared))
+    jobs = [_job(prepared, seed, study) for seed in seeds]
+    with session.observer.progress(f"{prepared.choice.method.name} {prepared.parent.name}", len(jobs), "seed") as advance:
+        for _ in runner.run(jobs):
+            advance(1)
+    made = []
+    for job, seed in zip(jobs, seeds, strict=True):
+        build = partial(_trained_elsewhere, prepared, network, runner.folder.result(job))
+        made.append(patiently(session, lambda: make_version(session, prepared.plan(seed), build).ref))  # noqa: B023  (called at once)
+        runner.folder.forget(job)
+    remove_study(runner.folder, study)
+    return made
+
+
+def _sets(session: Session, prepared: _Prepared) -> dict[str, Sequence[str]]:
+    """The rows of the request, by pseudonym."""
+    names = session.pseudonyms_of(prepared.dataset)
+    return {FORGET: [names[row] for row in prepared.request.splits.forget], WITHHELD: prepared.request.withheld}
+
+
+def _job(prepared: _Prepared, seed: int, study: str) -> Job:
+    """The training of one seed."""
+    choice, settings = prepared.choice, prepared.config.model_dump(mode="json")
+    named = {"study": study, "method": choice.method.name, "reweight": choice.reweight}
+    return Job("method", {**named, "settings": settings, "seed": seed})
+
+
+def _trained_elsewhere(
+    prepared: _Prepared, network: Classifier, content: bytes | None, source: BatchSource, runtime: Runtime
+) -> Classifier:
+    """The network of a job, and what its run recorded."""
+    result = take_method_result(network, content or b"", runtime)
+    _require_change(prepared, network, result)
+    return result
+
+
+def _require_change(prepared: _Prepared, network: Classifier, result: Classifier) -> None:
+    """Return when a method did something.
+
+    Raises:
+        InputError: it returned the weights that it was given.
+    """
+    from grmu_audit.models.weights import same_weights
+
+    if same_weights(network, result):
+        raise InputError(
+            f"method {prepared.choice.method.name!r} with these settings returned the weights of {prepared.parent.label}, up to"
+            " rounding: nothing was done and nothing was registered; change its settings (grmu-audit methods show), or choose"
+            " another method"
+        )
 
 
 def retrain(
-    session: Session, model: str, forget: Path, options: UnlearnOptions = DEFAULT_OPTIONS, systems: Path | None = None
+    session: Session, model: str, forget: Forget, options: UnlearnOptions = DEFAULT_OPTIONS, systems: Path | None = None
 ) -> ModelRef:
     """Train again from fresh weights without the forget set: ``unlearn`` with the exact method; ``options.method`` is ignored."""
     return unlearn(session, model, forget, replace(options, method="retrain"), systems)
+
+
+def retrain_seeds(
+    session: Session,
+    model: str,
+    forget: Forget,
+    count: int,
+    options: UnlearnOptions = DEFAULT_OPTIONS,
+    systems: Path | None = None,
+) -> list[ModelRef]:
+    """``retrain`` from ``count`` seeds, the first being that of ``options``; as jobs where the session runs them.
+
+    Raises:
+        InputError: ``options`` asks to resume, which jobs do by themselves.
+    """
+    if options.resume and count > 1:
+        raise InputError("--resume goes with one seed: with --seeds, give the command again, and what is trained is not repeated")
+    return _unlearn(session, model, forget, replace(options, method="retrain"), systems, count)
 
 
 def _tuned(

@@ -118,10 +118,10 @@ def test_a_killed_run_goes_on_where_it_stopped_and_ends_up_with_the_same_pool(
     source: BatchSource, pool: ShadowPool, tmp_path: Path
 ) -> None:
     class Killed(ShadowPool):
-        def _train(self, number: int) -> None:
+        def train(self, number: int) -> bytes:
             if number == 1:
                 raise KeyboardInterrupt
-            super()._train(number)
+            return super().train(number)
 
     short = RECIPE.model_copy(update={"epochs": 1})
     with pytest.raises(KeyboardInterrupt):

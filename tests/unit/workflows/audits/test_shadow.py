@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,11 +13,15 @@ from grmu_audit import report
 from grmu_audit.cli.observer import ConsoleObserver
 from grmu_audit.evaluation import adversarial, relearning
 from grmu_audit.evaluation.shadow_models import ShadowPool, UnlearnedPool
+from grmu_audit.jobs import IN_THIS_PROCESS, JobOptions
 from grmu_audit.policy import load_named
 from grmu_audit.records import BASELINE, ModelRef
+from grmu_audit.tracking.references import lineage_root
+from grmu_audit.utils.array_files import read_array
 from grmu_audit.workflows.audits.collection import AuditSettings
 from grmu_audit.workflows.audits.pipeline import audit
-from grmu_audit.workflows.audits.shadow import ShadowOptions
+from grmu_audit.workflows.audits.shadow import ShadowOptions, method_bank, method_facts, open_pool, train_elsewhere
+from grmu_audit.workflows.audits.target import find_target
 from grmu_audit.workflows.session import Session
 
 
@@ -69,7 +74,7 @@ def test_deep_adds_learning_again_auto_attack_and_shadow_models_and_a_second_one
     assert repeated.audit.metrics == done.audit.metrics
     assert "collecting" not in capsys.readouterr().err
     left: list[float | None] = []
-    monkeypatch.setattr(UnlearnedPool, "train_missing", lambda bank, count, budget, guess: left.append(budget) or 0)
+    monkeypatch.setattr(UnlearnedPool, "train_missing", lambda bank, count, budget, guess, elsewhere: left.append(budget) or 0)
     filled = ShadowPool.train_missing
     monkeypatch.setattr(ShadowPool, "train_missing", lambda *given: time.sleep(0.2) or filled(*given))
     audit(
@@ -81,3 +86,22 @@ def test_deep_adds_learning_again_auto_attack_and_shadow_models_and_a_second_one
     )
     assert left[0] is not None
     assert 50 < left[0] <= 99.8
+
+
+def test_models_that_workers_train_are_those_that_are_trained_here(
+    lineage: tuple[Session, ModelRef, Path], tmp_path: Path
+) -> None:
+    session, ref, _ = lineage
+    files = []
+    for jobs in (IN_THIS_PROCESS, JobOptions("local", folder=str(tmp_path / "jobs"))):
+        own = replace(session, root=tmp_path / str(jobs.folder is None), jobs=jobs)
+        own.store = session.store
+        target = find_target(own, ref.label, ())
+        pool = open_pool(own, target, lineage_root(own.store, ref))
+        assert pool.train_missing(2, elsewhere=train_elsewhere(own, target, pool)) == 2
+        bank = method_bank(target, pool)
+        assert bank.train_missing(2, elsewhere=train_elsewhere(own, target, pool, method_facts(target))) == 2
+        files.append([read_array(path, "margin") for path in sorted(pool.folder.rglob("*.zip"))])
+    assert len(files[0]) == 4
+    assert all((one == other).all() for one, other in zip(*files, strict=True))
+    assert not [path for path in (tmp_path / "jobs").rglob("*") if path.is_file()]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 from support.memory_store import MemoryStore
 
@@ -14,7 +13,7 @@ from grmu_audit.records import ModelRef
 from grmu_audit.unlearning.methods import methods
 from grmu_audit.workflows.session import Session
 from grmu_audit.workflows.versions.method_choice import MethodChoice, UnlearnOptions
-from grmu_audit.workflows.versions.tuning import Trial, best_of, split_validation, trial_settings
+from grmu_audit.workflows.versions.tuning import Trial, best_of, trial_settings
 from grmu_audit.workflows.versions.unlearning import unlearn
 
 
@@ -76,10 +75,3 @@ def test_failed_trials_never_win() -> None:
     assert best_of([failed, good, better, replace(better, number=3)]).number == 2
     with pytest.raises(DivergedError, match="all 1 trials failed, the last with: diverged"):
         best_of([failed])
-
-
-def test_halves_are_disjoint_and_keep_each_group() -> None:
-    rows, groups = np.arange(100, 161), np.repeat([0, 1, 3], [40, 20, 1])
-    first, second = split_validation(rows, groups, 0)
-    assert sorted([*first, *second]) == rows.tolist()
-    assert np.bincount(groups[second - 100], minlength=4).tolist() == [20, 10, 0, 1]

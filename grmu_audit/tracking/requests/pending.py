@@ -1,0 +1,60 @@
+"""Erasure requests that no version was created for yet: pseudonyms in a run, bound by the ledger."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from grmu_audit.errors import IntegrityError
+from grmu_audit.evidence.ledger import Ledger
+from grmu_audit.records.lineage import ErasureRecord, SystemRecord
+from grmu_audit.tracking.names import PENDING
+from grmu_audit.tracking.store import Store
+from grmu_audit.utils import canonical_json, sha256_hex
+
+SCHEMA = "grmu-audit/pending/v1"
+"""Schema name and version of a record."""
+
+
+@dataclass(frozen=True)
+class PendingRequest:
+    """One request as it was received."""
+
+    record: ErasureRecord
+    """Its id, dates, ground, and keyed digest."""
+    pseudonyms: frozenset[str]
+    """Pseudonyms of the rows that it names."""
+    key_check: str
+    """Check value of the key that they were created with."""
+
+
+def pending_artifact(request: PendingRequest) -> bytes:
+    """The record as the artifact of a run."""
+    fields = {"record": asdict(request.record), "pseudonyms": sorted(request.pseudonyms), "key_check": request.key_check}
+    return canonical_json({"schema": SCHEMA, **fields})
+
+
+def received_requests(store: Store, ledger: Ledger) -> list[PendingRequest]:
+    """Every request of a model that was recorded and not withdrawn, oldest first, whether or not it was served since.
+
+    Raises:
+        IntegrityError: a record is gone, or is not the one that the ledger names.
+    """
+    found: dict[str, PendingRequest] = {}
+    for entry in (numbered.entry for numbered in ledger.entries):
+        if entry.kind == "request":
+            content = store.run_artifact(str(entry.run), PENDING) or b""
+            if sha256_hex(content) != entry.record_sha256:
+                raise IntegrityError(f"the record of request {entry.request!r} of {entry.model} is gone or changed: restore it")
+            found[str(entry.request)] = _read(content)
+        elif entry.kind == "withdrawal":
+            found.pop(str(entry.request), None)
+    return list(found.values())
+
+
+def _read(content: bytes) -> PendingRequest:
+    """A record whose digest the ledger names."""
+    tree: dict[str, Any] = json.loads(content)
+    fields = {**tree["record"], "systems": tuple(SystemRecord(**system) for system in tree["record"]["systems"])}
+    return PendingRequest(ErasureRecord(**fields), frozenset(tree["pseudonyms"]), str(tree["key_check"]))

@@ -1,0 +1,178 @@
+"""Requests that wait: recorded when they are received, withdrawn, or served together by one version."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+
+from grmu_audit.data.dataset import Dataset
+from grmu_audit.data.forget import ForgetList, earlier_ids
+from grmu_audit.errors import InputError, NotFoundError
+from grmu_audit.evidence import key_check, pseudonyms
+from grmu_audit.records import ModelRef
+from grmu_audit.records.lineage import ErasureRecord
+from grmu_audit.tracking import read_ledger
+from grmu_audit.tracking.ledger import append_entry
+from grmu_audit.tracking.names import PENDING
+from grmu_audit.tracking.requests import UNNAMED, Lineages, PendingRequest, pending_artifact, received_requests
+from grmu_audit.utils import sha256_hex
+from grmu_audit.utils.clock import timestamp
+from grmu_audit.workflows.erasure import due_date, erasure_records
+from grmu_audit.workflows.forget_requests import read_request
+from grmu_audit.workflows.session import Session
+
+ALL = "pending"
+"""Word for every request that waits."""
+
+
+@dataclass(frozen=True)
+class RequestFields:
+    """What the operator says of requests beside the list; a column of the list goes first."""
+
+    request_id: str = ""
+    """Id of rows without one; empty: from the digest of the rows."""
+    received: date | None = None
+    """Date of receipt."""
+    ground: str = ""
+    """Ground."""
+
+
+def add_requests(session: Session, name: str, path: Path, fields: RequestFields = RequestFields()) -> list[ErasureRecord]:
+    """Record the requests of a list: one for each request id, with pseudonyms, due date and ground; nothing is trained.
+
+    Args:
+        session: store and key.
+        name: reference of a version of the model; its data and lineage are what the list is checked against.
+        path: the list, as for ``unlearn``.
+        fields: what its columns do not say.
+
+    Raises:
+        ForgetListError: the list is invalid, or names nothing that is not forgotten already.
+        InputError: a request of that id waits already.
+    """
+    ref = session.store.resolve(name)
+    session.require_key(ref)
+    dataset = session.dataset_of(ref)
+    request = read_request(session, path, dataset, ref).forget
+    known = {one.record.request_id for one in received_requests(session.store, read_ledger(session.store, ref.name))}
+    column = request.columns.get("request_id") or ("",) * len(request.ids)
+    found = []
+    for record in erasure_records(request, session.key):
+        ids = [one for one, text in zip(request.ids, column, strict=True) if (text or UNNAMED) == record.request_id]
+        found.append((_completed(record, fields), ids))
+    if repeated := sorted(record.request_id for record, _ in found if record.request_id in known):
+        raise InputError(f"requests {', '.join(map(repr, repeated[:5]))} of {ref.name} are recorded already: withdraw them first")
+    for record, ids in found:
+        names = frozenset(pseudonyms(session.key, ids))
+        _enter(session, ref, PendingRequest(record, names, key_check(session.key)))
+    return [record for record, _ in found]
+
+
+def _completed(record: ErasureRecord, fields: RequestFields) -> ErasureRecord:
+    """A record with what the operator says where the list says nothing."""
+    unnamed = fields.request_id or f"request-{record.digest.rpartition(':')[2][:8]}"
+    name = unnamed if record.request_id == UNNAMED else record.request_id
+    record = replace(record, request_id=name, ground=record.ground or fields.ground or None)
+    if record.received_at is not None or fields.received is None:
+        return record
+    return replace(record, received_at=fields.received.isoformat(), due_at=due_date(fields.received).isoformat())
+
+
+def _enter(session: Session, ref: ModelRef, request: PendingRequest) -> None:
+    content = pending_artifact(request)
+    with session.store.run(ref.name, "request") as run:
+        run.log_bytes(content, PENDING)
+        entry = read_ledger(session.store, ref.name).new_entry(
+            "request", request=request.record.request_id, run=run.id, record_sha256=sha256_hex(content),
+            actor=session.actor, time=timestamp(),
+        )  # fmt: skip
+        append_entry(session.store, entry, ref)
+
+
+def withdraw_request(session: Session, name: str, request_id: str, reason: str) -> int:
+    """Enter in the ledger that a request that waits was withdrawn; returns the entry's number.
+
+    Raises:
+        NotFoundError: no request of that id waits.
+        InputError: there is no reason.
+    """
+    if not reason.strip():
+        raise InputError("--reason: say why the request is withdrawn; the ledger keeps it")
+    ref = session.store.resolve(name)
+    require_known(pending_requests(session, ref.name), [request_id], ref.name)
+    entry = read_ledger(session.store, ref.name).new_entry(
+        "withdrawal", request=request_id, reason=reason, actor=session.actor, time=timestamp()
+    )
+    return append_entry(session.store, entry, ref).number
+
+
+def pending_requests(session: Session, name: str) -> list[PendingRequest]:
+    """Requests of a model that wait: recorded, not withdrawn, not served by its champion; by due date, those without one last.
+
+    A champion has served a request when it was created without all its rows.
+
+    Raises:
+        IntegrityError: a record or the ledger is damaged.
+    """
+    ledger = read_ledger(session.store, name)
+    received = received_requests(session.store, ledger)
+    champion = ledger.state.champion
+    forgotten = frozenset[str]()
+    if received and champion is not None:
+        lineages = Lineages(session.store)
+        ref = lineages.version(f"{name}/{champion}")
+        forgotten = lineages.left_out(ref) | lineages.withheld(ref) if ref is not None else forgotten
+    waiting = [one for one in received if not one.pseudonyms <= forgotten]
+    return sorted(waiting, key=lambda one: (one.record.due_at is None, one.record.due_at or "", one.record.request_id))
+
+
+def require_known(waiting: Sequence[PendingRequest], wanted: Sequence[str], name: str) -> None:
+    """Return when a request of each id waits.
+
+    Raises:
+        NotFoundError: one does not; those that do are named.
+    """
+    known = [one.record.request_id for one in waiting]
+    for text in wanted:
+        if text not in known:
+            raise NotFoundError(f"no request {text[:80]!r} of {name} waits; waiting: {', '.join(known[:20]) or 'none'}")
+
+
+def chosen_requests(session: Session, name: str, wanted: Sequence[str]) -> list[PendingRequest]:
+    """The requests that one version shall serve together.
+
+    Args:
+        session: store and key.
+        name: model name.
+        wanted: request ids, or ``pending`` for all that wait.
+
+    Raises:
+        InputError: none waits, or one was recorded under another key.
+        NotFoundError: no request of an id waits.
+    """
+    waiting = pending_requests(session, name)
+    if not waiting:
+        raise InputError(f"no request of {name} waits: record one with 'grmu-audit requests add --model {name} --forget ids.csv'")
+    if list(wanted) != [ALL]:
+        require_known(waiting, wanted, name)
+        waiting = [one for one in waiting if one.record.request_id in wanted]
+    check = key_check(session.key)
+    if others := [one.record.request_id for one in waiting if one.key_check != check]:
+        raise InputError(f"requests {', '.join(others[:5])} were recorded under another key: withdraw them and add them again")
+    return waiting
+
+
+def as_forget_list(session: Session, dataset: Dataset, requests: Sequence[PendingRequest]) -> ForgetList:
+    """One list of all rows that the requests name, each once, in the order of the data.
+
+    Raises:
+        InputError: rows are not in the data any more.
+    """
+    named = frozenset[str]().union(*(one.pseudonyms for one in requests))
+    ids = earlier_ids(dataset.frame, session.key, named)
+    first = {name: one.record.request_id for one in reversed(requests) for name in one.pseudonyms}
+    names = pseudonyms(session.key, ids)
+    columns = {"request_id": tuple(first[name] for name in names)}
+    return ForgetList("of pending requests", ids, tuple(range(1, len(ids) + 1)), columns)
