@@ -46,7 +46,8 @@ def test_a_wrong_branding_file_is_one_clear_error(tmp_path, text, message):
 
 
 @pytest.mark.parametrize(
-    ("logo", "message"), [(b"GIF89a", "none of png, jpeg, webp and svg"), (SVG * 2000, "the 100,000 bytes that such a file may have")]
+    ("logo", "message"),
+    [(b"GIF89a", "none of png, jpeg, webp and svg"), (SVG * 2000, "the 100,000 bytes that such a file may have")],
 )
 def test_a_logo_is_a_small_picture(tmp_path, logo, message):
     with pytest.raises(InputError, match=message):
