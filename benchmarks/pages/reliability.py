@@ -3,8 +3,8 @@
 python -m benchmarks.pages.reliability --cache FOLDER [--cases N] [--seconds S] [--kinds KIND,...] [--write docs/reliability.md]
 
 Each kind is run up to N cases (by default all that are wanted), in turns of one chunk a kind, until all are done or S seconds
-have passed.  The counts lie in ``benchmarks/results/reliability``, one file a kind with a digest of the code that reads it: a later
-run goes on from there.  ``--cases 0 --write`` only writes the page from what is there.
+have passed.  The counts lie in ``benchmarks/results/reliability``, one file a kind with a digest of the code that reads it: a
+later run goes on from there.  ``--cases 0 --write`` only writes the page from what is there.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ takes more than {seconds:.0f} s of CPU time, or where the process grows by more 
 
 {failures}
 
-{short}grmu-audit {version}; {cpu:.1f} CPU hours. The counts are kept in `benchmarks/results/reliability`, with a digest of the code
-that they are of.
+{short}grmu-audit {version}; {cpu:.1f} CPU hours. The counts are kept in `benchmarks/results/reliability`, with digests of
+the code that they are of.
 """
 
 

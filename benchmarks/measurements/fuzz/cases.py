@@ -1,8 +1,8 @@
 """One malformed input after another given to the function that reads it: what it raised, how long it took, what memory it took.
 
 A case is known by its kind and its number alone.  Cases are done in order, a chunk at a time in a process of its own, so that a
-crash of the interpreter is a result like any other.  They are counted in one file a kind, with a digest of the code that reads the
-kind: a run that was stopped goes on, on another machine too.
+crash of the interpreter is a result like any other.  They are counted in one file a kind, with a digest of the code that reads
+the kind: a run that was stopped goes on, on another machine too.
 """
 
 from __future__ import annotations
