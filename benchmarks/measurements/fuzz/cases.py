@@ -298,10 +298,10 @@ def _imports(node: ast.AST) -> list[str]:
 
 
 @cache
-def code_digest(kind: Kind) -> str:
-    """Digest of the code whose behaviour the cases of a kind show: what reads them, and what makes them."""
+def code_digest(modules: tuple[str, ...], benchmark: Path = Path(__file__).parent) -> str:
+    """Digest of the code whose behaviour is shown: these modules, all that they import, and the benchmark's own folder."""
     digest = hashlib.sha256()
-    for path in sorted([*imported_modules(kind.modules), *Path(__file__).parent.glob("*.py")]):
+    for path in sorted([*imported_modules(modules), *benchmark.glob("*.py")]):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
@@ -315,8 +315,8 @@ def read_tally(results: Path, kind: Kind) -> Tally:
     """The stored count of a kind under the present code; an empty one where there is none."""
     path = tally_path(results, kind)
     tree = json.loads(path.read_bytes()) if path.is_file() else {}
-    if tree.get("code") != code_digest(kind):
-        return Tally(code=code_digest(kind))
+    if tree.get("code") != code_digest(kind.modules):
+        return Tally(code=code_digest(kind.modules))
     return Tally(**{**tree, "failures": [Failure(**one) for one in tree["failures"]]})
 
 
