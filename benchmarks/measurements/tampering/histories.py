@@ -19,7 +19,7 @@ from grmu_audit.tracking.names import CHAMPION, RUN_FILES
 from grmu_audit.tracking.registration import enter_registration, unbound_versions
 from grmu_audit.utils import sha256_hex
 
-STEPS = 14
+STEPS = 10
 """Things that are done in a history."""
 
 
