@@ -19,7 +19,7 @@ from grmu_audit.tracking.names import CHAMPION, RUN_FILES
 from grmu_audit.tracking.registration import enter_registration, unbound_versions
 from grmu_audit.utils import sha256_hex
 
-STEPS = 10
+STEPS = 8
 """Things that are done in a history."""
 
 
@@ -64,7 +64,7 @@ class History:
 
 
 def honest_history(root: Path, empty: Path, seed: int) -> History:
-    """A history of ``STEPS`` random steps; a third of them begin with a store of before registration records.
+    """A history of ``STEPS`` random steps, serving and a restart among them; every third begins with a store of before records.
 
     Args:
         root: folder of the store; must be empty.
@@ -81,8 +81,9 @@ def honest_history(root: Path, empty: Path, seed: int) -> History:
         history.verify()
     else:
         _begin(history)
-    for _ in range(STEPS):
-        chosen = dice.choice(DEEDS)
+    steps = [_serve, _restart, *(dice.choice(DEEDS) for _ in range(STEPS - 2))]
+    dice.shuffle(steps)
+    for chosen in steps:
         try:
             chosen(history)
         except GrmuAuditError as error:
