@@ -17,14 +17,24 @@ def read_audit(path: Path) -> Audit:
     Raises:
         InputError: no such file, not JSON, or not an audit that this version reads.
     """
+    return read_audit_and_digest(path)[0]
+
+
+def read_audit_and_digest(path: Path) -> tuple[Audit, str]:
+    """``read_audit``, with SHA-256 of the very bytes that were read.
+
+    Raises:
+        InputError: no such file, not JSON, or not an audit that this version reads.
+    """
     try:
-        tree = parse_json(read_file(path, LARGEST_JSON))
+        content = read_file(path, LARGEST_JSON)
+        tree = parse_json(content)
     except OSError as error:
         raise InputError(f"{path}: cannot be read as an audit file: {error.strerror or error}") from None
     except ValueError as error:
         raise InputError(f"{path}: cannot be read as an audit file: {str(error)[:300]}") from None
     try:
-        return Audit.from_json(tree)
+        return Audit.from_json(tree), sha256_hex(content)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
 

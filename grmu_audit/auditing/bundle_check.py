@@ -289,8 +289,7 @@ def _shown(files: Mapping[str, bytes], audit: Audit) -> Iterator[str]:
     from grmu_audit import report
 
     tables = {name for name in files if name.startswith("predictions/")}
-    named = 1 + (audit.baseline is not None) + len(audit.references) + (audit.root is not None)
-    models = 0 if audit.external else named
+    models = 0 if audit.external else len(audit.versions)
     if len(tables) != models:
         yield f"the bundle holds {len(tables)} tables of predictions, the audit names {models} models"
     quality = canonical_json(audit.to_json()["data_quality"]) if audit.data_quality and not audit.external else None

@@ -46,9 +46,9 @@ def _escaped(sign: str) -> str:
     return "".join(f"\\u{units[i : i + 2].hex()}" for i in range(0, len(units), 2))
 
 
-def _lacking(sign: str, encoding: str) -> str:
-    """The sign itself where the encoding lacks it, which the error handler replaces; escaped where it is written as another."""
-    return _escaped(sign) if sign.encode(encoding, "ignore") else sign
+def _comes_back(text: str, encoding: str) -> bool:
+    """Whether a reader sees these signs: some encodings write one sign as another."""
+    return text.encode(encoding, "ignore").decode(encoding, "replace") == text
 
 
 class Output:
@@ -80,11 +80,17 @@ class Output:
         return len(text)
 
     def _told_apart(self, text: str) -> str:
-        r"""The text without signs that the encoding writes as ASCII ones, as Shift JIS writes the yen sign as a backslash."""
-        if text.isascii():
-            return text
+        r"""The text without signs that the encoding writes as others, as Shift JIS writes the yen sign as a backslash.
+
+        Those that the encoding lacks stay: the error handler replaces them.
+        """
         encoding = getattr(self.stream, "encoding", None) or "utf-8"
-        return "".join(s if s.isascii() or not s.encode(encoding, "ignore").isascii() else _lacking(s, encoding) for s in text)
+        if text.isascii() or _comes_back(text, encoding):
+            return text
+        known = {} if text[:1] in ("{", "[") else SIGNS
+        others = (sign for sign in set(text) if not sign.isascii() and sign.encode(encoding, "ignore"))
+        shown = {ord(sign): known.get(sign) or _escaped(sign) for sign in others if not _comes_back(sign, encoding)}
+        return text.translate(shown)
 
     def flush(self) -> None:
         """Flush, as far as that is possible."""

@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Mapping
 
 from grmu_audit.errors import InputError, IntegrityError
+from grmu_audit.utils.clock import Deadline
 from grmu_audit.utils.digests import canonical_json, parse_json, sha256_hex
 
 BUNDLE_SCHEMA = "grmu-audit/evidence/v1"
@@ -71,16 +72,17 @@ def _archive(files: Mapping[str, bytes]) -> bytes:
 
 
 def _members(content: bytes) -> dict[str, bytes]:
-    found: dict[str, bytes] = {}
+    found, deadline = dict[str, bytes](), Deadline("the archive")
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             infos = archive.infolist()
             if len(infos) > _MOST_FILES:
                 raise IntegrityError(f"the archive holds {len(infos)} files, more than a bundle can have: refused")
             for info in infos:
+                deadline.check()
                 _refuse_odd(info, found, len(content))
                 found[info.filename] = archive.read(info)
-    except IntegrityError:
+    except (IntegrityError, InputError):
         raise
     except Exception as error:  # noqa: BLE001  (whatever a parser of hostile bytes raises)
         raise IntegrityError(f"the archive cannot be read ({type(error).__name__}: {str(error)[:200]}): it was damaged") from None

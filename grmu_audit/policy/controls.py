@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from grmu_audit.metrics.catalog import BUILT_IN, Level
-from grmu_audit.metrics.membership.attacks import FORESTS
+from grmu_audit.metrics.catalog import BUILT_IN, Level, spec
 from grmu_audit.policy.comparison import starts_lineage
 from grmu_audit.policy.schema import Policy, Rule
 from grmu_audit.records import (
@@ -56,11 +55,7 @@ def as_candidate(audit: Audit, control: Control) -> Audit:
 def _depends_on_scores(value: MetricValue) -> bool:
     """Whether a value may be another one once scores are changed and labels are not."""
     entry = BUILT_IN.get(value.name)
-    return entry is None or entry.level is not Level.QUICK or value.name in _OF_SCORES
-
-
-_ATTACKS = ("MIA_AUC", "MIA_TPR_1", "MIA_TPR_01", "RETAIN_AUC", "MIA_DISPARITY", "DELETION_AUC")
-_OF_SCORES = (*FORESTS, *_ATTACKS, "FORGET_SHARE", "WORST_REQUEST_SHARE", "GAIN_SHARE")
+    return entry is None or entry.level is not Level.QUICK or entry.from_scores
 
 
 def _taken(outcome: RuleOutcome, rule: Rule, seen: Audit, control: Control) -> RuleOutcome:
@@ -69,7 +64,7 @@ def _taken(outcome: RuleOutcome, rule: Rule, seen: Audit, control: Control) -> R
         return outcome
     low, high = rule.region
     from_it = rule.compare == "baseline" or (rule.compare == "root" and starts_lineage(seen))
-    itself = from_it and control.model == BASELINE and rule.metric not in _OF_SCORES
+    itself = from_it and control.model == BASELINE and not spec(rule.metric).from_scores
     met = low <= 0 <= high if itself else True
     return replace(outcome, decision=Decision.PASS if met else Decision.BREACH)
 

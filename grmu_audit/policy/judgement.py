@@ -4,56 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 
 from grmu_audit.errors import InputError
 from grmu_audit.intervals import Limits
-from grmu_audit.metrics.catalog import spec
-from grmu_audit.metrics.catalog.wording import VERDICT_STYLE
 from grmu_audit.policy.comparison import judged_value, why_missing, why_unapplied
 from grmu_audit.policy.controls import conclude, judge_controls
 from grmu_audit.policy.files import policy_sha256
 from grmu_audit.policy.multiplicity import holm_decides, rule_alpha
-from grmu_audit.policy.sample_size import decide, deciding_split, samples_needed
+from grmu_audit.policy.rule_reasons import RuleCase, counted, needed_cells, not_refuted, obstacle_of, reason_of, seen_in
+from grmu_audit.policy.sample_size import decide, samples_needed
 from grmu_audit.policy.schema import Policy, Rule, Waiver
-from grmu_audit.policy.wording import bound_words, group_list, metric_phrase, suppressed_count
+from grmu_audit.policy.wording import bound_words
 from grmu_audit.records import (
     NOT_LARGEST,
     Audit,
     Decision,
-    Group,
     MetricValue,
     RuleOutcome,
     Verdict,
-    suppressed,
 )
 from grmu_audit.utils.clock import utc_today
 
-_SLACK = 1e-6
 REVERSAL = "requests-add-up"
 """Id of the outcome that every policy has where a version was trained on rows of an earlier request."""
-
-
-@dataclass(frozen=True)
-class RuleCase:
-    """One rule with the value that it judges."""
-
-    rule: Rule
-    """The rule."""
-    unapplied: str
-    """Why it does not apply; empty where it does."""
-    value: MetricValue | None
-    """The value or change; None where the audit has none."""
-    obstacle: str | None
-    """Why the value cannot be judged, or None."""
-    counted: str
-    """The number of samples as an aside; empty where it would give a very small forget set away."""
-
-    @property
-    def applied(self) -> bool:
-        """Whether it applies."""
-        return not self.unapplied
 
 
 def evaluate(audit: Audit, policy: Policy, *, today: date) -> Verdict:
@@ -131,17 +106,10 @@ def _largest_score(audit: Audit, policy: Policy) -> list[RuleOutcome]:
 
 def _case(rule: Rule, audit: Audit, policy: Policy) -> RuleCase:
     value = judged_value(rule, audit)
-    obstacle = why_missing(rule, audit, value) or (_obstacle(rule, value, policy) if value is not None else None)
+    obstacle = why_missing(rule, audit, value) or (obstacle_of(rule, value, policy) if value is not None else None)
     if obstacle and rule.metric == "FORGET_SHARE" and not audit.references and audit.baseline and audit.subject.version:
         obstacle += f"; to make one: grmu-audit retrain --model {audit.baseline.label} --forget <the forget list>"
-    return RuleCase(rule, why_unapplied(rule, audit, policy), value, obstacle, _counted(value, audit))
-
-
-def _counted(value: MetricValue | None, audit: Audit) -> str:
-    """``, n = 1,988``; empty for a metric of retain or forget samples where the forget set is too small to be counted."""
-    if value is None or (suppressed(audit.forget.count) and spec(value.name).part in ("retain", "forget")):
-        return ""
-    return f", n = {suppressed_count(value.n)}"
+    return RuleCase(rule, why_unapplied(rule, audit, policy), value, obstacle, counted(value, audit))
 
 
 def _by_method(case: RuleCase, method: str) -> RuleCase:
@@ -151,35 +119,6 @@ def _by_method(case: RuleCase, method: str) -> RuleCase:
     return replace(case, value=replace(case.value, statistic=case.value.statistic.by_method(method)))
 
 
-def _obstacle(rule: Rule, value: MetricValue, policy: Policy) -> str | None:
-    """Why a recorded value cannot be judged, or None."""
-    if value.value is None or not math.isfinite(value.value):
-        return f"{rule.metric} is undefined: {value.why_missing or 'no reason recorded'}"
-    if value.statistic is not None and not abs(value.statistic.estimate - value.value) <= _SLACK:
-        return f"the recorded {rule.metric} is not what its own sufficient statistic gives: the audit file was altered"
-    if rule.metric == "EP" and value.details.get("positive_class", policy.positive_class) != policy.positive_class:
-        return f"EP was measured with another positive class than the policy's {policy.positive_class}"
-    if rule.allow_incomplete:
-        return None
-    if value.incomplete:
-        return f"{rule.metric} is incomplete: no test sample of {group_list(value.empty_cells) or 'a declared group'}"
-    size = value.n if value.smallest_cell is None else value.smallest_cell
-    if not size >= policy.minimum_group_size:
-        return (
-            f"{_cell_words(value)} has {suppressed_count(size)} samples; the policy requires at least {policy.minimum_group_size}"
-        )
-    return None
-
-
-def _cell_words(value: MetricValue) -> str:
-    group: Group | None = value.smallest_group
-    return (
-        f"{group_list((group,))}, which {value.name} rests on,"
-        if group
-        else f"the {deciding_split(value)} set behind {value.name}"
-    )
-
-
 def _judged(case: RuleCase, alpha: float, policy: Policy) -> RuleOutcome:
     """One rule at its share of the family's error."""
     minimum = policy.minimum_group_size
@@ -187,22 +126,22 @@ def _judged(case: RuleCase, alpha: float, policy: Policy) -> RuleOutcome:
     if not case.applied:
         return replace(blank, applied=False, reason=f"not applied: {case.unapplied}")
     if case.value is None or case.obstacle is not None:
-        return replace(blank, reason=f"Not decided: {case.obstacle}.", needed=_needed_cells(case, minimum))
+        return replace(blank, reason=f"Not decided: {case.obstacle}.", needed=needed_cells(case, minimum))
     found = _limits(case.value, alpha)
     if case.rule.evidence == "point" and case.value.value is not None:
         decision = decide(case.value.value, case.value.value, case.rule.region)
-        return replace(blank, decision=decision, interval=found, reason=_reason(case, decision, found, by_point=True))
+        return replace(blank, decision=decision, interval=found, reason=reason_of(case, decision, found, by_point=True))
     if case.rule.evidence == "one-sided":
         return _judged_one_sided(case, found, 2 * (1 - policy.confidence))
     if case.rule.evidence == "unless-breached" and (found is None or decide(*found, case.rule.region) is Decision.INCONCLUSIVE):
-        return replace(blank, decision=Decision.PASS, interval=found, reason=_not_refuted(case, found))
+        return replace(blank, decision=Decision.PASS, interval=found, reason=not_refuted(case, found))
     if found is None:
         return replace(
             blank, reason=f"Not decided: {case.value.why_missing or 'the audit records no interval at this confidence'}."
         )
     decision = decide(*found, case.rule.region)
     more = samples_needed(case.value, case.rule.region, alpha) if decision is Decision.INCONCLUSIVE else None
-    return replace(blank, decision=decision, interval=found, reason=_reason(case, decision, found), needed=more)
+    return replace(blank, decision=decision, interval=found, reason=reason_of(case, decision, found), needed=more)
 
 
 def _judged_one_sided(case: RuleCase, family: Limits | None, alpha: float) -> RuleOutcome:
@@ -223,11 +162,11 @@ def _judged_one_sided(case: RuleCase, family: Limits | None, alpha: float) -> Ru
     if decision is Decision.BREACH and (family is None or decide(*family, case.rule.region) is not Decision.BREACH):
         decision = Decision.INCONCLUSIVE
     if decision is not Decision.INCONCLUSIVE:
-        return replace(blank, decision=decision, interval=found, reason=_reason(case, decision, found))
-    reason, needed = _reason(case, decision, found), samples_needed(value, case.rule.region, alpha)
+        return replace(blank, decision=decision, interval=found, reason=reason_of(case, decision, found))
+    reason, needed = reason_of(case, decision, found), samples_needed(value, case.rule.region, alpha)
     low, high = case.rule.region
     if value.value is not None and not low <= value.value <= high:
-        reason = f"{_seen(case, found)}: it does not meet the bound {bound_words(case.rule)}, and a breach is not shown either."
+        reason = f"{seen_in(case, found)}: it does not meet the bound {bound_words(case.rule)}, and a breach is not shown either."
         needed = "more samples do not help at the present estimate, which lies beyond the bound: another method would"
     return replace(blank, interval=found, reason=reason, needed=needed)
 
@@ -267,52 +206,6 @@ def _limits(value: MetricValue, alpha: float) -> Limits | None:
     return None
 
 
-def _needed_cells(case: RuleCase, minimum: int) -> str | None:
-    """What an incomplete value, or one that rests on too small a cell, would need before it can be judged."""
-    value = case.value
-    if value is None or case.rule.allow_incomplete:
-        return None
-    part = deciding_split(value)
-    if value.empty_cells:
-        return (
-            f"at least {minimum:,} test samples of {group_list(value.empty_cells)} instead of none, before the rule can be judged"
-        )
-    size = value.n if value.smallest_cell is None else value.smallest_cell
-    if size >= minimum:
-        return None
-    group = f" of {group_list((value.smallest_group,))}" if value.smallest_group else ""
-    return f"at least {minimum:,} {part} samples{group} instead of {suppressed_count(size)}, before the rule can be judged"
-
-
-def _reason(case: RuleCase, decision: Decision, found: tuple[float, float] | None, *, by_point: bool = False) -> str:
-    seen, bound = _seen(case, found), bound_words(case.rule)
-    basis = "the estimate" if by_point else "the whole interval"
-    if decision is Decision.PASS:
-        return f"{seen}: {basis} meets the bound {bound}."
-    if decision is Decision.BREACH:
-        return f"{seen}: {basis} lies beyond the bound {bound}."
-    return f"{seen}: the interval reaches over the bound {bound}, so that the samples do not decide."
-
-
-def _not_refuted(case: RuleCase, found: Limits | None) -> str:
-    where = "no interval at this confidence" if found is None else "the interval does not lie wholly"
-    return f"{_seen(case, found)}: {where} beyond the bound {bound_words(case.rule)}, so that no breach is shown."
-
-
-def _seen(case: RuleCase, found: Limits | None) -> str:
-    """The value of a case and its interval in words."""
-    rule, value = case.rule, case.value
-    assert value is not None
-    assert value.value is not None
-    what = metric_phrase(rule.metric, rule.compare, rule.group.record if rule.group else None)
-    signed = rule.compare != "absolute"
-    seen = f"{what} is {VERDICT_STYLE.number(value.value, value.unit, signed=signed)}"
-    if found is None:
-        return seen
-    low, high = (VERDICT_STYLE.number(edge, value.unit, signed=signed) for edge in found)
-    return f"{seen} (interval {low} to {high}{case.counted})"
-
-
 def _stepped_down(cases: Sequence[RuleCase], outcomes: Sequence[RuleOutcome], alpha: float, family: int) -> list[RuleOutcome]:
     """Holm's step-down: rules that Bonferroni leaves open may still be decided; shown intervals stay Bonferroni's."""
     open_rules = [
@@ -330,7 +223,7 @@ def _stepped_down(cases: Sequence[RuleCase], outcomes: Sequence[RuleOutcome], al
     for (i, _, _), decision in zip(open_rules, decided, strict=True):
         if result[i].decision is Decision.INCONCLUSIVE and decision is not Decision.INCONCLUSIVE:
             reason = (
-                _reason(cases[i], decision, None).rstrip(".")
+                reason_of(cases[i], decision, None).rstrip(".")
                 + " by Holm's step-down test, while the shown interval is Bonferroni's."
             )
             result[i] = replace(result[i], decision=decision, needed=None, reason=reason)

@@ -159,6 +159,12 @@ class Audit:
         """The options that the numbers were computed with."""
         return MeasureOptions.from_record(self.record)
 
+    @property
+    def versions(self) -> tuple[ModelRef, ...]:
+        """Every version whose predictions are in it: candidate, baseline, references, root of the lineage, in this order."""
+        baseline = () if self.baseline is None else (self.baseline,)
+        return (self.subject, *baseline, *self.references, *(() if self.root is None else (self.root,)))
+
     def with_verdict(self, verdict: Verdict) -> Audit:
         """The same facts with this verdict."""
         return replace(self, verdict=verdict)

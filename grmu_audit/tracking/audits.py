@@ -103,7 +103,8 @@ def _attest(run: Run, audit: Audit, files: Mapping[str, bytes], signer: CryptoSi
 def read_evidence(store: Store, ref: ModelRef) -> Evidence:
     """The newest audit of a version: its bytes read again, their digest, their subject and the version's files compared.
 
-    So are the registration records of the version, of its baseline and of its references with what is stored of these now.
+    So are the registration records of the version, its baseline, its references and the root of its lineage, with what is stored
+    of these now.
 
     Raises:
         InconclusiveError: the version was never audited.
@@ -190,20 +191,24 @@ def _check_subject(store: Store, evidence: Evidence) -> None:
     artifacts.check_digest(ref, store.manifest_of(ref))
 
 
+def present_versions(store: Store, audit: Audit) -> list[ModelRef]:
+    """The versions of an audit as they are registered now, in its order, as far as the store has them."""
+    present = {ref.label: ref for ref in store.versions(audit.subject.name)}
+    return [present[ref.label] for ref in audit.versions if ref.label in present]
+
+
 def _unbound(store: Store, ledger: Ledger, evidence: Evidence) -> tuple[str, ...]:
     """Versions of the audit that were not bound when it was made, after the others were compared with their records.
 
     One that was deleted since is not compared: its outputs were, when the audit was made, and the attestation covers them.
     """
-    audit, unbound = evidence.audit, list[str]()
+    unbound = list[str]()
     entered = (n for n in ledger.entries if n.entry.kind == "audit" and n.entry.audit_sha256 == evidence.sha256)
     made = max((n.number for n in entered), default=0)
-    present = {ref.label: ref for ref in store.versions(ledger.model)}
-    for named in (evidence.ref, *([audit.baseline] if audit.baseline else []), *audit.references):
-        if named.label in present:
-            found = check_registration(store, ledger, present[named.label])
-            if found is None or found.number > made:
-                unbound.append(named.label)
+    for ref in present_versions(store, evidence.audit):
+        found = check_registration(store, ledger, ref)
+        if found is None or found.number > made:
+            unbound.append(ref.label)
     return tuple(unbound)
 
 

@@ -16,7 +16,7 @@ from grmu_audit.evidence.sign_offs import require_two_people, sign_offs
 from grmu_audit.evidence.signing import open_envelope, signed_by, trusted_keys
 from grmu_audit.records import EARLIER_SCHEMA, ModelRef
 from grmu_audit.tracking import artifacts
-from grmu_audit.tracking.audits import Evidence, read_evidence, require_pass
+from grmu_audit.tracking.audits import Evidence, present_versions, read_evidence, require_pass
 from grmu_audit.tracking.ledger import read_ledger
 from grmu_audit.tracking.read_once import ReadOnce
 from grmu_audit.tracking.registration import check_registration
@@ -168,7 +168,7 @@ class Requirements:
                 f"the policy of {evidence.ref.label} asks for a new forward pass at promotion, which needs data and networks:"
                 " promote with 'grmu-audit promote' where both are at hand"
             )
-        for ref in _present(store, evidence):
+        for ref in present_versions(store, evidence.audit):
             self.repeat_outputs(ref)
 
     def _check_policy(self, evidence: Evidence) -> None:
@@ -182,17 +182,10 @@ class Requirements:
 
 
 def _check_files_of_inputs(store: Store, evidence: Evidence) -> None:
-    """The baseline and the references have the files that were registered; of one that was deleted nothing is left to compare."""
-    for ref in _present(store, evidence)[1:]:
+    """Baseline, references and root have the files that were registered; of one that was deleted nothing is left to compare."""
+    for ref in present_versions(store, evidence.audit)[1:]:
         if ref.label not in evidence.unbound:
             artifacts.check_digest(ref, store.manifest_of(ref))
-
-
-def _present(store: Store, evidence: Evidence) -> list[ModelRef]:
-    """The version, its baseline and its references, as far as the store has them."""
-    audit, present = evidence.audit, {ref.label: ref for ref in store.versions(evidence.ref.name)}
-    named = (evidence.ref, *([audit.baseline] if audit.baseline else []), *audit.references)
-    return [present[ref.label] for ref in named if ref.label in present]
 
 
 def _check_bound(evidence: Evidence) -> None:

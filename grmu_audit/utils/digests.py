@@ -66,7 +66,7 @@ def _dict_defects(node: dict[object, object], path: str) -> Iterator[str]:
 
 
 def _text_defects(text: str, path: str) -> Iterator[str]:
-    if any("\ud800" <= char <= "\udfff" for char in text):
+    if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
         yield f"{path!a} holds a lone surrogate, which UTF-8 cannot write"
 
 

@@ -14,6 +14,7 @@ from typing import IO, Any
 import numpy as np
 
 from grmu_audit.errors import GrmuAuditError, InputError
+from grmu_audit.utils.clock import Deadline
 from grmu_audit.utils.columns import (
     LONGEST_FIELD,
     MOST_CELLS,
@@ -32,6 +33,7 @@ FREE_CELLS, CELLS_A_BYTE = 2_000_000, 32
 """Cells that any parquet file may have, and how many more for each of its bytes."""
 MOST_GROUPS = 100_000
 """Row groups times columns that a footer may list."""
+_AT_ONCE = 256
 MOST_BYTES = 4 << 30
 """Bytes that a parquet file may have, on disk and, as its footer declares them, unpacked."""
 
@@ -95,17 +97,23 @@ def _table(stream: IO[bytes], name: str, kind_of: Callable[[str], Kind]) -> Text
 
     footer, wanted = open_footer(stream, name, kind_of)
     # Text is read as a dictionary with one copy of each word, however often a small file repeats it.
-    table = pq.ParquetFile(stream, read_dictionary=_text_columns(footer.schema_arrow, wanted)).read(columns=wanted)
-    header, rows = tuple(footer.schema_arrow.names), footer.metadata.num_rows
-    if table.num_rows != rows or table.column_names != wanted:
-        raise InputError(f"{name}: its footer says {rows:,} rows of {len(wanted)} columns, its pages hold others: write it again")
+    file = pq.ParquetFile(stream, read_dictionary=_text_columns(footer.schema_arrow, wanted))
+    header, rows, deadline = tuple(footer.schema_arrow.names), footer.metadata.num_rows, Deadline(name)
     columns, numbers = {}, {}
-    for column in wanted:
-        texts, values = _column(name, column, table.column(column), kind_of(column) == "number")
-        if values is None:
-            columns[column] = texts
-        else:
-            numbers[column] = values
+    for part in (wanted[start : start + _AT_ONCE] for start in range(0, len(wanted), _AT_ONCE)):
+        deadline.check()
+        table = file.read(columns=part)
+        if table.num_rows != rows or not {*part} <= {*table.column_names}:
+            raise InputError(
+                f"{name}: its footer says {rows:,} rows of {len(wanted)} columns, its pages hold others: write it again"
+            )
+        for column in part:
+            deadline.check()
+            texts, values = _column(name, column, table.column(column), kind_of(column) == "number")
+            if values is None:
+                columns[column] = texts
+            else:
+                numbers[column] = values
     index = (footer.schema_arrow.pandas_metadata or {}).get("index_columns", [])
     index_columns = tuple(column for column in index if isinstance(column, str))
     return TextTable(name, header, range(1, rows + 1), columns, numbers, index_columns)

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grmu_audit.errors import InputError
+from grmu_audit.utils.clock import Deadline
 from grmu_audit.utils.columns import (
     LONGEST_FIELD,
     MOST_CELLS,
@@ -29,6 +30,8 @@ from grmu_audit.utils.parquet import read_parquet
 
 LONGEST_LINE = 1 << 20
 """Bytes that a line may have."""
+LONGEST_RECORD = 16 << 20
+"""Characters that a record of CSV may have over all its lines."""
 SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars", "^": "carets", "~": "tildes", ":": "colons", "\x01": "control signs"}
 SEPARATORS |= {"\x1f": "control signs", "\uff0c": "full-width commas", "\u060c": "Arabic commas", "\u3001": "ideographic commas"}
 """Separators of other programs instead of commas."""
@@ -70,7 +73,9 @@ def read_whitespace_table(path: Path, skip: int) -> Iterator[tuple[int, list[str
         with open_file(path) as stream:
             refuse_kind(path.name, stream.read(HEAD))
             stream.seek(0)
+            deadline = Deadline(path.name)
             for number, line in enumerate(_lines(stream, path.name), start=1):
+                deadline.check()
                 if number > skip and (words := line.split()):
                     yield number, words
     except OSError as error:
@@ -102,14 +107,29 @@ def refuse_kind(name: str, head: bytes, failure: type[InputError] = InputError) 
 
 
 def csv_records(lines: Iterable[str], name: str, failure: type[InputError] = InputError) -> Iterator[tuple[int, list[str]]]:
-    """Records of CSV text that are not blank, each with the line that it starts on, cells without white space around them."""
-    reader = csv.reader(lines, strict=True)
-    line = 1
+    """Records of CSV text that are not blank, each with the line that it starts on, cells without white space around them.
+
+    Raises:
+        InputError: (as ``failure``) not well-formed, a record is too long, or reading took too long.
+    """
+    deadline, line, length = Deadline(name, failure), 1, 0
+
+    def bounded() -> Iterator[str]:
+        """The lines, while the record that they belong to is not too long."""
+        nonlocal length
+        for text in lines:
+            deadline.check()
+            length += len(text)
+            if length > LONGEST_RECORD:
+                raise failure(f"{name}: row {line} is longer than {LONGEST_RECORD >> 20} MiB: is a quotation mark left open?")
+            yield text
+
+    reader = csv.reader(bounded(), strict=True)
     try:
         for cells in reader:
             if cells:
                 yield line, [cell.strip() for cell in cells]
-            line = reader.line_num + 1
+            line, length = reader.line_num + 1, 0
     except csv.Error as error:
         why = "its lines end with a carriage return alone, as on old Macs" if "new-line character" in str(error) else error
         raise failure(f"{name}: row {line} is not well-formed CSV ({why}): mend it") from None

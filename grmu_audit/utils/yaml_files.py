@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin
 
 from grmu_audit.errors import InputError
+from grmu_audit.utils.clock import Deadline
 from grmu_audit.utils.files import read_file
 from grmu_audit.utils.plugins import did_you_mean
 
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
     M = TypeVar("M", bound=BaseModel)
 else:
     M = TypeVar("M")
-_LARGEST_FILE = 1_000_000
+LARGEST_YAML = 1_000_000
+"""Bytes that a YAML file may have."""
+MOST_MERGED = 100_000
+"""Keys that a mapping may have with all that is merged into it."""
 _DEEPEST, _LARGEST_WHOLE = 50, 1 << 63
 _TAGS = frozenset({"str", "int", "float", "bool", "null", "timestamp", "map", "seq"})
 Loc = tuple[str | int, ...]
@@ -34,12 +38,48 @@ def read_mapping(path: Path, what: str, mapping: str) -> dict[str, Any]:
     import yaml
 
     try:
-        tree = yaml.safe_load(read_file(path, _LARGEST_FILE).decode("utf-8"))
+        tree = load_bounded(read_file(path, LARGEST_YAML).decode("utf-8"), str(path))
     except (yaml.YAMLError, RecursionError, ValueError, OSError) as error:
         raise InputError(f"{path}: not a readable {what}: {error}") from None
     if not isinstance(tree, dict):
         raise InputError(f"{path}: holds {type(tree).__name__} instead of a mapping{mapping}")
     return tree
+
+
+def load_bounded(text: str, name: str) -> Any:
+    """Plain values of YAML text of the safe kind.
+
+    Raises:
+        InputError: reading took too long.
+        ValueError: merged mappings add up to more than ``MOST_MERGED`` keys.
+        yaml.YAMLError, RecursionError: as ``yaml.safe_load``.
+    """
+    import yaml
+
+    return yaml.load(text, _loader(name))  # noqa: S506  (it is a safe loader)
+
+
+def _loader(name: str) -> type[yaml.SafeLoader]:
+    """The safe loader with a limit on time and on what merge keys add up to, which grows as a power of the file's length."""
+    import yaml
+
+    deadline = Deadline(name)
+
+    class Bounded(yaml.SafeLoader):
+        """Asked for each token and each mapping."""
+
+        def fetch_more_tokens(self) -> Any:
+            """See ``yaml.scanner.Scanner``."""
+            deadline.check()
+            return super().fetch_more_tokens()
+
+        def flatten_mapping(self, node: yaml.MappingNode) -> None:
+            """See ``yaml.constructor.SafeConstructor``."""
+            super().flatten_mapping(node)
+            if len(node.value) > MOST_MERGED:
+                raise ValueError(f"merged mappings add up to more than {MOST_MERGED:,} keys")
+
+    return Bounded
 
 
 @dataclass(frozen=True)
@@ -114,7 +154,7 @@ def key_path(loc: Loc) -> str:
 
 def _read(path: Path, error: type[InputError]) -> str:
     try:
-        return read_file(path, _LARGEST_FILE).decode("utf-8-sig")
+        return read_file(path, LARGEST_YAML).decode("utf-8-sig")
     except OSError as failure:
         raise error(f"{path}: cannot be read: {failure.strerror or failure}") from None
     except UnicodeDecodeError as failure:
@@ -125,15 +165,15 @@ def _compose(path: Path, text: str, error: type[InputError]) -> yaml.Node:
     import yaml
 
     try:
-        depth = 0
-        for event in yaml.parse(text, yaml.SafeLoader):
+        depth, loader = 0, _loader(str(path))
+        for event in yaml.parse(text, loader):
             depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
             if depth > _DEEPEST:
                 raise error(f"{path}:{_line_of(event)}: nested more than {_DEEPEST} levels deep")
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
                 line = _line_of(event)
                 raise error(f"{path}:{line}: anchors and aliases are not allowed: write the value out")
-        root = yaml.compose(text, yaml.SafeLoader)
+        root = yaml.compose(text, loader)
     except yaml.MarkedYAMLError as failure:
         mark = failure.problem_mark or failure.context_mark
         raise error(f"{path}:{mark.line + 1 if mark else 1}: not valid YAML: {failure.problem or failure.context}") from None

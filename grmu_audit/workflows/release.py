@@ -12,9 +12,8 @@ from grmu_audit import tracking
 from grmu_audit.auditing import audit_files
 from grmu_audit.errors import EnvironmentFailure, GrmuAuditError, InconclusiveError, IntegrityError, NotFoundError
 from grmu_audit.evidence.validity import require_valid_dates
-from grmu_audit.records import UNVERIFIED, Audit, NotMeasured
+from grmu_audit.records import UNVERIFIED, Audit, ModelRef, NotMeasured
 from grmu_audit.tracking import Actor, Author, Finding, Promotion, Requirements
-from grmu_audit.utils import sha256_file
 from grmu_audit.workflows.session import Session
 
 if TYPE_CHECKING:
@@ -48,15 +47,15 @@ def gate_file(session: Session, path: Path, policy: Policy, today: date | None =
     """
     from grmu_audit.policy.judgement import judge
 
-    audit = audit_files.read_audit(path)
+    audit, digest = audit_files.read_audit_and_digest(path)
     require_valid_dates(audit)
     judged = judge(audit, policy, today)
-    unverified = _unverified(session, audit, path)
+    unverified = _unverified(session, audit, digest, path)
     missing = (NotMeasured(UNVERIFIED, unverified),) if unverified else ()
     return replace(judged, not_measured=(*missing, *judged.not_measured))
 
 
-def _unverified(session: Session, audit: Audit, path: Path) -> str:
+def _unverified(session: Session, audit: Audit, digest: str, path: Path) -> str:
     """Why a file was not compared with a store; empty once it was and agrees."""
     subject = audit.subject
     if not subject.version:
@@ -72,7 +71,7 @@ def _unverified(session: Session, audit: Audit, path: Path) -> str:
         evidence = tracking.read_evidence(store, store.resolve(subject.label))
     except (NotFoundError, InconclusiveError) as error:
         raise IntegrityError(f"{path} is not an audit that the store holds: {error}") from None
-    if evidence.sha256 != sha256_file(path):
+    if evidence.sha256 != digest:
         raise IntegrityError(
             f"{path} is not the newest audit of {subject.label} in {store.uri}, which has the SHA-256 {evidence.sha256[:16]}...:"
             f" it was edited, replaced by a later one, or judged again; use 'grmu-audit gate --model {subject.label}'"
@@ -144,9 +143,13 @@ def rollback(
 
 def _with_networks(session: Session, requirements: Requirements) -> Requirements:
     """The requirements, with what a policy that asks for a new forward pass needs."""
-    from grmu_audit.workflows.measured_again import SAMPLE, check_outputs
 
-    return replace(requirements, repeat_outputs=lambda ref: check_outputs(session, ref, SAMPLE))
+    def repeat(ref: ModelRef) -> object:
+        from grmu_audit.workflows.measured_again import SAMPLE, check_outputs  # loads torch: only where something is computed
+
+        return check_outputs(session, ref, SAMPLE)
+
+    return replace(requirements, repeat_outputs=repeat)
 
 
 def verify(session: Session, name: str, requirements: Requirements | None = None) -> list[Finding]:
@@ -158,11 +161,11 @@ def verify(session: Session, name: str, requirements: Requirements | None = None
     return tracking.verify(session.store, name, requirements=_stated(requirements))
 
 
-def warnings(session: Session, name: str) -> list[str]:
-    """Sentences on what is as recorded and yet needs care: tables of earlier versions that say where the data's rows are."""
-    from grmu_audit.workflows.audits.stored import order_warnings  # loads pyarrow, which the other tasks here do without
+def warning(session: Session, name: str) -> str:
+    """A sentence on what is as recorded and yet needs care: tables of earlier versions that say where the data's rows are."""
+    from grmu_audit.workflows.audits.stored import order_warning  # loads pyarrow, which the other tasks here do without
 
-    return order_warnings(session.store, name)
+    return order_warning(session.store, name)
 
 
 def repeat_outputs(session: Session, name: str) -> tuple[dict[str, int], list[Finding]]:

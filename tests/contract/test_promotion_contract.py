@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.crashing_store import Crash, crashing
 
 from grmu_audit.errors import BreachError, GrmuAuditError, InconclusiveError, InputError, IntegrityError, NotFoundError
 from grmu_audit.records import Audit, DataRecord, Decision, ForgetRecord, Group, ModelRef, RuleOutcome, Verdict
@@ -233,33 +234,6 @@ def test_a_version_that_lost_its_pass_cannot_be_rolled_back_to(store: Store, nam
     assert store.aliases(name) == {"champion": two.version}
 
 
-class Crash(BaseException):
-    """The process is gone."""
-
-
-class Crashing:
-    """A store whose process dies just before or just after its n-th write."""
-
-    def __init__(self, store: Store, at: int, *, after: bool) -> None:
-        self._store, self._left, self._after = store, at, after
-
-    def __getattr__(self, name: str) -> Any:
-        real = getattr(self._store, name)
-        if name not in ("append", "set_alias", "delete_alias", "tag"):
-            return real
-
-        def write(*args: Any, **kwargs: Any) -> Any:
-            self._left -= 1
-            if self._left == 0 and not self._after:
-                raise Crash
-            result = real(*args, **kwargs)
-            if self._left == 0:
-                raise Crash
-            return result
-
-        return write
-
-
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("at", [1, 2, 3])
 def test_a_crash_at_any_write_is_finished_by_resume(
@@ -270,7 +244,7 @@ def test_a_crash_at_any_write_is_finished_by_resume(
         audited(store, ref)
     promote(store, one.label, ALICE)
     with pytest.raises(Crash):
-        promote(Crashing(store, at, after=after), two.label, ALICE)  # type: ignore[arg-type]
+        promote(crashing(store, at, after=after), two.label, ALICE)
     assert store.aliases(name)["champion"] in (one.version, two.version)
     begun = (at, after) != (1, False)
     ended = (at, after) == (3, True)
@@ -295,7 +269,7 @@ def test_resume_abandons_a_promotion_whose_evidence_no_longer_holds(
         audited(store, ref)
     promote(store, one.label, ALICE)
     with pytest.raises(Crash):
-        promote(Crashing(store, at, after=True), two.label, ALICE)  # type: ignore[arg-type]
+        promote(crashing(store, at, after=True), two.label, ALICE)
     stored(str(two.run_id), "model/state.safetensors").write_bytes(b"swapped")
     with pytest.raises(IntegrityError, match="not those that were registered"):
         resume(store, name, ALICE)

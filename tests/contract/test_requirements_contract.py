@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.crashing_store import Crash, crashing
 from support.judged_audits import audited, key_pair, policy, predictions, version
 
 from grmu_audit.errors import GrmuAuditError, InconclusiveError, InputError, IntegrityError
@@ -55,33 +56,6 @@ def two(store: Store, tmp_path: Path) -> list[ModelRef]:
     return refs
 
 
-class Crash(BaseException):
-    """The process is gone."""
-
-
-class Crashing:
-    """A store whose process dies just before or just after its n-th write."""
-
-    def __init__(self, store: Store, at: int, *, after: bool) -> None:
-        self._store, self._left, self._after = store, at, after
-
-    def __getattr__(self, name: str) -> Any:
-        real = getattr(self._store, name)
-        if name not in ("append", "set_alias", "delete_alias", "tag"):
-            return real
-
-        def write(*args: Any, **kwargs: Any) -> Any:
-            self._left -= 1
-            if self._left == 0 and not self._after:
-                raise Crash
-            result = real(*args, **kwargs)
-            if self._left == 0:
-                raise Crash
-            return result
-
-        return write
-
-
 MOMENTS = [(1, True), (2, False), (2, True), (3, False)]
 """Every write of a promotion after which it has begun and not ended."""
 UNMET = ["--policy", "--public-key", "--require-sign-off"]
@@ -100,7 +74,7 @@ def test_a_requirement_that_is_not_met_ends_a_resumed_promotion(
     store: Store, two: list[ModelRef], pair: tuple[Path, Any], option: str, at: int, after: bool
 ) -> None:
     with pytest.raises(Crash):
-        promote(Crashing(store, at, after=after), two[1], ALICE)  # type: ignore[arg-type]
+        promote(crashing(store, at, after=after), two[1], ALICE)
     with pytest.raises(GrmuAuditError, match=r"another policy|not signed by any|not signed off") as caught:
         resume(store, two[0].name, ALICE, requirements=unmet(option, pair[1]))
     assert int(caught.value.exit_code) == (3 if option == "--require-sign-off" else 6)
@@ -161,7 +135,7 @@ def test_a_promotion_that_meets_all_three_is_resumed(
     sign_off(store, ref, "reviewer", Author("ben", load_signer(other)))
     required = Requirements(policy_sha256(policy()), sign_off=True, keys=(pair[1], load_public_key(public)))
     with pytest.raises(Crash):
-        promote(Crashing(store, at, after=after), ref, ALICE, requirements=required)  # type: ignore[arg-type]
+        promote(crashing(store, at, after=after), ref, ALICE, requirements=required)
     with pytest.raises(InputError, match=r"begun with --public-key"):
         resume(store, ref.name, ALICE)
     with pytest.raises(InputError, match=r"begun with --public-key"):

@@ -1,11 +1,13 @@
 """One malformed input after another given to the function that reads it: what it raised, how long it took, what memory it took.
 
-A case is known by its kind and its number alone.  Cases are done in chunks, each in a process of its own and stored under a
-digest of the code, so that a run that was stopped continues, and a crash of the interpreter is a result like any other.
+A case is known by its kind and its number alone.  Cases are done in order, a chunk at a time in a process of its own, so that a
+crash of the interpreter is a result like any other.  They are counted in one file a kind, with a digest of the code that reads
+the kind: a run that was stopped goes on, on another machine too.
 """
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 import multiprocessing
@@ -15,8 +17,8 @@ import signal
 import time
 import traceback
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from functools import cache
 from pathlib import Path
@@ -32,7 +34,9 @@ MOST_SECONDS, MOST_BYTES = 10.0, 1 << 30
 """CPU time and memory that no case may take more of."""
 _STATUS = Path("/proc/self/status")
 _LARGEST_CASE = 32 << 20
-_OTHER_PARTS = ("cli", "workflows", "tracking", "training", "unlearning", "evaluation")
+_ROOT = Path(__file__).parents[3]
+_HEAD = _ROOT / "grmu_audit" / "__init__.py"  # names everything, for users; imports nothing by itself
+_MOST_FAILURES = 100
 
 
 @dataclass
@@ -46,7 +50,7 @@ class Failure:
 
 
 @dataclass
-class Chunk:
+class Tally:
     """What a run of cases gave."""
 
     cases: int = 0
@@ -60,7 +64,21 @@ class Chunk:
     largest: int = 0
     """Bytes that the process grew by in the most demanding case."""
     seconds: float = 0.0
-    """CPU seconds of the whole chunk."""
+    """CPU seconds of all cases."""
+    code: str = ""
+    """Digest of the code that read them; empty for a part of a run."""
+
+    def __add__(self, other: Tally) -> Tally:
+        """Both together; of the failures the first hundred, while ``outcomes`` counts all."""
+        return replace(
+            self,
+            cases=self.cases + other.cases,
+            outcomes=dict(Counter(self.outcomes) + Counter(other.outcomes)),
+            failures=(self.failures + other.failures)[:_MOST_FAILURES],
+            slowest=max(self.slowest, other.slowest),
+            largest=max(self.largest, other.largest),
+            seconds=self.seconds + other.seconds,
+        )
 
 
 class TooLongError(BaseException):
@@ -77,8 +95,17 @@ class Kind:
     """Makes a malformed file of a real one."""
     read: Callable[[Path], None]
     """What the tool does with such a file, up to the first number that it would show."""
+    modules: tuple[str, ...]
+    """Modules whose functions ``read`` calls."""
     wanted: int
     """Cases of a whole run."""
+    chunk: int = 1000
+    """Cases that one process runs."""
+
+    @property
+    def stem(self) -> str:
+        """Its name as that of a file."""
+        return self.name.removesuffix(".json")
 
 
 def _list(path: Path) -> None:
@@ -161,15 +188,16 @@ def _bundle(path: Path) -> None:
         raise IntegrityError(checked.findings[0])
 
 
+_JUDGED = ("auditing.audit_files", "evidence.validity", "policy.judgement", "policy", "report")
 KINDS = (
-    Kind(LISTS, mutations.of_list, _list, 100_000),
-    Kind(POLICIES, mutations.of_yaml, _policy, 100_000),
-    Kind(TABLES, mutations.of_table, _predictions, 100_000),
-    Kind(AUDITS, mutations.of_json, _audit, 100_000),
-    Kind(SPECS, mutations.of_json, _spec, 100_000),
-    Kind(MANIFESTS, mutations.of_yaml, _manifest, 100_000),
-    Kind(PARQUET, mutations.of_parquet, _parquet, 5_000),
-    Kind(BUNDLES, of_bundle, _bundle, 5_000),
+    Kind(LISTS, mutations.of_list, _list, ("data.forget.forget_list",), 100_000),
+    Kind(POLICIES, mutations.of_yaml, _policy, ("policy.files",), 100_000),
+    Kind(TABLES, mutations.of_table, _predictions, ("auditing.prediction_files",), 100_000),
+    Kind(AUDITS, mutations.of_json, _audit, _JUDGED, 100_000, 250),
+    Kind(SPECS, mutations.of_json, _spec, ("models.weights",), 100_000),
+    Kind(MANIFESTS, mutations.of_yaml, _manifest, ("data.readers.user_data",), 100_000),
+    Kind(PARQUET, mutations.of_parquet, _parquet, ("auditing.prediction_files", "data.forget.forget_list"), 5_000, 50),
+    Kind(BUNDLES, of_bundle, _bundle, ("auditing.bundle_check",), 5_000, 50),
 )
 """Every kind, in the order of the page."""
 
@@ -180,7 +208,7 @@ def case_bytes(kind: Kind, seeds: Sequence[bytes], number: int) -> bytes:
     return kind.mutate(dice.choice(seeds), dice, seeds)[:_LARGEST_CASE]
 
 
-def run_cases(kind: Kind, seeds: Sequence[bytes], numbers: Sequence[int], folder: Path) -> Chunk:
+def run_cases(kind: Kind, seeds: Sequence[bytes], numbers: Sequence[int], folder: Path) -> Tally:
     """Run the cases of these numbers in this process.
 
     Args:
@@ -189,7 +217,7 @@ def run_cases(kind: Kind, seeds: Sequence[bytes], numbers: Sequence[int], folder
         numbers: of the cases.
         folder: where each case is written in turn; a manifest finds its table beside it.
     """
-    found, outcomes, start = Chunk(), Counter[str](), time.process_time()
+    found, outcomes, start = Tally(), Counter[str](), time.process_time()
     signal.signal(signal.SIGVTALRM, _too_long)
     path = folder / f"case-{os.getpid()}{'.yaml' if kind.name in (POLICIES, MANIFESTS) else ''}"
     for number in numbers:
@@ -247,50 +275,81 @@ def _memory(name: str) -> int:
     return int(line.split()[1]) << 10
 
 
+def imported_modules(names: Iterable[str]) -> set[Path]:
+    """Files of these modules and of all in the package that they import, at their heads or in functions; not for types alone."""
+    found, waiting = set[Path](), [f"grmu_audit.{name}" for name in names]
+    while waiting:
+        path = _ROOT / waiting.pop().replace(".", "/")
+        path = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        if path.is_file() and path not in found and path != _HEAD:
+            found.add(path)
+            waiting += _imports(ast.parse(path.read_text(encoding="utf-8")))
+            waiting += [".".join(parent.parts) for parent in path.relative_to(_ROOT).parents][:-2]
+    return found
+
+
+def _imports(node: ast.AST) -> list[str]:
+    """Names of the package's modules, and of what is taken from them, which may be modules too."""
+    if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+        return [name for child in node.orelse for name in _imports(child)]
+    if isinstance(node, ast.ImportFrom) and str(node.module).startswith("grmu_audit"):
+        return [str(node.module), *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return [name for child in ast.iter_child_nodes(node) for name in _imports(child)]
+
+
 @cache
-def code_digest() -> str:
-    """Digest of the code whose behaviour the cases show: the package without those parts that no reader of a file calls."""
-    root = Path(__file__).parents[3]
+def code_digest(modules: tuple[str, ...], benchmark: Path = Path(__file__).parent) -> str:
+    """Digest of the code whose behaviour is shown: these modules, all that they import, and the benchmark's own folder."""
     digest = hashlib.sha256()
-    package = (root / "grmu_audit").rglob("*.py")
-    used = [path for path in package if path.relative_to(root).parts[1] not in _OTHER_PARTS]
-    for path in sorted([*used, *Path(__file__).parent.glob("*.py")]):
+    for path in sorted([*imported_modules(modules), *benchmark.glob("*.py")]):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
-def chunk_path(cache_folder: Path, kind: Kind, first: int, size: int) -> Path:
-    """Where a chunk is stored."""
-    return cache_folder / "chunks" / code_digest()[:16] / kind.name / f"{first:07d}-{size}.json"
+def tally_path(results: Path, kind: Kind) -> Path:
+    """Where the count of a kind is stored."""
+    return results / f"{kind.stem}.json"
 
 
-def run_chunk(cache_folder: Path, kind: Kind, first: int, size: int) -> Chunk:
-    """The stored chunk, or the cases run in a process of their own and stored."""
-    path = chunk_path(cache_folder, kind, first, size)
-    if path.is_file():
-        return read_chunk(path)
-    process = multiprocessing.get_context("fork").Process(target=_in_child, args=(cache_folder, kind, first, size, path))
+def read_tally(results: Path, kind: Kind) -> Tally:
+    """The stored count of a kind under the present code; an empty one where there is none."""
+    path = tally_path(results, kind)
+    tree = json.loads(path.read_bytes()) if path.is_file() else {}
+    if tree.get("code") != code_digest(kind.modules):
+        return Tally(code=code_digest(kind.modules))
+    return Tally(**{**tree, "failures": [Failure(**one) for one in tree["failures"]]})
+
+
+def run_next(cache_folder: Path, results: Path, kind: Kind, size: int) -> Tally:
+    """Run the next cases of a kind in a process of their own, and store the new count.
+
+    Args:
+        cache_folder: holds the real files; cases are written there.
+        results: folder of the counts.
+        kind: the kind of file.
+        size: how many cases.
+
+    Returns:
+        What these cases gave.
+    """
+    before = read_tally(results, kind)
+    part = cache_folder / "work" / f"{kind.stem}-{os.getpid()}.json"
+    part.unlink(missing_ok=True)
+    numbers = range(before.cases, before.cases + size)
+    process = multiprocessing.get_context("fork").Process(target=_in_child, args=(cache_folder, kind, numbers, part))
     process.start()
     process.join()
-    if not path.is_file():
-        crash = Chunk(size, {"crash": 1}, [Failure(first, f"crash: the interpreter ended with {process.exitcode}")])
-        write_atomic(path, canonical_json(asdict(crash)))
-    return read_chunk(path)
+    if part.is_file():
+        tree = json.loads(part.read_bytes())
+        found = Tally(**{**tree, "failures": [Failure(**one) for one in tree["failures"]]})
+        part.unlink()
+    else:
+        what = f"crash: the interpreter ended with {process.exitcode}"
+        found = Tally(size, {"crash": size}, [Failure(numbers.start, what)])
+    write_atomic(tally_path(results, kind), canonical_json(asdict(before + found)))
+    return found
 
 
-def read_chunk(path: Path) -> Chunk:
-    """A stored chunk."""
-    tree = json.loads(path.read_bytes())
-    return Chunk(**{**tree, "failures": [Failure(**one) for one in tree["failures"]]})
-
-
-def _in_child(cache_folder: Path, kind: Kind, first: int, size: int, path: Path) -> None:
-    work = cache_folder / "work"
-    work.mkdir(parents=True, exist_ok=True)
+def _in_child(cache_folder: Path, kind: Kind, numbers: Sequence[int], path: Path) -> None:
     seeds = read_seeds(cache_folder / "seeds", kind.name)
-    write_atomic(path, canonical_json(asdict(run_cases(kind, seeds, range(first, first + size), work))))
-
-
-def stored_chunks(cache_folder: Path, kind: Kind) -> list[Chunk]:
-    """All chunks of a kind under the present code."""
-    return [read_chunk(path) for path in sorted(chunk_path(cache_folder, kind, 0, 0).parent.glob("*.json"))]
+    write_atomic(path, canonical_json(asdict(run_cases(kind, seeds, numbers, cache_folder / "work"))))

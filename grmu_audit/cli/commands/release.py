@@ -174,7 +174,7 @@ def verify_command(ctx: click.Context, name: str, deep: bool, requirements: Requ
 
     Tables of earlier versions that show where the data's rows are get a warning on stderr.
     """
-    from grmu_audit.workflows.release import history, repeat_outputs, unbound, verify, warnings
+    from grmu_audit.workflows.release import history, repeat_outputs, unbound, verify, warning
 
     session = open_session(ctx)
     findings = verify(session, name, requirements)
@@ -185,8 +185,8 @@ def verify_command(ctx: click.Context, name: str, deep: bool, requirements: Requ
             click.echo(f"{label}: the network gives what is stored ({rows} rows)" if rows else f"{label}: no outputs are stored")
     for finding in findings:
         click.echo(f"{finding.check}: {finding.message}")
-    for warning in () if findings else warnings(session, name):
-        click.echo(f"warning: {warning}", err=True)
+    if not findings and (text := warning(session, name)):
+        click.echo(f"warning: {text}", err=True)
     if not findings:
         if labels := unbound(session, name):
             click.echo(

@@ -21,6 +21,7 @@ from grmu_audit.data.forget.presets import parse_class, parse_group, preset_grou
 from grmu_audit.errors import InputError
 from grmu_audit.records import Group
 from grmu_audit.utils import read_file, write_atomic
+from grmu_audit.utils.yaml_files import load_bounded
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -216,7 +217,7 @@ def read_sidecar(path: str | os.PathLike[str]) -> dict[str, object] | None:
 
     beside = sidecar_path(path)
     try:
-        tree = yaml.safe_load(read_file(beside, LARGEST_SIDECAR))
+        tree = load_bounded(read_file(beside, LARGEST_SIDECAR).decode("utf-8"), str(beside))
     except FileNotFoundError:
         return None
     except (OSError, yaml.YAMLError, ValueError, RecursionError) as error:

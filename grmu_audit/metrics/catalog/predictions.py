@@ -122,6 +122,7 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
         "losses on retain, val and forget",
         direction="reference",
         undefined="no retain, val or forget row, or neither scores nor losses, or all scores are equal",
+        from_scores=True,
     ),
     _forgetting(
         "MIA_PAPER",
@@ -133,6 +134,7 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
         "losses on retain, val and forget",
         direction="reference",
         undefined="as MIA",
+        from_scores=True,
     ),
     _forgetting(
         "MIA_AUC",
@@ -146,6 +148,7 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
         target=0.5,
         undefined="no forget row, no test row of its groups, no scores or all equal; per group also fewer than five forget rows",
         also_per_group=True,
+        from_scores=True,
     ),
     _forgetting(
         "FORGET_SHARE",
@@ -162,6 +165,7 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
         target=1.0,
         undefined="no baseline, no reference, fewer than 20 people in the forget set, or no trace that retraining surely changes",
         also_per_group=True,
+        from_scores=True,
     ),
     _forgetting(
         "WORST_REQUEST_SHARE",
@@ -176,6 +180,7 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
         high=OPEN,
         target=1.0,
         undefined="FORGET_SHARE of one of the requests is undefined",
+        from_scores=True,
     ),
     _forgetting(
         "DELETION_AUC",
@@ -192,6 +197,7 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
         target=0.5,
         undefined="no baseline, fewer than 20 people in the forget set, no row to compare them with, or no scores",
         also_per_group=True,
+        from_scores=True,
     ),
     _forgetting(
         "UA_GA_GAP",
@@ -251,6 +257,7 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
         target=0.01,
         undefined="fewer than 100 effective unseen rows, or MIA_AUC is undefined",
         also_per_group=True,
+        from_scores=True,
     ),
     _forgetting(
         "MIA_TPR_01",
@@ -263,6 +270,7 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
         direction="target",
         target=0.001,
         undefined="fewer than 1,000 effective unseen rows, or MIA_AUC is undefined",
+        from_scores=True,
     ),
     _forgetting(
         "RETAIN_AUC",
@@ -277,6 +285,7 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
         part="retain",
         undefined="no retain row, no test row of its groups, or no scores",
         also_per_group=True,
+        from_scores=True,
     ),
     _forgetting(
         "MIA_DISPARITY",
@@ -288,6 +297,7 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
         "logits or probabilities on forget and test, two groups",
         direction="lower",
         undefined="fewer than two groups with five forget rows and five test rows each",
+        from_scores=True,
     ),
     _utility(
         "GAIN_SHARE",
@@ -299,6 +309,7 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
         "a baseline's predictions, test rows of two other groups",
         direction="reference",
         undefined="no baseline, fewer than two other groups with test rows, or no group gained",
+        from_scores=True,
     ),
 )
 """Every metric from predictions, in the order of reports."""

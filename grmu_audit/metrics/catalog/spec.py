@@ -92,6 +92,9 @@ class MetricSpec:
     """Level of audit from which on it is measured."""
     topic: Topic = Topic.OTHER
     """Section of the report that shows it."""
+    from_scores: bool = False
+    """True when the version before with other scores and the same labels may have another value, so that its own does not count
+    for such a null control."""
 
     def __post_init__(self) -> None:
         """Level and topic may be given by their names.

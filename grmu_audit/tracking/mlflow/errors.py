@@ -64,7 +64,9 @@ def http_status(error: BaseException) -> int | None:
 
 
 def _reason(error: BaseException) -> str:
-    return shown_uri(str(error)).split("\n")[0][:300]
+    """The first line, but SQLAlchemy's hint at its own session, below which the database says what is wrong."""
+    lines = shown_uri(str(error)).split("\n")
+    return next((line for line in lines if not line.startswith("(raised as a result of")), lines[0])[:300]
 
 
 def _denied(uri: str, doing: str, reason: str) -> EnvironmentFailure:

@@ -114,8 +114,9 @@ def _is_table(name: str) -> bool:
     return name.startswith(f"{stored_predictions.FOLDER}/")
 
 
-def order_warnings(store: Store, name: str) -> list[str]:
-    """Sentences on versions of which an earlier version of this tool stored what gives the forget set to whoever has the data.
+def order_warning(store: Store, name: str) -> str:
+    """A sentence on the versions of which an earlier version of this tool stored what gives the forget set to whoever has the
+    data; empty where there are none.
 
     Raises:
         IntegrityError: a table cannot be read, or the ledger is damaged.
@@ -129,12 +130,14 @@ def order_warnings(store: Store, name: str) -> list[str]:
         places += [(newest.audit_run, stored_predictions.table_name(CANDIDATE))] if newest else []
         contents = [(store.run_artifact(run, table), table) for run, table in places if run]
         if any(content and stored_predictions.order_of_data(content, table) for content, table in contents):
-            found.append(
-                f"{ref.label}: its stored predictions, of an earlier version of this tool, number people in the order of the"
-                " data: whoever has the data and a file of this store finds the forget set; give away only what 'evidence"
-                " export' writes, which numbers them anew"
-            )
-    return found
+            found.append(ref.label)
+    if not found:
+        return ""
+    return (
+        f"{', '.join(found)}: the stored predictions, of an earlier version of this tool, number people in the order of the data:"
+        " whoever has the data and a file of this store finds the forget set; give away only what 'evidence export' writes, which"
+        " numbers them anew"
+    )
 
 
 def _artifact(store: Store, evidence: Evidence, name: str) -> bytes:

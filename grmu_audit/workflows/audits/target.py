@@ -116,7 +116,7 @@ class _References:
     lineages: Lineages
 
     def named(self, names: Sequence[str]) -> tuple[tuple[ModelRef, ...], tuple[str, ...]]:
-        """The versions that the operator names.
+        """The versions that the operator names, each once.
 
         Raises:
             InputError: one does not count as a reference, with the reason.
@@ -125,7 +125,7 @@ class _References:
         for ref in chosen:
             if reason := self.obstacle(ref):
                 raise InputError(f"{ref.label} does not count as a reference of {self.version.label}: {reason}")
-        return tuple(chosen), ()
+        return tuple({ref.label: ref for ref in chosen}.values()), ()
 
     def all(self) -> tuple[tuple[ModelRef, ...], tuple[str, ...]]:
         """Every version of the same forget set and data that counts, and why others of these do not."""

@@ -3,13 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from benchmarks.measurements.fuzz import cases, mutations
-from benchmarks.measurements.fuzz.cases import KINDS, Chunk, Failure, Kind, case_bytes, run_cases
+from benchmarks.measurements.fuzz.cases import (
+    KINDS,
+    Failure,
+    Kind,
+    Tally,
+    case_bytes,
+    imported_modules,
+    read_tally,
+    run_cases,
+    run_next,
+)
 from benchmarks.pages.reliability import failure_lines, row
 from grmu_audit.errors import InputError
 from grmu_audit.utils.resources import policy_file
@@ -83,15 +95,47 @@ def _endless(path: Path) -> None:
 def test_what_no_case_may_do_is_seen(read, outcome: str, failure: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cases, "MOST_SECONDS", 0.2)
     monkeypatch.setattr(cases, "MOST_BYTES", 32 << 20)
-    found = run_cases(Kind("forget_list", mutations.of_list, read, 1), [LIST], [0], tmp_path)
+    found = run_cases(Kind("forget_list", mutations.of_list, read, (), 1), [LIST], [0], tmp_path)
     assert found.outcomes == {outcome: 1}
     assert bool(found.failures) == bool(failure)
     assert all(failure in one.what or "s, " in one.what for one in found.failures)
 
 
 def test_the_page_counts_cases_and_names_each_failure_once() -> None:
-    chunk = Chunk(
+    tally = Tally(
         3, {"read": 1, "InputError": 1, "failed: KeyError in a.py:b": 1}, [Failure(2, "KeyError in a.py:b")], 0.5, 1 << 20, 1.0
     )
-    assert row(BY_NAME["policy"], [chunk, chunk]) == "| policy | 6 | 100,000 | 2 | 2 | 2 | 0.5 | 1 |"
-    assert failure_lines({"policy": [chunk, chunk]}) == ["- policy: KeyError in a.py:b (2 cases, the first is 2)"]
+    assert row(BY_NAME["policy"], tally + tally) == "| policy | 6 | 100,000 | 2 | 2 | 2 | 0.5 | 1 |"
+    assert failure_lines({"policy": tally + tally}) == ["- policy: KeyError in a.py:b (2 cases, the first is 2)"]
+
+
+def _dying(path: Path) -> None:
+    if path.read_bytes() != LIST:
+        os._exit(7)
+
+
+def test_a_run_goes_on_where_it_stopped_and_counts_an_interpreter_that_ended(tmp_path: Path) -> None:
+    (tmp_path / "seeds" / "forget_list").mkdir(parents=True)
+    (tmp_path / "seeds" / "forget_list" / "ids.csv").write_bytes(LIST)
+    (tmp_path / "work").mkdir()
+    kind, results = BY_NAME["forget_list"], tmp_path / "results"
+    parts = [run_next(tmp_path, results, kind, 20) for _ in range(2)]
+    assert [part.cases for part in parts] == [20, 20]
+    whole = run_cases(kind, [LIST], range(40), tmp_path / "work")
+    found = read_tally(results, kind)
+    assert (found.cases, found.outcomes) == (40, whole.outcomes)
+    dying = replace(kind, read=_dying)
+    crashed = run_next(tmp_path, results, dying, 5)
+    assert (crashed.outcomes, crashed.failures[0].what) == ({"crash": 5}, "crash: the interpreter ended with 7")
+    assert read_tally(results, kind).cases == 45
+    (results / "forget_list.json").write_text(json.dumps({"code": "of before"}))
+    assert read_tally(results, kind).cases == 0
+
+
+def test_the_code_of_a_kind_is_what_reads_it() -> None:
+    root = Path(cases.__file__).parents[3] / "grmu_audit"
+    found = {kind.name: {str(path.relative_to(root)) for path in imported_modules(kind.modules)} for kind in KINDS}
+    assert {"data/forget/forget_list.py", "utils/parquet.py", "utils/clock.py", "errors.py"} <= found["forget_list"]
+    assert {"auditing/recomputation.py", "report/formats/html.py", "policy/rule_reasons.py"} <= found["bundle"]
+    assert all(name.startswith(("errors", "utils", "policy", "metrics", "records", "intervals")) for name in found["policy"])
+    assert not [name for names in found.values() for name in names if name.startswith(("cli", "workflows"))]

@@ -75,9 +75,16 @@ def test_json_reads_back_in_any_encoding(tree: dict[str, str], encoding: str) ->
     assert json.loads(written(json.dumps(tree, ensure_ascii=False), encoding)) == tree
 
 
-@pytest.mark.parametrize("sign", ["\u00a5", "\u203e"])
-def test_a_sign_that_shift_jis_writes_as_an_ascii_one_is_escaped(sign: str) -> None:
-    assert json.loads(written(json.dumps({"a": sign}, ensure_ascii=False), "shift_jis")) == {"a": sign}
+@pytest.mark.parametrize("encoding", ["shift_jis", "cp932", "euc_jp", "gbk", "big5", "cp949", "johab"])
+def test_a_sign_that_an_encoding_writes_as_another_is_escaped(encoding: str) -> None:
+    signs = "".join(map(chr, range(0xA0, 0x3100)))
+    assert json.loads(written(json.dumps({"a": signs}, ensure_ascii=False), encoding)) == {"a": signs}
+
+
+@pytest.mark.parametrize(("sign", "shown"), [("\u00a5", "\\u00a5"), ("\u00a2", "\\u00a2"), ("\u2014", "-"), ("\u8868", "\u8868")])
+def test_outside_json_it_is_shown_in_ascii(sign: str, shown: str) -> None:
+    encoding = "shift_jis" if sign == "\u00a5" else "cp932"
+    assert written(f"a{sign}", encoding) == f"a{shown}"
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,8 @@ def test_two_accounts_are_two_people(accounts: tuple[str, str]) -> None:
     found = both(accounts)
     require_two_people(found, "faces/7")
     refuse_conflict({"preparer": found["preparer"]}, found["reviewer"], "faces/7")
+    with pytest.raises(IntegrityError, match="account"):
+        require_two_people(both((accounts[0], accounts[0])), "faces/7")
 
 
 def test_two_trusted_keys_of_one_account_are_two_people_and_untrusted_ones_are_not(tmp_path: Path) -> None:

@@ -40,6 +40,8 @@ def test_a_verdict_out_of_its_dates_is_refused_whatever_the_variable_says(
 def test_a_verdict_within_its_dates_holds_up_to_the_skew_of_clocks() -> None:
     require_valid_dates(dated(created="2026-06-01T12:04:00Z", expires="2026-06-01T12:00:01Z"), NOW)
     require_valid_dates(dated(created="2026-06-01T12:00:00Z"), NOW)
+    with pytest.raises(IntegrityError, match="in the future"):
+        require_valid_dates(dated(created="2026-06-01T12:05:01Z"), NOW)
 
 
 def test_the_clock_decides_where_no_time_is_given(monkeypatch: pytest.MonkeyPatch) -> None:

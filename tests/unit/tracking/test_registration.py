@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from support.crashing_store import Crash, crashing
 from support.earlier_stores import before_records
 from support.judged_audits import audit_of, key_pair, policy, predictions
 from support.memory_store import MemoryStore
@@ -71,8 +72,8 @@ def judged() -> Audit:
     return audit_of(ModelRef("m", "1"), [predictions(100)], policy())
 
 
-def audited(store: MemoryStore, ref: ModelRef, baseline: ModelRef | None = None) -> None:
-    audit = replace(judged(), subject=ref, baseline=baseline)
+def audited(store: MemoryStore, ref: ModelRef, baseline: ModelRef | None = None, root: ModelRef | None = None) -> None:
+    audit = replace(judged(), subject=ref, baseline=baseline, root=root)
     with store.run("m", "audit") as run:
         record_audit(store, run, audit)
 
@@ -221,8 +222,7 @@ def test_versions_of_before_records(store: MemoryStore, made: Callable[..., Mode
     assert made(base).version == "4"
     assert found(store) == ""
     for ref in (base, champion):
-        files = {name: sha256_hex(place(store, ref, name).read_bytes()) for name in FILES}
-        enter_registration(store, ref, store.tags(ref), files, Author("ana"))
+        bind(store, ref)
     assert [ref.label for ref in unbound_versions(store, read_ledger(store, "m"))] == ["m/3"]
     with pytest.raises(InconclusiveError, match="then audit m/2 again"):
         rollback(store, champion, Actor("alice", "why"))
@@ -231,6 +231,28 @@ def test_versions_of_before_records(store: MemoryStore, made: Callable[..., Mode
     assert found(store) == ""
     place(store, base, "predictions.parquet").write_bytes(b"swapped")
     assert "predictions.parquet of m/1 was changed" in found(store)
+
+
+def test_the_root_of_a_lineage_is_an_input_like_the_baseline(store: MemoryStore, made: Callable[..., ModelRef]) -> None:
+    with before_records():
+        root = made()
+        parent = made(root)
+    bind(store, parent)
+    audited(store, made(parent), parent, root)
+    with pytest.raises(InconclusiveError, match=r"m/1 had no registration record then"):
+        promote(store, "m/3", ALICE)
+    bind(store, root)
+    with pytest.raises(InconclusiveError, match="then audit m/3 again"):
+        promote(store, "m/3", ALICE)
+    audited(store, store.resolve("m/3"), parent, root)
+    place(store, root, "predictions.parquet").write_bytes(b"swapped")
+    with pytest.raises(IntegrityError, match=r"predictions.parquet of m/1 was changed"):
+        read_evidence(store, store.resolve("m/3"))
+
+
+def bind(store: MemoryStore, ref: ModelRef) -> None:
+    files = {name: sha256_hex(place(store, ref, name).read_bytes()) for name in FILES}
+    enter_registration(store, ref, store.tags(ref), files, ANA)
 
 
 def test_killed_before_the_first_version_nothing_was_lost(store: MemoryStore) -> None:
@@ -258,19 +280,8 @@ def test_a_record_of_another_form_is_damage(store: MemoryStore, pair: tuple[Mode
 def test_a_promotion_that_was_begun_is_not_resumed_over_swapped_inputs(
     store: MemoryStore, pair: tuple[ModelRef, ModelRef]
 ) -> None:
-    class DiedError(Exception):
-        """The process is gone."""
-
-    class Dying:
-        """A store that dies when the alias is set."""
-
-        def __getattr__(self, name: str) -> object:
-            if name == "set_alias":
-                raise DiedError
-            return getattr(store, name)
-
-    with pytest.raises(DiedError):
-        promote(Dying(), pair[1], ALICE)  # type: ignore[arg-type]
+    with pytest.raises(Crash):
+        promote(crashing(store, 2, after=False), pair[1], ALICE)
     place(store, pair[0], "predictions.parquet").write_bytes(place(store, pair[1], "predictions.parquet").read_bytes())
     with pytest.raises(IntegrityError, match=r"predictions\.parquet of m/1 was changed"):
         resume(store, "m", ALICE)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from grmu_audit.errors import InputError, PolicyError
 from grmu_audit.utils import load_yaml
+from grmu_audit.utils.yaml_files import read_mapping
 
 
 class Inner(BaseModel):
@@ -78,3 +79,10 @@ def test_a_missing_or_binary_file_is_refused(tmp_path):
     (tmp_path / "b.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match="not UTF-8"):
         load_yaml(tmp_path / "b.yaml", Outer)
+
+
+def test_merged_mappings_that_grow_as_a_power_are_refused(tmp_path):
+    lines = ["a0: &a0 {k: v}"] + [f"a{i}: &a{i} {{<<: [{', '.join([f'*a{i - 1}'] * 9)}]}}" for i in range(1, 12)]
+    (tmp_path / "bomb.yaml").write_text("\n".join(lines))
+    with pytest.raises(InputError, match="merged mappings add up to more than 100,000 keys"):
+        read_mapping(tmp_path / "bomb.yaml", "file", "")

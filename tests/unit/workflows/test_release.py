@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,19 @@ def test_a_verdict_counts_by_a_listed_or_named_policy_alone(
     monkeypatch.delenv("GRMU_AUDIT_POLICIES")
     assert verify(session, "faces") == []
     after_it_was_champion(store, session, tmp_path)
+
+
+def test_a_promotion_by_a_policy_that_repeats_nothing_loads_no_network(
+    store: MemoryStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = "grmu_audit.workflows.measured_again"
+    monkeypatch.setitem(sys.modules, module, None)  # an import of it fails
+    session = open_session(store, tmp_path)
+    for number, chosen in enumerate((policy(), policy(outputs="repeated")), 1):
+        audited(store, version(store, "faces", tmp_path / f"v{number}"), [predictions(100)], chosen)
+    assert promote(session, "faces/1", requirements=Requirements.read(policy())).changed
+    with pytest.raises(ImportError, match=module):
+        promote(session, "faces/2", requirements=Requirements.read(policy(outputs="repeated")))
 
 
 def after_it_was_champion(store: MemoryStore, session: Session, folder: Path) -> None:

@@ -34,7 +34,7 @@ from grmu_audit.utils import canonical_json, sha256_hex
 from grmu_audit.workflows.audits.collection import AuditSettings
 from grmu_audit.workflows.audits.pipeline import audit
 from grmu_audit.workflows.audits.shadow import ShadowOptions
-from grmu_audit.workflows.audits.stored import export_bundle, order_warnings
+from grmu_audit.workflows.audits.stored import export_bundle, order_warning
 from grmu_audit.workflows.forget_requests import ForgetSampling, sample_forget_list
 from grmu_audit.workflows.session import Session
 from grmu_audit.workflows.versions.method_choice import UnlearnOptions
@@ -146,8 +146,9 @@ def _reordered(table, order):  # type: ignore[no-untyped-def]
 
 def test_tables_of_earlier_versions_are_warned_of_and_numbered_anew_at_export(tmp_path: Path) -> None:
     store, ref = old_store(tmp_path)
-    (warning,) = order_warnings(store, "old")
-    assert warning.startswith("old/1: its stored predictions, of an earlier version of this tool, number people in the order")
+    assert order_warning(store, "old").startswith(
+        "old/1: the stored predictions, of an earlier version of this tool, number people"
+    )
     digests = {export_bundle(store, ref.label, tmp_path / f"{i}.zip") for i in range(2)}
     assert len(digests) == 1, "the same evidence gives the same bytes"
     checked = verify_bundle(tmp_path / "0.zip")
@@ -178,7 +179,12 @@ def test_a_table_that_was_changed_under_cover_of_new_numbers_is_named(tmp_path: 
 
 def test_rows_in_the_order_of_the_data_are_not_exported(tmp_path: Path) -> None:
     store, ref = old_store(tmp_path, np.random.default_rng(5).permutation(120))
-    assert len(order_warnings(store, "old")) == 1
+    assert order_warning(store, "old").startswith("old/1: ")
+    table = store.run_artifact(store.tags(ref)["grmu.audit_run"], "predictions/candidate.parquet")
+    with store.run("old", "unlearn") as run:
+        run.log_bytes(table or b"", "predictions.parquet")
+        store.register(run, "old", tmp_path / "v1", role="unlearned", tags={})
+    assert order_warning(store, "old").startswith("old/1, old/2: ")
     with pytest.raises(InconclusiveError, match="stored in the order of the data"):
         export_bundle(store, ref.label, tmp_path / "b.zip")
     assert not (tmp_path / "b.zip").exists()
