@@ -254,6 +254,6 @@ def patiently(session: Session, record: Callable[[], T], patience: float = PATIE
         except EnvironmentFailure as error:
             if not time.monotonic() + pause < end:
                 raise
-            session.observer.note(f"{error}; next attempt in {pause:.0f} s, results of jobs wait in the job folder")
+            session.observer.note(f"{str(error)[:200]}; next attempt in {pause:.0f} s, results of jobs wait in the job folder")
         time.sleep(pause)
         pause = min(2 * pause, 15.0)

@@ -11,7 +11,7 @@ from grmu_audit.auditing.measurement import measure
 from grmu_audit.auditing.model_names import with_model_names
 from grmu_audit.evidence import model_row_names
 from grmu_audit.records import AuditContext, DataRecord, ModelRef
-from grmu_audit.records.inputs import EarlierRequest
+from grmu_audit.records.inputs import EarlierRequest, OwnRequest
 from grmu_audit.records.white_box import ShadowTable, WhiteBoxOutputs
 
 TABLES = [predictions(seed, 300) for seed in (700, 701, 702)]
@@ -56,7 +56,8 @@ def test_everything_that_is_collected_by_row_is_renamed_alike() -> None:
     shadows = ShadowTable(ids, np.zeros((4, len(ids))), np.zeros((4, len(ids)), bool), np.ones(len(ids), bool))
     earlier = EarlierRequest("faces/0", frozenset(ids[:3].tolist()), TABLES[1], TABLES[2])
     candidate = replace(INPUTS.candidate, white_box=WhiteBoxOutputs(ids))
-    given = replace(INPUTS, candidate=candidate, shadows=shadows, earlier=(earlier,), root=INPUTS.candidate)
+    own = (OwnRequest("R-1", frozenset(ids[3:5].tolist())),)
+    given = replace(INPUTS, candidate=candidate, shadows=shadows, earlier=(earlier,), own=own, root=INPUTS.candidate)
     assert all(getattr(given, field.name) for field in fields(given)), (
         "a new part of the inputs: rename its rows, and say so here"
     )
@@ -66,5 +67,6 @@ def test_everything_that_is_collected_by_row_is_renamed_alike() -> None:
     assert found.candidate.white_box is not None
     assert found.shadows.ids.tolist() == found.candidate.white_box.ids.tolist() == names
     assert found.earlier[0].ids == frozenset(names[:3])
+    assert found.own[0].ids == frozenset(names[3:5])
     tables = [model.predictions for model in found.models.values()] + [found.earlier[0].before, found.earlier[0].served]
     assert all(table.ids.tolist() == sorted(names) for table in tables)
