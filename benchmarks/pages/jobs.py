@@ -70,8 +70,8 @@ def steps() -> list[str]:
         pixels = torch.rand(MODELS, BATCH, *spec.image_size)
         target = torch.randint(0, 2, (MODELS, BATCH))
         ways = {"apart": _apart(spec, pixels, target), "together": _together(spec, pixels, target)}
-        for way in ways.values():
-            way()
+        for work in ways.values():
+            work()
         found: dict[str, list[float]] = {way: [] for way in ways}
         for _ in range(REPEATS):
             for way, work in ways.items():

@@ -11,14 +11,12 @@ import hmac
 import json
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from grmu_audit import errors
 from grmu_audit.errors import EnvironmentFailure, GrmuAuditError, IntegrityError
+from grmu_audit.jobs.job import Job
 from grmu_audit.utils import canonical_json, sha256_hex, write_atomic
-
-if TYPE_CHECKING:
-    from grmu_audit.jobs.job import Job
 
 _MAC_BYTES = 32
 _DOMAIN = b"grmu-audit/job-result/v1\0"

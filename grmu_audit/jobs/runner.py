@@ -12,7 +12,8 @@ from grmu_audit.errors import DivergedError, EnvironmentFailure, GrmuAuditError,
 from grmu_audit.evidence import KEY_FILE_VARIABLE, key_exists, key_path, load_key
 from grmu_audit.jobs.executors import Executor, Perform
 from grmu_audit.jobs.folder import JobFolder
-from grmu_audit.jobs.job import Job, job_functions
+from grmu_audit.jobs.functions import job_functions
+from grmu_audit.jobs.job import Job
 
 ATTEMPTS = 3
 """How often a job is begun whose worker died or met a failure of its environment."""

@@ -156,7 +156,8 @@ def join(device: torch.device) -> torch.device:
 @cache
 def _patient_group() -> distributed.ProcessGroup:
     """All processes, on the CPU, with the time that preparing data takes."""
-    group: distributed.ProcessGroup = distributed.new_group(backend="gloo", timeout=PREPARATION)
+    group = distributed.new_group(backend="gloo", timeout=PREPARATION)
+    assert isinstance(group, distributed.ProcessGroup), "every process belongs to it"
     return group
 
 

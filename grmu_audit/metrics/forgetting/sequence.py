@@ -78,7 +78,8 @@ def _requests(
     for request in earlier:
         rows = np.isin(ids, list(request.ids))
         own = own & ~rows
-        found.append(_Request(request.label, rows, *(check_same(candidate, p) for p in (request.before, request.served))))
+        before, served = check_same(candidate, request.before), check_same(candidate, request.served)
+        found.append(_Request(request.label, rows, before, served))
     single = [_Request("this version", own & np.isin(ids, list(part.ids)), baseline, candidate, part.name) for part in parts]
     new = [one for one in single if one.rows.any()]  # the others name only rows that earlier requests had named
     return [*found, *(new if len(new) > 1 else [_Request("this version", own, baseline, candidate)])]

@@ -1,0 +1,36 @@
+"""The functions that a worker may run, by name."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+
+from grmu_audit.jobs.folder import JobFolder
+from grmu_audit.jobs.job import Job
+from grmu_audit.utils.plugins import Registry
+
+JobFunction = Callable[[Job, JobFolder], bytes]
+"""Does a job and returns its result; reads only the job, the folder's inputs, the data and the operator's key."""
+
+
+def _later(place: str) -> JobFunction:
+    """A function of this package that is imported by the worker that runs it: it lies in a layer above."""
+    module, _, name = place.partition(":")
+
+    def run(job: Job, folder: JobFolder) -> bytes:
+        """Import and call it."""
+        function: JobFunction = getattr(importlib.import_module(module), name)
+        return function(job, folder)
+
+    return run
+
+
+job_functions: Registry[JobFunction] = Registry("job function", "grmu_audit.jobs")
+"""The functions that a worker may run, by name."""
+for _name, _place in {
+    "method": "grmu_audit.workflows.versions.studies:run_method_job",
+    "shadow-model": "grmu_audit.workflows.audits.shadow:run_shadow_job",
+    "tuning-trial": "grmu_audit.workflows.versions.tuning:run_trial_job",
+    "unlearned-shadow": "grmu_audit.workflows.audits.shadow:run_unlearned_job",
+}.items():
+    job_functions.add(_name, _later(_place))
