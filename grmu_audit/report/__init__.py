@@ -5,6 +5,7 @@ from grmu_audit.report.content.view import build_view
 from grmu_audit.report.formats import FORMATS, render
 from grmu_audit.report.formats.html import render_html
 from grmu_audit.report.formats.pdf import PAPERS, render_pdf
+from grmu_audit.report.formats.text import render_text
 from grmu_audit.report.site import SiteEntry, SiteModel, SiteRequest, render_site
 
 __all__ = [
@@ -19,4 +20,5 @@ __all__ = [
     "render_html",
     "render_pdf",
     "render_site",
+    "render_text",
 ]

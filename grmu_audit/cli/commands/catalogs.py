@@ -18,6 +18,15 @@ def methods_command(ctx: click.Context, as_json: bool) -> None:
         _print_rows(*method_rows(), as_json)
 
 
+@methods_command.command("list")
+@json_option
+def list_methods(as_json: bool) -> None:
+    """The same as without a word after it."""
+    from grmu_audit.workflows.catalogs import method_rows
+
+    _print_rows(*method_rows(), as_json)
+
+
 @methods_command.command("show")
 @click.argument("name")
 @json_option
@@ -46,6 +55,15 @@ def metrics_command(ctx: click.Context, as_json: bool) -> None:
 
     if ctx.invoked_subcommand is None:
         _print_rows(*metric_rows(), as_json)
+
+
+@metrics_command.command("list")
+@json_option
+def list_metrics(as_json: bool) -> None:
+    """The same as without a word after it."""
+    from grmu_audit.workflows.catalogs import metric_rows
+
+    _print_rows(*metric_rows(), as_json)
 
 
 @metrics_command.command("show")
