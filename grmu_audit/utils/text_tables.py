@@ -67,18 +67,36 @@ def _lines(row: Sequence[str], widths: Sequence[int], numeric: Sequence[bool]) -
 
 
 def _wrapped(cell: str, width: int) -> list[str]:
-    return [part for line in cell.split("\n") for part in (textwrap.wrap(line, width) or [""])]
+    return [part for line in cell.split("\n") for part in (_wrap(line, width) or [""])]
+
+
+def _wrap(line: str, width: int) -> list[str]:
+    """``textwrap.wrap``, by the columns that letters take: some take two, some none."""
+    if text_width(line) == len(line):
+        return textwrap.wrap(line, width)
+    parts = [""]
+    for word in line.split():
+        gap = " " if parts[-1] else ""
+        if text_width(parts[-1] + gap + word) <= width:
+            parts[-1] += gap + word
+            continue
+        parts += [""] if parts[-1] else []
+        for char in word:
+            parts += [""] if text_width(parts[-1] + char) > width else []
+            parts[-1] += char
+    return parts
 
 
 def _blocks(head: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> list[str]:
     """Every row as a block: its first cell, then one line a cell."""
     lines: list[str] = []
     for row in rows:
-        lines += textwrap.wrap(" ".join(row[0].split("\n")), width) or [""]
+        lines += _wrap(" ".join(row[0].split("\n")), width) or [""]
         for title, cell in zip(head[1:], row[1:], strict=True):
             if cell:
                 text = f"{title}: {' '.join(cell.split(chr(10)))}"
-                lines += textwrap.wrap(text, width, initial_indent="  ", subsequent_indent=_INDENT)
+                first, *more = _wrap(text, width - len(_INDENT))
+                lines += [f"  {first}", *(_INDENT + part for part in more)]
     return lines
 
 
