@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from grmu_audit.utils.text_tables import fitted, terminal_width
@@ -21,6 +22,18 @@ def text_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: bool
     a      10
     """
     return "\n".join(fitted(head, rows, [False, *([not left] * (len(head) - 1))], terminal_width()))
+
+
+def fact_lines(facts: Mapping[str, object]) -> str:
+    """Facts as lines of "name: value" within the terminal's width.
+
+    >>> print(fact_lines({"kind": "exact"}))
+    kind: exact
+    """
+    width = terminal_width()
+    return "\n".join(
+        line for key, value in facts.items() for line in textwrap.wrap(f"{key}: {value}", width, subsequent_indent="    ")
+    )
 
 
 def group_table(groups: Sequence[GroupCount]) -> str:

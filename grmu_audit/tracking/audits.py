@@ -151,8 +151,8 @@ def check_description(store: Store, evidence: Evidence) -> None:
     written = text.decode("utf-8", "replace")
     if not store.described(evidence.ref, written, run_id=evidence.run_id, artifact=attestation.REPORT_FILE):
         raise IntegrityError(
-            f"the description of {evidence.ref.label} in the registry is not the one written with its newest audit: it was edited;"
-            f" read the report, and run 'grmu-audit audit --model {evidence.ref.label}' to write it anew"
+            f"the description of {evidence.ref.label} in the registry is not the one written with its newest audit: it was"
+            f" edited; read the report, and run 'grmu-audit audit --model {evidence.ref.label}' to write it anew"
         )
 
 

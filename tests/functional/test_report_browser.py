@@ -142,7 +142,7 @@ def test_the_register_is_searched_by_keyboard(visit):
     page.keyboard.type("miu")
     assert page.locator("tr[data-search]:visible").count() == 1
     assert page.locator("#count").inner_text() == "1 found"
-    assert page.get_by_text("OVERDUE").is_visible()
+    assert page.get_by_text("OVERDUE", exact=True).is_visible()
 
 
 def test_dark_and_light_differ(visit):
