@@ -65,7 +65,10 @@ class SiteRequest:
     identity: str
     """Request id as recorded, or the version that answers it."""
     version: str
-    """Best version created for it: a PASS before what is undecided, that before the others; of equals the newest."""
+    """Best version created for it: a PASS before what is undecided, that before the others; of equals the newest.
+
+    Empty where none was created yet.
+    """
     received: str
     """Date received."""
     due: str

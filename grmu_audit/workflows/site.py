@@ -110,10 +110,11 @@ def _requests(session: Session, name: str, entries: Sequence[SiteEntry]) -> list
     shown = []
     for request in found:
         record = request.record
-        labels = created.get((record.request_id, record.digest), [f"{name}/{request.version}"])
+        labels = created.get((record.request_id, record.digest), [])
         best = max((known[label] for label in labels if label in known), key=_quality, default=None)
-        label = best.label if best is not None else f"{name}/{request.version}"
-        identity = f"forget set of {label}" if record.request_id == UNNAMED else record.request_id
+        newest = f"{name}/{request.version}" if request.version else ""
+        label = best.label if best is not None else newest
+        identity = f"forget set of {label or name}" if record.request_id == UNNAMED else record.request_id
         dates = record.received_at or "", record.due_at or "", request.answered_at or ""
         shown.append(SiteRequest(identity, label, *dates, *((best.state, best.word) if best is not None else ())))
     return shown
