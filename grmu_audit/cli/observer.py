@@ -49,8 +49,10 @@ class ConsoleObserver:
         width = terminal_width() - 1
         room = max(12, width - _NUMBERS)
         title = title if len(title) <= room else title[: room - 1] + "…"
-        look = {"bar_format": _FORMAT, "ncols": width, "file": sys.stderr, "leave": False}
-        with tqdm(total=total, initial=done, desc=title, unit=unit, **look) as bar:
+        form = tqdm(
+            total=total, initial=done, desc=title, unit=unit, bar_format=_FORMAT, ncols=width, file=sys.stderr, leave=False
+        )
+        with form as bar:
 
             def advance(count: int, note: str = "") -> None:
                 """Move the bar."""
