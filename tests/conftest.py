@@ -18,6 +18,7 @@ OURS = ("GRMU_AUDIT_", "MLFLOW_", "_MLFLOW_")
 for name in [n for n in os.environ if n.startswith(OURS) and n != "GRMU_AUDIT_REQUIRE_SYSTEM"]:
     del os.environ[name]
 os.environ.update(DEFAULTS | FORCED)  # what the first test that opens a store would leave behind
+os.environ["COLUMNS"] = "250"  # so that tests find whole sentences in tables; those on widths set their own
 
 
 @pytest.fixture(autouse=True, scope="session")

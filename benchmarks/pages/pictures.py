@@ -46,6 +46,7 @@ def part(browser: Browser, page: Path, selector: str) -> bytes:
     """One element of a page."""
     view = browser.new_page(viewport={"width": 1100, "height": 1000}, color_scheme="light")
     view.goto(page.as_uri())
+    view.evaluate("document.querySelectorAll('details.part').forEach(part => { part.open = true; })")
     picture = view.locator(selector).first.screenshot()
     view.close()
     return picture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from grmu_audit.auditing import audit_files
 from grmu_audit.auditing.stored_predictions import table_name, to_parquet
-from grmu_audit.evidence.attestation import POLICY_FILE, QUALITY_FILE, REPORT_FILE, ROWS_READ_FILE
+from grmu_audit.evidence.attestation import DESCRIPTION_FILE, POLICY_FILE, QUALITY_FILE, REPORT_FILE, ROWS_READ_FILE
 from grmu_audit.metrics.checked_predictions import align
 from grmu_audit.policy import Policy
 from grmu_audit.policy.files import policy_tree
@@ -25,6 +25,7 @@ Made: {created} by {tool}
 |---|---|
 | `audit.json` | everything that was measured, and the verdict; canonical JSON |
 | `report.html` | the same for people; open it in a browser, it needs no network |
+| `description.md` | what the registry's page of the version says |
 | `policy.json` | the policy as judged; its SHA-256 is the policy digest |
 | `predictions/*.parquet` | outputs of each compared model, one row per sample; ids are keyed pseudonyms |
 | `rows_read.json` | of a retrained version: which training rows it did not read, as keyed pseudonyms |
@@ -135,6 +136,7 @@ def evidence_files(audited: Audit, policy: Policy, inputs: AuditInputs, rows_rea
 
     files = {
         REPORT_FILE: report.render(audit_files.as_read_back(audited), "html").encode(),
+        DESCRIPTION_FILE: report.render_description(audit_files.as_read_back(audited)).encode(),
         POLICY_FILE: canonical_json(policy_tree(policy)),
     }
     first = inputs.candidate.predictions

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import click
 
+from grmu_audit.cli import completion
 from grmu_audit.cli.output import open_standard_files, safe_output
 from grmu_audit.errors import ExitCode, GrmuAuditError
 from grmu_audit.utils.resources import VERSION
@@ -41,6 +42,19 @@ COMMANDS = {
     "metrics": ("catalogs", "List the metrics."),
 }
 """Commands with the module that holds each and their one-line help, so that the root help imports none of them."""
+SECTIONS = {
+    "Begin": ("demo",),
+    "Data and requests": ("data", "forget", "requests"),
+    "Create versions": ("pretrain", "register", "retrain", "unlearn"),
+    "Measure and judge": ("audit", "score", "gate", "compare"),
+    "Report": ("report", "site"),
+    "Release": ("promote", "rollback", "verify", "history"),
+    "Evidence": ("sign-off", "evidence", "keys"),
+    "Look up": ("policy", "methods", "metrics"),
+}
+"""The commands in the order of the work, under headings."""
+SLOW = frozenset({"demo", "pretrain", "register", "retrain", "unlearn", "audit", "compare"})
+"""Commands that load PyTorch and data before they have anything to show."""
 
 
 DISTRIBUTED = ("pretrain", "retrain", "unlearn")
@@ -52,7 +66,7 @@ class LazyGroup(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names in the order of the work."""
-        return list(COMMANDS)
+        return [name for names in SECTIONS.values() for name in names]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the command's module."""
@@ -60,12 +74,16 @@ class LazyGroup(click.Group):
             return None
         module = importlib.import_module(f"grmu_audit.cli.commands.{COMMANDS[cmd_name][0]}")
         command: click.Command = getattr(module, f"{cmd_name.replace('-', '_')}_command")
+        if completion.VARIABLE in os.environ:
+            completion.add_completion(command, cmd_name)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """The table above, without importing anything."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, help_) for name, (_, help_) in COMMANDS.items()])
+        """The tables above, without importing anything; all sections have the same columns."""
+        widest = max(map(len, COMMANDS))
+        for title, names in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name.ljust(widest), COMMANDS[name][1]) for name in names])
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "auto_envvar_prefix": "GRMU_AUDIT"})
@@ -90,6 +108,8 @@ def root(ctx: click.Context, /, debug: bool, **options: object) -> None:
         raise click.UsageError(f"torchrun starts {', '.join(DISTRIBUTED)}: give {ctx.invoked_subcommand} to one process")
     ctx.obj = options
     ctx.meta["grmu_audit.debug"] = debug
+    if ctx.invoked_subcommand in SLOW and not options["quiet"] and sys.stderr.isatty():
+        click.echo(f"{ctx.invoked_subcommand}: loading PyTorch, the store and the data", err=True)
 
 
 def run(arguments: Sequence[str] | None = None) -> None:
@@ -124,7 +144,11 @@ def _executed(arguments: Sequence[str]) -> int | None:
         return int(ExitCode.USAGE)
     except GrmuAuditError as error:
         return _say(str(error), error.exit_code, debug)
-    except SystemExit:  # what click makes of a broken connection: its code 1 would mean "breached"
+    except (
+        SystemExit
+    ) as done:  # the end of a completion, or what click makes of a broken connection: its code 1 would mean "breached"
+        if completion.VARIABLE in os.environ:
+            return int(done.code or 0)
         return _say("a connection was closed by the other side: try again", ExitCode.ENVIRONMENT, debug)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  (a traceback would exit 1, which means "breached")
         return _say(_described(error), ExitCode.ENVIRONMENT, debug)

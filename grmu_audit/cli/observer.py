@@ -7,6 +7,12 @@ import sys
 from collections.abc import Iterator
 
 from grmu_audit.utils.progress import Advance
+from grmu_audit.utils.text_tables import terminal_width
+
+_FORMAT = "{desc}: {percentage:3.0f}% {bar:10} {n_fmt}/{total_fmt} {elapsed}<{remaining}{postfix}"
+"""A bar of ten signs: what is done, how much of it, the time passed and left, and how it goes."""
+_NUMBERS = 46
+"""Columns of the bar and its numbers."""
 
 
 class ConsoleObserver:
@@ -40,11 +46,17 @@ class ConsoleObserver:
     def _bar(self, title: str, total: int, unit: str, done: int) -> Iterator[Advance]:
         from tqdm import tqdm
 
-        with tqdm(total=total, initial=done, desc=title, unit=unit, file=sys.stderr, leave=False) as bar:
+        width = terminal_width() - 1
+        room = max(12, width - _NUMBERS)
+        title = title if len(title) <= room else title[: room - 1] + "…"
+        form = tqdm(
+            total=total, initial=done, desc=title, unit=unit, bar_format=_FORMAT, ncols=width, file=sys.stderr, leave=False
+        )
+        with form as bar:
 
             def advance(count: int, note: str = "") -> None:
                 """Move the bar."""
-                bar.set_postfix_str(note, refresh=False)
+                bar.set_postfix_str(note[: max(0, width - _NUMBERS - len(title))], refresh=False)
                 bar.update(count)
 
             yield advance

@@ -255,6 +255,14 @@ def write_formats(audit: Audit, formats: Sequence[str]) -> None:
         write_atomic(path, text.encode())
 
 
+def print_audit(audit: Audit, *, as_json: bool = False) -> None:
+    """An audit on stdout: JSON, or text within the width of the terminal."""
+    from grmu_audit import report
+    from grmu_audit.utils.text_tables import terminal_width
+
+    click.echo(report.render(audit, "json") if as_json else report.render_text(audit, width=terminal_width()))
+
+
 def next_step(text: str) -> None:
     """Tell the next command to type, on stderr."""
     click.echo(f"next: {text}", err=True)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
+
+from grmu_audit.utils.text_tables import fitted, terminal_width
 
 if TYPE_CHECKING:
     from grmu_audit.auditing.bundle_check import BundleCheck
@@ -12,18 +15,25 @@ if TYPE_CHECKING:
 
 
 def text_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: bool = False) -> str:
-    """Columns padded to their widest cell; the first is left-aligned, the others right (or left where they hold words).
+    """Columns within the terminal's width; the first is left-aligned, the others right (or left where they hold words).
 
     >>> print(text_table(["group", "n"], [["a", "10"]]))
     group   n
     a      10
     """
-    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
-    lines = []
-    for row in [head, *rows]:
-        cells = [cell.ljust(width) if left else cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)]
-        lines.append("  ".join([row[0].ljust(widths[0]), *cells]).rstrip())
-    return "\n".join(lines)
+    return "\n".join(fitted(head, rows, [False, *([not left] * (len(head) - 1))], terminal_width()))
+
+
+def fact_lines(facts: Mapping[str, object]) -> str:
+    """Facts as lines of "name: value" within the terminal's width.
+
+    >>> print(fact_lines({"kind": "exact"}))
+    kind: exact
+    """
+    width = terminal_width()
+    return "\n".join(
+        line for key, value in facts.items() for line in textwrap.wrap(f"{key}: {value}", width, subsequent_indent="    ")
+    )
 
 
 def group_table(groups: Sequence[GroupCount]) -> str:

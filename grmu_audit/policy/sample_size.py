@@ -10,7 +10,13 @@ from grmu_audit.policy.wording import suppressed_count
 from grmu_audit.records import Decision, MetricValue
 
 _MOST = 1e7
+_REACHABLE = 10.0
+"""How many times the samples that there are somebody may still gather."""
 _MIXED = ("MIA_AUC", "UA_GA_GAP", "AVG_GAP", "RETAIN_AUC")
+
+
+_OTHERWISE = "a version further from the bound would (other settings, another method), or a policy with another bound"
+"""What decides where samples do not."""
 
 
 def decide(low: float, high: float, region: tuple[float, float]) -> Decision:
@@ -50,7 +56,9 @@ def samples_needed(value: MetricValue, region: tuple[float, float], alpha: float
         return "the sufficient statistic is not recorded, so that the number of samples cannot be computed"
     factor = sample_factor(value.statistic, region, alpha)
     if factor is None:
-        return "no number of samples would decide at the present estimate: it lies on the bound"
+        return f"no number of samples would decide at the present estimate: it lies on the bound; {_OTHERWISE}"
+    if factor > _REACHABLE:
+        return f"more samples will not decide it: at the present estimate it takes over ten times those there are; {_OTHERWISE}"
     have = value.n if value.smallest_cell is None else value.smallest_cell
     want = max(math.ceil(have * factor), have + 1)
     people = (

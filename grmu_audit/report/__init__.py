@@ -4,7 +4,9 @@ from grmu_audit.report.comparison import render_comparison
 from grmu_audit.report.content.view import build_view
 from grmu_audit.report.formats import FORMATS, render
 from grmu_audit.report.formats.html import render_html
+from grmu_audit.report.formats.markdown import render_description
 from grmu_audit.report.formats.pdf import PAPERS, render_pdf
+from grmu_audit.report.formats.text import render_text
 from grmu_audit.report.site import SiteEntry, SiteModel, SiteRequest, render_site
 
 __all__ = [
@@ -16,7 +18,9 @@ __all__ = [
     "build_view",
     "render",
     "render_comparison",
+    "render_description",
     "render_html",
     "render_pdf",
     "render_site",
+    "render_text",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,10 +19,10 @@ from grmu_audit.report.content.tables import with_interval
 from grmu_audit.report.content.view import decision_key
 from grmu_audit.report.content.view_model import Column, Table
 from grmu_audit.report.formats.html import render_page
-from grmu_audit.report.formats.text import columns as aligned
 from grmu_audit.report.wording import numbers
 from grmu_audit.report.wording.names import metric_words, safe_name, safe_sentence
 from grmu_audit.report.wording.strings import Strings, load_strings
+from grmu_audit.utils.text_tables import NARROW, fitted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -119,13 +120,14 @@ def _cells(versions: Sequence[Compared], metric: str, group: Group | None) -> li
     return cells
 
 
-def render_comparison(audits: Sequence[Audit], verdicts: Sequence[Judged], kind: str = "html") -> str:
+def render_comparison(audits: Sequence[Audit], verdicts: Sequence[Judged], kind: str = "html", width: int = NARROW) -> str:
     """A comparison as one self-contained HTML page, or as text.
 
     Args:
         audits: see ``compared``.
         verdicts: see ``compared``.
         kind: ``html`` or ``text``.
+        width: columns of the terminal, for text.
 
     Raises:
         InputError: see ``compared``; an unknown kind.
@@ -134,7 +136,7 @@ def render_comparison(audits: Sequence[Audit], verdicts: Sequence[Judged], kind:
     versions = compared(audits, verdicts, strings)
     tables = comparison_tables(versions, strings)
     if kind == "text":
-        return _text(versions, tables)
+        return _text(versions, tables, strings, width)
     if kind != "html":
         raise InputError(f"a comparison has no format {kind!r}: known are html and text")
     return render_page(
@@ -143,30 +145,76 @@ def render_comparison(audits: Sequence[Audit], verdicts: Sequence[Judged], kind:
         strings,
         versions=versions,
         tables=tables,
+        conclusion=conclusion(versions, strings),
+        lead=_multiple("lead", versions, (_LEAD, None), strings),
         drawings=_drawings(versions, strings),
         lang=strings.text("language"),
         data=safe_sentence(versions[0].found.audit.data.name),
     )
 
 
-def _text(versions: Sequence[Compared], tables: Sequence[Table]) -> str:
-    parts = ["\n".join(aligned([[v.label, v.word, v.method] for v in versions], [False] * 3))]
+def _text(versions: Sequence[Compared], tables: Sequence[Table], strings: Strings, width: int) -> str:
+    said = [line for text in conclusion(versions, strings) for line in textwrap.wrap(text, width)]
+    standing = [[v.label, v.word, v.method] for v in versions]
+    parts = ["\n".join(said), "\n".join(fitted(standing[0], standing[1:], [False] * 3, width))]
     for table in tables:
-        head = [[column["title"] for column in table["columns"]]]
-        rows = [[_one_line(cell) for cell in row] for row in table["rows"]]
-        numeric = [False, *([True] * (len(head[0]) - 1))]
-        parts.append("\n".join([table["caption"], *aligned(head + rows, numeric)]))
+        titles = [column["title"] for column in table["columns"]]
+        rows = [[_one_line(row[0]), *row[1:]] for row in table["rows"]]
+        numeric = [False, *([True] * (len(titles) - 1))]
+        parts.append("\n".join([table["caption"], *fitted(titles, rows, numeric, width)]))
     return "\n\n".join(parts).replace(NBSP, " ") + "\n"
 
 
 def _one_line(cell: str) -> str:
     first, *rest = cell.split("\n")
-    return f"{first} ({'; '.join(rest)})" if rest and any(char.isdigit() for char in first) else first
+    return f"{first} ({'; '.join(rest)})" if rest else first
+
+
+def conclusion(versions: Sequence[Compared], strings: Strings) -> list[str]:
+    """Which version met its policy, and how it differs from the first on everybody and on the group that is served worst.
+
+    Among several that passed, the one with the highest test accuracy is named, as a guess from the estimates.
+    """
+    passed = [version for version in versions if version.state == "pass"]
+    names = ", ".join(version.label for version in passed)
+    best = max(passed, key=_accuracy) if passed else None
+    key = "none" if best is None else "one" if len(passed) == 1 else "several"
+    said = [strings.text(f"compare.passed.{key}", count=len(versions), passed=len(passed), names=names, best=best and best.label)]
+    others = [best] if best is not None and best is not versions[0] else [v for v in versions[1:] if best is None]
+    for version in others:
+        said += [_difference(version, versions[0].label, metric, strings) for metric in (_LEAD, "WG")]
+    return [text for text in said if text]
+
+
+_LEAD = "TA"
+"""The metric of the first sentence and of the first drawing: accuracy on all test samples."""
+
+
+def _accuracy(version: Compared) -> float:
+    value = version.found.value(_LEAD)
+    return value.value if value is not None and value.value is not None else -1.0
+
+
+def _difference(version: Compared, first: str, metric: str, strings: Strings) -> str:
+    """How a version differs from the first in one metric, and whether chance explains it; empty where it was not measured."""
+    change = version.found.value(metric, BASELINE.as_change())
+    if change is None or not _drawable(change) or change.interval is None:
+        return ""
+    low, high = change.interval
+    key = "worse" if high < 0 else "better" if low > 0 else "unclear"
+    values = {"what": strings.text(f"compare.what.{metric}"), "version": version.label, "first": first}
+    return strings.text(
+        f"compare.difference.{key}", size=numbers.estimate(change), interval=numbers.interval_of(change), **values
+    )
 
 
 def _drawings(versions: Sequence[Compared], strings: Strings) -> list[Drawing]:
     """One small drawing a metric that is a fraction, and one a group."""
-    drawn = [_multiple(f"metric-{i}", versions, (metric, None), strings) for i, metric in enumerate(_defined(versions))]
+    drawn = [
+        _multiple(f"metric-{i}", versions, (metric, None), strings)
+        for i, metric in enumerate(_defined(versions))
+        if metric != _LEAD
+    ]
     for i, group in enumerate(versions[0].found.groups[:12]):
         drawn.append(_multiple(f"group-{i}", versions, ("accuracy", group), strings))
     return [drawing for drawing in drawn if drawing is not None]
@@ -175,7 +223,8 @@ def _drawings(versions: Sequence[Compared], strings: Strings) -> list[Drawing]:
 def _multiple(key: str, versions: Sequence[Compared], what: tuple[str, Group | None], strings: Strings) -> Drawing | None:
     """One number of every version: a metric of the whole, or of one group."""
     metric, group = what
-    title = safe_name(metric) if group is None else versions[0].found.group_name(group)
+    name = metric_words(metric).title if metric == _LEAD else safe_name(metric)
+    title = name if group is None else versions[0].found.group_name(group)
     values = [version.found.value(metric, CANDIDATE, group) for version in versions]
     shown = [value for value in values if _drawable(value)]
     if not shown:

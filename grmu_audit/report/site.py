@@ -65,13 +65,20 @@ class SiteRequest:
     identity: str
     """Request id as recorded, or the version that answers it."""
     version: str
-    """Version created for it."""
+    """Best version created for it: a PASS before what is undecided, that before the others; of equals the newest.
+
+    Empty where none was created yet.
+    """
     received: str
     """Date received."""
     due: str
     """Date due."""
     answered: str
     """Date answered; empty while it is open."""
+    state: str = "not-judged"
+    """Verdict on the version as a style name."""
+    word: str = ""
+    """The same in a word; empty where it was not looked up."""
 
 
 @dataclass(frozen=True)
@@ -100,16 +107,23 @@ def render_site(models: Sequence[SiteModel], *, today: date, template_dir: Path 
     digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
     listed = [(model, [(entry, _text(model, entry)) for entry in model.entries]) for model in models]
     requests = [request for model in models for request in model.requests]
-    versions = [entry for model in models for entry in model.entries]
+    champions = [entry for model in models for entry in model.entries if "champion" in entry.aliases]
+    waiting = sorted((r for r in requests if not r.answered), key=lambda r: (r.due or "9999", r.identity))
     return render_page(
         "site.html.j2",
         template_dir,
         strings,
         models=[{"name": safe_name(model.name), "rows": rows, "ledger": _ledger(model)} for model, rows in listed],
-        open_requests=sorted((r for r in requests if not r.answered), key=lambda r: (r.due or "9999", r.identity)),
+        open_requests=waiting,
         answered=sum(bool(request.answered) for request in requests),
-        counts={state: sum(entry.state == state for entry in versions) for state in ("pass", "breach", "inconclusive")},
-        total=len(versions),
+        counts={
+            "champions": len(champions),
+            "in_order": sum(entry.state == "pass" for entry in champions),
+            "no_champion": len(models) - len(champions),
+            "open": len(waiting),
+            "with_pass": sum(request.state == "pass" for request in waiting),
+            "overdue": sum(bool(request.due) and request.due < today.isoformat() for request in waiting),
+        },
         today=today.isoformat(),
         script=SCRIPT,
         script_digest=digest,

@@ -86,6 +86,9 @@ def record_audit(store: Store, run: Run, audit: Audit, files: Mapping[str, bytes
         time=timestamp(author.now),
     )
     append_entry(store, entry, ref)
+    if attestation.DESCRIPTION_FILE in files:
+        text = files[attestation.DESCRIPTION_FILE].decode()
+        store.describe(ref, text, run_id=run.id, artifact=attestation.REPORT_FILE)
     store.tag(ref, dict(zip(INDEX_TAGS, _index(entry), strict=True)))
     return digest
 
@@ -132,6 +135,25 @@ def read_evidence(store: Store, ref: ModelRef) -> Evidence:
     evidence = Evidence(ref, _parse(content, ref), str(recorded), str(run_id), entered.attestation_sha256)
     _check_subject(store, evidence)
     return replace(evidence, unbound=_unbound(store, ledger, evidence))
+
+
+def check_description(store: Store, evidence: Evidence) -> None:
+    """Compare the version's description, which anybody with edit rights can change, with the one attested with its newest audit.
+
+    Audits of before descriptions were attested have none to compare with.
+
+    Raises:
+        IntegrityError: it was edited.
+    """
+    text = store.run_artifact(evidence.run_id, attestation.DESCRIPTION_FILE)
+    if text is None:
+        return
+    written = text.decode("utf-8", "replace")
+    if not store.described(evidence.ref, written, run_id=evidence.run_id, artifact=attestation.REPORT_FILE):
+        raise IntegrityError(
+            f"the description of {evidence.ref.label} in the registry is not the one written with its newest audit: it was"
+            f" edited; read the report, and run 'grmu-audit audit --model {evidence.ref.label}' to write it anew"
+        )
 
 
 def require_pass(evidence: Evidence, now: datetime | None = None) -> None:

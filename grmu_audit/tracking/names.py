@@ -110,16 +110,6 @@ def shortened(text: str, limit: int) -> str:
     return text[: limit - len(note)] + note
 
 
-def plain_markdown(text: str) -> str:
-    r"""A sentence that Markdown and HTML leave alone: what either could obey is escaped, control characters become spaces.
-
-    >>> plain_markdown("<b> [x](y)")
-    '\\<b\\> \\[x\\]\\(y\\)'
-    """
-    line = "".join(char if char.isprintable() else " " for char in text)
-    return re.sub(r"([\\`*_{}\[\]()<>#+!|~&:])", r"\\\1", line)
-
-
 def finite_part(metrics: Mapping[str, float | None]) -> tuple[dict[str, float], list[str]]:
     """The numbers that may be logged, and the names of those that may not (missing, NaN or infinite), sorted.
 

@@ -155,7 +155,11 @@ class Store(Protocol):
         ...
 
     def describe(self, ref: ModelRef, text: str, *, run_id: str, artifact: str) -> None:
-        """Write a version's description: a sentence without markup, with a link to an artifact of a run behind it."""
+        """Write a version's description: Markdown whose names are defused already, then a link to an artifact of a run."""
+        ...
+
+    def described(self, ref: ModelRef, text: str, *, run_id: str, artifact: str) -> bool:
+        """Whether a version's description, read now, is what ``describe`` writes for the same arguments."""
         ...
 
     def fetch(self, ref: ModelRef, into: Path) -> Path:

@@ -9,7 +9,7 @@ from datetime import datetime
 from grmu_audit.errors import EnvironmentFailure, GrmuAuditError, IntegrityError, NotFoundError
 from grmu_audit.evidence.ledger import Ledger
 from grmu_audit.tracking import artifacts, names
-from grmu_audit.tracking.audits import read_evidence
+from grmu_audit.tracking.audits import check_description, read_evidence
 from grmu_audit.tracking.ledger import inspect_ledger, log_name
 from grmu_audit.tracking.promotion import alias_moved, unfinished_promotion
 from grmu_audit.tracking.read_once import ReadOnce
@@ -25,7 +25,9 @@ class Finding:
     """One thing that ``verify`` found."""
 
     check: str
-    """``ledger``, ``registry``, ``alias``, ``promotion``, ``evidence``, ``registration``, ``request`` or ``outputs``."""
+    """``ledger``, ``registry``, ``alias``, ``promotion``, ``evidence``, ``description``, ``registration``, ``request`` or
+    ``outputs``.
+    """
     message: str
     """What is wrong, and what to do."""
     error: GrmuAuditError
@@ -38,9 +40,10 @@ def verify(
     """Everything that must hold between promotions; an empty list means that it does.
 
     Checks: the ledger's numbers, digests and chain; no promotion left open; the alias points where the ledger says; the
-    champion's verdict, its expiry and the requirements; of every version that was ever audited its files, its newest audit, and
-    the attestation with all that it names; of every version its registration record with all that it names; that no version
-    was trained on rows of an earlier request of its lineage.  Versions of before registration records: ``unbound_versions``.
+    champion's verdict, its expiry and the requirements; of every version that was ever audited its files, its newest audit, the
+    attestation with all that it names, and the description that people read; of every version its registration record with all
+    that it names; that no version was trained on rows of an earlier request of its lineage.  Versions of before registration
+    records: ``unbound_versions``.
 
     Raises:
         NotFoundError: the store knows no such model: there is nothing to check.
@@ -64,6 +67,7 @@ def verify(
     for version in dict.fromkeys([state.champion, *audited]):
         if version is not None:
             findings += _version(store, ledger, version, now, requirements if version == state.champion else None)
+            findings += _description(store, ledger, version)
     first: dict[str, Finding] = {}
     for finding in (*findings, *_registrations(store, ledger), *reversals(store, name)):
         first.setdefault(finding.message, finding)
@@ -112,6 +116,21 @@ def _version(
         return [_finding("evidence", gone)]
     except GrmuAuditError as error:
         return [_finding("evidence", error)]
+    return []
+
+
+def _description(store: Store, ledger: Ledger, version: str) -> list[Finding]:
+    """A finding for a description that was edited; evidence that cannot be read is a finding of ``_version``."""
+    try:
+        evidence = read_evidence(store, store.resolve(f"{ledger.model}/{version}"))
+    except EnvironmentFailure:
+        raise
+    except GrmuAuditError:
+        return []
+    try:
+        check_description(store, evidence)
+    except IntegrityError as error:
+        return [_finding("description", error)]
     return []
 
 

@@ -100,6 +100,18 @@ def test_tags_are_read_afresh(store: Store, name: str, folder: Path) -> None:
     assert store.tags(ref)["grmu.manifest_sha256"] == ref.manifest_sha256
 
 
+def test_a_description_is_known_again_and_an_edit_is_seen(store: Store, name: str, folder: Path) -> None:
+    ref = add(store, name, folder)
+    assert ref.run_id is not None
+    place = {"run_id": ref.run_id, "artifact": "report.html"}
+    assert not store.described(ref, "**PASS**", **place)
+    store.describe(ref, "**PASS**", **place)
+    assert store.described(ref, "**PASS**", **place)
+    assert not store.described(ref, "**BREACH**", **place)
+    store.describe(ref, "**PASS** ", run_id=ref.run_id, artifact="other.html")
+    assert not store.described(ref, "**PASS**", **place)
+
+
 def test_files_come_back_whole_and_only_into_an_empty_place(store: Store, name: str, folder: Path, tmp_path: Path) -> None:
     ref = add(store, name, folder)
     got = store.fetch(ref, tmp_path / "new" / "got")

@@ -5,7 +5,7 @@ from support import audits
 from support.browser import chromium
 from support.servers import mlflow_server
 
-from grmu_audit.report import render_html
+from grmu_audit.report import render_description, render_html
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 SHOWN = ("pass", "breach", "multiclass", "undefined", "groups63", "hostile")
@@ -29,7 +29,7 @@ def logged(server, tmp_path_factory):
         for name in SHOWN:
             run.log_bytes(render_html(audits.ALL[name]()).encode(), f"{name}.html")
         ref = store.register(run, "photodigits", folder, role="unlearned")
-        store.describe(ref, audits.HOSTILE, run_id=run.id, artifact="breach.html")
+        store.describe(ref, render_description(audits.hostile()), run_id=run.id, artifact="breach.html")
     return run.id, ref
 
 

@@ -194,8 +194,14 @@ class MemoryStore:
 
     def describe(self, ref: ModelRef, text: str, *, run_id: str, artifact: str) -> None:
         """See ``Store``."""
-        artifacts.safe_artifact_path(artifact)
-        self._version(ref.name, ref.version).description = f"{text} [{artifact}]({run_id}/{artifact})"
+        self._version(
+            ref.name, ref.version
+        ).description = f"{text} [{artifact}]({run_id}/{artifacts.safe_artifact_path(artifact)})"
+
+    def described(self, ref: ModelRef, text: str, *, run_id: str, artifact: str) -> bool:
+        """See ``Store``."""
+        found = self._version(ref.name, ref.version).description
+        return found == f"{text} [{artifact}]({run_id}/{artifacts.safe_artifact_path(artifact)})"
 
     def fetch(self, ref: ModelRef, into: Path) -> Path:
         """See ``Store``."""

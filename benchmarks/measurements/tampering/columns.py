@@ -26,7 +26,7 @@ JUDGED: dict[str, dict[str, str]] = {
         "run_id": FOUND,
         "creation_time": "versions are ordered by number",
         "last_updated_time": "versions are ordered by number",
-        "description": "a sentence for people with a link to the report",
+        "description": FOUND,
         "user_id": "this tool names actors in its ledger",
         "run_link": "a link for people",
         "status": "MLflow's client serves a version whatever it says",

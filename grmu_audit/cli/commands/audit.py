@@ -15,6 +15,7 @@ from grmu_audit.cli.options import (
     next_step,
     open_session,
     policy_option,
+    print_audit,
     seed_option,
 )
 from grmu_audit.cli.training_options import job_options
@@ -75,7 +76,6 @@ def audit_command(
 
     Exits 0 whatever the verdict: 'gate' turns the verdict into an exit code.
     """
-    from grmu_audit import report
     from grmu_audit.policy import load_named
     from grmu_audit.records.verdict import Decision
     from grmu_audit.workflows.audits.collection import AuditSettings
@@ -88,7 +88,7 @@ def audit_command(
     options = ShadowOptions(shadows, None if budget is None else 60 * budget)
     settings = AuditSettings(reference, level, seed, options, valid_days, return_epochs=return_epochs)
     done = audit(session, ref.label, load_named(policy), folder, settings)
-    click.echo(report.render(done.audit, "json" if as_json else "text"))
+    print_audit(done.audit, as_json=as_json)
     click.echo(f"report: {done.folder / 'report.html'}", err=True)
     passed = done.audit.verdict is not None and done.audit.verdict.decision is Decision.PASS
     next_step(f"grmu-audit promote --model {ref.label}" if passed else "read the reasons in the report; grmu-audit methods")
@@ -109,10 +109,11 @@ def compare_command(ctx: click.Context, models: tuple[str, ...], policy: str, ou
     from grmu_audit.errors import IntegrityError
     from grmu_audit.policy import load_named
     from grmu_audit.utils import write_atomic
+    from grmu_audit.utils.text_tables import terminal_width
     from grmu_audit.workflows.audits.comparison import compare
 
     found = compare(open_session(ctx), models, load_named(policy), seed=seed)
-    click.echo(report.render_comparison(found.audits, found.verdicts, "text"))
+    click.echo(report.render_comparison(found.audits, found.verdicts, "text", terminal_width()))
     if out is not None:
         write_atomic(out, report.render_comparison(found.audits, found.verdicts).encode())
         click.echo(f"comparison: {out}", err=True)
@@ -169,5 +170,5 @@ def score_command(
         write_audit(audit, out)
     if page is not None:
         write_atomic(page, report.render(audit, "html").encode())
-    click.echo(report.render(audit, "json" if as_json else "text"))
+    print_audit(audit, as_json=as_json)
     ctx.exit(audit.verdict.decision.exit_code if audit.verdict else 3)

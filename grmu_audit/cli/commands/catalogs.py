@@ -18,6 +18,15 @@ def methods_command(ctx: click.Context, as_json: bool) -> None:
         _print_rows(*method_rows(), as_json)
 
 
+@methods_command.command("list")
+@json_option
+def list_methods(as_json: bool) -> None:
+    """The same as without a word after it."""
+    from grmu_audit.workflows.catalogs import method_rows
+
+    _print_rows(*method_rows(), as_json)
+
+
 @methods_command.command("show")
 @click.argument("name")
 @json_option
@@ -25,14 +34,14 @@ def show_method(name: str, as_json: bool) -> None:
     """Show a method: every option with its type, default and meaning, and where the method is described."""
     import json
 
-    from grmu_audit.cli.tables import text_table
+    from grmu_audit.cli.tables import fact_lines, text_table
     from grmu_audit.workflows.catalogs import describe_method
 
     card = describe_method(name)
     if as_json:
         click.echo(json.dumps(card))
         return
-    click.echo("\n".join(f"{key}: {value}" for key, value in card.items() if key != "options"))
+    click.echo(fact_lines({key: value for key, value in card.items() if key != "options"}))
     rows = [[o["name"], o["type"], o["default"], o["meaning"]] for o in card["options"]]
     click.echo("\n" + text_table(["option", "type", "default", "meaning"], rows, left=True))
 
@@ -48,6 +57,15 @@ def metrics_command(ctx: click.Context, as_json: bool) -> None:
         _print_rows(*metric_rows(), as_json)
 
 
+@metrics_command.command("list")
+@json_option
+def list_metrics(as_json: bool) -> None:
+    """The same as without a word after it."""
+    from grmu_audit.workflows.catalogs import metric_rows
+
+    _print_rows(*metric_rows(), as_json)
+
+
 @metrics_command.command("show")
 @click.argument("name")
 @json_option
@@ -55,10 +73,11 @@ def show_metric(name: str, as_json: bool) -> None:
     """Show a metric: definition, range, what it hides, when it is undefined, and its source."""
     import json
 
+    from grmu_audit.cli.tables import fact_lines
     from grmu_audit.workflows.catalogs import describe_metric
 
     card = describe_metric(name)
-    click.echo(json.dumps(card) if as_json else "\n".join(f"{key}: {value}" for key, value in card.items()))
+    click.echo(json.dumps(card) if as_json else fact_lines(card))
 
 
 @click.group("policy")

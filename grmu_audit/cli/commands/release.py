@@ -14,6 +14,7 @@ from grmu_audit.cli.options import (
     model_option,
     open_session,
     policy_option,
+    print_audit,
     requirement_options,
     write_formats,
 )
@@ -39,7 +40,6 @@ reopen_option = click.option(
 @click.pass_context
 def gate_command(ctx: click.Context, model: str | None, audit_file: Path | None, policy: str, formats: tuple[str, ...]) -> None:
     """Judge an audit by a policy: exit code 0 PASS, 1 BREACH, 3 INCONCLUSIVE."""
-    from grmu_audit import report
     from grmu_audit.policy import load_named
     from grmu_audit.workflows.release import gate, gate_file
 
@@ -49,7 +49,7 @@ def gate_command(ctx: click.Context, model: str | None, audit_file: Path | None,
     session = open_session(ctx)
     audit = gate(session, str(model), chosen) if audit_file is None else gate_file(session, audit_file, chosen)
     write_formats(audit, formats)
-    click.echo(report.render(audit, "text"))
+    print_audit(audit)
     ctx.exit(audit.verdict.decision.exit_code if audit.verdict else 3)
 
 

@@ -6,7 +6,7 @@ from grmu_audit.metrics.catalog import Topic, topic
 from grmu_audit.metrics.catalog.wording import REPORT_STYLE
 from grmu_audit.records import SUPPRESSED_BELOW, Audit, Decision, RuleOutcome, suppressed
 from grmu_audit.report.content.lookup import Lookup
-from grmu_audit.report.content.sentences import rule_sentence
+from grmu_audit.report.content.sentences import bound_words, rule_sentence
 from grmu_audit.report.content.view_model import RuleRow
 from grmu_audit.report.wording.names import MetricWords, metric_words, safe_name, safe_sentence
 from grmu_audit.report.wording.strings import Strings
@@ -75,13 +75,6 @@ def tells_nothing(rule: RuleOutcome, audit: Audit) -> bool:
     verified = audit.exact is not None and audit.exact.verified
     met = audit.verdict is not None and audit.verdict.met_by_before(rule.id)
     return met and not verified and rule.applied and about_forgetting(rule)
-
-
-def bound_words(rule: RuleOutcome, unit: str, strings: Strings) -> str:
-    """The allowed range in words, such as "at most 25.0 %"; several bounds are joined by "and"."""
-    parts = [strings.text(f"bounds.{kind}", *REPORT_STYLE.bound(kind, bound, unit)) for kind, bound in rule.bound.items()]
-    compared = strings.get(f"compares.{rule.compare}", safe_name(rule.compare))
-    return " ".join(part for part in (" and ".join(parts), compared) if part)
 
 
 def direction_words(words: MetricWords, strings: Strings) -> str:

@@ -72,19 +72,24 @@ def metric_phrase(metric: str, strings: Strings) -> str:
     return strings.get(f"plain.names.{metric}", "") or metric_words(metric).title
 
 
+def effect_on_all(found: Lookup, strings: Strings) -> str:
+    """Accuracy on all test samples before and after; empty without a version before."""
+    before, after = found.value("TA", BASELINE), found.value("TA", CANDIDATE)
+    if before is None or after is None or before.value is None or after.value is None:
+        return ""
+    return strings.text("plain.effect.all", before=numbers.estimate(before), after=numbers.estimate(after))
+
+
 def effect_on_groups(found: Lookup, strings: Strings) -> str:
     """Accuracy of everybody before and after, and the group whose accuracy fell most; empty without a version before."""
-    parts = []
-    before, after = found.value("TA", BASELINE), found.value("TA", CANDIDATE)
-    if before is not None and after is not None and before.value is not None and after.value is not None:
-        parts.append(strings.text("plain.effect.all", before=numbers.estimate(before), after=numbers.estimate(after)))
+    parts = [effect_on_all(found, strings)]
     worst = _worst(found)
     if worst is not None:
         group, change, low, high = worst
         key = "worst" if change < -0.0005 else "none"
         size = _size(change, "fraction", strings)
         parts.append(strings.text(f"plain.effect.{key}", group=found.group_name(group), before=low, after=high, size=size))
-    return " ".join(parts)
+    return " ".join(part for part in parts if part)
 
 
 def short_time(value: object) -> str:
@@ -129,18 +134,25 @@ def _what(rule: RuleOutcome, found: Lookup, strings: Strings) -> str:
     return strings.text("plain.of_group", what=phrase, group=found.group_name(rule.group)) if rule.group else phrase
 
 
-def _asks(rule: RuleOutcome, unit: str, change: bool, strings: Strings) -> str:
+def bound_words(rule: RuleOutcome, unit: str, strings: Strings) -> str:
+    """The allowed range: "at most 25.0 %", "may fall by at most 5.0 points"; several bounds are joined by "and"."""
+    words = _asks(rule, unit, rule.compare != "absolute", strings, "bounds")
+    compared = strings.get(f"compares.{rule.compare}", safe_name(rule.compare))
+    return " ".join(part for part in (words, compared) if part)
+
+
+def _asks(rule: RuleOutcome, unit: str, change: bool, strings: Strings, form: str = "plain.asks") -> str:
     """The allowed range: "at most 25 %", "a fall of at most 5 points"."""
     parts = []
     for kind, bound in rule.bound.items():
         edges = [float(edge) for edge in bound] if isinstance(bound, list) else [float(bound)]
         if not change or len(edges) > 1:
             shown = [REPORT_STYLE.number(edge, unit, signed=change) for edge in edges]
-            parts.append(strings.text("plain.asks.within" if len(shown) > 1 else f"bounds.{kind}", *shown))
+            parts.append(strings.text(f"{form}.within" if len(shown) > 1 else f"bounds.{kind}", *shown))
             continue
         size = _size(edges[0], unit, strings)
         side = "" if kind == "max_gap" else "_down" if edges[0] < 0 else "_up"
-        parts.append(strings.text(f"plain.asks.{kind}{side}", size=size))
+        parts.append(strings.text(f"{form}.{kind}{side}", size=size))
     return " and ".join(parts)
 
 

@@ -13,6 +13,7 @@ from grmu_audit.report.content.blocks import audit_digest, build_blocks, report_
 from grmu_audit.report.content.branding import no_branding
 from grmu_audit.report.content.fact_lists import make_fact
 from grmu_audit.report.content.forgetting import forgetting_view
+from grmu_audit.report.content.front_page import next_steps, people_view, signatures, unmeasured, verdict_facts
 from grmu_audit.report.content.lookup import Lookup, model_label
 from grmu_audit.report.content.rules import rule_row, worst_first
 from grmu_audit.report.content.sentences import effect_on_groups, rule_sentence, sentence, short_time, unverified
@@ -58,6 +59,7 @@ def build_view(
     verdict = audit.verdict
     rules = [rule_row(rule, found, text) for rule in worst_first(verdict.rules)] if verdict else []
     group_table, rule_table = tables.worst_groups(found, text), tables.rule_table(rules, text)
+    missing = _not_measured(found, text)
     return View(
         view_version=VIEW_VERSION,
         lang=text.text("language"),
@@ -70,12 +72,17 @@ def build_view(
         state=key.lower().replace("_", "-"),
         headline=_headline(audit, text),
         because=_because(audit, text),
+        verdict_facts=verdict_facts(found, text),
         forgetting=forgetting_view(found, text),
+        people=people_view(found, text),
+        next_steps=next_steps(found, rules, text.text(f"next_steps.{_next_step(found)}"), text),
+        unmeasured=unmeasured(missing["rows"], text),
+        signatures=signatures(found, text),
         summary=_summary(found, text),
         rules=rules,
         rule_table=rule_table,
         rules_intro=_rules_intro(audit, text),
-        not_measured=_not_measured(found, text),
+        not_measured=missing,
         limits=[str(item) for item in text.node("limits.items")],
         figures=[Figure(chart="groups", table=group_table), Figure(chart="rules", table=rule_table)],
         group_table=group_table,
@@ -141,7 +148,7 @@ def _deciding_reasons(found: Lookup, strings: Strings) -> list[str]:
     if verdict is None or verdict.decision is Decision.PASS:
         return []
     rules = [rule for rule in verdict.rules if rule.applied and rule.severity == "block" and _is(rule, verdict.decision)]
-    return [rule_sentence(rule, found, strings) for rule in rules[:_SHOWN_REASONS]]
+    return list(dict.fromkeys(rule_sentence(rule, found, strings) for rule in rules[:_SHOWN_REASONS]))
 
 
 def _warnings(audit: Audit, strings: Strings) -> str:

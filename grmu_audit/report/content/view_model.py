@@ -123,6 +123,23 @@ class Forgetting(TypedDict):
     """Every request of a lineage by itself; a table without rows where there is one request."""
 
 
+class People(TypedDict):
+    """What unlearning did to people."""
+
+    question: str
+    """Heading."""
+    answer: str
+    """Whether the policy's limits hold, and how many groups lost."""
+    detail: str
+    """Everybody, and the groups that the forget set comes from, by name."""
+    state: str
+    """The rules on accuracy and fairness as a style name; ``not-judged`` where none blocks."""
+    table: Table
+    """The forget set's own groups, and every group that lost, the largest loss first."""
+    more: str
+    """Names of the groups that lost and have no row; empty when all have one."""
+
+
 class Branding(TypedDict):
     """Who publishes the report; every text may be empty."""
 
@@ -184,8 +201,18 @@ class View(TypedDict):
     """The verdict as one sentence that names policy, data and n."""
     because: str
     """Why, as one sentence."""
+    verdict_facts: list[Fact]
+    """Policy, level and the day until which the verdict holds."""
     forgetting: Forgetting
     """Whether it was forgotten, with the scale and the controls."""
+    people: People
+    """What unlearning did to people: every group that lost."""
+    next_steps: list[str]
+    """What to do now."""
+    unmeasured: list[Fact]
+    """What was not measured: names by reason."""
+    signatures: Table
+    """Who signed, and who has not."""
     summary: list[Fact]
     """What was requested, done, decided, left out, and what comes next."""
     rules: list[RuleRow]

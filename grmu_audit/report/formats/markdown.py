@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from grmu_audit.records import CANDIDATE, Audit, MetricValue
+from grmu_audit.report.content.forgetting import share_scale
 from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.content.view import build_view
 from grmu_audit.report.content.view_model import Table, View
@@ -113,6 +115,43 @@ def markdown_table(table: Table, limit: int) -> str:
             return "\n".join(lines) + f"\n\n… {len(table['rows']) - index} more"
         lines.append(line)
     return "\n".join(lines)
+
+
+MAX_DESCRIPTION = 4_000
+"""Characters of a description; MLflow's registry keeps 5,000."""
+_STEPS = 30
+"""Steps of the scale between a model that forgot nothing and a retrained one."""
+
+
+def render_description(audit: Audit) -> str:
+    """The audit as the description of its version in a registry: verdict, answers, the scale as text, what to do now.
+
+    Names are defused; parts that would pass ``MAX_DESCRIPTION`` are left out, the last first.
+    """
+    strings = load_strings()
+    view = build_view(audit, strings=strings)
+    scale = share_scale(Lookup.of(audit))
+    parts = ["\n".join(itertools.islice(_head(view), 3)), _forgotten(view)]
+    parts += [f"`{_scale_text(scale.value, scale.interval, strings)}`"] if scale is not None else []
+    people = view["people"]
+    parts.append(f"**{defuse(people['question'])}** {defuse(' '.join([people['answer'], people['detail']]).strip(), _SENTENCE)}")
+    parts.append(_facts([(fact["label"], fact["value"]) for fact in view["verdict_facts"]]))
+    parts.append(f"**{strings.text('front.next')}:** {defuse(' '.join(view['next_steps']), _SENTENCE)}")
+    parts.append(f"{strings.text('report_id')} `{view['report_id']}` · {strings.text('created')} {defuse(view['created'])}")
+    while len("\n\n".join(parts)) > MAX_DESCRIPTION:
+        parts.pop()
+    return "\n\n".join(parts) + "\n"
+
+
+def _scale_text(value: float, interval: tuple[float, float], strings: Strings) -> str:
+    """The share on a line from "as before" to "as retrained": ``=`` the interval, ``o`` the value.
+
+    A share beyond an end stands at that end.
+    """
+    low, high, place = (round(_STEPS * min(max(edge, 0.0), 1.0)) for edge in (*interval, value))
+    marks = ["=" if low <= i <= high else "-" for i in range(_STEPS + 1)]
+    marks[place] = "o"
+    return f"{strings.text('forgotten.before')} |{''.join(marks)}| {strings.text('forgotten.retrained')}"
 
 
 MAX_CARD_BYTES = 200_000

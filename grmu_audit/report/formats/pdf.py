@@ -25,20 +25,18 @@ _TOKEN = re.compile(r"--([\w-]+): (#[0-9a-fA-F]{6})")
 _CHART = re.compile(r'<svg class="chart".*?</svg>', re.S)
 _ICON = re.compile(r'<svg class="icon state-([\w-]+)".*?</svg>', re.S)
 _STATE_COLOURS = {"pass": "pass", "breach": "breach", "inconclusive": "inconclusive", "waived": "inconclusive"}
-_OPEN = re.compile(r"<details>(<summary>.*?</summary>)?", re.S)
+_OPEN = re.compile(r"<(/?)(details|summary)\b")
 _SHEET = """
 @page {{ size: {paper}; }}
-.rules, .figures, .cards, .limits, .legend, .pair {{ display: block !important; }}
-.pair figure > div {{ display: none; }}
-.rule, .cards > *, figure.panel, .answer {{ margin-block-end: 3mm !important; }}
-figure.panel {{ break-inside: auto !important; }}
-.chart {{ break-inside: avoid; }}
+.answers {{ display: flex !important; gap: 4mm; }}
+.answers > section {{ width: 50%; }}
+.legend {{ display: block !important; }}
 .legend li {{ display: inline-block !important; margin-inline-end: 4mm; white-space: nowrap; }}
 .key {{ display: inline-block !important; margin-inline-end: 1.5mm; }}
-h1 {{ font-size: 18pt !important; }}
-.verdict .word {{ font-size: 16pt !important; }}
-.verdict {{ padding: 5mm !important; }}
-.verdict .icon {{ width: 14mm !important; height: 14mm !important; }}
+h1 {{ font-size: 16pt !important; }}
+.verdict .word {{ font-size: 15pt !important; }}
+.verdict {{ padding: 4mm !important; }}
+.verdict .icon {{ width: 12mm !important; height: 12mm !important; }}
 """
 
 
@@ -50,7 +48,7 @@ def render_pdf(
     paper: str = "A4",
     after: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """The report as PDF: headings as bookmarks, structure as tags, light colours, every table open.
+    """The report as PDF: headings as bookmarks, structure as tags, light colours, every part of the annex open.
 
     Args:
         audit: facts, with or without a verdict.
@@ -131,7 +129,7 @@ def _printable(page: str) -> str:
         drawn = match.group().replace('class="cut"', cut)
         return drawn.replace("currentColor", colour(_STATE_COLOURS.get(match.group(1), "muted")))
 
-    return _OPEN.sub("<div>", _ICON.sub(icon, _CHART.sub(chart, page))).replace("</details>", "</div>")
+    return _OPEN.sub(r"<\1div", _ICON.sub(icon, _CHART.sub(chart, page)))
 
 
 def _identity(page: str) -> bytes:

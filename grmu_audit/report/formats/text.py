@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import textwrap
-import unicodedata
-from collections.abc import Sequence
 
 from grmu_audit.metrics.catalog.wording import NBSP
 from grmu_audit.records import Audit
@@ -15,6 +13,7 @@ from grmu_audit.report.content.tables import group_table, splits_table
 from grmu_audit.report.content.view import build_view
 from grmu_audit.report.content.view_model import RuleRow, Table, View
 from grmu_audit.report.wording.strings import Strings, load_strings
+from grmu_audit.utils.text_tables import NARROW, fitted
 
 SHAPES = {"pass": "✔", "breach": "✖", "inconclusive": "?", "waived": "◆", "not-applied": "–", "not-judged": "–"}
 """One shape for each state, beside its word."""
@@ -23,7 +22,7 @@ MOST_ROWS = 24
 _INDENT = "    "
 
 
-def render_text(audit: Audit, *, width: int = 100) -> str:
+def render_text(audit: Audit, *, width: int = NARROW) -> str:
     """The verdict, the rules with their reasons, the groups, and what was not measured.
 
     Args:
@@ -52,19 +51,6 @@ def render_groups(audit: Audit) -> str:
     return out.getvalue().replace(NBSP, " ")
 
 
-def columns(rows: Sequence[Sequence[str]], numeric: Sequence[bool]) -> list[str]:
-    """Rows as lines of aligned columns, two spaces apart.
-
-    >>> columns([["a", "1"], ["bb", "22"]], [False, True])
-    ['a    1', 'bb  22']
-    """
-    widths = [max(map(_width, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(_pad(cell, width, right) for cell, width, right in zip(row, widths, numeric, strict=True)).rstrip()
-        for row in rows
-    ]
-
-
 def _head(view: View, width: int) -> str:
     lines = [f"{SHAPES[view['state']]} {view['word']}  {view['subject']}"]
     lines += textwrap.wrap(f"{view['headline']} {view['because']}", width)
@@ -75,23 +61,14 @@ def _head(view: View, width: int) -> str:
 def _rules(view: View, strings: Strings, width: int) -> str:
     if not view["rules"]:
         return view["rules_intro"]
-    rows = [[strings.text(f"rules.{key}") for key in ("decision", "rule", "observed", "interval", "bound")]]
-    rows += [_rule_cells(row) for row in view["rules"]]
-    heading, *lines = columns(rows, [False, False, True, False, False])
-    shown = [heading]
-    for line, row in zip(lines, view["rules"], strict=True):
-        shown += [line, *_explained(row, strings, width)]
+    shown = []
+    for row in view["rules"]:
+        found = ", ".join(part for part in (row["observed"], row["interval"]) if part)
+        shown += textwrap.wrap(f"{SHAPES[row['state']]} {row['word']}  {row['id']}", width, subsequent_indent=_INDENT)
+        allowed = f"{strings.text('rules.observed')}: {found}. {strings.text('rules.bound')}: {row['bound']}."
+        shown += textwrap.wrap(allowed, width, initial_indent=_INDENT, subsequent_indent=_INDENT)
+        shown += _explained(row, strings, width)
     return "\n".join(shown)
-
-
-def _rule_cells(row: RuleRow) -> list[str]:
-    return [
-        f"{SHAPES[row['state']]} {row['word']}",
-        _clip(row["id"], 40),
-        _clip(row["observed"], 24),
-        row["interval"],
-        row["bound"],
-    ]
 
 
 def _explained(row: RuleRow, strings: Strings, width: int) -> list[str]:
@@ -108,13 +85,11 @@ def _tables(view: View, width: int) -> list[str]:
 
 
 def _table(table: Table, width: int) -> str:
-    shown = table["rows"][:MOST_ROWS]
-    rows = [[column["title"] for column in table["columns"]], *([_clip(_one_line(cell), 34) for cell in row] for row in shown)]
+    shown = [[_one_line(row[0]), *row[1:]] for row in table["rows"][:MOST_ROWS]]
     rest = len(table["rows"]) - len(shown)
     more = [f"{_INDENT}… {rest} more"] if rest else []
-    return "\n".join(
-        [*textwrap.wrap(table["caption"], width), *columns(rows, [c["kind"] == "number" for c in table["columns"]]), *more]
-    )
+    titles, numeric = [c["title"] for c in table["columns"]], [c["kind"] == "number" for c in table["columns"]]
+    return "\n".join([*textwrap.wrap(table["caption"], width), *fitted(titles, shown, numeric, width), *more])
 
 
 def _left_out(view: View, strings: Strings, width: int) -> str:
@@ -126,22 +101,3 @@ def _left_out(view: View, strings: Strings, width: int) -> str:
 def _one_line(cell: str) -> str:
     first, *rest = cell.split("\n")
     return f"{first} ({'; '.join(rest)})" if rest else first
-
-
-def _clip(text: str, limit: int) -> str:
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def _width(text: str) -> int:
-    return sum(_cells(char) for char in text)
-
-
-def _cells(char: str) -> int:
-    if unicodedata.combining(char) or char == "\u200d":
-        return 0
-    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
-
-
-def _pad(text: str, width: int, right: bool) -> str:
-    gap = " " * (width - _width(text))
-    return gap + text if right else text + gap

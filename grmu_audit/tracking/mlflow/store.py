@@ -20,7 +20,7 @@ from grmu_audit.tracking.mlflow.errors import is_missing, is_taken, translated
 from grmu_audit.tracking.mlflow.processes import close_abandoned, this_process
 from grmu_audit.tracking.mlflow.run import MlflowRun
 from grmu_audit.tracking.mlflow.serving import serving_files
-from grmu_audit.tracking.names import plain_markdown, ref_from_tags, version_tags
+from grmu_audit.tracking.names import ref_from_tags, version_tags
 from grmu_audit.tracking.registration import enter_registration
 from grmu_audit.tracking.store import LogEntry, Run
 from grmu_audit.utils import folder_manifest, manifest_sha256
@@ -172,11 +172,19 @@ class MlflowStore:
 
     def describe(self, ref: ModelRef, text: str, *, run_id: str, artifact: str) -> None:
         """See ``Store``; the link is relative to the server's own pages, so it works under any address."""
-        artifacts.safe_artifact_path(artifact)
         with self._doing(f"describe {ref.label}"):
-            experiment = self._client.get_run(run_id).info.experiment_id
-            link = f"#/experiments/{experiment}/runs/{run_id}/artifacts/{artifact}"
-            self._client.update_model_version(ref.name, ref.version, f"{plain_markdown(text)} [{artifact}]({link})")
+            self._client.update_model_version(ref.name, ref.version, self._description(text, run_id, artifact))
+
+    def described(self, ref: ModelRef, text: str, *, run_id: str, artifact: str) -> bool:
+        """See ``Store``."""
+        with self._doing(f"read the description of {ref.label}"):
+            found = self._client.get_model_version(ref.name, ref.version).description
+            return bool(found == self._description(text, run_id, artifact))
+
+    def _description(self, text: str, run_id: str, artifact: str) -> str:
+        experiment = self._client.get_run(run_id).info.experiment_id
+        link = f"#/experiments/{experiment}/runs/{run_id}/artifacts/{artifacts.safe_artifact_path(artifact)}"
+        return f"{text.rstrip()}\n\n[{artifact}]({link})"
 
     def fetch(self, ref: ModelRef, into: Path) -> Path:
         """See ``Store``."""

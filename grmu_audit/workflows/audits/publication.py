@@ -63,7 +63,6 @@ def publish(session: Session, audit: Audit, policy: Policy, inputs: AuditInputs,
     Raises:
         IntegrityError: the version's stored files are not the ones that were registered.
     """
-    from grmu_audit import report
     from grmu_audit.tracking.audits import record_audit
 
     ref = inputs.candidate.ref
@@ -77,7 +76,6 @@ def publish(session: Session, audit: Audit, policy: Policy, inputs: AuditInputs,
         run.log_metrics({m.name: m.value for m in audit.metrics if m.subject == CANDIDATE and m.group is None})
         run.set_tags({TAG_SUBJECT: ref.label})
         record_audit(session.store, run, audit, files, Author(session.actor, configured_signer()))
-        session.store.describe(ref, report.build_view(audit)["headline"], run_id=run.id, artifact=REPORT_FILE)
     return AuditResult(audit, out)
 
 

@@ -7,18 +7,22 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import pytest
+from support.judged_audits import version
+from support.memory_store import MemoryStore
 
-from grmu_audit.cli.app import execute, root
+from grmu_audit.cli.app import COMMANDS, SECTIONS, SLOW, execute, root
 from grmu_audit.data.forget import PRESETS
 from grmu_audit.metrics.catalog import BUILT_IN
 from grmu_audit.unlearning.methods import methods
 from grmu_audit.workflows.catalogs import describe_method, method_rows
 
 
-def test_the_list_says_kind_data_cost_and_reference(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_list_says_kind_data_cost_and_reference(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
     assert execute(["methods"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split()[:4] == ["name", "kind", "reads", "sample-gradients"]
@@ -30,7 +34,74 @@ def test_the_list_says_kind_data_cost_and_reference(capsys: pytest.CaptureFixtur
     assert all(row["reference"] and row["sample-gradients"] for row in rows)
 
 
-def test_a_card_shows_options_defaults_and_source(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("words", [["methods"], ["methods", "show", "miu"], ["metrics"], ["data", "list"], ["--help"]])
+def test_no_line_is_wider_than_the_terminal(
+    words: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert execute(words) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("catalogue", ["methods", "metrics"])
+def test_list_may_be_said(catalogue: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute([catalogue]) == 0
+    alone = capsys.readouterr().out
+    assert execute([catalogue, "list"]) == 0
+    assert capsys.readouterr().out == alone
+
+
+def test_every_command_is_under_one_heading() -> None:
+    listed = [name for names in SECTIONS.values() for name in names]
+    assert sorted(listed) == sorted(COMMANDS)
+    assert set(COMMANDS) >= SLOW
+
+
+@pytest.mark.parametrize(
+    ("words", "number", "first"),
+    [
+        ("grmu-audit metrics show MIA_T", 3, "MIA_TPR_1"),
+        ("grmu-audit methods show mi", 3, "miu"),
+        ("grmu-audit gate --policy str", 3, "strict"),
+        ("grmu-audit data describe celeb", 3, "celeba"),
+        ("grmu-audit unlearn --method au", 3, "auto"),
+        ("grmu-audit gate --model no", 3, None),
+    ],
+)
+def test_names_are_completed(
+    words: str,
+    number: int,
+    first: str | None,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("_GRMU_AUDIT_COMPLETE", "bash_complete")
+    monkeypatch.setenv("COMP_WORDS", words)
+    monkeypatch.setenv("COMP_CWORD", str(number))
+    assert execute([]) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    assert said.out.split()[:1] == ([] if first is None else [f"plain,{first}"])
+
+
+def test_models_and_versions_are_completed(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    store = MemoryStore(tmp_path / "store")
+    version(store, "faces", tmp_path / "v1")
+    monkeypatch.setattr("grmu_audit.cli.options.open_session", lambda ctx: SimpleNamespace(store=store))
+    monkeypatch.setenv("_GRMU_AUDIT_COMPLETE", "bash_complete")
+    for words, found in (("grmu-audit audit --model f", ["faces", "faces/1"]), ("grmu-audit verify --model f", ["faces"])):
+        monkeypatch.setenv("COMP_WORDS", words)
+        monkeypatch.setenv("COMP_CWORD", "3")
+        assert execute([]) == 0
+        assert capsys.readouterr().out.split() == [f"plain,{name}" for name in found]
+
+
+def test_a_card_shows_options_defaults_and_source(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
     assert execute(["methods", "show", "miu"]) == 0
     text = capsys.readouterr().out
     assert "reference: De Min et al., Group-robust Machine Unlearning (MIU)" in text

@@ -56,6 +56,19 @@ def test_a_bar_on_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: py
     assert "\n" not in said.err
 
 
+def test_a_bar_fits_80_columns_and_shows_how_far_it_is(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "80")
+    with ConsoleObserver().progress("unlearn a-model-with-a-very-long-name/12 by mutual information, stage 3", 40) as advance:
+        advance(10, "loss_retain 0.4123, loss_forget 1.2345, val_accuracy 0.9321")
+    shown = [line for line in capsys.readouterr().err.split("\r") if line.strip()]
+    assert max(map(len, shown)) <= 80
+    assert "0/40" in shown[0]
+    assert all("%" in line for line in shown)
+
+
 def test_silence(capsys: pytest.CaptureFixture[str]) -> None:
     SILENT.note("x")
     with SILENT.progress("x", 2) as advance:

@@ -1,3 +1,4 @@
+import re
 import sys
 from dataclasses import replace
 
@@ -13,7 +14,8 @@ from grmu_audit.report import build_view
 from grmu_audit.report.charts.rule_charts import allowed_range
 from grmu_audit.report.charts.svg import draw
 from grmu_audit.report.content.lookup import Lookup
-from grmu_audit.report.content.rules import bound_words, rule_row
+from grmu_audit.report.content.rules import rule_row
+from grmu_audit.report.content.sentences import bound_words
 from grmu_audit.report.content.tables import shift_table, splits_table, suppressed_cells
 from grmu_audit.report.content.view_model import View
 from grmu_audit.report.wording import numbers
@@ -101,11 +103,21 @@ def test_a_failed_check_says_what_to_do():
 
 def test_bounds_in_words():
     strings, rule = load_strings(), audits.rules(Decision.PASS)[0]
-    assert bound_words(rule, "fraction", strings) == "change of at least −5.0\xa0pts against before unlearning"
+    assert bound_words(rule, "fraction", strings) == "may fall by at most 5.0\xa0points against the version before"
     both = replace(rule, bound={"within": [0.4, 0.6]}, compare="absolute")
     assert bound_words(both, "fraction", strings) == "from 40.0\xa0% to 60.0\xa0%"
     gap = replace(rule, bound={"max_gap": 0.1}, compare="reference")
-    assert bound_words(gap, "fraction", strings) == "gap of at most 10.0\xa0pts against retraining"
+    assert bound_words(gap, "fraction", strings) == "may differ by at most 10.0\xa0points against the retrained model"
+    for kind, edge in (
+        ("min_change", 0.1),
+        ("max_change", 0.1),
+        ("max_change", -0.1),
+        ("min", 0.1),
+        ("min", -0.1),
+        ("max", -0.1),
+    ):
+        words = bound_words(replace(rule, bound={kind: edge}), "fraction", strings)
+        assert re.search(r"(must|may) .* (least|most) 10\.0", words), words
 
 
 def test_allowed_ranges():

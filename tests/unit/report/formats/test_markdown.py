@@ -6,6 +6,7 @@ from support import audits
 
 from grmu_audit.records import Decision
 from grmu_audit.report.formats import render
+from grmu_audit.report.formats.markdown import MAX_DESCRIPTION, render_description
 
 
 def parts(audit):
@@ -56,3 +57,21 @@ def test_hostile_names_stay_text():
         assert "<script" not in body
         assert meta["tags"][:3] == ["machine-unlearning", "fairness", "audit"]
         assert len(body.encode()) < 200_000
+
+
+@pytest.mark.parametrize("name", sorted(audits.ALL))
+def test_a_description_fits_the_registry_and_obeys_nobody(name):
+    text = render_description(audits.ALL[name]())
+    assert len(text) <= MAX_DESCRIPTION
+    assert text.startswith("## ")
+    assert "<" not in text
+    assert "](" not in text
+
+
+def test_a_description_says_verdict_answers_and_scale():
+    text = render_description(audits.judged(Decision.PASS))
+    assert text.startswith("## ✔ PASS: photodigits-v1/4")
+    assert "**Was it forgotten?** Yes, as far as its outputs show" in text
+    assert "`as before |----------------========o======| as retrained`" in text
+    assert "**What did it do to people?** Within the limits of the policy." in text
+    assert "as retrained" not in render_description(audits.everything_undefined())
