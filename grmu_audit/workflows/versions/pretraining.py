@@ -107,7 +107,7 @@ def register(
         move_to(model, runtime.device)
         return model.eval()
 
-    return _evaluated(session, make_version(session, plan, ready), dataset)
+    return _evaluated(session, make_version(session, plan, ready, model), dataset)
 
 
 def _evaluated(session: Session, version: Version, dataset: Dataset) -> RegisteredModel:
@@ -182,4 +182,4 @@ def pretrain(
         )
         return fit(model, source, TrainingRows(dataset.rows("train"), dataset.rows("val")), config, runtime)
 
-    return make_version(session, plan, trained, resume).ref
+    return make_version(session, plan, trained, model, resume).ref
