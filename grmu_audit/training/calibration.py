@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import os
 import platform
 import time
 from collections.abc import Callable
@@ -265,8 +266,10 @@ def _rates(steps: dict[str, Callable[[], None]], samples: int, device: torch.dev
 
 
 def _seconds(device: torch.device) -> float:
-    """A clock: of this process's processor time on a CPU, where other work does not count; of the wall on a GPU, synchronised."""
+    """A clock: processor time of this process and of compilers it ran on a CPU, where other work does not count; the wall's
+    on a GPU, synchronised."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
         return time.perf_counter()
-    return time.process_time()
+    spent = os.times()
+    return time.process_time() + spent.children_user + spent.children_system

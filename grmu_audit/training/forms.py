@@ -7,6 +7,7 @@ import os
 import shutil
 import sysconfig
 from collections.abc import Callable
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +80,12 @@ def folded(body: nn.Module) -> nn.Module | None:
     """
     from torch.fx.experimental.optimization import fuse
 
+    from grmu_audit.models.torchvision_models import plain_shortcuts
+
+    copy = deepcopy(body).eval()
+    plain_shortcuts(copy)
     try:
-        copy: nn.Module = fuse(body.eval())
+        copy = fuse(copy, inplace=True)
     except NOT_TRACEABLE:
         return None
     for parameter in copy.parameters():
