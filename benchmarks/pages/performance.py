@@ -104,7 +104,6 @@ def section(bench: Bench) -> Iterator[str]:
 def page(plans: tuple[Plan, ...], folder: Path) -> Iterator[str]:
     """The section of ``docs/performance.md``."""
     yield START
-    yield "**Not measured on a GPU.** Every number on this page is from processors.\n"
     yield "## Beside the published loop\n"
     yield (
         "The reference is the loop that published unlearning code consists of: Pillow, torchvision transforms, a new DataLoader "

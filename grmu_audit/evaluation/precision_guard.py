@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +21,10 @@ MOST_FLIPS = 0.001
 """Largest share of rows whose predicted class is another one."""
 MOST_ACCURACY = 0.001
 """Largest difference of a group's accuracy."""
+MARGIN = 4.0
+"""How many times the largest difference of a logit in the sample is near a tie: twice it can turn a class, the rest is room."""
+MOST_TIES = 0.2
+"""Largest share of rows near a tie: with more, fp32 alone is hardly slower."""
 SHARE, FEWEST, MOST = 0.05, 256, 1024
 """Rows of the sample: a share of all rows, within limits."""
 
@@ -65,7 +69,9 @@ def compare(exact: torch.Tensor, fast: torch.Tensor, target: torch.Tensor, group
 def settle_inference(model: Classifier, source: BatchSource, runtime: Runtime) -> None:
     """Fall back to passes in fp32 where the runtime's faster way would change a verdict of this network.
 
-    The comparison is noted in the runtime's notes; a runtime in fp32, or whose precision somebody chose, is left alone.
+    Rows near a tie, by ``MARGIN`` times the largest difference in the sample, are from then on computed in fp32 in any case;
+    what is judged is what is left then.  The comparison is noted in the runtime's notes; a runtime in fp32, or whose precision
+    somebody chose, is left alone.
 
     Args:
         model: trained, on the device.
@@ -74,7 +80,7 @@ def settle_inference(model: Classifier, source: BatchSource, runtime: Runtime) -
     """
     import torch
 
-    from grmu_audit.training.inference import infer
+    from grmu_audit.training.inference import infer, near_ties
     from grmu_audit.training.runtime import Inference
 
     way = runtime.inference
@@ -85,13 +91,18 @@ def settle_inference(model: Classifier, source: BatchSource, runtime: Runtime) -
     fast = infer(model, source, rows, runtime)
     runtime.inference = Inference("fp32", way.form)
     exact = infer(model, source, rows, runtime)
-    found = compare(exact, fast, source.target[index], source.group[index])
-    runtime.notes["precision_guard"] = {"rows": found.rows, "difference": found.difference, "flips": found.flips,
-                                        "group_accuracy": found.accuracy, "holds": found.holds}  # fmt: skip
-    if found.holds:
-        runtime.inference = way
+    raw = compare(exact, fast, source.target[index], source.group[index])
+    distance = MARGIN * float((exact - fast).abs().max())
+    near = near_ties(fast, distance)
+    found = compare(exact, torch.where(near[:, None], exact, fast), source.target[index], source.group[index])
+    ties = float(near.float().mean())
+    holds = found.holds and raw.difference <= MOST_DIFFERENCE and ties <= MOST_TIES
+    runtime.notes["precision_guard"] = {"rows": found.rows, "difference": raw.difference, "near_ties": ties,
+                                        "flips": found.flips, "group_accuracy": found.accuracy, "holds": holds}  # fmt: skip
+    if holds:
+        runtime.inference = replace(way, near_tie=distance)
         return
     runtime.observer.note(
-        f"predictions are computed in fp32: bf16 changes the class of {found.flips:.2%} of {found.rows} rows, and a group's "
-        f"accuracy by {found.accuracy:.2%}"
+        f"predictions are computed in fp32: bf16 changes the class of {raw.flips:.2%} of {raw.rows} rows, a group's accuracy by "
+        f"{raw.accuracy:.2%}, and logits by up to {raw.difference:.2%} of the largest"
     )

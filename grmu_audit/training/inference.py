@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ from grmu_audit.data.batches import BatchSource
 from grmu_audit.errors import EnvironmentFailure
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.forms import Forward, forward_of
-from grmu_audit.training.runtime import Runtime
+from grmu_audit.training.runtime import Inference, Runtime
 
 LARGEST_BATCH = 512
 """Most samples that go through at once."""
@@ -70,11 +71,30 @@ def _infer_here(
         while size >= 1:
             out = _attempt(forward, source, rows, size)
             if out is not None:
-                return out
+                return out if features or not way.near_tie else _with_ties_in_fp32(model, source, rows, runtime, out)
             size //= 2
     finally:
         model.train(was_training)
     raise EnvironmentFailure("out of GPU memory with a single sample: free the device, or use --device cpu")
+
+
+def _with_ties_in_fp32(
+    model: Classifier, source: BatchSource, rows: npt.NDArray[np.int64], runtime: Runtime, logits: torch.Tensor
+) -> torch.Tensor:
+    """The logits with those near a tie computed again in fp32."""
+    way = runtime.without_gradients
+    near = near_ties(logits, way.near_tie)
+    again = rows[near.cpu().numpy()]
+    if len(again):
+        exact = replace(runtime, inference=Inference("fp32", way.form, way.batch))
+        logits[near] = _infer_here(model, source, again, exact, None, features=False)
+    return logits
+
+
+def near_ties(logits: torch.Tensor, distance: float) -> torch.Tensor:
+    """[n] whether the two largest of [n, classes] logits are nearer than a distance; a NaN is near."""
+    largest = logits.topk(min(2, logits.shape[1]), dim=1).values
+    return ~(largest[:, 0] - largest[:, -1] >= distance)
 
 
 @torch.no_grad()

@@ -34,6 +34,8 @@ class Inference:
     """Samples that go through at once; None: by the size of an input (``inference.batch_size``)."""
     compile_from: int | None = None
     """Number of rows from which on compiling pays for itself; None: never."""
+    near_tie: float = 0.0
+    """Rows whose two largest logits are nearer than this are computed again in fp32, so that bf16 decides no class."""
 
     def for_rows(self, count: int) -> Inference:
         """The way for one pass over so many rows."""

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from grmu_audit.training.checkpoint import Checkpoints
     from grmu_audit.training.runtime import Runtime
 
+REGISTERED = "registered"
+"""Method of a version that was trained elsewhere."""
 NetworkBuilder = Callable[["BatchSource", "Runtime"], "Classifier"]
 """Builds or trains the network of a version."""
 ALIASES = {("unlearned", None): "candidate", ("retrain", True): "reference"}
@@ -194,7 +196,8 @@ def _job(plan: VersionPlan) -> Job:
     """What building the network and predicting with it computes, by the epochs of its settings."""
     from grmu_audit.training.calibration import Job
 
-    rows, epochs = len(plan.dataset.rows("train")), int(plan.settings.get("epochs", 0))
+    epochs = 0 if plan.method == REGISTERED else int(plan.settings.get("epochs", 0))
+    rows = len(plan.dataset.rows("train"))
     return Job(len(plan.dataset) + epochs * len(plan.dataset.rows("val")), epochs * rows)
 
 

@@ -59,15 +59,18 @@ def test_the_sample_is_a_share_within_limits_and_the_same_each_time() -> None:
     assert len(np.unique(sample_rows(6000))) == 300
 
 
-def test_bf16_that_changes_nothing_is_kept_and_one_that_does_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("limit", "value"), [("MOST_DIFFERENCE", 0.0), ("MOST_FLIPS", -1.0), ("MOST_TIES", 0.0)])
+def test_bf16_is_kept_within_the_limits_and_left_beyond_any_of_them(
+    monkeypatch: pytest.MonkeyPatch, limit: str, value: float
+) -> None:
     run, notes = runtime(), Notes()
     run.observer, run.inference = notes, Inference("bf16", "folded")
-    monkeypatch.setattr(precision_guard, "MOST_ACCURACY", 0.02)
-    monkeypatch.setattr(precision_guard, "MOST_FLIPS", 0.02)
     settle_inference(tiny().model, tiny().source, run)
-    assert run.inference == Inference("bf16", "folded")
+    assert isinstance(run.inference, Inference)
+    assert run.inference == Inference("bf16", "folded", near_tie=run.inference.near_tie)
+    assert run.inference.near_tie > 0.0
     assert run.notes["precision_guard"]["holds"]
-    monkeypatch.setattr(precision_guard, "MOST_DIFFERENCE", 0.0)
+    monkeypatch.setattr(precision_guard, limit, value)
     settle_inference(tiny().model, tiny().source, run)
     assert run.inference == Inference("fp32", "folded")
     assert "predictions are computed in fp32" in notes.lines[0]
