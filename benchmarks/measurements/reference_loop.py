@@ -66,7 +66,7 @@ class ReferenceLoop:
         from torchvision import models
 
         torch.manual_seed(0)
-        return models.resnet18(num_classes=2)
+        return models.resnet18(num_classes=2)  # type: ignore[no-any-return]
 
     def loader(self, rows: Rows, train: bool) -> DataLoader[Any]:
         from torchvision import transforms as T
@@ -141,7 +141,7 @@ class ReferenceLoop:
             optimizer.zero_grad()
             with self.autocast():
                 value = loss(model, pixels, target, group)
-            value.backward()
+            value.backward()  # type: ignore[no-untyped-call]
             if mask is not None:
                 for name, parameter in model.named_parameters():
                     if parameter.grad is not None:
@@ -261,7 +261,7 @@ class SalUn:
     ) -> None:
         if not self.mask:
             for pixels, target, _ in loop.loader(forget, train=False):
-                functional.cross_entropy(self.original(pixels), target).backward()
+                functional.cross_entropy(self.original(pixels), target).backward()  # type: ignore[no-untyped-call]
             slopes = {name: p.grad.abs() for name, p in self.original.named_parameters() if p.grad is not None}
             bound = torch.cat([slope.flatten() for slope in slopes.values()]).median()
             self.mask = {name: (slope >= bound).float() for name, slope in slopes.items()}
@@ -284,7 +284,7 @@ class L1Sparse:
     ) -> None:
         def sparse(model: nn.Module, pixels: torch.Tensor, target: torch.Tensor, group: torch.Tensor) -> torch.Tensor:
             norm = torch.cat([p.view(-1) for p in model.parameters()]).norm(p=1)
-            return functional.cross_entropy(model(pixels), target) + 5e-4 * norm
+            return functional.cross_entropy(model(pixels), target) + 5e-4 * norm  # type: ignore[no-any-return]
 
         loop.epoch(model, optimizer, retain, sparse)
 

@@ -154,7 +154,7 @@ def one_ahead(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]
     """
     import torch
 
-    stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+    stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
 
     def prepare() -> tuple[Batch | None, torch.cuda.Event | None]:
         """The next batch, and on a GPU what to wait for."""

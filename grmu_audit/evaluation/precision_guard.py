@@ -60,7 +60,7 @@ def compare(exact: torch.Tensor, fast: torch.Tensor, target: torch.Tensor, group
     before, after = exact.argmax(1), fast.argmax(1)
     gaps = [
         abs(float((before[mine] == target[mine]).float().mean() - (after[mine] == target[mine]).float().mean()))
-        for mine in (group == code for code in group.unique())
+        for mine in (group == code for code in sorted(set(group.tolist())))
     ]
     difference = float((exact - fast).abs().max()) / scale if len(exact) else 0.0
     return GuardResult(len(exact), difference, float((before != after).float().mean()), max(gaps, default=0.0))

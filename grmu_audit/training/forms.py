@@ -51,7 +51,7 @@ def forward_of(model: Classifier, inference: Inference, device: torch.device, *,
             for hook in model.body._forward_hooks.values():  # whoever counts the passes of the body counts these too
                 hook(model.body, (pixels,), found)
         found = found.float()
-        return found if features else model.head(found)  # type: ignore[no-any-return]
+        return found if features else model.head(found)
 
     return forward
 
@@ -90,7 +90,7 @@ def folded(body: nn.Module) -> nn.Module | None:
         return None
     for parameter in copy.parameters():
         parameter.requires_grad_(False)
-    return copy.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+    return copy.to(memory_format=torch.channels_last)
 
 
 def compiler_is_there() -> bool:

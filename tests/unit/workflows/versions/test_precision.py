@@ -15,13 +15,12 @@ from grmu_audit.evaluation import precision_guard
 from grmu_audit.records import ModelRef
 from grmu_audit.training import calibration
 from grmu_audit.training.runtime import Inference
-from grmu_audit.workflows import measured_again
 from grmu_audit.workflows.audits.collection import comparable_outputs
 from grmu_audit.workflows.measured_again import check_outputs
 from grmu_audit.workflows.session import Session
 from grmu_audit.workflows.versions.method_choice import UnlearnOptions
 from grmu_audit.workflows.versions.network import NetworkChoice
-from grmu_audit.workflows.versions.precision import common_precision, recorded_precision
+from grmu_audit.workflows.versions.precision import common_precision, inference_runtime, recorded_precision
 from grmu_audit.workflows.versions.pretraining import TrainingOptions, pretrain
 from grmu_audit.workflows.versions.unlearning import unlearn
 
@@ -81,7 +80,7 @@ def test_a_lineage_keeps_what_its_first_version_was_measured_to_be_asked_in(
     monkeypatch.setenv("GRMU_AUDIT_CACHE", str(tmp_path / "another machine"))
     child = unlearn(session, base.label, tmp_path / "ids.csv", UnlearnOptions("retrain", SHORT))
     assert recorded_precision(child) == "bf16"
-    monkeypatch.setattr(measured_again, "TOLERANCE", {"fp32": 0.0, "bf16": 1e-6})  # asked as recorded, the answers are the same
+    assert inference_runtime(session, 0, recorded_precision(child)).without_gradients == Inference("bf16")
     assert check_outputs(session, base) == check_outputs(session, child) > 0
 
     for name in ("MOST_DIFFERENCE", "MOST_FLIPS"):
