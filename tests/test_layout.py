@@ -15,6 +15,7 @@ ACROSS_MODULES = {
     "report/formats/test_machine_formats.py",
     "unlearning/methods/test_battery.py",
     "unlearning/methods/test_data_kinds.py",
+    "unlearning/methods/test_host_syncs.py",
     "unlearning/test_add_a_method.py",
     "workflows/audits/test_reidentification.py",
     "workflows/test_request_chains.py",

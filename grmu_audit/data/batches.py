@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Union
 
 import numpy as np
 import numpy.typing as npt
 
-from grmu_audit.data.inputs import device_inputs
+from grmu_audit.data.images.transforms import to_device
+from grmu_audit.data.inputs import Draws, device_inputs
 from grmu_audit.data.text import pooled
 
 if TYPE_CHECKING:
     import torch
 
     from grmu_audit.data.dataset import Dataset
+
+Randomness = Union["torch.Generator", Draws]
+"""A CPU generator, or what was drawn from one; None: no augmentation."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +80,18 @@ class BatchSource:
         if self.rows_read is not None and self._places is not None:
             self.rows_read[self._places[rows.cpu()]] = True
 
-    def take(self, rows: torch.Tensor, generator: torch.Generator | None = None) -> Batch:
-        """These rows as they are; with a CPU generator, with the dataset's augmentation."""
+    def take(self, rows: torch.Tensor, generator: Randomness = None) -> Batch:
+        """These rows as they are; with a CPU generator, or with what was drawn from one, with the dataset's augmentation.
+
+        Inputs are prepared in float32 whatever precision the caller computes in.
+        """
+        import torch
+
         self.mark(rows)
-        index = rows.to(self.device)
-        inputs = self.inputs.take(rows) if generator is None else self.inputs.augmented(rows, generator)
+        index = to_device(rows, self.device) if rows.device.type == "cpu" else rows
+        draws = self.inputs.draw(rows, generator) if isinstance(generator, torch.Generator) else generator
+        with torch.autocast(self.device.type, enabled=False):
+            inputs = self.inputs.take(rows) if draws is None else self.inputs.augmented(rows, draws)
         return Batch(inputs, self.target[index], self.group[index], index)
 
     @property
@@ -103,7 +115,7 @@ class BatchSource:
         weights: npt.NDArray[np.float64] | None = None,
         augment: bool = False,
     ) -> Iterator[Batch]:
-        """One pass over ``rows``.
+        """One pass over ``rows``, whose order and augmentation are drawn at its start.
 
         Args:
             rows: [n] row numbers.
@@ -130,5 +142,35 @@ class BatchSource:
             chunks[-1] = torch.cat([chunks[-1], rest])
         if lengths is not None and generator is not None:
             chunks = [chunks[i] for i in torch.randperm(len(chunks), generator=generator).tolist()]
-        for chunk in chunks:
-            yield self.take(chunk, generator if augment else None)
+        draws = [self.inputs.draw(chunk, generator) if augment and generator is not None else None for chunk in chunks]
+        made = (self.take(chunk, drawn) for chunk, drawn in zip(chunks, draws, strict=True))
+        yield from one_ahead(made, self.device) if self.inputs.slow and len(chunks) > 1 else made
+
+
+def one_ahead(batches: Iterator[Batch], device: torch.device) -> Iterator[Batch]:
+    """The batches, each prepared by a thread of its own (on a GPU in a stream of its own) while the one before is used.
+
+    A consumer that stops early leaves one batch prepared that nobody uses.
+    """
+    import torch
+
+    stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
+
+    def prepare() -> tuple[Batch | None, torch.cuda.Event | None]:
+        """The next batch, and on a GPU what to wait for."""
+        with torch.cuda.stream(stream):
+            batch = next(batches, None)
+            return batch, None if stream is None else stream.record_event()
+
+    with ThreadPoolExecutor(1, thread_name_prefix="grmu-batches") as thread:
+        coming = thread.submit(prepare)
+        while True:
+            batch, ready = coming.result()
+            if batch is None:
+                return
+            coming = thread.submit(prepare)
+            if ready is not None:
+                ready.wait(torch.cuda.current_stream(device))
+                for part in (batch.pixels, batch.target, batch.group, batch.rows):
+                    part.record_stream(torch.cuda.current_stream(device))
+            yield batch

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Union
 
 import numpy as np
 import numpy.typing as npt
 
 from grmu_audit.data.images.store import ImageStore
-from grmu_audit.data.images.transforms import Windows, crop_windows, cut_batch, cut_each, still_windows, transform
+from grmu_audit.data.images.transforms import (
+    Windows,
+    crop_windows,
+    cut_batch,
+    cut_each,
+    draw_transform,
+    still_windows,
+    to_device,
+    transform,
+)
 from grmu_audit.data.text import TokenInputs
 from grmu_audit.errors import InputError
 
@@ -24,18 +33,29 @@ PIECE = 256 << 20
 """Bytes that are copied to the GPU at a time."""
 
 
+Draws = Union[Windows, "torch.Tensor", None]
+"""The training randomness of some rows, drawn before they are read; None where there is none."""
+
+
 class DeviceInputs(Protocol):
     """Gives the inputs of rows on the device; order and sampling are the batch source's business.
 
     ``rows`` may lie on the CPU or on the device.
     """
 
+    slow: bool
+    """Whether preparing a batch takes so long that the next one is prepared while a step runs."""
+
     def take(self, rows: torch.Tensor) -> torch.Tensor:
         """[b, *input_shape] as a model wants them: images float in [0, 1], tables raw floats (a model normalises inside)."""
         ...
 
-    def augmented(self, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """The same with the training randomness, sampled for each sample separately from a CPU generator."""
+    def draw(self, rows: torch.Tensor, generator: torch.Generator) -> Draws:
+        """The training randomness of these rows, sampled for each sample separately from a CPU generator."""
+        ...
+
+    def augmented(self, rows: torch.Tensor, draws: Draws) -> torch.Tensor:
+        """As ``take``, with that randomness."""
         ...
 
 
@@ -47,18 +67,25 @@ class ImageArray:
 
         self._augmentation = dataset.header.augmentation
         self._pixels = torch.from_numpy(np.asarray(dataset.pixels)).to(device)
+        self.slow = device.type != "cpu"
 
     def take(self, rows: torch.Tensor) -> torch.Tensor:
         """[b, channels, height, width] in [0, 1]."""
         return self._pixels[rows.to(self._pixels.device)].float().div_(255.0)
 
-    def augmented(self, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """Random zoom, shift and mirror, or a random resized crop."""
-        return transform(self.take(rows), self._augmentation, generator)
+    def draw(self, rows: torch.Tensor, generator: torch.Generator) -> Draws:
+        """Numbers of ``draw_transform``."""
+        return draw_transform(len(rows), generator)
+
+    def augmented(self, rows: torch.Tensor, draws: Draws) -> torch.Tensor:
+        """Random zoom, shift and mirror."""
+        return self.take(rows) if draws is None else transform(self.take(rows), self._augmentation, draws)  # type: ignore[arg-type]
 
 
 class Table:
     """Rows of floats, held on the device; there is nothing to augment."""
+
+    slow = False
 
     def __init__(self, dataset: Dataset, device: torch.device) -> None:
         import torch
@@ -69,13 +96,18 @@ class Table:
         """[b, features]."""
         return self._values[rows.to(self._values.device)]
 
-    def augmented(self, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def draw(self, rows: torch.Tensor, generator: torch.Generator) -> None:
+        """Nothing: tables are not augmented."""
+
+    def augmented(self, rows: torch.Tensor, draws: object) -> torch.Tensor:
         """[b, features], unchanged."""
         return self.take(rows)
 
 
 class ImageFiles:
     """Images of any size in an ``ImageStore``: cut and resized per sample, held on a GPU where they fit."""
+
+    slow = True
 
     def __init__(self, dataset: Dataset, device: torch.device) -> None:
         header = dataset.header
@@ -91,37 +123,45 @@ class ImageFiles:
         index = rows.cpu().numpy()
         return self._cut(index, still_windows(self._sizes[index], self._header.view, self._out))
 
-    def augmented(self, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-        """A random resized crop of each image, mirrored where the augmentation says so; without a crop, zoom and shift."""
+    def draw(self, rows: torch.Tensor, generator: torch.Generator) -> Draws:
+        """Windows of random resized crops; without a crop, numbers of ``draw_transform``."""
         augmentation = self._header.augmentation
         if augmentation.area is None:
-            return transform(self.take(rows), augmentation, generator)
-        index = rows.cpu().numpy()
-        return self._cut(index, crop_windows(self._sizes[index], augmentation, generator))
+            return draw_transform(len(rows), generator)
+        return crop_windows(self._sizes[rows.cpu().numpy()], augmentation, generator)
+
+    def augmented(self, rows: torch.Tensor, draws: Draws) -> torch.Tensor:
+        """A random resized crop of each image, mirrored where the augmentation says so; without a crop, zoom and shift."""
+        if isinstance(draws, Windows):
+            return self._cut(rows.cpu().numpy(), draws)
+        return self.take(rows) if draws is None else transform(self.take(rows), self._header.augmentation, draws)
 
     def _cut(self, index: npt.NDArray[np.int64], windows: Windows) -> torch.Tensor:
+        if self._held is None:
+            self._store.expect(index)
         if self._device.type == "cpu":
             return cut_each([self._store[int(i)] for i in index], windows, self._out).float().div_(255.0)
         return cut_batch(self._padded(index), windows, self._out)
 
     def _padded(self, index: npt.NDArray[np.int64]) -> torch.Tensor:
-        """[b, height, width, 3] uint8 on the device, each image in the upper left corner."""
+        """[b, height, width, 3] uint8 on the device, each image in the upper left corner; what is beyond it is of no image."""
         import torch
 
-        if self._held is not None and self._store.uniform is not None:
-            height, width = self._sizes[0].tolist()
-            return self._held.view(-1, height, width, 3)[torch.from_numpy(index).to(self._device)]
-        height, width = self._sizes[index].max(0).tolist()
-        where = self._device if self._held is not None else torch.device("cpu")
-        batch = torch.zeros(len(index), height, width, 3, dtype=torch.uint8, device=where)
-        for place, i in enumerate(index.tolist()):
-            h, w = self._sizes[i].tolist()
-            start, stop = int(self._store.offsets[i]), int(self._store.offsets[i + 1])
-            image = torch.from_numpy(self._store[i].copy()) if self._held is None else self._held[start:stop].view(h, w, 3)
-            batch[place, :h, :w] = image
-        if self._held is None and self._device.type == "cuda":
-            batch = batch.pin_memory()
-        return batch.to(self._device, non_blocking=True)
+        starts, stops = self._store.offsets[index], self._store.offsets[index + 1]
+        if self._held is None:
+            spans = zip(starts.tolist(), stops.tolist(), strict=True)
+            flat = to_device(torch.from_numpy(np.concatenate([self._store.data[a:b] for a, b in spans])), self._device)
+            starts = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(stops - starts)[:-1]])
+        else:
+            flat = self._held
+        heights, widths = self._sizes[index].T
+        first, height, width = to_device(torch.from_numpy(np.stack([starts // 3, heights, widths])), flat.device)[
+            :, :, None, None
+        ]
+        row = torch.arange(int(heights.max()), device=flat.device)[None, :, None]
+        column = torch.arange(int(widths.max()), device=flat.device)[None, None]
+        place = torch.where((row < height) & (column < width), first + row * width + column, 0)
+        return flat.view(-1, 3)[place]
 
 
 def _on_gpu(store: ImageStore, device: torch.device) -> torch.Tensor | None:

@@ -76,6 +76,8 @@ class Tokens:
 class TokenInputs:
     """Token numbers on the device, padded to the longest text of what is taken; there is nothing to augment."""
 
+    slow = False
+
     def __init__(self, dataset: Dataset, device: torch.device) -> None:
         import torch
 
@@ -99,7 +101,10 @@ class TokenInputs:
         where = torch.where(inside, self._starts[index][:, None] + place, 0)
         return torch.where(inside, self._values[where].long(), self._pad)
 
-    def augmented(self, rows: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+    def draw(self, rows: torch.Tensor, generator: torch.Generator) -> None:
+        """Nothing: texts are not augmented."""
+
+    def augmented(self, rows: torch.Tensor, draws: object) -> torch.Tensor:
         """The same, unchanged."""
         return self.take(rows)
 

@@ -200,6 +200,7 @@ class ShadowPool(_Bank):
         self.recipe = recipe.model_copy(update={"keep_best": False})
         self.population = population_of(source, without)
         self.order = None if without.names is None else RowOrder.of(without.names)
+        asked = runtime.without_gradients.precision
         made_from = {
             "format": FORMAT,
             "spec": like.spec.to_json(),
@@ -207,6 +208,7 @@ class ShadowPool(_Bank):
             "data": source.dataset.digest,
             "seed": self.seed,
             "precision": runtime.precision,
+            **({"asked_in": asked} if asked != runtime.precision else {}),
             **({"without": without.digest} if len(without.rows) else {}),
         }
         self.key = sha256_hex(canonical_json(made_from))

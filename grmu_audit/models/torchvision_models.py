@@ -120,6 +120,16 @@ def safe_shortcuts(network: nn.Module) -> None:
             _replace(network, path, sliced)
 
 
+def plain_shortcuts(network: nn.Module) -> None:
+    """The opposite of ``safe_shortcuts``, for networks that are only asked and never trained: forward passes are safe."""
+    for path, module in list(network.named_modules()):
+        if isinstance(module, SlicedConv2d):
+            stride: tuple[int, int] = module.stride  # type: ignore[assignment]
+            plain = nn.Conv2d(module.in_channels, module.out_channels, 1, stride, bias=module.bias is not None)
+            plain.weight, plain.bias = module.weight, module.bias
+            _replace(network, path, plain.train(module.training))
+
+
 def _strided_point(layer: nn.Conv2d) -> bool:
     """Whether it is an undivided 1x1 convolution with a stride."""
     plain = layer.kernel_size == (1, 1) and layer.groups == 1 and layer.padding in ((0, 0), "valid")

@@ -91,19 +91,22 @@ class MaskGuard:
         named = dict(model.named_parameters())
         self.optimizer = optimizer
         self.held = [(named[name], moves.bool(), named[name].detach().clone()) for name, moves in mask.items()]
+        self.factor = [moves.to(parameter.dtype) for parameter, moves, _ in self.held]
 
     @torch.no_grad()
     def before_step(self) -> None:
         """Zero the gradients that must not act."""
-        for parameter, moves, _ in self.held:
-            if parameter.grad is not None:
-                parameter.grad.mul_(moves)
+        found = [(p.grad, factor) for (p, _, _), factor in zip(self.held, self.factor, strict=True) if p.grad is not None]
+        if found:
+            torch._foreach_mul_([gradient for gradient, _ in found], [factor for _, factor in found])
 
     @torch.no_grad()
     def after_step(self) -> None:
         """Put masked weights back bit for bit and zero what the optimiser gathered for them."""
-        for parameter, moves, start in self.held:
-            parameter.copy_(torch.where(moves, parameter, start))
-            for slot in self.optimizer.state.get(parameter, {}).values():
-                if isinstance(slot, torch.Tensor) and slot.shape == parameter.shape:
-                    slot.mul_(moves)
+        slots: list[tuple[torch.Tensor, torch.Tensor]] = []
+        for (parameter, moves, start), factor in zip(self.held, self.factor, strict=True):
+            torch.where(moves, parameter, start, out=parameter)
+            state = self.optimizer.state.get(parameter, {}).values()
+            slots += [(one, factor) for one in state if isinstance(one, torch.Tensor) and one.shape == parameter.shape]
+        if slots:
+            torch._foreach_mul_([one for one, _ in slots], [factor for _, factor in slots])

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import platform
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -22,6 +22,27 @@ EpochLog = Callable[[int, Mapping[str, float]], None]
 """Receives the epoch number and its metrics."""
 
 
+@dataclass(frozen=True)
+class Inference:
+    """How forward passes without gradients are computed."""
+
+    precision: str = "fp32"
+    """``fp32`` or ``bf16``; the head is computed in fp32 in both."""
+    form: str = "plain"
+    """``plain``, ``folded`` (batch normalisation folded into the convolutions), or ``compiled``."""
+    batch: int | None = None
+    """Samples that go through at once; None: by the size of an input (``inference.batch_size``)."""
+    compile_from: int | None = None
+    """Number of rows from which on compiling pays for itself; None: never."""
+    near_tie: float = 0.0
+    """Rows whose two largest logits are nearer than this are computed again in fp32, so that bf16 decides no class."""
+
+    def for_rows(self, count: int) -> Inference:
+        """The way for one pass over so many rows."""
+        pays = self.compile_from is not None and count >= self.compile_from
+        return replace(self, form="compiled") if pays else self
+
+
 def _no_log(epoch: int, metrics: Mapping[str, float]) -> None:
     """Drop the metrics."""
 
@@ -35,7 +56,9 @@ class Runtime:
     seed: int
     """Root of every generator of the run."""
     precision: str = "fp32"
-    """``fp32`` or ``bf16`` (autocast)."""
+    """Of passes with gradients: ``fp32`` or ``bf16`` (autocast)."""
+    inference: Inference | None = None
+    """How passes without gradients are computed; None: plain, in ``precision``."""
     log: EpochLog = _no_log
     """Called after each epoch."""
     title: str = ""
@@ -64,6 +87,11 @@ class Runtime:
     def generator(self, *names: object) -> torch.Generator:
         """A CPU generator for one purpose; the same purpose and seed give the same stream."""
         return torch.Generator().manual_seed(derive_seed(self.seed, *names))
+
+    @property
+    def without_gradients(self) -> Inference:
+        """How passes without gradients are computed."""
+        return self.inference if self.inference is not None else Inference(self.precision)
 
     @contextlib.contextmanager
     def autocast(self) -> Iterator[None]:
@@ -101,7 +129,7 @@ def choose_device(name: str = "auto") -> torch.device:
 
 
 def choose_precision(name: str, device: torch.device) -> str:
-    """``auto`` is bf16 on CUDA devices that have it, else fp32 (on CPUs bf16 slows small networks down)."""
+    """``auto`` is bf16 on CUDA devices that have it, else fp32; what is faster on a CPU is measured (``calibration``)."""
     if name != "auto":
         return name
     return "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"

@@ -15,7 +15,11 @@ from grmu_audit.training.runtime import Runtime
 
 
 def make_optimizer(model: Classifier, config: TrainConfig) -> torch.optim.Optimizer:
-    """The optimiser of a config over all parameters; frozen ones get no gradient and never move."""
+    """The optimiser of a config over all parameters; frozen ones get no gradient and never move.
+
+    Not fused: PyTorch's fused SGD fails where a parameter gets its first gradient in a later step than others, as the head does
+    in methods whose first pass ends at the features.
+    """
     if config.optimizer == "sgd":
         return torch.optim.SGD(
             model.parameters(), lr=config.learning_rate, momentum=config.momentum, weight_decay=config.weight_decay

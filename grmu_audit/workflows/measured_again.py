@@ -21,6 +21,7 @@ from grmu_audit.tracking.requests import Lineages, read_request_record
 from grmu_audit.utils import sha256_hex
 from grmu_audit.workflows.session import Session
 from grmu_audit.workflows.versions.network import load_network
+from grmu_audit.workflows.versions.precision import inference_runtime, recorded_precision
 
 if TYPE_CHECKING:
     from grmu_audit.data.dataset import Dataset
@@ -131,14 +132,15 @@ def _logits(session: Session, ref: ModelRef, dataset: Dataset, rows: npt.NDArray
     from grmu_audit.data.batches import BatchSource
     from grmu_audit.training.inference import infer
 
-    runtime = session.runtime(0)
+    runtime = inference_runtime(session, 0, recorded_precision(ref))
     model = load_network(session, ref, runtime.device)
     found: npt.NDArray[np.float64] = infer(model, BatchSource(dataset, runtime.device), rows, runtime).double().cpu().numpy()
     return found
 
 
 def _compare_logits(session: Session, ref: ModelRef, found: npt.NDArray[np.float64], stored: npt.NDArray[np.float64]) -> None:
-    allowed = max(TOLERANCE[str(name)] for name in (session.runtime(0).precision, ref.config.get("precision", "fp32")))
+    used = inference_runtime(session, 0, recorded_precision(ref)).without_gradients.precision
+    allowed = max(TOLERANCE[name] for name in (used, recorded_precision(ref)))
     if found.shape != stored.shape:
         raise IntegrityError(f"{PREDICTIONS} of {ref.label} has {stored.shape[1]} logits a row, the network {found.shape[1]}")
     scale = max(1.0, float(np.abs(found).max(initial=0.0)))

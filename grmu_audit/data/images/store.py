@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -48,6 +49,7 @@ class ImageStore:
         self.digests = digests
         self.hashes = hashes
         self.folder = folder
+        self._mapped: mmap.mmap | None = None
         self.offsets = offsets(heights, widths)
 
     def __len__(self) -> int:
@@ -75,7 +77,23 @@ class ImageStore:
 
     def damaged(self) -> list[int]:
         """Images whose pixels are not those of their digest; reads everything."""
-        return [index for index, image in enumerate(self) if image_digest(image) != self.digests[index]]
+        self._advise("MADV_SEQUENTIAL")
+        found = [index for index, image in enumerate(self) if image_digest(image) != self.digests[index]]
+        self._advise("MADV_RANDOM")
+        return found
+
+    def expect(self, images: npt.NDArray[np.int64]) -> None:
+        """Have the system read these images into memory now, all at once and nothing beside them."""
+        if self._mapped is None:
+            return
+        starts = self.offsets[images] // mmap.PAGESIZE * mmap.PAGESIZE
+        for start, length in zip(starts.tolist(), (self.offsets[images + 1] - starts).tolist(), strict=True):
+            self._advise("MADV_WILLNEED", start, length)
+
+    def _advise(self, advice: str, *span: int) -> None:
+        """Tell the system how the map will be read, where it can be told; by default it reads far beyond each random image."""
+        if self._mapped is not None and hasattr(mmap, advice):
+            self._mapped.madvise(getattr(mmap, advice), *span)
 
 
 def offsets(heights: npt.NDArray[np.int64], widths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
@@ -106,8 +124,13 @@ def open_store(folder: Path) -> ImageStore:
         size = int((heights * widths * 3).sum())
         if (folder / PIXELS).stat().st_size != size:
             raise IntegrityError(f"the image cache {folder} has another size than it was written with: remove the folder")
-        # Read-only: a private writable mapping ("c") counts as memory, and the system refuses one larger than the machine's.
-        data: npt.NDArray[np.uint8] = np.memmap(folder / PIXELS, dtype=np.uint8, mode="r", shape=(size,))
+        with (folder / PIXELS).open("rb") as stream:
+            # Read-only: a private writable map counts as memory, and the system refuses one larger than the machine's.
+            mapped = mmap.mmap(stream.fileno(), size, access=mmap.ACCESS_READ)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise IntegrityError(f"the image cache {folder} cannot be read ({type(error).__name__}): remove the folder") from None
-    return ImageStore(data, heights, widths, tuple(row.tobytes().hex() for row in digests), hashes, folder)
+    data: npt.NDArray[np.uint8] = np.frombuffer(mapped, dtype=np.uint8)
+    store = ImageStore(data, heights, widths, tuple(row.tobytes().hex() for row in digests), hashes, folder)
+    store._mapped = mapped
+    store._advise("MADV_RANDOM")
+    return store

@@ -173,38 +173,55 @@ def cut_batch(pixels: torch.Tensor, windows: Windows, out: tuple[int, int]) -> t
     import torch
 
     device = pixels.device
-    rows = _filters(windows, 0, pixels.shape[1], out[0]).to(device)
-    columns = _filters(windows, 1, pixels.shape[2], out[1])
-    mirror = torch.from_numpy(windows.mirror)
-    columns = torch.where(mirror[:, None, None], columns.flip(1), columns).to(device)
+    edges = np.stack([windows.low, windows.high, windows.start, windows.stop]).astype(np.float32)
+    low, high, start, stop = to_device(torch.from_numpy(edges), device)
+    rows = _filters((low[:, 0], high[:, 0], start[:, 0], stop[:, 0]), pixels.shape[1], out[0])
+    columns = _filters((low[:, 1], high[:, 1], start[:, 1], stop[:, 1]), pixels.shape[2], out[1])
+    mirror = to_device(torch.from_numpy(windows.mirror), device)
+    columns = torch.where(mirror[:, None, None], columns.flip(1), columns)
     planes = pixels.permute(0, 3, 1, 2).float()
     result = rows[:, None] @ planes @ columns.transpose(1, 2)[:, None]
     return result.div_(255.0).clamp_(0.0, 1.0)
 
 
-def _filters(windows: Windows, axis: int, length: int, out: int) -> torch.Tensor:
-    """[b, out, length] weights of each source row (or column) in each output row; rows sum to 1."""
+def _filters(edges: tuple[torch.Tensor, ...], length: int, out: int) -> torch.Tensor:
+    """[b, out, length] weights of each source row (or column) in each output row, in float32; rows sum to 1.
+
+    Args:
+        edges: [b] low, high, start and stop of ``Windows`` along the axis, on the device.
+        length: pixels of the source.
+        out: pixels of the output.
+    """
     import torch
 
-    low, high, start, stop = (
-        torch.from_numpy(edge[:, axis]) for edge in (windows.low, windows.high, windows.start, windows.stop)
-    )
+    low, high, start, stop = edges
     scale = (stop - start) / out
-    support = scale.clamp_min(1.0)
-    centre = start[:, None] + (torch.arange(out, dtype=torch.float64) + 0.5) * scale[:, None]
-    source = torch.arange(length, dtype=torch.float64) + 0.5
-    weight = (1.0 - (source - centre[:, :, None]).abs() / support[:, None, None]).clamp_min(0.0)
-    weight = weight * ((source > low[:, None, None]) & (source < high[:, None, None]))
-    return (weight / weight.sum(2, keepdim=True)).float()
+    centre = start[:, None] + (torch.arange(out, device=low.device) + 0.5) * scale[:, None]
+    source = torch.arange(length, device=low.device) + 0.5
+    weight = (source - centre[:, :, None]).abs_().div_(-scale.clamp_min(1.0)[:, None, None]).add_(1.0).clamp_min_(0.0)
+    weight.mul_(((source > low[:, None]) & (source < high[:, None]))[:, None])
+    return weight.div_(weight.sum(2, keepdim=True))
 
 
-def transform(pixels: torch.Tensor, augmentation: Augmentation, generator: torch.Generator) -> torch.Tensor:
+def to_device(values: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A copy on the device that the host does not wait for; on a CPU the values themselves."""
+    return values.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else values
+
+
+def draw_transform(count: int, generator: torch.Generator) -> torch.Tensor:
+    """[4, count] uniform numbers that ``transform`` turns into zoom, shifts and mirror images."""
+    import torch
+
+    return torch.rand(4, count, generator=generator)
+
+
+def transform(pixels: torch.Tensor, augmentation: Augmentation, draws: torch.Tensor) -> torch.Tensor:
     """Random zoom, shift and mirror, sampled for each sample separately.
 
     Args:
         pixels: [b, c, h, w] in [0, 1].
         augmentation: ranges; with the neutral ones the pixels come back unchanged.
-        generator: CPU generator.
+        draws: [4, b] of ``draw_transform``, on the CPU.
 
     Returns:
         [b, c, h, w]; bilinear, borders reflected.
@@ -214,7 +231,6 @@ def transform(pixels: torch.Tensor, augmentation: Augmentation, generator: torch
 
     n = len(pixels)
     low, high = augmentation.scale
-    draws = torch.rand(4, n, generator=generator)
     if (low, high, augmentation.shift, augmentation.flip) == (1.0, 1.0, 0.0, False):
         return pixels
     zoom = 1.0 / (low + (high - low) * draws[0])
@@ -224,5 +240,5 @@ def transform(pixels: torch.Tensor, augmentation: Augmentation, generator: torch
     theta[:, 1, 1] = zoom
     theta[:, 0, 2] = (draws[1] * 2 - 1) * augmentation.shift
     theta[:, 1, 2] = (draws[2] * 2 - 1) * augmentation.shift
-    grid = functional.affine_grid(theta.to(pixels.device), list(pixels.shape), align_corners=False)
+    grid = functional.affine_grid(to_device(theta, pixels.device), list(pixels.shape), align_corners=False)
     return functional.grid_sample(pixels, grid, mode="bilinear", padding_mode="reflection", align_corners=False)

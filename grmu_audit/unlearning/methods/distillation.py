@@ -11,11 +11,12 @@ from torch.nn import functional
 
 from grmu_audit.data.batches import Batch
 from grmu_audit.models.catalog import build
-from grmu_audit.models.classifier import Classifier, frozen_copy
+from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.loop import run_epochs, steps_of
 from grmu_audit.training.plan import Hooks, Phase
 from grmu_audit.training.runtime import Runtime, derive_seed, move_to
 from grmu_audit.unlearning.blocks.passes import forward_frozen_batchnorm, soft_kl, train_on_forget
+from grmu_audit.unlearning.blocks.teacher import Teacher
 from grmu_audit.unlearning.data import Rows, UnlearningData
 from grmu_audit.unlearning.method import Method, MethodConfig, register
 
@@ -44,18 +45,16 @@ def bad_teacher(model: Classifier, data: UnlearningData, config: BadTeacherConfi
     training mode with frozen running statistics, which stay those of the original.  The random network and the part have
     seeds of their own.
     """
-    good = frozen_copy(model)
     random = build(model.spec, derive_seed(runtime.seed, "bad teacher"))
     move_to(random, runtime.device)
-    bad = frozen_copy(random)
     rows = np.concatenate([data.forget, retain_subset(data, config.retain_share, runtime)])
+    good, bad = (Teacher(network, data, rows, config, runtime) for network in (model, random))
     is_forget = torch.zeros(len(data.source.target), dtype=torch.bool, device=data.source.device)
     is_forget[torch.from_numpy(data.forget).to(data.source.device)] = True
 
     def imitate(batch: Batch) -> torch.Tensor:
         """Distance to the teacher of each sample."""
-        with torch.no_grad():
-            target = torch.where(is_forget[batch.rows][:, None], bad(batch.pixels).float(), good(batch.pixels).float())
+        target = torch.where(is_forget[batch.rows][:, None], bad(batch), good(batch))
         logits = forward_frozen_batchnorm(model, batch.pixels, published=config.as_published)
         distance = soft_kl(functional.softmax(target, 1), logits)
         return distance / model.spec.classes if config.as_published else distance
@@ -118,13 +117,11 @@ def delete(model: Classifier, data: UnlearningData, config: DeleteConfig, runtim
 
     Made for whole classes; with two classes q is the other class for certain.  Running statistics are frozen.
     """
-    original = frozen_copy(model)
+    original = Teacher(model, data, data.forget, config, runtime)
 
     def distil(batch: Batch) -> torch.Tensor:
         """Distance to the original without the true class."""
-        with torch.no_grad():
-            target = without_class(original(batch.pixels), batch.target)
-        return soft_kl(target, model.eval()(batch.pixels))
+        return soft_kl(without_class(original(batch), batch.target), model.eval()(batch.pixels))
 
     return train_on_forget(model, data, config, runtime, distil)
 

@@ -159,11 +159,12 @@ class _Information:
         return loss
 
     def clip_to_retain(self, batch: Batch) -> None:
-        """Scale the unlearning gradient down to the norm of a retain batch's cross-entropy gradient."""
-        parameters = [p for p in self.model.parameters() if p.grad is not None]
+        """Scale the unlearning gradient down to the norm of a retain batch's cross-entropy gradient, without reading either."""
+        gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
         if self.retain_norm is None:
             self.retain_norm = self._retain_gradient_norm()
-        torch.nn.utils.clip_grad_norm_(parameters, float(self.retain_norm))
+        factor = (torch.nn.utils.get_total_norm(gradients) + 1e-6).reciprocal() * self.retain_norm
+        torch._foreach_mul_(gradients, factor.clamp(max=1.0))
 
     def _retain_gradient_norm(self) -> torch.Tensor:
         generator = self.runtime.generator("clip", self.fitted_epoch)

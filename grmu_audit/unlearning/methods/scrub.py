@@ -11,12 +11,13 @@ from torch.nn import functional
 
 from grmu_audit.data.batches import Batch
 from grmu_audit.errors import InputError
-from grmu_audit.models.classifier import Classifier, frozen_copy
+from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.inference import accuracy
 from grmu_audit.training.loop import run_epochs
 from grmu_audit.training.plan import Hooks, Phase
 from grmu_audit.training.runtime import Runtime
 from grmu_audit.unlearning.blocks.passes import distillation, forget_pass, forward_frozen_batchnorm, retain_pass
+from grmu_audit.unlearning.blocks.teacher import Teacher
 from grmu_audit.unlearning.data import Rows, UnlearningData
 from grmu_audit.unlearning.method import LogRange, Method, MethodConfig, register
 
@@ -54,23 +55,18 @@ def scrub(model: Classifier, data: UnlearningData, config: ScrubConfig, runtime:
     Raises:
         InputError: rewinding without validation samples of the forget set's groups.
     """
-    teacher = frozen_copy(model)
+    teacher = Teacher(model, data, np.concatenate([data.retain, data.forget]), config, runtime)
     rewind = Rewind(model, data, config.as_published, runtime) if config.rewind else None
 
     def forget_loss(batch: Batch) -> torch.Tensor:
-        """Away from the teacher, whose logits need no gradient."""
-        with torch.no_grad():
-            target = teacher(batch.pixels)
-        return -distillation(
-            target, forward_frozen_batchnorm(model, batch.pixels, published=config.as_published), config.temperature
-        )
+        """Away from the teacher."""
+        logits = forward_frozen_batchnorm(model, batch.pixels, published=config.as_published)
+        return -distillation(teacher(batch), logits, config.temperature)
 
     def retain_loss(batch: Batch) -> torch.Tensor:
         """Right labels, near the teacher."""
-        with torch.no_grad():
-            target = teacher(batch.pixels)
         logits = model(batch.pixels)
-        near = distillation(target, logits, config.temperature)
+        near = distillation(teacher(batch), logits, config.temperature)
         return config.gamma * functional.cross_entropy(logits, batch.target) + config.alpha * near
 
     def plan(epoch: int) -> list[Phase]:
@@ -172,7 +168,7 @@ register(
         config=ScrubConfig,
         needs=frozenset({"retain", "forget"}),
         reference="Kurmanji et al. 2023, Towards Unbounded Machine Unlearning (SCRUB, SCRUB+R)",
-        cost="E R + M F, and as many forward passes of the teacher",
+        cost="E R + M F, and as many forward passes of the teacher (R + F where nothing is augmented)",
         search={"alpha": LogRange(0.01, 1.0), "forget_epochs": (1, 2, 3, 5)},
     )
 )

@@ -42,8 +42,11 @@ from grmu_audit.workflows.audits.shadow import ShadowOptions, collect_shadows
 from grmu_audit.workflows.audits.white_box import ForwardPassCount, TimeLeft, WhiteBoxCollector
 from grmu_audit.workflows.erasure import erasure_summary
 from grmu_audit.workflows.versions.network import load_network
+from grmu_audit.workflows.versions.precision import common_precision, measured_precision, recorded_precision
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from grmu_audit.data.dataset import Dataset
     from grmu_audit.evaluation.predict import ModelOutputs
     from grmu_audit.records.white_box import WhiteBoxOutputs
@@ -105,7 +108,7 @@ def collect(session: Session, target: AuditTarget, settings: AuditSettings) -> C
     past = past_requests(session, target.version)
     ancestors = [*([target.root] if target.root else []), *(ref for one in past for ref in (one.before, one.served))]
     needed = {ref.label: ref for ref in (*versions, *ancestors)}
-    outputs = [stored_or_new_outputs(session, ref, dataset) for ref in needed.values()]
+    outputs = comparable_outputs(session, list(needed.values()), dataset)
     names, stored = session.pseudonyms_of(dataset), settings.level == "quick"
     common = common_outputs(list(zip(needed.values(), outputs, strict=True)), names, target.request, stored=stored)
     found = (predictions_under_request(table, common.request, dataset) for table in common.outputs)
@@ -152,8 +155,9 @@ def _white_box(
     if settings.level == "quick":
         return [None] * len(versions)
     collector = WhiteBoxCollector(
-        session, target.dataset, target.request, settings.seed, counter, target.baseline, settings.return_epochs, left
-    )
+        session, target.dataset, target.request, settings.seed, counter, target.baseline, settings.return_epochs, left,
+        common_precision(versions),
+    )  # fmt: skip
     collector.note_cost(versions)
     return [collector.collect(ref, settings.level) for ref in versions]
 
@@ -195,41 +199,66 @@ def _without_shadows(found: ShadowResult) -> tuple[NotMeasured, ...]:
     return tuple(NotMeasured(name, found.why) for name in METHOD_ATTACKS) if found.table.unlearned is None else ()
 
 
-def stored_or_new_outputs(session: Session, ref: ModelRef, dataset: Dataset) -> ModelOutputs:
+def comparable_outputs(session: Session, refs: Sequence[ModelRef], dataset: Dataset) -> list[ModelOutputs]:
+    """Outputs of versions in one precision: those that are stored in another one are computed again and cached.
+
+    Where rows were deleted since, what is stored is all there is, and is taken as it is.
+
+    Raises:
+        IntegrityError: see ``stored_or_new_outputs``.
+    """
+    common = common_precision(refs)
+    others = [ref for ref in refs if recorded_precision(ref) != common and not dataset.deleted]
+    return [stored_or_new_outputs(session, ref, dataset, common if ref in others else None) for ref in refs]
+
+
+def stored_or_new_outputs(session: Session, ref: ModelRef, dataset: Dataset, precision: str | None = None) -> ModelOutputs:
     """Stored predictions of a version, or one forward pass where there are none under the operator's present key.
+
+    Args:
+        session: store, key, device.
+        ref: the version.
+        dataset: its data.
+        precision: compute them in this one, whatever is stored; None: what is stored, else in the recorded one.
 
     Raises:
         IntegrityError: stored predictions are damaged, or not those that were there at registration.
     """
     from grmu_audit.evaluation.predict import from_parquet
 
-    readable = ref.key_check in (None, key_check(session.key))
+    readable = precision is None and ref.key_check in (None, key_check(session.key))
     stored = version_artifact(session.store, ref, PREDICTIONS) if readable else None
     if stored is None:
-        return _cached_outputs(session, ref, dataset)
+        return _cached_outputs(session, ref, dataset, precision)
     return from_parquet(stored)
 
 
-def _cached_outputs(session: Session, ref: ModelRef, dataset: Dataset) -> ModelOutputs:
+def _cached_outputs(session: Session, ref: ModelRef, dataset: Dataset, precision: str | None) -> ModelOutputs:
     """The forward pass of a version that came without one: computed once and cached, under the operator's pseudonyms."""
     from grmu_audit.evaluation.predict import from_parquet, to_parquet
 
     cache, key_mark = OutputCache(session.root / "measured"), pseudonyms(session.key, ["predictions"])[0]
-    key = cache_key({"kind": "predictions", "model": ref.manifest_sha256, "data": dataset.digest, "names": key_mark})
+    made_from = {"kind": "predictions", "model": ref.manifest_sha256, "data": dataset.digest, "names": key_mark}
+    key = cache_key(made_from if precision is None else {**made_from, "precision": precision})
     path = cache.path(key, "parquet")
     if path.is_file():
         return from_parquet(path.read_bytes())
-    outputs = _forward(session, ref, dataset)
+    outputs = _forward(session, ref, dataset, precision)
     write_atomic(path, to_parquet(outputs), mode=0o600)
     return outputs
 
 
-def _forward(session: Session, ref: ModelRef, dataset: Dataset) -> ModelOutputs:
+def _forward(session: Session, ref: ModelRef, dataset: Dataset, precision: str | None) -> ModelOutputs:
     from grmu_audit.data.batches import BatchSource
     from grmu_audit.evaluation.predict import predict_all
+    from grmu_audit.training.calibration import Job
+    from grmu_audit.training.runtime import Inference
 
     runtime = session.runtime(0)
     model = load_network(session, ref, runtime.device)
+    measured_precision(session, runtime, model, Job(len(dataset)), ref)
+    if precision is not None:
+        runtime.inference = Inference(precision)
     return predict_all(model, BatchSource(dataset, runtime.device), runtime, session.pseudonyms_of(dataset))
 
 

@@ -10,7 +10,7 @@ from grmu_audit.errors import InconclusiveError, InputError, IntegrityError, Not
 from grmu_audit.policy import Policy, load_named
 from grmu_audit.records import Audit, AuditContext, AuditedModel, AuditInputs, ForgetRecord, ModelRef
 from grmu_audit.tracking.requests import StoredRequest
-from grmu_audit.workflows.audits.collection import data_record, predictions_under_request, stored_or_new_outputs
+from grmu_audit.workflows.audits.collection import comparable_outputs, data_record, predictions_under_request
 from grmu_audit.workflows.audits.common_rows import common_outputs
 from grmu_audit.workflows.audits.stored import newest_audit
 from grmu_audit.workflows.audits.target import measure_options
@@ -52,7 +52,7 @@ def compare(session: Session, models: Sequence[str], policy: Policy | None = Non
     if others:
         raise InputError(f"{', '.join(others)}: trained on other data than {refs[0].label}: their numbers cannot be compared")
     options = measure_options(policy or load_named("default"), dataset, seed)
-    outputs = [(ref, stored_or_new_outputs(session, ref, dataset)) for ref in refs]
+    outputs = list(zip(refs, comparable_outputs(session, refs, dataset), strict=True))
     common = common_outputs(outputs, session.pseudonyms_of(dataset), request)
     tables = [predictions_under_request(table, common.request, dataset) for table in common.outputs]
     first, *rest = [AuditedModel(ref, table) for ref, table in zip(refs, tables, strict=True)]

@@ -20,6 +20,7 @@ from grmu_audit.tracking.references import lineage_root
 from grmu_audit.tracking.requests import Lineages
 from grmu_audit.utils.yaml_files import typed_config
 from grmu_audit.workflows.versions.network import load_network
+from grmu_audit.workflows.versions.precision import measured_precision
 from grmu_audit.workflows.versions.studies import FORGET, open_study, put_study, remove_study
 
 if TYPE_CHECKING:
@@ -93,11 +94,15 @@ def open_pool(session: Session, target: AuditTarget, root: ModelRef) -> ShadowPo
     """The pool of the lineage's architecture and recipe, without the rows of requests before the audited one."""
     from grmu_audit.data.batches import BatchSource
     from grmu_audit.evaluation.shadow_models import ShadowPool
+    from grmu_audit.training.calibration import Job
     from grmu_audit.training.config import TrainConfig
 
     runtime = session.runtime(0)
     model, config = load_network(session, target.version, runtime.device), typed_config(TrainConfig, root.settings)
     source = BatchSource(target.dataset, runtime.device)
+    measured_precision(
+        session, runtime, model, Job(len(target.dataset), config.epochs * len(target.dataset) // 2), target.version
+    )
     return ShadowPool(session.root / "shadow", source, model, config, runtime, _earlier_rows(session, target))
 
 

@@ -19,6 +19,7 @@ from grmu_audit.records.white_box import FINE_TUNING, RETURN_EPOCHS, Missing, Mi
 from grmu_audit.tracking.references import lineage_root
 from grmu_audit.utils.yaml_files import typed_config
 from grmu_audit.workflows.versions.network import load_network
+from grmu_audit.workflows.versions.precision import inference_runtime
 
 if TYPE_CHECKING:
     from grmu_audit.data.batches import BatchSource
@@ -87,6 +88,8 @@ class WhiteBoxCollector:
     """Epochs of fine-tuning on the retain set."""
     left: TimeLeft = field(default_factory=TimeLeft)
     """What the fine-tuning may take."""
+    precision: str = "fp32"
+    """Recorded precision of the models of the audit; what the caller chose goes before it."""
 
     def collect(self, ref: ModelRef, level: str) -> WhiteBoxOutputs:
         """All outputs of a version that a level measures, each read from the cache or collected and cached."""
@@ -177,7 +180,7 @@ class WhiteBoxCollector:
 
     def _outputs(self, ref: ModelRef, kind: str, collect: CollectArrays, more: Mapping[str, object]) -> WhiteBoxOutputs:
         ids = np.asarray(self.session.pseudonyms_of(self.dataset), dtype=np.str_)
-        runtime, cache = self.session.runtime(self.seed), self._cache
+        runtime, cache = self._runtime, self._cache
         key = self._key(ref, kind, more)
         outputs = cache.read(key, ids)
         if outputs is None:
@@ -188,6 +191,10 @@ class WhiteBoxCollector:
         return outputs
 
     @property
+    def _runtime(self) -> Runtime:
+        return inference_runtime(self.session, self.seed, self.precision)
+
+    @property
     def _cache(self) -> OutputCache:
         return OutputCache(self.session.root / "measured")
 
@@ -196,7 +203,8 @@ class WhiteBoxCollector:
 
     def _key(self, ref: ModelRef, kind: str, more: Mapping[str, object]) -> str:
         derived_from = {"kind": kind, "model": ref.manifest_sha256, "data": self.dataset.digest, "seed": self.seed}
-        return cache_key({**derived_from, "precision": self.session.runtime(self.seed).precision, **more})
+        training, asked = self._runtime.precision, self._runtime.without_gradients.precision
+        return cache_key({**derived_from, "precision": training if asked == training else f"{training} {asked}", **more})
 
     def _counted(self, ref: ModelRef, collect: CollectArrays, ids: npt.NDArray[np.str_], runtime: Runtime) -> WhiteBoxOutputs:
         """Load the network, collect, and count what goes through it."""

@@ -22,6 +22,7 @@ from grmu_audit.workflows.erasure import erasure_artifact
 from grmu_audit.workflows.forget_requests import CheckedRequest, request_artifact
 from grmu_audit.workflows.rows_read import places_of_rows, rows_read_artifact
 from grmu_audit.workflows.session import Session
+from grmu_audit.workflows.versions.precision import INFERENCE, measured_precision
 
 if TYPE_CHECKING:
     from grmu_audit.data.batches import BatchSource
@@ -30,9 +31,12 @@ if TYPE_CHECKING:
     from grmu_audit.evaluation.predict import ModelOutputs
     from grmu_audit.models.classifier import Classifier, StartWeights
     from grmu_audit.tracking import Run
+    from grmu_audit.training.calibration import Job
     from grmu_audit.training.checkpoint import Checkpoints
     from grmu_audit.training.runtime import Runtime
 
+REGISTERED = "registered"
+"""Method of a version that was trained elsewhere."""
 NetworkBuilder = Callable[["BatchSource", "Runtime"], "Classifier"]
 """Builds or trains the network of a version."""
 ALIASES = {("unlearned", None): "candidate", ("retrain", True): "reference"}
@@ -91,16 +95,20 @@ class Version:
     """Logits of all samples."""
 
 
-def make_version(session: Session, plan: VersionPlan, build: NetworkBuilder, resume: bool = False) -> Version:
+def make_version(
+    session: Session, plan: VersionPlan, build: NetworkBuilder, network: Classifier, resume: bool = False
+) -> Version:
     """Open the run, build the network, predict once, store, and register as the last step.
 
     Args:
         session: store, key, device.
         plan: what the record says.
         build: builds the network.
+        network: one of the kind, which precision is measured on; it is not changed.
         resume: continue an interrupted run.
     """
     from grmu_audit.data.batches import BatchSource
+    from grmu_audit.evaluation.precision_guard import settle_inference
     from grmu_audit.evaluation.predict import predict_all
 
     session.create_store()
@@ -108,7 +116,10 @@ def make_version(session: Session, plan: VersionPlan, build: NetworkBuilder, res
     kind = "unlearn" if plan.role == "unlearned" else plan.role
     with session.store.run(plan.name, kind, parent=plan.parent.run_id if plan.parent else None) as run:
         epochs: list[dict[str, float]] = []
-        runtime = _open_runtime(session, plan, run, epochs, resume)
+        runtime = session.runtime(plan.seed, plan.title)
+        measured_precision(session, runtime, network, _job(plan), plan.parent)
+        _start(session, plan, run, runtime, epochs)
+        runtime.checkpoints = checkpoints(session, plan, runtime, resume)
         source = BatchSource(plan.dataset, runtime.device)
         if plan.role == "retrain":
             runtime.rows_read = source.record_rows(places_of_rows(session, plan.dataset))
@@ -117,6 +128,7 @@ def make_version(session: Session, plan: VersionPlan, build: NetworkBuilder, res
         seconds = time.perf_counter() - start + runtime.seconds_elsewhere
         run.log_bytes(canonical_json(epochs), TRAINING)
         _log_rows_read(session, run, plan, runtime)
+        settle_inference(model, source, runtime)
         outputs = predict_all(model, source, runtime, session.pseudonyms_of(plan.dataset))
         _log_end(run, plan, outputs, runtime, seconds)
         described = _described(plan, key_check(session.key), model.spec.architecture, _config(plan, model, runtime, seconds))
@@ -180,19 +192,26 @@ def checkpoints(session: Session, plan: VersionPlan, runtime: Runtime, resume: b
     return stored
 
 
-def _open_runtime(session: Session, plan: VersionPlan, run: Run, epochs: list[dict[str, float]], resume: bool) -> Runtime:
-    """Where the network is built; what its epochs log goes to the run now, and into ``epochs``."""
+def _job(plan: VersionPlan) -> Job:
+    """What building the network and predicting with it computes, by the epochs of its settings."""
+    from grmu_audit.training.calibration import Job
+
+    epochs = 0 if plan.method == REGISTERED else int(plan.settings.get("epochs", 0))
+    rows = len(plan.dataset.rows("train"))
+    return Job(len(plan.dataset) + epochs * len(plan.dataset.rows("val")), epochs * rows)
+
+
+def _start(session: Session, plan: VersionPlan, run: Run, runtime: Runtime, epochs: list[dict[str, float]]) -> None:
+    """Log what is known before the network is built; what its epochs log goes to the run then, and into ``epochs``."""
 
     def log(epoch: int, metrics: Mapping[str, float]) -> None:
         """Log one epoch."""
         run.log_metrics(metrics, epoch)
         epochs.append({"epoch": epoch + 1, **metrics})
 
-    runtime = session.runtime(plan.seed, plan.title, log)
+    runtime.log = log
     _log_start(run, plan)
     run.log_bytes(_rows(session, plan).to_bytes(), ROWS)
-    runtime.checkpoints = checkpoints(session, plan, runtime, resume)
-    return runtime
 
 
 def _log_start(run: Run, plan: VersionPlan) -> None:
@@ -244,6 +263,7 @@ def _config(plan: VersionPlan, model: Classifier, runtime: Runtime, seconds: flo
         "seconds": round(seconds, 3),
         "sample_gradients": runtime.sample_gradients,
         "precision": runtime.precision,
+        **({INFERENCE: asdict(runtime.inference)} if runtime.inference is not None else {}),
         "hardware": hardware(runtime.device),
         "parameters": sum(p.numel() for p in model.parameters()),
         **plan.choices,

@@ -16,7 +16,7 @@ from grmu_audit.utils import canonical_json, sha256_file
 from grmu_audit.utils.yaml_files import typed_config
 from grmu_audit.workflows.forget_requests import require_key_of_model
 from grmu_audit.workflows.session import Session
-from grmu_audit.workflows.versions.creation import Version, VersionPlan, make_version
+from grmu_audit.workflows.versions.creation import REGISTERED, Version, VersionPlan, make_version
 from grmu_audit.workflows.versions.followers import lead
 from grmu_audit.workflows.versions.network import (
     SMALL_RESNET,
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from grmu_audit.data.dataset import Dataset
     from grmu_audit.models.classifier import Classifier
     from grmu_audit.training.runtime import Runtime
-
-METHOD = "registered"
-"""Method of a version that was trained elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +96,7 @@ def register(
     origin = {"checkpoint": {"file": weights.name, "sha256": sha256_file(weights), "notes": list(found.notes)}}
     used = config.model_dump(mode="json") if options.settings else {}
     choices = {**network_facts(spec, start), **origin}
-    plan = VersionPlan(name, dataset, quality, "pretrain", METHOD, options.seed, data, used, choices=choices, start=start,
+    plan = VersionPlan(name, dataset, quality, "pretrain", REGISTERED, options.seed, data, used, choices=choices, start=start,
                        network=spec.to_json())  # fmt: skip
 
     def ready(source: BatchSource, runtime: Runtime) -> Classifier:
@@ -107,7 +104,7 @@ def register(
         move_to(model, runtime.device)
         return model.eval()
 
-    return _evaluated(session, make_version(session, plan, ready), dataset)
+    return _evaluated(session, make_version(session, plan, ready, model), dataset)
 
 
 def _evaluated(session: Session, version: Version, dataset: Dataset) -> RegisteredModel:
@@ -182,4 +179,4 @@ def pretrain(
         )
         return fit(model, source, TrainingRows(dataset.rows("train"), dataset.rows("val")), config, runtime)
 
-    return make_version(session, plan, trained, resume).ref
+    return make_version(session, plan, trained, model, resume).ref

@@ -139,18 +139,20 @@ def _read(
 
 def _make_here(session: Session, prepared: _Prepared, seed: int, resume: bool) -> ModelRef:
     """Train and register one version."""
+    from grmu_audit.training.runtime import choose_device
     from grmu_audit.unlearning.apply import apply_method as apply
+
+    network = load_network(session, prepared.parent, choose_device(session.device))
 
     def build(source: BatchSource, runtime: Runtime) -> Classifier:
         """The method on the parent's weights."""
-        network = load_network(session, prepared.parent, runtime.device)
         data = _unlearning_data(source, prepared.request, prepared.choice.reweight)
         lead(session, prepared.parent, network, prepared.dataset, _sets(session, prepared), partial(_job, prepared, seed))
         result = apply(prepared.choice.method, network, data, prepared.config, runtime)
         _require_change(prepared, network, result)
         return result
 
-    return make_version(session, prepared.plan(seed), build, resume).ref
+    return make_version(session, prepared.plan(seed), build, network, resume).ref
 
 
 def _make_elsewhere(session: Session, runner: JobRunner, prepared: _Prepared, seeds: Sequence[int]) -> list[ModelRef]:
@@ -166,7 +168,8 @@ def _make_elsewhere(session: Session, runner: JobRunner, prepared: _Prepared, se
     made = []
     for job, seed in zip(jobs, seeds, strict=True):
         build = partial(_trained_elsewhere, prepared, network, runner.folder.result(job))
-        made.append(patiently(session, lambda: make_version(session, prepared.plan(seed), build).ref))  # noqa: B023  (called at once)
+        plan = prepared.plan(seed)
+        made.append(patiently(session, lambda: make_version(session, plan, build, network).ref))  # noqa: B023  (called at once)
         runner.folder.forget(job)
     remove_study(runner.folder, study)
     return made

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.tiny import CPU, dataset
 
-from grmu_audit.data.batches import BatchSource
+from grmu_audit.data.batches import Batch, BatchSource, one_ahead
 from grmu_audit.data.dataset import Augmentation
-from grmu_audit.data.images.transforms import transform
+from grmu_audit.data.images.transforms import draw_transform, transform
+from grmu_audit.errors import InputError
 from grmu_audit.training.loop import steps_of
 
 
@@ -61,7 +65,7 @@ def test_weights_set_the_sampling_frequencies() -> None:
 
 def test_augmentation_is_per_sample_and_stays_in_range() -> None:
     pixels = torch.rand(1, 3, 32, 32, generator=generator()).expand(6, -1, -1, -1)
-    out = transform(pixels, Augmentation((0.8, 1.15), 0.25, flip=True), generator())
+    out = transform(pixels, Augmentation((0.8, 1.15), 0.25, flip=True), draw_transform(len(pixels), generator()))
     assert out.shape == pixels.shape
     assert float(out.min()) >= 0.0
     assert float(out.max()) <= 1.0
@@ -70,13 +74,50 @@ def test_augmentation_is_per_sample_and_stays_in_range() -> None:
 
 def test_neutral_augmentation_changes_nothing() -> None:
     pixels = torch.rand(3, 3, 8, 8, generator=generator())
-    assert torch.equal(transform(pixels, Augmentation(), generator()), pixels)
+    assert torch.equal(transform(pixels, Augmentation(), draw_transform(len(pixels), generator())), pixels)
 
 
 def test_flip_alone_mirrors_about_half() -> None:
     pixels = torch.rand(1, 1, 8, 8, generator=generator()).expand(400, -1, -1, -1)
-    out = transform(pixels, Augmentation(flip=True), generator())
+    out = transform(pixels, Augmentation(flip=True), draw_transform(len(pixels), generator()))
     same = torch.isclose(out, pixels, atol=1e-4).flatten(1).all(1)
     mirrored = torch.isclose(out, pixels.flip(3), atol=1e-4).flatten(1).all(1)
     assert bool((same | mirrored).all())
     assert 150 < int(mirrored.sum()) < 250
+
+
+def test_order_and_augmentation_of_a_pass_are_drawn_at_its_start_as_if_batch_by_batch() -> None:
+    source, rows, hand = BatchSource(dataset(), CPU), np.arange(50), generator(3)
+    order = torch.from_numpy(rows)[torch.randperm(50, generator=hand)]
+    by_hand = [source.take(order[start : start + 16], hand) for start in (0, 16, 32, 48)]
+    drawn = generator(3)
+    batches = source.batches(rows, 16, drawn, augment=True)
+    first = next(batches)
+    assert torch.equal(drawn.get_state(), hand.get_state())
+    for found, expected in zip([first, *batches], by_hand, strict=True):
+        assert torch.equal(found.pixels, expected.pixels)
+        assert torch.equal(found.rows, expected.rows)
+
+
+def test_batches_that_are_prepared_ahead_are_the_same_ones() -> None:
+    source, rows = BatchSource(dataset(), CPU), np.arange(50)
+    plain = list(source.batches(rows, 16, generator(3), augment=True))
+    source.inputs.slow = True
+    ahead = list(source.batches(rows, 16, generator(3), augment=True))
+    assert all(torch.equal(a.pixels, b.pixels) for a, b in zip(plain, ahead, strict=True))
+    first = next(iter(source.batches(rows, 16, generator(3), augment=True)))  # and nothing hangs
+    assert torch.equal(first.pixels, plain[0].pixels)
+
+
+def test_what_fails_while_a_batch_is_prepared_reaches_the_caller_at_that_batch() -> None:
+    source = BatchSource(dataset(), CPU)
+    batch = source.take(torch.arange(2))
+
+    def broken() -> Iterator[Batch]:
+        yield batch
+        raise InputError("no such image")
+
+    found = one_ahead(broken(), CPU)
+    assert next(found) is batch
+    with pytest.raises(InputError, match="no such image"):
+        next(found)

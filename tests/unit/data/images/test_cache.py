@@ -207,12 +207,46 @@ def test_way_of_the_gpu_gives_the_batches_of_the_cpu(
     data = load_dataset(DataSpec(name, {"root": str(tmp_path), "size": 32}))
     inputs = ImageFiles(data, torch.device("cpu"))
     rows = torch.tensor([5, 0, 61, 7])
-    expected = inputs.augmented(rows, torch.Generator().manual_seed(4))
+    expected = inputs.augmented(rows, inputs.draw(rows, torch.Generator().manual_seed(4)))
     if kept == "on the device":
         inputs._held = torch.from_numpy(np.array(inputs._store.data))
     windows = crop_windows(inputs._sizes[rows.numpy()], data.header.augmentation, torch.Generator().manual_seed(4))
     found = cut_batch(inputs._padded(rows.numpy()), windows, (32, 32))
     assert float((found - expected).abs().mean()) * 255 <= 0.6
+
+
+def test_pixels_are_prepared_in_float32_whatever_the_caller_computes_in(
+    listing: Listing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The way of a GPU is matrix products, which autocast would round to bf16."""
+    from grmu_audit.data.images.transforms import cut_batch
+    from grmu_audit.data.inputs import ImageFiles
+
+    source = BatchSource(decode_listing(listing), torch.device("cpu"))
+    monkeypatch.setattr(ImageFiles, "_cut", lambda self, index, windows: cut_batch(self._padded(index), windows, self._out))
+    rows = np.arange(12, dtype=np.int64)
+    plain = list(source.batches(rows, 4, torch.Generator().manual_seed(0), augment=True))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        low = list(source.batches(rows, 4, torch.Generator().manual_seed(0), augment=True))
+        taken = source.take(torch.from_numpy(rows))
+    assert all(torch.equal(a.pixels, b.pixels) for a, b in zip(plain, low, strict=True))
+    assert torch.equal(taken.pixels, source.take(torch.from_numpy(rows)).pixels)
+
+
+def test_the_system_is_told_which_images_come_next(listing: Listing, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole pages of the images of a batch and no others, before the batch is cut."""
+    store, told = decode_listing(listing).pixels, list[tuple[str, ...]]()
+    assert isinstance(store, ImageStore)
+    monkeypatch.setattr(store, "_advise", lambda advice, *span: told.append((advice, *span)))
+    store.expect(np.array([40, 3]))
+    page = os.sysconf("SC_PAGE_SIZE")
+    assert [advice for advice, *_ in told] == ["MADV_WILLNEED"] * 2
+    for image, (_, start, length) in zip((40, 3), told, strict=True):
+        assert int(start) % page == 0
+        assert int(start) <= store.offsets[image] < int(start) + page
+        assert int(start) + int(length) == store.offsets[image + 1]
+    monkeypatch.undo()
+    store.expect(np.arange(76))  # the system takes it
 
 
 def test_a_cache_larger_than_the_memory_is_mapped(tmp_path: Path) -> None:
