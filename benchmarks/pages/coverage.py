@@ -10,11 +10,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from benchmarks.measurements.area_settings import Areas, Changes, Forgotten
 from benchmarks.measurements.coverage import People, Rates, settings
-from benchmarks.measurements.gate_errors import GateTally, gate_settings, judge_draws, rule_error
+from benchmarks.measurements.gate_errors import GateSetting, GateTally, gate_settings, judge_draws, rule_error
 from benchmarks.measurements.kept import RESULTS, Kept, digest_of_files
 from benchmarks.measurements.people_draws import CLUSTERINGS
 from benchmarks.measurements.simulation import Setting, Tally
@@ -250,12 +251,16 @@ def _table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
 
 
+def _judged(setting: GateSetting, draws: int, seed: int) -> dict[str, object]:
+    return asdict(judge_draws(setting, draws, seed))
+
+
 def _gate(draws: int, seed: int, keep: Path, until: float) -> Iterator[tuple[str, GateTally]]:
     kept = Kept(keep / "gate.json", digest_of_files([*CODE, *JUDGED_BY]))
     for setting in gate_settings():
         name = f"{setting.name} {draws} {seed}"
         if name in kept.found or time.time() < until:
-            found = GateTally(**kept.once(name, lambda setting=setting: asdict(judge_draws(setting, draws, seed))))
+            found = GateTally(**kept.once(name, partial(_judged, setting, draws, seed)))
             sys.stderr.write(f"{setting.name} {found}\n")
             yield setting.name, found
 

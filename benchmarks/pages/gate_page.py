@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from benchmarks.measurements.gate import CELLS
 from benchmarks.measurements.gate_results import CellResult, code_digest, model_hours
 from benchmarks.measurements.gate_verdicts import Judged, Rate, rate, separation
 from benchmarks.measurements.kept import Kept, digest_of_files
-from benchmarks.measurements.share_coverage import Coverage, settings, simulate
+from benchmarks.measurements.share_coverage import Coverage, Setting, settings, simulate
 from benchmarks.pages.effect import hardware_line
 from grmu_audit.utils import write_atomic
 
@@ -29,11 +30,15 @@ SHARE_CODE = (
 SHOWN_METRICS = 30
 
 
+def _simulated(setting: Setting, audits: int) -> dict[str, Any]:
+    return asdict(simulate(setting, audits))
+
+
 def simulate_coverage(folder: Path, audits: int) -> list[Coverage]:
     """Coverage of the share's interval in every setting; each is computed once for the same code and kept."""
     kept, found = Kept(folder / "coverage.json", digest_of_files(SHARE_CODE)), []
     for setting in settings():
-        tree = kept.once(f"{setting} {audits}", lambda setting=setting: asdict(simulate(setting, audits)))
+        tree = kept.once(f"{setting} {audits}", partial(_simulated, setting, audits))
         found.append(Coverage(**{**tree, "setting": setting}))
     return found
 
