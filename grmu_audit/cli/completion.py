@@ -26,7 +26,7 @@ def add_completion(command: click.Command, name: str = "") -> None:
     for parameter in command.params:
         names = _names_for(parameter, name)
         if names is not None:
-            parameter.shell_complete = _completer(names)  # type: ignore[method-assign, assignment]
+            parameter.shell_complete = _completer(names)  # type: ignore[assignment, method-assign]
     if isinstance(command, click.Group):
         for below in command.commands.values():
             add_completion(below, command.name or "")

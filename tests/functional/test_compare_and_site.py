@@ -136,7 +136,8 @@ def test_compare_shows_damaged_evidence_beside_the_other_versions_and_exits_with
         session.store.tag(unlearned, {"grmu.audit_sha256": before})
     said = capsys.readouterr()
     assert code == 6
-    words = {row.split()[0]: row for row in said.out.split("\n\n")[0].splitlines()}
+    words = {row.split()[0]: row for row in said.out.split("\n\n")[1].splitlines()}
+    assert said.out.startswith("No PASS is recorded for any of the 3 versions.")
     assert "EVIDENCE DAMAGED" in words[unlearned.label]
     assert all("NOT JUDGED" in words[ref.label] for ref in (base, retrained))
     assert f"evidence damaged: {unlearned.label}: " in said.err

@@ -228,8 +228,9 @@ def test_every_format_says_whether_it_was_forgotten(kind):
 
 def test_the_terminal_says_it_before_the_rules():
     text = render_text(audits.judged(Decision.PASS))
-    assert text.index("Was it forgotten? Yes") < text.index("Decision  ")
+    assert text.index("Was it forgotten? Yes") < text.index("PASS  equalized-odds")
     assert "The version before unlearning meets this rule, too" in text
+    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_junit_has_controls_exact_evidence_and_sameness():
