@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -199,6 +199,7 @@ def train_elsewhere(
         sets = {LEFT_OUT: pool.without.members, FORGET: target.request.pseudonyms}
         study = put_study(session, runner.folder, target.version, pool.like, target.dataset, sets)
         fixed = {"study": study, "pool": pool.key, "recipe": pool.recipe.model_dump(mode="json"), "left_out": pool.without.digest}
+        fixed |= {"precision": pool.runtime.precision, "inference": asdict(pool.runtime.without_gradients)}  # measured here, once
 
         def jobs() -> Iterator[Job]:
             for number in numbers:
@@ -240,10 +241,12 @@ def _pool_of(job: Job, folder: JobFolder, place: Path) -> ShadowPool:
     """
     from grmu_audit.evaluation.shadow_models import LeftOut, ShadowPool
     from grmu_audit.training.config import TrainConfig
+    from grmu_audit.training.runtime import Inference
 
     given, study = job.arguments, open_study(folder, job.arguments["study"])
     without = LeftOut(study.rows(LEFT_OUT), given["left_out"], study.names, tuple(sorted(study.sets[LEFT_OUT])))
     recipe, runtime = TrainConfig(**given["recipe"]), study.session.runtime(0)
+    runtime.precision, runtime.inference = given["precision"], Inference(**given["inference"])
     pool = ShadowPool(place, study.source, study.network, recipe, runtime, without)
     if pool.key != given["pool"]:
         raise IntegrityError("this worker would train models of another pool: give every worker the same version of grmu-audit")

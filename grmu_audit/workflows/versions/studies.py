@@ -198,6 +198,7 @@ def run_method_job(job: Job, folder: JobFolder) -> bytes:
     facts = {
         "epochs": epochs,
         "notes": {**runtime.notes, "hardware": hardware(runtime.device)},
+        "precision": runtime.precision,
         "sample_gradients": runtime.sample_gradients,
         "seconds": time.perf_counter() - start,
     }
@@ -231,6 +232,7 @@ def take_method_result(network: Classifier, content: bytes, runtime: Runtime) ->
     except (ValueError, KeyError, RuntimeError) as error:
         raise IntegrityError(f"this is no result of a method job: {type(error).__name__}: {error}") from None
     runtime.sample_gradients, runtime.seconds_elsewhere = int(facts["sample_gradients"]), float(facts["seconds"])
+    runtime.precision = str(facts["precision"])
     runtime.notes |= facts["notes"]
     if runtime.rows_read is not None:
         runtime.rows_read |= read
