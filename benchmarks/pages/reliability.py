@@ -73,7 +73,7 @@ must refuse the candidate.
 
 {edits}
 
-grmu-audit {version}; {cpu:.1f} CPU hours. The counts are kept in `benchmarks/results/reliability`, with digests of the code that
+grmu-audit {version}; {cpu:.2f} CPU hours. The counts are kept in `benchmarks/results/reliability`, with digests of the code that
 they are of.
 """
 

@@ -159,7 +159,7 @@ def _audit(path: Path) -> None:
     for policy in _judge():
         judged = judge(audit, policy, date(2026, 6, 1))
     report.render(judged, "text")
-    if hashlib.sha256(path.read_bytes()).digest()[0] < 32:
+    if hashlib.sha256(path.read_bytes()).digest()[0] < 8:  # a page takes ten times as long as all else
         report.render(judged, "html")
         report.render(audit, "junit")
     require_valid_dates(audit)

@@ -216,7 +216,12 @@ _TABLE_EDITS = (_odd_cell, _odd_cell, _odd_column, _rename, _drop_column, _repea
 
 def of_tree(tree: Any, dice: random.Random) -> Any:
     """One to six edits of a tree of JSON types: values of other types, keys gone, renamed or swapped, lists of other lengths."""
-    whole = [copy.deepcopy(tree)]
+    return _edit(copy.deepcopy(tree), dice)
+
+
+def _edit(tree: Any, dice: random.Random) -> Any:
+    """``of_tree`` in place: a tree that was just read needs no copy."""
+    whole = [tree]
     for _ in range(dice.choice((1, 1, 2, 3, 6))):
         holder, key = _somewhere(whole, dice)
         dice.choice(_TREE_EDITS)(holder, key, whole, dice)
@@ -297,7 +302,7 @@ def of_json(content: bytes, dice: random.Random, others: Sequence[bytes]) -> byt
     if dice.random() < 0.25:
         return of_bytes(content, dice, others)
     return json.dumps(
-        of_tree(json.loads(content), dice), ensure_ascii=dice.random() < 0.1, separators=(",", ":"), sort_keys=True
+        _edit(json.loads(content), dice), ensure_ascii=dice.random() < 0.1, separators=(",", ":"), sort_keys=True
     ).encode("utf-8", "surrogatepass")
 
 
@@ -307,7 +312,7 @@ def of_yaml(content: bytes, dice: random.Random, others: Sequence[bytes]) -> byt
 
     if dice.random() < 0.67:
         return of_bytes(content, dice, others)
-    edited = of_tree(yaml.load(content, yaml.CSafeLoader), dice)
+    edited = _edit(yaml.load(content, yaml.CSafeLoader), dice)
     try:
         return yaml.dump(edited, Dumper=yaml.CSafeDumper, allow_unicode=True).encode("utf-8", "surrogatepass")
     except (yaml.YAMLError, ValueError):
