@@ -21,7 +21,7 @@ from grmu_audit.data.images.decode import workers
 from grmu_audit.training.calibration import processor_name
 
 START, END = "<!-- compute: start -->", "<!-- compute: end -->"
-PLANS = (Plan(224, 60, 10, (), 1, compiled=True), Plan(64, 200, 10, KNOWN_METHODS, 1))
+PLANS = (Plan(224, 60, 10, (), 1, compiled=True), Plan(64, 100, 10, KNOWN_METHODS, 1))
 FULL = (Plan(64, 1600, 10, KNOWN_METHODS, 3, compiled=True), Plan(224, 4000, 10, KNOWN_METHODS, 3, compiled=True))
 SIDES = {
     "auto": "this project, `auto`",

@@ -163,8 +163,9 @@ class _Information:
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
         if self.retain_norm is None:
             self.retain_norm = self._retain_gradient_norm()
-        factor = (torch.nn.utils.get_total_norm(gradients) + 1e-6).reciprocal() * self.retain_norm
-        torch._foreach_mul_(gradients, factor.clamp(max=1.0))
+        if gradients:  # where only the head may move, the features have none
+            factor = (torch.nn.utils.get_total_norm(gradients) + 1e-6).reciprocal() * self.retain_norm
+            torch._foreach_mul_(gradients, factor.clamp(max=1.0))
 
     def _retain_gradient_norm(self) -> torch.Tensor:
         generator = self.runtime.generator("clip", self.fitted_epoch)
