@@ -67,6 +67,10 @@ class DivergedError(EnvironmentFailure):
     """Training or unlearning produced a number that is not finite; nothing was registered."""
 
 
+class CollapsedError(DivergedError):
+    """A run cost more accuracy than a version may lose; nothing was registered."""
+
+
 class DataQualityError(GrmuAuditError):
     """A quality check failed; nothing was trained and nothing registered."""
 

@@ -72,7 +72,9 @@ def effect(session: Session, story: DemoResult, ids: Path, seed: int) -> dict[st
     base, plain, weighted, good = (row.version for row in story.rows[:4])
     versions = {"pretrain": base, "retrain": plain, "retrain + REWEIGHT": weighted, "MIU + REWEIGHT": good}
     for title, method in EXTRA:
-        versions[title] = unlearn(session, base.label, ids, UnlearnOptions(method, reweight=False, seed=seed))
+        versions[title] = unlearn(
+            session, base.label, ids, UnlearnOptions(method, reweight=False, seed=seed, keep_collapsed=True)
+        )
     dataset, request = session.dataset_of(base), stored_request(session, good)
     models = {
         title: AuditedModel(ref, predictions_under_request(stored_or_new_outputs(session, ref, dataset), request, dataset))

@@ -37,6 +37,15 @@ class Batch:
     """[b] row numbers in the manifest."""
 
 
+def joins(rest: int, size: int) -> bool:
+    """Whether the rest of a shuffled pass is so small that it joins the batch before it.
+
+    >>> joins(1, 8), joins(2, 8), joins(7, 64), joins(8, 64)
+    (True, False, True, False)
+    """
+    return 0 < rest < max(2, size // 8)
+
+
 class BatchSource:
     """Serves batches of one dataset on one device.
 
@@ -119,8 +128,8 @@ class BatchSource:
 
         Args:
             rows: [n] row numbers.
-            size: batch size; one batch (the last one, except of shuffled texts) holds the rest (when training, a rest of one
-                joins the batch before it, since batch statistics of one sample are undefined).
+            size: batch size; one batch (the last one, except of shuffled texts) holds the rest (when training, a rest of less
+                than an eighth joins the batch before it, since its batch statistics say nothing, and those of one are undefined).
             generator: shuffles (and augments); None keeps the order and forbids augmentation.  Texts of like length are
                 shuffled into the same batch.
             weights: [n] sampling weights; then n rows are sampled with replacement.
@@ -137,7 +146,7 @@ class BatchSource:
         if lengths is not None and generator is not None:
             order = pooled(order, lengths, size)
         chunks = list(torch.split(order, size))
-        if generator is not None and len(chunks) > 1 and len(chunks[-1]) == 1:
+        if generator is not None and len(chunks) > 1 and joins(len(chunks[-1]), size):
             rest = chunks.pop()
             chunks[-1] = torch.cat([chunks[-1], rest])
         if lengths is not None and generator is not None:

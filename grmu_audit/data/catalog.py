@@ -19,6 +19,10 @@ MANIFEST_ENDINGS = (".yaml", ".yml")
 """Suffixes of manifest files; such a name is a path, not a name of ``datasets``."""
 
 
+PREPROCESS = "preprocess"
+"""Option of every dataset: how its inputs are prepared, where that is not as the data says (``data.preprocess``)."""
+
+
 @dataclass(frozen=True)
 class DataSpec:
     """How to get a dataset again: its name and the reader's options, as stored in a version's tags."""
@@ -36,11 +40,21 @@ def read_listing(spec: DataSpec) -> Dataset | Listing:
         NotFoundError: no dataset of that name.
         InputError: an option is unknown or out of range, or tables are missing or damaged.
     """
-    if spec.name.endswith(MANIFEST_ENDINGS):
+    options = {key: value for key, value in spec.options.items() if key != PREPROCESS}
+    found = _read(spec.name, options)
+    if PREPROCESS not in spec.options:
+        return found
+    from grmu_audit.data.preprocess import prepared, preprocess_of
+
+    return prepared(found, preprocess_of(spec.options[PREPROCESS], spec.name))
+
+
+def _read(name: str, options: Mapping[str, object]) -> Dataset | Listing:
+    if name.endswith(MANIFEST_ENDINGS):
         from grmu_audit.data.readers.user_data import read_manifest
 
-        return read_manifest({**spec.options, "manifest": spec.name})
-    return datasets.get(spec.name)(spec.options)
+        return read_manifest({**options, "manifest": name})
+    return datasets.get(name)(options)
 
 
 def load_dataset(spec: DataSpec, observer: Observer = SILENT) -> Dataset:
@@ -95,6 +109,7 @@ for _name, _what in {
     "waterbirds": "Waterbirds: land or water bird as target, background as attribute.",
     "fairface": "FairFace: age band as target, race as attribute (gender too by option).",
     "cifar10": "CIFAR-10: ten classes; the groups are the classes, or those of an attribute file.",
+    "cifar100": "CIFAR-100 in its binary version: 100 classes or 20 superclasses; groups as for CIFAR-10.",
     "multinli": "MultiNLI: entailment as target, negation as attribute; texts.",
 }.items():
     datasets.add(_name, _reader(_name, _what))

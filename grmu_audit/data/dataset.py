@@ -45,6 +45,12 @@ class Framing:
     """``as-is``: images have the size; ``stretch``: resized to it; ``crop``: resized by the shorter side, then its centre."""
     shorter: int = 0
     """Length of the shorter side before the centre is cut out; only with ``crop``."""
+    interpolation: str = "bilinear"
+    """``bilinear`` or ``bicubic``, both antialiased."""
+    upright: bool = True
+    """Whether an EXIF orientation is applied; torchvision's ``ImageFolder`` leaves it."""
+    exact: bool = False
+    """Whether a large image is resized once, from the file; otherwise from its stored, reduced form."""
 
 
 @dataclass(frozen=True)
@@ -210,7 +216,7 @@ class Dataset:
     @cached_property
     def digest(self) -> str:
         """SHA-256 over header, columns, dtypes, all rows and all decoded inputs."""
-        state = hashlib.sha256(canonical_json(asdict(self.header)))
+        state = hashlib.sha256(canonical_json(header_tree(self.header)))
         state.update(canonical_json(dict(self.excluded)))
         for column in self.frame.columns:
             values = self.frame[column].tolist()
@@ -220,3 +226,11 @@ class Dataset:
         for content in self.content:
             state.update(content.encode())
         return state.hexdigest()
+
+
+def header_tree(header: Header) -> dict[str, Any]:
+    """Plain JSON types; what was added later is left out at its default, so that digests of older data do not change."""
+    tree, plain = asdict(header), Framing()
+    old = ("mode", "shorter")
+    tree["view"] = {key: value for key, value in tree["view"].items() if key in old or value != getattr(plain, key)}
+    return tree

@@ -55,6 +55,8 @@ class ImportOptions:
     """Side of an image input."""
     seed: int = 0
     """Seed for sampling validation and test rows."""
+    positive: str | None = None
+    """Label that counts as the positive outcome; None: the second one in order, which a line says."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,11 @@ class ImportedTable:
     """Kind, range and number of values of each feature, and which columns are left out, for people."""
     warnings: tuple[str, ...] = ()
     """What looks like a mistake and may be meant."""
+
+    @property
+    def positive(self) -> str:
+        """The label that counts as the positive outcome."""
+        return self.manifest.target.words[self.manifest.positive_class]
 
 
 def import_data(wanted: ImportOptions, out: Path) -> ImportedTable:
@@ -84,10 +91,8 @@ def import_data(wanted: ImportOptions, out: Path) -> ImportedTable:
     table = read_table(wanted.table)
     if not len(table):
         raise InputError(f"{table.source}: the table has a header and no rows: add samples")
-    if not wanted.attributes:
-        raise InputError("name at least one attribute column with --attribute")
     tree = _manifest_tree(wanted, table, out)
-    warnings = _label_warnings(wanted, table)
+    warnings = [*_unstated(wanted, tree), *_label_warnings(wanted, table)]
     _check_columns(table, tree, wanted)
     manifest = Manifest.model_validate(tree)
     features, left_out = read_features(manifest, table) if manifest.kind == "table" else ([], [])
@@ -105,11 +110,16 @@ def _manifest_tree(wanted: ImportOptions, table: TextTable, out: Path) -> dict[s
         "name": wanted.name or wanted.table.stem,
         "kind": "image" if wanted.images else "table",
         "rows": _relative(wanted.table, out),
-        **({"images": _relative(wanted.images, out), "path": wanted.path, "size": wanted.size} if wanted.images else {}),
+        **(
+            {"images": _relative(wanted.images, out), "path": wanted.path, "size": wanted.size, "exact_resize": True}
+            if wanted.images
+            else {}
+        ),
         "id": _id_column(wanted, table),
         "split": split,
         **({"held_out": {"val": 0.1, "test": 0.2, "seed": wanted.seed}} if split is None else {}),
-        "target": _column(table, wanted.target),
+        "target": (target := _column(table, wanted.target)),
+        "positive_class": _positive(table, wanted, target["values"]),
         "attributes": [_column(table, name) for name in wanted.attributes],
         **({"exact_labels": True} if wanted.exact_labels else {}),
         **({"subject": wanted.subject} if wanted.subject else {}),
@@ -177,6 +187,35 @@ def _column(table: TextTable, name: str) -> dict[str, Any]:
             f"{table.source}: column {name!r} holds {len(values)} values, a label has 1 to {MOST_LABELS}: choose another"
         )
     return {"column": name, "values": sorted(values, key=_order)}
+
+
+def _positive(table: TextTable, wanted: ImportOptions, values: list[str]) -> int:
+    """Code of the positive label.
+
+    Raises:
+        InputError: it is none of the target's labels.
+    """
+    if wanted.positive is None:
+        return min(1, len(values) - 1)
+    if wanted.positive not in values:
+        raise InputError(
+            f"{table.source}: --positive {wanted.positive!r}{did_you_mean(wanted.positive, values)}: column {wanted.target!r} "
+            f"holds {', '.join(values[:20])}"
+        )
+    return values.index(wanted.positive)
+
+
+def _unstated(wanted: ImportOptions, tree: dict[str, Any]) -> list[str]:
+    """What was not said and decides what is measured."""
+    found, values = [], tree["target"]["values"]
+    if wanted.positive is None and len(values) == 2:
+        found.append(
+            f"{wanted.target}: {values[1]!r} counts as the positive outcome, since it comes second in order: if {values[0]!r} is "
+            f"the one that people want, say --positive {values[0]}"
+        )
+    if not wanted.attributes:
+        found.append("no --attribute: the groups are the classes, and fairness between people is not measured")
+    return found
 
 
 def _order(cell: str) -> tuple[int, float, str]:

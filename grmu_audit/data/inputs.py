@@ -121,6 +121,8 @@ class ImageFiles:
     def take(self, rows: torch.Tensor) -> torch.Tensor:
         """[b, 3, height, width] in [0, 1], as in validation and test."""
         index = rows.cpu().numpy()
+        if self._store.still is not None:
+            return self._finished(self._store.still, index)
         return self._cut(index, still_windows(self._sizes[index], self._header.view, self._out))
 
     def draw(self, rows: torch.Tensor, generator: torch.Generator) -> Draws:
@@ -136,12 +138,19 @@ class ImageFiles:
             return self._cut(rows.cpu().numpy(), draws)
         return self.take(rows) if draws is None else transform(self.take(rows), self._header.augmentation, draws)
 
+    def _finished(self, still: ImageStore, index: npt.NDArray[np.int64]) -> torch.Tensor:
+        import torch
+
+        pixels = torch.from_numpy(np.stack([still[int(i)] for i in index])).to(self._device)
+        return pixels.permute(0, 3, 1, 2).float().div_(255.0)
+
     def _cut(self, index: npt.NDArray[np.int64], windows: Windows) -> torch.Tensor:
         if self._held is None:
             self._store.expect(index)
+        how = self._header.view.interpolation
         if self._device.type == "cpu":
-            return cut_each([self._store[int(i)] for i in index], windows, self._out).float().div_(255.0)
-        return cut_batch(self._padded(index), windows, self._out)
+            return cut_each([self._store[int(i)] for i in index], windows, self._out, how).float().div_(255.0)
+        return cut_batch(self._padded(index), windows, self._out, how)
 
     def _padded(self, index: npt.NDArray[np.int64]) -> torch.Tensor:
         """[b, height, width, 3] uint8 on the device, each image in the upper left corner; what is beyond it is of no image."""

@@ -17,6 +17,10 @@ MOST_VALUES = 1000
 """Values that a target or the combination of attributes may have."""
 
 
+EVERYBODY = Attribute("all", ("all samples",))
+"""The attribute of data without one: the groups are the classes."""
+
+
 @dataclass(frozen=True)
 class Listing:
     """Image samples that are still files."""

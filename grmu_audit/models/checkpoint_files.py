@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import pickle
 import re
 import warnings
@@ -33,6 +35,8 @@ _AVERAGED = ("state_dict_ema", "model_ema", "ema_state_dict", "model_ema_state_d
 """Keys under which they store a moving average of them."""
 WRAPPERS = ("module.", "_orig_mod.", "_fsdp_wrapped_module.", "_forward_module.", "_module.")
 """Prefixes that wrappers for several devices, compilation or privacy add to every name."""
+_PREPARATION = ("preprocess", "pretrained_cfg", "default_cfg")
+"""Keys under which checkpoints say how inputs are prepared."""
 _COUNTERS = ("n_averaged", "initted", "step")
 """Numbers beside the weights that tools for averaging store."""
 _DAMAGED = (RuntimeError, EOFError, OSError, ValueError, LookupError, TypeError, AttributeError, zipfile.BadZipFile)
@@ -48,6 +52,8 @@ class Checkpoint(Tensors):
     """Prefix of wrappers that every name has in the file."""
     notes: tuple[str, ...] = ()
     """Which of several sets of weights was taken, and what was left out."""
+    preprocess: object = None
+    """How inputs are prepared, where the file says so: its entry or metadata ``preprocess``, or timm's ``pretrained_cfg``."""
 
 
 def read_state(path: Path) -> Checkpoint:
@@ -68,8 +74,14 @@ def read_state(path: Path) -> Checkpoint:
         raise InputError(f"weights {path}: no such file") from None
     except OSError as error:
         raise InputError(f"weights {path} cannot be read: {error.strerror or error}") from None
-    tree = _safetensors(path) if content_kind(head) == "a safetensors file" else _pickled(path, head)
-    return _without_wrappers(_unwrapped(path, tree))
+    if content_kind(head) == "a safetensors file":
+        tree, beside = _safetensors(path), _metadata(path)
+    else:
+        tree = _pickled(path, head)
+        beside = tree if isinstance(tree, Mapping) else {}
+    found = _without_wrappers(_unwrapped(path, tree))
+    found.preprocess = next((beside[key] for key in _PREPARATION if isinstance(beside.get(key), Mapping)), None)
+    return found
 
 
 def _safetensors(path: Path) -> Any:
@@ -80,6 +92,19 @@ def _safetensors(path: Path) -> Any:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"weights {path} are no readable safetensors file: {error}") from None
+
+
+def _metadata(path: Path) -> Mapping[str, Any]:
+    """The metadata of a safetensors file, values that are JSON read as such."""
+    from safetensors import safe_open
+
+    with safe_open(path, "pt") as file:
+        found = file.metadata() or {}
+    parsed = {}
+    for key, text in found.items():
+        with contextlib.suppress(ValueError):
+            parsed[key] = json.loads(text)
+    return parsed
 
 
 def _pickled(path: Path, head: bytes) -> Any:

@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from grmu_audit.errors import InputError
 from grmu_audit.models.architecture import DEEPEST, WIDEST, Options, Width
+from grmu_audit.models.classifier import FOREIGN_HEAD
 
 
 class SmallVitOptions(Options):
@@ -196,7 +197,10 @@ class MlpOptions(Options):
 
 
 def mlp_body(shape: Sequence[int], options: MlpOptions) -> nn.Sequential:
-    """Linear, normalisation, ReLU for each hidden layer; [b, ...] -> [b, hidden[-1]]."""
+    """Linear, normalisation, ReLU for each hidden layer; [b, ...] -> [b, hidden[-1]].
+
+    Weights of a plain ``nn.Sequential`` of the same layers, its head last, fit by their numbers.
+    """
     layers: list[nn.Module] = [nn.Flatten()]
     inputs = math.prod(shape)
     for width in options.hidden:
@@ -207,7 +211,9 @@ def mlp_body(shape: Sequence[int], options: MlpOptions) -> nn.Sequential:
         if options.dropout:
             layers.append(nn.Dropout(options.dropout))
         inputs = width
-    return nn.Sequential(*layers)
+    body = nn.Sequential(*layers)
+    setattr(body, FOREIGN_HEAD, str(len(layers)))
+    return body
 
 
 class SmallResnetOptions(Options):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from grmu_audit.data.batches import Batch
+from grmu_audit.data.batches import Batch, joins
 from grmu_audit.errors import DivergedError, IntegrityError
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.checkpoint import Saved, load_optimizer, optimizer_tensors, prefixed
@@ -40,7 +40,8 @@ def run_epochs(model: Classifier, plan: Plan, config: TrainConfig, runtime: Runt
         hooks: what the method adds: validation, mask, state between epochs.
 
     Raises:
-        DivergedError: a loss, a weight or a running statistic is not finite; the caller registers nothing.
+        DivergedError: a loss, a weight or a running statistic is not finite, or a loss grew a thousandfold; the caller registers
+            nothing.
         EnvironmentFailure: the memory does not hold two samples, or a checkpoint cannot be written.
         IntegrityError: the checkpoint to resume from is damaged or of another run.
     """
@@ -146,6 +147,7 @@ class _Loop:
     def finish_epoch(self, metrics: dict[str, float]) -> None:
         """Check, remember the best, log, store."""
         _check_finite(self.model, metrics, self.epoch)
+        _check_growth(self.history, metrics, self.epoch)
         score = metrics.get("val_accuracy")
         if score is not None and self.config.keep_best and score > self.best_score:
             self.best_score, self.best = score, copy.deepcopy(self.model.state_dict())
@@ -228,10 +230,24 @@ def _check_finite(model: nn.Module, metrics: dict[str, float], epoch: int) -> No
     )
 
 
+GROWTH = 1000.0
+"""How many times its first epoch's size (at least 1) a loss may grow before the run is stopped as hopeless."""
+
+
+def _check_growth(history: Sequence[Mapping[str, float]], metrics: Mapping[str, float], epoch: int) -> None:
+    for name, value in metrics.items():
+        first = next((past[name] for past in history if name in past), value)
+        if name.startswith("loss_") and abs(value) > GROWTH * max(1.0, abs(first)):
+            raise DivergedError(
+                f"{name} grew from {first:,.3g} to {value:,.3g} by epoch {epoch + 1}; nothing was registered. Lower the learning "
+                "rate or the number of epochs."
+            )
+
+
 def steps_of(rows: npt.NDArray[np.int64], size: int) -> int:
     """Batches of one shuffled pass, as ``BatchSource.batches`` yields them."""
     full, rest = divmod(len(rows), size)
-    return full + int(rest > 1 or (rest == 1 and full == 0))
+    return full + int(rest > 0 and not (full and joins(rest, size)))
 
 
 def repeat_batches(make: Callable[[int], Iterable[Batch]]) -> Iterator[Batch]:

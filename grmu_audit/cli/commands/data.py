@@ -87,9 +87,11 @@ def check(
 @data_root_option
 @click.option("--download", is_flag=True, help="Let torchvision download NAME (celeba, cifar10) into --data-root.")
 @click.option("--table", type=FILE, help="Table of labels (CSV or parquet) of your own data.")
-@click.option("--images", type=FOLDER, help="Folder of images; without it the table's columns are the features.")
+@click.option("--images", type=FOLDER, help="Folder of images; without --table it has one sub-folder per class.")
 @click.option("--target", help="Column to predict.")
+@click.option("--positive", metavar="LABEL", help="Label that counts as the positive outcome [default: the second in order].")
 @click.option("--attribute", "attributes", multiple=True, help="Column whose values form the groups; repeatable.")
+@click.option("--attribute-file", type=FILE, help="With --images alone: CSV with a column id and columns of attributes.")
 @click.option("--feature", "features", multiple=True, help="Feature column; repeatable [default: all others].")
 @click.option("--categorical", multiple=True, metavar="COLUMN", help="Feature that is a category though it looks like a number.")
 @click.option("--exact-labels", is_flag=True, help="Keep labels apart that differ in case only (letters, product codes).")
@@ -120,13 +122,33 @@ def _own(out: Path, own: dict[str, Any]) -> None:
     from grmu_audit.data.import_table import ImportOptions, import_data
     from grmu_audit.errors import InputError
 
+    attribute_file = own.pop("attribute_file")
+    if own["table"] is None and own["images"] is not None:
+        own |= _folder(out, own, attribute_file)
+    elif attribute_file is not None:
+        raise click.UsageError("--attribute-file goes with --images alone: a --table has its attributes as columns")
     if own["table"] is None or own["target"] is None:
-        raise InputError("give the name of a published dataset, or --table FILE --target COLUMN --attribute COLUMN")
+        raise InputError(
+            "give the name of a published dataset, --table FILE --target COLUMN --attribute COLUMN, or --images FOLDER with one "
+            "sub-folder per class"
+        )
     done = import_data(ImportOptions(**{**own, "path": own["path"] or "path"}), out)
     manifest = done.manifest
-    click.echo(f"{out}: {manifest.kind}, target {manifest.target.column} ({', '.join(manifest.target.words)})")
+    words = ", ".join(manifest.target.words)
+    click.echo(f"{out}: {manifest.kind}, target {manifest.target.column} ({words}); positive: {done.positive}")
     for fact in done.facts:
         click.echo(fact)
     for warning in done.warnings:
         click.echo(f"warning: {warning}", err=True)
     next_step(f"grmu-audit data describe {out}")
+
+
+def _folder(out: Path, own: dict[str, Any], attribute_file: Path | None) -> dict[str, Any]:
+    """The options of an import from the table that a folder of classes gives, which is written beside the manifest."""
+    from grmu_audit.data.import_folder import write_table
+
+    found = write_table(own["images"], out.with_suffix(".csv"), attribute_file, own["seed"])
+    for fact in found.facts:
+        click.echo(fact)
+    attributes = own["attributes"] or found.attributes
+    return {"table": found.path, "target": own["target"] or "class", "attributes": attributes}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,10 @@ if TYPE_CHECKING:
 @data_options
 @architecture_options
 @click.option("--started-from", type=FILE, help="Weights that its training started from, for retraining.")
+@click.option(
+    "--preprocess", metavar="FILE|torchvision:NAME", help="How its inputs are prepared [default: as its file or the data says]."
+)
+@click.option("--expect-accuracy", metavar="0.98", help="Test accuracy that its owner measured; another one is refused.")
 @settings_option
 @seed_option(0)
 @click.pass_context
@@ -52,6 +57,8 @@ def register_command(
     architecture: str,
     architecture_option: tuple[str, ...],
     started_from: Path | None,
+    preprocess: str | None,
+    expect_accuracy: str | None,
     settings: tuple[str, ...],
     seed: int,
 ) -> None:
@@ -65,11 +72,18 @@ def register_command(
         _bind_versions(ctx, name)
         return
     from grmu_audit.cli.tables import baseline_table
+    from grmu_audit.workflows.versions.agreement import expected_accuracy
     from grmu_audit.workflows.versions.network import NetworkChoice
     from grmu_audit.workflows.versions.pretraining import TrainingOptions, register
 
     network = NetworkChoice(architecture, parse_settings(architecture_option), started_from)
-    options = TrainingOptions(parse_settings(settings), seed)
+    expected = expected_accuracy(expect_accuracy) if expect_accuracy else None
+    options = TrainingOptions(parse_settings(settings), seed, expected)
+    if preprocess:
+        from grmu_audit.data.catalog import PREPROCESS
+        from grmu_audit.data.preprocess import read_preprocess
+
+        data = replace(data, options={**data.options, PREPROCESS: read_preprocess(preprocess).to_json()})
     done = register(open_session(ctx), name, weights, data, network, options)
     click.echo(done.ref.label)
     click.echo(baseline_table(done.metrics, done.groups))
@@ -183,6 +197,9 @@ def retrain_command(
 @click.option("--reweight/--no-reweight", default=None, help="REWEIGHT sampling of the retain set [default: the method's own].")
 @click.option(
     "--layers", metavar="K|NAME", help="Move only the last K stages (with the head), or a named layer and all after it."
+)
+@click.option(
+    "--keep-collapsed", is_flag=True, help="Register a version that lost more than 15 points of accuracy too, for research."
 )
 @search_options
 @settings_option

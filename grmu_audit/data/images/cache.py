@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grmu_audit.data.dataset import Dataset
-from grmu_audit.data.images.decode import UndecodableError, decode, stored_size
+from grmu_audit.data.images.decode import UndecodableError, decode, frame, stored_size
 from grmu_audit.data.images.files import FileInfo, fingerprint, inspect_files, parallel, refuse_images
 from grmu_audit.data.images.near_duplicates import difference_hash
 from grmu_audit.data.images.store import INDEX, META, PIXELS, SCHEMA, ImageStore, image_digest, offsets, open_store
@@ -47,7 +47,7 @@ def decode_listing(listing: Listing, observer: Observer = SILENT) -> Dataset:
         EnvironmentFailure: the cache cannot be written, or the disk is full.
     """
     try:
-        store = _store(listing, observer)
+        store = _stores(listing, observer)
     except OSError as error:
         hint = "free space, or " if error.errno == errno.ENOSPC else ""
         raise EnvironmentFailure(
@@ -56,9 +56,37 @@ def decode_listing(listing: Listing, observer: Observer = SILENT) -> Dataset:
     return Dataset(listing.header, listing.frame, store, listing.excluded)
 
 
-def _store(listing: Listing, observer: Observer) -> ImageStore:
-    folder, limit = cache_folder() / "images", listing.header.longest_short_side
-    salt = [SCHEMA, limit]
+def _stores(listing: Listing, observer: Observer) -> ImageStore:
+    """The images, and where a view from the files is wanted and some are reduced, the finished inputs beside them."""
+    header = listing.header
+    limit, view, out = header.longest_short_side, header.view, (header.image_size[1], header.image_size[2])
+    as_stored = [] if view.upright else ["as stored"]
+
+    def reduced(one: FileInfo) -> tuple[int, int]:
+        return stored_size(one.size, limit)
+
+    plan = _Plan([SCHEMA, limit, *as_stored], reduced, lambda content, shape: decode(content, shape, view.upright))
+    store = _store(listing, plan, observer)
+    if view.exact and int(np.minimum(store.heights, store.widths).max()) >= limit:
+        salt = [SCHEMA, "finished inputs", *out, view.mode, view.shorter, view.interpolation, *as_stored]
+        store.still = _store(listing, _Plan(salt, lambda one: out, lambda content, shape: frame(content, shape, view)), observer)
+    return store
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a cache folder holds of each file."""
+
+    salt: list[object]
+    """What its name depends on, besides the files."""
+    size: Callable[[FileInfo], tuple[int, int]]
+    """Height and width that are stored."""
+    pixels: Callable[[bytes, tuple[int, int]], npt.NDArray[np.uint8]]
+    """From the content of a file to pixels of that size."""
+
+
+def _store(listing: Listing, plan: _Plan, observer: Observer) -> ImageStore:
+    folder, salt = cache_folder() / "images", plan.salt
     quick = folder / "by-stat" / f"{fingerprint(listing, salt)}.json"
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         made = folder / str(json.loads(quick.read_bytes())["key"])
@@ -71,12 +99,12 @@ def _store(listing: Listing, observer: Observer) -> ImageStore:
         state.update(one.sha256)
     made = folder / state.hexdigest()
     if not made.is_dir():
-        _build(listing, found, limit, made, observer)
+        _build(listing, found, plan, made, observer)
     write_atomic(quick, canonical_json({"key": made.name}))
     return _verified(made)
 
 
-def _build(listing: Listing, found: list[FileInfo], limit: int, made: Path, observer: Observer) -> None:
+def _build(listing: Listing, found: list[FileInfo], plan: _Plan, made: Path, observer: Observer) -> None:
     """Write the folder under another name, then rename it; a build that was interrupted is continued."""
     partial = made.with_name(made.name + ".partial")
     partial.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -84,9 +112,9 @@ def _build(listing: Listing, found: list[FileInfo], limit: int, made: Path, obse
         if made.is_dir():  # another process was faster
             return
         partial.mkdir(exist_ok=True, mode=0o700)
-        sizes = np.array([stored_size(one.size, limit) for one in found], dtype=np.int64)
+        sizes = np.array([plan.size(one) for one in found], dtype=np.int64)
         heights, widths = sizes[:, 0], sizes[:, 1]
-        records = _fill(listing, partial, heights, widths, observer)
+        records = _fill(listing, plan, partial, sizes, observer)
         digests, hashes = records[:, :32], np.ascontiguousarray(records[:, 32:]).view(np.uint64)
         np.savez(partial / INDEX, heights=heights, widths=widths, digests=digests, hashes=hashes)
         index = hashlib.sha256((partial / INDEX).read_bytes()).hexdigest()
@@ -101,6 +129,7 @@ class _Writer:
     """Decodes single images into the open files of a build; used by several threads, each at its own place."""
 
     listing: Listing
+    plan: _Plan
     heights: npt.NDArray[np.int64]
     widths: npt.NDArray[np.int64]
     starts: npt.NDArray[np.int64]
@@ -119,7 +148,7 @@ class _Writer:
             return None
         path = self.listing.paths[index]
         try:
-            image = decode((self.listing.root / path).read_bytes(), shape)
+            image = self.plan.pixels((self.listing.root / path).read_bytes(), shape)
         except (UndecodableError, OSError) as error:
             return f"{path}: {error}"
         _write(self.pixels, np.ascontiguousarray(image).tobytes(), start)
@@ -128,13 +157,14 @@ class _Writer:
 
 
 def _fill(
-    listing: Listing, partial: Path, heights: npt.NDArray[np.int64], widths: npt.NDArray[np.int64], observer: Observer
+    listing: Listing, plan: _Plan, partial: Path, sizes: npt.NDArray[np.int64], observer: Observer
 ) -> npt.NDArray[np.uint8]:
     """Decode what is not there yet; returns the records of ``DONE``."""
+    heights, widths = sizes[:, 0], sizes[:, 1]
     starts = offsets(heights, widths)
     pixels = _opened(partial / PIXELS, int(starts[-1]))
     done = _opened(partial / DONE, RECORD * len(heights))
-    write = _Writer(listing, heights, widths, starts, pixels, done)
+    write = _Writer(listing, plan, heights, widths, starts, pixels, done)
     try:
         with observer.progress(f"decoding {listing.header.name}", len(listing.paths), "image") as tick:
             defects = [defect for defect in parallel(write, [str(i) for i in range(len(heights))], tick) if defect]

@@ -12,6 +12,7 @@ from __future__ import annotations
 import io
 import os
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ from grmu_audit.utils.files import HEAD, content_kind
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from grmu_audit.data.dataset import Framing
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 """Formats that are read."""
@@ -50,35 +53,62 @@ class ImageSize:
     """Columns, likewise."""
 
 
-def read_image_size(content: bytes) -> ImageSize:
-    """Size of an image by its head, without decoding it.
+def read_image_size(content: bytes, upright: bool = True) -> ImageSize:
+    """Size of an image by its head, without decoding it; as it lies in the file where ``upright`` is false.
 
     Raises:
         UndecodableError: it is none of the known formats, or of a kind that is refused.
     """
     image = _open(content)
     try:
-        turned = image.getexif().get(_ORIENTATION) in _TURNED
+        turned = upright and image.getexif().get(_ORIENTATION) in _TURNED
     except Exception as error:  # noqa: BLE001  (Pillow raises many types on damaged EXIF)
         raise UndecodableError(f"truncated, or damaged EXIF data ({type(error).__name__})") from None
     width, height = image.size[::-1] if turned else image.size
     return ImageSize(height, width)
 
 
-def decode(content: bytes, stored: tuple[int, int]) -> npt.NDArray[np.uint8]:
+def decode(content: bytes, stored: tuple[int, int], upright: bool = True) -> npt.NDArray[np.uint8]:
     """Pixels [height, width, 3] of an image, upright, reduced to ``stored`` (height, width) where it is larger.
 
     Raises:
         UndecodableError: truncated or damaged.
     """
-    from PIL import Image, ImageFile, ImageOps
+    from PIL.Image import Resampling
+
+    return _pixels(content, upright, lambda image: image.resize(stored[::-1], Resampling.BILINEAR))
+
+
+def frame(content: bytes, out: tuple[int, int], view: Framing) -> npt.NDArray[np.uint8]:
+    """[*out, 3] input of an image as Pillow and torchvision's transforms give it: one resize from the file, then the centre.
+
+    Raises:
+        UndecodableError: truncated or damaged.
+    """
+    from PIL.Image import Resampling
+
+    how = Resampling.BICUBIC if view.interpolation == "bicubic" else Resampling.BILINEAR
+
+    def framed(image: Image) -> Image:
+        if view.mode != "crop":
+            return image.resize(out[::-1], how)
+        width, height = image.size
+        short = min(width, height)
+        width, height = (view.shorter if side == short else view.shorter * side // short for side in (width, height))
+        left, top = round((width - out[1]) / 2.0), round((height - out[0]) / 2.0)
+        return image.resize((width, height), how).crop((left, top, left + out[1], top + out[0]))
+
+    return _pixels(content, view.upright, framed)
+
+
+def _pixels(content: bytes, upright: bool, change: Callable[[Image], Image]) -> npt.NDArray[np.uint8]:
+    """Pixels of an image after a change of its geometry."""
+    from PIL import ImageFile, ImageOps
 
     ImageFile.LOAD_TRUNCATED_IMAGES = False  # WeasyPrint sets it for the whole process: damaged files would turn grey
     try:
-        image = ImageOps.exif_transpose(_open(content)).convert("RGB")
-        if image.size != stored[::-1]:
-            image = image.resize(stored[::-1], Image.Resampling.BILINEAR)
-        return np.asarray(image, dtype=np.uint8)
+        image = _open(content)
+        return np.asarray(change((ImageOps.exif_transpose(image) if upright else image).convert("RGB")), dtype=np.uint8)
     except UndecodableError:
         raise
     except Exception as error:  # noqa: BLE001  (Pillow raises many types on damaged files)

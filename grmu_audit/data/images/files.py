@@ -71,7 +71,7 @@ def inspect_files(listing: Listing, on_progress: OnProgress) -> list[FileInfo]:
         """What one file is, or what is wrong with it."""
         try:
             content = (listing.root / path).read_bytes()
-            return FileInfo(hashlib.sha256(content).digest(), read_image_size(content))
+            return FileInfo(hashlib.sha256(content).digest(), read_image_size(content, listing.header.view.upright))
         except (UndecodableError, OSError) as error:
             return f"{path}: {error}"
 

@@ -31,6 +31,9 @@ class ImageStore:
         digests: [n] SHA-256 of each image (``image_digest``).
         hashes: [n, 2] difference hash of each image (``near_duplicates.difference_hash``).
         folder: where the file is; None for a store in memory.
+
+    Attributes:
+        still: the same images as finished inputs of validation and test, where these are resized once from large files.
     """
 
     dtype = np.dtype(np.uint8)
@@ -50,6 +53,7 @@ class ImageStore:
         self.hashes = hashes
         self.folder = folder
         self._mapped: mmap.mmap | None = None
+        self.still: ImageStore | None = None
         self.offsets = offsets(heights, widths)
 
     def __len__(self) -> int:

@@ -7,7 +7,7 @@ mirror image fit into one call).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache
@@ -116,7 +116,9 @@ def _central(sizes: npt.NDArray[np.float64], aspect: tuple[float, float]) -> npt
     return np.stack([h, w], 1)
 
 
-def cut_each(images: Sequence[npt.NDArray[np.uint8]], windows: Windows, out: tuple[int, int]) -> torch.Tensor:
+def cut_each(
+    images: Sequence[npt.NDArray[np.uint8]], windows: Windows, out: tuple[int, int], interpolation: str = "bilinear"
+) -> torch.Tensor:
     """[b, 3, *out] uint8 on the CPU, image by image in a few threads, by torch's antialiased uint8 resize."""
     import torch
 
@@ -124,7 +126,7 @@ def cut_each(images: Sequence[npt.NDArray[np.uint8]], windows: Windows, out: tup
 
     def some(indices: range) -> None:
         for index in indices:
-            result[index] = _cut(images[index], windows, index, out)
+            result[index] = _cut(images[index], windows, index, out, interpolation)
 
     threads = min(workers(), len(images) // 4 or 1)
     if threads == 1:
@@ -139,7 +141,7 @@ def _pool() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(workers(), thread_name_prefix="grmu-images")
 
 
-def _cut(image: npt.NDArray[np.uint8], windows: Windows, index: int, out: tuple[int, int]) -> torch.Tensor:
+def _cut(image: npt.NDArray[np.uint8], windows: Windows, index: int, out: tuple[int, int], interpolation: str) -> torch.Tensor:
     """[3, *out] of one image."""
     import torch
 
@@ -147,36 +149,37 @@ def _cut(image: npt.NDArray[np.uint8], windows: Windows, index: int, out: tuple[
     (y0, x0), (y1, x1) = low.astype(int), high.astype(int)
     pixels = torch.from_numpy(image[y0:y1, x0:x1].copy()).permute(2, 0, 1)[None]
     size = (high - low) * np.array(out) / (windows.stop[index] - windows.start[index])
-    resized = _resize(pixels, (round(size[0]), round(size[1])))
+    resized = _resize(pixels, (round(size[0]), round(size[1])), interpolation)
     factor = np.array(resized.shape[2:]) / (high - low)
     top, left = np.round((windows.start[index] - low) * factor).astype(int)
     piece = resized[0, :, top : top + out[0], left : left + out[1]]
     return piece.flip(2) if windows.mirror[index] else piece
 
 
-def _resize(pixels: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+def _resize(pixels: torch.Tensor, size: tuple[int, int], interpolation: str) -> torch.Tensor:
     from torch.nn import functional
 
     if tuple(pixels.shape[2:]) == size:
         return pixels
-    return functional.interpolate(pixels, size=size, mode="bilinear", antialias=True)
+    return functional.interpolate(pixels, size=size, mode=interpolation, antialias=True)
 
 
-def cut_batch(pixels: torch.Tensor, windows: Windows, out: tuple[int, int]) -> torch.Tensor:
+def cut_batch(pixels: torch.Tensor, windows: Windows, out: tuple[int, int], interpolation: str = "bilinear") -> torch.Tensor:
     """[b, 3, *out] float in [0, 1] on the device of ``pixels``, all images in two matrix products.
 
     Args:
         pixels: [b, height, width, 3] uint8, padded to one size; what is outside a window is never read.
         windows: what to cut.
         out: height and width of the input.
+        interpolation: ``bilinear`` or ``bicubic``.
     """
     import torch
 
-    device = pixels.device
+    device, kernel = pixels.device, _cubic if interpolation == "bicubic" else _triangle
     edges = np.stack([windows.low, windows.high, windows.start, windows.stop]).astype(np.float32)
     low, high, start, stop = to_device(torch.from_numpy(edges), device)
-    rows = _filters((low[:, 0], high[:, 0], start[:, 0], stop[:, 0]), pixels.shape[1], out[0])
-    columns = _filters((low[:, 1], high[:, 1], start[:, 1], stop[:, 1]), pixels.shape[2], out[1])
+    rows = _filters((low[:, 0], high[:, 0], start[:, 0], stop[:, 0]), pixels.shape[1], out[0], kernel)
+    columns = _filters((low[:, 1], high[:, 1], start[:, 1], stop[:, 1]), pixels.shape[2], out[1], kernel)
     mirror = to_device(torch.from_numpy(windows.mirror), device)
     columns = torch.where(mirror[:, None, None], columns.flip(1), columns)
     planes = pixels.permute(0, 3, 1, 2).float()
@@ -184,13 +187,27 @@ def cut_batch(pixels: torch.Tensor, windows: Windows, out: tuple[int, int]) -> t
     return result.div_(255.0).clamp_(0.0, 1.0)
 
 
-def _filters(edges: tuple[torch.Tensor, ...], length: int, out: int) -> torch.Tensor:
+def _triangle(x: torch.Tensor) -> torch.Tensor:
+    """The filter of a bilinear resize, in place."""
+    return x.neg_().add_(1.0).clamp_min_(0.0)
+
+
+def _cubic(x: torch.Tensor) -> torch.Tensor:
+    """Keys' kernel with a = -0.5, as in Pillow."""
+    near, far = (1.5 * x - 2.5) * x * x + 1.0, ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
+    return near.where(x < 1, far.where(x < 2, x.new_zeros(())))
+
+
+def _filters(
+    edges: tuple[torch.Tensor, ...], length: int, out: int, kernel: Callable[[torch.Tensor], torch.Tensor]
+) -> torch.Tensor:
     """[b, out, length] weights of each source row (or column) in each output row, in float32; rows sum to 1.
 
     Args:
         edges: [b] low, high, start and stop of ``Windows`` along the axis, on the device.
         length: pixels of the source.
         out: pixels of the output.
+        kernel: weight at a distance of x (non-negative) output pixels.
     """
     import torch
 
@@ -198,7 +215,7 @@ def _filters(edges: tuple[torch.Tensor, ...], length: int, out: int) -> torch.Te
     scale = (stop - start) / out
     centre = start[:, None] + (torch.arange(out, device=low.device) + 0.5) * scale[:, None]
     source = torch.arange(length, device=low.device) + 0.5
-    weight = (source - centre[:, :, None]).abs_().div_(-scale.clamp_min(1.0)[:, None, None]).add_(1.0).clamp_min_(0.0)
+    weight = kernel((source - centre[:, :, None]).abs_().div_(scale.clamp_min(1.0)[:, None, None]))
     weight.mul_(((source > low[:, None]) & (source < high[:, None]))[:, None])
     return weight.div_(weight.sum(2, keepdim=True))
 

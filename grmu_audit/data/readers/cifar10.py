@@ -72,7 +72,7 @@ def read_cifar10(options: Mapping[str, object]) -> Dataset:
     ids = [f"train-{i:05d}" for i in range(len(targets) - test)] + [f"test-{i:05d}" for i in range(test)]
     val = held_out(ids[:-test], VALIDATION, chosen.seed, "cifar10 val")
     split = ["val" if name in val else name.partition("-")[0] for name in ids]
-    attribute, values, provenance = _attribute(chosen, ids)
+    attribute, values, provenance = attribute_of(chosen, ids)
     labels = Labels(ids, split, targets.tolist(), [(attribute, values)], target_name="class")
     frame, names, excluded, kept = listing_frame(labels)
     header = Header(
@@ -91,7 +91,7 @@ def read_cifar10(options: Mapping[str, object]) -> Dataset:
     return Dataset(header, frame, np.ascontiguousarray(pixels[kept]), excluded)
 
 
-def _attribute(chosen: CifarOptions, ids: list[str]) -> tuple[Attribute, list[int | None], str]:
+def attribute_of(chosen: CifarOptions, ids: list[str]) -> tuple[Attribute, list[int | None], str]:
     """The attribute column of all images."""
     if not chosen.attribute_file:
         return Attribute("all", ("all images",)), [0] * len(ids), "one value for all: the groups are the classes"
@@ -126,7 +126,7 @@ class _Unpickler(pickle.Unpickler):
 
 def _batch(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """Images [n, 3, 32, 32] and classes of one batch for Python."""
-    content = _content(path)
+    content = read_content(path, LARGEST_BATCH)
     try:
         tree = _Unpickler(io.BytesIO(content), encoding="bytes").load()
         found = {key.decode() if isinstance(key, bytes) else key: value for key, value in tree.items()}
@@ -141,16 +141,21 @@ def _batch(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
 
 def _binary(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """Images and classes of one binary batch: records of a label and 3,072 pixels."""
-    content = np.frombuffer(_content(path), dtype=np.uint8)
+    content = np.frombuffer(read_content(path, LARGEST_BATCH), dtype=np.uint8)
     if not len(content) or len(content) % (PIXELS + 1):
         raise InputError(f"{path}: {len(content)} bytes are no whole number of records of {PIXELS + 1}: unpack the archive again")
     records = content.reshape(-1, PIXELS + 1)
     return _checked(path, records[:, 1:], records[:, 0])
 
 
-def _content(path: Path) -> bytes:
+def read_content(path: Path, largest: int) -> bytes:
+    """The bytes of a file of at most ``largest``.
+
+    Raises:
+        InputError: it cannot be read, or is larger.
+    """
     try:
-        return read_file(path, LARGEST_BATCH)
+        return read_file(path, largest)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}") from None
 

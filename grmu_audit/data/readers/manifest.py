@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from grmu_audit.data.dataset import Attribute
-from grmu_audit.data.listing import Labels
+from grmu_audit.data.listing import EVERYBODY, Labels
 from grmu_audit.data.readers.layout import codes, held_out, unique_ids
 from grmu_audit.errors import InputError
 from grmu_audit.utils.columns import TextTable
@@ -102,8 +102,8 @@ class Manifest(Strict):
     """The predicted target."""
     positive_class: int = Field(1, ge=0)
     """Class that counts as the positive outcome."""
-    attributes: tuple[Column, ...] = Field(min_length=1)
-    """Columns whose combinations are the groups."""
+    attributes: tuple[Column, ...] = ()
+    """Columns whose combinations are the groups; none: the groups are the classes."""
     exact_labels: bool = False
     """Whether labels that differ in case only are kept apart (letters, product codes)."""
     subject: str | None = None
@@ -118,6 +118,8 @@ class Manifest(Strict):
     """How an image becomes an input: the centre of the resized image, or the whole image stretched."""
     augmentation: Literal["crop and flip", "crop", "flip", "none"] = "crop and flip"
     """Random geometry during training."""
+    exact_resize: bool = False
+    """Whether a large image is resized once, from the file, for validation and test; new imports say so."""
     stated_size: tuple[int, int] | None = None
     """Height and width that every file is said to have; others fail the quality checks."""
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
@@ -163,7 +165,7 @@ def labels_of(manifest: Manifest, table: TextTable) -> Labels:
         ids,
         _splits(manifest, table, ids, subject),
         _codes(table, manifest.target),
-        [(Attribute(one.column, one.words), _codes(table, one)) for one in manifest.attributes],
+        [(Attribute(one.column, one.words), _codes(table, one)) for one in manifest.attributes] or [(EVERYBODY, [0] * len(ids))],
         subject,
         manifest.target.column,
     )

@@ -70,7 +70,7 @@ def read_folder(manifest: Manifest, table: TextTable, labels: Labels, base: Path
         mean=manifest.mean,
         std=manifest.std,
         augmentation=augmentation(manifest.augmentation),
-        view=Framing("crop", shorter_side(manifest.size)) if manifest.view == "crop" else Framing("stretch"),
+        view=_view(manifest),
         target_name=manifest.target.column,
         attributes=tuple(attribute for attribute, _ in labels.attributes),
         subject_name=manifest.subject or "",
@@ -80,6 +80,11 @@ def read_folder(manifest: Manifest, table: TextTable, labels: Labels, base: Path
         attribute_provenance=manifest.attribute_provenance,
     )
     return Listing(header, frame, folder, tuple(paths[int(i)] for i in np.flatnonzero(kept)), excluded)
+
+
+def _view(manifest: Manifest) -> Framing:
+    shorter = shorter_side(manifest.size) if manifest.view == "crop" else 0
+    return Framing(manifest.view, shorter, exact=manifest.exact_resize)
 
 
 def augmentation(words: str) -> Augmentation:

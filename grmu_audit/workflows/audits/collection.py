@@ -134,11 +134,22 @@ def collect(session: Session, target: AuditTarget, settings: AuditSettings) -> C
         root=AuditedModel(target.root, tables[target.root.label]) if target.root else None,
     )
     inputs = inputs if _recorded_by_pseudonyms(session, target.version) else with_model_names(inputs, target.version.name)
-    left_out = tuple(NotMeasured("reference", reason) for reason in target.left_out)
+    left_out = _without_people(dataset) + tuple(NotMeasured("reference", reason) for reason in target.left_out)
     left_out += (NotMeasured("root", target.without_root),) if target.without_root else ()
     without = _without_shadows(shadows) if shadows else ()
     missing = (*not_measured_at(settings.level), *left_out, *without, *common.not_measured)
     return Collected(inputs, _context(session, target, missing, record))
+
+
+def _without_people(dataset: Dataset) -> tuple[NotMeasured, ...]:
+    """Of data without an attribute: its groups are the classes."""
+    if len(dataset.header.attribute_names) > 1:
+        return ()
+    reason = (
+        "the data has no attribute of people, so that its groups are the classes: add labels ('data import --attribute-file', or "
+        "the dataset's option attribute_file) and register a model on them"
+    )
+    return (NotMeasured("fairness between people", reason),)
 
 
 def _recorded_by_pseudonyms(session: Session, ref: ModelRef) -> bool:

@@ -37,6 +37,8 @@ class UnlearnOptions:
     """Continue an interrupted run of the same options after its last whole epoch."""
     whole_subjects: bool = False
     """Take all rows of every subject that the list names a row of."""
+    keep_collapsed: bool = False
+    """Register what lost more accuracy than a version may lose (``unlearning.safety``) too, as it is: for research."""
 
 
 DEFAULT_OPTIONS = UnlearnOptions()
@@ -66,6 +68,12 @@ class MethodChoice:
         router, preset = self.reasons.get("router"), self.reasons.get("preset")
         lines = [f"method {router['method']}: {router['why']}"] if router else []
         return [*lines, f"preset: {preset}"] if preset else lines
+
+    @property
+    def rate_notes(self) -> list[str]:
+        """Which learning rate the tool chose and why, where it is not the method's default."""
+        rate = self.reasons.get("learning_rate")
+        return [f"learning_rate {rate['rate']:g}: by the {rate['source']}"] if rate and "learning_rate" in self.settings else []
 
 
 def choose_method(

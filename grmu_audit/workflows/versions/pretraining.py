@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grmu_audit.data.catalog import DataSpec
+from grmu_audit.data.catalog import PREPROCESS, DataSpec
+from grmu_audit.data.preprocess import input_lines, preprocess_of
 from grmu_audit.data.quality.checks import require_quality
+from grmu_audit.errors import InputError
 from grmu_audit.jobs import Job
 from grmu_audit.records import GroupCount, MetricValue, ModelRef
 from grmu_audit.tracking.names import BASELINE, TAG_SUBJECT
@@ -16,6 +18,7 @@ from grmu_audit.utils import canonical_json, sha256_file
 from grmu_audit.utils.yaml_files import typed_config
 from grmu_audit.workflows.forget_requests import require_key_of_model
 from grmu_audit.workflows.session import Session
+from grmu_audit.workflows.versions.agreement import ExpectedAccuracy, require_agreement
 from grmu_audit.workflows.versions.creation import REGISTERED, Version, VersionPlan, make_version
 from grmu_audit.workflows.versions.followers import lead
 from grmu_audit.workflows.versions.network import (
@@ -26,11 +29,13 @@ from grmu_audit.workflows.versions.network import (
     note_changes,
     with_start_weights,
 )
+from grmu_audit.workflows.versions.rates import STATED
 
 if TYPE_CHECKING:
     from grmu_audit.data.batches import BatchSource
     from grmu_audit.data.dataset import Dataset
-    from grmu_audit.models.classifier import Classifier
+    from grmu_audit.models.checkpoint_files import Checkpoint
+    from grmu_audit.models.classifier import Classifier, StartWeights
     from grmu_audit.training.runtime import Runtime
 
 
@@ -42,6 +47,8 @@ class TrainingOptions:
     """Options of ``TrainConfig`` that differ from the defaults."""
     seed: int = 0
     """Seed of initialisation, order and augmentation."""
+    expected: ExpectedAccuracy | None = None
+    """Accuracy that the owner of a checkpoint measured."""
 
 
 @dataclass(frozen=True)
@@ -75,36 +82,70 @@ def register(
         options: how it was trained, as far as that is known: exact methods repeat it.
 
     Raises:
-        InputError: the file is refused or does not fit; nothing is registered.
+        InputError: the file is refused or does not fit, or its accuracy is not the expected one; nothing is registered.
         DataQualityError: a quality check failed.
     """
     from grmu_audit.models.catalog import build
     from grmu_audit.models.checkpoint_files import read_state
-    from grmu_audit.models.foreign_weights import fit_state
     from grmu_audit.training.config import TrainConfig
     from grmu_audit.training.runtime import move_to
 
     config = typed_config(TrainConfig, options.settings)
     require_key_of_model(session, name)
+    state = read_state(weights)
+    data, told_by = _with_preprocess(data, state.preprocess, weights.name)
     dataset = session.dataset(data)
+    for line in input_lines(dataset.header, told_by):
+        session.observer.note(line)
     spec, start = with_start_weights(session, model_spec(dataset, network), network)
     model = build(spec, seed=0)
-    found = fit_state(model, read_state(weights), weights.name, need_head=True)
+    found = _fitted(model, state, weights.name)
     note_changes(session, found)
     model.load_state_dict({**model.state_dict(), **found.tensors})
     quality = require_quality(dataset, None)
     origin = {"checkpoint": {"file": weights.name, "sha256": sha256_file(weights), "notes": list(found.notes)}}
     used = config.model_dump(mode="json") if options.settings else {}
-    choices = {**network_facts(spec, start), **origin}
+    stated = {STATED: sorted(options.settings)} if options.settings else {}
+    choices = {**network_facts(spec, start), **origin, **stated}
     plan = VersionPlan(name, dataset, quality, "pretrain", REGISTERED, options.seed, data, used, choices=choices, start=start,
                        network=spec.to_json())  # fmt: skip
 
     def ready(source: BatchSource, runtime: Runtime) -> Classifier:
         """Nothing is trained."""
         move_to(model, runtime.device)
+        if options.expected is not None:
+            require_agreement(model.eval(), dataset, options.expected, runtime)
         return model.eval()
 
     return _evaluated(session, make_version(session, plan, ready, model), dataset)
+
+
+def _with_preprocess(data: DataSpec, stored: object, source: str) -> tuple[DataSpec, str]:
+    """The data prepared as stated, else as the checkpoint's file says; and in words, who says so."""
+    if PREPROCESS in data.options:
+        return data, "as stated with --preprocess"
+    if stored is None:
+        return data, "assumed from the data: if the model was trained otherwise, say so with --preprocess"
+    how = preprocess_of(stored, source)
+    return replace(data, options={**data.options, PREPROCESS: how.to_json()}), f"as {source} says"
+
+
+def _fitted(model: Classifier, state: Checkpoint, source: str) -> StartWeights:
+    """The checkpoint fitted to the network.
+
+    Raises:
+        InputError: it does not fit; the message names the architecture that its tensors look like.
+    """
+    from grmu_audit.models.foreign_weights import fit_state
+    from grmu_audit.models.recognition import likely_architecture
+
+    try:
+        return fit_state(model, state, source, need_head=True)
+    except InputError as error:
+        likely = likely_architecture(state)
+        given = likely.startswith(f"--architecture {model.spec.architecture} ") and "no tensor is named" in str(error)
+        hint = f". Their names and shapes are those of: {likely}" if likely and not given else ""
+        raise InputError(f"{error}{hint}") from None
 
 
 def _evaluated(session: Session, version: Version, dataset: Dataset) -> RegisteredModel:

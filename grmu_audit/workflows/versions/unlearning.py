@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from grmu_audit.data.quality.checks import require_quality
-from grmu_audit.errors import InputError
+from grmu_audit.errors import CollapsedError, InputError
 from grmu_audit.jobs import Job, JobRunner
 from grmu_audit.records import DataCheckReport, ModelRef
 from grmu_audit.records.lineage import ErasureRecord, SystemRecord
@@ -25,6 +25,7 @@ from grmu_audit.workflows.versions.creation import VersionPlan, make_version
 from grmu_audit.workflows.versions.followers import lead, require_one_process
 from grmu_audit.workflows.versions.method_choice import DEFAULT_OPTIONS, MethodChoice, UnlearnOptions, choose_method
 from grmu_audit.workflows.versions.network import load_network
+from grmu_audit.workflows.versions.rates import follow_model, known_recipe, probed, require_kept, step_back
 from grmu_audit.workflows.versions.studies import FORGET, WITHHELD, patiently, put_study, remove_study, take_method_result
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class _Prepared:
     quality: DataCheckReport
     choice: MethodChoice
     erasure: tuple[ErasureRecord, ...]
+    keep_collapsed: bool
 
     @property
     def config(self) -> Any:
@@ -111,10 +113,14 @@ def _prepare(session: Session, model: str, forget: Forget, options: UnlearnOptio
     advice = () if choice.method.exact else advice_on_request(session, request, dataset, parent, _named(forget))
     for line in (*choice.notes, *(f"forgetting: {sentence}" for sentence in advice)):
         session.observer.note(line)
+    recipe = known_recipe(lineage_root(session.store, parent))
+    choice = follow_model(choice, recipe, partial(_probed, session, parent, request))
+    for line in choice.rate_notes:
+        session.observer.note(line)
     if options.trials:
         require_one_process("--tune")
         choice = _tuned(session, parent, dataset, request, choice, options.trials)
-    return _Prepared(parent, dataset, request, quality, choice, erasure)
+    return _Prepared(parent, dataset, request, quality, choice, erasure, options.keep_collapsed)
 
 
 def _named(forget: Forget) -> Path | str:
@@ -138,7 +144,19 @@ def _read(
 
 
 def _make_here(session: Session, prepared: _Prepared, seed: int, resume: bool) -> ModelRef:
-    """Train and register one version."""
+    """Train and register one version, at a lower learning rate where it collapses and the rate is the tool's own choice."""
+    from grmu_audit.training.distributed import current_world
+
+    def run(choice: MethodChoice) -> ModelRef:
+        """One attempt."""
+        return _attempt(session, replace(prepared, choice=choice), seed, resume)
+
+    if prepared.keep_collapsed or current_world().size > 1:
+        return run(prepared.choice)
+    return step_back(session, prepared.choice, run)
+
+
+def _attempt(session: Session, prepared: _Prepared, seed: int, resume: bool) -> ModelRef:
     from grmu_audit.training.runtime import choose_device
     from grmu_audit.unlearning.apply import apply_method as apply
 
@@ -149,7 +167,7 @@ def _make_here(session: Session, prepared: _Prepared, seed: int, resume: bool) -
         data = _unlearning_data(source, prepared.request, prepared.choice.reweight)
         lead(session, prepared.parent, network, prepared.dataset, _sets(session, prepared), partial(_job, prepared, seed))
         result = apply(prepared.choice.method, network, data, prepared.config, runtime)
-        _require_change(prepared, network, result)
+        _require_good(session, prepared, network, result, data, runtime)
         return result
 
     return make_version(session, prepared.plan(seed), build, network, resume).ref
@@ -167,7 +185,7 @@ def _make_elsewhere(session: Session, runner: JobRunner, prepared: _Prepared, se
             advance(1)
     made = []
     for job, seed in zip(jobs, seeds, strict=True):
-        build = partial(_trained_elsewhere, prepared, network, runner.folder.result(job))
+        build = partial(_trained_elsewhere, session, prepared, network, runner.folder.result(job))
         plan = prepared.plan(seed)
         made.append(patiently(session, lambda: make_version(session, plan, build, network).ref))  # noqa: B023  (called at once)
         runner.folder.forget(job)
@@ -189,19 +207,23 @@ def _job(prepared: _Prepared, seed: int, study: str) -> Job:
 
 
 def _trained_elsewhere(
-    prepared: _Prepared, network: Classifier, content: bytes | None, source: BatchSource, runtime: Runtime
+    session: Session, prepared: _Prepared, network: Classifier, content: bytes | None, source: BatchSource, runtime: Runtime
 ) -> Classifier:
     """The network of a job, and what its run recorded."""
     result = take_method_result(network, content or b"", runtime)
-    _require_change(prepared, network, result)
+    data = _unlearning_data(source, prepared.request, prepared.choice.reweight)
+    _require_good(session, prepared, network, result, data, runtime)
     return result
 
 
-def _require_change(prepared: _Prepared, network: Classifier, result: Classifier) -> None:
-    """Return when a method did something.
+def _require_good(
+    session: Session, prepared: _Prepared, network: Classifier, result: Classifier, data: UnlearningData, runtime: Runtime
+) -> None:
+    """Return when a method did something and did not wreck the model; an exact method starts anew, and its loss is only said.
 
     Raises:
         InputError: it returned the weights that it was given.
+        CollapsedError: it lost more accuracy than a version may lose.
     """
     from grmu_audit.models.weights import same_weights
 
@@ -211,6 +233,11 @@ def _require_change(prepared: _Prepared, network: Classifier, result: Classifier
             " rounding: nothing was done and nothing was registered; change its settings (grmu-audit methods show), or choose"
             " another method"
         )
+    lost = require_kept(prepared.parent, network, result, data, runtime)
+    if lost and not (prepared.choice.method.exact or prepared.keep_collapsed):
+        raise CollapsedError(lost)
+    if lost:
+        session.observer.note(f"warning: {lost}")
 
 
 def retrain(
@@ -236,6 +263,16 @@ def retrain_seeds(
     if options.resume and count > 1:
         raise InputError("--resume goes with one seed: with --seeds, give the command again, and what is trained is not repeated")
     return _unlearn(session, model, forget, replace(options, method="retrain"), systems, count)
+
+
+def _probed(session: Session, parent: ModelRef, request: CheckedRequest, choice: MethodChoice) -> tuple[float, Any]:
+    """See ``rates.probed``."""
+    from grmu_audit.data.batches import BatchSource
+    from grmu_audit.training.runtime import choose_device
+
+    require_one_process("a probe of learning rates (state one with --set learning_rate=...)")
+    source = BatchSource(session.dataset_of(parent), choose_device(session.device))
+    return probed(session, parent, _unlearning_data(source, request, choice.reweight), choice)
 
 
 def _tuned(

@@ -72,12 +72,12 @@ def test_interrupted_build_is_continued(listing: Listing, tmp_path: Path, monkey
     lock = threading.Lock()
     real = decode.decode
 
-    def fragile(content: bytes, stored: tuple[int, int]) -> np.ndarray:
+    def fragile(content: bytes, stored: tuple[int, int], upright: bool) -> np.ndarray:
         with lock:
             calls.append(1)
             if len(calls) == 40:
                 raise KeyboardInterrupt
-        return real(content, stored)
+        return real(content, stored, upright)
 
     monkeypatch.setattr(cache, "decode", fragile)
     with pytest.raises(KeyboardInterrupt):

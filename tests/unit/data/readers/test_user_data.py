@@ -200,7 +200,6 @@ def test_stated_size_fails_the_quality_checks(tmp_path: Path) -> None:
     [
         ("features: [income]\n", "the target 'income' is among the features"),
         ("features: [agee]\n", r"no column 'agee' \(did you mean 'age'\?\)"),
-        ("positive_class: 2\n", "positive_class is 2, target has 2 values"),
         ("colour: red\n", "colour"),
         ("held_out: {val: 0.5, test: 0.5}\n", "either split"),
     ],
@@ -210,6 +209,14 @@ def test_wrong_manifests_are_named(tmp_path: Path, change: str, message: str) ->
     path = tmp_path / "m.yaml"
     path.write_text(path.read_text() + change)
     with pytest.raises(InputError, match=message):
+        read_listing(DataSpec(str(path)))
+
+
+def test_a_positive_class_that_is_none_is_named(tmp_path: Path) -> None:
+    tabular(tmp_path)
+    path = tmp_path / "m.yaml"
+    path.write_text(path.read_text().replace("positive_class: 1", "positive_class: 2"))
+    with pytest.raises(InputError, match="positive_class is 2, target has 2 values"):
         read_listing(DataSpec(str(path)))
 
 
@@ -226,8 +233,8 @@ def test_yaml_truth_values_have_to_be_quoted(tmp_path: Path) -> None:
     [
         ({"target": "id"}, "'id' holds 300 values"),
         ({"target": "incme"}, "did you mean 'income'"),
-        ({"attributes": ()}, "at least one attribute"),
         ({"target": "same"}, "one value only"),
+        ({"positive": "hgh"}, "--positive .hgh. .did you mean .high.+: column .income. holds high, low"),
         ({"split": "sex"}, "'sex' holds 'f'"),
     ],
 )

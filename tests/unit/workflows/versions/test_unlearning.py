@@ -35,7 +35,7 @@ def test_an_interrupted_run_is_found_again_by_its_options(
     session: Session, base: tuple[MemoryStore, ModelRef, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The disk fills up after the first epoch; the second attempt goes on and makes the same weights as a whole run."""
-    whole = unlearn(session, base[1].label, base[2], UnlearnOptions(settings=SHORT))
+    whole = unlearn(session, base[1].label, base[2], UnlearnOptions(settings=SHORT, keep_collapsed=True))
     folder = session.root / "checkpoints"
     assert not list(folder.glob("*/*"))
     save, saved = Checkpoints.save, []
@@ -50,12 +50,14 @@ def test_an_interrupted_run_is_found_again_by_its_options(
     with monkeypatch.context() as patch:
         patch.setattr(Checkpoints, "save", full)
         with pytest.raises(EnvironmentFailure, match="disk full"):
-            unlearn(session, base[1].label, base[2], UnlearnOptions(settings=SHORT))
+            unlearn(session, base[1].label, base[2], UnlearnOptions(settings=SHORT, keep_collapsed=True))
     assert len(session.store.versions("m")) == count
     assert len(list(folder.glob("*/*.safetensors"))) == 1
-    other = unlearn(session, base[1].label, base[2], UnlearnOptions(settings={**SHORT, "lambda_mi": 2.0}, resume=True))
+    other = unlearn(
+        session, base[1].label, base[2], UnlearnOptions(settings={**SHORT, "lambda_mi": 2.0}, resume=True, keep_collapsed=True)
+    )
     assert "resumed_after_epoch" not in other.config
-    again = unlearn(session, base[1].label, base[2], UnlearnOptions(settings=SHORT, resume=True))
+    again = unlearn(session, base[1].label, base[2], UnlearnOptions(settings=SHORT, resume=True, keep_collapsed=True))
     assert again.config["resumed_after_epoch"] == [1]
     assert state(session, again) == state(session, whole) != state(session, other)
     assert not list(folder.glob("*/*"))

@@ -1,0 +1,172 @@
+"""Which learning rate a method starts with on a given model, and what happens when a run costs too much accuracy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from grmu_audit.errors import CollapsedError, DivergedError
+from grmu_audit.records import ModelRef
+from grmu_audit.utils.yaml_files import typed_config
+from grmu_audit.workflows.session import Session
+from grmu_audit.workflows.versions.method_choice import MethodChoice
+from grmu_audit.workflows.versions.network import load_network
+
+if TYPE_CHECKING:
+    from grmu_audit.models.classifier import Classifier
+    from grmu_audit.training.runtime import Runtime
+    from grmu_audit.unlearning.data import UnlearningData
+    from grmu_audit.unlearning.method import Method
+
+T = TypeVar("T")
+RATE = "learning_rate"
+"""Name of the option, and of its part of a version's record."""
+STATED = "stated_recipe"
+"""Names of the training options that were stated for a model that was trained elsewhere; part of its record."""
+ATTEMPTS = 3
+"""Runs at most, each at a quarter of the learning rate before."""
+STEP_BACK = 4.0
+"""How many times smaller the next learning rate is."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is known of how a model was trained."""
+
+    optimizer: str
+    """``sgd``, ``adam`` or ``adamw``."""
+    learning_rate: float
+    """Peak learning rate."""
+    momentum: float
+    """Of SGD, or the first coefficient of Adam."""
+    augment: bool
+    """Whether it saw the dataset's augmentation."""
+
+
+def known_recipe(root: ModelRef) -> Recipe | None:
+    """The optimiser and learning rate that a lineage's first version was trained with; None where nobody stated the rate.
+
+    A version that was trained elsewhere has a full set of options in its record as soon as one was stated: only what was stated
+    counts.
+    """
+    settings, stated = root.settings, root.config.get(STATED)
+    stated = stated if isinstance(stated, list) else []
+    if root.role != "pretrain" or RATE not in settings:
+        return None
+    if root.method != "train" and RATE not in stated:
+        return None
+    augmented = bool(settings["augment"]) and (root.method == "train" or "augment" in stated)
+    return Recipe(str(settings["optimizer"]), float(str(settings[RATE])), float(str(settings["momentum"])), augmented)
+
+
+def follow_model(choice: MethodChoice, recipe: Recipe | None, probe: Callable[[MethodChoice], tuple[float, Any]]) -> MethodChoice:
+    """The choice with a learning rate that suits the model, unless that is set or has no effect.
+
+    The methods' defaults suit a model that was trained with the package's default rate.  For another they are scaled: by the rate
+    that it was trained with, together with its optimiser; or, where that is not known, to the largest rate that does no harm in a
+    short probe.  A model that is not known to have seen the dataset's augmentation is not given it either: batch statistics of
+    augmented samples alone can break such a model, at any rate.
+
+    Args:
+        choice: method and options.
+        recipe: how the model was trained, if that is known.
+        probe: finds a safe rate, and says what it tried.
+    """
+    if not choice.method.trains or choice.method.exact:
+        return choice
+    from grmu_audit.training.config import TrainConfig
+
+    usual = TrainConfig()
+    plain = {} if recipe is not None and recipe.augment else {"augment": False}
+    choice = replace(choice, settings={**plain, **choice.settings})
+    if RATE in choice.settings:
+        return choice
+    if recipe is None or choice.settings.get("optimizer", recipe.optimizer) != recipe.optimizer:
+        rate, tried = probe(choice)
+        return _with_rate(choice, {RATE: rate}, {"source": "probe on the retain set", "rate": rate, "tried": tried})
+    default = typed_config(choice.method.config, choice.settings).learning_rate
+    rate = _rounded(default * recipe.learning_rate / usual.learning_rate)
+    own = {"optimizer": recipe.optimizer, "momentum": recipe.momentum, RATE: rate}
+    changed = own if own != {"optimizer": usual.optimizer, "momentum": usual.momentum, RATE: default} else {}
+    return _with_rate(choice, {**changed, **choice.settings}, {"source": "training record", "rate": rate})
+
+
+def probed(session: Session, parent: ModelRef, data: UnlearningData, choice: MethodChoice) -> tuple[float, Any]:
+    """The method's learning rate by a probe on the retain set, and what was tried.
+
+    The probe begins at the package's default rate; a method whose default is lower stays as far below what is found.
+
+    Raises:
+        CollapsedError: no rate is safe.
+    """
+    from grmu_audit.training.config import TrainConfig
+    from grmu_audit.unlearning.safety import probe_rates
+
+    usual = TrainConfig().learning_rate
+    config = typed_config(choice.method.config, choice.settings)
+    network = load_network(session, parent, data.source.device)
+    session.observer.note(f"{parent.label}: nobody stated its learning rate; looking for a safe one on the retain set")
+    found = probe_rates(network, data, config.model_copy(update={RATE: usual}), lambda: session.runtime(choice.seed))
+    return _rounded(config.learning_rate * found.rate / usual), found.to_json()
+
+
+def step_back(session: Session, choice: MethodChoice, run: Callable[[MethodChoice], T]) -> T:
+    """The result of a run; one that collapses or diverges is repeated at a lower learning rate where nobody set the rate.
+
+    Raises:
+        DivergedError: the last of them failed too; nothing was registered.
+    """
+    tried: list[dict[str, Any]] = []
+    for attempt in range(ATTEMPTS if _own_rate(choice) else 1):
+        if attempt:
+            rate = _rounded(_rate(choice) / STEP_BACK)
+            session.observer.note(f"{tried[-1]['failure']}; trying again with learning_rate={rate:g}")
+            facts = {**choice.reasons.get(RATE, {}), "rate": rate, "stepped_back_from": list(tried)}
+            choice = _with_rate(choice, {RATE: rate}, facts)
+        try:
+            return run(choice)
+        except DivergedError as error:
+            tried.append({RATE: _rate(choice), "failure": str(error).partition("; nothing was registered")[0]})
+    raise CollapsedError(_refusal(choice.method, tried))
+
+
+def _own_rate(choice: MethodChoice) -> bool:
+    """Whether the learning rate is the tool's own choice, which it may lower."""
+    return choice.method.trains and RATE in choice.reasons
+
+
+def _rate(choice: MethodChoice) -> float:
+    return float(typed_config(choice.method.config, choice.settings).learning_rate)
+
+
+def _rounded(rate: float) -> float:
+    return float(f"{rate:.3g}")
+
+
+def _with_rate(choice: MethodChoice, settings: Mapping[str, object], facts: dict[str, Any]) -> MethodChoice:
+    return replace(choice, settings={**choice.settings, **settings}, reasons={**choice.reasons, RATE: facts})
+
+
+def _refusal(method: Method, tried: list[dict[str, Any]]) -> str:
+    """What is said when nothing is registered."""
+    rates = ", ".join(f"{one[RATE]:g}" for one in tried)
+    at = f" (learning rates tried: {rates})" if method.trains else ""
+    advice = "a lower --set learning_rate=..., fewer --set epochs=..., --layers 1, or " if method.trains else ""
+    return (
+        f"method {method.name!r}: {tried[-1]['failure']}{at}; nothing was registered. Try {advice}another method "
+        "('grmu-audit methods'); --keep-collapsed registers it all the same, for research"
+    )
+
+
+def require_kept(parent: ModelRef, network: Classifier, result: Classifier, data: UnlearningData, runtime: Runtime) -> str:
+    """Compare a result with its parent on rows that the request does not aim at, and note the numbers for the record.
+
+    Returns:
+        A sentence where more accuracy was lost than a version may lose; empty otherwise.
+    """
+    from grmu_audit.unlearning.safety import LARGEST_FALL, Watch
+
+    fall = Watch(network, data, runtime).fall(result)
+    runtime.notes["accuracy_kept"] = fall.to_json()
+    return f"{fall}, more than the {100 * LARGEST_FALL:.0f} points that {parent.label} may lose" if fall.collapsed else ""

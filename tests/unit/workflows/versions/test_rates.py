@@ -1,0 +1,147 @@
+"""Learning rates follow the model; a run that collapses is repeated at a lower one, or refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from support.memory_store import MemoryStore
+from support.sessions import open_session
+from support.tiny import tiny
+
+from grmu_audit.data.catalog import DataSpec
+from grmu_audit.errors import CollapsedError, DivergedError
+from grmu_audit.records import ModelRef
+from grmu_audit.unlearning.methods import methods
+from grmu_audit.workflows.forget_requests import ForgetSampling, sample_forget_list
+from grmu_audit.workflows.session import Session
+from grmu_audit.workflows.versions.method_choice import MethodChoice, UnlearnOptions
+from grmu_audit.workflows.versions.network import NetworkChoice
+from grmu_audit.workflows.versions.pretraining import register
+from grmu_audit.workflows.versions.rates import Recipe, follow_model, known_recipe, step_back
+from grmu_audit.workflows.versions.unlearning import unlearn
+
+USUAL = Recipe("sgd", 0.05, 0.9, True)
+
+
+def choice(method: str = "miu", **settings: Any) -> MethodChoice:
+    return MethodChoice(methods.get(method), settings, frozenset(settings), True)
+
+
+def never(_: MethodChoice) -> tuple[float, Any]:
+    raise AssertionError("no probe is needed")
+
+
+@pytest.mark.parametrize(
+    ("recipe", "method", "settings", "wanted"),
+    [
+        (USUAL, "miu", {}, {}),
+        (Recipe("sgd", 0.1, 0.9, True), "miu", {}, {"learning_rate": 0.1, "optimizer": "sgd", "momentum": 0.9}),
+        (Recipe("adamw", 1e-3, 0.9, True), "cf", {}, {"learning_rate": 2e-4, "optimizer": "adamw", "momentum": 0.9}),
+        (Recipe("sgd", 0.05, 0.9, False), "miu", {}, {"augment": False}),
+        (Recipe("adamw", 1e-3, 0.9, True), "miu", {"learning_rate": 0.5}, {"learning_rate": 0.5}),
+        (None, "miu", {"learning_rate": 0.5}, {"learning_rate": 0.5, "augment": False}),
+        (None, "miu", {"learning_rate": 0.5, "augment": True}, {"learning_rate": 0.5, "augment": True}),
+        (None, "retrain", {}, {}),
+        (None, "ssd", {}, {}),
+    ],
+)
+def test_rates_follow_the_training_record(recipe: Recipe | None, method: str, settings: Any, wanted: Any) -> None:
+    assert follow_model(choice(method, **settings), recipe, never).settings == wanted
+
+
+@pytest.mark.parametrize("recipe", [None, Recipe("adamw", 1e-3, 0.9, True)])
+def test_without_a_record_of_that_optimiser_a_probe_decides(recipe: Recipe | None) -> None:
+    found = follow_model(choice(optimizer="sgd"), recipe, lambda _: (0.002, ["tried"]))
+    assert found.settings["learning_rate"] == 0.002
+    assert found.reasons["learning_rate"] == {"source": "probe on the retain set", "rate": 0.002, "tried": ["tried"]}
+
+
+def test_only_what_was_stated_counts() -> None:
+    settings = {"learning_rate": 0.05, "optimizer": "sgd", "momentum": 0.9, "augment": True}
+    ours = ModelRef("m", "1", role="pretrain", method="train", config={"settings": settings})
+    assert known_recipe(ours) == USUAL
+    for stated, wanted in ((None, None), (["epochs"], None), (["learning_rate"], Recipe("sgd", 0.05, 0.9, False))):
+        theirs = ModelRef("m", "1", role="pretrain", method="registered", config={"settings": settings, "stated_recipe": stated})
+        assert known_recipe(theirs) == wanted
+
+
+def test_a_collapse_is_repeated_at_a_quarter_of_the_rate(session: Session) -> None:
+    seen = []
+
+    def run(one: MethodChoice) -> str:
+        seen.append(one.settings.get("learning_rate", 0.05))
+        if len(seen) < 3:
+            raise DivergedError("it broke; nothing was registered")
+        return str(one.reasons["learning_rate"]["stepped_back_from"])
+
+    said = step_back(session, follow_model(choice(), USUAL, never), run)
+    assert seen == [0.05, 0.0125, 0.00313]
+    assert said == "[{'learning_rate': 0.05, 'failure': 'it broke'}, {'learning_rate': 0.0125, 'failure': 'it broke'}]"
+
+
+@pytest.mark.parametrize(("one", "runs"), [(choice(learning_rate=1.0), 1), (choice("ssd"), 1), (choice(), 3)])
+def test_a_refusal_says_what_was_tried(session: Session, one: MethodChoice, runs: int) -> None:
+    seen: list[MethodChoice] = []
+
+    def run(tried: MethodChoice) -> str:
+        seen.append(tried)
+        raise CollapsedError("accuracy fell")
+
+    with pytest.raises(CollapsedError, match=r"accuracy fell.*nothing was registered.*--keep-collapsed"):
+        step_back(session, follow_model(one, USUAL, never), run)
+    assert len(seen) == runs
+
+
+@pytest.fixture(scope="module")
+def foreign(tmp_path_factory: pytest.TempPathFactory) -> tuple[Session, Path]:
+    """A session with a model that fits, of which nothing is known, and a forget list."""
+    root = tmp_path_factory.mktemp("foreign")
+    torch.save({key.replace("body.", "", 1): value for key, value in tiny().model.state_dict().items()}, root / "w.pth")
+    session = open_session(MemoryStore(root / "store"), root)
+    network = NetworkChoice("small_resnet", {"widths": [6, 12]})
+    ref = register(session, "m", root / "w.pth", DataSpec("photodigits", {"renders": 1}), network).ref
+    sample_forget_list(session.dataset_of(ref), root / "ids.csv", ForgetSampling(("1,0",)))
+    return session, root / "ids.csv"
+
+
+BROKEN: dict[str, dict[str, object]] = {
+    "gradient_ascent": {"learning_rate": 0.5, "epochs": 2},
+    "ft": {"learning_rate": 10.0, "epochs": 1, "warmup": 0.0},
+    "ssd": {"selection": 1e-9, "strength": 1e-9},
+}
+
+
+@pytest.mark.parametrize("method", BROKEN)
+def test_no_method_registers_a_wreck(foreign: tuple[Session, Path], method: str) -> None:
+    """One place for every method: by a rate too high, or by damping nearly every weight."""
+    session, ids = foreign
+    with pytest.raises(CollapsedError, match=r"accuracy fell from|not finite|grew from"):
+        unlearn(session, "m/1", ids, UnlearnOptions(method, BROKEN[method], reweight=False))
+    assert [ref.role for ref in session.store.versions("m") if ref.method == method] == []
+
+
+def test_a_wreck_is_kept_on_request_and_its_record_says_so(foreign: tuple[Session, Path]) -> None:
+    session, ids = foreign
+    ref = unlearn(session, "m/1", ids, UnlearnOptions("ssd", BROKEN["ssd"], reweight=False, keep_collapsed=True))
+    kept = ref.config["accuracy_kept"]
+    assert isinstance(kept, dict)
+    assert kept["collapsed"]
+    assert (
+        kept["before"]["plain"] - kept["after"]["plain"] > 0.15 or kept["before"]["balanced"] - kept["after"]["balanced"] > 0.15
+    )
+
+
+def test_an_unknown_model_is_probed_and_the_record_holds_what_was_tried(foreign: tuple[Session, Path]) -> None:
+    session, ids = foreign
+    ref = unlearn(session, "m/1", ids, UnlearnOptions("cf", {"epochs": 1}))
+    rate, settings = ref.config["learning_rate"], ref.config["settings"]
+    assert isinstance(rate, dict)
+    assert isinstance(settings, dict)
+    assert rate["source"] == "probe on the retain set"
+    assert rate["tried"][0]["learning_rate"] == 0.05
+    assert settings["learning_rate"] == pytest.approx(rate["tried"][-1]["learning_rate"] / 5, rel=0.01)
+    assert settings["augment"] is False
+    assert ref.config["accuracy_kept"]["collapsed"] is False  # type: ignore[index]
