@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -14,6 +15,9 @@ from grmu_audit.errors import InputError
 
 CONTAINERS = "containers"
 """Attribute of a body: paths of those of its modules that only hold other blocks, such as ``("encoder",)``."""
+
+_BATCH_NUMBERS = 1 << 22
+_SMALLEST_BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,14 @@ class ModelSpec:
         if len(self.image_size) == 3:
             return "image"
         return "table" if self.mean else "text"
+
+    def batch_size(self, most: int) -> int:
+        """Samples of a batch whose inputs together hold about four million numbers: 28 pictures of 224 pixels; at least 16.
+
+        >>> ModelSpec("resnet18", 2, (3, 224, 224), (), ()).batch_size(512), ModelSpec("mlp", 2, (9,), (), ()).batch_size(512)
+        (27, 512)
+        """
+        return min(most, max(_SMALLEST_BATCH, _BATCH_NUMBERS // math.prod(self.image_size)))
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types; what is empty by default is left out, so that digests of older versions do not change."""

@@ -184,16 +184,23 @@ class TableReader:
     def aliases(self, name: str) -> dict[str, str]:
         """See ``Reader``."""
         text = "SELECT alias, version FROM registered_model_aliases WHERE workspace = 'default' AND name = ?"
+        if self._is_prompt(name):
+            return {}
         return {alias: str(version) for alias, version in _rows(self.registry, text, name)}
 
     def version(self, name: str, number: str) -> VersionRow:
         """See ``Reader``."""
         found, source, run_id, _ = self._version(name, number)
         text = "SELECT key, value FROM model_version_tags WHERE workspace = 'default' AND name = ? AND version = ?"
-        return VersionRow(found, source or "", run_id or None, dict(_rows(self.registry, text, name, found)))
+        tags = dict(_rows(self.registry, text, name, found))
+        if _PROMPT in tags:
+            raise MissingRowError(f"Registered Model with name={name!r} not found.")
+        return VersionRow(found, source or "", run_id or None, tags)
 
     def served_from(self, name: str, number: str) -> str:
         """See ``Reader``."""
+        if self._is_prompt(name):
+            raise MissingRowError(f"Registered Model with name={name!r} not found.")
         _, source, _, location = self._version(name, number)
         return str(location or source)
 
@@ -203,6 +210,10 @@ class TableReader:
         for uri, stage, experiment in _rows(self.runs, text, run_id):
             return RunRow(uri, stage == "active", str(experiment))
         raise MissingRowError(f"Run with id={run_id} not found")
+
+    def _is_prompt(self, name: str) -> bool:
+        text = "SELECT 1 FROM registered_model_tags WHERE workspace = 'default' AND name = ? AND key = ?"
+        return bool(_rows(self.registry, text, name, _PROMPT))
 
     def _version(self, name: str, number: str) -> tuple[Any, ...]:
         found = self._versions(name, int(number)) if number.isdecimal() else []
