@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -80,6 +81,28 @@ class StartWeights:
         return self
 
 
+@dataclass
+class ForwardCount:
+    """Samples that went through networks."""
+
+    samples: int = 0
+    """Every pass counted."""
+
+
+_counts: list[ForwardCount] = []
+
+
+@contextmanager
+def counted_forwards() -> Iterator[ForwardCount]:
+    """Count the samples that any ``Classifier`` is asked for while the context lasts; those of compiled graphs are not seen."""
+    count = ForwardCount()
+    _counts.append(count)
+    try:
+        yield count
+    finally:
+        _counts.remove(count)
+
+
 class Classifier(nn.Module):
     """Normalise, extract features, classify.
 
@@ -105,6 +128,9 @@ class Classifier(nn.Module):
 
     def features(self, pixels: torch.Tensor) -> torch.Tensor:
         """[b, ...] inputs (pixels in [0, 1], columns, or token numbers) -> [b, d] penultimate features."""
+        if _counts and not torch.compiler.is_compiling():
+            for count in _counts:
+                count.samples += len(pixels)
         result: torch.Tensor = self.body((pixels - self.mean) / self.std if self.spec.mean else pixels)
         return result
 
