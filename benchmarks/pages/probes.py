@@ -50,8 +50,8 @@ on a machine that others used too. {machine}
 |---|---:|---:|---:|---:|---:|
 {rows}
 
-One forward pass of the network took {forward:.4f} s an image. PGD was run with {steps} of its {all_steps} steps at one radius at
-which nobody falls, with parameters frozen in both forms; what one step costs does not depend on their number.
+One forward pass of the network took {forward:.4f} s an image. PGD was run with {steps} steps and scaled to its {all_steps}, at a
+radius at which nobody falls, with parameters frozen in both forms.
 
 | memory beyond the forward pass | MiB an image |
 |---|---:|
@@ -232,7 +232,7 @@ def report(images: int, side: int, architecture: str, steps: int, repeats: int) 
             taken[name] += [spent] if number else []
             print(f"{name}: {spent:.4f} s an image", file=sys.stderr, flush=True)
     each = {name: statistics.median(times) for name, times in taken.items()}
-    each["pgd now"] -= each["forward"]  # the labels of the worst case took one pass
+    each |= whole_pgd(each, steps, all_steps)
     adversarial.STEPS = all_steps
     words = {
         "layers": "layer statistics",
@@ -244,30 +244,40 @@ def report(images: int, side: int, architecture: str, steps: int, repeats: int) 
         images=images, side=side, network=architecture, batch=min(images, batch), threads=torch.get_num_threads(),
         repeats=repeats,
         machine=f"{machine()} torch {torch.__version__}.", rows=rows, forward=each["forward"], steps=steps, all_steps=all_steps,
-        memory_before=memory["before"], memory_now=memory["now"], **estimate(each, steps, all_steps),
+        memory_before=memory["before"], memory_now=memory["now"], **estimate(each),
     )  # fmt: skip
+
+
+def whole_pgd(each: dict[str, float], steps: int, all_steps: int) -> dict[str, float]:
+    """Seconds of PGD with all its steps at one radius, from those with a few.
+
+    Before: the clean answers, then two forward and one backward pass a step.  Now: the labels of the worst case (not counted),
+    the clean answers, one forward and one backward pass a step, and the answers at the last point.
+    """
+    one = each["forward"]
+    before, now = (each["pgd"] - one) / steps, (each["pgd now"] - 3 * one) / steps
+    return {"pgd": one + all_steps * before, "pgd now": 2 * one + all_steps * now}
 
 
 def _row(what: str, before: float, now: float, one: float) -> str:
     return f"| {what} | {before:.4f} | {now:.4f} | {before / now:.2f} | {before / one:.1f} | {now / one:.1f} |"
 
 
-def estimate(each: dict[str, float], steps: int, all_steps: int, samples: int = 6000, models: int = 3) -> dict[str, object]:
+def estimate(each: dict[str, float], samples: int = 6000, models: int = 3) -> dict[str, object]:
     """Parts of an audit of a dataset with a fifth of test samples and three fifths of training samples."""
     tests, train, one = samples // 5, samples * 3 // 5, each["forward"]
     attacked, radii = min(PGD_SAMPLES, tests), len(RADII_OF["PGD"])
-    step = (each["pgd now"] - one) / steps
     parts = {
         "features of all samples": samples * one,
         "layer statistics": tests * each["layers now"],
         "FGSM": tests * each["fgsm now"],
-        "PGD, worst case": attacked * (one + radii * (all_steps * step + one)),
+        "PGD, worst case": attacked * (one + radii * (each["pgd now"] - one)),
         "rounded, pruned and mixed weights": samples * one * (len(ROUNDINGS) + 1 + len(MIXTURES)),
         f"fine-tuning, {RETURN_EPOCHS} epochs": RETURN_EPOCHS * (3 * train + samples) * one,
     }
     parts["together"] = sum(parts.values())
     lines = [f"| {what} | {models * spent / one:,.0f} | {models * spent / 7200:.2f} |" for what, spent in parts.items()]
-    before = tests * radii * all_steps * (each["pgd"] - one) / steps * models / 7200
+    before = tests * (one + radii * (each["pgd"] - one)) * models / 7200
     return {
         "samples": samples, "train": train, "tests": tests, "attacked": attacked, "epochs": RETURN_EPOCHS,
         "parts": "\n".join(lines), "before_hours": before,
