@@ -105,7 +105,7 @@ def _within_samples(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         mean = rows[:, 0].double()
         return mean, torch.zeros_like(mean)
     means, squares = [], []
-    for part in rows.split(max(1, _CHUNK // max(rows[0].numel(), 1))):
+    for part in torch.split(rows, max(1, _CHUNK // max(rows[0].numel(), 1))):
         exact = part if part.dtype == torch.double else part.float()
         mean = exact.mean(1, keepdim=True)
         apart = exact - mean

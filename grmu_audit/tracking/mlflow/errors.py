@@ -41,7 +41,7 @@ def translated(uri: str, doing: str) -> Iterator[None]:
         raise NotFoundError(f"cannot {doing} in {shown_uri(uri)}: {_reason(error)}") from error
     except Exception as error:
         if _is(error, "mlflow.exceptions", "MlflowException"):
-            raise _mapped(error, uri, doing) from error  # type: ignore[arg-type]
+            raise _mapped(error, uri, doing) from error
         if not isinstance(error, (OSError, sqlite3.Error)) and not _is(error, "sqlalchemy.exc", "SQLAlchemyError"):
             raise
         reason = _reason(error)

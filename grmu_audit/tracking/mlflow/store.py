@@ -298,7 +298,7 @@ class MlflowStore:
             self._copy(run_id, None, label, temporary / "files")
             return artifacts.folder_digest(temporary / "files", label, ref)
 
-    def _create_version(self, model: str, source: str, run_id: str, tags: Mapping[str, str]) -> str:
+    def _create_version(self, model: str, source: str, run_id: str | None, tags: Mapping[str, str]) -> str:
         from mlflow.exceptions import MlflowException
 
         with self._doing(f"register a version of {model}"):

@@ -162,6 +162,8 @@ class WhiteBoxCollector:
         tests = len(self.dataset.rows("test"))
         if kind != "standard":
             return _words_of(kind, tests)
+        if self.dataset.header.kind == "text":
+            return f"features, and layers on {tests:,} test samples"
         from grmu_audit.evaluation.adversarial import attack_passes
 
         forward, back = attack_passes(tests, self._attacked)

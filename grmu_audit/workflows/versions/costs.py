@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -94,10 +95,9 @@ def _energy(device: torch.device) -> float | None:
     """Joules on the counter of the device; None where it has none that may be read."""
     if device.type == "cuda":
         with suppress(Exception):  # the library that reads the counter is not installed, or the GPU has none
-            import pynvml
-
-            pynvml.nvmlInit()
-            return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(pynvml.nvmlDeviceGetHandleByIndex(device.index or 0))) / 1e3
+            nvml = import_module("pynvml")
+            nvml.nvmlInit()
+            return float(nvml.nvmlDeviceGetTotalEnergyConsumption(nvml.nvmlDeviceGetHandleByIndex(device.index or 0))) / 1e3
         return None
     packages = sorted(_POWERCAP.glob("intel-rapl:[0-9]*/energy_uj"))
     try:
