@@ -33,7 +33,8 @@ each has 20 rules. The machine was used by others too. {machine}
 {rows}
 
 From {small:,} to {large:,} samples the time grows {time:.1f} times; {large:,} take {memory:.0f} MiB more than {tiny:,}.
-Policies cost what their rules cost, whatever the number of samples: they read the audit, not the predictions.
+Policies cost what their rules cost, whatever the number of samples: they read the audit, not the predictions. A rule that is
+not decided costs most, since the number of samples that would decide it is searched for.
 """
 
 
