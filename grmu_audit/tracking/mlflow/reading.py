@@ -41,6 +41,8 @@ class VersionRow:
     """Run that created it; None when unknown."""
     tags: dict[str, str]
     """Its tags."""
+    description: str = ""
+    """Its description."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,9 @@ class ClientReader:
 
     @staticmethod
     def _row(version: Any) -> VersionRow:
-        return VersionRow(int(version.version), version.source or "", version.run_id or None, dict(version.tags))
+        return VersionRow(
+            int(version.version), version.source or "", version.run_id or None, dict(version.tags), version.description or ""
+        )
 
 
 def _pages(search: Any) -> Iterator[Any]:
@@ -177,8 +181,8 @@ class TableReader:
         if any(found.get(_PROMPT) == "true" for found in tags.values()):  # to MLflow's search all its versions are prompts then
             return []
         return [
-            VersionRow(number, source or "", run_id or None, tags.get(number, {}))
-            for number, source, run_id, _ in self._versions(name)
+            VersionRow(number, source or "", run_id or None, tags.get(number, {}), shown or "")
+            for number, source, run_id, _, shown in self._versions(name)
         ]
 
     def aliases(self, name: str) -> dict[str, str]:
@@ -190,18 +194,18 @@ class TableReader:
 
     def version(self, name: str, number: str) -> VersionRow:
         """See ``Reader``."""
-        found, source, run_id, _ = self._version(name, number)
+        found, source, run_id, _, shown = self._version(name, number)
         text = "SELECT key, value FROM model_version_tags WHERE workspace = 'default' AND name = ? AND version = ?"
         tags = dict(_rows(self.registry, text, name, found))
         if _PROMPT in tags:
             raise MissingRowError(f"Registered Model with name={name!r} not found.")
-        return VersionRow(found, source or "", run_id or None, tags)
+        return VersionRow(found, source or "", run_id or None, tags, shown or "")
 
     def served_from(self, name: str, number: str) -> str:
         """See ``Reader``."""
         if self._is_prompt(name):
             raise MissingRowError(f"Registered Model with name={name!r} not found.")
-        _, source, _, location = self._version(name, number)
+        _, source, _, location, _ = self._version(name, number)
         return str(location or source)
 
     def run(self, run_id: str) -> RunRow:
@@ -223,8 +227,9 @@ class TableReader:
 
     def _versions(self, name: str, number: int | None = None) -> list[tuple[Any, ...]]:
         text = (
-            "SELECT version, source, run_id, storage_location FROM model_versions WHERE workspace = 'default' AND name = ?"
-            " AND current_stage != 'Deleted_Internal' AND (? IS NULL OR version = ?) ORDER BY version"
+            "SELECT version, source, run_id, storage_location, description FROM model_versions"
+            " WHERE workspace = 'default' AND name = ? AND current_stage != 'Deleted_Internal' AND (? IS NULL OR version = ?)"
+            " ORDER BY version"
         )
         return _rows(self.registry, text, name, number, number)
 

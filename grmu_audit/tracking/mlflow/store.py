@@ -174,7 +174,7 @@ class MlflowStore:
     def described(self, ref: ModelRef, text: str, *, run_id: str, artifact: str) -> bool:
         """See ``Store``."""
         with self._doing(f"read the description of {ref.label}"):
-            found = self._client.get_model_version(ref.name, ref.version).description
+            found = self._reads.version(ref.name, ref.version).description
             return bool(found == self._description(text, run_id, artifact))
 
     def _description(self, text: str, run_id: str, artifact: str) -> str:
