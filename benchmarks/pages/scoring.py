@@ -61,16 +61,16 @@ forest of 100 trees here, since both criteria give the same trees and fewer tree
 """
 
 
-def problem(seed: int = 0, samples: int = SAMPLES) -> Predictions:
+def problem(seed: int = 0, samples: int = SAMPLES, classes: int = 2) -> Predictions:
     """Predictions with bf16 logits."""
     rng = np.random.default_rng(seed)
-    target, attribute = rng.integers(0, 2, samples), rng.integers(0, 2, samples)
+    target, attribute = rng.integers(0, classes, samples), rng.integers(0, 2, samples)
     split = rng.choice(4, samples, p=[0.77, 0.03, 0.1, 0.1])
     margin = rng.normal(2, 1, samples) + np.select([split == 0, split == 1], [1.0, 0.5], 0.0)
-    logits = np.zeros((samples, 2))
+    logits = np.zeros((samples, classes))
     logits[np.arange(samples), target] = margin
     kept = bf16(logits)
-    return Predictions(np.arange(samples).astype(str), split, target, attribute, kept.argmax(axis=1), 2, 2, logits=kept)
+    return Predictions(np.arange(samples).astype(str), split, target, attribute, kept.argmax(axis=1), classes, 2, logits=kept)
 
 
 def moved(p: Predictions, seed: int) -> Predictions:

@@ -114,6 +114,7 @@ def root(ctx: click.Context, /, debug: bool, **options: object) -> None:
 
 def run(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit code; a traceback appears only with ``--debug``."""
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that wait spin otherwise, and other programs wait for them
     open_standard_files()
     given = list(sys.argv[1:] if arguments is None else arguments)
     sys.exit(execute(given))

@@ -6,14 +6,16 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from grmu_audit.records import Group
 from grmu_audit.utils import canonical_json
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 COLUMNS = ("id", "split", "target", "attribute", "subject")
 """Columns of every manifest table, in this order; the columns of single attributes follow where there are several."""

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from grmu_audit.data.dataset import COLUMNS, Attribute, Header
 from grmu_audit.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MOST_VALUES = 1000
 """Values that a target or the combination of attributes may have."""

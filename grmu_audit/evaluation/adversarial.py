@@ -14,16 +14,16 @@ from torch.nn import functional
 
 from grmu_audit.data.batches import Batch, BatchSource
 from grmu_audit.errors import InputError, NotFoundError
-from grmu_audit.models.adversarial import fgsm, input_gradient, inside, unit
+from grmu_audit.models.adversarial import answer_and_gradient, inside, unit
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.models.normalisation import evaluating
-from grmu_audit.records.white_box import attack_name
-from grmu_audit.training.runtime import Runtime
+from grmu_audit.records.white_box import RADII_OF, attack_name
+from grmu_audit.training.runtime import Runtime, derive_seed
 
 Ints = npt.NDArray[np.int64]
 KINDS = ("FGSM", "PGD", "AA")
 BATCH = 256
-"""Samples at a time."""
+"""Most samples at a time."""
 STEPS = 20
 """Steps of PGD."""
 STEP_SHARE = 2.5
@@ -41,20 +41,57 @@ class Attack:
     """L-infinity radii in (0, 1]: of pixels, or of columns in standard deviations."""
 
 
+def stratified_rows(group: Ints, most: int | None, seed: int) -> Ints:
+    """[k] sorted positions of a random sample in which every group has its share, to one sample.
+
+    Shares are rounded down, and what is left goes to the largest remainders; so the plain mean over the sample estimates the mean
+    over all, and an interval that ignores the groups is a little too wide rather than too narrow.
+
+    Args:
+        group: [n] group of each sample.
+        most: size of the sample; None, or no fewer than there are: all positions.
+        seed: seed of the draw.
+
+    >>> rows = stratified_rows(np.repeat([0, 1], [75, 25]), 20, seed=0)
+    >>> len(rows), int((rows >= 75).sum())
+    (20, 5)
+    """
+    if most is None or most >= len(group):
+        return np.arange(len(group), dtype=np.int64)
+    rng, (codes, count) = np.random.default_rng([seed, 29]), np.unique(group, return_counts=True)
+    exact = most * count / len(group)
+    share = np.floor(exact).astype(np.int64)
+    share[np.argsort(share - exact, kind="stable")[: most - int(share.sum())]] += 1
+    drawn = [rng.permutation(np.flatnonzero(group == code))[:size] for code, size in zip(codes, share, strict=True)]
+    return np.sort(np.concatenate(drawn)).astype(np.int64)
+
+
+def attack_passes(tests: int, attacked: int) -> tuple[int, int]:
+    """Samples that FGSM on ``tests`` and PGD on ``attacked`` samples send forward and backward at most, at an audit's radii.
+
+    >>> attack_passes(100, 10)
+    (1140, 700)
+    """
+    radii = len(RADII_OF["PGD"])
+    forward = tests * (1 + len(RADII_OF["FGSM"])) + attacked * (1 + radii * (STEPS + 1))
+    return forward, tests + attacked * radii * STEPS
+
+
 def predict_adversarial(model: Classifier, source: BatchSource, rows: Ints, attack: Attack, runtime: Runtime) -> dict[str, Ints]:
     """Predicted class of each row under an attack at each radius.
 
     The attack moves each sample away from its true label within an L-infinity ball of pixels, cut to [0, 1], or of columns, in
-    standard deviations of each.  ``FGSM``
-    is one step.  ``PGD`` starts at a random point, takes 20 steps, and keeps the first misclassified input; a sample
-    that fell at a smaller radius has fallen at a larger one, whose ball holds that point.  ``AA`` is AutoAttack.
+    standard deviations of each.  ``FGSM`` is one step; all radii share one gradient.  ``PGD`` starts at a random point, takes
+    20 steps, and keeps the first misclassified input; a sample that fell takes no further step, and one that fell at a smaller
+    radius has fallen at a larger one, whose ball holds that point.  Each step is one forward and one backward pass: the
+    answers at a point come with its gradient.  ``AA`` is AutoAttack.
 
     Args:
         model: on the source's device; parameters take no gradient while attacked, modes come back as they were.
         source: the data.
         rows: [n] rows.
         attack: kind and radii.
-        runtime: seed of the starting points.
+        runtime: seed of the starting points, which are drawn on the source's device.
 
     Returns:
         ``attack_name`` to [n] class indices.
@@ -67,12 +104,11 @@ def predict_adversarial(model: Classifier, source: BatchSource, rows: Ints, atta
     if kind not in KINDS or not all(0 < radius <= 1 for radius in radii):
         raise InputError(f"attack {kind} at {radii}: known are {', '.join(KINDS)}, at radii in (0, 1] of the pixel range")
     found: dict[str, list[torch.Tensor]] = {attack_name(kind, radius): [] for radius in radii}
-    attacker = _Attacker(model, kind, runtime.generator("attack", kind), runtime.seed)
+    generator = torch.Generator(source.device).manual_seed(derive_seed(runtime.seed, "attack", kind))
+    attacker = _Attacker(model, kind, generator, runtime.seed)
     with _without_gradients(model), evaluating(model):
-        for batch in source.batches(rows, BATCH) if len(rows) else ():
-            answer = _clean(model, batch.pixels)
-            for radius in radii:
-                answer = attacker.answers(batch, radius, answer)
+        for batch in source.batches(rows, model.spec.batch_size(BATCH)) if len(rows) else ():
+            for radius, answer in zip(radii, attacker.answers(batch, radii), strict=True):
                 found[attack_name(kind, radius)].append(answer)
     return {
         name: torch.cat(parts).cpu().numpy().astype(np.int64) if parts else np.zeros(0, np.int64) for name, parts in found.items()
@@ -86,10 +122,20 @@ class _Attacker:
     generator: torch.Generator
     seed: int
 
-    def answers(self, batch: Batch, radius: float, before: torch.Tensor) -> torch.Tensor:
-        """Answers under the attack; ``before`` are those at the next smaller radius."""
+    def answers(self, batch: Batch, radii: Sequence[float]) -> Iterator[torch.Tensor]:
+        """Answers under the attack at each radius, which rise."""
         if self.kind == "FGSM":
-            return _clean(self.model, fgsm(self.model, batch.pixels, batch.target, radius))
+            sign = answer_and_gradient(self.model, batch.pixels, batch.target)[1].sign()
+            for radius in radii:
+                yield _clean(self.model, inside(self.model, batch.pixels + radius * unit(self.model) * sign))
+            return
+        answer = _clean(self.model, batch.pixels)
+        for radius in radii:
+            answer = self._stronger(batch, radius, answer)
+            yield answer
+
+    def _stronger(self, batch: Batch, radius: float, before: torch.Tensor) -> torch.Tensor:
+        """Answers under the attack; ``before`` are those at the next smaller radius."""
         answer = before.clone()
         open_ = torch.nonzero(before == batch.target).flatten()
         if len(open_):
@@ -105,18 +151,22 @@ def _pgd(
     model: Classifier, pixels: torch.Tensor, target: torch.Tensor, radius: float, generator: torch.Generator
 ) -> torch.Tensor:
     """The first wrong answer on the way, or the label; samples that fell take no further step."""
-    noise = torch.rand(pixels.shape, generator=generator).to(pixels.device)
+    noise = torch.rand(pixels.shape, generator=generator, device=pixels.device)
     reach = radius * unit(model)
     moved = inside(model, pixels + reach * (2 * noise - 1))
     answer, rest = target.clone(), torch.arange(len(target), device=target.device)
-    for _ in range(STEPS):
-        step = STEP_SHARE / STEPS * reach * input_gradient(model, moved[rest], target[rest]).sign()
+    for number in range(STEPS):
+        found, gradient = answer_and_gradient(model, moved[rest], target[rest])
+        if number:  # the starting point is no result: the attack's first is that after one step
+            answer[rest] = found
+            stands = found == target[rest]
+            rest, gradient = rest[stands], gradient[stands]
+            if not len(rest):
+                return answer
+        step = STEP_SHARE / STEPS * reach * gradient.sign()
         offset = ((moved[rest] + step - pixels[rest]) / reach).clamp(-1.0, 1.0) * reach
         moved[rest] = inside(model, pixels[rest] + offset)
-        answer[rest] = _clean(model, moved[rest])
-        rest = torch.nonzero(answer == target).flatten()
-        if not len(rest):
-            break
+    answer[rest] = _clean(model, moved[rest])
     return answer
 
 

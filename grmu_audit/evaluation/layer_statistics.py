@@ -1,4 +1,9 @@
-"""Variance of every class and group at every normalisation layer, in one pass and in memory for cells, not samples."""
+"""Variance of every class and group at every normalisation layer, in one pass and in memory for cells, not samples.
+
+Sums over the positions of a sample are taken in float32 (PyTorch adds by halves, so that errors do not grow with their number)
+about the sample's own mean; samples are merged into cells, and batches into totals, in float64 (Chan, Golub, LeVeque 1983).
+A batch normalisation in eval mode is one scale and one shift for each channel: the moments after it follow from those before.
+"""
 
 from __future__ import annotations
 
@@ -18,10 +23,13 @@ from grmu_audit.records.white_box import LayerTable
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float64]
+MOST = 512
+"""Most samples of a batch."""
 FOLDS = 20
 """Folds of people that are left out in turn, for standard errors."""
 STATS = ("var", "std")
 POINTS = ("input", "output")
+_CHUNK = 1 << 18
 
 
 class Moments:
@@ -51,14 +59,11 @@ class Moments:
             cell: [n] cell of each sample.
             channel: dimension that holds the channels.
         """
-        rows = activations.detach().movedim(channel, -1).double().flatten(1, -2) if activations.dim() > 2 else None
-        rows = activations.detach().double().unsqueeze(1) if rows is None else rows
+        plain = activations.detach()
+        rows = plain.movedim(channel, -1).flatten(1, -2) if plain.dim() > 2 else plain.unsqueeze(1)
         positions = rows.shape[1]
-        mean = rows.mean(1)
-        within = (rows - mean.unsqueeze(1)).square().sum(1)
-        count = torch.zeros(self.cells, dtype=torch.double, device=rows.device).index_add_(
-            0, cell, torch.full((len(rows),), float(positions), dtype=torch.double, device=rows.device)
-        )
+        mean, within = _within_samples(rows)
+        count = positions * torch.bincount(cell, minlength=self.cells).double()
         centre = self._sum(mean * positions, cell) / count.clamp_min(1).unsqueeze(1)
         squares = self._sum(within + positions * (mean - centre[cell]).square(), cell)
         self._merge(count, centre, squares)
@@ -77,11 +82,36 @@ class Moments:
         self._mean = self._mean + apart * share / total
         self._count = self._count + count
 
+    def scaled(self, scale: torch.Tensor, shift: torch.Tensor) -> Moments:
+        """The moments after every channel was multiplied and shifted."""
+        moved = Moments(self.cells)
+        if self._count is not None:
+            moved._count, moved._mean, moved._squares = self._count, self._mean * scale + shift, self._squares * scale.square()
+        return moved
+
     def arrays(self) -> tuple[Floats, Floats, Floats]:
         """[cells] count, [cells, channels] mean, [cells, channels] sum of squared deviations."""
         if self._count is None:
             return np.zeros(self.cells), np.zeros((self.cells, 1)), np.zeros((self.cells, 1))
         return self._count.cpu().numpy(), self._mean.cpu().numpy(), self._squares.cpu().numpy()
+
+
+def _within_samples(rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """[n, channels] mean over positions, and sum of squared deviations from it, of [n, positions, channels]; in float64.
+
+    Few samples at a time, so that their deviations fit into a processor's cache.
+    """
+    if rows.shape[1] == 1:
+        mean = rows[:, 0].double()
+        return mean, torch.zeros_like(mean)
+    means, squares = [], []
+    for part in torch.split(rows, max(1, _CHUNK // max(rows[0].numel(), 1))):
+        exact = part if part.dtype == torch.double else part.float()
+        mean = exact.mean(1, keepdim=True)
+        apart = exact - mean
+        squares.append(apart.square_().sum(1))
+        means.append(mean[:, 0])
+    return torch.cat(means).double(), torch.cat(squares).double()
 
 
 def folds_of(subject: Ints, most: int = FOLDS) -> Ints:
@@ -94,7 +124,7 @@ def folds_of(subject: Ints, most: int = FOLDS) -> Ints:
     return np.asarray(order % min(most, max(int(order.max(initial=0)) + 1, 2)), dtype=np.int64)
 
 
-def layer_table(model: Classifier, source: BatchSource, rows: Ints, fold: Ints, size: int = 512) -> LayerTable | None:
+def layer_table(model: Classifier, source: BatchSource, rows: Ints, fold: Ints, size: int | None = None) -> LayerTable | None:
     """One pass over ``rows`` in eval mode; None for a network without normalisation layers.
 
     Args:
@@ -102,7 +132,7 @@ def layer_table(model: Classifier, source: BatchSource, rows: Ints, fold: Ints, 
         source: the data.
         rows: [n] rows of the test split.
         fold: [n] fold of each row.
-        size: batch size.
+        size: batch size; None: what fits the size of an input.
     """
     names = normalisation_layers(model)
     if not names:
@@ -111,33 +141,48 @@ def layer_table(model: Classifier, source: BatchSource, rows: Ints, fold: Ints, 
     codes, position = np.unique(group, return_inverse=True)
     folds = int(fold.max(initial=0)) + 1
     cell = torch.from_numpy(fold * len(codes) + position).to(source.device)
-    found = {(name, point): Moments(folds * len(codes)) for name in names for point in POINTS}
+    modules = dict(model.named_modules())
+    scales = {name: _scale_and_shift(modules[name]) for name in names}
+    watched = [(name, point) for name in names for point in POINTS if point == POINTS[0] or scales[name] is None]
+    found = {key: Moments(folds * len(codes)) for key in watched}
     start = 0
     with torch.no_grad(), evaluating(model):
-        for batch in source.batches(rows, size):
-            with _watched(model, names, found, cell[start : start + len(batch.rows)]):
+        for batch in source.batches(rows, size or model.spec.batch_size(MOST)):
+            with _watched(modules, found, cell[start : start + len(batch.rows)]):
                 model(batch.pixels)
             start += len(batch.rows)
+    found |= {(name, POINTS[1]): found[name, POINTS[0]].scaled(*scale) for name, scale in scales.items() if scale is not None}
     counts = np.bincount(fold * len(codes) + position, minlength=folds * len(codes)).reshape(folds, len(codes))
     return _table(names, found, codes.astype(np.int64), counts.astype(np.int64), source.attributes)
 
 
+def _scale_and_shift(layer: nn.Module) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """[channels] factors and offsets of a batch normalisation with running statistics; None for any other layer."""
+    if not isinstance(layer, nn.modules.batchnorm._BatchNorm) or layer.running_mean is None or layer.running_var is None:
+        return None
+    scale = (layer.running_var.detach().double() + layer.eps).rsqrt()
+    if layer.weight is not None:
+        scale = scale * layer.weight.detach().double()
+    shift = -layer.running_mean.detach().double() * scale
+    return scale, shift if layer.bias is None else shift + layer.bias.detach().double()
+
+
 @contextmanager
-def _watched(model: nn.Module, names: Sequence[str], found: dict[tuple[str, str], Moments], cell: torch.Tensor) -> Iterator[None]:
-    """Take in what goes into and comes out of each layer while the context lasts."""
-    modules = dict(model.named_modules())
+def _watched(modules: dict[str, nn.Module], found: dict[tuple[str, str], Moments], cell: torch.Tensor) -> Iterator[None]:
+    """Take in what goes into and comes out of the layers, as far as it is asked for, while the context lasts."""
 
     def watch(name: str) -> Any:
-        """A hook that takes in both points of a layer."""
+        """A hook that takes in the points of a layer."""
 
         def hook(module: nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
             """Reduce at once: no activation is stored."""
             for point, values in zip(POINTS, (inputs[0], output), strict=True):
-                found[name, point].add(values, cell, channel_dimension(module))
+                if (name, point) in found:
+                    found[name, point].add(values, cell, channel_dimension(module))
 
         return hook
 
-    handles = [modules[name].register_forward_hook(watch(name)) for name in names]
+    handles = [modules[name].register_forward_hook(watch(name)) for name in dict.fromkeys(name for name, _ in found)]
     try:
         yield
     finally:

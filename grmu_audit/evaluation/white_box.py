@@ -10,10 +10,10 @@ import numpy.typing as npt
 
 from grmu_audit.data.batches import BatchSource
 from grmu_audit.errors import NotFoundError
-from grmu_audit.evaluation.adversarial import STEP_SHARE, STEPS, Attack, predict_adversarial
+from grmu_audit.evaluation.adversarial import STEP_SHARE, STEPS, Attack, predict_adversarial, stratified_rows
 from grmu_audit.evaluation.layer_statistics import folds_of, layer_table
 from grmu_audit.models.classifier import Classifier
-from grmu_audit.records.white_box import RADII_OF, Missing, MissingCode, WhiteBoxOutputs, attack_name
+from grmu_audit.records.white_box import PGD_SAMPLES, RADII_OF, Missing, MissingCode, WhiteBoxOutputs, attack_name
 from grmu_audit.training.inference import infer
 from grmu_audit.training.runtime import Runtime
 
@@ -24,16 +24,20 @@ MOST_AA = 256
 """Test samples that AutoAttack is run on: it queries a model some ten thousand times per sample that withstands."""
 
 
-def collect_white_box(model: Classifier, source: BatchSource, ids: Ids, runtime: Runtime) -> WhiteBoxOutputs:
-    """Features of all samples; layers, FGSM and PGD on the test split.
+def collect_white_box(
+    model: Classifier, source: BatchSource, ids: Ids, runtime: Runtime, pgd_samples: int | None = PGD_SAMPLES
+) -> WhiteBoxOutputs:
+    """Features of all samples; layers and FGSM on the test split, PGD on a sample of it, the same for every model.
 
     Args:
         model: on the source's device; comes back as it was.
         source: the data.
         ids: [n] names of all samples, in the order of the dataset.
         runtime: seed and precision.
+        pgd_samples: most test samples that PGD attacks (``stratified_rows``); None: all.
     """
     rows = source.dataset.rows("test")
+    chosen = rows[stratified_rows(source.group.cpu().numpy()[rows], pgd_samples, runtime.seed)]
     everything = np.arange(len(source.dataset), dtype=np.int64)
     features = infer(model, source, everything, runtime, features=True).cpu().numpy().astype(np.float32)
     subject = source.dataset.frame["subject"].to_numpy()
@@ -46,8 +50,9 @@ def collect_white_box(model: Classifier, source: BatchSource, ids: Ids, runtime:
         if model.spec.kind == "text":
             missing |= {attack_name(kind, radius): NO_STEPS for radius in RADII_OF[kind]}
         else:
-            adversarial |= _attacked(model, source, rows, kind, runtime)
+            adversarial |= _attacked(model, source, chosen if kind == "PGD" else rows, kind, runtime)
     settings: dict[str, Any] = {"seed": runtime.seed, "pgd_steps": STEPS, "pgd_step_share": STEP_SHARE, "samples": len(rows)}
+    settings |= {"pgd_samples": len(chosen)} if len(chosen) < len(rows) else {}
     return WhiteBoxOutputs(ids, adversarial, features, layers, missing=missing, settings=settings)
 
 

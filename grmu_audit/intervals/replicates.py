@@ -94,9 +94,9 @@ class Replicated(Statistic):
         """Value +- t x se, cut to the range; None without a standard error."""
         if self.se is None or not self.df >= 1:
             return None
-        from scipy import stats
+        from scipy.special import stdtrit
 
-        half = float(stats.t.ppf(1 - alpha / 2, self.df)) * float(self.se)
+        half = float(stdtrit(self.df, 1 - alpha / 2)) * float(self.se)
         low = -math.inf if self.low is None else float(self.low)
         high = math.inf if self.high is None else float(self.high)
         return max(low, float(self.value) - half), min(high, float(self.value) + half)

@@ -20,12 +20,18 @@ def input_gradient(model: Classifier, pixels: torch.Tensor, target: torch.Tensor
     Raises:
         InputError: the inputs are texts.
     """
+    return answer_and_gradient(model, pixels, target)[1]
+
+
+def answer_and_gradient(model: Classifier, pixels: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """[b] predicted class, and what ``input_gradient`` gives, of one forward pass; the same arguments and errors."""
     if model.spec.kind == "text":
         raise InputError("this method moves inputs by small steps, and token numbers have none: choose another one for texts")
     with torch.enable_grad():
         inputs = pixels.detach().clone().requires_grad_(True)
-        loss = functional.cross_entropy(model(inputs).float(), target, reduction="sum")
-        return torch.autograd.grad(loss, inputs)[0]
+        logits = model(inputs)
+        loss = functional.cross_entropy(logits.float(), target, reduction="sum")
+        return logits.detach().argmax(1), torch.autograd.grad(loss, inputs)[0]
 
 
 def fgsm(model: Classifier, pixels: torch.Tensor, target: torch.Tensor, radius: float) -> torch.Tensor:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -14,6 +16,9 @@ from grmu_audit.errors import InputError
 
 CONTAINERS = "containers"
 """Attribute of a body: paths of those of its modules that only hold other blocks, such as ``("encoder",)``."""
+
+_BATCH_NUMBERS = 1 << 22
+_SMALLEST_BATCH = 16
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,14 @@ class ModelSpec:
             return "image"
         return "table" if self.mean else "text"
 
+    def batch_size(self, most: int) -> int:
+        """Samples of a batch whose inputs together hold about four million numbers: 28 pictures of 224 pixels; at least 16.
+
+        >>> ModelSpec("resnet18", 2, (3, 224, 224), (), ()).batch_size(512), ModelSpec("mlp", 2, (9,), (), ()).batch_size(512)
+        (27, 512)
+        """
+        return min(most, max(_SMALLEST_BATCH, _BATCH_NUMBERS // math.prod(self.image_size)))
+
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types; what is empty by default is left out, so that digests of older versions do not change."""
         tree = asdict(self)
@@ -66,6 +79,28 @@ class StartWeights:
     def __deepcopy__(self, memo: dict[int, Any]) -> StartWeights:
         """Nobody writes to them: a copy of a network shares them."""
         return self
+
+
+@dataclass
+class ForwardCount:
+    """Samples that went through networks."""
+
+    samples: int = 0
+    """Every pass counted."""
+
+
+_counts: list[ForwardCount] = []
+
+
+@contextmanager
+def counted_forwards() -> Iterator[ForwardCount]:
+    """Count the samples that any ``Classifier`` is asked for while the context lasts; those of compiled graphs are not seen."""
+    count = ForwardCount()
+    _counts.append(count)
+    try:
+        yield count
+    finally:
+        _counts.remove(count)
 
 
 class Classifier(nn.Module):
@@ -93,6 +128,9 @@ class Classifier(nn.Module):
 
     def features(self, pixels: torch.Tensor) -> torch.Tensor:
         """[b, ...] inputs (pixels in [0, 1], columns, or token numbers) -> [b, d] penultimate features."""
+        if _counts and not torch.compiler.is_compiling():
+            for count in _counts:
+                count.samples += len(pixels)
         result: torch.Tensor = self.body((pixels - self.mean) / self.std if self.spec.mean else pixels)
         return result
 

@@ -33,6 +33,8 @@ ATTACKS = tuple(attack_name(kind, radius) for kind, radii in RADII_OF.items() fo
 """Names of all attacks that an audit may measure."""
 
 
+PGD_SAMPLES = 512
+"""Test samples that PGD attacks, unless the caller says otherwise."""
 RETURN_EPOCHS = 5
 """Epochs of fine-tuning on the retain set, unless the caller says otherwise."""
 ROUNDINGS = ("int8", "int4")

@@ -50,7 +50,8 @@ def open_store(
 ) -> Store:
     """Open the tracking store: the options, else ``MLFLOW_TRACKING_URI`` / ``MLFLOW_REGISTRY_URI``, else SQLite under ``root``.
 
-    MLflow is imported here (2.5 to 5 s), after an unreachable server was ruled out.
+    MLflow takes seconds to import: a known embedded database is read without it, and MLflow is loaded before the first write;
+    for a server it is loaded here, after an unreachable one was ruled out.
 
     Args:
         tracking_uri: server or database of the runs.

@@ -6,6 +6,7 @@ Source of ``paper_presets.csv``: the published configurations of De Min et al., 
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -18,7 +19,7 @@ TABLE = Path(__file__).with_name("paper_presets.csv")
 NAME = "paper"
 """The only preset."""
 RATIO_TOLERANCE = 0.02
-"""How far a request's ratio may be from a row's."""
+"""How far a request's ratio may be from a row's, where the groups have rows enough for it; else less than one row of theirs."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Query:
     """Number of groups that the forget set is sampled from."""
     reweight: bool
     """REWEIGHT or not."""
+    size: int | None = None
+    """Training rows of those groups; None where the ratio was given by name."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ def query(text: str, wanted: Query) -> Query:
             ratio=float(parts[1]) if len(parts) > 1 else wanted.ratio,
             groups=int(parts[2]) if len(parts) > 2 else wanted.groups,
             reweight=wanted.reweight,
+            size=wanted.size if len(parts) < 2 else None,
         )
     except ValueError:
         raise InputError(f"--preset {text!r}: RATIO and GROUPS are numbers, such as paper:celeba:0.5:1") from None
@@ -102,12 +106,14 @@ def paper_preset(wanted: Query, known: Collection[str]) -> Preset:
         raise InputError(
             f"--preset paper: no row for {_words(wanted)}; methods of {wanted.dataset}: {', '.join(_methods(wanted.dataset))}"
         )
-    row = next((row for row in mine if _fits(row, wanted)), None)
+    row = min((row for row in mine if _fits(row, wanted)), key=lambda row: _distance(row, wanted), default=None)
     if row is None:
         have = ", ".join(f"{r['unlearning_ratio']} of {r['forget_groups']} group(s)" for r in mine)
         raise InputError(f"--preset paper: no row for {_words(wanted)}; it has {have}: name one with paper:DATASET:RATIO:GROUPS")
     ratio, groups = row["unlearning_ratio"] or "any", row["forget_groups"] or "any"
     label = f"{row['dataset']} {row['model']}, ratio {ratio}, groups {groups}, {row['method']}, REWEIGHT {row['reweight']}"
+    if _distance(row, wanted) > RATIO_TOLERANCE:
+        label += f"; the request's {wanted.ratio:.3g} is the nearest that {wanted.size} rows allow, to one row"
     return Preset(label, {name: value for name, value in options(row).items() if name in known})
 
 
@@ -123,10 +129,17 @@ def _methods(dataset: str) -> list[str]:
 
 
 def _fits(row: Mapping[str, str], q: Query) -> bool:
-    ratio = not row["unlearning_ratio"] or (
-        q.ratio is not None and abs(float(row["unlearning_ratio"]) - q.ratio) <= RATIO_TOLERANCE
-    )
+    """Whether number of groups and ratio are the row's, the ratio as nearly as a group of that size can have it."""
+    apart = _distance(row, q)
+    ratio = apart <= RATIO_TOLERANCE or (q.size is not None and apart * q.size < 1)
     return ratio and (not row["forget_groups"] or int(row["forget_groups"]) == q.groups)
+
+
+def _distance(row: Mapping[str, str], q: Query) -> float:
+    """Of the ratios; 0 for a row of any ratio."""
+    if not row["unlearning_ratio"]:
+        return 0.0
+    return math.inf if q.ratio is None else abs(float(row["unlearning_ratio"]) - q.ratio)
 
 
 def options(row: Mapping[str, str]) -> dict[str, object]:

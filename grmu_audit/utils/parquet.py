@@ -193,17 +193,17 @@ def _chunk_texts(chunk: Any, one: Callable[[str], str]) -> list[str]:
     words = _words(chunk.dictionary)
     if chunk.null_count:
         return ["" if code is None else words[code] for code in chunk.indices.to_pylist()]
-    found: list[str] = np.array(words, dtype=object)[chunk.indices.to_numpy()].tolist() if words else []
+    found: list[str] = np.array(words, dtype=object)[np.from_dlpack(chunk.indices)].tolist() if words else []
     return found
 
 
 def _words(dictionary: Any) -> list[str]:
-    """The words of a dictionary without blanks around them; converted at once where they are texts, one by one where not."""
+    """The words of a dictionary without blanks around them; by lists, since an array of texts would load pandas."""
     import pyarrow as pa
 
     if not pa.types.is_string(dictionary.type):
         return [_text(value) for value in dictionary.to_pylist()]
-    return ["" if word is None else word.strip() for word in dictionary.to_numpy(zero_copy_only=False).tolist()]
+    return ["" if word is None else word.strip() for word in dictionary.to_pylist()]
 
 
 def _check_bytes(name: str, found: int, verb: str) -> None:

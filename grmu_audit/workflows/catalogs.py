@@ -1,25 +1,38 @@
-"""Catalogues of methods and metrics."""
+"""Catalogues of methods and metrics; that of the methods comes from a file, since their code takes seconds to import."""
 
 from __future__ import annotations
 
 import ast
 import inspect
 import itertools
+import json
 import textwrap
 from dataclasses import asdict
-from typing import Any
+from functools import cache
+from importlib.metadata import entry_points
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
 
+from grmu_audit.errors import NotFoundError
 from grmu_audit.metrics.catalog import CATALOG, spec
 from grmu_audit.metrics.catalog.spec import MetricSpec
+from grmu_audit.utils.plugins import did_you_mean
+
+if TYPE_CHECKING:
+    from grmu_audit.unlearning.method import Method
+
+CARDS = "cards.json"
+"""In ``grmu_audit.unlearning``: ``method_cards`` of the methods that come with the tool, written by
+``python -m benchmarks.pages.method_cards``; a test compares the two."""
+_LEGEND = " (R, F: retain and forget samples, E: epochs)"
+_GROUP = "grmu_audit.methods"
 
 
 def method_rows() -> tuple[list[str], list[list[str]]]:
     """Head and rows of the method catalogue, sorted by name."""
-    from grmu_audit.unlearning.methods import methods
-
     head = ["name", "kind", "reads", "sample-gradients", "what", "reference"]
-    rows = [[m.name, _kind(m.exact), "+".join(sorted(m.needs)), m.cost or "not stated", m.title, m.reference] for _, m in methods]
-    return head, rows
+    cards = [{**card, "reads": card["reads"].replace(", ", "+")} for _, card in sorted(_cards().items())]
+    return head, [[card[key].removesuffix(_LEGEND) for key in head] for card in cards]
 
 
 def describe_method(name: str) -> dict[str, Any]:
@@ -28,9 +41,30 @@ def describe_method(name: str) -> dict[str, Any]:
     Raises:
         NotFoundError: no such method.
     """
+    cards = _cards()
+    if name not in cards:
+        raise NotFoundError(f"no method {name!r}{did_you_mean(name, list(cards))}; known: {', '.join(sorted(cards))}")
+    return cards[name]
+
+
+@cache
+def _cards() -> dict[str, dict[str, Any]]:
+    """The cards by name: of the file, or of the code itself where an installed package adds methods."""
+    if entry_points(group=_GROUP):
+        found = method_cards()
+    else:
+        found = json.loads(files("grmu_audit.unlearning").joinpath(CARDS).read_bytes())
+    return {card["name"]: card for card in found}
+
+
+def method_cards() -> list[dict[str, Any]]:
+    """A card for each registered method, from its code."""
     from grmu_audit.unlearning.methods import methods
 
-    method = methods.get(name)
+    return [_card(method) for _, method in methods]
+
+
+def _card(method: Method) -> dict[str, Any]:
     config = method.config
     meanings = field_docs(config)
     options = [
@@ -48,7 +82,7 @@ def describe_method(name: str) -> dict[str, Any]:
         "what": method.title,
         "kind": _kind(method.exact),
         "reads": ", ".join(sorted(method.needs)),
-        "sample-gradients": f"{method.cost or 'not stated'} (R, F: retain and forget samples, E: epochs)",
+        "sample-gradients": f"{method.cost or 'not stated'}{_LEGEND}",
         "statistics move on": ", ".join(sorted(method.moves_statistics)) or "nothing",
         "REWEIGHT by default": "yes" if method.reweight_default else "no",
         "reference": method.reference,

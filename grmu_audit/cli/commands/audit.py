@@ -53,6 +53,13 @@ if TYPE_CHECKING:
     show_default=True,
     help="Epochs of fine-tuning on the retain set, from level standard on.",
 )
+@click.option(
+    "--pgd-samples",
+    type=click.IntRange(min=0),
+    default=512,
+    show_default=True,
+    help="Test samples that PGD attacks, every group with its share, from level standard on; 0: all.",
+)
 @seed_option(0)
 @job_options
 @json_option
@@ -68,6 +75,7 @@ def audit_command(
     shadows: int,
     budget: float | None,
     return_epochs: int,
+    pgd_samples: int,
     seed: int,
     jobs: JobOptions,
     as_json: bool,
@@ -86,7 +94,9 @@ def audit_command(
     ref = session.store.resolve(model)
     folder = out or Path("grmu-reports") / f"{ref.name}-{ref.version}"
     options = ShadowOptions(shadows, None if budget is None else 60 * budget)
-    settings = AuditSettings(reference, level, seed, options, valid_days, return_epochs=return_epochs)
+    settings = AuditSettings(
+        reference, level, seed, options, valid_days, return_epochs=return_epochs, pgd_samples=pgd_samples or None
+    )
     done = audit(session, ref.label, load_named(policy), folder, settings)
     print_audit(done.audit, as_json=as_json)
     click.echo(f"report: {done.folder / 'report.html'}", err=True)

@@ -44,7 +44,7 @@ class _Step:
 
 _FLOOR, _CEILING = 1e-7, 1e2
 _PER_DECADE = 3
-_GRID = np.unique(np.concatenate([[0.0], np.logspace(-3, 0, 25)]))
+_GRID = np.concatenate([[0.0], np.logspace(-3, 0, 25)])
 
 
 def summarise_curves(models: Mapping[Subject, tuple[CheckedPredictions, AttackResults]]) -> dict[str, Any]:

@@ -153,13 +153,11 @@ def correlation(
     >>> correlation([1.0, 2.0, 3.0, 4.0], [4.0, 3.0, 2.0, 1.0]).value
     -1.0
     """
-    from scipy.stats import rankdata
-
     blocks = np.zeros(len(x), dtype=np.int64) if block is None else np.asarray(block)
     a, b = (np.asarray(values, dtype=np.float64).copy() for values in (x, y))
     for code in np.unique(blocks):
         for values in (a, b):
-            ranks = rankdata(values[blocks == code])
+            ranks = _ranks(values[blocks == code])
             values[blocks == code] = ranks - ranks.mean()
     scale = float(np.sqrt((a**2).sum() * (b**2).sum()))
     if len(a) < 4 or not scale > 0:
@@ -172,3 +170,10 @@ def correlation(
     shuffled[:, places] = b[np.argsort(keys, axis=1)]
     extreme = int((np.abs(shuffled @ a) >= abs(rho) * scale - 1e-9).sum())
     return Correlation(rho, (extreme + 1) / (draws + 1), len(a))
+
+
+def _ranks(values: Floats) -> Floats:
+    """Rank of each number from 1, equal ones sharing their mean rank; NaN where any number is one."""
+    _, position, count = np.unique(values, return_inverse=True, return_counts=True)
+    ranks: Floats = (np.cumsum(count) - (count - 1) / 2)[position]
+    return ranks if np.isfinite(values).all() else np.full(len(values), np.nan)

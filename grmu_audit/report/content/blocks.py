@@ -7,7 +7,7 @@ from typing import Any
 
 from grmu_audit.metrics.catalog import Topic, topic
 from grmu_audit.metrics.catalog.wording import REPORT_STYLE, confidence_text
-from grmu_audit.records import SUPPRESSED_BELOW, Audit
+from grmu_audit.records import SUPPRESSED_BELOW, Audit, ModelRef
 from grmu_audit.report.content import curve_data, tables
 from grmu_audit.report.content.fact_lists import FactList, model_card
 from grmu_audit.report.content.lookup import Lookup, model_label
@@ -20,7 +20,9 @@ from grmu_audit.report.wording.strings import Strings
 _REQUEST = ("request_id", "subject", "received_at", "identity_check", "ground", "scope", "due_at", "answered_at")
 _FORGET = ("found", "not_found", "duplicates", "already_absent", "overlap")
 _SYSTEMS = ("training_store", "caches", "checkpoints", "backups", "derived_models")
-_METHOD = ("guarantee", "device", "determinism", "seconds", "sample_gradients", "known_limits")
+_METHOD = ("guarantee", "device", "determinism", "seconds", "sample_gradients", "resources", "known_limits")
+_TELLING = ("sample_gradients", "resources")
+"""What tells how many rows were read."""
 _DECISION = ("residual_risk", "current_champion", "next_champion", "rollback_target")
 _SIGN_OFF = ("preparer", "reviewer", "approver", "signature")
 _RECORD = ("supersedes", "keep_until", "lock_sha256")
@@ -131,7 +133,7 @@ def _method(found: Lookup, strings: Strings) -> Block:
         "device": hardware.get("device"),
         "determinism": hardware.get("deterministic"),
     }
-    secret = {} if found.counts_tell("forget") else {"sample_gradients": strings.text("hidden_complement")}
+    secret = {} if found.counts_tell("forget") else dict.fromkeys(_TELLING, strings.text("hidden_complement"))
     recorded.add_from({**known, **model.config, **secret}, _METHOD)
     recorded.add("cost", secret.get("sample_gradients") or _cost(found, strings))
     rest = {key: value for key, value in model.config.items() if key not in _METHOD}
@@ -151,13 +153,23 @@ def _guarantee(found: Lookup, strings: Strings) -> str | None:
 
 
 def _cost(found: Lookup, strings: Strings) -> str | None:
-    """Sample-gradients of the version as a share of those of the first reference that recorded them."""
-    own = found.audit.subject.config.get("sample_gradients")
+    """Sample-gradients, and processor time where known, as shares of those of the first reference that recorded them."""
+    own, seconds = _spent(found.audit.subject)
     for model in found.audit.references:
-        theirs = model.config.get("sample_gradients")
-        if isinstance(own, int | float) and isinstance(theirs, int | float) and theirs > 0:
-            return strings.text("cost_text", share=REPORT_STYLE.percent(own / theirs), reference=model_label(model))
+        theirs, others = _spent(model)
+        if own is not None and theirs:
+            text = strings.text("cost_text", share=REPORT_STYLE.percent(own / theirs), reference=model_label(model))
+            if seconds is not None and others:
+                text += strings.text("cost_seconds", share=REPORT_STYLE.percent(seconds / others))
+            return text
     return None
+
+
+def _spent(model: ModelRef) -> tuple[float | None, float | None]:
+    """Sample-gradients and processor seconds of a version; None where they are not recorded."""
+    values = model.config.get("sample_gradients"), _mapping(model.config.get("resources")).get("processor_seconds")
+    one, two = (float(value) if isinstance(value, int | float) and value >= 0 else None for value in values)
+    return one, two
 
 
 def _figures(recorded: FactList, numbered: dict[str, Table]) -> list[Figure]:

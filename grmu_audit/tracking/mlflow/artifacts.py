@@ -6,13 +6,15 @@ import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from grmu_audit.errors import EnvironmentFailure, IntegrityError
 from grmu_audit.tracking import artifacts
 from grmu_audit.tracking.mlflow.errors import http_status, is_missing, is_refused
+from grmu_audit.tracking.mlflow.reading import RunRow
 
 if TYPE_CHECKING:
-    from mlflow import MlflowClient
     from mlflow.store.artifact.artifact_repo import ArtifactRepository
 
 _MAX_FILES = 10_000
@@ -21,6 +23,9 @@ _MAX_DEPTH = 20
 
 def local_folder(artifact_uri: str) -> Path | None:
     """The folder behind a local artifact URI; None where artifacts come over a network."""
+    parts = urlsplit(artifact_uri)
+    if parts.scheme == "file" and not parts.netloc:
+        return Path(url2pathname(parts.path))
     from mlflow.utils.file_utils import local_file_uri_to_path
     from mlflow.utils.uri import is_local_uri
 
@@ -89,20 +94,18 @@ def _download(store: ArtifactRepository, path: str, folder: Path, where: str) ->
     return got
 
 
-def read_artifacts(client: MlflowClient, tracking_uri: str, run_id: str, paths: Sequence[str]) -> dict[str, bytes | None]:
+def read_artifacts(run: RunRow, tracking_uri: str, where: str, paths: Sequence[str]) -> dict[str, bytes | None]:
     """The bytes of artifacts of a run; None when the run was deleted or has none of that name.
 
     Raises:
         IntegrityError: a link or an oversized file.
     """
-    where = f"run {run_id}"
-    info = client.get_run(run_id).info
-    if info.lifecycle_stage != "active":
+    if not run.active:
         return dict.fromkeys(paths)
-    root = local_folder(info.artifact_uri)
+    root = local_folder(run.artifact_uri)
     if root is not None:
         return {path: _read_local(root, path, where) for path in paths}
-    return _read_remote(repository(info.artifact_uri, tracking_uri), paths, where)
+    return _read_remote(repository(run.artifact_uri, tracking_uri), paths, where)
 
 
 def _read_remote(store: ArtifactRepository, paths: Sequence[str], where: str) -> dict[str, bytes | None]:

@@ -6,10 +6,12 @@ import logging
 import os
 import re
 import socket
+import sqlite3
 import urllib.request
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from grmu_audit.errors import EnvironmentFailure, InputError, NotFoundError
 
@@ -79,7 +81,7 @@ def _check_scheme(uri: str) -> None:
 
 def _check_sqlite(uri: str) -> None:
     """Refuse what names no file: SQLite would make a database in memory, which ends with the process."""
-    if urlsplit(uri).scheme.partition("+")[0] == "sqlite" and _database_file(uri) is None:
+    if urlsplit(uri).scheme.partition("+")[0] == "sqlite" and database_file(uri) is None:
         raise InputError(
             f"tracking URI {shown_uri(uri)!r} names no file: write three slashes and a path, such as sqlite:///mlruns/mlflow.db"
         )
@@ -132,7 +134,7 @@ def _check_server(uri: str) -> None:
         ) from error
 
 
-def _database_file(uri: str) -> Path | None:
+def database_file(uri: str) -> Path | None:
     """The file of an embedded database; None for another kind of store, and for a database in memory."""
     scheme, _, rest = uri.partition(":///")
     text = rest.partition("?")[0] if scheme.partition("+")[0] == "sqlite" else ""
@@ -141,7 +143,7 @@ def _database_file(uri: str) -> Path | None:
 
 def _require_store(uri: str) -> None:
     """Return when a database holds a store: to open it with MLflow would create one."""
-    file = _database_file(uri)
+    file = database_file(uri)
     if urlsplit(uri).scheme in ("http", "https") or (file is not None and file.is_file() and _has_tables(uri)):
         return
     if file is not None or not _has_tables(uri):
@@ -154,6 +156,20 @@ def _require_store(uri: str) -> None:
 
 def _has_tables(uri: str) -> bool:
     """Whether MLflow's tables are in a database."""
+    file = database_file(uri)
+    return _server_has_tables(uri) if file is None else _file_has_tables(file, uri)
+
+
+def _file_has_tables(file: Path, uri: str) -> bool:
+    text = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'registered_models'"
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(file))}?mode=rw", uri=True)) as connection:
+            return bool(connection.execute(text).fetchone()[0])
+    except sqlite3.Error as error:
+        raise EnvironmentFailure(f"cannot open the tracking store in {shown_uri(uri)}: {error}") from error
+
+
+def _server_has_tables(uri: str) -> bool:
     from sqlalchemy import create_engine, inspect
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -170,7 +186,7 @@ def _has_tables(uri: str) -> bool:
 
 
 def _make_database_folder(uri: str) -> None:
-    file = _database_file(uri)
+    file = database_file(uri)
     if file is None:
         return
     folder = file.parent

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -11,6 +13,11 @@ from grmu_audit.tracking.mlflow.environment import shown_uri
 
 if TYPE_CHECKING:
     from mlflow.exceptions import MlflowException
+
+
+class MissingRowError(LookupError):
+    """A row that is not in the tables of an embedded database."""
+
 
 _DENIED = {"PERMISSION_DENIED", "UNAUTHENTICATED", "CUSTOMER_UNAUTHORIZED"}
 
@@ -28,18 +35,25 @@ def translated(uri: str, doing: str) -> Iterator[None]:
         InputError: MLflow does not accept a value.
         EnvironmentFailure: permission, network, database, disk, or anything else that MLflow reports.
     """
-    from mlflow.exceptions import MlflowException
-    from sqlalchemy.exc import SQLAlchemyError
-
     try:
         yield
-    except MlflowException as error:
-        raise _mapped(error, uri, doing) from error
-    except (SQLAlchemyError, OSError) as error:
+    except MissingRowError as error:
+        raise NotFoundError(f"cannot {doing} in {shown_uri(uri)}: {_reason(error)}") from error
+    except Exception as error:
+        if _is(error, "mlflow.exceptions", "MlflowException"):
+            raise _mapped(error, uri, doing) from error
+        if not isinstance(error, (OSError, sqlite3.Error)) and not _is(error, "sqlalchemy.exc", "SQLAlchemyError"):
+            raise
         reason = _reason(error)
         if http_status(error) in (401, 403):
             raise _denied(uri, doing, reason) from error
         raise EnvironmentFailure(f"cannot {doing} in {shown_uri(uri)}: {reason}") from error
+
+
+def _is(error: Exception, module: str, name: str) -> bool:
+    """Whether it is an error of a library, which is not imported to find out: where it raised one, it is loaded."""
+    kind = getattr(sys.modules.get(module), name, None)
+    return isinstance(kind, type) and isinstance(error, kind)
 
 
 def is_missing(error: MlflowException) -> bool:

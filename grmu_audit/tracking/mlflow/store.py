@@ -16,8 +16,9 @@ from grmu_audit.tracking import artifacts, names, references
 from grmu_audit.tracking.mlflow.accounts import account_of
 from grmu_audit.tracking.mlflow.artifacts import download_folder, local_folder, read_artifacts, repository
 from grmu_audit.tracking.mlflow.environment import Location, shown_uri
-from grmu_audit.tracking.mlflow.errors import is_missing, is_taken, translated
+from grmu_audit.tracking.mlflow.errors import is_taken, translated
 from grmu_audit.tracking.mlflow.processes import close_abandoned, this_process
+from grmu_audit.tracking.mlflow.reading import ClientReader, Reader, TableReader, VersionRow
 from grmu_audit.tracking.mlflow.run import MlflowRun
 from grmu_audit.tracking.mlflow.serving import serving_files
 from grmu_audit.tracking.names import ref_from_tags, version_tags
@@ -27,8 +28,6 @@ from grmu_audit.utils import folder_manifest, manifest_sha256
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-
-_PAGE = 200
 
 
 class MlflowStore:
@@ -42,12 +41,18 @@ class MlflowStore:
     """
 
     def __init__(self, location: Location) -> None:
-        from mlflow import MlflowClient
-
         self._location = location
-        with translated(location.tracking_uri, "open the tracking store"):
-            self._client: MlflowClient = MlflowClient(location.tracking_uri, location.registry_uri)
-            self._client.search_experiments(max_results=1)
+        self._reads: Reader = TableReader.of(location) or ClientReader(self._client)
+
+    @cached_property
+    def _client(self) -> MlflowClient:
+        """MLflow's client, which takes seconds to import: opened where nothing else will do."""
+        with self._doing("open the tracking store"):
+            from mlflow import MlflowClient
+
+            client = MlflowClient(self._location.tracking_uri, self._location.registry_uri)
+            client.search_experiments(max_results=1)
+            return client
 
     @property
     def uri(self) -> str:
@@ -125,27 +130,18 @@ class MlflowStore:
     def models(self) -> list[str]:
         """See ``Store``."""
         with self._doing("list the registered models"):
-            found = _pages(self._client.search_registered_models)
-            return sorted({model.name.removesuffix(names.LEDGER_SUFFIX) for model in found})
+            return sorted({name.removesuffix(names.LEDGER_SUFFIX) for name in self._reads.models()})
 
     def versions(self, name: str, role: str | None = None) -> list[ModelRef]:
         """See ``Store``."""
         references.check_name(name)
-        refs = [ref_from_tags(name, str(v.version), v.run_id, v.tags) for v in self._versions_of(name)]
+        refs = [ref_from_tags(name, str(row.number), row.run_id, row.tags) for row in self._versions_of(name)]
         return [ref for ref in refs if role is None or ref.role == role]
 
     def aliases(self, name: str) -> dict[str, str]:
         """See ``Store``."""
-        from mlflow.exceptions import MlflowException
-
         with self._doing(f"read the aliases of {name}"):
-            try:
-                found = self._client.get_registered_model(references.check_name(name)).aliases
-            except MlflowException as error:
-                if is_missing(error):
-                    return {}
-                raise
-            return {alias: str(version) for alias, version in found.items()}
+            return self._reads.aliases(references.check_name(name))
 
     def set_alias(self, name: str, alias: str, version: str) -> None:
         """See ``Store``."""
@@ -162,7 +158,7 @@ class MlflowStore:
     def tags(self, ref: ModelRef) -> dict[str, str]:
         """See ``Store``."""
         with self._doing(f"read the tags of {ref.label}"):
-            return dict(self._client.get_model_version(ref.name, ref.version).tags)
+            return self._reads.version(ref.name, ref.version).tags
 
     def tag(self, ref: ModelRef, tags: Mapping[str, object]) -> None:
         """See ``Store``."""
@@ -178,11 +174,11 @@ class MlflowStore:
     def described(self, ref: ModelRef, text: str, *, run_id: str, artifact: str) -> bool:
         """See ``Store``."""
         with self._doing(f"read the description of {ref.label}"):
-            found = self._client.get_model_version(ref.name, ref.version).description
+            found = self._reads.version(ref.name, ref.version).description
             return bool(found == self._description(text, run_id, artifact))
 
     def _description(self, text: str, run_id: str, artifact: str) -> str:
-        experiment = self._client.get_run(run_id).info.experiment_id
+        experiment = self._reads.run(run_id).experiment
         link = f"#/experiments/{experiment}/runs/{run_id}/artifacts/{artifacts.safe_artifact_path(artifact)}"
         return f"{text.rstrip()}\n\n[{artifact}]({link})"
 
@@ -205,7 +201,7 @@ class MlflowStore:
         named = [artifacts.safe_artifact_path(path) for path in paths]
         try:
             with self._doing(f"read {', '.join(named)} of run {run_id}"):
-                return read_artifacts(self._client, self._location.tracking_uri, run_id, named)
+                return read_artifacts(self._reads.run(run_id), self._location.tracking_uri, f"run {run_id}", named)
         except NotFoundError:
             return dict.fromkeys(named)
 
@@ -215,12 +211,12 @@ class MlflowStore:
             source, _ = self._model_folder(subject.run_id)
             return int(self._create_version(log, source, subject.run_id, version_tags(tags)))
         with self._doing(f"read {subject.label}"):
-            version = self._client.get_model_version(subject.name, subject.version)
+            version = self._reads.version(subject.name, subject.version)
         return int(self._create_version(log, version.source, version.run_id, version_tags(tags)))
 
     def entries(self, log: str) -> list[LogEntry]:
         """See ``Store``."""
-        return [LogEntry(int(v.version), dict(v.tags)) for v in self._versions_of(log)]
+        return [LogEntry(row.number, row.tags) for row in self._versions_of(log)]
 
     def _doing(self, what: str) -> Any:
         return translated(self._location.tracking_uri, what)
@@ -244,18 +240,17 @@ class MlflowStore:
             )
         return str(found.experiment_id)
 
-    def _versions_of(self, name: str) -> list[Any]:
+    def _versions_of(self, name: str) -> list[VersionRow]:
         with self._doing(f"list the versions of {name}"):
-            found = _pages(partial(self._client.search_model_versions, f"name='{name}'"))
-            return sorted(found, key=lambda version: int(version.version))
+            return self._reads.versions(name)
 
     def _model_folder(self, run_id: str) -> tuple[str, Path | None]:
         """URI of the run's model folder, and the folder itself where it is local."""
         with self._doing(f"read run {run_id}"):
-            info = self._client.get_run(run_id).info
-        if info.lifecycle_stage != "active":
+            run = self._reads.run(run_id)
+        if not run.active:
             raise IntegrityError(f"run {run_id} was deleted: restore it with 'mlflow runs restore'")
-        uri = f"{info.artifact_uri.rstrip('/')}/{names.MODEL_FOLDER}"
+        uri = f"{run.artifact_uri.rstrip('/')}/{names.MODEL_FOLDER}"
         return uri, local_folder(uri)
 
     def _files_of(self, ref: ModelRef) -> tuple[str, Path | None]:
@@ -264,8 +259,8 @@ class MlflowStore:
         The client downloads ``models:/NAME/N`` from the address that the registry hands out, which need not be the source.
         """
         with self._doing(f"read {ref.label}"):
-            version = self._client.get_model_version(ref.name, ref.version)
-            served = self._client.get_model_version_download_uri(ref.name, ref.version)
+            version = self._reads.version(ref.name, ref.version)
+            served = self._reads.served_from(ref.name, ref.version)
         if not version.run_id:
             raise IntegrityError(f"{ref.label} names no run: it was not registered by this tool")
         uri, local = self._model_folder(version.run_id)
@@ -293,8 +288,7 @@ class MlflowStore:
             artifacts.copy_folder(local, target)
             return
         with self._doing(f"download the files of {label}"):
-            uri = self._client.get_run(run_id).info.artifact_uri
-            remote = repository(uri, self._location.tracking_uri)
+            remote = repository(self._reads.run(run_id).artifact_uri, self._location.tracking_uri)
             download_folder(remote, names.MODEL_FOLDER, target, label)
 
     def _digest(self, run_id: str, local: Path | None, label: str, ref: ModelRef | None) -> str:
@@ -304,7 +298,7 @@ class MlflowStore:
             self._copy(run_id, None, label, temporary / "files")
             return artifacts.folder_digest(temporary / "files", label, ref)
 
-    def _create_version(self, model: str, source: str, run_id: str, tags: Mapping[str, str]) -> str:
+    def _create_version(self, model: str, source: str, run_id: str | None, tags: Mapping[str, str]) -> str:
         from mlflow.exceptions import MlflowException
 
         with self._doing(f"register a version of {model}"):
@@ -315,14 +309,3 @@ class MlflowStore:
                     raise
             made = self._client.create_model_version(model, source, run_id, tags=dict(tags))
             return str(made.version)
-
-
-def _pages(search: Any) -> list[Any]:
-    found: list[Any] = []
-    token: str | None = None
-    while True:
-        page = search(max_results=_PAGE, page_token=token)
-        found.extend(page)
-        token = page.token
-        if not token:
-            return found

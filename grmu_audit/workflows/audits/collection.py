@@ -30,7 +30,7 @@ from grmu_audit.records import (
 )
 from grmu_audit.records.audit import KEY_CHECK
 from grmu_audit.records.inputs import OwnRequest
-from grmu_audit.records.white_box import RETURN_EPOCHS
+from grmu_audit.records.white_box import PGD_SAMPLES, RETURN_EPOCHS
 from grmu_audit.tracking.names import PREDICTIONS, QUALITY, ROWS_READ, TRAINING
 from grmu_audit.tracking.registration import version_artifact
 from grmu_audit.tracking.requests import Lineages
@@ -78,6 +78,8 @@ class AuditSettings:
     """Date that waivers are judged on; None: the current day."""
     return_epochs: int = RETURN_EPOCHS
     """Epochs of fine-tuning on the retain set, levels standard and deep."""
+    pgd_samples: int | None = PGD_SAMPLES
+    """Test samples that PGD attacks, every group with its share, levels standard and deep; None: all."""
 
     def __post_init__(self) -> None:
         check_level(self.level)
@@ -85,6 +87,8 @@ class AuditSettings:
             raise InputError(f"a verdict cannot hold for {self.valid_days} days: use 1 to {MOST_DAYS}")
         if self.return_epochs < 1:
             raise InputError(f"{self.return_epochs} epochs of fine-tuning on the retain set: use 1 or more")
+        if self.pgd_samples is not None and self.pgd_samples < 1:
+            raise InputError(f"PGD on {self.pgd_samples} test samples: use 1 or more, or none for all")
 
 
 @dataclass(frozen=True)
@@ -167,7 +171,7 @@ def _white_box(
         return [None] * len(versions)
     collector = WhiteBoxCollector(
         session, target.dataset, target.request, settings.seed, counter, target.baseline, settings.return_epochs, left,
-        common_precision(versions),
+        common_precision(versions), settings.pgd_samples,
     )  # fmt: skip
     collector.note_cost(versions)
     return [collector.collect(ref, settings.level) for ref in versions]

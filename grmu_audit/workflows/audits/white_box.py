@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from grmu_audit.evaluation.output_cache import OutputCache, cache_key
 from grmu_audit.records import ModelRef
-from grmu_audit.records.white_box import FINE_TUNING, RETURN_EPOCHS, Missing, MissingCode, WhiteBoxOutputs
+from grmu_audit.records.white_box import FINE_TUNING, PGD_SAMPLES, RETURN_EPOCHS, Missing, MissingCode, WhiteBoxOutputs
 from grmu_audit.tracking.references import lineage_root
 from grmu_audit.utils.yaml_files import typed_config
 from grmu_audit.workflows.versions.network import load_network
@@ -90,12 +90,19 @@ class WhiteBoxCollector:
     """What the fine-tuning may take."""
     precision: str = "fp32"
     """Recorded precision of the models of the audit; what the caller chose goes before it."""
+    pgd_samples: int | None = PGD_SAMPLES
+    """Most test samples that PGD attacks; None: all."""
 
     def collect(self, ref: ModelRef, level: str) -> WhiteBoxOutputs:
         """All outputs of a version that a level measures, each read from the cache or collected and cached."""
         from grmu_audit.evaluation.white_box import auto_attack, collect_white_box, merge
 
-        found = self._outputs(ref, "standard", collect_white_box, {})
+        def collect(model: Classifier, source: BatchSource, ids: npt.NDArray[np.str_], runtime: Runtime) -> WhiteBoxOutputs:
+            """With PGD on as many samples as were asked for."""
+            return collect_white_box(model, source, ids, runtime, self.pgd_samples)
+
+        whole = self._attacked == len(self.dataset.rows("test"))
+        found = self._outputs(ref, "standard", collect, {} if whole else {"pgd_samples": self.pgd_samples})
         found = merge(found, self._outputs(ref, "changes", *self._changes(ref)))
         found = merge(found, self._fine_tuned(ref))
         if level == "deep":
@@ -132,13 +139,41 @@ class WhiteBoxCollector:
         return {"forget": self.request.digest, "tuning": self._tuning.config.model_dump(mode="json")}
 
     @property
-    def _guess(self) -> float | None:
-        """Seconds a version, from the first training of the lineage: a pass without gradients takes a third of one with them."""
+    def _attacked(self) -> int:
+        """Test samples that PGD attacks."""
+        tests = len(self.dataset.rows("test"))
+        return tests if self.pgd_samples is None else min(self.pgd_samples, tests)
+
+    @property
+    def _gradient_seconds(self) -> float | None:
+        """Seconds of a sample's pass with gradients of the weights in the first training of the lineage; None when unknown."""
         seconds = self._root.config.get("seconds") if self._root else None
-        if not isinstance(seconds, int | float):
-            return None
         passes = self._tuning.recipe.epochs * max(len(self.dataset.rows("train")), 1)
-        return float(seconds) / passes * self.epochs * (len(self._tuning.retain) + len(self.dataset) / 3)
+        return float(seconds) / passes if isinstance(seconds, int | float) else None
+
+    @property
+    def _guess(self) -> float | None:
+        """Seconds of fine-tuning a version: a pass without gradients takes a third of one with them."""
+        each = self._gradient_seconds
+        return None if each is None else each * self.epochs * (len(self._tuning.retain) + len(self.dataset) / 3)
+
+    def _what(self, kind: str) -> str:
+        """What is collected, in words; of the attacks what they cost at most."""
+        tests = len(self.dataset.rows("test"))
+        if kind != "standard":
+            return _words_of(kind, tests)
+        if self.dataset.header.kind == "text":
+            return f"features, and layers on {tests:,} test samples"
+        from grmu_audit.evaluation.adversarial import attack_passes
+
+        forward, back = attack_passes(tests, self._attacked)
+        each = self._gradient_seconds
+        about = f", about {each / 3 * (len(self.dataset) + tests + forward + back) / 60:.1f} min" if each is not None else ""
+        share = f"{self._attacked:,} of " if self._attacked < tests else ""
+        return (
+            f"features, layers, FGSM on {tests:,} and PGD on {share}{tests:,} test samples, at most {forward:,} samples forward"
+            f" and {back:,} back{about}"
+        )
 
     def _fine_tuned(self, ref: ModelRef) -> WhiteBoxOutputs:
         """Answers after fine-tuning on the retain set, or why there are none."""
@@ -184,7 +219,7 @@ class WhiteBoxCollector:
         key = self._key(ref, kind, more)
         outputs = cache.read(key, ids)
         if outputs is None:
-            with _reported(self.session, ref, _what(kind, len(self.dataset.rows("test")))):
+            with _reported(self.session, ref, self._what(kind)):
                 outputs = self._counted(ref, collect, ids, runtime)
             if outputs.complete:
                 cache.write(key, outputs)
@@ -224,13 +259,12 @@ class WhiteBoxCollector:
             handle.remove()
 
 
-def _what(kind: str, tests: int) -> str:
-    """What is collected, in words."""
+def _words_of(kind: str, tests: int) -> str:
+    """What is collected beyond features, layers and attacks, in words."""
     from grmu_audit.evaluation import relearning, white_box
 
     again = relearning.RELEARNING
     return {
-        "standard": f"features, layers, FGSM and PGD on {tests} test samples",
         "changes": "answers with rounded, pruned and mixed weights",
         "return": "fine-tuning on the retain set, answers after each epoch",
         "autoattack": f"AutoAttack on {min(white_box.MOST_AA, tests)} test samples, the slowest where many withstand",

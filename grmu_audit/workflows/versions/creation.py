@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ from grmu_audit.workflows.erasure import erasure_artifact
 from grmu_audit.workflows.forget_requests import CheckedRequest, request_artifact
 from grmu_audit.workflows.rows_read import places_of_rows, rows_read_artifact
 from grmu_audit.workflows.session import Session
+from grmu_audit.workflows.versions.costs import Cost, measured_cost
 from grmu_audit.workflows.versions.precision import INFERENCE, measured_precision
 
 if TYPE_CHECKING:
@@ -123,15 +123,15 @@ def make_version(
         source = BatchSource(plan.dataset, runtime.device)
         if plan.role == "retrain":
             runtime.rows_read = source.record_rows(places_of_rows(session, plan.dataset))
-        start = time.perf_counter()
-        model = build_network(build, source, runtime)
-        seconds = time.perf_counter() - start + runtime.seconds_elsewhere
+        with measured_cost(runtime.device) as cost:
+            model = build_network(build, source, runtime)
+        cost.seconds += runtime.seconds_elsewhere
         run.log_bytes(canonical_json(epochs), TRAINING)
         _log_rows_read(session, run, plan, runtime)
         settle_inference(model, source, runtime)
         outputs = predict_all(model, source, runtime, session.pseudonyms_of(plan.dataset))
-        _log_end(run, plan, outputs, runtime, seconds)
-        described = _described(plan, key_check(session.key), model.spec.architecture, _config(plan, model, runtime, seconds))
+        _log_end(run, plan, outputs, runtime, cost)
+        described = _described(plan, key_check(session.key), model.spec.architecture, _config(plan, model, runtime, cost))
         ref = _register(session, run, model, described, author)
         _enter_key(session, ref)
         if runtime.checkpoints is not None:
@@ -242,26 +242,27 @@ def _rows(session: Session, plan: VersionPlan) -> RowTable:
     return row_table(plan.dataset, session.key, recorded)
 
 
-def _log_end(run: Run, plan: VersionPlan, outputs: ModelOutputs, runtime: Runtime, seconds: float) -> None:
+def _log_end(run: Run, plan: VersionPlan, outputs: ModelOutputs, runtime: Runtime, cost: Cost) -> None:
     from grmu_audit.evaluation.predict import to_parquet
 
     run.log_bytes(to_parquet(outputs), PREDICTIONS)
-    run.log_metrics({"seconds": seconds, "sample_gradients": float(runtime.sample_gradients)})
+    run.log_metrics({"seconds": cost.seconds, "sample_gradients": float(runtime.sample_gradients), **cost.resources})
     if plan.start is not None:
         from safetensors.torch import save
 
         run.log_bytes(save(dict(plan.start.tensors)), START)
 
 
-def _config(plan: VersionPlan, model: Classifier, runtime: Runtime, seconds: float) -> dict[str, Any]:
+def _config(plan: VersionPlan, model: Classifier, runtime: Runtime, cost: Cost) -> dict[str, Any]:
     """What the version's tags say of how it was created."""
     from grmu_audit.training.runtime import hardware
 
     return {
         "data": asdict(plan.data),
         "settings": plan.settings,
-        "seconds": round(seconds, 3),
+        "seconds": round(cost.seconds, 3),
         "sample_gradients": runtime.sample_gradients,
+        "resources": cost.resources,
         "precision": runtime.precision,
         **({INFERENCE: asdict(runtime.inference)} if runtime.inference is not None else {}),
         "hardware": hardware(runtime.device),

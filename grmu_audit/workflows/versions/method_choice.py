@@ -136,8 +136,9 @@ def _preset(options: UnlearnOptions, method: Method, request: CheckedRequest, da
     from grmu_audit.unlearning.presets import Query, paper_preset, query
 
     touched = [row for row in request.groups if row.forget]
-    ratio = sum(row.forget for row in touched) / sum(row.train for row in touched)
+    size = sum(row.train for row in touched)
+    ratio = sum(row.forget for row in touched) / size
     name = f"{method.name}+group_dro" if options.settings.get("group_dro") is True else method.name
-    wanted = query(str(options.preset), Query(dataset.header.name, name, ratio, len(touched), bool(options.reweight)))
+    wanted = query(str(options.preset), Query(dataset.header.name, name, ratio, len(touched), bool(options.reweight), size))
     preset = paper_preset(wanted, set(method.config.model_fields))
     return preset.label, preset.settings

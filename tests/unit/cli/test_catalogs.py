@@ -14,11 +14,12 @@ import pytest
 from support.judged_audits import version
 from support.memory_store import MemoryStore
 
+from benchmarks.pages.method_cards import PLACE
 from grmu_audit.cli.app import COMMANDS, SECTIONS, SLOW, execute, root
 from grmu_audit.data.forget import PRESETS
 from grmu_audit.metrics.catalog import BUILT_IN
 from grmu_audit.unlearning.methods import methods
-from grmu_audit.workflows.catalogs import describe_method, method_rows
+from grmu_audit.workflows.catalogs import describe_method, method_cards, method_rows
 
 
 def test_the_list_says_kind_data_cost_and_reference(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,6 +125,10 @@ def test_every_option_of_every_method_has_a_sentence(name: str) -> None:
     for option in describe_method(name)["options"]:
         assert option["meaning"], option["name"]
         assert option["default"] != "PydanticUndefined", option["name"]
+
+
+def test_the_file_of_cards_says_what_the_code_says() -> None:
+    assert json.loads(PLACE.read_text()) == method_cards()
 
 
 def test_rows_and_head_agree() -> None:

@@ -9,14 +9,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from support.tiny import runtime, tiny
 
 from grmu_audit.data.batches import BatchSource
 from grmu_audit.data.dataset import Dataset
 from grmu_audit.errors import InputError
-from grmu_audit.evaluation.adversarial import Attack, predict_adversarial
+from grmu_audit.evaluation.adversarial import STEP_SHARE, STEPS, Attack, attack_passes, predict_adversarial, stratified_rows
+from grmu_audit.models.adversarial import input_gradient
 from grmu_audit.models.classifier import Classifier, ModelSpec
 from grmu_audit.models.weights import weights_digest
+from grmu_audit.records.white_box import RADII_OF
 
 SIDE = 4
 
@@ -113,3 +117,64 @@ def test_unknown_attacks_and_radii_are_refused(kind: str, radius: float) -> None
     problem = tiny()
     with pytest.raises(InputError, match=r"radii in \(0, 1\]"):
         predict_adversarial(problem.model, problem.source, np.arange(2), Attack(kind, (radius,)), runtime())
+
+
+def pgd_in_two_passes(model: Classifier, pixels: torch.Tensor, target: torch.Tensor, radius: float) -> torch.Tensor:
+    """PGD as written down: a pass for the gradient, and another one for the answer at the new point."""
+    generator = runtime().generator("attack", "PGD")
+    answer = model(pixels).argmax(1)
+    rest = torch.nonzero(answer == target).flatten()
+    moved = pixels.clone()
+    moved[rest] = (pixels[rest] + radius * (2 * torch.rand(pixels[rest].shape, generator=generator) - 1)).clamp(0, 1)
+    for _ in range(STEPS):
+        step = STEP_SHARE / STEPS * radius * input_gradient(model, moved[rest], target[rest]).sign()
+        moved[rest] = (pixels[rest] + (moved[rest] + step - pixels[rest]).clamp(-radius, radius)).clamp(0, 1)
+        answer[rest] = model(moved[rest]).argmax(1)
+        rest = torch.nonzero(answer == target).flatten()
+    return answer
+
+
+def test_one_pass_a_step_gives_the_answers_of_two() -> None:
+    problem, seen = tiny(), [0]
+    rows = problem.dataset.rows("test")[:200]
+    batch = problem.source.take(torch.from_numpy(rows))
+    with torch.no_grad():
+        expected = pgd_in_two_passes(problem.model, batch.pixels, batch.target, 8 / 255)
+
+    def count(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        seen[0] += 1
+
+    handle = problem.model.body.register_forward_hook(count)
+    found = predict_adversarial(problem.model, problem.source, rows, Attack("PGD", (8 / 255,)), runtime())["PGD@0.03137"]
+    handle.remove()
+    assert (found != expected.numpy()).mean() <= 0.005
+    assert 0 < (found != batch.target.numpy()).mean() < 1
+    assert seen[0] <= 2 + STEPS
+
+
+def test_the_cost_that_is_said_first_is_never_exceeded() -> None:
+    problem, seen = tiny(), [0, 0]
+    rows = problem.dataset.rows("test")[:40]
+
+    def count(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...], output: torch.Tensor) -> None:
+        seen[0] += len(output)
+        seen[1] += len(output) if torch.is_grad_enabled() else 0
+
+    handle = problem.model.body.register_forward_hook(count)
+    for kind, chosen in (("FGSM", rows), ("PGD", rows[:10])):
+        predict_adversarial(problem.model, problem.source, chosen, Attack(kind, RADII_OF[kind]), runtime())
+    handle.remove()
+    forward, back = attack_passes(40, 10)
+    assert 0 < seen[0] <= forward
+    assert 0 < seen[1] <= back
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=300), st.integers(1, 320), st.integers(0, 3))
+def test_a_sample_holds_every_group_by_its_share(groups: list[int], most: int, seed: int) -> None:
+    group = np.array(groups)
+    rows = stratified_rows(group, most, seed)
+    assert len(set(rows.tolist())) == len(rows) == min(most, len(group))
+    for code in set(groups):
+        share = len(rows) * (group == code).mean()
+        assert share - 1 < (group[rows] == code).sum() < share + 1
+    assert (rows == stratified_rows(group, most, seed)).all()

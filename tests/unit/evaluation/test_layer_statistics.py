@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from support.tiny import tiny
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from grmu_audit.evaluation.layer_statistics import Moments, folds_of, layer_table
 from grmu_audit.metrics.white_box.layer_gaps import gap_per_layer, layer_gap_changes, measure_layer_gaps
@@ -35,6 +36,49 @@ def test_batch_by_batch_equals_two_passes(shape: tuple[int, ...]) -> None:
         assert mean[code] == pytest.approx(rows.mean(0), rel=1e-12)
         assert squares[code] == pytest.approx(((rows - rows.mean(0)) ** 2).sum(0), rel=1e-9)
     assert count[3] == 0
+
+
+def test_float32_sums_are_those_of_float64() -> None:
+    rng = np.random.default_rng(1)
+    z = torch.from_numpy(200 + rng.normal(size=(64, 6, 24, 24)) * rng.uniform(0.5, 4, size=(64, 6, 1, 1)))
+    cell = torch.from_numpy(rng.integers(0, 3, 64))
+    exact, single, last = Moments(3), Moments(3), Moments(3)
+    for part in range(0, 64, 24):
+        exact.add(z[part : part + 24], cell[part : part + 24], 1)
+        single.add(z[part : part + 24].float(), cell[part : part + 24], 1)
+        last.add(z[part : part + 24].float().contiguous(memory_format=torch.channels_last), cell[part : part + 24], 1)
+    for found in (single, last):
+        for ours, theirs in zip(found.arrays(), exact.arrays(), strict=True):
+            assert ours == pytest.approx(theirs, rel=2e-6)
+
+
+class _Largest(TorchDispatchMode):
+    """Most numbers in one tensor of float64."""
+
+    found = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        made = func(*args, **(kwargs or {}))
+        for one in made if isinstance(made, tuple | list) else (made,):
+            if isinstance(one, torch.Tensor) and one.dtype == torch.double:
+                self.found = max(self.found, one.numel())
+        return made
+
+
+def test_no_activation_is_copied_to_float64() -> None:
+    z = torch.randn(32, 8, 16, 16).contiguous(memory_format=torch.channels_last)
+    with _Largest() as watched:
+        Moments(4).add(z, torch.arange(32) % 4, 1)
+    assert 0 < watched.found <= 32 * 8
+
+
+def test_the_output_of_batch_normalisation_follows_from_its_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    derived = table()
+    monkeypatch.setattr("grmu_audit.evaluation.layer_statistics._scale_and_shift", lambda layer: None)
+    measured = table()
+    assert derived.values.keys() == measured.values.keys()
+    for key, values in measured.values.items():
+        assert derived.values[key] == pytest.approx(values, rel=1e-4, abs=1e-7, nan_ok=True)
 
 
 def table(model: Classifier | None = None) -> LayerTable:

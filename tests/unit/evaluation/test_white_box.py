@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import numpy as np
 import pytest
 from support.data_kinds import family
@@ -43,6 +45,21 @@ def test_every_family_is_measured_or_says_why_not(name: str, monkeypatch: pytest
     assert found.layers is not None
     assert len(found.layers.layers) >= 2
     assert all(np.isfinite(values[:, 0]).all() for key, values in found.layers.values.items() if key.endswith("class"))
+
+
+def test_pgd_attacks_a_sample_that_is_the_same_for_every_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adversarial, "STEPS", 1)
+    problem = family("mlp")
+    source = problem.source
+    ids = np.array([str(i) for i in range(len(source.dataset))])
+    tests = source.dataset.rows("test")
+    one = collect_white_box(problem.model, source, ids, runtime(), 30)
+    other = collect_white_box(copy.deepcopy(problem.model).requires_grad_(False), source, ids, runtime(), 30)
+    attacked = [np.flatnonzero(found.adversarial_predictions["PGD@0.03137"] >= 0).tolist() for found in (one, other)]
+    assert attacked[0] == attacked[1]
+    assert len(attacked[0]) == one.settings["pgd_samples"] == 30
+    assert set(attacked[0]) < set(tests.tolist())
+    assert (one.adversarial_predictions["FGSM@0.03137"][tests] >= 0).all()
 
 
 def test_relearning_changes_a_copy_and_its_loss_falls() -> None:

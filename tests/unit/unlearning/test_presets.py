@@ -81,3 +81,22 @@ def test_other_names_are_errors(text: str) -> None:
 def test_a_missing_row_is_said_with_what_there_is(changes: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         paper_preset(wanted(**changes), MiuConfig.model_fields)
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "fits"), [(10, 19, True), (9, 19, True), (11, 19, False), (3, 5, True), (526, 1000, False), (1, 1, True)]
+)
+def test_a_small_group_takes_the_ratio_that_its_rows_allow(count: int, size: int, fits: bool) -> None:
+    request = wanted(ratio=count / size, size=size)
+    if not fits:
+        with pytest.raises(InputError, match="no row for"):
+            paper_preset(request, MiuConfig.model_fields)
+        return
+    label = paper_preset(request, MiuConfig.model_fields).label
+    assert label.startswith(f"celeba resnet18, ratio {0.9 if count == size else 0.5}, groups 1, miu, REWEIGHT yes")
+    assert f"is the nearest that {size} rows allow" in label
+
+
+def test_a_ratio_that_is_named_must_be_in_the_table() -> None:
+    with pytest.raises(InputError, match="no row for"):
+        paper_preset(query("paper:celeba:0.526", wanted(size=19)), MiuConfig.model_fields)

@@ -1,0 +1,248 @@
+"""What the store reads: through MLflow's client, or from the tables of an embedded database without loading MLflow.
+
+MLflow's client and its SQL store take 2 to 4 processor seconds to import; a table is read in milliseconds.  Both readers below
+give the same rows, which ``tests/unit/tracking/mlflow/test_reading.py`` compares; everything is written through MLflow alone.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+from urllib.parse import quote
+
+from grmu_audit.tracking.mlflow.environment import Location, database_file
+from grmu_audit.tracking.mlflow.errors import MissingRowError, is_missing
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+KNOWN_SCHEMAS = frozenset({"dc11669786a5"})
+"""Revisions of MLflow's tables that ``TableReader`` was compared with; any other is read through MLflow itself."""
+_PAGE = 200
+_PROMPT = "mlflow.prompt.is_prompt"
+_BUSY_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class VersionRow:
+    """A registered version as the registry has it."""
+
+    number: int
+    """Its version number."""
+    source: str
+    """Where its files are said to be."""
+    run_id: str | None
+    """Run that created it; None when unknown."""
+    tags: dict[str, str]
+    """Its tags."""
+    description: str = ""
+    """Its description."""
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """A run as the tracking store has it."""
+
+    artifact_uri: str
+    """Where its artifacts are."""
+    active: bool
+    """False for a deleted run."""
+    experiment: str
+    """Id of its experiment."""
+
+
+class Reader(Protocol):
+    """What ``MlflowStore`` asks for."""
+
+    def models(self) -> list[str]:
+        """Names of the registered models."""
+        ...
+
+    def versions(self, name: str) -> list[VersionRow]:
+        """Versions of a model, oldest first; empty for an unknown model."""
+        ...
+
+    def aliases(self, name: str) -> dict[str, str]:
+        """Alias to version number; empty for an unknown model."""
+        ...
+
+    def version(self, name: str, number: str) -> VersionRow:
+        """One version; ``MissingRowError`` or MLflow's own error where there is none."""
+        ...
+
+    def served_from(self, name: str, number: str) -> str:
+        """The address that MLflow hands out for the version's files."""
+        ...
+
+    def run(self, run_id: str) -> RunRow:
+        """One run; ``MissingRowError`` or MLflow's own error where there is none."""
+        ...
+
+
+@dataclass(frozen=True)
+class ClientReader:
+    """Reads through MLflow's client: servers, and databases of other kinds or schemas."""
+
+    client: MlflowClient
+    """Connected."""
+
+    def models(self) -> list[str]:
+        """See ``Reader``."""
+        return [model.name for model in _pages(self.client.search_registered_models)]
+
+    def versions(self, name: str) -> list[VersionRow]:
+        """See ``Reader``."""
+        found = _pages(partial(self.client.search_model_versions, f"name='{name}'"))
+        return sorted(map(self._row, found), key=lambda row: row.number)
+
+    def aliases(self, name: str) -> dict[str, str]:
+        """See ``Reader``."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            found = self.client.get_registered_model(name).aliases
+        except MlflowException as error:
+            if is_missing(error):
+                return {}
+            raise
+        return {alias: str(version) for alias, version in found.items()}
+
+    def version(self, name: str, number: str) -> VersionRow:
+        """See ``Reader``."""
+        return self._row(self.client.get_model_version(name, number))
+
+    def served_from(self, name: str, number: str) -> str:
+        """See ``Reader``."""
+        return str(self.client.get_model_version_download_uri(name, number))
+
+    def run(self, run_id: str) -> RunRow:
+        """See ``Reader``."""
+        info = self.client.get_run(run_id).info
+        return RunRow(info.artifact_uri, info.lifecycle_stage == "active", str(info.experiment_id))
+
+    @staticmethod
+    def _row(version: Any) -> VersionRow:
+        return VersionRow(
+            int(version.version), version.source or "", version.run_id or None, dict(version.tags), version.description or ""
+        )
+
+
+def _pages(search: Any) -> Iterator[Any]:
+    token: str | None = None
+    while True:
+        page = search(max_results=_PAGE, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+@dataclass(frozen=True)
+class TableReader:
+    """Reads MLflow's tables in SQLite files: the rows that its own store would give, deleted versions and prompts left out."""
+
+    runs: Path
+    """Database of the runs."""
+    registry: Path
+    """Database of the registered models."""
+
+    @classmethod
+    def of(cls, location: Location) -> TableReader | None:
+        """A reader of the databases at that place; None where MLflow itself must read them.
+
+        That is: a server or another kind of database, tables of a revision that is not known, or workspaces.
+        """
+        files = [database_file(uri) for uri in (location.tracking_uri, location.registry_uri)]
+        enabled = os.environ.get("MLFLOW_ENABLE_WORKSPACES", "").strip().lower() in ("true", "1")
+        if enabled or not all(file is not None and file.is_file() and _revision(file) in KNOWN_SCHEMAS for file in files):
+            return None
+        return cls(*filter(None, files))
+
+    def models(self) -> list[str]:
+        """See ``Reader``."""
+        text = (
+            "SELECT name FROM registered_models WHERE workspace = 'default' AND name NOT IN"
+            " (SELECT name FROM registered_model_tags WHERE workspace = 'default' AND key = ? AND value = 'true')"
+        )
+        return [name for (name,) in _rows(self.registry, text, _PROMPT)]
+
+    def versions(self, name: str) -> list[VersionRow]:
+        """See ``Reader``."""
+        tags: dict[int, dict[str, str]] = {}
+        text = "SELECT version, key, value FROM model_version_tags WHERE workspace = 'default' AND name = ?"
+        for number, key, value in _rows(self.registry, text, name):
+            tags.setdefault(number, {})[key] = value
+        if any(found.get(_PROMPT) == "true" for found in tags.values()):  # to MLflow's search all its versions are prompts then
+            return []
+        return [
+            VersionRow(number, source or "", run_id or None, tags.get(number, {}), shown or "")
+            for number, source, run_id, _, shown in self._versions(name)
+        ]
+
+    def aliases(self, name: str) -> dict[str, str]:
+        """See ``Reader``."""
+        text = "SELECT alias, version FROM registered_model_aliases WHERE workspace = 'default' AND name = ?"
+        if self._is_prompt(name):
+            return {}
+        return {alias: str(version) for alias, version in _rows(self.registry, text, name)}
+
+    def version(self, name: str, number: str) -> VersionRow:
+        """See ``Reader``."""
+        found, source, run_id, _, shown = self._version(name, number)
+        text = "SELECT key, value FROM model_version_tags WHERE workspace = 'default' AND name = ? AND version = ?"
+        tags = dict(_rows(self.registry, text, name, found))
+        if _PROMPT in tags:
+            raise MissingRowError(f"Registered Model with name={name!r} not found.")
+        return VersionRow(found, source or "", run_id or None, tags, shown or "")
+
+    def served_from(self, name: str, number: str) -> str:
+        """See ``Reader``."""
+        if self._is_prompt(name):
+            raise MissingRowError(f"Registered Model with name={name!r} not found.")
+        _, source, _, location, _ = self._version(name, number)
+        return str(location or source)
+
+    def run(self, run_id: str) -> RunRow:
+        """See ``Reader``."""
+        text = "SELECT artifact_uri, lifecycle_stage, experiment_id FROM runs WHERE run_uuid = ?"
+        for uri, stage, experiment in _rows(self.runs, text, run_id):
+            return RunRow(uri, stage == "active", str(experiment))
+        raise MissingRowError(f"Run with id={run_id} not found")
+
+    def _is_prompt(self, name: str) -> bool:
+        text = "SELECT 1 FROM registered_model_tags WHERE workspace = 'default' AND name = ? AND key = ?"
+        return bool(_rows(self.registry, text, name, _PROMPT))
+
+    def _version(self, name: str, number: str) -> tuple[Any, ...]:
+        found = self._versions(name, int(number)) if number.isdecimal() else []
+        if not found:
+            raise MissingRowError(f"Model Version (name={name}, version={number}) not found")
+        return found[0]
+
+    def _versions(self, name: str, number: int | None = None) -> list[tuple[Any, ...]]:
+        text = (
+            "SELECT version, source, run_id, storage_location, description FROM model_versions"
+            " WHERE workspace = 'default' AND name = ? AND current_stage != 'Deleted_Internal' AND (? IS NULL OR version = ?)"
+            " ORDER BY version"
+        )
+        return _rows(self.registry, text, name, number, number)
+
+
+def _revision(file: Path) -> str | None:
+    """Revision of MLflow's tables in a database; None where it has none or cannot be read."""
+    try:
+        return next((str(row[0]) for row in _rows(file, "SELECT version_num FROM alembic_version")), None)
+    except sqlite3.Error:
+        return None
+
+
+def _rows(file: Path, text: str, *values: object) -> list[tuple[Any, ...]]:
+    """Rows of a query; the database is opened for it alone, and not created where it is gone."""
+    with closing(sqlite3.connect(f"file:{quote(str(file))}?mode=rw", timeout=_BUSY_SECONDS, uri=True)) as connection:
+        return connection.execute(text, values).fetchall()

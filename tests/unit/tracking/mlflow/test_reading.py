@@ -1,0 +1,100 @@
+"""An embedded database reads the same by its tables as by MLflow's client."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from support.judged_audits import version
+
+from grmu_audit.errors import NotFoundError
+from grmu_audit.records import ModelRef
+from grmu_audit.tracking import open_store
+from grmu_audit.tracking.mlflow.environment import locate
+from grmu_audit.tracking.mlflow.reading import KNOWN_SCHEMAS, ClientReader, TableReader
+from grmu_audit.tracking.mlflow.store import MlflowStore
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[MlflowStore, list[ModelRef], str]:
+    """A store with three versions, the second deleted, odd tags, an alias, a deleted run, and a model that is a prompt."""
+    root = tmp_path_factory.mktemp("embedded")
+    uri = f"sqlite:///{root}/mlflow.db"
+    store = open_store(uri, root=root)
+    assert isinstance(store, MlflowStore)
+    refs = [version(store, "faces", root / str(number)) for number in range(3)]
+    store.tag(refs[0], {"grmu.note": "a 'quoted' ü; --\nline", "grmu.empty": ""})
+    store.set_alias("faces", "champion", "3")
+    store._client.delete_model_version("faces", "2")
+    store._client.delete_run(str(refs[1].run_id))
+    version(store, "spoken", root / "prompt")
+    store._client.set_model_version_tag("spoken", "1", "mlflow.prompt.is_prompt", "true")
+    return store, refs, uri
+
+
+def readers(made: tuple[MlflowStore, list[ModelRef], str]) -> tuple[TableReader, ClientReader]:
+    tables = TableReader.of(locate(made[2]))
+    assert tables is not None
+    return tables, ClientReader(made[0]._client)
+
+
+def test_both_give_the_same_rows(made: tuple[MlflowStore, list[ModelRef], str]) -> None:
+    tables, client = readers(made)
+    assert sorted(tables.models()) == sorted(client.models())
+    for name in ("faces", "faces--ledger", "spoken", "unknown"):
+        assert tables.versions(name) == client.versions(name)
+        assert tables.aliases(name) == client.aliases(name)
+    assert [row.number for row in tables.versions("faces")] == [1, 3]
+    assert tables.versions("spoken") == []
+    for name, number in (("faces", "1"), ("faces", "3")):
+        assert tables.version(name, number) == client.version(name, number)
+        assert tables.served_from(name, number) == client.served_from(name, number)
+    for ref in made[1]:
+        assert tables.run(str(ref.run_id)) == client.run(str(ref.run_id))
+    assert not tables.run(str(made[1][1].run_id)).active
+
+
+def test_what_is_not_there_is_one_error_from_either(made: tuple[MlflowStore, list[ModelRef], str]) -> None:
+    said = []
+    for reader in readers(made):
+        made[0]._reads = reader
+        with pytest.raises(NotFoundError) as deleted:
+            made[0].tags(made[1][1])
+        with pytest.raises(NotFoundError) as prompt:
+            made[0].tags(ModelRef("spoken", "1"))
+        with pytest.raises(NotFoundError) as unknown:
+            made[0].tags(ModelRef("nobody", "7"))
+        assert made[0].run_artifact("0" * 32, "audit.json") is None
+        said.append((str(deleted.value), str(prompt.value), str(unknown.value).partition(": ")[0]))
+    assert said[0] == said[1]
+
+
+def test_the_tables_of_the_installed_mlflow_are_known(made: tuple[MlflowStore, list[ModelRef], str]) -> None:
+    with closing(sqlite3.connect(readers(made)[0].registry)) as connection:
+        assert connection.execute("SELECT version_num FROM alembic_version").fetchone()[0] in KNOWN_SCHEMAS
+
+
+def test_other_tables_servers_and_workspaces_are_left_to_mlflow(
+    made: tuple[MlflowStore, list[ModelRef], str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / "other.db"
+    with closing(sqlite3.connect(other)) as connection:
+        connection.execute("CREATE TABLE alembic_version (version_num TEXT)")
+        connection.execute("INSERT INTO alembic_version VALUES ('0000')")
+        connection.commit()
+    for uri in (f"sqlite:///{other}", f"sqlite:///{tmp_path}/absent.db", "http://localhost:1", "postgresql://db/mlflow"):
+        assert TableReader.of(locate(uri)) is None
+    assert TableReader.of(locate(made[2], f"sqlite:///{other}")) is None
+    assert not (tmp_path / "absent.db").exists()
+    monkeypatch.setenv("MLFLOW_ENABLE_WORKSPACES", "true")
+    assert TableReader.of(locate(made[2])) is None
+
+
+def test_a_locked_or_damaged_database_is_one_error(tmp_path: Path) -> None:
+    from grmu_audit.errors import EnvironmentFailure
+
+    (tmp_path / "mlflow.db").write_bytes(b"not a database at all, but long enough to look like one" * 40)
+    with pytest.raises(EnvironmentFailure, match="cannot open the tracking store"):
+        open_store(f"sqlite:///{tmp_path}/mlflow.db", root=tmp_path, create=False)
