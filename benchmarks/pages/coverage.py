@@ -27,8 +27,11 @@ AGAIN = (0.925, 0.945)
 """Coverages near the wanted one: their settings are simulated again with more draws."""
 MEASURED_BY = ("accuracy", "changes", "fairness", "scores", "checked_predictions", "membership/attacks", "membership/exposure")
 SIMULATED_BY = ("area_settings", "cell_limits", "coverage", "many_limits", "people_draws", "simulation")
+INTERVALS = (
+    "areas", "beta", "closed_forms", "combined", "design_effects", "gaps", "operating_points", "proportions", "statistic",
+)  # fmt: skip
 CODE = (
-    "grmu_audit/intervals",
+    *(f"grmu_audit/intervals/{name}.py" for name in INTERVALS),
     *(f"grmu_audit/metrics/{name}.py" for name in MEASURED_BY),
     *(f"benchmarks/measurements/{name}.py" for name in SIMULATED_BY),
 )

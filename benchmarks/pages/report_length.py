@@ -46,7 +46,7 @@ def count_in_window(browser: Browser, page: Path, size: tuple[int, int], shots: 
 
 def count_pages(pdf: bytes, shots: Path | None, name: str) -> int:
     """Pages of a PDF; each as a picture where a folder is given."""
-    import pypdfium2  # type: ignore[import-untyped]
+    import pypdfium2
 
     document: Any = pypdfium2.PdfDocument(pdf)
     if shots is not None:
