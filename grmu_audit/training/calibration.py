@@ -7,6 +7,7 @@ instructions, and four times as much on another one without.
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import math
 import os
@@ -103,13 +104,16 @@ class Calibration:
         return {name.split()[1]: rate for name, rate in self.inference.items() if name.startswith(precision)}
 
 
-def operations(model: Classifier, device: torch.device) -> float:
-    """Floating-point operations of one forward pass of one sample: matrix products and convolutions."""
+def operations(model: Classifier) -> float:
+    """Floating-point operations of one forward pass of one sample: matrix products and convolutions.
+
+    Counted on a copy without values (PyTorch's device ``meta``): nothing is computed.
+    """
     from torch.utils.flop_counter import FlopCounterMode
 
-    counter = FlopCounterMode(display=False)
+    hollow, counter = copy.deepcopy(model).to("meta").eval(), FlopCounterMode(display=False)
     with torch.no_grad(), counter:
-        model(random_inputs(model, 1, device))
+        hollow(random_inputs(model, 1, torch.device("meta")))
     return float(counter.get_total_flops())
 
 
@@ -126,15 +130,15 @@ def calibrate(model: Classifier, runtime: Runtime, job: Job, inference_precision
     """
     if model.spec.kind == "text":  # token numbers have lengths, which nothing is measured for
         return
-    was_training = model.training
-    each = operations(model.eval(), runtime.device)
+    each = operations(model)
     if each >= SMALLEST_NETWORK and job.operations(each) >= SHORTEST_JOB:
         compiling = each * job.forward >= COMPILED_JOB and can_fold(model) and compiler_is_there()
-        found = kept_or_measured(model, runtime.device, Wanted(job.gradient > 0, compiling), runtime.observer)
+        was_training = model.training
+        found = kept_or_measured(model.eval(), runtime.device, Wanted(job.gradient > 0, compiling), runtime.observer)
         runtime.precision = found.training_precision if job.gradient else runtime.precision
         runtime.inference = found.way(inference_precision)
         runtime.notes["calibration"] = {"training": found.training, "inference": found.inference}
-    model.train(was_training)
+        model.train(was_training)
 
 
 @dataclass(frozen=True)

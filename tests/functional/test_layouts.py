@@ -62,7 +62,10 @@ def test_layout_trains_unlearns_and_is_audited(
     if count:
         assert sampled.strip() == f"{count} ids in ids.csv"
     assert "quality checks passed" in run("forget", "check", "--model", "m", "--forget", "ids.csv")
-    assert run("unlearn", "--model", "m", "--forget", "ids.csv", "--method", "ft", "--set", "epochs=1").strip() == "m/2"
+    assert (
+        run("unlearn", "--model", "m", "--forget", "ids.csv", "--method", "ft", "--set", "epochs=1", "--keep-collapsed").strip()
+        == "m/2"
+    )
     audit = json.loads(run("audit", "--model", "m/2", "--json", "--out", "report"))
     assert audit["data"]["name"] == ("labels" if name == "own" else name)
     names = {row["name"] for row in audit["data"]["groups"]}

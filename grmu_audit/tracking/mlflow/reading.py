@@ -174,39 +174,34 @@ class TableReader:
 
     def versions(self, name: str) -> list[VersionRow]:
         """See ``Reader``."""
-        tags: dict[int, dict[str, str]] = {}
-        text = "SELECT version, key, value FROM model_version_tags WHERE workspace = 'default' AND name = ?"
-        for number, key, value in _rows(self.registry, text, name):
-            tags.setdefault(number, {})[key] = value
-        if any(found.get(_PROMPT) == "true" for found in tags.values()):  # to MLflow's search all its versions are prompts then
+        found = self._versions(name)
+        if any(row.tags.get(_PROMPT) == "true" for row, _ in found):  # to MLflow's search all its versions are prompts then
             return []
-        return [
-            VersionRow(number, source or "", run_id or None, tags.get(number, {}), shown or "")
-            for number, source, run_id, _, shown in self._versions(name)
-        ]
+        return [row for row, _ in found]
 
     def aliases(self, name: str) -> dict[str, str]:
         """See ``Reader``."""
-        text = "SELECT alias, version FROM registered_model_aliases WHERE workspace = 'default' AND name = ?"
+        text = (
+            "SELECT alias, version FROM registered_models JOIN registered_model_aliases USING (workspace, name)"
+            " WHERE workspace = 'default' AND name = ?"
+        )
         if self._is_prompt(name):
             return {}
         return {alias: str(version) for alias, version in _rows(self.registry, text, name)}
 
     def version(self, name: str, number: str) -> VersionRow:
         """See ``Reader``."""
-        found, source, run_id, _, shown = self._version(name, number)
-        text = "SELECT key, value FROM model_version_tags WHERE workspace = 'default' AND name = ? AND version = ?"
-        tags = dict(_rows(self.registry, text, name, found))
-        if _PROMPT in tags:
+        row, _ = self._version(name, number)
+        if _PROMPT in row.tags:
             raise MissingRowError(f"Registered Model with name={name!r} not found.")
-        return VersionRow(found, source or "", run_id or None, tags, shown or "")
+        return row
 
     def served_from(self, name: str, number: str) -> str:
         """See ``Reader``."""
         if self._is_prompt(name):
             raise MissingRowError(f"Registered Model with name={name!r} not found.")
-        _, source, _, location, _ = self._version(name, number)
-        return str(location or source)
+        row, location = self._version(name, number)
+        return location or row.source
 
     def run(self, run_id: str) -> RunRow:
         """See ``Reader``."""
@@ -219,19 +214,27 @@ class TableReader:
         text = "SELECT 1 FROM registered_model_tags WHERE workspace = 'default' AND name = ? AND key = ?"
         return bool(_rows(self.registry, text, name, _PROMPT))
 
-    def _version(self, name: str, number: str) -> tuple[Any, ...]:
+    def _version(self, name: str, number: str) -> tuple[VersionRow, str]:
         found = self._versions(name, int(number)) if number.isdecimal() else []
         if not found:
             raise MissingRowError(f"Model Version (name={name}, version={number}) not found")
         return found[0]
 
-    def _versions(self, name: str, number: int | None = None) -> list[tuple[Any, ...]]:
+    def _versions(self, name: str, number: int | None = None) -> list[tuple[VersionRow, str]]:
+        """Versions with their tags and the storage location, by one statement: all of one moment, whoever writes meanwhile."""
         text = (
-            "SELECT version, source, run_id, storage_location, description FROM model_versions"
+            "SELECT version, source, run_id, storage_location, description, key, value"
+            " FROM model_versions LEFT JOIN model_version_tags USING (workspace, name, version)"
             " WHERE workspace = 'default' AND name = ? AND current_stage != 'Deleted_Internal' AND (? IS NULL OR version = ?)"
             " ORDER BY version"
         )
-        return _rows(self.registry, text, name, number, number)
+        found: dict[int, tuple[VersionRow, str]] = {}
+        for version, source, run_id, location, shown, key, value in _rows(self.registry, text, name, number, number):
+            row = VersionRow(version, source or "", run_id or None, {}, shown or "")
+            tags = found.setdefault(version, (row, location or ""))[0].tags
+            if key is not None:
+                tags[key] = value
+        return list(found.values())
 
 
 def _revision(file: Path) -> str | None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from grmu_audit.cli.app import execute
 from grmu_audit.tracking import open_store
@@ -162,7 +163,7 @@ def test_a_store_without_models_makes_no_register(tmp_path: Path, monkeypatch: A
 def test_a_first_version_that_cannot_be_made_leaves_neither_store_nor_key(tmp_path: Path, monkeypatch: Any, capsys: Any) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GRMU_AUDIT_HMAC_KEY_FILE", str(tmp_path / "keys" / "hmac.key"))
-    Path("trained.pth").touch()
+    torch.save({"weight": torch.zeros(2, 3)}, "trained.pth")
     for line in (["pretrain", "--name", "m"], ["register", "--name", "m", "--weights", "trained.pth"]):
         assert execute([*line, "--data", "absent.yaml"]) == 2
         assert "absent.yaml" in capsys.readouterr().err

@@ -26,6 +26,7 @@ from grmu_audit.training.checkpoint import Checkpoints
 from grmu_audit.training.runtime import move_to
 from grmu_audit.training.steps import microbatches
 from grmu_audit.unlearning.apply import apply_method
+from grmu_audit.unlearning.blocks import teacher as teacher_module
 from grmu_audit.unlearning.data import UnlearningData
 from grmu_audit.unlearning.layers import leaf_modules, trainable_layers
 from grmu_audit.unlearning.method import Method, MethodConfig
@@ -216,11 +217,8 @@ def test_split_steps_of_amun_add_up_to_the_whole_steps() -> None:
     assert torch.stack(pieces).sum().item() == pytest.approx(whole.item(), rel=1e-5)
 
 
-TEACHERS = [name for name in NAMES if "frozen_copy" in methods.get(name).run.__code__.co_names]
-
-
-def test_methods_with_a_teacher_are_known() -> None:
-    assert TEACHERS == ["amun", "bad_teacher", "boundary_shrink", "delete", "scrub"]
+TEACHERS = ["amun", "bad_teacher", "boundary_shrink", "delete", "scrub"]
+"""Methods with a frozen copy of the model; the test below fails for one that has none."""
 
 
 @pytest.mark.parametrize("name", TEACHERS)
@@ -233,7 +231,8 @@ def test_teacher_is_not_student_and_does_not_move(name: str, monkeypatch: pytest
         kept.append((teacher, weights_digest(teacher)))
         return teacher
 
-    monkeypatch.setattr(sys.modules[methods.get(name).run.__module__], "frozen_copy", watched)
+    for module in (sys.modules[methods.get(name).run.__module__], teacher_module):
+        monkeypatch.setattr(module, "frozen_copy", watched, raising=False)
     result = run(name)
     assert weights_digest(tiny().model) in {digest for _, digest in kept}
     for teacher, digest in kept:

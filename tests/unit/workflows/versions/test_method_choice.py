@@ -49,7 +49,9 @@ def test_an_exact_method_repeats_the_recipe_and_others_do_not(session: Session, 
 def test_options_without_effect_are_refused_and_not_recorded(session: Session, base: tuple[MemoryStore, ModelRef, Path]) -> None:
     with pytest.raises(InputError, match="'ssd' does not train: epochs, learning_rate would have no effect"):
         chosen(session, base, method="ssd", settings={"epochs": 2, "learning_rate": 0.1, "batch_size": 32})
-    ref = unlearn(session, base[1].label, base[2], UnlearnOptions("ssd", {"batch_size": 32, "selection": 1.0}))
+    ref = unlearn(
+        session, base[1].label, base[2], UnlearnOptions("ssd", {"batch_size": 32, "selection": 1.0}, keep_collapsed=True)
+    )
     settings = ref.config["settings"]
     assert isinstance(settings, dict)
     assert settings["batch_size"] == 32
