@@ -129,7 +129,7 @@ def page(results: Results, gate: Mapping[str, GateTally], seconds: float) -> str
         parts.append(_gate_section(gate))
     grid = len(list(settings()))
     return _PAGE.format(
-        draws=f"{len(results)} of the grid's {grid} settings\n(others were not simulated in this run), draws a setting: {words};",
+        draws=f"{len(results)} of the grid's {grid} settings;\ndraws a setting: {words};",
         seconds=seconds,
         summary=summary(results),
         sections="\n".join(parts),
