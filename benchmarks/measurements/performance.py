@@ -237,7 +237,7 @@ class Bench:
 
     @cached_property
     def operations(self) -> float:
-        return operations(self.network().eval(), CPU)
+        return operations(self.network().eval())
 
 
 def ceilings() -> dict[str, float]:
