@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-VERSIONS = {"promoted": "miu", "blocked": "gradient-ascent"}
+VERSIONS = {"promoted": "retrain-reweight", "blocked": "gradient-ascent"}
 """Word in the pictures' names to folder of the demo."""
 
 
@@ -72,7 +72,7 @@ def pictures(browser: Browser, demo: Path, folder: Path) -> dict[str, bytes]:
         page = demo / "grmu-demo" / name / "report.html"
         found[f"report-{word}"] = page_one(browser, page, (1100, 1180))
         found[f"report-{word}-charts"] = part(browser, page, "#charts")
-    found["report-promoted-forgetting"] = part(browser, demo / "grmu-demo" / "miu" / "report.html", "#forgetting .figures")
+    found["report-promoted-forgetting"] = part(browser, demo / "grmu-demo" / VERSIONS["promoted"] / "report.html", "#forgetting .figures")
     blocked = demo / "grmu-demo" / "gradient-ascent" / "report.html"
     found["report-blocked-phone"] = page_one(browser, blocked, (390, 1100), dark=True)
     return found
