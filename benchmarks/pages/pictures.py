@@ -72,7 +72,9 @@ def pictures(browser: Browser, demo: Path, folder: Path) -> dict[str, bytes]:
         page = demo / "grmu-demo" / name / "report.html"
         found[f"report-{word}"] = page_one(browser, page, (1100, 1180))
         found[f"report-{word}-charts"] = part(browser, page, "#charts")
-    found["report-promoted-forgetting"] = part(browser, demo / "grmu-demo" / VERSIONS["promoted"] / "report.html", "#forgetting .figures")
+    found["report-promoted-forgetting"] = part(
+        browser, demo / "grmu-demo" / VERSIONS["promoted"] / "report.html", "#forgetting .figures"
+    )
     blocked = demo / "grmu-demo" / "gradient-ascent" / "report.html"
     found["report-blocked-phone"] = page_one(browser, blocked, (390, 1100), dark=True)
     return found
