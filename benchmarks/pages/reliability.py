@@ -20,13 +20,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from benchmarks.measurements import kept
 from benchmarks.measurements.fuzz.cases import KINDS, MOST_BYTES, MOST_SECONDS, Kind, Tally, read_tally, run_next
 from benchmarks.measurements.fuzz.seeds import read_seeds, seeds_there
 from benchmarks.measurements.tampering.runs import HISTORIES, Trials, read_trials, run_trials
 from grmu_audit.utils import write_atomic
 from grmu_audit.utils.resources import VERSION
 
-RESULTS = Path(__file__).parents[1] / "results" / "reliability"
+RESULTS = kept.RESULTS / "reliability"
 """Where counts are kept."""
 TRIALS = RESULTS / "stores.json"
 """Those of histories and edits."""

@@ -85,7 +85,7 @@ no predictions in it.
 
 The command checks every digest, the signature, the ledger's chain, that the ledger's newest audit of this version has the digest
 that `audit.json` names as the one it was made from, with the same decision, policy and files, that the decision follows from the
-rules, and renders the report again. It computes no number again. Whoever has the internal bundle compares both:
+rules, and renders the report again. It computes no number again. Anyone who has the internal bundle compares both:
 
     grmu-audit evidence verify BUNDLE --internal INTERNAL-BUNDLE
 

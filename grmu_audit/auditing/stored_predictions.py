@@ -109,7 +109,7 @@ def from_parquet(content: bytes, name: str, data: DataRecord) -> Predictions:
 def order_of_data(content: bytes, name: str) -> str:
     """What of a stored table is in the order of the data: ``rows``, ``people`` (their numbers) or nothing (empty).
 
-    Tables of earlier versions number people by their first row in the data; whoever has the data reads the ids from that.
+    Tables of earlier versions number people by their first row in the data; anyone who has the data reads the ids from that.
 
     Raises:
         IntegrityError: it cannot be read.

@@ -47,8 +47,8 @@ class ConsoleObserver:
         from tqdm import tqdm
 
         width = terminal_width() - 1
-        room = max(12, width - _NUMBERS)
-        title = title if len(title) <= room else title[: room - 1] + "…"
+        width_left = max(12, width - _NUMBERS)
+        title = title if len(title) <= width_left else title[: width_left - 1] + "…"
         form = tqdm(
             total=total, initial=done, desc=title, unit=unit, bar_format=_FORMAT, ncols=width, file=sys.stderr, leave=False
         )

@@ -28,7 +28,7 @@ HANDLER = "grmu-audit-signs"
 
 
 def _replaced(error: UnicodeError) -> tuple[str, int]:
-    r"""What an encoding lacks: a sign in ASCII, anything else, and everything in JSON, as ``\uXXXX``, which JSON reads back."""
+    r"""What an encoding lacks: a sign in ASCII, anything else, and everything in JSON, as an escape that JSON reads back."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
     if error.object[:1] in ("{", "["):

@@ -22,7 +22,7 @@ MOST_FLIPS = 0.001
 MOST_ACCURACY = 0.001
 """Largest difference of a group's accuracy."""
 MARGIN = 4.0
-"""How many times the largest difference of a logit in the sample is near a tie: twice it can turn a class, the rest is room."""
+"""How many times the largest difference of a logit in the sample is near a tie: twice can turn a class, the rest is a margin."""
 MOST_TIES = 0.2
 """Largest share of rows near a tie: with more, fp32 alone is hardly slower."""
 SHARE, FEWEST, MOST = 0.05, 256, 1024

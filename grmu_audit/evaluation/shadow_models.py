@@ -148,6 +148,7 @@ class _Bank(ABC):
         start = time.perf_counter()
 
         def missing() -> Iterator[int]:
+            """Numbers of the models to train, as long as the budget lasts."""
             for number in range(wanted):
                 if not self.is_stored(number):
                     each = 0.0 if budget is None else self.cost(wanted, guess).seconds_each or 0.0

@@ -123,7 +123,7 @@ def pseudonyms(key: bytes, texts: Sequence[str]) -> list[str]:
 def model_row_names(model: str, names: Iterable[str]) -> list[str]:
     """What rows are called in what is given away of one model: SHA-256 of the model's name and the pseudonym, 32 hex digits.
 
-    Whoever has such names of two models cannot join them; whoever has the key, or the pseudonyms, can compute them.
+    Anyone who has such names of two models cannot join them; anyone who has the key, or the pseudonyms, can compute them.
 
     >>> one, other = (model_row_names(model, ["0a"]) for model in ("faces", "digits"))
     >>> len(one[0]), one == other

@@ -25,7 +25,7 @@ class Executor(Protocol):
 
         Args:
             perform: called with each task, in any order and process.
-            tasks: drawn one by one when a worker is free, so that whoever gives them can stop.
+            tasks: drawn one by one when a worker is free, so that the caller can stop.
 
         Yields:
             Each task when its worker has ended, however it ended.

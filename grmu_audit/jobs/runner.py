@@ -94,6 +94,7 @@ class JobRunner:
         seen: set[str] = set()
 
         def tasks() -> Iterator[str]:
+            """Texts of the jobs that have no result yet."""
             for job in jobs:
                 if job.id in seen:
                     continue

@@ -71,7 +71,7 @@ def by_appearance(codes: IntArray) -> IntArray:
     """The same people, numbered in the order in which they first appear.
 
     In rows sorted by pseudonym such numbers say nothing that the pseudonyms do not say; numbers in the order of the data are the
-    positions of the rows, and whoever has the data reads the ids from them.
+    positions of the rows, and anyone who has the data reads the ids from them.
 
     >>> by_appearance(np.array([40, 7, 40, 9])).tolist()
     [0, 1, 0, 2]

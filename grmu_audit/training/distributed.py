@@ -105,12 +105,12 @@ class World:
             distributed.broadcast(size, 0, group=_patient_group())
         if int(size) < 0:
             return None
-        room = torch.zeros(int(size), dtype=torch.uint8)
+        buffer = torch.zeros(int(size), dtype=torch.uint8)
         if self.rank == 0 and content:
-            room.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
+            buffer.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
         with _together():
-            distributed.broadcast(room, 0, group=_patient_group())
-        return room.numpy().tobytes()
+            distributed.broadcast(buffer, 0, group=_patient_group())
+        return buffer.numpy().tobytes()
 
     def wait_for_all(self) -> None:
         """Wait until every process has come to the same place, for as long as preparing data may take."""

@@ -48,7 +48,7 @@ def forward_of(model: Classifier, inference: Inference, device: torch.device, *,
         else:
             normalised = (pixels - model.mean) / model.std if model.spec.mean else pixels
             found = body(normalised.to(torch.bfloat16) if low else normalised)
-            for hook in model.body._forward_hooks.values():  # whoever counts the passes of the body counts these too
+            for hook in model.body._forward_hooks.values():  # hooks that count the passes of the body count these too
                 hook(model.body, (pixels,), found)
         found = found.float()
         return found if features else model.head(found)

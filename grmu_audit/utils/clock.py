@@ -46,7 +46,7 @@ READ_SECONDS = 600.0
 
 
 class Deadline:
-    """The time that reading one file may take; whoever reads it asks between its parts.
+    """The time that reading one file may take; the reader asks between its parts.
 
     Args:
         name: of the file, for the message.

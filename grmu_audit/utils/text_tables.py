@@ -42,10 +42,10 @@ def fitted(head: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence
     return [line for row in table for line in _lines(row, narrowed, numeric)]
 
 
-def _narrowed(widths: Sequence[int], numeric: Sequence[bool], room: int) -> list[int] | None:
+def _narrowed(widths: Sequence[int], numeric: Sequence[bool], available: int) -> list[int] | None:
     """Widths that fit, the widest columns of words narrowed first; None where they would become too narrow."""
     found = list(widths)
-    while sum(found) > room:
+    while sum(found) > available:
         words = [i for i, number in enumerate(numeric) if not number and found[i] > _LEAST]
         if not words:
             return None

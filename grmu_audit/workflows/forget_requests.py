@@ -35,7 +35,7 @@ from grmu_audit.tracking.requests import UNNAMED, Lineages, StoredRequest
 from grmu_audit.workflows.session import Session
 
 SIDECAR_FIELDS = ("how", "groups", "ratio", "dataset")
-"""Fields of a sidecar that may be shown; with its seed, whoever has the data would sample the same list again."""
+"""Fields of a sidecar that may be shown; with its seed, anyone who has the data would sample the same list again."""
 
 
 @dataclass(frozen=True)

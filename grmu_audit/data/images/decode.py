@@ -90,6 +90,7 @@ def frame(content: bytes, out: tuple[int, int], view: Framing) -> npt.NDArray[np
     how = Resampling.BICUBIC if view.interpolation == "bicubic" else Resampling.BILINEAR
 
     def framed(image: Image) -> Image:
+        """Resized, and cropped where the view crops."""
         if view.mode != "crop":
             return image.resize(out[::-1], how)
         width, height = image.size

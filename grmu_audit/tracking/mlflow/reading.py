@@ -221,7 +221,7 @@ class TableReader:
         return found[0]
 
     def _versions(self, name: str, number: int | None = None) -> list[tuple[VersionRow, str]]:
-        """Versions with their tags and the storage location, by one statement: all of one moment, whoever writes meanwhile."""
+        """Versions with their tags and the storage location, by one statement: all of one moment, also while others write."""
         text = (
             "SELECT version, source, run_id, storage_location, description, key, value"
             " FROM model_versions LEFT JOIN model_version_tags USING (workspace, name, version)"

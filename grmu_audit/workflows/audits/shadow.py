@@ -202,6 +202,7 @@ def train_elsewhere(
         fixed |= {"precision": pool.runtime.precision, "inference": asdict(pool.runtime.without_gradients)}  # measured here, once
 
         def jobs() -> Iterator[Job]:
+            """One for each number."""
             for number in numbers:
                 if made_from is None:
                     yield Job("shadow-model", {**fixed, "number": number})

@@ -66,7 +66,7 @@ def _internal(store: Store, evidence: Evidence) -> dict[str, bytes]:
     if "seed" in evidence.audit.forget.request:
         raise InconclusiveError(
             f"the audit of {evidence.ref.label}, of an earlier version of this tool, names the seed that the forget list was"
-            " sampled with, which gives the list to whoever has the data: run 'grmu-audit audit --model"
+            " sampled with, which gives the list to anyone who has the data: run 'grmu-audit audit --model"
             f" {evidence.ref.label}', then export"
         )
     return _without_order(_artifacts(store, evidence), evidence.ref) | {README_FILE: bundle_readme(evidence.audit)}
@@ -99,8 +99,8 @@ def _without_order(files: dict[str, bytes], ref: ModelRef) -> dict[str, bytes]:
     orders = {name: stored_predictions.order_of_data(files[name], name) for name in files if _is_table(name)}
     if "rows" in orders.values():
         raise InconclusiveError(
-            f"the rows of the predictions of {ref.label} are stored in the order of the data, so that whoever has the data reads "
-            f"the forget set from them: run 'grmu-audit audit --model {ref.label}', then export"
+            f"the rows of the predictions of {ref.label} are stored in the order of the data, so that anyone who has the "
+            f"data reads the forget set from them: run 'grmu-audit audit --model {ref.label}', then export"
         )
     others = {name: stored_predictions.renumbered(files[name]) for name, order in orders.items() if order}
     if not others:
@@ -115,7 +115,7 @@ def _is_table(name: str) -> bool:
 
 
 def order_warning(store: Store, name: str) -> str:
-    """A sentence on the versions of which an earlier version of this tool stored what gives the forget set to whoever has the
+    """A sentence on the versions of which an earlier version of this tool stored what gives the forget set to anyone who has the
     data; empty where there are none.
 
     Raises:
@@ -135,8 +135,8 @@ def order_warning(store: Store, name: str) -> str:
         return ""
     return (
         f"{', '.join(found)}: the stored predictions, of an earlier version of this tool, number people in the order of the data:"
-        " whoever has the data and a file of this store finds the forget set; give away only what 'evidence export' writes, which"
-        " numbers them anew"
+        " anyone who has the data and a file of this store finds the forget set; give away only what 'evidence export' writes,"
+        " which numbers them anew"
     )
 
 

@@ -74,10 +74,13 @@ def test_no_training_step_waits_for_a_gpu() -> None:
     run = replace(runtime(), device=device)
     steps = source.batches(tiny().data.retain, 40, run.generator("order"), augment=True)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01, fused=True)
-    torch.cuda.set_sync_debug_mode("error")
+    taken = 0
+    torch.cuda.set_sync_debug_mode("error")  # raises where the processor waits
     try:
         for batch in steps:
+            taken += len(batch.rows)
             torch.nn.functional.cross_entropy(model(batch.pixels), batch.target).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
     finally:
         torch.cuda.set_sync_debug_mode("default")
+    assert taken == len(tiny().data.retain)
