@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
 from grmu_audit.tracking.mlflow.environment import DEFAULTS, FORCED
+
+if TYPE_CHECKING:
+    from xdist.remote import Producer
+    from xdist.scheduler import LoadFileScheduling
 
 settings.register_profile("grmu", deadline=None)  # a busy machine is no failure
 settings.load_profile("grmu")
@@ -19,6 +24,21 @@ for name in [n for n in os.environ if n.startswith(OURS) and n != "GRMU_AUDIT_RE
     del os.environ[name]
 os.environ.update(DEFAULTS | FORCED)  # what the first test that opens a store would leave behind
 os.environ["COLUMNS"] = "250"  # so that tests find whole sentences in tables; those on widths set their own
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
+    """Files of ``functional/demo`` go to one process, so that the demo runs once; all others as ``--dist loadfile`` does."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        """Distributes by file, and by folder where the files share the demo."""
+
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "demo" if "/functional/demo/" in f"/{file}" else file
+
+    return ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -24,7 +24,17 @@ _AUXILIARY = ("AuxLogits.", "aux1.", "aux2.", "cls.")
 """Outputs that only training or pretraining used."""
 _PARTS = re.compile(r".*(\.weight_(g|v|orig|mask|u)|\.parametrizations\..*|\.lora_[AB]\..*)")
 """Names of what a weight is computed from, under weight normalisation, pruning and the like."""
+_NORMALISATION = re.compile(r"(?:.*\.)?(?:mean|std)")
+"""Names of what a network that normalises its own input keeps."""
 _SHOWN = 3
+
+
+class ArchitectureError(InputError):
+    """Weights lack tensors of the network, or hold them in another shape: they may be another architecture's."""
+
+
+class MissingHeadError(ArchitectureError):
+    """No tensor of the weights is the head."""
 
 
 def fit_state(model: Classifier, state: Mapping[str, torch.Tensor], source: str, *, need_head: bool = False) -> StartWeights:
@@ -38,8 +48,9 @@ def fit_state(model: Classifier, state: Mapping[str, torch.Tensor], source: str,
         need_head: whether the head must fit too; otherwise a head of another size is left out, and said so.
 
     Raises:
-        InputError: a tensor is missing, unknown, of another shape or kind of numbers, not plain (sparse, quantised, without
-            data), or not finite.
+        ArchitectureError: a tensor is missing or of another shape.
+        InputError: a tensor is unknown, of another kind of numbers, not plain (sparse, quantised, without data), or not
+            finite.
     """
     expected = model.state_dict()
     prefix, notes = getattr(state, "prefix", ""), list(getattr(state, "notes", ()))
@@ -136,9 +147,9 @@ def _fit_head(state: Tensors, fit: _Fit, notes: list[str], need_head: bool) -> N
         return
     found = "no head" if weight is None else f"a head of {len(weight)} classes"
     if need_head and weight is None:
-        raise InputError(_no_head(fit))
+        raise MissingHeadError(_no_head(fit))
     if need_head:
-        raise InputError(
+        raise ArchitectureError(
             f"{fit.source}: the weights have {found}, but the data has {model.spec.classes} classes ({fit.shown('head.weight')})"
         )
     for name in [name for name in state if name.startswith("head.")]:
@@ -217,9 +228,18 @@ def _require_same(state: Tensors, fit: _Fit) -> None:
     if shown_defects:
         options = ", ".join(f"{key}={value}" for key, value in model.spec.options.items())
         shown = f"{model.spec.architecture}{f' ({options})' if options else ''}"
-        parts = any(map(_PARTS.fullmatch, defects["unknown"]))
-        hint = "; the file holds parts from which weights are computed: merge them before saving" if parts else ""
-        raise InputError(f"weights {source} do not fit {shown}: {'; '.join(shown_defects)}{hint}")
+        misfit = ArchitectureError if defects["missing"] or defects["of another shape"] else InputError
+        hint = _advice(defects["unknown"])
+        raise misfit(f"weights {source} do not fit {shown}: {'; '.join(shown_defects)}{hint}")
+
+
+def _advice(unknown: list[str]) -> str:
+    """What to do about tensors that the network does not have."""
+    if any(map(_PARTS.fullmatch, unknown)):
+        return "; the file holds parts from which weights are computed: merge them before saving"
+    if unknown and all(map(_NORMALISATION.fullmatch, unknown)):
+        return "; a network that normalises its own input has these: state them with --preprocess, and save the weights without"
+    return ""
 
 
 def state_digest(tensors: Mapping[str, torch.Tensor]) -> str:

@@ -75,6 +75,10 @@ TAG_NONFINITE = "grmu.nonfinite"
 """Run: names of the metrics whose values were not finite and were therefore not logged."""
 TAG_PROCESS = "grmu.process"
 """Run: the process that opened it (``tracking.mlflow.processes``), so that a run whose process ended can be closed."""
+TAG_TRIAL = "grmu.trial"
+"""Run: number of a tuning trial."""
+TAG_FAILURE = "grmu.failure"
+"""Run: why a tuning trial gave no result."""
 MAX_PARAM = 6000
 """Longest parameter value that MLflow stores, in characters."""
 MAX_TAG = 8000

@@ -192,7 +192,7 @@ def check_notations(column: LabelColumn, *, exact: bool = False) -> list[str]:
     found = clashes(counts, exact=exact)
     if found:
         shown = ", ".join(f"{value!a} in {counts[value]} rows (first: row {_row(column, value)})" for value in found[0][:_SHOWN])
-        more = f"; {len(found) - 1} more labels have two notations" if len(found) > 1 else ""
+        more = f"; labels with two notations: {len(found)}" if len(found) > 1 else ""
         keep = "" if clashes(found[0], exact=True) else f"; {column.option} keeps labels apart that differ in case only"
         raise InputError(
             f"{where}column {column.name!r}: {described_clash(found[0])}: {shown}{more}; write each in one way{keep}"

@@ -134,16 +134,16 @@ def _fitted(model: Classifier, state: Checkpoint, source: str) -> StartWeights:
     """The checkpoint fitted to the network.
 
     Raises:
-        InputError: it does not fit; the message names the architecture that its tensors look like.
+        InputError: it does not fit; where it may be another architecture's, the message names the one that it looks like.
     """
-    from grmu_audit.models.foreign_weights import fit_state
+    from grmu_audit.models.foreign_weights import ArchitectureError, MissingHeadError, fit_state
     from grmu_audit.models.recognition import likely_architecture
 
     try:
         return fit_state(model, state, source, need_head=True)
-    except InputError as error:
+    except ArchitectureError as error:
         likely = likely_architecture(state)
-        given = likely.startswith(f"--architecture {model.spec.architecture} ") and "no tensor is named" in str(error)
+        given = likely.startswith(f"--architecture {model.spec.architecture} ") and isinstance(error, MissingHeadError)
         hint = f". Their names and shapes are those of: {likely}" if likely and not given else ""
         raise InputError(f"{error}{hint}") from None
 

@@ -15,6 +15,7 @@ import numpy as np
 from grmu_audit.errors import DivergedError, InputError
 from grmu_audit.jobs import Job, JobFolder
 from grmu_audit.records import ModelRef
+from grmu_audit.tracking.names import TAG_FAILURE, TAG_TRIAL
 from grmu_audit.utils import canonical_json
 from grmu_audit.utils.yaml_files import typed_config
 from grmu_audit.workflows.session import Session
@@ -217,7 +218,7 @@ class _Search:
 
 def _record(session: Session, parent: ModelRef, tuning: str, choice: MethodChoice, trial: Trial) -> None:
     """A run of its own for the trial, under the tuning run."""
-    with session.store.run(parent.name, "trial", parent=tuning, tags={"grmu.trial": trial.number}) as run:
+    with session.store.run(parent.name, "trial", parent=tuning, tags={TAG_TRIAL: trial.number}) as run:
         run.log_params({"method": choice.method.name, "reweight": choice.reweight, **trial.settings})
         numbers: Mapping[str, float] = {
             "lost": trial.accuracy_loss,
@@ -227,7 +228,7 @@ def _record(session: Session, parent: ModelRef, tuning: str, choice: MethodChoic
         }
         run.log_metrics(numbers)
         if trial.failure:
-            run.set_tags({"grmu.failure": trial.failure})
+            run.set_tags({TAG_FAILURE: trial.failure})
 
 
 def tuned_facts(tuned: Tuned) -> dict[str, Any]:

@@ -82,3 +82,11 @@ def test_another_architecture_is_named(session: Session, tmp_path: Path) -> None
     torch.save(models.resnet18(num_classes=2).state_dict(), tmp_path / "w.pth")
     with pytest.raises(InputError, match=r"Their names and shapes are those of: --architecture resnet18"):
         register(session, "m", tmp_path / "w.pth", DATA, NETWORK)
+
+
+def test_tensors_that_are_one_too_many_do_not_point_to_another_architecture(session: Session, tmp_path: Path) -> None:
+    """A network that normalises its own input has all that the architecture has, and its mean and standard deviation."""
+    state = tiny().model.state_dict()
+    torch.save({**state, "normalize.mean": torch.zeros(3), "normalize.std": torch.ones(3)}, tmp_path / "w.pth")
+    with pytest.raises(InputError, match=r"2 unknown: normalize\.mean, normalize\.std; .* --preprocess, .* without$"):
+        register(session, "m", tmp_path / "w.pth", DATA, NETWORK)

@@ -12,7 +12,7 @@ import pytest
 from support.progress_lines import CompletedLine
 from support.reidentification import Attacker, files_of
 
-README = Path(__file__).parents[2] / "README.md"
+README = Path(__file__).parents[3] / "README.md"
 ROWS = ("pretrain", "retrain", "retrain + REWEIGHT", "MIU", "gradient ascent", "one epoch at 1e-7")
 
 
