@@ -274,7 +274,7 @@ def _ledger_findings(ledger: Ledger, files: Mapping[str, bytes], audit: Audit, k
         yield f"the newest audit of {audit.subject.label} in {LEDGER_FILE} is another one than {AUDIT_FILE}"
     head = ledger_head_of(open_envelope(files[ATTESTATION_FILE]).payload)
     if head is not None and not ledger.begins_with(head):
-        yield f"{LEDGER_FILE} does not begin with the {head.entries} entries that {audit.subject.label} was audited after"
+        yield f"{LEDGER_FILE} does not begin with the {head.entries} entries that the attestation names: one was changed"
     for entry in sign_offs(ledger, version, digest).values():
         try:
             check_statement(entry, audit.subject.label)
