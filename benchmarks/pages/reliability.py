@@ -12,6 +12,7 @@ later run goes on from there.  ``--cases 0 --write`` only writes the page from w
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import subprocess
 import sys
@@ -166,6 +167,7 @@ def run(cache: Path, kinds: Sequence[Kind], cases: int | None, seconds: float) -
         first = cache / "work" / f"warm{'.yaml' if kind.name in ('policy', 'manifest') else ''}"
         first.write_bytes(read_seeds(cache / "seeds", kind.name)[0])
         kind.read(first)
+    gc.freeze()  # so that no process copies all of it when it collects garbage
     end = time.monotonic() + seconds
     while time.monotonic() < end and (chosen := next_chunk(kinds, cases)):
         found = run_next(cache, RESULTS, *chosen)

@@ -19,6 +19,7 @@ from grmu_audit.evidence.attestation import (
     POLICY_FILE,
     QUALITY_FILE,
     REPORT_FILE,
+    ledger_head_of,
     ledger_statement,
     subjects_of,
     verdict_statement,
@@ -233,7 +234,7 @@ def _attested(files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]
     wrong = sorted(name for name in named.keys() | found.keys() if named.get(name) != found.get(name))
     if wrong:
         raise IntegrityError(f"the attestation does not cover {', '.join(wrong)} as they are in the bundle")
-    if payload != verdict_statement(audit, found):
+    if payload != verdict_statement(audit, found, ledger_head_of(payload)):
         raise IntegrityError("the attestation does not say what the audit says: result, rules or subject differ")
     signed = signed_by(files[ATTESTATION_FILE], keys)
     if keys and not signed:
@@ -271,6 +272,9 @@ def _ledger_findings(ledger: Ledger, files: Mapping[str, bytes], audit: Audit, k
     found = (newest.audit_sha256, newest.attestation_sha256, newest.manifest_sha256, newest.decision)
     if found != expected or newest.policy_sha256 != (verdict and verdict.policy_sha256):
         yield f"the newest audit of {audit.subject.label} in {LEDGER_FILE} is another one than {AUDIT_FILE}"
+    head = ledger_head_of(open_envelope(files[ATTESTATION_FILE]).payload)
+    if head is not None and not ledger.begins_with(head):
+        yield f"{LEDGER_FILE} does not begin with the {head.entries} entries that the attestation names: one was changed"
     for entry in sign_offs(ledger, version, digest).values():
         try:
             check_statement(entry, audit.subject.label)

@@ -27,7 +27,9 @@ _PROBABILITY_SLACK = 1e-3
 _ROUNDING = 0.02
 """Difference between a probability and that of the logits which rounding in a file may explain."""
 _KNOWN = ("id", "split", "target", "attribute", "subject", "prediction", "loss")
-_NUMBERED = re.compile(r"(logit|prob)_(0|[1-9]\d*)", re.ASCII)
+_NUMBERED = re.compile(r"(logit|prob)_(0|[1-9]\d{0,8})", re.ASCII)
+_MOST_ATTRIBUTES, _MOST_COMBINATIONS, _SHOWN_NAMES = 64, 1_000_000, 10
+"""Attributes that a file may have, combinations of their values, and names or numbers that a message lists."""
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
@@ -157,6 +159,19 @@ def _cells(table: TextTable, name: str) -> pd.Series:
 
 
 def _check_columns(columns: Sequence[str], defects: _Defects) -> None:
+    _check_attributes(columns, defects)
+    for same in clashes(dict.fromkeys(columns)):
+        if used := sorted(name for name in same if column_kind(name) != "skip"):
+            other = used[1] if len(used) > 1 else next(name for name in same if name != used[0])
+            defects.add(f"columns {used[0]!r} and {other!r} differ in notation only: keep one of the two, or rename one")
+    for name in ("id", "split", "target"):
+        if name not in columns:
+            defects.add(f"no column {name!r}{did_you_mean(name, _unused(columns))}")
+    _check_scores(columns, defects)
+
+
+def _check_attributes(columns: Sequence[str], defects: _Defects) -> None:
+    """One index of all groups, or a column for each attribute."""
     single = [c for c in columns if c.startswith("attribute_")]
     if not single and "attribute" not in columns:
         defects.add(f"no column 'attribute' (or several 'attribute_*'){did_you_mean('attribute', _unused(columns))}")
@@ -166,14 +181,14 @@ def _check_columns(columns: Sequence[str], defects: _Defects) -> None:
         )
     if "attribute_" in single:
         defects.add("column 'attribute_' has no name behind the underscore: give the attribute one")
-    used = [c for c in columns if c in _KNOWN or c in single or _NUMBERED.fullmatch(c)]
-    for name, other in ((name, other) for name in used for other in columns if other != name):
-        if notation_key(name) == notation_key(other) and (other not in used or name < other):
-            defects.add(f"columns {name!r} and {other!r} differ in notation only: keep one of the two, or rename one")
-    for name in ("id", "split", "target"):
-        if name not in columns:
-            defects.add(f"no column {name!r}{did_you_mean(name, _unused(columns))}")
-    _check_scores(columns, defects)
+    if len(single) > _MOST_ATTRIBUTES:
+        defects.add(f"{len(single):,} columns 'attribute_*', more than the {_MOST_ATTRIBUTES} that a file may have")
+
+
+def _listed(values: Sequence[object], between: str = ", ") -> str:
+    """The first values, and how many more."""
+    more = [f"and {len(values) - _SHOWN_NAMES} more"] if len(values) > _SHOWN_NAMES else []
+    return between.join([*map(str, values[:_SHOWN_NAMES]), *more])
 
 
 def _unused(columns: Sequence[str]) -> list[str]:
@@ -190,7 +205,7 @@ def _check_scores(columns: Sequence[str], defects: _Defects) -> None:
             one = f"{kind}_{numbers[0]}"
             defects.add(f"one column of scores only ({one}): give one per class, {kind}_0 and {kind}_1 for two classes")
         elif numbers != list(range(len(numbers))):
-            defects.add(f"columns {kind}_0..{kind}_{numbers[-1]} have gaps: found {numbers}")
+            defects.add(f"columns {kind}_0..{kind}_{numbers[-1]} have gaps: found [{_listed(numbers)}]")
     if all(found.values()) and len(found["logit"]) != len(found["prob"]):
         defects.add(f"{len(found['logit'])} columns of logits and {len(found['prob'])} of probabilities: give one kind")
     if not any(found.values()) and "prediction" not in columns:
@@ -227,9 +242,12 @@ def _numbers(frame: pd.DataFrame, columns: list[str], defects: _Defects) -> Floa
 
     table = np.empty((len(frame), len(columns)))
     for position, name in enumerate(columns):
-        values: Floats = pd.to_numeric(frame[name], errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+        cells = frame[name]
+        given = cells if cells.dtype == np.float64 else pd.to_numeric(cells, errors="coerce")
+        values: Floats = given.to_numpy(dtype=np.float64, na_value=np.nan)
         bad = ~np.isfinite(values)
-        defects.note(f"{name} is not a finite number{_hint(frame[name], bad)}", bad, frame[name])
+        if bad.any():
+            defects.note(f"{name} is not a finite number{_hint(cells, bad)}", bad, cells)
         table[:, position] = np.where(bad, 0.0, values)
     return table
 
@@ -259,10 +277,10 @@ def _attributes(frame: pd.DataFrame, defects: _Defects) -> tuple[Ints, tuple[tup
     columns = sorted(str(c) for c in frame.columns if str(c).startswith("attribute_"))
     table = np.stack([_whole(frame, name, defects) for name in columns], axis=1)
     sizes = tuple(int(x) + 1 for x in table.max(axis=0))
-    if np.prod(sizes, dtype=np.float64) > 1e6:
-        defects.add(f"the attributes {', '.join(columns)} have {' x '.join(map(str, sizes))} combinations: over a million")
+    if math.prod(sizes) > _MOST_COMBINATIONS:
+        defects.add(f"the attributes {_listed(columns)} have {_listed(sizes, ' x ')} combinations: over a million")
         return np.zeros(len(frame), dtype=np.int64), ()
-    code: Ints = np.ravel_multi_index(tuple(table.T), sizes).astype(np.int64)
+    code: Ints = table @ np.array([math.prod(sizes[i + 1 :]) for i in range(len(sizes))], dtype=np.int64)
     return code, tuple((name.removeprefix("attribute_"), size) for name, size in zip(columns, sizes, strict=True))
 
 

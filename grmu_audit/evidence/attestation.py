@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from grmu_audit.errors import InputError, IntegrityError
+from grmu_audit.evidence.ledger import LedgerHead
 from grmu_audit.records import EARLIER_SCHEMA, Audit, Decision, RuleOutcome, Verdict
 from grmu_audit.utils.digests import canonical_json, parse_json
 
@@ -20,7 +21,9 @@ SIGN_OFF = "urn:grmu-audit:sign-off:v1"
 ATTESTATION_FILE = "attestation.dsse.json"
 """Artifact of an audit run: the envelope around the verdict's statement."""
 LEDGER = "urn:grmu-audit:ledger:v1"
-"""Predicate type of the statement on how far a bundle's ledger reaches."""
+"""Predicate type of the statement on how far a bundle's ledger reaches, and field of a verdict's: the ledger that it was entered
+in, by its running hash.
+"""
 LEDGER_STATEMENT_FILE = "ledger.dsse.json"
 """In a bundle: the envelope around that statement, signed by who exported it."""
 DESCRIPTION_FILE = "description.md"
@@ -37,12 +40,13 @@ AUDIT_FILE = "audit.json"
 """The verdict document in canonical form."""
 
 
-def verdict_statement(audit: Audit, files: Mapping[str, str]) -> bytes:
+def verdict_statement(audit: Audit, files: Mapping[str, str], ledger: LedgerHead | None = None) -> bytes:
     """The verdict of an audit as a test-result statement in canonical JSON.
 
     Args:
         audit: judged facts.
         files: SHA-256 by name of everything that the verdict depends on or that shows it; ``audit.json`` among them.
+        ledger: the ledger that it is entered in, as it was before; what signs the verdict vouches for these entries, too.
 
     Returns:
         ``result`` is PASSED, WARNED (passed, with a waived breach or an unmet warn rule) or FAILED (breached or undecided).
@@ -64,6 +68,8 @@ def verdict_statement(audit: Audit, files: Mapping[str, str]) -> bytes:
     }
     if audit.schema != EARLIER_SCHEMA:
         predicate[FORGETTING] = _forgetting(audit, verdict)
+    if ledger is not None:
+        predicate[LEDGER] = {"entries": ledger.entries, "sha256": ledger.sha256}
     return statement(TEST_RESULT, _subjects(audit, files), predicate)
 
 
@@ -89,6 +95,26 @@ def ledger_statement(model: str, entries: int, file: tuple[str, str]) -> bytes:
     """
     subject = {"name": file[0], "digest": {"sha256": file[1]}}
     return statement(LEDGER, [subject], {"model": model, "entries": entries})
+
+
+def ledger_head_of(payload: bytes) -> LedgerHead | None:
+    """The ledger that a verdict was entered in; None in a statement of before it was named.
+
+    Raises:
+        IntegrityError: not a statement of this tool, or it names a ledger in no known form.
+    """
+    predicate = read_statement(payload).get("predicate")
+    told = predicate.get(LEDGER) if isinstance(predicate, dict) else None
+    if told is None:
+        return None
+    try:
+        head = LedgerHead(**told)
+        known = type(head.entries) is int and head.entries >= 0 and type(head.sha256) is str
+    except TypeError:
+        known = False
+    if not known:
+        raise IntegrityError("an attestation names the ledger in no known form")
+    return head
 
 
 def subjects_of(payload: bytes) -> dict[str, str]:

@@ -168,6 +168,16 @@ class LedgerEntry:
 
 
 @dataclass(frozen=True)
+class LedgerHead:
+    """All entries up to one of them, by their running hash."""
+
+    entries: int
+    """Number of the last of them; 0 for none."""
+    sha256: str
+    """``H(entries)``."""
+
+
+@dataclass(frozen=True)
 class State:
     """State after all entries."""
 
@@ -212,6 +222,15 @@ class Ledger:
     def last(self) -> int:
         """Number of the last entry; 0 for none."""
         return len(self.entries)
+
+    @property
+    def head(self) -> LedgerHead:
+        """All entries."""
+        return LedgerHead(self.last, running_hash(self.model, self.entries))
+
+    def begins_with(self, head: LedgerHead) -> bool:
+        """Whether these are the first entries, unchanged."""
+        return head.entries <= self.last and running_hash(self.model, self.entries[: head.entries]) == head.sha256
 
     @property
     def key_check(self) -> str | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from grmu_audit.errors import EnvironmentFailure, InputError, IntegrityError, NotFoundError
 from grmu_audit.evidence.pseudonyms import read_secret
 from grmu_audit.utils.digests import canonical_json, parse_json
-from grmu_audit.utils.files import read_file
+from grmu_audit.utils.files import listed_in, read_file
 
 if TYPE_CHECKING:
     from securesystemslib.signer import CryptoSigner, SSlibKey
@@ -80,10 +80,9 @@ def trusted_keys(paths: Sequence[Path] = ()) -> tuple[SSlibKey, ...]:
     """The public keys in these files; without any, those of ``$GRMU_AUDIT_PUBLIC_KEYS``, which may be empty.
 
     Raises:
-        NotFoundError, InputError: as for ``load_public_key``.
+        NotFoundError, InputError: as for ``load_public_key`` and ``listed_in``.
     """
-    listed = filter(None, os.environ.get(PUBLIC_KEYS_VARIABLE, "").split(os.pathsep))
-    return tuple(load_public_key(path) for path in paths or map(Path, listed))
+    return tuple(load_public_key(path) for path in paths or map(Path, listed_in(PUBLIC_KEYS_VARIABLE)))
 
 
 def load_signer(path: Path) -> CryptoSigner:

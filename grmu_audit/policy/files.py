@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from grmu_audit.errors import InputError, IntegrityError, NotFoundError, PolicyE
 from grmu_audit.policy.schema import Policy, document_problems
 from grmu_audit.records.verdict import label_of_policy
 from grmu_audit.utils import canonical_json, load_yaml, sha256_hex
+from grmu_audit.utils.files import listed_in
 
 _LATER = {
     "intervals": "default",
@@ -87,7 +87,7 @@ def listed_policies() -> dict[str, Policy]:
     """
     from grmu_audit.utils.resources import policy_names
 
-    names = [name for name in os.environ.get(POLICIES_VARIABLE, "").split(os.pathsep) if name]
+    names = listed_in(POLICIES_VARIABLE)
     found = [load_named(name) for name in names or policy_names()]
     return {policy_sha256(policy): policy for policy in found if names or policy.claims_forgetting}
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from grmu_audit.errors import BreachError, InconclusiveError, InputError, IntegrityError
 from grmu_audit.evidence import attestation
 from grmu_audit.evidence.attestation import verdict_statement
-from grmu_audit.evidence.ledger import UNKNOWN_AUTHOR, Author, Entry
+from grmu_audit.evidence.ledger import UNKNOWN_AUTHOR, Author, Entry, LedgerHead
 from grmu_audit.evidence.signing import sign_envelope
 from grmu_audit.evidence.validity import require_valid_dates, require_valid_waivers
 from grmu_audit.records import Audit, Decision, ModelRef, RuleOutcome
@@ -73,7 +73,8 @@ def record_audit(store: Store, run: Run, audit: Audit, files: Mapping[str, bytes
         run.log_bytes(data, artifact)
     verdict = audit.verdict
     decision, policy = (verdict.decision.value, verdict.policy_sha256) if verdict else (None, None)
-    entry = read_ledger(store, ref.name).new_entry(
+    ledger = read_ledger(store, ref.name)
+    entry = ledger.new_entry(
         "audit",
         version=ref.version,
         audit_run=run.id,
@@ -81,7 +82,7 @@ def record_audit(store: Store, run: Run, audit: Audit, files: Mapping[str, bytes
         policy_sha256=policy,
         manifest_sha256=ref.manifest_sha256,
         decision=decision,
-        attestation_sha256=_attest(run, audit, stored, author.signer),
+        attestation_sha256=_attest(run, audit, stored, ledger.head, author.signer),
         actor=author.name,
         time=timestamp(author.now),
     )
@@ -93,11 +94,11 @@ def record_audit(store: Store, run: Run, audit: Audit, files: Mapping[str, bytes
     return digest
 
 
-def _attest(run: Run, audit: Audit, files: Mapping[str, bytes], signer: CryptoSigner | None) -> str | None:
+def _attest(run: Run, audit: Audit, files: Mapping[str, bytes], ledger: LedgerHead, signer: CryptoSigner | None) -> str | None:
     """Store the envelope around the verdict's statement; its digest, or None without a verdict."""
     if audit.verdict is None:
         return None
-    payload = verdict_statement(audit, {name: sha256_hex(content) for name, content in files.items()})
+    payload = verdict_statement(audit, {name: sha256_hex(content) for name, content in files.items()}, ledger)
     envelope = sign_envelope(payload, signer)
     run.log_bytes(envelope, attestation.ATTESTATION_FILE)
     return sha256_hex(envelope)
@@ -227,7 +228,12 @@ def _unbound(store: Store, ledger: Ledger, evidence: Evidence) -> tuple[str, ...
     unbound = list[str]()
     entered = (n for n in ledger.entries if n.entry.kind == "audit" and n.entry.audit_sha256 == evidence.sha256)
     made = max((n.number for n in entered), default=0)
+    audited = {ref.label: ref.manifest_sha256 for ref in evidence.audit.versions}
     for ref in present_versions(store, evidence.audit):
+        if audited[ref.label] not in (None, ref.manifest_sha256):
+            raise IntegrityError(
+                f"{ref.label} has other files than it had in the audit of {evidence.ref.label}: versions were exchanged"
+            )
         found = check_registration(store, ledger, ref)
         if found is None or found.number > made:
             unbound.append(ref.label)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from grmu_audit.errors import InconclusiveError, InputError, IntegrityError
 from grmu_audit.evidence import attestation
-from grmu_audit.evidence.attestation import subjects_of
+from grmu_audit.evidence.attestation import ledger_head_of, subjects_of
 from grmu_audit.evidence.sign_offs import require_two_people, sign_offs
 from grmu_audit.evidence.signing import open_envelope, signed_by, trusted_keys
 from grmu_audit.records import EARLIER_SCHEMA, ModelRef
 from grmu_audit.tracking import artifacts
-from grmu_audit.tracking.audits import Evidence, present_versions, read_evidence, require_pass
+from grmu_audit.tracking.audits import Evidence, check_description, present_versions, read_evidence, require_pass
 from grmu_audit.tracking.ledger import read_ledger
 from grmu_audit.tracking.read_once import ReadOnce
 from grmu_audit.tracking.registration import check_registration
@@ -130,6 +130,7 @@ class Requirements:
             self._check_listed(evidence, ledger)
         check_attestation(store, evidence, self.keys)
         if ledger.state.champion != ref.version:
+            check_description(store, evidence)
             self._check_outputs(store, evidence)
         if self.sign_off:
             signed, champion = sign_offs(ledger, ref.version, evidence.sha256), ledger.state.champion == ref.version
@@ -215,7 +216,14 @@ def check_attestation(store: Store, evidence: Evidence, keys: tuple[SSlibKey, ..
     content = store.run_artifact(evidence.run_id, attestation.ATTESTATION_FILE)
     if content is None or sha256_hex(content) != evidence.attestation_sha256:
         raise IntegrityError(f"the attestation of {label} is gone or was changed: it does not have the digest in the ledger")
-    _check_files(store, evidence, subjects_of(open_envelope(content).payload))
+    payload = open_envelope(content).payload
+    _check_files(store, evidence, subjects_of(payload))
+    head = ledger_head_of(payload)
+    if head is not None and not read_ledger(store, evidence.ref.name).begins_with(head):
+        raise IntegrityError(
+            f"the ledger of {evidence.ref.name} does not begin with the {head.entries} entries that {label} was audited after:"
+            " one of them was changed"
+        )
     if keys and not signed_by(content, keys):
         raise IntegrityError(f"the verdict of {label} is not signed by any of the {len(keys)} trusted keys")
 

@@ -40,10 +40,10 @@ def verify(
     """Everything that must hold between promotions; an empty list means that it does.
 
     Checks: the ledger's numbers, digests and chain; no promotion left open; the alias points where the ledger says; the
-    champion's verdict, its expiry and the requirements; of every version that was ever audited its files, its newest audit, the
-    attestation with all that it names, and the description that people read; of every version its registration record with all
-    that it names; that no version was trained on rows of an earlier request of its lineage.  Versions of before registration
-    records: ``unbound_versions``.
+    champion's verdict, its expiry and the requirements; of every version that was ever audited, by the ledger or by its tags, its
+    files, its newest audit, the attestation with all that it names, and the description that people read; of every version its
+    registration record with all that it names; that no version was trained on rows of an earlier request of its lineage.
+    Versions of before registration records: ``unbound_versions``.
 
     Raises:
         NotFoundError: the store knows no such model: there is nothing to check.
@@ -64,7 +64,8 @@ def verify(
     if state.open is None and alias != state.champion:
         findings.append(_finding("alias", alias_moved(name, alias, state.champion)))
     audited = [n.entry.version for n in entries if n.entry.kind == "audit"]
-    for version in dict.fromkeys([state.champion, *audited]):
+    tagged = [ref.version for ref in store.versions(name) if names.TAG_AUDIT_RUN in store.tags(ref)]
+    for version in dict.fromkeys([state.champion, *audited, *tagged]):
         if version is not None:
             findings += _version(store, ledger, version, now, requirements if version == state.champion else None)
             findings += _description(store, ledger, version)

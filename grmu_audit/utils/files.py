@@ -11,7 +11,7 @@ import stat
 from pathlib import Path
 from typing import IO
 
-from grmu_audit.errors import EnvironmentFailure
+from grmu_audit.errors import EnvironmentFailure, InputError
 
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -112,6 +112,20 @@ def cache_folder() -> Path:
     """Folder of all caches: ``$GRMU_AUDIT_CACHE``, else ``grmu-audit`` in the user's cache folder."""
     chosen = os.environ.get(CACHE_VARIABLE)
     return Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "grmu-audit"
+
+
+def listed_in(variable: str) -> list[str]:
+    """What an environment variable lists, separated like ``PATH``; nothing where it is not set or empty.
+
+    Raises:
+        InputError: it holds separators alone, as where the variables that it was composed of are not set: to take that for
+            nothing would drop what an operator requires.
+    """
+    text = os.environ.get(variable, "")
+    found = [item for item in text.split(os.pathsep) if item.strip()]
+    if text and not found:
+        raise InputError(f"{variable} is {text!r}, which names nothing: unset it, or list what counts")
+    return found
 
 
 _SIGNATURES = (

@@ -165,15 +165,7 @@ def _compose(path: Path, text: str, error: type[InputError]) -> yaml.Node:
     import yaml
 
     try:
-        depth, loader = 0, _loader(str(path))
-        for event in yaml.parse(text, loader):
-            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-            if depth > _DEEPEST:
-                raise error(f"{path}:{_line_of(event)}: nested more than {_DEEPEST} levels deep")
-            if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
-                line = _line_of(event)
-                raise error(f"{path}:{line}: anchors and aliases are not allowed: write the value out")
-        root = yaml.compose(text, loader)
+        root = yaml.compose(text, _plain_loader(path, error))
     except yaml.MarkedYAMLError as failure:
         mark = failure.problem_mark or failure.context_mark
         raise error(f"{path}:{mark.line + 1 if mark else 1}: not valid YAML: {failure.problem or failure.context}") from None
@@ -182,6 +174,30 @@ def _compose(path: Path, text: str, error: type[InputError]) -> yaml.Node:
     if root is None:
         raise error(f"{path}:1: the file is empty")
     return root
+
+
+def _plain_loader(path: Path, error: type[InputError]) -> type[yaml.SafeLoader]:
+    """The bounded loader, which refuses anchors, and what is nested too deep before it goes deeper itself."""
+    import yaml
+
+    class Plain(_loader(str(path))):  # type: ignore[misc]
+        """Asked for each node."""
+
+        depth = 0
+
+        def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+            """See ``yaml.composer.Composer``."""
+            event = self.peek_event()
+            if isinstance(event, yaml.AliasEvent) or event.anchor:
+                raise error(f"{path}:{_line_of(event)}: anchors and aliases are not allowed: write the value out")
+            if self.depth >= _DEEPEST and isinstance(event, yaml.CollectionStartEvent):
+                raise error(f"{path}:{_line_of(event)}: nested more than {_DEEPEST} levels deep")
+            self.depth += 1
+            node: yaml.Node | None = super().compose_node(parent, index)
+            self.depth -= 1
+            return node
+
+    return Plain
 
 
 def _line_of(event: yaml.Event) -> int:

@@ -32,6 +32,8 @@ def of_bundle(content: bytes, dice: random.Random, others: Sequence[bytes]) -> b
 def _edited(name: str, content: bytes, dice: random.Random) -> bytes:
     if name.endswith(".parquet"):
         return mutations.of_parquet(content, dice, [content])
+    if not name.endswith(".json"):
+        return mutations.of_bytes(content, dice, [content])
     edited = mutations.of_json(content, dice, [content])
     try:
         return canonical_json(json.loads(edited))  # so that its form is not what is refused

@@ -196,8 +196,8 @@ KINDS = (
     Kind(AUDITS, mutations.of_json, _audit, _JUDGED, 100_000, 250),
     Kind(SPECS, mutations.of_json, _spec, ("models.weights",), 100_000),
     Kind(MANIFESTS, mutations.of_yaml, _manifest, ("data.readers.user_data",), 100_000),
-    Kind(PARQUET, mutations.of_parquet, _parquet, ("auditing.prediction_files", "data.forget.forget_list"), 5_000, 50),
-    Kind(BUNDLES, of_bundle, _bundle, ("auditing.bundle_check",), 5_000, 50),
+    Kind(PARQUET, mutations.of_parquet, _parquet, ("auditing.prediction_files", "data.forget.forget_list"), 5_000, 100),
+    Kind(BUNDLES, of_bundle, _bundle, ("auditing.bundle_check",), 5_000, 100),
 )
 """Every kind, in the order of the page."""
 

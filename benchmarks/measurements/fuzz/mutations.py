@@ -278,10 +278,14 @@ def _lengthen(holder: Any, key: Any, whole: list[Any], dice: random.Random) -> N
             found = {**found, dice.choice(("terms", "left", "cells", "x")): found}
             if len(found) > 40 or dice.random() < 0.02:
                 break
-        holder[key] = found if _size(found) < 20_000 else holder[key]
+        holder[key] = found if _size(found) < _MOST_NODES else holder[key]
 
 
-def _size(tree: Any, most: int = 20_000) -> int:
+_MOST_NODES = 3_000
+"""Nodes that a part of a tree may grow to: more take longer to write than to read."""
+
+
+def _size(tree: Any, most: int = _MOST_NODES) -> int:
     """Nodes of a tree, counted no further than ``most``."""
     count, left = 0, [tree]
     while left and count < most:
@@ -396,11 +400,15 @@ def _odd_values(names: list[str], columns: list[Any], i: int, dice: random.Rando
         columns[i] = pa.array([None if value is None else str(value) for value in values])
 
 
+_MANY_ROWS = (*(1_000,) * 8, *(10_000,) * 5, *(100_000,) * 2, 1_000_000)
+"""The more the seldomer, since a million rows take as long as ten thousand other cases."""
+
+
 def _many_rows(names: list[str], columns: list[Any], i: int, dice: random.Random) -> None:
     """One row a million times: a few bytes on disk."""
     import pyarrow as pa
 
-    count = dice.choice((1_000, 10_000, 100_000, 1_000_000)) if len(columns) < 12 else 1_000
+    count = dice.choice(_MANY_ROWS) if len(columns) < 12 else 1_000
     indices = pa.array([0]).take(pa.nulls(count, pa.int64()).fill_null(0))
     columns[:] = [column.take(indices) for column in columns]
 

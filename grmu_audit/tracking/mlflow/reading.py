@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
+from grmu_audit.errors import IntegrityError
 from grmu_audit.tracking.mlflow.environment import Location, database_file
 from grmu_audit.tracking.mlflow.errors import MissingRowError, is_missing
 
@@ -207,7 +208,8 @@ class TableReader:
         """See ``Reader``."""
         text = "SELECT artifact_uri, lifecycle_stage, experiment_id FROM runs WHERE run_uuid = ?"
         for uri, stage, experiment in _rows(self.runs, text, run_id):
-            return RunRow(uri, stage == "active", str(experiment))
+            _require_text(f"run {run_id}", uri, stage)
+            return RunRow(uri or "", stage == "active", str(experiment))
         raise MissingRowError(f"Run with id={run_id} not found")
 
     def _is_prompt(self, name: str) -> bool:
@@ -230,11 +232,22 @@ class TableReader:
         )
         found: dict[int, tuple[VersionRow, str]] = {}
         for version, source, run_id, location, shown, key, value in _rows(self.registry, text, name, number, number):
+            _require_text(f"{name}/{version!s:.40}", source, run_id, location, shown, key, value, number=version)
             row = VersionRow(version, source or "", run_id or None, {}, shown or "")
             tags = found.setdefault(version, (row, location or ""))[0].tags
             if key is not None:
-                tags[key] = value
+                tags[key] = value or ""
         return list(found.values())
+
+
+def _require_text(where: str, *cells: object, number: object = 0) -> None:
+    """Return when cells are texts or empty, and the number is one: SQLite stores anything in any column.
+
+    Raises:
+        IntegrityError: they are not.
+    """
+    if type(number) is not int or not all(cell is None or isinstance(cell, str) for cell in cells):
+        raise IntegrityError(f"the row of {where} in MLflow's tables holds what MLflow never writes: it was edited, restore it")
 
 
 def _revision(file: Path) -> str | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -15,6 +17,7 @@ from grmu_audit.auditing.prediction_files import read_predictions
 from grmu_audit.auditing.scoring import score
 from grmu_audit.errors import InputError
 from grmu_audit.records import SPLITS
+from grmu_audit.utils import notations
 
 
 def test_logits_probabilities_and_labels_are_read(tmp_path):
@@ -270,3 +273,57 @@ def test_a_pipe_and_a_device_are_no_prediction_files(tmp_path):
     for name, kind in (("pipe", "a pipe"), ("zero", "a device")):
         with pytest.raises(InputError, match=kind):
             read_predictions(tmp_path / name)
+
+
+def _wide(path: Path, names: Sequence[str]) -> Path:
+    """Four rows, one of each split, with 0 in further columns."""
+    header = ["id", "split", "target", *names]
+    rows = [[f"x{i}", split, "0", *("0" for _ in names)] for i, split in enumerate(SPLITS)]
+    path.write_text("\n".join(map(",".join, [header, *rows])) + "\n")
+    return path
+
+
+def test_what_columns_are_called_is_looked_at_once_for_each(tmp_path, monkeypatch):
+    """Not once for each pair, which takes hours with the 30,000 columns that a table may have."""
+    looked_at = list[str]()
+
+    def counted(cell: str, *, exact: bool = False) -> notations.Key:
+        looked_at.append(cell)
+        return before(cell, exact=exact)
+
+    before = notations.notation_key
+    monkeypatch.setattr(notations, "notation_key", counted)
+    names = [f"x_{i}" for i in range(2_000)]
+    read_predictions(_wide(tmp_path / "wide.csv", ["attribute", "prediction", *names]))
+    assert 0 < len(looked_at) < 3 * len(names)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["prediction", *(f"attribute_{i}" for i in range(65))], r"65 columns 'attribute_\*', more than the 64"),
+        (["attribute", "prob_0", "prob_" + "9" * 5_000], r"one column of scores only \(prob_0\)"),
+        (
+            ["attribute", *(f"prob_{2 * i}" for i in range(2_000))],
+            r"gaps: found \[0, 2, 4, 6, 8, 10, 12, 14, 16, 18, and 1990 more",
+        ),
+        (["prediction", "attribute_sex", "attribute_Sex", "attribute_SEX"], "'attribute_SEX' and 'attribute_Sex' differ in"),
+    ],
+)
+def test_columns_that_no_prediction_file_has_are_refused_in_one_sentence(tmp_path, names, message):
+    with pytest.raises(InputError, match=message) as caught:
+        read_predictions(_wide(tmp_path / "wide.csv", names))
+    assert len(str(caught.value)) < 500
+
+
+def test_64_attributes_of_one_value_are_crossed(tmp_path):
+    found = read_predictions(_wide(tmp_path / "wide.csv", ["prediction", *(f"attribute_{i}" for i in range(64))]))
+    assert (found.attributes, len(found.factors)) == (1, 64)
+
+
+def test_more_than_a_million_groups_are_refused_without_naming_every_attribute(tmp_path):
+    names = [f"attribute_{i}" for i in range(60)]
+    path = _wide(tmp_path / "wide.csv", ["prediction", *names])
+    path.write_text(path.read_text().replace("0,0,0", "1,1,1"))
+    with pytest.raises(InputError, match="and 50 more combinations: over a million"):
+        read_predictions(path)

@@ -202,3 +202,20 @@ def test_a_record_that_was_removed_is_named(exact: bytes) -> None:
 def test_exact_evidence_that_was_removed_is_named(exact: bytes) -> None:
     forged = pack(rewritten(unpack(exact)[0], lambda tree: tree.update(exact=None)))
     assert any("exact evidence is not recorded" in finding for finding in verify_bundle_bytes(forged).findings)
+
+
+def test_entries_before_the_audit_are_those_that_its_attestation_names(unsigned: bytes) -> None:
+    """Every entry has another author and every hash fits again; only the attestation, which may be signed, was left as it is."""
+    files = unpack(unsigned)[0]
+    name, rows = json.loads(files["audit.json"])["subject"]["name"], json.loads(files["ledger.json"])
+    hashes = [sha256_hex(name.encode())]
+    for row in rows:
+        entry = {**json.loads(row["tags"]["grmu.ledger.entry"]), "actor": "somebody else"}
+        text = canonical_json({**entry, "chain_sha256": hashes[entry["previous"]]})
+        row["tags"] |= {"grmu.ledger.entry": text.decode(), "grmu.ledger.sha256": sha256_hex(text)}
+        hashes.append(sha256_hex((hashes[-1] + sha256_hex(text)).encode()))
+    assert check_ledger(name, [(row["number"], row["tags"]) for row in rows])[1] == []
+    ledger = canonical_json(rows)
+    stated = sign_envelope(ledger_statement(name, len(rows), ("ledger.json", sha256_hex(ledger))), None)
+    checked = verify_bundle_bytes(pack({**files, "ledger.json": ledger, "ledger.dsse.json": stated}))
+    assert any("does not begin with the 1 entries that" in finding for finding in checked.findings), checked.findings

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from support.judged_audits import audited, policy, predictions, version
 from support.memory_store import MemoryStore
 
-from grmu_audit.errors import ExitCode
-from grmu_audit.tracking import record_audit, verify
+from grmu_audit.errors import ExitCode, IntegrityError
+from grmu_audit.tracking import promote, record_audit, verify
 
 
 def test_recording_an_audit_without_a_verdict_makes_no_attestation(tmp_path: Path) -> None:
@@ -33,6 +34,8 @@ def test_an_edited_description_is_found_and_an_audit_without_one_has_none_to_edi
     assert found.check == "description"
     assert found.error.exit_code is ExitCode.INTEGRITY
     assert "description of described/1" in found.message
+    with pytest.raises(IntegrityError, match="the description of described/1 in the registry is not the one written"):
+        promote(store, ref)
     with store.run("described", "audit") as again:
         record_audit(store, again, audit)
     assert verify(store, "described") == []

@@ -7,9 +7,9 @@ import stat
 
 import pytest
 
-from grmu_audit.errors import EnvironmentFailure
+from grmu_audit.errors import EnvironmentFailure, InputError
 from grmu_audit.utils import write_atomic
-from grmu_audit.utils.files import open_file, read_file
+from grmu_audit.utils.files import listed_in, open_file, read_file
 
 
 def test_write_atomic_replaces_makes_folders_and_leaves_no_temporary(tmp_path):
@@ -57,3 +57,15 @@ def test_not_one_byte_more_than_allowed_is_read(tmp_path):
     os.truncate(tmp_path / "a", 1 << 40)
     with pytest.raises(OSError, match="more than the 1,000 bytes"):
         read_file(tmp_path / "a", 1000)
+
+
+def test_a_variable_that_holds_separators_alone_is_no_empty_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SOME_LIST", raising=False)
+    assert listed_in("SOME_LIST") == []
+    for text, found in (("", []), ("a.pub", ["a.pub"]), ("a.pub::b.pub:", ["a.pub", "b.pub"])):
+        monkeypatch.setenv("SOME_LIST", text)
+        assert listed_in("SOME_LIST") == found
+    for text in (":", "::", " ", " : "):
+        monkeypatch.setenv("SOME_LIST", text)
+        with pytest.raises(InputError, match=r"SOME_LIST is '.*', which names nothing: unset it, or list what counts"):
+            listed_in("SOME_LIST")

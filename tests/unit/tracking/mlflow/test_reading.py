@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.judged_audits import version
 
-from grmu_audit.errors import NotFoundError
+from grmu_audit.errors import IntegrityError, NotFoundError
 from grmu_audit.records import ModelRef
 from grmu_audit.tracking import open_store
 from grmu_audit.tracking.mlflow.environment import locate
@@ -90,6 +91,40 @@ def test_other_tables_servers_and_workspaces_are_left_to_mlflow(
     assert not (tmp_path / "absent.db").exists()
     monkeypatch.setenv("MLFLOW_ENABLE_WORKSPACES", "true")
     assert TableReader.of(locate(made[2])) is None
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        "UPDATE model_version_tags SET value = cast(value AS blob) WHERE key = 'grmu.note'",
+        "UPDATE model_version_tags SET key = x'00ff' WHERE key = 'grmu.note'",
+        "UPDATE model_versions SET source = x'00' WHERE version = 1",
+        "UPDATE model_versions SET run_id = cast(run_id AS blob) WHERE version = 1",
+        "UPDATE model_versions SET description = x'00ff' WHERE version = 1",
+        "UPDATE model_versions SET version = '1x' WHERE version = 1",
+        "UPDATE model_versions SET version = 1.5 WHERE version = 1",
+        "UPDATE runs SET artifact_uri = cast(artifact_uri AS blob)",
+    ],
+)
+def test_what_mlflow_never_writes_into_a_column_is_damage(
+    made: tuple[MlflowStore, list[ModelRef], str], edit: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "edited.db"
+    shutil.copyfile(readers(made)[0].registry, file)
+    tables = TableReader(file, file)
+    assert tables.versions("faces")
+    with closing(sqlite3.connect(file)) as connection, connection:
+        assert connection.execute(edit).rowcount > 0
+    with pytest.raises(IntegrityError, match="in MLflow's tables holds what MLflow never writes"):
+        [tables.run(str(row.run_id)) for row in tables.versions("faces")]
+
+
+def test_a_tag_without_a_value_is_empty(made: tuple[MlflowStore, list[ModelRef], str], tmp_path: Path) -> None:
+    file = tmp_path / "edited.db"
+    shutil.copyfile(readers(made)[0].registry, file)
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("UPDATE model_version_tags SET value = NULL WHERE key = 'grmu.note'")
+    assert TableReader(file, file).version("faces", "1").tags["grmu.note"] == ""
 
 
 def test_a_locked_or_damaged_database_is_one_error(tmp_path: Path) -> None:
