@@ -18,9 +18,9 @@ from grmu_audit.records import EARLIER_SCHEMA, ModelRef
 from grmu_audit.tracking import artifacts
 from grmu_audit.tracking.audits import Evidence, present_versions, read_evidence, require_pass
 from grmu_audit.tracking.ledger import read_ledger
-from grmu_audit.tracking.read_once import ReadOnce
 from grmu_audit.tracking.registration import check_registration
 from grmu_audit.tracking.requests import Lineages, require_no_reversal, require_served
+from grmu_audit.tracking.store import ReadOnce, Store
 from grmu_audit.utils import sha256_hex
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from grmu_audit.evidence.ledger import Entry, Ledger
     from grmu_audit.policy import Policy
-    from grmu_audit.tracking.store import Store
 
 
 @dataclass(frozen=True)
