@@ -12,7 +12,7 @@ help:
 	@echo "make test     install, lint, run all tests"
 	@echo "make lint     formatting, style, types, import contracts"
 	@echo "make format   format the code"
-	@echo "make docs     write docs/metrics from the metric catalogue"
+	@echo "make docs     write docs/metrics from the metric catalogue, docs/api.md from the docstrings"
 	@echo "make bench    measure the demo over 5 seeds (about 14 minutes of CPU time), write docs/effect.md and the README's table"
 
 install: $(STAMP)
@@ -42,6 +42,7 @@ format: install
 
 docs: install
 	$(BIN)/python -m benchmarks.pages.metrics --write docs/metrics
+	$(BIN)/python -m benchmarks.pages.api --write docs/api.md
 
 bench: install
 	$(BIN)/python -m benchmarks.pages.effect --write docs --readme README.md

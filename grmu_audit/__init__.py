@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from grmu_audit.workflows.audits.collection import AuditSettings
     from grmu_audit.workflows.audits.comparison import compare
     from grmu_audit.workflows.audits.pipeline import audit
-    from grmu_audit.workflows.release import gate, promote, verify
+    from grmu_audit.workflows.pending import RequestFields, add_requests
+    from grmu_audit.workflows.release import gate, history, promote, rollback, sign_off, verify
     from grmu_audit.workflows.session import Session
     from grmu_audit.workflows.versions.method_choice import UnlearnOptions
     from grmu_audit.workflows.versions.pretraining import TrainingOptions, pretrain, register
@@ -25,20 +26,25 @@ if TYPE_CHECKING:
 __all__ = [
     "AuditSettings",
     "DataSpec",
+    "RequestFields",
     "Session",
     "TrainingOptions",
     "UnlearnOptions",
     "__version__",
+    "add_requests",
     "audit",
     "compare",
     "gate",
+    "history",
     "load_policy",
     "pretrain",
     "promote",
     "register",
     "render",
     "retrain",
+    "rollback",
     "score",
+    "sign_off",
     "unlearn",
     "verify",
 ]
@@ -46,19 +52,24 @@ _HOMES = {
     "__version__": "utils.resources:VERSION",
     "AuditSettings": "workflows.audits.collection",
     "DataSpec": "data.catalog",
+    "RequestFields": "workflows.pending",
     "Session": "workflows.session",
     "TrainingOptions": "workflows.versions.pretraining",
     "UnlearnOptions": "workflows.versions.method_choice",
+    "add_requests": "workflows.pending",
     "audit": "workflows.audits.pipeline",
     "compare": "workflows.audits.comparison",
     "gate": "workflows.release",
+    "history": "workflows.release",
     "load_policy": "policy:load_named",
     "pretrain": "workflows.versions.pretraining",
     "promote": "workflows.release",
     "register": "workflows.versions.pretraining",
     "render": "report",
     "retrain": "workflows.versions.unlearning",
+    "rollback": "workflows.release",
     "score": "auditing.scoring",
+    "sign_off": "workflows.release",
     "unlearn": "workflows.versions.unlearning",
     "verify": "workflows.release",
 }

@@ -44,7 +44,11 @@ def test_every_name_of_the_front_door_is_imported_on_first_use() -> None:
         "compare",
         "gate",
         "promote",
+        "rollback",
         "verify",
+        "history",
+        "sign_off",
+        "add_requests",
         "load_policy",
         "render",
     ]
@@ -86,3 +90,5 @@ def test_the_page_about_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert repr(result).startswith("<AuditResult of digits/3: ")
     assert "<iframe" in result._repr_html_()  # type: ignore[attr-defined]
     assert "<table>" in scope["judged"]._repr_html_()  # type: ignore[attr-defined]
+    assert repr(scope["version"]) == "<ModelRef digits/3: unlearned, cf>"
+    assert "derived from</th><td>digits/1" in scope["version"]._repr_html_()  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Take the pictures of ``docs/report.md`` again, from a finished demo.
+"""Take the pictures of ``docs/report.md`` and ``docs/server.md`` again, from a finished demo.
 
 grmu-audit demo && python -m benchmarks.pages.pictures --demo . --write docs/pictures
 
@@ -8,9 +8,16 @@ Needs Debian's chromium and Playwright (extra ``dev``).  Look at each picture be
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
+import socket
 import subprocess
 import sys
 import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,6 +31,10 @@ if TYPE_CHECKING:
 
 CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
+QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+"""Settings of MLflow's server."""
+STARTS = 600
+"""Seconds that MLflow's server may take to start."""
 VERSIONS = {"promoted": "retrain-reweight", "blocked": "gradient-ascent"}
 """Word in the pictures' names to folder of the demo."""
 
@@ -80,17 +91,66 @@ def pictures(browser: Browser, demo: Path, folder: Path) -> dict[str, bytes]:
     return found
 
 
+@contextmanager
+def mlflow_server(demo: Path) -> Iterator[str]:
+    """Address of an MLflow server over the demo's store."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    backend = f"sqlite:///{demo}/mlruns/mlflow.db"
+    command = [sys.executable, "-m", "mlflow", "server", "--port", str(port), "--workers", "1", "--backend-store-uri", backend]
+    quiet = subprocess.DEVNULL
+    address = f"http://127.0.0.1:{port}"
+    with subprocess.Popen(command, stdout=quiet, stderr=quiet, env=os.environ | QUIET) as process:
+        try:
+            for _ in range(STARTS):
+                with contextlib.suppress(OSError), urllib.request.urlopen(f"{address}/health"):
+                    break
+                time.sleep(1)
+            yield address
+        finally:
+            process.terminate()
+
+
+def mlflow_pages(browser: Browser, demo: Path) -> dict[str, bytes]:
+    """MLflow's own pages of the first model, of its champion, and of the logged models of the audits."""
+    from grmu_audit.tracking import open_store
+
+    store = open_store(f"sqlite:///{demo}/mlruns/mlflow.db", root=demo / "mlruns")
+    name = store.models()[0]
+    champion = store.aliases(name)["champion"]
+    pages = {
+        "mlflow-model": (f"models/{name}", "Champion:", 900),
+        "mlflow-version": (f"models/{name}/versions/{champion}", "Was it forgotten?", 1150),
+        "mlflow-metrics": ("experiments/1/models", f"{name}-{champion}", 700),
+    }
+    found = {}
+    with mlflow_server(demo) as address:
+        for name, (path, awaited, height) in pages.items():
+            view = browser.new_page(viewport={"width": 1300, "height": height}, color_scheme="light")
+            view.goto(f"{address}/#/{path}")
+            view.get_by_text(awaited).first.wait_for(timeout=120_000)
+            view.wait_for_timeout(3000)  # what the page loads after its text
+            found[name] = view.screenshot()
+            view.close()
+    return found
+
+
 def main() -> None:
     """Write the pictures."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--demo", type=Path, required=True, help="folder in which the demo was run")
     parser.add_argument("--write", type=Path, required=True, help="folder of the pictures")
+    parser.add_argument("--only", choices=["reports", "mlflow"], help="one kind of pictures alone")
     options = parser.parse_args()
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        for name, picture in pictures(browser, options.demo.resolve(), Path(folder)).items():
+        demo = options.demo.resolve()
+        taken = {} if options.only == "mlflow" else pictures(browser, demo, Path(folder))
+        taken |= {} if options.only == "reports" else mlflow_pages(browser, demo)
+        for name, picture in taken.items():
             write_atomic(options.write / f"{name}.png", small(picture))
             sys.stdout.write(f"{options.write / name}.png\n")
         browser.close()

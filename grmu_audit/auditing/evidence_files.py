@@ -26,6 +26,7 @@ Made: {created} by {tool}
 | `audit.json` | everything that was measured, and the verdict; canonical JSON |
 | `report.html` | the same for people; open it in a browser, it needs no network |
 | `description.md` | what the registry's page of the version says |
+| `page.json` | tags and metrics that the registry's pages show beside it |
 | `policy.json` | the policy as judged; its SHA-256 is the policy digest |
 | `predictions/*.parquet` | outputs of each compared model, one row per sample; ids are keyed pseudonyms |
 | `rows_read.json` | of a retrained version: which training rows it did not read, as keyed pseudonyms |

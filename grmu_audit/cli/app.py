@@ -53,10 +53,6 @@ SECTIONS = {
     "Look up": ("policy", "methods", "metrics"),
 }
 """The commands in the order of the work, under headings."""
-SLOW = frozenset({"demo", "pretrain", "register", "retrain", "unlearn", "audit", "compare"})
-"""Commands that load PyTorch and data before they have anything to show."""
-
-
 DISTRIBUTED = ("pretrain", "retrain", "unlearn")
 """Commands that several processes can do together."""
 
@@ -108,8 +104,6 @@ def root(ctx: click.Context, /, debug: bool, **options: object) -> None:
         raise click.UsageError(f"torchrun starts {', '.join(DISTRIBUTED)}: give {ctx.invoked_subcommand} to one process")
     ctx.obj = options
     ctx.meta["grmu_audit.debug"] = debug
-    if ctx.invoked_subcommand in SLOW and not options["quiet"] and sys.stderr.isatty():
-        click.echo(f"{ctx.invoked_subcommand}: loading PyTorch, the store and the data", err=True)
 
 
 def run(arguments: Sequence[str] | None = None) -> None:

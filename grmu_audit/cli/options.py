@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -207,6 +208,27 @@ def observer(ctx: click.Context) -> Observer:
     from grmu_audit.utils.progress import SILENT
 
     return SILENT if ctx.find_root().obj["quiet"] else ConsoleObserver()
+
+
+def loads(what: str) -> Callable[[F], F]:
+    """A line on a terminal at once, by a command that loads for a while before it has anything to show.
+
+    Args:
+        what: what is loaded, in words; below ``click.pass_context``.
+    """
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def command(ctx: click.Context, /, *args: Any, **kwargs: Any) -> Any:
+            root = ctx.find_root()
+            if not root.obj["quiet"] and sys.stderr.isatty():
+                name = ctx.command_path.removeprefix(f"{root.info_name} ")
+                click.echo(f"{name}: loading {what}", err=True)
+            return function(ctx, *args, **kwargs)
+
+        return command  # type: ignore[return-value]
+
+    return decorate
 
 
 def open_session(ctx: click.Context, jobs: JobOptions | None = None) -> Session:

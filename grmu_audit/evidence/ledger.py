@@ -144,6 +144,8 @@ class Entry:
     """For ``key``: run that holds the records of earlier requests under this key; None for a model's first key."""
     rekeyed_sha256: str | None = None
     """For ``key``: SHA-256 of that artifact."""
+    page_sha256: str | None = None
+    """For ``audit`` and ``done``: SHA-256 of the model's description in the registry, as it is written with the entry."""
     nonce: str = field(default_factory=lambda: secrets.token_hex(8))
     """Makes every entry unlike any other."""
     schema: str = LEDGER_SCHEMA

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from html import escape
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,34 @@ class ModelRef:
     def label(self) -> str:
         """``name/version``, or the name alone where there is no registry."""
         return f"{self.name}/{self.version}" if self.version else self.name
+
+    @property
+    def made(self) -> str:
+        """How it was created: role, method, and whether the retain sampler was REWEIGHT.
+
+        >>> ModelRef("faces", "3", role="unlearned", method="miu", reweight=True).made
+        'unlearned, miu + REWEIGHT'
+        """
+        return f"{self.role}, {self.method or 'unknown method'}{' + REWEIGHT' if self.reweight else ''}"
+
+    def __repr__(self) -> str:
+        """Name, number, and how it was created.
+
+        >>> ModelRef("faces", "3", role="unlearned", method="miu")
+        <ModelRef faces/3: unlearned, miu>
+        """
+        return f"<ModelRef {self.label}: {self.made}>"
+
+    def _repr_html_(self) -> str:
+        """The version as a short table, for notebooks."""
+        facts = {
+            "version": self.label,
+            "how it was created": self.made,
+            "derived from": self.parent,
+            "architecture": self.architecture,
+        }
+        rows = "".join(f"<tr><th>{name}</th><td>{escape(text)}</td></tr>" for name, text in facts.items() if text)
+        return f"<table>{rows}</table>"
 
 
 @dataclass(frozen=True)

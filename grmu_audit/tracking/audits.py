@@ -15,8 +15,8 @@ from grmu_audit.evidence.ledger import UNKNOWN_AUTHOR, Author, Entry, LedgerHead
 from grmu_audit.evidence.signing import sign_envelope
 from grmu_audit.evidence.validity import require_valid_dates, require_valid_waivers
 from grmu_audit.records import Audit, Decision, ModelRef, RuleOutcome
-from grmu_audit.tracking import artifacts, names
-from grmu_audit.tracking.ledger import append_entry, read_ledger
+from grmu_audit.tracking import artifacts, names, pages
+from grmu_audit.tracking.ledger import read_ledger
 from grmu_audit.tracking.registration import check_registration
 from grmu_audit.utils import canonical_json, sha256_hex
 from grmu_audit.utils.clock import timestamp
@@ -52,6 +52,8 @@ class Evidence:
 def record_audit(store: Store, run: Run, audit: Audit, files: Mapping[str, bytes] = {}, author: Author = UNKNOWN_AUTHOR) -> str:
     """Store an audit under its run, attest its verdict, enter its digest in the ledger, and index it in the version's tags.
 
+    Its metrics go to the run and to a logged model, and the pages of the version and of the model say what it found.
+
     Args:
         store: where.
         run: the open audit run.
@@ -68,7 +70,7 @@ def record_audit(store: Store, run: Run, audit: Audit, files: Mapping[str, bytes
     ref = store.resolve(f"{audit.subject.name}/{audit.subject.version}")
     content = canonical_json(audit.to_json())
     digest = sha256_hex(content)
-    stored = {**files, attestation.AUDIT_FILE: content}
+    stored = {**files, attestation.PAGE_FILE: pages.log_page(run, ref, audit), attestation.AUDIT_FILE: content}
     for artifact, data in stored.items():
         run.log_bytes(data, artifact)
     verdict = audit.verdict
@@ -86,10 +88,8 @@ def record_audit(store: Store, run: Run, audit: Audit, files: Mapping[str, bytes
         actor=author.name,
         time=timestamp(author.now),
     )
-    append_entry(store, entry, ref)
-    if attestation.DESCRIPTION_FILE in files:
-        text = files[attestation.DESCRIPTION_FILE].decode()
-        store.describe(ref, text, run_id=run.id, artifact=attestation.REPORT_FILE)
+    pages.append_with_page(store, ledger, entry, ref)
+    pages.write_page(store, run.id, ref, stored)
     store.tag(ref, dict(zip(INDEX_TAGS, _index(entry), strict=True)))
     return digest
 
@@ -136,25 +136,6 @@ def read_evidence(store: Store, ref: ModelRef) -> Evidence:
     evidence = Evidence(ref, _parse(content, ref), str(recorded), str(run_id), entered.attestation_sha256)
     _check_subject(store, evidence)
     return replace(evidence, unbound=_unbound(store, ledger, evidence))
-
-
-def check_description(store: Store, evidence: Evidence) -> None:
-    """Compare the version's description, which anybody with edit rights can change, with the one attested with its newest audit.
-
-    Audits of before descriptions were attested have none to compare with.
-
-    Raises:
-        IntegrityError: it was edited.
-    """
-    text = store.run_artifact(evidence.run_id, attestation.DESCRIPTION_FILE)
-    if text is None:
-        return
-    written = text.decode("utf-8", "replace")
-    if not store.described(evidence.ref, written, run_id=evidence.run_id, artifact=attestation.REPORT_FILE):
-        raise IntegrityError(
-            f"the description of {evidence.ref.label} in the registry is not the one written with its newest audit: it was"
-            f" edited; read the report, and run 'grmu-audit audit --model {evidence.ref.label}' to write it anew"
-        )
 
 
 def require_pass(evidence: Evidence, now: datetime | None = None) -> None:

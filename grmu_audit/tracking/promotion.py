@@ -24,6 +24,7 @@ from grmu_audit.records import ModelRef
 from grmu_audit.tracking import names
 from grmu_audit.tracking.audits import Evidence
 from grmu_audit.tracking.ledger import append_entry, read_ledger
+from grmu_audit.tracking.pages import append_with_page
 from grmu_audit.tracking.requests import Lineages, requests_to_reopen
 from grmu_audit.tracking.requirements import NO_REQUIREMENTS, Requirements
 from grmu_audit.tracking.store import Store
@@ -299,7 +300,8 @@ def _finish(store: Store, step: LedgerEntry, ref: ModelRef, actor: Actor, now: d
     found = store.aliases(ref.name).get(names.CHAMPION)
     if found != ref.version:
         raise alias_moved(ref.name, found, ref.version)
-    append_entry(store, ledger.new_entry("done", version=ref.version, turn=step.number, **_who(actor, now)), ref)
+    ended = ledger.new_entry("done", version=ref.version, turn=step.number, **_who(actor, now))
+    append_with_page(store, ledger, ended, ref)
     return result
 
 

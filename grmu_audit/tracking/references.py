@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from grmu_audit.errors import InputError, IntegrityError, NotFoundError
-from grmu_audit.evidence.ledger import TAG_ENTRY_KIND
+from grmu_audit.evidence.ledger import check_ledger
 from grmu_audit.records import ModelRef
 from grmu_audit.tracking.names import CHAMPION, LEDGER_SUFFIX, ROLES
 from grmu_audit.tracking.store import Store
@@ -148,12 +148,16 @@ def require_model(store: Store, name: str) -> list[ModelRef]:
     versions = store.versions(check_name(name))
     if versions:
         return versions
-    # a registration is entered before its version exists: killed in between, it leaves an entry and nothing that was lost
-    if any(entry.tags.get(TAG_ENTRY_KIND) != "registration" for entry in store.entries(name + LEDGER_SUFFIX)):
+    stored = [(entry.number, entry.tags) for entry in store.entries(name + LEDGER_SUFFIX)]
+    entries, defects = check_ledger(name, stored)
+    # what is entered before a version exists names none: its registration, requests that wait, the key of these
+    if defects or any(numbered.entry.version is not None for numbered in entries):
         raise IntegrityError(
             f"{name} has a ledger in {store.uri}, but its registered model, with all versions that the ledger names, was deleted "
             "from the registry: restore it from a backup"
         )
+    if any(numbered.entry.kind == "request" for numbered in entries):
+        raise NotFoundError(f"{name} has requests and no version yet: create one with 'grmu-audit pretrain' or 'register'")
     raise NotFoundError(_no_model(name, store))
 
 

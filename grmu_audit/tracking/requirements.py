@@ -16,11 +16,12 @@ from grmu_audit.evidence.sign_offs import require_two_people, sign_offs
 from grmu_audit.evidence.signing import open_envelope, signed_by, trusted_keys
 from grmu_audit.records import EARLIER_SCHEMA, ModelRef
 from grmu_audit.tracking import artifacts
-from grmu_audit.tracking.audits import Evidence, check_description, present_versions, read_evidence, require_pass
+from grmu_audit.tracking.audits import Evidence, present_versions, read_evidence, require_pass
 from grmu_audit.tracking.ledger import read_ledger
-from grmu_audit.tracking.read_once import ReadOnce
+from grmu_audit.tracking.pages import check_page
 from grmu_audit.tracking.registration import check_registration
 from grmu_audit.tracking.requests import Lineages, require_no_reversal, require_served
+from grmu_audit.tracking.store import ReadOnce, Store
 from grmu_audit.utils import sha256_hex
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from grmu_audit.evidence.ledger import Entry, Ledger
     from grmu_audit.policy import Policy
-    from grmu_audit.tracking.store import Store
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class Requirements:
             self._check_listed(evidence, ledger)
         check_attestation(store, evidence, self.keys)
         if ledger.state.champion != ref.version:
-            check_description(store, evidence)
+            check_page(store, evidence)
             self._check_outputs(store, evidence)
         if self.sign_off:
             signed, champion = sign_offs(ledger, ref.version, evidence.sha256), ledger.state.champion == ref.version

@@ -1,4 +1,7 @@
-"""The protocol of a tracking store: what the rest of the package needs of one; ``tests/contract`` checks each implementation."""
+"""The protocol of a tracking store: what the rest of the package needs of one; ``tests/contract`` checks each implementation.
+
+``ReadOnce`` is a store as one check reads it: what is read twice is fetched once, and all of it is of the same moment.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from grmu_audit.evidence.ledger import UNKNOWN_AUTHOR, Author
 from grmu_audit.records import ModelRef
@@ -53,6 +56,19 @@ class Run(Protocol):
     @property
     def logged(self) -> Mapping[str, str]:
         """SHA-256 of each artifact that was stored so far, by path; without the files of a version."""
+        ...
+
+    def log_audit(self, ref: ModelRef, metrics: Mapping[str, float | None], data: tuple[str, str]) -> str:
+        """Write an audit's metrics to the run and to a logged model of its own.
+
+        Args:
+            ref: the audited version, which the logged model names.
+            metrics: as ``log_metrics`` takes them.
+            data: name and SHA-256 of the dataset that they were measured on; each metric names it.
+
+        Returns:
+            Id of the logged model.
+        """
         ...
 
     def log_dataset(self, name: str, digest: str, context: str = "training", facts: Mapping[str, object] | None = None) -> None:
@@ -162,6 +178,22 @@ class Store(Protocol):
         """Whether a version's description, read now, is what ``describe`` writes for the same arguments."""
         ...
 
+    def describe_model(self, name: str, text: str) -> None:
+        """Write a model's description: Markdown whose names are defused already."""
+        ...
+
+    def model_description(self, name: str) -> str:
+        """A model's description, read now; empty for an unknown model."""
+        ...
+
+    def run_metrics(self, run_id: str) -> dict[str, float]:
+        """The last value of every metric of a run, read now; empty when there is no such run."""
+        ...
+
+    def logged_metrics(self, logged_model: str) -> list[tuple[str, float]]:
+        """Every metric value of a logged model, read now, sorted; empty when there is no such logged model."""
+        ...
+
     def fetch(self, ref: ModelRef, into: Path) -> Path:
         """Put the version's files into a new or empty folder, checked against its manifest digest, and return the folder.
 
@@ -201,3 +233,56 @@ class Store(Protocol):
     def entries(self, log: str) -> list[LogEntry]:
         """All entries by number; empty when the log does not exist."""
         ...
+
+
+LARGEST_KEPT = 4 << 20
+"""Bytes of an artifact that is kept; a larger one is fetched again."""
+
+
+class ReadOnce:
+    """A store as it is read by one check, which writes nothing.
+
+    Args:
+        store: the tracking store.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._kept: dict[tuple[object, ...], Any] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def entries(self, log: str) -> list[LogEntry]:
+        """See ``Store``."""
+        return list(self._once(("entries", log), self._store.entries, log))
+
+    def versions(self, name: str, role: str | None = None) -> list[ModelRef]:
+        """See ``Store``."""
+        found = self._once(("versions", name), self._store.versions, name)
+        return [ref for ref in found if role is None or ref.role == role]
+
+    def tags(self, ref: ModelRef) -> dict[str, str]:
+        """See ``Store``."""
+        return dict(self._once(("tags", ref.label), self._store.tags, ref))
+
+    def manifest_of(self, ref: ModelRef) -> str:
+        """See ``Store``."""
+        return str(self._once(("manifest", ref.label), self._store.manifest_of, ref))
+
+    def run_artifact(self, run_id: str, path: str) -> bytes | None:
+        """See ``Store``."""
+        return self.run_artifacts(run_id, (path,))[path]
+
+    def run_artifacts(self, run_id: str, paths: Sequence[str]) -> dict[str, bytes | None]:
+        """See ``Store``."""
+        missing = [path for path in paths if (run_id, path) not in self._kept]
+        fetched = self._store.run_artifacts(run_id, missing) if missing else {}
+        kept = {path: content for path, content in fetched.items() if len(content or b"") <= LARGEST_KEPT}
+        self._kept |= {(run_id, path): content for path, content in kept.items()}
+        return {path: fetched[path] if path in fetched else self._kept[run_id, path] for path in paths}
+
+    def _once(self, key: tuple[object, ...], read: Any, argument: object) -> Any:
+        if key not in self._kept:
+            self._kept[key] = read(argument)
+        return self._kept[key]

@@ -9,15 +9,15 @@ from datetime import datetime
 from grmu_audit.errors import EnvironmentFailure, GrmuAuditError, IntegrityError, NotFoundError
 from grmu_audit.evidence.ledger import Ledger
 from grmu_audit.tracking import artifacts, names
-from grmu_audit.tracking.audits import check_description, read_evidence
+from grmu_audit.tracking.audits import read_evidence
 from grmu_audit.tracking.ledger import inspect_ledger, log_name
+from grmu_audit.tracking.pages import check_model_page, check_page
 from grmu_audit.tracking.promotion import alias_moved, unfinished_promotion
-from grmu_audit.tracking.read_once import ReadOnce
 from grmu_audit.tracking.references import require_model
 from grmu_audit.tracking.registration import check_registration
 from grmu_audit.tracking.requests import Lineages, require_no_reversal
 from grmu_audit.tracking.requirements import NO_REQUIREMENTS, Requirements, check_attestation
-from grmu_audit.tracking.store import Store
+from grmu_audit.tracking.store import ReadOnce, Store
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Finding:
     """One thing that ``verify`` found."""
 
     check: str
-    """``ledger``, ``registry``, ``alias``, ``promotion``, ``evidence``, ``description``, ``registration``, ``request`` or
+    """``ledger``, ``registry``, ``alias``, ``promotion``, ``evidence``, ``page``, ``registration``, ``request`` or
     ``outputs``.
     """
     message: str
@@ -41,9 +41,9 @@ def verify(
 
     Checks: the ledger's numbers, digests and chain; no promotion left open; the alias points where the ledger says; the
     champion's verdict, its expiry and the requirements; of every version that was ever audited, by the ledger or by its tags, its
-    files, its newest audit, the attestation with all that it names, and the description that people read; of every version its
-    registration record with all that it names; that no version was trained on rows of an earlier request of its lineage.
-    Versions of before registration records: ``unbound_versions``.
+    files, its newest audit, the attestation with all that it names, and the page that people read; the model's page; of every
+    version its registration record with all that it names; that no version was trained on rows of an earlier request of its
+    lineage.  Versions of before registration records: ``unbound_versions``.
 
     Raises:
         NotFoundError: the store knows no such model: there is nothing to check.
@@ -68,7 +68,8 @@ def verify(
     for version in dict.fromkeys([state.champion, *audited, *tagged]):
         if version is not None:
             findings += _version(store, ledger, version, now, requirements if version == state.champion else None)
-            findings += _description(store, ledger, version)
+            findings += _page(store, ledger, version)
+    findings += _model_page(store, name)
     first: dict[str, Finding] = {}
     for finding in (*findings, *_registrations(store, ledger), *reversals(store, name)):
         first.setdefault(finding.message, finding)
@@ -120,8 +121,8 @@ def _version(
     return []
 
 
-def _description(store: Store, ledger: Ledger, version: str) -> list[Finding]:
-    """A finding for a description that was edited; evidence that cannot be read is a finding of ``_version``."""
+def _page(store: Store, ledger: Ledger, version: str) -> list[Finding]:
+    """A finding for a page that was edited; evidence that cannot be read is a finding of ``_version``."""
     try:
         evidence = read_evidence(store, store.resolve(f"{ledger.model}/{version}"))
     except EnvironmentFailure:
@@ -129,9 +130,17 @@ def _description(store: Store, ledger: Ledger, version: str) -> list[Finding]:
     except GrmuAuditError:
         return []
     try:
-        check_description(store, evidence)
+        check_page(store, evidence)
     except IntegrityError as error:
-        return [_finding("description", error)]
+        return [_finding("page", error)]
+    return []
+
+
+def _model_page(store: Store, name: str) -> list[Finding]:
+    try:
+        check_model_page(store, name)
+    except IntegrityError as error:
+        return [_finding("page", error)]
     return []
 
 

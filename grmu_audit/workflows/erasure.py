@@ -103,19 +103,24 @@ def open_requests(store: Store, name: str, *, today: date | None = None) -> list
     from grmu_audit.tracking import read_ledger, require_model
 
     when = today or datetime.now(UTC).date()
-    versions, ledger = require_model(store, name), read_ledger(store, name)
+    ledger = read_ledger(store, name)
+    received = received_requests(store, ledger)
+    renamed = {(one.record.request_id, digest): one.record.digest for one in received for digest in one.earlier}
+    versions = store.versions(name) if received else require_model(store, name)
     answered = {str(n.entry.request): n.entry.time for n in ledger.entries if n.entry.kind == "answer"}
     served = {request.digest for request in Lineages(store).served(ledger)}
     lists: dict[tuple[str, str], set[str]] = {}
     found: dict[tuple[str, str], OpenRequest] = {}
     for ref in versions:
         for record in read_erasure_records(store, ref):
-            key, time = (record.request_id, record.digest), answered.get(record.request_id)
+            key = record.request_id, renamed.get((record.request_id, record.digest), record.digest)
+            time = answered.get(record.request_id)
             lists.setdefault(key, set()).add(str(ref.request_digest or ref.forget_digest))
             late = time is None and record.due_at is not None and not when.isoformat() <= record.due_at
             states = bool(lists[key] & served), bool(lists[key] & ledger.state.reopened)
             found[key] = OpenRequest(name, ref.version, record, time, late, *states)
-    for record in (one.record for one in received_requests(store, ledger)):
+    for one in received:
+        record = one.record
         late = record.due_at is not None and not when.isoformat() <= record.due_at
         found.setdefault((record.request_id, record.digest), OpenRequest(name, "", record, None, late))
     return sorted(

@@ -28,8 +28,10 @@ from grmu_audit.data.forget import (
     write_forget_list,
 )
 from grmu_audit.errors import InputError
-from grmu_audit.evidence import pseudonyms
+from grmu_audit.evidence import KEY_FILE_VARIABLE, key_check, key_path, pseudonyms
+from grmu_audit.evidence.ledger import Ledger
 from grmu_audit.records import ForgetRequest, Group, GroupCount, ModelRef, Splits
+from grmu_audit.tracking import read_ledger
 from grmu_audit.tracking.references import lineage_root
 from grmu_audit.tracking.requests import UNNAMED, Lineages, StoredRequest
 from grmu_audit.workflows.session import Session
@@ -179,8 +181,21 @@ def require_key_of_model(session: Session, name: str) -> None:
     versions = session.store.versions(name)
     if versions:
         session.require_key(versions[-1])
-    else:
-        session.key  # noqa: B018  (none is created where the store's pseudonyms have another)
+    else:  # no key is created where the store's pseudonyms have another
+        require_key_of_ledger(session, read_ledger(session.store, name))
+
+
+def require_key_of_ledger(session: Session, ledger: Ledger) -> None:
+    """Return when the operator's key is the one that a ledger names, or it names none.
+
+    Raises:
+        InputError: it is another, or there is no key and the store has pseudonyms.
+    """
+    if ledger.key_check not in (None, key_check(session.key)):
+        raise InputError(
+            f"requests of {ledger.model} were recorded with another key than the one in {key_path()}: point {KEY_FILE_VARIABLE}"
+            " at the key that they were recorded with"
+        )
 
 
 def _forgotten(session: Session, ref: ModelRef | None) -> frozenset[str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from grmu_audit.data.dataset import Dataset
@@ -17,7 +17,7 @@ from grmu_audit.records import Group, ModelRef
 from grmu_audit.tracking import read_ledger
 from grmu_audit.tracking.ledger import append_entry
 from grmu_audit.tracking.names import REKEYED
-from grmu_audit.tracking.requests import Lineages, Rekeyed, StoredRequest, rekeyed_artifact, rows_artifact
+from grmu_audit.tracking.requests import Lineages, Rekeyed, StoredRequest, received_requests, rekeyed_artifact, rows_artifact
 from grmu_audit.utils import sha256_hex
 from grmu_audit.utils.clock import timestamp
 from grmu_audit.workflows.session import Session, dataset_spec_of
@@ -31,6 +31,8 @@ class Rotation:
     """How many versions' requests were recorded under the new key, by model."""
     kept: Path | None
     """Where the key before is kept; None where it was lost."""
+    left: tuple[str, ...] = ()
+    """Requests that wait and whose rows no data names, as ``model: request``: to be withdrawn, and added again."""
 
 
 def rotate(session: Session) -> Rotation:
@@ -48,14 +50,14 @@ def rotate(session: Session) -> Rotation:
         raise InputError(f"there is no key in {key_path()} to rotate; if it is lost, give --model and --earlier-forget")
     old = session.key
     checks = key_check(old), key_check(next_key())
-    named = [name for name in session.store.models() if session.store.versions(name)]  # others have a ledger alone
-    open_models = [name for name in named if _present_check(session, name) not in (None, checks[1])]
+    open_models = [name for name in session.store.models() if _present_check(session, name) not in (None, checks[1])]
     plans = {name: _rekeyed_all(session, name, (old, next_key())) for name in open_models}
     for name, plan in plans.items():
         _enter(session, name, plan, checks[1])
     kept = replace_key(checks[0])
     session.forget_key()
-    return Rotation({name: len(plan.requests) for name, plan in plans.items()}, kept)
+    left = tuple(f"{name}: {request}" for name, plan in plans.items() for request in plan.left)
+    return Rotation({name: len(plan.requests) for name, plan in plans.items()}, kept, left)
 
 
 def rekey_lost(session: Session, model: str, earlier: Path) -> Rotation:
@@ -109,6 +111,8 @@ class _Plan:
 
     requests: dict[str, Rekeyed]
     rows: dict[str, bytes]
+    pending: dict[str, tuple[str, frozenset[str]]] = field(default_factory=dict)
+    left: tuple[str, ...] = ()
 
 
 def _rekeyed_all(session: Session, name: str, keys: tuple[bytes, bytes]) -> _Plan:
@@ -139,7 +143,17 @@ def _rekeyed_all(session: Session, name: str, keys: tuple[bytes, bytes]) -> _Pla
         found[ref.version] = Rekeyed(digest, renamed[0], more, withheld=renamed[1])
         recorded = session.recorded_rows(ref) if dataset.deleted else None
         rows[dataset.identity] = row_table(dataset, keys[1], recorded).to_bytes()
-    return _Plan(found, rows)
+    waiting = received_requests(session.store, read_ledger(session.store, name))
+    newest = session.dataset_of(versions[-1], forgotten) if versions and waiting else None
+    ids = dict(zip(session.pseudonyms_of(newest), newest.frame["id"], strict=True)) if newest is not None else {}
+    pending = {one.record.request_id: _renamed(one.pseudonyms, ids, keys[1]) for one in waiting if one.pseudonyms <= ids.keys()}
+    return _Plan(found, rows, pending, tuple(r for one in waiting if (r := one.record.request_id) not in pending))
+
+
+def _renamed(names: Iterable[str], ids: Mapping[str, str], key: bytes) -> tuple[str, frozenset[str]]:
+    """Digest and pseudonyms of rows under another key."""
+    rows = [ids[name] for name in names]
+    return set_digest(key, rows), frozenset(pseudonyms(key, rows))
 
 
 def _earlier_ids(path: Path, dataset: Dataset, record: StoredRequest) -> tuple[list[str], list[str]]:
@@ -172,15 +186,15 @@ def _groups(rows: Iterable[tuple[int, int]]) -> list[Group]:
 
 def _enter(session: Session, name: str, plan: _Plan, check: str) -> None:
     """Store the records in a run, and enter them with the key's check value in the model's ledger."""
-    newest: ModelRef = session.store.versions(name)[-1]
-    content = rekeyed_artifact(plan.requests, {digest: sha256_hex(rows) for digest, rows in plan.rows.items()})
+    content = rekeyed_artifact(plan.requests, {digest: sha256_hex(rows) for digest, rows in plan.rows.items()}, plan.pending)
     with session.store.run(name, "rekey") as run:
         run.log_bytes(content, REKEYED)
         for digest, rows in plan.rows.items():
             run.log_bytes(rows, rows_artifact(digest))
+    newest = next(reversed(session.store.versions(name)), ModelRef(name, "", run_id=run.id))
     entry = read_ledger(session.store, name).new_entry(
         "key",
-        version=newest.version,
+        version=newest.version or None,
         key_check=check,
         rekeyed_run=run.id,
         rekeyed_sha256=sha256_hex(content),

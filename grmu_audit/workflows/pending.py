@@ -8,19 +8,20 @@ from datetime import date
 from pathlib import Path
 
 from grmu_audit.data.dataset import Dataset
-from grmu_audit.data.forget import ForgetList, earlier_ids
-from grmu_audit.errors import InputError, NotFoundError
-from grmu_audit.evidence import key_check, pseudonyms
-from grmu_audit.records import ModelRef
+from grmu_audit.data.forget import ForgetList, earlier_ids, read_forget_list
+from grmu_audit.errors import ForgetListError, InputError, NotFoundError
+from grmu_audit.evidence import key_check, pseudonyms, set_digest
+from grmu_audit.records import ForgetRequest, ModelRef
 from grmu_audit.records.lineage import ErasureRecord
 from grmu_audit.tracking import read_ledger
 from grmu_audit.tracking.ledger import append_entry
 from grmu_audit.tracking.names import PENDING
+from grmu_audit.tracking.references import Reference, parse_reference
 from grmu_audit.tracking.requests import UNNAMED, Lineages, PendingRequest, pending_artifact, received_requests
 from grmu_audit.utils import sha256_hex
 from grmu_audit.utils.clock import timestamp
 from grmu_audit.workflows.erasure import due_date, erasure_records
-from grmu_audit.workflows.forget_requests import read_request
+from grmu_audit.workflows.forget_requests import read_request, require_key_of_model
 from grmu_audit.workflows.session import Session
 
 ALL = "pending"
@@ -43,19 +44,17 @@ def add_requests(session: Session, name: str, path: Path, fields: RequestFields 
     """Record the requests of a list: one for each request id, with pseudonyms, due date and ground; nothing is trained.
 
     Args:
-        session: store and key.
-        name: reference of a version of the model; its data and lineage are what the list is checked against.
+        session: store and key; the store is created where there is none.
+        name: reference of a version of the model, whose data and lineage the list is checked against; or the name of a model that
+            has no version yet: its ids are compared with the data once a version is created for them.
         path: the list, as for ``unlearn``.
         fields: what its columns do not say.
 
     Raises:
         ForgetListError: the list is invalid, or names nothing that is not forgotten already.
-        InputError: a request of that id waits already.
+        InputError: a request of that id waits already, or the list names people by their subject and there is no version yet.
     """
-    ref = session.store.resolve(name)
-    session.require_key(ref)
-    dataset = session.dataset_of(ref)
-    request = read_request(session, path, dataset, ref).forget
+    ref, request = _read(session, name, path)
     known = {one.record.request_id for one in received_requests(session.store, read_ledger(session.store, ref.name))}
     column = request.columns.get("request_id") or ("",) * len(request.ids)
     found = []
@@ -68,6 +67,30 @@ def add_requests(session: Session, name: str, path: Path, fields: RequestFields 
         names = frozenset(pseudonyms(session.key, ids))
         _enter(session, ref, PendingRequest(record, names, key_check(session.key)))
     return [record for record, _ in found]
+
+
+def _read(session: Session, name: str, path: Path) -> tuple[ModelRef, ForgetRequest]:
+    """The version that a list is about, or the model's name alone where it has none yet, and the list."""
+    session.create_store()
+    wanted = parse_reference(name)
+    if Reference(wanted.name) != wanted or session.store.versions(wanted.name):
+        ref = session.store.resolve(name)
+        session.require_key(ref)
+        return ref, read_request(session, path, session.dataset_of(ref), ref).forget
+    require_key_of_model(session, wanted.name)
+    parsed = read_forget_list(path)
+    if not parsed.ids:
+        raise InputError(
+            f"{parsed.source} names people by their subject, and {wanted.name} has no data yet: list the ids of rows"
+        )
+    ids = tuple(dict.fromkeys(parsed.ids))
+    if len(ids) < len(parsed.ids):
+        raise ForgetListError(f"forget list {parsed.source}: {len(parsed.ids) - len(ids)} ids are repeated: list each once")
+    session.observer.note(
+        f"{wanted.name} has no version in {session.store.uri} yet: whether its data has these {len(ids)} ids is seen when one is"
+        " created for them"
+    )
+    return ModelRef(wanted.name, ""), ForgetRequest(ids, set_digest(session.key, ids), columns=parsed.columns)
 
 
 def _completed(record: ErasureRecord, fields: RequestFields) -> ErasureRecord:
@@ -84,11 +107,15 @@ def _enter(session: Session, ref: ModelRef, request: PendingRequest) -> None:
     content = pending_artifact(request)
     with session.store.run(ref.name, "request") as run:
         run.log_bytes(content, PENDING)
-        entry = read_ledger(session.store, ref.name).new_entry(
-            "request", request=request.record.request_id, run=run.id, record_sha256=sha256_hex(content),
-            actor=session.actor, time=timestamp(),
-        )  # fmt: skip
-        append_entry(session.store, entry, ref)
+        subject = ref if ref.version else ModelRef(ref.name, "", run_id=run.id)
+        ledger, said = read_ledger(session.store, ref.name), {"actor": session.actor, "time": timestamp()}
+        entry = ledger.new_entry(
+            "request", request=request.record.request_id, run=run.id, record_sha256=sha256_hex(content), **said
+        )
+        append_entry(session.store, entry, subject)
+        if ledger.key_check is None:
+            entry = read_ledger(session.store, ref.name).new_entry("key", key_check=request.key_check, **said)
+            append_entry(session.store, entry, subject)
 
 
 def withdraw_request(session: Session, name: str, request_id: str, reason: str) -> int:
@@ -100,12 +127,22 @@ def withdraw_request(session: Session, name: str, request_id: str, reason: str) 
     """
     if not reason.strip():
         raise InputError("--reason: say why the request is withdrawn; the ledger keeps it")
-    ref = session.store.resolve(name)
-    require_known(pending_requests(session, ref.name), [request_id], ref.name)
-    entry = read_ledger(session.store, ref.name).new_entry(
-        "withdrawal", request=request_id, reason=reason, actor=session.actor, time=timestamp()
-    )
-    return append_entry(session.store, entry, ref).number
+    require_known(pending_requests(session, name), [request_id], name)
+    ledger = read_ledger(session.store, name)
+    run = next(n.entry.run for n in reversed(ledger.entries) if n.entry.kind == "request" and n.entry.request == request_id)
+    entry = ledger.new_entry("withdrawal", request=request_id, reason=reason, actor=session.actor, time=timestamp())
+    return append_entry(session.store, entry, ModelRef(name, "", run_id=run)).number
+
+
+def note_pending(session: Session, name: str) -> None:
+    """Say that requests of a model wait, before a version is trained on all rows."""
+    waiting = pending_requests(session, name) if session.store_exists else []
+    if waiting:
+        named = ", ".join(one.record.request_id for one in waiting[:5]) + (", ..." if len(waiting) > 5 else "")
+        session.observer.note(
+            f"{len(waiting)} requests of {name} wait ({named}): this version reads their rows, and"
+            f" 'grmu-audit unlearn --model {name} --requests {ALL}' creates one without them"
+        )
 
 
 def pending_requests(session: Session, name: str) -> list[PendingRequest]:
@@ -168,9 +205,16 @@ def as_forget_list(session: Session, dataset: Dataset, requests: Sequence[Pendin
     """One list of all rows that the requests name, each once, in the order of the data.
 
     Raises:
-        InputError: rows are not in the data any more.
+        InputError: a request names rows that are not in the data.
     """
     named = frozenset[str]().union(*(one.pseudonyms for one in requests))
+    there = frozenset(session.pseudonyms_of(dataset))
+    for one in requests:
+        if missing := len(one.pseudonyms - there):
+            raise InputError(
+                f"request {one.record.request_id!r}: {missing} of {len(one.pseudonyms)} ids are not in {dataset.header.name!r}:"
+                " withdraw it, and add it again with the ids of the data"
+            )
     ids = earlier_ids(dataset.frame, session.key, named)
     first = {name: one.record.request_id for one in reversed(requests) for name in one.pseudonyms}
     names = pseudonyms(session.key, ids)

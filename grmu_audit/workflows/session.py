@@ -84,15 +84,20 @@ class Session:
         made = None if key_exists() else next(self._with_pseudonyms(), None)
         if made is not None:
             raise InputError(
-                f"there is no key in {key_path()}, but {made.label} has pseudonyms that were created with one: put that key"
+                f"there is no key in {key_path()}, but {made} has pseudonyms that were created with one: put that key"
                 f" there, or point {KEY_FILE_VARIABLE} at it; if it is lost, see 'grmu-audit keys rotate --help'"
             )
         return load_key()
 
-    def _with_pseudonyms(self) -> Iterator[ModelRef]:
-        """Versions of the store that pseudonyms were stored with."""
+    def _with_pseudonyms(self) -> Iterator[str]:
+        """Versions of the store that pseudonyms were stored with, and models whose requests wait for a first version."""
+        from grmu_audit.tracking import read_ledger
+
         for name in self.store.models():
-            yield from (ref for ref in self.store.versions(name) if ref.key_check or ref.forget_digest)
+            versions = self.store.versions(name)
+            yield from (ref.label for ref in versions if ref.key_check or ref.forget_digest)
+            if not versions and read_ledger(self.store, name).key_check:
+                yield name
 
     def dataset(self, spec: DataSpec) -> Dataset:
         """The dataset of a spec, read once per session."""

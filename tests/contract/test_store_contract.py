@@ -112,6 +112,19 @@ def test_a_description_is_known_again_and_an_edit_is_seen(store: Store, name: st
     assert not store.described(ref, "**PASS**", **place)
 
 
+def test_the_page_of_a_model_and_the_metrics_of_an_audit_are_read_afresh(store: Store, name: str, folder: Path) -> None:
+    ref = add(store, name, folder)
+    assert store.model_description(name) == store.model_description("nobody") == ""
+    store.describe_model(name, "**champion** ü")
+    assert store.model_description(name) == "**champion** ü"
+    with store.run(name, "audit") as run:
+        logged = run.log_audit(ref, {"GA": 0.5, "FGSM@0.03": 0.25, "EO": None}, ("digits", "d" * 64))
+    assert store.run_metrics(run.id) == {"GA": 0.5, "FGSM/0.03": 0.25}
+    assert store.logged_metrics(logged) == [("FGSM/0.03", 0.25), ("GA", 0.5)]
+    assert store.run_metrics("0" * 32) == {}
+    assert store.logged_metrics("m-nobody") == []
+
+
 def test_files_come_back_whole_and_only_into_an_empty_place(store: Store, name: str, folder: Path, tmp_path: Path) -> None:
     ref = add(store, name, folder)
     got = store.fetch(ref, tmp_path / "new" / "got")

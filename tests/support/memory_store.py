@@ -41,6 +41,8 @@ class MemoryRun:
     """SHA-256 of each artifact."""
     made: list[tuple[str, str]] = field(default_factory=list)
     """Model and number of the versions registered in it."""
+    audited: list[tuple[str, float]] = field(default_factory=list)
+    """Metrics of its logged model."""
 
     def log_params(self, params: Mapping[str, object]) -> None:
         """See ``Run``."""
@@ -70,6 +72,13 @@ class MemoryRun:
         write_atomic(self.root / artifacts.safe_artifact_path(artifact_path), data)
         self.logged[artifact_path] = sha256_hex(data)
 
+    def log_audit(self, ref: ModelRef, metrics: Mapping[str, float | None], data: tuple[str, str]) -> str:
+        """See ``Run``."""
+        self.log_metrics(metrics)
+        self.log_dataset(*data, "audit")
+        self.audited = sorted(finite_part(metrics)[0].items())
+        return f"m-{self.id}"
+
     def log_dataset(self, name: str, digest: str, context: str = "training", facts: Mapping[str, object] | None = None) -> None:
         """See ``Run``."""
         self.datasets.append({"name": name, "digest": digest, "context": context, "facts": as_text(dict(facts or {}))})
@@ -96,6 +105,7 @@ class MemoryStore:
         self._models: dict[str, dict[str, _Version]] = {}
         self._last: dict[str, int] = {}
         self._aliases: dict[str, dict[str, str]] = {}
+        self._descriptions: dict[str, str] = {}
         self._logs: dict[str, list[LogEntry]] = {}
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
@@ -202,6 +212,23 @@ class MemoryStore:
         """See ``Store``."""
         found = self._version(ref.name, ref.version).description
         return found == f"{text} [{artifact}]({run_id}/{artifacts.safe_artifact_path(artifact)})"
+
+    def describe_model(self, name: str, text: str) -> None:
+        """See ``Store``."""
+        self._descriptions[name] = text
+
+    def model_description(self, name: str) -> str:
+        """See ``Store``."""
+        return self._descriptions.get(name, "")
+
+    def run_metrics(self, run_id: str) -> dict[str, float]:
+        """See ``Store``."""
+        return {name: rows[-1][1] for name, rows in self.runs[run_id].metrics.items()} if run_id in self.runs else {}
+
+    def logged_metrics(self, logged_model: str) -> list[tuple[str, float]]:
+        """See ``Store``."""
+        run = self.runs.get(logged_model.removeprefix("m-"))
+        return list(run.audited) if run is not None else []
 
     def fetch(self, ref: ModelRef, into: Path) -> Path:
         """See ``Store``."""

@@ -83,10 +83,16 @@ def test_every_tag_is_edited_and_removed(attacked: Attacked) -> None:
 
 def test_every_column_of_the_tables_is_judged(attacked: Attacked) -> None:
     from mlflow.store.model_registry.dbmodels import models
-    from mlflow.store.tracking.dbmodels.models import SqlExperiment, SqlRun
+    from mlflow.store.tracking.dbmodels.models import (
+        SqlExperiment,
+        SqlLatestMetric,
+        SqlLoggedModel,
+        SqlLoggedModelMetric,
+        SqlRun,
+    )
 
     kinds = [models.SqlRegisteredModel, models.SqlRegisteredModelTag, models.SqlRegisteredModelAlias, models.SqlModelVersion,
-             models.SqlModelVersionTag, SqlRun, SqlExperiment]  # fmt: skip
+             models.SqlModelVersionTag, SqlRun, SqlExperiment, SqlLoggedModel, SqlLoggedModelMetric, SqlLatestMetric]  # fmt: skip
     schema = {kind.__tablename__: {column.name for column in kind.__table__.columns} for kind in kinds}
     assert schema == {table: set(columns) for table, columns in JUDGED.items()}
     for table, columns in schema.items():

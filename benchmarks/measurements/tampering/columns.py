@@ -10,7 +10,7 @@ JUDGED: dict[str, dict[str, str]] = {
         "name": FOUND,
         "creation_time": "shown by MLflow, read by nothing here",
         "last_updated_time": "shown by MLflow, read by nothing here",
-        "description": "shown by MLflow, read by nothing here",
+        "description": FOUND,
     },
     "registered_model_tags": dict.fromkeys(
         ("workspace", "name", "key", "value"), "this tool writes none and reads none; no file is found by them"
@@ -43,6 +43,30 @@ JUDGED: dict[str, dict[str, str]] = {
             "no file is found by it: the address of the artifacts is stored with the run",
         ),
     },
+    "logged_models": {
+        "model_id": FOUND,
+        "lifecycle_stage": FOUND,
+        **dict.fromkeys(
+            ("experiment_id", "name", "artifact_location", "creation_timestamp_ms", "last_updated_timestamp_ms", "status",
+             "model_type", "source_run_id", "status_message"),
+            "it holds metrics for people and no files; found by its id",
+        ),
+    },
+    "logged_model_metrics": {
+        "model_id": FOUND,
+        "metric_name": FOUND,
+        "metric_value": FOUND,
+        **dict.fromkeys(
+            ("metric_timestamp_ms", "metric_step", "experiment_id", "run_id", "dataset_uuid", "dataset_name", "dataset_digest"),
+            "each metric is there once, and the audit names its data",
+        ),
+    },
+    "latest_metrics": {
+        "run_uuid": FOUND,
+        "key": FOUND,
+        "value": FOUND,
+        **dict.fromkeys(("timestamp", "step", "is_nan"), "each metric of an audit has one value"),
+    },
     "experiments": dict.fromkeys(
         ("experiment_id", "name", "artifact_location", "lifecycle_stage", "creation_time", "last_update_time", "workspace"),
         "only new runs take anything from it",
@@ -57,11 +81,18 @@ TO: dict[str, object] = {
     "version": 99,
     "alias": "champion2",
     "key": "grmu.other",
+    "model_id": "m-other",
+    "metric_name": "other",
+    "metric_value": 0.123,
     "current_stage": "Deleted_Internal",
     "lifecycle_stage": "deleted",
     "run_uuid": "f" * 32,
 }
 """What a column is set to; an address becomes another row's and that of nothing, any other text is edited by a character."""
+SHOWN = ("registered_models.description", "model_versions.description")
+"""Columns of pages that people read: ``verify`` finds them edited, and no promotion depends on them."""
+SHOWN_TABLES = ("logged_models", "logged_model_metrics", "latest_metrics")
+"""Tables of which that holds altogether."""
 ONE_OF_FEW: dict[tuple[str, str], object] = {
     ("model_versions", "status"): "FAILED_REGISTRATION",
     ("runs", "status"): "FAILED",

@@ -9,12 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measurements.tampering.columns import ADDRESSES, FOUND, JUDGED, ONE_OF_FEW, TO
+from benchmarks.measurements.tampering.columns import ADDRESSES, FOUND, JUDGED, ONE_OF_FEW, SHOWN, SHOWN_TABLES, TO
 from benchmarks.measurements.tampering.stores import NAME, Attacked
 from grmu_audit.errors import GrmuAuditError
 from grmu_audit.evidence.ledger import TAG_ENTRY_KIND
 from grmu_audit.records import ModelRef
 from grmu_audit.tracking import Actor, Store, promote, verify
+from grmu_audit.tracking.pages import PAGE_TAGS
 
 LEDGER = f"{NAME}--ledger"
 """Name under which the ledger's entries are registered."""
@@ -170,7 +171,8 @@ def tag_edits(attacked: Attacked) -> Iterator[Edit]:
     rows = attacked.sql("select name, version, key, value from model_version_tags where name in (?, ?)", (NAME, LEDGER))
     for name, version, key, value in rows:
         target, which = f"{key} of {'an entry' if name == LEDGER else 'a version'}", f"in {name}/{version}"
-        asked = not (name == NAME and str(version) == attacked.versions[1])  # what the champion is decides nothing for another
+        champion = name == NAME and str(version) == attacked.versions[1]  # what it is decides nothing for another
+        asked = not champion and key not in PAGE_TAGS
         where = ("model_version_tags", "name = ? and version = ? and key = ?", (name, version, key))
         edited = value[:-1] + chr(ord(value[-1]) ^ 1)
         yield Edit("tag", target, f"edited {which}", partial(_column, attacked, where, ("value", value, edited)), asked)
@@ -208,7 +210,12 @@ def rows_of(attacked: Attacked) -> Iterator[Row]:
         columns = ("source", "storage_location", "run_id") if number == base else ()
         yield Row("model_versions", version, (NAME, int(number)), asked, columns)
         yield Row("runs", "run_uuid = ?", (attacked.run_of[number],), asked)
-    yield Row("runs", "run_uuid = ?", (attacked.audit_run_of[candidate],))
+    audit = attacked.audit_run_of[candidate]
+    yield Row("runs", "run_uuid = ?", (audit,))
+    first = attacked.sql("select model_id, metric_name from logged_model_metrics where run_id = ?", (audit,))[0]
+    yield Row("logged_models", "model_id = ?", first[:1])
+    yield Row("logged_model_metrics", "model_id = ? and metric_name = ?", first)
+    yield Row("latest_metrics", "run_uuid = ? and key = ?", (audit, first[1]))
     yield Row("model_version_tags", f"{version} and key = ?", (NAME, int(candidate), "grmu.parent"))
     yield Row("model_version_tags", f"{version} and key = ?", (LEDGER, 2, "grmu.ledger.entry"))
 
@@ -227,7 +234,9 @@ def edits_of(attacked: Attacked, row: Row, column: str) -> Iterator[Edit]:
     value = attacked.sql(f"select {column} from {row.table} where {row.where}", row.key)[0][0]
     for to in _values(attacked, row, column, value):
         change = partial(_column, attacked, where, (column, value, to))
-        yield Edit("column", f"{row.table}.{column}", f"of {row.key} = {to!r}", change, row.by_promote)
+        target = f"{row.table}.{column}"
+        asked = row.by_promote and target not in SHOWN and row.table not in SHOWN_TABLES
+        yield Edit("column", target, f"of {row.key} = {to!r}", change, asked)
 
 
 def _values(attacked: Attacked, row: Row, column: str, value: object) -> Iterator[object]:

@@ -11,6 +11,7 @@ from grmu_audit.cli.options import (
     FILE,
     FOLDER,
     json_option,
+    loads,
     model_option,
     next_step,
     open_session,
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
 @job_options
 @json_option
 @click.pass_context
+@loads("PyTorch, the store and the data")
 def audit_command(
     ctx: click.Context,
     model: str,
@@ -110,6 +112,7 @@ def audit_command(
 @click.option("--out", type=FILE, help="Write the comparison as an HTML page here.")
 @seed_option(0)
 @click.pass_context
+@loads("PyTorch, the store and the data")
 def compare_command(ctx: click.Context, models: tuple[str, ...], policy: str, out: Path | None, seed: int) -> None:
     """Show versions side by side, with paired differences to the first: numbers, groups, small multiples.
 
@@ -149,6 +152,7 @@ def compare_command(ctx: click.Context, models: tuple[str, ...], policy: str, ou
 @seed_option(0)
 @json_option
 @click.pass_context
+@loads("the predictions")
 def score_command(
     ctx: click.Context,
     predictions: Path,

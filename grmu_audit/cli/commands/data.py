@@ -7,7 +7,17 @@ from typing import Any
 
 import click
 
-from grmu_audit.cli.options import FILE, FOLDER, data_option_option, data_root_option, data_spec, json_option, next_step, observer
+from grmu_audit.cli.options import (
+    FILE,
+    FOLDER,
+    data_option_option,
+    data_root_option,
+    data_spec,
+    json_option,
+    loads,
+    next_step,
+    observer,
+)
 
 ROW_OPTIONS = (
     ("--id", "id", "Column of sample ids [default: id, else the column of paths]."),
@@ -43,6 +53,7 @@ def names() -> None:
 @click.option("--forget", type=FILE, help="Forget list whose effect on the group mix is shown.")
 @click.option("--svg", type=FILE, help="Write the group mix as an SVG chart.")
 @click.pass_context
+@loads("the data")
 def describe(
     ctx: click.Context, name: str, data_root: Path | None, data_option: tuple[str, ...], forget: Path | None, svg: Path | None
 ) -> None:
@@ -68,6 +79,7 @@ def describe(
 @click.option("--minimum-group", type=click.IntRange(min=1), default=1, show_default=True, help="Test samples of every group.")
 @json_option
 @click.pass_context
+@loads("the data")
 def check(
     ctx: click.Context, /, name: str, data_root: Path | None, data_option: tuple[str, ...], forget: Path | None, **how: Any
 ) -> None:
@@ -99,6 +111,7 @@ def check(
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of sampled splits.")
 @click.option("--out", type=FILE, default=Path("manifest.yaml"), show_default=True, help="Manifest to write.")
 @click.pass_context
+@loads("the data")
 def import_(ctx: click.Context, /, dataset: str | None, data_root: Path | None, download: bool, out: Path, **own: Any) -> None:
     """Make a manifest for your own data, or get a published dataset ready."""
     if dataset is None:

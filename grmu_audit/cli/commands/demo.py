@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from grmu_audit.cli.options import FOLDER, open_session, seed_option
+from grmu_audit.cli.options import FOLDER, loads, open_session, seed_option
 
 if TYPE_CHECKING:
     from grmu_audit.workflows.demo import DemoResult
@@ -19,6 +19,7 @@ COLUMNS = ("GA", "WG", "UA", "TA", "EO", "MIA_AUC")
 @click.option("--out", type=FOLDER, default=Path("grmu-demo"), show_default=True, help="Folder for forget list and reports.")
 @seed_option(0)
 @click.pass_context
+@loads("PyTorch, the store and the data")
 def demo_command(ctx: click.Context, out: Path, seed: int) -> None:
     """Run the whole procedure on embedded real data, offline, in a few minutes on two cores.
 

@@ -10,6 +10,7 @@ from grmu_audit.cli.options import (
     FILE,
     disclosure_option,
     json_option,
+    loads,
     model_option,
     next_step,
     open_session,
@@ -27,6 +28,7 @@ def evidence_command() -> None:
 @click.option("--out", type=FILE, help="Archive to write [default: NAME-VERSION.evidence.zip].")
 @disclosure_option
 @click.pass_context
+@loads("the store")
 def export(ctx: click.Context, model: str, out: Path | None, disclosure: str) -> None:
     """Write audit, report, policy, predictions, attestation and ledger of a version's newest audit into one archive.
 
@@ -49,6 +51,7 @@ def export(ctx: click.Context, model: str, out: Path | None, disclosure: str) ->
 @click.option("--internal", type=FILE, help="Internal bundle that an external one must be made from.")
 @json_option
 @click.pass_context
+@loads("the bundle")
 def verify(
     ctx: click.Context, bundle: Path, public_key: tuple[Path, ...], expected: str | None, internal: Path | None, as_json: bool
 ) -> None:
@@ -96,6 +99,7 @@ def generate(out: Path, passphrase: bool) -> None:
 @click.option("--model", metavar="MODEL", help="With a lost key: the newest version of the lineage whose requests are recorded.")
 @click.option("--earlier-forget", type=FILE, help="With a lost key: the ids of all requests of that lineage, as a forget list.")
 @click.pass_context
+@loads("the store and the data")
 def rotate_command(ctx: click.Context, model: str | None, earlier_forget: Path | None) -> None:
     """Replace the key of the pseudonyms, and record the requests of all models again under the new one.
 
@@ -110,5 +114,7 @@ def rotate_command(ctx: click.Context, model: str | None, earlier_forget: Path |
     done = rekey_lost(session, model, earlier_forget) if model and earlier_forget else rotate(session)
     for name, count in done.versions.items():
         click.echo(f"{name}: requests of {count} versions recorded under the new key")
+    for request in done.left:
+        click.echo(f"{request}: this request waits under the key before, its rows are in no data: withdraw it, and add it again")
     if done.kept is not None:
         click.echo(f"the key before is kept in {done.kept}: it opens the records of earlier runs")

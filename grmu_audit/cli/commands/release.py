@@ -11,6 +11,7 @@ import click
 from grmu_audit.cli.options import (
     FILE,
     json_option,
+    loads,
     model_option,
     open_session,
     policy_option,
@@ -100,6 +101,7 @@ claim_option = click.option(
 @claim_option
 @requirement_options
 @click.pass_context
+@loads("the store")
 def promote_command(
     ctx: click.Context, /, model: str, reason: str, ci_url: str | None, resume: bool, reopen: tuple[str, ...],
     without_forgetting_claim: str, requirements: Requirements,
@@ -138,6 +140,7 @@ def _moved(done: Promotion) -> str:
 @claim_option
 @requirement_options
 @click.pass_context
+@loads("the store")
 def rollback_command(
     ctx: click.Context, /, name: str, reason: str, to: str | None, reopen: tuple[str, ...], without_forgetting_claim: str,
     requirements: Requirements,
@@ -155,6 +158,7 @@ def rollback_command(
 @click.option("--role", required=True, type=click.Choice(["preparer", "reviewer", "approver"]), help="In which role.")
 @click.option("--note", default="", help="In your own words.")
 @click.pass_context
+@loads("the store")
 def sign_off_command(ctx: click.Context, model: str, role: str, note: str) -> None:
     """Sign the newest audit of a version in your name (--actor); preparer and reviewer must be two people."""
     from grmu_audit.workflows.release import sign_off
@@ -169,6 +173,7 @@ def sign_off_command(ctx: click.Context, model: str, role: str, note: str) -> No
 @click.option("--deep", is_flag=True, help="Also repeat the forward pass on a random sample of rows; needs the data.")
 @requirement_options
 @click.pass_context
+@loads("the store")
 def verify_command(ctx: click.Context, name: str, deep: bool, requirements: Requirements) -> None:
     """Look for edits, moved aliases and changed files: exit code 0 when all is as recorded, else that of the finding.
 

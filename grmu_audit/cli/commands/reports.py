@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from grmu_audit.cli.options import FILE, FOLDER, disclosure_option, open_session
+from grmu_audit.cli.options import FILE, FOLDER, disclosure_option, loads, open_session
 from grmu_audit.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ FORMATS = "html, pdf, markdown, model-card, text, json, groups (CSV of all group
 @disclosure_option
 @click.option("--paper", type=click.Choice(["A4", "Letter"]), default="A4", show_default=True, help="Paper size (pdf).")
 @click.pass_context
+@loads("the audit")
 def report_command(
     ctx: click.Context,
     audit_file: Path | None,
@@ -93,6 +94,7 @@ def _rendered(audit: Audit, after: dict[str, Any], kind: str, branding: Path | N
 @click.option("--branding", type=FILE, help="YAML file with organisation, logo, colours and footer.")
 @click.option("--templates", type=FOLDER, help="Folder whose templates, style and sentences go first.")
 @click.pass_context
+@loads("the store")
 def site_command(ctx: click.Context, out: Path, names: tuple[str, ...], branding: Path | None, templates: Path | None) -> None:
     """Write a static, searchable register of all audits: versions, verdicts, open requests, ledger, reports."""
     from grmu_audit.workflows.site import write_site

@@ -12,6 +12,7 @@ from grmu_audit.cli.options import (
     FILE,
     forget_option,
     json_option,
+    loads,
     model_option,
     next_step,
     open_session,
@@ -34,14 +35,21 @@ def requests_command() -> None:
 )
 @click.option("--ground", default="", help="Ground, where the list has none.")
 @click.pass_context
+@loads("the store and the data")
 def add(ctx: click.Context, model: str, forget: Path, request_id: str, received: datetime | None, ground: str) -> None:
-    """Record the requests of a list, by pseudonyms; 'unlearn --requests pending' serves all that wait with one version."""
+    """Record the requests of a list, by pseudonyms; 'unlearn --requests pending' serves all that wait with one version.
+
+    The model need not have a version yet.
+    """
+    from grmu_audit.tracking import parse_reference
     from grmu_audit.workflows.pending import RequestFields, add_requests
 
     fields = RequestFields(request_id, received.date() if received else None, ground)
-    for record in add_requests(open_session(ctx), model, forget, fields):
+    session = open_session(ctx)
+    for record in add_requests(session, model, forget, fields):
         click.echo(f"{record.request_id}: {record.rows} rows, due {record.due_at or 'unknown: give --received DATE'}")
-    next_step(f"grmu-audit unlearn --model {model} --requests pending")
+    known = session.store.versions(parse_reference(model).name)
+    next_step(f"grmu-audit {f'unlearn --model {model} --requests pending' if known else f'pretrain --name {model}'}")
 
 
 @requests_command.command("withdraw")
@@ -49,6 +57,7 @@ def add(ctx: click.Context, model: str, forget: Path, request_id: str, received:
 @click.option("--model", "name", required=True, metavar="NAME", help="Model name.")
 @click.option("--reason", required=True, help="Why, for the ledger.")
 @click.pass_context
+@loads("the store")
 def withdraw(ctx: click.Context, request_id: str, name: str, reason: str) -> None:
     """Enter in the ledger that a request that waits was withdrawn."""
     from grmu_audit.workflows.pending import withdraw_request
@@ -83,6 +92,7 @@ def show(ctx: click.Context, name: str, everything: bool, as_json: bool) -> None
 @click.option("--model", "name", required=True, metavar="NAME", help="Model name.")
 @click.option("--note", default="", help="How it was answered, for the ledger.")
 @click.pass_context
+@loads("the store")
 def answered(ctx: click.Context, request_id: str, name: str, note: str) -> None:
     """Enter in the ledger that a request was answered now."""
     from grmu_audit.workflows.erasure import record_answer
@@ -121,6 +131,7 @@ def forget_command() -> None:
 @click.option("--out", type=FILE, default=Path("ids.csv"), show_default=True, help="Forget list to write.")
 @seed_option(0)
 @click.pass_context
+@loads("the store and the data")
 def sample(ctx: click.Context, /, model: str, ratio: float | None, out: Path, **how: Any) -> None:
     """Draw a forget set from the model's training data, as in the papers: from groups, a class, a subject, or at random.
 
@@ -144,6 +155,7 @@ def sample(ctx: click.Context, /, model: str, ratio: float | None, out: Path, **
 @forget_option
 @whole_subjects_option
 @click.pass_context
+@loads("the store and the data")
 def check(ctx: click.Context, model: str, forget: Path, whole_subjects: bool) -> None:
     """Check a forget list against the model's training data, and the data's quality under the request."""
     from grmu_audit.cli.tables import group_table

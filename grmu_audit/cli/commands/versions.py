@@ -13,6 +13,7 @@ from grmu_audit.cli.options import (
     architecture_options,
     data_options,
     earlier_forget_option,
+    loads,
     model_option,
     next_step,
     open_session,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
 @settings_option
 @seed_option(0)
 @click.pass_context
+@loads("PyTorch, the store and the data")
 def register_command(
     ctx: click.Context,
     /,
@@ -110,6 +112,7 @@ def _bind_versions(ctx: click.Context, name: str) -> None:
 @seed_option(0)
 @click.option("--resume", is_flag=True, help="Continue an interrupted run of the same options after its last whole epoch.")
 @click.pass_context
+@loads("PyTorch, the store and the data")
 def pretrain_command(
     ctx: click.Context,
     /,
@@ -152,6 +155,7 @@ def pretrain_command(
 @systems_option
 @earlier_forget_option
 @click.pass_context
+@loads("PyTorch, the store and the data")
 def retrain_command(
     ctx: click.Context,
     /,
@@ -208,6 +212,7 @@ def retrain_command(
 @systems_option
 @earlier_forget_option
 @click.pass_context
+@loads("PyTorch, the store and the data")
 def unlearn_command(
     ctx: click.Context,
     /,

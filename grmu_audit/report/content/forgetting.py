@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,10 +16,11 @@ from grmu_audit.report.content.sentences import sentence
 from grmu_audit.report.content.view_model import Column, Figure, Forgetting, Table
 from grmu_audit.report.wording.names import safe_name, safe_sentence
 from grmu_audit.report.wording.numbers import count_text
-from grmu_audit.report.wording.strings import Strings
+from grmu_audit.report.wording.strings import Strings, load_strings
 
 SHARE = "FORGET_SHARE"
 _SHOWN = 0.95
+_NEEDED = re.compile(r"about ([\d,]+) forget samples would decide")
 _STATES = {
     "pass": ("EXACT", "SHOWN", "RULES_MET"),
     "breach": ("NOTHING_DONE", "TOO_LITTLE", "TOO_MUCH", "RULES_BROKEN"),
@@ -142,8 +144,17 @@ def _undefined(found: Lookup) -> Answer:
     if not audit.references:
         return Answer("NO_REFERENCE", detail=unverified)
     if value is not None and "trace" in value.details:
-        return Answer("NO_TRACE", detail=reason)
+        return Answer("NO_TRACE", detail=_why_no_trace(reason, audit.forget.count))
     return Answer("UNDEFINED", detail=reason)
+
+
+def _why_no_trace(reason: str, count: int) -> str:
+    """The recorded reason in plain words: how many samples would decide, where it says so."""
+    strings, needed = load_strings(), _NEEDED.search(reason)
+    found = strings.text("forgotten.details.NO_TRACE")
+    if needed is None:
+        return found
+    return f"{found} {strings.text('forgotten.details.NEEDED', needed=needed[1], count=count_text(count))}"
 
 
 def _by_rules(audit: Audit) -> Answer:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from grmu_audit.metrics.catalog import Topic, topic
+from grmu_audit.metrics.catalog.wording import confidence_text
 from grmu_audit.records import BASELINE, CANDIDATE, Decision, Group, MetricValue, RuleOutcome
 from grmu_audit.report.content.fact_lists import make_fact
 from grmu_audit.report.content.lookup import Lookup
@@ -156,7 +157,12 @@ def _lost_table(rows: Sequence[GroupChange], own: Sequence[GroupChange], found: 
     ]
     kinds = {"group": "text", "before": "number", "after": "number", "change": "number"}
     columns = [Column(title=strings.text(f"columns.{key}"), kind=kind) for key, kind in kinds.items()]
-    return Table(caption=strings.text("people.table"), columns=columns, rows=shown)
+    return Table(caption=strings.text("people.table", confidence=_confidence(rows)), columns=columns, rows=shown)
+
+
+def _confidence(rows: Sequence[GroupChange]) -> str:
+    """Confidence of the intervals of the changes, all of which are of one audit."""
+    return confidence_text(next((row.change.confidence for row in rows if row.change is not None), 0.95))
 
 
 def _rest(rows: Sequence[GroupChange], found: Lookup, strings: Strings) -> str:

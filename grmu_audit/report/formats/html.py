@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -109,3 +110,8 @@ def render_html(
     view = build_view(audit, strings=strings, branding=shown, after=after)
     charts = build_charts(Lookup.of(audit), strings)
     return render_page(TEMPLATE, template_dir, strings, view=view, charts=charts)
+
+
+def framed(page: str) -> str:
+    """A page as part of another, for notebooks; its styles stay its own."""
+    return f'<iframe srcdoc="{escape(page)}" style="width: 100%; height: 50em; border: 0"></iframe>'

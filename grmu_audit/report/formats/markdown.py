@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from grmu_audit.records import CANDIDATE, Audit, MetricValue
@@ -118,7 +119,11 @@ def markdown_table(table: Table, limit: int) -> str:
 
 
 MAX_DESCRIPTION = 4_000
-"""Characters of a description; MLflow's registry keeps 5,000."""
+"""Characters of a version's description; MLflow's registry keeps 5,000."""
+MAX_MODEL_DESCRIPTION = 5_000
+"""Characters of a model's description that are never passed."""
+_MOST_VERSIONS = 8
+"""Audited versions that a model's description lists."""
 _STEPS = 30
 """Steps of the scale between a model that forgot nothing and a retrained one."""
 
@@ -141,6 +146,57 @@ def render_description(audit: Audit) -> str:
     while len("\n\n".join(parts)) > MAX_DESCRIPTION:
         parts.pop()
     return "\n\n".join(parts) + "\n"
+
+
+@dataclass(frozen=True)
+class AuditedVersion:
+    """An audited version in the list of its model's page."""
+
+    version: str
+    """Number."""
+    made: str
+    """How it was created."""
+    decision: str | None
+    """PASS, BREACH or INCONCLUSIVE; None where no policy judged it."""
+    audited: str
+    """Day of its newest audit."""
+
+
+def render_model_description(name: str, versions: Sequence[AuditedVersion], champion: str | None, told: str) -> str:
+    """The description of a model in a registry: champion, audited versions, what the audit of the champion found.
+
+    Args:
+        name: of the model; letters, digits, ``.``, ``_`` and ``-``.
+        versions: those that were audited, newest first.
+        champion: number of the champion; None where there is none.
+        told: description of the champion; empty where there is none.  It is left out where it would pass
+            ``MAX_MODEL_DESCRIPTION``.
+    """
+    strings = load_strings()
+    address = f"`models:/{name}@champion`"
+    served = strings.text("model_page.champion", version=_link(name, champion), address=address) if champion else ""
+    parts = [f"**{served or strings.text('model_page.no_champion')}**"]
+    if versions:
+        parts.append(_version_table(name, versions[:_MOST_VERSIONS], strings))
+    if more := len(versions) - _MOST_VERSIONS:
+        parts += [strings.text("model_page.more", count=more)] if more > 0 else []
+    parts.append(strings.text("model_page.written", command=f"`grmu-audit verify --model {name}`"))
+    whole = "\n\n".join([*parts, told.strip()]).strip()
+    return (whole if len(whole) < MAX_MODEL_DESCRIPTION else "\n\n".join(parts)) + "\n"
+
+
+def _version_table(name: str, versions: Sequence[AuditedVersion], strings: Strings) -> str:
+    head = [strings.text(f"model_page.{key}") for key in ("version", "made", "verdict", "audited")]
+    lines = [_line(head), _line(["---"] * len(head))]
+    for row in versions:
+        word = f"{SHAPES[row.decision.lower()]} {row.decision}" if row.decision else strings.text("model_page.not_judged")
+        lines.append(_line([_link(name, row.version), defuse(row.made, 80), word, defuse(row.audited)]))
+    return "\n".join(lines)
+
+
+def _link(name: str, version: str) -> str:
+    """A link to a version's page, relative to the server's own pages."""
+    return f"[{version}](#/models/{name}/versions/{version})"
 
 
 def _scale_text(value: float, interval: tuple[float, float], strings: Strings) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -85,6 +85,18 @@ class Reader(Protocol):
         """One run; ``MissingRowError`` or MLflow's own error where there is none."""
         ...
 
+    def model_description(self, name: str) -> str:
+        """Description of a model; empty for an unknown model."""
+        ...
+
+    def run_metrics(self, run_id: str) -> dict[str, float]:
+        """The last value of every metric of a run; empty for an unknown run."""
+        ...
+
+    def logged_metrics(self, logged_model: str) -> list[tuple[str, float]]:
+        """Every metric value of a logged model, sorted; empty for an unknown one."""
+        ...
+
 
 @dataclass(frozen=True)
 class ClientReader:
@@ -104,15 +116,8 @@ class ClientReader:
 
     def aliases(self, name: str) -> dict[str, str]:
         """See ``Reader``."""
-        from mlflow.exceptions import MlflowException
-
-        try:
-            found = self.client.get_registered_model(name).aliases
-        except MlflowException as error:
-            if is_missing(error):
-                return {}
-            raise
-        return {alias: str(version) for alias, version in found.items()}
+        found = _unless_missing(partial(self.client.get_registered_model, name))
+        return {alias: str(version) for alias, version in found.aliases.items()} if found is not None else {}
 
     def version(self, name: str, number: str) -> VersionRow:
         """See ``Reader``."""
@@ -127,11 +132,38 @@ class ClientReader:
         info = self.client.get_run(run_id).info
         return RunRow(info.artifact_uri, info.lifecycle_stage == "active", str(info.experiment_id))
 
+    def model_description(self, name: str) -> str:
+        """See ``Reader``."""
+        found = _unless_missing(partial(self.client.get_registered_model, name))
+        return (found.description or "") if found is not None else ""
+
+    def run_metrics(self, run_id: str) -> dict[str, float]:
+        """See ``Reader``."""
+        found = _unless_missing(partial(self.client.get_run, run_id))
+        return dict(found.data.metrics) if found is not None else {}
+
+    def logged_metrics(self, logged_model: str) -> list[tuple[str, float]]:
+        """See ``Reader``."""
+        found = _unless_missing(partial(self.client.get_logged_model, logged_model))
+        return sorted((metric.key, metric.value) for metric in found.metrics or ()) if found is not None else []
+
     @staticmethod
     def _row(version: Any) -> VersionRow:
         return VersionRow(
             int(version.version), version.source or "", version.run_id or None, dict(version.tags), version.description or ""
         )
+
+
+def _unless_missing(read: Callable[[], Any]) -> Any:
+    """What MLflow's client gives; None where there is no such thing."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return read()
+    except MlflowException as error:
+        if is_missing(error):
+            return None
+        raise
 
 
 def _pages(search: Any) -> Iterator[Any]:
@@ -211,6 +243,24 @@ class TableReader:
             _require_text(f"run {run_id}", uri, stage)
             return RunRow(uri or "", stage == "active", str(experiment))
         raise MissingRowError(f"Run with id={run_id} not found")
+
+    def model_description(self, name: str) -> str:
+        """See ``Reader``."""
+        text = "SELECT description FROM registered_models WHERE workspace = 'default' AND name = ?"
+        found = [] if self._is_prompt(name) else _rows(self.registry, text, name)
+        return next((shown or "" for (shown,) in found), "")
+
+    def run_metrics(self, run_id: str) -> dict[str, float]:
+        """See ``Reader``."""
+        return dict(_rows(self.runs, "SELECT key, value FROM latest_metrics WHERE run_uuid = ?", run_id))
+
+    def logged_metrics(self, logged_model: str) -> list[tuple[str, float]]:
+        """See ``Reader``."""
+        text = (
+            "SELECT metric_name, metric_value FROM logged_model_metrics JOIN logged_models USING (model_id)"
+            " WHERE model_id = ? AND lifecycle_stage != 'deleted'"
+        )
+        return sorted(_rows(self.runs, text, logged_model))
 
     def _is_prompt(self, name: str) -> bool:
         text = "SELECT 1 FROM registered_model_tags WHERE workspace = 'default' AND name = ? AND key = ?"

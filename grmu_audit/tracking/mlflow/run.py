@@ -7,12 +7,14 @@ name, no command line, no git state and no environment.
 from __future__ import annotations
 
 import itertools
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grmu_audit.errors import InputError
+from grmu_audit.records import ModelRef
 from grmu_audit.tracking import artifacts, names
 from grmu_audit.tracking.mlflow.errors import translated
 from grmu_audit.tracking.names import MAX_PARAM, MAX_TAG, as_text, finite_part, shortened
@@ -23,6 +25,10 @@ if TYPE_CHECKING:
 
 _BATCH = 90
 _DATASET_DIGEST = 36
+_MODEL_VERSIONS = "mlflow.modelVersions"
+"""Tag of a logged model by which MLflow's pages link the registered version."""
+_NOT_IN_NAMES = re.compile(r"[/:.%\"']")
+"""What MLflow does not take in the name of a logged model."""
 
 
 class MlflowRun:
@@ -61,11 +67,28 @@ class MlflowRun:
 
     def log_metrics(self, metrics: Mapping[str, float | None], step: int = 0) -> None:
         """See ``Run``."""
+        self._log_metrics(metrics, step)
+
+    def log_audit(self, ref: ModelRef, metrics: Mapping[str, float | None], data: tuple[str, str]) -> str:
+        """See ``Run``; MLflow lists logged models with their metrics by dataset under "Models" of the experiment."""
+        shown = [{"name": ref.name, "version": ref.version}]
+        tags = {_MODEL_VERSIONS: as_text(shown), names.TAG_SUBJECT: ref.label}
+        with translated(self._uri, f"show the metrics of {ref.label}"):
+            experiment = self._client.get_run(self._id).info.experiment_id
+            name = f"{_NOT_IN_NAMES.sub('_', ref.name)}-{ref.version}"
+            made = self._client.create_logged_model(experiment, name, self._id, tags)
+            self._client.finalize_logged_model(made.model_id, "READY")
+        self.log_dataset(*data, "audit")
+        dataset = {"dataset_name": data[0][:500], "dataset_digest": _short(data[1])}
+        self._log_metrics(metrics, 0, model_id=made.model_id, **dataset)
+        return str(made.model_id)
+
+    def _log_metrics(self, metrics: Mapping[str, float | None], step: int, **shown: str) -> None:
         from mlflow.entities import Metric
 
         finite, dropped = finite_part(metrics)
         now = int(time.time() * 1000)
-        self._batches("metrics", [Metric(name, value, now, step) for name, value in finite.items()])
+        self._batches("metrics", [Metric(name, value, now, step, **shown) for name, value in finite.items()])
         if not set(dropped) <= self._nonfinite:
             self._nonfinite |= set(dropped)
             self.set_tags({names.TAG_NONFINITE: ",".join(sorted(self._nonfinite))})
@@ -103,10 +126,9 @@ class MlflowRun:
         """See ``Run``."""
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
-        short = sha256_hex(digest.encode())[:_DATASET_DIGEST] if len(digest) > _DATASET_DIGEST else digest
         dataset = Dataset(
             name=name[:500],
-            digest=short,
+            digest=_short(digest),
             source_type="grmu-audit",
             source=as_text({"name": name, "digest": digest}),
             profile=as_text(dict(facts or {})),
@@ -119,6 +141,11 @@ class MlflowRun:
         for part in _chunks(rows, _BATCH):
             with translated(self._uri, f"log {kind} of run {self._id}"):
                 self._client.log_batch(self._id, **{kind: part})
+
+
+def _short(digest: str) -> str:
+    """A digest as long as MLflow stores that of a dataset."""
+    return sha256_hex(digest.encode())[:_DATASET_DIGEST] if len(digest) > _DATASET_DIGEST else digest
 
 
 def _chunks(rows: Iterable[Any], size: int) -> Iterator[list[Any]]:

@@ -182,6 +182,26 @@ class MlflowStore:
         link = f"#/experiments/{experiment}/runs/{run_id}/artifacts/{artifacts.safe_artifact_path(artifact)}"
         return f"{text.rstrip()}\n\n[{artifact}]({link})"
 
+    def describe_model(self, name: str, text: str) -> None:
+        """See ``Store``."""
+        with self._doing(f"describe {name}"):
+            self._client.update_registered_model(references.check_name(name), text)
+
+    def model_description(self, name: str) -> str:
+        """See ``Store``."""
+        with self._doing(f"read the description of {name}"):
+            return self._reads.model_description(references.check_name(name))
+
+    def run_metrics(self, run_id: str) -> dict[str, float]:
+        """See ``Store``."""
+        with self._doing(f"read the metrics of run {run_id}"):
+            return self._reads.run_metrics(run_id)
+
+    def logged_metrics(self, logged_model: str) -> list[tuple[str, float]]:
+        """See ``Store``."""
+        with self._doing(f"read the metrics of logged model {logged_model}"):
+            return self._reads.logged_metrics(logged_model)
+
     def fetch(self, ref: ModelRef, into: Path) -> Path:
         """See ``Store``."""
         run_id, local = self._files_of(ref)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from grmu_audit.errors import IntegrityError
 from grmu_audit.evidence.ledger import Ledger
 from grmu_audit.records.lineage import ErasureRecord, SystemRecord
 from grmu_audit.tracking.names import PENDING
+from grmu_audit.tracking.requests.rekeyed import rekeyed_pending
 from grmu_audit.tracking.store import Store
 from grmu_audit.utils import canonical_json, sha256_hex
 
@@ -27,6 +28,8 @@ class PendingRequest:
     """Pseudonyms of the rows that it names."""
     key_check: str
     """Check value of the key that they were created with."""
+    earlier: tuple[str, ...] = ()
+    """Digests of its rows under earlier keys, by which a version that served it then is known."""
 
 
 def pending_artifact(request: PendingRequest) -> bytes:
@@ -37,6 +40,8 @@ def pending_artifact(request: PendingRequest) -> bytes:
 
 def received_requests(store: Store, ledger: Ledger) -> list[PendingRequest]:
     """Every request of a model that was recorded and not withdrawn, oldest first, whether or not it was served since.
+
+    After ``keys rotate`` its pseudonyms are those under the new key, where the rotation could name its rows.
 
     Raises:
         IntegrityError: a record is gone, or is not the one that the ledger names.
@@ -50,7 +55,17 @@ def received_requests(store: Store, ledger: Ledger) -> list[PendingRequest]:
             found[str(entry.request)] = _read(content)
         elif entry.kind == "withdrawal":
             found.pop(str(entry.request), None)
+        elif entry.kind == "key" and entry.rekeyed_run:
+            for name, (digest, rows) in rekeyed_pending(store, entry).items():
+                if name in found:
+                    found[name] = _renamed(found[name], digest, rows, str(entry.key_check))
     return list(found.values())
+
+
+def _renamed(request: PendingRequest, digest: str, rows: frozenset[str], check: str) -> PendingRequest:
+    """A request under another key."""
+    earlier = (*request.earlier, request.record.digest)
+    return PendingRequest(replace(request.record, digest=digest), rows, check, earlier)
 
 
 def _read(content: bytes) -> PendingRequest:

@@ -54,6 +54,16 @@ def _rekeyed_record(store: Store, entry: Entry) -> dict[str, Any]:
     return tree
 
 
+def rekeyed_pending(store: Store, entry: Entry) -> dict[str, tuple[str, frozenset[str]]]:
+    """Digest and pseudonyms of the requests that waited when the key was changed, by request id.
+
+    Raises:
+        IntegrityError: the record is not the one that the ledger names.
+    """
+    waiting = _rekeyed_record(store, entry).get("pending", {})
+    return {name: (str(row["digest"]), frozenset(row["pseudonyms"])) for name, row in waiting.items()}
+
+
 def rekeyed_rows(store: Store, ref: ModelRef, check: str) -> bytes | None:
     """The rows of a version's data under the key of that check value, as 'keys rotate' recorded them; None where it did not.
 
@@ -80,16 +90,20 @@ def rows_artifact(data_digest: str) -> str:
     return f"rows/{data_digest}.zip"
 
 
-def rekeyed_artifact(requests: Mapping[str, Rekeyed], rows: Mapping[str, str]) -> bytes:
+def rekeyed_artifact(
+    requests: Mapping[str, Rekeyed], rows: Mapping[str, str], pending: Mapping[str, tuple[str, frozenset[str]]]
+) -> bytes:
     """The content of a record of requests under a new key.
 
     Args:
         requests: by version.
         rows: SHA-256 of the rows' record by digest of the data.
+        pending: of requests that wait, digest and pseudonyms by request id.
     """
+    waiting = {name: {"digest": digest, "pseudonyms": sorted(names)} for name, (digest, names) in pending.items()}
     lines = {
         version: {"digest": one.digest, "pseudonyms": sorted(one.pseudonyms), "more": one.more}
         | ({"withheld": sorted(one.withheld)} if one.withheld else {})
         for version, one in requests.items()
     }
-    return canonical_json({"schema": "grmu-audit/rekeyed/v1", "requests": lines, "rows": dict(rows)})
+    return canonical_json({"schema": "grmu-audit/rekeyed/v1", "requests": lines, "rows": dict(rows), "pending": waiting})

@@ -27,6 +27,16 @@ class Comparison:
     verdicts: list[Audit | IntegrityError | None]
     """The judged audit that is stored of each: None where it was never audited, the error where it cannot be relied on."""
 
+    def __repr__(self) -> str:
+        """The versions."""
+        return f"<Comparison of {', '.join(audit.subject.label for audit in self.audits)}>"
+
+    def _repr_html_(self) -> str:
+        """The page that ``compare --out`` writes, for notebooks."""
+        from grmu_audit.report import framed, render_comparison
+
+        return framed(render_comparison(self.audits, self.verdicts))
+
 
 def compare(session: Session, models: Sequence[str], policy: Policy | None = None, *, seed: int = 0) -> Comparison:
     """Measure each version over the same samples; each after the first has the first as its baseline.

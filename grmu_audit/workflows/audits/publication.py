@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 
 from grmu_audit.auditing.audit_files import write_audit
@@ -13,7 +12,7 @@ from grmu_audit.evidence.attestation import REPORT_FILE
 from grmu_audit.evidence.ledger import Author
 from grmu_audit.evidence.signing import configured_signer
 from grmu_audit.policy import Policy
-from grmu_audit.records import CANDIDATE, Audit, AuditInputs, ModelRef
+from grmu_audit.records import Audit, AuditInputs, ModelRef
 from grmu_audit.tracking.names import ROWS_READ, TAG_SUBJECT
 from grmu_audit.tracking.registration import version_artifact
 from grmu_audit.utils import write_atomic
@@ -46,8 +45,9 @@ class AuditResult:
 
     def _repr_html_(self) -> str:
         """The report, for notebooks."""
-        page = (self.folder / "report.html").read_text(encoding="utf-8")
-        return f'<iframe srcdoc="{escape(page)}" style="width: 100%; height: 50em; border: 0"></iframe>'
+        from grmu_audit.report import framed
+
+        return framed((self.folder / REPORT_FILE).read_text(encoding="utf-8"))
 
 
 def publish(session: Session, audit: Audit, policy: Policy, inputs: AuditInputs, out: Path) -> AuditResult:
@@ -73,7 +73,6 @@ def publish(session: Session, audit: Audit, policy: Policy, inputs: AuditInputs,
     write_audit(audit, out / "audit.json")
     write_atomic(out / REPORT_FILE, files[REPORT_FILE])
     with session.store.run(ref.name, "audit", parent=ref.run_id) as run:
-        run.log_metrics({m.name: m.value for m in audit.metrics if m.subject == CANDIDATE and m.group is None})
         run.set_tags({TAG_SUBJECT: ref.label})
         record_audit(session.store, run, audit, files, Author(session.actor, configured_signer()))
     return AuditResult(audit, out)

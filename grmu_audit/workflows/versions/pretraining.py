@@ -17,6 +17,7 @@ from grmu_audit.tracking.names import BASELINE, TAG_SUBJECT
 from grmu_audit.utils import canonical_json, sha256_file
 from grmu_audit.utils.yaml_files import typed_config
 from grmu_audit.workflows.forget_requests import require_key_of_model
+from grmu_audit.workflows.pending import note_pending
 from grmu_audit.workflows.session import Session
 from grmu_audit.workflows.versions.agreement import ExpectedAccuracy, require_agreement
 from grmu_audit.workflows.versions.creation import REGISTERED, Version, VersionPlan, make_version
@@ -92,6 +93,7 @@ def register(
 
     config = typed_config(TrainConfig, options.settings)
     require_key_of_model(session, name)
+    note_pending(session, name)
     state = read_state(weights)
     data, told_by = _with_preprocess(data, state.preprocess, weights.name)
     dataset = session.dataset(data)
@@ -200,6 +202,7 @@ def pretrain(
 
     config = typed_config(TrainConfig, options.settings)
     require_key_of_model(session, name)
+    note_pending(session, name)
     dataset = session.dataset(data)
     spec, start = with_start_weights(session, model_spec(dataset, network), network)
     model = build(spec, derive_seed(options.seed, "init"), start)

@@ -7,19 +7,23 @@ from pathlib import Path
 
 import pytest
 from support.memory_store import MemoryStore
+from support.notes import Notes
 from support.sessions import open_session
 
 from grmu_audit.data.catalog import DataSpec
-from grmu_audit.errors import InputError, IntegrityError, NotFoundError
+from grmu_audit.errors import ForgetListError, InputError, IntegrityError, NotFoundError
+from grmu_audit.evidence import KEY_FILE_VARIABLE, key_check, key_path, load_key, pseudonyms
 from grmu_audit.policy import load_named
 from grmu_audit.records import ModelRef
 from grmu_audit.report.content.forgetting import request_shares
 from grmu_audit.report.content.lookup import Lookup
+from grmu_audit.tracking import read_ledger
 from grmu_audit.tracking.names import PENDING
 from grmu_audit.tracking.requests import read_erasure_records
 from grmu_audit.workflows.audits.collection import AuditSettings
 from grmu_audit.workflows.audits.pipeline import audit
 from grmu_audit.workflows.erasure import open_requests, record_answer
+from grmu_audit.workflows.keys import rotate
 from grmu_audit.workflows.pending import RequestFields, add_requests, chosen_requests, pending_requests, withdraw_request
 from grmu_audit.workflows.session import Session
 from grmu_audit.workflows.versions.method_choice import UnlearnOptions
@@ -112,3 +116,82 @@ def test_what_cannot_be_recorded_or_served_is_refused(base: tuple[Session, Model
     with pytest.raises(IntegrityError, match="record of request 'A' of m is gone or changed"):
         pending_requests(session, "m")
     (run.root / PENDING).write_bytes(kept)
+
+
+def test_requests_wait_before_any_version_and_are_served_by_the_first(tmp_path: Path) -> None:
+    session = open_session(MemoryStore(tmp_path / "store"), tmp_path)
+    store, notes = session.store, Notes()
+    session.observer = notes
+    data = DataSpec("photodigits", {"renders": 1})
+    frame = session.dataset(data).frame
+    ids = frame["id"][frame["split"] == "train"].tolist()
+    path = write(tmp_path / "two.csv", *(f"{name},R-{i // 5}" for i, name in enumerate(ids[:10])), header="id,request_id")
+    added = add_requests(session, "m", path, RequestFields(received=date(2026, 1, 31)))
+    assert [(r.request_id, r.rows, r.due_at) for r in added] == [("R-0", 5, "2026-02-28"), ("R-1", 5, "2026-02-28")]
+    assert any("m has no version in memory yet" in line for line in notes.lines)
+    add_requests(session, "m", write(tmp_path / "typing.csv", "nobody"), RequestFields("TYPO"))
+    assert [r.record.request_id for r in open_requests(store, "m", today=date(2026, 3, 1)) if r.overdue] == ["R-0", "R-1"]
+    with pytest.raises(InputError, match="'R-1' of m are recorded already"):
+        add_requests(session, "m", path)
+    with pytest.raises(NotFoundError, match="m has requests and no version yet"):
+        store.resolve("m")
+    with pytest.raises(ForgetListError, match="1 ids are repeated"):
+        add_requests(session, "m", write(tmp_path / "same.csv", ids[0], ids[0]))
+    with pytest.raises(InputError, match="people by their subject"):
+        add_requests(session, "m", write(tmp_path / "people.csv", "anna", header="subject"))
+    with pytest.raises(NotFoundError, match="no model 'other'"):
+        add_requests(session, "other@champion", path)
+
+    ref = pretrain(session, "m", data, options=TrainingOptions(SHORT))
+    assert any("3 requests of m wait (R-0, R-1, TYPO)" in line for line in notes.lines)
+    assert [n.entry.kind for n in read_ledger(store, "m").entries].count("key") == 1
+    with pytest.raises(InputError, match="request 'TYPO': 1 of 1 ids are not in 'photodigits'"):
+        unlearn(session, ref.label, ("pending",), UnlearnOptions("cf", SHORT))
+    withdraw_request(session, "m", "TYPO", "mistyped")
+    made = unlearn(session, ref.label, ("pending",), UnlearnOptions("cf", SHORT))
+    assert [(r.request_id, r.due_at) for r in read_erasure_records(store, made)] == [("R-0", "2026-02-28"), ("R-1", "2026-02-28")]
+    assert {(one.record.request_id, one.version) for one in open_requests(store, "m")} == {("R-0", "2"), ("R-1", "2")}
+
+
+def test_another_key_is_refused_before_a_first_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(KEY_FILE_VARIABLE, str(tmp_path / "hmac.key"))
+    session = open_session(MemoryStore(tmp_path / "store"), tmp_path)
+    add_requests(session, "m", write(tmp_path / "one.csv", "a"))
+    key_path().unlink()
+    session.forget_key()
+    with pytest.raises(InputError, match="but m has pseudonyms that were created with one"):
+        add_requests(session, "m", write(tmp_path / "two.csv", "b"))
+    monkeypatch.setenv(KEY_FILE_VARIABLE, str(tmp_path / "other.key"))
+    load_key()
+    with pytest.raises(InputError, match="requests of m were recorded with another key"):
+        pretrain(session, "m", DataSpec("photodigits", {"renders": 1}), options=TrainingOptions(SHORT))
+
+
+def test_requests_that_wait_follow_the_key(
+    base: tuple[Session, ModelRef, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(KEY_FILE_VARIABLE, str(tmp_path / "hmac.key"))
+    session = open_session(MemoryStore(tmp_path / "store"), tmp_path)
+    store, ids = session.store, base[2]
+    ref = pretrain(session, "m", DataSpec("photodigits", {"renders": 1}), options=TrainingOptions(SHORT))
+    add_requests(session, "m", write(tmp_path / "served.csv", *ids[:5]), RequestFields("SERVED"))
+    first = unlearn(session, ref.label, ("SERVED",), UnlearnOptions("cf", SHORT))
+    add_requests(session, ref.label, write(tmp_path / "waits.csv", *ids[5:10]), RequestFields("WAITS"))
+    add_requests(session, "early", write(tmp_path / "early.csv", *ids[:2]), RequestFields("EARLY"))
+    done = rotate(session)
+    assert done.versions == {"m": 1, "early": 0}
+    assert done.left == ("early: EARLY",)
+    assert {(r.record.request_id, r.version) for r in open_requests(store, "m")} == {("SERVED", first.version), ("WAITS", "")}
+    waiting = {one.record.request_id: one for one in chosen_requests(session, "m", ["pending"])}
+    assert waiting["WAITS"].key_check == key_check(session.key)
+    assert waiting["WAITS"].pseudonyms == frozenset(pseudonyms(session.key, ids[5:10]))
+    both = unlearn(session, first.label, ("pending",), UnlearnOptions("cf", SHORT))
+    assert {(r.record.request_id, r.version) for r in open_requests(store, "m")} == {
+        ("SERVED", both.version),
+        ("WAITS", both.version),
+    }
+    with pytest.raises(InputError, match="requests EARLY were recorded under another key"):
+        chosen_requests(session, "early", ["pending"])
+    withdraw_request(session, "early", "EARLY", "added again")
+    add_requests(session, "early", write(tmp_path / "early.csv", *ids[:2]), RequestFields("EARLY"))
+    assert [one.record.request_id for one in chosen_requests(session, "early", ["pending"])] == ["EARLY"]

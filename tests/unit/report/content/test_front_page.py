@@ -1,4 +1,4 @@
-"""The first two pages: a reader who knows no machine learning finds the answers to ten questions, before the annex."""
+"""The first two pages: a reader who knows no machine learning finds the answers to twelve questions, before the annex."""
 
 import re
 from dataclasses import replace
@@ -13,7 +13,7 @@ from grmu_audit.report import build_view, render_html
 
 PAGE = Path(__file__).parents[4] / "docs" / "report.md"
 ANSWERS = (
-    ("photodigits-v1/4", "BREACH"),
+    ("photodigits-v1/4", "Version 4 of the model photodigits-v1", "BREACH"),
     ("The version is blocked and cannot be released.", "Unlearn again with other settings"),
     ("“default@d00dd00dd00d”",),
     ("Asked by R-7", "Due 2026-04-01", "Received 2026-03-01"),
@@ -23,6 +23,8 @@ ANSWERS = (
     ("“digit below 5, dark paper”, lost: from 90.8 % to 41.2 % right",),
     ("How fast the forget set can be relearned", "Membership attacks with shadow models"),
     ("Preparer ann, 2026-03-05", "Reviewer not signed yet"),
+    ("It does not say that the data was erased everywhere, that the model is fair to everybody, or that a law",),
+    ("below a change, the range that it lies in with 95 % confidence",),
 )
 """What answers each question of the page, in its order."""
 
@@ -45,11 +47,11 @@ def front():
 QUESTIONS = re.findall(r"^\d+\. (.+\?)$", PAGE.read_text(encoding="utf-8"), flags=re.M)
 
 
-def test_the_page_asks_ten_questions():
-    assert len(QUESTIONS) == len(ANSWERS) == 10
+def test_the_page_asks_twelve_questions():
+    assert len(QUESTIONS) == len(ANSWERS) == 12
 
 
-@pytest.mark.parametrize("number", range(10))
+@pytest.mark.parametrize("number", range(12))
 def test_the_front_answers(front, number):
     words = front.replace("\u202f", " ").replace("\xa0", " ")
     for answer in ANSWERS[number]:

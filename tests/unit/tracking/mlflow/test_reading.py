@@ -28,6 +28,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[MlflowStore, list[Mo
     refs = [version(store, "faces", root / str(number)) for number in range(3)]
     store.tag(refs[0], {"grmu.note": "a 'quoted' ü; --\nline", "grmu.empty": ""})
     store.set_alias("faces", "champion", "3")
+    store.describe_model("faces", "**PASS** ü")
     store._client.delete_model_version("faces", "2")
     store._client.delete_run(str(refs[1].run_id))
     version(store, "spoken", root / "prompt")
@@ -55,6 +56,24 @@ def test_both_give_the_same_rows(made: tuple[MlflowStore, list[ModelRef], str]) 
     for ref in made[1]:
         assert tables.run(str(ref.run_id)) == client.run(str(ref.run_id))
     assert not tables.run(str(made[1][1].run_id)).active
+    for name in ("faces", "spoken", "unknown"):
+        assert tables.model_description(name) == client.model_description(name)
+
+
+def test_both_give_the_same_metrics(made: tuple[MlflowStore, list[ModelRef], str]) -> None:
+    store, refs, _ = made
+    tables, client = readers(made)
+    with store.run("faces", "audit") as run:
+        run.log_metrics({"loss": 0.5}, step=1)
+        run.log_metrics({"loss": 0.25}, step=2)
+        logged = run.log_audit(refs[0], {"GA": 0.1 + 0.2, "EO": float("nan"), "FGSM@0.03": 0.25}, ("digits", "d" * 64))
+    assert tables.run_metrics(run.id) == client.run_metrics(run.id) == {"loss": 0.25, "GA": 0.1 + 0.2, "FGSM/0.03": 0.25}
+    assert tables.logged_metrics(logged) == client.logged_metrics(logged) == [("FGSM/0.03", 0.25), ("GA", 0.1 + 0.2)]
+    found = store._client.get_logged_model(logged)
+    assert {(metric.dataset_name, metric.run_id) for metric in found.metrics} == {("digits", run.id)}
+    assert '"version":"1"' in found.tags["mlflow.modelVersions"]
+    store._client.delete_logged_model(logged)
+    assert tables.logged_metrics(logged) == client.logged_metrics(logged) == []
 
 
 def test_what_is_not_there_is_one_error_from_either(made: tuple[MlflowStore, list[ModelRef], str]) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import getpass
+import io
 import json
 import os
 import socket
 import sqlite3
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +48,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory, network: torch.nn.Module) -
 
     made = tmp_path_factory.mktemp("version")
     save_file(network.state_dict(), made / "state.safetensors")
-    (made / "model.json").write_text(json.dumps({"architecture": "linear", "classes": 3, "image_size": [3, 2, 2]}))
+    spec = {"architecture": "linear", "classes": 3, "image_size": [3, 2, 2], "class_names": ["cat", "dog | ü"]}
+    (made / "model.json").write_text(json.dumps(spec))
     graph = torch.export.export(network, (torch.zeros(2, 3, 2, 2),), dynamic_shapes=({0: torch.export.Dim("batch")},))
     torch.export.save(graph, made / "model.pt2")
     return made
@@ -78,14 +81,18 @@ def test_plain_mlflow_serves_the_version_without_pickle(
     mlflow.set_tracking_uri(f"sqlite:///{root}/mlflow.db")
     try:
         served = mlflow.pyfunc.load_model(f"models:/{ref.label}")
-        logits = served.predict(pixels)
+        scores = served.predict(pixels)
+        empty = served.predict(pixels[:0])
         assert str(served.metadata.get_input_schema()) == "[Tensor('float32', (-1, 3, 2, 2))]"
         with pytest.raises(mlflow.exceptions.MlflowException):
             served.predict(pixels[:, :2])
     finally:
         mlflow.set_tracking_uri(None)  # MLflow stores the URI in the environment: a store put back would outlive this test
+    assert list(scores.columns) == served.metadata.get_output_schema().input_names() == ["cat", "dog | ü", "class 2"]
+    assert empty.shape == (0, 3)
     with torch.no_grad():
-        np.testing.assert_allclose(logits, network(torch.from_numpy(pixels)).numpy(), atol=1e-6)
+        expected = torch.softmax(network(torch.from_numpy(pixels)), dim=1).numpy()
+    np.testing.assert_allclose(scores.to_numpy(), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("address", ["served/1", "served@champion"])
@@ -134,7 +141,9 @@ def test_mlflow_models_serve_is_not_tampering(store: MlflowStore, root: Path, re
             body = json.dumps({"inputs": np.zeros((2, 3, 2, 2)).tolist()}).encode()
             request = urllib.request.Request(f"http://127.0.0.1:{port}/invocations", body, {"Content-Type": "application/json"})
             with urllib.request.urlopen(request, timeout=60) as answer:
-                assert len(json.load(answer)["predictions"]) == 2
+                rows = json.load(answer)["predictions"]
+            assert [list(row) for row in rows] == [["cat", "dog | ü", "class 2"]] * 2
+            assert [sum(row.values()) for row in rows] == pytest.approx([1, 1])
         finally:
             process.terminate()
     assert list((root / "artifacts").rglob(f"{ref.run_id}/artifacts/model/registered_model_meta"))
@@ -146,6 +155,11 @@ def test_serving_files_are_pinned_and_the_same_each_time(folder: Path, tmp_path:
     assert made == serving_files(folder)
     assert all("==" in line for line in made["requirements.txt"].decode().splitlines())
     assert serving_files(tmp_path) == {}
+    readme = made["README.md"].decode()
+    assert "float32, [batch, 3, 2, 2]: pixels from 0 to 1" in readme
+    assert "`cat`, `dog ? ü`, `class 2` |" in readme
+    with zipfile.ZipFile(io.BytesIO(made["class_scores.zip"])) as archive:
+        assert [(entry.filename, entry.date_time[0]) for entry in archive.infolist()] == [("grmu_audit_class_scores.py", 1980)]
 
 
 def test_a_run_holds_what_was_given(store: MlflowStore, ref: ModelRef) -> None:

@@ -1,0 +1,137 @@
+"""The documentation: links lead somewhere, the index is whole, the tutorial and the notebook run."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import io
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from benchmarks.pages import api
+from grmu_audit.cli.app import execute
+from grmu_audit.errors import ExitCode
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted(DOCS.rglob("*.md"))]
+LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+FENCE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
+VARIABLE = re.compile(r"\$\(cat (\S+)\)")
+
+
+@cache
+def anchors(page: Path) -> set[str]:
+    """What a link into a page may name: its headings, as the hosts write them."""
+    headings = re.findall(r"^#+ (.*)$", FENCE.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {
+        re.sub(r"[^\w\- ]", "", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", title)).lower().replace(" ", "-") for title in headings
+    }
+
+
+def links(page: Path) -> Iterator[str]:
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    yield from (link for link in LINK.findall(text) if not re.match(r"[a-z+]+:", link))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
+    for link in links(page):
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), f"{page.name}: {link}"
+        assert not anchor or anchor in anchors(target), f"{page.name}: {link}"
+
+
+def test_the_index_names_every_page() -> None:
+    named = {(DOCS / link.partition("#")[0]).resolve() for link in links(DOCS / "README.md")}
+    assert {page for page in DOCS.glob("*.md") if page.name != "README.md"} <= named
+
+
+def test_the_glossary_is_in_order_and_names_each_term_once() -> None:
+    rows = [line for line in (DOCS / "glossary.md").read_text().splitlines() if line.startswith("| ")]
+    terms = [line.split(" | ")[0].removeprefix("| ") for line in rows[1:]]
+    assert len(terms) > 30
+    assert [term.casefold() for term in terms] == sorted({term.casefold() for term in terms})
+
+
+def test_the_reference_of_the_names_is_written_from_their_docstrings() -> None:
+    assert (DOCS / "api.md").read_text(encoding="utf-8") == api.page(), "python -m benchmarks.pages.api --write docs/api.md"
+
+
+def blocks(page: Path) -> list[tuple[str, str]]:
+    return re.findall(r"^```(\w+)\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def run_line(line: str, monkeypatch: pytest.MonkeyPatch) -> int:
+    """One line of a console block: a command, or a variable that is exported."""
+    words = shlex.split(VARIABLE.sub(lambda found: Path(found[1]).read_text(), line))
+    if words[0] == "export":
+        monkeypatch.setenv(*words[1].split("=", 1))
+        return 0
+    assert words[0] == "grmu-audit", line
+    return execute(["--quiet", *words[1:]])
+
+
+@pytest.mark.slow
+def test_the_tutorial_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GRMU_AUDIT_HMAC_KEY_FILE", str(tmp_path / "hmac.key"))
+    scope: dict[str, object] = {}
+    said: dict[str, str] = {}
+    for language, text in blocks(DOCS / "tutorial.md"):
+        if language == "python":
+            exec(compile(text, "docs/tutorial.md", "exec"), scope)
+            continue
+        for line in text.splitlines():
+            assert line.startswith("$ "), line
+            code = run_line(line[2:], monkeypatch)
+            output = capsys.readouterr()
+            said[line[2:]] = output.out
+            allowed = {ExitCode.DONE, ExitCode.BREACH, ExitCode.INCONCLUSIVE} if " gate " in line else {ExitCode.DONE}
+            assert code in allowed, (line, output.err)
+    signed = Path("signed.html").read_text()
+    assert "ana" in signed
+    assert "ben" in signed
+    lists = [output for line, output in said.items() if "requests list" in line]
+    assert len(lists) == 1, "the same line twice: the last one counts"
+    assert "R-1" in lists[0]
+    assert "desk/3" in lists[0] or " 3 " in lists[0]
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_and_its_results_show(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its code cells one after the other in one namespace, and what the last line of a cell shows, as a notebook does it."""
+    notebook = json.loads((DOCS / "examples" / "audit.ipynb").read_text(encoding="utf-8"))
+    assert all(not cell.get("outputs") for cell in notebook["cells"]), "stored without outputs"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GRMU_AUDIT_HMAC_KEY_FILE", str(tmp_path / "hmac.key"))
+    scope: dict[str, Any] = {}
+    shown = [shown_by("".join(cell["source"]), scope) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    page = "\n".join(shown)
+    assert "digits/3" in page
+    assert page.count("<iframe") == 2, "the report and the comparison"
+    assert "<b>" in page, "the verdict"
+    assert "[]" in shown, "nothing differs from the record"
+    assert (tmp_path / "report" / "report.html").is_file()
+
+
+def shown_by(cell: str, scope: dict[str, Any]) -> str:
+    """What a cell shows for its last line: HTML where the object has it, else its text."""
+    *body, last = ast.parse(cell).body
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        if not isinstance(last, ast.Expr):
+            exec(compile(ast.Module([*body, last], []), "docs/examples/audit.ipynb", "exec"), scope)
+            return output.getvalue()
+        exec(compile(ast.Module(body, []), "docs/examples/audit.ipynb", "exec"), scope)
+        value = eval(compile(ast.Expression(last.value), "docs/examples/audit.ipynb", "eval"), scope)
+    shown = getattr(value, "_repr_html_", lambda: repr(value))()
+    return output.getvalue() + str(shown)
