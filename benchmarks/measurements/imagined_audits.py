@@ -11,6 +11,7 @@ from unittest import mock
 import numpy as np
 
 from grmu_audit.auditing.measurement import measure
+from grmu_audit.auditing.rows_read import SCHEMA
 from grmu_audit.evidence.signing import generate_keys
 from grmu_audit.policy import Policy
 from grmu_audit.policy.judgement import judge
@@ -26,9 +27,12 @@ from grmu_audit.records import (
     ModelRef,
     Predictions,
 )
+from grmu_audit.utils import canonical_json, sha256_hex
 
 CLASSES, ATTRIBUTES = 2, 2
 """Classes and attribute values of the imagined data."""
+DATA = "d" * 64
+"""Digest of the imagined data."""
 QUALITY = DataCheckReport((CheckResult("all", "ids are unique", True, True, "200 of 200"),), "engine 1.0", "5" * 64)
 """The quality report of every audit."""
 
@@ -57,17 +61,33 @@ def predictions(seed: int, n: int = 120, skill: float = 2.0) -> Predictions:
 
 
 def inputs_of(ref: ModelRef, tables: Sequence[Predictions]) -> AuditInputs:
-    """Candidate, baseline and references."""
-    refs = [ref, *(replace(ref, version=str(900 + i), role="retrain") for i in range(len(tables) - 1))]
-    models = [AuditedModel(*pair) for pair in zip(refs, tables, strict=True)]
-    return AuditInputs(models[0], models[1] if len(models) > 1 else None, tuple(models[2:]))
+    """Candidate, baseline and references; retrained ones with the records of the rows that they read."""
+    candidate = AuditedModel(ref, tables[0], rows_read=rows_read(tables[0]) if ref.role == "retrain" else None)
+    before = [AuditedModel(replace(ref, version="900", role="pretrain"), table) for table in tables[1:2]]
+    references = [_reference(ref, number, table) for number, table in enumerate(tables[2:], 901)]
+    return AuditInputs(candidate, before[0] if before else None, tuple(references))
+
+
+def _reference(ref: ModelRef, number: int, table: Predictions) -> AuditedModel:
+    record = rows_read(table)
+    config = {**ref.config, "rows_read_sha256": sha256_hex(record)}
+    described = replace(ref, version=str(number), role="retrain", data_digest=DATA, config=config)
+    return AuditedModel(described, table, rows_read=record)
+
+
+def rows_read(table: Predictions) -> bytes:
+    """The record of a run that read every retained row and no row of the forget set."""
+    unread = sorted(table.ids[table.mask("forget")].tolist())
+    read = int(table.mask("retain").sum())
+    counts = {"training_rows": read + len(unread), "training_rows_read": read, "other_rows_read": 0}
+    return canonical_json({"schema": SCHEMA, "data_sha256": DATA, **counts, "training_rows_not_read": unread})
 
 
 def audit_of(
     ref: ModelRef, tables: Sequence[Predictions], chosen: Policy, exact: ExactEvidence | None = None, **record: object
 ) -> Audit:
     """Candidate, baseline and references, judged."""
-    data = DataRecord("d" * 64, {}, "imagined", class_names=("no", "yes"), attribute_names=("a", "b"))
+    data = DataRecord(DATA, {}, "imagined", class_names=("no", "yes"), attribute_names=("a", "b"))
     named = [replace(table, class_names=data.class_names, attribute_names=data.attribute_names) for table in tables]
     context = AuditContext(data, data_quality=QUALITY, record=record, exact=exact)
     return judge(measure(inputs_of(ref, named), context), chosen)

@@ -80,7 +80,7 @@ def moved(p: Predictions, seed: int) -> Predictions:
     change = np.random.default_rng(seed).normal(0, 0.3, len(p)) - 0.5 * p.mask("forget")
     logits[np.arange(len(p)), p.target] += change
     kept = bf16(logits)
-    return replace(p, logits=kept, prediction=kept.argmax(axis=1))
+    return replace(p, ids=p.ids.copy(), logits=kept, prediction=kept.argmax(axis=1))  # names are read anew for every model
 
 
 def audited(p: Predictions) -> Callable[[], object]:

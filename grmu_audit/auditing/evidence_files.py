@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from grmu_audit.auditing import audit_files
+from grmu_audit.auditing.rows_read import record_file
 from grmu_audit.auditing.stored_predictions import table_name, to_parquet
-from grmu_audit.evidence.attestation import DESCRIPTION_FILE, POLICY_FILE, QUALITY_FILE, REPORT_FILE, ROWS_READ_FILE
+from grmu_audit.evidence.attestation import DESCRIPTION_FILE, POLICY_FILE, QUALITY_FILE, REPORT_FILE
 from grmu_audit.metrics.checked_predictions import align
 from grmu_audit.policy import Policy
 from grmu_audit.policy.files import policy_tree
@@ -30,6 +31,7 @@ Made: {created} by {tool}
 | `policy.json` | the policy as judged; its SHA-256 is the policy digest |
 | `predictions/*.parquet` | outputs of each compared model, one row per sample; ids are keyed pseudonyms |
 | `rows_read.json` | of a retrained version: which training rows it did not read, as keyed pseudonyms |
+| `rows_read-reference-*.json` | the same of each reference |
 | `data_quality.json` | results of the data checks, where there were any |
 | `attestation.dsse.json` | in-toto statement (test-result v0.1) over all of these, in a DSSE envelope |
 | `ledger.json` | the model's promotion ledger up to its last entry about this version, a hash chain |
@@ -124,14 +126,13 @@ RENUMBERED_FILE = "renumbered.json"
 RENUMBERED_SCHEMA = "grmu-audit/renumbered/v1"
 
 
-def evidence_files(audited: Audit, policy: Policy, inputs: AuditInputs, rows_read: bytes | None = None) -> dict[str, bytes]:
+def evidence_files(audited: Audit, policy: Policy, inputs: AuditInputs) -> dict[str, bytes]:
     """Everything that lets a third party check a verdict, by artifact name, without the audit itself.
 
     Args:
         audited: a judged audit.
         policy: the policy that judged it.
         inputs: its models; the ids of their predictions must be pseudonyms.
-        rows_read: of a retrained version, the record of the rows that its run read.
     """
     from grmu_audit import report
 
@@ -144,6 +145,5 @@ def evidence_files(audited: Audit, policy: Policy, inputs: AuditInputs, rows_rea
     files |= {table_name(subject): to_parquet(align(first, model.predictions)) for subject, model in inputs.models.items()}
     if audited.data_quality is not None:
         files[QUALITY_FILE] = canonical_json(audited.to_json()["data_quality"])
-    if audited.exact is not None and rows_read is not None:
-        files[ROWS_READ_FILE] = rows_read
-    return files
+    records = {record_file(subject): model.rows_read for subject, model in inputs.models.items()}
+    return files | {name: record for name, record in records.items() if record is not None}

@@ -15,6 +15,7 @@ from grmu_audit.metrics.checked_predictions import align
 from grmu_audit.metrics.measure import Measurements, measure_models
 from grmu_audit.metrics.outcome import with_interval_method
 from grmu_audit.records import (
+    BASELINE,
     NOT_LARGEST,
     SPLITS,
     Audit,
@@ -66,7 +67,7 @@ def measure(inputs: AuditInputs, context: AuditContext, options: MeasureOptions 
         controls=found.controls,
         exact=context.exact,
         root=inputs.root.ref if inputs.root else None,
-        unchanged=inputs.baseline is not None and same_outputs(predictions, inputs.baseline.predictions),
+        unchanged=BASELINE in found.predictions and same_outputs(predictions, found.predictions[BASELINE]),
         record=_record(inputs, context.record, options, found),
     )
 
@@ -102,8 +103,8 @@ def require_distinct_references(inputs: AuditInputs) -> None:
 
 
 def _record(inputs: AuditInputs, given: Mapping[str, Any], options: MeasureOptions, found: Measurements) -> dict[str, Any]:
-    contradicted = {str(subject): int(not_largest(model.predictions).sum()) for subject, model in inputs.models.items()}
-    tables = {str(subject): align(inputs.candidate.predictions, model.predictions) for subject, model in inputs.models.items()}
+    tables = {str(subject): table for subject, table in found.predictions.items()}
+    contradicted = {name: int(not_largest(table).sum()) for name, table in tables.items()}
     return {
         "created": utc_now(),
         "tool": f"grmu-audit {VERSION}",

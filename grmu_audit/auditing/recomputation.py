@@ -9,18 +9,29 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from grmu_audit.auditing.measurement import measure
-from grmu_audit.auditing.rows_read import rows_read_defect
+from grmu_audit.auditing.rows_read import record_file, rows_read_defect, without_record
 from grmu_audit.auditing.stored_predictions import predictions_sha256, stored_inputs
 from grmu_audit.errors import GrmuAuditError
-from grmu_audit.evidence.attestation import ROWS_READ_FILE
 from grmu_audit.metrics.catalog import BUILT_IN, Level
 from grmu_audit.metrics.forgetting.sequence import NAME as SEQUENCE
 from grmu_audit.metrics.forgetting.share import NAME as SHARE
 from grmu_audit.metrics.membership.attacks import FORESTS
 from grmu_audit.policy import Policy
 from grmu_audit.policy.judgement import judge
-from grmu_audit.records import AUDIT_SCHEMA, Audit, AuditContext, AuditInputs, ControlOutcome, MetricValue
+from grmu_audit.records import (
+    AUDIT_SCHEMA,
+    CANDIDATE,
+    Audit,
+    AuditContext,
+    AuditedModel,
+    AuditInputs,
+    ControlOutcome,
+    MetricValue,
+    Subject,
+    reference,
+)
 from grmu_audit.records.audit import KEY_CHECK
+from grmu_audit.utils.resources import VERSION
 
 TOLERANCE = 1e-6
 """How far a number computed again may be from the recorded one: other libraries add up in another order."""
@@ -44,7 +55,7 @@ def recompute(audit: Audit, policy: Policy, files: Mapping[str, bytes]) -> Recom
     Args:
         audit: the recorded facts and verdict.
         policy: the policy as judged.
-        files: the stored tables by name.
+        files: the stored tables and records by name.
     """
     carried = tuple(value for value in audit.metrics if _needs_more_than_tables(value))
     try:
@@ -63,12 +74,8 @@ def recompute(audit: Audit, policy: Policy, files: Mapping[str, bytes]) -> Recom
     findings = [f"predictions of {name} are not those that were audited" for name in _differing(audit, inputs)]
     findings += [*numbers, *_rules(audit, again)]
     if audit.schema == AUDIT_SCHEMA:
-        findings += [*_statements(audit, again), *_exact(audit, inputs, files.get(ROWS_READ_FILE)), *_controls(audit, again)]
-    if _of_earlier_key(audit):
-        notes.append(
-            f"{ROWS_READ_FILE} calls rows by names of an earlier key: whether it lists the forget set among the rows that were"
-            " not read was compared when the audit was made, here only how many they are"
-        )
+        findings += [*_statements(audit, again), *_exact(audit, inputs), *_controls(audit, again)]
+        notes += _not_compared(audit, inputs)
     return Recomputed(tuple(findings), tuple(notes), len(again.metrics) - len(carried))
 
 
@@ -193,23 +200,53 @@ def _statements(audit: Audit, again: Audit) -> list[str]:
     return findings
 
 
-def _of_earlier_key(audit: Audit) -> bool:
-    """Whether the version was trained before the operator's key was replaced, so that its record calls rows by other names."""
-    return audit.exact is not None and audit.record.get(KEY_CHECK) not in (None, audit.subject.key_check)
-
-
-def _exact(audit: Audit, inputs: AuditInputs, record: bytes | None) -> list[str]:
-    """Whether exact evidence is recorded where, and only where, the record of the rows that were read bears it out."""
+def _exact(audit: Audit, inputs: AuditInputs) -> Iterator[str]:
+    """Whether exact evidence is recorded where, and only where, the records of the rows that were read bear it out."""
     retrained = audit.subject.role == "retrain"
     if retrained != (audit.exact is not None):
-        return [f"exact evidence is {'not ' if retrained else ''}recorded for a version of role {audit.subject.role!r}"]
-    if audit.exact is None or not audit.exact.verified:
-        return []
+        yield f"exact evidence is {'not ' if retrained else ''}recorded for a version of role {audit.subject.role!r}"
+        return
     table = inputs.candidate.predictions
     forget, rows = table.mask("forget"), int((table.mask("retain") | table.mask("forget")).sum())
-    forgotten = int(forget.sum()) if _of_earlier_key(audit) else table.ids[forget].tolist()
-    defect = rows_read_defect(record, audit.subject, audit.data.manifest_sha256, rows, forgotten)
-    return [f"exact evidence is recorded as verified, but {defect}"] if defect else []
+    for subject, model in _never_read(audit, inputs).items():
+        if model.rows_read is None and _stored_without_record(audit, subject, model):
+            continue
+        forgotten = int(forget.sum()) if _of_earlier_key(audit, model) else table.ids[forget].tolist()
+        if defect := rows_read_defect(model.rows_read, model.ref, rows, forgotten):
+            claim = "exact evidence is recorded as verified" if subject == CANDIDATE else f"{subject} is recorded as a reference"
+            missing = f"there is no {record_file(subject)}: audit the version again, then export"
+            yield f"{claim}, but {missing if model.rows_read is None else defect}"
+
+
+def _never_read(audit: Audit, inputs: AuditInputs) -> dict[Subject, AuditedModel]:
+    """The models of which the audit says that they never read the forget set: the references, and a candidate with evidence."""
+    verified = audit.exact is not None and audit.exact.verified
+    references = {reference(number): model for number, model in enumerate(inputs.references, 1)}
+    return {CANDIDATE: inputs.candidate, **references} if verified else references
+
+
+def _stored_without_record(audit: Audit, subject: Subject, model: AuditedModel) -> bool:
+    """Whether the audit was stored without the record of a reference: it says so, or another version of this tool made it."""
+    earlier = audit.record.get("tool") != f"grmu-audit {VERSION}"
+    return subject != CANDIDATE and (earlier or without_record(model.ref) in audit.not_measured)
+
+
+def _of_earlier_key(audit: Audit, model: AuditedModel) -> bool:
+    """Whether a model was trained before the operator's key was replaced, so that its record calls rows by other names."""
+    check = audit.record.get(KEY_CHECK, audit.subject.key_check)
+    return None not in (check, model.ref.key_check) and check != model.ref.key_check
+
+
+def _not_compared(audit: Audit, inputs: AuditInputs) -> Iterator[str]:
+    """What of exact evidence cannot be compared here."""
+    for subject, model in _never_read(audit, inputs).items():
+        if model.rows_read is None and _stored_without_record(audit, subject, model):
+            yield f"the audit was stored without {record_file(subject)}: the rows that {subject} read were not compared here"
+        elif _of_earlier_key(audit, model):
+            yield (
+                f"{record_file(subject)} calls rows by names of an earlier key: whether it lists the forget set among the rows"
+                " that were not read was compared when the audit was made, here only how many they are"
+            )
 
 
 def _controls(audit: Audit, again: Audit) -> list[str]:

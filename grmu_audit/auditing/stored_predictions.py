@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from grmu_audit.auditing.prediction_files import column_kind, from_frame, used_columns
+from grmu_audit.auditing.rows_read import record_file
 from grmu_audit.errors import InputError, IntegrityError
 from grmu_audit.records import (
     BASELINE,
@@ -136,11 +137,11 @@ def renumbered(content: bytes) -> bytes:
 
 
 def stored_inputs(audit: Audit, files: Mapping[str, bytes]) -> AuditInputs:
-    """The models of an audit with their stored predictions.
+    """The models of an audit with their stored predictions and, of retrained ones, the records of the rows that they read.
 
     Args:
         audit: the recorded facts.
-        files: the stored tables by name.
+        files: the stored tables and records by name.
 
     Raises:
         IntegrityError: a table is absent, or cannot be read as predictions.
@@ -151,7 +152,7 @@ def stored_inputs(audit: Audit, files: Mapping[str, bytes]) -> AuditInputs:
         name = table_name(subject)
         if name not in files:
             raise IntegrityError(f"there is no {name}")
-        return AuditedModel(ref, from_parquet(files[name], name, audit.data))
+        return AuditedModel(ref, from_parquet(files[name], name, audit.data), rows_read=files.get(record_file(subject)))
 
     return AuditInputs(
         candidate=model(CANDIDATE, audit.subject),

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from grmu_audit.errors import InputError
 from grmu_audit.intervals.proportions import count_persons
-from grmu_audit.metrics.scores import ATTACK_SCORES, attack_scores, margins, per_sample_loss
+from grmu_audit.metrics.scores import ATTACK_SCORES, attack_scores, margins
 from grmu_audit.records import SPLITS, Group, Predictions
 from grmu_audit.records import dominant_groups as find_dominant
 from grmu_audit.records.audit import MeasureOptions
@@ -97,7 +97,7 @@ class CheckedPredictions:
     @cached_property
     def loss(self) -> npt.NDArray[np.float64] | None:
         """[n] cross-entropy in nats, or None where neither logits nor losses are known."""
-        return per_sample_loss(self.predictions)
+        return -self.scores["loss"] if "loss" in self.scores else None
 
     def group(self, code: int) -> Group:
         """The group of a code."""
@@ -277,7 +277,7 @@ def with_groups(p: Predictions, attribute: npt.NDArray[np.int64], names: tuple[s
 
 
 def align(candidate: Predictions, other: Predictions) -> Predictions:
-    """The rows of ``other`` in the order of ``candidate``.
+    """The rows of ``other`` in the order of ``candidate``, whose ids it shares.
 
     Raises:
         InputError: the two do not hold the same samples with the same split, target and attribute; the message names
@@ -288,7 +288,11 @@ def align(candidate: Predictions, other: Predictions) -> Predictions:
     if (candidate.classes, candidate.attributes) != (other.classes, other.attributes):
         sizes = f"{candidate.classes} classes x {candidate.attributes} attribute values and {other.classes} x {other.attributes}"
         raise InputError(f"the two prediction files know {sizes}: both must describe the same task")
-    moved = other if np.array_equal(candidate.ids, other.ids) else _take(other, _order(candidate, other))
+    if candidate.ids is other.ids:
+        moved = other
+    else:
+        moved = other if np.array_equal(candidate.ids, other.ids) else _take(other, _order(candidate, other))
+        moved = replace(moved, ids=candidate.ids)
     for name in ("split", "target", "attribute"):
         differs = getattr(candidate, name) != getattr(moved, name)
         if differs.any():

@@ -59,6 +59,8 @@ class Measurements:
 
     values: tuple[MetricValue, ...]
     """Every metric of every model, and every change."""
+    predictions: dict[Subject, Predictions]
+    """The models' predictions, rows in the candidate's order."""
     curves: dict[str, Any]
     """What ``membership.curves.summarise_curves`` returns, and the history of the lineage where it has a root."""
     dominant_groups: tuple[Group, ...]
@@ -98,6 +100,7 @@ def measure_models(
     found = [*from_predictions, *shares.result(), lineage, *from_networks, *from_shadows]
     return Measurements(
         values=tuple(outcome.value(subject, options) for subject, outcomes in found for outcome in outcomes),
+        predictions={subject: result.checked.predictions for subject, result in everything.items()},
         curves=summarise_curves({subject: (result.checked, result.attacks) for subject, result in results.items()})
         | ({"lineage": measure_history(first, inputs, options)} if inputs.root else {}),
         dominant_groups=first.dominant_groups,

@@ -27,6 +27,8 @@ class AuditedModel:
     """What needed the network itself; levels standard and deep."""
     epochs: tuple[Mapping[str, float], ...] = ()
     """What each training epoch logged."""
+    rows_read: bytes | None = None
+    """Of a retrained model: the record of the rows that its run read, where it calls rows as ``predictions`` does."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -57,14 +58,22 @@ class Predictions:
         return result
 
     def mask(self, split: str) -> npt.NDArray[np.bool_]:
-        """[n] rows of that split."""
-        result: npt.NDArray[np.bool_] = self.split == SPLITS.index(split)
-        return result
+        """[n] rows of that split; computed once and read-only."""
+        return self._masks[split]
 
-    @property
+    @cached_property
+    def _masks(self) -> dict[str, npt.NDArray[np.bool_]]:
+        found = {name: np.asarray(self.split == code) for code, name in enumerate(SPLITS)}
+        for mask in found.values():
+            mask.flags.writeable = False
+        return found
+
+    @cached_property
     def group(self) -> IntArray:
-        """[n] group code: target * attributes + attribute."""
-        return self.target * self.attributes + self.attribute
+        """[n] group code: target * attributes + attribute; computed once and read-only."""
+        code = self.target * self.attributes + self.attribute
+        code.flags.writeable = False
+        return code
 
 
 def by_appearance(codes: IntArray) -> IntArray:

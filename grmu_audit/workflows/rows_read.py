@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from grmu_audit.evidence import model_row_names
 from grmu_audit.records import ExactEvidence, ModelRef
 from grmu_audit.tracking.names import ROWS_READ
 from grmu_audit.tracking.references import lineage_root
+from grmu_audit.tracking.registration import version_artifact
 from grmu_audit.tracking.requests import read_request_record
 
 if TYPE_CHECKING:
@@ -63,12 +65,24 @@ def exact_evidence(session: Session, ref: ModelRef, dataset: Dataset) -> ExactEv
     rows = len(dataset.rows("train")) + len(dataset.deleted_training)
     forgotten = read_request_record(session.store, ref).pseudonyms  # its own record of that time: both are under the same key
     named = forgotten if names_rows_by_pseudonyms(content) else model_row_names(ref.name, forgotten)
-    defect = rows_read_defect(content, ref, str(ref.data_digest), rows, named)
+    defect = rows_read_defect(content, ref, rows, named)
     if defect:
         return ExactEvidence(False, defect)
     return ExactEvidence(
         True, f"{ref.label} was trained from {_start(session, ref)}, and its record shows that no row of the forget set was read."
     )
+
+
+def records_for_bundle(session: Session, version: ModelRef, references: Sequence[ModelRef]) -> dict[str, bytes]:
+    """The records of the retrained versions among an audited version and its references, by label.
+
+    Left out is the record of a reference that calls rows otherwise than the tables of the audit, which follow the record of the
+    audited version: by names of the model, or by pseudonyms where that is of an earlier form.
+    """
+    retrained = [ref for ref in (version, *references) if ref.role == "retrain"]
+    found = {ref.label: version_artifact(session.store, ref, ROWS_READ) for ref in retrained}
+    by_pseudonyms = names_rows_by_pseudonyms(found.get(version.label))
+    return {label: record for label, record in found.items() if record and names_rows_by_pseudonyms(record) == by_pseudonyms}
 
 
 def _start(session: Session, ref: ModelRef) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.measurements.imagined_audits import QUALITY, audit_of, inputs_of, key_pair, policy, predictions
+from benchmarks.measurements.imagined_audits import DATA, QUALITY, audit_of, inputs_of, key_pair, policy, predictions, rows_read
 from grmu_audit.auditing.evidence_files import evidence_files
 from grmu_audit.errors import GrmuAuditError
 from grmu_audit.evidence.signing import load_signer
@@ -49,5 +49,6 @@ def code_of(error: GrmuAuditError) -> int:
 
 
 __all__ = [
-    "QUALITY", "audit_of", "audited", "code_of", "inputs_of", "key_pair", "policy", "policy_file", "predictions", "version",
+    "DATA", "QUALITY", "audit_of", "audited", "code_of", "inputs_of", "key_pair", "policy", "policy_file", "predictions",
+    "rows_read", "version",
 ]  # fmt: skip

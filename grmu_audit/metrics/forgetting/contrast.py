@@ -57,6 +57,11 @@ class Arm:
         """[groups] comparison samples."""
         return np.bincount(self.comparison_group, minlength=int(self.forget_group.max()) + 1)
 
+    @property
+    def smaller_side(self) -> int:
+        """Samples on the side that has fewer."""
+        return min(len(self.forget), len(self.comparison))
+
     @cached_property
     def weight(self) -> Floats:
         """[c] weights that give the comparison samples the forget set's mix of groups; they add up to 1."""
@@ -118,18 +123,16 @@ def choose_arm(checked: CheckedPredictions, forget: Mask, kind: str = "R or U") 
     """
     codes, index = checked.cells
     retained, unseen = checked.predictions.mask("retain"), mask_unseen(checked)
-    wanted = np.bincount(index[forget], minlength=len(codes)) > 0
-    kept = np.bincount(index[retained], minlength=len(codes))
+    wanted, kept, others = (np.bincount(index[rows], minlength=len(codes)) for rows in (forget, retained, unseen))
     by_retained = np.full(len(codes), kind == "R") if kind in ("R", "U") else kept >= LEAST_RETAINED
-    rows = np.where(by_retained[index], retained, unseen)
-    size = np.bincount(index[rows], minlength=len(codes))
-    shared = wanted & (size >= 2)
+    shared = (wanted > 0) & (np.where(by_retained, kept, others) >= 2)
     kinds = {
-        "compared_with_retained": int((forget & (by_retained & shared)[index]).sum()),
-        "compared_with_unseen": int((forget & (~by_retained & shared)[index]).sum()),
+        "compared_with_retained": int(wanted[by_retained & shared].sum()),
+        "compared_with_unseen": int(wanted[~by_retained & shared].sum()),
     }
-    left_out = tuple(int(codes[cell]) for cell in np.flatnonzero(wanted & ~shared))
-    return _arm(index, forget & shared[index], rows & shared[index], left_out, kinds)
+    left_out = tuple(int(codes[cell]) for cell in np.flatnonzero((wanted > 0) & ~shared))
+    comparison = (retained & (by_retained & shared)[index]) | (unseen & (~by_retained & shared)[index])
+    return _arm(index, forget & shared[index], comparison, left_out, kinds)
 
 
 def retained_arm(checked: CheckedPredictions) -> Arm:

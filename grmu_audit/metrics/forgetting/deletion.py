@@ -71,6 +71,14 @@ def attack_deletion(after: CheckedPredictions, before: CheckedPredictions) -> tu
 
 
 @dataclass(frozen=True, eq=False)
+class _Attacked:
+    """Forget samples and those that they are compared with, told apart by the fall of the scaled margin."""
+
+    arm: Arm
+    curve: Roc
+
+
+@dataclass(frozen=True, eq=False)
 class _Attack:
     """Both versions of a model."""
 
@@ -80,40 +88,47 @@ class _Attack:
     def outcomes(self) -> Iterator[Outcome]:
         """Over everything, then group by group."""
         forget = self.after.predictions.mask("forget")
-        yield self._outcome(forget, None)
+        yield self._outcome(self.whole, forget, None)
         codes, index = self.after.cells
         counts = np.bincount(index[forget], minlength=len(codes))
         for cell in np.flatnonzero(counts >= LEAST_FORGET).tolist():
-            yield self._outcome(forget & (index == cell), self.after.group(int(codes[cell])))
+            rows = forget & (index == cell)
+            yield self._outcome(self.attacked(rows), rows, self.after.group(int(codes[cell])))
 
-    def _outcome(self, forget: Mask, group: Group | None) -> Outcome:
+    def _outcome(self, attacked: str | _Attacked, forget: Mask, group: Group | None) -> Outcome:
         basis = replace(describe_basis(self.after, forget), smallest_group=group)
-        reason, arm = self.prepared(forget)
-        score = None if reason else self.score
-        if arm is None or score is None:
-            return Outcome.missing(NAME, reason or "all outputs of a model are equal", basis, group)
-        margin = self.after.margin
+        if isinstance(attacked, str):
+            return Outcome.missing(NAME, attacked, basis, group)
+        arm, score, margin = attacked.arm, self.score, self.after.margin
+        assert score is not None
         assert margin is not None
         others = {"area_of_the_size_of_the_change": np.abs(score), "area_of_the_margin_after": margin} if group is None else {}
         details = {**arm.kinds, **{name: _curve(arm, other).value for name, other in others.items()}}
         left_out = tuple(map(self.after.group, arm.left_out))
-        basis = replace(basis, smallest_cell=min(len(arm.forget), len(arm.comparison)), empty_cells=left_out, details=details)
-        return Outcome(NAME, basis, self.area(arm, _curve(arm, score)), group=group)
+        basis = replace(basis, smallest_cell=arm.smaller_side, empty_cells=left_out, details=details)
+        return Outcome(NAME, basis, self.area(attacked), group=group)
 
-    def area(self, arm: Arm, curve: Roc) -> Area:
+    @cached_property
+    def whole(self) -> str | _Attacked:
+        """The attack on the whole forget set, or why it is undefined."""
+        return self.attacked(self.after.predictions.mask("forget"))
+
+    def attacked(self, forget: Mask) -> str | _Attacked:
+        """The attack on a part of the forget set, or why it is undefined."""
+        if self.after.margin is None or self.before.margin is None:
+            return "the margin needs logits or probabilities; they are not given"
+        if small := why_too_small(self.after, forget):
+            return small
+        arm = choose_arm(self.after, forget)
+        if not len(arm.forget):
+            return "no retained and no unseen sample of the forget set's groups"
+        return "all outputs of a model are equal" if self.score is None else _Attacked(arm, _curve(arm, self.score))
+
+    def area(self, attacked: _Attacked) -> Area:
         """The area with its limits."""
         if self.after.options.interval_forms > 1:
-            return curve.effective_area(*self.people(arm))
-        return curve.area(self.person(arm))
-
-    def prepared(self, forget: Mask) -> tuple[str, Arm | None]:
-        """Why the attack is undefined, or what is compared."""
-        if self.after.margin is None or self.before.margin is None:
-            return "the margin needs logits or probabilities; they are not given", None
-        if small := why_too_small(self.after, forget):
-            return small, None
-        arm = choose_arm(self.after, forget)
-        return ("", arm) if len(arm.forget) else ("no retained and no unseen sample of the forget set's groups", None)
+            return attacked.curve.effective_area(*self.people(attacked.arm))
+        return attacked.curve.area(self.person(attacked.arm))
 
     @cached_property
     def score(self) -> Floats | None:
@@ -137,19 +152,16 @@ class _Attack:
 
 def _change(candidate: _Attack, other: _Attack) -> Outcome:
     """Area of the candidate minus a reference's on the same samples; influences are paired (DeLong)."""
-    forget = candidate.after.predictions.mask("forget")
-    basis = describe_basis(candidate.after, forget)
-    (reason, arm), (wrong, _) = candidate.prepared(forget), other.prepared(forget)
-    scores = (None, None) if reason or wrong else (candidate.score, other.score)
-    if arm is None or scores[0] is None or scores[1] is None:
-        return Outcome.missing(NAME, reason or wrong or "all outputs of a model are equal", basis)
-    left, right = (_curve(arm, score) for score in scores if score is not None)
-    basis = replace(basis, smallest_cell=min(len(arm.forget), len(arm.comparison)))
+    basis = describe_basis(candidate.after, candidate.after.predictions.mask("forget"))
+    left, right = candidate.whole, other.whole
+    if isinstance(left, str) or isinstance(right, str):
+        return Outcome.missing(NAME, left if isinstance(left, str) else str(right), basis)
+    basis = replace(basis, smallest_cell=left.arm.smaller_side)
     if candidate.after.options.interval_forms > 1:
-        return Outcome(NAME, basis, change_of_areas(left, right, *candidate.people(arm)))
-    person = candidate.person(arm)
-    areas = left.area(person), right.area(person)
-    return Outcome(NAME, basis, AreaChange(*areas, standard_error(left.influence - right.influence, person), areas[0].persons))
+        return Outcome(NAME, basis, change_of_areas(left.curve, right.curve, *candidate.people(left.arm)))
+    areas = candidate.area(left), other.area(right)
+    error = standard_error(left.curve.influence - right.curve.influence, candidate.person(left.arm))
+    return Outcome(NAME, basis, AreaChange(*areas, error, areas[0].persons))
 
 
 def _curve(arm: Arm, score: Floats) -> Roc:

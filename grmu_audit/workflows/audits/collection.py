@@ -8,7 +8,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from grmu_audit.auditing.model_names import with_model_names
-from grmu_audit.auditing.rows_read import names_rows_by_pseudonyms
+from grmu_audit.auditing.rows_read import names_rows_by_pseudonyms, without_record
 from grmu_audit.errors import InputError, IntegrityError
 from grmu_audit.evaluation.output_cache import OutputCache, cache_key
 from grmu_audit.evidence import key_check, pseudonyms
@@ -31,7 +31,7 @@ from grmu_audit.records import (
 from grmu_audit.records.audit import KEY_CHECK
 from grmu_audit.records.inputs import OwnRequest
 from grmu_audit.records.white_box import PGD_SAMPLES, RETURN_EPOCHS
-from grmu_audit.tracking.names import PREDICTIONS, QUALITY, ROWS_READ, TRAINING
+from grmu_audit.tracking.names import PREDICTIONS, QUALITY, TRAINING
 from grmu_audit.tracking.registration import version_artifact
 from grmu_audit.tracking.requests import Lineages
 from grmu_audit.utils import clock, write_atomic
@@ -41,6 +41,7 @@ from grmu_audit.workflows.audits.request_history import past_requests
 from grmu_audit.workflows.audits.shadow import ShadowOptions, collect_shadows
 from grmu_audit.workflows.audits.white_box import ForwardPassCount, TimeLeft, WhiteBoxCollector
 from grmu_audit.workflows.erasure import erasure_summary
+from grmu_audit.workflows.rows_read import records_for_bundle
 from grmu_audit.workflows.versions.network import load_network
 from grmu_audit.workflows.versions.precision import common_precision, measured_precision, recorded_precision
 
@@ -120,7 +121,9 @@ def collect(session: Session, target: AuditTarget, settings: AuditSettings) -> C
     left = TimeLeft(settings.shadows.budget)
     white_box = _white_box(session, target, settings, counter, left)
     histories = [_epochs(session, ref) for ref in versions]
-    parts = zip(versions, (tables[ref.label] for ref in versions), white_box, histories, strict=True)
+    records = records_for_bundle(session, target.version, target.references)
+    rows_read = [None if ref is target.baseline else records.get(ref.label) for ref in versions]
+    parts = zip(versions, (tables[ref.label] for ref in versions), white_box, histories, rows_read, strict=True)
     models = [AuditedModel(*part) for part in parts]
     pool = replace(settings.shadows, budget=left.seconds)
     shadows = collect_shadows(session, target, pool) if settings.level == "deep" else None
@@ -137,8 +140,10 @@ def collect(session: Session, target: AuditTarget, settings: AuditSettings) -> C
         own=tuple(OwnRequest(name, rows) for name, rows in target.request.parts.items()),
         root=AuditedModel(target.root, tables[target.root.label]) if target.root else None,
     )
-    inputs = inputs if _recorded_by_pseudonyms(session, target.version) else with_model_names(inputs, target.version.name)
+    if not names_rows_by_pseudonyms(models[0].rows_read):  # of a retrained version of earlier: its audit follows its record
+        inputs = with_model_names(inputs, target.version.name)
     left_out = _without_people(dataset) + tuple(NotMeasured("reference", reason) for reason in target.left_out)
+    left_out += tuple(without_record(ref) for ref in target.references if ref.label not in records)
     left_out += (NotMeasured("root", target.without_root),) if target.without_root else ()
     without = _without_shadows(shadows) if shadows else ()
     missing = (*not_measured_at(settings.level), *left_out, *without, *common.not_measured)
@@ -154,12 +159,6 @@ def _without_people(dataset: Dataset) -> tuple[NotMeasured, ...]:
         "the dataset's option attribute_file) and register a model on them"
     )
     return (NotMeasured("fairness between people", reason),)
-
-
-def _recorded_by_pseudonyms(session: Session, ref: ModelRef) -> bool:
-    """Whether a retraining run of an earlier version recorded the rows that it read by pseudonym, which its audit follows."""
-    retrained = ref.role == "retrain" and ref.run_id is not None
-    return retrained and names_rows_by_pseudonyms(session.store.run_artifact(str(ref.run_id), ROWS_READ))
 
 
 def _white_box(

@@ -13,8 +13,7 @@ from grmu_audit.evidence.ledger import Author
 from grmu_audit.evidence.signing import configured_signer
 from grmu_audit.policy import Policy
 from grmu_audit.records import Audit, AuditInputs, ModelRef
-from grmu_audit.tracking.names import ROWS_READ, TAG_SUBJECT
-from grmu_audit.tracking.registration import version_artifact
+from grmu_audit.tracking.names import TAG_SUBJECT
 from grmu_audit.utils import write_atomic
 from grmu_audit.workflows.session import Session
 
@@ -67,8 +66,7 @@ def publish(session: Session, audit: Audit, policy: Policy, inputs: AuditInputs,
 
     ref = inputs.candidate.ref
     check_files_unchanged(session, ref)
-    rows_read = version_artifact(session.store, ref, ROWS_READ) if audit.exact is not None else None
-    files = evidence_files(audit, policy, inputs, rows_read)
+    files = evidence_files(audit, policy, inputs)
     out.mkdir(parents=True, exist_ok=True)
     write_audit(audit, out / "audit.json")
     write_atomic(out / REPORT_FILE, files[REPORT_FILE])

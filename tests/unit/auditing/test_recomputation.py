@@ -12,6 +12,7 @@ from support.bundles import made_exact
 from support.judged_audits import predictions
 
 from grmu_audit.auditing.bundle_check import verify_bundle_bytes
+from grmu_audit.auditing.rows_read import without_record
 from grmu_audit.evidence.archive import pack, unpack
 from grmu_audit.evidence.attestation import ledger_statement, verdict_statement
 from grmu_audit.evidence.ledger import check_ledger
@@ -164,7 +165,7 @@ def exact(folder: Path) -> bytes:
 def test_exact_evidence_agrees_with_the_record_of_the_rows_that_were_read(exact: bytes) -> None:
     checked = verify_bundle_bytes(exact)
     assert checked.findings == ()
-    assert "rows_read.json" in unpack(exact)[0]
+    assert {"rows_read.json", "rows_read-reference-1.json"} <= unpack(exact)[0].keys()
 
 
 def read_a_row(record: dict[str, Any]) -> None:
@@ -176,27 +177,58 @@ def of_other_data(record: dict[str, Any]) -> None:
     record["data_sha256"] = "0" * 64
 
 
+RECORDS = {
+    "rows_read.json": "exact evidence is recorded as verified, but",
+    "rows_read-reference-1.json": "reference#1 is recorded as a reference, but",
+}
+
+
 @pytest.mark.parametrize("change", [read_a_row, of_other_data])
 @pytest.mark.parametrize("digest_follows", [False, True])
-def test_a_record_that_was_edited_is_named(exact: bytes, change: Callable[[dict[str, Any]], None], digest_follows: bool) -> None:
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_record_that_was_edited_is_named(
+    exact: bytes, change: Callable[[dict[str, Any]], None], digest_follows: bool, name: str
+) -> None:
     files = unpack(exact)[0]
-    record = json.loads(files["rows_read.json"])
+    record = json.loads(files[name])
     change(record)
     content = canonical_json(record)
 
     def follow(tree: dict[str, Any]) -> None:
+        ref = tree["references"][0] if "reference" in name else tree["subject"]
         if digest_follows:
-            tree["subject"]["config"]["rows_read_sha256"] = sha256_hex(content)
+            ref["config"]["rows_read_sha256"] = sha256_hex(content)
 
-    findings = verify_bundle_bytes(pack(rewritten({**files, "rows_read.json": content}, follow))).findings
-    assert any("exact evidence is recorded as verified, but" in finding for finding in findings), findings
+    findings = verify_bundle_bytes(pack(rewritten({**files, name: content}, follow))).findings
+    assert any(RECORDS[name] in finding for finding in findings), findings
 
 
-def test_a_record_that_was_removed_is_named(exact: bytes) -> None:
+@pytest.mark.parametrize("name", RECORDS)
+def test_a_record_that_was_removed_is_named(exact: bytes, name: str) -> None:
     files = unpack(exact)[0]
-    del files["rows_read.json"]
+    del files[name]
     findings = verify_bundle_bytes(pack(rewritten(files, lambda tree: None))).findings
-    assert any("has no record of the rows that it read" in finding for finding in findings), findings
+    assert any(f"{RECORDS[name]} there is no {name}" in finding for finding in findings), findings
+
+
+def by_another_version(tree: dict[str, Any]) -> None:
+    tree["record"]["tool"] = "grmu-audit 0.0.1"
+
+
+def saying_so(tree: dict[str, Any]) -> None:
+    said = without_record(Audit.from_json(tree).references[0])
+    tree["not_measured"] = [*tree["not_measured"], {"name": said.name, "reason": said.reason}]
+
+
+@pytest.mark.parametrize("change", [by_another_version, saying_so])
+def test_an_audit_that_was_stored_without_the_record_of_a_reference_says_so(
+    exact: bytes, change: Callable[[dict[str, Any]], None]
+) -> None:
+    files = unpack(exact)[0]
+    del files["rows_read-reference-1.json"]
+    checked = verify_bundle_bytes(pack(rewritten(files, change)))
+    assert checked.findings == ()
+    assert any("the rows that reference#1 read were not compared here" in note for note in checked.notes), checked.notes
 
 
 def test_exact_evidence_that_was_removed_is_named(exact: bytes) -> None:

@@ -18,8 +18,8 @@ RECORD: dict[str, Any] = {
 
 def defect(content: bytes | None, forgotten: tuple[str, ...] = ("a", "b"), tagged: bytes | None = None) -> str:
     digest = sha256_hex(content or b"" if tagged is None else tagged)
-    ref = ModelRef("m", "2", "retrain", config={"rows_read_sha256": digest})
-    return rows_read_defect(content, ref, "d" * 64, 5, forgotten)
+    ref = ModelRef("m", "2", "retrain", data_digest="d" * 64, config={"rows_read_sha256": digest})
+    return rows_read_defect(content, ref, 5, forgotten)
 
 
 def test_a_record_that_lists_the_forget_set_as_not_read_agrees() -> None:
