@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.measurements.reference_loop import BATCH, METHODS, ReferenceLoop
+from benchmarks.measurements.kept import Kept, digest_of_files
+from benchmarks.measurements.reference_loop import BATCH, METHODS, UNLEARNING_RATE, ReferenceLoop
 from benchmarks.pages.data import tree
 from grmu_audit.data.batches import BatchSource
 from grmu_audit.data.catalog import DataSpec, load_dataset, read_listing
@@ -32,7 +32,6 @@ from grmu_audit.training.runtime import Inference, Runtime, move_to
 from grmu_audit.unlearning.apply import apply_method
 from grmu_audit.unlearning.data import UnlearningData
 from grmu_audit.unlearning.methods import methods
-from grmu_audit.utils import write_atomic
 
 CPU = torch.device("cpu")
 REFERENCES = {"reference fp32": "fp32", "reference bf16": "bf16"}
@@ -58,31 +57,17 @@ class Plan:
     """Whether the compiled form is measured too."""
 
 
-class Kept:
-    """Results on disk, one file each, so that a run that was stopped continues."""
+CODE = ("data", "evaluation", "intervals", "metrics", "models", "records", "training", "unlearning", "utils")
+"""Folders of the package that what is measured here depends on."""
+HERE = ("benchmarks/measurements/performance.py", "benchmarks/measurements/reference_loop.py")
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
 
-    def get(self, name: str, work: Callable[[], Any]) -> Any:
-        """The result of that name, computed where it is not there."""
-        path = self.folder / f"{name.replace(' ', '_')}.json"
-        if not path.is_file():
-            write_atomic(path, json.dumps(work()).encode())
-        return json.loads(path.read_bytes())
-
-    def timed(self, name: str, work: Callable[[], object]) -> dict[str, float]:
-        """Wall and processor seconds, of this process and of workers that have ended."""
-
-        def run() -> dict[str, float]:
-            """Once."""
-            wall, before = time.perf_counter(), os.times()
-            work()
-            after = os.times()
-            return {"wall": time.perf_counter() - wall, "processor": sum(after[:4]) - sum(before[:4])}
-
-        found: dict[str, float] = self.get(name, run)
-        return found
+def spent(work: Callable[[], object]) -> dict[str, float]:
+    """Wall and processor seconds, of this process and of workers that have ended."""
+    wall, before = time.perf_counter(), os.times()
+    work()
+    after = os.times()
+    return {"wall": time.perf_counter() - wall, "processor": sum(after[:4]) - sum(before[:4]), "load": os.getloadavg()[0]}
 
 
 class Bench:
@@ -91,18 +76,24 @@ class Bench:
     def __init__(self, folder: Path, plan: Plan) -> None:
         self.plan = plan
         self.root = folder / f"{plan.size}-{plan.count}"
-        self.kept = Kept(self.root / "results")
+        code = digest_of_files([*(f"grmu_audit/{name}" for name in CODE), *HERE])
+        self.kept = Kept(self.root / "results.json", code)
         os.environ["GRMU_AUDIT_CACHE"] = str(self.root / "cache")
         if not (self.root / "celeba" / "list_eval_partition.txt").is_file():
             tree(self.root, plan.count)
         self.spec = DataSpec("celeba", {"root": str(self.root), "size": plan.size})
-        self.build = self.kept.timed("cache build", lambda: load_dataset(self.spec))
+        self.build = self.timed("cache build", lambda: load_dataset(self.spec))
         self.dataset = load_dataset(self.spec)
         self.source = BatchSource(self.dataset, CPU)
         train = self.dataset.rows("train")
         forget, retain = train[: round(FORGET * len(train))], train[round(FORGET * len(train)) :]
         self.data = UnlearningData(self.source, retain, forget, self.dataset.rows("val"))
         self.splits = {"retain": retain, "forget": forget, "val": self.data.val, "test": self.dataset.rows("test")}
+
+    def timed(self, name: str, work: Callable[[], object]) -> dict[str, float]:
+        """What the work of that name took, which is not repeated where it is known."""
+        found: dict[str, float] = self.kept.once(name, lambda: spent(work))
+        return found
 
     @cached_property
     def listing(self) -> Listing:
@@ -124,15 +115,15 @@ class Bench:
 
     def runtime(self, **chosen: Any) -> Runtime:
         """As a long job is run with ``auto``, or as chosen."""
-        way = self.calibration.way()
-        settings = {"precision": self.calibration.training_precision, "inference": Inference(way.precision, way.form), **chosen}
+        way = replace(self.calibration.way(), compile_from=None)
+        settings = {"precision": self.calibration.training_precision, "inference": way, **chosen}
         return Runtime(CPU, 0, **settings)
 
     def reference(self, precision: str) -> ReferenceLoop:
         return ReferenceLoop(self.listing, self.splits, self.plan.size, precision)
 
     def config(self, kind: type[TrainConfig] = TrainConfig, **settings: Any) -> Any:
-        return kind(batch_size=BATCH, learning_rate=0.01, keep_best=False, **settings)
+        return kind(**{"batch_size": BATCH, "learning_rate": 0.01, "keep_best": False, **settings})
 
     def evaluations(self) -> Iterator[tuple[str, Callable[[], object]]]:
         """All four splits once."""
@@ -192,7 +183,8 @@ class Bench:
             original = self.trained(train, 2, runtime)
             again = self.trained(retain, 1, runtime)
             entry = methods.get(method)
-            student = apply_method(entry, original, self.data, self.config(entry.config, epochs=self.plan.epochs), self.runtime())
+            config = self.config(entry.config, epochs=self.plan.epochs, learning_rate=UNLEARNING_RATE)
+            student = apply_method(entry, original, self.data, config, self.runtime())
             for model in (original, again, student):
                 self.measured(model, runtime)
 
@@ -206,20 +198,20 @@ class Bench:
 
     def median(self, job: str, side: str) -> dict[str, float]:
         """Median of the rounds."""
-        found = [self.kept.get(f"{job} {side} {r}", dict) for r in range(self.plan.rounds)]
-        return {key: float(np.median([one[key] for one in found])) for key in ("wall", "processor")}
+        found = [self.kept.found[f"{job} {side} {r}"] for r in range(self.plan.rounds)]
+        return {key: float(np.median([one[key] for one in found])) for key in ("wall", "processor", "load")}
 
     def run(self) -> None:
         """Everything, round by round, so that other load on the machine meets all sides."""
         for number in range(self.plan.rounds):
             for job, sides in (("evaluation", self.evaluations()), ("epoch", self.epochs())):
                 for side, work in sides:
-                    self.kept.timed(f"{job} {side} {number}", work)
-            self.kept.get(f"ceilings {number}", ceilings)
+                    self.timed(f"{job} {side} {number}", work)
+            self.kept.once(f"ceilings {number}", ceilings)
         for number in range(self.plan.rounds):
             for method in self.plan.methods:
                 for side, work in self.story(method):
-                    self.kept.timed(f"story {method} {self.plan.epochs} {side} {number}", work)
+                    self.timed(f"story {method} {self.plan.epochs} {side} {number}", work)
 
     def guard(self) -> dict[str, Any]:
         """What the way of ``auto`` changes on a trained model, on all rows."""
@@ -232,7 +224,7 @@ class Bench:
             found = compare(exact, fast, self.source.target, self.source.group)
             return {**vars(found), "holds": found.holds}
 
-        found: dict[str, Any] = self.kept.get("guard", check)
+        found: dict[str, Any] = self.kept.once("guard", check)
         return found
 
     @cached_property

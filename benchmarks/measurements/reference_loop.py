@@ -25,6 +25,8 @@ from grmu_audit.data.listing import Listing
 from grmu_audit.unlearning.blocks.mine import Mine, MineTrainer
 
 BATCH, WORKERS = 32, 2
+UNLEARNING_RATE = 1e-3
+"""Learning rate of unlearning; MIU diverges at that of training on either side."""
 TREES = (20, 50, 100)
 """Sizes of the forests of the membership attack, each with two criteria."""
 Rows = npt.NDArray[np.int64]
@@ -161,14 +163,15 @@ class ReferenceLoop:
         self.finish(model)
         return model
 
-    def optimizer(self, model: nn.Module) -> torch.optim.Optimizer:
-        return torch.optim.SGD(model.parameters(), lr=self.learning_rate, momentum=0.9, weight_decay=5e-4)
+    def optimizer(self, model: nn.Module, learning_rate: float | None = None) -> torch.optim.Optimizer:
+        rate = self.learning_rate if learning_rate is None else learning_rate
+        return torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9, weight_decay=5e-4)
 
     def unlearn(self, original: nn.Module, method: str, epochs: int) -> nn.Module:
         """By a method, all splits evaluated after every epoch, and the retrained model once more at the end."""
         model = self.network()
         model.load_state_dict(original.state_dict())
-        optimizer, retain, forget = self.optimizer(model), self.splits["retain"], self.splits["forget"]
+        optimizer, retain, forget = self.optimizer(model, UNLEARNING_RATE), self.splits["retain"], self.splits["forget"]
         run = METHODS[method](original.eval())
         for epoch in range(epochs):
             run.epoch(self, model, optimizer, retain, forget, epoch)

@@ -64,7 +64,7 @@ def section(bench: Bench) -> Iterator[str]:
     """One size."""
     plan, count = bench.plan, len(bench.dataset)
     yield f"### ResNet-18 at {plan.size} px, {count:,} images\n"
-    peaks = [bench.kept.get(f"ceilings {r}", dict) for r in range(plan.rounds)]
+    peaks = [bench.kept.found[f"ceilings {r}"] for r in range(plan.rounds)]
     peak = {name: max(one[name] for one in peaks) for name in peaks[0]}
     yield (
         f"Ceilings in the same run, per processor second: {peak['matmul fp32']:.0f} GFLOP of matrix products in fp32, "

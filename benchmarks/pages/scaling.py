@@ -1,4 +1,4 @@
-"""How scoring grows with samples and with policies: 1,000 to 1,000,000 stored predictions of ten classes, 1 to 16 policies.
+"""How an audit grows: 1,000 to 1,000,000 stored predictions of ten classes, 1 to 16 policies, 1 to 16 requests in one version.
 
 python -m benchmarks.pages.scaling --write docs/scaling.md
 """
@@ -15,11 +15,14 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from benchmarks.pages.scoring import machine, problem, rules, seconds
+from benchmarks.pages.scoring import audited, machine, medians, problem, rules, seconds
+from grmu_audit.records.inputs import OwnRequest
 
 CLASSES = 10
 SAMPLES = (1_000, 10_000, 100_000, 1_000_000)
-POLICIES = (1, 4, 16)
+POLICIES = REQUESTS = (1, 4, 16)
+AUDITED = 100_000
+"""Samples of the audit of one version that serves several requests."""
 TODAY = date(2026, 6, 1)
 _PAGE = """# How an audit grows
 
@@ -35,6 +38,19 @@ each has 20 rules. The machine was used by others too. {machine}
 From {small:,} to {large:,} samples the time grows {time:.1f} times; {large:,} take {memory:.0f} MiB more than {tiny:,}.
 Policies cost what their rules cost, whatever the number of samples: they read the audit, not the predictions. A rule that is
 not decided costs most, since the number of samples that would decide it is searched for.
+
+## Requests
+
+One version that serves several requests is audited once, with a row for each request: the forgetting share with its interval
+and the accuracy before and now. Three models (candidate, the version before, one retrained) with {audited:,} stored
+predictions of two classes, whose {forgotten:,} forgotten rows belong to so many requests; everything that level quick measures
+and judges, median of 3 interleaved runs.
+
+| requests | measure and judge, s | per request, s |
+|---:|---:|---:|
+{requests}
+
+What one run of `unlearn` costs that serves 1, 4 or 16 requests is in [docs/jobs.md](jobs.md#many-requests-one-version).
 """
 
 
@@ -54,6 +70,15 @@ def measured(path: Path) -> dict[str, Any]:
     }
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"seconds": spent, "judged": list(judged.values()), "mebibytes": peak}
+
+
+def requests() -> tuple[int, dict[int, float]]:
+    """Forgotten rows, and processor seconds of a quick audit by the number of requests that the version serves."""
+    p = problem(samples=AUDITED)
+    ids = p.ids[p.mask("forget")].tolist()
+    own = {count: tuple(OwnRequest(f"R-{i}", frozenset(ids[i::count])) for i in range(count)) for count in REQUESTS}
+    spent = medians({str(count): audited(p, parts if count > 1 else ()) for count, parts in own.items()}, repeats=3)
+    return len(ids), {count: spent[str(count)] for count in REQUESTS}
 
 
 def in_a_process(samples: int, folder: Path) -> dict[str, Any]:
@@ -78,6 +103,7 @@ def report(sizes: tuple[int, ...]) -> str:
         for size, one in found.items()
     ]
     small, large = sizes[-2], sizes[-1]
+    forgotten, served = requests()
     return _PAGE.format(
         classes=CLASSES,
         machine=machine(),
@@ -85,6 +111,9 @@ def report(sizes: tuple[int, ...]) -> str:
         small=small,
         large=large,
         tiny=sizes[0],
+        audited=AUDITED,
+        forgotten=forgotten,
+        requests="\n".join(f"| {count} | {spent:.2f} | {spent / count:.2f} |" for count, spent in served.items()),
         time=found[large]["seconds"] / found[small]["seconds"],
         memory=found[large]["mebibytes"] - found[sizes[0]]["mebibytes"],
     )

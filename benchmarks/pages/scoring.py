@@ -28,6 +28,7 @@ from grmu_audit.metrics.membership.forest import forest_probabilities
 from grmu_audit.metrics.scores import Roc, roc
 from grmu_audit.policy import Policy, evaluate, load_named
 from grmu_audit.records import AuditContext, AuditedModel, AuditInputs, DataRecord, ModelRef, Predictions
+from grmu_audit.records.inputs import OwnRequest
 
 SAMPLES, RULES, REPEATS = 200_000, 20, 5
 _PAGE = """# How long scoring takes
@@ -83,11 +84,11 @@ def moved(p: Predictions, seed: int) -> Predictions:
     return replace(p, ids=p.ids.copy(), logits=kept, prediction=kept.argmax(axis=1))  # names are read anew for every model
 
 
-def audited(p: Predictions) -> Callable[[], object]:
-    """A quick audit of the samples, judged by the default policy."""
+def audited(p: Predictions, own: tuple[OwnRequest, ...] = ()) -> Callable[[], object]:
+    """A quick audit of the samples, judged by the default policy; ``own`` are the requests that the version serves together."""
     names = ("2", "1", "3")
     models = [AuditedModel(ModelRef("m", name), q) for name, q in zip(names, (moved(p, 1), p, moved(p, 2)), strict=True)]
-    inputs, policy = AuditInputs(models[0], models[1], (models[2],)), load_named("default")
+    inputs, policy = AuditInputs(models[0], models[1], (models[2],), own=own), load_named("default")
     return lambda: evaluate(measure(inputs, AuditContext(DataRecord("simulated", {}))), policy, today=date(2026, 6, 1))
 
 

@@ -84,14 +84,15 @@ def predict_adversarial(model: Classifier, source: BatchSource, rows: Ints, atta
     standard deviations of each.  ``FGSM`` is one step; all radii share one gradient.  ``PGD`` starts at a random point, takes
     20 steps, and keeps the first misclassified input; a sample that fell takes no further step, and one that fell at a smaller
     radius has fallen at a larger one, whose ball holds that point.  Each step is one forward and one backward pass: the
-    answers at a point come with its gradient.  ``AA`` is AutoAttack.
+    answers at a point come with its gradient.  ``AA`` is AutoAttack.  Where the runtime's passes without gradients are in bf16,
+    so are the gradients of FGSM and PGD; no sample counts as fallen unless its answer in fp32 is wrong.
 
     Args:
         model: on the source's device; parameters take no gradient while attacked, modes come back as they were.
         source: the data.
         rows: [n] rows.
         attack: kind and radii.
-        runtime: seed of the starting points, which are drawn on the source's device.
+        runtime: precision, and seed of the starting points, which are drawn on the source's device.
 
     Returns:
         ``attack_name`` to [n] class indices.
@@ -105,7 +106,7 @@ def predict_adversarial(model: Classifier, source: BatchSource, rows: Ints, atta
         raise InputError(f"attack {kind} at {radii}: known are {', '.join(KINDS)}, at radii in (0, 1] of the pixel range")
     found: dict[str, list[torch.Tensor]] = {attack_name(kind, radius): [] for radius in radii}
     generator = torch.Generator(source.device).manual_seed(derive_seed(runtime.seed, "attack", kind))
-    attacker = _Attacker(model, kind, generator, runtime.seed)
+    attacker = _Attacker(model, kind, generator, runtime.seed, runtime.without_gradients.precision == "bf16")
     with _without_gradients(model), evaluating(model):
         for batch in source.batches(rows, model.spec.batch_size(BATCH)) if len(rows) else ():
             for radius, answer in zip(radii, attacker.answers(batch, radii), strict=True):
@@ -121,11 +122,13 @@ class _Attacker:
     kind: str
     generator: torch.Generator
     seed: int
+    low: bool
+    """Whether gradients are computed in bf16."""
 
     def answers(self, batch: Batch, radii: Sequence[float]) -> Iterator[torch.Tensor]:
         """Answers under the attack at each radius, which rise."""
         if self.kind == "FGSM":
-            sign = answer_and_gradient(self.model, batch.pixels, batch.target)[1].sign()
+            sign = answer_and_gradient(self.model, batch.pixels, batch.target, low=self.low)[1].sign()
             for radius in radii:
                 yield _clean(self.model, inside(self.model, batch.pixels + radius * unit(self.model) * sign))
             return
@@ -141,33 +144,37 @@ class _Attacker:
         if len(open_):
             pixels, target = batch.pixels[open_], batch.target[open_]
             if self.kind == "PGD":
-                answer[open_] = _pgd(self.model, pixels, target, radius, self.generator)
+                answer[open_] = self._pgd(pixels, target, radius)
             else:
                 answer[open_] = _auto(self.model, pixels, target, radius, self.seed)
         return answer
 
+    def _pgd(self, pixels: torch.Tensor, target: torch.Tensor, radius: float) -> torch.Tensor:
+        """The first wrong answer on the way, or the label; samples that fell take no further step."""
+        model, reach = self.model, radius * unit(self.model)
+        noise = torch.rand(pixels.shape, generator=self.generator, device=pixels.device)
+        moved = inside(model, pixels + reach * (2 * noise - 1))
+        answer, rest = target.clone(), torch.arange(len(target), device=target.device)
+        for number in range(STEPS):
+            found, gradient = answer_and_gradient(model, moved[rest], target[rest], low=self.low)
+            if number:  # the starting point is no result: the attack's first is that after one step
+                answer[rest] = found = self._exact(found, moved[rest], target[rest])
+                stands = found == target[rest]
+                rest, gradient = rest[stands], gradient[stands]
+                if not len(rest):
+                    return answer
+            step = STEP_SHARE / STEPS * reach * gradient.sign()
+            offset = ((moved[rest] + step - pixels[rest]) / reach).clamp(-1.0, 1.0) * reach
+            moved[rest] = inside(model, pixels[rest] + offset)
+        answer[rest] = _clean(model, moved[rest])
+        return answer
 
-def _pgd(
-    model: Classifier, pixels: torch.Tensor, target: torch.Tensor, radius: float, generator: torch.Generator
-) -> torch.Tensor:
-    """The first wrong answer on the way, or the label; samples that fell take no further step."""
-    noise = torch.rand(pixels.shape, generator=generator, device=pixels.device)
-    reach = radius * unit(model)
-    moved = inside(model, pixels + reach * (2 * noise - 1))
-    answer, rest = target.clone(), torch.arange(len(target), device=target.device)
-    for number in range(STEPS):
-        found, gradient = answer_and_gradient(model, moved[rest], target[rest])
-        if number:  # the starting point is no result: the attack's first is that after one step
-            answer[rest] = found
-            stands = found == target[rest]
-            rest, gradient = rest[stands], gradient[stands]
-            if not len(rest):
-                return answer
-        step = STEP_SHARE / STEPS * reach * gradient.sign()
-        offset = ((moved[rest] + step - pixels[rest]) / reach).clamp(-1.0, 1.0) * reach
-        moved[rest] = inside(model, pixels[rest] + offset)
-    answer[rest] = _clean(model, moved[rest])
-    return answer
+    def _exact(self, found: torch.Tensor, pixels: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        """The answers, of which the wrong ones are those of fp32."""
+        wrong = torch.nonzero(found != target).flatten() if self.low else target[:0]
+        if len(wrong):
+            found[wrong] = _clean(self.model, pixels[wrong])
+        return found
 
 
 def _auto(model: Classifier, inputs: torch.Tensor, target: torch.Tensor, radius: float, seed: int) -> torch.Tensor:

@@ -57,6 +57,8 @@ class FineTuning:
     """How the lineage's first version was trained."""
     epochs: int = RETURN_EPOCHS
     """Passes over the retain set."""
+    precision: str = "fp32"
+    """Precision of its passes with gradients: that of the training of the lineage's first version."""
 
     @property
     def config(self) -> TrainConfig:
@@ -83,7 +85,7 @@ def fine_tune(model: Classifier, source: BatchSource, tuning: FineTuning, runtim
     Source: Siddiqui et al. (2025, arXiv 2505.22310): retain-only fine-tuning recovers the forget set of many methods.
     """
     student, config = copy_model(model), tuning.config
-    own = Runtime(runtime.device, derive_seed(runtime.seed, "return"), runtime.precision)
+    own = Runtime(runtime.device, derive_seed(runtime.seed, "return"), tuning.precision)
     found = {epoch_name(0): answers(student, source, runtime)}
 
     def plan(epoch: int) -> list[Phase]:
@@ -125,7 +127,8 @@ def collect_fine_tuning(
         runtime: seed and precision.
         tuning: rows, recipe, epochs.
     """
-    settings = {"return": {**tuning.config.model_dump(mode="json"), "retain": len(tuning.retain)}}
+    low = {} if tuning.precision == "fp32" else {"precision": tuning.precision}
+    settings = {"return": {**tuning.config.model_dump(mode="json"), "retain": len(tuning.retain), **low}}
     try:
         return WhiteBoxOutputs(ids, changed=fine_tune(model, source, tuning, runtime), settings=settings)
     except DivergedError as error:

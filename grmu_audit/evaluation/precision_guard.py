@@ -88,8 +88,10 @@ def settle_inference(model: Classifier, source: BatchSource, runtime: Runtime) -
         return
     rows = sample_rows(len(source.dataset))
     index = torch.from_numpy(rows).to(source.device)
+    form = replace(way, compile_from=None).for_rows(len(source.dataset)).form  # that all rows will have
+    runtime.inference = replace(way, form=form, compile_from=None, fold_from=0)
     fast = infer(model, source, rows, runtime)
-    runtime.inference = Inference("fp32", way.form)
+    runtime.inference = Inference("fp32", form)
     exact = infer(model, source, rows, runtime)
     raw = compare(exact, fast, source.target[index], source.group[index])
     distance = MARGIN * float((exact - fast).abs().max())
@@ -102,6 +104,7 @@ def settle_inference(model: Classifier, source: BatchSource, runtime: Runtime) -
     if holds:
         runtime.inference = replace(way, near_tie=distance)
         return
+    runtime.inference = Inference("fp32", way.form, fold_from=way.fold_from)
     runtime.observer.note(
         f"predictions are computed in fp32: bf16 changes the class of {raw.flips:.2%} of {raw.rows} rows, a group's accuracy by "
         f"{raw.accuracy:.2%}, and logits by up to {raw.difference:.2%} of the largest"

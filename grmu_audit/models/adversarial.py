@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import torch
 from torch.nn import functional
 
@@ -23,13 +25,20 @@ def input_gradient(model: Classifier, pixels: torch.Tensor, target: torch.Tensor
     return answer_and_gradient(model, pixels, target)[1]
 
 
-def answer_and_gradient(model: Classifier, pixels: torch.Tensor, target: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """[b] predicted class, and what ``input_gradient`` gives, of one forward pass; the same arguments and errors."""
+def answer_and_gradient(
+    model: Classifier, pixels: torch.Tensor, target: torch.Tensor, *, low: bool = False
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """[b] predicted class, and what ``input_gradient`` gives, of one forward pass; the same arguments and errors.
+
+    With ``low`` the features and their gradient are computed in bf16: directions hardly change, answers near a tie may.
+    """
     if model.spec.kind == "text":
         raise InputError("this method moves inputs by small steps, and token numbers have none: choose another one for texts")
     with torch.enable_grad():
         inputs = pixels.detach().clone().requires_grad_(True)
-        logits = model(inputs)
+        with torch.autocast(inputs.device.type, dtype=torch.bfloat16) if low else nullcontext():
+            features = model.features(inputs)
+        logits = model.head(features.float())
         loss = functional.cross_entropy(logits.float(), target, reduction="sum")
         return logits.detach().argmax(1), torch.autograd.grad(loss, inputs)[0]
 

@@ -94,13 +94,20 @@ _counts: list[ForwardCount] = []
 
 @contextmanager
 def counted_forwards() -> Iterator[ForwardCount]:
-    """Count the samples that any ``Classifier`` is asked for while the context lasts; those of compiled graphs are not seen."""
+    """Count the samples that any ``Classifier`` is asked for while the context lasts; a compiled training is not seen."""
     count = ForwardCount()
     _counts.append(count)
     try:
         yield count
     finally:
         _counts.remove(count)
+
+
+def count_forward(pixels: torch.Tensor) -> None:
+    """Count the samples of a forward pass, where somebody counts: for forms of a network that do not go through ``features``."""
+    if _counts and not torch.compiler.is_compiling():
+        for count in _counts:
+            count.samples += len(pixels)
 
 
 class Classifier(nn.Module):
@@ -128,9 +135,7 @@ class Classifier(nn.Module):
 
     def features(self, pixels: torch.Tensor) -> torch.Tensor:
         """[b, ...] inputs (pixels in [0, 1], columns, or token numbers) -> [b, d] penultimate features."""
-        if _counts and not torch.compiler.is_compiling():
-            for count in _counts:
-                count.samples += len(pixels)
+        count_forward(pixels)
         result: torch.Tensor = self.body((pixels - self.mean) / self.std if self.spec.mean else pixels)
         return result
 

@@ -79,6 +79,8 @@ TAG_TRIAL = "grmu.trial"
 """Run: number of a tuning trial."""
 TAG_FAILURE = "grmu.failure"
 """Run: why a tuning trial gave no result."""
+COSTS = ("seconds", "processor_seconds", "forwards", "peak_memory_mib", "energy_joules")
+"""Metrics of a run that say what the work cost."""
 MAX_PARAM = 6000
 """Longest parameter value that MLflow stores, in characters."""
 MAX_TAG = 8000

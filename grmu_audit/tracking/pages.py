@@ -16,7 +16,7 @@ from grmu_audit.errors import IntegrityError
 from grmu_audit.evidence.attestation import DESCRIPTION_FILE, PAGE_FILE, REPORT_FILE
 from grmu_audit.records import CANDIDATE, Audit
 from grmu_audit.tracking.ledger import append_entry, read_ledger
-from grmu_audit.tracking.names import finite_part
+from grmu_audit.tracking.names import COSTS, finite_part
 from grmu_audit.utils import canonical_json, sha256_hex
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _edited(store: Store, evidence: Evidence) -> Iterator[str]:
         raise IntegrityError(f"{PAGE_FILE} of {ref.label} is damaged ({type(error).__name__})") from None
     now = store.tags(ref)
     yield from (f"tag {key!r}" for key in PAGE_TAGS if now.get(key) != tags.get(key))
-    if store.run_metrics(run_id) != metrics:
+    if {name: value for name, value in store.run_metrics(run_id).items() if name not in COSTS} != metrics:
         yield "the metrics of the audit's run"
     if store.logged_metrics(logged) != sorted(metrics.items()):
         yield "the metrics of the logged model"

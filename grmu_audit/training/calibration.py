@@ -30,16 +30,19 @@ from grmu_audit.utils import canonical_json, sha256_hex, write_atomic
 from grmu_audit.utils.files import cache_folder
 from grmu_audit.utils.progress import SILENT, Observer
 
-FORMAT = "grmu-audit/calibration/v1"
+FORMAT = "grmu-audit/calibration/v2"
 """Part of every key: what is measured in another way is kept elsewhere."""
 SMALLEST_NETWORK = 5e7
 """Floating-point operations of one forward pass of one sample; smaller networks are never measured: bf16 gains them nothing."""
 SHORTEST_JOB = 4e12
 """Floating-point operations of a job that is worth a calibration: about a minute of one core in fp32."""
-COMPILED_JOB = 5e13
-"""Floating-point operations without gradients that are worth trying the compiler, which takes 8 to 40 seconds a network."""
+LONG_PASSES = 5e13
+"""Floating-point operations without gradients that are worth trying the compiler, which takes 8 to 40 seconds a network, and
+other batches, which takes 4."""
 GAIN = 1.15
 """How many times faster bf16 must be than fp32 to be chosen; folding and compiling change no precision and need no margin."""
+BATCH_GAIN = 1.05
+"""How many times faster another batch must be than the usual one."""
 SURPLUS = 1.5
 """How many times what compiling takes it must save."""
 SAMPLES = (16, 32)
@@ -74,8 +77,15 @@ class Calibration:
     """By precision and form, such as ``bf16 folded``."""
     training: dict[str, float] = field(default_factory=dict)
     """By precision; empty where it was not measured."""
+    fold_seconds: float = 0.0
+    """What folding one network took."""
     compile_seconds: float | None = None
     """What compiling one network took; None where it was not tried."""
+    batches: dict[str, float] = field(default_factory=dict)
+    """Samples per second of the fastest way without the compiler, by samples that go through at once; empty where it was not
+    measured."""
+    usual_batch: int = 0
+    """The usual number of them."""
     facts: dict[str, Any] = field(default_factory=dict)
     """Machine and versions that this holds for."""
 
@@ -93,11 +103,22 @@ class Calibration:
         best = {name: max(self._rates(name).values()) for name in ("fp32", "bf16")}
         precision = precision or ("bf16" if best["bf16"] >= GAIN * best["fp32"] else "fp32")
         rates = self._rates(precision)
-        compiled, form = rates.pop("compiled", 0.0), max(rates, key=lambda name: rates[name])
+        compiled, form = rates.pop("compiled", 0.0), max(sorted(rates, reverse=True), key=lambda name: rates[name])
+        way = Inference(precision, form, self._batch)
+        if form == "folded" and self.fold_seconds:
+            way = replace(way, fold_from=math.ceil(self.fold_seconds / (1.0 / rates["plain"] - 1.0 / rates[form])))
         if self.compile_seconds is None or compiled <= rates[form]:
-            return Inference(precision, form)
+            return way
         saved = 1.0 / rates[form] - 1.0 / compiled
-        return Inference(precision, form, compile_from=math.ceil(SURPLUS * self.compile_seconds / saved))
+        return replace(way, compile_from=math.ceil(SURPLUS * self.compile_seconds / saved))
+
+    @property
+    def _batch(self) -> int | None:
+        """Samples at once that are faster than the usual number; None where none are, or it was not measured."""
+        if not self.batches:
+            return None
+        fastest = max(self.batches, key=lambda size: self.batches[size])
+        return int(fastest) if self.batches[fastest] >= BATCH_GAIN * self.batches.get(str(self.usual_batch), 0.0) else None
 
     def _rates(self, precision: str) -> dict[str, float]:
         """By form."""
@@ -132,9 +153,10 @@ def calibrate(model: Classifier, runtime: Runtime, job: Job, inference_precision
         return
     each = operations(model)
     if each >= SMALLEST_NETWORK and job.operations(each) >= SHORTEST_JOB:
-        compiling = each * job.forward >= COMPILED_JOB and can_fold(model) and compiler_is_there()
+        long = each * job.forward >= LONG_PASSES
+        wanted = Wanted(job.gradient > 0, long, long and can_fold(model) and compiler_is_there())
         was_training = model.training
-        found = kept_or_measured(model.eval(), runtime.device, Wanted(job.gradient > 0, compiling), runtime.observer)
+        found = kept_or_measured(model.eval(), runtime.device, wanted, runtime.observer)
         runtime.precision = found.training_precision if job.gradient else runtime.precision
         runtime.inference = found.way(inference_precision)
         runtime.notes["calibration"] = {"training": found.training, "inference": found.inference}
@@ -147,6 +169,8 @@ class Wanted:
 
     training: bool = False
     """Passes with gradients."""
+    batches: bool = False
+    """Smaller and larger batches."""
     compiling: bool = False
     """The compiler."""
 
@@ -159,9 +183,12 @@ def kept_or_measured(model: Classifier, device: torch.device, wanted: Wanted, ob
     kept = found = _kept(path)
     if found is None:
         observer.note(f"measuring which precision is faster for {model.spec.architecture} here; kept in {path.parent}")
-        found = Calibration(_inference(model, device), facts=facts | spec)
+        found = Calibration(_inference(model, device), fold_seconds=_folding(model, device), facts=facts | spec)
     if wanted.training and not found.training:
         found = replace(found, training=_training(model, device))
+    if wanted.batches and not found.batches:
+        usual = batch_size(model, device)
+        found = replace(found, batches=_batches(model, device, found.way(), usual), usual_batch=usual)
     if wanted.compiling and found.compile_seconds is None:
         found = _with_compiler(model, device, found)
     if found != kept:
@@ -174,7 +201,8 @@ def _kept(path: Path) -> Calibration | None:
     """What was kept; a damaged file counts as none, since it can be measured again."""
     try:
         found = Calibration(**json.loads(path.read_bytes()))
-        usable = all(rate > 0 for rates in (found.training, found.inference) for rate in rates.values())
+        measured = (found.training, found.inference, found.batches)
+        usable = found.fold_seconds >= 0 and all(rate > 0 for rates in measured for rate in rates.values())
         return found if usable and found.way() and found.training_precision else None
     except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError):
         return None
@@ -204,7 +232,7 @@ def _training(model: Classifier, device: torch.device) -> dict[str, float]:
     student = copy_model(model).train()
     inputs = random_inputs(model, _samples(model), device)
     target = torch.arange(len(inputs), device=device) % model.spec.classes
-    return _rates({p: _training_step(student, p, inputs, target) for p in ("fp32", "bf16")}, len(inputs), device)
+    return _rates({p: _training_step(student, p, inputs, target) for p in ("fp32", "bf16")}, device)
 
 
 def _inference(model: Classifier, device: torch.device) -> dict[str, float]:
@@ -212,7 +240,27 @@ def _inference(model: Classifier, device: torch.device) -> dict[str, float]:
     inputs = random_inputs(model, _samples(model), device)
     forms = ("plain", "folded") if can_fold(model) else ("plain",)
     ways = {f"{p} {form}": Inference(p, form) for p in ("fp32", "bf16") for form in forms}
-    return _rates({name: _forward_pass(model, way, inputs) for name, way in ways.items()}, len(inputs), device)
+    return _rates({name: _forward_pass(model, way, inputs) for name, way in ways.items()}, device)
+
+
+def _folding(model: Classifier, device: torch.device) -> float:
+    """Seconds of folding a network; 0 where it has nothing to fold."""
+    if not can_fold(model):
+        return 0.0
+    start = _seconds(device)
+    forward_of(model, Inference("fp32", "folded"), device)
+    return round(_seconds(device) - start, 3)
+
+
+def _batches(model: Classifier, device: torch.device, way: Inference, usual: int) -> dict[str, float]:
+    """Samples per second of a way by the size of a batch: the usual one, half of it and twice; without one that does not fit."""
+    steps = {}
+    for size in (usual, usual // 2, 2 * usual):
+        with contextlib.suppress(torch.OutOfMemoryError):
+            step = _forward_pass(model, way, random_inputs(model, size, device))
+            step()
+            steps[str(size)] = step
+    return _rates(steps, device)
 
 
 def _samples(model: Classifier) -> int:
@@ -225,7 +273,7 @@ def _with_compiler(model: Classifier, device: torch.device, found: Calibration) 
     step, start = _forward_pass(model, Inference(precision, "compiled"), inputs), _seconds(device)
     step()
     seconds = _seconds(device) - start
-    rates = _rates({f"{precision} compiled": step}, len(inputs), device)
+    rates = _rates({f"{precision} compiled": step}, device)
     return replace(found, inference=found.inference | rates, compile_seconds=seconds)
 
 
@@ -234,39 +282,40 @@ def random_inputs(model: Classifier, count: int, device: torch.device) -> torch.
     return torch.rand(count, *model.spec.image_size, generator=torch.Generator().manual_seed(0)).to(device)
 
 
-def _training_step(model: Classifier, precision: str, inputs: torch.Tensor, target: torch.Tensor) -> Callable[[], None]:
-    def step() -> None:
+def _training_step(model: Classifier, precision: str, inputs: torch.Tensor, target: torch.Tensor) -> Callable[[], int]:
+    def step() -> int:
         """Forward and backward."""
         model.zero_grad(set_to_none=True)
         with torch.autocast(inputs.device.type, dtype=torch.bfloat16, enabled=precision == "bf16"):
             loss = functional.cross_entropy(model(inputs), target)
         loss.backward()  # type: ignore[no-untyped-call]
+        return len(inputs)
 
     return step
 
 
-def _forward_pass(model: Classifier, way: Inference, inputs: torch.Tensor) -> Callable[[], None]:
+def _forward_pass(model: Classifier, way: Inference, inputs: torch.Tensor) -> Callable[[], int]:
     forward = forward_of(model, way, inputs.device)
 
     @torch.no_grad()
-    def step() -> None:
+    def step() -> int:
         """Forward."""
-        forward(inputs)
+        return len(forward(inputs))
 
     return step
 
 
-def _rates(steps: dict[str, Callable[[], None]], samples: int, device: torch.device) -> dict[str, float]:
+def _rates(steps: dict[str, Callable[[], int]], device: torch.device) -> dict[str, float]:
     """Samples per second of each step, measured in turn; the first pass of each is not counted."""
-    best = dict.fromkeys(steps, float("inf"))
+    best = dict.fromkeys(steps, 0.0)
     for number in range(ROUNDS + 1):
         for name, step in steps.items():
             start = _seconds(device)
-            step()
+            samples = step()
             spent = _seconds(device) - start
             if number:
-                best[name] = min(best[name], spent)
-    return {name: round(samples / max(spent, 1e-9), 3) for name, spent in best.items()}
+                best[name] = max(best[name], samples / max(spent, 1e-9))
+    return {name: round(rate, 3) for name, rate in best.items()}
 
 
 def _seconds(device: torch.device) -> float:

@@ -16,7 +16,7 @@ from torch import nn
 from torch.fx.proxy import TraceError
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from grmu_audit.models.classifier import Classifier
+from grmu_audit.models.classifier import Classifier, count_forward
 from grmu_audit.training.runtime import Inference
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
@@ -47,6 +47,7 @@ def forward_of(model: Classifier, inference: Inference, device: torch.device, *,
                 found = model.features(pixels)
         else:
             normalised = (pixels - model.mean) / model.std if model.spec.mean else pixels
+            count_forward(pixels)
             found = body(normalised.to(torch.bfloat16) if low else normalised)
             for hook in model.body._forward_hooks.values():  # hooks that count the passes of the body count these too
                 hook(model.body, (pixels,), found)

@@ -13,7 +13,7 @@ from grmu_audit.data.batches import BatchSource
 from grmu_audit.errors import EnvironmentFailure
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.forms import Forward, forward_of
-from grmu_audit.training.runtime import Inference, Runtime
+from grmu_audit.training.runtime import Runtime
 
 LARGEST_BATCH = 512
 """Most samples that go through at once."""
@@ -86,7 +86,7 @@ def _with_ties_in_fp32(
     near = near_ties(logits, way.near_tie)
     again = rows[near.cpu().numpy()]
     if len(again):
-        exact = replace(runtime, inference=Inference("fp32", way.form, way.batch))
+        exact = replace(runtime, inference=replace(way, precision="fp32", compile_from=None, near_tie=0.0))
         logits[near] = _infer_here(model, source, again, exact, None, features=False)
     return logits
 

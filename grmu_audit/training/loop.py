@@ -222,12 +222,23 @@ class _Loop:
 
 def _check_finite(model: nn.Module, metrics: dict[str, float], epoch: int) -> None:
     bad = [name for name, value in metrics.items() if not math.isfinite(value)]
-    if not bad and all(bool(torch.isfinite(value).all()) for value in model.state_dict().values()):
+    if not bad and all_finite(model):
         return
     what = bad[0] if bad else "a weight or running statistic"
     raise DivergedError(
         f"{what} is not finite in epoch {epoch + 1}; nothing was registered. Lower the learning rate or the number of epochs."
     )
+
+
+@torch.no_grad()
+def all_finite(model: nn.Module) -> bool:
+    """Whether every weight and running statistic is finite.
+
+    A sum is finite only where all that is added up is, and takes an eighth of the time; where it is not, each entry is looked at.
+    """
+    values = list(model.state_dict().values())
+    sums = torch.stack([value.sum(dtype=None if value.is_floating_point() else torch.float32).float() for value in values])
+    return bool(torch.isfinite(sums).all()) or all(bool(torch.isfinite(value).all()) for value in values)
 
 
 GROWTH = 1000.0

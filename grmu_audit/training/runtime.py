@@ -34,13 +34,16 @@ class Inference:
     """Samples that go through at once; None: by the size of an input (``inference.batch_size``)."""
     compile_from: int | None = None
     """Number of rows from which on compiling pays for itself; None: never."""
+    fold_from: int = 0
+    """Number of rows from which on folding pays for itself; passes of fewer rows are plain."""
     near_tie: float = 0.0
     """Rows whose two largest logits are nearer than this are computed again in fp32, so that bf16 decides no class."""
 
     def for_rows(self, count: int) -> Inference:
         """The way for one pass over so many rows."""
-        pays = self.compile_from is not None and count >= self.compile_from
-        return replace(self, form="compiled") if pays else self
+        if self.compile_from is not None and count >= self.compile_from:
+            return replace(self, form="compiled")
+        return replace(self, form="plain") if self.form == "folded" and count < self.fold_from else self
 
 
 def _no_log(epoch: int, metrics: Mapping[str, float]) -> None:

@@ -10,6 +10,7 @@ import torch
 from grmu_audit.errors import DivergedError, EnvironmentFailure, InputError
 from grmu_audit.models.classifier import Classifier, copy_model, frozen_copy
 from grmu_audit.models.normalisation import GapDefinition, choose_layers
+from grmu_audit.training.loop import all_finite
 from grmu_audit.training.plan import Phase
 from grmu_audit.training.runtime import Runtime
 from grmu_audit.unlearning.data import UnlearningData
@@ -38,7 +39,7 @@ def apply_method(method: Method, model: Classifier, data: UnlearningData, config
                 f"out of GPU memory in a pass of method {method.name!r} that is not split: set batch_size below "
                 f"{config.batch_size}, free the device, or use --device cpu; nothing was registered"
             ) from None
-    if not all(bool(torch.isfinite(value).all()) for value in result.state_dict().values()):
+    if not all_finite(result):
         raise DivergedError(f"method {method.name!r} produced a weight that is not finite; nothing was registered")
     require_unchanged(model, result, held, method.name)
     return unfreeze(result)

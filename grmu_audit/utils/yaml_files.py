@@ -23,7 +23,7 @@ LARGEST_YAML = 1_000_000
 """Bytes that a YAML file may have."""
 MOST_MERGED = 100_000
 """Keys that a mapping may have with all that is merged into it."""
-_DEEPEST, _LARGEST_WHOLE = 50, 1 << 63
+_DEEPEST, _DEEPEST_AT_ALL, _LARGEST_WHOLE = 50, 200, 1 << 63
 _TAGS = frozenset({"str", "int", "float", "bool", "null", "timestamp", "map", "seq"})
 Loc = tuple[str | int, ...]
 """Path of a key inside the document."""
@@ -56,20 +56,33 @@ def load_bounded(text: str, name: str) -> Any:
     """
     import yaml
 
-    return yaml.load(text, _loader(name))  # noqa: S506  (it is a safe loader)
+    loader = _loader(name)
+    for _, depth in _events(text, loader):
+        if depth > _DEEPEST_AT_ALL:
+            raise RecursionError(f"nested more than {_DEEPEST_AT_ALL} levels deep")
+    return yaml.load(text, loader)  # noqa: S506  (it is a safe loader)
 
 
 def _loader(name: str) -> type[yaml.SafeLoader]:
-    """The safe loader with a limit on time and on what merge keys add up to, which grows as a power of the file's length."""
+    """The safe loader with a limit on time and on what merge keys add up to, which grows as a power of the file's length.
+
+    libyaml's parser, which is ten times faster, where PyYAML was built with it.  It recurses without a limit where it builds
+    nodes: look at the depth of the events first.
+    """
     import yaml
 
     deadline = Deadline(name)
 
-    class Bounded(yaml.SafeLoader):
-        """Asked for each token and each mapping."""
+    class Bounded(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+        """Asked for each event or token, and for each mapping."""
+
+        def get_event(self) -> Any:
+            """See ``yaml.parser.Parser``."""
+            deadline.check()
+            return super().get_event()
 
         def fetch_more_tokens(self) -> Any:
-            """See ``yaml.scanner.Scanner``."""
+            """See ``yaml.scanner.Scanner``; libyaml has its own."""
             deadline.check()
             return super().fetch_more_tokens()
 
@@ -80,6 +93,16 @@ def _loader(name: str) -> type[yaml.SafeLoader]:
                 raise ValueError(f"merged mappings add up to more than {MOST_MERGED:,} keys")
 
     return Bounded
+
+
+def _events(text: str, loader: type[yaml.SafeLoader]) -> Iterator[tuple[yaml.Event, int]]:
+    """What the text consists of, with the number of containers that are open."""
+    import yaml
+
+    depth = 0
+    for event in yaml.parse(text, loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        yield event, depth
 
 
 @dataclass(frozen=True)
@@ -165,7 +188,14 @@ def _compose(path: Path, text: str, error: type[InputError]) -> yaml.Node:
     import yaml
 
     try:
-        root = yaml.compose(text, _plain_loader(path, error))
+        loader = _loader(str(path))
+        for event, depth in _events(text, loader):
+            if depth > _DEEPEST:
+                raise error(f"{path}:{_line_of(event)}: nested more than {_DEEPEST} levels deep")
+            if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+                line = _line_of(event)
+                raise error(f"{path}:{line}: anchors and aliases are not allowed: write the value out")
+        root = yaml.compose(text, loader)
     except yaml.MarkedYAMLError as failure:
         mark = failure.problem_mark or failure.context_mark
         raise error(f"{path}:{mark.line + 1 if mark else 1}: not valid YAML: {failure.problem or failure.context}") from None
@@ -174,30 +204,6 @@ def _compose(path: Path, text: str, error: type[InputError]) -> yaml.Node:
     if root is None:
         raise error(f"{path}:1: the file is empty")
     return root
-
-
-def _plain_loader(path: Path, error: type[InputError]) -> type[yaml.SafeLoader]:
-    """The bounded loader, which refuses anchors, and what is nested too deep before it goes deeper itself."""
-    import yaml
-
-    class Plain(_loader(str(path))):  # type: ignore[misc]
-        """Asked for each node."""
-
-        depth = 0
-
-        def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-            """See ``yaml.composer.Composer``."""
-            event = self.peek_event()
-            if isinstance(event, yaml.AliasEvent) or event.anchor:
-                raise error(f"{path}:{_line_of(event)}: anchors and aliases are not allowed: write the value out")
-            if self.depth >= _DEEPEST and isinstance(event, yaml.CollectionStartEvent):
-                raise error(f"{path}:{_line_of(event)}: nested more than {_DEEPEST} levels deep")
-            self.depth += 1
-            node: yaml.Node | None = super().compose_node(parent, index)
-            self.depth -= 1
-            return node
-
-    return Plain
 
 
 def _line_of(event: yaml.Event) -> int:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from grmu_audit.auditing.audit_files import write_audit
@@ -16,6 +17,7 @@ from grmu_audit.records import Audit, AuditInputs, ModelRef
 from grmu_audit.tracking.names import TAG_SUBJECT
 from grmu_audit.utils import write_atomic
 from grmu_audit.workflows.session import Session
+from grmu_audit.workflows.versions.costs import Cost
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,8 @@ class AuditResult:
     """Facts and verdict."""
     folder: Path
     """Folder with ``audit.json`` and ``report.html``."""
+    resources: Mapping[str, float] = field(default_factory=dict)
+    """What it cost, as its run has it: seconds, processor seconds, samples that went through networks, largest memory, energy."""
 
     @property
     def ref(self) -> ModelRef:
@@ -49,14 +53,26 @@ class AuditResult:
         return framed((self.folder / REPORT_FILE).read_text(encoding="utf-8"))
 
 
-def publish(session: Session, audit: Audit, policy: Policy, inputs: AuditInputs, out: Path) -> AuditResult:
+@dataclass(frozen=True)
+class Finished:
+    """A finished audit with what it was made from."""
+
+    audit: Audit
+    """Judged, as it is read back from its file."""
+    policy: Policy
+    """What it was judged by."""
+    inputs: AuditInputs
+    """Its models."""
+    cost: Cost
+    """What collecting, measuring and judging cost."""
+
+
+def publish(session: Session, finished: Finished, out: Path) -> AuditResult:
     """Write the files, and store everything under an audit run that ledger and tags of the version point at.
 
     Args:
         session: store and key.
-        audit: a judged audit as it is read back from its file.
-        policy: the policy that judged it.
-        inputs: its models.
+        finished: the audit; what it cost becomes metrics of its run, since no two runs cost the same.
         out: folder for ``audit.json`` and ``report.html``; created if need be.
 
     Raises:
@@ -64,16 +80,18 @@ def publish(session: Session, audit: Audit, policy: Policy, inputs: AuditInputs,
     """
     from grmu_audit.tracking.audits import record_audit
 
-    ref = inputs.candidate.ref
+    audit, inputs = finished.audit, finished.inputs
+    ref, resources = inputs.candidate.ref, {"seconds": round(finished.cost.seconds, 1), **finished.cost.resources}
     check_files_unchanged(session, ref)
-    files = evidence_files(audit, policy, inputs)
+    files = evidence_files(audit, finished.policy, inputs)
     out.mkdir(parents=True, exist_ok=True)
     write_audit(audit, out / "audit.json")
     write_atomic(out / REPORT_FILE, files[REPORT_FILE])
     with session.store.run(ref.name, "audit", parent=ref.run_id) as run:
+        run.log_metrics(resources)
         run.set_tags({TAG_SUBJECT: ref.label})
         record_audit(session.store, run, audit, files, Author(session.actor, configured_signer()))
-    return AuditResult(audit, out)
+    return AuditResult(audit, out, resources)
 
 
 def check_files_unchanged(session: Session, ref: ModelRef) -> None:

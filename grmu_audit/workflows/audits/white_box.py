@@ -102,7 +102,8 @@ class WhiteBoxCollector:
             return collect_white_box(model, source, ids, runtime, self.pgd_samples)
 
         whole = self._attacked == len(self.dataset.rows("test"))
-        found = self._outputs(ref, "standard", collect, {} if whole else {"pgd_samples": self.pgd_samples})
+        low = {"gradients": "bf16"} if self._runtime.without_gradients.precision == "bf16" else {}
+        found = self._outputs(ref, "standard", collect, low if whole else {"pgd_samples": self.pgd_samples, **low})
         found = merge(found, self._outputs(ref, "changes", *self._changes(ref)))
         found = merge(found, self._fine_tuned(ref))
         if level == "deep":
@@ -128,7 +129,16 @@ class WhiteBoxCollector:
 
         train, ids = self.dataset.rows("train"), np.asarray(self.session.pseudonyms_of(self.dataset), dtype=np.str_)
         retain = train[~np.isin(ids[train], list(self.request.pseudonyms))]
-        return FineTuning(retain, typed_config(TrainConfig, self._root.settings if self._root else {}), self.epochs)
+        recipe = typed_config(TrainConfig, self._root.settings if self._root else {})
+        return FineTuning(retain, recipe, self.epochs, self._training_precision)
+
+    @property
+    def _training_precision(self) -> str:
+        """Precision of passes with gradients: the caller's choice, or that of the lineage's first training on a like device."""
+        runtime, recorded = self._runtime, self._root.config if self._root and self.session.precision == "auto" else {}
+        hardware = recorded.get("hardware")
+        like = isinstance(hardware, dict) and hardware.get("device") == runtime.device.type
+        return "bf16" if like and recorded.get("precision") == "bf16" else runtime.precision
 
     @cached_property
     def _root(self) -> ModelRef | None:
@@ -136,7 +146,8 @@ class WhiteBoxCollector:
 
     @property
     def _return_key(self) -> dict[str, object]:
-        return {"forget": self.request.digest, "tuning": self._tuning.config.model_dump(mode="json")}
+        low = {"trained_in": "bf16"} if self._tuning.precision != self._runtime.precision else {}
+        return {"forget": self.request.digest, "tuning": self._tuning.config.model_dump(mode="json"), **low}
 
     @property
     def _attacked(self) -> int:

@@ -1,11 +1,11 @@
-"""What building a network cost: time, processor time, forward passes, memory, and energy where the device reports it."""
+"""What a network or an audit cost: time, processor time, forward passes, memory, and energy where the device reports it."""
 
 from __future__ import annotations
 
 import resource
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
@@ -35,17 +35,17 @@ class Cost:
 
     @property
     def resources(self) -> dict[str, float]:
-        """What a version's record holds beside ``seconds``, rounded."""
+        """What a version's record, and the run of an audit, hold beside ``seconds``, rounded."""
         found = {key: value for key, value in asdict(self).items() if key != "seconds" and value is not None}
         return {key: round(value, 1) for key, value in found.items()}
 
 
 @contextmanager
-def measured_cost(device: torch.device) -> Iterator[Cost]:
+def measured_cost(device: torch.device | None) -> Iterator[Cost]:
     """Measure the work that is done while the context lasts.
 
     Args:
-        device: where the networks are.
+        device: where the networks are; None: nothing is known of them, passes are not counted, and PyTorch is not loaded.
 
     >>> import torch
     >>> with measured_cost(torch.device("cpu")) as cost:
@@ -53,24 +53,33 @@ def measured_cost(device: torch.device) -> Iterator[Cost]:
     >>> cost.seconds > 0, cost.forwards, cost.peak_memory_mib > 1
     (True, 0, True)
     """
-    from grmu_audit.models.classifier import counted_forwards
-
     cost, energy = Cost(), _energy(device)
     _reset_peak(device)
     start, processor = time.perf_counter(), time.process_time()
-    with counted_forwards() as forwards:
+    with _forwards(cost) if device is not None else nullcontext():
         try:
             yield cost
         finally:
             cost.seconds, cost.processor_seconds = time.perf_counter() - start, time.process_time() - processor
-            cost.forwards, cost.peak_memory_mib = forwards.samples, _peak(device) / _MEBIBYTE
+            cost.peak_memory_mib = _peak(device) / _MEBIBYTE
             after = _energy(device)
             spent = None if energy is None or after is None else after - energy
             cost.energy_joules = spent if spent is not None and spent >= 0 else None  # a counter of a processor may overflow
 
 
-def _reset_peak(device: torch.device) -> None:
-    if device.type == "cuda":
+@contextmanager
+def _forwards(cost: Cost) -> Iterator[None]:
+    from grmu_audit.models.classifier import counted_forwards
+
+    with counted_forwards() as forwards:
+        try:
+            yield
+        finally:
+            cost.forwards = forwards.samples
+
+
+def _reset_peak(device: torch.device | None) -> None:
+    if device is not None and device.type == "cuda":
         import torch
 
         torch.cuda.reset_peak_memory_stats(device)
@@ -79,9 +88,9 @@ def _reset_peak(device: torch.device) -> None:
         Path("/proc/self/clear_refs").write_text("5")  # the peak of the process starts again
 
 
-def _peak(device: torch.device) -> float:
+def _peak(device: torch.device | None) -> float:
     """Bytes."""
-    if device.type == "cuda":
+    if device is not None and device.type == "cuda":
         import torch
 
         return float(torch.cuda.max_memory_allocated(device))
@@ -91,9 +100,9 @@ def _peak(device: torch.device) -> float:
     return 1024.0 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def _energy(device: torch.device) -> float | None:
+def _energy(device: torch.device | None) -> float | None:
     """Joules on the counter of the device; None where it has none that may be read."""
-    if device.type == "cuda":
+    if device is not None and device.type == "cuda":
         with suppress(Exception):  # the library that reads the counter is not installed, or the GPU has none
             nvml = import_module("pynvml")
             nvml.nvmlInit()

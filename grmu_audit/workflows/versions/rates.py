@@ -101,13 +101,19 @@ def probed(session: Session, parent: ModelRef, data: UnlearningData, choice: Met
         CollapsedError: no rate is safe.
     """
     from grmu_audit.training.config import TrainConfig
+    from grmu_audit.training.distributed import World
     from grmu_audit.unlearning.safety import probe_rates
 
     usual = TrainConfig().learning_rate
     config = typed_config(choice.method.config, choice.settings)
     network = load_network(session, parent, data.source.device)
     session.observer.note(f"{parent.label}: nobody stated its learning rate; looking for a safe one on the retain set")
-    found = probe_rates(network, data, config.model_copy(update={RATE: usual}), lambda: session.runtime(choice.seed))
+
+    def make() -> Runtime:
+        """Of this process alone: where there are others, they get the rate that is found with their job."""
+        return replace(session.runtime(choice.seed), world=World())
+
+    found = probe_rates(network, data, config.model_copy(update={RATE: usual}), make)
     return _rounded(config.learning_rate * found.rate / usual), found.to_json()
 
 

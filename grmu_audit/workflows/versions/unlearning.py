@@ -270,7 +270,6 @@ def _probed(session: Session, parent: ModelRef, request: CheckedRequest, choice:
     from grmu_audit.data.batches import BatchSource
     from grmu_audit.training.runtime import choose_device
 
-    require_one_process("a probe of learning rates (state one with --set learning_rate=...)")
     source = BatchSource(session.dataset_of(parent), choose_device(session.device))
     return probed(session, parent, _unlearning_data(source, request, choice.reweight), choice)
 

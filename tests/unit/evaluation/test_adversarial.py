@@ -17,10 +17,11 @@ from grmu_audit.data.batches import BatchSource
 from grmu_audit.data.dataset import Dataset
 from grmu_audit.errors import InputError
 from grmu_audit.evaluation.adversarial import STEP_SHARE, STEPS, Attack, attack_passes, predict_adversarial, stratified_rows
-from grmu_audit.models.adversarial import input_gradient
+from grmu_audit.models.adversarial import answer_and_gradient, input_gradient
 from grmu_audit.models.classifier import Classifier, ModelSpec
 from grmu_audit.models.weights import weights_digest
 from grmu_audit.records.white_box import RADII_OF
+from grmu_audit.training.runtime import Inference
 
 SIDE = 4
 
@@ -97,6 +98,28 @@ def test_pgd_is_at_least_as_strong_as_one_step_and_grows_with_the_radius() -> No
     fallen = many["PGD@0.007843"] != truth
     assert (many["PGD@0.03137"][fallen] != truth[fallen]).all()
     assert all((many[name] == again[name]).all() for name in many)
+
+
+def test_gradients_in_bf16_find_as_many_and_only_what_falls_in_fp32() -> None:
+    """The model is moved so that half of the rows lie on each side of its border, and some so near that bf16 turns them."""
+    problem, low = tiny(), runtime()
+    low.inference = Inference("bf16")
+    model, rows = copy.deepcopy(problem.model).eval(), problem.dataset.rows("test")
+    batch = problem.source.take(torch.from_numpy(rows))
+    with torch.no_grad():
+        logits = model(batch.pixels)
+        model.head.bias[1] -= (logits[:, 1] - logits[:, 0]).median()
+        exact = model(batch.pixels).argmax(1).numpy()
+    assert (answer_and_gradient(model, batch.pixels, batch.target, low=True)[0].numpy() != exact).any(), "or this shows nothing"
+    nobody = predict_adversarial(model, problem.source, rows, Attack("PGD", (1e-9,)), low)["PGD@1e-09"]
+    assert (nobody == exact).all()
+    some, truth = rows[:300], batch.target[:300].numpy()
+    one, other = (
+        (predict_adversarial(problem.model, problem.source, some, Attack("PGD", (2 / 255,)), run)["PGD@0.007843"] == truth).mean()
+        for run in (runtime(), low)
+    )
+    assert abs(one - other) <= 0.02
+    assert 0.05 < one < 0.95
 
 
 def test_parameters_and_statistics_are_frozen_and_given_back() -> None:

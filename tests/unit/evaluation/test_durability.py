@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -62,6 +64,18 @@ def test_the_recipe_is_that_of_training_at_a_fifth_of_its_rate() -> None:
     config = FineTuning(np.arange(3), TrainConfig(optimizer="adam", learning_rate=0.01, epochs=40), 4).config
     assert (config.optimizer, config.learning_rate, config.epochs) == ("adam", 0.002, 4)
     assert (config.schedule, config.warmup, config.keep_best) == ("constant", 0.0, False)
+
+
+def test_fine_tuning_has_the_precision_that_it_is_given_and_answers_that_of_the_runtime() -> None:
+    problem = tiny()
+    exact, low = (
+        collect_fine_tuning(problem.model, problem.source, ids_of(problem.source), runtime(), replace(tuning(), precision=name))
+        for name in ("fp32", "bf16")
+    )
+    assert (exact.changed["epoch 0"].margin == low.changed["epoch 0"].margin).all()
+    apart = np.abs(exact.changed["epoch 1"].margin - low.changed["epoch 1"].margin)
+    assert 0 < np.median(apart) < 0.1
+    assert [one.settings["return"].get("precision") for one in (exact, low)] == [None, "bf16"]
 
 
 def test_answers_are_labels_and_margins_of_all_samples() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -71,8 +73,9 @@ def test_bf16_is_kept_within_the_limits_and_left_beyond_any_of_them(
     assert run.inference.near_tie > 0.0
     assert run.notes["precision_guard"]["holds"]
     monkeypatch.setattr(precision_guard, limit, value)
+    run.inference = replace(run.inference, fold_from=10**9)
     settle_inference(tiny().model, tiny().source, run)
-    assert run.inference == Inference("fp32", "folded")
+    assert run.inference == Inference("fp32", "folded", fold_from=10**9)
     assert "predictions are computed in fp32" in notes.lines[0]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
 from support.judged_audits import audited, policy, predictions, version
 from support.memory_store import MemoryStore
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,31 @@ def test_compiling_pays_where_it_saves_more_than_it_takes() -> None:
     assert slower.compile_from is None
 
 
+def test_folding_pays_where_it_saves_more_than_it_takes() -> None:
+    """By hand: 1/100 - 1/125 = 2 ms an image are saved; 0.3 s are saved after 150 images."""
+    way = Calibration({"fp32 plain": 100.0, "fp32 folded": 125.0, "bf16 plain": 1.0}, fold_seconds=0.3).way()
+    assert way == Inference("fp32", "folded", fold_from=150)
+    assert (way.for_rows(149).form, way.for_rows(150).form) == ("plain", "folded")
+    assert Calibration({"bf16 plain": 1.0, "fp32 folded": 9.0, "fp32 plain": 9.0}, fold_seconds=0.3).way() == Inference()
+    compiling = replace(way, compile_from=100)
+    assert (compiling.for_rows(99).form, compiling.for_rows(100).form) == ("plain", "compiled")
+
+
+@pytest.mark.parametrize(
+    ("batches", "batch"),
+    [
+        ({}, None),
+        ({"16": 100.0, "32": 100.0, "64": 104.9}, None),
+        ({"16": 105.0, "32": 100.0, "64": 90.0}, 16),
+        ({"16": 90.0, "32": 100.0, "64": 110.0}, 64),
+        ({"16": 90.0, "32": 100.0}, None),
+        ({"16": 90.0}, 16),
+    ],
+)
+def test_another_batch_is_taken_where_it_is_faster_by_a_twentieth(batches: dict[str, float], batch: int | None) -> None:
+    assert Calibration({"fp32 plain": 100.0, "bf16 plain": 1.0}, batches=batches, usual_batch=32).way().batch == batch
+
+
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """Real measurements of a tiny network, counted, as if it were a large one."""
@@ -56,7 +83,7 @@ def counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     monkeypatch.setattr(calibration, "SMALLEST_NETWORK", 1.0)
     monkeypatch.setattr(calibration, "SAMPLES", (4, 4))
     calls: list[str] = []
-    for name in ("_inference", "_training"):
+    for name in ("_inference", "_training", "_batches"):
         real = getattr(calibration, name)
         monkeypatch.setattr(calibration, name, lambda *args, name=name, real=real: (calls.append(name), real(*args))[1])
     return calls
@@ -74,6 +101,22 @@ def test_measured_once_and_kept(counted: list[str], tmp_path: Path) -> None:
     assert counted == ["_inference", "_training"]
     (path,) = tmp_path.rglob("*.json")
     assert json.loads(path.read_bytes())["facts"]["torch"] == torch.__version__
+    assert first.fold_seconds > 0
+
+
+def test_batches_are_measured_once_where_passes_are_long(counted: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "batch_size", lambda model, device: 4)
+    monkeypatch.setattr(calibration, "compiler_is_there", lambda: False)
+    run, model = runtime(), build(spec(), 0)
+    long = Job(forward=math.ceil(calibration.LONG_PASSES / operations(model)))
+    for _ in range(2):
+        calibrate(model, run, long)
+        assert counted == ["_inference", "_batches"]
+    found = kept_or_measured(model, CPU, Wanted())
+    assert set(found.batches) == {"2", "4", "8"}
+    assert found.usual_batch == 4
+    assert run.inference is not None
+    assert run.inference.batch in (None, 2, 8)
 
 
 @pytest.mark.parametrize(

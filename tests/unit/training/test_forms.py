@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from torch import nn
 
 from grmu_audit.evaluation.precision_guard import compare, settle_inference
 from grmu_audit.models.catalog import build
-from grmu_audit.models.classifier import Classifier, ModelSpec, copy_model
+from grmu_audit.models.classifier import Classifier, ModelSpec, copy_model, counted_forwards
 from grmu_audit.training import forms
 from grmu_audit.training.forms import folded, forward_of
 from grmu_audit.training.inference import batch_size, infer, near_ties
@@ -81,12 +82,20 @@ def test_weights_that_change_later_are_followed_by_the_next_pass() -> None:
     assert not torch.allclose(infer(model, tiny().source, ROWS, run), before)
 
 
-def test_passes_in_any_form_are_counted_by_hooks_of_the_body() -> None:
+def test_passes_in_any_form_are_counted() -> None:
     model, seen = copy_model(tiny().model).eval(), list[int]()
     model.body.register_forward_hook(lambda module, inputs, output: seen.append(len(inputs[0])))
-    for way in (Inference(), Inference("fp32", "folded"), Inference("bf16", "folded")):
-        infer(model, tiny().source, ROWS, Inferring(way))
+    with counted_forwards() as counted:
+        for way in (Inference(), Inference("fp32", "folded"), Inference("bf16", "folded")):
+            infer(model, tiny().source, ROWS, Inferring(way))
     assert seen == [200, 200, 200]
+    assert counted.samples == 600
+
+
+def test_few_rows_are_not_worth_folding() -> None:
+    few = Inference("fp32", "folded", fold_from=len(ROWS) + 1)
+    assert torch.equal(logits(few), logits(None))
+    assert not torch.equal(logits(replace(few, fold_from=len(ROWS))), logits(None))
 
 
 def Inferring(way: Inference):  # type: ignore[no-untyped-def]  # noqa: N802
@@ -144,8 +153,6 @@ def test_without_a_compiler_nothing_is_compiled(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.parametrize(("side", "size"), [(8, 512), (32, 512), (64, 256), (224, 32), (600, 32)])
 def test_batches_shrink_with_the_inputs_on_a_cpu(side: int, size: int) -> None:
-    from dataclasses import replace
-
     model = copy_model(tiny().model)
     model.spec = replace(model.spec, image_size=(3, side, side))
     assert batch_size(model, CPU) == size

@@ -14,7 +14,7 @@ from grmu_audit.models.weights import weights_digest
 from grmu_audit.training.config import TrainConfig, learning_rate_factor
 from grmu_audit.training.fit import TrainingRows, fit
 from grmu_audit.training.inference import accuracy, infer
-from grmu_audit.training.loop import run_epochs
+from grmu_audit.training.loop import all_finite, run_epochs
 from grmu_audit.training.plan import Phase
 from grmu_audit.training.runtime import choose_device, choose_precision, derive_seed
 
@@ -130,3 +130,15 @@ def test_bf16_runs_and_stays_close() -> None:
     half = infer(problem.model, problem.source, problem.data.val, low)
     assert float((full - half).abs().max()) < 0.1
     assert half.dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("value", "finite"), [(1.0, True), (3e38, True), (math.nan, False), (math.inf, False), (-math.inf, False)]
+)
+@pytest.mark.parametrize("name", ["body.head.weight", "running"])
+def test_one_entry_that_is_not_finite_is_found(value: float, finite: bool, name: str) -> None:
+    """Two entries, so that infinities could cancel, and sums of finite ones overflow."""
+    model = build(spec(), 0)
+    entries = next(v for key, v in model.state_dict().items() if key.endswith("running_mean" if name == "running" else "weight"))
+    entries.view(-1)[:2] = value
+    assert all_finite(model) is finite

@@ -7,17 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mlflow import MlflowClient
 from support.deletions import small_table
 from support.memory_store import MemoryStore
 from support.sessions import open_session
 
 from grmu_audit.auditing.bundle_check import verify_bundle
 from grmu_audit.auditing.rows_read import EARLIER_SCHEMA
+from grmu_audit.evaluation import adversarial
 from grmu_audit.evidence.archive import unpack
 from grmu_audit.policy import load_named
 from grmu_audit.records import ModelRef
+from grmu_audit.tracking.names import TAG_AUDIT_RUN
 from grmu_audit.utils import canonical_json
 from grmu_audit.workflows import rows_read
+from grmu_audit.workflows.audits.collection import AuditSettings
 from grmu_audit.workflows.audits.pipeline import audit
 from grmu_audit.workflows.audits.stored import export_bundle
 from grmu_audit.workflows.session import Session
@@ -85,3 +89,21 @@ def test_a_bundle_agrees_after_forgotten_rows_were_deleted_from_the_data(tmp_pat
     assert len(done.audit.references) == 1
     export_bundle(session.store, made.label, tmp_path / "t.zip")
     assert verify_bundle(tmp_path / "t.zip").findings == ()
+
+
+def test_the_run_of_an_audit_says_what_it_cost(lineage: tuple[Session, ModelRef, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """At level quick nothing goes through a network; the probes of level standard do."""
+    session, tuned, root = lineage
+    monkeypatch.setattr(adversarial, "STEPS", 1)
+    forwards = []
+    for level in ("quick", "standard"):
+        done = audit(
+            session, tuned.label, load_named("default"), root / f"cost-{level}", AuditSettings(level=level, return_epochs=1)
+        )
+        run = MlflowClient(session.store.uri).get_run(str(session.store.tags(tuned)[TAG_AUDIT_RUN]))
+        assert {name: run.data.metrics[name] for name in done.resources} == dict(done.resources)
+        assert {"seconds", "processor_seconds", "forwards", "peak_memory_mib"} <= set(done.resources)
+        assert done.resources["processor_seconds"] > 0
+        assert done.resources["peak_memory_mib"] > 50
+        forwards.append(done.resources["forwards"])
+    assert forwards == [0, done.audit.record["evaluations"]]

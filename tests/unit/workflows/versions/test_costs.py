@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from support.tiny import tiny
 
 from grmu_audit.models.classifier import counted_forwards
+from grmu_audit.tracking.names import COSTS
 from grmu_audit.workflows.versions import costs
 from grmu_audit.workflows.versions.costs import measured_cost
 
@@ -57,3 +59,7 @@ def test_energy_is_the_counters_difference_unless_it_overflowed(
     with measured_cost(CPU) as cost:
         (tmp_path / "intel-rapl:0" / "energy_uj").write_text(str(after))
     assert cost.energy_joules == joules
+
+
+def test_the_registry_knows_the_names_of_all_costs() -> None:
+    assert {field.name for field in fields(costs.Cost)} == set(COSTS)

@@ -14,13 +14,15 @@ from support.tiny import tiny
 from grmu_audit.data.catalog import DataSpec
 from grmu_audit.errors import CollapsedError, DivergedError
 from grmu_audit.records import ModelRef
+from grmu_audit.training.distributed import World
+from grmu_audit.training.runtime import Runtime
 from grmu_audit.unlearning.methods import methods
 from grmu_audit.workflows.forget_requests import ForgetSampling, sample_forget_list
 from grmu_audit.workflows.session import Session
 from grmu_audit.workflows.versions.method_choice import MethodChoice, UnlearnOptions
 from grmu_audit.workflows.versions.network import NetworkChoice
 from grmu_audit.workflows.versions.pretraining import register
-from grmu_audit.workflows.versions.rates import Recipe, follow_model, known_recipe, step_back
+from grmu_audit.workflows.versions.rates import Recipe, follow_model, known_recipe, probed, step_back
 from grmu_audit.workflows.versions.unlearning import unlearn
 
 USUAL = Recipe("sgd", 0.05, 0.9, True)
@@ -132,6 +134,15 @@ def test_a_wreck_is_kept_on_request_and_its_record_says_so(foreign: tuple[Sessio
     assert (
         kept["before"]["plain"] - kept["after"]["plain"] > 0.15 or kept["before"]["balanced"] - kept["after"]["balanced"] > 0.15
     )
+
+
+def test_the_first_of_several_processes_probes_alone(foreign: tuple[Session, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are not there: any exchange with them would fail."""
+    session, _ = foreign
+    monkeypatch.setattr(Session, "runtime", lambda self, seed: Runtime(torch.device("cpu"), seed, world=World(0, 2)))
+    rate, tried = probed(session, session.store.resolve("m/1"), tiny().data, choice("cf", epochs=1))
+    assert 0 < rate <= 0.05
+    assert tried[-1]["fall"] <= 0.15
 
 
 def test_an_unknown_model_is_probed_and_the_record_holds_what_was_tried(foreign: tuple[Session, Path]) -> None:
