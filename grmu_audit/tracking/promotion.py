@@ -317,4 +317,4 @@ def _abandon(store: Store, step: LedgerEntry, ref: ModelRef, error: GrmuAuditErr
     entry = ledger.new_entry(
         "abandoned", version=ref.version, turn=step.number, reason=str(error)[:2000], **_who(actor, now, reason=False)
     )
-    append_entry(store, entry, ref)
+    append_with_page(store, ledger, entry, ref)

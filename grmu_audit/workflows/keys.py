@@ -50,7 +50,8 @@ def rotate(session: Session) -> Rotation:
         raise InputError(f"there is no key in {key_path()} to rotate; if it is lost, give --model and --earlier-forget")
     old = session.key
     checks = key_check(old), key_check(next_key())
-    open_models = [name for name in session.store.models() if _present_check(session, name) not in (None, checks[1])]
+    named = [name for name in session.store.models() if session.store.versions(name) or _waiting(session, name)]
+    open_models = [name for name in named if _present_check(session, name) not in (None, checks[1])]
     plans = {name: _rekeyed_all(session, name, (old, next_key())) for name in open_models}
     for name, plan in plans.items():
         _enter(session, name, plan, checks[1])
@@ -103,6 +104,11 @@ def _present_check(session: Session, name: str) -> str | None:
     """Check value of the key of a model: by its ledger, else by its newest version that has one."""
     named = (ref.key_check for ref in reversed(session.store.versions(name)) if ref.key_check)
     return read_ledger(session.store, name).key_check or next(named, None)
+
+
+def _waiting(session: Session, name: str) -> bool:
+    """Whether requests of a model wait; of a model whose versions are gone only a ledger may be left."""
+    return bool(received_requests(session.store, read_ledger(session.store, name)))
 
 
 @dataclass(frozen=True)

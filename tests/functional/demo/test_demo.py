@@ -119,7 +119,7 @@ def test_verify_is_clean_and_history_shows_the_refusal(demo: CompletedLine) -> N
 def test_a_second_audit_makes_no_forward_pass(demo: CompletedLine) -> None:
     import json
 
-    done = demo.run("audit", "--model", "photodigits/5", "--json", "--out", "again")
+    done = demo.run("audit", "--model", "photodigits/6", "--json", "--out", "again")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["record"]["forward_passes"] == 0
     assert "next: read the reasons" in done.stderr

@@ -23,7 +23,7 @@ ANSWERS = (
     ("“digit below 5, dark paper”, lost: from 90.8 % to 41.2 % right",),
     ("How fast the forget set can be relearned", "Membership attacks with shadow models"),
     ("Preparer ann, 2026-03-05", "Reviewer not signed yet"),
-    ("It does not say that the data was erased everywhere, that the model is fair to everybody, or that a law",),
+    ("It does not say that the data was deleted everywhere, that the model is fair to everybody, or that a law",),
     ("below a change, the range that it lies in with 95 % confidence",),
 )
 """What answers each question of the page, in its order."""

@@ -164,7 +164,7 @@ def test_rescoring_takes_measured_values_over_and_says_so_but_no_others(
 
     found = standard[0]
     evidence = read_evidence(session.store, ref)
-    names = [f"predictions/{side}.parquet" for side in ("candidate", "baseline", "reference-1")]
+    names = [f"predictions/{side}.parquet" for side in ("candidate", "baseline", "reference-1")] + ["rows_read-reference-1.json"]
     files = {name: session.store.run_artifact(evidence.run_id, name) or b"" for name in names}
     result = recompute(found, load_named("default"), files)
     assert result.findings == ()
