@@ -42,6 +42,8 @@ from grmu_audit.records import Group
 from grmu_audit.records.metric_value import BASELINE, CANDIDATE, Subject
 
 NAME = "FORGET_SHARE"
+DECIDING_SIZE = "forget_samples_that_would_decide"
+"""Field of the details where no trace could be measured; None where more samples are not known to help."""
 LARGEST_MARGIN = 30.0
 """Margins are cut here: beyond it a probability that was stored as 0 or 1 says nothing more."""
 SMALL_REQUEST = "retraining (exact evidence), serving it together with other requests, or an audit at level deep would help"
@@ -144,8 +146,11 @@ class _Models:
         details: dict[str, Any] = {**arm.kinds, "references": len(self.references), "trace": share.denominator}
         details["trace_standard_error"] = math.sqrt(share.denominator_variance)
         details["of_each_reference"] = [self._among_references(changes[1], one) for one in range(len(self.references))]
+        reason = ""
+        if not _has_trace(share):
+            details[DECIDING_SIZE] = _deciding_size(share, basis.n)
+            reason = _why_no_trace(share, details[DECIDING_SIZE])
         basis = replace(basis, details=details)
-        reason = "" if _has_trace(share) else _why_no_trace(share, basis.n)
         return Outcome(NAME, basis, None if reason else share, reason, group)
 
     def _obstacle(self, forget: Mask) -> str:
@@ -245,10 +250,17 @@ def _has_trace(share: Ratio) -> bool:
     return share.denominator + z_value(TRACE_ALPHA) * se < 0
 
 
-def _why_no_trace(share: Ratio, n: int) -> str:
+def _deciding_size(share: Ratio, n: int) -> int | None:
+    """Forget samples that would show the trace, if it is as large as it seems; None where there is none to be seen."""
+    trace, se = share.denominator, math.sqrt(share.denominator_variance)
+    if not trace < 0:
+        return None
+    return math.ceil(n * ((z_value(TRACE_ALPHA) + z_value(2 * (1 - _POWER))) * se / trace) ** 2)
+
+
+def _why_no_trace(share: Ratio, need: int | None) -> str:
     trace, se = share.denominator, math.sqrt(share.denominator_variance)
     seen = f"no measurable trace: retraining changes the forget set by {trace:.3f} (standard error {se:.3f}) against the others"
-    if not trace < 0:
+    if need is None:
         return f"{seen}, which is no loss, so that more samples are not known to help"
-    need = math.ceil(n * ((z_value(TRACE_ALPHA) + z_value(2 * (1 - _POWER))) * se / trace) ** 2)
     return f"{seen}; about {need:,} forget samples would decide at the present estimate"

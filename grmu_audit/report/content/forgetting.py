@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from grmu_audit.errors import InputError
 from grmu_audit.metrics.catalog.wording import REPORT_STYLE, confidence_text
+from grmu_audit.metrics.forgetting.share import DECIDING_SIZE
 from grmu_audit.records import EARLIER_SCHEMA, Audit, Decision, RuleOutcome, suppressed
 from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.content.rules import about_forgetting, rank
@@ -20,7 +20,6 @@ from grmu_audit.report.wording.strings import Strings, load_strings
 
 SHARE = "FORGET_SHARE"
 _SHOWN = 0.95
-_NEEDED = re.compile(r"about ([\d,]+) forget samples would decide")
 _STATES = {
     "pass": ("EXACT", "SHOWN", "RULES_MET"),
     "breach": ("NOTHING_DONE", "TOO_LITTLE", "TOO_MUCH", "RULES_BROKEN"),
@@ -144,17 +143,17 @@ def _undefined(found: Lookup) -> Answer:
     if not audit.references:
         return Answer("NO_REFERENCE", detail=unverified)
     if value is not None and "trace" in value.details:
-        return Answer("NO_TRACE", detail=_why_no_trace(reason, audit.forget.count))
+        return Answer("NO_TRACE", detail=_why_no_trace(value.details.get(DECIDING_SIZE), audit.forget.count))
     return Answer("UNDEFINED", detail=reason)
 
 
-def _why_no_trace(reason: str, count: int) -> str:
-    """The recorded reason in plain words: how many samples would decide, where it says so."""
-    strings, needed = load_strings(), _NEEDED.search(reason)
+def _why_no_trace(needed: int | None, count: int) -> str:
+    """The reason in plain words, and how many samples would decide, where the audit knows it."""
+    strings = load_strings()
     found = strings.text("forgotten.details.NO_TRACE")
     if needed is None:
         return found
-    return f"{found} {strings.text('forgotten.details.NEEDED', needed=needed[1], count=count_text(count))}"
+    return f"{found} {strings.text('forgotten.details.NEEDED', needed=count_text(needed), count=count_text(count))}"
 
 
 def _by_rules(audit: Audit) -> Answer:

@@ -12,7 +12,7 @@ from grmu_audit.metrics import check_predictions
 from grmu_audit.metrics.catalog.examples import example
 from grmu_audit.metrics.controls import cheats
 from grmu_audit.metrics.forgetting.contrast import ScaledMargins, choose_arm
-from grmu_audit.metrics.forgetting.share import compare_forgetting, measure_share, measure_shares
+from grmu_audit.metrics.forgetting.share import DECIDING_SIZE, compare_forgetting, measure_share, measure_shares
 from grmu_audit.metrics.scores import margins
 from grmu_audit.records import BASELINE, CANDIDATE, SPLITS, Group, Predictions, reference
 
@@ -217,6 +217,8 @@ def test_an_undecided_trace_names_the_size_that_would_decide():
     found = share(*(checked(tables[name]) for name in ("candidate", "before", "retrained")))
     assert found.statistic is None
     assert "no measurable trace" in found.reason
+    need = found.basis.details[DECIDING_SIZE]
+    assert f"about {need:,} forget samples would decide" in found.reason
 
 
 def test_groups_and_other_scores_stand_beside_the_share(models):

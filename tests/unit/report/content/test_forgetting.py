@@ -54,7 +54,7 @@ CASES = {
     "CANNOT_TELL": (with_verdict(controls=(CHEAT,)), "inconclusive"),
     "ACCEPTED": (with_verdict(controls=(CHEAT,), null_control_accepted="a pilot"), "inconclusive"),
     "NO_CLAIM": (with_verdict(claims_forgetting=False), "not-judged"),
-    "NO_TRACE": (undefined("no measurable trace: 0.1; about 1,350 forget samples would decide", trace=-0.1), "inconclusive"),
+    "NO_TRACE": (undefined("no measurable trace: 0.1", trace=-0.1, forget_samples_that_would_decide=1350), "inconclusive"),
     "NO_REFERENCE": (replace(undefined("no reference model was given"), references=()), "inconclusive"),
     "NO_BASELINE": (replace(undefined("needs the model before unlearning"), baseline=None), "inconclusive"),
     "UNDEFINED": (undefined("fewer than 20 people in the forget set"), "inconclusive"),
