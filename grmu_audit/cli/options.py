@@ -218,8 +218,11 @@ def loads(what: str) -> Callable[[F], F]:
     """
 
     def decorate(function: F) -> F:
+        """The command with the line before it."""
+
         @functools.wraps(function)
         def command(ctx: click.Context, /, *args: Any, **kwargs: Any) -> Any:
+            """Say it, then do what was asked."""
             root = ctx.find_root()
             if not root.obj["quiet"] and sys.stderr.isatty():
                 name = ctx.command_path.removeprefix(f"{root.info_name} ")
