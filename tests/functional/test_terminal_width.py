@@ -10,21 +10,23 @@ import pytest
 from benchmarks.pages.terminal import COLUMNS, watch
 from grmu_audit.cli.app import COMMANDS, execute, root
 
-SHOWN = (
-    ("methods", 0),
-    ("methods show miu", 0),
-    ("metrics", 0),
-    ("data list", 0),
-)
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", ["methods", "methods show miu", "metrics", "data list"])
+def test_no_line_is_wider_than_the_terminal(tmp_path: Path, line: str) -> None:
+    seen = watch(line.split(), tmp_path)
+    assert seen.code == 0, seen.text
+    assert len(seen.lines) > 1
+    assert len(seen.widest) <= COLUMNS, seen.widest
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("line", "code"), SHOWN)
-def test_no_line_is_wider_than_the_terminal(tmp_path: Path, line: str, code: int) -> None:
-    seen = watch(line.split(), tmp_path)
-    assert seen.code == code, seen.text
-    assert len(seen.lines) > 1
-    assert len(seen.widest) <= COLUMNS, seen.widest
+@pytest.mark.parametrize("line", ["compare none/1 none/2", "forget check --model none --forget none.csv"])
+def test_long_work_says_first_what_it_loads_unless_it_is_quiet(tmp_path: Path, line: str) -> None:
+    (tmp_path / "none.csv").write_text("id\na\n")
+    name = line.partition(" none")[0].partition(" --")[0]
+    assert watch(line.split(), tmp_path).lines[0].startswith(f"{name}: loading ")
+    assert watch(["--quiet", *line.split()], tmp_path).lines[0].startswith("grmu-audit: ")
 
 
 def commands() -> list[str]:
