@@ -13,6 +13,7 @@ ACROSS_MODULES = {
     "metrics/test_degenerate.py",
     "metrics/test_golden.py",
     "report/formats/test_machine_formats.py",
+    "tracking/test_rewritten_ledger.py",
     "unlearning/methods/test_battery.py",
     "unlearning/methods/test_data_kinds.py",
     "unlearning/methods/test_host_syncs.py",

@@ -201,7 +201,7 @@ def verify_command(ctx: click.Context, name: str, deep: bool, requirements: Requ
         entries = history(session, name)
         audited = len({entry["version"] for entry in entries if entry["kind"] == "audit"})
         click.echo(
-            f"{name}: ledger, alias and evidence are as recorded (entries: {len(entries)}, audited versions: {audited})"
+            f"{name}: ledger, alias and evidence are as recorded\n(entries: {len(entries)}, audited versions: {audited})"
             if entries
             else f"{name}: nothing was audited or promoted yet: there is no record to compare with"
         )

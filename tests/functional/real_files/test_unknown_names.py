@@ -138,7 +138,7 @@ def test_a_whole_store_is_listed_with_what_is_lost(filled: Path, tmp_path: Path,
     [
         (["requests", "list", "--model", "torn"], 6, "names 2, which the registry no longer has"),
         (["requests", "list", "--model", "digits"], 0, "no open requests"),
-        (["verify", "--model", "digits"], 0, "as recorded (entries: 2, audited versions: 0)"),
+        (["verify", "--model", "digits"], 0, "(entries: 2, audited versions: 0)"),
         (["history", "--model", "torn"], 0, "refusal"),
         (["promote", "--resume", "--model", "digits"], 0, "no promotion of digits is open"),
     ],

@@ -16,9 +16,14 @@ class Line(nn.Module):
 
     spec = SimpleNamespace(kind="image")
 
+    def features(self, pixels: torch.Tensor) -> torch.Tensor:
+        return (pixels - 0.5).mean((1, 2, 3))
+
+    def head(self, features: torch.Tensor) -> torch.Tensor:
+        return torch.stack([-features, features], 1)
+
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        x = (pixels - 0.5).mean((1, 2, 3))
-        return torch.stack([-x, x], 1)
+        return self.head(self.features(pixels))
 
 
 def test_fgsm_steps_by_its_radius_in_pixels_and_stays_in_range() -> None:
