@@ -18,7 +18,7 @@ from grmu_audit.records import SPLITS, Predictions
 from grmu_audit.utils.columns import Kind, TextTable, number_advice, number_text
 from grmu_audit.utils.notations import by_notation, clashes, notation_key, other_notation
 from grmu_audit.utils.plugins import did_you_mean
-from grmu_audit.utils.tables import Defects, read_table
+from grmu_audit.utils.table_files import Defects, read_table
 
 if TYPE_CHECKING:
     import pandas as pd

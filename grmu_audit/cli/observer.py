@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 
 from grmu_audit.utils.progress import Advance
-from grmu_audit.utils.text_tables import terminal_width
+from grmu_audit.utils.terminal_tables import terminal_width
 
 _FORMAT = "{desc}: {percentage:3.0f}% {bar:10} {n_fmt}/{total_fmt} {elapsed}<{remaining}{postfix}"
 """A bar of ten signs: what is done, how much of it, the time passed and left, and how it goes."""

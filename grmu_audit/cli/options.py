@@ -283,7 +283,7 @@ def write_formats(audit: Audit, formats: Sequence[str]) -> None:
 def print_audit(audit: Audit, *, as_json: bool = False) -> None:
     """An audit on stdout: JSON, or text within the width of the terminal."""
     from grmu_audit import report
-    from grmu_audit.utils.text_tables import terminal_width
+    from grmu_audit.utils.terminal_tables import terminal_width
 
     click.echo(report.render(audit, "json") if as_json else report.render_text(audit, width=terminal_width()))
 

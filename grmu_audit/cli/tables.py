@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from grmu_audit.utils.text_tables import fitted, terminal_width
+from grmu_audit.utils.terminal_tables import fitted, terminal_width
 
 if TYPE_CHECKING:
     from grmu_audit.auditing.bundle_check import BundleCheck

@@ -16,7 +16,7 @@ from grmu_audit.data.readers.layout import held_out, unique_ids
 from grmu_audit.errors import InputError
 from grmu_audit.utils import write_atomic
 from grmu_audit.utils.notations import by_notation, other_notation
-from grmu_audit.utils.tables import read_csv
+from grmu_audit.utils.table_files import read_csv
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 """Endings of files that count as images."""

@@ -17,7 +17,7 @@ from grmu_audit.utils import write_atomic
 from grmu_audit.utils.columns import TextTable
 from grmu_audit.utils.notations import LabelColumn, by_notation, check_notations, clashes, described_clash, other_notation
 from grmu_audit.utils.plugins import did_you_mean
-from grmu_audit.utils.tables import read_table
+from grmu_audit.utils.table_files import read_table
 
 MOST_LABELS = 200
 """Values that a label column may have; more means that it is no label."""

@@ -22,7 +22,7 @@ from grmu_audit.report.formats.html import render_page
 from grmu_audit.report.wording import numbers
 from grmu_audit.report.wording.names import metric_words, safe_name, safe_sentence
 from grmu_audit.report.wording.strings import Strings, load_strings
-from grmu_audit.utils.text_tables import NARROW, fitted
+from grmu_audit.utils.terminal_tables import NARROW, fitted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -128,7 +128,7 @@ def _predictions(path: Path) -> None:
 
 def _parquet(path: Path) -> None:
     from grmu_audit.data.forget.forget_list import read_forget_list
-    from grmu_audit.utils.tables import read_table
+    from grmu_audit.utils.table_files import read_table
 
     for read in (_predictions, read_table, read_forget_list):
         try:

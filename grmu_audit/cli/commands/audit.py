@@ -122,7 +122,7 @@ def compare_command(ctx: click.Context, models: tuple[str, ...], policy: str, ou
     from grmu_audit.errors import IntegrityError
     from grmu_audit.policy import load_named
     from grmu_audit.utils import write_atomic
-    from grmu_audit.utils.text_tables import terminal_width
+    from grmu_audit.utils.terminal_tables import terminal_width
     from grmu_audit.workflows.audits.comparison import compare
 
     found = compare(open_session(ctx), models, load_named(policy), seed=seed)

@@ -16,7 +16,7 @@ from grmu_audit.errors import ForgetListError, InputError
 from grmu_audit.utils.columns import Kind, require_few_columns
 from grmu_audit.utils.files import HEAD, read_file
 from grmu_audit.utils.parquet import open_footer, parquet_table, readable
-from grmu_audit.utils.tables import Defects, check_separator, csv_records, refuse_kind, width_advice
+from grmu_audit.utils.table_files import Defects, check_separator, csv_records, refuse_kind, width_advice
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from grmu_audit.data.images.decode import ImageSize, UndecodableError, read_imag
 from grmu_audit.data.listing import Listing
 from grmu_audit.errors import DataQualityError, InputError
 from grmu_audit.utils import canonical_json
-from grmu_audit.utils.tables import Defects
+from grmu_audit.utils.table_files import Defects
 
 T = TypeVar("T")
 OnProgress = Callable[[int], None]

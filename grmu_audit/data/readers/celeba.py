@@ -26,7 +26,7 @@ from grmu_audit.data.readers.layout import (
 )
 from grmu_audit.errors import InputError
 from grmu_audit.utils.columns import TextTable, is_index_name, shared
-from grmu_audit.utils.tables import read_csv, read_whitespace_table
+from grmu_audit.utils.table_files import read_csv, read_whitespace_table
 
 HELP = (
     "accept the licence at https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html and unpack Img/img_align_celeba.zip and Anno/*.txt "

@@ -18,7 +18,7 @@ from grmu_audit.data.readers.layout import ReaderOptions, RequiredFile, data_roo
 from grmu_audit.errors import InputError
 from grmu_audit.utils import read_file
 from grmu_audit.utils.notations import LabelColumn, by_notation, check_notations, other_notation
-from grmu_audit.utils.tables import read_csv
+from grmu_audit.utils.table_files import read_csv
 
 HELP = (
     "unpack cifar-10-python.tar.gz of https://www.cs.toronto.edu/~kriz/cifar.html under the data root, or let torchvision "

@@ -26,7 +26,7 @@ from grmu_audit.data.readers.layout import (
 )
 from grmu_audit.errors import InputError
 from grmu_audit.utils.columns import TextTable
-from grmu_audit.utils.tables import read_csv
+from grmu_audit.utils.table_files import read_csv
 
 HELP = "unpack fairface-img-margin025-trainval.zip and the two label tables of https://github.com/joojs/fairface into fairface/"
 VALUES = {

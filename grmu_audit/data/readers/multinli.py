@@ -21,7 +21,7 @@ from grmu_audit.errors import InputError
 from grmu_audit.utils.columns import TextTable, is_index_name
 from grmu_audit.utils.files import HEAD, content_kind
 from grmu_audit.utils.notations import by_notation, other_notation
-from grmu_audit.utils.tables import read_csv
+from grmu_audit.utils.table_files import read_csv
 
 FOLDER = "multinli_1.0"
 PARTS = ("train", "dev_matched", "dev_mismatched")

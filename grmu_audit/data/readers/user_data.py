@@ -14,7 +14,7 @@ from grmu_audit.data.readers.layout import parse_options, require_images, shorte
 from grmu_audit.data.readers.manifest import Manifest, Strict, labels_of
 from grmu_audit.errors import InputError
 from grmu_audit.utils.columns import TextTable
-from grmu_audit.utils.tables import read_table
+from grmu_audit.utils.table_files import read_table
 from grmu_audit.utils.yaml_files import load_yaml
 
 

@@ -20,7 +20,7 @@ from grmu_audit.data.readers.layout import (
     shorter_side,
     unique_ids,
 )
-from grmu_audit.utils.tables import read_csv
+from grmu_audit.utils.table_files import read_csv
 
 FOLDER = "waterbird_complete95_forest2water2"
 HELP = f"unpack {FOLDER}.tar.gz of https://github.com/kohpangwei/group_DRO under the data root"

@@ -13,7 +13,7 @@ from grmu_audit.report.content.tables import group_table, splits_table
 from grmu_audit.report.content.view import build_view
 from grmu_audit.report.content.view_model import RuleRow, Table, View
 from grmu_audit.report.wording.strings import Strings, load_strings
-from grmu_audit.utils.text_tables import NARROW, fitted
+from grmu_audit.utils.terminal_tables import NARROW, fitted
 
 SHAPES = {"pass": "✔", "breach": "✖", "inconclusive": "?", "waived": "◆", "not-applied": "–", "not-judged": "–"}
 """One shape for each state, beside its word."""

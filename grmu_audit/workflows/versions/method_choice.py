@@ -38,7 +38,7 @@ class UnlearnOptions:
     whole_subjects: bool = False
     """Take all rows of every subject that the list names a row of."""
     keep_collapsed: bool = False
-    """Register what lost more accuracy than a version may lose (``unlearning.safety``) too, as it is: for research."""
+    """Register what lost more accuracy than a version may lose (``unlearning.accuracy_loss``) too, as it is: for research."""
 
 
 DEFAULT_OPTIONS = UnlearnOptions()

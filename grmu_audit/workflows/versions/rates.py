@@ -102,7 +102,7 @@ def probed(session: Session, parent: ModelRef, data: UnlearningData, choice: Met
     """
     from grmu_audit.training.config import TrainConfig
     from grmu_audit.training.distributed import World
-    from grmu_audit.unlearning.safety import probe_rates
+    from grmu_audit.unlearning.accuracy_loss import probe_rates
 
     usual = TrainConfig().learning_rate
     config = typed_config(choice.method.config, choice.settings)
@@ -171,7 +171,7 @@ def require_kept(parent: ModelRef, network: Classifier, result: Classifier, data
     Returns:
         A sentence where more accuracy was lost than a version may lose; empty otherwise.
     """
-    from grmu_audit.unlearning.safety import LARGEST_FALL, Watch
+    from grmu_audit.unlearning.accuracy_loss import LARGEST_FALL, Watch
 
     fall = Watch(network, data, runtime).fall(result)
     runtime.notes["accuracy_kept"] = fall.to_json()

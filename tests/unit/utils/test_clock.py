@@ -18,10 +18,10 @@ from grmu_audit.errors import InputError
 from grmu_audit.evidence.archive import LARGEST_BUNDLE, pack, unpack
 from grmu_audit.models.weights import SPEC_LIMIT
 from grmu_audit.policy import load
-from grmu_audit.utils import columns, parquet, tables
+from grmu_audit.utils import columns, parquet, table_files
 from grmu_audit.utils.clock import READ_SECONDS, READ_VARIABLE, utc_now, utc_today
 from grmu_audit.utils.digests import LARGEST_JSON
-from grmu_audit.utils.tables import read_csv, read_whitespace_table
+from grmu_audit.utils.table_files import read_csv, read_whitespace_table
 from grmu_audit.utils.yaml_files import LARGEST_YAML, MOST_MERGED, read_mapping
 
 
@@ -76,7 +76,7 @@ def test_the_limit_is_a_positive_number(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("read", [read_csv, read_forget_list])
 def test_a_record_that_never_ends_is_no_record(read, tmp_path, monkeypatch):
-    monkeypatch.setattr(tables, "LONGEST_RECORD", 1 << 20)
+    monkeypatch.setattr(table_files, "LONGEST_RECORD", 1 << 20)
     (tmp_path / "a.csv").write_text("id\n" + "a," + '"\n",' * 300_000)
     with pytest.raises(InputError, match=r"a\.csv: row 2 is longer than 1 MiB: is a quotation mark left open"):
         read(tmp_path / "a.csv")
@@ -87,7 +87,7 @@ def test_the_documentation_has_the_limits_of_the_code():
     table = page.split("## Limits of what is read\n")[1].split("## ")[0]
     rows = {line.split(" | ")[0].strip("| "): line for line in table.splitlines() if line.startswith("| ")}
     csv, packed, image = rows["tables (CSV, prediction files, labels)"], rows["tables (parquet)"], rows["image"]
-    assert f"{tables.LONGEST_LINE >> 20} MiB a line, {tables.LONGEST_RECORD >> 20} MiB a record" in csv
+    assert f"{table_files.LONGEST_LINE >> 20} MiB a line, {table_files.LONGEST_RECORD >> 20} MiB a record" in csv
     assert f"{columns.LONGEST_FIELD:,} characters a cell, {columns.MOST_COLUMNS:,} columns, {columns.MOST_CELLS:,} cells" in csv
     assert packed.count(f"{parquet.MOST_BYTES >> 30} GiB") == 2
     assert (

@@ -15,7 +15,7 @@ from grmu_audit.data.readers.features import feature_columns, parse_feature
 from grmu_audit.errors import InputError
 from grmu_audit.utils.columns import TextTable, number_advice, number_text
 from grmu_audit.utils.notations import LabelColumn
-from grmu_audit.utils.tables import read_table
+from grmu_audit.utils.table_files import read_table
 
 
 def column(cells: list[str]) -> LabelColumn:

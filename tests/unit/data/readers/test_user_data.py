@@ -16,7 +16,7 @@ from grmu_audit.data.catalog import DataSpec, load_dataset, read_listing
 from grmu_audit.data.dataset import Dataset
 from grmu_audit.data.import_table import ImportOptions, import_data
 from grmu_audit.errors import InputError
-from grmu_audit.utils.tables import read_table
+from grmu_audit.utils.table_files import read_table
 
 HEADER = ["id", "split", "age", "job", "sex", "income"]
 ROWS = [

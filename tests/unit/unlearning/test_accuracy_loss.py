@@ -12,8 +12,7 @@ from support.tiny import runtime, tiny
 
 from grmu_audit.errors import CollapsedError
 from grmu_audit.models.classifier import copy_model
-from grmu_audit.unlearning.methods.fine_tuning import FineTuneConfig
-from grmu_audit.unlearning.safety import (
+from grmu_audit.unlearning.accuracy_loss import (
     FEWEST_ROWS,
     LARGEST_FALL,
     SAFE_FALL,
@@ -24,6 +23,7 @@ from grmu_audit.unlearning.safety import (
     probe_rates,
     watched_rows,
 )
+from grmu_audit.unlearning.methods.fine_tuning import FineTuneConfig
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grmu_audit.utils.text_tables import fitted, text_width
+from grmu_audit.utils.terminal_tables import fitted, text_width
 
 CELL = st.text(st.sampled_from("ab 日e\u0301"), max_size=12).map(str.strip)
 
