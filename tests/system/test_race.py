@@ -13,7 +13,7 @@ from support.racing import Outcome, Racers
 from grmu_audit.records import Audit, ModelRef
 from grmu_audit.tracking import Store, open_store, read_ledger, record_audit, verify
 
-PROCESSES, ROUNDS, FREE_ROUNDS, ROUNDS_OF_A_MODEL = 16, 6, 2, 4
+PROCESSES, ROUNDS, FREE_ROUNDS, ROUNDS_OF_A_MODEL = 16, 3, 1, 2
 _names = itertools.count(1)
 
 

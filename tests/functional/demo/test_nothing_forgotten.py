@@ -136,6 +136,17 @@ def test_versions_that_were_not_retrained_are_no_references(here: CompletedLine,
     assert execute(["audit", "--model", "photodigits/4", "--reference", reference, "--out", "refused"]) == ExitCode.USAGE
 
 
+def test_a_model_retrained_without_other_rows_is_no_reference(here: CompletedLine, capsys: pytest.CaptureFixture[str]) -> None:
+    sample = ["forget", "sample", "--model", "photodigits/1", "--random", "--ratio", "0.05", "--seed", "9", "--out", "other.csv"]
+    assert execute(sample) == ExitCode.DONE
+    capsys.readouterr()
+    retrained = ["retrain", "--model", "photodigits/1", "--forget", "other.csv", "--set", "epochs=1"]
+    assert execute(retrained) == ExitCode.DONE
+    version = versions(capsys)
+    assert execute(["audit", "--model", "photodigits/4", "--reference", version, "--out", "refused"]) == ExitCode.USAGE
+    assert version in capsys.readouterr().err
+
+
 def tables(demo: CompletedLine) -> dict[str, str]:
     """Prediction files of the demo's audit: candidate, baseline, reference."""
     from grmu_audit.tracking import open_store, read_evidence
