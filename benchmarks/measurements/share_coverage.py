@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from grmu_audit.metrics import check_predictions
+from grmu_audit.metrics.forgetting.contrast import LEAST_RETAINED
 from grmu_audit.metrics.forgetting.share import measure_share
 from grmu_audit.metrics.outcome import Outcome
 from grmu_audit.records import SPLITS, Predictions, reference
@@ -68,9 +69,9 @@ def settings() -> Iterator[Setting]:
                         yield Setting(forget, retained, share, trace, per_person)
 
 
-def draw(setting: Setting, rng: np.random.Generator) -> dict[str, Predictions]:
+def draw(setting: Setting, rng: np.random.Generator, unseen: int = UNSEEN) -> dict[str, Predictions]:
     """Predictions of the three models of one audit."""
-    sizes = {"retain": setting.retained, "forget": setting.forget, "test": UNSEEN}
+    sizes = {"retain": setting.retained, "forget": setting.forget, "test": unseen}
     split = np.concatenate([np.full(count, SPLITS.index(name)) for name, count in sizes.items()])
     person = np.arange(len(split)) // setting.per_person
 
@@ -106,8 +107,9 @@ def simulate(setting: Setting, audits: int, seed: int = 0) -> Coverage:
         seed: of the draws.
     """
     rng = np.random.default_rng([seed, setting.forget, setting.retained, int(100 * setting.share), setting.per_person])
-    many = replace(setting, forget=LARGE, retained=LARGE)
-    truth = float(_share(draw(many, rng)).estimate or 0.0)
+    kept = LARGE if setting.retained >= LEAST_RETAINED else setting.retained  # so that the same samples are compared with
+    many = replace(setting, forget=LARGE, retained=kept)
+    truth = float(_share(draw(many, np.random.default_rng(seed), LARGE)).estimate or 0.0)
     found = [_share(draw(setting, rng)) for _ in range(audits)]
     limits = [None if one.statistic is None else one.statistic.limits(0.05) for one in found]
     lower = [None if one.statistic is None else one.statistic.limits(0.10) for one in found]

@@ -1,6 +1,7 @@
-"""``--preset paper``: the seed paper's hyper-parameters per dataset, ratio and method, from one table.
+"""``--preset paper``: the seed paper's hyper-parameters per dataset, ratio and method, and what holds for all of a method's rows.
 
-Source of ``paper_presets.csv``: the published configurations of De Min et al., Group-robust Machine Unlearning.
+Source of ``paper_presets.csv``: the published configurations of De Min et al., Group-robust Machine Unlearning.  Each row of
+``paper_constants.csv`` names its own.
 """
 
 from __future__ import annotations
@@ -16,6 +17,19 @@ from grmu_audit.errors import InputError
 
 TABLE = Path(__file__).with_name("paper_presets.csv")
 """One row per dataset, model, ratio, number of forget groups, method and REWEIGHT; an empty cell holds for all."""
+CONSTANTS = Path(__file__).with_name("paper_constants.csv")
+"""What the table leaves out, since it is the same in all rows of a method: method, constant, value, source."""
+_OPTION_OF: dict[tuple[str, str], tuple[str, type[int] | type[float]]] = {
+    ("l1_sparse", "initial L1 penalty gamma"): ("alpha", float),
+    ("salun", "share of weights in the mask"): ("density", float),
+    ("scrub", "weight of cross-entropy on the retain set"): ("gamma", float),
+    ("scrub", "weight of KL on the retain set (alpha)"): ("alpha", float),
+    ("scrub", "temperature of KL"): ("temperature", float),
+    ("scrub", "retain batch size"): ("retain_batch_size", int),
+    ("miu", "gradient updates of the estimator in the first epoch"): ("mine_steps_first", int),
+    ("miu", "gradient updates of the estimator in later epochs"): ("mine_steps", int),
+}
+"""Constant to option; the others are no option: the form of a schedule, or what the rows say one by one."""
 NAME = "paper"
 """The only preset."""
 RATIO_TOLERANCE = 0.02
@@ -55,6 +69,18 @@ def rows() -> tuple[dict[str, str], ...]:
     """The table as text cells."""
     with TABLE.open(newline="", encoding="utf-8") as stream:
         return tuple(csv.DictReader(stream))
+
+
+@cache
+def constants(method: str) -> dict[str, object]:
+    """Options that are the same in all rows of a method.
+
+    >>> constants("scrub")["alpha"]
+    0.001
+    """
+    with CONSTANTS.open(newline="", encoding="utf-8") as stream:
+        cells = {(row["method"], row["constant"]): row["value"] for row in csv.DictReader(stream)}
+    return {option: kind(cells[key]) for key, (option, kind) in _OPTION_OF.items() if key[0] == method}
 
 
 def query(text: str, wanted: Query) -> Query:
@@ -143,7 +169,7 @@ def _distance(row: Mapping[str, str], q: Query) -> float:
 
 
 def options(row: Mapping[str, str]) -> dict[str, object]:
-    """A row's cells under the names of this package's options; empty cells are left out.
+    """A row's cells, and its method's constants, under the names of this package's options; empty cells are left out.
 
     Warm-up is counted in epochs there and as a share of all steps here.
     """
@@ -168,4 +194,4 @@ def options(row: Mapping[str, str]) -> dict[str, object]:
     found |= {names[cell]: kind(row[cell]) for cell, kind in kinds.items() if row[cell]}
     if row["method"].endswith("+group_dro"):
         found["group_dro"] = True
-    return found
+    return found | constants(row["method"])

@@ -37,6 +37,8 @@ class ScrubConfig(MethodConfig):
     """Weight of the distance to the teacher on the retain set."""
     temperature: float = Field(4.0, gt=0, allow_inf_nan=False)
     """T of both distances."""
+    retain_batch_size: int | None = Field(None, ge=2)
+    """Samples per step of the retain passes, where they are not those of the forget passes (``batch_size``)."""
     rewind: bool = False
     """Return the epoch whose forget-set error is nearest to that of validation samples of the same groups."""
     as_published: bool = False
@@ -57,6 +59,7 @@ def scrub(model: Classifier, data: UnlearningData, config: ScrubConfig, runtime:
     """
     teacher = Teacher(model, data, np.concatenate([data.retain, data.forget]), config, runtime)
     rewind = Rewind(model, data, config.as_published, runtime) if config.rewind else None
+    on_retain = config.model_copy(update={"batch_size": config.retain_batch_size or config.batch_size})
 
     def forget_loss(batch: Batch) -> torch.Tensor:
         """Away from the teacher."""
@@ -72,7 +75,7 @@ def scrub(model: Classifier, data: UnlearningData, config: ScrubConfig, runtime:
     def plan(epoch: int) -> list[Phase]:
         """Forget pass in the first epochs, then retain pass."""
         forget = [forget_pass(data, config, runtime, epoch, forget_loss)] if epoch < config.forget_epochs else []
-        return [*forget, retain_pass(data, config, runtime, epoch, retain_loss)]
+        return [*forget, retain_pass(data, on_retain, runtime, epoch, retain_loss)]
 
     run_epochs(
         model,

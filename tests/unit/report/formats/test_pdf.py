@@ -58,7 +58,6 @@ def test_no_chart_is_parted_from_its_title_and_no_heading_stands_alone(paper):
     drawn = {
         "Losses of forget, retain and unseen samples": "loss, nats",
         "ROC of the membership attack": "false positives, per cent",
-        "Training curves": "epoch",
         "Accuracy under attack by radius": "radius (pixel",
         "How the audited version was created.": "gradient",
         "Which versions were compared": "Audited version",
