@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import socket
 import subprocess
@@ -33,6 +34,12 @@ CHROMIUM = "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
 QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 """Settings of MLflow's server."""
+MLFLOW_STATE = {
+    "mlflow.assistant.fab.autoOpenedOnFirstLoad_v1": "true",
+    "mlflow.assistant.panelOpen_v1": "false",
+    "mlflow.workflowType_v1": '"machine_learning"',
+}
+"""What MLflow's pages remember in a browser: the menu of models that are trained, no assistant beside the page."""
 STARTS = 600
 """Seconds that MLflow's server may take to start."""
 VERSIONS = {"promoted": "retrain-reweight", "blocked": "gradient-ascent"}
@@ -128,8 +135,12 @@ def mlflow_pages(browser: Browser, demo: Path) -> dict[str, bytes]:
     with mlflow_server(demo) as address:
         for name, (path, awaited, height) in pages.items():
             view = browser.new_page(viewport={"width": 1300, "height": height}, color_scheme="light")
+            view.add_init_script(f"Object.entries({json.dumps(MLFLOW_STATE)}).forEach(([k, v]) => localStorage.setItem(k, v))")
             view.goto(f"{address}/#/{path}")
             view.get_by_text(awaited).first.wait_for(timeout=120_000)
+            if name == "mlflow-metrics":
+                view.get_by_text(awaited).first.click()
+                view.get_by_text("FORGET_SHARE").first.wait_for(timeout=120_000)
             view.wait_for_timeout(3000)  # what the page loads after its text
             found[name] = view.screenshot()
             view.close()
