@@ -92,8 +92,10 @@ def from_frame(frame: pd.DataFrame, path: Path, header: Sequence[str] = ()) -> P
     Raises:
         InputError: rows are wrong: up to 20 defects with row numbers, never an id.
     """
+    columns = [str(name) for name in header or frame.columns]
+    _require_few_attributes(path, columns)
     defects = _Defects(path=path)
-    _check_columns([str(name) for name in header or frame.columns], defects)
+    _check_columns(columns, defects)
     defects.stop()
     _check_ids(frame, defects)
     split = _splits(frame, defects)
@@ -126,10 +128,18 @@ def _frame(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """The columns that are used, and the names of all."""
     if not path.exists():
         raise InputError(f"{path}: no such file")
-    table = read_table(path, column_kind)
+    table = read_table(path, column_kind, lambda names: _require_few_attributes(path, names))
     if not len(table):
         raise InputError(f"{path}: no rows at all")
     return used_columns(table), table.header
+
+
+def _require_few_attributes(path: Path, names: Sequence[str]) -> None:
+    """Before millions of cells are read."""
+    defects = _Defects(path=path)
+    if (count := sum(name.startswith("attribute_") for name in names)) > _MOST_ATTRIBUTES:
+        defects.add(f"{count:,} columns 'attribute_*', more than the {_MOST_ATTRIBUTES} that a file may have")
+    defects.stop()
 
 
 def used_columns(table: TextTable) -> pd.DataFrame:
@@ -181,8 +191,6 @@ def _check_attributes(columns: Sequence[str], defects: _Defects) -> None:
         )
     if "attribute_" in single:
         defects.add("column 'attribute_' has no name behind the underscore: give the attribute one")
-    if len(single) > _MOST_ATTRIBUTES:
-        defects.add(f"{len(single):,} columns 'attribute_*', more than the {_MOST_ATTRIBUTES} that a file may have")
 
 
 def _listed(values: Sequence[object], between: str = ", ") -> str:

@@ -41,13 +41,19 @@ _COMMENTS = ("#", "%", "//", "@relation")
 """First signs of a line that is a comment, or the head of another format."""
 
 
-def read_csv(path: Path, header: Sequence[str] | None = None, kind_of: Callable[[str], Kind] = all_text) -> TextTable:
+def read_csv(
+    path: Path,
+    header: Sequence[str] | None = None,
+    kind_of: Callable[[str], Kind] = all_text,
+    check_header: Callable[[Sequence[str]], None] = lambda names: None,
+) -> TextTable:
     """Read a CSV file with a header line.
 
     Args:
         path: the file, UTF-8 (a byte-order mark is skipped).
         header: column names where the file has no header line.
         kind_of: how the column of a name is read.
+        check_header: raises where the names of the columns are refused, before a row is read.
 
     Raises:
         InputError: the file is missing or empty, not UTF-8, not well-formed, a column repeats, a row has too many or too few
@@ -58,7 +64,7 @@ def read_csv(path: Path, header: Sequence[str] | None = None, kind_of: Callable[
             refuse_kind(path.name, stream.read(HEAD))
             stream.seek(0)
             csv.field_size_limit(LONGEST_FIELD)
-            return _table(csv_records(_lines(stream, path.name), path.name), path.name, header, kind_of)
+            return _table(csv_records(_lines(stream, path.name), path.name), path.name, header, kind_of, check_header)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}: correct the path") from None
 
@@ -136,12 +142,17 @@ def csv_records(lines: Iterable[str], name: str, failure: type[InputError] = Inp
 
 
 def _table(
-    records: Iterator[tuple[int, list[str]]], name: str, header: Sequence[str] | None, kind_of: Callable[[str], Kind]
+    records: Iterator[tuple[int, list[str]]],
+    name: str,
+    header: Sequence[str] | None,
+    kind_of: Callable[[str], Kind],
+    check_header: Callable[[Sequence[str]], None],
 ) -> TextTable:
     if header is None:
         header, records = _header(records, name)
     require_few_columns(name, len(header))
     require_unique_columns(name, header)
+    check_header(header)
     one, rows = shared(), list[int]()
     texts: dict[int, list[str]] = {i: [] for i, column in enumerate(header) if kind_of(column) == "text"}
     numbers = {i: NumberColumn() for i, column in enumerate(header) if kind_of(column) == "number"}
@@ -221,12 +232,15 @@ def width_advice(cells: Sequence[str], header: Sequence[str]) -> str:
     return "mend it" if len(cells) < len(header) else "quote cells that hold a comma"
 
 
-def read_table(path: Path, kind_of: Callable[[str], Kind] = all_text) -> TextTable:
+def read_table(
+    path: Path, kind_of: Callable[[str], Kind] = all_text, check_header: Callable[[Sequence[str]], None] = lambda names: None
+) -> TextTable:
     """Read CSV or, by its first bytes, parquet.
 
     Args:
         path: the file.
         kind_of: how the column of a name is read.
+        check_header: raises where the names of the columns are refused; before a row of a CSV file is read.
 
     Raises:
         InputError: as ``read_csv`` and ``read_parquet``.
@@ -236,7 +250,11 @@ def read_table(path: Path, kind_of: Callable[[str], Kind] = all_text) -> TextTab
             parquet = stream.read(4) == b"PAR1"
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}: correct the path") from None
-    return read_parquet(path, kind_of) if parquet else read_csv(path, kind_of=kind_of)
+    if not parquet:
+        return read_csv(path, kind_of=kind_of, check_header=check_header)
+    table = read_parquet(path, kind_of)
+    check_header(table.header)
+    return table
 
 
 MOST_DEFECTS = 20

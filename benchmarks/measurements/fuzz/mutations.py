@@ -390,7 +390,10 @@ def _other_type(names: list[str], columns: list[Any], i: int, dice: random.Rando
 def _odd_values(names: list[str], columns: list[Any], i: int, dice: random.Random) -> None:
     import pyarrow as pa
 
-    values = columns[i].to_pylist()
+    try:
+        values = columns[i].to_pylist()
+    except (pa.ArrowException, OverflowError):  # times that Python cannot express, which an edit before this one made
+        return
     odd = dice.choice((None, float("nan"), float("inf"), -1, 1e300, 2**62, "", "x", "\0", "y" * 200_000))
     for place in [dice.randrange(len(values))] if dice.random() < 0.5 else range(len(values)):
         values[place] = odd

@@ -327,3 +327,11 @@ def test_more_than_a_million_groups_are_refused_without_naming_every_attribute(t
     path.write_text(path.read_text().replace("0,0,0", "1,1,1"))
     with pytest.raises(InputError, match="and 50 more combinations: over a million"):
         read_predictions(path)
+
+
+def test_columns_are_refused_before_a_row_is_read(tmp_path: Path) -> None:
+    """Millions of cells below a header that is refused take seconds."""
+    path = tmp_path / "wide.csv"
+    path.write_text(",".join(["id", "split", "target", *(f"attribute_{i}" for i in range(65))]) + "\none cell\n")
+    with pytest.raises(InputError, match=r"65 columns 'attribute_\*', more than the 64"):
+        read_predictions(path)

@@ -107,4 +107,4 @@ def test_a_rule_that_only_warns_and_is_broken_is_named():
     )
     people = build_view(base.with_verdict(replace(base.verdict, rules=broken)))["people"]
     assert people["state"] == "pass"
-    assert "Not met, but only a warning: Equalized-odds gap." in people["detail"]
+    assert "Warned, which does not block a release: Equalized-odds gap." in people["detail"]

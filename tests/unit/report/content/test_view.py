@@ -33,7 +33,7 @@ def test_rules_come_worst_first():
     assert [row["state"] for row in view["rules"]] == ["breach", "breach", "inconclusive", "pass", "pass"]
     assert view["because"] == "2 of 4 blocking rules breached: dominant-group-accuracy-kept, forgotten."
     why = next(item["value"] for item in view["summary"] if item["label"] == "Why this verdict")
-    assert "Accuracy for the group most of the forget set belongs to fell by 49.6\xa0points" in why
+    assert "Accuracy for the group that most of the samples to forget come from fell by 49.6\xa0points" in why
     assert "(likely 42.8 to 56.1\xa0points). The policy allows a fall of at most 5.0\xa0points." in why
 
 

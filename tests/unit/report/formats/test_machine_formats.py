@@ -219,7 +219,7 @@ def undecided_by_the_null_control() -> Audit:
 def test_every_format_says_whether_it_was_forgotten(kind):
     for audit, said in (
         (audits.judged(Decision.PASS), "Yes, as far as its outputs show"),
-        (audits.exact(), "Yes, by construction"),
+        (audits.exact(), "Yes: the model was trained again"),
         (undecided_by_the_null_control(), "a model that forgot nothing meets the policy as well"),
         (replace(audits.judged(Decision.PASS), unchanged=True), "Nothing was done"),
     ):
