@@ -1,11 +1,16 @@
 from __future__ import annotations
 
+import csv
+import inspect
+
 import pytest
 
 from grmu_audit.errors import InputError
+from grmu_audit.unlearning.blocks.mine import MineTrainer
 from grmu_audit.unlearning.methods import methods
+from grmu_audit.unlearning.methods.fine_tuning import penalty
 from grmu_audit.unlearning.methods.miu import MiuConfig
-from grmu_audit.unlearning.presets import Query, options, paper_preset, query, rows
+from grmu_audit.unlearning.presets import CONSTANTS, Query, options, paper_preset, query, rows
 
 
 def wanted(**changes: object) -> Query:
@@ -19,9 +24,41 @@ def test_a_row_becomes_options() -> None:
     assert preset.settings == {
         "batch_size": 256, "epochs": 10, "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 1e-4, "optimizer": "sgd",
         "schedule": "cosine", "warmup": 0.0, "augment": True, "forget_epochs": 5, "mine_learning_rate": 0.01, "lambda_mi": 1.0,
+        "mine_steps_first": 100, "mine_steps": 10,
     }  # fmt: skip
     config = MiuConfig.model_validate(preset.settings)
     assert config.lambda_mi == 1.0
+
+
+def test_every_preset_has_its_method_s_constants() -> None:
+    """What is the same in all rows of a method stands in a table of its own, with its source."""
+    held = {
+        "l1_sparse": {"alpha": 5e-4},
+        "salun": {"density": 0.5},
+        "scrub": {"gamma": 0.99, "alpha": 0.001, "temperature": 4.0, "retain_batch_size": 128},
+        "miu": {"mine_steps_first": 100, "mine_steps": 10},
+    }
+    for row in rows():
+        method = row["method"]
+        assert {name: options(row)[name] for name in held.get(method, {})} == held.get(method, {})
+        if method in held:
+            made = methods.get(method).config.model_validate(options(row)).model_dump()
+            assert {name: made[name] for name in held[method]} == held[method]
+
+
+def test_constants_that_are_no_option_are_the_code_s() -> None:
+    with CONSTANTS.open(newline="", encoding="utf-8") as stream:
+        cells = {(row["method"], row["constant"]): row["value"] for row in csv.DictReader(stream)}
+    average = inspect.signature(MineTrainer).parameters["rate"].default
+    assert average == float(cells["miu", "moving average of MINE's gradient (alpha)"])
+    epochs, warmup = cells["pretrain", "epochs | warm-up epochs"].split(" | ")
+    trained = [row for row in rows() if row["method"] == "pretrain"]
+    assert {row["epochs"] for row in trained} == {epochs}
+    assert {row["warmup_epochs"] for row in trained if row["dataset"] != "multinli"} == {warmup}
+    chosen = {row["forgetting_epochs"] for row in rows() if row["method"] == "scrub"}
+    assert chosen <= set(cells["scrub", "forget passes stop after epochs"].split(" | "))
+    steps = [penalty(1.0, epoch, 10, 0) for epoch in range(10)]
+    assert steps == [pytest.approx(1 - epoch / 10) for epoch in range(10)], cells["l1_sparse", "penalty schedule"]
 
 
 def test_reweight_ratio_and_groups_choose_the_row() -> None:
