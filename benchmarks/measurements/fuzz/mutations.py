@@ -345,13 +345,12 @@ def of_parquet(content: bytes, dice: random.Random, others: Sequence[bytes]) -> 
     made = pa.Table.from_arrays([column.slice(0, rows) for column in columns], names=names)
     metadata = dice.choice((None, None, table.schema.metadata, {b"pandas": dice.choice((b"[]", b"{", b'{"index_columns": 3}'))}))
     codec, dictionary = dice.choice(("none", "snappy", "gzip", "zstd")), dice.random() < 0.5
-    pq.write_table(
-        made.replace_schema_metadata(metadata),
-        buffer,
-        compression=codec,
-        use_dictionary=dictionary,
-        row_group_size=dice.choice((None, 1, 7)) if rows < 500 else None,
-    )
+    size = dice.choice((None, 1, 7)) if rows < 500 else None
+    table = made.replace_schema_metadata(metadata)
+    try:
+        pq.write_table(table, buffer, compression=codec, use_dictionary=dictionary, row_group_size=size)
+    except pa.ArrowException:  # a time beyond what the format can hold
+        return of_bytes(content, dice, others)
     return buffer.getvalue()
 
 
