@@ -127,9 +127,9 @@ def mlflow_pages(browser: Browser, demo: Path) -> dict[str, bytes]:
     name = store.models()[0]
     champion = store.aliases(name)["champion"]
     pages = {
-        "mlflow-model": (f"models/{name}", "Champion:", 900),
-        "mlflow-version": (f"models/{name}/versions/{champion}", "Was it forgotten?", 1150),
-        "mlflow-metrics": ("experiments/1/models", f"{name}-{champion}", 700),
+        "mlflow-model": (f"models/{name}", ["Champion:"], 900),
+        "mlflow-version": (f"models/{name}/versions/{champion}", ["Was it forgotten?"], 1150),
+        "mlflow-metrics": ("experiments/1/models", [f"{name}-{champion}", "FORGET_SHARE"], 700),
     }
     found = {}
     with mlflow_server(demo) as address:
@@ -137,10 +137,9 @@ def mlflow_pages(browser: Browser, demo: Path) -> dict[str, bytes]:
             view = browser.new_page(viewport={"width": 1300, "height": height}, color_scheme="light")
             view.add_init_script(f"Object.entries({json.dumps(MLFLOW_STATE)}).forEach(([k, v]) => localStorage.setItem(k, v))")
             view.goto(f"{address}/#/{path}")
-            view.get_by_text(awaited).first.wait_for(timeout=120_000)
-            if name == "mlflow-metrics":
-                view.get_by_text(awaited).first.click()
-                view.get_by_text("FORGET_SHARE").first.wait_for(timeout=120_000)
+            for link in awaited[:-1]:  # a click leads on to the page that is wanted
+                view.get_by_text(link).first.click(timeout=120_000)
+            view.get_by_text(awaited[-1]).first.wait_for(timeout=120_000)
             view.wait_for_timeout(3000)  # what the page loads after its text
             found[name] = view.screenshot()
             view.close()

@@ -11,7 +11,7 @@ from support.system_packages import require_pango
 
 from grmu_audit.errors import EnvironmentFailure, InputError
 from grmu_audit.records import Decision
-from grmu_audit.report import render_pdf
+from grmu_audit.report import render_html, render_pdf
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +64,18 @@ def test_no_chart_is_parted_from_its_title_and_no_heading_stands_alone(paper):
     }
     for title, axis in drawn.items():
         assert any(title in words and axis in words for words in pages), title
+
+
+@needs_pango
+def test_what_the_printed_form_leaves_out_stands_in_the_page():
+    pypdf = pytest.importorskip("pypdf")
+    printed = pypdf.PdfReader(io.BytesIO(render_pdf(audits.rich()))).pages
+    words = " ".join(" ".join(page.extract_text() for page in printed).split())
+    page = render_html(audits.rich())
+    for title in ("Training curves", "Group mix before and after the request", "Recorded reason"):
+        assert title in page
+        assert title not in words
+    assert "Losses of forget, retain and unseen samples" in words
 
 
 @needs_pango

@@ -28,6 +28,18 @@ def test_scrub_forget_passes_move_away_from_the_teacher() -> None:
     assert distance(result("scrub", forget_epochs=3, **plain)) > distance(result("scrub", forget_epochs=0, **plain))
 
 
+def test_retain_passes_may_have_batches_of_their_own() -> None:
+    plain = {"epochs": 1, "augment": False, "batch_size": 20}
+    usual = weights_digest(result("scrub", **plain))
+    assert weights_digest(result("scrub", retain_batch_size=20, **plain)) == usual
+    assert weights_digest(result("scrub", retain_batch_size=40, **plain)) != usual
+    on_retain = {"forget_epochs": 0, "epochs": 1, "augment": False, "retain_batch_size": 40}
+    without_forget_passes = weights_digest(result("scrub", batch_size=20, **on_retain))
+    assert weights_digest(result("scrub", batch_size=10, **on_retain)) == without_forget_passes, (
+        "the batch of the forget passes has no part"
+    )
+
+
 def test_scrub_forget_step_climbs_the_distance_to_the_teacher() -> None:
     """theta_1 = theta_0 + rate d/dtheta of T^2 sum p log(p / q), with the batch's own statistics, and nothing else."""
     problem, t, rate = tiny(), 4.0, 0.01
