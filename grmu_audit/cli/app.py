@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import click
 
 from grmu_audit.cli import completion
-from grmu_audit.cli.output import open_standard_files, safe_output
+from grmu_audit.cli.output import open_standard_files, safe_output, say
 from grmu_audit.errors import ExitCode, GrmuAuditError
 from grmu_audit.utils.resources import VERSION
 
@@ -163,5 +163,5 @@ def _described(error: BaseException) -> str:
 def _say(message: str, code: ExitCode, debug: bool) -> int:
     if debug:
         traceback.print_exc()
-    click.echo(f"grmu-audit: {message}", err=True)
+    say(f"grmu-audit: {message}", err=True)
     return int(code)

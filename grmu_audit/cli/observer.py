@@ -6,6 +6,7 @@ import contextlib
 import sys
 from collections.abc import Iterator
 
+from grmu_audit.cli.output import say
 from grmu_audit.utils.progress import Advance
 from grmu_audit.utils.terminal_tables import terminal_width
 
@@ -19,9 +20,8 @@ class ConsoleObserver:
     """Writes to stderr; see ``utils.progress.Observer``."""
 
     def note(self, text: str) -> None:
-        """One line."""
-        sys.stderr.write(text + "\n")
-        sys.stderr.flush()
+        """One sentence."""
+        say(text, err=True)
 
     @contextlib.contextmanager
     def progress(self, title: str, total: int, unit: str = "epoch", done: int = 0) -> Iterator[Advance]:

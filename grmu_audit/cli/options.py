@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from grmu_audit.cli.output import say
 from grmu_audit.errors import InputError
+from grmu_audit.utils.terminal_tables import COMMAND, terminal_width
 
 if TYPE_CHECKING:
     from grmu_audit.data.catalog import DataSpec
@@ -226,7 +228,7 @@ def loads(what: str) -> Callable[[F], F]:
             root = ctx.find_root()
             if not root.obj["quiet"] and sys.stderr.isatty():
                 name = ctx.command_path.removeprefix(f"{root.info_name} ")
-                click.echo(f"{name}: loading {what}", err=True)
+                say(f"{name}: loading {what}", err=True)
             return function(ctx, *args, **kwargs)
 
         return command  # type: ignore[return-value]
@@ -283,11 +285,10 @@ def write_formats(audit: Audit, formats: Sequence[str]) -> None:
 def print_audit(audit: Audit, *, as_json: bool = False) -> None:
     """An audit on stdout: JSON, or text within the width of the terminal."""
     from grmu_audit import report
-    from grmu_audit.utils.terminal_tables import terminal_width
 
     click.echo(report.render(audit, "json") if as_json else report.render_text(audit, width=terminal_width()))
 
 
 def next_step(text: str) -> None:
     """Tell the next command to type, on stderr."""
-    click.echo(f"next: {text}", err=True)
+    say(COMMAND + text, err=True)

@@ -12,6 +12,10 @@ import sys
 from collections.abc import Iterator
 from typing import Any, TextIO
 
+import click
+
+from grmu_audit.utils.terminal_tables import fit_line, terminal_width
+
 SIGNS = {
     "\u2212": "-", "\u2013": "-", "\u2014": "-", "\u2010": "-", "\u2011": "-", "\u00d7": "x", "\u2264": "<=", "\u2265": ">=",
     "\u2248": "~", "\u00b1": "+/-", "\u2026": "...", "\u2192": "->", "\u201c": '"', "\u201d": '"', "\u2018": "'", "\u2019": "'",
@@ -130,6 +134,14 @@ def safe_output() -> Iterator[Output]:
         errors.flush()
     finally:
         sys.stdout, sys.stderr = before
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print sentences and commands to type; on a terminal as lines of at most its width."""
+    stream = sys.stderr if err else sys.stdout
+    if stream.isatty():
+        text = "\n".join(part for line in text.split("\n") for part in fit_line(line, terminal_width()))
+    click.echo(text, err=err)
 
 
 def open_standard_files() -> None:

@@ -19,6 +19,7 @@ from grmu_audit.cli.options import (
     print_audit,
     seed_option,
 )
+from grmu_audit.cli.output import say
 from grmu_audit.cli.training_options import job_options
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def audit_command(
     )
     done = audit(session, ref.label, load_named(policy), folder, settings)
     print_audit(done.audit, as_json=as_json)
-    click.echo(f"report: {done.folder / 'report.html'}", err=True)
+    say(f"report: {done.folder / 'report.html'}", err=True)
     passed = done.audit.verdict is not None and done.audit.verdict.decision is Decision.PASS
     next_step(f"grmu-audit promote --model {ref.label}" if passed else "read the reasons in the report; grmu-audit methods")
 
@@ -129,7 +130,7 @@ def compare_command(ctx: click.Context, models: tuple[str, ...], policy: str, ou
     click.echo(report.render_comparison(found.audits, found.verdicts, "text", terminal_width()))
     if out is not None:
         write_atomic(out, report.render_comparison(found.audits, found.verdicts).encode())
-        click.echo(f"comparison: {out}", err=True)
+        say(f"comparison: {out}", err=True)
     damaged = [
         f"{audit.subject.label}: {stored}"
         for audit, stored in zip(found.audits, found.verdicts, strict=True)
@@ -179,7 +180,7 @@ def score_command(
     audit = score(files, chosen, chosen.measure_options(seed))
     for item in audit.not_measured:
         if item.name == CONTRADICTION:
-            click.echo(f"warning: {item.reason}", err=True)
+            say(f"warning: {item.reason}", err=True)
     if out is not None:
         write_audit(audit, out)
     if page is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from grmu_audit.cli.options import json_option
+from grmu_audit.cli.output import say
 
 
 @click.group("methods", invoke_without_command=True)
@@ -92,7 +93,7 @@ def check(policy: str) -> None:
     from grmu_audit.policy import load_named, policy_sha256
 
     found = load_named(policy)
-    click.echo(f"{found.name}@{policy_sha256(found)}: {len(found.rules)} rules, valid")
+    say(f"{found.name}@{policy_sha256(found)}: {len(found.rules)} rules, valid")
 
 
 @policy_command.command("show")
@@ -102,9 +103,9 @@ def show_policy(policy: str) -> None:
     from grmu_audit.policy import load_named, policy_sha256
 
     found = load_named(policy)
-    click.echo(f"{found.name}@{policy_sha256(found)}: {found.description}")
+    say(f"{found.name}@{policy_sha256(found)}: {found.description}")
     for rule in found.rules:
-        click.echo(f"  {rule.id} ({rule.severity}): {rule.metric} {rule.compare} {rule.bounds}\n      {rule.why}")
+        say(f"  {rule.id} ({rule.severity}): {rule.metric} {rule.compare} {rule.bounds}\n      {rule.why}")
 
 
 @policy_command.command("schema")

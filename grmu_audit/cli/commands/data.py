@@ -18,6 +18,7 @@ from grmu_audit.cli.options import (
     next_step,
     observer,
 )
+from grmu_audit.cli.output import say
 
 ROW_OPTIONS = (
     ("--id", "id", "Column of sample ids [default: id, else the column of paths]."),
@@ -62,13 +63,14 @@ def describe(
     from grmu_audit.workflows.datasets import describe_data
 
     found = describe_data(data_spec(name, data_root, data_option), forget, observer(ctx))
-    click.echo("\n".join([*found.facts, group_table(found.groups)]))
+    say("\n".join(found.facts))
+    click.echo(group_table(found.groups))
     if svg is not None:
         from grmu_audit.report.charts.group_charts import group_mix_svg
         from grmu_audit.utils import write_atomic
 
         write_atomic(svg, group_mix_svg(found.groups, f"Groups of {found.dataset.header.name}").encode())
-        click.echo(f"drawing: {svg}", err=True)
+        say(f"drawing: {svg}", err=True)
 
 
 @data_command.command("check")
@@ -148,11 +150,11 @@ def _own(out: Path, own: dict[str, Any]) -> None:
     done = import_data(ImportOptions(**{**own, "path": own["path"] or "path"}), out)
     manifest = done.manifest
     words = ", ".join(manifest.target.words)
-    click.echo(f"{out}: {manifest.kind}, target {manifest.target.column} ({words}); positive: {done.positive}")
+    say(f"{out}: {manifest.kind}, target {manifest.target.column} ({words}); positive: {done.positive}")
     for fact in done.facts:
-        click.echo(fact)
+        say(fact)
     for warning in done.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        say(f"warning: {warning}", err=True)
     next_step(f"grmu-audit data describe {out}")
 
 
@@ -162,6 +164,6 @@ def _folder(out: Path, own: dict[str, Any], attribute_file: Path | None) -> dict
 
     found = write_table(own["images"], out.with_suffix(".csv"), attribute_file, own["seed"])
     for fact in found.facts:
-        click.echo(fact)
+        say(fact)
     attributes = own["attributes"] or found.attributes
     return {"table": found.path, "target": own["target"] or "class", "attributes": attributes}

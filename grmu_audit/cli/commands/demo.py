@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from grmu_audit.cli.options import FOLDER, loads, open_session, seed_option
+from grmu_audit.cli.output import say
 
 if TYPE_CHECKING:
     from grmu_audit.workflows.demo import DemoResult
@@ -28,12 +29,12 @@ def demo_command(ctx: click.Context, out: Path, seed: int) -> None:
     from grmu_audit.workflows.demo import demo
 
     session = open_session(ctx)
-    done = demo(session, out, click.echo, seed)
+    done = demo(session, out, say, seed)
     click.echo(f"\n{_summary(done)}\n")
     for one in done.tried:
         state = "promoted" if one.promoted else "refused"
-        click.echo(f"report of {one.what}, {state}: {one.audited.folder / 'report.html'}")
-    click.echo(f"runs and versions: mlflow ui --backend-store-uri {session.store.uri}")
+        say(f"report of {one.what}, {state}: {one.audited.folder / 'report.html'}")
+    say(f"runs and versions: mlflow ui --backend-store-uri {session.store.uri}")
     ctx.exit(0 if done.as_expected else 3)
 
 

@@ -16,6 +16,7 @@ from grmu_audit.cli.options import (
     open_session,
     public_key_option,
 )
+from grmu_audit.cli.output import say
 
 
 @click.group("evidence")
@@ -40,7 +41,7 @@ def export(ctx: click.Context, model: str, out: Path | None, disclosure: str) ->
     ref = store.resolve(model)
     kind = "external" if disclosure == "external" else "evidence"
     path = out or Path(f"{ref.name}-{ref.version}.{kind}.zip")
-    click.echo(f"{path}\nsha256 {export_bundle(store, ref.label, path, disclosure)}")
+    say(f"{path}\nsha256 {export_bundle(store, ref.label, path, disclosure)}")
     next_step(f"grmu-audit evidence verify {path}")
 
 
@@ -91,7 +92,7 @@ def generate(out: Path, passphrase: bool) -> None:
     secret = click.prompt("Passphrase", hide_input=True, confirmation_prompt=True) if passphrase else None
     public = out.with_suffix(".pub")
     keyid = generate_keys(out, public, secret or os.environ.get(PASSPHRASE_VARIABLE))
-    click.echo(f"private key: {out}\npublic key:  {public}\nkey id:      {keyid}")
+    say(f"private key: {out}\npublic key:  {public}\nkey id:      {keyid}")
     next_step(f"export {SIGNING_KEY_VARIABLE}={out}")
 
 
@@ -113,8 +114,8 @@ def rotate_command(ctx: click.Context, model: str | None, earlier_forget: Path |
     session = open_session(ctx)
     done = rekey_lost(session, model, earlier_forget) if model and earlier_forget else rotate(session)
     for name, count in done.versions.items():
-        click.echo(f"{name}: requests of {count} versions recorded under the new key")
+        say(f"{name}: requests of {count} versions recorded under the new key")
     for request in done.left:
-        click.echo(f"{request}: this request waits under the key before, its rows are in no data: withdraw it, and add it again")
+        say(f"{request}: this request waits under the key before, its rows are in no data: withdraw it, and add it again")
     if done.kept is not None:
-        click.echo(f"the key before is kept in {done.kept}: it opens the records of earlier runs")
+        say(f"the key before is kept in {done.kept}: it opens the records of earlier runs")

@@ -19,6 +19,7 @@ from grmu_audit.cli.options import (
     requirement_options,
     write_formats,
 )
+from grmu_audit.cli.output import say
 
 if TYPE_CHECKING:
     from grmu_audit.tracking import Requirements
@@ -74,13 +75,13 @@ def history_command(ctx: click.Context, name: str, as_json: bool) -> None:
     session = open_session(ctx)
     entries = history(session, name)
     for finding in reversals(session, name):
-        click.echo(f"{finding.check}: {finding.message}", err=True)
+        say(f"{finding.check}: {finding.message}", err=True)
     fields = ("number", "time", "kind", "version", "decision", "actor", "account")
     rows = [[shown(entry.get(f) or "-") for f in fields] for entry in entries]
     opened = [(entry["number"], digest, entry["reason"]) for entry in entries for digest in entry["reopened"] or ()]
     click.echo(json.dumps(entries) if as_json else text_table(list(fields), rows))
     for number, digest, reason in () if as_json else opened:
-        click.echo(f"entry {number}: request {shown(digest)} is open again: {shown(reason)}")
+        say(f"entry {number}: request {shown(digest)} is open again: {shown(reason)}")
     require_model(session.store, name)
 
 
@@ -120,9 +121,9 @@ def promote_command(
     else:
         done = release.promote(session, model, reason, ci_url, requirements, reopen)
     if done is None:
-        click.echo(f"no promotion of {model} is open")
+        say(f"no promotion of {model} is open")
     else:
-        click.echo(_moved(done))
+        say(_moved(done))
 
 
 def _moved(done: Promotion) -> str:
@@ -150,7 +151,7 @@ def rollback_command(
 
     requirements = replace(requirements, without_forgetting_claim=without_forgetting_claim)
     done = rollback(open_session(ctx), name, reason, to, requirements, reopen)
-    click.echo(_moved(done))
+    say(_moved(done))
 
 
 @click.command("sign-off")
@@ -165,7 +166,7 @@ def sign_off_command(ctx: click.Context, model: str, role: str, note: str) -> No
 
     session = open_session(ctx)
     number = sign_off(session, model, role, note)
-    click.echo(f"{session.actor} signed off {model} as {role} (ledger entry {number})")
+    say(f"{session.actor} signed off {model} as {role} (ledger entry {number})")
 
 
 @click.command("verify")
@@ -187,20 +188,20 @@ def verify_command(ctx: click.Context, name: str, deep: bool, requirements: Requ
         compared, wrong = repeat_outputs(session, name)
         findings += wrong
         for label, rows in compared.items():
-            click.echo(f"{label}: the network gives what is stored ({rows} rows)" if rows else f"{label}: no outputs are stored")
+            say(f"{label}: the network gives what is stored ({rows} rows)" if rows else f"{label}: no outputs are stored")
     for finding in findings:
-        click.echo(f"{finding.check}: {finding.message}")
+        say(f"{finding.check}: {finding.message}")
     if not findings and (text := warning(session, name)):
-        click.echo(f"warning: {text}", err=True)
+        say(f"warning: {text}", err=True)
     if not findings:
         if labels := unbound(session, name):
-            click.echo(
+            say(
                 f"not bound: {', '.join(labels)} (no registration record: nothing shows that its predictions and request are"
                 f" those of before); not promoted until 'grmu-audit register --bind --name {name}' has measured them again"
             )
         entries = history(session, name)
         audited = len({entry["version"] for entry in entries if entry["kind"] == "audit"})
-        click.echo(
+        say(
             f"{name}: ledger, alias and evidence are as recorded\n(entries: {len(entries)}, audited versions: {audited})"
             if entries
             else f"{name}: nothing was audited or promoted yet: there is no record to compare with"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from grmu_audit.cli.options import FILE, FOLDER, disclosure_option, loads, open_session
+from grmu_audit.cli.output import say
 from grmu_audit.errors import InputError
 
 if TYPE_CHECKING:
@@ -100,4 +101,4 @@ def site_command(ctx: click.Context, out: Path, names: tuple[str, ...], branding
     from grmu_audit.workflows.site import write_site
 
     count = write_site(open_session(ctx), out, names=names, branding=branding, templates=templates)
-    click.echo(f"{out / 'index.html'}: {count} versions")
+    say(f"{out / 'index.html'}: {count} versions")

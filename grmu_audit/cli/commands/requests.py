@@ -19,6 +19,7 @@ from grmu_audit.cli.options import (
     seed_option,
     whole_subjects_option,
 )
+from grmu_audit.cli.output import say
 
 
 @click.group("requests")
@@ -47,7 +48,7 @@ def add(ctx: click.Context, model: str, forget: Path, request_id: str, received:
     fields = RequestFields(request_id, received.date() if received else None, ground)
     session = open_session(ctx)
     for record in add_requests(session, model, forget, fields):
-        click.echo(f"{record.request_id}: {record.rows} rows, due {record.due_at or 'unknown: give --received DATE'}")
+        say(f"{record.request_id}: {record.rows} rows, due {record.due_at or 'unknown: give --received DATE'}")
     known = session.store.versions(parse_reference(model).name)
     next_step(f"grmu-audit {f'unlearn --model {model} --requests pending' if known else f'pretrain --name {model}'}")
 
@@ -62,7 +63,7 @@ def withdraw(ctx: click.Context, request_id: str, name: str, reason: str) -> Non
     """Enter in the ledger that a request that waits was withdrawn."""
     from grmu_audit.workflows.pending import withdraw_request
 
-    click.echo(f"{request_id}: withdrawn (ledger entry {withdraw_request(open_session(ctx), name, request_id, reason)})")
+    say(f"{request_id}: withdrawn (ledger entry {withdraw_request(open_session(ctx), name, request_id, reason)})")
 
 
 @requests_command.command("list")
@@ -97,7 +98,7 @@ def answered(ctx: click.Context, request_id: str, name: str, note: str) -> None:
     """Enter in the ledger that a request was answered now."""
     from grmu_audit.workflows.erasure import record_answer
 
-    click.echo(f"{request_id}: answered (ledger entry {record_answer(open_session(ctx), name, request_id, note)})")
+    say(f"{request_id}: answered (ledger entry {record_answer(open_session(ctx), name, request_id, note)})")
 
 
 NAMES = (
@@ -146,7 +147,7 @@ def sample(ctx: click.Context, /, model: str, ratio: float | None, out: Path, **
     dataset = session.dataset_of(ref)
     sampling = ForgetSampling(ratio=share, **how)
     count = sample_forget_list(dataset, out, sampling, forgotten_ids(session, ref, dataset))
-    click.echo(f"{count} ids in {out}")
+    say(f"{count} ids in {out}")
     next_step(f"grmu-audit forget check --model {ref.label} --forget {out}")
 
 
@@ -170,12 +171,12 @@ def check(ctx: click.Context, model: str, forget: Path, whole_subjects: bool) ->
     click.echo(group_table(request.groups))
     passed = sum(result.passed for result in report.results)
     if request.forget.repeated:
-        click.echo(f"{request.forget.repeated} of {len(request.forget.ids)} ids were named by an earlier request already")
+        say(f"{request.forget.repeated} of {len(request.forget.ids)} ids were named by an earlier request already")
     if request.forget.earlier:
-        click.echo(f"{len(request.forget.earlier)} more ids of earlier requests of the lineage remain in the forget set")
+        say(f"{len(request.forget.earlier)} more ids of earlier requests of the lineage remain in the forget set")
     if request.forget.withheld:
-        click.echo(f"{len(request.forget.withheld)} ids are validation or test rows: nothing to unlearn, left out of evaluations")
-    click.echo(f"{len(request.forget.ids)} ids; {passed} of {len(report.results)} quality checks passed")
+        say(f"{len(request.forget.withheld)} ids are validation or test rows: nothing to unlearn, left out of evaluations")
+    say(f"{len(request.forget.ids)} ids; {passed} of {len(report.results)} quality checks passed")
     for line in advice_on_request(session, request, dataset, ref, forget):
-        click.echo(f"forgetting: {line}")
+        say(f"forgetting: {line}")
     next_step(f"grmu-audit unlearn --model {model} --forget {forget}")

@@ -24,6 +24,7 @@ from grmu_audit.cli.options import (
     systems_option,
     whole_subjects_option,
 )
+from grmu_audit.cli.output import say
 from grmu_audit.cli.training_options import forget_or_requests, job_options
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def _bind_versions(ctx: click.Context, name: str) -> None:
     from grmu_audit.workflows.measured_again import bind
 
     bound = bind(open_session(ctx), name)
-    click.echo(f"bound: {', '.join(ref.label for ref in bound)}" if bound else f"every version of {name} has its record already")
+    say(f"bound: {', '.join(ref.label for ref in bound)}" if bound else f"every version of {name} has its record already")
     if bound:
         next_step(f"grmu-audit audit --model {bound[-1].label}")
 

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from benchmarks.pages.terminal import watch
 from grmu_audit.cli.app import execute
-from grmu_audit.cli.output import SIGNS, Output, safe_output
+from grmu_audit.cli.output import SIGNS, Output, safe_output, say
 
 ENCODINGS = [
     "ascii",
@@ -142,3 +143,19 @@ def test_a_policy_with_terminal_signs_is_shown_without_them(tmp_path: Path, caps
     assert shown.startswith("p@")
     assert "\x1b" not in shown
     assert "\x07" not in shown
+
+
+@pytest.mark.parametrize(("terminal", "lines"), [(True, 3), (False, 1)])
+def test_a_long_sentence_is_wrapped_on_a_terminal_alone(monkeypatch: pytest.MonkeyPatch, terminal: bool, lines: int) -> None:
+    stream = io.StringIO()
+    monkeypatch.setattr(stream, "isatty", lambda: terminal)
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.setenv("COLUMNS", "40")
+    say("word " * 20, err=True)
+    assert len(stream.getvalue().splitlines()) == lines
+
+
+@pytest.mark.parametrize("line", ["data describe photodigits", "verify --model none", "policy show strict", "methods show ssd"])
+def test_no_line_of_several_words_is_wider_than_the_terminal(tmp_path: Path, line: str) -> None:
+    seen = watch(line.split(), tmp_path)
+    assert [text for text in seen.lines if len(text) > 80 and " " in text.strip()] == []
