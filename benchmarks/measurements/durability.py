@@ -25,7 +25,7 @@ from grmu_audit.unlearning.methods import methods
 from grmu_audit.utils import canonical_json, write_atomic
 
 BEFORE, RETRAINED = "before", "retrain"
-METHODS = ("ft", "cf_k", "gradient_ascent", "neggrad_plus", "scrub", "salun", "miu")
+METHODS = ("ft", "cf_k", "gradient_ascent", "neggrad_plus", "scrub", "salun", "miu", "shrink")
 """Approximate methods, with their default settings."""
 ROWS = (BEFORE, *METHODS, RETRAINED)
 """Lines of the page."""

@@ -46,8 +46,8 @@ from grmu_audit.workflows.versions.unlearning import unlearn
 ROOT = Path(__file__).parents[2]
 METRICS = ("RA", "UA", "TA", "GA", "WG", "EO", "MIA_AUC", "AVG_GAP")
 """Metrics of the page."""
-EXTRA = (("MIU", "miu"), ("gradient ascent", "gradient_ascent"))
-"""Versions beside the demo's, without REWEIGHT and with default settings."""
+EXTRA = (("shrink", "shrink", False), ("MIU + REWEIGHT", "miu", True), ("gradient ascent", "gradient_ascent", False))
+"""Versions beside the demo's with default settings: title, method, whether by REWEIGHT."""
 Result = dict[str, Any]
 """``seed``, ``seconds`` of the demo; by row: ``demo`` (numbers), ``verdicts``, ``effect`` (numbers and seconds)."""
 
@@ -70,10 +70,10 @@ def run_seed(seed: int, device: str, folder: Path) -> Result:
 def effect(session: Session, story: DemoResult, ids: Path, seed: int) -> dict[str, dict[str, Any]]:
     """Numbers and seconds of the versions on the page; AVG_GAP is against retrain + REWEIGHT."""
     base, plain, weighted, good = (row.version for row in story.rows[:4])
-    versions = {"pretrain": base, "retrain": plain, "retrain + REWEIGHT": weighted, "MIU + REWEIGHT": good}
-    for title, method in EXTRA:
+    versions = {"pretrain": base, "retrain": plain, "retrain + REWEIGHT": weighted, "shrink + REWEIGHT": good}
+    for title, method, reweight in EXTRA:
         versions[title] = unlearn(
-            session, base.label, ids, UnlearnOptions(method, reweight=False, seed=seed, keep_collapsed=True)
+            session, base.label, ids, UnlearnOptions(method, reweight=reweight, seed=seed, keep_collapsed=True)
         )
     dataset, request = session.dataset_of(base), stored_request(session, good)
     models = {

@@ -38,7 +38,7 @@ def route(train: Counts, forget: Counts, kind: str = "image") -> Route:
     """Choose by the request's group counts alone: no model is run and no evaluation read.
 
     - class: whole classes (at least 95 % of each) make up at least 95 % of the request: DELETE;
-    - group: the request's group mix is further from the training set's than random sampling explains: MIU with REWEIGHT;
+    - group: the request's group mix is further from the training set's than random sampling explains: shrink with REWEIGHT;
     - random: the mix is what random sampling gives: AMUN; NegGrad+ for texts, whose inputs AMUN cannot move.
 
     The distance is the total variation, half the sum of |share in the request - share in training|; a random sample of n
@@ -53,7 +53,7 @@ def route(train: Counts, forget: Counts, kind: str = "image") -> Route:
         InputError: the request is empty or larger than the training set in some group.
 
     >>> route(np.array([[80, 20], [20, 80]]), np.array([[0, 0], [10, 0]])).method
-    'miu'
+    'shrink'
     """
     _check(train, forget)
     total = int(forget.sum())
@@ -73,7 +73,10 @@ def route(train: Counts, forget: Counts, kind: str = "image") -> Route:
     )
     if distance > max(SMALL_REQUEST, RANDOM_REQUEST * expected):
         return Route(
-            "group", "miu", True, f"group request: {numbers}; MIU with REWEIGHT is made for requests that change the group mix"
+            "group",
+            "shrink",
+            True,
+            f"group request: {numbers}; shrink trains on the retain set alone, where REWEIGHT keeps the mix",
         )
     if kind == "text":
         why = "NegGrad+ weighs them against the retain set in every step; AMUN would need inputs that can be moved a little"

@@ -86,7 +86,7 @@ class Tried:
 MUST_NOT_PASS = ("gradient ascent", "one epoch at 1e-7")
 """What the gate has to refuse."""
 _METHODS = {
-    "MIU": UnlearnOptions("miu"),
+    "shrink": UnlearnOptions("shrink"),
     "gradient ascent": UnlearnOptions("gradient_ascent", {"learning_rate": 2e-3}, keep_collapsed=True),
     "one epoch at 1e-7": UnlearnOptions("ft", {"learning_rate": 1e-7, "epochs": 1}),
 }

@@ -195,7 +195,7 @@ def retrain_command(
 @whole_subjects_option
 @click.option(
     "--method",
-    default="miu",
+    default="shrink",
     show_default=True,
     help="Method by name ('grmu-audit methods'), or auto: by the kind of the request.",
 )

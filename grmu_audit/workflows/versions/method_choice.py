@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class UnlearnOptions:
     """How a version without the forget set is created."""
 
-    method: str = "miu"
+    method: str = "shrink"
     """Name in ``unlearning.methods``, or ``auto``: by the kind of the request."""
     settings: Mapping[str, object] = field(default_factory=dict)
     """Options of the method that differ from the defaults; they win over the preset."""
@@ -42,7 +42,7 @@ class UnlearnOptions:
 
 
 DEFAULT_OPTIONS = UnlearnOptions()
-"""MIU with its own options."""
+"""The default method with its own options."""
 
 
 @dataclass(frozen=True)

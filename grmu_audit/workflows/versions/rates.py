@@ -25,7 +25,7 @@ RATE = "learning_rate"
 STATED = "stated_recipe"
 """Names of the training options that were stated for a model that was trained elsewhere; part of its record."""
 ATTEMPTS = 3
-"""Runs at most, each at a quarter of the learning rate before."""
+"""Runs at most where the learning rate is lowered, each at a quarter of the one before."""
 STEP_BACK = 4.0
 """How many times smaller the next learning rate is."""
 
@@ -118,32 +118,44 @@ def probed(session: Session, parent: ModelRef, data: UnlearningData, choice: Met
 
 
 def step_back(session: Session, choice: MethodChoice, run: Callable[[MethodChoice], T]) -> T:
-    """The result of a run; one that collapses or diverges is repeated at a lower learning rate where nobody set the rate.
+    """The result of a run; one that collapses or diverges is repeated with gentler options where nobody set them.
+
+    These are the method's own, or lower learning rates.
 
     Raises:
         DivergedError: the last of them failed too; nothing was registered.
     """
     tried: list[dict[str, Any]] = []
-    for attempt in range(ATTEMPTS if _own_rate(choice) else 1):
-        if attempt:
-            rate = _rounded(_rate(choice) / STEP_BACK)
-            session.observer.note(f"{tried[-1]['failure']}; trying again with learning_rate={rate:g}")
-            facts = {**choice.reasons.get(RATE, {}), "rate": rate, "stepped_back_from": list(tried)}
-            choice = _with_rate(choice, {RATE: rate}, facts)
+    for changes in ({}, *_gentler(choice)):
+        if tried:
+            name, value = next(iter(changes.items()))
+            session.observer.note(f"{tried[-1]['failure']}; trying again with {name}={value:g}")
+            facts = {**choice.reasons.get(name, {}), "stepped_back_from": list(tried)}
+            facts |= {"rate": value} if name == RATE else {"value": value}
+            settings, reasons = {**choice.settings, **changes}, {**choice.reasons, name: facts}
+            choice = replace(choice, settings=settings, reasons=reasons)
         try:
             return run(choice)
         except DivergedError as error:
-            tried.append({RATE: _rate(choice), "failure": str(error).partition("; nothing was registered")[0]})
+            tried.append({**_watched(choice), "failure": str(error).partition("; nothing was registered")[0]})
     raise CollapsedError(_refusal(choice.method, tried))
 
 
-def _own_rate(choice: MethodChoice) -> bool:
-    """Whether the learning rate is the tool's own choice, which it may lower."""
-    return choice.method.trains and RATE in choice.reasons
+def _gentler(choice: MethodChoice) -> list[Mapping[str, Any]]:
+    """Options of the attempts after the first: none where the caller set what would change."""
+    method = choice.method
+    if method.gentler:
+        return [] if choice.set_by_caller & set(method.gentler[0]) else list(method.gentler)
+    if not (method.trains and RATE in choice.reasons):
+        return []
+    rate = _watched(choice)[RATE]
+    return [{RATE: _rounded(rate / STEP_BACK**number)} for number in range(1, ATTEMPTS)]
 
 
-def _rate(choice: MethodChoice) -> float:
-    return float(typed_config(choice.method.config, choice.settings).learning_rate)
+def _watched(choice: MethodChoice) -> dict[str, Any]:
+    """The option that the attempts differ in, with its value."""
+    name = next(iter(choice.method.gentler[0])) if choice.method.gentler else RATE
+    return {name: float(getattr(typed_config(choice.method.config, choice.settings), name))}
 
 
 def _rounded(rate: float) -> float:
@@ -156,8 +168,8 @@ def _with_rate(choice: MethodChoice, settings: Mapping[str, object], facts: dict
 
 def _refusal(method: Method, tried: list[dict[str, Any]]) -> str:
     """What is said when nothing is registered."""
-    rates = ", ".join(f"{one[RATE]:g}" for one in tried)
-    at = f" (learning rates tried: {rates})" if method.trains else ""
+    values = [f"{name}={value:g}" for one in tried for name, value in one.items() if name != "failure"]
+    at = f" (tried: {', '.join(values)})" if method.trains else ""
     advice = "a lower --set learning_rate=..., fewer --set epochs=..., --layers 1, or " if method.trains else ""
     return (
         f"method {method.name!r}: {tried[-1]['failure']}{at}; nothing was registered. Try {advice}another method "

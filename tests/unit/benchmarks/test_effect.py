@@ -13,7 +13,7 @@ from benchmarks.measurements.effect import Cache, measured, processor
 from benchmarks.pages.effect import BEGIN, END, SHOWN, block, page, readme
 
 ROOT = Path(__file__).parents[3]
-ROWS = ("pretrain", "retrain", "retrain + REWEIGHT", "MIU", "gradient ascent", "one epoch at 1e-7")
+ROWS = ("pretrain", "retrain", "retrain + REWEIGHT", "shrink", "gradient ascent", "one epoch at 1e-7")
 RANGE = re.compile(r"(\d+\.\d) \((\d+\.\d) to (\d+\.\d)\)(?: in (\d+) of (\d+))?")
 
 
@@ -97,11 +97,11 @@ def test_text_without_one_pair_of_markers_is_refused(found, text):
 
 def test_metric_that_a_seed_leaves_undefined_is_counted(found):
     changed = json.loads(json.dumps(found))
-    del changed["results"][0]["demo"]["MIU"]["MIA_AUC"]
+    del changed["results"][0]["demo"]["shrink"]["MIA_AUC"]
     count = len(found["results"])
     assert f" in {count - 1} of {count} |" in block(changed)
     for result in changed["results"]:
-        result["demo"]["MIU"].pop("MIA_AUC", None)
+        result["demo"]["shrink"].pop("MIA_AUC", None)
     assert "| undefined |" in block(changed)
 
 

@@ -27,7 +27,7 @@ def test_everything_is_no_class_request() -> None:
 @pytest.mark.parametrize("forget", [[[0, 0], [40, 0]], [[0, 50], [40, 0]], [[0, 0], [80, 0]]])
 def test_rare_groups_are_group_requests(forget: list[list[int]]) -> None:
     found = route(TRAIN, np.array(forget))
-    assert (found.kind, found.method, found.reweight) == ("group", "miu", True)
+    assert (found.kind, found.method, found.reweight) == ("group", "shrink", True)
     assert "total variation" in found.why
 
 
@@ -42,12 +42,12 @@ def test_texts_get_a_method_that_moves_no_inputs() -> None:
     found = route(TRAIN, np.array([[40, 10], [8, 42]]), "text")
     assert (found.kind, found.method, found.reweight) == ("random", "neggrad_plus", False)
     assert "inputs that can be moved" in found.why
-    assert route(TRAIN, np.array([[0, 0], [40, 0]]), "text").method == "miu"
+    assert route(TRAIN, np.array([[0, 0], [40, 0]]), "text").method == "shrink"
 
 
 def test_the_routed_methods_exist() -> None:
     routed = {route(TRAIN, np.array(f)).method for f in ([[0, 0], [80, 410]], [[0, 0], [40, 0]], [[40, 10], [8, 42]])}
-    assert routed == {"delete", "miu", "amun"}
+    assert routed == {"delete", "shrink", "amun"}
     assert routed <= set(methods.names())
 
 

@@ -10,11 +10,13 @@ import pytest
 import torch
 from support.tiny import result, runtime, tiny
 
+from grmu_audit.models.catalog import reinitialised
 from grmu_audit.models.weights import weights_digest
+from grmu_audit.training.runtime import derive_seed
 from grmu_audit.unlearning.apply import apply_method
 from grmu_audit.unlearning.blocks.group_dro import balanced
 from grmu_audit.unlearning.methods import methods
-from grmu_audit.unlearning.methods.retraining import RetrainConfig, retrain
+from grmu_audit.unlearning.methods.retraining import RetrainConfig, ShrinkConfig, retrain
 
 
 def test_eu_k_draws_the_stages_again_and_respects_frozen_layers() -> None:
@@ -51,3 +53,21 @@ def test_retrain_starts_from_fresh_weights_in_every_layer(group_dro: bool) -> No
     results = [apply_method(methods.get("retrain"), model, problem.data, config, runtime(7)) for model in (problem.model, other)]
     assert weights_digest(results[0]) == weights_digest(results[1])
     assert weights_digest(problem.model) != weights_digest(other)
+
+
+@pytest.mark.parametrize("keep", [0.0, 0.25, 0.9])
+def test_shrink_mixes_every_weight_with_fresh_ones(keep: float) -> None:
+    problem = tiny()
+    config = ShrinkConfig(epochs=1, learning_rate=1e-12, weight_decay=0.0, keep=keep)
+    after = apply_method(methods.get("shrink"), problem.model, problem.data, config, runtime(7))
+    trained, fresh = problem.model.state_dict(), reinitialised(problem.model, derive_seed(7, "init")).state_dict()
+    for name, parameter in after.named_parameters():
+        wanted = keep * trained[name] + (1 - keep) * fresh[name]
+        torch.testing.assert_close(parameter.detach(), wanted, atol=1e-6, rtol=0)
+
+
+def test_shrink_leaves_frozen_stages_alone() -> None:
+    after = result("shrink", layers="1", epochs=1, learning_rate=1e-12, weight_decay=0.0)
+    before = tiny().model
+    for name, value in after.state_dict().items():
+        assert torch.equal(value, before.state_dict()[name]) is not name.startswith("head")

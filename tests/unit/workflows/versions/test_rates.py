@@ -84,7 +84,24 @@ def test_a_collapse_is_repeated_at_a_quarter_of_the_rate(session: Session) -> No
     assert said == "[{'learning_rate': 0.05, 'failure': 'it broke'}, {'learning_rate': 0.0125, 'failure': 'it broke'}]"
 
 
-@pytest.mark.parametrize(("one", "runs"), [(choice(learning_rate=1.0), 1), (choice("ssd"), 1), (choice(), 3)])
+def test_a_method_with_gentler_options_takes_them_instead_of_a_lower_rate(session: Session) -> None:
+    seen = []
+
+    def run(one: MethodChoice) -> str:
+        seen.append((one.settings.get("keep"), one.settings.get("learning_rate")))
+        if len(seen) < 3:
+            raise CollapsedError("accuracy fell")
+        return str(one.reasons["keep"]["stepped_back_from"])
+
+    said = step_back(session, follow_model(choice("shrink"), USUAL, never), run)
+    assert seen == [(None, None), (0.6, None), (0.9, None)]
+    assert said == "[{'keep': 0.25, 'failure': 'accuracy fell'}, {'keep': 0.6, 'failure': 'accuracy fell'}]"
+
+
+@pytest.mark.parametrize(
+    ("one", "runs"),
+    [(choice(learning_rate=1.0), 1), (choice("ssd"), 1), (choice(), 3), (choice("shrink", keep=0.3), 1), (choice("shrink"), 3)],
+)
 def test_a_refusal_says_what_was_tried(session: Session, one: MethodChoice, runs: int) -> None:
     seen: list[MethodChoice] = []
 
