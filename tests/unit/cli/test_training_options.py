@@ -10,8 +10,10 @@ import pytest
 from click.testing import CliRunner
 
 from grmu_audit.cli.app import execute
+from grmu_audit.cli.commands.versions import unlearn_command
 from grmu_audit.cli.training_options import forget_or_requests, job_options
 from grmu_audit.jobs import JobOptions
+from grmu_audit.workflows.versions.method_choice import UnlearnOptions
 
 
 def given(decorator: Any, *arguments: str) -> dict[str, Any]:
@@ -65,3 +67,8 @@ def test_commands_that_several_processes_cannot_share_are_refused(
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert execute(["verify", "--model", "m"]) == 2
     assert "torchrun starts pretrain, retrain, unlearn: give verify to one process" in capsys.readouterr().err
+
+
+def test_command_line_and_library_have_the_same_default_method() -> None:
+    (method,) = (option for option in unlearn_command.params if option.name == "method")
+    assert method.default == UnlearnOptions().method
