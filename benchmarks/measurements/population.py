@@ -23,6 +23,8 @@ from safetensors.torch import load_file
 from benchmarks.measurements.gate import BEFORE, FULL, KINDS, Cell, Kind, Scale
 from benchmarks.measurements.problem import forget_rows, fresh_network, sample_names, state_bytes, unlearning_data
 from grmu_audit.data.batches import BatchSource
+from grmu_audit.data.dataset import Dataset
+from grmu_audit.data.forget import ForgetSampling
 from grmu_audit.errors import DivergedError, IntegrityError
 from grmu_audit.evaluation.predict import apply_request, outputs_of, predict_all
 from grmu_audit.models.classifier import Classifier
@@ -88,6 +90,17 @@ class Trial:
         facts |= {"seconds": time.process_time() - start, "sample_gradients": runtime.sample_gradients}
         return facts | {"dataset_sha256": self.dataset.digest, "hardware": hardware(self.device)}, arrays
 
+    def once(self, kind: Kind) -> tuple[Facts, dict[str, Array]]:
+        """What ``make`` gives, from the cache folder where it is there."""
+        path = path_of(self.cache, kind, self.cell, self.seed, self.scale)
+        if not path.is_file():
+            write_atomic(path, zlib.compress(pack_arrays(*self.make(kind)), 9))
+        return read(path)
+
+    def predictions(self, logits: Array) -> Predictions:
+        """Logits of all samples as predictions under the cell's request."""
+        return _predictions(self.dataset, self.cell.sampling(self.seed), logits)
+
     def _trained(self, kind: Kind, runtime: Runtime) -> Classifier:
         rows = TrainingRows(self.dataset.rows("train"), self.data.val)
         return fit(self._fresh(runtime.seed), self.source, rows, kind.config(self.cell, self.scale), runtime)
@@ -143,10 +156,7 @@ def make_population(
     for done, job in enumerate(wanted, 1):
         if trial is None or (trial.cell, trial.seed) != (job.cell, job.seed):
             trial = Trial(job.cell, job.seed, scale, cache, device or torch.device("cpu"))
-        facts, arrays = trial.make(job.kind)
-        path = path_of(cache, job.kind, job.cell, job.seed, scale)
-        write_atomic(path, zlib.compress(pack_arrays(facts, arrays), 9))
-        report(job, facts, wanted[done:])
+        report(job, trial.once(job.kind)[0], wanted[done:])
 
 
 def path_of(cache: Path, kind: Kind, cell: Cell, seed: int, scale: Scale) -> Path:
@@ -179,8 +189,6 @@ def load(cache: Path, cell: Cell, seed: int, scale: Scale = FULL) -> dict[str, P
         IntegrityError: a file is damaged, or of other data than PhotoDigits gives today.
     """
     dataset, found = scale.dataset(seed), {}
-    names, header = sample_names(dataset), dataset.header
-    forget = frozenset(names[row] for row in forget_rows(dataset, cell.sampling(seed)))
     for kind in KINDS:
         path = path_of(cache, kind, cell, seed, scale)
         if not path.is_file():
@@ -189,6 +197,12 @@ def load(cache: Path, cell: Cell, seed: int, scale: Scale = FULL) -> dict[str, P
         if facts["dataset_sha256"] != dataset.digest:
             raise IntegrityError(f"{path} was made from other data than PhotoDigits gives today: raise GENERATION")
         if "logits" in arrays:
-            outputs = outputs_of(dataset, arrays["logits"].astype(np.float64), names)
-            found[kind.name] = apply_request(outputs, forget, header.class_names, header.attribute_names)
+            found[kind.name] = _predictions(dataset, cell.sampling(seed), arrays["logits"])
     return found
+
+
+def _predictions(dataset: Dataset, sampling: ForgetSampling, logits: Array) -> Predictions:
+    names, header = sample_names(dataset), dataset.header
+    forget = frozenset(names[row] for row in forget_rows(dataset, sampling))
+    outputs = outputs_of(dataset, logits.astype(np.float64), names)
+    return apply_request(outputs, forget, header.class_names, header.attribute_names)

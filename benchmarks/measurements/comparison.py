@@ -1,0 +1,171 @@
+"""Every unlearning method on cells of the gate's study: forgetting, fairness, verdict and cost, between a floor and a ceiling.
+
+The floor is the model before the request, the ceiling a model that was retrained with REWEIGHT from a seed of its own; both are
+judged like any method, against three models that were retrained with REWEIGHT from other seeds.  Methods that read the retain set
+sample it by REWEIGHT.  What is measured is kept in one file for each cell and seed; models stay in the cache folder.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from benchmarks.measurements.effect import machine
+from benchmarks.measurements.gate import BEFORE, FULL, Cell, Kind, Scale
+from benchmarks.measurements.gate_verdicts import FORGETTING_RULES, TODAY
+from benchmarks.measurements.population import Trial
+from grmu_audit.auditing.measurement import measure
+from grmu_audit.policy import load_named
+from grmu_audit.policy.judgement import evaluate
+from grmu_audit.records import Audit, AuditContext, AuditedModel, AuditInputs, DataRecord, Decision, ModelRef, Predictions
+from grmu_audit.training.runtime import choose_device
+from grmu_audit.unlearning.methods import methods
+from grmu_audit.utils import canonical_json, write_atomic
+
+FLOOR, CEILING, PLAIN = "untouched", "retrained, REWEIGHT", "retrained"
+"""Rows beside the methods."""
+METRICS = ("FORGET_SHARE", "AVG_GAP", "MIA_AUC", "GA", "WG", "UA", "TA", "RA", "EO")
+"""What is kept of an audit."""
+_RETRAIN = methods.get("retrain")
+REFERENCES = tuple(Kind(f"reference {k}", "retrained", _RETRAIN, reweight=True, other_seed=k) for k in (11, 12, 13))
+"""Three retrained models of other seeds."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One row of one cell and seed."""
+
+    title: str
+    """Method, or one of the rows beside them."""
+    key: str
+    """Digest of everything that the model depends on but the code."""
+    values: Mapping[str, float] = field(default_factory=dict)
+    """``METRICS`` that are defined."""
+    lower: float | None = None
+    """One-sided 95 % lower limit of the forgetting share; None where undefined."""
+    decision: str = ""
+    """Verdict of the default policy."""
+    not_met: tuple[str, ...] = ()
+    """Blocking rules of the default policy that are not met."""
+    forgotten: bool = False
+    """Whether its rules on forgetting are met."""
+    seconds: float = 0.0
+    """CPU time of making the model, and of one forward pass."""
+    sample_gradients: int = 0
+    """Samples that gradients were taken of."""
+    diverged: str = ""
+    """Why there is no model."""
+
+
+def rows() -> Iterator[Kind]:
+    """Floor, ceiling, retraining, and every approximate method with its default options."""
+    yield BEFORE
+    yield Kind(CEILING, "retrained", _RETRAIN, reweight=True, other_seed=14)
+    yield Kind(PLAIN, "retrained", _RETRAIN, other_seed=14)
+    for name in methods.names():
+        method = methods.get(name)
+        if not method.exact:
+            yield Kind(name, "method", method, reweight="retain" in method.needs)
+
+
+class Comparison:
+    """One cell and seed.
+
+    Args:
+        cell: request and recipe.
+        seed: of data, request and the model before.
+        cache: folder of the models.
+        folder: of the results.
+        scale: size of the study.
+    """
+
+    def __init__(self, cell: Cell, seed: int, cache: Path, folder: Path, scale: Scale = FULL) -> None:
+        self.cell, self.seed, self.cache, self.scale = cell, seed, cache, scale
+        self.path = folder / f"{cell.name}-{seed}.json"
+        self.found = {one.title: one for one in read(self.path)}
+
+    def missing(self) -> list[Kind]:
+        """Rows that were not measured with their present options."""
+        known = {title: one.key for title, one in self.found.items()}
+        return [kind for kind in rows() if known.get(_title(kind)) != kind.key(self.cell, self.seed, self.scale)]
+
+    def measured(self) -> Iterator[Measured]:
+        """Measure what is missing; each row is written before it is given."""
+        titles = [_title(kind) for kind in rows()]
+        for kind in self.missing():
+            found = self._row(kind)
+            self.found[found.title] = found
+            kept = [self.found[title] for title in titles if title in self.found]
+            tree = {"machine": machine(self._trial.device), "rows": [asdict(one) for one in kept]}
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(self.path, canonical_json(tree) + b"\n")
+            yield found
+
+    @cached_property
+    def _trial(self) -> Trial:
+        return Trial(self.cell, self.seed, self.scale, self.cache, choose_device("cpu"))
+
+    @cached_property
+    def _others(self) -> tuple[Predictions, list[Predictions]]:
+        """The model before the request, and the references."""
+        before, *references = (self._trial.predictions(self._trial.once(kind)[1]["logits"]) for kind in (BEFORE, *REFERENCES))
+        return before, references
+
+    def _audit(self, candidate: Predictions) -> Audit:
+        before, references = self._others
+        ref, weighted = ModelRef("m", "1"), ModelRef("m", "1", reweight=True)
+        inputs = AuditInputs(
+            AuditedModel(ref, candidate), AuditedModel(ref, before), tuple(AuditedModel(weighted, other) for other in references)
+        )
+        return measure(inputs, AuditContext(DataRecord("comparison", {})))
+
+    def _row(self, kind: Kind) -> Measured:
+        facts, arrays = self._trial.once(kind)
+        plain: dict[str, Any] = {"title": _title(kind), "key": facts["key"]}
+        if kind is not BEFORE:  # there before the request
+            plain |= {"seconds": round(facts["seconds"], 2), "sample_gradients": facts["sample_gradients"]}
+        if facts["diverged"]:
+            return Measured(**plain, diverged=facts["diverged"])
+        audit = self._audit(self._trial.predictions(arrays["logits"]))
+        verdict = evaluate(audit, load_named("default"), today=TODAY)
+        unmet = [r.id for r in verdict.rules if r.severity == "block" and r.applied and r.decision is not Decision.PASS]
+        values = {name: audit.metric(name) for name in METRICS}
+        share = values["FORGET_SHARE"]
+        limits = share.statistic.limits(0.10) if share and share.statistic else None
+        return Measured(
+            **plain,
+            values={name: float(f"{v.value:.5g}") for name, v in values.items() if v is not None and v.value is not None},
+            lower=float(f"{limits[0]:.5g}") if limits else None,
+            decision=verdict.decision.value,
+            not_met=tuple(unmet),
+            forgotten=not set(unmet) & set(FORGETTING_RULES),
+        )
+
+
+def _title(kind: Kind) -> str:
+    return FLOOR if kind is BEFORE else kind.name
+
+
+def read(path: Path) -> list[Measured]:
+    """The rows of a file; none where it is not there."""
+    tree = json.loads(path.read_bytes()) if path.is_file() else {"rows": []}
+    return [Measured(**{**row, "not_met": tuple(row["not_met"])}) for row in tree["rows"]]
+
+
+def read_all(folder: Path, cell: str) -> dict[str, dict[int, Measured]]:
+    """Every row of a cell by title and seed."""
+    found: dict[str, dict[int, Measured]] = {}
+    for path in sorted(folder.glob(f"{cell}-*.json")):
+        for row in read(path):
+            found.setdefault(row.title, {})[int(path.stem.partition("-")[2])] = row
+    return found
+
+
+def differences(first: Mapping[int, Measured], second: Mapping[int, Measured], metric: str) -> list[float]:
+    """First minus second, in the seeds in which both are defined."""
+    both = [s for s in sorted(first) if s in second and metric in first[s].values and metric in second[s].values]
+    return [first[s].values[metric] - second[s].values[metric] for s in both]

@@ -1,0 +1,81 @@
+"""The comparison of methods: floor and ceiling, what is measured once, and what the page says of the numbers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from benchmarks.measurements import comparison
+from benchmarks.measurements.comparison import CEILING, FLOOR, PLAIN, Comparison, Measured, differences, read_all
+from benchmarks.measurements.gate import BEFORE, CELLS, Kind, Scale
+from benchmarks.pages.comparison import page
+from grmu_audit.unlearning.methods import methods
+
+SMALL = Scale(epochs=1, widths=(6, 12), renders=1)
+
+
+def row(title: str, share: float, gap: float, cost: int, decision: str = "INCONCLUSIVE", diverged: str = "") -> Measured:
+    values = {"FORGET_SHARE": share, "AVG_GAP": gap, "MIA_AUC": 0.5, "GA": 0.8, "UA": 0.9, "TA": 0.9}
+    return Measured(title, "k", values, share - 0.2, decision, (), decision == "PASS", 10.0, cost, diverged)
+
+
+def rows_of(seed: int) -> dict[str, Measured]:
+    wobble = 0.01 * (seed % 2)
+    found = {kind.name: row(kind.name, wobble, 0.91, 50) for kind in comparison.rows()}
+    found[FLOOR] = row(FLOOR, 0.0, 0.9, 0)
+    found[CEILING] = row(CEILING, 1.0, 0.985 + wobble, 100, "PASS")
+    found[PLAIN] = row(PLAIN, 1.0, 0.97, 100)
+    found["shrink"] = row("shrink", 0.7 + wobble, 0.98 + wobble, 50, "PASS")
+    found["ct"] = row("ct", 0.9 + wobble, 0.95, 75, "PASS")
+    return {title: one for title, one in found.items() if title != "before"}
+
+
+def test_the_page_ranks_by_share_and_says_what_is_near_the_ceiling_and_what_did_not_move() -> None:
+    found = {title: {seed: rows_of(seed)[title] for seed in (40, 41, 42)} for title in rows_of(40)}
+    text = page({"B": found})
+    lines = text.split("\n")
+    first = [line.split(" | ")[0].removeprefix("| ") for line in lines if line.startswith("| ")][1:6]
+    assert first == [FLOOR, CEILING, PLAIN, "ct", "shrink"]
+    assert "8.8 points of AVG_GAP apart" in text
+    (near,) = (line for line in lines if line.startswith("- Within the ceiling's spread"))
+    assert near.endswith(": shrink.")
+    (still,) = (line for line in lines if line.startswith("- Share not above"))
+    assert "scrub" in still
+    assert "shrink" not in still.split(": ")[1].split(", ")
+    (cheap,) = (line for line in lines if "of the cost of retraining, by share" in line)
+    assert "shrink (70 %)" in cheap
+    assert "ct" not in cheap.split(": ")[1].split(", ")[0]
+    assert "retrained, REWEIGHT 3 of 3" in text
+
+
+def test_a_run_that_diverged_is_counted_and_has_no_numbers() -> None:
+    found = {title: {seed: rows_of(seed)[title] for seed in (40, 41)} for title in rows_of(40)}
+    found["amun"][41] = replace(found["amun"][41], values={}, diverged="loss is not finite")
+    (line,) = (line for line in page({"B": found}).split("\n") if line.startswith("| amun"))
+    assert line.startswith("| amun (1 diverged) | 0.0 in 1 of 2 |")
+
+
+def test_differences_are_taken_where_both_are_defined() -> None:
+    one, other = {1: row("a", 0.5, 0.9, 1), 2: row("a", 0.6, 0.9, 1)}, {2: row("b", 0.1, 0.9, 1), 3: row("b", 0.2, 0.9, 1)}
+    assert differences(one, other, "FORGET_SHARE") == pytest.approx([0.5])
+
+
+def test_rows_are_measured_once_and_again_where_an_option_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kinds = [BEFORE, Kind(CEILING, "retrained", methods.get("retrain"), reweight=True, other_seed=14)]
+    monkeypatch.setattr(comparison, "rows", lambda: iter(kinds))
+    study = Comparison(CELLS["B"], 3, tmp_path / "cache", tmp_path / "results", SMALL)
+    (tmp_path / "cache").mkdir()
+    assert [one.title for one in study.measured()] == [FLOOR, CEILING]
+    again = Comparison(CELLS["B"], 3, tmp_path / "cache", tmp_path / "results", SMALL)
+    assert again.missing() == []
+    kinds[1] = Kind(CEILING, "retrained", methods.get("retrain"), {"learning_rate": 0.01}, True, 14)
+    assert again.missing() == [kinds[1]]
+    found = read_all(tmp_path / "results", "B")
+    assert set(found) == {FLOOR, CEILING}
+    floor = found[FLOOR][3]
+    assert (floor.sample_gradients, floor.seconds) == (0, 0.0)
+    assert found[CEILING][3].sample_gradients > 0
+    assert floor.decision != "PASS"
+    assert "GA" in floor.values
