@@ -109,6 +109,8 @@ def _bind_versions(ctx: click.Context, name: str) -> None:
 @architecture_options
 @click.option("--weights", type=FILE, help="Weights to start from: safetensors, or a .pth that holds tensors alone.")
 @click.option("--pretrained", metavar="imagenet|NAME", help="Start from torchvision's published weights.")
+@click.option("--preset", metavar="paper[:DATASET]", help="The seed paper's recipe for the dataset; --set wins over it.")
+@click.option("--group-dro", is_flag=True, help="Train for the groups that are served worst (Group-DRO); retraining repeats it.")
 @settings_option
 @seed_option(0)
 @click.option("--resume", is_flag=True, help="Continue an interrupted run of the same options after its last whole epoch.")
@@ -123,6 +125,8 @@ def pretrain_command(
     architecture_option: tuple[str, ...],
     weights: Path | None,
     pretrained: str | None,
+    preset: str | None,
+    group_dro: bool,
     settings: tuple[str, ...],
     seed: int,
     resume: bool,
@@ -133,7 +137,7 @@ def pretrain_command(
     from grmu_audit.workflows.versions.pretraining import TrainingOptions, pretrain
 
     network = NetworkChoice(architecture, parse_settings(architecture_option), weights, pretrained)
-    options = TrainingOptions(parse_settings(settings), seed)
+    options = TrainingOptions(parse_settings(settings), seed, preset=preset, group_dro=group_dro)
     session = open_session(ctx)
     if followed(session):
         return

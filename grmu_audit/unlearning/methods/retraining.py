@@ -53,11 +53,21 @@ def retrain(model: Classifier, data: UnlearningData, config: RetrainConfig, runt
     move_to(start, runtime.device)
     if not config.group_dro and config.keep_best_by == "average":
         return fit(start, data.source, TrainingRows(data.retain, data.val, data.retain_weights), config, runtime)
-    return _group_wise(start, data, config, runtime)
+    return fit_group_wise(start, data, config, runtime)
 
 
-def _group_wise(start: Classifier, data: UnlearningData, config: RetrainConfig, runtime: Runtime) -> Classifier:
-    """Group-DRO, or the choice of the epoch by the worst group."""
+def fit_group_wise(start: Classifier, data: UnlearningData, config: RetrainConfig, runtime: Runtime) -> Classifier:
+    """Train on the retain set with Group-DRO, or with the epoch chosen by the worst group.
+
+    Args:
+        start: where training starts from, changed in place.
+        data: its retain set is what is learned.
+        config: the recipe.
+        runtime: device, seed, notes.
+
+    Raises:
+        InputError: Group-DRO on several processes.
+    """
     counts = torch.bincount(torch.from_numpy(data.groups_of(data.retain)), minlength=data.source.groups)
     if config.group_dro and runtime.world.size > 1:
         raise InputError("group_dro: the weights of the groups follow whole batches, so that it runs on one process only")

@@ -21,6 +21,7 @@ from grmu_audit.tracking.requests import Lineages
 from grmu_audit.utils.yaml_files import typed_config
 from grmu_audit.workflows.versions.network import load_network
 from grmu_audit.workflows.versions.precision import measured_precision
+from grmu_audit.workflows.versions.pretraining import GROUP_WISE
 from grmu_audit.workflows.versions.studies import FORGET, open_study, put_study, remove_study
 
 if TYPE_CHECKING:
@@ -98,6 +99,8 @@ def open_pool(session: Session, target: AuditTarget, root: ModelRef) -> ShadowPo
     from grmu_audit.training.config import TrainConfig
 
     runtime = session.runtime(0)
+    if root.config.get(GROUP_WISE):
+        session.observer.note(f"{root.label} was trained with Group-DRO; its shadow models minimise the mean loss instead")
     model, config = load_network(session, target.version, runtime.device), typed_config(TrainConfig, root.settings)
     source = BatchSource(target.dataset, runtime.device)
     measured_precision(

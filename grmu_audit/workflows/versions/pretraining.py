@@ -21,7 +21,7 @@ from grmu_audit.workflows.pending import note_pending
 from grmu_audit.workflows.session import Session
 from grmu_audit.workflows.versions.agreement import ExpectedAccuracy, require_agreement
 from grmu_audit.workflows.versions.creation import REGISTERED, Version, VersionPlan, make_version
-from grmu_audit.workflows.versions.followers import lead
+from grmu_audit.workflows.versions.followers import lead, require_one_process
 from grmu_audit.workflows.versions.network import (
     SMALL_RESNET,
     NetworkChoice,
@@ -37,7 +37,11 @@ if TYPE_CHECKING:
     from grmu_audit.data.dataset import Dataset
     from grmu_audit.models.checkpoint_files import Checkpoint
     from grmu_audit.models.classifier import Classifier, StartWeights
+    from grmu_audit.training.config import TrainConfig
     from grmu_audit.training.runtime import Runtime
+
+GROUP_WISE = "group_wise"
+"""Part of a version's record: the options of Group-DRO."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,11 @@ class TrainingOptions:
     """Seed of initialisation, order and augmentation."""
     expected: ExpectedAccuracy | None = None
     """Accuracy that the owner of a checkpoint measured."""
+    preset: str | None = None
+    """``paper`` or ``paper:DATASET``: the seed paper's recipe, under ``settings``; for ``pretrain``."""
+    group_dro: bool = False
+    """Minimise the loss of the groups that are served worst (Group-DRO), and keep the epoch that is best for the worst; for
+    ``pretrain``."""
 
 
 @dataclass(frozen=True)
@@ -191,24 +200,24 @@ def pretrain(
         resume: continue an interrupted run of the same options after its last whole epoch.
 
     Raises:
-        InputError: the network does not suit the data, or its start weights do not suit it.
+        InputError: the network does not suit the data, or its start weights do not suit it; the preset has no such recipe.
         DataQualityError: a quality check failed; nothing was trained.
         DivergedError: training ran to a number that is not finite; nothing was registered.
     """
     from grmu_audit.models.catalog import build
-    from grmu_audit.training.config import TrainConfig
-    from grmu_audit.training.fit import TrainingRows, fit
     from grmu_audit.training.runtime import derive_seed, move_to
 
-    config = typed_config(TrainConfig, options.settings)
+    if options.group_dro:
+        require_one_process("--group-dro")
     require_key_of_model(session, name)
     note_pending(session, name)
     dataset = session.dataset(data)
+    recipe = _recipe(dataset, options)
     spec, start = with_start_weights(session, model_spec(dataset, network), network)
     model = build(spec, derive_seed(options.seed, "init"), start)
-    quality, used = require_quality(dataset, None), config.model_dump(mode="json")
+    quality, used = require_quality(dataset, None), recipe.config.model_dump(mode="json")
     plan = VersionPlan(name, dataset, quality, "pretrain", "train", options.seed, data, used,
-                       choices=network_facts(spec, start), start=start, network=spec.to_json())  # fmt: skip
+                       choices={**network_facts(spec, start), **recipe.choices}, start=start, network=spec.to_json())  # fmt: skip
 
     def trained(source: BatchSource, runtime: Runtime) -> Classifier:
         """Fresh weights (or those to start from), trained by the whole configuration."""
@@ -221,6 +230,62 @@ def pretrain(
             {},
             lambda study: Job("train", {"study": study, "settings": used, "seed": options.seed}),
         )
-        return fit(model, source, TrainingRows(dataset.rows("train"), dataset.rows("val")), config, runtime)
+        return _trained(model, source, recipe, runtime)
 
     return make_version(session, plan, trained, model, resume).ref
+
+
+@dataclass(frozen=True)
+class _Recipe:
+    """How a network is trained."""
+
+    config: TrainConfig
+    """Options of training."""
+    group_wise: dict[str, object]
+    """Options of Group-DRO; none without it."""
+    preset: str
+    """Which row of the paper; empty without one."""
+
+    @property
+    def choices(self) -> dict[str, object]:
+        """For the version's record, where there is something to say."""
+        said = {GROUP_WISE: self.group_wise, "preset": self.preset}
+        return {name: value for name, value in said.items() if value}
+
+
+def _recipe(dataset: Dataset, options: TrainingOptions) -> _Recipe:
+    """The recipe from preset and options.
+
+    Raises:
+        InputError: no such option, or no row of the preset.
+    """
+    from grmu_audit.training.config import TrainConfig
+    from grmu_audit.unlearning.method import MethodConfig
+    from grmu_audit.unlearning.methods.retraining import RetrainConfig
+    from grmu_audit.unlearning.presets import Query, paper_preset, query
+
+    settings, label = dict(options.settings), ""
+    own = set(RetrainConfig.model_fields) - set(MethodConfig.model_fields) if options.group_dro else set[str]()
+    if options.preset is not None:
+        method = "pretrain+group_dro" if options.group_dro else "pretrain"
+        wanted = query(options.preset, Query(dataset.header.name, method, None, 0, False))
+        preset = paper_preset(wanted, {*TrainConfig.model_fields, *own})
+        settings, label = {**preset.settings, **settings}, preset.label
+    plain = {name: value for name, value in settings.items() if name not in own}
+    if not options.group_dro:
+        return _Recipe(typed_config(TrainConfig, plain), {}, label)
+    whole = typed_config(RetrainConfig, {"keep_best_by": "worst_group", **settings, "group_dro": True})
+    return _Recipe(typed_config(TrainConfig, plain), {name: getattr(whole, name) for name in sorted(own)}, label)
+
+
+def _trained(model: Classifier, source: BatchSource, recipe: _Recipe, runtime: Runtime) -> Classifier:
+    """Trained on all training samples."""
+    from grmu_audit.training.fit import TrainingRows, fit
+    from grmu_audit.unlearning.data import UnlearningData
+    from grmu_audit.unlearning.methods.retraining import RetrainConfig, fit_group_wise
+
+    train, val = source.dataset.rows("train"), source.dataset.rows("val")
+    if not recipe.group_wise:
+        return fit(model, source, TrainingRows(train, val), recipe.config, runtime)
+    config = typed_config(RetrainConfig, {**recipe.config.model_dump(), **recipe.group_wise})
+    return fit_group_wise(model, UnlearningData(source, train, train[:0], val), config, runtime)

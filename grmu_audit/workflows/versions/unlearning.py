@@ -25,6 +25,7 @@ from grmu_audit.workflows.versions.creation import VersionPlan, make_version
 from grmu_audit.workflows.versions.followers import lead, require_one_process
 from grmu_audit.workflows.versions.method_choice import DEFAULT_OPTIONS, MethodChoice, UnlearnOptions, choose_method
 from grmu_audit.workflows.versions.network import load_network
+from grmu_audit.workflows.versions.pretraining import GROUP_WISE
 from grmu_audit.workflows.versions.rates import follow_model, known_recipe, probed, require_kept, step_back
 from grmu_audit.workflows.versions.studies import FORGET, WITHHELD, patiently, put_study, remove_study, take_method_result
 
@@ -295,7 +296,8 @@ def _tuned(
 def _pretrain_settings(session: Session, ref: ModelRef) -> dict[str, object]:
     """Training options of the lineage's first version: an exact method repeats them."""
     root = lineage_root(session.store, ref)
-    return root.settings if root.role == "pretrain" else {}
+    group_wise = root.config.get(GROUP_WISE)
+    return {**root.settings, **(group_wise if isinstance(group_wise, dict) else {})} if root.role == "pretrain" else {}
 
 
 def _unlearning_data(source: BatchSource, request: CheckedRequest, weighted: bool) -> UnlearningData:

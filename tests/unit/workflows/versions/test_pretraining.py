@@ -16,9 +16,11 @@ from grmu_audit.data.catalog import DataSpec
 from grmu_audit.errors import InputError, IntegrityError
 from grmu_audit.models.catalog import build
 from grmu_audit.models.classifier import ModelSpec
+from grmu_audit.models.weights import weights_digest
 from grmu_audit.records import ModelRef
 from grmu_audit.tracking import registration
 from grmu_audit.tracking.names import BASELINE, START
+from grmu_audit.training.config import TrainConfig
 from grmu_audit.workflows.forget_requests import ForgetSampling, sample_forget_list
 from grmu_audit.workflows.session import Session
 from grmu_audit.workflows.versions.method_choice import UnlearnOptions
@@ -182,3 +184,34 @@ def test_register_by_command_line(
     assert output.out.startswith("taken/1\nmetric")
     assert "digit 5-9" in output.out
     assert "grmu-audit forget sample --model taken/1" in output.err
+
+
+def test_group_dro_is_recorded_and_retraining_repeats_it(tmp_path: Path) -> None:
+    session = open_session(MemoryStore(tmp_path / "store"), tmp_path)
+    settings = {**SHORT, "dro_step_size": 0.1}
+    ref = pretrain(session, "dro", DATA, options=TrainingOptions(settings, group_dro=True))
+    group_wise = ref.config["group_wise"]
+    assert isinstance(group_wise, dict)
+    assert group_wise["dro_step_size"] == 0.1
+    assert (group_wise["group_dro"], group_wise["keep_best_by"]) == (True, "worst_group")
+    assert set(ref.settings) == set(TrainConfig.model_fields)
+    plain = pretrain(session, "plain", DATA, options=TrainingOptions(SHORT))
+    one, other = (weights_digest(load_network(session, made, torch.device("cpu"))) for made in (ref, plain))
+    assert one != other
+    sample_forget_list(session.dataset_of(ref), tmp_path / "ids.csv", ForgetSampling(("1,0",)))
+    again = unlearn(session, ref.label, tmp_path / "ids.csv", UnlearnOptions("retrain"))
+    assert again.settings.items() >= {**SHORT, **group_wise}.items()
+
+
+def test_the_papers_recipe_by_preset(tmp_path: Path) -> None:
+    session = open_session(MemoryStore(tmp_path / "store"), tmp_path)
+    ref = pretrain(session, "paper", DATA, options=TrainingOptions(SHORT, preset="paper:celeba"))
+    assert (ref.settings["learning_rate"], ref.settings["epochs"]) == (0.01, 1)
+    assert str(ref.config["preset"]).startswith("celeba resnet18")
+    for options, message in (
+        (TrainingOptions(preset="paper"), "the paper has no dataset 'photodigits'"),
+        (TrainingOptions(preset="paper:multinli", group_dro=True), r"no row for pretrain\+group_dro"),
+        (TrainingOptions({"dro_step_size": 0.1}), "dro_step_size"),
+    ):
+        with pytest.raises(InputError, match=message):
+            pretrain(session, "none", DATA, options=options)
