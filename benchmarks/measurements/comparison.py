@@ -8,7 +8,7 @@ sample it by REWEIGHT.  What is measured is kept in one file for each cell and s
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -61,41 +61,79 @@ class Measured:
     """Why there is no model."""
 
 
-def rows() -> Iterator[Kind]:
-    """Floor, ceiling, retraining, and every approximate method with its default options."""
-    yield BEFORE
-    yield Kind(CEILING, "retrained", _RETRAIN, reweight=True, other_seed=14)
-    yield Kind(PLAIN, "retrained", _RETRAIN, other_seed=14)
-    for name in methods.names():
-        method = methods.get(name)
-        if not method.exact:
-            yield Kind(name, "method", method, reweight="retain" in method.needs)
+def _beside() -> list[Kind]:
+    """Floor, ceiling and retraining."""
+    retrained = [
+        Kind(CEILING, "retrained", _RETRAIN, reweight=True, other_seed=14),
+        Kind(PLAIN, "retrained", _RETRAIN, other_seed=14),
+    ]
+    return [BEFORE, *retrained]
+
+
+def _every_method() -> list[Kind]:
+    """Every approximate method with its default options."""
+    found = [methods.get(name) for name in methods.names()]
+    return [Kind(method.name, "method", method, reweight="retain" in method.needs) for method in found if not method.exact]
+
+
+def _miu() -> list[Kind]:
+    """MIU with terms switched off, other weights of calibration, and what could make it forget more."""
+    longer = {"mine_steps_first": 1000, "mine_steps": 100}
+    changes: dict[str, dict[str, Any]] = {
+        "all terms": {},
+        "no unlearning term": {"unlearning_term": False},
+        "no calibration term": {"calibration_term": False},
+        "no retaining term": {"retaining_term": False},
+        "retaining term alone": {"unlearning_term": False, "calibration_term": False},
+        "calibration weight 0.1": {"lambda_mi": 0.1},
+        "calibration weight 10": {"lambda_mi": 10.0},
+        "estimator fitted ten times longer": longer,
+        "unlearning term in every epoch": {"forget_epochs": 10},
+        "both of these": {**longer, "forget_epochs": 10},
+        "learning rate 0.1": {"learning_rate": 0.1},
+        "learning rate 0.01": {"learning_rate": 0.01},
+        "as published": {"as_published": True},
+    }
+    method = methods.get("miu")
+    changes = {title: options for title, options in changes.items() if set(options) <= set(method.config.model_fields)}
+    weighted = [Kind(title, "method", method, options, reweight=True) for title, options in changes.items()]
+    return [*weighted, Kind("all terms, no REWEIGHT", "method", method)]
+
+
+STUDIES: dict[str, Callable[[], list[Kind]]] = {"methods": _every_method, "miu": _miu}
+"""What is compared, beside floor, ceiling and retraining: by the name of the page and of the folder of results."""
+
+
+def rows(study: str) -> list[Kind]:
+    """Every row of a study."""
+    return [*_beside(), *STUDIES[study]()]
 
 
 class Comparison:
-    """One cell and seed.
+    """One cell and seed of a study.
 
     Args:
+        study: one of ``STUDIES``.
         cell: request and recipe.
         seed: of data, request and the model before.
         cache: folder of the models.
-        folder: of the results.
+        results: folder of the results of all studies.
         scale: size of the study.
     """
 
-    def __init__(self, cell: Cell, seed: int, cache: Path, folder: Path, scale: Scale = FULL) -> None:
-        self.cell, self.seed, self.cache, self.scale = cell, seed, cache, scale
-        self.path = folder / f"{cell.name}-{seed}.json"
+    def __init__(self, study: str, cell: Cell, seed: int, cache: Path, results: Path, scale: Scale = FULL) -> None:
+        self.rows, self.cell, self.seed, self.cache, self.scale = rows(study), cell, seed, cache, scale
+        self.path = results / study / f"{cell.name}-{seed}.json"
         self.found = {one.title: one for one in read(self.path)}
 
     def missing(self) -> list[Kind]:
         """Rows that were not measured with their present options."""
         known = {title: one.key for title, one in self.found.items()}
-        return [kind for kind in rows() if known.get(_title(kind)) != kind.key(self.cell, self.seed, self.scale)]
+        return [kind for kind in self.rows if known.get(title_of(kind)) != kind.key(self.cell, self.seed, self.scale)]
 
     def measured(self) -> Iterator[Measured]:
         """Measure what is missing; each row is written before it is given."""
-        titles = [_title(kind) for kind in rows()]
+        titles = [title_of(kind) for kind in self.rows]
         for kind in self.missing():
             found = self._row(kind)
             self.found[found.title] = found
@@ -125,7 +163,7 @@ class Comparison:
 
     def _row(self, kind: Kind) -> Measured:
         facts, arrays = self._trial.once(kind)
-        plain: dict[str, Any] = {"title": _title(kind), "key": facts["key"]}
+        plain: dict[str, Any] = {"title": title_of(kind), "key": facts["key"]}
         if kind is not BEFORE:  # there before the request
             plain |= {"seconds": round(facts["seconds"], 2), "sample_gradients": facts["sample_gradients"]}
         if facts["diverged"]:
@@ -146,7 +184,8 @@ class Comparison:
         )
 
 
-def _title(kind: Kind) -> str:
+def title_of(kind: Kind) -> str:
+    """As printed."""
     return FLOOR if kind is BEFORE else kind.name
 
 

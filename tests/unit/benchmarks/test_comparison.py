@@ -23,7 +23,7 @@ def row(title: str, share: float, gap: float, cost: int, decision: str = "INCONC
 
 def rows_of(seed: int) -> dict[str, Measured]:
     wobble = 0.01 * (seed % 2)
-    found = {kind.name: row(kind.name, wobble, 0.91, 50) for kind in comparison.rows()}
+    found = {kind.name: row(kind.name, wobble, 0.91, 50) for kind in comparison.rows("methods")}
     found[FLOOR] = row(FLOOR, 0.0, 0.9, 0)
     found[CEILING] = row(CEILING, 1.0, 0.985 + wobble, 100, "PASS")
     found[PLAIN] = row(PLAIN, 1.0, 0.97, 100)
@@ -34,7 +34,7 @@ def rows_of(seed: int) -> dict[str, Measured]:
 
 def test_the_page_ranks_by_share_and_says_what_is_near_the_ceiling_and_what_did_not_move() -> None:
     found = {title: {seed: rows_of(seed)[title] for seed in (40, 41, 42)} for title in rows_of(40)}
-    text = page({"B": found})
+    text = page("methods", {"B": found})
     lines = text.split("\n")
     first = [line.split(" | ")[0].removeprefix("| ") for line in lines if line.startswith("| ")][1:6]
     assert first == [FLOOR, CEILING, PLAIN, "ct", "shrink"]
@@ -53,7 +53,7 @@ def test_the_page_ranks_by_share_and_says_what_is_near_the_ceiling_and_what_did_
 def test_a_run_that_diverged_is_counted_and_has_no_numbers() -> None:
     found = {title: {seed: rows_of(seed)[title] for seed in (40, 41)} for title in rows_of(40)}
     found["amun"][41] = replace(found["amun"][41], values={}, diverged="loss is not finite")
-    (line,) = (line for line in page({"B": found}).split("\n") if line.startswith("| amun"))
+    (line,) = (line for line in page("methods", {"B": found}).split("\n") if line.startswith("| amun"))
     assert line.startswith("| amun (1 diverged) | 0.0 in 1 of 2 |")
 
 
@@ -64,18 +64,25 @@ def test_differences_are_taken_where_both_are_defined() -> None:
 
 def test_rows_are_measured_once_and_again_where_an_option_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kinds = [BEFORE, Kind(CEILING, "retrained", methods.get("retrain"), reweight=True, other_seed=14)]
-    monkeypatch.setattr(comparison, "rows", lambda: iter(kinds))
-    study = Comparison(CELLS["B"], 3, tmp_path / "cache", tmp_path / "results", SMALL)
+    monkeypatch.setattr(comparison, "rows", lambda study: list(kinds))
+    study = Comparison("methods", CELLS["B"], 3, tmp_path / "cache", tmp_path / "results", SMALL)
     (tmp_path / "cache").mkdir()
     assert [one.title for one in study.measured()] == [FLOOR, CEILING]
-    again = Comparison(CELLS["B"], 3, tmp_path / "cache", tmp_path / "results", SMALL)
-    assert again.missing() == []
+    assert Comparison("methods", CELLS["B"], 3, tmp_path / "cache", tmp_path / "results", SMALL).missing() == []
     kinds[1] = Kind(CEILING, "retrained", methods.get("retrain"), {"learning_rate": 0.01}, True, 14)
+    again = Comparison("methods", CELLS["B"], 3, tmp_path / "cache", tmp_path / "results", SMALL)
     assert again.missing() == [kinds[1]]
-    found = read_all(tmp_path / "results", "B")
+    found = read_all(tmp_path / "results" / "methods", "B")
     assert set(found) == {FLOOR, CEILING}
     floor = found[FLOOR][3]
     assert (floor.sample_gradients, floor.seconds) == (0, 0.0)
     assert found[CEILING][3].sample_gradients > 0
     assert floor.decision != "PASS"
     assert "GA" in floor.values
+
+
+def test_every_row_of_every_study_has_its_own_title_and_model() -> None:
+    for study in comparison.STUDIES:
+        kinds = comparison.rows(study)
+        assert len({kind.name for kind in kinds}) == len(kinds)
+        assert len({kind.key(CELLS["B"], 0, SMALL) for kind in kinds}) == len(kinds)
