@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from grmu_audit.cli.output import say
+from grmu_audit.cli.output import COMMAND, say
 from grmu_audit.errors import InputError
-from grmu_audit.utils.terminal_tables import COMMAND, terminal_width
+from grmu_audit.utils.terminal_tables import terminal_width
 
 if TYPE_CHECKING:
     from grmu_audit.data.catalog import DataSpec

@@ -9,12 +9,13 @@ import io
 import os
 import re
 import sys
+import textwrap
 from collections.abc import Iterator
 from typing import Any, TextIO
 
 import click
 
-from grmu_audit.utils.terminal_tables import fit_line, terminal_width
+from grmu_audit.utils.terminal_tables import terminal_width, text_width
 
 SIGNS = {
     "\u2212": "-", "\u2013": "-", "\u2014": "-", "\u2010": "-", "\u2011": "-", "\u00d7": "x", "\u2264": "<=", "\u2265": ">=",
@@ -27,6 +28,9 @@ SUPERSCRIPTS = "\u207b\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u20
 """Minus and the digits from 0, raised."""
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 """Signs that a terminal obeys instead of showing them; names and sentences of files hold them on purpose."""
+COMMAND = "next: "
+"""Before a command to type."""
+_CONTINUED, _FURTHER_IN = " \\", "    "
 HANDLER = "grmu-audit-signs"
 """Name of the error handler that writes them."""
 
@@ -142,6 +146,34 @@ def say(text: str, *, err: bool = False) -> None:
     if stream.isatty():
         text = "\n".join(part for line in text.split("\n") for part in fit_line(line, terminal_width()))
     click.echo(text, err=err)
+
+
+def fit_line(line: str, width: int) -> list[str]:
+    """A sentence, or a command to type, as lines of at most ``width``, as far as its longest word allows.
+
+    A command is continued with backslashes, so that it can be copied; a sentence goes on two columns further in.
+
+    Args:
+        line: a command begins with ``next: ``.
+        width: columns of the terminal.
+
+    >>> fit_line("next: grmu-audit unlearn --model celeba-v3 --forget ids.csv", 40)
+    ['next: grmu-audit unlearn \\\\', '    --model celeba-v3 --forget ids.csv']
+    >>> fit_line("one version is there", 12)
+    ['one version', '  is there']
+    """
+    if text_width(line) <= width:
+        return [line]
+    if not line.startswith(COMMAND):
+        return textwrap.wrap(line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+    parts = [""]
+    for option in line.split(" --"):
+        word = option if not parts[0] else f"--{option}"
+        if parts[-1] and text_width(parts[-1]) + 1 + text_width(word) > width - len(_CONTINUED):
+            parts.append(_FURTHER_IN + word)
+        else:
+            parts[-1] = f"{parts[-1]} {word}" if parts[-1] else word
+    return [part + _CONTINUED for part in parts[:-1]] + parts[-1:]
 
 
 def open_standard_files() -> None:

@@ -13,9 +13,6 @@ _LEAST = 12
 """Columns below which a column of words is not narrowed."""
 _GAP = 2
 _INDENT = "    "
-COMMAND = "next: "
-"""Before a command to type."""
-_CONTINUED = " \\"
 
 
 def terminal_width() -> int:
@@ -43,34 +40,6 @@ def fitted(head: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence
     if narrowed is None:
         return _blocks(head, rows, width)
     return [line for row in table for line in _lines(row, narrowed, numeric)]
-
-
-def fit_line(line: str, width: int) -> list[str]:
-    """A sentence, or a command to type, as lines of at most ``width``, as far as its longest word allows.
-
-    A command is continued with backslashes, so that it can be copied; a sentence goes on two columns further in.
-
-    Args:
-        line: a command begins with ``next: ``.
-        width: columns of the terminal.
-
-    >>> fit_line("next: grmu-audit unlearn --model celeba-v3 --forget ids.csv", 40)
-    ['next: grmu-audit unlearn \\\\', '    --model celeba-v3 --forget ids.csv']
-    >>> fit_line("one version is there", 12)
-    ['one version', '  is there']
-    """
-    if text_width(line) <= width:
-        return [line]
-    if not line.startswith(COMMAND):
-        return textwrap.wrap(line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
-    parts = [""]
-    for option in line.split(" --"):
-        word = option if not parts[0] else f"--{option}"
-        if parts[-1] and text_width(parts[-1]) + 1 + text_width(word) > width - len(_CONTINUED):
-            parts.append(_INDENT + word)
-        else:
-            parts[-1] = f"{parts[-1]} {word}" if parts[-1] else word
-    return [part + _CONTINUED for part in parts[:-1]] + parts[-1:]
 
 
 def _narrowed(widths: Sequence[int], numeric: Sequence[bool], available: int) -> list[int] | None:

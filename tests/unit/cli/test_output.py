@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import json
+import shlex
 import sys
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 
 from benchmarks.pages.terminal import watch
 from grmu_audit.cli.app import execute
-from grmu_audit.cli.output import SIGNS, Output, safe_output, say
+from grmu_audit.cli.output import COMMAND, SIGNS, Output, fit_line, safe_output, say
+from grmu_audit.utils.terminal_tables import text_width
 
 ENCODINGS = [
     "ascii",
@@ -159,3 +161,25 @@ def test_a_long_sentence_is_wrapped_on_a_terminal_alone(monkeypatch: pytest.Monk
 def test_no_line_of_several_words_is_wider_than_the_terminal(tmp_path: Path, line: str) -> None:
     seen = watch(line.split(), tmp_path)
     assert [text for text in seen.lines if len(text) > 80 and " " in text.strip()] == []
+
+
+WORDS = st.lists(st.text("abcé日-/.", min_size=1, max_size=20).filter(lambda word: word[0] != "-"), min_size=1, max_size=12)
+
+
+@given(words=WORDS, width=st.integers(40, 100))
+def test_a_sentence_keeps_its_words_and_its_width(words: list[str], width: int) -> None:
+    lines = fit_line(" ".join(words), width)
+    assert " ".join(lines).split() == words
+    assert all(len(line) <= width for line in lines)
+
+
+@given(
+    options=st.lists(st.tuples(st.text("abc", min_size=1, max_size=12), st.text("xyz/.", max_size=12)), max_size=8),
+    width=st.integers(40, 100),
+)
+def test_a_command_can_be_copied_whatever_the_width(options: list[tuple[str, str]], width: int) -> None:
+    command = " ".join(["grmu-audit forget sample", *(f"--{name} {value}".strip() for name, value in options)])
+    lines = fit_line(COMMAND + command, width)
+    assert shlex.split("\n".join(lines).replace("\\\n", " ")) == shlex.split(COMMAND + command)
+    assert all(text_width(line) <= width for line in lines)
+    assert all(line.endswith(" \\") for line in lines[:-1])
