@@ -10,10 +10,12 @@ page is written from the rows that are there.
 from __future__ import annotations
 
 import argparse
+import io
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -35,11 +37,18 @@ from grmu_audit.training.runtime import choose_device, hardware
 from grmu_audit.utils import write_atomic
 from grmu_audit.utils.resources import VERSION
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 Found = Mapping[str, Mapping[int, Measured]]
 COLUMNS = {"FORGET_SHARE": "forgetting share", "AVG_GAP": "AVG_GAP", "MIA_AUC": "MIA_AUC", "GA": "GA", "UA": "UA", "TA": "TA"}
 CHEAP = 0.6
 """Share of the cost of retraining up to which a method counts as cheap."""
 BESIDE = (FLOOR, CEILING, PLAIN)
+DRAWN = {"FORGET_SHARE": "forgetting share", "AVG_GAP": "AVG_GAP"}
+"""Metrics of the picture."""
+INK, BEST, OTHER = "#333333", "#0072b2", "#bbbbbb"
+"""Colours of rows beside the methods, of methods that nothing cheaper beats, and of the others."""
 _TITLES = {
     "methods": ("Unlearning methods, compared", "Every approximate method with its default options"),
     "miu": ("MIU: its terms, and what was tried to make it forget", "MIU with one option changed in each row"),
@@ -87,7 +96,8 @@ def page(study: str, found: Mapping[str, Found]) -> str:
         threads=facts["threads"],
         hours=spent / 3600,
     )
-    return "\n".join([head, *(line for name, cell in found.items() for line in _section(name, cell))])
+    picture = f"![Cost against forgetting share and AVG_GAP](pictures/{study}.svg)\n"
+    return "\n".join([head, picture, *(line for name, cell in found.items() for line in _section(name, cell))])
 
 
 def _section(name: str, cell: Found) -> list[str]:
@@ -106,6 +116,37 @@ def _section(name: str, cell: Found) -> list[str]:
         *_statements(cell, others),
         "",
     ]
+
+
+def drawing(found: Mapping[str, Found]) -> bytes:
+    """Cost against share and against AVG_GAP, a row of panels for each cell; the methods that nothing cheaper beats are named."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context({"svg.hashsalt": "comparison", "font.size": 9, "svg.fonttype": "none"}):
+        figure = Figure(figsize=(10, 4.2 * len(found)), layout="constrained")
+        for pair, (name, cell) in zip(figure.subplots(len(found), len(DRAWN), squeeze=False), found.items(), strict=True):
+            for axes, (metric, words) in zip(pair, DRAWN.items(), strict=True):
+                _panel(axes, cell, metric)
+                axes.set(title=CELLS[name].title, xlabel="cost, % of retraining", ylabel=f"{words}, %")
+        buffer = io.BytesIO()
+        figure.savefig(
+            buffer, format="svg", metadata={"Date": None, "Title": "Cost and nearness to retraining"}
+        )
+    return buffer.getvalue()
+
+
+def _panel(axes: Axes, cell: Found, metric: str) -> None:
+    points = {title: (100 * _cost(row, cell[PLAIN]), _mean(row, metric)) for title, row in cell.items() if _values(row, metric)}
+    best = {t for t, (cost, value) in points.items() if not any(c <= cost and v > value for c, v in points.values())}
+    for title, (cost, value) in points.items():
+        beside = title in BESIDE
+        colour = INK if beside else BEST if title in best else OTHER
+        axes.scatter(cost, value, color=colour, marker="s" if beside else "o", s=34, zorder=3)
+        if beside or title in best:
+            axes.annotate(title, (cost, value), xytext=(5, 4), textcoords="offset points", color=colour)
+    axes.margins(x=0.18, y=0.1)
+    axes.grid(color="#dddddd", linewidth=0.6)
 
 
 def _row(title: str, row: Mapping[int, Measured], retrained: Mapping[int, Measured]) -> str:
@@ -195,9 +236,11 @@ def main() -> None:
         _measure(studies, options.seconds)
     titles = [title_of(kind) for kind in rows(options.study)]
     found = {name: _whole(read_all(RESULTS / options.study, name), titles) for name in names}
-    text = page(options.study, {name: cell for name, cell in found.items() if cell[FLOOR]})
+    shown = {name: cell for name, cell in found.items() if cell[FLOOR]}
+    text = page(options.study, shown)
     if options.write:
         write_atomic(options.write, text.encode())
+        write_atomic(options.write.parent / "pictures" / f"{options.study}.svg", drawing(shown))
     else:
         sys.stdout.write(text)
 

@@ -10,7 +10,7 @@ import pytest
 from benchmarks.measurements import comparison
 from benchmarks.measurements.comparison import CEILING, FLOOR, PLAIN, Comparison, Measured, differences, read_all
 from benchmarks.measurements.gate import BEFORE, CELLS, Kind, Scale
-from benchmarks.pages.comparison import page
+from benchmarks.pages.comparison import drawing, page
 from grmu_audit.unlearning.methods import methods
 
 SMALL = Scale(epochs=1, widths=(6, 12), renders=1)
@@ -86,3 +86,12 @@ def test_every_row_of_every_study_has_its_own_title_and_model() -> None:
         kinds = comparison.rows(study)
         assert len({kind.name for kind in kinds}) == len(kinds)
         assert len({kind.key(CELLS["B"], 0, SMALL) for kind in kinds}) == len(kinds)
+
+
+def test_the_picture_names_what_nothing_cheaper_beats_and_is_the_same_twice() -> None:
+    found = {title: {seed: rows_of(seed)[title] for seed in (40, 41)} for title in rows_of(40)}
+    picture = drawing({"B": found})
+    assert picture == drawing({"B": found})
+    text = picture.decode()
+    assert all(f">{title}<" in text for title in (FLOOR, CEILING, PLAIN, "shrink", "ct"))
+    assert ">scrub<" not in text
