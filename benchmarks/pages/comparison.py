@@ -101,7 +101,7 @@ def page(study: str, found: Mapping[str, Found]) -> str:
 
 
 def _section(name: str, cell: Found) -> list[str]:
-    seeds = sorted(cell[FLOOR])
+    seeds, cell = sorted(cell[FLOOR]), _merged(cell)
     others = sorted((title for title in cell if title not in BESIDE), key=lambda title: -_mean(cell[title], "FORGET_SHARE"))
     return [
         f"## {CELLS[name].title[0].upper()}{CELLS[name].title[1:]}",
@@ -118,6 +118,14 @@ def _section(name: str, cell: Found) -> list[str]:
     ]
 
 
+def _merged(cell: Found) -> Found:
+    """Methods whose numbers are equal in every seed as one row, at the cost of the cheapest: some coincide by algebra."""
+    same: dict[str, list[str]] = {}
+    for title, row in sorted(cell.items(), key=lambda pair: _cost(pair[1], cell[PLAIN])):
+        same.setdefault(repr([(seed, sorted(row[seed].values.items())) for seed in row]), []).append(title)
+    return {" = ".join(titles): cell[titles[0]] for titles in same.values()}
+
+
 def drawing(found: Mapping[str, Found]) -> bytes:
     """Cost against share and against AVG_GAP, a row of panels for each cell; the methods that nothing cheaper beats are named."""
     import matplotlib as mpl
@@ -130,9 +138,7 @@ def drawing(found: Mapping[str, Found]) -> bytes:
                 _panel(axes, cell, metric)
                 axes.set(title=CELLS[name].title, xlabel="cost, % of retraining", ylabel=f"{words}, %")
         buffer = io.BytesIO()
-        figure.savefig(
-            buffer, format="svg", metadata={"Date": None, "Title": "Cost and nearness to retraining"}
-        )
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Title": "Cost and nearness to retraining"})
     return buffer.getvalue()
 
 

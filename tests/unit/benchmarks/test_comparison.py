@@ -23,7 +23,8 @@ def row(title: str, share: float, gap: float, cost: int, decision: str = "INCONC
 
 def rows_of(seed: int) -> dict[str, Measured]:
     wobble = 0.01 * (seed % 2)
-    found = {kind.name: row(kind.name, wobble, 0.91, 50) for kind in comparison.rows("methods")}
+    kinds = comparison.rows("methods")
+    found = {kind.name: row(kind.name, wobble, 0.91 + 1e-4 * number, 50) for number, kind in enumerate(kinds)}
     found[FLOOR] = row(FLOOR, 0.0, 0.9, 0)
     found[CEILING] = row(CEILING, 1.0, 0.985 + wobble, 100, "PASS")
     found[PLAIN] = row(PLAIN, 1.0, 0.97, 100)
@@ -55,6 +56,14 @@ def test_a_run_that_diverged_is_counted_and_has_no_numbers() -> None:
     found["amun"][41] = replace(found["amun"][41], values={}, diverged="loss is not finite")
     (line,) = (line for line in page("methods", {"B": found}).split("\n") if line.startswith("| amun"))
     assert line.startswith("| amun (1 diverged) | 0.0 in 1 of 2 |")
+
+
+def test_methods_that_coincide_are_one_row() -> None:
+    found = {title: {seed: rows_of(seed)[title] for seed in (40, 41)} for title in rows_of(40)}
+    found["delete"] = {seed: replace(one, title="delete", sample_gradients=20) for seed, one in found["boundary_shrink"].items()}
+    rows = [line for line in page("methods", {"B": found}).split("\n") if "delete" in line and line.startswith("| ")]
+    assert [line.split(" | ")[0] for line in rows] == ["| delete = boundary_shrink"]
+    assert rows[0].endswith("| 20 % |")
 
 
 def test_differences_are_taken_where_both_are_defined() -> None:
