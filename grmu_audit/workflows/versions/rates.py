@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
 
 from grmu_audit.errors import CollapsedError, DivergedError
 from grmu_audit.records import ModelRef
@@ -188,3 +191,23 @@ def require_kept(parent: ModelRef, network: Classifier, result: Classifier, data
     fall = Watch(network, data, runtime).fall(result)
     runtime.notes["accuracy_kept"] = fall.to_json()
     return f"{fall}, more than the {100 * LARGEST_FALL:.0f} points that {parent.label} may lose" if fall.collapsed else ""
+
+
+def effect_on_forget_set(network: Classifier, result: Classifier, data: UnlearningData, runtime: Runtime) -> str:
+    """How accuracy on the forget set changed, beside that on unseen rows of its groups; the numbers go to the record."""
+    from grmu_audit.training.distributed import World
+    from grmu_audit.training.inference import accuracy
+
+    runtime = replace(runtime, world=World())  # other processes have done their part
+    unseen = data.val[np.isin(data.groups_of(data.val), data.groups_of(data.forget))]
+    before, now, beside = (
+        accuracy(model, data.source, rows, runtime)
+        for model, rows in ((network, data.forget), (result, data.forget), (result, unseen))
+    )
+    runtime.notes["forget_accuracy"] = {"before": before, "now": now, "unseen": None if math.isnan(beside) else beside}
+    said = f"accuracy on the {len(data.forget)} forgotten rows: {100 * before:.1f} % before, {100 * now:.1f} % now"
+    if len(unseen):
+        said += f"; on {len(unseen)} validation rows of their groups: {100 * beside:.1f} %"
+    if before == now and not before <= beside:
+        said += ". It did not change: look for options that forget more with --tune N, or take another method"
+    return said

@@ -26,7 +26,7 @@ from grmu_audit.workflows.versions.followers import lead, require_one_process
 from grmu_audit.workflows.versions.method_choice import DEFAULT_OPTIONS, MethodChoice, UnlearnOptions, choose_method
 from grmu_audit.workflows.versions.network import load_network
 from grmu_audit.workflows.versions.pretraining import GROUP_WISE
-from grmu_audit.workflows.versions.rates import follow_model, known_recipe, probed, require_kept, step_back
+from grmu_audit.workflows.versions.rates import effect_on_forget_set, follow_model, known_recipe, probed, require_kept, step_back
 from grmu_audit.workflows.versions.studies import FORGET, WITHHELD, patiently, put_study, remove_study, take_method_result
 
 if TYPE_CHECKING:
@@ -239,6 +239,7 @@ def _require_good(
         raise CollapsedError(lost)
     if lost:
         session.observer.note(f"warning: {lost}")
+    session.observer.note(effect_on_forget_set(network, result, data, runtime))
 
 
 def retrain(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from support.memory_store import MemoryStore
@@ -22,7 +24,7 @@ from grmu_audit.workflows.session import Session
 from grmu_audit.workflows.versions.method_choice import MethodChoice, UnlearnOptions
 from grmu_audit.workflows.versions.network import NetworkChoice
 from grmu_audit.workflows.versions.pretraining import register
-from grmu_audit.workflows.versions.rates import Recipe, follow_model, known_recipe, probed, step_back
+from grmu_audit.workflows.versions.rates import Recipe, effect_on_forget_set, follow_model, known_recipe, probed, step_back
 from grmu_audit.workflows.versions.unlearning import unlearn
 
 USUAL = Recipe("sgd", 0.05, 0.9, True)
@@ -173,3 +175,36 @@ def test_an_unknown_model_is_probed_and_the_record_holds_what_was_tried(foreign:
     assert settings["learning_rate"] == pytest.approx(rate["tried"][-1]["learning_rate"] / 5, rel=0.01)
     assert settings["augment"] is False
     assert ref.config["accuracy_kept"]["collapsed"] is False  # type: ignore[index]
+    found = ref.config["forget_accuracy"]
+    assert isinstance(found, dict)
+    assert {"before", "now", "unseen"} == set(found)
+    assert all(0.0 <= value <= 1.0 for value in found.values())
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        (1.0, "4 forgotten rows: 100.0 % before, 100.0 % now; on 3 validation rows of their groups: 66.7 %. It did not change: "),
+        (0.5, "4 forgotten rows: 100.0 % before, 50.0 % now; on 3 validation rows of their groups: 66.7 %"),
+    ],
+)
+def test_what_became_of_the_forget_set_is_said(monkeypatch: pytest.MonkeyPatch, now: float, said: str) -> None:
+    problem = tiny()
+    groups = problem.data.groups_of(problem.data.val)
+    own = problem.data.groups_of(problem.data.forget)[0]
+    val = np.concatenate([problem.data.val[groups == own][:3], problem.data.val[groups != own][:5]])
+    data = replace(problem.data, forget=problem.data.forget[:4], val=val)
+    answers = iter([1.0, now, 2 / 3])
+    asked: list[int] = []
+
+    def accuracy(model: object, source: object, rows: np.ndarray, runtime: Runtime) -> float:
+        asked.append(len(rows))
+        return next(answers)
+
+    monkeypatch.setattr("grmu_audit.training.inference.accuracy", accuracy)
+    used = Runtime(torch.device("cpu"), 0)
+    text = effect_on_forget_set(problem.model, problem.model, data, used)
+    assert text.removeprefix("accuracy on the ").startswith(said)
+    assert text.endswith("another method") is (now == 1.0)
+    assert asked == [4, 4, 3]
+    assert used.notes["forget_accuracy"] == {"before": 1.0, "now": now, "unseen": 2 / 3}
