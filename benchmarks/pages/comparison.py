@@ -122,7 +122,9 @@ def _merged(cell: Found) -> Found:
     """Methods whose numbers are equal in every seed as one row, at the cost of the cheapest: some coincide by algebra."""
     same: dict[str, list[str]] = {}
     for title, row in sorted(cell.items(), key=lambda pair: _cost(pair[1], cell[PLAIN])):
-        same.setdefault(repr([(seed, sorted(row[seed].values.items())) for seed in row]), []).append(title)
+        values = [(seed, sorted(row[seed].values.items())) for seed in row]
+        alone = title in BESIDE or not any(found for _, found in values)
+        same.setdefault(title if alone else repr(values), []).append(title)
     return {" = ".join(titles): cell[titles[0]] for titles in same.values()}
 
 

@@ -9,7 +9,6 @@ import io
 import os
 import re
 import sys
-import textwrap
 from collections.abc import Iterator
 from typing import Any, TextIO
 
@@ -30,7 +29,6 @@ _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200e\u200f\u2
 """Signs that a terminal obeys instead of showing them; names and sentences of files hold them on purpose."""
 COMMAND = "next: "
 """Before a command to type."""
-_CONTINUED, _FURTHER_IN = " \\", "    "
 HANDLER = "grmu-audit-signs"
 """Name of the error handler that writes them."""
 
@@ -164,16 +162,16 @@ def fit_line(line: str, width: int) -> list[str]:
     """
     if text_width(line) <= width:
         return [line]
-    if not line.startswith(COMMAND):
-        return textwrap.wrap(line, width, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
-    parts = [""]
-    for option in line.split(" --"):
-        word = option if not parts[0] else f"--{option}"
-        if parts[-1] and text_width(parts[-1]) + 1 + text_width(word) > width - len(_CONTINUED):
-            parts.append(_FURTHER_IN + word)
+    command = line.startswith(COMMAND)
+    words = [f"--{part}" if number else part for number, part in enumerate(line.split(" --"))] if command else line.split(" ")
+    indent, end = ("    ", " \\") if command else ("  ", "")
+    parts = words[:1]
+    for word in words[1:]:
+        if text_width(f"{parts[-1]} {word}") > width - len(end):
+            parts.append(indent + word)
         else:
-            parts[-1] = f"{parts[-1]} {word}" if parts[-1] else word
-    return [part + _CONTINUED for part in parts[:-1]] + parts[-1:]
+            parts[-1] += f" {word}"
+    return [part + end for part in parts[:-1]] + parts[-1:]
 
 
 def open_standard_files() -> None:

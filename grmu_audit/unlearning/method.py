@@ -80,8 +80,8 @@ class Method:
     """Whether REWEIGHT is on unless it is switched off."""
     search: Search = field(default_factory=dict)
     """What ``--tune`` varies, beside the learning rate and the number of epochs where the method trains."""
-    gentler: tuple[Mapping[str, object], ...] = ()
-    """Options of the next attempts where a run costs too much accuracy; empty: lower learning rates."""
+    gentler: tuple[str, tuple[float, ...]] | None = None
+    """An option and its ascending values for further attempts where a run costs too much accuracy; None: lower learning rates."""
     trains: bool = True
     """Whether it takes steps by the options of training; where it does not, only ``batch_size`` of them has an effect."""
 

@@ -43,7 +43,7 @@ class Query:
     dataset: str
     """Dataset, as the table names it."""
     method: str
-    """Method, or ``retrain+group_dro``."""
+    """Method or ``pretrain``, with ``+group_dro`` where the groups that are served worst are trained for."""
     ratio: float | None
     """Share of the forget groups that is to be forgotten."""
     groups: int

@@ -1,4 +1,4 @@
-"""Fresh weights, then training on the retain set: in every layer (exact), in the last stages, or as a part of every weight."""
+"""Back to the start of training, then training on the retain set: whole (exact), in the last stages, or part of the way."""
 
 from __future__ import annotations
 
@@ -157,14 +157,15 @@ def reset(model: Classifier, last: int, seed: int) -> None:
 
 
 def _with_start(model: Classifier, seed: int) -> Iterator[tuple[torch.nn.Module, torch.Tensor, torch.Tensor]]:
-    """Parameters and running statistics of the modules that may move, each with what the architecture starts with."""
-    start = reinitialised(model, seed).state_dict()
+    """Parameters and running statistics of modules that are not frozen, each once, with what the architecture starts with."""
+    start, seen = reinitialised(model, seed).state_dict(), set[int]()
     for path, module in model.named_modules():
         own = dict(module.named_parameters(recurse=False))
         if all(parameter.requires_grad for parameter in own.values()):
             for name, value in (*own.items(), *module.named_buffers(recurse=False)):
                 key = f"{path}.{name}" if path else name
-                if key in start:
+                if key in start and id(value) not in seen:  # tied weights have several names
+                    seen.add(id(value))
                     yield module, value, start[key]
 
 
@@ -182,10 +183,12 @@ register(
 
 
 class ShrinkConfig(MethodConfig):
-    """How much of the trained weights is kept, and the training after it."""
+    """How far the weights go back, and the training after it."""
 
     keep: float = Field(0.25, ge=0, lt=1, allow_inf_nan=False)
-    """Share of every weight that is kept; the rest comes from fresh weights."""
+    """Share of what training changed in every weight that is kept."""
+    start_seed: int | None = Field(None, ge=0)
+    """Seed of the training that the model comes from, which its start weights follow from; None: the run's own seed."""
     epochs: int = Field(10, ge=1, le=100_000)
     """Passes over the retain set."""
     learning_rate: float = Field(0.05, gt=0, allow_inf_nan=False)
@@ -193,18 +196,22 @@ class ShrinkConfig(MethodConfig):
 
 
 def shrink(model: Classifier, data: UnlearningData, config: ShrinkConfig, runtime: Runtime) -> Classifier:
-    """Mix every weight with fresh ones, theta <- keep theta + (1 - keep) theta_0, then minimise CE on D_r.
+    """Move every weight back towards the start of training, theta <- theta_0 + keep (theta - theta_0), then minimise CE on D_r.
 
-    theta_0 is what a new training would start with: other fresh weights, or the start weights of pretraining; running statistics
-    are mixed too.  The mixture keeps more of what the network learned of the task than of what it memorised of single samples,
-    so that it needs fewer passes than retraining.  Ash and Adams add a little noise where this takes fresh weights.
+    theta_0 are the weights that the model's training started from (``start_seed``, or stored start weights); running statistics
+    go back too.  On the way back a network loses more of what it memorised of single samples than of what it learned of the
+    task, so that it needs fewer passes than retraining.  Where the start is not known, as for a model that was trained
+    elsewhere, fresh random weights take its place, which costs more of what it learned.
 
     Raises:
         InputError: pretraining started from weights that are not at hand.
     """
+    seed = runtime.seed if config.start_seed is None else config.start_seed
+    frozen = not all(parameter.requires_grad for parameter in model.parameters())
     with torch.no_grad():
-        for _, value, start in _with_start(model, derive_seed(runtime.seed, "init")):
-            if value.is_floating_point():
+        for module, value, start in _with_start(model, derive_seed(seed, "init")):
+            own = next(module.parameters(recurse=False), None) is not None  # else nothing says whether it may move
+            if value.is_floating_point() and (own or not frozen):
                 value.lerp_(start.to(value), 1 - config.keep)
     return fine_tune_on_retain(model, data, config, runtime)
 
@@ -212,14 +219,14 @@ def shrink(model: Classifier, data: UnlearningData, config: ShrinkConfig, runtim
 register(
     Method(
         name="shrink",
-        title="every weight moved towards fresh ones, then training on the retain set",
+        title="every weight moved back towards the start of training, then training on the retain set",
         run=shrink,
         config=ShrinkConfig,
         needs=frozenset({"retain"}),
-        reference="Ash and Adams 2020, On Warm-Starting Neural Network Training; as a method of unlearning: this project",
+        reference="this project; after Ash and Adams 2020, On Warm-Starting Neural Network Training (shrink and perturb)",
         cost="E R",
         reweight_default=True,
         search={"keep": (0.1, 0.25, 0.4, 0.6)},
-        gentler=({"keep": 0.6}, {"keep": 0.9}),
+        gentler=("keep", (0.6, 0.9)),
     )
 )

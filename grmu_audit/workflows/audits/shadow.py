@@ -19,9 +19,9 @@ from grmu_audit.records.white_box import MIN_SHADOW_MODELS, ShadowTable
 from grmu_audit.tracking.references import lineage_root
 from grmu_audit.tracking.requests import Lineages
 from grmu_audit.utils.yaml_files import typed_config
+from grmu_audit.workflows.versions.creation import GROUP_WISE
 from grmu_audit.workflows.versions.network import load_network
 from grmu_audit.workflows.versions.precision import measured_precision
-from grmu_audit.workflows.versions.pretraining import GROUP_WISE
 from grmu_audit.workflows.versions.studies import FORGET, open_study, put_study, remove_study
 
 if TYPE_CHECKING:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from grmu_audit.training.checkpoint import Checkpoints
     from grmu_audit.training.runtime import Runtime
 
+GROUP_WISE = "group_wise"
+"""Part of a version's record: the options of Group-DRO in pretraining."""
 REGISTERED = "registered"
 """Method of a version that was trained elsewhere."""
 NetworkBuilder = Callable[["BatchSource", "Runtime"], "Classifier"]
@@ -176,7 +178,7 @@ def checkpoints(session: Session, plan: VersionPlan, runtime: Runtime, resume: b
                 "data": plan.dataset.digest,
                 "request": request.forget.forget_digest if request else None,
                 "method": plan.method,
-                "settings": plan.settings,
+                "settings": {**plan.settings, **plan.choices.get(GROUP_WISE, {})},
                 "reweight": plan.reweight,
                 "seed": plan.seed,
                 "device": runtime.device.type,

@@ -105,7 +105,8 @@ def choose_method(
     _check_effect(method, options.settings, reweight)
     base = dict(pretrained_with) if method.exact else {}
     if options.preset is not None:
-        reasons["preset"], values = _preset(replace(options, reweight=reweight), method, request, dataset)
+        group_dro = {**base, **options.settings}.get("group_dro") is True
+        reasons["preset"], values = _preset(replace(options, reweight=reweight), method, group_dro, request, dataset)
         base |= values
     chosen = {**base, **options.settings}
     return MethodChoice(method, chosen, frozenset(options.settings), reweight, options.seed or 0, reasons)
@@ -132,13 +133,15 @@ def route_of(request: CheckedRequest, kind: str) -> Route:
     return route(train, forget, kind)
 
 
-def _preset(options: UnlearnOptions, method: Method, request: CheckedRequest, dataset: Dataset) -> tuple[str, dict[str, object]]:
+def _preset(
+    options: UnlearnOptions, method: Method, group_dro: bool, request: CheckedRequest, dataset: Dataset
+) -> tuple[str, dict[str, object]]:
     from grmu_audit.unlearning.presets import Query, paper_preset, query
 
     touched = [row for row in request.groups if row.forget]
     size = sum(row.train for row in touched)
     ratio = sum(row.forget for row in touched) / size
-    name = f"{method.name}+group_dro" if options.settings.get("group_dro") is True else method.name
+    name = f"{method.name}+group_dro" if group_dro else method.name
     wanted = query(str(options.preset), Query(dataset.header.name, name, ratio, len(touched), bool(options.reweight), size))
     preset = paper_preset(wanted, set(method.config.model_fields))
     return preset.label, preset.settings

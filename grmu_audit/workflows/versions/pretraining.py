@@ -20,7 +20,7 @@ from grmu_audit.workflows.forget_requests import require_key_of_model
 from grmu_audit.workflows.pending import note_pending
 from grmu_audit.workflows.session import Session
 from grmu_audit.workflows.versions.agreement import ExpectedAccuracy, require_agreement
-from grmu_audit.workflows.versions.creation import REGISTERED, Version, VersionPlan, make_version
+from grmu_audit.workflows.versions.creation import GROUP_WISE, REGISTERED, Version, VersionPlan, make_version
 from grmu_audit.workflows.versions.followers import lead, require_one_process
 from grmu_audit.workflows.versions.network import (
     SMALL_RESNET,
@@ -39,9 +39,6 @@ if TYPE_CHECKING:
     from grmu_audit.models.classifier import Classifier, StartWeights
     from grmu_audit.training.config import TrainConfig
     from grmu_audit.training.runtime import Runtime
-
-GROUP_WISE = "group_wise"
-"""Part of a version's record: the options of Group-DRO."""
 
 
 @dataclass(frozen=True)

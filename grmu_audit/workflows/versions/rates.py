@@ -18,6 +18,7 @@ from grmu_audit.workflows.versions.network import load_network
 
 if TYPE_CHECKING:
     from grmu_audit.models.classifier import Classifier
+    from grmu_audit.tracking import Store
     from grmu_audit.training.runtime import Runtime
     from grmu_audit.unlearning.data import UnlearningData
     from grmu_audit.unlearning.method import Method
@@ -25,12 +26,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 RATE = "learning_rate"
 """Name of the option, and of its part of a version's record."""
+START_SEED = "start_seed"
+"""Name of the option of methods that go back to the start of training."""
 STATED = "stated_recipe"
 """Names of the training options that were stated for a model that was trained elsewhere; part of its record."""
 ATTEMPTS = 3
-"""Runs at most where the learning rate is lowered, each at a quarter of the one before."""
+"""Runs at most."""
 STEP_BACK = 4.0
-"""How many times smaller the next learning rate is."""
+"""How many times smaller the next learning rate is, where that is what changes."""
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,22 @@ def follow_model(choice: MethodChoice, recipe: Recipe | None, probe: Callable[[M
     return _with_rate(choice, {**changed, **choice.settings}, {"source": "training record", "rate": rate})
 
 
+def follow_start(store: Store, parent: ModelRef, choice: MethodChoice) -> MethodChoice:
+    """The choice with the seed of the training that the parent's weights come from, for a method that goes back to its start.
+
+    That training is of the nearest version of the lineage that was trained from the start, pretrained or retrained; for a model
+    that was trained elsewhere nobody knows it.
+    """
+    if START_SEED not in choice.method.config.model_fields or START_SEED in choice.settings:
+        return choice
+    trained = parent
+    while trained.role not in ("pretrain", "retrain") and trained.parent:
+        trained = store.resolve(trained.parent)
+    if trained.role != "retrain" and trained.method != "train":
+        return choice
+    return replace(choice, settings={**choice.settings, START_SEED: trained.seed})
+
+
 def probed(session: Session, parent: ModelRef, data: UnlearningData, choice: MethodChoice) -> tuple[float, Any]:
     """The method's learning rate by a probe on the retain set, and what was tried.
 
@@ -121,44 +140,49 @@ def probed(session: Session, parent: ModelRef, data: UnlearningData, choice: Met
 
 
 def step_back(session: Session, choice: MethodChoice, run: Callable[[MethodChoice], T]) -> T:
-    """The result of a run; one that collapses or diverges is repeated with gentler options where nobody set them.
+    """The result of a run; one that collapses or diverges is repeated with a gentler option where nobody set it.
 
-    These are the method's own, or lower learning rates.
+    After a collapse that is the method's own option, if it names one; else, and after numbers that are not finite, a lower
+    learning rate.
 
     Raises:
         DivergedError: the last of them failed too; nothing was registered.
     """
     tried: list[dict[str, Any]] = []
-    for changes in ({}, *_gentler(choice)):
-        if tried:
-            name, value = next(iter(changes.items()))
-            session.observer.note(f"{tried[-1]['failure']}; trying again with {name}={value:g}")
-            facts = {**choice.reasons.get(name, {}), "stepped_back_from": list(tried)}
-            facts |= {"rate": value} if name == RATE else {"value": value}
-            settings, reasons = {**choice.settings, **changes}, {**choice.reasons, name: facts}
-            choice = replace(choice, settings=settings, reasons=reasons)
+    while True:
         try:
             return run(choice)
         except DivergedError as error:
-            tried.append({**_watched(choice), "failure": str(error).partition("; nothing was registered")[0]})
-    raise CollapsedError(_refusal(choice.method, tried))
+            tried.append({**_varied(choice), "failure": str(error).partition("; nothing was registered")[0]})
+            change = _gentler(choice, isinstance(error, CollapsedError)) if len(tried) < ATTEMPTS else None
+        if change is None:
+            raise CollapsedError(_refusal(choice.method, tried))
+        name, value = change
+        session.observer.note(f"{tried[-1]['failure']}; trying again with {name}={value:g}")
+        facts = {**choice.reasons.get(name, {}), "stepped_back_from": list(tried), "rate" if name == RATE else "value": value}
+        choice = replace(choice, settings={**choice.settings, name: value}, reasons={**choice.reasons, name: facts})
 
 
-def _gentler(choice: MethodChoice) -> list[Mapping[str, Any]]:
-    """Options of the attempts after the first: none where the caller set what would change."""
-    method = choice.method
-    if method.gentler:
-        return [] if choice.set_by_caller & set(method.gentler[0]) else list(method.gentler)
-    if not (method.trains and RATE in choice.reasons):
-        return []
-    rate = _watched(choice)[RATE]
-    return [{RATE: _rounded(rate / STEP_BACK**number)} for number in range(1, ATTEMPTS)]
+def _gentler(choice: MethodChoice, collapsed: bool) -> tuple[str, float] | None:
+    """An option with its next value; None where the caller set what would change, or nothing is left to try."""
+    if collapsed and choice.method.gentler is not None:
+        name, values = choice.method.gentler
+        left = [] if name in choice.set_by_caller else [value for value in values if value > _varied(choice)[name]]
+        return (name, left[0]) if left else None
+    if choice.method.trains and RATE in choice.reasons:
+        return RATE, _rounded(_rate(choice) / STEP_BACK)
+    return None
 
 
-def _watched(choice: MethodChoice) -> dict[str, Any]:
-    """The option that the attempts differ in, with its value."""
-    name = next(iter(choice.method.gentler[0])) if choice.method.gentler else RATE
-    return {name: float(getattr(typed_config(choice.method.config, choice.settings), name))}
+def _varied(choice: MethodChoice) -> dict[str, float]:
+    """The options that attempts differ in, with their values."""
+    names = [choice.method.gentler[0]] if choice.method.gentler else []
+    config = typed_config(choice.method.config, choice.settings)
+    return {name: float(getattr(config, name)) for name in (*names, RATE)}
+
+
+def _rate(choice: MethodChoice) -> float:
+    return _varied(choice)[RATE]
 
 
 def _rounded(rate: float) -> float:
@@ -171,9 +195,14 @@ def _with_rate(choice: MethodChoice, settings: Mapping[str, object], facts: dict
 
 def _refusal(method: Method, tried: list[dict[str, Any]]) -> str:
     """What is said when nothing is registered."""
-    values = [f"{name}={value:g}" for one in tried for name, value in one.items() if name != "failure"]
+    values = ["; ".join(f"{name}={value:g}" for name, value in one.items() if name != "failure") for one in tried]
     at = f" (tried: {', '.join(values)})" if method.trains else ""
-    advice = "a lower --set learning_rate=..., fewer --set epochs=..., --layers 1, or " if method.trains else ""
+    milder = (
+        f"a higher --set {method.gentler[0]}=..., "
+        if method.gentler
+        else "a lower --set learning_rate=..., fewer --set epochs=..., "
+    )
+    advice = f"{milder}--layers 1, or " if method.trains else ""
     return (
         f"method {method.name!r}: {tried[-1]['failure']}{at}; nothing was registered. Try {advice}another method "
         "('grmu-audit methods'); --keep-collapsed registers it all the same, for research"
@@ -208,6 +237,6 @@ def effect_on_forget_set(network: Classifier, result: Classifier, data: Unlearni
     said = f"accuracy on the {len(data.forget)} forgotten rows: {100 * before:.1f} % before, {100 * now:.1f} % now"
     if len(unseen):
         said += f"; on {len(unseen)} validation rows of their groups: {100 * beside:.1f} %"
-    if before == now and not before <= beside:
+    if len(unseen) and before == now > beside:
         said += ". It did not change: look for options that forget more with --tune N, or take another method"
     return said

@@ -21,12 +21,19 @@ from grmu_audit.workflows.erasure import erasure_records, read_systems
 from grmu_audit.workflows.forget_requests import CheckedRequest, advice_on_request, read_request, require_key_of_model
 from grmu_audit.workflows.pending import as_forget_list, chosen_requests
 from grmu_audit.workflows.session import Session, dataset_spec_of
-from grmu_audit.workflows.versions.creation import VersionPlan, make_version
+from grmu_audit.workflows.versions.creation import GROUP_WISE, VersionPlan, make_version
 from grmu_audit.workflows.versions.followers import lead, require_one_process
 from grmu_audit.workflows.versions.method_choice import DEFAULT_OPTIONS, MethodChoice, UnlearnOptions, choose_method
 from grmu_audit.workflows.versions.network import load_network
-from grmu_audit.workflows.versions.pretraining import GROUP_WISE
-from grmu_audit.workflows.versions.rates import effect_on_forget_set, follow_model, known_recipe, probed, require_kept, step_back
+from grmu_audit.workflows.versions.rates import (
+    effect_on_forget_set,
+    follow_model,
+    follow_start,
+    known_recipe,
+    probed,
+    require_kept,
+    step_back,
+)
 from grmu_audit.workflows.versions.studies import FORGET, WITHHELD, patiently, put_study, remove_study, take_method_result
 
 if TYPE_CHECKING:
@@ -115,7 +122,7 @@ def _prepare(session: Session, model: str, forget: Forget, options: UnlearnOptio
     for line in (*choice.notes, *(f"forgetting: {sentence}" for sentence in advice)):
         session.observer.note(line)
     recipe = known_recipe(lineage_root(session.store, parent))
-    choice = follow_model(choice, recipe, partial(_probed, session, parent, request))
+    choice = follow_start(session.store, parent, follow_model(choice, recipe, partial(_probed, session, parent, request)))
     for line in choice.rate_notes:
         session.observer.note(line)
     if options.trials:
@@ -145,7 +152,7 @@ def _read(
 
 
 def _make_here(session: Session, prepared: _Prepared, seed: int, resume: bool) -> ModelRef:
-    """Train and register one version, at a lower learning rate where it collapses and the rate is the tool's own choice."""
+    """Train and register one version, with gentler options where it collapses and nobody set them."""
     from grmu_audit.training.distributed import current_world
 
     def run(choice: MethodChoice) -> ModelRef:
@@ -239,7 +246,8 @@ def _require_good(
         raise CollapsedError(lost)
     if lost:
         session.observer.note(f"warning: {lost}")
-    session.observer.note(effect_on_forget_set(network, result, data, runtime))
+    if not prepared.choice.method.exact:  # whose record shows that it read no row of the forget set
+        session.observer.note(effect_on_forget_set(network, result, data, runtime))
 
 
 def retrain(

@@ -64,6 +64,11 @@ def test_methods_that_coincide_are_one_row() -> None:
     rows = [line for line in page("methods", {"B": found}).split("\n") if "delete" in line and line.startswith("| ")]
     assert [line.split(" | ")[0] for line in rows] == ["| delete = boundary_shrink"]
     assert rows[0].endswith("| 20 % |")
+    found["ssd"] = {seed: replace(one, title="ssd") for seed, one in found[FLOOR].items()}
+    for name in ("msg", "rl"):
+        found[name] = {seed: replace(one, values={}, diverged="loss is not finite") for seed, one in found[name].items()}
+    titles = [line.split(" | ")[0] for line in page("methods", {"B": found}).split("\n") if line.startswith("| ")]
+    assert {f"| {FLOOR}", "| ssd", "| msg (2 diverged)", "| rl (2 diverged)"} <= set(titles)
 
 
 def test_differences_are_taken_where_both_are_defined() -> None:

@@ -11,12 +11,13 @@ import torch
 from support.tiny import result, runtime, tiny
 
 from grmu_audit.models.catalog import reinitialised
+from grmu_audit.models.classifier import Classifier
 from grmu_audit.models.weights import weights_digest
 from grmu_audit.training.runtime import derive_seed
 from grmu_audit.unlearning.apply import apply_method
 from grmu_audit.unlearning.blocks.group_dro import balanced
-from grmu_audit.unlearning.methods import methods
-from grmu_audit.unlearning.methods.retraining import RetrainConfig, ShrinkConfig, retrain
+from grmu_audit.unlearning.methods import methods, retraining
+from grmu_audit.unlearning.methods.retraining import RetrainConfig, ShrinkConfig, retrain, shrink
 
 
 def test_eu_k_draws_the_stages_again_and_respects_frozen_layers() -> None:
@@ -55,15 +56,40 @@ def test_retrain_starts_from_fresh_weights_in_every_layer(group_dro: bool) -> No
     assert weights_digest(problem.model) != weights_digest(other)
 
 
-@pytest.mark.parametrize("keep", [0.0, 0.25, 0.9])
-def test_shrink_mixes_every_weight_with_fresh_ones(keep: float) -> None:
+@pytest.mark.parametrize(("keep", "start"), [(0.0, None), (0.25, 3), (0.9, 7)])
+def test_shrink_moves_every_weight_and_statistic_back_towards_the_start(
+    keep: float, start: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retraining, "fine_tune_on_retain", lambda model, *_: model)
     problem = tiny()
-    config = ShrinkConfig(epochs=1, learning_rate=1e-12, weight_decay=0.0, keep=keep)
-    after = apply_method(methods.get("shrink"), problem.model, problem.data, config, runtime(7))
-    trained, fresh = problem.model.state_dict(), reinitialised(problem.model, derive_seed(7, "init")).state_dict()
-    for name, parameter in after.named_parameters():
-        wanted = keep * trained[name] + (1 - keep) * fresh[name]
-        torch.testing.assert_close(parameter.detach(), wanted, atol=1e-6, rtol=0)
+    after = apply_method(
+        methods.get("shrink"), problem.model, problem.data, ShrinkConfig(keep=keep, start_seed=start), runtime(7)
+    )
+    seed = derive_seed(7 if start is None else start, "init")
+    trained, fresh = problem.model.state_dict(), reinitialised(problem.model, seed).state_dict()
+    moved = 0
+    for name, value in after.state_dict().items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, keep * trained[name] + (1 - keep) * fresh[name], atol=1e-5, rtol=0)
+            moved += not torch.equal(value, trained[name])
+    assert moved > len(list(after.parameters()))
+
+
+def test_shrink_moves_tied_weights_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retraining, "fine_tune_on_retain", lambda model, *_: model)
+    problem = tiny()
+    tied = copy.deepcopy(problem.model)
+    tied.body.again = torch.nn.Sequential(tied.head)
+    seed = derive_seed(7, "init")
+    monkeypatch.setattr(retraining, "reinitialised", lambda model, _: with_head_twice(reinitialised(problem.model, seed)))
+    shrink(tied, problem.data, ShrinkConfig(keep=0.5), runtime(7))
+    wanted = (problem.model.head.weight + reinitialised(problem.model, seed).head.weight) / 2
+    torch.testing.assert_close(tied.head.weight, wanted)
+
+
+def with_head_twice(model: Classifier) -> Classifier:
+    model.body.again = torch.nn.Sequential(model.head)
+    return model
 
 
 def test_shrink_leaves_frozen_stages_alone() -> None:

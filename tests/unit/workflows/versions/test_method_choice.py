@@ -28,13 +28,13 @@ def chosen(
 
 
 def test_a_preset_is_taken_by_row_and_settings_win(session: Session, base: tuple[MemoryStore, ModelRef, Path]) -> None:
-    found = chosen(session, base, preset="paper:waterbirds", settings={"epochs": 3})
+    found = chosen(session, base, method="miu", preset="paper:waterbirds", settings={"epochs": 3})
     assert found.settings["batch_size"] == 256
     assert found.settings["learning_rate"] == 0.1
     assert found.settings["epochs"] == 3
     assert found.reasons["preset"] == "waterbirds resnet18, ratio 0.5, groups 1, miu, REWEIGHT yes"
     with pytest.raises(InputError, match="has no dataset 'photodigits'"):
-        chosen(session, base, preset="paper")
+        chosen(session, base, method="miu", preset="paper")
     with pytest.raises(NotFoundError, match="did you mean 'miu'"):
         chosen(session, base, method="miuu")
 
@@ -56,3 +56,9 @@ def test_options_without_effect_are_refused_and_not_recorded(session: Session, b
     assert isinstance(settings, dict)
     assert settings["batch_size"] == 32
     assert set(settings) == set(methods.get("ssd").config.model_fields) - methods.get("ssd").unused_options
+
+
+def test_the_preset_follows_group_dro_of_the_lineage(session: Session, base: tuple[MemoryStore, ModelRef, Path]) -> None:
+    found = chosen(session, base, method="retrain", preset="paper:celeba", pretrained_with={"group_dro": True})
+    assert "retrain+group_dro" in found.reasons["preset"]
+    assert found.settings["learning_rate"] == 0.1

@@ -97,7 +97,33 @@ def test_a_method_with_gentler_options_takes_them_instead_of_a_lower_rate(sessio
 
     said = step_back(session, follow_model(choice("shrink"), USUAL, never), run)
     assert seen == [(None, None), (0.6, None), (0.9, None)]
-    assert said == "[{'keep': 0.25, 'failure': 'accuracy fell'}, {'keep': 0.6, 'failure': 'accuracy fell'}]"
+    first, second = ({"keep": keep, "learning_rate": 0.05, "failure": "accuracy fell"} for keep in (0.25, 0.6))
+    assert said == str([first, second])
+
+
+def test_numbers_that_are_not_finite_lower_the_rate_of_every_method(session: Session) -> None:
+    seen = []
+
+    def run(one: MethodChoice) -> str:
+        seen.append((one.settings.get("keep"), one.settings.get("learning_rate", 0.05)))
+        raise DivergedError("it broke") if len(seen) < 2 else CollapsedError("accuracy fell")
+
+    with pytest.raises(CollapsedError, match=r"tried: keep=0.25; learning_rate=0.05, keep=0.25; learning_rate=0.0125, keep=0.6"):
+        step_back(session, follow_model(choice("shrink"), USUAL, never), run)
+    assert seen == [(None, 0.05), (None, 0.0125), (0.6, 0.0125)]
+
+
+def test_an_option_that_tuning_raised_is_only_raised_further(session: Session) -> None:
+    seen = []
+
+    def run(one: MethodChoice) -> str:
+        seen.append(one.settings["keep"])
+        raise CollapsedError("accuracy fell")
+
+    tuned = replace(choice("shrink", keep=0.6), set_by_caller=frozenset())
+    with pytest.raises(CollapsedError, match=r"a higher --set keep=\.\.\., --layers 1, or another method"):
+        step_back(session, follow_model(tuned, USUAL, never), run)
+    assert seen == [0.6, 0.9]
 
 
 @pytest.mark.parametrize(
