@@ -8,7 +8,7 @@ sample it by REWEIGHT.  What is measured is kept in one file for each cell and s
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -208,3 +208,11 @@ def differences(first: Mapping[int, Measured], second: Mapping[int, Measured], m
     """First minus second, in the seeds in which both are defined."""
     both = [s for s in sorted(first) if s in second and metric in first[s].values and metric in second[s].values]
     return [first[s].values[metric] - second[s].values[metric] for s in both]
+
+
+def machines_of(folder: Path, cells: Sequence[str]) -> list[str]:
+    """Hardware and software that the rows of these cells were measured on, each once."""
+    found = [json.loads(path.read_bytes())["machine"] for name in cells for path in sorted(folder.glob(f"{name}-*.json"))]
+    words = "grmu-audit {version}, {processor}, {threads} thread(s), {instructions} instructions, torch {torch}"
+    lines = [words.format(**one) for one in found]
+    return list(dict.fromkeys(lines))

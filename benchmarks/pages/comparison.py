@@ -27,15 +27,14 @@ from benchmarks.measurements.comparison import (
     Comparison,
     Measured,
     differences,
+    machines_of,
     read_all,
     rows,
     title_of,
 )
 from benchmarks.measurements.gate import CELLS
 from benchmarks.measurements.kept import RESULTS
-from grmu_audit.training.runtime import choose_device, hardware
 from grmu_audit.utils import write_atomic
-from grmu_audit.utils.resources import VERSION
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,18 +68,18 @@ the retrained models in per cent, higher is nearer; MIA_AUC is the area under th
 ones, 50 where nobody can. Numbers are means (standard deviations) over seeds, in per cent. Cost is in sample-gradients, as a
 share of those of retraining.
 
-grmu-audit {version}, {device}, torch {torch}, {threads} threads; {hours:.1f} CPU hours.
+{machine}; {hours:.1f} CPU hours.
 """
 
 
-def page(study: str, found: Mapping[str, Found]) -> str:
+def page(study: str, found: Mapping[str, Found], machines: Sequence[str] = ()) -> str:
     """The page.
 
     Args:
         study: one of ``STUDIES``.
         found: by cell, title and seed.
+        machines: what the models were made on.
     """
-    facts = hardware(choose_device("cpu"))
     spent = sum(one.seconds for cell in found.values() for row in cell.values() for one in row.values())
     title, what = _TITLES[study]
     head = _HEAD.format(
@@ -90,10 +89,7 @@ def page(study: str, found: Mapping[str, Found]) -> str:
         floor=FLOOR,
         ceiling=CEILING,
         plain=PLAIN,
-        version=VERSION,
-        device=facts["device"],
-        torch=facts["torch"],
-        threads=facts["threads"],
+        machine="; ".join(machines),
         hours=spent / 3600,
     )
     picture = f"![Cost against forgetting share and AVG_GAP](pictures/{study}.svg)\n"
@@ -245,7 +241,7 @@ def main() -> None:
     titles = [title_of(kind) for kind in rows(options.study)]
     found = {name: _whole(read_all(RESULTS / options.study, name), titles) for name in names}
     shown = {name: cell for name, cell in found.items() if cell[FLOOR]}
-    text = page(options.study, shown)
+    text = page(options.study, shown, machines_of(RESULTS / options.study, list(shown)))
     if options.write:
         write_atomic(options.write, text.encode())
         write_atomic(options.write.parent / "pictures" / f"{options.study}.svg", drawing(shown))

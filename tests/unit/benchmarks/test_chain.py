@@ -18,9 +18,7 @@ MACHINE = {"device": "cpu", "processor": "imagined", "cores": 2, "threads": 1, "
 @pytest.mark.slow
 def test_a_short_chain_retains_all_rows_minus_the_union(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GRMU_AUDIT_HMAC_KEY_FILE", str(tmp_path / "hmac.key"))
-    monkeypatch.setattr(
-        accuracy_loss, "LARGEST_FALL", 1.0
-    )  # rows are counted, whatever models of one epoch are worth
+    monkeypatch.setattr(accuracy_loss, "LARGEST_FALL", 1.0)  # rows are counted, whatever models of one epoch are worth
     small = Size(requests=3, references=2, settings=("augment=false", "epochs=1"))
     found = measure_chain(0, tmp_path, "cpu", small)
     assert [step["method"] for step in found["steps"]] == ["retrain", "retrain", "miu"]
