@@ -23,7 +23,8 @@ from benchmarks.measurements.fuzz.cases import (
     run_cases,
     run_next,
 )
-from benchmarks.pages.reliability import failure_lines, row
+from benchmarks.pages import reliability
+from benchmarks.pages.reliability import failure_lines, row, run_killed_again
 from grmu_audit.errors import InputError
 from grmu_audit.utils.resources import policy_file
 
@@ -133,6 +134,34 @@ def test_a_run_goes_on_where_it_stopped_and_counts_an_interpreter_that_ended(tmp
     assert read_tally(results, kind).cases == 45
     (results / "forget_list.json").write_text(json.dumps({"code": "of before"}))
     assert read_tally(results, kind).cases == 0
+
+
+def test_cases_of_a_killed_process_run_alone_and_those_that_cannot_be_made_are_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "seeds" / "forget_list").mkdir(parents=True)
+    (tmp_path / "seeds" / "forget_list" / "ids.csv").write_bytes(LIST)
+    (tmp_path / "work").mkdir()
+    results = tmp_path / "results"
+    kind = replace(BY_NAME["forget_list"], chunk=3, wanted=6)
+    run_next(tmp_path, results, kind, 3)
+    run_next(tmp_path, results, replace(kind, read=_dying), 3)
+
+    def made(kind: Kind, seeds: list[bytes], number: int) -> bytes:
+        if number in (4, 6):
+            raise MemoryError
+        return b""
+
+    monkeypatch.setattr(reliability, "case_bytes", made)
+    run_killed_again(tmp_path, kind, results)
+    found = read_tally(results, kind)
+    assert (found.cases, found.failures) == (6, [])
+    wanted = run_cases(kind, [LIST], [0, 1, 2, 3, 5, 7], tmp_path / "work")
+    assert found.outcomes == wanted.outcomes
+    run_next(tmp_path, results, replace(kind, read=_dying), 3)
+    run_killed_again(tmp_path, replace(kind, read=_dying), results)
+    (first, *_) = read_tally(results, kind).failures
+    assert (first.case, first.what) == (7, "crash: the interpreter ended with 7")
 
 
 def test_the_code_of_a_kind_is_what_reads_it() -> None:
