@@ -149,7 +149,7 @@ class Goal:
         return f"| {self.words} | {shown} | {'met' if met else 'not met' + (': ' + self.why if self.why else '')} |"
 
 
-FEW = "one round of 60 images beside other work; folded convolutions in bf16 stay far below the rate of matrix products"
+FEW = "one round of 60 images; folded convolutions in bf16 stay far below the rate of matrix products"
 STEPS = "one epoch of two steps, the first of which costs more"
 FOLDING = "measured before passes of few rows were left unfolded"
 GOALS = (
@@ -176,7 +176,7 @@ GOALS = (
     Goal("7. with L1-sparse: 2x", 2.0, lambda p: story(p, "l1_sparse"), why="it was not run yet"),
     Goal("8. `--help`: 0.3 s", 0.3, lambda p: float(cells(p.startup, "--help")[1]), "s"),
     Goal("8. `gate` on a stored audit, without PyTorch and MLflow: 1 s", 1.0, lambda p: float(cells(p.startup, "gate")[1]), "s",
-         why="measured beside other work"),
+         why="imports of the store"),
 )  # fmt: skip
 
 
