@@ -92,10 +92,8 @@ def _miu() -> list[Kind]:
         "both of these": {**longer, "forget_epochs": 10},
         "learning rate 0.1": {"learning_rate": 0.1},
         "learning rate 0.01": {"learning_rate": 0.01},
-        "as published": {"as_published": True},
     }
     method = methods.get("miu")
-    changes = {title: options for title, options in changes.items() if set(options) <= set(method.config.model_fields)}
     weighted = [Kind(title, "method", method, options, reweight=True) for title, options in changes.items()]
     return [*weighted, Kind("all terms, no REWEIGHT", "method", method)]
 
