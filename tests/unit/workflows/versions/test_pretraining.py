@@ -20,6 +20,7 @@ from grmu_audit.models.weights import weights_digest
 from grmu_audit.records import ModelRef
 from grmu_audit.tracking import registration
 from grmu_audit.tracking.names import BASELINE, START
+from grmu_audit.training.checkpoint import Checkpoints
 from grmu_audit.training.config import TrainConfig
 from grmu_audit.workflows.forget_requests import ForgetSampling, sample_forget_list
 from grmu_audit.workflows.session import Session
@@ -186,7 +187,10 @@ def test_register_by_command_line(
     assert "grmu-audit forget sample --model taken/1" in output.err
 
 
-def test_group_dro_is_recorded_and_retraining_repeats_it(tmp_path: Path) -> None:
+def test_group_dro_is_recorded_and_retraining_repeats_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys: list[str] = []
+    clear = Checkpoints.clear
+    monkeypatch.setattr(Checkpoints, "clear", lambda self: (keys.append(str(self.folder)), clear(self))[1])
     session = open_session(MemoryStore(tmp_path / "store"), tmp_path)
     settings = {**SHORT, "dro_step_size": 0.1}
     ref = pretrain(session, "dro", DATA, options=TrainingOptions(settings, group_dro=True))
@@ -196,6 +200,7 @@ def test_group_dro_is_recorded_and_retraining_repeats_it(tmp_path: Path) -> None
     assert (group_wise["group_dro"], group_wise["keep_best_by"]) == (True, "worst_group")
     assert set(ref.settings) == set(TrainConfig.model_fields)
     plain = pretrain(session, "plain", DATA, options=TrainingOptions(SHORT))
+    assert len(set(keys)) == 2, "an interrupted run of one must not be continued by the other"
     one, other = (weights_digest(load_network(session, made, torch.device("cpu"))) for made in (ref, plain))
     assert one != other
     sample_forget_list(session.dataset_of(ref), tmp_path / "ids.csv", ForgetSampling(("1,0",)))
