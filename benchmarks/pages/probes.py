@@ -336,6 +336,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--write", type=Path)
     options = parser.parse_args()
+    torch.set_num_threads(1)  # a forked child has no threads of OpenMP to wait for
     text = report(options.images, options.side, options.architecture, options.steps, options.repeats)
     if options.write:
         options.write.write_text(text)
