@@ -78,7 +78,7 @@ def _every_method() -> list[Kind]:
 
 def _miu() -> list[Kind]:
     """MIU with terms switched off, other weights of calibration, and what could make it forget more."""
-    longer = {"mine_steps_first": 1000, "mine_steps": 100}
+    published = {"estimator": "mine", "estimator_learning_rate": 0.01, "estimator_steps_first": 100, "estimator_steps": 10}
     changes: dict[str, dict[str, Any]] = {
         "all terms": {},
         "no unlearning term": {"unlearning_term": False},
@@ -87,11 +87,15 @@ def _miu() -> list[Kind]:
         "retaining term alone": {"unlearning_term": False, "calibration_term": False},
         "calibration weight 0.1": {"lambda_mi": 0.1},
         "calibration weight 10": {"lambda_mi": 10.0},
-        "estimator fitted ten times longer": longer,
-        "unlearning term in every epoch": {"forget_epochs": 10},
-        "both of these": {**longer, "forget_epochs": 10},
-        "learning rate 0.1": {"learning_rate": 0.1},
-        "learning rate 0.01": {"learning_rate": 0.01},
+        "MINE, clipped to the retain gradient (as published)": {**published, "clip": 0.0},
+        "MINE": published,
+        "MINE, ten times the steps": {**published, "estimator_steps_first": 1000, "estimator_steps": 100},
+        "classifier, ten times the steps": {"estimator_steps_first": 20_000, "estimator_steps": 5000},
+        "clipped to the retain gradient": {"clip": 0.0},
+        **{f"clipped to {norm:g}": {"clip": norm} for norm in (0.1, 1.0, 3.0)},
+        **{f"unlearning term in {epochs} epochs": {"forget_epochs": epochs} for epochs in (2, 8, 10)},
+        **{f"learning rate {rate:g}": {"learning_rate": rate} for rate in (0.1, 0.02, 0.01)},
+        "20 epochs": {"epochs": 20, "forget_epochs": 10},
     }
     method = methods.get("miu")
     weighted = [Kind(title, "method", method, options, reweight=True) for title, options in changes.items()]

@@ -186,7 +186,7 @@ class Kind:
             "request": None if self.method is None else request,
             "trained": TrainConfig(epochs=scale.epochs, augment=cell.augment).model_dump(mode="json"),
             "method": None if self.method is None else self.method.name,
-            "config": self.config(cell, scale).model_dump(mode="json"),
+            "config": _acting(self.config(cell, scale)),
             "reweight": self.reweight,
             "run_seed": self.run_seed(seed),
         }
@@ -198,6 +198,12 @@ class Kind:
     def key(self, cell: Cell, seed: int, scale: Scale) -> str:
         """Digest of that; a model that does not depend on the request has the same in all cells of a recipe."""
         return hashlib.sha256(canonical_json(self.made_from(cell, seed, scale))).hexdigest()[:20]
+
+
+def _acting(config: TrainConfig) -> dict[str, Any]:
+    """Its options, without those of a penalty that has no weight."""
+    found = config.model_dump(mode="json")
+    return {name: value for name, value in found.items() if not name.startswith("fairness_gap_") or found["fairness_gap_weight"]}
 
 
 def _of(name: str, role: Role, method: str, *, switched: bool = False, **settings: Any) -> Kind:

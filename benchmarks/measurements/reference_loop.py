@@ -22,7 +22,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data import Dataset as TorchDataset
 
 from grmu_audit.data.listing import Listing
-from grmu_audit.unlearning.blocks.mine import Mine, MineTrainer
+from grmu_audit.unlearning.blocks.information import Mine, MineTrainer
 
 BATCH, WORKERS = 32, 2
 UNLEARNING_RATE = 1e-3

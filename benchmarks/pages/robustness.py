@@ -52,7 +52,7 @@ photographs; 497 test digits, each rendered 4 times (about 200 images a class). 
 **Methods.** Retraining, random labels (RL), SalUn, SCRUB, fine-tuning (CF), boundary shrink (BS), with this project's defaults;
 where validation accuracy fell by more than 5 points, the learning rate was scaled by 0.3, 0.1, 0.03 and 0.01 in turn until it did
 not (never by looking at the test split or at a retrained model).  **Gap.** Mean over normalisation layers of the largest minus
-the smallest class variance of the layer's input, divided by the original model's of the same seed; *distance* is the mean over
+the smallest class variance of the layer's output, divided by the original model's of the same seed; *distance* is the mean over
 layers of abs(gap - gap of the original), divided by the same.  FGSM: one step, radius 8/255 in pixels of [0, 1].
 
 The tables do not say that a method forgot.  {left}  In the ResNet, RL and SalUn normalise each forget batch together with as

@@ -29,7 +29,7 @@ class GapDefinition:
 
     stat: Literal["var", "std"] = "var"
     """Variance or standard deviation per channel."""
-    point: Literal["input", "output"] = "input"
+    point: Literal["input", "output"] = "output"
     """Activations before or after the layer."""
     by: Literal["class", "group"] = "class"
     """Whether spread is over classes or over (target, attribute) groups."""

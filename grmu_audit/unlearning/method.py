@@ -29,7 +29,7 @@ class MethodConfig(TrainConfig):
     """Names of the normalisation layers that it is measured at; empty: all of them."""
     fairness_gap_stat: Literal["var", "std"] = "var"
     """Whether spread is of variances or of standard deviations."""
-    fairness_gap_point: Literal["input", "output"] = "input"
+    fairness_gap_point: Literal["input", "output"] = "output"
     """Activations before or after the normalisation layer."""
     fairness_gap_by: Literal["class", "group"] = "class"
     """Whether spread is over classes or over groups."""

@@ -26,10 +26,12 @@ _OPTION_OF: dict[tuple[str, str], tuple[str, type[int] | type[float]]] = {
     ("scrub", "weight of KL on the retain set (alpha)"): ("alpha", float),
     ("scrub", "temperature of KL"): ("temperature", float),
     ("scrub", "retain batch size"): ("retain_batch_size", int),
-    ("miu", "gradient updates of the estimator in the first epoch"): ("mine_steps_first", int),
-    ("miu", "gradient updates of the estimator in later epochs"): ("mine_steps", int),
+    ("miu", "gradient updates of the estimator in the first epoch"): ("estimator_steps_first", int),
+    ("miu", "gradient updates of the estimator in later epochs"): ("estimator_steps", int),
 }
 """Constant to option; the others are no option: the form of a schedule, or what the rows say one by one."""
+_AS_PUBLISHED: dict[str, dict[str, object]] = {"miu": {"estimator": "mine", "clip": 0.0}}
+"""Options of a method whose defaults here are not the published form."""
 NAME = "paper"
 """The only preset."""
 RATIO_TOLERANCE = 0.02
@@ -187,11 +189,11 @@ def options(row: Mapping[str, str]) -> dict[str, object]:
     kinds = {"forgetting_epochs": int, "mine_lr": float, "lambda_mi": float, "dro_lr": float}
     names = {
         "forgetting_epochs": "forget_epochs",
-        "mine_lr": "mine_learning_rate",
+        "mine_lr": "estimator_learning_rate",
         "lambda_mi": "lambda_mi",
         "dro_lr": "dro_step_size",
     }
     found |= {names[cell]: kind(row[cell]) for cell, kind in kinds.items() if row[cell]}
     if row["method"].endswith("+group_dro"):
         found["group_dro"] = True
-    return found | constants(row["method"])
+    return found | constants(row["method"]) | _AS_PUBLISHED.get(row["method"], {})

@@ -70,7 +70,7 @@ def trained(root: Path) -> dict[str, Classifier]:
             methods.get("miu"),
             build(spec(), 0),
             data,
-            methods.get("miu").config(epochs=1, forget_epochs=1, mine_steps=2, mine_steps_first=2),
+            methods.get("miu").config(epochs=1, forget_epochs=1, estimator_steps=2, estimator_steps_first=2),
             runtime(),
         ),
     }

@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-import numpy.typing as npt
 
 from grmu_audit.errors import InputError
 from grmu_audit.intervals import Area, Replicated
 from grmu_audit.intervals.closed_forms import Floats, z_value
 from grmu_audit.metrics.checked_predictions import CheckedPredictions, Mask, row_positions
-from grmu_audit.metrics.membership.distances import forgetting_epsilon, forgetting_score, klom
+from grmu_audit.metrics.membership.distances import (
+    Sides,
+    forgetting_epsilons,
+    forgetting_score,
+    klom,
+    lower_bounds,
+    null_of,
+)
 from grmu_audit.metrics.membership.exposure import MatchedRows, forget_area
 from grmu_audit.metrics.membership.shadow_attacks import (
     LIRA_FORMS,
@@ -130,9 +136,12 @@ def attack_method_on_shadows(checked: CheckedPredictions, table: ShadowTable) ->
     other models; details hold the area of one threshold for all samples (the population attack) on the same pairs.
     ``FORGET_EPS``: mean over samples of the plug-in epsilon of the NeurIPS 2023 challenge; details hold the mean of the lower
     confidence bounds, the challenge's forgetting quality and the resolution log(models - 1).  ``KLOM_95``: 95th percentile over
-    samples of the KL divergence of margins.  ``SWAP``: mean advantage over pairs of complementary models.  Intervals of
-    the last three are taken over pairs of models (jackknife; t); those of the areas take the larger of the
-    standard errors by sample and by model.  Undefined without an unlearned pool of four models.
+    samples of the KL divergence of margins.  Both compare unlearned models with models that were trained without the sample and
+    unlearned nothing, and both are given less their mean over permutations of the models (details: ``plug_in``, ``null``): 0 is
+    what two samples of one distribution give, and an interval that holds 0 decides nothing.  ``SWAP``: mean advantage over
+    pairs of complementary models.  Intervals of the last three are taken over pairs of models (jackknife; t), of the distances at
+    least as wide as their spread over permutations; those of the areas take the larger of the standard errors by sample and by
+    model.  Undefined without an unlearned pool of four models.
 
     Sources: Hayes et al. (2024, arXiv 2403.01218); Naderloui et al. (2025, arXiv 2506.13009); Triantafillou et al. (2024,
     arXiv 2406.09073); Georgiev et al. (2024); Tu et al. (2024, arXiv 2404.11577).
@@ -152,11 +161,16 @@ def attack_method_on_shadows(checked: CheckedPredictions, table: ShadowTable) ->
         game = attack(margin, gone, never)
         details = {**counts, **_against(game, simple, checked.options.confidence)}
         yield Outcome(name, Basis(len(game.score), details=details), _game_area(game))
-    if len(margin) < MIN_FOR_DISTANCES:
+    reference = Sides(np.where(gone, margin, table.margin[:, rows]), gone, never).known()
+    if len(margin) < MIN_FOR_DISTANCES or not reference.margin.size:
         reason = f"{len(margin)} shadow models are too few to compare distributions; {MIN_FOR_DISTANCES} are needed"
-        yield from (Outcome.missing(name, reason, Basis(len(rows), details=counts)) for name in ("FORGET_EPS", "KLOM_95"))
-    for name, (statistic, more) in _distances(margin, gone, never).items():
-        yield Outcome(name, Basis(len(rows), details={**counts, **more}), statistic)
+        yield from (Outcome.missing(name, reason, Basis(len(rows), details=counts)) for name in _STATISTICS)
+    else:
+        for name, distance, more in _distances(reference, checked.options.seed):
+            yield Outcome(name, Basis(len(rows), details={**counts, **more}), distance)
+    advantages = swap_advantages(margin, gone, never)
+    details = {**counts, "pairs": advantages.tolist()}
+    yield Outcome("SWAP", Basis(len(rows), details=details), Replicated.of_runs(advantages, low=-1.0, high=1.0))
 
 
 def _against(game: MembershipGame, simple: MembershipGame, confidence: float) -> dict[str, object]:
@@ -188,47 +202,37 @@ def _game_area(game: MembershipGame) -> Area:
     return Area(curve.value, se, *sizes, method="effective", degrees=models - 1.0)
 
 
-def _distances(margin: Floats, gone: Mask, never: Mask) -> dict[str, tuple[Replicated, dict[str, object]]]:
-    advantages = swap_advantages(margin, gone, never)
-    swap = Replicated.of_runs(advantages, low=-1.0, high=1.0)
-    found: dict[str, tuple[Replicated, dict[str, object]]] = {"SWAP": (swap, {"pairs": advantages.tolist()})}
-    if len(margin) < MIN_FOR_DISTANCES:
-        return found
-    epsilon, lower = _epsilons(margin, gone, never)
-    pairs = len(margin) // 2
-    keep = [np.arange(len(margin)) // 2 != pair for pair in range(pairs)]
-    left_eps = np.array([_epsilons(margin[k], gone[k], never[k])[0].mean() for k in keep])
-    percentile = _klom(margin, gone, never)
-    left_klom = np.array([_klom(margin[k], gone[k], never[k]) for k in keep])
-    half = np.arange(len(margin)) % 4 < 2
-    null = _klom(margin, never & half[:, None], never & ~half[:, None])
-    models = int(min(gone.sum(0).min(), never.sum(0).min()))
-    quality: dict[str, object] = {
-        "lower_bound": float(lower.mean()),
-        "quality": forgetting_score(epsilon, models),
-        "resolution": float(np.log(max(models - 1, 1))),
+def _distances(sides: Sides, seed: int) -> Iterator[tuple[str, Replicated, dict[str, object]]]:
+    """``FORGET_EPS`` and ``KLOM_95`` less what they read when models change sides at random.
+
+    The standard error is the larger of the jackknife's over pairs of models and the spread of the permutations, so that an
+    interval of two samples of the same distribution holds 0.
+    """
+    models = int(min(sides.unlearned.sum(0).min(), sides.reference.sum(0).min()))
+    more: dict[str, dict[str, object]] = {
+        "FORGET_EPS": {
+            "lower_bound": float(lower_bounds(sides).mean()),
+            "quality": forgetting_score(forgetting_epsilons(sides), models),
+            "resolution": float(np.log(max(models - 1, 1))),
+        },
+        "KLOM_95": {},
     }
-    eps = Replicated.jackknife(float(epsilon.mean()), left_eps, low=0.0, high=50.0)
-    return {
-        "FORGET_EPS": (eps, quality),
-        "KLOM_95": (Replicated.jackknife(percentile, left_klom, low=0.0), {"never_seen_against_never_seen": null}),
-        **found,
-    }
+    pairs = np.arange(len(sides.margin)) // 2
+    for name, statistic in _STATISTICS.items():
+        plug_in, null = statistic(sides), null_of(statistic, sides, np.random.default_rng(seed))
+        left_out = np.array([statistic(sides[pairs != pair].known()) for pair in np.unique(pairs)])
+        jackknife = Replicated.jackknife(plug_in, left_out)
+        se = max(jackknife.se or 0.0, null.sd)
+        found = Replicated(plug_in - null.mean, se if np.isfinite(se) else None, jackknife.df)
+        yield name, found, {"plug_in": plug_in, "null": null.mean, "null_sd": null.sd, **more[name]}
 
 
-def _sides(margin: Floats, gone: Mask, never: Mask) -> Iterator[tuple[Floats, Floats]]:
-    """Margins of each sample on both sides, for samples with two of either."""
-    for column in range(margin.shape[1]):
-        one, other = margin[gone[:, column], column], margin[never[:, column], column]
-        if len(one) > 1 and len(other) > 1:
-            yield one, other
+def _mean_epsilon(sides: Sides) -> float:
+    return float(forgetting_epsilons(sides).mean()) if sides.margin.size else float("nan")
 
 
-def _epsilons(margin: Floats, gone: Mask, never: Mask) -> tuple[Floats, Floats]:
-    found = [forgetting_epsilon(*sides) for sides in _sides(margin, gone, never)]
-    return np.array([e.plug_in for e in found] or [np.nan]), np.array([e.lower for e in found] or [np.nan])
+def _klom_95(sides: Sides) -> float:
+    return float(np.percentile(klom(sides), 95)) if sides.margin.size else float("nan")
 
 
-def _klom(margin: Floats, gone: Mask, never: Mask) -> float:
-    found: npt.NDArray[np.float64] = np.array([klom(*sides) for sides in _sides(margin, gone, never)] or [np.nan])
-    return float(np.percentile(found, 95))
+_STATISTICS = {"FORGET_EPS": _mean_epsilon, "KLOM_95": _klom_95}

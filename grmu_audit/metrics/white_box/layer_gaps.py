@@ -18,7 +18,7 @@ from grmu_audit.records.white_box import LayerTable, WhiteBoxOutputs
 
 GAPS = {"FAIRNESS_GAP": "class", "FAIRNESS_GAP_GROUP": "group"}
 """Fairness-gap metrics and what they compare."""
-DEFINITION = ("var", "input")
+DEFINITION = ("var", "output")
 """Statistic and point of the fairness-gap in the value; the other readings are in its details."""
 ENOUGH = 200
 """Samples per class below which the estimator is rough; stated in the details."""

@@ -29,17 +29,25 @@ class Teacher:
         runtime: precision and form.
     """
 
+    _features = False
+
     def __init__(self, model: Classifier, data: UnlearningData, rows: Rows, config: TrainConfig, runtime: Runtime) -> None:
         self.network = frozen_copy(model)
-        self._forward = forward_of(self.network, runtime.without_gradients, runtime.device)
+        self._forward = forward_of(self.network, runtime.without_gradients, runtime.device, features=self._features)
         self._table: torch.Tensor | None = None
         header = data.source.dataset.header
         if not config.augment or header.kind != "image" or header.augmentation == Augmentation():
-            logits = infer(self.network, data.source, np.unique(rows), runtime)
-            self._table = logits.new_zeros(len(data.source.target), logits.shape[1])
-            self._table[torch.from_numpy(np.unique(rows)).to(logits.device)] = logits
+            outputs = infer(self.network, data.source, np.unique(rows), runtime, features=self._features)
+            self._table = outputs.new_zeros(len(data.source.target), outputs.shape[1])
+            self._table[torch.from_numpy(np.unique(rows)).to(outputs.device)] = outputs
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> torch.Tensor:
-        """[b, classes] logits in float32, without gradient."""
+        """[b, classes] logits (or [b, d] features) in float32, without gradient."""
         return self._forward(batch.pixels) if self._table is None else self._table[batch.rows]
+
+
+class OriginalFeatures(Teacher):
+    """The same for the features before the head."""
+
+    _features = True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -16,7 +17,8 @@ from grmu_audit.training.loop import run_epochs
 from grmu_audit.training.plan import Hooks, Phase
 from grmu_audit.training.runtime import Runtime
 from grmu_audit.training.steps import microbatches
-from grmu_audit.unlearning.blocks.mine import Mine, MineTrainer
+from grmu_audit.unlearning.blocks.information import ClassifierTrainer, Estimator, GroupClassifier, Mine, MineTrainer
+from grmu_audit.unlearning.blocks.teacher import OriginalFeatures
 from grmu_audit.unlearning.data import Rows, UnlearningData
 from grmu_audit.unlearning.method import LogRange, Method, MethodConfig, register
 
@@ -36,22 +38,33 @@ class MiuConfig(MethodConfig):
     """Mutual information of forget features and group, minimised."""
     calibration_term: bool = True
     """Squared difference of the retain set's mutual information to the original model's."""
-    mine_learning_rate: float = Field(0.01, gt=0)
-    """Learning rate of both information estimators."""
-    mine_steps_first: int = Field(100, ge=1)
-    """Batches that an estimator is fitted with at the start."""
-    mine_steps: int = Field(10, ge=0)
-    """Batches that the estimator of the current model is re-fitted with before each epoch."""
+    estimator: Literal["classifier", "mine"] = "classifier"
+    """How information is estimated: by a classifier of the group, fitted until it stops improving, or by MINE, as published."""
+    estimator_learning_rate: float = Field(0.001, gt=0, allow_inf_nan=False)
+    """Learning rate of both estimators (Adam for the classifier, SGD for MINE)."""
+    estimator_steps_first: int = Field(2000, ge=1)
+    """Batches that an estimator is fitted with at the start; the classifier stops earlier where it does not improve."""
+    estimator_steps: int = Field(500, ge=0)
+    """Batches that the estimator of the current model is re-fitted with before each epoch; the classifier may stop earlier."""
+    clip: float = Field(0.5, ge=0, allow_inf_nan=False)
+    """Largest norm of the unlearning term's gradient; 0: that of a retain batch's cross-entropy gradient, as published."""
 
 
 def miu(model: Classifier, data: UnlearningData, config: MiuConfig, runtime: Runtime) -> Classifier:
     """Mutual-information-aware unlearning, in its corrected form.
 
     Each epoch e: re-fit phi_u on eval-mode features of the current model; if e < forget_epochs, minimise
-    max(I_phi_u(z; g), 0) over D_f with its gradient clipped to the norm of the retain cross-entropy's gradient; then
-    minimise CE + lambda (I_phi_u(z; g) - I_phi_o(z_0; g))^2 over D_r, sampled by REWEIGHT where it is on.  z_0 are the
-    original model's features (eval mode, computed once), phi_o is fitted on them once.  For the forget pass g' comes
-    from the training set's group shares, since a forget batch of one group has nothing to permute.
+    max(I_phi_u(z; g), 0) over D_f with its gradient clipped to ``clip``; then minimise
+    CE + lambda (max(I_phi_u(z; g), 0) - max(I_phi_o(z_0; g), 0))^2 over D_r, sampled by REWEIGHT where it is on; below 0, where
+    information cannot be, a bound says that its estimator is behind, and its square may be of any size.  z_0 are the original
+    model's features (eval mode; of the augmented inputs where these are augmented, else computed once), phi_o is fitted on them
+    once.
+
+    As published the gradient is clipped to the norm of the retain cross-entropy's gradient (``clip`` 0), which is nearly 0 for a
+    model that fits its data: the term then hardly acts, or, once it has done damage, without a limit.
+
+    Noted: the estimates (nats) on retain and forget set before each epoch, and in how many steps on the forget set the term
+    had no gradient, since its estimate was not above 0.
     """
     info = _Information(model, data, config, runtime)
 
@@ -68,7 +81,7 @@ def miu(model: Classifier, data: UnlearningData, config: MiuConfig, runtime: Run
                     ),
                     info.unlearning_loss,
                     data.forget_steps(config.batch_size),
-                    info.clip_to_retain,
+                    info.clip_gradient,
                 )
             )
         if config.retaining_term or config.calibration_term:
@@ -83,48 +96,82 @@ def miu(model: Classifier, data: UnlearningData, config: MiuConfig, runtime: Run
             )
         return phases
 
-    return run_epochs(model, plan, config, runtime, Hooks(validate=data.validator(runtime), state=info.phi_u))
+    hooks = Hooks(validate=data.validator(runtime), state=info.phi_u, after_epoch=info.note)
+    return run_epochs(model, plan, config, runtime, hooks)
 
 
 class _Information:
-    """The two estimators, the cached original features, and the losses computed from them."""
+    """The two estimators, the original features, and the losses computed from them."""
 
     def __init__(self, model: Classifier, data: UnlearningData, config: MiuConfig, runtime: Runtime) -> None:
         self.model, self.data, self.config, self.runtime = model, data, config, runtime
         self.train: Rows = np.concatenate([data.retain, data.forget])
         self.group = data.source.group
-        self.original = torch.zeros(0)
+        self.original = OriginalFeatures(model, data, self.train, config, runtime)
         features = infer(model, data.source, self.train, runtime, features=True)
-        self.original = features.new_zeros(len(data.source.target), features.shape[1])
-        self.original[torch.from_numpy(self.train).to(features.device)] = features
         center, scale = features.mean(0), features.std(0) + 1e-3
-        counts = torch.bincount(self.group[torch.from_numpy(self.train).to(self.group.device)], minlength=data.source.groups)
+        counts = torch.bincount(self._groups(self.train), minlength=data.source.groups)
         self.shares = counts.double().cpu()
         self.draws = runtime.generator("marginal")
-        self.phi_o = self._estimator("phi_o", features.shape[1], center, scale)
-        self.phi_u = self._estimator("phi_u", features.shape[1], center, scale)
-        self._fit(self.phi_o, features, config.mine_steps_first, "phi_o")
-        self._fit(self.phi_u, features, config.mine_steps_first, "phi_u")
+        self.phi_o, self.phi_u = (self._estimator(name, center, scale) for name in ("phi_o", "phi_u"))
+        for name, estimator in (("phi_o", self.phi_o), ("phi_u", self.phi_u)):
+            self._fit(estimator, features, self.train, config.estimator_steps_first, name)
         self.fitted_epoch = 0
         self.retain_norm: torch.Tensor | None = None
+        self.steps_of_epoch: list[torch.Tensor] = []
+        runtime.notes["information"] = {"retain": [], "forget": [], "forget_steps": 0, "without_gradient": 0}
+        self._estimate(features, self.train)
 
-    def _estimator(self, name: str, width: int, center: torch.Tensor, scale: torch.Tensor) -> MineTrainer:
-        mine = Mine(width, self.data.source.groups, center, scale, self.runtime.generator(name, "init"))
-        return MineTrainer(mine.to(self.data.source.device), self.config.mine_learning_rate)
+    def _groups(self, rows: Rows) -> torch.Tensor:
+        return self.group[torch.from_numpy(rows).to(self.group.device)]
 
-    def _fit(self, trainer: MineTrainer, features: torch.Tensor, steps: int, *names: object) -> None:
-        groups = self.group[torch.from_numpy(self.train).to(self.group.device)]
-        trainer.fit(features, groups, steps, max(64, self.config.batch_size), self.runtime.generator("mine", *names))
+    def _estimator(self, name: str, center: torch.Tensor, scale: torch.Tensor) -> Estimator:
+        generator, rate = self.runtime.generator(name, "init"), self.config.estimator_learning_rate
+        if self.config.estimator == "classifier":
+            network = GroupClassifier(len(center), self.shares, center, scale, generator)
+            return ClassifierTrainer(network.to(self.data.source.device), rate)
+        mine = Mine(len(center), self.data.source.groups, center, scale, generator)
+        return MineTrainer(mine.to(self.data.source.device), rate)
+
+    def _fit(self, estimator: Estimator, features: torch.Tensor, rows: Rows, steps: int, *names: object) -> None:
+        size = max(64, self.config.batch_size)
+        estimator.fit(features, self._groups(rows), steps, size, self.runtime.generator("mine", *names))
+
+    @torch.no_grad()
+    def _estimate(self, features: torch.Tensor, rows: Rows) -> None:
+        """Note what the estimator of the current model reads on the features of these training rows."""
+        forget = torch.from_numpy(np.isin(rows, self.data.forget)).to(features.device)
+        for name, part in (("retain", ~forget), ("forget", forget)):
+            groups = self._groups(rows)[part]
+            shuffled = groups[torch.randperm(len(groups), generator=self.runtime.generator("estimate", name)).to(groups.device)]
+            self._noted[name].append(round(float(self.phi_u.information(features[part], groups, shuffled)), 4))
+
+    @property
+    def _noted(self) -> dict[str, Any]:
+        """Looked up each time, since a resumed run brings its own."""
+        found: dict[str, Any] = self.runtime.notes["information"]
+        return found
+
+    def note(self, epoch: int) -> None:
+        """Note the steps on the forget set of an epoch, and say at the end where the term hardly acted."""
+        found = self._noted
+        found["forget_steps"] += len(self.steps_of_epoch)
+        found["without_gradient"] += int(torch.stack(self.steps_of_epoch).sum()) if self.steps_of_epoch else 0
+        self.steps_of_epoch = []
+        if epoch + 1 == self.config.epochs and 2 * found["without_gradient"] > found["forget_steps"]:
+            self.runtime.observer.note(
+                f"miu: in {found['without_gradient']} of {found['forget_steps']} steps on the forget set the unlearning term "
+                "had no gradient, since the estimated information was not above 0: it hardly acted"
+            )
 
     def refitted(self, phase: str, epoch: int, batches: Iterable[Batch]) -> Iterable[Batch]:
         """The batches, after phi_u was re-fitted once in this epoch."""
-        if epoch != self.fitted_epoch and self.config.mine_steps:
+        if epoch != self.fitted_epoch and self.config.estimator_steps:
             self.fitted_epoch = epoch
             rows = self._sample_rows(epoch)
             features = infer(self.model, self.data.source, rows, self.runtime, features=True)
-            groups = self.group[torch.from_numpy(rows).to(self.group.device)]
-            generator = self.runtime.generator("mine", epoch)
-            self.phi_u.fit(features, groups, self.config.mine_steps, max(64, self.config.batch_size), generator)
+            self._fit(self.phi_u, features, rows, self.config.estimator_steps, epoch)
+            self._estimate(features, rows)
         self.retain_norm = None
         self.draws = self.runtime.generator("marginal", phase, epoch)
         self.model.train()
@@ -132,7 +179,7 @@ class _Information:
 
     def _sample_rows(self, epoch: int) -> Rows:
         """As many training rows as the re-fit can use."""
-        wanted = min(len(self.train), self.config.mine_steps * max(64, self.config.batch_size))
+        wanted = min(len(self.train), self.config.estimator_steps * max(64, self.config.batch_size))
         order = torch.randperm(len(self.train), generator=self.runtime.generator("mine rows", epoch))
         rows: Rows = self.train[order[:wanted].numpy()]
         return rows
@@ -141,7 +188,9 @@ class _Information:
         """max(I(z; g), 0) of forget samples, g' from the training shares; running statistics are frozen."""
         z = self.model.eval().features(batch.pixels).float()
         marginal = torch.multinomial(self.shares, len(z), replacement=True, generator=self.draws).to(z.device)
-        return self.phi_u.mine.information(z, batch.group, marginal).clamp_min(0.0)
+        found = self.phi_u.information(z, batch.group, marginal)
+        self.steps_of_epoch.append(found.detach() <= 0)
+        return found.clamp_min(0.0)
 
     def retaining_loss(self, batch: Batch) -> torch.Tensor:
         """Cross-entropy and calibration on retain samples."""
@@ -153,17 +202,20 @@ class _Information:
             order = torch.randperm(len(z), generator=self.draws).to(z.device)
             marginal = batch.group[order]
             with torch.no_grad():
-                target = self.phi_o.mine.information(self.original[batch.rows], batch.group, marginal)
-            now = self.phi_u.mine.information(z.float(), batch.group, marginal)
-            loss = loss + self.config.lambda_mi * (now - target).square()
+                target = self.phi_o.information(self.original(batch), batch.group, marginal)
+            now = self.phi_u.information(z.float(), batch.group, marginal).clamp_min(0.0)
+            loss = loss + self.config.lambda_mi * (now - target.clamp_min(0.0)).square()
         return loss
 
-    def clip_to_retain(self, batch: Batch) -> None:
-        """Scale the unlearning gradient down to the norm of a retain batch's cross-entropy gradient, without reading either."""
+    def clip_gradient(self, batch: Batch) -> None:
+        """Scale the unlearning gradient down to ``clip``, or to the norm of a retain batch's, without reading either."""
         gradients = [p.grad for p in self.model.parameters() if p.grad is not None]
-        if self.retain_norm is None:
-            self.retain_norm = self._retain_gradient_norm()
-        if gradients:  # where only the head may move, the features have none
+        if not gradients:  # where only the head may move, the features have none
+            return
+        if self.config.clip:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.config.clip)
+        else:
+            self.retain_norm = self._retain_gradient_norm() if self.retain_norm is None else self.retain_norm
             factor = (torch.nn.utils.get_total_norm(gradients) + 1e-6).reciprocal() * self.retain_norm
             torch._foreach_mul_(gradients, factor.clamp(max=1.0))
 

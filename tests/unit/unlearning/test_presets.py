@@ -6,7 +6,7 @@ import inspect
 import pytest
 
 from grmu_audit.errors import InputError
-from grmu_audit.unlearning.blocks.mine import MineTrainer
+from grmu_audit.unlearning.blocks.information import MineTrainer
 from grmu_audit.unlearning.methods import methods
 from grmu_audit.unlearning.methods.fine_tuning import penalty
 from grmu_audit.unlearning.methods.miu import MiuConfig
@@ -23,8 +23,8 @@ def test_a_row_becomes_options() -> None:
     assert preset.label == "celeba resnet18, ratio 0.9, groups 1, miu, REWEIGHT yes"
     assert preset.settings == {
         "batch_size": 256, "epochs": 10, "learning_rate": 0.1, "momentum": 0.9, "weight_decay": 1e-4, "optimizer": "sgd",
-        "schedule": "cosine", "warmup": 0.0, "augment": True, "forget_epochs": 5, "mine_learning_rate": 0.01, "lambda_mi": 1.0,
-        "mine_steps_first": 100, "mine_steps": 10,
+        "schedule": "cosine", "warmup": 0.0, "augment": True, "forget_epochs": 5, "estimator_learning_rate": 0.01,
+        "lambda_mi": 1.0, "estimator_steps_first": 100, "estimator_steps": 10, "estimator": "mine", "clip": 0.0,
     }  # fmt: skip
     config = MiuConfig.model_validate(preset.settings)
     assert config.lambda_mi == 1.0
@@ -36,7 +36,7 @@ def test_every_preset_has_its_method_s_constants() -> None:
         "l1_sparse": {"alpha": 5e-4},
         "salun": {"density": 0.5},
         "scrub": {"gamma": 0.99, "alpha": 0.001, "temperature": 4.0, "retain_batch_size": 128},
-        "miu": {"mine_steps_first": 100, "mine_steps": 10},
+        "miu": {"estimator_steps_first": 100, "estimator_steps": 10, "estimator": "mine", "clip": 0.0},
     }
     for row in rows():
         method = row["method"]

@@ -8,6 +8,7 @@ from grmu_audit.models.weights import weights_digest
 from grmu_audit.unlearning.apply import apply_method
 from grmu_audit.unlearning.methods import methods
 from grmu_audit.unlearning.methods.miu import MiuConfig
+from grmu_audit.utils.progress import SILENT
 
 
 def test_miu_without_any_term_moves_nothing_but_its_last_switch_matters() -> None:
@@ -34,9 +35,40 @@ def test_miu_forget_pass_lowers_the_information_it_sees() -> None:
     run = runtime()
     run.log = lambda epoch, metrics: losses.append(metrics["loss_forget"])
     config = MiuConfig(
-        epochs=6, forget_epochs=6, batch_size=20, learning_rate=0.05, warmup=0.0, schedule="constant", mine_steps=0,
+        epochs=6, forget_epochs=6, batch_size=20, learning_rate=0.05, warmup=0.0, schedule="constant", estimator_steps=0,
         retaining_term=False, calibration_term=False, augment=False,
     )  # fmt: skip
     apply_method(methods.get("miu"), problem.model, problem.data, config, run)
     assert losses[-1] < losses[0]
     assert min(losses) >= 0.0
+
+
+def test_the_unlearning_term_has_a_gradient_in_nearly_every_step_and_its_estimates_are_noted() -> None:
+    problem, run = tiny(), runtime()
+    config = MiuConfig(epochs=4, forget_epochs=4, batch_size=8, augment=False)
+    apply_method(methods.get("miu"), problem.model, problem.data, config, run)
+    noted = run.notes["information"]
+    assert noted["forget_steps"] == 4 * problem.data.forget_steps(8)
+    assert noted["without_gradient"] <= 0.1 * noted["forget_steps"]
+    assert len(noted["retain"]) == len(noted["forget"]) == 4
+
+
+def test_a_term_without_a_gradient_is_said() -> None:
+    class Heard:
+        """Keeps the lines."""
+
+        lines: list[str] = []  # noqa: RUF012
+
+        def note(self, text: str) -> None:
+            self.lines.append(text)
+
+        progress = SILENT.progress
+
+    problem, run = tiny(), runtime()
+    run.observer = Heard()
+    config = MiuConfig(epochs=2, forget_epochs=2, batch_size=8, estimator="mine", estimator_steps_first=1, estimator_steps=0)
+    apply_method(methods.get("miu"), problem.model, problem.data, config, run)
+    noted = run.notes["information"]
+    said = 2 * noted["without_gradient"] > noted["forget_steps"]
+    assert bool(Heard.lines) is said
+    assert said, noted
