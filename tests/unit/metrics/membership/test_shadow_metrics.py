@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from support.outcomes import values_of
 from support.shadow_margins import K, problem
@@ -42,14 +44,39 @@ def test_per_sample_attacks_find_what_one_threshold_misses() -> None:
         assert found[name].interval[0] > simple > 0.5  # type: ignore[index]
     assert found["SWAP"].interval is not None
     assert found["SWAP"].interval[0] > 0
-    assert found["FORGET_EPS"].value is not None
-    assert found["FORGET_EPS"].value >= found["FORGET_EPS"].details["lower_bound"] >= 0
+    for name in ("FORGET_EPS", "KLOM_95"):
+        value, details = found[name].value, found[name].details
+        assert value == pytest.approx(details["plug_in"] - details["null"])
+    assert found["FORGET_EPS"].details["plug_in"] >= found["FORGET_EPS"].details["lower_bound"] >= 0
+    assert found["FORGET_EPS"].value > 1  # type: ignore[operator]
     f, table = problem(2, 3.0, left=0.0)
     clean = {v.name: v for v in values_of(attack_method_on_shadows(f, table))}
     for name, middle in (("ULIRA_AUC", 0.5), ("RULI_AUC", 0.5), ("SWAP", 0.0)):
         low, high = clean[name].interval  # type: ignore[misc]
         assert low <= middle <= high
     assert clean["KLOM_95"].value < found["KLOM_95"].value  # type: ignore[operator]
+
+
+def test_distances_of_equal_pools_hold_zero() -> None:
+    """Models that unlearned without a trace, against models that never saw the samples: plug-in values are far above 0."""
+    held = {"FORGET_EPS": 0, "KLOM_95": 0}
+    for seed in range(20):
+        for value in values_of(attack_method_on_shadows(*problem(2000 + seed, 3.0, left=0.0))):
+            if value.name in held:
+                assert value.interval is not None
+                held[value.name] += value.interval[0] <= 0 <= value.interval[1]
+                assert value.details["plug_in"] > 1
+    assert min(held.values()) >= 18
+
+
+def test_a_method_that_wipes_the_model_is_far_from_models_that_never_saw_the_sample() -> None:
+    """All unlearned models answer alike, whatever they forgot; the reference is models that unlearned nothing."""
+    f, table = problem(4, 3.0)
+    assert table.unlearned is not None
+    wiped = replace(table, unlearned=table.unlearned * 0.0)
+    found = {v.name: v for v in values_of(attack_method_on_shadows(f, wiped))}
+    assert found["FORGET_EPS"].interval[0] > 0  # type: ignore[index]
+    assert found["KLOM_95"].interval[0] > 0  # type: ignore[index]
 
 
 def test_what_cannot_be_attacked_says_why() -> None:
