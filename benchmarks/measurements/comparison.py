@@ -102,7 +102,17 @@ def _miu() -> list[Kind]:
     return [*weighted, Kind("all terms, no REWEIGHT", "method", method)]
 
 
-STUDIES: dict[str, Callable[[], list[Kind]]] = {"methods": _every_method, "miu": _miu}
+def _forget_statistics() -> list[Kind]:
+    """What batch normalisation takes on forget batches, in every method that leaves it open."""
+    found = [methods.get(name) for name in ("rl", "salun", "scrub", "neggrad_plus", "regun")]
+    return [
+        Kind(f"{method.name}, {way}", "method", method, {"forget_statistics": way}, reweight=True)
+        for method in found
+        for way in ("mixed", "own", "frozen")
+    ]
+
+
+STUDIES: dict[str, Callable[[], list[Kind]]] = {"methods": _every_method, "miu": _miu, "batch-normalisation": _forget_statistics}
 """What is compared, beside floor, ceiling and retraining: by the name of the page and of the folder of results."""
 
 

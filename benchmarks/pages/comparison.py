@@ -1,7 +1,7 @@
-"""``docs/methods.md`` and ``docs/miu.md``: unlearning methods between a model that forgot nothing and a retrained one.
+"""``docs/methods.md`` and its kin: unlearning methods between a model that forgot nothing and a retrained one.
 
-python -m benchmarks.pages.comparison --cache FOLDER [--study methods|miu] [--cells B,D,C] [--seeds 40-44] [--seconds S]
-    [--write docs/methods.md]
+python -m benchmarks.pages.comparison --cache FOLDER [--study methods|miu|batch-normalisation] [--cells B,D,C]
+    [--seeds 40-44] [--seconds S] [--write docs/methods.md]
 
 Rows that are not in ``benchmarks/results`` are measured, cell by cell and seed by seed, until S seconds have passed; the
 page is written from the rows that are there.
@@ -50,6 +50,11 @@ INK, BEST, OTHER = "#333333", "#0072b2", "#bbbbbb"
 """Colours of rows beside the methods, of methods that nothing cheaper beats, and of the others."""
 _TITLES = {
     "methods": ("Unlearning methods, compared", "Every approximate method with its default options"),
+    "batch-normalisation": (
+        "What batch normalisation takes on forget batches",
+        "Methods that pass over the forget set, each with statistics of the batch mixed with as many retain samples (*mixed*), "
+        "of the batch alone (*own*) and with the running ones (*frozen*)",
+    ),
     "miu": ("MIU: its terms, and what was tried to make it forget", "MIU with one option changed in each row"),
 }
 _HEAD = """# {title}

@@ -35,6 +35,16 @@ class MethodConfig(TrainConfig):
     """Whether spread is over classes or over groups."""
 
 
+class ForgetPassConfig(MethodConfig):
+    """Options of methods that pass over the forget set and read the retain set, too."""
+
+    forget_statistics: Literal["mixed", "own", "frozen"] = "own"
+    """What batch normalisation takes on forget batches: statistics of the batch mixed with as many retain samples, of the batch
+    alone, or the running ones.  None of them updates a running statistic."""
+    as_published: bool = False
+    """The authors' code, where it differs."""
+
+
 @dataclass(frozen=True)
 class LogRange:
     """A range to be searched with equal chances for each order of magnitude."""

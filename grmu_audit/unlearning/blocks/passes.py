@@ -16,6 +16,7 @@ from grmu_audit.training.loop import repeat_batches, run_epochs
 from grmu_audit.training.plan import Hooks, Loss, Phase
 from grmu_audit.training.runtime import Runtime
 from grmu_audit.unlearning.data import UnlearningData
+from grmu_audit.unlearning.method import ForgetPassConfig
 
 
 def retain_pass(data: UnlearningData, config: TrainConfig, runtime: Runtime, epoch: int, loss: Loss) -> Phase:
@@ -68,6 +69,28 @@ def train_on_forget(model: Classifier, data: UnlearningData, config: TrainConfig
     """Minimise a loss over D_f for the config's epochs, in place."""
     hooks = Hooks(validate=data.validator(runtime))
     return run_epochs(model, lambda epoch: [forget_pass(data, config, runtime, epoch, loss)], config, runtime, hooks)
+
+
+def forget_logits(
+    model: Classifier, data: UnlearningData, config: ForgetPassConfig, runtime: Runtime, epoch: int
+) -> Callable[[torch.Tensor], torch.Tensor]:
+    """How the logits of forget batches are computed in one epoch: what batch normalisation takes, by the config.
+
+    ``mixed``: see ``forward_mixed_with_retain``; ``own``: see ``forward_frozen_batchnorm``; ``frozen``: in evaluation mode.
+    ``as_published``: in training mode, so that running statistics see the forget set.
+    """
+    if config.as_published:
+        return lambda pixels: forward_frozen_batchnorm(model, pixels, published=True)
+    if config.forget_statistics == "mixed":
+        return forward_mixed_with_retain(model, data, config, runtime, epoch)
+    if config.forget_statistics == "own":
+        return lambda pixels: forward_frozen_batchnorm(model, pixels)
+    return lambda pixels: model.eval()(pixels)
+
+
+def forget_width(model: nn.Module, config: ForgetPassConfig) -> int:
+    """Samples that pass through the network for each forget sample: 2 where a batch is mixed."""
+    return 2 if config.forget_statistics == "mixed" and not config.as_published and normalises_by_batch(model) else 1
 
 
 def forward_frozen_batchnorm(model: Classifier, pixels: torch.Tensor, *, published: bool = False) -> torch.Tensor:

@@ -17,9 +17,9 @@ from grmu_audit.training.loop import repeat_batches, run_epochs
 from grmu_audit.training.plan import Hooks, Phase
 from grmu_audit.training.runtime import Runtime
 from grmu_audit.training.steps import microbatches
-from grmu_audit.unlearning.blocks.passes import forward_frozen_batchnorm, retain_pass
+from grmu_audit.unlearning.blocks.passes import forget_logits, retain_pass
 from grmu_audit.unlearning.data import Rows, UnlearningData
-from grmu_audit.unlearning.method import Method, MethodConfig, register
+from grmu_audit.unlearning.method import ForgetPassConfig, Method, MethodConfig, register
 
 
 class GradientAscentConfig(MethodConfig):
@@ -96,7 +96,7 @@ register(
 )
 
 
-class NegGradPlusConfig(MethodConfig):
+class NegGradPlusConfig(ForgetPassConfig):
     """The balance of the two terms."""
 
     epochs: int = Field(10, ge=1, le=100_000)
@@ -115,6 +115,7 @@ def neggrad_plus(model: Classifier, data: UnlearningData, config: NegGradPlusCon
     def plan(epoch: int) -> list[Phase]:
         """One retain pass with forget batches beside it."""
         forget = repeat_batches(lambda turn: forget_parts(data, config, runtime, (epoch, turn)))
+        logits = forget_logits(model, data, config, runtime, epoch)
 
         def both(batch: Batch) -> torch.Tensor:
             """Descent and ascent."""
@@ -122,9 +123,7 @@ def neggrad_plus(model: Classifier, data: UnlearningData, config: NegGradPlusCon
             runtime.sample_gradients += len(other.rows)
             model.train()
             retain_loss = functional.cross_entropy(model(batch.pixels), batch.target)
-            forget_loss = functional.cross_entropy(
-                forward_frozen_batchnorm(model, other.pixels, published=config.as_published), other.target
-            )
+            forget_loss = functional.cross_entropy(logits(other.pixels), other.target)
             return config.balance * retain_loss - (1.0 - config.balance) * forget_loss
 
         return [retain_pass(data, config, runtime, epoch, both)]

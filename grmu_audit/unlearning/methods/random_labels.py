@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import torch
 from pydantic import Field
@@ -10,21 +11,19 @@ from torch.nn import functional
 
 from grmu_audit.data.batches import Batch
 from grmu_audit.models.classifier import Classifier
-from grmu_audit.training.config import TrainConfig
 from grmu_audit.training.loop import run_epochs
 from grmu_audit.training.plan import Hooks, Phase
 from grmu_audit.training.runtime import Runtime
 from grmu_audit.unlearning.blocks.gradients import Tensors, mean_gradient
 from grmu_audit.unlearning.blocks.passes import (
     cross_entropy_loss,
+    forget_logits,
     forget_pass,
-    forward_frozen_batchnorm,
-    forward_mixed_with_retain,
-    normalises_by_batch,
+    forget_width,
     retain_pass,
 )
 from grmu_audit.unlearning.data import UnlearningData
-from grmu_audit.unlearning.method import Method, MethodConfig, register
+from grmu_audit.unlearning.method import ForgetPassConfig, Method, register
 
 
 def random_labels(count: int, classes: int, generator: torch.Generator) -> torch.Tensor:
@@ -37,36 +36,28 @@ def random_labels(count: int, classes: int, generator: torch.Generator) -> torch
     return torch.randint(classes, (count,), generator=generator)
 
 
-def confusing_pass(
-    model: Classifier, data: UnlearningData, config: TrainConfig, runtime: Runtime, epoch: int, *, published: bool
-) -> Phase:
+def confusing_pass(model: Classifier, data: UnlearningData, config: ForgetPassConfig, runtime: Runtime, epoch: int) -> Phase:
     """One pass over D_f that minimises CE(f(x), random label); labels are sampled per batch.
 
     Args:
         model: the student.
-        data: the forget rows, and the retain rows that they are mixed with (see ``forward_mixed_with_retain``).
-        config: batch size and augmentation.
+        data: the forget rows, and the retain rows that they are mixed with (see ``forget_logits``).
+        config: batch size, augmentation, statistics of batch normalisation.
         runtime: root of the generators; labels have one of their own.
         epoch: from 0.
-        published: forget batches alone, in training mode, as the authors' code: running statistics see the forget set.
     """
     draws = runtime.generator("labels", epoch)
-    answer = (
-        (lambda pixels: forward_frozen_batchnorm(model, pixels, published=True))
-        if published
-        else forward_mixed_with_retain(model, data, config, runtime, epoch)
-    )
+    answer = forget_logits(model, data, config, runtime, epoch)
 
     def confuse(batch: Batch) -> torch.Tensor:
         """Cross-entropy to random labels."""
         labels = random_labels(len(batch.rows), model.spec.classes, draws).to(batch.target.device)
         return functional.cross_entropy(answer(batch.pixels), labels)
 
-    alone = published or not normalises_by_batch(model)
-    return replace(forget_pass(data, config, runtime, epoch, confuse), width=1 if alone else 2)
+    return replace(forget_pass(data, config, runtime, epoch, confuse), width=forget_width(model, config))
 
 
-class SalUnConfig(MethodConfig):
+class SalUnConfig(ForgetPassConfig):
     """Random labelling under a saliency mask."""
 
     epochs: int = Field(10, ge=1, le=100_000)
@@ -75,6 +66,8 @@ class SalUnConfig(MethodConfig):
     """Peak learning rate."""
     density: float = Field(0.5, gt=0, le=1)
     """rho: share of all weights that may move."""
+    forget_statistics: Literal["mixed", "own", "frozen"] = "mixed"
+    """As everywhere; by its own statistics a batch of one class takes back most of a push that its samples share."""
     forget_weight: float = Field(1.0, ge=0, allow_inf_nan=False)
     """alpha of the paper's loss."""
     as_published: bool = False
@@ -100,7 +93,7 @@ def salun(model: Classifier, data: UnlearningData, config: SalUnConfig, runtime:
 
     def plan(epoch: int) -> list[Phase]:
         """Forget pass, then retain pass."""
-        forget = confusing_pass(model, data, config, runtime, epoch, published=config.as_published)
+        forget = confusing_pass(model, data, config, runtime, epoch)
         weighted = replace(forget, loss=lambda batch: config.forget_weight * forget.loss(batch))
         phases = [weighted, retain_pass(data, config, runtime, epoch, loss)]
         return [replace(phase, before_step=silence) for phase in phases] if config.as_published else phases
@@ -137,13 +130,15 @@ register(
 )
 
 
-class RlConfig(MethodConfig):
+class RlConfig(ForgetPassConfig):
     """Random labelling."""
 
     epochs: int = Field(10, ge=1, le=100_000)
     """Pairs of a forget and a retain pass."""
     learning_rate: float = Field(0.02, gt=0, allow_inf_nan=False)
     """Peak learning rate."""
+    forget_statistics: Literal["mixed", "own", "frozen"] = "mixed"
+    """As everywhere; by its own statistics a batch of one class takes back most of a push that its samples share."""
     as_published: bool = False
     """Forget batches alone and in training mode, as the authors' code: running statistics then see the forget set."""
 
@@ -159,7 +154,7 @@ def rl(model: Classifier, data: UnlearningData, config: RlConfig, runtime: Runti
 
     def plan(epoch: int) -> list[Phase]:
         """Forget pass, then retain pass."""
-        forget = confusing_pass(model, data, config, runtime, epoch, published=config.as_published)
+        forget = confusing_pass(model, data, config, runtime, epoch)
         return [forget, retain_pass(data, config, runtime, epoch, loss)]
 
     return run_epochs(model, plan, config, runtime, Hooks(validate=data.validator(runtime)))

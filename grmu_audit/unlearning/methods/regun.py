@@ -15,12 +15,12 @@ from grmu_audit.training.inference import infer
 from grmu_audit.training.loop import repeat_batches, run_epochs
 from grmu_audit.training.plan import Hooks, Phase
 from grmu_audit.training.runtime import Runtime
-from grmu_audit.unlearning.blocks.passes import forget_pass, forward_frozen_batchnorm, soft_kl
+from grmu_audit.unlearning.blocks.passes import forget_logits, forget_pass, soft_kl
 from grmu_audit.unlearning.data import Rows, UnlearningData
-from grmu_audit.unlearning.method import Method, MethodConfig, register
+from grmu_audit.unlearning.method import ForgetPassConfig, Method, register
 
 
-class RegunConfig(MethodConfig):
+class RegunConfig(ForgetPassConfig):
     """Whom a forget sample is to look like, and the recipe."""
 
     epochs: int = Field(60, ge=1, le=100_000)
@@ -50,6 +50,7 @@ def regun(model: Classifier, data: UnlearningData, config: RegunConfig, runtime:
     def plan(epoch: int) -> list[Phase]:
         """One forget pass with retain batches beside it."""
         aim = shared_target(probabilities, runtime.generator("held out", epoch)) if config.as_published else by_group(table)
+        logits = forget_logits(model, data, config, runtime, epoch)
         retain = repeat_batches(
             lambda turn: data.retain_batches(config.batch_size, runtime.generator("retain", epoch, turn), augment=config.augment)
         )
@@ -62,7 +63,7 @@ def regun(model: Classifier, data: UnlearningData, config: RegunConfig, runtime:
             runtime.sample_gradients += len(other.rows)
             model.train()
             retain_loss = functional.cross_entropy(model(other.pixels), other.target)
-            forget_loss = soft_kl(aim(batch), forward_frozen_batchnorm(model, batch.pixels, published=config.as_published))
+            forget_loss = soft_kl(aim(batch), logits(batch.pixels))
             held = runtime.term.loss(model, other) if runtime.term is not None else None
             return 0.5 * forget_loss + 0.5 * retain_loss + (0.0 if held is None else held)
 

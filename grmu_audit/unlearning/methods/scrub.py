@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -16,13 +17,13 @@ from grmu_audit.training.inference import accuracy
 from grmu_audit.training.loop import run_epochs
 from grmu_audit.training.plan import Hooks, Phase
 from grmu_audit.training.runtime import Runtime
-from grmu_audit.unlearning.blocks.passes import distillation, forget_pass, forward_frozen_batchnorm, retain_pass
+from grmu_audit.unlearning.blocks.passes import distillation, forget_logits, forget_pass, forget_width, retain_pass
 from grmu_audit.unlearning.blocks.teacher import Teacher
 from grmu_audit.unlearning.data import Rows, UnlearningData
-from grmu_audit.unlearning.method import LogRange, Method, MethodConfig, register
+from grmu_audit.unlearning.method import ForgetPassConfig, LogRange, Method, register
 
 
-class ScrubConfig(MethodConfig):
+class ScrubConfig(ForgetPassConfig):
     """The two passes, their weights, and rewinding."""
 
     epochs: int = Field(10, ge=1, le=100_000)
@@ -50,7 +51,7 @@ def scrub(model: Classifier, data: UnlearningData, config: ScrubConfig, runtime:
 
     KL_T(a || b) = T^2 KL(softmax(a / T) || softmax(b / T)), summed over classes, averaged over the batch.  The teacher
     is a frozen copy of the trained network in eval mode; the student's running statistics rest while it passes
-    over D_f.  With ``rewind`` (SCRUB+R)
+    over D_f (``forget_statistics``).  With ``rewind`` (SCRUB+R)
     the original and every epoch are stored, the error of the last one on held-out samples like those to forget is the
     target, and the one whose error on the forget set is nearest to it is returned.
 
@@ -61,10 +62,11 @@ def scrub(model: Classifier, data: UnlearningData, config: ScrubConfig, runtime:
     rewind = Rewind(model, data, config.as_published, runtime) if config.rewind else None
     on_retain = config.model_copy(update={"batch_size": config.retain_batch_size or config.batch_size})
 
-    def forget_loss(batch: Batch) -> torch.Tensor:
+    def forget(epoch: int) -> Phase:
         """Away from the teacher."""
-        logits = forward_frozen_batchnorm(model, batch.pixels, published=config.as_published)
-        return -distillation(teacher(batch), logits, config.temperature)
+        logits = forget_logits(model, data, config, runtime, epoch)
+        loss = lambda batch: -distillation(teacher(batch), logits(batch.pixels), config.temperature)  # noqa: E731
+        return replace(forget_pass(data, config, runtime, epoch, loss), width=forget_width(model, config))
 
     def retain_loss(batch: Batch) -> torch.Tensor:
         """Right labels, near the teacher."""
@@ -74,8 +76,8 @@ def scrub(model: Classifier, data: UnlearningData, config: ScrubConfig, runtime:
 
     def plan(epoch: int) -> list[Phase]:
         """Forget pass in the first epochs, then retain pass."""
-        forget = [forget_pass(data, config, runtime, epoch, forget_loss)] if epoch < config.forget_epochs else []
-        return [*forget, retain_pass(data, on_retain, runtime, epoch, retain_loss)]
+        first = [forget(epoch)] if epoch < config.forget_epochs else []
+        return [*first, retain_pass(data, on_retain, runtime, epoch, retain_loss)]
 
     run_epochs(
         model,

@@ -29,7 +29,7 @@ from grmu_audit.unlearning.apply import apply_method
 from grmu_audit.unlearning.blocks import teacher as teacher_module
 from grmu_audit.unlearning.data import UnlearningData
 from grmu_audit.unlearning.layers import leaf_modules, trainable_layers
-from grmu_audit.unlearning.method import Method, MethodConfig
+from grmu_audit.unlearning.method import ForgetPassConfig, Method, MethodConfig
 from grmu_audit.unlearning.methods import methods
 from grmu_audit.unlearning.methods.amun import joint_loss
 
@@ -340,6 +340,23 @@ def test_running_statistics_move_on_declared_samples_only(name: str) -> None:
     if not moved:
         before, after = dict(problem.model.named_buffers()), dict(result.named_buffers())
         assert [key for key in before if not torch.equal(before[key], after[key])] == []
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if issubclass(methods.get(name).config, ForgetPassConfig)])
+def test_forget_batches_move_no_statistic_however_they_are_normalised(name: str) -> None:
+    """Mixed with retain samples, by their own statistics or by the running ones: other weights, and statistics of D_r alone."""
+    problem, method = tiny(), methods.get(name)
+    seen: list[torch.Tensor] = []
+    digests = set()
+    for way in ("mixed", "own", "frozen"):
+        config = method.config(epochs=1, batch_size=20, augment=False, forget_statistics=way)
+        digests.add(weights_digest(apply_method(method, problem.model, problem.data, config, runtime())))
+        still = method.config(epochs=1, batch_size=20, augment=False, forget_statistics=way, learning_rate=1e-12)
+        moved = apply_method(method, problem.model, problem.data, still, runtime())
+        seen.append(torch.cat([v.flatten() for k, v in sorted(moved.state_dict().items()) if "running" in k]))
+    assert len(digests) == 3
+    assert torch.allclose(seen[0], seen[1], atol=1e-6)
+    assert torch.allclose(seen[0], seen[2], atol=1e-6)
 
 
 FORMULAS: dict[str, Callable[[int, int, int], int]] = {
