@@ -98,8 +98,9 @@ def _miu() -> list[Kind]:
         "20 epochs": {"epochs": 20, "forget_epochs": 10},
     }
     method = methods.get("miu")
-    weighted = [Kind(title, "method", method, options, reweight=True) for title, options in changes.items()]
-    return [*weighted, Kind("all terms, no REWEIGHT", "method", method)]
+    base = {"lambda_mi": 1.0}
+    weighted = [Kind(title, "method", method, {**base, **options}, reweight=True) for title, options in changes.items()]
+    return [*weighted, Kind("all terms, no REWEIGHT", "method", method, base)]
 
 
 def _forget_statistics() -> list[Kind]:
