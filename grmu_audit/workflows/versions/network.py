@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grmu_audit.errors import InputError, IntegrityError
+from grmu_audit.evidence.purges import require_not_purged
 from grmu_audit.records import ModelRef
+from grmu_audit.tracking import read_ledger
 from grmu_audit.tracking.names import START
 from grmu_audit.tracking.references import lineage_root
 from grmu_audit.tracking.registration import version_artifact
@@ -117,11 +119,13 @@ def load_network(session: Session, ref: ModelRef, device: torch.device) -> Class
 
     Raises:
         IntegrityError: a stored file is not what was registered.
+        InconclusiveError: the version was purged.
         InputError: the architecture is not allowed here.
     """
     from grmu_audit.models.weights import load_model
     from grmu_audit.training.runtime import move_to
 
+    require_not_purged(read_ledger(session.store, ref.name), [ref.version])
     with tempfile.TemporaryDirectory(prefix="grmu-audit-") as folder:
         model = load_model(session.store.fetch(ref, Path(folder) / "model"))
     if model.spec.start:
