@@ -6,8 +6,10 @@ import multiprocessing
 import os
 import shutil
 import signal
+import sqlite3
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +84,14 @@ def rows_with_outputs_of(session: Session, logits: np.ndarray[Any, Any], root: P
 
 
 def restore(snapshot: Path, root: Path) -> None:
-    """The store as it was, in its own place: its paths are absolute."""
-    shutil.rmtree(root / "mlruns")
-    shutil.copytree(snapshot, root / "mlruns")
+    """The store as it was, in its own place: its paths are absolute; the database as the same file, which others have open."""
+    place = root / "mlruns"
+    for path in place.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path)
+    with closing(sqlite3.connect(snapshot / "mlflow.db")) as kept, closing(sqlite3.connect(place / "mlflow.db")) as database:
+        kept.backup(database)
+    shutil.copytree(snapshot, place, dirs_exist_ok=True, ignore=shutil.ignore_patterns("mlflow.db*"))
 
 
 def killed_purge(root: Path, fatal: int | None) -> tuple[bool, list[str]]:
