@@ -30,6 +30,9 @@ def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Session:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("GRMU_AUDIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("GRMU_AUDIT_POLICIES", policy_file(CLAIMING, tmp_path))
+    for name in ("images", "tokens"):
+        (tmp_path / "cache" / name).mkdir(parents=True)
+        (tmp_path / "cache" / name / "file").write_bytes(b"features of people")
     return served_store(tmp_path)
 
 

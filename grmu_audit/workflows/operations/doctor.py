@@ -142,7 +142,8 @@ def _device(wanted: str) -> Iterator[Check]:
 
 def _server(place: Place) -> Iterator[Check]:
     if place.problem:
-        yield Check("server", "problem", place.problem, "start it, or correct --tracking-uri / MLFLOW_TRACKING_URI")
+        found, _, do = place.problem.partition(": ")
+        yield Check("server", "problem", found, do or "start it, or correct --tracking-uri / MLFLOW_TRACKING_URI")
     elif place.empty:
         yield Check("server", "ok", f"{place.uri}: nothing is stored there yet; pretrain and register create it")
     elif not place.version:

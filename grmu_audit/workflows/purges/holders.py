@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -229,7 +230,7 @@ class Holders:
                 yield Holder("bundle", entry.reason, f"outputs (SHA-256 {digest}...)", OPEN, "delete it where it lies")
         yield from self._other_models()
         place = tempfile.gettempdir()
-        if left := sum(path.is_dir() for path in Path(place).glob("*grmu-audit-*")):
+        if left := sum(path.is_dir() and os.access(path, os.W_OK) for path in Path(place).glob("*grmu-audit-*")):
             yield Holder("elsewhere", f"{left} folders of stopped runs in {place}", "may hold weights", OPEN, "delete them")
         jobs = self.session.jobs.folder
         if jobs is not None and "://" in jobs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -174,3 +175,41 @@ def test_runs_that_ended_without_a_version_go_too(session: Session) -> None:
     purge(session, plan(session))
     assert set(session.store.run_files(run.id)) == {"training.json"}
     assert session.store.run_files(other.id)
+
+
+class _Interrupted:
+    """A store in which something happens just before the next entry is appended."""
+
+    def __init__(self, store: object, happens: Callable[[], object]) -> None:
+        self._store, self._happens = store, [happens]
+
+    def __getattr__(self, name: str) -> object:
+        if name == "append" and self._happens:
+            self._happens.pop()()
+        return getattr(self._store, name)
+
+
+def test_a_promotion_that_a_purge_overtakes_is_abandoned(session: Session) -> None:
+    champion(session, "1")
+    champion(session)
+    store = session.store
+    racing = _Interrupted(store, lambda: purge(session, plan(session)))
+    with pytest.raises(InconclusiveError, match="m/1 was purged"):
+        rollback(racing, "m/1", Actor("anna", "why", reopen=("R-1",)))  # type: ignore[arg-type]
+    assert store.aliases("m")["champion"] == "2"
+    assert read_ledger(store, "m").state.open is None
+    assert verify(store, "m") == []
+
+
+def test_a_purge_that_a_promotion_overtakes_deletes_nothing(session: Session) -> None:
+    champion(session, "1")
+    champion(session)
+    made, store = plan(session), session.store
+    session.store = _Interrupted(store, lambda: rollback(store, "m/1", Actor("anna", "why", reopen=("R-1",))))  # type: ignore
+    with pytest.raises(IntegrityError, match="a promotion of m came first"):
+        purge(session, made)
+    session.store = store  # type: ignore[misc]
+    assert store.aliases("m")["champion"] == "1"
+    assert files(session)
+    assert purge_state(read_ledger(store, "m")).begun == ()
+    assert verify(store, "m") == []
