@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,10 @@ def test_a_purge_leaves_no_byte_and_the_lineage_goes_on(
         assert execute(line) == 3, line
         assert "m/1 was purged (ledger entry" in capsys.readouterr().err
     goes_on(tmp_path)
+    capsys.readouterr()
+    assert execute(["requests", "impact", "R-1", "--model", "m", "--json"]) == 0
+    found = {row["name"]: row["action"] for row in json.loads(capsys.readouterr().out)}
+    assert (found["m/1"], found["b.zip of m/3"], found["the data itself"]) == ("kept", "open", "open")
     lost_is_not_purged(session, capsys)
 
 

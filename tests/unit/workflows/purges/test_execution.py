@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from support.crashing_store import Crash, crashing
+from support.judged_audits import audited, predictions
 from support.memory_store import MemoryStore
-from support.requests import version_without
+from support.requests import CLAIMING, version_without
 from support.sessions import open_session
 
 from grmu_audit.errors import GrmuAuditError, InconclusiveError, InputError, IntegrityError
@@ -213,3 +214,10 @@ def test_a_purge_that_a_promotion_overtakes_deletes_nothing(session: Session) ->
     assert files(session)
     assert purge_state(read_ledger(store, "m")).begun == ()
     assert verify(store, "m") == []
+
+
+def test_an_audit_that_invents_a_purge_promotes_nothing(session: Session) -> None:
+    ref = session.store.resolve("m/2")
+    audited(session.store, ref, [predictions(100), predictions(101)], CLAIMING, purged={"baseline": "gone on purpose"})
+    with pytest.raises(IntegrityError, match="says that its baseline was purged, and the ledger does not"):
+        champion(session)
