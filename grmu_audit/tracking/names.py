@@ -249,9 +249,11 @@ QUALITY = "data_quality.json"
 """Artifact of a run: what the quality checks found."""
 START = "start.safetensors"
 """Artifact of a pretraining run: the weights that it started from."""
-PRIVATE = frozenset((PENDING, PREDICTIONS, REQUEST, ERASURE, ROWS, ROWS_READ, REKEYED))
+SHARDS = "shard_rows.json"
+"""Artifact of the training of an ensemble of shards: which rows each member read."""
+PRIVATE = frozenset((PENDING, PREDICTIONS, REQUEST, ERASURE, ROWS, ROWS_READ, SHARDS, REKEYED))
 """Artifacts that speak of single samples or people: the embedded store keeps them for their owner alone."""
 BASELINE = "baseline.json"
 """Artifact of an evaluation run: every metric of the registered network, and its groups."""
-RUN_FILES = (PREDICTIONS, REQUEST, ERASURE, ROWS, ROWS_READ, TRAINING, QUALITY, START)
+RUN_FILES = (PREDICTIONS, REQUEST, ERASURE, ROWS, ROWS_READ, SHARDS, TRAINING, QUALITY, START)
 """Artifacts of a version's run that something is computed from: the registration record names those that are there."""
