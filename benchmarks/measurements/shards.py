@@ -30,7 +30,14 @@ from grmu_audit.unlearning.methods import methods
 SHARDS = 4
 VALIDATION = 200
 """Validation images that the epoch of each network is chosen by."""
-CODE = ["grmu_audit/models", "grmu_audit/training", "grmu_audit/unlearning/guaranteed", "benchmarks/measurements/shards.py"]
+CODE = [
+    "grmu_audit/models/guaranteed.py",
+    "grmu_audit/training/fit.py",
+    "grmu_audit/training/loop.py",
+    "grmu_audit/training/guaranteed/shards.py",
+    "grmu_audit/unlearning/guaranteed/shards.py",
+    "benchmarks/measurements/shards.py",
+]
 """What the results depend on."""
 REQUESTS = {"one image": 0.0, "a tenth of the rare group": 0.1, "half of the rare group": 0.5}
 """Share of the rare group that is forgotten; 0 stands for its first image."""

@@ -37,8 +37,8 @@ def table(found: Sequence[Seed], where: str) -> str:
         [
             f"PhotoDigits, {SHARDS} shards, mean (lowest to highest) over {len(found)} seeds, {where}.",
             f"In {equal} of {len(shards)} runs the",
-            f"members of untouched shards are equal bit for bit; in {sum(whole)} of {len(whole)} (those of one image) the whole",
-            "result equals that of retraining every member without the forget set with the same seed. Cost: sample-gradients as a",
+            f"members of untouched shards are equal bit for bit; in {sum(whole)} of {len(whole)} (those of one image) the",
+            "whole result equals that of retraining every member without the forget set with the same seed. Cost: sample-gradients as a",
             "share of retraining every member.",
             "GA is the test accuracy of the rare group, TA that of all; in both columns after the request.",
             "",

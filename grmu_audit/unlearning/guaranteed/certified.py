@@ -145,8 +145,8 @@ def _require_near_minimum(measured: float, bound: float) -> None:
     if not measured <= bound * (1 + _SLACK) + _SLACK:
         raise InputError(
             f"certified: the loss gradient at these weights has the norm {measured:.3g}, above the {bound:.3g} that goes with"
-            " them: another method, seed, key or dataset made them; retrain, or start from a version that was trained or removed from"
-            " by this method"
+            " them: another method, seed, key or dataset made them; retrain, or start from a version that was trained or"
+            " removed from by this method"
         )
 
 
