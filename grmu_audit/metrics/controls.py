@@ -76,7 +76,7 @@ def _cheat_from_root(cheat: ModelResult, before: ModelResult, root: ModelResult 
         yield from (*kept, (ROOT.as_change(), area_change(cheat, root)))
 
 
-OF_LABELS = (*SPLIT_OF, "GA", "WG", "EO", "DP", "EP", "UA_GA_GAP")
+OF_LABELS = (*SPLIT_OF, "GA", "WG", "EO", "DP", "EP", "UA_GA_GAP", "IMPACT_RATIO", "PREDICTIVE_PARITY")
 """Metrics that follow from labels alone."""
 
 
