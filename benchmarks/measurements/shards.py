@@ -9,25 +9,27 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.measurements.problem import RARE, Problem, predictions, unlearning_data
+from benchmarks.measurements.problem import RARE, unlearning_data
 from grmu_audit.data.batches import BatchSource
 from grmu_audit.data.forget import ForgetSampling
 from grmu_audit.data.readers.photodigits import PhotoDigitsOptions, photodigits
-from grmu_audit.metrics import measure_predictions
 from grmu_audit.models.catalog import build
 from grmu_audit.models.classifier import Classifier, ModelSpec
 from grmu_audit.models.guaranteed import concentrated_places
 from grmu_audit.models.weights import weights_digest
-from grmu_audit.records.audit import MeasureOptions
 from grmu_audit.training.config import TrainConfig
 from grmu_audit.training.fit import TrainingRows, fit
 from grmu_audit.training.guaranteed.shards import require_ensemble, same_bits
+from grmu_audit.training.inference import accuracy
 from grmu_audit.training.runtime import Runtime, derive_seed, move_to
 from grmu_audit.unlearning.apply import apply_method
 from grmu_audit.unlearning.data import UnlearningData
 from grmu_audit.unlearning.methods import methods
 
 SHARDS = 4
+NETWORK = {"widths": [8, 16, 32]}
+"""Options of each small ResNet."""
+EPOCHS = 12
 VALIDATION = 200
 """Validation images that the epoch of each network is chosen by."""
 CODE = [
@@ -61,11 +63,11 @@ def _request(source: BatchSource, everything: UnlearningData, share: float, seed
 
 
 def _measure_kind(kind: str, seed: int, everything: UnlearningData, requests: dict[str, UnlearningData]) -> dict[str, Any]:
-    source, config = everything.source, TrainConfig(batch_size=64 if kind == KINDS[0] else 16)
+    source, config = everything.source, TrainConfig(epochs=EPOCHS, batch_size=64 if kind == KINDS[0] else 16)
     model = build(_spec(kind, source, everything), derive_seed(seed, "init"))
     move_to(model, source.device)
     fit(model, source, TrainingRows(everything.retain, everything.val), config, Runtime(source.device, seed))
-    found: dict[str, Any] = {"before": _accuracy(seed, next(iter(requests.values())), model)}
+    found: dict[str, Any] = {"before": _accuracy(everything, model)}
     for name, data in requests.items():
         found[name] = _measure_request(kind, seed, model, data, config)
     return found
@@ -87,28 +89,27 @@ def _measure_request(kind: str, seed: int, model: Classifier, data: UnlearningDa
 def _run(name: str, seed: int, model: Classifier, data: UnlearningData, config: TrainConfig) -> tuple[Classifier, dict[str, Any]]:
     method, runtime = methods.get(name), Runtime(data.source.device, seed)
     start = time.process_time()
-    result = apply_method(method, model, data, method.config(batch_size=config.batch_size), runtime)
+    result = apply_method(method, model, data, method.config(epochs=EPOCHS, batch_size=config.batch_size), runtime)
     seconds = time.process_time() - start
-    facts = {"sample_gradients": runtime.sample_gradients, "cpu_seconds": seconds, **_accuracy(seed, data, result)}
+    facts = {"sample_gradients": runtime.sample_gradients, "cpu_seconds": seconds, **_accuracy(data, result)}
     facts["share_of_full"] = runtime.sample_gradients / (config.epochs * len(data.retain))
     return result, facts | {"retrained": runtime.notes.get("shards", {}).get("retrained", [])}
 
 
 def _spec(kind: str, source: BatchSource, everything: UnlearningData) -> ModelSpec:
-    header, options = source.dataset.header, dict[str, Any]()
+    header, options = source.dataset.header, dict[str, Any](NETWORK)
     if kind != KINDS[0]:
-        options = {"shards": SHARDS, "rule": kind.split()[0]}
+        options = {"shards": SHARDS, "rule": kind.split()[0], "member_options": NETWORK}
     if kind == KINDS[2]:
         counts = np.bincount(everything.groups_of(everything.retain), minlength=source.groups)
         options["places"] = [list(places) for places in concentrated_places(counts, SHARDS)]
-    name = "sisa" if options else "small_resnet"
+    name = "small_resnet" if kind == KINDS[0] else "sisa"
     return ModelSpec(name, 2, header.image_size, header.mean, header.std, header.class_names, options)
 
 
-def _accuracy(seed: int, data: UnlearningData, model: Classifier) -> dict[str, float]:
-    """GA and TA."""
-    device = data.source.device
-    problem = Problem(seed, data.source, data, model, lambda: Runtime(device, seed))
-    measured = measure_predictions(predictions(problem, model), MeasureOptions())
-    values = {m.name: m.value for m in measured if m.group is None and m.name in ("GA", "TA")}
-    return {name: float(value) for name, value in values.items() if value is not None}
+def _accuracy(data: UnlearningData, model: Classifier) -> dict[str, float]:
+    """Test accuracy of the rare group and of all."""
+    source, test = data.source, data.source.dataset.rows("test")
+    rare = test[source.group.numpy()[test] == RARE.target * source.attributes + RARE.attribute]
+    runtime = Runtime(source.device, 0)
+    return {"GA": accuracy(model, source, rare, runtime), "TA": accuracy(model, source, test, runtime)}

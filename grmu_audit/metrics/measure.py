@@ -122,7 +122,8 @@ def measure_one(checked: CheckedPredictions) -> ModelResult:
     """Every metric of one model that predictions alone give, those of installed packages included.
 
     RA UA TA VA GA WG UA_GA_GAP EO DP EP MIA MIA_PAPER MIA_AUC MIA_TPR_1 MIA_TPR_01 RETAIN_AUC MIA_DISPARITY IMPACT_RATIO
-    PREDICTIVE_PARITY CALIBRATION_GAP, then by group ``accuracy`` RA UA MIA_AUC MIA_TPR_1 RETAIN_AUC; an undefined one carries its reason.
+    PREDICTIVE_PARITY CALIBRATION_GAP, then by group ``accuracy`` RA UA MIA_AUC MIA_TPR_1 RETAIN_AUC; an undefined one
+    carries its reason.
     """
     attacks = run_attacks(checked)
     found = [

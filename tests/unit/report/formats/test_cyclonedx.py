@@ -51,7 +51,7 @@ def test_every_number_is_that_of_the_audit_file(audit: Audit) -> None:
     for value in written:
         if value["subject"] != "candidate" or value["value"] is None or min(value["n"], value["smallest_cell"] or value["n"]) < 5:
             continue
-        group = names[Group(*value["group"].values())] if value["group"] else ""
+        group = names[Group(value["group"]["target"], value["group"]["attribute"])] if value["group"] else ""
         expected[value["name"], group] = (value["value"], value["interval"])
     found = {}
     for metric in card(audit)["quantitativeAnalysis"]["performanceMetrics"]:
