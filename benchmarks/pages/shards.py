@@ -36,9 +36,10 @@ def table(found: Sequence[Seed], where: str) -> str:
     return "\n".join(
         [
             f"PhotoDigits, {SHARDS} shards, a small ResNet of widths 8, 16, 32, {EPOCHS} epochs; mean (lowest to highest) over",
-            f"{len(found)} seeds, {where}. In {equal} of {len(shards)} runs the members of untouched shards are equal bit for bit;",
-            f"in {sum(whole)} of {len(whole)} (those of one image) the whole result equals that of retraining every member without the",
-            "forget set with the same seed. Members take batches of 16, so that each makes as many steps as the one network. Cost:",
+            f"{len(found)} seeds, {where}. In {equal} of {len(shards)} runs the members of untouched shards are equal bit",
+            f"for bit; in {sum(whole)} of {len(whole)} (those of one image) the whole result equals that of retraining every",
+            "member without the forget set with the same seed. Members take batches of 16, so that each makes as many steps as",
+            "the one network. Cost:",
             "sample-gradients as a share of retraining every member.",
             "GA is the test accuracy of the rare group, TA that of all; in both columns after the request.",
             "",
