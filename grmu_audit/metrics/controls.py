@@ -88,7 +88,7 @@ def _cheat_from_root(
         yield ROOT.as_change(), area_change(cheat, root)
 
 
-OF_LABELS = (*SPLIT_OF, "GA", "WG", "EO", "DP", "EP", "UA_GA_GAP")
+OF_LABELS = (*SPLIT_OF, "GA", "WG", "EO", "DP", "EP", "UA_GA_GAP", "IMPACT_RATIO", "PREDICTIVE_PARITY")
 """Metrics that follow from labels alone."""
 
 

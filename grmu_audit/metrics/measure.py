@@ -28,6 +28,7 @@ from grmu_audit.metrics.membership.shadow_metrics import attack_audited_model, a
 from grmu_audit.metrics.outcome import Basis, Outcome
 from grmu_audit.metrics.redistribution import measure_redistribution
 from grmu_audit.metrics.references import closeness, mean_changes
+from grmu_audit.metrics.selection import measure_selection
 from grmu_audit.metrics.white_box.durability import compare_returned, durability_changes, measure_durability
 from grmu_audit.metrics.white_box.layer_gaps import correlation, layer_gap_changes, measure_layer_gaps
 from grmu_audit.metrics.white_box.representation import (
@@ -130,8 +131,9 @@ def _measure_each(first: CheckedPredictions, inputs: AuditInputs) -> dict[Subjec
 def measure_one(checked: CheckedPredictions) -> ModelResult:
     """Every metric of one model that predictions alone give, those of installed packages included.
 
-    RA UA TA VA GA WG UA_GA_GAP EO DP EP MIA MIA_PAPER MIA_AUC MIA_TPR_1 MIA_TPR_01 RETAIN_AUC MIA_DISPARITY, then by group
-    ``accuracy`` RA UA MIA_AUC MIA_TPR_1 RETAIN_AUC; an undefined one carries its reason.
+    RA UA TA VA GA WG UA_GA_GAP EO DP EP MIA MIA_PAPER MIA_AUC MIA_TPR_1 MIA_TPR_01 RETAIN_AUC MIA_DISPARITY IMPACT_RATIO
+    PREDICTIVE_PARITY CALIBRATION_GAP, then by group ``accuracy`` RA UA MIA_AUC MIA_TPR_1 RETAIN_AUC; an undefined one
+    carries its reason.
     """
     attacks = run_attacks(checked)
     found = [
@@ -139,6 +141,7 @@ def measure_one(checked: CheckedPredictions) -> ModelResult:
         *measure_fairness(checked),
         *measure_membership(checked, attacks),
         *measure_exposure(checked),
+        *measure_selection(checked),
         *measure_plugins(checked),
     ]
     found = [outcome.with_options(checked.options) for outcome in found]

@@ -191,7 +191,7 @@ def _blank(case: RuleCase) -> RuleOutcome:
         bound=rule.bounds,
         compare=rule.compare,
         reason="",
-        why=rule.why,
+        why=rule.why_with_clauses,
         group=rule.group.record if rule.group else None,
         n=value.n if value is not None else None,
     )

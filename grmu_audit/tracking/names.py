@@ -251,15 +251,17 @@ QUALITY = "data_quality.json"
 """Artifact of a run: what the quality checks found."""
 START = "start.safetensors"
 """Artifact of a pretraining run: the weights that it started from."""
+SHARDS = "shard_rows.json"
+"""Artifact of the training of an ensemble of shards: which rows each member read."""
 PURGE = "purge.json"
 """Artifact of a run of ``requests purge``: what it deletes, with digests."""
 KEPT_TABLES = "predictions"
 """Folder in that run: of each purged version the outputs of test rows that no request names, ``kept-1.parquet``."""
-PRIVATE = frozenset((PENDING, PREDICTIONS, REQUEST, ERASURE, ROWS, ROWS_READ, REKEYED))
+PRIVATE = frozenset((PENDING, PREDICTIONS, REQUEST, ERASURE, ROWS, ROWS_READ, SHARDS, REKEYED))
 """Artifacts that speak of single samples or people: the embedded store keeps them for their owner alone."""
 BASELINE = "baseline.json"
 """Artifact of an evaluation run: every metric of the registered network, and its groups."""
-KEPT_OF_PURGED = (REQUEST, ERASURE, ROWS, ROWS_READ, TRAINING, QUALITY, START, BASELINE)
+KEPT_OF_PURGED = (REQUEST, ERASURE, ROWS, ROWS_READ, SHARDS, TRAINING, QUALITY, START, BASELINE)
 """Artifacts that the run of a purged version keeps: records, means over all rows, and the weights from before its training."""
-RUN_FILES = (PREDICTIONS, REQUEST, ERASURE, ROWS, ROWS_READ, TRAINING, QUALITY, START)
+RUN_FILES = (PREDICTIONS, REQUEST, ERASURE, ROWS, ROWS_READ, SHARDS, TRAINING, QUALITY, START)
 """Artifacts of a version's run that something is computed from: the registration record names those that are there."""
