@@ -52,7 +52,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Rates:
-    """Samples per second of this machine."""
+    """Samples per second of this machine; of processor time on a CPU, of all its threads together."""
 
     gradients: float
     """With gradients."""
@@ -155,18 +155,18 @@ def calibrate(model: Classifier, batch: int, device: torch.device, seconds: floa
 
 
 def _rate(work: Callable[[], None], batch: int, seconds: float, device: torch.device) -> float:
-    """Samples per second, after one round that is not counted."""
+    """Samples per second of the device, after one round that is not counted; on a CPU other work does not count."""
     import torch
 
     def now() -> float:
         """A clock that waits for the device."""
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        return time.perf_counter()
+        return time.perf_counter() if device.type == "cuda" else time.process_time()
 
     work()
-    start, done = now(), 0
-    while done == 0 or now() - start < seconds:
+    start, began, done = now(), time.monotonic(), 0
+    while done == 0 or time.monotonic() - began < seconds:
         work()
         done += 1
     return batch * done / max(now() - start, 1e-9)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from grmu_audit.errors import InputError
 from grmu_audit.jobs import Job, JobFolder, JobRunner, make_executor
-from grmu_audit.records.benchmark import FLOOR, REFERENCE, BenchmarkRow
+from grmu_audit.records.benchmark import FLOOR, PARTS, REFERENCE, BenchmarkRow
 from grmu_audit.utils import canonical_json, read_file, write_atomic
 from grmu_audit.utils.array_files import unpack_arrays
 from grmu_audit.workflows.benchmarks.measuring import read_row
@@ -222,7 +222,7 @@ class _Run:
             run.log_dataset(row.facts["data"], row.facts["dataset_sha256"])
 
 
-def rows_of(suite: Suite, planned: PlannedRow, tree: dict[str, Any]) -> Iterator[BenchmarkRow] | list[BenchmarkRow]:
+def rows_of(suite: Suite, planned: PlannedRow, tree: dict[str, Any]) -> list[BenchmarkRow]:
     """The measured row; the model before the request brings the means of the references along."""
     model = tree["model"]
     row = BenchmarkRow(
@@ -273,7 +273,12 @@ def read_rows(out: Path, plan: Plan | None = None) -> tuple[BenchmarkRow, ...]:
             found += [BenchmarkRow.from_json(one, str(path)) for one in tree]
     if not found and plan is None:
         raise InputError(f"{out} holds no rows of a benchmark: name a folder that 'grmu-audit benchmark' wrote")
-    return tuple(found)
+    return tuple(found if plan is not None else sorted(found, key=_place))
+
+
+def _place(row: BenchmarkRow) -> tuple[object, ...]:
+    """Order of rows that no plan orders."""
+    return row.suite, row.request, row.ratio, PARTS.index(row.part), row.title, row.seed
 
 
 def _parsed(path: Path) -> list[Any]:

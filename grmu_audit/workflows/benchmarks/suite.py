@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from grmu_audit.errors import NotFoundError
+from grmu_audit.errors import InputError, NotFoundError
 from grmu_audit.utils.plugins import did_you_mean
 from grmu_audit.utils.yaml_files import Problem, ProblemsError, load_yaml
 
@@ -113,6 +113,23 @@ class SuiteMethod(Closed):
         return self.title or self.method
 
 
+class Variant(Closed):
+    """What a suite takes in place of its own values."""
+
+    data: SuiteData | None = None
+    """Where the samples come from."""
+    network: SuiteNetwork | None = None
+    """The network."""
+    recipe: Recipe | None = None
+    """How it is trained."""
+    requests: tuple[SuiteRequest, ...] | None = None
+    """What is forgotten."""
+    gap_variant: Literal["pairwise", "paper"] | None = None
+    """Variant of EO."""
+    published: str | None = None
+    """Dataset of the published tables."""
+
+
 class Suite(Closed):
     """A suite: data x requests x ratios x methods x REWEIGHT x seeds."""
 
@@ -144,6 +161,8 @@ class Suite(Closed):
     """Dataset of the published tables that stand beside ours; empty: none."""
     figures: tuple[Literal["ratio", "reweight", "groups", "option", "robustness", "cost", "durability"], ...] = ("cost",)
     """Figures that are drawn where the rows allow it."""
+    variants: dict[str, Variant] = Field(default_factory=dict)
+    """The same suite on other data or with another network, by name."""
 
     @model_validator(mode="after")
     def _distinct(self) -> Suite:
@@ -192,7 +211,43 @@ def load_suite(name: str) -> Suite:
     return load_yaml(FOLDER / f"{name}.yaml", Suite)
 
 
-def changed(suite: Suite, updates: Mapping[str, Any]) -> Suite:
-    """The suite with other values, checked again."""
+def varied(suite: Suite, name: str) -> Suite:
+    """One of the suite's variants, whose name is the suite's with the variant's.
+
+    Raises:
+        NotFoundError: it has no such variant.
+    """
+    if name not in suite.variants:
+        known = ", ".join(suite.variants) or "none"
+        raise NotFoundError(f"suite {suite.name} has no variant {name!r}{did_you_mean(name, list(suite.variants))}; it has: {known}")
+    tree = {**suite.model_dump(by_alias=True), **suite.variants[name].model_dump(by_alias=True, exclude_none=True)}
+    return Suite.model_validate({**tree, "name": f"{suite.name}-{name}", "variants": {}})
+
+
+def adapted(suite: Suite, seeds: str | None = None, added: Sequence[str] = ()) -> Suite:
+    """The suite with other seeds, and with more methods by their default options.
+
+    Args:
+        suite: as read.
+        seeds: whole numbers with commas; None: the suite's.
+        added: names of methods; with and without REWEIGHT where they read the retain set.
+
+    Raises:
+        InputError: a seed is no whole number from 0, or a method is there already.
+    """
     tree = suite.model_dump(by_alias=True)
-    return Suite.model_validate({**tree, **updates})
+    if seeds is not None:
+        try:
+            tree["seeds"] = [int(text) for text in seeds.split(",")]
+        except ValueError:
+            raise InputError(f"--seeds {seeds!r}: give whole numbers with commas, such as 0,1,2") from None
+    own = {method.name for method in suite.methods}
+    tree["methods"] = [*tree["methods"], *({"method": name, "reweight": "both"} for name in added if name not in own)]
+    named = [request.name for request in suite.requests if request.methods]
+    for request in tree["requests"]:
+        if request["name"] in named:
+            request["methods"] = [*request["methods"], *(name for name in added if name not in request["methods"])]
+    try:
+        return Suite.model_validate(tree)
+    except ValidationError as error:
+        raise InputError(f"suite {suite.name}: {error.errors()[0]['msg'].removeprefix('Value error, ')}") from None
