@@ -79,10 +79,8 @@ def run(ctx: click.Context, /, suite: str, jobs: Any, **given: Any) -> None:
     chosen, options = _chosen(suite, given)
     found = run_benchmark(open_session(ctx, jobs), chosen, options)
     paths = write_output(chosen, found.rows, options.out, f"grmu-audit benchmark {chosen.name}")
-    say(
-        f"{len(found.rows)} rows; created now: {found.trained} models, {found.sample_gradients:,} sample-gradients; measured now: "
-        f"{found.measured}"
-    )
+    made = f"{found.trained} models, {found.sample_gradients:,} sample-gradients"
+    say(f"{len(found.rows)} rows; created now: {made}; measured now: {found.measured}")
     say(f"written: {', '.join(map(str, paths))}, tables/, figures/")
 
 

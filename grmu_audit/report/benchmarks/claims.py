@@ -1,4 +1,4 @@
-"""What the seed paper says, and whether the rows of a suite show it: sentences with numbers, which claim no more than was measured."""
+"""What the seed paper says, and whether the rows of a suite show it: sentences with the numbers behind them."""
 
 from __future__ import annotations
 
@@ -95,7 +95,8 @@ def _recovers(cells: Sequence[Cell]) -> Claim | None:
         if cell.represented != "most":
             differences.append(gain)
         both = _pairs(cell)
-        words = f"; of {len(both)} methods with and without it, GA rises in {sum(found.mean > 0 for found in both)}" if both else ""
+        rises = sum(found.mean > 0 for found in both)
+        words = f"; of {len(both)} methods with and without it, GA rises in {rises}" if both else ""
         lines.append(
             f"{cell.title}, {cell.ratio:g}: GA with REWEIGHT {points(gain)} against plain retraining, {points(rest)} against the "
             f"untouched model{words}."
@@ -121,7 +122,9 @@ def _nearest(cells: Sequence[Cell]) -> Claim | None:
         rank = 1 + sum(_gap(line) > _gap(miu) for line in others)
         behind = paired(miu, best, "AVG_GAP")
         first.append(rank == 1)
-        near = "" if rank == 1 or behind is None else f", {points(behind)} against the best, {best.title} ({100 * _gap(best):.1f})"
+        near = (
+            "" if rank == 1 or behind is None else f", {points(behind)} against the best, {best.title} ({100 * _gap(best):.1f})"
+        )
         below = sum(_gap(line) < _gap(floor) for line in others)
         lines.append(
             f"{cell.title}, {cell.ratio:g}: MIU + REWEIGHT is {rank} of {len(others)} ({100 * _gap(miu):.1f}{near}); the untouched "
@@ -186,7 +189,9 @@ def floor_note(dataset: str, cells: Sequence[Cell]) -> list[str]:
     notes = []
     for ratio, groups in sorted({(cell.ratio, cell.groups) for cell in cells}):
         floor = floor_by_means(dataset, ratio, groups)
-        rows = [r for r in published_rows() if (r.dataset, r.ratio, r.groups) == (dataset, ratio, groups) and "AVG_GAP" in r.values]
+        rows = [
+            r for r in published_rows() if (r.dataset, r.ratio, r.groups) == (dataset, ratio, groups) and "AVG_GAP" in r.values
+        ]
         if floor is not None and rows:
             best = max(rows, key=lambda row: row.values["AVG_GAP"])
             name = f"{best.method}{' + REWEIGHT' if best.reweight else ''}"

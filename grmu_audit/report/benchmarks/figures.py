@@ -1,4 +1,4 @@
-"""The papers' figures from the rows of a suite: SVG and PNG, the same bytes for the same rows, colours that all eyes tell apart."""
+"""The papers' figures from the rows of a suite: SVG and PNG, the same bytes for the same rows, for all kinds of colour vision."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def _shown_by_ratio(cells: Sequence[Cell]) -> list[str]:
     titles = [line.title for line in cells[0].lines if line.part == METHOD]
     pairs = [title for title in titles if _has_pair(title, titles)]
     fixed = [line.title for line in cells[0].lines if line.part in (FLOOR, REFERENCE) or line.title == "retrain"]
-    return [*fixed, *(pairs or titles)[:MOST_LINES * 2]]
+    return [*fixed, *(pairs or titles)[: MOST_LINES * 2]]
 
 
 def _ratio_panel(panel: Axes, cells: Sequence[Cell], metric: str, titles: Sequence[str]) -> None:
@@ -194,7 +194,7 @@ def reweight_and_dro(cells: Sequence[Cell]) -> Iterator[tuple[str, Figure]]:
             moved = [paired(line, cell.line(FLOOR), metric) for metric in metrics]
             heights, errors = [100 * (m.mean if m else 0) for m in moved], [100 * ((m.sd or 0) if m else 0) for m in moved]
             at = np.arange(len(metrics)) + 0.8 * (number - (len(bars) - 1) / 2) / len(bars)
-            look = {"color": COLOURS[number], "hatch": ("", "//", "..", "xx")[number % 4], "edgecolor": "white"}
+            look: dict[str, Any] = {"color": COLOURS[number], "hatch": ("", "//", "..", "xx")[number % 4], "edgecolor": "white"}
             panel.bar(at, heights, 0.8 / len(bars), yerr=errors, label=line.title, error_kw={"linewidth": 0.7}, **look)
         panel.axhline(0, color="black", linewidth=0.8)
         panel.set_xticks(range(len(metrics)), metrics)
@@ -324,7 +324,9 @@ def durability(cells: Sequence[Cell]) -> Iterator[tuple[str, Figure]]:
         looks = _looks([line.title for line in lines])
         for line in lines:
             epochs = list(next(row.extras["returned"] for row in line.rows.values() if row.extras.get("returned")))
-            along = [spread([row.extras["returned"][e] for row in line.rows.values() if row.extras.get("returned")]) for e in epochs]
+            along = [
+                spread([row.extras["returned"][e] for row in line.rows.values() if row.extras.get("returned")]) for e in epochs
+            ]
             _errorbar(panel, list(range(len(epochs))), along, line.title, looks[line.title])
         panel.set(title=f"{cell.title}, {cell.ratio:g}", xlabel="epochs on the retain set", ylabel="UA, %")
         panel.legend(fontsize=6, ncols=2)

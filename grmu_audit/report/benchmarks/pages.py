@@ -60,10 +60,10 @@ class Page:
 
 READING = (
     "Per cent, mean ± standard deviation over seeds; in brackets the mean absolute difference to the retrained models with REWEIGHT "
-    "(the reference), taken for each seed. Bold: the approximate method that is nearest to them in that column. RW: REWEIGHT sampling "
-    "of the retain set. MIA is the paper's forest; the forgetting share is 0 for the untouched model and 1 for retrained ones; MIA AUC "
-    "is 50 where nobody can tell forgotten samples from unseen ones. Cost: sample-gradients in per cent of those of retraining. "
-    "*untouched* is the floor, *one more* retrained model the ceiling: what a method that forgot nothing scores, and a perfect one."
+    "(the reference), taken for each seed. Bold: the approximate method that is nearest to them in that column. RW: REWEIGHT "
+    "sampling of the retain set. MIA is the paper's forest; the forgetting share is 0 for the untouched model and 1 for retrained "
+    "ones; MIA AUC is 50 where nobody can tell forgotten samples from unseen ones. Cost: sample-gradients in per cent of those of "
+    "retraining. *untouched* is the floor, which a method that forgot nothing scores; *one more* retrained model is the ceiling."
 )
 
 
@@ -98,7 +98,9 @@ def _cell_notes(cell: Cell, notes: Sequence[str]) -> tuple[str, ...]:
             for metric in row.missing:
                 if metric in ("AVG_GAP", "FORGET_SHARE", "MIA_AUC"):
                     undefined.setdefault(metric, []).append(line.title)
-    own += [f"{metric} is undefined in {len(titles)} row(s) and left out of the mean there." for metric, titles in undefined.items()]
+    own += [
+        f"{metric} is undefined in {len(titles)} row(s) and left out of the mean there." for metric, titles in undefined.items()
+    ]
     return tuple(own)
 
 
@@ -108,8 +110,8 @@ def _made_by(rows: Sequence[BenchmarkRow]) -> str:
     seeds = sorted({row.seed for row in rows})
     hours = sum(row.seconds for row in rows) / 3600
     return (
-        f"Seeds {', '.join(map(str, seeds))}. {'; '.join(tools)}; {'; '.join(machines)}; the models of the rows took {hours:.2f} hours "
-        "of processor time, without those that they are compared with."
+        f"Seeds {', '.join(map(str, seeds))}. {'; '.join(tools)}; {'; '.join(machines)}; the models of the rows took {hours:.2f} "
+        "hours of processor time, without those that they are compared with."
     )
 
 
@@ -123,8 +125,8 @@ def _claims_section(found: Sequence[Claim]) -> Section:
     for claim in found:
         lines.append(f"**{claim.statement}: {claim.finding}.** " + " ".join(claim.evidence))
     text = (
-        "Statements of the seed paper on this suite, with mean differences ± their standard errors over seeds. A difference counts where "
-        "its 95 % interval (Student's t) leaves out 0; *not decided* is what these seeds do not show either way."
+        "Statements of the seed paper on this suite, with mean differences ± their standard errors over seeds. A difference counts "
+        "where its 95 % interval (Student's t) leaves out 0; *not decided* is what these seeds do not show either way."
     )
     return Section("What holds here of the paper's claims", (text, *lines))
 
@@ -185,9 +187,9 @@ def leaderboard(groups: Sequence[tuple[str, Sequence[BenchmarkRow]]]) -> Page:
     """
     sections = [Section(f"{name}: {_title(cell)}", (), (_ranking(cell),)) for name, rows in groups for cell in cells_of(rows)]
     intro = (
-        "Rows by avg. gap, the nearness to models that were retrained with REWEIGHT: per cent, mean ± standard deviation over seeds. The "
-        "untouched model and one more retrained model are ranked among them: a method below the first is further from retraining than a "
-        "model that forgot nothing.",
+        "Rows by avg. gap, the nearness to models that were retrained with REWEIGHT: per cent, mean ± standard deviation over seeds. "
+        "The untouched model and one more retrained model are ranked among them: a method below the first is further from retraining "
+        "than a model that forgot nothing.",
     )
     return Page("Leaderboard", intro, tuple(sections))
 
@@ -205,8 +207,8 @@ def _ranking(cell: Cell) -> Table:
         number += line.part == METHOD
         place = str(number) if line.part == METHOD else "–"
         cost = None if line.part == FLOOR else cell.cost(line)
-        texts = [place, line.title, percent(line.value("AVG_GAP")), percent(line.value("FORGET_SHARE")), percent(line.value("GA")),
-                 percent(line.value("TA")), "–" if cost is None else f"{100 * cost:.0f}", str(len(line.rows))]  # fmt: skip
+        values = [percent(line.value(metric)) for metric in ("AVG_GAP", "FORGET_SHARE", "GA", "TA")]
+        texts = [place, line.title, *values, "–" if cost is None else f"{100 * cost:.0f}", str(len(line.rows))]
         rows.append(tuple(Field(text, line.part != METHOD) for text in texts))
     heads = ("place", "row", "avg. gap", "forgetting share", "GA", "TA", "cost", "seeds")
     return Table(f"leaderboard-{cell.name}", _title(cell), heads, tuple(rows))

@@ -73,9 +73,7 @@ def ablation_rows() -> dict[tuple[str, str], PublishedRow]:
     found = {}
     for row in read_table("paper_miu_ablations"):
         title = ABLATIONS[row[terms[0]], row[terms[1]], row[terms[2]], row[terms[3]]]
-        found[row["dataset"], title] = PublishedRow(
-            "17", row["dataset"], 0.5, 1, title, row["reweight"] == "yes", *_numbers(row)
-        )
+        found[row["dataset"], title] = PublishedRow("17", row["dataset"], 0.5, 1, title, row["reweight"] == "yes", *_numbers(row))
     return found
 
 
@@ -117,7 +115,7 @@ def apart(ours: Spread, published: float, sd: float | None) -> float | None:
 
 
 def floor_by_means(dataset: str, ratio: float, groups: int) -> float | None:
-    """AVG_GAP that the untouched model has by the printed means of pretrain and retrain + REWEIGHT; None where they are not there.
+    """AVG_GAP of the untouched model by the printed means of pretrain and retrain + REWEIGHT; None where they are not printed.
 
     An estimate: the paper averages absolute differences of each seed, of which means say less.
 

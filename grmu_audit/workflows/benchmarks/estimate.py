@@ -115,7 +115,8 @@ def _rates(suite: Suite, known: Known, settings: RunSettings, share: float) -> R
     choice = NetworkChoice(suite.network.architecture, suite.network.options)
     spec = model_spec(data, choice)  # type: ignore[arg-type]  # a listing has a header, too
     model = build(spec, seed=0)
-    batch = int({"batch_size": TrainConfig().batch_size, **suite.recipe.options, **settings.options}["batch_size"])  # type: ignore[call-overload]
+    given: dict[str, object] = {**suite.recipe.options, **settings.options}
+    batch = int(str(given.get("batch_size", TrainConfig().batch_size)))
     device = torch.device(settings.device)
     model.to(device)
     return calibrate(model, spec.batch_size(batch), device, share)

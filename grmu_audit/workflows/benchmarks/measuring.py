@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from grmu_audit.auditing.measurement import measure
 from grmu_audit.jobs import Job, JobFolder
 from grmu_audit.records import (
-    CANDIDATE,
     Audit,
     AuditContext,
     AuditedModel,
@@ -23,13 +22,26 @@ from grmu_audit.records import (
 from grmu_audit.records.benchmark import TABLE_METRICS
 from grmu_audit.utils import canonical_json
 from grmu_audit.utils.array_files import unpack_arrays
-from grmu_audit.workflows.benchmarks.models import Problem, job_of, open_problem, read_model
-from grmu_audit.workflows.benchmarks.plan import sampling_of
+from grmu_audit.workflows.benchmarks.models import Problem, open_problem, read_model
+from grmu_audit.workflows.benchmarks.plan import job_of, sampling_of
 
 if TYPE_CHECKING:
     from grmu_audit.records import Predictions
 
-METRICS = (*TABLE_METRICS, "AVG_GAP", "TOW", "FORGET_SHARE", "MIA_AUC", "MIA", "RETAIN_AUC", "DELETION_AUC", "WG", "DP", "EP", "VA")
+METRICS = (
+    *TABLE_METRICS,
+    "AVG_GAP",
+    "TOW",
+    "FORGET_SHARE",
+    "MIA_AUC",
+    "MIA",
+    "RETAIN_AUC",
+    "DELETION_AUC",
+    "WG",
+    "DP",
+    "EP",
+    "VA",
+)
 """What is kept of an audit."""
 
 

@@ -216,5 +216,7 @@ def read_model(job: Job, folder: JobFolder) -> tuple[Facts, dict[str, Array]]:
     except DamagedFileError as error:
         raise IntegrityError(f"the result of job {job.id[:12]} in {folder.url} is damaged ({error}): remove it") from None
     if "logits" not in arrays:
-        raise DivergedError(f"a model that others are compared with diverged: {facts['diverged']}. Lower the suite's learning rate")
+        raise DivergedError(
+            f"a model that others are compared with diverged: {facts['diverged']}. Lower the suite's learning rate"
+        )
     return facts, arrays

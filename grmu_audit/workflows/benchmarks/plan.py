@@ -170,7 +170,7 @@ class _Planner:
 
         def add(title: str, part: str, model: Job, entry: SuiteMethod | None = None, reweight: bool = False) -> None:
             """A row."""
-            arguments = {"model": _tree(model), "before": _tree(self.before[cell.seed])}
+            arguments: dict[str, Any] = {"model": _tree(model), "before": _tree(self.before[cell.seed])}
             arguments |= {"references": [_tree(one) for one in references], "request": self._request(cell)}
             job = Job("benchmark-row", {**self._fixed, **arguments, "gap_variant": self.suite.gap_variant})
             method = entry.method if entry else ""
@@ -221,7 +221,14 @@ class _Planner:
         self.models[job.id] = cell.seed, job
 
     def _job(self, arguments: Mapping[str, Any]) -> Job:
-        blank = {"before": None, "training": None, "method": None, "settings": {}, "reweight": False, "request": None}
+        blank: dict[str, Any] = {
+            "before": None,
+            "training": None,
+            "method": None,
+            "settings": {},
+            "reweight": False,
+            "request": None,
+        }
         return Job("benchmark-model", {**self._fixed, **blank, "extras": {}, **arguments})
 
     def _request(self, cell: _Cell) -> dict[str, Any]:
@@ -250,7 +257,7 @@ class _Planner:
         return {**found, **self.suite.recipe.options, **self.settings.options}
 
     def _options(self, cell: _Cell, entry: SuiteMethod, method: Method, reweight: bool) -> dict[str, object]:
-        """Options of a method: by the recipe where it is exact, else its defaults or its preset; then the suite's, then the run's.
+        """Options of a method: by the recipe where it is exact, else its defaults or preset; then the suite's, then the run's.
 
         Where the recipe does not augment, no method does.
         """

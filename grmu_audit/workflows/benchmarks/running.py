@@ -103,8 +103,8 @@ def run_settings(session: Session, suite: Suite, options: BenchmarkOptions, fold
             folder.put(content)
     elif chosen is None and suite.network.start == "file":
         raise InputError(
-            f"suite {suite.name}: {suite.network.architecture} starts from pretrained weights: name their file with --weights, or "
-            "take --weights random, which is another experiment"
+            f"suite {suite.name}: {suite.network.architecture} starts from pretrained weights: name their file with --weights, "
+            "or take --weights random, which is another experiment"
         )
     return RunSettings(
         root=str(options.root.absolute()) if options.root else None,

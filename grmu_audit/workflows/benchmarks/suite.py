@@ -166,7 +166,7 @@ class Suite(Closed):
 
     @model_validator(mode="after")
     def _distinct(self) -> Suite:
-        named = {
+        named: dict[str, list[Any]] = {
             "requests": [one.name for one in self.requests],
             "methods": [one.name for one in self.methods],
             "seeds": list(self.seeds),
@@ -219,7 +219,9 @@ def varied(suite: Suite, name: str) -> Suite:
     """
     if name not in suite.variants:
         known = ", ".join(suite.variants) or "none"
-        raise NotFoundError(f"suite {suite.name} has no variant {name!r}{did_you_mean(name, list(suite.variants))}; it has: {known}")
+        raise NotFoundError(
+            f"suite {suite.name} has no variant {name!r}{did_you_mean(name, list(suite.variants))}; it has: {known}"
+        )
     tree = {**suite.model_dump(by_alias=True), **suite.variants[name].model_dump(by_alias=True, exclude_none=True)}
     return Suite.model_validate({**tree, "name": f"{suite.name}-{name}", "variants": {}})
 
