@@ -127,8 +127,8 @@ def _nearest(cells: Sequence[Cell]) -> Claim | None:
         )
         below = sum(_gap(line) < _gap(floor) for line in others)
         lines.append(
-            f"{cell.title}, {cell.ratio:g}: MIU + REWEIGHT is {rank} of {len(others)} ({100 * _gap(miu):.1f}{near}); the untouched "
-            f"model scores {100 * _gap(floor):.1f}, above {below} of them{_ceiling(cell)}."
+            f"{cell.title}, {cell.ratio:g}: MIU + REWEIGHT is {rank} of {len(others)} ({100 * _gap(miu):.1f}{near}); the "
+            f"untouched model scores {100 * _gap(floor):.1f}, above {below} of them{_ceiling(cell)}."
         )
     if not lines:
         return None
@@ -196,7 +196,7 @@ def floor_note(dataset: str, cells: Sequence[Cell]) -> list[str]:
             best = max(rows, key=lambda row: row.values["AVG_GAP"])
             name = f"{best.method}{' + REWEIGHT' if best.reweight else ''}"
             notes.append(
-                f"By the paper's printed means for {dataset} at {ratio:g} ({groups} group(s)) the untouched model would score about "
-                f"{100 * floor:.1f} in avg. gap, against {100 * best.values['AVG_GAP']:.1f} of the best method ({name})."
+                f"By the paper's printed means for {dataset} at {ratio:g} ({groups} group(s)) the untouched model would score "
+                f"about {100 * floor:.1f} in avg. gap, against {100 * best.values['AVG_GAP']:.1f} of the best method ({name})."
             )
     return notes

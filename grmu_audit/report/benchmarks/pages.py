@@ -59,11 +59,12 @@ class Page:
 
 
 READING = (
-    "Per cent, mean ± standard deviation over seeds; in brackets the mean absolute difference to the retrained models with REWEIGHT "
-    "(the reference), taken for each seed. Bold: the approximate method that is nearest to them in that column. RW: REWEIGHT "
-    "sampling of the retain set. MIA is the paper's forest; the forgetting share is 0 for the untouched model and 1 for retrained "
-    "ones; MIA AUC is 50 where nobody can tell forgotten samples from unseen ones. Cost: sample-gradients in per cent of those of "
-    "retraining. *untouched* is the floor, which a method that forgot nothing scores; *one more* retrained model is the ceiling."
+    "Per cent, mean ± standard deviation over seeds; in brackets the mean absolute difference to the models that were "
+    "retrained with REWEIGHT (the reference), taken for each seed. Bold: the approximate method that is nearest to them in "
+    "that column. RW: REWEIGHT sampling of the retain set. MIA is the paper's forest; the forgetting share is 0 for the "
+    "untouched model and 1 for retrained ones; MIA AUC is 50 where nobody can tell forgotten samples from unseen ones. "
+    "Cost: sample-gradients in per cent of those of retraining. *untouched* is the floor, which a method that forgot "
+    "nothing scores; *one more* retrained model is the ceiling."
 )
 
 
@@ -125,8 +126,8 @@ def _claims_section(found: Sequence[Claim]) -> Section:
     for claim in found:
         lines.append(f"**{claim.statement}: {claim.finding}.** " + " ".join(claim.evidence))
     text = (
-        "Statements of the seed paper on this suite, with mean differences ± their standard errors over seeds. A difference counts "
-        "where its 95 % interval (Student's t) leaves out 0; *not decided* is what these seeds do not show either way."
+        "Statements of the seed paper on this suite, with mean differences ± their standard errors over seeds. A difference "
+        "counts where its 95 % interval (Student's t) leaves out 0; *not decided* is what these seeds do not show either way."
     )
     return Section("What holds here of the paper's claims", (text, *lines))
 
@@ -187,9 +188,9 @@ def leaderboard(groups: Sequence[tuple[str, Sequence[BenchmarkRow]]]) -> Page:
     """
     sections = [Section(f"{name}: {_title(cell)}", (), (_ranking(cell),)) for name, rows in groups for cell in cells_of(rows)]
     intro = (
-        "Rows by avg. gap, the nearness to models that were retrained with REWEIGHT: per cent, mean ± standard deviation over seeds. "
-        "The untouched model and one more retrained model are ranked among them: a method below the first is further from retraining "
-        "than a model that forgot nothing.",
+        "Rows by avg. gap, the nearness to models that were retrained with REWEIGHT: per cent, mean ± standard deviation over "
+        "seeds. The untouched model and one more retrained model are ranked among them: a method below the first is further from "
+        "retraining than a model that forgot nothing.",
     )
     return Page("Leaderboard", intro, tuple(sections))
 
