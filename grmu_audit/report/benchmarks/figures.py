@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 
 from grmu_audit.records.benchmark import CEILING, FLOOR, METHOD, REFERENCE, RETRAINED
 from grmu_audit.report.benchmarks.summary import Cell, Line, Spread, paired, reference_line, spread
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+Floats = npt.NDArray[np.float64]
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#000000")
 """Okabe and Ito (2008); lines differ in their markers too."""
 MARKERS = "osD^vP*X<>hdp8"
@@ -261,17 +263,26 @@ def robustness(cells: Sequence[Cell]) -> Iterator[tuple[str, Figure]]:
             gaps = [row.extras["fairness_gap"] for row in line.rows.values() if row.extras.get("fairness_gap")]
             if not gaps:
                 continue
-            means = np.nanmean(np.array(gaps, dtype=np.float64), axis=0)
+            means = _mean_of_layers(gaps)
             left.plot(range(1, len(means) + 1), means, label=line.title, linewidth=1.1, **{**looks[line.title], "markersize": 3})
             accuracy = _fgsm(line)
             if accuracy is not None:
-                right.scatter(float(means.mean()), 100 * accuracy, color=looks[line.title]["color"],
+                right.scatter(float(means[np.isfinite(means)].mean()), 100 * accuracy, color=looks[line.title]["color"],
                               marker=looks[line.title]["marker"], s=34, label=line.title)  # fmt: skip
         left.set(title=f"{cell.title}, {cell.ratio:g}", xlabel="normalisation layer, input to output", ylabel="fairness-gap")
         left.set_yscale("symlog", linthresh=1e-3)
         right.set(title="FGSM, 8/255", xlabel="mean fairness-gap", ylabel="accuracy, %")
         left.legend(fontsize=6)
         yield f"-{cell.name}", figure
+
+
+def _mean_of_layers(gaps: Sequence[Sequence[float | None]]) -> Floats:
+    """[layers] mean over seeds; NaN where a layer has no gap in any of them."""
+    values = np.array(gaps, dtype=np.float64)
+    known = np.isfinite(values)
+    total = np.where(known, values, 0.0).sum(axis=0)
+    result: Floats = np.divide(total, known.sum(axis=0), out=np.full(len(total), np.nan), where=known.any(axis=0))
+    return result
 
 
 def _fgsm(line: Line, name: str = "FGSM@0.03137") -> float | None:

@@ -12,8 +12,9 @@ from grmu_audit.workflows.benchmarks.costs import Cost, Rates, Sizes, calibrate,
 @pytest.mark.parametrize(
     ("name", "tolerance"),
     [
-        ("ft", 0), ("l1_sparse", 0), ("cf", 0), ("miu", 0), ("scrub", 0), ("salun", 0), ("rl", 0), ("ssd", 0), ("msg", 0), ("shrink", 0),
-        ("gradient_ascent", 0), ("delete", 0), ("boundary_shrink", 0), ("neggrad_plus", 0.1), ("bad_teacher", 0.1), ("regun", 0),
+        ("ft", 0), ("l1_sparse", 0), ("cf", 0), ("miu", 0), ("scrub", 0), ("salun", 0), ("rl", 0), ("ssd", 0), ("msg", 0),
+        ("shrink", 0), ("gradient_ascent", 0), ("delete", 0), ("boundary_shrink", 0), ("regun", 0),
+        ("neggrad_plus", 0.1), ("bad_teacher", 0.1),
     ],
 )  # fmt: skip
 def test_the_plan_counts_what_a_run_counts(name: str, tolerance: float) -> None:

@@ -133,11 +133,12 @@ def test_edited_results_and_rows_are_refused(done: tuple[Path, BenchmarkRun], tm
 
     folder, _ = done
     shutil.copytree(folder / "out", tmp_path / "out")
-    row = next((tmp_path / "out" / "rows").iterdir())
+    row, *others = (tmp_path / "out" / "rows").iterdir()
     row.write_text(json.dumps([{"id": "x"}]))
     with pytest.raises(IntegrityError, match="no row of a benchmark"):
         read_rows(tmp_path / "out")
-    row.unlink()
+    for path in (row, *others):
+        path.unlink()
     for path in (tmp_path / "out" / "jobs" / "results").iterdir():
         path.write_bytes(path.read_bytes()[:-1] + b"x")
     with pytest.raises(IntegrityError, match="was changed"):
