@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from grmu_audit.errors import InputError
-from grmu_audit.records.benchmark import BenchmarkRow
+from grmu_audit.records.benchmark import PARTS, BenchmarkRow
 from grmu_audit.report.benchmarks import (
     FORMATS,
     SuiteWords,
@@ -61,6 +61,21 @@ def write_output(suite: Suite, rows: Sequence[BenchmarkRow], out: Path, command:
         write_atomic(out / PAGE, page_html(page).encode()),
         write_atomic(out / RESULTS, rows_csv(rows).encode()),
     ]
+
+
+def ordered(suite: Suite, rows: Sequence[BenchmarkRow]) -> list[BenchmarkRow]:
+    """Rows in the order of the suite: requests, ratios, parts of the table, methods, REWEIGHT, seeds."""
+    requests = [request.name for request in suite.requests]
+    methods = [method.name for method in suite.methods]
+
+    def place(row: BenchmarkRow) -> tuple[int, float, int, int, bool, str, int]:
+        """What it is sorted by; what the suite does not name comes last."""
+        title = row.title.removesuffix(" + REWEIGHT")
+        request = requests.index(row.request) if row.request in requests else len(requests)
+        method = methods.index(title) if title in methods else len(methods)
+        return request, row.ratio, PARTS.index(row.part), method, row.reweight, title, row.seed
+
+    return sorted(rows, key=place)
 
 
 def write_leaderboard(folders: Sequence[Path], path: Path) -> Path:

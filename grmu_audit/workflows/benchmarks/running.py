@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from grmu_audit.errors import InputError
 from grmu_audit.jobs import Job, JobFolder, JobRunner, make_executor
 from grmu_audit.records.benchmark import FLOOR, PARTS, REFERENCE, BenchmarkRow
+from grmu_audit.tracking.names import TAG_BENCHMARK, TAG_BENCHMARK_ROW
 from grmu_audit.utils import canonical_json, read_file, write_atomic
 from grmu_audit.utils.array_files import unpack_arrays
 from grmu_audit.workflows.benchmarks.measuring import read_row
@@ -213,7 +214,7 @@ class _Run:
         write_atomic(row_path(self.out, planned.job.id), canonical_json([row.to_json() for row in found]) + b"\n")
 
     def _log(self, row: BenchmarkRow) -> None:
-        tags = {"grmu.benchmark": row.suite, "grmu.benchmark_row": row.id}
+        tags = {TAG_BENCHMARK: row.suite, TAG_BENCHMARK_ROW: row.id}
         with self.session.store.run(f"benchmark-{row.suite}", "benchmark", tags=tags) as run:
             named = {"request": row.request, "ratio": row.ratio, "row": row.title, "method": row.method, "part": row.part}
             run.log_params({**named, "reweight": row.reweight, "seed": row.seed, **row.option})
