@@ -116,6 +116,12 @@ def _errorbar(axes: Axes, at: Sequence[float], found: Sequence[Spread | None], l
         axes.errorbar([x for x, _ in known], means, yerr=errors, label=label, capsize=2, linewidth=1.3, elinewidth=0.7, **look)
 
 
+def _legend(panel: Axes, columns: int = 1) -> None:
+    """A legend, where there is a line."""
+    if panel.get_legend_handles_labels()[0]:
+        panel.legend(fontsize=6, ncols=columns)
+
+
 def _by_title(cells: Sequence[Cell], wanted: Callable[[Line], bool]) -> dict[str, list[Line | None]]:
     """Lines of each title along cells; those without a pair come last where there are too many."""
     titles = list(dict.fromkeys(line.title for cell in cells for line in cell.lines if wanted(line)))
@@ -159,7 +165,7 @@ def _ratio_panel(panel: Axes, cells: Sequence[Cell], metric: str, titles: Sequen
         look = {**looks[title], "color": GREY, "linestyle": ":", "markerfacecolor": GREY} if beside else looks[title]
         _errorbar(panel, ratios, [line.value(metric) if line else None for line in lines], title, look)
     panel.set_xticks(ratios)
-    panel.legend(fontsize=6, ncols=2)
+    _legend(panel, 2)
 
 
 def gap_by_ratio(cells: Sequence[Cell]) -> Iterator[tuple[str, Figure]]:
@@ -201,7 +207,7 @@ def reweight_and_dro(cells: Sequence[Cell]) -> Iterator[tuple[str, Figure]]:
         panel.axhline(0, color="black", linewidth=0.8)
         panel.set_xticks(range(len(metrics)), metrics)
         panel.set(title=f"{cell.title}, {cell.ratio:g}", ylabel="minus the untouched model, points")
-        panel.legend(fontsize=6)
+        _legend(panel)
     yield "", figure
 
 
@@ -222,7 +228,7 @@ def gap_by_groups(cells: Sequence[Cell]) -> Iterator[tuple[str, Figure]]:
             _errorbar(panel, at, [line.value("AVG_GAP") if line else None for line in along], title, looks[title])
         panel.set_xticks(at, [str(cell.groups) for cell in own])
         panel.set(title=f"{ratio:g} forgotten", xlabel="groups", ylabel="avg. gap, %")
-        panel.legend(fontsize=6)
+        _legend(panel)
         yield f"-{ratio:g}", figure
 
 
@@ -238,7 +244,7 @@ def gap_by_option(cells: Sequence[Cell]) -> Iterator[tuple[str, Figure]]:
             _errorbar(panel, at, [line.value(metric) for line in lines], metric, look)
         panel.set_xscale("symlog", linthresh=min((x for x in at if x > 0), default=1.0))
         panel.set(title=f"{cell.title}, {cell.ratio:g}: {lines[0].method}", xlabel=name, ylabel="%")
-        panel.legend(fontsize=6)
+        _legend(panel)
     yield "", figure
 
 
@@ -272,7 +278,7 @@ def robustness(cells: Sequence[Cell]) -> Iterator[tuple[str, Figure]]:
         left.set(title=f"{cell.title}, {cell.ratio:g}", xlabel="normalisation layer, input to output", ylabel="fairness-gap")
         left.set_yscale("symlog", linthresh=1e-3)
         right.set(title="FGSM, 8/255", xlabel="mean fairness-gap", ylabel="accuracy, %")
-        left.legend(fontsize=6)
+        _legend(left)
         yield f"-{cell.name}", figure
 
 
@@ -340,7 +346,7 @@ def durability(cells: Sequence[Cell]) -> Iterator[tuple[str, Figure]]:
             ]
             _errorbar(panel, list(range(len(epochs))), along, line.title, looks[line.title])
         panel.set(title=f"{cell.title}, {cell.ratio:g}", xlabel="epochs on the retain set", ylabel="UA, %")
-        panel.legend(fontsize=6, ncols=2)
+        _legend(panel, 2)
     yield "", figure
 
 
