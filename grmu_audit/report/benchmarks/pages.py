@@ -11,7 +11,16 @@ from grmu_audit.records.benchmark import CEILING, FLOOR, METHOD, BenchmarkRow
 from grmu_audit.report.benchmarks.claims import Claim, claims, floor_note
 from grmu_audit.report.benchmarks.figures import Drawing
 from grmu_audit.report.benchmarks.summary import Cell, Line, cells_of
-from grmu_audit.report.benchmarks.tables import Field, Table, fairness_table, percent, published_table, result_table, to_markdown
+from grmu_audit.report.benchmarks.tables import (
+    Field,
+    Table,
+    fairness_table,
+    percent,
+    published_fairness,
+    published_table,
+    result_table,
+    to_markdown,
+)
 from grmu_audit.report.formats.html import render_page
 from grmu_audit.report.wording.strings import load_strings
 
@@ -86,6 +95,8 @@ def benchmark_page(words: SuiteWords, rows: Sequence[BenchmarkRow], drawings: Se
         sections.append(Section(tables[0].caption, _cell_notes(cell, notes), tables))
     sections.append(Section("Fairness metrics", ("DP, EP and EO are gaps, lower is fairer; WG is the worst group's accuracy.",),
                             (fairness_table(cells),)))  # fmt: skip
+    if words.published and (printed := published_fairness(words.published, cells)) is not None:
+        sections.append(Section("Fairness metrics beside the printed ones", (), (printed,)))
     if drawings:
         sections.append(Section("Figures", (), (), tuple(drawings)))
     return Page(words.title, tuple(text for text in intro if text), tuple(sections))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from grmu_audit.records.benchmark import CEILING, FLOOR, METHOD, REFERENCE, RETRAINED, TABLE_METRICS, BenchmarkRow
-from grmu_audit.report.benchmarks.published import PublishedRow, apart, published_for
+from grmu_audit.report.benchmarks.published import PublishedRow, apart, published_for, read_table
 from grmu_audit.report.benchmarks.summary import Cell, Line, Spread, best_by
 
 HEADS = {"MIA_PAPER": "MIA", "AVG_GAP": "avg. gap", "FORGET_SHARE": "forgetting share", "MIA_AUC": "MIA AUC"}
@@ -134,6 +134,27 @@ def fairness_table(cells: Sequence[Cell]) -> Table:
         for line in cell.lines
     ]
     return Table("fairness", "Fairness metrics", ("request", "row", *metrics), tuple(rows))
+
+
+def published_fairness(dataset: str, cells: Sequence[Cell]) -> Table | None:
+    """The printed DP, EP, EO and WG beside ours, for one group by 0.5; None where the paper or the suite has no such row."""
+    cell = next((cell for cell in cells if (cell.ratio, cell.groups) == (0.5, 1)), None)
+    printed = [row for row in read_table("paper_fairness") if row["dataset"] == dataset]
+    if cell is None or not printed:
+        return None
+    lines = {
+        "PRETRAIN": cell.line(FLOOR),
+        "RETRAIN": cell.of_method("retrain", False, "retrain"),
+        "RETRAIN+RW": cell.line(REFERENCE),
+        "MIU": cell.of_method("miu", True),
+    }
+    metrics = ("DP", "EP", "EO", "WG")
+    rows = []
+    for row in printed:
+        line = lines[row["method"]]
+        texts = [f"{percent(line.value(metric)) if line else '–'} / {row[metric]}" for metric in metrics]
+        rows.append(tuple(Field(text) for text in (row["method"], *texts)))
+    return Table("fairness-published", f"{cell.title}: ours / printed", ("row", *metrics), tuple(rows))
 
 
 def to_markdown(table: Table) -> str:

@@ -9,6 +9,7 @@ from grmu_audit.report.benchmarks.summary import cells_of
 from grmu_audit.report.benchmarks.tables import (
     Field,
     Table,
+    published_fairness,
     published_table,
     result_table,
     rows_csv,
@@ -67,3 +68,12 @@ def test_all_numbers_come_back_from_the_file_and_no_title_is_a_formula() -> None
     assert found[0]["title"] == "'=cmd()"
     assert float(found[0]["GA"]) == -0.25
     assert found[0]["diverged"] == "False"
+
+
+def test_printed_fairness_stands_beside_ours() -> None:
+    table = published_fairness(
+        "celeba", cells_of([row("untouched", values={"DP": 0.2}), row("miu + REWEIGHT", values={"DP": 0.1})])
+    )
+    assert table is not None
+    assert [fields[1].text for fields in table.rows] == ["20.0 / 18.7", "– / 18.9", "– / 18.8", "10.0 / 18.8"]
+    assert published_fairness("photodigits", cells_of([row("untouched")])) is None
