@@ -19,7 +19,7 @@ from grmu_audit.workflows.benchmarks.suite import SuiteNetwork, adapted, varied
 PAPERS = [name for name in suite_names() if name.startswith("paper-")]
 VARIANTS = [(name, variant) for name in PAPERS for variant in ("", *load_suite(name).variants) if variant != "cifar100"]
 LIGHT = {
-    "multinli": SuiteNetwork(architecture="bert", start="file", options={"hidden": 8, "layers": 1, "heads": 2, "feed_forward": 8})
+    "multinli": SuiteNetwork(architecture="bert", start="file", options={"hidden": 8, "layers": 1, "heads": 2, "intermediate": 8})
 }
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from grmu_audit.records.benchmark import FLOOR
 from grmu_audit.report.benchmarks.published import floor_by_means
 from grmu_audit.report.benchmarks.summary import Cell, Line, Spread, best_by, paired, reference_line
@@ -168,14 +166,13 @@ def _together(cells: Sequence[Cell]) -> Claim | None:
     lines, found = [], []
     for cell in cells:
         pairs = [(ua.mean, ga.mean) for line in cell.lines if (ua := line.value("UA")) and (ga := line.value("GA"))]
-        if len(pairs) < 5:
+        if len(pairs) < 5 or min(len({pair[side] for pair in pairs}) for side in (0, 1)) < 2:
             continue
         from scipy.stats import spearmanr
 
         rank = float(spearmanr([a for a, _ in pairs], [b for _, b in pairs]).statistic)
-        if np.isfinite(rank):
-            found.append(rank)
-            lines.append(f"{cell.title}, {cell.ratio:g}: rank correlation {rank:.2f} over {len(pairs)} rows.")
+        found.append(rank)
+        lines.append(f"{cell.title}, {cell.ratio:g}: rank correlation {rank:.2f} over {len(pairs)} rows.")
     if not lines:
         return None
     finding = HOLDS if min(found) >= 0.7 else FAILS if max(found) < 0.7 else OPEN

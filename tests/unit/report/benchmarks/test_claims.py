@@ -51,3 +51,8 @@ def test_the_floor_by_the_printed_means_is_noted() -> None:
     assert "99.2" in notes[0]
     assert "99.0" in notes[0]
     assert floor_note("photodigits", cells_of([row("untouched")])) == []
+
+
+def test_rows_that_are_all_equal_have_no_rank_correlation() -> None:
+    rows = [row(title) for title in ("untouched", "a", "b", "c", "d", "e")]
+    assert findings(rows) == {}
