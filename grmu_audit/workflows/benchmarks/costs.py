@@ -97,12 +97,20 @@ def _neggrad(config: Any, sizes: Sizes) -> float:
     return float(config.epochs * (sizes.retain + size * math.ceil(sizes.retain / config.batch_size)))
 
 
+def _miu(config: Any, sizes: Sizes) -> float:
+    """E R + E_f F, and E_f b where the unlearning term is clipped to a retain batch's gradient."""
+    acting = min(config.forget_epochs, config.epochs) if config.unlearning_term else 0
+    batch = 0 if config.clip else min(config.batch_size, sizes.retain)
+    retain = sizes.retain if config.retaining_term or config.calibration_term else 0
+    return float(config.epochs * retain + acting * (sizes.forget + batch))
+
+
 _FORMULAS: dict[str, Callable[[Any, Sizes], float]] = {
     "amun": lambda c, s: c.epochs * (s.retain + 2 * s.forget) + AMUN_SEARCH * s.forget,
     "bad_teacher": lambda c, s: c.epochs * (0.3 * s.retain + s.forget),
     "boundary_shrink": lambda c, s: 2 * c.epochs * s.forget,
     "influence": lambda c, s: s.retain + s.forget + min(s.retain, 1000),
-    "miu": lambda c, s: c.epochs * s.retain + min(c.forget_epochs, c.epochs) * (s.forget + min(c.batch_size, s.retain)),
+    "miu": _miu,
     "msg": lambda c, s: 2 * s.forget + c.epochs * s.retain,
     "neggrad_plus": _neggrad,
     "regun": lambda c, s: 2 * c.epochs * s.forget,

@@ -25,10 +25,11 @@ from grmu_audit.workflows.versions.studies import patiently
 if TYPE_CHECKING:
     from grmu_audit.utils.progress import Advance
 
-ROWS, MODELS, DIGESTS = "rows", "jobs", "data.json"
-"""In the folder of a benchmark: measured rows, results of jobs, and digests of the data that was read."""
-LARGEST_ROW = 4 << 20
-"""Bytes of a row's file."""
+ROWS, MODELS, DIGESTS, INDEX = "rows", "jobs", "data.json", "index.json"
+"""In the folder of a benchmark: measured rows, results of jobs, digests of the data that was read, and the present row of each
+place in the tables."""
+LARGEST_ROW = 64 << 20
+"""Bytes of a file of rows, and of the lists beside them."""
 LARGEST_WEIGHTS = 8 << 30
 """Bytes of a file of start weights."""
 
@@ -156,11 +157,17 @@ class _Run:
 
     def finish(self) -> BenchmarkRun:
         """Do what is missing, seed by seed, or all seeds together where several workers would wait for each other."""
+        self._enter()
         missing = [row for row in self.plan.rows if not row_path(self.out, row.job.id).is_file()]
         together = self.session.jobs.executor != "local"
         for seeds in [self.suite.seeds] if together else [(seed,) for seed in self.suite.seeds]:
             self._finish_seeds([row for row in missing if row.seed in seeds])
         return BenchmarkRun(read_rows(self.out, self.plan), self.trained, self.measured, self.gradients)
+
+    def _enter(self) -> None:
+        """Name the row of each place, so that one of other options or other data is no longer read."""
+        tree = _read_index(self.out) | {_place_of(self.suite.name, row): row.job.id for row in self.plan.rows}
+        write_atomic(self.out / INDEX, canonical_json(tree))
 
     def _finish_seeds(self, rows: Sequence[PlannedRow]) -> None:
         if not rows:
@@ -266,7 +273,10 @@ def read_rows(out: Path, plan: Plan | None = None) -> tuple[BenchmarkRow, ...]:
         InputError: there are none.
         IntegrityError: a file holds something else.
     """
-    paths = sorted((out / ROWS).glob("*.json")) if plan is None else [row_path(out, row.job.id) for row in plan.rows]
+    present = set(_read_index(out).values())
+    paths = [row_path(out, row.job.id) for row in plan.rows] if plan is not None else sorted((out / ROWS).glob("*.json"))
+    if plan is None and present:
+        paths = [path for path in paths if path.stem in present]
     found: list[BenchmarkRow] = []
     for path in paths:
         if path.is_file():
@@ -275,6 +285,16 @@ def read_rows(out: Path, plan: Plan | None = None) -> tuple[BenchmarkRow, ...]:
     if not found and plan is None:
         raise InputError(f"{out} holds no rows of a benchmark: name a folder that 'grmu-audit benchmark' wrote")
     return tuple(found if plan is not None else sorted(found, key=_place))
+
+
+def _read_index(out: Path) -> dict[str, str]:
+    """Place in the tables to the id of the row that is there now."""
+    path = out / INDEX
+    return dict(json.loads(read_file(path, LARGEST_ROW))) if path.is_file() else {}
+
+
+def _place_of(suite: str, row: PlannedRow) -> str:
+    return canonical_json([suite, row.request.name, row.ratio, row.part, row.title, row.seed]).decode()
 
 
 def _place(row: BenchmarkRow) -> tuple[object, ...]:

@@ -128,6 +128,20 @@ def test_output_is_the_same_bytes_and_a_leaderboard_follows(done: tuple[Path, Be
     assert "http" not in page.replace("http-equiv", "").replace("http://www.w3.org", "").replace("http://purl.org", "")
 
 
+def test_rows_of_other_options_are_no_longer_read(done: tuple[Path, BenchmarkRun], tmp_path: Path) -> None:
+    import shutil
+
+    folder, _ = done
+    shutil.copytree(folder / "out", tmp_path / "out")
+    before = {row.title: row.id for row in read_rows(tmp_path / "out")}
+    methods = [{"method": "ssd", "reweight": "no", "options": {"strength": 0.5}}]
+    run(tmp_path, tiny_suite(methods=methods))
+    after = {row.title: row.id for row in read_rows(tmp_path / "out")}
+    assert after["ssd"] != before["ssd"]
+    assert {**after, "ssd": ""} == {**before, "ssd": ""}
+    assert len(read_rows(tmp_path / "out")) == len(before)
+
+
 def test_edited_results_and_rows_are_refused(done: tuple[Path, BenchmarkRun], tmp_path: Path) -> None:
     import shutil
 
