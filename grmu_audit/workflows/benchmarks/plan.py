@@ -27,6 +27,10 @@ UNTOUCHED, REFERENCE_TITLE, CEILING_TITLE = "untouched", "retrain + REWEIGHT (re
 """Titles of the rows that every table has beside the methods."""
 
 
+_PENALTY = "fairness_gap_"
+"""Options of the penalty, which have no effect without its weight."""
+
+
 @dataclass(frozen=True)
 class RunSettings:
     """What a run adds to its suite."""
@@ -206,7 +210,7 @@ class _Planner:
                 "seed": derive_seed(cell.seed, "benchmark", other) % (1 << 31) if other else cell.seed,
                 "before": None if method.exact else _tree(self.before[cell.seed]),
                 "method": method.name,
-                "settings": config.model_dump(mode="json", exclude=set(method.unused_options)),
+                "settings": _effective(method, config),
                 "reweight": reweight,
                 "request": self._request(cell),
                 **self._extras(cell),
@@ -310,6 +314,13 @@ def _reweights(entry: SuiteMethod, method: Method) -> Iterator[bool]:
         yield False
     if "retain" in method.needs and entry.reweight in ("yes", "both"):
         yield True
+
+
+def _effective(method: Method, config: Any) -> dict[str, Any]:
+    """The options that a model depends on."""
+    penalty = set() if config.fairness_gap_weight else {name for name in type(config).model_fields if name.startswith(_PENALTY)}
+    settings: dict[str, Any] = config.model_dump(mode="json", exclude={*method.unused_options, *penalty})
+    return settings
 
 
 def _tree(job: Job) -> dict[str, Any]:
