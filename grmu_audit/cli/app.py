@@ -37,6 +37,7 @@ COMMANDS = {
     "report": ("reports", "Render an audit.json again: html, pdf, markdown, ..."),
     "compare": ("audit", "Show several versions side by side."),
     "site": ("reports", "Write a static register of all audits."),
+    "benchmark": ("benchmark", "Compare methods on a suite: tables, figures, leaderboard."),
     "policy": ("catalogs", "Check or show a policy; print its JSON Schema."),
     "methods": ("catalogs", "List the unlearning methods."),
     "metrics": ("catalogs", "List the metrics."),
@@ -52,6 +53,7 @@ SECTIONS = {
     "Report": ("report", "site"),
     "Release": ("promote", "rollback", "verify", "history", "webhook"),
     "Evidence": ("sign-off", "evidence", "keys"),
+    "Compare methods": ("benchmark",),
     "Look up": ("policy", "methods", "metrics", "doctor"),
 }
 """The commands in the order of the work, under headings."""

@@ -81,6 +81,10 @@ TAG_TRIAL = "grmu.trial"
 """Run: number of a tuning trial."""
 TAG_FAILURE = "grmu.failure"
 """Run: why a tuning trial gave no result."""
+TAG_BENCHMARK = "grmu.benchmark"
+"""Run: the suite whose row it is."""
+TAG_BENCHMARK_ROW = "grmu.benchmark_row"
+"""Run: SHA-256 of everything that the row depends on but the code."""
 COSTS = ("seconds", "processor_seconds", "forwards", "peak_memory_mib", "energy_joules")
 """Metrics of a run that say what the work cost."""
 MAX_PARAM = 6000
