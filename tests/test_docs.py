@@ -135,3 +135,35 @@ def shown_by(cell: str, scope: dict[str, Any]) -> str:
         value = eval(compile(ast.Expression(last.value), "docs/examples/audit.ipynb", "eval"), scope)
     shown = getattr(value, "_repr_html_", lambda: repr(value))()
     return output.getvalue() + str(shown)
+
+
+@pytest.mark.slow
+def test_the_deployment_example_loads_only_what_is_as_recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lines of docs/server.md against a champion by another policy: they load it, and nothing once its alias was moved."""
+    from support.judged_audits import policy_file
+    from support.purges import served_store
+    from support.requests import CLAIMING
+
+    from grmu_audit.errors import IntegrityError
+
+    monkeypatch.chdir(tmp_path)
+    listed = policy_file(CLAIMING, tmp_path)
+    policy = listed.partition("@")[0]
+    monkeypatch.setenv("GRMU_AUDIT_POLICIES", listed)
+    monkeypatch.setenv("GRMU_AUDIT_GATE_POLICY", policy)
+    session = served_store(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlruns/mlflow.db")
+    found = blocks(DOCS / "server.md")
+    lines = [line[2:] for language, text in found if language == "console" for line in text.splitlines()]
+    assert len(lines) == 2
+    assert [run_line(line.replace("faces", "m"), monkeypatch) for line in lines] == [0, 0]
+    code = (
+        "".join(text for language, text in found if language == "python").replace("faces", "m").replace('"default"', repr(policy))
+    )
+    scope: dict[str, Any] = {}
+    exec(compile(code, "docs/server.md", "exec"), scope)
+    assert type(scope["model"]).__name__ == "PyFuncModel"
+    session.store.set_alias("m", "champion", "1")
+    assert run_line(lines[0].replace("faces", "m"), monkeypatch) == 6
+    with pytest.raises(IntegrityError, match="moved by hand"):
+        exec(compile(code, "docs/server.md", "exec"), {})

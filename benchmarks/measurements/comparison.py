@@ -73,7 +73,11 @@ def _beside() -> list[Kind]:
 def _every_method() -> list[Kind]:
     """Every approximate method with its default options."""
     found = [methods.get(name) for name in methods.names()]
-    return [Kind(method.name, "method", method, reweight="retain" in method.needs) for method in found if not method.exact]
+    return [
+        Kind(method.name, "method", method, reweight="retain" in method.needs)
+        for method in found
+        if not (method.exact or method.requires)
+    ]
 
 
 def _miu() -> list[Kind]:

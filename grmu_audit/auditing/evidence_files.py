@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from grmu_audit.auditing import audit_files
 from grmu_audit.auditing.rows_read import record_file
-from grmu_audit.auditing.stored_predictions import table_name, to_parquet
-from grmu_audit.evidence.attestation import DESCRIPTION_FILE, POLICY_FILE, QUALITY_FILE, REPORT_FILE
-from grmu_audit.metrics.checked_predictions import align
+from grmu_audit.auditing.stored_predictions import to_parquet
+from grmu_audit.evidence.attestation import DESCRIPTION_FILE, POLICY_FILE, QUALITY_FILE, REPORT_FILE, table_name
+from grmu_audit.metrics.checked_predictions import align, of_ids
 from grmu_audit.policy import Policy
 from grmu_audit.policy.files import policy_tree
 from grmu_audit.records import Audit, AuditInputs
@@ -142,7 +142,9 @@ def evidence_files(audited: Audit, policy: Policy, inputs: AuditInputs) -> dict[
         POLICY_FILE: canonical_json(policy_tree(policy)),
     }
     first = inputs.candidate.predictions
-    files |= {table_name(subject): to_parquet(align(first, model.predictions)) for subject, model in inputs.models.items()}
+    for subject, model in inputs.models.items():
+        rows = of_ids(first, model.predictions.ids) if model.purged else first
+        files[table_name(subject)] = to_parquet(align(rows, model.predictions))
     if audited.data_quality is not None:
         files[QUALITY_FILE] = canonical_json(audited.to_json()["data_quality"])
     records = {record_file(subject): model.rows_read for subject, model in inputs.models.items()}

@@ -11,15 +11,15 @@ import numpy.typing as npt
 
 from grmu_audit.auditing.stored_predictions import predictions_sha256
 from grmu_audit.errors import InputError
-from grmu_audit.metrics.checked_predictions import align
+from grmu_audit.metrics.checked_predictions import align, of_ids
 from grmu_audit.metrics.measure import Measurements, measure_models
 from grmu_audit.metrics.outcome import with_interval_method
 from grmu_audit.records import (
-    BASELINE,
     NOT_LARGEST,
     SPLITS,
     Audit,
     AuditContext,
+    AuditedModel,
     AuditInputs,
     ForgetRecord,
     Group,
@@ -67,7 +67,7 @@ def measure(inputs: AuditInputs, context: AuditContext, options: MeasureOptions 
         controls=found.controls,
         exact=context.exact,
         root=inputs.root.ref if inputs.root else None,
-        unchanged=BASELINE in found.predictions and same_outputs(predictions, found.predictions[BASELINE]),
+        unchanged=inputs.baseline is not None and _same_as(inputs.candidate, inputs.baseline),
         record=_record(inputs, context.record, options, found),
     )
 
@@ -87,6 +87,12 @@ def same_outputs(one: Predictions, other: Predictions) -> bool:
     )
 
 
+def _same_as(model: AuditedModel, other: AuditedModel) -> bool:
+    """Whether two models have the same outputs; of a purged one on the rows that stayed."""
+    whole = model.predictions
+    return same_outputs(of_ids(whole, other.predictions.ids) if other.purged else whole, other.predictions)
+
+
 def require_distinct_references(inputs: AuditInputs) -> None:
     """Return when no reference has the outputs of the candidate or of the baseline.
 
@@ -95,7 +101,7 @@ def require_distinct_references(inputs: AuditInputs) -> None:
     """
     for number, model in enumerate(inputs.references, 1):
         for role, other in (("candidate", inputs.candidate), ("baseline", inputs.baseline)):
-            if other is not None and same_outputs(model.predictions, other.predictions):
+            if other is not None and _same_as(model, other):
                 raise InputError(
                     f"reference {number} ({model.ref.label}) has the outputs of the {role} ({other.ref.label}): a reference is "
                     "another model, retrained without the forget set"

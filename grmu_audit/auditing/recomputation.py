@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -16,6 +16,7 @@ from grmu_audit.metrics.catalog import BUILT_IN, Level
 from grmu_audit.metrics.forgetting.sequence import NAME as SEQUENCE
 from grmu_audit.metrics.forgetting.share import NAME as SHARE
 from grmu_audit.metrics.membership.attacks import FORESTS
+from grmu_audit.metrics.selection import SELECTION
 from grmu_audit.policy import Policy
 from grmu_audit.policy.judgement import judge
 from grmu_audit.records import (
@@ -25,12 +26,13 @@ from grmu_audit.records import (
     AuditContext,
     AuditedModel,
     AuditInputs,
+    Control,
     ControlOutcome,
     MetricValue,
     Subject,
     reference,
 )
-from grmu_audit.records.audit import KEY_CHECK
+from grmu_audit.records.audit import KEY_CHECK, PURGED
 from grmu_audit.utils.resources import VERSION
 
 TOLERANCE = 1e-6
@@ -60,7 +62,7 @@ def recompute(audit: Audit, policy: Policy, files: Mapping[str, bytes]) -> Recom
     carried = tuple(value for value in audit.metrics if _needs_more_than_tables(value))
     try:
         inputs, created = stored_inputs(audit, files), str(audit.record["created"])
-        record = {"created": created, "level": audit.record.get("level")}
+        record = {"created": created, "level": audit.record.get("level"), PURGED: audit.purged}
         context = AuditContext(audit.data, audit.forget, audit.data_quality, audit.not_measured, record, audit.exact, carried)
         measured = _as_recorded(measure(inputs, context, audit.options), audit, carried)
         again = judge(measured, policy, datetime.fromisoformat(created).date())
@@ -87,7 +89,7 @@ def _needs_more_than_tables(value: MetricValue) -> bool:
     return value.name in BUILT_IN and BUILT_IN[value.name].level is not Level.QUICK
 
 
-_LATER = (SHARE, SEQUENCE, "DELETION_AUC")
+_LATER = (SHARE, SEQUENCE, "DELETION_AUC", *SELECTION)
 """Metrics of stored predictions that audits of the earlier schema do not hold."""
 
 
@@ -95,10 +97,18 @@ def _as_recorded(measured: Audit, audit: Audit, carried: tuple[MetricValue, ...]
     """What the recorded audit can have measured: nothing that is carried over, and of an earlier schema no later metric."""
     left_out = {value.name for value in carried} & {SEQUENCE}
     if audit.schema == AUDIT_SCHEMA:
+        left_out |= set(SELECTION) - {value.name for value in audit.metrics}
         fresh = tuple(v for v in measured.metrics if v.name not in left_out or any(v is value for value in carried))
-        return replace(measured, metrics=fresh)
+        return replace(measured, metrics=fresh, controls=_controls_without(measured, left_out))
     known = tuple(value for value in measured.metrics if value.name not in _LATER)
     return replace(measured, metrics=known, controls=(), unchanged=False, schema=audit.schema)
+
+
+def _controls_without(audit: Audit, names: Collection[str]) -> tuple[Control, ...]:
+    """The controls without some metrics, which came to the tool after the audit."""
+    return tuple(
+        replace(control, values=tuple(value for value in control.values if value.name not in names)) for control in audit.controls
+    )
 
 
 def _numbers(audit: Audit, again: Audit) -> tuple[list[str], list[str]]:

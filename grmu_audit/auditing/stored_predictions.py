@@ -13,6 +13,7 @@ import numpy as np
 from grmu_audit.auditing.prediction_files import column_kind, from_frame, used_columns
 from grmu_audit.auditing.rows_read import record_file
 from grmu_audit.errors import InputError, IntegrityError
+from grmu_audit.evidence.attestation import table_name
 from grmu_audit.records import (
     BASELINE,
     CANDIDATE,
@@ -30,19 +31,8 @@ from grmu_audit.records import (
 from grmu_audit.records.predictions import by_appearance
 from grmu_audit.utils.parquet import parquet_table
 
-FOLDER = "predictions"
-"""Folder of the stored tables."""
 _NAMES = ("id", "subject")
 _DOMAIN = b"grmu-audit/predictions/v1"
-
-
-def table_name(subject: Subject) -> str:
-    """File of one model.
-
-    >>> table_name(reference(1))
-    'predictions/reference-1.parquet'
-    """
-    return f"{FOLDER}/{str(subject).replace('#', '-')}.parquet"
 
 
 def predictions_sha256(p: Predictions) -> str:
@@ -152,7 +142,8 @@ def stored_inputs(audit: Audit, files: Mapping[str, bytes]) -> AuditInputs:
         name = table_name(subject)
         if name not in files:
             raise IntegrityError(f"there is no {name}")
-        return AuditedModel(ref, from_parquet(files[name], name, audit.data), rows_read=files.get(record_file(subject)))
+        table, purged = from_parquet(files[name], name, audit.data), audit.purged.get(str(subject), "")
+        return AuditedModel(ref, table, rows_read=files.get(record_file(subject)), purged=purged)
 
     return AuditInputs(
         candidate=model(CANDIDATE, audit.subject),

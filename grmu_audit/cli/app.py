@@ -37,9 +37,12 @@ COMMANDS = {
     "report": ("reports", "Render an audit.json again: html, pdf, markdown, ..."),
     "compare": ("audit", "Show several versions side by side."),
     "site": ("reports", "Write a static register of all audits."),
+    "benchmark": ("benchmark", "Compare methods on a suite: tables, figures, leaderboard."),
     "policy": ("catalogs", "Check or show a policy; print its JSON Schema."),
     "methods": ("catalogs", "List the unlearning methods."),
     "metrics": ("catalogs", "List the metrics."),
+    "doctor": ("operations", "Look whether this machine is fit, and what to do."),
+    "webhook": ("operations", "Verify when the registry calls."),
 }
 """Commands with the module that holds each and their one-line help, so that the root help imports none of them."""
 SECTIONS = {
@@ -48,9 +51,10 @@ SECTIONS = {
     "Create versions": ("pretrain", "register", "retrain", "unlearn"),
     "Measure and judge": ("audit", "score", "gate", "compare"),
     "Report": ("report", "site"),
-    "Release": ("promote", "rollback", "verify", "history"),
+    "Release": ("promote", "rollback", "verify", "history", "webhook"),
     "Evidence": ("sign-off", "evidence", "keys"),
-    "Look up": ("policy", "methods", "metrics"),
+    "Compare methods": ("benchmark",),
+    "Look up": ("policy", "methods", "metrics", "doctor"),
 }
 """The commands in the order of the work, under headings."""
 DISTRIBUTED = ("pretrain", "retrain", "unlearn")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import time
 from collections.abc import Iterator
 
 from grmu_audit.cli.output import say
@@ -16,6 +17,16 @@ _NUMBERS = 46
 """Columns of the bar and its numbers."""
 
 
+def _left(spent: float, done: int, rest: int) -> str:
+    """Time for the rest, at the pace so far.
+
+    >>> _left(60.0, 2, 4), _left(10.0, 1, 0)
+    ('2 min left', '0 min left')
+    """
+    minutes = spent / max(done, 1) * rest / 60
+    return f"{minutes:.0f} min left" if minutes < 90 else f"{minutes / 60:.1f} h left"
+
+
 class ConsoleObserver:
     """Writes to stderr; see ``utils.progress.Observer``."""
 
@@ -25,18 +36,21 @@ class ConsoleObserver:
 
     @contextlib.contextmanager
     def progress(self, title: str, total: int, unit: str = "epoch", done: int = 0) -> Iterator[Advance]:
-        """A bar on a terminal; elsewhere a line for every quarter of the epochs, or one line with the number of other units."""
+        """A bar on a terminal; elsewhere a line for each quarter of epochs or tenth of steps, or the number of other units."""
         if sys.stderr.isatty():
             with self._bar(title, total, unit, done) as advance:
                 yield advance
             return
         if unit != "epoch":
             self.note(f"{title}: {total} {unit}s")
+        start, first = time.monotonic(), done
 
         def write(count: int, note: str = "") -> None:
-            """A line when another quarter is done."""
+            """A line when another quarter is done; of steps when another tenth is, with the time left."""
             nonlocal done
-            done += count
+            before, done = done, done + count
+            if unit == "step" and 10 * done // total > 10 * before // total:
+                self.note(f"{title}: {done}/{total} steps, about {_left(time.monotonic() - start, done - first, total - done)}")
             if unit == "epoch" and (done == total or done % max(1, total // 4) == 0):
                 self.note(f"{title}: epoch {done}/{total} {note}")
 

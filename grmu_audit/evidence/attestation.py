@@ -7,7 +7,19 @@ from typing import Any
 
 from grmu_audit.errors import InputError, IntegrityError
 from grmu_audit.evidence.ledger import LedgerHead
-from grmu_audit.records import EARLIER_SCHEMA, Audit, Decision, RuleOutcome, Verdict
+from grmu_audit.records import (
+    BASELINE,
+    CANDIDATE,
+    EARLIER_SCHEMA,
+    ROOT,
+    Audit,
+    Decision,
+    ModelRef,
+    RuleOutcome,
+    Subject,
+    Verdict,
+    reference,
+)
 from grmu_audit.utils.digests import canonical_json, parse_json
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
@@ -40,6 +52,26 @@ ROWS_READ_FILE = "rows_read.json"
 """Of a retrained version: counts of the rows that its run read, and pseudonyms of the training rows that it did not."""
 AUDIT_FILE = "audit.json"
 """The verdict document in canonical form."""
+
+TABLES = "predictions"
+"""Folder of the stored tables of predictions."""
+
+
+def table_name(subject: Subject) -> str:
+    """File of one model's predictions.
+
+    >>> from grmu_audit.records import reference
+    >>> table_name(reference(1))
+    'predictions/reference-1.parquet'
+    """
+    return f"{TABLES}/{str(subject).replace('#', '-')}.parquet"
+
+
+def tables_of(audit: Audit) -> dict[str, ModelRef]:
+    """The stored tables of an audit by file, each with the version whose predictions it holds."""
+    found = {CANDIDATE: audit.subject, BASELINE: audit.baseline, ROOT: audit.root}
+    found |= {reference(number): ref for number, ref in enumerate(audit.references, 1)}
+    return {table_name(subject): ref for subject, ref in found.items() if ref is not None}
 
 
 def verdict_statement(audit: Audit, files: Mapping[str, str], ledger: LedgerHead | None = None) -> bytes:

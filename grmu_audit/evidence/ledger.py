@@ -45,6 +45,12 @@ KINDS = (
     "registration",
     "request",
     "withdrawal",
+    "purge",
+    "purged",
+    "hold",
+    "release",
+    "export",
+    "restored",
 )
 """Every kind of entry."""
 
@@ -94,7 +100,7 @@ class Entry:
     champion_before: str | None = None
     """Version that the champion alias pointed at; None for no champion."""
     turn: int | None = None
-    """For ``done`` and ``abandoned``: number of the entry whose promotion step it ends."""
+    """For ``done``, ``abandoned`` and ``purged``: number of the entry whose promotion step or purge it ends."""
     audit_run: str | None = None
     """Run that holds the audit."""
     audit_sha256: str | None = None
@@ -118,16 +124,18 @@ class Entry:
     role: str | None = None
     """For ``sign-off``: ``preparer``, ``reviewer`` or ``approver``."""
     request: str | None = None
-    """For ``answer``, ``request`` and ``withdrawal``: id of the erasure request that was answered, received or withdrawn."""
+    """For ``answer``, ``request`` and ``withdrawal``: id of the erasure request that was answered, received or withdrawn; for
+    ``purge``, ``hold`` and ``release``: the one that it is about, where it is one."""
     record_sha256: str | None = None
-    """For ``request``: SHA-256 of the record of the request in its run."""
+    """For ``request``: SHA-256 of the record of the request in its run; for ``purge`` and ``purged``: of the record of what is
+    deleted; for ``export``: of the archive; for a ``sign-off`` of a purge: digest of its plan."""
     attestation_sha256: str | None = None
     """For ``audit``: SHA-256 of the envelope around the verdict's statement."""
     envelope: str | None = None
     """The envelope around the person's statement (``sign-off``) or around the record of the version (``registration``)."""
     run: str | None = None
-    """For ``request``: the run of its record; for ``registration``: the run that creates the version; ``version`` is named
-    where an older one is bound later."""
+    """For ``request`` and ``purge``: the run of its record; for ``registration``: the run that creates the version; ``version``
+    is named where an older one is bound later."""
     last_unbound: int | None = None
     """In the first entry since registration records are kept: the newest version of before; 0 where there was none."""
     served: Sequence[Mapping[str, str]] | None = None
@@ -144,6 +152,8 @@ class Entry:
     """For ``key``: run that holds the records of earlier requests under this key; None for a model's first key."""
     rekeyed_sha256: str | None = None
     """For ``key``: SHA-256 of that artifact."""
+    purged: Sequence[str] | None = None
+    """For ``purge``: the versions whose files it deletes."""
     page_sha256: str | None = None
     """For ``audit`` and ``done``: SHA-256 of the model's description in the registry, as it is written with the entry."""
     nonce: str = field(default_factory=lambda: secrets.token_hex(8))

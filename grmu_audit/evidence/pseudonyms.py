@@ -27,6 +27,7 @@ _SET_DOMAIN = b"grmu-audit/id-set/v1\0"
 _ROW_DOMAIN = b"grmu-audit/row/v1\0"
 _MODEL_ROW_DOMAIN = b"grmu-audit/model-row/v1\0"
 _CHECK_DOMAIN = b"grmu-audit/key-check/v1\0"
+_NOISE_DOMAIN = b"grmu-audit/noise/v1\0"
 _KEY_BYTES = 32
 _PSEUDONYM_DIGITS = 32
 
@@ -141,6 +142,11 @@ def model_row_names(model: str, names: Iterable[str]) -> list[str]:
 def row_digest(key: bytes, text: str) -> str:
     """HMAC-SHA256 of a row's content, as its first 32 hex digits."""
     return _mac(key, _ROW_DOMAIN, text.encode("utf-8", "surrogatepass")).hexdigest()[:_PSEUDONYM_DIGITS]
+
+
+def noise_secret(key: bytes) -> str:
+    """What the random term of a certified training depends on beside its seed: 64 hex digits that only the key's holder knows."""
+    return _mac(key, _NOISE_DOMAIN, b"").hexdigest()
 
 
 def key_check(key: bytes) -> str:

@@ -6,7 +6,7 @@ from grmu_audit.intervals.design_effects import design_effect
 from grmu_audit.intervals.gaps import Gap, GapChange, MinimumChange
 from grmu_audit.intervals.operating_points import RateAtThreshold
 from grmu_audit.intervals.proportions import Minimum, PairedCounts, Proportion
-from grmu_audit.intervals.ratio import Ratio
+from grmu_audit.intervals.ratio import RateRatio, Ratio, Spread
 from grmu_audit.intervals.replicates import Replicated
 from grmu_audit.intervals.statistic import Limits, Statistic
 
@@ -26,10 +26,12 @@ __all__ = [
     "PairedCounts",
     "Proportion",
     "RateAtThreshold",
+    "RateRatio",
     "Ratio",
     "Replicated",
     "ShareOfGain",
     "SharedDifference",
+    "Spread",
     "Statistic",
     "design_effect",
 ]

@@ -28,6 +28,8 @@ def _later(place: str) -> JobFunction:
 job_functions: Registry[JobFunction] = Registry("job function", "grmu_audit.jobs")
 """The functions that a worker may run, by name."""
 for _name, _place in {
+    "benchmark-model": "grmu_audit.workflows.benchmarks.models:run_model_job",
+    "benchmark-row": "grmu_audit.workflows.benchmarks.measuring:run_row_job",
     "method": "grmu_audit.workflows.versions.studies:run_method_job",
     "shadow-model": "grmu_audit.workflows.audits.shadow:run_shadow_job",
     "tuning-trial": "grmu_audit.workflows.versions.tuning:run_trial_job",

@@ -32,6 +32,7 @@ from grmu_audit.metrics.membership.attacks import FORESTS, AttackResults, area_b
 from grmu_audit.metrics.membership.exposure import area_units
 from grmu_audit.metrics.outcome import Outcome
 from grmu_audit.metrics.scores import Roc, change_of_areas, standard_error
+from grmu_audit.metrics.selection import SELECTION
 
 _COMPOSED = ("WG", "EO", "DP", "EP", "UA_GA_GAP")
 _EXPOSURE = ("MIA_TPR_1", "MIA_TPR_01", "RETAIN_AUC", "MIA_DISPARITY")
@@ -68,7 +69,7 @@ def changes(candidate: ModelResult, other: ModelResult) -> Iterator[Outcome]:
     for name in FORESTS:
         yield _forest_change(name, candidate, other)
     yield area_change(candidate, other)
-    for name in (*_EXPOSURE, *(name for name, _ in PLUGINS)):
+    for name in (*_EXPOSURE, *SELECTION, *(name for name, _ in PLUGINS)):
         yield _change_of(name, candidate, other)
     yield from group_outcomes(candidate.checked, group_pairs(candidate.checked, other.checked))
 

@@ -42,6 +42,8 @@ class CheckedPredictions:
     """Group(s) with the largest share of the forget set; empty where there is no forget set."""
     options: MeasureOptions
     """Confidence, seed, attack score, variant of the gaps, positive class, interval method."""
+    declared: tuple[int, ...] = ()
+    """Codes of declared cells beyond those of the rows, where rows were left out."""
 
     @cached_property
     def correct(self) -> Mask:
@@ -57,6 +59,9 @@ class CheckedPredictions:
     def cells(self) -> tuple[Ints, Ints]:
         """Codes of the declared cells (class x attribute pairs of any split), sorted, and [n] the cell of each row."""
         codes, index = np.unique(self.predictions.group, return_inverse=True)
+        if self.declared:
+            every = np.union1d(codes, np.array(self.declared, dtype=codes.dtype))
+            codes, index = every, np.searchsorted(every, codes)[index]
         return codes, index.astype(np.int64)
 
     @cached_property
@@ -153,6 +158,22 @@ def check_same(first: CheckedPredictions, other: Predictions) -> CheckedPredicti
         InputError: as ``align`` and ``check_predictions``.
     """
     return check_predictions(align(first.predictions, other), first.options, first.dominant_groups)
+
+
+def restricted(checked: CheckedPredictions, rows: Mask) -> CheckedPredictions:
+    """A model on some of its rows, with the declared cells of all of them."""
+    part = _take(checked.predictions, np.flatnonzero(rows))
+    return replace(checked, predictions=part, declared=tuple(checked.cells[0].tolist()))
+
+
+def check_kept(first: CheckedPredictions, kept: Predictions) -> CheckedPredictions:
+    """Predictions of a purged model, which has only some rows of the first: these, in the order of the first.
+
+    Raises:
+        InputError: as ``check_same``, or rows that the first does not have.
+    """
+    part = restricted(first, np.isin(first.predictions.ids, kept.ids))
+    return replace(check_same(part, kept), declared=part.declared)
 
 
 def _check_options(p: Predictions, options: MeasureOptions) -> None:
@@ -298,6 +319,11 @@ def align(candidate: Predictions, other: Predictions) -> Predictions:
         if differs.any():
             raise InputError(f"the two prediction files give another {name} for the same sample: first in {row_numbers(differs)}")
     return moved
+
+
+def of_ids(p: Predictions, ids: npt.NDArray[np.str_]) -> Predictions:
+    """The rows of these samples, in their own order."""
+    return _take(p, np.flatnonzero(np.isin(p.ids, ids)))
 
 
 def _order(candidate: Predictions, other: Predictions) -> Ints:

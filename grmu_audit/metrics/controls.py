@@ -11,6 +11,7 @@ from grmu_audit.metrics.accuracy import SPLIT_OF
 from grmu_audit.metrics.changes import ModelResult, area_change, changes
 from grmu_audit.metrics.checked_predictions import CheckedPredictions
 from grmu_audit.metrics.forgetting.share import measure_share
+from grmu_audit.metrics.kept_rows import KeptModel
 from grmu_audit.metrics.membership.attacks import AttackResults, measure_membership, run_score_attack
 from grmu_audit.metrics.outcome import Outcome
 from grmu_audit.metrics.references import mean_changes
@@ -38,7 +39,10 @@ class _Made:
 
 
 def measure_controls(
-    results: Mapping[Subject, ModelResult], primary: Sequence[Subject], options: MeasureOptions
+    results: Mapping[Subject, ModelResult],
+    primary: Sequence[Subject],
+    options: MeasureOptions,
+    kept_root: KeptModel | None = None,
 ) -> tuple[Control, ...]:
     """Null controls (the model before, its logits x 0.3, its labels only), then every retrained model; none without a baseline.
 
@@ -48,11 +52,12 @@ def measure_controls(
         results: every model of the audit, rows in the same order.
         primary: the references that count.
         options: choices that the numbers depend on.
+        kept_root: the root of the lineage, where it was purged.
     """
     before = results.get(BASELINE)
     if before is None:
         return ()
-    references, root = {subject: results[subject] for subject in primary}, results.get(ROOT)
+    references, root = {subject: results[subject] for subject in primary}, results.get(ROOT) or kept_root
     made = [_Made("before", BASELINE, False, (*_before(before, references), *_from_root(before, root)))]
     if before.checked.predictions.logits is not None:
         for name, model in cheats(before.checked.predictions).items():
@@ -64,19 +69,26 @@ def measure_controls(
     return tuple(one.record(options) for one in made)
 
 
-def _from_root(result: ModelResult, root: ModelResult | None) -> Iterator[tuple[Subject, Outcome]]:
+def _from_root(result: ModelResult, root: ModelResult | KeptModel | None) -> Iterator[tuple[Subject, Outcome]]:
     """The changes of a control from the root of the lineage; none where that is the model before."""
-    return ((ROOT.as_change(), outcome) for outcome in changes(result, root)) if root is not None else iter(())
-
-
-def _cheat_from_root(cheat: ModelResult, before: ModelResult, root: ModelResult | None) -> Iterator[tuple[Subject, Outcome]]:
-    """The changes of a cheat from the root: of what its scores decide its own, of its labels those of the model before."""
     if root is not None:
-        kept = (pair for pair in _from_root(before, root) if pair[1].metric in OF_LABELS)
-        yield from (*kept, (ROOT.as_change(), area_change(cheat, root)))
+        found = root.changes_of(result) if isinstance(root, KeptModel) else changes(result, root)
+        yield from ((ROOT.as_change(), outcome) for outcome in found)
 
 
-OF_LABELS = (*SPLIT_OF, "GA", "WG", "EO", "DP", "EP", "UA_GA_GAP")
+def _cheat_from_root(
+    cheat: ModelResult, before: ModelResult, root: ModelResult | KeptModel | None
+) -> Iterator[tuple[Subject, Outcome]]:
+    """The changes of a cheat from the root: of what its scores decide its own, of its labels those of the model before.
+
+    Of a purged root no training row is left, so that nothing that scores decide can be compared with it.
+    """
+    yield from (pair for pair in _from_root(before, root) if pair[1].metric in OF_LABELS)
+    if isinstance(root, ModelResult):
+        yield ROOT.as_change(), area_change(cheat, root)
+
+
+OF_LABELS = (*SPLIT_OF, "GA", "WG", "EO", "DP", "EP", "UA_GA_GAP", "IMPACT_RATIO", "PREDICTIVE_PARITY")
 """Metrics that follow from labels alone."""
 
 

@@ -19,6 +19,7 @@ from grmu_audit.metrics.fairness import measure_fairness
 from grmu_audit.metrics.forgetting.deletion import compare_versions
 from grmu_audit.metrics.forgetting.sequence import measure_history, measure_sequence
 from grmu_audit.metrics.forgetting.share import compare_forgetting
+from grmu_audit.metrics.kept_rows import KeptModel, without_before
 from grmu_audit.metrics.membership.attacks import measure_membership, run_attacks
 from grmu_audit.metrics.membership.curves import summarise_curves
 from grmu_audit.metrics.membership.exposure import measure_exposure
@@ -27,6 +28,7 @@ from grmu_audit.metrics.membership.shadow_metrics import attack_audited_model, a
 from grmu_audit.metrics.outcome import Basis, Outcome
 from grmu_audit.metrics.redistribution import measure_redistribution
 from grmu_audit.metrics.references import closeness, mean_changes
+from grmu_audit.metrics.selection import measure_selection
 from grmu_audit.metrics.white_box.durability import compare_returned, durability_changes, measure_durability
 from grmu_audit.metrics.white_box.layer_gaps import correlation, layer_gap_changes, measure_layer_gaps
 from grmu_audit.metrics.white_box.representation import (
@@ -87,20 +89,28 @@ def measure_models(
     """
     first = check_predictions(inputs.candidate.predictions, options, dominant_groups)
     everything = _measure_each(first, inputs)
+    kept = {s: KeptModel.of(first, m.predictions, measure_one, m.purged) for s, m in inputs.models.items() if m.purged}
     results = {subject: result for subject, result in everything.items() if subject != ROOT}  # which is compared with, no more
     with ThreadPoolExecutor() as pool:  # both work on large arrays, most of the time without holding other threads up
         shares = pool.submit(lambda: list(_compare_with_before(results, inputs.primary_references)))
-        controls = pool.submit(measure_controls, everything, inputs.primary_references, options)
+        controls = pool.submit(measure_controls, everything, inputs.primary_references, options, kept.get(ROOT))
         from_predictions = list(_compare_models(everything, inputs.primary_references))
+    from_kept = list(_compare_with_kept(everything[CANDIDATE], kept))
     from_networks = list(_measure_networks(results, inputs))
     from_shadows = _measure_shadows(results, inputs.shadows) if inputs.shadows is not None else ()
     references = [results[subject].checked for subject in inputs.primary_references]
     baseline = results[BASELINE].checked if BASELINE in results else None
     lineage = CANDIDATE, (measure_sequence(first, baseline, references, inputs.earlier, inputs.own),)
-    found = [*from_predictions, *shares.result(), lineage, *from_networks, *from_shadows]
+    found = [*from_predictions, *from_kept, *shares.result(), lineage, *from_networks, *from_shadows]
+    if BASELINE in kept:
+        why = kept[BASELINE].why
+        found = [(subject, [without_before(outcome, why) for outcome in outcomes]) for subject, outcomes in found]
     return Measurements(
         values=tuple(outcome.value(subject, options) for subject, outcomes in found for outcome in outcomes),
-        predictions={subject: result.checked.predictions for subject, result in everything.items()},
+        predictions={
+            subject: result.checked.predictions
+            for subject, result in {**everything, **{subject: model.result for subject, model in kept.items()}}.items()
+        },
         curves=summarise_curves({subject: (result.checked, result.attacks) for subject, result in results.items()})
         | ({"lineage": measure_history(first, inputs, options)} if inputs.root else {}),
         dominant_groups=first.dominant_groups,
@@ -111,7 +121,8 @@ def measure_models(
 
 def _measure_each(first: CheckedPredictions, inputs: AuditInputs) -> dict[Subject, ModelResult]:
     """Every model by itself; side by side, since sorting, of which most of it consists, leaves other threads to run."""
-    checked = {s: first if s == CANDIDATE else check_same(first, model.predictions) for s, model in inputs.models.items()}
+    whole = {subject: model.predictions for subject, model in inputs.models.items() if not model.purged}
+    checked = {s: first if s == CANDIDATE else check_same(first, predictions) for s, predictions in whole.items()}
     _ = len(CATALOG)  # loads third-party metrics once, before there are threads
     with ThreadPoolExecutor() as pool:
         return dict(zip(checked, pool.map(measure_one, checked.values()), strict=True))
@@ -120,8 +131,9 @@ def _measure_each(first: CheckedPredictions, inputs: AuditInputs) -> dict[Subjec
 def measure_one(checked: CheckedPredictions) -> ModelResult:
     """Every metric of one model that predictions alone give, those of installed packages included.
 
-    RA UA TA VA GA WG UA_GA_GAP EO DP EP MIA MIA_PAPER MIA_AUC MIA_TPR_1 MIA_TPR_01 RETAIN_AUC MIA_DISPARITY, then by group
-    ``accuracy`` RA UA MIA_AUC MIA_TPR_1 RETAIN_AUC; an undefined one carries its reason.
+    RA UA TA VA GA WG UA_GA_GAP EO DP EP MIA MIA_PAPER MIA_AUC MIA_TPR_1 MIA_TPR_01 RETAIN_AUC MIA_DISPARITY IMPACT_RATIO
+    PREDICTIVE_PARITY CALIBRATION_GAP, then by group ``accuracy`` RA UA MIA_AUC MIA_TPR_1 RETAIN_AUC; an undefined one
+    carries its reason.
     """
     attacks = run_attacks(checked)
     found = [
@@ -129,6 +141,7 @@ def measure_one(checked: CheckedPredictions) -> ModelResult:
         *measure_fairness(checked),
         *measure_membership(checked, attacks),
         *measure_exposure(checked),
+        *measure_selection(checked),
         *measure_plugins(checked),
     ]
     found = [outcome.with_options(checked.options) for outcome in found]
@@ -193,6 +206,13 @@ def _compare_models(results: Mapping[Subject, ModelResult], primary: tuple[Subje
     yield from ((subject.as_change(), outcomes) for subject, outcomes in changed.items())
     if _has_several_references(results):
         yield MEAN_CHANGE, mean_changes(rows, candidate.outcomes)
+
+
+def _compare_with_kept(candidate: ModelResult, kept: Mapping[Subject, KeptModel]) -> Iterator[Found]:
+    """Outcomes of purged models on the rows that stayed, and the changes from them."""
+    for subject, model in kept.items():
+        yield subject, model.outcomes
+        yield subject.as_change(), model.changes_of(candidate)
 
 
 def _compare_with_before(results: Mapping[Subject, ModelResult], primary: tuple[Subject, ...]) -> Iterator[Found]:

@@ -13,6 +13,9 @@ from grmu_audit.metrics.catalog.spec import MetricSpec
 from grmu_audit.metrics.checked_predictions import CheckedPredictions
 from grmu_audit.records import Group, MeasureOptions, MetricValue, Subject
 
+NEEDS_BEFORE, NO_BASELINE = "needs the model before unlearning", "no baseline to compare with"
+"""Why metrics are undefined that compare with the model before, where there is none."""
+
 
 @dataclass(frozen=True)
 class Basis:

@@ -10,7 +10,7 @@ from grmu_audit.intervals import PairedCounts, ShareOfGain
 from grmu_audit.intervals.closed_forms import Floats
 from grmu_audit.metrics.accuracy import cells_basis, group_pairs
 from grmu_audit.metrics.checked_predictions import CheckedPredictions, Ints
-from grmu_audit.metrics.outcome import Basis, Outcome
+from grmu_audit.metrics.outcome import NO_BASELINE, Basis, Outcome
 from grmu_audit.metrics.scores import log_softmax
 
 _LISTED = 64
@@ -29,7 +29,7 @@ def measure_redistribution(checked: CheckedPredictions, baseline: CheckedPredict
         rows, or where no group gained.
     """
     if baseline is None:
-        return Outcome.missing("GAIN_SHARE", "no baseline to compare with", Basis(0))
+        return Outcome.missing("GAIN_SHARE", NO_BASELINE, Basis(0))
     if not checked.dominant_groups:
         return Outcome.missing("GAIN_SHARE", "no forget sample (n = 0)", Basis(0))
     codes, others, pairs = _others(checked, baseline)

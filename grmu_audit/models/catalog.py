@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 
 from grmu_audit.errors import InputError, NotFoundError
 from grmu_audit.models.architecture import Builder, image_shape, options_of
 from grmu_audit.models.classifier import Classifier, ModelSpec, StartWeights
+from grmu_audit.models.guaranteed import LinearBody, LinearOptions, ShardEnsemble, ShardOptions, member_spec
 from grmu_audit.models.small_networks import SmallResnetOptions
 from grmu_audit.utils.plugins import Registry, did_you_mean
 
@@ -30,7 +33,8 @@ def build(spec: ModelSpec, seed: int, start: StartWeights | None = None) -> Clas
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         body, width = builder_of(spec.architecture)(spec)
-        model = Classifier(body, nn.Linear(width, spec.classes), spec, start)
+        head = body.averaging_head() if isinstance(body, ShardEnsemble) else nn.Linear(width, spec.classes)
+        model = Classifier(body, head, spec, start)
     if start is not None:
         model.load_state_dict({**model.state_dict(), **start.tensors})
     return model
@@ -105,3 +109,27 @@ def _bert(spec: ModelSpec) -> tuple[nn.Module, int]:
 
     options = options_of(BertOptions, spec)
     return bert_body(spec, options), options.hidden
+
+
+@architectures.register("linear")
+def _linear(spec: ModelSpec) -> tuple[nn.Module, int]:
+    if spec.kind == "text":
+        raise InputError("linear is for tables, features and images, not for texts: use bert")
+    return LinearBody(options_of(LinearOptions, spec)), math.prod(spec.image_size)
+
+
+@architectures.register("sisa")
+def _sisa(spec: ModelSpec) -> tuple[nn.Module, int]:
+    options = options_of(ShardOptions, spec)
+    if options.member == spec.architecture:
+        raise InputError("sisa: a member is a network of its own, not another ensemble")
+    if any(place >= options.shards for group in options.places for place in group):
+        raise InputError(f"sisa: places names a shard that is not there: there are {options.shards}, from 0")
+    make, one = builder_of(options.member), member_spec(spec, options)
+    members = [_with_head(*make(one), spec.classes) for _ in range(options.shards)]
+    return ShardEnsemble(spec, options, members), options.shards * spec.classes
+
+
+def _with_head(body: nn.Module, width: int, classes: int) -> nn.Module:
+    """A member: body, then head."""
+    return nn.Sequential(body, nn.Linear(width, classes))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from grmu_audit.metrics.catalog import level_needed
+from grmu_audit.metrics.catalog import level_needed, spec
 from grmu_audit.policy.schema import Policy, Rule
 from grmu_audit.policy.wording import group_list
 from grmu_audit.records import BASELINE, CANDIDATE, ROOT, Audit, MetricValue, Role, Subject, reference
+from grmu_audit.records.audit import PURGED_REASON
 
 _JUDGED = {
     "absolute": (CANDIDATE,),
@@ -33,10 +34,23 @@ def why_unapplied(rule: Rule, audit: Audit, policy: Policy) -> str:
     """Why a rule does not apply, or an empty string."""
     if rule.when == "reference_available" and not audit.references:
         return "the audit has no reference"
+    if purged := _why_purged(rule, audit):
+        return f"not measured: {purged}"
     same = next((other for other in policy.rules if _covers(other, rule)), None)
     if rule.compare == "root" and starts_lineage(audit) and same is not None:
         return f"there is no version of the lineage before the baseline, so that {same.id} bounds the same change"
     return ""
+
+
+def _why_purged(rule: Rule, audit: Audit) -> str:
+    """Why a rule has no value where it rests on rows of a purged version; empty where another reason, or a value, is there."""
+    value = judged_value(rule, audit)
+    if value is not None:
+        reason = value.why_missing or ""
+        return reason if value.value is None and audit.purged and reason.startswith(PURGED_REASON) else ""
+    role = "baseline" if rule.compare == "root" and starts_lineage(audit) else rule.compare
+    of_others = spec(rule.metric).part != "test"
+    return f"{PURGED_REASON}{audit.purged[role]}" if role in audit.purged and of_others else ""
 
 
 def _covers(other: Rule, rule: Rule) -> bool:

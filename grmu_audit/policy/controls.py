@@ -92,6 +92,13 @@ def conclude(
     return decision, " ".join([*_references_fail(controls), reason, *remarks])
 
 
+def claims_forgetting(audit: Audit, policy: Policy) -> bool:
+    """Whether a PASS says something about forgetting: by the policy, unless the version before was purged, with which nothing can
+    be compared any more; exact evidence needs no comparison.
+    """
+    return policy.claims_forgetting and (str(BASELINE) not in audit.purged or policy.guarantee == "exact")
+
+
 def _refusals(audit: Audit, policy: Policy, controls: Sequence[ControlOutcome]) -> Iterator[tuple[Decision, str]]:
     """Why a PASS by the rules alone is none."""
     exact = audit.exact
@@ -99,7 +106,7 @@ def _refusals(audit: Audit, policy: Policy, controls: Sequence[ControlOutcome]) 
         yield Decision.BREACH, "The policy demands exact evidence, and the version was not retrained."
     elif policy.guarantee == "exact" and exact is not None and not exact.verified:
         yield Decision.INCONCLUSIVE, f"The policy demands exact evidence: {exact.reason}"
-    if not policy.claims_forgetting or policy.null_control == "accept" or (exact is not None and exact.verified):
+    if not claims_forgetting(audit, policy) or policy.null_control == "accept" or (exact is not None and exact.verified):
         return
     if not any(control.null for control in controls):
         yield (
@@ -130,5 +137,7 @@ def _references_fail(controls: Sequence[ControlOutcome]) -> Iterator[str]:
 
 def _remarks(audit: Audit) -> Iterator[str]:
     """What a reader of a PASS must know."""
+    if (why := audit.purged.get(str(BASELINE))) is not None:
+        yield f"Forgetting was not measured again: {why}; the audit before that did."
     if audit.references and not audit.subject.version:
         yield "The reference is a file: nothing shows that it was retrained without the forget set."

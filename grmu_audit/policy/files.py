@@ -19,6 +19,7 @@ _LATER = {
     "guarantee": "measured",
     "predictions": "any",
     "outputs": "stored",
+    "cannot_show": [],
 }
 
 
@@ -121,7 +122,8 @@ def policy_tree(policy: Policy) -> dict[str, Any]:
     Keys that came after the first release are left out where they have their default, so that digests do not change.
     """
     tree: dict[str, Any] = policy.model_dump(mode="json", by_alias=True)
-    return {key: value for key, value in tree.items() if key not in _LATER or value != _LATER[key]}
+    rules = [{key: value for key, value in rule.items() if key != "clauses" or value} for rule in tree["rules"]]
+    return {key: value for key, value in {**tree, "rules": rules}.items() if key not in _LATER or value != _LATER[key]}
 
 
 def policy_sha256(policy: Policy) -> str:

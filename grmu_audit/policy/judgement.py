@@ -10,7 +10,7 @@ from datetime import date
 from grmu_audit.errors import InputError
 from grmu_audit.intervals import Limits
 from grmu_audit.policy.comparison import judged_value, why_missing, why_unapplied
-from grmu_audit.policy.controls import conclude, judge_controls
+from grmu_audit.policy.controls import claims_forgetting, conclude, judge_controls
 from grmu_audit.policy.files import policy_sha256
 from grmu_audit.policy.multiplicity import holm_decides, rule_alpha
 from grmu_audit.policy.rule_reasons import RuleCase, counted, needed_cells, not_refuted, obstacle_of, reason_of, seen_in
@@ -66,7 +66,7 @@ def evaluate(audit: Audit, policy: Policy, *, today: date) -> Verdict:
         waivers=tuple({**waiver.model_dump(mode="json")} for waiver in policy.waivers),
         reason=reason,
         controls=controls,
-        claims_forgetting=policy.claims_forgetting,
+        claims_forgetting=claims_forgetting(audit, policy),
         null_control_accepted=policy.null_control_reason.strip() if policy.null_control == "accept" else "",
     )
 
@@ -191,7 +191,7 @@ def _blank(case: RuleCase) -> RuleOutcome:
         bound=rule.bounds,
         compare=rule.compare,
         reason="",
-        why=rule.why,
+        why=rule.why_with_clauses,
         group=rule.group.record if rule.group else None,
         n=value.n if value is not None else None,
     )

@@ -73,6 +73,9 @@ class Rule(_Frozen):
     )
     allow_incomplete: bool = Field(False, description="Judge also where declared groups have too few or no test samples.")
     why: str = Field("", max_length=2000, description="Why the rule exists, for the reader of the report.")
+    clauses: Annotated[tuple[Text, ...], Field(strict=False)] = Field(
+        (), description="Clauses of laws, standards or frameworks that the rule gives evidence for."
+    )
 
     @field_validator("metric")
     @classmethod
@@ -87,6 +90,11 @@ class Rule(_Frozen):
         if found:
             raise ProblemsError(found)
         return self
+
+    @property
+    def why_with_clauses(self) -> str:
+        """Why the rule exists, and the clauses that it gives evidence for."""
+        return f"{self.why} [{'; '.join(self.clauses)}]".strip() if self.clauses else self.why
 
     @property
     def about_forgetting(self) -> bool:
@@ -197,6 +205,9 @@ class Policy(_Frozen):
     outputs: Literal["stored", "repeated"] = Field(
         "stored",
         description="repeated: a promotion repeats the forward pass on random rows and compares it with the stored outputs.",
+    )
+    cannot_show: Annotated[tuple[Text, ...], Field(strict=False)] = Field(
+        (), description="What a PASS by this policy does not show, for whoever reads the policy."
     )
     rules: Annotated[tuple[Rule, ...], Field(strict=False)] = Field(description="The rules; without one nothing passes.")
     waivers: Annotated[tuple[Waiver, ...], Field(strict=False)] = Field((), description="Accepted breaches.")

@@ -29,6 +29,11 @@ NOT_LARGEST = "prediction_not_largest"
 """Key of an audit's record: by subject, rows whose prediction is not the class with the largest score; absent where none is."""
 
 
+PURGED = "purged"
+"""Key of an audit's record: by role (``baseline``, ``root``), why a version has outputs of test rows alone; absent where none was
+purged."""
+PURGED_REASON = "purged: "
+"""How the reason begins why a value is undefined that rests on purged rows."""
 UNVERIFIED = "unverified file"
 """Name under which a judged audit file says that no store was compared with it."""
 DISCLOSURE, INTERNAL, EXTERNAL = "disclosure", "internal", "external"
@@ -164,6 +169,11 @@ class Audit:
         """Every version whose predictions are in it: candidate, baseline, references, root of the lineage, in this order."""
         baseline = () if self.baseline is None else (self.baseline,)
         return (self.subject, *baseline, *self.references, *(() if self.root is None else (self.root,)))
+
+    @property
+    def purged(self) -> dict[str, str]:
+        """By role, why a version has outputs of test rows alone; what rests on its other rows was not measured."""
+        return dict(self.record.get(PURGED) or {})
 
     def with_verdict(self, verdict: Verdict) -> Audit:
         """The same facts with this verdict."""

@@ -29,6 +29,8 @@ class AuditedModel:
     """What each training epoch logged."""
     rows_read: bytes | None = None
     """Of a retrained model: the record of the rows that its run read, where it calls rows as ``predictions`` does."""
+    purged: str = ""
+    """Why ``predictions`` hold test rows alone; empty where they hold all rows of the candidate."""
 
 
 @dataclass(frozen=True)

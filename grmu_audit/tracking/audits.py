@@ -12,6 +12,7 @@ from grmu_audit.errors import BreachError, InconclusiveError, InputError, Integr
 from grmu_audit.evidence import attestation
 from grmu_audit.evidence.attestation import verdict_statement
 from grmu_audit.evidence.ledger import UNKNOWN_AUTHOR, Author, Entry, LedgerHead
+from grmu_audit.evidence.purges import require_not_purged
 from grmu_audit.evidence.signing import sign_envelope
 from grmu_audit.evidence.validity import require_valid_dates, require_valid_waivers
 from grmu_audit.records import Audit, Decision, ModelRef, RuleOutcome
@@ -47,6 +48,8 @@ class Evidence:
     """SHA-256 of the envelope around its verdict's statement, as the ledger has it; None where there is none."""
     unbound: tuple[str, ...] = ()
     """Versions in it that had no registration record when it was made."""
+    number: int = 0
+    """Number of its ledger entry."""
 
 
 def record_audit(store: Store, run: Run, audit: Audit, files: Mapping[str, bytes] = {}, author: Author = UNKNOWN_AUTHOR) -> str:
@@ -111,13 +114,14 @@ def read_evidence(store: Store, ref: ModelRef) -> Evidence:
     of these now.
 
     Raises:
-        InconclusiveError: the version was never audited.
+        InconclusiveError: the version was never audited, or was purged.
         IntegrityError: the document, its index, the ledger or the version's files do not agree.
     """
     tags = store.tags(ref)
     index = tuple(tags.get(name) for name in INDEX_TAGS)
     run_id, recorded = index[:2]
     ledger = read_ledger(store, ref.name)
+    require_not_purged(ledger, [ref.version])
     entered = ledger.newest_audit(ref.version)
     if run_id is None and recorded is None and entered is None:
         raise InconclusiveError(f"{ref.label} was never audited: run 'grmu-audit audit --model {ref.label}'")
@@ -135,6 +139,8 @@ def read_evidence(store: Store, ref: ModelRef) -> Evidence:
         )
     evidence = Evidence(ref, _parse(content, ref), str(recorded), str(run_id), entered.attestation_sha256)
     _check_subject(store, evidence)
+    made = max(n.number for n in ledger.entries if n.entry is entered)
+    evidence = replace(evidence, number=made)
     return replace(evidence, unbound=_unbound(store, ledger, evidence))
 
 
@@ -207,8 +213,6 @@ def _unbound(store: Store, ledger: Ledger, evidence: Evidence) -> tuple[str, ...
     One that was deleted since is not compared: its outputs were, when the audit was made, and the attestation covers them.
     """
     unbound = list[str]()
-    entered = (n for n in ledger.entries if n.entry.kind == "audit" and n.entry.audit_sha256 == evidence.sha256)
-    made = max((n.number for n in entered), default=0)
     audited = {ref.label: ref.manifest_sha256 for ref in evidence.audit.versions}
     for ref in present_versions(store, evidence.audit):
         if audited[ref.label] not in (None, ref.manifest_sha256):
@@ -216,7 +220,7 @@ def _unbound(store: Store, ledger: Ledger, evidence: Evidence) -> tuple[str, ...
                 f"{ref.label} has other files than it had in the audit of {evidence.ref.label}: versions were exchanged"
             )
         found = check_registration(store, ledger, ref)
-        if found is None or found.number > made:
+        if found is None or found.number > evidence.number:
             unbound.append(ref.label)
     return tuple(unbound)
 

@@ -20,6 +20,7 @@ from grmu_audit.errors import (
     NotFoundError,
 )
 from grmu_audit.evidence.ledger import Ledger, LedgerEntry
+from grmu_audit.evidence.purges import require_not_purged
 from grmu_audit.records import ModelRef
 from grmu_audit.tracking import names
 from grmu_audit.tracking.audits import Evidence
@@ -202,6 +203,29 @@ def resume(
     return _finish(store, step, ref, actor, now)
 
 
+def restore_alias(store: Store, name: str, actor: Actor) -> int:
+    """Put the champion's alias back where the ledger says, after it was moved by hand; returns the number of the ledger entry.
+
+    No promotion: the champion is the same as before, and is verified as ever.
+
+    Raises:
+        IntegrityError: a promotion is open, or the ledger is damaged.
+        InputError: the alias is where the ledger says.
+    """
+    ledger = read_ledger(store, name)
+    state, found = ledger.state, store.aliases(name).get(names.CHAMPION)
+    if state.open is not None:
+        raise unfinished_promotion(name, state.open)
+    if found == state.champion:
+        raise InputError(f"the alias {names.CHAMPION!r} of {name} is where the ledger says: there is nothing to restore")
+    if state.champion is None:
+        store.delete_alias(name, names.CHAMPION)
+    else:
+        store.set_alias(name, names.CHAMPION, state.champion)
+    entry = ledger.new_entry("restored", version=state.champion, champion_before=found, **_who(actor, None))
+    return append_entry(store, entry, store.versions(name)[-1]).number
+
+
 def earlier_champions(ledger: Ledger) -> list[str]:
     """Versions that were champion before the present one, oldest first; the last is where a rollback leads."""
     state = ledger.state
@@ -277,9 +301,14 @@ def _move(store: Store, ledger: Ledger, begun: _Step) -> Promotion:
         **_who(actor, now),
     )
     step = append_entry(store, entry, ref)
-    state = read_ledger(store, ref.name).state
-    if step.sha256 not in state.owners:
+    after = read_ledger(store, ref.name)
+    if step.sha256 not in after.state.owners:
         raise promotion_lost(ref.name)
+    try:  # a purge that began since the check; one that begins later sees this promotion
+        require_not_purged(after, [ref.version])
+    except InconclusiveError as error:
+        _abandon(store, step, ref, error, actor, now)
+        raise
     return _finish(store, step, ref, actor, now)
 
 

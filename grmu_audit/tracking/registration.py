@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from grmu_audit.errors import IntegrityError, NotFoundError
 from grmu_audit.evidence.ledger import Author, Ledger
+from grmu_audit.evidence.purges import purge_state
 from grmu_audit.evidence.registration import Registered, Registration, registration_of
 from grmu_audit.evidence.signing import sign_envelope, signed_by
 from grmu_audit.records import ModelRef
@@ -81,7 +82,8 @@ def check_registration(store: Store, ledger: Ledger, ref: ModelRef, keys: Sequen
     _check_tags(store.tags(ref), found, ref)
     files = sorted({*found.record.files, *names.RUN_FILES})
     for name, content in store.run_artifacts(found.record.run, files).items():
-        compare_artifact(content, found, ref, name)
+        if not (content is None and _is_purged(ledger, ref, name)):
+            compare_artifact(content, found, ref, name)
     _check_parent(store, found, ref)
     signed_by(found.envelope, keys)
     return found
@@ -101,15 +103,22 @@ def compare_artifact(content: bytes | None, found: Registered, ref: ModelRef, na
         )
 
 
+def _is_purged(ledger: Ledger, ref: ModelRef, name: str) -> bool:
+    """Whether an artifact of a version's run is gone because of a purge that the ledger names."""
+    return name not in names.KEPT_OF_PURGED and purge_state(ledger).of(ref.version) is not None
+
+
 def version_artifact(store: Store, ref: ModelRef, name: str) -> bytes | None:
-    """An artifact of a version's run, compared with the registration record where there is one; None where there is none.
+    """An artifact of a version's run, compared with the registration record where there is one; None where there is none, or
+    where it was purged.
 
     Raises:
         IntegrityError: it is not the one that was there at registration.
     """
     content = store.run_artifact(ref.run_id, name) if ref.run_id else None
-    found = registration_of(read_ledger(store, ref.name), ref) if ref.version else None
-    if found is not None:
+    ledger = read_ledger(store, ref.name)
+    found = registration_of(ledger, ref) if ref.version else None
+    if found is not None and not (content is None and _is_purged(ledger, ref, name)):
         compare_artifact(content, found, ref, name)
     return content
 

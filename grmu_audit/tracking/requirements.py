@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from grmu_audit.errors import InconclusiveError, InputError, IntegrityError
 from grmu_audit.evidence import attestation
-from grmu_audit.evidence.attestation import ledger_head_of, subjects_of
+from grmu_audit.evidence.attestation import ledger_head_of, subjects_of, tables_of
+from grmu_audit.evidence.purges import purge_state, require_not_purged
 from grmu_audit.evidence.sign_offs import require_two_people, sign_offs
 from grmu_audit.evidence.signing import open_envelope, signed_by, trusted_keys
-from grmu_audit.records import EARLIER_SCHEMA, ModelRef
+from grmu_audit.records import BASELINE, EARLIER_SCHEMA, ROOT, ModelRef
 from grmu_audit.tracking import artifacts
 from grmu_audit.tracking.audits import Evidence, present_versions, read_evidence, require_pass
 from grmu_audit.tracking.ledger import read_ledger
@@ -115,6 +116,7 @@ class Requirements:
                 does not hold; another policy, or no signature of a trusted key.
         """
         store = ReadOnce(store)
+        require_not_purged(ledger, [ref.version])
         lineages = Lineages(store)
         require_served(lineages, ledger, ref, reopened)
         require_no_reversal(lineages, ref)
@@ -122,6 +124,7 @@ class Requirements:
             check_registration(store, read_ledger(store, version.name), version, self.keys)
         evidence = read_evidence(store, ref)
         _check_files_of_inputs(store, evidence)
+        _check_purged(store, evidence)
         require_pass(evidence, now)
         self._check_policy(evidence)
         if ledger.state.champion != ref.version:  # a champion of before stays one
@@ -170,7 +173,8 @@ class Requirements:
                 " promote with 'grmu-audit promote' where both are at hand"
             )
         for ref in present_versions(store, evidence.audit):
-            self.repeat_outputs(ref)
+            if purge_state(read_ledger(store, ref.name)).of(ref.version) is None:
+                self.repeat_outputs(ref)
 
     def _check_policy(self, evidence: Evidence) -> None:
         verdict = evidence.audit.verdict
@@ -183,10 +187,25 @@ class Requirements:
 
 
 def _check_files_of_inputs(store: Store, evidence: Evidence) -> None:
-    """Baseline, references and root have the files that were registered; of one that was deleted nothing is left to compare."""
+    """Baseline, references and root have the files that were registered; of one that was deleted or purged none is left."""
+    state = purge_state(read_ledger(store, evidence.ref.name))
     for ref in present_versions(store, evidence.audit)[1:]:
-        if ref.label not in evidence.unbound:
+        if ref.label not in evidence.unbound and state.of(ref.version) is None:
             artifacts.check_digest(ref, store.manifest_of(ref))
+
+
+def _check_purged(store: Store, evidence: Evidence) -> None:
+    """What an audit leaves out because it was purged had been, by the ledger, when it was made.
+
+    Raises:
+        IntegrityError: it had not.
+    """
+    audit, state = evidence.audit, purge_state(read_ledger(store, evidence.ref.name))
+    for role in audit.purged:
+        ref = {str(BASELINE): audit.baseline, str(ROOT): audit.root}.get(role)
+        step = state.of(ref.version) if ref is not None and ref.name == evidence.ref.name else None
+        if step is None or step.number > evidence.number:
+            raise IntegrityError(f"the audit of {evidence.ref.label} says that its {role} was purged, and the ledger does not")
 
 
 def _check_bound(evidence: Evidence) -> None:
@@ -233,7 +252,10 @@ def _check_files(store: Store, evidence: Evidence, subjects: dict[str, str]) -> 
     version = subjects.pop(f"models:/{label}", None)
     if version != evidence.ref.manifest_sha256 or subjects.get(attestation.AUDIT_FILE) != evidence.sha256:
         raise IntegrityError(f"the attestation of {label} is about other files or another audit")
+    tables, state = tables_of(evidence.audit), purge_state(read_ledger(store, evidence.ref.name))
     for name, content in store.run_artifacts(evidence.run_id, list(subjects)).items():
+        if content is None and name in tables and state.before(tables[name].version, evidence.number):
+            continue
         if content is None:
             raise IntegrityError(f"{name} of the audit of {label} is gone from the store")
         if sha256_hex(content) != subjects[name]:

@@ -25,6 +25,22 @@ class LogEntry:
     """Content of the entry."""
 
 
+@dataclass(frozen=True)
+class RunFacts:
+    """What a store says of one of its runs."""
+
+    id: str
+    """Its id."""
+    kind: str
+    """``request``, ``pretrain``, ``retrain``, ``unlearn``, ``audit``...; empty where another tool opened it."""
+    subject: str
+    """Of an audit or a first evaluation: the version that it is about."""
+    ended: bool
+    """False while it runs."""
+    deleted: bool = False
+    """Whether it was deleted in the store, which leaves its files."""
+
+
 class Run(Protocol):
     """One run while it is open: a pretrain, retrain, unlearn or audit."""
 
@@ -217,6 +233,26 @@ class Store(Protocol):
 
     def run_artifacts(self, run_id: str, paths: Sequence[str]) -> dict[str, bytes | None]:
         """Several artifacts of a run as ``run_artifact`` reads them, with one look at the run."""
+        ...
+
+    def runs_of(self, model: str) -> list[RunFacts]:
+        """Every run in the experiment of a model, deleted ones too; empty where there is none."""
+        ...
+
+    def run_files(self, run_id: str) -> dict[str, int]:
+        """Path and size in bytes of every artifact of a run, deleted or not; empty where there is no such run."""
+        ...
+
+    def file_sha256(self, run_id: str, path: str) -> str:
+        """SHA-256 of an artifact that ``run_files`` lists."""
+        ...
+
+    def remove_files(self, run_id: str, paths: Sequence[str]) -> None:
+        """Delete artifacts of a run, deleted or not; those that are gone already are no failure.
+
+        Raises:
+            EnvironmentFailure: the store does not permit it, or something is still there.
+        """
         ...
 
     def append(self, log: str, tags: Mapping[str, str], subject: ModelRef) -> int:

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from grmu_audit.errors import EnvironmentFailure, GrmuAuditError, IntegrityError, NotFoundError
 from grmu_audit.evidence.ledger import Ledger
+from grmu_audit.evidence.purges import purge_state
 from grmu_audit.tracking import artifacts, names
 from grmu_audit.tracking.audits import read_evidence
 from grmu_audit.tracking.ledger import inspect_ledger, log_name
@@ -15,7 +16,7 @@ from grmu_audit.tracking.pages import check_model_page, check_page
 from grmu_audit.tracking.promotion import alias_moved, unfinished_promotion
 from grmu_audit.tracking.references import require_model
 from grmu_audit.tracking.registration import check_registration
-from grmu_audit.tracking.requests import Lineages, require_no_reversal
+from grmu_audit.tracking.requests import Lineages, purge_defects, require_no_reversal
 from grmu_audit.tracking.requirements import NO_REQUIREMENTS, Requirements, check_attestation
 from grmu_audit.tracking.store import ReadOnce, Store
 
@@ -25,7 +26,7 @@ class Finding:
     """One thing that ``verify`` found."""
 
     check: str
-    """``ledger``, ``registry``, ``alias``, ``promotion``, ``evidence``, ``page``, ``registration``, ``request`` or
+    """``ledger``, ``registry``, ``alias``, ``promotion``, ``evidence``, ``page``, ``purge``, ``registration``, ``request`` or
     ``outputs``.
     """
     message: str
@@ -42,7 +43,8 @@ def verify(
     Checks: the ledger's numbers, digests and chain; no promotion left open; the alias points where the ledger says; the
     champion's verdict, its expiry and the requirements; of every version that was ever audited, by the ledger or by its tags, its
     files, its newest audit, the attestation with all that it names, and the page that people read; the model's page; of every
-    version its registration record with all that it names; that no version was trained on rows of an earlier request of its
+    version its registration record with all that it names; of purged versions that nothing is left but the record, and that no
+    purge is open; that no version was trained on rows of an earlier request of its
     lineage.  Versions of before registration records: ``unbound_versions``.
 
     Raises:
@@ -65,25 +67,28 @@ def verify(
         findings.append(_finding("alias", alias_moved(name, alias, state.champion)))
     audited = [n.entry.version for n in entries if n.entry.kind == "audit"]
     tagged = [ref.version for ref in store.versions(name) if names.TAG_AUDIT_RUN in store.tags(ref)]
+    purges = purge_state(ledger)
     for version in dict.fromkeys([state.champion, *audited, *tagged]):
-        if version is not None:
+        if version is not None and (version == state.champion or purges.of(version) is None):
             findings += _version(store, ledger, version, now, requirements if version == state.champion else None)
             findings += _page(store, ledger, version)
     findings += _model_page(store, name)
     first: dict[str, Finding] = {}
-    for finding in (*findings, *_registrations(store, ledger), *reversals(store, name)):
+    purged = (_finding("purge", error) for error in purge_defects(store, ledger))
+    for finding in (*findings, *purged, *_registrations(store, ledger), *reversals(store, name)):
         first.setdefault(finding.message, finding)
     return list(first.values())
 
 
 def _registrations(store: Store, ledger: Ledger) -> Iterator[Finding]:
     """Versions that are not what they were at registration."""
-    by_run: dict[str | None, str] = {}
+    by_run, purges = dict[str | None, str](), purge_state(ledger)
     for ref in store.versions(ledger.model):
         try:
             first = by_run.setdefault(ref.run_id, ref.label)
             if check_registration(store, ledger, ref) is not None:
-                artifacts.check_digest(ref, store.manifest_of(ref))
+                if purges.of(ref.version) is None:  # what is left of a purged version is compared with the record of its purge
+                    artifacts.check_digest(ref, store.manifest_of(ref))
                 if first != ref.label:
                     raise IntegrityError(f"{ref.label} names the run of {first}: no run creates two versions")
         except (IntegrityError, NotFoundError) as error:  # what is listed and cannot be read is damaged, too

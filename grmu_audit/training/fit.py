@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 from torch.nn import functional
 
 from grmu_audit.data.batches import BatchSource
+from grmu_audit.errors import InputError
 from grmu_audit.models.classifier import Classifier
+from grmu_audit.models.guaranteed import LinearBody, ShardEnsemble
 from grmu_audit.training.config import TrainConfig
+from grmu_audit.training.guaranteed.convex import fit_convex
+from grmu_audit.training.guaranteed.shards import fit_shards
 from grmu_audit.training.inference import accuracy
 from grmu_audit.training.loop import run_epochs, steps_of
 from grmu_audit.training.plan import Hooks, Phase
@@ -32,7 +38,10 @@ class TrainingRows:
 
 
 def fit(model: Classifier, source: BatchSource, rows: TrainingRows, config: TrainConfig, runtime: Runtime) -> Classifier:
-    """Train in place on ``rows`` and return the network.
+    """Train in place on ``rows``, as its architecture is trained, and return the network.
+
+    A linear model is taken to the minimum of its convex loss, the members of an ensemble of shards are trained on their shards,
+    and every other network by epochs.
 
     Args:
         model: new or trained network, on the device.
@@ -43,7 +52,34 @@ def fit(model: Classifier, source: BatchSource, rows: TrainingRows, config: Trai
 
     Raises:
         DivergedError: see ``run_epochs``.
+        InputError: sampling weights for a linear model.
     """
+    if isinstance(model.body, LinearBody):
+        if rows.weights is not None:
+            raise InputError("linear: the convex loss counts every row once, so that REWEIGHT cannot act: use --no-reweight")
+        return fit_convex(model, source, rows.train, runtime)
+    if isinstance(model.body, ShardEnsemble):
+        return fit_shards(model, source, rows.train, partial(_fit_member, source, rows, config, runtime), runtime)
+    return fit_network(model, source, rows, config, runtime)
+
+
+def fit_members(
+    model: Classifier, source: BatchSource, rows: TrainingRows, config: TrainConfig, runtime: Runtime, only: Collection[int]
+) -> Classifier:
+    """``fit`` for some members of an ensemble of shards, by number; the others are not touched."""
+    return fit_shards(model, source, rows.train, partial(_fit_member, source, rows, config, runtime), runtime, only)
+
+
+def _fit_member(
+    source: BatchSource, rows: TrainingRows, config: TrainConfig, runtime: Runtime, member: Classifier, own: Rows
+) -> Classifier:
+    """Train one member on its positions in the list of rows."""
+    weights = None if rows.weights is None else rows.weights[own]
+    return fit_network(member, source, TrainingRows(rows.train[own], rows.val, weights), config, runtime)
+
+
+def fit_network(model: Classifier, source: BatchSource, rows: TrainingRows, config: TrainConfig, runtime: Runtime) -> Classifier:
+    """Train in place by epochs on the cross-entropy of ``rows``; see ``fit``."""
 
     def plan(epoch: int) -> list[Phase]:
         """One pass over the rows."""

@@ -14,8 +14,9 @@ import torch
 from torch import nn
 
 from grmu_audit.data.batches import Batch, joins
-from grmu_audit.errors import DivergedError, IntegrityError
+from grmu_audit.errors import DivergedError, InputError, IntegrityError
 from grmu_audit.models.classifier import Classifier
+from grmu_audit.models.guaranteed import ShardEnsemble
 from grmu_audit.training.checkpoint import Saved, load_optimizer, optimizer_tensors, prefixed
 from grmu_audit.training.config import TrainConfig, learning_rate_factor
 from grmu_audit.training.distributed import BATCHNORM
@@ -44,7 +45,12 @@ def run_epochs(model: Classifier, plan: Plan, config: TrainConfig, runtime: Runt
             nothing.
         EnvironmentFailure: the memory does not hold two samples, or a checkpoint cannot be written.
         IntegrityError: the checkpoint to resume from is damaged or of another run.
+        InputError: the network is an ensemble of shards, whose members are trained one by one.
     """
+    if isinstance(model.body, ShardEnsemble):
+        raise InputError(
+            "sisa: the members of an ensemble share no row, which training it as a whole would end: use retrain_shards or retrain"
+        )
     loop = _Loop(model, _with_term(plan, model, runtime), config, runtime, hooks)
     loop.restore()
     observer = runtime.observer if runtime.title else SILENT

@@ -82,6 +82,10 @@ class Runtime:
     """Number of the next ``run_epochs`` call of this run."""
     rows_read: torch.Tensor | None = None
     """[n] bool marks of the rows that were read, of a ``BatchSource`` that records them; stored with every checkpoint."""
+    shard_rows: dict[int, torch.Tensor] = field(default_factory=dict)
+    """The same for each member of an ensemble of shards that was trained, by its number."""
+    secret: str = field(default="", repr=False)
+    """What random terms that protect people depend on beside the seed, from the operator's key; never recorded."""
     world: World = field(default_factory=current_world)
     """The processes of this training."""
     micro_batch: int | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -33,6 +33,9 @@ class UnlearningData:
     """Validation rows (D_v)."""
     retain_weights: npt.NDArray[np.float64] | None = None
     """[len(retain)] REWEIGHT sampling weights; None samples uniformly without replacement."""
+
+    served: Rows = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    """Rows of the forget set that the model to start from was already made without, by earlier requests of its lineage."""
 
     def reweighted(self) -> UnlearningData:
         """The same data with REWEIGHT sampling of the retain set: w_g = N_train(g) / N_retain(g).

@@ -80,6 +80,8 @@ class Method:
     """Where it is described."""
     exact: bool = False
     """True when the result never saw the forget set."""
+    certified: bool = False
+    """True when it proves how near its result is to one that never saw the forget set."""
     cost: str = ""
     """Sample-gradients as a formula: R, F = retain and forget samples, E = epochs."""
     moves_statistics: frozenset[str] = frozenset({"retain"})
@@ -94,6 +96,9 @@ class Method:
     """An option and its ascending values for further attempts where a run costs too much accuracy; None: lower learning rates."""
     trains: bool = True
     """Whether it takes steps by the options of training; where it does not, only ``batch_size`` of them has an effect."""
+
+    requires: str = ""
+    """Architecture that a network must have; empty: any."""
 
     @property
     def unused_options(self) -> frozenset[str]:

@@ -80,7 +80,8 @@ def _card(method: Method) -> dict[str, Any]:
     return {
         "name": method.name,
         "what": method.title,
-        "kind": _kind(method.exact),
+        "kind": _kind(method),
+        "network": method.requires or "any",
         "reads": ", ".join(sorted(method.needs)),
         "sample-gradients": f"{method.cost or 'not stated'}{_LEGEND}",
         "statistics move on": ", ".join(sorted(method.moves_statistics)) or "nothing",
@@ -91,8 +92,8 @@ def _card(method: Method) -> dict[str, Any]:
     }
 
 
-def _kind(exact: bool) -> str:
-    return "exact" if exact else "approximate"
+def _kind(method: Method) -> str:
+    return "exact" if method.exact else "certified" if method.certified else "approximate"
 
 
 def _type_name(annotation: Any) -> str:

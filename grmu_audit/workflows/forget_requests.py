@@ -58,6 +58,8 @@ class CheckedRequest:
     """How the list was created, from its sidecar."""
     withheld: tuple[str, ...] = ()
     """Pseudonyms of validation and test rows that requests of the lineage name: nothing is evaluated on them."""
+    served: tuple[int, ...] = ()
+    """Row numbers of the forget set that the version to start from was already made without."""
     parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Pseudonyms of the training rows of each request, by request id, where the list holds several."""
 
@@ -109,7 +111,16 @@ def read_request(
     if withheld:
         session.observer.note(f"{len(withheld)} ids are validation or test rows: no evaluation uses them from now on")
     groups = request_groups(table, named)
-    return CheckedRequest(request, parts, table, groups, tuple(names), provenance, tuple(withheld), _parts(session, request))
+    served = _rows_named(dataset, forgotten.ids, parts.forget)
+    return CheckedRequest(
+        request, parts, table, groups, tuple(names), provenance, tuple(withheld), served, _parts(session, request)
+    )
+
+
+def _rows_named(dataset: Dataset, ids: Collection[str], among: Collection[int]) -> tuple[int, ...]:
+    """Those of some rows whose id is named."""
+    named, every = frozenset(ids), dataset.frame["id"].to_numpy()
+    return tuple(row for row in among if every[row] in named)
 
 
 def _parts(session: Session, request: ForgetRequest) -> dict[str, tuple[str, ...]]:

@@ -14,6 +14,7 @@ from support.memory_store import MemoryStore
 from grmu_audit.errors import InputError, IntegrityError, NotFoundError
 from grmu_audit.records import ModelRef
 from grmu_audit.tracking import Store, lineage_tags
+from grmu_audit.utils import sha256_file
 
 _names = itertools.count(1)
 pytestmark = pytest.mark.parametrize("opened", ["memory", "mlflow-sqlite", "mlflow-server"], indirect=True, scope="module")
@@ -258,3 +259,31 @@ def test_without_accounts_of_its_own_a_store_names_the_account_of_the_process(
         monkeypatch.setenv(variable, "somebody-else")
     assert store.account.startswith("os:")
     assert "somebody-else" not in store.account
+
+
+def test_files_of_runs_are_listed_and_deleted(store: Store, name: str, folder: Path) -> None:
+    ref = add(store, name, folder)
+    run = str(ref.run_id)
+    with store.run(name, "audit", tags={"grmu.subject": ref.label}) as other:
+        other.log_bytes(b"table", "predictions/candidate.parquet")
+        open_ones = [one.id for one in store.runs_of(name) if not one.ended]
+    assert open_ones == [other.id]
+    found = {one.id: one for one in store.runs_of(name)}
+    assert {one.kind for one in found.values()} == {"pretrain", "audit"}
+    assert found[other.id].subject == ref.label
+    assert all(one.ended and not one.deleted for one in found.values())
+    assert store.runs_of("never-heard-of") == []
+    files = store.run_files(run)
+    assert files["model/state.safetensors"] == (folder / "state.safetensors").stat().st_size
+    assert store.file_sha256(run, "model/state.safetensors") == sha256_file(folder / "state.safetensors")
+    assert store.run_files("0" * 32) == {}
+    store.remove_files(run, ["model/state.safetensors", "never/was/there"])
+    store.remove_files(run, ["model/state.safetensors"])
+    assert set(store.run_files(run)) == set(files) - {"model/state.safetensors"}
+    assert store.run_files(other.id) == {"predictions/candidate.parquet": 5}
+    store.remove_files(run, list(files))
+    assert store.run_files(run) == {}
+    with pytest.raises(IntegrityError, match="gone"):
+        store.manifest_of(ref)
+    with pytest.raises(IntegrityError, match="leads outside"):
+        store.remove_files(run, ["../x"])

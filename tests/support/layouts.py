@@ -91,17 +91,19 @@ def waterbirds(root: Path) -> None:
 AGES, RACES = ("3-9", "20-29", "50-59"), ("Black", "White", "Latino_Hispanic")
 
 
-def fairface(root: Path, per_group: int = 10, per_test: int = 4) -> None:
-    """Three ages by three races; a quarter of the rows have service_test False."""
+def fairface(
+    root: Path, per_group: int = 10, per_test: int = 4, ages: Sequence[str] = AGES, races: Sequence[str] = RACES
+) -> None:
+    """Three ages by three races, unless others are named; a quarter of the rows have service_test False."""
     base = root / "fairface"
     for part, count in (("train", per_group), ("val", per_test)):
         lines = []
         number = 0
-        for age in AGES:
-            for race in RACES:
+        for age in ages:
+            for race in races:
                 for k in range(count + count // 2):
                     number += 1
-                    save(piece(AGES.index(age), 1000 * (part == "val") + number, (48, 48)), base / part / f"{number}.jpg")
+                    save(piece(ages.index(age), 1000 * (part == "val") + number, (48, 48)), base / part / f"{number}.jpg")
                     lines.append([f"{part}/{number}.jpg", age, ("Male", "Female")[k % 2], race, str(k < count)])
         table(base / f"fairface_label_{part}.csv", ["file", "age", "gender", "race", "service_test"], lines)
 

@@ -15,8 +15,8 @@ from grmu_audit.records import ModelRef
 from grmu_audit.tracking import artifacts, names, references
 from grmu_audit.tracking.names import MAX_PARAM, MAX_TAG, as_text, finite_part, ref_from_tags, shortened, version_tags
 from grmu_audit.tracking.registration import enter_registration
-from grmu_audit.tracking.store import LogEntry, Run
-from grmu_audit.utils import sha256_hex, write_atomic
+from grmu_audit.tracking.store import LogEntry, Run, RunFacts
+from grmu_audit.utils import sha256_file, sha256_hex, write_atomic
 
 
 @dataclass
@@ -41,6 +41,8 @@ class MemoryRun:
     """SHA-256 of each artifact."""
     made: list[tuple[str, str]] = field(default_factory=list)
     """Model and number of the versions registered in it."""
+    model: str = ""
+    """Model whose experiment it is in."""
     audited: list[tuple[str, float]] = field(default_factory=list)
     """Metrics of its logged model."""
 
@@ -120,7 +122,7 @@ class MemoryStore:
         """See ``Store``."""
         references.check_name(model)
         run_id = f"{next(self._numbers):032x}"
-        run = self.runs[run_id] = MemoryRun(run_id, self.folder / run_id)
+        run = self.runs[run_id] = MemoryRun(run_id, self.folder / run_id, model=model)
         run.set_tags({**(tags or {}), names.TAG_KIND: kind, **({"mlflow.parentRunId": parent} if parent else {})})
         status = "KILLED"
         try:
@@ -250,6 +252,29 @@ class MemoryStore:
     def run_artifacts(self, run_id: str, paths: Sequence[str]) -> dict[str, bytes | None]:
         """See ``Store``."""
         return {path: self.run_artifact(run_id, path) for path in paths}
+
+    def runs_of(self, model: str) -> list[RunFacts]:
+        """See ``Store``."""
+        found = [run for run in self.runs.values() if run.model == model]
+        return [
+            RunFacts(run.id, run.tags.get(names.TAG_KIND, ""), run.tags.get(names.TAG_SUBJECT, ""), run.status != "RUNNING")
+            for run in found
+        ]
+
+    def run_files(self, run_id: str) -> dict[str, int]:
+        """See ``Store``."""
+        root = self.folder / run_id
+        found = (path for path in sorted(root.rglob("*")) if path.is_file())
+        return {path.relative_to(root).as_posix(): path.stat().st_size for path in found}
+
+    def file_sha256(self, run_id: str, path: str) -> str:
+        """See ``Store``."""
+        return sha256_file(self.folder / run_id / artifacts.safe_artifact_path(path))
+
+    def remove_files(self, run_id: str, paths: Sequence[str]) -> None:
+        """See ``Store``."""
+        for path in paths:
+            (self.folder / run_id / artifacts.safe_artifact_path(path)).unlink(missing_ok=True)
 
     def append(self, log: str, tags: Mapping[str, str], subject: ModelRef) -> int:
         """See ``Store``."""

@@ -99,7 +99,7 @@ def mlflow_server(root: Path, backend: str, *options: str, env: Mapping[str, str
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)
-            process.wait(30)
+            process.wait(120)  # as for its start: a busy machine is no failure
 
 
 def kill(url: str) -> None:

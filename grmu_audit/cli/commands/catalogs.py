@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
-from grmu_audit.cli.options import json_option
+from grmu_audit.cli.options import FILE, json_option
 from grmu_audit.cli.output import say
 
 
@@ -83,7 +85,7 @@ def show_metric(name: str, as_json: bool) -> None:
 
 @click.group("policy")
 def policy_command() -> None:
-    """Check or show a policy; print its JSON Schema."""
+    """Check, explain or try a policy; print its JSON Schema."""
 
 
 @policy_command.command("check")
@@ -105,7 +107,69 @@ def show_policy(policy: str) -> None:
     found = load_named(policy)
     say(f"{found.name}@{policy_sha256(found)}: {found.description}")
     for rule in found.rules:
-        say(f"  {rule.id} ({rule.severity}): {rule.metric} {rule.compare} {rule.bounds}\n      {rule.why}")
+        say(f"  {rule.id} ({rule.severity}): {rule.metric} {rule.compare} {rule.bounds}\n      {rule.why_with_clauses}")
+    for text in found.cannot_show:
+        say(f"cannot show: {text}")
+
+
+@policy_command.command("lint")
+@click.argument("policy")
+@click.option("--audit", "audit_file", type=FILE, help="Look for rules that the samples of this audit.json do not decide.")
+@click.option("--test-size", type=click.IntRange(min=1), help="Test samples that there will be.")
+@click.option("--group-size", type=click.IntRange(min=1), help="Test samples of the smallest group.")
+@click.option("--forget-size", type=click.IntRange(min=1), help="Samples (or people) to forget.")
+def lint(policy: str, audit_file: Path | None, test_size: int | None, group_size: int | None, forget_size: int | None) -> None:
+    """Explain a policy in plain words; name rules that the samples cannot decide.
+
+    Exit code 0, whatever is found.
+    """
+    from grmu_audit.auditing.audit_files import read_audit
+    from grmu_audit.policy import load_named
+    from grmu_audit.policy.explanation import Sizes, explain_rule, undecidable, undecided_in
+    from grmu_audit.utils.clock import utc_today
+
+    found = load_named(policy)
+    say(f"{found.name}: {found.description}")
+    for rule in found.rules:
+        say(f"  {rule.id}: {explain_rule(rule)}")
+    for text in found.cannot_show:
+        say(f"cannot show: {text}")
+    sizes = Sizes(test_size, group_size, forget_size)
+    warnings = list(undecidable(found, sizes))
+    if audit_file is not None:
+        warnings += undecided_in(read_audit(audit_file), found, utc_today())
+    for name, reason in warnings:
+        say(f"warning: {name}: {reason}")
+    if sizes == Sizes() and audit_file is None:
+        say("next: --audit audit.json, or --test-size, --group-size and --forget-size, name the rules that cannot be decided")
+    elif not warnings:
+        say("no rule is known to be undecidable with these samples")
+
+
+@policy_command.command("try")
+@click.argument("policy")
+@click.option("--audit", "audit_file", type=FILE, required=True, help="The audit.json to judge.")
+@json_option
+def try_policy(policy: str, audit_file: Path, as_json: bool) -> None:
+    """Show what a policy would have said of an audit; nothing is stored, and the exit code is 0."""
+    import json
+    from dataclasses import asdict
+
+    from grmu_audit.auditing.audit_files import read_audit
+    from grmu_audit.cli.tables import text_table
+    from grmu_audit.policy import load_named
+    from grmu_audit.policy.explanation import compare_verdicts
+    from grmu_audit.policy.judgement import judge
+
+    recorded, chosen = read_audit(audit_file), load_named(policy)
+    other = judge(recorded, chosen).verdict
+    assert other is not None
+    if as_json:
+        click.echo(json.dumps({"decision": other.decision, "reason": other.reason, "rules": [asdict(r) for r in other.rules]}))
+        return
+    click.echo(text_table(["rule", "severity", chosen.name, "recorded"], compare_verdicts(recorded.verdict, other), left=True))
+    before = f" (recorded: {recorded.verdict.decision.value} by {recorded.verdict.policy})" if recorded.verdict else ""
+    say(f"{other.decision.value} by {chosen.name}{before}. {other.reason}")
 
 
 @policy_command.command("schema")

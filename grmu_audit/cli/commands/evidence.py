@@ -36,12 +36,17 @@ def export(ctx: click.Context, model: str, out: Path | None, disclosure: str) ->
     An external archive holds no predictions and no exact count of people; what it says can still be checked.
     """
     from grmu_audit.workflows.audits.stored import export_bundle
+    from grmu_audit.workflows.purges.bundles import record_export
 
-    store = open_session(ctx).store
+    session = open_session(ctx)
+    store = session.store
     ref = store.resolve(model)
     kind = "external" if disclosure == "external" else "evidence"
     path = out or Path(f"{ref.name}-{ref.version}.{kind}.zip")
-    say(f"{path}\nsha256 {export_bundle(store, ref.label, path, disclosure)}")
+    digest = export_bundle(store, ref.label, path, disclosure)
+    if disclosure == "internal":
+        record_export(session, ref, path, digest)
+    say(f"{path}\nsha256 {digest}")
     next_step(f"grmu-audit evidence verify {path}")
 
 

@@ -79,9 +79,12 @@ def history_command(ctx: click.Context, name: str, as_json: bool) -> None:
     fields = ("number", "time", "kind", "version", "decision", "actor", "account")
     rows = [[shown(entry.get(f) or "-") for f in fields] for entry in entries]
     opened = [(entry["number"], digest, entry["reason"]) for entry in entries for digest in entry["reopened"] or ()]
+    purges = [(entry["number"], f"{name}/{version}", entry["reason"]) for entry in entries for version in entry["purged"] or ()]
     click.echo(json.dumps(entries) if as_json else text_table(list(fields), rows))
     for number, digest, reason in () if as_json else opened:
         say(f"entry {number}: request {shown(digest)} is open again: {shown(reason)}")
+    for number, label, reason in () if as_json else purges:
+        say(f"entry {number}: files of {label} are deleted on purpose{': ' + shown(reason) if reason else ''}")
     require_model(session.store, name)
 
 

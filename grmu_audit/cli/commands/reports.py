@@ -14,7 +14,7 @@ from grmu_audit.errors import InputError
 if TYPE_CHECKING:
     from grmu_audit.records import Audit
 
-FORMATS = "html, pdf, markdown, model-card, text, json, groups (CSV of all groups), junit, sarif or github"
+FORMATS = "html, pdf, markdown, model-card, text, json, groups (CSV of all groups), junit, sarif, cyclonedx or github"
 
 
 @click.command("report")

@@ -1,4 +1,5 @@
-"""Commands for forget lists and erasure requests: ``forget`` (sample, check) and ``requests`` (add, list, withdraw, answer)."""
+"""Commands for forget lists and erasure requests: ``forget`` (sample, check) and ``requests`` (add, list, withdraw, answer, and
+those of ``purges``)."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from typing import Any
 
 import click
 
+from grmu_audit.cli.commands.purges import hold_command, impact_command, purge_command, release_command
 from grmu_audit.cli.options import (
     FILE,
     forget_option,
@@ -24,7 +26,7 @@ from grmu_audit.cli.output import say
 
 @click.group("requests")
 def requests_command() -> None:
-    """Erasure requests: record them, see which are open and until when, answer them."""
+    """Erasure requests: record and answer them, see which are open, and purge what holds the rows of one that was served."""
 
 
 @requests_command.command("add")
@@ -99,6 +101,10 @@ def answered(ctx: click.Context, request_id: str, name: str, note: str) -> None:
     from grmu_audit.workflows.erasure import record_answer
 
     say(f"{request_id}: answered (ledger entry {record_answer(open_session(ctx), name, request_id, note)})")
+
+
+for command in (impact_command, purge_command, hold_command, release_command):
+    requests_command.add_command(command)
 
 
 NAMES = (

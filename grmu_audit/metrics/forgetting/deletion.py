@@ -27,7 +27,7 @@ from grmu_audit.metrics.forgetting.contrast import (
     mask_unseen,
     why_too_small,
 )
-from grmu_audit.metrics.outcome import Outcome
+from grmu_audit.metrics.outcome import NEEDS_BEFORE, Outcome
 from grmu_audit.metrics.scores import Roc, change_of_areas, roc, standard_error
 from grmu_audit.records import Group
 from grmu_audit.records.metric_value import BASELINE, CANDIDATE, Subject
@@ -43,7 +43,7 @@ def compare_versions(models: Mapping[Subject, CheckedPredictions]) -> dict[Subje
     """
     before = models.get(BASELINE)
     if before is None:
-        return {CANDIDATE: (Outcome.missing(NAME, "needs the model before unlearning", describe_basis(models[CANDIDATE])),)}
+        return {CANDIDATE: (Outcome.missing(NAME, NEEDS_BEFORE, describe_basis(models[CANDIDATE])),)}
     others = [subject for subject in models if subject not in (BASELINE, CANDIDATE)]
     attacks = {subject: _Attack(models[subject], before) for subject in (CANDIDATE, *others)}
     found = {subject: tuple(attack.outcomes()) for subject, attack in attacks.items()}

@@ -10,9 +10,9 @@ import numpy as np
 
 from grmu_audit.intervals import Least
 from grmu_audit.metrics.accuracy import measure_accuracy
-from grmu_audit.metrics.checked_predictions import CheckedPredictions, Mask, check_same
+from grmu_audit.metrics.checked_predictions import CheckedPredictions, Mask, check_kept, check_same
 from grmu_audit.metrics.forgetting.share import share_on
-from grmu_audit.metrics.outcome import Basis, Outcome
+from grmu_audit.metrics.outcome import NEEDS_BEFORE, Basis, Outcome
 from grmu_audit.records.audit import HISTORY_OF, MeasureOptions
 from grmu_audit.records.inputs import AuditInputs, EarlierRequest, OwnRequest
 from grmu_audit.records.metric_value import CANDIDATE
@@ -54,7 +54,7 @@ def measure_sequence(
     """
     basis = Basis(int(candidate.predictions.mask("forget").sum()))
     if baseline is None:
-        return Outcome.missing(NAME, "needs the model before unlearning", basis)
+        return Outcome.missing(NAME, NEEDS_BEFORE, basis)
     requests = _requests(candidate, baseline, earlier, own)
     now = [share_on(one.rows, candidate, one.before, references) for one in requests]
     rows = [_row(one, share, candidate, references) for one, share in zip(requests, now, strict=True)]
@@ -117,7 +117,8 @@ def measure_history(candidate: CheckedPredictions, inputs: AuditInputs, options:
     models |= {request.label: request.served for request in inputs.earlier}
     if inputs.baseline is not None:
         models[inputs.baseline.ref.label] = inputs.baseline.predictions
-    checked = {label: check_same(candidate, table) for label, table in models.items()}
+    purged = {model.ref.label for model in (inputs.root, inputs.baseline) if model is not None and model.purged}
+    checked = {label: (check_kept if label in purged else check_same)(candidate, table) for label, table in models.items()}
     return [_history_row(label, model, options) for label, model in {**checked, inputs.candidate.ref.label: candidate}.items()]
 
 

@@ -36,7 +36,7 @@ from grmu_audit.metrics.forgetting.contrast import (
     scaled_change,
     why_too_small,
 )
-from grmu_audit.metrics.outcome import Outcome
+from grmu_audit.metrics.outcome import NEEDS_BEFORE, Outcome
 from grmu_audit.metrics.scores import roc
 from grmu_audit.records import Group
 from grmu_audit.records.metric_value import BASELINE, CANDIDATE, Subject
@@ -65,7 +65,7 @@ def compare_forgetting(
     """
     baseline = models.get(BASELINE)
     if baseline is None:
-        yield CANDIDATE, (Outcome.missing(NAME, "needs the model before unlearning", describe_basis(models[CANDIDATE])),)
+        yield CANDIDATE, (Outcome.missing(NAME, NEEDS_BEFORE, describe_basis(models[CANDIDATE])),)
         return
     references = {subject: models[subject] for subject in primary}
     yield CANDIDATE, measure_shares(models[CANDIDATE], baseline, references)

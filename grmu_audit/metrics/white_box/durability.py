@@ -11,7 +11,7 @@ import numpy as np
 from grmu_audit.intervals import PairedCounts, Proportion, Replicated
 from grmu_audit.metrics.checked_predictions import CheckedPredictions, Mask, row_positions
 from grmu_audit.metrics.forgetting.share import measure_share
-from grmu_audit.metrics.outcome import Basis, Outcome
+from grmu_audit.metrics.outcome import NEEDS_BEFORE, Basis, Outcome
 from grmu_audit.metrics.white_box.representation import Model
 from grmu_audit.records import Group
 from grmu_audit.records.metric_value import BASELINE, CANDIDATE, Subject
@@ -170,9 +170,7 @@ def measure_return_share(models: Mapping[Subject, Model], primary: Sequence[Subj
         return
     basis = _basis(checked, checked.predictions.mask("forget"))
     if BASELINE not in models or lasts == {0} or len(lasts) > 1:
-        reason = (
-            "not every model was fine-tuned for as many epochs" if BASELINE in models else "needs the model before unlearning"
-        )
+        reason = "not every model was fine-tuned for as many epochs" if BASELINE in models else NEEDS_BEFORE
         yield Outcome.missing(RETURN_SHARE, reason, basis)
         return
     last = lasts.pop()

@@ -149,7 +149,18 @@ def _guarantee(found: Lookup, strings: Strings) -> str | None:
     model, exact = found.audit.subject, found.audit.exact
     if exact is not None:
         return strings.text(f"guarantees.{'exact' if exact.verified else 'not_verified'}", reason=safe_sentence(exact.reason))
-    return strings.get(f"guarantees.{model.role}", "") if model.method else None
+    return _certified(model, strings) or (strings.get(f"guarantees.{model.role}", "") if model.method else None)
+
+
+def _certified(model: ModelRef, strings: Strings) -> str:
+    """The bound of a certified removal; empty for any other version."""
+    found = _mapping(model.config.get("certified"))
+    values = [found.get(name) for name in ("epsilon", "delta", "gradient_norm_bound", "epsilon_allowed")]
+    numbers_found = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    if model.method != "certified" or len(numbers_found) < len(values):
+        return ""
+    epsilon, delta, bound, allowed = (f"{value:.3g}" for value in numbers_found)
+    return strings.text("guarantees.certified", epsilon=epsilon, delta=delta, bound=bound, allowed=allowed)
 
 
 def _cost(found: Lookup, strings: Strings) -> str | None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 
 from grmu_audit.records import Audit
+from grmu_audit.report.formats.cyclonedx import render_cyclonedx
 from grmu_audit.report.formats.github import render_github
 from grmu_audit.report.formats.html import render_html
 from grmu_audit.report.formats.junit import render_junit
@@ -32,7 +33,8 @@ FORMATS: Registry[Renderer] = Registry("report format", "grmu_audit.formats")
 def render(audit: Audit, format: str) -> str:  # noqa: A002  (the word that users know)
     """The audit in a format.
 
-    These are ``github``, ``groups``, ``html``, ``json``, ``junit``, ``markdown``, ``model-card``, ``sarif`` and ``text``.
+    These are ``cyclonedx``, ``github``, ``groups``, ``html``, ``json``, ``junit``, ``markdown``, ``model-card``, ``sarif`` and
+    ``text``.
 
     Raises:
         NotFoundError: no such format; the message lists the known ones.
@@ -51,6 +53,7 @@ def render_json(audit: Audit) -> str:
     return json.dumps(tree, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
+FORMATS.add("cyclonedx", render_cyclonedx)
 FORMATS.add("github", render_github)
 FORMATS.add("groups", render_groups)
 FORMATS.add("html", render_html)

@@ -19,11 +19,12 @@ from grmu_audit.tracking.mlflow.environment import Location, shown_uri
 from grmu_audit.tracking.mlflow.errors import is_taken, translated
 from grmu_audit.tracking.mlflow.processes import close_abandoned, this_process
 from grmu_audit.tracking.mlflow.reading import ClientReader, Reader, TableReader, VersionRow
+from grmu_audit.tracking.mlflow.removal import file_sha256, remove_files, run_files, runs_of
 from grmu_audit.tracking.mlflow.run import MlflowRun
 from grmu_audit.tracking.mlflow.serving import serving_files
 from grmu_audit.tracking.names import ref_from_tags, version_tags
 from grmu_audit.tracking.registration import enter_registration
-from grmu_audit.tracking.store import LogEntry, Run
+from grmu_audit.tracking.store import LogEntry, Run, RunFacts
 from grmu_audit.utils import folder_manifest, manifest_sha256
 
 if TYPE_CHECKING:
@@ -224,6 +225,29 @@ class MlflowStore:
                 return read_artifacts(self._reads.run(run_id), self._location.tracking_uri, f"run {run_id}", named)
         except NotFoundError:
             return dict.fromkeys(named)
+
+    def runs_of(self, model: str) -> list[RunFacts]:
+        """See ``Store``."""
+        with self._doing(f"list the runs of {model}"):
+            return list(runs_of(self._client, names.EXPERIMENT_PREFIX + references.check_name(model)))
+
+    def run_files(self, run_id: str) -> dict[str, int]:
+        """See ``Store``."""
+        try:
+            with self._doing(f"list the files of run {run_id}"):
+                return run_files(self._reads.run(run_id), self._location.tracking_uri)
+        except NotFoundError:
+            return {}
+
+    def file_sha256(self, run_id: str, path: str) -> str:
+        """See ``Store``."""
+        with self._doing(f"read {path} of run {run_id}"):
+            return file_sha256(self._reads.run(run_id), self._location.tracking_uri, path)
+
+    def remove_files(self, run_id: str, paths: Sequence[str]) -> None:
+        """See ``Store``."""
+        with self._doing(f"delete files of run {run_id}"):
+            remove_files(self._reads.run(run_id), self._location.tracking_uri, paths)
 
     def append(self, log: str, tags: Mapping[str, str], subject: ModelRef) -> int:
         """See ``Store``."""

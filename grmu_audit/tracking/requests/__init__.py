@@ -9,6 +9,15 @@ from grmu_audit.tracking.requests.lineages import (
     require_served,
 )
 from grmu_audit.tracking.requests.pending import PendingRequest, pending_artifact, received_requests
+from grmu_audit.tracking.requests.purges import (
+    PurgeRecord,
+    files_left,
+    kept_outputs,
+    kept_table,
+    purge_defects,
+    read_purge,
+    unfinished_purge,
+)
 from grmu_audit.tracking.requests.records import UNNAMED, StoredRequest, read_erasure_records, read_request_record
 from grmu_audit.tracking.requests.rekeyed import Rekeyed, rekeyed_artifact, rekeyed_rows, rows_artifact
 
@@ -17,11 +26,17 @@ __all__ = [
     "LineageRequest",
     "Lineages",
     "PendingRequest",
+    "PurgeRecord",
     "Rekeyed",
     "StoredRequest",
+    "files_left",
     "first_few",
+    "kept_outputs",
+    "kept_table",
     "pending_artifact",
+    "purge_defects",
     "read_erasure_records",
+    "read_purge",
     "read_request_record",
     "received_requests",
     "rekeyed_artifact",
@@ -30,4 +45,5 @@ __all__ = [
     "require_no_reversal",
     "require_served",
     "rows_artifact",
+    "unfinished_purge",
 ]

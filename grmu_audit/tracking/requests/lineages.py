@@ -276,7 +276,7 @@ def requests_to_reopen(lineages: Lineages, ledger: Ledger, ref: ModelRef, named:
     lacking = lineages.lacking(ledger, ref) if named else []
     found = list[str]()
     for text in named:
-        matching = [request.digest for request in lacking if _is_named(request, text)]
+        matching = [request.digest for request in lacking if is_named(request, text)]
         if not matching:
             known = "; ".join(request.title for request in lacking) or "none"
             raise InputError(f"--reopen {text[:80]!r}: {ref.label} lacks no such request that was served; it lacks: {known}")
@@ -284,7 +284,8 @@ def requests_to_reopen(lineages: Lineages, ledger: Ledger, ref: ModelRef, named:
     return tuple(dict.fromkeys(found))
 
 
-def _is_named(request: LineageRequest, text: str) -> bool:
+def is_named(request: LineageRequest, text: str) -> bool:
+    """Whether a text is a request id of the list, its digest, or at least the first 8 digits of that."""
     digits = text.rpartition(":")[2]
     by_digest = len(digits) >= _SHORTEST_PREFIX and request.digest.rpartition(":")[2].startswith(digits)
     return text in request.names or by_digest

@@ -1,5 +1,6 @@
 """All unlearning methods by family; importing the package registers them."""
 
+from grmu_audit.unlearning import guaranteed
 from grmu_audit.unlearning.method import Method, methods
 from grmu_audit.unlearning.methods import (
     amun,
@@ -23,6 +24,7 @@ __all__ = [
     "distillation",
     "fine_tuning",
     "gradient_ascent",
+    "guaranteed",
     "methods",
     "miu",
     "msg",

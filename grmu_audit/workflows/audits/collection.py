@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import numpy.typing as npt
+
 from grmu_audit.auditing.model_names import with_model_names
 from grmu_audit.auditing.rows_read import names_rows_by_pseudonyms, without_record
-from grmu_audit.errors import InputError, IntegrityError
+from grmu_audit.errors import InconclusiveError, InputError, IntegrityError
 from grmu_audit.evaluation.output_cache import OutputCache, cache_key
 from grmu_audit.evidence import key_check, pseudonyms
 from grmu_audit.metrics.catalog import check_level, not_measured_at
 from grmu_audit.metrics.membership.shadow_metrics import METHOD_ATTACKS
 from grmu_audit.records import (
+    BASELINE,
+    ROOT,
     SUPPRESSED_BELOW,
     AuditContext,
     AuditedModel,
@@ -28,17 +34,18 @@ from grmu_audit.records import (
     Predictions,
     suppressed,
 )
-from grmu_audit.records.audit import KEY_CHECK
+from grmu_audit.records.audit import KEY_CHECK, PURGED
 from grmu_audit.records.inputs import OwnRequest
 from grmu_audit.records.white_box import PGD_SAMPLES, RETURN_EPOCHS
+from grmu_audit.tracking import read_ledger
 from grmu_audit.tracking.names import PREDICTIONS, QUALITY, TRAINING
 from grmu_audit.tracking.registration import version_artifact
-from grmu_audit.tracking.requests import Lineages
+from grmu_audit.tracking.requests import Lineages, kept_outputs
 from grmu_audit.utils import clock, write_atomic
 from grmu_audit.utils.resources import VERSION
 from grmu_audit.workflows.audits.common_rows import common_outputs
 from grmu_audit.workflows.audits.request_history import past_requests
-from grmu_audit.workflows.audits.shadow import ShadowOptions, collect_shadows
+from grmu_audit.workflows.audits.shadow import ShadowOptions, ShadowResult, collect_shadows
 from grmu_audit.workflows.audits.white_box import ForwardPassCount, TimeLeft, WhiteBoxCollector
 from grmu_audit.workflows.erasure import erasure_summary
 from grmu_audit.workflows.rows_read import records_for_bundle
@@ -52,7 +59,6 @@ if TYPE_CHECKING:
     from grmu_audit.evaluation.predict import ModelOutputs
     from grmu_audit.records.white_box import WhiteBoxOutputs
     from grmu_audit.tracking.requests import StoredRequest
-    from grmu_audit.workflows.audits.shadow import ShadowResult
     from grmu_audit.workflows.audits.target import AuditTarget
     from grmu_audit.workflows.session import Session
 
@@ -109,45 +115,87 @@ def collect(session: Session, target: AuditTarget, settings: AuditSettings) -> C
         IntegrityError: a stored file is damaged or of other data.
     """
     counter, dataset = ForwardPassCount(), target.dataset
-    versions = [target.version, *([target.baseline] if target.baseline else []), *target.references]
+    versions = target.present
     past = past_requests(session, target.version)
-    ancestors = [*([target.root] if target.root else []), *(ref for one in past for ref in (one.before, one.served))]
+    root = [target.root] if target.root and target.root.label not in target.purged else []
+    ancestors = [*root, *(ref for one in past for ref in (one.before, one.served))]
     needed = {ref.label: ref for ref in (*versions, *ancestors)}
     outputs = comparable_outputs(session, list(needed.values()), dataset)
     names, stored = session.pseudonyms_of(dataset), settings.level == "quick"
     common = common_outputs(list(zip(needed.values(), outputs, strict=True)), names, target.request, stored=stored)
     found = (predictions_under_request(table, common.request, dataset) for table in common.outputs)
     tables = dict(zip(needed, found, strict=True))
+    kept = kept_models(session, target, common.outputs[0].ids)
     left = TimeLeft(settings.shadows.budget)
     white_box = _white_box(session, target, settings, counter, left)
     histories = [_epochs(session, ref) for ref in versions]
     records = records_for_bundle(session, target.version, target.references)
     rows_read = [None if ref is target.baseline else records.get(ref.label) for ref in versions]
     parts = zip(versions, (tables[ref.label] for ref in versions), white_box, histories, rows_read, strict=True)
-    models = [AuditedModel(*part) for part in parts]
+    models = {part[0].label: AuditedModel(*part) for part in parts}
+    candidate = models[target.version.label]
     pool = replace(settings.shadows, budget=left.seconds)
-    shadows = collect_shadows(session, target, pool) if settings.level == "deep" else None
-    record = _environment(settings) | _costs(models[0], shadows, counter)
+    shadows = None
+    if settings.level == "deep":
+        shadows = ShadowResult(None, target.why_purged) if target.why_purged else collect_shadows(session, target, pool)
+    record = _environment(settings) | _costs(candidate, shadows, counter) | _purged(target, kept)
     if target.version.key_check not in (None, check := key_check(session.key)):
         record[KEY_CHECK] = check
     record["forward_passes"] = sum(table.forward_passes for table in outputs) + counter.passes(dataset)
     inputs = AuditInputs(
-        candidate=models[0],
-        baseline=models[1] if target.baseline else None,
-        references=tuple(models[len(models) - len(target.references) :]),
+        candidate=candidate,
+        baseline=models.get(target.baseline.label, kept.get(target.baseline.label)) if target.baseline else None,
+        references=tuple(models[ref.label] for ref in target.references),
         shadows=shadows.table if shadows else None,
         earlier=tuple(one.measured(tables) for one in past),
         own=tuple(OwnRequest(name, rows) for name, rows in target.request.parts.items()),
-        root=AuditedModel(target.root, tables[target.root.label]) if target.root else None,
+        root=kept.get(target.root.label) or AuditedModel(target.root, tables[target.root.label]) if target.root else None,
     )
-    if not names_rows_by_pseudonyms(models[0].rows_read):  # of a retrained version of earlier: its audit follows its record
+    if not names_rows_by_pseudonyms(candidate.rows_read):  # of a retrained version of earlier: its audit follows its record
         inputs = with_model_names(inputs, target.version.name)
     left_out = _without_people(dataset) + tuple(NotMeasured("reference", reason) for reason in target.left_out)
     left_out += tuple(without_record(ref) for ref in target.references if ref.label not in records)
     left_out += (NotMeasured("root", target.without_root),) if target.without_root else ()
+    left_out += tuple(NotMeasured(f"rows of {label} other than test rows", why) for label, why in target.purged.items())
     without = _without_shadows(shadows) if shadows else ()
     missing = (*not_measured_at(settings.level), *left_out, *without, *common.not_measured)
     return Collected(inputs, _context(session, target, missing, record))
+
+
+def kept_models(session: Session, target: AuditTarget, rows: npt.NDArray[np.str_]) -> dict[str, AuditedModel]:
+    """The baseline and the root of a lineage where they were purged, with the outputs that stayed, by label.
+
+    Args:
+        session: store.
+        target: what is audited.
+        rows: pseudonyms of the rows that all other models have outputs of.
+
+    Raises:
+        IntegrityError: what stayed is not what the ledger names.
+    """
+    from grmu_audit.evaluation.predict import apply_request, from_parquet
+
+    names, found = (target.dataset.header.class_names, target.dataset.header.attribute_names), dict[str, AuditedModel]()
+    purged = [ref for ref in (target.baseline, target.root) if ref is not None and ref.label in target.purged]
+    for ref in purged:
+        content = kept_outputs(session.store, read_ledger(session.store, ref.name), ref.version)
+        outputs = from_parquet(content) if content is not None else None
+        outputs = outputs.only(np.isin(outputs.ids, rows)) if outputs is not None else None
+        if outputs is None or not len(outputs.ids):
+            raise InconclusiveError(
+                f"nothing that can be compared is left of {ref.label} ({target.purged[ref.label]}): retrain from it,"
+                " and audit that version"
+            )
+        table = apply_request(outputs, frozenset(), *names, target.request.withheld)
+        found[ref.label] = AuditedModel(ref, table, purged=target.purged[ref.label])
+    return found
+
+
+def _purged(target: AuditTarget, kept: Mapping[str, AuditedModel]) -> dict[str, Any]:
+    """The roles of purged versions, for the record."""
+    roles = {str(BASELINE): target.baseline, str(ROOT): target.root}
+    found = {role: kept[ref.label].purged for role, ref in roles.items() if ref is not None and ref.label in kept}
+    return {PURGED: found} if found else {}
 
 
 def _without_people(dataset: Dataset) -> tuple[NotMeasured, ...]:
@@ -165,11 +213,12 @@ def _white_box(
     session: Session, target: AuditTarget, settings: AuditSettings, counter: ForwardPassCount, left: TimeLeft
 ) -> list[WhiteBoxOutputs | None]:
     """What needs the networks themselves, of every version; None at level quick."""
-    versions = [target.version, *([target.baseline] if target.baseline else []), *target.references]
+    versions = target.present
     if settings.level == "quick":
         return [None] * len(versions)
+    before = target.baseline if target.baseline in versions else None
     collector = WhiteBoxCollector(
-        session, target.dataset, target.request, settings.seed, counter, target.baseline, settings.return_epochs, left,
+        session, target.dataset, target.request, settings.seed, counter, before, settings.return_epochs, left,
         common_precision(versions), settings.pgd_samples,
     )  # fmt: skip
     collector.note_cost(versions)

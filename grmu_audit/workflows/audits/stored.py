@@ -15,15 +15,19 @@ from grmu_audit.evidence.attestation import (
     LEDGER_STATEMENT_FILE,
     POLICY_FILE,
     REPORT_FILE,
+    TABLES,
     ledger_statement,
     subjects_of,
+    table_name,
+    tables_of,
     verdict_statement,
 )
 from grmu_audit.evidence.ledger import Entry, Ledger
+from grmu_audit.evidence.purges import purge_state
 from grmu_audit.evidence.signing import configured_signer, open_envelope, sign_envelope
 from grmu_audit.records import CANDIDATE, Audit, Decision, ModelRef
 from grmu_audit.records.audit import EXTERNAL, INTERNAL
-from grmu_audit.tracking import Evidence, Store
+from grmu_audit.tracking import Evidence, Store, read_ledger
 from grmu_audit.tracking.names import PREDICTIONS
 from grmu_audit.utils import canonical_json, sha256_hex, write_atomic
 
@@ -61,7 +65,7 @@ def _internal(store: Store, evidence: Evidence) -> dict[str, bytes]:
     """The evidence as it was attested, with the page for its reader.
 
     Raises:
-        InconclusiveError: it gives the forget set away.
+        InconclusiveError: it gives the forget set away, or a table in it was purged.
     """
     if "seed" in evidence.audit.forget.request:
         raise InconclusiveError(
@@ -89,6 +93,13 @@ def _external(store: Store, evidence: Evidence) -> dict[str, bytes]:
 
 
 def _artifacts(store: Store, evidence: Evidence) -> dict[str, bytes]:
+    tables, state = tables_of(evidence.audit), purge_state(read_ledger(store, evidence.ref.name))
+    for ref in tables.values():
+        if state.before(ref.version, evidence.number):
+            raise InconclusiveError(
+                f"outputs of {ref.label} in the audit of {evidence.ref.label} were purged since, so that nobody can compute it"
+                f" again: run 'grmu-audit audit --model {evidence.ref.label}', then export; or give --disclosure external"
+            )
     envelope = _artifact(store, evidence, ATTESTATION_FILE)
     named = [name for name in subjects_of(open_envelope(envelope).payload) if not name.startswith("models:/")]
     return {ATTESTATION_FILE: envelope, **{name: _artifact(store, evidence, name) for name in named}}
@@ -111,7 +122,7 @@ def _without_order(files: dict[str, bytes], ref: ModelRef) -> dict[str, bytes]:
 
 
 def _is_table(name: str) -> bool:
-    return name.startswith(f"{stored_predictions.FOLDER}/")
+    return name.startswith(f"{TABLES}/")
 
 
 def order_warning(store: Store, name: str) -> str:
@@ -121,13 +132,12 @@ def order_warning(store: Store, name: str) -> str:
     Raises:
         IntegrityError: a table cannot be read, or the ledger is damaged.
     """
-    from grmu_audit.tracking import read_ledger
 
     ledger, found = read_ledger(store, name), list[str]()
     for ref in store.versions(name):
         newest = ledger.newest_audit(ref.version)
         places = [(ref.run_id, PREDICTIONS)]
-        places += [(newest.audit_run, stored_predictions.table_name(CANDIDATE))] if newest else []
+        places += [(newest.audit_run, table_name(CANDIDATE))] if newest else []
         contents = [(store.run_artifact(run, table), table) for run, table in places if run]
         if any(content and stored_predictions.order_of_data(content, table) for content, table in contents):
             found.append(ref.label)
@@ -189,7 +199,6 @@ def ledger_since(store: Store, audit: Audit, audit_sha256: str) -> dict[str, Any
     Raises:
         IntegrityError: the ledger or a sign-off in it was changed.
     """
-    from grmu_audit.tracking import read_ledger
 
     ledger, ref = read_ledger(store, audit.subject.name), audit.subject
     found: dict[str, Any] = {"sign_off": _sign_off(ledger, ref.version, ref.label, audit_sha256)}

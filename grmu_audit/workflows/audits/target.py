@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from grmu_audit.data.dataset import Dataset
 from grmu_audit.errors import InputError
+from grmu_audit.evidence.purges import purge_state, purged_words, require_not_purged
 from grmu_audit.policy import Policy
 from grmu_audit.policy.files import policy_label
 from grmu_audit.records import ExactEvidence, MeasureOptions, ModelRef
@@ -40,6 +41,19 @@ class AuditTarget:
     """The first version of the lineage, where it is another than the baseline."""
     without_root: str = ""
     """Why the first version of the lineage cannot be compared with."""
+    purged: Mapping[str, str] = field(default_factory=dict)
+    """By label, why a version of the lineage has outputs of test rows alone."""
+
+    @property
+    def present(self) -> list[ModelRef]:
+        """The versions whose networks and outputs are there: audited version, baseline, references."""
+        baseline = [self.baseline] if self.baseline and self.baseline.label not in self.purged else []
+        return [self.version, *baseline, *self.references]
+
+    @property
+    def why_purged(self) -> str:
+        """Why no model is trained on rows of the audited request any more; empty where they were not purged."""
+        return self.purged.get(self.baseline.label, "") if self.baseline else ""
 
 
 def find_target(session: Session, model: str, references: Sequence[str]) -> AuditTarget:
@@ -52,9 +66,11 @@ def find_target(session: Session, model: str, references: Sequence[str]) -> Audi
 
     Raises:
         InputError: the version was not created for a forget request, or a reference for another one.
+        InconclusiveError: the version was purged.
         IntegrityError: the dataset is not what it was at training time, or one of the versions not what it was at registration.
     """
     version = session.store.resolve(model)
+    require_not_purged(read_ledger(session.store, version.name), [version.version])
     require_as_registered(session, version)
     session.require_key(version)
     request, dataset = stored_request(session, version), session.dataset_of(version)
@@ -65,7 +81,18 @@ def find_target(session: Session, model: str, references: Sequence[str]) -> Audi
     root, why_no_root = _root(lineages, version)
     require_as_registered(session, *([baseline] if baseline else []), *chosen, *([root] if root else []))
     exact = exact_evidence(session, version, dataset)
-    return AuditTarget(version, baseline, chosen, left_out, exact, dataset, request, root, why_no_root)
+    purged = _purged(session, lineages.line(version))
+    return AuditTarget(version, baseline, chosen, left_out, exact, dataset, request, root, why_no_root, purged)
+
+
+def _purged(session: Session, line: Sequence[ModelRef]) -> dict[str, str]:
+    """Purged versions of a lineage, with what is said of each."""
+    found: dict[str, str] = {}
+    for ref in line:
+        step = purge_state(read_ledger(session.store, ref.name)).of(ref.version)
+        if step is not None:
+            found[ref.label] = purged_words(ref.name, ref.version, step)
+    return found
 
 
 def _root(lineages: Lineages, version: ModelRef) -> tuple[ModelRef | None, str]:
@@ -145,6 +172,8 @@ class _References:
         version = self.version
         if ref.label == version.label:
             return "it is the audited version itself"
+        if purge_state(read_ledger(self.session.store, ref.name)).of(ref.version) is not None:
+            return "it was purged"
         if ref.role != "retrain":
             return f"it was not retrained (it is of role {ref.role!r})"
         if not self._same_request(ref):

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 from grmu_audit.data.catalog import DataSpec
 from grmu_audit.errors import DivergedError
-from grmu_audit.evidence import key_check
+from grmu_audit.evidence import key_check, noise_secret
 from grmu_audit.evidence.ledger import Author
 from grmu_audit.evidence.signing import configured_signer
 from grmu_audit.records import DataCheckReport, ModelRef
 from grmu_audit.records.lineage import ErasureRecord
-from grmu_audit.tracking.names import ERASURE, PREDICTIONS, QUALITY, REQUEST, ROWS, ROWS_READ, START, TRAINING
+from grmu_audit.tracking.names import ERASURE, PREDICTIONS, QUALITY, REQUEST, ROWS, ROWS_READ, SHARDS, START, TRAINING
 from grmu_audit.utils import canonical_json, sha256_hex
 from grmu_audit.workflows.erasure import erasure_artifact
 from grmu_audit.workflows.forget_requests import CheckedRequest, request_artifact
-from grmu_audit.workflows.rows_read import places_of_rows, rows_read_artifact
+from grmu_audit.workflows.rows_read import marks_of_shards, places_of_rows, rows_read_artifact, shards_artifact
 from grmu_audit.workflows.session import Session
 from grmu_audit.workflows.versions.costs import Cost, measured_cost
 from grmu_audit.workflows.versions.precision import INFERENCE, measured_precision
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 GROUP_WISE = "group_wise"
 """Part of a version's record: the options of Group-DRO in pretraining."""
+TRAINED = "train"
+"""Method of a version that was pretrained here."""
 REGISTERED = "registered"
 """Method of a version that was trained elsewhere."""
 NetworkBuilder = Callable[["BatchSource", "Runtime"], "Classifier"]
@@ -123,7 +125,8 @@ def make_version(
         _start(session, plan, run, runtime, epochs)
         runtime.checkpoints = checkpoints(session, plan, runtime, resume)
         source = BatchSource(plan.dataset, runtime.device)
-        if plan.role == "retrain":
+        runtime.secret = noise_secret(session.key)
+        if plan.role == "retrain" or (network.spec.architecture == "sisa" and plan.method == TRAINED):
             runtime.rows_read = source.record_rows(places_of_rows(session, plan.dataset))
         with measured_cost(runtime.device) as cost:
             model = build_network(build, source, runtime)
@@ -230,6 +233,14 @@ def _log_start(run: Run, plan: VersionPlan) -> None:
 def _log_rows_read(session: Session, run: Run, plan: VersionPlan, runtime: Runtime) -> None:
     """Store which rows were read while the network was built, and note the digest for the version's tags."""
     if runtime.rows_read is None:
+        return
+    if runtime.shard_rows:
+        record = shards_artifact(session, plan.dataset, runtime.shard_rows, plan.name, plan.parent)
+        written = canonical_json(record)
+        run.log_bytes(written, SHARDS)
+        runtime.notes["shard_rows_sha256"] = sha256_hex(written)
+        runtime.rows_read |= marks_of_shards(session, plan.dataset, record, plan.name)
+    if plan.role != "retrain":
         return
     content = canonical_json(rows_read_artifact(session, plan.dataset, runtime.rows_read, plan.name))
     run.log_bytes(content, ROWS_READ)

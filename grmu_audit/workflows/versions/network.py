@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from grmu_audit.errors import InputError, IntegrityError
+from grmu_audit.evidence.purges import require_not_purged
 from grmu_audit.records import ModelRef
+from grmu_audit.tracking import read_ledger
 from grmu_audit.tracking.names import START
 from grmu_audit.tracking.references import lineage_root
 from grmu_audit.tracking.registration import version_artifact
@@ -52,16 +54,31 @@ def model_spec(dataset: Dataset, network: NetworkChoice) -> ModelSpec:
         header.mean,
         header.std,
         header.class_names,
-        {**_options_from_data(dataset, network.architecture), **network.options},
+        {**_options_from_data(dataset, network), **network.options},
     )
 
 
-def _options_from_data(dataset: Dataset, architecture: str) -> dict[str, object]:
-    """Options that follow from the data: a text model's vocabulary."""
+def _options_from_data(dataset: Dataset, network: NetworkChoice) -> dict[str, object]:
+    """Options that follow from the data: a text model's vocabulary, the shards of each group where groups are concentrated."""
     vocabulary = dataset.header.vocabulary
-    if vocabulary is None or architecture != "bert":
+    if network.architecture == "sisa" and network.options.get("rule") == "concentrated":
+        return {"places": _places(dataset, network.options)}
+    if vocabulary is None or network.architecture != "bert":
         return {}
     return {"vocabulary": vocabulary.size, "pad": vocabulary.pad, "sep": vocabulary.sep}
+
+
+def _places(dataset: Dataset, options: Mapping[str, object]) -> list[list[int]]:
+    """The shards of each group, from the sizes that it has in the training data."""
+    import numpy as np
+
+    from grmu_audit.models.guaranteed import ShardOptions, concentrated_places
+    from grmu_audit.utils.yaml_files import typed_config
+
+    train, attributes = dataset.frame.iloc[dataset.rows("train")], len(dataset.header.attribute_names)
+    codes = (train["target"] * attributes + train["attribute"]).to_numpy(dtype=np.int64)
+    counts = np.bincount(codes, minlength=len(dataset.header.class_names) * attributes)
+    return [list(places) for places in concentrated_places(counts, typed_config(ShardOptions, options).shards)]
 
 
 def with_start_weights(session: Session, spec: ModelSpec, network: NetworkChoice) -> tuple[ModelSpec, StartWeights | None]:
@@ -117,11 +134,13 @@ def load_network(session: Session, ref: ModelRef, device: torch.device) -> Class
 
     Raises:
         IntegrityError: a stored file is not what was registered.
+        InconclusiveError: the version was purged.
         InputError: the architecture is not allowed here.
     """
     from grmu_audit.models.weights import load_model
     from grmu_audit.training.runtime import move_to
 
+    require_not_purged(read_ledger(session.store, ref.name), [ref.version])
     with tempfile.TemporaryDirectory(prefix="grmu-audit-") as folder:
         model = load_model(session.store.fetch(ref, Path(folder) / "model"))
     if model.spec.start:

@@ -314,5 +314,5 @@ def _unlearning_data(source: BatchSource, request: CheckedRequest, weighted: boo
 
     parts = request.splits
     retain, forget, val = (np.asarray(rows, dtype=np.int64) for rows in (parts.retain, parts.forget, parts.val))
-    data = UnlearningData(source, retain, forget, val)
+    data = UnlearningData(source, retain, forget, val, served=np.asarray(request.served, dtype=np.int64))
     return data.reweighted() if weighted else data

@@ -74,3 +74,13 @@ def test_silence(capsys: pytest.CaptureFixture[str]) -> None:
     with SILENT.progress("x", 2) as advance:
         advance(1, "x")
     assert capsys.readouterr() == ("", "")
+
+
+def test_steps_are_told_by_tenths_with_the_time_left(capsys: pytest.CaptureFixture[str]) -> None:
+    with ConsoleObserver().progress("suite x", 20, "step") as advance:
+        for _ in range(20):
+            advance(1)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "suite x: 20 steps"
+    assert [line.partition(",")[0] for line in lines[1:]] == [f"suite x: {done}/20 steps" for done in range(2, 21, 2)]
+    assert all(line.endswith(" min left") for line in lines[1:])

@@ -21,6 +21,7 @@ from grmu_audit.models.bert import BertOptions
 from grmu_audit.models.catalog import architectures, build, reinitialised
 from grmu_audit.models.classifier import Classifier, ModelSpec
 from grmu_audit.models.custom import VARIABLE
+from grmu_audit.models.guaranteed import LinearOptions, ShardOptions
 from grmu_audit.models.small_networks import MlpOptions, SmallResnetOptions, SmallVitOptions
 from grmu_audit.models.torchvision_models import SlicedConv2d, TorchvisionOptions
 from grmu_audit.models.weights import GRAPH, SPEC, load_model, save_model, weights_digest
@@ -254,6 +255,8 @@ KINDS: dict[str, type[Options]] = {
     "torchvision's": TorchvisionOptions,
     "`small_vit`": SmallVitOptions,
     "`mlp`": MlpOptions,
+    "`linear`": LinearOptions,
+    "`sisa`": ShardOptions,
     "`bert`": BertOptions,
 }
 
@@ -264,7 +267,7 @@ def rows() -> list[str]:
         meanings = field_docs(kind)
         for option, field in kind.model_fields.items():
             meaning = meanings[option].replace("``", "`")
-            found.append(f"| {name} | `{option}` | `{field.default}` | {meaning} |")
+            found.append(f"| {name} | `{option}` | `{field.get_default(call_default_factory=True)}` | {meaning} |")
     return found
 
 

@@ -195,7 +195,12 @@ def test_a_policy_is_pinned_by_its_digest(tmp_path):
 
 def test_the_policies_that_count_are_those_that_judge_forgetting_until_the_operator_lists_others(tmp_path, monkeypatch):
     monkeypatch.delenv("GRMU_AUDIT_POLICIES", raising=False)
-    assert sorted(policy.name for policy in listed_policies().values()) == ["default", "strict"]
+    assert sorted(policy.name for policy in listed_policies().values()) == [
+        "default",
+        "eu-ai-act",
+        "iso-42001-nist-rmf",
+        "strict",
+    ]
     packaged = {name: policy_sha256(load_named(name)) for name in ("default", "strict", "fairness-only")}
     path = tmp_path / "ours.yaml"
     path.write_text(HEAD + "  - {id: a, metric: EO, max: 0.2}\n")

@@ -14,7 +14,8 @@ from grmu_audit.unlearning.apply import apply_method
 from grmu_audit.unlearning.layers import leaf_modules, trainable_layers
 from grmu_audit.unlearning.methods import methods
 
-NAMES = methods.names()
+NAMES = [name for name in methods.names() if not methods.get(name).requires]
+"""Methods for any network; those for networks that are built for them are tested in ``unlearning.guaranteed``."""
 OPTIONS: dict[str, dict[str, object]] = {"ssd": {"selection": 0.5}, "amun": {"attack_steps": 2, "doublings": 2}}
 SLOW = ["eu_k", "miu", "influence"]
 """Methods that a full-width ResNet is tried with: the last stages, the features, single-sample gradients."""

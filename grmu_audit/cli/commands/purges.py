@@ -1,0 +1,190 @@
+"""Commands of ``requests`` for what still holds a person: ``impact``, ``purge``, ``hold`` and ``release``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from grmu_audit.cli.options import FILE, json_option, loads, next_step, open_session, public_key_option
+from grmu_audit.cli.output import say
+from grmu_audit.errors import InputError
+
+if TYPE_CHECKING:
+    from grmu_audit.workflows.purges.execution import Purged
+    from grmu_audit.workflows.purges.holders import Holder
+    from grmu_audit.workflows.purges.plan import PurgePlan
+    from grmu_audit.workflows.session import Session
+
+name_option = click.option("--model", "name", required=True, metavar="NAME", help="Model name.")
+request_argument = click.argument("request", required=False)
+list_option = click.option("--forget", type=FILE, help="Forget list, in place of REQUEST.")
+descendants_option = click.option(
+    "--descendants", is_flag=True, help="Versions derived from those, without the rows, too; but the champion."
+)
+job_folder_option = click.option("--job-folder", metavar="FOLDER", help="Folder of jobs, where it is another than mlruns/jobs.")
+reason_option = click.option("--reason", required=True, help="Why, for the ledger.")
+
+
+@click.command("impact")
+@request_argument
+@name_option
+@list_option
+@descendants_option
+@job_folder_option
+@json_option
+@click.pass_context
+@loads("the store")
+def impact_command(
+    ctx: click.Context, request: str | None, name: str, forget: Path | None, descendants: bool, job_folder: str | None,
+    as_json: bool,
+) -> None:  # fmt: skip
+    """List everything that still holds the rows of REQUEST (its id or digest), or of a list: versions, outputs, caches, bundles.
+
+    'purged' is what a purge deletes, 'kept' what it leaves, 'blocks' what forbids it, 'open' what it cannot reach.
+    """
+    import json
+    from dataclasses import asdict
+
+    from grmu_audit.workflows.purges.holders import Holders
+    from grmu_audit.workflows.purges.selection import select
+
+    session = _session(ctx, job_folder)
+    found = Holders(session, select(session, name, request, forget), descendants).listed()
+    if as_json:
+        click.echo(json.dumps([asdict(one) for one in found]))
+    else:
+        _show(found)
+
+
+@click.command("purge")
+@request_argument
+@name_option
+@list_option
+@descendants_option
+@job_folder_option
+@click.option("--reason", default="", help="Why, for the ledger.")
+@click.option("--dry-run", is_flag=True, help="Show what would be deleted, and delete nothing.")
+@click.option("--yes", is_flag=True, help="Delete without asking.")
+@click.option("--resume", is_flag=True, help="Finish the purge that a crash left open.")
+@click.option(
+    "--sign-off", "role", type=click.Choice(["preparer", "reviewer", "approver"]), help="Sign this plan; delete nothing."
+)
+@click.option("--require-sign-off", is_flag=True, help="A preparer and a reviewer must have signed this very plan.")
+@public_key_option
+@click.pass_context
+@loads("the store")
+def purge_command(
+    ctx: click.Context, /, request: str | None, name: str, forget: Path | None, descendants: bool, job_folder: str | None,
+    resume: bool, **how: Any,
+) -> None:  # fmt: skip
+    """Delete what holds the rows of a request that the champion was created without: versions trained on them, caches.
+
+    Weights, outputs and features go; of each version the outputs of test rows stay, which no request names, so that later audits
+    compare with it. What is deleted is entered in the ledger before, and the purge ends when nothing of it is left.
+    """
+    from grmu_audit.workflows.purges.execution import resume_purge
+    from grmu_audit.workflows.purges.plan import plan_purge, sign_plan
+
+    session = _session(ctx, job_folder)
+    if resume:
+        if request is not None or forget is not None:
+            raise click.UsageError("--resume finishes what was begun: it takes no REQUEST and no list")
+        done = resume_purge(session, name)
+        say(_ended(done) if done is not None else f"no purge of {name} is open")
+        return
+    plan = plan_purge(session, name, request, forget, descendants=descendants)
+    _show(plan.listed)
+    say(f"plan {plan.record.plan_sha256}")
+    if how["role"] is not None:
+        number = sign_plan(session, plan, how["role"], how["reason"])
+        say(f"{session.actor} signed this plan off as {how['role']} (ledger entry {number}); nothing was deleted")
+        return
+    _delete(session, plan, how)
+
+
+def _delete(session: Session, plan: PurgePlan, how: dict[str, Any]) -> None:
+    """Refuse what may not be, ask, and purge."""
+    from grmu_audit.evidence.signing import trusted_keys
+    from grmu_audit.workflows.purges.execution import purge
+    from grmu_audit.workflows.purges.plan import require_permitted, require_signed_plan
+
+    require_permitted(session, plan)
+    keys = trusted_keys(how["public_key"])
+    if how["require_sign_off"]:
+        require_signed_plan(plan.holders.ledger, plan, keys)
+    if how["dry_run"]:
+        say("dry run: nothing was deleted")
+        return
+    _confirm(plan.record.model, yes=how["yes"])
+    say(_ended(purge(session, plan, how["reason"], sign_off=how["require_sign_off"], keys=keys)))
+    next_step(f"grmu-audit verify --model {plan.record.model}")
+
+
+@click.command("hold")
+@click.argument("request", required=False)
+@name_option
+@reason_option
+@click.pass_context
+@loads("the store")
+def hold_command(ctx: click.Context, request: str | None, name: str, reason: str) -> None:
+    """Enter a legal hold, because of REQUEST or of the model as a whole: until it is released, nothing of the model is purged."""
+    from grmu_audit.workflows.purges.holds import hold
+
+    say(f"{request or name}: held (ledger entry {hold(open_session(ctx), name, request, reason)})")
+
+
+@click.command("release")
+@click.argument("request", required=False)
+@name_option
+@reason_option
+@click.pass_context
+@loads("the store")
+def release_command(ctx: click.Context, request: str | None, name: str, reason: str) -> None:
+    """Enter that a legal hold has ended."""
+    from grmu_audit.workflows.purges.holds import release
+
+    say(f"{request or name}: released (ledger entry {release(open_session(ctx), name, request, reason)})")
+
+
+def _session(ctx: click.Context, job_folder: str | None) -> Session:
+    from grmu_audit.jobs import JobOptions
+
+    return open_session(ctx, JobOptions(folder=job_folder) if job_folder else None)
+
+
+def _show(found: Sequence[Holder]) -> None:
+    """One line for each holder, what is purged first."""
+    from grmu_audit.report.wording.names import safe_name as shown
+
+    for one in found:
+        size = f" ({_bytes(one.size)})" if one.size else ""
+        why = f": {shown(one.why)}" if one.why else ""
+        say(f"{one.action:6}  {one.kind} {shown(one.name)}, {shown(one.holds)}{size}{why}")
+
+
+def _bytes(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
+
+
+def _ended(done: Purged) -> str:
+    versions, folders = ", ".join(done.versions) or "no version", ", ".join(done.folders) or "none"
+    return f"purged {versions}: {done.files} files; caches deleted: {folders} (ledger entries {done.begun} to {done.ended})"
+
+
+def _confirm(name: str, *, yes: bool) -> None:
+    """Ask for the model's name; without a terminal only ``--yes`` deletes.
+
+    Raises:
+        InputError: it was not typed.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise InputError("nothing was deleted: this cannot be undone; --yes deletes what is listed above")
+    typed = click.prompt(f"This cannot be undone. Type {name} to delete what is listed above", default="", show_default=False)
+    if typed.strip() != name:
+        raise InputError(f"nothing was deleted: {typed[:80]!r} is not {name!r}")

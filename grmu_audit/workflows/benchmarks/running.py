@@ -1,0 +1,310 @@
+"""Runs a suite: what exists is skipped by content address, what is new is recorded by one writer, each row once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grmu_audit.errors import InputError
+from grmu_audit.jobs import Job, JobFolder, JobRunner, make_executor
+from grmu_audit.records.benchmark import FLOOR, PARTS, REFERENCE, BenchmarkRow
+from grmu_audit.tracking.names import TAG_BENCHMARK, TAG_BENCHMARK_ROW
+from grmu_audit.utils import canonical_json, read_file, write_atomic
+from grmu_audit.utils.array_files import unpack_arrays
+from grmu_audit.workflows.benchmarks.measuring import read_row
+from grmu_audit.workflows.benchmarks.plan import REFERENCE_TITLE, Known, Plan, PlannedRow, RunSettings, make_plan, weights_entry
+from grmu_audit.workflows.benchmarks.suite import Suite
+from grmu_audit.workflows.session import Session
+from grmu_audit.workflows.versions.studies import patiently
+
+if TYPE_CHECKING:
+    from grmu_audit.utils.progress import Advance
+
+ROWS, MODELS, DIGESTS, INDEX = "rows", "jobs", "data.json", "index.json"
+"""In the folder of a benchmark: measured rows, results of jobs, digests of the data that was read, and the present row of each
+place in the tables."""
+LARGEST_ROW = 64 << 20
+"""Bytes of a file of rows, and of the lists beside them."""
+LARGEST_WEIGHTS = 8 << 30
+"""Bytes of a file of start weights."""
+
+
+@dataclass(frozen=True)
+class BenchmarkOptions:
+    """What a caller adds to a suite."""
+
+    out: Path
+    """Folder of rows, tables and figures."""
+    root: Path | None = None
+    """Folder of the data."""
+    data_options: dict[str, object] = field(default_factory=dict)
+    """Options of the reader."""
+    options: dict[str, object] = field(default_factory=dict)
+    """Options of every training."""
+    weights: str | None = None
+    """File of start weights, or ``random``."""
+
+
+@dataclass(frozen=True)
+class BenchmarkRun:
+    """What a call did."""
+
+    rows: tuple[BenchmarkRow, ...]
+    """All rows of the suite, with the means of the references."""
+    trained: int
+    """Models that were created now."""
+    measured: int
+    """Rows that were measured now."""
+    sample_gradients: int
+    """Samples that gradients were taken of now."""
+
+
+def run_benchmark(session: Session, suite: Suite, options: BenchmarkOptions) -> BenchmarkRun:
+    """Create and measure what is missing, and record each new row as a run.
+
+    Args:
+        session: store, key, device, where jobs run.
+        suite: what is compared.
+        options: data, folder and what differs from the suite.
+
+    Raises:
+        InputError: the suite does not fit the data, or start weights are missing.
+        DivergedError: a model that others are compared with diverged.
+    """
+    session.create_store()
+    folder = JobFolder(session.jobs.folder or str((options.out / MODELS).absolute()), session.key)
+    settings = run_settings(session, suite, options, folder)
+    known = _decoded(session, suite, settings)
+    remember_digests(options.out, suite, settings, known)
+    plan = make_plan(suite, known, settings)
+    return _Run(session, suite, options.out, JobRunner(folder, make_executor(session.jobs)), plan).finish()
+
+
+def run_settings(session: Session, suite: Suite, options: BenchmarkOptions, folder: JobFolder | None) -> RunSettings:
+    """What this run adds to its suite.
+
+    Args:
+        session: device and precision.
+        suite: what is compared.
+        options: the caller's.
+        folder: that a file of start weights is put into; None: nowhere, for a plan.
+
+    Raises:
+        InputError: the suite needs a file of start weights, and none is named.
+    """
+    runtime = session.runtime(0)
+    chosen, file = options.weights, None
+    if chosen not in (None, "random"):
+        file = weights_entry(content := read_file(Path(str(chosen)), LARGEST_WEIGHTS), Path(str(chosen)).suffix)
+        if folder is not None:
+            folder.put(content)
+    elif chosen is None and suite.network.start == "file":
+        raise InputError(
+            f"suite {suite.name}: {suite.network.architecture} starts from pretrained weights: name their file with --weights, "
+            "or take --weights random, which is another experiment"
+        )
+    return RunSettings(
+        root=str(options.root.absolute()) if options.root else None,
+        data_options=options.data_options,
+        weights=file,
+        random_start=chosen == "random",
+        options=options.options,
+        device=str(runtime.device),
+        precision=runtime.precision,
+    )
+
+
+def _decoded(session: Session, suite: Suite, settings: RunSettings) -> Known:
+    """The data of each seed, and its digest."""
+    found = {}
+    for seed in suite.seeds:
+        dataset = session.dataset(settings.data(suite, seed))
+        found[seed] = (dataset, dataset.digest)
+    return found
+
+
+def remember_digests(out: Path, suite: Suite, settings: RunSettings, known: Known) -> None:
+    """Keep the digests, so that a plan can say what exists without decoding the data."""
+    path = out / DIGESTS
+    tree = read_digests(out)
+    tree |= {data_key(suite, settings, seed): digest for seed, (_, digest) in known.items()}
+    write_atomic(path, canonical_json(tree))
+
+
+def read_digests(out: Path) -> dict[str, str]:
+    """Digests of data that was read before, by ``data_key``."""
+    path = out / DIGESTS
+    return dict(json.loads(read_file(path, LARGEST_ROW))) if path.is_file() else {}
+
+
+def data_key(suite: Suite, settings: RunSettings, seed: int) -> str:
+    """What names the data of a seed."""
+    spec = settings.data(suite, seed)
+    return canonical_json([spec.name, spec.options]).decode()
+
+
+class _Run:
+    """One call."""
+
+    def __init__(self, session: Session, suite: Suite, out: Path, runner: JobRunner, plan: Plan) -> None:
+        self.session, self.suite, self.out, self.runner, self.plan = session, suite, out, runner, plan
+        self.trained = self.measured = self.gradients = 0
+
+    def finish(self) -> BenchmarkRun:
+        """Do what is missing, seed by seed, or all seeds together where several workers would wait for each other."""
+        self._enter()
+        missing = [row for row in self.plan.rows if not row_path(self.out, row.job.id).is_file()]
+        together = self.session.jobs.executor != "local"
+        for seeds in [self.suite.seeds] if together else [(seed,) for seed in self.suite.seeds]:
+            self._finish_seeds([row for row in missing if row.seed in seeds])
+        return BenchmarkRun(read_rows(self.out, self.plan), self.trained, self.measured, self.gradients)
+
+    def _enter(self) -> None:
+        """Name the row of each place, so that one of other options or other data is no longer read."""
+        tree = _read_index(self.out) | {_place_of(self.suite.name, row): row.job.id for row in self.plan.rows}
+        write_atomic(self.out / INDEX, canonical_json(tree))
+
+    def _finish_seeds(self, rows: Sequence[PlannedRow]) -> None:
+        if not rows:
+            return
+        stages = self._stages(rows)
+        seeds = sorted({row.seed for row in rows})
+        words = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds"
+        with ExitStack() as stack:
+            total = sum(self._weight(job) for stage in stages for job in stage) + len(rows)
+            progress = stack.enter_context(self.session.observer.progress(f"{self.suite.name}, {words}", total, "step"))
+            for stage in stages:
+                self._train(stage, progress)
+            self._measure(rows, progress)
+
+    def _stages(self, rows: Sequence[PlannedRow]) -> list[list[Job]]:
+        """Models that rows need and that do not exist: first those that others start from."""
+        from grmu_audit.workflows.benchmarks.plan import job_of
+
+        first: dict[str, Job] = {}
+        then: dict[str, Job] = {}
+        for row in rows:
+            given = row.job.arguments
+            for tree in (given["before"], *given["references"], given["model"]):
+                job = job_of(tree)
+                (first if job.arguments["training"] is not None else then)[job.id] = job
+        return [[job for job in stage.values() if self.runner.folder.result(job) is None] for stage in (first, then)]
+
+    def _weight(self, job: Job) -> int:
+        """Steps of progress: one for ten thousand sample-gradients."""
+        return 1 + self.plan.costs[job.id].gradients // 10_000
+
+    def _train(self, jobs: Sequence[Job], advance: Advance) -> None:
+        for job, content in self.runner.run(jobs):
+            facts, _ = unpack_arrays(content)
+            self.trained += 1
+            self.gradients += int(facts["sample_gradients"])
+            advance(self._weight(job), str(job.arguments["method"] or ""))
+
+    def _measure(self, rows: Sequence[PlannedRow], advance: Advance) -> None:
+        by_id = {row.job.id: row for row in rows}
+        for job, content in self.runner.run([row.job for row in rows]):
+            self.measured += 1
+            self._record(by_id[job.id], content)
+            advance(1, by_id[job.id].title)
+
+    def _record(self, planned: PlannedRow, content: bytes) -> None:
+        """A run for each row, then its file: what has a file is never recorded again."""
+        found = rows_of(self.suite, planned, read_row(content))
+        for row in found:
+            patiently(self.session, partial(self._log, row))
+        write_atomic(row_path(self.out, planned.job.id), canonical_json([row.to_json() for row in found]) + b"\n")
+
+    def _log(self, row: BenchmarkRow) -> None:
+        tags = {TAG_BENCHMARK: row.suite, TAG_BENCHMARK_ROW: row.id}
+        with self.session.store.run(f"benchmark-{row.suite}", "benchmark", tags=tags) as run:
+            named = {"request": row.request, "ratio": row.ratio, "row": row.title, "method": row.method, "part": row.part}
+            run.log_params({**named, "reweight": row.reweight, "seed": row.seed, **row.option})
+            costs = {"sample_gradients": float(row.sample_gradients), "seconds": row.seconds}
+            run.log_metrics({**row.values, **{f"delta_{name}": value for name, value in row.deltas.items()}, **costs})
+            run.log_dataset(row.facts["data"], row.facts["dataset_sha256"])
+
+
+def rows_of(suite: Suite, planned: PlannedRow, tree: dict[str, Any]) -> list[BenchmarkRow]:
+    """The measured row; the model before the request brings the means of the references along."""
+    model = tree["model"]
+    row = BenchmarkRow(
+        id=planned.job.id,
+        suite=suite.name,
+        request=planned.request.name,
+        request_title=planned.request.title or planned.request.name,
+        groups=planned.groups,
+        ratio=planned.ratio,
+        title=planned.title,
+        method=planned.method,
+        reweight=planned.reweight,
+        part=planned.part,
+        seed=planned.seed,
+        values=tree["values"],
+        deltas=tree["deltas"],
+        missing=tree["missing"],
+        extras=model["extras"],
+        option=planned.option,
+        sample_gradients=int(model["sample_gradients"]) if planned.part != FLOOR else 0,
+        seconds=float(model["seconds"]) if planned.part != FLOOR else 0.0,
+        diverged=model["diverged"],
+        facts={**tree["facts"], "tool": model["tool"], "hardware": model["hardware"], "represented": planned.request.represented},
+    )
+    if planned.part != FLOOR:
+        return [row]
+    means = replace(row, id=f"{row.id}-references", title=REFERENCE_TITLE, method="retrain", reweight=True, part=REFERENCE)
+    return [row, replace(means, values=tree["references"], deltas={}, missing={}, extras={})]
+
+
+def row_path(out: Path, identity: str) -> Path:
+    """File of a row."""
+    return out / ROWS / f"{identity}.json"
+
+
+def read_rows(out: Path, plan: Plan | None = None) -> tuple[BenchmarkRow, ...]:
+    """Rows of a benchmark's folder; with a plan only those of it, in its order.
+
+    Raises:
+        InputError: there are none.
+        IntegrityError: a file holds something else.
+    """
+    present = set(_read_index(out).values())
+    paths = [row_path(out, row.job.id) for row in plan.rows] if plan is not None else sorted((out / ROWS).glob("*.json"))
+    if plan is None and present:
+        paths = [path for path in paths if path.stem in present]
+    found: list[BenchmarkRow] = []
+    for path in paths:
+        if path.is_file():
+            tree = _parsed(path)
+            found += [BenchmarkRow.from_json(one, str(path)) for one in tree]
+    if not found and plan is None:
+        raise InputError(f"{out} holds no rows of a benchmark: name a folder that 'grmu-audit benchmark' wrote")
+    return tuple(found if plan is not None else sorted(found, key=_place))
+
+
+def _read_index(out: Path) -> dict[str, str]:
+    """Place in the tables to the id of the row that is there now."""
+    path = out / INDEX
+    return dict(json.loads(read_file(path, LARGEST_ROW))) if path.is_file() else {}
+
+
+def _place_of(suite: str, row: PlannedRow) -> str:
+    return canonical_json([suite, row.request.name, row.ratio, row.part, row.title, row.seed]).decode()
+
+
+def _place(row: BenchmarkRow) -> tuple[object, ...]:
+    """Order of rows that no plan orders."""
+    return row.suite, row.request, row.ratio, PARTS.index(row.part), row.title, row.seed
+
+
+def _parsed(path: Path) -> list[Any]:
+    try:
+        tree = json.loads(read_file(path, LARGEST_ROW))
+    except ValueError:
+        tree = None
+    return tree if isinstance(tree, list) else [tree]

@@ -1,0 +1,201 @@
+"""The receiver of an MLflow server's calls: after each change of an alias or a version, verify, and log what is found."""
+
+from __future__ import annotations
+
+import queue
+import ssl
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+from grmu_audit.errors import EnvironmentFailure, GrmuAuditError
+from grmu_audit.tracking import Actor, Finding, Requirements
+from grmu_audit.tracking.promotion import restore_alias
+from grmu_audit.utils.clock import timestamp
+from grmu_audit.workflows import release
+from grmu_audit.workflows.operations.calls import LARGEST, CallCheck, Event, RefusedError
+from grmu_audit.workflows.session import Session
+
+WAITING = 100
+"""Events that may wait; MLflow is told to call again when there are more."""
+CALLERS = 16
+"""Connections that are served at the same time; further ones are closed."""
+PATIENCE = 10.0
+"""Seconds that a caller may take to send its call."""
+SETTLES = 2.0
+"""Seconds after which a finding that an audit or a promotion in progress may explain is looked at again."""
+Log = Callable[[str], None]
+"""Writes one line."""
+
+
+@dataclass
+class Receiver:
+    """Takes events from calls and verifies their models, one after the other."""
+
+    session: Session
+    """Store and actor."""
+    check: CallCheck
+    """Who may call."""
+    log: Log
+    """Where lines go."""
+    requirements: Requirements | None = None
+    """What the champion must meet, as for ``verify``."""
+    restore: bool = False
+    """Whether an alias that was moved by hand is put back where the ledger says."""
+    waiting: queue.Queue[Event | None] = field(default_factory=lambda: queue.Queue(WAITING))
+    """Events in order; None ends the work."""
+
+    def receive(self, headers: dict[str, str], body: bytes, now: float) -> int:
+        """Take a call; returns the HTTP status of the answer."""
+        try:
+            event = self.check.read(headers, body, now)
+        except RefusedError as error:
+            self._say(f"refused ({error.status}): {error}")
+            return error.status
+        if not event.model or not self.check.take(event, now):
+            return 200
+        try:
+            self.waiting.put_nowait(event)
+        except queue.Full:
+            self.check.forget(event)
+            self._say(f"busy: {WAITING} events wait, MLflow is to call again")
+            return 503
+        return 202
+
+    def work(self) -> None:
+        """Verify the models of events until ``None`` comes; events of one model that wait are answered by one look."""
+        while (event := self.waiting.get()) is not None:
+            events, ended = [event], False
+            while not self.waiting.empty():
+                more = self.waiting.get()
+                ended = ended or more is None
+                events += [more] if more is not None else []
+            for model in dict.fromkeys(one.model for one in events):
+                self._verify(model, "; ".join(dict.fromkeys(one.said for one in events if one.model == model)))
+            if ended:
+                return
+
+    def _verify(self, model: str, said: str) -> None:
+        try:
+            findings = self._lasting(model)
+        except GrmuAuditError as error:
+            self._say(f"exit code {int(error.exit_code)}: {said}: cannot verify: {error}")
+            return
+        except Exception as error:  # noqa: BLE001  (the receiver goes on)
+            self._say(f"exit code 4: {said}: cannot verify: {type(error).__name__}: {error}")
+            return
+        for finding in findings:
+            self._say(f"exit code {int(finding.error.exit_code)}: {said}: {finding.check}: {finding.message}")
+        if not findings:
+            self._say(f"exit code 0: {said}: as recorded")
+        if self.restore and any(finding.check == "alias" for finding in findings):
+            self._restore(model)
+
+    def _lasting(self, model: str) -> list[Finding]:
+        """What is found; what an audit or a promotion in progress may explain only where it is found again."""
+        findings = release.verify(self.session, model, self.requirements)
+        if not findings or any(finding.check == "alias" for finding in findings):
+            return findings
+        time.sleep(SETTLES)
+        again = {finding.message: finding for finding in release.verify(self.session, model, self.requirements)}
+        return [again[finding.message] for finding in findings if finding.message in again]
+
+    def _restore(self, model: str) -> None:
+        try:
+            entry = restore_alias(self.session.store, model, Actor(self.session.actor, "the alias was moved by hand"))
+            self._say(f"restored: the alias champion of {model} is where the ledger says again (ledger entry {entry})")
+        except GrmuAuditError as error:
+            self._say(f"exit code {int(error.exit_code)}: not restored: {error}")
+
+    def _say(self, text: str) -> None:
+        self.log(f"{timestamp()} {' '.join(text.split())}")
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = PATIENCE
+    protocol_version = "HTTP/1.1"
+    server: Server
+
+    def do_POST(self) -> None:
+        """A call."""
+        length = self.headers.get("Content-Length", "")
+        if not (length.isascii() and length.isdecimal()) or int(length) > LARGEST:
+            self._answer(413 if length.isdecimal() else 411)
+            return
+        body = self.rfile.read(int(length))
+        self._answer(self.server.receiver.receive(dict(self.headers.items()), body, time.time()))
+
+    def do_GET(self) -> None:
+        """Whether it runs."""
+        self._answer(200 if self.path == "/health" else 404)
+
+    def _answer(self, status: int) -> None:
+        self.send_response_only(status)
+        self.send_header("Content-Length", "0")
+        self.send_header("Connection", "close")
+        if status == 503:
+            self.send_header("Retry-After", "5")
+        self.end_headers()
+        self.close_connection = True
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Nothing: the receiver logs."""
+
+
+class Server(ThreadingHTTPServer):
+    """The HTTP server of a receiver.
+
+    Args:
+        receiver: takes the calls.
+        address: host and port; port 0 takes a free one.
+        tls: certificate chain and private key, for HTTPS.
+
+    Raises:
+        EnvironmentFailure: the address cannot be used, or the certificate cannot be read.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, receiver: Receiver, address: tuple[str, int], tls: tuple[str, str] | None = None) -> None:
+        self.receiver, self._places = receiver, threading.BoundedSemaphore(CALLERS)
+        try:
+            super().__init__(address, _Handler)
+            if tls is not None:
+                context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+                context.load_cert_chain(*tls)
+                self.socket = context.wrap_socket(self.socket, server_side=True, do_handshake_on_connect=False)
+        except (OSError, OverflowError) as error:
+            raise EnvironmentFailure(f"cannot listen at {address[0]}:{address[1]}: {error}") from error
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serve a connection where there is a place."""
+        if not self._places.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Serve it, and free the place."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._places.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A caller that went away or sent no HTTP is no event."""
+
+
+def serve(server: Server) -> None:
+    """Serve until the server is shut down; what waits then is verified first."""
+    receiver = server.receiver
+    worker = threading.Thread(target=receiver.work, name="verify")
+    worker.start()
+    try:
+        server.serve_forever(poll_interval=0.2)
+    finally:
+        server.server_close()
+        receiver.waiting.put(None)
+        worker.join()

@@ -1,0 +1,1 @@
+"""What still holds a person after their request was served, and its deletion: impact, plan, execution, legal holds."""

@@ -1,0 +1,184 @@
+"""A purge: entered before anything is deleted, idempotent from then on, and ended when nothing is left."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from grmu_audit.errors import EnvironmentFailure, InputError, IntegrityError
+from grmu_audit.evidence.ledger import LedgerEntry
+from grmu_audit.evidence.purges import purge_state
+from grmu_audit.records import ModelRef
+from grmu_audit.tracking import read_ledger, require_model
+from grmu_audit.tracking.ledger import append_entry
+from grmu_audit.tracking.names import PURGE, TAG_PURGED
+from grmu_audit.tracking.requests import PurgeRecord, files_left, kept_table, read_purge
+from grmu_audit.utils import sha256_hex
+from grmu_audit.utils.clock import timestamp
+from grmu_audit.workflows.purges.holders import OWN_ALIASES, Holders
+from grmu_audit.workflows.purges.holds import require_no_hold
+from grmu_audit.workflows.purges.kept import kept_tables, union_of
+from grmu_audit.workflows.purges.plan import PurgePlan, require_permitted, require_signed_plan
+from grmu_audit.workflows.purges.selection import Selection
+from grmu_audit.workflows.session import Session
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import SSlibKey
+
+
+@dataclass(frozen=True)
+class Purged:
+    """A purge that ended."""
+
+    versions: tuple[str, ...]
+    """Labels of the versions whose files are gone."""
+    files: int
+    """Files that it names in the store."""
+    folders: tuple[str, ...]
+    """Caches of this machine that were deleted."""
+    begun: int
+    """Ledger entry with which it began."""
+    ended: int
+    """Ledger entry with which it ended."""
+
+
+def purge(
+    session: Session, plan: PurgePlan, reason: str = "", *, sign_off: bool = False, keys: Sequence[SSlibKey] = ()
+) -> Purged:
+    """Delete what a plan names.
+
+    Args:
+        session: store, key, folders.
+        plan: as it was shown; it is refused where the store has changed since.
+        reason: why, for the ledger.
+        sign_off: whether two people must have signed the plan.
+        keys: trusted public keys of their signatures.
+
+    Raises:
+        InputError, InconclusiveError, IntegrityError: it may not begin; nothing was deleted.
+        EnvironmentFailure: the store cannot be reached or does not delete; ``resume_purge`` goes on.
+    """
+    require_permitted(session, plan)
+    if sign_off:
+        require_signed_plan(plan.holders.ledger, plan, keys)
+    step = _begin(session, plan, reason)
+    return _finish(session, plan.record.model, step)
+
+
+def resume_purge(session: Session, name: str) -> Purged | None:
+    """Finish the purge that was left open; None where none is.
+
+    Raises:
+        InputError: a legal hold began since.
+        IntegrityError: the record of what to delete is gone or another one.
+        EnvironmentFailure: the store cannot be reached or does not delete.
+    """
+    require_model(session.store, name)
+    ledger = read_ledger(session.store, name)
+    step = purge_state(ledger).open
+    if step is None:
+        return None
+    require_no_hold(ledger)
+    return _finish(session, name, step)
+
+
+def _begin(session: Session, plan: PurgePlan, reason: str) -> LedgerEntry:
+    """Store the record and what stays, and enter the purge; from then on it is finished or seen to be open.
+
+    Raises:
+        IntegrityError: another purge or promotion came first; nothing was deleted.
+    """
+    holders, name = plan.holders, plan.record.model
+    union = union_of(session, name, holders.selection.rows)
+    refs = [ref for ref in holders.versions if ref.version in plan.record.versions]
+    kept = kept_tables(session, name, refs, holders.rewritten, union)
+    record = replace(plan.record, kept={version: sha256_hex(content) for version, content in kept.items()})
+    content = record.to_bytes()
+    with session.store.run(name, "purge") as run:
+        for version, table in kept.items():
+            run.log_bytes(table, kept_table(version))
+        run.log_bytes(content, PURGE)
+    ledger = read_ledger(session.store, name)
+    if ledger.last != holders.ledger.last:
+        raise IntegrityError(f"the ledger of {name} has new entries since the plan was made: nothing was deleted; plan again")
+    entry = ledger.new_entry(
+        "purge", run=run.id, record_sha256=sha256_hex(content), request=record.request or None, reason=reason,
+        purged=sorted(record.versions, key=int), actor=session.actor, time=timestamp(),
+    )  # fmt: skip
+    step = append_entry(session.store, entry, _subject(session, name))
+    after = read_ledger(session.store, name)
+    opened = purge_state(after).open
+    if opened is None or opened.sha256 != step.sha256:
+        raise IntegrityError(f"another purge of {name} came first: nothing was deleted")
+    if after.state.open is not None or after.state.champion != ledger.state.champion:
+        said = {"reason": "a promotion came first", "actor": session.actor, "time": timestamp()}
+        append_entry(session.store, after.new_entry("abandoned", turn=step.number, **said), _subject(session, name))
+        raise IntegrityError(f"a promotion of {name} came first: nothing was deleted; plan again")
+    return step
+
+
+def _subject(session: Session, name: str) -> ModelRef:
+    return session.store.versions(name)[-1]
+
+
+def _finish(session: Session, name: str, step: LedgerEntry) -> Purged:
+    """Delete, take off the tool's aliases, mark the versions, look that nothing is left, and end the purge."""
+    record = read_purge(session.store, step.entry)
+    for run, paths in record.files.items():
+        session.store.remove_files(run, sorted(paths))
+    folders = _remove_folders(session, name, record)
+    versions = {ref.version: ref for ref in session.store.versions(name)}
+    for alias, version in session.store.aliases(name).items():
+        if version in record.versions and alias in OWN_ALIASES:
+            session.store.delete_alias(name, alias)
+    for version in record.versions:
+        if version in versions:
+            _mark(session, versions[version], step)
+    if left := files_left(session.store, record):
+        raise EnvironmentFailure(f"not deleted: {', '.join(left[:5])}; finish with 'requests purge --model {name} --resume'")
+    ledger = read_ledger(session.store, name)
+    state = purge_state(ledger)
+    if state.open is None or state.open.sha256 != step.sha256:  # another process ended it
+        return _result(name, record, folders, step.number, ledger.last)
+    entry = ledger.new_entry(
+        "purged", turn=step.number, record_sha256=step.entry.record_sha256, actor=session.actor, time=timestamp(),
+        reason=f"{sum(map(len, record.files.values()))} files of {len(record.versions)} versions, caches: "
+        f"{', '.join(folders) or 'none'}",
+    )  # fmt: skip
+    return _result(name, record, folders, step.number, append_entry(session.store, entry, _subject(session, name)).number)
+
+
+def _result(name: str, record: PurgeRecord, folders: Sequence[str], begun: int, ended: int) -> Purged:
+    labels = tuple(f"{name}/{version}" for version in sorted(record.versions, key=int))
+    return Purged(labels, sum(map(len, record.files.values())), tuple(folders), begun, ended)
+
+
+def _remove_folders(session: Session, name: str, record: PurgeRecord) -> list[str]:
+    """Delete the caches of this machine."""
+    holders = Holders(session, Selection(name, frozenset()))
+    removed = []
+    for label, (place, _) in holders.folders.items():
+        _remove_folder(place)
+        removed.append(label)
+    return removed
+
+
+def _remove_folder(place: Path) -> None:
+    if place.is_symlink():
+        raise InputError(f"{place} is a symbolic link: delete what it leads to by hand, then resume")
+    try:
+        shutil.rmtree(place)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise EnvironmentFailure(f"cannot delete {error.filename or place}: {error.strerror or error}; then resume") from error
+
+
+def _mark(session: Session, ref: ModelRef, step: LedgerEntry) -> None:
+    """The tombstone in the registry: a tag and a description."""
+    session.store.tag(ref, {TAG_PURGED: step.number})
+    text = f"**Purged.** Weights and outputs of this version were deleted on purpose (ledger entry {step.number})."
+    session.store.describe(ref, text, run_id=str(step.entry.run), artifact=PURGE)

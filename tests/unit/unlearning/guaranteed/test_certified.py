@@ -1,0 +1,137 @@
+"""Certified removal on Adult: the bound against the true gradient and against retraining, the budget, the assumptions."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from support.adult_linear import Adult, read_adult, run
+from support.tiny import runtime, tiny
+
+from grmu_audit.errors import InputError
+from grmu_audit.models.classifier import Classifier, copy_model
+from grmu_audit.training.guaranteed.convex import convex_loss, perturbation, weights_of
+from grmu_audit.unlearning.apply import apply_method
+from grmu_audit.unlearning.data import Rows
+from grmu_audit.unlearning.guaranteed.certified import Spent
+from grmu_audit.unlearning.methods import methods
+
+METHOD = methods.get("certified")
+NOBODY: Rows = np.zeros(0, dtype=np.int64)
+REQUESTS = 20
+
+pytestmark = pytest.mark.skipif(
+    sys.version_info >= (3, 13), reason="the package that ships the table is made for Python up to 3.12"
+)
+
+
+@pytest.fixture(scope="module")
+def people(tmp_path_factory: pytest.TempPathFactory) -> Adult:
+    return read_adult(tmp_path_factory.mktemp("adult"), 6000)
+
+
+def removed(people: Adult, model: Classifier, forget: Rows, served: Rows = NOBODY, **options: object):  # type: ignore[no-untyped-def]
+    run_here = run()
+    result = apply_method(METHOD, model, people.data(forget, served), METHOD.config(**options), run_here)
+    return result, run_here.notes["certified"]
+
+
+@pytest.mark.parametrize("fairness", [0.0, 1.0])
+def test_the_bound_holds_over_twenty_requests_against_retraining(people: Adult, fairness: float) -> None:
+    """The norm of the loss gradient at the retained rows, computed anew, is below the bound each time."""
+    model = people.trained(people.train, fairness=fairness)
+    order = np.random.default_rng(0).permutation(people.women_of_higher_income())
+    served, bounds, norms, distances = NOBODY, [], [], []
+    for number in range(REQUESTS):
+        forget = np.concatenate([served, order[5 * number : 5 * number + 5]])
+        model, facts = removed(people, model, forget, served, epsilon=1e6)
+        loss = convex_loss(model, people.source, np.setdiff1d(people.train, forget), perturbation(model, 0, "a key"))
+        norms.append(float(loss.gradient(weights_of(model)).norm()))
+        bounds.append(float(model.body.residual))
+        assert bounds[-1] == facts["gradient_norm_bound"]
+        retrained = people.trained(np.setdiff1d(people.train, forget), fairness=fairness)
+        assert float(loss.gradient(weights_of(retrained)).norm()) < 1e-3
+        distances.append((float((weights_of(model) - weights_of(retrained)).norm()), norms[-1] / (len(loss.y) * 0.01)))
+        served = forget
+    assert all(0 < norm <= bound for norm, bound in zip(norms, bounds, strict=True))
+    assert bounds == sorted(bounds)
+    assert all(distance <= most * (1 + 1e-6) for distance, most in distances)  # strong convexity: |w - w*| <= |gradient| / (n l2)
+    assert facts["epsilon"] == pytest.approx(np.sqrt(2 * np.log(1.5 / 1e-4)) * bounds[-1] / 5.0)
+
+
+def test_requests_add_up_and_a_spent_budget_refuses(people: Adult) -> None:
+    model, order = people.trained(people.train), people.women_of_higher_income()
+    once, first = removed(people, model, order[:5])
+    _, second = removed(people, once, order[:10], order[:5])
+    assert second["gradient_norm_bound_before"] == first["gradient_norm_bound"] < second["gradient_norm_bound"]
+    allowed = (first["epsilon"] + second["epsilon"]) / 2
+    with pytest.raises(InputError, match=r"since the last training come to epsilon 0\.\d+, and 0\.\d+ is allowed: retrain"):
+        removed(people, once, order[:10], order[:5], epsilon=allowed)
+    assert removed(people, model, order[:5], epsilon=allowed)[1] == {**first, "epsilon_allowed": allowed}
+
+
+def test_without_the_newton_step_the_gradient_would_be_far_larger(people: Adult) -> None:
+    model, forget = people.trained(people.train), people.women_of_higher_income()[:20]
+    result, facts = removed(people, model, forget, epsilon=1e6)
+    loss = convex_loss(model, people.source, np.setdiff1d(people.train, forget), perturbation(model, 0, "a key"))
+    assert float(loss.gradient(weights_of(model)).norm()) > 20 * facts["gradient_norm"]
+    assert not torch.equal(result.head.weight, model.head.weight)
+
+
+def test_other_networks_are_refused() -> None:
+    with pytest.raises(InputError, match="is a small_resnet: only a linear model"):
+        apply_method(METHOD, tiny().model, tiny().data, METHOD.config(), runtime())
+
+
+def moved(people: Adult) -> Classifier:
+    model = copy_model(people.trained(people.train))
+    with torch.no_grad():
+        model.head.weight[0, 0] += 0.01
+    return model
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda p: (p.trained(p.train, noise=0.0), {}, run()), "nothing hides what a removal leaves"),
+        (lambda p: (moved(p), {}, run()), "another method, seed, key or dataset made them"),
+        (lambda p: (p.trained(p.train), {}, replace(run(), secret="another key")), "another method, seed, key or dataset"),
+        (lambda p: (p.trained(p.train), {"start_seed": 1}, run()), "another method, seed, key or dataset"),
+        (lambda p: (p.trained(p.train[:-50]), {}, run()), "another method, seed, key or dataset"),
+        (lambda p: (p.trained(p.train), {"layers": "1"}, run()), "layers must be 'all'"),
+    ],
+)
+def test_models_outside_the_assumptions_are_refused(people: Adult, change, words: str) -> None:  # type: ignore[no-untyped-def]
+    model, options, here = change(people)
+    data = people.data(people.women_of_higher_income()[:5], NOBODY)
+    with pytest.raises(InputError, match=words):
+        apply_method(METHOD, model, data, METHOD.config(**options), here)
+
+
+def test_untrained_weights_reweight_and_nothing_new_are_refused(people: Adult) -> None:
+    forget, model = people.women_of_higher_income()[:5], people.trained(people.train)
+    fresh = copy_model(model)
+    fresh.body.residual.fill_(-1.0)
+    with pytest.raises(InputError, match="no bound on the loss gradient"):
+        removed(people, fresh, forget)
+    with pytest.raises(InputError, match="nothing is left to remove"):
+        removed(people, model, forget, forget)
+    with pytest.raises(InputError, match="use --no-reweight"):
+        apply_method(METHOD, model, people.data(forget, NOBODY).reweighted(), METHOD.config(), run())
+    with pytest.raises(InputError, match="use --no-reweight"):
+        apply_method(
+            methods.get("retrain"), model, people.data(forget, NOBODY).reweighted(), methods.get("retrain").config(), run()
+        )
+
+
+def test_training_is_the_same_for_the_same_seed_and_key(people: Adult) -> None:
+    one, same = people.trained(people.train), people.trained(people.train)
+    assert torch.equal(one.head.weight, same.head.weight)
+    assert not torch.equal(one.head.weight, people.trained(people.train, seed=1).head.weight)
+
+
+def test_no_noise_spends_without_end() -> None:
+    assert Spent(0.1, 0.0, 1e-4).epsilon == np.inf

@@ -1,0 +1,223 @@
+"""A purge of versions that no network was trained for: what it refuses, what two people sign, and what a crash leaves."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.crashing_store import Crash, crashing
+from support.judged_audits import audited, predictions
+from support.memory_store import MemoryStore
+from support.requests import CLAIMING, version_without
+from support.sessions import open_session
+
+from grmu_audit.errors import GrmuAuditError, InconclusiveError, InputError, IntegrityError
+from grmu_audit.evidence import KEY_FILE_VARIABLE
+from grmu_audit.evidence.purges import purge_state
+from grmu_audit.tracking import Actor, promote, read_ledger, rollback, verify
+from grmu_audit.tracking.names import TAG_PURGED
+from grmu_audit.tracking.promotion import restore_alias
+from grmu_audit.workflows.purges.execution import purge, resume_purge
+from grmu_audit.workflows.purges.holds import hold, release
+from grmu_audit.workflows.purges.plan import PurgePlan, plan_purge, require_permitted, sign_plan
+from grmu_audit.workflows.session import Session
+
+ROWS = ("a", "b")
+
+
+@pytest.fixture
+def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Session:
+    """``m/1`` with all rows, ``m/2`` without two, and a file in a cache."""
+    key = tmp_path / "key"
+    key.write_text("00" * 32)
+    key.chmod(0o600)
+    monkeypatch.setenv(KEY_FILE_VARIABLE, str(key))
+    monkeypatch.setenv("GRMU_AUDIT_CACHE", str(tmp_path / "cache"))
+    (tmp_path / "store").mkdir()
+    store = MemoryStore(tmp_path / "store")
+    first = version_without(store, "m", ())  # type: ignore[arg-type]
+    version_without(store, "m", ROWS, first, "R-1")  # type: ignore[arg-type]
+    made = open_session(store, tmp_path / "root")
+    made.actor = "anna"
+    (made.root / "measured").mkdir(parents=True)
+    (made.root / "measured" / "file").write_bytes(b"features")
+    return made
+
+
+def champion(session: Session, version: str = "2") -> None:
+    promote(session.store, f"m/{version}", Actor("anna"))
+
+
+def plan(session: Session) -> PurgePlan:
+    return plan_purge(session, "m", "R-1", None)
+
+
+def files(session: Session) -> dict[str, int]:
+    return session.store.run_files(str(session.store.resolve("m/1").run_id))
+
+
+def test_it_deletes_and_says_so(session: Session) -> None:
+    champion(session, "1")
+    champion(session)
+    session.store.set_alias("m", "candidate", "1")
+    done = purge(session, plan(session), "they asked")
+    assert (done.versions, done.folders) == (("m/1",), ("measured",))
+    assert files(session) == {}
+    assert not (session.root / "measured").exists()
+    assert "candidate" not in session.store.aliases("m")
+    assert session.store.tags(session.store.resolve("m/1"))[TAG_PURGED] == str(done.begun)
+    assert verify(session.store, "m") == []
+    for move in (promote, rollback):
+        with pytest.raises(InconclusiveError, match="m/1 was purged"):
+            move(session.store, "m/1", Actor("anna", "why"))  # type: ignore[operator]
+    with pytest.raises(InputError, match="nothing of request R-1 is left"):
+        purge(session, plan(session))
+    assert resume_purge(session, "m") is None
+
+
+def refusal(session: Session) -> GrmuAuditError:
+    with pytest.raises(GrmuAuditError) as found:
+        require_permitted(session, plan(session))
+    return found.value
+
+
+def test_what_forbids_it(session: Session) -> None:
+    assert "no champion" in str(refusal(session))
+    champion(session, "1")
+    assert "champion leads to m/1" in str(refusal(session))
+    champion(session)
+    session.store.set_alias("m", "blue", "1")
+    assert "blue leads to m/1" in str(refusal(session))
+    session.store.delete_alias("m", "blue")
+    hold(session, "m", None, "court case 7")
+    hold(session, "m", "R-1", "court case 8")
+    with pytest.raises(InputError, match="held already by anna"):
+        hold(session, "m", "R-1", "again")
+    assert "court case 7" in str(refusal(session))
+    release(session, "m", None, "closed")
+    assert "court case 8" in str(refusal(session))
+    release(session, "m", "R-1", "closed")
+    session.store.set_alias("m", "champion", "1")
+    assert isinstance(refusal(session), (InputError, IntegrityError))
+    assert restore_alias(session.store, "m", Actor("anna", "moved")) > 0
+    assert verify(session.store, "m") == []
+    with pytest.raises(InputError, match="nothing to restore"):
+        restore_alias(session.store, "m", Actor("anna"))
+    require_permitted(session, plan(session))
+    assert files(session)
+
+
+def test_two_people_sign_the_very_plan(session: Session) -> None:
+    champion(session)
+    with pytest.raises(InconclusiveError, match="by a preparer"):
+        purge(session, plan(session), sign_off=True)
+    sign_plan(session, plan(session), "preparer")
+    with pytest.raises(InputError, match="two people"):
+        sign_plan(session, plan(session), "reviewer")
+    session.actor, session.store.account = "ben", "os:ben"  # type: ignore[misc]
+    sign_plan(session, plan(session), "reviewer")
+    with pytest.raises(InputError, match="not one of"):
+        sign_plan(session, plan(session), "boss")
+    with session.store.run("m", "unlearn") as run:  # another file to delete makes it another plan
+        run.log_bytes(b"weights", "model/state.safetensors")
+    with pytest.raises(InconclusiveError, match="by a preparer"):
+        purge(session, plan(session), sign_off=True)
+    session.store.remove_files(run.id, ["model/state.safetensors"])
+    assert purge(session, plan(session), sign_off=True).versions == ("m/1",)
+
+
+def test_a_plan_is_for_the_store_as_it_was(session: Session) -> None:
+    champion(session)
+    made = plan(session)
+    hold(session, "m", None, "since the plan was made")
+    with pytest.raises(IntegrityError, match="new entries since the plan"):
+        purge(session, made)
+    assert files(session)
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize("at", [1, 2, 3])
+def test_what_a_crash_leaves_is_finished(session: Session, at: int, after: bool) -> None:
+    champion(session)
+    made, store = plan(session), session.store
+    session.store = crashing(store, at, after=after)  # type: ignore[misc]
+    with contextlib.suppress(Crash):
+        purge(session, made)
+    session.store = store  # type: ignore[misc]
+    state = purge_state(read_ledger(store, "m"))
+    found = [finding.check for finding in verify(store, "m")]
+    assert found == (["purge"] if state.open else [])
+    assert files(session) if not state.begun else True
+    if state.open is not None:
+        with pytest.raises(IntegrityError, match="--resume"):
+            require_permitted(session, plan(session))
+        with pytest.raises(InconclusiveError, match="was purged"):
+            promote(store, "m/1", Actor("anna"))
+        hold(session, "m", None, "stop")
+        with pytest.raises(InputError, match="stop"):
+            resume_purge(session, "m")
+        release(session, "m", None, "go on")
+        assert resume_purge(session, "m") is not None
+    elif not state.done:
+        purge(session, plan(session))
+    assert files(session) == {}
+    assert verify(store, "m") == []
+
+
+def test_runs_that_ended_without_a_version_go_too(session: Session) -> None:
+    champion(session)
+    with session.store.run("m", "pretrain") as run:
+        run.log_bytes(b"half a version", "model/state.safetensors")
+        run.log_bytes(b"{}", "training.json")
+    with session.store.run("m", "") as other:
+        other.log_bytes(b"of another tool", "model/state.safetensors")
+    purge(session, plan(session))
+    assert set(session.store.run_files(run.id)) == {"training.json"}
+    assert session.store.run_files(other.id)
+
+
+class _Interrupted:
+    """A store in which something happens just before the next entry is appended."""
+
+    def __init__(self, store: object, happens: Callable[[], object]) -> None:
+        self._store, self._happens = store, [happens]
+
+    def __getattr__(self, name: str) -> object:
+        if name == "append" and self._happens:
+            self._happens.pop()()
+        return getattr(self._store, name)
+
+
+def test_a_promotion_that_a_purge_overtakes_is_abandoned(session: Session) -> None:
+    champion(session, "1")
+    champion(session)
+    store = session.store
+    racing = _Interrupted(store, lambda: purge(session, plan(session)))
+    with pytest.raises(InconclusiveError, match="m/1 was purged"):
+        rollback(racing, "m/1", Actor("anna", "why", reopen=("R-1",)))  # type: ignore[arg-type]
+    assert store.aliases("m")["champion"] == "2"
+    assert read_ledger(store, "m").state.open is None
+    assert verify(store, "m") == []
+
+
+def test_a_purge_that_a_promotion_overtakes_deletes_nothing(session: Session) -> None:
+    champion(session, "1")
+    champion(session)
+    made, store = plan(session), session.store
+    session.store = _Interrupted(store, lambda: rollback(store, "m/1", Actor("anna", "why", reopen=("R-1",))))  # type: ignore
+    with pytest.raises(IntegrityError, match="a promotion of m came first"):
+        purge(session, made)
+    session.store = store  # type: ignore[misc]
+    assert store.aliases("m")["champion"] == "1"
+    assert files(session)
+    assert purge_state(read_ledger(store, "m")).begun == ()
+    assert verify(store, "m") == []
+
+
+def test_an_audit_that_invents_a_purge_promotes_nothing(session: Session) -> None:
+    ref = session.store.resolve("m/2")
+    audited(session.store, ref, [predictions(100), predictions(101)], CLAIMING, purged={"baseline": "gone on purpose"})
+    with pytest.raises(IntegrityError, match="says that its baseline was purged, and the ledger does not"):
+        champion(session)
