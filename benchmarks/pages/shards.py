@@ -17,7 +17,7 @@ import numpy as np
 
 from benchmarks.measurements.effect import machine
 from benchmarks.measurements.kept import RESULTS, Kept, digest_of_files
-from benchmarks.measurements.shards import CODE, EPOCHS, KINDS, REQUESTS, SHARDS, measure_seed
+from benchmarks.measurements.shards import CODE, KINDS, REQUESTS, SHARDS, TRAINING, measure_seed
 from benchmarks.pages.effect import hardware_line
 from grmu_audit.training.runtime import choose_device
 from grmu_audit.utils import write_atomic
@@ -35,10 +35,11 @@ def table(found: Sequence[Seed], where: str) -> str:
     equal = sum(run["untouched_equal"] for run in shards)
     return "\n".join(
         [
-            f"PhotoDigits, {SHARDS} shards, a small ResNet of widths 8, 16, 32, {EPOCHS} epochs; mean (lowest to highest) over",
-            f"{len(found)} seeds, {where}. In {equal} of {len(shards)} runs the members of untouched shards are equal bit",
+            f"PhotoDigits, {SHARDS} shards, a small ResNet of widths 8, 16, 32, {TRAINING['epochs']} epochs of Adam; mean",
+            f"(lowest to highest) over {len(found)} seeds, {where}.",
+            f"In {equal} of {len(shards)} runs the members of untouched shards are equal bit",
             f"for bit; in {sum(whole)} of {len(whole)} (those of one image) the whole result equals that of retraining every",
-            "member without the forget set with the same seed. Members take batches of 16, so that each makes as many steps as",
+            "member without the forget set with the same seed. Members take batches of 8, so that each makes as many steps as",
             "the one network. Cost:",
             "sample-gradients as a share of retraining every member.",
             "GA is the test accuracy of the rare group, TA that of all; in both columns after the request.",
