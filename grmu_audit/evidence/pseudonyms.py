@@ -27,7 +27,7 @@ _SET_DOMAIN = b"grmu-audit/id-set/v1\0"
 _ROW_DOMAIN = b"grmu-audit/row/v1\0"
 _MODEL_ROW_DOMAIN = b"grmu-audit/model-row/v1\0"
 _CHECK_DOMAIN = b"grmu-audit/key-check/v1\0"
-_NOISE_DOMAIN = b"grmu-audit/noise/v1\0"
+_NOISE_DOMAIN = b"grmu-audit/noise/v2\0"
 _KEY_BYTES = 32
 _PSEUDONYM_DIGITS = 32
 
@@ -144,9 +144,21 @@ def row_digest(key: bytes, text: str) -> str:
     return _mac(key, _ROW_DOMAIN, text.encode("utf-8", "surrogatepass")).hexdigest()[:_PSEUDONYM_DIGITS]
 
 
-def noise_secret(key: bytes) -> str:
-    """What the random term of a certified training depends on beside its seed: 64 hex digits that only the key's holder knows."""
-    return _mac(key, _NOISE_DOMAIN, b"").hexdigest()
+def noise_secret(key: bytes, model: str, data_digest: str) -> str:
+    """What the random term of certified trainings of one model on one dataset depends on beside its seed: 64 hex digits.
+
+    Every version of a lineage has the same; only the key's holder can compute it.
+
+    Args:
+        key: the operator's key.
+        model: registered name, the same for all versions.
+        data_digest: digest of the data before forgotten rows were deleted, as the versions are tagged with.
+
+    >>> noise_secret(bytes(32), "faces", "0a") == noise_secret(bytes(32), "faces", "0a") != noise_secret(bytes(32), "digits", "0a")
+    True
+    """
+    parts = (text.encode("utf-8", "surrogatepass") for text in (model, data_digest))
+    return _mac(key, _NOISE_DOMAIN, b"".join(len(part).to_bytes(8, "big") + part for part in parts)).hexdigest()
 
 
 def key_check(key: bytes) -> str:

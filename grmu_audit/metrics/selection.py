@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from grmu_audit.intervals import Gap, Proportion, RateRatio, Replicated, Spread
 from grmu_audit.metrics.checked_predictions import CheckedPredictions, Mask
 from grmu_audit.metrics.outcome import Basis, Outcome
 from grmu_audit.metrics.scores import log_softmax
+from grmu_audit.records import Group
 
 SELECTION = ("IMPACT_RATIO", "PREDICTIVE_PARITY", "CALIBRATION_GAP")
 """Metrics of this module."""
@@ -23,6 +24,13 @@ class _Value:
     name: str
     rows: Mask
     """[n] which rows."""
+    cells: tuple[Group, ...]
+    """Its declared cells, in any split."""
+
+    @property
+    def measured(self) -> bool:
+        """Whether it has such rows."""
+        return bool(self.rows.any())
 
 
 def measure_selection(checked: CheckedPredictions) -> Iterator[Outcome]:
@@ -30,8 +38,9 @@ def measure_selection(checked: CheckedPredictions) -> Iterator[Outcome]:
 
     IMPACT_RATIO = min_s P(yhat = 1 given s) / max_s P(yhat = 1 given s); range [0, 1], 1 is equal.  PREDICTIVE_PARITY = max_s -
     min_s of P(y = 1 given yhat = 1, s).  CALIBRATION_GAP = max_s - min_s of mean(p_1 - [y = 1]) over the test rows of s, p_1 the
-    probability that the model gives the positive class.  Only attribute values with (selected) test rows count; undefined with
-    more than two classes, with fewer than two such values, where nobody is selected, and for the last without scores.
+    probability that the model gives the positive class.  Only attribute values with (selected) test rows count; the declared
+    cells of all others are ``empty_cells``, so that no rule passes on such a value.  Undefined with more than two classes, with
+    fewer than two such values, where nobody is selected, and for the last without scores.
 
     Source: 6 RCNY 5-301 (impact ratio); Chouldechova (2017) for predictive parity; Pleiss et al. (2017) for calibration.
     """
@@ -46,14 +55,17 @@ def measure_selection(checked: CheckedPredictions) -> Iterator[Outcome]:
 
 
 def _values(checked: CheckedPredictions) -> list[_Value]:
-    attribute = checked.predictions.attribute
-    found = np.unique(attribute[checked.test]).tolist()
-    return [_Value(str(code), checked.test & (attribute == code)) for code in found]
+    """Every declared attribute value, also without test rows."""
+    attribute, cells = checked.predictions.attribute, [checked.group(code) for code in checked.cells[0].tolist()]
+    return [
+        _Value(str(code), checked.test & (attribute == code), tuple(cell for cell in cells if cell.attribute == code))
+        for code in sorted({cell.attribute for cell in cells})
+    ]
 
 
 def _impact_ratio(checked: CheckedPredictions, values: list[_Value]) -> Outcome:
     chosen = checked.predictions.prediction == checked.options.positive_class
-    cells = [_share(checked, chosen, value.rows) for value in values]
+    cells = [_share(checked, chosen, value.rows) for value in values if value.measured]
     basis = _basis(checked, values, cells)
     reason = _few(values) or ("" if any(cell.k for cell in cells) else f"no test sample is selected (n = {basis.n})")
     return Outcome("IMPACT_RATIO", basis, None if reason else RateRatio(tuple(cells)), reason)
@@ -62,8 +74,8 @@ def _impact_ratio(checked: CheckedPredictions, values: list[_Value]) -> Outcome:
 def _predictive_parity(checked: CheckedPredictions, values: list[_Value]) -> Outcome:
     positive = checked.options.positive_class
     chosen, true = checked.predictions.prediction == positive, checked.predictions.target == positive
-    values = [_Value(value.name, value.rows & chosen) for value in values if (value.rows & chosen).any()]
-    cells = [_share(checked, true, value.rows) for value in values]
+    values = [replace(value, rows=value.rows & chosen) for value in values]
+    cells = [_share(checked, true, value.rows) for value in values if value.measured]
     reason = _few(values, "selected ")
     return Outcome("PREDICTIVE_PARITY", _basis(checked, values, cells), None if reason else Gap((tuple(cells),), "max"), reason)
 
@@ -73,7 +85,7 @@ def _calibration(checked: CheckedPredictions, values: list[_Value]) -> Outcome:
     if logits is None:
         return Outcome.missing("CALIBRATION_GAP", "the predictions have no scores", _basis(checked, values, []))
     excess = np.exp(log_softmax(logits)[:, positive]) - (checked.predictions.target == positive)
-    terms = [_mean(checked, excess, value.rows) for value in values]
+    terms = [_mean(checked, excess, value.rows) for value in values if value.measured]
     reason = _few(values) or ("" if all(term.se is not None for term in terms) else "an attribute value has one test person")
     return Outcome("CALIBRATION_GAP", _basis(checked, values, terms), None if reason else Spread(tuple(terms)), reason)
 
@@ -94,15 +106,17 @@ def _mean(checked: CheckedPredictions, numbers: np.ndarray, rows: Mask) -> Repli
 
 
 def _few(values: list[_Value], what: str = "") -> str:
-    return "" if len(values) > 1 else f"fewer than two attribute values have {what}test samples"
+    return "" if sum(value.measured for value in values) > 1 else f"fewer than two attribute values have {what}test samples"
 
 
 def _basis(checked: CheckedPredictions, values: list[_Value], cells: list[Proportion] | list[Replicated]) -> Basis:
-    rows = np.logical_or.reduce([value.rows for value in values]) if values else np.zeros(len(checked.test), dtype=bool)
+    rows = np.logical_or.reduce([value.rows for value in values])
+    empty = tuple(sorted(cell for value in values if not value.measured for cell in value.cells))
+    values = [value for value in values if value.measured]
     sizes = [int(value.rows.sum()) for value in values]
     each: dict[str, object] = {}
     for value, cell, size in zip(values, cells, sizes, strict=False):
         limits = cell.interval(checked.options.confidence)
         each[value.name] = {"value": cell.estimate, "interval": list(limits) if limits else None, "n": size}
     details = {"positive_class": checked.options.positive_class, "by_attribute_value": each}
-    return Basis(int(rows.sum()), min(sizes, default=0), persons=checked.persons(rows), details=details)
+    return Basis(int(rows.sum()), min(sizes, default=0), empty_cells=empty, persons=checked.persons(rows), details=details)

@@ -61,7 +61,8 @@ class ShardOptions(Options):
     shards: int = Field(4, ge=2, le=MOST_SHARDS)
     """Members, each trained on one shard of the rows."""
     rule: Literal["balanced", "concentrated"] = "balanced"
-    """``balanced``: every shard holds the same mix of groups; ``concentrated``: a smaller group lies in fewer shards."""
+    """``balanced``: every shard holds about the same mix of groups, by chance; ``concentrated``: a smaller group lies in fewer
+    shards."""
     places: tuple[tuple[Annotated[int, Field(ge=0, lt=MOST_SHARDS)], ...], ...] = ()
     """Shards of each group, by its code, where groups are concentrated; from the training data unless given."""
     seed: int = Field(0, ge=0)

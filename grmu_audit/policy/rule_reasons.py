@@ -55,13 +55,18 @@ def obstacle_of(rule: Rule, value: MetricValue, policy: Policy) -> str | None:
     if rule.allow_incomplete:
         return None
     if value.incomplete:
-        return f"{rule.metric} is incomplete: no test sample of {group_list(value.empty_cells) or 'a declared group'}"
+        return f"{rule.metric} is incomplete: no {_counted_rows(value)} of {group_list(value.empty_cells) or 'a declared group'}"
     size = value.n if value.smallest_cell is None else value.smallest_cell
     if not size >= policy.minimum_group_size:
         return (
             f"{_cell_words(value)} has {suppressed_count(size)} samples; the policy requires at least {policy.minimum_group_size}"
         )
     return None
+
+
+def _counted_rows(value: MetricValue) -> str:
+    """What an empty cell of the value has none of."""
+    return "selected test sample" if value.name == "PREDICTIVE_PARITY" else "test sample"
 
 
 def _cell_words(value: MetricValue) -> str:
@@ -81,7 +86,8 @@ def needed_cells(case: RuleCase, minimum: int) -> str | None:
     part = deciding_split(value)
     if value.empty_cells:
         return (
-            f"at least {minimum:,} test samples of {group_list(value.empty_cells)} instead of none, before the rule can be judged"
+            f"at least {minimum:,} {_counted_rows(value)}s of {group_list(value.empty_cells)} instead of none, before the rule can be"
+            " judged"
         )
     size = value.n if value.smallest_cell is None else value.smallest_cell
     if size >= minimum:

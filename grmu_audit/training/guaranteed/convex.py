@@ -6,6 +6,7 @@ Oesterling et al. 2023, Fair Machine Unlearning (arXiv 2307.14754).  Both papers
 
 from __future__ import annotations
 
+import hmac
 import math
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from grmu_audit.data.batches import BatchSource
 from grmu_audit.errors import DivergedError, InputError
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.models.guaranteed import LinearBody, LinearOptions
-from grmu_audit.training.runtime import Runtime, derive_seed
+from grmu_audit.training.runtime import Runtime
 
 Rows = npt.NDArray[np.int64]
 CURVATURE_CHANGE = math.sqrt(2 / 27)
@@ -145,9 +146,15 @@ def group_differences(x: torch.Tensor, y: torch.Tensor, attribute: torch.Tensor)
 
 def perturbation(model: Classifier, seed: int, secret: str) -> torch.Tensor:
     """[c, d + 1] the random term B of a training: normal with the deviation ``noise``, the same for the same seed and secret."""
-    generator = torch.Generator().manual_seed(derive_seed(seed, "perturbation", secret))
+    digest = hmac.digest(secret.encode(), f"perturbation\x1f{seed}".encode(), "sha256")
     shape = model.spec.classes, model.head.in_features + 1
-    return require_linear(model).options.noise * torch.randn(shape, generator=generator, dtype=torch.float64)
+    return require_linear(model).options.noise * torch.from_numpy(secret_generator(digest).standard_normal(shape))
+
+
+def secret_generator(digest: bytes) -> np.random.Generator:
+    """A generator that depends on all 256 bits of a digest; torch's on the CPU takes 32 bits of a seed, which can be tried out."""
+    words = np.frombuffer(digest, dtype=">u4").tolist()
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(words, pool_size=len(words))))
 
 
 def weights_of(model: Classifier) -> torch.Tensor:

@@ -125,7 +125,7 @@ def make_version(
         _start(session, plan, run, runtime, epochs)
         runtime.checkpoints = checkpoints(session, plan, runtime, resume)
         source = BatchSource(plan.dataset, runtime.device)
-        runtime.secret = noise_secret(session.key)
+        runtime.secret = noise_secret(session.key, plan.name, plan.dataset.identity)
         if plan.role == "retrain" or (network.spec.architecture == "sisa" and plan.method == TRAINED):
             runtime.rows_read = source.record_rows(places_of_rows(session, plan.dataset))
         with measured_cost(runtime.device) as cost:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grmu_audit.errors import EnvironmentFailure
-from grmu_audit.evidence import KEY_FILE_VARIABLE, key_path, load_key, pseudonym, pseudonyms, set_digest
+from grmu_audit.evidence import KEY_FILE_VARIABLE, key_path, load_key, noise_secret, pseudonym, pseudonyms, set_digest
 
 KEYS = st.binary(min_size=32, max_size=32)
 IDS = st.lists(st.text(max_size=6), max_size=8)
@@ -130,3 +130,10 @@ def test_processes_that_start_together_agree_on_one_key(key_file):
         racer.stdin.flush()
     keys = {racer.communicate(timeout=60)[0].strip() for racer in racers}
     assert keys == {load_key().hex()}
+
+
+def test_the_secret_of_noise_depends_on_key_name_and_data():
+    key = bytes(range(32))
+    cases = [(key, "faces", "0a"), (bytes(32), "faces", "0a"), (key, "digits", "0a"), (key, "faces", "0b"), (key, "faces0", "a")]
+    assert len({noise_secret(*case) for case in cases}) == len(cases)
+    assert len(noise_secret(*cases[0])) == 64

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 
 import numpy as np
 import pytest
@@ -15,7 +16,9 @@ from grmu_audit.intervals import Gap, Proportion, RateRatio, Replicated, Spread,
 from grmu_audit.metrics import check_predictions, measure_predictions
 from grmu_audit.metrics.catalog.examples import example
 from grmu_audit.metrics.selection import SELECTION, measure_selection
-from grmu_audit.records import MeasureOptions
+from grmu_audit.policy import load_named
+from grmu_audit.policy.judgement import evaluate
+from grmu_audit.records import Audit, DataRecord, Decision, ForgetRecord, Group, MeasureOptions, ModelRef, Predictions
 
 
 def named(p, **options):  # type: ignore[no-untyped-def]
@@ -54,6 +57,46 @@ def test_undefined_values_say_why() -> None:
     assert "scores" in named(replace(p, logits=None))["CALIBRATION_GAP"].reason
     three = named(replace(p, classes=3, logits=None))
     assert {three[name].reason for name in SELECTION} == {"it is for two classes, and there are 3"}
+
+
+def with_a_third_value(splits: tuple[int, ...], selected: bool = True) -> Predictions:
+    """The example, selected at 50 % in every value, with a few rows of attribute value 2 in some splits only."""
+    p = example()
+    third = np.isin(p.split, splits) & (np.arange(len(p)) % 50 == 0)
+    attribute, prediction = np.where(third, 2, p.attribute), np.zeros(len(p), dtype=np.int64)
+    for value in (0, 1, 2 if selected else 0):
+        prediction[np.flatnonzero(attribute == value)[::2]] = 1
+    return replace(p, attribute=attribute, attributes=3, prediction=prediction, attribute_names=(), factors=())
+
+
+def judged(p: Predictions) -> dict[str, tuple[Decision, str]]:
+    audit = Audit(ModelRef("m", "1"), DataRecord("d", {}), ForgetRecord(99, "h", ()), tuple(measure_predictions(p)))
+    found = evaluate(audit, load_named("nyc-ll144"), today=date(2026, 1, 1)).rules
+    return {outcome.id: (outcome.decision, outcome.reason) for outcome in found}
+
+
+def test_no_rule_passes_where_a_declared_value_has_no_test_row() -> None:
+    p, third = with_a_third_value((0,)), (Group(0, 2), Group(1, 2))
+    found = named(p)
+    assert found["IMPACT_RATIO"].estimate == pytest.approx(1, abs=0.02)
+    assert {found[name].basis.empty_cells for name in SELECTION} == {third}
+    assert all(set(found[name].basis.details["by_attribute_value"]) == {"0", "1"} for name in SELECTION)
+    decision, reason = judged(p)["four-fifths"]
+    assert decision is Decision.INCONCLUSIVE
+    assert "IMPACT_RATIO is incomplete: no test sample of groups (target 0, attribute 2), (target 1, attribute 2)" in reason
+    assert judged(with_a_third_value((0, 3)))["four-fifths"][0] is not Decision.PASS  # 60 rows of it do not suffice
+    assert judged(example())["four-fifths"][0] is not Decision.INCONCLUSIVE
+
+
+def test_parity_is_incomplete_where_nobody_of_a_value_is_selected() -> None:
+    p = with_a_third_value((0, 3), selected=False)
+    found = named(p)
+    assert [len(found[name].basis.empty_cells) for name in SELECTION] == [0, 2, 0]
+    assert found["IMPACT_RATIO"].estimate == 0
+    assert found["PREDICTIVE_PARITY"].estimate is not None
+    decision, reason = judged(p)["predictive-parity"]
+    assert decision is Decision.INCONCLUSIVE
+    assert "incomplete: no selected test sample of groups" in reason
 
 
 def test_values_and_changes_reach_the_audit() -> None:

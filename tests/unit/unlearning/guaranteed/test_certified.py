@@ -13,7 +13,8 @@ from support.tiny import runtime, tiny
 
 from grmu_audit.errors import InputError
 from grmu_audit.models.classifier import Classifier, copy_model
-from grmu_audit.training.guaranteed.convex import convex_loss, perturbation, weights_of
+from grmu_audit.training.guaranteed.convex import convex_loss, perturbation, secret_generator, weights_of
+from grmu_audit.training.runtime import derive_seed
 from grmu_audit.unlearning.apply import apply_method
 from grmu_audit.unlearning.data import Rows
 from grmu_audit.unlearning.guaranteed.certified import Spent
@@ -131,6 +132,18 @@ def test_training_is_the_same_for_the_same_seed_and_key(people: Adult) -> None:
     one, same = people.trained(people.train), people.trained(people.train)
     assert torch.equal(one.head.weight, same.head.weight)
     assert not torch.equal(one.head.weight, people.trained(people.train, seed=1).head.weight)
+
+
+def test_the_random_term_depends_on_all_bits_of_the_secret(people: Adult) -> None:
+    model = people.trained(people.train)
+    found = perturbation(model, 0, "a key")
+    assert torch.equal(found, perturbation(model, 0, "a key"))
+    assert not torch.equal(found, perturbation(model, 0, "another key"))
+    assert 4 < float(found.std()) < 6
+    low = torch.Generator().manual_seed(derive_seed(0, "perturbation", "a key") & 0xFFFFFFFF)  # one of 2^32 tries
+    assert not torch.equal(found, 5.0 * torch.randn(found.shape, generator=low, dtype=torch.float64))
+    digests = [bytes(32), *(bytes(i) + b"\1" + bytes(31 - i) for i in range(32))]
+    assert len({float(secret_generator(digest).standard_normal()) for digest in digests}) == 33
 
 
 def test_no_noise_spends_without_end() -> None:
