@@ -37,9 +37,10 @@ def table(found: Sequence[Seed], where: str) -> str:
         [
             f"PhotoDigits, {SHARDS} shards, a small ResNet of widths 8, 16, 32 trained by Adam for {EPOCHS} epochs, members for",
             f"{SHARDS} times as many (as many steps); mean (lowest to highest) over {len(found)} seeds, {where}.",
-            f"In {equal} of {len(shards)} runs the members of untouched shards are equal bit for bit; in {sum(whole)} of {len(whole)}",
-            "(balanced, one image) the whole result is compared with retraining every member without the forget set with the same seed",
-            "and equal bit for bit. Cost: sample-gradients as a share of retraining every member. GA is the test accuracy of the rare",
+            f"In {equal} of {len(shards)} runs the members of untouched shards are equal bit for bit; in {sum(whole)} of",
+            f"{len(whole)} (balanced, one image) the whole result equals that of retraining every member without the forget set",
+            "with the same seed, bit for bit. Cost: sample-gradients as a share of retraining every member. GA is the test",
+            "accuracy of the rare",
             "group, TA that of all, before the request and after it.",
             "",
             "| network | request | shards trained again | cost % | GA before % | GA % | TA % |",
