@@ -16,7 +16,6 @@ from grmu_audit.data.readers.photodigits import PhotoDigitsOptions, photodigits
 from grmu_audit.models.catalog import build
 from grmu_audit.models.classifier import Classifier, ModelSpec
 from grmu_audit.models.guaranteed import concentrated_places
-from grmu_audit.models.weights import weights_digest
 from grmu_audit.training.config import TrainConfig
 from grmu_audit.training.fit import TrainingRows, fit
 from grmu_audit.training.guaranteed.shards import require_ensemble, same_bits
@@ -82,9 +81,6 @@ def _measure_request(kind: str, seed: int, model: Classifier, data: UnlearningDa
     untouched = [n for n in range(SHARDS) if n not in facts["retrained"]]
     one, other = require_ensemble(model), require_ensemble(result)
     facts["untouched_equal"] = all(same_bits(one.members[n], other.members[n]) for n in untouched)
-    if kind == KINDS[1] and len(data.forget) == 1:
-        whole, _ = _run("retrain", seed, model, data, config)
-        facts["equals_full_retraining"] = weights_digest(result) == weights_digest(whole)
     return facts
 
 
