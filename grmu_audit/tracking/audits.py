@@ -12,7 +12,7 @@ from grmu_audit.errors import BreachError, InconclusiveError, InputError, Integr
 from grmu_audit.evidence import attestation
 from grmu_audit.evidence.attestation import verdict_statement
 from grmu_audit.evidence.ledger import UNKNOWN_AUTHOR, Author, Entry, LedgerHead
-from grmu_audit.evidence.purges import require_not_purged
+from grmu_audit.evidence.purges import purge_state, require_not_purged
 from grmu_audit.evidence.signing import sign_envelope
 from grmu_audit.evidence.validity import require_valid_dates, require_valid_waivers
 from grmu_audit.records import Audit, Decision, ModelRef, RuleOutcome
@@ -142,6 +142,35 @@ def read_evidence(store: Store, ref: ModelRef) -> Evidence:
     made = max(n.number for n in ledger.entries if n.entry is entered)
     evidence = replace(evidence, number=made)
     return replace(evidence, unbound=_unbound(store, ledger, evidence))
+
+
+def shown_before(store: Store, ledger: Ledger, ref: ModelRef, baseline: str) -> str:
+    """The audit that showed what a version forgot before its baseline was purged, in words; an empty string where none did.
+
+    It passed a policy that claims forgetting, and no later audit before the purge was anything but a PASS.
+
+    Args:
+        store: has the audits.
+        ledger: of the model.
+        ref: the version.
+        baseline: number of the version before it.
+
+    Raises:
+        IntegrityError: an audit is gone or changed.
+    """
+    step = purge_state(ledger).of(baseline)
+    judged = [n for n in ledger.entries if n.entry.kind == "audit" and n.entry.version == ref.version and n.entry.decision]
+    for numbered in reversed([n for n in judged if step is not None and n.number < step.number]):
+        entry = numbered.entry
+        if entry.decision != Decision.PASS.value:
+            return ""
+        content = store.run_artifact(str(entry.audit_run), attestation.AUDIT_FILE) or b""
+        if sha256_hex(content) != entry.audit_sha256:
+            raise IntegrityError(f"{attestation.AUDIT_FILE} of {ref.label} (ledger entry {numbered.number}) is gone or changed")
+        verdict = _parse(content, ref).verdict
+        if verdict is not None and verdict.claims_forgetting:
+            return f"the audit of {entry.time.partition('T')[0]} (ledger entry {numbered.number}) did, by {verdict.policy_label}"
+    return ""
 
 
 def require_pass(evidence: Evidence, now: datetime | None = None) -> None:

@@ -16,7 +16,9 @@ from support.sessions import open_session
 from grmu_audit.errors import GrmuAuditError, InconclusiveError, InputError, IntegrityError
 from grmu_audit.evidence import KEY_FILE_VARIABLE
 from grmu_audit.evidence.purges import purge_state
+from grmu_audit.policy import Policy
 from grmu_audit.tracking import Actor, promote, read_ledger, rollback, verify
+from grmu_audit.tracking.audits import shown_before
 from grmu_audit.tracking.names import TAG_PURGED
 from grmu_audit.tracking.promotion import restore_alias
 from grmu_audit.workflows.purges.execution import purge, resume_purge
@@ -221,3 +223,20 @@ def test_an_audit_that_invents_a_purge_promotes_nothing(session: Session) -> Non
     audited(session.store, ref, [predictions(100), predictions(101)], CLAIMING, purged={"baseline": "gone on purpose"})
     with pytest.raises(IntegrityError, match="says that its baseline was purged, and the ledger does not"):
         champion(session)
+
+
+def test_what_showed_forgetting_before_a_purge_is_an_audit_that_passed_a_policy_on_it(session: Session) -> None:
+    store, second = session.store, session.store.resolve("m/2")
+    third = version_without(store, "m", ROWS, store.resolve("m/1"), "R-1", claims=False)  # type: ignore[arg-type]
+    fourth = version_without(store, "m", ROWS, store.resolve("m/1"), "R-1")  # type: ignore[arg-type]
+    failed = Policy.model_validate({**CLAIMING.model_dump(by_alias=True), "rules": [{"id": "t", "metric": "TA", "min": 1.0}]})
+    audited(store, fourth, [predictions(100)], failed)
+    champion(session)
+    assert shown_before(store, read_ledger(store, "m"), second, "1") == ""
+    purge(session, plan(session))
+    ledger = read_ledger(store, "m")
+    assert "by claiming" in shown_before(store, ledger, second, "1")
+    assert shown_before(store, ledger, third, "1") == ""
+    assert shown_before(store, ledger, fourth, "1") == ""
+    audited(store, third, [predictions(100)], CLAIMING)
+    assert shown_before(store, read_ledger(store, "m"), third, "1") == "", "made after the purge"
