@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -39,6 +40,8 @@ class Purged:
     """Files that it names in the store."""
     folders: tuple[str, ...]
     """Caches of this machine that were deleted."""
+    elsewhere: tuple[str, ...]
+    """Caches of the machine that began it, where that is another: to be deleted there."""
     begun: int
     """Ledger entry with which it began."""
     ended: int
@@ -129,7 +132,7 @@ def _finish(session: Session, name: str, step: LedgerEntry) -> Purged:
     record = read_purge(session.store, step.entry)
     for run, paths in record.files.items():
         session.store.remove_files(run, sorted(paths))
-    folders = _remove_folders(session, name, record)
+    folders, elsewhere = _remove_folders(session, record)
     versions = {ref.version: ref for ref in session.store.versions(name)}
     for alias, version in session.store.aliases(name).items():
         if version in record.versions and alias in OWN_ALIASES:
@@ -142,28 +145,48 @@ def _finish(session: Session, name: str, step: LedgerEntry) -> Purged:
     ledger = read_ledger(session.store, name)
     state = purge_state(ledger)
     if state.open is None or state.open.sha256 != step.sha256:  # another process ended it
-        return _result(name, record, folders, step.number, ledger.last)
+        return _result(record, folders, elsewhere, (step.number, ledger.last))
     entry = ledger.new_entry(
         "purged", turn=step.number, record_sha256=step.entry.record_sha256, actor=session.actor, time=timestamp(),
         reason=f"{sum(map(len, record.files.values()))} files of {len(record.versions)} versions, caches: "
-        f"{', '.join(folders) or 'none'}",
+        f"{', '.join(folders) or 'none'}{f'; not deleted: {listed}' if (listed := ', '.join(elsewhere)) else ''}",
     )  # fmt: skip
-    return _result(name, record, folders, step.number, append_entry(session.store, entry, _subject(session, name)).number)
+    return _result(record, folders, elsewhere, (step.number, append_entry(session.store, entry, _subject(session, name)).number))
 
 
-def _result(name: str, record: PurgeRecord, folders: Sequence[str], begun: int, ended: int) -> Purged:
-    labels = tuple(f"{name}/{version}" for version in sorted(record.versions, key=int))
-    return Purged(labels, sum(map(len, record.files.values())), tuple(folders), begun, ended)
+def _result(record: PurgeRecord, folders: Sequence[str], elsewhere: Sequence[str], numbers: tuple[int, int]) -> Purged:
+    labels = tuple(f"{record.model}/{version}" for version in sorted(record.versions, key=int))
+    return Purged(labels, sum(map(len, record.files.values())), tuple(folders), tuple(elsewhere), *numbers)
 
 
-def _remove_folders(session: Session, name: str, record: PurgeRecord) -> list[str]:
-    """Delete the caches of this machine."""
-    holders = Holders(session, Selection(name, frozenset()))
-    removed = []
-    for label, (place, _) in holders.folders.items():
-        _remove_folder(place)
-        removed.append(label)
-    return removed
+def _remove_folders(session: Session, record: PurgeRecord) -> tuple[list[str], list[str]]:
+    """Delete the recorded caches of this machine; returns their names, and those of other machines in words.
+
+    A place that this session does not use is never deleted: the record comes from the store, which others may write to.
+
+    Raises:
+        InputError: one is there in such a place.
+        EnvironmentFailure: one cannot be deleted.
+    """
+    places = {str(place) for place in Holders(session, Selection(record.model, frozenset())).places.values()}
+    own = [folder for folder in record.folders if folder.host == platform.node()]
+    unknown = [folder for folder in own if folder.place not in places and _has_content(Path(folder.place))]
+    for folder in own:
+        if folder.place in places:
+            _remove_folder(Path(folder.place))
+    if unknown:
+        raise InputError(
+            f"not deleted: {', '.join(folder.place for folder in unknown)}, which this command does not use: the purge began"
+            " with another --job-folder, working folder or GRMU_AUDIT_CACHE; give the same to"
+            f" 'requests purge --model {record.model} --resume', or delete it by hand, then resume"
+        )
+    if left := [folder.place for folder in own if _has_content(Path(folder.place))]:
+        raise EnvironmentFailure(f"written again meanwhile: {', '.join(left)}; stop what writes there, then resume")
+    return [folder.name for folder in own], [folder.title for folder in record.folders if folder not in own]
+
+
+def _has_content(place: Path) -> bool:
+    return place.is_symlink() or (place.exists() and (not place.is_dir() or any(place.iterdir())))
 
 
 def _remove_folder(place: Path) -> None:

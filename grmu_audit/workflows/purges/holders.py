@@ -151,14 +151,20 @@ class Holders:
         return earlier_with(self.session, self.ledger, self.selection.rows)
 
     @cached_property
-    def folders(self) -> dict[str, tuple[Path, int]]:
-        """Caches of this machine by name, with their bytes; those that hold nothing are left out."""
+    def places(self) -> dict[str, Path]:
+        """Where this session has caches, by name; absolute."""
         root, cache = self.session.root, cache_folder()
         jobs = self.session.jobs.folder
         places = {name: root / name for name in ("measured", "shadow", "checkpoints", "jobs")}
         places |= {name: cache / name for name in ("images", "tokens")}
         if jobs is not None and "://" not in jobs:
             places |= {f"{part} of jobs": Path(jobs) / part for part in ("inputs", "results", "failures", "checkpoints")}
+        return {name: Path(os.path.realpath(place.parent), place.name) for name, place in places.items()}
+
+    @cached_property
+    def folders(self) -> dict[str, tuple[Path, int]]:
+        """Caches of this machine by name, with their bytes; those that hold nothing are left out."""
+        places = self.places
         sizes = {name: sum(f.lstat().st_size for f in place.rglob("*") if not f.is_dir()) for name, place in places.items()}
         return {name: (place, sizes[name]) for name, place in places.items() if place.exists() and any(place.iterdir())}
 

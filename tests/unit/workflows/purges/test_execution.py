@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import platform
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from support.sessions import open_session
 from grmu_audit.errors import GrmuAuditError, InconclusiveError, InputError, IntegrityError
 from grmu_audit.evidence import KEY_FILE_VARIABLE
 from grmu_audit.evidence.purges import purge_state
+from grmu_audit.jobs import JobOptions
 from grmu_audit.policy import Policy
 from grmu_audit.tracking import Actor, promote, read_ledger, rollback, verify
 from grmu_audit.tracking.audits import shown_before
@@ -240,3 +243,47 @@ def test_what_showed_forgetting_before_a_purge_is_an_audit_that_passed_a_policy_
     assert shown_before(store, ledger, fourth, "1") == ""
     audited(store, third, [predictions(100)], CLAIMING)
     assert shown_before(store, read_ledger(store, "m"), third, "1") == "", "made after the purge"
+
+
+def opened(session: Session, jobs: Path) -> Path:
+    """A purge begun with a folder of jobs, killed before it deletes any folder; returns a file in that folder."""
+    session.jobs = JobOptions(folder=str(jobs))  # type: ignore[misc]
+    (jobs / "inputs").mkdir(parents=True)
+    (jobs / "inputs" / ("ab" * 32)).write_bytes(b"rows of people")
+    champion(session)
+    made, store = plan(session), session.store
+    session.store = crashing(store, 1, after=True)  # type: ignore[misc]
+    with contextlib.suppress(Crash):
+        purge(session, made)
+    session.store, session.jobs = store, JobOptions()  # type: ignore[misc]
+    assert purge_state(read_ledger(store, "m")).open is not None
+    return jobs / "inputs" / ("ab" * 32)
+
+
+def test_a_purge_ends_only_where_the_caches_it_began_with_are_gone(session: Session, tmp_path: Path) -> None:
+    rows = opened(session, tmp_path / "jobs")
+    assert rows.exists()
+    with pytest.raises(InputError, match=r"jobs/inputs, which this command does not use.*--job-folder"):
+        resume_purge(session, "m")
+    assert purge_state(read_ledger(session.store, "m")).open is not None
+    session.jobs = JobOptions(folder=os.path.relpath(tmp_path / "jobs"))  # type: ignore[misc]
+    done = resume_purge(session, "m")
+    assert done is not None
+    assert (done.folders, done.elsewhere) == (("measured", "inputs of jobs"), ())
+    assert not rows.exists()
+
+
+def test_caches_of_another_machine_are_named_and_those_of_this_one_stay(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened(session, tmp_path / "jobs")
+    host = platform.node()
+    (session.root / "measured").mkdir(exist_ok=True)
+    (session.root / "measured" / "other").write_bytes(b"of this machine")
+    monkeypatch.setattr(platform, "node", lambda: "elsewhere")
+    done = resume_purge(session, "m")
+    assert done is not None
+    assert done.folders == ()
+    assert done.elsewhere[1] == f"{tmp_path}/jobs/inputs on {host}"
+    assert (session.root / "measured" / "other").exists()
+    assert "not deleted: " in str(read_ledger(session.store, "m").entries[-1].entry.reason)
