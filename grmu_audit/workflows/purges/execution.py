@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from grmu_audit.errors import EnvironmentFailure, InputError, IntegrityError
 from grmu_audit.evidence.ledger import LedgerEntry
-from grmu_audit.evidence.purges import purge_state
+from grmu_audit.evidence.purges import active_holds, purge_state
 from grmu_audit.records import ModelRef
 from grmu_audit.tracking import read_ledger, require_model
 from grmu_audit.tracking.ledger import append_entry
@@ -92,7 +92,8 @@ def _begin(session: Session, plan: PurgePlan, reason: str) -> LedgerEntry:
     """Store the record and what stays, and enter the purge; from then on it is finished or seen to be open.
 
     Raises:
-        IntegrityError: another purge or promotion came first; nothing was deleted.
+        InputError: a legal hold came first; nothing was deleted.
+        IntegrityError: another purge or promotion did; nothing was deleted.
     """
     holders, name = plan.holders, plan.record.model
     union = union_of(session, name, holders.selection.rows)
@@ -116,9 +117,11 @@ def _begin(session: Session, plan: PurgePlan, reason: str) -> LedgerEntry:
     opened = purge_state(after).open
     if opened is None or opened.sha256 != step.sha256:
         raise IntegrityError(f"another purge of {name} came first: nothing was deleted")
-    if after.state.open is not None or after.state.champion != ledger.state.champion:
-        said = {"reason": "a promotion came first", "actor": session.actor, "time": timestamp()}
+    moved = after.state.open is not None or after.state.champion != ledger.state.champion
+    if (first := "a legal hold" if active_holds(after) else "a promotion" if moved else "") != "":
+        said = {"reason": f"{first} came first", "actor": session.actor, "time": timestamp()}
         append_entry(session.store, after.new_entry("abandoned", turn=step.number, **said), _subject(session, name))
+        require_no_hold(after)
         raise IntegrityError(f"a promotion of {name} came first: nothing was deleted; plan again")
     return step
 

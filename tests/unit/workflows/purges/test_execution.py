@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import platform
 from collections.abc import Callable
@@ -160,10 +161,8 @@ def test_what_a_crash_leaves_is_finished(session: Session, at: int, after: bool)
             require_permitted(session, plan(session))
         with pytest.raises(InconclusiveError, match="was purged"):
             promote(store, "m/1", Actor("anna"))
-        hold(session, "m", None, "stop")
-        with pytest.raises(InputError, match="stop"):
-            resume_purge(session, "m")
-        release(session, "m", None, "go on")
+        with pytest.raises(IntegrityError, match="--resume"):
+            hold(session, "m", None, "too late")
         assert resume_purge(session, "m") is not None
     elif not state.done:
         purge(session, plan(session))
@@ -287,3 +286,32 @@ def test_caches_of_another_machine_are_named_and_those_of_this_one_stay(
     assert done.elsewhere[1] == f"{tmp_path}/jobs/inputs on {host}"
     assert (session.root / "measured" / "other").exists()
     assert "not deleted: " in str(read_ledger(session.store, "m").entries[-1].entry.reason)
+
+
+def test_a_hold_that_comes_between_plan_and_entry_stops_the_purge(session: Session) -> None:
+    champion(session)
+    made, store = plan(session), session.store
+    other = copy.copy(session)
+    session.store = _Interrupted(store, lambda: hold(other, "m", None, "court case 9"))  # type: ignore
+    with pytest.raises(InputError, match="court case 9"):
+        purge(session, made)
+    session.store = store  # type: ignore[misc]
+    assert files(session)
+    assert purge_state(read_ledger(store, "m")).begun == ()
+    release(session, "m", None, "closed")
+    assert verify(store, "m") == []
+
+
+def test_a_hold_that_a_purge_overtakes_says_so(session: Session) -> None:
+    champion(session)
+    store = session.store
+    other, made = copy.copy(session), plan(session)
+    other.store = crashing(store, 1, after=True)  # type: ignore[misc]
+
+    def begin() -> None:
+        with contextlib.suppress(Crash):
+            purge(other, made)
+
+    session.store = _Interrupted(store, begin)  # type: ignore
+    with pytest.raises(IntegrityError, match="has begun and not ended"):
+        hold(session, "m", None, "too late")
