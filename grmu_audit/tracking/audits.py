@@ -15,7 +15,7 @@ from grmu_audit.evidence.ledger import UNKNOWN_AUTHOR, Author, Entry, LedgerHead
 from grmu_audit.evidence.purges import purge_state, require_not_purged
 from grmu_audit.evidence.signing import sign_envelope
 from grmu_audit.evidence.validity import require_valid_dates, require_valid_waivers
-from grmu_audit.records import Audit, Decision, ModelRef, RuleOutcome
+from grmu_audit.records import BASELINE, ROOT, Audit, Decision, ModelRef, RuleOutcome
 from grmu_audit.tracking import artifacts, names, pages
 from grmu_audit.tracking.ledger import read_ledger
 from grmu_audit.tracking.registration import check_registration
@@ -69,6 +69,7 @@ def record_audit(store: Store, run: Run, audit: Audit, files: Mapping[str, bytes
 
     Raises:
         InputError, NotFoundError: the audited version is not registered; nothing is stored.
+        IntegrityError: a version in it was purged while the audit ran; no outputs are left in the run.
     """
     ref = store.resolve(f"{audit.subject.name}/{audit.subject.version}")
     content = canonical_json(audit.to_json())
@@ -79,6 +80,7 @@ def record_audit(store: Store, run: Run, audit: Audit, files: Mapping[str, bytes
     verdict = audit.verdict
     decision, policy = (verdict.decision.value, verdict.policy_sha256) if verdict else (None, None)
     ledger = read_ledger(store, ref.name)
+    _require_no_purge_since(store, run, audit, stored)
     entry = ledger.new_entry(
         "audit",
         version=ref.version,
@@ -92,9 +94,28 @@ def record_audit(store: Store, run: Run, audit: Audit, files: Mapping[str, bytes
         time=timestamp(author.now),
     )
     pages.append_with_page(store, ledger, entry, ref)
+    _require_no_purge_since(store, run, audit, stored)  # one that was entered just before; a later one sees this audit
     pages.write_page(store, run.id, ref, stored)
     store.tag(ref, dict(zip(INDEX_TAGS, _index(entry), strict=True)))
     return digest
+
+
+def _require_no_purge_since(store: Store, run: Run, audit: Audit, files: Mapping[str, bytes]) -> None:
+    """Return when the audit stores no outputs of a version that was purged while it ran; else remove all its outputs.
+
+    Raises:
+        IntegrityError: it does.
+    """
+    known = {str(BASELINE): audit.baseline, str(ROOT): audit.root}
+    kept = {ref.label for role, ref in known.items() if ref is not None and role in audit.purged}
+    for ref in audit.versions:
+        step = None if ref.label in kept else purge_state(read_ledger(store, ref.name)).of(ref.version)
+        if step is not None:
+            store.remove_files(run.id, sorted(name for name in files if name.startswith(f"{attestation.TABLES}/")))
+            raise IntegrityError(
+                f"{ref.label} was purged while the audit of {audit.subject.label} ran (ledger entry {step.number}): its outputs were"
+                " not kept; audit again"
+            )
 
 
 def _attest(run: Run, audit: Audit, files: Mapping[str, bytes], ledger: LedgerHead, signer: CryptoSigner | None) -> str | None:

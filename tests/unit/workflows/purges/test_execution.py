@@ -7,21 +7,23 @@ import copy
 import os
 import platform
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.crashing_store import Crash, crashing
-from support.judged_audits import audited, predictions
+from support.judged_audits import audit_of, audited, inputs_of, predictions
 from support.memory_store import MemoryStore
 from support.requests import CLAIMING, version_without
 from support.sessions import open_session
 
+from grmu_audit.auditing.evidence_files import evidence_files
 from grmu_audit.errors import GrmuAuditError, InconclusiveError, InputError, IntegrityError
 from grmu_audit.evidence import KEY_FILE_VARIABLE
 from grmu_audit.evidence.purges import purge_state
 from grmu_audit.jobs import JobOptions
 from grmu_audit.policy import Policy
-from grmu_audit.tracking import Actor, promote, read_ledger, rollback, verify
+from grmu_audit.tracking import Actor, promote, read_ledger, record_audit, rollback, verify
 from grmu_audit.tracking.audits import shown_before
 from grmu_audit.tracking.names import TAG_PURGED
 from grmu_audit.tracking.promotion import restore_alias
@@ -286,6 +288,23 @@ def test_caches_of_another_machine_are_named_and_those_of_this_one_stay(
     assert done.elsewhere[1] == f"{tmp_path}/jobs/inputs on {host}"
     assert (session.root / "measured" / "other").exists()
     assert "not deleted: " in str(read_ledger(session.store, "m").entries[-1].entry.reason)
+
+
+def test_an_audit_that_a_purge_overtakes_keeps_no_outputs(session: Session) -> None:
+    store, ref = session.store, session.store.resolve("m/2")
+    tables = [predictions(100), predictions(101)]
+    champion(session)
+    made = replace(audit_of(ref, tables, CLAIMING), baseline=store.resolve("m/1"))
+    files = evidence_files(made, CLAIMING, inputs_of(ref, tables))
+    during = _Interrupted(store, lambda: purge(session, plan(session)))  # between the look at the ledger and the entry
+    for place in (during, store):
+        with pytest.raises(IntegrityError, match="m/1 was purged while the audit of m/2 ran"), store.run("m", "audit") as run:
+            record_audit(place, run, made, files)  # type: ignore[arg-type]
+        assert not [path for path in store.run_files(run.id) if path.startswith("predictions/")]
+    known = replace(made, record={**made.record, "purged": {"baseline": "gone on purpose"}})
+    with store.run("m", "audit") as run:
+        record_audit(store, run, known, files)
+    assert [path for path in store.run_files(run.id) if path.startswith("predictions/")]
 
 
 def test_a_hold_that_comes_between_plan_and_entry_stops_the_purge(session: Session) -> None:
