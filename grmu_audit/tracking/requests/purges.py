@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from grmu_audit.errors import GrmuAuditError, IntegrityError
@@ -67,7 +67,7 @@ class PurgeRecord:
         """The record as the artifact of its run."""
         files = {run: dict(paths) for run, paths in self.files.items()}
         fields = {"model": self.model, "versions": dict(self.versions), "files": files, "rows_sha256": self.rows_sha256}
-        more = {"request": self.request, "kept": dict(self.kept), "folders": [vars(one) for one in self.folders]}
+        more = {"request": self.request, "kept": dict(self.kept), "folders": [asdict(one) for one in self.folders]}
         return canonical_json({"schema": SCHEMA, **fields, **more})
 
 

@@ -19,7 +19,7 @@ from grmu_audit.tracking.names import PURGE, TAG_PURGED
 from grmu_audit.tracking.requests import PurgeRecord, files_left, kept_table, read_purge
 from grmu_audit.utils import sha256_hex
 from grmu_audit.utils.clock import timestamp
-from grmu_audit.workflows.purges.holders import OWN_ALIASES, Holders
+from grmu_audit.workflows.purges.holders import JOB_PARTS, OWN_ALIASES, Holders, require_jobs
 from grmu_audit.workflows.purges.holds import require_no_hold
 from grmu_audit.workflows.purges.kept import kept_tables, union_of
 from grmu_audit.workflows.purges.plan import PurgePlan, require_permitted, require_signed_plan
@@ -176,7 +176,7 @@ def _remove_folders(session: Session, record: PurgeRecord) -> tuple[list[str], l
     unknown = [folder for folder in own if folder.place not in places and _has_content(Path(folder.place))]
     for folder in own:
         if folder.place in places:
-            _remove_folder(Path(folder.place))
+            (_remove_jobs if folder.name in JOB_PARTS else _remove_folder)(Path(folder.place))
     if unknown:
         raise InputError(
             f"not deleted: {', '.join(folder.place for folder in unknown)}, which this command does not use: the purge began"
@@ -190,6 +190,25 @@ def _remove_folders(session: Session, record: PurgeRecord) -> tuple[list[str], l
 
 def _has_content(place: Path) -> bool:
     return place.is_symlink() or (place.exists() and (not place.is_dir() or any(place.iterdir())))
+
+
+def _remove_jobs(place: Path) -> None:
+    """Delete what jobs stored in a folder that the user named; the folder stays."""
+    if place.is_symlink():
+        raise InputError(f"{place} is a symbolic link: delete what it leads to by hand, then resume")
+    require_jobs(place)
+    for path in sorted(place.iterdir()) if place.is_dir() else ():
+        if path.is_dir() and not path.is_symlink():
+            _remove_folder(path)
+        else:
+            _remove_file(path)
+
+
+def _remove_file(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise EnvironmentFailure(f"cannot delete {path}: {error.strerror or error}; then resume") from error
 
 
 def _remove_folder(place: Path) -> None:

@@ -334,3 +334,25 @@ def test_a_hold_that_a_purge_overtakes_says_so(session: Session) -> None:
     session.store = _Interrupted(store, begin)  # type: ignore
     with pytest.raises(IntegrityError, match="has begun and not ended"):
         hold(session, "m", None, "too late")
+
+
+def test_a_folder_that_is_no_folder_of_jobs_is_refused_and_stays(session: Session, tmp_path: Path) -> None:
+    champion(session)
+    work, digest = tmp_path / "work", "cd" * 32
+    (work / "results" / digest).mkdir(parents=True)
+    (work / "results" / "thesis.csv").write_bytes(b"years of work")
+    (work / "inputs").mkdir()
+    (work / "inputs" / digest).write_bytes(b"rows of people")
+    (work / "inputs" / f".{digest}.0123456789ab.tmp").write_bytes(b"rows")
+    session.jobs = JobOptions(folder=str(work))  # type: ignore[misc]
+    with pytest.raises(InputError, match=r"results holds 'thesis.csv', which no job stored"):
+        plan(session)
+    (work / "results" / "thesis.csv").rename(work / "thesis.csv")
+    made = plan(session)
+    (work / "inputs" / "late.csv").write_bytes(b"written since the plan")
+    with pytest.raises(InputError, match=r"inputs holds 'late.csv'"):
+        purge(session, made)
+    assert (work / "inputs" / digest).exists()
+    (work / "inputs" / "late.csv").rename(work / "late.csv")
+    assert resume_purge(session, "m") is not None
+    assert sorted(path.name for path in work.rglob("*")) == ["inputs", "late.csv", "results", "thesis.csv"]
