@@ -119,7 +119,7 @@ def collect(session: Session, target: AuditTarget, settings: AuditSettings) -> C
     versions = target.present
     past = past_requests(session, target.version)
     root = [target.root] if target.root and target.root.label not in target.purged else []
-    ancestors = [*root, *(ref for one in past for ref in (one.before, one.served))]
+    ancestors = [*root, *(ref for one in past for ref in one.versions)]
     needed = {ref.label: ref for ref in (*versions, *ancestors)}
     outputs = comparable_outputs(session, list(needed.values()), dataset)
     names, stored = session.pseudonyms_of(dataset), settings.level == "quick"

@@ -27,6 +27,7 @@ from grmu_audit.tracking import Actor, promote, read_ledger, record_audit, rollb
 from grmu_audit.tracking.audits import shown_before
 from grmu_audit.tracking.names import TAG_PURGED
 from grmu_audit.tracking.promotion import restore_alias
+from grmu_audit.workflows.audits.request_history import past_requests
 from grmu_audit.workflows.purges.execution import purge, resume_purge
 from grmu_audit.workflows.purges.holds import hold, release
 from grmu_audit.workflows.purges.plan import PurgePlan, plan_purge, require_permitted, sign_plan
@@ -356,3 +357,15 @@ def test_a_folder_that_is_no_folder_of_jobs_is_refused_and_stays(session: Sessio
     (work / "inputs" / "late.csv").rename(work / "late.csv")
     assert resume_purge(session, "m") is not None
     assert sorted(path.name for path in work.rglob("*")) == ["inputs", "late.csv", "results", "thesis.csv"]
+
+
+def test_a_purged_request_is_listed_as_one_that_cannot_be_measured(session: Session) -> None:
+    store = session.store
+    third = version_without(store, "m", ("c",), store.resolve("m/2"), "R-2", union=(*ROWS, "c"))  # type: ignore[arg-type]
+    (before,) = past_requests(session, third)
+    assert (before.why_purged, len(before.versions)) == ("", 2)
+    champion(session)
+    purge(session, plan(session))
+    (after,) = past_requests(session, third)
+    assert after.why_purged.startswith("m/1 was purged")
+    assert (after.rows, after.versions, after.measured({}).before) == (before.rows, (), None)
