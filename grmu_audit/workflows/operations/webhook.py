@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import socket
 import ssl
 import threading
 import time
@@ -25,11 +26,11 @@ WAITING = 100
 CALLERS = 16
 """Connections that are served at the same time; further ones are closed."""
 PATIENCE = 10.0
-"""Seconds that a caller may take to send its call."""
+"""Seconds that a caller may take to send its call, as a whole."""
 SETTLES = 2.0
 """Seconds after which a finding that an audit or a promotion in progress may explain is looked at again."""
 TRIES, PAUSE = 5, 30.0
-"""How often a model is looked at whose store cannot be reached, and seconds until the second look; the pause doubles each time."""
+"""How often a model is looked at whose store cannot be reached, and seconds until the second look; each pause is twice the last."""
 Log = Callable[[str], None]
 """Writes one line."""
 
@@ -186,6 +187,11 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing: the receiver logs."""
 
 
+def _hang_up(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # it may be closed already
+        connection.shutdown(socket.SHUT_RDWR)
+
+
 class Server(ThreadingHTTPServer):
     """The HTTP server of a receiver.
 
@@ -219,10 +225,14 @@ class Server(ThreadingHTTPServer):
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Serve it, and free the place."""
+        """Serve it, and free the place; a caller that sends a byte now and then is hung up on as well."""
+        deadline = threading.Timer(PATIENCE, _hang_up, [request])
+        deadline.daemon = True
+        deadline.start()
         try:
             super().process_request_thread(request, client_address)
         finally:
+            deadline.cancel()
             self._places.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import threading
 import time
 from pathlib import Path
@@ -186,3 +187,29 @@ def test_a_dead_worker_is_said(receiver: tuple[Receiver, list[str]]) -> None:
     server.shutdown()
     running.join(10)
     server.server_close()
+
+
+def test_a_caller_that_sends_a_byte_now_and_then_is_hung_up_on(
+    receiver: tuple[Receiver, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhook, "PATIENCE", 1.0)
+    server = Server(receiver[0], ("127.0.0.1", 0))
+    running = threading.Thread(target=server.serve_forever, args=(0.05,))
+    running.start()
+    try:
+        with socket.create_connection(("127.0.0.1", server.server_port), timeout=0.2) as caller:
+            caller.sendall(b"POST / HTTP/1.1\r\nX: ")
+            begun, open_ = time.monotonic(), True
+            while open_ and time.monotonic() - begun < 8:
+                try:
+                    caller.sendall(b"a")
+                    open_ = caller.recv(1) != b""
+                except TimeoutError:
+                    continue
+                except OSError:
+                    open_ = False
+            assert not open_
+    finally:
+        server.shutdown()
+        running.join(10)
+        server.server_close()
