@@ -113,8 +113,8 @@ def _require_no_purge_since(store: Store, run: Run, audit: Audit, files: Mapping
         if step is not None:
             store.remove_files(run.id, sorted(name for name in files if name.startswith(f"{attestation.TABLES}/")))
             raise IntegrityError(
-                f"{ref.label} was purged while the audit of {audit.subject.label} ran (ledger entry {step.number}): its outputs were"
-                " not kept; audit again"
+                f"{ref.label} was purged while the audit of {audit.subject.label} ran (ledger entry {step.number}): its outputs"
+                " were not kept; audit again"
             )
 
 

@@ -210,7 +210,9 @@ def _check_purged(store: Store, evidence: Evidence) -> None:
         return
     ledger, baseline = read_ledger(store, evidence.ref.name), audit.baseline
     if baseline is None or audit.shown_before != shown_before(store, ledger, evidence.ref, baseline.version):
-        raise IntegrityError(f"the audit of {evidence.ref.label} names an earlier one that showed forgetting; the ledger does not")
+        raise IntegrityError(
+            f"the audit of {evidence.ref.label} names an earlier one that showed forgetting; the ledger does not"
+        )
 
 
 def _check_bound(evidence: Evidence) -> None:

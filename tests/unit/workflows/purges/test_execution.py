@@ -186,13 +186,13 @@ def test_runs_that_ended_without_a_version_go_too(session: Session) -> None:
 
 
 class _Interrupted:
-    """A store in which something happens just before the next entry is appended."""
+    """A store in which something happens just before the next entry is appended, or before another call."""
 
-    def __init__(self, store: object, happens: Callable[[], object]) -> None:
-        self._store, self._happens = store, [happens]
+    def __init__(self, store: object, happens: Callable[[], object], at: str = "append") -> None:
+        self._store, self._happens, self._at = store, [happens], at
 
     def __getattr__(self, name: str) -> object:
-        if name == "append" and self._happens:
+        if name == self._at and self._happens:
             self._happens.pop()()
         return getattr(self._store, name)
 
@@ -369,3 +369,34 @@ def test_a_purged_request_is_listed_as_one_that_cannot_be_measured(session: Sess
     (after,) = past_requests(session, third)
     assert after.why_purged.startswith("m/1 was purged")
     assert (after.rows, after.versions, after.measured({}).before) == (before.rows, (), None)
+
+
+def test_restoring_the_alias_undoes_no_promotion(session: Session) -> None:
+    store = session.store
+    champion(session, "1")
+    racing = _Interrupted(store, lambda: champion(session), "aliases")  # it begins and ends just before the alias is read
+    with pytest.raises(InputError, match="nothing to restore"):
+        restore_alias(racing, "m", Actor("anna", "moved"))  # type: ignore[arg-type]
+    assert store.aliases("m")["champion"] == "2"
+    store.set_alias("m", "champion", "1")
+
+    def begin() -> None:
+        store.set_alias("m", "champion", "2")
+        with contextlib.suppress(Crash):
+            rollback(crashing(store, 1, after=True), "m/1", Actor("ben", "why", reopen=("R-1",)))
+        store.set_alias("m", "champion", "1")
+
+    with pytest.raises(IntegrityError, match="another promotion of m came first"):
+        restore_alias(_Interrupted(store, begin), "m", Actor("anna", "moved"))  # type: ignore[arg-type]
+    assert store.aliases("m")["champion"] == "1"
+
+
+def test_an_alias_is_restored_after_its_entry(session: Session) -> None:
+    champion(session)
+    session.store.set_alias("m", "champion", "1")
+    with pytest.raises(Crash):
+        restore_alias(crashing(session.store, 1, after=True), "m", Actor("anna", "moved"))
+    assert read_ledger(session.store, "m").entries[-1].entry.kind == "restored"
+    assert session.store.aliases("m")["champion"] == "1"
+    assert restore_alias(session.store, "m", Actor("anna", "moved")) > 0
+    assert session.store.aliases("m")["champion"] == "2"
