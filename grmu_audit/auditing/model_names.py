@@ -68,6 +68,5 @@ class _Names:
 
     def of_request(self, one: EarlierRequest) -> EarlierRequest:
         """An earlier request with the predictions that it is measured by."""
-        return replace(
-            one, ids=self.of_set(one.ids), before=self.of_predictions(one.before), served=self.of_predictions(one.served)
-        )
+        before, served = (None if table is None else self.of_predictions(table) for table in (one.before, one.served))
+        return replace(one, ids=self.of_set(one.ids), before=before, served=served)

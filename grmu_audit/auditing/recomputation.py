@@ -32,7 +32,7 @@ from grmu_audit.records import (
     Subject,
     reference,
 )
-from grmu_audit.records.audit import KEY_CHECK, PURGED
+from grmu_audit.records.audit import KEY_CHECK, PURGED, SHOWN_BEFORE
 from grmu_audit.utils.resources import VERSION
 
 TOLERANCE = 1e-6
@@ -62,7 +62,7 @@ def recompute(audit: Audit, policy: Policy, files: Mapping[str, bytes]) -> Recom
     carried = tuple(value for value in audit.metrics if _needs_more_than_tables(value))
     try:
         inputs, created = stored_inputs(audit, files), str(audit.record["created"])
-        record = {"created": created, "level": audit.record.get("level"), PURGED: audit.purged}
+        record = {"created": created, "level": audit.record.get("level"), PURGED: audit.purged, SHOWN_BEFORE: audit.shown_before}
         context = AuditContext(audit.data, audit.forget, audit.data_quality, audit.not_measured, record, audit.exact, carried)
         measured = _as_recorded(measure(inputs, context, audit.options), audit, carried)
         again = judge(measured, policy, datetime.fromisoformat(created).date())

@@ -106,6 +106,12 @@ def _refusals(audit: Audit, policy: Policy, controls: Sequence[ControlOutcome]) 
         yield Decision.BREACH, "The policy demands exact evidence, and the version was not retrained."
     elif policy.guarantee == "exact" and exact is not None and not exact.verified:
         yield Decision.INCONCLUSIVE, f"The policy demands exact evidence: {exact.reason}"
+    elif policy.claims_forgetting and _rests_on_before(audit) and not audit.shown_before:
+        yield (
+            Decision.INCONCLUSIVE,
+            f"Forgetting was never shown of this version and cannot be measured any more: {audit.purged[str(BASELINE)]}, and no"
+            " audit before that passed a policy with rules on forgetting; retrain, and audit that version.",
+        )
     if not claims_forgetting(audit, policy) or policy.null_control == "accept" or (exact is not None and exact.verified):
         return
     if not any(control.null for control in controls):
@@ -120,6 +126,11 @@ def _refusals(audit: Audit, policy: Policy, controls: Sequence[ControlOutcome]) 
             f"On this data the policy cannot tell this version from one that forgot nothing ({passing[0]}), which meets it as "
             f"well: {_HELP}.",
         )
+
+
+def _rests_on_before(audit: Audit) -> bool:
+    """Whether forgetting is known from an audit before the baseline was purged or not at all; exact evidence needs none."""
+    return str(BASELINE) in audit.purged and not (audit.exact is not None and audit.exact.verified)
 
 
 def _references_fail(controls: Sequence[ControlOutcome]) -> Iterator[str]:
@@ -138,6 +149,7 @@ def _references_fail(controls: Sequence[ControlOutcome]) -> Iterator[str]:
 def _remarks(audit: Audit) -> Iterator[str]:
     """What a reader of a PASS must know."""
     if (why := audit.purged.get(str(BASELINE))) is not None:
-        yield f"Forgetting was not measured again: {why}; the audit before that did."
+        shown = f"; {audit.shown_before}" if audit.shown_before else ""
+        yield f"Forgetting was not measured again: {why}{shown}."
     if audit.references and not audit.subject.version:
         yield "The reference is a file: nothing shows that it was retrained without the forget set."

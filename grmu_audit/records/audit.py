@@ -32,6 +32,8 @@ NOT_LARGEST = "prediction_not_largest"
 PURGED = "purged"
 """Key of an audit's record: by role (``baseline``, ``root``), why a version has outputs of test rows alone; absent where none was
 purged."""
+SHOWN_BEFORE = "forgetting_shown_before"
+"""Key of an audit's record: the audit that showed forgetting before the baseline was purged, in words; absent where none did."""
 PURGED_REASON = "purged: "
 """How the reason begins why a value is undefined that rests on purged rows."""
 UNVERIFIED = "unverified file"
@@ -174,6 +176,11 @@ class Audit:
     def purged(self) -> dict[str, str]:
         """By role, why a version has outputs of test rows alone; what rests on its other rows was not measured."""
         return dict(self.record.get(PURGED) or {})
+
+    @property
+    def shown_before(self) -> str:
+        """The audit that showed forgetting before the baseline was purged, in words; empty where none did."""
+        return str(self.record.get(SHOWN_BEFORE) or "")
 
     def with_verdict(self, verdict: Verdict) -> Audit:
         """The same facts with this verdict."""

@@ -41,10 +41,12 @@ class EarlierRequest:
     """``name/version`` of that ancestor."""
     ids: frozenset[str]
     """Sample ids (pseudonyms) that the request added to the forget set."""
-    before: Predictions
-    """Predictions of the version that the ancestor was made from, under the candidate's request."""
-    served: Predictions
-    """Predictions of the ancestor itself."""
+    before: Predictions | None
+    """Predictions of the version that the ancestor was made from, under the candidate's request; None where it was purged."""
+    served: Predictions | None
+    """Predictions of the ancestor itself; None where it was purged."""
+    why_purged: str = ""
+    """Why the request cannot be measured any more: one of the two was purged."""
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from grmu_audit.errors import BreachError, InconclusiveError, InputError, Integr
 from grmu_audit.evidence import attestation
 from grmu_audit.evidence.attestation import verdict_statement
 from grmu_audit.evidence.ledger import UNKNOWN_AUTHOR, Author, Entry, LedgerHead
-from grmu_audit.evidence.purges import require_not_purged
+from grmu_audit.evidence.purges import purge_state, require_not_purged
 from grmu_audit.evidence.signing import sign_envelope
 from grmu_audit.evidence.validity import require_valid_dates, require_valid_waivers
-from grmu_audit.records import Audit, Decision, ModelRef, RuleOutcome
+from grmu_audit.records import BASELINE, ROOT, Audit, Decision, ModelRef, RuleOutcome
 from grmu_audit.tracking import artifacts, names, pages
 from grmu_audit.tracking.ledger import read_ledger
 from grmu_audit.tracking.registration import check_registration
@@ -69,6 +69,7 @@ def record_audit(store: Store, run: Run, audit: Audit, files: Mapping[str, bytes
 
     Raises:
         InputError, NotFoundError: the audited version is not registered; nothing is stored.
+        IntegrityError: a version in it was purged while the audit ran; no outputs are left in the run.
     """
     ref = store.resolve(f"{audit.subject.name}/{audit.subject.version}")
     content = canonical_json(audit.to_json())
@@ -79,6 +80,7 @@ def record_audit(store: Store, run: Run, audit: Audit, files: Mapping[str, bytes
     verdict = audit.verdict
     decision, policy = (verdict.decision.value, verdict.policy_sha256) if verdict else (None, None)
     ledger = read_ledger(store, ref.name)
+    _require_no_purge_since(store, run, audit, stored)
     entry = ledger.new_entry(
         "audit",
         version=ref.version,
@@ -92,9 +94,28 @@ def record_audit(store: Store, run: Run, audit: Audit, files: Mapping[str, bytes
         time=timestamp(author.now),
     )
     pages.append_with_page(store, ledger, entry, ref)
+    _require_no_purge_since(store, run, audit, stored)  # one that was entered just before; a later one sees this audit
     pages.write_page(store, run.id, ref, stored)
     store.tag(ref, dict(zip(INDEX_TAGS, _index(entry), strict=True)))
     return digest
+
+
+def _require_no_purge_since(store: Store, run: Run, audit: Audit, files: Mapping[str, bytes]) -> None:
+    """Return when the audit stores no outputs of a version that was purged while it ran; else remove all its outputs.
+
+    Raises:
+        IntegrityError: it does.
+    """
+    known = {str(BASELINE): audit.baseline, str(ROOT): audit.root}
+    kept = {ref.label for role, ref in known.items() if ref is not None and role in audit.purged}
+    for ref in audit.versions:
+        step = None if ref.label in kept else purge_state(read_ledger(store, ref.name)).of(ref.version)
+        if step is not None:
+            store.remove_files(run.id, sorted(name for name in files if name.startswith(f"{attestation.TABLES}/")))
+            raise IntegrityError(
+                f"{ref.label} was purged while the audit of {audit.subject.label} ran (ledger entry {step.number}): its outputs"
+                " were not kept; audit again"
+            )
 
 
 def _attest(run: Run, audit: Audit, files: Mapping[str, bytes], ledger: LedgerHead, signer: CryptoSigner | None) -> str | None:
@@ -142,6 +163,35 @@ def read_evidence(store: Store, ref: ModelRef) -> Evidence:
     made = max(n.number for n in ledger.entries if n.entry is entered)
     evidence = replace(evidence, number=made)
     return replace(evidence, unbound=_unbound(store, ledger, evidence))
+
+
+def shown_before(store: Store, ledger: Ledger, ref: ModelRef, baseline: str) -> str:
+    """The audit that showed what a version forgot before its baseline was purged, in words; an empty string where none did.
+
+    It passed a policy that claims forgetting, and no later audit before the purge was anything but a PASS.
+
+    Args:
+        store: has the audits.
+        ledger: of the model.
+        ref: the version.
+        baseline: number of the version before it.
+
+    Raises:
+        IntegrityError: an audit is gone or changed.
+    """
+    step = purge_state(ledger).of(baseline)
+    judged = [n for n in ledger.entries if n.entry.kind == "audit" and n.entry.version == ref.version and n.entry.decision]
+    for numbered in reversed([n for n in judged if step is not None and n.number < step.number]):
+        entry = numbered.entry
+        if entry.decision != Decision.PASS.value:
+            return ""
+        content = store.run_artifact(str(entry.audit_run), attestation.AUDIT_FILE) or b""
+        if sha256_hex(content) != entry.audit_sha256:
+            raise IntegrityError(f"{attestation.AUDIT_FILE} of {ref.label} (ledger entry {numbered.number}) is gone or changed")
+        verdict = _parse(content, ref).verdict
+        if verdict is not None and verdict.claims_forgetting:
+            return f"the audit of {entry.time.partition('T')[0]} (ledger entry {numbered.number}) did, by {verdict.policy_label}"
+    return ""
 
 
 def require_pass(evidence: Evidence, now: datetime | None = None) -> None:

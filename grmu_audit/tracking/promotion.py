@@ -206,24 +206,32 @@ def resume(
 def restore_alias(store: Store, name: str, actor: Actor) -> int:
     """Put the champion's alias back where the ledger says, after it was moved by hand; returns the number of the ledger entry.
 
-    No promotion: the champion is the same as before, and is verified as ever.
+    No promotion: the champion is the same as before, and is verified as ever.  The entry comes first, so that no move is without
+    one; the alias is read before the ledger, so that a promotion that ends in between is no alias moved by hand.
 
     Raises:
-        IntegrityError: a promotion is open, or the ledger is damaged.
+        IntegrityError: a promotion is open or came first, or the ledger is damaged; the alias is where it was.
         InputError: the alias is where the ledger says.
     """
+    found = store.aliases(name).get(names.CHAMPION)
     ledger = read_ledger(store, name)
-    state, found = ledger.state, store.aliases(name).get(names.CHAMPION)
+    state = ledger.state
     if state.open is not None:
         raise unfinished_promotion(name, state.open)
     if found == state.champion:
         raise InputError(f"the alias {names.CHAMPION!r} of {name} is where the ledger says: there is nothing to restore")
+    entry = ledger.new_entry("restored", version=state.champion, champion_before=found, **_who(actor, None))
+    number = append_entry(store, entry, store.versions(name)[-1]).number
+    if (now := store.aliases(name).get(names.CHAMPION)) != found:
+        raise alias_moved(name, now, state.champion)
+    after = read_ledger(store, name).state
+    if after.open is not None or after.champion != state.champion:
+        raise promotion_lost(name)
     if state.champion is None:
         store.delete_alias(name, names.CHAMPION)
     else:
         store.set_alias(name, names.CHAMPION, state.champion)
-    entry = ledger.new_entry("restored", version=state.champion, champion_before=found, **_who(actor, None))
-    return append_entry(store, entry, store.versions(name)[-1]).number
+    return number
 
 
 def earlier_champions(ledger: Ledger) -> list[str]:

@@ -17,7 +17,7 @@ from grmu_audit.evidence.sign_offs import require_two_people, sign_offs
 from grmu_audit.evidence.signing import open_envelope, signed_by, trusted_keys
 from grmu_audit.records import BASELINE, EARLIER_SCHEMA, ROOT, ModelRef
 from grmu_audit.tracking import artifacts
-from grmu_audit.tracking.audits import Evidence, present_versions, read_evidence, require_pass
+from grmu_audit.tracking.audits import Evidence, present_versions, read_evidence, require_pass, shown_before
 from grmu_audit.tracking.ledger import read_ledger
 from grmu_audit.tracking.pages import check_page
 from grmu_audit.tracking.registration import check_registration
@@ -206,6 +206,13 @@ def _check_purged(store: Store, evidence: Evidence) -> None:
         step = state.of(ref.version) if ref is not None and ref.name == evidence.ref.name else None
         if step is None or step.number > evidence.number:
             raise IntegrityError(f"the audit of {evidence.ref.label} says that its {role} was purged, and the ledger does not")
+    if not audit.shown_before:
+        return
+    ledger, baseline = read_ledger(store, evidence.ref.name), audit.baseline
+    if baseline is None or audit.shown_before != shown_before(store, ledger, evidence.ref, baseline.version):
+        raise IntegrityError(
+            f"the audit of {evidence.ref.label} names an earlier one that showed forgetting; the ledger does not"
+        )
 
 
 def _check_bound(evidence: Evidence) -> None:

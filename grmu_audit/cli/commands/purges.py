@@ -172,7 +172,8 @@ def _bytes(size: int) -> str:
 
 def _ended(done: Purged) -> str:
     versions, folders = ", ".join(done.versions) or "no version", ", ".join(done.folders) or "none"
-    return f"purged {versions}: {done.files} files; caches deleted: {folders} (ledger entries {done.begun} to {done.ended})"
+    text = f"purged {versions}: {done.files} files; caches deleted: {folders} (ledger entries {done.begun} to {done.ended})"
+    return text + (f"; open, delete it there: {', '.join(done.elsewhere)}" if done.elsewhere else "")
 
 
 def _confirm(name: str, *, yes: bool) -> None:

@@ -13,7 +13,7 @@ from grmu_audit.metrics.accuracy import measure_accuracy
 from grmu_audit.metrics.checked_predictions import CheckedPredictions, Mask, check_kept, check_same
 from grmu_audit.metrics.forgetting.share import share_on
 from grmu_audit.metrics.outcome import NEEDS_BEFORE, Basis, Outcome
-from grmu_audit.records.audit import HISTORY_OF, MeasureOptions
+from grmu_audit.records.audit import HISTORY_OF, PURGED_REASON, MeasureOptions
 from grmu_audit.records.inputs import AuditInputs, EarlierRequest, OwnRequest
 from grmu_audit.records.metric_value import CANDIDATE
 
@@ -43,7 +43,8 @@ def measure_sequence(
 
     ``details["requests"]`` holds one row a request, oldest first, and one for each of several that the candidate serves together:
     who served it, its id where it is one of several, samples, the share when it was served and now,
-    and the accuracy on it before, when served, now and of the retrained models.  Undefined where the share of one of them is.
+    and the accuracy on it before, when served, now and of the retrained models.  Undefined where the share of one of them is, or
+    where the version before one of them was purged.
 
     Args:
         candidate: the audited model.
@@ -58,7 +59,11 @@ def measure_sequence(
     requests = _requests(candidate, baseline, earlier, own)
     now = [share_on(one.rows, candidate, one.before, references) for one in requests]
     rows = [_row(one, share, candidate, references) for one, share in zip(requests, now, strict=True)]
-    basis = replace(basis, smallest_cell=min(share.basis.n for share in now), details={"requests": rows})
+    lost = [one for one in earlier if one.before is None or one.served is None]
+    listed = [*(_lost_row(one, candidate) for one in lost), *rows]
+    basis = replace(basis, smallest_cell=min(share.basis.n for share in now), details={"requests": listed})
+    if lost:
+        return Outcome.missing(NAME, f"{_lost(lost[0])}; the request that {lost[0].label} served cannot be measured again", basis)
     missing = next(((one, share) for one, share in zip(requests, now, strict=True) if share.statistic is None), None)
     if missing is not None:
         return Outcome.missing(
@@ -78,6 +83,8 @@ def _requests(
     for request in earlier:
         rows = np.isin(ids, list(request.ids))
         own = own & ~rows
+        if request.before is None or request.served is None:
+            continue
         before, served = check_same(candidate, request.before), check_same(candidate, request.served)
         found.append(_Request(request.label, rows, before, served))
     single = [_Request("this version", own & np.isin(ids, list(part.ids)), baseline, candidate, part.name) for part in parts]
@@ -102,6 +109,22 @@ def _row(one: _Request, now: Outcome, candidate: CheckedPredictions, references:
     }
 
 
+def _lost(one: EarlierRequest) -> str:
+    return f"{PURGED_REASON}{one.why_purged}"
+
+
+def _lost_row(one: EarlierRequest, candidate: CheckedPredictions) -> dict[str, Any]:
+    """A request that cannot be measured, because the version before it was purged: what is there is the accuracy now."""
+    rows = np.isin(candidate.predictions.ids, list(one.ids))
+    return {
+        "served_by": one.label,
+        "n": int(rows.sum()),
+        "share": dict.fromkeys(("when_served", "now", "interval")),
+        "accuracy": {"before": None, "served": None, "now": _accuracy([candidate], rows), "retrained": None},
+        "why_missing": _lost(one),
+    }
+
+
 def _accuracy(models: Sequence[CheckedPredictions], rows: Mask) -> float | None:
     """Mean accuracy of the models on the rows; None without models or rows."""
     return float(np.mean([model.correct[rows].mean() for model in models])) if models and rows.any() else None
@@ -114,7 +137,7 @@ def measure_history(candidate: CheckedPredictions, inputs: AuditInputs, options:
         One row a version: ``version``, and for each of ``HISTORY_OF`` value, lower and upper limit; None where it is undefined.
     """
     models = {inputs.root.ref.label: inputs.root.predictions} if inputs.root else {}
-    models |= {request.label: request.served for request in inputs.earlier}
+    models |= {request.label: request.served for request in inputs.earlier if request.served is not None}
     if inputs.baseline is not None:
         models[inputs.baseline.ref.label] = inputs.baseline.predictions
     purged = {model.ref.label for model in (inputs.root, inputs.baseline) if model is not None and model.purged}

@@ -10,6 +10,7 @@ from grmu_audit.tracking.requests.lineages import (
 )
 from grmu_audit.tracking.requests.pending import PendingRequest, pending_artifact, received_requests
 from grmu_audit.tracking.requests.purges import (
+    CacheFolder,
     PurgeRecord,
     files_left,
     kept_outputs,
@@ -23,6 +24,7 @@ from grmu_audit.tracking.requests.rekeyed import Rekeyed, rekeyed_artifact, reke
 
 __all__ = [
     "UNNAMED",
+    "CacheFolder",
     "LineageRequest",
     "Lineages",
     "PendingRequest",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from grmu_audit.errors import GrmuAuditError, IntegrityError
@@ -19,6 +19,23 @@ from grmu_audit.utils.digests import parse_json
 SCHEMA = "grmu-audit/purge/v1"
 """Schema name and version of a record."""
 _SHOWN = 3
+
+
+@dataclass(frozen=True)
+class CacheFolder:
+    """A folder with caches that a purge deletes."""
+
+    name: str
+    """What it holds, as ``measured`` or ``inputs of jobs``."""
+    place: str = ""
+    """Its absolute path."""
+    host: str = ""
+    """Name of the machine; empty in a record of before places were kept."""
+
+    @property
+    def title(self) -> str:
+        """Place and machine, in words."""
+        return f"{self.place or self.name} on {self.host or 'the machine that began the purge'}"
 
 
 @dataclass(frozen=True)
@@ -37,8 +54,8 @@ class PurgeRecord:
     """Id of the erasure request, where it is one."""
     kept: Mapping[str, str] = field(default_factory=dict)
     """SHA-256 of the table of test outputs that stays of a version, by number."""
-    folders: tuple[str, ...] = ()
-    """Caches of the machine that began it, by name."""
+    folders: tuple[CacheFolder, ...] = ()
+    """Caches of the machine that began it."""
 
     @property
     def plan_sha256(self) -> str:
@@ -50,7 +67,7 @@ class PurgeRecord:
         """The record as the artifact of its run."""
         files = {run: dict(paths) for run, paths in self.files.items()}
         fields = {"model": self.model, "versions": dict(self.versions), "files": files, "rows_sha256": self.rows_sha256}
-        more = {"request": self.request, "kept": dict(self.kept), "folders": list(self.folders)}
+        more = {"request": self.request, "kept": dict(self.kept), "folders": [asdict(one) for one in self.folders]}
         return canonical_json({"schema": SCHEMA, **fields, **more})
 
 
@@ -75,7 +92,8 @@ def read_purge(store: Store, entry: Entry) -> PurgeRecord:
     tree: dict[str, Any] = parse_json(content)
     files = {str(run): {safe_artifact_path(path): str(d) for path, d in paths.items()} for run, paths in tree["files"].items()}
     told = str(tree["model"]), dict(tree["versions"]), files, str(tree["rows_sha256"])
-    return PurgeRecord(*told, str(tree["request"]), dict(tree["kept"]), tuple(tree["folders"]))
+    folders = tuple(CacheFolder(one) if isinstance(one, str) else CacheFolder(**one) for one in tree["folders"])
+    return PurgeRecord(*told, str(tree["request"]), dict(tree["kept"]), folders)
 
 
 def kept_outputs(store: Store, ledger: Ledger, version: str) -> bytes | None:

@@ -34,10 +34,11 @@ from grmu_audit.records import (
     Predictions,
     suppressed,
 )
-from grmu_audit.records.audit import KEY_CHECK, PURGED
+from grmu_audit.records.audit import KEY_CHECK, PURGED, SHOWN_BEFORE
 from grmu_audit.records.inputs import OwnRequest
 from grmu_audit.records.white_box import PGD_SAMPLES, RETURN_EPOCHS
 from grmu_audit.tracking import read_ledger
+from grmu_audit.tracking.audits import shown_before
 from grmu_audit.tracking.names import PREDICTIONS, QUALITY, TRAINING
 from grmu_audit.tracking.registration import version_artifact
 from grmu_audit.tracking.requests import Lineages, kept_outputs
@@ -118,7 +119,7 @@ def collect(session: Session, target: AuditTarget, settings: AuditSettings) -> C
     versions = target.present
     past = past_requests(session, target.version)
     root = [target.root] if target.root and target.root.label not in target.purged else []
-    ancestors = [*root, *(ref for one in past for ref in (one.before, one.served))]
+    ancestors = [*root, *(ref for one in past for ref in one.versions)]
     needed = {ref.label: ref for ref in (*versions, *ancestors)}
     outputs = comparable_outputs(session, list(needed.values()), dataset)
     names, stored = session.pseudonyms_of(dataset), settings.level == "quick"
@@ -138,7 +139,7 @@ def collect(session: Session, target: AuditTarget, settings: AuditSettings) -> C
     shadows = None
     if settings.level == "deep":
         shadows = ShadowResult(None, target.why_purged) if target.why_purged else collect_shadows(session, target, pool)
-    record = _environment(settings) | _costs(candidate, shadows, counter) | _purged(target, kept)
+    record = _environment(settings) | _costs(candidate, shadows, counter) | _purged(session, target, kept)
     if target.version.key_check not in (None, check := key_check(session.key)):
         record[KEY_CHECK] = check
     record["forward_passes"] = sum(table.forward_passes for table in outputs) + counter.passes(dataset)
@@ -191,11 +192,13 @@ def kept_models(session: Session, target: AuditTarget, rows: npt.NDArray[np.str_
     return found
 
 
-def _purged(target: AuditTarget, kept: Mapping[str, AuditedModel]) -> dict[str, Any]:
-    """The roles of purged versions, for the record."""
+def _purged(session: Session, target: AuditTarget, kept: Mapping[str, AuditedModel]) -> dict[str, Any]:
+    """The roles of purged versions, and the audit that showed forgetting before the baseline was purged, for the record."""
     roles = {str(BASELINE): target.baseline, str(ROOT): target.root}
     found = {role: kept[ref.label].purged for role, ref in roles.items() if ref is not None and ref.label in kept}
-    return {PURGED: found} if found else {}
+    ref, baseline = target.version, target.baseline
+    shown = shown_before(session.store, read_ledger(session.store, ref.name), ref, baseline.version) if baseline else ""
+    return ({PURGED: found} if found else {}) | ({SHOWN_BEFORE: shown} if str(BASELINE) in found and shown else {})
 
 
 def _without_people(dataset: Dataset) -> tuple[NotMeasured, ...]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
+import socket
 import ssl
 import threading
 import time
@@ -24,9 +26,11 @@ WAITING = 100
 CALLERS = 16
 """Connections that are served at the same time; further ones are closed."""
 PATIENCE = 10.0
-"""Seconds that a caller may take to send its call."""
+"""Seconds that a caller may take to send its call, as a whole."""
 SETTLES = 2.0
 """Seconds after which a finding that an audit or a promotion in progress may explain is looked at again."""
+TRIES, PAUSE = 5, 30.0
+"""How often a model is looked at whose store cannot be reached, and seconds until the second look; each pause is twice the last."""
 Log = Callable[[str], None]
 """Writes one line."""
 
@@ -47,6 +51,14 @@ class Receiver:
     """Whether an alias that was moved by hand is put back where the ledger says."""
     waiting: queue.Queue[Event | None] = field(default_factory=lambda: queue.Queue(WAITING))
     """Events in order; None ends the work."""
+    worker: threading.Thread | None = None
+    """The thread that verifies, while the receiver serves."""
+    _failed: dict[str, int] = field(default_factory=dict, repr=False)
+
+    @property
+    def works(self) -> bool:
+        """Whether what is received will be verified."""
+        return self.worker is None or self.worker.is_alive()
 
     def receive(self, headers: dict[str, str], body: bytes, now: float) -> int:
         """Take a call; returns the HTTP status of the answer."""
@@ -57,6 +69,9 @@ class Receiver:
             return error.status
         if not event.model or not self.check.take(event, now):
             return 200
+        if not self.works:
+            self.check.forget(event)
+            return 503
         try:
             self.waiting.put_nowait(event)
         except queue.Full:
@@ -74,19 +89,43 @@ class Receiver:
                 ended = ended or more is None
                 events += [more] if more is not None else []
             for model in dict.fromkeys(one.model for one in events):
-                self._verify(model, "; ".join(dict.fromkeys(one.said for one in events if one.model == model)))
+                self._look(model, [one for one in events if one.model == model])
             if ended:
                 return
 
-    def _verify(self, model: str, said: str) -> None:
+    def _look(self, model: str, events: list[Event]) -> None:
+        """Verify a model; whatever happens, the work goes on, and what failed with exit code 4 is tried again after a pause."""
+        said = "; ".join(dict.fromkeys(one.said for one in events))
         try:
-            findings = self._lasting(model)
-        except GrmuAuditError as error:
-            self._say(f"exit code {int(error.exit_code)}: {said}: cannot verify: {error}")
-            return
+            self._verify(model, said)
         except Exception as error:  # noqa: BLE001  (the receiver goes on)
-            self._say(f"exit code 4: {said}: cannot verify: {type(error).__name__}: {error}")
+            code = int(error.exit_code) if isinstance(error, GrmuAuditError) else 4
+            text = str(error) if isinstance(error, GrmuAuditError) else f"{type(error).__name__}: {error}"
+            self._say(f"exit code {code}: {said}: cannot verify: {text}")
+            if code == 4:
+                self._try_later(model, events[-1])
+                return
+        self._failed.pop(model, None)
+
+    def _try_later(self, model: str, event: Event) -> None:
+        tries = self._failed.get(model, 0) + 1
+        if tries >= TRIES:
+            self._failed.pop(model, None)
+            self._say(f"given up after {tries} tries: {event.said}: run 'grmu-audit verify --model {model}'")
             return
+        self._failed[model] = tries
+        timer = threading.Timer(PAUSE * 2 ** (tries - 1), self._put_back, [event])
+        timer.daemon = True
+        timer.start()
+
+    def _put_back(self, event: Event) -> None:
+        try:
+            self.waiting.put_nowait(event)
+        except queue.Full:
+            self._say(f"busy: {event.said} is not tried again: run 'grmu-audit verify --model {event.model}'")
+
+    def _verify(self, model: str, said: str) -> None:
+        findings = self._lasting(model)
         for finding in findings:
             self._say(f"exit code {int(finding.error.exit_code)}: {said}: {finding.check}: {finding.message}")
         if not findings:
@@ -109,9 +148,12 @@ class Receiver:
             self._say(f"restored: the alias champion of {model} is where the ledger says again (ledger entry {entry})")
         except GrmuAuditError as error:
             self._say(f"exit code {int(error.exit_code)}: not restored: {error}")
+            if int(error.exit_code) == 4:
+                raise
 
     def _say(self, text: str) -> None:
-        self.log(f"{timestamp()} {' '.join(text.split())}")
+        with contextlib.suppress(Exception):  # a log that is full or closed does not end the work
+            self.log(f"{timestamp()} {' '.join(text.split())}")
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -129,8 +171,8 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(self.server.receiver.receive(dict(self.headers.items()), body, time.time()))
 
     def do_GET(self) -> None:
-        """Whether it runs."""
-        self._answer(200 if self.path == "/health" else 404)
+        """Whether it runs, and verifies what it receives."""
+        self._answer(404 if self.path != "/health" else 200 if self.server.receiver.works else 503)
 
     def _answer(self, status: int) -> None:
         self.send_response_only(status)
@@ -143,6 +185,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
         """Nothing: the receiver logs."""
+
+
+def _hang_up(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # it may be closed already
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 class Server(ThreadingHTTPServer):
@@ -178,10 +225,14 @@ class Server(ThreadingHTTPServer):
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Serve it, and free the place."""
+        """Serve it, and free the place; a caller that sends a byte now and then is hung up on as well."""
+        deadline = threading.Timer(PATIENCE, _hang_up, [request])
+        deadline.daemon = True
+        deadline.start()
         try:
             super().process_request_thread(request, client_address)
         finally:
+            deadline.cancel()
             self._places.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -191,7 +242,7 @@ class Server(ThreadingHTTPServer):
 def serve(server: Server) -> None:
     """Serve until the server is shut down; what waits then is verified first."""
     receiver = server.receiver
-    worker = threading.Thread(target=receiver.work, name="verify")
+    receiver.worker = worker = threading.Thread(target=receiver.work, name="verify")
     worker.start()
     try:
         server.serve_forever(poll_interval=0.2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from grmu_audit.errors import EnvironmentFailure, InputError, IntegrityError
 from grmu_audit.evidence.ledger import LedgerEntry
-from grmu_audit.evidence.purges import purge_state
+from grmu_audit.evidence.purges import active_holds, purge_state
 from grmu_audit.records import ModelRef
 from grmu_audit.tracking import read_ledger, require_model
 from grmu_audit.tracking.ledger import append_entry
@@ -18,7 +19,7 @@ from grmu_audit.tracking.names import PURGE, TAG_PURGED
 from grmu_audit.tracking.requests import PurgeRecord, files_left, kept_table, read_purge
 from grmu_audit.utils import sha256_hex
 from grmu_audit.utils.clock import timestamp
-from grmu_audit.workflows.purges.holders import OWN_ALIASES, Holders
+from grmu_audit.workflows.purges.holders import JOB_PARTS, OWN_ALIASES, Holders, require_jobs
 from grmu_audit.workflows.purges.holds import require_no_hold
 from grmu_audit.workflows.purges.kept import kept_tables, union_of
 from grmu_audit.workflows.purges.plan import PurgePlan, require_permitted, require_signed_plan
@@ -39,6 +40,8 @@ class Purged:
     """Files that it names in the store."""
     folders: tuple[str, ...]
     """Caches of this machine that were deleted."""
+    elsewhere: tuple[str, ...]
+    """Caches of the machine that began it, where that is another: to be deleted there."""
     begun: int
     """Ledger entry with which it began."""
     ended: int
@@ -89,7 +92,8 @@ def _begin(session: Session, plan: PurgePlan, reason: str) -> LedgerEntry:
     """Store the record and what stays, and enter the purge; from then on it is finished or seen to be open.
 
     Raises:
-        IntegrityError: another purge or promotion came first; nothing was deleted.
+        InputError: a legal hold came first; nothing was deleted.
+        IntegrityError: another purge or promotion did; nothing was deleted.
     """
     holders, name = plan.holders, plan.record.model
     union = union_of(session, name, holders.selection.rows)
@@ -113,9 +117,11 @@ def _begin(session: Session, plan: PurgePlan, reason: str) -> LedgerEntry:
     opened = purge_state(after).open
     if opened is None or opened.sha256 != step.sha256:
         raise IntegrityError(f"another purge of {name} came first: nothing was deleted")
-    if after.state.open is not None or after.state.champion != ledger.state.champion:
-        said = {"reason": "a promotion came first", "actor": session.actor, "time": timestamp()}
+    moved = after.state.open is not None or after.state.champion != ledger.state.champion
+    if (first := "a legal hold" if active_holds(after) else "a promotion" if moved else "") != "":
+        said = {"reason": f"{first} came first", "actor": session.actor, "time": timestamp()}
         append_entry(session.store, after.new_entry("abandoned", turn=step.number, **said), _subject(session, name))
+        require_no_hold(after)
         raise IntegrityError(f"a promotion of {name} came first: nothing was deleted; plan again")
     return step
 
@@ -129,7 +135,7 @@ def _finish(session: Session, name: str, step: LedgerEntry) -> Purged:
     record = read_purge(session.store, step.entry)
     for run, paths in record.files.items():
         session.store.remove_files(run, sorted(paths))
-    folders = _remove_folders(session, name, record)
+    folders, elsewhere = _remove_folders(session, record)
     versions = {ref.version: ref for ref in session.store.versions(name)}
     for alias, version in session.store.aliases(name).items():
         if version in record.versions and alias in OWN_ALIASES:
@@ -142,28 +148,67 @@ def _finish(session: Session, name: str, step: LedgerEntry) -> Purged:
     ledger = read_ledger(session.store, name)
     state = purge_state(ledger)
     if state.open is None or state.open.sha256 != step.sha256:  # another process ended it
-        return _result(name, record, folders, step.number, ledger.last)
+        return _result(record, folders, elsewhere, (step.number, ledger.last))
     entry = ledger.new_entry(
         "purged", turn=step.number, record_sha256=step.entry.record_sha256, actor=session.actor, time=timestamp(),
         reason=f"{sum(map(len, record.files.values()))} files of {len(record.versions)} versions, caches: "
-        f"{', '.join(folders) or 'none'}",
+        f"{', '.join(folders) or 'none'}{f'; not deleted: {listed}' if (listed := ', '.join(elsewhere)) else ''}",
     )  # fmt: skip
-    return _result(name, record, folders, step.number, append_entry(session.store, entry, _subject(session, name)).number)
+    return _result(record, folders, elsewhere, (step.number, append_entry(session.store, entry, _subject(session, name)).number))
 
 
-def _result(name: str, record: PurgeRecord, folders: Sequence[str], begun: int, ended: int) -> Purged:
-    labels = tuple(f"{name}/{version}" for version in sorted(record.versions, key=int))
-    return Purged(labels, sum(map(len, record.files.values())), tuple(folders), begun, ended)
+def _result(record: PurgeRecord, folders: Sequence[str], elsewhere: Sequence[str], numbers: tuple[int, int]) -> Purged:
+    labels = tuple(f"{record.model}/{version}" for version in sorted(record.versions, key=int))
+    return Purged(labels, sum(map(len, record.files.values())), tuple(folders), tuple(elsewhere), *numbers)
 
 
-def _remove_folders(session: Session, name: str, record: PurgeRecord) -> list[str]:
-    """Delete the caches of this machine."""
-    holders = Holders(session, Selection(name, frozenset()))
-    removed = []
-    for label, (place, _) in holders.folders.items():
-        _remove_folder(place)
-        removed.append(label)
-    return removed
+def _remove_folders(session: Session, record: PurgeRecord) -> tuple[list[str], list[str]]:
+    """Delete the recorded caches of this machine; returns their names, and those of other machines in words.
+
+    A place that this session does not use is never deleted: the record comes from the store, which others may write to.
+
+    Raises:
+        InputError: one is there in such a place.
+        EnvironmentFailure: one cannot be deleted.
+    """
+    places = {str(place) for place in Holders(session, Selection(record.model, frozenset())).places.values()}
+    own = [folder for folder in record.folders if folder.host == platform.node()]
+    unknown = [folder for folder in own if folder.place not in places and _has_content(Path(folder.place))]
+    for folder in own:
+        if folder.place in places:
+            (_remove_jobs if folder.name in JOB_PARTS else _remove_folder)(Path(folder.place))
+    if unknown:
+        raise InputError(
+            f"not deleted: {', '.join(folder.place for folder in unknown)}, which this command does not use: the purge began"
+            " with another --job-folder, working folder or GRMU_AUDIT_CACHE; give the same to"
+            f" 'requests purge --model {record.model} --resume', or delete it by hand, then resume"
+        )
+    if left := [folder.place for folder in own if _has_content(Path(folder.place))]:
+        raise EnvironmentFailure(f"written again meanwhile: {', '.join(left)}; stop what writes there, then resume")
+    return [folder.name for folder in own], [folder.title for folder in record.folders if folder not in own]
+
+
+def _has_content(place: Path) -> bool:
+    return place.is_symlink() or (place.exists() and (not place.is_dir() or any(place.iterdir())))
+
+
+def _remove_jobs(place: Path) -> None:
+    """Delete what jobs stored in a folder that the user named; the folder stays."""
+    if place.is_symlink():
+        raise InputError(f"{place} is a symbolic link: delete what it leads to by hand, then resume")
+    require_jobs(place)
+    for path in sorted(place.iterdir()) if place.is_dir() else ():
+        if path.is_dir() and not path.is_symlink():
+            _remove_folder(path)
+        else:
+            _remove_file(path)
+
+
+def _remove_file(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise EnvironmentFailure(f"cannot delete {path}: {error.strerror or error}; then resume") from error
 
 
 def _remove_folder(place: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -151,14 +152,26 @@ class Holders:
         return earlier_with(self.session, self.ledger, self.selection.rows)
 
     @cached_property
-    def folders(self) -> dict[str, tuple[Path, int]]:
-        """Caches of this machine by name, with their bytes; those that hold nothing are left out."""
+    def places(self) -> dict[str, Path]:
+        """Where this session has caches, by name; absolute."""
         root, cache = self.session.root, cache_folder()
         jobs = self.session.jobs.folder
         places = {name: root / name for name in ("measured", "shadow", "checkpoints", "jobs")}
         places |= {name: cache / name for name in ("images", "tokens")}
         if jobs is not None and "://" not in jobs:
-            places |= {f"{part} of jobs": Path(jobs) / part for part in ("inputs", "results", "failures", "checkpoints")}
+            places |= {name: Path(jobs) / part for name, part in JOB_PARTS.items()}
+        return {name: Path(os.path.realpath(place.parent), place.name) for name, place in places.items()}
+
+    @cached_property
+    def folders(self) -> dict[str, tuple[Path, int]]:
+        """Caches of this machine by name, with their bytes; those that hold nothing are left out.
+
+        Raises:
+            InputError: the folder of jobs that was given holds something else.
+        """
+        places = self.places
+        for name in JOB_PARTS.keys() & places.keys():
+            require_jobs(places[name])
         sizes = {name: sum(f.lstat().st_size for f in place.rglob("*") if not f.is_dir()) for name, place in places.items()}
         return {name: (place, sizes[name]) for name, place in places.items() if place.exists() and any(place.iterdir())}
 
@@ -247,6 +260,26 @@ class Holders:
                     yield Holder("version", ref.label, "the same files", BLOCKS, "delete this version in the registry first")
                 elif ref.data_digest in data and not ref.forget_digest:
                     yield Holder("version", ref.label, "weights, trained on the same data", OPEN, f"purge {name} too")
+
+
+JOB_PARTS = {f"{part} of jobs": part for part in ("inputs", "results", "failures", "checkpoints")}
+"""Folders in a folder of jobs that the user names; it may be another one by mistake."""
+_JOB_FILE = re.compile(r"[0-9a-f]{64}|\.[0-9a-f]{64}\.[0-9a-f]{12}\.tmp")
+"""Names of what a job stores, and of a file that was being written when its process died."""
+
+
+def require_jobs(place: Path) -> None:
+    """Return when a folder holds nothing that no job has stored there.
+
+    Raises:
+        InputError: it does.
+    """
+    others = sorted(path.name for path in place.iterdir() if not _JOB_FILE.fullmatch(path.name)) if place.is_dir() else []
+    if others:
+        raise InputError(
+            f"--job-folder: {place} holds {others[0]!r}, which no job stored there: nothing in it is deleted; name the folder of"
+            " the jobs, or move what is not theirs"
+        )
 
 
 _ELSEWHERE = {

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from grmu_audit.errors import InputError, NotFoundError
 from grmu_audit.evidence.ledger import Ledger
-from grmu_audit.evidence.purges import WHOLE_MODEL, active_holds
+from grmu_audit.evidence.purges import WHOLE_MODEL, active_holds, purge_state
 from grmu_audit.tracking import read_ledger, require_model
 from grmu_audit.tracking.ledger import append_entry
+from grmu_audit.tracking.requests import unfinished_purge
 from grmu_audit.utils.clock import timestamp
 from grmu_audit.workflows.session import Session
 
@@ -17,6 +18,7 @@ def hold(session: Session, name: str, request: str | None, reason: str) -> int:
     Raises:
         InputError: there is no reason, or the same hold is active.
         NotFoundError: no such model.
+        IntegrityError: a purge has begun and not ended, so that a hold comes too late for what it deletes.
     """
     newest, ledger = require_model(session.store, name)[-1], read_ledger(session.store, name)
     if not reason.strip():
@@ -24,8 +26,14 @@ def hold(session: Session, name: str, request: str | None, reason: str) -> int:
     found = active_holds(ledger).get(request or WHOLE_MODEL)
     if found is not None:
         raise InputError(f"{name} is held already by {found.actor} since {found.time}: {found.reason}")
+    if (begun := purge_state(ledger).open) is not None:
+        raise unfinished_purge(name, begun)
     entry = ledger.new_entry("hold", request=request, reason=reason, actor=session.actor, time=timestamp())
-    return append_entry(session.store, entry, newest).number
+    held = append_entry(session.store, entry, newest)
+    begun = purge_state(read_ledger(session.store, name)).open
+    if begun is not None and begun.number < held.number:  # a purge that was entered meanwhile has not seen this hold
+        raise unfinished_purge(name, begun)
+    return held.number
 
 
 def release(session: Session, name: str, request: str | None, reason: str) -> int:

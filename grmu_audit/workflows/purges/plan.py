@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ from grmu_audit.tracking import read_ledger
 from grmu_audit.tracking.ledger import append_entry
 from grmu_audit.tracking.names import CHAMPION, PURGE
 from grmu_audit.tracking.promotion import alias_moved, unfinished_promotion
-from grmu_audit.tracking.requests import Lineages, PurgeRecord, unfinished_purge
+from grmu_audit.tracking.requests import CacheFolder, Lineages, PurgeRecord, unfinished_purge
 from grmu_audit.utils.clock import timestamp
 from grmu_audit.workflows.purges.holders import BLOCKS, Holder, Holders
 from grmu_audit.workflows.purges.holds import require_no_hold
@@ -64,9 +65,8 @@ def plan_purge(session: Session, name: str, request: str | None, forget: Path | 
     digests = {run: {path: session.store.file_sha256(run, path) for path in paths} for run, paths in holders.files.items()}
     doomed = {ref.version: ref.manifest_sha256 or "" for ref in holders.versions if str(ref.run_id) in digests}
     rewritten = dict.fromkeys(holders.rewritten, "")
-    record = PurgeRecord(
-        name, {**rewritten, **doomed}, digests, selection.sha256, selection.request, folders=tuple(holders.folders)
-    )
+    folders = tuple(CacheFolder(label, str(place), platform.node()) for label, (place, _) in holders.folders.items())
+    record = PurgeRecord(name, {**rewritten, **doomed}, digests, selection.sha256, selection.request, folders=folders)
     return PurgePlan(holders, tuple(holders.listed()), record)
 
 

@@ -15,6 +15,7 @@ from grmu_audit.metrics.catalog.examples import example
 from grmu_audit.metrics.controls import cheats
 from grmu_audit.policy import Policy, evaluate, load_named
 from grmu_audit.records import EARLIER_SCHEMA, Audit, Decision, ExactEvidence, ModelRef
+from grmu_audit.records.audit import PURGED, SHOWN_BEFORE
 
 TODAY = date(2026, 6, 1)
 BEFORE, RETRAINED = example("baseline"), example("retrained")
@@ -65,6 +66,23 @@ def test_a_policy_without_forgetting_rules_says_that_it_claims_nothing(audit: Au
     assert not found.claims_forgetting
     warned = policy(FAIRNESS, {**WEAK, "severity": "warn"})
     assert not warned.claims_forgetting
+
+
+def test_a_pass_is_renewed_after_a_purge_only_where_forgetting_was_shown_before(audit: Audit) -> None:
+    purged = replace(audit, record={**audit.record, PURGED: {"baseline": "m/1 was purged"}})
+    found = evaluate(purged, policy(FAIRNESS, WEAK), today=TODAY)
+    assert found.decision is Decision.INCONCLUSIVE
+    assert found.reason.startswith("Forgetting was never shown of this version")
+    accepted = policy(FAIRNESS, WEAK, null_control="accept", null_control_reason="a pilot")
+    assert evaluate(purged, accepted, today=TODAY).decision is Decision.INCONCLUSIVE
+    unclaimed = evaluate(purged, policy(FAIRNESS), today=TODAY)
+    assert unclaimed.decision is Decision.PASS
+    assert unclaimed.reason.endswith("Forgetting was not measured again: m/1 was purged.")
+    shown = replace(purged, record={**purged.record, SHOWN_BEFORE: "the audit of 2026-01-01 did"})
+    renewed = evaluate(shown, policy(FAIRNESS, WEAK), today=TODAY)
+    assert renewed.decision is Decision.PASS
+    assert renewed.reason.endswith("m/1 was purged; the audit of 2026-01-01 did.")
+    assert not renewed.claims_forgetting
 
 
 def test_without_the_model_before_nothing_is_shown() -> None:

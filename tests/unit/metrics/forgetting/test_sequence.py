@@ -80,3 +80,14 @@ def test_without_earlier_requests_it_is_the_share_itself() -> None:
     checked = check_predictions(table(knows_first=False, knows_second=False, seed=4))
     forget = checked.predictions.mask("forget")
     assert found.estimate == share_on(forget, checked, check_predictions(SERVED), [check_predictions(RETRAINED)]).estimate
+
+
+def test_a_request_whose_version_before_was_purged_leaves_the_worst_share_undefined() -> None:
+    lost = EarlierRequest("m/2", EARLIER[0].ids, None, None, "m/1 was purged")
+    found = sequence(table(knows_first=True, knows_second=False, seed=4), (lost,))
+    assert found.statistic is None
+    assert found.reason.startswith("purged: m/1 was purged")
+    first, second = found.basis.details["requests"]
+    assert (first["served_by"], first["n"], first["share"]["now"]) == ("m/2", 60, None)
+    assert first["why_missing"] == "purged: m/1 was purged"
+    assert second["n"] == 60, "its rows are no rows of this version's own request"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import socket
 import threading
 import time
 from pathlib import Path
@@ -125,3 +126,90 @@ def test_over_http(receiver: tuple[Receiver, list[str]], monkeypatch: pytest.Mon
     assert lines[-1].endswith("as recorded")
     with pytest.raises(EnvironmentFailure, match="cannot listen"):
         Server(one, ("192.0.2.1", 1))
+
+
+def test_what_failed_is_tried_again_and_given_up_in_the_end(
+    receiver: tuple[Receiver, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, lines = receiver
+    monkeypatch.setattr(webhook, "PAUSE", 0.001)
+    looks = iter([EnvironmentFailure("no server"), OSError("odd"), None] + [EnvironmentFailure("still none")] * webhook.TRIES)
+
+    def failing(*given: object) -> list[Finding]:
+        if (error := next(looks)) is not None:
+            raise error
+        return []
+
+    monkeypatch.setattr(release, "verify", failing)
+    worker = threading.Thread(target=one.work)
+    worker.start()
+    for delivery, last in (("d-1", "as recorded"), ("d-2", "run 'grmu-audit verify --model m'")):
+        assert one.receive(headers(delivery), BODY, time.time()) == 202
+        end = time.monotonic() + 20
+        while not (lines and lines[-1].endswith(last)):
+            assert time.monotonic() < end, lines
+            time.sleep(0.01)
+    one.waiting.put(None)
+    worker.join(20)
+    assert len(lines) == 3 + webhook.TRIES + 1
+
+
+def test_neither_a_failing_repair_nor_a_failing_log_ends_the_work(
+    receiver: tuple[Receiver, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, lines = receiver
+    one.restore = True
+
+    def broken(*given: object) -> int:
+        raise RuntimeError("odd")
+
+    monkeypatch.setattr(release, "verify", lambda *given: [finding("alias")])
+    monkeypatch.setattr(webhook, "restore_alias", broken)
+    one.receive(headers(), BODY, time.time())
+    worked(one)
+    assert "exit code 4" in lines[-1]
+    one.log = broken  # type: ignore[assignment]
+    one.receive(headers("d-2"), BODY, time.time())
+    worked(one)
+
+
+def test_a_dead_worker_is_said(receiver: tuple[Receiver, list[str]]) -> None:
+    one, _ = receiver
+    one.worker = threading.Thread(target=print)  # it does not run
+    assert one.receive(headers(), BODY, time.time()) == 503
+    server = Server(one, ("127.0.0.1", 0))
+    running = threading.Thread(target=server.serve_forever, args=(0.05,))
+    running.start()
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=10)
+    connection.request("GET", "/health")
+    assert connection.getresponse().status == 503
+    connection.close()
+    server.shutdown()
+    running.join(10)
+    server.server_close()
+
+
+def test_a_caller_that_sends_a_byte_now_and_then_is_hung_up_on(
+    receiver: tuple[Receiver, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(webhook, "PATIENCE", 1.0)
+    server = Server(receiver[0], ("127.0.0.1", 0))
+    running = threading.Thread(target=server.serve_forever, args=(0.05,))
+    running.start()
+    try:
+        with socket.create_connection(("127.0.0.1", server.server_port), timeout=0.2) as caller:
+            caller.sendall(b"POST / HTTP/1.1\r\nX: ")
+            begun, open_ = time.monotonic(), True
+            while open_ and time.monotonic() - begun < 8:
+                try:
+                    caller.sendall(b"a")
+                    open_ = caller.recv(1) != b""
+                except TimeoutError:
+                    continue
+                except OSError:
+                    open_ = False
+            assert not open_
+    finally:
+        server.shutdown()
+        running.join(10)
+        server.server_close()

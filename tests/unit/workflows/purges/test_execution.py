@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import copy
+import os
+import platform
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from support.crashing_store import Crash, crashing
-from support.judged_audits import audited, predictions
+from support.judged_audits import audit_of, audited, inputs_of, predictions
 from support.memory_store import MemoryStore
 from support.requests import CLAIMING, version_without
 from support.sessions import open_session
 
+from grmu_audit.auditing.evidence_files import evidence_files
 from grmu_audit.errors import GrmuAuditError, InconclusiveError, InputError, IntegrityError
 from grmu_audit.evidence import KEY_FILE_VARIABLE
 from grmu_audit.evidence.purges import purge_state
-from grmu_audit.tracking import Actor, promote, read_ledger, rollback, verify
+from grmu_audit.jobs import JobOptions
+from grmu_audit.policy import Policy
+from grmu_audit.tracking import Actor, promote, read_ledger, record_audit, rollback, verify
+from grmu_audit.tracking.audits import shown_before
 from grmu_audit.tracking.names import TAG_PURGED
 from grmu_audit.tracking.promotion import restore_alias
+from grmu_audit.workflows.audits.request_history import past_requests
 from grmu_audit.workflows.purges.execution import purge, resume_purge
 from grmu_audit.workflows.purges.holds import hold, release
 from grmu_audit.workflows.purges.plan import PurgePlan, plan_purge, require_permitted, sign_plan
@@ -155,10 +164,8 @@ def test_what_a_crash_leaves_is_finished(session: Session, at: int, after: bool)
             require_permitted(session, plan(session))
         with pytest.raises(InconclusiveError, match="was purged"):
             promote(store, "m/1", Actor("anna"))
-        hold(session, "m", None, "stop")
-        with pytest.raises(InputError, match="stop"):
-            resume_purge(session, "m")
-        release(session, "m", None, "go on")
+        with pytest.raises(IntegrityError, match="--resume"):
+            hold(session, "m", None, "too late")
         assert resume_purge(session, "m") is not None
     elif not state.done:
         purge(session, plan(session))
@@ -179,13 +186,13 @@ def test_runs_that_ended_without_a_version_go_too(session: Session) -> None:
 
 
 class _Interrupted:
-    """A store in which something happens just before the next entry is appended."""
+    """A store in which something happens just before the next entry is appended, or before another call."""
 
-    def __init__(self, store: object, happens: Callable[[], object]) -> None:
-        self._store, self._happens = store, [happens]
+    def __init__(self, store: object, happens: Callable[[], object], at: str = "append") -> None:
+        self._store, self._happens, self._at = store, [happens], at
 
     def __getattr__(self, name: str) -> object:
-        if name == "append" and self._happens:
+        if name == self._at and self._happens:
             self._happens.pop()()
         return getattr(self._store, name)
 
@@ -221,3 +228,175 @@ def test_an_audit_that_invents_a_purge_promotes_nothing(session: Session) -> Non
     audited(session.store, ref, [predictions(100), predictions(101)], CLAIMING, purged={"baseline": "gone on purpose"})
     with pytest.raises(IntegrityError, match="says that its baseline was purged, and the ledger does not"):
         champion(session)
+
+
+def test_what_showed_forgetting_before_a_purge_is_an_audit_that_passed_a_policy_on_it(session: Session) -> None:
+    store, second = session.store, session.store.resolve("m/2")
+    third = version_without(store, "m", ROWS, store.resolve("m/1"), "R-1", claims=False)  # type: ignore[arg-type]
+    fourth = version_without(store, "m", ROWS, store.resolve("m/1"), "R-1")  # type: ignore[arg-type]
+    failed = Policy.model_validate({**CLAIMING.model_dump(by_alias=True), "rules": [{"id": "t", "metric": "TA", "min": 1.0}]})
+    audited(store, fourth, [predictions(100)], failed)
+    champion(session)
+    assert shown_before(store, read_ledger(store, "m"), second, "1") == ""
+    purge(session, plan(session))
+    ledger = read_ledger(store, "m")
+    assert "by claiming" in shown_before(store, ledger, second, "1")
+    assert shown_before(store, ledger, third, "1") == ""
+    assert shown_before(store, ledger, fourth, "1") == ""
+    audited(store, third, [predictions(100)], CLAIMING)
+    assert shown_before(store, read_ledger(store, "m"), third, "1") == "", "made after the purge"
+
+
+def opened(session: Session, jobs: Path) -> Path:
+    """A purge begun with a folder of jobs, killed before it deletes any folder; returns a file in that folder."""
+    session.jobs = JobOptions(folder=str(jobs))  # type: ignore[misc]
+    (jobs / "inputs").mkdir(parents=True)
+    (jobs / "inputs" / ("ab" * 32)).write_bytes(b"rows of people")
+    champion(session)
+    made, store = plan(session), session.store
+    session.store = crashing(store, 1, after=True)  # type: ignore[misc]
+    with contextlib.suppress(Crash):
+        purge(session, made)
+    session.store, session.jobs = store, JobOptions()  # type: ignore[misc]
+    assert purge_state(read_ledger(store, "m")).open is not None
+    return jobs / "inputs" / ("ab" * 32)
+
+
+def test_a_purge_ends_only_where_the_caches_it_began_with_are_gone(session: Session, tmp_path: Path) -> None:
+    rows = opened(session, tmp_path / "jobs")
+    assert rows.exists()
+    with pytest.raises(InputError, match=r"jobs/inputs, which this command does not use.*--job-folder"):
+        resume_purge(session, "m")
+    assert purge_state(read_ledger(session.store, "m")).open is not None
+    session.jobs = JobOptions(folder=os.path.relpath(tmp_path / "jobs"))  # type: ignore[misc]
+    done = resume_purge(session, "m")
+    assert done is not None
+    assert (done.folders, done.elsewhere) == (("measured", "inputs of jobs"), ())
+    assert not rows.exists()
+
+
+def test_caches_of_another_machine_are_named_and_those_of_this_one_stay(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened(session, tmp_path / "jobs")
+    host = platform.node()
+    (session.root / "measured").mkdir(exist_ok=True)
+    (session.root / "measured" / "other").write_bytes(b"of this machine")
+    monkeypatch.setattr(platform, "node", lambda: "elsewhere")
+    done = resume_purge(session, "m")
+    assert done is not None
+    assert done.folders == ()
+    assert done.elsewhere[1] == f"{tmp_path}/jobs/inputs on {host}"
+    assert (session.root / "measured" / "other").exists()
+    assert "not deleted: " in str(read_ledger(session.store, "m").entries[-1].entry.reason)
+
+
+def test_an_audit_that_a_purge_overtakes_keeps_no_outputs(session: Session) -> None:
+    store, ref = session.store, session.store.resolve("m/2")
+    tables = [predictions(100), predictions(101)]
+    champion(session)
+    made = replace(audit_of(ref, tables, CLAIMING), baseline=store.resolve("m/1"))
+    files = evidence_files(made, CLAIMING, inputs_of(ref, tables))
+    during = _Interrupted(store, lambda: purge(session, plan(session)))  # between the look at the ledger and the entry
+    for place in (during, store):
+        with pytest.raises(IntegrityError, match="m/1 was purged while the audit of m/2 ran"), store.run("m", "audit") as run:
+            record_audit(place, run, made, files)  # type: ignore[arg-type]
+        assert not [path for path in store.run_files(run.id) if path.startswith("predictions/")]
+    known = replace(made, record={**made.record, "purged": {"baseline": "gone on purpose"}})
+    with store.run("m", "audit") as run:
+        record_audit(store, run, known, files)
+    assert [path for path in store.run_files(run.id) if path.startswith("predictions/")]
+
+
+def test_a_hold_that_comes_between_plan_and_entry_stops_the_purge(session: Session) -> None:
+    champion(session)
+    made, store = plan(session), session.store
+    other = copy.copy(session)
+    session.store = _Interrupted(store, lambda: hold(other, "m", None, "court case 9"))  # type: ignore
+    with pytest.raises(InputError, match="court case 9"):
+        purge(session, made)
+    session.store = store  # type: ignore[misc]
+    assert files(session)
+    assert purge_state(read_ledger(store, "m")).begun == ()
+    release(session, "m", None, "closed")
+    assert verify(store, "m") == []
+
+
+def test_a_hold_that_a_purge_overtakes_says_so(session: Session) -> None:
+    champion(session)
+    store = session.store
+    other, made = copy.copy(session), plan(session)
+    other.store = crashing(store, 1, after=True)  # type: ignore[misc]
+
+    def begin() -> None:
+        with contextlib.suppress(Crash):
+            purge(other, made)
+
+    session.store = _Interrupted(store, begin)  # type: ignore
+    with pytest.raises(IntegrityError, match="has begun and not ended"):
+        hold(session, "m", None, "too late")
+
+
+def test_a_folder_that_is_no_folder_of_jobs_is_refused_and_stays(session: Session, tmp_path: Path) -> None:
+    champion(session)
+    work, digest = tmp_path / "work", "cd" * 32
+    (work / "results" / digest).mkdir(parents=True)
+    (work / "results" / "thesis.csv").write_bytes(b"years of work")
+    (work / "inputs").mkdir()
+    (work / "inputs" / digest).write_bytes(b"rows of people")
+    (work / "inputs" / f".{digest}.0123456789ab.tmp").write_bytes(b"rows")
+    session.jobs = JobOptions(folder=str(work))  # type: ignore[misc]
+    with pytest.raises(InputError, match=r"results holds 'thesis.csv', which no job stored"):
+        plan(session)
+    (work / "results" / "thesis.csv").rename(work / "thesis.csv")
+    made = plan(session)
+    (work / "inputs" / "late.csv").write_bytes(b"written since the plan")
+    with pytest.raises(InputError, match=r"inputs holds 'late.csv'"):
+        purge(session, made)
+    assert (work / "inputs" / digest).exists()
+    (work / "inputs" / "late.csv").rename(work / "late.csv")
+    assert resume_purge(session, "m") is not None
+    assert sorted(path.name for path in work.rglob("*")) == ["inputs", "late.csv", "results", "thesis.csv"]
+
+
+def test_a_purged_request_is_listed_as_one_that_cannot_be_measured(session: Session) -> None:
+    store = session.store
+    third = version_without(store, "m", ("c",), store.resolve("m/2"), "R-2", union=(*ROWS, "c"))  # type: ignore[arg-type]
+    (before,) = past_requests(session, third)
+    assert (before.why_purged, len(before.versions)) == ("", 2)
+    champion(session)
+    purge(session, plan(session))
+    (after,) = past_requests(session, third)
+    assert after.why_purged.startswith("m/1 was purged")
+    assert (after.rows, after.versions, after.measured({}).before) == (before.rows, (), None)
+
+
+def test_restoring_the_alias_undoes_no_promotion(session: Session) -> None:
+    store = session.store
+    champion(session, "1")
+    racing = _Interrupted(store, lambda: champion(session), "aliases")  # it begins and ends just before the alias is read
+    with pytest.raises(InputError, match="nothing to restore"):
+        restore_alias(racing, "m", Actor("anna", "moved"))  # type: ignore[arg-type]
+    assert store.aliases("m")["champion"] == "2"
+    store.set_alias("m", "champion", "1")
+
+    def begin() -> None:
+        store.set_alias("m", "champion", "2")
+        with contextlib.suppress(Crash):
+            rollback(crashing(store, 1, after=True), "m/1", Actor("ben", "why", reopen=("R-1",)))
+        store.set_alias("m", "champion", "1")
+
+    with pytest.raises(IntegrityError, match="another promotion of m came first"):
+        restore_alias(_Interrupted(store, begin), "m", Actor("anna", "moved"))  # type: ignore[arg-type]
+    assert store.aliases("m")["champion"] == "1"
+
+
+def test_an_alias_is_restored_after_its_entry(session: Session) -> None:
+    champion(session)
+    session.store.set_alias("m", "champion", "1")
+    with pytest.raises(Crash):
+        restore_alias(crashing(session.store, 1, after=True), "m", Actor("anna", "moved"))
+    assert read_ledger(session.store, "m").entries[-1].entry.kind == "restored"
+    assert session.store.aliases("m")["champion"] == "1"
+    assert restore_alias(session.store, "m", Actor("anna", "moved")) > 0
+    assert session.store.aliases("m")["champion"] == "2"
