@@ -86,8 +86,8 @@ def needed_cells(case: RuleCase, minimum: int) -> str | None:
     part = deciding_split(value)
     if value.empty_cells:
         return (
-            f"at least {minimum:,} {_counted_rows(value)}s of {group_list(value.empty_cells)} instead of none, before the rule can be"
-            " judged"
+            f"at least {minimum:,} {_counted_rows(value)}s of {group_list(value.empty_cells)} instead of none, before the rule "
+            "can be judged"
         )
     size = value.n if value.smallest_cell is None else value.smallest_cell
     if size >= minimum:

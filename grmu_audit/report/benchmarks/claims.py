@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from grmu_audit.records.benchmark import FLOOR
 from grmu_audit.report.benchmarks.published import floor_by_means
-from grmu_audit.report.benchmarks.summary import Cell, Line, Spread, best_by, paired, reference_line
+from grmu_audit.report.benchmarks.summary import Cell, Line, Spread, paired, reference_line
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "not decided"
 
@@ -110,8 +110,8 @@ def _pairs(cell: Cell) -> list[Spread]:
 def _nearest(cells: Sequence[Cell]) -> Claim | None:
     """Place of MIU + REWEIGHT by AVG_GAP among the methods; the floor beside it.
 
-    It holds where MIU + REWEIGHT is clearly ahead of every other method in each cell, and fails where it is clearly behind one, or
-    diverged, in each.
+    It holds where MIU + REWEIGHT is clearly ahead of every other method in each cell, and fails where it is clearly behind one,
+    or diverged, in each.
     """
     lines, found = [], []
     for cell in cells:

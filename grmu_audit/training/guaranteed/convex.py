@@ -152,7 +152,7 @@ def perturbation(model: Classifier, seed: int, secret: str) -> torch.Tensor:
 
 
 def secret_generator(digest: bytes) -> np.random.Generator:
-    """A generator that depends on all 256 bits of a digest; torch's on the CPU takes 32 bits of a seed, which can be tried out."""
+    """A generator that depends on all 256 bits of a digest; torch's on the CPU takes 32 bits of a seed, which can be tried."""
     words = np.frombuffer(digest, dtype=">u4").tolist()
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence(words, pool_size=len(words))))
 

@@ -30,7 +30,7 @@ PATIENCE = 10.0
 SETTLES = 2.0
 """Seconds after which a finding that an audit or a promotion in progress may explain is looked at again."""
 TRIES, PAUSE = 5, 30.0
-"""How often a model is looked at whose store cannot be reached, and seconds until the second look; each pause is twice the last."""
+"""How often a model is looked at whose store cannot be reached, and seconds until the second look; each pause doubles."""
 Log = Callable[[str], None]
 """Writes one line."""
 
