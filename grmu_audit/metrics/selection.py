@@ -17,6 +17,9 @@ SELECTION = ("IMPACT_RATIO", "PREDICTIVE_PARITY", "CALIBRATION_GAP")
 """Metrics of this module."""
 
 
+_NO_SPREAD = 1e-12
+
+
 @dataclass(frozen=True)
 class _Value:
     """Test rows of one attribute value."""
@@ -86,7 +89,11 @@ def _calibration(checked: CheckedPredictions, values: list[_Value]) -> Outcome:
         return Outcome.missing("CALIBRATION_GAP", "the predictions have no scores", _basis(checked, values, []))
     excess = np.exp(log_softmax(logits)[:, positive]) - (checked.predictions.target == positive)
     terms = [_mean(checked, excess, value.rows) for value in values if value.measured]
-    reason = _few(values) or ("" if all(term.se is not None for term in terms) else "an attribute value has one test person")
+    reason = _few(values) or (
+        ""
+        if all(term.se is not None for term in terms)
+        else "an attribute value has one test person, or people who are all alike"
+    )
     return Outcome("CALIBRATION_GAP", _basis(checked, values, terms), None if reason else Spread(tuple(terms)), reason)
 
 
@@ -101,8 +108,9 @@ def _mean(checked: CheckedPredictions, numbers: np.ndarray, rows: Mask) -> Repli
         _, person = np.unique(person, return_inverse=True)
     sums = own - own.mean() if person is None else np.bincount(person, weights=own - own.mean())
     units = len(sums)
-    se = float(np.sqrt((sums**2).sum() * units / (units - 1)) / len(own)) if units > 1 else None
-    return Replicated(float(own.mean()), se, max(units - 1, 1), -1.0, 1.0)
+    se = float(np.sqrt((sums**2).sum() * units / (units - 1)) / len(own)) if units > 1 else 0.0
+    # people who are all alike say nothing about how much people differ
+    return Replicated(float(own.mean()), se if se > _NO_SPREAD else None, max(units - 1, 1), -1.0, 1.0)
 
 
 def _few(values: list[_Value], what: str = "") -> str:

@@ -117,7 +117,7 @@ def shards_of(people: Sequence[str], groups: npt.NDArray[np.int64], options: Sha
 
     >>> options = ShardOptions(shards=2, rule="concentrated", places=((0, 1), (1,)))
     >>> shards_of(["a", "a", "b"], np.array([0, 0, 1]), options).tolist()
-    [1, 1, 1]
+    [0, 0, 1]
     """
     every = tuple(range(options.shards))
     found = np.empty(len(people), dtype=np.int64)

@@ -49,7 +49,7 @@ def explain_rule(rule: Rule) -> str:
 
     >>> from grmu_audit.policy import load_named
     >>> explain_rule(load_named("default").rules[1]).partition(" (")[0]
-    'Blocks a release unless the change of test accuracy against the version before is at least −5.0 points'
+    'Blocks a release unless the change of test accuracy against the version before is at least -5.0 points'
     """
     title = spec(rule.metric).title
     name = title if title[:2].isupper() else title[0].lower() + title[1:]

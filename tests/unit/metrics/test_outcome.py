@@ -75,7 +75,7 @@ def test_a_value_outside_the_simulated_range_says_so():
     assert crowded["WG"].details["outside_simulated_range"] == "30 cells, simulated up to 20"
 
 
-LATER = ("FORGET_SHARE", "WORST_REQUEST_SHARE", "DELETION_AUC")
+LATER = ("FORGET_SHARE", "WORST_REQUEST_SHARE", "DELETION_AUC", "IMPACT_RATIO", "PREDICTIVE_PARITY", "CALIBRATION_GAP")
 """Metrics that came after these audits."""
 
 

@@ -45,7 +45,7 @@ def test_miu_forget_pass_lowers_the_information_it_sees() -> None:
 
 def test_the_unlearning_term_has_a_gradient_in_nearly_every_step_and_its_estimates_are_noted() -> None:
     problem, run = tiny(), runtime()
-    config = MiuConfig(epochs=4, forget_epochs=4, batch_size=8, learning_rate=0.02, augment=False)
+    config = MiuConfig(epochs=4, forget_epochs=4, batch_size=8, learning_rate=0.005, augment=False)
     apply_method(methods.get("miu"), problem.model, problem.data, config, run)
     noted = run.notes["information"]
     assert noted["forget_steps"] == 4 * problem.data.forget_steps(8)
