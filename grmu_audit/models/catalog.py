@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from grmu_audit.errors import InputError, NotFoundError
-from grmu_audit.models.architecture import Builder, image_shape, options_of
+from grmu_audit.models.architecture import Builder, custom_builder, image_shape, options_of
 from grmu_audit.models.classifier import Classifier, ModelSpec, StartWeights
 from grmu_audit.models.guaranteed import LinearBody, LinearOptions, ShardEnsemble, ShardOptions, member_spec
 from grmu_audit.models.small_networks import SmallResnetOptions
@@ -62,8 +62,6 @@ def builder_of(name: str) -> Builder:
         InputError: ``package.module:function`` that is not on the allow-list, or cannot be loaded.
     """
     if ":" in name:
-        from grmu_audit.models.custom import custom_builder
-
         return custom_builder(name)
     own = architectures.names()
     if name in own:

@@ -8,6 +8,7 @@ from datetime import date
 
 from grmu_audit.intervals import Area, Gap, Minimum, PairedCounts, Proportion, RateRatio, Statistic
 from grmu_audit.metrics.catalog import spec
+from grmu_audit.metrics.forgetting.contrast import LEAST_FORGET
 from grmu_audit.policy.judgement import evaluate
 from grmu_audit.policy.multiplicity import rule_alpha
 from grmu_audit.policy.sample_size import decide
@@ -15,8 +16,6 @@ from grmu_audit.policy.schema import Policy, Rule
 from grmu_audit.policy.wording import bound_words
 from grmu_audit.records import Audit, Decision, Verdict
 
-SHARE_MINIMUM = 20
-"""People that a forgetting share needs."""
 _COMPARED = {
     "baseline": "the version before",
     "root": "the first version of the lineage",
@@ -91,8 +90,8 @@ def _size(rule: Rule, sizes: Sizes) -> int | None:
 
 
 def _obstacle(rule: Rule, size: int, sizes: Sizes, policy: Policy, alpha: float) -> str:
-    if rule.metric in ("FORGET_SHARE", "WORST_REQUEST_SHARE") and size < SHARE_MINIMUM:
-        few = f"fewer than {SHARE_MINIMUM} people, and there are {size}"
+    if rule.metric in ("FORGET_SHARE", "WORST_REQUEST_SHARE") and size < LEAST_FORGET:
+        few = f"fewer than {LEAST_FORGET} people, and there are {size}"
         return f"the forgetting share is undefined with {few}: only a retrained version can pass"
     if size < policy.minimum_group_size and not rule.allow_incomplete:
         return f"{size} samples, and the policy requires at least {policy.minimum_group_size}"

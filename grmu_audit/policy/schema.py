@@ -207,7 +207,7 @@ class Policy(_Frozen):
         description="repeated: a promotion repeats the forward pass on random rows and compares it with the stored outputs.",
     )
     cannot_show: Annotated[tuple[Text, ...], Field(strict=False)] = Field(
-        (), description="What a PASS by this policy does not show, for whoever reads the policy."
+        (), description="What a PASS by this policy does not show, for its readers."
     )
     rules: Annotated[tuple[Rule, ...], Field(strict=False)] = Field(description="The rules; without one nothing passes.")
     waivers: Annotated[tuple[Waiver, ...], Field(strict=False)] = Field((), description="Accepted breaches.")

@@ -1,8 +1,7 @@
 """Distances between the outputs of many unlearned and many reference models: the forgetting epsilon and KLOM.
 
-Both are maxima or logarithms of small counts, so that two samples of the same distribution are far apart, too: with eight
-models on each side the epsilon reads about 1.6 and KLOM's 95th percentile about 6.  ``Null`` holds what they read when models
-change sides at random; the mean of that is subtracted.
+Both are maxima or logarithms of small counts, so that two samples of the same distribution are far apart, too.  ``Null`` holds
+what they read when models change sides at random; the mean of that is subtracted.
 """
 
 from __future__ import annotations

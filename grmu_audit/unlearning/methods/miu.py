@@ -31,7 +31,7 @@ class MiuConfig(MethodConfig):
     forget_epochs: int = Field(5, ge=0)
     """In how many of the first epochs the unlearning term acts."""
     lambda_mi: float = Field(0.1, ge=0, allow_inf_nan=False)
-    """Weight of the calibration term; at 1 half of the runs lost accuracy on all groups."""
+    """Weight of the calibration term; at 1 runs lost accuracy on all groups (docs/miu.md)."""
     retaining_term: bool = True
     """Cross-entropy on the retain set."""
     unlearning_term: bool = True

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from grmu_audit.data.catalog import DataSpec
 from grmu_audit.errors import InputError
 from grmu_audit.jobs import Job
-from grmu_audit.records.benchmark import CEILING, FLOOR, METHOD, RETRAINED
+from grmu_audit.records.benchmark import CEILING, FLOOR, METHOD, RETRAINED, BenchmarkRow
 from grmu_audit.utils import sha256_hex
 from grmu_audit.utils.yaml_files import typed_config
 from grmu_audit.workflows.benchmarks.costs import Cost, Sizes, extras_cost, method_cost, training_cost
@@ -59,28 +59,12 @@ class RunSettings:
 
 @dataclass(frozen=True)
 class PlannedRow:
-    """One model of one request and seed."""
+    """One row before it is measured."""
 
-    request: SuiteRequest
-    """What is forgotten."""
-    groups: int
-    """Groups that the forget set is sampled from."""
-    ratio: float
-    """Share that is forgotten."""
-    title: str
-    """As printed."""
-    method: str
-    """Name of the method; empty for the model before."""
-    reweight: bool
-    """REWEIGHT sampling."""
-    part: str
-    """Part of the table."""
-    seed: int
-    """Seed."""
+    row: BenchmarkRow
+    """What is known of it; without numbers."""
     job: Job
     """Measures it."""
-    option: Mapping[str, float] = field(default_factory=dict)
-    """Options of the suite's row that are numbers."""
 
 
 @dataclass(frozen=True)
@@ -177,10 +161,22 @@ class _Planner:
             arguments: dict[str, Any] = {"model": _tree(model), "before": _tree(self.before[cell.seed])}
             arguments |= {"references": [_tree(one) for one in references], "request": self._request(cell)}
             job = Job("benchmark-row", {**self._fixed, **arguments, "gap_variant": self.suite.gap_variant})
-            method = entry.method if entry else ""
-            option = _numbers(entry.options) if entry else {}
-            named = (cell.request, cell.groups, cell.sampling.ratio, title, method, reweight, part, cell.seed)
-            self.rows.append(PlannedRow(*named, job, option))
+            row = BenchmarkRow(
+                id=job.id,
+                suite=self.suite.name,
+                request=cell.request.name,
+                request_title=cell.request.title or cell.request.name,
+                groups=cell.groups,
+                ratio=cell.sampling.ratio,
+                title=title,
+                method=entry.method if entry else "",
+                reweight=reweight,
+                part=part,
+                seed=cell.seed,
+                option=_numbers(entry.options) if entry else {},
+                facts={"represented": cell.request.represented},
+            )
+            self.rows.append(PlannedRow(row, job))
 
         add(UNTOUCHED, FLOOR, self._untouched(cell))
         add(CEILING_TITLE, CEILING, self._model(cell, retrain, True, "ceiling"), retrain, True)

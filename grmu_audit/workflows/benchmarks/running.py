@@ -161,19 +161,19 @@ class _Run:
         missing = [row for row in self.plan.rows if not row_path(self.out, row.job.id).is_file()]
         together = self.session.jobs.executor != "local"
         for seeds in [self.suite.seeds] if together else [(seed,) for seed in self.suite.seeds]:
-            self._finish_seeds([row for row in missing if row.seed in seeds])
+            self._finish_seeds([one for one in missing if one.row.seed in seeds])
         return BenchmarkRun(read_rows(self.out, self.plan), self.trained, self.measured, self.gradients)
 
     def _enter(self) -> None:
         """Name the row of each place, so that one of other options or other data is no longer read."""
-        tree = _read_index(self.out) | {_place_of(self.suite.name, row): row.job.id for row in self.plan.rows}
+        tree = _read_index(self.out) | {_place_of(one.row): one.job.id for one in self.plan.rows}
         write_atomic(self.out / INDEX, canonical_json(tree))
 
     def _finish_seeds(self, rows: Sequence[PlannedRow]) -> None:
         if not rows:
             return
         stages = self._stages(rows)
-        seeds = sorted({row.seed for row in rows})
+        seeds = sorted({one.row.seed for one in rows})
         words = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds"
         with ExitStack() as stack:
             total = sum(self._weight(job) for stage in stages for job in stage) + len(rows)
@@ -211,11 +211,11 @@ class _Run:
         for job, content in self.runner.run([row.job for row in rows]):
             self.measured += 1
             self._record(by_id[job.id], content)
-            advance(1, by_id[job.id].title)
+            advance(1, by_id[job.id].row.title)
 
     def _record(self, planned: PlannedRow, content: bytes) -> None:
         """A run for each row, then its file: what has a file is never recorded again."""
-        found = rows_of(self.suite, planned, read_row(content))
+        found = rows_of(planned.row, read_row(content))
         for row in found:
             patiently(self.session, partial(self._log, row))
         write_atomic(row_path(self.out, planned.job.id), canonical_json([row.to_json() for row in found]) + b"\n")
@@ -230,32 +230,21 @@ class _Run:
             run.log_dataset(row.facts["data"], row.facts["dataset_sha256"])
 
 
-def rows_of(suite: Suite, planned: PlannedRow, tree: dict[str, Any]) -> list[BenchmarkRow]:
+def rows_of(planned: BenchmarkRow, tree: dict[str, Any]) -> list[BenchmarkRow]:
     """The measured row; the model before the request brings the means of the references along."""
-    model = tree["model"]
-    row = BenchmarkRow(
-        id=planned.job.id,
-        suite=suite.name,
-        request=planned.request.name,
-        request_title=planned.request.title or planned.request.name,
-        groups=planned.groups,
-        ratio=planned.ratio,
-        title=planned.title,
-        method=planned.method,
-        reweight=planned.reweight,
-        part=planned.part,
-        seed=planned.seed,
+    model, made = tree["model"], planned.part != FLOOR
+    row = replace(
+        planned,
         values=tree["values"],
         deltas=tree["deltas"],
         missing=tree["missing"],
         extras=model["extras"],
-        option=planned.option,
-        sample_gradients=int(model["sample_gradients"]) if planned.part != FLOOR else 0,
-        seconds=float(model["seconds"]) if planned.part != FLOOR else 0.0,
+        sample_gradients=int(model["sample_gradients"]) if made else 0,
+        seconds=float(model["seconds"]) if made else 0.0,
         diverged=model["diverged"],
-        facts={**tree["facts"], "tool": model["tool"], "hardware": model["hardware"], "represented": planned.request.represented},
+        facts={**tree["facts"], "tool": model["tool"], "hardware": model["hardware"], **planned.facts},
     )
-    if planned.part != FLOOR:
+    if made:
         return [row]
     means = replace(row, id=f"{row.id}-references", title=REFERENCE_TITLE, method="retrain", reweight=True, part=REFERENCE)
     return [row, replace(means, values=tree["references"], deltas={}, missing={}, extras={})]
@@ -293,8 +282,8 @@ def _read_index(out: Path) -> dict[str, str]:
     return dict(json.loads(read_file(path, LARGEST_ROW))) if path.is_file() else {}
 
 
-def _place_of(suite: str, row: PlannedRow) -> str:
-    return canonical_json([suite, row.request.name, row.ratio, row.part, row.title, row.seed]).decode()
+def _place_of(row: BenchmarkRow) -> str:
+    return canonical_json([row.suite, row.request, row.ratio, row.part, row.title, row.seed]).decode()
 
 
 def _place(row: BenchmarkRow) -> tuple[object, ...]:

@@ -40,8 +40,8 @@ def test_an_abandoned_purge_and_one_that_lost_have_no_effect() -> None:
     assert purge_state(ledger_of(begun, {"kind": "abandoned", "turn": 1})).begun == ()
     both = purge_state(ledger_of(begun, {**begun, "purged": ["2"], "previous": 0}, {"kind": "purged", "turn": 1}))
     assert [step.number for step in both.begun] == [1]
-    stranger = purge_state(ledger_of(begun, {"kind": "purged", "turn": 7}))
-    assert stranger.open is not None
+    unmatched = purge_state(ledger_of(begun, {"kind": "purged", "turn": 7}))
+    assert unmatched.open is not None
 
 
 def test_a_hold_is_active_until_it_is_released() -> None:

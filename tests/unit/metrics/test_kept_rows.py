@@ -67,9 +67,9 @@ def test_fewer_rows_without_a_purge_are_refused() -> None:
     kept = of_ids(BEFORE, OWN.ids[OWN.mask("test")])
     with pytest.raises(InputError, match="rows"):
         measure_models(AuditInputs(model("2", OWN), model("1", kept)))
-    stranger = replace(kept, ids=np.array([f"x{i}" for i in range(len(kept))]))
+    other = replace(kept, ids=np.array([f"x{i}" for i in range(len(kept))]))
     with pytest.raises(InputError):
-        measure_models(AuditInputs(model("2", OWN), model("1", stranger, "gone")))
+        measure_models(AuditInputs(model("2", OWN), model("1", other, "gone")))
 
 
 def test_declared_cells_stay_declared() -> None:

@@ -16,11 +16,10 @@ from torch import nn
 
 from grmu_audit.cli.app import root
 from grmu_audit.errors import InputError, NotFoundError
-from grmu_audit.models.architecture import Options
+from grmu_audit.models.architecture import VARIABLE, Options
 from grmu_audit.models.bert import BertOptions
 from grmu_audit.models.catalog import architectures, build, reinitialised
 from grmu_audit.models.classifier import Classifier, ModelSpec
-from grmu_audit.models.custom import VARIABLE
 from grmu_audit.models.guaranteed import LinearOptions, ShardOptions
 from grmu_audit.models.small_networks import MlpOptions, SmallResnetOptions, SmallVitOptions
 from grmu_audit.models.torchvision_models import SlicedConv2d, TorchvisionOptions

@@ -16,10 +16,10 @@ from safetensors.torch import save_file
 from support.data_kinds import BERT, VIT, inputs, spec
 
 from grmu_audit.errors import EnvironmentFailure, InputError, IntegrityError
+from grmu_audit.models.architecture import VARIABLE
 from grmu_audit.models.catalog import build, reinitialised
 from grmu_audit.models.checkpoint_files import read_state
 from grmu_audit.models.classifier import ModelSpec
-from grmu_audit.models.custom import VARIABLE
 from grmu_audit.models.foreign_weights import fit_state, state_digest
 from grmu_audit.models.torchvision_models import fetch, pretrained_file, weights_url
 from grmu_audit.utils import sha256_hex

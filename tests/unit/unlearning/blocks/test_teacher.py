@@ -7,7 +7,7 @@ import torch
 from support.tiny import runtime, tiny
 
 from grmu_audit.training.config import TrainConfig
-from grmu_audit.unlearning.blocks.teacher import Teacher
+from grmu_audit.unlearning.blocks.teacher import OriginalFeatures, Teacher
 
 
 def made(*, augment: bool) -> tuple[Teacher, list[int]]:
@@ -35,3 +35,13 @@ def test_augmented_inputs_are_what_the_teacher_sees() -> None:
     assert torch.equal(teacher(batch), expected)
     assert asked == [5]
     assert not teacher(batch).requires_grad
+
+
+def test_original_features_are_those_before_the_head() -> None:
+    """Of the augmented inputs where these are augmented, so that MIU's target and estimate see the same pixels."""
+    problem = tiny()
+    batch = problem.source.take(torch.from_numpy(problem.data.forget[4:9]), torch.Generator().manual_seed(3))
+    with torch.no_grad():
+        expected = problem.model.eval().features(batch.pixels)
+    asked = OriginalFeatures(problem.model, problem.data, problem.data.forget, TrainConfig(augment=True), runtime())
+    assert torch.equal(asked(batch), expected)

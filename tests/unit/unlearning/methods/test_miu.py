@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from support.tiny import runtime, tiny
 
 from grmu_audit.models.weights import weights_digest
@@ -72,3 +73,20 @@ def test_a_term_without_a_gradient_is_said() -> None:
     said = 2 * noted["without_gradient"] > noted["forget_steps"]
     assert bool(Heard.lines) is said
     assert said, noted
+
+
+def test_the_unlearning_gradient_is_no_longer_than_the_clip() -> None:
+    """One plain step of the unlearning term alone moves the weights by the learning rate times the norm of its gradient."""
+    problem = tiny()
+    moved = []
+    for clip in (1e-3, 2e-3, 1e6):
+        config = MiuConfig(
+            epochs=1, forget_epochs=1, batch_size=20, learning_rate=1.0, momentum=0.0, weight_decay=0.0, warmup=0.0,
+            schedule="constant", augment=False, retaining_term=False, calibration_term=False, clip=clip,
+        )  # fmt: skip
+        after = apply_method(methods.get("miu"), problem.model, problem.data, config, runtime())
+        then = dict(problem.model.named_parameters())
+        moved.append(float(sum((p - then[name]).detach().square().sum() for name, p in after.named_parameters()) ** 0.5))
+    assert moved[0] == pytest.approx(1e-3, rel=1e-2)
+    assert moved[1] == pytest.approx(2e-3, rel=1e-2)
+    assert moved[2] > 2 * moved[1]
