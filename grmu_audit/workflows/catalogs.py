@@ -72,7 +72,7 @@ def _card(method: Method) -> dict[str, Any]:
             "name": key,
             "type": _type_name(field.annotation),
             "default": str(field.get_default(call_default_factory=True)),
-            "meaning": " ".join(meanings.get(key, "").split()),
+            "meaning": meanings.get(key, ""),
         }
         for key, field in config.model_fields.items()
         if key not in method.unused_options
@@ -106,7 +106,7 @@ def _type_name(annotation: Any) -> str:
 
 
 def field_docs(config: type) -> dict[str, str]:
-    """The sentence under each field of a config class, a subclass's own before its parents'; empty where the source is gone."""
+    """The sentence under each field of a config class, in one line; a subclass's own before its parents'; empty without source."""
     found: dict[str, str] = {}
     for owner in reversed(config.__mro__):
         try:
@@ -117,7 +117,7 @@ def field_docs(config: type) -> dict[str, str]:
         for field, below in itertools.pairwise(statements):
             named = isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
             if named and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
-                found[field.target.id] = str(below.value.value)  # type: ignore[attr-defined]
+                found[field.target.id] = " ".join(str(below.value.value).split())  # type: ignore[attr-defined]
     return found
 
 

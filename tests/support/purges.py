@@ -117,6 +117,7 @@ def _purge(root: Path, fatal: int | None, pipe: Any) -> None:
     from grmu_audit.workflows.purges.execution import purge
     from grmu_audit.workflows.purges.plan import plan_purge
 
+    sys.dont_write_bytecode = True  # the first process on a clean checkout would have more events than the others
     session = open_root(root)
     plan = plan_purge(session, "m", "R-1", None)
     count = 0
