@@ -106,7 +106,7 @@ def _type_name(annotation: Any) -> str:
 
 
 def field_docs(config: type) -> dict[str, str]:
-    """The sentence under each field of a config class, in one line; a subclass's own before its parents'; empty without source."""
+    """The sentence under each field of a config class, in one line; a subclass's own before its parents'; empty without it."""
     found: dict[str, str] = {}
     for owner in reversed(config.__mro__):
         try:

@@ -117,15 +117,17 @@ def _purge(root: Path, fatal: int | None, pipe: Any) -> None:
     from grmu_audit.workflows.purges.execution import purge
     from grmu_audit.workflows.purges.plan import plan_purge
 
-    sys.dont_write_bytecode = True  # the first process on a clean checkout would have more events than the others
+    sys.dont_write_bytecode = True
     session = open_root(root)
     plan = plan_purge(session, "m", "R-1", None)
     count = 0
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
         nonlocal count
-        written = event != "open" or (isinstance(arguments[1], str) and set(arguments[1]) & set("wax+"))
-        if event in EVENTS and written:
+        written = event in EVENTS and (event != "open" or (isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")))
+        path = Path(str(arguments[0]))
+        # files elsewhere are caches of libraries, which only the first process writes; a relative one is in a deleted folder
+        if written and (path.is_relative_to(root) or not path.is_absolute()):
             count += 1
             if count == fatal:
                 os.kill(os.getpid(), signal.SIGKILL)
