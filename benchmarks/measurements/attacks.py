@@ -35,8 +35,17 @@ from grmu_audit.utils import write_atomic
 
 SHARE = 0.2
 RECIPE = TrainConfig(augment=False, keep_best=False)
-SETTINGS: dict[str, dict[str, Any]] = {"gradient_ascent": {"epochs": 2, "learning_rate": 0.002}, "ft": {"epochs": 2}}
-"""Weak methods, short enough that none diverges on a shadow model."""
+UNTOUCHED = "untouched"
+"""In the place of a method: nothing is done."""
+SETTINGS: dict[str, dict[str, Any]] = {
+    UNTOUCHED: {},
+    "retrain": {"keep_best": False},
+    **{name: {} for name in ("shrink", "rl", "salun", "msg", "scrub")},
+    "gradient_ascent": {"epochs": 2, "learning_rate": 0.002},
+    "ft": {"epochs": 2},
+}
+"""Floor, ceiling, the five cheap methods with the largest forgetting share in ``docs/methods.md``, and two weak ones, so
+short that none diverges on a shadow model, with the options that differ from the defaults."""
 
 
 class Study:
@@ -82,6 +91,8 @@ class Study:
 
     def run(self, method: str, model: Classifier, retain: Rows, forget: Rows, runtime: Runtime) -> Classifier:
         """One unlearning run with the method's defaults, without augmentation."""
+        if method == UNTOUCHED:
+            return model
         chosen = methods.get(method)
         data = UnlearningData(self.source, retain, forget, self.dataset.rows("val"))
         return apply_method(chosen, model, data, chosen.config(augment=False, **SETTINGS[method]), runtime)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 from benchmarks.measurements.effect import machine
 from benchmarks.measurements.gate import BEFORE, FULL, Cell, Kind, Scale
 from benchmarks.measurements.gate_verdicts import FORGETTING_RULES, TODAY
+from benchmarks.measurements.kept import RESULTS
 from benchmarks.measurements.population import Trial
 from grmu_audit.auditing.measurement import measure
 from grmu_audit.policy import load_named
@@ -25,11 +26,15 @@ from grmu_audit.records import Audit, AuditContext, AuditedModel, AuditInputs, D
 from grmu_audit.training.runtime import choose_device
 from grmu_audit.unlearning.methods import methods
 from grmu_audit.utils import canonical_json, write_atomic
+from grmu_audit.workflows.versions.method_choice import MethodChoice
+from grmu_audit.workflows.versions.tuning import trial_settings
 
 FLOOR, CEILING, PLAIN = "untouched", "retrained, REWEIGHT", "retrained"
 """Rows beside the methods."""
 METRICS = ("FORGET_SHARE", "AVG_GAP", "MIA_AUC", "GA", "WG", "UA", "TA", "RA", "EO")
 """What is kept of an audit."""
+TRIALS, TUNING_CELL, TUNING_SEEDS = 6, "C", (50, 51)
+"""Configurations of each method from which the tuned form is chosen, and where; no page reads these seeds."""
 _RETRAIN = methods.get("retrain")
 REFERENCES = tuple(Kind(f"reference {k}", "retrained", _RETRAIN, reweight=True, other_seed=k) for k in (11, 12, 13))
 """Three retrained models of other seeds."""
@@ -117,7 +122,45 @@ def _forget_statistics() -> list[Kind]:
     ]
 
 
-STUDIES: dict[str, Callable[[], list[Kind]]] = {"methods": _every_method, "miu": _miu, "batch-normalisation": _forget_statistics}
+def trials() -> list[Kind]:
+    """Every approximate method with as many configurations of its search space, the defaults first."""
+    found = []
+    for kind in _every_method():
+        assert kind.method is not None
+        choice = MethodChoice(kind.method, {}, frozenset(), kind.reweight, TUNING_SEEDS[0])
+        tried = trial_settings(choice, TRIALS)
+        found += [replace(kind, name=f"{kind.name}, trial {number}", settings=settings) for number, settings in enumerate(tried)]
+    return found
+
+
+def tuned(results: Path = RESULTS) -> list[Kind]:
+    """Every approximate method with the configuration that was best on the tuning seeds; ``ValueError`` before."""
+    found = read_all(results / "trials", TUNING_CELL)
+    best: dict[str, Kind] = {}
+    for kind in trials():
+        name, _, number = kind.name.partition(", trial ")
+        if kind.name not in found:
+            raise ValueError(
+                f"{kind.name} is not measured: --study trials --cells {TUNING_CELL} --seeds {TUNING_SEEDS} comes first"
+            )
+        if number == "0" or tuning_score(found[kind.name]) > tuning_score(found[best[name].name]):
+            best[name] = kind
+    return [replace(kind, name=name) for name, kind in best.items()]
+
+
+def tuning_score(row: Mapping[int, Measured]) -> float:
+    """Mean over seeds of AVG_GAP and of the forgetting share, cut to 0 to 1; a model that diverged counts as 0."""
+    found = [one.values.get("AVG_GAP", 0.0) + min(max(one.values.get("FORGET_SHARE", 0.0), 0.0), 1.0) for one in row.values()]
+    return sum(found) / (2 * len(found))
+
+
+STUDIES: dict[str, Callable[[], list[Kind]]] = {
+    "methods": _every_method,
+    "miu": _miu,
+    "batch-normalisation": _forget_statistics,
+    "trials": trials,
+    "tuned": tuned,
+}
 """What is compared, beside floor, ceiling and retraining: by the name of the page and of the folder of results."""
 
 

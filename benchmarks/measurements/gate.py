@@ -17,6 +17,7 @@ import torch
 from pydantic import Field
 from torch.nn import functional
 
+from benchmarks.measurements.adult import adult_dataset
 from benchmarks.measurements.problem import RARE
 from grmu_audit.data.batches import Batch
 from grmu_audit.data.dataset import Dataset
@@ -34,8 +35,14 @@ from grmu_audit.utils import canonical_json
 
 GENERATION = 1
 """Raise it when the code that trains changes what it gives: all models are then made anew."""
+Data = Literal["photodigits", "ten digits", "adult"]
+"""PhotoDigits with two classes or with ten, and the Adult census table."""
 COMMON = Group(0, 0)
 """The group that most training samples are of, with ``Group(1, 1)``."""
+LARGE = tuple(Group(digit, 0) for digit in range(5, 10))
+"""Rare groups where there are ten classes."""
+PEOPLE = 18_000
+"""Rows of the census table."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,8 @@ class Cell:
     """Share of these that is forgotten."""
     augment: bool
     """Whether the data is augmented in training."""
+    data: Data = "photodigits"
+    """Where the samples come from."""
 
     def sampling(self, seed: int) -> ForgetSampling:
         """How the forget set of a seed is sampled."""
@@ -66,6 +75,15 @@ CELLS = {
         Cell("A", "rare group, half of it, with augmentation", (RARE,), 0.5, augment=True),
         Cell("C", "rare group, 0.9 of it, no augmentation", (RARE,), 0.9, augment=False),
         Cell("E", "100 of all training samples at random, no augmentation", (), 1 / 11, augment=False),
+        Cell(
+            "T",
+            "ten classes: digits of 5 or more before the temple, 0.9 of them, no augmentation",
+            LARGE,
+            0.9,
+            False,
+            "ten digits",
+        ),
+        Cell("P", "Adult census table: women of higher income, 0.9 of them", (RARE,), 0.9, False, "adult"),
     )
 }
 """By name, in the order in which they are made."""
@@ -78,21 +96,27 @@ class Scale:
     epochs: int = 20
     """Epochs of training and retraining."""
     widths: tuple[int, ...] = (24, 48, 96)
-    """Channels of the network's blocks."""
+    """Channels of the network's blocks; an MLP for a table has two hidden layers, four times as wide as the widest."""
     renders: int = 4
     """Renderings of each validation and test digit."""
 
-    def dataset(self, seed: int) -> Dataset:
+    def dataset(self, seed: int, data: Data = "photodigits") -> Dataset:
         """The data of a seed."""
-        return _photodigits(seed, self.renders)
+        return _dataset(data, seed, self.renders)
+
+    def network(self, data: Data) -> dict[str, Any]:
+        """Options of the architecture."""
+        return {"hidden": [4 * max(self.widths)] * 2} if data == "adult" else {"widths": list(self.widths)}
 
 
 FULL = Scale()
 
 
 @lru_cache(maxsize=2)
-def _photodigits(seed: int, renders: int) -> Dataset:
-    return photodigits(PhotoDigitsOptions(seed=seed, renders=renders))
+def _dataset(data: Data, seed: int, renders: int) -> Dataset:
+    if data == "adult":
+        return adult_dataset(seed, PEOPLE)
+    return photodigits(PhotoDigitsOptions(seed=seed, renders=renders, classes=2 if data == "photodigits" else 10))
 
 
 class NoiseConfig(MethodConfig):
@@ -180,6 +204,8 @@ class Kind:
         """Everything that the model depends on but the code."""
         request = {"groups": [[g.target, g.attribute] for g in cell.groups], "ratio": cell.ratio}
         return {
+            **({} if cell.data == "photodigits" else {"data": cell.data}),
+            **({"people": PEOPLE} if cell.data == "adult" else {}),
             "generation": GENERATION,
             "scale": asdict(scale),
             "seed": seed,

@@ -54,7 +54,7 @@ class Trial:
 
     def __init__(self, cell: Cell, seed: int, scale: Scale, cache: Path, device: torch.device) -> None:
         self.cell, self.seed, self.scale, self.cache, self.device = cell, seed, scale, cache, device
-        self.dataset = scale.dataset(seed)
+        self.dataset = scale.dataset(seed, cell.data)
         self.source = BatchSource(self.dataset, device)
         self.data: UnlearningData = unlearning_data(self.source, cell.sampling(seed))
         self.weights = path_of(cache, BEFORE, cell, seed, scale).with_suffix(".safetensors")
@@ -113,7 +113,7 @@ class Trial:
         return apply_method(kind.method, self.before, data, config, runtime)
 
     def _fresh(self, seed: int) -> Classifier:
-        return fresh_network(self.dataset.header, seed, self.device, {"widths": list(self.scale.widths)})
+        return fresh_network(self.dataset.header, seed, self.device, self.scale.network(self.cell.data))
 
 
 def distance(before: Classifier, after: Classifier) -> float:
@@ -188,7 +188,7 @@ def load(cache: Path, cell: Cell, seed: int, scale: Scale = FULL) -> dict[str, P
     Raises:
         IntegrityError: a file is damaged, or of other data than PhotoDigits gives today.
     """
-    dataset, found = scale.dataset(seed), {}
+    dataset, found = scale.dataset(seed, cell.data), {}
     for kind in KINDS:
         path = path_of(cache, kind, cell, seed, scale)
         if not path.is_file():

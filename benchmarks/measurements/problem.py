@@ -67,8 +67,10 @@ def forget_rows(dataset: Dataset, sampling: ForgetSampling) -> Rows:
 
 
 def fresh_network(header: Header, seed: int, device: torch.device, options: dict[str, Any] | None = None) -> Classifier:
-    """A small ResNet with the initial weights of a seed, on the device; ``options`` are those of the architecture."""
-    spec = ModelSpec("small_resnet", 2, header.image_size, header.mean, header.std, header.class_names, options or {})
+    """A small ResNet, or an MLP for a table, with the initial weights of a seed; ``options`` are those of the architecture."""
+    architecture = "mlp" if header.kind == "table" else "small_resnet"
+    classes = header.class_names
+    spec = ModelSpec(architecture, len(classes), header.input_shape, header.mean, header.std, classes, options or {})
     model = build(spec, derive_seed(seed, "init"))
     move_to(model, device)
     return model

@@ -1,6 +1,6 @@
 """``docs/methods.md`` and its kin: unlearning methods between a model that forgot nothing and a retrained one.
 
-python -m benchmarks.pages.comparison --cache FOLDER [--study methods|miu|batch-normalisation] [--cells B,D,C]
+python -m benchmarks.pages.comparison --cache FOLDER [--study methods|miu|batch-normalisation|trials|tuned] [--cells C,T,P,D,B]
     [--seeds 40-44] [--seconds S] [--write docs/methods.md]
 
 Rows that are not in ``benchmarks/results`` are measured, cell by cell and seed by seed, until S seconds have passed; the
@@ -24,6 +24,8 @@ from benchmarks.measurements.comparison import (
     FLOOR,
     PLAIN,
     STUDIES,
+    TRIALS,
+    TUNING_SEEDS,
     Comparison,
     Measured,
     differences,
@@ -50,6 +52,13 @@ INK, BEST, OTHER = "#333333", "#0072b2", "#bbbbbb"
 """Colours of rows beside the methods, of methods that nothing cheaper beats, and of the others."""
 _TITLES = {
     "methods": ("Unlearning methods, compared", "Every approximate method with its default options"),
+    "trials": ("Configurations that were tried", "Every approximate method with configurations of its search space"),
+    "tuned": (
+        "Unlearning methods, each tuned with the same budget",
+        f"Every approximate method with the best of {TRIALS} configurations: its defaults, and samples from the search space of "
+        f"`--tune`. They were compared on seeds {' and '.join(map(str, TUNING_SEEDS))} of the request for 0.9 of the rare group, "
+        "by the mean of AVG_GAP and forgetting share (cut to 0 to 1)",
+    ),
     "batch-normalisation": (
         "What batch normalisation takes on forget batches",
         "Methods that pass over the forget set, each with statistics of the batch mixed with as many retain samples (*mixed*), "
@@ -252,7 +261,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, metavar="FOLDER", help="Of the models; without it nothing is measured.")
     parser.add_argument("--study", choices=list(STUDIES), default="methods")
-    parser.add_argument("--cells", default="B,D,C")
+    parser.add_argument("--cells", default="C,T,P,D,B")
     parser.add_argument("--seeds", default="40-44", help="First and last.")
     parser.add_argument("--seconds", type=float, default=1e9, help="Start no further row after so long.")
     parser.add_argument("--write", type=Path, metavar="FILE")

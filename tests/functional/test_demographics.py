@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.adult import adult
 
+from benchmarks.measurements.adult import adult
 from grmu_audit.cli.app import execute
 from grmu_audit.errors import ExitCode
 

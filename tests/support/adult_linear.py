@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from support.adult import adult
 
+from benchmarks.measurements.adult import adult
 from grmu_audit.cli.app import execute
 from grmu_audit.data.batches import BatchSource
 from grmu_audit.data.catalog import DataSpec, load_dataset

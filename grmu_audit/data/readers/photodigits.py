@@ -1,7 +1,8 @@
 """PhotoDigits: real handwritten digits over real photographs, generated on the spot from what scikit-learn ships.
 
-Target: is the digit 5 or more.  Attribute: which of two photographs is behind it.  In training the two agree
-with probability ``correlation``, so that two groups are rare and a classifier is tempted to look at the photograph.
+Target: is the digit 5 or more, or which it is.  Attribute: which of two photographs is behind it.  In training it agrees
+with "5 or more" with probability ``correlation``, so that some groups are rare and a classifier is tempted to look at the
+photograph.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ class PhotoDigitsOptions:
     """Probability in training that the attribute equals the target, in [0.5, 1)."""
     renders: int = 4
     """How often each validation and test digit is rendered, each time on another crop; ``subject`` names the digit."""
+    classes: int = 2
+    """2: is the digit 5 or more; 10: which digit it is. The photograph goes with digits of 5 or more in both."""
 
 
 def photodigits(options: PhotoDigitsOptions | None = None) -> Dataset:
@@ -62,7 +65,8 @@ def photodigits(options: PhotoDigitsOptions | None = None) -> Dataset:
     rng = np.random.default_rng([options.seed, 0x9D161])
     digits = load_digits()
     order = rng.permutation(len(digits.target))
-    targets = (digits.target >= 5).astype(np.int64)
+    large = (digits.target >= 5).astype(np.int64)
+    targets = large if options.classes == 2 else digits.target.astype(np.int64)
     photographs = _photographs()
     rows: list[tuple[str, str, int, int, int]] = []
     images: list[npt.NDArray[np.uint8]] = []
@@ -72,12 +76,12 @@ def photodigits(options: PhotoDigitsOptions | None = None) -> Dataset:
         start += size
         agree = options.correlation if split == "train" else 0.5
         for repeat in range(1 if split == "train" else options.renders):
-            attributes = np.where(rng.random(size) < agree, targets[chosen], 1 - targets[chosen])
+            attributes = np.where(rng.random(size) < agree, large[chosen], 1 - large[chosen])
             for digit, attribute in zip(chosen.tolist(), attributes.tolist(), strict=True):
                 rows.append((f"digit-{digit:04d}-{repeat}", split, int(targets[digit]), attribute, digit))
                 images.append(_draw(digits.images[digit], photographs[attribute], rng))
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
-    return Dataset(header=_header(), frame=frame, pixels=np.stack(images))
+    return Dataset(header=_header(options.classes), frame=frame, pixels=np.stack(images))
 
 
 def _validate(options: PhotoDigitsOptions) -> None:
@@ -85,6 +89,8 @@ def _validate(options: PhotoDigitsOptions) -> None:
         raise InputError(f"photodigits: correlation is {options.correlation}, must lie in [0.5, 1)")
     if not 1 <= options.renders <= 50:
         raise InputError(f"photodigits: renders is {options.renders}, must lie between 1 and 50")
+    if options.classes not in (2, 10):
+        raise InputError(f"photodigits: classes is {options.classes}, must be 2 or 10")
     if options.seed < 0:
         raise InputError(f"photodigits: seed is {options.seed}, must not be negative")
 
@@ -112,11 +118,11 @@ def _draw(digit: npt.NDArray[np.float64], photograph: npt.NDArray[np.float64], r
     return image
 
 
-def _header() -> Header:
+def _header(classes: int) -> Header:
     return Header(
         name="photodigits",
         version="1",
-        class_names=("digit 0-4", "digit 5-9"),
+        class_names=("digit 0-4", "digit 5-9") if classes == 2 else tuple(f"digit {digit}" for digit in range(10)),
         attribute_names=PHOTOGRAPHS,
         image_size=(3, SIDE, SIDE),
         augmentation=Augmentation(scale=(0.8, 1.15), shift=0.25),

@@ -41,6 +41,15 @@ def test_attribute_agrees_with_the_target_as_often_as_requested() -> None:
     assert abs(float((test["target"] == test["attribute"]).mean()) - 0.5) < 4 * 0.5 / 497**0.5
 
 
+def test_ten_classes_are_the_digits_on_the_same_pictures() -> None:
+    two, ten = dataset(), photodigits(PhotoDigitsOptions(renders=1, classes=10))
+    assert np.array_equal(two.pixels, ten.pixels)
+    assert np.array_equal(two.frame["attribute"], ten.frame["attribute"])
+    assert np.array_equal(two.frame["target"], ten.frame["target"] >= 5)
+    assert ten.header.class_names[7] == "digit 7"
+    assert two.digest != ten.digest
+
+
 def test_renders_share_the_subject_but_not_the_crop() -> None:
     data = photodigits(PhotoDigitsOptions(renders=3))
     test = data.frame[data.frame["split"] == "test"]
@@ -66,6 +75,7 @@ def test_targets_are_the_digits_of_scikit_learn() -> None:
     [
         ({"correlation": 1.0}, "correlation is 1.0"),
         ({"renders": 0}, "renders is 0"),
+        ({"classes": 3}, "classes is 3, must be 2 or 10"),
         ({"seed": -1}, "seed is -1"),
         ({"colour": 1}, "unknown option"),
         ({"seed": "x"}, "not a number"),
