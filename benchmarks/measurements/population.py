@@ -64,7 +64,7 @@ class Trial:
         """The model before the request, from the cache where its weights are there."""
         if not self.weights.is_file():
             write_atomic(self.weights, state_bytes(self._trained(BEFORE, Runtime(self.device, self.seed))))
-        model = self._fresh(self.seed)
+        model = self.fresh(self.seed)
         model.load_state_dict(load_file(self.weights))
         return model.eval()
 
@@ -99,11 +99,11 @@ class Trial:
 
     def predictions(self, logits: Array) -> Predictions:
         """Logits of all samples as predictions under the cell's request."""
-        return _predictions(self.dataset, self.cell.sampling(self.seed), logits)
+        return predictions_of(self.dataset, self.cell.sampling(self.seed), logits)
 
     def _trained(self, kind: Kind, runtime: Runtime) -> Classifier:
         rows = TrainingRows(self.dataset.rows("train"), self.data.val)
-        return fit(self._fresh(runtime.seed), self.source, rows, kind.config(self.cell, self.scale), runtime)
+        return fit(self.fresh(runtime.seed), self.source, rows, kind.config(self.cell, self.scale), runtime)
 
     def _unlearned(self, kind: Kind, runtime: Runtime) -> Classifier:
         config = kind.config(self.cell, self.scale)
@@ -112,7 +112,8 @@ class Trial:
         data = self.data.reweighted() if kind.reweight else self.data
         return apply_method(kind.method, self.before, data, config, runtime)
 
-    def _fresh(self, seed: int) -> Classifier:
+    def fresh(self, seed: int) -> Classifier:
+        """A network with the initial weights of a seed."""
         return fresh_network(self.dataset.header, seed, self.device, self.scale.network(self.cell.data))
 
 
@@ -197,11 +198,12 @@ def load(cache: Path, cell: Cell, seed: int, scale: Scale = FULL) -> dict[str, P
         if facts["dataset_sha256"] != dataset.digest:
             raise IntegrityError(f"{path} was made from other data than PhotoDigits gives today: raise GENERATION")
         if "logits" in arrays:
-            found[kind.name] = _predictions(dataset, cell.sampling(seed), arrays["logits"])
+            found[kind.name] = predictions_of(dataset, cell.sampling(seed), arrays["logits"])
     return found
 
 
-def _predictions(dataset: Dataset, sampling: ForgetSampling, logits: Array) -> Predictions:
+def predictions_of(dataset: Dataset, sampling: ForgetSampling, logits: Array) -> Predictions:
+    """Logits of all samples as predictions under a sampled request."""
     names, header = sample_names(dataset), dataset.header
     forget = frozenset(names[row] for row in forget_rows(dataset, sampling))
     outputs = outputs_of(dataset, logits.astype(np.float64), names)
