@@ -57,6 +57,11 @@ SECTIONS = {
     "Look up": ("policy", "methods", "metrics", "doctor"),
 }
 """The commands in the order of the work, under headings."""
+EXTRAS = {
+    **dict.fromkeys(("mlflow", "sqlalchemy"), "registry"),
+    **dict.fromkeys(("fsspec", "great_expectations", "safetensors", "torch", "torchvision", "tqdm"), "all"),
+}
+"""Packages that judging does not need, with the extra that brings all that a command with them needs."""
 DISTRIBUTED = ("pretrain", "retrain", "unlearn")
 """Commands that several processes can do together."""
 
@@ -159,6 +164,8 @@ def _described(error: BaseException) -> str:
         return "stopped on request; nothing was registered"
     if isinstance(error, OSError):
         return f"{error.strerror or error}: {error.filename or 'no file'}"
+    if isinstance(error, ModuleNotFoundError) and (extra := EXTRAS.get((error.name or "").partition(".")[0])):
+        return f"{error.name} is not installed, which this command needs: pip install 'grmu-audit[{extra}]'"
     if isinstance(error, MemoryError):
         return "out of memory: use a smaller batch size or dataset"
     return f"internal failure: {type(error).__name__}: {error} (see the traceback with --debug)"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 import subprocess
 import sys
+import tomllib
+from contextlib import closing
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
@@ -17,8 +20,7 @@ from grmu_audit.auditing import audit_files
 from grmu_audit.workflows.audits.stored import export_bundle
 
 ROOT = Path(__file__).resolve().parents[2]
-LIGHT = ROOT / "requirements-gate.txt"
-HEAVY = ("torch", "torchvision", "mlflow", "great_expectations", "safetensors", "sqlalchemy")
+HEAVY = ("torch", "torchvision", "mlflow", "great_expectations", "safetensors", "fsspec", "tqdm", "sqlalchemy")
 
 
 def _requirements(found: Distribution) -> list[str]:
@@ -42,9 +44,10 @@ def _closure(names: list[str]) -> dict[str, Distribution]:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the packages of ``requirements-gate.txt`` and what they need, and nothing else."""
+    """A folder with what the package declares without extras, and what that needs, and nothing else."""
     folder = tmp_path_factory.mktemp("light-site")
-    names = [re.split(r"[\[<>=!~; ]", line)[0] for line in LIGHT.read_text().splitlines() if line and line[0] != "#"]
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    names = [re.split(r"[\[<>=!~; ]", line)[0] for line in declared]
     for found in _closure(names).values():
         tops = {file.parts[0] for file in found.files or () if file.parts[0] not in ("..", "__pycache__")}
         for top in tops:
@@ -102,9 +105,42 @@ def test_a_bundle_is_checked_there(site: Path, tmp_path: Path, monkeypatch: pyte
     assert "does NOT agree" in done.stdout
 
 
-def test_the_light_list_is_part_of_what_the_package_declares() -> None:
-    import tomllib
+@pytest.mark.parametrize(
+    ("line", "extra"),
+    [
+        (["history", "--model", "faces"], "registry"),
+        (["gate", "--model", "faces"], "registry"),
+        (["unlearn", "--model", "faces", "--forget", "ids.csv"], "registry"),
+        (["data", "describe", "photodigits"], None),
+        (["methods"], None),
+        (["metrics"], None),
+        (["policy", "show"], None),
+        (["pretrain", "--name", "faces"], "all"),
+        (["benchmark", "smoke"], "registry"),
+        (["demo"], "all"),
+    ],
+)
+def test_a_command_that_needs_more_says_what_to_install(line: list[str], extra: str | None, site: Path, tmp_path: Path) -> None:
+    (tmp_path / "ids.csv").write_text("id\nx\n")
+    (tmp_path / "mlruns").mkdir()
+    with closing(sqlite3.connect(tmp_path / "mlruns" / "mlflow.db")) as store:
+        store.execute("CREATE TABLE registered_models (name TEXT)")
+    done = light(site, *line, folder=tmp_path)
+    if extra is None:
+        assert done.returncode == 0, done.stderr
+        return
+    assert done.returncode == 4, done.stdout + done.stderr
+    assert f"pip install 'grmu-audit[{extra}]'" in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
 
-    declared = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
-    lines = [line for line in LIGHT.read_text().splitlines() if line and line[0] != "#"]
-    assert [line for line in lines if line not in declared] == []
+
+def test_every_extra_that_a_message_names_is_declared() -> None:
+    from grmu_audit.cli.app import EXTRAS
+
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert extras["all"] == ["grmu-audit[registry,train]"]
+    for module, extra in EXTRAS.items():
+        if module == "sqlalchemy":  # comes with MLflow
+            continue
+        declared = extras[extra] if extra != "all" else [*extras["registry"], *extras["train"]]
+        assert any(line.startswith(module.replace("_", "-")) for line in declared), module

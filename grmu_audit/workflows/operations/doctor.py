@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from grmu_audit.workflows.session import Session
 
 State = Literal["ok", "warning", "problem"]
+WHOLE = ("registry", "train")
+"""Extras that all commands together need."""
 PACKAGE = "grmu-audit"
 LITTLE, SOME = 1 << 30, 5 << 30
 """Bytes of free space below which a run fails soon, and below which it may."""
@@ -100,7 +102,7 @@ def _libraries() -> Iterator[Check]:
     except PackageNotFoundError:
         yield Check("libraries", "warning", f"{PACKAGE} is not installed: ranges are not known", f"pip install {PACKAGE}")
         return
-    counted = 0
+    counted, absent = 0, []
     for one in listed:
         extra = one.marker is not None and not one.marker.evaluate({"extra": ""})
         try:
@@ -108,13 +110,17 @@ def _libraries() -> Iterator[Check]:
         except PackageNotFoundError:
             if not extra:
                 yield Check("libraries", "problem", f"{one.name} is not installed", f"pip install '{one.name}{one.specifier}'")
+            elif one.marker is not None and any(one.marker.evaluate({"extra": name}) for name in WHOLE):
+                absent.append(one.name)
             continue
         counted += 1
         if not one.specifier.contains(here, prereleases=True):
             state: State = "warning" if extra else "problem"
             found = f"{one.name} {here} is outside of {one.specifier}"
             yield Check("libraries", state, found, f"pip install '{one.name}{one.specifier}'")
-    yield Check("libraries", "ok", f"{PACKAGE} {own}; {counted} libraries looked at, mlflow {version('mlflow')}")
+    if absent:
+        yield Check("libraries", "warning", f"for judging alone: without {', '.join(absent)}", f"pip install '{PACKAGE}[all]'")
+    yield Check("libraries", "ok", f"{PACKAGE} {own}; {counted} libraries looked at")
 
 
 def _device(wanted: str) -> Iterator[Check]:

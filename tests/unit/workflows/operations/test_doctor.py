@@ -77,12 +77,16 @@ def test_keys_files_and_policies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_a_full_disk_and_a_library_out_of_range(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1000})())
-    monkeypatch.setattr(doctor, "requires", lambda name: ["numpy<1", "no-such-library>=1", "ray<1; extra == 'ray'"])
+    listed = ["numpy<1", "no-such-library>=1", "ray<1; extra == 'ray'", "no-such-server>=2; extra == 'registry'"]
+    monkeypatch.setattr(doctor, "requires", lambda name: listed)
     named = by_name(examine(Session(device="cpu")))
     assert {one.state for one in named["disk"]} == {"problem"}
     problems = [one.found for one in named["libraries"] if one.state == "problem"]
     assert len(problems) == 2
     assert "numpy" in problems[0]
+    (warning,) = (one for one in named["libraries"] if one.state == "warning" and "judging" in one.found)
+    assert "no-such-server" in warning.found
+    assert "grmu-audit[all]" in warning.do
 
 
 def test_a_check_that_breaks_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
