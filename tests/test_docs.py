@@ -8,6 +8,8 @@ import io
 import json
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -15,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.pages import api
+from benchmarks.pages import api, commands
 from grmu_audit.cli.app import execute
 from grmu_audit.errors import ExitCode
 
@@ -63,7 +65,21 @@ def test_the_glossary_is_in_order_and_names_each_term_once() -> None:
 
 
 def test_the_reference_of_the_names_is_written_from_their_docstrings() -> None:
-    assert (DOCS / "api.md").read_text(encoding="utf-8") == api.page(), "python -m benchmarks.pages.api --write docs/api.md"
+    assert (DOCS / "api.md").read_text(encoding="utf-8") == api.page(), "make docs"
+
+
+def test_the_reference_of_the_commands_is_what_help_says() -> None:
+    assert (DOCS / "commands.md").read_text(encoding="utf-8") == commands.page(), "make docs"
+
+
+def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
+    line = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", str(DOCS), str(tmp_path)]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    for page in ("README", "site/project", "site/contributing", "commands", "metrics/GA", "methods"):
+        assert (tmp_path / f"{page}.html").is_file(), page
+    text = (tmp_path / "tutorial.html").read_text()
+    assert not re.search(r"(?:src|href)=\"https?://[^\"]*\.(?:js|css)", text)  # nothing is loaded from elsewhere
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:

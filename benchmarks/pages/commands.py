@@ -1,0 +1,56 @@
+"""The page ``docs/commands.md``: what ``--help`` says of every command, on 80 columns.
+
+python -m benchmarks.pages.commands --write docs/commands.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from grmu_audit.cli.app import root
+from grmu_audit.utils import write_atomic
+
+_HEAD = """# From the command line: every command
+
+Written by `python -m benchmarks.pages.commands --write docs/commands.md`. Options that come before the command, and exit codes:
+[the README](../README.md#commands). Every option can also come from the environment as `GRMU_AUDIT_<COMMAND>_<OPTION>`.
+
+"""
+
+
+def page() -> str:
+    """The whole page."""
+    with click.Context(root, info_name="grmu-audit", terminal_width=80) as ctx:
+        parts = [part for name in root.list_commands(ctx) for part in _parts(root, name, ctx)]
+    return _HEAD + "\n".join(parts)
+
+
+def _parts(group: click.Group, name: str, parent: click.Context) -> Iterator[str]:
+    command = group.get_command(parent, name)
+    assert command is not None
+    with click.Context(command, info_name=name, parent=parent, terminal_width=80) as ctx:
+        level = "#" * (ctx.command_path.count(" ") + 1)
+        yield f"{level} {ctx.command_path.removeprefix('grmu-audit ')}\n\n```text\n{command.get_help(ctx)}\n```\n"
+        if isinstance(command, click.Group):
+            for child in command.list_commands(ctx):
+                yield from _parts(command, child, ctx)
+
+
+def main() -> None:
+    """Print or write the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", type=Path, metavar="FILE")
+    options = parser.parse_args()
+    if options.write:
+        write_atomic(options.write, page().encode())
+    else:
+        sys.stdout.write(page())
+
+
+if __name__ == "__main__":
+    main()
