@@ -5,7 +5,7 @@ PROCESSES ?= 2
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help install demo test lint format docs bench clean
+.PHONY: help install demo test lint format docs dist bench clean
 
 help:
 	@echo "make demo     install, then run the whole procedure on embedded data (offline, CPU)"
@@ -13,6 +13,7 @@ help:
 	@echo "make lint     formatting, style, types, import contracts"
 	@echo "make format   format the code"
 	@echo "make docs     write docs/metrics from the metric catalogue, docs/api.md from the docstrings, docs/commands.md from --help, the site to build/site"
+	@echo "make dist     wheel, source archive and bill of materials in dist/"
 	@echo "make bench    measure the demo over 5 seeds (about 14 minutes of CPU time), write docs/effect.md and the README's table"
 
 install: $(STAMP)
@@ -45,6 +46,10 @@ docs: install
 	$(BIN)/python -m benchmarks.pages.api --write docs/api.md
 	$(BIN)/python -m benchmarks.pages.commands --write docs/commands.md
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/site
+
+dist: install
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/cyclonedx-py environment --output-format JSON --output-file dist/sbom.cdx.json $(VENV)
 
 bench: install
 	$(BIN)/python -m benchmarks.pages.effect --write docs --readme README.md

@@ -17,7 +17,7 @@ html_copy_source = False
 html_show_copyright = False
 myst_heading_anchors = 4
 exclude_patterns = ["_build"]
-OUTSIDE = {"../README.md": "site/project.md", "../CONTRIBUTING.md": "site/contributing.md"}
+OUTSIDE = {"../README.md": "site/project.md", "../CONTRIBUTING.md": "site/contributing.md", "../SECURITY.md": "site/security.md"}
 """Pages of the repository's top that the site has, too."""
 INDEXES = (root_doc, "metrics/README")
 """Pages that list others under headings."""

@@ -54,6 +54,25 @@ def test_wheel_works_from_another_directory(wheel: Path, tmp_path: Path) -> None
     assert report.read_text().startswith("<!DOCTYPE html>")
 
 
+def test_wheel_and_source_archive_are_the_same_bytes_twice(wheel: Path, tmp_path: Path) -> None:
+    for number in (1, 2):
+        line = ["-m", "build", "--no-isolation", "--outdir", str(tmp_path / str(number)), str(ROOT)]
+        built = python(*line, cwd=tmp_path)
+        assert built.returncode == 0, built.stdout + built.stderr
+    one, two = ({path.name: path.read_bytes() for path in (tmp_path / number).iterdir()} for number in ("1", "2"))
+    assert one == two
+    assert {name.rsplit(".", 1)[1] for name in one} == {"whl", "gz"}
+    assert one[wheel.name] == wheel.read_bytes()
+
+
+def test_the_container_file_is_clean() -> None:
+    tool = Path(sys.executable).with_name("hadolint")
+    if not tool.exists():
+        pytest.skip("hadolint has no build for this machine")
+    done = subprocess.run([str(tool), str(ROOT / "Containerfile")], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
 def test_judgement_core_loads_nothing_heavy(tmp_path: Path) -> None:
     code = f"import sys, grmu_audit.auditing.scoring; print([m for m in {HEAVY} if m in sys.modules])"
     assert python("-c", code, cwd=tmp_path).stdout.strip() == "[]"
