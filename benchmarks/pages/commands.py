@@ -17,8 +17,16 @@ from grmu_audit.utils import write_atomic
 
 _HEAD = """# From the command line: every command
 
-Written by `python -m benchmarks.pages.commands --write docs/commands.md`. Options that come before the command, and exit codes:
-[the README](../README.md#commands). Every option can also come from the environment as `GRMU_AUDIT_<COMMAND>_<OPTION>`.
+Written by `python -m benchmarks.pages.commands --write docs/commands.md`.
+
+Every option can also come from the environment as `GRMU_AUDIT_<COMMAND>_<OPTION>`. Data goes to stdout, progress and the next command
+to type to stderr; `--json` is for programs. What is printed fits the terminal, 80 columns where its width is unknown. Names of models,
+versions, methods, metrics, policies and datasets complete in the shell after `eval "$(_GRMU_AUDIT_COMPLETE=bash_source grmu-audit)"` in
+`~/.bashrc` (`zsh_source` in `~/.zshrc`; for fish, `_GRMU_AUDIT_COMPLETE=fish_source grmu-audit | source`).
+
+```text
+{root}
+```
 
 """
 
@@ -27,7 +35,8 @@ def page() -> str:
     """The whole page."""
     with click.Context(root, info_name="grmu-audit", terminal_width=80) as ctx:
         parts = [part for name in root.list_commands(ctx) for part in _parts(root, name, ctx)]
-    return _HEAD + "\n".join(parts)
+        head = _HEAD.replace("{root}", root.get_help(ctx))
+    return head + "\n".join(parts)
 
 
 def _parts(group: click.Group, name: str, parent: click.Context) -> Iterator[str]:
