@@ -1,7 +1,7 @@
 """Sufficient statistics, and the confidence intervals that follow from them alone."""
 
 from grmu_audit.intervals.areas import Area, AreaChange, AreaGap
-from grmu_audit.intervals.combined import Closeness, Difference, Least, Mean, SharedDifference, ShareOfGain
+from grmu_audit.intervals.combined import Closeness, Difference, Largest, Least, Mean, SharedDifference, ShareOfGain
 from grmu_audit.intervals.design_effects import design_effect
 from grmu_audit.intervals.gaps import Gap, GapChange, MinimumChange
 from grmu_audit.intervals.operating_points import RateAtThreshold
@@ -18,6 +18,7 @@ __all__ = [
     "Difference",
     "Gap",
     "GapChange",
+    "Largest",
     "Least",
     "Limits",
     "Mean",

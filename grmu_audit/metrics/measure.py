@@ -29,6 +29,7 @@ from grmu_audit.metrics.outcome import Basis, Outcome
 from grmu_audit.metrics.redistribution import measure_redistribution
 from grmu_audit.metrics.references import closeness, mean_changes
 from grmu_audit.metrics.selection import measure_selection
+from grmu_audit.metrics.subgroups.conditional import measure_conditional
 from grmu_audit.metrics.white_box.durability import compare_returned, durability_changes, measure_durability
 from grmu_audit.metrics.white_box.layer_gaps import correlation, layer_gap_changes, measure_layer_gaps
 from grmu_audit.metrics.white_box.representation import (
@@ -132,8 +133,8 @@ def measure_one(checked: CheckedPredictions) -> ModelResult:
     """Every metric of one model that predictions alone give, those of installed packages included.
 
     RA UA TA VA GA WG UA_GA_GAP EO DP EP MIA MIA_PAPER MIA_AUC MIA_TPR_1 MIA_TPR_01 RETAIN_AUC MIA_DISPARITY IMPACT_RATIO
-    PREDICTIVE_PARITY CALIBRATION_GAP, then by group ``accuracy`` RA UA MIA_AUC MIA_TPR_1 RETAIN_AUC; an undefined one
-    carries its reason.
+    PREDICTIVE_PARITY CALIBRATION_GAP, the conditional metrics where control attributes are named, then by group ``accuracy`` RA
+    UA MIA_AUC MIA_TPR_1 RETAIN_AUC; an undefined one carries its reason.
     """
     attacks = run_attacks(checked)
     found = [
@@ -142,6 +143,7 @@ def measure_one(checked: CheckedPredictions) -> ModelResult:
         *measure_membership(checked, attacks),
         *measure_exposure(checked),
         *measure_selection(checked),
+        *measure_conditional(checked),
         *measure_plugins(checked),
     ]
     found = [outcome.with_options(checked.options) for outcome in found]

@@ -70,6 +70,8 @@ class MeasureOptions:
     """Limits of proportions: ``wilson`` or ``clopper-pearson``; ``default``: by the forms below."""
     interval_forms: int = 2
     """Forms of the statistics: 1 as before they were measured near 0 and 1 and with few people, 2 since then."""
+    control_attributes: tuple[str, ...] = ()
+    """Attributes within whose values the conditional metrics compare the others; empty: these are not measured."""
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> MeasureOptions:
@@ -86,10 +88,14 @@ class MeasureOptions:
             raise InputError(f"the record of the audit holds an option of the wrong kind: {error}") from None
 
     def to_record(self) -> dict[str, Any]:
-        """The options under the keys of audit.json; ``intervals`` stands there only where it is not the default."""
+        """The options under the keys of audit.json; ``intervals`` and ``control_attributes`` only where they are set."""
         made = {key: getattr(self, name) for name, key in _OPTION_KEYS.items()}
         if self.interval_method == MeasureOptions.interval_method:
             del made["intervals"]
+        if self.control_attributes:
+            made["control_attributes"] = list(self.control_attributes)
+        else:
+            del made["control_attributes"]
         return made
 
 
@@ -101,6 +107,7 @@ _OPTION_KEYS = {
     "interval_method": "intervals",
     "interval_forms": "interval_forms",
     "confidence": "confidence",
+    "control_attributes": "control_attributes",
 }
 
 
@@ -227,6 +234,7 @@ _RECORDED: dict[str, tuple[tuple[type, ...], str]] = {
     **dict.fromkeys(("expires", "level"), ((str, type(None)), "text")),
     **dict.fromkeys(("libraries", "predictions_sha256", NOT_LARGEST), ((dict,), "an object")),
     "seconds": ((int, float, type(None)), "a number"),
+    "control_attributes": ((list,), "a list"),
 }
 """Types of those keys of a record that something is computed from."""
 
