@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -76,7 +76,7 @@ def recompute(audit: Audit, policy: Policy, files: Mapping[str, bytes]) -> Recom
     findings = [f"predictions of {name} are not those that were audited" for name in _differing(audit, inputs)]
     findings += [*numbers, *_rules(audit, again)]
     if audit.schema == AUDIT_SCHEMA:
-        findings += [*_statements(audit, again), *_exact(audit, inputs), *_controls(audit, again)]
+        findings += [*_statements(audit, again), *_exact(audit, inputs), *_controls(audit, again), *_segments(audit, again)]
         notes += _not_compared(audit, inputs)
     return Recomputed(tuple(findings), tuple(notes), len(again.metrics) - len(carried))
 
@@ -273,6 +273,12 @@ def _controls(audit: Audit, again: Audit) -> list[str]:
         if recorded != computed:
             findings.append(f"control {name!r} is recorded as {_said(recorded)}; computed again it is {_said(computed)}")
     return findings
+
+
+def _segments(audit: Audit, again: Audit) -> Iterator[str]:
+    """Whether the weak segments that an audit records are those that its predictions give; earlier audits record none."""
+    if audit.segments is not None and again.segments is not None and not _close(asdict(audit.segments), asdict(again.segments)):
+        yield "the weak segments are recorded otherwise than the predictions give them"
 
 
 def _listed(controls: Sequence[tuple[str, str, bool]]) -> str:

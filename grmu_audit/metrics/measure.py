@@ -30,6 +30,7 @@ from grmu_audit.metrics.redistribution import measure_redistribution
 from grmu_audit.metrics.references import closeness, mean_changes
 from grmu_audit.metrics.selection import measure_selection
 from grmu_audit.metrics.subgroups.conditional import measure_conditional
+from grmu_audit.metrics.subgroups.weak_segments import find_weak_segments
 from grmu_audit.metrics.white_box.durability import compare_returned, durability_changes, measure_durability
 from grmu_audit.metrics.white_box.layer_gaps import correlation, layer_gap_changes, measure_layer_gaps
 from grmu_audit.metrics.white_box.representation import (
@@ -47,6 +48,7 @@ from grmu_audit.records.audit import MeasureOptions
 from grmu_audit.records.forgetting import Control
 from grmu_audit.records.inputs import AuditInputs
 from grmu_audit.records.metric_value import BASELINE, CANDIDATE, ROOT, Role, Subject, reference
+from grmu_audit.records.segments import SegmentSearch
 from grmu_audit.records.white_box import ShadowTable
 
 Found = tuple[Subject, Iterable[Outcome]]
@@ -72,6 +74,8 @@ class Measurements:
     """Models whose truth is known, in the candidate's place."""
     notes: dict[str, object]
     """``gap_against_robustness``, where layers and attacks were measured."""
+    segments: SegmentSearch
+    """Segments on which the candidate is weaker than elsewhere, or than the baseline."""
 
 
 def measure_models(
@@ -117,6 +121,7 @@ def measure_models(
         dominant_groups=first.dominant_groups,
         controls=controls.result(),
         notes={"gap_against_robustness": _gap_against_robustness(from_networks)} if from_networks else {},
+        segments=find_weak_segments(first, kept[BASELINE].result.checked if BASELINE in kept else baseline),
     )
 
 

@@ -13,6 +13,7 @@ from grmu_audit.records.data import DataCheckReport, DataRecord, ForgetRecord
 from grmu_audit.records.forgetting import Control, ExactEvidence
 from grmu_audit.records.lineage import ModelRef
 from grmu_audit.records.metric_value import CANDIDATE, Group, MetricValue, Subject
+from grmu_audit.records.segments import SegmentSearch
 from grmu_audit.records.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -147,6 +148,8 @@ class Audit:
     """The first version of the lineage, where it is another than the baseline and its predictions are compared."""
     unchanged: bool = False
     """Whether the candidate's outputs are those of the baseline up to rounding: nothing was done."""
+    segments: SegmentSearch | None = None
+    """Segments on which the audited version is weaker than elsewhere or than the baseline; None in audits that did not look."""
     schema: str = AUDIT_SCHEMA
     """Schema name and version."""
 
@@ -206,6 +209,8 @@ class Audit:
             tree["verdict"] = {key: item for key, item in tree["verdict"].items() if key not in _LATER} if self.verdict else None
         if self.root is None:
             del tree["root"]  # as audits of before it was compared with were stored
+        if self.segments is None:
+            del tree["segments"]  # as audits of before these were looked for
         if not self.data.kind:
             del tree["data"]["kind"]  # as it was stored
         return tree

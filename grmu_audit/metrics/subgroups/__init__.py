@@ -1,1 +1,1 @@
-"""Parts of the test rows: gaps between attribute values within strata of control attributes."""
+"""Parts of the test rows: gaps within strata of control attributes, and segments that a model serves worse."""
