@@ -30,6 +30,7 @@ from grmu_audit.metrics.catalog.subgroups import CONDITIONAL
 from grmu_audit.metrics.checked_predictions import CheckedPredictions, Mask
 from grmu_audit.metrics.fairness import gap_change
 from grmu_audit.metrics.membership.attacks import FORESTS, AttackResults, area_basis, area_persons, forest_basis
+from grmu_audit.metrics.membership.conformal import CONFORMAL
 from grmu_audit.metrics.membership.exposure import area_units
 from grmu_audit.metrics.outcome import Outcome
 from grmu_audit.metrics.scores import Roc, change_of_areas, standard_error
@@ -73,7 +74,7 @@ def changes(candidate: ModelResult, other: ModelResult) -> Iterator[Outcome]:
         yield _forest_change(name, candidate, other)
     yield area_change(candidate, other)
     conditional = CONDITIONAL if candidate.checked.options.control_attributes else ()
-    for name in (*_EXPOSURE, *SELECTION, *conditional, *(name for name, _ in PLUGINS)):
+    for name in (*_EXPOSURE, *CONFORMAL, *SELECTION, *conditional, *(name for name, _ in PLUGINS)):
         yield _change_of(name, candidate, other)
     yield from group_outcomes(candidate.checked, group_pairs(candidate.checked, other.checked))
 

@@ -21,6 +21,7 @@ from grmu_audit.metrics.forgetting.sequence import measure_history, measure_sequ
 from grmu_audit.metrics.forgetting.share import compare_forgetting
 from grmu_audit.metrics.kept_rows import KeptModel, without_before
 from grmu_audit.metrics.membership.attacks import measure_membership, run_attacks
+from grmu_audit.metrics.membership.conformal import measure_conformal
 from grmu_audit.metrics.membership.curves import summarise_curves
 from grmu_audit.metrics.membership.exposure import measure_exposure
 from grmu_audit.metrics.membership.remaining_share import measure_remaining_share
@@ -137,9 +138,9 @@ def _measure_each(first: CheckedPredictions, inputs: AuditInputs) -> dict[Subjec
 def measure_one(checked: CheckedPredictions) -> ModelResult:
     """Every metric of one model that predictions alone give, those of installed packages included.
 
-    RA UA TA VA GA WG UA_GA_GAP EO DP EP MIA MIA_PAPER MIA_AUC MIA_TPR_1 MIA_TPR_01 RETAIN_AUC MIA_DISPARITY IMPACT_RATIO
-    PREDICTIVE_PARITY CALIBRATION_GAP, the conditional metrics where control attributes are named, then by group ``accuracy`` RA
-    UA MIA_AUC MIA_TPR_1 RETAIN_AUC; an undefined one carries its reason.
+    RA UA TA VA GA WG UA_GA_GAP EO DP EP MIA MIA_PAPER MIA_AUC MIA_TPR_1 MIA_TPR_01 RETAIN_AUC MIA_DISPARITY
+    CONFORMAL_COVERAGE CONFORMAL_SIZE IMPACT_RATIO PREDICTIVE_PARITY CALIBRATION_GAP, the conditional metrics where control
+    attributes are named, then by group ``accuracy`` RA UA MIA_AUC MIA_TPR_1 RETAIN_AUC; an undefined one carries its reason.
     """
     attacks = run_attacks(checked)
     found = [
@@ -147,6 +148,7 @@ def measure_one(checked: CheckedPredictions) -> ModelResult:
         *measure_fairness(checked),
         *measure_membership(checked, attacks),
         *measure_exposure(checked),
+        *measure_conformal(checked),
         *measure_selection(checked),
         *measure_conditional(checked),
         *measure_plugins(checked),
