@@ -54,22 +54,29 @@ class _Sets:
     def own_thresholds(self) -> Floats:
         """[unseen] the threshold that all other test rows give each unseen row."""
         rank = _rank(len(self.calibration))
-        score = self.unseen[np.arange(len(self.unseen)), self.unseen_target]
+        score = self._own(unseen=True)
         found: Floats = np.where(score <= self.calibration[rank - 1], self.calibration[rank], self.calibration[rank - 1])
         return found
 
     def means(self, name: str, threshold: float) -> float:
         """The value with all sets at one threshold."""
-        forget, unseen = self.counted(name, threshold, threshold)
-        return float(forget.mean() - (unseen * self.weight).sum())
+        forget, unseen = (
+            (self.forget, self.unseen) if name == "CONFORMAL_SIZE" else (self._own(unseen=False), self._own(unseen=True))
+        )
+        held: Floats = self.weight @ (unseen <= threshold)
+        return float(np.count_nonzero(forget <= threshold) / len(forget) - held.sum())
+
+    def _own(self, *, unseen: bool) -> Floats:
+        """[rows] 1 - p_y of the unseen or of the forget rows."""
+        score, target = (self.unseen, self.unseen_target) if unseen else (self.forget, self.forget_target)
+        return score[np.arange(len(score)), target]
 
     def counted(self, name: str, threshold: float, unseen: float | Floats) -> tuple[Floats, Floats]:
         """[forget] and [unseen] whether the set holds the true class, or its number of classes."""
         if name == "CONFORMAL_SIZE":
             inside = self.unseen <= np.reshape(unseen, (-1, 1))
             return (self.forget <= threshold).sum(axis=1).astype(np.float64), inside.sum(axis=1).astype(np.float64)
-        own = self.forget[np.arange(len(self.forget)), self.forget_target] <= threshold
-        other = self.unseen[np.arange(len(self.unseen)), self.unseen_target] <= unseen
+        own, other = self._own(unseen=False) <= threshold, self._own(unseen=True) <= unseen
         return own.astype(np.float64), other.astype(np.float64)
 
     def limits(self, level: float) -> tuple[float, float]:
