@@ -95,6 +95,7 @@ def external_form(audit: Audit, audit_sha256: str) -> Audit:
         record=_record(audit, audit_sha256),
         verdict=_verdict(audit.verdict, metrics) if audit.verdict else None,
         curves={},
+        segments=None,
         controls=tuple(replace(control, values=()) for control in audit.controls),
     )
 

@@ -69,6 +69,7 @@ def measure(inputs: AuditInputs, context: AuditContext, options: MeasureOptions 
         root=inputs.root.ref if inputs.root else None,
         unchanged=inputs.baseline is not None and _same_as(inputs.candidate, inputs.baseline),
         record=_record(inputs, context.record, options, found),
+        segments=found.segments,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -16,6 +16,7 @@ from grmu_audit.metrics.catalog import BUILT_IN, Level
 from grmu_audit.metrics.forgetting.sequence import NAME as SEQUENCE
 from grmu_audit.metrics.forgetting.share import NAME as SHARE
 from grmu_audit.metrics.membership.attacks import FORESTS
+from grmu_audit.metrics.membership.conformal import CONFORMAL
 from grmu_audit.metrics.selection import SELECTION
 from grmu_audit.policy import Policy
 from grmu_audit.policy.judgement import judge
@@ -76,7 +77,7 @@ def recompute(audit: Audit, policy: Policy, files: Mapping[str, bytes]) -> Recom
     findings = [f"predictions of {name} are not those that were audited" for name in _differing(audit, inputs)]
     findings += [*numbers, *_rules(audit, again)]
     if audit.schema == AUDIT_SCHEMA:
-        findings += [*_statements(audit, again), *_exact(audit, inputs), *_controls(audit, again)]
+        findings += [*_statements(audit, again), *_exact(audit, inputs), *_controls(audit, again), *_segments(audit, again)]
         notes += _not_compared(audit, inputs)
     return Recomputed(tuple(findings), tuple(notes), len(again.metrics) - len(carried))
 
@@ -89,7 +90,9 @@ def _needs_more_than_tables(value: MetricValue) -> bool:
     return value.name in BUILT_IN and BUILT_IN[value.name].level is not Level.QUICK
 
 
-_LATER = (SHARE, SEQUENCE, "DELETION_AUC", *SELECTION)
+_ADDED = (*SELECTION, *CONFORMAL)
+"""Metrics of stored predictions that came to the tool without another schema."""
+_LATER = (SHARE, SEQUENCE, "DELETION_AUC", *_ADDED)
 """Metrics of stored predictions that audits of the earlier schema do not hold."""
 
 
@@ -97,7 +100,7 @@ def _as_recorded(measured: Audit, audit: Audit, carried: tuple[MetricValue, ...]
     """What the recorded audit can have measured: nothing that is carried over, and of an earlier schema no later metric."""
     left_out = {value.name for value in carried} & {SEQUENCE}
     if audit.schema == AUDIT_SCHEMA:
-        left_out |= set(SELECTION) - {value.name for value in audit.metrics}
+        left_out |= set(_ADDED) - {value.name for value in audit.metrics}
         fresh = tuple(v for v in measured.metrics if v.name not in left_out or any(v is value for value in carried))
         return replace(measured, metrics=fresh, controls=_controls_without(measured, left_out))
     known = tuple(value for value in measured.metrics if value.name not in _LATER)
@@ -273,6 +276,12 @@ def _controls(audit: Audit, again: Audit) -> list[str]:
         if recorded != computed:
             findings.append(f"control {name!r} is recorded as {_said(recorded)}; computed again it is {_said(computed)}")
     return findings
+
+
+def _segments(audit: Audit, again: Audit) -> Iterator[str]:
+    """Whether the weak segments that an audit records are those that its predictions give; earlier audits record none."""
+    if audit.segments is not None and again.segments is not None and not _close(asdict(audit.segments), asdict(again.segments)):
+        yield "the weak segments are recorded otherwise than the predictions give them"
 
 
 def _listed(controls: Sequence[tuple[str, str, bool]]) -> str:

@@ -1,10 +1,10 @@
 """Sufficient statistics, and the confidence intervals that follow from them alone."""
 
 from grmu_audit.intervals.areas import Area, AreaChange, AreaGap
-from grmu_audit.intervals.combined import Closeness, Difference, Least, Mean, SharedDifference, ShareOfGain
+from grmu_audit.intervals.combined import Closeness, Difference, Largest, Least, Mean, SharedDifference, ShareOfGain
 from grmu_audit.intervals.design_effects import design_effect
 from grmu_audit.intervals.gaps import Gap, GapChange, MinimumChange
-from grmu_audit.intervals.operating_points import RateAtThreshold
+from grmu_audit.intervals.operating_points import AtThreshold, RateAtThreshold
 from grmu_audit.intervals.proportions import Minimum, PairedCounts, Proportion
 from grmu_audit.intervals.ratio import RateRatio, Ratio, Spread
 from grmu_audit.intervals.replicates import Replicated
@@ -14,10 +14,12 @@ __all__ = [
     "Area",
     "AreaChange",
     "AreaGap",
+    "AtThreshold",
     "Closeness",
     "Difference",
     "Gap",
     "GapChange",
+    "Largest",
     "Least",
     "Limits",
     "Mean",

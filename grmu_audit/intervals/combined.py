@@ -128,6 +128,34 @@ class Least(Statistic):
 
 
 @dataclass(frozen=True)
+class Largest(Statistic):
+    """The largest of several statistics, whatever samples they share."""
+
+    kind: ClassVar[str] = "largest"
+    terms: tuple[Statistic, ...]
+    """Those that it is the largest of."""
+
+    def defect(self) -> str:
+        """No term."""
+        return "" if self.terms else "it has no term"
+
+    @property
+    def estimate(self) -> float:
+        """The largest estimate."""
+        return aggregate([term.estimate for term in self.terms], "max")
+
+    def raw_limits(self, alpha: float) -> Limits | None:
+        """Upper: the largest upper limit at ``alpha`` itself, which is missed only if that of the term that is truly the
+        largest is; lower: the largest lower limit, simultaneous over the terms."""
+        highs = [term.limits(alpha) for term in self.terms]
+        lows = [term.limits(alpha / len(self.terms)) for term in self.terms]
+        known = [(low[0], high[1]) for low, high in zip(lows, highs, strict=True) if low is not None and high is not None]
+        if not known or len(known) < len(self.terms):
+            return None
+        return max(low for low, _ in known), max(high for _, high in known)
+
+
+@dataclass(frozen=True)
 class ShareOfGain(Statistic):
     """Share of the sum of all gains that one cell has; a loss counts as no gain."""
 

@@ -57,12 +57,7 @@ class RateAtThreshold(Statistic):
 
     def _margin(self, alpha: float, shares: tuple[float, ...]) -> float:
         """How far the share moves with the threshold at ``alpha``: linear in the normal quantile, through 0."""
-        reached = np.abs(np.asarray(shares) - self.estimate)
-        quantiles = np.array([z_value(level) for level in self.levels])
-        z = z_value(alpha)
-        if z > quantiles[-1]:
-            return float(reached[-1] * z / quantiles[-1])
-        return float(np.interp(z, np.append(0.0, quantiles), np.append(0.0, reached)))
+        return _margin(alpha, self.levels, np.abs(np.asarray(shares) - self.estimate))
 
     def scaled(self, factor: float) -> Statistic:
         """The same estimate from ``factor`` times as many samples of both sides."""
@@ -76,6 +71,63 @@ class RateAtThreshold(Statistic):
     def by_method(self, name: str) -> Statistic:
         """Always exact: the shares are near 0."""
         return self
+
+
+@dataclass(frozen=True)
+class AtThreshold(Statistic):
+    """A statistic that depends on a threshold, which a sample gives and which may move it either way."""
+
+    kind: ClassVar[str] = "at_threshold"
+    known: Statistic
+    """The statistic as if the threshold were known."""
+    levels: tuple[float, ...]
+    """Two-sided errors, falling."""
+    lower: tuple[float, ...]
+    """At each level the estimate with the threshold at its lower limit."""
+    upper: tuple[float, ...]
+    """At each level the estimate with the threshold at its upper limit."""
+
+    def defect(self) -> str:
+        """Levels that do not fall within (0, 1), or estimates that are not one for each level."""
+        if not self.levels or not len(self.levels) == len(self.lower) == len(self.upper):
+            return f"{len(self.levels)} levels with {len(self.lower)} and {len(self.upper)} estimates"
+        falling = all(0 < level < 1 for level in self.levels) and list(self.levels) == sorted(set(self.levels), reverse=True)
+        return "" if falling else "its levels do not fall within (0, 1)"
+
+    @property
+    def estimate(self) -> float:
+        """The estimate at the estimated threshold."""
+        return self.known.estimate
+
+    def raw_limits(self, alpha: float) -> Limits | None:
+        """MOVER of two sources: limits at a known threshold, and how far the threshold's own limits move the estimate."""
+        found, middle = self.known.limits(alpha), self.estimate
+        if found is None:
+            return None
+        moved = np.array([self.lower, self.upper]) - middle
+        down, up = (_margin(alpha, self.levels, np.maximum(side.max(axis=0), 0.0)) for side in (-moved, moved))
+        return middle - math.hypot(middle - found[0], down), middle + math.hypot(found[1] - middle, up)
+
+    def scaled(self, factor: float) -> AtThreshold:
+        """The same estimate from ``factor`` times as many samples of all sides."""
+        middle, root = self.estimate, math.sqrt(factor)
+        sides = [tuple(middle + (value - middle) / root for value in values) for values in (self.lower, self.upper)]
+        return AtThreshold(self.known.scaled(factor), self.levels, *sides)
+
+
+def _margin(alpha: float, levels: tuple[float, ...], reached: Floats) -> float:
+    """How far an estimate moves with its threshold at ``alpha``: linear in the normal quantile, through 0.
+
+    Args:
+        alpha: two-sided error.
+        levels: errors at which it is known.
+        reached: [levels] how far it moves at each.
+    """
+    quantiles = np.array([z_value(level) for level in levels])
+    z = z_value(alpha)
+    if z > quantiles[-1]:
+        return float(reached[-1] * z / quantiles[-1])
+    return float(np.interp(z, np.append(0.0, quantiles), np.append(0.0, reached)))
 
 
 @lru_cache(maxsize=1024)

@@ -26,15 +26,19 @@ from grmu_audit.metrics.accuracy import (
     unit_of,
 )
 from grmu_audit.metrics.catalog import PLUGINS
+from grmu_audit.metrics.catalog.subgroups import CONDITIONAL
 from grmu_audit.metrics.checked_predictions import CheckedPredictions, Mask
 from grmu_audit.metrics.fairness import gap_change
 from grmu_audit.metrics.membership.attacks import FORESTS, AttackResults, area_basis, area_persons, forest_basis
+from grmu_audit.metrics.membership.conformal import CONFORMAL
 from grmu_audit.metrics.membership.exposure import area_units
 from grmu_audit.metrics.outcome import Outcome
 from grmu_audit.metrics.scores import Roc, change_of_areas, standard_error
 from grmu_audit.metrics.selection import SELECTION
 
 _COMPOSED = ("WG", "EO", "DP", "EP", "UA_GA_GAP")
+_KEPT = ("undefined_strata", "smallest_cell")
+"""Details that tell what a value does not cover, or rests on: those of its change too."""
 _EXPOSURE = ("MIA_TPR_1", "MIA_TPR_01", "RETAIN_AUC", "MIA_DISPARITY")
 
 
@@ -69,7 +73,8 @@ def changes(candidate: ModelResult, other: ModelResult) -> Iterator[Outcome]:
     for name in FORESTS:
         yield _forest_change(name, candidate, other)
     yield area_change(candidate, other)
-    for name in (*_EXPOSURE, *SELECTION, *(name for name, _ in PLUGINS)):
+    conditional = CONDITIONAL if candidate.checked.options.control_attributes else ()
+    for name in (*_EXPOSURE, *CONFORMAL, *SELECTION, *conditional, *(name for name, _ in PLUGINS)):
         yield _change_of(name, candidate, other)
     yield from group_outcomes(candidate.checked, group_pairs(candidate.checked, other.checked))
 
@@ -85,7 +90,7 @@ def paired_accuracy(candidate: CheckedPredictions, other: CheckedPredictions, na
 def _change_of(name: str, candidate: ModelResult, other: ModelResult) -> Outcome:
     """Change of a metric from the outcomes of both models."""
     left, right = candidate.outcome(name), other.outcome(name)
-    basis = replace(left.basis, details={})
+    basis = replace(left.basis, details={key: left.basis.details[key] for key in _KEPT if key in left.basis.details})
     if left.statistic is None or right.statistic is None:
         return Outcome.missing(name, left.reason or right.reason or "undefined", basis)
     return Outcome(name, basis, _composed(name, candidate.checked, other.checked, (left.statistic, right.statistic)))

@@ -183,6 +183,22 @@ def _check_options(p: Predictions, options: MeasureOptions) -> None:
         raise InputError(f"unknown variant {options.gap_variant!r}: known are {', '.join(VARIANTS)}")
     if options.attack_score not in ATTACK_SCORES:
         raise InputError(f"unknown attack score {options.attack_score!r}: known are {', '.join(ATTACK_SCORES)}")
+    _check_controls(p, options.control_attributes)
+
+
+def _check_controls(p: Predictions, controls: Sequence[str]) -> None:
+    known = [name for name, _ in p.factors]
+    for name in controls:
+        if name not in known:
+            by = ", ".join(known) or "one attribute without a name"
+            raise InputError(
+                f"no control attribute {name!r}{did_you_mean(name, known)}; the groups are formed by: {by}"
+                " (each attribute needs a column attribute_NAME, and --by must not leave it out)"
+            )
+    if len(set(controls)) < len(controls):
+        raise InputError(f"control attributes {', '.join(controls)}: name each once")
+    if controls and len(controls) == len(known):
+        raise InputError(f"control attributes {', '.join(controls)}: no attribute is left to compare within their values")
 
 
 def _forget_counts(p: Predictions) -> dict[Group, int]:

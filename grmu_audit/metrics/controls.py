@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from grmu_audit.metrics.accuracy import SPLIT_OF
+from grmu_audit.metrics.catalog.subgroups import CONDITIONAL
 from grmu_audit.metrics.changes import ModelResult, area_change, changes
 from grmu_audit.metrics.checked_predictions import CheckedPredictions
 from grmu_audit.metrics.forgetting.share import measure_share
@@ -88,7 +89,7 @@ def _cheat_from_root(
         yield ROOT.as_change(), area_change(cheat, root)
 
 
-OF_LABELS = (*SPLIT_OF, "GA", "WG", "EO", "DP", "EP", "UA_GA_GAP", "IMPACT_RATIO", "PREDICTIVE_PARITY")
+OF_LABELS = (*SPLIT_OF, "GA", "WG", "EO", "DP", "EP", "UA_GA_GAP", "IMPACT_RATIO", "PREDICTIVE_PARITY", *CONDITIONAL)
 """Metrics that follow from labels alone."""
 
 

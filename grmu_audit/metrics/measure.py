@@ -21,6 +21,7 @@ from grmu_audit.metrics.forgetting.sequence import measure_history, measure_sequ
 from grmu_audit.metrics.forgetting.share import compare_forgetting
 from grmu_audit.metrics.kept_rows import KeptModel, without_before
 from grmu_audit.metrics.membership.attacks import measure_membership, run_attacks
+from grmu_audit.metrics.membership.conformal import measure_conformal
 from grmu_audit.metrics.membership.curves import summarise_curves
 from grmu_audit.metrics.membership.exposure import measure_exposure
 from grmu_audit.metrics.membership.remaining_share import measure_remaining_share
@@ -29,6 +30,8 @@ from grmu_audit.metrics.outcome import Basis, Outcome
 from grmu_audit.metrics.redistribution import measure_redistribution
 from grmu_audit.metrics.references import closeness, mean_changes
 from grmu_audit.metrics.selection import measure_selection
+from grmu_audit.metrics.subgroups.conditional import measure_conditional
+from grmu_audit.metrics.subgroups.weak_segments import find_weak_segments
 from grmu_audit.metrics.white_box.durability import compare_returned, durability_changes, measure_durability
 from grmu_audit.metrics.white_box.layer_gaps import correlation, layer_gap_changes, measure_layer_gaps
 from grmu_audit.metrics.white_box.representation import (
@@ -46,6 +49,7 @@ from grmu_audit.records.audit import MeasureOptions
 from grmu_audit.records.forgetting import Control
 from grmu_audit.records.inputs import AuditInputs
 from grmu_audit.records.metric_value import BASELINE, CANDIDATE, ROOT, Role, Subject, reference
+from grmu_audit.records.segments import SegmentSearch
 from grmu_audit.records.white_box import ShadowTable
 
 Found = tuple[Subject, Iterable[Outcome]]
@@ -71,6 +75,8 @@ class Measurements:
     """Models whose truth is known, in the candidate's place."""
     notes: dict[str, object]
     """``gap_against_robustness``, where layers and attacks were measured."""
+    segments: SegmentSearch
+    """Segments on which the candidate is weaker than elsewhere, or than the baseline."""
 
 
 def measure_models(
@@ -116,6 +122,7 @@ def measure_models(
         dominant_groups=first.dominant_groups,
         controls=controls.result(),
         notes={"gap_against_robustness": _gap_against_robustness(from_networks)} if from_networks else {},
+        segments=find_weak_segments(first, kept[BASELINE].result.checked if BASELINE in kept else baseline),
     )
 
 
@@ -131,9 +138,9 @@ def _measure_each(first: CheckedPredictions, inputs: AuditInputs) -> dict[Subjec
 def measure_one(checked: CheckedPredictions) -> ModelResult:
     """Every metric of one model that predictions alone give, those of installed packages included.
 
-    RA UA TA VA GA WG UA_GA_GAP EO DP EP MIA MIA_PAPER MIA_AUC MIA_TPR_1 MIA_TPR_01 RETAIN_AUC MIA_DISPARITY IMPACT_RATIO
-    PREDICTIVE_PARITY CALIBRATION_GAP, then by group ``accuracy`` RA UA MIA_AUC MIA_TPR_1 RETAIN_AUC; an undefined one
-    carries its reason.
+    RA UA TA VA GA WG UA_GA_GAP EO DP EP MIA MIA_PAPER MIA_AUC MIA_TPR_1 MIA_TPR_01 RETAIN_AUC MIA_DISPARITY
+    CONFORMAL_COVERAGE CONFORMAL_SIZE IMPACT_RATIO PREDICTIVE_PARITY CALIBRATION_GAP, the conditional metrics where control
+    attributes are named, then by group ``accuracy`` RA UA MIA_AUC MIA_TPR_1 RETAIN_AUC; an undefined one carries its reason.
     """
     attacks = run_attacks(checked)
     found = [
@@ -141,7 +148,9 @@ def measure_one(checked: CheckedPredictions) -> ModelResult:
         *measure_fairness(checked),
         *measure_membership(checked, attacks),
         *measure_exposure(checked),
+        *measure_conformal(checked),
         *measure_selection(checked),
+        *measure_conditional(checked),
         *measure_plugins(checked),
     ]
     found = [outcome.with_options(checked.options) for outcome in found]

@@ -48,8 +48,7 @@ def measure_selection(checked: CheckedPredictions) -> Iterator[Outcome]:
     Source: 6 RCNY 5-301 (impact ratio); Chouldechova (2017) for predictive parity; Pleiss et al. (2017) for calibration.
     """
     if checked.predictions.classes != 2:
-        reason = f"it is for two classes, and there are {checked.predictions.classes}"
-        yield from (Outcome.missing(name, reason, Basis(int(checked.test.sum()))) for name in SELECTION)
+        yield from (Outcome.missing(name, _other_classes(checked), Basis(int(checked.test.sum()))) for name in SELECTION)
         return
     values = _values(checked)
     yield _impact_ratio(checked, values)
@@ -64,6 +63,17 @@ def _values(checked: CheckedPredictions) -> list[_Value]:
         _Value(str(code), checked.test & (attribute == code), tuple(cell for cell in cells if cell.attribute == code))
         for code in sorted({cell.attribute for cell in cells})
     ]
+
+
+def impact_ratio(checked: CheckedPredictions) -> Outcome:
+    """IMPACT_RATIO alone; as ``measure_selection``."""
+    if checked.predictions.classes != 2:
+        return Outcome.missing("IMPACT_RATIO", _other_classes(checked), Basis(int(checked.test.sum())))
+    return _impact_ratio(checked, _values(checked))
+
+
+def _other_classes(checked: CheckedPredictions) -> str:
+    return f"it is for two classes, and there are {checked.predictions.classes}"
 
 
 def _impact_ratio(checked: CheckedPredictions, values: list[_Value]) -> Outcome:

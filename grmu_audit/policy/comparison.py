@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from grmu_audit.metrics.catalog import level_needed, spec
+from grmu_audit.metrics.catalog.subgroups import CONDITIONAL
 from grmu_audit.policy.schema import Policy, Rule
 from grmu_audit.policy.wording import group_list
 from grmu_audit.records import BASELINE, CANDIDATE, ROOT, Audit, MetricValue, Role, Subject, reference
@@ -73,6 +74,16 @@ def why_missing(rule: Rule, audit: Audit, value: MetricValue | None) -> str | No
         where = f" for {group_list((rule.group.record,))}" if rule.group else ""
         return f"{rule.metric} was not measured{where}{_deeper(rule, audit)}"
     return None
+
+
+def why_other_strata(rule: Rule, audit: Audit, policy: Policy) -> str:
+    """Why a conditional value is none of the policy's, or an empty string: it was taken within values of other attributes."""
+    wanted, measured = policy.control_attributes, audit.options.control_attributes
+    if rule.metric not in CONDITIONAL or sorted(wanted) == sorted(measured):
+        return ""
+    if not measured:
+        return f"{rule.metric} was not measured: the audit names no control attributes, the policy names {', '.join(wanted)}"
+    return f"{rule.metric} was measured within {', '.join(measured)}; the policy names {', '.join(wanted)}"
 
 
 def _deeper(rule: Rule, audit: Audit) -> str:

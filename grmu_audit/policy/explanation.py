@@ -8,6 +8,7 @@ from datetime import date
 
 from grmu_audit.intervals import Area, Gap, Minimum, PairedCounts, Proportion, RateRatio, Statistic
 from grmu_audit.metrics.catalog import spec
+from grmu_audit.metrics.catalog.subgroups import CONDITIONAL
 from grmu_audit.metrics.forgetting.contrast import LEAST_FORGET
 from grmu_audit.policy.judgement import evaluate
 from grmu_audit.policy.multiplicity import rule_alpha
@@ -28,7 +29,7 @@ _EVIDENCE = {
     "one-sided": "the one-sided limit must lie inside",
     "unless-breached": "it is met unless the whole interval lies beyond the bound",
 }
-_GROUPED = ("WG", "EO", "DP", "EP", "GA", "accuracy", "IMPACT_RATIO", "PREDICTIVE_PARITY", "CALIBRATION_GAP")
+_GROUPED = ("WG", "EO", "DP", "EP", "GA", "accuracy", "IMPACT_RATIO", "PREDICTIVE_PARITY", "CALIBRATION_GAP", *CONDITIONAL)
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,11 @@ def _most_favourable(rule: Rule, size: int, sizes: Sizes) -> Statistic | None:
         "EP": Gap((cells,), "max"),
         "PREDICTIVE_PARITY": Gap((cells,), "max"),
         "IMPACT_RATIO": RateRatio(cells),
+        "CONDITIONAL_DP": Gap((cells,), "max"),
+        "CONDITIONAL_EO": Gap((cells, cells), "mean"),
+        "CONDITIONAL_EP": Gap((cells,), "max"),
+        "CONDITIONAL_IMPACT_RATIO": RateRatio(cells),
+        "CONDITIONAL_ACCURACY_GAP": Gap((cells,), "max"),
     }
     plain = Proportion(size, size) if rule.metric in ("RA", "TA", "GA", "UA", "VA", "accuracy") else None
     return made.get(rule.metric, plain)

@@ -20,6 +20,7 @@ _LATER = {
     "predictions": "any",
     "outputs": "stored",
     "cannot_show": [],
+    "control_attributes": [],
 }
 
 

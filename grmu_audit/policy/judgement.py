@@ -9,7 +9,7 @@ from datetime import date
 
 from grmu_audit.errors import InputError
 from grmu_audit.intervals import Limits
-from grmu_audit.policy.comparison import judged_value, why_missing, why_unapplied
+from grmu_audit.policy.comparison import judged_value, why_missing, why_other_strata, why_unapplied
 from grmu_audit.policy.controls import claims_forgetting, conclude, judge_controls
 from grmu_audit.policy.files import policy_sha256
 from grmu_audit.policy.multiplicity import holm_decides, rule_alpha
@@ -106,7 +106,8 @@ def _largest_score(audit: Audit, policy: Policy) -> list[RuleOutcome]:
 
 def _case(rule: Rule, audit: Audit, policy: Policy) -> RuleCase:
     value = judged_value(rule, audit)
-    obstacle = why_missing(rule, audit, value) or (obstacle_of(rule, value, policy) if value is not None else None)
+    obstacle = why_other_strata(rule, audit, policy) or why_missing(rule, audit, value)
+    obstacle = obstacle or (obstacle_of(rule, value, policy) if value is not None else None)
     if obstacle and rule.metric == "FORGET_SHARE" and not audit.references and audit.baseline and audit.subject.version:
         obstacle += f"; to make one: grmu-audit retrain --model {audit.baseline.label} --forget <the forget list>"
     return RuleCase(rule, why_unapplied(rule, audit, policy), value, obstacle, counted(value, audit))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from grmu_audit.intervals import Limits
@@ -13,7 +14,10 @@ from grmu_audit.policy.schema import Policy, Rule
 from grmu_audit.policy.wording import bound_words, group_list, metric_phrase, suppressed_count
 from grmu_audit.records import Audit, Decision, Group, MetricValue, suppressed
 
+_OF_POSITIVE = ("EP", "IMPACT_RATIO", "PREDICTIVE_PARITY", "CALIBRATION_GAP", "CONDITIONAL_EP", "CONDITIONAL_IMPACT_RATIO")
+"""Metrics whose value is another one where the other class is the positive one."""
 _SLACK = 1e-6
+_SHOWN_STRATA = 5
 
 
 @dataclass(frozen=True)
@@ -50,18 +54,27 @@ def obstacle_of(rule: Rule, value: MetricValue, policy: Policy) -> str | None:
         return f"{rule.metric} is undefined: {value.why_missing or 'no reason recorded'}"
     if value.statistic is not None and not abs(value.statistic.estimate - value.value) <= _SLACK:
         return f"the recorded {rule.metric} is not what its own sufficient statistic gives: the audit file was altered"
-    if rule.metric == "EP" and value.details.get("positive_class", policy.positive_class) != policy.positive_class:
-        return f"EP was measured with another positive class than the policy's {policy.positive_class}"
+    if rule.metric in _OF_POSITIVE and value.details.get("positive_class", policy.positive_class) != policy.positive_class:
+        return f"{rule.metric} was measured with another positive class than the policy's {policy.positive_class}"
     if rule.allow_incomplete:
         return None
     if value.incomplete:
-        return f"{rule.metric} is incomplete: no {_counted_rows(value)} of {group_list(value.empty_cells) or 'a declared group'}"
+        return f"{rule.metric} is incomplete: {_not_covered(value)}"
     size = value.n if value.smallest_cell is None else value.smallest_cell
     if not size >= policy.minimum_group_size:
         return (
             f"{_cell_words(value)} has {suppressed_count(size)} samples; the policy requires at least {policy.minimum_group_size}"
         )
     return None
+
+
+def _not_covered(value: MetricValue) -> str:
+    """The strata that a value leaves out with their reasons, or the groups that it has no sample of."""
+    strata = value.details.get("undefined_strata")
+    if isinstance(strata, Mapping) and strata:
+        more = f"; and {len(strata) - _SHOWN_STRATA} more strata" if len(strata) > _SHOWN_STRATA else ""
+        return "; ".join(f"{name}: {reason}" for name, reason in list(strata.items())[:_SHOWN_STRATA]) + more
+    return f"no {_counted_rows(value)} of {group_list(value.empty_cells) or 'a declared group'}"
 
 
 def _counted_rows(value: MetricValue) -> str:
@@ -71,6 +84,8 @@ def _counted_rows(value: MetricValue) -> str:
 
 def _cell_words(value: MetricValue) -> str:
     group: Group | None = value.smallest_group
+    if cell := value.details.get("smallest_cell"):
+        return f"{cell}, which {value.name} rests on,"
     return (
         f"{group_list((group,))}, which {value.name} rests on,"
         if group
@@ -84,6 +99,10 @@ def needed_cells(case: RuleCase, minimum: int) -> str | None:
     if value is None or case.rule.allow_incomplete:
         return None
     part = deciding_split(value)
+    if value.details.get("undefined_strata"):
+        return (
+            f"at least {minimum:,} test samples of every attribute value in each of these strata, before the rule can be judged"
+        )
     if value.empty_cells:
         return (
             f"at least {minimum:,} {_counted_rows(value)}s of {group_list(value.empty_cells)} instead of none, before the rule "

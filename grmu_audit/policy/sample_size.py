@@ -78,6 +78,8 @@ def deciding_split(value: MetricValue) -> str:
 
 def _samples(value: MetricValue) -> str:
     part = f"{deciding_split(value)} samples"
+    if cell := value.details.get("smallest_cell"):
+        return f"{part} of {cell}, the smallest cell, and as many times more of the others,"
     if value.smallest_group is None:
         return part
     group = f"group (target {value.smallest_group.target}, attribute {value.smallest_group.attribute})"

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from grmu_audit.metrics.catalog import CATALOG, Topic, topic
 from grmu_audit.metrics.catalog.spec import MetricSpec
+from grmu_audit.metrics.catalog.subgroups import CONDITIONAL
 from grmu_audit.metrics.catalog.wording import CHANGE_BOUNDS
 from grmu_audit.records import Group, MeasureOptions
 from grmu_audit.utils import Problem, ProblemsError
@@ -189,6 +190,9 @@ class Policy(_Frozen):
     )
     minimum_group_size: int = Field(30, ge=1, description="A rule that rests on a smaller cell decides nothing.")
     positive_class: int = Field(1, ge=0, le=1, description="The positive class of a two-class task.")
+    control_attributes: Annotated[tuple[Text, ...], Field(strict=False)] = Field(
+        (), description="Attributes within whose values the CONDITIONAL_ metrics compare the groups of all other attributes."
+    )
     null_control: Literal["refuse", "accept"] = Field(
         "refuse", description="What a PASS becomes that the model before unlearning, or a cheat made from it, would get as well."
     )
@@ -224,7 +228,11 @@ class Policy(_Frozen):
             seed: of the attacks.
         """
         return MeasureOptions(
-            confidence=self.confidence, seed=seed, positive_class=self.positive_class, interval_method=self.intervals
+            confidence=self.confidence,
+            seed=seed,
+            positive_class=self.positive_class,
+            interval_method=self.intervals,
+            control_attributes=self.control_attributes,
         )
 
     @classmethod
@@ -246,6 +254,9 @@ class Policy(_Frozen):
         if info.context is not _STORED:
             for position, rule in enumerate(self.rules):
                 found += [Problem(("rules", position, *p.loc), p.message) for p in _unfailing(rule)]
+                if rule.metric in CONDITIONAL and not self.control_attributes:
+                    needed = f"{rule.metric} needs control_attributes: name them in the policy"
+                    found.append(Problem(("rules", position, "metric"), needed))
         if found:
             raise ProblemsError(found)
         return self

@@ -13,6 +13,7 @@ from grmu_audit.records.data import DataCheckReport, DataRecord, ForgetRecord
 from grmu_audit.records.forgetting import Control, ExactEvidence
 from grmu_audit.records.lineage import ModelRef
 from grmu_audit.records.metric_value import CANDIDATE, Group, MetricValue, Subject
+from grmu_audit.records.segments import SegmentSearch
 from grmu_audit.records.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ class MeasureOptions:
     """Limits of proportions: ``wilson`` or ``clopper-pearson``; ``default``: by the forms below."""
     interval_forms: int = 2
     """Forms of the statistics: 1 as before they were measured near 0 and 1 and with few people, 2 since then."""
+    control_attributes: tuple[str, ...] = ()
+    """Attributes within whose values the conditional metrics compare the others; empty: these are not measured."""
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> MeasureOptions:
@@ -86,10 +89,14 @@ class MeasureOptions:
             raise InputError(f"the record of the audit holds an option of the wrong kind: {error}") from None
 
     def to_record(self) -> dict[str, Any]:
-        """The options under the keys of audit.json; ``intervals`` stands there only where it is not the default."""
+        """The options under the keys of audit.json; ``intervals`` and ``control_attributes`` only where they are set."""
         made = {key: getattr(self, name) for name, key in _OPTION_KEYS.items()}
         if self.interval_method == MeasureOptions.interval_method:
             del made["intervals"]
+        if self.control_attributes:
+            made["control_attributes"] = list(self.control_attributes)
+        else:
+            del made["control_attributes"]
         return made
 
 
@@ -101,6 +108,7 @@ _OPTION_KEYS = {
     "interval_method": "intervals",
     "interval_forms": "interval_forms",
     "confidence": "confidence",
+    "control_attributes": "control_attributes",
 }
 
 
@@ -140,6 +148,8 @@ class Audit:
     """The first version of the lineage, where it is another than the baseline and its predictions are compared."""
     unchanged: bool = False
     """Whether the candidate's outputs are those of the baseline up to rounding: nothing was done."""
+    segments: SegmentSearch | None = None
+    """Segments on which the audited version is weaker than elsewhere or than the baseline; None in audits that did not look."""
     schema: str = AUDIT_SCHEMA
     """Schema name and version."""
 
@@ -199,6 +209,8 @@ class Audit:
             tree["verdict"] = {key: item for key, item in tree["verdict"].items() if key not in _LATER} if self.verdict else None
         if self.root is None:
             del tree["root"]  # as audits of before it was compared with were stored
+        if self.segments is None:
+            del tree["segments"]  # as audits of before these were looked for
         if not self.data.kind:
             del tree["data"]["kind"]  # as it was stored
         return tree
@@ -227,6 +239,7 @@ _RECORDED: dict[str, tuple[tuple[type, ...], str]] = {
     **dict.fromkeys(("expires", "level"), ((str, type(None)), "text")),
     **dict.fromkeys(("libraries", "predictions_sha256", NOT_LARGEST), ((dict,), "an object")),
     "seconds": ((int, float, type(None)), "a number"),
+    "control_attributes": ((list,), "a list"),
 }
 """Types of those keys of a record that something is computed from."""
 

@@ -146,6 +146,7 @@ def compare_command(ctx: click.Context, models: tuple[str, ...], policy: str, ou
 @click.option("--reference", multiple=True, type=FILE, help="Prediction file of a retrained model; repeatable.")
 @click.option("--root", type=FILE, help="Prediction file of the first model of a chain of requests [default: the baseline].")
 @click.option("--by", multiple=True, metavar="ATTRIBUTE", help="Group by attribute_NAME; repeatable [default: all, crossed].")
+@click.option("--control-attribute", multiple=True, metavar="NAME", help="Compare within its values [default: the policy's].")
 @policy_option
 @click.option("--name", help="Label of the model in the report [default: the file's name].")
 @click.option("--out", type=FILE, help="Also write audit.json here.")
@@ -161,6 +162,7 @@ def score_command(
     reference: tuple[Path, ...],
     root: Path | None,
     by: tuple[str, ...],
+    control_attribute: tuple[str, ...],
     policy: str,
     name: str | None,
     out: Path | None,
@@ -169,6 +171,8 @@ def score_command(
     as_json: bool,
 ) -> None:
     """Audit prediction files of any framework: exit code 0 PASS, 1 BREACH, 3 INCONCLUSIVE."""
+    from dataclasses import replace
+
     from grmu_audit import report
     from grmu_audit.auditing.audit_files import write_audit
     from grmu_audit.auditing.scoring import CONTRADICTION, PredictionFiles, score
@@ -177,7 +181,8 @@ def score_command(
 
     chosen = load_named(policy)
     files = PredictionFiles(predictions, baseline, reference, by, name, root)
-    audit = score(files, chosen, chosen.measure_options(seed))
+    options = chosen.measure_options(seed)
+    audit = score(files, chosen, replace(options, control_attributes=control_attribute) if control_attribute else options)
     for item in audit.not_measured:
         if item.name == CONTRADICTION:
             say(f"warning: {item.reason}", err=True)

@@ -9,6 +9,7 @@ from grmu_audit.metrics.catalog.durability import DURABILITY_METRICS
 from grmu_audit.metrics.catalog.predictions import PREDICTION_METRICS
 from grmu_audit.metrics.catalog.shadow import SHADOW_METRICS
 from grmu_audit.metrics.catalog.spec import Level, MetricSpec, ThirdPartyMetric, Topic, check_level
+from grmu_audit.metrics.catalog.subgroups import CONDITIONAL_METRICS
 from grmu_audit.metrics.catalog.white_box import WHITE_BOX_METRICS
 from grmu_audit.records import NotMeasured
 from grmu_audit.utils.plugins import Registry, did_you_mean
@@ -27,7 +28,7 @@ __all__ = [
 ]
 
 BUILT_IN: dict[str, MetricSpec] = {
-    s.name: s for s in (*PREDICTION_METRICS, *WHITE_BOX_METRICS, *DURABILITY_METRICS, *SHADOW_METRICS)
+    s.name: s for s in (*PREDICTION_METRICS, *CONDITIONAL_METRICS, *WHITE_BOX_METRICS, *DURABILITY_METRICS, *SHADOW_METRICS)
 }
 """Every metric that comes with the tool, in the order of reports."""
 PLUGINS = Registry[ThirdPartyMetric]("metric", "grmu_audit.metrics")

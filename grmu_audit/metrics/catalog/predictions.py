@@ -7,6 +7,10 @@ from functools import partial
 from grmu_audit.metrics.catalog.spec import OPEN, MetricSpec, Topic
 
 _SEED = "Seed paper of group-robust unlearning"
+_CONFORMAL = (
+    "Vovk et al. (2005); Sadinle et al. (2019), LAC; for forget sets Shi et al. (2025), arXiv 2501.19403, whose CR (coverage over"
+    " size) stands beside it"
+)
 _utility = partial(MetricSpec, topic=Topic.UTILITY)
 _forgetting = partial(MetricSpec, topic=Topic.FORGETTING, part="forget")
 PREDICTION_METRICS: tuple[MetricSpec, ...] = (
@@ -297,6 +301,38 @@ PREDICTION_METRICS: tuple[MetricSpec, ...] = (
         "logits or probabilities on forget and test, two groups",
         direction="lower",
         undefined="fewer than two groups with five forget rows and five test rows each",
+        from_scores=True,
+    ),
+    _forgetting(
+        "CONFORMAL_COVERAGE",
+        "Conformal coverage, forget set against unseen",
+        "How much more often prediction sets hold the true class of the forget set than that of unseen samples of its groups.",
+        "Sets of 90 % are coarse: what is known of the forget set beyond them does not show.",
+        "P(1 - p_y <= q on forget) - P(1 - p_y <= q on test rows of the same groups), q the ceil((n + 1) 0.9)-th smallest 1 - p_y"
+        " of the n test rows (of all others, for each of them)",
+        _CONFORMAL,
+        "logits or probabilities on forget and test",
+        low=-1.0,
+        direction="target",
+        target=0.0,
+        undefined="no forget row with test rows of its group, no scores or all equal, or fewer than 100 independent test rows",
+        from_scores=True,
+    ),
+    _forgetting(
+        "CONFORMAL_SIZE",
+        "Size of conformal sets, forget set against unseen",
+        "How many more classes prediction sets of the forget set hold than those of unseen samples of its groups.",
+        "With two classes nearly all sets hold one, so that it moves little.",
+        "mean number of classes k with 1 - p_k <= q on forget - the same mean on test rows of the same groups, q as for"
+        " CONFORMAL_COVERAGE",
+        _CONFORMAL,
+        "logits or probabilities on forget and test",
+        unit="classes",
+        low=-OPEN,
+        high=OPEN,
+        direction="target",
+        target=0.0,
+        undefined="as CONFORMAL_COVERAGE, or all sets of one side are of one size",
         from_scores=True,
     ),
     _utility(

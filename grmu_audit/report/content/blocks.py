@@ -196,7 +196,9 @@ def _metric_tables(found: Lookup, about: Topic, strings: Strings) -> list[Table]
 
 
 def _utility(found: Lookup, strings: Strings) -> Block:
-    return FactList(strings).block("utility", tables=_metric_tables(found, Topic.UTILITY, strings))
+    made = [*_metric_tables(found, Topic.UTILITY, strings), tables.segment_table(found, strings)]
+    notes = [] if made[-1]["rows"] else [tables.segment_words(found, strings)]
+    return FactList(strings).block("utility", tables=made, notes=notes)
 
 
 def _forgetting(found: Lookup, strings: Strings) -> Block:

@@ -21,6 +21,8 @@ ABSENT = "–"
 """Cell of a number that the audit does not hold; a column of nothing else is left out."""
 MOST_OPEN = 16
 """Rows of a table that stands open; a longer one is opened by the reader."""
+MOST_SEGMENTS, _SMALL_P = 20, 0.0005
+"""Weak segments that a table lists, and the p-value below which it says no more than that it is small."""
 MOST_ROWS = 100
 """Groups that a table of a document lists; the format ``groups`` has all."""
 
@@ -163,6 +165,43 @@ def metric_table(found: Lookup, metrics: Sequence[str], strings: Strings) -> Tab
     columns[-1]["title"] = strings.text("rules.n")
     caption = strings.text("tables.metrics", confidence_text(found.audit.metrics[0].confidence if found.audit.metrics else 0.95))
     return _without_absent(Table(caption=caption, columns=columns, rows=rows))
+
+
+def segment_table(found: Lookup, strings: Strings) -> Table:
+    """Weak segments: accuracy against all other test samples and against before, with simultaneous intervals."""
+    search = found.audit.segments
+    rows = []
+    for segment in search.weak[:MOST_SEGMENTS] if search else ():
+        below = _points(segment.accuracy - segment.others, segment.below_others, segment.p_others)
+        cells = [safe_name(segment.name), numbers.count_text(segment.n), REPORT_STYLE.percent(segment.accuracy)]
+        cells += [REPORT_STYLE.percent(segment.others), below]
+        if segment.before is None or segment.p_before is None:
+            rows.append([*cells, ABSENT, ABSENT])
+        else:
+            change = _points(segment.accuracy - segment.before, segment.change, segment.p_before)
+            rows.append([*cells, REPORT_STYLE.percent(segment.before), change])
+    columns = [_column(strings, "segment")]
+    columns += [_column(strings, key, "number") for key in ("samples", "after", "others", "below_others", "before", "change")]
+    return _without_absent(Table(caption=segment_words(found, strings), columns=columns, rows=rows))
+
+
+def segment_words(found: Lookup, strings: Strings) -> str:
+    """What was looked for among the segments, and how many were found; empty in audits that did not look."""
+    search = found.audit.segments
+    if search is None:
+        return ""
+    shown = f" {strings.text('segments.shown', shown=MOST_SEGMENTS)}" if len(search.weak) > MOST_SEGMENTS else ""
+    key = "found" if search.weak else "none"
+    counts = {"weak": len(search.weak), "segments": search.segments, "tests": search.tests, "smallest": search.smallest}
+    return strings.text(f"segments.{key}", **counts, confidence=confidence_text(search.confidence)) + shown
+
+
+def _points(change: float, limits: tuple[float, float] | None, p_value: float) -> str:
+    """A difference with its interval and p-value."""
+    shown = [REPORT_STYLE.percent(change, signed=True)]
+    if limits is not None:
+        shown.append(" to ".join(REPORT_STYLE.percent(edge, signed=True) for edge in limits))
+    return "\n".join([*shown, f"p {f'= {p_value:.3f}' if p_value >= _SMALL_P else '< 0.001'}"])
 
 
 def repeated_once(values: Sequence[MetricValue | None]) -> tuple[str, list[str]]:

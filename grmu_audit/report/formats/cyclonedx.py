@@ -14,6 +14,7 @@ from uuid import NAMESPACE_URL, uuid5
 
 from grmu_audit.errors import EnvironmentFailure, InputError
 from grmu_audit.metrics.catalog import CATALOG
+from grmu_audit.metrics.catalog.subgroups import CONDITIONAL
 from grmu_audit.records import CANDIDATE, Audit, MetricValue, suppressed
 from grmu_audit.report.content.lookup import Lookup, model_label
 from grmu_audit.report.content.view import build_view
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from cyclonedx.model.bom import Bom
 
 _MODEL, _DATA = "model", "data"
-FAIRNESS = ("WG", "EO", "DP", "EP", "IMPACT_RATIO", "PREDICTIVE_PARITY", "CALIBRATION_GAP")
+FAIRNESS = ("WG", "EO", "DP", "EP", "IMPACT_RATIO", "PREDICTIVE_PARITY", "CALIBRATION_GAP", *CONDITIONAL)
 """Metrics that the fairness assessment names."""
 
 

@@ -121,8 +121,14 @@ def measure_options(policy: Policy, dataset: Dataset, seed: int) -> MeasureOptio
     """The policy's options, for a dataset that agrees with them.
 
     Raises:
-        InputError: the task has two classes, and the dataset names another positive class than the policy.
+        InputError: the task has two classes, and the dataset names another positive class than the policy; or the policy names
+            control attributes, which stored predictions do not keep apart.
     """
+    if policy.control_attributes:
+        raise InputError(
+            f"policy {policy_label(policy)} names control attributes ({', '.join(policy.control_attributes)}): versions store one"
+            " crossed attribute, so that only 'grmu-audit score', on files with a column for each attribute, measures within them"
+        )
     header, positive = dataset.header, policy.positive_class
     if len(header.class_names) == 2 and header.positive_class != positive:
         raise InputError(

@@ -61,9 +61,18 @@ def drop_metric(tree: dict[str, Any]) -> None:
     tree["metrics"] = tree["metrics"][1:]
 
 
+def set_segments(tree: dict[str, Any]) -> None:
+    tree["segments"]["segments"] += 1
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
-    [(set_metric, "TA candidate: recorded 0.999"), (set_rule, "rule gap is recorded as PASS"), (drop_metric, "is not recorded")],
+    [
+        (set_metric, "TA candidate: recorded 0.999"),
+        (set_rule, "rule gap is recorded as PASS"),
+        (drop_metric, "is not recorded"),
+        (set_segments, "the weak segments are recorded otherwise"),
+    ],
 )
 def test_even_a_wholly_rewritten_unsigned_bundle_cannot_hide_another_number(
     unsigned: bytes, change: Callable[[dict[str, Any]], None], said: str

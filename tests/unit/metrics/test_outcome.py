@@ -13,6 +13,8 @@ import pytest
 from grmu_audit.auditing.scoring import PredictionFiles, score
 from grmu_audit.metrics import measure_predictions
 from grmu_audit.metrics.catalog.examples import example
+from grmu_audit.metrics.membership.conformal import CONFORMAL
+from grmu_audit.metrics.selection import SELECTION
 from grmu_audit.records import MeasureOptions
 from grmu_audit.records.audit import Audit
 
@@ -75,7 +77,7 @@ def test_a_value_outside_the_simulated_range_says_so():
     assert crowded["WG"].details["outside_simulated_range"] == "30 cells, simulated up to 20"
 
 
-LATER = ("FORGET_SHARE", "WORST_REQUEST_SHARE", "DELETION_AUC", "IMPACT_RATIO", "PREDICTIVE_PARITY", "CALIBRATION_GAP")
+LATER = ("FORGET_SHARE", "WORST_REQUEST_SHARE", "DELETION_AUC", *SELECTION, *CONFORMAL)
 """Metrics that came after these audits."""
 
 

@@ -12,6 +12,7 @@ import yaml
 
 from grmu_audit.errors import InputError, IntegrityError, NotFoundError, PolicyError
 from grmu_audit.metrics.catalog import CATALOG
+from grmu_audit.metrics.catalog.subgroups import CONDITIONAL
 from grmu_audit.policy import Policy, json_schema, load, load_named, policy_sha256
 from grmu_audit.policy.files import listed_policies, require_listed
 
@@ -172,7 +173,8 @@ def test_every_metric_has_a_range_that_rules_are_checked_against(name):
         ({"max": inside}, True),
         ({"min": inside}, True),
     ):
-        tree = {"schema": "grmu-audit/policy/v1", "name": "x", "rules": [{"id": "a", "metric": name, **group, **bounds}]}
+        head = {"schema": "grmu-audit/policy/v1", "name": "x", "control_attributes": ["age"] if name in CONDITIONAL else []}
+        tree = {**head, "rules": [{"id": "a", "metric": name, **group, **bounds}]}
         if fails:
             Policy.model_validate(tree)
             continue

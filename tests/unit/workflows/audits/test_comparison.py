@@ -43,6 +43,14 @@ def test_another_positive_class_than_the_dataset_s_is_refused_before_anything_is
         compare(session, [str(ref.parent), ref.label], other)
 
 
+def test_control_attributes_are_refused_before_anything_is_collected(lineage: Lineage) -> None:
+    session, ref, root = lineage
+    other = load_named("default").model_copy(update={"control_attributes": ("age",)})
+    with pytest.raises(InputError, match=r"names control attributes \(age\): versions store one crossed attribute"):
+        audit(session, ref.label, other, root / "refused")
+    assert not (root / "refused").exists()
+
+
 def test_the_command_takes_a_policy_and_exits_2_for_another_positive_class(
     lineage: Lineage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
