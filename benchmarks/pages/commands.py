@@ -19,10 +19,11 @@ _HEAD = """# From the command line: every command
 
 Written by `python -m benchmarks.pages.commands --write docs/commands.md`.
 
-Every option can also come from the environment as `GRMU_AUDIT_<COMMAND>_<OPTION>`. Data goes to stdout, progress and the next command
-to type to stderr; `--json` is for programs. What is printed fits the terminal, 80 columns where its width is unknown. Names of models,
-versions, methods, metrics, policies and datasets complete in the shell after `eval "$(_GRMU_AUDIT_COMPLETE=bash_source grmu-audit)"` in
-`~/.bashrc` (`zsh_source` in `~/.zshrc`; for fish, `_GRMU_AUDIT_COMPLETE=fish_source grmu-audit | source`).
+Every option can also come from the environment as `GRMU_AUDIT_<COMMAND>_<OPTION>`. Data goes to stdout, progress and the
+next command to type to stderr; `--json` is for programs. What is printed fits the terminal, 80 columns where its width is
+unknown. Names of models, versions, methods, metrics, policies and datasets complete in the shell after `eval
+"$(_GRMU_AUDIT_COMPLETE=bash_source grmu-audit)"` in `~/.bashrc` (`zsh_source` in `~/.zshrc`; for fish,
+`_GRMU_AUDIT_COMPLETE=fish_source grmu-audit | source`).
 
 ```text
 {root}

@@ -70,6 +70,20 @@ class PredictionFiles:
         return AuditedModel(ref, regroup(found, self.by) if self.by else found)
 
 
+def example_files() -> PredictionFiles:
+    """Predictions that come with the package: PhotoDigits, half of the rare group unlearned by ``shrink``, three references.
+
+    They are those of seed 42 of the first request in ``docs/methods.md``; ``benchmarks/pages/example.py`` writes them.
+
+    >>> audit = score(example_files())
+    >>> audit.subject.name, len(audit.references)
+    ('shrink', 3)
+    """
+    folder = Path(__file__).with_name("example")
+    references = tuple(folder / f"retrained-{number}.parquet" for number in (1, 2, 3))
+    return PredictionFiles(folder / "unlearned.parquet", folder / "before.parquet", references, name="shrink")
+
+
 def score(
     files: PredictionFiles | Path,
     policy: Policy | None = None,

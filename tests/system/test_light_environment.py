@@ -105,6 +105,16 @@ def test_a_bundle_is_checked_there(site: Path, tmp_path: Path, monkeypatch: pyte
     assert "does NOT agree" in done.stdout
 
 
+def test_the_first_look_works_there(site: Path, tmp_path: Path) -> None:
+    done = light(site, "score", "--demo", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("✔ PASS")
+    assert "grmu-demo.html" in done.stderr
+    assert (tmp_path / "grmu-demo.html").read_text().startswith("<!DOCTYPE html>")
+    for wrong in (["score"], ["score", "--demo", "--predictions", "x.csv"], ["score", "--demo", "--baseline", "x.csv"]):
+        assert light(site, *wrong, folder=tmp_path).returncode == 2
+
+
 @pytest.mark.parametrize(
     ("line", "extra"),
     [

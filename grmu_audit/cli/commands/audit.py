@@ -141,7 +141,8 @@ def compare_command(ctx: click.Context, models: tuple[str, ...], policy: str, ou
 
 
 @click.command("score")
-@click.option("--predictions", required=True, type=FILE, help="Prediction file (csv or parquet) of the model to audit.")
+@click.option("--predictions", type=FILE, help="Prediction file (csv or parquet) of the model to audit.")
+@click.option("--demo", is_flag=True, help="Audit predictions that come with the package, and write grmu-demo.html.")
 @click.option("--baseline", type=FILE, help="Prediction file of the model before unlearning.")
 @click.option("--reference", multiple=True, type=FILE, help="Prediction file of a retrained model; repeatable.")
 @click.option("--root", type=FILE, help="Prediction file of the first model of a chain of requests [default: the baseline].")
@@ -157,7 +158,8 @@ def compare_command(ctx: click.Context, models: tuple[str, ...], policy: str, ou
 @loads("the predictions")
 def score_command(
     ctx: click.Context,
-    predictions: Path,
+    predictions: Path | None,
+    demo: bool,
     baseline: Path | None,
     reference: tuple[Path, ...],
     root: Path | None,
@@ -175,12 +177,15 @@ def score_command(
 
     from grmu_audit import report
     from grmu_audit.auditing.audit_files import write_audit
-    from grmu_audit.auditing.scoring import CONTRADICTION, PredictionFiles, score
+    from grmu_audit.auditing.scoring import CONTRADICTION, PredictionFiles, example_files, score
     from grmu_audit.policy import load_named
     from grmu_audit.utils import write_atomic
 
     chosen = load_named(policy)
-    files = PredictionFiles(predictions, baseline, reference, by, name, root)
+    if demo == (predictions is not None) or (demo and (baseline or reference or root)):
+        raise click.UsageError("give --predictions FILE, or --demo without files")
+    files = example_files() if predictions is None else PredictionFiles(predictions, baseline, reference, by, name, root)
+    page = page or (Path("grmu-demo.html") if demo else None)
     options = chosen.measure_options(seed)
     audit = score(files, chosen, replace(options, control_attributes=control_attribute) if control_attribute else options)
     for item in audit.not_measured:
@@ -191,4 +196,7 @@ def score_command(
     if page is not None:
         write_atomic(page, report.render(audit, "html").encode())
     print_audit(audit, as_json=as_json)
+    if demo:
+        say(f"report: {page}", err=True)
+        next_step("grmu-audit score --predictions after.csv --baseline before.csv")
     ctx.exit(audit.verdict.decision.exit_code if audit.verdict else 3)
