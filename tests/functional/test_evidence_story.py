@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import re
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from grmu_audit.cli.app import execute
+from grmu_audit.evidence.archive import unpack
 
 pytestmark = pytest.mark.slow
 
@@ -23,6 +26,23 @@ rules:
 
 def run(*arguments: str, code: int = 0) -> None:
     assert execute(["--quiet", "--device", "cpu", *arguments]) == code, arguments
+
+
+def require_counts_without_names(capsys: pytest.CaptureFixture[str]) -> None:
+    """The bundle of counts agrees, fits the internal one, names what it cannot show, and holds no name of a row."""
+    run("evidence", "export", "--model", "digits/2", "--disclosure", "counts")
+    capsys.readouterr()
+    run("evidence", "verify", "digits-2.counts.zip", "--public-key", "ci.pub", "--internal", "b.zip", "--json")
+    checked = json.loads(capsys.readouterr().out)
+    assert (checked["agrees"], checked["compared"] > 50) == (True, True)
+    assert {"MIA_AUC", "AVG_GAP", "intervals of "} <= {
+        name if name.isupper() else name[:13] for name in checked["not_recomputed"]
+    }
+    content = Path("digits-2.counts.zip").read_bytes()
+    tables = {name: data for name, data in unpack(Path("b.zip").read_bytes())[0].items() if name.endswith(".parquet")}
+    names = {name for data in tables.values() for name in pd.read_parquet(io.BytesIO(data))["id"]}
+    assert len(names) > 500
+    assert not [name for name in names if name.encode() in content]
 
 
 def test_the_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,6 +82,7 @@ def test_the_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert checked["agrees"]
     assert checked["findings"] == []
     assert checked["compared"] > 50
+    require_counts_without_names(capsys)
     run("requests", "list", "--model", "digits", "--json")
     found = json.loads(capsys.readouterr().out)
     assert [(r["record"]["request_id"], r["record"]["due_at"], r["overdue"]) for r in found] == [

@@ -8,7 +8,6 @@ import click
 
 from grmu_audit.cli.options import (
     FILE,
-    disclosure_option,
     json_option,
     loads,
     model_option,
@@ -26,14 +25,22 @@ def evidence_command() -> None:
 
 @evidence_command.command("export")
 @model_option
-@click.option("--out", type=FILE, help="Archive to write [default: NAME-VERSION.evidence.zip].")
-@disclosure_option
+@click.option("--out", type=FILE, help="Archive to write [default: NAME-VERSION.KIND.zip, KIND evidence, counts or external].")
+@click.option(
+    "--disclosure",
+    type=click.Choice(["internal", "counts", "external"]),
+    default="internal",
+    show_default=True,
+    help="counts: no predictions but the numbers of answers by group, from which most metrics can still be computed again; "
+    "external: what may be given to anybody; counts of people in steps of five, rates in ranges, no predictions.",
+)
 @click.pass_context
 @loads("the store")
 def export(ctx: click.Context, model: str, out: Path | None, disclosure: str) -> None:
     """Write audit, report, policy, predictions, attestation and ledger of a version's newest audit into one archive.
 
-    An external archive holds no predictions and no exact count of people; what it says can still be checked.
+    Two kinds of archive hold no predictions: one of counts, for a recipient who computes again what follows from them, and an
+    external one, which holds no exact count of people.
     """
     from grmu_audit.workflows.audits.stored import export_bundle
     from grmu_audit.workflows.purges.bundles import record_export
@@ -41,7 +48,7 @@ def export(ctx: click.Context, model: str, out: Path | None, disclosure: str) ->
     session = open_session(ctx)
     store = session.store
     ref = store.resolve(model)
-    kind = "external" if disclosure == "external" else "evidence"
+    kind = "evidence" if disclosure == "internal" else disclosure
     path = out or Path(f"{ref.name}-{ref.version}.{kind}.zip")
     digest = export_bundle(store, ref.label, path, disclosure)
     if disclosure == "internal":
@@ -54,7 +61,7 @@ def export(ctx: click.Context, model: str, out: Path | None, disclosure: str) ->
 @click.argument("bundle", type=FILE)
 @public_key_option
 @click.option("--sha256", "expected", metavar="HEX", help="Digest that the archive must have, where known from elsewhere.")
-@click.option("--internal", type=FILE, help="Internal bundle that an external one must be made from.")
+@click.option("--internal", type=FILE, help="Internal bundle that an external one, or one of counts, must be made from.")
 @json_option
 @click.pass_context
 @loads("the bundle")
@@ -63,7 +70,7 @@ def verify(
 ) -> None:
     """Check a bundle offline and compute its verdict again: exit code 0 when all agrees, 6 when not.
 
-    Of an external bundle, which holds no predictions, no number is computed again.
+    Of a bundle of counts, what follows from them is computed again, and all else is named; of an external bundle nothing is.
     """
     from dataclasses import replace
 
