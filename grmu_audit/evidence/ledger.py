@@ -148,7 +148,8 @@ class Entry:
     without_forgetting_claim: str | None = None
     """For ``promote`` and ``rollback``: why a version may be champion whose verdict claims nothing on forgetting."""
     required: Mapping[str, Any] | None = None
-    """For ``promote`` and ``rollback``: what the operator required beyond a PASS; ``resume`` requires it again."""
+    """For ``promote`` and ``rollback``: what the operator required beyond a PASS; ``resume`` requires it again.  For ``purge``:
+    that two people had to sign the plan, and the keys that were trusted."""
     key_check: str | None = None
     """For ``key``: check value of the key that pseudonyms of the model are created with from here on."""
     rekeyed_run: str | None = None
