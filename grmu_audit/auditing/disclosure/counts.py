@@ -25,8 +25,8 @@ COUNTS_FILE = "counts.json"
 """In a bundle without tables: the counts."""
 COUNTS_SCHEMA = "grmu-audit/counts/v1"
 """Schema of that file."""
-MOST_ROWS = 20_000_000
-"""Samples that the tables of such a file may stand for, all together."""
+MOST_ROWS, MOST_OF_A_MODEL = 20_000_000, 4_000_000
+"""Samples that the tables of such a file may stand for: all together, and one alone."""
 MOST_CLASSES = 1_000_000
 """Classes, and attribute values, that it may name."""
 Ints = npt.NDArray[np.int64]
@@ -81,10 +81,11 @@ def count_answers(inputs: AuditInputs, left_out: Mapping[str, str]) -> Counts:
         InputError: there are more samples than such a file may stand for.
     """
     first = inputs.candidate.predictions
-    rows = sum(len(model.predictions) for model in inputs.models.values())
-    if rows > MOST_ROWS:
+    rows = [len(model.predictions) for model in inputs.models.values()]
+    if sum(rows) > MOST_ROWS or max(rows) > MOST_OF_A_MODEL:
         raise InputError(
-            f"the audit has {rows:,} rows of predictions, counts may stand for {MOST_ROWS:,}: give the internal bundle"
+            f"the audit has {sum(rows):,} rows of predictions, counts may stand for {MOST_ROWS:,}, and for {MOST_OF_A_MODEL:,} of"
+            " a model: give the internal bundle"
         )
     tables = {}
     for subject, model in inputs.models.items():
@@ -170,9 +171,9 @@ def _defects(counts: Counts, subjects: Mapping[str, bool]) -> Iterator[str]:
     if not 1 < counts.classes <= MOST_CLASSES or not 0 < counts.attributes <= MOST_CLASSES:
         yield f"{counts.classes} classes and {counts.attributes} attribute values are not what an audit can have"
         return
-    total = sum(int(row[-1]) for table in counts.tables.values() for rows in table.values() for row in rows.tolist())
-    if total > MOST_ROWS:
-        yield f"it stands for {total:,} samples, at most {MOST_ROWS:,} are read"
+    totals = [sum(row[-1] for rows in table.values() for row in rows.tolist()) for table in counts.tables.values()]
+    if sum(totals) > MOST_ROWS or max(totals) > MOST_OF_A_MODEL:
+        yield f"it stands for {sum(totals):,} samples; at most {MOST_ROWS:,} are read, and {MOST_OF_A_MODEL:,} of a model"
         return
     every = [(subject, split, rows) for subject, table in counts.tables.items() for split, rows in table.items()]
     for subject, split, rows in every:

@@ -12,7 +12,7 @@ import pytest
 from support.measured_audits import measured
 from support.random_predictions import made
 
-from grmu_audit.auditing.disclosure.counts import MOST_ROWS, Counts, as_predictions, count_answers, is_left_out, read_counts
+from grmu_audit.auditing.disclosure.counts import MOST_OF_A_MODEL, Counts, as_predictions, count_answers, is_left_out, read_counts
 from grmu_audit.errors import InputError, IntegrityError
 from grmu_audit.records import SPLITS, AuditedModel, AuditInputs, ModelRef, Predictions
 
@@ -103,7 +103,7 @@ def twice(tree: dict[str, Any]) -> None:
 
 
 def too_many(tree: dict[str, Any]) -> None:
-    tree["tables"]["candidate"]["test"][0][-1] = MOST_ROWS
+    tree["tables"]["candidate"]["test"][0][-1] = MOST_OF_A_MODEL
 
 
 def other_samples(tree: dict[str, Any]) -> None:
@@ -144,7 +144,7 @@ def many_classes(tree: dict[str, Any]) -> None:
         (group_not_told_in_test, "candidate, test: a row names a group"),
         (nobody, "candidate, test: a row holds nobody"),
         (twice, "occurs twice"),
-        (too_many, "at most 20,000,000 are read"),
+        (too_many, "at most 20,000,000 are read, and 4,000,000 of a model"),
         (other_samples, "baseline, test: the candidate's answers are not those of its own table"),
         (a_text, "cannot be read: TypeError"),
         (a_negative_count, "cannot be read: TypeError"),
