@@ -19,15 +19,16 @@ from grmu_audit.auditing.recomputation import (
 )
 from grmu_audit.errors import GrmuAuditError
 from grmu_audit.metrics import ModelResult, Outcome, check_predictions, closeness, mean_changes, measure_one
+from grmu_audit.metrics.catalog.subgroups import CONDITIONAL
 from grmu_audit.metrics.changes import changes
 from grmu_audit.metrics.controls import OF_LABELS
 from grmu_audit.metrics.selection import SELECTION
 from grmu_audit.policy import Policy
 from grmu_audit.policy.comparison import judged_value
 from grmu_audit.policy.judgement import judge
-from grmu_audit.records import AUDIT_SCHEMA, CANDIDATE, Audit, MetricValue, Subject, primary_references, reference
+from grmu_audit.records import AUDIT_SCHEMA, CANDIDATE, Audit, MeasureOptions, MetricValue, Subject, primary_references, reference
 
-COUNTED = (*OF_LABELS, "accuracy", "TOW")
+COUNTED = (*(name for name in OF_LABELS if name not in CONDITIONAL), "accuracy", "TOW")
 """Metrics that follow from counts of answers; all others need rows, scores or the networks."""
 _OF_PERSONS = ("deff", "dependence", "persons")
 """Fields of a statistic that say how alike the samples of one person are; only rows show that."""
@@ -97,7 +98,7 @@ def _values(audit: Audit, counts: Counts) -> Values:
     found.append((CANDIDATE, tuple(closeness(primary))))
     if len(audit.references) > 1:
         found.append((reference(0).as_change(), tuple(mean_changes(primary))))
-    values = [outcome.value(subject, audit.options) for subject, outcomes in found for outcome in outcomes]
+    values = [outcome.value(subject, _options(audit)) for subject, outcomes in found for outcome in outcomes]
     return values_by_key(replace(audit, metrics=tuple(v for v in values if v.name in COUNTED), controls=()))
 
 
@@ -106,9 +107,14 @@ def _results(audit: Audit, counts: Counts, subject: str) -> tuple[ModelResult, M
     declared = tuple(target * counts.attributes + attribute for target, attribute in counts.cells)
     pair = as_predictions(counts, subject, audit.data.groups)
     dominant = audit.forget.dominant_groups or None
-    checked = [replace(check_predictions(table, audit.options, dominant), declared=declared) for table in pair]
+    checked = [replace(check_predictions(table, _options(audit), dominant), declared=declared) for table in pair]
     first, second = (measure_one(one) for one in checked)
     return first, second
+
+
+def _options(audit: Audit) -> MeasureOptions:
+    """The audit's options without control attributes, of which counts hold only the crossed one."""
+    return replace(audit.options, control_attributes=())
 
 
 def _merged(value: MetricValue, computed: Mapping[tuple[str, ...], MetricValue]) -> MetricValue:
@@ -154,6 +160,8 @@ def _not_recomputed(audit: Audit, policy: Policy, recorded: Values) -> Iterator[
         exact = audit.exact is not None and outcome.id in rules and rules[outcome.id].about_forgetting
         if outcome.applied and (value is None or exact or value.name not in COUNTED or _clustered(value)):
             yield f"rule {outcome.id}"
+    if audit.segments is not None:
+        yield "weak segments"
     if audit.controls:
         yield f"controls {', '.join(repr(control.name) for control in audit.controls)}"
     if audit.exact is not None or audit.references:
