@@ -5,37 +5,46 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from grmu_audit.auditing.evidence_files import LEDGER_FILE, README_FILE, RENUMBERED_FILE, RENUMBERED_SCHEMA, bundle_readme
-from grmu_audit.auditing.external_form import INTERNAL_SHA256, external_findings, external_form
+from grmu_audit.auditing.bundle_files import audit_in, counts_in, ledger_in, policy_in, read_archive, renumbered_in
+from grmu_audit.auditing.disclosure.count_check import recount
+from grmu_audit.auditing.disclosure.counts import COUNTS_FILE, Counts, count_answers, is_left_out
+from grmu_audit.auditing.disclosure.external_form import INTERNAL_SHA256, external_findings, external_form
+from grmu_audit.auditing.evidence_files import LEDGER_FILE, README_FILE, RENUMBERED_FILE, bundle_readme
 from grmu_audit.auditing.recomputation import recompute
+from grmu_audit.auditing.stored_predictions import stored_inputs
 from grmu_audit.errors import GrmuAuditError, InputError, IntegrityError
-from grmu_audit.evidence.archive import LARGEST_BUNDLE, unpack
+from grmu_audit.evidence.archive import unpack
 from grmu_audit.evidence.attestation import (
     ATTESTATION_FILE,
     AUDIT_FILE,
+    COUNTS_STATEMENT_FILE,
     LEDGER_STATEMENT_FILE,
-    POLICY_FILE,
     QUALITY_FILE,
     REPORT_FILE,
+    counts_statement,
     ledger_head_of,
     ledger_statement,
     subjects_of,
     verdict_statement,
 )
-from grmu_audit.evidence.ledger import Ledger, check_ledger
+from grmu_audit.evidence.ledger import Ledger
 from grmu_audit.evidence.sign_offs import check_statement, sign_offs
 from grmu_audit.evidence.signing import open_envelope, signed_by
 from grmu_audit.evidence.validity import require_valid_dates, require_valid_waivers
 from grmu_audit.records import AUDIT_SCHEMA, Audit, Decision
-from grmu_audit.utils import canonical_json, parse_json, read_file, sha256_hex
+from grmu_audit.utils import canonical_json, sha256_hex
 from grmu_audit.utils.resources import VERSION
 
 if TYPE_CHECKING:
     from securesystemslib.signer import SSlibKey
 
-    from grmu_audit.policy import Policy
+
+_NOT_ATTESTED = (
+    ATTESTATION_FILE, LEDGER_FILE, LEDGER_STATEMENT_FILE, README_FILE, RENUMBERED_FILE, COUNTS_FILE, COUNTS_STATEMENT_FILE,
+)  # fmt: skip
+"""Files of a bundle that its export adds."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +64,9 @@ class BundleCheck:
     signed: tuple[str, ...] = ()
     """Ids of the trusted keys that signed the verdict."""
     compared: int = 0
-    """Numbers that were computed again from the predictions."""
+    """Numbers that were computed again from the predictions, or from their counts."""
+    not_recomputed: tuple[str, ...] = ()
+    """Of a bundle of counts: names of the metrics, rules and facts that nobody can compute again without the predictions."""
 
 
 def verify_bundle(path: Path, keys: Sequence[SSlibKey] = (), expected: str | None = None) -> BundleCheck:
@@ -69,7 +80,7 @@ def verify_bundle(path: Path, keys: Sequence[SSlibKey] = (), expected: str | Non
     Raises:
         InputError: the file cannot be read.
     """
-    return verify_bundle_bytes(_read(path), keys, expected)
+    return verify_bundle_bytes(read_archive(path), keys, expected)
 
 
 def verify_bundle_bytes(content: bytes, keys: Sequence[SSlibKey] = (), expected: str | None = None) -> BundleCheck:
@@ -85,28 +96,43 @@ def verify_bundle_bytes(content: bytes, keys: Sequence[SSlibKey] = (), expected:
 
 
 def compare_forms(external: Path, internal: Path) -> tuple[str, ...]:
-    """Findings where an external bundle does not hold the external form of the audit in an internal bundle.
+    """Findings where an external bundle, or one of counts, does not hold what follows from an internal bundle.
 
     Raises:
         InputError: a file cannot be read.
         IntegrityError: one of them is no bundle, or holds no audit.
     """
-    form, whole = (unpack(_read(path))[0] for path in (external, internal))
-    audit = _audit(whole)
-    if audit.external:
-        raise InputError(f"{internal} is an external bundle: give the internal one")
+    form, whole = (unpack(read_archive(path))[0] for path in (external, internal))
+    audit = audit_in(whole)
+    if audit.external or COUNTS_FILE in whole:
+        raise InputError(
+            f"{internal} is {'an external bundle' if audit.external else 'a bundle of counts'}: give the internal one"
+        )
+    if COUNTS_FILE in form:
+        return tuple(_other_counts(form, whole, internal.name))
     if form.get(AUDIT_FILE) != canonical_json(external_form(audit, sha256_hex(whole[AUDIT_FILE])).to_json()):
         return (f"{AUDIT_FILE} is not the external form of the audit in {internal.name}",)
     return ()
 
 
+def _other_counts(counted: Mapping[str, bytes], whole: Mapping[str, bytes], name: str) -> Iterator[str]:
+    """Findings where a bundle of counts is not the one that is made from an internal bundle."""
+    shared = (AUDIT_FILE, ATTESTATION_FILE)
+    yield from (f"{file} is not the one in {name}" for file in shared if counted.get(file) != whole.get(file))
+    audit, attested = audit_in(whole), subjects_of(open_envelope(whole[ATTESTATION_FILE]).payload)
+    left_out = {file: digest for file, digest in attested.items() if is_left_out(file)}
+    if counted[COUNTS_FILE] != count_answers(stored_inputs(audit, whole), left_out).to_json():
+        yield f"{COUNTS_FILE} does not hold the counts of the predictions in {name}"
+
+
 def _check_files(checked: BundleCheck, files: dict[str, bytes], keys: Sequence[SSlibKey]) -> BundleCheck:
     try:
-        audit = _audit(files)
-        policy = _policy(files, audit)
-        ledger = _ledger(files, audit)
-        signed = _attested(files, audit, keys)
-        cut = _length_findings(ledger, files, audit, keys)
+        audit = audit_in(files)
+        policy = policy_in(files, audit)
+        ledger = ledger_in(files, audit)
+        counts = counts_in(files, audit)
+        signed = _attested(files, audit, keys, counts)
+        cut = [*_length_findings(ledger, files, audit, keys), *_counts_findings(files, audit, keys)]
         findings = [*cut, *_ledger_findings(ledger, files, audit, keys), *_shown(files, audit)]
         findings += external_findings(audit, policy) if audit.external else []
     except GrmuAuditError as error:
@@ -121,6 +147,10 @@ def _check_files(checked: BundleCheck, files: dict[str, bytes], keys: Sequence[S
     )
     if findings or audit.external:
         return _with(checked, *findings, *_expired(audit))
+    if counts is not None:
+        counted = recount(audit, policy, counts)
+        found = _with(checked, *counted.findings, *_expired(audit))
+        return replace(found, compared=counted.compared, not_recomputed=counted.not_recomputed)
     again = recompute(audit, policy, files)
     found = _with(checked, *again.findings, *_expired(audit))
     return replace(found, notes=(*checked.notes, *again.notes), compared=again.compared)
@@ -135,79 +165,8 @@ def _expired(audit: Audit) -> Iterator[str]:
             yield str(error)
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return read_file(path, LARGEST_BUNDLE)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
-
-
 def _with(checked: BundleCheck, *findings: str) -> BundleCheck:
     return replace(checked, findings=(*checked.findings, *findings))
-
-
-def _tree(files: Mapping[str, bytes], name: str) -> Any:
-    if name not in files:
-        raise IntegrityError(f"the bundle holds no {name}")
-    try:
-        tree = parse_json(files[name])
-        same = canonical_json(tree) == files[name]
-    except (ValueError, InputError) as error:
-        raise IntegrityError(f"{name} cannot be read: {str(error)[:300]}") from None
-    if not same:
-        raise IntegrityError(f"{name} is not in canonical form: this tool did not write it")
-    return tree
-
-
-def _audit(files: Mapping[str, bytes]) -> Audit:
-    try:
-        audit = Audit.from_json(_tree(files, AUDIT_FILE))
-    except InputError as error:
-        raise IntegrityError(f"{AUDIT_FILE}: {error}") from None
-    if not _same_content(parse_json(files[AUDIT_FILE]), audit.to_json()):
-        raise IntegrityError(f"{AUDIT_FILE} holds fields that an audit does not have")
-    return audit
-
-
-def _same_content(written: object, read: object) -> bool:
-    """Whether a file holds what was read from it; a key without a value may be absent, as in files of before it existed."""
-    if isinstance(written, dict) and isinstance(read, dict):
-        known = written.keys() <= read.keys()
-        return known and all(_same_content(written[key], one) if key in written else one is None for key, one in read.items())
-    if isinstance(written, list) and isinstance(read, list):
-        return len(written) == len(read) and all(map(_same_content, written, read))
-    return written == read
-
-
-def _policy(files: Mapping[str, bytes], audit: Audit) -> Policy:
-    from pydantic import ValidationError
-
-    from grmu_audit.policy import Policy, policy_sha256
-
-    try:
-        policy = Policy.stored(_tree(files, POLICY_FILE))
-    except ValidationError as error:
-        raise IntegrityError(f"{POLICY_FILE} is no policy that this version reads: {error.error_count()} defects") from None
-    if audit.verdict is None or policy_sha256(policy) != audit.verdict.policy_sha256 or policy.name != audit.verdict.policy:
-        raise IntegrityError(f"{POLICY_FILE} is not the policy that the verdict names")
-    return policy
-
-
-def _ledger(files: Mapping[str, bytes], audit: Audit) -> Ledger:
-    try:
-        stored = [(_number(row["number"]), {str(k): str(v) for k, v in row["tags"].items()}) for row in _tree(files, LEDGER_FILE)]
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise IntegrityError(f"{LEDGER_FILE} cannot be read: {type(error).__name__}") from None
-    entries, defects = check_ledger(audit.subject.name, stored)
-    if defects:
-        raise IntegrityError(f"{LEDGER_FILE}: {'; '.join(defects)}")
-    return Ledger(audit.subject.name, entries)
-
-
-def _number(value: object) -> int:
-    if type(value) is not int:
-        raise TypeError
-    return value
 
 
 def _length_findings(ledger: Ledger, files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -> Iterator[str]:
@@ -223,14 +182,26 @@ def _length_findings(ledger: Ledger, files: Mapping[str, bytes], audit: Audit, k
         yield f"{LEDGER_STATEMENT_FILE} is not signed by any of the {len(keys)} trusted keys: export with the signing key"
 
 
-def _attested(files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -> tuple[str, ...]:
+def _counts_findings(files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -> Iterator[str]:
+    """Whether the counts are those of which the export said that they were made from the tables."""
+    if COUNTS_FILE not in files:
+        return
+    named = {name: sha256_hex(files[name]) for name in (COUNTS_FILE, AUDIT_FILE)}
+    envelope = files.get(COUNTS_STATEMENT_FILE)
+    if envelope is None or open_envelope(envelope).payload != counts_statement(audit.subject.label, named):
+        yield f"{COUNTS_FILE} is not the one that was exported, or there is no {COUNTS_STATEMENT_FILE} on it"
+    elif keys and not signed_by(envelope, keys):
+        yield f"{COUNTS_STATEMENT_FILE} is not signed by any of the {len(keys)} trusted keys: export with the signing key"
+
+
+def _attested(files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey], counts: Counts | None) -> tuple[str, ...]:
     """Ids of the trusted keys that signed, after the statement was found to fit every file."""
     if ATTESTATION_FILE not in files:
         raise IntegrityError(f"the bundle holds no {ATTESTATION_FILE}")
     payload = open_envelope(files[ATTESTATION_FILE]).payload
     named = {name: digest for name, digest in subjects_of(payload).items() if not name.startswith("models:/")}
-    outside = (ATTESTATION_FILE, LEDGER_FILE, LEDGER_STATEMENT_FILE, README_FILE, RENUMBERED_FILE)
-    found = {name: sha256_hex(content) for name, content in files.items() if name not in outside} | _renumbered(files)
+    found = {name: sha256_hex(content) for name, content in files.items() if name not in _NOT_ATTESTED} | renumbered_in(files)
+    found |= counts.left_out if counts else {}
     wrong = sorted(name for name in named.keys() | found.keys() if named.get(name) != found.get(name))
     if wrong:
         raise IntegrityError(f"the attestation does not cover {', '.join(wrong)} as they are in the bundle")
@@ -240,24 +211,6 @@ def _attested(files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]
     if keys and not signed:
         raise IntegrityError(f"the verdict is not signed by any of the {len(keys)} trusted keys")
     return signed
-
-
-def _renumbered(files: Mapping[str, bytes]) -> dict[str, str]:
-    """The attested digest of each table that the bundle holds with other numbers of people; their content is compared later."""
-    if RENUMBERED_FILE not in files:
-        return {}
-    tree = _tree(files, RENUMBERED_FILE)
-    try:
-        tables = {name: (str(row["attested_sha256"]), str(row["sha256"])) for name, row in tree["tables"].items()}
-        known = tree["schema"] == RENUMBERED_SCHEMA and tree.keys() == {"schema", "tables"}
-    except (KeyError, TypeError, AttributeError) as error:
-        raise IntegrityError(f"{RENUMBERED_FILE} cannot be read: {type(error).__name__}") from None
-    wrong = [
-        name for name, row in tables.items() if not name.startswith("predictions/") or row[1] != sha256_hex(files.get(name, b""))
-    ]
-    if wrong or not known:
-        raise IntegrityError(f"{RENUMBERED_FILE} is not about the tables of this bundle")
-    return {name: row[0] for name, row in tables.items()}
 
 
 def _ledger_findings(ledger: Ledger, files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -> Iterator[str]:
@@ -293,7 +246,7 @@ def _shown(files: Mapping[str, bytes], audit: Audit) -> Iterator[str]:
     from grmu_audit import report
 
     tables = {name for name in files if name.startswith("predictions/")}
-    models = 0 if audit.external else len(audit.versions)
+    models = 0 if audit.external or COUNTS_FILE in files else len(audit.versions)
     if len(tables) != models:
         yield f"the bundle holds {len(tables)} tables of predictions, the audit names {models} models"
     quality = canonical_json(audit.to_json()["data_quality"]) if audit.data_quality and not audit.external else None
@@ -303,7 +256,7 @@ def _shown(files: Mapping[str, bytes], audit: Audit) -> Iterator[str]:
         return
     if files.get(REPORT_FILE) != report.render(audit, "html").encode():
         yield f"{REPORT_FILE} is not the report of {AUDIT_FILE}: rendered again it has other bytes"
-    if files.get(README_FILE) != bundle_readme(audit):
+    if files.get(README_FILE) != bundle_readme(audit, counts=COUNTS_FILE in files):
         yield f"{README_FILE} is not the one that this tool writes for {AUDIT_FILE}"
 
 
@@ -319,7 +272,9 @@ def _notes(files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey]) -
             "external form: no number was computed again, because predictions are not in it; digests, signature, ledger, policy,"
             " report and the decision by its rules were checked, and --internal compares it with the internal bundle"
         )
-    if count := len(_renumbered(files)):
+    if COUNTS_FILE in files:
+        yield "the predictions are not in this bundle: --internal shows whether its counts are those of the internal bundle"
+    if count := len(renumbered_in(files)):
         yield f"{count} tables of predictions hold other numbers of people than those attested: compared by content, not by file"
     if not _rendered_alike(audit):
         made = f"{audit.record.get('tool')} (schema {audit.schema})"

@@ -99,8 +99,55 @@ model that is served (compare its files with the manifest digest {manifest}), no
 """
 
 
-def bundle_readme(audit: Audit) -> bytes:
-    """The page for one audit."""
+_COUNTS_TEXT = """# Evidence for one verdict, with counts in place of predictions
+
+Subject: {subject}
+Verdict: {decision} by policy `{policy}` (digest {policy_sha256})
+Made: {created} by {tool}
+
+## What is here
+
+| file | what it is |
+|---|---|
+| `audit.json` | everything that was measured, and the verdict; canonical JSON |
+| `report.html` | the same for people; open it in a browser, it needs no network |
+| `description.md`, `page.json` | what the registry's page of the version says |
+| `policy.json` | the policy as judged; its SHA-256 is the policy digest |
+| `counts.json` | how often each answer was given; schema `grmu-audit/counts/v1`, below |
+| `counts.dsse.json` | statement by who exported the bundle: the SHA-256 of these counts and of the audit |
+| `data_quality.json` | results of the data checks, where there were any |
+| `attestation.dsse.json` | in-toto statement (test-result v0.1) over all of these and over the files that are left out |
+| `ledger.json` | the model's promotion ledger up to its last entry about this version, a hash chain |
+| `ledger.dsse.json` | statement by who exported the bundle: how many entries the ledger has, and its SHA-256 |
+| `manifest.json` | size and SHA-256 of every other file |
+
+The tables of predictions and the records of the rows that were read are not here: nothing in this archive has one entry a
+sample, or a name of one. `counts.json` names the attested SHA-256 of each (`left_out`). A row of its `tables` is class, attribute
+value, the candidate's answer, the other model's answer (not for the candidate itself), and how many samples that is. An answer is
+a class on test rows, else 1 for right and 0 for wrong; validation rows, and forget rows of groups that have fewer than five, are
+without group.
+
+## How to check it
+
+    grmu-audit evidence verify BUNDLE --public-key KEY.pub
+
+The command checks every digest, the signatures and the ledger's chain, computes every metric again that follows from these
+counts, and every rule, and names what it could not compute again: attacks, losses and margins, controls, and whatever else needs
+rows. Those numbers, and rules on them, are the recorded ones. Anyone who has the internal bundle sees whether the counts are its
+own:
+
+    grmu-audit evidence verify BUNDLE --internal INTERNAL-BUNDLE
+
+## What it does not show
+
+What the internal bundle does not show either, and everything that the command lists as not recomputed. Counts of small groups
+speak of few people, and a count of 1 of one: this is not the external form, and it is not anonymous.
+The manifest digest of the model's files is {manifest}.
+"""
+
+
+def bundle_readme(audit: Audit, *, counts: bool = False) -> bytes:
+    """The page for one audit; ``counts``: of a bundle with counts in place of tables."""
     verdict = audit.verdict
     facts = {
         "subject": audit.subject.label,
@@ -111,7 +158,8 @@ def bundle_readme(audit: Audit) -> bytes:
         "tool": audit.record.get("tool", "unknown"),
         "manifest": audit.subject.manifest_sha256 or "none",
     }
-    return (_EXTERNAL_TEXT if audit.external else _TEXT).format(**{key: _plain(value) for key, value in facts.items()}).encode()
+    text = _EXTERNAL_TEXT if audit.external else _COUNTS_TEXT if counts else _TEXT
+    return text.format(**{key: _plain(value) for key, value in facts.items()}).encode()
 
 
 def _plain(value: object) -> str:

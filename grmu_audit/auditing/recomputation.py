@@ -75,9 +75,10 @@ def recompute(audit: Audit, policy: Policy, files: Mapping[str, bytes]) -> Recom
         names = ", ".join(sorted({value.name for value in carried}))
         notes.append(f"{names} were measured with the models themselves and are taken over as recorded")
     findings = [f"predictions of {name} are not those that were audited" for name in _differing(audit, inputs)]
-    findings += [*numbers, *_rules(audit, again)]
+    findings += [*numbers, *rule_findings(audit, again)]
     if audit.schema == AUDIT_SCHEMA:
-        findings += [*_statements(audit, again), *_exact(audit, inputs), *_controls(audit, again), *_segments(audit, again)]
+        findings += [*statement_findings(audit, again), *_exact(audit, inputs), *control_findings(audit, again)]
+        findings += _segments(audit, again)
         notes += _not_compared(audit, inputs)
     return Recomputed(tuple(findings), tuple(notes), len(again.metrics) - len(carried))
 
@@ -116,21 +117,24 @@ def _controls_without(audit: Audit, names: Collection[str]) -> tuple[Control, ..
 
 def _numbers(audit: Audit, again: Audit) -> tuple[list[str], list[str]]:
     """Findings and notes, metric by metric; the values of controls too."""
-    recorded, computed = _indexed(audit), _indexed(again)
-    findings = [f"{_named(key)} is recorded, but the predictions do not give it" for key in recorded if key not in computed]
-    findings += [f"{_named(key)} follows from the predictions, but is not recorded" for key in computed if key not in recorded]
+    recorded, computed = values_by_key(audit), values_by_key(again)
+    findings = [f"{name_of_key(key)} is recorded, but the predictions do not give it" for key in recorded if key not in computed]
+    findings += [
+        f"{name_of_key(key)} follows from the predictions, but is not recorded" for key in computed if key not in recorded
+    ]
     other = _other_library(audit)
     notes: list[str] = []
     for key in recorded.keys() & computed.keys():
-        defect = next(_differences(recorded[key], computed[key]), None)
+        defect = next(value_differences(recorded[key], computed[key]), None)
         if defect is not None and other and recorded[key].name in (*FORESTS, "AVG_GAP"):
-            notes.append(f"{_named(key)}: {defect}; it rests on a random forest, and {other}")
+            notes.append(f"{name_of_key(key)}: {defect}; it rests on a random forest, and {other}")
         elif defect is not None:
-            findings.append(f"{_named(key)}: {defect}")
+            findings.append(f"{name_of_key(key)}: {defect}")
     return sorted(findings), sorted(notes)
 
 
-def _indexed(audit: Audit) -> dict[tuple[str, ...], MetricValue]:
+def values_by_key(audit: Audit) -> dict[tuple[str, ...], MetricValue]:
+    """Every value of the audit and of its controls, by name, subject, group and control (empty: the audit's own)."""
     found: dict[tuple[str, ...], MetricValue] = {(*_key(value), ""): value for value in audit.metrics}
     for control in audit.controls:
         found |= {(*_key(value), f"of control {control.name!r}"): value for value in control.values}
@@ -141,27 +145,29 @@ def _key(value: MetricValue) -> tuple[str, str, str]:
     return value.name, str(value.subject), str(value.group or "")
 
 
-def _named(key: tuple[str, ...]) -> str:
+def name_of_key(key: tuple[str, ...]) -> str:
+    """A key of ``values_by_key`` in words."""
     return " ".join(part for part in key if part)
 
 
-def _differences(recorded: MetricValue, computed: MetricValue) -> Iterator[str]:
-    if not _close(recorded.value, computed.value):
+def value_differences(recorded: MetricValue, computed: MetricValue) -> Iterator[str]:
+    """How a number computed again differs from the recorded one: value, interval, sufficient statistic, counts."""
+    if not is_close(recorded.value, computed.value):
         yield f"recorded {recorded.value}, computed again {computed.value}"
-    if not _close(recorded.interval, computed.interval):
+    if not is_close(recorded.interval, computed.interval):
         yield f"recorded interval {recorded.interval}, computed again {computed.interval}"
-    if not _close(*(value.statistic and value.statistic.to_json() for value in (recorded, computed))):
+    if not is_close(*(value.statistic and value.statistic.to_json() for value in (recorded, computed))):
         yield "the recorded sufficient statistic is not what the predictions give"
     if (recorded.n, recorded.incomplete, recorded.smallest_cell) != (computed.n, computed.incomplete, computed.smallest_cell):
         yield f"recorded n = {recorded.n}, computed again {computed.n}"
 
 
-def _close(one: Any, other: Any) -> bool:
+def is_close(one: Any, other: Any) -> bool:
     """Equal up to the tolerance, whatever the containers."""
     if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(_close(one[key], other[key]) for key in one)
+        return one.keys() == other.keys() and all(is_close(one[key], other[key]) for key in one)
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
-        return len(one) == len(other) and all(_close(a, b) for a, b in zip(one, other, strict=True))
+        return len(one) == len(other) and all(is_close(a, b) for a, b in zip(one, other, strict=True))
     if isinstance(one, int | float) and isinstance(other, int | float):
         return abs(one - other) <= TOLERANCE * max(1.0, abs(one))
     return bool(one == other)
@@ -178,7 +184,8 @@ def _other_library(audit: Audit) -> str:
     return "" if recorded in (None, here) else f"the audit used scikit-learn {recorded}, this machine has {here}"
 
 
-def _rules(audit: Audit, again: Audit) -> list[str]:
+def rule_findings(audit: Audit, again: Audit) -> list[str]:
+    """Rules, and the verdict, that were decided otherwise than recorded."""
     if audit.verdict is None or again.verdict is None:
         return ["the audit has no verdict"]
     recorded, computed = audit.verdict, again.verdict
@@ -193,7 +200,7 @@ def _rules(audit: Audit, again: Audit) -> list[str]:
     return findings
 
 
-def _statements(audit: Audit, again: Audit) -> list[str]:
+def statement_findings(audit: Audit, again: Audit) -> list[str]:
     """What is said beside the decisions: the reason, what the policy claims, and the numbers and reasons of every rule."""
     recorded, computed = audit.verdict, again.verdict
     if recorded is None or computed is None:
@@ -208,7 +215,7 @@ def _statements(audit: Audit, again: Audit) -> list[str]:
         forest = bool(library) and rule.metric in (*FORESTS, "AVG_GAP")
         for name in ("metric", "compare", "bound", "n", "group", "why") + (() if forest else ("observed", "interval", "reason")):
             one, other = getattr(rule, name), getattr(expected, name)
-            if not _close(one, other):
+            if not is_close(one, other):
                 findings.append(f"{name} of rule {rule.id} is recorded as {one}, computed again it is {other}")
     return findings
 
@@ -262,7 +269,7 @@ def _not_compared(audit: Audit, inputs: AuditInputs) -> Iterator[str]:
             )
 
 
-def _controls(audit: Audit, again: Audit) -> list[str]:
+def control_findings(audit: Audit, again: Audit) -> list[str]:
     """Controls that are not the ones that the predictions give, or that the policy judges otherwise."""
     findings = []
     if audit.unchanged != again.unchanged:
@@ -280,7 +287,7 @@ def _controls(audit: Audit, again: Audit) -> list[str]:
 
 def _segments(audit: Audit, again: Audit) -> Iterator[str]:
     """Whether the weak segments that an audit records are those that its predictions give; earlier audits record none."""
-    if audit.segments is not None and again.segments is not None and not _close(asdict(audit.segments), asdict(again.segments)):
+    if audit.segments is not None and again.segments is not None and not is_close(asdict(audit.segments), asdict(again.segments)):
         yield "the weak segments are recorded otherwise than the predictions give them"
 
 

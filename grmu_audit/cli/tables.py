@@ -91,7 +91,13 @@ def bundle_check_text(checked: BundleCheck) -> str:
     lines += [f"signed by trusted key {keyid}" for keyid in checked.signed] + [
         f"note: {safe_sentence(note)}" for note in checked.notes
     ]
-    return "\n".join([*lines, "does NOT agree" if checked.findings else "everything agrees"])
+    lines += [f"not recomputed, needs per-row predictions: {safe_sentence(name)}" for name in checked.not_recomputed]
+    agrees = (
+        f"what was recomputed agrees; {len(checked.not_recomputed)} not recomputed"
+        if checked.not_recomputed
+        else "everything agrees"
+    )
+    return "\n".join([*lines, "does NOT agree" if checked.findings else agrees])
 
 
 def bundle_check_json(checked: BundleCheck) -> str:

@@ -38,6 +38,10 @@ in, by its running hash.
 """
 LEDGER_STATEMENT_FILE = "ledger.dsse.json"
 """In a bundle: the envelope around that statement, signed by who exported it."""
+COUNTS = "urn:grmu-audit:counts:v1"
+"""Predicate type of the statement on the counts that stand in a bundle in place of its tables."""
+COUNTS_STATEMENT_FILE = "counts.dsse.json"
+"""In such a bundle: the envelope around that statement, signed by who exported it."""
 DESCRIPTION_FILE = "description.md"
 """What the registry's page of the audited version says, without its link."""
 PAGE_FILE = "page.json"
@@ -129,6 +133,17 @@ def ledger_statement(model: str, entries: int, file: tuple[str, str]) -> bytes:
     """
     subject = {"name": file[0], "digest": {"sha256": file[1]}}
     return statement(LEDGER, [subject], {"model": model, "entries": entries})
+
+
+def counts_statement(model: str, files: Mapping[str, str]) -> bytes:
+    """That counts were made from the tables of an audit, as a statement.
+
+    Args:
+        model: label of the audited version.
+        files: SHA-256 by name of the counts and of the audit.
+    """
+    subjects = [{"name": name, "digest": {"sha256": digest}} for name, digest in sorted(files.items())]
+    return statement(COUNTS, subjects, {"model": model})
 
 
 def ledger_head_of(payload: bytes) -> LedgerHead | None:

@@ -51,6 +51,7 @@ KINDS = (
     "release",
     "export",
     "restored",
+    "signature",
 )
 """Every kind of entry."""
 
@@ -128,11 +129,13 @@ class Entry:
     ``purge``, ``hold`` and ``release``: the one that it is about, where it is one."""
     record_sha256: str | None = None
     """For ``request``: SHA-256 of the record of the request in its run; for ``purge`` and ``purged``: of the record of what is
-    deleted; for ``export``: of the archive; for a ``sign-off`` of a purge: digest of its plan."""
+    deleted; for ``export``: of the archive; for ``signature``: of the signature; for a ``sign-off`` of a purge: digest of its
+    plan."""
     attestation_sha256: str | None = None
     """For ``audit``: SHA-256 of the envelope around the verdict's statement."""
     envelope: str | None = None
-    """The envelope around the person's statement (``sign-off``) or around the record of the version (``registration``)."""
+    """The envelope around the person's statement (``sign-off``) or around the record of the version (``registration``), or the
+    signature of its files (``signature``)."""
     run: str | None = None
     """For ``request`` and ``purge``: the run of its record; for ``registration``: the run that creates the version; ``version``
     is named where an older one is bound later."""
@@ -145,7 +148,8 @@ class Entry:
     without_forgetting_claim: str | None = None
     """For ``promote`` and ``rollback``: why a version may be champion whose verdict claims nothing on forgetting."""
     required: Mapping[str, Any] | None = None
-    """For ``promote`` and ``rollback``: what the operator required beyond a PASS; ``resume`` requires it again."""
+    """For ``promote`` and ``rollback``: what the operator required beyond a PASS; ``resume`` requires it again.  For ``purge``:
+    that two people had to sign the plan, and the keys that were trusted."""
     key_check: str | None = None
     """For ``key``: check value of the key that pseudonyms of the model are created with from here on."""
     rekeyed_run: str | None = None

@@ -14,6 +14,7 @@ from grmu_audit.utils.digests import canonical_json, parse_json
 from grmu_audit.utils.files import listed_in, read_file
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
     from securesystemslib.signer import CryptoSigner, SSlibKey
 
 SIGNING_KEY_VARIABLE = "GRMU_AUDIT_SIGNING_KEY"
@@ -52,18 +53,27 @@ def generate_keys(private: Path, public: Path, passphrase: str | None = None) ->
         InputError: one of the files exists: a key is never overwritten.
         EnvironmentFailure: a file cannot be written.
     """
-    from cryptography.hazmat.primitives import serialization as form
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    write_key_pair(Ed25519PrivateKey.generate(), private, public, passphrase)
+    return str(load_public_key(public).keyid)
+
+
+def write_key_pair(key: PrivateKeyTypes, private: Path, public: Path, passphrase: str | None = None) -> None:
+    """Write a new private key in PKCS#8 PEM with mode 0600, and its public key in PEM.
+
+    Raises:
+        InputError, EnvironmentFailure: as for ``generate_keys``.
+    """
+    from cryptography.hazmat.primitives import serialization as form
 
     for path in (private, public):
         if path.exists() or path.is_symlink():
             raise InputError(f"{path} exists: a key is never overwritten, give another name or move the file away")
-    key = Ed25519PrivateKey.generate()
     lock = form.BestAvailableEncryption(passphrase.encode()) if passphrase else form.NoEncryption()
     _write_new(private, key.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, lock), 0o600)
     shown = key.public_key().public_bytes(form.Encoding.PEM, form.PublicFormat.SubjectPublicKeyInfo)
     _write_new(public, shown, 0o644)
-    return str(load_public_key(public).keyid)
 
 
 def configured_signer() -> CryptoSigner | None:

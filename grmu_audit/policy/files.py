@@ -19,6 +19,7 @@ _LATER = {
     "guarantee": "measured",
     "predictions": "any",
     "outputs": "stored",
+    "sign_off": "optional",
     "cannot_show": [],
     "control_attributes": [],
 }

@@ -210,6 +210,11 @@ class Policy(_Frozen):
         "stored",
         description="repeated: a promotion repeats the forward pass on random rows and compares it with the stored outputs.",
     )
+    sign_off: Literal["optional", "two_people"] = Field(
+        "optional",
+        description="two_people: a preparer and a reviewer must have signed an audit before its version is promoted, and the plan"
+        " of a purge before anything is deleted.",
+    )
     cannot_show: Annotated[tuple[Text, ...], Field(strict=False)] = Field(
         (), description="What a PASS by this policy does not show, for its readers."
     )

@@ -20,7 +20,7 @@ from grmu_audit.records.data import (
     suppressed,
 )
 from grmu_audit.records.forgetting import Control, ExactEvidence
-from grmu_audit.records.inputs import AuditContext, AuditedModel, AuditInputs
+from grmu_audit.records.inputs import AuditContext, AuditedModel, AuditInputs, primary_references
 from grmu_audit.records.lineage import ForgetRequest, ModelRef, Splits
 from grmu_audit.records.metric_value import BASELINE, CANDIDATE, ROOT, Group, MetricValue, Role, Subject, reference
 from grmu_audit.records.predictions import SPLITS, Predictions
@@ -62,6 +62,7 @@ __all__ = [
     "Subject",
     "Verdict",
     "dominant_groups",
+    "primary_references",
     "reference",
     "suppressed",
 ]

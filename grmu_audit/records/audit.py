@@ -168,7 +168,7 @@ class Audit:
 
     @property
     def external(self) -> bool:
-        """Whether this is an external form (``auditing.external_form``), which holds no exact count of people."""
+        """Whether this is an external form (``auditing.disclosure.external_form``), which holds no exact count of people."""
         return self.record.get(DISCLOSURE) == EXTERNAL
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -90,8 +90,17 @@ class AuditInputs:
     @property
     def primary_references(self) -> tuple[Subject, ...]:
         """The references that means and closeness rest on: those with REWEIGHT where there are any, else all."""
-        numbered = [(reference(number), model.ref.reweight) for number, model in enumerate(self.references, 1)]
-        return tuple(s for s, reweight in numbered if reweight) or tuple(s for s, _ in numbered)
+        return primary_references([model.ref for model in self.references])
+
+
+def primary_references(references: Sequence[ModelRef]) -> tuple[Subject, ...]:
+    """Those with REWEIGHT where there are any, else all.
+
+    >>> primary_references([ModelRef("m", "2"), ModelRef("m", "3", reweight=True)])
+    (Subject(role=<Role.REFERENCE: 'reference'>, number=2, change=False),)
+    """
+    numbered = [(reference(number), ref.reweight) for number, ref in enumerate(references, 1)]
+    return tuple(s for s, reweight in numbered if reweight) or tuple(s for s, _ in numbered)
 
 
 @dataclass(frozen=True)

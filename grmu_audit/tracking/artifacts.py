@@ -17,6 +17,7 @@ SIZE_CAPS = {"model.json": 1 << 20, "MLmodel": 1 << 20, "audit.json": 64 << 20}
 """Largest size in bytes of files that are read whole, by file name."""
 SERVED_MARK = "registered_model_meta"
 """File that MLflow's client writes into the folder of a version whenever it serves it from a local store."""
+_LARGEST_MARK = 1000
 PICKLES = {".pkl", ".pickle", ".pt", ".pth", ".joblib"}
 """Endings of files that run code when they are opened."""
 
@@ -62,6 +63,19 @@ def served_marks(ref: ModelRef) -> tuple[bytes, ...]:
     )
 
 
+def is_served_mark(path: Path) -> bool:
+    """Whether a file is MLflow's mark of having served some version, and nothing else."""
+    import yaml
+
+    if path.is_symlink() or not path.is_file() or path.stat().st_size >= _LARGEST_MARK:
+        return False
+    try:
+        tree = yaml.safe_load(path.read_bytes())
+        return path.read_bytes() in served_marks(ModelRef(str(tree["model_name"]), str(tree["model_version"])))
+    except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError):
+        return False
+
+
 def version_files(folder: Path, ref: ModelRef | None) -> dict[str, FileEntry]:
     """The files of a folder without what MLflow itself wrote beside them when it served the version.
 
@@ -71,7 +85,7 @@ def version_files(folder: Path, ref: ModelRef | None) -> dict[str, FileEntry]:
     """
     entries = folder_manifest(folder)
     size = entries[SERVED_MARK]["size"] if SERVED_MARK in entries else 0
-    if ref is not None and 0 < size < 1000 and (folder / SERVED_MARK).read_bytes() in served_marks(ref):
+    if ref is not None and 0 < size < _LARGEST_MARK and (folder / SERVED_MARK).read_bytes() in served_marks(ref):
         del entries[SERVED_MARK]
     return entries
 

@@ -135,8 +135,9 @@ class Requirements:
         if ledger.state.champion != ref.version:
             check_page(store, evidence)
             self._check_outputs(store, evidence)
-        if self.sign_off:
-            signed, champion = sign_offs(ledger, ref.version, evidence.sha256), ledger.state.champion == ref.version
+        champion = ledger.state.champion == ref.version
+        if self.sign_off or (not champion and policy_asks(store, evidence.run_id, "sign_off", "two_people")):
+            signed = sign_offs(ledger, ref.version, evidence.sha256)
             require_two_people(signed, ref.label, self.keys, champion=champion)
         return evidence
 
@@ -164,8 +165,7 @@ class Requirements:
 
     def _check_outputs(self, store: Store, evidence: Evidence) -> None:
         """Where the policy asks for it, the networks give what is stored; the attestation has shown that it is that policy."""
-        content = store.run_artifact(evidence.run_id, attestation.POLICY_FILE)
-        if content is None or json.loads(content).get("outputs") != "repeated":
+        if not policy_asks(store, evidence.run_id, "outputs", "repeated"):
             return
         if self.repeat_outputs is None:
             raise InconclusiveError(
@@ -184,6 +184,41 @@ class Requirements:
                 f"{evidence.ref.label} was judged by another policy than the one required ({self.policy_sha256[:12]}...):"
                 f" {found}; audit it again with that policy"
             )
+
+
+def policy_asks(store: Store, run: str, key: str, value: str) -> bool:
+    """Whether the policy that is stored with an audit has that value; whether it is the audit's policy is shown elsewhere."""
+    content = store.run_artifact(run, attestation.POLICY_FILE)
+    return content is not None and json.loads(content).get(key) == value
+
+
+def sign_off_asked(store: Store, ledger: Ledger) -> str:
+    """Who asks for two people before anything of a model is deleted, in words; empty where nobody does.
+
+    The promotion of the champion does, where it required sign-offs, and so does the policy that it was promoted by, or audited by
+    since.
+
+    Raises:
+        IntegrityError: such a policy is gone or was changed.
+    """
+    state = ledger.state
+    steps = [n.entry for n in ledger.entries if n.number in state.ended and n.entry.version == state.champion]
+    if not steps or state.champion is None:
+        return ""
+    label, newest = f"{ledger.model}/{state.champion}", ledger.newest_audit(state.champion)
+    if (steps[-1].required or {}).get("sign_off") is True:
+        return f"{label} was promoted with --require-sign-off"
+    for entry in (steps[-1], *([newest] if newest else [])):
+        if not entry.audit_run or not entry.policy_sha256:
+            continue
+        content = store.run_artifact(entry.audit_run, attestation.POLICY_FILE)
+        if content is None or sha256_hex(content) != entry.policy_sha256:
+            raise IntegrityError(
+                f"{attestation.POLICY_FILE} of the audit of {label} is gone or is not the policy that the ledger names"
+            )
+        if policy_asks(store, entry.audit_run, "sign_off", "two_people"):
+            return f"the policy {json.loads(content).get('name')} of {label} asks for two people (sign_off: two_people)"
+    return ""
 
 
 def _check_files_of_inputs(store: Store, evidence: Evidence) -> None:

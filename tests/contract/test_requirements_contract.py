@@ -96,6 +96,26 @@ def test_no_requirement_is_met_by_promote_or_rollback_either(
     assert store.aliases(two[0].name) == {"champion": two[1].version}
 
 
+def test_a_policy_that_asks_for_two_people_promotes_nothing_that_they_did_not_sign(
+    store: Store, two: list[ModelRef], tmp_path: Path
+) -> None:
+    audited(store, two[1], [predictions(100)], policy(sign_off="two_people"))
+    with pytest.raises(InconclusiveError, match=r"by a preparer: run 'grmu-audit sign-off --model .* --role preparer"):
+        promote(store, two[1], ALICE)
+    keys = [key_pair(tmp_path, name) for name in ("ana", "ben")]
+    for name, role, (private, _) in zip(("ana", "ben"), ("preparer", "reviewer"), keys, strict=True):
+        sign_off(store, two[1], role, Author(name, load_signer(private)))
+    audited(store, two[1], [predictions(100)], policy(sign_off="two_people"), keys[0][0])
+    with pytest.raises(InconclusiveError, match="not signed off by a preparer"):
+        promote(store, two[1], ALICE)
+    for name, role, (private, _) in zip(("ana", "ben"), ("preparer", "reviewer"), keys, strict=True):
+        sign_off(store, two[1], role, Author(name, load_signer(private)))
+    with pytest.raises(IntegrityError, match="no trusted key tells them apart"):
+        promote(store, two[1], ALICE)
+    promote(store, two[1], ALICE, requirements=Requirements(keys=tuple(load_public_key(public) for _, public in keys)))
+    assert verify(store, two[0].name) == []
+
+
 @pytest.mark.parametrize("option", UNMET)
 def test_resume_without_options_requires_what_the_promotion_was_begun_with(
     store: Store, two: list[ModelRef], pair: tuple[Path, Any], option: str

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from grmu_audit.cli.app import execute
+from grmu_audit.evidence.archive import unpack
 
 pytestmark = pytest.mark.slow
 
@@ -23,6 +29,48 @@ rules:
 
 def run(*arguments: str, code: int = 0) -> None:
     assert execute(["--quiet", "--device", "cpu", *arguments]) == code, arguments
+
+
+def require_counts_without_names(capsys: pytest.CaptureFixture[str]) -> None:
+    """The bundle of counts agrees, fits the internal one, names what it cannot show, and holds no name of a row."""
+    run("evidence", "export", "--model", "digits/2", "--disclosure", "counts")
+    capsys.readouterr()
+    run("evidence", "verify", "digits-2.counts.zip", "--public-key", "ci.pub", "--internal", "b.zip", "--json")
+    checked = json.loads(capsys.readouterr().out)
+    assert (checked["agrees"], checked["compared"] > 50) == (True, True)
+    assert {"MIA_AUC", "AVG_GAP", "intervals of "} <= {
+        name if name.isupper() else name[:13] for name in checked["not_recomputed"]
+    }
+    content = Path("digits-2.counts.zip").read_bytes()
+    tables = {name: data for name, data in unpack(Path("b.zip").read_bytes())[0].items() if name.endswith(".parquet")}
+    names = {name for data in tables.values() for name in pd.read_parquet(io.BytesIO(data))["id"]}
+    assert len(names) > 500
+    assert not [name for name in names if name.encode() in content]
+
+
+def require_signed_model() -> None:
+    """Files of a version, signed, then fetched by MLflow and checked by the signature library's own command line and by ours."""
+    run("evidence", "verify-model", "--model", "digits/2", "--public-key", "ci.pub", code=2)
+    run("keys", "generate", "--kind", "model", "--out", "model.key")
+    run("keys", "generate", "--kind", "model", "--out", "other.key")
+    run("evidence", "verify-model", "--model", "digits/2", "--public-key", "model.pub", code=3)
+    run("evidence", "sign-model", "--model", "digits/2", "--key", "model.key")
+    run("evidence", "verify-model", "--model", "digits/2", "--public-key", "model.pub")
+    run("evidence", "verify-model", "--model", "digits/2", "--public-key", "other.pub", code=6)
+    fetch = [sys.executable, "-m", "mlflow", "artifacts", "download", "-u", "models:/digits/2", "-d", "served"]
+    subprocess.run(fetch, check=True, env={**os.environ, "MLFLOW_TRACKING_URI": "sqlite:///mlruns/mlflow.db"})
+    assert Path("served/registered_model_meta").exists()
+    offline = ["evidence", "verify-model", "--files", "served", "--signature", "digits-2.model.sig"]
+    run(*offline, "--public-key", "model.pub")
+    theirs = [sys.executable, "-m", "model_signing", "verify", "key", "--signature", "digits-2.model.sig"]
+    theirs += ["--ignore-paths", "served/registered_model_meta", "served", "--public_key"]
+    assert subprocess.run([*theirs, "model.pub"], check=False).returncode == 0
+    assert subprocess.run([*theirs, "other.pub"], check=False).returncode != 0
+    Path("served/.gitattributes").write_text("*.bin filter=lfs")
+    run(*offline, "--public-key", "model.pub", code=6)
+    private = Path("model.key").read_text().splitlines()[1].encode()
+    stored = [path for path in Path("mlruns").rglob("*") if path.is_file() and private in path.read_bytes()]
+    assert stored == []
 
 
 def test_the_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,6 +110,8 @@ def test_the_story(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyte
     assert checked["agrees"]
     assert checked["findings"] == []
     assert checked["compared"] > 50
+    require_signed_model()
+    require_counts_without_names(capsys)
     run("requests", "list", "--model", "digits", "--json")
     found = json.loads(capsys.readouterr().out)
     assert [(r["record"]["request_id"], r["record"]["due_at"], r["overdue"]) for r in found] == [

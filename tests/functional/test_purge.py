@@ -92,7 +92,11 @@ def refused(session: Session, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     for line, code, said in (
         (PURGE, 2, "--yes deletes what is listed above"),
         (["requests", "purge", "--model", "m", "--forget", "other.csv", "--yes"], 2, "still in use: champion leads to m/2"),
-        ([*PURGE, "--yes", "--require-sign-off"], 3, "was not signed off by a preparer"),
+        (
+            [*PURGE, "--yes", "--require-sign-off"],
+            3,
+            "'grmu-audit --actor NAME requests purge R-1 --model m --sign-off preparer'",
+        ),
         ([*PURGE, "--sign-off", "preparer"], 0, ""),
         ([*PURGE, "--sign-off", "reviewer"], 2, "preparer and reviewer must be two people"),
         ([*PURGE, "--yes", "--require-sign-off"], 3, "was not signed off by a reviewer"),

@@ -29,12 +29,13 @@ EVENTS = ("os.remove", "os.rmdir", "os.rename", "shutil.rmtree", "sqlite3.connec
 """What a purging process does that leaves a trace; it is killed at one of them."""
 
 
-def open_root(root: Path) -> Session:
-    """A quiet session on the embedded store in a folder."""
-    return Session(root=root / "mlruns", tracking_uri=f"sqlite:///{root}/mlruns/mlflow.db", device="cpu", actor="anna")
+def open_root(root: Path, server: str | None = None) -> Session:
+    """A quiet session on the embedded store in a folder, or on a server; its caches are in the folder."""
+    uri = server or f"sqlite:///{root}/mlruns/mlflow.db"
+    return Session(root=root / "mlruns", tracking_uri=uri, device="cpu", actor="anna")
 
 
-def served_store(root: Path) -> Session:
+def served_store(root: Path, server: str | None = None) -> Session:
     """``m/1`` trained on all rows, ``m/2`` the champion without ``IDS``, an audit with both, and caches of four kinds."""
     from grmu_audit.workflows.audits.pipeline import audit
     from grmu_audit.workflows.release import promote
@@ -43,7 +44,7 @@ def served_store(root: Path) -> Session:
     from grmu_audit.workflows.versions.pretraining import TrainingOptions, pretrain
     from grmu_audit.workflows.versions.unlearning import retrain
 
-    session, data = open_root(root), small_table(root / "data")
+    session, data = open_root(root, server), small_table(root / "data")
     pretrain(session, "m", data.spec, NetworkChoice("mlp"), TrainingOptions(SHORT))
     forget = root / "ids.csv"
     forget.write_text("id,request_id\n" + "".join(f"{one},R-1\n" for one in IDS))

@@ -8,7 +8,7 @@ import click
 
 from grmu_audit.cli.options import (
     FILE,
-    disclosure_option,
+    FOLDER,
     json_option,
     loads,
     model_option,
@@ -26,14 +26,22 @@ def evidence_command() -> None:
 
 @evidence_command.command("export")
 @model_option
-@click.option("--out", type=FILE, help="Archive to write [default: NAME-VERSION.evidence.zip].")
-@disclosure_option
+@click.option("--out", type=FILE, help="Archive to write [default: NAME-VERSION.KIND.zip, KIND evidence, counts or external].")
+@click.option(
+    "--disclosure",
+    type=click.Choice(["internal", "counts", "external"]),
+    default="internal",
+    show_default=True,
+    help="counts: no predictions but the numbers of answers by group, from which most metrics can still be computed again; "
+    "external: what may be given to anybody; counts of people in steps of five, rates in ranges, no predictions.",
+)
 @click.pass_context
 @loads("the store")
 def export(ctx: click.Context, model: str, out: Path | None, disclosure: str) -> None:
     """Write audit, report, policy, predictions, attestation and ledger of a version's newest audit into one archive.
 
-    An external archive holds no predictions and no exact count of people; what it says can still be checked.
+    Two kinds of archive hold no predictions: one of counts, for a recipient who computes again what follows from them, and an
+    external one, which holds no exact count of people.
     """
     from grmu_audit.workflows.audits.stored import export_bundle
     from grmu_audit.workflows.purges.bundles import record_export
@@ -41,7 +49,7 @@ def export(ctx: click.Context, model: str, out: Path | None, disclosure: str) ->
     session = open_session(ctx)
     store = session.store
     ref = store.resolve(model)
-    kind = "external" if disclosure == "external" else "evidence"
+    kind = "evidence" if disclosure == "internal" else disclosure
     path = out or Path(f"{ref.name}-{ref.version}.{kind}.zip")
     digest = export_bundle(store, ref.label, path, disclosure)
     if disclosure == "internal":
@@ -54,7 +62,7 @@ def export(ctx: click.Context, model: str, out: Path | None, disclosure: str) ->
 @click.argument("bundle", type=FILE)
 @public_key_option
 @click.option("--sha256", "expected", metavar="HEX", help="Digest that the archive must have, where known from elsewhere.")
-@click.option("--internal", type=FILE, help="Internal bundle that an external one must be made from.")
+@click.option("--internal", type=FILE, help="Internal bundle that an external one, or one of counts, must be made from.")
 @json_option
 @click.pass_context
 @loads("the bundle")
@@ -63,7 +71,7 @@ def verify(
 ) -> None:
     """Check a bundle offline and compute its verdict again: exit code 0 when all agrees, 6 when not.
 
-    Of an external bundle, which holds no predictions, no number is computed again.
+    Of a bundle of counts, what follows from them is computed again, and all else is named; of an external bundle nothing is.
     """
     from dataclasses import replace
 
@@ -78,6 +86,55 @@ def verify(
     ctx.exit(6 if checked.findings else 0)
 
 
+model_key_option = click.option("--public-key", required=True, type=FILE, help="Public EC key that must have signed.")
+
+
+@evidence_command.command("sign-model")
+@model_option
+@click.option("--key", "private", required=True, type=FILE, help="Private EC key, of 'keys generate --kind model'.")
+@click.option("--out", type=FILE, help="File for the signature [default: NAME-VERSION.model.sig].")
+@click.pass_context
+@loads("the store")
+def sign_model_command(ctx: click.Context, model: str, private: Path, out: Path | None) -> None:
+    """Sign the files of a version (OpenSSF Model Signing), and enter the signature in the ledger.
+
+    'model_signing verify key' checks the file that is written, too.  Nothing is asked over the network.
+    """
+    from grmu_audit.workflows.operations.model_signing import sign_model
+
+    session = open_session(ctx)
+    ref = session.store.resolve(model)
+    path = out or Path(f"{ref.name}-{ref.version}.model.sig")
+    ref, key, number = sign_model(session, ref.label, private, path)
+    say(f"{path}\n{ref.label} signed by key {key} (ledger entry {number})")
+    next_step(f"grmu-audit evidence verify-model --model {ref.label} --public-key {private.with_suffix('.pub')}")
+
+
+@evidence_command.command("verify-model")
+@click.option("--model", metavar="MODEL", help="Version whose files and signature are in the store.")
+@click.option("--files", type=FOLDER, help="Or a folder of files, without a store.")
+@click.option("--signature", type=FILE, help="With --files: the signature.")
+@model_key_option
+@click.pass_context
+@loads("the store")
+def verify_model_command(
+    ctx: click.Context, model: str | None, files: Path | None, signature: Path | None, public_key: Path
+) -> None:
+    """Check the files of a version against their signature: exit code 6 when one was changed, added or removed, or another key
+    signed; 3 when nobody did.
+    """
+    from grmu_audit.workflows.operations.model_signing import verify_folder, verify_model
+
+    if (model is None) == (files is None) or (files is None) != (signature is None):
+        raise click.UsageError("give either --model, or --files with --signature")
+    if files is None:
+        ref = verify_model(open_session(ctx), str(model), public_key)
+        say(f"{ref.label}: its files are those that {public_key} signed")
+    else:
+        verify_folder(files, Path(str(signature)), public_key)
+        say(f"{files}: its files are those that {public_key} signed")
+
+
 @click.group("keys")
 def keys_command() -> None:
     """Keys of signatures and of pseudonyms."""
@@ -87,18 +144,30 @@ def keys_command() -> None:
 @click.option(
     "--out", type=FILE, default=Path("grmu-audit.key"), show_default=True, help="Private key; the public one gets .pub."
 )
+@click.option(
+    "--kind",
+    type=click.Choice(["evidence", "model"]),
+    default="evidence",
+    show_default=True,
+    help="What it signs: verdicts and sign-offs (Ed25519), or the files of models (EC, P-256).",
+)
 @click.option("--passphrase", is_flag=True, help="Ask for a passphrase [default: $GRMU_AUDIT_SIGNING_PASSPHRASE, else none].")
-def generate(out: Path, passphrase: bool) -> None:
-    """Make an Ed25519 key pair: the private key readable by its owner alone, the public key to hand out."""
+def generate(out: Path, kind: str, passphrase: bool) -> None:
+    """Make a key pair: the private key readable by its owner alone, the public key to hand out."""
     import os
 
+    from grmu_audit.evidence.model_signatures import generate_model_keys
     from grmu_audit.evidence.signing import PASSPHRASE_VARIABLE, SIGNING_KEY_VARIABLE, generate_keys
 
     secret = click.prompt("Passphrase", hide_input=True, confirmation_prompt=True) if passphrase else None
     public = out.with_suffix(".pub")
-    keyid = generate_keys(out, public, secret or os.environ.get(PASSPHRASE_VARIABLE))
+    make = generate_keys if kind == "evidence" else generate_model_keys
+    keyid = make(out, public, secret or os.environ.get(PASSPHRASE_VARIABLE))
     say(f"private key: {out}\npublic key:  {public}\nkey id:      {keyid}")
-    next_step(f"export {SIGNING_KEY_VARIABLE}={out}")
+    command = (
+        f"export {SIGNING_KEY_VARIABLE}={out}" if kind == "evidence" else f"grmu-audit evidence sign-model --key {out} --model"
+    )
+    next_step(command if kind == "evidence" else f"{command} NAME")
 
 
 @keys_command.command("rotate")

@@ -73,7 +73,11 @@ def impact_command(
 @click.option(
     "--sign-off", "role", type=click.Choice(["preparer", "reviewer", "approver"]), help="Sign this plan; delete nothing."
 )
-@click.option("--require-sign-off", is_flag=True, help="A preparer and a reviewer must have signed this very plan.")
+@click.option(
+    "--require-sign-off",
+    is_flag=True,
+    help="A preparer and a reviewer must have signed this very plan; so they must where the champion's policy or promotion asks.",
+)
 @public_key_option
 @click.pass_context
 @loads("the store")
@@ -110,12 +114,11 @@ def _delete(session: Session, plan: PurgePlan, how: dict[str, Any]) -> None:
     """Refuse what may not be, ask, and purge."""
     from grmu_audit.evidence.signing import trusted_keys
     from grmu_audit.workflows.purges.execution import purge
-    from grmu_audit.workflows.purges.plan import require_permitted, require_signed_plan
+    from grmu_audit.workflows.purges.plan import require_permitted, require_sign_offs
 
     require_permitted(session, plan)
     keys = trusted_keys(how["public_key"])
-    if how["require_sign_off"]:
-        require_signed_plan(plan.holders.ledger, plan, keys)
+    require_sign_offs(session, plan, keys, asked=how["require_sign_off"])
     if how["dry_run"]:
         say("dry run: nothing was deleted")
         return

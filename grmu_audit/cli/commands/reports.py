@@ -71,7 +71,7 @@ def _disclosed(audit: Audit, disclosure: str) -> Audit:
     if disclosure == "internal" or audit.external:
         return audit
     from grmu_audit.auditing.audit_files import as_read_back
-    from grmu_audit.auditing.external_form import external_form
+    from grmu_audit.auditing.disclosure.external_form import external_form
     from grmu_audit.utils import canonical_json, sha256_hex
 
     return as_read_back(external_form(audit, sha256_hex(canonical_json(audit.to_json()))))

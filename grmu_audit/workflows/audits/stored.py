@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,12 @@ from grmu_audit.evidence.archive import pack
 from grmu_audit.evidence.attestation import (
     ATTESTATION_FILE,
     AUDIT_FILE,
+    COUNTS_STATEMENT_FILE,
     LEDGER_STATEMENT_FILE,
     POLICY_FILE,
     REPORT_FILE,
     TABLES,
+    counts_statement,
     ledger_statement,
     subjects_of,
     table_name,
@@ -31,6 +34,9 @@ from grmu_audit.tracking import Evidence, Store, read_ledger
 from grmu_audit.tracking.names import PREDICTIONS
 from grmu_audit.utils import canonical_json, sha256_hex, write_atomic
 
+COUNTS = "counts"
+"""Level of disclosure of a bundle with counts of answers in place of predictions."""
+
 
 def export_bundle(store: Store, model: str, out: Path, disclosure: str = INTERNAL) -> str:
     """Write the bundle; the same evidence gives the same bytes.  People whom an earlier version numbered are numbered anew.
@@ -39,12 +45,14 @@ def export_bundle(store: Store, model: str, out: Path, disclosure: str = INTERNA
         store: the tracking store.
         model: reference of an audited version.
         out: the archive to write.
-        disclosure: ``internal`` with predictions and exact counts, or ``external``, what may be given to anybody.
+        disclosure: ``internal`` with predictions and exact counts, ``counts`` with counts of answers in place of predictions, or
+            ``external``, what may be given to anybody.
 
     Returns:
         SHA-256 of the archive.
 
     Raises:
+        InputError: there are more rows than counts may stand for.
         InconclusiveError: the version was never audited, the audit was not judged, or an earlier version stored rows of its
             tables in the order of the data.
         IntegrityError: something stored is not what was recorded; nothing is written.
@@ -56,6 +64,8 @@ def export_bundle(store: Store, model: str, out: Path, disclosure: str = INTERNA
         raise InconclusiveError(f"the audit of {evidence.ref.label} was not attested: audit it again with a policy")
     check_attestation(store, evidence)
     files = _external(store, evidence) if disclosure == EXTERNAL else _internal(store, evidence)
+    if disclosure == COUNTS:
+        files = _with_counts(evidence, files)
     content = pack({**files, **_ledger(store, evidence)})
     write_atomic(out, content, mode=0o600)  # it holds predictions, and request data in the report
     return sha256_hex(content)
@@ -80,7 +90,7 @@ def _external(store: Store, evidence: Evidence) -> dict[str, bytes]:
     """The external form of the audit, attested anew: the statement of the audit names digests that counts can be guessed from."""
     from grmu_audit import report
     from grmu_audit.auditing.audit_files import as_read_back
-    from grmu_audit.auditing.external_form import external_form
+    from grmu_audit.auditing.disclosure.external_form import external_form
 
     form = as_read_back(external_form(evidence.audit, evidence.sha256))
     files = {
@@ -90,6 +100,21 @@ def _external(store: Store, evidence: Evidence) -> dict[str, bytes]:
     }
     payload = verdict_statement(form, {name: sha256_hex(content) for name, content in files.items()})
     return {**files, ATTESTATION_FILE: sign_envelope(payload, configured_signer()), README_FILE: bundle_readme(form)}
+
+
+def _with_counts(evidence: Evidence, files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The evidence with counts in place of everything that has one entry a sample."""
+    from grmu_audit.auditing.disclosure.counts import COUNTS_FILE, count_answers, is_left_out
+
+    audit = evidence.audit
+    attested = subjects_of(open_envelope(files[ATTESTATION_FILE]).payload)
+    counts = count_answers(
+        stored_predictions.stored_inputs(audit, files), {name: digest for name, digest in attested.items() if is_left_out(name)}
+    ).to_json()
+    named = {COUNTS_FILE: sha256_hex(counts), AUDIT_FILE: sha256_hex(files[AUDIT_FILE])}
+    statement = sign_envelope(counts_statement(audit.subject.label, named), configured_signer())
+    kept = {name: content for name, content in files.items() if not is_left_out(name) and name != RENUMBERED_FILE}
+    return {**kept, COUNTS_FILE: counts, COUNTS_STATEMENT_FILE: statement, README_FILE: bundle_readme(audit, counts=True)}
 
 
 def _artifacts(store: Store, evidence: Evidence) -> dict[str, bytes]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import platform
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from grmu_audit.errors import EnvironmentFailure, InputError, IntegrityError
 from grmu_audit.evidence.ledger import LedgerEntry
@@ -22,7 +22,7 @@ from grmu_audit.utils.clock import timestamp
 from grmu_audit.workflows.purges.holders import JOB_PARTS, OWN_ALIASES, Holders, require_jobs
 from grmu_audit.workflows.purges.holds import require_no_hold
 from grmu_audit.workflows.purges.kept import kept_tables, union_of
-from grmu_audit.workflows.purges.plan import PurgePlan, require_permitted, require_signed_plan
+from grmu_audit.workflows.purges.plan import PurgePlan, require_permitted, require_sign_offs
 from grmu_audit.workflows.purges.selection import Selection
 from grmu_audit.workflows.session import Session
 
@@ -57,7 +57,7 @@ def purge(
         session: store, key, folders.
         plan: as it was shown; it is refused where the store has changed since.
         reason: why, for the ledger.
-        sign_off: whether two people must have signed the plan.
+        sign_off: whether two people must have signed the plan, also where neither the champion's promotion nor its policy asks.
         keys: trusted public keys of their signatures.
 
     Raises:
@@ -65,9 +65,8 @@ def purge(
         EnvironmentFailure: the store cannot be reached or does not delete; ``resume_purge`` goes on.
     """
     require_permitted(session, plan)
-    if sign_off:
-        require_signed_plan(plan.holders.ledger, plan, keys)
-    step = _begin(session, plan, reason)
+    asked = require_sign_offs(session, plan, keys, asked=sign_off)
+    step = _begin(session, plan, reason, {"sign_off": True, "keys": [key.keyid for key in keys]} if asked else None)
     return _finish(session, plan.record.model, step)
 
 
@@ -88,8 +87,8 @@ def resume_purge(session: Session, name: str) -> Purged | None:
     return _finish(session, name, step)
 
 
-def _begin(session: Session, plan: PurgePlan, reason: str) -> LedgerEntry:
-    """Store the record and what stays, and enter the purge; from then on it is finished or seen to be open.
+def _begin(session: Session, plan: PurgePlan, reason: str, required: Mapping[str, Any] | None = None) -> LedgerEntry:
+    """Store the record and what stays, and enter the purge with what was required; from then on it is open until it ends.
 
     Raises:
         InputError: a legal hold came first; nothing was deleted.
@@ -110,7 +109,7 @@ def _begin(session: Session, plan: PurgePlan, reason: str) -> LedgerEntry:
         raise IntegrityError(f"the ledger of {name} has new entries since the plan was made: nothing was deleted; plan again")
     entry = ledger.new_entry(
         "purge", run=run.id, record_sha256=sha256_hex(content), request=record.request or None, reason=reason,
-        purged=sorted(record.versions, key=int), actor=session.actor, time=timestamp(),
+        purged=sorted(record.versions, key=int), required=required, actor=session.actor, time=timestamp(),
     )  # fmt: skip
     step = append_entry(session.store, entry, _subject(session, name))
     after = read_ledger(session.store, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from grmu_audit.tracking.ledger import append_entry
 from grmu_audit.tracking.names import CHAMPION, PURGE
 from grmu_audit.tracking.promotion import alias_moved, unfinished_promotion
 from grmu_audit.tracking.requests import CacheFolder, Lineages, PurgeRecord, unfinished_purge
+from grmu_audit.tracking.requirements import sign_off_asked
 from grmu_audit.utils.clock import timestamp
 from grmu_audit.workflows.purges.holders import BLOCKS, Holder, Holders
 from grmu_audit.workflows.purges.holds import require_no_hold
@@ -137,6 +139,14 @@ def sign_plan(session: Session, plan: PurgePlan, role: str, note: str = "") -> i
     return append_entry(session.store, entry, session.store.versions(plan.record.model)[-1]).number
 
 
+def _sign_off_command(plan: PurgePlan, role: str) -> str:
+    """What the missing person types; a list is the one that the plan was made from."""
+    record = plan.record
+    what = f"{shlex.quote(record.request)} --model {record.model}" if record.request else f"--model {record.model} --forget FILE"
+    more = " --descendants" if plan.holders.descendants else ""
+    return f"grmu-audit --actor NAME requests purge {what}{more} --sign-off {role}"
+
+
 def plan_sign_offs(ledger: Ledger, digest: str) -> dict[str, Entry]:
     """Sign-offs of exactly this plan by role; the first of each role counts."""
     found: dict[str, Entry] = {}
@@ -146,11 +156,38 @@ def plan_sign_offs(ledger: Ledger, digest: str) -> dict[str, Entry]:
     return found
 
 
-def require_signed_plan(ledger: Ledger, plan: PurgePlan, keys: Sequence[SSlibKey] = ()) -> None:
-    """Return when a preparer and a reviewer, two people, have signed this very plan.
+def require_sign_offs(session: Session, plan: PurgePlan, keys: Sequence[SSlibKey] = (), *, asked: bool = False) -> bool:
+    """Return when two people have signed this very plan, or nobody asks for it.
+
+    Args:
+        session: store.
+        plan: the plan.
+        keys: trusted public keys of their signatures.
+        asked: whether the caller asks for it; the champion's promotion and its policies do, too (``sign_off_asked``).
+
+    Returns:
+        Whether somebody asks.
 
     Raises:
-        InconclusiveError: one is missing, as when the plan has changed since.
+        InconclusiveError, IntegrityError: as for ``require_signed_plan``.
+    """
+    why = "--require-sign-off" if asked else sign_off_asked(session.store, plan.holders.ledger)
+    if why:
+        require_signed_plan(plan.holders.ledger, plan, keys, why)
+    return bool(why)
+
+
+def require_signed_plan(ledger: Ledger, plan: PurgePlan, keys: Sequence[SSlibKey] = (), why: str = "") -> None:
+    """Return when a preparer and a reviewer, two people, have signed this very plan.
+
+    Args:
+        ledger: of the model.
+        plan: the plan.
+        keys: trusted public keys of their signatures.
+        why: who asks for it, for the message.
+
+    Raises:
+        InconclusiveError: one is missing, as when the plan has changed since; the message names the next command.
         IntegrityError: both are the same person, key or account, or a statement is about another plan.
     """
     digest = plan.record.plan_sha256
@@ -158,8 +195,8 @@ def require_signed_plan(ledger: Ledger, plan: PurgePlan, keys: Sequence[SSlibKey
     for role in SIGN_OFF_ROLES[:2]:
         if role not in found:
             raise InconclusiveError(
-                f"the plan {digest[:16]}... was not signed off by a {role}: add '--sign-off {role} --actor NAME' to the same"
-                " command, which then deletes nothing"
+                f"the plan {digest[:16]}... was not signed off by a {role}{f' ({why})' if why else ''}; nothing was deleted: run"
+                f" '{_sign_off_command(plan, role)}' as that person"
             )
         payload = open_envelope(str(found[role].envelope).encode()).payload
         if subjects_of(payload).get(PURGE) != digest:

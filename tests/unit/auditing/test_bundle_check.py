@@ -20,7 +20,8 @@ from support.bundles import made
 from support.judged_audits import QUALITY, audit_of, audited, inputs_of, key_pair, policy, predictions, version
 from support.memory_store import MemoryStore
 
-from grmu_audit.auditing.bundle_check import BundleCheck, _same_content, verify_bundle, verify_bundle_bytes
+from grmu_audit.auditing.bundle_check import BundleCheck, verify_bundle, verify_bundle_bytes
+from grmu_audit.auditing.bundle_files import same_content
 from grmu_audit.auditing.evidence_files import evidence_files
 from grmu_audit.auditing.measurement import measure
 from grmu_audit.auditing.recomputation import recompute
@@ -329,7 +330,7 @@ def test_a_bundle_that_is_not_there_is_an_input_error(tmp_path: Path) -> None:
     ],
 )
 def test_a_key_without_a_value_may_be_absent_as_in_files_of_before_it_existed(written, read, same) -> None:
-    assert _same_content(written, read) is same
+    assert same_content(written, read) is same
 
 
 def _with_files(bundle: bytes, **changed: bytes) -> bytes:

@@ -12,7 +12,7 @@ from support.judged_audits import audited, key_pair, policy, predictions, versio
 from support.memory_store import MemoryStore
 
 from grmu_audit.auditing.bundle_check import compare_forms, verify_bundle, verify_bundle_bytes
-from grmu_audit.auditing.external_form import external_form
+from grmu_audit.auditing.disclosure.external_form import external_form
 from grmu_audit.errors import InputError
 from grmu_audit.evidence.archive import pack, unpack
 from grmu_audit.evidence.attestation import verdict_statement

@@ -14,7 +14,7 @@ from grmu_audit.errors import InputError, IntegrityError, NotFoundError, PolicyE
 from grmu_audit.metrics.catalog import CATALOG
 from grmu_audit.metrics.catalog.subgroups import CONDITIONAL
 from grmu_audit.policy import Policy, json_schema, load, load_named, policy_sha256
-from grmu_audit.policy.files import listed_policies, require_listed
+from grmu_audit.policy.files import listed_policies, policy_tree, require_listed
 
 ROOT = Path(__file__).parents[3]
 HEAD = "schema: grmu-audit/policy/v1\nname: x\nrules:\n"
@@ -112,6 +112,16 @@ def test_digest_depends_on_content_and_not_on_layout(tmp_path):
     digests = [policy_sha256(load(tmp_path / f"{name}.yaml")) for name in "abc"]
     assert digests[0] == digests[1] != digests[2]
     assert len(digests[0]) == 64
+
+
+def test_what_asks_for_two_people_has_another_digest_and_what_does_not_has_that_of_before():
+    rules = [{"id": "a", "metric": "EO", "max": 0.2}]
+    plain, said, asking = (
+        Policy.model_validate({"schema": "grmu-audit/policy/v1", "name": "p", "rules": rules, **more})
+        for more in ({}, {"sign_off": "optional"}, {"sign_off": "two_people"})
+    )
+    assert policy_sha256(plain) == policy_sha256(said) != policy_sha256(asking)
+    assert "sign_off" not in policy_tree(plain)
 
 
 def test_the_committed_schema_is_the_generated_one():

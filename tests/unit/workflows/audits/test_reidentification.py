@@ -34,7 +34,7 @@ from grmu_audit.utils import canonical_json, sha256_hex
 from grmu_audit.workflows.audits.collection import AuditSettings
 from grmu_audit.workflows.audits.pipeline import audit
 from grmu_audit.workflows.audits.shadow import ShadowOptions
-from grmu_audit.workflows.audits.stored import export_bundle, order_warning
+from grmu_audit.workflows.audits.stored import COUNTS, export_bundle, order_warning
 from grmu_audit.workflows.forget_requests import ForgetSampling, sample_forget_list
 from grmu_audit.workflows.session import Session
 from grmu_audit.workflows.versions.method_choice import UnlearnOptions
@@ -76,6 +76,8 @@ def left_behind(tmp_path_factory: pytest.TempPathFactory) -> tuple[Session, Path
         deep = AuditSettings(level="deep", shadows=ShadowOptions(4), return_epochs=1)
         audit(session, ref.label, load_named("default"), out, deep)
     export_bundle(session.store, ref.label, out / "bundle.zip")
+    export_bundle(session.store, ref.label, out / "counts.zip", COUNTS)
+    assert verify_bundle(out / "counts.zip").findings == ()
     return session, out, Attacker(dataset, session.key, "own")
 
 

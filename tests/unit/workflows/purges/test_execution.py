@@ -20,17 +20,18 @@ from support.sessions import open_session
 from grmu_audit.auditing.evidence_files import evidence_files
 from grmu_audit.errors import GrmuAuditError, InconclusiveError, InputError, IntegrityError
 from grmu_audit.evidence import KEY_FILE_VARIABLE
+from grmu_audit.evidence.ledger import Entry
 from grmu_audit.evidence.purges import purge_state
 from grmu_audit.jobs import JobOptions
 from grmu_audit.policy import Policy
-from grmu_audit.tracking import Actor, promote, read_ledger, record_audit, rollback, verify
+from grmu_audit.tracking import Actor, Author, Requirements, promote, read_ledger, record_audit, rollback, sign_off, verify
 from grmu_audit.tracking.audits import shown_before
 from grmu_audit.tracking.names import TAG_PURGED
 from grmu_audit.tracking.promotion import restore_alias
 from grmu_audit.workflows.audits.request_history import past_requests
 from grmu_audit.workflows.purges.execution import purge, resume_purge
 from grmu_audit.workflows.purges.holds import hold, release
-from grmu_audit.workflows.purges.plan import PurgePlan, plan_purge, require_permitted, sign_plan
+from grmu_audit.workflows.purges.plan import PurgePlan, plan_purge, require_permitted, require_sign_offs, sign_plan
 from grmu_audit.workflows.session import Session
 
 ROWS = ("a", "b")
@@ -135,6 +136,66 @@ def test_two_people_sign_the_very_plan(session: Session) -> None:
         purge(session, plan(session), sign_off=True)
     session.store.remove_files(run.id, ["model/state.safetensors"])
     assert purge(session, plan(session), sign_off=True).versions == ("m/1",)
+
+
+def signed_by_two(session: Session) -> None:
+    for person, role in (("anna", "preparer"), ("ben", "reviewer")):
+        session.actor, session.store.account = person, f"os:{person}"  # type: ignore[misc]
+        sign_plan(session, plan(session), role)
+
+
+def purge_entry(session: Session) -> Entry:
+    return next(n.entry for n in read_ledger(session.store, "m").entries if n.entry.kind == "purge")
+
+
+def test_a_champion_that_two_people_signed_is_purged_around_by_two_people(session: Session) -> None:
+    ref = session.store.resolve("m/2")
+    for person, role in (("anna", "preparer"), ("ben", "reviewer")):
+        session.store.account = f"os:{person}"  # type: ignore[misc]
+        sign_off(session.store, ref, role, Author(person))
+    promote(session.store, "m/2", Actor("anna"), requirements=Requirements(sign_off=True))
+    with pytest.raises(InconclusiveError, match=r"a preparer \(m/2 was promoted with --require-sign-off\); nothing"):
+        purge(session, plan(session))
+    assert files(session)
+    signed_by_two(session)
+    assert purge(session, plan(session)).versions == ("m/1",)
+    assert purge_entry(session).required == {"sign_off": True, "keys": []}
+
+
+@pytest.mark.parametrize("when", ["promoted by", "audited by since"])
+def test_a_policy_that_asks_for_two_people_asks_before_a_purge_too(session: Session, when: str) -> None:
+    ref = session.store.resolve("m/2")
+    asking = CLAIMING.model_copy(update={"sign_off": "two_people"})
+    if when == "promoted by":
+        audited(session.store, ref, [predictions(200)], asking)
+        for person, role in (("anna", "preparer"), ("ben", "reviewer")):
+            session.store.account = f"os:{person}"  # type: ignore[misc]
+            sign_off(session.store, ref, role, Author(person))
+    champion(session)
+    audited(session.store, ref, [predictions(200)], CLAIMING if when == "promoted by" else asking)
+    with pytest.raises(InconclusiveError) as refused:
+        purge(session, plan(session))
+    assert "the policy claiming of m/2 asks for two people (sign_off: two_people)" in str(refused.value)
+    assert "run 'grmu-audit --actor NAME requests purge R-1 --model m --sign-off preparer' as that person" in str(refused.value)
+    signed_by_two(session)
+    assert purge(session, plan(session)).versions == ("m/1",)
+
+
+def test_nobody_asks_for_two_people_by_default(session: Session) -> None:
+    champion(session)
+    assert not require_sign_offs(session, plan(session))
+    purge(session, plan(session))
+    assert purge_entry(session).required is None
+
+
+def test_a_policy_that_was_changed_in_the_store_does_not_say_that_nobody_asks(session: Session) -> None:
+    champion(session)
+    audit = read_ledger(session.store, "m").newest_audit("2")
+    assert audit is not None
+    session.store.remove_files(str(audit.audit_run), ["policy.json"])
+    with pytest.raises(IntegrityError, match=r"policy\.json of the audit of m/2 is gone or is not the policy that"):
+        purge(session, plan(session))
+    assert files(session)
 
 
 def test_a_plan_is_for_the_store_as_it_was(session: Session) -> None:

@@ -13,7 +13,7 @@ from support.disclosure_attack import by_subtraction, published
 from support.judged_audits import inputs_of, policy
 
 from grmu_audit.auditing.audit_files import write_audit
-from grmu_audit.auditing.external_form import INTERNAL_SHA256, external_form, shown_count, shown_range
+from grmu_audit.auditing.disclosure.external_form import INTERNAL_SHA256, external_form, shown_count, shown_range
 from grmu_audit.auditing.measurement import measure
 from grmu_audit.cli.app import execute
 from grmu_audit.errors import InputError

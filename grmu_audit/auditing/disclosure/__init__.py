@@ -1,0 +1,1 @@
+"""What of an audit can be given away without its tables: the external form, and counts that can still be checked."""
