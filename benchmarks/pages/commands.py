@@ -34,7 +34,8 @@ unknown. Names of models, versions, methods, metrics, policies and datasets comp
 
 def page() -> str:
     """The whole page."""
-    with click.Context(root, info_name="grmu-audit", terminal_width=80) as ctx:
+    names = root.context_settings["help_option_names"]
+    with click.Context(root, info_name="grmu-audit", terminal_width=80, help_option_names=names) as ctx:
         parts = [part for name in root.list_commands(ctx) for part in _parts(root, name, ctx)]
         head = _HEAD.replace("{root}", root.get_help(ctx))
     return head + "\n".join(parts)
