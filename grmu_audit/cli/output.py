@@ -37,10 +37,15 @@ def _replaced(error: UnicodeError) -> tuple[str, int]:
     r"""What an encoding lacks: a sign in ASCII, anything else, and everything in JSON, as an escape that JSON reads back."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    if error.object[:1] in ("{", "["):
-        return "".join(map(_escaped, error.object[error.start : error.end])), error.end
-    lacking = re.sub(f"[{SUPERSCRIPTS}]+", _power, error.object[error.start : error.end])
-    return "".join(sign if sign.isascii() else SIGNS.get(sign) or _escaped(sign) for sign in lacking), error.end
+    return _in_ascii(error.object[error.start : error.end], error.object), error.end
+
+
+def _in_ascii(signs: str, text: str) -> str:
+    """Signs in a row that the encoding of a text lacks, as above."""
+    if text[:1] in ("{", "["):
+        return "".join(map(_escaped, signs))
+    powers = re.sub(f"[{SUPERSCRIPTS}]+", _power, signs)
+    return "".join(sign if sign.isascii() else SIGNS.get(sign) or _escaped(sign) for sign in powers)
 
 
 def _power(found: re.Match[str]) -> str:
@@ -86,17 +91,19 @@ class Output:
         return len(text)
 
     def _told_apart(self, text: str) -> str:
-        r"""The text without signs that the encoding writes as others, as Shift JIS writes the yen sign as a backslash.
+        r"""The text without signs that the encoding writes as others, as Shift JIS writes the yen sign as a backslash, or lacks.
 
-        Those that the encoding lacks stay: the error handler replaces them.
+        The error handler alone would not do: CPython's encoder for HZ writes a tilde wrongly after long replacements.
         """
         encoding = getattr(self.stream, "encoding", None) or "utf-8"
         if text.isascii() or _comes_back(text, encoding):
             return text
         known = {} if text[:1] in ("{", "[") else SIGNS
-        others = (sign for sign in set(text) if not sign.isascii() and sign.encode(encoding, "ignore"))
-        shown = {ord(sign): known.get(sign) or _escaped(sign) for sign in others if not _comes_back(sign, encoding)}
-        return text.translate(shown)
+        signs = [sign for sign in set(text) if not sign.isascii() and not _comes_back(sign, encoding)]
+        shown = {ord(sign): known.get(sign) or _escaped(sign) for sign in signs if sign.encode(encoding, "ignore")}
+        lacking = "".join(sign for sign in signs if ord(sign) not in shown)
+        whole = re.sub(f"[{lacking}]+", lambda found: _in_ascii(found[0], text), text) if lacking else text
+        return whole.translate(shown)
 
     def flush(self) -> None:
         """Flush, as far as that is possible."""

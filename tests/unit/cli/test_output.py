@@ -78,6 +78,11 @@ def test_json_reads_back_in_any_encoding(tree: dict[str, str], encoding: str) ->
     assert json.loads(written(json.dumps(tree, ensure_ascii=False), encoding)) == tree
 
 
+def test_a_tilde_after_long_replacements_comes_back() -> None:
+    tree = {"": "0\xa0\xa0\xa0", "00\x07\xa0\xa0𐀀": "", "00\x1f\x07𐀀𐀀𐀀": "\xa0𐀀", "\x1f\x1f\xa0\xa0\xa0𐀀~0": "00"}
+    assert json.loads(written(json.dumps(tree, ensure_ascii=False), "hz")) == tree
+
+
 @pytest.mark.parametrize("encoding", ["shift_jis", "cp932", "euc_jp", "gbk", "big5", "cp949", "johab"])
 def test_a_sign_that_an_encoding_writes_as_another_is_escaped(encoding: str) -> None:
     signs = "".join(map(chr, range(0xA0, 0x3100)))
