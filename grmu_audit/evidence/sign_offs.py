@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from grmu_audit.errors import InconclusiveError, InputError, IntegrityError
@@ -28,7 +28,14 @@ def sign_offs(ledger: Ledger, version: str, audit_sha256: str) -> dict[str, Entr
     return found
 
 
-def require_two_people(found: dict[str, Entry], label: str, keys: Sequence[SSlibKey] = (), *, champion: bool = False) -> None:
+def require_two_people(
+    found: dict[str, Entry],
+    label: str,
+    keys: Sequence[SSlibKey] = (),
+    *,
+    champion: bool = False,
+    keyids: Collection[str] = frozenset(),
+) -> None:
     """Require a preparer and a reviewer who are two people, and with trusted keys their signatures.
 
     Names alone do not make two people: without trusted keys, the store's two accounts do.
@@ -38,6 +45,7 @@ def require_two_people(found: dict[str, Entry], label: str, keys: Sequence[SSlib
         label: the version, for messages.
         keys: trusted public keys.
         champion: whether the version is champion already: it stays one where accounts were not recorded when it was signed off.
+        keyids: ids of the keys that were trusted when the sign-offs counted; without ``keys`` each must name one of them.
 
     Raises:
         InconclusiveError: one is missing.
@@ -49,11 +57,13 @@ def require_two_people(found: dict[str, Entry], label: str, keys: Sequence[SSlib
                 f"the audit of {label} was not signed off by a {role}: run 'grmu-audit sign-off --model {label} --role {role}'"
             )
         check_statement(found[role], label, keys)
+        if keyids and not set(_keyids(found[role])) & set(keyids):
+            raise IntegrityError(f"the {role} of {label} signed with a key that was not trusted then")
     preparer, reviewer = (found[role] for role in SIGN_OFF_ROLES[:2])
     if _same(preparer.actor, reviewer.actor) or set(_keyids(preparer)) & set(_keyids(reviewer)):
         raise IntegrityError(f"preparer and reviewer of {label} are the same person or key ({preparer.actor}): two are needed")
     unrecorded = preparer.account is None and reviewer.account is None
-    if not (keys or _two_accounts(preparer, reviewer) or (champion and unrecorded)):
+    if not (keys or keyids or _two_accounts(preparer, reviewer) or (champion and unrecorded)):
         raise IntegrityError(
             f"preparer and reviewer of {label} signed off from {_accounts(preparer, reviewer)}, and no trusted key tells them"
             " apart: give the public keys of both with --public-key, or let each sign off from an own account"

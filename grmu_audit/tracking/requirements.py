@@ -192,23 +192,29 @@ def policy_asks(store: Store, run: str, key: str, value: str) -> bool:
     return content is not None and json.loads(content).get(key) == value
 
 
-def sign_off_asked(store: Store, ledger: Ledger) -> str:
+def sign_off_asked(store: Store, ledger: Ledger, before: int | None = None) -> str:
     """Who asks for two people before anything of a model is deleted, in words; empty where nobody does.
 
-    The promotion of the champion does, where it required sign-offs, and so does the policy that it was promoted by, or audited by
-    since.
+    Every promotion does that required sign-offs, and every policy that a champion, of today or of before, was ever audited by:
+    another audit or a rollback, which one person can do, does not take it back.
+
+    Args:
+        store: holds the policies.
+        ledger: of the model.
+        before: only entries with smaller numbers count; None: all.
 
     Raises:
         IntegrityError: such a policy is gone or was changed.
     """
-    state = ledger.state
-    steps = [n.entry for n in ledger.entries if n.number in state.ended and n.entry.version == state.champion]
-    if not steps or state.champion is None:
-        return ""
-    label, newest = f"{ledger.model}/{state.champion}", ledger.newest_audit(state.champion)
-    if (steps[-1].required or {}).get("sign_off") is True:
-        return f"{label} was promoted with --require-sign-off"
-    for entry in (steps[-1], *([newest] if newest else [])):
+    known = [n for n in ledger.entries if before is None or n.number < before]
+    steps = [n.entry for n in known if n.number in ledger.state.ended]
+    for entry in steps:
+        if (entry.required or {}).get("sign_off") is True:
+            return f"{ledger.model}/{entry.version} was promoted with --require-sign-off"
+    champions = {entry.version for entry in steps}
+    audits = [n.entry for n in known if n.entry.kind == "audit" and n.entry.version in champions]
+    for entry in {(one.audit_run, one.policy_sha256): one for one in (*steps, *audits)}.values():
+        label = f"{ledger.model}/{entry.version}"
         if not entry.audit_run or not entry.policy_sha256:
             continue
         content = store.run_artifact(entry.audit_run, attestation.POLICY_FILE)

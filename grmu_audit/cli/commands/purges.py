@@ -11,7 +11,7 @@ import click
 
 from grmu_audit.cli.options import FILE, json_option, loads, next_step, open_session, public_key_option
 from grmu_audit.cli.output import say
-from grmu_audit.errors import InputError
+from grmu_audit.errors import InconclusiveError, InputError
 
 if TYPE_CHECKING:
     from grmu_audit.workflows.purges.execution import Purged
@@ -90,6 +90,7 @@ def purge_command(
     Weights, outputs and features go; of each version the outputs of test rows stay, which no request names, so that later audits
     compare with it. What is deleted is entered in the ledger before, and the purge ends when nothing of it is left.
     """
+    from grmu_audit.evidence.signing import trusted_keys
     from grmu_audit.workflows.purges.execution import resume_purge
     from grmu_audit.workflows.purges.plan import plan_purge, sign_plan
 
@@ -97,7 +98,7 @@ def purge_command(
     if resume:
         if request is not None or forget is not None:
             raise click.UsageError("--resume finishes what was begun: it takes no REQUEST and no list")
-        done = resume_purge(session, name)
+        done = resume_purge(session, name, trusted_keys(how["public_key"]))
         say(_ended(done) if done is not None else f"no purge of {name} is open")
         return
     plan = plan_purge(session, name, request, forget, descendants=descendants)
@@ -118,7 +119,12 @@ def _delete(session: Session, plan: PurgePlan, how: dict[str, Any]) -> None:
 
     require_permitted(session, plan)
     keys = trusted_keys(how["public_key"])
-    require_sign_offs(session, plan, keys, asked=how["require_sign_off"])
+    try:
+        require_sign_offs(session, plan, keys, asked=how["require_sign_off"])
+    except InconclusiveError as error:
+        if not how["dry_run"]:
+            raise
+        say(f"missing: {error}", err=True)
     if how["dry_run"]:
         say("dry run: nothing was deleted")
         return

@@ -15,8 +15,10 @@ from grmu_audit.tracking.requests.purges import (
     files_left,
     kept_outputs,
     kept_table,
+    plan_sign_offs,
     purge_defects,
     read_purge,
+    require_signed_purge,
     unfinished_purge,
 )
 from grmu_audit.tracking.requests.records import UNNAMED, StoredRequest, read_erasure_records, read_request_record
@@ -36,6 +38,7 @@ __all__ = [
     "kept_outputs",
     "kept_table",
     "pending_artifact",
+    "plan_sign_offs",
     "purge_defects",
     "read_erasure_records",
     "read_purge",
@@ -46,6 +49,7 @@ __all__ = [
     "requests_to_reopen",
     "require_no_reversal",
     "require_served",
+    "require_signed_purge",
     "rows_artifact",
     "unfinished_purge",
 ]

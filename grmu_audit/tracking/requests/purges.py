@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from grmu_audit.errors import GrmuAuditError, IntegrityError
 from grmu_audit.evidence.ledger import Entry, Ledger, LedgerEntry
 from grmu_audit.evidence.purges import purge_state
+from grmu_audit.evidence.sign_offs import SIGN_OFF_ROLES, require_two_people
 from grmu_audit.tracking.artifacts import safe_artifact_path
 from grmu_audit.tracking.names import KEPT_TABLES, PURGE
 from grmu_audit.tracking.store import Store
 from grmu_audit.utils import canonical_json, sha256_hex
 from grmu_audit.utils.digests import parse_json
+
+if TYPE_CHECKING:
+    from securesystemslib.signer import SSlibKey
 
 SCHEMA = "grmu-audit/purge/v1"
 """Schema name and version of a record."""
@@ -125,6 +129,33 @@ def unfinished_purge(name: str, step: LedgerEntry) -> IntegrityError:
     )
 
 
+def plan_sign_offs(ledger: Ledger, digest: str, before: int | None = None) -> dict[str, Entry]:
+    """Sign-offs of exactly this plan by role, before a ledger entry where one is given; the first of each role counts."""
+    found: dict[str, Entry] = {}
+    for number, entry in ((numbered.number, numbered.entry) for numbered in ledger.entries):
+        if before is not None and number >= before:
+            break
+        if entry.kind == "sign-off" and entry.record_sha256 == digest and entry.role in SIGN_OFF_ROLES:
+            found.setdefault(str(entry.role), entry)
+    return found
+
+
+def require_signed_purge(ledger: Ledger, step: LedgerEntry, record: PurgeRecord, keys: Sequence[SSlibKey] = ()) -> None:
+    """Where a purge says that two people were required, both had signed its plan before it began.
+
+    Raises:
+        IntegrityError: they had not.
+    """
+    required = step.entry.required or {}
+    if not required.get("sign_off"):
+        return
+    label = f"the purge of {ledger.model} (ledger entry {step.number})"
+    found = plan_sign_offs(ledger, record.plan_sha256, step.number)
+    if missing := [role for role in SIGN_OFF_ROLES[:2] if role not in found]:
+        raise IntegrityError(f"{label} says that two people were required, and no {missing[0]} had signed its plan")
+    require_two_people(found, label, keys, keyids=() if keys else tuple(required.get("keys") or ()))
+
+
 def purge_defects(store: Store, ledger: Ledger) -> Iterator[GrmuAuditError]:
     """What is wrong with the purges of a model: one is open, a record is gone, or deleted files are there again."""
     state = purge_state(ledger)
@@ -133,6 +164,7 @@ def purge_defects(store: Store, ledger: Ledger) -> Iterator[GrmuAuditError]:
     for step in state.done:
         try:
             record = read_purge(store, step.entry)
+            require_signed_purge(ledger, step, record)
             if left := files_left(store, record):
                 yield IntegrityError(
                     f"{len(left)} files that were purged (ledger entry {step.number}) are in the store again, as when a backup"

@@ -16,7 +16,8 @@ from grmu_audit.records import ModelRef
 from grmu_audit.tracking import read_ledger, require_model
 from grmu_audit.tracking.ledger import append_entry
 from grmu_audit.tracking.names import PURGE, TAG_PURGED
-from grmu_audit.tracking.requests import PurgeRecord, files_left, kept_table, read_purge
+from grmu_audit.tracking.requests import PurgeRecord, files_left, kept_table, read_purge, require_signed_purge
+from grmu_audit.tracking.requirements import sign_off_asked
 from grmu_audit.utils import sha256_hex
 from grmu_audit.utils.clock import timestamp
 from grmu_audit.workflows.purges.holders import JOB_PARTS, OWN_ALIASES, Holders, require_jobs
@@ -70,12 +71,17 @@ def purge(
     return _finish(session, plan.record.model, step)
 
 
-def resume_purge(session: Session, name: str) -> Purged | None:
+def resume_purge(session: Session, name: str, keys: Sequence[SSlibKey] = ()) -> Purged | None:
     """Finish the purge that was left open; None where none is.
+
+    Args:
+        session: store, caches and author.
+        name: the model.
+        keys: trusted public keys of the sign-offs, where two people were required.
 
     Raises:
         InputError: a legal hold began since.
-        IntegrityError: the record of what to delete is gone or another one.
+        IntegrityError: the record of what to delete is gone or another one; two people were required, and had not signed.
         EnvironmentFailure: the store cannot be reached or does not delete.
     """
     require_model(session.store, name)
@@ -84,6 +90,9 @@ def resume_purge(session: Session, name: str) -> Purged | None:
     if step is None:
         return None
     require_no_hold(ledger)
+    if not (step.entry.required or {}).get("sign_off") and (why := sign_off_asked(session.store, ledger, step.number)):
+        raise IntegrityError(f"the purge of {name} was begun without the sign-offs of two people ({why}): nothing was deleted")
+    require_signed_purge(ledger, step, read_purge(session.store, step.entry), keys)
     return _finish(session, name, step)
 
 

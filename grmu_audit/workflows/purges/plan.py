@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from grmu_audit.errors import InconclusiveError, InputError, IntegrityError
 from grmu_audit.evidence.attestation import SIGN_OFF, statement, subjects_of
-from grmu_audit.evidence.ledger import Author, Entry, Ledger
+from grmu_audit.evidence.ledger import Author, Ledger
 from grmu_audit.evidence.purges import purge_state
 from grmu_audit.evidence.sign_offs import SIGN_OFF_ROLES, refuse_conflict, require_two_people
 from grmu_audit.evidence.signing import configured_signer, open_envelope, sign_envelope
@@ -19,7 +19,7 @@ from grmu_audit.tracking import read_ledger
 from grmu_audit.tracking.ledger import append_entry
 from grmu_audit.tracking.names import CHAMPION, PURGE
 from grmu_audit.tracking.promotion import alias_moved, unfinished_promotion
-from grmu_audit.tracking.requests import CacheFolder, Lineages, PurgeRecord, unfinished_purge
+from grmu_audit.tracking.requests import CacheFolder, Lineages, PurgeRecord, plan_sign_offs, unfinished_purge
 from grmu_audit.tracking.requirements import sign_off_asked
 from grmu_audit.utils.clock import timestamp
 from grmu_audit.workflows.purges.holders import BLOCKS, Holder, Holders
@@ -145,15 +145,6 @@ def _sign_off_command(plan: PurgePlan, role: str) -> str:
     what = f"{shlex.quote(record.request)} --model {record.model}" if record.request else f"--model {record.model} --forget FILE"
     more = " --descendants" if plan.holders.descendants else ""
     return f"grmu-audit --actor NAME requests purge {what}{more} --sign-off {role}"
-
-
-def plan_sign_offs(ledger: Ledger, digest: str) -> dict[str, Entry]:
-    """Sign-offs of exactly this plan by role; the first of each role counts."""
-    found: dict[str, Entry] = {}
-    for entry in (numbered.entry for numbered in ledger.entries):
-        if entry.kind == "sign-off" and entry.record_sha256 == digest and entry.role in SIGN_OFF_ROLES:
-            found.setdefault(str(entry.role), entry)
-    return found
 
 
 def require_sign_offs(session: Session, plan: PurgePlan, keys: Sequence[SSlibKey] = (), *, asked: bool = False) -> bool:

@@ -29,7 +29,8 @@ from grmu_audit.tracking.audits import shown_before
 from grmu_audit.tracking.names import TAG_PURGED
 from grmu_audit.tracking.promotion import restore_alias
 from grmu_audit.workflows.audits.request_history import past_requests
-from grmu_audit.workflows.purges.execution import purge, resume_purge
+from grmu_audit.workflows.purges import execution
+from grmu_audit.workflows.purges.execution import _begin, purge, resume_purge
 from grmu_audit.workflows.purges.holds import hold, release
 from grmu_audit.workflows.purges.plan import PurgePlan, plan_purge, require_permitted, require_sign_offs, sign_plan
 from grmu_audit.workflows.session import Session
@@ -179,6 +180,57 @@ def test_a_policy_that_asks_for_two_people_asks_before_a_purge_too(session: Sess
     assert "run 'grmu-audit --actor NAME requests purge R-1 --model m --sign-off preparer' as that person" in str(refused.value)
     signed_by_two(session)
     assert purge(session, plan(session)).versions == ("m/1",)
+
+
+def test_one_person_cannot_take_back_that_two_are_asked(session: Session) -> None:
+    ref, asking = session.store.resolve("m/2"), CLAIMING.model_copy(update={"sign_off": "two_people"})
+    champion(session)
+    audited(session.store, ref, [predictions(200)], asking)
+    audited(session.store, ref, [predictions(200)], CLAIMING)  # once more, by a policy that does not ask
+    with pytest.raises(InconclusiveError, match="asks for two people"):
+        purge(session, plan(session))
+    assert files(session)
+
+
+def test_a_purge_that_says_two_people_goes_on_only_with_both(session: Session) -> None:
+    champion(session)
+    _begin(session, plan(session), "", {"sign_off": True, "keys": []})
+    with pytest.raises(IntegrityError, match="no preparer had signed its plan"):
+        resume_purge(session, "m")
+    assert files(session)
+
+
+def test_a_purge_that_began_without_the_sign_offs_that_are_asked_does_not_go_on(session: Session) -> None:
+    champion(session)
+    audited(
+        session.store, session.store.resolve("m/2"), [predictions(200)], CLAIMING.model_copy(update={"sign_off": "two_people"})
+    )
+    _begin(session, plan(session), "")
+    with pytest.raises(IntegrityError, match="begun without the sign-offs of two people"):
+        resume_purge(session, "m")
+    assert files(session)
+
+
+@pytest.mark.parametrize(("keys", "goes_on"), [([], True), (["another key"], False)])
+def test_what_both_have_signed_is_resumed(session: Session, keys: list[str], goes_on: bool) -> None:
+    champion(session)
+    signed_by_two(session)
+    _begin(session, plan(session), "", {"sign_off": True, "keys": keys})
+    if goes_on:
+        assert resume_purge(session, "m") is not None
+        assert verify(session.store, "m") == []
+        return
+    with pytest.raises(IntegrityError, match="a key that was not trusted then"):
+        resume_purge(session, "m")
+
+
+def test_verify_names_an_ended_purge_that_lacks_its_sign_offs(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    champion(session)
+    _begin(session, plan(session), "", {"sign_off": True, "keys": []})
+    monkeypatch.setattr(execution, "require_signed_purge", lambda *_: None)  # as somebody's own program would
+    assert resume_purge(session, "m") is not None
+    (finding,) = verify(session.store, "m")
+    assert "no preparer had signed its plan" in finding.message
 
 
 def test_nobody_asks_for_two_people_by_default(session: Session) -> None:
