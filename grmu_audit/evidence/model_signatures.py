@@ -6,9 +6,10 @@ file, and ``model_signing verify key`` checks it, too.  The library comes with t
 
 from __future__ import annotations
 
+import base64
 import os
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,9 +70,11 @@ def sign_files(folder: Path, private: Path) -> bytes:
     Raises:
         NotFoundError: no such key file.
         EnvironmentFailure: others than its owner may read the key, or the library is not installed.
-        InputError: not an EC private key, or its passphrase is missing or wrong.
+        InputError: not an EC private key, or its passphrase is missing or wrong; or the folder holds a link.
     """
     signing = _library("signing")
+    if link := next((name for name in _names(folder) if (folder / name).is_symlink()), None):
+        raise InputError(f"{folder.name} holds a link, {link}: put the file itself there, then sign")
     with tempfile.TemporaryDirectory(prefix=".grmu-audit-") as place:
         target = Path(place) / "model.sig"
         config = signing.Config().set_hashing_config(_hashing(()))
@@ -107,6 +110,34 @@ def check_files(folder: Path, signature: bytes, public: Path, ignored: Collectio
         except Exception as error:  # noqa: BLE001  (whatever the library raises on hostile bytes)
             why = str(error)[:500] or f"the signature does not fit ({type(error).__name__})"
             raise IntegrityError(f"the files in {folder.name} are not those that were signed: {why}") from None
+    signed = {*_signed_names(signature), *ignored}
+    if extra := sorted(name for name in _names(folder) if name not in signed):
+        raise IntegrityError(
+            f"the files in {folder.name} are not those that were signed: {extra[0]} is there, and was not signed"
+        )
+
+
+def _signed_names(signature: bytes) -> list[str]:
+    """Names of the files in a signature that was checked: what it says that it leaves out does not count.
+
+    Raises:
+        IntegrityError: it does not name whole files.
+    """
+    try:
+        payload = base64.b64decode(parse_json(signature, LARGEST_SIGNATURE)["dsseEnvelope"]["payload"])
+        predicate = parse_json(payload, LARGEST_SIGNATURE)["predicate"]
+        if predicate["serialization"]["method"] != "files":
+            raise IntegrityError("the signature names parts of files: sign the files as a whole")
+        return [str(resource["name"]) for resource in predicate["resources"]]
+    except (ValueError, InputError, KeyError, TypeError):
+        raise IntegrityError("the signature of the model files does not name them") from None
+
+
+def _names(folder: Path) -> Iterator[str]:
+    """Paths of all that is in a folder and is not a folder itself; a link is what it is, not what it leads to."""
+    for place, folders, files in os.walk(folder):
+        links = [name for name in folders if Path(place, name).is_symlink()]
+        yield from (Path(place, name).relative_to(folder).as_posix() for name in (*files, *links))
 
 
 def signer_of(signature: bytes) -> str:

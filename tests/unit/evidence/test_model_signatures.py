@@ -87,6 +87,26 @@ def test_what_their_command_signs_is_checked_by_ours(folder: Path, keys: tuple[P
     check_files(folder, stored.read_bytes(), keys[1])
 
 
+@pytest.mark.parametrize("added", [".gitignore", ".git/hooks", "notes.txt"])
+def test_what_a_signature_says_that_it_leaves_out_counts_all_the_same(added: str, folder: Path, keys: tuple[Path, Path]) -> None:
+    from model_signing import hashing, signing
+
+    config = hashing.Config().set_ignored_paths(paths=["notes.txt"], ignore_git_paths=True)  # as the library does by default
+    stored = folder.parent / "theirs.sig"
+    signing.Config().set_hashing_config(config).use_elliptic_key_signer(private_key=keys[0]).sign(folder, stored)
+    check_files(folder, stored.read_bytes(), keys[1])
+    (folder / added).parent.mkdir(exist_ok=True)
+    (folder / added).write_text("added")
+    with pytest.raises(IntegrityError, match=f"{added} is there, and was not signed"):
+        check_files(folder, stored.read_bytes(), keys[1])
+
+
+def test_a_folder_with_a_link_is_not_signed(folder: Path, keys: tuple[Path, Path]) -> None:
+    (folder / "link").symlink_to(folder.parent)
+    with pytest.raises(InputError, match="holds a link, link"):
+        sign_files(folder, keys[0])
+
+
 def change(folder: Path) -> None:
     (folder / "shards" / "1.safetensors").write_bytes(b"Less")
 
