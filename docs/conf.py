@@ -1,4 +1,4 @@
-"""Sphinx: the pages of this folder, the README and CONTRIBUTING.md as a site; see ``make site``."""
+"""Sphinx: the pages of this folder, the README and CONTRIBUTING.md as a site; see ``make docs``."""
 
 from __future__ import annotations
 

@@ -80,15 +80,16 @@ def page(pool: Pool, table: Table) -> str:
 
 
 def _statements(table: Table) -> list[str]:
-    found = {form: {name for name, row in table.items() if _tells(row.get(form))} for form in FORMS}
-    always = sorted(set.intersection(*found.values()))
-    lost = sorted(found[FORMS[0]] - set(always))
-    blind = sorted(name for name, row in table.items() if not _tells(row.get(FORMS[0])))
-    gone = sorted(table.keys() - set.union(*found.values()))
+    sides = {name: [_side(row.get(form)) for form in FORMS] for name, row in table.items()}
+    always = sorted(name for name, found in sides.items() if found[0] and len(set(found)) == 1)
+    lost = sorted(name for name, found in sides.items() if found[0] and name not in always)
+    blind = sorted(name for name, found in sides.items() if not found[0])
+    count = sum(row.get(form) is not None for row in table.values() for form in FORMS)
     return [
-        f"- The interval leaves out 0.5 in all three forms: {_listed(always)}.",
-        f"- As trained, but not in every form: {_listed(lost)}.",
-        f"- Not as trained: {_listed(blind)}; in no form: {_listed(gone)}.",
+        f"- The interval leaves out 0.5, on the same side, in all three forms: {_listed(always)}.",
+        f"- As trained, but not so in every form: {_listed(lost)}.",
+        f"- Not as trained: {_listed(blind)}.",
+        f"- These are {count} intervals of 95 % each: of those of metrics that tell nothing about one in twenty leaves out 0.5.",
         "- Accuracies tell that networks differ, not that the forget set can be recognised, and tell a damaged one apart, too.",
     ]
 
@@ -97,8 +98,9 @@ def _strength(found: Separation | None) -> float:
     return abs(found.area - 0.5) if found else -1.0
 
 
-def _tells(found: Separation | None) -> bool:
-    return found is not None and not found.low <= 0.5 <= found.high
+def _side(found: Separation | None) -> int:
+    """1 where the interval lies above 0.5, -1 where below, else 0."""
+    return 0 if found is None or found.low <= 0.5 <= found.high else 1 if found.low > 0.5 else -1
 
 
 def _cell(found: Separation | None) -> str:

@@ -57,11 +57,12 @@ SECTIONS = {
     "Look up": ("policy", "methods", "metrics", "doctor"),
 }
 """The commands in the order of the work, under headings."""
-EXTRAS = {
-    **dict.fromkeys(("mlflow", "sqlalchemy"), "registry"),
-    **dict.fromkeys(("fsspec", "great_expectations", "safetensors", "torch", "torchvision", "tqdm"), "all"),
-}
-"""Packages that judging does not need, with the extra that brings all that a command with them needs."""
+REGISTRY = ("mlflow", "sqlalchemy")
+"""Packages of the extra that reading and changing the registry needs."""
+TRAINING = ("fsspec", "great_expectations", "safetensors", "torch", "torchvision", "tqdm")
+"""Packages of the extra that models and data need."""
+_WITH_NETWORKS = ("demo", "pretrain", "register", "retrain", "unlearn", "audit", "benchmark")
+"""Commands that need both."""
 DISTRIBUTED = ("pretrain", "retrain", "unlearn")
 """Commands that several processes can do together."""
 
@@ -155,7 +156,17 @@ def _executed(arguments: Sequence[str]) -> int | None:
             return int(done.code or 0)
         return _say("a connection was closed by the other side: try again", ExitCode.ENVIRONMENT, debug)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  (a traceback would exit 1, which means "breached")
-        return _say(_described(error), ExitCode.ENVIRONMENT, debug)
+        return _say(_missing(error, arguments) or _described(error), ExitCode.ENVIRONMENT, debug)
+
+
+def _missing(error: BaseException, arguments: Sequence[str]) -> str:
+    """What to install where a package of an extra is missing; empty for another failure."""
+    name = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if name not in (*REGISTRY, *TRAINING):
+        return ""
+    command = next((word for word in arguments if word in COMMANDS), "")
+    extra = "registry" if name in REGISTRY and command not in _WITH_NETWORKS else "all"
+    return f"{name} is not installed, which this command needs: pip install 'grmu-audit[{extra}]'"
 
 
 def _described(error: BaseException) -> str:
@@ -164,8 +175,6 @@ def _described(error: BaseException) -> str:
         return "stopped on request; nothing was registered"
     if isinstance(error, OSError):
         return f"{error.strerror or error}: {error.filename or 'no file'}"
-    if isinstance(error, ModuleNotFoundError) and (extra := EXTRAS.get((error.name or "").partition(".")[0])):
-        return f"{error.name} is not installed, which this command needs: pip install 'grmu-audit[{extra}]'"
     if isinstance(error, MemoryError):
         return "out of memory: use a smaller batch size or dataset"
     return f"internal failure: {type(error).__name__}: {error} (see the traceback with --debug)"

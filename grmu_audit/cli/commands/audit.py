@@ -182,8 +182,8 @@ def score_command(
     from grmu_audit.utils import write_atomic
 
     chosen = load_named(policy)
-    if demo == (predictions is not None) or (demo and (baseline or reference or root)):
-        raise click.UsageError("give --predictions FILE, or --demo without files")
+    if demo == (predictions is not None) or (demo and (baseline or reference or root or name)):
+        raise click.UsageError("give --predictions FILE, or --demo without files and name")
     files = example_files() if predictions is None else PredictionFiles(predictions, baseline, reference, by, name, root)
     page = page or (Path("grmu-demo.html") if demo else None)
     options = chosen.measure_options(seed)

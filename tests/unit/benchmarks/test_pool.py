@@ -83,6 +83,7 @@ def test_the_page_says_which_metrics_tell() -> None:
     table = {
         "A": dict.fromkeys(FORMS, always),
         "B": dict(zip(FORMS, (half, half, never), strict=True)),
+        "D": dict(zip(FORMS, (half, half, Separation(0.1, 0.05, 0.2, 0)), strict=True)),  # turned round by fine-tuning
         "C": dict.fromkeys(FORMS, never),
     }
     facts = {
@@ -95,7 +96,8 @@ def test_the_page_says_which_metrics_tell() -> None:
     pool = Pool(np.zeros((8, 3, 1), dtype=np.float16), np.repeat([False, True], (3, 5)), np.arange(8), facts)
     text = page(pool, table)
     assert "in all three forms: `A`." in text
-    assert "not in every form: `B`." in text
-    assert "Not as trained: `C`; in no form: `C`." in text
+    assert "not so in every form: `B`, `D`." in text
+    assert "Not as trained: `C`." in text
+    assert "These are 12 intervals" in text
     assert "0.500 [0.400, 0.600], 2 undefined" in text
-    assert [line.split(" | ")[0] for line in text.split("\n") if line.startswith("| `")] == ["| `A`", "| `B`", "| `C`"]
+    assert [line.split(" | ")[0] for line in text.split("\n") if line.startswith("| `")] == ["| `A`", "| `B`", "| `D`", "| `C`"]
