@@ -312,6 +312,9 @@ def cost_against_gap(cells: Sequence[Cell]) -> Iterator[tuple[str, Figure]]:
 
 def _pareto(panel: Axes, cell: Cell, metric: str) -> None:
     lines = [line for line in cell.lines if line.part != REFERENCE and line.value(metric) is not None]
+    if not lines:
+        panel.text(0.5, 0.5, "undefined in every row", ha="center", va="center", transform=panel.transAxes, color=GREY)
+        panel.set(xticks=[], yticks=[])
     points = {line.title: (100 * (cell.cost(line) or 0.0), 100 * _mean(line, metric)) for line in lines}
     methods = {line.title for line in lines if line.part == METHOD}
     own = {title: point for title, point in points.items() if title in methods}

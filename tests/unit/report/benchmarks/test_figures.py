@@ -46,3 +46,9 @@ def test_the_callers_configuration_changes_nothing() -> None:
 
 def test_nothing_is_drawn_of_rows_that_do_not_allow_it() -> None:
     assert draw_all(cells_of([row("untouched")]), list(FIGURES)) == []
+
+
+def test_a_panel_without_a_value_says_so() -> None:
+    assert "FORGET_SHARE" not in study()[0].values
+    (drawing,) = draw_all(cells_of(study((0.5,))), ["cost"])
+    assert drawing.svg.count(b"undefined in every row") == 1
