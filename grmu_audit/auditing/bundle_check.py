@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grmu_audit.auditing.bundle_files import audit_in, counts_in, ledger_in, policy_in, read_archive, renumbered_in
+from grmu_audit.auditing.bundle_files import audit_in, counts_in, ledger_in, member, policy_in, read_archive, renumbered_in
 from grmu_audit.auditing.disclosure.count_check import recount
 from grmu_audit.auditing.disclosure.counts import COUNTS_FILE, Counts, count_answers, is_left_out
 from grmu_audit.auditing.disclosure.external_form import INTERNAL_SHA256, external_findings, external_form
@@ -100,26 +100,33 @@ def compare_forms(external: Path, internal: Path) -> tuple[str, ...]:
 
     Raises:
         InputError: a file cannot be read.
-        IntegrityError: one of them is no bundle, or holds no audit.
+        IntegrityError: one of them is no bundle, or lacks a file that is compared.
     """
     form, whole = (unpack(read_archive(path))[0] for path in (external, internal))
+    try:
+        return tuple(_other_form(form, whole, internal))
+    except IntegrityError as error:
+        raise IntegrityError(f"{internal}: {error}") from None
+
+
+def _other_form(form: Mapping[str, bytes], whole: Mapping[str, bytes], internal: Path) -> Iterator[str]:
+    """Findings where one form of a bundle is not the one that is made from an internal bundle."""
     audit = audit_in(whole)
     if audit.external or COUNTS_FILE in whole:
         raise InputError(
             f"{internal} is {'an external bundle' if audit.external else 'a bundle of counts'}: give the internal one"
         )
     if COUNTS_FILE in form:
-        return tuple(_other_counts(form, whole, internal.name))
-    if form.get(AUDIT_FILE) != canonical_json(external_form(audit, sha256_hex(whole[AUDIT_FILE])).to_json()):
-        return (f"{AUDIT_FILE} is not the external form of the audit in {internal.name}",)
-    return ()
+        yield from _other_counts(form, whole, internal.name)
+    elif form.get(AUDIT_FILE) != canonical_json(external_form(audit, sha256_hex(whole[AUDIT_FILE])).to_json()):
+        yield f"{AUDIT_FILE} is not the external form of the audit in {internal.name}"
 
 
 def _other_counts(counted: Mapping[str, bytes], whole: Mapping[str, bytes], name: str) -> Iterator[str]:
     """Findings where a bundle of counts is not the one that is made from an internal bundle."""
     shared = (AUDIT_FILE, ATTESTATION_FILE)
     yield from (f"{file} is not the one in {name}" for file in shared if counted.get(file) != whole.get(file))
-    audit, attested = audit_in(whole), subjects_of(open_envelope(whole[ATTESTATION_FILE]).payload)
+    audit, attested = audit_in(whole), subjects_of(open_envelope(member(whole, ATTESTATION_FILE)).payload)
     left_out = {file: digest for file, digest in attested.items() if is_left_out(file)}
     if counted[COUNTS_FILE] != count_answers(stored_inputs(audit, whole), left_out).to_json():
         yield f"{COUNTS_FILE} does not hold the counts of the predictions in {name}"
@@ -150,7 +157,8 @@ def _check_files(checked: BundleCheck, files: dict[str, bytes], keys: Sequence[S
     if counts is not None:
         counted = recount(audit, policy, counts)
         found = _with(checked, *counted.findings, *_expired(audit))
-        return replace(found, compared=counted.compared, not_recomputed=counted.not_recomputed)
+        notes = (*checked.notes, *counted.notes)
+        return replace(found, notes=notes, compared=counted.compared, not_recomputed=counted.not_recomputed)
     again = recompute(audit, policy, files)
     found = _with(checked, *again.findings, *_expired(audit))
     return replace(found, notes=(*checked.notes, *again.notes), compared=again.compared)
@@ -196,9 +204,7 @@ def _counts_findings(files: Mapping[str, bytes], audit: Audit, keys: Sequence[SS
 
 def _attested(files: Mapping[str, bytes], audit: Audit, keys: Sequence[SSlibKey], counts: Counts | None) -> tuple[str, ...]:
     """Ids of the trusted keys that signed, after the statement was found to fit every file."""
-    if ATTESTATION_FILE not in files:
-        raise IntegrityError(f"the bundle holds no {ATTESTATION_FILE}")
-    payload = open_envelope(files[ATTESTATION_FILE]).payload
+    payload = open_envelope(member(files, ATTESTATION_FILE)).payload
     named = {name: digest for name, digest in subjects_of(payload).items() if not name.startswith("models:/")}
     found = {name: sha256_hex(content) for name, content in files.items() if name not in _NOT_ATTESTED} | renumbered_in(files)
     found |= counts.left_out if counts else {}

@@ -31,17 +31,27 @@ def read_archive(path: Path) -> bytes:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
+def member(files: Mapping[str, bytes], name: str) -> bytes:
+    """The content of a file.
+
+    Raises:
+        IntegrityError: it is not there.
+    """
+    if name not in files:
+        raise IntegrityError(f"the bundle holds no {name}")
+    return files[name]
+
+
 def json_in(files: Mapping[str, bytes], name: str) -> Any:
     """A JSON document, parsed.
 
     Raises:
         IntegrityError: it is not there, or not in canonical form.
     """
-    if name not in files:
-        raise IntegrityError(f"the bundle holds no {name}")
+    content = member(files, name)
     try:
-        tree = parse_json(files[name])
-        same = canonical_json(tree) == files[name]
+        tree = parse_json(content)
+        same = canonical_json(tree) == content
     except (ValueError, InputError) as error:
         raise IntegrityError(f"{name} cannot be read: {str(error)[:300]}") from None
     if not same:
@@ -127,10 +137,9 @@ def counts_in(files: Mapping[str, bytes], audit: Audit) -> Counts | None:
         return None
     counts = read_counts(json_in(files, COUNTS_FILE), {name: name in audit.purged for name in _model_names(audit)})
     wrong = sorted({name for name in files if is_left_out(name)} | {name for name in counts.left_out if not is_left_out(name)})
-    if wrong or not tables_of(audit).keys() <= counts.left_out.keys():
-        raise IntegrityError(
-            f"{COUNTS_FILE} does not stand in place of the tables of the audit: {', '.join(wrong) or 'one lacks'}"
-        )
+    unnamed = [f"{name} is not in left_out" for name in sorted(tables_of(audit).keys() - counts.left_out.keys())]
+    if wrong or unnamed:
+        raise IntegrityError(f"{COUNTS_FILE} does not stand in place of the tables of the audit: {', '.join([*wrong, *unnamed])}")
     return counts
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from grmu_audit.auditing.later_parts import LATER_PARTS
 from grmu_audit.auditing.stored_predictions import predictions_sha256
 from grmu_audit.errors import InputError
 from grmu_audit.metrics.checked_predictions import align, of_ids
@@ -27,7 +28,7 @@ from grmu_audit.records import (
     MeasureOptions,
     Predictions,
 )
-from grmu_audit.records.audit import DISCLOSURE, INTERNAL
+from grmu_audit.records.audit import DISCLOSURE, INTERNAL, MEASURED_PARTS
 from grmu_audit.utils import canonical_json, sha256_hex
 from grmu_audit.utils.clock import utc_now
 from grmu_audit.utils.resources import VERSION
@@ -117,6 +118,7 @@ def _record(inputs: AuditInputs, given: Mapping[str, Any], options: MeasureOptio
         "tool": f"grmu-audit {VERSION}",
         **given,
         DISCLOSURE: INTERNAL,
+        MEASURED_PARTS: list(LATER_PARTS),
         **options.to_record(),
         **found.notes,
         **({NOT_LARGEST: contradicted} if any(contradicted.values()) else {}),

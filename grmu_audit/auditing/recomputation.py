@@ -8,6 +8,7 @@ from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from grmu_audit.auditing.later_parts import LATER_PARTS, part_findings, part_notes, unmeasured_names
 from grmu_audit.auditing.measurement import measure
 from grmu_audit.auditing.rows_read import record_file, rows_read_defect, without_record
 from grmu_audit.auditing.stored_predictions import predictions_sha256, stored_inputs
@@ -16,8 +17,6 @@ from grmu_audit.metrics.catalog import BUILT_IN, Level
 from grmu_audit.metrics.forgetting.sequence import NAME as SEQUENCE
 from grmu_audit.metrics.forgetting.share import NAME as SHARE
 from grmu_audit.metrics.membership.attacks import FORESTS
-from grmu_audit.metrics.membership.conformal import CONFORMAL
-from grmu_audit.metrics.selection import SELECTION
 from grmu_audit.policy import Policy
 from grmu_audit.policy.judgement import judge
 from grmu_audit.records import (
@@ -78,8 +77,8 @@ def recompute(audit: Audit, policy: Policy, files: Mapping[str, bytes]) -> Recom
     findings += [*numbers, *rule_findings(audit, again)]
     if audit.schema == AUDIT_SCHEMA:
         findings += [*statement_findings(audit, again), *_exact(audit, inputs), *control_findings(audit, again)]
-        findings += _segments(audit, again)
-        notes += _not_compared(audit, inputs)
+        findings += [*_segments(audit, again), *part_findings(audit)]
+        notes += [*_not_compared(audit, inputs), *part_notes(audit)]
     return Recomputed(tuple(findings), tuple(notes), len(again.metrics) - len(carried))
 
 
@@ -91,9 +90,7 @@ def _needs_more_than_tables(value: MetricValue) -> bool:
     return value.name in BUILT_IN and BUILT_IN[value.name].level is not Level.QUICK
 
 
-_ADDED = (*SELECTION, *CONFORMAL)
-"""Metrics of stored predictions that came to the tool without another schema."""
-_LATER = (SHARE, SEQUENCE, "DELETION_AUC", *_ADDED)
+_LATER = (SHARE, SEQUENCE, "DELETION_AUC", *(name for names in LATER_PARTS.values() for name in names))
 """Metrics of stored predictions that audits of the earlier schema do not hold."""
 
 
@@ -101,7 +98,7 @@ def _as_recorded(measured: Audit, audit: Audit, carried: tuple[MetricValue, ...]
     """What the recorded audit can have measured: nothing that is carried over, and of an earlier schema no later metric."""
     left_out = {value.name for value in carried} & {SEQUENCE}
     if audit.schema == AUDIT_SCHEMA:
-        left_out |= set(_ADDED) - {value.name for value in audit.metrics}
+        left_out |= unmeasured_names(audit)
         fresh = tuple(v for v in measured.metrics if v.name not in left_out or any(v is value for value in carried))
         return replace(measured, metrics=fresh, controls=_controls_without(measured, left_out))
     known = tuple(value for value in measured.metrics if value.name not in _LATER)
@@ -286,7 +283,7 @@ def control_findings(audit: Audit, again: Audit) -> list[str]:
 
 
 def _segments(audit: Audit, again: Audit) -> Iterator[str]:
-    """Whether the weak segments that an audit records are those that its predictions give; earlier audits record none."""
+    """Whether the weak segments that an audit records are those that its predictions give."""
     if audit.segments is not None and again.segments is not None and not is_close(asdict(audit.segments), asdict(again.segments)):
         yield "the weak segments are recorded otherwise than the predictions give them"
 

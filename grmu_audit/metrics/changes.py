@@ -32,13 +32,11 @@ from grmu_audit.metrics.fairness import gap_change
 from grmu_audit.metrics.membership.attacks import FORESTS, AttackResults, area_basis, area_persons, forest_basis
 from grmu_audit.metrics.membership.conformal import CONFORMAL
 from grmu_audit.metrics.membership.exposure import area_units
-from grmu_audit.metrics.outcome import Outcome
+from grmu_audit.metrics.outcome import Basis, Outcome
 from grmu_audit.metrics.scores import Roc, change_of_areas, standard_error
 from grmu_audit.metrics.selection import SELECTION
 
 _COMPOSED = ("WG", "EO", "DP", "EP", "UA_GA_GAP")
-_KEPT = ("undefined_strata", "smallest_cell")
-"""Details that tell what a value does not cover, or rests on: those of its change too."""
 _EXPOSURE = ("MIA_TPR_1", "MIA_TPR_01", "RETAIN_AUC", "MIA_DISPARITY")
 
 
@@ -90,10 +88,29 @@ def paired_accuracy(candidate: CheckedPredictions, other: CheckedPredictions, na
 def _change_of(name: str, candidate: ModelResult, other: ModelResult) -> Outcome:
     """Change of a metric from the outcomes of both models."""
     left, right = candidate.outcome(name), other.outcome(name)
-    basis = replace(left.basis, details={key: left.basis.details[key] for key in _KEPT if key in left.basis.details})
+    basis = _basis_of_both(left, right)
     if left.statistic is None or right.statistic is None:
         return Outcome.missing(name, left.reason or right.reason or "undefined", basis)
     return Outcome(name, basis, _composed(name, candidate.checked, other.checked, (left.statistic, right.statistic)))
+
+
+def _basis_of_both(left: Outcome, right: Outcome) -> Basis:
+    """The basis of a change: what either side does not cover, and the smaller of their smallest cells."""
+    least = left if left.smallest <= right.smallest else right
+    theirs = {
+        name: f"{reason} (of the model compared with)" for name, reason in right.basis.details.get("undefined_strata", {}).items()
+    }
+    undefined = theirs | left.basis.details.get("undefined_strata", {})
+    details = {"undefined_strata": undefined} if undefined else {}
+    if "smallest_cell" in least.basis.details:
+        details["smallest_cell"] = least.basis.details["smallest_cell"]
+    return replace(
+        left.basis,
+        smallest_cell=left.basis.smallest_cell if least is left else right.smallest,
+        smallest_group=least.basis.smallest_group,
+        empty_cells=tuple(sorted({*left.basis.empty_cells, *right.basis.empty_cells})),
+        details=details,
+    )
 
 
 def _composed(

@@ -24,6 +24,9 @@ _FLATTER = 0.3
 _SURE = 4.0
 
 
+_FLATTENED, _OF_LABELS = f"before, logits x {_FLATTER}", "before, labels only"
+
+
 @dataclass(frozen=True)
 class _Made:
     """Outcomes of a control by subject, as if it were the candidate."""
@@ -70,6 +73,21 @@ def measure_controls(
     return tuple(one.record(options) for one in made)
 
 
+def expected_controls(primary: Sequence[Subject], *, scores: bool) -> tuple[tuple[str, Subject, bool], ...]:
+    """Name, model and whether it is made, of every control that there is with a model before.
+
+    Args:
+        primary: the references that count.
+        scores: whether the logits of the model before are known.
+
+    >>> from grmu_audit.records.metric_value import reference
+    >>> [name for name, _, _ in expected_controls([reference(1)], scores=False)]
+    ['before', 'reference#1']
+    """
+    cheating = ((_FLATTENED, BASELINE, True), (_OF_LABELS, BASELINE, True)) if scores else ()
+    return (("before", BASELINE, False), *cheating, *((str(subject), subject, False) for subject in primary))
+
+
 def _from_root(result: ModelResult, root: ModelResult | KeptModel | None) -> Iterator[tuple[Subject, Outcome]]:
     """The changes of a control from the root of the lineage; none where that is the model before."""
     if root is not None:
@@ -104,8 +122,8 @@ def cheats(before: Predictions) -> dict[str, Predictions]:
     labels = np.zeros_like(before.logits)
     labels[np.arange(len(before)), before.prediction] = _SURE
     return {
-        f"before, logits x {_FLATTER}": replace(before, logits=before.logits * _FLATTER, loss=None),
-        "before, labels only": replace(before, logits=labels, loss=None),
+        _FLATTENED: replace(before, logits=before.logits * _FLATTER, loss=None),
+        _OF_LABELS: replace(before, logits=labels, loss=None),
     }
 
 

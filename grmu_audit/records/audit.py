@@ -35,6 +35,9 @@ PURGED = "purged"
 purged."""
 SHOWN_BEFORE = "forgetting_shown_before"
 """Key of an audit's record: the audit that showed forgetting before the baseline was purged, in words; absent where none did."""
+MEASURED_PARTS = "measured_parts"
+"""Key of an audit's record: parts that came to the tool without another schema and were measured, by name; absent in audits of
+before."""
 PURGED_REASON = "purged: "
 """How the reason begins why a value is undefined that rests on purged rows."""
 UNVERIFIED = "unverified file"
@@ -239,7 +242,7 @@ _RECORDED: dict[str, tuple[tuple[type, ...], str]] = {
     **dict.fromkeys(("expires", "level"), ((str, type(None)), "text")),
     **dict.fromkeys(("libraries", "predictions_sha256", NOT_LARGEST), ((dict,), "an object")),
     "seconds": ((int, float, type(None)), "a number"),
-    "control_attributes": ((list,), "a list"),
+    **dict.fromkeys(("control_attributes", MEASURED_PARTS), ((list,), "a list")),
 }
 """Types of those keys of a record that something is computed from."""
 

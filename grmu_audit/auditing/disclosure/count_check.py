@@ -8,6 +8,8 @@ from datetime import datetime
 from typing import Any
 
 from grmu_audit.auditing.disclosure.counts import Counts, as_predictions
+from grmu_audit.auditing.disclosure.recorded_facts import control_names, controls_dropped, unchanged_findings, unchanged_notes
+from grmu_audit.auditing.later_parts import part_findings, part_notes, unmeasured_names
 from grmu_audit.auditing.recomputation import (
     control_findings,
     is_close,
@@ -19,10 +21,12 @@ from grmu_audit.auditing.recomputation import (
 )
 from grmu_audit.errors import GrmuAuditError
 from grmu_audit.metrics import ModelResult, Outcome, check_predictions, closeness, mean_changes, measure_one
+from grmu_audit.metrics.catalog import BUILT_IN
 from grmu_audit.metrics.catalog.subgroups import CONDITIONAL
 from grmu_audit.metrics.changes import changes
 from grmu_audit.metrics.controls import OF_LABELS
-from grmu_audit.metrics.selection import SELECTION
+from grmu_audit.metrics.forgetting.sequence import NAME as SEQUENCE
+from grmu_audit.metrics.forgetting.share import NAME as SHARE
 from grmu_audit.policy import Policy
 from grmu_audit.policy.comparison import judged_value
 from grmu_audit.policy.judgement import judge
@@ -32,6 +36,8 @@ COUNTED = (*(name for name in OF_LABELS if name not in CONDITIONAL), "accuracy",
 """Metrics that follow from counts of answers; all others need rows, scores or the networks."""
 _OF_PERSONS = ("deff", "dependence", "persons")
 """Fields of a statistic that say how alike the samples of one person are; only rows show that."""
+_OF_CANDIDATE = (SHARE, SEQUENCE, "GAIN_SHARE")
+"""Metrics of the candidate alone that rest on more than answers, or on more models than counts hold together."""
 Values = dict[tuple[str, ...], MetricValue]
 
 
@@ -45,6 +51,8 @@ class Recount:
     """Names of what needs rows of predictions: metrics, rules, and what else an internal bundle would show."""
     compared: int = 0
     """Numbers that were computed again."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know beside these."""
 
 
 def recount(audit: Audit, policy: Policy, counts: Counts) -> Recount:
@@ -57,7 +65,8 @@ def recount(audit: Audit, policy: Policy, counts: Counts) -> Recount:
     """
     recorded = {key: value for key, value in values_by_key(audit).items() if _counted(key)}
     try:
-        computed = {key: value for key, value in _values(audit, counts).items() if not _later(audit, key)}
+        measured = _values(audit, counts)
+        computed = {key: value for key, value in measured.items() if _counted(key) and key[0] not in unmeasured_names(audit)}
         merged = tuple(_merged(value, computed) for value in audit.metrics)
         again = judge(replace(audit, metrics=merged), policy, datetime.fromisoformat(str(audit.record["created"])).date())
     except (GrmuAuditError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
@@ -68,9 +77,12 @@ def recount(audit: Audit, policy: Policy, counts: Counts) -> Recount:
     for key in recorded.keys() & computed.keys():
         findings += [f"{name_of_key(key)}: {defect}" for defect in _differences(recorded[key], computed[key])]
     findings = [*sorted(findings), *rule_findings(audit, again)]
+    notes: list[str] = []
     if audit.schema == AUDIT_SCHEMA:
-        findings += [*statement_findings(audit, again), *control_findings(audit, again)]
-    return Recount(tuple(findings), tuple(_not_recomputed(audit, policy, recorded)), len(computed))
+        findings += [*_dropped(audit, measured), *part_findings(audit), *unchanged_findings(audit, counts)]
+        findings += [*statement_findings(audit, again), *control_findings(audit, again), *controls_dropped(audit)]
+        notes = [*part_notes(audit), *unchanged_notes(audit, counts)]
+    return Recount(tuple(findings), tuple(_not_recomputed(audit, policy, recorded)), len(computed), tuple(notes))
 
 
 def _counted(key: tuple[str, ...]) -> bool:
@@ -78,9 +90,13 @@ def _counted(key: tuple[str, ...]) -> bool:
     return key[0] in COUNTED and not key[-1]
 
 
-def _later(audit: Audit, key: tuple[str, ...]) -> bool:
-    """Whether a metric came to the tool after the audit, which does not hold it at all."""
-    return key[0] in SELECTION and audit.metric(key[0]) is None
+def _dropped(audit: Audit, measured: Values) -> list[str]:
+    """Values that every such audit records, and this one does not; what they are cannot be told from counts."""
+    known = values_by_key(audit)
+    always = [key for key in measured if not _counted(key) and key[0] in BUILT_IN and not key[2]]
+    always += [(name, str(CANDIDATE), "", "") for name in _OF_CANDIDATE]
+    lacking = [key for key in always if key not in known and key[0] not in unmeasured_names(audit)]
+    return sorted(f"{name_of_key(key)} is not recorded, although every such audit records it" for key in lacking)
 
 
 def _values(audit: Audit, counts: Counts) -> Values:
@@ -99,7 +115,7 @@ def _values(audit: Audit, counts: Counts) -> Values:
     if len(audit.references) > 1:
         found.append((reference(0).as_change(), tuple(mean_changes(primary))))
     values = [outcome.value(subject, _options(audit)) for subject, outcomes in found for outcome in outcomes]
-    return values_by_key(replace(audit, metrics=tuple(v for v in values if v.name in COUNTED), controls=()))
+    return values_by_key(replace(audit, metrics=tuple(values), controls=()))
 
 
 def _results(audit: Audit, counts: Counts, subject: str) -> tuple[ModelResult, ModelResult]:
@@ -162,8 +178,10 @@ def _not_recomputed(audit: Audit, policy: Policy, recorded: Values) -> Iterator[
             yield f"rule {outcome.id}"
     if audit.segments is not None:
         yield "weak segments"
-    if audit.controls:
-        yield f"controls {', '.join(repr(control.name) for control in audit.controls)}"
+    if audit.schema == AUDIT_SCHEMA:
+        yield f"controls {', '.join(map(repr, control_names(audit))) or '(there are none)'}"
+        if audit.baseline is not None:
+            yield "whether anything was done"
     if audit.exact is not None or audit.references:
         yield "that no row of the forget set was read"
     yield "that the predictions are those that were audited"

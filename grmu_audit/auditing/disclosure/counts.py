@@ -188,7 +188,7 @@ def _row_defects(counts: Counts, split: str, rows: Ints) -> Iterator[str]:
     if not set(map(tuple, rows[:, :2].tolist())) <= known or (rows[:, 2:-1] >= answers).any():
         yield "a row names a group or an answer that there is not"
     if (rows[:, -1] < 1).any() or len(np.unique(rows[:, :-1], axis=0)) < len(rows):
-        yield "a row holds nobody, or occurs twice"
+        yield "a row has the count 0, or occurs twice"
 
 
 def _other_samples(counts: Counts, split: str, rows: Ints, *, purged: bool) -> Iterator[str]:

@@ -156,7 +156,8 @@ def _change(candidate: _Attack, other: _Attack) -> Outcome:
     left, right = candidate.whole, other.whole
     if isinstance(left, str) or isinstance(right, str):
         return Outcome.missing(NAME, left if isinstance(left, str) else str(right), basis)
-    basis = replace(basis, smallest_cell=left.arm.smaller_side)
+    left_out = tuple(map(candidate.after.group, left.arm.left_out))  # the same of both models: it follows from the rows
+    basis = replace(basis, smallest_cell=left.arm.smaller_side, empty_cells=left_out)
     if candidate.after.options.interval_forms > 1:
         return Outcome(NAME, basis, change_of_areas(left.curve, right.curve, *candidate.people(left.arm)))
     areas = candidate.area(left), other.area(right)

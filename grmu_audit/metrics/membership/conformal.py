@@ -19,6 +19,8 @@ from grmu_audit.metrics.scores import log_softmax
 
 CONFORMAL = ("CONFORMAL_COVERAGE", "CONFORMAL_SIZE")
 """Metrics of this module."""
+NO_LOGITS = "prediction sets need logits or probabilities; they are not given"
+"""Why they are undefined where a model's logits are not known."""
 ALPHA = 0.1
 """Share of unseen rows whose true class the prediction sets may miss."""
 FEWEST = 100
@@ -129,7 +131,7 @@ def _sets(checked: CheckedPredictions, matched: MatchedRows) -> tuple[_Sets | No
     """The scores, or None with the reason."""
     logits, target = checked.predictions.logits, checked.predictions.target
     if logits is None:
-        return None, "prediction sets need logits or probabilities; they are not given"
+        return None, NO_LOGITS
     if checked.has_constant_scores:
         return None, CONSTANT_SCORES
     if not matched.member.any():

@@ -61,6 +61,17 @@ def drop_metric(tree: dict[str, Any]) -> None:
     tree["metrics"] = tree["metrics"][1:]
 
 
+def drop_segments(tree: dict[str, Any]) -> None:
+    del tree["segments"]
+
+
+def drop_later_metrics(tree: dict[str, Any]) -> None:
+    names = ("CONFORMAL_COVERAGE", "CONFORMAL_SIZE", "IMPACT_RATIO")
+    for part in (tree, *tree["controls"]):
+        key = "metrics" if "metrics" in part else "values"
+        part[key] = [value for value in part[key] if value["name"] not in names]
+
+
 def set_segments(tree: dict[str, Any]) -> None:
     tree["segments"]["segments"] += 1
 
@@ -72,6 +83,8 @@ def set_segments(tree: dict[str, Any]) -> None:
         (set_rule, "rule gap is recorded as PASS"),
         (drop_metric, "is not recorded"),
         (set_segments, "the weak segments are recorded otherwise"),
+        (drop_segments, "weak segments: the audit states that this was measured"),
+        (drop_later_metrics, "IMPACT_RATIO candidate follows from the predictions, but is not recorded"),
     ],
 )
 def test_even_a_wholly_rewritten_unsigned_bundle_cannot_hide_another_number(
@@ -79,6 +92,23 @@ def test_even_a_wholly_rewritten_unsigned_bundle_cannot_hide_another_number(
 ) -> None:
     forged = verify_bundle_bytes(pack(rewritten(unpack(unsigned)[0], change)))
     assert any(said in finding for finding in forged.findings), forged.findings
+
+
+def test_an_audit_of_before_parts_were_stated_verifies_and_says_what_cannot_be_told(unsigned: bytes) -> None:
+    def as_before(tree: dict[str, Any]) -> None:
+        del tree["record"]["measured_parts"]
+
+    def without(tree: dict[str, Any]) -> None:
+        as_before(tree)
+        drop_segments(tree)
+        drop_later_metrics(tree)
+
+    files, words = unpack(unsigned)[0], "their absence cannot be told from deletion"
+    before, absent = (verify_bundle_bytes(pack(rewritten(files, change))) for change in (as_before, without))
+    assert before.findings == absent.findings == ()
+    assert not any(words in note for note in before.notes)
+    said = "made before CONFORMAL_COVERAGE, CONFORMAL_SIZE, IMPACT_RATIO, weak segments were recorded"
+    assert f"{said}: {words}" in absent.notes
 
 
 def test_other_predictions_are_named_even_when_everything_else_is_recreated(unsigned: bytes, folder: Path) -> None:

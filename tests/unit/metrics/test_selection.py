@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import precision_score
 
 from grmu_audit.intervals import Gap, Proportion, RateRatio, Replicated, Spread, Statistic
-from grmu_audit.metrics import check_predictions, measure_predictions
+from grmu_audit.metrics import check_predictions, compare, measure_predictions
 from grmu_audit.metrics.catalog.examples import example
 from grmu_audit.metrics.selection import SELECTION, measure_selection
 from grmu_audit.policy import load_named
@@ -94,6 +94,11 @@ def test_parity_is_incomplete_where_nobody_of_a_value_is_selected() -> None:
     assert [len(found[name].basis.empty_cells) for name in SELECTION] == [0, 2, 0]
     assert found["IMPACT_RATIO"].estimate == 0
     assert found["PREDICTIVE_PARITY"].estimate is not None
+    other = replace(p, prediction=with_a_third_value((0, 3)).prediction)
+    for one, two in ((p, other), (other, p)):  # a change covers what both sides cover, and rests on the smaller cell
+        change = next(o for o in compare(check_predictions(one), two) if o.metric == "PREDICTIVE_PARITY")
+        assert change.basis.empty_cells == found["PREDICTIVE_PARITY"].basis.empty_cells
+        assert change.smallest == min(named(p)["PREDICTIVE_PARITY"].smallest, named(other)["PREDICTIVE_PARITY"].smallest)
     decision, reason = judged(p)["predictive-parity"]
     assert decision is Decision.INCONCLUSIVE
     assert "incomplete: no selected test sample of groups" in reason

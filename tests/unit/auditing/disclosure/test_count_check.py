@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from grmu_audit.auditing.disclosure.counts import count_answers, read_counts
 from grmu_audit.auditing.evidence_files import evidence_files
 from grmu_audit.auditing.measurement import measure
 from grmu_audit.cli.tables import bundle_check_json, bundle_check_text
-from grmu_audit.errors import InputError
+from grmu_audit.errors import InputError, IntegrityError
 from grmu_audit.evidence.archive import pack, unpack
 from grmu_audit.evidence.attestation import counts_statement
 from grmu_audit.evidence.signing import load_public_key, load_signer, sign_envelope
@@ -44,6 +45,7 @@ from grmu_audit.records import (
     ModelRef,
     Predictions,
 )
+from grmu_audit.records.audit import MEASURED_PARTS
 from grmu_audit.report import render, render_description
 from grmu_audit.tracking import Author, record_audit, sign_off
 from grmu_audit.utils import canonical_json, sha256_hex
@@ -106,7 +108,8 @@ def test_what_follows_from_counts_is_computed_again_and_the_rest_is_named(export
     assert checked.compared > 60
     assert {"MIA", "MIA_AUC", "AVG_GAP", "FORGET_SHARE", "GAIN_SHARE", "rule unseen"} < set(checked.not_recomputed)
     assert not {"TA", "GA", "EO", "UA", "TOW", "rule accuracy", "rule gap"} & set(checked.not_recomputed)
-    assert any(name.startswith("controls 'before', ") for name in checked.not_recomputed)
+    assert "controls 'before', 'before, logits x 0.3', 'before, labels only', 'reference#1'" in checked.not_recomputed
+    assert "whether anything was done" in checked.not_recomputed
     assert compare_forms(bundle, internal) == ()
     text = bundle_check_text(checked)
     assert "not recomputed, needs per-row predictions: rule unseen" in text
@@ -209,6 +212,34 @@ def pass_a_rule_that_is_not_recomputed(audit: dict[str, Any], counts: dict[str, 
     audit["verdict"]["rules"][2]["decision"] = "BREACH"
 
 
+def say_that_nothing_was_done(audit: dict[str, Any], counts: dict[str, Any]) -> None:
+    audit["unchanged"] = True
+
+
+def drop_a_control(audit: dict[str, Any], counts: dict[str, Any]) -> None:
+    del audit["controls"][1], audit["verdict"]["controls"][1]
+
+
+def drop_all_controls(audit: dict[str, Any], counts: dict[str, Any]) -> None:
+    audit["controls"] = audit["verdict"]["controls"] = []
+
+
+def drop_an_attack(audit: dict[str, Any], counts: dict[str, Any]) -> None:
+    audit["metrics"].remove(value_in(audit, "MIA_TPR_1"))
+
+
+def drop_a_later_metric(audit: dict[str, Any], counts: dict[str, Any]) -> None:
+    audit["metrics"] = [value for value in audit["metrics"] if value["name"] != "CONFORMAL_SIZE"]
+
+
+def drop_a_later_metric_of_answers(audit: dict[str, Any], counts: dict[str, Any]) -> None:
+    audit["metrics"] = [value for value in audit["metrics"] if value["name"] != "IMPACT_RATIO"]
+
+
+def drop_the_segments(audit: dict[str, Any], counts: dict[str, Any]) -> None:
+    del audit["segments"]
+
+
 def leave_a_table_out_of_the_list(audit: dict[str, Any], counts: dict[str, Any]) -> None:
     del counts["left_out"]["predictions/baseline.parquet"]
 
@@ -230,7 +261,14 @@ def name_another_table(audit: dict[str, Any], counts: dict[str, Any]) -> None:
         (turn_an_answer, "TA baseline: recorded"),
         (pass_a_rule, "rule gap is recorded as PASS, computed again it is BREACH"),
         (pass_a_rule_that_is_not_recomputed, "rule unseen is recorded as BREACH, computed again it is"),
-        (leave_a_table_out_of_the_list, "does not stand in place of the tables of the audit: one lacks"),
+        (say_that_nothing_was_done, "nothing was done is recorded as True, but the counts show answers that differ"),
+        (drop_a_control, "the controls are recorded as 'before', 'before, labels only', 'reference#1'; the models of the audit"),
+        (drop_all_controls, "the controls are recorded as none; the models of the audit give 'before', 'before, logits x 0.3'"),
+        (drop_an_attack, "MIA_TPR_1 candidate is not recorded, although every such audit records it"),
+        (drop_a_later_metric, "CONFORMAL_SIZE: the audit states that this was measured, and does not hold it"),
+        (drop_a_later_metric_of_answers, "IMPACT_RATIO candidate follows from the counts, but is not recorded"),
+        (drop_the_segments, "weak segments: the audit states that this was measured, and does not hold it"),
+        (leave_a_table_out_of_the_list, "tables of the audit: predictions/baseline.parquet is not in left_out"),
         (leave_the_report_out, "does not stand in place of the tables of the audit: report.html"),
         (name_another_table, "the attestation does not cover predictions/candidate.parquet"),
     ],
@@ -240,6 +278,62 @@ def test_a_forged_bundle_is_found(
 ) -> None:
     findings = verify_bundle_bytes(forged(tmp_path, judged, edit)).findings
     assert any(words in finding for finding in findings), findings
+
+
+def passed_off(audit: Audit, chosen: Policy, **edits: Any) -> Audit:
+    """The audit with an edit, judged again: a forger who makes the verdict follow from it."""
+    return judge(replace(audit, **edits), chosen, date.fromisoformat(str(audit.record["created"])[:10]))
+
+
+def same_twice(seed: int, *, scores: bool) -> AuditInputs:
+    """A candidate with the outputs of the version before."""
+    table = outputs(seed) if scores else replace(outputs(seed), logits=None)
+    return AuditInputs(AuditedModel(ModelRef("m", "2"), table), AuditedModel(ModelRef("m", "1"), table))
+
+
+@pytest.mark.parametrize("scores", [True, False])
+def test_a_version_that_nothing_was_done_to_cannot_be_passed_off_as_another(scores: bool) -> None:
+    inputs = same_twice(700, scores=scores)
+    audit, honest = counted_again(inputs, MeasureOptions(), CHOSEN)
+    assert audit.unchanged
+    assert honest.findings == ()
+    assert any("every answer that the counts show is that of the version before" in note for note in honest.notes)
+    counts = read_counts(json.loads(count_answers(inputs, {}).to_json()), {"candidate": False, "baseline": False})
+    forged = recount(passed_off(audit, CHOSEN, unchanged=False), CHOSEN, counts)
+    assert any("both have the same digest of predictions" in finding for finding in forged.findings)
+    other = audit.record | {"predictions_sha256": {"candidate": "0", "baseline": "1"}}
+    more = recount(passed_off(audit, CHOSEN, unchanged=False, record=other), CHOSEN, counts)
+    assert any("no number that rests on scores" in finding for finding in more.findings) is not scores
+    assert any("only scores" in note for note in more.notes), "where no finding is possible, the recipient is told"
+    assert "whether anything was done" in more.not_recomputed
+
+
+def test_equal_answers_with_other_scores_are_no_difference_but_are_told() -> None:
+    inputs = same_twice(700, scores=True)
+    other = replace(inputs.candidate.predictions, logits=inputs.candidate.predictions.logits * 2)
+    audit, found = counted_again(replace(inputs, candidate=AuditedModel(ModelRef("m", "2"), other)), MeasureOptions(), CHOSEN)
+    assert not audit.unchanged
+    assert found.findings == ()
+    assert any("only scores" in note for note in found.notes)
+
+
+def test_an_audit_of_before_parts_were_stated_says_that_deletion_cannot_be_told(judged: tuple[Audit, dict[str, bytes]]) -> None:
+    audit = judged[0]
+    counts = count_answers(inputs_of(audit.subject, TABLES), {})
+    record = {key: value for key, value in audit.record.items() if key != MEASURED_PARTS}
+    before = recount(replace(audit, record=record), CHOSEN, counts)
+    assert (before.findings, before.notes) == ((), ())
+    absent = recount(passed_off(audit, CHOSEN, record=record, segments=None), CHOSEN, counts)
+    assert absent.findings == ()
+    assert absent.notes == ("made before weak segments were recorded: their absence cannot be told from deletion",)
+
+
+@pytest.mark.parametrize("name", ["attestation.dsse.json", "audit.json", "predictions/candidate.parquet"])
+def test_an_internal_bundle_that_lacks_a_file_is_named(exported: tuple[Path, Path, Path], tmp_path: Path, name: str) -> None:
+    files = unpack(exported[1].read_bytes())[0]
+    (tmp_path / "part.zip").write_bytes(pack({file: content for file, content in files.items() if file != name}))
+    with pytest.raises(IntegrityError, match=f"part.zip: .* {name}"):
+        compare_forms(exported[0], tmp_path / "part.zip")
 
 
 def test_counts_that_the_exporter_did_not_sign_do_not_count(exported: tuple[Path, Path, Path]) -> None:

@@ -142,7 +142,7 @@ def many_classes(tree: dict[str, Any]) -> None:
         (unknown_class, "candidate, test: a row names a group or an answer that there is not"),
         (unknown_group, "candidate, test: a row names a group"),
         (group_not_told_in_test, "candidate, test: a row names a group"),
-        (nobody, "candidate, test: a row holds nobody"),
+        (nobody, "candidate, test: a row has the count 0, or occurs twice"),
         (twice, "occurs twice"),
         (too_many, "at most 20,000,000 are read, and 4,000,000 of a model"),
         (other_samples, "baseline, test: the candidate's answers are not those of its own table"),

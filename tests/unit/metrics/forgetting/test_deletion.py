@@ -145,6 +145,18 @@ def test_where_it_is_undefined_it_says_why(change, reason):
     assert only[CANDIDATE][0].reason == "needs the model before unlearning"
 
 
+def test_a_change_is_incomplete_where_a_group_has_nothing_to_be_compared_with():
+    fields = ("ids", "split", "target", "attribute", "prediction", "logits")
+    models = {}
+    for subject, table in zip((BASELINE, CANDIDATE, reference(1)), (*tables(), tables(fall=2.0)[1]), strict=True):
+        kept = (table.target == 0) | (table.split == SPLIT["forget"])
+        models[subject] = check_predictions(replace(table, **{name: getattr(table, name)[kept] for name in fields}))
+    found = compare_versions(models)
+    for subject in (CANDIDATE, reference(1), reference(1).as_change()):
+        assert found[subject][0].basis.empty_cells == (Group(1, 0),)
+        assert found[subject][0].statistic is not None
+
+
 def test_an_audit_holds_it_for_the_candidate_and_the_references_with_paired_changes():
     models = [AuditedModel(ModelRef(kind, ""), example(kind)) for kind in ("unlearned", "baseline", "retrained")]
     other = AuditedModel(ModelRef("again", ""), example("retrained", seed=1))

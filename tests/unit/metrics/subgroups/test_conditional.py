@@ -24,6 +24,7 @@ from grmu_audit.metrics.subgroups.conditional import MOST_STRATA, measure_condit
 from grmu_audit.policy import Policy, load
 from grmu_audit.policy.judgement import evaluate
 from grmu_audit.records import (
+    BASELINE,
     Audit,
     AuditContext,
     AuditedModel,
@@ -202,6 +203,15 @@ def test_changes_are_measured_and_keep_what_they_do_not_cover() -> None:
         assert found[name].estimate == pytest.approx(named(p)[name].estimate - named(other)[name].estimate)
         low, high = found[name].statistic.interval(0.95)
         assert low <= found[name].estimate <= high
+    age = np.unravel_index(p.attribute, (2, 2))[0]
+    lone = replace(other, prediction=np.where(age == 1, 0, other.prediction))  # age=1 has one predicted class alone
+    alone = named(lone)["CONDITIONAL_DP"]
+    assert alone.basis.empty_cells
+    for one, two, whose in ((p, lone, " (of the model compared with)"), (lone, p, "")):
+        change = {o.metric: o for o in compare(check_predictions(one, AGE), two)}["CONDITIONAL_DP"]
+        assert change.basis.empty_cells == alone.basis.empty_cells
+        assert change.basis.details["undefined_strata"] == {"age=1": alone.basis.details["undefined_strata"]["age=1"] + whose}
+        assert change.value(BASELINE.as_change(), AGE).incomplete
     assert found["CONDITIONAL_DP"].basis.details == {"smallest_cell": named(p)["CONDITIONAL_DP"].basis.details["smallest_cell"]}
 
 

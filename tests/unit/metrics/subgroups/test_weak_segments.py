@@ -11,7 +11,7 @@ import pytest
 from scipy.stats import binomtest, fisher_exact
 from statsmodels.stats.multitest import multipletests
 
-from grmu_audit.auditing.external_form import external_form
+from grmu_audit.auditing.disclosure.external_form import external_form
 from grmu_audit.auditing.measurement import measure
 from grmu_audit.metrics import check_predictions
 from grmu_audit.metrics.checked_predictions import crossed_names

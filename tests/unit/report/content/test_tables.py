@@ -67,6 +67,7 @@ def test_weak_segments_stand_in_a_table_with_intervals_and_p_values() -> None:
     long = segment_table(Lookup.of(many), load_strings())
     assert len(long["rows"]) == MOST_SEGMENTS
     assert f"Listed are the {MOST_SEGMENTS}" in long["caption"]
+    assert "are shown to have a lower accuracy than all others" in long["caption"]
     assert [column["title"] for column in long["columns"]][-1] == "Against others"
 
 
