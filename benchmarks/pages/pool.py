@@ -33,8 +33,8 @@ A metric of forgetting should tell a network that never saw the forget set from 
 a harmless change of the weights. The pool `benchmarks/results/pool.npz` holds the outputs of {seen} networks that were trained on
 all rows and of {never} that were trained without the forget set, each kind with consecutive seeds from {first}: the same data,
 network (small_resnet, widths {widths}, {epochs} epochs) and recipe, so that only the forget set and the seeds differ. Data and
-request: PhotoDigits of seed {data_seed}; {request}. Each network is there as trained, with weights rounded to 8 bits, and after
-5 epochs of fine-tuning on the retain set alone.
+request: PhotoDigits of seed {data_seed}; {request}.
+Each network is there as trained, with weights rounded to 8 bits, and after 5 epochs of fine-tuning on the retain set alone.
 
 The area is the probability that a metric is larger for a network that never saw the forget set than for one that did: 1 or 0
 where it always tells the two apart, 0.5 where it never does, in brackets a 95 % interval over networks. Data and forget set are
@@ -44,9 +44,9 @@ and three that did not as references; these are not ranked.
     from benchmarks.measurements.pool import read_pool
     pool = read_pool()    # margin [networks, forms, samples], retrained [networks], seed [networks]
 
-Made on {machine}. The file holds half-precision differences
-of the two logits. `python -m benchmarks.pages.pool --cache FOLDER` makes it again: the same bytes on the same processor with one
-thread.
+Made on {machine}.
+The file holds half-precision differences of the two logits. `python -m benchmarks.pages.pool --cache FOLDER` makes it again,
+the same bytes on the same processor with one thread.
 
 """
 
