@@ -18,6 +18,7 @@ from grmu_audit.tracking.ledger import append_entry
 from grmu_audit.tracking.names import PENDING
 from grmu_audit.tracking.references import Reference, parse_reference
 from grmu_audit.tracking.requests import UNNAMED, Lineages, PendingRequest, pending_artifact, received_requests
+from grmu_audit.tracking.store import ReadOnce
 from grmu_audit.utils import sha256_hex
 from grmu_audit.utils.clock import timestamp
 from grmu_audit.workflows.erasure import due_date, erasure_records
@@ -164,12 +165,13 @@ def pending_requests(session: Session, name: str) -> list[PendingRequest]:
     Raises:
         IntegrityError: a record or the ledger is damaged.
     """
-    ledger = read_ledger(session.store, name)
-    received = received_requests(session.store, ledger)
+    store = ReadOnce(session.store)
+    ledger = read_ledger(store, name)
+    received = received_requests(store, ledger)
     champion = ledger.state.champion
     forgotten = frozenset[str]()
     if received and champion is not None:
-        lineages = Lineages(session.store)
+        lineages = Lineages(store)
         ref = lineages.version(f"{name}/{champion}")
         forgotten = lineages.left_out(ref) | lineages.withheld(ref) if ref is not None else forgotten
     waiting = [one for one in received if not one.pseudonyms <= forgotten]
