@@ -6,6 +6,7 @@ more than training does.  Both run the same command line.
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import os
 import resource
@@ -39,6 +40,8 @@ LONGEST = 900.0
 HUNG = -999
 """Exit code of one that did."""
 _STEP = 0.01
+_END_WITH_PARENT = 1
+"""PR_SET_PDEATHSIG of Linux."""
 
 
 @dataclass(frozen=True)
@@ -237,6 +240,8 @@ def _enter(place: Place) -> None:
 
 
 def _limit(largest_file: int | None) -> None:
+    """The size of files; and a command ends with the process that gave it, which would give it again while it runs."""
+    ctypes.CDLL(None).prctl(_END_WITH_PARENT, signal.SIGKILL)
     if largest_file is not None:
         hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
         resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, hard))
