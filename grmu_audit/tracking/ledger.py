@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from grmu_audit.errors import IntegrityError
 from grmu_audit.evidence.ledger import TAG_ENTRY_SHA256, Entry, Ledger, LedgerEntry, check_ledger
 from grmu_audit.records import ModelRef
 from grmu_audit.tracking import names
 from grmu_audit.tracking.references import check_name
-from grmu_audit.tracking.store import LogEntry, Store
+from grmu_audit.tracking.store import LogEntry, ReadOnce, Store
 
 
 def log_name(model: str) -> str:
@@ -27,6 +28,10 @@ def read_ledger(store: Store, model: str) -> Ledger:
     Raises:
         IntegrityError: an entry is missing, edited or forged; the message names each one.
     """
+    return store.once(("ledger", model), partial(_read, store), model) if isinstance(store, ReadOnce) else _read(store, model)
+
+
+def _read(store: Store, model: str) -> Ledger:
     entries, defects = inspect_ledger(model, store.entries(log_name(model)))
     if defects:
         raise IntegrityError(f"the ledger of {model} is damaged: {'; '.join(defects)}")

@@ -37,7 +37,7 @@ def unfinished_promotion(name: str, step: LedgerEntry) -> IntegrityError:
     entry = step.entry
     return IntegrityError(
         f"{entry.kind} of {name}/{entry.version} (ledger entry {step.number}, {entry.actor}, {entry.time}) has begun and not"
-        f" ended: wait for it, or if it crashed run 'grmu-audit promote --resume {name}'"
+        f" ended: wait for it, or if it crashed run 'grmu-audit promote --model {name} --resume'"
     )
 
 
@@ -56,7 +56,8 @@ def _shown(name: str, version: str | None) -> str:
 def promotion_lost(name: str) -> IntegrityError:
     """Another promotion took effect first."""
     return IntegrityError(
-        f"another promotion of {name} came first: nothing was changed; look at 'grmu-audit history {name}', then try again"
+        f"another promotion of {name} came first: nothing was changed; look at 'grmu-audit history --model {name}', then try"
+        " again"
     )
 
 

@@ -291,20 +291,20 @@ class ReadOnce:
 
     def entries(self, log: str) -> list[LogEntry]:
         """See ``Store``."""
-        return list(self._once(("entries", log), self._store.entries, log))
+        return list(self.once(("entries", log), self._store.entries, log))
 
     def versions(self, name: str, role: str | None = None) -> list[ModelRef]:
         """See ``Store``."""
-        found = self._once(("versions", name), self._store.versions, name)
+        found = self.once(("versions", name), self._store.versions, name)
         return [ref for ref in found if role is None or ref.role == role]
 
     def tags(self, ref: ModelRef) -> dict[str, str]:
         """See ``Store``."""
-        return dict(self._once(("tags", ref.label), self._store.tags, ref))
+        return dict(self.once(("tags", ref.label), self._store.tags, ref))
 
     def manifest_of(self, ref: ModelRef) -> str:
         """See ``Store``."""
-        return str(self._once(("manifest", ref.label), self._store.manifest_of, ref))
+        return str(self.once(("manifest", ref.label), self._store.manifest_of, ref))
 
     def run_artifact(self, run_id: str, path: str) -> bytes | None:
         """See ``Store``."""
@@ -318,7 +318,8 @@ class ReadOnce:
         self._kept |= {(run_id, path): content for path, content in kept.items()}
         return {path: fetched[path] if path in fetched else self._kept[run_id, path] for path in paths}
 
-    def _once(self, key: tuple[object, ...], read: Any, argument: object) -> Any:
+    def once(self, key: tuple[object, ...], read: Any, argument: object) -> Any:
+        """What ``read(argument)`` gave when that key was first asked for."""
         if key not in self._kept:
             self._kept[key] = read(argument)
         return self._kept[key]

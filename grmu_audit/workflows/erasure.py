@@ -17,6 +17,7 @@ from grmu_audit.records import ForgetRequest, ModelRef
 from grmu_audit.records.lineage import ErasureRecord, SystemRecord
 from grmu_audit.tracking import Store
 from grmu_audit.tracking.requests import UNNAMED, Lineages, first_few, read_erasure_records, received_requests
+from grmu_audit.tracking.store import ReadOnce
 from grmu_audit.utils import canonical_json
 from grmu_audit.workflows.session import Session
 
@@ -102,7 +103,7 @@ def open_requests(store: Store, name: str, *, today: date | None = None) -> list
     """
     from grmu_audit.tracking import read_ledger, require_model
 
-    when = today or datetime.now(UTC).date()
+    store, when = ReadOnce(store), today or datetime.now(UTC).date()
     ledger = read_ledger(store, name)
     received = received_requests(store, ledger)
     renamed = {(one.record.request_id, digest): one.record.digest for one in received for digest in one.earlier}

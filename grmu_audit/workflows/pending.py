@@ -18,6 +18,7 @@ from grmu_audit.tracking.ledger import append_entry
 from grmu_audit.tracking.names import PENDING
 from grmu_audit.tracking.references import Reference, parse_reference
 from grmu_audit.tracking.requests import UNNAMED, Lineages, PendingRequest, pending_artifact, received_requests
+from grmu_audit.tracking.store import ReadOnce
 from grmu_audit.utils import sha256_hex
 from grmu_audit.utils.clock import timestamp
 from grmu_audit.workflows.erasure import due_date, erasure_records
@@ -43,6 +44,8 @@ class RequestFields:
 def add_requests(session: Session, name: str, path: Path, fields: RequestFields = RequestFields()) -> list[ErasureRecord]:
     """Record the requests of a list: one for each request id, with pseudonyms, due date and ground; nothing is trained.
 
+    A command that was killed is given again: requests that wait already with the same rows and fields are not recorded twice.
+
     Args:
         session: store and key; the store is created where there is none.
         name: reference of a version of the model, whose data and lineage the list is checked against; or the name of a model that
@@ -52,18 +55,27 @@ def add_requests(session: Session, name: str, path: Path, fields: RequestFields 
 
     Raises:
         ForgetListError: the list is invalid, or names nothing that is not forgotten already.
-        InputError: a request of that id waits already, or the list names people by their subject and there is no version yet.
+        InputError: a request of that id is recorded already with other rows, dates or ground, or the list names people by their
+            subject and there is no version yet.
     """
     ref, request = _read(session, name, path)
-    known = {one.record.request_id for one in received_requests(session.store, read_ledger(session.store, ref.name))}
+    received = received_requests(session.store, read_ledger(session.store, ref.name))
+    known = {one.record.request_id: one.record for one in received}
     column = request.columns.get("request_id") or ("",) * len(request.ids)
     found = []
     for record in erasure_records(request, session.key):
         ids = [one for one, text in zip(request.ids, column, strict=True) if (text or UNNAMED) == record.request_id]
         found.append((_completed(record, fields), ids))
-    if repeated := sorted(record.request_id for record, _ in found if record.request_id in known):
-        raise InputError(f"requests {', '.join(map(repr, repeated[:5]))} of {ref.name} are recorded already: withdraw them first")
+    same = {record.request_id for record, _ in found if known.get(record.request_id) == record}
+    if others := sorted(record.request_id for record, _ in found if record.request_id in known.keys() - same):
+        raise InputError(
+            f"requests {', '.join(map(repr, others[:5]))} of {ref.name} are recorded already with other rows, dates or ground:"
+            " withdraw them first"
+        )
     for record, ids in found:
+        if record.request_id in same:
+            session.observer.note(f"request {record.request_id!r} is recorded already: it is not entered again")
+            continue
         names = frozenset(pseudonyms(session.key, ids))
         _enter(session, ref, PendingRequest(record, names, key_check(session.key)))
     return [record for record, _ in found]
@@ -153,12 +165,13 @@ def pending_requests(session: Session, name: str) -> list[PendingRequest]:
     Raises:
         IntegrityError: a record or the ledger is damaged.
     """
-    ledger = read_ledger(session.store, name)
-    received = received_requests(session.store, ledger)
+    store = ReadOnce(session.store)
+    ledger = read_ledger(store, name)
+    received = received_requests(store, ledger)
     champion = ledger.state.champion
     forgotten = frozenset[str]()
     if received and champion is not None:
-        lineages = Lineages(session.store)
+        lineages = Lineages(store)
         ref = lineages.version(f"{name}/{champion}")
         forgotten = lineages.left_out(ref) | lineages.withheld(ref) if ref is not None else forgotten
     waiting = [one for one in received if not one.pseudonyms <= forgotten]

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, replace
 from grmu_audit.errors import InputError, IntegrityError
 from grmu_audit.evidence.ledger import Ledger, ServedRequest
 from grmu_audit.records import ModelRef
-from grmu_audit.tracking.names import REQUEST
+from grmu_audit.tracking.names import ERASURE, REQUEST
 from grmu_audit.tracking.requests.records import UNNAMED, StoredRequest, read_erasure_records, read_request_record
 from grmu_audit.tracking.requests.rekeyed import Rekeyed, read_rekeyed
-from grmu_audit.tracking.store import Store
+from grmu_audit.tracking.store import ReadOnce, Store
 
 SHOWN_REQUESTS = 5
 """Request ids that a report or a message names; it counts the others."""
@@ -62,14 +62,14 @@ def first_few(names: Sequence[str]) -> str:
 
 
 class Lineages:
-    """Lineages and their requests, as a store's records say; each record is read once.
+    """Lineages and their requests, as a store's records say when they are first asked for; ledger and records are read once.
 
     Args:
         store: the tracking store.
     """
 
     def __init__(self, store: Store) -> None:
-        self.store = store
+        self.store: Store = store if isinstance(store, ReadOnce) else ReadOnce(store)
         self._versions: dict[str, ModelRef] = {}
         self._requests: dict[str, tuple[StoredRequest, tuple[str, ...]]] = {}
         self._rekeyed: dict[str, dict[str, Rekeyed]] = {}
@@ -224,6 +224,8 @@ class Lineages:
     def _record(self, ref: ModelRef) -> tuple[StoredRequest, tuple[str, ...]]:
         """Its record, and the request ids in its list."""
         if ref.label not in self._requests:
+            if ref.run_id:
+                self.store.run_artifacts(ref.run_id, (ERASURE, REQUEST))  # both with one look at the run
             names = tuple(r.request_id for r in read_erasure_records(self.store, ref) if r.request_id != UNNAMED)
             stored, now = read_request_record(self.store, ref), self.rekeyed(ref.name).get(ref.version)
             if now is not None:

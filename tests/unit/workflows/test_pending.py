@@ -118,6 +118,26 @@ def test_what_cannot_be_recorded_or_served_is_refused(base: tuple[Session, Model
     (run.root / PENDING).write_bytes(kept)
 
 
+def test_a_list_that_was_recorded_in_part_is_completed_when_it_is_given_again(tmp_path: Path) -> None:
+    """As after a kill between two requests of a list: none is lost, and none is entered twice."""
+    session = open_session(MemoryStore(tmp_path / "store"), tmp_path)
+    notes = Notes()
+    session.observer, received = notes, RequestFields(received=date(2026, 1, 31))
+    header = "id,request_id"
+    first = write(tmp_path / "first.csv", "a,R-0", "b,R-0", header=header)
+    whole = write(tmp_path / "whole.csv", "a,R-0", "b,R-0", "c,R-1", header=header)
+    add_requests(session, "m", first, received)
+    assert [record.request_id for record in add_requests(session, "m", whole, received)] == ["R-0", "R-1"]
+    assert any("request 'R-0' is recorded already" in line for line in notes.lines)
+    entered = [n.entry.request for n in read_ledger(session.store, "m").entries if n.entry.kind == "request"]
+    assert entered == ["R-0", "R-1"]
+    other = write(tmp_path / "other.csv", "a,R-0", "c,R-1", "d,R-2", header=header)
+    for path, fields in ((other, received), (whole, RequestFields(received=date(2026, 2, 1)))):
+        with pytest.raises(InputError, match="of m are recorded already with other rows, dates or ground"):
+            add_requests(session, "m", path, fields)
+    assert len(pending_requests(session, "m")) == 2
+
+
 def test_requests_wait_before_any_version_and_are_served_by_the_first(tmp_path: Path) -> None:
     session = open_session(MemoryStore(tmp_path / "store"), tmp_path)
     store, notes = session.store, Notes()

@@ -258,3 +258,19 @@ def test_an_audit_of_the_earlier_schema_promotes_nothing_new_and_its_champion_st
     assert not promote(store, first, ALICE).changed
     with pytest.raises(InconclusiveError, match="was audited before controls were measured: audit it again"):
         promote(store, second, ALICE)
+
+
+def test_the_ledger_is_read_once_however_many_requests_there_are(store: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A ledger grows with the requests: one look at it for each would cost their square."""
+    newest = version_without(store, "m", [])
+    for number in range(6):
+        newest = version_without(
+            store, "m", [f"row-{number}"], newest, f"R-{number}", union=[f"row-{i}" for i in range(number + 1)]
+        )
+    asked: list[str] = []
+    entries = store.entries
+    monkeypatch.setattr(store, "entries", lambda log: asked.append(log) or entries(log))
+    assert len(Lineages(store).requests(newest)) == 6
+    assert asked == ["m--ledger"]
+    assert len(open_requests(store, "m")) == 6
+    assert asked == ["m--ledger"] * 2

@@ -1,0 +1,67 @@
+"""Command lines that messages quote are command lines of the tool: a stranger can copy them."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from grmu_audit.cli.app import root
+
+PACKAGE = Path(__file__).parents[1] / "grmu_audit"
+FILLED = "x1"
+"""In place of a name that a message fills in."""
+
+
+def quoted() -> Iterator[str]:
+    """Every ``'grmu-audit ...'`` in the texts of the package."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.JoinedStr):
+                text = "".join(str(part.value) if isinstance(part, ast.Constant) else FILLED for part in node.values)
+            elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+                text = node.value
+            else:
+                continue
+            yield from re.findall(r"'grmu-audit ([^']+)'", text)
+
+
+LINES = sorted(set(quoted()))
+
+
+def parse(line: str) -> None:
+    """Let click read a line, as far as names of commands, options and missing ones go; values are not looked at."""
+    command, context, words = root, click.Context(root, info_name="grmu-audit"), line.split()
+    while isinstance(command, click.Group):
+        _, found, words = command.resolve_command(context, words)
+        assert found is not None
+        command, context = found, click.Context(found, parent=context, info_name=found.name)
+        if not words:
+            return  # the name of a command, as in "see 'grmu-audit keys'"
+    try:
+        command.make_context(command.name, words)
+    except click.MissingParameter:
+        raise
+    except click.exceptions.Exit:
+        pass  # --help
+    except click.BadParameter:
+        pass  # a value that stands for one of the user
+
+
+def test_lines_are_found() -> None:
+    assert len(LINES) > 20
+    with pytest.raises(click.UsageError):
+        parse("promote --resume faces")
+    with pytest.raises(click.UsageError):
+        parse("history faces")
+    with pytest.raises(click.UsageError):
+        parse("no-such-command --model faces")
+
+
+@pytest.mark.parametrize("line", LINES)
+def test_a_quoted_command_line_is_one_of_the_tool(line: str) -> None:
+    parse(line)
