@@ -8,6 +8,7 @@ import shutil
 import signal
 import sqlite3
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -25,8 +26,8 @@ from grmu_audit.workflows.session import Session
 SHORT = {"epochs": 1, "batch_size": 32}
 IDS = tuple(f"r{number:03d}" for number in range(24, 30))
 """Training rows of one group that ask to be forgotten."""
-EVENTS = ("os.remove", "os.rmdir", "os.rename", "shutil.rmtree", "sqlite3.connect", "open")
-"""What a purging process does that leaves a trace; it is killed at one of them."""
+EVENTS = ("os.remove", "os.rmdir", "os.rename", "shutil.rmtree", "open")
+"""What a purging process does to files; it is killed at one of them, or before it commits to the database."""
 
 
 def open_root(root: Path, server: str | None = None) -> Session:
@@ -115,25 +116,35 @@ def killed_purge(root: Path, fatal: int | None) -> tuple[bool, list[str]]:
 
 
 def _purge(root: Path, fatal: int | None, pipe: Any) -> None:
+    from sqlalchemy.engine import Engine
+    from sqlalchemy.event import listen
+
     from grmu_audit.workflows.purges.execution import purge
     from grmu_audit.workflows.purges.plan import plan_purge
 
     sys.dont_write_bytecode = True
     session = open_root(root)
     plan = plan_purge(session, "m", "R-1", None)
-    count = 0
+    count, one_by_one = 0, threading.RLock()
 
-    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+    def happened(event: str) -> None:
         nonlocal count
-        written = event in EVENTS and (event != "open" or (isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")))
-        path = Path(str(arguments[0]))
-        # files elsewhere are caches of libraries, which only the first process writes; a relative one is in a deleted folder
-        if written and (path.is_relative_to(root) or not path.is_absolute()):
+        with one_by_one:
             count += 1
             if count == fatal:
                 os.kill(os.getpid(), signal.SIGKILL)
             pipe.send(event)
 
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
+        written = event in EVENTS and (event != "open" or (isinstance(arguments[1], str) and set(arguments[1]) & set("wax+")))
+        path = Path(str(arguments[0]))
+        # files elsewhere are caches of libraries, which only the first process writes; a relative one is in a deleted folder
+        if written and (path.is_relative_to(root) or not path.is_absolute()):
+            happened(event)
+
+    listen(
+        Engine, "commit", lambda connection: happened("commit")
+    )  # how many connections there are depends on the machine's load
     sys.addaudithook(hook)
     purge(session, plan, "R-1 asked")
     os._exit(0)
