@@ -43,7 +43,7 @@ def test_mcnemars_test_is_the_binomial_one(lost: int, gained: int) -> None:
         assert found == 1
 
 
-@settings(max_examples=100)
+@settings(max_examples=25)
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
 def test_holms_step_down_is_statsmodels(p: list[float]) -> None:
     assert holm(np.array(p)).tolist() == pytest.approx(multipletests(p, method="holm")[1].tolist(), abs=1e-12)
