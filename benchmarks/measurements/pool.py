@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -112,9 +111,7 @@ class PoolMaker:
         named = {key: value for key, value in self.facts.items() if key != "networks"}
         path = self.cache / f"pool-{digest([named, retrained, seed])[:20]}.bin"
         if not path.is_file():
-            start = time.process_time()
-            arrays: dict[str, Array] = {"margin": self._made(retrained, seed)}
-            write_atomic(path, pack_arrays({"seconds": time.process_time() - start}, arrays))
+            write_atomic(path, pack_arrays({}, {"margin": self._made(retrained, seed)}))
         margin: Margins = unpack_arrays(path.read_bytes())[1]["margin"].astype(np.float16)
         return margin
 

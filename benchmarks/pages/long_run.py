@@ -80,7 +80,7 @@ def _what_was_run(found: Mapping[str, Any]) -> list[str]:
         "|---|---:|---|",
         *(f"| {kind} | {sum(counts.values())} | {_shown(counts)} |" for kind, counts in found["disturbances"].items()),
         "",
-        "No room: no file of the command, or of the server, may grow beyond a size (`RLIMIT_FSIZE`).",
+        "No space: no file of the command, or of the server, may grow beyond a size (`RLIMIT_FSIZE`).",
     ]
 
 

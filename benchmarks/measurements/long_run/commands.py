@@ -1,4 +1,4 @@
-"""Commands of the tool, each a process of its own that can be killed at any moment or left without room for its files.
+"""Commands of the tool, each a process of its own that can be killed at any moment or left without space for its files.
 
 A command is started anew (``python -m grmu_audit``), or forked from a process that has imported the libraries: these imports take
 more than training does.  Both run the same command line.

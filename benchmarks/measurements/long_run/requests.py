@@ -18,8 +18,8 @@ from benchmarks.measurements.long_run.commands import Disturbance, Done, Place, 
 from benchmarks.measurements.long_run.server import Server, free_port
 from benchmarks.measurements.long_run.state import (
     KILLED,
-    NO_ROOM,
-    NO_ROOM_ON_SERVER,
+    NO_SPACE,
+    NO_SPACE_ON_SERVER,
     RESTARTED,
     SERVER_KILLED,
     STATE,
@@ -32,7 +32,7 @@ from grmu_audit.utils import canonical_json, write_atomic
 
 NAME = "digits"
 SMALL_FILES = (1 << 12, 1 << 15, 1 << 18)
-"""Bytes beyond which no file grows while there is no room."""
+"""Bytes beyond which no file grows while there is no space."""
 WANTED = {"add": (0,), "unlearn": (0,), "retrain": (0,), "audit": (0,)}
 """Exit codes of commands that nothing disturbs; those of ``promote`` depend on what it promotes."""
 
@@ -184,11 +184,11 @@ class _Run:
         happen: dict[str, Callable[[int], None]] = {
             KILLED: kill_group,
             SERVER_KILLED: lambda group: self.server.restart(),
-            NO_ROOM_ON_SERVER: lambda group: self.server.limit_files(max(size, self.server.database.stat().st_size)),
+            NO_SPACE_ON_SERVER: lambda group: self.server.limit_files(max(size, self.server.database.stat().st_size)),
         }
         during = Disturbance(moment, happen[kind]) if kind in happen else None
-        done = self._once(number, name, line, kind, during, size if kind == NO_ROOM else None)
-        if kind == NO_ROOM_ON_SERVER:
+        done = self._once(number, name, line, kind, during, size if kind == NO_SPACE else None)
+        if kind == NO_SPACE_ON_SERVER:
             self.server.limit_files(None)
         return done
 

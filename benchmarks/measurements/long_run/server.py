@@ -1,4 +1,4 @@
-"""An ``mlflow server`` that can be killed, started again, and left without room for its files."""
+"""An ``mlflow server`` that can be killed, started again, and left without space for its files."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class Server:
         self.start()
 
     def limit_files(self, size: int | None) -> None:
-        """Let no file of the server grow beyond that size, from now on; None: as far as there is room."""
+        """Let no file of the server grow beyond that size, from now on; None: as far as there is space."""
         for number in self._numbers():
             hard = resource.prlimit(number, resource.RLIMIT_FSIZE)[1]
             resource.prlimit(number, resource.RLIMIT_FSIZE, (hard if size is None else size, hard))

@@ -9,7 +9,7 @@ from typing import Any
 
 STATE = "state.json"
 KILLED, SERVER_KILLED = "command killed", "server killed"
-NO_ROOM, NO_ROOM_ON_SERVER = "no room for the command", "no room for the server"
+NO_SPACE, NO_SPACE_ON_SERVER = "no space for the command", "no space for the server"
 RESTARTED = "server killed between requests"
 
 
@@ -22,7 +22,7 @@ class Plan:
     seed: int = 0
     """Of ids and disturbances; the data and the networks have theirs."""
     shares: tuple[tuple[str, float], ...] = (
-        (KILLED, 0.05), (SERVER_KILLED, 0.02), (NO_ROOM, 0.03), (NO_ROOM_ON_SERVER, 0.02), (RESTARTED, 0.03),
+        (KILLED, 0.05), (SERVER_KILLED, 0.02), (NO_SPACE, 0.03), (NO_SPACE_ON_SERVER, 0.02), (RESTARTED, 0.03),
     )  # fmt: skip
     """How often a command, or for the last one a request, meets each disturbance."""
     fresh_every: int = 25

@@ -13,8 +13,8 @@ from benchmarks.measurements.long_run.growth import growths
 from benchmarks.measurements.long_run.requests import run_requests
 from benchmarks.measurements.long_run.state import (
     KILLED,
-    NO_ROOM,
-    NO_ROOM_ON_SERVER,
+    NO_SPACE,
+    NO_SPACE_ON_SERVER,
     RESTARTED,
     SERVER_KILLED,
     Plan,
@@ -78,7 +78,7 @@ def imagined(**last: float) -> State:
             "handles": usage["handles"], "memory": usage["memory"], "stored": stored,
         })  # fmt: skip
     state.attempts.append({**state.attempts[0], "code": -9, "disturbance": KILLED, "cpu": 0.0, "memory": 0})
-    state.attempts.append({**state.attempts[0], "code": 4, "disturbance": NO_ROOM})
+    state.attempts.append({**state.attempts[0], "code": 4, "disturbance": NO_SPACE})
     state.attempts.append({"request": 9, "name": "", "code": 0, "disturbance": RESTARTED})
     state.checks = [{"after": 40, "found": []}]
     return state
@@ -100,7 +100,7 @@ def test_the_section_says_what_happened() -> None:
     assert "- `retrain`: 20 of 20 versions were promoted." in text
     assert "20 of 20 versions were refused, and the champion stayed." in text
     assert "| command killed | 1 | killed: 1 |" in text
-    assert "| no room for the command | 1 | exit code 4: 1 |" in text
+    assert "| no space for the command | 1 | exit code 4: 1 |" in text
     assert "| server killed between requests | 1 | - |" in text
     assert "no request is lost, and none was entered or served twice" in text
     assert "**no**" not in text
@@ -121,7 +121,7 @@ def test_the_page_has_a_place_for_the_section() -> None:
 
 @pytest.mark.slow
 def test_a_short_run_is_as_asked_for_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    shares = ((KILLED, 0.4), (SERVER_KILLED, 0.1), (NO_ROOM, 0.2), (NO_ROOM_ON_SERVER, 0.1), (RESTARTED, 0.0))
+    shares = ((KILLED, 0.4), (SERVER_KILLED, 0.1), (NO_SPACE, 0.2), (NO_SPACE_ON_SERVER, 0.1), (RESTARTED, 0.0))
     plan = Plan(2, 0, shares, fresh_every=100, widths="[8,16]", epochs=(6, 12))
     begun = run_requests(tmp_path, plan, seconds=0)
     assert [one["name"] for one in begun.attempts] == ["pretrain", "verify"]
