@@ -76,7 +76,7 @@ def impact_command(
 @click.option(
     "--require-sign-off",
     is_flag=True,
-    help="A preparer and a reviewer must have signed this very plan; so they must where the champion's policy or promotion asks.",
+    help="A preparer and a reviewer must have signed this very plan; so they must where a champion's policy or promotion asks.",
 )
 @public_key_option
 @click.pass_context

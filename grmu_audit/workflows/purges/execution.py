@@ -58,7 +58,7 @@ def purge(
         session: store, key, folders.
         plan: as it was shown; it is refused where the store has changed since.
         reason: why, for the ledger.
-        sign_off: whether two people must have signed the plan, also where neither the champion's promotion nor its policy asks.
+        sign_off: whether two people must have signed the plan, also where no promotion and no champion's policy asks.
         keys: trusted public keys of their signatures.
 
     Raises:

@@ -154,7 +154,7 @@ def require_sign_offs(session: Session, plan: PurgePlan, keys: Sequence[SSlibKey
         session: store.
         plan: the plan.
         keys: trusted public keys of their signatures.
-        asked: whether the caller asks for it; the champion's promotion and its policies do, too (``sign_off_asked``).
+        asked: whether the caller asks for it; promotions and policies of champions do, too (``sign_off_asked``).
 
     Returns:
         Whether somebody asks.
