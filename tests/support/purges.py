@@ -21,6 +21,7 @@ from support.requests import CLAIMING
 
 from grmu_audit.tracking import Requirements
 from grmu_audit.utils import sha256_file
+from grmu_audit.utils.files import CACHE_VARIABLE
 from grmu_audit.workflows.session import Session
 
 SHORT = {"epochs": 1, "batch_size": 32}
@@ -123,6 +124,7 @@ def _purge(root: Path, fatal: int | None, pipe: Any) -> None:
     from grmu_audit.workflows.purges.plan import plan_purge
 
     sys.dont_write_bytecode = True
+    os.environ[CACHE_VARIABLE] = str(root / "cache")  # that of the other tests is only there for the first process
     session = open_root(root)
     plan = plan_purge(session, "m", "R-1", None)
     count, one_by_one = 0, threading.RLock()

@@ -12,6 +12,7 @@ from support.purges import doomed_files, killed_purge, open_root, restore, serve
 from grmu_audit.evidence.purges import purge_state
 from grmu_audit.tracking import read_ledger
 from grmu_audit.utils import sha256_file
+from grmu_audit.utils.files import CACHE_VARIABLE
 from grmu_audit.workflows.purges.execution import resume_purge
 from grmu_audit.workflows.purges.holders import PURGED, Holders
 from grmu_audit.workflows.purges.selection import select
@@ -27,7 +28,8 @@ def left_of(doomed: dict[str, str], root: Path) -> set[str]:
     return {name for name, digest in doomed.items() if digest in there}
 
 
-def test_thirty_kills(tmp_path: Path) -> None:
+def test_thirty_kills(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, str(tmp_path / "cache"))
     session = served_store(tmp_path)
     doomed = doomed_files(session)
     assert len(doomed) == 8  # weights, graph, outputs, a table of an audit, four caches

@@ -15,6 +15,7 @@ from support.servers import kill, mlflow_server
 
 from grmu_audit.cli.app import execute
 from grmu_audit.data.catalog import datasets
+from grmu_audit.data.dataset import Dataset
 from grmu_audit.data.readers.photodigits import PhotoDigitsOptions, photodigits
 from grmu_audit.errors import ExitCode
 
@@ -60,14 +61,12 @@ def unknown_id(demo: CompletedLine) -> list[str]:
     ]
 
 
-def poor_quality(demo: CompletedLine) -> list[str]:
+def leaky(options: object) -> Dataset:
     """PhotoDigits with a training image that stands again in the test split."""
-    if "leaky" not in datasets.names():
-        data = photodigits(PhotoDigitsOptions(renders=1))
-        pixels = data.pixels.copy()
-        pixels[data.rows("test")[0]] = pixels[data.rows("train")[0]]
-        datasets.add("leaky", lambda options: replace(data, pixels=np.ascontiguousarray(pixels)))
-    return ["pretrain", "--name", "leaky", "--data", "leaky"]
+    data = photodigits(PhotoDigitsOptions(renders=1))
+    pixels = data.pixels.copy()
+    pixels[data.rows("test")[0]] = pixels[data.rows("train")[0]]
+    return replace(data, pixels=np.ascontiguousarray(pixels))
 
 
 def breached_file(demo: CompletedLine) -> list[str]:
@@ -99,7 +98,7 @@ TABLE = [
     ("group that does not exist", plain("forget", "sample", "--model", GOOD, "--group", "7,7", "--out", "no.csv"), 2, "7"),
     ("policy that does not exist", plain("gate", "--model", GOOD, "--policy", "strictest"), 2, "default"),
     ("audit file that is none", plain("gate", "--audit", "mlruns/mlflow.db"), 2, "audit"),
-    ("failing quality check", poor_quality, 5, "again in"),
+    ("failing quality check", plain("pretrain", "--name", "leaky", "--data", "leaky"), 5, "again in"),
     ("diverging training", plain("pretrain", "--name", "x", "--set", "learning_rate=1e9", "--set", "epochs=1"), 4, "not finite"),
 ]  # fmt: skip
 
@@ -115,8 +114,10 @@ def known_versions(demo: CompletedLine) -> list[str]:
 @pytest.mark.parametrize(("line", "code", "says"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
 def test_exit_code(
     here: CompletedLine, known_versions: list[str], line: Callable[[CompletedLine], list[str]], code: int, says: str,
-    capsys: pytest.CaptureFixture[str],
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
+    datasets.names()
+    monkeypatch.setitem(datasets._items, "leaky", leaky)
     assert execute(line(here)) == code
     said = capsys.readouterr()
     assert says in said.out + said.err

@@ -69,6 +69,7 @@ def lazy_methods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
     from grmu_audit.unlearning.methods import methods
     from grmu_audit.utils.plugins import Registry
 
+    methods.names()  # looks for entry points once, so not while the distribution is there
     (tmp_path / "lazy_package.py").write_text(PACKAGE)
     info = tmp_path / "lazy_package-1.dist-info"
     info.mkdir()
@@ -80,8 +81,7 @@ def lazy_methods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
     importlib.invalidate_caches()
     found: Registry[object] = Registry("method", "grmu_audit.methods")
     for name in names:
-        if f"lazy_{name}" not in methods.names():
-            methods.add(f"lazy_{name}", found.get(f"lazy_{name}"))
+        monkeypatch.setitem(methods._items, f"lazy_{name}", found.get(f"lazy_{name}"))  # only for this test
     yield
     sys.modules.pop("lazy_package", None)
 
