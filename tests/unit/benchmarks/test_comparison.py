@@ -43,12 +43,18 @@ def test_the_page_ranks_by_share_and_says_what_is_near_the_ceiling_and_what_did_
     assert "8.8 points of AVG_GAP apart" in text
     (near,) = (line for line in lines if line.startswith("- Within the ceiling's spread"))
     assert near.endswith(": shrink.")
-    (still,) = (line for line in lines if line.startswith("- Share not above"))
+    still, _ = (line for line in lines if line.startswith("- Share not above"))
     assert "scrub" in still
     assert "shrink" not in still.split(": ")[1].split(", ")
-    (cheap,) = (line for line in lines if "of the cost of retraining, by share" in line)
-    assert "shrink (70 %)" in cheap
-    assert "ct" not in cheap.split(": ")[1].split(", ")[0]
+    least, cheap = (line for line in lines if "of the cost of retraining, by share" in line)
+    assert least.endswith("by share: none.")
+    assert cheap.split(": ")[1].startswith("shrink (70 %), ")
+    assert cheap.endswith("not behind the first by two standard errors: none.")
+    assert lines[-3].endswith("points of AVG_GAP apart: none.")
+    assert "scrub" in lines[-2]
+    assert "shrink" not in lines[-2].replace("boundary_shrink", "")
+    found[CEILING] = {seed: replace(one, values={**one.values, "AVG_GAP": 1.0}) for seed, one in found[CEILING].items()}
+    assert f"apart: {CELLS['B'].title}." in page("methods", {"B": found})
     assert "retrained, REWEIGHT 3 of 3" in text
 
 
