@@ -12,7 +12,7 @@ import hashlib
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -32,14 +32,15 @@ from grmu_audit.models.catalog import build
 from grmu_audit.models.classifier import Classifier, ModelSpec
 from grmu_audit.training.config import TrainConfig
 from grmu_audit.training.fit import TrainingRows, fit
-from grmu_audit.training.inference import accuracy
+from grmu_audit.training.inference import accuracy, infer
 from grmu_audit.training.runtime import Runtime, derive_seed, move_to
 from grmu_audit.unlearning.apply import apply_method
 from grmu_audit.unlearning.data import UnlearningData
 from grmu_audit.unlearning.methods import methods
 from grmu_audit.utils import canonical_json, write_atomic
 
-METHODS = ("retrain", "rl", "salun", "scrub", "cf", "boundary_shrink")
+METHODS = ("retrain", "shrink", "rl", "salun", "msg", "scrub")
+"""Retraining, and the cheap methods with the largest forgetting share in ``docs/methods.md``."""
 ORIGINAL = "original"
 RADII = (2 / 255, 4 / 255, 8 / 255, 0.1)
 FORGOTTEN_CLASS = 3
@@ -77,14 +78,8 @@ NETWORKS = (
 
 @cache
 def ten_digits(seed: int) -> Dataset:
-    """PhotoDigits with the digit itself as the target: ten classes on two photographs."""
-    from sklearn.datasets import load_digits
-
-    data = photodigits(PhotoDigitsOptions(seed=seed))
-    frame = data.frame.copy()
-    frame["target"] = load_digits().target[frame["subject"].to_numpy()].astype(np.int64)
-    header = replace(data.header, name="photodigits-10", class_names=tuple(f"digit {digit}" for digit in range(10)))
-    return Dataset(header, frame, data.pixels)
+    """PhotoDigits with ten classes."""
+    return photodigits(PhotoDigitsOptions(seed=seed, classes=10))
 
 
 class Problem:
@@ -147,6 +142,15 @@ class Problem:
             val = val[self.source.target.cpu().numpy()[val] != FORGOTTEN_CLASS]
         return accuracy(model, self.source, val, self.runtime())
 
+    def _moved(self, model: Classifier) -> float:
+        """Mean absolute change of the probability of the label over the forget set, from the original."""
+        rows, label = self.data.forget, self.source.target.cpu()[self.data.forget].unsqueeze(1)
+        now, before = (
+            infer(one, self.source, rows, self.runtime()).float().cpu().softmax(1).gather(1, label)
+            for one in (model, self.original)
+        )
+        return float((now - before).abs().mean())
+
     def measure(self, method: str) -> dict[str, Any]:
         """All numbers of one run."""
         start = time.perf_counter()
@@ -155,8 +159,17 @@ class Problem:
         under = predict_adversarial(model, self.source, self.test, Attack("FGSM", RADII), self.runtime())
         truth = self.source.target.cpu().numpy()[self.test]
         subject = self.source.dataset.frame["subject"].to_numpy()[self.test]
-        table = layer_table(model, self.source, self.test, folds_of(subject))
-        if table is None:
+        tables = {
+            "test": layer_table(model, self.source, self.test, folds_of(subject)),
+            "retain": layer_table(model, self.source, self.data.retain, folds_of(np.arange(len(self.data.retain)))),
+        }
+        found = {
+            f"{key}/{split}": values[:, 0]
+            for split, table in tables.items()
+            if table is not None
+            for key, values in table.values.items()
+        }
+        if not found:
             raise ValueError(f"{self.network.title} has no normalisation layer")
         runtime = self.runtime()
         parts = {"RA": self.data.retain, "UA": self.data.forget, "TA": self.test}
@@ -169,17 +182,27 @@ class Problem:
             "scale": scale,
             "accuracy": {name: accuracy(model, self.source, rows, runtime) for name, rows in parts.items()},
             "attacked": {name: float((answer == truth).mean()) for name, answer in under.items()},
-            "layers": list(table.layers),
-            "gaps": {key: np.ptp(values[:, 0], axis=1).tolist() for key, values in table.values.items()},
-            "means": {key: values[:, 0].mean(axis=1).tolist() for key, values in table.values.items()},
-            "smallest_class": int(np.bincount(truth)[np.unique(truth)].min()),
+            "moved": self._moved(model),
+            "gaps": {key: np.ptp(values, axis=1).tolist() for key, values in found.items()},
         }
 
 
 def path_of(folder: Path, network: Network, request: str, method: str, seed: int) -> Path:
     """File of one run; its name is a digest of what the numbers depend on but the code."""
     settings = None if method == ORIGINAL else methods.get(method).config(**network.settings(method)).model_dump(mode="json")
-    named = [asdict(network), request, method, settings, seed, list(RADII), SHARE, FORGOTTEN_CLASS, list(SCALES), MOST_LOST]
+    named = [
+        asdict(network),
+        request,
+        method,
+        settings,
+        seed,
+        list(RADII),
+        SHARE,
+        FORGOTTEN_CLASS,
+        list(SCALES),
+        MOST_LOST,
+        "retain",
+    ]
     return folder / f"{hashlib.sha256(canonical_json(named)).hexdigest()[:16]}.json"
 
 

@@ -130,7 +130,7 @@ def layer_table(model: Classifier, source: BatchSource, rows: Ints, fold: Ints, 
     Args:
         model: on the source's device; modes and running statistics come back as they were.
         source: the data.
-        rows: [n] rows of the test split.
+        rows: [n] of the dataset.
         fold: [n] fold of each row.
         size: batch size; None: what fits the size of an input.
     """

@@ -31,15 +31,15 @@ def measure_extras(model: Classifier, data: UnlearningData, wanted: Mapping[str,
 
 
 def _white_box(model: Classifier, data: UnlearningData, runtime: Runtime) -> dict[str, Any]:
-    """Gap of each normalisation layer between classes, and accuracy on the test split under FGSM."""
+    """Gap of each normalisation layer between classes on the retain set, and accuracy on the test split under FGSM."""
     from grmu_audit.evaluation.adversarial import Attack, predict_adversarial
     from grmu_audit.evaluation.layer_statistics import folds_of, layer_table
     from grmu_audit.metrics.white_box.layer_gaps import gap_per_layer
     from grmu_audit.records.white_box import RADII_OF
 
-    rows = data.source.dataset.rows("test")
+    rows, retain = data.source.dataset.rows("test"), data.retain
     found: dict[str, Any] = {"layers": [], "fairness_gap": [], "fgsm": {}}
-    table = layer_table(model, data.source, rows, folds_of(np.arange(len(rows)))) if len(rows) else None
+    table = layer_table(model, data.source, retain, folds_of(np.arange(len(retain)))) if len(retain) else None
     if table is not None:
         gaps = gap_per_layer(table, "class")[:, 0]
         found |= {"layers": list(table.layers), "fairness_gap": [_plain(gap) for gap in gaps]}
