@@ -50,8 +50,8 @@ class BenchmarkRow:
     missing: Mapping[str, str] = field(default_factory=dict)
     """Why a metric is left out."""
     extras: Mapping[str, Any] = field(default_factory=dict)
-    """What needed the network itself: ``layers`` and ``fairness_gap`` (a number a layer, on the retain set), ``fgsm`` (accuracy by radius),
-    ``returned`` (accuracy on the forget set, after each epoch of fine-tuning on the retain set and after roundings)."""
+    """What needed the network itself: ``layers`` and ``fairness_gap`` (a number a layer, on the retain set), ``fgsm`` (accuracy
+    by radius), ``returned`` (accuracy on the forget set, after epochs of fine-tuning on the retain set and after roundings)."""
     option: Mapping[str, float] = field(default_factory=dict)
     """The option that rows of this method differ in, where they differ in one number (``lambda_mi``)."""
     sample_gradients: int = 0
