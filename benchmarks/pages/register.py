@@ -75,7 +75,8 @@ def _version(
     place = folder / model.ref.name
     place.mkdir()
     (place / "weights.txt").write_text(f"in the place of the weights of {model.ref.name}\n")
-    described = ModelRef(NAME, "", parent=parent and parent.label, method=method or None, reweight=bool(method), data_digest=DATA)
+    before = parent.label if parent is not None else None
+    described = ModelRef(NAME, "", parent=before, method=method or None, reweight=bool(method), data_digest=DATA)
     with store.run(NAME, "unlearn" if method else "pretrain") as run:
         if method:
             run.log_bytes(erasure_artifact([_request(model)]), "erasure.json")
