@@ -14,7 +14,7 @@ from grmu_audit.cli.app import execute
 from grmu_audit.data.catalog import DataSpec, datasets, load_dataset
 from grmu_audit.errors import InputError
 
-PAGE = (Path(__file__).parents[4] / "docs" / "add-a-dataset.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "add-a-dataset.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.DOTALL | re.MULTILINE)
 
 
