@@ -12,7 +12,7 @@ help:
 	@echo "make test     install, lint, run all tests"
 	@echo "make lint     formatting, style, types, import contracts"
 	@echo "make format   format the code"
-	@echo "make docs     write docs/metrics from the metric catalogue, docs/api.md from the docstrings, docs/commands.md from --help, the site to build/site"
+	@echo "make docs     write docs/metrics from the metric catalogue, docs/api.md from the docstrings, docs/commands.md from --help, the formats' pages, the site to build/site"
 	@echo "make dist     wheel, source archive and bill of materials in dist/"
 	@echo "make bench    measure the demo over 5 seeds (about 14 minutes of CPU time), write docs/effect.md and the README's table"
 
@@ -45,6 +45,7 @@ docs: install
 	$(BIN)/python -m benchmarks.pages.metrics --write docs/metrics
 	$(BIN)/python -m benchmarks.pages.api --write docs/api.md
 	$(BIN)/python -m benchmarks.pages.commands --write docs/commands.md
+	$(BIN)/python -m benchmarks.pages.formats --write docs
 	$(BIN)/sphinx-build -q -W --keep-going -b html docs build/site
 
 dist: install

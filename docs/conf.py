@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+from pathlib import Path
 from typing import Any
 
 from grmu_audit.utils.resources import VERSION
@@ -19,9 +21,12 @@ myst_heading_anchors = 4
 exclude_patterns = ["_build"]
 OUTSIDE = {"../README.md": "site/project.md", "../CONTRIBUTING.md": "site/contributing.md", "../SECURITY.md": "site/security.md"}
 """Pages of the repository's top that the site has, too."""
-INDEXES = (root_doc, "metrics/README")
+REGISTER = "examples/register"
+"""The example of a register: pages of its own, which the site holds as they are."""
+INDEXES = (root_doc, "metrics/README", "decisions/README")
 """Pages that list others under headings."""
 _PAGE = re.compile(r"\]\(((?!https?:)[^)#]+\.md)[)#]")
+_REGISTER = re.compile(rf"\[([^\]]+)\]\(({REGISTER}/index\.html)\)")
 _FILE = re.compile(r"\[([^\]]+)\]\((?!https?:|docs/)[^)#]+\.(?:yaml|yml|toml|sh)\)")
 
 
@@ -37,10 +42,11 @@ def contents(text: str) -> str:
 
 
 def read(app: Any, docname: str, source: list[str]) -> None:
-    """Links to the repository's top lead to its pages in the site."""
+    """Links to the repository's top and to the example of a register lead to their pages in the site."""
     text = source[0]
-    for path, page in OUTSIDE.items():
+    for path, page in OUTSIDE.items() if "/" not in docname else ():
         text = text.replace(f"]({path}", f"]({page}")
+    text = _REGISTER.sub(r'<a href="\2">\1</a>', text)  # as Markdown it would become a download of one file
     source[0] = text + contents(text) if docname in INDEXES else text
 
 
@@ -52,7 +58,14 @@ def include(app: Any, path: Any, parent: str, content: list[str]) -> None:
     content[0] = text
 
 
+def copy_register(app: Any, failure: Exception | None) -> None:
+    """The example of a register lies in the site where it lies here."""
+    if failure is None:
+        shutil.copytree(Path(app.srcdir) / REGISTER, Path(app.outdir) / REGISTER, dirs_exist_ok=True)
+
+
 def setup(app: Any) -> None:
     """Called by Sphinx."""
     app.connect("source-read", read)
     app.connect("include-read", include)
+    app.connect("build-finished", copy_register)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import inspect
 import io
 import json
 import re
@@ -14,15 +15,21 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
+import click
 import pytest
+from support.command_lines import parse
 
-from benchmarks.pages import api, commands
+import grmu_audit
+from benchmarks.pages import api, commands, formats
 from grmu_audit.cli.app import execute
 from grmu_audit.errors import ExitCode
+from grmu_audit.report.content.branding import load_branding
 
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
+REGISTER = DOCS / "examples" / "register"
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", ROOT / "SECURITY.md", *sorted(DOCS.rglob("*.md"))]
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 FENCE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
@@ -72,18 +79,90 @@ def test_the_reference_of_the_commands_is_what_help_says() -> None:
     assert (DOCS / "commands.md").read_text(encoding="utf-8") == commands.page(), "make docs"
 
 
+def test_the_index_of_decisions_names_each_with_its_title_and_they_are_short() -> None:
+    index = (DOCS / "decisions" / "README.md").read_text(encoding="utf-8")
+    pages = sorted((DOCS / "decisions").glob("0*.md"))
+    assert len(pages) >= 8
+    for number, page in enumerate(pages, 1):
+        title, _, date, *rest = page.read_text(encoding="utf-8").splitlines()
+        assert title.startswith(f"# {number}. ")
+        assert f"| [{title[2:]}]({page.name}) | {date[:10]} |" in index
+        assert len(rest) < 22
+        assert all(any(line.startswith(f"**{word}") for line in rest) for word in ("Context", "Decision", "Conseq", "Refused"))
+
+
+def test_numbers_on_what_an_audit_can_show_are_those_of_the_pages_that_measured_them() -> None:
+    rows = [line for line in (DOCS / "limits.md").read_text(encoding="utf-8").splitlines() if re.search(r"`\d", line)]
+    assert len(rows) >= 5
+    for row in rows:
+        measured = (DOCS / LINK.findall(row)[-1]).read_text(encoding="utf-8")
+        assert all(number in measured for number in re.findall(r"`(\d[^`]*)`", row)), row
+
+
+def test_the_references_of_the_formats_are_written_from_records_and_schema() -> None:
+    assert (DOCS / "audit-json.md").read_text(encoding="utf-8") == formats.audit_page(), "make docs"
+    assert (DOCS / "policy.md").read_text(encoding="utf-8") == formats.policy_page(), "make docs"
+
+
+def test_every_record_of_an_audit_is_on_its_page() -> None:
+    schema = json.loads((ROOT / "tests" / "schemas" / "audit-v2.json").read_text())
+    page = formats.audit_page()
+    assert set(schema["$defs"]) == {record.__name__ for record in formats.RECORDS.values()}
+    assert all(f"- `{key}`: " in page for part in schema["$defs"].values() for key in part["properties"])
+
+
 def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
     line = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-b", "html", str(DOCS), str(tmp_path)]
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     for page in ("README", "site/project", "site/contributing", "commands", "metrics/GA", "methods"):
         assert (tmp_path / f"{page}.html").is_file(), page
+    for page in REGISTER.rglob("*.html"):
+        assert (tmp_path / page.relative_to(DOCS)).is_file(), page
+    assert 'href="examples/register/index.html"' in (tmp_path / "report.html").read_text()
     text = (tmp_path / "tutorial.html").read_text()
     assert not re.search(r"(?:src|href)=\"https?://[^\"]*\.(?:js|css)", text)  # nothing is loaded from elsewhere
 
 
 def blocks(page: Path) -> list[tuple[str, str]]:
     return re.findall(r"^```(\w+)\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+def command_lines(page: Path) -> Iterator[str]:
+    """Lines of a page that are to be typed: in fenced blocks, or indented by four blanks; continued ones as one line."""
+    text = page.read_text(encoding="utf-8").replace("\\\n", "")
+    fenced = "\n".join(found for found in FENCE.findall(text) if not found.startswith(("```text", "```python")))
+    prefix = r"(?:[A-Z_]+=\S+ )?grmu-audit (.+)$"
+    yield from re.findall(rf"^(?:\$ )?{prefix}", fenced, re.MULTILINE)
+    yield from re.findall(rf"^    {prefix}", FENCE.sub("", text), re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_line_has_commands_and_options_of_the_tool(page: Path) -> None:
+    for line in command_lines(page):
+        assert parse(shlex.split(line, comments=True)), line
+
+
+def test_command_lines_are_found() -> None:
+    assert sum(len(list(command_lines(page))) for page in PAGES) > 140
+    with pytest.raises(click.UsageError):
+        parse(["gate", "--audit", "audit.json", "--formats", "json=gate.json"])
+
+
+def test_the_code_about_deep_audits_fits_the_functions(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A deep audit takes minutes: here the call is bound to the function's parameters and not made."""
+    signature, calls = inspect.signature(grmu_audit.audit), []
+    monkeypatch.setattr(grmu_audit, "audit", lambda *given: calls.append(signature.bind(*given)) or mock.MagicMock())
+    (code,) = [text for language, text in blocks(DOCS / "deep-audit.md") if language == "python"]
+    exec(compile(code, "docs/deep-audit.md", "exec"), dict.fromkeys(("session", "policy", "folder")))
+    assert calls[0].arguments["settings"].level == "deep"
+
+
+def test_the_branding_of_the_page_on_reports_is_read(tmp_path: Path) -> None:
+    (text,) = [text for language, text in blocks(DOCS / "report.md") if language == "yaml"]
+    (tmp_path / "branding.yaml").write_text(text)
+    (tmp_path / "logo.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>')
+    assert load_branding(tmp_path / "branding.yaml")["organisation"] == "Example Ltd"
 
 
 def run_line(line: str, monkeypatch: pytest.MonkeyPatch) -> int:

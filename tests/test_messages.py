@@ -9,8 +9,9 @@ from pathlib import Path
 
 import click
 import pytest
+from support.command_lines import parse
 
-from grmu_audit.cli.app import COMMANDS, root
+from grmu_audit.cli.app import COMMANDS
 
 PACKAGE = Path(__file__).parents[1] / "grmu_audit"
 FILLED = "x1"
@@ -33,36 +34,18 @@ def quoted() -> Iterator[str]:
 LINES = sorted(set(quoted()))
 
 
-def parse(line: str) -> str:
-    """The command that click finds in a line; names of commands, options and missing ones count, values are not looked at."""
-    command, context, words = root, click.Context(root, info_name="grmu-audit"), line.split()
-    while isinstance(command, click.Group):
-        _, found, words = command.resolve_command(context, words)
-        assert found is not None
-        command, context = found, click.Context(found, parent=context, info_name=found.name)
-        if not words:
-            return context.command_path  # the name of a command, as in "see 'grmu-audit keys'"
-    try:
-        command.make_context(command.name, words)
-    except click.MissingParameter:
-        raise
-    except (click.exceptions.Exit, click.BadParameter):
-        pass  # --help, or a value that stands for one of the user
-    return context.command_path
-
-
 def test_lines_are_found() -> None:
     assert len(LINES) > 20
     with pytest.raises(click.UsageError):
-        parse("promote --resume faces")
+        parse(["promote", "--resume", "faces"])
     with pytest.raises(click.UsageError):
-        parse("history faces")
+        parse(["history", "faces"])
     with pytest.raises(click.UsageError):
-        parse("no-such-command --model faces")
+        parse(["no-such-command", "--model", "faces"])
 
 
 @pytest.mark.parametrize("line", LINES)
 def test_a_quoted_command_line_is_one_of_the_tool(line: str) -> None:
-    command = parse(line).split()[1]
+    command = parse(line.split()).split()[1]
     assert command in COMMANDS
     assert command in line.split()

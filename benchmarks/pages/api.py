@@ -39,7 +39,7 @@ def _entry(name: str, found: Any) -> str:
     """Heading, signature, text and fields of one name."""
     parts = [f"## {name}", f"```python\n{_signature(name, found)}\n```", _markdown(inspect.getdoc(found) or "")]
     if dataclasses.is_dataclass(found):
-        lines = [f"- `{field}`: {text}" for field, text in _fields(found)]
+        lines = [f"- `{field}`: {text}" for field, text in fields_of(found)]
         parts += ["\n".join(lines)] if lines else []
     return "\n\n".join(parts) + "\n"
 
@@ -100,7 +100,7 @@ def _item(line: str, section: str) -> str:
     return f"- `{match[1]}`: {match[2]}"
 
 
-def _fields(found: Any) -> Iterator[tuple[str, str]]:
+def fields_of(found: Any) -> Iterator[tuple[str, str]]:
     """Public fields of a record with the text below each."""
     (tree,) = ast.parse(textwrap.dedent(inspect.getsource(found))).body
     assert isinstance(tree, ast.ClassDef)
@@ -108,7 +108,12 @@ def _fields(found: Any) -> Iterator[tuple[str, str]]:
         name = field.target.id if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) else "_"
         text = below.value.value if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) else None
         if isinstance(text, str) and not name.startswith("_"):
-            yield name, _DIRECTIVE.sub(r"`\1`", " ".join(text.split()))
+            yield name, plain(text)
+
+
+def plain(text: str) -> str:
+    """A docstring in one line of Markdown."""
+    return _DIRECTIVE.sub(r"`\1`", " ".join(text.split()))
 
 
 def main() -> None:

@@ -7,9 +7,10 @@ import shlex
 from pathlib import Path
 
 import pytest
+import yaml
 
 from grmu_audit.cli.app import execute
-from grmu_audit.policy import load_named
+from grmu_audit.policy import Policy, load_named
 from grmu_audit.utils.resources import policy_names
 
 PAGE = (Path(__file__).parents[2] / "docs" / "policies.md").read_text(encoding="utf-8")
@@ -36,6 +37,12 @@ def test_every_command_prints_what_the_page_says(
     line, _, expected = text.partition("\n")
     assert execute(shlex.split(line)[2:]) == 0
     assert capsys.readouterr().out.rstrip() == expected.rstrip()
+
+
+def test_the_rule_on_control_attributes_is_one_of_a_policy() -> None:
+    (text,) = [text for language, text in BLOCKS if language == "yaml"]
+    policy = Policy.model_validate({"schema": "grmu-audit/policy/v1", "name": "p", **yaml.safe_load(text)})
+    assert policy.control_attributes == ("department",)
 
 
 def test_every_packaged_policy_is_on_the_page() -> None:
