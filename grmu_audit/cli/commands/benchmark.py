@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from grmu_audit.cli.options import (
+    FILE,
     FOLDER,
     data_option_option,
     data_root_option,
@@ -127,7 +128,7 @@ def list_suites() -> None:
 
 @benchmark_command.command("leaderboard")
 @click.argument("folders", nargs=-1, required=True, type=FOLDER, metavar="FOLDER...")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("leaderboard.html"), show_default=True)
+@click.option("--out", type=FILE, default=Path("leaderboard.html"), show_default=True)
 def rank(folders: Sequence[Path], out: Path) -> None:
     """Write one static HTML page that ranks the methods of the benchmarks in FOLDERs."""
     from grmu_audit.workflows.benchmarks.output import write_leaderboard
