@@ -12,8 +12,6 @@ from grmu_audit.errors import InputError, NotFoundError
 from grmu_audit.utils.plugins import did_you_mean
 from grmu_audit.utils.yaml_files import Problem, ProblemsError, load_yaml
 
-FORMAT = "grmu-audit/benchmark/v1"
-"""Schema name and version."""
 FOLDER = Path(__file__).with_name("suites")
 """Suites that come with the package."""
 Seed = int
