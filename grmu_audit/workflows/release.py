@@ -34,7 +34,7 @@ def gate(session: Session, model: str, policy: Policy, today: date | None = None
     return judge(evidence.audit, policy, today)
 
 
-def gate_file(session: Session, path: Path, policy: Policy, today: date | None = None) -> Audit:
+def gate_file(session: Session, path: Path, policy: Policy) -> Audit:
     """Judge an audit file by a policy, once its dates hold and the store, where there is one that knows it, holds the same bytes.
 
     Returns:
@@ -49,7 +49,7 @@ def gate_file(session: Session, path: Path, policy: Policy, today: date | None =
 
     audit, digest = audit_files.read_audit_and_digest(path)
     require_valid_dates(audit)
-    judged = judge(audit, policy, today)
+    judged = judge(audit, policy)
     unverified = _unverified(session, audit, digest, path)
     missing = (NotMeasured(UNVERIFIED, unverified),) if unverified else ()
     return replace(judged, not_measured=(*missing, *judged.not_measured))

@@ -43,7 +43,7 @@ READERS = {
     "list.csv": read_forget_list,
     "list.parquet": read_forget_list,
     "table.csv": read_csv,
-    "table.txt": lambda path: list(read_whitespace_table(path, 0)),
+    "table.txt": lambda path: list(read_whitespace_table(path)),
     "table.parquet": read_predictions,
     "policy.yaml": load,
     "manifest.yaml": lambda path: read_manifest({"manifest": str(path)}),
