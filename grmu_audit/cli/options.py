@@ -60,7 +60,7 @@ policy_option = click.option(
     default="default",
     show_default=True,
     metavar="NAME|FILE[@SHA256]",
-    help="Policy by name or file; with its digest, only that very one.",
+    help="Policy by name or file; with its digest, only that exact policy.",
 )
 """``--policy``: what to judge by."""
 settings_option = click.option(

@@ -134,7 +134,7 @@ def csv_records(lines: Iterable[str], name: str, failure: type[InputError] = Inp
             line, length = reader.line_num + 1, 0
     except csv.Error as error:
         why = "its lines end with a carriage return alone, as on old Macs" if "new-line character" in str(error) else error
-        raise failure(f"{name}: row {line} is not well-formed CSV ({why}): mend it") from None
+        raise failure(f"{name}: row {line} is not well-formed CSV ({why}): correct it") from None
 
 
 def _table(
@@ -223,7 +223,7 @@ def width_advice(cells: Sequence[str], header: Sequence[str]) -> str:
         return "a comma stands at its end: remove it, or give the column a name"
     if len(cells) == len(header) + 1:
         return "quote cells that hold a comma (a decimal comma?), or name the column of the index"
-    return "mend it" if len(cells) < len(header) else "quote cells that hold a comma"
+    return "correct it" if len(cells) < len(header) else "quote cells that hold a comma"
 
 
 def read_table(

@@ -219,4 +219,4 @@ def _date(text: str) -> date:
     try:
         return datetime.fromisoformat(text).date()
     except ValueError:
-        raise ForgetListError(f"received_at {text[:40]!r} is no date: write it as YYYY-MM-DD") from None
+        raise ForgetListError(f"received_at {text[:40]!r} is not a date: write it as YYYY-MM-DD") from None

@@ -30,7 +30,7 @@ class Rotation:
     versions: dict[str, int]
     """How many versions' requests were recorded under the new key, by model."""
     kept: Path | None
-    """Where the key before is kept; None where it was lost."""
+    """Where the earlier key is kept; None where it was lost."""
     left: tuple[str, ...] = ()
     """Requests that wait and whose rows no data names, as ``model: request``: to be withdrawn, and added again."""
 
@@ -80,7 +80,7 @@ def rekey_lost(session: Session, model: str, earlier: Path) -> Rotation:
     ref, lineages = session.store.resolve(model), Lineages(session.store)
     record, before = lineages.record(ref), lineages.rekeyed(ref.name).get(ref.version)
     if key_exists() and key_check(load_key()) == (before.key_check if before else ref.key_check):
-        raise InputError(f"the pseudonyms of {ref.label} are of the key in {key_path()}: it is not lost")
+        raise InputError(f"the pseudonyms of {ref.label} were created with the key in {key_path()}: it is not lost")
     dataset = session.dataset(dataset_spec_of(ref))
     if dataset.digest != ref.data_digest:
         raise IntegrityError(

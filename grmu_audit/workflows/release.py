@@ -59,14 +59,12 @@ def _unverified(session: Session, audit: Audit, digest: str, path: Path) -> str:
     """Why a file was not compared with a store; empty once it was and agrees."""
     subject = audit.subject
     if not subject.version:
-        return "it is about prediction files, which no registry knows: nothing but the file itself shows where it comes from"
+        return "it is about prediction files, which are in no registry: nothing but the file itself shows where it comes from"
     if not session.store_exists:
         return "no store was found: nothing but the file itself shows that it is the audit of this version"
     store = session.store
     if not (tracking.read_ledger(store, subject.name).last or store.versions(subject.name)):
-        return (
-            f"{store.uri} knows no model {subject.name}: nothing but the file itself shows that it is the audit of this version"
-        )
+        return f"{store.uri} has no model {subject.name}: nothing but the file itself shows that it is the audit of this version"
     try:
         evidence = tracking.read_evidence(store, store.resolve(subject.label))
     except (NotFoundError, InconclusiveError) as error:

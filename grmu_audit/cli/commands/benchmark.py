@@ -87,7 +87,7 @@ def run(ctx: click.Context, /, suite: str, jobs: Any, **given: Any) -> None:
 
 @benchmark_command.command("plan")
 @suite_options
-@click.option("--no-calibration", is_flag=True, help="Time nothing on this machine: no hours.")
+@click.option("--no-calibration", is_flag=True, help="Do not time this machine; no hours are estimated.")
 @json_option
 @click.pass_context
 @loads("the suite and the labels of its data")

@@ -189,6 +189,6 @@ def rotate_command(ctx: click.Context, model: str | None, earlier_forget: Path |
     for name, count in done.versions.items():
         say(f"{name}: requests of {count} versions recorded under the new key")
     for request in done.left:
-        say(f"{request}: this request waits under the key before, its rows are in no data: withdraw it, and add it again")
+        say(f"{request}: this request was recorded with the earlier key, and no data has its rows: withdraw it, and add it again")
     if done.kept is not None:
-        say(f"the key before is kept in {done.kept}: it opens the records of earlier runs")
+        say(f"the earlier key is kept in {done.kept}: the records of earlier runs need it")

@@ -179,7 +179,7 @@ def _pairs(path: Path) -> dict[str, tuple[int, str]]:
             )
         if _IMAGE_NAME.fullmatch(table.header[0]):
             raise InputError(
-                f"{path.name}: row 1 is {','.join(table.header)[:60]!r}: the line 'image_id,partition' lacks: add it"
+                f"{path.name}: row 1 is {','.join(table.header)[:60]!r}: the line 'image_id,partition' is missing: add it"
             )
         names, values = table.columns.values()
         unique_ids(path.name, table.rows, names)
@@ -190,7 +190,7 @@ def _pairs(path: Path) -> dict[str, tuple[int, str]]:
             raise InputError(f"{path.name}: row {row} has {len(cells)} words where 2 are expected: {_words_hint(cells)}")
         if cells[0] in pairs:
             raise InputError(
-                f"{path.name}: row {row}: {cells[0][:80]!a} stands already in row {pairs[cells[0]][0]}: restore the file"
+                f"{path.name}: row {row}: {cells[0][:80]!a} is already in row {pairs[cells[0]][0]}: restore the file"
             )
         pairs[cells[0]] = (row, cells[1])
     return pairs

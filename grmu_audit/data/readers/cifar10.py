@@ -136,14 +136,14 @@ def _batch(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     except pickle.UnpicklingError as error:
         raise InputError(f"{path}: refused, a batch of images does not need that: {error}; unpack the archive again") from None
     except Exception as error:  # noqa: BLE001  (a damaged pickle raises anything)
-        raise InputError(f"{path}: no batch of CIFAR-10 ({type(error).__name__}): unpack the archive again") from None
+        raise InputError(f"{path}: not a batch of CIFAR-10 ({type(error).__name__}): unpack the archive again") from None
 
 
 def _binary(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """Images and classes of one binary batch: records of a label and 3,072 pixels."""
     content = np.frombuffer(read_content(path, LARGEST_BATCH), dtype=np.uint8)
     if not len(content) or len(content) % (PIXELS + 1):
-        raise InputError(f"{path}: {len(content)} bytes are no whole number of records of {PIXELS + 1}: unpack the archive again")
+        raise InputError(f"{path}: {len(content)} bytes are not whole records of {PIXELS + 1}: unpack the archive again")
     records = content.reshape(-1, PIXELS + 1)
     return _checked(path, records[:, 1:], records[:, 0])
 

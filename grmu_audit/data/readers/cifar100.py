@@ -90,5 +90,5 @@ def _records(path: Path) -> npt.NDArray[np.uint8]:
     """[n, 2 + 3072]: superclass, class, and the pixels of each image."""
     content = np.frombuffer(read_content(path, LARGEST_FILE), dtype=np.uint8)
     if not len(content) or len(content) % (PIXELS + 2):
-        raise InputError(f"{path}: {len(content)} bytes are no whole number of records of {PIXELS + 2}: unpack the archive again")
+        raise InputError(f"{path}: {len(content)} bytes are not whole records of {PIXELS + 2}: unpack the archive again")
     return content.reshape(-1, PIXELS + 2)

@@ -129,7 +129,7 @@ def probed(session: Session, parent: ModelRef, data: UnlearningData, choice: Met
     usual = TrainConfig().learning_rate
     config = typed_config(choice.method.config, choice.settings)
     network = load_network(session, parent, data.source.device)
-    session.observer.note(f"{parent.label}: nobody stated its learning rate; looking for a safe one on the retain set")
+    session.observer.note(f"{parent.label}: its learning rate is not recorded; looking for a safe one on the retain set")
 
     def make() -> Runtime:
         """Of this process alone: where there are others, they get the rate that is found with their job."""

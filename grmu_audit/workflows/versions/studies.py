@@ -229,7 +229,7 @@ def take_method_result(network: Classifier, content: bytes, runtime: Runtime) ->
         model.load_state_dict(unpacked_tensors(arrays["state"]))
         read = torch.from_numpy(arrays["read"])
     except (ValueError, KeyError, RuntimeError) as error:
-        raise IntegrityError(f"this is no result of a method job: {type(error).__name__}: {error}") from None
+        raise IntegrityError(f"this is not the result of a method job: {type(error).__name__}: {error}") from None
     runtime.sample_gradients, runtime.seconds_elsewhere = int(facts["sample_gradients"]), float(facts["seconds"])
     runtime.precision = str(facts["precision"])
     runtime.notes |= facts["notes"]

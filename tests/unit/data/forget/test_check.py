@@ -72,7 +72,7 @@ def test_every_kind_of_bad_row_is_reported_at_once_with_its_number():
     assert lines[0].startswith("forget list ids.csv: 2 problems")
     assert [re.search(r"row (\d+): (.*)", line).groups() for line in lines[1:]] == [
         ("2", "the id 'nobody' is not in the dataset: correct or remove the row"),
-        ("5", "its id stands already in row 3: remove one of the two"),
+        ("5", "its id is already in row 3: remove one of the two"),
     ]
 
 
