@@ -179,15 +179,11 @@ def _earlier_ids(path: Path, dataset: Dataset, record: StoredRequest) -> tuple[l
             f"{path}: {len(ids)} rows, {len(frame)} of them training rows of the data, but {len(record.pseudonyms)}{others} were"
             " forgotten: give the list of all ids of the lineage's requests"
         )
-    groups = Counter(_groups(frame[["target", "attribute"]].itertuples(index=False)))
+    groups = Counter(Group(int(target), int(attribute)) for target, attribute in frame[["target", "attribute"]].to_numpy())
     wrong = [row.name for row in record.groups if groups[row.group] != row.forget]
     if wrong:
         raise InputError(f"{path}: not as many rows as were forgotten of {', '.join(map(repr, wrong))}: give the right list")
     return frame["id"].tolist(), withheld
-
-
-def _groups(rows: Iterable[tuple[int, int]]) -> list[Group]:
-    return [Group(int(target), int(attribute)) for target, attribute in rows]
 
 
 def _enter(session: Session, name: str, plan: _Plan, check: str) -> None:

@@ -73,9 +73,9 @@ def _sections(view: View, strings: Strings) -> Iterator[tuple[str, Table]]:
         keys = ("decision", "rule", "observed", "bound", "reason")
         rows = [
             [
-                _decision(row["state"], row["word"]),
+                f"{SHAPES[row['state']]} {row['word']}",
                 row["id"],
-                _observed(row["observed"], row["interval"]),
+                f"{row['observed']}\n{row['interval']}" if row["interval"] else row["observed"],
                 row["bound"],
                 "\n".join(part for part in (row["plain"], row["tells_nothing"]) if part),
             ]
@@ -90,14 +90,6 @@ def _sections(view: View, strings: Strings) -> Iterator[tuple[str, Table]]:
     if view["group_table"]["rows"]:
         yield strings.text("charts.groups.title"), view["group_table"]
     yield strings.text("not_measured.heading"), view["not_measured"]
-
-
-def _decision(state: str, word: str) -> str:
-    return f"{SHAPES[state]} {word}"
-
-
-def _observed(value: str, interval: str) -> str:
-    return f"{value}\n{interval}" if interval else value
 
 
 def _line(cells: Sequence[str]) -> str:

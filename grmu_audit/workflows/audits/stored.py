@@ -132,7 +132,7 @@ def _artifacts(store: Store, evidence: Evidence) -> dict[str, bytes]:
 
 def _without_order(files: dict[str, bytes], ref: ModelRef) -> dict[str, bytes]:
     """The files with people numbered anew where their numbers follow the data, and the record of that."""
-    orders = {name: stored_predictions.order_of_data(files[name], name) for name in files if _is_table(name)}
+    orders = {name: stored_predictions.order_of_data(files[name], name) for name in files if name.startswith(f"{TABLES}/")}
     if "rows" in orders.values():
         raise InconclusiveError(
             f"the rows of the predictions of {ref.label} are stored in the order of the data, so that anyone who has the "
@@ -146,10 +146,6 @@ def _without_order(files: dict[str, bytes], ref: ModelRef) -> dict[str, bytes]:
     return {**files, **others, RENUMBERED_FILE: record}
 
 
-def _is_table(name: str) -> bool:
-    return name.startswith(f"{TABLES}/")
-
-
 def order_warning(store: Store, name: str) -> str:
     """A sentence on the versions of which an earlier version of this tool stored what gives the forget set to anyone who has the
     data; empty where there are none.
@@ -157,7 +153,6 @@ def order_warning(store: Store, name: str) -> str:
     Raises:
         IntegrityError: a table cannot be read, or the ledger is damaged.
     """
-
     ledger, found = read_ledger(store, name), list[str]()
     for ref in store.versions(name):
         newest = ledger.newest_audit(ref.version)
@@ -221,7 +216,6 @@ def ledger_since(store: Store, audit: Audit, audit_sha256: str) -> dict[str, Any
     Raises:
         IntegrityError: the ledger or a sign-off in it was changed.
     """
-
     ledger, ref = read_ledger(store, audit.subject.name), audit.subject
     found: dict[str, Any] = {"sign_off": _sign_off(ledger, ref.version, ref.label, audit_sha256)}
     found["answered_at"] = _answered(ledger, audit)
