@@ -40,7 +40,7 @@ PRINTED = (
     "t.csv: column 'hired': '1.0' and '1' are the same number: '1.0' in 12 rows (first: row 2)",
     "t.csv: column 'sex': 'm' and 'M' are the same text but for case: 'm' in 9 rows",
     "warning: t.csv: column 'sex': 'None' (5 rows) may mean that the label is missing: it counts as a label of its own; leave",
-    "column '' is left out: it is an index that another program wrote, no feature (name it as a feature if it is one)",
+    "column '' is left out: it is an index that another program wrote, not a feature (name it as a feature if it is one)",
     "t.csv: row 9: age is '?', and 199 of the column's 200 cells are plain numbers: leave the cell empty",
     "in 200 of 200 rows (first: row 1) prob_* are other probabilities than those of logit_*: give one kind of scores",
     "columns 'attribute' and 'attribute_sex' stand side by side: give 'attribute', or one column for each attribute",
@@ -54,7 +54,7 @@ PRINTED = (
     "w.pth: no tensor is named head.weight, as the head of 2 classes is; found trainer.1.weight, ...",
     "a.csv: its first column '' is an index that another program wrote, where the names of the images are expected",
     "all 2 ids are validation or test rows, which no model was trained on: there is nothing to unlearn; delete",
-    "warning: the list leaves out 2 other rows of the subjects that it names rows of (person), which go on being used",
+    "warning: the list leaves out 2 other rows of the same subjects (person), which stay in use",
 )
 """What the commands print on the cases that users reported, and on others of each kind."""
 

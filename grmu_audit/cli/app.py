@@ -41,8 +41,8 @@ COMMANDS = {
     "policy": ("catalogs", "Check or show a policy; print its JSON Schema."),
     "methods": ("catalogs", "List the unlearning methods."),
     "metrics": ("catalogs", "List the metrics."),
-    "doctor": ("operations", "Look whether this machine is fit, and what to do."),
-    "webhook": ("operations", "Verify when the registry calls."),
+    "doctor": ("operations", "Check whether this machine is ready, and what to do."),
+    "webhook": ("operations", "Verify a model when the registry reports a change."),
 }
 """Commands with the module that holds each and their one-line help, so that the root help imports none of them."""
 SECTIONS = {
@@ -111,7 +111,7 @@ def root(ctx: click.Context, /, debug: bool, **options: object) -> None:
     5 data quality failed, 6 integrity or concurrency.
     """
     if "RANK" in os.environ and os.environ.get("WORLD_SIZE", "1") != "1" and ctx.invoked_subcommand not in DISTRIBUTED:
-        raise click.UsageError(f"torchrun starts {', '.join(DISTRIBUTED)}: give {ctx.invoked_subcommand} to one process")
+        raise click.UsageError(f"torchrun is for {', '.join(DISTRIBUTED)}: run {ctx.invoked_subcommand} in one process")
     ctx.obj = options
     ctx.meta["grmu_audit.debug"] = debug
 

@@ -31,10 +31,16 @@ model_option = click.option(
     help="NAME (its champion, else its newest pretrain version), NAME/3, NAME@alias or models:/...",
 )
 """``--model``: which version."""
-forget_option = click.option(
-    "--forget", required=True, type=FILE, help="Forget list: CSV with a column id (or subject), one id per line, or parquet."
-)
+name_option = click.option("--model", "name", required=True, metavar="NAME", help="Model name.")
+"""``--model``: which model, whatever the version."""
+reason_option = click.option("--reason", required=True, help="Why, for the ledger.")
+"""``--reason``: of a step that needs one."""
+FORGET_LIST = "Forget list: CSV with a column id (or subject), one id per line, or parquet."
+forget_option = click.option("--forget", required=True, type=FILE, help=FORGET_LIST)
 """``--forget``: the forget list."""
+SIGN_OFF_ROLE = click.Choice(["preparer", "reviewer", "approver"])
+"""As ``evidence.sign_offs.SIGN_OFF_ROLES``, so that the help imports nothing."""
+EXTERNAL = "external: what may be given to anybody; counts of people in steps of five, rates in ranges, no predictions."
 whole_subjects_option = click.option(
     "--whole-subjects", is_flag=True, help="Take all rows of every subject that the list names a row of."
 )
@@ -54,7 +60,7 @@ policy_option = click.option(
     default="default",
     show_default=True,
     metavar="NAME|FILE[@SHA256]",
-    help="Policy by name or file; with its digest, only that very one.",
+    help="Policy by name or file; with its digest, only that exact policy.",
 )
 """``--policy``: what to judge by."""
 settings_option = click.option(
@@ -74,7 +80,7 @@ disclosure_option = click.option(
     type=click.Choice(["internal", "external"]),
     default="internal",
     show_default=True,
-    help="external: what may be given to anybody; counts of people in steps of five, rates in ranges, no predictions.",
+    help=EXTERNAL,
 )
 """``--disclosure``: exact numbers, or the external form of an audit."""
 public_key_option = click.option(

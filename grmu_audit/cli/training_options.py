@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
-from grmu_audit.cli.options import FILE, parse_settings
+from grmu_audit.cli.options import FILE, FORGET_LIST, parse_settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -25,10 +25,9 @@ def forget_or_requests(function: F) -> F:
         return function(*args, forget=forget or tuple((requests or "").split(",")), **kwargs)
 
     known = "Instead of a list: recorded requests, all that wait or by their ids, served by one version."
-    text = "Forget list: CSV with a column id (or subject), one id per line, or parquet."
     for option in (
         click.option("--requests", metavar="pending|ID,ID", help=known),
-        click.option("--forget", type=FILE, help=text),
+        click.option("--forget", type=FILE, help=FORGET_LIST),
     ):
         command = option(command)
     return command  # type: ignore[return-value]

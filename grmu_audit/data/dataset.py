@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
 COLUMNS = ("id", "split", "target", "attribute", "subject")
 """Columns of every manifest table, in this order; the columns of single attributes follow where there are several."""
-KINDS = ("image", "table", "text")
-"""Kinds of input."""
 
 
 @dataclass(frozen=True)

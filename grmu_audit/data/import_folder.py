@@ -117,7 +117,7 @@ def _annotated(root: Path, folder: Path) -> list[tuple[str, str]]:
         cells = line.split("\t")
         if len(cells) < 2 or "/" in cells[0] or not (folder / "images" / cells[0]).is_file():
             raise InputError(
-                f"{folder / ANNOTATIONS}: row {number}: {cells[0][:60]!a} is no image in {folder / 'images'}: restore it"
+                f"{folder / ANNOTATIONS}: row {number}: {cells[0][:60]!a} is not an image in {folder / 'images'}: restore it"
             )
         found.append(((folder / "images" / cells[0]).relative_to(root).as_posix(), cells[1]))
     return found

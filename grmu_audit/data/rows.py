@@ -54,7 +54,7 @@ class RowTable:
         """
         facts, arrays = unpack_arrays(content)
         if facts.get("schema") != SCHEMA or any(arrays[name].dtype != kind for name, kind in _COLUMNS.items()):
-            raise DamagedFileError("it is no table of rows")
+            raise DamagedFileError("it is not a table of rows")
         return cls(facts["header"], str(facts["digest"]), arrays)
 
 

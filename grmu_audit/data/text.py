@@ -160,7 +160,7 @@ class Tokenizer:
         except ImportError:
             raise EnvironmentFailure("texts need the package tokenizers: pip install 'grmu-audit[text]'") from None
         if path.stat().st_size > LARGEST_FILE:
-            raise InputError(f"{path}: larger than {LARGEST_FILE >> 20} MiB: it is no tokenizer")
+            raise InputError(f"{path}: larger than {LARGEST_FILE >> 20} MiB: it is not a tokenizer")
         encoder = _loaded(tokenizers, path)
         numbers = {token: encoder.token_to_id(token) for token in (START, SEPARATOR, PADDING)}
         missing = [token for token, number in numbers.items() if number is None]
@@ -223,5 +223,5 @@ def _loaded(tokenizers: Any, path: Path) -> Any:
         return tokenizers.Tokenizer.from_file(str(path))
     except Exception as error:  # noqa: BLE001  (the package raises bare exceptions)
         raise InputError(
-            f"{path}: is no tokenizer that can be read: {str(error).splitlines()[0] if str(error) else error!r}"
+            f"{path}: is not a tokenizer that can be read: {str(error).splitlines()[0] if str(error) else error!r}"
         ) from None

@@ -13,12 +13,10 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grmu_audit.errors import EnvironmentFailure, InputError, IntegrityError, NotFoundError
+from grmu_audit.errors import EnvironmentFailure, InputError, IntegrityError
 from grmu_audit.evidence.ledger import Entry, Ledger
-from grmu_audit.evidence.pseudonyms import read_secret
-from grmu_audit.evidence.signing import PASSPHRASE_VARIABLE, write_key_pair
+from grmu_audit.evidence.signing import read_private_key, read_public_key, write_key_pair
 from grmu_audit.utils.digests import parse_json, sha256_hex
-from grmu_audit.utils.files import read_file
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
@@ -196,21 +194,8 @@ def _passphrase(private: Path) -> bytes | None:
         NotFoundError, EnvironmentFailure, InputError: as for ``sign_files``.
     """
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    try:
-        content = read_secret(private, "private key", "", "create a new key")
-    except FileNotFoundError:
-        raise NotFoundError(f"no private key file {private}: {_CREATE}") from None
-    given = os.environ.get(PASSPHRASE_VARIABLE) or None
-    passphrase = given.encode() if given else None
-    try:
-        key = load_pem_private_key(content, passphrase)
-    except TypeError:
-        what = f"has no passphrase: unset {PASSPHRASE_VARIABLE}" if given else f"has a passphrase: set {PASSPHRASE_VARIABLE}"
-        raise InputError(f"the private key {private} {what}") from None
-    except ValueError:
-        raise InputError(f"the private key {private} cannot be read: wrong passphrase, or not a PEM file") from None
+    key, passphrase = read_private_key(private, _CREATE)
     if not isinstance(key, EllipticCurvePrivateKey) or key.curve.name not in _CURVES:
         raise InputError(f"{private} is not an EC private key (P-256, P-384 or P-521), which signs model files: {_CREATE}")
     return passphrase
@@ -218,14 +203,8 @@ def _passphrase(private: Path) -> bytes | None:
 
 def _public_key(path: Path) -> EllipticCurvePublicKey:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-    try:
-        key = load_pem_public_key(read_file(path, 1 << 16))
-    except FileNotFoundError:
-        raise NotFoundError(f"no public key file {path}: check the path") from None
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as a public key in PEM: {type(error).__name__}") from None
+    key = read_public_key(path)
     if not isinstance(key, EllipticCurvePublicKey) or key.curve.name not in _CURVES:
         raise InputError(f"{path} is not an EC public key: give the .pub file of 'grmu-audit keys generate --kind model'")
     return key

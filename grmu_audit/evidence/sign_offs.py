@@ -66,7 +66,7 @@ def require_two_people(
     if not (keys or keyids or _two_accounts(preparer, reviewer) or (champion and unrecorded)):
         raise IntegrityError(
             f"preparer and reviewer of {label} signed off from {_accounts(preparer, reviewer)}, and no trusted key tells them"
-            " apart: give the public keys of both with --public-key, or let each sign off from an own account"
+            " apart: give the public keys of both with --public-key, or let each sign off from their own account"
         )
 
 
@@ -86,11 +86,11 @@ def refuse_conflict(found: dict[str, Entry], entry: Entry, label: str) -> None:
         if _same(earlier.actor, entry.actor):
             raise InputError(f"{entry.actor} has signed off {label} as {other}: preparer and reviewer must be two people")
         if set(_keyids(earlier)) & set(_keyids(entry)):
-            raise InputError(f"the {other} of {label}, {earlier.actor}, signed with the same key: each person needs an own one")
+            raise InputError(f"the {other} of {label}, {earlier.actor}, signed with the same key: each needs their own key")
         if not (_two_accounts(earlier, entry) or (_keyids(earlier) and _keyids(entry))):
             raise InputError(
                 f"{entry.actor} and {earlier.actor}, the {other} of {label}, sign off from {_accounts(earlier, entry)}: two names"
-                " of one account are no two people; each signs with an own key (GRMU_AUDIT_SIGNING_KEY), or from an own account"
+                " on one account are not two people; each must sign with their own key (GRMU_AUDIT_SIGNING_KEY) or account"
             )
 
 

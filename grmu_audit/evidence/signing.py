@@ -14,7 +14,7 @@ from grmu_audit.utils.digests import canonical_json, parse_json
 from grmu_audit.utils.files import listed_in, read_file
 
 if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
     from securesystemslib.signer import CryptoSigner, SSlibKey
 
 SIGNING_KEY_VARIABLE = "GRMU_AUDIT_SIGNING_KEY"
@@ -26,6 +26,7 @@ PUBLIC_KEYS_VARIABLE = "GRMU_AUDIT_PUBLIC_KEYS"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
 """Media type of the payload of every envelope."""
 _LARGEST_ENVELOPE, _LARGEST_KEY = 16 << 20, 1 << 16
+_CREATE = "create one with 'grmu-audit keys generate'"
 
 
 @dataclass(frozen=True)
@@ -104,25 +105,40 @@ def load_signer(path: Path) -> CryptoSigner:
         InputError: not an Ed25519 key in PEM, or the passphrase is missing or wrong.
     """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
     from securesystemslib.signer import CryptoSigner
+
+    key, _ = read_private_key(path, _CREATE)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise InputError(f"{path} is not an Ed25519 private key: {_CREATE}")
+    return CryptoSigner(key)
+
+
+def read_private_key(path: Path, create: str) -> tuple[PrivateKeyTypes, bytes | None]:
+    """A private key of any kind, and its passphrase.
+
+    Args:
+        path: the key in PEM; its passphrase comes from ``$GRMU_AUDIT_SIGNING_PASSPHRASE``.
+        create: how to get a key, for the message where there is none.
+
+    Raises:
+        NotFoundError: no such file.
+        EnvironmentFailure: group or others may read it.
+        InputError: not a key in PEM, or the passphrase is missing or wrong.
+    """
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
     try:
         content = read_secret(path, "private key", "", "create a new key")
     except FileNotFoundError:
-        raise NotFoundError(f"no private key file {path}: create one with 'grmu-audit keys generate'") from None
-    passphrase = os.environ.get(PASSPHRASE_VARIABLE) or None
+        raise NotFoundError(f"no private key file {path}: {create}") from None
+    passphrase = os.environ.get(PASSPHRASE_VARIABLE, "").encode() or None
     try:
-        key = load_pem_private_key(content, passphrase.encode() if passphrase else None)
-    except TypeError as error:
-        if passphrase is None:
-            raise InputError(f"the private key {path} has a passphrase: set {PASSPHRASE_VARIABLE}") from error
-        raise InputError(f"the private key {path} has no passphrase: unset {PASSPHRASE_VARIABLE}") from error
-    except ValueError as error:
-        raise InputError(f"the private key {path} cannot be read: wrong passphrase, or not a PEM file") from error
-    if not isinstance(key, Ed25519PrivateKey):
-        raise InputError(f"{path} is not an Ed25519 private key: create one with 'grmu-audit keys generate'")
-    return CryptoSigner(key)
+        return load_pem_private_key(content, passphrase), passphrase
+    except TypeError:
+        what = f"has no passphrase: unset {PASSPHRASE_VARIABLE}" if passphrase else f"has a passphrase: set {PASSPHRASE_VARIABLE}"
+        raise InputError(f"the private key {path} {what}") from None
+    except ValueError:
+        raise InputError(f"the private key {path} cannot be read: wrong passphrase, or not a PEM file") from None
 
 
 def load_public_key(path: Path) -> SSlibKey:
@@ -133,18 +149,29 @@ def load_public_key(path: Path) -> SSlibKey:
         InputError: not an Ed25519 public key in PEM.
     """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-    from cryptography.hazmat.primitives.serialization import load_pem_public_key
     from securesystemslib.signer import SSlibKey
 
+    key = read_public_key(path)
+    if not isinstance(key, Ed25519PublicKey):
+        raise InputError(f"{path} is not an Ed25519 public key: give the .pub file of 'grmu-audit keys generate'")
+    return SSlibKey.from_crypto(key)
+
+
+def read_public_key(path: Path) -> PublicKeyTypes:
+    """A public key of any kind.
+
+    Raises:
+        NotFoundError: no such file.
+        InputError: not a public key in PEM.
+    """
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
     try:
-        key = load_pem_public_key(read_file(path, _LARGEST_KEY))
+        return load_pem_public_key(read_file(path, _LARGEST_KEY))
     except FileNotFoundError:
         raise NotFoundError(f"no public key file {path}: check the path") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read as a public key in PEM: {type(error).__name__}") from None
-    if not isinstance(key, Ed25519PublicKey):
-        raise InputError(f"{path} is not an Ed25519 public key: give the .pub file of 'grmu-audit keys generate'")
-    return SSlibKey.from_crypto(key)
 
 
 def sign_envelope(payload: bytes, signer: CryptoSigner | None) -> bytes:

@@ -55,5 +55,5 @@ def _moment(text: str, label: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text) if "T" in text else datetime.combine(date.fromisoformat(text), datetime.max.time())
     except ValueError:
-        raise IntegrityError(f"the audit of {label} holds the date {text[:40]!r}, which is none") from None
+        raise IntegrityError(f"the audit of {label} holds {text[:40]!r}, which is not a date") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

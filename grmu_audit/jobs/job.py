@@ -49,4 +49,4 @@ class Job:
             tree = json.loads(text)
             return cls(str(tree["function"]), dict(tree["arguments"]))
         except (ValueError, KeyError, TypeError) as error:
-            raise InputError(f"this is no job ({type(error).__name__}: {error})") from None
+            raise InputError(f"this is not a job ({type(error).__name__}: {error})") from None

@@ -48,8 +48,8 @@ def reinitialised(model: Classifier, seed: int) -> Classifier:
     """
     if model.spec.start and model.start is None:
         raise InputError(
-            f"this {model.spec.architecture} started from weights of SHA-256 {model.spec.start}, which are not at hand: they are "
-            "an artifact of the run that pretrained it; without them nothing can be trained as it was"
+            f"this {model.spec.architecture} started from weights of SHA-256 {model.spec.start}, which are missing: they are "
+            "an artifact of the run that pretrained it, and it cannot be trained again without them"
         )
     return build(model.spec, seed, model.start)
 

@@ -91,7 +91,7 @@ def _safetensors(path: Path) -> Any:
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise InputError(f"weights {path} are no readable safetensors file: {error}") from None
+        raise InputError(f"weights {path} are not a readable safetensors file: {error}") from None
 
 
 def _metadata(path: Path) -> Mapping[str, Any]:
@@ -110,7 +110,7 @@ def _metadata(path: Path) -> Mapping[str, Any]:
 def _pickled(path: Path, head: bytes) -> Any:
     kind = content_kind(head)
     if not head or (kind and not kind.startswith(("a zip archive", "a pickle"))):
-        raise InputError(f"weights {path} cannot be read: {f'it is {kind}, no checkpoint' if kind else 'the file is empty'}")
+        raise InputError(f"weights {path} cannot be read: {f'it is {kind}, not a checkpoint' if kind else 'the file is empty'}")
     if kind.startswith("a zip archive"):
         _refuse_archive(path)
     try:
@@ -129,8 +129,8 @@ def _refusal(path: Path, reason: str, kind: str) -> str:
     needs = re.search(r"GLOBAL ([\w.]+)", reason) or re.search(r"Unsupported (?:class|global): ([\w.]+)", reason)
     if needs is None and not kind:
         return (
-            f"weights {path} cannot be read: it is no checkpoint that torch.save or safetensors wrote (text, an index of several "
-            "files, or another format): give the file of weights itself"
+            f"weights {path} cannot be read: it is not a checkpoint that torch.save or safetensors wrote (text, an index of "
+            "several files, or another format): give the file of weights itself"
         )
     name = f" (it needs {needs[1]})" if needs else ""
     what = f"the pickle holds more than tensors{name}, and reading it could run code"
@@ -173,7 +173,7 @@ def _unwrapped(path: Path, tree: Any) -> Checkpoint:
         shown = f"keys {', '.join(list(found)[:6]) or 'none'}" if isinstance(tree, Mapping) else type(tree).__name__
         raise InputError(f"weights {path} hold no weights: looked for tensors under {', '.join(_NESTED)}, found {shown}")
     if others := [name for name in found if name not in tensors and not isinstance(found[name], Mapping)]:
-        notes.append(f"left out, since they are no tensors: {', '.join(others[:_SHOWN])}")
+        notes.append(f"left out, since they are not tensors: {', '.join(others[:_SHOWN])}")
     tensors.notes = tuple(notes)
     return tensors
 

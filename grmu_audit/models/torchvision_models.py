@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from grmu_audit.errors import EnvironmentFailure, InputError, IntegrityError
-from grmu_audit.models.architecture import Builder, Options, options_of
+from grmu_audit.models.architecture import Builder, Options, image_shape, options_of
 from grmu_audit.models.classifier import CONTAINERS, ModelSpec, detach_head
 from grmu_audit.utils import sha256_file
 
@@ -45,8 +45,6 @@ def torchvision_body(name: str, spec: ModelSpec) -> tuple[nn.Module, int]:
         InputError: the inputs do not fit the network, or an option does not.
     """
     from torchvision import models
-
-    from grmu_audit.models.architecture import image_shape
 
     channels, height, width = image_shape(spec)
     options = options_of(TorchvisionOptions, spec)

@@ -118,7 +118,7 @@ def unpacked_model(content: bytes) -> Classifier:
             tensors = unpacked_tensors(arrays["start"])
             model.start = StartWeights(tensors, state_digest(tensors), str(facts["source"]), tuple(facts["notes"]))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise IntegrityError(f"this is no packed network: {type(error).__name__}: {error}") from None
+        raise IntegrityError(f"this is not a packed network: {type(error).__name__}: {error}") from None
     return model.eval()
 
 
@@ -235,7 +235,7 @@ def _checked(spec: ModelSpec) -> ModelSpec:
     if len(spec.mean) != len(spec.std) or len(spec.mean) not in (0, spec.image_size[0]):
         raise ValueError(f"{len(spec.mean)} means and {len(spec.std)} deviations for inputs of {list(spec.image_size)}")
     if any(not math.isfinite(v) for v in spec.mean) or any(not (math.isfinite(v) and v > 0) for v in spec.std):
-        raise ValueError("a mean or deviation is no number, or a deviation is not above 0")
+        raise ValueError("a mean or deviation is not a number, or a deviation is not above 0")
     return spec
 
 

@@ -220,7 +220,7 @@ def restore_alias(store: Store, name: str, actor: Actor) -> int:
     if state.open is not None:
         raise unfinished_promotion(name, state.open)
     if found == state.champion:
-        raise InputError(f"the alias {names.CHAMPION!r} of {name} is where the ledger says: there is nothing to restore")
+        raise InputError(f"the alias {names.CHAMPION!r} of {name} is at the version that the ledger names: nothing to restore")
     entry = ledger.new_entry("restored", version=state.champion, champion_before=found, **_who(actor, None))
     number = append_entry(store, entry, store.versions(name)[-1]).number
     if (now := store.aliases(name).get(names.CHAMPION)) != found:

@@ -154,7 +154,9 @@ def _check_parent(store: Store, found: Registered, ref: ModelRef) -> None:
     except NotFoundError:
         return
     if tags.get(names.TAG_MANIFEST, "") != manifest:
-        raise IntegrityError(f"{label}, the parent of {ref.label}, has not the files that it had when {ref.label} was registered")
+        raise IntegrityError(
+            f"{label}, the parent of {ref.label}, no longer has the files that it had when {ref.label} was registered"
+        )
 
 
 def _parent(store: Store, label: str | None) -> ModelRef | None:

@@ -68,7 +68,7 @@ class Deadline:
         """
         if not time.monotonic() <= self._end:
             raise self._failure(
-                f"{self._name}: reading it took more than {self._seconds:g} s, and was given up: is this the right file?"
+                f"{self._name}: reading took more than {self._seconds:g} s and was stopped: is this the right file?"
                 f" {READ_VARIABLE} allows more"
             )
 

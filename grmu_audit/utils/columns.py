@@ -171,7 +171,7 @@ def require_few_columns(name: str, count: int, most: int = MOST_COLUMNS, failure
 
 
 def require_unique_columns(name: str, header: Sequence[str]) -> None:
-    """Return when no column stands twice in the header.
+    """Return when no column occurs twice in the header.
 
     Raises:
         InputError: one does.
@@ -179,8 +179,8 @@ def require_unique_columns(name: str, header: Sequence[str]) -> None:
     repeated = sorted(column for column, count in Counter(header).items() if count > 1)
     if repeated:
         lacks = number(repeated[0]) is not None
-        advice = "does the line with the names of the columns lack?" if lacks else "rename one of the two"
-        raise InputError(f"{name}: column {repeated[0]!r} stands twice in the header: {advice}")
+        advice = "is the line with the names of the columns missing?" if lacks else "rename one of the two"
+        raise InputError(f"{name}: column {repeated[0]!r} occurs twice in the header: {advice}")
 
 
 def shared(most: int = 10_000) -> Callable[[str], str]:

@@ -80,7 +80,7 @@ class Registry(Generic[T]):
             except Exception as error:
                 raise InputError(
                     f"{self.kind} {point.name!r} of an installed package cannot be loaded from {point.value} "
-                    f"({type(error).__name__}: {error}): mend that package or uninstall it"
+                    f"({type(error).__name__}: {error}): repair that package, or uninstall it"
                 ) from error
             self.add(point.name, item)
 

@@ -42,16 +42,12 @@ _COMMENTS = ("#", "%", "//", "@relation")
 
 
 def read_csv(
-    path: Path,
-    header: Sequence[str] | None = None,
-    kind_of: Callable[[str], Kind] = all_text,
-    check_header: Callable[[Sequence[str]], None] = lambda names: None,
+    path: Path, kind_of: Callable[[str], Kind] = all_text, check_header: Callable[[Sequence[str]], None] = lambda names: None
 ) -> TextTable:
     """Read a CSV file with a header line.
 
     Args:
         path: the file, UTF-8 (a byte-order mark is skipped).
-        header: column names where the file has no header line.
         kind_of: how the column of a name is read.
         check_header: raises where the names of the columns are refused, before a row is read.
 
@@ -64,13 +60,13 @@ def read_csv(
             refuse_kind(path.name, stream.read(HEAD))
             stream.seek(0)
             csv.field_size_limit(LONGEST_FIELD)
-            return _table(csv_records(_lines(stream, path.name), path.name), path.name, header, kind_of, check_header)
+            return _table(csv_records(_lines(stream, path.name), path.name), path.name, kind_of, check_header)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}: correct the path") from None
 
 
-def read_whitespace_table(path: Path, skip: int) -> Iterator[tuple[int, list[str]]]:
-    """Lines of words separated by blanks, each with its number, after ``skip`` lines; blank lines are left out.
+def read_whitespace_table(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Lines of words separated by blanks, each with its number; blank lines are left out.
 
     Raises:
         InputError: missing, not UTF-8, or a line is too long.
@@ -82,7 +78,7 @@ def read_whitespace_table(path: Path, skip: int) -> Iterator[tuple[int, list[str
             deadline = Deadline(path.name)
             for number, line in enumerate(_lines(stream, path.name), start=1):
                 deadline.check()
-                if number > skip and (words := line.split()):
+                if words := line.split():
                     yield number, words
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}: correct the path") from None
@@ -138,18 +134,16 @@ def csv_records(lines: Iterable[str], name: str, failure: type[InputError] = Inp
             line, length = reader.line_num + 1, 0
     except csv.Error as error:
         why = "its lines end with a carriage return alone, as on old Macs" if "new-line character" in str(error) else error
-        raise failure(f"{name}: row {line} is not well-formed CSV ({why}): mend it") from None
+        raise failure(f"{name}: row {line} is not well-formed CSV ({why}): correct it") from None
 
 
 def _table(
     records: Iterator[tuple[int, list[str]]],
     name: str,
-    header: Sequence[str] | None,
     kind_of: Callable[[str], Kind],
     check_header: Callable[[Sequence[str]], None],
 ) -> TextTable:
-    if header is None:
-        header, records = _header(records, name)
+    header, records = _header(records, name)
     require_few_columns(name, len(header))
     require_unique_columns(name, header)
     check_header(header)
@@ -229,7 +223,7 @@ def width_advice(cells: Sequence[str], header: Sequence[str]) -> str:
         return "a comma stands at its end: remove it, or give the column a name"
     if len(cells) == len(header) + 1:
         return "quote cells that hold a comma (a decimal comma?), or name the column of the index"
-    return "mend it" if len(cells) < len(header) else "quote cells that hold a comma"
+    return "correct it" if len(cells) < len(header) else "quote cells that hold a comma"
 
 
 def read_table(
@@ -251,7 +245,7 @@ def read_table(
     except OSError as error:
         raise InputError(f"{path}: {error.strerror or error}: correct the path") from None
     if not parquet:
-        return read_csv(path, kind_of=kind_of, check_header=check_header)
+        return read_csv(path, kind_of, check_header)
     table = read_parquet(path, kind_of)
     check_header(table.header)
     return table

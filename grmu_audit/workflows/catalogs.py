@@ -11,7 +11,7 @@ from dataclasses import asdict
 from functools import cache
 from importlib.metadata import entry_points
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from grmu_audit.errors import NotFoundError
 from grmu_audit.metrics.catalog import CATALOG, spec
@@ -98,7 +98,6 @@ def _kind(method: Method) -> str:
 
 def _type_name(annotation: Any) -> str:
     """``float`` for a class, ``cosine | constant`` for choices."""
-    from typing import Literal, get_args, get_origin
 
     if get_origin(annotation) is Literal:
         return " | ".join(map(str, get_args(annotation)))

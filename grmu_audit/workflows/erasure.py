@@ -15,10 +15,10 @@ from grmu_audit.errors import ForgetListError, InputError, IntegrityError, NotFo
 from grmu_audit.evidence import pseudonym, set_digest
 from grmu_audit.records import ForgetRequest, ModelRef
 from grmu_audit.records.lineage import ErasureRecord, SystemRecord
-from grmu_audit.tracking import Store
+from grmu_audit.tracking import Store, read_ledger, require_model
 from grmu_audit.tracking.requests import UNNAMED, Lineages, first_few, read_erasure_records, received_requests
 from grmu_audit.tracking.store import ReadOnce
-from grmu_audit.utils import canonical_json
+from grmu_audit.utils import canonical_json, load_yaml
 from grmu_audit.workflows.session import Session
 
 
@@ -62,7 +62,6 @@ def read_systems(path: Path) -> tuple[SystemRecord, ...]:
     Raises:
         InputError: every error of the file with its line.
     """
-    from grmu_audit.utils import load_yaml
 
     return tuple(SystemRecord(s.name, s.state, s.reason) for s in load_yaml(path, _Systems, InputError).systems)
 
@@ -101,7 +100,6 @@ def open_requests(store: Store, name: str, *, today: date | None = None) -> list
         NotFoundError: there is no such model.
         IntegrityError: a stored record is damaged, the ledger is, or the registry has lost the model that the ledger knows.
     """
-    from grmu_audit.tracking import read_ledger, require_model
 
     store, when = ReadOnce(store), today or datetime.now(UTC).date()
     ledger = read_ledger(store, name)
@@ -135,7 +133,6 @@ def require_all_versions(store: Store, name: str) -> None:
     Raises:
         IntegrityError: it has lost some.
     """
-    from grmu_audit.tracking import read_ledger
 
     there = {ref.version for ref in store.versions(name)}
     named = {n.entry.version for n in read_ledger(store, name).entries if n.entry.version is not None}
@@ -175,7 +172,6 @@ def record_answer(session: Session, name: str, request_id: str, note: str = "") 
         NotFoundError: no version of the model was created for that request.
         InputError: it was answered already.
     """
-    from grmu_audit.tracking import read_ledger
     from grmu_audit.tracking.ledger import append_entry
     from grmu_audit.utils.clock import timestamp
 
@@ -223,4 +219,4 @@ def _date(text: str) -> date:
     try:
         return datetime.fromisoformat(text).date()
     except ValueError:
-        raise ForgetListError(f"received_at {text[:40]!r} is no date: write it as YYYY-MM-DD") from None
+        raise ForgetListError(f"received_at {text[:40]!r} is not a date: write it as YYYY-MM-DD") from None

@@ -146,8 +146,8 @@ def _by_rows(
     found, others = with_whole_subjects(parsed, dataset.frame, forgotten, take=whole_subjects)
     if others:
         session.observer.note(
-            f"warning: the list leaves out {others} other rows of the subjects that it names rows of ({name}), which"
-            " go on being used: --whole-subjects takes them all"
+            f"warning: the list leaves out {others} other rows of the same subjects ({name}), which stay in use:"
+            " --whole-subjects takes them all"
         )
     return found
 

@@ -30,7 +30,7 @@ class Rotation:
     versions: dict[str, int]
     """How many versions' requests were recorded under the new key, by model."""
     kept: Path | None
-    """Where the key before is kept; None where it was lost."""
+    """Where the earlier key is kept; None where it was lost."""
     left: tuple[str, ...] = ()
     """Requests that wait and whose rows no data names, as ``model: request``: to be withdrawn, and added again."""
 
@@ -80,7 +80,7 @@ def rekey_lost(session: Session, model: str, earlier: Path) -> Rotation:
     ref, lineages = session.store.resolve(model), Lineages(session.store)
     record, before = lineages.record(ref), lineages.rekeyed(ref.name).get(ref.version)
     if key_exists() and key_check(load_key()) == (before.key_check if before else ref.key_check):
-        raise InputError(f"the pseudonyms of {ref.label} are of the key in {key_path()}: it is not lost")
+        raise InputError(f"the pseudonyms of {ref.label} were created with the key in {key_path()}: it is not lost")
     dataset = session.dataset(dataset_spec_of(ref))
     if dataset.digest != ref.data_digest:
         raise IntegrityError(
@@ -179,15 +179,11 @@ def _earlier_ids(path: Path, dataset: Dataset, record: StoredRequest) -> tuple[l
             f"{path}: {len(ids)} rows, {len(frame)} of them training rows of the data, but {len(record.pseudonyms)}{others} were"
             " forgotten: give the list of all ids of the lineage's requests"
         )
-    groups = Counter(_groups(frame[["target", "attribute"]].itertuples(index=False)))
+    groups = Counter(Group(int(target), int(attribute)) for target, attribute in frame[["target", "attribute"]].to_numpy())
     wrong = [row.name for row in record.groups if groups[row.group] != row.forget]
     if wrong:
         raise InputError(f"{path}: not as many rows as were forgotten of {', '.join(map(repr, wrong))}: give the right list")
     return frame["id"].tolist(), withheld
-
-
-def _groups(rows: Iterable[tuple[int, int]]) -> list[Group]:
-    return [Group(int(target), int(attribute)) for target, attribute in rows]
 
 
 def _enter(session: Session, name: str, plan: _Plan, check: str) -> None:

@@ -34,7 +34,7 @@ def gate(session: Session, model: str, policy: Policy, today: date | None = None
     return judge(evidence.audit, policy, today)
 
 
-def gate_file(session: Session, path: Path, policy: Policy, today: date | None = None) -> Audit:
+def gate_file(session: Session, path: Path, policy: Policy) -> Audit:
     """Judge an audit file by a policy, once its dates hold and the store, where there is one that knows it, holds the same bytes.
 
     Returns:
@@ -49,7 +49,7 @@ def gate_file(session: Session, path: Path, policy: Policy, today: date | None =
 
     audit, digest = audit_files.read_audit_and_digest(path)
     require_valid_dates(audit)
-    judged = judge(audit, policy, today)
+    judged = judge(audit, policy)
     unverified = _unverified(session, audit, digest, path)
     missing = (NotMeasured(UNVERIFIED, unverified),) if unverified else ()
     return replace(judged, not_measured=(*missing, *judged.not_measured))
@@ -59,14 +59,12 @@ def _unverified(session: Session, audit: Audit, digest: str, path: Path) -> str:
     """Why a file was not compared with a store; empty once it was and agrees."""
     subject = audit.subject
     if not subject.version:
-        return "it is about prediction files, which no registry knows: nothing but the file itself shows where it comes from"
+        return "it is about prediction files, which are in no registry: nothing but the file itself shows where it comes from"
     if not session.store_exists:
         return "no store was found: nothing but the file itself shows that it is the audit of this version"
     store = session.store
     if not (tracking.read_ledger(store, subject.name).last or store.versions(subject.name)):
-        return (
-            f"{store.uri} knows no model {subject.name}: nothing but the file itself shows that it is the audit of this version"
-        )
+        return f"{store.uri} has no model {subject.name}: nothing but the file itself shows that it is the audit of this version"
     try:
         evidence = tracking.read_evidence(store, store.resolve(subject.label))
     except (NotFoundError, InconclusiveError) as error:

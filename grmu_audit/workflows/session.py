@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from grmu_audit.data.catalog import DataSpec
+from grmu_audit.data.catalog import DataSpec, load_dataset
 from grmu_audit.errors import InputError, IntegrityError, NotFoundError
 from grmu_audit.evidence import KEY_FILE_VARIABLE, key_check, key_exists, key_path, load_key, pseudonyms
 from grmu_audit.jobs import IN_THIS_PROCESS, JobFolder, JobOptions, JobRunner, make_executor
@@ -101,7 +101,6 @@ class Session:
 
     def dataset(self, spec: DataSpec) -> Dataset:
         """The dataset of a spec, read once per session."""
-        from grmu_audit.data.catalog import load_dataset
         from grmu_audit.utils import canonical_json
 
         name = canonical_json([spec.name, spec.options]).decode()

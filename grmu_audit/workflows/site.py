@@ -54,7 +54,7 @@ def write_site(
     for name in names:
         require_model(session.store, name)
     if not (names or session.store.models()):
-        raise NotFoundError(f"no model is registered in {session.store.uri}: a register of nothing is not written")
+        raise NotFoundError(f"no model is registered in {session.store.uri}: there is nothing to list")
     models = []
     for name in names or session.store.models():
         aliases: dict[str, list[str]] = {}

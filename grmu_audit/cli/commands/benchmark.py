@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from grmu_audit.cli.options import (
+    FILE,
     FOLDER,
     data_option_option,
     data_root_option,
@@ -86,7 +87,7 @@ def run(ctx: click.Context, /, suite: str, jobs: Any, **given: Any) -> None:
 
 @benchmark_command.command("plan")
 @suite_options
-@click.option("--no-calibration", is_flag=True, help="Time nothing on this machine: no hours.")
+@click.option("--no-calibration", is_flag=True, help="Do not time this machine; no hours are estimated.")
 @json_option
 @click.pass_context
 @loads("the suite and the labels of its data")
@@ -127,7 +128,7 @@ def list_suites() -> None:
 
 @benchmark_command.command("leaderboard")
 @click.argument("folders", nargs=-1, required=True, type=FOLDER, metavar="FOLDER...")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("leaderboard.html"), show_default=True)
+@click.option("--out", type=FILE, default=Path("leaderboard.html"), show_default=True)
 def rank(folders: Sequence[Path], out: Path) -> None:
     """Write one static HTML page that ranks the methods of the benchmarks in FOLDERs."""
     from grmu_audit.workflows.benchmarks.output import write_leaderboard

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from grmu_audit.cli.options import (
+    EXTERNAL,
     FILE,
     FOLDER,
     json_option,
@@ -33,7 +34,7 @@ def evidence_command() -> None:
     default="internal",
     show_default=True,
     help="counts: no predictions but the numbers of answers by group, from which most metrics can still be computed again; "
-    "external: what may be given to anybody; counts of people in steps of five, rates in ranges, no predictions.",
+    f"{EXTERNAL}",
 )
 @click.pass_context
 @loads("the store")
@@ -164,10 +165,8 @@ def generate(out: Path, kind: str, passphrase: bool) -> None:
     make = generate_keys if kind == "evidence" else generate_model_keys
     keyid = make(out, public, secret or os.environ.get(PASSPHRASE_VARIABLE))
     say(f"private key: {out}\npublic key:  {public}\nkey id:      {keyid}")
-    command = (
-        f"export {SIGNING_KEY_VARIABLE}={out}" if kind == "evidence" else f"grmu-audit evidence sign-model --key {out} --model"
-    )
-    next_step(command if kind == "evidence" else f"{command} NAME")
+    sign_model = f"grmu-audit evidence sign-model --key {out} --model NAME"
+    next_step(f"export {SIGNING_KEY_VARIABLE}={out}" if kind == "evidence" else sign_model)
 
 
 @keys_command.command("rotate")
@@ -190,6 +189,6 @@ def rotate_command(ctx: click.Context, model: str | None, earlier_forget: Path |
     for name, count in done.versions.items():
         say(f"{name}: requests of {count} versions recorded under the new key")
     for request in done.left:
-        say(f"{request}: this request waits under the key before, its rows are in no data: withdraw it, and add it again")
+        say(f"{request}: this request was recorded with the earlier key, and no data has its rows: withdraw it, and add it again")
     if done.kept is not None:
-        say(f"the key before is kept in {done.kept}: it opens the records of earlier runs")
+        say(f"the earlier key is kept in {done.kept}: the records of earlier runs need it")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @json_option
 @click.pass_context
 def doctor_command(ctx: click.Context, write: bool, as_json: bool) -> None:
-    """Look whether this machine is fit: libraries, device, server, permissions, disk, keys. Exit code 4 when something is not.
+    """Check whether this machine is ready: libraries, device, server, permissions, disk, keys. Exit code 4 when something is not.
 
     Nothing is created, but with --write.
     """

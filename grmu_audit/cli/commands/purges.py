@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from grmu_audit.cli.options import FILE, json_option, loads, next_step, open_session, public_key_option
+from grmu_audit.cli.options import (
+    FILE,
+    SIGN_OFF_ROLE,
+    json_option,
+    loads,
+    name_option,
+    next_step,
+    open_session,
+    public_key_option,
+    reason_option,
+)
 from grmu_audit.cli.output import say
 from grmu_audit.errors import InconclusiveError, InputError
 
@@ -19,14 +29,12 @@ if TYPE_CHECKING:
     from grmu_audit.workflows.purges.plan import PurgePlan
     from grmu_audit.workflows.session import Session
 
-name_option = click.option("--model", "name", required=True, metavar="NAME", help="Model name.")
 request_argument = click.argument("request", required=False)
 list_option = click.option("--forget", type=FILE, help="Forget list, in place of REQUEST.")
 descendants_option = click.option(
     "--descendants", is_flag=True, help="Versions derived from those, without the rows, too; but the champion."
 )
 job_folder_option = click.option("--job-folder", metavar="FOLDER", help="Folder of jobs, where it is another than mlruns/jobs.")
-reason_option = click.option("--reason", required=True, help="Why, for the ledger.")
 
 
 @click.command("impact")
@@ -70,9 +78,7 @@ def impact_command(
 @click.option("--dry-run", is_flag=True, help="Show what would be deleted, and delete nothing.")
 @click.option("--yes", is_flag=True, help="Delete without asking.")
 @click.option("--resume", is_flag=True, help="Finish the purge that a crash left open.")
-@click.option(
-    "--sign-off", "role", type=click.Choice(["preparer", "reviewer", "approver"]), help="Sign this plan; delete nothing."
-)
+@click.option("--sign-off", "role", type=SIGN_OFF_ROLE, help="Sign this plan; delete nothing.")
 @click.option(
     "--require-sign-off",
     is_flag=True,
@@ -134,7 +140,7 @@ def _delete(session: Session, plan: PurgePlan, how: dict[str, Any]) -> None:
 
 
 @click.command("hold")
-@click.argument("request", required=False)
+@request_argument
 @name_option
 @reason_option
 @click.pass_context
@@ -147,7 +153,7 @@ def hold_command(ctx: click.Context, request: str | None, name: str, reason: str
 
 
 @click.command("release")
-@click.argument("request", required=False)
+@request_argument
 @name_option
 @reason_option
 @click.pass_context

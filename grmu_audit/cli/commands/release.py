@@ -10,12 +10,15 @@ import click
 
 from grmu_audit.cli.options import (
     FILE,
+    SIGN_OFF_ROLE,
     json_option,
     loads,
     model_option,
+    name_option,
     open_session,
     policy_option,
     print_audit,
+    reason_option,
     requirement_options,
     write_formats,
 )
@@ -56,7 +59,7 @@ def gate_command(ctx: click.Context, model: str | None, audit_file: Path | None,
 
 
 @click.command("history")
-@click.option("--model", "name", required=True, metavar="NAME", help="Model name.")
+@name_option
 @json_option
 @click.pass_context
 def history_command(ctx: click.Context, name: str, as_json: bool) -> None:
@@ -137,8 +140,8 @@ def _moved(done: Promotion) -> str:
 
 
 @click.command("rollback")
-@click.option("--model", "name", required=True, metavar="NAME", help="Model name.")
-@click.option("--reason", required=True, help="Why, for the ledger.")
+@name_option
+@reason_option
 @click.option("--to", metavar="VERSION", help="Version to go back to [default: the champion before the present one].")
 @reopen_option
 @claim_option
@@ -159,7 +162,7 @@ def rollback_command(
 
 @click.command("sign-off")
 @model_option
-@click.option("--role", required=True, type=click.Choice(["preparer", "reviewer", "approver"]), help="In which role.")
+@click.option("--role", required=True, type=SIGN_OFF_ROLE, help="In which role.")
 @click.option("--note", default="", help="In your own words.")
 @click.pass_context
 @loads("the store")
@@ -173,7 +176,7 @@ def sign_off_command(ctx: click.Context, model: str, role: str, note: str) -> No
 
 
 @click.command("verify")
-@click.option("--model", "name", required=True, metavar="NAME", help="Model name.")
+@name_option
 @click.option("--deep", is_flag=True, help="Also repeat the forward pass on a random sample of rows; needs the data.")
 @requirement_options
 @click.pass_context

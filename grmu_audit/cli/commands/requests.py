@@ -16,8 +16,10 @@ from grmu_audit.cli.options import (
     json_option,
     loads,
     model_option,
+    name_option,
     next_step,
     open_session,
+    reason_option,
     seed_option,
     whole_subjects_option,
 )
@@ -57,8 +59,8 @@ def add(ctx: click.Context, model: str, forget: Path, request_id: str, received:
 
 @requests_command.command("withdraw")
 @click.argument("request_id")
-@click.option("--model", "name", required=True, metavar="NAME", help="Model name.")
-@click.option("--reason", required=True, help="Why, for the ledger.")
+@name_option
+@reason_option
 @click.pass_context
 @loads("the store")
 def withdraw(ctx: click.Context, request_id: str, name: str, reason: str) -> None:
@@ -69,7 +71,7 @@ def withdraw(ctx: click.Context, request_id: str, name: str, reason: str) -> Non
 
 
 @requests_command.command("list")
-@click.option("--model", "name", required=True, metavar="NAME", help="Model name.")
+@name_option
 @click.option("--all", "everything", is_flag=True, help="Answered requests too.")
 @json_option
 @click.pass_context
@@ -92,7 +94,7 @@ def show(ctx: click.Context, name: str, everything: bool, as_json: bool) -> None
 
 @requests_command.command("answer")
 @click.argument("request_id")
-@click.option("--model", "name", required=True, metavar="NAME", help="Model name.")
+@name_option
 @click.option("--note", default="", help="How it was answered, for the ledger.")
 @click.pass_context
 @loads("the store")

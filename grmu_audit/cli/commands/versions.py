@@ -30,6 +30,7 @@ from grmu_audit.cli.training_options import forget_or_requests, job_options
 if TYPE_CHECKING:
     from grmu_audit.data.catalog import DataSpec
     from grmu_audit.jobs import JobOptions
+    from grmu_audit.records import ModelRef
     from grmu_audit.workflows.session import Session
 
 
@@ -90,7 +91,7 @@ def register_command(
     done = register(open_session(ctx), name, weights, data, network, options)
     click.echo(done.ref.label)
     click.echo(baseline_table(done.metrics, done.groups))
-    next_step(f"grmu-audit forget sample --model {done.ref.label} --group TARGET,ATTRIBUTE --ratio 0.5 --out ids.csv")
+    _propose_sampling(done.ref)
 
 
 def _bind_versions(ctx: click.Context, name: str) -> None:
@@ -143,6 +144,10 @@ def pretrain_command(
         return
     ref = pretrain(session, name, data, network, options, resume)
     click.echo(ref.label)
+    _propose_sampling(ref)
+
+
+def _propose_sampling(ref: ModelRef) -> None:
     next_step(f"grmu-audit forget sample --model {ref.label} --group TARGET,ATTRIBUTE --ratio 0.5 --out ids.csv")
 
 

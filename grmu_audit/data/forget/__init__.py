@@ -2,7 +2,7 @@
 
 from grmu_audit.data.forget.check import Forgotten, check_forget_list, earlier_ids
 from grmu_audit.data.forget.forget_list import REQUEST_COLUMNS, ForgetList, read_forget_list
-from grmu_audit.data.forget.groups import group_table, request_groups, reweight_weights, split_rows, with_deleted
+from grmu_audit.data.forget.groups import group_table, request_groups, split_rows, with_deleted
 from grmu_audit.data.forget.presets import PRESETS, parse_class, parse_group, preset_groups
 from grmu_audit.data.forget.sampling import (
     ForgetSampling,
@@ -31,7 +31,6 @@ __all__ = [
     "read_forget_list",
     "read_sidecar",
     "request_groups",
-    "reweight_weights",
     "rows_of_subjects",
     "sample_count",
     "sample_forget",

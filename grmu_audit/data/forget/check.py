@@ -137,7 +137,7 @@ def _row_defects(parsed: ForgetList, split_of: Mapping[str, str]) -> Iterator[st
     near = by_notation(split_of) if not split_of.keys() >= set(parsed.ids) else {}
     for row, name in zip(parsed.rows, parsed.ids, strict=True):
         if name in first:
-            yield f"row {row}: its id stands already in row {first[name]}: remove one of the two"
+            yield f"row {row}: its id is already in row {first[name]}: remove one of the two"
             continue
         first[name] = row
         if name not in split_of:

@@ -102,24 +102,6 @@ def request_groups(table: Sequence[GroupCount], named: Sequence[Group] = ()) -> 
     return tuple(sorted(set(named))) if named else dominant_groups({row.group: row.forget for row in table})
 
 
-def reweight_weights(frame: pd.DataFrame, request: ForgetRequest) -> dict[Group, float]:
-    """REWEIGHT: the weight that gives each group its old share of the training mass, w_g = N_train(g) / N_retain(g).
-
-    Range [1, inf); 1 where the request takes nothing.  Only groups with training samples have a weight.
-
-    Raises:
-        InputError: the request leaves a group without samples, so that no weight can restore it; the group is named.
-    """
-    before = train_counts(frame)
-    after = train_counts(frame, without=request.forget_set)
-    empty = [group.label() for group in before if not after.get(group, 0) > 0]
-    if empty:
-        raise InputError(
-            f"no retained sample is left of {'; '.join(empty)}: no weight can restore the group, shorten the request"
-        )
-    return {group: count / after[group] for group, count in before.items()}
-
-
 def train_counts(frame: pd.DataFrame, without: Sequence[str] = ()) -> dict[Group, int]:
     """Training samples per group that occurs, sorted; rows whose id is in ``without`` are left out."""
     rows = frame[(frame["split"] == "train") & ~frame["id"].isin(list(without))]

@@ -234,4 +234,4 @@ def _yaml(tree: dict[str, object]) -> bytes:
         return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True).encode("utf-8")
     except yaml.YAMLError:
         kinds = {name: type(value).__name__ for name, value in tree.items()}
-        raise InputError(f"the sidecar holds a value that is no plain YAML type: {kinds}") from None
+        raise InputError(f"the sidecar holds a value that is not a plain YAML type: {kinds}") from None

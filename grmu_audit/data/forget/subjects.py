@@ -31,7 +31,7 @@ def rows_of_subjects(parsed: ForgetList, frame: pd.DataFrame, subject_name: str)
     ]
     first: dict[str, int] = {}
     defects += [
-        f"row {row}: the subject {name!r} stands already in row {first[name]}: remove one of the two"
+        f"row {row}: the subject {name!r} is already in row {first[name]}: remove one of the two"
         for row, name in zip(parsed.rows, wanted, strict=True)
         if first.setdefault(name, row) != row
     ]

@@ -48,7 +48,7 @@ def fingerprint(listing: Listing, salt: object) -> str:
         try:
             facts = (listing.root / path).stat()
             if not stat.S_ISREG(facts.st_mode):
-                defects.append(f"{path}: no plain file")
+                defects.append(f"{path}: not a plain file")
             elif facts.st_size > LARGEST_FILE:
                 defects.append(f"{path}: larger than {LARGEST_FILE >> 20} MiB")
             else:

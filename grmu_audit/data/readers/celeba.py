@@ -125,7 +125,7 @@ def _attributes(path: Path) -> TextTable:
     """The attribute table from either form; the first column holds the file names."""
     if path.suffix == ".csv":
         return read_csv(path)
-    lines = read_whitespace_table(path, 0)
+    lines = read_whitespace_table(path)
     stated, names = next(lines, (1, [""]))[1], next(lines, (2, []))[1]
     if len(stated) != 1 or not stated[0].isdigit() or not names:
         raise InputError(f"{path.name}: row 1 must be the number of images and row 2 the names of the columns: restore the file")
@@ -179,18 +179,18 @@ def _pairs(path: Path) -> dict[str, tuple[int, str]]:
             )
         if _IMAGE_NAME.fullmatch(table.header[0]):
             raise InputError(
-                f"{path.name}: row 1 is {','.join(table.header)[:60]!r}: the line 'image_id,partition' lacks: add it"
+                f"{path.name}: row 1 is {','.join(table.header)[:60]!r}: the line 'image_id,partition' is missing: add it"
             )
         names, values = table.columns.values()
         unique_ids(path.name, table.rows, names)
         return {name: (row, value) for row, name, value in zip(table.rows, names, values, strict=True)}
     pairs: dict[str, tuple[int, str]] = {}
-    for row, cells in read_whitespace_table(path, 0):
+    for row, cells in read_whitespace_table(path):
         if len(cells) != 2:
             raise InputError(f"{path.name}: row {row} has {len(cells)} words where 2 are expected: {_words_hint(cells)}")
         if cells[0] in pairs:
             raise InputError(
-                f"{path.name}: row {row}: {cells[0][:80]!a} stands already in row {pairs[cells[0]][0]}: restore the file"
+                f"{path.name}: row {row}: {cells[0][:80]!a} is already in row {pairs[cells[0]][0]}: restore the file"
             )
         pairs[cells[0]] = (row, cells[1])
     return pairs

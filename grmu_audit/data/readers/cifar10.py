@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import pickle
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ HELP = (
     "unpack cifar-10-python.tar.gz of https://www.cs.toronto.edu/~kriz/cifar.html under the data root, or let torchvision "
     "download it: grmu-audit data import cifar10 --data-root DIR --download"
 )
+SOURCE = "{}, Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009"
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 TRAIN = tuple(f"data_batch_{i}" for i in range(1, 6))
 VALIDATION = 0.1
@@ -68,30 +70,42 @@ def read_cifar10(options: Mapping[str, object]) -> Dataset:
     batches = [_binary(path) if binary else _batch(path) for path in paths]
     pixels = np.concatenate([images for images, _ in batches])
     targets = np.concatenate([labels for _, labels in batches])
-    test = len(batches[-1][1])
+    base = Header("cifar10", "binary batches" if binary else "python batches", CLASSES, (), source=SOURCE.format("CIFAR-10"))
+    return cifar_dataset(base, chosen, pixels, targets, len(batches[-1][1]))
+
+
+def cifar_dataset(
+    base: Header, chosen: CifarOptions, pixels: npt.NDArray[np.uint8], targets: npt.NDArray[np.int64], test: int
+) -> Dataset:
+    """Images of which the last ``test`` are the test split; validation images are sampled from the others.
+
+    Args:
+        base: name, version, classes and source.
+        chosen: attribute file and seed.
+        pixels: [n, 3, 32, 32].
+        targets: [n] classes.
+        test: number of test images.
+    """
     ids = [f"train-{i:05d}" for i in range(len(targets) - test)] + [f"test-{i:05d}" for i in range(test)]
-    val = held_out(ids[:-test], VALIDATION, chosen.seed, "cifar10 val")
+    val = held_out(ids[:-test], VALIDATION, chosen.seed, f"{base.name} val")
     split = ["val" if name in val else name.partition("-")[0] for name in ids]
-    attribute, values, provenance = attribute_of(chosen, ids)
+    attribute, values, provenance = _attribute(chosen, ids)
     labels = Labels(ids, split, targets.tolist(), [(attribute, values)], target_name="class")
     frame, names, excluded, kept = listing_frame(labels)
-    header = Header(
-        name="cifar10",
-        version="python batches" if not binary else "binary batches",
-        class_names=CLASSES,
+    header = replace(
+        base,
         attribute_names=names,
         image_size=(3, 32, 32),
         augmentation=Augmentation(shift=0.25, flip=True),
         target_name="class",
         attributes=(attribute,),
-        source="CIFAR-10, Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
         licence="not stated by the authors",
         attribute_provenance=provenance,
     )
     return Dataset(header, frame, np.ascontiguousarray(pixels[kept]), excluded)
 
 
-def attribute_of(chosen: CifarOptions, ids: list[str]) -> tuple[Attribute, list[int | None], str]:
+def _attribute(chosen: CifarOptions, ids: list[str]) -> tuple[Attribute, list[int | None], str]:
     """The attribute column of all images."""
     if not chosen.attribute_file:
         return Attribute("all", ("all images",)), [0] * len(ids), "one value for all: the groups are the classes"
@@ -136,14 +150,14 @@ def _batch(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     except pickle.UnpicklingError as error:
         raise InputError(f"{path}: refused, a batch of images does not need that: {error}; unpack the archive again") from None
     except Exception as error:  # noqa: BLE001  (a damaged pickle raises anything)
-        raise InputError(f"{path}: no batch of CIFAR-10 ({type(error).__name__}): unpack the archive again") from None
+        raise InputError(f"{path}: not a batch of CIFAR-10 ({type(error).__name__}): unpack the archive again") from None
 
 
 def _binary(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """Images and classes of one binary batch: records of a label and 3,072 pixels."""
     content = np.frombuffer(read_content(path, LARGEST_BATCH), dtype=np.uint8)
     if not len(content) or len(content) % (PIXELS + 1):
-        raise InputError(f"{path}: {len(content)} bytes are no whole number of records of {PIXELS + 1}: unpack the archive again")
+        raise InputError(f"{path}: {len(content)} bytes are not whole records of {PIXELS + 1}: unpack the archive again")
     records = content.reshape(-1, PIXELS + 1)
     return _checked(path, records[:, 1:], records[:, 0])
 

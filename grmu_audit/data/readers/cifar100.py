@@ -9,10 +9,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from grmu_audit.data.dataset import Augmentation, Dataset, Header
-from grmu_audit.data.listing import Labels, listing_frame
-from grmu_audit.data.readers.cifar10 import PIXELS, VALIDATION, CifarOptions, attribute_of, read_content
-from grmu_audit.data.readers.layout import RequiredFile, data_root, find_files, held_out, parse_options
+from grmu_audit.data.dataset import Dataset, Header
+from grmu_audit.data.readers.cifar10 import PIXELS, SOURCE, CifarOptions, cifar_dataset, read_content
+from grmu_audit.data.readers.layout import RequiredFile, data_root, find_files, parse_options
 from grmu_audit.errors import InputError
 
 FOLDER = "cifar-100-binary"
@@ -55,27 +54,8 @@ def read_cifar100(options: Mapping[str, object]) -> Dataset:
     targets = np.concatenate([one[:, int(chosen.target == "fine")] for one in records]).astype(np.int64)
     if targets.max() >= len(classes):
         raise InputError(f"{train.parent}: a label is outside 0..{len(classes) - 1}: unpack the archive again")
-    count = len(records[1])
-    ids = [f"train-{i:05d}" for i in range(len(targets) - count)] + [f"test-{i:05d}" for i in range(count)]
-    val = held_out(ids[:-count], VALIDATION, chosen.seed, "cifar100 val")
-    split = ["val" if name in val else name.partition("-")[0] for name in ids]
-    attribute, values, provenance = attribute_of(chosen, ids)
-    labels = Labels(ids, split, targets.tolist(), [(attribute, values)], target_name="class")
-    frame, names, excluded, kept = listing_frame(labels)
-    header = Header(
-        name="cifar100",
-        version=f"binary, {chosen.target} labels",
-        class_names=classes,
-        attribute_names=names,
-        image_size=(3, 32, 32),
-        augmentation=Augmentation(shift=0.25, flip=True),
-        target_name="class",
-        attributes=(attribute,),
-        source="CIFAR-100, Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009",
-        licence="not stated by the authors",
-        attribute_provenance=provenance,
-    )
-    return Dataset(header, frame, np.ascontiguousarray(pixels[kept]), excluded)
+    base = Header("cifar100", f"binary, {chosen.target} labels", classes, (), source=SOURCE.format("CIFAR-100"))
+    return cifar_dataset(base, chosen, pixels, targets, len(records[1]))
 
 
 def _names(path: Path, count: int) -> tuple[str, ...]:
@@ -90,5 +70,5 @@ def _records(path: Path) -> npt.NDArray[np.uint8]:
     """[n, 2 + 3072]: superclass, class, and the pixels of each image."""
     content = np.frombuffer(read_content(path, LARGEST_FILE), dtype=np.uint8)
     if not len(content) or len(content) % (PIXELS + 2):
-        raise InputError(f"{path}: {len(content)} bytes are no whole number of records of {PIXELS + 2}: unpack the archive again")
+        raise InputError(f"{path}: {len(content)} bytes are not whole records of {PIXELS + 2}: unpack the archive again")
     return content.reshape(-1, PIXELS + 2)

@@ -64,7 +64,7 @@ def feature_columns(table: TextTable, chosen: Sequence[str], taken: Collection[s
 def _why_left_out(table: TextTable, name: str) -> str:
     if not any(table.column(name)):
         return "it has neither a name nor a value"
-    return "it is an index that another program wrote, no feature (name it as a feature if it is one)"
+    return "it is an index that another program wrote, not a feature (name it as a feature if it is one)"
 
 
 def _is_index(table: TextTable, name: str) -> bool:

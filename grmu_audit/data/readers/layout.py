@@ -163,7 +163,7 @@ def _names(folder: Path) -> set[str]:
     except OSError as error:
         if error.errno in (errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG):
             raise InputError(
-                f"{str(folder)[:300]} is no folder of images ({error.strerror}): correct the path, or restore the folder"
+                f"{str(folder)[:300]} is not a folder of images ({error.strerror}): correct the path, or restore the folder"
             ) from None
         raise EnvironmentFailure(f"{folder} cannot be read: {error.strerror or error}") from None
 
@@ -209,7 +209,7 @@ def unique_ids(source: str, rows: Sequence[int], ids: Sequence[str]) -> None:
         if not name:
             bad.append(f"row {row}: the id is empty")
         elif name in first:
-            bad.append(f"row {row}: the id {name[:80]!a} stands already in row {first[name]}")
+            bad.append(f"row {row}: the id {name[:80]!a} is already in row {first[name]}")
         first.setdefault(name, row)
     if bad:
         more = f" (and {len(bad) - 1} more)" if len(bad) > 1 else ""
@@ -293,6 +293,6 @@ def data_root(name: str, root: str) -> Path:
         if text and Path(text).is_dir():
             return Path(text)
     if root:
-        raise InputError(f"{name}: the data root {root} is no folder: correct --data-root, or set {ROOT_VARIABLE}")
-    what = f"{ROOT_VARIABLE} is {elsewhere!r}, which is no folder" if elsewhere else "no data root is given"
+        raise InputError(f"{name}: the data root {root} is not a folder: correct --data-root, or set {ROOT_VARIABLE}")
+    what = f"{ROOT_VARIABLE} is {elsewhere!r}, which is not a folder" if elsewhere else "no data root is given"
     raise InputError(f"{name}: {what}: name the folder that holds the data with --data-root DIR or {ROOT_VARIABLE}")

@@ -13,8 +13,6 @@ from grmu_audit.errors import InputError
 from grmu_audit.utils.columns import TextTable
 from grmu_audit.utils.notations import clashes, described_clash
 
-SCHEMA = "grmu-audit/manifest/v1"
-"""Schema name and version of a manifest file."""
 SPLITS = ("train", "val", "test")
 """Words of a split column."""
 

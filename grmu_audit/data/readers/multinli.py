@@ -153,7 +153,7 @@ def _object(path: Path, number: int, line: str) -> Mapping[str, object]:
     except (ValueError, RecursionError):
         tree = None
     if not isinstance(tree, dict):
-        raise InputError(f"{path}: line {number} is no JSON object: unpack the archive again")
+        raise InputError(f"{path}: line {number} is not a JSON object: unpack the archive again")
     return tree
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from grmu_audit.records.benchmark import FLOOR
-from grmu_audit.report.benchmarks.published import floor_by_means
+from grmu_audit.report.benchmarks.published import floor_by_means, published_rows
 from grmu_audit.report.benchmarks.summary import Cell, Line, Spread, paired, reference_line
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "not decided"
@@ -197,7 +197,6 @@ def _together(cells: Sequence[Cell]) -> Claim | None:
 
 def floor_note(dataset: str, cells: Sequence[Cell]) -> list[str]:
     """What the untouched model would score by the printed means, beside the best printed avg. gap."""
-    from grmu_audit.report.benchmarks.published import published_rows
 
     notes = []
     for ratio, groups in sorted({(cell.ratio, cell.groups) for cell in cells}):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from grmu_audit.records.benchmark import CEILING, FLOOR, METHOD, BenchmarkRow
 from grmu_audit.report.benchmarks.claims import Claim, claims, floor_note
@@ -164,9 +163,9 @@ def page_markdown(page: Page, pictures: str = "figures") -> str:
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
-def page_html(page: Page, template_dir: Path | None = None) -> str:
+def page_html(page: Page) -> str:
     """The page as one HTML file; figures lie in it."""
-    strings = load_strings(template_dir)
+    strings = load_strings()
     sections = [
         {
             "title": section.title,
@@ -177,7 +176,7 @@ def page_html(page: Page, template_dir: Path | None = None) -> str:
         for section in page.sections
     ]
     context = {"title": page.title, "intro": [_plain(text) for text in page.intro], "sections": sections}
-    return render_page("benchmark.html.j2", template_dir, strings, **context, lang=strings.text("language"))
+    return render_page("benchmark.html.j2", None, strings, **context, lang=strings.text("language"))
 
 
 def _plain(text: str) -> str:

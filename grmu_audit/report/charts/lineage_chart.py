@@ -19,7 +19,7 @@ _MOST_TICKS = 8
 def draw_lineage(found: Lookup, strings: Strings) -> Drawing | None:
     """One line a metric with a bar for each interval, one step a version."""
     rows = history(found)
-    drawn = [one for one in history_series(strings) if any(one.name in row.values for row in rows)]
+    drawn = [one for one in history_series() if any(one.name in row.values for row in rows)]
     if len(rows) < 2 or not drawn:
         return None
     edges = [edge for row in rows for values in row.values.values() for edge in values]

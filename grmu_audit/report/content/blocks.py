@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from grmu_audit.evidence.sign_offs import SIGN_OFF_ROLES
 from grmu_audit.metrics.catalog import Topic, topic
 from grmu_audit.metrics.catalog.wording import REPORT_STYLE, confidence_text
 from grmu_audit.records import SUPPRESSED_BELOW, Audit, ModelRef
@@ -24,7 +25,7 @@ _METHOD = ("guarantee", "device", "determinism", "seconds", "sample_gradients", 
 _TELLING = ("sample_gradients", "resources")
 """What tells how many rows were read."""
 _DECISION = ("residual_risk", "current_champion", "next_champion", "rollback_target")
-_SIGN_OFF = ("preparer", "reviewer", "approver", "signature")
+_SIGN_OFF = (*SIGN_OFF_ROLES, "signature")
 _RECORD = ("supersedes", "keep_until", "lock_sha256")
 
 

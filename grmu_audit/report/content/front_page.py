@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from grmu_audit.evidence.sign_offs import SIGN_OFF_ROLES
 from grmu_audit.metrics.catalog import Topic, topic
 from grmu_audit.metrics.catalog.wording import confidence_text
 from grmu_audit.records import BASELINE, CANDIDATE, Decision, Group, MetricValue, RuleOutcome
@@ -21,7 +22,6 @@ from grmu_audit.report.wording.strings import Strings
 MOST_GROUPS = 10
 """Groups that lost and are listed with their numbers; the others are named."""
 _MOST_STEPS = 4
-_ROLES = ("preparer", "reviewer", "approver")
 _CHANGE = 0.0005
 """Smallest change of an accuracy that is one: half a tenth of a point."""
 _LEVEL = re.compile(r"^the audit was made at level \w+; level (\w+) measures ")
@@ -191,7 +191,9 @@ def signatures(found: Lookup, strings: Strings) -> Table:
     signed = found.after.get("sign_off") or found.audit.record.get("sign_off")
     known = dict(signed) if isinstance(signed, dict) else {}
     absent = strings.text("front.unsigned")
-    rows = [[strings.text(f"fields.{role}"), safe_sentence(numbers.value_text(known.get(role) or absent))] for role in _ROLES]
+    rows = [
+        [strings.text(f"fields.{role}"), safe_sentence(numbers.value_text(known.get(role) or absent))] for role in SIGN_OFF_ROLES
+    ]
     if known.get("signature"):
         rows.append([strings.text("fields.signature"), safe_sentence(numbers.value_text(known["signature"]))])
     columns = [Column(title=strings.text(f"front.{key}"), kind="text") for key in ("role", "signed")]

@@ -102,7 +102,7 @@ def _history_row(row: dict[str, object]) -> HistoryRow:
     return HistoryRow(safe_name(row.get("version") or ""), read)
 
 
-def history_series(strings: Strings) -> list[Series]:
+def history_series() -> list[Series]:
     """The metrics of a lineage's history."""
     looks = (("after", AFTER, "D", SOLID), ("reference reference-1", REFERENCE, "s", DASHED), ("before", BEFORE, "o", DOTTED))
     return [
@@ -113,7 +113,7 @@ def history_series(strings: Strings) -> list[Series]:
 
 def history_table(found: Lookup, strings: Strings) -> Table:
     """The same as a table."""
-    series = history_series(strings)
+    series = history_series()
     rows = []
     for row in history(found):
         cells = [row.values.get(one.name) for one in series]

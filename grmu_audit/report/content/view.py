@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from grmu_audit.metrics.catalog.wording import confidence_text
@@ -37,7 +36,6 @@ def build_view(
     audit: Audit,
     *,
     strings: Strings | None = None,
-    template_dir: Path | None = None,
     branding: Branding | None = None,
     after: Mapping[str, Any] | None = None,
 ) -> View:
@@ -45,15 +43,14 @@ def build_view(
 
     Args:
         audit: facts, with or without a verdict.
-        strings: sentences; by default those of ``template_dir``.
-        template_dir: template folder of the user's, whose sentences go before those that come along.
+        strings: sentences; by default those that come along.
         branding: who publishes the report; see ``branding``.
         after: what the ledger says since the audit was recorded; see ``Lookup.after``.
 
     Raises:
         InputError: a sentence is missing, or the audit holds a number that is not finite.
     """
-    text = strings or load_strings(template_dir)
+    text = strings or load_strings()
     found, digest = Lookup.of(audit, after), audit_digest(audit)
     key = decision_key(audit)
     verdict = audit.verdict

@@ -12,7 +12,7 @@ from grmu_audit.records import CANDIDATE, Audit, MetricValue
 from grmu_audit.report.content.forgetting import share_scale
 from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.content.view import build_view
-from grmu_audit.report.content.view_model import Table, View
+from grmu_audit.report.content.view_model import Forgetting, People, Table, View
 from grmu_audit.report.formats.text import SHAPES
 from grmu_audit.report.wording import numbers
 from grmu_audit.report.wording.names import metric_words, safe_name
@@ -36,8 +36,12 @@ def render_markdown(audit: Audit) -> str:
     text = "\n".join(_head(view))
     for heading, table in _sections(view, strings):
         text += f"\n\n### {heading}\n\n" + markdown_table(table, MAX_BYTES - _RESERVE - len(text.encode()))
-    tail = f"{strings.text('report_id')} `{view['report_id']}` · {strings.text('created')} {defuse(view['created'])}"
-    return f"{text}\n\n<sub>{tail}</sub>\n"
+    return f"{text}\n\n<sub>{_tail(view, strings)}</sub>\n"
+
+
+def _tail(view: View, strings: Strings) -> str:
+    """Which report it is, and when it was made."""
+    return f"{strings.text('report_id')} `{view['report_id']}` · {strings.text('created')} {defuse(view['created'])}"
 
 
 def defuse(text: str, limit: int = _CELL) -> str:
@@ -56,15 +60,14 @@ def _head(view: View) -> Iterator[str]:
     yield ""
     yield f"**{defuse(view['headline'], _SENTENCE)}** {defuse(view['because'], _SENTENCE)}"
     yield ""
-    yield _forgotten(view)
+    yield _answered(view["forgetting"])
     for item in view["summary"][-1:]:
         yield ""
         yield f"**{defuse(item['label'])}:** {defuse(item['value'], 400)}"
 
 
-def _forgotten(view: View) -> str:
-    """The answer on forgetting."""
-    found = view["forgetting"]
+def _answered(found: Forgetting | People) -> str:
+    """A question of the first page with its answer."""
     return f"**{defuse(found['question'])}** {defuse(' '.join([found['answer'], found['detail']]).strip(), _SENTENCE)}"
 
 
@@ -73,9 +76,9 @@ def _sections(view: View, strings: Strings) -> Iterator[tuple[str, Table]]:
         keys = ("decision", "rule", "observed", "bound", "reason")
         rows = [
             [
-                _decision(row["state"], row["word"]),
+                f"{SHAPES[row['state']]} {row['word']}",
                 row["id"],
-                _observed(row["observed"], row["interval"]),
+                f"{row['observed']}\n{row['interval']}" if row["interval"] else row["observed"],
                 row["bound"],
                 "\n".join(part for part in (row["plain"], row["tells_nothing"]) if part),
             ]
@@ -90,14 +93,6 @@ def _sections(view: View, strings: Strings) -> Iterator[tuple[str, Table]]:
     if view["group_table"]["rows"]:
         yield strings.text("charts.groups.title"), view["group_table"]
     yield strings.text("not_measured.heading"), view["not_measured"]
-
-
-def _decision(state: str, word: str) -> str:
-    return f"{SHAPES[state]} {word}"
-
-
-def _observed(value: str, interval: str) -> str:
-    return f"{value}\n{interval}" if interval else value
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -136,13 +131,12 @@ def render_description(audit: Audit) -> str:
     strings = load_strings()
     view = build_view(audit, strings=strings)
     scale = share_scale(Lookup.of(audit))
-    parts = ["\n".join(itertools.islice(_head(view), 3)), _forgotten(view)]
+    parts = ["\n".join(itertools.islice(_head(view), 3)), _answered(view["forgetting"])]
     parts += [f"`{_scale_text(scale.value, scale.interval, strings)}`"] if scale is not None else []
-    people = view["people"]
-    parts.append(f"**{defuse(people['question'])}** {defuse(' '.join([people['answer'], people['detail']]).strip(), _SENTENCE)}")
+    parts.append(_answered(view["people"]))
     parts.append(_facts([(fact["label"], fact["value"]) for fact in view["verdict_facts"]]))
     parts.append(f"**{strings.text('front.next')}:** {defuse(' '.join(view['next_steps']), _SENTENCE)}")
-    parts.append(f"{strings.text('report_id')} `{view['report_id']}` · {strings.text('created')} {defuse(view['created'])}")
+    parts.append(_tail(view, strings))
     while len("\n\n".join(parts)) > MAX_DESCRIPTION:
         parts.pop()
     return "\n\n".join(parts) + "\n"
@@ -178,8 +172,8 @@ def render_model_description(name: str, versions: Sequence[AuditedVersion], cham
     parts = [f"**{served or strings.text('model_page.no_champion')}**"]
     if versions:
         parts.append(_version_table(name, versions[:_MOST_VERSIONS], strings))
-    if more := len(versions) - _MOST_VERSIONS:
-        parts += [strings.text("model_page.more", count=more)] if more > 0 else []
+    if (more := len(versions) - _MOST_VERSIONS) > 0:
+        parts.append(strings.text("model_page.more", count=more))
     parts.append(strings.text("model_page.written", command=f"`grmu-audit verify --model {name}`"))
     whole = "\n\n".join([*parts, told.strip()]).strip()
     return (whole if len(whole) < MAX_MODEL_DESCRIPTION else "\n\n".join(parts)) + "\n"
@@ -234,8 +228,7 @@ def render_model_card(audit: Audit) -> str:
     text = f"---\n{head}---\n\n" + "\n".join(_card_head(view))
     for heading, body in _card_sections(view, strings):
         text += f"\n\n## {heading}\n\n{body}"
-    tail = f"{strings.text('report_id')} `{view['report_id']}` · {strings.text('created')} {defuse(view['created'])}"
-    return f"{text}\n\n{tail}\n"
+    return f"{text}\n\n{_tail(view, strings)}\n"
 
 
 def _metadata(found: Lookup, view: View) -> dict[str, Any]:
@@ -276,7 +269,7 @@ def _card_head(view: View) -> Iterator[str]:
     yield ""
     yield f"**{view['word']}.** {defuse(view['headline'], _SENTENCE)} {defuse(view['because'], _SENTENCE)}"
     yield ""
-    yield _forgotten(view)
+    yield _answered(view["forgetting"])
 
 
 def _card_sections(view: View, strings: Strings) -> Iterator[tuple[str, str]]:

@@ -85,18 +85,14 @@ def _reason(error: BaseException) -> str:
 
 def _denied(uri: str, doing: str, reason: str) -> EnvironmentFailure:
     return EnvironmentFailure(
-        f"{shown_uri(uri)} does not permit to {doing}: the account needs EDIT permission on it, or the credentials"
+        f"no permission to {doing} in {shown_uri(uri)}: the account needs EDIT permission on it, or the credentials"
         f" (MLFLOW_TRACKING_USERNAME / MLFLOW_TRACKING_PASSWORD) are missing or wrong ({reason})"
     )
 
 
 def _mapped(error: MlflowException, uri: str, doing: str) -> GrmuAuditError:
     reason = _reason(error)
-    where = shown_uri(uri)
     if error.error_code in _DENIED:
         return _denied(uri, doing, reason)
-    if is_missing(error):
-        return NotFoundError(f"cannot {doing} in {where}: {reason}")
-    if is_refused(error):
-        return InputError(f"cannot {doing} in {where}: {reason}")
-    return EnvironmentFailure(f"cannot {doing} in {where}: {reason}")
+    failure = NotFoundError if is_missing(error) else InputError if is_refused(error) else EnvironmentFailure
+    return failure(f"cannot {doing} in {shown_uri(uri)}: {reason}")

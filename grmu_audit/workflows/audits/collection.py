@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -376,7 +376,6 @@ def _epochs(session: Session, ref: ModelRef) -> tuple[dict[str, float], ...]:
 def _environment(settings: AuditSettings) -> dict[str, Any]:
     """Dates, versions and settings, for the record."""
     import platform
-    from datetime import datetime, timedelta
     from importlib.metadata import version
 
     created = clock.utc_now()

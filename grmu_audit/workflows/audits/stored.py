@@ -25,12 +25,13 @@ from grmu_audit.evidence.attestation import (
     tables_of,
     verdict_statement,
 )
-from grmu_audit.evidence.ledger import Entry, Ledger
+from grmu_audit.evidence.ledger import TAG_ENTRY, TAG_ENTRY_KIND, TAG_ENTRY_SHA256, Entry, Ledger
 from grmu_audit.evidence.purges import purge_state
 from grmu_audit.evidence.signing import configured_signer, open_envelope, sign_envelope
 from grmu_audit.records import CANDIDATE, Audit, Decision, ModelRef
 from grmu_audit.records.audit import EXTERNAL, INTERNAL
-from grmu_audit.tracking import Evidence, Store, read_ledger
+from grmu_audit.tracking import Evidence, Store, check_attestation, read_evidence, read_ledger
+from grmu_audit.tracking.ledger import log_name
 from grmu_audit.tracking.names import PREDICTIONS
 from grmu_audit.utils import canonical_json, sha256_hex, write_atomic
 
@@ -57,7 +58,6 @@ def export_bundle(store: Store, model: str, out: Path, disclosure: str = INTERNA
             tables in the order of the data.
         IntegrityError: something stored is not what was recorded; nothing is written.
     """
-    from grmu_audit.tracking import check_attestation, read_evidence
 
     evidence = read_evidence(store, store.resolve(model))
     if evidence.attestation_sha256 is None:
@@ -132,7 +132,7 @@ def _artifacts(store: Store, evidence: Evidence) -> dict[str, bytes]:
 
 def _without_order(files: dict[str, bytes], ref: ModelRef) -> dict[str, bytes]:
     """The files with people numbered anew where their numbers follow the data, and the record of that."""
-    orders = {name: stored_predictions.order_of_data(files[name], name) for name in files if _is_table(name)}
+    orders = {name: stored_predictions.order_of_data(files[name], name) for name in files if name.startswith(f"{TABLES}/")}
     if "rows" in orders.values():
         raise InconclusiveError(
             f"the rows of the predictions of {ref.label} are stored in the order of the data, so that anyone who has the "
@@ -146,10 +146,6 @@ def _without_order(files: dict[str, bytes], ref: ModelRef) -> dict[str, bytes]:
     return {**files, **others, RENUMBERED_FILE: record}
 
 
-def _is_table(name: str) -> bool:
-    return name.startswith(f"{TABLES}/")
-
-
 def order_warning(store: Store, name: str) -> str:
     """A sentence on the versions of which an earlier version of this tool stored what gives the forget set to anyone who has the
     data; empty where there are none.
@@ -157,7 +153,6 @@ def order_warning(store: Store, name: str) -> str:
     Raises:
         IntegrityError: a table cannot be read, or the ledger is damaged.
     """
-
     ledger, found = read_ledger(store, name), list[str]()
     for ref in store.versions(name):
         newest = ledger.newest_audit(ref.version)
@@ -183,8 +178,6 @@ def _artifact(store: Store, evidence: Evidence, name: str) -> bytes:
 
 
 def _ledger(store: Store, evidence: Evidence) -> dict[str, bytes]:
-    from grmu_audit.evidence.ledger import TAG_ENTRY, TAG_ENTRY_KIND, TAG_ENTRY_SHA256
-    from grmu_audit.tracking.ledger import log_name, read_ledger
 
     name, version = evidence.ref.name, evidence.ref.version
     last = max(n.number for n in read_ledger(store, name).entries if n.entry.version == version)
@@ -203,7 +196,6 @@ def newest_audit(store: Store, ref: ModelRef) -> tuple[Audit, dict[str, Any]]:
         InconclusiveError: the version was never audited.
         IntegrityError: the stored audit, its index, the ledger, or the version's files were changed.
     """
-    from grmu_audit.tracking.audits import read_evidence
 
     evidence = read_evidence(store, ref)
     return evidence.audit, ledger_since(store, evidence.audit, evidence.sha256)
@@ -224,7 +216,6 @@ def ledger_since(store: Store, audit: Audit, audit_sha256: str) -> dict[str, Any
     Raises:
         IntegrityError: the ledger or a sign-off in it was changed.
     """
-
     ledger, ref = read_ledger(store, audit.subject.name), audit.subject
     found: dict[str, Any] = {"sign_off": _sign_off(ledger, ref.version, ref.label, audit_sha256)}
     found["answered_at"] = _answered(ledger, audit)
@@ -240,7 +231,6 @@ def ledger_since(store: Store, audit: Audit, audit_sha256: str) -> dict[str, Any
 
 def _sign_off(ledger: Ledger, version: str, label: str, audit_sha256: str) -> dict[str, str]:
     from grmu_audit.evidence.sign_offs import check_statement, sign_offs
-    from grmu_audit.evidence.signing import open_envelope
 
     shown: dict[str, str] = {}
     signatures = []

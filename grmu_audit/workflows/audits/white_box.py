@@ -115,7 +115,7 @@ class WhiteBoxCollector:
         """Say what the fine-tuning of these versions costs before any of it starts."""
         from grmu_audit.evaluation.shadow_models import TrainingCost
 
-        stored = sum(self._is_stored(ref, "return", self._return_key) for ref in refs)
+        stored = sum(self._is_fine_tuned(ref) for ref in refs)
         if stored < len(refs):
             what = f"fine-tuning on the retain set, {self.epochs} epoch{'s' if self.epochs > 1 else ''} for each version"
             words = TrainingCost(len(refs), stored, self._guess).words(what, self.left.seconds)
@@ -192,7 +192,7 @@ class WhiteBoxCollector:
 
         ids = np.asarray(self.session.pseudonyms_of(self.dataset), dtype=np.str_)
         code, reason = MissingCode.NOT_APPLICABLE, "" if len(self._tuning.retain) > 1 else "the request leaves no retain set"
-        if not reason and not self._is_stored(ref, "return", self._return_key) and not self.left.allows(self._guess):
+        if not reason and not self._is_fine_tuned(ref) and not self.left.allows(self._guess):
             code, reason = MissingCode.NO_TIME, "fine-tuning on the retain set did not fit into the budget: audit again to go on"
         if reason:
             return WhiteBoxOutputs(ids, missing={FINE_TUNING: Missing(code, reason)})
@@ -244,8 +244,8 @@ class WhiteBoxCollector:
     def _cache(self) -> OutputCache:
         return OutputCache(self.session.root / "measured")
 
-    def _is_stored(self, ref: ModelRef, kind: str, more: Mapping[str, object]) -> bool:
-        return self._cache.path(self._key(ref, kind, more)).is_file()
+    def _is_fine_tuned(self, ref: ModelRef) -> bool:
+        return self._cache.path(self._key(ref, "return", self._return_key)).is_file()
 
     def _key(self, ref: ModelRef, kind: str, more: Mapping[str, object]) -> str:
         derived_from = {"kind": kind, "model": ref.manifest_sha256, "data": self.dataset.digest, "seed": self.seed}

@@ -10,8 +10,6 @@ import numpy as np
 from grmu_audit.utils.yaml_files import typed_config
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from grmu_audit.models.classifier import Classifier
     from grmu_audit.training.runtime import Runtime
     from grmu_audit.unlearning.data import UnlearningData
@@ -59,11 +57,8 @@ def _returned(model: Classifier, data: UnlearningData, wanted: Mapping[str, Any]
     tuning = FineTuning(data.retain, recipe, wanted["return_epochs"], runtime.precision)
     target = data.source.target.cpu().numpy()
     found = fine_tune(model, data.source, tuning, runtime)
-    return {name: _accuracy(answers.prediction, target, data.forget) for name, answers in found.items()}
-
-
-def _accuracy(prediction: npt.NDArray[np.int64], target: npt.NDArray[np.int64], rows: npt.NDArray[np.int64]) -> float:
-    return float(np.mean(prediction[rows] == target[rows]))
+    rows = data.forget
+    return {name: float(np.mean(answers.prediction[rows] == target[rows])) for name, answers in found.items()}
 
 
 def _plain(value: float) -> float | None:

@@ -51,7 +51,8 @@ def run_row_job(job: Job, folder: JobFolder) -> bytes:
     problem, model = open_problem(given), job_of(given["model"])
     content = folder.result(model)
     facts, arrays = unpack_arrays(content) if content is not None else read_model(model, folder)
-    about = {"data": problem.dataset.header.name, "dataset_sha256": problem.dataset.digest, "classes": _classes(problem)}
+    header = problem.dataset.header
+    about = {"data": header.name, "dataset_sha256": problem.dataset.digest, "classes": list(header.class_names)}
     found: dict[str, Any] = {"values": {}, "deltas": {}, "missing": {}, "references": {}, "model": facts, "facts": about}
     if facts["diverged"]:
         return canonical_json(found)
@@ -60,10 +61,6 @@ def run_row_job(job: Job, folder: JobFolder) -> bytes:
     tables = [problem.predictions(logits, request) for logits in (arrays["logits"], before, *others)]
     audit = _audit(tables, problem, request, given["gap_variant"])
     return canonical_json({**found, **_numbers(audit, len(others))})
-
-
-def _classes(problem: Problem) -> list[str]:
-    return list(problem.dataset.header.class_names)
 
 
 def _audit(tables: list[Predictions], problem: Problem, request: Mapping[str, Any], variant: str) -> Audit:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from grmu_audit.data.catalog import DataSpec
+from grmu_audit.data.catalog import DataSpec, load_dataset
 from grmu_audit.errors import DivergedError, IntegrityError
 from grmu_audit.jobs import Job, JobFolder
 from grmu_audit.utils import canonical_json
@@ -112,8 +112,6 @@ def open_problem(given: Mapping[str, Any]) -> Problem:
 @lru_cache(maxsize=1)
 def _opened(name: str, options: str, device: str) -> Problem:
     import torch
-
-    from grmu_audit.data.catalog import load_dataset
 
     return Problem(load_dataset(DataSpec(name, json.loads(options))), torch.device(device))
 

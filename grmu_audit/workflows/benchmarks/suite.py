@@ -12,8 +12,6 @@ from grmu_audit.errors import InputError, NotFoundError
 from grmu_audit.utils.plugins import did_you_mean
 from grmu_audit.utils.yaml_files import Problem, ProblemsError, load_yaml
 
-FORMAT = "grmu-audit/benchmark/v1"
-"""Schema name and version."""
 FOLDER = Path(__file__).with_name("suites")
 """Suites that come with the package."""
 Seed = int
@@ -87,7 +85,7 @@ class SuiteRequest(Closed):
         ways = (self.preset is not None, bool(self.groups), self.class_ is not None, self.random)
         problems = [] if sum(ways) == 1 else [Problem((), "choose exactly one of preset, groups, class, random")]
         bad = [ratio for ratio in self.ratios if not 0 < ratio <= 1]
-        problems += [Problem(("ratios",), f"{bad[0]} is no share above 0 and at most 1")] if bad else []
+        problems += [Problem(("ratios",), f"{bad[0]} is not a share above 0 and at most 1")] if bad else []
         if problems:
             raise ProblemsError(problems)
         return self
@@ -171,7 +169,7 @@ class Suite(Closed):
             "methods": [one.name for one in self.methods],
             "seeds": list(self.seeds),
         }
-        problems = [Problem((key,), f"{_repeated(found)!r} is there twice") for key, found in named.items() if _repeated(found)]
+        problems = [Problem((key,), f"{_repeated(found)!r} occurs twice") for key, found in named.items() if _repeated(found)]
         titles = set(named["methods"])
         for number, request in enumerate(self.requests):
             unknown = sorted(set(request.methods) - titles)

@@ -125,7 +125,7 @@ def _event(delivery: str, body: bytes) -> Event:
         entity, action, data = str(tree["entity"]), str(tree["action"]), dict(tree["data"])
         name = str(data.get("name", ""))
     except (ValueError, KeyError, TypeError, RecursionError):
-        raise RefusedError(400, "a body that is no event of MLflow") from None
+        raise RefusedError(400, "a body that is not an event of MLflow") from None
     kind = f"{entity}.{action}"[:80]
     if action not in VERIFIED.get(entity, ()) or not _NAME.fullmatch(name) or name.endswith(_LEDGER):
         return Event(delivery, kind, "", "")

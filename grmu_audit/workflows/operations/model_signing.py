@@ -99,7 +99,7 @@ def verify_folder(folder: Path, signature: Path, public: Path) -> None:
         IntegrityError: as for ``evidence.model_signatures.check_files``.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder} is no folder: give the folder of the version's files")
+        raise InputError(f"{folder} is not a folder: give the folder of the version's files")
     try:
         content = read_file(signature, LARGEST_SIGNATURE)
     except OSError as error:

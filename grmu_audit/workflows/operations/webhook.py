@@ -76,7 +76,7 @@ class Receiver:
             self.waiting.put_nowait(event)
         except queue.Full:
             self.check.forget(event)
-            self._say(f"busy: {WAITING} events wait, MLflow is to call again")
+            self._say(f"busy: {WAITING} events wait, MLflow should call again")
             return 503
         return 202
 
@@ -145,7 +145,9 @@ class Receiver:
     def _restore(self, model: str) -> None:
         try:
             entry = restore_alias(self.session.store, model, Actor(self.session.actor, "the alias was moved by hand"))
-            self._say(f"restored: the alias champion of {model} is where the ledger says again (ledger entry {entry})")
+            self._say(
+                f"restored: the alias champion of {model} is again the version that the ledger names (ledger entry {entry})"
+            )
         except GrmuAuditError as error:
             self._say(f"exit code {int(error.exit_code)}: not restored: {error}")
             if int(error.exit_code) == 4:

@@ -60,7 +60,7 @@ def require_one_process(what: str) -> None:
     from grmu_audit.training.distributed import current_world
 
     if current_world().size > 1:
-        raise InputError(f"{what} does not go with torchrun: give it to one process, with --jobs where there are many trainings")
+        raise InputError(f"{what} does not work with torchrun: use one process, with --jobs for several trainings")
 
 
 def lead(

@@ -129,7 +129,7 @@ def probed(session: Session, parent: ModelRef, data: UnlearningData, choice: Met
     usual = TrainConfig().learning_rate
     config = typed_config(choice.method.config, choice.settings)
     network = load_network(session, parent, data.source.device)
-    session.observer.note(f"{parent.label}: nobody stated its learning rate; looking for a safe one on the retain set")
+    session.observer.note(f"{parent.label}: its learning rate is not recorded; looking for a safe one on the retain set")
 
     def make() -> Runtime:
         """Of this process alone: where there are others, they get the rate that is found with their job."""
@@ -170,7 +170,7 @@ def _gentler(choice: MethodChoice, collapsed: bool) -> tuple[str, float] | None:
         left = [] if name in choice.set_by_caller else [value for value in values if value > _varied(choice)[name]]
         return (name, left[0]) if left else None
     if choice.method.trains and RATE in choice.reasons:
-        return RATE, _rounded(_rate(choice) / STEP_BACK)
+        return RATE, _rounded(_varied(choice)[RATE] / STEP_BACK)
     return None
 
 
@@ -179,10 +179,6 @@ def _varied(choice: MethodChoice) -> dict[str, float]:
     names = [choice.method.gentler[0]] if choice.method.gentler else []
     config = typed_config(choice.method.config, choice.settings)
     return {name: float(getattr(config, name)) for name in (*names, RATE)}
-
-
-def _rate(choice: MethodChoice) -> float:
-    return _varied(choice)[RATE]
 
 
 def _rounded(rate: float) -> float:

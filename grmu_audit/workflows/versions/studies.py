@@ -17,7 +17,7 @@ from grmu_audit.errors import DivergedError, EnvironmentFailure, InputError, Int
 from grmu_audit.evidence import key_check, load_key
 from grmu_audit.jobs import Job, JobFolder
 from grmu_audit.utils import canonical_json
-from grmu_audit.utils.array_files import pack_arrays
+from grmu_audit.utils.array_files import pack_arrays, unpack_arrays
 from grmu_audit.utils.yaml_files import typed_config
 from grmu_audit.workflows.rows_read import places_of_rows
 from grmu_audit.workflows.session import Session, dataset_spec_of
@@ -222,7 +222,6 @@ def take_method_result(network: Classifier, content: bytes, runtime: Runtime) ->
 
     from grmu_audit.models.classifier import copy_model
     from grmu_audit.models.weights import unpacked_tensors
-    from grmu_audit.utils.array_files import unpack_arrays
 
     try:
         facts, arrays = unpack_arrays(content)
@@ -230,7 +229,7 @@ def take_method_result(network: Classifier, content: bytes, runtime: Runtime) ->
         model.load_state_dict(unpacked_tensors(arrays["state"]))
         read = torch.from_numpy(arrays["read"])
     except (ValueError, KeyError, RuntimeError) as error:
-        raise IntegrityError(f"this is no result of a method job: {type(error).__name__}: {error}") from None
+        raise IntegrityError(f"this is not the result of a method job: {type(error).__name__}: {error}") from None
     runtime.sample_gradients, runtime.seconds_elsewhere = int(facts["sample_gradients"]), float(facts["seconds"])
     runtime.precision = str(facts["precision"])
     runtime.notes |= facts["notes"]

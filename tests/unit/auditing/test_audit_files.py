@@ -42,7 +42,7 @@ def test_damaged_audit_files_are_refused(tmp_path):
     for text, message in (
         ("{", "cannot be read as an audit file"),
         ('{"schema": "x"}', "not an audit file"),
-        ('{"a": NaN}', "NaN is no number"),
+        ('{"a": NaN}', "NaN is not a number"),
     ):
         (tmp_path / "a.json").write_text(text)
         with pytest.raises(InputError, match=message):

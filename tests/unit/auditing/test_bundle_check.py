@@ -367,7 +367,7 @@ def test_a_stored_table_with_a_column_twice_is_refused(unsigned: bytes) -> None:
     audit = Audit.from_json(json.loads(files["audit.json"]))
     chosen = Policy.model_validate(json.loads(files["policy.json"]))
     (finding,) = recompute(audit, chosen, {**files, "predictions/candidate.parquet": buffer.getvalue()}).findings
-    assert "column 'id' stands twice" in finding
+    assert "column 'id' occurs twice" in finding
 
 
 @pytest.mark.parametrize(

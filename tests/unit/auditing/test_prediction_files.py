@@ -63,7 +63,7 @@ def test_a_repeated_column_is_refused(tmp_path, column):
     arrays = [pa.array(twice.iloc[:, i]) for i in range(twice.shape[1])]
     pq.write_table(pa.Table.from_arrays(arrays, names=list(twice.columns)), tmp_path / "p.parquet")
     for path in (written(tmp_path, twice), tmp_path / "p.parquet"):
-        with pytest.raises(InputError, match=f"column '{column}' stands twice in the header"):
+        with pytest.raises(InputError, match=f"column '{column}' occurs twice in the header"):
             score(path)
 
 

@@ -66,7 +66,7 @@ def test_commands_that_several_processes_cannot_share_are_refused(
     monkeypatch.setenv("RANK", "1")
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert execute(["verify", "--model", "m"]) == 2
-    assert "torchrun starts pretrain, retrain, unlearn: give verify to one process" in capsys.readouterr().err
+    assert "torchrun is for pretrain, retrain, unlearn: run verify in one process" in capsys.readouterr().err
 
 
 def test_command_line_and_library_have_the_same_default_method() -> None:

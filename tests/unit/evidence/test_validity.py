@@ -25,7 +25,7 @@ def dated(waivers: tuple[dict[str, str], ...] = (), bound: float = 0.3, **record
     [
         ({"created": "2026-06-01T12:06:00Z"}, "in the future"),
         ({"created": "2026-01-01T00:00:00Z", "expires": "2026-06-01T12:00:00Z"}, "expired on 2026-06-01"),
-        ({"created": "2026-01-01T00:00:00Z", "expires": "soon"}, "'soon', which is none"),
+        ({"created": "2026-01-01T00:00:00Z", "expires": "soon"}, "'soon', which is not a date"),
         ({"created": "2026-01-01T00:00:00Z", "expires": "2026-05-31"}, "expired on 2026-05-31"),
     ],
 )

@@ -22,5 +22,5 @@ def test_only_registered_functions_run() -> None:
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"function": "square"}', '{"function": "square", "arguments": 3}'])
 def test_other_texts_are_refused(text: str) -> None:
-    with pytest.raises(InputError, match="this is no job"):
+    with pytest.raises(InputError, match="this is not a job"):
         Job.from_text(text)

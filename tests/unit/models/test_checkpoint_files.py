@@ -61,7 +61,7 @@ TOOLS: dict[str, tuple[Any, tuple[str, ...]]] = {
     "DeepSpeed": ({"module": own()}, ()),
     "nested": ({"checkpoint": 1, "model": {"state_dict": prefixed("net.")}}, ()),
     "an OrderedDict": (OrderedDict(prefixed("network.")), ()),
-    "epoch among the weights": ({**own(), "epoch": 3}, ("left out, since they are no tensors: epoch",)),
+    "epoch among the weights": ({**own(), "epoch": 3}, ("left out, since they are not tensors: epoch",)),
     "AveragedModel": (
         {**prefixed("module."), "n_averaged": torch.tensor(7)},
         ("an average of 7 states of the weights (n_averaged), as the file holds it",),
@@ -153,14 +153,14 @@ NO_CHECKPOINTS: dict[str, tuple[bytes, str]] = {
     "GGUF": (b"GGUF\x03\x00\x00\x00", "it is a GGUF file"),
     "tar": (tarred(torch_file(own())), "it is a tar archive (unpack it)"),
     "git-annex pointer": (b"/annex/objects/SHA256E-s12--0.pth\n", "a git-annex pointer in place of the file"),
-    "index of shards": (b'{"weight_map": {"a": "model-00001-of-00002.safetensors"}}', "it is JSON, no checkpoint"),
-    "text": (b"weights go here", "it is no checkpoint that torch.save or safetensors wrote (text, an index of several"),
+    "index of shards": (b'{"weight_map": {"a": "model-00001-of-00002.safetensors"}}', "it is JSON, not a checkpoint"),
+    "text": (b"weights go here", "it is not a checkpoint that torch.save or safetensors wrote (text, an index of several"),
     "zip of something": (zipped("model/weights.bin"), "a zip archive without a checkpoint of torch.save in it"),
     "TorchScript": (zipped("net/data.pkl", "net/code/net.py", "net/constants.pkl"), "a TorchScript program, which is code"),
     "cut off": (torch_file(own())[:-400], "the file is damaged or incomplete"),
     "NumPy scalar": (torch_file({"state_dict": own(), "best": np.float64(0.9)}), "more than tensors (it needs numpy."),
     "a whole network": (torch_file(torch.nn.Linear(2, 2)), "(it needs torch.nn.modules.linear.Linear)"),
-    "a cut safetensors file": (save(own())[:-8], "no readable safetensors file"),
+    "a cut safetensors file": (save(own())[:-8], "not a readable safetensors file"),
 }  # fmt: skip
 
 

@@ -176,7 +176,7 @@ def test_a_version_as_its_own_parent(store: MemoryStore, pair: tuple[ModelRef, M
 
 def test_a_parent_with_other_files(store: MemoryStore, pair: tuple[ModelRef, ModelRef]) -> None:
     store.tag(pair[0], {TAG_MANIFEST: "0" * 64})
-    assert f"{pair[0].label}, the parent of {pair[1].label}, has not the files that it had" in found(store)
+    assert f"{pair[0].label}, the parent of {pair[1].label}, no longer has the files that it had" in found(store)
 
 
 def test_a_later_version_without_a_record_is_damaged(store: MemoryStore, made: Callable[..., ModelRef]) -> None:

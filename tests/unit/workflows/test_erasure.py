@@ -62,7 +62,7 @@ def test_a_request_is_due_one_month_later(received: str, wanted: str) -> None:
 
 
 def test_a_date_that_is_none_is_refused() -> None:
-    with pytest.raises(ForgetListError, match="no date"):
+    with pytest.raises(ForgetListError, match="not a date"):
         erasure_records(ForgetRequest(("a",), "d", {"received_at": ("soon",)}), KEY)
 
 

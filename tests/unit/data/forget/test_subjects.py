@@ -40,7 +40,7 @@ def test_a_list_of_subjects_in_parquet(tmp_path):
     [
         ("subject\n02880\n", "person", "row 2: the subject '02880' is not in the data (only the notation differs from '2880')"),
         ("subject\n2880.0\n", "person", "row 2: the subject '2880.0' is not in the data (only the notation differs from '2880')"),
-        ("subject\n2880\n2881\n2880\n", "person", "row 4: the subject '2880' stands already in row 2: remove one of the two"),
+        ("subject\n2880\n2881\n2880\n", "person", "row 4: the subject '2880' is already in row 2: remove one of the two"),
         ("subject\n2880\n9\n", "person", "row 3: the subject '9' is not in the data: correct or remove the row"),
         ("subject\n2880\n", "", "the list has no column 'id', and the data has no subjects"),
         ("subject,note\n,x\n", "person", "row 2: the subject is empty"),

@@ -40,7 +40,7 @@ def test_damage_is_named(tmp_path: Path) -> None:
     write(tmp_path)
     with (tmp_path / "cifar-100-binary" / "test.bin").open("ab") as file:
         file.write(b"x")
-    with pytest.raises(InputError, match="are no whole number of records of 3074"):
+    with pytest.raises(InputError, match="are not whole records of 3074"):
         read_cifar100({"root": str(tmp_path)})
 
 

@@ -50,7 +50,8 @@ def test_an_index_is_left_out_by_its_name_with_a_sentence(name: str) -> None:
     names, said = feature_columns(named(name, ["x", "y"]), (), {"id"})
     assert names == ["age"]
     assert said == [
-        f"column {name!r} is left out: it is an index that another program wrote, no feature (name it as a feature if it is one)"
+        f"column {name!r} is left out: it is an index that another program wrote, not a feature"
+        " (name it as a feature if it is one)"
     ]
     assert feature_columns(named(name, ["x", "y"]), (name,), ())[0] == [name], "a chosen column stays"
     assert feature_columns(named(name, ["x", "y"]), (), {name})[1] == [], "a column with another role is no feature anyway"

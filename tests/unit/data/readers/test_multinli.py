@@ -141,8 +141,8 @@ def change(path: Path, old: str, new: str) -> None:
         (lambda f: (f / "metadata_random.csv").unlink(), "labels, groups and splits: .*metadata_random.csv"),
         (lambda f: (f / "vocab.txt").unlink(), "no tokenizer at .*tokenizer.json or .*vocab.txt: put vocab.txt"),
         (lambda f: change(f / "vocab.txt", "[SEP]", "sep"), r"this tokenizer has no \[SEP\]: take the one of a BERT"),
-        (lambda f: (f / "tokenizer.json").write_text("{"), "tokenizer.json: is no tokenizer that can be read"),
-        (lambda f: change(f / "multinli_1.0_train.jsonl", "{", "["), "line 1 is no JSON object"),
+        (lambda f: (f / "tokenizer.json").write_text("{"), "tokenizer.json: is not a tokenizer that can be read"),
+        (lambda f: change(f / "multinli_1.0_train.jsonl", "{", "["), "line 1 is not a JSON object"),
         (lambda f: change(f / "multinli_1.0_train.jsonl", "sentence2", "second"), "record 1 has no gold_label, sentence1 and"),
         (
             lambda f: change(f / "metadata_random.csv", "\n0,0,", "\n0,1,"),

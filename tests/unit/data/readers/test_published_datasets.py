@@ -62,7 +62,7 @@ def test_celeba_image_in_two_splits_is_refused(tmp_path: Path, form: str, line: 
     layouts.celeba(tmp_path, form=form, size=(20, 16))
     with (tmp_path / "celeba" / f"list_eval_partition.{form}").open("a") as stream:
         stream.write(line + "\n")
-    with pytest.raises(InputError, match=r"list_eval_partition.*000001.jpg' stands already in row [12]"):
+    with pytest.raises(InputError, match=r"list_eval_partition.*000001.jpg' is already in row [12]"):
         read_listing(DataSpec("celeba", {"root": str(tmp_path)}))
 
 
@@ -137,7 +137,7 @@ def test_cifar10_attribute_file_counts_what_it_lacks(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (["train-00000", "night"], "row 3: the id 'train-00000' stands already in row 2"),
+        (["train-00000", "night"], "row 3: the id 'train-00000' is already in row 2"),
         (["train-0", "night"], "no image 'train-0': ids are train-00000 to test-00039"),
     ],
 )
@@ -165,7 +165,7 @@ def test_cifar10_pickle_that_runs_code_is_refused_and_does_not_run(tmp_path: Pat
 def test_cifar10_damaged_batch_is_named(tmp_path: Path, content: bytes) -> None:
     layouts.cifar10(tmp_path)
     (tmp_path / "cifar-10-batches-py" / "test_batch").write_bytes(content)
-    with pytest.raises(InputError, match=r"test_batch: (no batch of CIFAR-10|refused)"):
+    with pytest.raises(InputError, match=r"test_batch: (not a batch of CIFAR-10|refused)"):
         load_dataset(DataSpec("cifar10", {"root": str(tmp_path)}))
 
 

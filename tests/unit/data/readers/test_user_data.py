@@ -131,7 +131,7 @@ def test_parquet_columns_that_are_no_plain_values_are_refused(tmp_path: Path, va
 
 def test_parquet_columns_of_one_name_are_refused(tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["age", "age"]), tmp_path / "t.parquet")
-    with pytest.raises(InputError, match="column 'age' stands twice in the header"):
+    with pytest.raises(InputError, match="column 'age' occurs twice in the header"):
         read_table(tmp_path / "t.parquet")
 
 

@@ -33,9 +33,9 @@ def test_photodigits_has_every_approximate_method() -> None:
     ("change", "words"),
     [
         ({"requests": [{"name": "x", "ratios": [0.5]}]}, "requests[0]: choose exactly one of preset, groups, class, random"),
-        ({"requests": [{"name": "x", "random": True, "ratios": [0.0]}]}, "requests[0].ratios: 0.0 is no share"),
-        ({"requests": [{"name": "x", "random": True, "ratios": [float("nan")]}]}, "is no share"),
-        ({"seeds": [1, 1]}, "seeds: 1 is there twice"),
+        ({"requests": [{"name": "x", "random": True, "ratios": [0.0]}]}, "requests[0].ratios: 0.0 is not a share"),
+        ({"requests": [{"name": "x", "random": True, "ratios": [float("nan")]}]}, "is not a share"),
+        ({"seeds": [1, 1]}, "seeds: 1 occurs twice"),
         ({"seeds": [-1]}, "seeds: seeds are whole numbers from 0"),
         ({"seeds": []}, "seeds"),
         ({"reference": 3}, "unknown key (did you mean 'references'?)"),

@@ -76,7 +76,7 @@ def test_a_folder_is_checked_without_a_store_and_mlflows_mark_in_it_does_not_cou
     (folder / SERVED_MARK).write_bytes(b"model_name: faces\nmodel_version: '1'\nrun: rm\n")
     with pytest.raises(IntegrityError, match=r"Extra files .*registered_model_meta"):
         verify_folder(folder, tmp_path / "faces.sig", tmp_path / "model.pub")
-    with pytest.raises(InputError, match="is no folder"):
+    with pytest.raises(InputError, match="is not a folder"):
         verify_folder(tmp_path / "none", tmp_path / "faces.sig", tmp_path / "model.pub")
     with pytest.raises(InputError, match="cannot be read: No such file"):
         verify_folder(folder, tmp_path / "none.sig", tmp_path / "model.pub")

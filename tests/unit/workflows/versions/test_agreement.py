@@ -26,7 +26,7 @@ def test_shares_as_people_write_them(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["98", "1.2", "-0.5", "high", "", "101%"])
 def test_what_is_no_share_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match="is no share"):
+    with pytest.raises(InputError, match="is not a share"):
         expected_accuracy(text)
 
 

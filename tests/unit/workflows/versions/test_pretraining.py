@@ -83,7 +83,7 @@ def test_without_them_exact_methods_refuse(lineage: tuple[Session, ModelRef, Pat
     with pytest.raises(IntegrityError, match=r"start\.safetensors of vit/1 is gone since it was registered"):
         unlearn(session, ref.label, root / "ids.csv", UnlearnOptions("retrain", SHORT))
     monkeypatch.setattr(registration, "registration_of", lambda ledger, ref: None)  # a run of before, which stored none
-    with pytest.raises(InputError, match=r"started from weights of SHA-256 .* not at hand"):
+    with pytest.raises(InputError, match=r"started from weights of SHA-256 .* which are missing"):
         unlearn(session, ref.label, root / "ids.csv", UnlearnOptions("retrain", SHORT))
     assert unlearn(session, ref.label, root / "ids.csv", UnlearnOptions("gradient_ascent", SHORT)).method == "gradient_ascent"
     monkeypatch.setattr(session.store, "run_artifact", lambda run_id, path: b"x" if path == START else kept(run_id, path))
