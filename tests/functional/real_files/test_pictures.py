@@ -211,7 +211,7 @@ TABLES: dict[str, tuple[Callable[[Path, Path], object], str]] = {
     "index with a name": (lambda a, p: with_index(a, "nr"), "first column 'nr' is an index that another program wrote"),
     "no header in the splits": (
         lambda a, p: p.write_text(p.read_text().partition("\n")[2]),
-        "list_eval_partition.csv: row 1 is '000001.jpg,0': the line 'image_id,partition' lacks",
+        "list_eval_partition.csv: row 1 is '000001.jpg,0': the line 'image_id,partition' is missing",
     ),
     "index in the splits": (lambda a, p: with_index(p, ""), "list_eval_partition.csv: 3 columns ('', 'image_id', 'partition')"),
     "other endings": (

@@ -50,7 +50,7 @@ def write(name: str, *lines: str) -> str:
     ("lines", "options", "code", "says"),
     [
         (["id", "r0", "r1", "r2"], [], 0, "3 ids;"),
-        (["id", "r0"], [], 0, "warning: the list leaves out 2 other rows of the subjects that it names rows of (person)"),
+        (["id", "r0"], [], 0, "warning: the list leaves out 2 other rows of the same subjects (person)"),
         (["id", "r0", "r3"], [], 0, "leaves out 4 other rows"),
         (["id", "r0"], ["--whole-subjects"], 0, "3 ids;"),
         (["subject", "0", "5"], [], 0, "6 ids;"),
