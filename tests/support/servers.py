@@ -82,13 +82,15 @@ def mlflow_server(root: Path, backend: str, *options: str, env: Mapping[str, str
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(number), "--workers", "1"]
     command += ["--backend-store-uri", backend, "--artifacts-destination", str(root / "artifacts"), *options]
     kept = {key: value for key, value in os.environ.items() if not key.startswith("MLFLOW")}
+    # eight processes for jobs of MLflow's own would be started with each server, which nothing here uses
+    quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     with (root / "log").open("ab") as log:
         process = subprocess.Popen(
             command,
             stdout=log,
             stderr=log,
             cwd=root,
-            env={**kept, "MLFLOW_DISABLE_TELEMETRY": "true", **(env or {})},
+            env={**kept, **quiet, **(env or {})},
             start_new_session=True,
         )
     try:
