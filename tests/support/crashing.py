@@ -113,12 +113,13 @@ def _pretrain(task: Task) -> None:
 
     from grmu_audit.data.catalog import DataSpec
     from grmu_audit.workflows.forget_requests import ForgetSampling, sample_forget_list
+    from grmu_audit.workflows.versions.network import NetworkChoice
     from grmu_audit.workflows.versions.pretraining import TrainingOptions, pretrain
 
     torch.set_num_threads(1)
     own = session(task.root)
     spec = DataSpec("photodigits", {"renders": 1})
-    pretrain(own, task.model, spec, options=TrainingOptions({"epochs": 1}))
+    pretrain(own, task.model, spec, NetworkChoice("small_resnet", {"widths": [4, 8]}), TrainingOptions({"epochs": 1}))
     sample_forget_list(own.dataset(spec), task.root / "ids.csv", ForgetSampling(("1,0",)))
 
 

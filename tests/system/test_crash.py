@@ -29,7 +29,7 @@ from grmu_audit.tracking import (
 from grmu_audit.utils import folder_manifest, manifest_sha256
 
 KILLS: dict[str, int] = {}
-RANDOM = {"promote": 14, "rollback": 14, "unlearn": 8}
+RANDOM = {"promote": 14, "rollback": 14, "unlearn": 4}
 TESTER = Actor("tester", "test")
 
 pytestmark = pytest.mark.slow
