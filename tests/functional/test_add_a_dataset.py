@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.distributions import lay_out
 
 from grmu_audit.cli.app import execute
 from grmu_audit.data.catalog import DataSpec, datasets, load_dataset
@@ -36,15 +37,8 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def installed(change: Callable[[str], str] = str) -> None:
         group, line = blocks("toml")[0].strip().splitlines()
         assert group == '[project.entry-points."grmu_audit.datasets"]'
-        package = tmp_path / "your_package"
-        package.mkdir()
-        (package / "__init__.py").write_text("")
-        (package / "clinic.py").write_text(blocks("python")[1])
-        info = tmp_path / "your_package-1.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: your-package\nVersion: 1\n")
-        (info / "entry_points.txt").write_text("[grmu_audit.datasets]\n" + change(line).replace('"', "") + "\n")
-        monkeypatch.syspath_prepend(str(tmp_path))
+        modules = {"your_package/__init__.py": "", "your_package/clinic.py": blocks("python")[1]}
+        lay_out(tmp_path, "your_package", "grmu_audit.datasets", [change(line)], modules, monkeypatch)
         monkeypatch.setattr(datasets, "_items", dict(datasets._items))
         monkeypatch.setattr(datasets, "_loaded", False)
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.distributions import lay_out
 from support.progress_lines import CompletedLine
 
 from grmu_audit.cli.app import execute
@@ -70,15 +70,9 @@ def lazy_methods(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
     from grmu_audit.utils.plugins import Registry
 
     methods.names()  # looks for entry points once, so not while the distribution is there
-    (tmp_path / "lazy_package.py").write_text(PACKAGE)
-    info = tmp_path / "lazy_package-1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: lazy-package\nVersion: 1\n")
     names = ("nothing", "noise", "flatter", "head")
     lines = [f"lazy_{name} = lazy_package:{name.upper()}" for name in names]
-    (info / "entry_points.txt").write_text("\n".join(["[grmu_audit.methods]", *lines]) + "\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    importlib.invalidate_caches()
+    lay_out(tmp_path, "lazy_package", "grmu_audit.methods", lines, {"lazy_package.py": PACKAGE}, monkeypatch)
     found: Registry[object] = Registry("method", "grmu_audit.methods")
     for name in names:
         monkeypatch.setitem(methods._items, f"lazy_{name}", found.get(f"lazy_{name}"))  # only for this test

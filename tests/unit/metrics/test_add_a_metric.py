@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from support.distributions import lay_out
 from support.measured_audits import measured
 
 from grmu_audit.errors import GrmuAuditError, InputError
@@ -32,16 +33,9 @@ def install(tmp_path, monkeypatch):
     """Install a distribution with a metric, as pip would lay it out, before the entry points are first looked up."""
 
     def installed(code: str, line: str) -> None:
-        package = tmp_path / "your_package"
-        package.mkdir()
-        (package / "__init__.py").write_text("")
-        (package / "missed.py").write_text(code)
-        info = tmp_path / "your_package-1.dist-info"
-        info.mkdir()
-        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: your-package\nVersion: 1\n")
-        (info / "entry_points.txt").write_text("[grmu_audit.metrics]\n" + line.replace('"', "") + "\n")
+        modules = {"your_package/__init__.py": "", "your_package/missed.py": code}
+        lay_out(tmp_path, "your_package", "grmu_audit.metrics", [line], modules, monkeypatch)
 
-    monkeypatch.syspath_prepend(str(tmp_path))
     fresh = Registry("metric", "grmu_audit.metrics")
     for name in ("grmu_audit.metrics.catalog", "grmu_audit.metrics.measure", "grmu_audit.metrics.changes"):
         monkeypatch.setattr(sys.modules[name], "PLUGINS", fresh)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.distributions import lay_out
 from support.tiny import runtime, tiny
 from torch.nn import functional
 
@@ -30,17 +31,10 @@ def block(kind: str) -> str:
 @pytest.fixture
 def quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Method:
     """The method as a user gets it: from an installed distribution, by entry point."""
-    package = tmp_path / "your_package"
-    package.mkdir()
-    (package / "__init__.py").write_text("")
-    (package / "quiet.py").write_text(block("python"))
     group, line = block("toml").strip().splitlines()
     assert group == '[project.entry-points."grmu_audit.methods"]'
-    info = tmp_path / "your_package-1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: your-package\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[grmu_audit.methods]\n" + line.replace('"', "") + "\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
+    modules = {"your_package/__init__.py": "", "your_package/quiet.py": block("python")}
+    lay_out(tmp_path, "your_package", "grmu_audit.methods", [line], modules, monkeypatch)
     registry: Registry[Method] = Registry("method", "grmu_audit.methods")
     yield registry.get("quiet")  # type: ignore[misc]
     for name in [name for name in sys.modules if name.startswith("your_package")]:
@@ -48,11 +42,7 @@ def quiet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Method:
 
 
 def test_a_package_that_cannot_be_loaded_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    info = tmp_path / "broken-1.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: broken\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[grmu_audit.methods]\nbroken = nowhere.to_be_found:METHOD\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
+    lay_out(tmp_path, "broken", "grmu_audit.methods", ["broken = nowhere.to_be_found:METHOD"], {}, monkeypatch)
     with pytest.raises(InputError, match=r"'broken' of an installed package cannot be loaded from nowhere\.to_be_found"):
         Registry[Method]("method", "grmu_audit.methods").names()
 
