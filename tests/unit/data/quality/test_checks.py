@@ -23,6 +23,7 @@ from grmu_audit.data.quality.input_checks import QualityInputs
 from grmu_audit.data.quality.tables import split_roles
 from grmu_audit.errors import DataQualityError, ExitCode, InputError
 from grmu_audit.records import DataCheckReport, ForgetRequest, Splits
+from grmu_audit.unlearning.data import reweight
 
 NAMES = {"class_names": ("land bird", "water bird"), "attribute_names": ("land", "water")}
 PER_CELL = {"train": 12, "val": 4, "test": 8}
@@ -295,7 +296,11 @@ def test_no_declared_group_at_all_fails():
 def test_the_shift_of_the_group_mix_has_the_weights_of_reweight():
     request = forget(10)
     report = run(request=request)
-    assert [row["weight"] for row in report.group_shift] == [1.0, 1.0, 6.0, 1.0]
+    frame, rows = manifest(), split_roles(manifest(), request)
+    group = (2 * frame["target"] + frame["attribute"]).to_numpy()
+    retain = group[rows["retain"]]
+    sampled = dict(zip(retain.tolist(), reweight(retain, group[rows["forget"]]).tolist(), strict=True))
+    assert [row["weight"] for row in report.group_shift] == [sampled[code] for code in range(4)] == [1.0, 1.0, 6.0, 1.0]
     assert report.group_shift[2]["share_before"] == 0.25
     assert report.group_shift[2]["share_after"] == pytest.approx(2 / 38)
     assert sum(row["share_after"] for row in report.group_shift) == pytest.approx(1.0)
