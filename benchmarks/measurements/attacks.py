@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from safetensors.torch import load_file
 
+from benchmarks.measurements.comparison import LARGEST_SHARES
 from benchmarks.measurements.problem import state_bytes
 from grmu_audit.data.batches import BatchSource
 from grmu_audit.data.readers.photodigits import PhotoDigitsOptions, photodigits
@@ -40,11 +41,11 @@ UNTOUCHED = "untouched"
 SETTINGS: dict[str, dict[str, Any]] = {
     UNTOUCHED: {},
     "retrain": {"keep_best": False},
-    **{name: {} for name in ("shrink", "rl", "salun", "msg", "scrub")},
+    **{name: {} for name in LARGEST_SHARES},
     "gradient_ascent": {"epochs": 2, "learning_rate": 0.002},
     "ft": {"epochs": 2},
 }
-"""Floor, ceiling, the five cheap methods with the largest forgetting share in ``docs/methods.md``, and two weak ones, so
+"""Floor, ceiling, ``LARGEST_SHARES``, and two weak ones, so
 short that none diverges on a shadow model, with the options that differ from the defaults."""
 
 

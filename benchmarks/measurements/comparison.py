@@ -35,6 +35,8 @@ METRICS = ("FORGET_SHARE", "AVG_GAP", "MIA_AUC", "GA", "WG", "UA", "TA", "RA", "
 """What is kept of an audit."""
 TRIALS, TUNING_CELL, TUNING_SEEDS = 6, "C", (50, 51)
 """Configurations of each method from which the tuned form is chosen, and where; no page reads these seeds."""
+LARGEST_SHARES = ("shrink", "rl", "salun", "msg", "scrub")
+"""Methods of at most 0.6 of the cost of retraining with the largest forgetting shares in ``TUNING_CELL``, by default options."""
 _RETRAIN = methods.get("retrain")
 REFERENCES = tuple(Kind(f"reference {k}", "retrained", _RETRAIN, reweight=True, other_seed=k) for k in (11, 12, 13))
 """Three retrained models of other seeds."""

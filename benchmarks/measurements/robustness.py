@@ -22,6 +22,7 @@ import numpy.typing as npt
 import torch
 from safetensors.torch import load_file
 
+from benchmarks.measurements.comparison import LARGEST_SHARES
 from benchmarks.measurements.problem import state_bytes
 from grmu_audit.data.batches import BatchSource
 from grmu_audit.data.dataset import Dataset
@@ -39,8 +40,7 @@ from grmu_audit.unlearning.data import UnlearningData
 from grmu_audit.unlearning.methods import methods
 from grmu_audit.utils import canonical_json, write_atomic
 
-METHODS = ("retrain", "shrink", "rl", "salun", "msg", "scrub")
-"""Retraining, and the cheap methods with the largest forgetting share in ``docs/methods.md``."""
+METHODS = ("retrain", *LARGEST_SHARES)
 ORIGINAL = "original"
 RADII = (2 / 255, 4 / 255, 8 / 255, 0.1)
 FORGOTTEN_CLASS = 3
@@ -190,19 +190,8 @@ class Problem:
 def path_of(folder: Path, network: Network, request: str, method: str, seed: int) -> Path:
     """File of one run; its name is a digest of what the numbers depend on but the code."""
     settings = None if method == ORIGINAL else methods.get(method).config(**network.settings(method)).model_dump(mode="json")
-    named = [
-        asdict(network),
-        request,
-        method,
-        settings,
-        seed,
-        list(RADII),
-        SHARE,
-        FORGOTTEN_CLASS,
-        list(SCALES),
-        MOST_LOST,
-        "retain",
-    ]
+    measured = [list(RADII), SHARE, FORGOTTEN_CLASS, list(SCALES), MOST_LOST, "retain"]
+    named = [asdict(network), request, method, settings, seed, *measured]
     return folder / f"{hashlib.sha256(canonical_json(named)).hexdigest()[:16]}.json"
 
 

@@ -120,7 +120,7 @@ def page(study: str, found: Mapping[str, Found], machines: Sequence[str] = ()) -
     )
     picture = f"![Cost against forgetting share and AVG_GAP](pictures/{study}.svg)\n"
     sections = [line for name, cell in found.items() for line in _section(study, name, cell)]
-    return "\n".join([head, picture, *sections, *_closing(found)])
+    return "\n".join([head, picture, *sections, *(_closing(found) if len(found) > 1 else [])])
 
 
 def _closing(found: Mapping[str, Found]) -> list[str]:

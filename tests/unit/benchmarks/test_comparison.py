@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from benchmarks.measurements import comparison, gate
 from benchmarks.measurements.comparison import CEILING, FLOOR, PLAIN, Comparison, Measured, differences, read_all
 from benchmarks.measurements.gate import BEFORE, CELLS, Kind, Scale
+from benchmarks.measurements.kept import RESULTS
+from benchmarks.pages import robustness
 from benchmarks.pages.comparison import drawing, page
 from grmu_audit.unlearning.methods import methods
 from grmu_audit.utils import canonical_json
@@ -43,18 +46,21 @@ def test_the_page_ranks_by_share_and_says_what_is_near_the_ceiling_and_what_did_
     assert "8.8 points of AVG_GAP apart" in text
     (near,) = (line for line in lines if line.startswith("- Within the ceiling's spread"))
     assert near.endswith(": shrink.")
-    still, _ = (line for line in lines if line.startswith("- Share not above"))
+    (still,) = (line for line in lines if line.startswith("- Share not above"))
     assert "scrub" in still
     assert "shrink" not in still.split(": ")[1].split(", ")
     least, cheap = (line for line in lines if "of the cost of retraining, by share" in line)
     assert least.endswith("by share: none.")
     assert cheap.split(": ")[1].startswith("shrink (70 %), ")
     assert cheap.endswith("not behind the first by two standard errors: none.")
-    assert lines[-3].endswith("points of AVG_GAP apart: none.")
-    assert "scrub" in lines[-2]
-    assert "shrink" not in lines[-2].replace("boundary_shrink", "")
+    near_floor = dict(found)
     found[CEILING] = {seed: replace(one, values={**one.values, "AVG_GAP": 1.0}) for seed, one in found[CEILING].items()}
-    assert f"apart: {CELLS['B'].title}." in page("methods", {"B": found})
+    assert "apart: none." in page("methods", {"B": near_floor, "C": near_floor})
+    both = {title: dict(row) for title, row in near_floor.items()}
+    both["scrub"] = near_floor["shrink"]
+    *_, headline, unmoved, _ = page("methods", {"B": found, "C": both}).split("\n")
+    assert headline.endswith(f"apart: {CELLS['B'].title}.")
+    assert {"ssd", "scrub", "shrink"} & set(unmoved.removesuffix(".").split(": ")[1].split(", ")) == {"ssd"}
     assert "retrained, REWEIGHT 3 of 3" in text
 
 
@@ -156,3 +162,26 @@ def test_the_picture_names_what_nothing_cheaper_beats_and_is_the_same_twice() ->
     text = picture.decode()
     assert all(f">{title}<" in text for title in (FLOOR, CEILING, PLAIN, "shrink", "ct"))
     assert ">scrub<" not in text
+
+
+def test_the_methods_with_the_largest_shares_are_those_of_the_stored_results() -> None:
+    cell = read_all(RESULTS / "methods", comparison.TUNING_CELL)
+    dearest = 0.6 * sum(one.sample_gradients for one in cell[PLAIN].values())
+    cheap = [title for title, row in cell.items() if sum(one.sample_gradients for one in row.values()) <= dearest]
+    ranked = sorted(cheap, key=lambda title: -sum(one.values.get("FORGET_SHARE", 0.0) for one in cell[title].values()))
+    assert tuple(ranked[:5]) == comparison.LARGEST_SHARES
+
+
+def test_models_that_did_not_move_are_in_no_correlation() -> None:
+    def run(method: str, seed: int, moved: float, gap: float, accuracy: float) -> dict[str, Any]:
+        place = {"network": "ResNet", "request": "class", "method": method, "seed": seed, "moved": moved}
+        return {**place, "gaps": {robustness.READING: [gap]}, "attacked": {robustness.RADIUS: accuracy}}
+
+    runs = [run("original", seed, 0.0, 1.0, 0.5) for seed in range(3)]
+    for seed in range(3):
+        runs += [run(f"m{k}", seed, 0.2, 1 + 0.1 * k, 0.5 - 0.01 * k) for k in range(1, 4)]
+        runs += [run("still", seed, robustness.MOVED / 2, 9.0, 0.9)]
+    for quantity, each in ((robustness.distances, 3), (robustness.heights, 4)):
+        found = robustness.correlated(runs, quantity, robustness.READING)
+        assert found is not None
+        assert (found.n, round(found.value, 6)) == (3 * each, -1.0)
