@@ -33,8 +33,8 @@ FLOOR, CEILING, PLAIN = "untouched", "retrained, REWEIGHT", "retrained"
 """Rows beside the methods."""
 METRICS = ("FORGET_SHARE", "AVG_GAP", "MIA_AUC", "GA", "WG", "UA", "TA", "RA", "EO")
 """What is kept of an audit."""
-TRIALS, TUNING_CELL, TUNING_SEEDS = 6, "C", (50, 51)
-"""Configurations of each method from which the tuned form is chosen, and where; no page reads these seeds."""
+TRIALS, TUNING_CELL, TUNING_SEED = 6, "C", 50
+"""Configurations of each method from which the tuned form is chosen, and where; no page reads this seed."""
 LARGEST_SHARES = ("shrink", "rl", "salun", "msg", "scrub")
 """Methods of at most 0.6 of the cost of retraining with the largest forgetting shares in ``TUNING_CELL``, by default options."""
 _RETRAIN = methods.get("retrain")
@@ -129,21 +129,21 @@ def trials() -> list[Kind]:
     found = []
     for kind in _every_method():
         assert kind.method is not None
-        choice = MethodChoice(kind.method, {}, frozenset(), kind.reweight, TUNING_SEEDS[0])
+        choice = MethodChoice(kind.method, {}, frozenset(), kind.reweight, TUNING_SEED)
         tried = trial_settings(choice, TRIALS)
         found += [replace(kind, name=f"{kind.name}, trial {number}", settings=settings) for number, settings in enumerate(tried)]
     return found
 
 
 def tuned(results: Path = RESULTS) -> list[Kind]:
-    """Every approximate method with the configuration that was best on the tuning seeds; ``ValueError`` before."""
+    """Every approximate method with the configuration that was best on the tuning seed; ``ValueError`` before."""
     found = read_all(results / "trials", TUNING_CELL)
     best: dict[str, Kind] = {}
     for kind in trials():
         name, _, number = kind.name.partition(", trial ")
         if kind.name not in found:
             raise ValueError(
-                f"{kind.name} is not measured: --study trials --cells {TUNING_CELL} --seeds {TUNING_SEEDS} comes first"
+                f"{kind.name} is not measured: --study trials --cells {TUNING_CELL} --seeds {TUNING_SEED} comes first"
             )
         if number == "0" or tuning_score(found[kind.name]) > tuning_score(found[best[name].name]):
             best[name] = kind
