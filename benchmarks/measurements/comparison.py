@@ -37,6 +37,8 @@ TRIALS, TUNING_CELL, TUNING_SEED = 6, "C", 50
 """Configurations of each method from which the tuned form is chosen, and where; no page reads this seed."""
 LARGEST_SHARES = ("shrink", "rl", "salun", "msg", "scrub")
 """Methods of at most 0.6 of the cost of retraining with the largest forgetting shares in ``TUNING_CELL``, by default options."""
+FEWER = {"D": LARGEST_SHARES}
+"""Cells in which the study of methods takes these alone: what they are measured for is whether the default policy passes them."""
 _RETRAIN = methods.get("retrain")
 REFERENCES = tuple(Kind(f"reference {k}", "retrained", _RETRAIN, reweight=True, other_seed=k) for k in (11, 12, 13))
 """Three retrained models of other seeds."""
@@ -166,9 +168,12 @@ STUDIES: dict[str, Callable[[], list[Kind]]] = {
 """What is compared, beside floor, ceiling and retraining: by the name of the page and of the folder of results."""
 
 
-def rows(study: str) -> list[Kind]:
-    """Every row of a study."""
-    return [*_beside(), *STUDIES[study]()]
+def rows(study: str, cell: str) -> list[Kind]:
+    """Every row of a study in a cell."""
+    found = STUDIES[study]()
+    if study == "methods" and cell in FEWER:
+        found = [kind for kind in found if kind.name in FEWER[cell]]
+    return [*_beside(), *found]
 
 
 class Comparison:
@@ -184,7 +189,7 @@ class Comparison:
     """
 
     def __init__(self, study: str, cell: Cell, seed: int, cache: Path, results: Path, scale: Scale = FULL) -> None:
-        self.rows, self.cell, self.seed, self.cache, self.scale = rows(study), cell, seed, cache, scale
+        self.rows, self.cell, self.seed, self.cache, self.scale = rows(study, cell.name), cell, seed, cache, scale
         self.path = results / study / f"{cell.name}-{seed}.json"
         self.found = {one.title: one for one in read(self.path)}
 

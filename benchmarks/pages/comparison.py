@@ -1,6 +1,6 @@
 """``docs/methods.md`` and its kin: unlearning methods between a model that forgot nothing and a retrained one.
 
-python -m benchmarks.pages.comparison --cache FOLDER [--study methods|miu|batch-normalisation|trials|tuned] [--cells C,T,P,B]
+python -m benchmarks.pages.comparison --cache FOLDER [--study methods|miu|batch-normalisation|trials|tuned] [--cells C,T,P,B,D]
     [--seeds 40-44] [--seconds S] [--write docs/methods.md]
 
 Rows that are not in ``benchmarks/results`` are measured, cell by cell and seed by seed, until S seconds have passed; the
@@ -13,7 +13,7 @@ import argparse
 import io
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ import numpy as np
 
 from benchmarks.measurements.comparison import (
     CEILING,
+    FEWER,
     FLOOR,
     PLAIN,
     STUDIES,
@@ -150,7 +151,8 @@ def _section(study: str, name: str, cell: Found) -> list[str]:
         f"## {CELLS[name].title[0].upper()}{CELLS[name].title[1:]}",
         "",
         f"{len(seeds)} seeds ({', '.join(map(str, seeds))}). Floor and ceiling are "
-        f"{_mean(cell[CEILING], 'AVG_GAP') - _mean(cell[FLOOR], 'AVG_GAP'):.1f} points of AVG_GAP apart.",
+        f"{_mean(cell[CEILING], 'AVG_GAP') - _mean(cell[FLOOR], 'AVG_GAP'):.1f} points of AVG_GAP apart."
+        + (f" Of the methods only {_listed(FEWER[name])} were run here." if study == "methods" and name in FEWER else ""),
         "",
         "| | " + " | ".join(COLUMNS.values()) + " | forgotten | PASS | cost |",
         "|---|" + "---:|" * (len(COLUMNS) + 3),
@@ -296,7 +298,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cache", type=Path, metavar="FOLDER", help="Of the models; without it nothing is measured.")
     parser.add_argument("--study", choices=list(STUDIES), default="methods")
-    parser.add_argument("--cells", default="C,T,P,B")
+    parser.add_argument("--cells", default="C,T,P,B,D")
     parser.add_argument("--seeds", default="40-44", help="First and last.")
     parser.add_argument("--seconds", type=float, default=1e9, help="Start no further row after so long.")
     parser.add_argument("--write", type=Path, metavar="FILE")
@@ -307,8 +309,7 @@ def main() -> None:
         options.cache.mkdir(parents=True, exist_ok=True)
         studies = [Comparison(options.study, CELLS[name], seed, options.cache, RESULTS) for seed in seeds for name in names]
         _measure(studies, options.seconds)
-    titles = [title_of(kind) for kind in rows(options.study)]
-    found = {name: _whole(read_all(RESULTS / options.study, name), titles) for name in names}
+    found = {name: _whole(read_all(RESULTS / options.study, name), map(title_of, rows(options.study, name))) for name in names}
     shown = {name: cell for name, cell in found.items() if cell[FLOOR]}
     text = page(options.study, shown, machines_of(RESULTS / options.study, list(shown)))
     if options.write:
@@ -329,10 +330,11 @@ def _measure(wanted: Sequence[Comparison], seconds: float) -> None:
                 return
 
 
-def _whole(cell: Found, titles: Sequence[str]) -> Found:
+def _whole(cell: Found, titles: Iterable[str]) -> Found:
     """The seeds of which every row is there."""
-    seeds = set.intersection(*(set(cell.get(title, {})) for title in titles))
-    return {title: {seed: cell[title][seed] for seed in sorted(seeds)} for title in titles}
+    found = {title: cell.get(title, {}) for title in titles}
+    seeds = sorted(set.intersection(*map(set, found.values())))
+    return {title: {seed: row[seed] for seed in seeds} for title, row in found.items()}
 
 
 if __name__ == "__main__":

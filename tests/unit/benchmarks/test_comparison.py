@@ -27,7 +27,7 @@ def row(title: str, share: float, gap: float, cost: int, decision: str = "INCONC
 
 def rows_of(seed: int) -> dict[str, Measured]:
     wobble = 0.01 * (seed % 2)
-    kinds = comparison.rows("methods")
+    kinds = comparison.rows("methods", "B")
     found = {kind.name: row(kind.name, wobble, 0.91 + 1e-4 * number, 50) for number, kind in enumerate(kinds)}
     found[FLOOR] = row(FLOOR, 0.0, 0.9, 0)
     found[CEILING] = row(CEILING, 1.0, 0.985 + wobble, 100, "PASS")
@@ -110,7 +110,7 @@ def test_rows_are_measured_once_and_again_where_an_option_changed(tmp_path: Path
 
 def test_every_row_of_every_study_has_its_own_title_and_model() -> None:
     for study in set(comparison.STUDIES) - {"tuned"}:
-        kinds = comparison.rows(study)
+        kinds = comparison.rows(study, "B")
         assert len({kind.name for kind in kinds}) == len(kinds)
         assert len({kind.key(CELLS["B"], 0, SMALL) for kind in kinds}) == len(kinds)
 
