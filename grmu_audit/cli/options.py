@@ -176,7 +176,8 @@ def requirement_options(function: F) -> F:
         click.option(
             "--policy",
             metavar="NAME|FILE[@SHA256]",
-            help="Only a verdict by this policy counts [default: those of $GRMU_AUDIT_POLICIES, else default and strict].",
+            help="Only a verdict by this policy counts [default: those of $GRMU_AUDIT_POLICIES, else the packaged ones that judge"
+            " forgetting].",
         ),
         click.option("--require-sign-off", is_flag=True, help="A preparer and a reviewer must have signed off."),
         public_key_option,
