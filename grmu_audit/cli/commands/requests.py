@@ -185,6 +185,6 @@ def check(ctx: click.Context, model: str, forget: Path, whole_subjects: bool) ->
     if request.forget.withheld:
         say(f"{len(request.forget.withheld)} ids are validation or test rows: nothing to unlearn, left out of evaluations")
     say(f"{len(request.forget.ids)} ids; {passed} of {len(report.results)} quality checks passed")
-    for line in advice_on_request(session, request, dataset, ref, forget):
+    for line in advice_on_request(session, request, dataset, ref, f"--forget {forget}"):
         say(f"forgetting: {line}")
     next_step(f"grmu-audit unlearn --model {model} --forget {forget}")

@@ -189,7 +189,7 @@ def retrain_command(
     """
     from grmu_audit.workflows.versions.followers import followed
     from grmu_audit.workflows.versions.method_choice import UnlearnOptions
-    from grmu_audit.workflows.versions.unlearning import retrain_seeds
+    from grmu_audit.workflows.versions.unlearning import request_option, retrain_seeds
 
     values = parse_settings((*settings, *(("group_dro=true",) if group_dro else ())))
     session = open_session(ctx, jobs)
@@ -198,8 +198,7 @@ def retrain_command(
     _record_lost_key(session, model, earlier_forget)
     for ref in retrain_seeds(session, model, forget, seeds, UnlearnOptions(settings=values, **how), systems):
         click.echo(ref.label)
-    given = f"--forget {forget}" if isinstance(forget, Path) else f"--requests {','.join(forget)}"
-    next_step(f"grmu-audit unlearn --model {model} {given}")
+    next_step(f"grmu-audit unlearn --model {model} {request_option(forget)}")
 
 
 @click.command("unlearn")

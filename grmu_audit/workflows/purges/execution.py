@@ -1,4 +1,4 @@
-"""A purge: entered before anything is deleted, idempotent from then on, and ended when nothing is left."""
+"""Execution of a purge: entered in the ledger first, then repeatable after a crash, and ended when nothing is left."""
 
 from __future__ import annotations
 
