@@ -170,7 +170,7 @@ def _missing_package(error: BaseException, arguments: Sequence[str]) -> str:
 def _describe(error: BaseException) -> str:
     """Message for an unexpected exception."""
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
-        return "stopped on request; nothing was registered"
+        return "stopped on request"
     if isinstance(error, OSError):
         return f"{error.strerror or error}: {error.filename or 'no file'}"
     if isinstance(error, MemoryError):

@@ -193,7 +193,11 @@ def verify_command(ctx: click.Context, name: str, deep: bool, requirements: Requ
         compared, wrong = repeat_outputs(session, name)
         findings += wrong
         for label, rows in compared.items():
-            say(f"{label}: the network gives what is stored ({rows} rows)" if rows else f"{label}: no outputs are stored")
+            say(
+                f"{label}: the network gives what is stored ({rows} rows)"
+                if rows
+                else f"{label}: no outputs are stored under the present key"
+            )
     for finding in findings:
         say(f"{finding.check}: {finding.message}")
     if not findings:

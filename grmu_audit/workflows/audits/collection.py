@@ -174,9 +174,9 @@ def kept_models(session: Session, target: AuditTarget, rows: npt.NDArray[np.str_
     Raises:
         IntegrityError: what stayed is not what the ledger names.
     """
-    from grmu_audit.evaluation.predict import apply_request, from_parquet
+    from grmu_audit.evaluation.predict import from_parquet
 
-    names, found = (target.dataset.header.class_names, target.dataset.header.attribute_names), dict[str, AuditedModel]()
+    request, found = replace(target.request, pseudonyms=frozenset()), dict[str, AuditedModel]()  # only test rows are kept
     for ref in [ref for ref in (target.baseline, target.root) if ref is not None and ref.label in target.purged]:
         content = kept_outputs(session.store, read_ledger(session.store, ref.name), ref.version)
         outputs = from_parquet(content) if content is not None else None
@@ -186,7 +186,7 @@ def kept_models(session: Session, target: AuditTarget, rows: npt.NDArray[np.str_
                 f"nothing that can be compared is left of {ref.label} ({target.purged[ref.label]}): retrain from it,"
                 " and audit that version"
             )
-        table = apply_request(outputs, frozenset(), *names, target.request.withheld)
+        table = predictions_under_request(outputs, request, target.dataset)
         found[ref.label] = AuditedModel(ref, table, purged=target.purged[ref.label])
     return found
 

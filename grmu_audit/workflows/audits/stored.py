@@ -130,7 +130,7 @@ def _artifacts(store: Store, evidence: Evidence) -> dict[str, bytes]:
 
 
 def _without_order(files: dict[str, bytes], ref: ModelRef) -> dict[str, bytes]:
-    """The files with people numbered anew where their numbers follow the data, and the record of that."""
+    """The files with new numbers for people whose numbers follow the order of the data, and the record of that."""
     orders = {name: stored_predictions.order_of_data(files[name], name) for name in files if name.startswith(f"{TABLES}/")}
     if "rows" in orders.values():
         raise InconclusiveError(

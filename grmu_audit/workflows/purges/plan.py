@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PurgePlan:
-    """What a purge will delete, and what it will not."""
+    """What a purge will delete, and what it will keep."""
 
     holders: Holders
     """What holds the rows."""
@@ -65,10 +65,10 @@ def plan_purge(session: Session, name: str, request: str | None, forget: Path | 
     selection = select(session, name, request, forget)
     holders = Holders(session, selection, descendants)
     digests = {run: {path: session.store.file_sha256(run, path) for path in paths} for run, paths in holders.files.items()}
-    doomed = {ref.version: ref.manifest_sha256 or "" for ref in holders.versions if str(ref.run_id) in digests}
+    deleted = {ref.version: ref.manifest_sha256 or "" for ref in holders.versions if str(ref.run_id) in digests}
     rewritten = dict.fromkeys(holders.rewritten, "")
     folders = tuple(CacheFolder(label, str(place), platform.node()) for label, (place, _) in holders.folders.items())
-    record = PurgeRecord(name, {**rewritten, **doomed}, digests, selection.sha256, selection.request, folders=folders)
+    record = PurgeRecord(name, {**rewritten, **deleted}, digests, selection.sha256, selection.request, folders=folders)
     return PurgePlan(holders, tuple(holders.listed()), record)
 
 

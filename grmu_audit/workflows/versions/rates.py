@@ -220,7 +220,7 @@ def require_kept(parent: ModelRef, network: Classifier, result: Classifier, data
 
 
 def effect_on_forget_set(network: Classifier, result: Classifier, data: UnlearningData, runtime: Runtime) -> str:
-    """How accuracy on the forget set changed, beside that on unseen rows of its groups; the numbers go to the record."""
+    """A sentence on accuracy on the forget set, before and after, and on unseen rows of its groups; the numbers are recorded."""
     from grmu_audit.training.distributed import World
     from grmu_audit.training.inference import accuracy
 
