@@ -14,11 +14,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from grmu_audit.records.benchmark import BenchmarkRow
+from grmu_audit.records.benchmark import PARTS, BenchmarkRow
 from grmu_audit.report.benchmarks import SuiteWords, benchmark_page, cells_of, draw_all, page_markdown
 from grmu_audit.utils import write_atomic
 from grmu_audit.workflows.benchmarks import Suite, load_suite, read_rows
-from grmu_audit.workflows.benchmarks.output import ordered
 
 BEGIN = "<!-- results: begin, written by python -m benchmarks.pages.benchmark -->"
 END = "<!-- results: end -->"
@@ -29,6 +28,21 @@ def whole_seeds(rows: Sequence[BenchmarkRow]) -> list[BenchmarkRow]:
     """Rows of the seeds that have as many as the one with most."""
     count = Counter(row.seed for row in rows)
     return [row for row in rows if count[row.seed] == max(count.values())]
+
+
+def ordered(suite: Suite, rows: Sequence[BenchmarkRow]) -> list[BenchmarkRow]:
+    """Rows in the order of the suite: requests, ratios, parts of the table, methods, REWEIGHT, seeds."""
+    requests = [request.name for request in suite.requests]
+    methods = [method.name for method in suite.methods]
+
+    def place(row: BenchmarkRow) -> tuple[int, float, int, int, bool, str, int]:
+        """Sorting key; what the suite does not name comes last."""
+        title = row.title.removesuffix(" + REWEIGHT")
+        request = requests.index(row.request) if row.request in requests else len(requests)
+        method = methods.index(title) if title in methods else len(methods)
+        return request, row.ratio, PARTS.index(row.part), method, row.reweight, title, row.seed
+
+    return sorted(rows, key=place)
 
 
 def text_of(suite: Suite, rows: Sequence[BenchmarkRow]) -> tuple[str, dict[str, bytes]]:

@@ -44,7 +44,7 @@ COMMANDS = {
     "doctor": ("operations", "Check whether this machine is ready, and what to do."),
     "webhook": ("operations", "Verify a model when the registry reports a change."),
 }
-"""Commands with the module that holds each and their one-line help, so that the root help imports none of them."""
+"""Module and one-line help of each command, so that the root help imports none of them."""
 SECTIONS = {
     "Begin": ("demo",),
     "Data and requests": ("data", "forget", "requests"),
@@ -58,13 +58,13 @@ SECTIONS = {
 }
 """The commands in the order of the work, under headings."""
 REGISTRY = ("mlflow", "sqlalchemy")
-"""Packages of the extra that reading and changing the registry needs."""
+"""Packages of the extra ``registry``, which reading and changing the registry needs."""
 TRAINING = ("fsspec", "great_expectations", "safetensors", "torch", "torchvision", "tqdm")
-"""Packages of the extra that models and data need."""
-_WITH_NETWORKS = ("demo", "pretrain", "register", "retrain", "unlearn", "audit", "benchmark")
-"""Commands that need both."""
+"""Packages of the extra ``train``, which models and data need."""
+_NEED_ALL = ("demo", "pretrain", "register", "retrain", "unlearn", "audit", "benchmark")
+"""Commands that need both extras."""
 DISTRIBUTED = ("pretrain", "retrain", "unlearn")
-"""Commands that several processes can do together."""
+"""Commands that may run in several processes, started by ``torchrun``."""
 
 
 class LazyGroup(click.Group):
@@ -127,10 +127,10 @@ def run(arguments: Sequence[str] | None = None) -> None:
 def execute(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; every failure becomes one message on stderr.
 
-    A terminal that lacks signs, a full disk behind stdout or a reader that went away do not change a verdict's code.
+    A terminal that lacks characters, a full disk or a closed pipe does not change the code of a verdict.
     """
     with safe_output() as output:
-        code = _executed(arguments)
+        code = _run_command(arguments)
         lost = output.lost()
         if lost is not None:
             click.echo(f"grmu-audit: not all output could be written: {lost.strerror or lost}", err=True)
@@ -138,8 +138,8 @@ def execute(arguments: Sequence[str]) -> int:
         return int(code or ExitCode.DONE)
 
 
-def _executed(arguments: Sequence[str]) -> int | None:
-    """Exit code of a verdict or a failure; None where a command did its work and has no verdict to give."""
+def _run_command(arguments: Sequence[str]) -> int | None:
+    """Run a command; returns the exit code of a verdict or a failure, None where the command ended without a verdict."""
     debug = "--debug" in arguments
     try:
         code = root.main(args=list(arguments), prog_name="grmu-audit", standalone_mode=False)
@@ -149,30 +149,28 @@ def _executed(arguments: Sequence[str]) -> int | None:
         return int(ExitCode.USAGE)
     except GrmuAuditError as error:
         return _say(str(error), error.exit_code, debug)
-    except (
-        SystemExit
-    ) as done:  # the end of a completion, or what click makes of a broken connection: its code 1 would mean "breached"
+    except SystemExit as done:  # at the end of a completion; or click exits on a closed connection by 1, which means "breached"
         if completion.VARIABLE in os.environ:
             return int(done.code or 0)
         return _say("a connection was closed by the other side: try again", ExitCode.ENVIRONMENT, debug)
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  (a traceback would exit 1, which means "breached")
-        return _say(_missing(error, arguments) or _described(error), ExitCode.ENVIRONMENT, debug)
+        return _say(_missing_package(error, arguments) or _describe(error), ExitCode.ENVIRONMENT, debug)
 
 
-def _missing(error: BaseException, arguments: Sequence[str]) -> str:
-    """What to install where a package of an extra is missing; empty for another failure."""
+def _missing_package(error: BaseException, arguments: Sequence[str]) -> str:
+    """Message that says what to install where a package of an extra is missing; empty for another failure."""
     name = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
     if name not in (*REGISTRY, *TRAINING):
         return ""
     command = next((word for word in arguments if word in COMMANDS), "")
-    extra = "registry" if name in REGISTRY and command not in _WITH_NETWORKS else "all"
+    extra = "registry" if name in REGISTRY and command not in _NEED_ALL else "all"
     return f"{name} is not installed, which this command needs: pip install 'grmu-audit[{extra}]'"
 
 
-def _described(error: BaseException) -> str:
+def _describe(error: BaseException) -> str:
     """Message for an unexpected exception."""
     if isinstance(error, (click.Abort, KeyboardInterrupt)):
-        return "stopped on request; nothing was registered"
+        return "stopped on request"
     if isinstance(error, OSError):
         return f"{error.strerror or error}: {error.filename or 'no file'}"
     if isinstance(error, MemoryError):

@@ -16,12 +16,12 @@ VARIABLE = "_GRMU_AUDIT_COMPLETE"
 Names = Callable[[click.Context], list[str]]
 
 
-def add_completion(command: click.Command, name: str = "") -> None:
-    """Let every option and argument of a command complete what it names; its own subcommands included.
+def add_completion(command: click.Command, name: str) -> None:
+    """Add completion of names to the options and arguments of a command and its subcommands.
 
     Args:
         command: the command; its parameters are changed.
-        name: name of the group that it belongs to.
+        name: name of the command, or of the group that a subcommand belongs to.
     """
     for parameter in command.params:
         names = _names_for(parameter, name)
@@ -33,7 +33,7 @@ def add_completion(command: click.Command, name: str = "") -> None:
 
 
 def _names_for(parameter: click.Parameter, group: str) -> Names | None:
-    """What a parameter names, by its option and placeholder; None where it is no name of these."""
+    """The function that lists what a parameter may name, by its option and placeholder; None for any other parameter."""
     options, placeholder = set(parameter.opts), parameter.metavar or ""
     if options & {"--model", "--reference"} or placeholder.startswith("MODEL"):
         return _models if placeholder == "NAME" else _versions
@@ -48,7 +48,7 @@ def _names_for(parameter: click.Parameter, group: str) -> Names | None:
 
 def _completer(names: Names) -> Callable[[click.Context, str], list[CompletionItem]]:
     def complete(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
-        """The names that begin so; none where they cannot be read, since a shell shows no message."""
+        """The names with this beginning; none where they cannot be read, since a shell shows no message."""
         with contextlib.suppress(Exception):
             return [CompletionItem(name) for name in names(ctx) if name.startswith(incomplete)]
         return []

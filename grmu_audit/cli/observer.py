@@ -12,15 +12,15 @@ from grmu_audit.utils.progress import Advance
 from grmu_audit.utils.terminal_tables import terminal_width
 
 _FORMAT = "{desc}: {percentage:3.0f}% {bar:10} {n_fmt}/{total_fmt} {elapsed}<{remaining}{postfix}"
-"""A bar of ten signs: what is done, how much of it, the time passed and left, and how it goes."""
+"""A bar of ten characters: title, share done, count, time spent and left, and the newest values."""
 _NUMBERS = 46
 """Columns of the bar and its numbers."""
 
 
-def _left(spent: float, done: int, rest: int) -> str:
+def _time_left(spent: float, done: int, rest: int) -> str:
     """Time for the rest, at the pace so far.
 
-    >>> _left(60.0, 2, 4), _left(10.0, 1, 0)
+    >>> _time_left(60.0, 2, 4), _time_left(10.0, 1, 0)
     ('2 min left', '0 min left')
     """
     minutes = spent / max(done, 1) * rest / 60
@@ -31,7 +31,7 @@ class ConsoleObserver:
     """Writes to stderr; see ``utils.progress.Observer``."""
 
     def note(self, text: str) -> None:
-        """One sentence."""
+        """Print a sentence."""
         say(text, err=True)
 
     @contextlib.contextmanager
@@ -50,7 +50,9 @@ class ConsoleObserver:
             nonlocal done
             before, done = done, done + count
             if unit == "step" and 10 * done // total > 10 * before // total:
-                self.note(f"{title}: {done}/{total} steps, about {_left(time.monotonic() - start, done - first, total - done)}")
+                self.note(
+                    f"{title}: {done}/{total} steps, about {_time_left(time.monotonic() - start, done - first, total - done)}"
+                )
             if unit == "epoch" and (done == total or done % max(1, total // 4) == 0):
                 self.note(f"{title}: epoch {done}/{total} {note}")
 

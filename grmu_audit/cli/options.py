@@ -30,31 +30,26 @@ model_option = click.option(
     metavar="MODEL",
     help="NAME (its champion, else its newest pretrain version), NAME/3, NAME@alias or models:/...",
 )
-"""``--model``: which version."""
+"""``--model`` of commands on a version."""
 name_option = click.option("--model", "name", required=True, metavar="NAME", help="Model name.")
-"""``--model``: which model, whatever the version."""
+"""``--model`` of commands on a model and all its versions."""
 reason_option = click.option("--reason", required=True, help="Why, for the ledger.")
-"""``--reason``: of a step that needs one."""
 FORGET_LIST = "Forget list: CSV with a column id (or subject), one id per line, or parquet."
 forget_option = click.option("--forget", required=True, type=FILE, help=FORGET_LIST)
-"""``--forget``: the forget list."""
 SIGN_OFF_ROLE = click.Choice(["preparer", "reviewer", "approver"])
-"""As ``evidence.sign_offs.SIGN_OFF_ROLES``, so that the help imports nothing."""
+"""A copy of ``evidence.sign_offs.SIGN_OFF_ROLES``, so that the help imports nothing."""
 EXTERNAL = "external: what may be given to anybody; counts of people in steps of five, rates in ranges, no predictions."
 whole_subjects_option = click.option(
     "--whole-subjects", is_flag=True, help="Take all rows of every subject that the list names a row of."
 )
-"""``--whole-subjects``: requests of people, not of rows."""
 systems_option = click.option(
     "--systems", type=FILE, help="YAML list of the systems that may hold the data, for the erasure record."
 )
-"""``--systems``: where else the data may lie."""
 earlier_forget_option = click.option(
     "--earlier-forget",
     type=FILE,
     help="Where the key of the earlier requests is lost: the list of all their ids, as for 'keys rotate'.",
 )
-"""``--earlier-forget``: earlier requests in clear."""
 policy_option = click.option(
     "--policy",
     default="default",
@@ -62,19 +57,14 @@ policy_option = click.option(
     metavar="NAME|FILE[@SHA256]",
     help="Policy by name or file; with its digest, only that exact policy.",
 )
-"""``--policy``: what to judge by."""
 settings_option = click.option(
     "--set", "settings", multiple=True, metavar="KEY=VALUE", help="Setting that differs from the default; repeatable."
 )
-"""``--set key=value``: settings that differ from the defaults."""
 data_root_option = click.option(
     "--data-root", type=FOLDER, help="Folder that holds the dataset [default: $GRMU_AUDIT_DATA_ROOT]."
 )
-"""``--data-root``: where a published dataset lies."""
 data_option_option = click.option("--data-option", multiple=True, metavar="KEY=VALUE", help="Option of the dataset; repeatable.")
-"""``--data-option key=value``: options of the reader."""
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout.")
-"""``--json``: print what a program would read."""
 disclosure_option = click.option(
     "--disclosure",
     type=click.Choice(["internal", "external"]),
@@ -82,19 +72,17 @@ disclosure_option = click.option(
     show_default=True,
     help=EXTERNAL,
 )
-"""``--disclosure``: exact numbers, or the external form of an audit."""
 public_key_option = click.option(
     "--public-key",
     multiple=True,
     type=FILE,
     help="Trusted public key; repeatable. With any, what is unsigned does not count [default: $GRMU_AUDIT_PUBLIC_KEYS].",
 )
-"""``--public-key``: trusted keys."""
 
 
 def seed_option(default: int | None) -> Callable[[F], F]:
-    """``--seed``: root of all randomness of the run."""
-    text = "Root of every random draw." if default is not None else "Root of every random draw [default: the model's own]."
+    """``--seed``; without a default it is the model's own."""
+    text = "Seed of every random draw." if default is not None else "Seed of every random draw [default: the model's own]."
     return click.option("--seed", type=click.IntRange(min=0), default=default, show_default=default is not None, help=text)
 
 
@@ -110,7 +98,7 @@ def architecture_options(function: F) -> F:
 
 
 def search_options(function: F) -> F:
-    """``--preset``, ``--tune`` and ``--resume``: where options come from, and going on after an interruption."""
+    """``--preset``, ``--tune`` and ``--resume``."""
     for option in (
         click.option("--resume", is_flag=True, help="Continue an interrupted run of the same options."),
         click.option(
@@ -165,7 +153,6 @@ def requirement_options(function: F) -> F:
 
     @functools.wraps(function)
     def command(*args: Any, policy: str | None, require_sign_off: bool, public_key: tuple[Path, ...], **kwargs: Any) -> Any:
-        """The command with ``requirements`` in place of the three options."""
         from grmu_audit.policy import load_named
         from grmu_audit.tracking import Requirements
 
@@ -220,18 +207,15 @@ def observer(ctx: click.Context) -> Observer:
 
 
 def loads(what: str) -> Callable[[F], F]:
-    """A line on a terminal at once, by a command that loads for a while before it has anything to show.
+    """Print a line at once on a terminal, for a command that loads for a while; to be placed below ``click.pass_context``.
 
     Args:
-        what: what is loaded, in words; below ``click.pass_context``.
+        what: what is loaded, in words.
     """
 
     def decorate(function: F) -> F:
-        """The command with the line before it."""
-
         @functools.wraps(function)
         def command(ctx: click.Context, /, *args: Any, **kwargs: Any) -> Any:
-            """Say it, then do what was asked."""
             root = ctx.find_root()
             if not root.obj["quiet"] and sys.stderr.isatty():
                 name = ctx.command_path.removeprefix(f"{root.info_name} ")
@@ -290,12 +274,12 @@ def write_formats(audit: Audit, formats: Sequence[str]) -> None:
 
 
 def print_audit(audit: Audit, *, as_json: bool = False) -> None:
-    """An audit on stdout: JSON, or text within the width of the terminal."""
+    """Print an audit on stdout: JSON, or text within the width of the terminal."""
     from grmu_audit import report
 
     click.echo(report.render(audit, "json") if as_json else report.render_text(audit, width=terminal_width()))
 
 
 def next_step(text: str) -> None:
-    """Tell the next command to type, on stderr."""
+    """Print the next command to type on stderr."""
     say(COMMAND + text, err=True)

@@ -47,7 +47,7 @@ def group_table(groups: Sequence[GroupCount]) -> str:
 
 
 def check_text(report: DataCheckReport, *, as_json: bool) -> str:
-    """Quality checks for people, or the report for programs; what did not pass comes with advice."""
+    """Quality checks as text, with advice on those that did not pass; or the report as JSON."""
     import json
     from dataclasses import asdict
 
@@ -101,7 +101,7 @@ def bundle_check_text(checked: BundleCheck) -> str:
 
 
 def bundle_check_json(checked: BundleCheck) -> str:
-    """The same for programs."""
+    """Result of an evidence check as JSON."""
     import json
     from dataclasses import asdict
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from grmu_audit.cli.options import FILE, FORGET_LIST, parse_settings
-
-F = TypeVar("F", bound=Callable[..., Any])
+from grmu_audit.cli.options import FILE, FORGET_LIST, F, parse_settings
 
 
 def forget_or_requests(function: F) -> F:
@@ -19,12 +16,11 @@ def forget_or_requests(function: F) -> F:
 
     @functools.wraps(function)
     def command(*args: Any, forget: Path | None, requests: str | None, **kwargs: Any) -> Any:
-        """The command with one value in place of the two options."""
         if (forget is None) == (requests is None):
             raise click.UsageError("give --forget FILE for a list, or --requests pending|ID,ID for requests that were recorded")
         return function(*args, forget=forget or tuple((requests or "").split(",")), **kwargs)
 
-    known = "Instead of a list: recorded requests, all that wait or by their ids, served by one version."
+    known = "Instead of a list: recorded requests that one version serves: all that wait, or by their ids."
     for option in (
         click.option("--requests", metavar="pending|ID,ID", help=known),
         click.option("--forget", type=FILE, help=FORGET_LIST),
@@ -45,7 +41,6 @@ def job_options(function: F) -> F:
         job_folder: str | None,
         **kwargs: Any,
     ) -> Any:
-        """The command with ``jobs`` in place of the four options."""
         from grmu_audit.jobs import JobOptions
 
         chosen = executor or ("process" if workers > 1 else "local")

@@ -18,7 +18,7 @@ EXECUTORS = ("local", "process", "slurm", "ray")
 
 
 class Executor(Protocol):
-    """Runs tasks; whether one succeeded is seen by its files, not here."""
+    """Runs tasks; the files that a task writes show whether it succeeded."""
 
     def run(self, perform: Perform, tasks: Iterator[str]) -> Iterator[str]:
         """Perform tasks; closing the iterator stops those that run.
@@ -102,24 +102,24 @@ class _Window(ABC):
 
     @abstractmethod
     def begin(self, perform: Perform, task: str) -> Any:
-        """Start a task; returns what it is known by."""
+        """Start a task; returns its handle."""
 
     @abstractmethod
     def ended(self, handles: Sequence[Any]) -> list[Any]:
-        """Wait until at least one has ended; those that have."""
+        """Wait until at least one task has ended; returns the handles of all that have."""
 
     @abstractmethod
     def close(self, handles: Sequence[Any]) -> None:
-        """Stop what still runs, and give back what was opened."""
+        """Stop the tasks that still run, and release what was opened."""
 
 
 def _share_threads(threads: int) -> None:
-    """In a new worker, before numerical libraries are loaded: its share of the processor cores, unless the caller set one."""
+    """Limit a new worker to its share of the cores before numerical libraries are loaded, unless the caller set a limit."""
     os.environ.setdefault("OMP_NUM_THREADS", str(threads))
 
 
 class LocalProcesses(_Window):
-    """Processes of this machine, each kept for many tasks; one that dies is replaced, and its task alone has ended."""
+    """Processes of this machine, each kept for many tasks; one that dies is replaced, and only its task is lost."""
 
     def __init__(self, workers: int) -> None:
         super().__init__(workers)
@@ -130,20 +130,20 @@ class LocalProcesses(_Window):
         """See ``_Window``."""
         from concurrent.futures.process import BrokenProcessPool
 
-        for _ in range(len(self._idle)):  # one that was killed while it waited is left behind
+        while self._idle:
             pool = self._idle.pop()
-            with suppress(BrokenProcessPool):
-                return self._given(pool, perform, task)
+            with suppress(BrokenProcessPool):  # its process was killed while it was idle
+                return self._submit(pool, perform, task)
             pool.shutdown(wait=False)
-        return self._given(self._new(), perform, task)
+        return self._submit(self._new_pool(), perform, task)
 
-    def _given(self, pool: Any, perform: Perform, task: str) -> Any:
+    def _submit(self, pool: Any, perform: Perform, task: str) -> Any:
         future = pool.submit(perform, task)
         self._busy[future] = pool
         return future
 
-    def _new(self) -> Any:
-        """A pool of one: when its process dies, no other task is lost."""
+    def _new_pool(self) -> Any:
+        """A pool of one process: when it dies, no other task is lost."""
         import multiprocessing
         from concurrent.futures import ProcessPoolExecutor
 
@@ -181,7 +181,7 @@ class Slurm(_Window):
         settings: ``cluster`` and ``log_folder`` for submitit's executor; all others for its ``update_parameters``.
     """
 
-    def __init__(self, workers: int, settings: Mapping[str, object] = {}) -> None:
+    def __init__(self, workers: int, settings: Mapping[str, object]) -> None:
         super().__init__(workers)
         submitit = _installed("submitit", "slurm")
         given = dict(settings)
@@ -219,7 +219,7 @@ class Ray(_Window):
             resources, such as ``num_cpus`` and ``num_gpus``.
     """
 
-    def __init__(self, workers: int, settings: Mapping[str, object] = {}) -> None:
+    def __init__(self, workers: int, settings: Mapping[str, object]) -> None:
         super().__init__(workers)
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         self._ray = _installed("ray", "ray")
@@ -230,7 +230,7 @@ class Ray(_Window):
         """See ``_Window``."""
         if not self._ray.is_initialized():
             try:
-                self._ray.init(address=self._address, log_to_driver=False, include_dashboard=None)
+                self._ray.init(address=self._address, log_to_driver=False)
             except (ConnectionError, ValueError, RuntimeError) as error:
                 raise EnvironmentFailure(f"no Ray cluster could be used: {error}") from error
         return self._ray.remote(perform).options(**self._options).remote(task)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from grmu_audit import errors
-from grmu_audit.errors import EnvironmentFailure, GrmuAuditError, IntegrityError
+from grmu_audit.errors import EnvironmentFailure, GrmuAuditError, InputError, IntegrityError
 from grmu_audit.jobs.job import Job
 from grmu_audit.utils import canonical_json, sha256_hex, write_atomic
 
@@ -40,11 +40,11 @@ class JobFolder:
         try:
             system, path = url_to_fs(self.url)
         except (ImportError, ValueError) as error:
-            raise errors.InputError(f"--job-folder {self.url!r} cannot be opened: {error}") from None
+            raise InputError(f"--job-folder {self.url!r} cannot be opened: {error}") from None
         return system, str(path).rstrip("/")
 
     def put(self, content: bytes) -> str:
-        """Store an input under its digest, which is returned; one that is there is left as it is."""
+        """Store an input under its digest unless it is there already; returns the digest."""
         digest = sha256_hex(content)
         if not self._exists(f"inputs/{digest}"):
             self._write(f"inputs/{digest}", content)
@@ -62,9 +62,9 @@ class JobFolder:
         return content
 
     def finish(self, job: Job, content: bytes) -> None:
-        """Store a job's result; a failure of before is no more."""
+        """Store a job's result, and remove an earlier failure."""
         self._write(f"results/{job.id}", self._sealed(job, "result", content))
-        self._remove(f"failures/{job.id}")
+        self.clear_failure(job)
 
     def fail(self, job: Job, error: GrmuAuditError) -> None:
         """Store why a job gave no result."""
@@ -96,7 +96,7 @@ class JobFolder:
     def forget(self, job: Job) -> None:
         """Remove what is stored of a job that was recorded."""
         self._remove(f"results/{job.id}")
-        self._remove(f"failures/{job.id}")
+        self.clear_failure(job)
 
     def remove_inputs(self, *digests: str) -> None:
         """Remove inputs that no job needs any more."""
@@ -104,11 +104,11 @@ class JobFolder:
             self._remove(f"inputs/{digest}")
 
     def clear_failure(self, job: Job) -> None:
-        """Remove what an earlier attempt failed with."""
+        """Remove the failure of an earlier attempt."""
         self._remove(f"failures/{job.id}")
 
     def local(self, name: str) -> Path | None:
-        """A path in the folder, for what a job stores itself; None in an object store."""
+        """A path in the folder, for files that a job writes itself; None in an object store."""
         return Path(self._path(name)) if self._is_local else None
 
     def _sealed(self, job: Job, kind: str, content: bytes) -> bytes:

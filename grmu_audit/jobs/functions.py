@@ -13,12 +13,11 @@ JobFunction = Callable[[Job, JobFolder], bytes]
 """Does a job and returns its result; reads only the job, the folder's inputs, the data and the operator's key."""
 
 
-def _later(place: str) -> JobFunction:
-    """A function of this package that is imported by the worker that runs it: it lies in a layer above."""
+def _imported_when_run(place: str) -> JobFunction:
+    """A function of ``module:name`` that is imported only when it runs, since its module is in a layer above this one."""
     module, _, name = place.partition(":")
 
     def run(job: Job, folder: JobFolder) -> bytes:
-        """Import and call it."""
         function: JobFunction = getattr(importlib.import_module(module), name)
         return function(job, folder)
 
@@ -35,4 +34,4 @@ for _name, _place in {
     "tuning-trial": "grmu_audit.workflows.versions.tuning:run_trial_job",
     "unlearned-shadow": "grmu_audit.workflows.audits.shadow:run_unlearned_job",
 }.items():
-    job_functions.add(_name, _later(_place))
+    job_functions.add(_name, _imported_when_run(_place))

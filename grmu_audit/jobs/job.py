@@ -43,7 +43,7 @@ class Job:
         """Read what ``to_text`` wrote.
 
         Raises:
-            InputError: it is no job.
+            InputError: the text is not a job.
         """
         try:
             tree = json.loads(text)

@@ -16,19 +16,19 @@ from grmu_audit.jobs.functions import job_functions
 from grmu_audit.jobs.job import Job
 
 ATTEMPTS = 3
-"""How often a job is begun whose worker died or met a failure of its environment."""
+"""How often a job is started at most, where its worker dies or its environment fails."""
 
 
 def perform(task: str) -> None:
-    """What a worker does: nothing where the result is there, else run the job's function and store what it gave.
+    """What a worker does: run the job's function and store its result, unless the result is there already.
 
-    Whatever goes wrong is stored as the job's failure; a worker talks to nobody but the folder.
+    An error is stored as the job's failure; a worker reads and writes nothing but the folder.
 
     Args:
         task: as ``JobRunner`` gives it.
 
     Raises:
-        InputError: there is no key here to sign the result with, or the task is none.
+        InputError: there is no key here to sign the result with, or the task is not a job.
     """
     tree = json.loads(task)
     if not key_exists():
@@ -56,22 +56,20 @@ class JobRunner:
     """Where jobs run."""
     perform: Perform = perform
     """What a worker does with a task."""
-    attempts: int = ATTEMPTS
-    """How often a job is begun at most."""
-    _begun: Counter[str] = field(default_factory=Counter, repr=False)
+    _started: Counter[str] = field(default_factory=Counter, repr=False)
 
     def run(self, jobs: Iterable[Job]) -> Iterator[tuple[Job, bytes]]:
-        """Results of jobs, in the order in which they are there; each job once, also where it is given twice.
+        """Results of jobs, in the order in which they arrive; a job that is given twice has one result.
 
-        What is in the folder already is not done again.  A result stays in the folder until the caller, having recorded it, calls
-        ``folder.forget``; so a writer that is killed loses nothing.
+        A job whose result is in the folder already is not run again.  A result stays in the folder until the caller has recorded
+        it and calls ``folder.forget``, so that nothing is lost when the writer is killed.
 
         Args:
             jobs: drawn one by one when a worker is free.
 
         Raises:
             GrmuAuditError: a job failed, with its own error.
-            EnvironmentFailure: the workers of a job died ``attempts`` times.
+            EnvironmentFailure: a job gave no result in ``ATTEMPTS`` attempts.
         """
         waiting: Iterator[Job] = iter(jobs)
         while True:
@@ -81,14 +79,14 @@ class JobRunner:
                 if result is not None:
                     yield job, result
                 else:
-                    self._require_another(job)
+                    self._require_retry(job)
                     lost.append(job)
             if not lost:
                 return
             waiting = iter(lost)
 
     def _round(self, jobs: Iterator[Job]) -> Iterator[Job]:
-        """Each job once, when its result is there or its worker has ended."""
+        """Each job once, as soon as its result is there or its worker has ended."""
         drawn: dict[str, Job] = {}
         ready: list[Job] = []
         seen: set[str] = set()
@@ -103,7 +101,7 @@ class JobRunner:
                     ready.append(job)
                     continue
                 self.folder.clear_failure(job)
-                self._begun[job.id] += 1
+                self._started[job.id] += 1
                 task = json.dumps({"folder": self.folder.url, "job": job.to_text()})
                 drawn[task] = job
                 yield task
@@ -116,11 +114,11 @@ class JobRunner:
         while ready:
             yield ready.pop()
 
-    def _require_another(self, job: Job) -> None:
-        """Return when a job without a result may be begun again."""
+    def _require_retry(self, job: Job) -> None:
+        """Return when a job without a result may be started again."""
         error = self.folder.failure(job)
         if error is not None and (not isinstance(error, EnvironmentFailure) or isinstance(error, DivergedError)):
             raise error
-        if self._begun[job.id] >= self.attempts:
+        if self._started[job.id] >= ATTEMPTS:
             why = "its worker died" if error is None else str(error)
-            raise EnvironmentFailure(f"job {job.function} {job.id[:12]} gave no result in {self.attempts} attempts: {why}")
+            raise EnvironmentFailure(f"job {job.function} {job.id[:12]} gave no result in {ATTEMPTS} attempts: {why}")

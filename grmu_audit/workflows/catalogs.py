@@ -80,25 +80,20 @@ def _card(method: Method) -> dict[str, Any]:
     return {
         "name": method.name,
         "what": method.title,
-        "kind": _kind(method),
+        "kind": "exact" if method.exact else "certified" if method.certified else "approximate",
         "network": method.requires or "any",
         "reads": ", ".join(sorted(method.needs)),
         "sample-gradients": f"{method.cost or 'not stated'}{_LEGEND}",
         "statistics move on": ", ".join(sorted(method.moves_statistics)) or "nothing",
         "REWEIGHT by default": "yes" if method.reweight_default else "no",
         "reference": method.reference,
-        "source": f"{config.__module__}",
+        "source": config.__module__,
         "options": options,
     }
 
 
-def _kind(method: Method) -> str:
-    return "exact" if method.exact else "certified" if method.certified else "approximate"
-
-
 def _type_name(annotation: Any) -> str:
     """``float`` for a class, ``cosine | constant`` for choices."""
-
     if get_origin(annotation) is Literal:
         return " | ".join(map(str, get_args(annotation)))
     return annotation.__name__ if inspect.isclass(annotation) and not get_args(annotation) else str(annotation)

@@ -18,8 +18,8 @@ from grmu_audit.utils.progress import SILENT, Observer
 
 DOWNLOADS = {"celeba": "CelebA", "cifar10": "CIFAR10"}
 """Datasets that torchvision downloads, with their class there."""
-LINES = 12
-"""Sizes of image files that are listed."""
+MOST_SIZES = 12
+"""Most sizes of image files that are listed."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ def dataset_rows() -> list[list[str]]:
     return [[name, (inspect.getdoc(reader) or "").split("\n")[0]] for name, reader in datasets]
 
 
-def describe_data(spec: DataSpec, forget: Path | None = None, observer: Observer = SILENT) -> DatasetDescription:
+def describe_data(spec: DataSpec, forget: Path | None, observer: Observer) -> DatasetDescription:
     """Read a dataset and say what it holds.
 
     Raises:
@@ -128,6 +128,6 @@ def _sizes(dataset: Dataset) -> list[str]:
     if not isinstance(store, ImageStore):
         return []
     found = Counter(zip(store.heights.tolist(), store.widths.tolist(), strict=True)).most_common()
-    shown = ", ".join(f"{h} x {w} ({n})" for (h, w), n in found[:LINES])
-    more = f" and {len(found) - LINES} other sizes" if len(found) > LINES else ""
+    shown = ", ".join(f"{h} x {w} ({n})" for (h, w), n in found[:MOST_SIZES])
+    more = f" and {len(found) - MOST_SIZES} other sizes" if len(found) > MOST_SIZES else ""
     return [f"image files (height x width): {shown}{more}; {len(store.data) / 1e6:.0f} MB decoded in {store.folder}"]

@@ -1,4 +1,4 @@
-"""The whole life of a request on real images, offline, in a few minutes on two cores."""
+"""The whole procedure for a request on real images, offline, in a few minutes on two cores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Erasure records: one for each request of a forget list, stored with the run that serves them; which are still open."""
+"""Erasure records, one for each request of a forget list, stored with the run that serves them; and which requests are open."""
 
 from __future__ import annotations
 
@@ -62,7 +62,6 @@ def read_systems(path: Path) -> tuple[SystemRecord, ...]:
     Raises:
         InputError: every error of the file with its line.
     """
-
     return tuple(SystemRecord(s.name, s.state, s.reason) for s in load_yaml(path, _Systems, InputError).systems)
 
 
@@ -80,7 +79,7 @@ def erasure_records(request: ForgetRequest, key: bytes, systems: Sequence[System
     """One record for each request id of a list, in order of first appearance.
 
     Raises:
-        ForgetListError: a date of receipt that is none.
+        ForgetListError: a received_at is not a date.
     """
     rows: dict[str, list[int]] = {}
     for index, name in enumerate(_column(request, "request_id")):
@@ -100,7 +99,6 @@ def open_requests(store: Store, name: str, *, today: date | None = None) -> list
         NotFoundError: there is no such model.
         IntegrityError: a stored record is damaged, the ledger is, or the registry has lost the model that the ledger knows.
     """
-
     store, when = ReadOnce(store), today or datetime.now(UTC).date()
     ledger = read_ledger(store, name)
     received = received_requests(store, ledger)
@@ -133,10 +131,9 @@ def require_all_versions(store: Store, name: str) -> None:
     Raises:
         IntegrityError: it has lost some.
     """
-
-    there = {ref.version for ref in store.versions(name)}
+    present = {ref.version for ref in store.versions(name)}
     named = {n.entry.version for n in read_ledger(store, name).entries if n.entry.version is not None}
-    if lost := sorted(named - there, key=int):
+    if lost := sorted(named - present, key=int):
         raise IntegrityError(
             f"the ledger of {name} names {', '.join(lost)}, which the registry no longer has: requests that these versions were "
             "created for are not counted; restore the versions, and look at 'grmu-audit verify'"
@@ -166,7 +163,7 @@ def erasure_summary(store: Store, ref: ModelRef) -> dict[str, object]:
 
 
 def record_answer(session: Session, name: str, request_id: str, note: str = "") -> int:
-    """Enter in the ledger that a request was answered now; returns the entry's number.
+    """Enter in the ledger that a request was answered now; returns the number of the entry.
 
     Raises:
         NotFoundError: no version of the model was created for that request.

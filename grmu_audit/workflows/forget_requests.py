@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -56,11 +56,11 @@ class CheckedRequest:
     """Pseudonyms of the forget set: of this request and of all earlier ones of the lineage."""
     provenance: dict[str, object]
     """How the list was created, from its sidecar."""
-    withheld: tuple[str, ...] = ()
+    withheld: tuple[str, ...]
     """Pseudonyms of validation and test rows that requests of the lineage name: nothing is evaluated on them."""
-    served: tuple[int, ...] = ()
+    served: tuple[int, ...]
     """Row numbers of the forget set that the version to start from was already made without."""
-    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    parts: Mapping[str, tuple[str, ...]]
     """Pseudonyms of the training rows of each request, by request id, where the list holds several."""
 
 
@@ -68,14 +68,14 @@ def read_request(
     session: Session,
     path: Path | ForgetList,
     dataset: Dataset,
-    parent: ModelRef | None = None,
+    parent: ModelRef,
     *,
     whole_subjects: bool = False,
 ) -> CheckedRequest:
     """Read and check a forget list against a dataset; what earlier requests of the lineage named remains in the forget set.
 
     Args:
-        session: key, store, and whom rows of the same people that the list does not name are told to.
+        session: key, store, and the observer, which is told how many other rows of the same people there are.
         path: the list, or where it lies.
         dataset: what it is about.
         parent: the version to start from.
@@ -118,7 +118,7 @@ def read_request(
 
 
 def _rows_named(dataset: Dataset, ids: Collection[str], among: Collection[int]) -> tuple[int, ...]:
-    """Those of some rows whose id is named."""
+    """The rows among some whose ids are given."""
     named, every = frozenset(ids), dataset.frame["id"].to_numpy()
     return tuple(row for row in among if every[row] in named)
 
@@ -153,16 +153,16 @@ def _by_rows(
 
 
 def advice_on_request(
-    session: Session, request: CheckedRequest, dataset: Dataset, parent: ModelRef, path: Path | str
+    session: Session, request: CheckedRequest, dataset: Dataset, parent: ModelRef, option: str
 ) -> tuple[str, ...]:
-    """Whether the forgetting of a request can be shown, and what would help; said before anything is trained.
+    """Sentences on whether an audit can show the forgetting of a request, and on what would help, before anything is trained.
 
     Args:
         session: the store, whose retrained versions of the same forget set are counted.
         request: the request.
         dataset: its data.
         parent: the version that would be unlearned.
-        path: the forget list, or the option that names the requests.
+        option: the command line option that names the list or the requests.
     """
     same = [
         ref
@@ -175,7 +175,7 @@ def advice_on_request(
         people=len(set(people.tolist())),
         groups=request.groups,
         references=len(same),
-        retrain_line=f"grmu-audit retrain --model {parent.label} {f'--forget {path}' if isinstance(path, Path) else path}",
+        retrain_line=f"grmu-audit retrain --model {parent.label} {option}",
         cost=f"about {float(seconds):,.0f} s of training" if isinstance(seconds, int | float) and seconds > 0 else "",
     )
     return advise(facts)
@@ -207,20 +207,6 @@ def require_key_of_ledger(session: Session, ledger: Ledger) -> None:
             f"requests of {ledger.model} were recorded with another key than the one in {key_path()}: point {KEY_FILE_VARIABLE}"
             " at the key that they were recorded with"
         )
-
-
-def _forgotten(session: Session, ref: ModelRef | None) -> frozenset[str]:
-    """Pseudonyms of all requests that the version and its ancestors were created for.
-
-    Raises:
-        InputError: one of them was created with another key.
-        IntegrityError: a stored request is missing or damaged.
-    """
-    if ref is None:
-        return frozenset()
-    lineages = Lineages(session.store)
-    session.require_key(*lineages.line(ref))
-    return lineages.forgotten(ref)
 
 
 def request_artifact(request: CheckedRequest) -> dict[str, Any]:
@@ -257,14 +243,16 @@ def stored_request(session: Session, ref: ModelRef) -> StoredRequest:
     return lineages.record(ref)
 
 
-def forgotten_ids(session: Session, ref: ModelRef | None, dataset: Dataset) -> tuple[str, ...]:
+def forgotten_ids(session: Session, ref: ModelRef, dataset: Dataset) -> tuple[str, ...]:
     """Ids of the data that the requests of a version and its ancestors named, in manifest order.
 
     Raises:
         InputError: the operator's key is not the one that the lineage's pseudonyms were created with.
+        IntegrityError: a stored request is missing or damaged.
     """
-    forgotten = _forgotten(session, ref)
-    present = forgotten - {row.name for row in dataset.deleted}
+    lineages = Lineages(session.store)
+    session.require_key(*lineages.line(ref))
+    present = lineages.forgotten(ref) - {row.name for row in dataset.deleted}
     return earlier_ids(dataset.frame, session.key, present) if present else ()
 
 

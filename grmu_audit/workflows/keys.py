@@ -1,4 +1,4 @@
-"""Another key for pseudonyms: requests of earlier versions are recorded again under it, beside their own records."""
+"""Rotation of the key of the pseudonyms: requests of earlier versions are recorded again under the new key."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Rotation:
 
 
 def rotate(session: Session) -> Rotation:
-    """Replace the operator's key, with the present one at hand.
+    """Replace the operator's key, where the present one is not lost.
 
     The records of runs stay as they are: they are evidence.  Every request of every model of the store is recorded again under
     the new key, in a run of its own whose digest the model's ledger names; then the key file is replaced.  After an interruption

@@ -1,4 +1,4 @@
-"""What is stored of a version, compared with what its network gives: before it is bound, and on a sample at any later time."""
+"""Compares what is stored of a version with a new forward pass of its network: before it is bound, and later on a sample."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grmu_audit.errors import InputError, IntegrityError
-from grmu_audit.evidence import key_check, key_path, set_digest
+from grmu_audit.evidence import key_path, set_digest
 from grmu_audit.evidence.ledger import Author
 from grmu_audit.evidence.registration import registration_of
 from grmu_audit.evidence.signing import configured_signer
@@ -82,7 +82,7 @@ def check_outputs(session: Session, ref: ModelRef, sample: int | None = None) ->
     """
     from grmu_audit.evaluation.predict import from_parquet
 
-    stored = version_artifact(session.store, ref, PREDICTIONS) if _own_key(session, ref) else None
+    stored = version_artifact(session.store, ref, PREDICTIONS) if session.has_key_of(ref) else None
     if stored is None:
         return 0
     dataset, outputs = session.dataset_of(ref), from_parquet(stored)
@@ -101,7 +101,7 @@ def _compare_with_tags(session: Session, ref: ModelRef) -> None:
     """Files, lineage and forget set are those that the tags name; the data is compared where outputs are."""
     artifacts.check_digest(ref, session.store.manifest_of(ref))
     Lineages(session.store).line(ref)
-    if not _own_key(session, ref):
+    if not session.has_key_of(ref):
         raise InputError(
             f"what is stored of {ref.label} was created with another key than the one in {key_path()}: only with that key can it"
             " be compared"
@@ -112,10 +112,6 @@ def _compare_with_tags(session: Session, ref: ModelRef) -> None:
     ids = dict(zip(session.pseudonyms_of(dataset), dataset.frame["id"].tolist(), strict=True))
     if set_digest(session.key, [ids.get(name, name) for name in record.pseudonyms | record.withheld]) != ref.forget_digest:
         raise IntegrityError(f"the request of {ref.label} does not name the rows whose digest is in the version's tags: changed")
-
-
-def _own_key(session: Session, ref: ModelRef) -> bool:
-    return ref.key_check in (None, key_check(session.key))
 
 
 def _places(session: Session, dataset: Dataset, outputs: ModelOutputs, ref: ModelRef) -> npt.NDArray[np.int64]:

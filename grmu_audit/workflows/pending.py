@@ -26,7 +26,7 @@ from grmu_audit.workflows.forget_requests import read_request, require_key_of_mo
 from grmu_audit.workflows.session import Session
 
 ALL = "pending"
-"""Word for every request that waits."""
+"""Stands for every request that waits."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def withdraw_request(session: Session, name: str, request_id: str, reason: str) 
 
 
 def note_pending(session: Session, name: str) -> None:
-    """Say that requests of a model wait, before a version is trained on all rows."""
+    """Note that requests of a model wait, before a version is trained on all rows."""
     waiting = pending_requests(session, name) if session.store_exists else []
     if waiting:
         named = ", ".join(one.record.request_id for one in waiting[:5]) + (", ..." if len(waiting) > 5 else "")
@@ -221,9 +221,9 @@ def as_forget_list(session: Session, dataset: Dataset, requests: Sequence[Pendin
         InputError: a request names rows that are not in the data.
     """
     named = frozenset[str]().union(*(one.pseudonyms for one in requests))
-    there = frozenset(session.pseudonyms_of(dataset))
+    present = frozenset(session.pseudonyms_of(dataset))
     for one in requests:
-        if missing := len(one.pseudonyms - there):
+        if missing := len(one.pseudonyms - present):
             raise InputError(
                 f"request {one.record.request_id!r}: {missing} of {len(one.pseudonyms)} ids are not in {dataset.header.name!r}:"
                 " withdraw it, and add it again with the ids of the data"

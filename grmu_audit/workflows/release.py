@@ -159,13 +159,6 @@ def verify(session: Session, name: str, requirements: Requirements | None = None
     return tracking.verify(session.store, name, requirements=_stated(requirements))
 
 
-def warning(session: Session, name: str) -> str:
-    """A sentence on what is as recorded and yet needs care: tables of earlier versions that say where the data's rows are."""
-    from grmu_audit.workflows.audits.stored import order_warning  # loads pyarrow, which the other tasks here do without
-
-    return order_warning(session.store, name)
-
-
 def repeat_outputs(session: Session, name: str) -> tuple[dict[str, int], list[Finding]]:
     """Compare the stored outputs of every version with a new forward pass on a random sample of rows.
 
@@ -187,7 +180,7 @@ def repeat_outputs(session: Session, name: str) -> tuple[dict[str, int], list[Fi
 
 
 def unbound(session: Session, name: str) -> list[str]:
-    """Labels of the versions that were registered before registration records were kept, and were not bound since."""
+    """Labels of the versions without a registration record."""
     from grmu_audit.tracking.registration import unbound_versions
 
     return [ref.label for ref in unbound_versions(session.store, tracking.read_ledger(session.store, name))]
@@ -219,8 +212,3 @@ def history(session: Session, name: str) -> list[dict[str, Any]]:
     if not entries:
         tracking.require_model(session.store, name)
     return [{"number": n.number, **asdict(n.entry), "sha256": n.sha256} for n in entries]
-
-
-def reversals(session: Session, name: str) -> list[Finding]:
-    """Versions of a model that were trained on rows that an earlier request of their lineage erased."""
-    return tracking.reversals(session.store, name)

@@ -1,4 +1,4 @@
-"""Which rows a retraining run read: recorded while it runs, and compared with the request when it is audited."""
+"""The record of the rows that a retraining run read: written while it runs, compared with the request when it is audited."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def records_for_bundle(session: Session, version: ModelRef, references: Sequence
 
 
 def _start(session: Session, ref: ModelRef) -> str:
-    """Where its weights came from."""
+    """The weights that its training started from, in words."""
     start = lineage_root(session.store, ref).config.get("start")
     if not isinstance(start, dict):
         return "fresh weights"

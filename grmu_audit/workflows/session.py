@@ -16,8 +16,6 @@ from grmu_audit.records import ModelRef
 from grmu_audit.utils.progress import SILENT, Observer
 
 if TYPE_CHECKING:
-    import torch
-
     from grmu_audit.data.dataset import Dataset
     from grmu_audit.data.rows import RowTable
     from grmu_audit.tracking import Store
@@ -68,7 +66,7 @@ class Session:
             return False
 
     def create_store(self) -> None:
-        """Open the store, and create it where there is none: for the commands that register a first version."""
+        """Open the store, and create it where there is none: for commands that may come first."""
         from grmu_audit.tracking import open_store
 
         if "store" not in self.__dict__:
@@ -81,7 +79,7 @@ class Session:
         Raises:
             InputError: there is no key, but versions whose pseudonyms were created with one: a new one would match none of them.
         """
-        made = None if key_exists() else next(self._with_pseudonyms(), None)
+        made = None if key_exists() else next(self.owners_of_pseudonyms(), None)
         if made is not None:
             raise InputError(
                 f"there is no key in {key_path()}, but {made} has pseudonyms that were created with one: put that key"
@@ -89,8 +87,8 @@ class Session:
             )
         return load_key()
 
-    def _with_pseudonyms(self) -> Iterator[str]:
-        """Versions of the store that pseudonyms were stored with, and models whose requests wait for a first version."""
+    def owners_of_pseudonyms(self) -> Iterator[str]:
+        """Versions of the store that have pseudonyms, and models whose requests wait for a first version."""
         from grmu_audit.tracking import read_ledger
 
         for name in self.store.models():
@@ -171,6 +169,10 @@ class Session:
             self._pseudonyms[dataset.digest] = pseudonyms(self.key, dataset.frame["id"].tolist())
         return self._pseudonyms[dataset.digest]
 
+    def has_key_of(self, ref: ModelRef) -> bool:
+        """Whether a version's pseudonyms were created with the operator's key, or the version does not say with which."""
+        return ref.key_check in (None, key_check(self.key))
+
     def require_key(self, *refs: ModelRef) -> None:
         """Return when the operator's key is the one that the versions' pseudonyms were created with, or they do not say.
 
@@ -187,9 +189,8 @@ class Session:
         present, rekeyed = read_ledger(self.store, name).key_check, Lineages(self.store).rekeyed(name)
         under_it = {version for version, one in rekeyed.items() if one.key_check == check}
         for ref in refs:
-            own = ref.key_check in (None, check)
             bare = present == check and not ref.forget_digest  # its pseudonyms are of predictions alone, which are computed again
-            if present not in (None, check) or not (own or bare or ref.version in under_it):
+            if present not in (None, check) or not (self.has_key_of(ref) or bare or ref.version in under_it):
                 raise InputError(
                     f"the pseudonyms of {ref.label} were created with another key than the one in {key_path()}: "
                     f"point {KEY_FILE_VARIABLE} at the key that they were created with; if it is lost, see"
@@ -212,7 +213,7 @@ class Session:
         """Device, precision and seed of one run; with a title its epochs show their progress."""
         from grmu_audit.training.runtime import Runtime, choose_device, choose_precision
 
-        device: torch.device = choose_device(self.device)
+        device = choose_device(self.device)
         runtime = Runtime(device, seed, choose_precision(self.precision, device), title=title, observer=self.observer)
         if log is not None:
             runtime.log = log

@@ -41,7 +41,7 @@ def write_site(
         out: folder; created where it is missing.  Files of an earlier register of the same versions are replaced.
         names: models to list; none: all.
         branding: branding file of the reports.
-        templates: folder whose templates go first.
+        templates: folder whose templates replace the tool's.
         today: date by which a request is overdue; None: the current UTC date.
 
     Returns:
@@ -83,7 +83,7 @@ def _audit(session: Session, ref: ModelRef) -> tuple[Audit | None, dict[str, Any
 
 
 def _write(audit: Audit, after: dict[str, Any], ref: ModelRef, out: Path, branding: Path | None, templates: Path | None) -> str:
-    """Write a report under a name that no model name can bend; returns its address from the register."""
+    """Write a report under a file name that is safe for any model name; returns its address in the register."""
     name = f"{quote(ref.name, safe='').replace('%', '_')[:80]}-{ref.version}-{sha256_hex(ref.label.encode())[:8]}.html"
     write_atomic(out / REPORTS / name, render_html(audit, template_dir=templates, branding=branding, after=after).encode())
     return f"{REPORTS}/{quote(name)}"

@@ -39,14 +39,14 @@ if TYPE_CHECKING:
     type=click.Choice(["quick", "standard", "deep"]),
     default="quick",
     show_default=True,
-    help="Predictions only; + layers, FGSM, PGD, features, whether it comes back; + AutoAttack, relearning, shadow models.",
+    help="Predictions only; + layers, FGSM, PGD, features, fine-tuning; + AutoAttack, relearning, shadow models.",
 )
 @click.option("--shadows", type=click.IntRange(min=4), default=16, show_default=True, help="Shadow models of level deep.")
 @click.option(
     "--budget",
     type=click.FloatRange(min=0),
     metavar="MINUTES",
-    help="Most time for fine-tuning on the retain set, shadow models and the method on them; the rest waits.",
+    help="Time limit for fine-tuning on the retain set and for shadow models; the rest is left for the next audit.",
 )
 @click.option(
     "--return-epochs",
@@ -60,7 +60,7 @@ if TYPE_CHECKING:
     type=click.IntRange(min=0),
     default=512,
     show_default=True,
-    help="Test samples that PGD attacks, every group with its share, from level standard on; 0: all.",
+    help="Test samples that PGD attacks, stratified by group, from level standard on; 0: all.",
 )
 @seed_option(0)
 @job_options

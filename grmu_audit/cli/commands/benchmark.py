@@ -1,4 +1,4 @@
-"""``benchmark``: run a suite, say what it costs, list those that come along, rank the methods of several."""
+"""``benchmark``: run a suite, estimate its cost, list the suites, rank the methods of several."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ class SuiteGroup(click.Group):
 
 
 def suite_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """What a run adds to its suite."""
+    """Options that change a suite or add to it."""
     for option in (
         settings_option,
         click.option(
-            "--weights", metavar="FILE|random", help="Start weights, or sampled ones where the suite has pretrained ones."
+            "--weights", metavar="FILE|random", help="Start weights; random: fresh weights in place of pretrained ones."
         ),
         click.option("--variant", metavar="NAME", help="Variant of the suite, such as other data."),
         click.option("--method", "added", multiple=True, metavar="NAME", help="Method to add to the suite's; repeatable."),
@@ -60,7 +60,7 @@ def suite_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def benchmark_command() -> None:
     """Run a benchmark suite: data x forget groups x ratios x methods x REWEIGHT x seeds.
 
-    'grmu-audit benchmark smoke' is the shortest; 'benchmark list' shows what comes along.
+    'grmu-audit benchmark smoke' is the shortest; 'benchmark list' lists the suites.
     """
 
 
@@ -72,7 +72,7 @@ def benchmark_command() -> None:
 def run(ctx: click.Context, /, suite: str, jobs: Any, **given: Any) -> None:
     """Create and measure what is missing, then write tables, figures and a page.
 
-    What exists is not done again: give the command again after an interruption.
+    Existing results are kept: repeat the command after an interruption.
     """
     from grmu_audit.workflows.benchmarks import run_benchmark
     from grmu_audit.workflows.benchmarks.output import write_output
@@ -92,7 +92,7 @@ def run(ctx: click.Context, /, suite: str, jobs: Any, **given: Any) -> None:
 @click.pass_context
 @loads("the suite and the labels of its data")
 def plan(ctx: click.Context, /, suite: str, no_calibration: bool, as_json: bool, **given: Any) -> None:
-    """Say what a suite costs: models, sample-gradients, hours on this machine. Nothing is trained."""
+    """Estimate the cost of a suite: models, sample-gradients, hours on this machine. Nothing is trained."""
     import json
 
     from grmu_audit.cli.tables import text_table
@@ -137,7 +137,7 @@ def rank(folders: Sequence[Path], out: Path) -> None:
 
 
 def _chosen(name: str, given: dict[str, Any]) -> tuple[Suite, BenchmarkOptions]:
-    """The suite with what the command line changes, and what it adds."""
+    """The suite with the changes of the command line, and the options of the run."""
     from grmu_audit.workflows.benchmarks import BenchmarkOptions, load_suite
     from grmu_audit.workflows.benchmarks.suite import adapted, varied
 

@@ -1,4 +1,4 @@
-"""Commands that show what there is to choose from: ``methods``, ``metrics`` and ``policy``."""
+"""Commands that show methods, metrics and policies: ``methods``, ``metrics`` and ``policy``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from grmu_audit.cli.output import say
 @json_option
 @click.pass_context
 def methods_command(ctx: click.Context, as_json: bool) -> None:
-    """List the unlearning methods: exact or not, what data each reads, what it costs, where it is described."""
+    """List the unlearning methods: exact or not, the data that each reads, its cost, its reference."""
     from grmu_audit.workflows.catalogs import method_rows
 
     if ctx.invoked_subcommand is None:
@@ -24,7 +24,7 @@ def methods_command(ctx: click.Context, as_json: bool) -> None:
 @methods_command.command("list")
 @json_option
 def list_methods(as_json: bool) -> None:
-    """The same as without a word after it."""
+    """The same as 'grmu-audit methods'."""
     from grmu_audit.workflows.catalogs import method_rows
 
     _print_rows(*method_rows(), as_json)
@@ -34,7 +34,7 @@ def list_methods(as_json: bool) -> None:
 @click.argument("name")
 @json_option
 def show_method(name: str, as_json: bool) -> None:
-    """Show a method: every option with its type, default and meaning, and where the method is described."""
+    """Show a method: its reference, and every option with type, default and meaning."""
     import json
 
     from grmu_audit.cli.tables import fact_lines, text_table
@@ -63,7 +63,7 @@ def metrics_command(ctx: click.Context, as_json: bool) -> None:
 @metrics_command.command("list")
 @json_option
 def list_metrics(as_json: bool) -> None:
-    """The same as without a word after it."""
+    """The same as 'grmu-audit metrics'."""
     from grmu_audit.workflows.catalogs import metric_rows
 
     _print_rows(*metric_rows(), as_json)
@@ -151,7 +151,7 @@ def lint(policy: str, audit_file: Path | None, test_size: int | None, group_size
 @click.option("--audit", "audit_file", type=FILE, required=True, help="The audit.json to judge.")
 @json_option
 def try_policy(policy: str, audit_file: Path, as_json: bool) -> None:
-    """Show what a policy would have said of an audit; nothing is stored, and the exit code is 0."""
+    """Judge an audit by another policy, beside its recorded verdict; nothing is stored, and the exit code is 0."""
     import json
     from dataclasses import asdict
 

@@ -20,14 +20,6 @@ from grmu_audit.cli.options import (
 )
 from grmu_audit.cli.output import say
 
-ROW_OPTIONS = (
-    ("--id", "id", "Column of sample ids [default: id, else the column of paths]."),
-    ("--path", "path", "Column of image files, relative to --images [default: path]."),
-    ("--split", "split", "Column with train, val, test [default: split, else sampled]."),
-    ("--subject", "subject", "Column of the person that a sample belongs to."),
-    ("--name", "name", "Dataset name [default: the table's]."),
-)
-
 
 @click.group("data")
 def data_command() -> None:
@@ -70,7 +62,7 @@ def describe(
         from grmu_audit.utils import write_atomic
 
         write_atomic(svg, group_mix_svg(found.groups, f"Groups of {found.dataset.header.name}").encode())
-        say(f"drawing: {svg}", err=True)
+        say(f"chart: {svg}", err=True)
 
 
 @data_command.command("check")
@@ -108,16 +100,21 @@ def check(
 @click.option("--attribute-file", type=FILE, help="With --images alone: CSV with a column id and columns of attributes.")
 @click.option("--feature", "features", multiple=True, help="Feature column; repeatable [default: all others].")
 @click.option("--categorical", multiple=True, metavar="COLUMN", help="Feature that is a category though it looks like a number.")
-@click.option("--exact-labels", is_flag=True, help="Keep labels apart that differ in case only (letters, product codes).")
+@click.option("--exact-labels", is_flag=True, help="Keep labels apart that differ only in case (letters, product codes).")
 @click.option("--size", type=click.IntRange(8, 1024), default=224, show_default=True, help="Side of an image input.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of sampled splits.")
 @click.option("--out", type=FILE, default=Path("manifest.yaml"), show_default=True, help="Manifest to write.")
+@click.option("--id", metavar="COLUMN", help="Column of sample ids [default: id, else the column of paths].")
+@click.option("--path", metavar="COLUMN", help="Column of image files, relative to --images [default: path].")
+@click.option("--split", metavar="COLUMN", help="Column with train, val, test [default: split, else sampled].")
+@click.option("--subject", metavar="COLUMN", help="Column of the person that a sample belongs to.")
+@click.option("--name", metavar="NAME", help="Dataset name [default: the table's].")
 @click.pass_context
 @loads("the data")
 def import_(ctx: click.Context, /, dataset: str | None, data_root: Path | None, download: bool, out: Path, **own: Any) -> None:
     """Make a manifest for your own data, or get a published dataset ready."""
     if dataset is None:
-        _own(out, own)
+        _import_own(out, own)
         return
     if own["table"] is not None:
         raise click.UsageError(f"{dataset} and --table exclude each other: the name of your own data goes into --name")
@@ -129,17 +126,13 @@ def import_(ctx: click.Context, /, dataset: str | None, data_root: Path | None, 
     next_step(f"grmu-audit pretrain --name {dataset} --data {dataset}" + (f" --data-root {data_root}" if data_root else ""))
 
 
-for flag, parameter, text in ROW_OPTIONS:
-    import_.params.append(click.Option([flag, parameter], metavar="COLUMN" if parameter != "name" else "NAME", help=text))
-
-
-def _own(out: Path, own: dict[str, Any]) -> None:
+def _import_own(out: Path, own: dict[str, Any]) -> None:
     from grmu_audit.data.import_table import ImportOptions, import_data
     from grmu_audit.errors import InputError
 
     attribute_file = own.pop("attribute_file")
     if own["table"] is None and own["images"] is not None:
-        own |= _folder(out, own, attribute_file)
+        own |= _import_folder(out, own, attribute_file)
     elif attribute_file is not None:
         raise click.UsageError("--attribute-file goes with --images alone: a --table has its attributes as columns")
     if own["table"] is None or own["target"] is None:
@@ -158,8 +151,8 @@ def _own(out: Path, own: dict[str, Any]) -> None:
     next_step(f"grmu-audit data describe {out}")
 
 
-def _folder(out: Path, own: dict[str, Any], attribute_file: Path | None) -> dict[str, Any]:
-    """The options of an import from the table that a folder of classes gives, which is written beside the manifest."""
+def _import_folder(out: Path, own: dict[str, Any], attribute_file: Path | None) -> dict[str, Any]:
+    """Write the table of a folder of classes beside the manifest; returns the options of its import."""
     from grmu_audit.data.import_folder import write_table
 
     found = write_table(own["images"], out.with_suffix(".csv"), attribute_file, own["seed"])

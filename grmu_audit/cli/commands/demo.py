@@ -24,7 +24,7 @@ COLUMNS = ("GA", "WG", "UA", "TA", "EO", "MIA_AUC")
 def demo_command(ctx: click.Context, out: Path, seed: int) -> None:
     """Run the whole procedure on embedded real data, offline, in a few minutes on two cores.
 
-    Exits 0 when a version was promoted, and neither gradient ascent nor one that did next to nothing, else 3.
+    Exits 0 when a version was promoted and both gradient ascent and a run of next to no effect were refused, else 3.
     """
     from grmu_audit.workflows.demo import demo
 

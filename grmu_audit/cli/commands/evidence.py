@@ -1,4 +1,4 @@
-"""Commands for what a verdict is proved by: ``evidence`` (export and verify a bundle) and ``keys`` (generate, rotate)."""
+"""Commands for evidence of verdicts: ``evidence`` (bundles, signatures of models) and ``keys`` (generate, rotate)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def evidence_command() -> None:
     type=click.Choice(["internal", "counts", "external"]),
     default="internal",
     show_default=True,
-    help="counts: no predictions but the numbers of answers by group, from which most metrics can still be computed again; "
+    help="counts: in place of predictions the counts of answers by group, from which most metrics can still be recomputed; "
     f"{EXTERNAL}",
 )
 @click.pass_context
@@ -41,8 +41,8 @@ def evidence_command() -> None:
 def export(ctx: click.Context, model: str, out: Path | None, disclosure: str) -> None:
     """Write audit, report, policy, predictions, attestation and ledger of a version's newest audit into one archive.
 
-    Two kinds of archive hold no predictions: one of counts, for a recipient who computes again what follows from them, and an
-    external one, which holds no exact count of people.
+    Two kinds of archive hold no predictions: one of counts, from which a recipient can recompute most metrics, and an external
+    one, which holds no exact count of people.
     """
     from grmu_audit.workflows.audits.stored import export_bundle
     from grmu_audit.workflows.purges.bundles import record_export
@@ -62,17 +62,17 @@ def export(ctx: click.Context, model: str, out: Path | None, disclosure: str) ->
 @evidence_command.command("verify")
 @click.argument("bundle", type=FILE)
 @public_key_option
-@click.option("--sha256", "expected", metavar="HEX", help="Digest that the archive must have, where known from elsewhere.")
-@click.option("--internal", type=FILE, help="Internal bundle that an external one, or one of counts, must be made from.")
+@click.option("--sha256", "expected", metavar="HEX", help="Digest that the archive must have.")
+@click.option("--internal", type=FILE, help="Internal bundle from which an external one, or one of counts, must be made.")
 @json_option
 @click.pass_context
 @loads("the bundle")
 def verify(
     ctx: click.Context, bundle: Path, public_key: tuple[Path, ...], expected: str | None, internal: Path | None, as_json: bool
 ) -> None:
-    """Check a bundle offline and compute its verdict again: exit code 0 when all agrees, 6 when not.
+    """Check a bundle offline and recompute its verdict: exit code 0 when all agrees, 6 when not.
 
-    Of a bundle of counts, what follows from them is computed again, and all else is named; of an external bundle nothing is.
+    Of a bundle of counts, what follows from the counts is recomputed, and the rest is listed; of an external bundle nothing is.
     """
     from dataclasses import replace
 
@@ -99,7 +99,7 @@ model_key_option = click.option("--public-key", required=True, type=FILE, help="
 def sign_model_command(ctx: click.Context, model: str, private: Path, out: Path | None) -> None:
     """Sign the files of a version (OpenSSF Model Signing), and enter the signature in the ledger.
 
-    'model_signing verify key' checks the file that is written, too.  Nothing is asked over the network.
+    'model_signing verify key' can check the written file, too. No network is used.
     """
     from grmu_audit.workflows.operations.model_signing import sign_model
 

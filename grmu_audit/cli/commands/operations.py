@@ -1,4 +1,4 @@
-"""Commands for who runs the tool: ``doctor`` and ``webhook``."""
+"""Commands for operators: ``doctor`` and ``webhook``."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def doctor_command(ctx: click.Context, write: bool, as_json: bool) -> None:
     """Check whether this machine is ready: libraries, device, server, permissions, disk, keys. Exit code 4 when something is not.
 
-    Nothing is created, but with --write.
+    Nothing is created without --write.
     """
     import json
     from dataclasses import asdict
@@ -40,7 +40,7 @@ def doctor_command(ctx: click.Context, write: bool, as_json: bool) -> None:
 
 @click.group("webhook")
 def webhook_command() -> None:
-    """Verify a model as soon as the registry says that an alias or a version of it was changed."""
+    """Verify a model as soon as the registry reports a change of an alias or a version."""
 
 
 @webhook_command.command("serve")
@@ -49,7 +49,7 @@ def webhook_command() -> None:
 @click.option("--secret-file", required=True, type=FILE, help="The webhook's secret, readable by its owner alone.")
 @click.option(
     "--on-moved", type=click.Choice(["report", "restore"]), default="report", show_default=True,
-    help="restore: put an alias that was moved by hand back where the ledger says.",
+    help="restore: move an alias that was changed by hand back to the version that the ledger names.",
 )  # fmt: skip
 @click.option("--tls-cert", type=FILE, help="Certificate chain, for HTTPS; with --tls-key.")
 @click.option("--tls-key", type=FILE, help="Private key of the certificate.")
@@ -61,7 +61,7 @@ def serve(
 ) -> None:  # fmt: skip
     """Receive the calls of an MLflow server and verify the models that they name; one line for each finding, with its exit code.
 
-    Calls must be signed with the secret, by MLflow's X-MLflow-Signature, and of the last five minutes.
+    Calls must carry MLflow's X-MLflow-Signature, made with the secret, and be at most five minutes old.
     """
     import signal
     import threading
@@ -75,7 +75,7 @@ def serve(
     names = session.store.models()  # opens the store now, so that the first event does not wait for it
 
     def log(line: str) -> None:
-        """One line on stdout, at once."""
+        """Print a line at once."""
         say(line)
         sys.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""Commands of ``requests`` for what still holds a person: ``impact``, ``purge``, ``hold`` and ``release``."""
+"""Commands of ``requests`` for what still holds the rows of a request: ``impact``, ``purge``, ``hold`` and ``release``."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 request_argument = click.argument("request", required=False)
 list_option = click.option("--forget", type=FILE, help="Forget list, in place of REQUEST.")
 descendants_option = click.option(
-    "--descendants", is_flag=True, help="Versions derived from those, without the rows, too; but the champion."
+    "--descendants", is_flag=True, help="Also versions derived from them without the rows, except the champion."
 )
-job_folder_option = click.option("--job-folder", metavar="FOLDER", help="Folder of jobs, where it is another than mlruns/jobs.")
+job_folder_option = click.option("--job-folder", metavar="FOLDER", help="Folder of jobs [default: mlruns/jobs].")
 
 
 @click.command("impact")
@@ -82,7 +82,7 @@ def impact_command(
 @click.option(
     "--require-sign-off",
     is_flag=True,
-    help="A preparer and a reviewer must have signed this very plan; so they must where a champion's policy or promotion asks.",
+    help="A preparer and a reviewer must have signed exactly this plan; a champion's policy or promotion may require it, too.",
 )
 @public_key_option
 @click.pass_context
@@ -93,8 +93,8 @@ def purge_command(
 ) -> None:  # fmt: skip
     """Delete what holds the rows of a request that the champion was created without: versions trained on them, caches.
 
-    Weights, outputs and features go; of each version the outputs of test rows stay, which no request names, so that later audits
-    compare with it. What is deleted is entered in the ledger before, and the purge ends when nothing of it is left.
+    Weights, outputs and features are deleted; the outputs of test rows that no request names stay, so that later audits can
+    compare with the version. The ledger lists what is deleted before it is, and the purge ends when all of it is gone.
     """
     from grmu_audit.evidence.signing import trusted_keys
     from grmu_audit.workflows.purges.execution import resume_purge
@@ -105,7 +105,7 @@ def purge_command(
         if request is not None or forget is not None:
             raise click.UsageError("--resume finishes what was begun: it takes no REQUEST and no list")
         done = resume_purge(session, name, trusted_keys(how["public_key"]))
-        say(_ended(done) if done is not None else f"no purge of {name} is open")
+        say(_summary(done) if done is not None else f"no purge of {name} is open")
         return
     plan = plan_purge(session, name, request, forget, descendants=descendants)
     _show(plan.listed)
@@ -118,7 +118,7 @@ def purge_command(
 
 
 def _delete(session: Session, plan: PurgePlan, how: dict[str, Any]) -> None:
-    """Refuse what may not be, ask, and purge."""
+    """Check what is required, ask, and purge."""
     from grmu_audit.evidence.signing import trusted_keys
     from grmu_audit.workflows.purges.execution import purge
     from grmu_audit.workflows.purges.plan import require_permitted, require_sign_offs
@@ -135,7 +135,7 @@ def _delete(session: Session, plan: PurgePlan, how: dict[str, Any]) -> None:
         say("dry run: nothing was deleted")
         return
     _confirm(plan.record.model, yes=how["yes"])
-    say(_ended(purge(session, plan, how["reason"], sign_off=how["require_sign_off"], keys=keys)))
+    say(_summary(purge(session, plan, how["reason"], sign_off=how["require_sign_off"], keys=keys)))
     next_step(f"grmu-audit verify --model {plan.record.model}")
 
 
@@ -146,7 +146,7 @@ def _delete(session: Session, plan: PurgePlan, how: dict[str, Any]) -> None:
 @click.pass_context
 @loads("the store")
 def hold_command(ctx: click.Context, request: str | None, name: str, reason: str) -> None:
-    """Enter a legal hold, because of REQUEST or of the model as a whole: until it is released, nothing of the model is purged."""
+    """Record a legal hold for REQUEST, or for the whole model: until it is released, nothing of the model is purged."""
     from grmu_audit.workflows.purges.holds import hold
 
     say(f"{request or name}: held (ledger entry {hold(open_session(ctx), name, request, reason)})")
@@ -159,7 +159,7 @@ def hold_command(ctx: click.Context, request: str | None, name: str, reason: str
 @click.pass_context
 @loads("the store")
 def release_command(ctx: click.Context, request: str | None, name: str, reason: str) -> None:
-    """Enter that a legal hold has ended."""
+    """Record that a legal hold has ended."""
     from grmu_audit.workflows.purges.holds import release
 
     say(f"{request or name}: released (ledger entry {release(open_session(ctx), name, request, reason)})")
@@ -185,7 +185,7 @@ def _bytes(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.1f} kB"
 
 
-def _ended(done: Purged) -> str:
+def _summary(done: Purged) -> str:
     versions, folders = ", ".join(done.versions) or "no version", ", ".join(done.folders) or "none"
     text = f"purged {versions}: {done.files} files; caches deleted: {folders} (ledger entries {done.begun} to {done.ended})"
     return text + (f"; open, delete it there: {', '.join(done.elsewhere)}" if done.elsewhere else "")
@@ -195,7 +195,7 @@ def _confirm(name: str, *, yes: bool) -> None:
     """Ask for the model's name; without a terminal only ``--yes`` deletes.
 
     Raises:
-        InputError: it was not typed.
+        InputError: another text was typed, or there is no terminal.
     """
     if yes:
         return

@@ -32,9 +32,8 @@ reopen_option = click.option(
     "--reopen",
     multiple=True,
     metavar="REQUEST",
-    help="Let a request that a champion has served be open again, by its id or digest; needs --reason; repeatable.",
+    help="Open a request again that a champion has served, by its id or digest; needs --reason; repeatable.",
 )
-"""``--reopen``: served requests that the version may lack."""
 
 
 @click.command("gate")
@@ -65,19 +64,19 @@ def gate_command(ctx: click.Context, model: str | None, audit_file: Path | None,
 def history_command(ctx: click.Context, name: str, as_json: bool) -> None:
     """Show the ledger of a model: every audit, promotion, refusal and rollback, oldest first.
 
-    Versions that were trained on rows of an earlier request of their lineage are named on stderr.  Exit code 6 where the registry
+    Versions that were trained on rows of an earlier request of their lineage are named on stderr. Exit code 6 where the registry
     has lost the model; its ledger is shown first.
     """
     import json
 
     from grmu_audit.cli.tables import text_table
     from grmu_audit.report.wording.names import safe_name as shown
-    from grmu_audit.tracking import require_model
-    from grmu_audit.workflows.release import history, reversals
+    from grmu_audit.tracking import require_model, reversals
+    from grmu_audit.workflows.release import history
 
     session = open_session(ctx)
     entries = history(session, name)
-    for finding in reversals(session, name):
+    for finding in reversals(session.store, name):
         say(f"{finding.check}: {finding.message}", err=True)
     fields = ("number", "time", "kind", "version", "decision", "actor", "account")
     rows = [[shown(entry.get(f) or "-") for f in fields] for entry in entries]
@@ -162,8 +161,8 @@ def rollback_command(
 
 @click.command("sign-off")
 @model_option
-@click.option("--role", required=True, type=SIGN_OFF_ROLE, help="In which role.")
-@click.option("--note", default="", help="In your own words.")
+@click.option("--role", required=True, type=SIGN_OFF_ROLE, help="Role of the signer.")
+@click.option("--note", default="", help="Note for the ledger.")
 @click.pass_context
 @loads("the store")
 def sign_off_command(ctx: click.Context, model: str, role: str, note: str) -> None:
@@ -184,9 +183,9 @@ def sign_off_command(ctx: click.Context, model: str, role: str, note: str) -> No
 def verify_command(ctx: click.Context, name: str, deep: bool, requirements: Requirements) -> None:
     """Look for edits, moved aliases and changed files: exit code 0 when all is as recorded, else that of the finding.
 
-    Tables of earlier versions that show where the data's rows are get a warning on stderr.
+    A warning on stderr names versions whose stored tables, of an earlier version of the tool, reveal the forget set.
     """
-    from grmu_audit.workflows.release import history, repeat_outputs, unbound, verify, warning
+    from grmu_audit.workflows.release import history, repeat_outputs, unbound, verify
 
     session = open_session(ctx)
     findings = verify(session, name, requirements)
@@ -194,12 +193,18 @@ def verify_command(ctx: click.Context, name: str, deep: bool, requirements: Requ
         compared, wrong = repeat_outputs(session, name)
         findings += wrong
         for label, rows in compared.items():
-            say(f"{label}: the network gives what is stored ({rows} rows)" if rows else f"{label}: no outputs are stored")
+            say(
+                f"{label}: the network gives what is stored ({rows} rows)"
+                if rows
+                else f"{label}: no outputs are stored under the present key"
+            )
     for finding in findings:
         say(f"{finding.check}: {finding.message}")
-    if not findings and (text := warning(session, name)):
-        say(f"warning: {text}", err=True)
     if not findings:
+        from grmu_audit.workflows.audits.stored import order_warning  # loads pyarrow, which a finding does not need
+
+        if text := order_warning(session.store, name):
+            say(f"warning: {text}", err=True)
         if labels := unbound(session, name):
             say(
                 f"not bound: {', '.join(labels)} (no registration record: nothing shows that its predictions and request are"

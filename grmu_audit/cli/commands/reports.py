@@ -19,11 +19,11 @@ FORMATS = "html, pdf, markdown, model-card, text, json, groups (CSV of all group
 
 @click.command("report")
 @click.option("--audit", "audit_file", type=FILE, help="audit.json to render; needs neither the model nor the registry.")
-@click.option("--model", metavar="REF", help="Newest audit of a version, with what its ledger says since: sign-offs, answers.")
+@click.option("--model", metavar="REF", help="Newest audit of a version, with later ledger entries: sign-offs, answers.")
 @click.option("--format", "kind", default="html", show_default=True, help=f"{FORMATS}.")
 @click.option("--out", type=FILE, help="File to write [default: stdout].")
 @click.option("--branding", type=FILE, help="YAML file with organisation, logo, colours and footer (html, pdf).")
-@click.option("--templates", type=FOLDER, help="Folder whose templates, style and sentences go first (html, pdf).")
+@click.option("--templates", type=FOLDER, help="Folder whose templates, style and sentences replace the tool's (html, pdf).")
 @disclosure_option
 @click.option("--paper", type=click.Choice(["A4", "Letter"]), default="A4", show_default=True, help="Paper size (pdf).")
 @click.pass_context
@@ -44,8 +44,8 @@ def report_command(
 
     if kind == "pdf" and out is None:
         raise InputError("a PDF needs a file: give --out")
-    audit, after = _found(ctx, audit_file, model)
-    content = _rendered(_disclosed(audit, disclosure), after, kind, branding, templates, paper)
+    audit, after = _read(ctx, audit_file, model)
+    content = _render(_disclose(audit, disclosure), after, kind, branding, templates, paper)
     if out is None:
         click.echo(content.decode())
     else:
@@ -53,7 +53,7 @@ def report_command(
         click.echo(out)
 
 
-def _found(ctx: click.Context, audit_file: Path | None, model: str | None) -> tuple[Audit, dict[str, Any]]:
+def _read(ctx: click.Context, audit_file: Path | None, model: str | None) -> tuple[Audit, dict[str, Any]]:
     if (audit_file is None) == (model is None):
         raise InputError("give either --audit FILE or --model REF")
     if audit_file is not None:
@@ -66,7 +66,7 @@ def _found(ctx: click.Context, audit_file: Path | None, model: str | None) -> tu
     return newest_audit(store, store.resolve(str(model)))
 
 
-def _disclosed(audit: Audit, disclosure: str) -> Audit:
+def _disclose(audit: Audit, disclosure: str) -> Audit:
     """The audit, or its external form."""
     if disclosure == "internal" or audit.external:
         return audit
@@ -77,7 +77,7 @@ def _disclosed(audit: Audit, disclosure: str) -> Audit:
     return as_read_back(external_form(audit, sha256_hex(canonical_json(audit.to_json()))))
 
 
-def _rendered(audit: Audit, after: dict[str, Any], kind: str, branding: Path | None, templates: Path | None, paper: str) -> bytes:
+def _render(audit: Audit, after: dict[str, Any], kind: str, branding: Path | None, templates: Path | None, paper: str) -> bytes:
     from grmu_audit import report
 
     if kind == "pdf":
@@ -93,7 +93,7 @@ def _rendered(audit: Audit, after: dict[str, Any], kind: str, branding: Path | N
 @click.option("--out", type=FOLDER, default=Path("grmu-site"), show_default=True, help="Folder to write.")
 @click.option("--model", "names", multiple=True, metavar="NAME", help="Model to list; repeatable [default: all].")
 @click.option("--branding", type=FILE, help="YAML file with organisation, logo, colours and footer.")
-@click.option("--templates", type=FOLDER, help="Folder whose templates, style and sentences go first.")
+@click.option("--templates", type=FOLDER, help="Folder whose templates, style and sentences replace the tool's.")
 @click.pass_context
 @loads("the store")
 def site_command(ctx: click.Context, out: Path, names: tuple[str, ...], branding: Path | None, templates: Path | None) -> None:

@@ -1,5 +1,5 @@
-"""Commands for forget lists and erasure requests: ``forget`` (sample, check) and ``requests`` (add, list, withdraw, answer, and
-those of ``purges``)."""
+"""Commands for forget lists and erasure requests: ``forget`` (sample, check) and ``requests`` (add, list, withdraw, answer; those
+of ``purges``)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from grmu_audit.cli.output import say
 
 @click.group("requests")
 def requests_command() -> None:
-    """Erasure requests: record and answer them, see which are open, and purge what holds the rows of one that was served."""
+    """Erasure requests: record them, answer them, list the open ones, and purge what holds the rows of one that was served."""
 
 
 @requests_command.command("add")
@@ -64,7 +64,7 @@ def add(ctx: click.Context, model: str, forget: Path, request_id: str, received:
 @click.pass_context
 @loads("the store")
 def withdraw(ctx: click.Context, request_id: str, name: str, reason: str) -> None:
-    """Enter in the ledger that a request that waits was withdrawn."""
+    """Record that a waiting request was withdrawn."""
     from grmu_audit.workflows.pending import withdraw_request
 
     say(f"{request_id}: withdrawn (ledger entry {withdraw_request(open_session(ctx), name, request_id, reason)})")
@@ -75,7 +75,7 @@ def withdraw(ctx: click.Context, request_id: str, name: str, reason: str) -> Non
 @click.option("--all", "everything", is_flag=True, help="Answered requests too.")
 @json_option
 @click.pass_context
-def show(ctx: click.Context, name: str, everything: bool, as_json: bool) -> None:
+def list_requests(ctx: click.Context, name: str, everything: bool, as_json: bool) -> None:
     """Show the open requests of a model by their due dates, and whether a champion has served them.
 
     Exit code 6 where versions that the ledger names were deleted: their requests cannot be counted.
@@ -98,8 +98,8 @@ def show(ctx: click.Context, name: str, everything: bool, as_json: bool) -> None
 @click.option("--note", default="", help="How it was answered, for the ledger.")
 @click.pass_context
 @loads("the store")
-def answered(ctx: click.Context, request_id: str, name: str, note: str) -> None:
-    """Enter in the ledger that a request was answered now."""
+def answer(ctx: click.Context, request_id: str, name: str, note: str) -> None:
+    """Record that a request was answered now."""
     from grmu_audit.workflows.erasure import record_answer
 
     say(f"{request_id}: answered (ledger entry {record_answer(open_session(ctx), name, request_id, note)})")
@@ -136,7 +136,7 @@ def forget_command() -> None:
 @click.option("--class", "class_", metavar="CLASS", help="From one class, by name or number.")
 @click.option("--subject", metavar="SUBJECT", help="All samples of one subject.")
 @click.option("--random", is_flag=True, help="From all training samples.")
-@click.option("--ratio", type=float, help="Share of the training samples to sample [default: 0.5; 1 for a subject].")
+@click.option("--ratio", type=float, help="Share to sample of the training samples that match [default: 0.5; 1 for a subject].")
 @click.option("--out", type=FILE, default=Path("ids.csv"), show_default=True, help="Forget list to write.")
 @seed_option(0)
 @click.pass_context
@@ -144,7 +144,7 @@ def forget_command() -> None:
 def sample(ctx: click.Context, /, model: str, ratio: float | None, out: Path, **how: Any) -> None:
     """Draw a forget set from the model's training data, as in the papers: from groups, a class, a subject, or at random.
 
-    What earlier requests of the version's lineage named is not drawn again.
+    Ids that earlier requests of the version's lineage named are not drawn again.
     """
     from grmu_audit.data.forget import ForgetSampling
     from grmu_audit.workflows.forget_requests import forgotten_ids, sample_forget_list
@@ -185,6 +185,6 @@ def check(ctx: click.Context, model: str, forget: Path, whole_subjects: bool) ->
     if request.forget.withheld:
         say(f"{len(request.forget.withheld)} ids are validation or test rows: nothing to unlearn, left out of evaluations")
     say(f"{len(request.forget.ids)} ids; {passed} of {len(report.results)} quality checks passed")
-    for line in advice_on_request(session, request, dataset, ref, forget):
+    for line in advice_on_request(session, request, dataset, ref, f"--forget {forget}"):
         say(f"forgetting: {line}")
     next_step(f"grmu-audit unlearn --model {model} --forget {forget}")

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 @click.option("--name", required=True, metavar="NAME", help="Model name to register under.")
 @click.option("--weights", type=FILE, help="The checkpoint: safetensors, or a .pth that holds tensors alone.")
 @click.option(
-    "--bind", is_flag=True, help="Instead: measure the versions of NAME again that have no registration record, and enter one."
+    "--bind", is_flag=True, help="Instead: measure versions of NAME without a registration record again, and record them."
 )
 @data_options
 @architecture_options
@@ -46,7 +46,11 @@ if TYPE_CHECKING:
 @click.option(
     "--preprocess", metavar="FILE|torchvision:NAME", help="How its inputs are prepared [default: as its file or the data says]."
 )
-@click.option("--expect-accuracy", metavar="0.98", help="Test accuracy that its owner measured; another one is refused.")
+@click.option(
+    "--expect-accuracy",
+    metavar="0.98",
+    help="Test accuracy that its owner measured; the checkpoint is refused where it has another.",
+)
 @settings_option
 @seed_option(0)
 @click.pass_context
@@ -68,10 +72,10 @@ def register_command(
 ) -> None:
     """Register an existing checkpoint as a pretrain version, and evaluate it at once.
 
-    --set states the recipe that it was trained with: 'retrain' repeats it.
+    --set states the recipe that it was trained with, which 'retrain' repeats.
     """
     if (weights is None) != bind:
-        raise click.UsageError("give --weights FILE for a new version, or --bind for the versions of before registration records")
+        raise click.UsageError("give --weights FILE for a new version, or --bind for versions without a registration record")
     if weights is None:
         _bind_versions(ctx, name)
         return
@@ -95,7 +99,7 @@ def register_command(
 
 
 def _bind_versions(ctx: click.Context, name: str) -> None:
-    """Bind, and say which versions and what comes next."""
+    """Bind versions, and print which, and the next step."""
     from grmu_audit.workflows.measured_again import bind
 
     bound = bind(open_session(ctx), name)
@@ -111,7 +115,7 @@ def _bind_versions(ctx: click.Context, name: str) -> None:
 @click.option("--weights", type=FILE, help="Weights to start from: safetensors, or a .pth that holds tensors alone.")
 @click.option("--pretrained", metavar="imagenet|NAME", help="Start from torchvision's published weights.")
 @click.option("--preset", metavar="paper[:DATASET]", help="The seed paper's recipe for the dataset; --set wins over it.")
-@click.option("--group-dro", is_flag=True, help="Train for the groups that are served worst (Group-DRO); retraining repeats it.")
+@click.option("--group-dro", is_flag=True, help="Minimise the worst group's loss (Group-DRO); retraining repeats it.")
 @settings_option
 @seed_option(0)
 @click.option("--resume", is_flag=True, help="Continue an interrupted run of the same options after its last whole epoch.")
@@ -156,7 +160,7 @@ def _propose_sampling(ref: ModelRef) -> None:
 @forget_or_requests
 @whole_subjects_option
 @click.option("--reweight", is_flag=True, help="Sample the retain set so that the group mix stays what it was.")
-@click.option("--group-dro", is_flag=True, help="Minimise the worst group's loss (group-balanced batches).")
+@click.option("--group-dro", is_flag=True, help="Minimise the worst group's loss (Group-DRO) on group-balanced batches.")
 @search_options
 @settings_option
 @seed_option(None)
@@ -185,7 +189,7 @@ def retrain_command(
     """
     from grmu_audit.workflows.versions.followers import followed
     from grmu_audit.workflows.versions.method_choice import UnlearnOptions
-    from grmu_audit.workflows.versions.unlearning import retrain_seeds
+    from grmu_audit.workflows.versions.unlearning import request_option, retrain_seeds
 
     values = parse_settings((*settings, *(("group_dro=true",) if group_dro else ())))
     session = open_session(ctx, jobs)
@@ -194,8 +198,7 @@ def retrain_command(
     _record_lost_key(session, model, earlier_forget)
     for ref in retrain_seeds(session, model, forget, seeds, UnlearnOptions(settings=values, **how), systems):
         click.echo(ref.label)
-    given = f"--forget {forget}" if isinstance(forget, Path) else f"--requests {','.join(forget)}"
-    next_step(f"grmu-audit unlearn --model {model} {given}")
+    next_step(f"grmu-audit unlearn --model {model} {request_option(forget)}")
 
 
 @click.command("unlearn")

@@ -1,4 +1,4 @@
-"""What an audit is measured from: stored predictions, white-box outputs and shadow models of every model in it."""
+"""Collects what an audit is measured from: predictions, white-box outputs and shadow models of every model in it."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ if TYPE_CHECKING:
 
 
 MOST_DAYS = 3650
-"""Days that a verdict may hold."""
+"""Most days until a verdict expires."""
 
 
 @dataclass(frozen=True)
@@ -174,11 +174,10 @@ def kept_models(session: Session, target: AuditTarget, rows: npt.NDArray[np.str_
     Raises:
         IntegrityError: what stayed is not what the ledger names.
     """
-    from grmu_audit.evaluation.predict import apply_request, from_parquet
+    from grmu_audit.evaluation.predict import from_parquet
 
-    names, found = (target.dataset.header.class_names, target.dataset.header.attribute_names), dict[str, AuditedModel]()
-    purged = [ref for ref in (target.baseline, target.root) if ref is not None and ref.label in target.purged]
-    for ref in purged:
+    request, found = replace(target.request, pseudonyms=frozenset()), dict[str, AuditedModel]()  # only test rows are kept
+    for ref in [ref for ref in (target.baseline, target.root) if ref is not None and ref.label in target.purged]:
         content = kept_outputs(session.store, read_ledger(session.store, ref.name), ref.version)
         outputs = from_parquet(content) if content is not None else None
         outputs = outputs.only(np.isin(outputs.ids, rows)) if outputs is not None else None
@@ -187,7 +186,7 @@ def kept_models(session: Session, target: AuditTarget, rows: npt.NDArray[np.str_
                 f"nothing that can be compared is left of {ref.label} ({target.purged[ref.label]}): retrain from it,"
                 " and audit that version"
             )
-        table = apply_request(outputs, frozenset(), *names, target.request.withheld)
+        table = predictions_under_request(outputs, request, target.dataset)
         found[ref.label] = AuditedModel(ref, table, purged=target.purged[ref.label])
     return found
 
@@ -202,7 +201,7 @@ def _purged(session: Session, target: AuditTarget, kept: Mapping[str, AuditedMod
 
 
 def _without_people(dataset: Dataset) -> tuple[NotMeasured, ...]:
-    """Of data without an attribute: its groups are the classes."""
+    """Why fairness between people is not measured on data without an attribute; empty for other data."""
     if len(dataset.header.attribute_names) > 1:
         return ()
     reason = (
@@ -229,7 +228,7 @@ def _white_box(
 
 
 def _costs(candidate: AuditedModel, shadows: ShadowResult | None, counter: ForwardPassCount) -> dict[str, Any]:
-    """How the levels beyond predictions were collected, for the record; what shadow models took is counted too."""
+    """How the levels beyond predictions were collected, for the record; samples of shadow models are added to the counter."""
     found: dict[str, Any] = {}
     if shadows is not None:
         counter.samples += shadows.samples
@@ -292,11 +291,9 @@ def stored_or_new_outputs(session: Session, ref: ModelRef, dataset: Dataset, pre
     """
     from grmu_audit.evaluation.predict import from_parquet
 
-    readable = precision is None and ref.key_check in (None, key_check(session.key))
+    readable = precision is None and session.has_key_of(ref)
     stored = version_artifact(session.store, ref, PREDICTIONS) if readable else None
-    if stored is None:
-        return _cached_outputs(session, ref, dataset, precision)
-    return from_parquet(stored)
+    return _cached_outputs(session, ref, dataset, precision) if stored is None else from_parquet(stored)
 
 
 def _cached_outputs(session: Session, ref: ModelRef, dataset: Dataset, precision: str | None) -> ModelOutputs:
@@ -380,7 +377,6 @@ def _environment(settings: AuditSettings) -> dict[str, Any]:
 
     created = clock.utc_now()
     expires = datetime.fromisoformat(created) + timedelta(days=settings.valid_days)
-
     libraries = ("numpy", "scipy", "scikit-learn", "torch", "mlflow", "great-expectations")
     return {
         "tool": f"grmu-audit {VERSION}",

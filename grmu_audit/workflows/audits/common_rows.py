@@ -25,7 +25,7 @@ class CommonOutputs:
     request: StoredRequest
     """The request without forgotten rows that are not in the tables."""
     not_measured: tuple[NotMeasured, ...] = ()
-    """What is said of rows that are not in the tables."""
+    """Why forgetting of rows that are not in the tables is not measured."""
 
 
 def common_outputs(

@@ -1,4 +1,4 @@
-"""Use case: several versions side by side, from their stored predictions, with paired differences to the first."""
+"""Compares several versions by their stored predictions, with paired differences to the first."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def compare(session: Session, models: Sequence[str], policy: Policy | None = Non
     forget = ForgetRecord(len(request.pseudonyms), request.digest, request.dominant_groups, request.provenance)
     context = AuditContext(data_record(dataset, request.groups), forget, not_measured=common.not_measured)
     inputs = [AuditInputs(first), *(AuditInputs(model, baseline=first) for model in rest)]
-    return Comparison([measure(each, context, options) for each in inputs], [_judged(session, ref) for ref in refs])
+    return Comparison([measure(each, context, options) for each in inputs], [_stored_audit(session, ref) for ref in refs])
 
 
 def _request(session: Session, refs: Sequence[ModelRef]) -> tuple[ModelRef, StoredRequest]:
@@ -87,7 +87,7 @@ def _request(session: Session, refs: Sequence[ModelRef]) -> tuple[ModelRef, Stor
     return largest, requests[largest.label]
 
 
-def _judged(session: Session, ref: ModelRef) -> Audit | IntegrityError | None:
+def _stored_audit(session: Session, ref: ModelRef) -> Audit | IntegrityError | None:
     """The stored audit, why it cannot be relied on, or None where the version was never audited."""
     try:
         return newest_audit(session.store, ref)[0]

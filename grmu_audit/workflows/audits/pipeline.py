@@ -1,4 +1,4 @@
-"""Use case: audit a version against its parent and the retrained references."""
+"""Audits a version against its parent and the retrained references."""
 
 from __future__ import annotations
 

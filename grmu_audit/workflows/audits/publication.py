@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from grmu_audit.auditing.audit_files import write_audit
@@ -28,8 +28,8 @@ class AuditResult:
     """Facts and verdict."""
     folder: Path
     """Folder with ``audit.json`` and ``report.html``."""
-    resources: Mapping[str, float] = field(default_factory=dict)
-    """What it cost, as its run has it: seconds, processor seconds, samples that went through networks, largest memory, energy."""
+    resources: Mapping[str, float]
+    """Its cost, as its run records it: seconds, processor seconds, samples that went through networks, largest memory, energy."""
 
     @property
     def ref(self) -> ModelRef:

@@ -26,9 +26,8 @@ class PastRequest:
     """The ancestor."""
     rows: frozenset[str]
     """Pseudonyms of the rows that it added to the forget set."""
-
-    why_purged: str = ""
-    """Why it cannot be measured: one of the two versions was purged."""
+    why_purged: str
+    """Why it cannot be measured, where one of the two versions was purged; else empty."""
 
     @property
     def versions(self) -> tuple[ModelRef, ...]:
@@ -44,7 +43,7 @@ class PastRequest:
 def past_requests(session: Session, version: ModelRef) -> list[PastRequest]:
     """Every request that an ancestor of a version was created for, oldest first.
 
-    Left out are one whose parent was deleted, and one that named no new training row: there is nothing to be forgotten of it.
+    Left out are requests whose parent version was deleted, and those that named no new training row.
     """
     lineages = Lineages(session.store)
     state = purge_state(read_ledger(session.store, version.name))
@@ -56,6 +55,6 @@ def past_requests(session: Session, version: ModelRef) -> list[PastRequest]:
 
 
 def _why_purged(state: PurgeState, *refs: ModelRef) -> str:
-    """What is said of the first version that was purged; empty where none was."""
+    """A sentence on the first version that was purged; empty where none was."""
     steps = ((ref, state.of(ref.version)) for ref in refs)
     return next((purged_words(ref.name, ref.version, step) for ref, step in steps if step is not None), "")

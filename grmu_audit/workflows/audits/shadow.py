@@ -1,4 +1,4 @@
-"""The shadow models of an audit: cost reported first, trained within the budget, stored, and shared with every later audit."""
+"""The shadow models of an audit: their cost is noted first; trained within the budget, stored, and used by every later audit."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from grmu_audit.records.white_box import MIN_SHADOW_MODELS, ShadowTable
 from grmu_audit.tracking.references import lineage_root
 from grmu_audit.tracking.requests import Lineages
 from grmu_audit.utils.yaml_files import typed_config
+from grmu_audit.workflows.versions.costs import recorded_seconds
 from grmu_audit.workflows.versions.creation import GROUP_WISE
 from grmu_audit.workflows.versions.network import load_network
 from grmu_audit.workflows.versions.precision import measured_precision
@@ -43,7 +44,7 @@ class ShadowOptions:
     models: int = 16
     """Number of shadow models; more of them strengthen the attacks."""
     budget: float | None = None
-    """Seconds that training them and running the method on them may take in this audit; None: as long as it takes."""
+    """Most seconds for training them and running the method on them in this audit; None: no limit."""
 
 
 @dataclass(frozen=True)
@@ -61,9 +62,9 @@ class ShadowResult:
 
 
 def collect_shadows(session: Session, target: AuditTarget, options: ShadowOptions) -> ShadowResult:
-    """The pool of a version's lineage, and the audited method on each of its models.
+    """The outputs of the lineage's shadow models, and of the audited method on each of them.
 
-    What the pool leaves of the budget goes to the method.  What does not fit is left for a later audit.
+    The method has the time that the models leave of the budget.  What does not fit is left for a later audit.
 
     Args:
         session: store, key, device.
@@ -77,17 +78,17 @@ def collect_shadows(session: Session, target: AuditTarget, options: ShadowOption
     before, start = pool.count_stored(options.models), time.perf_counter()
     guess = _guess(root, len(pool.population) / 2, len(target.dataset.rows("train")))
     _note_cost(session, pool.cost(options.models, guess), "shadow models", options.budget)
-    there = pool.train_missing(options.models, options.budget, guess, train_elsewhere(session, target, pool))
+    ready = pool.train_missing(options.models, options.budget, guess, train_elsewhere(session, target, pool))
     left = None if options.budget is None else max(options.budget - (time.perf_counter() - start), 0.0)
     trained = pool.count_stored(options.models) - before
-    facts: dict[str, Any] = {"pool": pool.key, "models": there, "trained_now": trained}
+    facts: dict[str, Any] = {"pool": pool.key, "models": ready, "trained_now": trained}
     samples = trained * len(target.dataset)
-    if there < MIN_SHADOW_MODELS:
+    if ready < MIN_SHADOW_MODELS:
         needed = f"{MIN_SHADOW_MODELS} are needed: audit again to go on"
-        why = f"{there} of {options.models} shadow models fitted into the budget; {needed}"
+        why = f"{ready} of {options.models} shadow models fitted into the budget; {needed}"
         return ShadowResult(None, why, samples, facts)
     names = np.asarray(session.pseudonyms_of(target.dataset), dtype=np.str_)
-    found = ShadowResult(pool.table(there, names), "", samples, facts)
+    found = ShadowResult(pool.table(ready, names), "", samples, facts)
     return _with_method(session, target, pool, found, left)
 
 
@@ -135,15 +136,15 @@ def _with_method(
     bank, count = method_bank(target, pool), len(table.margin)
     before = bank.count_stored(count)
     try:
-        there = _filled(session, target, bank, count, budget)
+        ready = _run_on_pool(session, target, bank, count, budget)
     except DivergedError as error:
         return replace(found, why=f"the method diverged on a shadow model: {error}")
     samples = found.samples + (bank.count_stored(count) - before) * len(target.dataset)
-    found = replace(found, samples=samples, facts={**found.facts, "unlearned_models": there, "method": ref.method})
-    if there < MIN_SHADOW_MODELS:
-        why = f"the method was run on {there} shadow models within the budget; {MIN_SHADOW_MODELS} are needed"
+    found = replace(found, samples=samples, facts={**found.facts, "unlearned_models": ready, "method": ref.method})
+    if ready < MIN_SHADOW_MODELS:
+        why = f"the method was run on {ready} shadow models within the budget; {MIN_SHADOW_MODELS} are needed"
         return replace(found, why=why)
-    return replace(found, table=bank.add_to(table, there))
+    return replace(found, table=bank.add_to(table, ready))
 
 
 def _bank(pool: ShadowPool, forget: Rows, made_from: Mapping[str, Any]) -> UnlearnedPool:
@@ -172,7 +173,7 @@ def _bank(pool: ShadowPool, forget: Rows, made_from: Mapping[str, Any]) -> Unlea
 def method_bank(target: AuditTarget, pool: ShadowPool) -> UnlearnedPool:
     """The pool's models after the audited method with the audited options."""
     names = pool.without.names
-    assert names is not None, "an audit's pool knows what its rows are called"
+    assert names is not None, "an audit's pool has pseudonyms of its rows"
     return _bank(pool, np.flatnonzero(np.isin(names, list(target.request.pseudonyms))), method_facts(target))
 
 
@@ -205,7 +206,6 @@ def train_elsewhere(
         fixed |= {"precision": pool.runtime.precision, "inference": asdict(pool.runtime.without_gradients)}  # measured here, once
 
         def jobs() -> Iterator[Job]:
-            """One for each number."""
             for number in numbers:
                 if made_from is None:
                     yield Job("shadow-model", {**fixed, "number": number})
@@ -257,20 +257,20 @@ def _pool_of(job: Job, folder: JobFolder, place: Path) -> ShadowPool:
     return pool
 
 
-def _filled(session: Session, target: AuditTarget, bank: UnlearnedPool, count: int, budget: float | None) -> int:
-    seconds = target.version.config.get("seconds")
-    guess = float(seconds) if isinstance(seconds, int | float) else None
+def _run_on_pool(session: Session, target: AuditTarget, bank: UnlearnedPool, count: int, budget: float | None) -> int:
+    """Run the method on shadow models within the budget; returns how many are done."""
+    guess = recorded_seconds(target.version)
     _note_cost(session, bank.cost(count, guess), f"{target.version.method} on shadow models", budget)
     return bank.train_missing(count, budget, guess, train_elsewhere(session, target, bank.pool, method_facts(target)))
 
 
 def _note_cost(session: Session, cost: TrainingCost, what: str, budget: float | None) -> None:
-    """Say what it costs before it starts."""
+    """Note the cost before it starts."""
     if cost.stored < cost.wanted:
         session.observer.note(cost.words(what, budget))
 
 
 def _guess(root: ModelRef, half: float, whole: int) -> float | None:
     """Seconds per shadow model, from the lineage's first training."""
-    seconds = root.config.get("seconds")
-    return float(seconds) * half / max(whole, 1) if isinstance(seconds, int | float) else None
+    seconds = recorded_seconds(root)
+    return None if seconds is None else seconds * half / max(whole, 1)

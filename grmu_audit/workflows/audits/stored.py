@@ -58,7 +58,6 @@ def export_bundle(store: Store, model: str, out: Path, disclosure: str = INTERNA
             tables in the order of the data.
         IntegrityError: something stored is not what was recorded; nothing is written.
     """
-
     evidence = read_evidence(store, store.resolve(model))
     if evidence.attestation_sha256 is None:
         raise InconclusiveError(f"the audit of {evidence.ref.label} was not attested: audit it again with a policy")
@@ -87,7 +86,7 @@ def _internal(store: Store, evidence: Evidence) -> dict[str, bytes]:
 
 
 def _external(store: Store, evidence: Evidence) -> dict[str, bytes]:
-    """The external form of the audit, attested anew: the statement of the audit names digests that counts can be guessed from."""
+    """The external form of the audit with a statement of its own: the audit's statement has digests that reveal exact counts."""
     from grmu_audit import report
     from grmu_audit.auditing.audit_files import as_read_back
     from grmu_audit.auditing.disclosure.external_form import external_form
@@ -131,7 +130,7 @@ def _artifacts(store: Store, evidence: Evidence) -> dict[str, bytes]:
 
 
 def _without_order(files: dict[str, bytes], ref: ModelRef) -> dict[str, bytes]:
-    """The files with people numbered anew where their numbers follow the data, and the record of that."""
+    """The files with new numbers for people whose numbers follow the order of the data, and the record of that."""
     orders = {name: stored_predictions.order_of_data(files[name], name) for name in files if name.startswith(f"{TABLES}/")}
     if "rows" in orders.values():
         raise InconclusiveError(
@@ -178,7 +177,6 @@ def _artifact(store: Store, evidence: Evidence, name: str) -> bytes:
 
 
 def _ledger(store: Store, evidence: Evidence) -> dict[str, bytes]:
-
     name, version = evidence.ref.name, evidence.ref.version
     last = max(n.number for n in read_ledger(store, name).entries if n.entry.version == version)
     keys = (TAG_ENTRY, TAG_ENTRY_KIND, TAG_ENTRY_SHA256)
@@ -196,7 +194,6 @@ def newest_audit(store: Store, ref: ModelRef) -> tuple[Audit, dict[str, Any]]:
         InconclusiveError: the version was never audited.
         IntegrityError: the stored audit, its index, the ledger, or the version's files were changed.
     """
-
     evidence = read_evidence(store, ref)
     return evidence.audit, ledger_since(store, evidence.audit, evidence.sha256)
 
@@ -217,15 +214,17 @@ def ledger_since(store: Store, audit: Audit, audit_sha256: str) -> dict[str, Any
         IntegrityError: the ledger or a sign-off in it was changed.
     """
     ledger, ref = read_ledger(store, audit.subject.name), audit.subject
-    found: dict[str, Any] = {"sign_off": _sign_off(ledger, ref.version, ref.label, audit_sha256)}
-    found["answered_at"] = _answered(ledger, audit)
     champion = ledger.state.champion
-    found["current_champion"] = f"{ref.name}/{champion}" if champion else None
     passed = audit.verdict is not None and audit.verdict.decision is Decision.PASS
-    found["next_champion"] = ref.label if passed and champion != ref.version else None
-    found["without_forgetting_claim"] = _unclaimed(ledger, ref.version)
     target = champion if champion != ref.version else _champion_before(ledger, ref.version)
-    found["rollback_target"] = f"{ref.name}/{target}" if target else None
+    found: dict[str, Any] = {
+        "sign_off": _sign_off(ledger, ref.version, ref.label, audit_sha256),
+        "answered_at": _answered(ledger, audit),
+        "current_champion": f"{ref.name}/{champion}" if champion else None,
+        "next_champion": ref.label if passed and champion != ref.version else None,
+        "without_forgetting_claim": _unclaimed(ledger, ref.version),
+        "rollback_target": f"{ref.name}/{target}" if target else None,
+    }
     return {key: value for key, value in found.items() if value}
 
 

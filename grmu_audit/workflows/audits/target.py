@@ -1,9 +1,9 @@
-"""What is audited: a version, its parent, retrained references, and the data and request that they share."""
+"""Finds what is audited: a version, its parent, retrained references, and the data and request that they share."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from grmu_audit.data.dataset import Dataset
 from grmu_audit.errors import InputError
@@ -37,12 +37,12 @@ class AuditTarget:
     """The data."""
     request: StoredRequest
     """The forget request."""
-    root: ModelRef | None = None
+    root: ModelRef | None
     """The first version of the lineage, where it is another than the baseline."""
-    without_root: str = ""
-    """Why the first version of the lineage cannot be compared with."""
-    purged: Mapping[str, str] = field(default_factory=dict)
-    """By label, why a version of the lineage has outputs of test rows alone."""
+    without_root: str
+    """Why the first version of the lineage is not known, where it is not; else empty."""
+    purged: Mapping[str, str]
+    """Purged versions of the lineage by label, with a sentence on each; only outputs of test rows are left of them."""
 
     @property
     def present(self) -> list[ModelRef]:
@@ -86,7 +86,7 @@ def find_target(session: Session, model: str, references: Sequence[str]) -> Audi
 
 
 def _purged(session: Session, line: Sequence[ModelRef]) -> dict[str, str]:
-    """Purged versions of a lineage, with what is said of each."""
+    """Purged versions of a lineage by label, with a sentence on each."""
     found: dict[str, str] = {}
     for ref in line:
         step = purge_state(read_ledger(session.store, ref.name)).of(ref.version)

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +18,7 @@ from grmu_audit.records import ModelRef
 from grmu_audit.records.white_box import FINE_TUNING, PGD_SAMPLES, RETURN_EPOCHS, Missing, MissingCode, WhiteBoxOutputs
 from grmu_audit.tracking.references import lineage_root
 from grmu_audit.utils.yaml_files import typed_config
+from grmu_audit.workflows.versions.costs import recorded_seconds
 from grmu_audit.workflows.versions.network import load_network
 from grmu_audit.workflows.versions.precision import inference_runtime
 
@@ -36,12 +37,10 @@ CollectArrays = Callable[["Classifier", "BatchSource", npt.NDArray[np.str_], "Ru
 
 @dataclass
 class ForwardPassCount:
-    """Samples that went through the networks."""
+    """Counts samples that go through networks."""
 
     samples: int = 0
-    """Samples that went through a network, every pass counted."""
-    networks: int = 0
-    """Networks that had to be loaded; 0 when everything was cached."""
+    """Samples so far, every pass counted."""
 
     def passes(self, dataset: Dataset) -> int:
         """The samples in passes over the data, rounded up."""
@@ -50,18 +49,18 @@ class ForwardPassCount:
 
 @dataclass
 class TimeLeft:
-    """Seconds that trainings of this audit may still take."""
+    """Time that is left for the trainings of an audit."""
 
     seconds: float | None = None
-    """None: as long as it takes."""
+    """None: no limit."""
 
     def allows(self, guess: float | None) -> bool:
-        """Whether something that takes about so long may be started."""
+        """Whether work of about this many seconds may be started."""
         return self.seconds is None or (self.seconds > 0 and (guess or 0.0) <= self.seconds)
 
     @contextmanager
     def spent(self) -> Iterator[None]:
-        """Take what the context lasts from what is left."""
+        """Subtract the duration of the context."""
         start = time.perf_counter()
         yield
         if self.seconds is not None:
@@ -89,7 +88,7 @@ class WhiteBoxCollector:
     left: TimeLeft = field(default_factory=TimeLeft)
     """What the fine-tuning may take."""
     precision: str = "fp32"
-    """Recorded precision of the models of the audit; what the caller chose goes before it."""
+    """Recorded precision of the models of the audit, unless the caller chose another."""
     pgd_samples: int | None = PGD_SAMPLES
     """Most test samples that PGD attacks; None: all."""
 
@@ -97,10 +96,7 @@ class WhiteBoxCollector:
         """All outputs of a version that a level measures, each read from the cache or collected and cached."""
         from grmu_audit.evaluation.white_box import auto_attack, collect_white_box, merge
 
-        def collect(model: Classifier, source: BatchSource, ids: npt.NDArray[np.str_], runtime: Runtime) -> WhiteBoxOutputs:
-            """With PGD on as many samples as were asked for."""
-            return collect_white_box(model, source, ids, runtime, self.pgd_samples)
-
+        collect = partial(collect_white_box, pgd_samples=self.pgd_samples)
         whole = self._attacked == len(self.dataset.rows("test"))
         low = {"gradients": "bf16"} if self._runtime.without_gradients.precision == "bf16" else {}
         found = self._outputs(ref, "standard", collect, low if whole else {"pgd_samples": self.pgd_samples, **low})
@@ -112,7 +108,7 @@ class WhiteBoxCollector:
         return found
 
     def note_cost(self, refs: Sequence[ModelRef]) -> None:
-        """Say what the fine-tuning of these versions costs before any of it starts."""
+        """Note the cost of fine-tuning these versions before it starts."""
         from grmu_audit.evaluation.shadow_models import TrainingCost
 
         stored = sum(self._is_fine_tuned(ref) for ref in refs)
@@ -127,8 +123,8 @@ class WhiteBoxCollector:
         from grmu_audit.evaluation.durability import FineTuning
         from grmu_audit.training.config import TrainConfig
 
-        train, ids = self.dataset.rows("train"), np.asarray(self.session.pseudonyms_of(self.dataset), dtype=np.str_)
-        retain = train[~np.isin(ids[train], list(self.request.pseudonyms))]
+        train = self.dataset.rows("train")
+        retain = train[~np.isin(self._ids[train], list(self.request.pseudonyms))]
         recipe = typed_config(TrainConfig, self._root.settings if self._root else {})
         return FineTuning(retain, recipe, self.epochs, self._training_precision)
 
@@ -158,9 +154,9 @@ class WhiteBoxCollector:
     @property
     def _gradient_seconds(self) -> float | None:
         """Seconds of a sample's pass with gradients of the weights in the first training of the lineage; None when unknown."""
-        seconds = self._root.config.get("seconds") if self._root else None
+        seconds = recorded_seconds(self._root) if self._root else None
         passes = self._tuning.recipe.epochs * max(len(self.dataset.rows("train")), 1)
-        return float(seconds) / passes if isinstance(seconds, int | float) else None
+        return None if seconds is None else seconds / passes
 
     @property
     def _guess(self) -> float | None:
@@ -190,26 +186,19 @@ class WhiteBoxCollector:
         """Answers after fine-tuning on the retain set, or why there are none."""
         from grmu_audit.evaluation.durability import collect_fine_tuning
 
-        ids = np.asarray(self.session.pseudonyms_of(self.dataset), dtype=np.str_)
         code, reason = MissingCode.NOT_APPLICABLE, "" if len(self._tuning.retain) > 1 else "the request leaves no retain set"
         if not reason and not self._is_fine_tuned(ref) and not self.left.allows(self._guess):
             code, reason = MissingCode.NO_TIME, "fine-tuning on the retain set did not fit into the budget: audit again to go on"
         if reason:
-            return WhiteBoxOutputs(ids, missing={FINE_TUNING: Missing(code, reason)})
-
-        def collect(model: Classifier, source: BatchSource, ids: npt.NDArray[np.str_], runtime: Runtime) -> WhiteBoxOutputs:
-            """Fine-tune and ask after each epoch."""
-            return collect_fine_tuning(model, source, ids, runtime, self._tuning)
-
+            return WhiteBoxOutputs(self._ids, missing={FINE_TUNING: Missing(code, reason)})
         with self.left.spent():
-            return self._outputs(ref, "return", collect, self._return_key)
+            return self._outputs(ref, "return", partial(collect_fine_tuning, tuning=self._tuning), self._return_key)
 
     def _changes(self, ref: ModelRef) -> tuple[CollectArrays, Mapping[str, object]]:
-        """How rounded, pruned and mixed weights are asked, and what that depends on."""
+        """A function that collects answers with rounded, pruned and mixed weights, and what these depend on."""
         other = self.before if self.before is not None and self.before.label != ref.label else None
 
         def collect(model: Classifier, source: BatchSource, ids: npt.NDArray[np.str_], runtime: Runtime) -> WhiteBoxOutputs:
-            """Load the version before, and ask."""
             from grmu_audit.evaluation.durability import collect_changes
 
             before = None if other is None else load_network(self.session, other, runtime.device)
@@ -225,16 +214,20 @@ class WhiteBoxCollector:
         return WhiteBoxOutputs(ids, relearn=curves, settings={"relearn": asdict(again.RELEARNING)})
 
     def _outputs(self, ref: ModelRef, kind: str, collect: CollectArrays, more: Mapping[str, object]) -> WhiteBoxOutputs:
-        ids = np.asarray(self.session.pseudonyms_of(self.dataset), dtype=np.str_)
-        runtime, cache = self._runtime, self._cache
+        """Outputs of one kind, from the cache or collected; ``more``: what they depend on beside the model, data and seed."""
         key = self._key(ref, kind, more)
-        outputs = cache.read(key, ids)
+        outputs = self._cache.read(key, self._ids)
         if outputs is None:
             with _reported(self.session, ref, self._what(kind)):
-                outputs = self._counted(ref, collect, ids, runtime)
+                outputs = self._collect_and_count(ref, collect)
             if outputs.complete:
-                cache.write(key, outputs)
+                self._cache.write(key, outputs)
         return outputs
+
+    @cached_property
+    def _ids(self) -> npt.NDArray[np.str_]:
+        """[n] pseudonyms of all samples."""
+        return np.asarray(self.session.pseudonyms_of(self.dataset), dtype=np.str_)
 
     @property
     def _runtime(self) -> Runtime:
@@ -252,20 +245,19 @@ class WhiteBoxCollector:
         training, asked = self._runtime.precision, self._runtime.without_gradients.precision
         return cache_key({**derived_from, "precision": training if asked == training else f"{training} {asked}", **more})
 
-    def _counted(self, ref: ModelRef, collect: CollectArrays, ids: npt.NDArray[np.str_], runtime: Runtime) -> WhiteBoxOutputs:
-        """Load the network, collect, and count what goes through it."""
+    def _collect_and_count(self, ref: ModelRef, collect: CollectArrays) -> WhiteBoxOutputs:
+        """Load the network, collect, and count the samples that go through it."""
         from grmu_audit.data.batches import BatchSource
 
+        runtime = self._runtime
         model = load_network(self.session, ref, runtime.device)
-        self.counter.networks += 1
 
         def count(module: object, inputs: tuple[Any, ...], output: object) -> None:
-            """Count the samples of a forward pass."""
             self.counter.samples += len(inputs[0])
 
         handle = model.body.register_forward_hook(count)
         try:
-            return collect(model, BatchSource(self.dataset, runtime.device), ids, runtime)
+            return collect(model, BatchSource(self.dataset, runtime.device), self._ids, runtime)
         finally:
             handle.remove()
 
@@ -285,7 +277,7 @@ def _words_of(kind: str, tests: int) -> str:
 
 @contextmanager
 def _reported(session: Session, ref: ModelRef, what: str) -> Iterator[None]:
-    """Say what is collected of a model before it is, and how long it took."""
+    """Note what is collected from a model before it starts, and how long it took."""
     start = time.perf_counter()
     session.observer.note(f"collecting from {ref.label}: {what}")
     yield

@@ -1,4 +1,4 @@
-"""What a suite costs before it starts: sample-gradients and forward passes of each model, and how fast this machine does them."""
+"""Cost of a suite before it starts: sample-gradients and forward passes of each model, and the speed of this machine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 GRADIENT_SECONDS, FORWARD_SECONDS = 12.0, 5.0
 """How long gradients and forward passes are timed."""
 AMUN_SEARCH = 150
-"""Gradients a forget sample of AMUN's search for neighbours, which takes between 50 and 500."""
+"""Gradients per forget sample of AMUN's search for neighbours, which takes between 50 and 500."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +33,6 @@ class Sizes:
     """Validation rows."""
     total: int
     """All rows of all splits."""
-    batch_normalised: bool = True
-    """Whether the network has batch normalisation."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ def training_cost(config: TrainConfig, sizes: Sizes) -> Cost:
 
 
 def method_cost(method: Method, config: Any, sizes: Sizes) -> Cost:
-    """A method by its formula (``Method.cost``); one that this module does not know counts E passes over what it reads.
+    """Cost of a method by its formula (``Method.cost``); without a formula here, E passes over the rows that it reads.
 
     Args:
         method: the method.
@@ -82,13 +80,13 @@ def method_cost(method: Method, config: Any, sizes: Sizes) -> Cost:
     read = {"retain": sizes.retain, "forget": sizes.forget}
     plain = epochs * sum(count for name, count in read.items() if name in method.needs)
     gradients = plain if formula is None else round(formula(config, sizes))
-    watched = sizes.val if method.trains and "retain" in method.needs else 0
-    return Cost(gradients, epochs * watched + sizes.total)
+    validated = sizes.val if method.trains and "retain" in method.needs else 0
+    return Cost(gradients, epochs * validated + sizes.total)
 
 
 def _random_labels(config: Any, sizes: Sizes) -> float:
-    """E (R + F), with batch normalisation E (R + 2 F)."""
-    return float(config.epochs * (sizes.retain + (2 if sizes.batch_normalised else 1) * sizes.forget))
+    """E (R + 2 F), as for a network with batch normalisation; without it E (R + F), so that the cost is estimated too high."""
+    return float(config.epochs * (sizes.retain + 2 * sizes.forget))
 
 
 def _neggrad(config: Any, sizes: Sizes) -> float:

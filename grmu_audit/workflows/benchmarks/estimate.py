@@ -1,16 +1,15 @@
-"""What ``benchmark plan`` says before anything starts: models, rows, sample-gradients and hours."""
+"""The estimate of ``benchmark plan``: models, rows, sample-gradients and hours."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grmu_audit.data.catalog import read_listing
 from grmu_audit.jobs import JobFolder
 from grmu_audit.workflows.benchmarks.costs import Cost, Rates, calibrate
 from grmu_audit.workflows.benchmarks.plan import Known, Plan, RunSettings, make_plan
-from grmu_audit.workflows.benchmarks.running import MODELS, BenchmarkOptions, data_key, read_digests, row_path, run_settings
+from grmu_audit.workflows.benchmarks.running import BenchmarkOptions, data_key, job_url, read_digests, row_path, run_settings
 from grmu_audit.workflows.benchmarks.suite import Suite
 from grmu_audit.workflows.session import Session
 
@@ -38,9 +37,9 @@ class Estimate:
     """Of the models that do not exist yet."""
     lines: tuple[tuple[str, int, Cost], ...]
     """What, models and their cost, over all of them."""
-    rates: Rates | None = None
+    rates: Rates | None
     """Of this machine; None without a calibration."""
-    known: bool = True
+    known: bool
     """Whether the data was read before, so that what exists is found."""
 
     @property
@@ -98,8 +97,7 @@ def _lines(plan: Plan) -> tuple[tuple[str, int, Cost], ...]:
 
 def _existing(session: Session, options: BenchmarkOptions, jobs: dict[str, str]) -> frozenset[str]:
     """Models whose results lie in the folder."""
-    url = session.jobs.folder or str((Path(options.out) / MODELS).absolute())
-    place = JobFolder(url, b"").local("results")
+    place = JobFolder(job_url(session, options), b"").local("results")
     return frozenset(name for name in jobs if place is not None and (place / name).is_file())
 
 

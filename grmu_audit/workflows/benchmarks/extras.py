@@ -1,4 +1,4 @@
-"""What needs the network itself: fairness-gaps of layers, accuracy under FGSM, and whether what was forgotten comes back."""
+"""Measurements on the network itself: fairness-gaps of layers, accuracy under FGSM, forget accuracy after fine-tuning."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""The job that measures one model of a suite: every number as an audit would have it, against several retrained models."""
+"""The job that measures one model of a suite as an audit would, against several retrained models."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -102,9 +101,3 @@ def _numbers(audit: Audit, count: int) -> dict[str, Any]:
 def _value(audit: Audit, name: str, number: int) -> float | None:
     found = audit.metric(name, reference(number))
     return found.value if found is not None else None
-
-
-def read_row(content: bytes) -> dict[str, Any]:
-    """What ``run_row_job`` returned."""
-    tree: dict[str, Any] = json.loads(content)
-    return tree

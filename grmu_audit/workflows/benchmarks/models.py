@@ -1,7 +1,7 @@
-"""The jobs of a suite on a worker: train or unlearn one model, and measure one against retrained ones.
+"""The job of a suite that trains, retrains or unlearns one model, and what jobs share: data, networks, results.
 
-Models travel as logits of all rows; the weights of a model before the request lie in its job's result, as arrays.  Rows are named
-by their number; no id of a sample is stored.
+A result holds the logits of all rows, and for a model before the request also its weights.  Rows are named by their number; no id
+of a sample is stored.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ class Problem:
 
 
 def open_problem(given: Mapping[str, Any]) -> Problem:
-    """The data that a job names; a worker that did a job on it before has it at hand.
+    """The data that a job names; the data of a worker's last job is kept in memory.
 
     Raises:
         IntegrityError: it is not the data that the job was made for.

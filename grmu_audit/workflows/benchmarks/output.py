@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from grmu_audit.errors import InputError
-from grmu_audit.records.benchmark import PARTS, BenchmarkRow
+from grmu_audit.records.benchmark import BenchmarkRow
 from grmu_audit.report.benchmarks import (
     FORMATS,
     SuiteWords,
@@ -63,21 +63,6 @@ def write_output(suite: Suite, rows: Sequence[BenchmarkRow], out: Path, command:
     ]
 
 
-def ordered(suite: Suite, rows: Sequence[BenchmarkRow]) -> list[BenchmarkRow]:
-    """Rows in the order of the suite: requests, ratios, parts of the table, methods, REWEIGHT, seeds."""
-    requests = [request.name for request in suite.requests]
-    methods = [method.name for method in suite.methods]
-
-    def place(row: BenchmarkRow) -> tuple[int, float, int, int, bool, str, int]:
-        """What it is sorted by; what the suite does not name comes last."""
-        title = row.title.removesuffix(" + REWEIGHT")
-        request = requests.index(row.request) if row.request in requests else len(requests)
-        method = methods.index(title) if title in methods else len(methods)
-        return request, row.ratio, PARTS.index(row.part), method, row.reweight, title, row.seed
-
-    return sorted(rows, key=place)
-
-
 def write_leaderboard(folders: Sequence[Path], path: Path) -> Path:
     """One static page that ranks the methods of several benchmarks.
 
@@ -88,10 +73,5 @@ def write_leaderboard(folders: Sequence[Path], path: Path) -> Path:
     Raises:
         InputError: a folder holds no rows.
     """
-    groups = [(row_suites(rows), rows) for rows in (read_rows(folder) for folder in folders)]
+    groups = [(", ".join(dict.fromkeys(row.suite for row in rows)), rows) for rows in map(read_rows, folders)]
     return write_atomic(path, page_html(leaderboard(groups)).encode())
-
-
-def row_suites(rows: Sequence[BenchmarkRow]) -> str:
-    """Name of the suite that rows are of; of several, all names."""
-    return ", ".join(dict.fromkeys(row.suite for row in rows))

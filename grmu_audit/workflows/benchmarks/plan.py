@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from grmu_audit.data.catalog import DataSpec
-from grmu_audit.errors import InputError
 from grmu_audit.jobs import Job
 from grmu_audit.records.benchmark import CEILING, FLOOR, METHOD, RETRAINED, BenchmarkRow
-from grmu_audit.utils import sha256_hex
 from grmu_audit.utils.yaml_files import typed_config
 from grmu_audit.workflows.benchmarks.costs import Cost, Sizes, extras_cost, method_cost, training_cost
 from grmu_audit.workflows.benchmarks.suite import Suite, SuiteMethod, SuiteRequest
@@ -22,11 +20,9 @@ if TYPE_CHECKING:
     from grmu_audit.unlearning.method import Method
 
 GENERATION = 1
-"""Raise it when the code that trains or measures changes what it gives: everything is then made anew."""
+"""Raise it when the results of the code that trains or measures change: everything is then created and measured again."""
 UNTOUCHED, REFERENCE_TITLE, CEILING_TITLE = "untouched", "retrain + REWEIGHT (reference)", "retrain + REWEIGHT (one more)"
 """Titles of the rows that every table has beside the methods."""
-
-
 _PENALTY = "fairness_gap_"
 """Options of the penalty, which have no effect without its weight."""
 
@@ -35,19 +31,19 @@ _PENALTY = "fairness_gap_"
 class RunSettings:
     """What a run adds to its suite."""
 
-    root: str | None = None
+    root: str | None
     """Folder of the data."""
-    data_options: Mapping[str, object] = field(default_factory=dict)
+    data_options: Mapping[str, object]
     """Options of the reader that differ from the suite's."""
-    weights: tuple[str, str] | None = None
+    weights: tuple[str, str] | None
     """Digest of a file of start weights in the job folder, and the ending of its name."""
-    random_start: bool = False
+    random_start: bool
     """Sampled start weights, whatever the suite says."""
-    options: Mapping[str, object] = field(default_factory=dict)
+    options: Mapping[str, object]
     """Options of every training, over those of suite and presets."""
-    device: str = "cpu"
+    device: str
     """Kind of device."""
-    precision: str = "fp32"
+    precision: str
     """Precision of training."""
 
     def data(self, suite: Suite, seed: int) -> DataSpec:
@@ -188,7 +184,7 @@ class _Planner:
                 add(title, RETRAINED if method.exact else METHOD, model, entry, reweight)
 
     def _untouched(self, cell: _Cell) -> Job:
-        """The model before the request; measured further where the request wants that."""
+        """The model before the request; a job of its own where the request has extra measurements."""
         if not self._extras(cell):
             return self.before[cell.seed]
         job = self._job({"seed": cell.seed, "before": _tree(self.before[cell.seed]), **self._extras(cell)})
@@ -330,14 +326,3 @@ def job_of(tree: Mapping[str, Any]) -> Job:
 
 def _numbers(options: Mapping[str, Any]) -> dict[str, float]:
     return {name: float(value) for name, value in options.items() if type(value) in (int, float)}
-
-
-def weights_entry(content: bytes, ending: str) -> tuple[str, str]:
-    """Digest and ending of a file of start weights, as jobs name it.
-
-    Raises:
-        InputError: the ending is none of weights.
-    """
-    if not ending:
-        raise InputError("--weights: the file's name has no ending, such as .safetensors, by which its form is known")
-    return sha256_hex(content), ending

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,10 +13,9 @@ from grmu_audit.errors import InputError
 from grmu_audit.jobs import Job, JobFolder, JobRunner, make_executor
 from grmu_audit.records.benchmark import FLOOR, PARTS, REFERENCE, BenchmarkRow
 from grmu_audit.tracking.names import TAG_BENCHMARK, TAG_BENCHMARK_ROW
-from grmu_audit.utils import canonical_json, read_file, write_atomic
+from grmu_audit.utils import canonical_json, read_file, sha256_hex, write_atomic
 from grmu_audit.utils.array_files import unpack_arrays
-from grmu_audit.workflows.benchmarks.measuring import read_row
-from grmu_audit.workflows.benchmarks.plan import REFERENCE_TITLE, Known, Plan, PlannedRow, RunSettings, make_plan, weights_entry
+from grmu_audit.workflows.benchmarks.plan import REFERENCE_TITLE, Known, Plan, PlannedRow, RunSettings, job_of, make_plan
 from grmu_audit.workflows.benchmarks.suite import Suite
 from grmu_audit.workflows.session import Session
 from grmu_audit.workflows.versions.studies import patiently
@@ -77,12 +75,17 @@ def run_benchmark(session: Session, suite: Suite, options: BenchmarkOptions) -> 
         DivergedError: a model that others are compared with diverged.
     """
     session.create_store()
-    folder = JobFolder(session.jobs.folder or str((options.out / MODELS).absolute()), session.key)
+    folder = JobFolder(job_url(session, options), session.key)
     settings = run_settings(session, suite, options, folder)
-    known = _decoded(session, suite, settings)
+    known = _read_data(session, suite, settings)
     remember_digests(options.out, suite, settings, known)
     plan = make_plan(suite, known, settings)
     return _Run(session, suite, options.out, JobRunner(folder, make_executor(session.jobs)), plan).finish()
+
+
+def job_url(session: Session, options: BenchmarkOptions) -> str:
+    """Folder of the jobs' results: the caller's, else one in the folder of the benchmark."""
+    return session.jobs.folder or str((options.out / MODELS).absolute())
 
 
 def run_settings(session: Session, suite: Suite, options: BenchmarkOptions, folder: JobFolder | None) -> RunSettings:
@@ -95,12 +98,16 @@ def run_settings(session: Session, suite: Suite, options: BenchmarkOptions, fold
         folder: that a file of start weights is put into; None: nowhere, for a plan.
 
     Raises:
-        InputError: the suite needs a file of start weights, and none is named.
+        InputError: the suite needs a file of start weights, and none is named; or the name of the file has no ending.
     """
     runtime = session.runtime(0)
     chosen, file = options.weights, None
     if chosen not in (None, "random"):
-        file = weights_entry(content := read_file(Path(str(chosen)), LARGEST_WEIGHTS), Path(str(chosen)).suffix)
+        path = Path(str(chosen))
+        content = read_file(path, LARGEST_WEIGHTS)
+        if not path.suffix:
+            raise InputError("--weights: the file's name has no ending, such as .safetensors, by which its form is known")
+        file = sha256_hex(content), path.suffix
         if folder is not None:
             folder.put(content)
     elif chosen is None and suite.network.start == "file":
@@ -119,21 +126,16 @@ def run_settings(session: Session, suite: Suite, options: BenchmarkOptions, fold
     )
 
 
-def _decoded(session: Session, suite: Suite, settings: RunSettings) -> Known:
+def _read_data(session: Session, suite: Suite, settings: RunSettings) -> Known:
     """The data of each seed, and its digest."""
-    found = {}
-    for seed in suite.seeds:
-        dataset = session.dataset(settings.data(suite, seed))
-        found[seed] = (dataset, dataset.digest)
-    return found
+    datasets = {seed: session.dataset(settings.data(suite, seed)) for seed in suite.seeds}
+    return {seed: (dataset, dataset.digest) for seed, dataset in datasets.items()}
 
 
 def remember_digests(out: Path, suite: Suite, settings: RunSettings, known: Known) -> None:
     """Keep the digests, so that a plan can say what exists without decoding the data."""
-    path = out / DIGESTS
-    tree = read_digests(out)
-    tree |= {data_key(suite, settings, seed): digest for seed, (_, digest) in known.items()}
-    write_atomic(path, canonical_json(tree))
+    digests = {data_key(suite, settings, seed): digest for seed, (_, digest) in known.items()}
+    write_atomic(out / DIGESTS, canonical_json(read_digests(out) | digests))
 
 
 def read_digests(out: Path) -> dict[str, str]:
@@ -165,7 +167,7 @@ class _Run:
         return BenchmarkRun(read_rows(self.out, self.plan), self.trained, self.measured, self.gradients)
 
     def _enter(self) -> None:
-        """Name the row of each place, so that one of other options or other data is no longer read."""
+        """Record which row each place in the tables has now, so that rows of other options or data are no longer read."""
         tree = _read_index(self.out) | {_place_of(one.row): one.job.id for one in self.plan.rows}
         write_atomic(self.out / INDEX, canonical_json(tree))
 
@@ -175,17 +177,14 @@ class _Run:
         stages = self._stages(rows)
         seeds = sorted({one.row.seed for one in rows})
         words = f"seed {seeds[0]}" if len(seeds) == 1 else f"{len(seeds)} seeds"
-        with ExitStack() as stack:
-            total = sum(self._weight(job) for stage in stages for job in stage) + len(rows)
-            progress = stack.enter_context(self.session.observer.progress(f"{self.suite.name}, {words}", total, "step"))
+        total = sum(self._weight(job) for stage in stages for job in stage) + len(rows)
+        with self.session.observer.progress(f"{self.suite.name}, {words}", total, "step") as progress:
             for stage in stages:
                 self._train(stage, progress)
             self._measure(rows, progress)
 
     def _stages(self, rows: Sequence[PlannedRow]) -> list[list[Job]]:
         """Models that rows need and that do not exist: first those that others start from."""
-        from grmu_audit.workflows.benchmarks.plan import job_of
-
         first: dict[str, Job] = {}
         then: dict[str, Job] = {}
         for row in rows:
@@ -215,7 +214,7 @@ class _Run:
 
     def _record(self, planned: PlannedRow, content: bytes) -> None:
         """A run for each row, then its file: what has a file is never recorded again."""
-        found = rows_of(planned.row, read_row(content))
+        found = rows_of(planned.row, json.loads(content))
         for row in found:
             patiently(self.session, partial(self._log, row))
         write_atomic(row_path(self.out, planned.job.id), canonical_json([row.to_json() for row in found]) + b"\n")
@@ -231,7 +230,7 @@ class _Run:
 
 
 def rows_of(planned: BenchmarkRow, tree: dict[str, Any]) -> list[BenchmarkRow]:
-    """The measured row; the model before the request brings the means of the references along."""
+    """The measured row; for the model before the request also the means of the references."""
     model, made = tree["model"], planned.part != FLOOR
     row = replace(
         planned,
@@ -269,8 +268,7 @@ def read_rows(out: Path, plan: Plan | None = None) -> tuple[BenchmarkRow, ...]:
     found: list[BenchmarkRow] = []
     for path in paths:
         if path.is_file():
-            tree = _parsed(path)
-            found += [BenchmarkRow.from_json(one, str(path)) for one in tree]
+            found += [BenchmarkRow.from_json(tree, str(path)) for tree in _parse(path)]
     if not found and plan is None:
         raise InputError(f"{out} holds no rows of a benchmark: name a folder that 'grmu-audit benchmark' wrote")
     return tuple(found if plan is not None else sorted(found, key=_place))
@@ -291,7 +289,7 @@ def _place(row: BenchmarkRow) -> tuple[object, ...]:
     return row.suite, row.request, row.ratio, PARTS.index(row.part), row.title, row.seed
 
 
-def _parsed(path: Path) -> list[Any]:
+def _parse(path: Path) -> list[Any]:
     try:
         tree = json.loads(read_file(path, LARGEST_ROW))
     except ValueError:

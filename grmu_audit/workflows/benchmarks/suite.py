@@ -14,7 +14,6 @@ from grmu_audit.utils.yaml_files import Problem, ProblemsError, load_yaml
 
 FOLDER = Path(__file__).with_name("suites")
 """Suites that come with the package."""
-Seed = int
 
 
 class Closed(BaseModel):
@@ -149,7 +148,7 @@ class Suite(Closed):
     """What is forgotten."""
     methods: tuple[SuiteMethod, ...]
     """What is compared."""
-    seeds: tuple[Seed, ...] = Field(min_length=1)
+    seeds: tuple[int, ...] = Field(min_length=1)
     """Seeds, each with its own model before the request, forget set and references."""
     references: int = Field(3, ge=1, le=20)
     """Retrained models that every row is compared with, for each request, ratio and seed."""
@@ -230,10 +229,10 @@ def adapted(suite: Suite, seeds: str | None = None, added: Sequence[str] = ()) -
     Args:
         suite: as read.
         seeds: whole numbers with commas; None: the suite's.
-        added: names of methods; with and without REWEIGHT where they read the retain set.
+        added: names of methods, ignored where the suite has them; with and without REWEIGHT where they read the retain set.
 
     Raises:
-        InputError: a seed is no whole number from 0, or a method is there already.
+        InputError: a seed is no whole number from 0, or a method is added twice.
     """
     tree = suite.model_dump(by_alias=True)
     if seeds is not None:

@@ -1,1 +1,1 @@
-"""What who runs the tool needs beside audits: whether this machine is fit for it, and the registry's calls."""
+"""Tasks of an operator beside audits: checks of this machine, signatures of models, and the registry's webhook."""

@@ -1,4 +1,4 @@
-"""Calls of an MLflow server, checked before anything is done: signed, fresh, small, and each taken once.
+"""Checks of an MLflow server's calls before anything is done: signed, recent, small, and each taken once.
 
 MLflow signs ``<delivery id>.<timestamp>.<body>`` by HMAC-SHA256 with the webhook's secret, as the Standard Webhooks
 specification has it, and sends ``v1,<base64>``.
@@ -29,14 +29,14 @@ LARGEST = 1 << 16
 SHORTEST_SECRET = 16
 """Characters of a secret."""
 VERIFIED = {"model_version": ("created",), "model_version_tag": ("set", "deleted"), "model_version_alias": ("created", "deleted")}
-"""Events after which a model is verified, by entity; others are taken and nothing is done."""
+"""Events after which a model is verified, by entity; others are accepted and ignored."""
 _MOST_KNOWN = 10_000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _LEDGER = "--ledger"
 
 
 class RefusedError(InputError):
-    """A call that is not obeyed.
+    """A call that is refused.
 
     Args:
         status: HTTP status of the answer.
@@ -64,7 +64,7 @@ class Event:
 
 @dataclass
 class CallCheck:
-    """Checks calls, and knows those that were taken."""
+    """Checks calls, and remembers those that were taken."""
 
     secret: bytes
     """The webhook's secret."""
@@ -80,7 +80,7 @@ class CallCheck:
             now: seconds since 1970.
 
         Raises:
-            RefusedError: not signed with the secret, not of these minutes, or no event.
+            RefusedError: not signed with the secret, too old, too large, or not an event.
         """
         given = {name.lower(): value for name, value in headers.items()}
         delivery, stamp, signature = (given.get(name.lower(), "") for name in (DELIVERY, TIMESTAMP, SIGNATURE))
@@ -97,7 +97,7 @@ class CallCheck:
         return _event(delivery, body)
 
     def take(self, event: Event, now: float) -> bool:
-        """Note that a call is being obeyed; False for one that was before, which MLflow repeats when it saw no answer."""
+        """Remember a call; False for one that was taken before, which MLflow repeats when it saw no answer."""
         with self._lock:
             while self._taken and (len(self._taken) >= _MOST_KNOWN or next(iter(self._taken.values())) < now - 2 * WINDOW):
                 self._taken.popitem(last=False)
@@ -107,7 +107,7 @@ class CallCheck:
             return True
 
     def forget(self, event: Event) -> None:
-        """A call was not obeyed after all: it may come again."""
+        """Forget a call that could not be handled, so that it may come again."""
         with self._lock:
             self._taken.pop(event.delivery, None)
 

@@ -1,4 +1,4 @@
-"""Whether this machine is fit: libraries, device, store, disk, folders, keys, policies, telemetry; each with what to do."""
+"""Checks of this machine: libraries, device, store, disk, folders, keys, policies, telemetry; each with advice."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ if TYPE_CHECKING:
     from grmu_audit.workflows.session import Session
 
 State = Literal["ok", "warning", "problem"]
-WHOLE = ("registry", "train")
+EXTRAS = ("registry", "train")
 """Extras that all commands together need."""
 PACKAGE = "grmu-audit"
-LITTLE, SOME = 1 << 30, 5 << 30
+TOO_LITTLE, LITTLE = 1 << 30, 5 << 30
 """Bytes of free space below which a run fails soon, and below which it may."""
 _DEVICES = (Path("/dev/nvidia0"), Path("/dev/nvidiactl"), Path("/dev/dxg"), Path("/dev/kfd"))
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at."""
+    """Result of one check."""
 
     name: str
-    """What."""
+    """What was checked."""
     state: State
     """``ok``, ``warning`` or ``problem``."""
     found: str
@@ -45,14 +45,14 @@ class Check:
 
 
 def examine(session: Session, *, write: bool = False) -> list[Check]:
-    """All checks; one that fails otherwise than by its own answer is a problem itself, and the others go on.
+    """All checks; an exception in one is a problem of its own, and the others go on.
 
     Args:
         session: root options; its store is not opened.
         write: whether to try to write to the registry.
     """
     found: list[Check] = []
-    place = _placed(session, write)
+    place = _probe(session, write)
     steps: tuple[tuple[str, Callable[[], Iterator[Check]]], ...] = (
         ("python", _python),
         ("libraries", _libraries),
@@ -76,7 +76,7 @@ def examine(session: Session, *, write: bool = False) -> list[Check]:
     return found
 
 
-def _placed(session: Session, write: bool) -> Place:
+def _probe(session: Session, write: bool) -> Place:
     from grmu_audit.tracking.mlflow.probing import Place, probe
 
     try:
@@ -110,13 +110,13 @@ def _libraries() -> Iterator[Check]:
         except PackageNotFoundError:
             if not extra:
                 yield Check("libraries", "problem", f"{one.name} is not installed", f"pip install '{one.name}{one.specifier}'")
-            elif one.marker is not None and any(one.marker.evaluate({"extra": name}) for name in WHOLE):
+            elif one.marker is not None and any(one.marker.evaluate({"extra": name}) for name in EXTRAS):
                 absent.append(one.name)
             continue
         counted += 1
         if not one.specifier.contains(here, prereleases=True):
             state: State = "warning" if extra else "problem"
-            found = f"{one.name} {here} is outside of {one.specifier}"
+            found = f"{one.name} {here} is not in the range {one.specifier}"
             yield Check("libraries", state, found, f"pip install '{one.name}{one.specifier}'")
     if absent:
         yield Check("libraries", "warning", f"for judging alone: without {', '.join(absent)}", f"pip install '{PACKAGE}[all]'")
@@ -140,7 +140,7 @@ def _device(wanted: str) -> Iterator[Check]:
         return
     free, total = torch.cuda.mem_get_info(device)
     name = torch.cuda.get_device_name(device)
-    full = free < LITTLE
+    full = free < TOO_LITTLE
     do = "end other processes on it, or use --device cpu" if full else ""
     found = f"{device} {name}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free"
     yield Check("device", "warning" if full else "ok", found, do)
@@ -191,7 +191,7 @@ def _existing(folder: Path) -> Path:
 def _disk(session: Session) -> Iterator[Check]:
     for what, folder in (("store", session.root), ("cache", cache_folder()), ("temporary files", Path(tempfile.gettempdir()))):
         free = shutil.disk_usage(_existing(folder)).free
-        state: State = "problem" if free < LITTLE else "warning" if free < SOME else "ok"
+        state: State = "problem" if free < TOO_LITTLE else "warning" if free < LITTLE else "ok"
         yield Check("disk", state, f"{what} ({folder}): {free / 2**30:.1f} GiB free", "" if state == "ok" else "free space there")
 
 
@@ -213,7 +213,7 @@ def _key(session: Session, place: Place) -> Iterator[Check]:
         load_key()
         yield Check("key", "ok", f"{key_path()}: there, for its owner alone; keep a copy")
         return
-    known = [] if place.problem or place.empty else list(session._with_pseudonyms())
+    known = [] if place.problem or place.empty else list(session.owners_of_pseudonyms())
     if known:
         do = "put the key that they were created with there; if it is lost, see 'grmu-audit keys rotate --help'"
         yield Check("key", "problem", f"no key in {key_path()}, and {len(known)} versions have pseudonyms of one", do)

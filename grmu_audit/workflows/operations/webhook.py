@@ -28,9 +28,9 @@ CALLERS = 16
 PATIENCE = 10.0
 """Seconds that a caller may take to send its call, as a whole."""
 SETTLES = 2.0
-"""Seconds after which a finding that an audit or a promotion in progress may explain is looked at again."""
+"""Seconds until the second check of a finding that an audit or a promotion in progress may explain."""
 TRIES, PAUSE = 5, 30.0
-"""How often a model is looked at whose store cannot be reached, and seconds until the second look; each pause doubles."""
+"""Most tries to verify a model whose store cannot be reached, and seconds before the second try; each pause doubles."""
 Log = Callable[[str], None]
 """Writes one line."""
 
@@ -81,7 +81,7 @@ class Receiver:
         return 202
 
     def work(self) -> None:
-        """Verify the models of events until ``None`` comes; events of one model that wait are answered by one look."""
+        """Verify the models of events until ``None`` comes; waiting events of one model are handled together."""
         while (event := self.waiting.get()) is not None:
             events, ended = [event], False
             while not self.waiting.empty():
@@ -89,12 +89,12 @@ class Receiver:
                 ended = ended or more is None
                 events += [more] if more is not None else []
             for model in dict.fromkeys(one.model for one in events):
-                self._look(model, [one for one in events if one.model == model])
+                self._handle(model, [one for one in events if one.model == model])
             if ended:
                 return
 
-    def _look(self, model: str, events: list[Event]) -> None:
-        """Verify a model; whatever happens, the work goes on, and what failed with exit code 4 is tried again after a pause."""
+    def _handle(self, model: str, events: list[Event]) -> None:
+        """Verify a model and log any failure; a failure with exit code 4 is tried again after a pause."""
         said = "; ".join(dict.fromkeys(one.said for one in events))
         try:
             self._verify(model, said)
@@ -134,7 +134,7 @@ class Receiver:
             self._restore(model)
 
     def _lasting(self, model: str) -> list[Finding]:
-        """What is found; what an audit or a promotion in progress may explain only where it is found again."""
+        """Findings; those that an audit or a promotion in progress may explain only where they are found again."""
         findings = release.verify(self.session, model, self.requirements)
         if not findings or any(finding.check == "alias" for finding in findings):
             return findings
@@ -173,7 +173,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(self.server.receiver.receive(dict(self.headers.items()), body, time.time()))
 
     def do_GET(self) -> None:
-        """Whether it runs, and verifies what it receives."""
+        """Whether the receiver verifies what it receives."""
         self._answer(404 if self.path != "/health" else 200 if self.server.receiver.works else 503)
 
     def _answer(self, status: int) -> None:
@@ -189,7 +189,7 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing: the receiver logs."""
 
 
-def _hang_up(connection: socket.socket) -> None:
+def _close(connection: socket.socket) -> None:
     with contextlib.suppress(OSError):  # it may be closed already
         connection.shutdown(socket.SHUT_RDWR)
 
@@ -227,8 +227,8 @@ class Server(ThreadingHTTPServer):
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Serve it, and free the place; a caller that sends a byte now and then is hung up on as well."""
-        deadline = threading.Timer(PATIENCE, _hang_up, [request])
+        """Serve a connection, and free its place; it is closed after ``PATIENCE`` seconds."""
+        deadline = threading.Timer(PATIENCE, _close, [request])
         deadline.daemon = True
         deadline.start()
         try:
@@ -238,11 +238,11 @@ class Server(ThreadingHTTPServer):
             self._places.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A caller that went away or sent no HTTP is no event."""
+        """Ignore a caller that closed the connection or sent no HTTP."""
 
 
 def serve(server: Server) -> None:
-    """Serve until the server is shut down; what waits then is verified first."""
+    """Serve until the server is shut down; waiting events are verified before it ends."""
     receiver = server.receiver
     receiver.worker = worker = threading.Thread(target=receiver.work, name="verify")
     worker.start()

@@ -1,1 +1,1 @@
-"""What still holds a person after their request was served, and its deletion: impact, plan, execution, legal holds."""
+"""What still holds the rows of a request that was served, and its deletion: impact, plan, execution, legal holds."""

@@ -1,4 +1,4 @@
-"""A purge: entered before anything is deleted, idempotent from then on, and ended when nothing is left."""
+"""Execution of a purge: entered in the ledger first, then repeatable after a crash, and ended when nothing is left."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def _subject(session: Session, name: str) -> ModelRef:
 
 
 def _finish(session: Session, name: str, step: LedgerEntry) -> Purged:
-    """Delete, take off the tool's aliases, mark the versions, look that nothing is left, and end the purge."""
+    """Delete the files, remove the tool's aliases, mark the versions, check that nothing is left, and end the purge."""
     record = read_purge(session.store, step.entry)
     for run, paths in record.files.items():
         session.store.remove_files(run, sorted(paths))
@@ -231,7 +231,7 @@ def _remove_folder(place: Path) -> None:
 
 
 def _mark(session: Session, ref: ModelRef, step: LedgerEntry) -> None:
-    """The tombstone in the registry: a tag and a description."""
+    """Mark a purged version in the registry by a tag and a description."""
     session.store.tag(ref, {TAG_PURGED: step.number})
     text = f"**Purged.** Weights and outputs of this version were deleted on purpose (ledger entry {step.number})."
     session.store.describe(ref, text, run_id=str(step.entry.run), artifact=PURGE)

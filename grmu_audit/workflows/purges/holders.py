@@ -1,4 +1,4 @@
-"""Everything that still holds a person: versions, stored outputs, runs, caches, bundles, and what the tool cannot reach."""
+"""Everything that still holds given rows: versions, stored outputs, runs, caches, bundles, and what the tool cannot reach."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from grmu_audit.workflows.session import Session
 PURGED, KEPT, BLOCKS, OPEN = "purged", "kept", "blocks", "open"
 """What a purge does with a holder: deletes it, leaves it, is refused because of it, or cannot reach it."""
 OWN_ALIASES = (CANDIDATE, REFERENCE)
-"""Aliases that the tool sets itself and nobody is served by: a purge takes them off."""
+"""Aliases that the tool sets itself and that serve nobody: a purge removes them."""
 _RECORDS = ("audit", "request", "rekey", "purge", "evaluate")
 """Kinds of runs that hold no weights."""
 Files = dict[str, dict[str, int]]
@@ -43,7 +43,7 @@ class Holder:
     name: str
     """What it is."""
     holds: str
-    """What of the person it holds."""
+    """What it holds of the rows."""
     action: str
     """``purged``, ``kept``, ``blocks`` or ``open``."""
     why: str = ""
@@ -96,12 +96,12 @@ class Holders:
         """The files that a purge deletes: of the versions, of audits with them, and of runs that ended without a version."""
         found = dict[str, dict[str, int]]()
         for run in self.runs:
-            doomed = [path for path in self.run_files[run.id] if self._goes(run, path)]
-            if doomed:
-                found[run.id] = {path: self.run_files[run.id][path] for path in doomed}
+            deleted = {path: size for path, size in self.run_files[run.id].items() if self._is_deleted(run, path)}
+            if deleted:
+                found[run.id] = deleted
         return found
 
-    def _goes(self, run: RunFacts, path: str) -> bool:
+    def _is_deleted(self, run: RunFacts, path: str) -> bool:
         """Whether a file of a run is deleted."""
         labels = {ref.label for ref in self.versions}
         if run.id in self._registered:
@@ -137,7 +137,7 @@ class Holders:
         return self._audits[run.id]
 
     def _left_tables(self, run: RunFacts) -> list[str]:
-        """Tables that an earlier purge left: of a purge that took no effect all, else those that the new one writes anew."""
+        """Tables that an earlier purge kept: all where it took no effect, else those that the new purge writes again."""
         steps = {str(step.entry.run): step for step in purge_state(self.ledger).begun}
         stored = [path for path in self.run_files[run.id] if path.startswith(f"{TABLES}/")]
         if run.id not in steps:
@@ -191,9 +191,9 @@ class Holders:
                 yield Holder("version", ref.label, "weights and outputs, trained on the rows", PURGED, size=size)
         for ref in self.trained.derived:
             why = "an alias leads to it" if ref.version in aliases.values() else "created without the rows; --descendants"
-            doomed = ref in self.versions
+            action = (PURGED, "") if ref in self.versions else (KEPT, why)
             holds = "weights derived from a version that was trained on the rows"
-            yield Holder("descendant", ref.label, holds, *((PURGED, "") if doomed else (KEPT, why)), self._size(ref.run_id))
+            yield Holder("descendant", ref.label, holds, *action, self._size(ref.run_id))
         for alias, version in sorted(aliases.items()):
             if any(ref.version == version for ref in self.versions):
                 own = alias in OWN_ALIASES
@@ -263,7 +263,7 @@ class Holders:
 
 
 JOB_PARTS = {f"{part} of jobs": part for part in ("inputs", "results", "failures", "checkpoints")}
-"""Folders in a folder of jobs that the user names; it may be another one by mistake."""
+"""Subfolders of a folder of jobs that the user names, which may be the wrong folder by mistake."""
 _JOB_FILE = re.compile(r"[0-9a-f]{64}|\.[0-9a-f]{64}\.[0-9a-f]{12}\.tmp")
 """Names of what a job stores, and of a file that was being written when its process died."""
 

@@ -13,7 +13,7 @@ from grmu_audit.workflows.session import Session
 
 
 def hold(session: Session, name: str, request: str | None, reason: str) -> int:
-    """Enter a legal hold of a model, because of a request or as a whole; returns the entry's number.
+    """Enter a legal hold of a model, because of a request or as a whole; returns the number of the entry.
 
     Raises:
         InputError: there is no reason, or the same hold is active.

@@ -1,4 +1,4 @@
-"""The outputs that stay of a purged version: of test rows that no request names, so that later audits still compare with it."""
+"""Outputs of a purged version that are kept, those of test rows that no request names: later audits still compare with it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from grmu_audit.evidence import key_check
 from grmu_audit.evidence.ledger import Ledger
 from grmu_audit.evidence.purges import purge_state
 from grmu_audit.records import ModelRef
@@ -62,10 +61,7 @@ def _outputs(session: Session, ref: ModelRef) -> ModelOutputs | None:
     if purge_state(ledger).of(ref.version) is not None:
         content = kept_outputs(session.store, ledger, ref.version)
         return from_parquet(content) if content is not None else None
-    if ref.key_check not in (
-        None,
-        key_check(session.key),
-    ):  # named under an earlier key: one forward pass gives the present names
+    if not session.has_key_of(ref):  # one forward pass gives the outputs under the present key
         from grmu_audit.workflows.audits.collection import stored_or_new_outputs
 
         return stored_or_new_outputs(session, ref, session.dataset_of(ref))

@@ -1,4 +1,4 @@
-"""What a purge will do, and whether it may: the plan that two people sign, and every reason against it."""
+"""The plan of a purge, which two people may sign, and every reason why it may not begin."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class PurgePlan:
-    """What a purge will delete, and what it will not."""
+    """What a purge will delete, and what it will keep."""
 
     holders: Holders
     """What holds the rows."""
@@ -65,10 +65,10 @@ def plan_purge(session: Session, name: str, request: str | None, forget: Path | 
     selection = select(session, name, request, forget)
     holders = Holders(session, selection, descendants)
     digests = {run: {path: session.store.file_sha256(run, path) for path in paths} for run, paths in holders.files.items()}
-    doomed = {ref.version: ref.manifest_sha256 or "" for ref in holders.versions if str(ref.run_id) in digests}
+    deleted = {ref.version: ref.manifest_sha256 or "" for ref in holders.versions if str(ref.run_id) in digests}
     rewritten = dict.fromkeys(holders.rewritten, "")
     folders = tuple(CacheFolder(label, str(place), platform.node()) for label, (place, _) in holders.folders.items())
-    record = PurgeRecord(name, {**rewritten, **doomed}, digests, selection.sha256, selection.request, folders=folders)
+    record = PurgeRecord(name, {**rewritten, **deleted}, digests, selection.sha256, selection.request, folders=folders)
     return PurgePlan(holders, tuple(holders.listed()), record)
 
 
@@ -140,7 +140,7 @@ def sign_plan(session: Session, plan: PurgePlan, role: str, note: str = "") -> i
 
 
 def _sign_off_command(plan: PurgePlan, role: str) -> str:
-    """What the missing person types; a list is the one that the plan was made from."""
+    """The command line with which the missing person signs; FILE is the list that the plan was made from."""
     record = plan.record
     what = f"{shlex.quote(record.request)} --model {record.model}" if record.request else f"--model {record.model} --forget FILE"
     more = " --descendants" if plan.holders.descendants else ""
@@ -148,7 +148,7 @@ def _sign_off_command(plan: PurgePlan, role: str) -> str:
 
 
 def require_sign_offs(session: Session, plan: PurgePlan, keys: Sequence[SSlibKey] = (), *, asked: bool = False) -> bool:
-    """Return when two people have signed this very plan, or nobody asks for it.
+    """Return when a preparer and a reviewer, two people, have signed exactly this plan, or nobody asks for it.
 
     Args:
         session: store.
@@ -160,36 +160,22 @@ def require_sign_offs(session: Session, plan: PurgePlan, keys: Sequence[SSlibKey
         Whether somebody asks.
 
     Raises:
-        InconclusiveError, IntegrityError: as for ``require_signed_plan``.
-    """
-    why = "--require-sign-off" if asked else sign_off_asked(session.store, plan.holders.ledger)
-    if why:
-        require_signed_plan(plan.holders.ledger, plan, keys, why)
-    return bool(why)
-
-
-def require_signed_plan(ledger: Ledger, plan: PurgePlan, keys: Sequence[SSlibKey] = (), why: str = "") -> None:
-    """Return when a preparer and a reviewer, two people, have signed this very plan.
-
-    Args:
-        ledger: of the model.
-        plan: the plan.
-        keys: trusted public keys of their signatures.
-        why: who asks for it, for the message.
-
-    Raises:
-        InconclusiveError: one is missing, as when the plan has changed since; the message names the next command.
+        InconclusiveError: a sign-off is missing, as when the plan has changed since; the message names the next command.
         IntegrityError: both are the same person, key or account, or a statement is about another plan.
     """
-    digest = plan.record.plan_sha256
+    ledger, digest = plan.holders.ledger, plan.record.plan_sha256
+    why = "--require-sign-off" if asked else sign_off_asked(session.store, ledger)
+    if not why:
+        return False
     found = plan_sign_offs(ledger, digest)
     for role in SIGN_OFF_ROLES[:2]:
         if role not in found:
             raise InconclusiveError(
-                f"the plan {digest[:16]}... was not signed off by a {role}{f' ({why})' if why else ''}; nothing was deleted: run"
+                f"the plan {digest[:16]}... was not signed off by a {role} ({why}); nothing was deleted: run"
                 f" '{_sign_off_command(plan, role)}' as that person"
             )
         payload = open_envelope(str(found[role].envelope).encode()).payload
         if subjects_of(payload).get(PURGE) != digest:
             raise IntegrityError(f"the sign-off of the purge as {role} is about another plan")
     require_two_people(found, f"the purge of {ledger.model}", keys)
+    return True

@@ -1,4 +1,4 @@
-"""Whom a purge is about: the rows of a request, or of a list, by pseudonym; and which versions were trained on them."""
+"""The rows that a purge is about, of a request or of a list, by pseudonym; and which versions were trained on them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether a registered checkpoint is as good here as its owner measured it, and if not, how its inputs were probably prepared."""
+"""Compares the accuracy of a checkpoint with the one that its owner measured, and finds how its inputs were probably prepared."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def expected_accuracy(text: str) -> ExpectedAccuracy:
     """An accuracy as people write it.
 
     Raises:
-        InputError: it is none.
+        InputError: the text is not an accuracy.
 
     >>> expected_accuracy("0.98"), expected_accuracy("97.96 %").tolerance
     (ExpectedAccuracy(value=0.98, tolerance=0.005), 0.001)

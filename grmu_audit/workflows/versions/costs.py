@@ -1,4 +1,4 @@
-"""What a network or an audit cost: time, processor time, forward passes, memory, and energy where the device reports it."""
+"""The cost of a network or an audit: time, processor time, forward passes, memory, and energy where the device reports it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from grmu_audit.records import ModelRef
+
 if TYPE_CHECKING:
     import torch
 
@@ -20,7 +22,7 @@ _MEBIBYTE = 1 << 20
 
 @dataclass
 class Cost:
-    """Filled in when the work is done."""
+    """Resources that some work took; filled in when it is done."""
 
     seconds: float = 0.0
     """Wall time."""
@@ -38,6 +40,12 @@ class Cost:
         """What a version's record, and the run of an audit, hold beside ``seconds``, rounded."""
         found = {key: value for key, value in asdict(self).items() if key != "seconds" and value is not None}
         return {key: round(value, 1) for key, value in found.items()}
+
+
+def recorded_seconds(ref: ModelRef) -> float | None:
+    """Seconds that building a version's network took, by its record; None where it says nothing."""
+    seconds = ref.config.get("seconds")
+    return float(seconds) if isinstance(seconds, int | float) else None
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""How a version is created: one run that builds the network, predicts once, stores everything, and registers as its last step."""
+"""Creates a version: one run that builds the network, predicts once, stores everything, and registers as its last step."""
 
 from __future__ import annotations
 
@@ -15,7 +15,19 @@ from grmu_audit.evidence.ledger import Author
 from grmu_audit.evidence.signing import configured_signer
 from grmu_audit.records import DataCheckReport, ModelRef
 from grmu_audit.records.lineage import ErasureRecord
-from grmu_audit.tracking.names import ERASURE, PREDICTIONS, QUALITY, REQUEST, ROWS, ROWS_READ, SHARDS, START, TRAINING
+from grmu_audit.tracking.names import (
+    CANDIDATE,
+    ERASURE,
+    PREDICTIONS,
+    QUALITY,
+    REFERENCE,
+    REQUEST,
+    ROWS,
+    ROWS_READ,
+    SHARDS,
+    START,
+    TRAINING,
+)
 from grmu_audit.utils import canonical_json, sha256_hex
 from grmu_audit.workflows.erasure import erasure_artifact
 from grmu_audit.workflows.forget_requests import CheckedRequest, request_artifact
@@ -43,8 +55,6 @@ REGISTERED = "registered"
 """Method of a version that was trained elsewhere."""
 NetworkBuilder = Callable[["BatchSource", "Runtime"], "Classifier"]
 """Builds or trains the network of a version."""
-ALIASES = {("unlearned", None): "candidate", ("retrain", True): "reference"}
-"""Alias that a new version gets, by role and REWEIGHT; ``champion`` is only ever moved by a promotion."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +93,13 @@ class VersionPlan:
     """The model spec of a fresh network; empty for one that has a parent."""
 
     @property
+    def alias(self) -> str:
+        """Alias that the version gets, or empty; ``champion`` is moved by promotions alone."""
+        if self.role == "retrain" and self.reweight:
+            return REFERENCE
+        return CANDIDATE if self.role == "unlearned" else ""
+
+    @property
     def title(self) -> str:
         """Name of the step, for progress."""
         plus = " + REWEIGHT" if self.reweight else ""
@@ -108,7 +125,7 @@ def make_version(
         session: store, key, device.
         plan: what the record says.
         build: builds the network.
-        network: one of the kind, which precision is measured on; it is not changed.
+        network: one of the same kind, on which precision is measured; not changed.
         resume: continue an interrupted run.
     """
     from grmu_audit.data.batches import BatchSource
@@ -141,9 +158,8 @@ def make_version(
         _enter_key(session, ref)
         if runtime.checkpoints is not None:
             runtime.checkpoints.clear()
-    alias = ALIASES.get((plan.role, plan.reweight)) or ALIASES.get((plan.role, None))
-    if alias is not None:
-        session.store.set_alias(plan.name, alias, ref.version)
+    if plan.alias:
+        session.store.set_alias(plan.name, plan.alias, ref.version)
     return Version(ref, outputs)
 
 
@@ -198,7 +214,7 @@ def checkpoints(session: Session, plan: VersionPlan, runtime: Runtime, resume: b
 
 
 def _job(plan: VersionPlan) -> Job:
-    """What building the network and predicting with it computes, by the epochs of its settings."""
+    """The work of building the network and predicting with it, by the epochs of its settings."""
     from grmu_audit.training.calibration import Job
 
     epochs = 0 if plan.method == REGISTERED else int(plan.settings.get("epochs", 0))
@@ -210,7 +226,6 @@ def _start(session: Session, plan: VersionPlan, run: Run, runtime: Runtime, epoc
     """Log what is known before the network is built; what its epochs log goes to the run then, and into ``epochs``."""
 
     def log(epoch: int, metrics: Mapping[str, float]) -> None:
-        """Log one epoch."""
         run.log_metrics(metrics, epoch)
         epochs.append({"epoch": epoch + 1, **metrics})
 

@@ -1,4 +1,4 @@
-"""Processes beside the first one of a training that ``torchrun`` started: they train along, and talk to no server."""
+"""The processes beside the first of a training that ``torchrun`` started: they train too, and use no tracking server."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MEMORY = "memory://grmu-audit-training"
 
 
 def followed(session: Session) -> bool:
-    """Join the processes that ``torchrun`` started, where it did; whether this one followed the first and is done.
+    """Join the processes that ``torchrun`` started, if it did; returns whether this one followed the first and is done.
 
     Args:
         session: gets the device of this process.

@@ -1,4 +1,4 @@
-"""Which method a request gets, with which options, and why: the router, the preset, and what the caller set."""
+"""The choice of a method and its options, with reasons: by the router, the preset, and the caller's settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which network a version is: its spec from the data, the weights that it starts from, and a stored version's network."""
+"""The network of a version: its spec from the data, the weights that it starts from, and the network of a stored version."""
 
 from __future__ import annotations
 

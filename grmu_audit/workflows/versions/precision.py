@@ -1,4 +1,4 @@
-"""Which precision a version is trained and asked in: chosen, recorded of its lineage, or measured on this machine."""
+"""The precision of training and inference of a version: chosen, recorded in its lineage, or measured on this machine."""
 
 from __future__ import annotations
 

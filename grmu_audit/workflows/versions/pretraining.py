@@ -20,7 +20,7 @@ from grmu_audit.workflows.forget_requests import require_key_of_model
 from grmu_audit.workflows.pending import note_pending
 from grmu_audit.workflows.session import Session
 from grmu_audit.workflows.versions.agreement import ExpectedAccuracy, require_agreement
-from grmu_audit.workflows.versions.creation import GROUP_WISE, REGISTERED, Version, VersionPlan, make_version
+from grmu_audit.workflows.versions.creation import GROUP_WISE, REGISTERED, TRAINED, Version, VersionPlan, make_version
 from grmu_audit.workflows.versions.followers import lead, require_one_process
 from grmu_audit.workflows.versions.network import (
     SMALL_RESNET,
@@ -101,9 +101,9 @@ def register(
     require_key_of_model(session, name)
     note_pending(session, name)
     state = read_state(weights)
-    data, told_by = _with_preprocess(data, state.preprocess, weights.name)
+    data, source = _with_preprocess(data, state.preprocess, weights.name)
     dataset = session.dataset(data)
-    for line in input_lines(dataset.header, told_by):
+    for line in input_lines(dataset.header, source):
         session.observer.note(line)
     spec, start = with_start_weights(session, model_spec(dataset, network), network)
     model = build(spec, seed=0)
@@ -129,7 +129,7 @@ def register(
 
 
 def _with_preprocess(data: DataSpec, stored: object, source: str) -> tuple[DataSpec, str]:
-    """The data prepared as stated, else as the checkpoint's file says; and in words, who says so."""
+    """The data prepared as stated, else as the checkpoint's file says; and in words, the source of that."""
     if PREPROCESS in data.options:
         return data, "as stated with --preprocess"
     if stored is None:
@@ -213,20 +213,14 @@ def pretrain(
     spec, start = with_start_weights(session, model_spec(dataset, network), network)
     model = build(spec, derive_seed(options.seed, "init"), start)
     quality, used = require_quality(dataset, None), recipe.config.model_dump(mode="json")
-    plan = VersionPlan(name, dataset, quality, "pretrain", "train", options.seed, data, used,
+    plan = VersionPlan(name, dataset, quality, "pretrain", TRAINED, options.seed, data, used,
                        choices={**network_facts(spec, start), **recipe.choices}, start=start, network=spec.to_json())  # fmt: skip
 
     def trained(source: BatchSource, runtime: Runtime) -> Classifier:
         """Fresh weights (or those to start from), trained by the whole configuration."""
         move_to(model, runtime.device)
-        lead(
-            session,
-            data,
-            model,
-            dataset,
-            {},
-            lambda study: Job("train", {"study": study, "settings": used, "seed": options.seed}),
-        )
+        job = {"settings": used, "seed": options.seed}
+        lead(session, data, model, dataset, {}, lambda study: Job("train", {"study": study, **job}))
         return _trained(model, source, recipe, runtime)
 
     return make_version(session, plan, trained, model, resume).ref

@@ -1,4 +1,4 @@
-"""Which learning rate a method starts with on a given model, and what happens when a run costs too much accuracy."""
+"""The learning rate that a method starts with on a given model, and what follows when a run loses too much accuracy."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from grmu_audit.errors import CollapsedError, DivergedError
 from grmu_audit.records import ModelRef
 from grmu_audit.utils.yaml_files import typed_config
 from grmu_audit.workflows.session import Session
+from grmu_audit.workflows.versions.creation import TRAINED
 from grmu_audit.workflows.versions.method_choice import MethodChoice
 from grmu_audit.workflows.versions.network import load_network
 
@@ -31,9 +32,9 @@ START_SEED = "start_seed"
 STATED = "stated_recipe"
 """Names of the training options that were stated for a model that was trained elsewhere; part of its record."""
 ATTEMPTS = 3
-"""Runs at most."""
+"""Most runs of one call."""
 STEP_BACK = 4.0
-"""How many times smaller the next learning rate is, where that is what changes."""
+"""The next learning rate is this many times smaller, where the learning rate is what changes."""
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,9 @@ def known_recipe(root: ModelRef) -> Recipe | None:
     stated = stated if isinstance(stated, list) else []
     if root.role != "pretrain" or RATE not in settings:
         return None
-    if root.method != "train" and RATE not in stated:
+    if root.method != TRAINED and RATE not in stated:
         return None
-    augmented = bool(settings["augment"]) and (root.method == "train" or "augment" in stated)
+    augmented = bool(settings["augment"]) and (root.method == TRAINED or "augment" in stated)
     return Recipe(str(settings["optimizer"]), float(str(settings[RATE])), float(str(settings["momentum"])), augmented)
 
 
@@ -109,7 +110,7 @@ def follow_start(store: Store, parent: ModelRef, choice: MethodChoice) -> Method
     trained = parent
     while trained.role not in ("pretrain", "retrain") and trained.parent:
         trained = store.resolve(trained.parent)
-    if trained.role != "retrain" and trained.method != "train":
+    if trained.role != "retrain" and trained.method != TRAINED:
         return choice
     return replace(choice, settings={**choice.settings, START_SEED: trained.seed})
 
@@ -175,7 +176,7 @@ def _gentler(choice: MethodChoice, collapsed: bool) -> tuple[str, float] | None:
 
 
 def _varied(choice: MethodChoice) -> dict[str, float]:
-    """The options that attempts differ in, with their values."""
+    """The options in which attempts differ, with their values."""
     names = [choice.method.gentler[0]] if choice.method.gentler else []
     config = typed_config(choice.method.config, choice.settings)
     return {name: float(getattr(config, name)) for name in (*names, RATE)}
@@ -190,7 +191,7 @@ def _with_rate(choice: MethodChoice, settings: Mapping[str, object], facts: dict
 
 
 def _refusal(method: Method, tried: list[dict[str, Any]]) -> str:
-    """What is said when nothing is registered."""
+    """The message when nothing is registered."""
     values = ["; ".join(f"{name}={value:g}" for name, value in one.items() if name != "failure") for one in tried]
     at = f" (tried: {', '.join(values)})" if method.trains else ""
     milder = (
@@ -219,7 +220,7 @@ def require_kept(parent: ModelRef, network: Classifier, result: Classifier, data
 
 
 def effect_on_forget_set(network: Classifier, result: Classifier, data: UnlearningData, runtime: Runtime) -> str:
-    """How accuracy on the forget set changed, beside that on unseen rows of its groups; the numbers go to the record."""
+    """A sentence on accuracy on the forget set, before and after, and on unseen rows of its groups; the numbers are recorded."""
     from grmu_audit.training.distributed import World
     from grmu_audit.training.inference import accuracy
 

@@ -1,4 +1,4 @@
-"""What a worker trains on: data, rows and a network as files of a job folder, opened there without a tracking server."""
+"""The study of a job: data, rows and a network as files of a job folder, which a worker opens without a tracking server."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def study_files(folder: JobFolder, digest: str) -> dict[str, bytes]:
 
 
 def open_study(folder: JobFolder, digest: str, device: str | None = None) -> Study:
-    """The study of a job; a worker that did a job of the same study before has it at hand.
+    """The study of a job; the newest two are kept in memory.
 
     Args:
         folder: where its files are.

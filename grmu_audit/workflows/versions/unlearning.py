@@ -116,9 +116,9 @@ def _prepare(session: Session, model: str, forget: Forget, options: UnlearnOptio
     request, erasure = _read(session, forget, dataset, parent, options.whole_subjects, read_systems(systems) if systems else ())
     seed = options.seed if options.seed is not None else parent.seed or 0
     choice = choose_method(request, dataset, replace(options, seed=seed), _pretrain_settings(session, parent))
-    typed_config(choice.method.config, choice.settings)
+    typed_config(choice.method.config, choice.settings)  # refuses unknown options before the quality checks
     quality = require_quality(dataset, request.forget)
-    advice = () if choice.method.exact else advice_on_request(session, request, dataset, parent, _named(forget))
+    advice = () if choice.method.exact else advice_on_request(session, request, dataset, parent, request_option(forget))
     for line in (*choice.notes, *(f"forgetting: {sentence}" for sentence in advice)):
         session.observer.note(line)
     recipe = known_recipe(lineage_root(session.store, parent))
@@ -131,9 +131,9 @@ def _prepare(session: Session, model: str, forget: Forget, options: UnlearnOptio
     return _Prepared(parent, dataset, request, quality, choice, erasure, options.keep_collapsed)
 
 
-def _named(forget: Forget) -> Path | str:
-    """The list, or the option that names the requests."""
-    return forget if isinstance(forget, Path) else f"--requests {','.join(forget)}"
+def request_option(forget: Forget) -> str:
+    """The command line option that names the list or the requests."""
+    return f"--forget {forget}" if isinstance(forget, Path) else f"--requests {','.join(forget)}"
 
 
 def _read(
@@ -156,7 +156,6 @@ def _make_here(session: Session, prepared: _Prepared, seed: int, resume: bool) -
     from grmu_audit.training.distributed import current_world
 
     def run(choice: MethodChoice) -> ModelRef:
-        """One attempt."""
         return _attempt(session, replace(prepared, choice=choice), seed, resume)
 
     if prepared.keep_collapsed or current_world().size > 1:
@@ -227,7 +226,7 @@ def _trained_elsewhere(
 def _require_good(
     session: Session, prepared: _Prepared, network: Classifier, result: Classifier, data: UnlearningData, runtime: Runtime
 ) -> None:
-    """Return when a method did something and did not wreck the model; an exact method starts anew, and its loss is only said.
+    """Return when a method changed the weights and kept the accuracy; a loss of an exact method is only noted.
 
     Raises:
         InputError: it returned the weights that it was given.

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from benchmarks.pages.terminal import watch
 from grmu_audit.cli.app import execute
-from grmu_audit.cli.output import COMMAND, SIGNS, Output, fit_line, safe_output, say
+from grmu_audit.cli.output import COMMAND, REPLACEMENTS, Output, fit_line, safe_output, say
 from grmu_audit.utils.terminal_tables import text_width
 
 ENCODINGS = [
@@ -101,7 +101,7 @@ def test_outside_json_it_is_shown_in_ascii(sign: str, shown: str) -> None:
 )
 def test_the_tools_own_signs_become_ascii(text: str, shown: str) -> None:
     assert written(text, "ascii") == shown
-    assert all(sign.isascii() for sign in SIGNS.values())
+    assert all(sign.isascii() for sign in REPLACEMENTS.values())
 
 
 class Broken(io.StringIO):
