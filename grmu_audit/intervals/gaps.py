@@ -240,11 +240,8 @@ def _paired_columns(pairs: Sequence[PairedCounts], alpha: float) -> tuple[Floats
 
 def _across(left: Sequence[Proportion], right: Sequence[Proportion], alpha: float, method: str) -> tuple[Floats, Floats]:
     """MOVER's limits of every left[i] - right[j], which are different samples for i != j."""
-    (p, q), (a, b) = (rates(left), rates(right)), (cell_limits(left, alpha, method), cell_limits(right, alpha, method))
-    difference = p[:, None] - q[None, :]
-    down = np.hypot((p - a[0])[:, None], (b[1] - q)[None, :])
-    up = np.hypot((a[1] - p)[:, None], (q - b[0])[None, :])
-    return difference - down, difference + up
+    one, other = ((rates(cells), *cell_limits(cells, alpha, method)) for cells in (left, right))
+    return newcombe(*one, other)
 
 
 def _term_moves(

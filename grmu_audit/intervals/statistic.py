@@ -100,7 +100,7 @@ class Statistic(ABC):
         """A tree of plain JSON types."""
         tree: dict[str, Any] = {"kind": self.kind, **self.constants}
         tree.update(
-            (key, _plain(item)) for key, item in _items(self) if key not in _LEFT_OUT or item != _default(type(self), key)
+            (key, _plain(item)) for key, item in _items(self) if key not in _LEFT_OUT or item != _defaults(type(self))[key]
         )
         return tree
 
@@ -169,10 +169,6 @@ def _hints(kind: type[Statistic]) -> dict[str, Any]:
 @cache
 def _defaults(kind: type[Statistic]) -> dict[str, Any]:
     return {item.name: item.default for item in fields(kind)}  # type: ignore[arg-type]
-
-
-def _default(kind: type[Statistic], name: str) -> Any:
-    return _defaults(kind)[name]
 
 
 def _items(statistic: Statistic) -> list[tuple[str, Any]]:
