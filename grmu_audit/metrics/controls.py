@@ -22,8 +22,6 @@ from grmu_audit.records.metric_value import BASELINE, CANDIDATE, ROOT, Subject, 
 
 _FLATTER = 0.3
 _SURE = 4.0
-
-
 _FLATTENED, _OF_LABELS = f"before, logits x {_FLATTER}", "before, labels only"
 
 

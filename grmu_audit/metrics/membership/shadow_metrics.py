@@ -35,8 +35,6 @@ from grmu_audit.metrics.outcome import Basis, Outcome
 from grmu_audit.metrics.scores import Roc, operating_threshold, roc, standard_error
 from grmu_audit.records.white_box import MIN_SHADOW_MODELS, ShadowTable
 
-MODEL_ATTACKS = ("RMIA_AUC", "LIRA_AUC")
-"""Attacks on the audited model itself."""
 METHOD_ATTACKS = ("ULIRA_AUC", "RULI_AUC", "FORGET_EPS", "KLOM_95", "SWAP")
 """Attacks on the method, in shadow models whose truth is known."""
 MIN_FOR_DISTANCES = 8
