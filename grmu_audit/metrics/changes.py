@@ -89,7 +89,7 @@ def _change_of(name: str, candidate: ModelResult, other: ModelResult) -> Outcome
     basis = _basis_of_both(left, right)
     if left.statistic is None or right.statistic is None:
         return Outcome.missing(name, left.reason or right.reason or "undefined", basis)
-    return Outcome(name, basis, _composed(name, candidate.checked, other.checked, (left.statistic, right.statistic)))
+    return Outcome(name, basis, _compose(name, candidate.checked, other.checked, (left.statistic, right.statistic)))
 
 
 def _basis_of_both(left: Outcome, right: Outcome) -> Basis:
@@ -111,7 +111,7 @@ def _basis_of_both(left: Outcome, right: Outcome) -> Basis:
     )
 
 
-def _composed(
+def _compose(
     name: str, candidate: CheckedPredictions, other: CheckedPredictions, sides: tuple[Statistic, Statistic]
 ) -> Statistic:
     """The statistic of a change: by paired cells where the metric has any, else by the limits of both sides."""

@@ -176,11 +176,11 @@ def ulira(margin: Floats, forgotten: Mask, unseen: Mask) -> MembershipGame:
     rows = {shared: chosen[game.model] == shared for shared, game in games.items()}
     order = np.argsort(np.concatenate([games[shared].model[kept] for shared, kept in rows.items()]), kind="stable")
 
-    def joined(name: str) -> Any:
+    def join(name: str) -> Any:
         """A column of each model from the game of its form, models in order."""
         return np.concatenate([getattr(games[shared], name)[kept] for shared, kept in rows.items()])[order]
 
-    return MembershipGame(joined("score"), joined("forgotten"), joined("sample"), joined("model"))
+    return MembershipGame(join("score"), join("forgotten"), join("sample"), join("model"))
 
 
 def ulira_forms(games: Mapping[bool, MembershipGame], models: int) -> list[bool]:

@@ -87,10 +87,10 @@ def find_weak_segments(checked: CheckedPredictions, before: CheckedPredictions |
     found = _Segments([], *(np.zeros(0, dtype=np.int64),) * 4) if not len(table.right) else _segments(table)
     alpha = 1 - checked.options.confidence
     others = fisher_tail(found.wrong, found.n, int((~table.right).sum()), len(table.right))
-    tests = [_corrected(table, found, others, alpha)]
+    tests = [_correct(table, found, others, alpha)]
     if table.before is not None:
         fell = mcnemar_tail(found.lost, found.gained)
-        tests.append(_corrected(table, found, fell, alpha, paired=True))
+        tests.append(_correct(table, found, fell, alpha, paired=True))
     adjusted = holm(np.concatenate(tests)).reshape(len(tests), -1)
     weak = np.flatnonzero((adjusted <= alpha).any(axis=0)) if len(found.keys) else np.zeros(0, dtype=np.int64)
     order = sorted(weak.tolist(), key=lambda i: (adjusted[:, i].min(), -found.n[i], found.keys[i]))
@@ -150,7 +150,7 @@ def _large(n: Ints, code: Ints, table: _TestRows) -> Mask:
     return kept
 
 
-def _corrected(table: _TestRows, found: _Segments, p: Floats, alpha: float, *, paired: bool = False) -> Floats:
+def _correct(table: _TestRows, found: _Segments, p: Floats, alpha: float, *, paired: bool = False) -> Floats:
     """The p-values with counts over their design effect, where samples of one person occur and it could matter."""
     if table.person is None:
         return p

@@ -175,7 +175,7 @@ def measure_return_share(models: Mapping[Subject, Model], primary: Sequence[Subj
         return
     last = lasts.pop()
     shares = [_share_after({subject: models[subject] for subject in wanted}, epoch) for epoch in range(last + 1)]
-    curve = [_shown(share) for share in shares]
+    curve = [_summarise(share) for share in shares]
     yield replace(shares[-1], metric=RETURN_SHARE, basis=replace(shares[-1].basis, details={"curve": curve}))
 
 
@@ -194,6 +194,6 @@ def _answering(checked: CheckedPredictions, outputs: WhiteBoxOutputs, change: st
     return made
 
 
-def _shown(share: Outcome) -> list[float] | None:
+def _summarise(share: Outcome) -> list[float] | None:
     limits = None if share.statistic is None else share.statistic.limits(_SHOWN)
     return None if limits is None or share.estimate is None else [share.estimate, *limits]
