@@ -10,9 +10,9 @@ from typing import ClassVar
 import numpy as np
 
 from benchmarks.measurements.simulation import Case, Floats, Setting
-from grmu_audit.intervals import AreaChange, Proportion, RateAtThreshold, Statistic
+from grmu_audit.intervals import Proportion, RateAtThreshold, Statistic
 from grmu_audit.intervals.operating_points import LEVELS
-from grmu_audit.metrics.scores import Roc, change_of_areas, operating_threshold, roc, standard_error, threshold_shares
+from grmu_audit.metrics.scores import Roc, change_of_areas, normal_change_of_areas, operating_threshold, roc, threshold_shares
 
 _UNSEEN_PEOPLE, _UNSEEN_EACH, _FORGET_EACH = 60, 5, 8
 _NORMAL = NormalDist()
@@ -39,7 +39,7 @@ class Areas(Setting):
         positive = [away + self.spread * z1, away + self.spread * (0.8 * z1 + 0.6 * y1)]
         negative = [z0, 0.8 * z0 + 0.6 * y0]
         curves = [roc(p, n, np.ones(self.unseen)) for p, n in zip(positive, negative, strict=True)]
-        made = {"MIA_AUC": Case(self.area, curves[0].effective_area(None, None), curves[0].area(None)), **_moved(curves)}
+        made = {"MIA_AUC": Case(self.area, curves[0].effective_area(None, None), curves[0].area(None, None)), **_moved(curves)}
         if self.unseen >= 100:
             truth = 1 - _NORMAL.cdf((_NORMAL.inv_cdf(0.99) - away) / self.spread)
             made["MIA_TPR_1"] = Case(truth, *_threshold_rates(positive[0], negative[0]))
@@ -48,8 +48,8 @@ class Areas(Setting):
 
 def _moved(curves: list[Roc], truth: float = 0.0) -> dict[str, Case]:
     one, two = curves
-    old = AreaChange(one.area(None), two.area(None), standard_error(one.influence - two.influence, None))
-    return {"MIA_AUC change": Case(truth, change_of_areas(one, two, None, None), old)}
+    found, old = (change(one, two, None, None) for change in (change_of_areas, normal_change_of_areas))
+    return {"MIA_AUC change": Case(truth, found, old)}
 
 
 def _threshold_rates(positive: Floats, negative: Floats) -> tuple[Statistic, Statistic]:
@@ -104,7 +104,7 @@ class Forgotten(Setting):
         negative = between * rng.normal(0, 1, _UNSEEN_PEOPLE)[unseen] + rng.normal(0, within, len(unseen))
         theirs = float(np.mean([_NORMAL.cdf((away + between * o) / math.sqrt(1 + within**2)) for o in own]))
         curve = roc(positive, negative, np.ones(len(negative)))
-        before = curve.area(np.concatenate([owner, self.people + unseen]))
+        before = curve.area(owner, self.people + unseen)
         like = None if self.people == 1 else curve.effective_area(owner, self.people + unseen)
         return {
             "MIA_AUC, these people": Case(theirs, curve.effective_area(None, self.people + unseen), before),

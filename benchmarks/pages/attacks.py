@@ -11,7 +11,7 @@ from pathlib import Path
 from benchmarks.measurements.attacks import SETTINGS, Study
 from grmu_audit.evaluation.shadow_models import DEFAULT_MODELS, ShadowPool
 from grmu_audit.metrics import CheckedPredictions
-from grmu_audit.metrics.membership.attacks import measure_membership, run_attacks
+from grmu_audit.metrics.membership.attacks import measure_membership, run_score_attack
 from grmu_audit.metrics.membership.shadow_metrics import METHOD_ATTACKS, attack_audited_model, attack_method_on_shadows
 from grmu_audit.records import CANDIDATE, MetricValue
 from grmu_audit.records.white_box import ShadowTable
@@ -86,7 +86,7 @@ def attack_page(
 
 def areas(checked: CheckedPredictions, table: ShadowTable) -> dict[str, MetricValue]:
     """The three areas of one model, over all groups."""
-    simple = [found for found in measure_membership(checked, run_attacks(checked, forests=False)) if found.metric == "MIA_AUC"]
+    simple = [found for found in measure_membership(checked, run_score_attack(checked)) if found.metric == "MIA_AUC"]
     outcomes = [*simple, *attack_audited_model(checked, table)]
     return {found.metric: found.value(CANDIDATE, checked.options) for found in outcomes if found.group is None}
 

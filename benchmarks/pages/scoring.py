@@ -174,7 +174,6 @@ def report(samples: int, repeats: int) -> str:
     from grmu_audit.auditing.scoring import score
     from grmu_audit.auditing.stored_predictions import to_parquet
     from grmu_audit.metrics import measure_predictions
-    from grmu_audit.metrics.checked_predictions import with_groups
 
     p, policy, today = problem(samples=samples), rules(), date(2026, 6, 1)
     f = check_predictions(p)
@@ -189,7 +188,7 @@ def report(samples: int, repeats: int) -> str:
             "score": lambda: score(path, policy=policy, today=today),
             "read": lambda: read_predictions(path),
             "judge": lambda: evaluate(scored, policy, today=today),
-            "regroup": lambda: measure_predictions(with_groups(p, other)),
+            "regroup": lambda: measure_predictions(replace(p, attribute=other, attributes=3)),
             "threshold": lambda: area(f, "margin"),
             "bootstrap": lambda: bootstrap(f),
         }

@@ -17,8 +17,6 @@ datasets: Registry[Reader] = Registry("dataset", "grmu_audit.datasets")
 """Readers by dataset name; each takes its options and returns a ``Dataset``, or a ``Listing`` of files still to be decoded."""
 MANIFEST_ENDINGS = (".yaml", ".yml")
 """Suffixes of manifest files; such a name is a path, not a name of ``datasets``."""
-
-
 PREPROCESS = "preprocess"
 """Option of every dataset: how its inputs are prepared, where that is not as the data says (``data.preprocess``)."""
 
@@ -82,7 +80,7 @@ def _photodigits(options: Mapping[str, object]) -> Dataset:
     """Handwritten digits over two photographs, generated on the spot (no files needed)."""
     from grmu_audit.data.readers.photodigits import PhotoDigitsOptions, photodigits
 
-    known = {f.name: f.type for f in fields(PhotoDigitsOptions)}
+    known = [option.name for option in fields(PhotoDigitsOptions)]
     unknown = sorted(set(options) - set(known))
     if unknown:
         raise InputError(f"photodigits: unknown option(s) {', '.join(unknown)}; known: {', '.join(known)}")

@@ -17,6 +17,8 @@ from grmu_audit.utils import canonical_json
 if TYPE_CHECKING:
     import pandas as pd
 
+SPLITS = ("train", "val", "test")
+"""Splits of every manifest table."""
 COLUMNS = ("id", "split", "target", "attribute", "subject")
 """Columns of every manifest table, in this order; the columns of single attributes follow where there are several."""
 
@@ -177,7 +179,7 @@ class Dataset:
     frame: pd.DataFrame
     """n rows with the columns of ``COLUMNS``; the row number is the sample's index everywhere."""
     pixels: npt.NDArray[Any] | Inputs
-    """The inputs, whatever their kind.  Images: uint8 [n, channels, height, width], or a ``cache.store.ImageStore`` of uint8
+    """The inputs, whatever their kind.  Images: uint8 [n, channels, height, width], or an ``images.store.ImageStore`` of uint8
     [height, width, channels] of any size.  Tables: float32 [n, features].  Text: what its source stores."""
     excluded: Mapping[str, int] = field(default_factory=dict)
     """Samples that were left out, by the column whose label they lack or another reason."""

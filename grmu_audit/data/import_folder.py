@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from grmu_audit.data.dataset import SPLITS
 from grmu_audit.data.readers.layout import held_out, unique_ids
 from grmu_audit.errors import InputError
 from grmu_audit.utils import write_atomic
@@ -78,7 +79,7 @@ def write_table(images: Path, out: Path, attribute_file: Path | None = None, see
     writer.writerow(["id", "path", "split", "class", *names])
     writer.writerows([row.path, row.path, row.split, row.label, *cells.get(row.path, [""] * len(names))] for row in rows)
     write_atomic(out, text.getvalue().encode())
-    counts = ", ".join(f"{part} {sum(row.split == part for row in rows)}" for part in ("train", "val", "test"))
+    counts = ", ".join(f"{part} {sum(row.split == part for row in rows)}" for part in SPLITS)
     return FolderTable(out, names, (f"{out}: {len(classes)} classes, {counts}", *left_out))
 
 
@@ -90,7 +91,7 @@ def _rows(images: Path) -> tuple[list[_Row], list[str]]:
     rows, left_out = [], []
     for name, folder in parts.items():
         split = PARTS[name.lower()]
-        found = _annotated(images, folder) if (folder / ANNOTATIONS).is_file() else list(_by_class(images, folder))
+        found = _read_annotations(images, folder) if (folder / ANNOTATIONS).is_file() else list(_by_class(images, folder))
         rows += [_Row(path, split, label) for path, label in found]
         if not found or ([child.name for child in _folders(folder)] == ["images"] and not (folder / ANNOTATIONS).is_file()):
             rows = [row for row in rows if not row.path.startswith(f"{name}/")]
@@ -110,7 +111,7 @@ def _folders(folder: Path) -> list[Path]:
     return sorted(child for child in folder.iterdir() if child.is_dir() and not child.name.startswith((".", "__MACOSX")))
 
 
-def _annotated(root: Path, folder: Path) -> list[tuple[str, str]]:
+def _read_annotations(root: Path, folder: Path) -> list[tuple[str, str]]:
     """Images of Tiny-ImageNet's validation: file, class, and four numbers of a box, with tabs between."""
     found = []
     for number, line in enumerate((folder / ANNOTATIONS).read_text(encoding="utf-8").splitlines(), 1):

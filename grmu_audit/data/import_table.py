@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from grmu_audit.data.dataset import SPLITS
 from grmu_audit.data.readers.features import Feature
 from grmu_audit.data.readers.layout import unique_ids
-from grmu_audit.data.readers.manifest import SPLITS, Manifest
+from grmu_audit.data.readers.manifest import Manifest
 from grmu_audit.data.readers.tabular import read_features
 from grmu_audit.errors import InputError
 from grmu_audit.utils import write_atomic
@@ -92,13 +93,13 @@ def import_data(wanted: ImportOptions, out: Path) -> ImportedTable:
     if not len(table):
         raise InputError(f"{table.source}: the table has a header and no rows: add samples")
     tree = _manifest_tree(wanted, table, out)
-    warnings = [*_unstated(wanted, tree), *_label_warnings(wanted, table)]
+    warnings = [*_warn_of_defaults(wanted, tree), *_label_warnings(wanted, table)]
     _check_columns(table, tree, wanted)
     manifest = Manifest.model_validate(tree)
     features, left_out = read_features(manifest, table) if manifest.kind == "table" else ([], [])
     _write(tree, out)
     facts = [*(f"feature {feature.fact}" for feature in features), *left_out]
-    warnings += [*_leaks(table, wanted.target, features), *(text for feature in features for text in feature.warnings)]
+    warnings += [*_find_leaks(table, wanted.target, features), *(text for feature in features for text in feature.warnings)]
     return ImportedTable(manifest, tuple(facts), tuple(warnings))
 
 
@@ -147,7 +148,7 @@ def _label_warnings(wanted: ImportOptions, table: TextTable) -> list[str]:
     return found
 
 
-def _leaks(table: TextTable, target: str, features: Sequence[Feature]) -> list[str]:
+def _find_leaks(table: TextTable, target: str, features: Sequence[Feature]) -> list[str]:
     """Features of few values each of which has one target only: probably the target under another name."""
     found = []
     for name in (feature.name for feature in features):
@@ -205,7 +206,7 @@ def _positive(table: TextTable, wanted: ImportOptions, values: list[str]) -> int
     return values.index(wanted.positive)
 
 
-def _unstated(wanted: ImportOptions, tree: dict[str, Any]) -> list[str]:
+def _warn_of_defaults(wanted: ImportOptions, tree: dict[str, Any]) -> list[str]:
     """What was not said and decides what is measured."""
     found, values = [], tree["target"]["values"]
     if wanted.positive is None and len(values) == 2:

@@ -31,14 +31,12 @@ GPU_SHARE = 0.6
 """Share of the GPU's free memory that decoded images may take."""
 PIECE = 256 << 20
 """Bytes that are copied to the GPU at a time."""
-
-
 Draws = Union[Windows, "torch.Tensor", None]
 """The training randomness of some rows, drawn before they are read; None where there is none."""
 
 
 class DeviceInputs(Protocol):
-    """Gives the inputs of rows on the device; order and sampling are the batch source's business.
+    """Gives the inputs of rows on the device; the batch source decides order and sampling.
 
     ``rows`` may lie on the CPU or on the device.
     """

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 MOST_VALUES = 1000
 """Values that a target or the combination of attributes may have."""
-
-
 EVERYBODY = Attribute("all", ("all samples",))
 """The attribute of data without one: the groups are the classes."""
 
@@ -53,7 +51,7 @@ class Labels:
     attributes: Sequence[tuple[Attribute, Sequence[int | None]]]
     """Each attribute with its codes; None where a label is missing."""
     subject: Sequence[object] | None = None
-    """Whom a sample belongs to; None where the data does not say."""
+    """The person that a sample belongs to; None where the data does not say."""
     target_name: str = "target"
     """Name of the target column, for messages."""
 
@@ -74,7 +72,7 @@ def listing_frame(labels: Labels) -> tuple[pd.DataFrame, tuple[str, ...], dict[s
     import pandas as pd
 
     _check_attributes(labels)
-    kept, excluded = _labelled(labels)
+    kept, excluded = _find_labelled(labels)
     rows: list[int] = np.flatnonzero(kept).tolist()
     if not rows:
         raise InputError(f"no sample has all of its labels ({', '.join(excluded) or 'the table is empty'}): correct the labels")
@@ -110,7 +108,7 @@ def _check_attributes(labels: Labels) -> None:
         raise InputError(f"the attributes have {size} combinations, more than {MOST_VALUES}: choose fewer columns")
 
 
-def _labelled(labels: Labels) -> tuple[npt.NDArray[np.bool_], dict[str, int]]:
+def _find_labelled(labels: Labels) -> tuple[npt.NDArray[np.bool_], dict[str, int]]:
     """[n] samples with all labels, and how many lack which (the first that they lack)."""
     kept = np.ones(len(labels.ids), dtype=bool)
     excluded: dict[str, int] = {}

@@ -170,10 +170,8 @@ def prepared(found: Dataset | Listing, how: Preprocess) -> Dataset | Listing:
     if header.kind == "text":
         raise InputError("--preprocess is for images and tables: texts are prepared by their tokenizer")
     _check_channels(header, how)
-    if header.kind == "table":
-        if how.size is not None:
-            raise InputError("--preprocess: size and resize are for images; a table has mean and std for each column")
-        return replace(found, header=replace(header, **_scaling(header, how)))
+    if header.kind == "table" and how.size is not None:
+        raise InputError("--preprocess: size and resize are for images; a table has mean and std for each column")
     arrays = isinstance(found, Dataset) and not isinstance(found.pixels, ImageStore)
     if arrays and how.size is None:
         return replace(found, header=replace(header, **_scaling(header, how)))
@@ -216,17 +214,17 @@ def _in_memory(pixels: np.ndarray[Any, np.dtype[np.uint8]]) -> ImageStore:
     return ImageStore(images.reshape(-1), heights, widths, tuple(map(image_digest, images)), hashes_of(images))
 
 
-def input_lines(header: Header, source: str) -> list[str]:
-    """What is done with an input, in lines for people.
+def describe_input(header: Header, source: str) -> str:
+    """What is done with an input, in one line for people.
 
     Args:
         header: of the data as the network sees it.
         source: where that comes from, in words.
     """
     if header.kind == "text":
-        return [f"input: texts of at most {header.length} tokens, numbered by the data's tokenizer ({source})"]
+        return f"input: texts of at most {header.length} tokens, numbered by the data's tokenizer ({source})"
     if header.kind == "table":
-        return [f"input: {len(header.features)} columns, each minus its mean over its standard deviation ({source})"]
+        return f"input: {len(header.features)} columns, each minus its mean over its standard deviation ({source})"
     height, width = header.image_size[1:]
     view = header.view
     shown = {
@@ -236,9 +234,7 @@ def input_lines(header: Header, source: str) -> list[str]:
     resized = f", {view.interpolation}, antialiased" if view.mode != "as-is" else ""
     turned = "applied" if view.upright else "ignored"
     numbers = f"mean {_numbers(header.mean)}, std {_numbers(header.std)}"
-    return [
-        f"input: {shown}{resized}; EXIF orientation {turned}; RGB / {SCALED:.0f}, {numbers} ({source})",
-    ]
+    return f"input: {shown}{resized}; EXIF orientation {turned}; RGB / {SCALED:.0f}, {numbers} ({source})"
 
 
 def _numbers(values: tuple[float, ...]) -> str:

@@ -100,7 +100,7 @@ def without_deleted(dataset: Dataset, recorded: RowTable, key: bytes, forgotten:
     known = np.array([name in lines for name in names])
     place = np.array([lines.get(name, 0) for name in names], dtype=np.int64)
     splits = recorded.columns["split"][place].astype("U5")
-    counted = _aligned(dataset, recorded.header, splits)
+    counted = _align(dataset, recorded.header, splits)
     changed = known & (np.array(_digests(counted, key), dtype="S32") != recorded.columns["digest"][place])
     gone = np.ones(len(lines), dtype=bool)
     gone[place[known]] = False
@@ -124,7 +124,7 @@ def _refuse(dataset: Dataset, label: str, defects: Mapping[str, int]) -> None:
         )
 
 
-def _aligned(dataset: Dataset, header: Mapping[str, Any], splits: npt.NDArray[np.str_]) -> Dataset:
+def _align(dataset: Dataset, header: Mapping[str, Any], splits: npt.NDArray[np.str_]) -> Dataset:
     """The dataset with recorded splits, feature columns and statistics.
 
     Raises:

@@ -161,7 +161,7 @@ class Tokenizer:
             raise EnvironmentFailure("texts need the package tokenizers: pip install 'grmu-audit[text]'") from None
         if path.stat().st_size > LARGEST_FILE:
             raise InputError(f"{path}: larger than {LARGEST_FILE >> 20} MiB: it is not a tokenizer")
-        encoder = _loaded(tokenizers, path)
+        encoder = _load(tokenizers, path)
         numbers = {token: encoder.token_to_id(token) for token in (START, SEPARATOR, PADDING)}
         missing = [token for token, number in numbers.items() if number is None]
         if missing:
@@ -178,13 +178,13 @@ class Tokenizer:
         for pair in texts:
             state.update(canonical_json(pair))
         path = cache_folder() / "tokens" / f"{state.hexdigest()}.npz"
-        found = _kept(path, len(texts))
+        found = _read_cached(path, len(texts))
         if found is None:
-            found = self._encoded(texts)
-            _keep(path, found)
+            found = self._encode(texts)
+            _write_cached(path, found)
         return found
 
-    def _encoded(self, texts: Sequence[tuple[str, str]]) -> Tokens:
+    def _encode(self, texts: Sequence[tuple[str, str]]) -> Tokens:
         parts: list[npt.NDArray[np.int32]] = []
         for start in range(0, len(texts), CHUNK):
             chunk = self._encoder.encode_batch_fast(list(texts[start : start + CHUNK]))
@@ -192,7 +192,7 @@ class Tokenizer:
         return Tokens.of(parts)
 
 
-def _kept(path: Path, count: int) -> Tokens | None:
+def _read_cached(path: Path, count: int) -> Tokens | None:
     """The cached texts; None if they are absent or damaged."""
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
@@ -203,7 +203,7 @@ def _kept(path: Path, count: int) -> Tokens | None:
     return Tokens(values, lengths) if fits else None
 
 
-def _keep(path: Path, tokens: Tokens) -> None:
+def _write_cached(path: Path, tokens: Tokens) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, values=tokens.values, lengths=tokens.lengths)
     with suppress(OSError, EnvironmentFailure):  # without a cache the texts are read again the next time
@@ -211,7 +211,7 @@ def _keep(path: Path, tokens: Tokens) -> None:
         write_atomic(path, buffer.getvalue())
 
 
-def _loaded(tokenizers: Any, path: Path) -> Any:
+def _load(tokenizers: Any, path: Path) -> Any:
     try:
         if path.suffix == ".txt":
             words = path.read_text(encoding="utf-8").splitlines()

@@ -13,8 +13,6 @@ _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(30)
 _NODES, _WEIGHTS = (_NODES + 1) / 2, _WEIGHTS / 2
 _DECAY = 32.0
 _STEPS = 60
-
-
 _SMALLEST = 1e-100
 """Smallest parameter: below it their product leaves the range of floats, and the quantile is 0 or 1 in every digit."""
 

@@ -124,19 +124,26 @@ def clopper_pearson(k: float, n: float, confidence: float = 0.95) -> tuple[float
     return float(low[0]), float(high[0])
 
 
-def newcombe(p: Floats, low: Floats, high: Floats) -> tuple[Floats, Floats]:
-    """Limits of every difference p[i] - p[j] of independent cells from the limits of the cells (hybrid score, MOVER).
+def newcombe(p: Floats, low: Floats, high: Floats, other: tuple[Floats, Floats, Floats] | None = None) -> tuple[Floats, Floats]:
+    """Limits of every difference p[i] - q[j] of independent cells from the limits of the cells (hybrid score, MOVER).
 
-    Formula: lower[i, j] = d - sqrt((p[i] - low[i])² + (high[j] - p[j])²), the upper limit mirrored.
+    Formula: lower[i, j] = d - sqrt((p[i] - low[i])² + (high[j] - q[j])²), the upper limit mirrored.
+
+    Args:
+        p: [cells] estimates.
+        low: [cells] their lower limits.
+        high: [cells] their upper limits.
+        other: q with its limits; None: p and its own.
 
     Returns:
-        Two [cells, cells] arrays; entry [i, j] is about p[i] - p[j].
+        Two [cells, cells] arrays; entry [i, j] is about p[i] - q[j].
 
     Source: Newcombe (1998), method 10; Zou and Donner (2008).
     """
-    difference = p[:, None] - p[None, :]
-    down = np.hypot((p - low)[:, None], (high - p)[None, :])
-    up = np.hypot((high - p)[:, None], (p - low)[None, :])
+    q, other_low, other_high = other or (p, low, high)
+    difference = p[:, None] - q[None, :]
+    down = np.hypot((p - low)[:, None], (other_high - q)[None, :])
+    up = np.hypot((high - p)[:, None], (q - other_low)[None, :])
     return difference - down, difference + up
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -65,10 +66,10 @@ class Closeness(Statistic):
 
     def raw_limits(self, alpha: float) -> Limits | None:
         """From simultaneous limits of all terms."""
-        bounds = [term.limits(alpha / len(self.terms)) for term in self.terms]
-        folded = [abs_limits(*b) for b in bounds if b is not None]
-        if not folded or len(folded) < len(bounds):
+        found = _simultaneous(self.terms, alpha)
+        if found is None:
             return None
+        folded = [abs_limits(*limits) for limits in found]
         low, high = [max(0.0, 1 - f[1]) for f in folded], [max(0.0, 1 - f[0]) for f in folded]
         return aggregate(low, self.aggregate), aggregate(high, self.aggregate)
 
@@ -92,11 +93,10 @@ class Mean(Statistic):
 
     def raw_limits(self, alpha: float) -> Limits | None:
         """From simultaneous limits of all terms."""
-        bounds = [term.limits(alpha / len(self.terms)) for term in self.terms]
-        known = [b for b in bounds if b is not None]
-        if not known or len(known) < len(bounds):
+        found = _simultaneous(self.terms, alpha)
+        if found is None:
             return None
-        return aggregate([b[0] for b in known], "mean"), aggregate([b[1] for b in known], "mean")
+        return aggregate([low for low, _ in found], "mean"), aggregate([high for _, high in found], "mean")
 
 
 @dataclass(frozen=True)
@@ -119,12 +119,10 @@ class Least(Statistic):
     def raw_limits(self, alpha: float) -> Limits | None:
         """Lower: the smallest lower limit at ``alpha`` itself, which is missed only if that of the term that is truly the
         smallest is; upper: the smallest upper limit, simultaneous over the terms."""
-        lows = [term.limits(alpha) for term in self.terms]
-        highs = [term.limits(alpha / len(self.terms)) for term in self.terms]
-        known = [(low[0], high[1]) for low, high in zip(lows, highs, strict=True) if low is not None and high is not None]
-        if not known or len(known) < len(self.terms):
+        single, together = _limits_of_all(self.terms, alpha), _simultaneous(self.terms, alpha)
+        if single is None or together is None:
             return None
-        return min(low for low, _ in known), min(high for _, high in known)
+        return min(low for low, _ in single), min(high for _, high in together)
 
 
 @dataclass(frozen=True)
@@ -147,12 +145,10 @@ class Largest(Statistic):
     def raw_limits(self, alpha: float) -> Limits | None:
         """Upper: the largest upper limit at ``alpha`` itself, which is missed only if that of the term that is truly the
         largest is; lower: the largest lower limit, simultaneous over the terms."""
-        highs = [term.limits(alpha) for term in self.terms]
-        lows = [term.limits(alpha / len(self.terms)) for term in self.terms]
-        known = [(low[0], high[1]) for low, high in zip(lows, highs, strict=True) if low is not None and high is not None]
-        if not known or len(known) < len(self.terms):
+        single, together = _limits_of_all(self.terms, alpha), _simultaneous(self.terms, alpha)
+        if single is None or together is None:
             return None
-        return max(low for low, _ in known), max(high for _, high in known)
+        return max(low for low, _ in together), max(high for _, high in single)
 
 
 @dataclass(frozen=True)
@@ -183,6 +179,18 @@ class ShareOfGain(Statistic):
         i = self.chosen
         least, most = low[i] + high.sum() - high[i], high[i] + low.sum() - low[i]
         return float(low[i] / least) if least > 0 else 0.0, float(high[i] / most) if most > 0 else 1.0
+
+
+def _limits_of_all(terms: Sequence[Statistic], alpha: float) -> list[Limits] | None:
+    """Limits of every term at ``alpha``; None without terms, and where one has none."""
+    found = [term.limits(alpha) for term in terms]
+    known = [limits for limits in found if limits is not None]
+    return known if known and len(known) == len(found) else None
+
+
+def _simultaneous(terms: Sequence[Statistic], alpha: float) -> list[Limits] | None:
+    """Limits of every term that all hold at ``alpha`` together (Bonferroni)."""
+    return _limits_of_all(terms, alpha / max(len(terms), 1))
 
 
 def abs_limits(low: float, high: float) -> Limits:

@@ -60,7 +60,7 @@ class Gap(Statistic):
         spans = np.array([np.ptp(rates(cells)) for cells in terms])
         middle, wider = self.estimate, math.sqrt(self.dependence)
         low = middle - wider * (middle - _lower(terms, alpha * LOWER_TAIL_SHARE, self.aggregate, self.method))
-        high = middle + wider * (_joined(spans, tops, self.aggregate) - middle)
+        high = middle + wider * (_join(spans, tops, self.aggregate) - middle)
         return max(0.0, low), min(1.0, high)
 
     def exact(self) -> Gap:
@@ -158,7 +158,7 @@ class GapChange(Statistic):
         low_point, low, high_point, high = (np.array(column) for column in zip(*found, strict=True))
         wider = math.sqrt(self.dependence)
         low, high = low_point + wider * (low - low_point), high_point + wider * (high - high_point)
-        return -_joined(-low_point, -low, self.aggregate), _joined(high_point, high, self.aggregate)
+        return -_join(-low_point, -low, self.aggregate), _join(high_point, high, self.aggregate)
 
 
 def comparison_count(cells: int) -> int:
@@ -166,7 +166,7 @@ def comparison_count(cells: int) -> int:
     return cells * (cells - 1) // 2 if cells <= MOST_PAIRED_CELLS else cells
 
 
-def _joined(middle: Floats, outer: Floats, how: GapAggregate) -> float:
+def _join(middle: Floats, outer: Floats, how: GapAggregate) -> float:
     """Outer limits of independent terms in one: their mean by MOVER, or the furthest of them.
 
     With ``a`` the point that each outer limit starts from, mean(a) + sqrt(sum((outer - a)²)) / terms is at least the
@@ -240,11 +240,8 @@ def _paired_columns(pairs: Sequence[PairedCounts], alpha: float) -> tuple[Floats
 
 def _across(left: Sequence[Proportion], right: Sequence[Proportion], alpha: float, method: str) -> tuple[Floats, Floats]:
     """MOVER's limits of every left[i] - right[j], which are different samples for i != j."""
-    (p, q), (a, b) = (rates(left), rates(right)), (cell_limits(left, alpha, method), cell_limits(right, alpha, method))
-    difference = p[:, None] - q[None, :]
-    down = np.hypot((p - a[0])[:, None], (b[1] - q)[None, :])
-    up = np.hypot((a[1] - p)[:, None], (q - b[0])[None, :])
-    return difference - down, difference + up
+    one, other = ((rates(cells), *cell_limits(cells, alpha, method)) for cells in (left, right))
+    return newcombe(*one, other)
 
 
 def _term_moves(

@@ -35,12 +35,10 @@ class RateAtThreshold(Statistic):
 
     def defect(self) -> str:
         """Levels that do not fall within (0, 1), or shares that are none or not one for each level."""
-        shares = (*self.fewest, *self.most)
-        if not self.levels or not len(self.levels) == len(self.fewest) == len(self.most):
-            return f"{len(self.levels)} levels with {len(self.fewest)} and {len(self.most)} shares"
-        if any(not 0 < level < 1 for level in self.levels) or list(self.levels) != sorted(set(self.levels), reverse=True):
-            return "its levels do not fall within (0, 1)"
-        return "" if all(-ROUNDING <= share <= 1 + ROUNDING for share in shares) else "a share outside [0, 1]"
+        if defect := _level_defect(self.levels, self.fewest, self.most, "shares"):
+            return defect
+        known = all(-ROUNDING <= share <= 1 + ROUNDING for share in (*self.fewest, *self.most))
+        return "" if known else "a share outside [0, 1]"
 
     @property
     def estimate(self) -> float:
@@ -52,21 +50,16 @@ class RateAtThreshold(Statistic):
         found, middle = self.called.limits(alpha), self.estimate
         if found is None:
             return None
-        down, up = self._margin(alpha, self.fewest), self._margin(alpha, self.most)
+        moved = np.abs(np.array([self.fewest, self.most]) - middle)
+        down, up = (_margin(alpha, self.levels, reached) for reached in moved)
         return max(0.0, middle - math.hypot(middle - found[0], down)), min(1.0, middle + math.hypot(found[1] - middle, up))
-
-    def _margin(self, alpha: float, shares: tuple[float, ...]) -> float:
-        """How far the share moves with the threshold at ``alpha``: linear in the normal quantile, through 0."""
-        return _margin(alpha, self.levels, np.abs(np.asarray(shares) - self.estimate))
 
     def scaled(self, factor: float) -> Statistic:
         """The same estimate from ``factor`` times as many samples of both sides."""
-        called, root = self.called.scaled(factor), math.sqrt(factor)
-        nearer = [
-            tuple(self.estimate + (share - self.estimate) / root for share in shares) for shares in (self.fewest, self.most)
-        ]
+        called = self.called.scaled(factor)
         assert isinstance(called, Proportion)
-        return RateAtThreshold(called, self.levels, *nearer)
+        sides = (_nearer(shares, self.estimate, factor) for shares in (self.fewest, self.most))
+        return RateAtThreshold(called, self.levels, *sides)
 
     def by_method(self, name: str) -> Statistic:
         """Always exact: the shares are near 0."""
@@ -89,10 +82,7 @@ class AtThreshold(Statistic):
 
     def defect(self) -> str:
         """Levels that do not fall within (0, 1), or estimates that are not one for each level."""
-        if not self.levels or not len(self.levels) == len(self.lower) == len(self.upper):
-            return f"{len(self.levels)} levels with {len(self.lower)} and {len(self.upper)} estimates"
-        falling = all(0 < level < 1 for level in self.levels) and list(self.levels) == sorted(set(self.levels), reverse=True)
-        return "" if falling else "its levels do not fall within (0, 1)"
+        return _level_defect(self.levels, self.lower, self.upper, "estimates")
 
     @property
     def estimate(self) -> float:
@@ -110,9 +100,21 @@ class AtThreshold(Statistic):
 
     def scaled(self, factor: float) -> AtThreshold:
         """The same estimate from ``factor`` times as many samples of all sides."""
-        middle, root = self.estimate, math.sqrt(factor)
-        sides = [tuple(middle + (value - middle) / root for value in values) for values in (self.lower, self.upper)]
+        sides = (_nearer(values, self.estimate, factor) for values in (self.lower, self.upper))
         return AtThreshold(self.known.scaled(factor), self.levels, *sides)
+
+
+def _level_defect(levels: tuple[float, ...], one: tuple[float, ...], other: tuple[float, ...], what: str) -> str:
+    """Why levels and what is known at each cannot be; else nothing."""
+    if not levels or not len(levels) == len(one) == len(other):
+        return f"{len(levels)} levels with {len(one)} and {len(other)} {what}"
+    falling = all(0 < level < 1 for level in levels) and list(levels) == sorted(set(levels), reverse=True)
+    return "" if falling else "its levels do not fall within (0, 1)"
+
+
+def _nearer(values: tuple[float, ...], middle: float, factor: float) -> tuple[float, ...]:
+    """The values with their distances to the middle as ``factor`` times as many samples would give them."""
+    return tuple(middle + (value - middle) / math.sqrt(factor) for value in values)
 
 
 def _margin(alpha: float, levels: tuple[float, ...], reached: Floats) -> float:

@@ -206,7 +206,7 @@ def effective_counts(cells: Sequence[Proportion], alpha: float) -> tuple[Floats,
     return table[:, 0] * scale, table[:, 1] * scale
 
 
-def cell_limits(cells: Sequence[Proportion], alpha: float, method: str = "wilson") -> tuple[Floats, Floats]:
+def cell_limits(cells: Sequence[Proportion], alpha: float, method: str) -> tuple[Floats, Floats]:
     """Lower and upper limits of the cells that hold samples, each at ``alpha``.
 
     Raises:

@@ -81,7 +81,7 @@ class Statistic(ABC):
 
     def scaled(self, factor: float) -> Statistic:
         """The same estimate from ``factor`` times as many samples: counts are multiplied, standard errors shrink."""
-        return type(self)(**{name: _scaled(name, item, factor) for name, item in _items(self)})
+        return type(self)(**{name: _scale(name, item, factor) for name, item in _items(self)})
 
     def by_method(self, name: str) -> Statistic:
         """The same statistic with limits of its proportions by ``wilson`` or ``clopper-pearson``; ``default``: as it is."""
@@ -90,17 +90,17 @@ class Statistic(ABC):
         items = dict(_items(self))
         if "method" in items:
             return type(self)(**{**items, "method": name})
-        return type(self)(**{key: _changed(item, lambda inner: inner.by_method(name)) for key, item in items.items()})
+        return type(self)(**{key: _change(item, lambda inner: inner.by_method(name)) for key, item in items.items()})
 
     def exact(self) -> Statistic:
         """The same statistic with exact limits of every count, as audits are measured today."""
-        return type(self)(**{key: _changed(item, lambda inner: inner.exact()) for key, item in _items(self)})
+        return type(self)(**{key: _change(item, lambda inner: inner.exact()) for key, item in _items(self)})
 
     def to_json(self) -> dict[str, Any]:
         """A tree of plain JSON types."""
         tree: dict[str, Any] = {"kind": self.kind, **self.constants}
         tree.update(
-            (key, _plain(item)) for key, item in _items(self) if key not in _LEFT_OUT or item != _default(type(self), key)
+            (key, _plain(item)) for key, item in _items(self) if key not in _LEFT_OUT or item != _defaults(type(self))[key]
         )
         return tree
 
@@ -171,10 +171,6 @@ def _defaults(kind: type[Statistic]) -> dict[str, Any]:
     return {item.name: item.default for item in fields(kind)}  # type: ignore[arg-type]
 
 
-def _default(kind: type[Statistic], name: str) -> Any:
-    return _defaults(kind)[name]
-
-
 def _items(statistic: Statistic) -> list[tuple[str, Any]]:
     return [(name, getattr(statistic, name)) for name in _hints(type(statistic))]
 
@@ -185,21 +181,21 @@ def _plain(item: Any) -> Any:
     return [_plain(inner) for inner in item] if isinstance(item, tuple) else item
 
 
-def _scaled(name: str, item: Any, factor: float) -> Any:
+def _scale(name: str, item: Any, factor: float) -> Any:
     if isinstance(item, Statistic):
         return item.scaled(factor)
     if isinstance(item, tuple):
-        return tuple(_scaled(name, inner, factor) for inner in item)
+        return tuple(_scale(name, inner, factor) for inner in item)
     if item is None or name not in _COUNTS:
         return item / math.sqrt(factor) if name == "se" and item is not None else item
     return item * factor
 
 
-def _changed(item: Any, change: Callable[[Statistic], Statistic]) -> Any:
+def _change(item: Any, change: Callable[[Statistic], Statistic]) -> Any:
     """The item with every statistic in it replaced by what ``change`` makes of it."""
     if isinstance(item, Statistic):
         return change(item)
-    return tuple(_changed(inner, change) for inner in item) if isinstance(item, tuple) else item
+    return tuple(_change(inner, change) for inner in item) if isinstance(item, tuple) else item
 
 
 def _from_tree(tree: object, depth: int) -> Statistic:
@@ -212,7 +208,7 @@ def _from_tree(tree: object, depth: int) -> Statistic:
     if depth < 1:
         raise InputError(f"a statistic of kind {kind!r} is nested too deeply: more than {_DEEPEST} levels")
     found = next((c for c in known if all(tree.get(key) == text for key, text in c.constants.items())), known[-1])
-    return _built(found, {key: item for key, item in tree.items() if key not in ("kind", *found.constants)}, depth)
+    return _build(found, {key: item for key, item in tree.items() if key not in ("kind", *found.constants)}, depth)
 
 
 def _short(item: object) -> str:
@@ -220,7 +216,7 @@ def _short(item: object) -> str:
     return repr(str(item)[:80]) if isinstance(item, str | bool | float | None) else f"of type {type(item).__name__}"
 
 
-def _built(kind: type[Statistic], tree: Mapping[str, object], depth: int) -> Statistic:
+def _build(kind: type[Statistic], tree: Mapping[str, object], depth: int) -> Statistic:
     hints = _hints(kind)
     odd = [str(key) for key in tree if key not in hints]
     if odd:

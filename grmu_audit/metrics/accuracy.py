@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 
 import numpy as np
 
@@ -27,7 +28,7 @@ def measure_accuracy(checked: CheckedPredictions) -> Iterator[Outcome]:
         yield Outcome(name, basis, statistic, reason, these_people=of_these(checked, rows) if name == "UA" else None)
     yield worst_group(checked)
     yield forget_minus_group_accuracy(checked)
-    yield from accuracy_of_groups(checked)
+    yield from group_outcomes(checked, group_proportions(checked))
     yield from accuracy_of_forget_groups(checked)
 
 
@@ -136,7 +137,7 @@ def worst_group(checked: CheckedPredictions) -> Outcome:
         return Outcome.missing("WG", "no test sample (n = 0)", cells_basis(checked))
     codes = checked.cells[0][checked.test_counts > 0]
     group = checked.group(int(codes[min(range(len(cells)), key=lambda i: cells[i].estimate)]))
-    basis = cells_basis(checked, details={"worst_group": {"target": group.target, "attribute": group.attribute}})
+    basis = cells_basis(checked, details={"worst_group": asdict(group)})
     return Outcome("WG", basis, Minimum(tuple(cells)))
 
 
@@ -155,13 +156,8 @@ def forget_minus_group_accuracy(checked: CheckedPredictions) -> Outcome:
     return Outcome("UA_GA_GAP", basis, Difference(ua_side, ga_side), these_people=of_those)
 
 
-def accuracy_of_groups(checked: CheckedPredictions) -> Iterator[Outcome]:
-    """``accuracy`` of every declared group on the test split; undefined where the group has no test sample."""
-    yield from group_outcomes(checked, group_proportions(checked))
-
-
 def group_outcomes(checked: CheckedPredictions, cells: Sequence[Cell]) -> Iterator[Outcome]:
-    """Accuracy of every declared group on the test split, or its change."""
+    """``accuracy`` of every declared group on the test split, or its change; undefined where the group has no test sample."""
     persons = _group_persons(checked)
     for code, statistic, known in zip(checked.cells[0].tolist(), cells, persons, strict=True):
         n, group = int(statistic.n), checked.group(code)

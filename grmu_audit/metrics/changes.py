@@ -29,11 +29,11 @@ from grmu_audit.metrics.catalog import PLUGINS
 from grmu_audit.metrics.catalog.subgroups import CONDITIONAL
 from grmu_audit.metrics.checked_predictions import CheckedPredictions, Mask
 from grmu_audit.metrics.fairness import gap_change
-from grmu_audit.metrics.membership.attacks import FORESTS, AttackResults, area_basis, area_persons, forest_basis
+from grmu_audit.metrics.membership.attacks import FORESTS, AttackResults, area_basis, forest_basis
 from grmu_audit.metrics.membership.conformal import CONFORMAL
 from grmu_audit.metrics.membership.exposure import area_units
 from grmu_audit.metrics.outcome import Basis, Outcome
-from grmu_audit.metrics.scores import Roc, change_of_areas, standard_error
+from grmu_audit.metrics.scores import Roc, change_of_areas, normal_change_of_areas
 from grmu_audit.metrics.selection import SELECTION
 
 _COMPOSED = ("WG", "EO", "DP", "EP", "UA_GA_GAP")
@@ -80,9 +80,7 @@ def changes(candidate: ModelResult, other: ModelResult) -> Iterator[Outcome]:
 def paired_accuracy(candidate: CheckedPredictions, other: CheckedPredictions, name: str, rows: Mask) -> PairedCounts:
     """Paired counts of RA, UA, TA, VA or GA on the rows; GA of one group knows the other cells too."""
     cell = dominant_cell(candidate) if name == "GA" else None
-    if cell is None:
-        return PairedCounts.of(candidate.correct[rows], other.correct[rows], unit_of(candidate, name, rows))
-    return group_pairs(candidate, other)[cell]
+    return _paired_rows(candidate, other, name, rows) if cell is None else group_pairs(candidate, other)[cell]
 
 
 def _change_of(name: str, candidate: ModelResult, other: ModelResult) -> Outcome:
@@ -91,7 +89,7 @@ def _change_of(name: str, candidate: ModelResult, other: ModelResult) -> Outcome
     basis = _basis_of_both(left, right)
     if left.statistic is None or right.statistic is None:
         return Outcome.missing(name, left.reason or right.reason or "undefined", basis)
-    return Outcome(name, basis, _composed(name, candidate.checked, other.checked, (left.statistic, right.statistic)))
+    return Outcome(name, basis, _compose(name, candidate.checked, other.checked, (left.statistic, right.statistic)))
 
 
 def _basis_of_both(left: Outcome, right: Outcome) -> Basis:
@@ -113,13 +111,13 @@ def _basis_of_both(left: Outcome, right: Outcome) -> Basis:
     )
 
 
-def _composed(
+def _compose(
     name: str, candidate: CheckedPredictions, other: CheckedPredictions, sides: tuple[Statistic, Statistic]
 ) -> Statistic:
     """The statistic of a change: by paired cells where the metric has any, else by the limits of both sides."""
     left, right = sides
     if name == "UA_GA_GAP":
-        return Difference(*(_paired_rows(candidate, other, part) for part in ("UA", "GA")))
+        return Difference(*(_paired_rows(candidate, other, part, accuracy_rows(candidate, part)) for part in ("UA", "GA")))
     if isinstance(left, Minimum) and isinstance(right, Minimum) and name == "WG":
         return MinimumChange(left, right, (tuple(non_empty(group_pairs(candidate, other))),))
     if isinstance(left, Gap) and isinstance(right, Gap) and name in _COMPOSED:
@@ -127,8 +125,7 @@ def _composed(
     return SharedDifference(left, right)
 
 
-def _paired_rows(candidate: CheckedPredictions, other: CheckedPredictions, name: str) -> PairedCounts:
-    rows = accuracy_rows(candidate, name)
+def _paired_rows(candidate: CheckedPredictions, other: CheckedPredictions, name: str, rows: Mask) -> PairedCounts:
     return PairedCounts.of(candidate.correct[rows], other.correct[rows], unit_of(candidate, name, rows))
 
 
@@ -150,13 +147,11 @@ def area_change(candidate: ModelResult, other: ModelResult) -> Outcome:
     if reason:
         return Outcome.missing("MIA_AUC", reason, basis)
     left, right = candidate.attacks.rocs[score], other.attacks.rocs[score]
-    return Outcome("MIA_AUC", basis, _area_difference(candidate, other, (left, right)))
+    return Outcome("MIA_AUC", basis, _area_difference(candidate, (left, right)))
 
 
-def _area_difference(candidate: ModelResult, other: ModelResult, curves: tuple[Roc, Roc]) -> AreaChange:
-    checked, attacks = candidate.checked, candidate.attacks
+def _area_difference(candidate: ModelResult, curves: tuple[Roc, Roc]) -> AreaChange:
+    checked, sides = candidate.checked, (candidate.attacks.matched, candidate.attacks.unseen)
     if checked.options.interval_forms > 1:
-        return change_of_areas(*curves, *area_units(checked, attacks.matched, attacks.unseen))
-    person = area_persons(checked, attacks)
-    one, two = (curve.area(person) for curve in curves)
-    return AreaChange(one, two, standard_error(curves[0].influence - curves[1].influence, person), one.persons)
+        return change_of_areas(*curves, *area_units(checked, *sides))
+    return normal_change_of_areas(*curves, *map(checked.person_of, sides))

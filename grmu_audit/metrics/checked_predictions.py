@@ -300,19 +300,6 @@ def crossed_names(factors: Sequence[tuple[str, int]]) -> tuple[str, ...]:
     return tuple(", ".join(f"{name}={value}" for (name, _), value in zip(factors, cell, strict=True)) for cell in cells)
 
 
-def with_groups(p: Predictions, attribute: npt.NDArray[np.int64], names: tuple[str, ...] = ()) -> Predictions:
-    """The same predictions with another attribute column, such as labels that became known later.
-
-    Raises:
-        InputError: not one whole number from 0 per sample.
-    """
-    column = np.asarray(attribute)
-    if column.shape != (len(p),) or not np.issubdtype(column.dtype, np.integer) or (len(column) and int(column.min()) < 0):
-        raise InputError(f"groups must be one whole number from 0 for each of the {len(p)} samples")
-    width = max(int(column.max()) + 1 if len(column) else 1, len(names))
-    return replace(p, attribute=column.astype(np.int64), attributes=width, attribute_names=names, factors=())
-
-
 def align(candidate: Predictions, other: Predictions) -> Predictions:
     """The rows of ``other`` in the order of ``candidate``, whose ids it shares.
 

@@ -13,7 +13,7 @@ from grmu_audit.metrics.changes import ModelResult, area_change, changes
 from grmu_audit.metrics.checked_predictions import CheckedPredictions
 from grmu_audit.metrics.forgetting.share import measure_share
 from grmu_audit.metrics.kept_rows import KeptModel
-from grmu_audit.metrics.membership.attacks import AttackResults, measure_membership, run_score_attack
+from grmu_audit.metrics.membership.attacks import measure_membership, run_score_attack
 from grmu_audit.metrics.outcome import Outcome
 from grmu_audit.metrics.references import mean_changes
 from grmu_audit.records import MeasureOptions, Predictions
@@ -22,8 +22,6 @@ from grmu_audit.records.metric_value import BASELINE, CANDIDATE, ROOT, Subject, 
 
 _FLATTER = 0.3
 _SURE = 4.0
-
-
 _FLATTENED, _OF_LABELS = f"before, logits x {_FLATTER}", "before, labels only"
 
 
@@ -144,11 +142,8 @@ def _cheat(
     """What of a cheat depends on its scores; its labels are those of the model before."""
     checked = CheckedPredictions(predictions, before.checked.dominant_groups, before.checked.options)
     attacks = run_score_attack(checked)
-    result = ModelResult(checked, attacks, tuple(_area(checked, attacks)))
+    area = tuple(outcome for outcome in measure_membership(checked, attacks) if outcome.metric == "MIA_AUC")
+    result = ModelResult(checked, attacks, area)
     share = measure_share(checked, before.checked, {subject: other.checked for subject, other in references.items()})
     found = [(CANDIDATE, outcome) for outcome in (share, *result.outcomes)]
     return _Made(name, BASELINE, True, (*found, (BASELINE.as_change(), area_change(result, before)))), result
-
-
-def _area(checked: CheckedPredictions, attacks: AttackResults) -> Iterator[Outcome]:
-    return (outcome for outcome in measure_membership(checked, attacks) if outcome.metric == "MIA_AUC")

@@ -76,7 +76,7 @@ def gap_statistic(checked: CheckedPredictions, name: str, variant: str) -> tuple
     """
     if variant == "paper" and not checked.dominant_groups:
         return None, "the paper's variant needs a forget set, whose dominant group it is taken against"
-    collapsed = _collapsed(checked, name)
+    collapsed = _why_collapsed(checked, name)
     if collapsed:
         return None, collapsed
     usable = _terms((checked,), name, variant, _proportions)
@@ -89,7 +89,7 @@ def gap_statistic(checked: CheckedPredictions, name: str, variant: str) -> tuple
     return None, f"fewer than two attribute values with test samples{classes} (n = {int(checked.test.sum())})"
 
 
-def _collapsed(checked: CheckedPredictions, name: str) -> str:
+def _why_collapsed(checked: CheckedPredictions, name: str) -> str:
     """Why a gap would be 0 by construction, or an empty string."""
     predicted, target = checked.predictions.prediction[checked.test], checked.predictions.target[checked.test]
     if len(predicted) > 1 and predicted.min() == predicted.max():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -88,14 +89,14 @@ def _details(checked: CheckedPredictions, codes: Ints, changed: Floats, distance
     gains = np.maximum(changed, 0.0)
     total = float(gains.sum())
     rows = [
-        {"group": _named(checked, code), "change": float(d), "share": float(g / total) if total else 0.0, "distance": float(far)}
+        {
+            "group": asdict(checked.group(code)),
+            "change": float(d),
+            "share": float(g / total) if total else 0.0,
+            "distance": float(far),
+        }
         for code, d, g, far in zip(codes.tolist(), changed, gains, distances, strict=True)
     ]
     ends = {"most_gained": rows[int(changed.argmax())]["group"], "most_lost": rows[int(changed.argmin())]["group"]}
     listed = sorted(rows, key=lambda row: -abs(float(str(row["change"]))))[:_LISTED]
     return {"nearest": rows[chosen]["group"], **ends, "total_gain": total, "groups": listed}
-
-
-def _named(checked: CheckedPredictions, code: int) -> dict[str, int]:
-    group = checked.group(code)
-    return {"target": group.target, "attribute": group.attribute}

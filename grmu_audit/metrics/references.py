@@ -19,17 +19,16 @@ CONFIDENCE = 0.95
 """Coverage of the prediction interval."""
 
 
-def retrain_distribution(value: float, references: Sequence[float], confidence: float = CONFIDENCE) -> dict[str, Any]:
+def retrain_distribution(value: float, references: Sequence[float]) -> dict[str, Any]:
     """Position of a value among those of models retrained from other seeds.
 
-    The prediction interval is the range in which one more retrained model's value would lie with ``confidence``, taken
+    The prediction interval is the range in which one more retrained model's value would lie with ``CONFIDENCE``, taken
     as normal over seeds: mean ± t(m-1) sd sqrt(1 + 1/m).  It knows the spread over seeds on this test set only; the
     sampling interval of the change stands apart from it.
 
     Args:
         value: the candidate's value.
         references: [m] values of the retrained models.
-        confidence: coverage.
 
     Returns:
         ``seeds`` m, ``mean``, ``sd`` (None below two), ``prediction_interval`` and ``p_value`` (two-sided, that the value
@@ -50,7 +49,7 @@ def retrain_distribution(value: float, references: Sequence[float], confidence: 
     from scipy.special import stdtr, stdtrit
 
     reach = sd * math.sqrt(1 + 1 / m)
-    t = float(stdtrit(m - 1, (1 + confidence) / 2))
+    t = float(stdtrit(m - 1, (1 + CONFIDENCE) / 2))
     low, high = mean - t * reach, mean + t * reach
     p_value = float(2 * stdtr(m - 1, -abs(value - mean) / reach))
     return {**made, "prediction_interval": [low, high], "p_value": p_value, "inside": bool(low <= value <= high)}

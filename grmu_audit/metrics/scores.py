@@ -13,7 +13,7 @@ from grmu_audit.intervals import Area, AreaChange
 from grmu_audit.intervals.closed_forms import Floats
 from grmu_audit.intervals.design_effects import clustered_cells
 from grmu_audit.intervals.operating_points import LEVELS, threshold_ranks
-from grmu_audit.intervals.proportions import count_persons
+from grmu_audit.intervals.proportions import Persons, count_persons
 from grmu_audit.records import Predictions
 
 ATTACK_SCORES = ("loss", "confidence", "entropy", "modified_entropy", "margin", "correctness")
@@ -21,8 +21,6 @@ ATTACK_SCORES = ("loss", "confidence", "entropy", "modified_entropy", "margin", 
 _LARGEST_LOSS = 1e30
 _BORROWED = 3
 """Times its own degrees of freedom that a side of a curve may take from the other one: the mean of few people is not normal."""
-People = npt.NDArray[np.int64] | None
-"""Person index of each sample, or None where every sample is its own."""
 
 
 def log_softmax(logits: Floats) -> Floats:
@@ -109,16 +107,17 @@ class Roc:
         """[n1 + n0] influences, positives first."""
         return np.concatenate([self.positive, self.negative])
 
-    def area(self, person: npt.NDArray[np.int64] | None) -> Area:
+    def area(self, positive: Persons, negative: Persons) -> Area:
         """The area with its standard error, as it was measured before the limits held for few people and near 1.
 
         Args:
-            person: [n1 + n0] person index, positives first, or None.
+            positive: [n1] person index or None.
+            negative: [n0] person index or None.
         """
-        sizes = len(self.positive), len(self.negative)
+        sizes, person = (len(self.positive), len(self.negative)), _persons_of_both(positive, negative)
         return Area(self.value, standard_error(self.influence, person), *sizes, count_persons(person))
 
-    def effective_area(self, positive: People, negative: People) -> Area:
+    def effective_area(self, positive: Persons, negative: Persons) -> Area:
         """The area with the standard error, the degrees of freedom and the effective samples that its limits rest on.
 
         Variances of both sides are those of independent samples times a design effect (``clustered_cells``: never below what the
@@ -142,7 +141,7 @@ class Roc:
         return Area(self.value, se, n1, n0, method="effective", degrees=float(degrees))
 
 
-def change_of_areas(candidate: Roc, other: Roc, positive: People, negative: People) -> AreaChange:
+def change_of_areas(candidate: Roc, other: Roc, positive: Persons, negative: Persons) -> AreaChange:
     """The candidate's area minus the other model's on the same samples, from paired influences (DeLong).
 
     Args:
@@ -156,6 +155,18 @@ def change_of_areas(candidate: Roc, other: Roc, positive: People, negative: Peop
     return AreaChange(one, two, change.se, method="effective", degrees=change.degrees)
 
 
+def normal_change_of_areas(candidate: Roc, other: Roc, positive: Persons, negative: Persons) -> AreaChange:
+    """As ``change_of_areas``, as it was measured before the limits held for few people and near 1."""
+    one, two = (curve.area(positive, negative) for curve in (candidate, other))
+    error = standard_error(candidate.influence - other.influence, _persons_of_both(positive, negative))
+    return AreaChange(one, two, error, one.persons)
+
+
+def _persons_of_both(positive: Persons, negative: Persons) -> Persons:
+    """[n1 + n0] person index of both sides, positives first; None where it is not known of both."""
+    return None if positive is None or negative is None else np.concatenate([positive, negative])
+
+
 def _joint_degrees(variances: Sequence[float], degrees: Sequence[float], *, pooled: bool) -> float:
     """Degrees of freedom of a sum of variances, which are estimated apart, or with one error in all of them."""
     errors = [v / math.sqrt(max(k, 1e-3)) for v, k in zip(variances, degrees, strict=True)]
@@ -163,7 +174,7 @@ def _joint_degrees(variances: Sequence[float], degrees: Sequence[float], *, pool
     return (sum(variances) / error) ** 2 if error > 0 else min(degrees)
 
 
-def _independent(side: Floats, effect: float, person: People) -> float:
+def _independent(side: Floats, effect: float, person: Persons) -> float:
     """Independent samples that a side is worth at most; with people two thirds of what their correlation leaves.
 
     But one a person.  Near 1 few people agree by luck, and seem less correlated among each other than they are.
@@ -172,7 +183,7 @@ def _independent(side: Floats, effect: float, person: People) -> float:
     return left if people is None else max(left / 1.5, min(left, float(people)))
 
 
-def _side_effects(sides: tuple[Floats, Floats], people: tuple[People, People]) -> tuple[list[float], list[float]]:
+def _side_effects(sides: tuple[Floats, Floats], people: tuple[Persons, Persons]) -> tuple[list[float], list[float]]:
     """Design effect and degrees of freedom of the variance of each side."""
     effects, degrees = [1.0, 1.0], [max(len(side) - 1.0, 0.0) for side in sides]
     used = [i for i, person in enumerate(people) if person is not None]
@@ -187,7 +198,7 @@ def _side_effects(sides: tuple[Floats, Floats], people: tuple[People, People]) -
     return effects, degrees
 
 
-def _shared_people(sides: tuple[Floats, Floats], people: tuple[People, People]) -> float:
+def _shared_people(sides: tuple[Floats, Floats], people: tuple[Persons, Persons]) -> float:
     """Twice the covariance of both sides through people who have samples on both."""
     one, other = people
     if one is None or other is None or not np.isin(one, other).any():

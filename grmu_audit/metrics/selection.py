@@ -15,8 +15,6 @@ from grmu_audit.records import Group
 
 SELECTION = ("IMPACT_RATIO", "PREDICTIVE_PARITY", "CALIBRATION_GAP")
 """Metrics of this module."""
-
-
 _NO_SPREAD = 1e-12
 
 

@@ -1,7 +1,7 @@
 """Forget lists: read, check, sample, write, and what they do to the group mix."""
 
 from grmu_audit.data.forget.check import Forgotten, check_forget_list, earlier_ids
-from grmu_audit.data.forget.forget_list import REQUEST_COLUMNS, ForgetList, read_forget_list
+from grmu_audit.data.forget.forget_list import ForgetList, read_forget_list
 from grmu_audit.data.forget.groups import group_table, request_groups, split_rows, with_deleted
 from grmu_audit.data.forget.presets import PRESETS, parse_class, parse_group, preset_groups
 from grmu_audit.data.forget.sampling import (
@@ -17,7 +17,6 @@ from grmu_audit.data.forget.subjects import rows_of_subjects, with_whole_subject
 
 __all__ = [
     "PRESETS",
-    "REQUEST_COLUMNS",
     "ForgetList",
     "ForgetSampling",
     "Forgotten",

@@ -102,9 +102,7 @@ def earlier_ids(frame: pd.DataFrame, key: bytes, forgotten: Collection[str]) -> 
     return found
 
 
-def emptied(
-    frame: pd.DataFrame, ids: Sequence[str], class_names: Sequence[str] = (), attribute_names: Sequence[str] = ()
-) -> Iterator[str]:
+def emptied(frame: pd.DataFrame, ids: Sequence[str], class_names: Sequence[str], attribute_names: Sequence[str]) -> Iterator[str]:
     """What would be left without training samples if the ids went: the training set, else classes, else groups."""
     before, after = train_counts(frame), train_counts(frame, without=ids)
     if before and not after:

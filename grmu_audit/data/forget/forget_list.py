@@ -69,13 +69,11 @@ class ForgetList:
     source: str
     """File name without its folder, for messages."""
     ids: tuple[str, ...]
-    """One id per row, in file order, without white space around it; may repeat.  None for a list of subjects."""
+    """One id per row, in file order, without white space around it; may repeat.  Empty for a list of subjects."""
     rows: tuple[int, ...]
     """Where each stands: the line of a text file (header = 1), the record of a parquet file (from 1)."""
     columns: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Those of ``REQUEST_COLUMNS`` that the file has, aligned with ``ids``; empty text where a value is missing."""
-    ignored: tuple[str, ...] = ()
-    """Further columns of the file, which nothing reads."""
     header: bool = True
     """False for one id per line without a header."""
 
@@ -159,6 +157,10 @@ def _check_rows(name: str, rows: int) -> None:
         raise ForgetListError(f"forget list {name}: more than {MOST_ROWS:,} rows: split the request")
 
 
+def _check_columns(name: str, columns: int) -> None:
+    require_few_columns(f"forget list {name}", columns, MOST_COLUMNS, ForgetListError)
+
+
 def _refuse_headerless(first: Sequence[str], name: str) -> None:
     """A first row that was meant as a header, or as several columns, is not an id."""
     words = {word.strip().casefold() for word in re.split(r"[;\t| =]", first[0])}
@@ -181,17 +183,16 @@ def _parquet(content: bytes, name: str) -> _Table:
 
 def _parquet_table(content: bytes, name: str) -> _Table:
     file, wanted = open_footer(io.BytesIO(content), name, _kind)
-    meta, header = file.metadata, [str(column) for column in file.schema_arrow.names]
+    meta = file.metadata
     _check_rows(name, meta.num_rows)
     if sum(meta.row_group(i).total_byte_size for i in range(meta.num_row_groups)) > LARGEST_FILE:
         raise InputError(f"{name}: larger than {LARGEST_FILE >> 20} MiB unpacked: split the request")
     for column in wanted:
         _check_type(file.schema_arrow.field(column).type, column, name)
     columns = parquet_table(io.BytesIO(content), name, _kind).columns
+    _check_columns(name, len(file.schema_arrow.names))
     records = [(row, list(cells)) for row, cells in enumerate(zip(*columns.values(), strict=True), start=1)]
-    extra = [column for column in header if column not in wanted]
-    blank = [""] * len(extra)
-    return _Table([*(c.strip().casefold() for c in wanted), *extra], [(row, [*cells, *blank]) for row, cells in records])
+    return _Table([column.strip().casefold() for column in wanted], records)
 
 
 def _kind(name: str) -> Kind:
@@ -214,7 +215,7 @@ def _check_type(kind: Any, column: str, name: str) -> None:
 
 def _forget_list(table: _Table, name: str) -> ForgetList:
     header = ["id"] if table.header is None else table.header
-    require_few_columns(f"forget list {name}", len(header), MOST_COLUMNS, ForgetListError)
+    _check_columns(name, len(header))
     repeated = sorted({column for column in header if header.count(column) > 1 and column in {"id", *REQUEST_COLUMNS}})
     key = "id" if "id" in header else "subject"
     if repeated or key not in header:
@@ -230,7 +231,6 @@ def _forget_list(table: _Table, name: str) -> ForgetList:
         ids=values.pop("id", ()),
         rows=tuple(row for row, _ in table.records),
         columns=values,
-        ignored=tuple(column for column in header if column not in known),
         header=table.header is not None,
     )
 

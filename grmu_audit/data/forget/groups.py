@@ -10,14 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from grmu_audit.data.dataset import SPLITS
 from grmu_audit.errors import InputError
 from grmu_audit.records import ForgetRequest, Group, GroupCount, Splits, dominant_groups
 
 if TYPE_CHECKING:
     import pandas as pd
-
-MANIFEST_SPLITS = ("train", "val", "test")
-"""Splits that a manifest knows."""
 
 
 def split_rows(frame: pd.DataFrame, request: ForgetRequest | None) -> Splits:
@@ -32,11 +30,9 @@ def split_rows(frame: pd.DataFrame, request: ForgetRequest | None) -> Splits:
         InputError: a row of an unknown split, or a requested id that is not a training row; the count, no id.
     """
     split, ids = frame["split"].to_numpy(dtype=object), frame["id"].to_numpy(dtype=object)
-    odd = sum(value not in MANIFEST_SPLITS for value in split)
+    odd = sum(value not in SPLITS for value in split)
     if odd:
-        raise InputError(
-            f"{odd} of {len(frame)} manifest rows are of no split among {', '.join(MANIFEST_SPLITS)}: correct 'split'"
-        )
+        raise InputError(f"{odd} of {len(frame)} manifest rows are of no split among {', '.join(SPLITS)}: correct 'split'")
     wanted = set(request.forget_set) if request else set()
     withheld = set(request.withheld) if request else set()
     kept = np.fromiter((value not in withheld for value in ids), dtype=bool, count=len(ids))

@@ -114,7 +114,7 @@ def parse_class(text: str, header: Header) -> int:
     Raises:
         InputError: there is no such class.
     """
-    if text not in header.class_names and text.isdigit():
+    if text not in header.class_names and text.isdecimal():
         return _code(int(text), header.class_names, "class")
     return _code(text, header.class_names, "class")
 

@@ -79,11 +79,11 @@ def _strata(train: pd.DataFrame, sampling: ForgetSampling, header: Header) -> di
     """Ids by what they are sampled from; the keys are part of the seed."""
     if sampling.class_ is not None:
         code = parse_class(sampling.class_, header)
-        return {(1, code): _found(train[train["target"] == code], f"class {code}")}
+        return {(1, code): _require_ids(train[train["target"] == code], f"class {code}")}
     if sampling.subject is not None:
-        return {(2,): _found(train[train["subject"].astype(str) == str(sampling.subject)], "this subject")}
+        return {(2,): _require_ids(train[train["subject"].astype(str) == str(sampling.subject)], "this subject")}
     if sampling.random:
-        return {(3,): _found(train, "the training split")}
+        return {(3,): _require_ids(train, "the training split")}
     known = train_counts(train)
     return {(0, g.target, g.attribute): _of_group(train, g, known, header) for g in sampled_groups(sampling, header)}
 
@@ -129,7 +129,7 @@ def _of_group(train: pd.DataFrame, group: Group, known: Mapping[Group, int], hea
     return [*train.loc[(train["target"] == group.target) & (train["attribute"] == group.attribute), "id"]]
 
 
-def _found(rows: pd.DataFrame, what: str) -> list[str]:
+def _require_ids(rows: pd.DataFrame, what: str) -> list[str]:
     if len(rows) == 0:
         raise InputError(f"no training sample of {what}: choose another")
     return [*rows["id"]]
@@ -164,8 +164,9 @@ def describe_sampling(dataset: Dataset, sampling: ForgetSampling) -> dict[str, o
 
 
 SIDECAR_SCHEMA = "grmu-audit/forget-sample/v1"
-LARGEST_SIDECAR = 1_000_000
 """Schema name and version of a sidecar."""
+LARGEST_SIDECAR = 1_000_000
+"""Bytes that a sidecar may have."""
 
 
 def write_forget_list(path: str | os.PathLike[str], ids: Sequence[str], sidecar: Mapping[str, object]) -> Path:

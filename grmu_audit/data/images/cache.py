@@ -91,7 +91,7 @@ def _store(listing: Listing, plan: _Plan, observer: Observer) -> ImageStore:
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
         made = folder / str(json.loads(quick.read_bytes())["key"])
         if made.is_dir():
-            return _verified(made)
+            return _open_verified(made)
     with observer.progress(f"reading {listing.header.name}", len(listing.paths), "image") as tick:
         found = inspect_files(listing, tick)
     state = hashlib.sha256(canonical_json(salt))
@@ -101,14 +101,14 @@ def _store(listing: Listing, plan: _Plan, observer: Observer) -> ImageStore:
     if not made.is_dir():
         _build(listing, found, plan, made, observer)
     write_atomic(quick, canonical_json({"key": made.name}))
-    return _verified(made)
+    return _open_verified(made)
 
 
 def _build(listing: Listing, found: list[FileInfo], plan: _Plan, made: Path, observer: Observer) -> None:
     """Write the folder under another name, then rename it; a build that was interrupted is continued."""
     partial = made.with_name(made.name + ".partial")
     partial.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with _locked(made.with_name(made.name + ".lock")):
+    with _lock(made.with_name(made.name + ".lock")):
         if made.is_dir():  # another process was faster
             return
         partial.mkdir(exist_ok=True, mode=0o700)
@@ -162,8 +162,8 @@ def _fill(
     """Decode what is not there yet; returns the records of ``DONE``."""
     heights, widths = sizes[:, 0], sizes[:, 1]
     starts = offsets(heights, widths)
-    pixels = _opened(partial / PIXELS, int(starts[-1]))
-    done = _opened(partial / DONE, RECORD * len(heights))
+    pixels = _open_sized(partial / PIXELS, int(starts[-1]))
+    done = _open_sized(partial / DONE, RECORD * len(heights))
     write = _Writer(listing, plan, heights, widths, starts, pixels, done)
     try:
         with observer.progress(f"decoding {listing.header.name}", len(listing.paths), "image") as tick:
@@ -191,7 +191,7 @@ def _write(descriptor: int, content: bytes, start: int) -> None:
         view, start = view[written:], start + written
 
 
-def _opened(path: Path, size: int) -> int:
+def _open_sized(path: Path, size: int) -> int:
     """A file of that size with its space reserved, so that a full disk is noticed at once; content stays."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
@@ -206,7 +206,7 @@ def _opened(path: Path, size: int) -> int:
     return descriptor
 
 
-def _verified(folder: Path) -> ImageStore:
+def _open_verified(folder: Path) -> ImageStore:
     """The store; all digests are compared whenever the file is not the one that they were last compared with.
 
     Raises:
@@ -238,7 +238,7 @@ def _stamp(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _lock(path: Path) -> Iterator[None]:
     """One builder at a time; the others wait."""
     import fcntl
 

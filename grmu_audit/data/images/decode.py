@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import io
 import os
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -33,7 +32,7 @@ LARGEST_SIDE = 16_384
 LARGEST_AREA = 100_000_000
 """Pixels that an image may have; more is a decompression bomb."""
 LARGEST_ASPECT = 50
-"""Longer side in shorter ones; resizing a thread of pixels by its shorter side would take gigabytes."""
+"""Longer side in shorter ones; resizing a very narrow image by its shorter side would take gigabytes."""
 _WIDE = ("I", "F", "I;16", "I;16B", "I;16L", "I;16N")
 _ORIENTATION = 0x0112
 _TURNED = (5, 6, 7, 8)
@@ -171,7 +170,7 @@ def _png_depth(content: bytes) -> int:
     """Bits a channel of a PNG (Pillow reads 16-bit colour as 8 bits without saying so); 8 for anything else."""
     if content[:8] != b"\x89PNG\r\n\x1a\n" or len(content) < 26:
         return 8
-    return int(struct.unpack(">B", content[24:25])[0])
+    return content[24]
 
 
 MOST_WORKERS = 16

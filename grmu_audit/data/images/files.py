@@ -36,7 +36,7 @@ class FileInfo:
 
 
 def fingerprint(listing: Listing, salt: object) -> str:
-    """SHA-256 over paths, sizes and times of change: the same as long as nobody touches a file.
+    """SHA-256 over paths, sizes and times of change: the same while no file changes.
 
     Raises:
         InputError: files that are missing, no plain files, too large, or reached over a loop of links; all are counted, the
@@ -56,7 +56,9 @@ def fingerprint(listing: Listing, salt: object) -> str:
         except (OSError, ValueError) as error:
             defects.append(f"{path}: {getattr(error, 'strerror', None) or error}")
     if defects:
-        raise InputError(_told(listing, defects, f"under {listing.root} cannot be read", "restore them, or correct the table"))
+        raise InputError(
+            _list_defects(listing, defects, f"under {listing.root} cannot be read", "restore them, or correct the table")
+        )
     return state.hexdigest()
 
 
@@ -87,10 +89,12 @@ def refuse_images(listing: Listing, defects: Sequence[str]) -> None:
         DataQualityError: there is at least one.
     """
     if defects:
-        raise DataQualityError(_told(listing, defects, "cannot be used as images, nothing was trained", "replace or remove them"))
+        raise DataQualityError(
+            _list_defects(listing, defects, "cannot be used as images, nothing was trained", "replace or remove them")
+        )
 
 
-def _told(listing: Listing, defects: Sequence[str], what: str, advice: str) -> str:
+def _list_defects(listing: Listing, defects: Sequence[str], what: str, advice: str) -> str:
     listed = Defects()
     listed.add(*(ascii(text)[1:-1] if not text.isprintable() else text for text in defects))
     head = f"{listing.header.name}: {len(defects)} of {len(listing.paths)} files {what}; {advice}"
@@ -98,7 +102,7 @@ def _told(listing: Listing, defects: Sequence[str], what: str, advice: str) -> s
 
 
 def parallel(work: Callable[[str], T], items: Sequence[str], on_progress: OnProgress) -> Iterator[T]:
-    """Results in order, computed by threads (decoding lets go of the interpreter lock)."""
+    """Results in order, computed by threads (decoding releases the interpreter lock)."""
     chunks = [items[start : start + CHUNK] for start in range(0, len(items), CHUNK)]
     pool = ThreadPoolExecutor(workers())
     try:

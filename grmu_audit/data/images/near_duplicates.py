@@ -15,7 +15,7 @@ NEAR = 6
 AT_ONCE = 2_000_000
 """Pairs that are held in memory at a time."""
 MOST_PAIRS = 200_000_000
-"""Pairs that are compared; with more (plain images) the question is not answered."""
+"""Pairs that are compared; with more (plain images) nothing is counted."""
 
 
 def difference_hash(image: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:

@@ -6,7 +6,6 @@ import hashlib
 import json
 import mmap
 from collections.abc import Iterator
-from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -71,13 +70,6 @@ class ImageStore:
 
     def __iter__(self) -> Iterator[npt.NDArray[np.uint8]]:
         return (self[index] for index in range(len(self)))
-
-    @cached_property
-    def uniform(self) -> npt.NDArray[np.uint8] | None:
-        """[n, height, width, 3] where all images have one size, else None; a view."""
-        if len(set(self.heights.tolist())) != 1 or len(set(self.widths.tolist())) != 1:
-            return None
-        return self.data.reshape(len(self), int(self.heights[0]), int(self.widths[0]), 3)
 
     def damaged(self) -> list[int]:
         """Images whose pixels are not those of their digest; reads everything."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from grmu_audit.data.dataset import Dataset
+from grmu_audit.data.dataset import SPLITS, Dataset
 from grmu_audit.data.quality.engine import evaluate
 from grmu_audit.data.quality.expectations import (
     Expectation,
@@ -25,8 +25,6 @@ from grmu_audit.records import CheckResult, DataCheckReport, ForgetRequest
 
 LARGEST_WEIGHT = 5.0
 """REWEIGHT weight above which a warning is given: few samples then represent many."""
-_SPLITS = ("train", "val", "test")
-
 MINIMUM_GROUP = 1
 """Test samples that every group needs before anything is trained; policies require more."""
 
@@ -59,12 +57,12 @@ def check_rows(inputs: QualityInputs, rows: Rows, request: ForgetRequest | None,
     manifest = manifest_table(inputs, rows)
     groups = group_table(manifest, rows, inputs.class_names, inputs.attribute_names)
     suites = _suites(inputs, request, set(manifest.columns), minimum)
-    parts = {split: manifest[manifest["split"] == split] for split in _SPLITS}
+    parts = {split: manifest[manifest["split"] == split] for split in SPLITS}
     parts |= {role: manifest.iloc[positions] for role, positions in rows.items()}
     named = {"all": manifest, **parts, "groups": groups, "train groups": groups[groups["train"] > 0]}
     results, engine = evaluate({name: table.reset_index(drop=True) for name, table in named.items()}, suites)
     return DataCheckReport(
-        results=(*results, *_left_out(inputs.excluded), *_unanswered(inputs.unanswered)),
+        results=(*results, *_report_left_out(inputs.excluded), *_report_unanswered(inputs.unanswered)),
         engine=engine,
         suite_sha256=suites_sha256(suites),
         group_shift=group_shift(groups) if request else (),
@@ -126,7 +124,7 @@ def _whole(columns: set[str]) -> Iterator[Expectation]:
     yield not_null("all", "id")
     yield unique("all", "id", "give every sample an id of its own")
     yield not_null("all", "split")
-    yield in_set("all", "split", _SPLITS, "correct 'split'")
+    yield in_set("all", "split", SPLITS, "correct 'split'")
     yield known_outcome(
         "all", "every row is in exactly one of retain, forget, val, test", "parts", 1, "request training ids only"
     )
@@ -185,7 +183,7 @@ def _declared_groups() -> Iterator[Expectation]:
     yield bounded("train", "every declared group has training samples", "train", (1, None), advice, "warning")
 
 
-def _left_out(excluded: Mapping[str, int]) -> list[CheckResult]:
+def _report_left_out(excluded: Mapping[str, int]) -> list[CheckResult]:
     """Samples that the reader left out, counted by the label that they lack or another reason."""
     words = "no sample is left out"
     counts = ", ".join(f"{column}: {count}" for column, count in excluded.items())
@@ -194,7 +192,7 @@ def _left_out(excluded: Mapping[str, int]) -> list[CheckResult]:
     return [CheckResult("all", words, False, True, observed, "warning", advice)] if excluded else []
 
 
-def _unanswered(questions: Mapping[str, str]) -> list[CheckResult]:
+def _report_unanswered(questions: Mapping[str, str]) -> list[CheckResult]:
     """Expectations that could not be evaluated."""
     return [
         CheckResult("all", words, False, False, f"not evaluated: {why}", "warning", "look at the data yourself")

@@ -1,4 +1,4 @@
-"""The only place that talks to Great Expectations (1.24, ephemeral context, pandas, no telemetry, no progress bars).
+"""The only module that calls Great Expectations (1.24, ephemeral context, pandas, no telemetry, no progress bars).
 
 The engine says "success" for every expectation on an empty table or an all-null column.  Here a check passes only
 when it was evaluated, on at least one value, with no value missing and none unexpected.
@@ -96,13 +96,13 @@ def _result(expectation: Expectation, found: Any, table: pd.DataFrame, problem: 
     if not missing < total:
         return _not_evaluated(expectation, f"all {total} values are missing")
     passed = found.success is True and unexpected == 0 and missing == 0
-    shown = _shown(expectation, details, table)
+    shown = _show_failures(expectation, details, table)
     noun = "groups" if expectation.show == "names" else "rows"
     text = f"{unexpected} of {total} {noun} fail" + (f", {missing} missing" if missing else "") + (f": {shown}" if shown else "")
     return _report(expectation, passed, text)
 
 
-def _shown(expectation: Expectation, details: Mapping[str, Any], table: pd.DataFrame) -> str:
+def _show_failures(expectation: Expectation, details: Mapping[str, Any], table: pd.DataFrame) -> str:
     """Failing values or groups where they may be shown; an id never is."""
     if expectation.show == "values":
         counts = details.get("partial_unexpected_counts") or []
@@ -121,12 +121,12 @@ def _short(value: object) -> str:
     return text if len(text) <= _WIDTH else text[: _WIDTH - 3] + "..."
 
 
-def _report(expectation: Expectation, passed: bool, observed: str) -> CheckResult:
+def _report(expectation: Expectation, passed: bool, observed: str, *, evaluated: bool = True) -> CheckResult:
     return CheckResult(
         part=expectation.part,
         expectation=expectation.words,
         passed=passed,
-        evaluated=True,
+        evaluated=evaluated,
         observed=observed,
         severity=expectation.severity,
         advice=expectation.advice,
@@ -134,12 +134,4 @@ def _report(expectation: Expectation, passed: bool, observed: str) -> CheckResul
 
 
 def _not_evaluated(expectation: Expectation, why: str) -> CheckResult:
-    return CheckResult(
-        part=expectation.part,
-        expectation=expectation.words,
-        passed=False,
-        evaluated=False,
-        observed=f"not evaluated: {why}",
-        severity=expectation.severity,
-        advice=expectation.advice,
-    )
+    return _report(expectation, False, f"not evaluated: {why}", evaluated=False)

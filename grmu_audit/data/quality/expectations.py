@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from grmu_audit.utils import canonical_json, sha256_hex
 
 
 @dataclass(frozen=True)
 class Expectation:
-    """One question to one table."""
+    """One expectation of one table."""
 
     part: str
     """Part of the data that it speaks of (``CheckResult.part``)."""
@@ -34,7 +34,7 @@ class Suite:
 
     table: str
     """Key of the table."""
-    expectations: tuple[Expectation, ...] = field(default=())
+    expectations: tuple[Expectation, ...]
     """In the order in which they are reported."""
 
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from grmu_audit.data.dataset import Dataset
     from grmu_audit.data.images.near_duplicates import Hashes
 
-
 MANIFEST_COLUMNS = ("id", "split", "target", "attribute")
 """Columns that every manifest has."""
 
@@ -38,7 +37,7 @@ class QualityInputs:
     near_copies: Sequence[int] | None = None
     """[n] training samples that look almost the same as each sample (``data.images.near_duplicates``)."""
     unanswered: Mapping[str, str] = field(default_factory=dict)
-    """Questions that could not be put, with the reason: warnings that have not passed."""
+    """Expectations that could not be evaluated, with the reason: warnings that have not passed."""
     excluded: Mapping[str, int] = field(default_factory=dict)
     """Samples that the reader left out, by the label that they lack or another reason: a warning."""
     copies: str = "error"

@@ -1,4 +1,4 @@
-"""The tables that the expectations are put to: the manifest with derived counts, its parts, and the groups."""
+"""The tables that the expectations are evaluated on: the manifest with derived counts, its parts, and the groups."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def group_table(table: pd.DataFrame, rows: Rows, class_names: Sequence[str], att
     """
     import pandas as pd
 
-    columns: dict[str, list[int]] = {role: [] for role in ("train", *rows)}
+    columns: dict[str, list[int]] = {}
     cells = [Group(t, a) for t in range(len(class_names)) for a in range(len(attribute_names))]
     everything = {"train": np.flatnonzero(table["split"].to_numpy() == "train"), **rows}
     for role, positions in everything.items():

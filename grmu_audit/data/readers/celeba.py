@@ -77,9 +77,9 @@ def read_celeba(options: Mapping[str, object]) -> Listing:
     ids = table.column(table.header[0])
     _require_names(table)
     unique_ids(table.source, table.rows, ids)
-    split = _aligned(ids, _pairs(partition), partition.name, SPLIT_CODES)
+    split = _align(ids, _pairs(partition), partition.name, SPLIT_CODES)
     identity = base / "identity_CelebA.txt"
-    subject = _aligned(ids, _pairs(identity), identity.name, None) if identity.exists() else None
+    subject = _align(ids, _pairs(identity), identity.name, None) if identity.exists() else None
     require_images("celeba", images, ids, HELP)
     labels = Labels(
         ids,
@@ -127,7 +127,7 @@ def _attributes(path: Path) -> TextTable:
         return read_csv(path)
     lines = read_whitespace_table(path)
     stated, names = next(lines, (1, [""]))[1], next(lines, (2, []))[1]
-    if len(stated) != 1 or not stated[0].isdigit() or not names:
+    if len(stated) != 1 or not stated[0].isdecimal() or not names:
         raise InputError(f"{path.name}: row 1 must be the number of images and row 2 the names of the columns: restore the file")
     columns: dict[str, list[str]] = {"image_id": [], **{name: [] for name in names}}
     stores, rows, one = list(columns.values()), [], shared()
@@ -196,7 +196,7 @@ def _pairs(path: Path) -> dict[str, tuple[int, str]]:
     return pairs
 
 
-def _aligned(ids: list[str], pairs: dict[str, tuple[int, str]], source: str, known: Mapping[str, str] | None) -> list[str]:
+def _align(ids: list[str], pairs: dict[str, tuple[int, str]], source: str, known: Mapping[str, str] | None) -> list[str]:
     """The value of each id, in words where they are known."""
     lost = [name for name in ids if name not in pairs]
     if lost:

@@ -34,10 +34,13 @@ PIXELS = 3 * 32 * 32
 LARGEST_BATCH = 64 << 20
 """Bytes that a batch file may have; the published ones have 31 million."""
 ALLOWED = frozenset(
-    (module, name)
-    for module in ("numpy", "numpy.core.multiarray", "numpy._core.multiarray", "_codecs")
-    for name in ("ndarray", "dtype", "_reconstruct", "encode")
-    if (module == "_codecs") == (name == "encode") and ("multiarray" in module) == (name == "_reconstruct")
+    {
+        ("numpy", "ndarray"),
+        ("numpy", "dtype"),
+        ("numpy.core.multiarray", "_reconstruct"),
+        ("numpy._core.multiarray", "_reconstruct"),
+        ("_codecs", "encode"),
+    }
 )
 """Names in the published batches; a pickle with any other name is refused."""
 
@@ -67,7 +70,7 @@ def read_cifar10(options: Mapping[str, object]) -> Dataset:
     folder, ending = ("cifar-10-batches-bin", ".bin") if binary else ("cifar-10-batches-py", "")
     parts = [RequiredFile((f"{folder}/{name}{ending}",), "training images") for name in TRAIN]
     paths = find_files("cifar10", root, [*parts, RequiredFile((f"{folder}/test_batch{ending}",), "test images")], HELP)
-    batches = [_binary(path) if binary else _batch(path) for path in paths]
+    batches = [_read_binary(path) if binary else _read_batch(path) for path in paths]
     pixels = np.concatenate([images for images, _ in batches])
     targets = np.concatenate([labels for _, labels in batches])
     base = Header("cifar10", "binary batches" if binary else "python batches", CLASSES, (), source=SOURCE.format("CIFAR-10"))
@@ -138,13 +141,13 @@ class _Unpickler(pickle.Unpickler):
         return super().find_class(module, name)
 
 
-def _batch(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+def _read_batch(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """Images [n, 3, 32, 32] and classes of one batch for Python."""
     content = read_content(path, LARGEST_BATCH)
     try:
         tree = _Unpickler(io.BytesIO(content), encoding="bytes").load()
         found = {key.decode() if isinstance(key, bytes) else key: value for key, value in tree.items()}
-        return _checked(path, np.asarray(found["data"]), np.asarray(found["labels"]))
+        return _check_batch(path, np.asarray(found["data"]), np.asarray(found["labels"]))
     except InputError:
         raise
     except pickle.UnpicklingError as error:
@@ -153,13 +156,13 @@ def _batch(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
         raise InputError(f"{path}: not a batch of CIFAR-10 ({type(error).__name__}): unpack the archive again") from None
 
 
-def _binary(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+def _read_binary(path: Path) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """Images and classes of one binary batch: records of a label and 3,072 pixels."""
     content = np.frombuffer(read_content(path, LARGEST_BATCH), dtype=np.uint8)
     if not len(content) or len(content) % (PIXELS + 1):
         raise InputError(f"{path}: {len(content)} bytes are not whole records of {PIXELS + 1}: unpack the archive again")
     records = content.reshape(-1, PIXELS + 1)
-    return _checked(path, records[:, 1:], records[:, 0])
+    return _check_batch(path, records[:, 1:], records[:, 0])
 
 
 def read_content(path: Path, largest: int) -> bytes:
@@ -174,7 +177,9 @@ def read_content(path: Path, largest: int) -> bytes:
         raise InputError(f"{path}: {error.strerror or error}") from None
 
 
-def _checked(path: Path, data: npt.NDArray[Any], labels: npt.NDArray[Any]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+def _check_batch(
+    path: Path, data: npt.NDArray[Any], labels: npt.NDArray[Any]
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     if data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != PIXELS or labels.shape != (len(data),):
         raise InputError(f"{path}: holds {data.dtype} {data.shape}, expected uint8 (n, {PIXELS}) and n labels")
     if labels.dtype.kind not in "iu" or not len(labels) or labels.min() < 0 or labels.max() >= len(CLASSES):

@@ -48,8 +48,8 @@ def read_cifar100(options: Mapping[str, object]) -> Dataset:
         RequiredFile((f"{FOLDER}/{chosen.target}_label_names.txt",), "names of the classes"),
     ]
     train, test, named = find_files("cifar100", root, parts, HELP)
-    classes = _names(named, COUNTS[chosen.target])
-    records = [_records(path) for path in (train, test)]
+    classes = _read_names(named, COUNTS[chosen.target])
+    records = [_read_records(path) for path in (train, test)]
     pixels = np.concatenate([one[:, 2:] for one in records]).reshape(-1, 3, 32, 32)
     targets = np.concatenate([one[:, int(chosen.target == "fine")] for one in records]).astype(np.int64)
     if targets.max() >= len(classes):
@@ -58,7 +58,7 @@ def read_cifar100(options: Mapping[str, object]) -> Dataset:
     return cifar_dataset(base, chosen, pixels, targets, len(records[1]))
 
 
-def _names(path: Path, count: int) -> tuple[str, ...]:
+def _read_names(path: Path, count: int) -> tuple[str, ...]:
     """One name a line."""
     names = tuple(line.strip() for line in read_content(path, 1 << 16).decode("utf-8", "replace").splitlines() if line.strip())
     if len(names) != count or len(set(names)) != count:
@@ -66,7 +66,7 @@ def _names(path: Path, count: int) -> tuple[str, ...]:
     return names
 
 
-def _records(path: Path) -> npt.NDArray[np.uint8]:
+def _read_records(path: Path) -> npt.NDArray[np.uint8]:
     """[n, 2 + 3072]: superclass, class, and the pixels of each image."""
     content = np.frombuffer(read_content(path, LARGEST_FILE), dtype=np.uint8)
     if not len(content) or len(content) % (PIXELS + 2):

@@ -71,7 +71,7 @@ def read_fairface(options: Mapping[str, object]) -> Listing:
     paths = find_files(
         "fairface", base, [*tables, RequiredFile(("train",), "training images"), RequiredFile(("val",), "test images")], HELP
     )
-    labels = _joined([_labels(path, chosen) for path in paths[:2]], chosen)
+    labels = _join([_labels(path, chosen) for path in paths[:2]], chosen)
     require_images("fairface", base, list(labels.ids), HELP)
     frame, names, excluded, _ = listing_frame(labels)
     header = Header(
@@ -115,7 +115,7 @@ def _only(table: TextTable, rows: list[int]) -> TextTable:
     return TextTable(table.source, table.header, tuple(table.rows[i] for i in rows), columns)
 
 
-def _joined(parts: list[Labels], chosen: FairfaceOptions) -> Labels:
+def _join(parts: list[Labels], chosen: FairfaceOptions) -> Labels:
     """Training and test rows, with validation sampled from the training rows."""
     train, test = parts
     val = held_out(list(train.ids), VALIDATION, chosen.seed, "fairface val")

@@ -15,6 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from grmu_audit.data.dataset import Augmentation
 from grmu_audit.errors import EnvironmentFailure, InputError
+from grmu_audit.utils.columns import TextTable
 from grmu_audit.utils.notations import by_notation, other_notation, plain_text
 
 CROP_AND_FLIP = Augmentation(area=(0.08, 1.0), flip=True)
@@ -177,10 +178,13 @@ def shorter_side(size: int) -> int:
     return round(size * 256 / 224)
 
 
+Code = TypeVar("Code", int, str)
+
+
 def codes(
-    source: str, column: str, rows: Sequence[int], cells: Sequence[str], known: Mapping[str, int], *, required: bool = False
-) -> list[int | None]:
-    """Label codes of cells; None where a cell is empty.
+    source: str, column: str, rows: Sequence[int], cells: Sequence[str], known: Mapping[str, Code], *, required: bool = False
+) -> list[Code | None]:
+    """What cells stand for; None where a cell is empty.
 
     Raises:
         InputError: a cell is none of the known labels, or empty where one is required; the first such row is named, the others
@@ -195,6 +199,21 @@ def codes(
             f"{source}: row {bad[0][0]}: {column} is {bad[0][1][:60]!r}{hint}, must be one of {few}{more}: correct it"
         )
     return [known[cell] if cell else None for cell in cells]
+
+
+def splits_of(table: TextTable, column: str, known: Mapping[str, str]) -> list[str]:
+    """The split of each row.
+
+    Args:
+        table: the table.
+        column: its column of splits.
+        known: splits by cell.
+
+    Raises:
+        InputError: as ``codes``.
+    """
+    found = codes(table.source, column, table.rows, table.column(column), known, required=True)
+    return [split for split in found if split is not None]
 
 
 def unique_ids(source: str, rows: Sequence[int], ids: Sequence[str]) -> None:

@@ -6,15 +6,12 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from grmu_audit.data.dataset import Attribute
+from grmu_audit.data.dataset import SPLITS, Attribute, Header
 from grmu_audit.data.listing import EVERYBODY, Labels
-from grmu_audit.data.readers.layout import codes, held_out, unique_ids
+from grmu_audit.data.readers.layout import codes, held_out, splits_of, unique_ids
 from grmu_audit.errors import InputError
 from grmu_audit.utils.columns import TextTable
 from grmu_audit.utils.notations import clashes, described_clash
-
-SPLITS = ("train", "val", "test")
-"""Words of a split column."""
 
 
 def _cell(value: object) -> object:
@@ -148,6 +145,29 @@ class Manifest(Strict):
         return self
 
 
+def header_of(manifest: Manifest, labels: Labels, groups: tuple[str, ...]) -> Header:
+    """What a manifest says of inputs of any kind.
+
+    Args:
+        manifest: the manifest.
+        labels: result of ``labels_of``.
+        groups: names of the combinations of attributes.
+    """
+    return Header(
+        name=manifest.name,
+        version=manifest.version,
+        class_names=manifest.target.words,
+        attribute_names=groups,
+        positive_class=manifest.positive_class,
+        target_name=manifest.target.column,
+        attributes=tuple(attribute for attribute, _ in labels.attributes),
+        subject_name=manifest.subject or "",
+        source=manifest.source,
+        licence=manifest.licence,
+        attribute_provenance=manifest.attribute_provenance,
+    )
+
+
 def labels_of(manifest: Manifest, table: TextTable) -> Labels:
     """Ids, splits, targets, attributes and subjects of a table.
 
@@ -181,9 +201,7 @@ def _subjects(cells: list[str]) -> list[object]:
 
 def _splits(manifest: Manifest, table: TextTable, ids: list[str], subject: list[object] | None) -> list[str]:
     if manifest.split is not None:
-        cells = table.column(manifest.split)
-        known = {word: code for code, word in enumerate(SPLITS)}
-        return [SPLITS[code or 0] for code in codes(table.source, manifest.split, table.rows, cells, known, required=True)]
+        return splits_of(table, manifest.split, {split: split for split in SPLITS})
     how = manifest.held_out or HeldOut()
     units = ids if subject is None else [str(value) for value in subject]
     distinct = sorted(set(units))

@@ -15,7 +15,16 @@ from pydantic import Field
 
 from grmu_audit.data.dataset import Attribute, Augmentation, Dataset, Header
 from grmu_audit.data.listing import Labels, listing_frame
-from grmu_audit.data.readers.layout import SPLIT_CODES, ReaderOptions, RequiredFile, codes, data_root, find_files, parse_options
+from grmu_audit.data.readers.layout import (
+    SPLIT_CODES,
+    ReaderOptions,
+    RequiredFile,
+    codes,
+    data_root,
+    find_files,
+    parse_options,
+    splits_of,
+)
 from grmu_audit.data.text import Tokenizer, Tokens
 from grmu_audit.errors import InputError
 from grmu_audit.utils.columns import TextTable, is_index_name
@@ -87,8 +96,8 @@ def read_multinli(options: Mapping[str, object]) -> Dataset:
     )
     tokenizer = Tokenizer.read(_tokenizer(root, chosen.tokenizer), chosen.length)
     table = read_csv(metadata)
-    pairs = [pair for part, path in zip(PARTS, files, strict=True) for pair in _pairs(part, path)]
-    picked = _picked(table, pairs)
+    pairs = [pair for part, path in zip(PARTS, files, strict=True) for pair in _read_pairs(part, path)]
+    picked = _match_pairs(table, pairs)
     frame, names, excluded, kept = listing_frame(_labels(table, picked))
     texts = tokenizer.pairs([(pair.first, pair.second) for pair, keep in zip(picked, kept.tolist(), strict=True) if keep])
     if chosen.copies == "drop":
@@ -123,7 +132,7 @@ def _tokenizer(root: Path, text: str) -> Path:
     return path
 
 
-def _pairs(part: str, path: Path) -> Iterator[Pair]:
+def _read_pairs(part: str, path: Path) -> Iterator[Pair]:
     """The pairs of one sentence file, JSON lines or tab-separated.
 
     Raises:
@@ -167,7 +176,7 @@ def _pair(path: Path, number: int, name: str, row: Mapping[str, object]) -> Pair
     return Pair(name, label, first, second)
 
 
-def _picked(table: TextTable, pairs: list[Pair]) -> list[Pair]:
+def _match_pairs(table: TextTable, pairs: list[Pair]) -> list[Pair]:
     """The pair of each metadata row.
 
     Raises:
@@ -214,12 +223,11 @@ def _require_line_numbers(table: TextTable) -> None:
 
 
 def _labels(table: TextTable, picked: list[Pair]) -> Labels:
-    split_codes = {code: index for index, code in enumerate(SPLIT_CODES)}
-    splits = codes(table.source, "split", table.rows, table.column("split"), split_codes, required=True)
+    split = splits_of(table, "split", SPLIT_CODES)
     negation = codes(table.source, "sentence2_has_negation", table.rows, table.column("sentence2_has_negation"), {"0": 0, "1": 1})
     return Labels(
         [pair.name for pair in picked],
-        [list(SPLIT_CODES.values())[code or 0] for code in splits],
+        split,
         [CLASSES.index(pair.label) for pair in picked],
         [(NEGATION, negation)],
         target_name="gold_label",

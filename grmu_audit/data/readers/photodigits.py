@@ -41,11 +41,11 @@ class PhotoDigitsOptions:
     """2: is the digit 5 or more; 10: which digit it is. The photograph goes with digits of 5 or more in both."""
 
 
-def photodigits(options: PhotoDigitsOptions | None = None) -> Dataset:
+def photodigits(options: PhotoDigitsOptions) -> Dataset:
     """Make the dataset, the same bytes for the same options.
 
     Args:
-        options: seed, correlation, renders; the defaults if None.
+        options: seed, correlation, renders, classes.
 
     Returns:
         1,100 training images and ``renders`` x (200 + 497) validation and test images of 3 x 32 x 32 pixels.
@@ -57,7 +57,6 @@ def photodigits(options: PhotoDigitsOptions | None = None) -> Dataset:
     >>> len(data), data.pixels.shape[1:]
     (1797, (3, 32, 32))
     """
-    options = options or PhotoDigitsOptions()
     _validate(options)
     import pandas as pd
     from sklearn.datasets import load_digits

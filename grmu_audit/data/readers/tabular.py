@@ -9,10 +9,10 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from grmu_audit.data.dataset import Dataset, Header
+from grmu_audit.data.dataset import Dataset
 from grmu_audit.data.listing import Labels, listing_frame
 from grmu_audit.data.readers.features import Feature, Parsed, feature_columns, parse_feature
-from grmu_audit.data.readers.manifest import Manifest
+from grmu_audit.data.readers.manifest import Manifest, header_of
 from grmu_audit.errors import InputError
 from grmu_audit.utils.columns import TextTable
 from grmu_audit.utils.notations import LabelColumn
@@ -48,7 +48,9 @@ def read_tabular(manifest: Manifest, table: TextTable, labels: Labels) -> Datase
     values = np.ascontiguousarray(np.concatenate([block for _, block, _ in blocks], axis=1))
     numeric = np.concatenate([np.full(block.shape[1], scaled) for _, block, scaled in blocks])
     inputs = tuple(name for names, _, _ in blocks for name in names)
-    header = _header(manifest, labels, groups, inputs, _statistics(values[train], numeric))
+    mean, std = _statistics(values[train], numeric)
+    base = header_of(manifest, labels, groups)
+    header = replace(base, kind="table", image_size=(0, 0, 0), mean=mean, std=std, features=inputs)
     facts = [*(f"feature {feature.fact}" for feature in features), *left_out, *(w for f in features for w in f.warnings)]
     return Dataset(header, frame, values, {**short, **excluded}, facts=tuple(facts))
 
@@ -70,33 +72,6 @@ def read_features(manifest: Manifest, table: TextTable) -> tuple[list[Feature], 
     return [
         parse_feature(column, categorical=column.name in manifest.categorical, named=column.name in labels) for column in columns
     ], left_out
-
-
-Statistics = tuple[tuple[float, ...], tuple[float, ...]]
-"""Mean and standard deviation by feature."""
-
-
-def _header(
-    manifest: Manifest, labels: Labels, groups: tuple[str, ...], features: tuple[str, ...], statistics: Statistics
-) -> Header:
-    return Header(
-        name=manifest.name,
-        version=manifest.version,
-        class_names=manifest.target.words,
-        attribute_names=groups,
-        positive_class=manifest.positive_class,
-        image_size=(0, 0, 0),
-        mean=statistics[0],
-        std=statistics[1],
-        kind="table",
-        features=features,
-        target_name=manifest.target.column,
-        attributes=tuple(attribute for attribute, _ in labels.attributes),
-        subject_name=manifest.subject or "",
-        source=manifest.source,
-        licence=manifest.licence,
-        attribute_provenance=manifest.attribute_provenance,
-    )
 
 
 def _whole(columns: Mapping[str, Parsed], n: int) -> tuple[npt.NDArray[np.bool_], dict[str, int]]:
@@ -154,7 +129,7 @@ def _block(
     return [f"{name}={category}" for category in categories], block, False
 
 
-def _statistics(train: npt.NDArray[np.float32], numeric: npt.NDArray[np.bool_]) -> Statistics:
+def _statistics(train: npt.NDArray[np.float32], numeric: npt.NDArray[np.bool_]) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of numeric features over training rows; 0 and 1 for the others, 1 for a constant one."""
     mean = np.where(numeric, train.mean(0, dtype=np.float64), 0.0)
     std = np.where(numeric, train.std(0, dtype=np.float64), 1.0)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from grmu_audit.data.dataset import Augmentation, Dataset, Framing, Header
+from grmu_audit.data.dataset import Augmentation, Dataset, Framing
 from grmu_audit.data.images.files import relative
 from grmu_audit.data.listing import Labels, Listing, listing_frame
-from grmu_audit.data.readers.layout import parse_options, require_images, shorter_side
-from grmu_audit.data.readers.manifest import Manifest, Strict, labels_of
+from grmu_audit.data.readers.layout import CROP_AND_FLIP, parse_options, require_images, shorter_side
+from grmu_audit.data.readers.manifest import Manifest, Strict, header_of, labels_of
 from grmu_audit.errors import InputError
 from grmu_audit.utils.columns import TextTable
 from grmu_audit.utils.table_files import read_table
@@ -45,8 +46,6 @@ def read_manifest(options: Mapping[str, object]) -> Dataset | Listing:
     )
 
 
-AREA = (0.08, 1.0)
-"""Share of the image's area that a random resized crop takes."""
 HELP = "correct the column of paths or the folder 'images' of the manifest"
 
 
@@ -60,24 +59,14 @@ def read_folder(manifest: Manifest, table: TextTable, labels: Labels, base: Path
     paths = [relative(path, row, table.source) for row, path in zip(table.rows, table.column(manifest.path), strict=True)]
     require_images(manifest.name, folder, paths, HELP)
     frame, names, excluded, kept = listing_frame(labels)
-    header = Header(
-        name=manifest.name,
-        version=manifest.version,
-        class_names=manifest.target.words,
-        attribute_names=names,
-        positive_class=manifest.positive_class,
+    header = replace(
+        header_of(manifest, labels, names),
         image_size=(3, manifest.size, manifest.size),
         mean=manifest.mean,
         std=manifest.std,
         augmentation=augmentation(manifest.augmentation),
         view=_view(manifest),
-        target_name=manifest.target.column,
-        attributes=tuple(attribute for attribute, _ in labels.attributes),
-        subject_name=manifest.subject or "",
         stated_size=manifest.stated_size,
-        source=manifest.source,
-        licence=manifest.licence,
-        attribute_provenance=manifest.attribute_provenance,
     )
     return Listing(header, frame, folder, tuple(paths[int(i)] for i in np.flatnonzero(kept)), excluded)
 
@@ -93,4 +82,4 @@ def augmentation(words: str) -> Augmentation:
     >>> augmentation("flip")
     Augmentation(scale=(1.0, 1.0), shift=0.0, flip=True, area=None, aspect=(0.75, 1.3333333333333333))
     """
-    return Augmentation(area=AREA if "crop" in words else None, flip="flip" in words)
+    return Augmentation(area=CROP_AND_FLIP.area if "crop" in words else None, flip="flip" in words)

@@ -18,6 +18,7 @@ from grmu_audit.data.readers.layout import (
     parse_options,
     require_images,
     shorter_side,
+    splits_of,
     unique_ids,
 )
 from grmu_audit.utils.table_files import read_csv
@@ -44,13 +45,12 @@ def read_waterbirds(options: Mapping[str, object]) -> Listing:
     table = read_csv(metadata)
     ids = [relative(path, row, table.source) for row, path in zip(table.rows, table.column("img_filename"), strict=True)]
     unique_ids(table.source, table.rows, ids)
-    split_codes = {code: index for index, code in enumerate(SPLIT_CODES)}
-    splits = codes(table.source, "split", table.rows, table.column("split"), split_codes, required=True)
+    split = splits_of(table, "split", SPLIT_CODES)
     require_images("waterbirds", base, ids, HELP)
     binary = {"0": 0, "1": 1}
     labels = Labels(
         ids,
-        [list(SPLIT_CODES.values())[code or 0] for code in splits],
+        split,
         codes(table.source, "y", table.rows, table.column("y"), binary),
         [(PLACES, codes(table.source, "place", table.rows, table.column("place"), binary))],
         target_name="y",

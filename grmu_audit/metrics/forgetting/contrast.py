@@ -173,7 +173,7 @@ def why_too_small(checked: CheckedPredictions, forget: Mask) -> str:
     return f"fewer than {LEAST_FORGET} {'samples' if people is None else 'people'} in the forget set"
 
 
-def describe_basis(checked: CheckedPredictions, forget: Mask | None = None) -> Basis:
-    """Samples and people of the forget set, or of a part of it."""
-    forget = checked.predictions.mask("forget") if forget is None else forget
-    return Basis(int(forget.sum()), persons=checked.persons(forget))
+def describe_basis(checked: CheckedPredictions, rows: Mask | None = None) -> Basis:
+    """Samples and people of the rows, by default of the forget set."""
+    rows = checked.predictions.mask("forget") if rows is None else rows
+    return Basis(int(rows.sum()), persons=checked.persons(rows))

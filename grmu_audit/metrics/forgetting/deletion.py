@@ -15,7 +15,7 @@ from functools import cached_property
 
 import numpy as np
 
-from grmu_audit.intervals import Area, AreaChange
+from grmu_audit.intervals import Area
 from grmu_audit.intervals.closed_forms import Floats
 from grmu_audit.metrics.checked_predictions import CheckedPredictions, Ints, Mask
 from grmu_audit.metrics.forgetting.contrast import (
@@ -28,7 +28,7 @@ from grmu_audit.metrics.forgetting.contrast import (
     why_too_small,
 )
 from grmu_audit.metrics.outcome import NEEDS_BEFORE, Outcome
-from grmu_audit.metrics.scores import Roc, change_of_areas, roc, standard_error
+from grmu_audit.metrics.scores import Roc, change_of_areas, normal_change_of_areas, roc
 from grmu_audit.records import Group
 from grmu_audit.records.metric_value import BASELINE, CANDIDATE, Subject
 
@@ -128,7 +128,7 @@ class _Attack:
         """The area with its limits."""
         if self.after.options.interval_forms > 1:
             return attacked.curve.effective_area(*self.people(attacked.arm))
-        return attacked.curve.area(self.person(attacked.arm))
+        return attacked.curve.area(*self.people(attacked.arm))
 
     @cached_property
     def score(self) -> Floats | None:
@@ -144,25 +144,17 @@ class _Attack:
         person = self.after.predictions.subject
         return (None, None) if person is None else (person[arm.forget], person[arm.comparison])
 
-    def person(self, arm: Arm) -> Ints | None:
-        """Person of each forget and then of each comparison sample."""
-        forget, comparison = self.people(arm)
-        return None if forget is None or comparison is None else np.concatenate([forget, comparison])
-
 
 def _change(candidate: _Attack, other: _Attack) -> Outcome:
     """Area of the candidate minus a reference's on the same samples; influences are paired (DeLong)."""
-    basis = describe_basis(candidate.after, candidate.after.predictions.mask("forget"))
+    basis = describe_basis(candidate.after)
     left, right = candidate.whole, other.whole
     if isinstance(left, str) or isinstance(right, str):
         return Outcome.missing(NAME, left if isinstance(left, str) else str(right), basis)
     left_out = tuple(map(candidate.after.group, left.arm.left_out))  # the same of both models: it follows from the rows
     basis = replace(basis, smallest_cell=left.arm.smaller_side, empty_cells=left_out)
-    if candidate.after.options.interval_forms > 1:
-        return Outcome(NAME, basis, change_of_areas(left.curve, right.curve, *candidate.people(left.arm)))
-    areas = candidate.area(left), other.area(right)
-    error = standard_error(left.curve.influence - right.curve.influence, candidate.person(left.arm))
-    return Outcome(NAME, basis, AreaChange(*areas, error, areas[0].persons))
+    change = change_of_areas if candidate.after.options.interval_forms > 1 else normal_change_of_areas
+    return Outcome(NAME, basis, change(left.curve, right.curve, *candidate.people(left.arm)))
 
 
 def _curve(arm: Arm, score: Floats) -> Roc:

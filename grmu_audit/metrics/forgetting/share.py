@@ -206,13 +206,13 @@ class _Models:
         found: dict[str, Any] = {}
         for name, arm in arms.items():
             if len(arm.forget) == int(forget.sum()):
-                found[f"scaled margin, {name}"] = self._shown(forget, self._changes(arm, scaled=True))
-                found[f"margin, {name}"] = self._shown(forget, self._changes(arm, scaled=False))
-                found[f"rank, {name}"] = self._shown(forget, self._ranks(arm))
+                found[f"scaled margin, {name}"] = self._summarise(forget, self._changes(arm, scaled=True))
+                found[f"margin, {name}"] = self._summarise(forget, self._changes(arm, scaled=False))
+                found[f"rank, {name}"] = self._summarise(forget, self._ranks(arm))
         others = retained_arm(self.candidate)
         if "scaled margin, U" in found and len(others.forget):
             changes = self._changes(arms["U"], scaled=True), self._changes(others, scaled=True)
-            found["scaled margin, T"] = self._shown(forget, _minus(*changes))
+            found["scaled margin, T"] = self._summarise(forget, _minus(*changes))
         return found
 
     def _ranks(self, arm: Arm) -> tuple[Change, list[Change]]:
@@ -226,7 +226,7 @@ class _Models:
         changed = [Change(one.value - found[0].value, one.influence - found[0].influence) for one in found[1:]]
         return changed[0], changed[1:]
 
-    def _shown(self, forget: Mask, changes: tuple[Change, Sequence[Change]] | None) -> dict[str, Any] | None:
+    def _summarise(self, forget: Mask, changes: tuple[Change, Sequence[Change]] | None) -> dict[str, Any] | None:
         if changes is None:
             return None
         share = self._ratio(forget, *changes)

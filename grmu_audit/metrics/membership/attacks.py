@@ -9,8 +9,8 @@ import numpy as np
 
 from grmu_audit.intervals import Proportion
 from grmu_audit.intervals.closed_forms import Floats
-from grmu_audit.metrics.checked_predictions import CheckedPredictions, Ints, Mask
-from grmu_audit.metrics.membership.exposure import CONSTANT_SCORES, forget_area, match_groups
+from grmu_audit.metrics.checked_predictions import CheckedPredictions, Mask
+from grmu_audit.metrics.membership.exposure import CONSTANT_SCORES, forget_area, match_groups, why_no_score
 from grmu_audit.metrics.membership.forest import TREES, forest_calls
 from grmu_audit.metrics.outcome import Basis, Outcome
 from grmu_audit.metrics.scores import ATTACK_SCORES, Roc, roc
@@ -38,10 +38,9 @@ class AttackResults:
     """[unseen] weights that give the unseen rows the forget set's group mix."""
 
 
-def run_attacks(checked: CheckedPredictions, *, forests: bool = True) -> AttackResults:
+def run_attacks(checked: CheckedPredictions) -> AttackResults:
     """Run every attack that the predictions allow."""
-    called, reason = _run_forests(checked) if forests else ({}, "the forest attacks were left out")
-    return _score_attacks(checked, checked.scores, called, reason)
+    return _score_attacks(checked, checked.scores, *_run_forests(checked))
 
 
 def run_score_attack(checked: CheckedPredictions) -> AttackResults:
@@ -100,8 +99,8 @@ def measure_membership(checked: CheckedPredictions, attacks: AttackResults) -> I
 
 def _calls_of_these(checked: CheckedPredictions, called: Mask | None) -> Proportion | None:
     """Share called non-member about these people alone, where people are known."""
-    unknown = called is None or checked.predictions.subject is None or checked.options.interval_forms < 2
-    return None if unknown or called is None else Proportion.of(called)
+    known = checked.predictions.subject is not None and checked.options.interval_forms > 1
+    return Proportion.of(called) if called is not None and known else None
 
 
 def forest_basis(checked: CheckedPredictions) -> Basis:
@@ -145,13 +144,4 @@ def _why_no_area(checked: CheckedPredictions, attacks: AttackResults) -> str:
         return "no forget sample (n = 0)"
     if not attacks.matched.any():
         return f"no test sample of the forget set's groups (forget n = {forget}, unseen n = 0)"
-    if checked.has_constant_scores:
-        return CONSTANT_SCORES
-    score = checked.options.attack_score
-    return "" if score in attacks.rocs else f"the score {score!r} needs logits or probabilities; they are not given"
-
-
-def area_persons(checked: CheckedPredictions, attacks: AttackResults) -> Ints | None:
-    """Person index of the curve's samples, positives first, or None."""
-    person = checked.predictions.subject
-    return None if person is None else np.concatenate([person[attacks.matched], person[attacks.unseen]])
+    return why_no_score(checked)

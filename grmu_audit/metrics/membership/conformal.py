@@ -12,6 +12,7 @@ import numpy as np
 from grmu_audit.intervals import AtThreshold, Difference, Proportion, Replicated, Statistic, design_effect
 from grmu_audit.intervals.closed_forms import Floats
 from grmu_audit.intervals.operating_points import LEVELS, threshold_ranks
+from grmu_audit.intervals.proportions import count_persons
 from grmu_audit.metrics.checked_predictions import CheckedPredictions, Ints, Mask
 from grmu_audit.metrics.membership.exposure import CONSTANT_SCORES, MatchedRows, match_groups
 from grmu_audit.metrics.outcome import Basis, Outcome
@@ -187,8 +188,7 @@ def _side(name: str, values: Floats, person: Ints | None, weight: Floats | None)
         return Proportion.of(held, person) if name == "CONFORMAL_COVERAGE" else Replicated.of_samples(values, person, low=0.0)
     if name == "CONFORMAL_COVERAGE":
         worth = float(1 / (weight**2).sum())
-        persons = None if person is None else len(np.unique(person))
-        return Proportion(float((values * weight).sum()) * worth, worth, design_effect(held, person), persons)
+        return Proportion(float((values * weight).sum()) * worth, worth, design_effect(held, person), count_persons(person))
     mean = float((values * weight).sum())
     away: Floats = weight * (values - mean)
     if person is not None:

@@ -1,7 +1,7 @@
 """Compact summaries behind the report's curves: loss histograms and ROC points in which nobody can be singled out.
 
 An audit must not hold per-sample numbers.  What it stores instead is binned so that every step represents no one or at least
-k people: neighbouring histogram bins are merged, and points of a ROC curve are left out, until that holds.
+``SUPPRESSED_BELOW`` people: neighbouring histogram bins are merged, and points of a ROC curve are left out, until that holds.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy.typing as npt
 from grmu_audit.intervals.closed_forms import Floats
 from grmu_audit.metrics.checked_predictions import CheckedPredictions
 from grmu_audit.metrics.membership.attacks import AttackResults
+from grmu_audit.metrics.scores import operating_threshold
 from grmu_audit.records.data import SUPPRESSED_BELOW
 from grmu_audit.records.metric_value import Subject
 
@@ -82,15 +83,14 @@ def _roc(checked: CheckedPredictions, attacks: AttackResults) -> dict[str, Any] 
     return {"score": name, **points} if points else None
 
 
-def loss_histogram(series: Mapping[str, Floats], k: int = SUPPRESSED_BELOW) -> dict[str, Any] | None:
-    """Counts of losses in bins of the logarithm, merged until each count is 0 or at least ``k``.
+def loss_histogram(series: Mapping[str, Floats]) -> dict[str, Any] | None:
+    """Counts of losses in bins of the logarithm, merged until each count is 0 or at least ``SUPPRESSED_BELOW``.
 
     Args:
         series: [n] losses in nats by name, each with at least one sample.
-        k: smallest count above 0 that may be shown.
 
     Returns:
-        ``edges``: [bins + 1] nats; ``counts``: by name [bins].  None when even one single bin would show less than ``k``.
+        ``edges``: [bins + 1] nats; ``counts``: by name [bins].  None when even one single bin would show fewer.
 
     >>> loss_histogram({"forget": np.array([0.01] * 6 + [1.0] * 5), "unseen": np.array([0.01] * 5 + [1.0])})
     {'edges': [0.01, 1.0], 'counts': {'forget': [11], 'unseen': [6]}}
@@ -100,7 +100,7 @@ def loss_histogram(series: Mapping[str, Floats], k: int = SUPPRESSED_BELOW) -> d
     low, high = np.floor(pooled.min() * _PER_DECADE), np.ceil(pooled.max() * _PER_DECADE)
     edges = np.arange(low, max(high, low + 1) + 1) / _PER_DECADE
     counts = np.stack([np.histogram(values, edges)[0] for values in logs.values()])
-    starts = _merged(counts, k)
+    starts = _merge_bins(counts)
     if starts is None:
         return None
     merged = np.add.reduceat(counts, starts, axis=1)
@@ -108,49 +108,48 @@ def loss_histogram(series: Mapping[str, Floats], k: int = SUPPRESSED_BELOW) -> d
     return {"edges": kept, "counts": {name: row.tolist() for name, row in zip(logs, merged, strict=True)}}
 
 
-def _merged(counts: npt.NDArray[np.int64], k: int) -> list[int] | None:
+def _merge_bins(counts: npt.NDArray[np.int64]) -> list[int] | None:
     """First fine bins of the merged bins, left to right; what is left over at the right joins its neighbour."""
-    if _shows_few(counts.sum(axis=1), k):
+    if _shows_few(counts.sum(axis=1)):
         return None
     starts, held = [0], np.zeros(len(counts), dtype=np.int64)
     for i in range(counts.shape[1]):
         held = held + counts[:, i]
-        if held.any() and not _shows_few(held, k):
+        if held.any() and not _shows_few(held):
             starts.append(i + 1)
             held = np.zeros_like(held)
     starts = [start for start in starts if start < counts.shape[1]]
-    while len(starts) > 1 and _shows_few(counts[:, starts[-1] :].sum(axis=1), k):
+    while len(starts) > 1 and _shows_few(counts[:, starts[-1] :].sum(axis=1)):
         starts.pop()
     return starts
 
 
-def _shows_few(cells: npt.NDArray[np.int64], k: int) -> bool:
-    """Whether a cell speaks of fewer than k people."""
-    return bool(((cells > 0) & (cells < k)).any())
+def _shows_few(cells: npt.NDArray[np.int64]) -> bool:
+    """Whether a cell holds some people, but too few to be shown."""
+    return bool(((cells > 0) & (cells < SUPPRESSED_BELOW)).any())
 
 
-def roc_points(positive: Floats, negative: Floats, weight: Floats, k: int = SUPPRESSED_BELOW) -> dict[str, Any] | None:
-    """A ROC curve at few false-positive rates, with steps of no one or at least ``k`` people on both sides.
+def roc_points(positive: Floats, negative: Floats, weight: Floats) -> dict[str, Any] | None:
+    """A ROC curve at few false-positive rates, with steps of no one or at least ``SUPPRESSED_BELOW`` people on both sides.
 
     Args:
         positive: [n1] scores of the forget set, n1 > 0.
         negative: [n0] scores of unseen samples, n0 > 0.
         weight: [n0] weights of the negatives, positive sum.
-        k: smallest number of people above 0 that a step may show.
 
     Returns:
         ``fpr`` and ``tpr``: from (0, 0) to (1, 1), rising; ``operating``: ``{"fpr", "tpr", "why"}`` for each of
         ``OPERATING_POINTS``, ``tpr`` None with the reason where it is suppressed; ``positives`` and ``negatives``.
-        None with fewer than ``k`` on a side.
+        None with fewer than ``SUPPRESSED_BELOW`` on a side.
     """
     n1, n0 = len(positive), len(negative)
-    if min(n1, n0) < k:
+    if min(n1, n0) < SUPPRESSED_BELOW:
         return None
     order = np.argsort(-negative, kind="stable")
     ladder = np.cumsum(weight[order]) / weight.sum()
-    kept = _anonymous(_thresholds(positive, negative[order], ladder), _Step(n0, n1, 1.0), k)
+    kept = _leave_out_small(_thresholds(positive, negative[order], ladder), _Step(n0, n1, 1.0))
     curve = {"fpr": [_rate(step.rate) for step in kept], "tpr": [_rate(step.true / n1) for step in kept]}
-    operating = [_operating(rate, positive, (negative[order], ladder), k) for rate in OPERATING_POINTS]
+    operating = [_operating_point(rate, positive, negative, weight) for rate in OPERATING_POINTS]
     return {**curve, "operating": operating, "positives": n1, "negatives": n0}
 
 
@@ -169,34 +168,25 @@ def _thresholds(positive: Floats, ranked: Floats, ladder: Floats) -> list[_Step]
     return steps
 
 
-def _at(rate: float, positive: Floats, ranked: Floats, ladder: Floats) -> _Step:
-    """Samples called members at the lowest threshold that meets the false-positive rate."""
-    false = int(np.searchsorted(ladder, rate + 1e-12, side="right"))
-    while 0 < false < len(ranked) and ranked[false - 1] == ranked[false]:
-        false -= 1  # equal scores are called together or not at all
-    threshold = ranked[false] if false < len(ranked) else -np.inf
-    return _Step(false, int((positive > threshold).sum()), float(ladder[false - 1]) if false else 0.0)
-
-
-def _anonymous(steps: Sequence[_Step], last: _Step, k: int) -> list[_Step]:
-    """The steps that add no one or at least k people on both sides, from none to all."""
+def _leave_out_small(steps: Sequence[_Step], last: _Step) -> list[_Step]:
+    """The steps that add no one or enough people on both sides, from none to all."""
     kept = [_Step(0, 0, 0.0)]
     for step in steps:
         gained = step.people - kept[-1].people
-        if gained.any() and not _shows_few(gained, k):
+        if gained.any() and not _shows_few(gained):
             kept.append(step)
-    while len(kept) > 1 and _shows_few(last.people - kept[-1].people, k):
+    while len(kept) > 1 and _shows_few(last.people - kept[-1].people):
         kept.pop()
     return [*kept, last] if kept[-1].people.tolist() != last.people.tolist() else kept
 
 
-def _operating(rate: float, positive: Floats, negatives: tuple[Floats, Floats], k: int) -> dict[str, Any]:
-    ranked, ladder = negatives
-    if rate * len(ranked) < 1:
-        return {"fpr": rate, "tpr": None, "why": f"{len(ranked)} unseen samples cannot resolve this rate"}
-    true = _at(rate, positive, ranked, ladder).true
-    if 0 < true < k or 0 < len(positive) - true < k:
-        return {"fpr": rate, "tpr": None, "why": f"would speak of fewer than {k} people"}
+def _operating_point(rate: float, positive: Floats, negative: Floats, weight: Floats) -> dict[str, Any]:
+    if rate * len(negative) < 1:
+        return {"fpr": rate, "tpr": None, "why": f"{len(negative)} unseen samples cannot resolve this rate"}
+    threshold, _ = operating_threshold(negative, weight, rate)
+    true = int((positive > threshold).sum())
+    if _shows_few(np.array([true, len(positive) - true])):
+        return {"fpr": rate, "tpr": None, "why": f"would speak of fewer than {SUPPRESSED_BELOW} people"}
     return {"fpr": rate, "tpr": _rate(true / len(positive)), "why": None}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import numpy as np
 
 from grmu_audit.intervals import Area, AreaGap
@@ -38,22 +40,17 @@ def measure_disparity(checked: CheckedPredictions, member: Mask, unseen: Mask, r
     cells = [_area(checked, member & (index == i), unseen & (index == i)) for i in used.tolist()]
     sides = ((values[side], label[side]) for side in (member, unseen))
     p_value, expected, draws = permutation_test(*sides, seed=checked.options.seed)
-    areas = [{"group": _named(checked, int(codes[i])), "auc": c.value} for i, c in zip(used.tolist(), cells, strict=True)]
+    areas = [{"group": asdict(checked.group(int(codes[i]))), "auc": c.value} for i, c in zip(used.tolist(), cells, strict=True)]
     details = {"attack_score": score, "p_value": p_value, "expected": expected, "permutations": draws, "groups": areas}
     basis = Basis(basis.n, basis.smallest_cell, None, (), checked.persons(member | unseen), details)
     return Outcome("MIA_DISPARITY", basis, AreaGap(tuple(cells)))
 
 
-def _named(checked: CheckedPredictions, code: int) -> dict[str, int]:
-    group = checked.group(code)
-    return {"target": group.target, "attribute": group.attribute}
-
-
 def _area(checked: CheckedPredictions, member: Mask, unseen: Mask) -> Area:
-    values, person = checked.scores[checked.options.attack_score], checked.predictions.subject
+    values = checked.scores[checked.options.attack_score]
     curve = roc(values[member], values[unseen], np.ones(int(unseen.sum())))
     if checked.options.interval_forms < 2:
-        return curve.area(None if person is None else np.concatenate([person[member], person[unseen]]))
+        return curve.area(checked.person_of(member), checked.person_of(unseen))
     return curve.effective_area(checked.forget_unit(member), checked.person_of(unseen))
 
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from grmu_audit.intervals.closed_forms import Floats, clopper_pearson
+from grmu_audit.intervals.proportions import Mask
 
-Mask = npt.NDArray[np.bool_]
 DELTA = 1e-5
+"""Failure probability that an epsilon allows."""
 CAP = 50.0
 """Largest epsilon per sample."""
 _BINS = 20
@@ -94,16 +94,14 @@ def forgetting_epsilons(sides: Sides, *, delta: float = DELTA) -> Floats:
     return best
 
 
-def lower_bounds(sides: Sides, *, delta: float = DELTA, confidence: float = 0.95) -> Floats:
-    """[n] lower confidence bounds of each sample's epsilon, in [0, 50].
+def lower_bounds(sides: Sides) -> Floats:
+    """[n] lower 95 % confidence bounds of each sample's epsilon, in [0, 50].
 
     The rule with the least errors on one half of the models is tried on the other half, where both error rates get an upper
     Clopper-Pearson limit.
 
     Args:
         sides: margins of n samples in K models.
-        delta: allowed failure probability.
-        confidence: of the limits.
     """
     halves = [_every_other(sides, start) for start in (0, 1)]
     rules = list(_rules(halves[0]))
@@ -115,7 +113,7 @@ def lower_bounds(sides: Sides, *, delta: float = DELTA, confidence: float = 0.95
     best = errors.argmin(0)
     columns = np.arange(len(best))
     ends = np.stack([low[best, columns], high[best, columns], says[best]])
-    return _bounds_on(halves[1], ends, np.isfinite(errors[best, columns]), delta, confidence)
+    return _bounds_on(halves[1], ends, np.isfinite(errors[best, columns]))
 
 
 def _every_other(sides: Sides, start: int) -> Sides:
@@ -124,7 +122,7 @@ def _every_other(sides: Sides, start: int) -> Sides:
     return Sides(sides.margin, *parts)
 
 
-def _bounds_on(held: Sides, ends: Floats, known: Mask, delta: float, confidence: float) -> Floats:
+def _bounds_on(held: Sides, ends: Floats, known: Mask) -> Floats:
     """Bounds from the errors of one rule a sample."""
     low, high, says = ends
     inside = (held.margin > low) & (held.margin < high)
@@ -133,8 +131,8 @@ def _bounds_on(held: Sides, ends: Floats, known: Mask, delta: float, confidence:
     sizes = held.reference.sum(0), held.unlearned.sum(0)
     found = np.zeros(len(low))
     for column in np.flatnonzero(known & (sizes[0] > 0) & (sizes[1] > 0)):
-        upper = [clopper_pearson(int(w[column]), int(n[column]), confidence)[1] for w, n in zip(wrong, sizes, strict=True)]
-        found[column] = float(_epsilon(np.array(upper[0]), np.array(upper[1]), delta)) if min(upper) > 0 else 0.0
+        upper = [clopper_pearson(int(w[column]), int(n[column]))[1] for w, n in zip(wrong, sizes, strict=True)]
+        found[column] = float(_epsilon(np.array(upper[0]), np.array(upper[1]), DELTA)) if min(upper) > 0 else 0.0
     return found
 
 

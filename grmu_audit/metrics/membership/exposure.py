@@ -68,7 +68,7 @@ def measure_exposure(checked: CheckedPredictions) -> Iterator[Outcome]:
     A group's values are undefined where it has no row on a side, and suppressed where it has fewer than five forget rows.
     """
     forget, retain = match_groups(checked, "forget"), match_groups(checked, "retain")
-    reason = _why_no_score(checked)
+    reason = why_no_score(checked)
     no_forget, no_retain = (reason or _why_no_rows(checked, *side) for side in (("forget", forget), ("retain", retain)))
     for name in RATES:
         yield _rate(checked, forget, name, no_forget)
@@ -77,11 +77,12 @@ def measure_exposure(checked: CheckedPredictions) -> Iterator[Outcome]:
     yield from _per_group(checked, forget, retain, reason)
 
 
-def _why_no_score(checked: CheckedPredictions) -> str:
+def why_no_score(checked: CheckedPredictions) -> str:
+    """Why the attack score of the options is of no use, or an empty string."""
     if checked.has_constant_scores:
         return CONSTANT_SCORES
-    score = checked.options.attack_score
-    return "" if score in checked.scores else f"the score {score!r} needs logits or probabilities; they are not given"
+    name = checked.options.attack_score
+    return "" if checked.score(name) is not None else f"the score {name!r} needs logits or probabilities; they are not given"
 
 
 def _why_no_rows(checked: CheckedPredictions, split: str, matched: MatchedRows) -> str:
@@ -129,11 +130,11 @@ def area_units(checked: CheckedPredictions, member: Mask, unseen: Mask) -> tuple
 
 def forget_area(checked: CheckedPredictions, curve: Roc, member: Mask, unseen: Mask) -> tuple[Area, Area | None]:
     """Area of a curve whose positives are ``member`` rows, and that about these people alone where people are known."""
-    person = checked.predictions.subject
     if checked.options.interval_forms < 2:
-        return curve.area(None if person is None else np.concatenate([person[member], person[unseen]])), None
+        return curve.area(checked.person_of(member), checked.person_of(unseen)), None
     sides = area_units(checked, member, unseen)
-    return curve.effective_area(*sides), None if person is None else curve.effective_area(None, sides[1])
+    known = checked.predictions.subject is not None
+    return curve.effective_area(*sides), curve.effective_area(None, sides[1]) if known else None
 
 
 def _area(checked: CheckedPredictions, rows: MatchedRows, name: str, reason: str) -> Outcome:

@@ -141,12 +141,12 @@ def forest_calls(member: Floats, other: Floats, queried: Floats, *, seed: int, b
     """
     if balanced:
         rng, size = np.random.default_rng(seed), min(len(member), len(other))
-        member, other = (_drawn(x, size, rng) for x in (member, other))
+        member, other = (_draw(x, size, rng) for x in (member, other))
     labels = np.repeat([1, 0], [len(member), len(other)])
     shares = forest_probabilities(np.concatenate([member, other]), labels, queried, seed=seed)
     calls: npt.NDArray[np.bool_] = shares[:, 0] >= shares[:, 1]
     return calls
 
 
-def _drawn(x: Floats, size: int, rng: np.random.Generator) -> Floats:
+def _draw(x: Floats, size: int, rng: np.random.Generator) -> Floats:
     return x if len(x) == size else x[np.sort(rng.choice(len(x), size, replace=False))]

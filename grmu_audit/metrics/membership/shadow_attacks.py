@@ -17,9 +17,9 @@ import numpy.typing as npt
 
 from grmu_audit.errors import InputError
 from grmu_audit.intervals.closed_forms import Floats
+from grmu_audit.intervals.proportions import Mask
 from grmu_audit.metrics.scores import roc
 
-Mask = npt.NDArray[np.bool_]
 _Density = Callable[[Floats, Mask, Floats], Floats]
 LiraForm = Literal["offline", "online, one variance", "online"]
 LIRA_FORMS: tuple[LiraForm, ...] = get_args(LiraForm)
@@ -121,11 +121,11 @@ def _known_area(score: Floats, positive: Mask) -> float:
     return roc(one, other, np.ones(len(other))).value if len(one) and len(other) else 0.5
 
 
-def rmia(margin: Floats, member: Mask, target: Floats, population: Mask, gamma: float = GAMMA) -> Floats:
-    """RMIA: share of population samples z that the sample beats by gamma in p_target / p_average (Zarifzadeh et al. 2024).
+def rmia(margin: Floats, member: Mask, target: Floats, population: Mask) -> Floats:
+    """RMIA: share of population samples z that the sample beats by ``GAMMA`` in p_target / p_average (Zarifzadeh et al. 2024).
 
     ratio(x) = p_target(x) / (mean of p over models with x + mean over models without) x 2;
-    score = share of z with ratio(x) / ratio(z) > gamma.  ``population`` is [n], the samples z: neither judged nor members of
+    score = share of z with ratio(x) / ratio(z) > ``GAMMA``.  ``population`` is [n], the samples z: neither judged nor members of
     the target.
 
     Returns:
@@ -141,7 +141,7 @@ def rmia(margin: Floats, member: Mask, target: Floats, population: Mask, gamma: 
     average = np.maximum((sides[0] + sides[1]) / 2, 1e-12)
     ratio = sigmoid(target) / average
     ladder = np.sort(ratio[population])
-    result: Floats = np.searchsorted(ladder, ratio / gamma, side="left") / len(ladder)
+    result: Floats = np.searchsorted(ladder, ratio / GAMMA, side="left") / len(ladder)
     return result
 
 
@@ -176,11 +176,11 @@ def ulira(margin: Floats, forgotten: Mask, unseen: Mask) -> MembershipGame:
     rows = {shared: chosen[game.model] == shared for shared, game in games.items()}
     order = np.argsort(np.concatenate([games[shared].model[kept] for shared, kept in rows.items()]), kind="stable")
 
-    def joined(name: str) -> Any:
+    def join(name: str) -> Any:
         """A column of each model from the game of its form, models in order."""
         return np.concatenate([getattr(games[shared], name)[kept] for shared, kept in rows.items()])[order]
 
-    return MembershipGame(joined("score"), joined("forgotten"), joined("sample"), joined("model"))
+    return MembershipGame(join("score"), join("forgotten"), join("sample"), join("model"))
 
 
 def ulira_forms(games: Mapping[bool, MembershipGame], models: int) -> list[bool]:

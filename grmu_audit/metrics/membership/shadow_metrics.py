@@ -35,8 +35,6 @@ from grmu_audit.metrics.outcome import Basis, Outcome
 from grmu_audit.metrics.scores import Roc, operating_threshold, roc, standard_error
 from grmu_audit.records.white_box import MIN_SHADOW_MODELS, ShadowTable
 
-MODEL_ATTACKS = ("RMIA_AUC", "LIRA_AUC")
-"""Attacks on the audited model itself."""
 METHOD_ATTACKS = ("ULIRA_AUC", "RULI_AUC", "FORGET_EPS", "KLOM_95", "SWAP")
 """Attacks on the method, in shadow models whose truth is known."""
 MIN_FOR_DISTANCES = 8
@@ -67,7 +65,7 @@ def attack_audited_model(checked: CheckedPredictions, table: ShadowTable) -> Ite
         except InputError as error:
             yield Outcome.missing(name, str(error), Basis(0))
         else:
-            for rows, n in _matched(checked, population):
+            for rows, n in _match(checked, population):
                 reason = f"no forget sample with unseen samples of its group (forget n = {n})"
                 missing = Outcome.missing(name, reason, Basis(n), rows.group)
                 yield missing if rows.reason else _area(checked, name, found, rows, details | {"shadow_models": len(margin)})
@@ -96,7 +94,7 @@ def _target(checked: CheckedPredictions) -> Floats:
     return checked.scores["margin"]
 
 
-def _matched(checked: CheckedPredictions, population: Mask) -> Iterator[tuple[MatchedRows, int]]:
+def _match(checked: CheckedPredictions, population: Mask) -> Iterator[tuple[MatchedRows, int]]:
     """Forget and unseen samples of shared groups, weighted to the forget set's group mix, with the number of forget samples;
     then group by group."""
     group = checked.predictions.group

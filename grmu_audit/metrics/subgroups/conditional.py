@@ -83,7 +83,7 @@ def _outcome(checked: CheckedPredictions, name: str, strata: list[_Stratum]) -> 
         listed = "; ".join(f"{stratum}: {reason}" for stratum, reason in list(undefined.items())[:3])
         reason = f"no stratum has one ({listed})" if strata else f"there are more than {MOST_STRATA} strata"
         return Outcome.missing(name, reason, basis)
-    basis.details["strata"] = {stratum: _said(statistic, checked) for stratum, statistic in known.items()}
+    basis.details["strata"] = {stratum: _describe(statistic, checked) for stratum, statistic in known.items()}
     combined = Least if CONDITIONAL[name] == "IMPACT_RATIO" else Largest
     return Outcome(name, basis, combined(tuple(known.values())))
 
@@ -105,7 +105,7 @@ def _within(name: str, rows: CheckedPredictions) -> tuple[Statistic | None, str]
     return Gap((tuple(cells),), "max"), ""
 
 
-def _said(statistic: Statistic, checked: CheckedPredictions) -> dict[str, object]:
+def _describe(statistic: Statistic, checked: CheckedPredictions) -> dict[str, object]:
     limits = with_options(statistic, checked.options).interval(checked.options.confidence)
     return {"value": statistic.estimate, "interval": list(limits) if limits else None}
 

@@ -10,8 +10,9 @@ from itertools import combinations
 import numpy as np
 
 from grmu_audit.intervals import Difference, PairedCounts, Proportion, design_effect
+from grmu_audit.intervals.closed_forms import Floats
 from grmu_audit.metrics.checked_predictions import CheckedPredictions, Ints, Mask
-from grmu_audit.metrics.subgroups.exact_tests import Floats, fisher_tail, holm, mcnemar_tail
+from grmu_audit.metrics.subgroups.exact_tests import fisher_tail, holm, mcnemar_tail
 from grmu_audit.records.segments import SegmentSearch, WeakSegment
 
 SMALLEST = 30
@@ -46,6 +47,10 @@ class _TestRows:
         inside: Mask = np.logical_and.reduce([self.columns[i] == v for i, v in zip(chosen, value, strict=True)])
         return inside
 
+    def person_of(self, rows: Mask) -> Ints | None:
+        """Person index of the rows."""
+        return None if self.person is None else self.person[rows]
+
 
 @dataclass(frozen=True, eq=False)
 class _Segments:
@@ -63,7 +68,7 @@ class _Segments:
     """Samples that only the audited model gets right."""
 
 
-def find_weak_segments(checked: CheckedPredictions, before: CheckedPredictions | None = None) -> SegmentSearch:
+def find_weak_segments(checked: CheckedPredictions, before: CheckedPredictions | None) -> SegmentSearch:
     """Segments on which the accuracy is lower than on all other test rows, or fell against the version before.
 
     Every value of each attribute and every pair of values of two attributes is a segment, where it and its complement hold 30
@@ -82,10 +87,10 @@ def find_weak_segments(checked: CheckedPredictions, before: CheckedPredictions |
     found = _Segments([], *(np.zeros(0, dtype=np.int64),) * 4) if not len(table.right) else _segments(table)
     alpha = 1 - checked.options.confidence
     others = fisher_tail(found.wrong, found.n, int((~table.right).sum()), len(table.right))
-    tests = [_corrected(table, found, others, alpha)]
+    tests = [_correct(table, found, others, alpha)]
     if table.before is not None:
         fell = mcnemar_tail(found.lost, found.gained)
-        tests.append(_corrected(table, found, fell, alpha, paired=True))
+        tests.append(_correct(table, found, fell, alpha, paired=True))
     adjusted = holm(np.concatenate(tests)).reshape(len(tests), -1)
     weak = np.flatnonzero((adjusted <= alpha).any(axis=0)) if len(found.keys) else np.zeros(0, dtype=np.int64)
     order = sorted(weak.tolist(), key=lambda i: (adjusted[:, i].min(), -found.n[i], found.keys[i]))
@@ -145,7 +150,7 @@ def _large(n: Ints, code: Ints, table: _TestRows) -> Mask:
     return kept
 
 
-def _corrected(table: _TestRows, found: _Segments, p: Floats, alpha: float, *, paired: bool = False) -> Floats:
+def _correct(table: _TestRows, found: _Segments, p: Floats, alpha: float, *, paired: bool = False) -> Floats:
     """The p-values with counts over their design effect, where samples of one person occur and it could matter."""
     if table.person is None:
         return p
@@ -168,7 +173,7 @@ def _apart_by_people(table: _TestRows, inside: Mask) -> float:
 def _effective_counts(table: _TestRows, rows: Mask) -> tuple[float, float]:
     """Wrong samples and samples over their design effect."""
     wrong = ~table.right[rows]
-    effect = design_effect(wrong, None if table.person is None else table.person[rows])
+    effect = design_effect(wrong, table.person_of(rows))
     return float(wrong.sum() / effect), float(len(wrong) / effect)
 
 
@@ -176,7 +181,7 @@ def _paired_by_people(table: _TestRows, inside: Mask) -> float:
     """McNemar's p-value with effective counts: fewer lost, more gained."""
     assert table.before is not None
     right, before = table.right[inside], table.before[inside]
-    effect = design_effect(right.astype(np.int64) - before, table.person[inside] if table.person is not None else None)
+    effect = design_effect(right.astype(np.int64) - before, table.person_of(inside))
     lost, gained = (before & ~right).sum() / effect, (right & ~before).sum() / effect
     return float(mcnemar_tail(np.floor([lost]), np.ceil([gained]))[0])
 
@@ -186,12 +191,11 @@ def _weak(
 ) -> WeakSegment:
     """A finding with its numbers; intervals at ``alpha`` each."""
     inside = table.rows(*key)
-    sides = [Proportion.of(table.right[rows], None if table.person is None else table.person[rows]) for rows in (inside, ~inside)]
+    sides = [Proportion.of(table.right[rows], table.person_of(rows)) for rows in (inside, ~inside)]
     below = Difference(*sides).exact().limits(alpha)
     name, own, others = table.name(*key), sides[0], sides[1].estimate
     if table.before is None:
         return WeakSegment(name, int(own.n), own.estimate, others, below, adjusted[0])
-    person = None if table.person is None else table.person[inside]
-    paired = PairedCounts.of(table.right[inside], table.before[inside], person).exact()
+    paired = PairedCounts.of(table.right[inside], table.before[inside], table.person_of(inside)).exact()
     before, change = float(table.before[inside].mean()), paired.limits(alpha)
     return WeakSegment(name, int(own.n), own.estimate, others, below, adjusted[0], before, change, adjusted[1])

@@ -10,10 +10,10 @@ import numpy as np
 
 from grmu_audit.intervals import PairedCounts, Proportion, Replicated
 from grmu_audit.metrics.checked_predictions import CheckedPredictions, Mask, row_positions
+from grmu_audit.metrics.forgetting.contrast import describe_basis
 from grmu_audit.metrics.forgetting.share import measure_share
 from grmu_audit.metrics.outcome import NEEDS_BEFORE, Basis, Outcome
-from grmu_audit.metrics.white_box.representation import Model
-from grmu_audit.records import Group
+from grmu_audit.metrics.white_box.representation import Model, groups_of
 from grmu_audit.records.metric_value import BASELINE, CANDIDATE, Subject
 from grmu_audit.records.white_box import FINE_TUNING, MIXING, MIXTURES, PRUNED, WhiteBoxOutputs, epoch_name, mixture_name
 
@@ -61,7 +61,7 @@ def _after_fine_tuning(checked: CheckedPredictions, outputs: WhiteBoxOutputs) ->
         curve = [_right(checked, outputs, epoch_name(epoch)) for epoch in range(last + 1)]
         yield from _accuracies(RETURN_ACC, checked, curve[-1], {"curve": [_point(checked, right) for right in curve]})
     elif FINE_TUNING in outputs.missing:
-        yield Outcome.missing(RETURN_ACC, outputs.missing[FINE_TUNING].text, _basis(checked, checked.predictions.mask("forget")))
+        yield Outcome.missing(RETURN_ACC, outputs.missing[FINE_TUNING].text, describe_basis(checked))
 
 
 def epochs_of(outputs: WhiteBoxOutputs) -> int:
@@ -87,22 +87,22 @@ def _accuracies(metric: str, checked: CheckedPredictions, right: Mask, details: 
     """Accuracy on the forget set, then group by group where there is more than one."""
     forget = checked.predictions.mask("forget")
     if not forget.any():
-        yield Outcome.missing(metric, "no forget sample (n = 0)", _basis(checked, forget))
+        yield Outcome.missing(metric, "no forget sample (n = 0)", describe_basis(checked, forget))
         return
-    codes = np.unique(checked.predictions.group[forget]).tolist()
-    groups: list[Group | None] = [None, *(checked.group(code) for code in codes if len(codes) > 1)]
-    for group in groups:
+    for group in (None, *groups_of(checked, forget)):
         rows = forget if group is None else forget & checked.rows((group,))
         person = checked.person_of(rows)
         rise = PairedCounts.of(right[rows], checked.correct[rows], person)
         limits = rise.interval(checked.options.confidence)
         more = {"start": float(checked.correct[rows].mean()), "rise": rise.estimate, "rise_interval": limits}
-        basis = replace(_basis(checked, rows), smallest_group=group, details={**more, **(details if group is None else {})})
+        basis = replace(
+            describe_basis(checked, rows), smallest_group=group, details={**more, **(details if group is None else {})}
+        )
         yield Outcome(metric, basis, Proportion.of(right[rows], person), group=group)
 
 
 def _against_before(checked: CheckedPredictions, outputs: WhiteBoxOutputs, before: Model | None) -> Iterator[Outcome]:
-    basis = _basis(checked, checked.test)
+    basis = describe_basis(checked, checked.test)
     if MIXING in outputs.missing:
         yield from (Outcome.missing(name, outputs.missing[MIXING].text, basis) for name in ("WEIGHT_DISTANCE", "LMC_BARRIER"))
         return
@@ -121,7 +121,7 @@ def _barrier(checked: CheckedPredictions, outputs: WhiteBoxOutputs, before: Chec
     lost = {share: share * own + (1 - share) * other - _right(checked, outputs, mixture_name(share))[rows] for share in MIXTURES}
     worst = max(lost, key=lambda share: float(lost[share].mean()))
     details = {"worst_at": worst, "mixtures": {mixture_name(share): float(values.mean()) for share, values in lost.items()}}
-    basis = replace(_basis(checked, rows), details=details)
+    basis = replace(describe_basis(checked, rows), details=details)
     return Outcome("LMC_BARRIER", basis, Replicated.of_samples(lost[worst], checked.person_of(rows), low=-1.0, high=1.0))
 
 
@@ -132,7 +132,7 @@ def durability_changes(checked: CheckedPredictions, sides: tuple[WhiteBoxOutputs
     for metric, change in {**same, **CHANGED}.items():
         if forget.any() and all(change in side.changed for side in sides):
             left, right = (_right(checked, side, change)[forget] for side in sides)
-            yield Outcome(metric, _basis(checked, forget), PairedCounts.of(left, right, checked.person_of(forget)))
+            yield Outcome(metric, describe_basis(checked, forget), PairedCounts.of(left, right, checked.person_of(forget)))
 
 
 def compare_returned(
@@ -168,14 +168,14 @@ def measure_return_share(models: Mapping[Subject, Model], primary: Sequence[Subj
     checked, outputs = models[CANDIDATE]
     if lasts == {0} and FINE_TUNING not in outputs.missing:
         return
-    basis = _basis(checked, checked.predictions.mask("forget"))
+    basis = describe_basis(checked)
     if BASELINE not in models or lasts == {0} or len(lasts) > 1:
         reason = "not every model was fine-tuned for as many epochs" if BASELINE in models else NEEDS_BEFORE
         yield Outcome.missing(RETURN_SHARE, reason, basis)
         return
     last = lasts.pop()
     shares = [_share_after({subject: models[subject] for subject in wanted}, epoch) for epoch in range(last + 1)]
-    curve = [_shown(share) for share in shares]
+    curve = [_summarise(share) for share in shares]
     yield replace(shares[-1], metric=RETURN_SHARE, basis=replace(shares[-1].basis, details={"curve": curve}))
 
 
@@ -194,10 +194,6 @@ def _answering(checked: CheckedPredictions, outputs: WhiteBoxOutputs, change: st
     return made
 
 
-def _shown(share: Outcome) -> list[float] | None:
+def _summarise(share: Outcome) -> list[float] | None:
     limits = None if share.statistic is None else share.statistic.limits(_SHOWN)
     return None if limits is None or share.estimate is None else [share.estimate, *limits]
-
-
-def _basis(checked: CheckedPredictions, rows: Mask) -> Basis:
-    return Basis(int(rows.sum()), persons=checked.persons(rows))

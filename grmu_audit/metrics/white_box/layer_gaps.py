@@ -22,9 +22,11 @@ DEFINITION = ("var", "output")
 """Statistic and point of the fairness-gap in the value; the other readings are in its details."""
 ENOUGH = 200
 """Samples per class below which the estimator is rough; stated in the details."""
+_DRAWS = 10_000
+"""Permutations of the test of a correlation."""
 
 
-def measure_layer_gaps(outputs: WhiteBoxOutputs, definition: tuple[str, str] = DEFINITION) -> Iterator[Outcome]:
+def measure_layer_gaps(outputs: WhiteBoxOutputs) -> Iterator[Outcome]:
     """``FAIRNESS_GAP`` over classes and ``FAIRNESS_GAP_GROUP`` over groups.
 
     Formula: mean over normalisation layers l of max_c s_c^l - min_c s_c^l, where s_c^l is the mean over channels of the
@@ -36,7 +38,6 @@ def measure_layer_gaps(outputs: WhiteBoxOutputs, definition: tuple[str, str] = D
 
     Args:
         outputs: what was collected of the model.
-        definition: ``var`` or ``std``, and ``input`` or ``output``.
 
     Source: Tran and Woo (2025); by group: this project.
     """
@@ -45,12 +46,12 @@ def measure_layer_gaps(outputs: WhiteBoxOutputs, definition: tuple[str, str] = D
             missing = outputs.missing.get("layers")
             yield Outcome.missing(name, missing.text if missing else "the network has no normalisation layer", Basis(0))
         else:
-            yield _gap(name, outputs.layers, by, definition)
+            yield _gap(name, outputs.layers, by)
 
 
-def _gap(name: str, table: LayerTable, by: str, definition: tuple[str, str]) -> Outcome:
-    layers = gap_per_layer(table, by, definition)
-    basis = _gap_basis(table, by, _gap_details(table, by, definition))
+def _gap(name: str, table: LayerTable, by: str) -> Outcome:
+    layers = gap_per_layer(table, by)
+    basis = _gap_basis(table, by, _gap_details(table, by, layers[:, 0]))
     if not np.isfinite(layers[:, 0]).all():
         what = "classes" if by == "class" else "groups"
         return Outcome.missing(name, f"fewer than two {what} have two test samples", basis)
@@ -68,11 +69,11 @@ def gap_per_layer(table: LayerTable, by: str, definition: tuple[str, str] = DEFI
     return result
 
 
-def _gap_details(table: LayerTable, by: str, definition: tuple[str, str]) -> dict[str, Any]:
-    values = table.values[f"{definition[0]}/{definition[1]}/{by}"][:, 0]
-    gaps = gap_per_layer(table, by, definition)[:, 0]
+def _gap_details(table: LayerTable, by: str, gaps: Floats) -> dict[str, Any]:
     if not np.isfinite(gaps).all():
         return {}
+    definition = f"{'/'.join(DEFINITION)}/{by}"
+    values = table.values[definition][:, 0]
     known = np.isfinite(values)
     middle = np.where(known, values, 0.0).sum(axis=1) / known.sum(axis=1)
     relative = np.divide(gaps, middle, out=np.zeros_like(gaps), where=middle > 0)
@@ -85,7 +86,7 @@ def _gap_details(table: LayerTable, by: str, definition: tuple[str, str]) -> dic
         "layers": dict(zip(table.layers, gaps.tolist(), strict=True)),
         "last": float(gaps[-1]),
         "relative": float(relative.mean()),
-        "definition": f"{definition[0]}/{definition[1]}/{by}",
+        "definition": definition,
         "readings": readings,
         "enough_samples": int(_columns(table, by).min()) >= ENOUGH,
     }
@@ -108,15 +109,13 @@ def _gap_basis(table: LayerTable, by: str, details: dict[str, Any]) -> Basis:
     return Basis(int(table.counts.sum()), int(people[least]), group, details=details)
 
 
-def layer_gap_changes(
-    sides: tuple[WhiteBoxOutputs, WhiteBoxOutputs], definition: tuple[str, str] = DEFINITION
-) -> Iterator[Outcome]:
+def layer_gap_changes(sides: tuple[WhiteBoxOutputs, WhiteBoxOutputs]) -> Iterator[Outcome]:
     """Candidate minus other of both fairness-gaps, jackknifed on the same folds; details: mean over layers of abs(change)."""
     first, second = sides[0].layers, sides[1].layers
     if first is None or second is None or first.layers != second.layers:
         return
     for name, by in GAPS.items():
-        moved = gap_per_layer(first, by, definition) - gap_per_layer(second, by, definition)
+        moved = gap_per_layer(first, by) - gap_per_layer(second, by)
         if np.isfinite(moved[:, 0]).all():
             basis = _gap_basis(first, by, {"distance": float(np.abs(moved[:, 0]).mean())})
             means = moved.mean(axis=0)
@@ -135,17 +134,13 @@ class Correlation:
     """Points."""
 
 
-def correlation(
-    x: Sequence[float], y: Sequence[float], block: Sequence[int] | None = None, *, draws: int = 10_000, seed: int = 0
-) -> Correlation:
+def correlation(x: Sequence[float], y: Sequence[float], block: Sequence[int] | None = None) -> Correlation:
     """Spearman's rank correlation of ranks taken within blocks (such as seeds), with a permutation test within blocks.
 
     Args:
         x: [n] numbers, such as fairness-gaps of audited models.
         y: [n] numbers, such as their accuracy under attack.
         block: [n] block of each point; None: one block.
-        draws: permutations.
-        seed: seed of the permutations.
 
     Raises:
         InputError: fewer than four points, or one of the two does not vary.
@@ -163,13 +158,13 @@ def correlation(
     if len(a) < 4 or not scale > 0:
         raise InputError(f"a correlation needs four points that differ in both numbers; there are {len(a)}")
     rho = float(a @ b) / scale
-    rng = np.random.default_rng(seed)
-    keys = rng.random((draws, len(a))) + np.searchsorted(np.unique(blocks), blocks)
+    rng = np.random.default_rng(0)
+    keys = rng.random((_DRAWS, len(a))) + np.searchsorted(np.unique(blocks), blocks)
     places = np.argsort(blocks, kind="stable")
-    shuffled = np.empty((draws, len(a)))
+    shuffled = np.empty((_DRAWS, len(a)))
     shuffled[:, places] = b[np.argsort(keys, axis=1)]
     extreme = int((np.abs(shuffled @ a) >= abs(rho) * scale - 1e-9).sum())
-    return Correlation(rho, (extreme + 1) / (draws + 1), len(a))
+    return Correlation(rho, (extreme + 1) / (_DRAWS + 1), len(a))
 
 
 def _ranks(values: Floats) -> Floats:

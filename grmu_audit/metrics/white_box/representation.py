@@ -102,7 +102,7 @@ def measure_label_recovery(checked: CheckedPredictions, recovered: Recovered) ->
             yield Outcome.missing(name, _why_not(checked, name), Basis(0))
             continue
         rows, right = recovered[name]
-        for group in (None, *_groups(checked, rows)):
+        for group in (None, *groups_of(checked, rows)):
             chosen = rows if group is None else rows & checked.rows((group,))
             basis = Basis(int(chosen.sum()), smallest_group=group, persons=checked.persons(chosen))
             yield Outcome(name, basis, Proportion.of(right[chosen], checked.person_of(chosen)), group=group)
@@ -119,7 +119,7 @@ def _why_not(checked: CheckedPredictions, name: str) -> str:
     return f"needs features and {needs[name]}, and more forget samples than {SHOTS} per class for prototypes"
 
 
-def _groups(checked: CheckedPredictions, rows: Mask) -> list[Group]:
+def groups_of(checked: CheckedPredictions, rows: Mask) -> list[Group]:
     """Groups with rows among them, where there is more than one."""
     codes = np.unique(checked.predictions.group[rows])
     return [checked.group(int(code)) for code in codes] if len(codes) > 1 else []
@@ -153,7 +153,7 @@ def measure_distances(model: Model, references: Mapping[Subject, Model]) -> Iter
         if reason:
             yield Outcome.missing(name, reason, Basis(int(rows.sum())))
             continue
-        for group in (None, *_groups(checked, rows)):
+        for group in (None, *groups_of(checked, rows)):
             chosen = rows if group is None else rows & checked.rows((group,))
             found = {str(subject): _distance(name, model, other, chosen) for subject, other in references.items()}
             details = {"per_reference": {subject: None if s is None else s.value for subject, s in found.items()}}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from grmu_audit.data.catalog import PREPROCESS, DataSpec
-from grmu_audit.data.preprocess import input_lines, preprocess_of
+from grmu_audit.data.preprocess import describe_input, preprocess_of
 from grmu_audit.data.quality.checks import require_quality
 from grmu_audit.errors import InputError
 from grmu_audit.jobs import Job
@@ -103,8 +103,7 @@ def register(
     state = read_state(weights)
     data, source = _with_preprocess(data, state.preprocess, weights.name)
     dataset = session.dataset(data)
-    for line in input_lines(dataset.header, source):
-        session.observer.note(line)
+    session.observer.note(describe_input(dataset.header, source))
     spec, start = with_start_weights(session, model_spec(dataset, network), network)
     model = build(spec, seed=0)
     found = _fitted(model, state, weights.name)

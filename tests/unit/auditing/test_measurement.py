@@ -91,11 +91,11 @@ def test_two_hundred_thousand_samples_are_judged_by_twenty_rules():
     from grmu_audit.metrics import check_predictions
     from grmu_audit.metrics.accuracy import measure_accuracy
     from grmu_audit.metrics.fairness import measure_fairness
-    from grmu_audit.metrics.membership.attacks import measure_membership, run_attacks
+    from grmu_audit.metrics.membership.attacks import measure_membership, run_score_attack
 
     audit = measured(read_predictions(GOLDEN / "group_without_positives.csv"))
     checked = check_predictions(p)
-    membership = measure_membership(checked, run_attacks(checked, forests=False))
+    membership = measure_membership(checked, run_score_attack(checked))
     values = tuple(values_of([*measure_accuracy(checked), *measure_fairness(checked), *membership]))
     verdict = judge(replace(audit, metrics=values), policy).verdict
     assert verdict.decision is Decision.PASS

@@ -14,7 +14,7 @@ from support.layouts import photograph
 from grmu_audit.data.batches import BatchSource
 from grmu_audit.data.catalog import DataSpec, load_dataset, read_listing
 from grmu_audit.data.dataset import Framing, Header, header_tree
-from grmu_audit.data.preprocess import Preprocess, input_lines, preprocess_of, read_preprocess
+from grmu_audit.data.preprocess import Preprocess, describe_input, preprocess_of, read_preprocess
 from grmu_audit.errors import InputError
 
 SIZES = [(50, 44), (44, 60), (320, 213), (300, 427), (90, 72)]
@@ -143,8 +143,8 @@ def test_it_has_to_suit_the_data() -> None:
 
 def test_what_is_assumed_is_said(folder: Path) -> None:
     header = read_listing(DataSpec(str(folder / "own.yaml"))).header
-    assert input_lines(header, "assumed") == [
+    assert describe_input(header, "assumed") == (
         "input: shorter side resized to 37, centre of 32 x 32 cut out, bilinear, antialiased; EXIF orientation applied; "
         "RGB / 255, mean 0.5 0.5 0.5, std 0.5 0.5 0.5 (assumed)"
-    ]
+    )
     assert np.isclose(header.mean[0], 0.5)

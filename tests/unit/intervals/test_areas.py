@@ -22,7 +22,7 @@ def test_areas_near_1_and_of_few_forget_samples_are_covered(area, n1, spread):
         curve = roc(rng.normal(away, spread, n1), rng.normal(0, 1, 200), np.ones(200))
         low, high = curve.effective_area(None, None).interval(0.95)
         hits += low <= area <= high
-        low, high = curve.area(None).interval(0.95)
+        low, high = curve.area(None, None).interval(0.95)
         before += low <= area <= high
     assert hits >= 0.92 * 400  # 95 % at least; the simulation errs by 1.1 points
     if (area, spread) == (0.95, 1.0) and n1 <= 20:
@@ -54,7 +54,7 @@ def test_few_forgotten_people_are_covered(people):
         curve = roc(positive, negative, np.ones(300))
         low, high = curve.effective_area(None if people == 1 else owner, unseen).interval(0.95)
         hits += low <= truth <= high
-        low, high = curve.area(np.concatenate([owner, unseen])).interval(0.95)
+        low, high = curve.area(owner, unseen).interval(0.95)
         before += low <= truth <= high
     assert hits >= 0.915 * 400
     if people == 1:

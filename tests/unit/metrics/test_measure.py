@@ -99,6 +99,7 @@ def test_new_policy_metric_and_groups_make_no_forward_pass():
     """Torch and the packages with the forward pass are not even loaded."""
     code = f"""
 import sys
+from dataclasses import replace
 from datetime import date
 import numpy as np
 from grmu_audit.auditing.prediction_files import read_predictions
@@ -107,7 +108,6 @@ from grmu_audit.policy.judgement import judge
 from grmu_audit.intervals import Proportion
 from grmu_audit.metrics import Basis, MetricPlugin, MetricSpec, Outcome, measure_predictions
 from grmu_audit.metrics.catalog import PLUGINS
-from grmu_audit.metrics.checked_predictions import with_groups
 from grmu_audit.policy import load, load_named
 
 path = {str(GOLDEN / "binary.csv")!r}
@@ -117,7 +117,7 @@ assert again.verdict.policy_sha256 != audit.verdict.policy_sha256
 spec = MetricSpec("NEW", "t", "s", "h", "f", "s", "n")
 PLUGINS.add("NEW", MetricPlugin(spec, lambda checked: Outcome("NEW", Basis(4), Proportion(3, 4))))
 p = read_predictions(__import__("pathlib").Path(path))
-values = measure_predictions(with_groups(p, np.arange(len(p)) % 5))
+values = measure_predictions(replace(p, attribute=np.arange(len(p)) % 5, attributes=5))
 assert any(v.name == "NEW" and v.value == 0.75 for v in values)
 assert len([v for v in values if v.name == "accuracy"]) == 10
 heavy = {{"torch", "mlflow", "great_expectations", "grmu_audit.evaluation", "grmu_audit.models", "grmu_audit.training"}}

@@ -12,9 +12,9 @@ from support.outcomes import values_of
 
 from grmu_audit.auditing.scoring import PredictionFiles, score
 from grmu_audit.errors import InputError
-from grmu_audit.metrics import check_predictions, measure_predictions
+from grmu_audit.metrics import check_predictions
 from grmu_audit.metrics.catalog.examples import example
-from grmu_audit.metrics.checked_predictions import regroup, with_groups
+from grmu_audit.metrics.checked_predictions import regroup
 from grmu_audit.metrics.redistribution import measure_redistribution
 from grmu_audit.metrics.references import retrain_distribution
 from grmu_audit.records import Group, Predictions, reference
@@ -150,11 +150,6 @@ def test_intersections_and_each_attribute_alone(two_attributes):
         score(PredictionFiles(path, by=("sax",)))
 
 
-def test_labels_that_became_known_later():
-    p = example()
-    new = with_groups(p, (np.arange(len(p)) % 3).astype(np.int64), ("a", "b", "c"))
-    assert {v.group.attribute for v in measure_predictions(new) if v.group} == {0, 1, 2}
-    with pytest.raises(InputError, match="one whole number from 0"):
-        with_groups(p, np.full(len(p), -1))
+def test_one_attribute_without_a_name_has_no_other_groups():
     with pytest.raises(InputError, match="none by name"):
-        regroup(p, ["sex"])
+        regroup(example(), ["sex"])

@@ -54,7 +54,6 @@ def test_header_with_request_columns_bom_crlf_quotes_and_blank_lines(tmp_path):
     assert parsed.ids == ("a.jpg", "b,c.jpg")
     assert parsed.rows == (2, 4)
     assert parsed.columns == {"request_id": ("R1", "R2"), "ground": ("17(1)(b)", "")}
-    assert parsed.ignored == ("note",)
     assert parsed.header
 
 
@@ -140,7 +139,6 @@ def test_parquet_text_numbers_and_dictionary(tmp_path):
     pd.DataFrame({"subject": [5, 6], "ID": ["a", "b"], "note": [1.5, 2.5]}).to_parquet(tmp_path / "a.parquet")
     parsed = read_forget_list(tmp_path / "a.parquet")
     assert (parsed.ids, parsed.rows, parsed.columns) == (("a", "b"), (1, 2), {"subject": ("5", "6")})
-    assert parsed.ignored == ("note",)
     pq.write_table(pa.table({"id": pa.array([7, 8])}), tmp_path / "b.parquet")
     assert read_forget_list(tmp_path / "b.parquet").ids == ("7", "8")
     pq.write_table(pa.table({"id": pa.array(["x", "y", "x"]).dictionary_encode()}), tmp_path / "c.parquet")

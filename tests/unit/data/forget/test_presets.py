@@ -110,6 +110,8 @@ def test_groups_and_classes_by_name() -> None:
     assert parse_group("b / c / d, e", header) == Group(1, 0)
     assert parse_group("a / f", header) == Group(0, 1)
     assert parse_class("b / c", header) == parse_class("1", header) == 1
+    with pytest.raises(InputError, match="no class '²'"):
+        parse_class("²", header)
     for text in ("a", "a / g", "z,f"):
         with pytest.raises(InputError):
             parse_group(text, header)

@@ -162,7 +162,6 @@ def test_large_images_are_reduced_and_small_ones_are_not(tmp_path: Path, monkeyp
     assert isinstance(store, ImageStore)
     assert store.heights.max() == 2 * 18
     assert data.header.view.shorter == 18
-    assert store.uniform is None
     untouched = load_dataset(DataSpec("waterbirds", {"root": str(tmp_path), "size": 64})).pixels
     assert isinstance(untouched, ImageStore)
     assert (untouched.heights.min(), untouched.heights.max()) == (60, 79)
