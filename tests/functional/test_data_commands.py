@@ -100,6 +100,12 @@ def test_import_of_published_data_says_what_is_missing(here: Path, capsys: pytes
     code, _, err = run(capsys, "data", "import", "celeba", "--table", "labels.csv", "--target", "hired", "--attribute", "sex")
     assert code == ExitCode.USAGE
     assert "celeba and --table exclude each other" in err
+    code, _, err = run(capsys, "data", "import", "celeba", "--data-root", ".", "--attribute", "sex")
+    assert code == ExitCode.USAGE
+    assert "celeba and --attribute exclude each other" in err
+    code, _, err = run(capsys, "data", "import", "--table", "labels.csv", "--data-root", ".")
+    assert code == ExitCode.USAGE
+    assert "--data-root goes with the name of a published dataset" in err
     code, _, err = run(capsys, "data", "import")
     assert code == ExitCode.USAGE
     assert "--table FILE --target COLUMN --attribute COLUMN" in err

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from grmu_audit.cli.options import (
     FILE,
@@ -113,17 +114,28 @@ def check(
 @loads("the data")
 def import_(ctx: click.Context, /, dataset: str | None, data_root: Path | None, download: bool, out: Path, **own: Any) -> None:
     """Make a manifest for your own data, or get a published dataset ready."""
+    _refuse_mixed(ctx, dataset)
     if dataset is None:
         _import_own(out, own)
         return
-    if own["table"] is not None:
-        raise click.UsageError(f"{dataset} and --table exclude each other: the name of your own data goes into --name")
     from grmu_audit.workflows.datasets import download as get
 
     if download:
         get(dataset, data_root or Path())
     ctx.invoke(describe, name=dataset, data_root=data_root, data_option=(), forget=None, svg=None)
     next_step(f"grmu-audit pretrain --name {dataset} --data {dataset}" + (f" --data-root {data_root}" if data_root else ""))
+
+
+def _refuse_mixed(ctx: click.Context, dataset: str | None) -> None:
+    """Options of a published dataset and of own data exclude each other, so that none is ignored."""
+    options = [param for param in ctx.command.params if param.name != "dataset"]
+    given = [param for param in options if ctx.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE]
+    for param in given:
+        of_published, name = param.name in ("data_root", "download"), param.opts[0]
+        if dataset is None and of_published:
+            raise click.UsageError(f"{name} goes with the name of a published dataset")
+        if dataset is not None and not of_published:
+            raise click.UsageError(f"{dataset} and {name} exclude each other: the name of your own data goes into --name")
 
 
 def _import_own(out: Path, own: dict[str, Any]) -> None:
