@@ -21,7 +21,7 @@ from grmu_audit.errors import IntegrityError
 from grmu_audit.models.catalog import build
 from grmu_audit.models.classifier import Classifier, ModelSpec, StartWeights
 from grmu_audit.models.foreign_weights import state_digest
-from grmu_audit.utils import canonical_json, parse_json, read_file, sha256_hex, write_atomic
+from grmu_audit.utils import canonical_json, parse_json, read_file, write_atomic
 from grmu_audit.utils.array_files import pack_arrays, unpack_arrays
 
 STATE = "state.safetensors"
@@ -31,14 +31,6 @@ _ROUNDING = 1e-7
 _SLACK, _MOST_CLASSES, _LONGEST_SIDE = 4, 1_000_000, 1_000_000
 SPEC_LIMIT = 1 << 20
 """Largest ``model.json`` that is read, in bytes."""
-
-
-def weights_digest(model: Classifier) -> str:
-    """SHA-256 over the spec and the bytes of all parameters and persistent buffers, by name.
-
-    The same weights give the same digest on every device.
-    """
-    return sha256_hex(canonical_json([model.spec.to_json(), state_digest(model.state_dict())]))
 
 
 def same_weights(one: Classifier, other: Classifier) -> bool:

@@ -12,6 +12,7 @@ import click
 import pytest
 import torch
 from support.data_kinds import BERT, inputs, spec
+from support.weights import weights_digest
 from torch import nn
 
 from grmu_audit.cli.app import root
@@ -23,7 +24,7 @@ from grmu_audit.models.classifier import Classifier, ModelSpec
 from grmu_audit.models.guaranteed import LinearOptions, ShardOptions
 from grmu_audit.models.small_networks import MlpOptions, SmallResnetOptions, SmallVitOptions
 from grmu_audit.models.torchvision_models import SlicedConv2d, TorchvisionOptions
-from grmu_audit.models.weights import GRAPH, SPEC, load_model, save_model, weights_digest
+from grmu_audit.models.weights import GRAPH, SPEC, load_model, save_model
 from grmu_audit.unlearning.layers import last_stages, stages
 from grmu_audit.workflows.catalogs import field_docs
 
