@@ -44,12 +44,10 @@ def torchvision_body(name: str, spec: ModelSpec) -> tuple[nn.Module, int]:
     Raises:
         InputError: the inputs do not fit the network, or an option does not.
     """
-    from torchvision import models
-
     channels, height, width = image_shape(spec)
     options = options_of(TorchvisionOptions, spec)
     try:
-        network = models.get_model(name, weights=None, **_arguments(name, height, width))
+        network = _network(name, _arguments(name, height, width))
     except (ValueError, AssertionError, RuntimeError) as error:
         raise InputError(f"{name} cannot be built for inputs of {channels} x {height} x {width}: {error}") from None
     if options.stem == "cifar":
@@ -60,6 +58,16 @@ def torchvision_body(name: str, spec: ModelSpec) -> tuple[nn.Module, int]:
     body, features = detach_head(network, name)
     setattr(body, CONTAINERS, ("encoder",) if name.startswith("vit_") else ())
     return body, features
+
+
+def _network(name: str, arguments: dict[str, Any]) -> nn.Module:
+    from torchvision import models
+
+    try:
+        return models.get_model(name, weights=None, **arguments)
+    except NotImplementedError:  # without memory: RegNets compute their widths with tensors
+        with torch.device("cpu"):
+            return models.get_model(name, weights=None, **arguments).to("meta")
 
 
 def _arguments(name: str, height: int, width: int) -> dict[str, Any]:
