@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from grmu_audit.errors import EnvironmentFailure, InputError, IntegrityError
-from grmu_audit.models.architecture import Builder, Options, image_shape, options_of
+from grmu_audit.models.architecture import Options, image_shape, options_of
 from grmu_audit.models.classifier import CONTAINERS, ModelSpec, detach_head
 from grmu_audit.utils import sha256_file
 
@@ -31,11 +31,6 @@ def torchvision_names() -> tuple[str, ...]:
     from torchvision import models
 
     return tuple(models.list_models(module=models))
-
-
-def torchvision_builder(name: str) -> Builder:
-    """The builder of one of ``torchvision_names``."""
-    return lambda spec: torchvision_body(name, spec)
 
 
 def torchvision_body(name: str, spec: ModelSpec) -> tuple[nn.Module, int]:
@@ -127,7 +122,7 @@ def safe_shortcuts(network: nn.Module) -> None:
 
 
 def plain_shortcuts(network: nn.Module) -> None:
-    """The opposite of ``safe_shortcuts``, for networks that are only asked and never trained: forward passes are safe."""
+    """The opposite of ``safe_shortcuts``, for networks that are never trained: forward passes are safe."""
     for path, module in list(network.named_modules()):
         if isinstance(module, SlicedConv2d):
             stride: tuple[int, int] = module.stride  # type: ignore[assignment]
