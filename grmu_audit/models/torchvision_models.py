@@ -59,10 +59,11 @@ def _network(name: str, arguments: dict[str, Any]) -> nn.Module:
     from torchvision import models
 
     try:
-        return models.get_model(name, weights=None, **arguments)
-    except NotImplementedError:  # without memory: RegNets compute their widths with tensors
+        network: nn.Module = models.get_model(name, weights=None, **arguments)
+    except NotImplementedError:  # on the device meta: RegNets compute their widths with tensors
         with torch.device("cpu"):
-            return models.get_model(name, weights=None, **arguments).to("meta")
+            network = models.get_model(name, weights=None, **arguments).to("meta")
+    return network
 
 
 def _arguments(name: str, height: int, width: int) -> dict[str, Any]:
