@@ -224,7 +224,7 @@ class MineTrainer:
         learning_rate: SGD with momentum 0.9.
     """
 
-    _RATE = 0.01
+    RATE = 0.01
     """Weight of the newest batch in the average."""
 
     def __init__(self, mine: Mine, learning_rate: float) -> None:
@@ -240,7 +240,7 @@ class MineTrainer:
         now = current.detach()
         if self.log_average is None:
             self.log_average = now
-        old, new = math.log1p(-self._RATE), math.log(self._RATE)
+        old, new = math.log1p(-self.RATE), math.log(self.RATE)
         self.log_average = torch.logaddexp(self.log_average + old, now + new)
         loss = torch.exp(current - self.log_average) - joint
         self.optimiser.zero_grad(set_to_none=True)
