@@ -81,3 +81,12 @@ class IntegrityError(GrmuAuditError):
     """Something stored is not what was recorded: digest mismatch, tampering, stale or conflicting promotion."""
 
     exit_code = ExitCode.INTEGRITY
+
+
+def first_line(error: BaseException) -> str:
+    r"""The first line of an exception's message; the name of its type where it has none.
+
+    >>> first_line(ValueError("one\ntwo")), first_line(ValueError())
+    ('one', 'ValueError')
+    """
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

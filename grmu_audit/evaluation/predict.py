@@ -1,4 +1,4 @@
-"""THE forward pass: one per version over all samples; every number is derived from what it stores."""
+"""The forward pass: one per version over all samples; every number is derived from what it stores."""
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -12,7 +11,7 @@ import torch
 from torch.nn import functional
 
 from grmu_audit.data.batches import Batch, BatchSource
-from grmu_audit.models.classifier import Classifier
+from grmu_audit.models.classifier import Classifier, copy_model
 from grmu_audit.training.inference import infer
 from grmu_audit.training.runtime import Runtime
 
@@ -56,7 +55,7 @@ def relearn_curves(
     train = source.dataset.rows("train")
     curves = np.empty((config.runs, 1 + config.epochs))
     for run in range(config.runs):
-        student = copy.deepcopy(model).eval()
+        student = copy_model(model).eval()
         optimizer = torch.optim.SGD(student.parameters(), lr=config.rate, momentum=0.9)
         curves[run] = curves[run, 0] = _loss(student, source, forget, runtime)
         for epoch in range(config.epochs):

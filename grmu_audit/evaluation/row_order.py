@@ -45,7 +45,7 @@ class RowOrder:
 
         Args:
             rows: as stored.
-            mark: the file's mark; None: a file of before it existed, whose rows are in the order of the dataset.
+            mark: the file's mark; None: an early file, which has no mark and whose rows are in the order of the dataset.
 
         Raises:
             IntegrityError: the file was sorted by other names.

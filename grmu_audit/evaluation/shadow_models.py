@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grmu_audit.data.batches import BatchSource
+from grmu_audit.evaluation.durability import answers
 from grmu_audit.evaluation.margin_files import (
     STATE,
     is_sorted_otherwise,
@@ -23,14 +24,12 @@ from grmu_audit.evaluation.margin_files import (
     write_margins,
 )
 from grmu_audit.evaluation.row_order import RowOrder
-from grmu_audit.metrics.scores import margins
 from grmu_audit.models.catalog import reinitialised
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.models.weights import packed_tensors, unpacked_tensors
 from grmu_audit.records.white_box import ShadowTable
 from grmu_audit.training.config import TrainConfig
 from grmu_audit.training.fit import TrainingRows, fit
-from grmu_audit.training.inference import infer
 from grmu_audit.training.runtime import Runtime, derive_seed, move_to
 from grmu_audit.utils import canonical_json, sha256_hex, write_atomic
 
@@ -235,9 +234,7 @@ class ShadowPool(_Bank):
         return margins_file(self.order, self._margins(model), facts, {STATE: packed_tensors(model.state_dict())})
 
     def _margins(self, model: Classifier) -> npt.NDArray[np.float32]:
-        rows = np.arange(len(self.source.dataset), dtype=np.int64)
-        logits = infer(model, self.source, rows, self.runtime).double().cpu().numpy()
-        return margins(logits, self.source.target.cpu().numpy()).astype(np.float32)
+        return answers(model, self.source, self.runtime).margin
 
     def model(self, number: int) -> Classifier:
         """One shadow model, on the device."""
@@ -259,7 +256,7 @@ class ShadowPool(_Bank):
         return ShadowTable(ids, margin, np.stack([self.member(number) for number in range(count)]), population)
 
     def _stored_margins(self, number: int) -> npt.NDArray[Any]:
-        """Margins of one model; where they were sorted under another key, asked of its weights again."""
+        """Margins of one model; where they were sorted under another key, computed from its weights again."""
         path = self._path(number)
         if is_sorted_otherwise(path, self.order):
             facts = {"number": number, "seconds": self._seconds(number)}

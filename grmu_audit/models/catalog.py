@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import nn
@@ -66,7 +67,7 @@ def builder_of(name: str) -> Builder:
     own = architectures.names()
     if name in own:
         return architectures.get(name)
-    from grmu_audit.models.torchvision_models import torchvision_builder, torchvision_names
+    from grmu_audit.models.torchvision_models import torchvision_body, torchvision_names
 
     known = [*own, *torchvision_names()]
     if name not in known:
@@ -74,7 +75,7 @@ def builder_of(name: str) -> Builder:
             f"no architecture {name!r}{did_you_mean(name, known)}; known: {', '.join(own)}, torchvision's classifiers, and "
             "package.module:function"
         )
-    return torchvision_builder(name)
+    return partial(torchvision_body, name)
 
 
 @architectures.register("small_resnet")

@@ -40,6 +40,11 @@ def normalisation_layers(model: nn.Module) -> list[str]:
     return [name for name, module in model.named_modules() if isinstance(module, _NORMS)]
 
 
+def normalises_by_batch(model: nn.Module) -> bool:
+    """Whether outputs depend, in training mode, on the other samples of the batch; in eval mode the statistics are constant."""
+    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
+
+
 def channel_dimension(layer: nn.Module) -> int:
     """Dimension of a normalisation layer's channels; torchvision's ``LayerNorm2d`` is one that has them first."""
     return 1 if isinstance(layer, _CHANNELS_FIRST) or type(layer).__name__ == "LayerNorm2d" else -1

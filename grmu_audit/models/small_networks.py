@@ -1,7 +1,8 @@
-"""A vision transformer for small images and small data (Lee et al. 2021, arXiv 2112.13492).
+"""Small networks: a residual network, a multilayer perceptron, and a vision transformer for small images and small data.
 
-Patches are read together with four copies of the image shifted by one pixel (shifted patch tokenisation), and a token
-attends to all others but itself, at a learned temperature (locality self-attention); both can be switched off.
+The vision transformer (Lee et al. 2021, arXiv 2112.13492) reads patches together with four copies of the image shifted by one
+pixel (shifted patch tokenisation), and a token attends to all others but itself, at a learned temperature (locality
+self-attention); both can be switched off.
 """
 
 from __future__ import annotations
@@ -146,6 +147,13 @@ class Attention(nn.Module):
         return result
 
 
+class SmallResnetOptions(Options):
+    """Options of ``small_resnet``."""
+
+    widths: tuple[Width, ...] = Field((24, 48, 96), min_length=1, max_length=DEEPEST)
+    """Channels of each block."""
+
+
 class BasicBlock(nn.Module):
     """Two 3x3 convolutions with batch normalisation and a shortcut.
 
@@ -214,10 +222,3 @@ def mlp_body(shape: Sequence[int], options: MlpOptions) -> nn.Sequential:
     body = nn.Sequential(*layers)
     setattr(body, FOREIGN_HEAD, str(len(layers)))
     return body
-
-
-class SmallResnetOptions(Options):
-    """Options of ``small_resnet``."""
-
-    widths: tuple[Width, ...] = Field((24, 48, 96), min_length=1, max_length=DEEPEST)
-    """Channels of each block."""

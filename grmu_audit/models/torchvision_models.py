@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from grmu_audit.errors import EnvironmentFailure, InputError, IntegrityError
-from grmu_audit.models.architecture import Builder, Options, image_shape, options_of
+from grmu_audit.models.architecture import Options, image_shape, options_of
 from grmu_audit.models.classifier import CONTAINERS, ModelSpec, detach_head
 from grmu_audit.utils import sha256_file
 
@@ -33,23 +33,16 @@ def torchvision_names() -> tuple[str, ...]:
     return tuple(models.list_models(module=models))
 
 
-def torchvision_builder(name: str) -> Builder:
-    """The builder of one of ``torchvision_names``."""
-    return lambda spec: torchvision_body(name, spec)
-
-
 def torchvision_body(name: str, spec: ModelSpec) -> tuple[nn.Module, int]:
     """A torchvision classifier without its last layer, and the width of its features.
 
     Raises:
         InputError: the inputs do not fit the network, or an option does not.
     """
-    from torchvision import models
-
     channels, height, width = image_shape(spec)
     options = options_of(TorchvisionOptions, spec)
     try:
-        network = models.get_model(name, weights=None, **_arguments(name, height, width))
+        network = _network(name, _arguments(name, height, width))
     except (ValueError, AssertionError, RuntimeError) as error:
         raise InputError(f"{name} cannot be built for inputs of {channels} x {height} x {width}: {error}") from None
     if options.stem == "cifar":
@@ -60,6 +53,17 @@ def torchvision_body(name: str, spec: ModelSpec) -> tuple[nn.Module, int]:
     body, features = detach_head(network, name)
     setattr(body, CONTAINERS, ("encoder",) if name.startswith("vit_") else ())
     return body, features
+
+
+def _network(name: str, arguments: dict[str, Any]) -> nn.Module:
+    from torchvision import models
+
+    try:
+        network: nn.Module = models.get_model(name, weights=None, **arguments)
+    except NotImplementedError:  # on the device meta: RegNets compute their widths with tensors
+        with torch.device("cpu"):
+            network = models.get_model(name, weights=None, **arguments).to("meta")
+    return network
 
 
 def _arguments(name: str, height: int, width: int) -> dict[str, Any]:
@@ -119,7 +123,7 @@ def safe_shortcuts(network: nn.Module) -> None:
 
 
 def plain_shortcuts(network: nn.Module) -> None:
-    """The opposite of ``safe_shortcuts``, for networks that are only asked and never trained: forward passes are safe."""
+    """The opposite of ``safe_shortcuts``, for networks that are never trained: forward passes are safe."""
     for path, module in list(network.named_modules()):
         if isinstance(module, SlicedConv2d):
             stride: tuple[int, int] = module.stride  # type: ignore[assignment]

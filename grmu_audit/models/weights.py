@@ -17,11 +17,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from grmu_audit.errors import IntegrityError
+from grmu_audit.errors import IntegrityError, first_line
 from grmu_audit.models.catalog import build
-from grmu_audit.models.classifier import Classifier, ModelSpec, StartWeights
+from grmu_audit.models.classifier import Classifier, ModelSpec, StartWeights, copy_model
 from grmu_audit.models.foreign_weights import state_digest
-from grmu_audit.utils import canonical_json, parse_json, read_file, sha256_hex, write_atomic
+from grmu_audit.utils import canonical_json, parse_json, read_file, write_atomic
 from grmu_audit.utils.array_files import pack_arrays, unpack_arrays
 
 STATE = "state.safetensors"
@@ -31,14 +31,6 @@ _ROUNDING = 1e-7
 _SLACK, _MOST_CLASSES, _LONGEST_SIDE = 4, 1_000_000, 1_000_000
 SPEC_LIMIT = 1 << 20
 """Largest ``model.json`` that is read, in bytes."""
-
-
-def weights_digest(model: Classifier) -> str:
-    """SHA-256 over the spec and the bytes of all parameters and persistent buffers, by name.
-
-    The same weights give the same digest on every device.
-    """
-    return sha256_hex(canonical_json([model.spec.to_json(), state_digest(model.state_dict())]))
 
 
 def same_weights(one: Classifier, other: Classifier) -> bool:
@@ -66,9 +58,7 @@ def save_model(model: Classifier, folder: Path) -> None:
 
 def _export(model: Classifier, path: Path) -> None:
     """The graph for any batch size, traced on zeros, so that no sample travels with it."""
-    import copy
-
-    plain = copy.deepcopy(model).cpu().eval().to(memory_format=torch.contiguous_format)
+    plain = copy_model(model).cpu().eval().to(memory_format=torch.contiguous_format)
     example = torch.zeros(2, *model.spec.image_size, dtype=torch.int64 if model.spec.kind == "text" else torch.float32)
     logging.getLogger("torch.export").setLevel(logging.ERROR)
     with warnings.catch_warnings():
@@ -88,8 +78,7 @@ def _traced(plain: Classifier, example: torch.Tensor) -> torch.export.ExportedPr
     except (RuntimeError, TypeError, ValueError, AssertionError, NotImplementedError) as error:
         if ":" not in plain.spec.architecture:
             raise
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        logging.getLogger(__name__).warning("%s cannot be served from a graph: %s", plain.spec.architecture, reason)
+        logging.getLogger(__name__).warning("%s cannot be served from a graph: %s", plain.spec.architecture, first_line(error))
         return None
 
 
@@ -169,8 +158,7 @@ def load_model(folder: Path) -> Classifier:
         state = load_file(folder / STATE)
         model.load_state_dict(state)
     except (OSError, SafetensorError, RuntimeError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise IntegrityError(f"{STATE} does not hold the weights of a {spec.architecture}: {first}") from None
+        raise IntegrityError(f"{STATE} does not hold the weights of a {spec.architecture}: {first_line(error)}") from None
     return model.eval()
 
 
@@ -190,8 +178,8 @@ def described_bytes(spec: ModelSpec) -> int:
             warnings.simplefilter("ignore")
             state = build(spec, seed=0).state_dict()
     except (RuntimeError, ValueError, TypeError, ArithmeticError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise IntegrityError(f"{SPEC} describes a {spec.architecture} that cannot be built: {first[:200]}") from None
+        reason = first_line(error)[:200]
+        raise IntegrityError(f"{SPEC} describes a {spec.architecture} that cannot be built: {reason}") from None
     return sum(value.numel() * value.element_size() for value in state.values())
 
 

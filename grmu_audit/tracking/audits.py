@@ -158,10 +158,11 @@ def read_evidence(store: Store, ref: ModelRef) -> Evidence:
         raise IntegrityError(
             f"{attestation.AUDIT_FILE} of {ref.label} was changed after the audit: its bytes no longer have the recorded digest"
         )
-    evidence = Evidence(ref, _parse(content, ref), str(recorded), str(run_id), entered.attestation_sha256)
+    number = max(n.number for n in ledger.entries if n.entry is entered)
+    evidence = Evidence(
+        ref, _parse(content, ref), str(recorded), str(run_id), attestation_sha256=entered.attestation_sha256, number=number
+    )
     _check_subject(store, evidence)
-    made = max(n.number for n in ledger.entries if n.entry is entered)
-    evidence = replace(evidence, number=made)
     return replace(evidence, unbound=_unbound(store, ledger, evidence))
 
 

@@ -65,7 +65,7 @@ def write_page(store: Store, run_id: str, ref: ModelRef, files: Mapping[str, byt
 def check_page(store: Store, evidence: Evidence) -> None:
     """Compare the pages of a version with what was written with its newest audit.
 
-    Audits of before have no record of their description, tags or metrics, which are not compared then.
+    Early audits have no record of their description, tags or metrics, which are not compared then.
 
     Raises:
         IntegrityError: something was edited; it is named.
@@ -126,7 +126,7 @@ def model_description(store: Store, ledger: Ledger, entry: Entry) -> str:
 
 
 def check_model_page(store: Store, name: str) -> None:
-    """Compare a model's description with the newest one that its ledger names; models of before have none.
+    """Compare a model's description with the newest one that its ledger names; early models have none.
 
     Raises:
         IntegrityError: it was edited, or the ledger is damaged.

@@ -1,7 +1,6 @@
 """Moving the champion: promote, rollback, resume after a crash; one promotion at a time, only on a PASS.
 
-Limit: anyone who may edit the model or the database can move the alias by hand.  ``verify`` detects it
-afterwards.
+Limit: anyone who may edit the model or the database can move the alias by hand.  ``verify`` detects it afterwards.
 """
 
 from __future__ import annotations
@@ -207,8 +206,8 @@ def resume(
 def restore_alias(store: Store, name: str, actor: Actor) -> int:
     """Put the champion's alias back where the ledger says, after it was moved by hand; returns the number of the ledger entry.
 
-    No promotion: the champion is the same as before, and is verified as ever.  The entry comes first, so that no move is without
-    one; the alias is read before the ledger, so that a promotion that ends in between is no alias moved by hand.
+    This is no promotion: the champion does not change.  The entry is written first, so that no move is without one; the alias is
+    read before the ledger, so that a promotion that ends in between does not count as a move by hand.
 
     Raises:
         IntegrityError: a promotion is open or came first, or the ledger is damaged; the alias is where it was.
@@ -228,11 +227,15 @@ def restore_alias(store: Store, name: str, actor: Actor) -> int:
     after = read_ledger(store, name).state
     if after.open is not None or after.champion != state.champion:
         raise promotion_lost(name)
-    if state.champion is None:
+    _point_alias(store, name, state.champion)
+    return number
+
+
+def _point_alias(store: Store, name: str, version: str | None) -> None:
+    if version is None:
         store.delete_alias(name, names.CHAMPION)
     else:
-        store.set_alias(name, names.CHAMPION, state.champion)
-    return number
+        store.set_alias(name, names.CHAMPION, version)
 
 
 def earlier_champions(ledger: Ledger) -> list[str]:
@@ -345,12 +348,8 @@ def _finish(store: Store, step: LedgerEntry, ref: ModelRef, actor: Actor, now: d
 
 def _abandon(store: Store, step: LedgerEntry, ref: ModelRef, error: GrmuAuditError, actor: Actor, now: datetime | None) -> None:
     """Put the alias back where it was before the promotion step, and end the step without a new champion."""
-    before = step.entry.champion_before
     if store.aliases(ref.name).get(names.CHAMPION) == ref.version:
-        if before is None:
-            store.delete_alias(ref.name, names.CHAMPION)
-        else:
-            store.set_alias(ref.name, names.CHAMPION, before)
+        _point_alias(store, ref.name, step.entry.champion_before)
     ledger = read_ledger(store, ref.name)
     entry = ledger.new_entry(
         "abandoned", version=ref.version, turn=step.number, reason=str(error)[:2000], **_who(actor, now, reason=False)

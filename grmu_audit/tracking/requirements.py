@@ -46,7 +46,6 @@ class Requirements:
     """Why a verdict that claims nothing on forgetting is enough; empty: it is not."""
     listed_only: bool = False
     """Whether, where no policy is named, only those count that the operator listed (``policy.files.listed_policies``)."""
-
     repeat_outputs: Callable[[ModelRef], object] | None = None
     """Compares the stored outputs of a version with a new forward pass and raises where they differ, for policies that ask."""
 
@@ -101,7 +100,7 @@ class Requirements:
     def check(
         self, store: Store, ledger: Ledger, ref: ModelRef, now: datetime | None = None, reopened: Sequence[str] = ()
     ) -> Evidence:
-        """The evidence of a version that may be champion; promotion, rollback, resume and ``verify`` all ask here, and only here.
+        """The evidence of a version that may be champion: the one check of promotion, rollback, resume and ``verify``.
 
         Args:
             store: the tracking store.
@@ -116,6 +115,7 @@ class Requirements:
                 does not hold; another policy, or no signature of a trusted key.
         """
         store = ReadOnce(store)
+        champion = ledger.state.champion == ref.version
         require_not_purged(ledger, [ref.version])
         lineages = Lineages(store)
         require_served(lineages, ledger, ref, reopened)
@@ -127,15 +127,14 @@ class Requirements:
         _check_purged(store, evidence)
         require_pass(evidence, now)
         self._check_policy(evidence)
-        if ledger.state.champion != ref.version:  # a champion of before stays one
+        if not champion:  # what follows is asked of a new champion only
             _check_bound(evidence)
             self._check_forgetting(evidence)
             self._check_listed(evidence, ledger)
         check_attestation(store, evidence, self.keys)
-        if ledger.state.champion != ref.version:
+        if not champion:
             check_page(store, evidence)
             self._check_outputs(store, evidence)
-        champion = ledger.state.champion == ref.version
         if self.sign_off or (not champion and policy_asks(store, evidence.run_id, "sign_off", "two_people")):
             signed = sign_offs(ledger, ref.version, evidence.sha256)
             require_two_people(signed, ref.label, self.keys, champion=champion)
@@ -195,8 +194,8 @@ def policy_asks(store: Store, run: str, key: str, value: str) -> bool:
 def sign_off_asked(store: Store, ledger: Ledger, before: int | None = None) -> str:
     """Who asks for two people before anything of a model is deleted, in words; empty where nobody does.
 
-    Every promotion does that required sign-offs, and every policy that a champion, of today or of before, was ever audited by:
-    another audit or a rollback, which one person can do, does not take it back.
+    Every promotion that required sign-offs asks for them, and so does every policy that a present or former champion was audited
+    by: another audit or a rollback, which one person can do, does not take that back.
 
     Args:
         store: holds the policies.
@@ -222,8 +221,9 @@ def sign_off_asked(store: Store, ledger: Ledger, before: int | None = None) -> s
             raise IntegrityError(
                 f"{attestation.POLICY_FILE} of the audit of {label} is gone or is not the policy that the ledger names"
             )
-        if policy_asks(store, entry.audit_run, "sign_off", "two_people"):
-            return f"the policy {json.loads(content).get('name')} of {label} asks for two people (sign_off: two_people)"
+        policy = json.loads(content)
+        if policy.get("sign_off") == "two_people":
+            return f"the policy {policy.get('name')} of {label} asks for two people (sign_off: two_people)"
     return ""
 
 
@@ -241,7 +241,8 @@ def _check_purged(store: Store, evidence: Evidence) -> None:
     Raises:
         IntegrityError: it had not.
     """
-    audit, state = evidence.audit, purge_state(read_ledger(store, evidence.ref.name))
+    audit, ledger = evidence.audit, read_ledger(store, evidence.ref.name)
+    state = purge_state(ledger)
     for role in audit.purged:
         ref = {str(BASELINE): audit.baseline, str(ROOT): audit.root}.get(role)
         step = state.of(ref.version) if ref is not None and ref.name == evidence.ref.name else None
@@ -249,7 +250,7 @@ def _check_purged(store: Store, evidence: Evidence) -> None:
             raise IntegrityError(f"the audit of {evidence.ref.label} says that its {role} was purged, and the ledger does not")
     if not audit.shown_before:
         return
-    ledger, baseline = read_ledger(store, evidence.ref.name), audit.baseline
+    baseline = audit.baseline
     if baseline is None or audit.shown_before != shown_before(store, ledger, evidence.ref, baseline.version):
         raise IntegrityError(
             f"the audit of {evidence.ref.label} names an earlier one that showed forgetting; the ledger does not"

@@ -88,7 +88,7 @@ class Run(Protocol):
         ...
 
     def log_dataset(self, name: str, digest: str, context: str = "training", facts: Mapping[str, object] | None = None) -> None:
-        """Record that the run read this dataset: its name, our own SHA-256 over all of it, counts; never rows or paths."""
+        """Record that the run read this dataset: its name, SHA-256 over all of it, counts; never rows or paths."""
         ...
 
 
@@ -187,7 +187,7 @@ class Store(Protocol):
         ...
 
     def describe(self, ref: ModelRef, text: str, *, run_id: str, artifact: str) -> None:
-        """Write a version's description: Markdown whose names are defused already, then a link to an artifact of a run."""
+        """Write a version's description: Markdown in which names are escaped, then a link to an artifact of a run."""
         ...
 
     def described(self, ref: ModelRef, text: str, *, run_id: str, artifact: str) -> bool:
@@ -195,7 +195,7 @@ class Store(Protocol):
         ...
 
     def describe_model(self, name: str, text: str) -> None:
-        """Write a model's description: Markdown whose names are defused already."""
+        """Write a model's description: Markdown in which names are escaped."""
         ...
 
     def model_description(self, name: str) -> str:
@@ -232,7 +232,7 @@ class Store(Protocol):
         ...
 
     def run_artifacts(self, run_id: str, paths: Sequence[str]) -> dict[str, bytes | None]:
-        """Several artifacts of a run as ``run_artifact`` reads them, with one look at the run."""
+        """Several artifacts of a run as ``run_artifact`` reads them; the run is looked up once."""
         ...
 
     def runs_of(self, model: str) -> list[RunFacts]:

@@ -44,8 +44,8 @@ def verify(
     champion's verdict, its expiry and the requirements; of every version that was ever audited, by the ledger or by its tags, its
     files, its newest audit, the attestation with all that it names, and the page that people read; the model's page; of every
     version its registration record with all that it names; of purged versions that nothing is left but the record, and that no
-    purge is open; that no version was trained on rows of an earlier request of its
-    lineage.  Versions of before registration records: ``unbound_versions``.
+    purge is open; that no version was trained on rows of an earlier request of its lineage.  Versions that are older than
+    registration records: ``unbound_versions``.
 
     Raises:
         NotFoundError: the store knows no such model: there is nothing to check.

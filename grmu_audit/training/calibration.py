@@ -7,7 +7,6 @@ instructions, and four times as much on another one without.
 from __future__ import annotations
 
 import contextlib
-import copy
 import json
 import math
 import os
@@ -23,7 +22,8 @@ from torch.nn import functional
 
 from grmu_audit.errors import EnvironmentFailure
 from grmu_audit.models.classifier import Classifier, copy_model
-from grmu_audit.training.forms import can_fold, compiler_is_there, forward_of
+from grmu_audit.models.normalisation import normalises_by_batch
+from grmu_audit.training.forms import compiler_is_there, forward_of
 from grmu_audit.training.inference import batch_size
 from grmu_audit.training.runtime import Inference, Runtime
 from grmu_audit.utils import canonical_json, sha256_hex, write_atomic
@@ -132,7 +132,7 @@ def operations(model: Classifier) -> float:
     """
     from torch.utils.flop_counter import FlopCounterMode
 
-    hollow, counter = copy.deepcopy(model).to("meta").eval(), FlopCounterMode(display=False)
+    hollow, counter = copy_model(model).to("meta").eval(), FlopCounterMode(display=False)
     with torch.no_grad(), counter:
         hollow(random_inputs(model, 1, torch.device("meta")))
     return float(counter.get_total_flops())
@@ -154,7 +154,7 @@ def calibrate(model: Classifier, runtime: Runtime, job: Job, inference_precision
     each = operations(model)
     if each >= SMALLEST_NETWORK and job.operations(each) >= SHORTEST_JOB:
         long = each * job.forward >= LONG_PASSES
-        wanted = Wanted(job.gradient > 0, long, long and can_fold(model) and compiler_is_there())
+        wanted = Wanted(job.gradient > 0, long, long and normalises_by_batch(model) and compiler_is_there())
         was_training = model.training
         found = kept_or_measured(model.eval(), runtime.device, wanted, runtime.observer)
         runtime.precision = found.training_precision if job.gradient else runtime.precision
@@ -238,14 +238,14 @@ def _training(model: Classifier, device: torch.device) -> dict[str, float]:
 def _inference(model: Classifier, device: torch.device) -> dict[str, float]:
     """Samples per second without gradients, by precision and form."""
     inputs = random_inputs(model, _samples(model), device)
-    forms = ("plain", "folded") if can_fold(model) else ("plain",)
+    forms = ("plain", "folded") if normalises_by_batch(model) else ("plain",)
     ways = {f"{p} {form}": Inference(p, form) for p in ("fp32", "bf16") for form in forms}
     return _rates({name: _forward_pass(model, way, inputs) for name, way in ways.items()}, device)
 
 
 def _folding(model: Classifier, device: torch.device) -> float:
     """Seconds of folding a network; 0 where it has nothing to fold."""
-    if not can_fold(model):
+    if not normalises_by_batch(model):
         return 0.0
     start = _seconds(device)
     forward_of(model, Inference("fp32", "folded"), device)

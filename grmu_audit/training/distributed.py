@@ -16,7 +16,7 @@ from functools import cache
 import torch
 from torch import distributed, nn
 
-from grmu_audit.errors import EnvironmentFailure
+from grmu_audit.errors import EnvironmentFailure, first_line
 
 TIMEOUT = timedelta(seconds=300)
 """How long a process waits for another one in a step before the training ends."""
@@ -173,8 +173,7 @@ def _together() -> Iterator[None]:
     except torch.OutOfMemoryError:
         raise
     except (RuntimeError, ValueError) as error:
-        first = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise EnvironmentFailure(
-            f"the processes of this training lost each other ({first}); nothing was registered: start all of them again with "
-            "--resume, which goes on after the last whole epoch"
+            f"the processes of this training lost each other ({first_line(error)[:200]}); nothing was registered: start all of "
+            "them again with --resume, which goes on after the last whole epoch"
         ) from error

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import nn
 from torch.fx.proxy import TraceError
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from grmu_audit.models.classifier import Classifier, count_forward
+from grmu_audit.models.normalisation import normalises_by_batch
 from grmu_audit.training.runtime import Inference
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
@@ -59,7 +59,7 @@ def forward_of(model: Classifier, inference: Inference, device: torch.device, *,
 
 def body_in_form(model: Classifier, inference: Inference) -> Callable[[torch.Tensor], torch.Tensor] | None:
     """The body of a network in a form of its own, weights copied; None for the plain form."""
-    if inference.form == "plain" or not can_fold(model):
+    if inference.form == "plain" or not normalises_by_batch(model):
         return None
     body = folded(model.body)
     if body is None:
@@ -67,11 +67,6 @@ def body_in_form(model: Classifier, inference: Inference) -> Callable[[torch.Ten
     if inference.precision == "bf16":
         body = body.to(torch.bfloat16)
     return compiled(body) if inference.form == "compiled" else body
-
-
-def can_fold(model: nn.Module) -> bool:
-    """Whether the network normalises by batch statistics, which are constants in eval mode."""
-    return any(isinstance(module, _BatchNorm) for module in model.modules())
 
 
 def folded(body: nn.Module) -> nn.Module | None:

@@ -56,13 +56,17 @@ class Fall:
     @property
     def worst(self) -> float:
         """The larger of both losses, at least 0; NaN where one is undefined."""
-        pairs = ((self.before.plain, self.after.plain), (self.before.balanced, self.after.balanced))
-        losses = [max(0.0, before - after) if math.isfinite(before - after) else math.nan for before, after in pairs]
+        losses = [max(0.0, before - after) if math.isfinite(before - after) else math.nan for before, after in self._pairs]
         return math.nan if any(map(math.isnan, losses)) else max(losses)
 
     @property
+    def _pairs(self) -> tuple[tuple[float, float], tuple[float, float]]:
+        """Plain and balanced accuracy, each before and after."""
+        return (self.before.plain, self.after.plain), (self.before.balanced, self.after.balanced)
+
+    @property
     def collapsed(self) -> bool:
-        """Whether more than ``LARGEST_FALL`` is lost, or nobody can tell."""
+        """Whether more than ``LARGEST_FALL`` is lost, or the loss is undefined."""
         return not self.worst <= LARGEST_FALL
 
     def to_json(self) -> dict[str, Any]:
@@ -78,15 +82,8 @@ class Fall:
         """
         if math.isnan(self.worst):
             return f"the outputs on {self.rows} validation rows are not finite"
-        pairs = [
-            f"{100 * b:.1f} % to {100 * a:.1f} %" for b, a in zip(astuple_of(self.before), astuple_of(self.after), strict=True)
-        ]
-        return f"accuracy fell from {pairs[0]} (mean over classes: from {pairs[1]}) on {self.rows} validation rows"
-
-
-def astuple_of(found: Accuracies) -> tuple[float, float]:
-    """Plain and balanced accuracy."""
-    return found.plain, found.balanced
+        plain, balanced = (f"{100 * before:.1f} % to {100 * after:.1f} %" for before, after in self._pairs)
+        return f"accuracy fell from {plain} (mean over classes: from {balanced}) on {self.rows} validation rows"
 
 
 class Watch:

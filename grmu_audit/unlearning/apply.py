@@ -77,8 +77,7 @@ def _penalised(method: Method, model: Classifier, data: UnlearningData, config: 
         return
     layers = choose_layers(model, config.fairness_gap_layers)
     definition = GapDefinition(config.fairness_gap_stat, config.fairness_gap_point, config.fairness_gap_by)
-    retain = torch.zeros(len(data.source.target), dtype=torch.bool, device=data.source.device)
-    retain[torch.from_numpy(data.retain).to(data.source.device)] = True
+    retain = data.mask_of(data.retain)
     penalty = FairnessGapPenalty(frozen_copy(model), config.fairness_gap_weight, layers, definition, retain, runtime)
     if "retain" not in method.needs:
         penalty.own = lambda epoch: _gap_pass(data, config, runtime, epoch)

@@ -33,7 +33,6 @@ class UnlearningData:
     """Validation rows (D_v)."""
     retain_weights: npt.NDArray[np.float64] | None = None
     """[len(retain)] REWEIGHT sampling weights; None samples uniformly without replacement."""
-
     served: Rows = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     """Rows of the forget set that the model to start from was already made without, by earlier requests of its lineage."""
 
@@ -50,6 +49,12 @@ class UnlearningData:
     def groups_of(self, rows: Rows) -> npt.NDArray[np.int64]:
         """[len(rows)] group codes."""
         return self._groups[rows]
+
+    def mask_of(self, rows: Rows) -> torch.Tensor:
+        """[n] bool over all rows of the data, on its device: True for these."""
+        mask = torch.zeros(len(self.source.target), dtype=torch.bool, device=self.source.device)
+        mask[torch.from_numpy(rows).to(self.source.device)] = True
+        return mask
 
     @cached_property
     def _groups(self) -> npt.NDArray[np.int64]:

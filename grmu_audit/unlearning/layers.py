@@ -142,7 +142,7 @@ def _rest(module: nn.Module, inputs: tuple[Any, ...]) -> None:
 
 
 def unfreeze(model: Classifier) -> Classifier:
-    """Take every trace of a restriction off a network, in place: it came from a copy as much as from the original."""
+    """Remove the restriction to layers from a network, in place; a method may return a copy, which has the same hooks."""
     for module in model.modules():
         for key in [key for key, hook in module._forward_pre_hooks.items() if hook is _rest]:
             del module._forward_pre_hooks[key]

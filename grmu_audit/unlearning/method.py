@@ -96,7 +96,6 @@ class Method:
     """An option and its ascending values for further attempts where a run costs too much accuracy; None: lower learning rates."""
     trains: bool = True
     """Whether it takes steps by the options of training; where it does not, only ``batch_size`` of them has an effect."""
-
     requires: str = ""
     """Architecture that a network must have; empty: any."""
 

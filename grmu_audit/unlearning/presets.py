@@ -186,14 +186,13 @@ def options(row: Mapping[str, str]) -> dict[str, object]:
         "warmup": int(row["warmup_epochs"]) / int(row["epochs"]),
         "augment": row["train_augmentation"] == "True",
     }
-    kinds = {"forgetting_epochs": int, "mine_lr": float, "lambda_mi": float, "dro_lr": float}
-    names = {
-        "forgetting_epochs": "forget_epochs",
-        "mine_lr": "estimator_learning_rate",
-        "lambda_mi": "lambda_mi",
-        "dro_lr": "dro_step_size",
+    optional: dict[str, tuple[str, type[int] | type[float]]] = {
+        "forgetting_epochs": ("forget_epochs", int),
+        "mine_lr": ("estimator_learning_rate", float),
+        "lambda_mi": ("lambda_mi", float),
+        "dro_lr": ("dro_step_size", float),
     }
-    found |= {names[cell]: kind(row[cell]) for cell, kind in kinds.items() if row[cell]}
+    found |= {option: kind(row[cell]) for cell, (option, kind) in optional.items() if row[cell]}
     if row["method"].endswith("+group_dro"):
         found["group_dro"] = True
     return found | constants(row["method"]) | _AS_PUBLISHED.get(row["method"], {})

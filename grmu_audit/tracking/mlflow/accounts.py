@@ -8,7 +8,7 @@ from grmu_audit.errors import EnvironmentFailure
 from grmu_audit.tracking.mlflow.environment import shown_uri
 
 _CURRENT_USER = "/api/2.0/mlflow/users/current"
-"""Where a server with basic auth says whom it takes the caller for; one without accounts knows no such page."""
+"""Page on which a server with basic auth names the caller; a server without accounts has no such page."""
 
 
 def account_of(uri: str) -> str:

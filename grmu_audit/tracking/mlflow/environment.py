@@ -32,8 +32,6 @@ DEFAULTS = {
 
 A server that takes a connection and never answers is given up after three times 7 seconds and two pauses, 1 and 2 seconds.
 """
-
-
 _TRACEBACKS = ("mlflow.store.db.utils", "mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store")
 """Loggers of MLflow that write a traceback before they raise; ``translated`` says the reason in one sentence."""
 
@@ -143,10 +141,10 @@ def database_file(uri: str) -> Path | None:
 
 def _require_store(uri: str) -> None:
     """Return when a database holds a store: to open it with MLflow would create one."""
-    file = database_file(uri)
-    if urlsplit(uri).scheme in ("http", "https") or (file is not None and file.is_file() and _has_tables(uri)):
+    if urlsplit(uri).scheme in ("http", "https"):
         return
-    if file is not None or not _has_tables(uri):
+    file = database_file(uri)
+    if not (_server_has_tables(uri) if file is None else file.is_file() and _file_has_tables(file, uri)):
         where = f"{shown_uri(uri)}{f' ({file})' if file is not None and str(file) not in uri else ''}"
         raise NotFoundError(
             f"no store at {where}: nothing was registered there yet. Go to the folder that holds mlruns/, or name the store with "
@@ -154,13 +152,8 @@ def _require_store(uri: str) -> None:
         )
 
 
-def _has_tables(uri: str) -> bool:
-    """Whether MLflow's tables are in a database."""
-    file = database_file(uri)
-    return _server_has_tables(uri) if file is None else _file_has_tables(file, uri)
-
-
 def _file_has_tables(file: Path, uri: str) -> bool:
+    """Whether MLflow's tables are in a database."""
     text = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'registered_models'"
     try:
         with closing(sqlite3.connect(f"file:{quote(str(file))}?mode=rw", uri=True)) as connection:
@@ -189,8 +182,7 @@ def _make_database_folder(uri: str) -> None:
     file = database_file(uri)
     if file is None:
         return
-    folder = file.parent
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise EnvironmentFailure(f"cannot create {folder} for the embedded store: {error.strerror or error}") from error
+        raise EnvironmentFailure(f"cannot create {file.parent} for the embedded store: {error.strerror or error}") from error

@@ -51,7 +51,7 @@ def translated(uri: str, doing: str) -> Iterator[None]:
 
 
 def _is(error: Exception, module: str, name: str) -> bool:
-    """Whether it is an error of a library, which is not imported to find out: where it raised one, it is loaded."""
+    """Whether an error is of a library's class; nothing is imported: a library that raised an error is loaded already."""
     kind = getattr(sys.modules.get(module), name, None)
     return isinstance(kind, type) and isinstance(error, kind)
 

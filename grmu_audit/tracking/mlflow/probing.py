@@ -7,7 +7,7 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass
 
-from grmu_audit.errors import EnvironmentFailure, GrmuAuditError, NotFoundError
+from grmu_audit.errors import GrmuAuditError, NotFoundError
 from grmu_audit.tracking.mlflow.environment import CONNECT_SECONDS, locate, prepare, shown_uri
 from grmu_audit.tracking.mlflow.errors import translated
 
@@ -73,6 +73,6 @@ def _denied(tracking_uri: str, registry_uri: str) -> str:
             client = MlflowClient(tracking_uri, registry_uri)
             client.create_registered_model(name)
             client.delete_registered_model(name)
-    except (GrmuAuditError, EnvironmentFailure) as error:
+    except GrmuAuditError as error:
         return str(error)
     return ""

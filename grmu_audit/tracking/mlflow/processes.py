@@ -1,4 +1,4 @@
-"""Which process opened a run, and whether it has ended: a server that dies takes no last word, and its run would stay RUNNING."""
+"""Which process opened a run, and whether it has ended: the run of a process that was killed would stay RUNNING."""
 
 from __future__ import annotations
 

@@ -36,11 +36,9 @@ def runs_of(client: MlflowClient, experiment: str) -> Iterator[RunFacts]:
         page = search([found.experiment_id], page_token=token)
         for run in page:
             tags, info = run.data.tags, run.info
-            over, deleted = (
-                info.status not in ("RUNNING", "SCHEDULED") or has_ended(tags.get(names.TAG_PROCESS, "")),
-                info.lifecycle_stage != "active",
-            )
-            yield RunFacts(info.run_id, tags.get(names.TAG_KIND, ""), tags.get(names.TAG_SUBJECT, ""), over, deleted)
+            ended = info.status not in ("RUNNING", "SCHEDULED") or has_ended(tags.get(names.TAG_PROCESS, ""))
+            kind, subject = tags.get(names.TAG_KIND, ""), tags.get(names.TAG_SUBJECT, "")
+            yield RunFacts(info.run_id, kind, subject, ended, deleted=info.lifecycle_stage != "active")
         token = page.token
         if not token:
             return

@@ -6,10 +6,9 @@ name, no command line, no git state and no environment.
 
 from __future__ import annotations
 
-import itertools
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -138,17 +137,11 @@ class MlflowRun:
             self._client.log_inputs(self._id, [DatasetInput(dataset, tags)])
 
     def _batches(self, kind: str, rows: list[Any]) -> None:
-        for part in _chunks(rows, _BATCH):
+        for start in range(0, len(rows), _BATCH):
             with translated(self._uri, f"log {kind} of run {self._id}"):
-                self._client.log_batch(self._id, **{kind: part})
+                self._client.log_batch(self._id, **{kind: rows[start : start + _BATCH]})
 
 
 def _short(digest: str) -> str:
     """A digest as long as MLflow stores that of a dataset."""
     return sha256_hex(digest.encode())[:_DATASET_DIGEST] if len(digest) > _DATASET_DIGEST else digest
-
-
-def _chunks(rows: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    iterator = iter(rows)
-    while part := list(itertools.islice(iterator, size)):
-        yield part

@@ -13,7 +13,7 @@ from typing import Any
 
 from grmu_audit.errors import InputError
 from grmu_audit.tracking.mlflow import class_scores
-from grmu_audit.utils import canonical_json
+from grmu_audit.tracking.names import as_text
 
 GRAPH_FILE = "model.pt2"
 """The exported graph (``torch.export.save``), at the top of the version's folder."""
@@ -65,7 +65,6 @@ def serving_files(folder: Path) -> dict[str, bytes]:
     if not (folder / GRAPH_FILE).is_file():
         return {}
     requirements = _requirements()
-    lines = "".join(f"{line}\n" for line in requirements)
     python_env = {"python": platform.python_version(), "build_dependencies": ["pip"], "dependencies": ["-r requirements.txt"]}
     conda = {
         "name": "mlflow-env",
@@ -77,7 +76,7 @@ def serving_files(folder: Path) -> dict[str, bytes]:
         "MLmodel": _yaml(_mlmodel(spec)),
         CODE_FILE: _loader(),
         README_FILE: _readme(spec).encode(),
-        "requirements.txt": lines.encode(),
+        "requirements.txt": "".join(f"{line}\n" for line in requirements).encode(),
         "python_env.yaml": _yaml(python_env),
         "conda.yaml": _yaml(conda),
     }
@@ -108,10 +107,9 @@ def _mlmodel(spec: dict[str, Any]) -> dict[str, Any]:
     }
     shape, columns = _shape(spec), _columns(spec)
     if shape and columns:
-        sides = [-1, *shape]
-        inputs = [{"type": "tensor", "tensor-spec": {"dtype": _dtype(spec), "shape": sides}}]
+        inputs = [{"type": "tensor", "tensor-spec": {"dtype": _dtype(spec), "shape": [-1, *shape]}}]
         outputs = [{"type": "float", "name": name, "required": True} for name in columns]
-        tree["signature"] = {"inputs": _json(inputs), "outputs": _json(outputs), "params": None}
+        tree["signature"] = {"inputs": as_text(inputs), "outputs": as_text(outputs), "params": None}
     return tree
 
 
@@ -155,12 +153,8 @@ def _readme(spec: dict[str, Any]) -> str:
 
 
 def _plain(name: object) -> str:
-    """A name without what Markdown obeys in code within a table."""
+    """A name without the characters that Markdown interprets in code inside a table."""
     return "".join(char if char.isprintable() and char not in "`|" else "?" for char in str(name))[:100]
-
-
-def _json(tree: list[Any]) -> str:
-    return canonical_json(tree).decode().rstrip("\n")
 
 
 def _torch_version() -> str:

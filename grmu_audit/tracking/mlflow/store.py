@@ -47,7 +47,7 @@ class MlflowStore:
 
     @cached_property
     def _client(self) -> MlflowClient:
-        """MLflow's client, which takes seconds to import: opened where nothing else will do."""
+        """MLflow's client, which takes seconds to import: opened only where it is needed."""
         with self._doing("open the tracking store"):
             from mlflow import MlflowClient
 

@@ -225,7 +225,7 @@ class Lineages:
         """Its record, and the request ids in its list."""
         if ref.label not in self._requests:
             if ref.run_id:
-                self.store.run_artifacts(ref.run_id, (ERASURE, REQUEST))  # both with one look at the run
+                self.store.run_artifacts(ref.run_id, (ERASURE, REQUEST))  # reads the run once for both
             names = tuple(r.request_id for r in read_erasure_records(self.store, ref) if r.request_id != UNNAMED)
             stored, now = read_request_record(self.store, ref), self.rekeyed(ref.name).get(ref.version)
             if now is not None:

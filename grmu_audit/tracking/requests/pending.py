@@ -8,8 +8,9 @@ from typing import Any
 
 from grmu_audit.errors import IntegrityError
 from grmu_audit.evidence.ledger import Ledger
-from grmu_audit.records.lineage import ErasureRecord, SystemRecord
+from grmu_audit.records.lineage import ErasureRecord
 from grmu_audit.tracking.names import PENDING
+from grmu_audit.tracking.requests.records import erasure_record
 from grmu_audit.tracking.requests.rekeyed import rekeyed_pending
 from grmu_audit.tracking.store import Store
 from grmu_audit.utils import canonical_json, sha256_hex
@@ -58,11 +59,11 @@ def received_requests(store: Store, ledger: Ledger) -> list[PendingRequest]:
         elif entry.kind == "key" and entry.rekeyed_run:
             for name, (digest, rows) in rekeyed_pending(store, entry).items():
                 if name in found:
-                    found[name] = _renamed(found[name], digest, rows, str(entry.key_check))
+                    found[name] = _rekeyed(found[name], digest, rows, str(entry.key_check))
     return list(found.values())
 
 
-def _renamed(request: PendingRequest, digest: str, rows: frozenset[str], check: str) -> PendingRequest:
+def _rekeyed(request: PendingRequest, digest: str, rows: frozenset[str], check: str) -> PendingRequest:
     """A request under another key."""
     earlier = (*request.earlier, request.record.digest)
     return PendingRequest(replace(request.record, digest=digest), rows, check, earlier)
@@ -71,5 +72,4 @@ def _renamed(request: PendingRequest, digest: str, rows: frozenset[str], check: 
 def _read(content: bytes) -> PendingRequest:
     """A record whose digest the ledger names."""
     tree: dict[str, Any] = json.loads(content)
-    fields = {**tree["record"], "systems": tuple(SystemRecord(**system) for system in tree["record"]["systems"])}
-    return PendingRequest(ErasureRecord(**fields), frozenset(tree["pseudonyms"]), str(tree["key_check"]))
+    return PendingRequest(erasure_record(tree["record"]), frozenset(tree["pseudonyms"]), str(tree["key_check"]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -34,7 +33,7 @@ class CacheFolder:
     place: str = ""
     """Its absolute path."""
     host: str = ""
-    """Name of the machine; empty in a record of before places were kept."""
+    """Name of the machine; empty in records that do not hold places yet."""
 
     @property
     def title(self) -> str:
@@ -170,7 +169,7 @@ def purge_defects(store: Store, ledger: Ledger) -> Iterator[GrmuAuditError]:
                     f"{len(left)} files that were purged (ledger entry {step.number}) are in the store again, as when a backup"
                     f" was restored: {', '.join(left[:_SHOWN])}; purge again"
                 )
-        except (IntegrityError, KeyError, TypeError, ValueError, AttributeError, json.JSONDecodeError) as error:
+        except (IntegrityError, KeyError, TypeError, ValueError, AttributeError) as error:
             yield error if isinstance(error, IntegrityError) else IntegrityError(f"{PURGE} of {ledger.model} is damaged: {error}")
     for version in sorted({version for step in state.done for version in step.entry.purged or ()}, key=int):
         try:

@@ -70,6 +70,11 @@ def read_request_record(store: Store, ref: ModelRef) -> StoredRequest:
     return stored
 
 
+def erasure_record(row: Mapping[str, Any]) -> ErasureRecord:
+    """An erasure record from its JSON."""
+    return ErasureRecord(**{**row, "systems": tuple(SystemRecord(**system) for system in row["systems"])})
+
+
 def read_erasure_records(store: Store, ref: ModelRef) -> list[ErasureRecord]:
     """The erasure records of a version's run; none where it serves no forget list.
 
@@ -81,6 +86,6 @@ def read_erasure_records(store: Store, ref: ModelRef) -> list[ErasureRecord]:
         return []
     try:
         rows: list[dict[str, Any]] = json.loads(content)["records"]
-        return [ErasureRecord(**{**row, "systems": tuple(SystemRecord(**s) for s in row["systems"])}) for row in rows]
+        return [erasure_record(row) for row in rows]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise IntegrityError(f"{ERASURE} of {ref.label} is damaged ({type(error).__name__})") from None

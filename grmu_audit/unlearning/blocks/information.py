@@ -222,12 +222,13 @@ class MineTrainer:
     Args:
         mine: the network, changed in place.
         learning_rate: SGD with momentum 0.9.
-        rate: weight of the newest batch in the average.
     """
 
-    def __init__(self, mine: Mine, learning_rate: float, rate: float = 0.01) -> None:
+    RATE = 0.01
+    """Weight of the newest batch in the average."""
+
+    def __init__(self, mine: Mine, learning_rate: float) -> None:
         self.mine = mine
-        self.rate = rate
         self.log_average: torch.Tensor | None = None
         self.optimiser = torch.optim.SGD(mine.parameters(), lr=learning_rate, momentum=0.9)
 
@@ -239,7 +240,7 @@ class MineTrainer:
         now = current.detach()
         if self.log_average is None:
             self.log_average = now
-        old, new = math.log1p(-self.rate), math.log(self.rate)
+        old, new = math.log1p(-self.RATE), math.log(self.RATE)
         self.log_average = torch.logaddexp(self.log_average + old, now + new)
         loss = torch.exp(current - self.log_average) - joint
         self.optimiser.zero_grad(set_to_none=True)

@@ -11,6 +11,7 @@ from torch.nn import functional
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from grmu_audit.models.classifier import Classifier
+from grmu_audit.models.normalisation import normalises_by_batch
 from grmu_audit.training.config import TrainConfig
 from grmu_audit.training.loop import repeat_batches, run_epochs
 from grmu_audit.training.plan import Hooks, Loss, Phase
@@ -118,7 +119,7 @@ def forward_mixed_with_retain(
     """Logits of forget batches that batch normalisation sees mixed with as many retain samples.
 
     A forget batch of one class has statistics of its own: normalised by them, a push that all its samples share is
-    taken back, and little is forgotten.  The retain samples lend their statistics alone; no loss is taken on them.
+    taken back, and little is forgotten.  Only the statistics of the retain samples are used; no loss is taken on them.
     Networks without batch normalisation need none, and the batch goes alone.
 
     Args:
@@ -144,11 +145,6 @@ def forward_mixed_with_retain(
         return forward_frozen_batchnorm(model, torch.cat([pixels, mixed]))[: len(pixels)]
 
     return logits
-
-
-def normalises_by_batch(model: nn.Module) -> bool:
-    """Whether the answer to a sample depends, in training mode, on the others of its batch."""
-    return any(isinstance(module, _BatchNorm) for module in model.modules())
 
 
 @contextmanager

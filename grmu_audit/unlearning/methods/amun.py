@@ -49,9 +49,7 @@ def amun(model: Classifier, data: UnlearningData, config: AmunConfig, runtime: R
     """
     beside = neighbours(frozen_copy(model), data, config, runtime)
     runtime.notes["forget_samples_without_neighbour"] = beside.failed
-
-    is_forget = torch.zeros(len(data.source.target), dtype=torch.bool, device=data.source.device)
-    is_forget[torch.from_numpy(data.forget).to(data.source.device)] = True
+    is_forget = data.mask_of(data.forget)
 
     def together(batch: Batch) -> torch.Tensor:
         """Mean cross-entropy over retain samples and this step's neighbours."""

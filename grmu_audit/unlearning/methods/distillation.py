@@ -49,8 +49,7 @@ def bad_teacher(model: Classifier, data: UnlearningData, config: BadTeacherConfi
     move_to(random, runtime.device)
     rows = np.concatenate([data.forget, retain_subset(data, config.retain_share, runtime)])
     good, bad = (Teacher(network, data, rows, config, runtime) for network in (model, random))
-    is_forget = torch.zeros(len(data.source.target), dtype=torch.bool, device=data.source.device)
-    is_forget[torch.from_numpy(data.forget).to(data.source.device)] = True
+    is_forget = data.mask_of(data.forget)
 
     def imitate(batch: Batch) -> torch.Tensor:
         """Distance to the teacher of each sample."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from pydantic import Field
 from torch import nn
@@ -51,7 +53,7 @@ def msg(model: Classifier, data: UnlearningData, config: MsgConfig, runtime: Run
     def plan(epoch: int) -> list[Phase]:
         """One retain pass."""
         phase = retain_pass(data, config, runtime, epoch, loss)
-        return [Phase(phase.name, phase.batches, phase.loss, phase.steps, slow_down)]
+        return [replace(phase, before_step=slow_down)]
 
     return run_epochs(model, plan, config, runtime, Hooks(validate=data.validator(runtime)))
 

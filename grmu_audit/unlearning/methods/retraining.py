@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Literal
 
 import torch
 from pydantic import Field
 
-from grmu_audit.data.batches import Batch
 from grmu_audit.errors import InputError
 from grmu_audit.models.catalog import reinitialised
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.fit import TrainingRows, fit
 from grmu_audit.training.loop import run_epochs
-from grmu_audit.training.plan import Hooks, Phase
+from grmu_audit.training.plan import Hooks, Loss, Phase
 from grmu_audit.training.runtime import Runtime, derive_seed, move_to
 from grmu_audit.unlearning.blocks.group_dro import GroupDro, balanced, worst_group_accuracy
-from grmu_audit.unlearning.blocks.passes import fine_tune_on_retain
+from grmu_audit.unlearning.blocks.passes import cross_entropy_loss, fine_tune_on_retain
 from grmu_audit.unlearning.data import UnlearningData
 from grmu_audit.unlearning.layers import last_stages, train_only
 from grmu_audit.unlearning.method import Method, MethodConfig, register
@@ -75,12 +75,7 @@ def fit_group_wise(start: Classifier, data: UnlearningData, config: RetrainConfi
     weights = data.retain_weights
     if weights is None and config.group_dro and config.dro_balanced:
         weights = balanced(data.groups_of(data.retain))
-
-    def loss(batch: Batch) -> torch.Tensor:
-        """Worst groups, or the mean."""
-        if dro is not None:
-            return dro(start, batch)
-        return torch.nn.functional.cross_entropy(start(batch.pixels), batch.target)
+    loss: Loss = cross_entropy_loss(start) if dro is None else partial(dro, start)
 
     def plan(epoch: int) -> list[Phase]:
         """One pass over the retain set."""

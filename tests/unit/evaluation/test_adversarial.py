@@ -12,6 +12,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from support.tiny import runtime, tiny
+from support.weights import weights_digest
 
 from grmu_audit.data.batches import BatchSource
 from grmu_audit.data.dataset import Dataset
@@ -19,7 +20,6 @@ from grmu_audit.errors import InputError
 from grmu_audit.evaluation.adversarial import STEP_SHARE, STEPS, Attack, attack_passes, predict_adversarial, stratified_rows
 from grmu_audit.models.adversarial import answer_and_gradient, input_gradient
 from grmu_audit.models.classifier import Classifier, ModelSpec
-from grmu_audit.models.weights import weights_digest
 from grmu_audit.records.white_box import RADII_OF
 from grmu_audit.training.runtime import Inference
 

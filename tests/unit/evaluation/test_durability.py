@@ -9,6 +9,7 @@ import pytest
 import torch
 from support.data_kinds import family
 from support.tiny import runtime, tiny
+from support.weights import weights_digest
 
 from grmu_audit.data.batches import BatchSource
 from grmu_audit.errors import InputError
@@ -24,7 +25,6 @@ from grmu_audit.evaluation.durability import (
     relative_distance,
     rounded,
 )
-from grmu_audit.models.weights import weights_digest
 from grmu_audit.records.white_box import FINE_TUNING, MIXING
 from grmu_audit.training.config import TrainConfig
 from grmu_audit.training.inference import infer

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 from support.tiny import tiny
+from support.weights import weights_digest
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from grmu_audit.evaluation.layer_statistics import Moments, folds_of, layer_table
 from grmu_audit.metrics.white_box.layer_gaps import gap_per_layer, layer_gap_changes, measure_layer_gaps
 from grmu_audit.models.classifier import Classifier, ModelSpec
 from grmu_audit.models.normalisation import GapDefinition, gaps, normalisation_layers
-from grmu_audit.models.weights import weights_digest
 from grmu_audit.records import BASELINE, CANDIDATE, MeasureOptions
 from grmu_audit.records.white_box import LayerTable, WhiteBoxOutputs
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from support.data_kinds import family
 from support.tiny import runtime
+from support.weights import weights_digest
 
 from grmu_audit.evaluation import adversarial
 from grmu_audit.evaluation.relearning import RelearningConfig, relearn_curves
 from grmu_audit.evaluation.white_box import auto_attack, collect_white_box, merge
-from grmu_audit.models.weights import weights_digest
 from grmu_audit.records.white_box import RADII_OF, attack_name
 
 STEPPING = [attack_name(kind, radius) for kind in ("FGSM", "PGD") for radius in RADII_OF[kind]]

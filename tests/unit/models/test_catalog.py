@@ -12,6 +12,7 @@ import click
 import pytest
 import torch
 from support.data_kinds import BERT, inputs, spec
+from support.weights import weights_digest
 from torch import nn
 
 from grmu_audit.cli.app import root
@@ -23,7 +24,7 @@ from grmu_audit.models.classifier import Classifier, ModelSpec
 from grmu_audit.models.guaranteed import LinearOptions, ShardOptions
 from grmu_audit.models.small_networks import MlpOptions, SmallResnetOptions, SmallVitOptions
 from grmu_audit.models.torchvision_models import SlicedConv2d, TorchvisionOptions
-from grmu_audit.models.weights import GRAPH, SPEC, load_model, save_model, weights_digest
+from grmu_audit.models.weights import GRAPH, SPEC, described_bytes, load_model, save_model
 from grmu_audit.unlearning.layers import last_stages, stages
 from grmu_audit.workflows.catalogs import field_docs
 
@@ -108,6 +109,12 @@ def test_other_classifiers_of_torchvision(name: str, size: tuple[int, ...]) -> N
     model = build(image_spec(name, size), 0).eval()
     assert model(torch.rand(2, *size)).shape == (2, 2)
     assert model.head.in_features == model.features(torch.rand(1, *size)).shape[1]
+
+
+def test_a_regnet_is_measured_without_memory_too() -> None:
+    regnet = image_spec("regnet_y_400mf", (3, 64, 64))
+    state = build(regnet, 0).state_dict().values()
+    assert described_bytes(regnet) == sum(value.numel() * value.element_size() for value in state)
 
 
 def test_the_small_stem_keeps_every_pixel() -> None:

@@ -9,12 +9,13 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.weights import weights_digest
 
 from grmu_audit.errors import InputError
 from grmu_audit.models.catalog import build
 from grmu_audit.models.classifier import ModelSpec
 from grmu_audit.models.guaranteed import ShardEnsemble, ShardOptions, concentrated_places, shards_of
-from grmu_audit.models.weights import load_model, save_model, weights_digest
+from grmu_audit.models.weights import load_model, save_model
 
 TABLE = ModelSpec("linear", 3, (5,), (0.0,) * 5, (1.0,) * 5)
 IMAGES = ModelSpec("sisa", 2, (3, 8, 8), (0.5,) * 3, (0.5,) * 3, (), {"shards": 3, "member_options": {"widths": [4]}})

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 from support.tiny import spec
+from support.weights import weights_digest
 
 from grmu_audit.errors import InputError, IntegrityError, NotFoundError
 from grmu_audit.models.catalog import build
 from grmu_audit.models.classifier import ModelSpec
-from grmu_audit.models.weights import GRAPH, SPEC, STATE, load_model, read_spec, save_model, weights_digest
+from grmu_audit.models.weights import GRAPH, SPEC, STATE, load_model, read_spec, save_model
 
 
 def test_round_trip_gives_the_same_bytes(tmp_path: Path) -> None:

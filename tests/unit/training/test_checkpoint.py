@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 from support.tiny import runtime, spec, tiny
+from support.weights import weights_digest
 
 from grmu_audit.data.batches import BatchSource
 from grmu_audit.errors import DivergedError, EnvironmentFailure, IntegrityError
 from grmu_audit.models.catalog import build
 from grmu_audit.models.classifier import Classifier
-from grmu_audit.models.weights import weights_digest
 from grmu_audit.training.checkpoint import Checkpoints
 from grmu_audit.training.config import TrainConfig
 from grmu_audit.training.fit import TrainingRows, fit

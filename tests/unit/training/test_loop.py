@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 from support.tiny import CPU, runtime, spec, tiny
+from support.weights import weights_digest
 from torch.nn import functional
 
 from grmu_audit.errors import DivergedError, EnvironmentFailure, InputError
 from grmu_audit.models.catalog import build
-from grmu_audit.models.weights import weights_digest
 from grmu_audit.training.config import TrainConfig, learning_rate_factor
 from grmu_audit.training.fit import TrainingRows, fit
 from grmu_audit.training.inference import accuracy, infer

@@ -10,10 +10,10 @@ import pytest
 import torch
 from support.distributions import lay_out
 from support.tiny import runtime, tiny
+from support.weights import weights_digest
 from torch.nn import functional
 
 from grmu_audit.errors import InputError
-from grmu_audit.models.weights import weights_digest
 from grmu_audit.training.inference import infer
 from grmu_audit.unlearning.apply import apply_method
 from grmu_audit.unlearning.method import Method

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from support.tiny import runtime, spec, tiny
+from support.weights import weights_digest
 from torch import nn
 
 from grmu_audit.data.batches import Batch
@@ -15,7 +16,6 @@ from grmu_audit.errors import InputError
 from grmu_audit.models.catalog import build
 from grmu_audit.models.classifier import Classifier, frozen_copy
 from grmu_audit.models.normalisation import GapDefinition, channel_spread, choose_layers, gaps, normalisation_layers
-from grmu_audit.models.weights import weights_digest
 from grmu_audit.training.runtime import Runtime
 from grmu_audit.unlearning.apply import apply_method
 from grmu_audit.unlearning.data import UnlearningData

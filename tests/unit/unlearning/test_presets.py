@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import csv
-import inspect
 
 import pytest
 
@@ -49,7 +48,7 @@ def test_every_preset_has_its_method_s_constants() -> None:
 def test_constants_that_are_no_option_are_the_code_s() -> None:
     with CONSTANTS.open(newline="", encoding="utf-8") as stream:
         cells = {(row["method"], row["constant"]): row["value"] for row in csv.DictReader(stream)}
-    average = inspect.signature(MineTrainer).parameters["rate"].default
+    average = MineTrainer.RATE
     assert average == float(cells["miu", "moving average of MINE's gradient (alpha)"])
     epochs, warmup = cells["pretrain", "epochs | warm-up epochs"].split(" | ")
     trained = [row for row in rows() if row["method"] == "pretrain"]

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 from support.tiny import dataset, runtime, tiny
+from support.weights import weights_digest
 
 from grmu_audit.data.batches import BatchSource
 from grmu_audit.errors import InputError
 from grmu_audit.models.catalog import build
 from grmu_audit.models.classifier import Classifier, ModelSpec
-from grmu_audit.models.weights import weights_digest
 from grmu_audit.training.config import TrainConfig
 from grmu_audit.training.fit import TrainingRows, fit
 from grmu_audit.training.guaranteed.shards import member_digests, require_ensemble, same_bits, shard_of_rows

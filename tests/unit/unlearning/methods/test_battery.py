@@ -15,13 +15,13 @@ import pytest
 import torch
 from support.killed import KEY, Counted, killed_run, stored
 from support.tiny import runtime, tiny
+from support.weights import weights_digest
 from torch import nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from grmu_audit.data.batches import BatchSource
 from grmu_audit.errors import EnvironmentFailure, InputError
 from grmu_audit.models.classifier import Classifier, frozen_copy
-from grmu_audit.models.weights import weights_digest
 from grmu_audit.training.checkpoint import Checkpoints
 from grmu_audit.training.runtime import move_to
 from grmu_audit.training.steps import microbatches

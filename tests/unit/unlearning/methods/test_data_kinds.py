@@ -6,10 +6,10 @@ import pytest
 import torch
 from support.data_kinds import family
 from support.tiny import runtime
+from support.weights import weights_digest
 
 from grmu_audit.errors import InputError
 from grmu_audit.models.classifier import Classifier
-from grmu_audit.models.weights import weights_digest
 from grmu_audit.unlearning.apply import apply_method
 from grmu_audit.unlearning.layers import leaf_modules, trainable_layers
 from grmu_audit.unlearning.methods import methods

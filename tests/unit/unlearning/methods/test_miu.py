@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from support.tiny import runtime, tiny
+from support.weights import weights_digest
 
-from grmu_audit.models.weights import weights_digest
 from grmu_audit.unlearning.apply import apply_method
 from grmu_audit.unlearning.methods import methods
 from grmu_audit.unlearning.methods.miu import MiuConfig

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 from support.tiny import result, runtime, tiny
+from support.weights import weights_digest
 
 from grmu_audit.models.catalog import reinitialised
 from grmu_audit.models.classifier import Classifier
-from grmu_audit.models.weights import weights_digest
 from grmu_audit.training.runtime import derive_seed
 from grmu_audit.unlearning.apply import apply_method
 from grmu_audit.unlearning.blocks.group_dro import balanced

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 import torch
 from support.tiny import result, runtime, tiny
+from support.weights import weights_digest
 from torch import nn
 
 from grmu_audit.errors import InputError
-from grmu_audit.models.weights import weights_digest
 from grmu_audit.unlearning.blocks.passes import distillation, forward_frozen_batchnorm
 from grmu_audit.unlearning.methods.scrub import Rewind, nearest
 

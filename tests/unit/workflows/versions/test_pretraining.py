@@ -10,13 +10,13 @@ import torch
 from support.data_kinds import VIT
 from support.memory_store import MemoryStore
 from support.sessions import open_session
+from support.weights import weights_digest
 
 from grmu_audit.cli.app import execute
 from grmu_audit.data.catalog import DataSpec
 from grmu_audit.errors import InputError, IntegrityError
 from grmu_audit.models.catalog import build
 from grmu_audit.models.classifier import ModelSpec
-from grmu_audit.models.weights import weights_digest
 from grmu_audit.records import ModelRef
 from grmu_audit.tracking import registration
 from grmu_audit.tracking.names import BASELINE, START
