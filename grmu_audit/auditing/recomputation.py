@@ -237,9 +237,8 @@ def _exact(audit: Audit, inputs: AuditInputs) -> Iterator[str]:
 
 def _never_read(audit: Audit, inputs: AuditInputs) -> dict[Subject, AuditedModel]:
     """The models of which the audit says that they never read the forget set: the references, and a candidate with evidence."""
-    verified = audit.exact is not None and audit.exact.verified
     references = {reference(number): model for number, model in enumerate(inputs.references, 1)}
-    return {CANDIDATE: inputs.candidate, **references} if verified else references
+    return {CANDIDATE: inputs.candidate, **references} if audit.exactly_verified else references
 
 
 def _stored_without_record(audit: Audit, subject: Subject, model: AuditedModel) -> bool:

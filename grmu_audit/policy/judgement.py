@@ -256,7 +256,7 @@ def _reversals(audit: Audit) -> list[RuleOutcome]:
 
 
 def _overall(outcomes: Sequence[RuleOutcome]) -> tuple[Decision, str]:
-    blocking = [o for o in outcomes if o.applied and o.severity == "block"]
+    blocking = [o for o in outcomes if o.blocking]
     breached = [o.id for o in blocking if o.decision is Decision.BREACH and not o.waived]
     undecided = [o.id for o in blocking if o.decision is Decision.INCONCLUSIVE]
     waived = [o.id for o in blocking if o.waived]
