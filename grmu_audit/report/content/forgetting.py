@@ -13,6 +13,7 @@ from grmu_audit.records import EARLIER_SCHEMA, Audit, Decision, RuleOutcome, sup
 from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.content.rules import about_forgetting, rank
 from grmu_audit.report.content.sentences import sentence
+from grmu_audit.report.content.tables import ABSENT
 from grmu_audit.report.content.view_model import Column, Figure, Forgetting, Table
 from grmu_audit.report.wording.names import safe_name, safe_sentence
 from grmu_audit.report.wording.numbers import count_text
@@ -160,7 +161,7 @@ def _by_rules(audit: Audit) -> Answer:
     """A policy without a rule on the share: its other blocking rules on forgetting."""
     verdict = audit.verdict
     assert verdict is not None
-    rules = [rule for rule in verdict.rules if rule.applied and rule.severity == "block" and about_forgetting(rule)]
+    rules = [rule for rule in verdict.rules if rule.blocking and about_forgetting(rule)]
     names = {"rules": ", ".join(safe_name(rule.id) for rule in rules)}
     if any(_breached(rule) for rule in rules):
         return Answer("RULES_BROKEN", names)
@@ -180,7 +181,7 @@ def _breached(rule: RuleOutcome) -> bool:
 def _share_rules(audit: Audit) -> list[RuleOutcome]:
     """Applied blocking rules on the share over the whole forget set."""
     rules = audit.verdict.rules if audit.verdict else ()
-    return [r for r in rules if r.metric == SHARE and r.group is None and r.applied and r.severity == "block"]
+    return [r for r in rules if r.metric == SHARE and r.group is None and r.blocking]
 
 
 def _edges(rule: RuleOutcome) -> tuple[float | None, float | None]:
@@ -296,17 +297,9 @@ def _request_share(row: Mapping[str, Any]) -> RequestShare:
     )
 
 
-ABSENT = "–"
 _REQUEST_COLUMNS = (
-    "request",
-    "samples",
-    "then",
-    "now",
-    "accuracy_before",
-    "accuracy_served",
-    "accuracy_now",
-    "accuracy_retrained",
-)
+    "request", "samples", "then", "now", "accuracy_before", "accuracy_served", "accuracy_now", "accuracy_retrained",
+)  # fmt: skip
 
 
 def requests_table(found: Lookup, strings: Strings) -> Table:

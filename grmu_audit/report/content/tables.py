@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -63,6 +62,16 @@ def share(part: int, whole: int) -> str:
     return REPORT_STYLE.percent(part / whole if whole else 0.0)
 
 
+def one_line(cell: str) -> str:
+    """The lines of a cell as one.
+
+    >>> one_line("TA\\ntest accuracy")
+    'TA (test accuracy)'
+    """
+    first, *rest = cell.split("\n")
+    return f"{first} ({'; '.join(rest)})" if rest else first
+
+
 def with_interval(value: MetricValue | None) -> str:
     """Estimate and, on a second line, its interval."""
     if value is None:
@@ -93,7 +102,7 @@ def worst_groups(found: Lookup, strings: Strings) -> Table:
     """``group_table`` for a document: of many groups those with the lowest accuracy, and how it is distributed over all."""
     known = [found.value("accuracy", CANDIDATE, group) for group in found.groups]
     shown = [value.value if value is not None and value.value is not None else 2.0 for value in known]
-    rates = sorted(v.value for v in known if v is not None and v.value is not None and not numbers.is_suppressed(v))
+    rates = sorted(v.value for v in known if numbers.has_number(v) and v.value is not None)
     note = ""
     if rates:
         marks = {key: rates[int(share * (len(rates) - 1))] for key, share in _MARKS.items()}
@@ -234,7 +243,7 @@ def quality_table(found: Lookup, strings: Strings) -> Table:
     hidden = strings.text("hidden_complement")
     for check in report.results if report else ():
         result = "passed" if check.passed else "not_evaluated" if not check.evaluated else _failed(check.severity)
-        observed = safe_sentence(check.observed) or "–"
+        observed = safe_sentence(check.observed) or ABSENT
         observed = observed if found.counts_tell(check.part) else hidden
         if not check.passed and check.advice:
             observed += f"\n{safe_sentence(check.advice)}"
@@ -267,7 +276,7 @@ def group_shift(found: Lookup) -> list[Shift]:
     for entry in report.group_shift if report else ():
         group = _group_of(entry)
         label = found.group_name(group) if group is not None else safe_name(entry.get("name", "?"))
-        before, after, weight = (_finite(entry.get(key)) for key in ("share_before", "share_after", "weight"))
+        before, after, weight = (numbers.finite_number(entry.get(key)) for key in ("share_before", "share_after", "weight"))
         concealed = group is None or group in secret
         rows.append(Shift(label, before, None if concealed else after, None if concealed else weight, concealed))
     return rows
@@ -277,8 +286,8 @@ def shift_table(found: Lookup, strings: Strings) -> Table:
     """Group mix before and after the request, with REWEIGHT weights; the table of its drawing's numbers."""
     rows = []
     for row in group_shift(found):
-        absent = strings.text("hidden_complement") if row.concealed else "–"
-        shares = ["–" if row.before is None else REPORT_STYLE.percent(row.before)]
+        absent = strings.text("hidden_complement") if row.concealed else ABSENT
+        shares = [ABSENT if row.before is None else REPORT_STYLE.percent(row.before)]
         shares.append(absent if row.after is None else REPORT_STYLE.percent(row.after))
         rows.append([row.name, *shares, absent if row.weight is None else f"{row.weight:.3g}"])
     columns = [_column(strings, "group")]
@@ -290,11 +299,6 @@ def shift_table(found: Lookup, strings: Strings) -> Table:
 def _group_of(entry: Mapping[str, object]) -> Group | None:
     target, attribute = entry.get("target"), entry.get("attribute")
     return Group(target, attribute) if isinstance(target, int) and isinstance(attribute, int) else None
-
-
-def _finite(value: object) -> float | None:
-    plain = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if plain and math.isfinite(value) else None  # type: ignore[arg-type]
 
 
 def rule_table(rows: Sequence[RuleRow], strings: Strings) -> Table:
@@ -344,7 +348,7 @@ def _incomplete(value: MetricValue | None, found: Lookup, strings: Strings) -> s
 
 def _count_and_share(counts: Sequence[int], strings: Strings) -> tuple[list[str], list[str]]:
     hide, total = suppressed_cells(counts), sum(counts)
-    shares = ["–" if secret else share(count, total) for count, secret in zip(counts, hide, strict=True)]
+    shares = [ABSENT if secret else share(count, total) for count, secret in zip(counts, hide, strict=True)]
     return count_cells(counts, hide, strings), shares
 
 

@@ -117,7 +117,7 @@ def data_phrase(audit: Audit, strings: Strings) -> str:
 def counted_rules(audit: Audit) -> dict[str, int]:
     """How many rules block, and how many of those are breached or undecided."""
     rules = audit.verdict.rules if audit.verdict else ()
-    blocking = [rule for rule in rules if rule.applied and rule.severity == "block"]
+    blocking = [rule for rule in rules if rule.blocking]
     return {
         "blocking": len(blocking),
         "breached": sum(_is(rule, Decision.BREACH) for rule in blocking),
@@ -144,7 +144,7 @@ def _deciding_reasons(found: Lookup, strings: Strings) -> list[str]:
     verdict = found.audit.verdict
     if verdict is None or verdict.decision is Decision.PASS:
         return []
-    rules = [rule for rule in verdict.rules if rule.applied and rule.severity == "block" and _is(rule, verdict.decision)]
+    rules = [rule for rule in verdict.rules if rule.blocking and _is(rule, verdict.decision)]
     return list(dict.fromkeys(rule_sentence(rule, found, strings) for rule in rules[:_SHOWN_REASONS]))
 
 

@@ -12,7 +12,7 @@ from grmu_audit.records import CANDIDATE, Audit, MetricValue
 from grmu_audit.report.content.forgetting import share_scale
 from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.content.view import build_view
-from grmu_audit.report.content.view_model import Forgetting, People, Table, View
+from grmu_audit.report.content.view_model import Column, Forgetting, People, Table, View
 from grmu_audit.report.formats.text import SHAPES
 from grmu_audit.report.wording import numbers
 from grmu_audit.report.wording.names import metric_words, safe_name
@@ -84,8 +84,8 @@ def _sections(view: View, strings: Strings) -> Iterator[tuple[str, Table]]:
             ]
             for row in view["rules"]
         ]
-        columns = [{"title": strings.text(f"rules.{key}"), "kind": "text"} for key in keys]
-        yield strings.text("rules.heading"), Table(caption="", columns=columns, rows=rows)  # type: ignore[typeddict-item]
+        columns = [Column(title=strings.text(f"rules.{key}"), kind="text") for key in keys]
+        yield strings.text("rules.heading"), Table(caption="", columns=columns, rows=rows)
     if view["forgetting"]["controls"]["rows"]:
         yield view["forgetting"]["controls"]["caption"], view["forgetting"]["controls"]
     if view["forgetting"]["requests"]["table"]["rows"]:
@@ -249,7 +249,7 @@ def _metadata(found: Lookup, view: View) -> dict[str, Any]:
 
 
 def _shown(value: MetricValue) -> bool:
-    return value.subject == CANDIDATE and value.group is None and value.value is not None and not numbers.is_suppressed(value)
+    return value.subject == CANDIDATE and value.group is None and numbers.has_number(value)
 
 
 def _metric(value: MetricValue) -> dict[str, Any]:
