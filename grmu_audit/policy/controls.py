@@ -21,8 +21,8 @@ from grmu_audit.records import (
     RuleOutcome,
 )
 
-JudgeRules = Callable[[Audit, Policy], Sequence[RuleOutcome]]
-"""Judges every rule of a policy."""
+JudgeRules = Callable[[Audit], Sequence[RuleOutcome]]
+"""Judges every rule of the policy."""
 Overall = Callable[[Sequence[RuleOutcome]], tuple[Decision, str]]
 """Decision over all rules."""
 NOTHING_DONE = "Nothing was done: the outputs are those of the version before, up to rounding."
@@ -34,7 +34,7 @@ def judge_controls(audit: Audit, policy: Policy, judge_rules: JudgeRules, overal
     found = []
     for control in audit.controls:
         seen = as_candidate(audit, control)
-        outcomes = [_taken(o, r, seen, control) for o, r in zip(judge_rules(seen, policy), policy.rules, strict=True)]
+        outcomes = [_taken(o, r, seen, control) for o, r in zip(judge_rules(seen), policy.rules, strict=True)]
         not_met = tuple(o.id for o in outcomes if o.blocking and o.decision is not Decision.PASS)
         met = tuple(o.id for o in outcomes if o.applied and o.decision is Decision.PASS)
         null = control.model.role is Role.BASELINE
