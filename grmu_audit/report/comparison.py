@@ -22,7 +22,7 @@ from grmu_audit.report.formats.html import render_page
 from grmu_audit.report.wording import numbers
 from grmu_audit.report.wording.names import metric_words, safe_name, safe_sentence
 from grmu_audit.report.wording.strings import Strings, load_strings
-from grmu_audit.utils.terminal_tables import NARROW, fitted
+from grmu_audit.utils.terminal_tables import NARROW, fit_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,7 +56,7 @@ Judged = Audit | IntegrityError | None
 """The stored audit of a version, why it cannot be relied on, or None where the version was never audited."""
 
 
-def compared(audits: Sequence[Audit], verdicts: Sequence[Judged], strings: Strings) -> list[Compared]:
+def describe_versions(audits: Sequence[Audit], verdicts: Sequence[Judged], strings: Strings) -> list[Compared]:
     """The versions of a comparison.
 
     Args:
@@ -87,7 +87,7 @@ def _standing(judged: Judged) -> tuple[str, str, str]:
 
 
 def comparison_tables(versions: Sequence[Compared], strings: Strings) -> list[Table]:
-    """Numbers of the whole, then test accuracy by group; after the first each version has its paired change below its value."""
+    """Metrics over all groups, then test accuracy by group; below the value of each later version its paired change."""
     metrics = _defined(versions)
     rows = [[_metric_label(metric), *_cells(versions, metric, None)] for metric in metrics]
     groups = sorted({group for version in versions for group in version.found.groups})
@@ -124,16 +124,16 @@ def render_comparison(audits: Sequence[Audit], verdicts: Sequence[Judged], kind:
     """A comparison as one self-contained HTML page, or as text.
 
     Args:
-        audits: see ``compared``.
-        verdicts: see ``compared``.
+        audits: see ``describe_versions``.
+        verdicts: see ``describe_versions``.
         kind: ``html`` or ``text``.
         width: columns of the terminal, for text.
 
     Raises:
-        InputError: see ``compared``; an unknown kind.
+        InputError: see ``describe_versions``; an unknown kind.
     """
     strings = load_strings()
-    versions = compared(audits, verdicts, strings)
+    versions = describe_versions(audits, verdicts, strings)
     tables = comparison_tables(versions, strings)
     if kind == "text":
         return _text(versions, tables, strings, width)
@@ -156,12 +156,12 @@ def render_comparison(audits: Sequence[Audit], verdicts: Sequence[Judged], kind:
 def _text(versions: Sequence[Compared], tables: Sequence[Table], strings: Strings, width: int) -> str:
     said = [line for text in conclusion(versions, strings) for line in textwrap.wrap(text, width)]
     standing = [[v.label, v.word, v.method] for v in versions]
-    parts = ["\n".join(said), "\n".join(fitted(standing[0], standing[1:], [False] * 3, width))]
+    parts = ["\n".join(said), "\n".join(fit_table(standing[0], standing[1:], [False] * 3, width))]
     for table in tables:
         titles = [column["title"] for column in table["columns"]]
         rows = [[one_line(row[0]), *row[1:]] for row in table["rows"]]
         numeric = [False, *([True] * (len(titles) - 1))]
-        parts.append("\n".join([table["caption"], *fitted(titles, rows, numeric, width)]))
+        parts.append("\n".join([table["caption"], *fit_table(titles, rows, numeric, width)]))
     return "\n\n".join(parts).replace(NBSP, " ") + "\n"
 
 

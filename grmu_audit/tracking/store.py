@@ -187,7 +187,7 @@ class Store(Protocol):
         ...
 
     def describe(self, ref: ModelRef, text: str, *, run_id: str, artifact: str) -> None:
-        """Write a version's description: Markdown whose names are defused already, then a link to an artifact of a run."""
+        """Write a version's description: Markdown whose names are escaped already, then a link to an artifact of a run."""
         ...
 
     def described(self, ref: ModelRef, text: str, *, run_id: str, artifact: str) -> bool:
@@ -195,7 +195,7 @@ class Store(Protocol):
         ...
 
     def describe_model(self, name: str, text: str) -> None:
-        """Write a model's description: Markdown whose names are defused already."""
+        """Write a model's description: Markdown whose names are escaped already."""
         ...
 
     def model_description(self, name: str) -> str:

@@ -1,4 +1,4 @@
-"""The external form of an audit: what may be given to anybody, with no count of people closer than to five.
+"""The external form of an audit: what may be given to anybody, with counts of people in steps of five.
 
 Every number in it is a shown count, a shown rate, a number over outputs that no count follows from, or computed from these alone:
 

@@ -142,10 +142,10 @@ def returns(found: Lookup) -> dict[str, list[tuple[float, float, float]]]:
     return result
 
 
-def thinned(points: Sequence[tuple[float, float]], most: int) -> Points:
+def thin(points: Sequence[tuple[float, float]], most: int) -> Points:
     """At most ``most`` of the points, evenly chosen, the first and the last among them.
 
-    >>> thinned([(1, 1.0), (2, 2.0), (3, 3.0)], 2)
+    >>> thin([(1, 1.0), (2, 2.0), (3, 3.0)], 2)
     [(1, 1.0), (3, 3.0)]
     """
     if len(points) <= most:
@@ -205,7 +205,7 @@ def training_table(found: Lookup, strings: Strings) -> Table:
     for version in versions:
         lines = {key: dict(points) for key, points in held[version.name].items()}
         known = sorted({epoch for points in lines.values() for epoch in points})
-        for epoch, _ in thinned([(epoch, 0.0) for epoch in known], MOST_EPOCHS):
+        for epoch, _ in thin([(epoch, 0.0) for epoch in known], MOST_EPOCHS):
             cells = [lines.get(key, {}).get(epoch) for key in logged]
             rows.append([version.label, f"{epoch:g}", *(ABSENT if cell is None else f"{cell:.4g}" for cell in cells)])
     titles = [strings.text("columns.version"), strings.text("columns.epoch")]

@@ -54,12 +54,12 @@ class Lookup:
 
     @property
     def metric_names(self) -> list[str]:
-        """Names of all values of the whole, in the order of the audit."""
+        """Names of all metrics over all groups, in the order of the audit."""
         return list(dict.fromkeys(value.name for value in self.audit.metrics if value.group is None))
 
     def counts_tell(self, part: str) -> bool:
-        """Whether a count of samples of that part may be shown: beside the other counts it must not give away a forget set too
-        small to be counted itself."""
+        """Whether a count of samples of that part may be shown: those of the retain and forget set are hidden where the forget
+        set is too small to be counted."""
         return part not in ("retain", "forget") or not suppressed(self.audit.forget.count)
 
     def count_text(self, part: str, count: int, hidden: str) -> str:

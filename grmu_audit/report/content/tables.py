@@ -79,7 +79,7 @@ def with_interval(value: MetricValue | None) -> str:
     return "\n".join(part for part in (safe_sentence(numbers.estimate(value)), numbers.interval_of(value)) if part)
 
 
-def shortened(table: Table, keys: Sequence[float], strings: Strings, note: str = "") -> Table:
+def shorten_table(table: Table, keys: Sequence[float], strings: Strings, note: str = "") -> Table:
     """The table, or of a long one the ``MOST_ROWS`` rows with the smallest keys in their own order, which its caption says.
 
     Args:
@@ -108,7 +108,7 @@ def worst_groups(found: Lookup, strings: Strings) -> Table:
         marks = {key: rates[int(share * (len(rates) - 1))] for key, share in _MARKS.items()}
         spread = {key: REPORT_STYLE.percent(rate) for key, rate in marks.items()}
         note = " " + strings.text("tables.distribution", count=f"{len(rates):,}", **spread)
-    return shortened(group_table(found, strings), shown, strings, note)
+    return shorten_table(group_table(found, strings), shown, strings, note)
 
 
 _MARKS = {"lowest": 0.0, "tenth": 0.1, "median": 0.5, "upper": 0.9, "highest": 1.0}
@@ -124,7 +124,7 @@ def group_table(found: Lookup, strings: Strings) -> Table:
         cells = [found.value("accuracy", subject, group) for subject in (BASELINE, *references)]
         change = found.value("accuracy", BASELINE.as_change(), group)
         shown = [with_interval(value) for value in (*cells, after, change)]
-        rows.append([found.group_name(group), _samples(after), *shown])
+        rows.append([found.group_name(group), numbers.count_text(after.n) if after else ABSENT, *shown])
     columns = [_column(strings, "group"), _column(strings, "samples", "number"), *_subject_columns(found, strings)]
     return _without_absent(Table(caption=strings.text("tables.groups"), columns=columns, rows=rows))
 
@@ -139,7 +139,7 @@ def composition_table(found: Lookup, strings: Strings) -> Table:
     names = [found.group_name(count.group) for count in counts]
     rows = [list(row) for row in zip(names, train, train_share, forget, forget_share, strict=True)]
     table = Table(caption=strings.text("tables.composition"), columns=columns, rows=rows, folded=len(rows) > MOST_OPEN)
-    return shortened(table, [-count.forget - count.train / 1e12 for count in counts], strings)
+    return shorten_table(table, [-count.forget - count.train / 1e12 for count in counts], strings)
 
 
 def splits_table(found: Lookup, strings: Strings) -> Table:
@@ -154,18 +154,18 @@ def splits_table(found: Lookup, strings: Strings) -> Table:
 
 def smallest_groups(found: Lookup, strings: Strings) -> Table:
     """``splits_table`` for a document: of many groups those with the fewest test samples."""
-    return shortened(splits_table(found, strings), [count.test for count in found.audit.data.groups], strings)
+    return shorten_table(splits_table(found, strings), [count.test for count in found.audit.data.groups], strings)
 
 
 def metric_table(found: Lookup, metrics: Sequence[str], strings: Strings) -> Table:
-    """Numbers of the whole: before, retrained, after, change, samples."""
+    """Metrics over all groups: before, retrained, after, change, samples."""
     subjects = (BASELINE, *found.references[:SHOWN_REFERENCES], CANDIDATE, BASELINE.as_change())
     rows = []
     for metric in metrics:
         values = [found.value(metric, subject) for subject in subjects]
         after = values[-2]
         words = metric_words(metric)
-        why, cells = repeated_once(values)
+        why, cells = move_shared_reason(values)
         title = f"\n{words.title}" if words.title != safe_name(metric) else ""
         label = f"{safe_name(metric)}{title}{why}{_incomplete(after, found, strings)}{interval_notes(after, strings)}"
         size = found.count_text(words.part, after.n, strings.text("hidden_complement")) if after else ABSENT
@@ -213,7 +213,7 @@ def _points(change: float, limits: tuple[float, float] | None, p_value: float) -
     return "\n".join([*shown, f"p {f'= {p_value:.3f}' if p_value >= _SMALL_P else '< 0.001'}"])
 
 
-def repeated_once(values: Sequence[MetricValue | None]) -> tuple[str, list[str]]:
+def move_shared_reason(values: Sequence[MetricValue | None]) -> tuple[str, list[str]]:
     """A reason that all values without a number share, as a line for the row's name, and the cells without it.
 
     A column of numbers is too narrow for a sentence.
@@ -242,15 +242,16 @@ def quality_table(found: Lookup, strings: Strings) -> Table:
     rows = []
     hidden = strings.text("hidden_complement")
     for check in report.results if report else ():
-        result = "passed" if check.passed else "not_evaluated" if not check.evaluated else _failed(check.severity)
+        unmet = "warned" if check.severity == "warning" else "failed"
+        result = "passed" if check.passed else unmet if check.evaluated else "not_evaluated"
         observed = safe_sentence(check.observed) or ABSENT
         observed = observed if found.counts_tell(check.part) else hidden
         if not check.passed and check.advice:
             observed += f"\n{safe_sentence(check.advice)}"
         rows.append([safe_sentence(check.expectation), safe_name(check.part), strings.text(f"quality.{result}"), observed])
     columns = [_column(strings, key) for key in ("check", "part", "result", "observed")]
-    unmet = any(not check.passed for check in report.results) if report else False
-    return Table(caption=strings.text("quality.table"), columns=columns, rows=rows, folded=len(rows) > MOST_OPEN and not unmet)
+    all_passed = all(check.passed for check in report.results) if report else True
+    return Table(caption=strings.text("quality.table"), columns=columns, rows=rows, folded=len(rows) > MOST_OPEN and all_passed)
 
 
 @dataclass(frozen=True)
@@ -293,7 +294,7 @@ def shift_table(found: Lookup, strings: Strings) -> Table:
     columns = [_column(strings, "group")]
     columns += [_column(strings, key, "number") for key in ("share_before", "share_after", "weight")]
     table = Table(caption=strings.text("quality.shift"), columns=columns, rows=rows, folded=len(rows) > MOST_OPEN)
-    return shortened(table, [-(row.weight or 0.0) for row in group_shift(found)], strings)
+    return shorten_table(table, [-(row.weight or 0.0) for row in group_shift(found)], strings)
 
 
 def _group_of(entry: Mapping[str, object]) -> Group | None:
@@ -312,19 +313,11 @@ def rule_table(rows: Sequence[RuleRow], strings: Strings) -> Table:
     return Table(caption=strings.text("tables.rules"), columns=columns, rows=cells)
 
 
-def _failed(severity: str) -> str:
-    return "warned" if severity == "warning" else "failed"
-
-
 def _without_absent(table: Table) -> Table:
     """The table without the columns in which nothing at all is recorded; the block on models names what is absent."""
     keep = [i for i in range(len(table["columns"])) if i == 0 or any(row[i] != ABSENT for row in table["rows"])]
     columns, rows = [table["columns"][i] for i in keep], [[row[i] for i in keep] for row in table["rows"]]
     return Table(caption=table["caption"], columns=columns, rows=rows)
-
-
-def _samples(value: MetricValue | None) -> str:
-    return ABSENT if value is None else numbers.count_text(value.n)
 
 
 def interval_notes(value: MetricValue | None, strings: Strings) -> str:

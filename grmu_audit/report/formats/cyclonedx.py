@@ -138,9 +138,8 @@ def _data(found: Lookup) -> dict[str, Any]:
 
 def _is_shown(value: MetricValue, found: Lookup) -> bool:
     """Whether a value is there and rests on enough people to be given away."""
-    cell = value.n if value.smallest_cell is None else value.smallest_cell
     part = CATALOG[value.name].part if value.name in CATALOG else "forget"
-    return value.value is not None and not suppressed(value.n) and not suppressed(cell) and found.counts_tell(part)
+    return value.value is not None and not suppressed(value.n) and not suppressed(value.cell_size) and found.counts_tell(part)
 
 
 def _metric(value: MetricValue, found: Lookup) -> dict[str, Any]:
