@@ -51,5 +51,5 @@ def write_audit(audit: Audit, path: Path) -> str:
         SHA-256 of the file's bytes.
     """
     document = canonical_json(audit.to_json())
-    write_atomic(Path(path), document)
+    write_atomic(path, document)
     return sha256_hex(document)

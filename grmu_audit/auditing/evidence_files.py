@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grmu_audit.auditing import audit_files
+from grmu_audit.auditing.audit_files import as_read_back
 from grmu_audit.auditing.rows_read import record_file
 from grmu_audit.auditing.stored_predictions import to_parquet
 from grmu_audit.evidence.attestation import DESCRIPTION_FILE, POLICY_FILE, QUALITY_FILE, REPORT_FILE, table_name
@@ -184,9 +184,10 @@ def evidence_files(audited: Audit, policy: Policy, inputs: AuditInputs) -> dict[
     """
     from grmu_audit import report
 
+    shown = as_read_back(audited)
     files = {
-        REPORT_FILE: report.render(audit_files.as_read_back(audited), "html").encode(),
-        DESCRIPTION_FILE: report.render_description(audit_files.as_read_back(audited)).encode(),
+        REPORT_FILE: report.render(shown, "html").encode(),
+        DESCRIPTION_FILE: report.render_description(shown).encode(),
         POLICY_FILE: canonical_json(policy_tree(policy)),
     }
     first = inputs.candidate.predictions

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -218,7 +218,7 @@ def statement_findings(audit: Audit, again: Audit) -> list[str]:
 
 
 def _exact(audit: Audit, inputs: AuditInputs) -> Iterator[str]:
-    """Whether exact evidence is recorded where, and only where, the records of the rows that were read bear it out."""
+    """Where exact evidence is recorded and the records of the rows that were read do not show it, or the other way round."""
     retrained = audit.subject.role == "retrain"
     if retrained != (audit.exact is not None):
         yield f"exact evidence is {'not ' if retrained else ''}recorded for a version of role {audit.subject.role!r}"
@@ -237,9 +237,8 @@ def _exact(audit: Audit, inputs: AuditInputs) -> Iterator[str]:
 
 def _never_read(audit: Audit, inputs: AuditInputs) -> dict[Subject, AuditedModel]:
     """The models of which the audit says that they never read the forget set: the references, and a candidate with evidence."""
-    verified = audit.exact is not None and audit.exact.verified
     references = {reference(number): model for number, model in enumerate(inputs.references, 1)}
-    return {CANDIDATE: inputs.candidate, **references} if verified else references
+    return {CANDIDATE: inputs.candidate, **references} if audit.exactly_verified else references
 
 
 def _stored_without_record(audit: Audit, subject: Subject, model: AuditedModel) -> bool:
@@ -273,7 +272,7 @@ def control_findings(audit: Audit, again: Audit) -> list[str]:
         findings.append(f"that nothing was done is recorded as {audit.unchanged}, computed again it is {again.unchanged}")
     facts = [[(c.name, str(c.model), c.made) for c in one.controls] for one in (audit, again)]
     if facts[0] != facts[1]:
-        findings.append(f"the controls are recorded as {_listed(facts[0])}; the predictions give {_listed(facts[1])}")
+        findings.append(f"the controls are recorded as {name_controls(facts[0])}; the predictions give {name_controls(facts[1])}")
     judged = [{c.name: c for c in one.verdict.controls} if one.verdict else {} for one in (audit, again)]
     for name in dict.fromkeys([*judged[0], *judged[1]]):
         recorded, computed = (one.get(name) for one in judged)
@@ -288,7 +287,8 @@ def _segments(audit: Audit, again: Audit) -> Iterator[str]:
         yield "the weak segments are recorded otherwise than the predictions give them"
 
 
-def _listed(controls: Sequence[tuple[str, str, bool]]) -> str:
+def name_controls(controls: Iterable[tuple[str, object, bool]]) -> str:
+    """The names of controls, for a message."""
     return ", ".join(repr(name) for name, _, _ in controls) or "none"
 
 

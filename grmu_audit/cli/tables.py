@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from grmu_audit.utils.terminal_tables import fitted, terminal_width
+from grmu_audit.utils.terminal_tables import fit_table, terminal_width
 
 if TYPE_CHECKING:
     from grmu_audit.auditing.bundle_check import BundleCheck
@@ -21,7 +21,7 @@ def text_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, left: bool
     group   n
     a      10
     """
-    return "\n".join(fitted(head, rows, [False, *([not left] * (len(head) - 1))], terminal_width()))
+    return "\n".join(fit_table(head, rows, [False, *([not left] * (len(head) - 1))], terminal_width()))
 
 
 def fact_lines(facts: Mapping[str, object]) -> str:

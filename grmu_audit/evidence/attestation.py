@@ -34,8 +34,7 @@ ATTESTATION_FILE = "attestation.dsse.json"
 """Artifact of an audit run: the envelope around the verdict's statement."""
 LEDGER = "urn:grmu-audit:ledger:v1"
 """Predicate type of the statement on how far a bundle's ledger reaches, and field of a verdict's: the ledger that it was entered
-in, by its running hash.
-"""
+in, by its running hash."""
 LEDGER_STATEMENT_FILE = "ledger.dsse.json"
 """In a bundle: the envelope around that statement, signed by who exported it."""
 COUNTS = "urn:grmu-audit:counts:v1"
@@ -56,7 +55,6 @@ ROWS_READ_FILE = "rows_read.json"
 """Of a retrained version: counts of the rows that its run read, and pseudonyms of the training rows that it did not."""
 AUDIT_FILE = "audit.json"
 """The verdict document in canonical form."""
-
 TABLES = "predictions"
 """Folder of the stored tables of predictions."""
 
@@ -108,7 +106,7 @@ def verdict_statement(audit: Audit, files: Mapping[str, str], ledger: LedgerHead
         predicate[FORGETTING] = _forgetting(audit, verdict)
     if ledger is not None:
         predicate[LEDGER] = {"entries": ledger.entries, "sha256": ledger.sha256}
-    return statement(TEST_RESULT, _subjects(audit, files), predicate)
+    return statement(TEST_RESULT, _with_model(audit, files), predicate)
 
 
 def sign_off_statement(audit: Audit, audit_sha256: str, **said: str | None) -> bytes:
@@ -119,8 +117,8 @@ def sign_off_statement(audit: Audit, audit_sha256: str, **said: str | None) -> b
         audit_sha256: digest of its bytes.
         said: ``role``, ``person``, ``time``, ``note`` and ``account``; what has no value is left out.
     """
-    subjects = _subjects(audit, {AUDIT_FILE: audit_sha256})
-    return statement(SIGN_OFF, subjects, {key: value for key, value in said.items() if value is not None})
+    files = _with_model(audit, {AUDIT_FILE: audit_sha256})
+    return statement(SIGN_OFF, files, {key: value for key, value in said.items() if value is not None})
 
 
 def ledger_statement(model: str, entries: int, file: tuple[str, str]) -> bytes:
@@ -131,8 +129,7 @@ def ledger_statement(model: str, entries: int, file: tuple[str, str]) -> bytes:
         entries: number of the last entry in the file.
         file: name and SHA-256 of the file.
     """
-    subject = {"name": file[0], "digest": {"sha256": file[1]}}
-    return statement(LEDGER, [subject], {"model": model, "entries": entries})
+    return statement(LEDGER, dict([file]), {"model": model, "entries": entries})
 
 
 def counts_statement(model: str, files: Mapping[str, str]) -> bytes:
@@ -142,8 +139,7 @@ def counts_statement(model: str, files: Mapping[str, str]) -> bytes:
         model: label of the audited version.
         files: SHA-256 by name of the counts and of the audit.
     """
-    subjects = [{"name": name, "digest": {"sha256": digest}} for name, digest in sorted(files.items())]
-    return statement(COUNTS, subjects, {"model": model})
+    return statement(COUNTS, files, {"model": model})
 
 
 def ledger_head_of(payload: bytes) -> LedgerHead | None:
@@ -195,21 +191,27 @@ def read_statement(payload: bytes) -> dict[str, Any]:
     return dict(tree)
 
 
-def statement(kind: str, subjects: list[dict[str, Any]], predicate: dict[str, Any]) -> bytes:
-    """An in-toto statement in canonical JSON."""
+def statement(kind: str, files: Mapping[str, str], predicate: dict[str, Any]) -> bytes:
+    """An in-toto statement in canonical JSON.
+
+    Args:
+        kind: type of the predicate.
+        files: SHA-256 by name of what it is about.
+        predicate: what it says.
+    """
+    subjects = [{"name": name, "digest": {"sha256": digest}} for name, digest in sorted(files.items())]
     return canonical_json({"_type": STATEMENT_TYPE, "subject": subjects, "predicateType": kind, "predicate": predicate})
 
 
-def _subjects(audit: Audit, files: Mapping[str, str]) -> list[dict[str, Any]]:
-    named = dict(files)
-    if audit.subject.manifest_sha256:
-        named[f"models:/{audit.subject.label}"] = audit.subject.manifest_sha256
-    return [{"name": name, "digest": {"sha256": digest}} for name, digest in sorted(named.items())]
+def _with_model(audit: Audit, files: Mapping[str, str]) -> dict[str, str]:
+    """The files and the audited version, where its files have a digest."""
+    digest = audit.subject.manifest_sha256
+    return {**files, **({f"models:/{audit.subject.label}": digest} if digest else {})}
 
 
 def _forgetting(audit: Audit, verdict: Verdict) -> dict[str, Any]:
     return {
-        "exactEvidence": audit.exact is not None and audit.exact.verified,
+        "exactEvidence": audit.exactly_verified,
         "nothingDone": audit.unchanged,
         "controls": [
             {"name": control.name, "null": control.null, "decision": control.decision.value} for control in verdict.controls

@@ -11,15 +11,12 @@ import os
 import tempfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from grmu_audit.errors import EnvironmentFailure, InputError, IntegrityError
 from grmu_audit.evidence.ledger import Entry, Ledger
 from grmu_audit.evidence.signing import read_private_key, read_public_key, write_key_pair
 from grmu_audit.utils.digests import parse_json, sha256_hex
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
 
 SIGNATURE = "signature"
 """Kind of the ledger entry that holds a signature."""
@@ -52,7 +49,13 @@ def model_key_id(public: Path) -> str:
         NotFoundError: no such file.
         InputError: not a public EC key in PEM.
     """
-    return _key_id(_public_key(public))
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    key = read_public_key(public)
+    if not isinstance(key, EllipticCurvePublicKey) or key.curve.name not in _CURVES:
+        raise InputError(f"{public} is not an EC public key: give the .pub file of 'grmu-audit keys generate --kind model'")
+    return sha256_hex(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
 
 
 def sign_files(folder: Path, private: Path) -> bytes:
@@ -199,18 +202,3 @@ def _passphrase(private: Path) -> bytes | None:
     if not isinstance(key, EllipticCurvePrivateKey) or key.curve.name not in _CURVES:
         raise InputError(f"{private} is not an EC private key (P-256, P-384 or P-521), which signs model files: {_CREATE}")
     return passphrase
-
-
-def _public_key(path: Path) -> EllipticCurvePublicKey:
-    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePublicKey
-
-    key = read_public_key(path)
-    if not isinstance(key, EllipticCurvePublicKey) or key.curve.name not in _CURVES:
-        raise InputError(f"{path} is not an EC public key: give the .pub file of 'grmu-audit keys generate --kind model'")
-    return key
-
-
-def _key_id(key: EllipticCurvePublicKey) -> str:
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-    return sha256_hex(key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))

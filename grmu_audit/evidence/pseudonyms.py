@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from grmu_audit.errors import EnvironmentFailure
+from grmu_audit.utils.files import write_new
 
 KEY_FILE_VARIABLE = "GRMU_AUDIT_HMAC_KEY_FILE"
 """Environment variable that names another key file."""
@@ -209,7 +210,7 @@ def read_secret(path: Path, what: str, plain: str, exposed: str) -> bytes:
         EnvironmentFailure: it cannot be read, is not a plain file, or group or others may use it.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     except FileNotFoundError:
         raise
     except OSError as error:
@@ -218,7 +219,7 @@ def read_secret(path: Path, what: str, plain: str, exposed: str) -> bytes:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
             raise EnvironmentFailure(f"the {what} {path} is not a plain file{plain}")
-        if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
+        if stat.S_IMODE(mode) & 0o077:
             raise EnvironmentFailure(
                 f"the {what} {path} has mode {stat.S_IMODE(mode):04o}, open to others than its owner: run 'chmod 600 {path}',"
                 f" and if others may have read it, {exposed}"
@@ -242,11 +243,7 @@ def _create_key(path: Path) -> None:
     temporary = path.with_name(f".{path.name[:100]}.{secrets.token_hex(6)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(secrets.token_hex(_KEY_BYTES).encode("ascii") + b"\n")
-            stream.flush()
-            os.fsync(stream.fileno())
+        write_new(temporary, secrets.token_hex(_KEY_BYTES).encode("ascii") + b"\n", 0o600)
         with contextlib.suppress(FileExistsError):  # another process was first: its key is the key
             os.link(temporary, path)
     except OSError as error:

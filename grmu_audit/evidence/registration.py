@@ -38,10 +38,9 @@ class Registration:
 
     def statement(self) -> bytes:
         """The record as a statement in canonical JSON."""
-        named = {**self.files, MODEL_FILES: self.manifest_sha256}
-        subjects = [{"name": name, "digest": {"sha256": digest}} for name, digest in sorted(named.items())]
+        files = {**self.files, MODEL_FILES: self.manifest_sha256}
         parent = {"label": self.parent[0], "manifest_sha256": self.parent[1]} if self.parent else None
-        return statement(REGISTRATION, subjects, {"run": self.run, "tags": dict(self.tags), "parent": parent})
+        return statement(REGISTRATION, files, {"run": self.run, "tags": dict(self.tags), "parent": parent})
 
 
 @dataclass(frozen=True)

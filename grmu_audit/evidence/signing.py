@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from grmu_audit.errors import EnvironmentFailure, InputError, IntegrityError, NotFoundError
 from grmu_audit.evidence.pseudonyms import read_secret
 from grmu_audit.utils.digests import canonical_json, parse_json
-from grmu_audit.utils.files import listed_in, read_file
+from grmu_audit.utils.files import listed_in, read_file, write_new
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes, PublicKeyTypes
@@ -231,10 +231,6 @@ def _envelope(content: bytes):  # type: ignore[no-untyped-def]
 def _write_new(path: Path, content: bytes, mode: int) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
+        write_new(path, content, mode)
     except OSError as error:
         raise EnvironmentFailure(f"cannot write {path}: {error.strerror or error}; give another place") from error

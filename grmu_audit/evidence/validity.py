@@ -40,10 +40,10 @@ def require_valid_waivers(audit: Audit, now: datetime | None = None) -> None:
         IntegrityError: it holds a date that is none.
     """
     today, label, verdict = (now or datetime.now(UTC)).astimezone(UTC), audit.subject.label, audit.verdict
-    waived = (
-        {rule.id for rule in verdict.rules if rule.applied and rule.severity == "block" and rule.waived} if verdict else set()
-    )
-    for waiver in verdict.waivers if verdict else ():
+    if verdict is None:
+        return
+    waived = {rule.id for rule in verdict.rules if rule.blocking and rule.waived}
+    for waiver in verdict.waivers:
         if waiver.get("rule") in waived and not (today.date() <= _moment(str(waiver.get("expires")), label).date()):
             raise BreachError(
                 f"the waiver of rule {waiver.get('rule')!r} for {label} expired on {waiver.get('expires')}: the breach counts"

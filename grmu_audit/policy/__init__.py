@@ -2,13 +2,10 @@
 
 from grmu_audit.policy.files import json_schema, load, load_named, policy_sha256
 from grmu_audit.policy.judgement import evaluate
-from grmu_audit.policy.schema import Policy, Rule, RuleGroup, Waiver
+from grmu_audit.policy.schema import Policy
 
 __all__ = [
     "Policy",
-    "Rule",
-    "RuleGroup",
-    "Waiver",
     "evaluate",
     "json_schema",
     "load",

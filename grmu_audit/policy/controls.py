@@ -21,8 +21,8 @@ from grmu_audit.records import (
     RuleOutcome,
 )
 
-JudgeRules = Callable[[Audit, Policy], Sequence[RuleOutcome]]
-"""Judges every rule of a policy."""
+JudgeRules = Callable[[Audit], Sequence[RuleOutcome]]
+"""Judges every rule of the policy."""
 Overall = Callable[[Sequence[RuleOutcome]], tuple[Decision, str]]
 """Decision over all rules."""
 NOTHING_DONE = "Nothing was done: the outputs are those of the version before, up to rounding."
@@ -34,8 +34,8 @@ def judge_controls(audit: Audit, policy: Policy, judge_rules: JudgeRules, overal
     found = []
     for control in audit.controls:
         seen = as_candidate(audit, control)
-        outcomes = [_taken(o, r, seen, control) for o, r in zip(judge_rules(seen, policy), policy.rules, strict=True)]
-        not_met = tuple(o.id for o in outcomes if o.applied and o.severity == "block" and o.decision is not Decision.PASS)
+        outcomes = [_taken(o, r, seen, control) for o, r in zip(judge_rules(seen), policy.rules, strict=True)]
+        not_met = tuple(o.id for o in outcomes if o.blocking and o.decision is not Decision.PASS)
         met = tuple(o.id for o in outcomes if o.applied and o.decision is Decision.PASS)
         null = control.model.role is Role.BASELINE
         found.append(ControlOutcome(control.name, null, overall(outcomes)[0], met, not_met))
@@ -112,7 +112,7 @@ def _refusals(audit: Audit, policy: Policy, controls: Sequence[ControlOutcome]) 
             f"Forgetting was never shown of this version and cannot be measured any more: {audit.purged[str(BASELINE)]}, and no"
             " audit before that passed a policy with rules on forgetting; retrain, and audit that version.",
         )
-    if not claims_forgetting(audit, policy) or policy.null_control == "accept" or (exact is not None and exact.verified):
+    if not claims_forgetting(audit, policy) or policy.null_control == "accept" or audit.exactly_verified:
         return
     if not any(control.null for control in controls):
         yield (
@@ -130,7 +130,7 @@ def _refusals(audit: Audit, policy: Policy, controls: Sequence[ControlOutcome]) 
 
 def _rests_on_before(audit: Audit) -> bool:
     """Whether forgetting is known from an audit before the baseline was purged or not at all; exact evidence needs none."""
-    return str(BASELINE) in audit.purged and not (audit.exact is not None and audit.exact.verified)
+    return str(BASELINE) in audit.purged and not audit.exactly_verified
 
 
 def _references_fail(controls: Sequence[ControlOutcome]) -> Iterator[str]:

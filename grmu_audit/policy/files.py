@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from grmu_audit.policy.schema import Policy, document_problems
 from grmu_audit.records.verdict import label_of_policy
 from grmu_audit.utils import canonical_json, load_yaml, sha256_hex
 from grmu_audit.utils.files import listed_in
+from grmu_audit.utils.resources import policy_file, policy_names
 
 _LATER = {
     "intervals": "default",
@@ -31,7 +33,7 @@ def load(path: Path) -> Policy:
     Raises:
         PolicyError: all errors at once, each with file, line and key.
     """
-    return load_yaml(Path(path), Policy, PolicyError, document_problems)
+    return load_yaml(path, Policy, PolicyError, document_problems)
 
 
 def load_named(name_or_path: str | Path) -> Policy:
@@ -56,7 +58,7 @@ def _pinned(text: str) -> tuple[str, str]:
     """Name or path, and the digest that it is pinned to; empty where it is not."""
     name, at, pin = text.rpartition("@")
     pin = pin.removeprefix("sha256:").lower()
-    if not at or Path(text).is_file():
+    if not at or os.path.isfile(text):  # noqa: PTH113  (pathlib raises for a name that is too long)
         return text, ""
     if not re.fullmatch("[0-9a-f]{64}", pin):
         raise InputError(
@@ -67,11 +69,9 @@ def _pinned(text: str) -> tuple[str, str]:
 
 
 def _load_unpinned(name_or_path: str) -> Policy:
-    from grmu_audit.utils.resources import policy_file
-
     path = Path(name_or_path)
     if path.suffix in (".yaml", ".yml") or len(path.parts) > 1:
-        if not path.exists():
+        if not os.path.exists(path):  # noqa: PTH110  (as above)
             raise NotFoundError(f"no policy file {name_or_path}: give a path, or the name of a policy that comes with the tool")
         return load(path)
     return load(policy_file(name_or_path))
@@ -88,8 +88,6 @@ def listed_policies() -> dict[str, Policy]:
     Raises:
         NotFoundError, PolicyError, InputError, IntegrityError: as for ``load_named``.
     """
-    from grmu_audit.utils.resources import policy_names
-
     names = listed_in(POLICIES_VARIABLE)
     found = [load_named(name) for name in names or policy_names()]
     return {policy_sha256(policy): policy for policy in found if names or policy.claims_forgetting}
@@ -106,8 +104,6 @@ def require_listed(name: str, digest: str, *, unclaimed: bool = False) -> None:
     Raises:
         IntegrityError: it is not listed.
     """
-    from grmu_audit.utils.resources import policy_names
-
     listed = listed_policies()
     packaged = {policy_sha256(load_named(one)) for one in policy_names()} if unclaimed else set()
     if digest not in listed and digest not in packaged:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date
+from functools import partial
 
 from grmu_audit.errors import InputError
 from grmu_audit.intervals import Limits
@@ -17,14 +18,7 @@ from grmu_audit.policy.rule_reasons import RuleCase, counted, needed_cells, not_
 from grmu_audit.policy.sample_size import decide, samples_needed
 from grmu_audit.policy.schema import Policy, Rule, Waiver
 from grmu_audit.policy.wording import bound_words
-from grmu_audit.records import (
-    NOT_LARGEST,
-    Audit,
-    Decision,
-    MetricValue,
-    RuleOutcome,
-    Verdict,
-)
+from grmu_audit.records import NOT_LARGEST, Audit, Decision, MetricValue, RuleOutcome, Verdict
 from grmu_audit.utils.clock import utc_today
 
 REVERSAL = "requests-add-up"
@@ -47,12 +41,8 @@ def evaluate(audit: Audit, policy: Policy, *, today: date) -> Verdict:
         that they have the largest score; after them a breach that nothing waives, where the version was trained on rows that an
         earlier request of its lineage erased.
     """
-
-    def judge_rules(seen: Audit, policy: Policy) -> list[RuleOutcome]:
-        """Every rule, on the audit or on a control in the candidate's place."""
-        return _judge_rules(seen, policy, today)
-
-    outcomes = [*_largest_score(audit, policy), *judge_rules(audit, policy), *_reversals(audit)]
+    judge_rules = partial(_judge_rules, policy=policy, today=today)
+    outcomes = [*_largest_score(audit, policy), *judge_rules(audit), *_reversals(audit)]
     controls = judge_controls(audit, policy, judge_rules, _overall)
     decision, reason = conclude(audit, policy, _overall(outcomes), controls)
     return Verdict(
@@ -63,7 +53,7 @@ def evaluate(audit: Audit, policy: Policy, *, today: date) -> Verdict:
         confidence=policy.confidence,
         multiplicity=policy.multiplicity,
         minimum_group_size=policy.minimum_group_size,
-        waivers=tuple({**waiver.model_dump(mode="json")} for waiver in policy.waivers),
+        waivers=tuple(waiver.model_dump(mode="json") for waiver in policy.waivers),
         reason=reason,
         controls=controls,
         claims_forgetting=claims_forgetting(audit, policy),
@@ -137,17 +127,16 @@ def _judged(case: RuleCase, alpha: float, policy: Policy) -> RuleOutcome:
     if case.rule.evidence == "unless-breached" and (found is None or decide(*found, case.rule.region) is Decision.INCONCLUSIVE):
         return replace(blank, decision=Decision.PASS, interval=found, reason=not_refuted(case, found))
     if found is None:
-        return replace(
-            blank, reason=f"Not decided: {case.value.why_missing or 'the audit records no interval at this confidence'}."
-        )
+        return replace(blank, reason=_without_interval(case.value))
     decision = decide(*found, case.rule.region)
     more = samples_needed(case.value, case.rule.region, alpha) if decision is Decision.INCONCLUSIVE else None
     return replace(blank, decision=decision, interval=found, reason=reason_of(case, decision, found), needed=more)
 
 
 def _judged_one_sided(case: RuleCase, family: Limits | None, alpha: float) -> RuleOutcome:
-    """Met by the one-sided limit at the policy's confidence, which all other rules being met too makes no less strict; a breach
-    needs the interval of the family.
+    """A rule that the one-sided limit at the policy's confidence meets; a breach needs the interval of the family.
+
+    A PASS needs every rule, so that the error of this one need not be shared.
 
     Args:
         case: the rule with its value.
@@ -158,7 +147,7 @@ def _judged_one_sided(case: RuleCase, family: Limits | None, alpha: float) -> Ru
     assert value is not None
     found = _limits(value, alpha)
     if found is None:
-        return replace(blank, reason=f"Not decided: {value.why_missing or 'the audit records no interval at this confidence'}.")
+        return replace(blank, reason=_without_interval(value))
     decision = decide(*found, case.rule.region)
     if decision is Decision.BREACH and (family is None or decide(*family, case.rule.region) is not Decision.BREACH):
         decision = Decision.INCONCLUSIVE
@@ -172,6 +161,10 @@ def _judged_one_sided(case: RuleCase, family: Limits | None, alpha: float) -> Ru
     return replace(blank, interval=found, reason=reason, needed=needed)
 
 
+def _without_interval(value: MetricValue) -> str:
+    return f"Not decided: {value.why_missing or 'the audit records no interval at this confidence'}."
+
+
 def _by_exact_evidence(outcome: RuleOutcome, case: RuleCase, audit: Audit) -> RuleOutcome:
     """A rule on forgetting is met by exact evidence alone."""
     if audit.exact is None or not audit.exact.verified or not (case.rule.about_forgetting and outcome.applied):
@@ -181,13 +174,13 @@ def _by_exact_evidence(outcome: RuleOutcome, case: RuleCase, audit: Audit) -> Ru
 
 def _blank(case: RuleCase) -> RuleOutcome:
     rule, value = case.rule, case.value
-    usable = value is not None and value.value is not None and math.isfinite(value.value)
+    number = value.value if value is not None else None
     return RuleOutcome(
         id=rule.id,
         metric=rule.metric,
         decision=Decision.INCONCLUSIVE,
         severity=rule.severity,
-        observed=value.value if value is not None and usable else None,
+        observed=number if number is not None and math.isfinite(number) else None,
         interval=None,
         bound=rule.bounds,
         compare=rule.compare,
@@ -256,7 +249,7 @@ def _reversals(audit: Audit) -> list[RuleOutcome]:
 
 
 def _overall(outcomes: Sequence[RuleOutcome]) -> tuple[Decision, str]:
-    blocking = [o for o in outcomes if o.applied and o.severity == "block"]
+    blocking = [o for o in outcomes if o.blocking]
     breached = [o.id for o in blocking if o.decision is Decision.BREACH and not o.waived]
     undecided = [o.id for o in blocking if o.decision is Decision.INCONCLUSIVE]
     waived = [o.id for o in blocking if o.waived]

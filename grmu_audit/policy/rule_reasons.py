@@ -12,7 +12,7 @@ from grmu_audit.metrics.catalog.wording import VERDICT_STYLE
 from grmu_audit.policy.sample_size import deciding_split
 from grmu_audit.policy.schema import Policy, Rule
 from grmu_audit.policy.wording import bound_words, group_list, metric_phrase, suppressed_count
-from grmu_audit.records import Audit, Decision, Group, MetricValue, suppressed
+from grmu_audit.records import Audit, Decision, MetricValue, suppressed
 
 _OF_POSITIVE = ("EP", "IMPACT_RATIO", "PREDICTIVE_PARITY", "CALIBRATION_GAP", "CONDITIONAL_EP", "CONDITIONAL_IMPACT_RATIO")
 """Metrics whose value is another one where the other class is the positive one."""
@@ -60,11 +60,9 @@ def obstacle_of(rule: Rule, value: MetricValue, policy: Policy) -> str | None:
         return None
     if value.incomplete:
         return f"{rule.metric} is incomplete: {_not_covered(value)}"
-    size = value.n if value.smallest_cell is None else value.smallest_cell
-    if not size >= policy.minimum_group_size:
-        return (
-            f"{_cell_words(value)} has {suppressed_count(size)} samples; the policy requires at least {policy.minimum_group_size}"
-        )
+    if not value.cell_size >= policy.minimum_group_size:
+        samples = f"{suppressed_count(value.cell_size)} samples"
+        return f"{_cell_words(value)} has {samples}; the policy requires at least {policy.minimum_group_size}"
     return None
 
 
@@ -83,14 +81,11 @@ def _counted_rows(value: MetricValue) -> str:
 
 
 def _cell_words(value: MetricValue) -> str:
-    group: Group | None = value.smallest_group
     if cell := value.details.get("smallest_cell"):
         return f"{cell}, which {value.name} rests on,"
-    return (
-        f"{group_list((group,))}, which {value.name} rests on,"
-        if group
-        else f"the {deciding_split(value)} set behind {value.name}"
-    )
+    if value.smallest_group is not None:
+        return f"{group_list((value.smallest_group,))}, which {value.name} rests on,"
+    return f"the {deciding_split(value)} set behind {value.name}"
 
 
 def needed_cells(case: RuleCase, minimum: int) -> str | None:
@@ -98,7 +93,6 @@ def needed_cells(case: RuleCase, minimum: int) -> str | None:
     value = case.value
     if value is None or case.rule.allow_incomplete:
         return None
-    part = deciding_split(value)
     if value.details.get("undefined_strata"):
         return (
             f"at least {minimum:,} test samples of every attribute value in each of these strata, before the rule can be judged"
@@ -108,11 +102,11 @@ def needed_cells(case: RuleCase, minimum: int) -> str | None:
             f"at least {minimum:,} {_counted_rows(value)}s of {group_list(value.empty_cells)} instead of none, before the rule "
             "can be judged"
         )
-    size = value.n if value.smallest_cell is None else value.smallest_cell
-    if size >= minimum:
+    if value.cell_size >= minimum:
         return None
     group = f" of {group_list((value.smallest_group,))}" if value.smallest_group else ""
-    return f"at least {minimum:,} {part} samples{group} instead of {suppressed_count(size)}, before the rule can be judged"
+    samples = f"{deciding_split(value)} samples{group}"
+    return f"at least {minimum:,} {samples} instead of {suppressed_count(value.cell_size)}, before the rule can be judged"
 
 
 def reason_of(case: RuleCase, decision: Decision, found: tuple[float, float] | None, *, by_point: bool = False) -> str:

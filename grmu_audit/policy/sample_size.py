@@ -6,15 +6,13 @@ import math
 
 from grmu_audit.intervals import Statistic
 from grmu_audit.metrics.catalog import CATALOG
-from grmu_audit.policy.wording import suppressed_count
+from grmu_audit.policy.wording import group_list, suppressed_count
 from grmu_audit.records import Decision, MetricValue
 
 _MOST = 1e7
 _REACHABLE = 10.0
 """How many times the samples that there are somebody may still gather."""
 _MIXED = ("MIA_AUC", "UA_GA_GAP", "AVG_GAP", "RETAIN_AUC")
-
-
 _OTHERWISE = "a version further from the bound would (other settings, another method), or a policy with another bound"
 """What decides where samples do not."""
 
@@ -59,7 +57,7 @@ def samples_needed(value: MetricValue, region: tuple[float, float], alpha: float
         return f"no number of samples would decide at the present estimate: it lies on the bound; {_OTHERWISE}"
     if factor > _REACHABLE:
         return f"more samples will not decide it: at the present estimate it takes over ten times those there are; {_OTHERWISE}"
-    have = value.n if value.smallest_cell is None else value.smallest_cell
+    have = value.cell_size
     want = max(math.ceil(have * factor), have + 1)
     people = (
         ""
@@ -82,7 +80,7 @@ def _samples(value: MetricValue) -> str:
         return f"{part} of {cell}, the smallest cell, and as many times more of the others,"
     if value.smallest_group is None:
         return part
-    group = f"group (target {value.smallest_group.target}, attribute {value.smallest_group.attribute})"
+    group = group_list((value.smallest_group,))
     if value.name in ("WG", "EO", "DP", "EP", *_MIXED):
         return f"{part} of {group}, the smallest cell, and as many times more of the others,"
     return f"{part} of {group}"

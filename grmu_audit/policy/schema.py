@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Iterator
 from datetime import date
 from typing import Annotated, Any, Literal
@@ -105,7 +104,7 @@ class Rule(_Frozen):
     @property
     def bounds(self) -> dict[str, float | list[float]]:
         """The bounds as written."""
-        named = {name: getattr(self, name) for name in (*VALUE_BOUNDS, *CHANGE_BOUNDS)}
+        named = {name: getattr(self, name) for name in _BOUNDS}
         return {name: list(b) if isinstance(b, tuple) else b for name, b in named.items() if b is not None}
 
     @property
@@ -123,7 +122,7 @@ def _negative(bound: float | None) -> float | None:
 def _bound_problems(rule: Rule) -> Iterator[Problem]:
     """Bounds that are missing, out of the metric's range, or in contradiction."""
     if not rule.bounds:
-        yield Problem((), f"no bound: give one of {', '.join((*VALUE_BOUNDS, *CHANGE_BOUNDS))}")
+        yield Problem((), f"no bound: give one of {', '.join(_BOUNDS)}")
         return
     metric = CATALOG[rule.metric]
     for name, bound in rule.bounds.items():
@@ -283,27 +282,24 @@ def document_problems(tree: object) -> Iterator[Problem]:
         if first < position:
             yield Problem(("rules", position, "id"), f"{name!r} is already the id of rules[{first}]: ids are unique")
     waived = _texts(tree, "waivers", "rule")
-    counts = Counter(name for _, name in waived)
     known = [name for _, name in ids]
     for position, name in waived:
         if name not in known:
             yield Problem(("waivers", position, "rule"), f"no rule has the id {name!r}{did_you_mean(name, known)}")
-        elif counts[name] > 1 and next(p for p, other in waived if other == name) < position:
+        elif next(p for p, other in waived if other == name) < position:
             yield Problem(("waivers", position, "rule"), f"{name!r} has a waiver already: keep one")
 
 
 def _rule_problems(tree: object) -> Iterator[Problem]:
     """Problems of the bounds of every rule, taken from those keys that are valid by themselves."""
-    items = tree.get("rules") if isinstance(tree, dict) else None
-    for position, item in enumerate(items if isinstance(items, list | tuple) else []):
-        if not isinstance(item, dict) or not isinstance(item.get("metric"), str) or item["metric"] not in CATALOG:
+    for position, item in _items(tree, "rules"):
+        if not isinstance(item.get("metric"), str) or item["metric"] not in CATALOG:
             continue
         raw = {key: item[key] for key in _BOUNDS if _is_bound(key, item.get(key))}
         if not raw:
             continue
         known: dict[str, Any] = {key: tuple(b) if isinstance(b, list) else b for key, b in raw.items()}
-        rule = Rule.model_construct(metric=item["metric"], **known)
-        rule = rule.model_copy(update={"severity": item.get("severity")})
+        rule = Rule.model_construct(metric=item["metric"], **known | {"severity": item.get("severity")})
         found = [*_bound_problems(rule)] or [*_unfailing(rule)]
         yield from (Problem(("rules", position, *p.loc), p.message) for p in found)
 
@@ -332,6 +328,10 @@ def _is_bound(key: str, bound: Any) -> bool:
 
 
 def _texts(tree: object, part: str, key: str) -> list[tuple[int, str]]:
+    return [(i, item[key]) for i, item in _items(tree, part) if isinstance(item.get(key), str)]
+
+
+def _items(tree: object, part: str) -> list[tuple[int, dict[Any, Any]]]:
+    """The mappings that a part of a raw document lists, each with its place."""
     items = tree.get(part) if isinstance(tree, dict) else None
-    rows = enumerate(items if isinstance(items, list | tuple) else [])
-    return [(i, item[key]) for i, item in rows if isinstance(item, dict) and isinstance(item.get(key), str)]
+    return [(i, item) for i, item in enumerate(items if isinstance(items, list | tuple) else []) if isinstance(item, dict)]

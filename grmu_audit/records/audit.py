@@ -28,8 +28,6 @@ KEY_CHECK = "key_check"
 """Key of an audit's record: check value of the key that its rows are named by, where the version has names of an earlier one."""
 NOT_LARGEST = "prediction_not_largest"
 """Key of an audit's record: by subject, rows whose prediction is not the class with the largest score; absent where none is."""
-
-
 PURGED = "purged"
 """Key of an audit's record: by role (``baseline``, ``root``), why a version has outputs of test rows alone; absent where none was
 purged."""
@@ -168,6 +166,11 @@ class Audit:
     @property
     def _decision(self) -> str:
         return self.verdict.decision.value if self.verdict else "not judged"
+
+    @property
+    def exactly_verified(self) -> bool:
+        """Whether exact evidence was verified."""
+        return self.exact is not None and self.exact.verified
 
     @property
     def external(self) -> bool:

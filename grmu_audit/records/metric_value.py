@@ -158,6 +158,11 @@ class MetricValue:
     details: dict[str, Any] = field(default_factory=dict)
     """More numbers side by side, such as the AUC of every attack score."""
 
+    @property
+    def cell_size(self) -> int:
+        """Samples in the smallest cell that it rests on; all samples where none is recorded."""
+        return self.n if self.smallest_cell is None else self.smallest_cell
+
     def to_json(self) -> dict[str, Any]:
         """A tree of plain JSON types."""
         statistic = None if self.statistic is None else self.statistic.to_json()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from html import escape
 
 from grmu_audit.errors import ExitCode
@@ -59,6 +59,11 @@ class RuleOutcome:
     applied: bool = True
     """False when the rule's ``when`` did not hold; it then decides nothing."""
 
+    @property
+    def blocking(self) -> bool:
+        """Whether it applies and can block a release."""
+        return self.applied and self.severity == "block"
+
 
 @dataclass(frozen=True)
 class ControlOutcome:
@@ -103,7 +108,7 @@ class Verdict:
     """How the confidence is shared among the rules."""
     minimum_group_size: int = 30
     """Cells below this decide nothing."""
-    waivers: tuple[dict[str, str], ...] = field(default=())
+    waivers: tuple[dict[str, str], ...] = ()
     """Waivers of the policy, as written."""
     reason: str = ""
     """How the decision follows from rules and controls."""

@@ -15,14 +15,14 @@ from grmu_audit.report.charts.axes import Panel, even, frame
 from grmu_audit.report.charts.svg import Drawing
 from grmu_audit.report.content.lookup import Lookup, model_label
 from grmu_audit.report.content.series import BEFORE, BREACH, INK, LINE, PASS, SURFACE, UNDECIDED
-from grmu_audit.report.content.tables import with_interval
+from grmu_audit.report.content.tables import one_line, with_interval
 from grmu_audit.report.content.view import decision_key
 from grmu_audit.report.content.view_model import Column, Table
 from grmu_audit.report.formats.html import render_page
 from grmu_audit.report.wording import numbers
 from grmu_audit.report.wording.names import metric_words, safe_name, safe_sentence
 from grmu_audit.report.wording.strings import Strings, load_strings
-from grmu_audit.utils.terminal_tables import NARROW, fitted
+from grmu_audit.utils.terminal_tables import NARROW, fit_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,7 +56,7 @@ Judged = Audit | IntegrityError | None
 """The stored audit of a version, why it cannot be relied on, or None where the version was never audited."""
 
 
-def compared(audits: Sequence[Audit], verdicts: Sequence[Judged], strings: Strings) -> list[Compared]:
+def describe_versions(audits: Sequence[Audit], verdicts: Sequence[Judged], strings: Strings) -> list[Compared]:
     """The versions of a comparison.
 
     Args:
@@ -87,7 +87,7 @@ def _standing(judged: Judged) -> tuple[str, str, str]:
 
 
 def comparison_tables(versions: Sequence[Compared], strings: Strings) -> list[Table]:
-    """Numbers of the whole, then test accuracy by group; after the first each version has its paired change below its value."""
+    """Metrics over all groups, then test accuracy by group; below the value of each later version its paired change."""
     metrics = _defined(versions)
     rows = [[_metric_label(metric), *_cells(versions, metric, None)] for metric in metrics]
     groups = sorted({group for version in versions for group in version.found.groups})
@@ -115,7 +115,7 @@ def _cells(versions: Sequence[Compared], metric: str, group: Group | None) -> li
     for version in versions[1:]:
         change = version.found.value(metric, BASELINE.as_change(), group)
         cells.append(with_interval(version.found.value(metric, CANDIDATE, group)))
-        if change is not None and _drawable(change):
+        if numbers.has_number(change):
             cells[-1] += f"\nΔ {numbers.estimate(change)} ({numbers.interval_of(change)})"
     return cells
 
@@ -124,16 +124,16 @@ def render_comparison(audits: Sequence[Audit], verdicts: Sequence[Judged], kind:
     """A comparison as one self-contained HTML page, or as text.
 
     Args:
-        audits: see ``compared``.
-        verdicts: see ``compared``.
+        audits: see ``describe_versions``.
+        verdicts: see ``describe_versions``.
         kind: ``html`` or ``text``.
         width: columns of the terminal, for text.
 
     Raises:
-        InputError: see ``compared``; an unknown kind.
+        InputError: see ``describe_versions``; an unknown kind.
     """
     strings = load_strings()
-    versions = compared(audits, verdicts, strings)
+    versions = describe_versions(audits, verdicts, strings)
     tables = comparison_tables(versions, strings)
     if kind == "text":
         return _text(versions, tables, strings, width)
@@ -156,18 +156,13 @@ def render_comparison(audits: Sequence[Audit], verdicts: Sequence[Judged], kind:
 def _text(versions: Sequence[Compared], tables: Sequence[Table], strings: Strings, width: int) -> str:
     said = [line for text in conclusion(versions, strings) for line in textwrap.wrap(text, width)]
     standing = [[v.label, v.word, v.method] for v in versions]
-    parts = ["\n".join(said), "\n".join(fitted(standing[0], standing[1:], [False] * 3, width))]
+    parts = ["\n".join(said), "\n".join(fit_table(standing[0], standing[1:], [False] * 3, width))]
     for table in tables:
         titles = [column["title"] for column in table["columns"]]
-        rows = [[_one_line(row[0]), *row[1:]] for row in table["rows"]]
+        rows = [[one_line(row[0]), *row[1:]] for row in table["rows"]]
         numeric = [False, *([True] * (len(titles) - 1))]
-        parts.append("\n".join([table["caption"], *fitted(titles, rows, numeric, width)]))
+        parts.append("\n".join([table["caption"], *fit_table(titles, rows, numeric, width)]))
     return "\n\n".join(parts).replace(NBSP, " ") + "\n"
-
-
-def _one_line(cell: str) -> str:
-    first, *rest = cell.split("\n")
-    return f"{first} ({'; '.join(rest)})" if rest else first
 
 
 def conclusion(versions: Sequence[Compared], strings: Strings) -> list[str]:
@@ -198,7 +193,7 @@ def _accuracy(version: Compared) -> float:
 def _difference(version: Compared, first: str, metric: str, strings: Strings) -> str:
     """How a version differs from the first in one metric, and whether chance explains it; empty where it was not measured."""
     change = version.found.value(metric, BASELINE.as_change())
-    if change is None or not _drawable(change) or change.interval is None:
+    if not numbers.has_number(change) or change.interval is None:
         return ""
     low, high = change.interval
     key = "worse" if high < 0 else "better" if low > 0 else "unclear"
@@ -226,32 +221,27 @@ def _multiple(key: str, versions: Sequence[Compared], what: tuple[str, Group | N
     name = metric_words(metric).title if metric == _LEAD else safe_name(metric)
     title = name if group is None else versions[0].found.group_name(group)
     values = [version.found.value(metric, CANDIDATE, group) for version in versions]
-    shown = [value for value in values if _drawable(value)]
+    shown = [value for value in values if numbers.has_number(value)]
     if not shown:
         return None
-    edges = [edge for value in shown for edge in (*(value.interval or ()), value.value or 0.0)]  # type: ignore[union-attr]
+    edges = [edge for value in shown for edge in (*(value.interval or ()), value.value or 0.0)]
     ticks = even(min(edges), max(edges), 3)
     ticks = ticks if len(ticks) > 1 else [ticks[0], ticks[0] + 0.1]
     panel = Panel(6, _ROW * len(versions), (ticks[0], ticks[-1]), (0.0, 1.0), left=110)
-    unit = shown[0].unit  # type: ignore[union-attr]
+    unit = shown[0].unit
 
     def paint(axes: Axes) -> None:
-        """All marks of the drawing."""
         frame(axes, panel, [(tick, REPORT_STYLE.number(tick, unit).replace(".0", "")) for tick in ticks], [])
         for index, (version, value) in enumerate(zip(versions, values, strict=True)):
             y = panel.top + _ROW * (index + 0.5)
             axes.text(0, y + 4, svg.shorten(version.label, 17), color=INK, size=svg.SMALL)
             axes.plot([panel.left, panel.right], [y, y], color=LINE, lw=1, zorder=0)
-            if value is not None and _drawable(value):
+            if numbers.has_number(value):
                 _point(axes, panel, y, value, _LOOKS.get(version.state, _NOT_JUDGED))
 
     words = strings.text("compare.description", what=title)
     drawn = svg.draw(f"chart-{key}", panel.height + 28, paint, title=title, description=words)
     return Drawing(f"chart-{key}", title, metric_words(metric).title if group is None else "", drawn, ())
-
-
-def _drawable(value: MetricValue | None) -> bool:
-    return value is not None and value.value is not None and not numbers.is_suppressed(value)
 
 
 def _point(axes: Axes, panel: Panel, y: float, value: MetricValue, look: tuple[str, str]) -> None:

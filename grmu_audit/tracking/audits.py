@@ -207,7 +207,7 @@ def require_pass(evidence: Evidence, now: datetime | None = None) -> None:
     if audit.verdict is None:
         raise InconclusiveError(f"{label} was measured but not judged: run 'grmu-audit gate' with a policy, or audit it with one")
     verdict = audit.verdict
-    blocking = [rule for rule in verdict.rules if rule.applied and rule.severity == "block"]
+    blocking = [rule for rule in verdict.rules if rule.blocking]
     if verdict.decision is Decision.BREACH:
         raise BreachError(
             f"{label} breaches policy {verdict.policy_label}: {_named(blocking, Decision.BREACH)}; it is not promoted"

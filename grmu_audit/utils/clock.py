@@ -12,7 +12,7 @@ from grmu_audit.errors import InputError
 def utc_now() -> str:
     """The UTC time that a document is dated with, to the second, ISO 8601; ``SOURCE_DATE_EPOCH`` fixes it for reproducible files.
 
-    Nothing is decided by it: see ``utc_today``.
+    It decides nothing; ``utc_today`` does.
 
     Raises:
         InputError: ``SOURCE_DATE_EPOCH`` is no whole number of seconds.

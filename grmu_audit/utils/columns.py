@@ -15,11 +15,14 @@ import numpy.typing as npt
 
 from grmu_audit.errors import InputError
 from grmu_audit.utils.notations import DECIMAL_COMMA, plain_text
+from grmu_audit.utils.plugins import did_you_mean
 
 LONGEST_FIELD = 1 << 17
 """Characters that a field may have (the csv module's own limit)."""
 MOST_CELLS = 100_000_000
 """Cells that a table may have (CelebA's: 8 million)."""
+_MOST_SHARED = 10_000
+"""Different cells of a column that are held once."""
 MOST_COLUMNS = 30_000
 """Columns that a table may have (scores of the 21,843 classes of ImageNet-21k fit)."""
 Kind = Literal["text", "number", "skip"]
@@ -54,8 +57,6 @@ class TextTable:
             InputError: there is none of that name; the message lists those that there are.
         """
         if name not in self.columns:
-            from grmu_audit.utils.plugins import did_you_mean
-
             near = did_you_mean(name, list(self.header))
             shown = ", ".join(self.header[:50])
             raise InputError(f"{self.source}: no column {name!r}{near}; columns: {shown}")
@@ -183,7 +184,7 @@ def require_unique_columns(name: str, header: Sequence[str]) -> None:
         raise InputError(f"{name}: column {repeated[0]!r} occurs twice in the header: {advice}")
 
 
-def shared(most: int = 10_000) -> Callable[[str], str]:
+def shared() -> Callable[[str], str]:
     """A function that gives the same object for equal cells, so that a column of labels takes a pointer a row.
 
     >>> one = shared()
@@ -193,6 +194,6 @@ def shared(most: int = 10_000) -> Callable[[str], str]:
     known: dict[str, str] = {}
 
     def one(cell: str) -> str:
-        return known.setdefault(cell, cell) if len(known) < most else known.get(cell, cell)
+        return known.setdefault(cell, cell) if len(known) < _MOST_SHARED else known.get(cell, cell)
 
     return one

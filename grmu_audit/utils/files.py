@@ -8,6 +8,7 @@ import os
 import re
 import secrets
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
@@ -73,7 +74,7 @@ def write_atomic(path: str | os.PathLike[str], content: bytes, mode: int = 0o644
     temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(6)}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _write_synced(temporary, content, mode)
+        write_new(temporary, content, mode)
         temporary.replace(target)
         _sync_folder(target.parent)
     except OSError as error:
@@ -86,12 +87,31 @@ def write_atomic(path: str | os.PathLike[str], content: bytes, mode: int = 0o644
     return target
 
 
-def _write_synced(path: Path, content: bytes, mode: int) -> None:
+def write_new(path: Path, content: bytes, mode: int) -> None:
+    """Write and sync a file that does not exist yet.
+
+    Raises:
+        OSError: it exists, or cannot be written.
+    """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "wb") as stream:
         stream.write(content)
         stream.flush()
         os.fsync(stream.fileno())
+
+
+@contextlib.contextmanager
+def open_table(path: Path) -> Iterator[IO[bytes]]:
+    """``open_file`` for a table of the caller.
+
+    Raises:
+        InputError: as for ``open_file``, or reading it fails later.
+    """
+    try:
+        with open_file(path) as stream:
+            yield stream
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror or error}: correct the path") from None
 
 
 def _sync_folder(folder: Path) -> None:

@@ -206,7 +206,6 @@ def _row(column: LabelColumn, value: str) -> int:
 
 def _doubts(counts: Counter[str], exact: bool) -> list[str]:
     """What may be meant and may be a mistake, with counts."""
-
     said = []
     if odd := [value for value in counts if plain_text(value).lower() in DOUBTFUL]:
         said.append(

@@ -27,7 +27,7 @@ from grmu_audit.utils.columns import (
     require_unique_columns,
     shared,
 )
-from grmu_audit.utils.files import open_file
+from grmu_audit.utils.files import open_table
 
 FREE_CELLS, CELLS_A_BYTE = 2_000_000, 32
 """Cells that any parquet file may have, and how many more for each of its bytes."""
@@ -45,14 +45,11 @@ def read_parquet(path: Path, kind_of: Callable[[str], Kind] = all_text) -> TextT
         InputError: it is missing, no plain file, too large, no parquet file, or a column repeats, is of no plain type, or holds
             a text that is too long.
     """
-    try:
-        with open_file(path) as stream:
-            return parquet_table(stream, path.name, kind_of)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}: correct the path") from None
+    with open_table(path) as stream:
+        return parquet_table(stream, path.name, kind_of)
 
 
-def parquet_table(stream: IO[bytes], name: str, kind_of: Callable[[str], Kind] = all_text) -> TextTable:
+def parquet_table(stream: IO[bytes], name: str, kind_of: Callable[[str], Kind]) -> TextTable:
     """``read_parquet`` of what is open or in memory already.
 
     Raises:

@@ -25,7 +25,7 @@ from grmu_audit.utils.columns import (
     require_unique_columns,
     shared,
 )
-from grmu_audit.utils.files import HEAD, content_kind, open_file
+from grmu_audit.utils.files import HEAD, content_kind, open_table
 from grmu_audit.utils.parquet import read_parquet
 
 LONGEST_LINE = 1 << 20
@@ -55,14 +55,11 @@ def read_csv(
         InputError: the file is missing or empty, not UTF-8, not well-formed, a column repeats, a row has too many or too few
             cells, other signs than commas stand between them, or a line or field is too long; with the row.
     """
-    try:
-        with open_file(path) as stream:
-            refuse_kind(path.name, stream.read(HEAD))
-            stream.seek(0)
-            csv.field_size_limit(LONGEST_FIELD)
-            return _table(csv_records(_lines(stream, path.name), path.name), path.name, kind_of, check_header)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}: correct the path") from None
+    with open_table(path) as stream:
+        refuse_kind(path.name, stream.read(HEAD))
+        stream.seek(0)
+        csv.field_size_limit(LONGEST_FIELD)
+        return _table(csv_records(_lines(stream, path.name), path.name), path.name, kind_of, check_header)
 
 
 def read_whitespace_table(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -71,17 +68,14 @@ def read_whitespace_table(path: Path) -> Iterator[tuple[int, list[str]]]:
     Raises:
         InputError: missing, not UTF-8, or a line is too long.
     """
-    try:
-        with open_file(path) as stream:
-            refuse_kind(path.name, stream.read(HEAD))
-            stream.seek(0)
-            deadline = Deadline(path.name)
-            for number, line in enumerate(_lines(stream, path.name), start=1):
-                deadline.check()
-                if words := line.split():
-                    yield number, words
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}: correct the path") from None
+    with open_table(path) as stream:
+        refuse_kind(path.name, stream.read(HEAD))
+        stream.seek(0)
+        deadline = Deadline(path.name)
+        for number, line in enumerate(_lines(stream, path.name), start=1):
+            deadline.check()
+            if words := line.split():
+                yield number, words
 
 
 def _lines(stream: IO[bytes], name: str) -> Iterator[str]:
@@ -239,11 +233,8 @@ def read_table(
     Raises:
         InputError: as ``read_csv`` and ``read_parquet``.
     """
-    try:
-        with open_file(path) as stream:
-            parquet = stream.read(4) == b"PAR1"
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror or error}: correct the path") from None
+    with open_table(path) as stream:
+        parquet = stream.read(4) == b"PAR1"
     if not parquet:
         return read_csv(path, kind_of, check_header)
     table = read_parquet(path, kind_of)

@@ -20,7 +20,7 @@ def terminal_width() -> int:
     return max(shutil.get_terminal_size((NARROW, 24)).columns, 40)
 
 
-def fitted(head: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[bool], width: int) -> list[str]:
+def fit_table(head: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence[bool], width: int) -> list[str]:
     """A table as lines of at most ``width``, as far as its longest word allows.
 
     A table that is too wide has its columns of words wrapped; if that is not enough, each row becomes a block of "title: cell".
@@ -31,7 +31,7 @@ def fitted(head: Sequence[str], rows: Sequence[Sequence[str]], numeric: Sequence
         numeric: whether a column is right-aligned and never wrapped.
         width: columns of the terminal.
 
-    >>> fitted(["a", "b"], [["one", "1"], ["two", "22"]], [False, True], 80)
+    >>> fit_table(["a", "b"], [["one", "1"], ["two", "22"]], [False, True], 80)
     ['a     b', 'one   1', 'two  22']
     """
     table = [head, *rows]

@@ -1,4 +1,4 @@
-"""The external form of an audit: what may be given to anybody, with no count of people closer than to five.
+"""The external form of an audit: what may be given to anybody, with counts of people in steps of five.
 
 Every number in it is a shown count, a shown rate, a number over outputs that no count follows from, or computed from these alone:
 
@@ -283,7 +283,7 @@ def external_findings(audit: Audit, policy: Policy) -> list[str]:
         return ["the audit has no verdict"]
     known = {rule.id for rule in verdict.rules}
     findings = [f"the verdict holds no rule {rule.id!r} of the policy" for rule in policy.rules if rule.id not in known]
-    blocking = [rule for rule in verdict.rules if rule.applied and rule.severity == "block" and not rule.waived]
+    blocking = [rule for rule in verdict.rules if rule.blocking and not rule.waived]
     unmet = [rule.id for rule in blocking if rule.decision is not Decision.PASS]
     if verdict.decision is Decision.PASS and (unmet or not blocking):
         findings.append(f"the verdict is PASS, but its rules do not say so: {', '.join(unmet) or 'none was applied'}")

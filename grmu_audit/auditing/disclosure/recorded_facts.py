@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from grmu_audit.auditing.disclosure.counts import Counts
+from grmu_audit.auditing.recomputation import name_controls
 from grmu_audit.metrics.catalog import BUILT_IN
 from grmu_audit.metrics.controls import expected_controls
 from grmu_audit.metrics.membership.conformal import CONFORMAL, NO_LOGITS
@@ -66,7 +67,7 @@ def controls_dropped(audit: Audit) -> Iterator[str]:
     recorded = tuple((control.name, control.model, control.made) for control in audit.controls)
     possible = _expected(audit)
     if recorded not in possible:
-        yield f"the controls are recorded as {_listed(recorded)}; the models of the audit give {_listed(possible[0])}"
+        yield f"the controls are recorded as {name_controls(recorded)}; the models of the audit give {name_controls(possible[0])}"
 
 
 def control_names(audit: Audit) -> list[str]:
@@ -82,7 +83,3 @@ def _expected(audit: Audit) -> list[tuple[tuple[str, Subject, bool], ...]]:
     sets = audit.metric(CONFORMAL[0], BASELINE)
     known = (True, False) if sets is None else (sets.why_missing != NO_LOGITS,)
     return [expected_controls(primary_references(audit.references), scores=scores) for scores in known]
-
-
-def _listed(controls: tuple[tuple[str, Subject, bool], ...]) -> str:
-    return ", ".join(repr(name) for name, _, _ in controls) or "none"

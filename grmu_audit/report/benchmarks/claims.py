@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from grmu_audit.records.benchmark import FLOOR
+from grmu_audit.records.benchmark import CEILING, FLOOR, REFERENCE
 from grmu_audit.report.benchmarks.published import floor_by_means, published_rows
-from grmu_audit.report.benchmarks.summary import Cell, Line, Spread, paired, reference_line
+from grmu_audit.report.benchmarks.summary import Cell, Line, Spread, by_request, paired
 
 HOLDS, FAILS, OPEN = "holds", "does not hold", "not decided"
 
@@ -48,18 +48,11 @@ def points(found: Spread) -> str:
     return f"{100 * found.mean:+.1f}{'' if found.error is None else f' ± {100 * found.error:.1f}'} points"
 
 
-def _by_request(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
-    found: dict[str, list[Cell]] = {}
-    for cell in cells:
-        found.setdefault(cell.request, []).append(cell)
-    return {name: sorted(own, key=lambda cell: cell.ratio) for name, own in found.items()}
-
-
 def _drop(cells: Sequence[Cell]) -> Claim | None:
     """GA of plain retraining at the largest ratio against the smallest."""
     least: list[Spread] = []
     lines: list[str] = []
-    for own in _by_request(cells).values():
+    for own in by_request(cells).values():
         first, last = own[0], own[-1]
         found = paired(last.of_method("retrain", False, "retrain"), first.of_method("retrain", False, "retrain"), "GA")
         if first is last or found is None:
@@ -86,8 +79,8 @@ def _recovers(cells: Sequence[Cell]) -> Claim | None:
     """GA of retraining with REWEIGHT against retraining without, and of methods with it against without."""
     differences, lines = [], []
     for cell in cells:
-        gain = paired(reference_line(cell), cell.of_method("retrain", False, "retrain"), "GA")
-        rest = paired(reference_line(cell), cell.line(FLOOR), "GA")
+        gain = paired(cell.line(REFERENCE), cell.of_method("retrain", False, "retrain"), "GA")
+        rest = paired(cell.line(REFERENCE), cell.line(FLOOR), "GA")
         if gain is None or rest is None:
             continue
         if cell.represented != "most":
@@ -156,7 +149,7 @@ def _gap(line: Line) -> float:
 
 
 def _ceiling(cell: Cell) -> str:
-    ceiling = cell.bounds[1]
+    ceiling = cell.line(CEILING)
     return "" if ceiling is None else f"; one more retrained model scores {100 * _gap(ceiling):.1f}"
 
 
@@ -197,7 +190,6 @@ def _together(cells: Sequence[Cell]) -> Claim | None:
 
 def floor_note(dataset: str, cells: Sequence[Cell]) -> list[str]:
     """What the untouched model would score by the printed means, beside the best printed avg. gap."""
-
     notes = []
     for ratio, groups in sorted({(cell.ratio, cell.groups) for cell in cells}):
         floor = floor_by_means(dataset, ratio, groups)

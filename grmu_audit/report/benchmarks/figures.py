@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from grmu_audit.records.benchmark import CEILING, FLOOR, METHOD, REFERENCE, RETRAINED
-from grmu_audit.report.benchmarks.summary import Cell, Line, Spread, paired, reference_line, spread
+from grmu_audit.report.benchmarks.summary import Cell, Line, Spread, by_request, paired, spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,13 +90,6 @@ def _panels(count: int, columns: int = 2) -> tuple[Figure, list[Axes]]:
     return figure, axes[:count]
 
 
-def _requests(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
-    found: dict[str, list[Cell]] = {}
-    for cell in cells:
-        found.setdefault(cell.request, []).append(cell)
-    return {name: sorted(own, key=lambda cell: cell.ratio) for name, own in found.items()}
-
-
 def _looks(titles: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Colour and marker of each method; a pair with and without REWEIGHT shares the colour, dashed without."""
     plain = list(dict.fromkeys(title.removesuffix(" + REWEIGHT") for title in titles))
@@ -137,7 +130,7 @@ def _has_pair(title: str, titles: Sequence[str]) -> bool:
 
 def ga_by_ratio(cells: Sequence[Cell]) -> Iterator[tuple[str, Figure]]:
     """GA against the ratio, a panel for each request: Figures 2, 4 and 7."""
-    wanted = {name: own for name, own in _requests(cells).items() if len(own) > 1}
+    wanted = {name: own for name, own in by_request(cells).items() if len(own) > 1}
     if not wanted:
         return
     figure, axes = _panels(len(wanted))
@@ -170,7 +163,7 @@ def _ratio_panel(panel: Axes, cells: Sequence[Cell], metric: str, titles: Sequen
 
 def gap_by_ratio(cells: Sequence[Cell]) -> Iterator[tuple[str, Figure]]:
     """AVG_GAP against the ratio, floor and ceiling beside: Figure 5."""
-    wanted = {name: own for name, own in _requests(cells).items() if len(own) > 1}
+    wanted = {name: own for name, own in by_request(cells).items() if len(own) > 1}
     if not wanted:
         return
     figure, axes = _panels(len(wanted))
@@ -197,12 +190,16 @@ def reweight_and_dro(cells: Sequence[Cell]) -> Iterator[tuple[str, Figure]]:
     metrics = ("UA", "TA", "EO", "GA")
     for panel, cell in zip(axes, shown, strict=True):
         lines = [line for line in cell.lines if line.part == RETRAINED]
-        bars = [*lines, *([found] if (found := reference_line(cell)) else [])]
+        bars = [*lines, *([found] if (found := cell.line(REFERENCE)) else [])]
         for number, line in enumerate(bars):
             moved = [paired(line, cell.line(FLOOR), metric) for metric in metrics]
             heights, errors = [100 * (m.mean if m else 0) for m in moved], [100 * ((m.sd or 0) if m else 0) for m in moved]
             at = np.arange(len(metrics)) + 0.8 * (number - (len(bars) - 1) / 2) / len(bars)
-            look: dict[str, Any] = {"color": COLOURS[number], "hatch": ("", "//", "..", "xx")[number % 4], "edgecolor": "white"}
+            look: dict[str, Any] = {
+                "color": COLOURS[number % len(COLOURS)],
+                "hatch": ("", "//", "..", "xx")[number % 4],
+                "edgecolor": "white",
+            }
             panel.bar(at, heights, 0.8 / len(bars), yerr=errors, label=line.title, error_kw={"linewidth": 0.7}, **look)
         panel.axhline(0, color="black", linewidth=0.8)
         panel.set_xticks(range(len(metrics)), metrics)
@@ -291,7 +288,9 @@ def _mean_of_layers(gaps: Sequence[Sequence[float | None]]) -> Floats:
     return result
 
 
-def _fgsm(line: Line, name: str = "FGSM@0.03137") -> float | None:
+def _fgsm(line: Line) -> float | None:
+    """Accuracy under FGSM at 8/255."""
+    name = "FGSM@0.03137"
     found = spread([row.extras["fgsm"][name] for row in line.rows.values() if name in row.extras.get("fgsm", {})])
     return None if found is None else found.mean
 

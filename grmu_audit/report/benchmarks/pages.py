@@ -86,7 +86,7 @@ def benchmark_page(words: SuiteWords, rows: Sequence[BenchmarkRow], drawings: Se
     """
     cells = cells_of(rows)
     intro = [words.description, READING, _made_by(rows), f"Made by `{words.command}`." if words.command else ""]
-    sections = [_claims_section(claims(cells))] if claims(cells) else []
+    sections = [_claims_section(found)] if (found := claims(cells)) else []
     notes = floor_note(words.published, cells) if words.published else []
     for cell in cells:
         beside = published_table(words.published, cell) if words.published else None
@@ -132,9 +132,7 @@ def _machine(row: BenchmarkRow) -> str:
 
 
 def _claims_section(found: Sequence[Claim]) -> Section:
-    lines = []
-    for claim in found:
-        lines.append(f"**{claim.statement}: {claim.finding}.** " + " ".join(claim.evidence))
+    lines = [f"**{claim.statement}: {claim.finding}.** " + " ".join(claim.evidence) for claim in found]
     text = (
         "Statements of the seed paper on this suite, with mean differences ± their standard errors over seeds. A difference "
         "counts where its 95 % interval (Student's t) leaves out 0; *not decided* is what these seeds do not show either way."

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from grmu_audit.records.benchmark import CEILING, FLOOR, METHOD, PARTS, REFERENCE, RETRAINED, BenchmarkRow
+from grmu_audit.records.benchmark import CEILING, FLOOR, METHOD, PARTS, RETRAINED, BenchmarkRow
 
 CONFIDENCE = 0.95
 """Coverage of the interval of a mean difference, beyond which it counts as clear."""
@@ -135,11 +135,6 @@ class Cell:
         """Lines of approximate methods."""
         return [line for line in self.lines if line.part == METHOD]
 
-    @property
-    def bounds(self) -> tuple[Line | None, Line | None]:
-        """Floor and ceiling."""
-        return self.line(FLOOR), self.line(CEILING)
-
     def cost(self, line: Line) -> float | None:
         """Sample-gradients as a share of those of retraining (the ceiling's), mean over seeds."""
         ceiling = self.line(CEILING)
@@ -157,6 +152,14 @@ def cells_of(rows: Sequence[BenchmarkRow]) -> list[Cell]:
         lines = found.setdefault((row.suite, row.request, row.ratio), {})
         lines.setdefault((row.part, row.title), {})[row.seed] = row
     return [_cell(lines) for lines in found.values()]
+
+
+def by_request(cells: Sequence[Cell]) -> dict[str, list[Cell]]:
+    """The cells of each request, the smallest ratio first."""
+    found: dict[str, list[Cell]] = {}
+    for cell in cells:
+        found.setdefault(cell.request, []).append(cell)
+    return {name: sorted(own, key=lambda cell: cell.ratio) for name, own in found.items()}
 
 
 def _cell(lines: Mapping[tuple[str, str], Mapping[int, BenchmarkRow]]) -> Cell:
@@ -183,8 +186,3 @@ def best_by(lines: Sequence[Line], key: Callable[[Line], float | None]) -> Line 
     """The line with the smallest key; those without one never win."""
     keyed = [(found, line) for line in lines if (found := key(line)) is not None]
     return min(keyed, key=lambda pair: pair[0])[1] if keyed else None
-
-
-def reference_line(cell: Cell) -> Line | None:
-    """Means of the retrained models that all lines are compared with."""
-    return cell.line(REFERENCE)

@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from grmu_audit.records.benchmark import CEILING, FLOOR, METHOD, REFERENCE, RETRAINED, TABLE_METRICS, BenchmarkRow
+from grmu_audit.records.benchmark import FLOOR, METHOD, REFERENCE, TABLE_METRICS, BenchmarkRow
 from grmu_audit.report.benchmarks.published import PublishedRow, apart, published_for, read_table
 from grmu_audit.report.benchmarks.summary import Cell, Line, Spread, best_by
 
@@ -88,7 +88,7 @@ def _with_delta(line: Line, metric: str) -> str:
     return text if delta is None or line.part == REFERENCE else f"{text} ({100 * delta.mean:.1f})"
 
 
-def percent(found: Spread | None, digits: int = 1) -> str:
+def percent(found: Spread | None) -> str:
     """``71.2 ± 0.8``; an en dash where there is nothing.
 
     >>> percent(Spread(0.712, 0.008, 3)), percent(None)
@@ -96,8 +96,8 @@ def percent(found: Spread | None, digits: int = 1) -> str:
     """
     if found is None:
         return "–"
-    text = f"{100 * found.mean:.{digits}f}"
-    return text if found.sd is None else f"{text} ± {100 * found.sd:.{digits}f}"
+    text = f"{100 * found.mean:.1f}"
+    return text if found.sd is None else f"{text} ± {100 * found.sd:.1f}"
 
 
 def published_table(dataset: str, cell: Cell) -> Table | None:
@@ -170,7 +170,6 @@ def to_latex(table: Table) -> str:
     """A ``tabular`` with booktabs rules."""
 
     def row(fields: Sequence[Field]) -> str:
-        """One line."""
         texts = [rf"\textbf{{{_tex(field.text)}}}" if field.best else _tex(field.text) for field in fields]
         return " & ".join(texts) + r" \\"
 
@@ -218,5 +217,3 @@ def _plain(field: object) -> object:
 
 FORMATS: dict[str, Callable[[Table], str]] = {"md": to_markdown, "tex": to_latex, "csv": to_csv}
 """Ending to writer."""
-BESIDE = (FLOOR, RETRAINED, REFERENCE, CEILING)
-"""Parts of a table beside the methods."""

@@ -38,7 +38,6 @@ def draw_losses(found: Lookup, strings: Strings) -> Drawing | None:
     step = 150.0
 
     def paint(axes: Axes) -> None:
-        """All marks of the drawing."""
         for index, version in enumerate(versions):
             label = strings.text("charts.losses.axis") if index == len(versions) - 1 else ""
             panel = Panel(26 + step * index, 92, (low, high), (0.0, 1.0), log=True, title=version.label, x_label=label)
@@ -61,7 +60,6 @@ def draw_roc(found: Lookup, strings: Strings) -> Drawing | None:
     chance = Series("chance", strings.text("charts.roc.chance"), "chance", MUTED, "o", DOTTED)
 
     def paint(axes: Axes) -> None:
-        """All marks of the drawing."""
         ticks = [(rate, f"{100 * rate:g} %") for rate, _ in decades(_LOWEST_RATE, 1.0)]
         frame(axes, panel, ticks, _PER_CENT)
         grid = [10 ** (-3 + 3 * i / 40) for i in range(41)]
@@ -87,7 +85,6 @@ def draw_training(found: Lookup, strings: Strings) -> Drawing | None:
     last = max(points[-1][0] for version in versions for points in held[version.name].values())
 
     def paint(axes: Axes) -> None:
-        """All marks of the drawing."""
         for index, key in enumerate(logged):
             lines = {version: held[version.name][key] for version in versions if key in held[version.name]}
             values = [value for points in lines.values() for _, value in points]
@@ -114,7 +111,6 @@ def draw_return(found: Lookup, strings: Strings) -> Drawing | None:
     panel = Panel(18, 190, (0.0, float(last)), (0.0, 1.0), x_label=strings.text("charts.return.axis"))
 
     def paint(axes: Axes) -> None:
-        """All marks of the drawing."""
         frame(axes, panel, [(tick, f"{tick:g}") for tick in even(0.0, float(last), 5) if tick == int(tick) <= last], _PER_CENT)
         for index, version in enumerate(versions):
             points = held[version.name]
@@ -140,7 +136,6 @@ def draw_layers(found: Lookup, strings: Strings) -> Drawing | None:
     panel = Panel(top, height, (0.0, ticks[-1]), (0.0, 1.0), left=112, x_label=strings.text("charts.layers.axis"))
 
     def paint(axes: Axes) -> None:
-        """All marks of the drawing."""
         frame(axes, panel, [(tick, f"{tick:.4g}") for tick in ticks], [])
         for index, layer in enumerate(shown):
             y = 1 - (index + 0.5) / len(shown)
@@ -166,7 +161,6 @@ def draw_radius(found: Lookup, strings: Strings) -> Drawing | None:
     largest = max(points[-1][0] for attack in held.values() for points in attack.values()) or 1.0
 
     def paint(axes: Axes) -> None:
-        """All marks of the drawing."""
         for index, (attack, lines) in enumerate(sorted(held.items())):
             label = strings.text("charts.radius.axis") if index == len(held) - 1 else ""
             panel = Panel(26 + step * index, 92, (0.0, largest), (0.0, 1.0), title=attack, x_label=label)

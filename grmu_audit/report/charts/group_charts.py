@@ -25,7 +25,7 @@ MOST_GROUPS = 12
 
 def draw_groups(found: Lookup, strings: Strings) -> Drawing | None:
     """Test accuracy of each group before, retrained and after, with intervals; hidden cells are left out."""
-    groups = _lowest(found, [group for group in found.groups if _shown(found.value("accuracy", CANDIDATE, group))])
+    groups = _lowest(found, [group for group in found.groups if numbers.has_number(found.value("accuracy", CANDIDATE, group))])
     if not groups:
         return None
     known = {str(value.subject): value.subject for value in found.audit.metrics if value.name == "accuracy"}
@@ -38,7 +38,6 @@ def draw_groups(found: Lookup, strings: Strings) -> Drawing | None:
     scale = _accuracy_scale([value for _, values in rows for value in values])
 
     def paint(axes: Axes) -> None:
-        """All marks of the drawing."""
         _grid(axes, top - 8, height, scale)
         for index, (label, values) in enumerate(rows):
             base = top + step * index + 13
@@ -68,7 +67,6 @@ def draw_composition(found: Lookup, strings: Strings) -> Drawing | None:
     height = top + step * len(rows)
 
     def paint(axes: Axes) -> None:
-        """All marks of the drawing."""
         for index, (label, train, forget) in enumerate(rows):
             base = top + step * index + 14
             axes.text(0, base, svg.shorten(label), color=INK, weight="bold")
@@ -93,7 +91,6 @@ def draw_shift(found: Lookup, strings: Strings) -> Drawing | None:
     height = top + step * len(rows)
 
     def paint(axes: Axes) -> None:
-        """All marks of the drawing."""
         for index, row in enumerate(rows):
             base = top + step * index + 14
             absent = strings.text("hidden_complement") if row.concealed else "–"
@@ -120,13 +117,9 @@ def _lowest(found: Lookup, groups: list[Group]) -> list[Group]:
     return sorted(sorted(groups, key=accuracy)[:MOST_GROUPS])
 
 
-def _shown(value: MetricValue | None) -> bool:
-    return value is not None and value.value is not None and not numbers.is_suppressed(value)
-
-
 def _accuracy_scale(values: Sequence[MetricValue | None]) -> tuple[int, int]:
     """Ends of the axis in per cent: multiples of 20 that hold every point and interval; the upper end is 100."""
-    shown = [value for value in values if value is not None and _shown(value)]
+    shown = [value for value in values if numbers.has_number(value)]
     lows = [min([value.value or 0.0, *(value.interval or ())]) for value in shown]
     return min(int(100 * max(min(lows, default=0.0), 0.0) // 20) * 20, 80), 100
 
@@ -147,7 +140,7 @@ def _grid(axes: Axes, top: float, height: float, scale: tuple[int, int]) -> None
 
 
 def _interval_mark(axes: Axes, y: float, value: MetricValue | None, look: tuple[str, str], scale: tuple[int, int]) -> None:
-    if value is None or not _shown(value) or value.value is None:
+    if not numbers.has_number(value) or value.value is None:
         return
     colour, marker = look
     if value.interval is not None:
@@ -201,7 +194,6 @@ def group_mix_svg(groups: Sequence[GroupCount], title: str) -> str:
     )
 
     def paint(axes: Axes) -> None:
-        """All marks of the drawing."""
         axes.text(0, 14, svg.shorten(safe_name(title) + more, 52), color=INK, weight="bold")
         legend = "grey: training set, orange: retain set, right: REWEIGHT weight" if forgetting else "share of the training set"
         axes.text(0, 29, legend, color=MUTED, size=svg.SMALL)

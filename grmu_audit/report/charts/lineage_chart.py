@@ -29,7 +29,6 @@ def draw_lineage(found: Lookup, strings: Strings) -> Drawing | None:
     every = max(1, -(-len(rows) // _MOST_TICKS))
 
     def paint(axes: Axes) -> None:
-        """All marks of the drawing."""
         numbers = [(float(at), rows[at].number) for at in range(len(rows)) if at % every == 0 or at == last]
         frame(axes, panel, numbers, [(tick, f"{100 * tick:g} %") for tick in ticks])
         for index, series in enumerate(drawn):

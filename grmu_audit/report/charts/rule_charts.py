@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from grmu_audit.metrics.catalog.wording import REPORT_STYLE
-from grmu_audit.records import RuleOutcome, suppressed
+from grmu_audit.records import RuleOutcome
 from grmu_audit.report.charts import svg
 from grmu_audit.report.charts.svg import Caption, Drawing, make_drawing
 from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.content.rules import state_of, worst_first
 from grmu_audit.report.content.series import ALLOWED, BREACH, INK, LINE, MUTED, PASS, SURFACE, UNDECIDED
+from grmu_audit.report.wording import numbers
 from grmu_audit.report.wording.names import metric_words, safe_name
 from grmu_audit.report.wording.strings import Strings
 
@@ -68,8 +69,7 @@ def draw_rules(found: Lookup, strings: Strings) -> Drawing | None:
 
 def rule_range(rule: RuleOutcome, strings: Strings) -> RuleRange:
     """One rule as numbers for its row."""
-    small = rule.n is not None and suppressed(rule.n)
-    observed, interval = (None, None) if small else (rule.observed, rule.interval)
+    observed, interval = (None, None) if numbers.is_suppressed(rule) else (rule.observed, rule.interval)
     unit, change = metric_words(rule.metric).unit, rule.compare != "absolute"
     allowed = allowed_range(rule.bound)
     finite = [edge for edge in allowed if abs(edge) != float("inf")]

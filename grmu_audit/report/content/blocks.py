@@ -11,12 +11,13 @@ from grmu_audit.metrics.catalog.wording import REPORT_STYLE, confidence_text
 from grmu_audit.records import SUPPRESSED_BELOW, Audit, ModelRef
 from grmu_audit.report.content import curve_data, tables
 from grmu_audit.report.content.fact_lists import FactList, model_card
-from grmu_audit.report.content.lookup import Lookup, model_label
+from grmu_audit.report.content.lookup import Lookup, mapping_of, model_label
 from grmu_audit.report.content.series import history_table
 from grmu_audit.report.content.view_model import VIEW_VERSION, Block, Card, Figure, Table
 from grmu_audit.report.wording import numbers
 from grmu_audit.report.wording.names import safe_sentence
 from grmu_audit.report.wording.strings import Strings
+from grmu_audit.utils import canonical_json, sha256_hex
 
 _REQUEST = ("request_id", "subject", "received_at", "identity_check", "ground", "scope", "due_at", "answered_at")
 _FORGET = ("found", "not_found", "duplicates", "already_absent", "overlap")
@@ -72,7 +73,7 @@ def _forget_set(found: Lookup, strings: Strings) -> Block:
 
 def _systems(found: Lookup, strings: Strings) -> Block:
     recorded = FactList(strings)
-    systems = _mapping(found.audit.forget.request.get("systems")) or _mapping(found.audit.record.get("systems"))
+    systems = mapping_of(found.audit.forget.request.get("systems")) or mapping_of(found.audit.record.get("systems"))
     systems = {key.strip().lower().replace(" ", "_"): value for key, value in systems.items()}
     recorded.add_from(systems, _SYSTEMS)
     recorded.add_others(systems, _SYSTEMS)
@@ -128,7 +129,7 @@ def _method(found: Lookup, strings: Strings) -> Block:
     recorded.add("method", model.method)
     recorded.add("reweight", model.reweight if model.method else None)
     recorded.add("seed", model.seed)
-    hardware = _mapping(model.config.get("hardware"))
+    hardware = mapping_of(model.config.get("hardware"))
     known = {
         "guarantee": _guarantee(found, strings),
         "device": hardware.get("device"),
@@ -155,12 +156,11 @@ def _guarantee(found: Lookup, strings: Strings) -> str | None:
 
 def _certified(model: ModelRef, strings: Strings) -> str:
     """The bound of a certified removal; empty for any other version."""
-    found = _mapping(model.config.get("certified"))
-    values = [found.get(name) for name in ("epsilon", "delta", "gradient_norm_bound", "epsilon_allowed")]
-    numbers_found = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
-    if model.method != "certified" or len(numbers_found) < len(values):
+    found = mapping_of(model.config.get("certified"))
+    values = [numbers.finite_number(found.get(name)) for name in ("epsilon", "delta", "gradient_norm_bound", "epsilon_allowed")]
+    if model.method != "certified" or None in values:
         return ""
-    epsilon, delta, bound, allowed = (f"{value:.3g}" for value in numbers_found)
+    epsilon, delta, bound, allowed = (f"{value:.3g}" for value in values)
     return strings.text("guarantees.certified", epsilon=epsilon, delta=delta, bound=bound, allowed=allowed)
 
 
@@ -179,7 +179,7 @@ def _cost(found: Lookup, strings: Strings) -> str | None:
 
 def _spent(model: ModelRef) -> tuple[float | None, float | None]:
     """Sample-gradients and processor seconds of a version; None where they are not recorded."""
-    values = model.config.get("sample_gradients"), _mapping(model.config.get("resources")).get("processor_seconds")
+    values = model.config.get("sample_gradients"), mapping_of(model.config.get("resources")).get("processor_seconds")
     one, two = (float(value) if isinstance(value, int | float) and value >= 0 else None for value in values)
     return one, two
 
@@ -251,7 +251,7 @@ def _decision(found: Lookup, strings: Strings) -> Block:
 
 def _sign_off(found: Lookup, strings: Strings) -> Block:
     recorded = FactList(strings)
-    recorded.add_from(_mapping(found.after.get("sign_off")) or _mapping(found.audit.record.get("sign_off")), _SIGN_OFF)
+    recorded.add_from(mapping_of(found.after.get("sign_off")) or mapping_of(found.audit.record.get("sign_off")), _SIGN_OFF)
     return recorded.block("sign_off")
 
 
@@ -274,14 +274,8 @@ def report_id(digest: str) -> str:
 
 def audit_digest(audit: Audit) -> str:
     """SHA-256 of the audit in canonical form."""
-    from grmu_audit.utils import canonical_json, sha256_hex
-
     return sha256_hex(canonical_json(audit.to_json()))
 
 
 def _picked(source: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
     return {key: source[key] for key in keys if key in source}
-
-
-def _mapping(value: object) -> dict[str, Any]:
-    return dict(value) if isinstance(value, dict) else {}

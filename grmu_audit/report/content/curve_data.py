@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,10 +10,12 @@ from typing import Any
 
 from grmu_audit.metrics.catalog.wording import REPORT_STYLE
 from grmu_audit.records import suppressed
-from grmu_audit.report.content.lookup import Lookup
+from grmu_audit.report.content.lookup import Lookup, mapping_of
 from grmu_audit.report.content.series import split_series, version_series
+from grmu_audit.report.content.tables import ABSENT
 from grmu_audit.report.content.view_model import Column, Table
 from grmu_audit.report.wording.names import safe_name
+from grmu_audit.report.wording.numbers import finite_number
 from grmu_audit.report.wording.strings import Strings
 
 Points = list[tuple[float, float]]
@@ -46,12 +47,12 @@ class Curve:
 
 def losses(found: Lookup) -> dict[str, Losses]:
     """Loss distributions by subject."""
-    read = {str(name): _losses(item) for name, item in _mapping(found.audit.curves.get("losses")).items()}
+    read = {str(name): _losses(item) for name, item in mapping_of(found.audit.curves.get("losses")).items()}
     return {name: item for name, item in read.items() if item is not None}
 
 
 def _losses(item: object) -> Losses | None:
-    edges, counts = _numbers(_mapping(item).get("edges")), _mapping(_mapping(item).get("counts"))
+    edges, counts = _numbers(mapping_of(item).get("edges")), mapping_of(mapping_of(item).get("counts"))
     if len(edges) < 2 or edges != sorted(set(edges)) or edges[0] <= 0:
         return None
     shares: dict[str, list[float]] = {}
@@ -64,7 +65,7 @@ def _losses(item: object) -> Losses | None:
 
 def rocs(found: Lookup) -> dict[str, Curve]:
     """ROC curves by subject."""
-    read = {str(name): _roc(_mapping(item)) for name, item in _mapping(found.audit.curves.get("roc")).items()}
+    read = {str(name): _roc(mapping_of(item)) for name, item in mapping_of(found.audit.curves.get("roc")).items()}
     return {name: item for name, item in read.items() if item is not None}
 
 
@@ -73,20 +74,22 @@ def _roc(item: Mapping[str, Any]) -> Curve | None:
     if len(points) < 2:
         return None
     listed = item.get("operating")
-    entries = [_mapping(entry) for entry in listed] if isinstance(listed, list) else []
-    operating = [(float(e["fpr"]), _number(e.get("tpr")), str(e.get("why") or "")) for e in entries if _number(e.get("fpr"))]
+    entries = [mapping_of(entry) for entry in listed] if isinstance(listed, list) else []
+    operating = [
+        (float(e["fpr"]), finite_number(e.get("tpr")), str(e.get("why") or "")) for e in entries if finite_number(e.get("fpr"))
+    ]
     return Curve(points, operating)
 
 
 def epochs(found: Lookup) -> dict[str, dict[str, Points]]:
     """Training curves: by subject, then by logged name, (epoch, value); names in the order in which they were logged."""
     result: dict[str, dict[str, Points]] = {}
-    for subject, rows in _mapping(found.audit.curves.get("training")).items():
+    for subject, rows in mapping_of(found.audit.curves.get("training")).items():
         lines: dict[str, Points] = {}
         for row in rows[:_MOST_EPOCHS] if isinstance(rows, list) else []:
-            epoch = _number(_mapping(row).get("epoch"))
-            for key, value in _mapping(row).items():
-                number = _number(value)
+            epoch = finite_number(mapping_of(row).get("epoch"))
+            for key, value in mapping_of(row).items():
+                number = finite_number(value)
                 if epoch is not None and number is not None and key not in ("epoch", "learning_rate"):
                     lines.setdefault(str(key), []).append((epoch, number))
         if lines:
@@ -118,7 +121,7 @@ def layers(found: Lookup) -> dict[str, dict[str, float]]:
         if value.group is not None or value.subject.change:
             continue
         if value.name == "FAIRNESS_GAP":
-            cells = {str(name): _number(gap) for name, gap in _mapping(value.details.get("layers")).items()}
+            cells = {str(name): finite_number(gap) for name, gap in mapping_of(value.details.get("layers")).items()}
             result.setdefault(str(value.subject), {}).update({name: gap for name, gap in cells.items() if gap is not None})
         elif value.name.startswith(_LAYER) and value.value is not None:
             result.setdefault(str(value.subject), {})[value.name.removeprefix(_LAYER)] = value.value
@@ -139,10 +142,10 @@ def returns(found: Lookup) -> dict[str, list[tuple[float, float, float]]]:
     return result
 
 
-def thinned(points: Sequence[tuple[float, float]], most: int) -> Points:
+def thin(points: Sequence[tuple[float, float]], most: int) -> Points:
     """At most ``most`` of the points, evenly chosen, the first and the last among them.
 
-    >>> thinned([(1, 1.0), (2, 2.0), (3, 3.0)], 2)
+    >>> thin([(1, 1.0), (2, 2.0), (3, 3.0)], 2)
     [(1, 1.0), (3, 3.0)]
     """
     if len(points) <= most:
@@ -150,17 +153,8 @@ def thinned(points: Sequence[tuple[float, float]], most: int) -> Points:
     return [points[round(i * (len(points) - 1) / (most - 1))] for i in range(most)]
 
 
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _number(value: object) -> float | None:
-    plain = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if plain and math.isfinite(value) else None  # type: ignore[arg-type]
-
-
 def _numbers(value: object) -> list[float]:
-    cells = [_number(cell) for cell in value] if isinstance(value, list) else [None]
+    cells = [finite_number(cell) for cell in value] if isinstance(value, list) else [None]
     return [cell for cell in cells if cell is not None] if None not in cells else []
 
 
@@ -171,7 +165,6 @@ def logged_words(key: str, strings: Strings) -> str:
 
 MOST_EPOCHS = 12
 """Epochs of a version in the table; the audit file holds all."""
-_NONE = "–"
 
 
 def losses_table(found: Lookup, strings: Strings) -> Table:
@@ -181,7 +174,7 @@ def losses_table(found: Lookup, strings: Strings) -> Table:
         item = held[version.name]
         for index, edge in enumerate(item.edges[1:], start=1):
             cells = [item.shares[part.name][index] if part.name in item.shares else None for part in split_series(strings)]
-            shown = [_NONE if cell is None else REPORT_STYLE.percent(cell) for cell in cells]
+            shown = [ABSENT if cell is None else REPORT_STYLE.percent(cell) for cell in cells]
             rows.append([version.label, f"{edge:.3g}", *shown])
     titles = [
         strings.text("columns.version"),
@@ -197,7 +190,7 @@ def roc_table(found: Lookup, strings: Strings) -> Table:
     for version in version_series(found, strings, held):
         curve = held[version.name]
         for rate, true, why in curve.operating:
-            cell = REPORT_STYLE.percent(true) if true is not None else f"{_NONE} ({safe_name(why)})"
+            cell = REPORT_STYLE.percent(true) if true is not None else f"{ABSENT} ({safe_name(why)})"
             rows.append([version.label, strings.text("charts.roc.operating"), REPORT_STYLE.percent(rate), cell])
         for rate, true in curve.points[1:]:
             rows.append([version.label, strings.text("charts.roc.point"), REPORT_STYLE.percent(rate), REPORT_STYLE.percent(true)])
@@ -212,9 +205,9 @@ def training_table(found: Lookup, strings: Strings) -> Table:
     for version in versions:
         lines = {key: dict(points) for key, points in held[version.name].items()}
         known = sorted({epoch for points in lines.values() for epoch in points})
-        for epoch, _ in thinned([(epoch, 0.0) for epoch in known], MOST_EPOCHS):
+        for epoch, _ in thin([(epoch, 0.0) for epoch in known], MOST_EPOCHS):
             cells = [lines.get(key, {}).get(epoch) for key in logged]
-            rows.append([version.label, f"{epoch:g}", *(_NONE if cell is None else f"{cell:.4g}" for cell in cells)])
+            rows.append([version.label, f"{epoch:g}", *(ABSENT if cell is None else f"{cell:.4g}" for cell in cells)])
     titles = [strings.text("columns.version"), strings.text("columns.epoch")]
     return _table("training", [*titles, *(logged_words(key, strings) for key in logged)], rows, strings)
 
@@ -227,7 +220,7 @@ def layers_table(found: Lookup, strings: Strings) -> Table:
     rows = []
     for layer in names:
         cells = [held[version.name].get(layer) for version in versions]
-        rows.append([safe_name(layer), *(_NONE if cell is None else f"{cell:.4g}" for cell in cells)])
+        rows.append([safe_name(layer), *(ABSENT if cell is None else f"{cell:.4g}" for cell in cells)])
     return _table("layers", [strings.text("columns.layer"), *(version.label for version in versions)], rows, strings, 1)
 
 
@@ -239,7 +232,7 @@ def radius_table(found: Lookup, strings: Strings) -> Table:
     for attack, lines in sorted(held.items()):
         for radius in sorted({x for points in lines.values() for x, _ in points}):
             cells = [dict(lines.get(version.name, [])).get(radius) for version in versions]
-            shown = [_NONE if cell is None else REPORT_STYLE.percent(cell) for cell in cells]
+            shown = [ABSENT if cell is None else REPORT_STYLE.percent(cell) for cell in cells]
             rows.append([attack, f"{radius:.4g}", *shown])
     titles = [strings.text("columns.attack"), strings.text("columns.radius"), *(version.label for version in versions)]
     return _table("radius", titles, rows, strings)
@@ -258,7 +251,7 @@ def return_table(found: Lookup, strings: Strings) -> Table:
             shown = (
                 f"{REPORT_STYLE.percent(accuracy)}\n{REPORT_STYLE.interval((limits[0], limits[1]))}"
                 if accuracy is not None
-                else _NONE
+                else ABSENT
             )
             cells.append(shown)
         rows.append([f"{epoch}", *cells])

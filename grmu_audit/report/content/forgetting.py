@@ -13,6 +13,7 @@ from grmu_audit.records import EARLIER_SCHEMA, Audit, Decision, RuleOutcome, sup
 from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.content.rules import about_forgetting, rank
 from grmu_audit.report.content.sentences import sentence
+from grmu_audit.report.content.tables import ABSENT
 from grmu_audit.report.content.view_model import Column, Figure, Forgetting, Table
 from grmu_audit.report.wording.names import safe_name, safe_sentence
 from grmu_audit.report.wording.numbers import count_text
@@ -117,19 +118,19 @@ def _by_share(found: Lookup) -> Answer:
         return _by_rules(audit)
     if value is None or scale is None:
         return _undefined(found)
-    words = {"share": _per_cent(max(scale.value, 0.0)), "limit": _per_cent(max(scale.limit, 0.0))}
+    words = {"share": REPORT_STYLE.percent(max(scale.value, 0.0)), "limit": REPORT_STYLE.percent(max(scale.limit, 0.0))}
     words |= {
-        "high": _per_cent(scale.interval[1]),
+        "high": REPORT_STYLE.percent(scale.interval[1]),
         "confidence": confidence_text(audit.verdict.confidence if audit.verdict else _SHOWN),
     }
-    if any(_breached(rule) and _least(rule) is None for rule in _share_rules(audit)):
+    if any(rule.decision is Decision.BREACH and _least(rule) is None for rule in _share_rules(audit)):
         return Answer("TOO_MUCH", words)
     if not rules:
         return Answer("MEASURED", words)
-    words["bound"] = _per_cent(_least(rules[0]) or 0.0)
+    words["bound"] = REPORT_STYLE.percent(_least(rules[0]) or 0.0)
     key = {Decision.PASS: "SHOWN", Decision.BREACH: "TOO_LITTLE"}.get(rules[0].decision, "NOT_DECIDED")
     if key == "TOO_LITTLE" and rules[0].interval is not None:
-        words["high"] = _per_cent(rules[0].interval[1])
+        words["high"] = REPORT_STYLE.percent(rules[0].interval[1])
     return Answer(key, words)
 
 
@@ -160,9 +161,9 @@ def _by_rules(audit: Audit) -> Answer:
     """A policy without a rule on the share: its other blocking rules on forgetting."""
     verdict = audit.verdict
     assert verdict is not None
-    rules = [rule for rule in verdict.rules if rule.applied and rule.severity == "block" and about_forgetting(rule)]
+    rules = [rule for rule in verdict.rules if rule.blocking and about_forgetting(rule)]
     names = {"rules": ", ".join(safe_name(rule.id) for rule in rules)}
-    if any(_breached(rule) for rule in rules):
+    if any(rule.decision is Decision.BREACH for rule in rules):
         return Answer("RULES_BROKEN", names)
     if not rules or any(rule.decision is not Decision.PASS for rule in rules):
         return Answer("RULES_OPEN", names)
@@ -173,14 +174,10 @@ def _by_rules(audit: Audit) -> Answer:
     return Answer("RULES_MET" if told else "CANNOT_TELL", names)
 
 
-def _breached(rule: RuleOutcome) -> bool:
-    return rule.decision is Decision.BREACH
-
-
 def _share_rules(audit: Audit) -> list[RuleOutcome]:
     """Applied blocking rules on the share over the whole forget set."""
     rules = audit.verdict.rules if audit.verdict else ()
-    return [r for r in rules if r.metric == SHARE and r.group is None and r.applied and r.severity == "block"]
+    return [r for r in rules if r.metric == SHARE and r.group is None and r.blocking]
 
 
 def _edges(rule: RuleOutcome) -> tuple[float | None, float | None]:
@@ -230,14 +227,14 @@ _COLUMNS = {"model": "text", "share": "number"}
 
 def _rows(scale: ShareScale) -> Iterator[tuple[str, dict[str, int], str]]:
     interval = REPORT_STYLE.interval(scale.interval)
-    yield "before", {}, _per_cent(0.0)
-    yield "version", {}, f"{_per_cent(scale.value)}\n{interval}"
-    yield "limit", {}, _per_cent(scale.limit)
+    yield "before", {}, REPORT_STYLE.percent(0.0)
+    yield "version", {}, f"{REPORT_STYLE.percent(scale.value)}\n{interval}"
+    yield "limit", {}, REPORT_STYLE.percent(scale.limit)
     for key, edge in zip(("least", "most"), scale.allowed, strict=True):
         if edge is not None:
-            yield key, {}, _per_cent(edge)
+            yield key, {}, REPORT_STYLE.percent(edge)
     for number, share in enumerate(scale.references, 1):
-        yield "reference", {"number": number}, _per_cent(share)
+        yield "reference", {"number": number}, REPORT_STYLE.percent(share)
 
 
 def controls_table(found: Lookup, strings: Strings) -> Table:
@@ -285,7 +282,7 @@ def _request_share(row: Mapping[str, Any]) -> RequestShare:
     share, accuracy, limits = row["share"], row["accuracy"], row["share"]["interval"]
     few = suppressed(int(row["n"]))
     models = ("before", "served", "now", "retrained")
-    cells = [ABSENT if few or accuracy[name] is None else _per_cent(accuracy[name]) for name in models]
+    cells = [ABSENT if few or accuracy[name] is None else REPORT_STYLE.percent(accuracy[name]) for name in models]
     name, request = str(row["served_by"]), str(row.get("request", ""))
     return RequestShare(
         served_by=safe_name(request or name) if request or "/" in name else "",
@@ -296,17 +293,9 @@ def _request_share(row: Mapping[str, Any]) -> RequestShare:
     )
 
 
-ABSENT = "–"
 _REQUEST_COLUMNS = (
-    "request",
-    "samples",
-    "then",
-    "now",
-    "accuracy_before",
-    "accuracy_served",
-    "accuracy_now",
-    "accuracy_retrained",
-)
+    "request", "samples", "then", "now", "accuracy_before", "accuracy_served", "accuracy_now", "accuracy_retrained",
+)  # fmt: skip
 
 
 def requests_table(found: Lookup, strings: Strings) -> Table:
@@ -314,14 +303,10 @@ def requests_table(found: Lookup, strings: Strings) -> Table:
     rows = []
     for one in request_shares(found):
         name = one.served_by or strings.text("forgotten.version")
-        now = ABSENT if one.now is None else _per_cent(one.now)
+        now = ABSENT if one.now is None else REPORT_STYLE.percent(one.now)
         limits = f"\n{REPORT_STYLE.interval(one.interval)}" if one.interval else ""
-        then = ABSENT if one.then is None else _per_cent(one.then)
+        then = ABSENT if one.then is None else REPORT_STYLE.percent(one.then)
         rows.append([name, one.cells[0], then, now + limits, *one.cells[1:]])
     kinds = dict.fromkeys(_REQUEST_COLUMNS, "number") | {"request": "text"}
     columns = [Column(title=strings.text(f"forgotten.columns.{key}"), kind=kind) for key, kind in kinds.items()]
     return Table(caption=strings.text("forgotten.requests_caption"), columns=columns, rows=rows)
-
-
-def _per_cent(value: float) -> str:
-    return REPORT_STYLE.percent(value)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from grmu_audit.evidence.sign_offs import SIGN_OFF_ROLES
 from grmu_audit.metrics.catalog import Topic, topic
 from grmu_audit.metrics.catalog.wording import confidence_text
-from grmu_audit.records import BASELINE, CANDIDATE, Decision, Group, MetricValue, RuleOutcome
+from grmu_audit.records import Decision, RuleOutcome
 from grmu_audit.report.content.fact_lists import make_fact
-from grmu_audit.report.content.lookup import Lookup
+from grmu_audit.report.content.lookup import GroupChange, Lookup, group_changes
 from grmu_audit.report.content.rules import rank, state_of
 from grmu_audit.report.content.sentences import effect_on_all, rule_sentence, sentence
 from grmu_audit.report.content.view_model import Column, Fact, People, RuleRow, Table
@@ -22,8 +21,6 @@ from grmu_audit.report.wording.strings import Strings
 MOST_GROUPS = 10
 """Groups that lost and are listed with their numbers; the others are named."""
 _MOST_STEPS = 4
-_CHANGE = 0.0005
-"""Smallest change of an accuracy that is one: half a tenth of a point."""
 _LEVEL = re.compile(r"^the audit was made at level \w+; level (\w+) measures ")
 
 
@@ -38,48 +35,6 @@ def verdict_facts(found: Lookup, strings: Strings) -> list[Fact]:
         "due": request.get("due_at"),
     }
     return [make_fact(strings.text(f"front.{key}"), value) for key, value in rows.items()]
-
-
-@dataclass(frozen=True)
-class GroupChange:
-    """Accuracy of one group before and now."""
-
-    group: Group
-    """The group."""
-    before: MetricValue
-    """Accuracy of the version before."""
-    after: MetricValue
-    """Accuracy of the audited version."""
-    change: MetricValue | None
-    """The difference, sample by sample, with its interval."""
-
-    @property
-    def size(self) -> float:
-        """How much it changed; below zero: it lost."""
-        assert self.before.value is not None
-        assert self.after.value is not None
-        return self.after.value - self.before.value
-
-    @property
-    def lost(self) -> bool:
-        """Whether fewer samples are classified correctly than before."""
-        return self.size < -_CHANGE
-
-    @property
-    def beyond_chance(self) -> bool:
-        """Whether the whole interval of the change lies below zero."""
-        return self.change is not None and self.change.interval is not None and self.change.interval[1] < 0
-
-
-def group_changes(found: Lookup) -> list[GroupChange]:
-    """Every group whose accuracy is known before and now, the largest loss first; groups of few people are not in it."""
-    rows = []
-    for group in found.groups:
-        before, after = found.value("accuracy", BASELINE, group), found.value("accuracy", CANDIDATE, group)
-        if before is None or after is None or numbers.no_number(before) or numbers.no_number(after):
-            continue
-        rows.append(GroupChange(group, before, after, found.value("accuracy", BASELINE.as_change(), group)))
-    return sorted(rows, key=lambda row: row.size)
 
 
 def people_view(found: Lookup, strings: Strings) -> People:
@@ -117,14 +72,14 @@ def _counted(rows: Sequence[GroupChange], lost: Sequence[GroupChange], strings: 
 
 
 def _own_sentence(row: GroupChange, found: Lookup, strings: Strings) -> str:
-    key = "lost" if row.lost else "gained" if row.size > _CHANGE else "same"
+    key = "lost" if row.lost else "gained" if row.gained else "same"
     values = {"before": numbers.estimate(row.before), "after": numbers.estimate(row.after)}
     return strings.text(f"people.own.{key}", group=found.group_name(row.group), **values)
 
 
 def _state_on_people(found: Lookup) -> str:
     """The worst of the blocking rules on accuracy and fairness as a style name; ``not-judged`` without one."""
-    rules = [rule for rule in _rules_on_people(found) if rule.severity == "block"]
+    rules = [rule for rule in _rules_on_people(found) if rule.blocking]
     return state_of(min(rules, key=rank)) if rules else "not-judged"
 
 
@@ -213,9 +168,7 @@ def next_steps(found: Lookup, rules: Sequence[RuleRow], first: str, strings: Str
     if verdict is None or verdict.decision is Decision.PASS:
         return [first]
     rows = {row["id"]: row for row in rules}
-    open_rules = [
-        r for r in verdict.rules if r.applied and r.severity == "block" and not r.waived and r.decision is verdict.decision
-    ]
+    open_rules = [r for r in verdict.rules if r.blocking and not r.waived and r.decision is verdict.decision]
     steps = list(dict.fromkeys(_remedy(rule, rows[safe_name(rule.id)], found, strings) for rule in open_rules))
     more = [strings.text("and_more", count=len(steps) - _MOST_STEPS)] if len(steps) > _MOST_STEPS else []
     return [first, *steps[:_MOST_STEPS], *more]

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from grmu_audit.records import CANDIDATE, Audit, Group, MetricValue, ModelRef, Role, Subject, reference, suppressed
+from grmu_audit.records import BASELINE, CANDIDATE, Audit, Group, MetricValue, ModelRef, Role, Subject, reference, suppressed
 from grmu_audit.report.wording import numbers
 from grmu_audit.report.wording.names import safe_name
+
+_CHANGE = 0.0005
+"""Smallest change of an accuracy that is one: half a tenth of a point."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,6 @@ class Lookup:
         """One value, or None when it was not recorded."""
         return self.values.get((metric, subject, group))
 
-    def first(self, metric: str, subjects: tuple[Subject, ...], group: Group | None = None) -> MetricValue | None:
-        """The value of the first of these subjects that has one."""
-        found = (self.value(metric, subject, group) for subject in subjects)
-        return next((value for value in found if value is not None), None)
-
     @property
     def references(self) -> tuple[Subject, ...]:
         """Subjects of the references in order, or their mean where the audit has values of that alone."""
@@ -56,12 +54,12 @@ class Lookup:
 
     @property
     def metric_names(self) -> list[str]:
-        """Names of all values of the whole, in the order of the audit."""
+        """Names of all metrics over all groups, in the order of the audit."""
         return list(dict.fromkeys(value.name for value in self.audit.metrics if value.group is None))
 
     def counts_tell(self, part: str) -> bool:
-        """Whether a count of samples of that part may be shown: beside the other counts it must not give away a forget set too
-        small to be counted itself."""
+        """Whether a count of samples of that part may be shown: those of the retain and forget set are hidden where the forget
+        set is too small to be counted."""
         return part not in ("retain", "forget") or not suppressed(self.audit.forget.count)
 
     def count_text(self, part: str, count: int, hidden: str) -> str:
@@ -82,6 +80,57 @@ class Lookup:
     def reference_model(self, subject: Subject) -> ModelRef | None:
         """The version behind a reference; the first one's behind their mean."""
         return next(iter(self.audit.references[max(subject.number, 1) - 1 :]), None)
+
+
+@dataclass(frozen=True)
+class GroupChange:
+    """Accuracy of one group before and now."""
+
+    group: Group
+    """The group."""
+    before: MetricValue
+    """Accuracy of the version before."""
+    after: MetricValue
+    """Accuracy of the audited version."""
+    change: MetricValue | None
+    """The difference, sample by sample, with its interval."""
+
+    @property
+    def size(self) -> float:
+        """How much it changed; below zero: it lost."""
+        assert self.before.value is not None
+        assert self.after.value is not None
+        return self.after.value - self.before.value
+
+    @property
+    def lost(self) -> bool:
+        """Whether fewer samples are classified correctly than before."""
+        return self.size < -_CHANGE
+
+    @property
+    def gained(self) -> bool:
+        """Whether more samples are classified correctly than before."""
+        return self.size > _CHANGE
+
+    @property
+    def beyond_chance(self) -> bool:
+        """Whether the whole interval of the change lies below zero."""
+        return self.change is not None and self.change.interval is not None and self.change.interval[1] < 0
+
+
+def group_changes(found: Lookup) -> list[GroupChange]:
+    """Every group whose accuracy is known before and now, the largest loss first; groups of few people are not in it."""
+    rows = []
+    for group in found.groups:
+        before, after = found.value("accuracy", BASELINE, group), found.value("accuracy", CANDIDATE, group)
+        if numbers.has_number(before) and numbers.has_number(after):
+            rows.append(GroupChange(group, before, after, found.value("accuracy", BASELINE.as_change(), group)))
+    return sorted(rows, key=lambda row: row.size)
+
+
+def mapping_of(value: object) -> dict[str, Any]:
+    """A recorded fact as a mapping; empty where it is none."""
+    return dict(value) if isinstance(value, dict) else {}
 
 
 def model_label(model: ModelRef) -> str:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from grmu_audit.metrics.catalog import Topic, topic
 from grmu_audit.metrics.catalog.wording import REPORT_STYLE
-from grmu_audit.records import SUPPRESSED_BELOW, Audit, Decision, RuleOutcome, suppressed
+from grmu_audit.records import SUPPRESSED_BELOW, Audit, Decision, RuleOutcome
 from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.content.sentences import bound_words, rule_sentence
 from grmu_audit.report.content.view_model import RuleRow
+from grmu_audit.report.wording import numbers
 from grmu_audit.report.wording.names import MetricWords, metric_words, safe_name, safe_sentence
 from grmu_audit.report.wording.strings import Strings
 
@@ -52,7 +53,7 @@ def rule_row(rule: RuleOutcome, found: Lookup, strings: Strings) -> RuleRow:
         state=state,
         severity=_severity(rule, strings),
         observed=_observed(rule, words.unit, change, strings),
-        interval="" if _small(rule) else REPORT_STYLE.interval(rule.interval, words.unit, signed=change),
+        interval="" if numbers.is_suppressed(rule) else REPORT_STYLE.interval(rule.interval, words.unit, signed=change),
         bound=bound_words(rule, words.unit, strings),
         plain=rule_sentence(rule, found, strings),
         reason=safe_sentence(rule.reason),
@@ -72,9 +73,8 @@ def about_forgetting(rule: RuleOutcome) -> bool:
 
 def tells_nothing(rule: RuleOutcome, audit: Audit) -> bool:
     """Whether the version before unlearning meets a rule on forgetting that was decided by measurement, too."""
-    verified = audit.exact is not None and audit.exact.verified
     met = audit.verdict is not None and audit.verdict.met_by_before(rule.id)
-    return met and not verified and rule.applied and about_forgetting(rule)
+    return met and not audit.exactly_verified and rule.applied and about_forgetting(rule)
 
 
 def direction_words(words: MetricWords, strings: Strings) -> str:
@@ -86,15 +86,11 @@ def direction_words(words: MetricWords, strings: Strings) -> str:
 
 
 def _observed(rule: RuleOutcome, unit: str, change: bool, strings: Strings) -> str:
-    if _small(rule):
+    if numbers.is_suppressed(rule):
         return strings.text("hidden_small", k=SUPPRESSED_BELOW)
     if rule.observed is None:
         return strings.text("charts.no_value")
     return REPORT_STYLE.number(rule.observed, unit, signed=change)
-
-
-def _small(rule: RuleOutcome) -> bool:
-    return rule.n is not None and suppressed(rule.n)
 
 
 def _severity(rule: RuleOutcome, strings: Strings) -> str:

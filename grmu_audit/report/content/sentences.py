@@ -13,11 +13,9 @@ from grmu_audit.records import (
     UNVERIFIED,
     Audit,
     Decision,
-    Group,
     RuleOutcome,
-    suppressed,
 )
-from grmu_audit.report.content.lookup import Lookup
+from grmu_audit.report.content.lookup import Lookup, group_changes
 from grmu_audit.report.wording import numbers
 from grmu_audit.report.wording.names import metric_words, safe_name, safe_sentence
 from grmu_audit.report.wording.strings import Strings
@@ -29,7 +27,7 @@ def rule_sentence(rule: RuleOutcome, found: Lookup, strings: Strings) -> str:
     """What was found and what the policy requires; the recorded reason where there is no value to speak of."""
     if not rule.applied:
         return strings.text("rules.not_applied").capitalize() + "."
-    small = rule.n is not None and suppressed(rule.n)
+    small = numbers.is_suppressed(rule)
     if rule.observed is None or small or rule.compare not in ("absolute", "baseline", "reference", "root"):
         return sentence(strings.text("hidden_small", k=SUPPRESSED_BELOW) if small else rule.reason)
     unit, change = metric_words(rule.metric).unit, rule.compare != "absolute"
@@ -83,12 +81,10 @@ def effect_on_all(found: Lookup, strings: Strings) -> str:
 def effect_on_groups(found: Lookup, strings: Strings) -> str:
     """Accuracy of everybody before and after, and the group whose accuracy fell most; empty without a version before."""
     parts = [effect_on_all(found, strings)]
-    worst = _worst(found)
-    if worst is not None:
-        group, change, low, high = worst
-        key = "worst" if change < -0.0005 else "none"
-        size = _size(change, "fraction", strings)
-        parts.append(strings.text(f"plain.effect.{key}", group=found.group_name(group), before=low, after=high, size=size))
+    for worst in group_changes(found)[:1]:
+        values = {"before": numbers.estimate(worst.before), "after": numbers.estimate(worst.after)}
+        key = "worst" if worst.lost else "none"
+        parts.append(strings.text(f"plain.effect.{key}", group=found.group_name(worst.group), **values))
     return " ".join(part for part in parts if part)
 
 
@@ -154,21 +150,6 @@ def _asks(rule: RuleOutcome, unit: str, change: bool, strings: Strings, form: st
         side = "" if kind == "max_gap" else "_down" if edges[0] < 0 else "_up"
         parts.append(strings.text(f"{form}.{kind}{side}", size=size))
     return " and ".join(parts)
-
-
-def _worst(found: Lookup) -> tuple[Group, float, str, str] | None:
-    """The group with the largest fall from before to after, the change, and both accuracies in words."""
-    best: tuple[Group, float, str, str] | None = None
-    for group in found.groups:
-        before, after = found.value("accuracy", BASELINE, group), found.value("accuracy", CANDIDATE, group)
-        if before is None or after is None or before.value is None or after.value is None:
-            continue
-        if numbers.is_suppressed(before) or numbers.is_suppressed(after):
-            continue
-        change = after.value - before.value
-        if best is None or change < best[1]:
-            best = (group, change, numbers.estimate(before), numbers.estimate(after))
-    return best
 
 
 def unverified(audit: Audit) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -63,6 +62,16 @@ def share(part: int, whole: int) -> str:
     return REPORT_STYLE.percent(part / whole if whole else 0.0)
 
 
+def one_line(cell: str) -> str:
+    """The lines of a cell as one.
+
+    >>> one_line("TA\\ntest accuracy")
+    'TA (test accuracy)'
+    """
+    first, *rest = cell.split("\n")
+    return f"{first} ({'; '.join(rest)})" if rest else first
+
+
 def with_interval(value: MetricValue | None) -> str:
     """Estimate and, on a second line, its interval."""
     if value is None:
@@ -70,7 +79,7 @@ def with_interval(value: MetricValue | None) -> str:
     return "\n".join(part for part in (safe_sentence(numbers.estimate(value)), numbers.interval_of(value)) if part)
 
 
-def shortened(table: Table, keys: Sequence[float], strings: Strings, note: str = "") -> Table:
+def shorten_table(table: Table, keys: Sequence[float], strings: Strings, note: str = "") -> Table:
     """The table, or of a long one the ``MOST_ROWS`` rows with the smallest keys in their own order, which its caption says.
 
     Args:
@@ -93,13 +102,13 @@ def worst_groups(found: Lookup, strings: Strings) -> Table:
     """``group_table`` for a document: of many groups those with the lowest accuracy, and how it is distributed over all."""
     known = [found.value("accuracy", CANDIDATE, group) for group in found.groups]
     shown = [value.value if value is not None and value.value is not None else 2.0 for value in known]
-    rates = sorted(v.value for v in known if v is not None and v.value is not None and not numbers.is_suppressed(v))
+    rates = sorted(v.value for v in known if numbers.has_number(v) and v.value is not None)
     note = ""
     if rates:
         marks = {key: rates[int(share * (len(rates) - 1))] for key, share in _MARKS.items()}
         spread = {key: REPORT_STYLE.percent(rate) for key, rate in marks.items()}
         note = " " + strings.text("tables.distribution", count=f"{len(rates):,}", **spread)
-    return shortened(group_table(found, strings), shown, strings, note)
+    return shorten_table(group_table(found, strings), shown, strings, note)
 
 
 _MARKS = {"lowest": 0.0, "tenth": 0.1, "median": 0.5, "upper": 0.9, "highest": 1.0}
@@ -115,7 +124,7 @@ def group_table(found: Lookup, strings: Strings) -> Table:
         cells = [found.value("accuracy", subject, group) for subject in (BASELINE, *references)]
         change = found.value("accuracy", BASELINE.as_change(), group)
         shown = [with_interval(value) for value in (*cells, after, change)]
-        rows.append([found.group_name(group), _samples(after), *shown])
+        rows.append([found.group_name(group), numbers.count_text(after.n) if after else ABSENT, *shown])
     columns = [_column(strings, "group"), _column(strings, "samples", "number"), *_subject_columns(found, strings)]
     return _without_absent(Table(caption=strings.text("tables.groups"), columns=columns, rows=rows))
 
@@ -130,7 +139,7 @@ def composition_table(found: Lookup, strings: Strings) -> Table:
     names = [found.group_name(count.group) for count in counts]
     rows = [list(row) for row in zip(names, train, train_share, forget, forget_share, strict=True)]
     table = Table(caption=strings.text("tables.composition"), columns=columns, rows=rows, folded=len(rows) > MOST_OPEN)
-    return shortened(table, [-count.forget - count.train / 1e12 for count in counts], strings)
+    return shorten_table(table, [-count.forget - count.train / 1e12 for count in counts], strings)
 
 
 def splits_table(found: Lookup, strings: Strings) -> Table:
@@ -145,18 +154,18 @@ def splits_table(found: Lookup, strings: Strings) -> Table:
 
 def smallest_groups(found: Lookup, strings: Strings) -> Table:
     """``splits_table`` for a document: of many groups those with the fewest test samples."""
-    return shortened(splits_table(found, strings), [count.test for count in found.audit.data.groups], strings)
+    return shorten_table(splits_table(found, strings), [count.test for count in found.audit.data.groups], strings)
 
 
 def metric_table(found: Lookup, metrics: Sequence[str], strings: Strings) -> Table:
-    """Numbers of the whole: before, retrained, after, change, samples."""
+    """Metrics over all groups: before, retrained, after, change, samples."""
     subjects = (BASELINE, *found.references[:SHOWN_REFERENCES], CANDIDATE, BASELINE.as_change())
     rows = []
     for metric in metrics:
         values = [found.value(metric, subject) for subject in subjects]
         after = values[-2]
         words = metric_words(metric)
-        why, cells = repeated_once(values)
+        why, cells = move_shared_reason(values)
         title = f"\n{words.title}" if words.title != safe_name(metric) else ""
         label = f"{safe_name(metric)}{title}{why}{_incomplete(after, found, strings)}{interval_notes(after, strings)}"
         size = found.count_text(words.part, after.n, strings.text("hidden_complement")) if after else ABSENT
@@ -204,7 +213,7 @@ def _points(change: float, limits: tuple[float, float] | None, p_value: float) -
     return "\n".join([*shown, f"p {f'= {p_value:.3f}' if p_value >= _SMALL_P else '< 0.001'}"])
 
 
-def repeated_once(values: Sequence[MetricValue | None]) -> tuple[str, list[str]]:
+def move_shared_reason(values: Sequence[MetricValue | None]) -> tuple[str, list[str]]:
     """A reason that all values without a number share, as a line for the row's name, and the cells without it.
 
     A column of numbers is too narrow for a sentence.
@@ -233,15 +242,16 @@ def quality_table(found: Lookup, strings: Strings) -> Table:
     rows = []
     hidden = strings.text("hidden_complement")
     for check in report.results if report else ():
-        result = "passed" if check.passed else "not_evaluated" if not check.evaluated else _failed(check.severity)
-        observed = safe_sentence(check.observed) or "–"
+        unmet = "warned" if check.severity == "warning" else "failed"
+        result = "passed" if check.passed else unmet if check.evaluated else "not_evaluated"
+        observed = safe_sentence(check.observed) or ABSENT
         observed = observed if found.counts_tell(check.part) else hidden
         if not check.passed and check.advice:
             observed += f"\n{safe_sentence(check.advice)}"
         rows.append([safe_sentence(check.expectation), safe_name(check.part), strings.text(f"quality.{result}"), observed])
     columns = [_column(strings, key) for key in ("check", "part", "result", "observed")]
-    unmet = any(not check.passed for check in report.results) if report else False
-    return Table(caption=strings.text("quality.table"), columns=columns, rows=rows, folded=len(rows) > MOST_OPEN and not unmet)
+    all_passed = all(check.passed for check in report.results) if report else True
+    return Table(caption=strings.text("quality.table"), columns=columns, rows=rows, folded=len(rows) > MOST_OPEN and all_passed)
 
 
 @dataclass(frozen=True)
@@ -267,7 +277,7 @@ def group_shift(found: Lookup) -> list[Shift]:
     for entry in report.group_shift if report else ():
         group = _group_of(entry)
         label = found.group_name(group) if group is not None else safe_name(entry.get("name", "?"))
-        before, after, weight = (_finite(entry.get(key)) for key in ("share_before", "share_after", "weight"))
+        before, after, weight = (numbers.finite_number(entry.get(key)) for key in ("share_before", "share_after", "weight"))
         concealed = group is None or group in secret
         rows.append(Shift(label, before, None if concealed else after, None if concealed else weight, concealed))
     return rows
@@ -277,24 +287,19 @@ def shift_table(found: Lookup, strings: Strings) -> Table:
     """Group mix before and after the request, with REWEIGHT weights; the table of its drawing's numbers."""
     rows = []
     for row in group_shift(found):
-        absent = strings.text("hidden_complement") if row.concealed else "–"
-        shares = ["–" if row.before is None else REPORT_STYLE.percent(row.before)]
+        absent = strings.text("hidden_complement") if row.concealed else ABSENT
+        shares = [ABSENT if row.before is None else REPORT_STYLE.percent(row.before)]
         shares.append(absent if row.after is None else REPORT_STYLE.percent(row.after))
         rows.append([row.name, *shares, absent if row.weight is None else f"{row.weight:.3g}"])
     columns = [_column(strings, "group")]
     columns += [_column(strings, key, "number") for key in ("share_before", "share_after", "weight")]
     table = Table(caption=strings.text("quality.shift"), columns=columns, rows=rows, folded=len(rows) > MOST_OPEN)
-    return shortened(table, [-(row.weight or 0.0) for row in group_shift(found)], strings)
+    return shorten_table(table, [-(row.weight or 0.0) for row in group_shift(found)], strings)
 
 
 def _group_of(entry: Mapping[str, object]) -> Group | None:
     target, attribute = entry.get("target"), entry.get("attribute")
     return Group(target, attribute) if isinstance(target, int) and isinstance(attribute, int) else None
-
-
-def _finite(value: object) -> float | None:
-    plain = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if plain and math.isfinite(value) else None  # type: ignore[arg-type]
 
 
 def rule_table(rows: Sequence[RuleRow], strings: Strings) -> Table:
@@ -308,19 +313,11 @@ def rule_table(rows: Sequence[RuleRow], strings: Strings) -> Table:
     return Table(caption=strings.text("tables.rules"), columns=columns, rows=cells)
 
 
-def _failed(severity: str) -> str:
-    return "warned" if severity == "warning" else "failed"
-
-
 def _without_absent(table: Table) -> Table:
     """The table without the columns in which nothing at all is recorded; the block on models names what is absent."""
     keep = [i for i in range(len(table["columns"])) if i == 0 or any(row[i] != ABSENT for row in table["rows"])]
     columns, rows = [table["columns"][i] for i in keep], [[row[i] for i in keep] for row in table["rows"]]
     return Table(caption=table["caption"], columns=columns, rows=rows)
-
-
-def _samples(value: MetricValue | None) -> str:
-    return ABSENT if value is None else numbers.count_text(value.n)
 
 
 def interval_notes(value: MetricValue | None, strings: Strings) -> str:
@@ -344,7 +341,7 @@ def _incomplete(value: MetricValue | None, found: Lookup, strings: Strings) -> s
 
 def _count_and_share(counts: Sequence[int], strings: Strings) -> tuple[list[str], list[str]]:
     hide, total = suppressed_cells(counts), sum(counts)
-    shares = ["–" if secret else share(count, total) for count, secret in zip(counts, hide, strict=True)]
+    shares = [ABSENT if secret else share(count, total) for count, secret in zip(counts, hide, strict=True)]
     return count_cells(counts, hide, strings), shares
 
 

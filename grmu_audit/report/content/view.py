@@ -117,7 +117,7 @@ def data_phrase(audit: Audit, strings: Strings) -> str:
 def counted_rules(audit: Audit) -> dict[str, int]:
     """How many rules block, and how many of those are breached or undecided."""
     rules = audit.verdict.rules if audit.verdict else ()
-    blocking = [rule for rule in rules if rule.applied and rule.severity == "block"]
+    blocking = [rule for rule in rules if rule.blocking]
     return {
         "blocking": len(blocking),
         "breached": sum(_is(rule, Decision.BREACH) for rule in blocking),
@@ -144,7 +144,7 @@ def _deciding_reasons(found: Lookup, strings: Strings) -> list[str]:
     verdict = found.audit.verdict
     if verdict is None or verdict.decision is Decision.PASS:
         return []
-    rules = [rule for rule in verdict.rules if rule.applied and rule.severity == "block" and _is(rule, verdict.decision)]
+    rules = [rule for rule in verdict.rules if rule.blocking and _is(rule, verdict.decision)]
     return list(dict.fromkeys(rule_sentence(rule, found, strings) for rule in rules[:_SHOWN_REASONS]))
 
 
@@ -159,8 +159,10 @@ def _warnings(audit: Audit, strings: Strings) -> str:
 
 def _waivers(audit: Audit, strings: Strings) -> str:
     """The waivers that cover a breach, in words; empty when there is none."""
-    covered = {rule.id for rule in audit.verdict.rules if rule.waived} if audit.verdict else set()
-    listed = [waiver for waiver in audit.verdict.waivers if waiver.get("rule") in covered] if audit.verdict else []
+    if audit.verdict is None:
+        return ""
+    covered = {rule.id for rule in audit.verdict.rules if rule.waived}
+    listed = [waiver for waiver in audit.verdict.waivers if waiver.get("rule") in covered]
     absent = strings.text("not_recorded")
     rows = [
         {key: safe_name(waiver.get(key) or absent) for key in ("rule", "reason", "approved_by", "expires")} for waiver in listed
@@ -171,9 +173,9 @@ def _waivers(audit: Audit, strings: Strings) -> str:
 def _rules_intro(audit: Audit, strings: Strings) -> str:
     if audit.verdict is None:
         return strings.text("rules.none")
-    if not audit.verdict.rules:
-        return strings.text("rules.empty")
     verdict = audit.verdict
+    if not verdict.rules:
+        return strings.text("rules.empty")
     jointly = strings.get(f"rules.joint.{verdict.multiplicity}", f" ({safe_name(verdict.multiplicity)})")
     return strings.text("rules.intro", confidence=confidence_text(verdict.confidence), jointly=jointly)
 
@@ -197,14 +199,10 @@ def _summary(found: Lookup, strings: Strings) -> list[Fact]:
 
 def _next_step(found: Lookup) -> str:
     """Key of the sentence on what happens next."""
-    if _released(found):
+    audit = found.audit
+    if decision_key(audit) == "PASS" and found.after.get("current_champion") == audit.subject.label:
         return "RELEASED"
-    return "EARLIER" if found.audit.schema == EARLIER_SCHEMA else decision_key(found.audit)
-
-
-def _released(found: Lookup) -> bool:
-    """Whether the ledger names the audited version as the one in use."""
-    return decision_key(found.audit) == "PASS" and found.after.get("current_champion") == found.audit.subject.label
+    return "EARLIER" if audit.schema == EARLIER_SCHEMA else decision_key(audit)
 
 
 def _asked(found: Lookup, strings: Strings) -> str:

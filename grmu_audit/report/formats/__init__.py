@@ -16,14 +16,6 @@ from grmu_audit.report.formats.text import render_groups, render_text
 from grmu_audit.utils import canonical_json
 from grmu_audit.utils.plugins import Registry
 
-__all__ = [
-    "FORMATS",
-    "Renderer",
-    "render",
-    "render_json",
-]
-
-
 Renderer = Callable[[Audit], str]
 """A format: from an audit, judged or not, to a text with one newline at its end."""
 FORMATS: Registry[Renderer] = Registry("report format", "grmu_audit.formats")

@@ -18,6 +18,7 @@ from grmu_audit.metrics.catalog.subgroups import CONDITIONAL
 from grmu_audit.records import CANDIDATE, Audit, MetricValue, suppressed
 from grmu_audit.report.content.lookup import Lookup, model_label
 from grmu_audit.report.content.view import build_view
+from grmu_audit.report.wording import numbers
 from grmu_audit.report.wording.names import metric_words, safe_name, safe_sentence
 from grmu_audit.utils import canonical_json, sha256_hex
 from grmu_audit.utils.resources import VERSION
@@ -93,14 +94,14 @@ def _created(audit: Audit) -> datetime:
 def _facts(found: Lookup) -> Iterator[tuple[str, str]]:
     """Verdict, policy, method and lineage as properties."""
     audit, view = found.audit, build_view(found.audit)
-    yield "verdict", str(view["word"])
+    yield "verdict", view["word"]
     yield "verdict-reason", safe_sentence(audit.verdict.reason) if audit.verdict else ""
     if audit.verdict is not None:
         yield "policy", safe_name(audit.verdict.policy_label)
         yield "policy-sha256", audit.verdict.policy_sha256
-    yield "report-id", str(view["report_id"])
-    yield "forgotten", str(view["forgetting"]["answer"])
-    yield "exact-evidence", "verified" if audit.exact is not None and audit.exact.verified else "none"
+    yield "report-id", view["report_id"]
+    yield "forgotten", view["forgetting"]["answer"]
+    yield "exact-evidence", "verified" if audit.exactly_verified else "none"
     for name in ("role", "method", "parent", "data_digest"):
         value = getattr(audit.subject, name)
         if value:
@@ -130,15 +131,15 @@ def _data(found: Lookup) -> dict[str, Any]:
     data = found.audit.data
     sizes = {part: found.count_text(part, count, "") for part, count in data.splits.items()}
     properties = [{"name": f"grmu-audit:samples:{part}", "value": text} for part, text in sorted(sizes.items()) if text]
-    digests = [{"name": "grmu-audit:sha256", "value": found.audit.subject.data_digest}] if found.audit.subject.data_digest else []
+    digest = found.audit.subject.data_digest
+    digests = [{"name": "grmu-audit:sha256", "value": digest}] if digest else []
     return {"type": "dataset", "name": safe_name(data.name) or "data", "contents": {"properties": [*digests, *properties]}}
 
 
 def _is_shown(value: MetricValue, found: Lookup) -> bool:
     """Whether a value is there and rests on enough people to be given away."""
-    cell = value.n if value.smallest_cell is None else value.smallest_cell
     part = CATALOG[value.name].part if value.name in CATALOG else "forget"
-    return value.value is not None and not suppressed(value.n) and not suppressed(cell) and found.counts_tell(part)
+    return value.value is not None and not suppressed(value.n) and not suppressed(value.cell_size) and found.counts_tell(part)
 
 
 def _metric(value: MetricValue, found: Lookup) -> dict[str, Any]:
@@ -160,7 +161,7 @@ def _considerations(found: Lookup, shown: list[MetricValue]) -> dict[str, Any]:
     risks = [
         {"name": safe_sentence(f"{rule.id}: {rule.decision.value}. {rule.reason}")}
         for rule in (audit.verdict.rules if audit.verdict else ())
-        if rule.applied and not (rule.n is not None and suppressed(rule.n))
+        if rule.applied and not numbers.is_suppressed(rule)
     ]
     return {
         "technicalLimitations": limits,

@@ -22,7 +22,7 @@ def render_junit(audit: Audit) -> str:
     root = ET.Element("testsuites", name="grmu-audit")
     _policy_suite(root, audit)
     if audit.data_quality is not None:
-        suite = _suite(root, "data-quality")
+        suite = ET.SubElement(root, "testsuite", name="data-quality")
         for check in audit.data_quality.results:
             _check_case(suite, check)
     for suite in root:
@@ -39,7 +39,7 @@ def render_junit(audit: Audit) -> str:
 def _policy_suite(root: ET.Element, audit: Audit) -> None:
     verdict = audit.verdict
     policy = safe_name(verdict.policy_label) if verdict else "none"
-    suite = _suite(root, f"policy {policy}")
+    suite = ET.SubElement(root, "testsuite", name=f"policy {policy}")
     properties = ET.SubElement(suite, "properties")
     view = build_view(audit)
     facts = {
@@ -79,10 +79,6 @@ def _forgetting(audit: Audit) -> dict[str, str]:
         unmet = ", ".join(map(safe_name, control.not_met)) or "none"
         facts[f"control.{safe_name(control.name)}"] = f"{control.decision}; rules not met: {unmet}"
     return facts
-
-
-def _suite(root: ET.Element, title: str) -> ET.Element:
-    return ET.SubElement(root, "testsuite", name=title)
 
 
 def _rule_case(suite: ET.Element, rule: RuleOutcome, owner: str, found: Lookup) -> None:

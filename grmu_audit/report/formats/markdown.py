@@ -1,4 +1,4 @@
-"""A comment on a pull request: Markdown under 64 KB, worst first, every name defused."""
+"""A comment on a pull request: Markdown under 64 KB, worst first, every name escaped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from grmu_audit.records import CANDIDATE, Audit, MetricValue
 from grmu_audit.report.content.forgetting import share_scale
 from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.content.view import build_view
-from grmu_audit.report.content.view_model import Forgetting, People, Table, View
+from grmu_audit.report.content.view_model import Column, Forgetting, People, Table, View
 from grmu_audit.report.formats.text import SHAPES
 from grmu_audit.report.wording import numbers
 from grmu_audit.report.wording.names import metric_words, safe_name
@@ -41,13 +41,13 @@ def render_markdown(audit: Audit) -> str:
 
 def _tail(view: View, strings: Strings) -> str:
     """Which report it is, and when it was made."""
-    return f"{strings.text('report_id')} `{view['report_id']}` · {strings.text('created')} {defuse(view['created'])}"
+    return f"{strings.text('report_id')} `{view['report_id']}` · {strings.text('created')} {escape_markdown(view['created'])}"
 
 
-def defuse(text: str, limit: int = _CELL) -> str:
+def escape_markdown(text: str, limit: int = _CELL) -> str:
     r"""Plain text that Markdown, HTML, mentions and issue references leave alone.
 
-    >>> defuse("<b> a|b @you")
+    >>> escape_markdown("<b> a|b @you")
     '&#60;b&#62; a&#124;b @\u200byou'
     """
     short = text if len(text) <= limit else text[: limit - 1] + "…"
@@ -56,19 +56,20 @@ def defuse(text: str, limit: int = _CELL) -> str:
 
 
 def _head(view: View) -> Iterator[str]:
-    yield f"## {SHAPES[view['state']]} {view['word']}: {defuse(view['subject'])}"
+    yield f"## {SHAPES[view['state']]} {view['word']}: {escape_markdown(view['subject'])}"
     yield ""
-    yield f"**{defuse(view['headline'], _SENTENCE)}** {defuse(view['because'], _SENTENCE)}"
+    yield f"**{escape_markdown(view['headline'], _SENTENCE)}** {escape_markdown(view['because'], _SENTENCE)}"
     yield ""
     yield _answered(view["forgetting"])
     for item in view["summary"][-1:]:
         yield ""
-        yield f"**{defuse(item['label'])}:** {defuse(item['value'], 400)}"
+        yield f"**{escape_markdown(item['label'])}:** {escape_markdown(item['value'], 400)}"
 
 
 def _answered(found: Forgetting | People) -> str:
     """A question of the first page with its answer."""
-    return f"**{defuse(found['question'])}** {defuse(' '.join([found['answer'], found['detail']]).strip(), _SENTENCE)}"
+    answer = f"{found['answer']} {found['detail']}".strip()
+    return f"**{escape_markdown(found['question'])}** {escape_markdown(answer, _SENTENCE)}"
 
 
 def _sections(view: View, strings: Strings) -> Iterator[tuple[str, Table]]:
@@ -84,8 +85,8 @@ def _sections(view: View, strings: Strings) -> Iterator[tuple[str, Table]]:
             ]
             for row in view["rules"]
         ]
-        columns = [{"title": strings.text(f"rules.{key}"), "kind": "text"} for key in keys]
-        yield strings.text("rules.heading"), Table(caption="", columns=columns, rows=rows)  # type: ignore[typeddict-item]
+        columns = [Column(title=strings.text(f"rules.{key}"), kind="text") for key in keys]
+        yield strings.text("rules.heading"), Table(caption="", columns=columns, rows=rows)
     if view["forgetting"]["controls"]["rows"]:
         yield view["forgetting"]["controls"]["caption"], view["forgetting"]["controls"]
     if view["forgetting"]["requests"]["table"]["rows"]:
@@ -100,12 +101,12 @@ def _line(cells: Sequence[str]) -> str:
 
 
 def markdown_table(table: Table, limit: int) -> str:
-    """A table in Markdown, cells defused, with as many rows as fit into ``limit`` bytes; rows left out are counted."""
-    lines = [_line([defuse(column["title"]) for column in table["columns"]])]
+    """A table in Markdown, cells escaped, with as many rows as fit into ``limit`` bytes; rows left out are counted."""
+    lines = [_line([escape_markdown(column["title"]) for column in table["columns"]])]
     lines.append(_line(["---:" if column["kind"] == "number" else "---" for column in table["columns"]]))
     used = len("\n".join(lines).encode())
     for index, row in enumerate(table["rows"]):
-        line = _line([defuse(cell) for cell in row])
+        line = _line([escape_markdown(cell) for cell in row])
         used += len(line.encode()) + 1
         if used > limit:
             return "\n".join(lines) + f"\n\n… {len(table['rows']) - index} more"
@@ -126,7 +127,7 @@ _STEPS = 30
 def render_description(audit: Audit) -> str:
     """The audit as the description of its version in a registry: verdict, answers, the scale as text, what to do now.
 
-    Names are defused; parts that would pass ``MAX_DESCRIPTION`` are left out, the last first.
+    Names are escaped; parts that would pass ``MAX_DESCRIPTION`` are left out, the last first.
     """
     strings = load_strings()
     view = build_view(audit, strings=strings)
@@ -135,7 +136,7 @@ def render_description(audit: Audit) -> str:
     parts += [f"`{_scale_text(scale.value, scale.interval, strings)}`"] if scale is not None else []
     parts.append(_answered(view["people"]))
     parts.append(_facts([(fact["label"], fact["value"]) for fact in view["verdict_facts"]]))
-    parts.append(f"**{strings.text('front.next')}:** {defuse(' '.join(view['next_steps']), _SENTENCE)}")
+    parts.append(f"**{strings.text('front.next')}:** {escape_markdown(' '.join(view['next_steps']), _SENTENCE)}")
     parts.append(_tail(view, strings))
     while len("\n\n".join(parts)) > MAX_DESCRIPTION:
         parts.pop()
@@ -184,7 +185,7 @@ def _version_table(name: str, versions: Sequence[AuditedVersion], strings: Strin
     lines = [_line(head), _line(["---"] * len(head))]
     for row in versions:
         word = f"{SHAPES[row.decision.lower()]} {row.decision}" if row.decision else strings.text("model_page.not_judged")
-        lines.append(_line([_link(name, row.version), defuse(row.made, 80), word, defuse(row.audited)]))
+        lines.append(_line([_link(name, row.version), escape_markdown(row.made, 80), word, escape_markdown(row.audited)]))
     return "\n".join(lines)
 
 
@@ -249,7 +250,7 @@ def _metadata(found: Lookup, view: View) -> dict[str, Any]:
 
 
 def _shown(value: MetricValue) -> bool:
-    return value.subject == CANDIDATE and value.group is None and value.value is not None and not numbers.is_suppressed(value)
+    return value.subject == CANDIDATE and value.group is None and numbers.has_number(value)
 
 
 def _metric(value: MetricValue) -> dict[str, Any]:
@@ -265,9 +266,9 @@ def _metric(value: MetricValue) -> dict[str, Any]:
 
 
 def _card_head(view: View) -> Iterator[str]:
-    yield f"# {defuse(view['subject'])}"
+    yield f"# {escape_markdown(view['subject'])}"
     yield ""
-    yield f"**{view['word']}.** {defuse(view['headline'], _SENTENCE)} {defuse(view['because'], _SENTENCE)}"
+    yield f"**{view['word']}.** {escape_markdown(view['headline'], _SENTENCE)} {escape_markdown(view['because'], _SENTENCE)}"
     yield ""
     yield _answered(view["forgetting"])
 
@@ -281,17 +282,17 @@ def _card_sections(view: View, strings: Strings) -> Iterator[tuple[str, str]]:
     if view["group_table"]["rows"]:
         yield strings.text("tables.groups"), _table(view["group_table"])
     yield strings.text("not_measured.heading"), _table(view["not_measured"])
-    yield strings.text("limits.heading"), "\n".join(f"- {defuse(limit, 1000)}" for limit in view["limits"])
+    yield strings.text("limits.heading"), "\n".join(f"- {escape_markdown(limit, 1000)}" for limit in view["limits"])
     for block in view["blocks"]:
         parts = [_facts([(fact["label"], fact["value"]) for fact in block["facts"]])] if block["facts"] else []
         parts += [_table(table) for table in block["tables"] if not table.get("folded")]
         if block["missing"]:
-            parts.append(f"{strings.text('not_recorded_list')} {defuse(', '.join(block['missing']), 1000)}.")
-        yield block["title"], "\n\n".join([f"_{defuse(block['intro'])}_", *parts])
+            parts.append(f"{strings.text('not_recorded_list')} {escape_markdown(', '.join(block['missing']), 1000)}.")
+        yield block["title"], "\n\n".join([f"_{escape_markdown(block['intro'])}_", *parts])
 
 
 def _facts(items: list[tuple[str, str]]) -> str:
-    return "\n".join(f"- **{defuse(label)}:** {defuse(value, 1000)}" for label, value in items)
+    return "\n".join(f"- **{escape_markdown(label)}:** {escape_markdown(value, 1000)}" for label, value in items)
 
 
 def _table(table: Table) -> str:

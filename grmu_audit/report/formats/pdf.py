@@ -14,6 +14,7 @@ from typing import Any
 from grmu_audit.errors import EnvironmentFailure, InputError
 from grmu_audit.records import Audit
 from grmu_audit.report.formats.html import render_html
+from grmu_audit.utils import sha256_hex
 
 PAPERS = ("A4", "Letter")
 """Paper sizes."""
@@ -133,6 +134,4 @@ def _printable(page: str) -> str:
 
 
 def _identity(page: str) -> bytes:
-    import hashlib
-
-    return hashlib.sha256(page.encode()).hexdigest()[:32].encode()
+    return sha256_hex(page.encode())[:32].encode()

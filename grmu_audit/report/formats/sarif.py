@@ -61,8 +61,7 @@ def _forgetting(audit: Audit, view: View) -> dict[str, Any]:
         {"name": safe_name(c.name), "decision": c.decision.value, "rulesNotMet": [safe_name(rule) for rule in c.not_met]}
         for c in (audit.verdict.controls if audit.verdict else ())
     ]
-    exact = audit.exact is not None and audit.exact.verified
-    return {**answer, "exactEvidence": exact, "nothingDone": audit.unchanged, "controls": controls}
+    return {**answer, "exactEvidence": audit.exactly_verified, "nothingDone": audit.unchanged, "controls": controls}
 
 
 def _descriptor(identity: str, rule: RuleOutcome | None) -> dict[str, Any]:

@@ -9,11 +9,11 @@ import textwrap
 from grmu_audit.metrics.catalog.wording import NBSP
 from grmu_audit.records import Audit
 from grmu_audit.report.content.lookup import Lookup
-from grmu_audit.report.content.tables import group_table, splits_table
+from grmu_audit.report.content.tables import group_table, one_line, splits_table
 from grmu_audit.report.content.view import build_view
 from grmu_audit.report.content.view_model import RuleRow, Table, View
 from grmu_audit.report.wording.strings import Strings, load_strings
-from grmu_audit.utils.terminal_tables import NARROW, fitted
+from grmu_audit.utils.terminal_tables import NARROW, fit_table
 
 SHAPES = {"pass": "✔", "breach": "✖", "inconclusive": "?", "waived": "◆", "not-applied": "–", "not-judged": "–"}
 """One shape for each state, beside its word."""
@@ -47,7 +47,7 @@ def render_groups(audit: Audit) -> str:
     writer.writerow(column["title"] for column in (*rates["columns"], *parts["columns"][1:]))
     for row in rates["rows"]:
         cells = [" ".join(cell.split("\n")) for cell in (*row, *counts.get(row[0], blank))]
-        writer.writerow(f"'{cell}" if cell[:1] in ("=", "+", "@") else cell for cell in cells)
+        writer.writerow(f"'{cell}" if cell[:1] in ("=", "+", "-", "@") else cell for cell in cells)
     return out.getvalue().replace(NBSP, " ")
 
 
@@ -85,19 +85,14 @@ def _tables(view: View, width: int) -> list[str]:
 
 
 def _table(table: Table, width: int) -> str:
-    shown = [[_one_line(row[0]), *row[1:]] for row in table["rows"][:MOST_ROWS]]
+    shown = [[one_line(row[0]), *row[1:]] for row in table["rows"][:MOST_ROWS]]
     rest = len(table["rows"]) - len(shown)
     more = [f"{_INDENT}… {rest} more"] if rest else []
     titles, numeric = [c["title"] for c in table["columns"]], [c["kind"] == "number" for c in table["columns"]]
-    return "\n".join([*textwrap.wrap(table["caption"], width), *fitted(titles, shown, numeric, width), *more])
+    return "\n".join([*textwrap.wrap(table["caption"], width), *fit_table(titles, shown, numeric, width), *more])
 
 
 def _left_out(view: View, strings: Strings, width: int) -> str:
-    lines = [f"{_one_line(what)}: {why}" for what, why in view["not_measured"]["rows"]]
+    lines = [f"{one_line(what)}: {why}" for what, why in view["not_measured"]["rows"]]
     wrapped = [part for line in lines for part in textwrap.wrap(line, width, initial_indent="  ", subsequent_indent=_INDENT)]
     return "\n".join([strings.text("not_measured.heading"), *wrapped])
-
-
-def _one_line(cell: str) -> str:
-    first, *rest = cell.split("\n")
-    return f"{first} ({'; '.join(rest)})" if rest else first

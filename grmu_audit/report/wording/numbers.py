@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import TypeGuard
 
 from grmu_audit.metrics.catalog.wording import REPORT_STYLE
-from grmu_audit.records import SUPPRESSED_BELOW, MetricValue, suppressed
+from grmu_audit.records import SUPPRESSED_BELOW, MetricValue, RuleOutcome, suppressed
 
 
 def count_text(count: int) -> str:
@@ -17,9 +18,9 @@ def count_text(count: int) -> str:
     return f"< {SUPPRESSED_BELOW}" if suppressed(count) else f"{count:,}"
 
 
-def is_suppressed(value: MetricValue) -> bool:
+def is_suppressed(value: MetricValue | RuleOutcome) -> bool:
     """Whether a value rests on so few samples that showing it would identify people."""
-    return suppressed(value.n)
+    return value.n is not None and suppressed(value.n)
 
 
 def no_number(value: MetricValue) -> tuple[str, str] | None:
@@ -29,6 +30,21 @@ def no_number(value: MetricValue) -> tuple[str, str] | None:
     if value.value is None or not math.isfinite(value.value):
         return "undefined", value.why_missing or "no reason was recorded"
     return None
+
+
+def has_number(value: MetricValue | None) -> TypeGuard[MetricValue]:
+    """Whether there is a number to show."""
+    return value is not None and no_number(value) is None
+
+
+def finite_number(value: object) -> float | None:
+    """A recorded fact as a finite number; None where it is none.
+
+    >>> finite_number(2), finite_number(True), finite_number("2")
+    (2.0, None, None)
+    """
+    plain = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if plain and math.isfinite(value) else None  # type: ignore[arg-type]
 
 
 def estimate(value: MetricValue | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -31,7 +30,7 @@ class Strings:
         """The value at a dotted key.
 
         Raises:
-            InputError: nothing does.
+            InputError: there is none.
         """
         found: Any = self.tree
         for part in key.split("."):
@@ -72,7 +71,7 @@ def load_strings(folder: Path | None = None) -> Strings:
     Raises:
         InputError: the user's file is not a YAML mapping.
     """
-    tree = copy.deepcopy(_built_in())
+    tree = _built_in()
     path = folder / STRINGS_FILE if folder is not None else None
     if path is None or not path.is_file():
         return Strings(tree, STRINGS_FILE)

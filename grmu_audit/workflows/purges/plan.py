@@ -130,7 +130,7 @@ def sign_plan(session: Session, plan: PurgePlan, role: str, note: str = "") -> i
         raise InputError("a sign-off needs the name of a person: give --actor")
     ledger, digest, time = read_ledger(session.store, plan.record.model), plan.record.plan_sha256, timestamp(author.now)
     said = {"role": role, "person": author.name, "time": time, "note": note, "account": session.store.account}
-    payload = statement(SIGN_OFF, [{"name": PURGE, "digest": {"sha256": digest}}], said)
+    payload = statement(SIGN_OFF, {PURGE: digest}, said)
     entry = ledger.new_entry(
         "sign-off", record_sha256=digest, request=plan.record.request or None, role=role, actor=author.name,
         account=session.store.account, time=time, reason=note, envelope=sign_envelope(payload, author.signer).decode(),

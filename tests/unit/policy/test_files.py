@@ -193,6 +193,12 @@ def test_every_metric_has_a_range_that_rules_are_checked_against(name):
         assert Policy.stored(tree).rules[0].metric == name
 
 
+@pytest.mark.parametrize("name", ["a" * 300, f"tests/{'a' * 300}.yaml", f"{'a' * 300}@{'1' * 64}"])
+def test_a_name_that_is_too_long_for_a_file_is_not_found(name):
+    with pytest.raises(NotFoundError, match="no policy"):
+        load_named(name)
+
+
 def test_a_policy_is_pinned_by_its_digest(tmp_path):
     digest = policy_sha256(load_named("default"))
     assert load_named(f"default@{digest}") == load_named(f"default@sha256:{digest.upper()}") == load_named("default")

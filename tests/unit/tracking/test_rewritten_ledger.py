@@ -137,10 +137,10 @@ def test_a_ledger_that_is_gone_with_its_alias(store: MemoryStore, required: Requ
 @pytest.mark.parametrize("told", [{"entries": "2", "sha256": "0"}, {"entries": 2}, {"entries": -1, "sha256": "0"}, [1, "0"], 3])
 def test_a_head_of_no_known_form_is_damage(told: object) -> None:
     with pytest.raises(GrmuAuditError) as caught:
-        ledger_head_of(statement("x", [], {"urn:grmu-audit:ledger:v1": told}))
+        ledger_head_of(statement("x", {}, {"urn:grmu-audit:ledger:v1": told}))
     assert caught.value.exit_code is ExitCode.INTEGRITY
 
 
 def test_a_statement_of_before_names_no_ledger() -> None:
-    assert ledger_head_of(statement("x", [], {"result": "PASSED"})) is None
-    assert ledger_head_of(statement("x", [], {"urn:grmu-audit:ledger:v1": {"entries": 0, "sha256": "a"}})) == LedgerHead(0, "a")
+    assert ledger_head_of(statement("x", {}, {"result": "PASSED"})) is None
+    assert ledger_head_of(statement("x", {}, {"urn:grmu-audit:ledger:v1": {"entries": 0, "sha256": "a"}})) == LedgerHead(0, "a")

@@ -12,7 +12,7 @@ from grmu_audit.records.metric_value import CANDIDATE
 from grmu_audit.records.segments import SegmentSearch, WeakSegment
 from grmu_audit.report import render
 from grmu_audit.report.content.lookup import Lookup
-from grmu_audit.report.content.tables import MOST_SEGMENTS, interval_notes, repeated_once, segment_table, with_interval
+from grmu_audit.report.content.tables import MOST_SEGMENTS, interval_notes, move_shared_reason, segment_table, with_interval
 from grmu_audit.report.wording.strings import load_strings
 
 
@@ -22,13 +22,13 @@ def value(number: float | None, reason: str | None = None, n: int = 90) -> Metri
 
 def test_a_shared_reason_is_said_once_and_different_reasons_stay_in_their_cells():
     few = value(None, "too few: 3 samples")
-    assert repeated_once([value(0.5), few, few, None]) == (
+    assert move_shared_reason([value(0.5), few, few, None]) == (
         "\nundefined: too few: 3 samples",
         [with_interval(value(0.5)), "undefined", "undefined", "–"],
     )
     other = value(None, "none at all")
-    assert repeated_once([few, other]) == ("", ["undefined: too few: 3 samples", "undefined: none at all"])
-    assert repeated_once([value(0.5, n=4)])[1] == ["suppressed"]
+    assert move_shared_reason([few, other]) == ("", ["undefined: too few: 3 samples", "undefined: none at all"])
+    assert move_shared_reason([value(0.5, n=4)])[1] == ["suppressed"]
 
 
 def test_the_report_says_whom_an_interval_speaks_of_and_what_was_not_simulated():

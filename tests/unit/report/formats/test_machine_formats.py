@@ -15,7 +15,7 @@ from grmu_audit.policy.judgement import judge
 from grmu_audit.records import Audit, CheckResult, ControlOutcome, Decision, Group
 from grmu_audit.report.formats import FORMATS, render
 from grmu_audit.report.formats.github import escape_message, escape_property
-from grmu_audit.report.formats.markdown import defuse
+from grmu_audit.report.formats.markdown import escape_markdown
 from grmu_audit.report.formats.text import render_text
 
 NAMES = sorted(audits.ALL)
@@ -139,8 +139,8 @@ def test_markdown_is_small_and_its_tables_hold_together(name):
         assert len({line.count("|") for line in table.splitlines()}) == 1
 
 
-def test_markdown_defuses_names():
-    text = defuse("<img src=x> [a](javascript:x) @team #12 **b** `c`")
+def test_markdown_escapes_names():
+    text = escape_markdown("<img src=x> [a](javascript:x) @team #12 **b** `c`")
     assert "<" not in text
     assert "](" not in text
     assert "@team" not in text
