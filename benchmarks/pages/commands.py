@@ -44,6 +44,7 @@ def page() -> str:
 def _parts(group: click.Group, name: str, parent: click.Context) -> Iterator[str]:
     command = group.get_command(parent, name)
     assert command is not None
+    command._help_option = None  # kept from a call without the root, it would lack -h
     with click.Context(command, info_name=name, parent=parent, terminal_width=80) as ctx:
         level = "#" * (ctx.command_path.count(" ") + 1)
         yield f"{level} {ctx.command_path.removeprefix('grmu-audit ')}\n\n```text\n{command.get_help(ctx)}\n```\n"

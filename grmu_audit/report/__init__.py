@@ -1,6 +1,6 @@
 """Reports: one audit in, one document out; HTML, PDF and text for people; JUnit, SARIF, GitHub, Markdown, JSON for machines."""
 
-from grmu_audit.report.comparison import render_comparison
+from grmu_audit.report.comparison import render_comparison, require_version_count
 from grmu_audit.report.content.view import build_view
 from grmu_audit.report.formats import FORMATS, render
 from grmu_audit.report.formats.html import framed, render_html
@@ -26,4 +26,5 @@ __all__ = [
     "render_pdf",
     "render_site",
     "render_text",
+    "require_version_count",
 ]

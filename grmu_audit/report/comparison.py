@@ -56,6 +56,12 @@ Judged = Audit | IntegrityError | None
 """The stored audit of a version, why it cannot be relied on, or None where the version was never audited."""
 
 
+def require_version_count(count: int) -> None:
+    """``InputError`` for fewer than two or more than ``MOST_VERSIONS`` versions."""
+    if not 2 <= count <= MOST_VERSIONS:
+        raise InputError(f"{count} version{'' if count == 1 else 's'} to compare: give 2 to {MOST_VERSIONS}")
+
+
 def describe_versions(audits: Sequence[Audit], verdicts: Sequence[Judged], strings: Strings) -> list[Compared]:
     """The versions of a comparison.
 
@@ -67,8 +73,7 @@ def describe_versions(audits: Sequence[Audit], verdicts: Sequence[Judged], strin
     Raises:
         InputError: fewer than two or more than ``MOST_VERSIONS`` versions.
     """
-    if not 2 <= len(audits) <= MOST_VERSIONS:
-        raise InputError(f"{len(audits)} versions to compare: give 2 to {MOST_VERSIONS}")
+    require_version_count(len(audits))
     result = []
     for audit, judged in zip(audits, verdicts, strict=True):
         key, state, problem = _standing(judged)

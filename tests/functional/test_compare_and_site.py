@@ -86,6 +86,11 @@ def test_what_cannot_be_compared_is_refused(made):
         render_comparison(audits, verdicts)
 
 
+def test_one_version_is_refused_before_a_store_is_looked_for(capsys):
+    assert execute(["compare", "nowhere/1"]) == 2
+    assert "1 version to compare: give 2 to 6" in capsys.readouterr().err
+
+
 def test_the_register_is_one_folder_of_working_links(made, tmp_path):
     _, session, (_, _, unlearned), audited = made
     assert write_site(session, tmp_path / "a", today=date(2026, 3, 4)) == 3

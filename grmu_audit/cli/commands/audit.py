@@ -126,6 +126,7 @@ def compare_command(ctx: click.Context, models: tuple[str, ...], policy: str, ou
     from grmu_audit.utils.terminal_tables import terminal_width
     from grmu_audit.workflows.audits.comparison import compare
 
+    report.require_version_count(len(models))  # before anything is measured
     found = compare(open_session(ctx), models, load_named(policy), seed=seed)
     click.echo(report.render_comparison(found.audits, found.verdicts, "text", terminal_width()))
     if out is not None:
