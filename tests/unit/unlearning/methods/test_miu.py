@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from support.notes import Notes
 from support.tiny import runtime, tiny
 from support.weights import weights_digest
 
 from grmu_audit.unlearning.apply import apply_method
 from grmu_audit.unlearning.methods import methods
 from grmu_audit.unlearning.methods.miu import MiuConfig
-from grmu_audit.utils.progress import SILENT
 
 
 def test_miu_without_any_term_moves_nothing_but_its_last_switch_matters() -> None:
@@ -55,23 +55,13 @@ def test_the_unlearning_term_has_a_gradient_in_nearly_every_step_and_its_estimat
 
 
 def test_a_term_without_a_gradient_is_said() -> None:
-    class Heard:
-        """Keeps the lines."""
-
-        lines: list[str] = []  # noqa: RUF012
-
-        def note(self, text: str) -> None:
-            self.lines.append(text)
-
-        progress = SILENT.progress
-
     problem, run = tiny(), runtime()
-    run.observer = Heard()
+    run.observer = heard = Notes()
     config = MiuConfig(epochs=2, forget_epochs=2, batch_size=8, estimator="mine", estimator_steps_first=1, estimator_steps=0)
     apply_method(methods.get("miu"), problem.model, problem.data, config, run)
     noted = run.notes["information"]
     said = 2 * noted["without_gradient"] > noted["forget_steps"]
-    assert bool(Heard.lines) is said
+    assert bool(heard.lines) is said
     assert said, noted
 
 
