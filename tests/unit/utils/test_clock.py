@@ -105,4 +105,4 @@ def test_the_documentation_has_the_limits_of_the_code():
     assert f"{LARGEST_BUNDLE >> 30} GiB" in rows["bundle"]
     assert f"{files.LARGEST_FILE >> 20} MiB" in image
     assert f"{decode.LARGEST_SIDE:,} pixels a side, {decode.LARGEST_AREA:,} in all" in image
-    assert f"gives up after {READ_SECONDS:.0f} s (`{READ_VARIABLE}`" in table
+    assert f"stop after {READ_SECONDS:.0f} s (`{READ_VARIABLE}`" in table
