@@ -2,8 +2,8 @@
 
 python -m benchmarks.pages.robustness --cache FOLDER [--seeds 3] [--requests random,class] [--write docs]
 
-Every (network, request, method, seed) is one JSON file in the cache folder, so that an interrupted run continues where it
-stopped; the page is written from the files that are there.
+Every (network, request, method, seed) is one JSON file under ``benchmarks/results/robustness``, so that an interrupted run
+continues where it stopped; the page is written from the files that are there.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import torch
 from safetensors.torch import load_file
 
 from benchmarks.measurements.comparison import LARGEST_SHARES
+from benchmarks.measurements.kept import RESULTS
 from benchmarks.measurements.problem import state_bytes
 from grmu_audit.data.batches import BatchSource
 from grmu_audit.data.dataset import Dataset
@@ -40,6 +41,7 @@ from grmu_audit.unlearning.data import UnlearningData
 from grmu_audit.unlearning.methods import methods
 from grmu_audit.utils import canonical_json, write_atomic
 
+STORED = RESULTS / "robustness"
 METHODS = ("retrain", *LARGEST_SHARES)
 ORIGINAL = "original"
 RADII = (2 / 255, 4 / 255, 8 / 255, 0.1)
@@ -187,12 +189,12 @@ class Problem:
         }
 
 
-def path_of(folder: Path, network: Network, request: str, method: str, seed: int) -> Path:
+def path_of(network: Network, request: str, method: str, seed: int) -> Path:
     """File of one run; its name is a digest of what the numbers depend on but the code."""
     settings = None if method == ORIGINAL else methods.get(method).config(**network.settings(method)).model_dump(mode="json")
     measured = [list(RADII), SHARE, FORGOTTEN_CLASS, list(SCALES), MOST_LOST, "retain"]
     named = [asdict(network), request, method, settings, seed, *measured]
-    return folder / f"{hashlib.sha256(canonical_json(named)).hexdigest()[:16]}.json"
+    return STORED / f"{hashlib.sha256(canonical_json(named)).hexdigest()[:16]}.json"
 
 
 def runs(seeds: int, requests: list[str]) -> Iterator[tuple[int, Network, str, str]]:
@@ -204,21 +206,22 @@ def runs(seeds: int, requests: list[str]) -> Iterator[tuple[int, Network, str, s
                     yield seed, network, request, method
 
 
-def measure_all(folder: Path, seeds: int, requests: list[str], device: torch.device) -> None:
-    """Measure what the cache folder does not hold yet."""
-    folder.mkdir(parents=True, exist_ok=True)
+def measure_all(cached: Path, seeds: int, requests: list[str], device: torch.device) -> None:
+    """Measure what ``STORED`` does not hold yet; original models stay in the cache folder."""
+    cached.mkdir(parents=True, exist_ok=True)
+    STORED.mkdir(parents=True, exist_ok=True)
 
     @cache
     def problem(title: str, request: str, seed: int) -> Problem:
         """Made once for all methods."""
-        return Problem(next(n for n in NETWORKS if n.title == title), request, seed, device, folder)
+        return Problem(next(n for n in NETWORKS if n.title == title), request, seed, device, cached)
 
     for seed, network, request, method in runs(seeds, requests):
-        path = path_of(folder, network, request, method, seed)
+        path = path_of(network, request, method, seed)
         if path.is_file():
             continue
         result = problem(network.title, request, seed).measure(method)
-        write_atomic(path, canonical_json(result))
+        write_atomic(path, canonical_json(result) + b"\n")
         shown = {**result["accuracy"], **result["attacked"]}
         text = " ".join(f"{name} {value:.3f}" for name, value in shown.items())
         sys.stderr.write(

@@ -291,20 +291,17 @@ def drawing(found: Sequence[Run]) -> bytes:
 def main() -> None:
     """Measure what is missing and print or write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cache", type=Path, required=True)
+    parser.add_argument("--cache", type=Path, metavar="FOLDER", help="Of the models; without it nothing is measured.")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--requests", default="random,class")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--only-write", action="store_true", help="write the page from what is there")
     parser.add_argument("--write", type=Path, help="folder of the page and its drawing")
     options = parser.parse_args()
     device = choose_device(options.device)
     requests = options.requests.split(",")
-    if not options.only_write:
+    if options.cache:
         measure_all(options.cache, options.seeds, requests, device)
-    paths = [
-        path_of(options.cache, network, request, method, seed) for seed, network, request, method in runs(options.seeds, requests)
-    ]
+    paths = [path_of(network, request, method, seed) for seed, network, request, method in runs(options.seeds, requests)]
     found = [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.is_file()]
     write_page(found, options.write, device)
 

@@ -13,7 +13,7 @@ from benchmarks.measurements.comparison import CEILING, FLOOR, PLAIN, Comparison
 from benchmarks.measurements.gate import BEFORE, CELLS, Kind, Scale
 from benchmarks.measurements.kept import RESULTS
 from benchmarks.pages import robustness
-from benchmarks.pages.comparison import drawing, page
+from benchmarks.pages.comparison import drawing, page, stored_page
 from grmu_audit.unlearning.methods import methods
 from grmu_audit.utils import canonical_json
 
@@ -179,6 +179,12 @@ def test_the_methods_with_the_largest_shares_are_those_of_the_stored_results() -
     cheap = [title for title, row in cell.items() if sum(one.sample_gradients for one in row.values()) <= dearest]
     ranked = sorted(cheap, key=lambda title: -sum(one.values.get("FORGET_SHARE", 0.0) for one in cell[title].values()))
     assert tuple(ranked[:5]) == comparison.LARGEST_SHARES
+
+
+@pytest.mark.parametrize("study", ["methods", "miu", "tuned", "batch-normalisation"])
+def test_pages_follow_from_the_kept_rows(study: str) -> None:
+    kept = (Path(__file__).parents[3] / "docs" / f"{study}.md").read_text(encoding="utf-8")
+    assert kept == stored_page(study)[0]
 
 
 def test_models_that_did_not_move_are_in_no_correlation() -> None:
