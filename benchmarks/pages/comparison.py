@@ -294,9 +294,10 @@ def _ranking(cell: Found, titles: Sequence[str]) -> str:
     if not titles:
         return "none"
     first, others = titles[0], titles[1:]
-    tied = [title for title in others if not _above(differences(cell[first], cell[title], "FORGET_SHARE"))]
-    ranked = ", ".join(f"{title} ({_mean(cell[title], 'FORGET_SHARE'):.0f} %)" for title in titles[:5])
-    return f"{ranked}; not behind the first by two standard errors: {_listed(tied)}"
+    behind = {title: differences(cell[first], cell[title], "FORGET_SHARE") for title in others}
+    tied = [title for title, apart in behind.items() if apart and not _above(apart)]
+    ranked = _listed([f"{title} ({_mean(cell[title], 'FORGET_SHARE'):.0f} %)" for title in titles[:5]])
+    return f"{ranked}. Not behind the first by two standard errors: {_listed(tied)}"
 
 
 def _difference(cell: Found, first: str, second: str, metric: str) -> str:
@@ -320,7 +321,7 @@ def _above(values: Sequence[float]) -> bool:
 
 
 def _listed(words: Sequence[str]) -> str:
-    return ", ".join(words) if words else "none"
+    return ("; " if any("," in word for word in words) else ", ").join(words) or "none"
 
 
 def stored_page(study: str, names: Sequence[str] = ALL) -> tuple[str, dict[str, Found]]:
