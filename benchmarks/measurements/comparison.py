@@ -8,7 +8,7 @@ sample it by REWEIGHT.  What is measured is kept in one file for each cell and s
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -280,6 +280,10 @@ def differences(first: Mapping[int, Measured], second: Mapping[int, Measured], m
 def machines_of(folder: Path, cells: Sequence[str]) -> list[str]:
     """Hardware and software that the rows of these cells were measured on, each once."""
     found = [json.loads(path.read_bytes())["machine"] for name in cells for path in sorted(folder.glob(f"{name}-*.json"))]
+    return distinct(found)
+
+
+def distinct(machines: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Each machine once, in words."""
     words = "grmu-audit {version}, {processor}, {threads} thread(s), {instructions} instructions, torch {torch}"
-    lines = [words.format(**one) for one in found]
-    return list(dict.fromkeys(lines))
+    return list(dict.fromkeys(words.format(**one) for one in machines))

@@ -23,6 +23,7 @@ import torch
 from safetensors.torch import load_file
 
 from benchmarks.measurements.comparison import LARGEST_SHARES
+from benchmarks.measurements.effect import machine
 from benchmarks.measurements.kept import RESULTS
 from benchmarks.measurements.problem import state_bytes
 from grmu_audit.data.batches import BatchSource
@@ -181,6 +182,7 @@ class Problem:
             "method": method,
             "seed": self.seed,
             "seconds": seconds,
+            "machine": machine(self.source.device),
             "scale": scale,
             "accuracy": {name: accuracy(model, self.source, rows, runtime) for name, rows in parts.items()},
             "attacked": {name: float((answer == truth).mean()) for name, answer in under.items()},
@@ -221,7 +223,7 @@ def measure_all(cached: Path, seeds: int, requests: list[str], device: torch.dev
         if path.is_file():
             continue
         result = problem(network.title, request, seed).measure(method)
-        write_atomic(path, canonical_json(result) + b"\n")
+        write_atomic(path, canonical_json(result))
         shown = {**result["accuracy"], **result["attacked"]}
         text = " ".join(f"{name} {value:.3f}" for name, value in shown.items())
         sys.stderr.write(

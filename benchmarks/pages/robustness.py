@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
+from benchmarks.measurements.comparison import distinct
 from benchmarks.measurements.robustness import measure_all, path_of, runs
 from grmu_audit.errors import InputError
 from grmu_audit.metrics.white_box.layer_gaps import Correlation, correlation
-from grmu_audit.training.runtime import choose_device, hardware
+from grmu_audit.training.runtime import choose_device
 from grmu_audit.utils import write_atomic
-from grmu_audit.utils.resources import VERSION
 
 Run = dict[str, Any]
 READING = "var/output/class/retain"
@@ -63,13 +62,13 @@ The tables do not say that a method forgot.  {left}  In the ResNet, RL and SalUn
 many retain samples: alone, a batch of one class has statistics that take much of the push back.
 
 Mean (standard deviation) over {seeds} seeds; each has its own data, request and weights.
-grmu-audit {version}, torch {torch}, {device}.
+{machines}.
 """
 
 
-def write_page(found: list[Run], folder: Path | None, device: torch.device) -> None:
+def write_page(found: list[Run], folder: Path | None) -> None:
     """Print the page, or write it with its drawing."""
-    text = page(found, device)
+    text = page(found)
     if folder is None:
         sys.stdout.write(text)
         return
@@ -77,11 +76,10 @@ def write_page(found: list[Run], folder: Path | None, device: torch.device) -> N
     write_atomic(folder / "pictures" / "robustness.svg", drawing(found))
 
 
-def page(found: list[Run], device: torch.device) -> str:
+def page(found: list[Run]) -> str:
     """The page as Markdown."""
-    facts = hardware(device)
     seeds = len({run["seed"] for run in found})
-    head = _HEAD.format(seeds=seeds, version=VERSION, torch=facts["torch"], device=facts["device"], left=_left(found))
+    head = _HEAD.format(seeds=seeds, machines="; ".join(distinct(run["machine"] for run in found)), left=_left(found))
     lines = [head]
     lines += ["![Gap against accuracy under FGSM](pictures/robustness.svg)", ""]
     for network, request in panels(found):
@@ -297,13 +295,12 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--write", type=Path, help="folder of the page and its drawing")
     options = parser.parse_args()
-    device = choose_device(options.device)
     requests = options.requests.split(",")
     if options.cache:
-        measure_all(options.cache, options.seeds, requests, device)
+        measure_all(options.cache, options.seeds, requests, choose_device(options.device))
     paths = [path_of(network, request, method, seed) for seed, network, request, method in runs(options.seeds, requests)]
     found = [json.loads(path.read_text(encoding="utf-8")) for path in paths if path.is_file()]
-    write_page(found, options.write, device)
+    write_page(found, options.write)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,8 @@ ATTEMPTS = 3
 def perform(task: str) -> None:
     """What a worker does: run the job's function and store its result, unless the result is there already.
 
-    An error is stored as the job's failure; a worker reads and writes nothing but the folder.
+    An error is stored as the job's failure. A worker uses no tracking server: it reads the folder, the data and the key, and
+    stores results in the folder alone.
 
     Args:
         task: as ``JobRunner`` gives it.

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from grmu_audit.errors import EnvironmentFailure, InputError, IntegrityError
 from grmu_audit.models.architecture import Options, image_shape, options_of
@@ -60,10 +61,20 @@ def _network(name: str, arguments: dict[str, Any]) -> nn.Module:
 
     try:
         network: nn.Module = models.get_model(name, weights=None, **arguments)
-    except NotImplementedError:  # on the device meta: RegNets compute their widths with tensors
-        with torch.device("cpu"):
-            network = models.get_model(name, weights=None, **arguments).to("meta")
+    except NotImplementedError:  # on the device meta: RegNets compute their widths with tensors and read them
+        with _WidthsOnCpu():
+            network = models.get_model(name, weights=None, **arguments)
     return network
+
+
+class _WidthsOnCpu(TorchFunctionMode):
+    """Tensors that are computed with are on the CPU; parameters stay on the device meta, and take no memory."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = dict(kwargs or {})
+        if func in (torch.arange, torch.tensor):
+            kwargs.setdefault("device", "cpu")
+        return func(*args, **kwargs)
 
 
 def _arguments(name: str, height: int, width: int) -> dict[str, Any]:

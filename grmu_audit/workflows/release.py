@@ -180,7 +180,7 @@ def repeat_outputs(session: Session, name: str) -> tuple[dict[str, int], list[Fi
 
 
 def unbound(session: Session, name: str) -> list[str]:
-    """Labels of the versions without a registration record."""
+    """Labels of the versions that were registered before registration records were kept, and have none yet."""
     from grmu_audit.tracking.registration import unbound_versions
 
     return [ref.label for ref in unbound_versions(session.store, tracking.read_ledger(session.store, name))]

@@ -102,7 +102,7 @@ def test_import_of_published_data_says_what_is_missing(here: Path, capsys: pytes
     assert "celeba and --table exclude each other" in err
     code, _, err = run(capsys, "data", "import", "celeba", "--data-root", ".", "--attribute", "sex")
     assert code == ExitCode.USAGE
-    assert "celeba and --attribute exclude each other" in err
+    assert "celeba and --attribute exclude each other: --attribute is for your own data" in err
     code, _, err = run(capsys, "data", "import", "--table", "labels.csv", "--data-root", ".")
     assert code == ExitCode.USAGE
     assert "--data-root goes with the name of a published dataset" in err

@@ -127,7 +127,7 @@ def import_(ctx: click.Context, /, dataset: str | None, data_root: Path | None, 
 
 
 def _refuse_mixed(ctx: click.Context, dataset: str | None) -> None:
-    """Options of a published dataset and of own data exclude each other, so that none is ignored."""
+    """Options of a published dataset and of own data exclude each other on the command line, so that none is ignored there."""
     options = [param for param in ctx.command.params if param.name != "dataset"]
     given = [param for param in options if ctx.get_parameter_source(param.name or "") is ParameterSource.COMMANDLINE]
     for param in given:
@@ -135,7 +135,12 @@ def _refuse_mixed(ctx: click.Context, dataset: str | None) -> None:
         if dataset is None and of_published:
             raise click.UsageError(f"{name} goes with the name of a published dataset")
         if dataset is not None and not of_published:
-            raise click.UsageError(f"{dataset} and {name} exclude each other: the name of your own data goes into --name")
+            hint = (
+                "the name of your own data goes into --name"
+                if name in ("--table", "--images")
+                else f"{name} is for your own data"
+            )
+            raise click.UsageError(f"{dataset} and {name} exclude each other: {hint}")
 
 
 def _import_own(out: Path, own: dict[str, Any]) -> None:

@@ -36,14 +36,14 @@ def msg(model: Classifier, data: UnlearningData, config: MsgConfig, runtime: Run
     s = sum of grad CE over |D_f| random retain samples - sum over D_f, at the trained weights in eval mode.  In each
     convolution the share of weights with the smallest |s| is reinitialised (Kaiming normal, fan-out); then CE on D_r,
     where the other convolution weights get their gradient times ``slow``.  All other layers train freely; a network without
-    convolutions is fine-tuned, which is said.
+    2-D convolutions that may move is fine-tuned, which is said.
     """
     fresh = reinitialise_weights(
         model, gradient_difference(model, data, config, runtime), config.share, runtime.generator("redraw")
     )
     if not fresh:
         runtime.observer.note(
-            "msg: the network has no convolution to reinitialise, so that this is fine-tuning on the retain set (method ft)"
+            "msg: no 2-D convolution is there to reinitialise, so that this is fine-tuning on the retain set (method ft)"
         )
     loss = cross_entropy_loss(model)
     parameters = dict(model.named_parameters())

@@ -229,7 +229,8 @@ def adapted(suite: Suite, seeds: str | None = None, added: Sequence[str] = ()) -
     Args:
         suite: as read.
         seeds: whole numbers with commas; None: the suite's.
-        added: names of methods, ignored where the suite has them; with and without REWEIGHT where they read the retain set.
+        added: names of methods, with and without REWEIGHT where they read the retain set; one that the suite has is only added to
+            requests that list theirs.
 
     Raises:
         InputError: a seed is no whole number from 0, or a method is added twice.

@@ -80,7 +80,7 @@ class CallCheck:
             now: seconds since 1970.
 
         Raises:
-            RefusedError: not signed with the secret, too old, too large, or not an event.
+            RefusedError: not signed with the secret, of another time, too large, or not an event.
         """
         given = {name.lower(): value for name, value in headers.items()}
         delivery, stamp, signature = (given.get(name.lower(), "") for name in (DELIVERY, TIMESTAMP, SIGNATURE))

@@ -115,6 +115,9 @@ def test_a_regnet_is_measured_without_memory_too() -> None:
     regnet = image_spec("regnet_y_400mf", (3, 64, 64))
     state = build(regnet, 0).state_dict().values()
     assert described_bytes(regnet) == sum(value.numel() * value.element_size() for value in state)
+    with torch.device("meta"):
+        measured = build(regnet, 0).state_dict().values()
+    assert all(value.is_meta for value in measured)
 
 
 def test_the_small_stem_keeps_every_pixel() -> None:
