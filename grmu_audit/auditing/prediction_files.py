@@ -15,6 +15,7 @@ import numpy.typing as npt
 from grmu_audit.errors import InputError
 from grmu_audit.metrics.checked_predictions import crossed_names
 from grmu_audit.records import SPLITS, Predictions
+from grmu_audit.records.predictions import LARGEST_LOGIT
 from grmu_audit.utils.columns import Kind, TextTable, number_advice, number_text
 from grmu_audit.utils.notations import by_notation, clashes, notation_key, other_notation
 from grmu_audit.utils.plugins import did_you_mean
@@ -295,7 +296,7 @@ def _attributes(frame: pd.DataFrame, defects: _Defects) -> tuple[Ints, tuple[tup
 def _scores(frame: pd.DataFrame, defects: _Defects) -> Floats | None:
     """[n, classes] logits or log-probabilities, or None."""
     found = {kind: [f"{kind}_{i}" for i in range(len(frame.columns)) if f"{kind}_{i}" in frame] for kind in ("logit", "prob")}
-    logits = _numbers(frame, found["logit"], defects) if found["logit"] else None
+    logits = _logits(frame, found["logit"], defects) if found["logit"] else None
     if not found["prob"]:
         return logits
     known = defects.count
@@ -312,6 +313,15 @@ def _scores(frame: pd.DataFrame, defects: _Defects) -> Floats | None:
         return logits
     result: Floats = np.log(np.maximum(table, np.finfo(np.float64).tiny))
     return result
+
+
+def _logits(frame: pd.DataFrame, columns: list[str], defects: _Defects) -> Floats:
+    table = _numbers(frame, columns, defects)
+    for name, values in zip(columns, table.T, strict=True):
+        absurd = np.abs(values) > LARGEST_LOGIT
+        if absurd.any():
+            defects.note(f"{name} is beyond {LARGEST_LOGIT:,.0f}, which no working network gives", absurd, frame[name])
+    return table
 
 
 def _differ(logits: Floats, probabilities: Floats) -> npt.NDArray[np.bool_]:

@@ -92,7 +92,7 @@ def _standing(judged: Judged) -> tuple[str, str, str]:
 
 
 def comparison_tables(versions: Sequence[Compared], strings: Strings) -> list[Table]:
-    """Metrics over all groups, then test accuracy by group; below the value of each later version its paired change."""
+    """Metrics that are not broken down by group, then test accuracy by group; below later versions the paired change."""
     metrics = _defined(versions)
     rows = [[_metric_label(metric), *_cells(versions, metric, None)] for metric in metrics]
     groups = sorted({group for version in versions for group in version.found.groups})

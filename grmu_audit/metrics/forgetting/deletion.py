@@ -153,8 +153,10 @@ def _change(candidate: _Attack, other: _Attack) -> Outcome:
         return Outcome.missing(NAME, left if isinstance(left, str) else str(right), basis)
     left_out = tuple(map(candidate.after.group, left.arm.left_out))  # the same of both models: it follows from the rows
     basis = replace(basis, smallest_cell=left.arm.smaller_side, empty_cells=left_out)
-    change = change_of_areas if candidate.after.options.interval_forms > 1 else normal_change_of_areas
-    return Outcome(NAME, basis, change(left.curve, right.curve, *candidate.people(left.arm)))
+    if candidate.after.options.interval_forms > 1:
+        return Outcome(NAME, basis, change_of_areas(left.curve, right.curve, *candidate.people(left.arm)))
+    change = normal_change_of_areas(left.curve, right.curve, *candidate.people(left.arm))
+    return Outcome(NAME, basis, replace(change, right=other.area(right)))  # of the other's own people, as it was measured then
 
 
 def _curve(arm: Arm, score: Floats) -> Roc:

@@ -54,7 +54,7 @@ class Lookup:
 
     @property
     def metric_names(self) -> list[str]:
-        """Names of all metrics over all groups, in the order of the audit."""
+        """Names of all metrics that are not broken down by group, in the order of the audit."""
         return list(dict.fromkeys(value.name for value in self.audit.metrics if value.group is None))
 
     def counts_tell(self, part: str) -> bool:

@@ -158,7 +158,7 @@ def smallest_groups(found: Lookup, strings: Strings) -> Table:
 
 
 def metric_table(found: Lookup, metrics: Sequence[str], strings: Strings) -> Table:
-    """Metrics over all groups: before, retrained, after, change, samples."""
+    """Metrics that are not broken down by group: before, retrained, after, change, samples."""
     subjects = (BASELINE, *found.references[:SHOWN_REFERENCES], CANDIDATE, BASELINE.as_change())
     rows = []
     for metric in metrics:

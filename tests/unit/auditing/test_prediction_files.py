@@ -152,6 +152,7 @@ def test_every_defect_is_listed_with_its_row_and_never_an_id(tmp_path):
     frame.loc[8, "id"] = "person-0000"
     frame.loc[9, "target"] = "cat"
     frame.loc[10, "target"] = 2
+    frame.loc[11, "logit_1"] = -2e6
     with pytest.raises(InputError) as caught:
         read_predictions(written(tmp_path, frame))
     text = str(caught.value)
@@ -164,6 +165,7 @@ def test_every_defect_is_listed_with_its_row_and_never_an_id(tmp_path):
         9: "an id that an earlier row has",
         10: "target is not a finite number",
         11: "target is no class of the 2 score columns",
+        12: "logit_1 is beyond 1,000,000, which no working network gives (-2000000)",
     }
     for row, what in wanted.items():
         assert f"row {row}: {what}" in text
