@@ -15,6 +15,7 @@ from grmu_audit.metrics.controls import cheats
 from grmu_audit.metrics.forgetting.deletion import attack_deletion, compare_versions
 from grmu_audit.metrics.scores import margins
 from grmu_audit.records import BASELINE, CANDIDATE, SPLITS, AuditedModel, AuditInputs, Group, ModelRef, Predictions, reference
+from grmu_audit.records.audit import MeasureOptions
 
 SPLIT = {name: code for code, name in enumerate(SPLITS)}
 
@@ -173,3 +174,21 @@ def test_an_audit_holds_it_for_the_candidate_and_the_references_with_paired_chan
         assert change.interval[0] < change.value < change.interval[1]
         assert found[reference(number)].interval[0] > 0.5  # retraining gives deletions away, too
     assert found[mean].value == pytest.approx(np.mean([found[reference(n).as_change()].value for n in (1, 2)]))
+
+
+def test_a_change_in_the_earlier_form_holds_each_area_as_it_stands_alone():
+    """The other model's with its own people, of whom its file may say nothing: audits of then are computed again to the digit."""
+    given = zip((BASELINE, CANDIDATE, reference(1)), (*tables(), tables(fall=2.0)[1]), strict=True)
+    models = {
+        subject: check_predictions(
+            replace(table, subject=None if subject == reference(1) else np.arange(len(table)) // 4),
+            MeasureOptions(interval_forms=1),
+        )
+        for subject, table in given
+    }
+    found = compare_versions(models)
+    change = found[reference(1).as_change()][0].statistic
+    assert change.left == found[CANDIDATE][0].statistic
+    assert change.right == found[reference(1)][0].statistic
+    assert change.right.persons is None
+    assert change.left.persons is not None
