@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from grmu_audit.cli.output import _escaped
+from grmu_audit.cli.output import _escape
 
 CASE = Path(__file__).parents[2] / "cases" / "stdout-encoding" / "predictions.csv"
 SCORE = [sys.executable, "-m", "grmu_audit", "score", "--predictions", str(CASE)]
@@ -58,7 +58,7 @@ def test_json_stays_json_in_any_encoding(policies: dict[int, Path]) -> None:
 
 def test_what_an_encoding_lacks_is_escaped_as_json_reads_it() -> None:
     for sign in ("日", "🙂", "\udc80", "é"):
-        assert json.loads(f'"{_escaped(sign)}"') == sign
+        assert json.loads(f'"{_escape(sign)}"') == sign
 
 
 @pytest.mark.parametrize("code", POLICIES)
