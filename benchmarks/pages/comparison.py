@@ -55,7 +55,7 @@ BESIDE = (FLOOR, CEILING, PLAIN)
 DRAWN = ("FORGET_SHARE", "AVG_GAP")
 """Metrics of the picture."""
 LABEL_WIDTH, LABEL_HEIGHT = 0.4, 0.045
-"""Room of a name in a panel, as shares of its sides: from the top down, names that would overlap are moved down."""
+"""Width and height that a name takes in a panel, as shares of its sides: names that would overlap are moved down."""
 INK, BEST, OTHER = "#333333", "#0072b2", "#bbbbbb"
 """Colours of rows beside the methods, of methods that nothing cheaper beats, and of the others."""
 _TITLES = {

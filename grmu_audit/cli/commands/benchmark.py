@@ -107,8 +107,7 @@ def plan(ctx: click.Context, /, suite: str, no_calibration: bool, as_json: bool,
         return
     rows = [[what, str(count), f"{cost.gradients:,}", f"{cost.forwards:,}"] for what, count, cost in found.lines]
     click.echo(text_table(["what", "models", "sample-gradients", "forwards"], rows))
-    exist = f"{found.existing_models} models and {found.existing_rows} rows exist" if found.known else "what exists is not known"
-    say(f"{found.models} models and {found.rows} rows; {exist}")
+    say(f"{found.models} models and {found.rows} rows; {found.existing_models} models and {found.existing_rows} rows exist")
     say(f"left to do: {found.cost.gradients:,} sample-gradients and {found.cost.forwards:,} forward passes")
     if found.hours is not None and found.rates is not None:
         speed = f"{found.rates.gradients:,.0f} gradients and {found.rates.forwards:,.0f} forward passes a second"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from benchmarks.measurements import comparison, gate
 from benchmarks.measurements.comparison import CEILING, FLOOR, PLAIN, Comparison, Measured, differences, read_all
 from benchmarks.measurements.gate import BEFORE, CELLS, Kind, Scale
 from benchmarks.measurements.kept import RESULTS
+from benchmarks.measurements.robustness import STORED
 from benchmarks.pages import robustness
 from benchmarks.pages.comparison import drawing, page, stored_page
 from grmu_audit.unlearning.methods import methods
@@ -62,8 +64,7 @@ def test_the_page_ranks_by_share_and_says_what_is_near_the_ceiling_and_what_did_
     assert headline.endswith(f"apart: {CELLS['B'].title}.")
     assert {"ssd", "scrub", "shrink"} & set(unmoved.removesuffix(".").split(": ")[1].split(", ")) == {"ssd"}
     assert "retrained, REWEIGHT 3 of 3" in text
-    tuned = {title: {seed: replace(one, values=dict(one.values)) for seed, one in row.items()} for title, row in found.items()}
-    tuned["ssd"] = {seed: replace(one, values={**one.values, "FORGET_SHARE": 0.4}) for seed, one in tuned["ssd"].items()}
+    tuned = found | {"ssd": found["shrink"]}
     cured = page("methods", {"B": found, "C": both}, tuned=tuned).split("\n")[-2]
     assert cured.startswith(
         "- Of these, with the best of 6 configurations ([tuned.md](tuned.md)), the share of ssd is above the floor's"
@@ -187,6 +188,23 @@ def test_the_methods_with_the_largest_shares_are_those_of_the_stored_results() -
 def test_pages_follow_from_the_kept_rows(study: str) -> None:
     kept = (Path(__file__).parents[3] / "docs" / f"{study}.md").read_text(encoding="utf-8")
     assert kept == stored_page(study)[0]
+
+
+def test_a_setting_with_fewer_methods_says_which() -> None:
+    titles = [comparison.title_of(kind) for kind in comparison.rows("methods", "D")]
+    assert titles == [FLOOR, CEILING, PLAIN, *sorted(comparison.LARGEST_SHARES)]
+    found = {title: {seed: rows_of(seed)[title] for seed in (40, 41)} for title in titles}
+    assert f"Of the methods only {', '.join(comparison.LARGEST_SHARES)} were run here." in page("methods", {"D": found})
+    assert "were run here" not in page("methods", {"B": {title: {40: row} for title, row in rows_of(40).items()}})
+
+
+def test_rows_of_robustness_name_their_machine() -> None:
+    stored = [json.loads(path.read_bytes()) for path in STORED.glob("*.json")]
+    one = next(run for run in stored if (run["method"], run["seed"]) == ("original", 0))
+    other = {**one, "seed": 1, "machine": {**one["machine"], "processor": "another"}}
+    text = robustness.page([one, other])
+    assert f"{one['machine']['processor']}, 1 thread(s)" in text
+    assert "another, 1 thread(s)" in text
 
 
 def test_models_that_did_not_move_are_in_no_correlation() -> None:
