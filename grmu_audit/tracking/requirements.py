@@ -145,8 +145,7 @@ class Requirements:
         if audit.schema == EARLIER_SCHEMA:
             raise InconclusiveError(f"{label} was audited before controls were measured: audit it again")
         claims = audit.verdict is not None and audit.verdict.claims_forgetting
-        exact = audit.exact is not None and audit.exact.verified
-        if evidence.ref.forget_digest and not (claims or exact or self.without_forgetting_claim):
+        if evidence.ref.forget_digest and not (claims or audit.exactly_verified or self.without_forgetting_claim):
             raise InconclusiveError(
                 f"the policy that {label} was judged by claims nothing on forgetting: audit it with one that does, or give a "
                 "reason with --without-forgetting-claim REASON, which goes into the ledger and on the first page of the report"

@@ -42,8 +42,8 @@ class OpenRequest:
 
     model: str
     """Registered model."""
-    version: str
-    """Newest version that was created without the data; empty where there is none yet."""
+    versions: tuple[str, ...]
+    """Versions that were created without the data, oldest first."""
     record: ErasureRecord
     """The record."""
     answered_at: str | None
@@ -54,6 +54,11 @@ class OpenRequest:
     """Whether a champion was created without the data, and it was not opened again since."""
     reopened: bool = False
     """Whether a champion that lacks it was promoted since it was served."""
+
+    @property
+    def version(self) -> str:
+        """The newest version that was created without the data; empty where there is none yet."""
+        return self.versions[-1] if self.versions else ""
 
 
 def read_systems(path: Path) -> tuple[SystemRecord, ...]:
@@ -115,11 +120,12 @@ def open_requests(store: Store, name: str, *, today: date | None = None) -> list
             lists.setdefault(key, set()).add(str(ref.request_digest or ref.forget_digest))
             late = time is None and record.due_at is not None and not when.isoformat() <= record.due_at
             states = bool(lists[key] & served), bool(lists[key] & ledger.state.reopened)
-            found[key] = OpenRequest(name, ref.version, record, time, late, *states)
+            names = (*(found[key].versions if key in found else ()), ref.version)
+            found[key] = OpenRequest(name, names, record, time, late, *states)
     for one in received:
         record = one.record
         late = record.due_at is not None and not when.isoformat() <= record.due_at
-        found.setdefault((record.request_id, record.digest), OpenRequest(name, "", record, None, late))
+        found.setdefault((record.request_id, record.digest), OpenRequest(name, (), record, None, late))
     return sorted(
         found.values(), key=lambda r: (r.record.due_at is None, r.record.due_at or "", r.record.request_id, int(r.version or 0))
     )

@@ -13,7 +13,7 @@ from grmu_audit.records import Audit, ModelRef
 from grmu_audit.report import SiteEntry, SiteModel, SiteRequest, render_html, render_site
 from grmu_audit.report.content.sentences import short_time
 from grmu_audit.tracking import require_model
-from grmu_audit.tracking.requests import UNNAMED, read_erasure_records
+from grmu_audit.tracking.requests import UNNAMED
 from grmu_audit.utils import sha256_hex, write_atomic
 from grmu_audit.utils.clock import utc_now
 from grmu_audit.workflows.audits.stored import newest_audit
@@ -103,30 +103,20 @@ def _entry(ref: ModelRef, audit: Audit | None, problem: str, page: str, aliases:
 def _requests(session: Session, name: str, entries: Sequence[SiteEntry]) -> list[SiteRequest]:
     """The erasure requests of a model, by due date; rows of a forget list without an id stand as one forget set."""
     try:
-        found, created = open_requests(session.store, name), _created_for(session, name)
+        found = open_requests(session.store, name)
     except GrmuAuditError as error:
         return [SiteRequest(f"damaged: {error}", name, "", "", "")]
     known = {entry.label: entry for entry in entries}
     shown = []
     for request in found:
         record = request.record
-        labels = created.get((record.request_id, record.digest), [])
+        labels = [f"{name}/{version}" for version in request.versions]
         best = max((known[label] for label in labels if label in known), key=_quality, default=None)
-        newest = f"{name}/{request.version}" if request.version else ""
-        label = best.label if best is not None else newest
+        label = best.label if best is not None else (labels[-1] if labels else "")
         identity = f"forget set of {label or name}" if record.request_id == UNNAMED else record.request_id
         dates = record.received_at or "", record.due_at or "", request.answered_at or ""
         shown.append(SiteRequest(identity, label, *dates, *((best.state, best.word) if best is not None else ())))
     return shown
-
-
-def _created_for(session: Session, name: str) -> dict[tuple[str, str], list[str]]:
-    """Labels of the versions that were created for each request, by its id and digest."""
-    found: dict[tuple[str, str], list[str]] = {}
-    for ref in session.store.versions(name):
-        for record in read_erasure_records(session.store, ref):
-            found.setdefault((record.request_id, record.digest), []).append(ref.label)
-    return found
 
 
 def _quality(entry: SiteEntry) -> tuple[int, int]:

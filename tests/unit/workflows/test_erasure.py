@@ -94,6 +94,7 @@ def test_open_requests_by_due_date_until_they_are_answered(tmp_path: Path) -> No
         ("R-2", "3", False),
         ("unnamed", "3", False),
     ]
+    assert {r.versions for r in found} == {("2", "3")}
     session = Session(actor="dpo")
     session.__dict__["store"] = store
     record_answer(session, "faces", "R-1", "letter of 1 March")
