@@ -18,6 +18,7 @@ from grmu_audit.evidence.validity import require_valid_dates, require_valid_waiv
 from grmu_audit.records import BASELINE, ROOT, Audit, Decision, ModelRef, RuleOutcome
 from grmu_audit.tracking import artifacts, names, pages
 from grmu_audit.tracking.ledger import read_ledger
+from grmu_audit.tracking.read_once import ReadOnce
 from grmu_audit.tracking.registration import check_registration
 from grmu_audit.utils import canonical_json, sha256_hex
 from grmu_audit.utils.clock import timestamp
@@ -108,8 +109,9 @@ def _require_no_purge_since(store: Store, run: Run, audit: Audit, files: Mapping
     """
     known = {str(BASELINE): audit.baseline, str(ROOT): audit.root}
     kept = {ref.label for role, ref in known.items() if ref is not None and role in audit.purged}
+    now = ReadOnce(store)
     for ref in audit.versions:
-        step = None if ref.label in kept else purge_state(read_ledger(store, ref.name)).of(ref.version)
+        step = None if ref.label in kept else purge_state(read_ledger(now, ref.name)).of(ref.version)
         if step is not None:
             store.remove_files(run.id, sorted(name for name in files if name.startswith(f"{attestation.TABLES}/")))
             raise IntegrityError(

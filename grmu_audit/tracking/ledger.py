@@ -9,8 +9,9 @@ from grmu_audit.errors import IntegrityError
 from grmu_audit.evidence.ledger import TAG_ENTRY_SHA256, Entry, Ledger, LedgerEntry, check_ledger
 from grmu_audit.records import ModelRef
 from grmu_audit.tracking import names
+from grmu_audit.tracking.read_once import ReadOnce
 from grmu_audit.tracking.references import check_name
-from grmu_audit.tracking.store import LogEntry, ReadOnce, Store
+from grmu_audit.tracking.store import LogEntry, Store
 
 
 def log_name(model: str) -> str:

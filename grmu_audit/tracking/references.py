@@ -132,8 +132,12 @@ def resolve(store: Store, text: str) -> ModelRef:
 
 def lineage_root(store: Store, ref: ModelRef) -> ModelRef:
     """The version that a lineage began with."""
+    versions: dict[str, list[ModelRef]] = {}
     while ref.role != "pretrain" and ref.parent:
-        ref = resolve(store, ref.parent)
+        wanted = parse_reference(ref.parent)
+        if wanted.name not in versions:  # listed once, however long the lineage
+            versions[wanted.name] = require_model(store, wanted.name)
+        ref = _of_version(wanted.name, str(wanted.version), versions[wanted.name])
     return ref
 
 

@@ -77,16 +77,42 @@ def check_registration(store: Store, ledger: Ledger, ref: ModelRef, keys: Sequen
         IntegrityError: something is not what it was at registration; it is named.
     """
     found = registration_of(ledger, ref)
-    if found is None:
-        return None
+    if found is not None:
+        _compare(store, ledger, ref, found, store.run_artifacts(found.record.run, _files(found)))
+        signed_by(found.envelope, keys)
+    return found
+
+
+def check_registrations(store: Store, refs: Sequence[ModelRef], keys: Sequence[SSlibKey] = ()) -> None:
+    """Compare versions with their registration records as ``check_registration`` does; their runs are looked up together.
+
+    Raises:
+        IntegrityError: something is not what it was at registration; the first is named.
+    """
+    bound: dict[str, list[tuple[Ledger, ModelRef, Registered]]] = {}
+    for ref in refs:
+        ledger = read_ledger(store, ref.name)
+        if (found := registration_of(ledger, ref)) is not None:
+            bound.setdefault(found.record.run, []).append((ledger, ref, found))
+    wanted = {run: sorted({name for *_, found in ones for name in _files(found)}) for run, ones in bound.items()}
+    for run, contents in store.artifacts_of_runs(wanted):
+        for ledger, ref, found in bound[run]:
+            _compare(store, ledger, ref, found, {name: contents[name] for name in _files(found)})
+            signed_by(found.envelope, keys)
+
+
+def _files(found: Registered) -> list[str]:
+    """Artifacts of a version's run that are compared."""
+    return sorted({*found.record.files, *names.RUN_FILES})
+
+
+def _compare(store: Store, ledger: Ledger, ref: ModelRef, found: Registered, contents: Mapping[str, bytes | None]) -> None:
+    """Tags, artifacts and parent of one version."""
     _check_tags(store.tags(ref), found, ref)
-    files = sorted({*found.record.files, *names.RUN_FILES})
-    for name, content in store.run_artifacts(found.record.run, files).items():
+    for name, content in contents.items():
         if not (content is None and _is_purged(ledger, ref, name)):
             compare_artifact(content, found, ref, name)
     _check_parent(store, found, ref)
-    signed_by(found.envelope, keys)
-    return found
 
 
 def compare_artifact(content: bytes | None, found: Registered, ref: ModelRef, name: str) -> None:

@@ -20,9 +20,10 @@ from grmu_audit.tracking import artifacts
 from grmu_audit.tracking.audits import Evidence, present_versions, read_evidence, require_pass, shown_before
 from grmu_audit.tracking.ledger import read_ledger
 from grmu_audit.tracking.pages import check_page
-from grmu_audit.tracking.registration import check_registration
+from grmu_audit.tracking.read_once import ReadOnce
+from grmu_audit.tracking.registration import check_registrations
 from grmu_audit.tracking.requests import Lineages, require_no_reversal, require_served
-from grmu_audit.tracking.store import ReadOnce, Store
+from grmu_audit.tracking.store import Store
 from grmu_audit.utils import sha256_hex
 
 if TYPE_CHECKING:
@@ -120,8 +121,7 @@ class Requirements:
         lineages = Lineages(store)
         require_served(lineages, ledger, ref, reopened)
         require_no_reversal(lineages, ref)
-        for version in lineages.line(ref):
-            check_registration(store, read_ledger(store, version.name), version, self.keys)
+        check_registrations(store, lineages.line(ref), self.keys)
         evidence = read_evidence(store, ref)
         _check_files_of_inputs(store, evidence)
         _check_purged(store, evidence)

@@ -1,15 +1,12 @@
-"""The protocol of a tracking store: what the rest of the package needs of one; ``tests/contract`` checks each implementation.
-
-``ReadOnce`` is a store as one check reads it: what is read twice is fetched once, and all of it is of the same moment.
-"""
+"""The protocol of a tracking store: what the rest of the package needs of one; ``tests/contract`` checks each implementation."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from grmu_audit.evidence.ledger import UNKNOWN_AUTHOR, Author
 from grmu_audit.records import ModelRef
@@ -235,6 +232,10 @@ class Store(Protocol):
         """Several artifacts of a run as ``run_artifact`` reads them; the run is looked up once."""
         ...
 
+    def artifacts_of_runs(self, wanted: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, dict[str, bytes | None]]]:
+        """For each run its id and its artifacts as ``run_artifacts`` reads them, in order; the runs are looked up together."""
+        ...
+
     def runs_of(self, model: str) -> list[RunFacts]:
         """Every run in the experiment of a model, deleted ones too; empty where there is none."""
         ...
@@ -269,57 +270,3 @@ class Store(Protocol):
     def entries(self, log: str) -> list[LogEntry]:
         """All entries by number; empty when the log does not exist."""
         ...
-
-
-LARGEST_KEPT = 4 << 20
-"""Bytes of an artifact that is kept; a larger one is fetched again."""
-
-
-class ReadOnce:
-    """A store as it is read by one check, which writes nothing.
-
-    Args:
-        store: the tracking store.
-    """
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._kept: dict[tuple[object, ...], Any] = {}
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._store, name)
-
-    def entries(self, log: str) -> list[LogEntry]:
-        """See ``Store``."""
-        return list(self.once(("entries", log), self._store.entries, log))
-
-    def versions(self, name: str, role: str | None = None) -> list[ModelRef]:
-        """See ``Store``."""
-        found = self.once(("versions", name), self._store.versions, name)
-        return [ref for ref in found if role is None or ref.role == role]
-
-    def tags(self, ref: ModelRef) -> dict[str, str]:
-        """See ``Store``."""
-        return dict(self.once(("tags", ref.label), self._store.tags, ref))
-
-    def manifest_of(self, ref: ModelRef) -> str:
-        """See ``Store``."""
-        return str(self.once(("manifest", ref.label), self._store.manifest_of, ref))
-
-    def run_artifact(self, run_id: str, path: str) -> bytes | None:
-        """See ``Store``."""
-        return self.run_artifacts(run_id, (path,))[path]
-
-    def run_artifacts(self, run_id: str, paths: Sequence[str]) -> dict[str, bytes | None]:
-        """See ``Store``."""
-        missing = [path for path in paths if (run_id, path) not in self._kept]
-        fetched = self._store.run_artifacts(run_id, missing) if missing else {}
-        kept = {path: content for path, content in fetched.items() if len(content or b"") <= LARGEST_KEPT}
-        self._kept |= {(run_id, path): content for path, content in kept.items()}
-        return {path: fetched[path] if path in fetched else self._kept[run_id, path] for path in paths}
-
-    def once(self, key: tuple[object, ...], read: Any, argument: object) -> Any:
-        """What ``read(argument)`` gave when that key was first asked for."""
-        if key not in self._kept:
-            self._kept[key] = read(argument)
-        return self._kept[key]

@@ -14,11 +14,12 @@ from grmu_audit.tracking.audits import read_evidence
 from grmu_audit.tracking.ledger import inspect_ledger, log_name
 from grmu_audit.tracking.pages import check_model_page, check_page
 from grmu_audit.tracking.promotion import alias_moved, unfinished_promotion
+from grmu_audit.tracking.read_once import ReadOnce
 from grmu_audit.tracking.references import require_model
 from grmu_audit.tracking.registration import check_registration
 from grmu_audit.tracking.requests import Lineages, purge_defects, require_no_reversal
 from grmu_audit.tracking.requirements import NO_REQUIREMENTS, Requirements, check_attestation
-from grmu_audit.tracking.store import ReadOnce, Store
+from grmu_audit.tracking.store import Store
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from grmu_audit.evidence import pseudonym, set_digest
 from grmu_audit.records import ForgetRequest, ModelRef
 from grmu_audit.records.lineage import ErasureRecord, SystemRecord
 from grmu_audit.tracking import Store, read_ledger, require_model
+from grmu_audit.tracking.read_once import ReadOnce
 from grmu_audit.tracking.requests import UNNAMED, Lineages, first_few, read_erasure_records, received_requests
-from grmu_audit.tracking.store import ReadOnce
 from grmu_audit.utils import canonical_json, load_yaml
 from grmu_audit.workflows.session import Session
 

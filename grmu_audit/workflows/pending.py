@@ -16,9 +16,9 @@ from grmu_audit.records.lineage import ErasureRecord
 from grmu_audit.tracking import read_ledger
 from grmu_audit.tracking.ledger import append_entry
 from grmu_audit.tracking.names import PENDING
+from grmu_audit.tracking.read_once import ReadOnce
 from grmu_audit.tracking.references import Reference, parse_reference
 from grmu_audit.tracking.requests import UNNAMED, Lineages, PendingRequest, pending_artifact, received_requests
-from grmu_audit.tracking.store import ReadOnce
 from grmu_audit.utils import sha256_hex
 from grmu_audit.utils.clock import timestamp
 from grmu_audit.workflows.erasure import due_date, erasure_records
@@ -58,8 +58,10 @@ def add_requests(session: Session, name: str, path: Path, fields: RequestFields 
         InputError: a request of that id is recorded already with other rows, dates or ground, or the list names people by their
             subject and there is no version yet.
     """
-    ref, request = _read(session, name, path)
-    received = received_requests(session.store, read_ledger(session.store, ref.name))
+    session.create_store()
+    reading = session.read_once()
+    ref, request = _read(reading, name, path)
+    received = received_requests(reading.store, read_ledger(reading.store, ref.name))
     known = {one.record.request_id: one.record for one in received}
     column = request.columns.get("request_id") or ("",) * len(request.ids)
     found = []
@@ -83,7 +85,6 @@ def add_requests(session: Session, name: str, path: Path, fields: RequestFields 
 
 def _read(session: Session, name: str, path: Path) -> tuple[ModelRef, ForgetRequest]:
     """The version that a list is about, or the model's name alone where it has none yet, and the list."""
-    session.create_store()
     wanted = parse_reference(name)
     if Reference(wanted.name) != wanted or session.store.versions(wanted.name):
         ref = session.store.resolve(name)

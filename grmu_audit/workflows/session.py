@@ -57,6 +57,14 @@ class Session:
 
         return open_store(self.tracking_uri, self.registry_uri, root=self.root, create=False)
 
+    def read_once(self) -> Session:
+        """The same session for a part of a command that writes nothing: what it reads twice of the store is fetched once."""
+        from grmu_audit.tracking.read_once import ReadOnce
+
+        found = replace(self)
+        found.store = ReadOnce(self.store)
+        return found
+
     @property
     def store_exists(self) -> bool:
         """Whether something is stored there; nothing is created."""

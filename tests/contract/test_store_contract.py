@@ -219,6 +219,24 @@ def test_artifacts_of_a_run_are_found_or_none(store: Store, name: str, tmp_path:
         store.run_artifact(run.id, "../../x")
 
 
+def test_artifacts_of_several_runs_are_those_of_each(store: Store, name: str) -> None:
+    made = []
+    for model in (name, name, f"{name}-other", name):  # runs of two experiments
+        with store.run(model, "request") as run:
+            run.log_bytes(model.encode() + bytes([len(made)]), "one.json")
+            run.log_bytes(b"deep", "a/two.json")
+            made.append(run.id)
+    if not isinstance(store, MemoryStore):
+        store._client.delete_run(made[1])  # type: ignore[attr-defined]
+    paths = ("one.json", "a/two.json", "absent")
+    wanted = {made[3]: paths, "0" * 32: paths, made[2]: paths[:1], "no'run": paths, made[1]: paths, made[0]: ()}
+    found = list(store.artifacts_of_runs(wanted))
+    assert found == [(run, store.run_artifacts(run, names)) for run, names in wanted.items()]
+    assert dict(found)[made[3]] == {"one.json": name.encode() + b"\x03", "a/two.json": b"deep", "absent": None}
+    assert dict(found)["0" * 32] == dict.fromkeys(paths)
+    assert list(store.artifacts_of_runs({})) == []
+
+
 def test_every_metric_of_an_audit_can_be_logged(store: Store, name: str) -> None:
     from grmu_audit.metrics.catalog import CATALOG
 

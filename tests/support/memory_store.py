@@ -253,6 +253,11 @@ class MemoryStore:
         """See ``Store``."""
         return {path: self.run_artifact(run_id, path) for path in paths}
 
+    def artifacts_of_runs(self, wanted: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, dict[str, bytes | None]]]:
+        """See ``Store``."""
+        for run_id, paths in wanted.items():
+            yield run_id, self.run_artifacts(run_id, paths)
+
     def runs_of(self, model: str) -> list[RunFacts]:
         """See ``Store``."""
         found = [run for run in self.runs.values() if run.model == model]

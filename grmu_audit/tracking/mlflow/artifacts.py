@@ -80,8 +80,10 @@ def download_folder(store: ArtifactRepository, folder: str, target: Path, where:
 def _download(store: ArtifactRepository, path: str, folder: Path, where: str) -> Path:
     from mlflow.exceptions import MlflowException
 
+    got = folder / path
     try:
-        got = Path(store.download_artifacts(path, str(folder)))
+        got.parent.mkdir(parents=True, exist_ok=True)
+        store._download_file(path, str(got))  # download_artifacts asks the server first whether this listed file is a folder
     except (MlflowException, OSError) as error:
         known = isinstance(error, MlflowException) and (is_missing(error) or is_refused(error))
         if known or http_status(error) in (400, 404):

@@ -7,9 +7,10 @@ give the same rows, which ``tests/unit/tracking/mlflow/test_reading.py`` compare
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 KNOWN_SCHEMAS = frozenset({"dc11669786a5"})
 """Revisions of MLflow's tables that ``TableReader`` was compared with; any other is read through MLflow itself."""
 _PAGE = 200
+_RUN_ID = re.compile(r"[0-9a-zA-Z_-]{1,64}")
+"""What MLflow gives to a run; what is written otherwise names none."""
 _PROMPT = "mlflow.prompt.is_prompt"
 _BUSY_SECONDS = 20.0
 
@@ -85,6 +88,10 @@ class Reader(Protocol):
         """One run; ``MissingRowError`` or MLflow's own error where there is none."""
         ...
 
+    def runs_by_id(self, run_ids: Sequence[str]) -> dict[str, RunRow]:
+        """Those of the runs that there are, by id."""
+        ...
+
     def model_description(self, name: str) -> str:
         """Description of a model; empty for an unknown model."""
         ...
@@ -129,8 +136,24 @@ class ClientReader:
 
     def run(self, run_id: str) -> RunRow:
         """See ``Reader``."""
-        info = self.client.get_run(run_id).info
-        return RunRow(info.artifact_uri, info.lifecycle_stage == "active", str(info.experiment_id))
+        return self._run(self.client.get_run(run_id))
+
+    def runs_by_id(self, run_ids: Sequence[str]) -> dict[str, RunRow]:
+        """See ``Reader``; one search in the first one's experiment takes a third of the time of a call for each."""
+        from mlflow.entities import ViewType
+
+        found: dict[str, RunRow] = {}
+        wanted = [run_id for run_id in run_ids if _RUN_ID.fullmatch(run_id)]
+        for run_id in wanted:
+            if run_id in found or (run := _unless_missing(partial(self.client.get_run, run_id))) is None:
+                continue
+            found[run_id] = self._run(run)
+            named = ", ".join(f"'{other}'" for other in [one for one in wanted if one not in found][:_PAGE])
+            if named:
+                experiment, condition = [found[run_id].experiment], f"attributes.run_id IN ({named})"
+                search = partial(self.client.search_runs, experiment, condition, ViewType.ALL)
+                found |= {other.info.run_id: self._run(other) for other in _pages(search)}
+        return found
 
     def model_description(self, name: str) -> str:
         """See ``Reader``."""
@@ -146,6 +169,10 @@ class ClientReader:
         """See ``Reader``."""
         found = _unless_missing(partial(self.client.get_logged_model, logged_model))
         return sorted((metric.key, metric.value) for metric in found.metrics or ()) if found is not None else []
+
+    @staticmethod
+    def _run(run: Any) -> RunRow:
+        return RunRow(run.info.artifact_uri, run.info.lifecycle_stage == "active", str(run.info.experiment_id))
 
     @staticmethod
     def _row(version: Any) -> VersionRow:
@@ -243,6 +270,14 @@ class TableReader:
             _require_text(f"run {run_id}", uri, stage)
             return RunRow(uri or "", stage == "active", str(experiment))
         raise MissingRowError(f"Run with id={run_id} not found")
+
+    def runs_by_id(self, run_ids: Sequence[str]) -> dict[str, RunRow]:
+        """See ``Reader``."""
+        found: dict[str, RunRow] = {}
+        for run_id in run_ids:
+            with suppress(MissingRowError):
+                found[run_id] = self.run(run_id)
+        return found
 
     def model_description(self, name: str) -> str:
         """See ``Reader``."""

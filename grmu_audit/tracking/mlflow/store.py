@@ -219,12 +219,20 @@ class MlflowStore:
 
     def run_artifacts(self, run_id: str, paths: Sequence[str]) -> dict[str, bytes | None]:
         """See ``Store``."""
-        named = [artifacts.safe_artifact_path(path) for path in paths]
-        try:
-            with self._doing(f"read {', '.join(named)} of run {run_id}"):
-                return read_artifacts(self._reads.run(run_id), self._location.tracking_uri, f"run {run_id}", named)
-        except NotFoundError:
-            return dict.fromkeys(named)
+        return dict(self.artifacts_of_runs({run_id: paths}))[run_id]
+
+    def artifacts_of_runs(self, wanted: Mapping[str, Sequence[str]]) -> Iterator[tuple[str, dict[str, bytes | None]]]:
+        """See ``Store``."""
+        named = {run: [artifacts.safe_artifact_path(path) for path in paths] for run, paths in wanted.items()}
+        with self._doing(f"look up {len(named)} runs" if len(named) > 1 else f"read run {next(iter(named), '')}"):
+            rows = self._reads.runs_by_id(list(named))
+        for run, paths in named.items():
+            if run not in rows:
+                yield run, dict.fromkeys(paths)
+                continue
+            with self._doing(f"read {', '.join(paths)} of run {run}"):
+                found = read_artifacts(rows[run], self._location.tracking_uri, f"run {run}", paths)
+            yield run, found
 
     def runs_of(self, model: str) -> list[RunFacts]:
         """See ``Store``."""

@@ -48,9 +48,11 @@ def received_requests(store: Store, ledger: Ledger) -> list[PendingRequest]:
         IntegrityError: a record is gone, or is not the one that the ledger names.
     """
     found: dict[str, PendingRequest] = {}
+    runs = {str(numbered.entry.run): (PENDING,) for numbered in ledger.entries if numbered.entry.kind == "request"}
+    records = {run: kept[PENDING] for run, kept in store.artifacts_of_runs(runs)}
     for entry in (numbered.entry for numbered in ledger.entries):
         if entry.kind == "request":
-            content = store.run_artifact(str(entry.run), PENDING) or b""
+            content = records[str(entry.run)] or b""
             if sha256_hex(content) != entry.record_sha256:
                 raise IntegrityError(f"the record of request {entry.request!r} of {entry.model} is gone or changed: restore it")
             found[str(entry.request)] = _read(content)

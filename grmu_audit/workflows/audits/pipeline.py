@@ -38,9 +38,10 @@ def audit(session: Session, model: str, policy: Policy, out: Path, settings: Aud
         IntegrityError: a stored file is not what was recorded.
     """
     with measured_cost(_device(session, settings.level)) as cost:
-        target = find_target(session, model, settings.references)
+        reading = session.read_once()
+        target = find_target(reading, model, settings.references)
         options = measure_options(policy, target.dataset, settings.seed)
-        collected = collect(session, target, settings)
+        collected = collect(reading, target, settings)
         require_distinct_references(collected.inputs)
         measured = measure(collected.inputs, collected.context, options)
         judged = as_read_back(judge(measured, policy, settings.today))

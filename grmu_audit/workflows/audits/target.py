@@ -163,6 +163,7 @@ class _References:
     def all(self) -> tuple[tuple[ModelRef, ...], tuple[str, ...]]:
         """Every version of the same forget set and data that counts, and why others of these do not."""
         retrained = self.session.store.versions(self.version.name, "retrain")
+        self.lineages.fetch(retrained)
         same = [ref for ref in retrained if self._same_request(ref) and ref.version != self.version.version]
         reasons = {ref.label: self.obstacle(ref) for ref in same}
         chosen = [ref for ref in same if not reasons[ref.label]]

@@ -99,7 +99,7 @@ def _unlearn(
     session: Session, model: str, forget: Forget, options: UnlearnOptions, systems: Path | None, count: int
 ) -> list[ModelRef]:
     """Versions of ``count`` seeds for one request."""
-    prepared = _prepare(session, model, forget, options, systems)
+    prepared = _prepare(session.read_once(), model, forget, options, systems)
     seeds = [prepared.choice.seed + number for number in range(count)]
     if count > 1:
         require_one_process("--seeds")
