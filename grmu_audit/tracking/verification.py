@@ -36,6 +36,10 @@ class Finding:
     """The same as an exception, with its exit code."""
 
 
+TRIES = 3
+"""How often a store that is being written to is checked before what was found counts."""
+
+
 def verify(
     store: Store, name: str, *, now: datetime | None = None, requirements: Requirements = NO_REQUIREMENTS
 ) -> list[Finding]:
@@ -48,11 +52,22 @@ def verify(
     purge is open; that no version was trained on rows of an earlier request of its lineage.  Versions that are older than
     registration records: ``unbound_versions``.
 
+    Ledger and registry cannot be read at one moment: what seems wrong while somebody writes to the ledger is checked again.
+
     Raises:
         NotFoundError: the store knows no such model: there is nothing to check.
         EnvironmentFailure: the store cannot be reached.
     """
-    store = ReadOnce(store)
+    findings: list[Finding] = []
+    for _ in range(TRIES):
+        once = ReadOnce(store)
+        findings = _findings(once, name, now, requirements)
+        if not findings or len(store.entries(log_name(name))) == len(once.entries(log_name(name))):
+            break
+    return findings
+
+
+def _findings(store: Store, name: str, now: datetime | None, requirements: Requirements) -> list[Finding]:
     entries, defects = inspect_ledger(name, store.entries(log_name(name)))
     if defects:
         return [_finding("ledger", IntegrityError(f"the ledger of {name} is damaged: {defect}")) for defect in defects]

@@ -105,10 +105,12 @@ def open_requests(store: Store, name: str, *, today: date | None = None) -> list
         IntegrityError: a stored record is damaged, the ledger is, or the registry has lost the model that the ledger knows.
     """
     store, when = ReadOnce(store), today or datetime.now(UTC).date()
+    versions = store.versions(name)  # before the ledger: a version is entered there before it exists
     ledger = read_ledger(store, name)
     received = received_requests(store, ledger)
     renamed = {(one.record.request_id, digest): one.record.digest for one in received for digest in one.earlier}
-    versions = store.versions(name) if received else require_model(store, name)
+    if not received:
+        require_model(store, name)
     answered = {str(n.entry.request): n.entry.time for n in ledger.entries if n.entry.kind == "answer"}
     served = {request.digest for request in Lineages(store).served(ledger)}
     lists: dict[tuple[str, str], set[str]] = {}

@@ -33,6 +33,7 @@ from grmu_audit.tracking import (
 )
 from grmu_audit.tracking.names import LINEAGE_TAGS, RUN_FILES, TAG_MANIFEST, TAG_PARENT, TAG_REGISTRATION
 from grmu_audit.tracking.registration import enter_registration, unbound_versions, version_artifact
+from grmu_audit.tracking.store import LogEntry
 from grmu_audit.utils import sha256_hex
 
 ALICE = Actor("alice", "release")
@@ -286,3 +287,27 @@ def test_a_promotion_that_was_begun_is_not_resumed_over_swapped_inputs(
     with pytest.raises(IntegrityError, match=r"predictions\.parquet of m/1 was changed"):
         resume(store, "m", ALICE)
     assert store.aliases("m") == {}
+
+
+def test_what_is_registered_or_promoted_while_verify_reads_is_no_finding(
+    store: MemoryStore, made: Callable[..., ModelRef], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = made()
+    audited(store, first)
+    promote(store, first, ALICE)
+    entries, steps = store.entries, [made, lambda: promote(store, first, ALICE)]
+
+    def written_meanwhile(log: str) -> list[LogEntry]:
+        """What is read; then somebody else writes."""
+        found = entries(log)
+        monkeypatch.setattr(store, "entries", entries)
+        if steps:
+            steps.pop(0)()
+            monkeypatch.setattr(store, "entries", written_meanwhile)
+        return found
+
+    monkeypatch.setattr(store, "entries", written_meanwhile)
+    assert verify(store, "m") == []
+    assert not steps
+    store.set_alias("m", "champion", store.versions("m")[-1].version)
+    assert [finding.check for finding in verify(store, "m")] == ["alias"]
