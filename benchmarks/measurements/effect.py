@@ -46,7 +46,7 @@ from grmu_audit.workflows.versions.unlearning import unlearn
 ROOT = Path(__file__).parents[2]
 METRICS = ("RA", "UA", "TA", "GA", "WG", "EO", "MIA_AUC", "AVG_GAP")
 """Metrics of the page."""
-EXTRA = (("shrink", "shrink", False), ("MIU + REWEIGHT", "miu", True), ("gradient ascent", "gradient_ascent", False))
+EXTRA = (("shrink", "shrink", False), ("gradient ascent", "gradient_ascent", False))
 """Versions beside the demo's with default settings: title, method, whether by REWEIGHT."""
 Result = dict[str, Any]
 """``seed``, ``seconds`` of the demo; by row: ``demo`` (numbers), ``verdicts``, ``effect`` (numbers and seconds)."""

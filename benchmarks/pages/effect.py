@@ -26,7 +26,7 @@ SHOWN = ("GA", "WG", "UA", "TA", "EO", "MIA_AUC")
 DEMO_ROWS = ("pretrain", "retrain", "retrain + REWEIGHT", "shrink", "gradient ascent", "one epoch at 1e-7")
 JUDGED = ("retrain + REWEIGHT", "shrink", "gradient ascent", "one epoch at 1e-7")
 """Rows of the demo that have a verdict."""
-EFFECT_ROWS = ("pretrain", "retrain", "retrain + REWEIGHT", "shrink + REWEIGHT", "shrink", "MIU + REWEIGHT", "gradient ascent")
+EFFECT_ROWS = ("pretrain", "retrain", "retrain + REWEIGHT", "shrink + REWEIGHT", "shrink", "gradient ascent")
 BEGIN = "<!-- demo table: begin, written by python -m benchmarks.pages.effect -->"
 END = "<!-- demo table: end -->"
 
