@@ -48,7 +48,7 @@ ORIGINAL = "original"
 RADII = (2 / 255, 4 / 255, 8 / 255, 0.1)
 FORGOTTEN_CLASS = 3
 SHARE = 0.1
-SCALES = (1.0, 0.3, 0.1, 0.03, 0.01)
+SCALES = (0.3, 0.1, 0.03, 0.01)
 MOST_LOST = 0.05
 Rows = npt.NDArray[np.int64]
 
@@ -62,14 +62,25 @@ class Network:
     options: dict[str, Any] = field(default_factory=dict)
     recipe: dict[str, Any] = field(default_factory=dict)
 
-    def settings(self, method: str, scale: float = 1.0) -> dict[str, Any]:
+    def settings(self, method: str) -> dict[str, Any]:
         """The method's defaults on this recipe: its learning rate has the same ratio to that of the usual recipe."""
         if method == "retrain":
             return dict(self.recipe)
         ratio = TrainConfig(**self.recipe).learning_rate / TrainConfig().learning_rate
         own = {key: value for key, value in self.recipe.items() if key != "epochs"}
-        rate = methods.get(method).config().learning_rate * ratio * scale
-        return {**own, "learning_rate": rate}
+        return {**own, "learning_rate": methods.get(method).config().learning_rate * ratio}
+
+    def attempts(self, method: str) -> list[tuple[str, dict[str, Any]]]:
+        """Settings in the order in which they are tried, each with what differs from the first: the option that the method names
+        for this, else the learning rate."""
+        chosen, usual = methods.get(method), self.settings(method)
+        if chosen.exact:
+            return [("", usual)]
+        if chosen.gentler is not None:
+            name, values = chosen.gentler
+            return [("", usual), *((f"{name} {value:g}", {**usual, name: value}) for value in values)]
+        rate = usual["learning_rate"]
+        return [("", usual), *((f"rate x {scale:g}", {**usual, "learning_rate": rate * scale}) for scale in SCALES)]
 
 
 VIT = {"patch": 8, "dim": 64, "depth": 3, "heads": 4, "head_dim": 16, "mlp": 128, "dropout": 0.0}
@@ -123,21 +134,21 @@ class Problem:
         write_atomic(path, state_bytes(model))
         return model
 
-    def model(self, method: str) -> tuple[Classifier, float]:
-        """The original, or the model that a method returns for it, and the scale of its learning rate.
+    def model(self, method: str) -> tuple[Classifier, str]:
+        """The original, or the model that a method returns for it, and how its settings differ from the defaults.
 
-        The scale is the largest of ``SCALES`` at which validation accuracy on the retained classes falls by at most
+        They are the first of its ``attempts`` at which validation accuracy on the retained classes falls by at most
         ``MOST_LOST``: chosen without the test split and without a retrained model.
         """
         if method == ORIGINAL:
-            return self.original, 1.0
+            return self.original, ""
         chosen, before = methods.get(method), self._validation(self.original)
-        for scale in SCALES[:1] if chosen.exact else SCALES:
-            config = chosen.config(**self.network.settings(method, scale))
-            model = apply_method(chosen, self.original, self.data, config, self.runtime())
+        for change, settings in self.network.attempts(method):
+            model = apply_method(chosen, self.original, self.data, chosen.config(**settings), self.runtime())
+            found = model, change
             if self._validation(model) >= before - MOST_LOST:
                 break
-        return model, scale
+        return found
 
     def _validation(self, model: Classifier) -> float:
         val = self.data.val
@@ -157,7 +168,7 @@ class Problem:
     def measure(self, method: str) -> dict[str, Any]:
         """All numbers of one run."""
         start = time.perf_counter()
-        model, scale = self.model(method)
+        model, change = self.model(method)
         seconds = time.perf_counter() - start
         under = predict_adversarial(model, self.source, self.test, Attack("FGSM", RADII), self.runtime())
         truth = self.source.target.cpu().numpy()[self.test]
@@ -183,7 +194,7 @@ class Problem:
             "seed": self.seed,
             "seconds": seconds,
             "machine": machine(self.source.device),
-            "scale": scale,
+            "change": change,
             "accuracy": {name: accuracy(model, self.source, rows, runtime) for name, rows in parts.items()},
             "attacked": {name: float((answer == truth).mean()) for name, answer in under.items()},
             "moved": self._moved(model),
@@ -193,9 +204,9 @@ class Problem:
 
 def path_of(network: Network, request: str, method: str, seed: int) -> Path:
     """File of one run; its name is a digest of what the numbers depend on but the code."""
-    settings = None if method == ORIGINAL else methods.get(method).config(**network.settings(method)).model_dump(mode="json")
-    measured = [list(RADII), SHARE, FORGOTTEN_CLASS, list(SCALES), MOST_LOST, "retain"]
-    named = [asdict(network), request, method, settings, seed, *measured]
+    tried = [] if method == ORIGINAL else network.attempts(method)
+    settings = [methods.get(method).config(**one).model_dump(mode="json") for _, one in tried]
+    named = [asdict(network), request, method, settings, seed, list(RADII), SHARE, FORGOTTEN_CLASS, MOST_LOST, "retain"]
     return STORED / f"{hashlib.sha256(canonical_json(named)).hexdigest()[:16]}.json"
 
 
@@ -227,6 +238,6 @@ def measure_all(cached: Path, seeds: int, requests: list[str], device: torch.dev
         shown = {**result["accuracy"], **result["attacked"]}
         text = " ".join(f"{name} {value:.3f}" for name, value in shown.items())
         sys.stderr.write(
-            f"seed {seed} {network.title} {request} {method}: {text} scale {result['scale']} {result['seconds']:.1f} s\n"
+            f"seed {seed} {network.title} {request} {method}: {text} {result['change'] or 'defaults'} {result['seconds']:.1f} s\n"
         )
         sys.stderr.flush()
