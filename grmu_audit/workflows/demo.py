@@ -11,7 +11,7 @@ from grmu_audit.data.forget import ForgetSampling
 from grmu_audit.data.quality.checks import require_quality
 from grmu_audit.errors import BreachError, InconclusiveError
 from grmu_audit.policy import load_named
-from grmu_audit.records import BASELINE, CANDIDATE, Group, ModelRef, Subject, reference
+from grmu_audit.records import BASELINE, CANDIDATE, Decision, Group, ModelRef, Subject, reference
 from grmu_audit.workflows.audits.pipeline import audit
 from grmu_audit.workflows.audits.publication import AuditResult
 from grmu_audit.workflows.forget_requests import read_request, sample_forget_list
@@ -59,8 +59,8 @@ class DemoResult:
 
     @property
     def as_expected(self) -> bool:
-        """Whether a version was promoted, and neither gradient ascent nor the one that did next to nothing."""
-        return self.promoted is not None and not any(one.promoted for one in self.tried if one.what in MUST_NOT_PASS)
+        """Whether neither gradient ascent was promoted nor the version that did next to nothing."""
+        return not any(one.promoted for one in self.tried if one.what in MUST_NOT_PASS)
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,14 @@ class Tried:
     """Its audit."""
     promoted: bool
     """Whether it became champion."""
+
+    @property
+    def undecided(self) -> list[str]:
+        """Rules that keep it from a PASS without a breach; none where a rule is breached."""
+        verdict = self.audited.audit.verdict
+        if verdict is None or verdict.decision is not Decision.INCONCLUSIVE:
+            return []
+        return [rule.id for rule in verdict.rules if rule.blocking and rule.decision is Decision.INCONCLUSIVE]
 
     @property
     def row(self) -> Row:
