@@ -14,6 +14,7 @@ from grmu_audit.evidence.archive import unpack
 from grmu_audit.policy import load_named
 from grmu_audit.records import ROOT, Decision, ModelRef
 from grmu_audit.tracking.names import ROWS_READ
+from grmu_audit.tracking.read_once import ReadOnce
 from grmu_audit.workflows.audits.collection import AuditSettings
 from grmu_audit.workflows.audits.pipeline import audit
 from grmu_audit.workflows.audits.stored import export_bundle
@@ -59,8 +60,8 @@ def test_a_retrained_version_is_not_compared_with_one_of_its_own_seed(lineage: L
 
 def test_one_without_a_record_of_its_rows_is_left_out_and_the_audit_says_so(lineage: Lineage, monkeypatch) -> None:
     session, ref, root = lineage
-    stored = session.store.run_artifact
-    monkeypatch.setattr(session.store, "run_artifact", lambda run, name: None if name == ROWS_READ else stored(run, name))
+    stored = ReadOnce.run_artifact
+    monkeypatch.setattr(ReadOnce, "run_artifact", lambda once, run, name: None if name == ROWS_READ else stored(once, run, name))
     found = audit(session, ref.label, load_named("default"), root / "old").audit
     assert found.references == ()
     assert any(item.name == "reference" and "no record of the rows" in item.reason for item in found.not_measured)
