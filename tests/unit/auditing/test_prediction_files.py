@@ -127,7 +127,7 @@ def test_a_small_parquet_file_that_unpacks_to_too_much_is_refused(tmp_path, monk
     ones = pa.array(np.zeros(1_000_000, dtype=np.int8))
     names = ["id", "split", "target", "attribute", *(f"logit_{i}" for i in range(97))]
     pq.write_table(pa.Table.from_arrays([ones] * 101, names=names), tmp_path / "p.parquet")
-    with pytest.raises(InputError, match=r"1,000,000 rows of 101 columns are more than 1\d,\d{3},\d{3} cells"):
+    with pytest.raises(InputError, match=r"1,000,000 rows of 101 columns are more than [\d,]+ cells"):
         read_predictions(tmp_path / "p.parquet")
     long = table(300, split="x" * 200_000)
     long.to_parquet(tmp_path / "p.parquet")

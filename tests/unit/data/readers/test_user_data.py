@@ -138,7 +138,7 @@ def test_parquet_columns_of_one_name_are_refused(tmp_path: Path) -> None:
 def test_a_small_parquet_file_of_endless_rows_is_refused_before_it_is_read(tmp_path: Path) -> None:
     column = pa.array(np.zeros(1_000_000, dtype=np.int8))
     pq.write_table(pa.Table.from_arrays([column] * 101, names=[f"c{i}" for i in range(101)]), tmp_path / "t.parquet")
-    with pytest.raises(InputError, match=r"1,000,000 rows of 101 columns are more than 1\d,\d{3},\d{3} cells"):
+    with pytest.raises(InputError, match=r"1,000,000 rows of 101 columns are more than [\d,]+ cells"):
         read_table(tmp_path / "t.parquet")
 
 
