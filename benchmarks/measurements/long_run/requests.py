@@ -43,7 +43,7 @@ def run_requests(folder: Path, plan: Plan, seconds: float, say: Callable[[str], 
     Args:
         folder: of store, lists and state.
         plan: what is run; a folder with another plan is refused.
-        seconds: after that time no further request is begun.
+        seconds: after that time no further request is begun; one that was interrupted is finished.
         say: gets a line for each request and check.
 
     Raises:
@@ -55,7 +55,7 @@ def run_requests(folder: Path, plan: Plan, seconds: float, say: Callable[[str], 
     run.server.start()
     try:
         run.prepare()
-        while len(run.state.requests) < plan.requests and time.monotonic() < end:
+        while len(run.state.requests) < plan.requests and (time.monotonic() < end or run.interrupted):
             run.serve(len(run.state.requests) + 1)
         if not run.state.checks or run.state.checks[-1]["after"] < len(run.state.requests):
             run.check()
@@ -137,6 +137,11 @@ class _Run:
         """Stop the server and store what was done."""
         self.server.kill()
         self._store()
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether a request was begun and not finished: its list lies there."""
+        return (self.folder / "lists" / f"{len(self.state.requests) + 1}.csv").is_file()
 
     def _line(self, number: int) -> str:
         return "retrain" if number % 2 == 0 else "unlearn"
