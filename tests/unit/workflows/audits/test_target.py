@@ -71,6 +71,18 @@ def test_one_without_a_record_of_its_rows_is_left_out_and_the_audit_says_so(line
     assert "no reference model was given" in share.why_missing
 
 
+def test_an_audit_reads_the_ledger_once_before_it_writes(lineage: Lineage, monkeypatch: pytest.MonkeyPatch) -> None:
+    session, ref, root = lineage
+    reads, entries, opened = [], session.store.entries, session.store.run
+    monkeypatch.setattr(session.store, "entries", lambda log: reads.append(log) or entries(log))
+    before_it_writes = []
+    monkeypatch.setattr(
+        session.store, "run", lambda *given, **named: before_it_writes.append(len(reads)) or opened(*given, **named)
+    )
+    audit(session, ref.label, load_named("default"), root / "counted")
+    assert before_it_writes == [1]
+
+
 def test_a_version_in_a_chain_is_compared_with_the_root_without_a_forward_pass(lineage: Lineage) -> None:
     session, ref, root = lineage
     assert find_target(session, ref.label, ()).root is None
