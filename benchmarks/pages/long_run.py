@@ -132,16 +132,22 @@ def read_section(path: Path = RESULT) -> str:
     return section(json.loads(path.read_bytes()) if path.is_file() else None)
 
 
-def replaced(page: str, text: str) -> str:
+def replaced(page: str, text: str, markers: tuple[str, str] = (BEGIN, END)) -> str:
     """The page with another section.
+
+    Args:
+        page: that holds the section.
+        text: the section, with its markers.
+        markers: first and last line of the section.
 
     Raises:
         ValueError: the page lacks the markers.
     """
-    start, end = page.find(BEGIN), page.find(END)
+    begin, last = markers
+    start, end = page.find(begin), page.find(last)
     if start < 0 or end < start:
-        raise ValueError(f"the page lacks the lines {BEGIN!r} and {END!r}")
-    return page[:start] + text + page[end + len(END) :]
+        raise ValueError(f"the page lacks the lines {begin!r} and {last!r}")
+    return page[:start] + text + page[end + len(last) :]
 
 
 def good(found: Mapping[str, Any]) -> bool:
