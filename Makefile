@@ -5,12 +5,13 @@ PROCESSES ?= 2
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help install demo test coverage lint format docs dist bench clean
+.PHONY: help install demo test coverage lowest lint format docs dist bench clean
 
 help:
 	@echo "make demo     install, then run the whole procedure on embedded data (offline, CPU)"
 	@echo "make test     install, lint, run all tests"
 	@echo "make coverage run the tests and count the branches that they run; it fails under 95 % of the judging core, 90 % of all"
+	@echo "make lowest   run the tests with the oldest versions that pyproject.toml allows, in build/lowest"
 	@echo "make lint     formatting, style, types, import contracts"
 	@echo "make format   format the code"
 	@echo "make docs     write docs/metrics from the metric catalogue, docs/api.md from the docstrings, docs/commands.md from --help, the formats' pages, the site to build/site"
@@ -37,6 +38,13 @@ lint: install
 # single-threaded processes: two of them are faster than one with two threads, since most tests are small
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile
+
+# constraints.txt holds the newest versions at the time of a release; pip has no way to choose the oldest, uv has
+lowest:
+	$(PYTHON) -m venv build/lowest
+	build/lowest/bin/python -m pip install --quiet --disable-pip-version-check uv
+	VIRTUAL_ENV=build/lowest build/lowest/bin/uv pip install --quiet --resolution lowest-direct -e ".[dev]"
+	OMP_NUM_THREADS=1 build/lowest/bin/python -m pytest -n $(PROCESSES) --dist loadfile $(TESTS)
 
 # the short long run fills its disk, on which the counts lie
 coverage: install
