@@ -66,6 +66,21 @@ def test_more_samples_turn_the_undecidable_into_the_possible(metric: str) -> Non
     assert named == [True, False]
 
 
+@pytest.mark.parametrize(
+    ("rule", "named"),
+    [
+        ({"metric": "TA", "compare": "baseline", "min_change": -0.05}, True),
+        ({"metric": "WG", "compare": "baseline", "min_change": -0.05}, False),
+        ({"metric": "MIA_AUC", "compare": "reference", "max_gap": 0.01}, False),
+    ],
+)
+def test_a_change_is_looked_at_beforehand_only_where_it_is_of_an_accuracy_over_all_samples(rule: dict, named: bool) -> None:
+    """The statistic of any other change follows from more than the number of samples."""
+    found = dict(undecidable(policy(**rule), Sizes(30, 30, 30)))
+    assert list(found) == ["r"] * named
+    assert all("even the most favourable counts of 30 samples" in reason for reason in found.values())
+
+
 def test_clauses_are_shown_and_change_the_digest_only_where_there_are_any() -> None:
     rule = policy(metric="TA", min=0.5, why="Because.", clauses=["Law 1"]).rules[0]
     assert rule.why_with_clauses == "Because. [Law 1]"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -197,6 +198,21 @@ def test_every_metric_has_a_range_that_rules_are_checked_against(name):
 def test_a_name_that_is_too_long_for_a_file_is_not_found(name):
     with pytest.raises(NotFoundError, match="no policy"):
         load_named(name)
+
+
+def test_a_policy_in_a_folder_that_may_not_be_read_is_not_called_missing(monkeypatch):
+    """An administrator may read every folder, so that the system's answer is given here."""
+    path = "policies/ours.yaml"
+    stat = os.stat
+
+    def refused(name, *args, **more):
+        if os.fspath(name) == path:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
+        return stat(name, *args, **more)
+
+    monkeypatch.setattr(os, "stat", refused)
+    with pytest.raises(PermissionError, match=r"Permission denied: 'policies/ours\.yaml'"):
+        load_named(path)
 
 
 def test_a_policy_is_pinned_by_its_digest(tmp_path):

@@ -146,6 +146,18 @@ def test_holm_decides_what_bonferroni_leaves_open_and_agrees_with_statsmodels():
     assert stepped.rules[1].interval[0] < 0.5
 
 
+def test_a_value_on_its_bound_is_undecided_at_every_error_and_holds_no_other_rule_back():
+    on_it = Proportion(50, 100)
+    assert p_value(on_it, (0.5, 1.0)) == (1.0, Decision.INCONCLUSIVE)
+    assert holm_decides([(on_it, (0.5, 1.0)), (Proportion(65, 100), (0.5, 1.0))], 0.05, 2) == [
+        Decision.INCONCLUSIVE,
+        Decision.PASS,
+    ]
+    metrics = audit(value("GA", on_it), value("TA", Proportion(90, 100)))
+    rules = [{"metric": "GA", "min": 0.5}, {"metric": "TA", "min": 0.5}]
+    assert decisions(evaluate(metrics, policy(*rules, multiplicity="holm"), today=TODAY)) == ["INCONCLUSIVE", "PASS"]
+
+
 def test_needed_says_how_many_samples_would_decide_and_they_do():
     found = evaluate(
         audit(value("GA", Proportion(55, 100), smallest_group=Group(1, 0), smallest_cell=100)),
@@ -239,6 +251,24 @@ def test_a_recorded_interval_serves_only_where_it_is_wide_enough():
     assert decisions(evaluate(audit(bare), two, today=TODAY)) == ["INCONCLUSIVE", "INCONCLUSIVE"]
 
 
+def test_an_undecided_value_without_its_statistic_says_that_the_samples_cannot_be_counted():
+    bare = replace(value("GA", Proportion(55, 100)), statistic=None)
+    (found,) = evaluate(audit(bare), policy({"metric": "GA", "min": 0.5}), today=TODAY).rules
+    assert found.decision is Decision.INCONCLUSIVE
+    assert found.needed == "the sufficient statistic is not recorded, so that the number of samples cannot be computed"
+
+
+def test_a_one_sided_rule_without_limits_decides_nothing():
+    rule = {"metric": "GA", "min": 0.1, "evidence": "one-sided"}
+    bare = replace(value("GA", good), statistic=None, interval=None)
+    (found,) = evaluate(audit(bare), policy(rule), today=TODAY).rules
+    assert (found.decision, found.interval) == (Decision.INCONCLUSIVE, None)
+    assert found.reason == "Not decided: the audit records no interval at this confidence."
+    said = replace(bare, why_missing="one person says nothing about others")
+    (found,) = evaluate(audit(said), policy(rule), today=TODAY).rules
+    assert found.reason == "Not decided: one person says nothing about others."
+
+
 def test_no_rule_no_blocking_rule_no_pass():
     facts = audit(value("GA", good), references=0)
     assert evaluate(facts, policy(), today=TODAY).decision is Decision.INCONCLUSIVE
@@ -316,6 +346,17 @@ def test_needed_names_the_split_of_the_smallest_cell():
     assert "forget samples instead of 35" in by_forget.rules[0].needed
     few = evaluate(audit(value("MIA_AUC", curve, n=90, smallest_cell=20)), rule, today=TODAY)
     assert few.rules[0].needed == "at least 30 forget samples instead of 20, before the rule can be judged"
+
+
+def test_needed_names_the_smallest_cell_within_a_control_attribute():
+    gap = Gap(((Proportion(90, 100), Proportion(80, 100)),), "max")
+    named = {"control_attributes": ["age"], "smallest_cell": "female"}
+    facts = audit(value("CONDITIONAL_ACCURACY_GAP", gap, n=200, smallest_cell=100, details=named))
+    facts = replace(facts, record={"control_attributes": ["age"]})
+    rule = {"metric": "CONDITIONAL_ACCURACY_GAP", "max": 0.15}
+    (found,) = evaluate(facts, policy(rule, control_attributes=["age"]), today=TODAY).rules
+    assert found.decision is Decision.INCONCLUSIVE
+    assert "test samples of female, the smallest cell, and as many times more of the others, instead of 100" in found.needed
 
 
 def test_a_reason_gives_a_value_in_the_unit_of_its_metric():

@@ -74,6 +74,22 @@ def test_every_request_of_a_rare_group_counts() -> None:
     assert findings([*study(), *other])["GA"] == findings([*other, *study()])["GA"] == FAILS
 
 
+def test_a_group_that_is_well_represented_decides_nothing_about_rare_ones() -> None:
+    common = [replace(one, facts={**one.facts, "represented": "most"}) for one in study()]
+    found = findings(common)
+    assert (found["GA"], found["REWEIGHT"]) == (OPEN, OPEN)
+    assert findings([*common, *(replace(one, request="another") for one in study())])["GA"] == HOLDS
+
+
+def test_the_drop_without_methods_speaks_of_retraining_alone() -> None:
+    def evidence(rows: list[BenchmarkRow]) -> list[bool]:
+        (drop,) = (claim for claim in claims(cells_of(rows)) if claim.statement.startswith("GA drops"))
+        return [line.startswith("Methods without REWEIGHT: ") for line in drop.evidence]
+
+    assert evidence(study()) == [False, True]
+    assert evidence([one for one in study() if one.part != "method"]) == [False]
+
+
 def test_a_claim_without_rows_is_not_made() -> None:
     assert findings([row("untouched"), row("ft")]) == {}
 

@@ -44,6 +44,23 @@ def test_the_callers_configuration_changes_nothing() -> None:
         assert [one.svg for one in draw_all(cells, ["ratio"])] == [one.svg for one in plain]
 
 
+def test_a_request_without_a_number_of_groups_is_not_among_those_with_one() -> None:
+    rows = [row(title, request=f"g{groups}", groups=groups) for title in ("untouched", "miu + REWEIGHT") for groups in (1, 9)]
+    unknown = [row("untouched", request="all", groups=0)]
+    (plain,), (beside,) = (draw_all(cells_of(found), ["groups"]) for found in (rows, [*unknown, *rows]))
+    assert plain.svg == beside.svg
+    assert draw_all(cells_of([*unknown, rows[0]]), ["groups"]) == []
+
+
+def test_a_line_is_drawn_by_layer_and_under_attack_only_where_it_was_measured() -> None:
+    layers = {"layers": ["a", "b"], "fairness_gap": [0.1, 0.2]}
+    attacked = row("untouched", extras={**layers, "fgsm": {"FGSM@0.03137": 0.3}})
+    only_layers, neither = row("ft", extras=layers), row("miu")
+    (drawing,) = draw_all(cells_of([attacked, only_layers, neither]), ["robustness"])
+    assert [f">{title}<".encode() in drawing.svg for title in ("untouched", "ft", "miu")] == [True, True, False]
+    assert drawing.svg.count(b'id="PathCollection_') == 1  # the only one with an accuracy under FGSM
+
+
 def test_nothing_is_drawn_of_rows_that_do_not_allow_it() -> None:
     assert draw_all(cells_of([row("untouched")]), list(FIGURES)) == []
 

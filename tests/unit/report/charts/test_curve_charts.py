@@ -3,9 +3,10 @@ from dataclasses import replace
 import pytest
 from support import audits
 
-from grmu_audit.records import Audit, Decision
+from grmu_audit.records import BASELINE, CANDIDATE, Audit, Decision, MetricValue
 from grmu_audit.report import build_view, render_html
 from grmu_audit.report.charts import build_charts
+from grmu_audit.report.charts.curve_charts import draw_layers, draw_losses, draw_radius
 from grmu_audit.report.content.curve_data import epochs, layers, losses, radii, returns, rocs
 from grmu_audit.report.content.lookup import Lookup
 from grmu_audit.report.wording.strings import load_strings
@@ -50,6 +51,34 @@ def test_curves_are_read_by_subject():
     few = tuple(replace(m, n=4) if m.name == "RETURN_ACC" else m for m in found.audit.metrics)
     assert returns(Lookup.of(replace(found.audit, metrics=few))) == {}
     assert list(layers(found)["candidate"]) == [f"stage{i}.norm" for i in range(1, 6)]
+
+
+def test_a_chart_leaves_out_what_one_version_does_not_hold():
+    """Marks or lines of the version before, in its colour, with and without its value."""
+    rich, strings = audits.rich(), load_strings()
+    layers = {f"stage{i}.norm": 0.1 * i for i in range(1, 5)}  # the fifth was not measured
+    changed = [
+        replace(v, details={"layers": layers}) if v.name == "FAIRNESS_GAP" and v.subject == BASELINE else v for v in rich.metrics
+    ]
+    metrics = tuple(v for v in changed if not (v.name.startswith("PGD@") and v.subject == BASELINE))
+    losses = rich.curves["losses"]
+    counts = {part: cells for part, cells in losses["baseline"]["counts"].items() if part != "unseen"}
+    curves = {**rich.curves, "losses": {**losses, "baseline": {**losses["baseline"], "counts": counts}}}
+    whole, part = Lookup.of(rich), Lookup.of(replace(rich, metrics=metrics, curves=curves))
+    for draw, colour, fewer in (
+        (draw_losses, "var(--reference)", 1),
+        (draw_layers, "var(--before)", 1),
+        (draw_radius, "var(--before)", 5),  # a line and its four marks
+    ):
+        count = [draw(found, strings).svg.count(colour) for found in (whole, part)]
+        assert count[0] - count[1] == fewer, (draw.__name__, count)
+        assert count[1] > 0, draw.__name__
+
+
+def test_the_gap_of_a_layer_is_read_from_values_of_its_own_too():
+    gaps = [MetricValue(f"FAIRNESS_GAP@norm{i}", CANDIDATE, gap, 497) for i, gap in ((1, 0.25), (2, None), (3, 0.5))]
+    found = Lookup.of(replace(audits.unjudged(), metrics=tuple(gaps)))
+    assert layers(found) == {"candidate": {"norm1": 0.25, "norm3": 0.5}}
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,22 @@ def test_every_request_of_a_lineage_is_drawn_as_it_was_and_as_it_is() -> None:
     assert all(-8 <= x <= 348 for x in places(found.svg))
 
 
+def test_what_is_not_known_of_a_request_is_not_drawn() -> None:
+    """Marks in the colours of both times, beside the lines of the two models of known truth."""
+
+    def marks(*rows: dict) -> tuple[int, int]:
+        svg = draw_requests(Lookup.of(of_lineage(*rows)), load_strings()).svg
+        return svg.count("var(--before)"), svg.count("var(--after)")
+
+    whole = row("m/2", 0.9, 0.2)
+    before, after = marks(whole, row("m/3", 0.8, 0.5))
+    without = row("m/3", 0.8, 0.5)
+    without["share"]["interval"] = None
+    assert marks(whole, row("m/3", None, 0.5)) == (before - 1, after)
+    assert marks(whole, row("m/3", 0.8, None)) == (before, after - 2)
+    assert marks(whole, without) == (before, after - 1)
+
+
 def test_one_request_alone_is_not_drawn() -> None:
     assert draw_requests(Lookup.of(of_lineage(row("this version", 0.7, 0.7))), load_strings()) is None
     assert draw_requests(Lookup.of(audits.judged(Decision.PASS)), load_strings()) is None

@@ -107,6 +107,30 @@ def test_the_method_s_guarantee_says_what_was_checked() -> None:
     assert said(replace(audits.exact(), exact=None)) == "trained again; it was not checked which rows were read"
 
 
+CERTIFICATE = {"epsilon": 0.5, "delta": 1e-4, "gradient_norm_bound": 0.0123456, "epsilon_allowed": 2}
+
+
+@pytest.mark.parametrize(
+    ("method", "certificate", "words"),
+    [
+        (
+            "certified",
+            CERTIFICATE,
+            "certified: epsilon 0.5, delta 0.0001 (bound 0.0123 on the loss gradient), of removals up to 2",
+        ),
+        ("certified", {**CERTIFICATE, "delta": None}, "approximate: nothing is guaranteed"),
+        ("miu", CERTIFICATE, "approximate: nothing is guaranteed"),
+    ],
+)
+def test_the_guarantee_of_a_certified_removal_is_its_bound_where_it_is_recorded(
+    method: str, certificate: dict[str, object], words: str
+) -> None:
+    subject = replace(PASSED.subject, method=method, config={"certified": certificate})
+    block = next(block for block in build_view(replace(PASSED, subject=subject))["blocks"] if block["id"] == "method")
+    (said,) = (fact["value"] for fact in block["facts"] if fact["label"] == "Exact, approximate or certified")
+    assert said.startswith(words)
+
+
 def test_the_headline_says_what_the_policy_does_not_claim() -> None:
     assert build_view(CASES["NO_CLAIM"][0])["headline"].endswith("This policy claims nothing on forgetting.")
     accepted = build_view(CASES["ACCEPTED"][0])["headline"]
@@ -128,6 +152,14 @@ def test_the_scale_has_the_limit_that_decided_and_the_references_spread() -> Non
     alone = share_scale(Lookup.of(audits.unjudged()))
     assert alone is not None
     assert (alone.limit, alone.allowed, alone.references) == (pytest.approx(scale.limit), (None, None), ())
+
+
+def test_a_range_that_a_rule_allows_has_both_ends_on_the_scale() -> None:
+    changed = with_rules(PASSED, "forgotten", bound={"within": [0.25, 2.0]})
+    scale = share_scale(Lookup.of(changed))
+    assert scale is not None
+    assert scale.allowed == (0.25, 2.0)
+    assert scale.limit == audits.SHARES[Decision.PASS].limits(0.1)[0]  # a least share is required: the interval that decided
 
 
 def test_the_table_of_controls_names_the_rules_that_are_not_met() -> None:

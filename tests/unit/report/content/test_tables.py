@@ -71,6 +71,14 @@ def test_weak_segments_stand_in_a_table_with_intervals_and_p_values() -> None:
     assert [column["title"] for column in long["columns"]][-1] == "Against others"
 
 
+def test_a_difference_without_limits_has_its_value_and_its_p_value_alone() -> None:
+    bare = replace(FELL, below_others=None, change=None)
+    found = Lookup.of(replace(audits.rich(), segments=SegmentSearch(12, 24, 30, 0.95, (bare,))))
+    ((*_, below, _, change),) = segment_table(found, load_strings())["rows"]
+    assert below.replace("\xa0", " ") == "−20.0 pts\np = 0.400"
+    assert change.replace("\xa0", " ") == "−10.0 pts\np = 0.012"
+
+
 def test_a_report_says_that_no_segment_is_weak_where_it_looked() -> None:
     looked = replace(audits.rich(), segments=SegmentSearch(12, 24, 30, 0.95))
     assert "none is shown to have a lower accuracy than all others" in render(looked, "html")

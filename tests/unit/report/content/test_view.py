@@ -133,6 +133,17 @@ def test_clean_keeps_one_line_without_control_or_direction_changes():
     assert safe_sentence("\ud800x") == "\ufffdx"
 
 
+def test_what_was_asked_names_no_group_where_none_is_known():
+    base = audits.judged(Decision.PASS)
+
+    def asked(audit):
+        return next(fact["value"] for fact in build_view(audit)["summary"] if "To remove" in fact["value"])
+
+    unknown = replace(base, forget=replace(base.forget, dominant_groups=()))
+    assert asked(unknown) == "To remove what the model photodigits-v1/1 learned from 41 training samples."
+    assert asked(base).endswith("41 training samples, most of them from the group “digit below 5, dark paper”.")
+
+
 def test_columns_in_which_nothing_is_recorded_are_left_out():
     base = audits.judged(Decision.PASS)
     alone = replace(base, metrics=tuple(v for v in base.metrics if v.subject == CANDIDATE), baseline=None, references=())

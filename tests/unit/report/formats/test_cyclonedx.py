@@ -11,7 +11,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from support.measured_audits import measured
 
-from grmu_audit.errors import EnvironmentFailure
+from grmu_audit.errors import EnvironmentFailure, InputError
 from grmu_audit.metrics.catalog.examples import example
 from grmu_audit.policy import load_named
 from grmu_audit.policy.judgement import judge
@@ -85,6 +85,33 @@ def test_an_audit_without_a_verdict_and_with_hostile_names_is_valid(audit: Audit
         audit, verdict=None, subject=replace(audit.subject, name="a\x00b<script>" * 50), data=replace(audit.data, name="")
     )
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(render(plain, "cyclonedx")) is None
+
+
+def test_what_is_not_recorded_has_no_key(audit: Audit) -> None:
+    bare = tuple(replace(value, interval=None) if value.name == "TA" else value for value in audit.metrics)
+    found = card(replace(audit, metrics=bare, subject=replace(audit.subject, architecture=None)))
+    assert "modelArchitecture" not in found["modelParameters"]
+    assert card(audit)["modelParameters"]["modelArchitecture"] == "mlp"
+    metrics = found["quantitativeAnalysis"]["performanceMetrics"]
+    limits = {metric["type"]: "confidenceInterval" in metric for metric in metrics if metric["type"] in ("TA", "GA")}
+    assert limits == {"TA": False, "GA": True}
+
+
+def test_a_group_at_risk_that_was_not_measured_is_not_named(audit: Audit) -> None:
+    def at_risk(found: Audit) -> list[str]:
+        named = [one["groupAtRisk"] for one in card(found)["considerations"]["fairnessAssessments"]]
+        return [name for name in named if name != "all groups"]
+
+    (group,) = audit.forget.dominant_groups
+    assert len(at_risk(audit)) == 1
+    hidden = tuple(replace(v, value=None) if v.name == "accuracy" and v.group == group else v for v in audit.metrics)
+    assert at_risk(replace(audit, metrics=hidden)) == []
+
+
+def test_a_document_that_would_not_be_valid_is_refused_with_the_validators_words(audit: Audit) -> None:
+    damaged = replace(audit, subject=replace(audit.subject, manifest_sha256="no digest"))
+    with pytest.raises(InputError, match=r"the bill of materials of m/.* is not valid: .*no digest"):
+        render(damaged, "cyclonedx")
 
 
 def test_without_the_library_the_message_says_what_to_install(audit: Audit, monkeypatch: pytest.MonkeyPatch) -> None:

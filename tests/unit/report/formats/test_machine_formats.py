@@ -12,7 +12,7 @@ from support import audits
 from grmu_audit.errors import InputError, NotFoundError
 from grmu_audit.policy import load_named
 from grmu_audit.policy.judgement import judge
-from grmu_audit.records import Audit, CheckResult, ControlOutcome, Decision, Group
+from grmu_audit.records import UNVERIFIED, Audit, CheckResult, ControlOutcome, Decision, Group, NotMeasured
 from grmu_audit.report.formats import FORMATS, render
 from grmu_audit.report.formats.github import escape_message, escape_property
 from grmu_audit.report.formats.markdown import escape_markdown
@@ -109,6 +109,39 @@ def test_github_lines_are_commands_and_nothing_else(name):
         assert re.fullmatch(r"::(error|warning|notice) title=[^:,]*::.*", line), line
         message = line.split("::", 2)[2]
         assert not re.search(r"%(?!25|0A|0D)", message)
+
+
+@pytest.mark.parametrize(
+    ("changes", "line", "result"),
+    [
+        ({"decision": Decision.BREACH}, "error", ("fail", "error")),
+        ({"decision": Decision.BREACH, "waived": True}, "notice", ("fail", "error")),
+        ({"decision": Decision.BREACH, "severity": "warn"}, "warning", ("fail", "warning")),
+        ({"decision": Decision.INCONCLUSIVE, "severity": "warn"}, "notice", ("fail", "note")),
+        ({"decision": Decision.BREACH, "severity": "inform"}, None, ("informational", "none")),
+        ({"decision": Decision.INCONCLUSIVE, "severity": "inform"}, None, ("informational", "none")),
+        ({"decision": Decision.BREACH, "applied": False}, None, ("notApplicable", "none")),
+        ({"decision": Decision.PASS, "severity": "inform"}, None, ("pass", "none")),
+    ],
+)
+def test_what_a_rule_is_in_annotations_and_in_code_scanning(changes, line, result):
+    base = audits.judged(Decision.PASS)
+    changed = replace(base.verdict.rules[0], id="the-rule", **changes)
+    audit = base.with_verdict(replace(base.verdict, rules=(changed, *base.verdict.rules[1:])))
+    lines = [text for text in render(audit, "github").splitlines() if "the-rule" in text.split("::")[1]]
+    assert [text.split(" ")[0] for text in lines] == ([] if line is None else [f"::{line}"])
+    (run,) = json.loads(render(audit, "sarif"))["runs"]
+    (found,) = (one for one in run["results"] if one["ruleId"] == "the-rule")
+    assert (found["kind"], found["level"]) == result
+    accepted = [{"kind": "external", "status": "accepted", "justification": "waived by the policy"}]
+    assert found.get("suppressions") == (accepted if changes.get("waived") else None)
+
+
+def test_code_scanning_says_why_a_file_was_not_compared_with_a_store():
+    base = audits.judged(Decision.PASS)
+    alone = replace(base, not_measured=(*base.not_measured, NotMeasured(UNVERIFIED, "no store was given")))
+    reasons = [json.loads(render(audit, "sarif"))["runs"][0]["properties"].get("unverifiedFile") for audit in (base, alone)]
+    assert reasons == [None, "no store was given"]
 
 
 def test_github_shows_at_most_ten_of_a_kind_worst_first():

@@ -6,7 +6,7 @@ from support import audits
 
 from grmu_audit.records import Decision
 from grmu_audit.report.formats import render
-from grmu_audit.report.formats.markdown import MAX_DESCRIPTION, render_description
+from grmu_audit.report.formats.markdown import MAX_DESCRIPTION, AuditedVersion, render_description, render_model_description
 
 
 def parts(audit):
@@ -75,3 +75,36 @@ def test_a_description_says_verdict_answers_and_scale():
     assert "`as before |----------------========o======| as retrained`" in text
     assert "**What did it do to people?** Within the limits of the policy." in text
     assert "as retrained" not in render_description(audits.everything_undefined())
+
+
+def test_a_description_that_is_too_long_loses_its_last_parts():
+    base = audits.judged(Decision.PASS)
+
+    def described(asked_by):
+        return render_description(replace(base, forget=replace(base.forget, request={"request_id": asked_by})))
+
+    whole, cut = described("R-7"), described("<" * 1000)
+    assert "R-7" in whole
+    assert "**What to do now:**" in whole
+    assert "\n\nReport `" in whole
+    *kept, facts, _, _ = whole.split("\n\n")
+    assert "**Asked by:** R-7" in facts
+    assert kept[-1].startswith("**What did it do to people?**")
+    assert cut == "\n\n".join(kept) + "\n"
+
+
+def test_a_model_without_audited_versions_has_no_table_of_them():
+    text = render_model_description("digits", [], None, "")
+    assert text.startswith("**No version was promoted: there is no champion.**\n\n")
+    assert "|" not in text
+    one = AuditedVersion("3", "miu", None, "2026-03-04")
+    row = render_model_description("digits", [one], "3", "").splitlines()[4]
+    assert row == "| [3](#/models/digits/versions/3) | miu | not judged | 2026-03-04 |"
+
+
+def test_an_audit_without_a_verdict_has_a_card_without_rules():
+    heading = "## Rules of the policy"
+    assert heading in parts(audits.judged(Decision.PASS))[1]
+    _, body = parts(audits.unjudged())
+    assert heading not in body
+    assert "**NOT JUDGED.**" in body

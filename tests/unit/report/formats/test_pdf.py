@@ -112,6 +112,28 @@ def test_a_pdf_is_the_same_later_where_fonttools_subsets_the_fonts(monkeypatch, 
     assert render_pdf(audits.everything_undefined()) == first
 
 
+@needs_pango
+@pytest.mark.parametrize("set_before", [None, "12345"])
+def test_a_pdf_that_cannot_be_written_leaves_the_environment_as_it_was(monkeypatch, set_before):
+    import weasyprint
+
+    seen = []
+
+    def out_of_memory(self, **options):
+        seen.append(os.environ["SOURCE_DATE_EPOCH"])
+        raise MemoryError
+
+    monkeypatch.setattr(weasyprint.HTML, "write_pdf", out_of_memory)
+    monkeypatch.delenv("SOURCE_DATE_EPOCH", raising=False)
+    if set_before is not None:
+        monkeypatch.setenv("SOURCE_DATE_EPOCH", set_before)
+    dated = replace(audits.everything_undefined(), record={"created": "2026-03-04T05:06:07Z"})
+    with pytest.raises(MemoryError):
+        render_pdf(dated)
+    assert seen == ["1772600767"]
+    assert os.environ.get("SOURCE_DATE_EPOCH") == set_before
+
+
 def test_unknown_paper_and_missing_library_are_clear_errors(monkeypatch):
     with pytest.raises(InputError, match="known are A4, Letter"):
         render_pdf(audits.judged(Decision.PASS), paper="A3")
