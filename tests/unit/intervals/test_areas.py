@@ -10,7 +10,7 @@ from scipy.stats import norm
 from scipy.stats import t as student_t
 from sklearn.metrics import roc_auc_score
 
-from grmu_audit.intervals import Area, AreaChange
+from grmu_audit.intervals import Area, AreaChange, AreaGap
 from grmu_audit.metrics.scores import change_of_areas, roc
 
 
@@ -125,3 +125,22 @@ def test_few_people_with_many_samples_are_covered_at_the_error_of_one_rule_of_fi
 def test_a_perfect_area_of_a_few_samples_says_little():
     low, high = Area(1.0, 0.0, 5, 100, method="effective", degrees=4.0).interval(0.95)
     assert (low, high) == (pytest.approx(0.025 ** (1 / 15)), 1.0)
+
+
+@pytest.mark.parametrize("method", ["logit", "effective"])
+def test_an_area_with_no_sample_on_one_side_has_no_interval_and_no_change(method):
+    for sizes in ((0, 30), (20, 0)):
+        empty, full = Area(0.8, 0.1, *sizes, method=method), Area(0.7, 0.1, 20, 30, method=method)
+        assert empty.estimate == 0.8
+        assert empty.interval(0.95) is None
+        assert full.interval(0.95) is not None
+        for sides in ((empty, full), (full, empty)):
+            assert AreaChange(*sides, 0.0, method=method).interval(0.95) is None
+
+
+def test_one_area_alone_has_no_gap_and_none_has_no_estimate():
+    one = Area(0.8, 0.1, 20, 30)
+    assert (AreaGap((one,)).estimate, AreaGap((one,)).interval(0.95)) == (0.0, None)
+    assert math.isnan(AreaGap(()).estimate)
+    assert AreaGap(()).interval(0.95) is None
+    assert AreaGap((one, one)).interval(0.95)[0] == 0.0

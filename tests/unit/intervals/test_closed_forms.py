@@ -9,7 +9,7 @@ import pytest
 from statsmodels.stats.proportion import confint_proportions_2indep, proportion_confint
 
 from grmu_audit.intervals import Difference, Gap, Proportion
-from grmu_audit.intervals.closed_forms import clopper_pearson, paired_difference, z_value
+from grmu_audit.intervals.closed_forms import clopper_pearson, exact, paired_difference, wilson, z_value
 
 COUNTS = [(0, 1), (1, 1), (3, 3), (0, 40), (7, 40), (40, 40), (999, 1000)]
 
@@ -71,3 +71,9 @@ def test_gap_covers_simultaneously_by_simulation():
             low, high = Gap((cells,), "max").interval(0.95)
             hits += low <= max(truth) - min(truth) <= high
         assert hits >= 0.93 * 500
+
+
+@pytest.mark.parametrize("rule", [wilson, exact])
+def test_limits_of_no_cells_are_empty(rule):
+    none = np.array([], dtype=np.float64)
+    assert [side.shape for side in rule(none, none, 0.05)] == [(0,), (0,)]

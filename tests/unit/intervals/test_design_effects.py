@@ -47,3 +47,10 @@ def test_people_are_the_same_whatever_their_numbers_are():
     for names in (rng.permutation(20), rng.integers(0, 10**12, 20), -1 - np.arange(20)):
         assert design_effects(values, cell, 3, names[person]) == pytest.approx(wanted)
     assert (wanted > 1).all()
+
+
+def test_without_people_or_samples_every_cell_counts_as_independent_samples():
+    right, cell = np.array([True, True, False]), np.array([0, 0, 2])
+    assert design_effects(right, cell, 3, None).tolist() == [1.0, 1.0, 1.0]
+    assert design_effects(right, cell, 3, np.array([5, 5, 5])).tolist() == [2.0, 1.0, 1.0]
+    assert design_effects(right[:0], cell[:0], 2, cell[:0]).tolist() == [1.0, 1.0]

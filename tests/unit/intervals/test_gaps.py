@@ -11,8 +11,8 @@ from statsmodels.stats.proportion import proportion_confint
 
 from benchmarks.measurements.people_draws import PeopleDraw, people_statistics
 from grmu_audit.errors import InputError
-from grmu_audit.intervals import Gap, GapChange, Minimum, PairedCounts, Proportion
-from grmu_audit.intervals.closed_forms import exact, student_factor, z_value
+from grmu_audit.intervals import Gap, GapChange, Minimum, MinimumChange, PairedCounts, Proportion
+from grmu_audit.intervals.closed_forms import exact, paired_difference, student_factor, z_value
 from grmu_audit.intervals.design_effects import clustered_cells, design_effects
 from grmu_audit.intervals.gaps import possible_extremes
 from grmu_audit.policy import Policy, evaluate
@@ -159,3 +159,51 @@ def test_what_people_in_several_cells_add_widens_the_change_of_a_gap():
     (low, high), (lower, higher) = alone.interval(0.95), wider.interval(0.95)
     assert (lower + higher) / 2 == pytest.approx((low + high) / 2, abs=0.01)
     assert (higher - lower) / (high - low) == pytest.approx(1.3, rel=0.01)
+
+
+NONE, SOME, PAIR = Proportion(0, 0), Proportion(150, 200), PairedCounts(140, 10, 12, 38)
+
+
+@pytest.mark.parametrize(
+    ("statistic", "estimate"),
+    [
+        (Gap((), "mean"), np.nan),
+        (Gap(((NONE, NONE),), "max"), np.nan),
+        (Gap(((SOME, NONE),), "max"), 0.0),
+        (Gap(((SOME, Proportion(100, 200)), (SOME,)), "mean"), 0.125),
+        (MinimumChange(Minimum((SOME,)), Minimum((SOME,)), ()), 0.0),
+        (MinimumChange(Minimum((SOME,)), Minimum((SOME,)), ((PairedCounts(0, 0, 0, 0),),)), 0.0),
+        (GapChange(Gap(((SOME, NONE),), "max"), Gap(((SOME, SOME),), "max"), ((PAIR, PAIR),), "max"), 0.0),
+    ],
+)
+def test_fewer_cells_than_a_comparison_needs_give_no_interval(statistic, estimate):
+    assert statistic.estimate == pytest.approx(estimate, nan_ok=True)
+    assert statistic.interval(0.95) is None
+
+
+@pytest.mark.parametrize("pairs", [(), ((PAIR,),), ((PAIR, PairedCounts(0, 0, 0, 0)),)])
+def test_a_change_of_a_gap_without_pairs_of_two_cells_has_the_limits_of_both_sides(pairs):
+    left, right = (Gap(((Proportion(k, 200), SOME),), "max") for k in (110, 130))
+    low, high = GapChange(left, right, pairs, "max").interval(0.95)
+    one, other = (side.interval(1 - 0.05 * 0.2 / 2) for side in (left, right))
+    assert (low, high) == pytest.approx((one[0] - other[1], one[1] - other[0]))
+    assert high - low > np.ptp(GapChange(left, right, ((PAIR, PAIR),), "max").interval(0.95))
+
+
+def test_one_cell_alone_may_be_the_smallest_and_the_largest():
+    for largest in (False, True):
+        assert possible_extremes([SOME], 0.05, largest=largest).tolist() == [True]
+        assert possible_extremes([], 0.05, largest=largest).tolist() == []
+
+
+def test_the_change_of_a_gap_over_very_many_cells_is_bounded_by_their_furthest_changes():
+    pairs = (PairedCounts(1400, 20, 0, 580), *[PairedCounts(1400, 10, 10, 580)] * 63, PairedCounts(1400, 0, 20, 580))
+    left, right = (
+        Gap((tuple(Proportion(pair.both + getattr(pair, alone), pair.n) for pair in pairs),), "max")
+        for alone in ("only_candidate", "only_other")
+    )
+    found = GapChange(left, right, (pairs,), "max")
+    level = 0.05 * 0.8 * 0.8 / 2
+    reach = paired_difference(20, 0, 2000, level)[1] - paired_difference(0, 20, 2000, level)[0]
+    assert found.estimate == pytest.approx(0.0)
+    assert found.interval(0.95) == pytest.approx((-reach, reach))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from scipy.stats import binom, multinomial
@@ -53,3 +55,17 @@ def test_the_worst_of_small_groups_and_their_gap_are_covered(cells, n, p):
     assert spans >= 0.935 * 500
     if cells == 8:
         assert before < 0.92 * 500
+
+
+@pytest.mark.parametrize(
+    "statistic", [Minimum(()), Minimum((Proportion(0, 0), Proportion(0, 0))), PairedCounts(0, 0, 0, 0), Proportion(0, 0)]
+)
+def test_no_sample_gives_neither_an_estimate_nor_an_interval(statistic):
+    assert math.isnan(statistic.estimate)
+    assert statistic.interval(0.95) is None
+
+
+def test_a_cell_without_samples_leaves_the_smallest_share_as_it_is():
+    one = Minimum((Proportion(3, 10), Proportion(0, 0)))
+    assert one.estimate == pytest.approx(0.3)
+    assert one.interval(0.95) == pytest.approx(Proportion(3, 10).interval(0.95))

@@ -31,6 +31,7 @@ from grmu_audit.intervals import (
     Statistic,
 )
 from grmu_audit.intervals.closed_forms import clopper_pearson
+from grmu_audit.intervals.statistic import aggregate
 
 
 def one_side(pair, alone):
@@ -301,3 +302,15 @@ RATE = {"kind": "rate_at_threshold", "called": {"kind": "proportion", "k": 1, "n
 def test_a_statistic_that_cannot_be_is_one_error(tree, message):
     with pytest.raises(InputError, match=message):
         Statistic.from_json(tree)
+
+
+@pytest.mark.parametrize(("how", "wanted"), [("mean", 0.5), ("max", 0.8), ("min", 0.2), ("product", 0.08)])
+def test_numbers_are_aggregated_by_name_and_nothing_to_no_number(how, wanted):
+    assert aggregate([0.2, 0.5, 0.8], how) == pytest.approx(wanted)
+    assert math.isnan(aggregate([], how))
+
+
+def test_a_mean_of_nothing_has_neither_an_estimate_nor_an_interval():
+    for statistic in (Mean(()), Closeness("product", ())):
+        assert math.isnan(statistic.estimate)
+        assert statistic.interval(0.95) is None

@@ -23,16 +23,20 @@ from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score
 from support.measured_audits import measured
 from support.random_predictions import made, named
+from support.shadow_margins import problem
 
 from grmu_audit.errors import InputError
 from grmu_audit.metrics import check_predictions, measure_models, measure_predictions
 from grmu_audit.metrics.catalog.examples import example, example_white_box
+from grmu_audit.metrics.membership.shadow_metrics import METHOD_ATTACKS
 from grmu_audit.policy import Policy, evaluate
 from grmu_audit.records import Decision, Group, ModelRef, Predictions
 from grmu_audit.records.audit import MeasureOptions
 from grmu_audit.records.inputs import AuditedModel, AuditInputs
+from grmu_audit.records.white_box import ShadowTable
 
 GOLDEN = Path(__file__).parents[2] / "golden"
+SUBJECTS = ("candidate", "baseline")
 
 
 @pytest.fixture(scope="module")
@@ -234,3 +238,17 @@ def test_means_over_references_rest_on_those_with_reweight_at_every_level():
     alone = measure_models(AuditInputs(replace(references[0], white_box=None)))
     assert alone.notes == {}
     assert {str(v.subject) for v in alone.values} == {"candidate"}
+
+
+def test_shadow_models_attack_every_model_and_the_method_once():
+    checked, shadows = problem(0, 2.0, left=1.0)
+    four = ShadowTable(shadows.ids, *(getattr(shadows, name)[:4] for name in ("margin", "member")), shadows.population)
+    unlearned = replace(four, unlearned=shadows.unlearned[:4], forgotten=shadows.forgotten[:4])
+    models = [AuditedModel(ModelRef("m", version), checked.predictions) for version in "21"]
+    for table, method in ((four, set()), (unlearned, set(METHOD_ATTACKS))):
+        found = measure_models(AuditInputs(*models, shadows=table)).values
+        names = {subject: [v.name for v in found if str(v.subject) == subject and v.group is None] for subject in SUBJECTS}
+        for subject in SUBJECTS:
+            assert [names[subject].count(name) for name in ("RMIA_AUC", "LIRA_AUC", "REMAINING_SHARE")] == [1, 1, 1]
+        assert set(names["candidate"]) & set(METHOD_ATTACKS) == method
+        assert not set(names["baseline"]) & set(METHOD_ATTACKS)

@@ -9,13 +9,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from statsmodels.stats.proportion import proportion_confint
 
 from grmu_audit.auditing.scoring import PredictionFiles, score
+from grmu_audit.intervals import Area, Proportion
 from grmu_audit.metrics import measure_predictions
 from grmu_audit.metrics.catalog.examples import example
 from grmu_audit.metrics.membership.conformal import CONFORMAL
+from grmu_audit.metrics.outcome import Basis, Outcome, with_interval_method
 from grmu_audit.metrics.selection import SELECTION
-from grmu_audit.records import MeasureOptions
+from grmu_audit.records import CANDIDATE, MeasureOptions
 from grmu_audit.records.audit import Audit
 
 GOLDEN = Path(__file__).parents[2] / "golden"
@@ -110,3 +113,23 @@ def test_an_audit_that_names_no_forms_was_measured_with_the_first():
     tree = audit.to_json()
     del tree["record"]["interval_forms"]
     assert Audit.from_json(tree).options.interval_forms == 1
+
+
+def test_a_statistic_without_an_estimate_is_an_undefined_metric():
+    found = Outcome("TA", Basis(0), Proportion(0, 0))
+    assert (found.statistic, found.estimate, found.reason) == (None, None, "no estimate from 0 samples")
+    value = found.value(CANDIDATE, MeasureOptions())
+    assert (value.value, value.interval, value.why_missing) == (None, None, "no estimate from 0 samples")
+
+
+def test_a_stored_value_takes_limits_by_another_method_where_it_has_proportions():
+    options = MeasureOptions(interval_forms=1)
+    stored = Outcome("TA", Basis(40), Proportion(36, 40)).value(CANDIDATE, options)
+    exact = with_interval_method(stored, "clopper-pearson")
+    assert stored.interval == pytest.approx(proportion_confint(36, 40, 0.05, "wilson"), abs=1e-9)
+    assert exact.interval == pytest.approx(proportion_confint(36, 40, 0.05, "beta"), abs=1e-9)
+    assert (exact.value, exact.statistic.method) == (0.9, "clopper-pearson")
+    area = Outcome("MIA_AUC", Basis(40), Area(0.7, 0.1, 20, 20)).value(CANDIDATE, options)
+    undefined = Outcome.missing("TA", "no test sample (n = 0)", Basis(0)).value(CANDIDATE, options)
+    for unchanged in (area, undefined):
+        assert with_interval_method(unchanged, "clopper-pearson") == unchanged

@@ -153,3 +153,16 @@ def test_intersections_and_each_attribute_alone(two_attributes):
 def test_one_attribute_without_a_name_has_no_other_groups():
     with pytest.raises(InputError, match="none by name"):
         regroup(example(), ["sex"])
+
+
+def test_without_test_samples_of_the_forgotten_group_the_nearest_is_the_first_of_the_same_class():
+    before, after = (
+        replace(p, split=np.where((p.split == 3) & (p.target == 0) & (p.attribute == 0), 2, p.split)) for p in three_classes()
+    )
+    found = measure_redistribution(check_predictions(after), check_predictions(before))
+    assert found.basis.empty_cells == (Group(0, 0),)
+    rows = found.basis.details["groups"]
+    assert [row["distance"] for row in rows] == [1.0] * 5
+    assert found.basis.details["nearest"] == {"target": 0, "attribute": 1}
+    (share,) = (row["share"] for row in rows if row["group"] == {"target": 0, "attribute": 1})
+    assert found.estimate == pytest.approx(share)

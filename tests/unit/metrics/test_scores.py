@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support.random_predictions import made
 
-from grmu_audit.metrics.scores import attack_scores, roc, standard_error
+from grmu_audit.metrics.scores import attack_scores, operating_threshold, per_sample_loss, roc, standard_error
 
 
 def test_attack_scores_follow_their_definitions():
@@ -27,3 +29,18 @@ def test_delong_standard_error_agrees_with_the_bootstrap():
     curve = roc(a, b, np.ones(200))
     draws = [roc(rng.choice(a, 150), rng.choice(b, 200), np.ones(200)).value for _ in range(800)]
     assert standard_error(curve.influence, None) == pytest.approx(np.std(draws), rel=0.1)
+
+
+def test_the_loss_of_a_sample_is_that_of_its_logits_else_the_one_that_is_given():
+    p, given = made(n=50, classes=3), np.linspace(0.0, 2.0, 50)
+    own = np.exp(p.logits[np.arange(50), p.target]) / np.exp(p.logits).sum(axis=1)
+    assert per_sample_loss(replace(p, loss=given)) == pytest.approx(-np.log(own))
+    assert per_sample_loss(replace(p, loss=given, logits=None)) is given
+    assert per_sample_loss(replace(p, logits=None)) is None
+
+
+@pytest.mark.parametrize(
+    ("rate", "found"), [(0.0, (0.9, 0.0)), (0.3, (0.9, 0.0)), (0.6, (0.5, 0.5)), (0.99, (0.1, 0.75)), (1.0, (-np.inf, 1.0))]
+)
+def test_the_threshold_of_a_rate_lets_no_more_weight_above_it(rate, found):
+    assert operating_threshold(np.array([0.5, 0.1, 0.9]), np.array([1.0, 1.0, 2.0]), rate) == found

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from grmu_audit.metrics import check_predictions
-from grmu_audit.metrics.forgetting.sequence import measure_sequence
+from grmu_audit.metrics.forgetting.sequence import measure_history, measure_sequence
 from grmu_audit.metrics.forgetting.share import share_on
-from grmu_audit.records import SPLITS, Predictions
+from grmu_audit.records import SPLITS, AuditedModel, AuditInputs, MeasureOptions, ModelRef, Predictions
 from grmu_audit.records.inputs import EarlierRequest
 
 SIZES = {"first": 60, "second": 60, "retain": 200, "test": 300}
@@ -91,3 +91,18 @@ def test_a_request_whose_version_before_was_purged_leaves_the_worst_share_undefi
     assert (first["served_by"], first["n"], first["share"]["now"]) == ("m/2", 60, None)
     assert first["why_missing"] == "purged: m/1 was purged"
     assert second["n"] == 60, "its rows are no rows of this version's own request"
+
+
+def test_the_history_of_a_lineage_holds_every_version_that_there_is() -> None:
+    own = table(knows_first=True, knows_second=False, seed=4)
+    models = [AuditedModel(ModelRef("m", str(version)), p) for version, p in enumerate((ROOT, SERVED, own), 1)]
+    for baseline, kept in ((models[1], (0, 1, 2)), (None, (0, 2))):
+        inputs = AuditInputs(models[2], baseline, root=models[0])
+        found = measure_history(check_predictions(own), inputs, MeasureOptions())
+        assert [row["version"] for row in found] == [models[place].ref.label for place in kept]
+        for row, place in zip(found, kept, strict=True):
+            p = models[place].predictions
+            for name, split in (("TA", "test"), ("RA", "retain")):
+                value, low, high = row[name]
+                assert value == pytest.approx((p.prediction == p.target)[p.mask(split)].mean())
+                assert low <= value <= high

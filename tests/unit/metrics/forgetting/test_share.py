@@ -247,3 +247,24 @@ def test_each_of_several_references_is_compared_with_the_others(models):
 
 def test_without_an_unseen_sample_margins_have_no_scale() -> None:
     assert ScaledMargins.of(np.array([1.0, -2.0]), np.array([False, False])) is None
+
+
+def test_only_comparisons_that_hold_every_forget_sample_stand_beside_the_share():
+    tables = small(60, 60, 60, effect=0.5, groups=2)
+    moved = {name: replace(p, split=np.where((p.target == 1) & (p.split > 1), 0, p.split)) for name, p in tables.items()}
+    by_kind = {}
+    for kind, group in (("all", tables), ("one without unseen samples", moved)):
+        candidate, before, retrained = (checked(group[name]) for name in ("candidate", "before", "retrained"))
+        by_kind[kind] = measure_shares(candidate, before, {reference(1): retrained})[0].basis.details["variants"]
+    scores = ("scaled margin", "margin", "rank")
+    assert set(by_kind["all"]) == {*(f"{score}, {arm}" for score in scores for arm in "RU"), "scaled margin, T"}
+    assert set(by_kind["one without unseen samples"]) == {f"{score}, R" for score in scores}
+
+
+def test_without_retained_samples_there_is_no_share_beside_those_of_unseen_ones():
+    tables = small(60, 0, 60, effect=0.5)
+    candidate, before, retrained = (checked(tables[name]) for name in ("candidate", "before", "retrained"))
+    (whole, _) = measure_shares(candidate, before, {reference(1): retrained})
+    variants = whole.basis.details["variants"]
+    assert set(variants) == {f"{score}, U" for score in ("scaled margin", "margin", "rank")}
+    assert variants["scaled margin, U"]["value"] == pytest.approx(whole.estimate)

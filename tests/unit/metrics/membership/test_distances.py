@@ -160,3 +160,11 @@ def test_klom_equals_scipys_entropy_of_the_histograms_and_counts_the_top_edge() 
     p, q = (np.histogram(x, edges)[0] / 100 + 1e-5 for x in (u, r))
     assert klom(sides(u, r))[0] == pytest.approx(stats.entropy(p, q))
     assert klom(sides(np.ones(5), np.ones(5))).tolist() == [0.0]
+
+
+@pytest.mark.parametrize("models", [0, 1])
+def test_without_two_models_no_rule_tells_the_sides_apart(models):
+    there = np.ones((models, 3), dtype=bool)
+    table = Sides(np.zeros((models, 3)), there, ~there)
+    assert forgetting_epsilons(table).tolist() == [0.0, 0.0, 0.0]
+    assert lower_bounds(table).tolist() == [0.0, 0.0, 0.0]

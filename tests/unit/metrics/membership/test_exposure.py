@@ -15,8 +15,9 @@ from grmu_audit.intervals.operating_points import LEVELS
 from grmu_audit.metrics import check_predictions, measure_predictions
 from grmu_audit.metrics.catalog.examples import example
 from grmu_audit.metrics.membership.disparity import permutation_test
+from grmu_audit.metrics.membership.exposure import measure_exposure
 from grmu_audit.metrics.scores import operating_threshold, threshold_shares
-from grmu_audit.records import Group
+from grmu_audit.records import Group, MeasureOptions
 
 
 @pytest.fixture(scope="module")
@@ -131,3 +132,23 @@ def test_naive_disparity_of_small_groups_is_biased_and_the_expected_value_says_s
     small = permutation_test(*_simulated(rng, (0.5,) * 4, (10, 40)), seed=0)
     large = permutation_test(*_simulated(rng, (0.5,) * 4, (400, 1600)), seed=0)
     assert small[1] > 3 * large[1] > 0
+
+
+def test_limits_of_the_first_form_take_the_threshold_as_known_and_areas_on_the_logit_scale():
+    p, options = example(), MeasureOptions(interval_forms=1)
+    first, second = (
+        {o.metric: o for o in measure_exposure(check_predictions(p, given)) if o.group is None}
+        for given in (options, MeasureOptions())
+    )
+    rate = first["MIA_TPR_1"].statistic
+    assert isinstance(rate, Proportion)
+    assert rate.estimate == second["MIA_TPR_1"].estimate
+    assert rate.interval(0.95) == pytest.approx(proportion_confint(rate.k, p.mask("forget").sum(), 0.05, "beta"), abs=1e-9)
+    spans = [found["MIA_DISPARITY"] for found in (first, second)]
+    assert [[cell.method for cell in span.statistic.cells] for span in spans] == [["logit"] * 2, ["effective"] * 2]
+    assert spans[0].estimate == spans[1].estimate
+    for cell, listed in zip(spans[0].statistic.cells, spans[0].basis.details["groups"], strict=True):
+        rows = (p.target == listed["group"]["target"]) & (p.attribute == listed["group"]["attribute"])
+        rows &= p.mask("forget") | p.mask("test")
+        wanted = roc_auc_score(p.mask("forget")[rows], check_predictions(p).scores["margin"][rows])
+        assert cell.value == pytest.approx(wanted, abs=1e-9)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.ensemble import RandomForestClassifier
 
+from grmu_audit.metrics.membership import forest
 from grmu_audit.metrics.membership.forest import forest_calls, forest_probabilities
 
 
@@ -75,3 +76,13 @@ def test_forest_is_seeded_and_balanced_draws_members_down():
     balanced = forest_calls(member, other, queries, seed=3, balanced=True)
     assert np.array_equal(balanced, forest_calls(member, other, queries, seed=3, balanced=True))
     assert balanced.mean() > forest_calls(member, other, queries, seed=3, balanced=False).mean() + 0.1
+
+
+def test_draws_that_are_too_many_to_keep_give_the_same_forest(monkeypatch):
+    member, other, queries = losses(40, 20, 30, 6)
+    x, y = np.concatenate([member, other]), np.repeat([1, 0], [40, 20])
+    monkeypatch.setattr(forest, "_MOST_KEPT", 60 * 20 - 1)  # really 640,000 samples of 100 trees
+    found = [forest_probabilities(x, y, queries, seed=11, trees=trees) for trees in (20, 20, 19)]
+    assert np.array_equal(found[0], oracle(x, y, queries, 11, trees=20))
+    assert np.array_equal(found[1], found[0])
+    assert np.array_equal(found[2], oracle(x, y, queries, 11, trees=19))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from support.outcomes import values_of
 from support.shadow_margins import K, problem
 
 from grmu_audit.errors import InputError
+from grmu_audit.metrics import check_predictions
 from grmu_audit.metrics.membership.shadow_attacks import swap_advantages
 from grmu_audit.metrics.membership.shadow_metrics import (
     METHOD_ATTACKS,
@@ -91,3 +93,40 @@ def test_what_cannot_be_attacked_says_why() -> None:
         assert value.why_missing == "no 4 shadow models that the method was run on"
     with pytest.raises(InputError, match="two pairs"):
         swap_advantages(table.margin[:2], table.member[:2], ~table.member[:2])
+
+
+def test_labels_alone_cannot_be_attacked_with_shadow_models() -> None:
+    f, table = problem(3, 1.0)
+    labels = check_predictions(replace(f.predictions, logits=None))
+    for value in values_of(attack_audited_model(labels, table)):
+        assert (value.value, value.n) == (None, 0)
+        assert value.why_missing == "needs logits or probabilities; they are not given"
+
+
+def test_few_shadow_models_compare_no_distributions() -> None:
+    f, table = problem(5, 3.0, left=1.5)
+    few = replace(table, **{name: getattr(table, name)[:4] for name in ("margin", "member", "unlearned", "forgotten")})
+    found = {v.name: v for v in values_of(attack_method_on_shadows(f, few))}
+    for name in ("FORGET_EPS", "KLOM_95"):
+        assert found[name].why_missing == "4 shadow models are too few to compare distributions; 8 are needed"
+        assert found[name].n == 150
+    assert len(found["SWAP"].details["pairs"]) == 2
+    low, high = found["ULIRA_AUC"].details["more_interval"]
+    assert low < found["ULIRA_AUC"].details["more_than_population"] < high
+
+
+def test_samples_of_which_one_model_alone_is_of_a_kind_are_no_pairs_of_the_attack_by_sample() -> None:
+    """Models of four different pairs: with fewer pairs than the population attack there is no paired interval."""
+    f, table = problem(5, 3.0, left=1.5)
+    apart = replace(table, **{name: getattr(table, name)[::4] for name in ("margin", "member", "unlearned", "forgotten")})
+    found = {v.name: v for v in values_of(attack_method_on_shadows(f, apart))}
+    own = np.isin(table.ids, f.predictions.ids[f.predictions.mask("forget")])
+    gone = apart.forgotten[:, own]
+    others = [(kind.sum(axis=0) - kind) > 0 for kind in (gone, ~gone)]
+    pairs = int((others[0] & others[1]).sum())
+    assert pairs < gone.size == 600
+    for name in ("ULIRA_AUC", "RULI_AUC"):
+        details = found[name].details
+        assert found[name].n == pairs
+        assert details["more_than_population"] == pytest.approx(found[name].value - details["population_auc"])
+        assert "more_interval" not in details

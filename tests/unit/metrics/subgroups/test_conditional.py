@@ -251,3 +251,16 @@ def test_the_limits_of_the_largest_gap_hold_the_truth() -> None:
         low, high = Largest(tuple(Gap((pair,), "max") for pair in cells)).limits(0.05)
         held += low <= 0.1 + 1e-12 and high >= 0.1 - 1e-12
     assert held / 1000 > 0.93
+
+
+def test_without_rows_that_count_there_is_no_smallest_cell() -> None:
+    p = with_age(2)
+    found = named(replace(p, target=np.where(p.mask("test"), 0, p.target)))
+    nobody = found["CONDITIONAL_EP"]
+    assert (nobody.basis.smallest_cell, nobody.basis.smallest_group) == (0, None)
+    assert nobody.reason.startswith("no stratum has one (age=0: ")
+    assert found["CONDITIONAL_DP"].basis.smallest_cell > 1000
+    for outcome in named(replace(p, split=np.where(p.mask("test"), 2, p.split))).values():
+        assert outcome.reason == "no stratum has one (age=0: no test sample (n = 0); age=1: no test sample (n = 0))"
+        assert (outcome.basis.n, outcome.smallest) == (0, 0)
+        assert "smallest_cell" not in outcome.basis.details

@@ -163,3 +163,22 @@ def test_where_it_is_undefined_it_says_why_and_nothing_where_it_was_not_collecte
     p = checked.predictions
     nobody = check_predictions(replace(p, split=np.where(p.split == 1, 0, p.split)))
     assert {o.reason for o in measure_durability((nobody, outputs), None) if o.metric in CHANGES} == {"no forget sample (n = 0)"}
+
+
+def test_changes_of_the_weights_that_were_not_collected_are_left_out(models):
+    checked, outputs = models["unlearned"]
+    int8 = replace(outputs, changed={"int8": outputs.changed["int8"]}, distance=None)
+    found = by_name(measure_durability((checked, int8), models["baseline"]))
+    assert {metric for metric, _ in found} == {"RETURN_INT8"}
+    both = by_name(measure_durability(models["unlearned"], models["baseline"]))
+    assert found["RETURN_INT8", None].estimate == both["RETURN_INT8", None].estimate
+    changed = {o.metric: o.estimate for o in durability_changes(checked, (int8, models["retrained"][1]))}
+    whole = {o.metric: o.estimate for o in durability_changes(checked, (outputs, models["retrained"][1]))}
+    assert changed == {"RETURN_INT8": whole["RETURN_INT8"]}
+
+
+def test_without_the_version_before_the_share_that_came_back_says_so_of_the_candidate_alone(models):
+    held = dict(compare_returned({CANDIDATE: models["unlearned"], reference(1): models["retrained"]}, [reference(1)]))
+    assert {subject: [o.reason for o in outcomes] for subject, outcomes in held.items()} == {
+        CANDIDATE: ["needs the model before unlearning"]
+    }

@@ -9,6 +9,7 @@ import pytest
 from support.outcomes import values_of
 from support.white_box_models import problem
 
+from grmu_audit.metrics import check_predictions
 from grmu_audit.metrics.white_box.representation import (
     label_recovery_changes,
     measure_distances,
@@ -60,3 +61,71 @@ def test_relearning_counts_epochs_and_a_run_that_never_gets_there_is_undefined()
     assert list(measure_relearning(f, outputs)) == []
     left_out = replace(outputs, missing={"relearn": Missing(MissingCode.NOT_APPLICABLE, "no training rows")})
     assert [found.reason for found in measure_relearning(f, left_out)] == ["no training rows"]
+
+
+def moved(f, first, last, to):
+    """The same predictions, of which these rows belong to another split; rows 0 to 149 are retained, 150 to 209 forgotten."""
+    split = f.predictions.split.copy()
+    split[first:last] = to
+    return check_predictions(replace(f.predictions, split=split))
+
+
+WAYS = {"KNN": "5 retain samples", "PROBE": "validation samples of two classes", "PROTO": "samples of two classes"}
+
+
+def missing(*names: str) -> dict[str, str]:
+    more = "and more forget samples than 5 per class for prototypes"
+    return {name: f"needs features and {WAYS[name]}, {more}" for name in names}
+
+
+@pytest.mark.parametrize(
+    ("change", "reasons"),
+    [
+        (lambda f, o: (f, replace(o, features=None)), missing(*WAYS)),
+        (lambda f, o: (moved(f, 150, 210, 0), o), dict.fromkeys(WAYS, "no forget sample (n = 0)")),
+        (lambda f, o: (moved(f, 154, 210, 0), o), missing("PROTO")),
+        (lambda f, o: (check_predictions(replace(f.predictions, target=0 * f.predictions.target)), o), missing("PROBE", "PROTO")),
+        (lambda f, o: (moved(f, 0, 150, 3), o), missing("KNN")),
+    ],
+)
+def test_a_way_to_recover_labels_that_lacks_samples_says_what_it_needs(change, reasons) -> None:
+    f, outputs = problem()
+    changed = change(f, outputs)
+    recovered = recover_labels(*changed)
+    assert set(recovered) == set(WAYS) - set(reasons)
+    found = [o for o in measure_label_recovery(changed[0], recovered) if o.group is None]
+    assert {o.metric: o.reason for o in found} == {**dict.fromkeys(WAYS, ""), **reasons}
+    changes = label_recovery_changes(changed[0], (recovered, {**recovered, **recover_labels(f, outputs)}))
+    assert [o.metric for o in changes] == [name for name in WAYS if name not in reasons]
+
+
+@pytest.mark.parametrize(
+    ("change", "reasons"),
+    [
+        (
+            lambda f, o: (moved(f, 150, 210, 0), o),
+            dict.fromkeys(("CKA", "ACTIVATION_DISTANCE", "JS"), "no forget sample (n = 0)"),
+        ),
+        (lambda f, o: (f, replace(o, features=None)), {"CKA": "needs features of both models"}),
+        (
+            lambda f, o: (check_predictions(replace(f.predictions, logits=None)), o),
+            dict.fromkeys(("ACTIVATION_DISTANCE", "JS"), "needs logits"),
+        ),
+        (lambda f, o: (moved(f, 157, 210, 0), o), {"CKA": "too few forget samples (n = 7)"}),
+    ],
+)
+def test_a_distance_that_lacks_samples_or_outputs_says_what_it_needs(change, reasons) -> None:
+    model = change(*problem())
+    for one, other in ((model, problem(7)), (model, model)):
+        found = {o.metric: o for o in measure_distances(one, {reference(1): other}) if o.group is None}
+        assert {name: o.reason for name, o in found.items()} == {"CKA": "", "ACTIVATION_DISTANCE": "", "JS": "", **reasons}
+        assert {name for name, o in found.items() if o.estimate is None} == set(reasons)
+
+
+def test_features_of_two_people_have_no_similarity() -> None:
+    f, outputs = problem()
+    for people, known in ((2, False), (3, True)):
+        few = check_predictions(replace(f.predictions, subject=np.arange(400) % people))
+        found = next(measure_distances((few, outputs), {reference(1): (few, outputs)}))
+        assert (found.metric, found.group, found.basis.persons) == ("CKA", None, people)
+        assert (found.estimate == pytest.approx(1.0)) == known == (found.statistic is not None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support.outcomes import values_of
@@ -41,3 +43,16 @@ def test_changes_are_paired_and_zero_against_itself() -> None:
 def test_every_white_box_metric_and_attack_is_in_the_catalogue() -> None:
     names = {metric.name for metric in WHITE_BOX_METRICS}
     assert set(ATTACKS) <= names <= CATALOG.keys()
+
+
+def test_where_no_test_row_was_attacked_there_is_neither_a_value_nor_a_change() -> None:
+    f, outputs = problem()
+    untouched = replace(outputs, adversarial_predictions={"FGSM@0.03137": np.full(len(outputs.ids), -1)})
+    found = [o for o in measure_robustness(f, untouched) if o.metric == "FGSM@0.03137"]
+    assert [(o.estimate, o.reason) for o in found] == [
+        (None, "no test sample was attacked (n = 0)"),
+        *[(None, "no test sample of the group was attacked (n = 0)")] * 4,
+    ]
+    assert [o.group for o in found[1:]] == [f.group(code) for code in range(4)]
+    assert list(robustness_changes(f, (outputs, untouched))) == []
+    assert list(robustness_changes(f, (untouched, outputs))) == []
