@@ -114,9 +114,9 @@ def _why_not(checked: CheckedPredictions, name: str) -> str:
     needs = {
         "KNN": f"{NEIGHBOURS} retain samples",
         "PROBE": "validation samples of two classes",
-        "PROTO": "samples of two classes",
+        "PROTO": f"samples of two classes, and more than {SHOTS} forget samples of one",
     }
-    return f"needs features and {needs[name]}, and more forget samples than {SHOTS} per class for prototypes"
+    return f"needs features and {needs[name]}"
 
 
 def groups_of(checked: CheckedPredictions, rows: Mask) -> list[Group]:
@@ -159,7 +159,7 @@ def measure_distances(model: Model, references: Mapping[Subject, Model]) -> Iter
             details = {"per_reference": {subject: None if s is None else s.value for subject, s in found.items()}}
             basis = Basis(int(chosen.sum()), smallest_group=group, persons=checked.persons(chosen), details=details)
             first = next(iter(found.values()))
-            reason = "" if first else f"too few forget samples (n = {basis.n})"
+            reason = "" if first else f"needs {2 * LEAST_CKA} forget samples of 3 people, and features that vary (n = {basis.n})"
             yield Outcome(name, basis, first, reason, group)
 
 

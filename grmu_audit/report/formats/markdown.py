@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -55,10 +54,14 @@ def escape_markdown(text: str, limit: int = _CELL) -> str:
     return coded.replace("@", "@\u200b").replace("&#35;", "&#35;\u200b").replace("\n", "<br>")
 
 
+def _opening(view: View, limit: int = _SENTENCE) -> str:
+    """Verdict, version, and the reason; a name, a headline and a reason of at most so many characters before they are escaped."""
+    heading = f"## {SHAPES[view['state']]} {view['word']}: {escape_markdown(view['subject'], min(limit, _CELL))}"
+    return f"{heading}\n\n**{escape_markdown(view['headline'], limit)}** {escape_markdown(view['because'], limit)}"
+
+
 def _head(view: View) -> Iterator[str]:
-    yield f"## {SHAPES[view['state']]} {view['word']}: {escape_markdown(view['subject'])}"
-    yield ""
-    yield f"**{escape_markdown(view['headline'], _SENTENCE)}** {escape_markdown(view['because'], _SENTENCE)}"
+    yield _opening(view)
     yield ""
     yield _answered(view["forgetting"])
     for item in view["summary"][-1:]:
@@ -127,18 +130,21 @@ _STEPS = 30
 def render_description(audit: Audit) -> str:
     """The audit as the description of its version in a registry: verdict, answers, the scale as text, what to do now.
 
-    Names are escaped; parts that would pass ``MAX_DESCRIPTION`` are left out, the last first.
+    Names are escaped; parts that would pass ``MAX_DESCRIPTION`` are left out, the last first, but never the verdict.
     """
     strings = load_strings()
     view = build_view(audit, strings=strings)
     scale = share_scale(Lookup.of(audit))
-    parts = ["\n".join(itertools.islice(_head(view), 3)), _answered(view["forgetting"])]
+    opening = _opening(view)
+    if len(opening) >= MAX_DESCRIPTION:  # an escaped character takes up to six
+        opening = _opening(view, _SENTENCE // 6)
+    parts = [opening, _answered(view["forgetting"])]
     parts += [f"`{_scale_text(scale.value, scale.interval, strings)}`"] if scale is not None else []
     parts.append(_answered(view["people"]))
     parts.append(_facts([(fact["label"], fact["value"]) for fact in view["verdict_facts"]]))
     parts.append(f"**{strings.text('front.next')}:** {escape_markdown(' '.join(view['next_steps']), _SENTENCE)}")
     parts.append(_tail(view, strings))
-    while len("\n\n".join(parts)) > MAX_DESCRIPTION:
+    while len("\n\n".join(parts)) >= MAX_DESCRIPTION:
         parts.pop()
     return "\n\n".join(parts) + "\n"
 

@@ -70,12 +70,15 @@ def moved(f, first, last, to):
     return check_predictions(replace(f.predictions, split=split))
 
 
-WAYS = {"KNN": "5 retain samples", "PROBE": "validation samples of two classes", "PROTO": "samples of two classes"}
+WAYS = {
+    "KNN": "5 retain samples",
+    "PROBE": "validation samples of two classes",
+    "PROTO": "samples of two classes, and more than 5 forget samples of one",
+}
 
 
 def missing(*names: str) -> dict[str, str]:
-    more = "and more forget samples than 5 per class for prototypes"
-    return {name: f"needs features and {WAYS[name]}, {more}" for name in names}
+    return {name: f"needs features and {WAYS[name]}" for name in names}
 
 
 @pytest.mark.parametrize(
@@ -111,7 +114,7 @@ def test_a_way_to_recover_labels_that_lacks_samples_says_what_it_needs(change, r
             lambda f, o: (check_predictions(replace(f.predictions, logits=None)), o),
             dict.fromkeys(("ACTIVATION_DISTANCE", "JS"), "needs logits"),
         ),
-        (lambda f, o: (moved(f, 157, 210, 0), o), {"CKA": "too few forget samples (n = 7)"}),
+        (lambda f, o: (moved(f, 157, 210, 0), o), {"CKA": "needs 8 forget samples of 3 people, and features that vary (n = 7)"}),
     ],
 )
 def test_a_distance_that_lacks_samples_or_outputs_says_what_it_needs(change, reasons) -> None:

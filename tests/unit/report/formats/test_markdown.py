@@ -93,6 +93,14 @@ def test_a_description_that_is_too_long_loses_its_last_parts():
     assert cut == "\n\n".join(kept) + "\n"
 
 
+def test_a_description_never_loses_its_verdict_however_much_is_escaped():
+    text = render_description(audits.hostile("<" * 10_000))
+    assert len(text) <= MAX_DESCRIPTION
+    heading, reason, *_ = text.split("\n\n")
+    assert heading.startswith("## ✖ BREACH: &#60;&#60;")
+    assert reason.startswith("**Did not meet policy")
+
+
 def test_a_model_without_audited_versions_has_no_table_of_them():
     text = render_model_description("digits", [], None, "")
     assert text.startswith("**No version was promoted: there is no champion.**\n\n")
