@@ -8,15 +8,17 @@ import io
 import json
 import random
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from support.bundles import made
+from support.bundles import Files, exported, made, sealed
 from support.judged_audits import QUALITY, audit_of, audited, inputs_of, key_pair, policy, predictions, version
 from support.memory_store import MemoryStore
 
@@ -25,11 +27,12 @@ from grmu_audit.auditing.bundle_files import same_content
 from grmu_audit.auditing.evidence_files import evidence_files
 from grmu_audit.auditing.measurement import measure
 from grmu_audit.auditing.recomputation import recompute
+from grmu_audit.auditing.stored_predictions import renumbered
 from grmu_audit.cli.tables import bundle_check_text
 from grmu_audit.errors import InputError
 from grmu_audit.evidence.archive import MANIFEST_FILE, pack, unpack
 from grmu_audit.evidence.attestation import ledger_statement
-from grmu_audit.evidence.signing import load_public_key, sign_envelope
+from grmu_audit.evidence.signing import load_public_key, open_envelope, sign_envelope
 from grmu_audit.policy import Policy
 from grmu_audit.policy.judgement import judge
 from grmu_audit.records import EARLIER_SCHEMA, Audit, AuditContext, AuditedModel, DataRecord, Decision, ModelRef
@@ -376,3 +379,103 @@ def test_a_stored_table_with_a_column_twice_is_refused(unsigned: bytes) -> None:
 def test_a_ledger_of_another_form_is_a_finding(unsigned: bytes, rows: bytes) -> None:
     (finding,) = verify_bundle_bytes(_with_files(unsigned, ledger__json=rows + b"\n")).findings
     assert "ledger.json cannot be read" in finding
+
+
+def cut_before_the_audit(files: Files) -> Files:
+    return {**files, **exported("unsigned", json.loads(files["ledger.json"])[:1])}
+
+
+def call_it_a_failure(files: Files) -> Files:
+    """The attestation names the same files, and says that the version did not pass."""
+    tree = json.loads(open_envelope(files["attestation.dsse.json"]).payload)
+    assert tree["predicate"]["result"] != "FAILED"
+    tree["predicate"]["result"] = "FAILED"
+    return {**files, "attestation.dsse.json": sign_envelope(canonical_json(tree), None)}
+
+
+def add_a_table(files: Files) -> Files:
+    return sealed({**files, "predictions/reference-1.parquet": files["predictions/baseline.parquet"]})
+
+
+def other_quality(files: Files) -> Files:
+    return sealed({**files, "data_quality.json": canonical_json({"checks": []})})
+
+
+def no_quality(files: Files) -> Files:
+    return sealed({name: content for name, content in files.items() if name != "data_quality.json"})
+
+
+def other_report(files: Files) -> Files:
+    return sealed({**files, "report.html": files["report.html"].replace(b"</body>", b"All is well.</body>")})
+
+
+def spread_audit(files: Files) -> Files:
+    return sealed({**files, "audit.json": json.dumps(json.loads(files["audit.json"]), indent=1).encode()})
+
+
+def one_more_field(files: Files) -> Files:
+    return sealed({**files, "audit.json": canonical_json({**json.loads(files["audit.json"]), "mood": "good"})})
+
+
+@pytest.mark.parametrize(
+    ("forge", "finding"),
+    [
+        (cut_before_the_audit, "ledger.json knows no audit of unsigned/1"),
+        (call_it_a_failure, "the attestation does not say what the audit says: result, rules or subject differ"),
+        (add_a_table, "the bundle holds 3 tables of predictions, the audit names 2 models"),
+        (other_quality, "data_quality.json is not what audit.json holds"),
+        (no_quality, "data_quality.json is not what audit.json holds"),
+        (other_report, "report.html is not the report of audit.json: rendered again it has other bytes"),
+        (spread_audit, "audit.json is not in canonical form: this tool did not write it"),
+        (one_more_field, "audit.json holds fields that an audit does not have"),
+    ],
+)
+def test_a_file_that_contradicts_the_others_is_named_although_every_digest_fits(
+    unsigned: bytes, forge: Callable[[Files], Files], finding: str
+) -> None:
+    assert finding in verify_bundle_bytes(pack(forge(unpack(unsigned)[0]))).findings
+
+
+TABLE = "predictions/candidate.parquet"
+
+
+@pytest.fixture(scope="module")
+def numbered_anew(unsigned: bytes) -> Files:
+    """A bundle whose attestation is about a table with other numbers of people."""
+    files, buffer = unpack(unsigned)[0], io.BytesIO()
+    frame = pd.read_parquet(io.BytesIO(files[TABLE]))
+    order = np.random.default_rng(3).permutation(int(frame["subject"].max()) + 1)
+    frame.assign(subject=order[frame["subject"]]).to_parquet(buffer, index=False)
+    old, new = buffer.getvalue(), renumbered(buffer.getvalue())
+    row = {"attested_sha256": sha256_hex(old), "sha256": sha256_hex(new)}
+    record = {"schema": "grmu-audit/renumbered/v1", "tables": {TABLE: row}}
+    return {**sealed({**files, TABLE: old}), TABLE: new, "renumbered.json": canonical_json(record)}
+
+
+def test_a_table_whose_people_have_other_numbers_than_those_attested_agrees_and_is_told(numbered_anew: Files) -> None:
+    checked = verify_bundle_bytes(pack(numbered_anew))
+    assert checked.findings == ()
+    note = "1 tables of predictions hold other numbers of people than those attested: compared by content, not by file"
+    assert note in checked.notes
+    without = {name: content for name, content in numbered_anew.items() if name != "renumbered.json"}
+    (finding,) = verify_bundle_bytes(pack(without)).findings
+    assert finding == f"the attestation does not cover {TABLE} as they are in the bundle"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"schema": "grmu-audit/renumbered/v9"}, "is not about the tables of this bundle"),
+        ({"more": 1}, "is not about the tables of this bundle"),
+        ({"tables": {"report.html": {"attested_sha256": "0", "sha256": "0"}}}, "is not about the tables of this bundle"),
+        ({"tables": {TABLE: {"attested_sha256": "0", "sha256": "0"}}}, "is not about the tables of this bundle"),
+        ({"tables": {TABLE: {"sha256": "0"}}}, "cannot be read: KeyError"),
+        ({"tables": {TABLE: 3}}, "cannot be read: TypeError"),
+        ({"tables": []}, "cannot be read: AttributeError"),
+    ],
+)
+def test_a_record_of_other_numbers_of_people_that_is_about_something_else_is_named(
+    numbered_anew: Files, change: dict[str, Any], said: str
+) -> None:
+    record = canonical_json({**json.loads(numbered_anew["renumbered.json"]), **change})
+    assert verify_bundle_bytes(pack({**numbered_anew, "renumbered.json": record})).findings == (f"renumbered.json {said}",)

@@ -70,3 +70,10 @@ def test_everything_that_is_collected_by_row_is_renamed_alike() -> None:
     assert found.own[0].ids == frozenset(names[3:5])
     tables = [model.predictions for model in found.models.values()] + [found.earlier[0].before, found.earlier[0].served]
     assert all(table.ids.tolist() == sorted(names) for table in tables)
+
+
+def test_predictions_without_people_have_none_under_other_names() -> None:
+    table = replace(TABLES[0], subject=None)
+    found = with_model_names(inputs_of(ModelRef("faces", "1"), [table]), "faces").candidate.predictions
+    assert found.subject is None
+    assert found.ids.tolist() == sorted(model_row_names("faces", table.ids.tolist()))

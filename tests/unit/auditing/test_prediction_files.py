@@ -204,6 +204,37 @@ def test_files_of_another_shape_are_refused(tmp_path, change, message):
     assert message in str(caught.value)
 
 
+def _with_probabilities(frame: pd.DataFrame, cell: object) -> pd.DataFrame:
+    """The probabilities of the logits, and this cell in place of one of them."""
+    prob = np.exp(frame[["logit_0", "logit_1"]].to_numpy())
+    prob /= prob.sum(axis=1, keepdims=True)
+    frame = frame.assign(prob_0=prob[:, 0].astype(object), prob_1=prob[:, 1])
+    frame.loc[3, "prob_0"] = cell
+    return frame
+
+
+@pytest.mark.parametrize("scores", ["both kinds", "probabilities"])
+@pytest.mark.parametrize(("cell", "said"), [("many", "'many'"), ("", "empty")])
+def test_a_probability_that_is_no_number_is_the_only_defect_of_its_row(tmp_path, scores, cell, said):
+    frame = _with_probabilities(table(), cell)
+    frame = frame if scores == "both kinds" else frame.drop(columns=["logit_0", "logit_1"])
+    with pytest.raises(InputError) as caught:
+        read_predictions(written(tmp_path, frame))
+    assert str(caught.value).count("row ") == 1
+    assert f"row 4: prob_0 is not a finite number ({said})" in str(caught.value)
+
+
+def test_logits_beside_their_own_probabilities_are_read_and_beside_others_refused(tmp_path):
+    frame = _with_probabilities(table(), 0.0)
+    frame.loc[3, "prob_1"] = 1.0
+    with pytest.raises(
+        InputError, match=r"in 1 of 120 rows \(first: row 4\) prob_\* are other probabilities than those of logit_"
+    ):
+        read_predictions(written(tmp_path, frame))
+    own = _with_probabilities(table(), 1 / (1 + np.exp(table().loc[3, "logit_1"])))
+    assert read_predictions(written(tmp_path, own)).logits.tolist() == table()[["logit_0", "logit_1"]].to_numpy().tolist()
+
+
 def test_missing_and_odd_files_are_refused(tmp_path):
     with pytest.raises(InputError, match="no such file"):
         read_predictions(tmp_path / "none.csv")

@@ -4,48 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.bundles import made_exact
+from support.bundles import Files, exported, made_exact, rewritten
 from support.judged_audits import predictions
 
 from grmu_audit.auditing.bundle_check import verify_bundle_bytes
+from grmu_audit.auditing.recomputation import Recomputed, recompute, rule_findings, statement_findings
 from grmu_audit.auditing.rows_read import without_record
 from grmu_audit.evidence.archive import pack, unpack
-from grmu_audit.evidence.attestation import ledger_statement, verdict_statement
 from grmu_audit.evidence.ledger import check_ledger
-from grmu_audit.evidence.signing import sign_envelope
+from grmu_audit.policy import Policy
+from grmu_audit.policy.judgement import judge
 from grmu_audit.records import Audit
 from grmu_audit.utils import canonical_json, sha256_hex
-
-Files = dict[str, bytes]
-
-
-def rewritten(files: Files, change: Callable[[dict[str, Any]], None]) -> Files:
-    """What a forger without any key can do: change the audit and recreate everything that depends on it, unsigned."""
-    from grmu_audit import report
-
-    tree = json.loads(files["audit.json"])
-    change(tree)
-    audit = Audit.from_json(tree)
-    made = {**files, "audit.json": canonical_json(audit.to_json()), "report.html": report.render(audit, "html").encode()}
-    outside = ("attestation.dsse.json", "ledger.json", "ledger.dsse.json", "README.md")
-    kept = {k: sha256_hex(v) for k, v in made.items() if k not in outside}
-    made["attestation.dsse.json"] = sign_envelope(verdict_statement(audit, kept), None)
-    rows = json.loads(files["ledger.json"])
-    registered, audited = rows[:2]
-    entry = json.loads(audited["tags"]["grmu.ledger.entry"])
-    assert entry["kind"] == "audit"
-    entry |= {"audit_sha256": kept["audit.json"], "attestation_sha256": sha256_hex(made["attestation.dsse.json"])}
-    text = canonical_json(entry)
-    tags = {**audited["tags"], "grmu.ledger.entry": text.decode(), "grmu.ledger.sha256": sha256_hex(text)}
-    rows = [registered, {**audited, "tags": tags}]
-    assert check_ledger(audit.subject.name, [(row["number"], row["tags"]) for row in rows])[1] == []
-    ledger = canonical_json(rows)
-    statement = ledger_statement(audit.subject.name, len(rows), ("ledger.json", sha256_hex(ledger)))
-    return {**made, "ledger.json": ledger, "ledger.dsse.json": sign_envelope(statement, None)}
 
 
 def set_metric(tree: dict[str, Any]) -> None:
@@ -286,7 +261,85 @@ def test_entries_before_the_audit_are_those_that_its_attestation_names(unsigned:
         row["tags"] |= {"grmu.ledger.entry": text.decode(), "grmu.ledger.sha256": sha256_hex(text)}
         hashes.append(sha256_hex((hashes[-1] + sha256_hex(text)).encode()))
     assert check_ledger(name, [(row["number"], row["tags"]) for row in rows])[1] == []
-    ledger = canonical_json(rows)
-    stated = sign_envelope(ledger_statement(name, len(rows), ("ledger.json", sha256_hex(ledger))), None)
-    checked = verify_bundle_bytes(pack({**files, "ledger.json": ledger, "ledger.dsse.json": stated}))
+    checked = verify_bundle_bytes(pack({**files, **exported(name, rows)}))
     assert any("does not begin with the 1 entries that" in finding for finding in checked.findings), checked.findings
+
+
+def again(files: Files, change: Callable[[dict[str, Any]], None] = lambda tree: None) -> Recomputed:
+    """The audit of a bundle, changed, computed again."""
+    tree = json.loads(files["audit.json"])
+    change(tree)
+    return recompute(Audit.from_json(tree), Policy.stored(json.loads(files["policy.json"])), files)
+
+
+def other_library(tree: dict[str, Any]) -> None:
+    tree["record"]["libraries"] = {"scikit-learn": "0.1"}
+
+
+def other_forest(tree: dict[str, Any]) -> None:
+    for value in tree["metrics"]:
+        if value["name"] in ("MIA", "TA") and value["subject"] == "candidate":
+            value["value"] = 0.123
+
+
+def test_numbers_of_a_random_forest_of_another_library_are_told_and_are_no_difference(unsigned: bytes) -> None:
+    def both(tree: dict[str, Any]) -> None:
+        other_library(tree)
+        other_forest(tree)
+
+    files = unpack(unsigned)[0]
+    forest = "MIA candidate: recorded 0.123, computed again"
+    same, other = again(files, other_forest), again(files, both)
+    assert any(finding.startswith(forest) for finding in same.findings)
+    assert not any(note.startswith(forest) for note in same.notes)
+    assert not any(finding.startswith(forest) for finding in other.findings)
+    (note,) = (note for note in other.notes if note.startswith(forest))
+    assert "it rests on a random forest, and the audit used scikit-learn 0.1, this machine has" in note
+    assert any(finding.startswith("TA candidate: recorded 0.123") for finding in other.findings), "no other number is excused"
+
+
+def test_a_verdict_that_is_not_there_or_lacks_a_rule_of_the_policy_is_named(unsigned: bytes) -> None:
+    files = unpack(unsigned)[0]
+
+    def without_verdict(tree: dict[str, Any]) -> None:
+        tree["verdict"] = None
+
+    def without_rule(tree: dict[str, Any]) -> None:
+        del tree["verdict"]["rules"][0]
+
+    assert again(files, without_verdict).findings[0] == "the audit has no verdict"
+    assert "the verdict does not hold the rules of the policy" in again(files, without_rule).findings
+
+
+def test_nothing_is_compared_where_either_verdict_is_missing(unsigned: bytes) -> None:
+    files = unpack(unsigned)[0]
+    audit = Audit.from_json(json.loads(files["audit.json"]))
+    judged = judge(audit, Policy.stored(json.loads(files["policy.json"])))
+    for pair in ((replace(audit, verdict=None), judged), (audit, replace(judged, verdict=None))):
+        assert rule_findings(*pair) == ["the audit has no verdict"]
+        assert statement_findings(*pair) == []
+
+
+@pytest.mark.parametrize(
+    ("key", "unnamed", "found"),
+    [("old", 0, False), ("old", 1, True), ("new", 0, True), (None, 0, True)],
+)
+def test_a_record_under_an_earlier_key_is_compared_by_how_many_rows_it_names(
+    exact: bytes, key: str | None, unnamed: int, found: bool
+) -> None:
+    """It calls the rows that were not read by names that the tables do not have."""
+    files = unpack(exact)[0]
+    record = json.loads(files["rows_read.json"])
+    names = record["training_rows_not_read"][unnamed:]
+    record |= {"training_rows_not_read": sorted(sha256_hex(name.encode()) for name in names)}
+    record["training_rows_read"] += unnamed
+    content = canonical_json(record)
+
+    def earlier(tree: dict[str, Any]) -> None:
+        tree["record"]["key_check"], tree["subject"]["key_check"] = "new", key
+        tree["subject"]["config"]["rows_read_sha256"] = sha256_hex(content)
+
+    checked, read = again({**files, "rows_read.json": content}, earlier), "exact/1 read rows of the forget set"
+    assert any(read in finding for finding in checked.findings) is found
+    told = [note for note in checked.notes if "calls rows by names of an earlier key" in note]
+    assert [note.partition(" ")[0] for note in told] == (["rows_read.json"] if key == "old" else [])

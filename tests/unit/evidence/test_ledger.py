@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 import pytest
 
 from grmu_audit.evidence import ledger
 from grmu_audit.tracking.ledger import inspect_ledger
 from grmu_audit.tracking.store import LogEntry
+from grmu_audit.utils import canonical_json, sha256_hex
 
 
 def entries_of(*wishes: tuple[str, int, str | None, int | None]) -> tuple[ledger.LedgerEntry, ...]:
@@ -80,3 +84,40 @@ def test_an_entry_of_another_model_and_a_gap_are_named() -> None:
     entries = entries_of(("audit", 0, "1", None), ("audit", 1, "1", None))
     assert "belongs to the model 'a'" in inspect_ledger("b", stored(*entries))[1][0]
     assert inspect_ledger("a", stored(*entries)[1:])[1] == ["entry 1 is missing"]
+
+
+def rewritten(text: bytes) -> LogEntry:
+    """The second entry with another text, whose digest fits."""
+    return LogEntry(2, {ledger.TAG_ENTRY: text.decode(), ledger.TAG_ENTRY_SHA256: sha256_hex(text)})
+
+
+OTHER_FORM = "is not an entry of a form that this version reads"
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"schema": "grmu-audit/ledger/v9"}, OTHER_FORM),
+        ({"kind": "celebrate"}, OTHER_FORM),
+        ({"last_unbound": "1"}, "cannot be read"),
+        ({"last_unbound": True}, "cannot be read"),
+        ({"last_unbound": 1.5}, "cannot be read"),
+        ({"mood": "good"}, "cannot be read"),
+        ({"served": [{"digest": "b"}]}, "cannot be read"),
+        ({"previous": -1}, "says that it follows entry -1"),
+        ({"previous": 2}, "says that it follows entry 2"),
+        ({"previous": "1"}, "says that it follows entry 1"),
+        ({"previous": True}, "says that it follows entry True"),
+    ],
+)
+def test_an_entry_of_another_form_is_named_although_its_digest_fits(fields: dict[str, Any], said: str) -> None:
+    first, second = stored(*entries_of(("audit", 0, "1", None), ("audit", 1, "1", None)))
+    tree = json.loads(second.tags[ledger.TAG_ENTRY])
+    assert inspect_ledger("a", [first, rewritten(canonical_json(tree))])[1] == []
+    assert inspect_ledger("a", [first, rewritten(canonical_json({**tree, **fields}))])[1] == [f"entry 2 {said}"]
+
+
+def test_an_entry_that_is_not_in_canonical_form_is_named_although_its_digest_fits() -> None:
+    first, second = stored(*entries_of(("audit", 0, "1", None), ("audit", 1, "1", None)))
+    spread = json.dumps(json.loads(second.tags[ledger.TAG_ENTRY]), indent=1).encode()
+    assert inspect_ledger("a", [first, rewritten(spread)])[1] == [f"entry 2 {OTHER_FORM}"]

@@ -107,6 +107,22 @@ def test_a_folder_with_a_link_is_not_signed(folder: Path, keys: tuple[Path, Path
         sign_files(folder, keys[0])
 
 
+def test_a_signature_of_parts_of_files_is_refused(tmp_path: Path, keys: tuple[Path, Path]) -> None:
+    from model_signing import hashing, signing
+
+    config = hashing.Config().use_shard_serialization().set_ignored_paths(paths=[], ignore_git_paths=False)
+    signer = signing.Config().set_hashing_config(config).use_elliptic_key_signer(private_key=keys[0])
+    place, stored = tmp_path / "parts", tmp_path / "parts.sig"
+    place.mkdir()
+    signer.sign(place, stored)
+    with pytest.raises(IntegrityError, match="the signature names parts of files: sign the files as a whole"):
+        check_files(place, stored.read_bytes(), keys[1])
+    (place / "model.json").write_text("{}")
+    signer.sign(place, stored)
+    with pytest.raises(IntegrityError, match=r"Missing files in model 'parts': model\.json:0:2"):
+        check_files(place, stored.read_bytes(), keys[1])
+
+
 def change(folder: Path) -> None:
     (folder / "shards" / "1.safetensors").write_bytes(b"Less")
 

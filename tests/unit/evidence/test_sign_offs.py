@@ -76,3 +76,17 @@ def test_the_account_is_part_of_what_is_signed() -> None:
     check_statement(signed, "faces/7")
     with pytest.raises(IntegrityError, match="does not say"):
         check_statement(replace(signed, account="mlflow:ana"), "faces/7")
+
+
+@pytest.mark.parametrize("name", ["ana", " Ana ", "ANA"])
+def test_one_name_on_two_accounts_is_one_person(name: str) -> None:
+    found = {"preparer": entry("preparer", "ana", "os:ana"), "reviewer": entry("reviewer", name, "os:ben")}
+    with pytest.raises(IntegrityError, match=r"preparer and reviewer of faces/7 are the same person or key \(ana\)"):
+        require_two_people(found, "faces/7")
+
+
+def test_one_key_of_two_accounts_is_one_person(tmp_path: Path) -> None:
+    private, public = key_pair(tmp_path, "shared")
+    found = both(("os:ana", "os:ben"), private, private)
+    with pytest.raises(IntegrityError, match=r"preparer and reviewer of faces/7 are the same person or key \(ana\)"):
+        require_two_people(found, "faces/7", [load_public_key(public)])

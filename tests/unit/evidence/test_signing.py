@@ -9,6 +9,7 @@ import pytest
 
 from grmu_audit.errors import EnvironmentFailure, InputError, IntegrityError, NotFoundError
 from grmu_audit.evidence.attestation import read_statement, subjects_of
+from grmu_audit.evidence.model_signatures import generate_model_keys
 from grmu_audit.evidence.signing import (
     PASSPHRASE_VARIABLE,
     PUBLIC_KEYS_VARIABLE,
@@ -119,3 +120,19 @@ def test_what_is_no_statement(payload: bytes) -> None:
 def test_a_statement_without_subjects() -> None:
     with pytest.raises(IntegrityError, match="subjects"):
         subjects_of(b'{"_type":"https://in-toto.io/Statement/v1","subject":[{}]}\n')
+
+
+def test_keys_of_another_kind_are_refused(tmp_path: Path) -> None:
+    generate_model_keys(tmp_path / "model.key", tmp_path / "model.pub")
+    with pytest.raises(InputError, match=r"model\.key is not an Ed25519 private key: create one with 'grmu-audit keys generate'"):
+        load_signer(tmp_path / "model.key")
+    with pytest.raises(InputError, match=r"model\.pub is not an Ed25519 public key: give the \.pub file of"):
+        load_public_key(tmp_path / "model.pub")
+
+
+def test_an_envelope_that_is_larger_than_one_can_be_is_not_parsed() -> None:
+    largest = 16 << 20
+    with pytest.raises(IntegrityError, match="an attestation cannot be read: JSONDecodeError"):
+        open_envelope(b"x" * largest)
+    with pytest.raises(IntegrityError, match="an attestation of 16777217 bytes is larger than one can be: refused"):
+        open_envelope(b"x" * (largest + 1))

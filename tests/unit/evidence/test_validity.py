@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -56,3 +57,11 @@ def test_a_waiver_holds_on_its_last_day_and_not_after() -> None:
     with pytest.raises(BreachError, match="waiver of rule 'accuracy'"):
         require_valid_waivers(covered, datetime(3000, 1, 1, tzinfo=UTC))
     require_valid_waivers(dated((WAIVER,)), NOW)
+
+
+def test_an_audit_that_was_not_judged_has_no_waiver_that_could_expire() -> None:
+    covered = audit_of(REF, [predictions(100)], policy(0.9999, waivers=({**WAIVER, "expires": "2999-01-01"},)))
+    later = datetime(3000, 1, 1, tzinfo=UTC)
+    with pytest.raises(BreachError, match="expired on 2999-01-01"):
+        require_valid_waivers(covered, later)
+    require_valid_waivers(replace(covered, verdict=None), later)

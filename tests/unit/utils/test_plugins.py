@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from grmu_audit.errors import InputError
+from grmu_audit.utils.plugins import Registry
+
 FACES = ("data", "evaluation", "models", "training", "unlearning")
 
 
@@ -49,3 +52,12 @@ def test_importing_the_faces_loads_no_heavy_library() -> None:
     code = f"import json, sys, {', '.join(f'grmu_audit.{face}' for face in FACES)}; print(json.dumps(sorted(sys.modules)))"
     loaded = set(json.loads(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout))
     assert not loaded & {"torch", "pandas", "mlflow", "great_expectations", "safetensors"}
+
+
+def test_a_name_that_is_taken_is_refused_and_keeps_its_item() -> None:
+    colours = Registry[str]("colour", "example.colours")
+    colours.add("red", "#f00")
+    for again in (colours.add, lambda name, item: colours.register(name)(item)):
+        with pytest.raises(InputError, match="colour 'red' is registered twice: rename or remove one of the two"):
+            again("red", "#e00")
+    assert list(colours) == [("red", "#f00")]

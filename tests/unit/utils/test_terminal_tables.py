@@ -24,3 +24,8 @@ def test_a_column_of_words_is_wrapped_and_numbers_are_not():
 def test_too_many_numbers_become_a_block():
     lines = fit_table(["group", "before", "after"], [["a", "94.4 % 1 to 2", "93.1 % 1 to 2"]], [False, True, True], 30)
     assert lines == ["a", "  before: 94.4 % 1 to 2", "  after: 93.1 % 1 to 2"]
+
+
+def test_a_block_leaves_empty_cells_out():
+    lines = fit_table(["group", "before", "after"], [["a", "", "93.1 % 1 to 2 of 3"], ["b", "", ""]], [False, True, True], 20)
+    assert lines == ["a", "  after: 93.1 % 1", "    to 2 of 3", "b"]

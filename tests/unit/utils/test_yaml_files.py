@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
+from typing import Optional
 
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 from grmu_audit.errors import InputError, PolicyError
 from grmu_audit.utils import load_yaml
-from grmu_audit.utils.yaml_files import read_mapping
+from grmu_audit.utils.yaml_files import load_bounded, read_mapping
 
 
 class Inner(BaseModel):
@@ -24,6 +25,8 @@ class Outer(BaseModel):
     name: str
     items: list[Inner] = Field(default_factory=list)
     rate: float = 0.5
+    best: Inner | None = None
+    worst: Optional[Inner] = None  # noqa: UP045  (as configurations of third parties may be written)
 
 
 def read(tmp_path: Path, text: str, **options) -> Outer:
@@ -89,3 +92,22 @@ def test_merged_mappings_that_grow_as_a_power_are_refused(tmp_path):
     (tmp_path / "bomb.yaml").write_text("\n".join(lines))
     with pytest.raises(InputError, match="merged mappings add up to more than 100,000 keys"):
         read_mapping(tmp_path / "bomb.yaml", "file", "")
+
+
+@pytest.mark.parametrize("key", ["best", "worst"])
+def test_an_unknown_key_of_an_optional_part_names_the_keys_of_that_part(tmp_path, key):
+    with pytest.raises(InputError) as caught:
+        read(tmp_path, f"name: x\n{key}:\n  size: 3\n  dai: 2027-01-31\n")
+    place = tmp_path / "file.yaml"
+    assert str(caught.value) == f"{place}:4: {key}.dai: unknown key (did you mean 'day'?); known: size, day"
+
+
+@pytest.mark.parametrize(("opened", "closed"), [("[", "]"), ("{a: ", "}")])
+def test_plain_values_nested_too_deep_are_refused_before_they_are_built(opened, closed, tmp_path):
+    deepest, deeper = ("a: " + opened * depth + "1" + closed * depth + "\n" for depth in (199, 200))
+    assert list(load_bounded(deepest, "deep.yaml")) == ["a"]
+    with pytest.raises(RecursionError, match="nested more than 200 levels deep"):
+        load_bounded(deeper, "deep.yaml")
+    (tmp_path / "deep.yaml").write_text(deeper)
+    with pytest.raises(InputError, match=r"deep\.yaml: not a readable file: nested more than 200 levels deep"):
+        read_mapping(tmp_path / "deep.yaml", "file", "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -25,6 +26,7 @@ from grmu_audit.auditing.disclosure.count_check import COUNTED, recount
 from grmu_audit.auditing.disclosure.counts import count_answers, read_counts
 from grmu_audit.auditing.evidence_files import evidence_files
 from grmu_audit.auditing.measurement import measure
+from grmu_audit.auditing.stored_predictions import stored_inputs
 from grmu_audit.cli.tables import bundle_check_json, bundle_check_text
 from grmu_audit.errors import InputError, IntegrityError
 from grmu_audit.evidence.archive import pack, unpack
@@ -35,6 +37,7 @@ from grmu_audit.policy.judgement import judge
 from grmu_audit.records import (
     BASELINE,
     CANDIDATE,
+    EARLIER_SCHEMA,
     SPLITS,
     Audit,
     AuditContext,
@@ -326,6 +329,32 @@ def test_an_audit_of_before_parts_were_stated_says_that_deletion_cannot_be_told(
     absent = recount(passed_off(audit, CHOSEN, record=record, segments=None), CHOSEN, counts)
     assert absent.findings == ()
     assert absent.notes == ("made before weak segments were recorded: their absence cannot be told from deletion",)
+
+
+def test_an_audit_of_before_controls_is_counted_again_without_them() -> None:
+    golden = Path(__file__).resolve().parents[3] / "golden" / "bundle-audit-v1.zip.gz"
+    files = unpack(gzip.decompress(golden.read_bytes()))[0]
+    audit, chosen = Audit.from_json(json.loads(files["audit.json"])), Policy.stored(json.loads(files["policy.json"]))
+    assert audit.schema == EARLIER_SCHEMA
+    counts = count_answers(stored_inputs(audit, files), {})
+    found = recount(audit, chosen, counts)
+    assert (found.findings, found.notes) == ((), ())
+    assert found.compared > 60
+    assert not any(name.startswith("controls") or name == "whether anything was done" for name in found.not_recomputed)
+    first = next(value for value in audit.metrics if value.name == "TA")
+    other = recount(
+        replace(audit, metrics=(replace(first, value=0.123), *(v for v in audit.metrics if v is not first))), chosen, counts
+    )
+    assert any(finding.startswith(f"TA {first.subject}: recorded 0.123") for finding in other.findings)
+
+
+def test_that_nothing_was_done_needs_a_version_before() -> None:
+    inputs = replace(same_twice(700, scores=True), baseline=None)
+    audit, honest = counted_again(inputs, MeasureOptions(), CHOSEN)
+    assert (audit.unchanged, honest.findings) == (False, ())
+    counts = read_counts(json.loads(count_answers(inputs, {}).to_json()), {"candidate": False})
+    forged = recount(passed_off(audit, CHOSEN, unchanged=True), CHOSEN, counts)
+    assert "that nothing was done is recorded as True, but no version before is recorded" in forged.findings
 
 
 @pytest.mark.parametrize("name", ["attestation.dsse.json", "audit.json", "predictions/candidate.parquet"])

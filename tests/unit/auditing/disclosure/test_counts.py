@@ -122,6 +122,14 @@ def a_truth_value(tree: dict[str, Any]) -> None:
     tree["classes"] = True
 
 
+def a_column_too_few(tree: dict[str, Any]) -> None:
+    del tree["tables"]["baseline"]["test"][0][3]
+
+
+def half_a_group(tree: dict[str, Any]) -> None:
+    tree["tables"]["candidate"]["val"][0][:2] = [None, 0]
+
+
 def another_schema(tree: dict[str, Any]) -> None:
     tree["schema"] = "grmu-audit/counts/v9"
 
@@ -150,6 +158,8 @@ def many_classes(tree: dict[str, Any]) -> None:
         (a_negative_count, "cannot be read: TypeError"),
         (a_truth_value, "cannot be read: TypeError"),
         (another_schema, "cannot be read: ValueError"),
+        (a_column_too_few, "cannot be read: ValueError"),
+        (half_a_group, "cannot be read: ValueError"),
         (one_class, "1 classes"),
         (many_classes, "1000000000000 classes"),
     ],
@@ -159,6 +169,18 @@ def test_what_cannot_be_counts_of_the_audit_is_refused(edit: Callable[[dict[str,
     edit(tree)
     with pytest.raises(IntegrityError, match=words):
         read_counts(tree, SUBJECTS)
+
+
+@pytest.mark.parametrize("kept", [None, "retain", "forget", "val"])
+def test_of_a_purged_version_test_rows_alone_are_left(kept: str | None) -> None:
+    tree, purged = json.loads(counted(*pair()).to_json()), {"candidate": False, "baseline": True}
+    for split in {"retain", "forget", "val"} - {kept}:
+        tree["tables"]["baseline"][split] = []
+    if kept is None:
+        assert read_counts(tree, purged).tables["baseline"]["test"].tolist() == tree["tables"]["baseline"]["test"]
+    else:
+        with pytest.raises(IntegrityError, match=f"baseline, {kept}: test rows alone are left of a purged version"):
+            read_counts(tree, purged)
 
 
 @pytest.mark.parametrize("tree", [[], None, {}, {"schema": "grmu-audit/counts/v1"}, {"tables": 3}])

@@ -13,7 +13,13 @@ from support.disclosure_attack import by_subtraction, published
 from support.judged_audits import inputs_of, policy
 
 from grmu_audit.auditing.audit_files import write_audit
-from grmu_audit.auditing.disclosure.external_form import INTERNAL_SHA256, external_form, shown_count, shown_range
+from grmu_audit.auditing.disclosure.external_form import (
+    INTERNAL_SHA256,
+    external_findings,
+    external_form,
+    shown_count,
+    shown_range,
+)
 from grmu_audit.auditing.measurement import measure
 from grmu_audit.cli.app import execute
 from grmu_audit.errors import InputError
@@ -157,6 +163,34 @@ def test_what_is_left_out_and_what_stays() -> None:
     assert Audit.from_json(json.loads(canonical_json(form.to_json()))) == form
     with pytest.raises(InputError, match="in its external form already"):
         external_form(form, "e" * 64)
+
+
+def shown_values(form: Audit) -> dict[tuple[str, str, Any], float | None]:
+    return {(value.name, str(value.subject), value.group): value.value for value in form.metrics}
+
+
+@pytest.mark.parametrize("name", ["TA", "WG", "GA", "UA", "RA"])
+def test_a_number_that_the_audit_does_not_hold_is_not_made_up(name: str) -> None:
+    exact, form = external(SIZES["large"])
+    assert form.metric(name) is not None
+    without = external_form(replace(exact, metrics=tuple(v for v in exact.metrics if v.name != name)), "e" * 64)
+    assert shown_values(without) == {key: value for key, value in shown_values(form).items() if key[0] != name}
+
+
+def test_a_group_without_test_rows_has_no_rate_and_the_others_keep_theirs() -> None:
+    sizes = SIZES["large"] | {3: (111, 26, 31, 0)}
+    _, form = external(sizes)
+    rates = {value.group: value.value for value in form.metrics if value.name == "accuracy" and str(value.subject) == "candidate"}
+    assert {(group.target, group.attribute) for group in rates if group is not None} == {(0, 0), (0, 1), (1, 0)}
+    worst = form.metric("WG")
+    assert worst is not None
+    assert worst.value == min(float(rate or 0) for rate in rates.values())
+
+
+def test_a_form_without_a_verdict_is_a_finding() -> None:
+    _, form = external(SIZES["large"])
+    assert external_findings(form, policy()) == []
+    assert external_findings(replace(form, verdict=None), policy()) == ["the audit has no verdict"]
 
 
 def test_texts_and_checks_with_counts_are_left_out() -> None:
