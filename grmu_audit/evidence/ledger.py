@@ -14,12 +14,14 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from grmu_audit.errors import InputError
 from grmu_audit.utils.digests import canonical_json, parse_json, sha256_hex
 
 if TYPE_CHECKING:
+    from pydantic import TypeAdapter
     from securesystemslib.signer import CryptoSigner
 
 TAG_ENTRY = "grmu.ledger.entry"
@@ -308,12 +310,11 @@ def _parse(number: int, tags: Mapping[str, str]) -> tuple[LedgerEntry | None, st
         return None, "was edited: its text does not have its digest"
     try:
         tree = parse_json(text.encode("utf-8", "surrogatepass"))
+        _adapter().validate_json(text.encode("utf-8", "surrogatepass"), strict=True)
         entry = Entry(**tree)
         if canonical_json(tree).decode() != text or entry.schema != LEDGER_SCHEMA or entry.kind not in KINDS:
             return None, "is not an entry of a form that this version reads"
         served_by(entry)
-        if entry.last_unbound is not None and type(entry.last_unbound) is not int:
-            return None, "cannot be read"
         if tags.get(TAG_ENTRY_KIND, entry.kind) != entry.kind:
             return None, "was edited: its tag names another kind than its text"
     except (TypeError, ValueError, InputError):
@@ -321,11 +322,19 @@ def _parse(number: int, tags: Mapping[str, str]) -> tuple[LedgerEntry | None, st
     return LedgerEntry(number, digest, entry), ""
 
 
+@cache
+def _adapter() -> TypeAdapter[Entry]:
+    """Compares the values of an entry with the types of its fields; pydantic is loaded when the first entry is read."""
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Entry)
+
+
 def _misplaced(model: str, numbered: LedgerEntry, hashes: list[str]) -> str:
     entry = numbered.entry
     if entry.model != model:
         return f"belongs to the model {entry.model!r}"
-    if type(entry.previous) is not int or not 0 <= entry.previous < numbered.number:
+    if not 0 <= entry.previous < numbered.number:
         return f"says that it follows entry {entry.previous}"
     if entry.chain_sha256 != hashes[entry.previous]:
         return f"does not fit entries 1 to {entry.previous}: one of them was changed after it was written"

@@ -106,8 +106,16 @@ OTHER_FORM = "is not an entry of a form that this version reads"
         ({"served": [{"digest": "b"}]}, "cannot be read"),
         ({"previous": -1}, "says that it follows entry -1"),
         ({"previous": 2}, "says that it follows entry 2"),
-        ({"previous": "1"}, "says that it follows entry 1"),
-        ({"previous": True}, "says that it follows entry True"),
+        ({"previous": "1"}, "cannot be read"),
+        ({"previous": True}, "cannot be read"),
+        ({"version": [1]}, "cannot be read"),
+        ({"version": 1}, "cannot be read"),
+        ({"turn": 1.5}, "cannot be read"),
+        ({"reopened": 5}, "cannot be read"),
+        ({"reopened": [[1]]}, "cannot be read"),
+        ({"purged": "1"}, "cannot be read"),
+        ({"required": []}, "cannot be read"),
+        ({"served": [{"digest": 1, "version": "1", "record_sha256": "c"}]}, "cannot be read"),
     ],
 )
 def test_an_entry_of_another_form_is_named_although_its_digest_fits(fields: dict[str, Any], said: str) -> None:
