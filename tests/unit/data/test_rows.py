@@ -112,3 +112,20 @@ def test_another_file_of_arrays_is_no_table_of_rows(facts: dict[str, object], ki
     )
     with pytest.raises(DamagedFileError, match="it is not a table of rows"):
         RowTable.from_bytes(changed)
+
+
+def test_images_keep_their_pixels_and_take_the_recorded_splits() -> None:
+    columns = {
+        "id": ["p", "q", "r"],
+        "split": ["train", "train", "test"],
+        "target": [0, 1, 0],
+        "attribute": [0, 0, 0],
+        "subject": 0,
+    }
+    header = Header("i", "1", ("a", "b"), ("c",), image_size=(1, 2, 2), mean=(0.5,), std=(0.5,))
+    whole = Dataset(header, pd.DataFrame(columns), np.arange(12, dtype=np.uint8).reshape(3, 1, 2, 2))
+    sampled_anew = whole.frame[1:].reset_index(drop=True).assign(split=["test", "train"])
+    recorded = row_table(whole, KEY)
+    found = without_deleted(Dataset(header, sampled_anew, whole.pixels[1:]), recorded, KEY, pseudonyms(KEY, ["p"]), "m/1")
+    assert np.array_equal(found.pixels, whole.pixels[1:])
+    assert found.frame["split"].tolist() == ["train", "test"]
