@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
 from pathlib import Path
 
@@ -99,6 +100,7 @@ def test_import_without_attribute_and_with_labels_that_come_later(
     [
         (lambda x: pictures(x / "cat", 3), "1 class(es) with images: one sub-folder per class is needed"),
         (lambda x: x.mkdir(), "0 class(es) with images"),
+        (lambda x: x.write_text("not unpacked"), "x: no such folder"),
         (lambda x: [pictures(x / "train" / n, 3) for n in "ab"] + [pictures(x / "test" / "c", 1)], "class 'c' has no training"),
     ],
 )
@@ -106,5 +108,39 @@ def test_other_folders_are_refused(tmp_path: Path, make: object, says: str) -> N
     make(tmp_path / "x")  # type: ignore[operator]
     with pytest.raises(InputError) as caught:
         write_table(tmp_path / "x", tmp_path / "x.csv")
+    assert says in str(caught.value)
+    assert not (tmp_path / "x.csv").exists()
+
+
+@pytest.mark.parametrize("line", ["gone.png\tn02\t0\t0\t9\t9", "valimages1.png n02 0 0 9 9", "images/valimages1.png\tn02", ""])
+def test_a_line_of_annotations_that_names_no_image_is_refused(tmp_path: Path, line: str) -> None:
+    for name in ("n01", "n02"):
+        pictures(tmp_path / "x" / "train" / name, 3)
+    pictures(tmp_path / "x" / "val" / "images", 2)
+    annotations = tmp_path / "x" / "val" / "val_annotations.txt"
+    annotations.write_text(f"valimages0.png\tn01\t0\t0\t9\t9\n{line}\n")
+    shown = re.escape(repr(line.split("\t")[0]))
+    with pytest.raises(InputError, match=rf"val_annotations.txt: row 2: {shown} is not an image in .*images: restore it"):
+        write_table(tmp_path / "x", tmp_path / "x.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("id\ncat/xcat0.png\n", "needs the column id and columns of attributes (not path, split or class)"),
+        ("id,class\ncat/xcat0.png,cat\n", "needs the column id and columns of attributes (not path, split or class)"),
+        ("id,sex\ncat/xcat0.png,f\nxcat9.png,f\n", "row 3: no image 'xcat9.png': ids are paths such as cat/xcat0.png"),
+        ("id,sex\ncat/XCAT0.png,f\n", "no image 'cat/XCAT0.png' (only the notation differs from 'cat/xcat0.png')"),
+        ("id,sex\nsame.png,f\n", "row 2: no image 'same.png': ids are paths such as cat/same.png"),
+    ],
+)
+def test_an_attribute_file_that_does_not_fit_the_folder_is_refused(tmp_path: Path, text: str, says: str) -> None:
+    for name in ("cat", "dog"):
+        pictures(tmp_path / "x" / name, 3)
+        if "same" in text:  # the name alone says neither which one is meant
+            (tmp_path / "x" / name / f"x{name}0.png").rename(tmp_path / "x" / name / "same.png")
+    (tmp_path / "sex.csv").write_text(text)
+    with pytest.raises(InputError) as caught:
+        write_table(tmp_path / "x", tmp_path / "x.csv", tmp_path / "sex.csv")
     assert says in str(caught.value)
     assert not (tmp_path / "x.csv").exists()

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from support.layouts import photograph
 
 from grmu_audit.data.batches import BatchSource
 from grmu_audit.data.catalog import DataSpec, load_dataset, read_listing
-from grmu_audit.data.dataset import Framing, Header, header_tree
-from grmu_audit.data.preprocess import Preprocess, describe_input, preprocess_of, read_preprocess
+from grmu_audit.data.dataset import Dataset, Framing, Header, header_tree
+from grmu_audit.data.preprocess import Preprocess, describe_input, prepared, preprocess_of, read_preprocess
 from grmu_audit.errors import InputError
 
 SIZES = [(50, 44), (44, 60), (320, 213), (300, 427), (90, 72)]
@@ -124,6 +125,7 @@ def test_files_of_others(tmp_path: Path, tree: dict[str, Any], wanted: Preproces
     [
         ({"sise": 3}, "sise: Extra inputs are not permitted; known: size, resize"),
         ({"size": 64, "resize": 32}, "resize is 32, less than the side of an input, 64"),
+        ({"resize": 32}, "resize needs size, the side of an input"),
         ({"mean": [0, 0, 0]}, "mean and std belong together"),
         ({"mean": [0, 0, 0], "std": [1, 0, 1]}, "std above 0"),
         ({"size": 64, "interpolation": "nearest"}, "interpolation: Input should be 'bilinear' or 'bicubic'"),
@@ -148,3 +150,64 @@ def test_what_is_assumed_is_said(folder: Path) -> None:
         "RGB / 255, mean 0.5 0.5 0.5, std 0.5 0.5 0.5 (assumed)"
     )
     assert np.isclose(header.mean[0], 0.5)
+
+
+def test_a_file_that_is_not_there_is_named_with_the_other_way(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"--preprocess .*absent.yaml: no such file; or name weights of torchvision"):
+        read_preprocess(str(tmp_path / "absent.yaml"))
+
+
+def small_header(kind: str) -> Header:
+    names = ("x", "1", ("a", "b"), ("c", "d"))
+    if kind == "table":
+        return Header(*names, kind="table", features=("u", "v"), mean=(0.0, 1.0), std=(1.0, 2.0))
+    if kind == "text":
+        return Header(*names, kind="text", length=48, mean=(), std=())
+    return Header(*names, image_size=(1, 8, 8), mean=(0.5,), std=(0.5,))
+
+
+def small_dataset(kind: str, pixels: np.ndarray[Any, Any]) -> Dataset:
+    columns = {"id": ["p", "q"], "split": ["train", "test"], "target": [0, 1], "attribute": [0, 1], "subject": [0, 1]}
+    return Dataset(small_header(kind), pd.DataFrame(columns), pixels)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "how", "says"),
+    [
+        ("text", (2, 3), {"mean": [0.0], "std": [1.0]}, "texts are prepared by their tokenizer"),
+        ("table", (2, 2), {"mean": [0.0], "std": [1.0]}, "mean and std have 1 numbers, inputs of x have 2 columns"),
+        ("table", (2, 2), {"size": 8}, "size and resize are for images; a table has mean and std for each column"),
+        ("image", (2, 1, 8, 8), {"size": 8}, "only images of three channels are resized, these have 1: leave size out"),
+    ],
+)
+def test_what_is_for_other_inputs_is_refused(kind: str, shape: tuple[int, ...], how: dict[str, Any], says: str) -> None:
+    found = small_dataset(kind, np.zeros(shape, dtype=np.uint8 if kind == "image" else np.float32))
+    with pytest.raises(InputError, match=says):
+        prepared(found, preprocess_of(how, "x"))
+
+
+def test_numbers_of_a_table_replace_its_own_and_the_cells_stay() -> None:
+    found = small_dataset("table", np.array([[1, 2], [3, 4]], dtype=np.float32))
+    changed = prepared(found, preprocess_of({"mean": [5.0, 6.0], "std": [7.0, 8.0]}, "x"))
+    assert isinstance(changed, Dataset)
+    assert (changed.header.mean, changed.header.std) == ((5.0, 6.0), (7.0, 8.0))
+    assert np.asarray(changed.pixels).tolist() == [[1.0, 2.0], [3.0, 4.0]]
+
+
+def test_without_a_size_the_view_of_the_data_stays(folder: Path) -> None:
+    plain = read_listing(DataSpec(str(folder / "own.yaml"))).header
+    found = read_listing(DataSpec(str(folder / "own.yaml"), {"preprocess": {"interpolation": "bicubic"}})).header
+    assert (plain.view.mode, plain.view.shorter) == (found.view.mode, found.view.shorter) == ("crop", 37)
+    assert found.image_size == plain.image_size == (3, 32, 32)
+    assert (plain.view.interpolation, found.view.interpolation) == ("bilinear", "bicubic")
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("text", "input: texts of at most 48 tokens, numbered by the data's tokenizer (stated)"),
+        ("table", "input: 2 columns, each minus its mean over its standard deviation (stated)"),
+    ],
+)
+def test_inputs_that_are_no_images_are_described(kind: str, says: str) -> None:
+    assert describe_input(small_header(kind), "stated") == says

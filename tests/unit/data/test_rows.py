@@ -14,7 +14,7 @@ from grmu_audit.data.dataset import COLUMNS, Dataset, Header
 from grmu_audit.data.rows import RowTable, row_table, without_deleted
 from grmu_audit.errors import IntegrityError
 from grmu_audit.evidence import pseudonym, pseudonyms
-from grmu_audit.utils.array_files import DamagedFileError
+from grmu_audit.utils.array_files import DamagedFileError, pack_arrays, unpack_arrays
 
 KEY = bytes(range(32))
 N = 12
@@ -97,3 +97,35 @@ def test_a_feature_column_that_went_with_its_row_is_zeros() -> None:
     assert np.array_equal(found.pixels, np.c_[now.pixels, np.zeros((N - 1, 1), dtype=np.float32)])
     with pytest.raises(IntegrityError, match="another class_names than it had at training time"):
         without_deleted(replace(now, header=replace(now.header, class_names=("a", "z"))), recorded, KEY, (), "m/1")
+
+
+@pytest.mark.parametrize(
+    ("facts", "kinds"),
+    [({"schema": "grmu-audit/other/v1"}, {}), ({}, {"target": np.dtype(np.float64)})],
+    ids=["another schema", "another type of a column"],
+)
+def test_another_file_of_arrays_is_no_table_of_rows(facts: dict[str, object], kinds: dict[str, np.dtype]) -> None:
+    plain, arrays = unpack_arrays(TABLE.to_bytes())
+    assert RowTable.from_bytes(pack_arrays(plain, arrays)).names == TABLE.names
+    changed = pack_arrays(
+        {**plain, **facts}, {name: array.astype(kinds.get(name, array.dtype)) for name, array in arrays.items()}
+    )
+    with pytest.raises(DamagedFileError, match="it is not a table of rows"):
+        RowTable.from_bytes(changed)
+
+
+def test_images_keep_their_pixels_and_take_the_recorded_splits() -> None:
+    columns = {
+        "id": ["p", "q", "r"],
+        "split": ["train", "train", "test"],
+        "target": [0, 1, 0],
+        "attribute": [0, 0, 0],
+        "subject": 0,
+    }
+    header = Header("i", "1", ("a", "b"), ("c",), image_size=(1, 2, 2), mean=(0.5,), std=(0.5,))
+    whole = Dataset(header, pd.DataFrame(columns), np.arange(12, dtype=np.uint8).reshape(3, 1, 2, 2))
+    sampled_anew = whole.frame[1:].reset_index(drop=True).assign(split=["test", "train"])
+    recorded = row_table(whole, KEY)
+    found = without_deleted(Dataset(header, sampled_anew, whole.pixels[1:]), recorded, KEY, pseudonyms(KEY, ["p"]), "m/1")
+    assert np.array_equal(found.pixels, whole.pixels[1:])
+    assert found.frame["split"].tolist() == ["train", "test"]

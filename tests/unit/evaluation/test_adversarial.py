@@ -202,3 +202,21 @@ def test_a_sample_holds_every_group_by_its_share(groups: list[int], most: int, s
         share = len(rows) * (group == code).mean()
         assert share - 1 < (group[rows] == code).sum() < share + 1
     assert (rows == stratified_rows(group, most, seed)).all()
+
+
+@pytest.mark.parametrize("kind", ["PGD", "AA"])
+def test_samples_that_have_all_fallen_are_attacked_no_more(kind: str) -> None:
+    if kind == "AA":
+        pytest.importorskip("pyautoattack")
+    model, source, distance = linear()
+    rows = np.flatnonzero(distance < 0.01)[:6]
+    assert len(rows) == 6
+    seen: list[int] = []
+    handle = model.body.register_forward_hook(lambda module, inputs, output: seen.append(len(output)))
+    one = predict_adversarial(model, source, rows, Attack(kind, (0.1,)), runtime())
+    passes = len(seen)
+    both = predict_adversarial(model, source, rows, Attack(kind, (0.1, 0.2)), runtime())
+    handle.remove()
+    assert (one[f"{kind}@0.1"] != source.target.numpy()[rows]).all()
+    assert np.array_equal(both[f"{kind}@0.2"], one[f"{kind}@0.1"])
+    assert len(seen) == 2 * passes

@@ -187,3 +187,31 @@ def test_a_network_without_normalisation_is_undefined_not_zero() -> None:
     found = next(measure_layer_gaps(WhiteBoxOutputs(np.array(["x"]))))
     assert found.estimate is None
     assert found.reason == "the network has no normalisation layer"
+
+
+def test_cells_that_nothing_was_added_to_are_empty_also_when_scaled() -> None:
+    for moments in (Moments(2), Moments(2).scaled(torch.tensor([2.0]), torch.tensor([1.0]))):
+        count, mean, squares = moments.arrays()
+        assert (count.tolist(), mean.tolist(), squares.tolist()) == ([0.0, 0.0], [[0.0], [0.0]], [[0.0], [0.0]])
+
+
+def test_a_normalisation_without_weights_is_one_with_weights_of_one() -> None:
+    problem = tiny()
+    plain = copy.deepcopy(problem.model).eval()
+    layer = plain.body[1]  # type: ignore[index]
+    assert isinstance(layer, torch.nn.BatchNorm2d)
+    with torch.no_grad():
+        layer.weight.fill_(1.0)
+        layer.bias.fill_(0.0)
+    bare = copy.deepcopy(plain)
+    without = torch.nn.BatchNorm2d(layer.num_features, affine=False)
+    without.load_state_dict({name: value for name, value in layer.state_dict().items() if name not in ("weight", "bias")})
+    bare.body[1] = without.eval()  # type: ignore[index, operator]
+    rows = problem.dataset.rows("test")[:60]
+    one, other = (layer_table(model, problem.source, rows, np.zeros(60, dtype=np.int64)) for model in (plain, bare))
+    assert one is not None
+    assert other is not None
+    assert "body.1" in one.layers
+    assert one.layers == other.layers
+    for name, values in one.values.items():
+        assert other.values[name] == pytest.approx(values, rel=1e-6, nan_ok=True), name

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 
 from grmu_audit.errors import IntegrityError
 from grmu_audit.evaluation.output_cache import OutputCache, from_bytes, to_bytes
-from grmu_audit.records.white_box import Answers, Missing, MissingCode, WhiteBoxOutputs
+from grmu_audit.records.white_box import Answers, LayerTable, Missing, MissingCode, WhiteBoxOutputs
 from grmu_audit.utils.array_files import pack_arrays, unpack_arrays
 
 
@@ -84,3 +85,20 @@ def test_rows_are_stored_by_name_and_files_in_the_order_of_the_data_are_written_
     assert read.adversarial_predictions["FGSM@0.1"].tolist() == [3, 1, 2]
     assert shelf.path(key).read_bytes() == to_bytes(outputs)
     assert shelf.read(key, np.array(["c", "a", "x"])) is None, "sorted under another key"
+
+
+def test_a_table_of_layers_comes_back_and_a_file_as_it_should_be_is_not_written_again(tmp_path: Path) -> None:
+    values = {"var/input/class": np.array([[[1.0, 2.0], [1.5, np.nan]]])}
+    layers = LayerTable(("body.1",), np.array([0, 1]), np.array([0, 3]), 2, np.array([[4, 5]]), values)
+    ids, shelf, key = np.array(["a", "b"]), OutputCache(tmp_path), "cd" * 32
+    shelf.write(key, WhiteBoxOutputs(ids, layers=layers))
+    os.utime(shelf.path(key), (1, 1))
+    read = shelf.read(key, ids)
+    assert read is not None
+    assert read.layers is not None
+    assert (read.layers.layers, read.layers.attributes) == (("body.1",), 2)
+    for name in ("classes", "groups", "counts"):
+        assert np.array_equal(getattr(read.layers, name), getattr(layers, name)), name
+    assert np.array_equal(read.layers.values["var/input/class"], values["var/input/class"], equal_nan=True)
+    assert shelf.path(key).stat().st_mtime == 1
+    assert shelf.read("ef" * 32, ids) is None

@@ -68,3 +68,22 @@ def test_logits_that_are_not_finite_are_refused() -> None:
         model.head.bias[0] = float("nan")
     with pytest.raises(DivergedError, match="not finite"):
         predict_all(model, problem.source, runtime(), [""] * len(problem.dataset))
+
+
+def test_logits_that_no_working_network_gives_are_refused() -> None:
+    problem = tiny()
+    model = build(spec(), 0)
+    with torch.no_grad():
+        model.head.bias[0] = -3e6
+    with pytest.raises(DivergedError, match=r"the model gives logits of 3e\+06: it diverged; nothing was registered"):
+        predict_all(model, problem.source, runtime(), [""] * len(problem.dataset))
+
+
+def test_rows_of_validation_and_test_that_a_request_names_are_left_out() -> None:
+    out = outputs()
+    train, val, test = (out.ids[out.split == split] for split in ("train", "val", "test"))
+    named = frozenset([train[0], val[0], test[0], test[1]])
+    p = apply_request(out, frozenset([train[0]]), NAMES, ("a", "b"), named)
+    assert [int(p.mask(s).sum()) for s in ("retain", "forget", "val", "test")] == [1099, 1, 199, 495]
+    assert set(out.ids) - set(p.ids) == {val[0], test[0], test[1]}
+    assert p.ids[p.mask("forget")].tolist() == [train[0]]

@@ -13,6 +13,7 @@ from support.tiny import CPU, dataset, runtime
 from grmu_audit.data.batches import BatchSource
 from grmu_audit.data.dataset import Dataset
 from grmu_audit.errors import IntegrityError
+from grmu_audit.evaluation.margin_files import is_sorted_otherwise
 from grmu_audit.evaluation.predict import apply_request, predict_all
 from grmu_audit.evaluation.shadow_models import NOTHING, LeftOut, ShadowPool, TrainingCost, UnlearnedPool, population_of
 from grmu_audit.metrics import CheckedPredictions, check_predictions
@@ -181,3 +182,22 @@ def test_rows_that_are_left_out_are_in_no_model_and_in_the_key(source: BatchSour
     members = other.member(0) | other.member(1)
     assert set(np.flatnonzero(members)) == set(population_of(source).tolist()) - set(gone.tolist())
     assert pool_without(LeftOut(gone[:0], "hmac-sha256:1")).key == whole.key
+
+
+def test_margins_that_were_sorted_under_another_key_are_computed_from_the_weights_again(
+    source: BatchSource, tmp_path: Path
+) -> None:
+    names = np.array([f"s{i:03d}" for i in range(len(source.dataset))])
+    other = np.array([f"t{i:03d}" for i in range(len(source.dataset))])[::-1]
+    tiny = build(replace(network().spec, options={"widths": [4]}), 0)
+    quick = RECIPE.model_copy(update={"epochs": 1})
+    first, second = (ShadowPool(tmp_path, source, tiny, quick, runtime(), replace(NOTHING, names=key)) for key in (names, other))
+    assert first.train_missing(2) == 2
+    assert second.cost(2).stored == 2, "the models are the same, whatever the rows are called"
+    expected = first.table(1, names).margin
+    (path,) = tmp_path.rglob("0000.zip")
+    before = path.read_bytes()
+    assert np.allclose(second.table(1, names).margin, expected, atol=1e-5)
+    assert path.read_bytes() != before
+    assert not is_sorted_otherwise(path, second.order)
+    assert np.allclose(second.table(1, names).margin, expected, atol=1e-5)

@@ -6,6 +6,7 @@ import copy
 
 import numpy as np
 import pytest
+import torch
 from support.data_kinds import family
 from support.tiny import runtime
 from support.weights import weights_digest
@@ -75,3 +76,20 @@ def test_relearning_changes_a_copy_and_its_loss_falls() -> None:
         problem.model, problem.source, problem.data.forget, runtime(), RelearningConfig(runs=2, epochs=3, samples=200)
     )
     assert (curves == again).all()
+
+
+def test_what_is_known_already_is_not_relearned() -> None:
+    """The run ends after one epoch, and keeps its last value."""
+    problem = family("mlp")
+    target = problem.source.target[torch.from_numpy(problem.data.forget)]
+    forget = problem.data.forget[target.numpy() == 0]
+    model = copy.deepcopy(problem.model)
+    with torch.no_grad():
+        model.head.bias[0] += 8.0
+    assert len(forget) > 0
+    config = RelearningConfig(runs=1, epochs=4, samples=100, rate=1e-3)
+    (curve,) = relearn_curves(model, problem.source, forget, runtime(), config)
+    assert 0 < curve[0] < 0.01
+    assert 0 < curve[1] < 0.01
+    assert curve[0] != curve[1]
+    assert set(curve[1:]) == {curve[1]}

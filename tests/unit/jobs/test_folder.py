@@ -59,3 +59,13 @@ def test_results_that_were_changed_or_exchanged_are_refused(tmp_path: Path) -> N
 def test_a_folder_that_cannot_be_opened_is_named() -> None:
     with pytest.raises(InputError, match="--job-folder 'nowhere://jobs' cannot be opened"):
         JobFolder("nowhere://jobs", KEY).put(b"")
+
+
+def test_inputs_that_no_job_needs_are_removed_and_the_others_stay(folder: JobFolder) -> None:
+    first, second, third = (folder.put(content) for content in (b"one", b"two", b"three"))
+    folder.remove_inputs(first, third, first)
+    for digest in (first, third):
+        with pytest.raises(IntegrityError, match=f"input {digest[:12]} of the job folder is missing"):
+            folder.input(digest)
+    folder.remove_inputs()
+    assert folder.input(second) == b"two"

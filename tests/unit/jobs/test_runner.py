@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 
 import pytest
 from support.small_jobs import begun, jobs, perform
 
-from grmu_audit.errors import DivergedError, EnvironmentFailure
+from grmu_audit.errors import DivergedError, EnvironmentFailure, InputError
 from grmu_audit.evidence import load_key
 from grmu_audit.jobs import JobFolder, JobOptions, JobRunner, make_executor
 
@@ -71,3 +72,30 @@ def test_a_worker_that_dies_costs_its_own_job_alone(tmp_path: Path) -> None:
     assert sorted(found) == [(number, str(number**2).encode()) for number in range(20)]
     assert Counter(number for number, _ in begun(log)) == Counter({**dict.fromkeys(range(20), 1), 7: 2})
     assert len({process for _, process in begun(log)}) <= 4  # two, one in place of the dead one, one for its job
+
+
+def test_results_that_are_there_before_anything_runs_are_all_handed_over(runner: JobRunner, tmp_path: Path) -> None:
+    some = jobs(3, tmp_path / "log")
+    for job in some:
+        runner.folder.finish(job, b"before")
+    assert sorted((job.arguments["number"], content) for job, content in runner.run(some)) == [(n, b"before") for n in range(3)]
+    assert begun(tmp_path / "log") == []
+
+
+def test_a_worker_does_nothing_twice_and_nothing_without_a_key(
+    runner: JobRunner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = jobs(1, tmp_path / "log")[0]
+    task = json.dumps({"folder": runner.folder.url, "job": job.to_text()})
+    perform(task)
+    perform(task)
+    assert len(begun(tmp_path / "log")) == 1
+    assert runner.folder.result(job) == b"0"
+    runner.folder.forget(job)
+    monkeypatch.setenv("GRMU_AUDIT_HMAC_KEY_FILE", str(tmp_path / "no key"))
+    with pytest.raises(
+        InputError, match=r"a worker needs the operator's key in .*no key, or GRMU_AUDIT_HMAC_KEY_FILE that points at it"
+    ):
+        perform(task)
+    assert len(begun(tmp_path / "log")) == 1
+    assert not (tmp_path / "no key").exists()

@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -109,6 +110,14 @@ def test_other_classifiers_of_torchvision(name: str, size: tuple[int, ...]) -> N
     model = build(image_spec(name, size), 0).eval()
     assert model(torch.rand(2, *size)).shape == (2, 2)
     assert model.head.in_features == model.features(torch.rand(1, *size)).shape[1]
+
+
+@pytest.mark.parametrize(("name", "width"), [("googlenet", 1024), ("maxvit_t", 512)])
+def test_classifiers_of_torchvision_that_take_arguments_of_their_own(name: str, width: int) -> None:
+    with torch.device("meta"):  # shapes alone
+        model = build(image_spec(name, (3, 224, 224)), 0).train()
+        assert model.head.in_features == width
+        assert model(torch.empty(2, 3, 224, 224)).shape == (2, 2), "no auxiliary outputs"
 
 
 def test_a_regnet_is_measured_without_memory_too() -> None:
@@ -295,3 +304,10 @@ def test_commands_of_the_page_are_understood(line: str, monkeypatch: pytest.Monk
     command = root.get_command(click.Context(root), words[0])
     assert command is not None
     command.make_context(words[0], words[1:])
+
+
+def test_a_network_whose_start_weights_are_missing_is_not_trained_again() -> None:
+    started = image_spec("small_resnet", widths=[4, 6])
+    model = build(replace(started, start="ab" * 32), 0)
+    with pytest.raises(InputError, match=r"this small_resnet started from weights of SHA-256 (ab){32}, which are missing"):
+        reinitialised(model, 1)

@@ -226,3 +226,34 @@ def test_cases_that_fit(name: str) -> None:
     model = build(ModelSpec("mlp", 2, (4,), (0.0,) * 4, (1.0,) * 4, options={"hidden": [4]}), 0)
     found = fit_state(model, read_state(CASES / f"{name}.pth"), name, need_head=True)
     assert set(found.tensors) <= set(model.state_dict())
+
+
+@pytest.mark.parametrize(
+    ("metadata", "wanted"),
+    [
+        ({"format": "pt", "preprocess": '{"size": 64}'}, {"size": 64}),
+        ({"format": "pt", "preprocess": "64"}, None),
+        ({"format": "pt"}, None),
+        (None, None),
+    ],
+)
+def test_metadata_of_safetensors_may_say_how_inputs_are_prepared(
+    metadata: dict[str, str] | None, wanted: object, tmp_path: Path
+) -> None:
+    (tmp_path / "w").write_bytes(save(own(), metadata))
+    found = read_state(tmp_path / "w")
+    assert found.preprocess == wanted
+    assert state_digest(found) == state_digest(own())
+
+
+@pytest.mark.parametrize("depth", [4, 5])
+def test_weights_are_looked_for_four_levels_deep(depth: int, tmp_path: Path) -> None:
+    tree: dict[str, Any] = own()
+    for name in ("net", "model", "state_dict", "model", "state_dict")[:depth]:
+        tree = {name: tree}
+    path = stored(tree, tmp_path / "w")
+    if depth == 4:
+        assert state_digest(read_state(path)) == state_digest(own())
+    else:
+        with pytest.raises(InputError, match=r"hold no weights: looked for tensors under .*, found keys net$"):
+            read_state(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import re
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -14,12 +15,13 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from support.data_kinds import BERT, VIT, inputs, spec
+from torch import nn
 
 from grmu_audit.errors import EnvironmentFailure, InputError, IntegrityError
 from grmu_audit.models.architecture import VARIABLE
 from grmu_audit.models.catalog import build, reinitialised
 from grmu_audit.models.checkpoint_files import read_state
-from grmu_audit.models.classifier import ModelSpec
+from grmu_audit.models.classifier import Classifier, ModelSpec
 from grmu_audit.models.foreign_weights import fit_state, state_digest
 from grmu_audit.models.torchvision_models import fetch, pretrained_file, weights_url
 from grmu_audit.utils import sha256_hex
@@ -270,3 +272,20 @@ def test_published_weights_go_by_torchvisions_names() -> None:
         weights_url("resnet50", "CIFAR")
     with pytest.raises(InputError, match="only torchvision's architectures have published weights, not small_vit"):
         weights_url("small_vit")
+
+
+class Positions(nn.Module):
+    """A body whose positions were learned for 3 x 3 patches."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pos_embedding = nn.Parameter(torch.zeros(1, 10, 4))
+
+
+@pytest.mark.parametrize("shape", [[1, 7, 4], [1, 5, 3]], ids=["no square", "another width"])
+def test_positions_that_are_not_of_a_square_of_patches_are_not_resampled(shape: list[int]) -> None:
+    model = Classifier(Positions(), nn.Linear(4, 2), ModelSpec("own:vit", 2, (3, 48, 48), (0.5,) * 3, (0.5,) * 3))
+    good = {"pos_embedding": torch.ones(1, 5, 4)}
+    assert torch.equal(fit_state(model, good, "w").tensors["body.pos_embedding"], torch.ones(1, 10, 4))
+    with pytest.raises(InputError, match=re.escape(f"pos_embedding {shape} instead of [1, 10, 4]")):
+        fit_state(model, {"pos_embedding": torch.ones(shape)}, "w")

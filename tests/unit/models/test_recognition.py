@@ -45,3 +45,20 @@ def test_bert() -> None:
 
 def test_nothing_is_guessed() -> None:
     assert likely_architecture({"a": torch.zeros(3, 3, 3), "b": torch.zeros(2)}) == ""
+
+
+@pytest.mark.parametrize("absent", ["word_embeddings", "position_embeddings", "intermediate"])
+def test_bert_is_named_only_where_all_of_its_sizes_are_known(absent: str) -> None:
+    shapes = {
+        "bert.embeddings.word_embeddings.weight": (30, 8),
+        "bert.embeddings.position_embeddings.weight": (16, 8),
+        "bert.encoder.layer.0.intermediate.dense.weight": (24, 8),
+        "bert.encoder.layer.1.output.LayerNorm.weight": (8,),
+    }
+    found = {name: torch.empty(shape, device="meta") for name, shape in shapes.items()}
+    assert likely_architecture(found) == (
+        "--architecture bert --architecture-option 'hidden=8' --architecture-option 'layers=2'"
+        " --architecture-option 'intermediate=24' --architecture-option 'positions=16' --architecture-option 'heads=H'"
+        " (H: not in the weights)"
+    )
+    assert likely_architecture({name: value for name, value in found.items() if absent not in name}) == ""

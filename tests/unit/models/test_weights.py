@@ -2,17 +2,33 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from support.tiny import spec
 from support.weights import weights_digest
+from torch import nn
 
 from grmu_audit.errors import InputError, IntegrityError, NotFoundError
 from grmu_audit.models.catalog import build
-from grmu_audit.models.classifier import ModelSpec
-from grmu_audit.models.weights import GRAPH, SPEC, STATE, load_model, read_spec, save_model
+from grmu_audit.models.classifier import Classifier, ModelSpec, StartWeights
+from grmu_audit.models.foreign_weights import state_digest
+from grmu_audit.models.weights import (
+    GRAPH,
+    SPEC,
+    STATE,
+    load_model,
+    packed_model,
+    packed_tensors,
+    read_spec,
+    same_weights,
+    save_model,
+    unpacked_model,
+)
+from grmu_audit.utils.array_files import pack_arrays
 
 
 def test_round_trip_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -115,3 +131,72 @@ def test_a_network_far_larger_than_its_weights_is_never_allocated(tmp_path):
     (tmp_path / "model.json").write_text(json.dumps(SPEC_TREE | {"options": {"widths": [10**9]}}))
     with pytest.raises(InputError, match="less than or equal to 65536"):
         load_model(tmp_path)
+
+
+def test_weights_are_the_same_up_to_rounding_and_only_of_the_same_tensors() -> None:
+    one, other = build(spec(), 3), build(spec(), 3)
+    assert same_weights(one, other)
+    with torch.no_grad():
+        other.head.bias[0] += 1e-9
+    assert same_weights(one, other)
+    with torch.no_grad():
+        other.head.bias[0] += 1e-3
+    assert not same_weights(one, other)
+    wider = build(replace(spec(), options={"widths": [6, 14]}), 3)
+    deeper = build(replace(spec(), options={"widths": [6, 12, 14]}), 3)
+    assert not same_weights(one, wider)
+    assert not same_weights(one, deeper)
+
+
+@pytest.mark.parametrize("started", [False, True])
+def test_a_packed_network_comes_back_with_what_it_started_from(started: bool) -> None:
+    tensors = {"head.weight": torch.full((2, 12), 0.5)}
+    start = StartWeights(tensors, state_digest(tensors), "a hub", ("head kept",)) if started else None
+    model = build(spec(), 3, start)
+    packed = packed_model(model)
+    again = unpacked_model(packed)
+    assert weights_digest(again) == weights_digest(model)
+    assert packed_model(again) == packed
+    assert not again.training
+    if start is None:
+        assert again.start is None
+    else:
+        assert again.start is not None
+        assert (again.start.digest, again.start.source, again.start.notes) == (start.digest, "a hub", ("head kept",))
+        assert torch.equal(again.start.tensors["head.weight"], tensors["head.weight"])
+
+
+@pytest.mark.parametrize(
+    ("facts", "arrays", "says"),
+    [
+        ({}, {}, "KeyError: 'spec'"),
+        ({"spec": SPEC_TREE}, {}, "KeyError: 'state'"),
+        ({"spec": SPEC_TREE}, {"state": np.zeros(9, dtype=np.uint8)}, "ValueError"),
+        ({"spec": SPEC_TREE}, {"state": packed_tensors({"head.bias": torch.zeros(2)})}, "RuntimeError"),
+    ],
+)
+def test_what_is_no_packed_network_is_refused(facts: dict[str, object], arrays: dict[str, np.ndarray], says: str) -> None:
+    with pytest.raises(IntegrityError, match=f"this is not a packed network: {says}"):
+        unpacked_model(pack_arrays(facts, arrays))
+
+
+class Branching(nn.Module):
+    """A body whose path depends on the values of its inputs, which no graph can hold."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        flat = x.flatten(1)
+        return flat if bool(flat.sum() > 0) else -flat
+
+
+def test_an_operators_network_that_cannot_be_traced_is_stored_without_a_graph(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = Classifier(Branching(), nn.Linear(12, 2), replace(spec(), architecture="own:branching", image_size=(3, 2, 2)))
+    save_model(model, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([SPEC, STATE])
+    said = [record.getMessage() for record in caplog.records if record.name == "grmu_audit.models.weights"]
+    assert len(said) == 1
+    assert said[0].startswith("own:branching cannot be served from a graph: Could not guard on data-dependent expression")
+    with pytest.raises(RuntimeError, match="Could not guard on data-dependent expression"):
+        save_model(Classifier(model.body, model.head, replace(model.spec, architecture="small_resnet")), tmp_path)
+    assert not (tmp_path / GRAPH).exists()

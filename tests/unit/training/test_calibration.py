@@ -12,6 +12,7 @@ import torch
 from support.tiny import CPU, runtime, spec, tiny
 
 from grmu_audit.models.catalog import build
+from grmu_audit.models.classifier import Classifier, ModelSpec
 from grmu_audit.training import calibration
 from grmu_audit.training.calibration import Calibration, Job, Wanted, calibrate, kept_or_measured, operations
 from grmu_audit.training.runtime import Inference
@@ -171,3 +172,18 @@ def test_operations_are_two_a_multiplication() -> None:
             module.register_forward_hook(count)
     found = operations(model)
     assert found == sum(counts) > 0
+
+
+def test_texts_are_never_measured(counted: list[str], tmp_path: Path) -> None:
+    """Token numbers have lengths, which nothing is measured for."""
+    run = runtime()
+    model = Classifier(torch.nn.Identity(), torch.nn.Linear(4, 2), ModelSpec("bert", 2, (12,), (), ()))
+    calibrate(model, run, Job(forward=10**15, gradient=10**15))
+    assert (counted, run.inference, run.notes, list(tmp_path.iterdir())) == ([], None, {}, [])
+
+
+def test_a_network_without_batch_normalisation_has_nothing_to_fold(counted: list[str]) -> None:
+    found = kept_or_measured(build(ModelSpec("mlp", 2, (5,), (0.0,) * 5, (1.0,) * 5), 0), CPU, Wanted())
+    assert counted == ["_inference"]
+    assert found.fold_seconds == 0.0
+    assert found.inference["fp32 plain"] > 0

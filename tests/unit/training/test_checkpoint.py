@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +20,8 @@ from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.checkpoint import Checkpoints
 from grmu_audit.training.config import TrainConfig
 from grmu_audit.training.fit import TrainingRows, fit
+from grmu_audit.training.loop import run_epochs
+from grmu_audit.training.plan import Hooks, Phase
 from grmu_audit.training.runtime import Runtime, derive_seed
 
 
@@ -145,3 +149,36 @@ def test_an_unwritable_folder_is_said_at_once(tmp_path: Path) -> None:
     run.checkpoints = Checkpoints(blocked / "below", "k")
     with pytest.raises(EnvironmentFailure, match="cannot write"):
         train(tiny().source, run)
+
+
+class Counted:
+    """What a method may carry between epochs: here how many there were."""
+
+    def __init__(self) -> None:
+        self.epochs = torch.zeros(1, dtype=torch.int64)
+
+    def state_dict(self) -> dict[str, torch.Tensor]:
+        return {"epochs": self.epochs}
+
+    def load_state_dict(self, state: Mapping[str, torch.Tensor]) -> None:
+        self.epochs = state["epochs"].clone()
+
+    def add(self, epoch: int) -> None:
+        self.epochs += 1
+
+
+def test_what_a_method_carries_between_epochs_continues(tmp_path: Path) -> None:
+    problem, counted = tiny(), [Counted(), Counted()]
+    for number, (carried, source) in enumerate(zip(counted, (Fragile(problem.source, 5), problem.source), strict=True)):
+        run = runtime()
+        run.checkpoints = Checkpoints(tmp_path, "k", resume=bool(number))
+        model = build(spec(), 0)
+
+        def plan(epoch: int, source: BatchSource = source, model: Classifier = model) -> list[Phase]:
+            rows = problem.data.forget
+            return [Phase("a", lambda: source.batches(rows, 10), lambda batch: model(batch.pixels).square().mean(), 2)]
+
+        hooks = Hooks(state=carried, after_epoch=carried.add)
+        with nullcontext() if number else pytest.raises(InterruptedRunError):
+            run_epochs(model, plan, TrainConfig(epochs=4, keep_best=False), run, hooks)
+    assert [int(one.epochs) for one in counted] == [2, 4]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -10,7 +12,7 @@ from support.two_processes import SAMPLES, problem, process, runtime, work
 
 from grmu_audit.errors import EnvironmentFailure, InputError
 from grmu_audit.models.catalog import build
-from grmu_audit.training.distributed import World, _together, current_world
+from grmu_audit.training.distributed import World, _patient_group, _together, current_world, join
 from grmu_audit.unlearning.apply import apply_method
 from grmu_audit.unlearning.methods import methods
 
@@ -71,3 +73,29 @@ def test_what_needs_whole_batches_is_refused() -> None:
     two.world = World(0, 2)
     with pytest.raises(InputError, match=r"group_dro: .* one process only"):
         apply_method(retrain, build(spec(), 0), problem(), retrain.config(group_dro=True, epochs=1), two)
+
+
+def test_processes_join_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    for name, value in {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "RANK": "0", "WORLD_SIZE": "1"}.items():
+        monkeypatch.setenv(name, value)
+    cpu = torch.device("cpu")
+    try:
+        assert join(cpu) == cpu
+        assert torch.distributed.get_backend() == "gloo"
+        monkeypatch.setenv("MASTER_PORT", "1")  # who joins again, asks nobody
+        assert join(cpu) == cpu
+        assert current_world() == World(0, 1)
+    finally:
+        torch.distributed.destroy_process_group()
+        _patient_group.cache_clear()
+
+
+def test_processes_that_cannot_be_reached_are_an_environment_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MASTER_ADDR", "MASTER_PORT", "RANK", "WORLD_SIZE"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(EnvironmentFailure, match=r"the processes of this training lost each other \(.*RANK expected"):
+        join(torch.device("cpu"))
+    assert not torch.distributed.is_initialized()

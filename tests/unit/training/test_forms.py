@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -157,3 +158,20 @@ def test_batches_shrink_with_the_inputs_on_a_cpu(side: int, size: int) -> None:
     model.spec = replace(model.spec, image_size=(3, side, side))
     assert batch_size(model, CPU) == size
     assert batch_size(model, torch.device("cuda")) == 512
+
+
+def test_batches_of_another_shape_do_not_go_through_the_compiled_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a stand-in for the compiler, which takes long and is not everywhere: smaller batches are filled up to its shape."""
+    body = nn.Flatten()
+    seen: list[tuple[int, ...]] = []
+
+    def compiler(network: nn.Module, dynamic: bool) -> Callable[[torch.Tensor], torch.Tensor]:
+        assert (network, dynamic) == (body, False)
+        return lambda pixels: (seen.append(tuple(pixels.shape)), network(pixels))[1]  # type: ignore[func-returns-value, no-any-return]
+
+    monkeypatch.setattr(torch, "compile", compiler)
+    forward = forms.compiled(body)
+    for shape in ((4, 1, 2, 2), (3, 1, 2, 2), (5, 1, 2, 2), (4, 1, 2, 3)):
+        pixels = torch.rand(shape)
+        assert torch.equal(forward(pixels), pixels.flatten(1))
+    assert seen == [(4, 1, 2, 2), (4, 1, 2, 2)]

@@ -9,13 +9,15 @@ from support.tiny import CPU, runtime, spec, tiny
 from support.weights import weights_digest
 from torch.nn import functional
 
+from grmu_audit.data.batches import Batch
 from grmu_audit.errors import DivergedError, EnvironmentFailure, InputError
 from grmu_audit.models.catalog import build
+from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.config import TrainConfig, learning_rate_factor
 from grmu_audit.training.fit import TrainingRows, fit
 from grmu_audit.training.inference import accuracy, infer
 from grmu_audit.training.loop import all_finite, run_epochs
-from grmu_audit.training.plan import Phase
+from grmu_audit.training.plan import Hooks, Phase
 from grmu_audit.training.runtime import choose_device, choose_precision, derive_seed
 
 
@@ -142,3 +144,63 @@ def test_one_entry_that_is_not_finite_is_found(value: float, finite: bool, name:
     entries = next(v for key, v in model.state_dict().items() if key.endswith("running_mean" if name == "running" else "weight"))
     entries.view(-1)[:2] = value
     assert all_finite(model) is finite
+
+
+def one_step(model: Classifier, hooks: Hooks, **more: object) -> None:
+    """A step of plain SGD at a learning rate of 0.1 on the first ten rows to forget."""
+    problem = tiny()
+    rows = problem.data.forget[:10]
+
+    def loss(batch: Batch) -> torch.Tensor:
+        return functional.cross_entropy(model.eval()(batch.pixels), batch.target)
+
+    phase = Phase("a", lambda: problem.source.batches(rows, 10), loss, 1, **more)  # type: ignore[arg-type]
+    config = TrainConfig(epochs=1, learning_rate=0.1, momentum=0.0, weight_decay=0.0, keep_best=False)
+    run_epochs(model, lambda epoch: [phase], config, runtime(), hooks)
+
+
+def test_a_method_may_set_the_learning_rate_of_each_step() -> None:
+    asked: list[tuple[int, int]] = []
+
+    def quarter(step: int, steps: int) -> float:
+        asked.append((step, steps))
+        return 0.25
+
+    model, same = build(spec(), 0), build(spec(), 0).eval()
+    one_step(model, Hooks(rate=quarter))
+    batch = tiny().source.take(torch.from_numpy(tiny().data.forget[:10]))
+    functional.cross_entropy(same(batch.pixels), batch.target).backward()
+    for before, after in zip(same.parameters(), model.parameters(), strict=True):
+        assert torch.allclose(after, before - 0.25 * 0.1 * before.grad, atol=1e-6)  # type: ignore[operator]
+    assert asked == [(0, 1)]
+
+
+def test_a_phase_may_change_weights_after_each_step() -> None:
+    model = build(spec(), 0)
+    seen: list[list[int]] = []
+
+    def put_back(batch: Batch) -> None:
+        seen.append(batch.rows.tolist())
+        with torch.no_grad():
+            model.head.bias.fill_(7.0)
+
+    one_step(model, Hooks(), after_step=put_back)
+    assert seen == [tiny().data.forget[:10].tolist()]
+    assert model.head.bias.tolist() == [7.0, 7.0]
+
+
+def test_a_loss_that_grows_a_thousandfold_ends_the_run_and_one_without_gradient_moves_nothing() -> None:
+    model, problem = build(spec(), 0), tiny()
+    before = weights_digest(model)
+
+    def run(last: float) -> None:
+        def plan(epoch: int) -> list[Phase]:
+            value = torch.tensor([2.0, last][epoch])
+            return [Phase("a", lambda: problem.source.batches(problem.data.forget, 20), lambda batch: value, 1)]
+
+        run_epochs(model, plan, TrainConfig(epochs=2, keep_best=False), runtime())
+
+    run(2000.0)
+    with pytest.raises(DivergedError, match=r"loss_a grew from 2 to -2\.01e\+03 by epoch 2; nothing was registered. Lower"):
+        run(-2010.0)
+    assert weights_digest(model) == before

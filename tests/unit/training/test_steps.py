@@ -16,7 +16,7 @@ from grmu_audit.models.catalog import build
 from grmu_audit.models.classifier import Classifier
 from grmu_audit.training.config import TrainConfig
 from grmu_audit.training.loop import run_epochs
-from grmu_audit.training.plan import Hooks, Phase
+from grmu_audit.training.plan import Hooks, MaskGuard, Phase
 from grmu_audit.training.runtime import Runtime
 from grmu_audit.training.steps import gradient, make_optimizer, microbatches
 
@@ -61,8 +61,6 @@ def test_a_mask_of_some_parameters_leaves_the_others_free() -> None:
 def test_a_silent_entry_has_no_momentum_left() -> None:
     """Once free again, an entry starts from rest: its first step is that of a fresh optimiser."""
     weight = torch.nn.Parameter(torch.tensor([1.0, 1.0]))
-    from grmu_audit.training.plan import MaskGuard
-
     holder = torch.nn.Module()
     holder.weight = weight
     optimizer = torch.optim.SGD([weight], lr=0.1, momentum=0.9, weight_decay=0.5)
@@ -147,3 +145,17 @@ def test_frozen_parameters_get_no_state_in_any_optimizer() -> None:
     run_epochs(model, lambda epoch: [phase(model)], config, runtime())
     assert torch.equal(model.head.weight, before)
     assert not make_optimizer(model, config).state
+
+
+def test_a_mask_puts_weights_back_before_any_gradient_or_momentum_is_there() -> None:
+    holder = torch.nn.Module()
+    holder.weight = torch.nn.Parameter(torch.tensor([1.0, 2.0]))
+    optimizer = torch.optim.SGD(holder.parameters(), lr=0.1, momentum=0.9)
+    guard = MaskGuard(holder, optimizer, {"weight": torch.tensor([True, False])})
+    guard.before_step()
+    assert holder.weight.grad is None
+    with torch.no_grad():
+        holder.weight.fill_(9.0)
+    guard.after_step()
+    assert holder.weight.tolist() == [9.0, 2.0]
+    assert not optimizer.state

@@ -84,3 +84,12 @@ def test_no_safe_rate_is_an_honest_refusal() -> None:
     assert RateProbe(((0.05, None), (0.005, 0.1), (0.0005, 0.12))).rate == 0.005, "the least harm, where none does little"
     with pytest.raises(CollapsedError, match=r"no safe learning rate was found.*0.05 down to 0.005; nothing was registered"):
         _ = RateProbe(((0.05, None), (0.005, 0.3))).rate
+
+
+def test_the_probe_gives_up_after_eight_rates_that_all_do_harm() -> None:
+    problem = tiny()
+    config = FineTuneConfig(learning_rate=1e9, augment=False, batch_size=200)
+    found = probe_rates(problem.model, replace(problem.data, retain=problem.data.retain[:40]), config, runtime)
+    assert [rate for rate, _ in found.tried] == pytest.approx([1e9 / 10 ** (n / 2) for n in range(8)], rel=1e-2)
+    with pytest.raises(CollapsedError, match=r"at every rate from 1e\+09 down to 3\.2e\+05; nothing was registered"):
+        _ = found.rate

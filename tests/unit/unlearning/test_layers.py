@@ -12,7 +12,7 @@ from grmu_audit.errors import InputError
 from grmu_audit.models.catalog import build
 from grmu_audit.models.classifier import Classifier, copy_model
 from grmu_audit.unlearning.apply import apply_method
-from grmu_audit.unlearning.layers import leaf_modules, train_only, trainable_layers
+from grmu_audit.unlearning.layers import leaf_modules, train_only, trainable_layers, unfreeze
 from grmu_audit.unlearning.method import Method, MethodConfig
 from grmu_audit.unlearning.methods import methods
 from grmu_audit.unlearning.methods.miu import MiuConfig
@@ -107,3 +107,16 @@ def test_a_result_that_is_not_finite_is_refused() -> None:
     problem = tiny()
     with pytest.raises(DivergedError, match="not finite; nothing was registered"):
         apply_method(probe(broken), problem.model, problem.data, MethodConfig(), runtime())
+
+
+def test_a_network_that_a_method_copied_is_freed_of_the_restriction() -> None:
+    model = build(spec(), 0)
+    with train_only(model, "1"):
+        copied = copy_model(model)
+        held = [name for name, parameter in copied.named_parameters() if not parameter.requires_grad]
+    assert "body.1.weight" in held
+    copied.train()(torch.rand(4, 3, 32, 32))
+    assert not copied.body[1].training  # type: ignore[index, union-attr]
+    unfreeze(copied).train()(torch.rand(4, 3, 32, 32))
+    assert copied.body[1].training  # type: ignore[index, union-attr]
+    assert all(parameter.requires_grad for parameter in copied.parameters())

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import os
+import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +19,7 @@ from grmu_audit.data.batches import BatchSource
 from grmu_audit.data.catalog import DataSpec, load_dataset, read_listing
 from grmu_audit.data.dataset import Dataset
 from grmu_audit.data.images import ImageStore, cache, decode, decode_listing
+from grmu_audit.data.images.files import LARGEST_FILE, relative
 from grmu_audit.data.images.store import INDEX, META, PIXELS, SCHEMA, image_digest, open_store
 from grmu_audit.data.listing import Listing
 from grmu_audit.errors import DataQualityError, EnvironmentFailure, InputError, IntegrityError
@@ -259,3 +262,60 @@ def test_a_cache_larger_than_the_memory_is_mapped(tmp_path: Path) -> None:
     store = open_store(tmp_path)
     assert store[0].shape == (height, 1000, 3)
     assert not store[0].flags.writeable
+
+
+def test_a_cache_that_was_removed_is_built_again(listing: Listing, tmp_path: Path) -> None:
+    first = decode_listing(listing).digest
+    (made,) = caches(tmp_path)
+    shutil.rmtree(made)
+    assert decode_listing(listing).digest == first
+    assert caches(tmp_path) == [made]
+
+
+def test_pixels_whose_comparison_is_not_recorded_are_compared_once_again(listing: Listing, tmp_path: Path) -> None:
+    decode_listing(listing)
+    (made,) = caches(tmp_path)
+    before = (made / cache.VERIFIED).read_bytes()
+    (made / cache.VERIFIED).write_bytes(b"{")
+    store = decode_listing(listing).pixels
+    assert isinstance(store, ImageStore)
+    assert store.damaged() == []
+    assert (made / cache.VERIFIED).read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("owner", "name"), [(os, "posix_fallocate"), (mmap, "MADV_RANDOM"), (mmap, "MADV_WILLNEED")], ids=lambda one: str(one)[:15]
+)
+def test_systems_without_a_call_give_the_same_pixels(
+    listing: Listing, monkeypatch: pytest.MonkeyPatch, owner: object, name: str
+) -> None:
+    monkeypatch.delattr(owner, name)
+    data = decode_listing(listing)
+    assert isinstance(data.pixels, ImageStore)
+    data.pixels.expect(np.arange(76))
+    assert data.pixels.damaged() == []
+    expected = np.asarray(Image.open(listing.root / listing.paths[33]).convert("RGB"))
+    assert (data.pixels[33] == expected).all()
+
+
+@pytest.mark.parametrize("key", ["schema", "index_sha256"])
+def test_an_index_that_is_not_the_one_that_was_written_is_refused(listing: Listing, tmp_path: Path, key: str) -> None:
+    decode_listing(listing)
+    (made,) = caches(tmp_path)
+    tree = json.loads((made / META).read_bytes())
+    (made / META).write_text(json.dumps({**tree, key: "another"}))
+    with pytest.raises(IntegrityError, match=rf"the image cache .*{made.name} is damaged: remove the folder, it is built again"):
+        open_store(made)
+
+
+def test_a_file_far_too_large_for_an_image_is_refused_before_it_is_read(listing: Listing) -> None:
+    with (listing.root / listing.paths[2]).open("wb") as stream:
+        stream.truncate(LARGEST_FILE + 1)  # a hole: takes no disk
+    with pytest.raises(InputError, match=r"(?s)1 of 76 files .*000003.jpg: larger than 256 MiB"):
+        decode_listing(listing)
+
+
+@pytest.mark.parametrize("text", ["", "train/a\x07.jpg"])
+def test_a_path_without_a_name_that_can_be_printed_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match=r"labels\.csv: row 2: .* is empty or holds a character that cannot be printed"):
+        relative(text, 2, "labels.csv")

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from grmu_audit.data.catalog import DataSpec, load_dataset
+from grmu_audit.data.dataset import Dataset, Header
 from grmu_audit.data.forget import split_rows as make_splits
 from grmu_audit.data.quality import check_quality, require_passed
 from grmu_audit.data.quality.checks import check_rows
@@ -408,3 +409,24 @@ assert os.environ["GX_ANALYTICS_ENABLED"] == "False"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[4])}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=False, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_people_are_compared_where_the_data_says_who_they_are():
+    parts = {(r.part, r.expectation) for r in run().results if "no subject of" in r.expectation}
+    assert parts == {
+        ("val", "no subject of train again in val"),
+        ("test", "no subject of train again in test"),
+        ("test", "no subject of val again in test"),
+    }
+    nameless = run(manifest().drop(columns="subject"))
+    assert [r for r in nameless.results if "subject" in r.expectation] == []
+    assert nameless.passed
+
+
+def test_near_copies_are_counted_for_images_of_three_channels_alone():
+    grey = np.zeros((3, 1, 32, 32), dtype=np.uint8)
+    frame = pd.DataFrame({"id": ["p", "q", "r"], "split": ["train", "val", "test"], "target": 0, "attribute": 0, "subject": 0})
+    header = Header("x", "1", ("a", "b"), ("c",), image_size=(1, 32, 32), mean=(0.5,), std=(0.5,))
+    assert QualityInputs.of(Dataset(header, frame, grey)).near_copies is None
+    colour = Dataset(dataclasses.replace(header, image_size=(3, 32, 32)), frame, grey.repeat(3, axis=1))
+    assert QualityInputs.of(colour).near_copies == [0, 1, 1]

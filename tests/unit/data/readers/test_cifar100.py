@@ -54,3 +54,21 @@ def test_the_version_for_python_is_not_unpickled(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cifar-100-binary.tar.gz .* is a pickle, which could run code, and is not read"):
         read_cifar100({"root": str(tmp_path)})
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("names", ["class 1\n" * 100, "\n".join(f"class {i}" for i in range(99)), ""])
+def test_names_of_classes_that_are_not_as_many_different_ones_are_refused(tmp_path: Path, names: str) -> None:
+    write(tmp_path, 2, 2)
+    (tmp_path / "cifar-100-binary" / "fine_label_names.txt").write_text(names)
+    count = len(names.splitlines())
+    with pytest.raises(InputError, match=f"fine_label_names.txt: {count} names, expected 100 different ones: unpack the archive"):
+        read_cifar100({"root": str(tmp_path)})
+
+
+@pytest.mark.parametrize(("target", "last"), [("fine", 99), ("coarse", 19)])
+def test_a_label_without_a_name_is_refused(tmp_path: Path, target: str, last: int) -> None:
+    write(tmp_path, 2, 2)
+    path = tmp_path / "cifar-100-binary" / "train.bin"
+    path.write_bytes(bytes([last + 1, last + 1]) + path.read_bytes()[2:])
+    with pytest.raises(InputError, match=rf"cifar-100-binary: a label is outside 0\.\.{last}: unpack the archive again"):
+        read_cifar100({"root": str(tmp_path), "target": target})

@@ -256,3 +256,8 @@ def test_whatever_a_program_writes_for_numbers_is_read_as_numbers(numbers: list[
     found = parse_feature(column([number_text(value) for value in numbers]))
     assert np.array_equal(np.asarray(found.values), np.array(numbers, dtype=np.float32))
     assert isinstance(parse_feature(column([repr(value) for value in numbers])).values, np.ndarray)
+
+
+def test_a_table_that_has_columns_with_other_roles_alone_is_refused() -> None:
+    with pytest.raises(InputError, match=r"t\.csv: no column is left as a feature: name them under 'features'"):
+        feature_columns(named("Unnamed: 0", ["0", "1"]), (), {"age"})

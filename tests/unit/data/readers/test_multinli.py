@@ -6,6 +6,7 @@ import csv
 import gzip
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from support import multinli
 from grmu_audit.data.batches import BatchSource
 from grmu_audit.data.catalog import DataSpec, load_dataset
 from grmu_audit.data.dataset import Dataset
-from grmu_audit.data.text import Tokens
+from grmu_audit.data.text import LARGEST_FILE, Tokenizer, Tokens
 from grmu_audit.errors import InputError
 from grmu_audit.training.loop import steps_of
 
@@ -220,3 +221,17 @@ def test_a_byte_order_mark_and_line_ends_of_other_systems_do_not_count(texts: Da
 
 def test_tokens_of_nothing() -> None:
     assert (len(Tokens.of([])), Tokens.of([]).longest) == (0, 0)
+
+
+def test_a_file_far_too_large_for_a_tokenizer_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    with (tmp_path / "tokenizer.json").open("wb") as stream:
+        stream.truncate(LARGEST_FILE + 1)  # a hole: takes no disk
+    with pytest.raises(InputError, match=r"tokenizer\.json: larger than 64 MiB: it is not a tokenizer"):
+        Tokenizer.read(tmp_path / "tokenizer.json", 12)
+
+
+def test_batches_of_texts_need_tokens_and_a_vocabulary(texts: Dataset) -> None:
+    plain = np.zeros((len(texts), 4), dtype=np.int32)
+    for other in (replace(texts, pixels=plain), replace(texts, header=replace(texts.header, vocabulary=None))):
+        with pytest.raises(TypeError, match="a dataset of texts holds Tokens, and its header a Vocabulary"):
+            BatchSource(other, CPU)

@@ -202,3 +202,88 @@ def test_unknown_option_names_the_known_ones(tmp_path: Path) -> None:
         InputError, match=r"celeba: option 'size'.*; unknown option 'sized'; known options: attributes, root, size, target"
     ):
         read_listing(DataSpec("celeba", {"root": str(tmp_path), "sized": 3, "size": "big"}))
+
+
+def replaced(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_celeba_images_may_lie_in_a_folder_of_their_own_name(tmp_path: Path) -> None:
+    layouts.celeba(tmp_path, size=(20, 16))
+    base = tmp_path / "celeba"
+    (base / "img_align_celeba").rename(base / "inner")
+    (base / "img_align_celeba").mkdir()
+    (base / "inner").rename(base / "img_align_celeba" / "img_align_celeba")
+    data = read_listing(DataSpec("celeba", {"root": str(tmp_path)}))
+    assert isinstance(data, Listing)
+    assert data.root == base / "img_align_celeba" / "img_align_celeba"
+    assert counts(data) == EXPECTED
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("76\n", "76 images\n", "list_attr_celeba.txt: row 1 must be the number of images and row 2 the names of the columns"),
+        ("76\n", "many\n", "list_attr_celeba.txt: row 1 must be the number of images and row 2 the names of the columns"),
+        ("76\n", "77\n", "list_attr_celeba.txt: row 1 says 77 images, but 76 follow: restore the file"),
+        ("000001.jpg  ", "000001.jpg  1 ", "row 3 has 5 words where 4 are expected: restore the file"),
+        ("000001.jpg  -1  -1  -1", "000001.jpg,-1,-1,-1", "row 3 has 1 words where 4 are expected: commas stand between them"),
+    ],
+)
+def test_celeba_damaged_table_of_attributes_is_named(tmp_path: Path, old: str, new: str, says: str) -> None:
+    layouts.celeba(tmp_path, size=(20, 16))
+    replaced(tmp_path / "celeba" / "list_attr_celeba.txt", old, new)
+    with pytest.raises(InputError) as caught:
+        read_listing(DataSpec("celeba", {"root": str(tmp_path)}))
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("options", [{"target": "height"}, {"attributes": ["race", "height"]}])
+def test_fairface_column_that_is_none_of_its_own_is_refused(options: dict[str, object]) -> None:
+    with pytest.raises(InputError, match="fairface: no column 'height'; columns: age, race, gender"):
+        read_listing(DataSpec("fairface", options))
+
+
+def test_a_recorded_root_that_is_gone_is_named(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=f"waterbirds: the data root {tmp_path}/gone is not a folder: correct --data-root, or set"
+    ):
+        read_listing(DataSpec("waterbirds", {"root": str(tmp_path / "gone")}))
+
+
+def test_cifar10_attribute_file_of_several_columns_is_refused(tmp_path: Path) -> None:
+    layouts.cifar10(tmp_path)
+    layouts.table(tmp_path / "light.csv", ["id", "light", "place"], [["train-00000", "day", "sea"]])
+    with pytest.raises(InputError, match="needs the column id and exactly one other, has id, light, place"):
+        load_dataset(DataSpec("cifar10", {"root": str(tmp_path), "attribute_file": str(tmp_path / "light.csv")}))
+
+
+@pytest.mark.parametrize("size", [0, 3072, 2 * 3073 - 1])
+def test_cifar10_binary_batch_of_no_whole_records_is_named(tmp_path: Path, size: int) -> None:
+    layouts.cifar10(tmp_path, binary=True)
+    (tmp_path / "cifar-10-batches-bin" / "data_batch_2.bin").write_bytes(bytes(size))
+    with pytest.raises(
+        InputError, match=f"data_batch_2.bin: {size} bytes are not whole records of 3073: unpack the archive again"
+    ):
+        load_dataset(DataSpec("cifar10", {"root": str(tmp_path)}))
+
+
+@pytest.mark.parametrize(
+    ("data", "labels", "says"),
+    [
+        (np.zeros((2, 3072), dtype=np.float32), [0, 1], "holds float32 (2, 3072), expected uint8 (n, 3072) and n labels"),
+        (np.zeros((2, 3071), dtype=np.uint8), [0, 1], "holds uint8 (2, 3071), expected uint8 (n, 3072) and n labels"),
+        (np.zeros((2, 3072), dtype=np.uint8), [0], "holds uint8 (2, 3072), expected uint8 (n, 3072) and n labels"),
+        (np.zeros((2, 3072), dtype=np.uint8), [0, 10], "a label is outside 0..9: unpack the archive again"),
+        (np.zeros((2, 3072), dtype=np.uint8), [-1, 0], "a label is outside 0..9: unpack the archive again"),
+        (np.zeros((2, 3072), dtype=np.uint8), [0.0, 1.0], "a label is outside 0..9: unpack the archive again"),
+    ],
+)
+def test_cifar10_batch_of_other_arrays_is_named(tmp_path: Path, data: np.ndarray, labels: list[float], says: str) -> None:
+    layouts.cifar10(tmp_path)
+    (tmp_path / "cifar-10-batches-py" / "data_batch_1").write_bytes(pickle.dumps({b"data": data, b"labels": labels}, protocol=2))
+    with pytest.raises(InputError) as caught:
+        load_dataset(DataSpec("cifar10", {"root": str(tmp_path)}))
+    assert "data_batch_1: " + says in str(caught.value)

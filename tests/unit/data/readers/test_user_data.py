@@ -9,13 +9,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+import yaml
 from support import layouts
 
 from grmu_audit.data.batches import BatchSource
 from grmu_audit.data.catalog import DataSpec, load_dataset, read_listing
 from grmu_audit.data.dataset import Dataset
 from grmu_audit.data.import_table import ImportOptions, import_data
+from grmu_audit.data.readers.tabular import MOST_CATEGORIES
 from grmu_audit.errors import InputError
+from grmu_audit.utils.notations import described_clash
 from grmu_audit.utils.table_files import read_table
 
 HEADER = ["id", "split", "age", "job", "sex", "income"]
@@ -245,3 +248,81 @@ def test_import_refuses_what_is_no_label(tmp_path: Path, options: dict[str, obje
     with pytest.raises(InputError, match=message):
         import_data(ImportOptions(**wanted), tmp_path / "m.yaml")  # type: ignore[arg-type]
     assert not (tmp_path / "m.yaml").exists()
+
+
+def test_a_table_with_a_header_alone_is_refused_by_the_import_and_by_the_reader(tmp_path: Path) -> None:
+    tabular(tmp_path)
+    layouts.table(tmp_path / "people.csv", HEADER, [])
+    with pytest.raises(InputError, match=r"people\.csv: the table has a header and no rows: add samples"):
+        import_data(ImportOptions(tmp_path / "people.csv", "income", ("sex",)), tmp_path / "other.yaml")
+    with pytest.raises(InputError, match=r"people\.csv: the table has a header and no rows: add samples"):
+        read_listing(DataSpec(str(tmp_path / "m.yaml")))
+
+
+@pytest.mark.parametrize(
+    ("header", "options", "wanted"),
+    [
+        ("id", {}, "id"),
+        ("id", {"id": "age"}, "age"),
+        ("person", {"id": "person"}, "person"),
+    ],
+)
+def test_the_column_of_ids_is_the_named_one_else_the_one_called_id(
+    tmp_path: Path, header: str, options: dict[str, str], wanted: str
+) -> None:
+    layouts.table(tmp_path / "people.csv", [header, *HEADER[1:]], ROWS)
+    found = import_data(ImportOptions(tmp_path / "people.csv", "income", ("sex",), **options), tmp_path / "m.yaml")  # type: ignore[arg-type]
+    assert found.manifest.id == wanted
+
+
+def test_a_table_without_ids_is_refused_and_images_are_named_by_their_paths(tmp_path: Path) -> None:
+    layouts.table(tmp_path / "people.csv", ["Id", *HEADER[1:]], ROWS)
+    with pytest.raises(InputError, match=r"people.csv: no column 'id' \(did you mean 'Id'\?\): name the column of sample ids"):
+        import_data(ImportOptions(tmp_path / "people.csv", "income", ("sex",)), tmp_path / "m.yaml")
+    layouts.table(tmp_path / "labels.csv", ["path", "hired", "sex"], [["a.jpg", "no", "f"], ["b.jpg", "yes", "m"]])
+    wanted = ImportOptions(tmp_path / "labels.csv", "hired", ("sex",), images=tmp_path)
+    assert import_data(wanted, tmp_path / "i.yaml").manifest.id == "path"
+
+
+def test_one_person_in_two_notations_is_said_at_import(tmp_path: Path) -> None:
+    rows = [[*row, person] for row, person in zip(ROWS, ["p 1", "p  1", "P 1", "", "", "p2"], strict=True)]
+    layouts.table(tmp_path / "people.csv", [*HEADER, "person"], rows)
+    wanted = ImportOptions(tmp_path / "people.csv", "income", ("sex",), subject="person", positive="high")
+    found = import_data(wanted, tmp_path / "m.yaml").warnings
+    assert found == (f"people.csv: column 'person': {described_clash(['p 1', 'p  1'])}: they count as different subjects",)
+
+
+def test_no_row_in_training_and_too_many_categories_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"people\.csv: no complete row is in the training split: correct the split or the labels"
+    ):
+        tabular(tmp_path, [[row[0], "test", *row[2:]] for row in ROWS])
+    many = [[f"s{i}", "train", "20", f"job {i:04d}", "fm"[i % 2], ("low", "high")[i % 2]] for i in range(MOST_CATEGORIES + 1)]
+    with pytest.raises(
+        InputError, match=f"column 'job' has {MOST_CATEGORIES + 1} categories, more than {MOST_CATEGORIES}: leave"
+    ):
+        tabular(tmp_path, many)
+    assert len(tabular(tmp_path, many[1:]).header.features) == 1 + MOST_CATEGORIES + 2
+
+
+IMAGES = {"held_out": {"val": 0.1, "test": 0.2}, "split": None}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"target": {"column": "y", "values": [0, 1, 0]}}, "target: .*values holds a cell twice"),
+        ({"target": {"column": "y", "values": [0, 1], "names": ["a"]}}, "target: .*names has 1 entries for 2 values"),
+        ({"target": {"column": "y", "values": ["1", "1.0"]}}, "write each label in one way"),
+        ({"target": {"column": "y", "values": [0, 1], "names": ["a b", "a  b"]}}, "write each label in one way"),
+        ({**IMAGES, "held_out": {"val": 0.5, "test": 0.5}}, "held_out leaves nothing to train on"),
+        ({"mean": [0.5]}, "mean and std need three numbers each, std above 0"),
+        ({"std": [0.5, 0.5]}, "mean and std need three numbers each, std above 0"),
+        ({"std": [0.5, 0.0, 0.5]}, "mean and std need three numbers each, std above 0"),
+    ],
+)
+def test_a_manifest_that_contradicts_itself_is_refused(tmp_path: Path, change: dict[str, object], message: str) -> None:
+    sound = {"name": "x", "kind": "image", "rows": "t.csv", "target": {"column": "y", "values": [0, 1]}}
+    (tmp_path / "m.yaml").write_text(yaml.safe_dump({**sound, **change}))
+    with pytest.raises(InputError, match=message):
+        read_listing(DataSpec(str(tmp_path / "m.yaml")))

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
+from support.data_kinds import table
+from support.tiny import runtime, spec
 
+from grmu_audit.data.batches import BatchSource
+from grmu_audit.errors import DivergedError, InputError
+from grmu_audit.models.catalog import build
+from grmu_audit.models.classifier import Classifier, ModelSpec
 from grmu_audit.models.guaranteed import LinearOptions
-from grmu_audit.training.guaranteed.convex import CURVATURE_CHANGE, ConvexLoss, group_differences, minimise, newton_step
+from grmu_audit.training.config import TrainConfig
+from grmu_audit.training.distributed import World
+from grmu_audit.training.fit import TrainingRows, fit
+from grmu_audit.training.guaranteed.convex import (
+    CURVATURE_CHANGE,
+    MOST_WEIGHTS,
+    ConvexLoss,
+    convex_loss,
+    group_differences,
+    minimise,
+    newton_step,
+    require_linear,
+)
 
 
 def problem(seed: int, classes: int = 3, fairness: float = 0.7, noise: float = 2.0, n: int = 40, d: int = 4) -> ConvexLoss:
@@ -99,3 +119,73 @@ def test_group_differences_are_those_of_the_means() -> None:
     x = torch.tensor([[1.0, 0.0], [3.0, 0.0], [0.0, 5.0], [0.0, 1.0]], dtype=torch.float64)
     found = group_differences(x, torch.tensor([0, 0, 0, 1]), torch.tensor([0, 0, 1, 1]))
     assert found.tolist() == [[-2.0, 5.0]]
+
+
+def linear(**options: object) -> Classifier:
+    header = table().header
+    return build(ModelSpec("linear", 2, header.input_shape, header.mean, header.std, header.class_names, options), 0)
+
+
+def far_apart(model: Classifier, rows: np.ndarray) -> float:
+    """Largest difference of the groups' mean logits within a class, the mean over classes taken out."""
+    data, header = table(), table().header
+    x = (torch.from_numpy(np.asarray(data.pixels)[rows]) - torch.tensor(header.mean)) / torch.tensor(header.std)
+    logits = model.head(x).detach().numpy()
+    centred = logits - logits.mean(1, keepdims=True)
+    y, a = (data.frame[name].to_numpy()[rows] for name in ("target", "attribute"))
+    return max(
+        float(np.abs(centred[(y == c) & (a == 0)].mean(0) - centred[(y == c) & (a == 1)].mean(0)).max())
+        for c in (0, 1)
+        if len(set(a[y == c])) == 2
+    )
+
+
+def test_training_of_a_linear_model_ends_where_automatic_differentiation_finds_no_slope() -> None:
+    data, source = table(), BatchSource(table(), torch.device("cpu"))
+    rows, header = data.rows("train"), data.header
+    model = fit(linear(l2=0.01, noise=0.0, unit_norm=False), source, TrainingRows(rows), TrainConfig(), runtime())
+    x = (torch.from_numpy(np.asarray(data.pixels)[rows]).double() - torch.tensor(header.mean)) / torch.tensor(header.std)
+    weight, bias = (value.detach().double().requires_grad_() for value in (model.head.weight, model.head.bias))
+    y = torch.from_numpy(data.frame["target"].to_numpy()[rows])
+    value = torch.nn.functional.cross_entropy(x @ weight.T + bias, y, reduction="sum")
+    (value + len(rows) * 0.01 / 2 * (weight.square().sum() + bias.square().sum())).backward()
+    assert weight.grad is not None
+    assert bias.grad is not None
+    assert max(float(weight.grad.abs().max()), float(bias.grad.abs().max())) < 1e-3
+    fair = fit(linear(l2=0.01, noise=0.0, fairness=5.0, unit_norm=False), source, TrainingRows(rows), TrainConfig(), runtime())
+    assert far_apart(fair, rows) < 0.5 * far_apart(model, rows)
+
+
+def test_without_rows_the_loss_has_no_inputs_and_keeps_its_width() -> None:
+    loss = convex_loss(linear(), BatchSource(table(), torch.device("cpu")), np.zeros(0, dtype=np.int64))
+    assert (loss.x.shape, len(loss.y)) == ((0, 31), 0)
+
+
+def test_weights_on_rows_several_processes_and_too_large_heads_are_refused() -> None:
+    source, rows = BatchSource(table(), torch.device("cpu")), table().rows("train")
+    with pytest.raises(InputError, match="REWEIGHT cannot act: use --no-reweight"):
+        fit(linear(), source, TrainingRows(rows, weights=np.ones(len(rows))), TrainConfig(), runtime())
+    two = runtime()
+    two.world = World(0, 2)
+    with pytest.raises(InputError, match="linear: the loss is minimised over all rows at once"):
+        fit(linear(), source, TrainingRows(rows), TrainConfig(), two)
+    width = MOST_WEIGHTS // 2
+    wide = build(ModelSpec("linear", 2, (width,), (0.0,) * width, (1.0,) * width), 0)
+    with pytest.raises(InputError, match=f"linear: {2 * (width + 1):,} weights; training forms their Hessian, at most"):
+        require_linear(wide)
+    with pytest.raises(InputError, match="this network is a small_resnet: only a linear model"):
+        convex_loss(build(spec(), 0), source, rows)
+
+
+def test_the_minimum_is_the_same_from_afar() -> None:
+    loss = problem(5, 3)
+    far = 200 * torch.randn(3, 5, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    near = minimise(loss, torch.zeros(3, 5, dtype=torch.float64))
+    assert torch.allclose(minimise(loss, far), near, atol=1e-5)
+
+
+def test_a_loss_whose_minimum_is_out_of_reach_is_an_error() -> None:
+    """Almost no l2, so that the random term draws the weights away without end."""
+    flat = replace(problem(5, 3), options=LinearOptions(l2=1e-12), differences=torch.zeros(0, 5, dtype=torch.float64))
+    with pytest.raises(DivergedError, match=r"the convex loss was not minimised in 60 Newton steps.*raise l2"):
+        minimise(flat, torch.zeros(3, 5, dtype=torch.float64))

@@ -100,3 +100,13 @@ def test_a_classifier_continues_from_its_state() -> None:
 def test_log_mean_exp_survives_large_scores() -> None:
     assert float(log_mean_exp(torch.tensor([1000.0, 1000.0]))) == pytest.approx(1000.0)
     assert float(log_mean_exp(torch.tensor([0.0, math.log(3.0)]))) == pytest.approx(math.log(2.0))
+
+
+def test_too_few_samples_for_a_held_out_part_are_all_learned_from() -> None:
+    z, group = torch.tensor([[-3.0], [3.0], [3.5]]), torch.tensor([0, 1, 1])
+    trainer = classifier(z, [1 / 3, 2 / 3])
+    with torch.no_grad():
+        before = float(trainer.information(z, group, group))
+    assert trainer.fit(z, group, 90, 64, torch.Generator().manual_seed(0)) == 90, "nothing says when to stop"
+    with torch.no_grad():
+        assert before + 0.3 < float(trainer.information(z, group, group)) < math.log(3)

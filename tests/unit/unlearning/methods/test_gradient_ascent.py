@@ -14,6 +14,7 @@ from grmu_audit.errors import InputError
 from grmu_audit.training.inference import infer
 from grmu_audit.unlearning.apply import apply_method
 from grmu_audit.unlearning.blocks.passes import forward_frozen_batchnorm
+from grmu_audit.unlearning.data import Rows
 from grmu_audit.unlearning.methods import methods
 from grmu_audit.unlearning.methods.gradient_ascent import GradientAscentConfig
 
@@ -53,10 +54,14 @@ def test_the_stop_rule_of_gradient_ascent_needs_validation_rows() -> None:
         )
 
 
-def forget_loss(model: object) -> float:
+def loss_of(model: object, rows: Rows) -> float:
     problem = tiny()
-    logits = infer(model, problem.source, problem.data.forget, runtime())  # type: ignore[arg-type]
-    return float(functional.cross_entropy(logits, problem.source.target[problem.data.forget]))
+    logits = infer(model, problem.source, rows, runtime())  # type: ignore[arg-type]
+    return float(functional.cross_entropy(logits, problem.source.target[rows]))
+
+
+def forget_loss(model: object) -> float:
+    return loss_of(model, tiny().data.forget)
 
 
 def test_gradient_ascent_raises_the_forget_loss_and_its_rule_stops_it() -> None:
@@ -67,3 +72,22 @@ def test_gradient_ascent_raises_the_forget_loss_and_its_rule_stops_it() -> None:
     config = GradientAscentConfig(epochs=200, learning_rate=2e-3, stop_at_validation_loss=True)
     apply_method(methods.get("gradient_ascent"), problem.model, problem.data, config, stopped)
     assert 1 <= stopped.notes["stopped_before_epoch"] <= 200
+
+
+def test_gradient_ascent_below_the_validation_loss_goes_on_to_its_last_epoch() -> None:
+    problem, run = tiny(), runtime()
+    config = GradientAscentConfig(epochs=2, learning_rate=1e-9, stop_at_validation_loss=True)
+    every = problem.source.dataset.rows("test")
+    wrong = infer(problem.model, problem.source, every, runtime()).argmax(1) != problem.source.target[every]
+    below = replace(problem.data, val=every[wrong.numpy()])
+    assert forget_loss(problem.model) < loss_of(problem.model, below.val), "or this shows nothing"
+    apply_method(methods.get("gradient_ascent"), problem.model, below, config, run)
+    assert "stopped_before_epoch" not in run.notes
+    assert run.sample_gradients == 2 * len(problem.data.forget)
+
+
+def test_a_penalty_on_retain_data_needs_some() -> None:
+    data = replace(tiny().data, retain=tiny().data.retain[:0])
+    config = GradientAscentConfig(epochs=1, fairness_gap_weight=1.0)
+    with pytest.raises(InputError, match="fairness_gap_weight: the penalty is measured on retain data, and the request leaves"):
+        apply_method(methods.get("gradient_ascent"), tiny().model, data, config, runtime())

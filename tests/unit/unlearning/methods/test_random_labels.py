@@ -36,3 +36,11 @@ def test_salun_holds_what_its_mask_holds_and_the_published_form_does_not(as_publ
 def test_random_labels_are_uniform_over_all_classes() -> None:
     labels = random_labels(9000, 3, torch.Generator().manual_seed(0))
     assert np.allclose(np.bincount(labels.numpy()) / 9000, 1 / 3, atol=0.02)
+
+
+def test_salun_as_published_masks_the_gradients_of_the_layers_that_move() -> None:
+    before = dict(tiny().model.named_parameters())
+    after = dict(result("salun", epochs=1, batch_size=64, as_published=True, layers="1").named_parameters())
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved
+    assert moved <= {"head.weight", "head.bias"}

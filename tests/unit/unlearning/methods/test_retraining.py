@@ -97,3 +97,18 @@ def test_shrink_leaves_frozen_stages_alone() -> None:
     before = tiny().model
     for name, value in after.state_dict().items():
         assert torch.equal(value, before.state_dict()[name]) is not name.startswith("head")
+
+
+def test_the_worst_group_may_choose_the_epoch_of_plain_training() -> None:
+    used = runtime()
+    retrain(copy.deepcopy(tiny().model), tiny().data, RetrainConfig(epochs=2, keep_best_by="worst_group"), used)
+    assert used.notes["epoch_kept_by"] == "worst_group validation accuracy"
+    assert "group_weights" not in used.notes
+
+
+def test_reset_gives_the_last_stage_its_start_and_leaves_the_others() -> None:
+    model = copy.deepcopy(tiny().model)
+    retraining.reset(model, 1, 5)
+    fresh = reinitialised(tiny().model, 5).state_dict()
+    for name, value in model.state_dict().items():
+        assert torch.equal(value, (fresh if name.startswith("head.") else tiny().model.state_dict())[name]), name

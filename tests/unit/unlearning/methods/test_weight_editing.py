@@ -13,7 +13,15 @@ from torch.nn import functional
 
 from grmu_audit.training.inference import infer
 from grmu_audit.unlearning.blocks.gradients import mean_gradient, sample_gradients
-from grmu_audit.unlearning.methods.weight_editing import SsdConfig, dampening, flat_each, importance, published, woodbury
+from grmu_audit.unlearning.methods.weight_editing import (
+    SsdConfig,
+    all_samples,
+    dampening,
+    flat_each,
+    importance,
+    published,
+    woodbury,
+)
 
 
 def test_ssd_dampens_by_its_rule_only() -> None:
@@ -67,3 +75,14 @@ def test_influence_moves_so_that_the_forget_loss_rises() -> None:
     assert loss(result("influence", step=0.05)) > loss(problem.model)
     part = next(sample_gradients(copy.deepcopy(problem.model), problem.source.batches(problem.data.retain[:3], 3), runtime()))
     assert flat_each(part).shape == (3, sum(p.numel() for p in problem.model.parameters()))
+
+
+def test_ssd_as_published_samples_the_retain_set_by_its_weights_and_the_forget_set_evenly() -> None:
+    problem = tiny()
+    few = replace(problem.data, retain=problem.data.retain[:6], forget=problem.data.forget[:6])
+    one = replace(few, retain_weights=np.array([0.0, 0.0, 5.0, 0.0, 0.0, 0.0]))
+    sampled = [torch.cat([b.rows for b in all_samples(one, SsdConfig(), runtime(seed))]) for seed in range(100)]
+    counts = np.bincount(torch.cat(sampled).numpy(), minlength=len(problem.dataset))
+    assert counts.sum() == 1200
+    assert set(np.flatnonzero(counts)) == {few.retain[2], *few.forget}
+    assert abs(counts[few.retain[2]] / 1200 - 5 / 11) < 4 * (5 / 11 * 6 / 11 / 1200) ** 0.5
