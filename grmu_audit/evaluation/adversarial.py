@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -201,7 +202,11 @@ def _run_auto(network: torch.nn.Module, samples: tuple[torch.Tensor, torch.Tenso
             attack = AutoAttack(network, version="standard", **options)
             attack.apgd_targeted.n_target_classes = attack.fab.n_target_classes = min(9, classes - 1)
         attack.verbose = False
-        moved = attack.run_standard_evaluation(pixels, target, batch_size=len(pixels))
+        tracer = sys.gettrace()  # a debugger's, for example: AutoAttack's check of the network sets its own, and leaves none
+        try:
+            moved = attack.run_standard_evaluation(pixels, target, batch_size=len(pixels))
+        finally:
+            sys.settrace(tracer)
     result: torch.Tensor = moved[0] if isinstance(moved, tuple) else moved
     return result
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -220,3 +221,19 @@ def test_samples_that_have_all_fallen_are_attacked_no_more(kind: str) -> None:
     assert (one[f"{kind}@0.1"] != source.target.numpy()[rows]).all()
     assert np.array_equal(both[f"{kind}@0.2"], one[f"{kind}@0.1"])
     assert len(seen) == 2 * passes
+
+
+def test_autoattack_leaves_the_trace_function_of_a_debugger_where_it_was() -> None:
+    pytest.importorskip("pyautoattack")
+    model, source, _ = linear()
+
+    def trace(*_: object) -> None:
+        """Traces nothing."""
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        predict_adversarial(model, source, np.arange(2), Attack("AA", (0.01,)), runtime())
+        assert sys.gettrace() is trace
+    finally:
+        sys.settrace(before)
