@@ -11,6 +11,7 @@ from support.benchmarks import tiny_suite
 from support.memory_store import MemoryStore
 from support.sessions import open_session
 
+from grmu_audit.data.readers.photodigits import PhotoDigitsOptions, photodigits
 from grmu_audit.errors import DivergedError, InputError, IntegrityError
 from grmu_audit.jobs import Job, JobFolder
 from grmu_audit.records.benchmark import TABLE_METRICS
@@ -19,7 +20,8 @@ from grmu_audit.utils import sha256_hex
 from grmu_audit.utils.array_files import pack_arrays
 from grmu_audit.workflows.benchmarks import BenchmarkOptions, BenchmarkRun, Suite, read_rows, run_benchmark
 from grmu_audit.workflows.benchmarks.estimate import estimate
-from grmu_audit.workflows.benchmarks.models import read_model
+from grmu_audit.workflows.benchmarks.measuring import run_row_job
+from grmu_audit.workflows.benchmarks.models import open_problem, read_model
 from grmu_audit.workflows.benchmarks.output import write_leaderboard, write_output
 from grmu_audit.workflows.benchmarks.running import run_settings
 from grmu_audit.workflows.session import Session
@@ -208,3 +210,18 @@ def test_a_benchmark_without_rows_has_nothing_to_write(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="suite tiny has no rows yet: there is nothing to write"):
         write_output(tiny_suite(), [], tmp_path / "out", "grmu-audit benchmark tiny")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_worker_with_other_data_is_refused_and_a_diverged_model_has_no_numbers(tmp_path: Path) -> None:
+    data = {"name": "photodigits", "options": {"renders": 1}, "digest": "0" * 64}
+    with pytest.raises(IntegrityError, match=rf"photodigits has digest \w+ here, and {'0' * 64} where the jobs were made"):
+        open_problem({"data": data, "device": "cpu"})
+    data["digest"] = photodigits(PhotoDigitsOptions(renders=1)).digest
+    problem = open_problem({"data": data, "device": "cpu"})
+    assert problem.forget_rows(None).tolist() == []
+    folder, model = JobFolder(str(tmp_path / "jobs"), bytes(32)), Job("benchmark-model", {"number": 1})
+    folder.finish(model, pack_arrays({"diverged": "loss is nan"}, {}))
+    given = {"data": data, "device": "cpu", "model": {"function": model.function, "arguments": model.arguments}}
+    found = json.loads(run_row_job(Job("benchmark-row", given), folder))
+    assert (found["values"], found["deltas"], found["model"]) == ({}, {}, {"diverged": "loss is nan"})
+    assert found["facts"]["dataset_sha256"] == data["digest"]

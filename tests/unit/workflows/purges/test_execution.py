@@ -40,6 +40,7 @@ from grmu_audit.tracking import (
 from grmu_audit.tracking.audits import shown_before
 from grmu_audit.tracking.names import TAG_PURGED
 from grmu_audit.tracking.promotion import restore_alias
+from grmu_audit.tracking.requests.purges import read_purge
 from grmu_audit.workflows.audits.request_history import past_requests
 from grmu_audit.workflows.purges import execution
 from grmu_audit.workflows.purges.execution import _begin, purge, resume_purge
@@ -622,3 +623,17 @@ def test_a_version_that_was_deleted_during_a_purge_needs_no_mark(session: Sessio
     assert done is not None
     assert done.versions == ("m/1",)
     assert purge_state(read_ledger(session.store, "m")).open is None
+
+
+def test_the_record_and_the_kept_outputs_of_a_purge_are_those_that_the_ledger_names(session: Session) -> None:
+    champion(session)
+    purge(session, plan(session), "they asked")
+    entry = purge_entry(session)
+    path = Path(session.store.folder) / str(entry.run) / "purge.json"  # type: ignore[attr-defined]
+    assert "1" in read_purge(session.store, entry).versions
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(IntegrityError, match=rf"purge.json of m \(run {entry.run}\) is gone or is not the record"):
+        read_purge(session.store, entry)
+    path.unlink()
+    with pytest.raises(IntegrityError, match=rf"purge.json of m \(run {entry.run}\) is gone or is not the record"):
+        read_purge(session.store, entry)
