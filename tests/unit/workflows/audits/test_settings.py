@@ -12,6 +12,8 @@ from support.sessions import open_session
 from grmu_audit.errors import InputError, IntegrityError
 from grmu_audit.workflows.audits.collection import MOST_DAYS, AuditSettings
 from grmu_audit.workflows.audits.publication import check_files_unchanged
+from grmu_audit.workflows.audits.shadow import MIN_SHADOW_MODELS, ShadowOptions, collect_shadows
+from grmu_audit.workflows.audits.target import AuditTarget
 
 
 @pytest.mark.parametrize(
@@ -42,3 +44,13 @@ def test_files_that_were_changed_since_registration_are_not_used(tmp_path: Path)
     next((tmp_path / "store").rglob("state.safetensors")).write_bytes(b"others")
     with pytest.raises(IntegrityError, match="the stored files of m/1 are not the ones that were registered: do not use"):
         check_files_unchanged(session, ref)
+
+
+def test_too_few_shadow_models_are_said_before_anything_is_trained(tmp_path: Path) -> None:
+    session = open_session(MemoryStore(tmp_path / "store"), tmp_path)
+    version(session.store, "m", tmp_path / "v1")
+    target = AuditTarget.__new__(AuditTarget)  # nothing of it is looked at
+    found = collect_shadows(session, target, ShadowOptions(models=MIN_SHADOW_MODELS - 1))
+    assert found.table is None
+    assert found.why == f"{MIN_SHADOW_MODELS - 1} shadow models were requested; {MIN_SHADOW_MODELS} are needed"
+    assert (found.samples, found.facts) == (0, {})
