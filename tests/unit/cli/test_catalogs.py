@@ -11,13 +11,15 @@ from types import SimpleNamespace
 
 import click
 import pytest
-from support.judged_audits import version
+from support.judged_audits import audit_of, policy, predictions, version
 from support.memory_store import MemoryStore
 
 from benchmarks.pages.method_cards import PLACE
+from grmu_audit.auditing.audit_files import write_audit
 from grmu_audit.cli.app import COMMANDS, SECTIONS, execute, root
 from grmu_audit.data.forget import PRESETS
 from grmu_audit.metrics.catalog import BUILT_IN
+from grmu_audit.records import ModelRef
 from grmu_audit.unlearning.methods import methods
 from grmu_audit.workflows.catalogs import describe_method, method_cards, method_rows
 
@@ -189,3 +191,64 @@ def test_listing_metrics_loads_no_heavy_library():
         "sys.exit(code or bool({'torch', 'mlflow', 'great_expectations', 'sklearn'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+POLICY = """schema: grmu-audit/policy/v1
+name: small
+description: For a test.
+minimum_group_size: 1
+rules:
+  - {id: accuracy, metric: TA, min: 0.3, evidence: point, why: For a test.}
+cannot_show: [that a row was never read]
+"""
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a policy of one rule, and an audit that another policy judged."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small.yaml").write_text(POLICY)
+    write_audit(audit_of(ModelRef("faces", "7"), [predictions(100)], policy(1.0)), tmp_path / "audit.json")
+    return tmp_path
+
+
+def test_a_policy_is_shown_with_what_it_cannot_show(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(["policy", "show", "small.yaml"]) == 0
+    said = capsys.readouterr().out
+    assert "accuracy (block): TA" in said
+    assert said.splitlines()[-1] == "cannot show: that a row was never read"
+
+
+@pytest.mark.parametrize(
+    ("options", "last"),
+    [
+        ([], "next: --audit audit.json, or --test-size, --group-size and --forget-size, name the rules that cannot be decided"),
+        (["--test-size", "100000"], "no rule is known to be undecidable with these samples"),
+        (["--audit", "audit.json"], "no rule is known to be undecidable with these samples"),
+    ],
+)
+def test_a_policy_is_explained_for_sizes_or_an_audit(
+    small: Path, options: list[str], last: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert execute(["policy", "lint", "small.yaml", *options]) == 0
+    said = capsys.readouterr().out
+    assert "cannot show: that a row was never read" in said.splitlines()
+    assert " ".join(said.split()).endswith(last)
+
+
+def test_a_rule_that_an_audit_does_not_decide_is_a_warning(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    metrics = json.loads((small / "audit.json").read_text())["metrics"]
+    value = next(one["value"] for one in metrics if (one["name"], one["subject"]) == ("TA", "candidate"))
+    (small / "strict.yaml").write_text(POLICY.replace("min: 0.3, evidence: point", f"min: {value:.4f}"))
+    assert execute(["policy", "lint", "strict.yaml", "--audit", "audit.json"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "warning: accuracy: " in said
+    assert "no rule is known to be undecidable" not in said
+
+
+def test_another_policy_is_tried_beside_the_recorded_verdict(small: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert execute(["policy", "try", "small.yaml", "--audit", "audit.json", "--json"]) == 0
+    tree = json.loads(capsys.readouterr().out)
+    assert (tree["decision"], [(rule["id"], rule["decision"]) for rule in tree["rules"]]) == ("PASS", [("accuracy", "PASS")])
+    assert execute(["policy", "try", "small.yaml", "--audit", "audit.json"]) == 0
+    assert "PASS by small (recorded: BREACH by test)." in capsys.readouterr().out

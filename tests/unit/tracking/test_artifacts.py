@@ -59,3 +59,28 @@ def test_the_mark_of_serving_is_not_registered(tmp_path: Path) -> None:
     (tmp_path / "registered_model_meta").write_text("model_name: faces\nmodel_version: '3'\n")
     with pytest.raises(InputError, match="remove it"):
         artifacts.check_folder(tmp_path)
+
+
+def test_a_file_that_looks_like_the_mark_of_serving_comes_back_with_the_version_that_has_it(tmp_path: Path) -> None:
+    ref, folder = ModelRef("faces", "3"), tmp_path / "model"
+    folder.mkdir()
+    (folder / "state.safetensors").write_bytes(b"weights")
+    (folder / "registered_model_meta").write_text("model_name: other\nmodel_version: '3'\n")
+    registered = replace(ref, manifest_sha256=artifacts.folder_digest(folder, ref.label, ref))
+    copied = artifacts.copy_checked(registered, tmp_path / "got", lambda target: artifacts.copy_folder(folder, target))
+    assert sorted(path.name for path in copied.iterdir()) == ["registered_model_meta", "state.safetensors"]
+
+
+def test_files_without_a_recorded_digest_are_not_taken(tmp_path: Path) -> None:
+    with pytest.raises(IntegrityError, match="faces/3 carries no manifest digest: it was not registered by this tool"):
+        artifacts.check_digest(ModelRef("faces", "3"), "0" * 64)
+
+
+def test_only_a_small_plain_file_is_a_mark_of_serving(tmp_path: Path) -> None:
+    mark = tmp_path / "registered_model_meta"
+    mark.write_text("model_name: faces\nmodel_version: '3'\n")
+    link, large, folder = tmp_path / "link", tmp_path / "large", tmp_path / "folder"
+    link.symlink_to(mark)
+    large.write_bytes(mark.read_bytes() + b"#" * 100_000)
+    folder.mkdir()
+    assert [artifacts.is_served_mark(path) for path in (mark, link, large, folder, tmp_path / "none")] == [True, *[False] * 4]

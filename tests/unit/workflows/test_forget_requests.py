@@ -7,11 +7,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.deletions import SmallData, small_folder, small_table
+from support.judged_audits import version
 from support.memory_store import MemoryStore
+from support.notes import Notes
 from support.sessions import open_session
 
 from grmu_audit.data.batches import BatchSource
 from grmu_audit.data.catalog import DataSpec
+from grmu_audit.data.dataset import Dataset
 from grmu_audit.errors import ForgetListError, InputError
 from grmu_audit.evidence import key_check, pseudonyms, set_digest
 from grmu_audit.policy import load_named
@@ -23,7 +27,7 @@ from grmu_audit.workflows.audits.comparison import compare
 from grmu_audit.workflows.audits.pipeline import audit
 from grmu_audit.workflows.audits.shadow import open_pool
 from grmu_audit.workflows.audits.target import find_target
-from grmu_audit.workflows.forget_requests import ForgetSampling, forgotten_ids, sample_forget_list, stored_request
+from grmu_audit.workflows.forget_requests import ForgetSampling, forgotten_ids, read_request, sample_forget_list, stored_request
 from grmu_audit.workflows.session import Session
 from grmu_audit.workflows.versions.method_choice import UnlearnOptions
 from grmu_audit.workflows.versions.pretraining import TrainingOptions, pretrain
@@ -178,3 +182,50 @@ def test_what_was_forgotten_is_not_sampled_again(session: Session, one: ModelRef
     assert not set(erased) & set((tmp_path / "b.csv").read_text().split())
     sample_forget_list(dataset, tmp_path / "c.csv", everything)
     assert set(erased) & set((tmp_path / "c.csv").read_text().split())
+
+
+def written(path: Path, *rows: str, header: str = "id") -> Path:
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return path
+
+
+def data_of(small: SmallData, root: Path, notes: Notes) -> tuple[Session, Dataset, ModelRef]:
+    """A session, the data, and a version of it that nothing was trained for."""
+    session = open_session(MemoryStore(root / "store"), root)
+    session.observer = notes
+    dataset = session.dataset(small.spec)
+    return session, dataset, version(session.store, "m", root / "v1", role="pretrain", data_digest=dataset.digest)
+
+
+def of_split(dataset: Dataset, split: str) -> list[str]:
+    return dataset.frame["id"][dataset.frame["split"] == split].tolist()
+
+
+def test_rows_outside_training_are_withheld_and_belong_to_no_request_s_training_rows(tmp_path: Path) -> None:
+    notes = Notes()
+    session, dataset, base = data_of(small_table(tmp_path / "data"), tmp_path, notes)
+    train, val, test = (of_split(dataset, split) for split in ("train", "val", "test"))
+    rows = [f"{train[0]},R-1", f"{train[1]},R-1", f"{train[2]},R-2", f"{val[0]},R-2", f"{test[0]},R-3"]
+    found = read_request(session, written(tmp_path / "ids.csv", *rows, header="id,request_id"), dataset, base)
+    named = {text: tuple(pseudonyms(session.key, ids)) for text, ids in (("R-1", train[:2]), ("R-2", train[2:3]))}
+    assert found.parts == named
+    assert set(found.withheld) == set(pseudonyms(session.key, [val[0], test[0]]))
+    assert "2 ids are validation or test rows: no evaluation uses them from now on" in notes.lines
+
+
+def test_whole_subjects_are_asked_for_where_there_are_subjects(tmp_path: Path) -> None:
+    notes = Notes()
+    session, table, base = data_of(small_table(tmp_path / "table"), tmp_path / "1", notes)
+    ids = written(tmp_path / "ids.csv", of_split(table, "train")[0])
+    with pytest.raises(InputError, match="small has no subjects: --whole-subjects does not apply"):
+        read_request(session, ids, table, base, whole_subjects=True)
+    session, people, base = data_of(small_folder(tmp_path / "folder"), tmp_path / "2", notes)
+    frame = people.frame[people.frame["split"] == "train"]
+    subject = frame["subject"].value_counts().index[0]
+    own = frame["id"][frame["subject"] == subject].tolist()
+    assert len(own) > 1
+    ids = written(tmp_path / "ids.csv", own[0])
+    alone = read_request(session, ids, people, base)
+    assert alone.forget.ids == (own[0],)
+    assert any(f"the list leaves out {len(own) - 1} other rows of the same subjects" in line for line in notes.lines)
+    assert set(read_request(session, ids, people, base, whole_subjects=True).forget.ids) == set(own)

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 from support.deletions import KINDS, SmallData, small_table
 from support.earlier_stores import before_records
+from support.judged_audits import version
 from support.memory_store import MemoryStore
 from support.sessions import open_session
 
 from grmu_audit.data.batches import BatchSource
 from grmu_audit.data.dataset import Dataset
-from grmu_audit.errors import ForgetListError, IntegrityError
+from grmu_audit.errors import ForgetListError, InputError, IntegrityError
 from grmu_audit.policy import load_named
 from grmu_audit.records import ModelRef
 from grmu_audit.tracking.names import PREDICTIONS
@@ -181,3 +182,18 @@ def test_restored_data_is_the_same_data(tmp_path: Path) -> None:
     store.runs[str(two.run_id)].root.joinpath(PREDICTIONS).unlink()
     again = audit(opened(store, tmp_path), two.label, load_named("default"), tmp_path / "again").audit
     assert again.metric("UA").n == 6  # type: ignore[union-attr]
+
+
+def test_a_version_that_names_no_dataset_was_not_registered_by_this_tool(tmp_path: Path) -> None:
+    session = opened(MemoryStore(tmp_path / "store"), tmp_path)
+    for config in ({}, {"data": "small.yaml"}, {"data": {"options": {}}}):
+        with pytest.raises(InputError, match="m/1 does not say which dataset it was trained on"):
+            session.dataset_of(ModelRef("m", "1", config=config))
+
+
+def test_data_of_another_digest_is_refused_where_no_rows_were_recorded(tmp_path: Path) -> None:
+    session, small = opened(MemoryStore(tmp_path / "store"), tmp_path), small_table(tmp_path / "data")
+    ref = version(session.store, "m", tmp_path / "v1", data_digest="0" * 64, config={"data": {"name": small.spec.name}})
+    digest = session.dataset(small.spec).digest
+    with pytest.raises(IntegrityError, match=f"m/1 was trained on data of digest {'0' * 64}, but 'small' now has {digest}"):
+        session.dataset_of(ref)

@@ -6,6 +6,7 @@ import getpass
 import io
 import json
 import os
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -17,7 +18,7 @@ import numpy as np
 import pytest
 import torch
 
-from grmu_audit.errors import EnvironmentFailure, IntegrityError
+from grmu_audit.errors import EnvironmentFailure, InputError, IntegrityError
 from grmu_audit.records import ModelRef
 from grmu_audit.tracking import lineage_tags, open_store
 from grmu_audit.tracking.mlflow.serving import serving_files
@@ -250,3 +251,51 @@ def test_first_use_says_nothing_and_telemetry_is_off(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=kept, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     assert (tmp_path / "mlruns" / "mlflow.db").is_file()
+
+
+def test_only_plain_files_are_stored_and_read(store: MlflowStore, root: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("text")
+    (tmp_path / "link.txt").symlink_to(tmp_path / "notes.txt")
+    with store.run("plain", "unlearn") as run:
+        for path in (tmp_path / "link.txt", tmp_path, tmp_path / "none"):
+            with pytest.raises(InputError, match=f"{path} is not a plain file"):
+                run.log_file(path)
+        run.log_file(tmp_path / "notes.txt", "kept")
+    (place,) = (path for path in root.rglob("notes.txt") if run.id in path.parts)
+    assert store.run_artifact(run.id, "kept/notes.txt") == b"text"
+    assert store.run_artifact(run.id, "kept/none") is None
+    with pytest.raises(IntegrityError, match=f"kept of .*{run.id}.* is not a plain file: refused"):
+        store.run_artifact(run.id, "kept")
+    place.unlink()
+    place.symlink_to(tmp_path / "notes.txt")
+    with pytest.raises(IntegrityError, match=r"kept/notes.txt of .* is not a plain file: refused"):
+        store.run_artifact(run.id, "kept/notes.txt")
+
+
+def test_a_deleted_experiment_is_named(store: MlflowStore) -> None:
+    with store.run("gone", "unlearn") as run:
+        experiment = store._client.get_experiment(store._client.get_run(run.id).info.experiment_id)
+    store._client.delete_experiment(experiment.experiment_id)
+    with (
+        pytest.raises(InputError, match=f"the experiment '{experiment.name}' is deleted: restore it"),
+        store.run("gone", "unlearn"),
+    ):
+        pass
+
+
+def test_a_version_that_no_run_made_is_refused(store: MlflowStore, tmp_path: Path) -> None:
+    store._client.create_registered_model("foreign")
+    store._client.create_model_version("foreign", (tmp_path / "weights").as_uri())
+    with pytest.raises(IntegrityError, match="foreign/1 names no run: it was not registered by this tool"):
+        store.fetch(ModelRef("foreign", "1"), tmp_path / "into")
+    assert not (tmp_path / "into").exists()
+
+
+def test_a_version_whose_files_are_gone_is_refused(store: MlflowStore, root: Path, folder: Path, tmp_path: Path) -> None:
+    with store.run("emptied", "unlearn") as run:
+        ref = store.register(run, "emptied", folder, role="unlearned")
+    (place,) = (path for path in root.rglob("model") if run.id in path.parts)
+    shutil.rmtree(place)
+    with pytest.raises(IntegrityError, match="emptied/1"):
+        store.fetch(ref, tmp_path / "into")
+    assert not (tmp_path / "into").exists()

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from support.judged_audits import version
+from support.memory_store import MemoryStore
+from support.sessions import open_session
 
 from grmu_audit.cli.app import execute
 from grmu_audit.errors import InputError
@@ -61,3 +64,13 @@ def test_the_command_takes_a_policy_and_exits_2_for_another_positive_class(
     assert execute(["compare", str(ref.parent), ref.label, "--policy", str(tmp_path / "other.yaml")]) == 2
     said = f"has the positive class 1, policy {policy_label(load_named(tmp_path / 'other.yaml'))} has 0"
     assert said in capsys.readouterr().err
+
+
+def test_what_cannot_be_compared_is_refused_before_the_data_is_read(tmp_path: Path) -> None:
+    session = open_session(MemoryStore(tmp_path / "store"), tmp_path)
+    for number in range(2):
+        version(session.store, "m", tmp_path / f"v{number}", role="pretrain")
+    with pytest.raises(InputError, match="the same version is given twice: compare different versions"):
+        compare(session, ["m/1", "m/2", "m/1"])
+    with pytest.raises(InputError, match="none of these versions was created for a forget request: there is nothing to compare"):
+        compare(session, ["m/1", "m/2"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,12 +11,19 @@ from support.benchmarks import tiny_suite
 from support.memory_store import MemoryStore
 from support.sessions import open_session
 
-from grmu_audit.errors import InputError, IntegrityError
+from grmu_audit.data.readers.photodigits import PhotoDigitsOptions, photodigits
+from grmu_audit.errors import DivergedError, InputError, IntegrityError
+from grmu_audit.jobs import Job, JobFolder
 from grmu_audit.records.benchmark import TABLE_METRICS
 from grmu_audit.training import loop
+from grmu_audit.utils import sha256_hex
+from grmu_audit.utils.array_files import pack_arrays
 from grmu_audit.workflows.benchmarks import BenchmarkOptions, BenchmarkRun, Suite, read_rows, run_benchmark
 from grmu_audit.workflows.benchmarks.estimate import estimate
+from grmu_audit.workflows.benchmarks.measuring import run_row_job
+from grmu_audit.workflows.benchmarks.models import open_problem, read_model
 from grmu_audit.workflows.benchmarks.output import write_leaderboard, write_output
+from grmu_audit.workflows.benchmarks.running import run_settings
 from grmu_audit.workflows.session import Session
 
 
@@ -166,3 +174,54 @@ def test_a_folder_without_rows_and_a_missing_start_are_named(tmp_path: Path) -> 
         run(tmp_path, tiny_suite(network={"architecture": "small_resnet", "start": "file"}))
     with pytest.raises(InputError, match="epochz"):
         run(tmp_path, options={"epochz": 1})
+
+
+@pytest.mark.parametrize("chosen", [None, "random"])
+def test_a_suite_that_needs_no_file_of_start_weights_reads_none(tmp_path: Path, chosen: str | None) -> None:
+    session = open_session(MemoryStore(tmp_path / "store"), tmp_path)
+    assert run_settings(session, tiny_suite(), BenchmarkOptions(tmp_path / "out", weights=chosen), None).weights is None
+
+
+def test_a_file_of_start_weights_is_known_by_its_digest_and_ending(tmp_path: Path) -> None:
+    session = open_session(MemoryStore(tmp_path / "store"), tmp_path)
+    for name in ("start.safetensors", "start"):
+        (tmp_path / name).write_bytes(b"weights")
+    folder = JobFolder(str(tmp_path / "jobs"), bytes(32))
+    options = BenchmarkOptions(tmp_path / "out", weights=str(tmp_path / "start.safetensors"))
+    digest = sha256_hex(b"weights")
+    assert run_settings(session, tiny_suite(), options, None).weights == (digest, ".safetensors")
+    assert not (tmp_path / "jobs").exists(), "a plan stores nothing"
+    assert run_settings(session, tiny_suite(), options, folder).weights == (digest, ".safetensors")
+    assert folder.input(digest) == b"weights"
+    with pytest.raises(InputError, match="--weights: the file's name has no ending"):
+        run_settings(session, tiny_suite(), replace(options, weights=str(tmp_path / "start")), folder)
+
+
+def test_a_model_that_is_missing_or_diverged_is_compared_with_nothing(tmp_path: Path) -> None:
+    folder, job = JobFolder(str(tmp_path / "jobs"), bytes(32)), Job("benchmark-model", {"number": 1})
+    with pytest.raises(IntegrityError, match=f"the result of job {job.id[:12]} is missing from .*: start the benchmark again"):
+        read_model(job, folder)
+    folder.finish(job, pack_arrays({"diverged": "loss is nan"}, {}))
+    with pytest.raises(DivergedError, match=r"others are compared with diverged: loss is nan\. Lower the suite's"):
+        read_model(job, folder)
+
+
+def test_a_benchmark_without_rows_has_nothing_to_write(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="suite tiny has no rows yet: there is nothing to write"):
+        write_output(tiny_suite(), [], tmp_path / "out", "grmu-audit benchmark tiny")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_worker_with_other_data_is_refused_and_a_diverged_model_has_no_numbers(tmp_path: Path) -> None:
+    data = {"name": "photodigits", "options": {"renders": 1}, "digest": "0" * 64}
+    with pytest.raises(IntegrityError, match=rf"photodigits has digest \w+ here, and {'0' * 64} where the jobs were made"):
+        open_problem({"data": data, "device": "cpu"})
+    data["digest"] = photodigits(PhotoDigitsOptions(renders=1)).digest
+    problem = open_problem({"data": data, "device": "cpu"})
+    assert problem.forget_rows(None).tolist() == []
+    folder, model = JobFolder(str(tmp_path / "jobs"), bytes(32)), Job("benchmark-model", {"number": 1})
+    folder.finish(model, pack_arrays({"diverged": "loss is nan"}, {}))
+    given = {"data": data, "device": "cpu", "model": {"function": model.function, "arguments": model.arguments}}
+    found = json.loads(run_row_job(Job("benchmark-row", given), folder))
+    assert (found["values"], found["deltas"], found["model"]) == ({}, {}, {"diverged": "loss is nan"})
+    assert found["facts"]["dataset_sha256"] == data["digest"]

@@ -87,3 +87,13 @@ def test_only_mlflows_own_mark_is_one(tmp_path: Path, content: bytes) -> None:
     (tmp_path / SERVED_MARK).write_bytes(content)
     assert not is_served_mark(tmp_path / SERVED_MARK)
     assert not is_served_mark(tmp_path / "none")
+
+
+def test_a_folder_or_signature_that_is_not_there_is_named(session: Session, tmp_path: Path) -> None:
+    sign_model(session, "faces/1", tmp_path / "model.key", tmp_path / "faces.sig")
+    for folder in (tmp_path / "none", tmp_path / "faces.sig"):
+        with pytest.raises(InputError, match=f"{folder} is not a folder: give the folder of the version's files"):
+            verify_folder(folder, tmp_path / "faces.sig", tmp_path / "model.pub")
+    with pytest.raises(InputError, match=r"none.sig: cannot be read: No such file"):
+        verify_folder(tmp_path / "v1", tmp_path / "none.sig", tmp_path / "model.pub")
+    verify_folder(tmp_path / "v1", tmp_path / "faces.sig", tmp_path / "model.pub")

@@ -6,6 +6,7 @@ import contextlib
 import copy
 import os
 import platform
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -18,24 +19,38 @@ from support.requests import CLAIMING, version_without
 from support.sessions import open_session
 
 from grmu_audit.auditing.evidence_files import evidence_files
-from grmu_audit.errors import GrmuAuditError, InconclusiveError, InputError, IntegrityError
+from grmu_audit.errors import EnvironmentFailure, GrmuAuditError, InconclusiveError, InputError, IntegrityError
 from grmu_audit.evidence import KEY_FILE_VARIABLE
 from grmu_audit.evidence.ledger import Entry
 from grmu_audit.evidence.purges import purge_state
 from grmu_audit.jobs import JobOptions
 from grmu_audit.policy import Policy
-from grmu_audit.tracking import Actor, Author, Requirements, promote, read_ledger, record_audit, rollback, sign_off, verify
+from grmu_audit.tracking import (
+    Actor,
+    Author,
+    Requirements,
+    promote,
+    read_ledger,
+    record_audit,
+    resume,
+    rollback,
+    sign_off,
+    verify,
+)
 from grmu_audit.tracking.audits import shown_before
 from grmu_audit.tracking.names import TAG_PURGED
 from grmu_audit.tracking.promotion import restore_alias
+from grmu_audit.tracking.requests.purges import read_purge
 from grmu_audit.workflows.audits.request_history import past_requests
 from grmu_audit.workflows.purges import execution
 from grmu_audit.workflows.purges.execution import _begin, purge, resume_purge
 from grmu_audit.workflows.purges.holds import hold, release
-from grmu_audit.workflows.purges.plan import PurgePlan, plan_purge, require_permitted, require_sign_offs, sign_plan
+from grmu_audit.workflows.purges.plan import PurgePlan, plan_purge, require_idle, require_permitted, require_sign_offs, sign_plan
 from grmu_audit.workflows.session import Session
 
 ROWS = ("a", "b")
+DIGEST = "0123456789abcdef" * 4
+"""Name of a file that a job stored."""
 
 
 @pytest.fixture
@@ -513,3 +528,112 @@ def test_an_alias_is_restored_after_its_entry(session: Session) -> None:
     assert session.store.aliases("m")["champion"] == "1"
     assert restore_alias(session.store, "m", Actor("anna", "moved")) > 0
     assert session.store.aliases("m")["champion"] == "2"
+
+
+def test_only_a_person_signs_a_plan(session: Session) -> None:
+    champion(session)
+    for name in ("unknown", " "):
+        session.actor = name
+        with pytest.raises(InputError, match="a sign-off needs the name of a person: give --actor"):
+            sign_plan(session, plan(session), "preparer")
+    session.actor = "anna"
+    assert sign_plan(session, plan(session), "preparer") == read_ledger(session.store, "m").last
+
+
+def test_a_hold_ends_for_a_reason(session: Session) -> None:
+    hold(session, "m", "R-1", "court case 8")
+    for reason in ("", "  "):
+        with pytest.raises(InputError, match="--reason: say why the hold ends"):
+            release(session, "m", "R-1", reason)
+    with pytest.raises(InputError, match="court case 8"):
+        hold(session, "m", "R-1", "again")
+
+
+def test_nothing_is_purged_while_a_promotion_is_open(session: Session) -> None:
+    champion(session, "1")
+    with pytest.raises(Crash):
+        promote(crashing(session.store, 1, after=True), "m/2", Actor("anna"))
+    with pytest.raises(IntegrityError, match="--resume"):
+        require_idle(session, read_ledger(session.store, "m"))
+    assert resume(session.store, "m", Actor("anna")) is not None
+    require_idle(session, read_ledger(session.store, "m"))
+
+
+@pytest.mark.parametrize("place", ["measured", "jobs/inputs"])
+def test_a_cache_behind_a_symbolic_link_is_left_to_a_person(session: Session, tmp_path: Path, place: str) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / DIGEST).write_bytes(b"features")
+    session.jobs = JobOptions("local", folder=str(tmp_path / "jobs"))
+    link = (session.root if place == "measured" else tmp_path) / place
+    shutil.rmtree(link, ignore_errors=True)
+    link.parent.mkdir(parents=True, exist_ok=True)
+    link.symlink_to(elsewhere)
+    champion(session)
+    with pytest.raises(InputError, match=f"{link} is a symbolic link: delete what it leads to by hand, then resume"):
+        purge(session, plan(session), "they asked")
+    assert (elsewhere / DIGEST).read_bytes() == b"features"
+    link.unlink()
+    done = resume_purge(session, "m")
+    assert done is not None
+    assert done.versions == ("m/1",)
+
+
+def test_a_cache_that_is_written_again_during_a_purge_keeps_it_open(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    champion(session)
+    cache = session.root / "measured"
+    removed = shutil.rmtree
+
+    def written_again(path: Path) -> None:
+        removed(path)
+        cache.mkdir()
+        (cache / "file").write_bytes(b"features")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(execution.shutil, "rmtree", written_again)
+        with pytest.raises(EnvironmentFailure, match=f"written again meanwhile: {cache}; stop what writes there, then resume"):
+            purge(session, plan(session), "they asked")
+    assert purge_state(read_ledger(session.store, "m")).open is not None
+    done = resume_purge(session, "m")
+    assert done is not None
+    assert not cache.exists()
+
+
+def test_a_file_that_a_store_does_not_delete_keeps_a_purge_open(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+    champion(session)
+    with monkeypatch.context() as patch:
+        patch.setattr(session.store, "remove_files", lambda run, paths: None)
+        with pytest.raises(
+            EnvironmentFailure, match=r"not deleted: .*state.safetensors.*; finish with 'requests purge --model m"
+        ):
+            purge(session, plan(session), "they asked")
+    assert files(session)
+    assert resume_purge(session, "m") is not None
+    assert files(session) == {}
+
+
+def test_a_version_that_was_deleted_during_a_purge_needs_no_mark(session: Session) -> None:
+    champion(session)
+    begun, planned = replace(session), plan(session)
+    begun.store = crashing(session.store, 1, after=True)  # type: ignore[misc]
+    with pytest.raises(Crash):
+        purge(begun, planned, "they asked")
+    session.store._models["m"].pop("1")  # type: ignore[attr-defined]
+    done = resume_purge(session, "m")
+    assert done is not None
+    assert done.versions == ("m/1",)
+    assert purge_state(read_ledger(session.store, "m")).open is None
+
+
+def test_the_record_and_the_kept_outputs_of_a_purge_are_those_that_the_ledger_names(session: Session) -> None:
+    champion(session)
+    purge(session, plan(session), "they asked")
+    entry = purge_entry(session)
+    path = Path(session.store.folder) / str(entry.run) / "purge.json"  # type: ignore[attr-defined]
+    assert "1" in read_purge(session.store, entry).versions
+    path.write_bytes(path.read_bytes() + b" ")
+    with pytest.raises(IntegrityError, match=rf"purge.json of m \(run {entry.run}\) is gone or is not the record"):
+        read_purge(session.store, entry)
+    path.unlink()
+    with pytest.raises(IntegrityError, match=rf"purge.json of m \(run {entry.run}\) is gone or is not the record"):
+        read_purge(session.store, entry)

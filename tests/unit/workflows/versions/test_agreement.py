@@ -6,15 +6,17 @@ from pathlib import Path
 
 import pytest
 import torch
+from support.deletions import small_table
 from support.memory_store import MemoryStore
 from support.sessions import open_session
 from support.tiny import spec, tiny
 
 from grmu_audit.data.catalog import DataSpec
 from grmu_audit.errors import InputError
+from grmu_audit.models.catalog import build
 from grmu_audit.workflows.session import Session
 from grmu_audit.workflows.versions.agreement import ExpectedAccuracy, expected_accuracy
-from grmu_audit.workflows.versions.network import NetworkChoice
+from grmu_audit.workflows.versions.network import NetworkChoice, model_spec
 from grmu_audit.workflows.versions.pretraining import TrainingOptions, register
 
 
@@ -90,3 +92,16 @@ def test_tensors_that_are_one_too_many_do_not_point_to_another_architecture(sess
     torch.save({**state, "normalize.mean": torch.zeros(3), "normalize.std": torch.ones(3)}, tmp_path / "w.pth")
     with pytest.raises(InputError, match=r"2 unknown: normalize\.mean, normalize\.std; .* --preprocess, .* without$"):
         register(session, "m", tmp_path / "w.pth", DATA, NETWORK)
+
+
+def test_for_a_table_the_advice_is_what_else_to_compare(session: Session, tmp_path: Path) -> None:
+    small, choice = small_table(tmp_path / "data"), NetworkChoice("mlp")
+    dataset = session.dataset(small.spec)
+    network = build(model_spec(dataset, choice), 0)
+    torch.save({key.replace("body.", "", 1): value for key, value in network.state_dict().items()}, tmp_path / "w.pth")
+    options = TrainingOptions(expected=ExpectedAccuracy(1.0, 0.001))
+    with pytest.raises(
+        InputError, match=r"nothing was registered\. Compare the order of classes and columns, the rows of the split"
+    ):
+        register(session, "m", tmp_path / "w.pth", small.spec, choice, options)
+    assert session.store.versions("m") == []

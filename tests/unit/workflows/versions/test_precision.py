@@ -10,8 +10,10 @@ import pytest
 from support.deletions import small_table
 from support.memory_store import MemoryStore
 from support.sessions import open_session
+from support.tiny import spec
 
 from grmu_audit.evaluation import precision_guard
+from grmu_audit.models.catalog import build
 from grmu_audit.records import ModelRef
 from grmu_audit.training import calibration
 from grmu_audit.training.runtime import Inference
@@ -20,7 +22,7 @@ from grmu_audit.workflows.measured_again import check_outputs
 from grmu_audit.workflows.session import Session
 from grmu_audit.workflows.versions.method_choice import UnlearnOptions
 from grmu_audit.workflows.versions.network import NetworkChoice
-from grmu_audit.workflows.versions.precision import common_precision, inference_runtime, recorded_precision
+from grmu_audit.workflows.versions.precision import common_precision, inference_runtime, measured_precision, recorded_precision
 from grmu_audit.workflows.versions.pretraining import TrainingOptions, pretrain
 from grmu_audit.workflows.versions.unlearning import unlearn
 
@@ -105,3 +107,20 @@ def test_a_precision_that_somebody_chose_is_never_measured(
     base = pretrain(chosen, "m", small_table(tmp_path / "data").spec, NetworkChoice("mlp"), TrainingOptions(SHORT))
     assert "inference" not in base.config
     assert base.config["precision"] == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "recorded", "wanted"), [("auto", "bf16", "bf16"), ("auto", "fp32", "fp32"), ("fp32", "bf16", "fp32")]
+)
+def test_the_recorded_precision_counts_unless_another_was_chosen(chosen: str, recorded: str, wanted: str, tmp_path: Path) -> None:
+    session = Session(root=tmp_path, device="cpu", precision=chosen)
+    assert inference_runtime(session, 3, recorded).without_gradients.precision == wanted
+
+
+def test_a_chosen_precision_is_not_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(calibration, "calibrate", lambda *given: pytest.fail("it was measured"))
+    session = Session(root=tmp_path, device="cpu", precision="fp32")
+    runtime = session.runtime(0)
+    before = asdict(runtime.without_gradients)
+    measured_precision(session, runtime, build(spec(), 0), calibration.Job(10_000), config(precision="bf16"))
+    assert asdict(runtime.without_gradients) == before
