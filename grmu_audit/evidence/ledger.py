@@ -11,8 +11,8 @@ up to the one it saw:
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,6 @@ from grmu_audit.errors import InputError
 from grmu_audit.utils.digests import canonical_json, parse_json, sha256_hex
 
 if TYPE_CHECKING:
-    from pydantic import TypeAdapter
     from securesystemslib.signer import CryptoSigner
 
 TAG_ENTRY = "grmu.ledger.entry"
@@ -310,8 +309,9 @@ def _parse(number: int, tags: Mapping[str, str]) -> tuple[LedgerEntry | None, st
         return None, "was edited: its text does not have its digest"
     try:
         tree = parse_json(text.encode("utf-8", "surrogatepass"))
-        _adapter().validate_json(text.encode("utf-8", "surrogatepass"), strict=True)
         entry = Entry(**tree)
+        if not all(_types()[name](value) for name, value in tree.items()):
+            return None, "cannot be read"
         if canonical_json(tree).decode() != text or entry.schema != LEDGER_SCHEMA or entry.kind not in KINDS:
             return None, "is not an entry of a form that this version reads"
         served_by(entry)
@@ -323,11 +323,22 @@ def _parse(number: int, tags: Mapping[str, str]) -> tuple[LedgerEntry | None, st
 
 
 @cache
-def _adapter() -> TypeAdapter[Entry]:
-    """Compares the values of an entry with the types of its fields; pydantic is loaded when the first entry is read."""
-    from pydantic import TypeAdapter
+def _types() -> dict[str, Callable[[Any], bool]]:
+    """Whether a value is one of a field's, by the field's annotation."""
 
-    return TypeAdapter(Entry)
+    def is_text(value: Any) -> bool:
+        return isinstance(value, str)
+
+    checks: dict[str, Callable[[Any], bool]] = {
+        "str": is_text,
+        "int": lambda value: type(value) is int,
+        "Sequence[str]": lambda value: isinstance(value, list) and all(map(is_text, value)),
+        "Mapping[str, Any]": lambda value: isinstance(value, dict),
+        "Sequence[Mapping[str, str]]": lambda value: (
+            isinstance(value, list) and all(isinstance(item, dict) and all(map(is_text, item.values())) for item in value)
+        ),
+    }
+    return {one.name: checks[str(one.type).removesuffix(" | None")] for one in fields(Entry)}
 
 
 def _misplaced(model: str, numbered: LedgerEntry, hashes: list[str]) -> str:
