@@ -73,7 +73,7 @@ def section(found: Mapping[str, Any] | None) -> str:
         return "\n".join([BEGIN, "", "Not measured yet.", "", END])
     rows = [
         f"| {label} | {run:,} of {of:,} | {run / of:.1%} | {LEAST[label]:.0%} | {lines / all_lines:.1%} |"
-        for label, ((run, of), (lines, all_lines)) in found["shares"].items()
+        for label, ((run, of), (lines, all_lines)) in ((label, found["shares"][label]) for label in LEAST)
     ]
     return "\n".join(
         [
