@@ -39,7 +39,7 @@ lint: install
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile
 
-# constraints.txt holds the newest versions at the time of a release; pip has no way to choose the oldest, uv has
+# pip has no way to choose the oldest versions, uv has
 lowest:
 	$(PYTHON) -m venv build/lowest
 	build/lowest/bin/python -m pip install --quiet --disable-pip-version-check uv
