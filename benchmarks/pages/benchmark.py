@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from benchmarks.pages.sections import replace_section
 from grmu_audit.records.benchmark import PARTS, BenchmarkRow
 from grmu_audit.report.benchmarks import SuiteWords, benchmark_page, cells_of, draw_all, page_markdown
 from grmu_audit.utils import write_atomic
@@ -58,9 +59,7 @@ def text_of(suite: Suite, rows: Sequence[BenchmarkRow]) -> tuple[str, dict[str, 
 
 def placed(page: str, part: str) -> str:
     """The page with the part between its marks."""
-    before, _, rest = page.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{part}\n{END}{after}"
+    return replace_section(page, f"{BEGIN}\n\n{part}\n{END}", BEGIN, END)
 
 
 def main() -> None:

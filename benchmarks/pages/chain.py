@@ -23,6 +23,7 @@ from benchmarks.measurements.chain import CODE, Size, measure_chain
 from benchmarks.measurements.effect import machine
 from benchmarks.measurements.kept import RESULTS, Kept, digest_of_files
 from benchmarks.pages.effect import hardware_line
+from benchmarks.pages.sections import replace_section
 from grmu_audit.training.runtime import choose_device
 from grmu_audit.utils import write_atomic
 
@@ -92,15 +93,8 @@ def _percent(right: int, rows: int) -> str:
 
 
 def replaced(text: str, block: str) -> str:
-    """A page with another block between its markers.
-
-    Raises:
-        ValueError: it lacks the markers.
-    """
-    before, found, rest = text.partition(BEGIN)
-    if not found or END not in rest:
-        raise ValueError(f"the page needs the lines {BEGIN!r} and {END!r}")
-    return f"{before}{BEGIN}\n\n{block}\n{END}{rest.partition(END)[2]}"
+    """A page with another block between its markers."""
+    return replace_section(text, f"{BEGIN}\n\n{block}\n{END}", BEGIN, END)
 
 
 def measure_seed(seed: int, device: str) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.measurements.effect import METRICS, measure
+from benchmarks.pages.sections import replace_section
 from grmu_audit.utils import cache_folder, write_atomic
 
 SHOWN = ("GA", "WG", "UA", "TA", "EO", "MIA_AUC")
@@ -35,15 +36,8 @@ Found = Mapping[str, Any]
 
 
 def readme(text: str, found: Found) -> str:
-    """The text with what stands between the two markers replaced by the table.
-
-    Raises:
-        ValueError: the markers are not there exactly once, in order.
-    """
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f"the file needs one line {BEGIN!r} and after it one line {END!r}")
-    before, _, rest = text.partition(BEGIN)
-    return f"{before}{block(found)}{rest.partition(END)[2]}"
+    """The README with this table in place of the one that it has."""
+    return replace_section(text, block(found), BEGIN, END)
 
 
 def block(found: Found) -> str:

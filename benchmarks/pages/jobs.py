@@ -21,6 +21,7 @@ import torch
 from torch.func import functional_call, grad, replace_all_batch_norm_modules_, stack_module_state, vmap
 from torch.nn import functional
 
+from benchmarks.pages.sections import replace_section
 from grmu_audit.data.catalog import DataSpec
 from grmu_audit.jobs import JobOptions
 from grmu_audit.models.catalog import build
@@ -170,14 +171,11 @@ def replaced(text: str, part: str, rows: Sequence[str]) -> str:
         ValueError: the page lacks the markers of the table.
     """
     begin, end = f"<!-- {part}: begin, written by python -m benchmarks.pages.jobs -->", f"<!-- {part}: end -->"
-    before, found, rest = text.partition(begin)
-    if not found or end not in rest:
-        raise ValueError(f"the page needs {begin!r} and {end!r}")
-    head = rest.partition(end)[0].strip().splitlines()
+    head = text.partition(begin)[2].partition(end)[0].strip().splitlines()
     table = [line for line in head if line.startswith("|")][:2]
     where = f"{_processor()}, {os.cpu_count()} cores, {torch.get_num_threads()} thread(s), torch {torch.__version__}, {_day()}"
     body = "\n".join([*table, *rows])
-    return f"{before}{begin}\n\n{body}\n\nMeasured on {where}, beside other work.\n\n{end}{rest.partition(end)[2]}"
+    return replace_section(text, f"{begin}\n\n{body}\n\nMeasured on {where}, beside other work.\n\n{end}", begin, end)
 
 
 def _processor() -> str:

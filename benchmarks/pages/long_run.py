@@ -21,6 +21,7 @@ from benchmarks.measurements import kept
 from benchmarks.measurements.long_run.growth import FEWEST, Growth, cpu_minutes, disturbances, endings, growths
 from benchmarks.measurements.long_run.requests import run_requests, say_on_stderr
 from benchmarks.measurements.long_run.state import Plan, State, StoppedError, read_state
+from benchmarks.pages.sections import replace_section
 from grmu_audit.utils import canonical_json, write_atomic
 from grmu_audit.utils.resources import VERSION
 
@@ -132,24 +133,6 @@ def read_section(path: Path = RESULT) -> str:
     return section(json.loads(path.read_bytes()) if path.is_file() else None)
 
 
-def replaced(page: str, text: str, markers: tuple[str, str] = (BEGIN, END)) -> str:
-    """The page with another section.
-
-    Args:
-        page: that holds the section.
-        text: the section, with its markers.
-        markers: first and last line of the section.
-
-    Raises:
-        ValueError: the page lacks the markers.
-    """
-    begin, last = markers
-    start, end = page.find(begin), page.find(last)
-    if start < 0 or end < start:
-        raise ValueError(f"the page lacks the lines {begin!r} and {last!r}")
-    return page[:start] + text + page[end + len(last) :]
-
-
 def good(found: Mapping[str, Any]) -> bool:
     """Whether all is as asked for: nothing was found, nothing grew, no default method was promoted."""
     held = all(Growth(**one).held for one in found["growths"])
@@ -175,7 +158,8 @@ def main() -> None:
     found = numbers(state)
     if options.write:
         write_atomic(RESULT, canonical_json(found) + b"\n")
-        write_atomic(options.write, replaced(options.write.read_text(encoding="utf-8"), section(found)).encode())
+        page = replace_section(options.write.read_text(encoding="utf-8"), section(found), BEGIN, END)
+        write_atomic(options.write, page.encode())
     else:
         sys.stdout.write(section(found) + "\n")
     if stopped:

@@ -19,6 +19,7 @@ from benchmarks.measurements.effect import machine
 from benchmarks.measurements.kept import RESULTS, Kept, digest_of_files
 from benchmarks.measurements.shards import CODE, EPOCHS, KINDS, REQUESTS, SHARDS, measure_seed
 from benchmarks.pages.effect import hardware_line
+from benchmarks.pages.sections import replace_section
 from grmu_audit.training.runtime import choose_device
 from grmu_audit.utils import write_atomic
 
@@ -76,9 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.write is None:
         sys.stdout.write(text + "\n")
         return 0
-    page = options.write.read_text(encoding="utf-8")
-    head, _, rest = page.partition(BEGIN)
-    write_atomic(options.write, (head + text + rest.partition(END)[2]).encode())
+    write_atomic(options.write, replace_section(options.write.read_text(encoding="utf-8"), text, BEGIN, END).encode())
     return 0
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measurements import kept
-from benchmarks.pages.long_run import replaced
+from benchmarks.pages.sections import replace_section
 from grmu_audit.utils import canonical_json, write_atomic
 from grmu_audit.utils.resources import VERSION
 
@@ -78,8 +78,9 @@ def section(found: Mapping[str, Any] | None) -> str:
     return "\n".join(
         [
             BEGIN, "",
-            "`make coverage` runs the tests and counts, also in the processes that they start; a GPU, Ray and the short long run",
-            f"are left out. The judging core: {', '.join(f'`{name}`' for name in found['core'])}.",
+            "`make coverage` runs the tests and counts, also in the processes that they start. The short long run is left out,",
+            "and so is what needs a program or device that the machine lacks (a GPU, Ray, a browser, PostgreSQL).",
+            "", f"The judging core: {', '.join(f'`{name}`' for name in found['core'])}.",
             "", "| code | branches run | share | at least | lines run |", "|---|---:|---:|---:|---:|", *rows,
             "", f"grmu-audit {found['version']}.", "", END,
         ]
@@ -100,7 +101,7 @@ def main() -> None:
     found = numbers(json.loads(options.report.read_bytes()), judging_core())
     if options.write:
         write_atomic(RESULT, canonical_json(found) + b"\n")
-        page = replaced(options.write.read_text(encoding="utf-8"), section(found), (BEGIN, END))
+        page = replace_section(options.write.read_text(encoding="utf-8"), section(found), BEGIN, END)
         write_atomic(options.write, page.encode())
     else:
         sys.stdout.write(section(found) + "\n")

@@ -22,7 +22,7 @@ from benchmarks.measurements.long_run.state import (
     read_state,
 )
 from benchmarks.pages import long_run
-from benchmarks.pages.long_run import BEGIN, END, good, numbers, replaced, section
+from benchmarks.pages.long_run import good, numbers, section
 
 ROOT = Path(__file__).parents[3]
 EXPECTED = Expected({"R-1": ("a", "b"), "R-2": ("c",), "R-3": ("d",)}, frozenset({"R-1", "R-2"}), ("3", "5"))
@@ -114,9 +114,6 @@ def test_the_section_says_what_happened() -> None:
 def test_the_page_has_a_place_for_the_section() -> None:
     page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
     assert long_run.read_section() in page
-    assert replaced(f"a\n{BEGIN}\nold\n{END}\nb", "new") == "a\nnew\nb"
-    with pytest.raises(ValueError, match="long run: begin"):
-        replaced("nothing", "new")
 
 
 @pytest.mark.slow
