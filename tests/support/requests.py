@@ -6,15 +6,20 @@ import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 from support.judged_audits import audited, policy, predictions
+from support.memory_store import MemoryStore
+from support.sessions import open_session
 
-from grmu_audit.evidence import pseudonyms, set_digest
+from grmu_audit.evidence import KEY_FILE_VARIABLE, pseudonyms, set_digest
 from grmu_audit.policy import Policy
 from grmu_audit.records import ForgetRequest, ModelRef
 from grmu_audit.tracking import Store, lineage_tags
 from grmu_audit.tracking.names import ERASURE, REQUEST
 from grmu_audit.utils import canonical_json
+from grmu_audit.utils.files import CACHE_VARIABLE
 from grmu_audit.workflows.erasure import erasure_artifact, erasure_records
+from grmu_audit.workflows.session import Session
 
 KEY = bytes(32)
 CLAIMING = Policy.model_validate(
@@ -76,3 +81,16 @@ def version_without(
         ref = store.register(run, name, folder, role="unlearned" if rows else "pretrain", tags=lineage_tags(described))
     audited(store, ref, [predictions(100 * int(ref.version))], CLAIMING if claims else policy())
     return ref
+
+
+def purgeable_session(folder: Path, monkeypatch: pytest.MonkeyPatch, rows: Sequence[str]) -> Session:
+    """A session with key, cache and store in a folder: ``m/1`` has all rows, ``m/2`` leaves out those of request R-1."""
+    key = folder / "key"
+    key.write_text("00" * 32)
+    key.chmod(0o600)
+    monkeypatch.setenv(KEY_FILE_VARIABLE, str(key))
+    monkeypatch.setenv(CACHE_VARIABLE, str(folder / "cache"))
+    (folder / "store").mkdir()
+    store = MemoryStore(folder / "store")
+    version_without(store, "m", rows, version_without(store, "m", ()), "R-1")
+    return open_session(store, folder / "root")

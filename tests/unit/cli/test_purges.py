@@ -7,13 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.memory_store import MemoryStore
-from support.requests import version_without
-from support.sessions import open_session
+from support.requests import purgeable_session
 
 from grmu_audit.cli.app import execute
 from grmu_audit.cli.commands import purges as commands
-from grmu_audit.evidence import KEY_FILE_VARIABLE
 from grmu_audit.tracking import Actor, promote
 from grmu_audit.workflows.session import Session
 
@@ -23,16 +20,8 @@ PURGE = ["requests", "purge", "R-1", "--model", "m", "--reason", "they asked"]
 @pytest.fixture
 def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Session:
     """``m/1`` with all rows, and the champion ``m/2`` without two of request R-1."""
-    key = tmp_path / "key"
-    key.write_text("00" * 32)
-    key.chmod(0o600)
-    monkeypatch.setenv(KEY_FILE_VARIABLE, str(key))
-    monkeypatch.setenv("GRMU_AUDIT_CACHE", str(tmp_path / "cache"))
-    (tmp_path / "store").mkdir()
-    store = MemoryStore(tmp_path / "store")
-    version_without(store, "m", ("a", "b"), version_without(store, "m", ()), "R-1")
-    promote(store, "m/2", Actor("anna"))
-    made = open_session(store, tmp_path / "root")
+    made = purgeable_session(tmp_path, monkeypatch, ("a", "b"))
+    promote(made.store, "m/2", Actor("anna"))
     monkeypatch.setattr(commands, "open_session", lambda ctx, jobs=None: made)
     return made
 

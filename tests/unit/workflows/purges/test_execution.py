@@ -14,13 +14,10 @@ from pathlib import Path
 import pytest
 from support.crashing_store import Crash, crashing
 from support.judged_audits import audit_of, audited, inputs_of, predictions
-from support.memory_store import MemoryStore
-from support.requests import CLAIMING, version_without
-from support.sessions import open_session
+from support.requests import CLAIMING, purgeable_session, version_without
 
 from grmu_audit.auditing.evidence_files import evidence_files
 from grmu_audit.errors import EnvironmentFailure, GrmuAuditError, InconclusiveError, InputError, IntegrityError
-from grmu_audit.evidence import KEY_FILE_VARIABLE
 from grmu_audit.evidence.ledger import Entry
 from grmu_audit.evidence.purges import purge_state
 from grmu_audit.jobs import JobOptions
@@ -56,16 +53,7 @@ DIGEST = "0123456789abcdef" * 4
 @pytest.fixture
 def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Session:
     """``m/1`` with all rows, ``m/2`` without two, and a file in a cache."""
-    key = tmp_path / "key"
-    key.write_text("00" * 32)
-    key.chmod(0o600)
-    monkeypatch.setenv(KEY_FILE_VARIABLE, str(key))
-    monkeypatch.setenv("GRMU_AUDIT_CACHE", str(tmp_path / "cache"))
-    (tmp_path / "store").mkdir()
-    store = MemoryStore(tmp_path / "store")
-    first = version_without(store, "m", ())  # type: ignore[arg-type]
-    version_without(store, "m", ROWS, first, "R-1")  # type: ignore[arg-type]
-    made = open_session(store, tmp_path / "root")
+    made = purgeable_session(tmp_path, monkeypatch, ROWS)
     made.actor = "anna"
     (made.root / "measured").mkdir(parents=True)
     (made.root / "measured" / "file").write_bytes(b"features")
