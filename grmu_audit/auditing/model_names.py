@@ -10,7 +10,7 @@ import numpy as np
 from grmu_audit.evidence import model_row_names
 from grmu_audit.records import AuditedModel, AuditInputs, Predictions
 from grmu_audit.records.inputs import EarlierRequest
-from grmu_audit.records.predictions import by_appearance
+from grmu_audit.records.predictions import by_appearance, with_shared_columns
 
 
 def with_model_names(inputs: AuditInputs, model: str) -> AuditInputs:
@@ -39,6 +39,7 @@ class _Names:
     def __init__(self, model: str) -> None:
         self.model = model
         self.known: dict[str, str] = {}
+        self.first: Predictions | None = None
 
     def of(self, ids: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         """Names in place of pseudonyms."""
@@ -64,7 +65,9 @@ class _Names:
         moved: dict[str, Any] = {name: None if getattr(p, name) is None else getattr(p, name)[order] for name in columns}
         if moved["subject"] is not None:
             moved["subject"] = by_appearance(moved["subject"])
-        return replace(p, ids=ids[order], **moved)
+        named = with_shared_columns(replace(p, ids=ids[order], **moved), self.first)
+        self.first = self.first or named
+        return named
 
     def of_request(self, one: EarlierRequest) -> EarlierRequest:
         """An earlier request with the predictions that it is measured by."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 SPLITS = ("retain", "forget", "val", "test")
 """Split names, in the order of their codes in ``Predictions.split``."""
@@ -14,6 +18,7 @@ LARGEST_LOGIT = 1e6
 """No network that works gives a logit of this size; one that does has diverged without becoming infinite."""
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
+Table = TypeVar("Table", bound="DataclassInstance")
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,27 @@ class Predictions:
         code = self.target * self.attributes + self.attribute
         code.flags.writeable = False
         return code
+
+
+def with_shared_columns(table: Table, first: Table | None) -> Table:
+    """A table whose columns are those of the first one wherever they hold the same values.
+
+    Models of a lineage are compared on the same rows; without this, the names of these rows lie in memory once a model.
+
+    Args:
+        table: a data class whose fields are arrays among other things.
+        first: another of the same class; None: there is none yet.
+
+    >>> a, b = (Predictions(np.array(["x", "y"]), *np.zeros((4, 2), dtype=np.int64), 2, 1) for _ in range(2))
+    >>> with_shared_columns(b, a).ids is a.ids
+    True
+    """
+    if first is None:
+        return table
+    pairs = [(field.name, getattr(first, field.name), getattr(table, field.name)) for field in fields(table)]
+    arrays = [(name, ours, own) for name, ours, own in pairs if isinstance(ours, np.ndarray) and isinstance(own, np.ndarray)]
+    same = {name: ours for name, ours, own in arrays if ours.dtype == own.dtype and np.array_equal(ours, own)}
+    return replace(table, **same)
 
 
 def by_appearance(codes: IntArray) -> IntArray:

@@ -22,7 +22,7 @@ else:
 LARGEST_YAML = 1_000_000
 """Bytes that a YAML file may have."""
 MOST_MERGED = 100_000
-"""Keys that a mapping may have with all that is merged into it."""
+"""Keys that a file may gain by merging mappings into others."""
 _DEEPEST, _DEEPEST_AT_ALL, _LARGEST_WHOLE = 50, 200, 1 << 63
 _TAGS = frozenset({"str", "int", "float", "bool", "null", "timestamp", "map", "seq"})
 Loc = tuple[str | int, ...]
@@ -64,14 +64,14 @@ def load_bounded(text: str, name: str) -> Any:
 
 
 def _loader(name: str) -> type[yaml.SafeLoader]:
-    """The safe loader with a limit on time and on what merge keys add up to, which grows as a power of the file's length.
+    """The safe loader with a limit on time and on what merge keys add up to, which grows faster than the file's length.
 
     libyaml's parser, which is ten times faster, where PyYAML was built with it.  It recurses without a limit where it builds
     nodes: look at the depth of the events first.
     """
     import yaml
 
-    deadline = Deadline(name)
+    deadline, merged = Deadline(name), 0
 
     class Bounded(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
         """Asked for each event or token, and for each mapping."""
@@ -88,8 +88,11 @@ def _loader(name: str) -> type[yaml.SafeLoader]:
 
         def flatten_mapping(self, node: yaml.MappingNode) -> None:
             """See ``yaml.constructor.SafeConstructor``."""
+            nonlocal merged
+            written = len(node.value)
             super().flatten_mapping(node)
-            if len(node.value) > MOST_MERGED:
+            merged += max(0, len(node.value) - written)
+            if merged > MOST_MERGED:
                 raise ValueError(f"merged mappings add up to more than {MOST_MERGED:,} keys")
 
     return Bounded

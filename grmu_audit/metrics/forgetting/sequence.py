@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -56,19 +56,20 @@ def measure_sequence(
     basis = Basis(int(candidate.predictions.mask("forget").sum()))
     if baseline is None:
         return Outcome.missing(NAME, NEEDS_BEFORE, basis)
-    requests = _requests(candidate, baseline, earlier, own)
-    now = [share_on(one.rows, candidate, one.before, references) for one in requests]
-    rows = [_row(one, share, candidate, references) for one, share in zip(requests, now, strict=True)]
+    now, rows, missing = [], [], ""
+    for one in _requests(candidate, baseline, earlier, own):  # one by one: a lineage may have hundreds
+        share = share_on(one.rows, candidate, one.before, references)
+        now.append(share)
+        rows.append(_row(one, share, candidate, references))
+        if share.statistic is None and not missing:
+            missing = f"the share of the request {one.name or 'that'} {one.label} served: {share.reason}"
     lost = [one for one in earlier if one.before is None or one.served is None]
     listed = [*(_lost_row(one, candidate) for one in lost), *rows]
     basis = replace(basis, smallest_cell=min(share.basis.n for share in now), details={"requests": listed})
     if lost:
         return Outcome.missing(NAME, f"{_lost(lost[0])}; the request that {lost[0].label} served cannot be measured again", basis)
-    missing = next(((one, share) for one, share in zip(requests, now, strict=True) if share.statistic is None), None)
-    if missing is not None:
-        return Outcome.missing(
-            NAME, f"the share of the request {missing[0].name or 'that'} {missing[0].label} served: {missing[1].reason}", basis
-        )
+    if missing:
+        return Outcome.missing(NAME, missing, basis)
     return Outcome(NAME, basis, Least(tuple(share.statistic for share in now if share.statistic is not None)))
 
 
@@ -77,19 +78,18 @@ def _requests(
     baseline: CheckedPredictions,
     earlier: Sequence[EarlierRequest],
     parts: Sequence[OwnRequest],
-) -> list[_Request]:
+) -> Iterator[_Request]:
     ids, own = candidate.predictions.ids, candidate.predictions.mask("forget")
-    found = []
     for request in earlier:
         rows = np.isin(ids, list(request.ids))
         own = own & ~rows
         if request.before is None or request.served is None:
             continue
         before, served = check_same(candidate, request.before), check_same(candidate, request.served)
-        found.append(_Request(request.label, rows, before, served))
+        yield _Request(request.label, rows, before, served)
     single = [_Request("this version", own & np.isin(ids, list(part.ids)), baseline, candidate, part.name) for part in parts]
     new = [one for one in single if one.rows.any()]  # the others name only rows that earlier requests had named
-    return [*found, *(new if len(new) > 1 else [_Request("this version", own, baseline, candidate)])]
+    yield from new if len(new) > 1 else [_Request("this version", own, baseline, candidate)]
 
 
 def _row(one: _Request, now: Outcome, candidate: CheckedPredictions, references: Sequence[CheckedPredictions]) -> dict[str, Any]:
@@ -141,8 +141,12 @@ def measure_history(candidate: CheckedPredictions, inputs: AuditInputs, options:
     if inputs.baseline is not None:
         models[inputs.baseline.ref.label] = inputs.baseline.predictions
     purged = {model.ref.label for model in (inputs.root, inputs.baseline) if model is not None and model.purged}
-    checked = {label: (check_kept if label in purged else check_same)(candidate, table) for label, table in models.items()}
-    return [_history_row(label, model, options) for label, model in {**checked, inputs.candidate.ref.label: candidate}.items()]
+    before = (
+        _history_row(label, (check_kept if label in purged else check_same)(candidate, table), options)
+        for label, table in models.items()
+        if label != inputs.candidate.ref.label
+    )
+    return [*before, _history_row(inputs.candidate.ref.label, candidate, options)]
 
 
 def _history_row(label: str, model: CheckedPredictions, options: MeasureOptions) -> dict[str, Any]:

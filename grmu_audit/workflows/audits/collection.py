@@ -36,6 +36,7 @@ from grmu_audit.records import (
 )
 from grmu_audit.records.audit import KEY_CHECK, PURGED, SHOWN_BEFORE
 from grmu_audit.records.inputs import OwnRequest
+from grmu_audit.records.predictions import with_shared_columns
 from grmu_audit.records.white_box import PGD_SAMPLES, RETURN_EPOCHS
 from grmu_audit.tracking import read_ledger
 from grmu_audit.tracking.audits import shown_before
@@ -124,8 +125,10 @@ def collect(session: Session, target: AuditTarget, settings: AuditSettings) -> C
     outputs = comparable_outputs(session, list(needed.values()), dataset)
     names, stored = session.pseudonyms_of(dataset), settings.level == "quick"
     common = common_outputs(list(zip(needed.values(), outputs, strict=True)), names, target.request, stored=stored)
-    found = (predictions_under_request(table, common.request, dataset) for table in common.outputs)
-    tables = dict(zip(needed, found, strict=True))
+    tables: dict[str, Predictions] = {}
+    for label, table in zip(needed, common.outputs, strict=True):
+        under_request = predictions_under_request(table, common.request, dataset)
+        tables[label] = with_shared_columns(under_request, next(iter(tables.values()), None))
     kept = kept_models(session, target, common.outputs[0].ids)
     left = TimeLeft(settings.shadows.budget)
     white_box = _white_box(session, target, settings, counter, left)
@@ -274,7 +277,11 @@ def comparable_outputs(session: Session, refs: Sequence[ModelRef], dataset: Data
     """
     common = common_precision(refs)
     others = [ref for ref in refs if recorded_precision(ref) != common and not dataset.deleted]
-    return [stored_or_new_outputs(session, ref, dataset, common if ref in others else None) for ref in refs]
+    found: list[ModelOutputs] = []
+    for ref in refs:
+        outputs = stored_or_new_outputs(session, ref, dataset, common if ref in others else None)
+        found.append(with_shared_columns(outputs, found[0] if found else None))
+    return found
 
 
 def stored_or_new_outputs(session: Session, ref: ModelRef, dataset: Dataset, precision: str | None = None) -> ModelOutputs:

@@ -70,6 +70,7 @@ def test_everything_that_is_collected_by_row_is_renamed_alike() -> None:
     assert found.own[0].ids == frozenset(names[3:5])
     tables = [model.predictions for model in found.models.values()] + [found.earlier[0].before, found.earlier[0].served]
     assert all(table.ids.tolist() == sorted(names) for table in tables)
+    assert all(table.ids is found.candidate.predictions.ids for table in tables), "the names lie in memory once, not once a model"
 
 
 def test_predictions_without_people_have_none_under_other_names() -> None:

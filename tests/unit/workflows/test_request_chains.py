@@ -26,7 +26,9 @@ from grmu_audit.policy.judgement import REVERSAL
 from grmu_audit.records import Decision
 from grmu_audit.tracking import Actor, promote, read_ledger, rollback, verify
 from grmu_audit.tracking.names import REQUEST
+from grmu_audit.workflows.audits.collection import AuditSettings, collect
 from grmu_audit.workflows.audits.pipeline import audit
+from grmu_audit.workflows.audits.target import find_target
 from grmu_audit.workflows.session import Session
 from grmu_audit.workflows.versions.method_choice import UnlearnOptions
 from grmu_audit.workflows.versions.network import NetworkChoice, load_network
@@ -152,6 +154,20 @@ def test_no_row_of_an_earlier_request_is_in_a_training_batch(chain: list[tuple])
         assert verify(made.store, "m") == []
         present = made.store.aliases("m").get("champion")
         assert present == read_ledger(made.store, "m").state.champion == (made.champions[-1] if made.champions else None)
+
+
+def test_columns_that_all_versions_of_a_lineage_have_lie_in_memory_once(tmp_path: Path) -> None:
+    made = Chain(tmp_path)
+    for number, name in enumerate(("r000", "r024", "r001"), 1):
+        made.request(f"m/{number}", {name}, "retrain")
+    found = collect(made.session, find_target(made.session, "m/4", ()), AuditSettings()).inputs
+    tables = [table for one in found.earlier for table in (one.before, one.served)]
+    assert len(tables) == 4
+    assert len({id(one.predictions.logits) for one in found.models.values()}) == len(found.models)
+    for table in tables:
+        assert table is not None
+        for column in ("ids", "split", "target", "attribute", "subject"):
+            assert getattr(table, column) is getattr(found.candidate.predictions, column), column
 
 
 def test_a_version_that_was_trained_on_an_earlier_request_is_a_breach(tmp_path: Path) -> None:
