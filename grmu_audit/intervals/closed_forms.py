@@ -72,8 +72,7 @@ def exact(k: Floats, n: Floats, alpha: float) -> tuple[Floats, Floats]:
     first, second = np.concatenate([k, rest]), np.concatenate([rest, k]) + 1
     inside = first > 0
     limit = np.zeros(2 * len(k))
-    if inside.any():
-        limit[inside] = 1 / (1 + np.exp(np.minimum(-beta_quantile(first[inside], second[inside], tail), 700.0)))
+    limit[inside] = 1 / (1 + np.exp(np.minimum(-beta_quantile(first[inside], second[inside], tail), 700.0)))
     low, high = limit[: len(k)], 1 - limit[len(k) :]
     return np.minimum(low, k / n), np.maximum(high, k / n)
 
