@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from grmu_audit.data.dataset import SPLITS, Attribute, Header
+from grmu_audit.data.dataset import ALONE, SPLITS, Attribute, Header
 from grmu_audit.data.listing import EVERYBODY, Labels
 from grmu_audit.data.readers.layout import codes, held_out, splits_of, unique_ids
 from grmu_audit.errors import InputError
@@ -196,7 +196,7 @@ def _codes(table: TextTable, column: Column) -> list[int | None]:
 
 def _subjects(cells: list[str]) -> list[object]:
     """A sample without a subject is a subject of its own."""
-    return [cell or f"(row {row})" for row, cell in enumerate(cells)]
+    return [cell or f"{ALONE}{row})" for row, cell in enumerate(cells)]
 
 
 def _splits(manifest: Manifest, table: TextTable, ids: list[str], subject: list[object] | None) -> list[str]:
