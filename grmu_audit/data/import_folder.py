@@ -160,5 +160,7 @@ def _attributes(file: Path, paths: list[str]) -> tuple[tuple[str, ...], dict[str
         if name not in known:
             hint = other_notation(name, by_notation(known))
             raise InputError(f"{table.source}: row {row}: no image {name[:80]!a}{hint}: ids are paths such as {paths[0]}")
+        if known[name] in cells:
+            raise InputError(f"{table.source}: row {row}: {known[name][:80]!a} is named by path and by file name: keep one row")
         cells[known[name]] = [table.column(column)[place] for column in names]
     return names, cells

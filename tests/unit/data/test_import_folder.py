@@ -131,6 +131,7 @@ def test_a_line_of_annotations_that_names_no_image_is_refused(tmp_path: Path, li
         ("id,class\ncat/xcat0.png,cat\n", "needs the column id and columns of attributes (not path, split or class)"),
         ("id,sex\ncat/xcat0.png,f\nxcat9.png,f\n", "row 3: no image 'xcat9.png': ids are paths such as cat/xcat0.png"),
         ("id,sex\ncat/XCAT0.png,f\n", "no image 'cat/XCAT0.png' (only the notation differs from 'cat/xcat0.png')"),
+        ("id,sex\ncat/xcat0.png,f\nxcat0.png,m\n", "row 3: 'cat/xcat0.png' is named by path and by file name: keep one row"),
         ("id,sex\nsame.png,f\n", "row 2: no image 'same.png': ids are paths such as cat/same.png"),
     ],
 )
