@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -121,6 +122,15 @@ def test_a_line_of_annotations_that_names_no_image_is_refused(tmp_path: Path, li
     annotations.write_text(f"valimages0.png\tn01\t0\t0\t9\t9\n{line}\n")
     shown = re.escape(repr(line.split("\t")[0]))
     with pytest.raises(InputError, match=rf"val_annotations.txt: row 2: {shown} is not an image in .*images: restore it"):
+        write_table(tmp_path / "x", tmp_path / "x.csv")
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.png", b"a\nb.png"])
+def test_a_file_name_that_no_table_can_hold_is_refused(tmp_path: Path, name: bytes) -> None:
+    for label in ("cat", "dog"):
+        pictures(tmp_path / "x" / label, 3)
+    (tmp_path / "x" / "cat" / "xcat0.png").rename(tmp_path / "x" / "cat" / os.fsdecode(name))
+    with pytest.raises(InputError, match=r"the file name 'cat/.*' holds a character that cannot be printed: rename the file"):
         write_table(tmp_path / "x", tmp_path / "x.csv")
 
 
