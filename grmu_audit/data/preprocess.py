@@ -35,7 +35,7 @@ Side = Annotated[int, Field(ge=8, le=1024)]
 class Preprocess(BaseModel):
     """What is done with an input before the network sees it; what is left out stays as the data has it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     size: Annotated[Side | tuple[Side, Side] | None, BeforeValidator(_one_side)] = None
     """Height and width of an input; one number for a square."""

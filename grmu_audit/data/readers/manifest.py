@@ -71,7 +71,7 @@ class HeldOut(Strict):
 class Manifest(Strict):
     """Everything that a table of labels does not say about itself."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, allow_inf_nan=False)
 
     schema_: Literal["grmu-audit/manifest/v1"] = Field("grmu-audit/manifest/v1", alias="schema")
     """Schema name and version."""

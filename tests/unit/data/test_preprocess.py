@@ -128,6 +128,7 @@ def test_files_of_others(tmp_path: Path, tree: dict[str, Any], wanted: Preproces
         ({"resize": 32}, "resize needs size, the side of an input"),
         ({"mean": [0, 0, 0]}, "mean and std belong together"),
         ({"mean": [0, 0, 0], "std": [1, 0, 1]}, "std above 0"),
+        ({"mean": [0, 0, 0], "std": [1, float("nan"), 1]}, "std.1: Input should be a finite number"),
         ({"size": 64, "interpolation": "nearest"}, "interpolation: Input should be 'bilinear' or 'bicubic'"),
         ([], "a mapping is needed"),
     ],
