@@ -100,7 +100,13 @@ def preprocess_of(tree: object, source: str) -> Preprocess:
         raise InputError(
             f"preprocessing of {source}: a mapping is needed, such as {{size: 224, resize: 256, mean: [...], std: [...]}}"
         )
-    known = _of_hugging_face(tree) if "image_mean" in tree else _of_timm(tree.get("pretrained_cfg", tree))
+    try:
+        known = _of_hugging_face(tree) if "image_mean" in tree else _of_timm(tree.get("pretrained_cfg", tree))
+    except (KeyError, TypeError, IndexError, ArithmeticError, ValueError) as error:
+        raise InputError(
+            f"preprocessing of {source}: a key that it needs is missing or has an impossible value "
+            f"({type(error).__name__}: {error}): correct the file"
+        ) from None
     try:
         return Preprocess.model_validate(known if known is not None else dict(tree))
     except ValidationError as error:

@@ -131,6 +131,12 @@ def test_files_of_others(tmp_path: Path, tree: dict[str, Any], wanted: Preproces
         ({"mean": [0, 0, 0], "std": [1, float("nan"), 1]}, "std.1: Input should be a finite number"),
         ({"size": 64, "interpolation": "nearest"}, "interpolation: Input should be 'bilinear' or 'bicubic'"),
         ([], "a mapping is needed"),
+        (
+            {"crop_pct": 0.9, "input_size": [3, 224, 224]},
+            "a key that it needs is missing or has an impossible value (KeyError: 'mean')",
+        ),
+        ({"crop_pct": 0, "input_size": [3, 224, 224]}, "a key that it needs is missing or has an impossible value"),
+        ({"image_mean": [0.5, 0.5, 0.5], "size": 224}, "(KeyError: 'image_std'): correct the file"),
     ],
 )
 def test_impossible_ones_are_refused(tree: object, says: str) -> None:
