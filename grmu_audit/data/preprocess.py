@@ -143,12 +143,15 @@ def _of_hugging_face(tree: Mapping[Any, Any]) -> dict[str, object]:
     """Keys of an image processor's configuration."""
     crop = tree.get("crop_size") if tree.get("do_center_crop") else None
     size = _one_side(tree.get("size"))
+    mean, std = tree["image_mean"], tree["image_std"]
+    if not tree.get("do_normalize", True):
+        mean, std = [0.0] * len(mean), [1.0] * len(std)
     return {
         "size": crop or size,
         "resize": size if crop and tree.get("do_resize", True) else "stretch",
         "interpolation": {2: "bilinear", 3: "bicubic"}.get(tree.get("resample", 2), str(tree.get("resample"))),
-        "mean": tree["image_mean"],
-        "std": tree["image_std"],
+        "mean": mean,
+        "std": std,
     }
 
 

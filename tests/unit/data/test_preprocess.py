@@ -108,6 +108,10 @@ def test_presets_of_torchvision_without_a_download() -> None:
             Preprocess(size=(224, 224), resize="stretch", mean=(0.5,) * 3, std=(0.5,) * 3),
         ),
         (
+            {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "size": 224, "do_normalize": False},
+            Preprocess(size=224, resize="stretch", mean=(0.0,) * 3, std=(1.0,) * 3),
+        ),
+        (
             {"pretrained_cfg": {"input_size": [3, 224, 224], "crop_pct": 0.875, "interpolation": "bicubic", **IMAGENET}},
             Preprocess(size=224, resize=256, interpolation="bicubic", **IMAGENET),
         ),
