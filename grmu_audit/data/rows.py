@@ -53,7 +53,9 @@ class RowTable:
             DamagedFileError: it is no such file.
         """
         facts, arrays = unpack_arrays(content)
-        if facts.get("schema") != SCHEMA or any(arrays[name].dtype != kind for name, kind in _COLUMNS.items()):
+        kinds = {name: np.dtype(kind) for name, kind in _COLUMNS.items()}
+        whole = {name: array.dtype for name, array in arrays.items()} == kinds and {"header", "digest"} <= facts.keys()
+        if facts.get("schema") != SCHEMA or not whole:
             raise DamagedFileError("it is not a table of rows")
         return cls(facts["header"], str(facts["digest"]), arrays)
 

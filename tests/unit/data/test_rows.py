@@ -130,6 +130,10 @@ def test_another_file_of_arrays_is_no_table_of_rows(facts: dict[str, object], ki
     )
     with pytest.raises(DamagedFileError, match="it is not a table of rows"):
         RowTable.from_bytes(changed)
+    with pytest.raises(DamagedFileError, match="it is not a table of rows"):
+        RowTable.from_bytes(pack_arrays(plain, {name: array for name, array in arrays.items() if name != "digest"}))
+    with pytest.raises(DamagedFileError, match="it is not a table of rows"):
+        RowTable.from_bytes(pack_arrays({"schema": plain["schema"]}, arrays))
 
 
 def test_images_keep_their_pixels_and_take_the_recorded_splits() -> None:
