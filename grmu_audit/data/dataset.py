@@ -171,11 +171,7 @@ class DeletedRow:
 
 @dataclass(frozen=True)
 class Dataset:
-    """All samples of all splits.
-
-    Raises:
-        InputError: from the readers that build it, never from here.
-    """
+    """All samples of all splits."""
 
     header: Header
     """Names, sizes and provenance."""
